@@ -1,0 +1,63 @@
+# Run `make help` for what there is.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/ ./cmd/prestop
+
+.PHONY: sandbox
+sandbox: ## Start the real servers on this machine and stay up until Ctrl-C (SANDBOX="--only zookeeper")
+	@$(GO) run ./cmd/sandbox up $(SANDBOX)
+
+.PHONY: demo
+demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself, fail if a claim did not come true)
+	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
+
+# The packages run two at a time on one set of servers. A test that cannot have them fails.
+TEST       ?= ./...
+TEST_FLAGS ?=
+
+.PHONY: test
+test: ## Run every test against the real servers (TEST=./rebalancer/... TEST_FLAGS="-run X -v")
+	@rm -rf bin/reports && mkdir -p bin/reports
+	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
+		$(GO) test -count=1 -p 2 -timeout 50m $(TEST_FLAGS) $(TEST); \
+	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
+
+.PHONY: chaos
+chaos: ## Meet each point of the product's work with each fault, on real servers; 20 minutes (CHAOS_TIME=12m: every fault and point at least once)
+	@rm -rf bin/reports && mkdir -p bin/reports
+	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
+		$(GO) test -count=1 -tags chaos -timeout 120m -run TestCross -v ./internal/chaos; \
+	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
+
+.PHONY: bars
+bars: ## Measure speed and size, a line a figure; fails if one is short (ONLY=memory_ for some; COLD=1: build the servers anew)
+	@$(GO) run ./tools/bars -only "$(ONLY)" $(if $(COLD),-cold)
+
+FUZZTIME ?= 5m
+
+.PHONY: fuzz
+fuzz: ## Give each fuzz target five minutes and print how often it was executed (FUZZTIME=1m ONLY=heartbeat)
+	@$(GO) run ./tools/fuzz -time $(FUZZTIME) -only "$(ONLY)"
+
+.PHONY: lint
+lint: ## Check the code with golangci-lint, at the version of tools/lint (the first run builds it, 2 minutes)
+	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
+
+.PHONY: generate
+generate: ## Write the deep copies and the CustomResourceDefinition that follow from scaler/v1alpha1
+	$(GO) generate ./scaler/v1alpha1
+
+.PHONY: clean
+clean: ## Remove what was built here (what all clones share stays in the cache folder)
+	rm -rf bin

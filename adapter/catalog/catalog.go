@@ -1,0 +1,205 @@
+// Package catalog reads which resources exist from the platform's database.
+//
+// In: one SQL query a kind, asked at each interval, on demand, and once more where a reconciler wants a second read. Out: the
+// rows to the kind's Reconciler as they come, an observed.Catalogued for each complete read, observed.Failed for one that failed.
+// Invariant: a read that did not reach its last row is an error and never "fewer resources".
+//
+// Only the leader reads: what a read leads to is a write, and a follower's copy of 350,000 rows would serve nobody.
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Config is where the database is.
+type Config struct {
+	// DSN is postgres://user:password@host:port/db?… or mysql://user:password@host:port/db?….
+	DSN string
+	// Timeout bounds one read, connecting included. Default 2m.
+	Timeout time.Duration
+}
+
+// DefaultTimeout is the Timeout of a Config that names none.
+const DefaultTimeout = 2 * time.Minute
+
+// Reconciler compares complete reads with what is assigned. *rebalancer.Engine is one.
+type Reconciler interface {
+	// BeginRead is called right before the query is sent.
+	BeginRead(now time.Time)
+	// Rows takes rows of the read that began; the slice is used again, its strings are not.
+	Rows(rs []observed.ResourceKnown)
+	// EndRead says that the read is complete, rs being its last rows. again asks for a second read right away.
+	EndRead(ctx context.Context, rs []observed.ResourceKnown) (again bool, err error)
+	// AbortRead says that the read begun last failed and proves nothing.
+	AbortRead()
+}
+
+// Reconcilers returns the reconciler of a kind; false while it has none, and then the kind is not read.
+type Reconcilers func(kind string) (Reconciler, bool)
+
+// Source reads the catalogues of all configured kinds.
+type Source struct {
+	cfg         Config
+	dsn         dsn
+	reconcilers Reconcilers
+	log         *slog.Logger
+	metrics     *metrics
+
+	mu      sync.Mutex
+	kinds   map[string]*watch
+	changed chan struct{} // closed and replaced when the set of watches changes
+}
+
+// needs are the columns without which a kind's configuration means nothing.
+type needs struct{ weight, labels bool }
+
+// watch is one kind's query and when to ask it.
+type watch struct {
+	kind, query string
+	interval    time.Duration
+	needs       needs
+	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
+	asked chan struct{}
+}
+
+// New returns a Source for kinds; Configure changes them later. It checks the DSN and does not connect.
+func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+	d, err := parseDSN(cfg.DSN)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	s := &Source{
+		cfg: cfg, dsn: d, reconcilers: reconcilers, log: log, metrics: newMetrics(reg),
+		kinds: map[string]*watch{}, changed: make(chan struct{}),
+	}
+	s.Configure(kinds)
+	return s, nil
+}
+
+// Configure replaces the kinds, at any time; a new kind and a changed query are read at once.
+func (s *Source) Configure(kinds []config.Kind) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.kinds
+	s.kinds = map[string]*watch{}
+	differs := len(old) != len(kinds)
+	for _, k := range kinds {
+		w := old[k.Name]
+		needed := needs{weight: k.Balance == config.BalanceWeight, labels: k.ByLabels()}
+		if w == nil || w.query != k.Catalogue.Query || w.interval != k.Catalogue.Interval.Std() || w.needs != needed {
+			w = &watch{kind: k.Name, query: k.Catalogue.Query, interval: k.Catalogue.Interval.Std(), needs: needed, asked: make(chan struct{}, 1)}
+			differs = true
+		}
+		s.kinds[k.Name] = w
+	}
+	for kind := range old {
+		if s.kinds[kind] == nil {
+			s.metrics.forget(kind)
+		}
+	}
+	if differs {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// Trigger asks for a read of the kind soon. Triggers that come together lead to one read, begun after the last of them.
+func (s *Source) Trigger(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.kinds[kind]; w != nil {
+		select {
+		case w.asked <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run reads until ctx ends, every kind at once at its start. Only the leader calls it, once per term.
+func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
+	db, err := s.dsn.open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for ctx.Err() == nil {
+		s.readUntilChanged(ctx, db, sink)
+	}
+	return nil
+}
+
+// readUntilChanged reads all kinds side by side until ctx ends or the set of kinds changes.
+func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(observed.Signal)) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	var all sync.WaitGroup
+	for _, w := range s.kinds {
+		all.Go(func() { s.keepReading(ctx, db, w, sink) })
+	}
+	changed := s.changed
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	}
+	cancel()
+	all.Wait()
+}
+
+const (
+	// Pauses after a read that failed, doubling.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	// leastPause follows every read, and as long a pause as the read took: whoever floods us with messages that cannot be read,
+	// and so asks for one read after the other, must not keep the database busy.
+	leastPause = 200 * time.Millisecond
+)
+
+func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
+	retry := firstRetry
+	for {
+		select { // who asked before this read begins is answered by it
+		case <-w.asked:
+		default:
+		}
+		began := time.Now()
+		again, err := s.read(ctx, db, w, sink)
+		rest, pause := max(leastPause, time.Since(began)), w.interval
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
+			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: time.Now(), Err: err})
+			pause, retry = retry, min(2*retry, lastRetry)
+		case again:
+			continue
+		default:
+			retry = firstRetry
+		}
+		if sleep(ctx, rest, nil); ctx.Err() == nil {
+			sleep(ctx, pause, w.asked)
+		}
+	}
+}
+
+// sleep ends after d, with ctx, or when woken.
+func sleep(ctx context.Context, d time.Duration, woken <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-woken:
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,264 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// reader is a Reconciler that remembers what it was given.
+type reader struct {
+	mu       sync.Mutex
+	begun    int
+	aborted  int
+	current  []observed.ResourceKnown
+	complete [][]observed.ResourceKnown
+	again    int // how many more reads EndRead asks for
+	ended    chan struct{}
+}
+
+func newReader() *reader { return &reader{ended: make(chan struct{}, 100)} }
+
+func (r *reader) BeginRead(time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begun++
+	r.current = nil
+}
+
+func (r *reader) Rows(rs []observed.ResourceKnown) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current = append(r.current, rs...)
+}
+
+func (r *reader) EndRead(_ context.Context, rs []observed.ResourceKnown) (bool, error) {
+	r.Rows(rs)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complete = append(r.complete, slices.Clone(r.current))
+	r.ended <- struct{}{}
+	r.again--
+	return r.again >= 0, nil
+}
+
+func (r *reader) AbortRead() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aborted++
+	r.ended <- struct{}{}
+}
+
+// catalogue starts a Source over a database of its own with kind Thing, and returns what it reported.
+func catalogue(t *testing.T, url, query string, r *reader) (s *Source, signals func() []observed.Signal) {
+	t.Helper()
+	kind := config.Default("Thing", "iota-dac")
+	if query != "" {
+		kind.Catalogue.Query = query
+	}
+	return catalogueOf(t, url, kind, r)
+}
+
+func catalogueOf(t *testing.T, url string, kind config.Kind, r *reader) (s *Source, signals func() []observed.Signal) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	s, err := New(Config{DSN: url, Timeout: 20 * time.Second}, []config.Kind{kind}, func(string) (Reconciler, bool) { return r, true },
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var got []observed.Signal
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Run(ctx, func(sig observed.Signal) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, sig)
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		goleak.VerifyNone(t, before)
+	})
+	return s, func() []observed.Signal {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(got)
+	}
+}
+
+func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing"(id, weight, labels) SELECT 'thing-'||n, n, '{"site":"a"}' FROM generate_series(1, 2500) n`))
+	r := newReader()
+	_, signals := catalogue(t, db.ReaderURL, `SELECT id, weight, labels FROM "Thing"`, r)
+	<-r.ended
+	require.Len(t, r.complete[0], 2500, "more than two batches")
+	i := slices.IndexFunc(r.complete[0], func(k observed.ResourceKnown) bool { return k.ID == "thing-7" })
+	require.Equal(t, observed.ResourceKnown{ID: "thing-7", Weight: 7, Labels: map[string]string{"site": "a"}}, r.complete[0][i])
+	require.Equal(t, 2500, signals()[0].(observed.Catalogued).Count)
+}
+
+func TestTriggersAndSecondReads(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	r.again = 1
+	s, _ := catalogue(t, db.ReaderURL, "", r)
+	<-r.ended
+	<-r.ended // the second read came at once, not after the interval of five minutes
+	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing"(id) VALUES ('late')`))
+	s.Trigger("Thing")
+	s.Trigger("Nobody")
+	<-r.ended
+	require.Equal(t, "late", r.complete[2][0].ID, "a triggered read begins after its trigger")
+}
+
+func TestAFloodOfTriggersIsNotAFloodOfReads(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	s, _ := catalogue(t, db.ReaderURL, "", r)
+	<-r.ended
+	began := time.Now()
+	for len(r.ended) == 0 || time.Since(began) < 2*leastPause {
+		s.Trigger("Thing")
+		time.Sleep(time.Millisecond)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.LessOrEqual(t, r.begun, 2+int(time.Since(began)/leastPause), "each read is followed by a pause")
+}
+
+func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	// The 2,001st row divides by zero: two batches were handed on by then.
+	_, signals := catalogue(t, db.ReaderURL, `SELECT ('t'||n||(1/(2001-n))::text) AS id FROM generate_series(1, 3000) n`, r)
+	<-r.ended
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	require.Empty(t, r.complete)
+	require.Equal(t, 1, r.aborted)
+	require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+	require.ErrorContains(t, signals()[0].(observed.Failed).Err, "division by zero")
+}
+
+func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	pg := env.NewPostgres(t)
+	db := pg.NewDatabase(t)
+	r := newReader()
+	s, signals := catalogue(t, db.ReaderURL, "", r)
+	<-r.ended
+	require.NoError(t, pg.Stop())
+	s.Trigger("Thing")
+	<-r.ended
+	require.Equal(t, 1, r.aborted)
+	require.NoError(t, pg.Start(t.Context()))
+	for range 20 {
+		<-r.ended
+		r.mu.Lock()
+		n := len(r.complete)
+		r.mu.Unlock()
+		if n == 2 {
+			break
+		}
+	}
+	_, ok := signals()[len(signals())-1].(observed.Catalogued)
+	require.True(t, ok, "the newest word is a complete read")
+}
+
+func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	for query, want := range map[string]string{
+		`SELECT 'a' AS name`:                       `column "name": want id`,
+		`SELECT 1 AS weight`:                       "no column id",
+		`SELECT 'a' AS id, 'b' AS id`:              `column "id" comes twice`,
+		`SELECT NULL::text AS id`:                  "row 1",
+		`SELECT 'a' AS id, -1 AS weight`:           `weight -1 of "a": must be 0 or more`,
+		`SELECT 'a' AS id, '[1]'::jsonb AS labels`: `labels of "a": want a JSON object of strings`,
+		`SELECT 'a' AS id, 'NaN'::float AS weight`: `weight NaN of "a"`,
+		`SELECT 'a' AS id FROM "Nowhere"`:          "Nowhere",
+		`DELETE FROM "Thing" RETURNING id`:         "read-only",
+	} {
+		r := newReader()
+		_, signals := catalogue(t, db.URL, query, r)
+		<-r.ended
+		require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+		failed, ok := signals()[0].(observed.Failed)
+		require.True(t, ok, query)
+		require.ErrorContains(t, failed.Err, want, query)
+		require.Empty(t, r.complete, query)
+	}
+}
+
+func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	for want, change := range map[string]func(k *config.Kind){
+		"no column weight, and the kind is balanced by weight":          func(k *config.Kind) { k.Balance = config.BalanceWeight },
+		"no column labels, and the kind has pins that select by labels": func(k *config.Kind) { k.Pins = []pins.Rule{{Selector: &pins.Selector{}}} },
+	} {
+		kind := config.Default("Thing", "iota-dac")
+		change(&kind)
+		r := newReader()
+		_, signals := catalogueOf(t, db.URL, kind, r)
+		<-r.ended
+		require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+		require.ErrorContains(t, signals()[0].(observed.Failed).Err, want)
+		require.Empty(t, r.complete)
+	}
+}
+
+func TestEqualLabelsAreDecodedOnce(t *testing.T) {
+	s := scanner{known: map[string]map[string]string{}}
+	text := []byte(`{"site":"a"}`)
+	labels, err := s.labelSet(text)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"site": "a"}, labels)
+	require.Zero(t, testing.AllocsPerRun(10, func() { labels, _ = s.labelSet(text) }))
+	require.Equal(t, map[string]string{"site": "a"}, labels)
+	for i := range knownLabels + 10 {
+		_, err := s.labelSet(fmt.Appendf(nil, `{"site":"%d"}`, i))
+		require.NoError(t, err)
+	}
+	require.Len(t, s.known, knownLabels, "as many label sets as rows are not all kept")
+	_, err = s.labelSet([]byte(`[1]`))
+	require.Error(t, err)
+}
+
+func TestAddresses(t *testing.T) {
+	for text, want := range map[string]dsn{
+		"postgres://u:p@h:1/db?sslmode=disable": {"pgx", "postgres://u:p@h:1/db?sslmode=disable"},
+		"mysql://u:p%40ss@h/db":                 {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29"},
+	} {
+		got, err := parseDSN(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, bad := range []string{"", "h:1/secret", "oracle://u:secret@h/db", "postgres:///db", "postgres://u:secret@[h/db"} {
+		_, err := parseDSN(bad)
+		require.Error(t, err, bad)
+		require.False(t, strings.Contains(err.Error(), "secret"), "an error never shows a password: %v", err)
+	}
+}

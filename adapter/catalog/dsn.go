@@ -1,0 +1,67 @@
+package catalog
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+)
+
+// dsn is a database driver and the address in its own form.
+type dsn struct {
+	driver, address string
+}
+
+// parseDSN reads an address. Errors never show it: it holds a password.
+func parseDSN(text string) (dsn, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return dsn{}, errors.New("catalogue address: not an URL such as postgres://user:password@host:5432/db")
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		if u.Host == "" {
+			return dsn{}, errors.New("catalogue address: no host")
+		}
+		return dsn{driver: "pgx", address: text}, nil
+	case "mysql":
+		return mysqlDSN(u)
+	default:
+		return dsn{}, fmt.Errorf("catalogue address: scheme %q: want postgres or mysql", u.Scheme)
+	}
+}
+
+// mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has it, so that the default
+// query works on both databases.
+func mysqlDSN(u *url.URL) (dsn, error) {
+	password, _ := u.User.Password()
+	query := u.Query()
+	query.Set("sql_mode", "CONCAT(@@sql_mode,',ANSI_QUOTES')")
+	host := u.Host
+	if u.Port() == "" {
+		host += ":3306"
+	}
+	cfg, err := mysql.ParseDSN(fmt.Sprintf("tcp(%s)/%s?%s", host, strings.TrimPrefix(u.Path, "/"), query.Encode()))
+	if err != nil {
+		return dsn{}, errors.New("catalogue address: not an URL such as mysql://user:password@host:3306/db")
+	}
+	cfg.User, cfg.Passwd = u.User.Username(), password
+	return dsn{driver: "mysql", address: cfg.FormatDSN()}, nil
+}
+
+// connections is how many reads, one a kind, run side by side.
+const connections = 4
+
+func (d dsn) open() (*sql.DB, error) {
+	db, err := sql.Open(d.driver, d.address)
+	if err != nil {
+		return nil, fmt.Errorf("open catalogue: driver %s refuses the address", d.driver)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(1)
+	return db, nil
+}

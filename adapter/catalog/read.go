@@ -1,0 +1,157 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// rowsAtOnce is how many rows are handed on together.
+const rowsAtOnce = 1000
+
+// read asks a kind's query once, streaming the rows to its reconciler.
+func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (again bool, err error) {
+	rec, ok := s.reconcilers(w.kind)
+	if !ok {
+		return false, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
+	}
+	began := time.Now()
+	rec.BeginRead(began)
+	last, count, err := s.stream(ctx, db, w, rec)
+	if err != nil {
+		rec.AbortRead()
+		s.metrics.read(w.kind, "failed", time.Since(began))
+		return false, err
+	}
+	s.metrics.read(w.kind, "complete", time.Since(began))
+	// The age of a read is that of its beginning: what happened since may be missing in it.
+	sink(observed.Catalogued{Kind: w.kind, At: began, Count: count})
+	if again, err = rec.EndRead(ctx, last); err != nil {
+		return false, fmt.Errorf("compare with catalogue: %w", err)
+	}
+	return again, nil
+}
+
+// stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows.
+func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to write the platform's database.
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, 0, fmt.Errorf("query catalogue: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	rows, err := tx.QueryContext(ctx, w.query)
+	if err != nil {
+		return nil, 0, fmt.Errorf("query catalogue: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // what could fail there is in rows.Err
+	sc, err := newScanner(rows, w.needs)
+	if err != nil {
+		return nil, 0, err
+	}
+	batch = make([]observed.ResourceKnown, 0, rowsAtOnce)
+	for rows.Next() {
+		r, err := sc.scan(rows)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read row %d of the catalogue: %w", count+1, err)
+		}
+		count++
+		if batch = append(batch, r); len(batch) == rowsAtOnce {
+			rec.Rows(batch)
+			batch = batch[:0]
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, fmt.Errorf("read catalogue after row %d: %w", count, err)
+	}
+	return batch, count, nil
+}
+
+// scanner reads rows of the columns id and, optionally, weight and labels, in any order.
+type scanner struct {
+	id     string
+	weight sql.NullFloat64
+	labels sql.Null[[]byte]
+	into   []any
+	// known are label sets by their text: many rows have the same.
+	known map[string]map[string]string
+}
+
+// knownLabels is how many different label sets of one read are kept.
+const knownLabels = 10_000
+
+func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue's columns: %w", err)
+	}
+	s := &scanner{known: map[string]map[string]string{}}
+	seen := map[string]bool{}
+	for _, name := range columns {
+		name = strings.ToLower(name)
+		if seen[name] {
+			return nil, fmt.Errorf("catalogue query: column %q comes twice", name)
+		}
+		seen[name] = true
+		switch name {
+		case "id":
+			s.into = append(s.into, &s.id)
+		case "weight":
+			s.into = append(s.into, &s.weight)
+		case "labels":
+			s.into = append(s.into, &s.labels)
+		default:
+			return nil, fmt.Errorf("catalogue query: column %q: want id, and optionally weight and labels", name)
+		}
+	}
+	switch {
+	case !seen["id"]:
+		return nil, errors.New("catalogue query: no column id")
+	case need.weight && !seen["weight"]:
+		return nil, errors.New("catalogue query: no column weight, and the kind is balanced by weight")
+	case need.labels && !seen["labels"]:
+		return nil, errors.New("catalogue query: no column labels, and the kind has pins that select by labels")
+	}
+	return s, nil
+}
+
+func (s *scanner) scan(rows *sql.Rows) (observed.ResourceKnown, error) {
+	if err := rows.Scan(s.into...); err != nil {
+		return observed.ResourceKnown{}, err
+	}
+	r := observed.ResourceKnown{ID: s.id, Weight: s.weight.Float64}
+	if !(r.Weight >= 0) || math.IsInf(r.Weight, 1) {
+		return r, fmt.Errorf("weight %v of %q: must be 0 or more", r.Weight, r.ID)
+	}
+	if len(s.labels.V) > 0 && s.labels.Valid {
+		var err error
+		if r.Labels, err = s.labelSet(s.labels.V); err != nil {
+			return r, fmt.Errorf("labels of %q: want a JSON object of strings: %w", r.ID, err)
+		}
+	}
+	return r, nil
+}
+
+// labelSet decodes a label set once for all rows that have it. Nobody may change what it returns.
+func (s *scanner) labelSet(text []byte) (map[string]string, error) {
+	if labels, ok := s.known[string(text)]; ok {
+		return labels, nil
+	}
+	var labels map[string]string
+	if err := json.Unmarshal(text, &labels); err != nil {
+		return nil, err
+	}
+	if len(s.known) < knownLabels {
+		s.known[string(text)] = labels
+	}
+	return labels, nil
+}

@@ -1,0 +1,315 @@
+// Package cluster follows the StatefulSets, their pods and the pods' use of CPU and memory.
+//
+// In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io. Out: an observed.Cluster a kind at each change
+// and at each proof that the watches live, an observed.PodUsage at each poll, observed.Failed when either cannot be had.
+// Invariant: a pod counts only if its controller is the StatefulSet by uid; an age grows unless the API server was heard.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Config is what is followed and how often it is asked.
+type Config struct {
+	Namespace string
+	// MetricsInterval is the time between two polls of metrics.k8s.io. Default 10s.
+	MetricsInterval time.Duration
+	// Debounce is how long changes are collected before they are reported. Default 150ms.
+	Debounce time.Duration
+	// Probe is the time between two proofs that the watches live. Default 5s.
+	Probe time.Duration
+}
+
+// Default values of a Config.
+const (
+	DefaultMetricsInterval = 10 * time.Second
+	DefaultDebounce        = 150 * time.Millisecond
+	DefaultProbe           = 5 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.MetricsInterval == 0 {
+		c.MetricsInterval = DefaultMetricsInterval
+	}
+	if c.Debounce == 0 {
+		c.Debounce = DefaultDebounce
+	}
+	if c.Probe == 0 {
+		c.Probe = DefaultProbe
+	}
+	return c
+}
+
+// requestTimeout bounds one request of ours; the watches are the library's.
+const requestTimeout = 5 * time.Second
+
+// Clients are the two APIs that are read.
+type Clients struct {
+	Kube    kubernetes.Interface
+	Metrics metricsclient.Interface
+}
+
+// Source follows the StatefulSets of all configured kinds.
+type Source struct {
+	cfg     Config
+	clients Clients
+	log     *slog.Logger
+	metrics *metrics
+
+	sets, pods, nodes                cache.SharedIndexInformer
+	setsPulse, podsPulse, nodesPulse pulse
+	// dirty holds a token while a change is not reported yet.
+	dirty chan struct{}
+
+	mu    sync.Mutex
+	kinds []config.Kind
+	// telling is held while a picture is made and sent, so that an older one never comes after a younger one.
+	telling sync.Mutex
+}
+
+// New returns a Source for kinds; Configure changes them later. It does not connect.
+func New(cfg Config, kinds []config.Kind, clients Clients, log *slog.Logger, reg prometheus.Registerer) *Source {
+	cfg = cfg.withDefaults()
+	return &Source{
+		cfg: cfg, clients: clients, log: log, metrics: newMetrics(reg), kinds: slices.Clone(kinds),
+		dirty: make(chan struct{}, 1),
+	}
+}
+
+// Configure replaces the kinds, at any time.
+func (s *Source) Configure(kinds []config.Kind) {
+	s.mu.Lock()
+	s.kinds = slices.Clone(kinds)
+	s.mu.Unlock()
+	s.touch()
+}
+
+func (s *Source) configured() []config.Kind {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kinds
+}
+
+// touch asks for a report soon.
+func (s *Source) touch() {
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// Run follows until ctx ends; it survives every error of the API server. sink must be safe for concurrent use. It may be called once.
+func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
+	if err := s.prepare(); err != nil {
+		return fmt.Errorf("follow the cluster: %w", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { s.sets.RunWithContext(ctx) })
+	all.Go(func() { s.pods.RunWithContext(ctx) })
+	all.Go(func() { s.nodes.RunWithContext(ctx) })
+	all.Go(func() { s.report(ctx, sink) })
+	all.Go(func() { s.prove(ctx, sink) })
+	all.Go(func() { s.poll(ctx, sink) })
+	all.Wait()
+	return nil
+}
+
+// prepare makes the informers.
+func (s *Source) prepare() (err error) {
+	kube, ns, renew := s.clients.Kube, s.cfg.Namespace, s.cfg.Probe
+	if s.sets, err = watched(kube, kube.AppsV1().StatefulSets(ns), &appsv1.StatefulSet{}, renew, &s.setsPulse, nil); err != nil {
+		return err
+	}
+	s.pods, err = watched(kube, kube.CoreV1().Pods(ns), &corev1.Pod{}, renew, &s.podsPulse, cache.Indexers{byController: controllerOf})
+	if err != nil {
+		return err
+	}
+	if err := s.prepareNodes(); err != nil {
+		return err
+	}
+	changed := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { s.touch() },
+		UpdateFunc: func(any, any) { s.touch() },
+		DeleteFunc: func(any) { s.touch() },
+	}
+	for _, informer := range []cache.SharedIndexInformer{s.sets, s.pods} {
+		if _, err := informer.AddEventHandler(changed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// synced says whether both watches have delivered their first complete picture.
+func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
+
+// report sends every kind's picture soon after a change.
+func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.dirty:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(s.cfg.Debounce):
+		}
+		if !s.synced() {
+			s.touch() // the first pictures are still coming
+			continue
+		}
+		for _, k := range s.configured() {
+			s.tell(k, sink)
+		}
+	}
+}
+
+// tell sends a kind's picture, as old as the older of the two watches.
+func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	sink(s.picture(k, s.heard()))
+}
+
+// heard is when the API server was last heard on both watches.
+func (s *Source) heard() time.Time {
+	sets, pods := s.setsPulse.last(), s.podsPulse.last()
+	if sets.Before(pods) {
+		return sets
+	}
+	return pods
+}
+
+// errWatchLags says that the API server knows more than the watch delivered.
+var errWatchLags = errors.New("the watch lags behind the API server")
+
+// prove asks the API server itself about each StatefulSet now and then: whether it answers from its store, and whether the watches
+// deliver what it says. A watch that silently stands still is found out, and so is a server that has lost its store.
+func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
+	for {
+		for _, k := range s.configured() {
+			at := time.Now()
+			if err := s.proof(ctx, k); err != nil {
+				if ctx.Err() != nil {
+					return
+				}
+				s.metrics.failures.WithLabelValues("watch").Inc()
+				sink(observed.Failed{Kind: k.Name, Source: observed.SourceCluster, At: at, Err: err})
+				continue
+			}
+			s.tell(k, sink)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(s.cfg.Probe):
+		}
+	}
+}
+
+// settleTime is how long the watch may need to deliver what the API server has just answered.
+const settleTime = 2 * time.Second
+
+func (s *Source) proof(ctx context.Context, k config.Kind) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	live, err := s.clients.Kube.AppsV1().StatefulSets(s.cfg.Namespace).Get(ctx, k.StatefulSet, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("get StatefulSet %s: %w", k.StatefulSet, err)
+	}
+	want := ""
+	if err == nil {
+		want = live.ResourceVersion
+	}
+	before := s.seen(k.StatefulSet)
+	for deadline := time.Now().Add(settleTime); ; {
+		// A version that moved since the answer is a watch that lives.
+		if now := s.seen(k.StatefulSet); s.synced() && (now == want || now != before) {
+			return s.silence()
+		}
+		if time.Now().After(deadline) {
+			return errWatchLags
+		}
+		select {
+		case <-ctx.Done():
+			return errWatchLags
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// silence is an error where a watch that is renewed all the time has not been heard.
+func (s *Source) silence() error {
+	if silent := time.Since(s.heard()); silent > 2*s.cfg.Probe {
+		return fmt.Errorf("the watches have been silent for %s", silent.Round(time.Second))
+	}
+	return nil
+}
+
+// seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.
+func (s *Source) seen(name string) string {
+	if set := s.set(name); set != nil {
+		return set.ResourceVersion
+	}
+	return ""
+}
+
+func (s *Source) set(name string) *appsv1.StatefulSet {
+	obj, exists, err := s.sets.GetStore().GetByKey(s.cfg.Namespace + "/" + name)
+	if err != nil || !exists { // a cache's Get has no error of its own
+		return nil
+	}
+	return obj.(*appsv1.StatefulSet)
+}
+
+// picture is all that is known of a kind's StatefulSet and pods.
+func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
+	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
+	set := s.set(k.StatefulSet)
+	if set == nil {
+		return c
+	}
+	w := workload(set)
+	c.Workload = &w
+	for _, pod := range s.owned(set) {
+		if n, ok := ordinal(set.Name, pod.Name); ok {
+			o := reduce(pod)
+			o.NodeLost = s.nodeLost(o.Node)
+			c.Pods[n] = o
+		}
+	}
+	return c
+}
+
+// owned are the pods whose controller is this StatefulSet, not one of the same name before it.
+func (s *Source) owned(set *appsv1.StatefulSet) []*corev1.Pod {
+	found, err := s.pods.GetIndexer().ByIndex(byController, string(set.UID))
+	if err != nil {
+		return nil // the index exists
+	}
+	pods := make([]*corev1.Pod, 0, len(found))
+	for _, obj := range found {
+		pods = append(pods, obj.(*corev1.Pod))
+	}
+	return pods
+}

@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/util/retry"
+	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
+	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// run starts a source for kind Thing and checks at the end that it leaves no goroutine behind.
+func run(t *testing.T, cfg Config, clients Clients) (*Source, *observedtest.Recorder) {
+	before := goleak.IgnoreCurrent()
+	s := New(cfg, []config.Kind{{Name: "Thing", StatefulSet: "work"}}, clients, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	rec := &observedtest.Recorder{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx, rec.Sink) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+		// The connection to the API server is the client's and is kept by it.
+		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"),
+			goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+			goleak.IgnoreAnyFunction("k8s.io/client-go/transport.(*dynamicClientCert).run"))
+	})
+	return s, rec
+}
+
+func TestAWatchThatIsSilentIsFoundOut(t *testing.T) {
+	kube := fake.NewClientset()
+	var opened atomic.Int32
+	var deaf atomic.Bool
+	kube.PrependWatchReactor("pods", func(ktesting.Action) (bool, watch.Interface, error) {
+		opened.Add(1)
+		if deaf.Load() {
+			return true, nil, errors.New("connection refused")
+		}
+		return false, nil, nil
+	})
+	s, rec := run(t, Config{Namespace: "iota", Probe: 600 * time.Millisecond}, Clients{kube, metricsfake.NewSimpleClientset()})
+	first, mark := observedtest.Await(t, rec, 0, "picture", func(observed.Cluster) bool { return true })
+	require.Nil(t, first.Workload)
+	_, mark = observedtest.Await(t, rec, mark, "younger picture, though nothing happens", func(c observed.Cluster) bool {
+		return c.At.After(first.At) && opened.Load() > 2
+	})
+	deaf.Store(true)
+	failed, mark := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
+	require.ErrorContains(t, failed.Err, "silent")
+	require.True(t, s.podsPulse.last().Before(s.setsPulse.last()), "the StatefulSets are heard on")
+	require.Equal(t, s.podsPulse.last(), s.heard(), "a picture is as old as the older of the two")
+	deaf.Store(false)
+	observedtest.Await(t, rec, mark, "picture", func(c observed.Cluster) bool { return c.At.After(failed.At) })
+}
+
+func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
+	inner := watch.NewFake()
+	var p pulse
+	w := newRenewed(inner, &p, time.Millisecond, true)
+	defer w.Stop()
+	end := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
+	go func() {
+		for range 3 {
+			time.Sleep(5 * time.Millisecond) // longer than a renewal
+			inner.Add(&corev1.Pod{})
+		}
+		inner.Action(watch.Bookmark, end)
+	}()
+	var got []watch.EventType
+	for e := range w.ResultChan() {
+		got = append(got, e.Type)
+	}
+	require.Equal(t, []watch.EventType{watch.Added, watch.Added, watch.Added, watch.Bookmark}, got)
+	require.True(t, inner.IsStopped())
+	require.False(t, p.last().IsZero())
+}
+
+// These tests ask a real API server.
+
+const workload3 = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: work}
+spec:
+  replicas: 2
+  serviceName: work
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: work}}
+  template:
+    metadata:
+      labels: {app: work}
+      annotations: {kwok.x-k8s.io/usage-cpu: 250m, kwok.x-k8s.io/usage-memory: 200Mi}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: work, image: work, resources: {requests: {cpu: 500m, memory: 512Mi}}}
+`
+
+func clients(t *testing.T, k *testenv.Kubernetes) Clients {
+	cfg, err := k.Config()
+	require.NoError(t, err)
+	m, err := metricsclient.NewForConfig(cfg)
+	require.NoError(t, err)
+	return Clients{k.Client(t), m}
+}
+
+func apply(t *testing.T, k *testenv.Kubernetes, namespace, manifest string) {
+	cmd := k.Command(t.Context(), "apply", "-n", namespace, "-f", "-")
+	cmd.Stdin = strings.NewReader(manifest)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func running(n int) func(observed.Cluster) bool {
+	return func(c observed.Cluster) bool {
+		if c.Workload == nil || len(c.Pods) != n {
+			return false
+		}
+		for _, p := range c.Pods {
+			if !p.Ready {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	c := clients(t, k)
+	_, rec := run(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, c)
+	none, _ := observedtest.Await(t, rec, 0, "picture of nothing", func(c observed.Cluster) bool { return c.Workload == nil })
+	require.Empty(t, none.Pods)
+
+	apply(t, k, ns, workload3)
+	two, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
+	require.Equal(t, 2, two.Workload.Replicas)
+	require.Equal(t, "app=work", two.Workload.Selector)
+	require.EqualValues(t, 500, two.Pods[1].CPURequest)
+	require.Equal(t, "work-1", two.Pods[1].Name)
+	require.False(t, two.Pods[1].Started.IsZero())
+
+	// A pod of the same name and labels that the StatefulSet does not own is nobody's instance.
+	stranger := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "work-7", Labels: map[string]string{"role": "stranger"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}
+	_, err := c.Kube.CoreV1().Pods(ns).Create(t.Context(), stranger, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	_, err = k.Run(t.Context(), "delete", "pod", "-n", ns, "work-1")
+	require.NoError(t, err)
+	replaced, mark := observedtest.Await(t, rec, mark, "another pod of the same name", func(c observed.Cluster) bool {
+		return running(2)(c) && c.Pods[1].UID != two.Pods[1].UID
+	})
+	require.Equal(t, two.Pods[0].UID, replaced.Pods[0].UID)
+	require.NotContains(t, replaced.Pods, 7)
+
+	// Nothing happens any more, and yet the pictures grow younger.
+	quiet, mark := observedtest.Await(t, rec, mark, "picture", running(2))
+	observedtest.Await(t, rec, mark, "younger picture of the same", func(c observed.Cluster) bool {
+		return c.At.Sub(quiet.At) > 2*time.Second && c.Workload.ResourceVersion == quiet.Workload.ResourceVersion
+	})
+
+	used, _ := observedtest.Await(t, rec, 0, "usage of both pods", func(u observed.PodUsage) bool { return len(u.Usage) == 2 })
+	require.InDelta(t, 250, used.Usage[0].CPU, 25)
+	require.EqualValues(t, 200<<20, used.Usage[0].Memory)
+	require.False(t, used.Usage[0].At.IsZero())
+
+	mark = rec.Mark()
+	require.NoError(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		_, err := c.Kube.AppsV1().StatefulSets(ns).Patch(t.Context(), "work", types.MergePatchType, []byte(`{"spec":{"replicas":1}}`), metav1.PatchOptions{})
+		return err
+	}))
+	_, mark = observedtest.Await(t, rec, mark, "one pod", running(1))
+	_, err = k.Run(t.Context(), "delete", "statefulset", "-n", ns, "work")
+	require.NoError(t, err)
+	gone, _ := observedtest.Await(t, rec, mark, "picture of nothing", func(c observed.Cluster) bool { return c.Workload == nil })
+	require.Empty(t, gone.Pods, "pods without their StatefulSet are nobody's instances")
+}
+
+func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
+	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	apply(t, k, ns, workload3)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	_, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
+	for _, fault := range []struct {
+		name          string
+		cause, repair func() error
+	}{
+		{"frozen", k.APIServer.Freeze, k.APIServer.Continue},
+		{"killed", k.APIServer.Kill, func() error { return k.APIServer.Start(t.Context()) }},
+	} {
+		require.NoError(t, fault.cause())
+		failed, after := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
+		require.Error(t, failed.Err, fault.name)
+		require.NoError(t, fault.repair())
+		_, mark = observedtest.Await(t, rec, after, fmt.Sprintf("picture after the API server was %s", fault.name), func(c observed.Cluster) bool {
+			return c.At.After(failed.At) && running(2)(c)
+		})
+	}
+}

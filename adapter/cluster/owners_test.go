@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	fakedynamic "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+)
+
+// follow starts Owners for kinds Thing and Rule until the test ends.
+func follow(t *testing.T, cfg Config, kube kubernetes.Interface, dyn dynamic.Interface) *observedtest.Recorder {
+	o := NewOwners(cfg, []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Rule", StatefulSet: "rules"}}, kube, dyn, slog.New(slog.DiscardHandler))
+	rec := &observedtest.Recorder{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- o.Run(ctx, rec.Sink) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return rec
+}
+
+func fakeDynamic() *fakedynamic.FakeDynamicClient {
+	return fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[schema.GroupVersionResource]string{v1alpha1.GroupVersion.WithResource(v1alpha1.Resource): "InstanceGroupList"})
+}
+
+func TestHPAsAreFollowedWithoutTheDefinitionOfInstanceGroups(t *testing.T) {
+	dyn := fakeDynamic()
+	var installed atomic.Bool
+	dyn.PrependReactor("list", "*", func(ktesting.Action) (bool, runtime.Object, error) {
+		if installed.Load() {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewNotFound(schema.GroupResource{Group: "shardscaler.io", Resource: "instancegroups"}, "")
+	})
+	rec := follow(t, Config{Namespace: "iota", Probe: 200 * time.Millisecond}, fake.NewClientset(), dyn)
+	failed, _ := observedtest.Await(t, rec, 0, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceGroups })
+	require.ErrorContains(t, failed.Err, "CustomResourceDefinition")
+	_, mark := observedtest.Await(t, rec, 0, "picture of the HPAs", func(h observed.HPAs) bool { return h.Kind == "Rule" })
+	installed.Store(true)
+	observedtest.Await(t, rec, mark, "picture of the InstanceGroups", func(g observed.Groups) bool { return g.Kind == "Thing" && g.At.After(failed.At) })
+}
+
+const group = `
+apiVersion: shardscaler.io/v1alpha1
+kind: InstanceGroup
+metadata: {name: NAME}
+spec: {kind: Thing, statefulSetName: work}
+`
+
+func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k.InstallDefinitions(t)
+	ns, kube := k.Namespace(t), k.Client(t)
+	cfg, err := k.Config()
+	require.NoError(t, err)
+	dyn, err := dynamic.NewForConfig(cfg)
+	require.NoError(t, err)
+	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, kube, dyn)
+	groups := func(from, n int, what string, ok func(observed.Groups) bool) (observed.Groups, int) {
+		return observedtest.Await(t, rec, from, what, func(g observed.Groups) bool { return g.Kind == "Thing" && len(g.Groups) == n && ok(g) })
+	}
+	any := func(observed.Groups) bool { return true }
+
+	_, mark := groups(0, 0, "none", any)
+	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	one, mark := groups(mark, 1, "one", any)
+	require.Equal(t, 1, one.Groups[0].Wish, "the API's default")
+	require.False(t, one.Groups[0].Seeded)
+	require.Equal(t, "work", one.Groups[0].StatefulSet)
+	apply(t, k, ns, strings.ReplaceAll(strings.ReplaceAll(group, "NAME", "cameras"), "Thing", "Camera"))
+	_, mark = groups(mark, 1, "one of no kind that is configured", func(g observed.Groups) bool {
+		return len(g.Strangers) == 1 && g.Strangers[0].Kind == "Camera"
+	})
+	_, err = k.Run(t.Context(), "-n", ns, "scale", "ig", "things", "--replicas=4")
+	require.NoError(t, err)
+	_, err = k.Run(t.Context(), "-n", ns, "annotate", "ig", "things", v1alpha1.SeededAnnotation+"=3", "other=x")
+	require.NoError(t, err)
+	wished, mark := groups(mark, 1, "a wish", func(g observed.Groups) bool { return g.Groups[0].Wish == 4 && g.Groups[0].Seeded })
+	require.Greater(t, wished.Groups[0].Generation, one.Groups[0].Generation)
+	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "a-younger-one"))
+	two, mark := groups(mark, 2, "two, oldest first or by name", any)
+	if two.Groups[0].Created.Equal(two.Groups[1].Created) {
+		require.Equal(t, "a-younger-one", two.Groups[0].Name)
+	} else {
+		require.Equal(t, "things", two.Groups[0].Name)
+	}
+	observedtest.Await(t, rec, 0, "none of another kind", func(g observed.Groups) bool { return g.Kind == "Rule" && len(g.Groups)+len(g.Strangers) == 0 })
+
+	for _, ref := range []autoscalingv2.CrossVersionObjectReference{
+		{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "work"},
+		{APIVersion: "shardscaler.io/v1alpha1", Kind: "InstanceGroup", Name: "things"},
+		{APIVersion: "apps/v1", Kind: "Deployment", Name: "work"},
+		{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "somebody-elses"},
+	} {
+		_, err := kube.AutoscalingV2().HorizontalPodAutoscalers(ns).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
+			ObjectMeta: metav1.ObjectMeta{Name: strings.ToLower(ref.Kind) + "-" + ref.Name},
+			Spec:       autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: ref, MaxReplicas: 3},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	// The last HPA is nobody's: a picture of the two that are may come before it.
+	both := []observed.HPA{{Name: "instancegroup-things", OnGroup: true, Target: "things"}, {Name: "statefulset-work", Target: "work"}}
+	observedtest.Await(t, rec, 0, "the HPAs that scale it", func(h observed.HPAs) bool {
+		return h.Kind == "Thing" && len(h.HPAs) == 2 && h.HPAs[0] == both[0] && h.HPAs[1] == both[1]
+	})
+
+	_, err = k.Run(t.Context(), "-n", ns, "delete", "ig", "--all")
+	require.NoError(t, err)
+	gone, mark := groups(mark, 0, "none again", any)
+	groups(mark, 0, "younger picture, though nothing happens", func(g observed.Groups) bool { return g.At.After(gone.At) })
+}
+
+func TestWhoWroteReplicasIsKnown(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	c := clients(t, k)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
+	apply(t, k, ns, workload3)
+	writtenBy := func(from, replicas int, manager string) int {
+		_, mark := observedtest.Await(t, rec, from, manager, func(c observed.Cluster) bool {
+			return c.Workload != nil && c.Workload.Replicas == replicas && c.Workload.ReplicasWriter == manager
+		})
+		return mark
+	}
+	mark := writtenBy(0, 2, "kubectl-client-side-apply")
+	_, err := k.Run(t.Context(), "-n", ns, "scale", "statefulset", "work", "--replicas=3")
+	require.NoError(t, err)
+	mark = writtenBy(mark, 3, "kubectl")
+	_, err = c.Kube.AppsV1().StatefulSets(ns).UpdateScale(t.Context(), "work", &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: ns}, Spec: autoscalingv1.ScaleSpec{Replicas: 1},
+	}, metav1.UpdateOptions{FieldManager: "shardscaler"})
+	require.NoError(t, err)
+	writtenBy(mark, 1, "shardscaler")
+}

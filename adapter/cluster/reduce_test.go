@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+func TestOrdinal(t *testing.T) {
+	for pod, want := range map[string]int{
+		"iota-dac-0": 0, "iota-dac-12": 12, "iota-dac": -1, "iota-dac-": -1, "iota-dac-x": -1, "iota-dac-01": -1, "iota-dac--1": -1,
+		"iota-dac-+1": -1, "other-1": -1, "iota-dac-1-2": -1, "iota-dac-99999999999999999999": -1,
+	} {
+		n, ok := ordinal("iota-dac", pod)
+		require.Equal(t, want >= 0, ok, pod)
+		if ok {
+			require.Equal(t, want, n, pod)
+		}
+	}
+}
+
+func requests(cpu, memory string) corev1.ResourceRequirements {
+	list := corev1.ResourceList{}
+	if cpu != "" {
+		list[corev1.ResourceCPU] = resource.MustParse(cpu)
+	}
+	if memory != "" {
+		list[corev1.ResourceMemory] = resource.MustParse(memory)
+	}
+	return corev1.ResourceRequirements{Requests: list}
+}
+
+// full is a pod with everything that is read and much that is not.
+func full() *corev1.Pod {
+	always := corev1.ContainerRestartPolicyAlways
+	yes := true
+	at := metav1.NewTime(time.Unix(1000, 0).UTC())
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "iota-dac-3", Namespace: "iota", UID: "u3", ResourceVersion: "7", CreationTimestamp: at, Labels: map[string]string{"app": "dac"},
+			Annotations: map[string]string{"much": "text"}, Finalizers: []string{"f"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "StatefulSet", Name: "iota-dac", UID: "s", Controller: &yes}},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: "node-1", Volumes: []corev1.Volume{{Name: "v"}},
+			Containers: []corev1.Container{
+				{Name: "dac", Image: "dac", Env: []corev1.EnvVar{{Name: "E"}}, Resources: requests("500m", "1Gi")},
+				{Name: "log", Resources: requests("", "512Mi")},
+			},
+			InitContainers: []corev1.Container{
+				{Name: "once", Resources: requests("4", "8Gi")},
+				{Name: "side", RestartPolicy: &always, Resources: requests("100m", "")},
+			},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, StartTime: &at, PodIP: "10.0.0.1", Message: "m",
+			Conditions: []corev1.PodCondition{
+				{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
+				{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(at.Add(time.Minute))},
+				{Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
+			},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "dac", RestartCount: 2, ImageID: "sha256:…"}, {Name: "log", RestartCount: 1}},
+		},
+	}
+}
+
+func TestAPodIsReducedToWhatIsRead(t *testing.T) {
+	at := time.Unix(1000, 0).UTC()
+	want := observed.Pod{
+		Name: "iota-dac-3", UID: "u3", Labels: map[string]string{"app": "dac"}, Node: "node-1", Phase: "Running", Ready: true,
+		ReadyChanged: at.Add(time.Minute), Created: at, Started: at, Restarts: 3,
+		CPURequest: 600, MemoryRequest: 1536 << 20, MissingCPURequest: []string{"log"}, MissingMemoryRequest: []string{"side"},
+	}
+	require.Equal(t, want, reduce(full()))
+	stripped, err := strip(full())
+	require.NoError(t, err)
+	pod := stripped.(*corev1.Pod)
+	require.Equal(t, want, reduce(pod), "what is kept is all that is read")
+	require.True(t, metav1.IsControlledBy(pod, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{UID: "s"}}))
+	require.Less(t, pod.Size(), full().Size())
+	require.Empty(t, pod.Annotations)
+	require.Empty(t, pod.Spec.Volumes)
+	require.Empty(t, pod.Spec.Containers[0].Env)
+	require.Empty(t, pod.Status.ContainerStatuses[0].ImageID)
+}
+
+// A pod that no StatefulSet controls is nobody's instance: only that it is there is kept.
+func TestOtherPodsAreKeptByNameAlone(t *testing.T) {
+	for name, owners := range map[string][]metav1.OwnerReference{
+		"nobody's": nil, "a job's": {{Kind: "Job", Name: "j", UID: "j", Controller: new(bool)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := full()
+			p.OwnerReferences = owners
+			stripped, err := strip(p)
+			require.NoError(t, err)
+			require.Equal(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: "iota-dac-3", UID: "u3", ResourceVersion: "7"}}, stripped)
+		})
+	}
+}
+
+func TestWhyAPodDoesNotRun(t *testing.T) {
+	waiting := func(reason string) corev1.ContainerStatus {
+		return corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: "long"}}}
+	}
+	for want, change := range map[string]func(p *corev1.Pod){
+		"":                 func(*corev1.Pod) {},
+		"CrashLoopBackOff": func(p *corev1.Pod) { p.Status.ContainerStatuses[1] = waiting("CrashLoopBackOff") },
+		"ImagePullBackOff": func(p *corev1.Pod) {
+			p.Status.ContainerStatuses[0] = waiting("PodInitializing")
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{}, waiting("ImagePullBackOff")}
+		},
+		"Unschedulable": func(p *corev1.Pod) {
+			p.Status.Conditions[0].Status, p.Status.Conditions[0].Reason = corev1.ConditionFalse, "Unschedulable"
+		},
+		"Evicted": func(p *corev1.Pod) { p.Status.Reason = "Evicted" },
+	} {
+		p := full()
+		change(p)
+		stripped, err := strip(p)
+		require.NoError(t, err)
+		require.Equal(t, want, reduce(stripped.(*corev1.Pod)).Reason)
+	}
+}
+
+func TestAWorkloadIsReducedToWhatIsRead(t *testing.T) {
+	three := int32(3)
+	set := &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "iota-dac", UID: "s", ResourceVersion: "9", Generation: 4, Labels: map[string]string{"l": "v"}},
+		Spec: appsv1.StatefulSetSpec{
+			Replicas: &three, Ordinals: &appsv1.StatefulSetOrdinals{Start: 5},
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "dac"}},
+			Template: corev1.PodTemplateSpec{Spec: full().Spec},
+		},
+		Status: appsv1.StatefulSetStatus{Replicas: 3, ReadyReplicas: 2, UpdatedReplicas: 1},
+	}
+	want := observed.Workload{
+		UID: "s", ResourceVersion: "9", Generation: 4, Start: 5, Replicas: 3, StatusReplicas: 3, ReadyReplicas: 2, UpdatedReplicas: 1,
+		Selector: "app=dac", Labels: map[string]string{"l": "v"},
+	}
+	stripped, err := strip(set)
+	require.NoError(t, err)
+	require.Equal(t, want, workload(stripped.(*appsv1.StatefulSet)))
+	set.Spec.Replicas, set.Spec.Ordinals = nil, nil
+	require.Equal(t, 1, workload(set).Replicas)
+	require.Zero(t, workload(set).Start)
+}

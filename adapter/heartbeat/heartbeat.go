@@ -1,0 +1,145 @@
+// Package heartbeat reads the instances' heartbeats from Kafka.
+//
+// In: the messages of the topics that the configured kinds beat on, from every partition, without a consumer group: every
+// replica sees every beat. Out: one observed.Beat a message, one observed.Read a kind about every second while each partition's
+// leader answers and all it had was read, and observed.Failed when not. Invariant: silence of the broker is never reported as
+// silence of an instance.
+//
+// heartbeat.go keeps the set of topics, topic.go the partitions of one, partition.go reads one; decode.go is pure.
+package heartbeat
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Config is where the brokers are and how they are read.
+type Config struct {
+	// Brokers are host:port pairs; one that answers is enough.
+	Brokers []string
+	// LookBack is how far before the start beats are read, so that a restart knows the recent ones. Default 5m.
+	LookBack time.Duration
+	// Refresh is the time between two listings of a topic's partitions. Default 30s.
+	Refresh time.Duration
+	// Poll is how long a broker holds an answer when there is no message, and so how often its silence is noticed. Default 1s.
+	Poll time.Duration
+	// Patience is how long past Poll a broker may take to answer before the connection is given up. Default 5s.
+	Patience time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.LookBack, 5 * time.Minute}, {&c.Refresh, 30 * time.Second}, {&c.Poll, time.Second}, {&c.Patience, 5 * time.Second}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}
+
+// Source reads all topics of all configured kinds.
+type Source struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	// sampled limits what one bad producer can write into our log.
+	sampled *rate.Sometimes
+
+	mu      sync.Mutex
+	topics  map[string][]string // kinds by topic, sorted
+	changed chan struct{}       // holds one token after Configure
+}
+
+// New returns a Source for kinds; Configure changes them later. It does not connect.
+func New(cfg Config, kinds []config.Kind, log *slog.Logger, reg prometheus.Registerer) *Source {
+	s := &Source{
+		cfg: cfg.withDefaults(), log: log, metrics: newMetrics(reg),
+		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
+		changed: make(chan struct{}, 1),
+	}
+	s.Configure(kinds)
+	return s
+}
+
+// Configure replaces the kinds, at any time. A topic whose kinds change is read again with look-back: a kind that is new to it
+// must not look as if it had never beaten.
+func (s *Source) Configure(kinds []config.Kind) {
+	topics := map[string][]string{}
+	for _, k := range kinds {
+		if k.Heartbeat != nil {
+			topics[k.Heartbeat.Topic] = append(topics[k.Heartbeat.Topic], k.Name)
+		}
+	}
+	for _, names := range topics {
+		slices.Sort(names)
+	}
+	s.mu.Lock()
+	s.topics = topics
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run reads until ctx ends; it survives every error of the brokers. sink must be safe for concurrent use.
+func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
+	type running struct {
+		kinds []string
+		stop  func()
+	}
+	readers := map[string]running{}
+	defer func() {
+		for _, r := range readers {
+			r.stop()
+		}
+	}()
+	for {
+		s.mu.Lock()
+		wanted := maps.Clone(s.topics)
+		s.mu.Unlock()
+		for topic, r := range readers {
+			if !slices.Equal(r.kinds, wanted[topic]) {
+				r.stop()
+				s.metrics.forget(topic)
+				delete(readers, topic)
+			}
+		}
+		for topic, kinds := range wanted {
+			if _, ok := readers[topic]; !ok {
+				readers[topic] = running{kinds, start(ctx, func(ctx context.Context) { s.newTopic(topic, kinds, sink).run(ctx) })}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.changed:
+		}
+	}
+}
+
+// start runs f and returns what stops it and waits for its end.
+func start(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

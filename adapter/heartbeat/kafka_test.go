@@ -1,0 +1,184 @@
+package heartbeat
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// These tests read from a real broker.
+
+type running struct {
+	*Source
+	rec *observedtest.Recorder
+}
+
+// run starts a source on topic and checks at the end that it leaves no goroutine behind.
+func run(t *testing.T, brokers, topic string, names ...string) running {
+	before := goleak.IgnoreCurrent()
+	r := running{newSource(brokers, names...), &observedtest.Recorder{}}
+	r.Configure(kinds(topic, names...))
+	stop := start(t.Context(), func(ctx context.Context) { _ = r.Run(ctx, r.rec.Sink) })
+	t.Cleanup(func() {
+		stop()
+		goleak.VerifyNone(t, before)
+	})
+	return r
+}
+
+func beatNow(kind string, ordinal int) []byte {
+	return fmt.Appendf(nil, `{"resource":%q,"instanceId":"%d","timestamp":"%d"}`, kind, ordinal, time.Now().Unix())
+}
+
+func beats(kind string, ordinal int) func(observed.Beat) bool {
+	return func(b observed.Beat) bool { return b.Kind == kind && b.Ordinal == ordinal }
+}
+
+func alive(kind string) func(observed.Read) bool {
+	return func(r observed.Read) bool { return r.Kind == kind && r.Source == observed.SourceBus }
+}
+
+func TestBeatsOfEveryPartitionAreReadFromTheLookBackOn(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 3)
+	for p := range 3 { // before the start of the source
+		require.NoError(t, broker.Produce(t.Context(), topic, p, beatNow("Thing", p), []byte("garbage"), beatNow("Camera", 9)))
+	}
+	r := run(t, broker.Addr, topic, "Thing")
+	_, read := observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	for p := range 3 {
+		_, at := observedtest.Await(t, r.rec, 0, "beat", beats("Thing", p))
+		require.Less(t, at, read, "what the broker had comes before the first word that it was read")
+	}
+	require.EqualValues(t, 3, testutil.ToFloat64(r.metrics.messages.WithLabelValues(topic, "malformed")))
+	require.EqualValues(t, 3, testutil.ToFloat64(r.metrics.messages.WithLabelValues(topic, "foreign")))
+
+	mark := r.rec.Mark()
+	require.NoError(t, broker.Produce(t.Context(), topic, 1, beatNow("Thing", 42)))
+	observedtest.Await(t, r.rec, mark, "beat", beats("Thing", 42))
+}
+
+func TestBeatsOlderThanTheLookBackAreLeft(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 1)
+	w, err := kafka.DialLeader(t.Context(), "tcp", broker.Addr, topic, 0)
+	require.NoError(t, err)
+	defer func() { _ = w.Close() }()
+	_, err = w.WriteMessages(
+		kafka.Message{Time: time.Now().Add(-10 * time.Minute), Value: beatNow("Thing", 1)},
+		kafka.Message{Time: time.Now().Add(-time.Minute), Value: beatNow("Thing", 2)})
+	require.NoError(t, err)
+	r := run(t, broker.Addr, topic, "Thing")
+	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	for _, sig := range r.rec.All() {
+		if b, ok := sig.(observed.Beat); ok {
+			require.Equal(t, 2, b.Ordinal)
+		}
+	}
+	observedtest.Await(t, r.rec, 0, "beat", beats("Thing", 2))
+}
+
+func TestSilenceOfInstancesIsNotSilenceOfTheBroker(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	r := run(t, broker.Addr, broker.Topic(t, 2), "Thing", "Camera")
+	first, at := observedtest.Await(t, r.rec, 0, "read", alive("Camera"))
+	observedtest.Await(t, r.rec, at, "later read", func(read observed.Read) bool {
+		return alive("Camera")(read) && read.At.After(first.At)
+	})
+	for _, sig := range r.rec.All() {
+		if read, ok := sig.(observed.Read); ok {
+			require.NotEqual(t, "Rule", read.Kind, "a kind without heartbeat is not spoken of")
+		}
+	}
+}
+
+func TestATopicMayComeGoAndGrow(t *testing.T) {
+	env := testenv.Require(t, testenv.PartKafka)
+	broker := env.Kafka
+	topic := broker.Topic(t, 1)
+	admin := &kafka.Client{Addr: kafka.TCP(broker.Addr), Timeout: 20 * time.Second}
+	transport := &kafka.Transport{}
+	admin.Transport = transport
+	t.Cleanup(transport.CloseIdleConnections)
+	remove := func() {
+		_, err := admin.DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+		require.NoError(t, err)
+	}
+	remove()
+
+	r := run(t, broker.Addr, topic, "Thing")
+	observedtest.Await(t, r.rec, 0, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceBus })
+	mark := r.rec.Mark()
+	require.NoError(t, broker.CreateTopic(t.Context(), topic, 1))
+	for n := range 5 {
+		require.NoError(t, broker.Produce(t.Context(), topic, 0, beatNow("Thing", n)))
+	}
+	_, mark = observedtest.Await(t, r.rec, mark, "beat of the new topic", beats("Thing", 4))
+	observedtest.Await(t, r.rec, mark, "read of the new topic", alive("Thing"))
+
+	// A partition is added.
+	_, err := admin.CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: 2}}})
+	require.NoError(t, err)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.NoError(c, broker.Produce(t.Context(), topic, 1, beatNow("Thing", 11)))
+	}, observedtest.Patience, 100*time.Millisecond)
+	_, mark = observedtest.Await(t, r.rec, mark, "beat of the new partition", beats("Thing", 11))
+
+	// The topic is made anew, shorter than the offset that was reached.
+	remove()
+	observedtest.Await(t, r.rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceBus })
+	require.NoError(t, broker.CreateTopic(t.Context(), topic, 1))
+	require.NoError(t, broker.Produce(t.Context(), topic, 0, beatNow("Thing", 12)))
+	_, mark = observedtest.Await(t, r.rec, mark, "beat of the topic made anew", beats("Thing", 12))
+	observedtest.Await(t, r.rec, mark, "read of the topic made anew", alive("Thing"))
+}
+
+func TestKindsChangeWhileRunning(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 1)
+	require.NoError(t, broker.Produce(t.Context(), topic, 0, beatNow("Camera", 1), beatNow("Thing", 2)))
+	r := run(t, broker.Addr, topic, "Thing")
+	_, mark := observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	r.Configure(kinds(topic, "Thing", "Camera"))
+	_, beat := observedtest.Await(t, r.rec, mark, "beat from before", beats("Camera", 1))
+	_, read := observedtest.Await(t, r.rec, mark, "read", alive("Camera"))
+	require.Less(t, beat, read)
+	r.Configure(nil)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.Zero(c, testutil.CollectAndCount(r.metrics.messages))
+	}, observedtest.Patience, 10*time.Millisecond)
+}
+
+func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).NewKafka(t)
+	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
+	r := run(t, broker.Addr, "HeartBeat", "Thing")
+	_, mark := observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	for _, fault := range []struct {
+		name           string
+		cause, restore func() error
+	}{
+		{"killed", broker.Kill, func() error { return broker.Start(t.Context()) }},
+		{"frozen", broker.Freeze, broker.Continue},
+	} {
+		require.NoError(t, fault.cause())
+		failed, after := observedtest.Await(t, r.rec, mark, "failure", func(f observed.Failed) bool { return f.Kind == "Thing" })
+		require.Error(t, failed.Err)
+		require.NoError(t, fault.restore())
+		read, after := observedtest.Await(t, r.rec, after, "read", alive("Thing"))
+		require.True(t, read.At.After(failed.At), fault.name)
+		require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 7)))
+		_, mark = observedtest.Await(t, r.rec, after, "beat", beats("Thing", 7))
+	}
+}

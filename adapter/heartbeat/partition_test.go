@@ -1,0 +1,109 @@
+package heartbeat
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+func kinds(topic string, names ...string) []config.Kind {
+	var all []config.Kind
+	for _, name := range names {
+		all = append(all, config.Kind{Name: name, Heartbeat: &config.Heartbeat{Topic: topic}})
+	}
+	return append(all, config.Kind{Name: "Rule"})
+}
+
+func newSource(brokers string, names ...string) *Source {
+	cfg := Config{Brokers: []string{brokers}, Refresh: time.Second, Poll: 200 * time.Millisecond, Patience: time.Second}
+	return New(cfg, kinds("HeartBeat", names...), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
+func sec(n int) time.Time { return time.Unix(1_760_000_000+int64(n), 0) }
+
+func TestAProofIsTheTimeUpToWhichAllWasRead(t *testing.T) {
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
+	answer := func(next int64, at int, end int64) time.Time {
+		p.next = next
+		p.prove(sec(at), end)
+		proof, _ := p.proof()
+		return proof
+	}
+	require.Zero(t, answer(10, 1, 100), "far behind")
+	require.Zero(t, answer(50, 2, 120), "nearer")
+	require.Equal(t, sec(1), answer(100, 3, 140), "what the first answer promised was read")
+	require.Equal(t, sec(1), answer(130, 4, 150), "the third answer's end was not reached")
+	require.Equal(t, sec(3), answer(145, 5, 160), "now it is, though the end ran away all the time")
+	require.Equal(t, sec(6), answer(160, 6, 160), "caught up")
+	require.Equal(t, sec(7), answer(160, 7, 160), "silence is proof too")
+}
+
+func TestWhatCannotBeReadIsPassedOverAfterAWhile(t *testing.T) {
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
+	p.next = 10
+	broken := errors.New("broken batch")
+	for range maxStuck - 1 {
+		require.Equal(t, broken, p.passOver(t.Context(), 10, 20, broken))
+		require.EqualValues(t, 10, p.next)
+	}
+	require.Equal(t, broken, p.passOver(t.Context(), 10, 20, broken))
+	require.EqualValues(t, 20, p.next)
+	require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", "unreadable")))
+
+	p.next = 25
+	require.NoError(t, p.passOver(t.Context(), 20, 30, nil))
+	require.Zero(t, p.stuck, "an answer that brings something is no trouble")
+	require.NoError(t, p.passOver(t.Context(), 25, 25, nil))
+	require.Zero(t, p.stuck, "nor is one that has nothing to bring")
+}
+
+func TestMessagesAreToldApart(t *testing.T) {
+	var rec observedtest.Recorder
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", []string{"Thing"}, rec.Sink).newPartition(kafka.Partition{})
+	for _, m := range []string{
+		`{"resource":"Thing","instanceId":"3","timestamp":"1760000000"}`,
+		`{"resource":"Rule","instanceId":"3","timestamp":"1760000000"}`,
+		`{"resource":"Thing"`, string(make([]byte, maxBytes+1)),
+	} {
+		p.message([]byte(m))
+	}
+	require.Len(t, rec.All(), 1)
+	beat := rec.All()[0].(observed.Beat)
+	require.Equal(t, 3, beat.Ordinal)
+	require.Equal(t, sec(0), beat.At)
+	for _, result := range []string{"beat", "foreign", "malformed", "oversized"} {
+		require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", result)), result)
+	}
+}
+
+// One bad producer cannot fill our log.
+func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := New(Config{}, kinds("HeartBeat", "Thing"), slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		p := source.newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
+		lines := func() int { return bytes.Count(log.Bytes(), []byte("heartbeat passed over")) }
+		for range 1000 {
+			p.message(bytes.Repeat([]byte("x"), maxBytes))
+		}
+		require.Equal(t, 5, lines(), "some of the first are shown")
+		require.Less(t, log.Len(), maxBytes, "and of each only the beginning")
+		time.Sleep(10 * time.Second)
+		p.message([]byte("x"))
+		p.message([]byte("x"))
+		require.Equal(t, 6, lines(), "then one now and then")
+		require.EqualValues(t, 1002, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", "malformed")), "all are counted")
+	})
+}

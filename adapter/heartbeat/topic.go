@@ -1,0 +1,182 @@
+package heartbeat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// topic reads all partitions of one topic for the kinds that beat on it.
+type topic struct {
+	*Source
+	name  string
+	kinds []string
+	sink  func(observed.Signal)
+	log   *slog.Logger
+	// brokers lists partitions; refresh asks for a listing before its time.
+	brokers *kafka.Client
+	refresh chan struct{}
+
+	partitions map[int]*partition
+	stops      map[int]func()
+	listErr    error
+	// proven is the proof last reported; before the first, the start.
+	proven time.Time
+}
+
+func (s *Source) newTopic(name string, kinds []string, sink func(observed.Signal)) *topic {
+	return &topic{
+		Source: s, name: name, kinds: kinds, sink: sink,
+		log: s.log.With("topic", name),
+		brokers: &kafka.Client{
+			Addr: kafka.TCP(s.cfg.Brokers...), Timeout: s.cfg.Patience,
+			Transport: &kafka.Transport{ClientID: clientID, MetadataTopics: []string{name}, MetadataTTL: s.cfg.Patience},
+		},
+		refresh:    make(chan struct{}, 1),
+		partitions: map[int]*partition{}, stops: map[int]func(){},
+		proven: time.Now(),
+	}
+}
+
+const clientID = "shardscaler"
+
+func (t *topic) run(ctx context.Context) {
+	defer t.brokers.Transport.(*kafka.Transport).CloseIdleConnections()
+	defer func() {
+		for _, stop := range t.stops {
+			stop()
+		}
+	}()
+	report := time.NewTicker(min(time.Second, t.cfg.Poll))
+	defer report.Stop()
+	listed := time.Time{}
+	for ctx.Err() == nil {
+		if time.Since(listed) >= t.nextListing() {
+			t.list(ctx)
+			listed = time.Now()
+		}
+		t.report(time.Now())
+		select {
+		case <-ctx.Done():
+		case <-report.C:
+		case <-t.refresh:
+			listed = time.Time{}
+			sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
+		}
+	}
+}
+
+// nextListing is soon after a failure.
+func (t *topic) nextListing() time.Duration {
+	if t.listErr != nil {
+		return time.Second
+	}
+	return t.cfg.Refresh
+}
+
+// list brings the set of readers in line with the topic's partitions. A failed listing changes nothing: they read on.
+func (t *topic) list(ctx context.Context) {
+	found, err := t.lookUp(ctx)
+	if t.listErr = err; err != nil {
+		return
+	}
+	for id, stop := range t.stops {
+		if !slices.ContainsFunc(found, func(p kafka.Partition) bool { return p.ID == id }) {
+			stop()
+			delete(t.stops, id)
+			delete(t.partitions, id)
+		}
+	}
+	for _, f := range found {
+		if p, ok := t.partitions[f.ID]; ok {
+			p.leader.Store(&f)
+			continue
+		}
+		p := t.newPartition(f)
+		t.partitions[f.ID] = p
+		t.stops[f.ID] = start(ctx, p.run)
+	}
+	t.metrics.partitions.WithLabelValues(t.name).Set(float64(len(t.partitions)))
+}
+
+func (t *topic) lookUp(ctx context.Context) ([]kafka.Partition, error) {
+	// The client never creates the topic, as a connection's ReadPartitions would.
+	res, err := t.brokers.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
+	if err != nil {
+		return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, err)
+	}
+	for _, found := range res.Topics {
+		if found.Name != t.name {
+			continue
+		}
+		if found.Error != nil {
+			return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, found.Error)
+		}
+		if len(found.Partitions) > 0 {
+			return found.Partitions, nil
+		}
+	}
+	return nil, fmt.Errorf("list partitions of topic %s: it does not exist", t.name)
+}
+
+// report tells the kinds up to when every partition is known to have been read, or why not.
+func (t *topic) report(now time.Time) {
+	proof, err := t.proof(now)
+	if proof.After(t.proven) {
+		t.proven = proof
+		for _, kind := range t.kinds {
+			t.sink(observed.Read{Kind: kind, Source: observed.SourceBus, At: proof})
+		}
+		return
+	}
+	// By default well below observed.BusMaxAge: the reason is known before the value is refused.
+	if now.Sub(t.proven) < t.cfg.Poll+t.cfg.Patience {
+		return
+	}
+	if err == nil {
+		err = errors.New("the broker does not answer")
+	}
+	for _, kind := range t.kinds {
+		t.sink(observed.Failed{Kind: kind, Source: observed.SourceBus, At: now, Err: err})
+	}
+}
+
+// proof is the oldest of the partitions' proofs, and the error of the one that has it. Without any partition there is none.
+func (t *topic) proof(now time.Time) (time.Time, error) {
+	if len(t.partitions) == 0 {
+		return time.Time{}, t.listErr
+	}
+	oldest, err := now, t.listErr
+	for _, p := range t.partitions {
+		at, failure := p.proof()
+		if at.Before(oldest) {
+			oldest = at
+			if failure != nil {
+				err = failure
+			}
+		}
+	}
+	return oldest, err
+}
+
+// askRefresh asks for a listing of the partitions: a leader may have moved.
+func (t *topic) askRefresh() {
+	select {
+	case t.refresh <- struct{}{}:
+	default:
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

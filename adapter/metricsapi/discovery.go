@@ -1,0 +1,73 @@
+package metricsapi
+
+import (
+	"fmt"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
+	customv1beta1 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta1"
+	customv1beta2 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+	externalv1beta1 "k8s.io/metrics/pkg/apis/external_metrics/v1beta1"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
+	generatedcore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
+	generatedcustom "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
+	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
+	metricsprovider "sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+)
+
+// addAggregatedDiscovery tells /apis which resources each version has. The library does so for the older, unaggregated form
+// only, and clients that ask for the newer form would see an empty list.
+func addAggregatedDiscovery(server *genericapiserver.GenericAPIServer, p *provider) error {
+	custom := metricsprovider.NewCustomMetricResourceLister(p)
+	external := metricsprovider.NewExternalMetricResourceLister(p)
+	for _, v := range []struct {
+		version  schema.GroupVersion
+		lister   discovery.APIResourceLister
+		priority int
+	}{
+		{customv1beta2.SchemeGroupVersion, custom, 200},
+		{customv1beta1.SchemeGroupVersion, custom, 100},
+		{externalv1beta1.SchemeGroupVersion, external, 100},
+	} {
+		resources, err := endpoints.ConvertGroupVersionIntoToDiscovery(v.lister.ListAPIResources())
+		if err != nil {
+			return fmt.Errorf("describe %s: %w", v.version, err)
+		}
+		manager := server.AggregatedDiscoveryGroupManager
+		manager.AddGroupVersion(v.version.Group, apidiscoveryv2.APIVersionDiscovery{
+			Version: v.version.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent, Resources: resources,
+		})
+		manager.SetGroupVersionPriority(metav1.GroupVersion(v.version), 100, v.priority)
+	}
+	return nil
+}
+
+func openAPIDefinitions(ref openapicommon.ReferenceCallback) map[string]openapicommon.OpenAPIDefinition {
+	all := generatedcore.GetOpenAPIDefinitions(ref)
+	for _, more := range []openapicommon.GetOpenAPIDefinitions{generatedcustom.GetOpenAPIDefinitions, generatedexternal.GetOpenAPIDefinitions} {
+		for name, definition := range more(ref) {
+			all[name] = definition
+		}
+	}
+	return all
+}
+
+const openAPITitle, openAPIVersion = "shardscaler metrics", "v1"
+
+func openAPI() *openapicommon.Config {
+	c := genericapiserver.DefaultOpenAPIConfig(openAPIDefinitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
+	c.Info.Title, c.Info.Version = openAPITitle, openAPIVersion
+	return c
+}
+
+func openAPIV3() *openapicommon.OpenAPIV3Config {
+	c := genericapiserver.DefaultOpenAPIV3Config(openAPIDefinitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
+	c.Info.Title, c.Info.Version = openAPITitle, openAPIVersion
+	return c
+}

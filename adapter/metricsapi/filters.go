@@ -1,0 +1,141 @@
+package metricsapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apiserver/pkg/endpoints/request"
+)
+
+// metricSelectorParam is the query parameter by which a request picks series; labelSelector picks objects.
+const metricSelectorParam = "metricLabelSelector"
+
+// labelSelectorParam is the one by which it picks objects, and for external metrics series.
+const labelSelectorParam = "labelSelector"
+
+// maxSelector bounds a selector's text, in bytes: each of its terms is held against each pod.
+const maxSelector = 8 << 10
+
+// withSelectorCheck answers 400 to a selector that is huge, and to a metric selector that cannot be read. The library would answer 500 to the
+// latter and write the former whole into the log, so this comes before all of it.
+func withSelectorCheck(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := checkSelectors(r.URL.Query()); err != nil {
+			writeStatus(w, apierrors.NewBadRequest(err.Error()))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func checkSelectors(query url.Values) error {
+	for _, parameter := range []string{labelSelectorParam, metricSelectorParam} {
+		for _, text := range query[parameter] {
+			if len(text) > maxSelector {
+				return fmt.Errorf("%s has %d bytes, at most %d are taken", parameter, len(text), maxSelector)
+			}
+		}
+	}
+	for _, text := range query[metricSelectorParam] {
+		if _, err := labels.Parse(text); err != nil {
+			return fmt.Errorf("%s %q: %w", metricSelectorParam, text, err)
+		}
+	}
+	return nil
+}
+
+// share keeps one caller from taking all the places of requests in flight: with half of them it may wait for itself, while the others
+// are answered. A client that reads its answers slowly, or asks for more than it can read, holds its places until the
+// deadline of a request.
+type share struct {
+	each int
+
+	mu       sync.Mutex
+	inFlight map[string]int // by user
+}
+
+func newShare(maxInFlight int) *share {
+	return &share{each: max(1, maxInFlight/2), inFlight: map[string]int{}}
+}
+
+func (s *share) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller := ""
+		if u, ok := request.UserFrom(r.Context()); ok {
+			caller = u.GetName()
+		}
+		if !s.enter(caller) {
+			w.Header().Set("Retry-After", "1")
+			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s has %d requests in flight, which is the most", caller, s.each), 1))
+			return
+		}
+		defer s.leave(caller)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *share) enter(caller string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight[caller] >= s.each {
+		return false
+	}
+	s.inFlight[caller]++
+	return true
+}
+
+func (s *share) leave(caller string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight[caller]--; s.inFlight[caller] == 0 {
+		delete(s.inFlight, caller) // names are the callers' choice: none is kept longer than its requests
+	}
+}
+
+// withWriteDeadline cuts off a client that does not read its answer. The library's own timeout waits for the write that hangs, for ever.
+func withWriteDeadline(limit time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit)); err != nil {
+			writeStatus(w, apierrors.NewInternalError(fmt.Errorf("bound the time of an answer: %w", err)))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withRecovery answers 500 to a request that panics. The library would end the whole connection, and with it the other
+// requests that the API server sends over it.
+func (s *Server) withRecovery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(cause) // asks for exactly that
+			}
+			s.provider.metrics.panics.Inc()
+			s.log.Error("metrics API request panicked", "path", r.URL.Path, "err", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			writeStatus(w, apierrors.NewInternalError(errors.New("the request panicked; the server's log has the stack")))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func writeStatus(w http.ResponseWriter, status apierrors.APIStatus) {
+	body := status.Status()
+	body.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(int(body.Code))
+	_ = json.NewEncoder(w).Encode(body) // a caller that hung up needs no answer
+}

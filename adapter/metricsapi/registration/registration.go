@@ -1,0 +1,185 @@
+// Package registration looks after the APIService objects through which a cluster finds its provider of custom metrics. A cluster has
+// one provider: whoever is named there answers every HPA.
+//
+// In: the three objects, read now and then by name. Out: what is wrong with them, for people; and, where that is asked for, a patch
+// that keeps caBundle current. Invariant: an object that leads to another provider is reported and left alone, unless taking it over was
+// asked for; nothing but these three objects is ever read or written.
+package registration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
+)
+
+// Names are those of the objects.
+var Names = []string{"v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"}
+
+// Config says where the objects are to lead.
+type Config struct {
+	// Namespace and Service are where we answer; Port is set only where an object is taken over.
+	Namespace, Service string
+	Port               int32
+	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is somebody else's business.
+	Bundle func() []byte
+	// TakeOver changes objects that lead to another provider.
+	TakeOver bool
+}
+
+// Watcher looks at the objects.
+type Watcher struct {
+	cfg    Config
+	api    apiregistration.APIServiceInterface
+	log    *slog.Logger
+	report func(fault string)
+	ours   *prometheus.GaugeVec
+	writes prometheus.Counter
+
+	mu     sync.Mutex
+	faults map[string]string // by object; only those with a fault
+}
+
+// New returns a Watcher; report is called with every fault when it is new.
+func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault string), log *slog.Logger, reg prometheus.Registerer) *Watcher {
+	f := promauto.With(reg)
+	return &Watcher{
+		cfg: cfg, api: api.APIServices(), report: report, log: log, faults: map[string]string{},
+		ours: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shardscaler_apiservice_ours",
+			Help: "1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.",
+		}, []string{"apiservice"}),
+		writes: f.NewCounter(prometheus.CounterOpts{
+			Name: "shardscaler_apiservice_patches_total",
+			Help: "Changes made to APIServices: caBundle kept current, or taken over.",
+		}),
+	}
+}
+
+// requestTimeout bounds one request.
+const requestTimeout = 10 * time.Second
+
+// Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says that an object could not be read.
+func (w *Watcher) Sync(ctx context.Context) error {
+	var errs []error
+	for _, name := range Names {
+		if err := w.sync(ctx, name); err != nil {
+			w.ours.DeleteLabelValues(name)
+			errs = append(errs, fmt.Errorf("look after APIService %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Watcher) sync(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	object, err := w.api.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		w.found(name, false, "it does not exist, so no HPA finds our metrics")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	leads := w.leadsHere(object)
+	if !leads && !w.cfg.TakeOver {
+		w.found(name, false, "it leads to another provider: "+target(object))
+		return nil
+	}
+	if patch := w.patch(object, leads); patch != nil {
+		if _, err := w.api.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "shardscaler"}); err != nil {
+			return err
+		}
+		w.writes.Inc()
+		w.log.Info("APIService changed", "apiservice", name, "taken_over", !leads, "led_to", target(object))
+	}
+	w.found(name, true, "")
+	return nil
+}
+
+func (w *Watcher) leadsHere(o *apiregistrationv1.APIService) bool {
+	to := o.Spec.Service
+	return to != nil && to.Namespace == w.cfg.Namespace && to.Name == w.cfg.Service
+}
+
+func target(o *apiregistrationv1.APIService) string {
+	if o.Spec.Service == nil {
+		return "the API server itself"
+	}
+	return "Service " + o.Spec.Service.Namespace + "/" + o.Spec.Service.Name
+}
+
+// patch is what must change; nil: nothing. It names the version that was read, so that it never undoes what somebody else has just done.
+func (w *Watcher) patch(o *apiregistrationv1.APIService, leads bool) []byte {
+	var bundle []byte
+	if w.cfg.Bundle != nil {
+		bundle = w.cfg.Bundle()
+	}
+	spec := map[string]any{}
+	if bundle != nil && (!bytes.Equal(o.Spec.CABundle, bundle) || o.Spec.InsecureSkipTLSVerify) {
+		spec["caBundle"], spec["insecureSkipTLSVerify"] = bundle, false
+	}
+	if !leads {
+		spec["service"] = map[string]any{"namespace": w.cfg.Namespace, "name": w.cfg.Service, "port": w.cfg.Port}
+	}
+	if len(spec) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": o.ResourceVersion}, "spec": spec})
+	if err != nil {
+		panic(err) // maps of text, numbers and bytes
+	}
+	return patch
+}
+
+// found notes an object's state and reports a fault that is new.
+func (w *Watcher) found(name string, ours bool, fault string) {
+	value := 0.0
+	if ours {
+		value = 1
+	}
+	w.ours.WithLabelValues(name).Set(value)
+	w.mu.Lock()
+	before := w.faults[name]
+	if fault == "" {
+		delete(w.faults, name)
+	} else {
+		w.faults[name] = fault
+	}
+	w.mu.Unlock()
+	switch fault {
+	case before:
+	case "":
+		w.log.Info("APIService leads here again", "apiservice", name)
+	default:
+		w.log.Warn("APIService does not lead here", "apiservice", name, "error", fault)
+		w.report("APIService " + name + ": " + fault)
+	}
+}
+
+// Fault is what is wrong with the objects, in one line; empty: nothing that is known of.
+func (w *Watcher) Fault() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var faults []string
+	for _, name := range Names {
+		if fault := w.faults[name]; fault != "" {
+			faults = append(faults, name+": "+fault)
+		}
+	}
+	return strings.Join(faults, "; ")
+}

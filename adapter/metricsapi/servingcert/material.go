@@ -1,0 +1,100 @@
+package servingcert
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The keys of the Secret. The first three are those of every TLS Secret, so that a certificate from elsewhere can be told apart only by
+// caKey: without it nothing is ours to renew.
+const (
+	caBundleKey = "ca.crt"
+	certKey     = "tls.crt"
+	keyKey      = "tls.key"
+	caKey       = "ca.key"
+)
+
+// material is what the Secret holds: a serving certificate, the CA whose key is at hand, and every CA that may still be needed.
+type material struct {
+	serving *pair
+	ca      *pair
+	// bundle is what callers are to trust, as PEM; ca comes first.
+	bundle []byte
+}
+
+// parse reads a Secret and checks that its parts belong together.
+func parse(data map[string][]byte, names []string) (*material, error) {
+	serving, err := parsePair(data[certKey], data[keyKey])
+	if err != nil {
+		return nil, fmt.Errorf("read %s and %s: %w", certKey, keyKey, err)
+	}
+	ca, err := parsePair(data[caBundleKey], data[caKey])
+	if err != nil {
+		return nil, fmt.Errorf("read %s and %s: %w", caBundleKey, caKey, err)
+	}
+	m := &material{serving: serving, ca: ca, bundle: data[caBundleKey]}
+	if !slices.Equal(serving.parsed.DNSNames, names) {
+		return nil, fmt.Errorf("the certificate is for %v, want %v", serving.parsed.DNSNames, names)
+	}
+	return m, nil
+}
+
+func (m *material) data() map[string][]byte {
+	return map[string][]byte{caBundleKey: m.bundle, caKey: m.ca.key, certKey: m.serving.cert, keyKey: m.serving.key}
+}
+
+// trusted says whether a caller that trusts the bundle takes the serving certificate at now.
+func (m *material) trusted(now time.Time) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(m.bundle) {
+		return errors.New("there is no CA in the bundle")
+	}
+	_, err := m.serving.parsed.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, DNSName: m.serving.parsed.DNSNames[0]})
+	return err
+}
+
+// newMaterial makes everything anew.
+func newMaterial(names []string, now time.Time) (*material, error) {
+	ca, err := newCA(now)
+	if err != nil {
+		return nil, fmt.Errorf("make CA: %w", err)
+	}
+	serving, err := newServing(names, ca, now)
+	if err != nil {
+		return nil, fmt.Errorf("make serving certificate: %w", err)
+	}
+	return &material{serving: serving, ca: ca, bundle: ca.cert}, nil
+}
+
+// renewed is what should follow m at now, and why; m itself when nothing is due.
+//
+// One step at a time: a new CA joins the bundle while the certificate that is served is still signed by an older one, and signs only
+// later, when every caller has had the time to trust it. Where what is served is not trusted any more, there is nothing to
+// lose: everything is made anew.
+func (m *material) renewed(names []string, now time.Time) (next *material, why string, err error) {
+	switch {
+	case m.trusted(now) != nil:
+		next, err = newMaterial(names, now)
+		return next, "the certificate is not good any more", err
+	case due(m.ca.parsed, now):
+		bundle, err := parseBundle(m.bundle)
+		if err != nil {
+			return nil, "", err
+		}
+		ca, err := newCA(now)
+		if err != nil {
+			return nil, "", fmt.Errorf("make CA: %w", err)
+		}
+		return &material{serving: m.serving, ca: ca, bundle: joined(ca, bundle, now)}, "the CA expires", nil
+	case due(m.serving.parsed, now):
+		serving, err := newServing(names, m.ca, now)
+		if err != nil {
+			return nil, "", fmt.Errorf("make serving certificate: %w", err)
+		}
+		return &material{serving: serving, ca: m.ca, bundle: m.bundle}, "the certificate expires", nil
+	}
+	return m, "", nil
+}

@@ -1,0 +1,149 @@
+package servingcert
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// How long certificates are good for, and how much of that time may be left before the next one is made. A clock that is behind
+// must not refuse a new one, so it counts from a while ago.
+const (
+	caValidity      = 10 * 365 * 24 * time.Hour
+	servingValidity = 90 * 24 * time.Hour
+	renewShare      = 3 // at the last third
+	backdate        = 5 * time.Minute
+)
+
+// pair is a certificate and its private key, both as PEM.
+type pair struct {
+	cert, key []byte
+	parsed    *x509.Certificate
+	signer    *ecdsa.PrivateKey
+}
+
+// parsePair takes the first certificate of cert: that of a bundle whose key it is.
+func parsePair(cert, key []byte) (*pair, error) {
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		return nil, err
+	}
+	certs, err := parseBundle(cert)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(key)
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := private.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("private key is of type %T, want ECDSA", private)
+	}
+	return &pair{cert: cert, key: key, parsed: certs[0], signer: signer}, nil
+}
+
+// parseBundle returns the certificates of a bundle, of which there is at least one.
+func parseBundle(bundle []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		block, rest := pem.Decode(bundle)
+		if block == nil {
+			break
+		}
+		bundle = rest
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("there is no certificate in it")
+	}
+	return certs, nil
+}
+
+// due says whether the time has come to make the next one.
+func due(c *x509.Certificate, now time.Time) bool {
+	left := c.NotAfter.Sub(c.NotBefore) / renewShare
+	return now.Before(c.NotBefore) || c.NotAfter.Sub(now) < left
+}
+
+// newCA makes a CA that signs serving certificates of one Service and nothing else.
+func newCA(now time.Time) (*pair, error) {
+	template, err := template("shardscaler-metrics-ca", now, caValidity)
+	if err != nil {
+		return nil, err
+	}
+	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
+	template.KeyUsage = x509.KeyUsageCertSign
+	return sign(template, nil)
+}
+
+// newServing makes a certificate for the names, signed by ca.
+func newServing(names []string, ca *pair, now time.Time) (*pair, error) {
+	template, err := template(names[0], now, servingValidity)
+	if err != nil {
+		return nil, err
+	}
+	template.DNSNames = names
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	return sign(template, ca)
+}
+
+func template(name string, now time.Time, validity time.Duration) (*x509.Certificate, error) {
+	const serialBits = 127
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: now.Add(validity),
+	}, nil
+}
+
+// sign makes a key and its certificate; without a CA it is signed by itself.
+func sign(template *x509.Certificate, ca *pair) (*pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	parent, signer := template, key
+	if ca != nil {
+		parent, signer = ca.parsed, ca.signer
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return parsePair(encode("CERTIFICATE", der), encode("PRIVATE KEY", private))
+}
+
+func encode(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// joined is first, and after it those of bundle that are still good and are not first.
+func joined(first *pair, bundle []*x509.Certificate, now time.Time) []byte {
+	out := bytes.Clone(first.cert)
+	for _, c := range bundle {
+		if now.Before(c.NotAfter) && !c.Equal(first.parsed) {
+			out = append(out, encode("CERTIFICATE", c.Raw)...)
+		}
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+// Package servingcert makes and renews the serving certificate of the metrics APIs, for those who have nothing else that does.
+//
+// In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory and changed without a restart, and
+// the bundle of CAs that callers must trust. Invariant: what is served is signed by a CA that has been in the bundle since before;
+// a Secret that is not ours (it has a certificate and no CA key) is never written.
+//
+// pair.go makes single certificates and material.go decides what comes next, both pure; this file keeps the Secret.
+package servingcert
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+)
+
+// Config names the Secret and the Service that callers ask for.
+type Config struct {
+	Namespace, Secret, Service string
+	// Names are those of the certificate; default <service>.<namespace>.svc.
+	Names []string
+}
+
+// Keeper keeps the Secret and what is served from it. It is a dynamiccertificates.CertKeyContentProvider and its Notifier.
+type Keeper struct {
+	cfg     Config
+	secrets typedcorev1.SecretInterface
+	now     func() time.Time
+	log     *slog.Logger
+	expires *prometheus.GaugeVec
+	renewed prometheus.Counter
+
+	mu        sync.Mutex
+	held      *material // nil: none yet
+	listeners []dynamiccertificates.Listener
+}
+
+// New returns a Keeper that has nothing to serve until Sync succeeded once.
+func New(cfg Config, secrets typedcorev1.SecretsGetter, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Keeper {
+	if len(cfg.Names) == 0 {
+		name := cfg.Service + "." + cfg.Namespace + ".svc"
+		cfg.Names = []string{name, name + ".cluster.local"}
+	}
+	f := promauto.With(reg)
+	return &Keeper{
+		cfg: cfg, secrets: secrets.Secrets(cfg.Namespace), now: now, log: log,
+		expires: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shardscaler_serving_cert_expiry_timestamp_seconds",
+			Help: "When the self-managed serving certificate, and its CA, expire, in Unix seconds.",
+		}, []string{"certificate"}),
+		renewed: f.NewCounter(prometheus.CounterOpts{
+			Name: "shardscaler_serving_cert_renewals_total",
+			Help: "Self-managed certificates and CAs that this replica made.",
+		}),
+	}
+}
+
+// Sync reads the Secret, renews what is due, and serves what it holds. Of two replicas that renew at once one wins, and the other takes
+// what that one wrote.
+func (k *Keeper) Sync(ctx context.Context) error {
+	const tries = 3
+	var err error
+	for range tries {
+		if err = k.sync(ctx); !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("keep serving certificate in Secret %s/%s: %w", k.cfg.Namespace, k.cfg.Secret, err)
+	}
+	return nil
+}
+
+func (k *Keeper) sync(ctx context.Context) error {
+	secret, err := k.secrets.Get(ctx, k.cfg.Secret, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return k.create(ctx)
+	case err != nil:
+		return err
+	}
+	current, next, why, err := k.next(secret)
+	if err != nil {
+		return err
+	}
+	if next != current {
+		secret.Data = next.data()
+		if _, err := k.secrets.Update(ctx, secret, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+		k.made(why)
+	}
+	k.serve(next)
+	return nil
+}
+
+func (k *Keeper) create(ctx context.Context) error {
+	m, err := newMaterial(k.cfg.Names, k.now())
+	if err != nil {
+		return err
+	}
+	_, err = k.secrets.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: k.cfg.Secret, Namespace: k.cfg.Namespace},
+		Type:       corev1.SecretTypeTLS, Data: m.data(),
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	k.made("there was none")
+	k.serve(m)
+	return nil
+}
+
+var errForeign = errors.New("it holds a certificate that somebody else made: delete it, or do without --tls-self-managed")
+
+// next is what the Secret holds and what it should hold.
+func (k *Keeper) next(secret *corev1.Secret) (current, next *material, why string, err error) {
+	if len(secret.Data[caKey]) == 0 && len(secret.Data[certKey]) > 0 {
+		return nil, nil, "", errForeign
+	}
+	current, err = parse(secret.Data, k.cfg.Names)
+	if err != nil {
+		next, makeErr := newMaterial(k.cfg.Names, k.now())
+		return nil, next, err.Error(), makeErr
+	}
+	next, why, err = current.renewed(k.cfg.Names, k.now())
+	return current, next, why, err
+}
+
+func (k *Keeper) made(why string) {
+	k.renewed.Inc()
+	k.log.Info("serving certificate made", "secret", k.cfg.Secret, "because", why)
+}
+
+// serve takes m into use and tells those who listen if it is news.
+func (k *Keeper) serve(m *material) {
+	k.expires.WithLabelValues("serving").Set(float64(m.serving.parsed.NotAfter.Unix()))
+	k.expires.WithLabelValues("ca").Set(float64(m.ca.parsed.NotAfter.Unix()))
+	k.mu.Lock()
+	news := k.held == nil || !bytes.Equal(k.held.serving.cert, m.serving.cert)
+	k.held = m
+	listeners := k.listeners
+	k.mu.Unlock()
+	if news {
+		for _, l := range listeners {
+			l.Enqueue()
+		}
+	}
+}
+
+// Bundle is what callers must trust; nil until there is a certificate.
+func (k *Keeper) Bundle() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held == nil {
+		return nil
+	}
+	return k.held.bundle
+}
+
+// Name implements dynamiccertificates.CertKeyContentProvider.
+func (k *Keeper) Name() string { return "self-managed:" + k.cfg.Namespace + "/" + k.cfg.Secret }
+
+// CurrentCertKeyContent implements dynamiccertificates.CertKeyContentProvider.
+func (k *Keeper) CurrentCertKeyContent() (cert, key []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held == nil {
+		return nil, nil
+	}
+	return k.held.serving.cert, k.held.serving.key
+}
+
+// AddListener implements dynamiccertificates.Notifier.
+func (k *Keeper) AddListener(l dynamiccertificates.Listener) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.listeners = append(k.listeners, l)
+}

@@ -1,0 +1,80 @@
+package notify
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+func TestFoldKeepsTheLastWord(t *testing.T) {
+	deletes, creates := fold([]change{
+		{create: []string{"a", "b"}}, {delete: []string{"b", "c"}}, {create: []string{"c", "a", "d"}}, {delete: []string{"e"}}, {create: []string{"e"}}, {delete: []string{"e"}},
+	})
+	require.Equal(t, []string{"b", "c", "e"}, deletes)
+	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}}, creates)
+}
+
+// One folded commit leaves behind what the messages one by one would, and recreates what they recreate.
+func TestFoldIsTheMessagesOneByOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := rapid.SampledFrom([]string{"a", "b", "c", "d"})
+		known := rapid.SliceOf(id).Draw(t, "known")
+		changes := rapid.SliceOf(rapid.Custom(func(t *rapid.T) change {
+			ids := rapid.SliceOfN(id, 1, 3).Draw(t, "ids")
+			if rapid.Bool().Draw(t, "create") {
+				return change{create: ids}
+			}
+			return change{delete: ids}
+		})).Draw(t, "changes")
+
+		// A world is the generation of each id that exists: a resource that was deleted and made again is another one.
+		slow, fast := newWorld(known), newWorld(known)
+		for _, c := range changes {
+			for _, id := range c.create {
+				slow.create(id)
+			}
+			for _, id := range c.delete {
+				slow.delete(id)
+			}
+		}
+		deletes, creates := fold(changes)
+		for _, id := range deletes {
+			fast.delete(id)
+		}
+		for _, r := range creates {
+			fast.create(r.ID)
+		}
+		require.Equal(t, len(slow.born), len(fast.born))
+		for id, generation := range slow.born {
+			require.Equal(t, generation == 0, fast.born[id] == 0, "%s was recreated by one and not by the other", id)
+			require.Contains(t, fast.born, id)
+		}
+	})
+}
+
+type world struct {
+	born map[string]int
+	died map[string]int
+}
+
+func newWorld(known []string) *world {
+	w := &world{born: map[string]int{}, died: map[string]int{}}
+	for _, id := range known {
+		w.born[id] = 0
+	}
+	return w
+}
+
+func (w *world) create(id string) {
+	if _, ok := w.born[id]; !ok {
+		w.born[id] = w.died[id]
+	}
+}
+
+func (w *world) delete(id string) {
+	w.died[id]++
+	delete(w.born, id)
+}

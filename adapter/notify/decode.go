@@ -1,0 +1,203 @@
+package notify
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// maxBytes of a message that is decoded: a bulk create of 200,000 UUIDs. A larger one leads to a reconcile, which is cheaper.
+	maxBytes = 8 << 20
+	// maxID is the longest id of a resource, in bytes (formats.md).
+	maxID = 256
+)
+
+var errOversized = errors.New("oversized")
+
+// Op is what happened in the database.
+type Op string
+
+// The operations that are known. Updates do not change which resources exist.
+const (
+	OpCreate     Op = "c"
+	OpUpdate     Op = "u"
+	OpDelete     Op = "d"
+	OpBulkCreate Op = "bc"
+	OpBulkUpdate Op = "bu"
+	OpBulkDelete Op = "bd"
+)
+
+// Message is a notification: what it says exactly, and whether that is all.
+type Message struct {
+	Op   Op
+	Kind string
+	// Create and Delete are the ids it names beyond doubt; at most one of the two has any.
+	Create, Delete []string
+	// Reconcile: it also says something that cannot be read exactly, so only the catalogue knows.
+	Reconcile bool
+}
+
+// Decode reads a notification. An error means that not even its kind can be told.
+func Decode(payload []byte) (Message, error) {
+	if len(payload) > maxBytes {
+		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, len(payload), maxBytes)
+	}
+	if !utf8.Valid(payload) { // encoding/json would replace what is not, and so change ids
+		return Message{}, errors.New("decode notification: not UTF-8")
+	}
+	var raw struct {
+		Op       json.RawMessage `json:"o"`
+		Kind     string          `json:"t"`
+		Key      json.RawMessage `json:"k"`
+		Keys     json.RawMessage `json:"keys"`
+		Instance json.RawMessage `json:"instance"`
+		Where    json.RawMessage `json:"where"`
+	}
+	if err := json.Unmarshal(payload, &raw); err != nil {
+		return Message{}, fmt.Errorf("decode notification: %w", err)
+	}
+	if raw.Kind == "" {
+		return Message{}, errors.New("decode notification: t is missing")
+	}
+	m := Message{Kind: raw.Kind}
+	_ = json.Unmarshal(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
+	switch m.Op {
+	case OpCreate:
+		m.Create, m.Reconcile = one(raw.Key, raw.Instance)
+	case OpDelete:
+		m.Delete, m.Reconcile = one(raw.Key, raw.Instance)
+	case OpBulkCreate:
+		m.Create, m.Reconcile = keys(raw.Keys)
+	case OpBulkDelete:
+		m.Delete, m.Reconcile = where(raw.Where)
+	case OpBulkUpdate:
+		_, m.Reconcile = where(raw.Where)
+	case OpUpdate:
+	default:
+		m.Reconcile = true
+	}
+	return m, nil
+}
+
+// one is the id in k or in instance. If both name one they must agree.
+func one(key, instance json.RawMessage) (ids []string, inexact bool) {
+	k, inKey := idOf(key)
+	i, inInstance := idOf(instance)
+	switch {
+	case inKey && inInstance && k != i:
+		return nil, true
+	case inKey:
+		return []string{k}, false
+	case inInstance:
+		return []string{i}, false
+	}
+	return nil, true
+}
+
+// keys are the ids of a bulk create. What can be read is created even where the rest cannot: a create by explicit id is no guess.
+func keys(raw json.RawMessage) (ids []string, inexact bool) {
+	if ids, ok := plainTexts(raw); ok {
+		return ids, false
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+		return nil, true
+	}
+	for _, key := range list {
+		id, ok := scalar(key)
+		if !ok {
+			id, ok = idOf(key)
+		}
+		if !ok {
+			inexact = true
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids, inexact
+}
+
+// where are the ids of a bulk delete: exactly {"id":"…"} or {"id":["…",…]}. Anything beside narrows the choice in a way we cannot
+// evaluate, and an operator has vanished on its way here: then nothing is deleted by this message.
+func where(raw json.RawMessage) (ids []string, inexact bool) {
+	var condition map[string]json.RawMessage
+	if json.Unmarshal(raw, &condition) != nil || len(condition) != 1 {
+		return nil, true
+	}
+	if id, ok := scalar(condition["id"]); ok {
+		return []string{id}, false
+	}
+	if ids, ok := plainTexts(condition["id"]); ok {
+		return ids, false
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(condition["id"], &list) != nil || len(list) == 0 {
+		return nil, true
+	}
+	for _, element := range list {
+		id, ok := scalar(element)
+		if !ok {
+			return nil, true
+		}
+		ids = append(ids, id)
+	}
+	return ids, false
+}
+
+// plainTexts are the elements of a list that has nothing but ids without escapes, which is what an import of any size consists of; false
+// where it has anything else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one object.
+func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
+	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
+		return nil, false
+	}
+	const quotes = 2
+	ids = make([]string, 0, bytes.Count(raw, []byte{'"'})/quotes)
+	for rest := string(raw[1 : len(raw)-1]); ; {
+		rest = strings.TrimLeft(rest, " \t\r\n")
+		if rest == "" || rest[0] != '"' {
+			return nil, false
+		}
+		end := strings.IndexByte(rest[1:], '"')
+		if end < 1 || end > maxID {
+			return nil, false
+		}
+		ids = append(ids, rest[1:1+end])
+		rest = strings.TrimLeft(rest[1+end+1:], " \t\r\n")
+		if rest == "" {
+			return ids, true
+		}
+		rest = rest[1:] // a comma, since it is valid
+	}
+}
+
+// idOf is the field id of a JSON object.
+func idOf(raw json.RawMessage) (string, bool) {
+	var object struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if json.Unmarshal(raw, &object) != nil {
+		return "", false
+	}
+	return scalar(object.ID)
+}
+
+// scalar is an id: text of 1 to maxID bytes, or a whole number, which becomes text.
+func scalar(raw json.RawMessage) (string, bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return "", false
+	}
+	id := string(raw)
+	if raw[0] == '"' {
+		if json.Unmarshal(raw, &id) != nil {
+			return "", false
+		}
+	} else if len(bytes.Trim(bytes.TrimPrefix(raw, []byte("-")), "0123456789")) > 0 {
+		return "", false // null, true, 1.5, 1e3, an object, a list
+	}
+	return id, id != "" && len(id) <= maxID
+}

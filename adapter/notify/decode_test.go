@@ -1,0 +1,133 @@
+package notify
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDecode(t *testing.T) {
+	long := strings.Repeat("x", maxID)
+	for _, c := range []struct {
+		name, payload string
+		want          Message
+	}{
+		{"create by key", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","name":"n"}}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"create by instance", `{"o":"c","t":"Thing","instance":{"id":"a"}}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"create by number", `{"o":"c","t":"Thing","k":{"id":42}}`, Message{Op: "c", Kind: "Thing", Create: []string{"42"}}},
+		{"create, the two disagree", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"b"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"create without id", `{"o":"c","t":"Thing","k":{}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"create, empty id", `{"o":"c","t":"Thing","k":{"id":""}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"create, longest id", `{"o":"c","t":"Thing","k":{"id":"` + long + `"}}`, Message{Op: "c", Kind: "Thing", Create: []string{long}}},
+		{"create, id too long", `{"o":"c","t":"Thing","k":{"id":"` + long + `x"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"update", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`, Message{Op: "u", Kind: "Thing"}},
+		{"delete by key", `{"o":"d","t":"Thing","k":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
+		{"delete by instance", `{"o":"d","t":"Thing","instance":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
+		{"delete of nothing named", `{"o":"d","t":"Thing"}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
+		{"delete, an object as id", `{"o":"d","t":"Thing","k":{"id":{"a":1}}}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
+		{"bulk create", `{"o":"bc","t":"Thing","keys":["a",{"id":"b"},7,{"id":8}]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a", "b", "7", "8"}}},
+		{"bulk create without keys", `{"o":"bc","t":"Thing"}`, Message{Op: "bc", Kind: "Thing", Reconcile: true}},
+		{"bulk create, null", `{"o":"bc","t":"Thing","keys":null}`, Message{Op: "bc", Kind: "Thing", Reconcile: true}},
+		{"bulk create, keys no list", `{"o":"bc","t":"Thing","keys":"a"}`, Message{Op: "bc", Kind: "Thing", Reconcile: true}},
+		{"bulk create, partly readable", `{"o":"bc","t":"Thing","keys":["a",null,{"name":"b"},1.5,["c"]]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a"}, Reconcile: true}},
+		{"bulk delete, one", `{"o":"bd","t":"Thing","where":{"id":"a"}}`, Message{Op: "bd", Kind: "Thing", Delete: []string{"a"}}},
+		{"bulk delete, list", `{"o":"bd","t":"Thing","where":{"id":["a","b",3]}}`, Message{Op: "bd", Kind: "Thing", Delete: []string{"a", "b", "3"}}},
+		{"bulk delete, empty where", `{"o":"bd","t":"Thing","where":{}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete without where", `{"o":"bd","t":"Thing"}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, null", `{"o":"bd","t":"Thing","where":null}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, operator", `{"o":"bd","t":"Thing","where":{"id":{"like":"a%"}}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, vanished operator", `{"o":"bd","t":"Thing","where":{"id":{}}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, another condition", `{"o":"bd","t":"Thing","where":{"name":"a"}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, narrowed", `{"o":"bd","t":"Thing","where":{"id":["a","b"],"name":"n"}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, partly readable", `{"o":"bd","t":"Thing","where":{"id":["a",{}]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, empty list", `{"o":"bd","t":"Thing","where":{"id":[]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk update, named", `{"o":"bu","t":"Thing","where":{"id":["a"]}}`, Message{Op: "bu", Kind: "Thing"}},
+		{"bulk update, not named", `{"o":"bu","t":"Thing","where":{}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"anything else", `{"o":"truncate","t":"Thing"}`, Message{Op: "truncate", Kind: "Thing", Reconcile: true}},
+		{"no operation", `{"t":"Thing"}`, Message{Kind: "Thing", Reconcile: true}},
+		{"an operation that is no text", `{"o":1,"t":"Thing"}`, Message{Kind: "Thing", Reconcile: true}},
+		{"another table", `{"o":"d","t":"ProtocolMeta","k":{"id":"a"}}`, Message{Op: "d", Kind: "ProtocolMeta", Delete: []string{"a"}}},
+	} {
+		got, err := Decode([]byte(c.payload))
+		require.NoError(t, err, c.name)
+		require.Equal(t, c.want, got, c.name)
+	}
+}
+
+func TestDecodeFailsWhereNotEvenTheKindCanBeTold(t *testing.T) {
+	for payload, fault := range map[string]string{
+		``:                               "unexpected end",
+		`null`:                           "t is missing",
+		`{"o":"c","k":{"id":"a"}}`:       "t is missing",
+		`{"o":"c","t":7}`:                "number",
+		`{"o":"c","t":"Thing"`:           "unexpected end",
+		`[{"o":"c","t":"Thing"}]`:        "array",
+		"{\"o\":\"c\",\"t\":\"Th\xff\"}": "UTF-8",
+	} {
+		_, err := Decode([]byte(payload))
+		require.ErrorContains(t, err, fault, payload)
+	}
+	_, err := Decode(bytes.Repeat([]byte(" "), maxBytes+1))
+	require.ErrorIs(t, err, errOversized)
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`,
+		`{"o":"d","t":"Rule","instance":{"id":"3f0e0b5a-9f39-4c53-8d5e-0c1f2f6f7a10"}}`,
+		`{"o":"bc","t":"Thing","keys":["a",{"id":"b"},7,null]}`,
+		`{"o":"bd","t":"Thing","where":{"id":["a","b"]}}`,
+		`{"o":"bd","t":"Thing","where":{"id":{"$in":["a"]}}}`,
+		`{"o":"bd","t":"Thing","where":{"id":"a","id":["b"]}}`,
+		`{"o":"bu","t":"DeviceMeta","where":{}}`,
+		`{"o":"x","t":"Thing"}`, `{"T":"Thing","O":"c","K":{"ID":"a"}}`,
+		"{\"t\":\"\xff\"}", `{"t":"Thing","o":"c","k":{"id":"\ud800"}}`, "", "[[[[",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		m, err := Decode(payload)
+		if err != nil {
+			return
+		}
+		if m.Kind == "" || len(m.Create) > 0 && len(m.Delete) > 0 {
+			t.Fatalf("%+v", m)
+		}
+		if len(m.Delete) > 0 && m.Reconcile {
+			t.Fatalf("deletes by guess: %+v", m)
+		}
+		for _, id := range append(m.Create, m.Delete...) {
+			if id == "" || len(id) > maxID || !utf8.ValidString(id) {
+				t.Fatalf("id %q", id)
+			}
+		}
+		if m.Op != OpUpdate && m.Op != OpBulkUpdate && len(m.Create) == 0 && len(m.Delete) == 0 && !m.Reconcile {
+			t.Fatalf("says nothing: %+v", m)
+		}
+	})
+}
+
+// The short way reads what the long way reads, or leaves it to that.
+func FuzzPlainTexts(f *testing.F) {
+	for _, seed := range []string{`["a","b"]`, `[ "a" , "b" ]`, `[]`, `["a",7]`, `["a\"b"]`, `["\u0061"]`, `[["a"]]`, `[""]`, `["ÿ"]`, `["a,b","]"]`, `null`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var wrapped struct{ Keys json.RawMessage }
+		if json.Unmarshal(fmt.Appendf(nil, `{"keys":%s}`, raw), &wrapped) != nil {
+			return
+		}
+		ids, ok := plainTexts(wrapped.Keys)
+		if !ok {
+			return
+		}
+		var want []string
+		require.NoError(t, json.Unmarshal(wrapped.Keys, &want))
+		require.Equal(t, want, ids)
+	})
+}

@@ -1,0 +1,136 @@
+// Package notify receives the platform's change notifications over MQTT.
+//
+// In: messages of topic cm/notify, QoS 1, on a persistent session with one fixed client id. Out: batches of creates and deletes by
+// kind to a Handler, a reconcile where a message cannot be read exactly, and observed.Read or Failed for the connection.
+// Invariant: a message is acknowledged only after what it asks for is committed; what is not acknowledged comes again.
+//
+// decode.go and batch.go are pure: a message to what it says, many messages to one commit. session.go is one connection,
+// queue.go the commits of one kind, this file the sequence of connections.
+package notify
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Config is where the broker is and who we are to it.
+type Config struct {
+	// Broker is an URL: tcp://host:port, or ssl://host:port.
+	Broker string
+	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged messages by it.
+	ClientID string
+	// Topic is cm/notify by default.
+	Topic string
+	// Username and PasswordFile are optional; the file is read at each connect.
+	Username, PasswordFile string
+}
+
+// Handler commits what notifications say. Each call returns nil only when the change is durable; the calls are idempotent.
+// For one kind there is one call at a time.
+type Handler interface {
+	// Create makes resources known; those already known stay as they are.
+	Create(ctx context.Context, kind string, rs []observed.ResourceKnown) error
+	// Delete removes resources by explicit id; unknown ids are no error.
+	Delete(ctx context.Context, kind string, ids []string) error
+	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.
+	Reconcile(kind string)
+}
+
+// Source is the subscription.
+type Source struct {
+	cfg     Config
+	handler Handler
+	log     *slog.Logger
+	metrics *metrics
+	// sampled limits what one bad producer can write into our log.
+	sampled *rate.Sometimes
+
+	mu      sync.Mutex
+	kinds   []string
+	changed chan struct{} // holds one token after the kinds changed
+}
+
+// New returns a Source for kinds; Configure changes them later. It does not connect.
+func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
+	if cfg.Topic == "" {
+		cfg.Topic = "cm/notify"
+	}
+	s := &Source{
+		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
+		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
+		changed: make(chan struct{}, 1),
+	}
+	s.Configure(kinds)
+	return s
+}
+
+// Configure replaces the kinds whose messages are ours. A change of them connects anew.
+func (s *Source) Configure(kinds []config.Kind) {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Equal(names, s.kinds) {
+		return
+	}
+	s.kinds = names
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run subscribes until ctx ends, then disconnects and leaves the session to the next leader. Only the leader calls it, once per term.
+func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
+	const least, most = 200 * time.Millisecond, 10 * time.Second
+	wait := least
+	for ctx.Err() == nil {
+		kinds := s.current()
+		if len(kinds) == 0 {
+			// What the broker has kept for us would be nobody's, and be acknowledged. So it must not be sent yet.
+			select {
+			case <-ctx.Done():
+			case <-s.changed:
+			}
+			continue
+		}
+		began := time.Now()
+		err := s.newSession(kinds, sink).run(ctx)
+		if err == nil {
+			wait = least
+			continue
+		}
+		s.log.Warn("notifications are not received", "error", err)
+		for _, kind := range kinds {
+			sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: time.Now(), Err: err})
+		}
+		if time.Since(began) > most {
+			wait = least
+		}
+		sleep(ctx, wait)
+		wait = min(2*wait, most)
+	}
+	return nil
+}
+
+// current takes the kinds, and the token that told of them.
+func (s *Source) current() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.changed:
+	default:
+	}
+	return s.kinds
+}

@@ -1,0 +1,173 @@
+package notify
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/fault"
+)
+
+// Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged messages never reaches them.
+const (
+	maxWaiting      = 16384
+	maxWaitingBytes = 32 << 20
+	// maxBatch is how many ids one commit takes.
+	maxBatch = 4096
+	// linger is how long a batch is collected while commits follow each other; a single message never waits.
+	linger = 5 * time.Millisecond
+)
+
+// queue commits the changes of one kind, in order, and acknowledges them in order. Between kinds there is no order: a kind that
+// cannot be committed must not hold another one, so acknowledgements may overtake each other there (brokers accept that).
+type queue struct {
+	*session
+	kind string
+	more chan struct{} // holds a token when something was put
+
+	mu      sync.Mutex
+	waiting []change
+	bytes   int
+	// full: a message found no room. From then on all are left to the broker, in order, until it sends them again.
+	full bool
+	err  error
+}
+
+func newQueue(s *session, kind string) *queue {
+	return &queue{session: s, kind: kind, more: make(chan struct{}, 1)}
+}
+
+// put takes a change unless there is no room.
+func (q *queue) put(c change) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= maxWaiting || q.bytes > maxWaitingBytes {
+		q.full = true
+	}
+	if q.full {
+		return false
+	}
+	q.waiting = append(q.waiting, c)
+	q.bytes += c.bytes
+	q.metrics.waiting.WithLabelValues(q.kind).Set(float64(len(q.waiting)))
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// peek returns the next changes to commit, of at most maxBatch ids unless the first alone has more. They go on waiting.
+func (q *queue) peek() []change {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ids, n := 0, 0
+	for _, c := range q.waiting {
+		ids += len(c.create) + len(c.delete)
+		if n > 0 && ids > maxBatch {
+			break
+		}
+		n++
+	}
+	return slices.Clone(q.waiting[:n])
+}
+
+// done drops the first n changes; drained says that nothing waits any more and the broker was left with some.
+func (q *queue) done(n int) (drained bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range q.waiting[:n] {
+		q.bytes -= c.bytes
+	}
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	q.metrics.waiting.WithLabelValues(q.kind).Set(float64(len(q.waiting)))
+	return q.full && len(q.waiting) == 0
+}
+
+// run commits until ctx ends.
+func (q *queue) run(ctx context.Context) {
+	var last time.Time
+	for ctx.Err() == nil {
+		if time.Since(last) < 4*linger {
+			sleep(ctx, linger)
+		}
+		batch := q.peek()
+		if len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+			case <-q.more:
+			}
+			continue
+		}
+		if !q.commit(ctx, batch) {
+			return
+		}
+		for _, c := range batch {
+			c.ack()
+		}
+		fault.Point("message.acknowledged")
+		if q.done(len(batch)) {
+			q.end(errFlooded)
+		}
+		last = time.Now()
+	}
+}
+
+// commit tries until it succeeds, or ctx ends: then it returns false and nothing may be acknowledged.
+func (q *queue) commit(ctx context.Context, batch []change) bool {
+	const least, most = 100 * time.Millisecond, 5 * time.Second
+	deletes, creates := fold(batch)
+	began := time.Now()
+	for wait := least; ; wait = min(2*wait, most) {
+		err := q.attempt(ctx, deletes, creates)
+		q.fail(err)
+		if err == nil {
+			q.metrics.commits.WithLabelValues(q.kind).Observe(time.Since(began).Seconds())
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		q.metrics.failures.WithLabelValues(q.kind).Inc()
+		q.sampled.Do(func() {
+			q.log.Warn("notifications cannot be committed yet", "kind", q.kind, "messages", len(batch), "error", err)
+		})
+		sleep(ctx, wait)
+	}
+}
+
+func (q *queue) attempt(ctx context.Context, deletes []string, creates []observed.ResourceKnown) error {
+	for ids := range slices.Chunk(deletes, maxBatch) {
+		if err := q.handler.Delete(ctx, q.kind, ids); err != nil {
+			return err
+		}
+	}
+	for rs := range slices.Chunk(creates, maxBatch) {
+		if err := q.handler.Create(ctx, q.kind, rs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *queue) fail(err error) {
+	q.mu.Lock()
+	q.err = err
+	q.mu.Unlock()
+}
+
+// failure is why the latest attempt to commit failed; nil when it succeeded.
+func (q *queue) failure() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.err
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

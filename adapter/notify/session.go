@@ -1,0 +1,229 @@
+package notify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/fault"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	// answerTimeout is more than a connect with its handshake takes.
+	answerTimeout = 2 * connectTimeout
+	keepAlive     = 10 * time.Second
+	pingTimeout   = 5 * time.Second
+	// reportEvery is the time between two words that the connection is up.
+	reportEvery = 3 * time.Second
+	// quiesce is how long a disconnect may take, in milliseconds.
+	quiesce = 250
+)
+
+var (
+	errFlooded = errors.New("more messages than fit came at once; connecting anew to be sent the rest")
+	errClosed  = errors.New("connection lost")
+)
+
+// session is one connection. What it received and did not acknowledge, the broker sends again on the next one; so a session keeps
+// nothing when it ends, and the library's own reconnect is not used.
+type session struct {
+	*Source
+	kinds  []string
+	queues map[string]*queue
+	sink   func(observed.Signal)
+	// ended gets the reason for which the session must end; only the first is looked at.
+	ended chan error
+}
+
+func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
+	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1)}
+	for _, kind := range kinds {
+		c.queues[kind] = newQueue(c, kind)
+	}
+	return c
+}
+
+// end asks for the end of the session.
+func (s *session) end(why error) {
+	select {
+	case s.ended <- why:
+	default:
+	}
+}
+
+// run connects, subscribes and serves until ctx ends (nil), kinds change (nil) or the connection is lost.
+func (s *session) run(ctx context.Context) error {
+	client, kept, err := s.connect(ctx)
+	if client != nil {
+		defer client.Disconnect(quiesce)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+	for _, q := range s.queues {
+		workers.Go(func() { q.run(ctx) })
+	}
+	subscribed, err := s.subscribe(ctx, client)
+	if err != nil || !subscribed && !kept {
+		return cmp.Or(err, fmt.Errorf("subscribe to %s with QoS 1: the broker refuses", s.cfg.Topic))
+	}
+	for _, kind := range s.kinds {
+		// What happened meanwhile may be missing: brokers bound what they keep for a client that is away, and forget it at a restart.
+		s.handler.Reconcile(kind)
+	}
+	s.metrics.sessions.Inc()
+	s.metrics.connected.Set(1)
+	defer s.metrics.connected.Set(0)
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
+	for {
+		s.report(time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.changed:
+			return nil
+		case err := <-s.ended:
+			return err
+		case <-report.C:
+			if !subscribed {
+				if subscribed, err = s.subscribe(ctx, client); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// connect opens the connection; the client is to be disconnected even where there is an error. kept: the broker kept our session,
+// with its subscription and what was not acknowledged.
+func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, err error) {
+	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).
+		SetProtocolVersion(4).SetCleanSession(false).SetAutoAckDisabled(true).SetOrderMatters(true).
+		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(connectTimeout).
+		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(fmt.Errorf("%w: %w", errClosed, err)) }).
+		// The broker may send what it kept before the subscription is made again.
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) })
+	if s.cfg.Username != "" {
+		o.SetUsername(s.cfg.Username)
+	}
+	if s.cfg.PasswordFile != "" {
+		password, err := os.ReadFile(s.cfg.PasswordFile)
+		if err != nil {
+			return nil, false, fmt.Errorf("read MQTT password: %w", err)
+		}
+		o.SetPassword(strings.TrimSpace(string(password)))
+	}
+	client = mqtt.NewClient(o)
+	token := client.Connect()
+	if err := wait(ctx, token); err != nil {
+		return client, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
+	}
+	return client, token.(*mqtt.ConnectToken).SessionPresent(), nil
+}
+
+// subscribe makes the subscription. A kept session has it already, save where we died before it was made; so it is asked for in any
+// case, and there a refusal is no failure: mochi-mqtt refuses a packet id that it also uses, in the other direction, for a
+// message we have not acknowledged yet.
+func (s *session) subscribe(ctx context.Context, client mqtt.Client) (granted bool, err error) {
+	token := client.Subscribe(s.cfg.Topic, 1, nil)
+	if err := wait(ctx, token); err != nil {
+		return false, fmt.Errorf("subscribe to %s: %w", s.cfg.Topic, err)
+	}
+	return token.(*mqtt.SubscribeToken).Result()[s.cfg.Topic] == 1, nil
+}
+
+// wait is for the broker's answer. The library gives up waiting only when the connection breaks.
+func wait(ctx context.Context, token mqtt.Token) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-token.Done():
+		return token.Error()
+	case <-time.After(answerTimeout):
+		return fmt.Errorf("no answer within %s", answerTimeout)
+	}
+}
+
+// receive sorts one message. It never blocks: behind it the library also reads the broker's answers to our pings.
+func (s *session) receive(m mqtt.Message) {
+	fault.Point("message.received")
+	said, err := Decode(m.Payload())
+	if err != nil {
+		s.unreadable(m, err)
+		m.Ack()
+		return
+	}
+	q, ours := s.queues[said.Kind]
+	s.metrics.messages.WithLabelValues(result(said, ours)).Inc()
+	if !ours {
+		m.Ack()
+		return
+	}
+	if said.Reconcile {
+		s.handler.Reconcile(said.Kind)
+	}
+	if len(said.Create) == 0 && len(said.Delete) == 0 {
+		m.Ack()
+		return
+	}
+	fault.Point("message.parsed")
+	if !q.put(change{create: said.Create, delete: said.Delete, bytes: len(m.Payload()), ack: m.Ack}) {
+		s.metrics.messages.WithLabelValues("deferred").Inc()
+	}
+}
+
+// unreadable is a message whose kind cannot be told: it may have been any of ours.
+func (s *session) unreadable(m mqtt.Message, err error) {
+	kind := "malformed"
+	if errors.Is(err, errOversized) {
+		kind = "oversized"
+	}
+	s.metrics.messages.WithLabelValues(kind).Inc()
+	s.sampled.Do(func() {
+		payload := m.Payload()
+		s.log.Warn("notification cannot be read, the catalogue is asked", "error", err, "message", fmt.Sprintf("%.100q", payload[:min(len(payload), 100)]))
+	})
+	for _, kind := range s.kinds {
+		s.handler.Reconcile(kind)
+	}
+}
+
+func result(m Message, ours bool) string {
+	switch {
+	case !ours:
+		return "foreign"
+	case m.Reconcile:
+		return "reconcile"
+	case len(m.Create) > 0:
+		return "create"
+	case len(m.Delete) > 0:
+		return "delete"
+	}
+	return "update"
+}
+
+// report tells each kind that its notifications arrive, or that they cannot be committed.
+func (s *session) report(now time.Time) {
+	for _, kind := range s.kinds {
+		if err := s.queues[kind].failure(); err != nil {
+			s.sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: now, Err: fmt.Errorf("commit notifications: %w", err)})
+			continue
+		}
+		s.sink(observed.Read{Kind: kind, Source: observed.SourceNotify, At: now})
+	}
+}

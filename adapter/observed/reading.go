@@ -1,0 +1,123 @@
+package observed
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Past these ages what a source said is no longer a value but an error.
+const (
+	// StoreMaxAge: ZooKeeper is confirmed every few seconds, so this is several lost confirmations.
+	StoreMaxAge = 30 * time.Second
+	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/cluster).
+	ClusterMaxAge = 30 * time.Second
+	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the answer itself.
+	BusMaxAge = 25 * time.Second
+)
+
+// What a reading says instead of a number. Callers branch on these with errors.Is; the text around them names the cause.
+var (
+	// ErrNoHeartbeat: the kind has no heartbeat, so it has no lag at all, ever.
+	ErrNoHeartbeat = errors.New("the kind has no heartbeat")
+	// ErrNoAcknowledgement: instances of the kind do not say what they applied.
+	ErrNoAcknowledgement = errors.New("the kind's instances do not acknowledge")
+	// ErrUnknown: the value is not known, or not yet.
+	ErrUnknown = errors.New("not known")
+	// ErrStale: the value was known and its source cannot be read any more.
+	ErrStale = errors.New("stale")
+)
+
+// Lag is how long the instance has been silent: now minus its newest heartbeat since its pod started. A pod that has not beaten is
+// unknown during its start-up grace, and afterwards as silent as it is old. inst may be nil.
+func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
+	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
+		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
+	}
+	if inst == nil || inst.Pod == nil {
+		return 0, fmt.Errorf("heartbeat lag: %w: there is no such pod", ErrUnknown)
+	}
+	if err := usable("Kafka", *k.Sources.Bus, now, BusMaxAge); err != nil {
+		return 0, fmt.Errorf("heartbeat lag of %s: %w", inst.Pod.Name, err)
+	}
+	if inst.LastBeat != nil {
+		return max(0, now.Sub(*inst.LastBeat)), nil
+	}
+	if inst.Pod.Started.IsZero() {
+		return 0, fmt.Errorf("heartbeat lag of %s: %w: the pod has not started", inst.Pod.Name, ErrUnknown)
+	}
+	age := now.Sub(inst.Pod.Started)
+	if grace := StartupGrace(cfg.Heartbeat); age < grace {
+		return 0, fmt.Errorf("heartbeat lag of %s: %w: no heartbeat yet, and its start-up grace ends in %s",
+			inst.Pod.Name, ErrUnknown, (grace - age).Round(time.Second))
+	}
+	return age, nil
+}
+
+// StartupGrace is how long after its start a pod may be without a beat.
+func StartupGrace(hb *config.Heartbeat) time.Duration {
+	if hb.StartupGrace > 0 {
+		return hb.StartupGrace.Std()
+	}
+	return hb.RestartAfter.Std()
+}
+
+// ResourcesPerInstance counts the ids in the list of an instance that has a pod. A pod that is Ready and has no list owns nothing: 0.
+// inst may be nil: an unknown ordinal.
+func ResourcesPerInstance(k *Kind, inst *Instance, now time.Time) (int, error) {
+	if inst == nil || inst.Pod == nil {
+		return 0, fmt.Errorf("resources per instance: %w: there is no such pod", ErrUnknown)
+	}
+	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
+		return 0, fmt.Errorf("resources of %s: %w", inst.Pod.Name, err)
+	}
+	switch {
+	case inst.List == nil && inst.Pod.Ready:
+		return 0, nil
+	case inst.List == nil:
+		return 0, fmt.Errorf("resources of %s: %w: no list, and the pod is not ready", inst.Pod.Name, ErrUnknown)
+	case inst.List.Error != "":
+		return 0, fmt.Errorf("resources of %s: %w: its list cannot be read: %s", inst.Pod.Name, ErrUnknown, inst.List.Error)
+	}
+	return inst.List.Count, nil
+}
+
+// Resources counts all resources of the kind: assigned, in flight and unassigned.
+func Resources(k *Kind, now time.Time) (int, error) { return counted(k, k.Resources(), now) }
+
+// Unassigned counts the resources that wait in the pool.
+func Unassigned(k *Kind, now time.Time) (int, error) { return counted(k, k.Unassigned, now) }
+
+// InFlight counts the resources taken from an instance and not yet released by it.
+func InFlight(k *Kind, now time.Time) (int, error) { return counted(k, k.InFlight, now) }
+
+// counted is n, unless the counts of ZooKeeper are unknown, too old, or incomplete because a list cannot be read.
+func counted(k *Kind, n int, now time.Time) (int, error) {
+	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
+		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)
+	}
+	for i := range k.Instances {
+		if l := k.Instances[i].List; l != nil && l.Error != "" {
+			return 0, fmt.Errorf("resources of kind %s: %w: the list of instance %d cannot be read: %s",
+				k.Name, ErrUnknown, k.Instances[i].Ordinal, l.Error)
+		}
+	}
+	return n, nil
+}
+
+// usable is nil if src was read completely within limit.
+func usable(name string, src Source, now time.Time, limit time.Duration) error {
+	because := ""
+	if src.Error != "" {
+		because = ": " + src.Error
+	}
+	switch {
+	case !src.Known():
+		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, because)
+	case !src.Fresh(now, limit):
+		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), because)
+	}
+	return nil
+}

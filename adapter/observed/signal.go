@@ -1,0 +1,87 @@
+package observed
+
+import "time"
+
+// Signal is one report of one source. Sources send complete pictures (all pods, all lists), never deltas, so that a lost
+// or repeated signal does no harm; beats are the exception and are idempotent by themselves.
+type Signal interface{ signal() }
+
+// SourceName names an input of a kind.
+type SourceName string
+
+// The inputs of a kind.
+const (
+	SourceStore     SourceName = "store"
+	SourceCluster   SourceName = "cluster"
+	SourceMetrics   SourceName = "metrics"
+	SourceCatalogue SourceName = "catalogue"
+	SourceBus       SourceName = "bus"
+	SourceNotify    SourceName = "notify"
+	SourceGroups    SourceName = "groups"
+	SourceHPAs      SourceName = "hpas"
+)
+
+// Beat is one heartbeat.
+type Beat struct {
+	Kind    string
+	Ordinal int
+	// At is the message's own timestamp, Arrived when it was read here.
+	At, Arrived time.Time
+}
+
+// Read says that a source was read completely (or, for streams, that it is connected and caught up) at At.
+type Read struct {
+	Kind   string
+	Source SourceName
+	At     time.Time
+}
+
+// Failed says that a source could not be read at At; what it reported before keeps its age.
+type Failed struct {
+	Kind   string
+	Source SourceName
+	At     time.Time
+	Err    error
+}
+
+// Cluster is the StatefulSet (nil: it does not exist) and all pods it owns, by ordinal.
+type Cluster struct {
+	Kind     string
+	At       time.Time
+	Workload *Workload
+	Pods     map[int]Pod
+}
+
+// PodUsage is the latest sample of every pod of the kind that has one, by ordinal.
+type PodUsage struct {
+	Kind  string
+	At    time.Time
+	Usage map[int]Usage
+}
+
+// Assignment is what ZooKeeper holds for a kind.
+type Assignment struct {
+	Kind       string
+	At         time.Time
+	Lists      map[int]List
+	Assigned   int
+	InFlight   int
+	Unassigned int
+	Open       []int
+	Weights    *Weights
+}
+
+// Catalogued is the number of resources in a complete read of the catalogue.
+type Catalogued struct {
+	Kind  string
+	At    time.Time
+	Count int
+}
+
+func (Beat) signal()       {}
+func (Read) signal()       {}
+func (Failed) signal()     {}
+func (Cluster) signal()    {}
+func (PodUsage) signal()   {}
+func (Assignment) signal() {}
+func (Catalogued) signal() {}

@@ -1,0 +1,213 @@
+// Package observed folds what the sources report into one Snapshot.
+//
+// In: Signals, one type per source, in any order and any number of times. Out: a Snapshot, a value in which every part
+// carries the time at which it was observed. Invariant: the fold is pure (the caller brings the time), idempotent, and
+// never turns "unknown" into a number: what was not seen is nil, what could not be read keeps its old time and an error.
+package observed
+
+import (
+	"slices"
+	"time"
+)
+
+// Snapshot is all that is known at one moment. It is a value: nobody changes it after Snapshot returned it.
+type Snapshot struct {
+	// At is the moment for which ages are computed.
+	At time.Time `json:"at"`
+	// Kinds are in the order of the configuration.
+	Kinds []Kind `json:"kinds"`
+}
+
+// Kind is what is known of one kind of resources.
+type Kind struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then Sources.Cluster has no error).
+	Workload *Workload `json:"workload,omitempty"`
+	// Instances are in order of ordinal: every ordinal that has a pod, or a znode, or both.
+	Instances []Instance `json:"instances"`
+	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if Sources.Store.Known().
+	Assigned   int `json:"assigned"`
+	InFlight   int `json:"inFlight"`
+	Unassigned int `json:"unassigned"`
+	// Open are the ordinals that may receive, ascending.
+	Open []int `json:"open,omitempty"`
+	// Weights are what the resources weigh; nil: the kind is balanced by count, and each weighs 1.
+	Weights *Weights `json:"weights,omitempty"`
+	// Groups are the InstanceGroups of the kind, oldest first; GroupFor picks the one that counts. HPAs are those that scale its
+	// StatefulSet, or any InstanceGroup.
+	Groups    []Group `json:"groups,omitempty"`
+	Strangers []Group `json:"strangers,omitempty"` // InstanceGroups of no kind that is configured, with the first kind
+	HPAs      []HPA   `json:"hpas,omitempty"`
+	// Catalogue counts the resources of the last complete read; valid only if Sources.Catalogue.Known().
+	Catalogue int     `json:"catalogue"`
+	Sources   Sources `json:"sources"`
+}
+
+// Resources counts all resources of the kind: assigned + in flight + unassigned.
+func (k *Kind) Resources() int { return k.Assigned + k.InFlight + k.Unassigned }
+
+// Instance returns the instance with that ordinal, or nil.
+func (k *Kind) Instance(ordinal int) *Instance {
+	i, found := slices.BinarySearchFunc(k.Instances, ordinal, func(inst Instance, n int) int { return inst.Ordinal - n })
+	if !found {
+		return nil
+	}
+	return &k.Instances[i]
+}
+
+// Kind returns what is known of the kind of that name, or nil.
+func (s Snapshot) Kind(name string) *Kind {
+	for i := range s.Kinds {
+		if s.Kinds[i].Name == name {
+			return &s.Kinds[i]
+		}
+	}
+	return nil
+}
+
+// Sources is the health of each input of a kind.
+type Sources struct {
+	Store     Source  `json:"store"`         // ZooKeeper
+	Cluster   Source  `json:"cluster"`       // StatefulSet and pods
+	Metrics   Source  `json:"metrics"`       // metrics.k8s.io
+	Catalogue Source  `json:"catalogue"`     // SQL
+	Bus       *Source `json:"bus,omitempty"` // Kafka; nil for a kind without heartbeat
+	Notify    Source  `json:"notify"`        // MQTT
+	Groups    Source  `json:"groups"`        // InstanceGroups
+	HPAs      Source  `json:"hpas"`          // HorizontalPodAutoscalers
+}
+
+// Source is the health of one input.
+type Source struct {
+	// At is when the input was last read completely; zero: never.
+	At time.Time `json:"at,omitzero"`
+	// Error is why the latest try failed; empty when it succeeded. ErrorAt is since when it fails.
+	Error   string    `json:"error,omitempty"`
+	ErrorAt time.Time `json:"errorAt,omitzero"`
+}
+
+// Known says whether the input was ever read completely.
+func (s Source) Known() bool { return !s.At.IsZero() }
+
+// Age is the time since the last complete read; it is meaningless unless Known.
+func (s Source) Age(now time.Time) time.Duration { return now.Sub(s.At) }
+
+// Fresh says whether the input was read completely within max before now.
+func (s Source) Fresh(now time.Time, max time.Duration) bool { return s.Known() && s.Age(now) <= max }
+
+// Workload is a StatefulSet, reduced to what is used.
+type Workload struct {
+	UID             string `json:"uid"`
+	ResourceVersion string `json:"resourceVersion"`
+	Generation      int64  `json:"generation"`
+	// Start is spec.ordinals.start, Replicas is spec.replicas.
+	Start    int `json:"start"`
+	Replicas int `json:"replicas"`
+	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs during a rollout.
+	StatusReplicas  int    `json:"statusReplicas"`
+	ReadyReplicas   int    `json:"readyReplicas"`
+	UpdatedReplicas int    `json:"updatedReplicas"`
+	Selector        string `json:"selector"`
+	// ReplicasWriter is the field manager that wrote Replicas last; empty: not known.
+	ReplicasWriter string `json:"replicasWriter,omitempty"`
+	// Labels are the StatefulSet's own; metric reads by label selector are answered from them.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Instance is one ordinal.
+type Instance struct {
+	Ordinal int    `json:"ordinal"`
+	Pod     *Pod   `json:"pod,omitempty"`   // nil: Kubernetes has no such pod
+	List    *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
+	Usage   *Usage `json:"usage,omitempty"` // nil: no sample
+	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start; nil: none.
+	LastBeat *time.Time `json:"lastBeat,omitempty"`
+}
+
+// SessionLives says whether the pod's own ZooKeeper session lives: its status is there, and names this pod or, if it names none as those of
+// older instances do, was made since the pod was. Another pod of the ordinal may have left one behind for as long as its session lasted.
+func (i *Instance) SessionLives() bool {
+	switch l := i.List; {
+	case i.Pod == nil || l == nil:
+		return false
+	case l.Status != nil && l.Status.PodUID != "":
+		return l.Status.PodUID == i.Pod.UID
+	default:
+		return !l.SessionSince.IsZero() && !l.SessionSince.Before(i.Pod.Created)
+	}
+}
+
+// Pod is one pod the StatefulSet owns, reduced to what is used.
+type Pod struct {
+	Name string `json:"name"`
+	UID  string `json:"uid"`
+	// Labels answer metric reads by label selector.
+	Labels map[string]string `json:"labels,omitempty"`
+	Node   string            `json:"node,omitempty"`
+	Phase  string            `json:"phase"` // Pending, Running, Succeeded, Failed, Unknown
+	Ready  bool              `json:"ready"`
+	// ReadyChanged is the Ready condition's last transition.
+	ReadyChanged time.Time `json:"readyChanged,omitzero"`
+	Created      time.Time `json:"created,omitzero"`
+	Started      time.Time `json:"started,omitzero"` // status.startTime; zero while Pending
+	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that timestamp: when its grace ends.
+	Terminating bool      `json:"terminating,omitempty"`
+	DeleteBy    time.Time `json:"deleteBy,omitzero"`
+	// NodeLost is since when the pod's node has not been Ready by Kubernetes' word; zero: it is, or that is not known.
+	NodeLost time.Time `json:"nodeLost,omitzero"`
+	// Reason is the waiting reason of its container, or why it cannot be scheduled: CrashLoopBackOff, Unschedulable, …
+	Reason   string `json:"reason,omitempty"`
+	Restarts int    `json:"restarts,omitempty"`
+	// Requests: milli-CPU and bytes summed over containers; MissingRequest names the containers without one.
+	CPURequest           int64    `json:"cpuRequest,omitempty"`
+	MemoryRequest        int64    `json:"memoryRequest,omitempty"`
+	MissingCPURequest    []string `json:"missingCPURequest,omitempty"`
+	MissingMemoryRequest []string `json:"missingMemoryRequest,omitempty"`
+}
+
+// List is an ordinal's list in ZooKeeper, without the ids.
+type List struct {
+	Count int `json:"count"`
+	Bytes int `json:"bytes"`
+	// Times is `_reload.times`; Changed is when the list last changed (znode mtime).
+	Times   int64     `json:"times"`
+	Changed time.Time `json:"changed,omitzero"`
+	// InFlight counts the ids taken from this ordinal and not yet released.
+	InFlight int `json:"inFlight,omitempty"`
+	// Weight is what it weighed at Kind.Weights.At; nil: not known, or balanced by count.
+	Weight *float64 `json:"weight,omitempty"`
+	// Status is what the instance itself says; nil: no ephemeral status.
+	Status *Status `json:"status,omitempty"`
+	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever is in it; zero: there is none.
+	SessionSince time.Time `json:"sessionSince,omitzero"`
+	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero: none that is known of.
+	Unapplied time.Time `json:"unapplied,omitzero"`
+	// Error: the list exists and cannot be read; Count is then the last known.
+	Error string `json:"error,omitempty"`
+}
+
+// Status is an instance's own ephemeral status.
+type Status struct {
+	Times     int64  `json:"times"`
+	PodUID    string `json:"pod"`
+	Fences    bool   `json:"fences,omitempty"`
+	SessionMs int64  `json:"sessionMs,omitempty"`
+}
+
+// Usage is one sample of metrics.k8s.io, summed over the pod's containers.
+type Usage struct {
+	At     time.Time     `json:"at"` // end of the window
+	Window time.Duration `json:"window"`
+	CPU    int64         `json:"cpu"`    // milli-CPU
+	Memory int64         `json:"memory"` // bytes
+}
+
+// ResourceKnown is what a source of truth says of one resource, used by notifications and the catalogue.
+type ResourceKnown struct {
+	ID string
+	// Weight is the resource's cost; 0 when the catalogue names none (counted as 1).
+	Weight float64
+	// Labels may be shared with other resources: nobody changes them.
+	Labels map[string]string
+}

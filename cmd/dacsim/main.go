@@ -1,0 +1,34 @@
+// Command dacsim plays the instances of a workload: one process acts for every pod of the given StatefulSets.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:   "dacsim",
+		Short: "Plays the instances of a workload: reads their ids, obeys _reload, acknowledges, beats",
+		Long: `dacsim plays the instances of a workload, all in one process. For each Running pod of the given StatefulSets it keeps
+a ZooKeeper session of its own, runs the ids that the orchestrator wrote for its ordinal, acknowledges reloads, sends
+heartbeats, and sets the pod annotations from which kwok reports CPU and memory.
+
+It is for tests and demonstrations on simulated pods. It holds a finalizer on every pod it plays, so that a pod is not
+gone before what it runs has ended, as with a real kubelet.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), ctlCommand())
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "dacsim:", err)
+		os.Exit(1)
+	}
+}

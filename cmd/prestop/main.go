@@ -1,0 +1,76 @@
+// Command prestop is a preStop hook: it holds a pod that ends until it owns nothing, or until its grace is nearly over. It is small and
+// static, so that it can be copied into any container: `prestop install DIR` does that from an init container.
+//
+// Exit codes: 0 the pod may end; 1 it ends although it owns something, or nobody could say; 2 the hook was called wrongly.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/shardscaler/shardscaler/internal/prestop"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 2 && args[0] == "install" {
+		if err := install(args[1]); err != nil {
+			fmt.Fprintln(stderr, "prestop:", err)
+			return 1
+		}
+		return 0
+	}
+	c := prestop.Default()
+	f := flag.NewFlagSet("prestop", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&c.Server, "server", os.Getenv("SHARDSCALER_SERVER"), "URL of shardscaler (default $SHARDSCALER_SERVER)")
+	f.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the pod (default $POD_NAMESPACE)")
+	f.StringVar(&c.Pod, "pod", os.Getenv("POD_NAME"), "the pod (default $POD_NAME)")
+	f.DurationVar(&c.Grace, "grace", c.Grace, "the pod's terminationGracePeriodSeconds")
+	f.DurationVar(&c.Margin, "margin", c.Margin, "what of it is left for the process to stop after the hook")
+	f.DurationVar(&c.Patience, "patience", c.Patience, "how long nobody may answer before the hook gives up")
+	if err := f.Parse(args); err != nil {
+		return 2
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(stderr, "prestop: unexpected argument %q; want flags, or: prestop install DIR\n", f.Arg(0))
+		return 2
+	}
+	if err := c.Validate(); err != nil {
+		fmt.Fprintln(stderr, "prestop:", err)
+		return 2
+	}
+	if err := prestop.Hold(ctx, c, stdout); err != nil {
+		fmt.Fprintln(stderr, "prestop:", err)
+		return 1
+	}
+	return 0
+}
+
+// install copies this program into a folder that the pod's containers share.
+func install(dir string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return fmt.Errorf("read this program: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "prestop"), program, 0o755); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+// Command shardscaler sizes the StatefulSets of sharded, stateful workloads, publishes their metrics to Kubernetes and moves
+// their resources between instances in ZooKeeper.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newRootCommand().ExecuteContext(ctx)
+	stop()
+	os.Exit(exitCode(err))
+}
+
+// exitCode is 0 for success, what the command asked for if it asked, else 2; the error is printed once, here.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, "shardscaler:", text)
+	}
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return 2
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "shardscaler",
+		Short: "Autoscaler, metrics adapter and rebalancer for sharded, stateful workloads",
+		Long: `shardscaler sizes the StatefulSets that run an IoT platform's resources, publishes what it sees as Kubernetes custom
+metrics, and moves resources between instances in ZooKeeper whenever the set of ordinals changes.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		newRunCommand(), newDecideCommand(), newCheckConfigCommand(), newPrintConfigCommand(), newPlanCommand(),
+		newReassignCommand(), newRollbackCommand(), newPauseCommand(true), newPauseCommand(false), newVersionCommand(),
+	)
+	return root
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReassign(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.Header.Get("Authorization") != "Bearer secret":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.Method != http.MethodPost || r.URL.Path != "/v1/api/orchestrations/Thing/instances/3/reassign" || strings.TrimSpace(string(body)) != `{"assumeDead":true}`:
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write([]byte(`{"status":409,"detail":"changed since: instance 4 is not dead: its pod is Ready"}`))
+		default:
+			_, _ = w.Write([]byte(`{"kind":"Thing","ordinal":3,"pod":"iota-dac-3","uid":"u","by":"ann","left":12}`))
+		}
+	}))
+	defer server.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("secret\n"), 0o600))
+	reassign := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		cmd := newRootCommand()
+		cmd.SetArgs(append([]string{"reassign"}, args...))
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	out, err := reassign("Thing", "3", "--assume-dead", "--server", server.URL+"/", "--token-file", token)
+	require.NoError(t, err)
+	require.Equal(t, "pod iota-dac-3 (u) is declared dead by ann; the 12 resources it owned go to others\n", out)
+
+	for want, args := range map[string][]string{
+		"409: changed since: instance 4 is not dead": {"Thing", "4", "--assume-dead", "--server", server.URL, "--token-file", token},
+		"401":                          {"Thing", "3", "--assume-dead", "--server", server.URL},
+		"--assume-dead must be set":    {"Thing", "3", "--server", server.URL},
+		`ordinal "x": must be`:         {"Thing", "x", "--assume-dead", "--server", server.URL},
+		`ordinal "-1": must be`:        {"--assume-dead", "--server", server.URL, "--", "Thing", "-1"},
+		`required flag(s) "server"`:    {"Thing", "3", "--assume-dead"},
+		"read token":                   {"Thing", "3", "--assume-dead", "--server", server.URL, "--token-file", token + "x"},
+		"accepts 2 arg(s), received 1": {"Thing", "--assume-dead", "--server", server.URL},
+	} {
+		_, err := reassign(args...)
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/rebalancer"
+)
+
+// tokenVariable is the environment variable that holds the caller's bearer token when no file does.
+const tokenVariable = "SHARDSCALER_TOKEN"
+
+// remoteTimeout bounds one call; a rollback waits for several transactions.
+const remoteTimeout = time.Minute
+
+// exitRefused: the server understood and there was nothing to do.
+const exitRefused = 1
+
+// remote calls a server's API.
+type remote struct {
+	server, tokenFile string
+	client            http.Client
+}
+
+func (r *remote) flags(c *cobra.Command, required bool) {
+	c.Flags().StringVar(&r.server, "server", "", "URL of the server's API, such as http://shardscaler.shardscaler")
+	if required {
+		c.Flags().StringVar(&r.tokenFile, "token-file", "", "file with the bearer token; default: the environment variable "+tokenVariable)
+		_ = c.MarkFlagRequired("server")
+	}
+}
+
+// refused is what the server answers when it refuses.
+type refused struct {
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
+
+// call sends a request, with body as JSON unless that is nil, about a kind, or about what below it, and decodes the answer. What the
+// server refuses is a *refused.
+func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
+	base, err := url.Parse(r.server)
+	if err != nil || base.Host == "" {
+		return fmt.Errorf("server %q: want a URL such as http://host:8080", r.server)
+	}
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	at := base.JoinPath("v1/api/orchestrations", url.PathEscape(kind), what)
+	var content bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&content).Encode(body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), &content)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	token, err := r.token()
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", at, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		p := &refused{Status: resp.StatusCode, Detail: strings.TrimSpace(string(text))}
+		_ = json.Unmarshal(text, p) // else it is said as it came
+		return p
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("read answer of %s: %w", at, err)
+	}
+	return nil
+}
+
+func (r *remote) token() (string, error) {
+	if r.tokenFile == "" {
+		return os.Getenv(tokenVariable), nil
+	}
+	text, err := os.ReadFile(r.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func newRollbackCommand() *cobra.Command {
+	var r remote
+	c := &cobra.Command{
+		Use:   "rollback KIND --server URL",
+		Short: "Take back the running wave of moves",
+		Long: `Takes back the wave of moves that a kind's rebalancer carries out now, and pauses voluntary moves: what was not taken yet stays where
+it runs, what is in flight returns to its instance, and what has arrived is moved back. What comes from an instance that is to leave
+is not taken back. Earlier waves are history. GET …/{kind} shows the progress; afterwards: shardscaler resume KIND.
+
+The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 the rollback is under way, 1 there was nothing to roll
+back, 2 errors.`,
+		Example: "  SHARDSCALER_TOKEN=$(kubectl create token operator) shardscaler rollback Thing --server http://localhost:8080",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var done rebalancer.RolledBack
+			err := r.call(cmd.Context(), http.MethodPost, args[0], "rollback", nil, &done)
+			var no *refused
+			if errors.As(err, &no) && no.Status == http.StatusConflict {
+				return exitError{exitRefused, fmt.Errorf("roll back %s: %w", args[0], err)}
+			}
+			if err != nil {
+				return fmt.Errorf("roll back %s: %w", args[0], err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: plan %s is rolled back: %d moves were not begun, %d return from flight, %d are undone, %d go on; voluntary moves are paused\n",
+				args[0], cmp.Or(done.PlanID, "of an earlier wave"), done.Stayed, done.Returned, done.Undone, done.Kept)
+			return nil
+		},
+	}
+	r.flags(c, true)
+	return c
+}
+
+// newPauseCommand is pause, or resume.
+func newPauseCommand(paused bool) *cobra.Command {
+	var r remote
+	verb, short, long := "resume", "Let voluntary moves go on", "Lets a kind's voluntary moves go on after a pause."
+	if paused {
+		verb, short = "pause", "Stop voluntary moves"
+		long = "Stops a kind's voluntary moves at once: what is in flight lands, and instances that leave or are gone are still emptied."
+	}
+	c := &cobra.Command{
+		Use: verb + " KIND --server URL", Short: short,
+		Long: long + `
+It is kept in ZooKeeper over the ConfigMap's rebalance.paused, until that is changed.
+
+The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 done, 2 errors.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var now api.PauseSetting
+			if err := r.call(cmd.Context(), http.MethodPost, args[0], verb, nil, &now); err != nil {
+				return fmt.Errorf("%s %s: %w", verb, args[0], err)
+			}
+			state := map[bool]string{true: "paused", false: "not paused"}[now.Value]
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: voluntary moves are %s (%s)\n", args[0], state, now.Source)
+			return nil
+		},
+	}
+	r.flags(c, true)
+	return c
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// server answers every path with what is given, to callers with the token "secret" where it is a POST.
+func server(t *testing.T, answers map[string]string, status int) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, ok := answers[r.Method+" "+r.URL.Path]
+		switch {
+		case !ok:
+			http.Error(w, `{"status":404,"detail":"kind \"Nothing\" is not configured"}`, http.StatusNotFound)
+		case r.Method == http.MethodPost && r.Header.Get("Authorization") != "Bearer secret":
+			http.Error(w, `{"status":401,"detail":"a bearer token is needed"}`, http.StatusUnauthorized)
+		default:
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(answer))
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func command(args ...string) (string, int, error) {
+	c := newRootCommand()
+	var out bytes.Buffer
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetArgs(args)
+	err := c.Execute()
+	return out.String(), exitCode(err), err
+}
+
+func TestRollbackPauseResume(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("secret\n"), 0o600))
+	url := server(t, map[string]string{
+		"POST /v1/api/orchestrations/Thing/rollback": `{"planId":"abc","stayed":1,"returned":2,"undone":3,"kept":4}`,
+		"POST /v1/api/orchestrations/Thing/pause":    `{"value":true,"source":"override"}`,
+		"POST /v1/api/orchestrations/Thing/resume":   `{"value":false,"source":"ConfigMap"}`,
+	}, http.StatusOK)
+	out, code, err := command("rollback", "Thing", "--server", url, "--token-file", token)
+	require.NoError(t, err)
+	require.Zero(t, code)
+	require.Equal(t, "Thing: plan abc is rolled back: 1 moves were not begun, 2 return from flight, 3 are undone, 4 go on; voluntary moves are paused\n", out)
+
+	t.Setenv(tokenVariable, "secret")
+	out, _, err = command("pause", "Thing", "--server", url)
+	require.NoError(t, err)
+	require.Equal(t, "Thing: voluntary moves are paused (override)\n", out)
+	out, _, err = command("resume", "Thing", "--server", url)
+	require.NoError(t, err)
+	require.Equal(t, "Thing: voluntary moves are not paused (ConfigMap)\n", out)
+
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown kind":  {[]string{"pause", "Nothing", "--server", url}, "404: kind \"Nothing\" is not configured"},
+		"no server":     {[]string{"pause", "Thing"}, `required flag(s) "server" not set`},
+		"no URL":        {[]string{"pause", "Thing", "--server", "nonsense"}, `server "nonsense": want a URL`},
+		"no token file": {[]string{"pause", "Thing", "--server", url, "--token-file", token + "x"}, "read token"},
+	} {
+		_, code, err := command(c.args...)
+		require.ErrorContains(t, err, c.want, name)
+		require.Equal(t, 2, code, name)
+	}
+	t.Setenv(tokenVariable, "forged")
+	_, code, err = command("rollback", "Thing", "--server", url)
+	require.ErrorContains(t, err, "401: a bearer token is needed")
+	require.Equal(t, 2, code)
+}
+
+func TestARollbackOfNothingEndsWithOne(t *testing.T) {
+	t.Setenv(tokenVariable, "secret")
+	url := server(t, map[string]string{"POST /v1/api/orchestrations/Thing/rollback": `{"status":409,"detail":"nothing to roll back"}`}, http.StatusConflict)
+	_, code, err := command("rollback", "Thing", "--server", url)
+	require.ErrorContains(t, err, "nothing to roll back")
+	require.Equal(t, 1, code)
+}
+
+func TestCheckConfigSaysWhichHandOffIsPossible(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("kinds:\n- {name: Thing, statefulSet: a, capacity: 10, init: 1, max: 3}\n- {name: Rule, statefulSet: b, capacity: 10, init: 1, max: 3}\n"), 0o600))
+	out, code, err := command("check-config", file)
+	require.NoError(t, err)
+	require.Zero(t, code)
+	require.NotContains(t, out, "acknowledge:")
+	url := server(t, map[string]string{
+		"GET /v1/api/orchestrations/Thing": `{"handOff":{"mode":"immediate","instances":3,"acknowledging":3,"hint":"every instance acknowledges: handOff can be acknowledged"}}`,
+		"GET /v1/api/orchestrations/Rule":  `{"handOff":{"mode":"immediate","instances":3,"acknowledging":1}}`,
+	}, http.StatusOK)
+	out, _, err = command("check-config", file, "--server", url)
+	require.NoError(t, err)
+	require.Contains(t, out, "Thing: 3 of 3 instances acknowledge: handOff can be acknowledged\n")
+	require.Contains(t, out, "Rule: 1 of 3 instances acknowledge: handOff must be immediate\n")
+	_, code, err = command("check-config", file, "--server", url+"/elsewhere")
+	require.Error(t, err)
+	require.Equal(t, 2, code)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shardscaler/shardscaler/internal/app"
+	"github.com/shardscaler/shardscaler/internal/gcpace"
+	"github.com/shardscaler/shardscaler/internal/telemetry"
+)
+
+func newRunCommand() *cobra.Command {
+	var o app.Options
+	var level, format string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the server: scaler, rebalancer and metrics adapter",
+		Long: `Runs one replica of the server. Every replica follows and serves; the one that holds the Lease also sizes and moves.
+What operators tune is in the ConfigMap and takes effect without a restart; the flags are addresses, credentials and identity.
+Garbage is collected by what it is, not by what is alive, unless GOGC is set.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), level, format)
+			if err != nil {
+				return err
+			}
+			gcpace.Start()
+			if o.ConfigFile != "" && !cmd.Flags().Changed("config-map") {
+				o.ConfigMap = ""
+			}
+			server, err := app.New(cmd.Context(), o, log)
+			if err != nil {
+				return fmt.Errorf("start: %w", err)
+			}
+			return server.Run(cmd.Context(), version)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the workloads, the ConfigMap and the Lease (default $POD_NAMESPACE)")
+	f.StringVar(&o.PodName, "pod-name", os.Getenv("POD_NAME"), "name of this replica (default $POD_NAME)")
+	f.StringVar(&o.ConfigMap, "config-map", "shardscaler", "ConfigMap that holds the configuration under the key "+app.ConfigKey)
+	f.StringVar(&o.ConfigFile, "config", "", "file with the configuration, instead of the ConfigMap")
+	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig file; empty: the pod's service account")
+	f.StringVar(&o.ZooKeeper, "zookeeper", "", "ZooKeeper servers: host:port,host:port[/chroot]")
+	f.StringVar(&o.ZooKeeperAuth, "zookeeper-auth-file", "", "file with user:password for ZooKeeper's digest authentication")
+	f.BoolVar(&o.ZooKeeperTLS, "zookeeper-tls", false, "encrypt connections to ZooKeeper; each of the next three files implies it")
+	f.StringVar(&o.ZooKeeperCA, "zookeeper-tls-ca-file", "", "authorities of the servers' certificates (default the system's); read again for every connection, as the next two")
+	f.StringVar(&o.ZooKeeperCert, "zookeeper-tls-cert-file", "", "our own certificate, for servers that ask for one")
+	f.StringVar(&o.ZooKeeperKey, "zookeeper-tls-key-file", "", "its private key")
+	f.DurationVar(&o.ZooKeeperSession, "zookeeper-session-timeout", 10*time.Second, "session timeout asked of ZooKeeper")
+	f.StringVar(&o.Kafka, "kafka", "", "Kafka brokers: host:port,host:port; empty: no kind has heartbeats")
+	f.StringVar(&o.MQTT, "mqtt", "", "MQTT broker: tcp://host:port or ssl://host:port")
+	f.StringVar(&o.MQTTClientID, "mqtt-client-id", "shardscaler", "client id of the persistent MQTT session, the same for all replicas")
+	f.StringVar(&o.MQTTTopic, "mqtt-topic", "cm/notify", "MQTT topic of change notifications")
+	f.StringVar(&o.MQTTUsername, "mqtt-username", "", "MQTT user")
+	f.StringVar(&o.MQTTPasswordFile, "mqtt-password-file", "", "file with the MQTT password")
+	f.StringVar(&o.CatalogueDSNFile, "catalogue-dsn-file", "", "file with the catalogue's address: postgres://… or mysql://…")
+	f.StringVar(&o.Listen, "listen", ":8080", "address of the REST API, the probes and /metrics")
+	f.StringVar(&o.Advertise, "advertise", advertised(), "host:port at which the other replicas reach --listen (default $POD_IP:8080)")
+	f.StringVar(&o.BindAddress, "bind-address", "0.0.0.0", "address of --secure-port")
+	f.IntVar(&o.SecurePort, "secure-port", 6443, "port of the custom metrics API; 0: not served")
+	f.StringVar(&o.TLSCertFile, "tls-cert-file", "", "serving certificate of --secure-port; read again when it changes")
+	f.StringVar(&o.TLSKeyFile, "tls-private-key-file", "", "its private key")
+	f.BoolVar(&o.TLSSelfManaged, "tls-self-managed", false, "make and renew the serving certificate, and keep the caBundle of the APIServices current")
+	f.StringVar(&o.TLSSecret, "tls-secret", "shardscaler-self-managed-cert", "Secret in which the replicas share the self-managed certificate")
+	f.StringVar(&o.MetricsService, "metrics-service", "shardscaler-metrics", "Service before --secure-port, as the APIServices name it")
+	f.IntVar(&o.MetricsServicePort, "metrics-service-port", 443, "port of that Service, for APIServices that are taken over")
+	f.BoolVar(&o.TakeOverAPIServices, "take-over-apiservices", false, "change APIServices that lead to another provider of metrics; without it they are reported and left alone")
+	f.BoolVar(&o.InsecureLocal, "insecure-local", false, "let POST pass without a token; only with a loopback --listen")
+	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
+	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")
+	f.StringVar(&o.LeaseName, "lease-name", "shardscaler", "Lease of the election")
+	f.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "how long others wait for a silent leader")
+	f.DurationVar(&o.RenewDeadline, "renew-deadline", 10*time.Second, "how long the leader tries to renew before it stops")
+	f.DurationVar(&o.RetryPeriod, "retry-period", 2*time.Second, "time between two tries to take or renew the lease")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	return cmd
+}
+
+// advertised is where the other replicas reach this one, if the pod was told its address.
+func advertised() string {
+	if ip := os.Getenv("POD_IP"); ip != "" {
+		return net.JoinHostPort(ip, "8080")
+	}
+	return ""
+}

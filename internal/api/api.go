@@ -1,0 +1,122 @@
+// Package api is the REST interface: the calls that old clients keep using, the snapshot and the decisions.
+//
+// In: HTTP requests. Out: JSON built from what this replica knows, and problem documents (RFC 9457) for every error. Invariant:
+// reads never leave the process; writes need an authorised caller and are carried out by the leader alone.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// Backend is what the API shows and changes.
+type Backend interface {
+	// Saved is all that decisions are made from.
+	Saved() decide.Saved
+	// Kind returns one kind's view; false when it is not configured.
+	Kind(name string) (KindView, bool)
+	// Kinds are the names of the configured kinds, in their order.
+	Kinds() []string
+	// Orchestrate puts values over the ConfigMap's (nil: leave as it is) and wakes the kind's loop.
+	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error
+	// Confirm carries out the waiting deletes of a reconcile if their number is count.
+	Confirm(ctx context.Context, kind string, count int) error
+	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
+	Pause(ctx context.Context, kind string, paused bool) error
+	// Rollback pauses and turns the running wave of moves round. ErrConflict: there is nothing to roll back.
+	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
+	// PodDrain says of a pod that is about to end whether it may, and waits up to wait for that. ErrUnknownPod: it is not an instance.
+	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
+	// Reassign declares the pod of an instance dead on user's word. ErrConflict: something shows that it lives.
+	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
+	// Leader returns whether this replica leads, and else at which host:port the leader's API is; empty: not known.
+	Leader() (self bool, addr string)
+}
+
+// ErrInvalid marks an error as the caller's: 422.
+var ErrInvalid = errors.New("invalid request")
+
+// ErrConflict says that what the caller was shown has changed since: 409.
+var ErrConflict = errors.New("changed since")
+
+// KindView is one kind as this replica knows it.
+type KindView struct {
+	// Config is in force, Override what of it was set by POST.
+	Config   config.Kind
+	Override config.Override
+	Snapshot observed.Kind
+	// State is nil until ZooKeeper was read.
+	State *zkstore.State
+	// Decision is nil until one was made.
+	Decision *decide.Decision
+	Progress rebalancer.Progress
+	Waiting  *reconcile.Waiting
+	// Lookup returns the ordinal that owns a resource; -1 with ok if it is known and unowned.
+	Lookup func(id string) (ordinal int, ok bool)
+}
+
+// Config configures New.
+type Config struct {
+	Version string
+	// InsecureLocal lets POST pass without a token. The caller has checked that the address is a loopback one.
+	InsecureLocal bool
+}
+
+// New registers the API's operations on mux. auth may be nil only with InsecureLocal.
+func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *slog.Logger) {
+	hc := huma.DefaultConfig("shardscaler", cfg.Version)
+	hc.Info.Description = "Sizes, assignments and moves of sharded, stateful workloads."
+	hc.DocsPath = ""     // the page would load its scripts from elsewhere
+	hc.CreateHooks = nil // no $schema member in answers: old clients compare whole documents
+	hc.OpenAPIPath = "/v1/api/openapi"
+	hc.SchemasPath = ""
+	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	api := humago.New(mux, hc)
+	h := &handlers{backend: backend, log: log}
+	h.registerReads(api)
+	h.registerDrains(api)
+	guard := &guard{api: api, insecure: cfg.InsecureLocal, auth: auth, backend: backend, log: log}
+	h.registerWrites(api, huma.Middlewares{guard.authorize, guard.forward})
+	h.registerReassign(api, huma.Middlewares{guard.authorize, guard.forward})
+}
+
+type handlers struct {
+	backend Backend
+	log     *slog.Logger
+}
+
+// view returns the kind's view or a 404 that lists the kinds there are.
+func (h *handlers) view(kind string) (KindView, error) {
+	v, ok := h.backend.Kind(kind)
+	if !ok {
+		return KindView{}, huma.Error404NotFound("kind " + quote(kind) + " is not configured; there are " + list(h.backend.Kinds()))
+	}
+	return v, nil
+}
+
+// problem turns a backend's error into the status that fits.
+func problem(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrInvalid):
+		return huma.Error422UnprocessableEntity(err.Error())
+	case errors.Is(err, ErrConflict):
+		return huma.Error409Conflict(err.Error())
+	default:
+		return huma.Error503ServiceUnavailable(err.Error())
+	}
+}

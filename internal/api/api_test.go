@@ -1,0 +1,314 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// backend is a Backend of one kind, Thing, whose instance 3 runs thing-1.
+type backend struct {
+	leaderAddr string
+	follower   bool
+	override   config.Override
+	confirmed  int
+	still      bool // nothing is moved
+	calls      int
+}
+
+func (b *backend) Saved() decide.Saved { return decide.Saved{At: time.Unix(1, 0).UTC()} }
+func (b *backend) Kinds() []string     { return []string{"Thing"} }
+
+func (b *backend) Kind(name string) (KindView, bool) {
+	if name != "Thing" {
+		return KindView{}, false
+	}
+	base := config.Default("Thing", "iota-dac")
+	k, standing := b.override.Apply(base)
+	state := &zkstore.State{ReadAt: time.Unix(1, 0), Instances: map[int]*zkstore.Instance{
+		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: []string{"thing-1"}},
+		4: {Ordinal: 4, Capacity: 5000},
+	}}
+	return KindView{
+		Config: k, Override: standing, State: state, Decision: &decide.Decision{Kind: name, Verb: decide.Keep},
+		Waiting: &reconcile.Waiting{Count: 12, Known: 20, Share: 0.6},
+		Lookup: func(id string) (int, bool) {
+			switch id {
+			case "thing-1":
+				return 3, true
+			case "pooled":
+				return -1, true
+			}
+			return 0, false
+		},
+	}, true
+}
+
+func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) error {
+	b.calls++
+	base := config.Default("Thing", "iota-dac")
+	o, err := b.override.Set(&base, 100, most, each)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	b.override = o
+	return nil
+}
+
+func (b *backend) Confirm(_ context.Context, _ string, count int) error {
+	if count != 12 {
+		return fmt.Errorf("%w: 12 deletes wait, not %d", ErrConflict, count)
+	}
+	b.confirmed = count
+	return nil
+}
+
+func (b *backend) Pause(_ context.Context, _ string, paused bool) error {
+	base := config.Default("Thing", "iota-dac")
+	b.override = b.override.SetPaused(&base, paused)
+	return nil
+}
+
+func (b *backend) Rollback(context.Context, string) (rebalancer.RolledBack, error) {
+	if b.still {
+		return rebalancer.RolledBack{}, fmt.Errorf("%w: %w", ErrConflict, rebalancer.ErrNothingToRollBack)
+	}
+	return rebalancer.RolledBack{PlanID: "p", Returned: 3, Undone: 4}, nil
+}
+
+func (b *backend) PodDrain(_ context.Context, namespace, pod string, wait time.Duration) (PodDrain, error) {
+	switch pod {
+	case "iota-dac-4":
+		return PodDrain{Kind: "Thing", Pod: pod, Ordinal: 4, State: DrainLeaving, Left: 7, Blocked: fmt.Sprintf("waited %s in %s", wait, namespace)}, nil
+	case "iota-dac-9":
+		return PodDrain{}, io.ErrUnexpectedEOF
+	}
+	return PodDrain{}, fmt.Errorf("%w: %s", ErrUnknownPod, pod)
+}
+
+func (b *backend) Reassign(_ context.Context, kind string, ordinal int, user string) (Reassigned, error) {
+	if ordinal != 4 {
+		return Reassigned{}, fmt.Errorf("%w: instance %d is not dead: its pod is Ready", ErrConflict, ordinal)
+	}
+	b.calls++
+	return Reassigned{Kind: kind, Ordinal: ordinal, Pod: "iota-dac-4", By: user}, nil
+}
+
+func (b *backend) Leader() (bool, string) { return !b.follower, b.leaderAddr }
+
+// tokens lets "operator" write and knows "guest".
+type tokens struct{}
+
+func (tokens) Authorize(_ context.Context, token, _ string) (string, error) {
+	switch token {
+	case "operator":
+		return "operator", nil
+	case "guest":
+		return "guest", ErrForbidden
+	case "down":
+		return "", io.ErrUnexpectedEOF
+	}
+	return "", ErrUnauthenticated
+}
+
+func serve(t *testing.T, b *backend) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	New(Config{Version: "test"}, mux, b, tokens{}, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// call returns the status and the body; a token of "" sends none.
+func call(t *testing.T, s *httptest.Server, method, path, token, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
+	require.NoError(t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(b)
+}
+
+func TestReads(t *testing.T) {
+	s := serve(t, &backend{})
+	for path, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"/v1/api/orchestrations/Thing":                                            {200, `"3":{"data":{"used":1,"count":5000},"_reload":{"times":7},"resources":{"ids":["thing-1"]}}`},
+		"/v1/api/orchestrations/Thing/thing-1/instances":                          {200, `{"runIn":"3"}`},
+		"/v1/api/orchestrations/Thing/pooled/instances":                           {200, `{"runIn":null}`},
+		"/v1/api/orchestrations/Thing/nobody/instances":                           {404, `no Thing has the id \"nobody\"`},
+		"/v1/api/orchestrations/Nothing":                                          {404, `kind \"Nothing\" is not configured; there are Thing`},
+		"/v1/api/orchestrations/Nothing/x/instances":                              {404, `is not configured`},
+		"/v1/api/orchestrations/Thing/decision":                                   {200, `"verb":"keep"`},
+		"/v1/api/snapshot":                                                        {200, `"at":"1970-01-01T00:00:01Z"`},
+		"/v1/api/openapi.json":                                                    {200, `"openapi":"3.1.0"`},
+		"/v1/api/orchestrations/Thing/" + strings.Repeat("x", 257) + "/instances": {422, `path.id`},
+	} {
+		status, body := call(t, s, http.MethodGet, path, "", "")
+		require.Equal(t, want.status, status, "%s: %s", path, body)
+		require.Contains(t, body, want.body, path)
+	}
+}
+
+func TestAnEmptyListIsAnEmptyArray(t *testing.T) {
+	_, body := call(t, serve(t, &backend{}), http.MethodGet, "/v1/api/orchestrations/Thing", "", "")
+	require.Contains(t, body, `"4":{"data":{"used":0,"count":5000},"_reload":{"times":0},"resources":{"ids":[]}}`)
+}
+
+func TestOrchestrateNeedsAnAuthorisedCaller(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for token, status := range map[string]int{"": 401, "forged": 401, "guest": 403, "down": 503} {
+		got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", token, `{"maxInstances":20}`)
+		require.Equal(t, status, got, "token %q: %s", token, body)
+	}
+	require.Zero(t, b.calls, "nobody without the right reaches the backend")
+	got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"maxInstances":20}`)
+	require.Equal(t, 200, got, body)
+	require.Contains(t, body, `"maxInstances":{"value":20,"source":"override"}`)
+	require.Contains(t, body, `"resourcePerInstance":{"value":5000,"source":"ConfigMap"}`)
+}
+
+func TestOrchestrateRefusesBadInputNamingTheField(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for body, want := range map[string]string{
+		`{"maxInstances":2}`:             "maxInstances: Invalid value: 2: must be between 10 and 100",
+		`{"maxInstances":101}`:           "maxInstances: Invalid value: 101: must be between 10 and 100",
+		`{"maxInstances":10.5}`:          "body.maxInstances",
+		`{"resourcePerInstance":0}`:      "resourcePerInstance: Invalid value: 0: must be between 1 and 5000",
+		`{"resourcePerInstance":5001}`:   "resourcePerInstance: Invalid value: 5001: must be between 1 and 5000",
+		`{"resourcePerInstance":"many"}`: "body.resourcePerInstance",
+		`{"maxInstanses":20}`:            "body.maxInstanses",
+		`{"maxInstances":`:               "unexpected end of JSON input",
+	} {
+		status, answer := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", body)
+		require.GreaterOrEqual(t, status, 400, "%s: %s", body, answer)
+		require.Less(t, status, 500, "%s: %s", body, answer)
+		require.Contains(t, answer, want, body)
+		var problem struct{ Status int }
+		require.NoError(t, json.Unmarshal([]byte(answer), &problem), "a problem document: %s", answer)
+		require.Equal(t, status, problem.Status)
+	}
+	require.True(t, b.override.Empty(), "nothing is half applied")
+	status, _ := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"x":"`+strings.Repeat("y", 5000)+`"}`)
+	require.Equal(t, http.StatusRequestEntityTooLarge, status)
+}
+
+func TestOrchestrateWithoutABodyOnlyWakesTheLoop(t *testing.T) {
+	b := &backend{}
+	status, body := call(t, serve(t, b), http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", "")
+	require.Equal(t, 200, status, body)
+	require.Equal(t, 1, b.calls)
+	require.True(t, b.override.Empty())
+}
+
+func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":11}`)
+	require.Equal(t, http.StatusConflict, status, body)
+	require.Zero(t, b.confirmed)
+	status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":12}`)
+	require.Equal(t, 200, status, body)
+	require.Equal(t, 12, b.confirmed)
+}
+
+func TestAFollowerForwardsWritesToTheLeader(t *testing.T) {
+	lead := &backend{}
+	leader := serve(t, lead)
+	follower := &backend{follower: true, leaderAddr: strings.TrimPrefix(leader.URL, "http://")}
+	s := serve(t, follower)
+	status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"maxInstances":30}`)
+	require.Equal(t, 200, status, body)
+	require.Equal(t, 30, lead.override.MaxInstances.Value)
+	require.Zero(t, follower.calls)
+
+	follower.leaderAddr = ""
+	status, _ = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{}`)
+	require.Equal(t, http.StatusServiceUnavailable, status, "no leader is known")
+}
+
+func TestTwoFollowersDoNotPassAWriteBackAndForth(t *testing.T) {
+	a, b := &backend{follower: true}, &backend{follower: true}
+	sa, sb := serve(t, a), serve(t, b)
+	a.leaderAddr, b.leaderAddr = strings.TrimPrefix(sb.URL, "http://"), strings.TrimPrefix(sa.URL, "http://")
+	status, _ := call(t, sa, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{}`)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+}
+
+func TestPauseResumeAndRollback(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	post := func(what, token string) (int, string) {
+		return call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, token, "")
+	}
+	for _, what := range []string{"pause", "resume", "rollback"} {
+		status, _ := post(what, "guest")
+		require.Equal(t, http.StatusForbidden, status, what)
+	}
+	require.True(t, b.override.Empty())
+	status, body := post("pause", "operator")
+	require.Equal(t, http.StatusOK, status, body)
+	require.JSONEq(t, `{"value":true,"source":"override"}`, body)
+	_, body = call(t, s, http.MethodGet, "/v1/api/orchestrations/Thing", "", "")
+	require.Contains(t, body, `"paused":{"value":true,"source":"override"}`)
+	_, body = post("resume", "operator")
+	require.JSONEq(t, `{"value":false,"source":"ConfigMap"}`, body)
+
+	status, body = post("rollback", "operator")
+	require.Equal(t, http.StatusOK, status, body)
+	require.JSONEq(t, `{"planId":"p","stayed":0,"returned":3,"undone":4,"kept":0}`, body)
+	b.still = true
+	status, body = post("rollback", "operator")
+	require.Equal(t, http.StatusConflict, status, body)
+	require.Contains(t, body, "nothing to roll back")
+}
+
+func TestTheHandOffHint(t *testing.T) {
+	view := func(mode config.HandOff, status *zkstore.Status) *KindView {
+		v := KindView{Config: config.Default("Thing", "iota-dac")}
+		v.Config.HandOff = mode
+		v.State = &zkstore.State{
+			Head:      zkstore.Head{Open: []int{0}},
+			Instances: map[int]*zkstore.Instance{0: {Times: 7, Status: status}, 1: {}},
+		}
+		v.Snapshot.Instances = []observed.Instance{{Ordinal: 0, Pod: &observed.Pod{UID: "zero"}}}
+		return &v
+	}
+	applied := &zkstore.Status{Times: 7, Pod: "zero"}
+	require.Equal(t, HandOff{config.HandOffImmediate, 1, 1, "every instance acknowledges: handOff can be acknowledged"}, handOff(view(config.HandOffImmediate, applied)))
+	require.Equal(t, HandOff{config.HandOffAcknowledged, 1, 1, ""}, handOff(view(config.HandOffAcknowledged, applied)))
+	for name, status := range map[string]*zkstore.Status{"none": nil, "behind": {Times: 6, Pod: "zero"}, "of another pod": {Times: 7, Pod: "before"}} {
+		require.Equal(t, HandOff{config.HandOffImmediate, 1, 0, ""}, handOff(view(config.HandOffImmediate, status)), name)
+	}
+	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
+}

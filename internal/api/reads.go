@@ -1,0 +1,250 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// Orchestration is a kind's answer to GET.
+type Orchestration struct {
+	Kind string `json:"kind"`
+	// Instances by ordinal, as ZooKeeper holds them.
+	Instances map[string]Instance `json:"instances"`
+	// Orchestrating is true while resources are being moved or emptied; Succeeded says whether the last turn of the loop could do
+	// what it wanted.
+	Orchestrating bool   `json:"orchestrating"`
+	Succeeded     bool   `json:"succeeded"`
+	Problem       string `json:"problem,omitempty"`
+
+	Resources  int `json:"resources" doc:"assigned + in flight + unassigned"`
+	Unassigned int `json:"unassigned"`
+	InFlight   int `json:"inFlight"`
+
+	// The two values that POST sets, and where each comes from.
+	MaxInstances        Setting `json:"maxInstances"`
+	ResourcePerInstance Setting `json:"resourcePerInstance"`
+
+	// Paused: voluntary moves are stopped.
+	Paused PauseSetting `json:"paused"`
+	// HandOff says whether every instance acknowledges.
+	HandOff HandOff `json:"handOff"`
+
+	Decision *decide.Decision    `json:"decision,omitempty"`
+	Progress rebalancer.Progress `json:"progress"`
+	// Waiting are deletes found by a reconcile that a person must confirm.
+	Waiting *reconcile.Waiting `json:"waiting,omitempty"`
+	ReadAt  time.Time          `json:"readAt" doc:"when this was last known to equal ZooKeeper"`
+}
+
+// Instance is one ordinal's subtree.
+type Instance struct {
+	Data struct {
+		Used  int `json:"used"`
+		Count int `json:"count"`
+	} `json:"data"`
+	Reload struct {
+		Times int64 `json:"times"`
+	} `json:"_reload"`
+	Resources struct {
+		IDs []string `json:"ids"`
+	} `json:"resources"`
+	Status *zkstore.Status `json:"status,omitempty"`
+}
+
+// Setting is a value and its source.
+type Setting struct {
+	Value  int    `json:"value"`
+	Source string `json:"source" enum:"ConfigMap,override"`
+}
+
+func setting(value int, over *config.OverrideValue) Setting {
+	if over != nil {
+		return Setting{Value: value, Source: "override"}
+	}
+	return Setting{Value: value, Source: "ConfigMap"}
+}
+
+// PauseSetting is whether voluntary moves are stopped, and by what.
+type PauseSetting struct {
+	Value  bool   `json:"value"`
+	Source string `json:"source" enum:"ConfigMap,override"`
+}
+
+func pauseSetting(v *KindView) PauseSetting {
+	p := PauseSetting{Value: v.Config.Rebalance.Paused, Source: "ConfigMap"}
+	if v.Override.Paused != nil {
+		p.Source = "override"
+	}
+	return p
+}
+
+// HandOff is how resources are handed from one instance to another, and whether the instances could do more than is asked of them.
+type HandOff struct {
+	Mode config.HandOff `json:"mode" enum:"immediate,acknowledged"`
+	// Instances are open; Acknowledging are those of them whose status, of their present pod, shows all changes of their list as applied.
+	Instances     int    `json:"instances"`
+	Acknowledging int    `json:"acknowledging"`
+	Hint          string `json:"hint,omitempty"`
+}
+
+func handOff(v *KindView) HandOff {
+	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
+	for _, n := range v.State.Head.Open {
+		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
+		if in != nil && in.Status != nil && in.Status.Times == in.Times && seen != nil && seen.Pod != nil && seen.Pod.UID == in.Status.Pod {
+			h.Acknowledging++
+		}
+	}
+	switch all := h.Instances > 0 && h.Acknowledging == h.Instances; {
+	case h.Mode == config.HandOffImmediate && all:
+		h.Hint = "every instance acknowledges: handOff can be acknowledged"
+	case h.Mode == config.HandOffAcknowledged && h.Acknowledging == 0 && h.Instances > 0:
+		h.Hint = "no instance acknowledges: nothing that is taken from one is given on before its pod is gone"
+	}
+	return h
+}
+
+// KindPath names the kind in a path; exported because the library fills in only such fields.
+type KindPath struct {
+	Kind string `path:"kind" doc:"The kind as configured: Thing, Rule, …"`
+}
+
+type jsonBody[T any] struct {
+	Body T
+}
+
+func (h *handlers) registerReads(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "get-orchestration", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}",
+		Summary: "A kind's orchestration: each instance with its data, _reload and resources",
+	}, h.getOrchestration)
+	huma.Register(api, huma.Operation{
+		OperationID: "find-resource", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/{id}/instances",
+		Summary: "The instance that runs a resource",
+	}, h.findResource)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-decision", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/decision",
+		Summary: "The latest size decision with every input, limit and reason",
+	}, h.getDecision)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-snapshot", Method: http.MethodGet, Path: "/v1/api/snapshot",
+		Summary: "What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again",
+	}, h.getSnapshot)
+}
+
+func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*jsonBody[Orchestration], error) {
+	v, err := h.view(in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if v.State == nil {
+		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
+	}
+	return &jsonBody[Orchestration]{Body: orchestration(v)}, nil
+}
+
+// orchestration lays a view out as GET shows it.
+func orchestration(v KindView) Orchestration {
+	k := &v.Snapshot
+	o := Orchestration{
+		Kind:      v.Config.Name,
+		Instances: make(map[string]Instance, len(v.State.Instances)),
+		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
+		Orchestrating:       v.Progress.PlanID != "" || len(v.Progress.Draining) > 0,
+		MaxInstances:        setting(v.Config.Max, v.Override.MaxInstances),
+		ResourcePerInstance: setting(v.Config.Capacity, v.Override.ResourcePerInstance),
+		Paused:              pauseSetting(&v),
+		HandOff:             handOff(&v),
+		Decision:            v.Decision,
+		Progress:            v.Progress,
+		Waiting:             v.Waiting,
+		ReadAt:              v.State.ReadAt,
+	}
+	o.Problem = cmp.Or(v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
+	o.Succeeded = o.Problem == "" && v.Decision != nil
+	for _, n := range slices.Sorted(maps.Keys(v.State.Instances)) {
+		o.Instances[strconv.Itoa(n)] = instance(v.State.Instances[n])
+	}
+	return o
+}
+
+func instance(in *zkstore.Instance) Instance {
+	var out Instance
+	out.Data.Used, out.Data.Count = in.Used, in.Capacity
+	out.Reload.Times = in.Times
+	out.Resources.IDs = in.IDs
+	if out.Resources.IDs == nil {
+		out.Resources.IDs = []string{}
+	}
+	out.Status = in.Status
+	return out
+}
+
+// RunIn names the instance that runs a resource; null while none does.
+type RunIn struct {
+	RunIn *string `json:"runIn"`
+}
+
+type resourcePath struct {
+	KindPath
+	ID string `path:"id" maxLength:"256"`
+}
+
+func (h *handlers) findResource(_ context.Context, in *resourcePath) (*jsonBody[RunIn], error) {
+	v, err := h.view(in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if v.State == nil {
+		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
+	}
+	ordinal, ok := v.Lookup(in.ID)
+	if !ok {
+		return nil, huma.Error404NotFound("no " + in.Kind + " has the id " + quote(in.ID))
+	}
+	out := &jsonBody[RunIn]{}
+	if ordinal >= 0 {
+		s := strconv.Itoa(ordinal)
+		out.Body.RunIn = &s
+	}
+	return out, nil
+}
+
+func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*decide.Decision], error) {
+	v, err := h.view(in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if v.Decision == nil {
+		return nil, huma.Error503ServiceUnavailable("no decision has been made yet")
+	}
+	return &jsonBody[*decide.Decision]{Body: v.Decision}, nil
+}
+
+// getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it as a schema would only drift.
+func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
+	b, err := json.Marshal(h.backend.Saved())
+	if err != nil {
+		return nil, err
+	}
+	return &jsonBody[json.RawMessage]{Body: b}, nil
+}
+
+func quote(s string) string { return strconv.Quote(s) }
+
+func list(names []string) string { return strings.Join(names, ", ") }

@@ -1,0 +1,334 @@
+// Package app is the whole server: it starts the sources, the loops and the APIs, and stops them in order.
+//
+// In: Options, and the live configuration. Out: a process. Invariant: every replica follows and serves; only the leader writes; a
+// stop first ends the writers, then gives the lease away, then ends the servers.
+//
+//	sources ─► observed.State ─► Snapshot ─► runners (one a kind: scaler, engine) ─► Kubernetes, ZooKeeper
+//	                                └──────► metrics API, REST, probes, Prometheus
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+	"k8s.io/component-base/metrics/legacyregistry"
+
+	"github.com/shardscaler/shardscaler/adapter/catalog"
+	"github.com/shardscaler/shardscaler/adapter/cluster"
+	"github.com/shardscaler/shardscaler/adapter/heartbeat"
+	"github.com/shardscaler/shardscaler/adapter/metricsapi"
+	"github.com/shardscaler/shardscaler/adapter/notify"
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/telemetry"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
+)
+
+// App is one replica of the server.
+type App struct {
+	opts       Options
+	log        *slog.Logger
+	kube       *kube
+	state      *observed.State
+	live       *live
+	leadership *leadership
+	metrics    *metrics
+	gather     *gatherers
+	turns      turns
+	drainReads *rate.Limiter
+
+	store      *zkstore.Client
+	actuator   actuator
+	heartbeats *heartbeat.Source // nil without Kafka
+	notify     *notify.Source
+	cluster    *cluster.Source
+	owners     *cluster.Owners
+	catalog    *catalog.Source
+	metricsAPI *metricsapi.Server // nil without a secure port
+	registrar  *registrar         // nil without a secure port
+	listener   net.Listener
+
+	mu      sync.RWMutex
+	runners map[string]*runner
+}
+
+// actuator writes StatefulSets and InstanceGroups.
+type actuator struct {
+	*actuate.Kubernetes
+	*actuate.Groups
+}
+
+// New checks the options, connects what connects at start, and listens. Run serves.
+func New(ctx context.Context, o Options, log *slog.Logger) (*App, error) {
+	reg := prometheus.NewRegistry()
+	a, err := newApp(ctx, o, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	a.gather = newGatherers(reg, legacyregistry.DefaultGatherer) // the latter has those of Go and the process
+	return a, nil
+}
+
+func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Registerer) (*App, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	k, err := newKube(o)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{
+		opts: o, log: log, kube: k,
+		state:      observed.New(o.Namespace, nil),
+		leadership: newLeadership(),
+		runners:    map[string]*runner{},
+		drainReads: rate.NewLimiter(drainsPerSecond, drainsAtOnce),
+	}
+	a.metrics = newMetrics(reg, a.leadership.leads)
+	a.live = newLive(log, a.metrics, k.configRefused)
+	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic)}
+	reg.MustRegister(telemetry.NewCollector(a.view))
+	if err := a.newSources(ctx, reg); err != nil {
+		return nil, err
+	}
+	if err := a.newServers(reg); err != nil {
+		a.store.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// newSources prepares every input; none of them connects before Run, but ZooKeeper's client, which does so in the background.
+func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
+	o := a.opts
+	dsn, err := readSecret(o.CatalogueDSNFile)
+	if err != nil {
+		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
+	}
+	a.catalog, err = catalog.New(catalog.Config{DSN: dsn}, nil, a.reconciler, a.log, reg)
+	if err != nil {
+		return err
+	}
+	if o.Kafka != "" {
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: strings.Split(o.Kafka, ",")}, nil, a.log, reg)
+	}
+	a.notify = notify.New(notify.Config{
+		Broker: o.MQTT, ClientID: o.MQTTClientID, Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+	}, nil, a, a.log, reg)
+	a.cluster = cluster.New(cluster.Config{Namespace: o.Namespace}, nil, cluster.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}, a.log, reg)
+	a.owners = cluster.NewOwners(cluster.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
+	a.store, err = zkstore.Open(ctx, zkstore.Config{
+		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.zooKeeperTLS(),
+	}, a.log, reg)
+	return err
+}
+
+// newServers listens, so that an address in use is an error at start.
+func (a *App) newServers(reg prometheus.Registerer) error {
+	o := a.opts
+	var err error
+	if o.SecurePort != 0 {
+		a.registrar = newRegistrar(o, a.kube, a.log, reg)
+		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
+			Address:  net.JoinHostPort(o.BindAddress, fmt.Sprint(o.SecurePort)),
+			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
+		}, a.view, a.log, reg)
+		if err != nil {
+			return err
+		}
+	}
+	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then stops in order.
+func (a *App) Run(ctx context.Context, version string) error {
+	defer a.store.Close()
+	defer a.kube.close()
+	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServers()
+	serving, servers := errgroup.WithContext(servers)
+	serving.Go(func() error { return a.serveHTTP(servers, version) })
+	if a.metricsAPI != nil {
+		serving.Go(func() error { return a.metricsAPI.Run(servers) })
+	}
+	working, ctx := errgroup.WithContext(ctx)
+	working.Go(func() error {
+		select {
+		case <-servers.Done():
+			return errors.New("a server ended")
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	a.startWork(ctx, working)
+	err := working.Wait()
+	stopServers()
+	return cmp.Or(serving.Wait(), err)
+}
+
+// startWork starts the sources, the election and the kinds. The lease is given away only when no runner writes any more.
+func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
+	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
+	g.Go(func() error { return a.cluster.Run(ctx, a.state.Apply) })
+	g.Go(func() error { return a.owners.Run(ctx, a.state.Apply) })
+	if a.heartbeats != nil {
+		g.Go(func() error { return a.heartbeats.Run(ctx, a.state.Apply) })
+	}
+	if a.registrar != nil {
+		g.Go(func() error { return a.registrar.run(ctx) })
+	}
+	g.Go(func() error { return a.leadership.elect(electing, a.opts, a.identity(), a.kube.client, a.log) })
+	g.Go(func() error { return a.duringTerms(ctx, a.notify.Run) })
+	g.Go(func() error { return a.duringTerms(ctx, a.catalog.Run) })
+	g.Go(func() error {
+		defer resign()
+		return a.keepRunners(ctx)
+	})
+}
+
+// duringTerms runs a source that only the leader may run, once a term. A dry run follows neither: what they lead to is a write.
+func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(observed.Signal)) error) error {
+	if a.opts.DryRun {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		term := a.leadership.await(ctx)
+		if term == nil {
+			return nil
+		}
+		both, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(term, cancel)
+		err := run(both, a.state.Apply)
+		stop()
+		cancel()
+		if err != nil && ctx.Err() == nil && term.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(leadAgain):
+		}
+	}
+}
+
+// keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all have stopped.
+func (a *App) keepRunners(ctx context.Context) error {
+	defer a.stopRunners(func(string) bool { return true })
+	for {
+		cfg, changed := a.live.current()
+		if cfg != nil {
+			a.configure(ctx, cfg)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// configure makes the sources and the runners follow cfg.
+func (a *App) configure(ctx context.Context, cfg *config.Config) {
+	a.state.Configure(cfg.Kinds)
+	a.cluster.Configure(cfg.Kinds)
+	a.owners.Configure(cfg.Kinds)
+	if a.heartbeats != nil {
+		a.heartbeats.Configure(cfg.Kinds)
+	}
+	a.stopRunners(func(kind string) bool {
+		_, configured := cfg.Kind(kind)
+		return !configured
+	})
+	for _, k := range cfg.Kinds {
+		if a.runner(k.Name) == nil {
+			r := a.startRunner(ctx, k.Name)
+			a.gather.add(r.reg)
+			a.mu.Lock()
+			a.runners[k.Name] = r
+			a.mu.Unlock()
+		}
+	}
+	// Last: they ask for the runners' engines.
+	a.notify.Configure(cfg.Kinds)
+	a.catalog.Configure(cfg.Kinds)
+	fault.Point("config.applied")
+}
+
+// stopRunners stops the kinds that which names, all at once, and waits for them.
+func (a *App) stopRunners(which func(kind string) bool) {
+	a.mu.Lock()
+	var stopped []*runner
+	for kind, r := range a.runners {
+		if which(kind) {
+			r.stop()
+			stopped = append(stopped, r)
+			delete(a.runners, kind)
+		}
+	}
+	a.mu.Unlock()
+	for _, r := range stopped {
+		<-r.done
+		a.gather.remove(r.reg)
+	}
+}
+
+func (a *App) runner(kind string) *runner {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.runners[kind]
+}
+
+// serveHTTP serves REST, probes and Prometheus until ctx ends.
+func (a *App) serveHTTP(ctx context.Context, version string) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
+	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{}))
+	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
+		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace), a.log)
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	defer context.AfterFunc(ctx, func() {
+		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(bounded)
+	})()
+	a.log.Info("serving", "listen", a.listener.Addr().String())
+	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// identity is this replica's name in the Lease: the pod, and where the others reach it.
+func (a *App) identity() string {
+	return a.opts.PodName + "@" + a.opts.Advertise
+}

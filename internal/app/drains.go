@@ -1,0 +1,176 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
+)
+
+// Requests a second about pods that end, and how many may come at once. Each reads its StatefulSet from the API server, by the same
+// client that writes sizes, and anybody may ask.
+const (
+	drainsPerSecond = 10
+	drainsAtOnce    = 20
+)
+
+// drainLook is the time between two looks at what a pod still owns when nothing seems to change.
+const drainLook = time.Second
+
+// PodDrain implements api.Backend. Whether the pod is made again is read from the API server itself: a watch may show the end of a pod
+// before the size that caused it. That it owns nothing is read from ZooKeeper itself. What cannot be read is an error and never "empty".
+func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
+	k, ordinal, err := a.instanceOf(namespace, pod)
+	if err != nil {
+		return api.PodDrain{}, err
+	}
+	d := api.PodDrain{Kind: k.Name, Pod: pod, Ordinal: ordinal}
+	stays, err := a.staysNow(ctx, k.StatefulSet, ordinal)
+	if err != nil {
+		return d, err
+	}
+	if stays {
+		d.State = api.DrainStays
+		return d, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait+callsTimeout)
+	defer cancel()
+	for deadline := time.Now().Add(wait); ; {
+		changed := a.state.Changed()
+		if err := a.lookAtDrain(ctx, &d); err != nil {
+			return d, err
+		}
+		left := time.Until(deadline)
+		if d.State == api.DrainEmpty || left <= 0 {
+			return d, nil
+		}
+		select {
+		case <-ctx.Done():
+			return d, ctx.Err()
+		case <-changed:
+		case <-time.After(min(left, drainLook)):
+		}
+	}
+}
+
+// callsTimeout bounds what a look at a drain asks of others.
+const callsTimeout = 10 * time.Second
+
+// instanceOf finds the kind whose StatefulSet makes this pod.
+func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
+	cfg, _ := a.live.current()
+	if cfg == nil {
+		return nil, 0, errors.New("the configuration has not been read yet")
+	}
+	for i := range cfg.Kinds {
+		tail, ours := strings.CutPrefix(pod, cfg.Kinds[i].StatefulSet+"-")
+		if n, err := strconv.Atoi(tail); ours && err == nil && n >= 0 && namespace == a.opts.Namespace {
+			return &cfg.Kinds[i], n, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("%w: pod %s of namespace %s belongs to no configured StatefulSet of namespace %s", api.ErrUnknownPod, pod, namespace, a.opts.Namespace)
+}
+
+// staysNow says whether the StatefulSet, as the API server has it now, makes this ordinal.
+func (a *App) staysNow(ctx context.Context, statefulSet string, ordinal int) (bool, error) {
+	if err := a.drainReads.Wait(ctx); err != nil {
+		return false, fmt.Errorf("wait to read StatefulSet %s: %w", statefulSet, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
+	defer cancel()
+	set, err := a.kube.client.AppsV1().StatefulSets(a.opts.Namespace).Get(ctx, statefulSet, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil: // nobody is left whom its resources could go to
+		return false, fmt.Errorf("%w: there is no StatefulSet %s any more", api.ErrUnknownPod, statefulSet)
+	case err != nil:
+		return false, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
+	}
+	start, replicas := 0, 1 // the API server's defaults
+	if set.Spec.Ordinals != nil {
+		start = int(set.Spec.Ordinals.Start)
+	}
+	if set.Spec.Replicas != nil {
+		replicas = int(*set.Spec.Replicas)
+	}
+	return ordinal >= start && ordinal < start+replicas, nil
+}
+
+// lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper itself when that is nothing.
+func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
+	r := a.runner(d.Kind)
+	if r == nil {
+		return fmt.Errorf("kind %s is not run", d.Kind)
+	}
+	d.State, d.Left = api.DrainLeaving, 0
+	now := time.Now()
+	k := a.state.Snapshot(now).Kind(d.Kind)
+	if i := k.Instance(d.Ordinal); i != nil && i.List != nil {
+		d.Left = i.List.Count + i.List.InFlight
+	}
+	if cfg, _ := a.live.current(); cfg != nil {
+		if dec, err := r.served(now, cfg); err == nil && dec.Drain != nil {
+			d.Blocked = dec.Drain.Blocked
+		}
+	}
+	if d.Left > 0 {
+		return nil
+	}
+	left, open, err := r.engine.Left(ctx, d.Ordinal)
+	if err != nil {
+		return err
+	}
+	if d.Left = left; left == 0 && !open {
+		d.State = api.DrainEmpty
+	}
+	return nil
+}
+
+// Reassign implements api.Backend.
+func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
+	k, _, ok := a.effective(kind)
+	r := a.runner(kind)
+	if !ok || r == nil {
+		return api.Reassigned{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+	}
+	now := time.Now()
+	seen := a.state.Snapshot(now).Kind(kind)
+	if seen == nil || seen.Workload == nil || !seen.Sources.Cluster.Fresh(now, observed.ClusterMaxAge) {
+		return api.Reassigned{}, errors.New("the StatefulSet and its pods are not known at the moment")
+	}
+	inst := seen.Instance(ordinal)
+	if inst == nil || inst.Pod == nil {
+		return api.Reassigned{}, fmt.Errorf("%w: instance %d has no pod that could be dead", api.ErrConflict, ordinal)
+	}
+	if alive := scaler.Alive(seen, k, inst, now); alive != "" {
+		return api.Reassigned{}, fmt.Errorf("%w: instance %d is not dead: %s", api.ErrConflict, ordinal, alive)
+	}
+	out := api.Reassigned{Kind: kind, Ordinal: ordinal, Pod: inst.Pod.Name, UID: inst.Pod.UID, By: user}
+	if inst.List != nil {
+		out.Left = inst.List.Count + inst.List.InFlight
+	}
+	before, _ := r.engine.Kept(scaler.AssumedDeadName)
+	doc, err := scaler.AssumeDead(before, scaler.AssumedDead{
+		Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC(),
+	})
+	if err != nil {
+		return api.Reassigned{}, err
+	}
+	if err := r.engine.Keep(ctx, scaler.AssumedDeadName, doc); err != nil {
+		return api.Reassigned{}, fmt.Errorf("keep who is assumed dead: %w", err)
+	}
+	a.actuator.Publish(actuate.Workload{Namespace: a.opts.Namespace, Name: k.StatefulSet, UID: seen.Workload.UID},
+		actuate.AssumedDead(out.Pod, out.UID, user, out.Left))
+	poke(r.poke)
+	return out, nil
+}

@@ -1,0 +1,120 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// check is one named line of a probe's answer.
+type check struct {
+	name string
+	// failed makes the probe fail; a detail without it is a degradation: the process serves on and says what is missing.
+	failed bool
+	detail string
+}
+
+// serveChecks answers 200 if no check failed, else 503; the text says each check's state either way.
+func serveChecks(probe string, checks func() []check) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		var b strings.Builder
+		status, verdict := http.StatusOK, "passed"
+		for _, c := range checks() {
+			switch {
+			case c.failed:
+				status, verdict = http.StatusServiceUnavailable, "failed"
+				fmt.Fprintf(&b, "[-]%s failed: %s\n", c.name, c.detail)
+			case c.detail != "":
+				fmt.Fprintf(&b, "[!]%s degraded: %s\n", c.name, c.detail)
+			default:
+				fmt.Fprintf(&b, "[+]%s ok\n", c.name)
+			}
+		}
+		fmt.Fprintf(&b, "%s check %s\n", probe, verdict)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(b.String()))
+	}
+}
+
+// Ages past which readyz calls an input degraded. Metrics come every 10 s at best, the rest every few seconds.
+const (
+	inputOld   = 30 * time.Second
+	metricsOld = 2 * time.Minute
+)
+
+// readiness: ready once everything was seen for the first time. What is lost later degrades the answers (they become errors that
+// name the input) but not the probe: an adapter that vanished would block more than one that says "not known".
+func (a *App) readiness() []check {
+	ok, detail := a.live.check()
+	checks := []check{{name: "config", failed: !ok, detail: detail}}
+	if a.metricsAPI != nil {
+		c := check{name: "metrics-api"}
+		if err := a.metricsAPI.Ready(); err != nil {
+			c.failed, c.detail = true, err.Error()
+		}
+		checks = append(checks, c)
+	}
+	if a.registrar != nil {
+		checks = append(checks, a.registrar.checks()...)
+	}
+	now := time.Now()
+	snap := a.state.Snapshot(now)
+	for i := range snap.Kinds {
+		k := &snap.Kinds[i]
+		name := strings.ToLower(k.Name) + "-"
+		checks = append(checks,
+			required(name+"store", k.Sources.Store, now),
+			required(name+"cluster", k.Sources.Cluster, now),
+			optional(name+"metrics", k.Sources.Metrics, now, metricsOld))
+		checks = append(checks, optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
+		if k.Sources.Bus != nil {
+			checks = append(checks, optional(name+"heartbeats", *k.Sources.Bus, now, inputOld))
+		}
+		if k.Sources.Cluster.Known() && k.Workload == nil {
+			checks = append(checks, check{name: name + "workload", detail: "the StatefulSet does not exist"})
+		}
+	}
+	return checks
+}
+
+// required fails until the source was read once.
+func required(name string, s observed.Source, now time.Time) check {
+	c := optional(name, s, now, inputOld)
+	c.failed = !s.Known()
+	return c
+}
+
+func optional(name string, s observed.Source, now time.Time, old time.Duration) check {
+	c := check{name: name}
+	switch {
+	case !s.Known() && s.Error == "":
+		c.detail = "not read yet"
+	case !s.Known():
+		c.detail = "not read yet: " + s.Error
+	case s.Error != "":
+		c.detail = fmt.Sprintf("last read %s ago: %s", s.Age(now).Round(time.Second), s.Error)
+	case s.Age(now) > old:
+		c.detail = fmt.Sprintf("last read %s ago", s.Age(now).Round(time.Second))
+	}
+	return c
+}
+
+// stuckAfter is how long a control loop may need for one turn before the process counts as hung. A turn waits for servers
+// with deadlines of its own, so this is reached only by a loop that no longer turns at all.
+const stuckAfter = 2 * time.Minute
+
+// liveness fails when a loop that should turn does not.
+func (a *App) liveness() []check {
+	c := check{name: "loops"}
+	now := time.Now()
+	for kind, last := range a.turns.all() {
+		if age := now.Sub(last); age > stuckAfter {
+			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s last turned %s ago", kind, age.Round(time.Second))
+		}
+	}
+	return []check{{name: "ping"}, c}
+}

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/fault"
+)
+
+// live holds the configuration in force: the last good text of the ConfigMap. A bad one is refused and the last good stays.
+type live struct {
+	log     *slog.Logger
+	metrics *metrics
+	refused func(error) // tells people; called for every text that is refused
+
+	mu       sync.Mutex
+	cfg      *config.Config // nil until the first good one
+	version  string
+	loadedAt time.Time
+	err      error // why the newest text is not in force
+	changed  chan struct{}
+}
+
+func newLive(log *slog.Logger, m *metrics, refused func(error)) *live {
+	return &live{log: log, metrics: m, refused: refused, changed: make(chan struct{})}
+}
+
+// offer takes a new text into force if it is good.
+func (l *live) offer(o offered) {
+	err := cmp.Or(o.err, fault.Fail("config.offered"))
+	var cfg *config.Config
+	if err == nil {
+		cfg, err = config.Parse(o.text)
+	}
+	fault.Point("config.parsed")
+	l.metrics.configLoaded(err == nil, time.Now())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		if l.err == nil || l.err.Error() != err.Error() {
+			l.log.Error("configuration refused, the last good one stays", "error", err)
+			l.refused(err)
+		}
+		l.err = err
+		return
+	}
+	l.err, l.version, l.loadedAt = nil, o.version, time.Now()
+	if reflect.DeepEqual(l.cfg, cfg) {
+		return
+	}
+	l.log.Info("configuration in force", "version", o.version, "kinds", len(cfg.Kinds))
+	l.cfg = cfg
+	fault.Point("config.in-force")
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// current returns the configuration in force (nil: none yet) and a channel that closes when it changes.
+func (l *live) current() (*config.Config, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg, l.changed
+}
+
+// check is the health of the configuration: an error while there is none, or while the newest text is refused.
+func (l *live) check() (ready bool, detail string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.cfg == nil && l.err != nil:
+		return false, l.err.Error()
+	case l.cfg == nil:
+		return false, "not read yet"
+	case l.err != nil:
+		return true, fmt.Sprintf("version %s stays in force, a newer one was refused: %v", l.version, l.err)
+	default:
+		return true, ""
+	}
+}

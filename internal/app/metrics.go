@@ -1,0 +1,77 @@
+package app
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	configOK   prometheus.Gauge
+	configTime prometheus.Gauge
+	refusals   prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
+	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "shardscaler_leading", Help: "1 while this replica leads."}, func() float64 {
+		if leads() {
+			return 1
+		}
+		return 0
+	})
+	return &metrics{
+		configOK: f.NewGauge(prometheus.GaugeOpts{
+			Name: "shardscaler_config_last_reload_successful",
+			Help: "1 if the newest configuration is in force, 0 if it was refused and the last good one stays.",
+		}),
+		configTime: f.NewGauge(prometheus.GaugeOpts{
+			Name: "shardscaler_config_last_reload_success_timestamp_seconds",
+			Help: "When a configuration was last accepted, in Unix seconds.",
+		}),
+		refusals: f.NewCounter(prometheus.CounterOpts{
+			Name: "shardscaler_config_refused_total",
+			Help: "Configurations that were refused.",
+		}),
+	}
+}
+
+func (m *metrics) configLoaded(ok bool, now time.Time) {
+	if !ok {
+		m.configOK.Set(0)
+		m.refusals.Inc()
+		return
+	}
+	m.configOK.Set(1)
+	m.configTime.Set(float64(now.Unix()))
+}
+
+// turns remembers when each control loop last ended a turn, for the liveness probe.
+type turns struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (t *turns) ended(kind string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = map[string]time.Time{}
+	}
+	t.last[kind] = now
+}
+
+func (t *turns) forget(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.last, kind)
+}
+
+func (t *turns) all() map[string]time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.last)
+}

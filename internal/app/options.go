@@ -1,0 +1,156 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// Options are what a running server cannot change: addresses, credentials, identity. The command line sets them.
+type Options struct {
+	Namespace string // of the workloads, the ConfigMap and the Lease
+	PodName   string // this replica's name in the Lease, the head and the events
+
+	ConfigMap  string // name of the ConfigMap; its key is ConfigKey
+	ConfigFile string // read instead of the ConfigMap, and again whenever it changes
+	Kubeconfig string // empty: the cluster this pod runs in
+
+	ZooKeeper        string // host:port,…[/chroot]
+	ZooKeeperAuth    string // file with user:password for digest authentication
+	ZooKeeperSession time.Duration
+	ZooKeeperTLS     bool   // implied by each of the files
+	ZooKeeperCA      string // file with the authorities of the servers' certificates; empty: those of the system
+	ZooKeeperCert    string // file with our own certificate, for servers that ask for one
+	ZooKeeperKey     string // file with its private key
+
+	Kafka string // host:port,…; empty only if no kind has a heartbeat
+
+	MQTT             string // tcp://host:port or ssl://host:port
+	MQTTClientID     string
+	MQTTTopic        string
+	MQTTUsername     string
+	MQTTPasswordFile string
+
+	CatalogueDSNFile string // file with postgres://… or mysql://…
+
+	Listen         string // REST, probes, Prometheus
+	Advertise      string // host:port at which other replicas reach Listen; empty: the pod's address is not known, writes are not forwarded
+	SecurePort     int    // custom metrics API; 0: not served
+	BindAddress    string // address of SecurePort
+	TLSCertFile    string
+	TLSKeyFile     string
+	TLSSelfManaged bool   // make and renew the certificate, instead of files
+	TLSSecret      string // in which the replicas share it
+
+	MetricsService      string // the Service before SecurePort, as the APIServices name it
+	MetricsServicePort  int    // its port, for APIServices that are taken over
+	TakeOverAPIServices bool   // change APIServices that lead to another provider
+
+	InsecureLocal bool // POST without a token, only on a loopback address
+
+	DryRun        bool
+	LeaderElect   bool
+	LeaseName     string
+	LeaseDuration time.Duration
+	RenewDeadline time.Duration
+	RetryPeriod   time.Duration
+}
+
+// ConfigKey is the ConfigMap's key that holds the configuration.
+const ConfigKey = "config.yaml"
+
+// Validate reports all faults at once, each with the flag's name.
+func (o *Options) Validate() error {
+	var errs []error
+	require := func(flag, value string) {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("--%s must be set", flag))
+		}
+	}
+	require("namespace", o.Namespace)
+	require("pod-name", o.PodName)
+	require("zookeeper", o.ZooKeeper)
+	require("mqtt", o.MQTT)
+	require("mqtt-client-id", o.MQTTClientID)
+	require("catalogue-dsn-file", o.CatalogueDSNFile)
+	if (o.ConfigMap == "") == (o.ConfigFile == "") {
+		errs = append(errs, errors.New("set one of --config-map and --config"))
+	}
+	if (o.TLSCertFile == "") != (o.TLSKeyFile == "") {
+		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file go together"))
+	}
+	if (o.ZooKeeperCert != "") != (o.ZooKeeperKey != "") {
+		errs = append(errs, errors.New("--zookeeper-tls-cert-file and --zookeeper-tls-key-file go together"))
+	}
+	errs = append(errs, o.validateCertificate()...)
+	if o.SecurePort < 0 || o.SecurePort > 65535 {
+		errs = append(errs, fmt.Errorf("--secure-port %d: must be between 0 (off) and 65535", o.SecurePort))
+	}
+	if o.InsecureLocal && !loopback(o.Listen) {
+		errs = append(errs, fmt.Errorf("--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen))
+	}
+	if !(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0) {
+		errs = append(errs, fmt.Errorf("--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
+			o.LeaseDuration, o.RenewDeadline, o.RetryPeriod))
+	}
+	if o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute {
+		errs = append(errs, fmt.Errorf("--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession))
+	}
+	return errors.Join(errs...)
+}
+
+// zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.
+func (o *Options) zooKeeperTLS() *zkstore.TLS {
+	if !o.ZooKeeperTLS && o.ZooKeeperCA == "" && o.ZooKeeperCert == "" {
+		return nil
+	}
+	return &zkstore.TLS{CAFile: o.ZooKeeperCA, CertFile: o.ZooKeeperCert, KeyFile: o.ZooKeeperKey}
+}
+
+func (o *Options) validateCertificate() (errs []error) {
+	if o.TLSSelfManaged {
+		if o.TLSCertFile != "" {
+			errs = append(errs, fmt.Errorf("--tls-self-managed and --tls-cert-file %q: set one of them", o.TLSCertFile))
+		}
+		if o.TLSSecret == "" || o.MetricsService == "" {
+			errs = append(errs, errors.New("--tls-self-managed needs --tls-secret and --metrics-service"))
+		}
+		if o.DryRun {
+			errs = append(errs, errors.New("--tls-self-managed writes a Secret and APIServices, --dry-run writes nothing: set one of them"))
+		}
+	}
+	if o.TakeOverAPIServices && !o.TLSSelfManaged {
+		errs = append(errs, errors.New("--take-over-apiservices needs --tls-self-managed: the caBundle must be known to be taken over as well"))
+	}
+	if o.MetricsServicePort < 0 || o.MetricsServicePort > 65535 || o.TakeOverAPIServices && o.MetricsServicePort == 0 {
+		errs = append(errs, fmt.Errorf("--metrics-service-port %d: must be between 1 and 65535", o.MetricsServicePort))
+	}
+	return errs
+}
+
+// loopback says whether addr (host:port) can be reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// readSecret returns a file's content without the final line break; an empty name gives an empty secret.
+func readSecret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}

@@ -1,0 +1,50 @@
+package app
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func validOptions() Options {
+	return Options{
+		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler",
+		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTClientID: "shardscaler",
+		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443,
+		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
+		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+	}
+}
+
+func TestOptionsNameEveryFaultyFlag(t *testing.T) {
+	o := validOptions()
+	require.NoError(t, o.Validate())
+
+	for want, spoil := range map[string]func(*Options){
+		"--namespace must be set":                                       func(o *Options) { o.Namespace = "" },
+		"--zookeeper must be set":                                       func(o *Options) { o.ZooKeeper = "" },
+		"set one of --config-map and --config":                          func(o *Options) { o.ConfigFile = "f" },
+		"--tls-cert-file and --tls-private-key-file go together":        func(o *Options) { o.TLSCertFile = "c" },
+		"--secure-port 70000: must be between 0 (off) and 65535":        func(o *Options) { o.SecurePort = 70000 },
+		"--renew-deadline 20s":                                          func(o *Options) { o.RenewDeadline = 20 * time.Second },
+		"--zookeeper-tls-cert-file and --zookeeper-tls-key-file go":     func(o *Options) { o.ZooKeeperKey = "k" },
+		"--zookeeper-session-timeout 2m0s":                              func(o *Options) { o.ZooKeeperSession = 2 * time.Minute },
+		"--zookeeper-session-timeout 1ms":                               func(o *Options) { o.ZooKeeperSession = time.Millisecond },
+		`--insecure-local: --listen ":8080" must be a loopback address`: func(o *Options) { o.InsecureLocal, o.Listen = true, ":8080" },
+		`--tls-self-managed and --tls-cert-file "c": set one`:           func(o *Options) { o.TLSSelfManaged, o.TLSCertFile, o.TLSKeyFile = true, "c", "k" },
+		"--tls-self-managed needs --tls-secret and --metrics-service":   func(o *Options) { o.TLSSelfManaged, o.TLSSecret = true, "" },
+		"--dry-run writes nothing: set one of them":                     func(o *Options) { o.TLSSelfManaged, o.DryRun = true, true },
+		"--take-over-apiservices needs --tls-self-managed":              func(o *Options) { o.TakeOverAPIServices = true },
+		"--metrics-service-port 0: must be between 1 and 65535": func(o *Options) {
+			o.TLSSelfManaged, o.TakeOverAPIServices, o.MetricsServicePort = true, true, 0
+		},
+	} {
+		o := validOptions()
+		spoil(&o)
+		require.ErrorContains(t, o.Validate(), want)
+	}
+	err := (&Options{}).Validate()
+	require.ErrorContains(t, err, "--namespace")
+	require.ErrorContains(t, err, "--mqtt", "all faults at once")
+}

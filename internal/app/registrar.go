@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+
+	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
+	"github.com/shardscaler/shardscaler/adapter/metricsapi/servingcert"
+)
+
+// registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and the certificate where that is ours.
+type registrar struct {
+	keeper  *servingcert.Keeper // nil: the certificate comes from files
+	watcher *registration.Watcher
+	log     *slog.Logger
+
+	mu        sync.Mutex
+	certFault error
+	readFault error
+}
+
+func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registerer) *registrar {
+	r := &registrar{log: log}
+	cfg := registration.Config{
+		Namespace: o.Namespace, Service: o.MetricsService, Port: int32(o.MetricsServicePort), TakeOver: o.TakeOverAPIServices,
+	}
+	if o.TLSSelfManaged {
+		r.keeper = servingcert.New(servingcert.Config{Namespace: o.Namespace, Secret: o.TLSSecret, Service: o.MetricsService},
+			k.client.CoreV1(), time.Now, log, reg)
+		cfg.Bundle = r.keeper.Bundle
+	}
+	r.watcher = registration.New(cfg, k.apiServices, k.notRegistered, log, reg)
+	return r
+}
+
+// certificate is the self-managed one; nil: it comes from files.
+func (r *registrar) certificate() dynamiccertificates.CertKeyContentProvider {
+	if r.keeper == nil {
+		return nil // and not a nil *Keeper
+	}
+	return r.keeper
+}
+
+// How often everything is looked at, and again after a failure.
+const (
+	registrarPeriod = 10 * time.Second
+	registrarRetry  = 3 * time.Second
+)
+
+func (r *registrar) run(ctx context.Context) error {
+	for {
+		pause := registrarPeriod
+		if !r.sync(ctx) {
+			pause = registrarRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// sync first reads the Secret, so that an old bundle is not put in place of one that another replica has just written.
+func (r *registrar) sync(ctx context.Context) (ok bool) {
+	var certFault error
+	if r.keeper != nil {
+		certFault = r.keeper.Sync(ctx)
+	}
+	var readFault error
+	if certFault == nil {
+		readFault = r.watcher.Sync(ctx)
+	}
+	if ctx.Err() != nil {
+		return true
+	}
+	r.mu.Lock()
+	news := text(certFault) != text(r.certFault) || text(readFault) != text(r.readFault)
+	r.certFault, r.readFault = certFault, readFault
+	r.mu.Unlock()
+	for _, err := range []error{certFault, readFault} {
+		if err != nil && news {
+			r.log.Warn("the metrics APIs are not looked after", "error", err)
+		}
+	}
+	return certFault == nil && readFault == nil
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// checks are lines of readyz; none of them makes the probe fail: what is wrong is not this replica's.
+func (r *registrar) checks() []check {
+	r.mu.Lock()
+	certFault, readFault := r.certFault, r.readFault
+	r.mu.Unlock()
+	registered := check{name: "apiservices", detail: r.watcher.Fault()}
+	if readFault != nil {
+		registered.detail = readFault.Error()
+	}
+	if r.keeper == nil {
+		return []check{registered}
+	}
+	return []check{{name: "serving-cert", detail: text(certFault)}, registered}
+}

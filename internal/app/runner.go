@@ -1,0 +1,214 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this one leads. Kinds share nothing, so
+// that one kind's trouble never holds another.
+type runner struct {
+	app    *App
+	kind   string
+	engine *rebalancer.Engine
+	reg    *prometheus.Registry // the kind's own series; they go with it
+	log    *slog.Logger
+	stop   context.CancelFunc
+	done   chan struct{}
+	poke   chan struct{} // holds a token when somebody asked for a turn now
+
+	mu       sync.Mutex
+	decision *decide.Decision // this replica's own latest, only while it leads
+	input    decide.Input     // what decision was made from
+
+	keptDecision reading[scaler.KeptDecision]
+	keptOverride reading[config.Override]
+}
+
+// startRunner starts a kind; it runs until stop, or until ctx ends.
+func (a *App) startRunner(ctx context.Context, kind string) *runner {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &runner{
+		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
+		stop: cancel, done: make(chan struct{}), poke: make(chan struct{}, 1),
+	}
+	r.engine = rebalancer.New(rebalancer.Config{
+		Kind: kind, Holder: a.opts.PodName, Reread: func() { a.catalog.Trigger(kind) },
+	}, a.store, a.log, r.reg)
+	go func() {
+		defer close(r.done)
+		var both sync.WaitGroup
+		both.Go(func() {
+			if err := r.engine.Run(ctx, a.state.Apply); err != nil && ctx.Err() == nil {
+				r.log.Error("following ZooKeeper ended", "error", err)
+			}
+		})
+		both.Go(func() { r.lead(ctx) })
+		both.Wait()
+	}()
+	return r
+}
+
+// leadAgain is the pause before the head is taken again after it was lost while the lease is still ours.
+const leadAgain = 2 * time.Second
+
+// lead writes for the kind during each of this replica's terms.
+func (r *runner) lead(ctx context.Context) {
+	for {
+		term := r.app.leadership.await(ctx)
+		if term == nil {
+			return
+		}
+		if err := r.serveTerm(ctx, term); err != nil {
+			r.log.Error("leading ended early", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(leadAgain):
+		}
+	}
+}
+
+// serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx ends or either fails.
+func (r *runner) serveTerm(ctx, term context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(term, cancel)()
+	var ticks sync.WaitGroup
+	if r.app.opts.DryRun {
+		ticks.Go(func() { r.tick(ctx) })
+		ticks.Wait()
+		return nil
+	}
+	ticks.Go(func() { r.tick(ctx) })
+	err := r.engine.Lead(ctx)
+	cancel()
+	ticks.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// settle keeps a burst of changes from becoming a burst of ticks.
+const settle = 200 * time.Millisecond
+
+// tick lets the scaler look every SyncPeriod, and soon after anything it looks at has changed.
+func (r *runner) tick(ctx context.Context) {
+	reg := prometheus.NewRegistry() // of this term: a new scaler starts its series anew
+	s := scaler.New(scaler.Config{Kind: r.kind, DryRun: r.app.opts.DryRun}, r.engine, r.app.actuator, r.app.log, reg)
+	r.app.gather.add(reg)
+	defer r.app.gather.remove(reg)
+	defer r.app.turns.forget(r.kind)
+	defer r.decided(nil, decide.Input{})
+	for {
+		changed := r.app.state.Changed()
+		_, reconfigured := r.app.live.current()
+		period := r.turn(ctx, s)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settle):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-reconfigured:
+		case <-r.poke:
+		case <-time.After(period):
+		}
+	}
+}
+
+// turn decides once and returns the time until the next turn at the latest.
+func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
+	now := time.Now()
+	cfg, _ := r.app.live.current()
+	kind, _, ok := r.app.effective(r.kind)
+	snap := r.app.state.Snapshot(now)
+	s.Every(cfg.SyncPeriod.Std())
+	for i := range snap.Kinds {
+		if ok && snap.Kinds[i].Name == r.kind {
+			d := s.Tick(ctx, now, kind, snap.Kinds[i])
+			r.decided(&d, s.Input())
+		}
+	}
+	r.app.turns.ended(r.kind, time.Now())
+	return cfg.SyncPeriod.Std()
+}
+
+func (r *runner) decided(d *decide.Decision, in decide.Input) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.decision, r.input = d, in
+}
+
+// replay is what the latest decision was made from; on a replica that does not lead, what one made now would be made from.
+func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decision != nil {
+		return r.input
+	}
+	kept, _ := r.engine.Kept(scaler.KeptName)
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
+}
+
+// served returns the latest decision: this replica's own while it leads, else the one that the leader kept in ZooKeeper. One that is
+// older than three ticks is an error, whosever it is: a leader may hang.
+func (r *runner) served(now time.Time, cfg *config.Config) (*decide.Decision, error) {
+	r.mu.Lock()
+	own := r.decision
+	r.mu.Unlock()
+	latest := scaler.KeptDecision{Decision: own}
+	if own != nil {
+		latest.At = own.At
+	} else {
+		var err error
+		if latest, err = read(r, &r.keptDecision, scaler.KeptName, scaler.ParseKept); err != nil {
+			return nil, err
+		}
+	}
+	if err := latest.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
+		return nil, err
+	}
+	return latest.Decision, nil
+}
+
+// reading is a document kept in ZooKeeper, decoded once: every read of a metric asks for it.
+type reading[T any] struct {
+	of    *zkstore.Doc
+	done  bool
+	value T
+	err   error
+}
+
+// read returns the document of that name as decode reads it; no document is one without content.
+func read[T any](r *runner, last *reading[T], name string, decode func([]byte) (T, error)) (T, error) {
+	doc := r.engine.KeptDocument(name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !last.done || last.of != doc {
+		var data []byte
+		if doc != nil {
+			data = doc.Data
+		}
+		value, err := decode(data)
+		*last = reading[T]{of: doc, done: true, value: value, err: err}
+	}
+	return last.value, last.err
+}

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOverrideRefusesWhatIsOutOfRange(t *testing.T) {
+	k := Default("Thing", "iota-dac")
+	for _, c := range []struct {
+		name       string
+		max, perIn int
+		want       string
+	}{
+		{"max below 3", 2, 10, "maxInstances: Invalid value: 2: must be between 10 and 100"},
+		{"max over the ceiling", 101, 10, "maxInstances: Invalid value: 101: must be between 10 and 100"},
+		{"per instance 0", 10, 0, "resourcePerInstance: Invalid value: 0: must be between 1 and 5000"},
+		{"per instance over 5000", 10, 5001, "resourcePerInstance: Invalid value: 5001: must be between 1 and 5000"},
+	} {
+		_, err := Override{}.Set(&k, 100, &c.max, &c.perIn)
+		require.ErrorContains(t, err, c.want, c.name)
+	}
+}
+
+func TestOverrideEndsWhenTheConfigMapChangesThatKeyAlone(t *testing.T) {
+	k := Default("Thing", "iota-dac")
+	most, each := 20, 1000
+	o, err := Override{}.Set(&k, 100, &most, &each)
+	require.NoError(t, err)
+
+	got, left := o.Apply(k)
+	require.Equal(t, []int{20, 1000, 1000}, []int{got.Max, got.Capacity, got.TargetPerInstance})
+	require.Equal(t, o, left)
+
+	k.Max = 50
+	got, left = o.Apply(k)
+	require.Equal(t, []int{50, 1000}, []int{got.Max, got.Capacity})
+	require.Nil(t, left.MaxInstances)
+	require.NotNil(t, left.ResourcePerInstance)
+}
+
+func TestOverrideKeepsAChosenTargetUnlessTheCapacityFallsBelowIt(t *testing.T) {
+	k := Default("Thing", "iota-dac")
+	k.TargetPerInstance = 4500
+	for value, want := range map[int]int{4800: 4500, 100: 100} {
+		o, err := Override{}.Set(&k, 100, nil, &value)
+		require.NoError(t, err)
+		got, _ := o.Apply(k)
+		require.Equal(t, want, got.TargetPerInstance)
+	}
+}
+
+func TestAPauseStandsUntilTheConfigMapSaysSomethingElse(t *testing.T) {
+	k := Default("Thing", "iota-dac")
+	o := Override{}.SetPaused(&k, true)
+	require.False(t, o.Empty())
+	got, left := o.Apply(k)
+	require.True(t, got.Rebalance.Paused)
+	require.Equal(t, o, left)
+	require.True(t, o.SetPaused(&k, false).Empty(), "resumed: as the ConfigMap has it")
+
+	k.Rebalance.Paused = true
+	_, left = o.Apply(k)
+	require.True(t, left.Empty(), "the ConfigMap says it itself now")
+	got, _ = Override{}.SetPaused(&k, false).Apply(k)
+	require.False(t, got.Rebalance.Paused)
+}

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/utils/ptr"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// TestDrainUndoneAndLeaderKilledInEachPhase: load that returns in the middle of a drain undoes it, and a leader that is killed with -9 in
+// any of its phases leaves a drain that its successor ends. (In mid-emptying: TestKilledDuringImportAndDrain.)
+func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
+	const small, large = 3, 5
+	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+		o.Replicas = 2
+		o.Sizes = map[string]int{thingSet: large, ruleSet: ruleInit}
+	})
+	require.NoError(t, w.Configure(t.Context(), slowMoves))
+	w.change(thing, func(k *config.Kind) {
+		// A list changes again after three seconds, and the size falls after one: what goes stays closed and full for a while.
+		k.Rebalance.ListInterval, k.Behavior.ScaleDown.StabilizationWindow = ptr.To(config.Duration(3*time.Second)), ptr.To(config.Duration(time.Second))
+	})
+	things := stack.IDs(2_700, 1)
+	grow := func() {
+		w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 540 })
+		w.settled(thing, thingSet, large, len(things))
+	}
+	shrink := func() { w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 900 }) }
+	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
+	grow()
+
+	t.Run("undone", func(t *testing.T) {
+		w.t = t
+		before, err := w.ScaleWrites()
+		require.NoError(t, err)
+		shrink()
+		leader := w.leader()
+		w.until("the drain is half-way", func(context.Context) error { return w.drains(leader, "emptying") })
+		grow()
+		after, err := w.ScaleWrites()
+		require.NoError(t, err)
+		require.Equal(t, before, after, "no size was written, down or up")
+		w.until("an event says so", func(ctx context.Context) error { return w.event(ctx, "DrainUndone", "the instances stay") })
+		w.until("there is no drain any more", func(context.Context) error { return w.drains(leader, "") })
+	})
+
+	leaves := func(a *stack.Assignment) (open, owning bool) {
+		for _, n := range a.Open {
+			open = open || n >= small
+		}
+		for n := small; n < large; n++ {
+			owning = owning || owned(a, n) > 0
+		}
+		return open, owning
+	}
+	size := func() stack.Size {
+		got, err := w.Size(t.Context(), thingSet)
+		require.NoError(t, err)
+		return got
+	}
+	for _, phase := range []struct {
+		name string
+		is   func(*stack.Assignment) bool
+	}{
+		{"closed", func(a *stack.Assignment) bool {
+			open, owning := leaves(a)
+			return !open && owning && a.InFlight() == 0
+		}},
+		{"emptied", func(a *stack.Assignment) bool {
+			open, owning := leaves(a)
+			return !open && !owning && size().Spec == large
+		}},
+		{"lowered", func(a *stack.Assignment) bool {
+			got := size()
+			return got.Spec == small && got.Status > small
+		}},
+	} {
+		if t.Failed() {
+			return
+		}
+		t.Run("killed when "+phase.name, func(t *testing.T) {
+			w.t = t
+			var victim *stack.Server
+			for attempt := 0; victim == nil; attempt++ { // a phase may be over before anybody looks
+				require.Less(t, attempt, 10, "never met")
+				grow()
+				shrink()
+				victim = w.killLeaderUnless(phase.name, phase.is, func() bool { return size().Spec == small && size().Status == small })
+			}
+			require.NoError(t, victim.Start())
+			w.holds(w.settled(thing, thingSet, small, len(things)), things)
+			require.NoError(t, w.AwaitReady(t.Context(), victim))
+		})
+	}
+	w.t = t
+	w.runsWhatIsAssigned(thing)
+	w.lostNothing(thing, nil)
+	require.GreaterOrEqual(t, w.drainedFirst(thing, thingSet, large), 3)
+}
+
+// drains is an error unless the replica says that the Things' drain is in this phase; "": that there is none.
+func (w *world) drains(v *stack.Server, phase string) error {
+	var d struct {
+		Drain *struct{ Phase string }
+	}
+	if err := v.REST(w.t.Context(), http.MethodGet, "/v1/api/orchestrations/"+thing+"/decision", "", nil, &d); err != nil {
+		return err
+	}
+	got := ""
+	if d.Drain != nil {
+		got = d.Drain.Phase
+	}
+	if got != phase {
+		return fmt.Errorf("the drain is %q", got)
+	}
+	return nil
+}

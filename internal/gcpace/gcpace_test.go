@@ -1,0 +1,31 @@
+package gcpace
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPercentLeadsToTheGoal(t *testing.T) {
+	for live, want := range map[uint64]int{0: most, 1 << 20: most, 32 << 20: 100, 40 << 20: 60, 48 << 20: 33, 64 << 20: least, 1 << 30: least} {
+		require.Equal(t, want, percentFor(live), "%d bytes alive", live)
+	}
+}
+
+func TestLimitLeavesRoomForWhatIsAlive(t *testing.T) {
+	for live, want := range map[uint64]int64{0: whole, 36 << 20: whole, 100 << 20: 146 << 20, 1000 << 20: 1226 << 20} {
+		require.Equal(t, want, limitFor(live), "%d bytes alive", live)
+	}
+}
+
+func TestEachCollectionIsFollowed(t *testing.T) {
+	var calls atomic.Int32
+	afterEach(func() { calls.Add(1) })
+	for want := int32(1); want < 4; want++ {
+		runtime.GC()
+		require.Eventually(t, func() bool { return calls.Load() >= want }, time.Minute, time.Millisecond)
+	}
+}

@@ -1,0 +1,62 @@
+// Package layering holds the tree to docs/architecture.md: the pure packages stay pure, and dependencies follow the data.
+package layering
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/shardscaler/shardscaler/"
+
+// pure packages import no I/O, take the time as an argument and start no goroutine.
+var pure = []string{"adapter/observed", "scaler/decide", "rebalancer/plan", "rebalancer/reconcile", "internal/config", "internal/pins"}
+
+// io are packages whose import, direct or not, means that a package can reach the outside.
+var io = []string{"net", "net/http", "os/exec", "os/signal", "database/sql", "k8s.io/client-go/", "github.com/go-zookeeper/", "github.com/segmentio/", "github.com/eclipse/"}
+
+// never lists what a package may not import: the data's way is adapter → scaler, rebalancer → internal, never back.
+var never = map[string][]string{
+	"adapter/observed": {"scaler", "rebalancer", "internal/app", "internal/api"},
+	"adapter/...":      {"scaler", "internal/app", "internal/api"},
+	"scaler/decide":    {"rebalancer", "scaler/actuate", "internal/app", "internal/api"},
+	"rebalancer/...":   {"scaler", "internal/app", "internal/api"},
+	"scaler/...":       {"internal/app", "internal/api"},
+}
+
+// deps returns the packages that the packages matching pattern need, themselves included.
+func deps(t *testing.T, pattern string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "./../../"+pattern).Output()
+	require.NoError(t, err, "list %s", pattern)
+	list := strings.Fields(string(out))
+	require.NotEmpty(t, list)
+	return list
+}
+
+func TestPurePackagesReachNothingOutside(t *testing.T) {
+	for _, p := range pure {
+		for _, d := range deps(t, p) {
+			for _, forbidden := range io {
+				if d == strings.TrimSuffix(forbidden, "/") || strings.HasSuffix(forbidden, "/") && strings.HasPrefix(d, forbidden) {
+					t.Errorf("%s is to be pure and imports %s", p, d)
+				}
+			}
+		}
+	}
+}
+
+func TestDependenciesFollowTheData(t *testing.T) {
+	for pattern, forbidden := range never {
+		for _, d := range deps(t, pattern) {
+			for _, f := range forbidden {
+				if d == module+"scaler/v1alpha1" {
+					continue // the public API's types: no code of the scaler's
+				}
+				require.False(t, d == module+f || strings.HasPrefix(d, module+f+"/"), "%s must not import %s", pattern, d)
+			}
+		}
+	}
+}

@@ -1,0 +1,43 @@
+// Package telemetry is how the process speaks of itself: its log and the Prometheus series that follow the snapshot.
+//
+// In: log records of this program and of the Kubernetes libraries, and the observed Snapshot. Out: one stream of structured
+// lines, and series that exist only for what exists.
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"k8s.io/klog/v2"
+)
+
+// Keys of log attributes, the same everywhere.
+const (
+	KeyKind     = "kind"
+	KeyInstance = "instance"
+	KeyDecision = "decision"
+	KeyError    = "error"
+)
+
+// NewLogger returns a logger that writes lines of the given format (text or json) from the given level (debug, info, warn,
+// error) up, and routes klog into it.
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	var h slog.Handler
+	switch format {
+	case "text":
+		h = slog.NewTextHandler(w, opts)
+	case "json":
+		h = slog.NewJSONHandler(w, opts)
+	default:
+		return nil, fmt.Errorf("log format %q: want text or json", format)
+	}
+	log := slog.New(h)
+	klog.SetSlogLogger(log.With("component", "kubernetes"))
+	return log, nil
+}

@@ -1,0 +1,355 @@
+// Package zkproxy stands between a client of ZooKeeper and its servers, knows their frames, and harms what passes.
+//
+// In: connections, and what is to happen to the transactions on them. Out: the same bytes, or not. Invariant: what it does not harm it
+// passes on unchanged and in order, and it counts what it harmed: a test that harmed nothing can tell.
+package zkproxy
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"io"
+	"maps"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Numbers of the wire protocol.
+const (
+	opCreate  = 1
+	opDelete  = 2
+	opGet     = 4
+	opSet     = 5
+	opCheck   = 13
+	opMulti   = 14
+	opCreate2 = 15
+)
+
+// Harm is what happens to the next transaction.
+type Harm int
+
+// The harms.
+const (
+	None Harm = iota
+	// DropAnswer lets the server do it, and cuts the connection instead of answering.
+	DropAnswer
+	// DropRequest cuts the connection before the server hears of it.
+	DropRequest
+	// Remember does no harm, but keeps the transaction for Late.
+	Remember
+)
+
+// Proxy is one listener before any number of servers: each connection goes to the next one that answers.
+type Proxy struct {
+	listener net.Listener
+	servers  []string
+	wg       sync.WaitGroup
+
+	mu   sync.Mutex
+	next int // of servers
+	harm Harm
+	// each: the answer of every transaction is lost, once. seen are those that were lost, by their content.
+	each bool
+	seen map[uint64]bool
+	lost map[string]int
+	// held is the transaction that was harmed last, fired how many were.
+	held  []byte
+	fired int
+	conns map[net.Conn]bool
+	// reading is told of the znodes that clients are about to read.
+	reading func(path string)
+	// open is closed while frames may pass.
+	open     chan struct{}
+	sessions []Session
+}
+
+// Session is what a server granted to a client.
+type Session struct {
+	ID       int64
+	Password []byte
+	server   string
+}
+
+// New starts a proxy that ends with the test.
+func New(t testing.TB, servers ...string) *Proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	close(open)
+	p := &Proxy{listener: listener, servers: servers, seen: map[uint64]bool{}, lost: map[string]int{}, conns: map[net.Conn]bool{}, open: open}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.Heal()
+		p.Cut()
+		p.wg.Wait()
+	})
+	return p
+}
+
+// Addr is where clients connect.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Set says what happens to the next transaction.
+func (p *Proxy) Set(h Harm) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.harm = h
+}
+
+// Count is how many transactions were harmed.
+func (p *Proxy) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fired
+}
+
+// LoseEach makes the answer of every transaction be lost once: the same one sent again is answered.
+func (p *Proxy) LoseEach(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.each = on
+}
+
+// Lost counts the answers that LoseEach lost, by what the transaction did.
+func (p *Proxy) Lost() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.lost)
+}
+
+// OnRead calls f with the path of each znode that a client asks to read, before the server hears of it; nil: nobody is told. The client's
+// connection waits for f, which thus does something between two reads.
+func (p *Proxy) OnRead(f func(path string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading = f
+}
+
+// Partition lets nothing pass in either direction until Heal: connections stay, and new ones are accepted.
+func (p *Proxy) Partition() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open:
+		p.open = make(chan struct{})
+	default:
+	}
+}
+
+// Heal ends a Partition: what was held up passes.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open:
+	default:
+		close(p.open)
+	}
+}
+
+// Cut ends every connection.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		_ = conn.Close()
+	}
+	clear(p.conns)
+}
+
+// Sessions are those that were granted through the proxy, oldest first.
+func (p *Proxy) Sessions() []Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Session(nil), p.sessions...)
+}
+
+func (p *Proxy) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		out, server := p.dial()
+		if out == nil {
+			_ = in.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[in], p.conns[out] = true, true
+		p.mu.Unlock()
+		c := &connection{Proxy: p, in: in, out: out, server: server}
+		p.wg.Go(c.requests)
+		p.wg.Go(c.answers)
+	}
+}
+
+// dial connects to the next server that accepts.
+func (p *Proxy) dial() (net.Conn, string) {
+	for range p.servers {
+		p.mu.Lock()
+		server := p.servers[p.next%len(p.servers)]
+		p.next++
+		p.mu.Unlock()
+		if conn, err := net.DialTimeout("tcp", server, time.Second); err == nil {
+			return conn, server
+		}
+	}
+	return nil, ""
+}
+
+// connection is one client's.
+type connection struct {
+	*Proxy
+	in, out net.Conn
+	server  string
+
+	answer sync.Mutex
+	// xid is the number of a request that is not to be answered, if drop.
+	xid  uint32
+	drop bool
+}
+
+func (c *connection) end() {
+	_ = c.in.Close()
+	_ = c.out.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, c.in)
+	delete(c.conns, c.out)
+}
+
+// wait holds a frame up while there is a partition.
+func (c *connection) wait() {
+	c.mu.Lock()
+	open := c.open
+	c.mu.Unlock()
+	<-open
+}
+
+func (c *connection) requests() {
+	defer c.end()
+	for first := true; ; first = false {
+		f, err := Frame(c.in)
+		if err != nil {
+			return
+		}
+		c.wait()
+		switch {
+		case first || len(f) < 12:
+		case binary.BigEndian.Uint32(f[8:]) == opGet:
+			c.tell(f)
+		case binary.BigEndian.Uint32(f[8:]) == opMulti && !c.pass(f):
+			return
+		}
+		if _, err := c.out.Write(f); err != nil {
+			return
+		}
+	}
+}
+
+// tell tells of a read.
+func (c *connection) tell(f []byte) {
+	c.mu.Lock()
+	reading := c.reading
+	c.mu.Unlock()
+	if reading != nil {
+		r := reader{rest: f[12:]} // length, xid, type
+		reading(string(r.buffer()))
+	}
+}
+
+// pass says whether a transaction goes on to the server.
+func (c *connection) pass(f []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.harm
+	c.harm = None
+	if h == None && c.each {
+		h = c.once(f)
+	}
+	if h == None {
+		return true
+	}
+	c.fired++
+	c.held = f
+	if h != DropAnswer {
+		return h == Remember
+	}
+	c.answer.Lock()
+	defer c.answer.Unlock()
+	c.xid, c.drop = binary.BigEndian.Uint32(f[4:]), true
+	return true
+}
+
+// keptOften bounds how often a document's write is lost: there is one every second, each with another content.
+const keptOften = 2
+
+// once loses an answer unless that of the same transaction was lost before.
+func (c *connection) once(f []byte) Harm {
+	h := fnv.New64a()
+	_, _ = h.Write(f[8:]) // all but its length and number
+	key, what := h.Sum64(), Describe(f)
+	if c.seen[key] || what == "keep" && c.lost[what] >= keptOften {
+		return None
+	}
+	c.seen[key] = true
+	c.lost[what]++
+	return DropAnswer
+}
+
+func (c *connection) answers() {
+	defer c.end()
+	for first := true; ; first = false {
+		f, err := Frame(c.out)
+		if err != nil {
+			return
+		}
+		c.wait()
+		if first {
+			c.granted(f)
+		}
+		c.answer.Lock()
+		drop := !first && c.drop && len(f) >= 8 && binary.BigEndian.Uint32(f[4:]) == c.xid
+		c.answer.Unlock()
+		if drop {
+			return
+		}
+		if _, err := c.in.Write(f); err != nil {
+			return
+		}
+	}
+}
+
+// granted notes the session: protocol, timeout, id, password.
+func (c *connection) granted(f []byte) {
+	const head = 4 + 4 + 4
+	if len(f) < head+8+4 {
+		return
+	}
+	s := Session{ID: int64(binary.BigEndian.Uint64(f[head:])), server: c.server}
+	if n := int(binary.BigEndian.Uint32(f[head+8:])); len(f) >= head+12+n {
+		s.Password = append([]byte(nil), f[head+12:head+12+n]...)
+	}
+	if s.ID != 0 {
+		c.mu.Lock()
+		c.sessions = append(c.sessions, s)
+		c.mu.Unlock()
+	}
+}
+
+// Frame reads one frame, its length included.
+func Frame(r io.Reader) ([]byte, error) {
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, err
+	}
+	body := make([]byte, binary.BigEndian.Uint32(head))
+	_, err := io.ReadFull(r, body)
+	return append(head, body...), err
+}

@@ -1,0 +1,474 @@
+// Package manifests holds what installs shardscaler; its tests build it, hold it against the real API server and against the
+// program's own configuration and flags.
+package manifests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+)
+
+// The configurations that are shipped are valid, and say who owns the size as their comments promise.
+func TestConfigurations(t *testing.T) {
+	for file, owner := range map[string]config.Owner{
+		"base/config.yaml":                     config.OwnerShardscaler,
+		"components/example-hpa/config.yaml":   config.OwnerHPA,
+		"components/example-group/config.yaml": config.OwnerGroup,
+	} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		cfg, err := config.Parse(text)
+		require.NoError(t, err, file)
+		thing, ok := cfg.Kind("Thing")
+		require.True(t, ok)
+		require.Equal(t, owner, thing.Replicas.Owner, file)
+		require.NotNil(t, thing.Heartbeat)
+		rule, ok := cfg.Kind("Rule")
+		require.True(t, ok)
+		require.Nil(t, rule.Heartbeat)
+	}
+}
+
+// tree is a copy of this folder, in which a test may write, with the certificates that the overlays expect.
+type tree struct {
+	dir     string
+	cluster *testenv.Kubernetes
+}
+
+func newTree(t *testing.T, namespace string) *tree {
+	t.Helper()
+	env := testenv.Require(t, testenv.PartKubernetes)
+	dir := filepath.Join(t.TempDir(), "manifests")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(".")))
+	generate := filepath.Join(dir, "components/serving-cert/generate.sh")
+	require.NoError(t, os.Chmod(generate, 0o755))
+	out, err := exec.CommandContext(t.Context(), generate, namespace).CombinedOutput()
+	require.NoError(t, err, string(out))
+	return &tree{dir: dir, cluster: env.Kubernetes}
+}
+
+// overlay writes a kustomization and returns its folder.
+func (tr *tree) overlay(t *testing.T, text string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Join(tr.dir, "overlays"), "test-")
+	require.NoError(t, err)
+	text = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n" + text
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600))
+	return filepath.Join("overlays", filepath.Base(dir))
+}
+
+// build returns the objects of a kustomization.
+func (tr *tree) build(t *testing.T, folder string) []unstructured.Unstructured {
+	t.Helper()
+	text, err := tr.cluster.Run(t.Context(), "kustomize", filepath.Join(tr.dir, folder))
+	require.NoError(t, err, folder)
+	var objects []unstructured.Unstructured
+	for _, document := range strings.Split(text, "\n---\n") {
+		var object unstructured.Unstructured
+		require.NoError(t, yaml.Unmarshal([]byte(document), &object.Object))
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// apply sends objects to the API server and returns what it says.
+func (tr *tree) apply(ctx context.Context, objects []unstructured.Unstructured, flags ...string) (string, error) {
+	var text bytes.Buffer
+	for i := range objects {
+		document, err := yaml.Marshal(objects[i].Object)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&text, "---\n%s", document)
+	}
+	cmd := tr.cluster.Command(ctx, append([]string{"apply", "--server-side", "--force-conflicts", "-f", "-"}, flags...)...)
+	cmd.Stdin = &text
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func find[T any](t *testing.T, objects []unstructured.Unstructured, kind, name string) *T {
+	t.Helper()
+	for _, object := range objects {
+		if object.GetKind() == kind && object.GetName() == name {
+			var typed T
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &typed, true))
+			return &typed
+		}
+	}
+	require.Failf(t, "no such object", "%s %s", kind, name)
+	return nil
+}
+
+// The real API server takes every object of the base and of the examples, in another namespace than their own.
+func TestServerTakesThem(t *testing.T) {
+	env := testenv.Require(t, testenv.PartKubernetes)
+	namespace := env.Kubernetes.Namespace(t)
+	tr := newTree(t, namespace)
+	tr.definitions(t)
+	for _, example := range []string{"example-hpa", "example-group"} {
+		overlay := tr.overlay(t, "namespace: "+namespace+`
+resources: [../../base]
+components: [../../components/example-workload, ../../components/`+example+`, ../../components/serving-cert]
+`)
+		tr.requireTaken(t, namespace, tr.build(t, overlay))
+	}
+}
+
+// definitions installs the CustomResourceDefinition, without which an API server cannot even be asked about its objects. It stays: other
+// tests use it.
+func (tr *tree) definitions(t *testing.T) {
+	t.Helper()
+	var objects []unstructured.Unstructured
+	for _, object := range tr.build(t, "base") {
+		if object.GetKind() == "CustomResourceDefinition" {
+			objects = append(objects, object)
+		}
+	}
+	require.Len(t, objects, 1)
+	out, err := tr.apply(t.Context(), objects)
+	require.NoError(t, err, out)
+	_, err = tr.cluster.Run(t.Context(), "wait", "--for=condition=Established", "--timeout=60s", "crd/"+objects[0].GetName())
+	require.NoError(t, err)
+}
+
+func (tr *tree) requireTaken(t *testing.T, namespace string, objects []unstructured.Unstructured) {
+	t.Helper()
+	require.Greater(t, len(objects), 20)
+	out, err := tr.apply(t.Context(), objects, "--dry-run=server", "--validate=strict")
+	require.NoError(t, err, out)
+	require.Equal(t, len(objects), strings.Count(out, "(server dry run)"), out)
+	require.NotContains(t, out, "Warning", "such as a violation of the restricted pod security standard")
+
+	services := 0
+	for _, object := range objects {
+		if object.GetNamespace() != "" {
+			require.Equal(t, namespace, object.GetNamespace(), object.GetName())
+		}
+		if object.GetKind() != "APIService" {
+			continue
+		}
+		services++
+		bundle, _, err := unstructured.NestedString(object.Object, "spec", "caBundle")
+		require.NoError(t, err)
+		require.NotEmpty(t, bundle)
+		to, _, err := unstructured.NestedString(object.Object, "spec", "service", "namespace")
+		require.NoError(t, err)
+		require.Equal(t, namespace, to)
+		_, insecure, _ := unstructured.NestedBool(object.Object, "spec", "insecureSkipTLSVerify")
+		require.False(t, insecure)
+	}
+	require.Equal(t, 3, services)
+}
+
+func TestOverlaysBuild(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	for _, folder := range []string{"base", "overlays/example", "overlays/example-hpa", "overlays/example-group", "overlays/cert-manager", "overlays/self-managed-cert"} {
+		require.NotEmpty(t, tr.build(t, folder), folder)
+	}
+	for _, object := range tr.build(t, "base") {
+		require.NotContains(t, []string{"Namespace", "StatefulSet"}, object.GetKind(), "base must leave what exists alone")
+	}
+	for _, object := range tr.build(t, "overlays/cert-manager") {
+		switch {
+		case object.GetKind() == "APIService":
+			require.Equal(t, "iota/shardscaler-serving-cert", object.GetAnnotations()["cert-manager.io/inject-ca-from"])
+		case object.GetKind() == "Certificate" && object.GetName() == "shardscaler-serving-cert":
+			names, _, err := unstructured.NestedStringSlice(object.Object, "spec", "dnsNames")
+			require.NoError(t, err)
+			require.Equal(t, "shardscaler-metrics.iota.svc", names[0])
+		}
+	}
+}
+
+// The pods that the Services and the budget select are those of the Deployment, and the workload has the requests that sizing needs.
+func TestPiecesFit(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	objects := tr.build(t, "overlays/example-hpa")
+	deployment := find[appsv1.Deployment](t, objects, "Deployment", "shardscaler")
+	require.EqualValues(t, 2, *deployment.Spec.Replicas)
+	pod := deployment.Spec.Template
+	for _, name := range []string{"shardscaler", "shardscaler-metrics"} {
+		service := find[corev1.Service](t, objects, "Service", name)
+		require.Subset(t, pod.Labels, service.Spec.Selector, name)
+		require.Contains(t, service.Spec.Selector, "app.kubernetes.io/name")
+		ports := map[string]bool{}
+		for _, port := range pod.Spec.Containers[0].Ports {
+			ports[port.Name] = true
+		}
+		require.True(t, ports[service.Spec.Ports[0].TargetPort.String()], name)
+	}
+	cfg := find[corev1.ConfigMap](t, objects, "ConfigMap", "shardscaler")
+	parsed, err := config.Parse([]byte(cfg.Data["config.yaml"]))
+	require.NoError(t, err)
+	for _, kind := range parsed.Kinds {
+		set := find[appsv1.StatefulSet](t, objects, "StatefulSet", kind.StatefulSet)
+		require.Nil(t, set.Spec.Replicas, "an apply would set the size back")
+		for _, container := range set.Spec.Template.Spec.Containers {
+			require.False(t, container.Resources.Requests.Cpu().IsZero())
+			require.False(t, container.Resources.Requests.Memory().IsZero())
+		}
+	}
+	for _, kind := range parsed.Kinds {
+		holdsItsPods(t, objects, kind.StatefulSet)
+	}
+	hpa := find[autoscalingv2.HorizontalPodAutoscaler](t, objects, "HorizontalPodAutoscaler", "iota-dac")
+	require.Equal(t, "recommended_replicas", hpa.Spec.Metrics[0].Object.Metric.Name)
+	require.Equal(t, "1", hpa.Spec.Metrics[0].Object.Target.AverageValue.String())
+	require.True(t, hpa.Spec.Behavior.ScaleUp.Tolerance.IsZero())
+	require.True(t, hpa.Spec.Behavior.ScaleDown.Tolerance.IsZero())
+	require.Zero(t, *hpa.Spec.Behavior.ScaleDown.StabilizationWindowSeconds)
+}
+
+// holdsItsPods requires that the preStop hook of a workload knows the grace it has and whom to ask, and that a budget covers its pods.
+func holdsItsPods(t *testing.T, objects []unstructured.Unstructured, name string) {
+	t.Helper()
+	pod := find[appsv1.StatefulSet](t, objects, "StatefulSet", name).Spec.Template
+	container := pod.Spec.Containers[0]
+	command := container.Lifecycle.PreStop.Exec.Command
+	require.Equal(t, []string{"/shardscaler/prestop", "--grace", fmt.Sprintf("%ds", *pod.Spec.TerminationGracePeriodSeconds)}, command)
+	require.Equal(t, []string{"/prestop", "install", path.Dir(command[0])}, pod.Spec.InitContainers[0].Command)
+	for _, mount := range []corev1.VolumeMount{pod.Spec.InitContainers[0].VolumeMounts[0], container.VolumeMounts[0]} {
+		require.Equal(t, path.Dir(command[0]), mount.MountPath)
+		require.Equal(t, pod.Spec.Volumes[0].Name, mount.Name)
+	}
+	env := map[string]corev1.EnvVar{}
+	for _, e := range container.Env {
+		env[e.Name] = e
+	}
+	require.Equal(t, "metadata.name", env["POD_NAME"].ValueFrom.FieldRef.FieldPath)
+	require.Equal(t, "metadata.namespace", env["POD_NAMESPACE"].ValueFrom.FieldRef.FieldPath)
+	service := find[corev1.Service](t, objects, "Service", "shardscaler")
+	require.EqualValues(t, 80, service.Spec.Ports[0].Port)
+	require.Equal(t, "http://"+service.Name, env["SHARDSCALER_SERVER"].Value)
+
+	budget := find[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget", name)
+	require.Subset(t, pod.Labels, budget.Spec.Selector.MatchLabels)
+	require.EqualValues(t, 1, budget.Spec.MaxUnavailable.IntVal)
+}
+
+// The HPA of the example scales the InstanceGroup, which names the kind and the StatefulSet of the configuration, and no other HPA
+// scales that.
+func TestGroupFits(t *testing.T) {
+	objects := newTree(t, "shardscaler").build(t, "overlays/example-group")
+	group := find[v1alpha1.InstanceGroup](t, objects, v1alpha1.Kind, "things")
+	require.Zero(t, group.Spec.Replicas, "an apply would set the wish back")
+	cfg := find[corev1.ConfigMap](t, objects, "ConfigMap", "shardscaler")
+	parsed, err := config.Parse([]byte(cfg.Data["config.yaml"]))
+	require.NoError(t, err)
+	kind, ok := parsed.Kind(group.Spec.Kind)
+	require.True(t, ok)
+	require.Equal(t, kind.StatefulSet, group.Spec.StatefulSetName)
+	require.Equal(t, config.OwnerGroup, kind.Replicas.Owner)
+	hpas := 0
+	for _, object := range objects {
+		if object.GetKind() == "HorizontalPodAutoscaler" {
+			hpas++
+		}
+	}
+	require.Equal(t, 1, hpas)
+	hpa := find[autoscalingv2.HorizontalPodAutoscaler](t, objects, "HorizontalPodAutoscaler", "things")
+	require.Equal(t, autoscalingv2.CrossVersionObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind, Name: group.Name,
+	}, hpa.Spec.ScaleTargetRef)
+	require.Equal(t, fmt.Sprint(kind.TargetPerInstance), hpa.Spec.Metrics[0].Object.Target.AverageValue.String())
+}
+
+// Nothing that is shipped tells the API server not to check who answers.
+func TestCertificatesAreChecked(t *testing.T) {
+	files := 0
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) == ".go" {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		require.NotContains(t, string(text), "insecureSkipTLSVerify", path)
+		return err
+	}))
+	require.Greater(t, files, 20)
+}
+
+// With a certificate of its own making the Deployment needs none from elsewhere, and is otherwise the same.
+func TestSelfManagedCertificate(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	usual := find[appsv1.Deployment](t, tr.build(t, "base"), "Deployment", "shardscaler").Spec.Template.Spec
+	own := find[appsv1.Deployment](t, tr.build(t, "overlays/self-managed-cert"), "Deployment", "shardscaler").Spec.Template.Spec
+	var want []string
+	for _, arg := range usual.Containers[0].Args {
+		switch {
+		case strings.HasPrefix(arg, "--tls-cert-file="):
+			want = append(want, "--tls-self-managed")
+		case !strings.HasPrefix(arg, "--tls-private-key-file="):
+			want = append(want, arg)
+		}
+	}
+	require.Equal(t, want, own.Containers[0].Args)
+	require.Equal(t, usual.Containers[0].VolumeMounts[1:], own.Containers[0].VolumeMounts)
+	require.Equal(t, usual.Volumes[1:], own.Volumes)
+}
+
+// Of APIServices the server may read its own three and no other, and change them only where it keeps their caBundle.
+func TestOnlyOurAPIServicesAreTouched(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	for overlay, want := range map[string][]string{"base": {"get"}, "overlays/self-managed-cert": {"get", "patch"}} {
+		var verbs []string
+		for _, object := range tr.build(t, overlay) {
+			if object.GetKind() != "ClusterRole" {
+				continue
+			}
+			for _, rule := range find[rbacv1.ClusterRole](t, []unstructured.Unstructured{object}, "ClusterRole", object.GetName()).Rules {
+				if slices.Contains(rule.Resources, "apiservices") {
+					require.ElementsMatch(t, registration.Names, rule.ResourceNames)
+					verbs = append(verbs, rule.Verbs...)
+				}
+			}
+		}
+		require.ElementsMatch(t, want, verbs, overlay)
+	}
+}
+
+var flagName = regexp.MustCompile(`^--([a-z-]+)`)
+
+// Every flag that the Deployment passes exists.
+func TestFlagsExist(t *testing.T) {
+	text, err := os.ReadFile("base/deployment.yaml")
+	require.NoError(t, err)
+	var deployment appsv1.Deployment
+	require.NoError(t, yaml.Unmarshal(bytes.SplitN(text, []byte("\n---\n"), 2)[0], &deployment))
+	args := deployment.Spec.Template.Spec.Containers[0].Args
+	require.Equal(t, "run", args[0])
+	help, err := exec.CommandContext(t.Context(), "go", "run", "../cmd/shardscaler", "run", "--help").CombinedOutput()
+	require.NoError(t, err, string(help))
+	for _, arg := range append(args[1:], "--tls-self-managed") {
+		match := flagName.FindStringSubmatch(arg)
+		require.NotNil(t, match, arg)
+		require.Regexp(t, regexp.MustCompile(`--`+match[1]+`[ =]`), string(help))
+	}
+}
+
+// What the server may do, and, as telling, what it may not. The objects that are not in a namespace get a name of this test's own.
+func TestRights(t *testing.T) {
+	env := testenv.Require(t, testenv.PartKubernetes)
+	namespace := env.Kubernetes.Namespace(t)
+	tr := newTree(t, namespace)
+	var rights []unstructured.Unstructured
+	for _, object := range tr.build(t, tr.overlay(t, "namespace: "+namespace+"\nresources: [../../base]\ncomponents: [../../components/self-managed-cert]\n")) {
+		switch object.GetKind() {
+		case "ClusterRoleBinding":
+			if role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name"); strings.HasPrefix(role, "shardscaler") {
+				require.NoError(t, unstructured.SetNestedField(object.Object, role+"-"+namespace, "roleRef", "name"))
+			}
+			object.SetName(object.GetName() + "-" + namespace)
+		case "ClusterRole":
+			object.SetName(object.GetName() + "-" + namespace)
+		case "ServiceAccount", "Role", "RoleBinding":
+		default:
+			continue
+		}
+		rights = append(rights, object)
+	}
+	t.Cleanup(func() {
+		for _, object := range rights {
+			if object.GetNamespace() == "" {
+				_, err := env.Kubernetes.Run(context.Background(), "delete", object.GetKind(), object.GetName())
+				require.NoError(t, err)
+			}
+		}
+	})
+	out, err := tr.apply(t.Context(), rights)
+	require.NoError(t, err, out)
+
+	account := "system:serviceaccount:" + namespace + ":shardscaler"
+	for _, tc := range []struct {
+		verb, group, resource, name, namespace string
+		allowed                                bool
+	}{
+		{"list", "apps", "statefulsets", "", namespace, true},
+		{"watch", "apps", "statefulsets", "", namespace, true},
+		{"patch", "apps", "statefulsets", "iota-dac", namespace, true},
+		{"get", "apps", "statefulsets/scale", "iota-dac", namespace, true},
+		{"update", "apps", "statefulsets/scale", "iota-dac", namespace, true},
+		{"delete", "", "pods", "iota-dac-3", namespace, true},
+		{"list", "metrics.k8s.io", "pods", "", namespace, true},
+		{"watch", "", "configmaps", "shardscaler", namespace, true},
+		{"update", "coordination.k8s.io", "leases", "shardscaler", namespace, true},
+		{"create", "coordination.k8s.io", "leases", "", namespace, true},
+		{"create", "", "events", "", namespace, true},
+		{"watch", "", "nodes", "", "", true},
+		{"watch", "shardscaler.io", "instancegroups", "", namespace, true},
+		{"patch", "shardscaler.io", "instancegroups", "things", namespace, true},
+		{"update", "shardscaler.io", "instancegroups/status", "things", namespace, true},
+		{"watch", "autoscaling", "horizontalpodautoscalers", "", namespace, true},
+		{"create", "authentication.k8s.io", "tokenreviews", "", "", true},
+		{"create", "authorization.k8s.io", "subjectaccessreviews", "", "", true},
+		{"watch", "", "configmaps", "extension-apiserver-authentication", "kube-system", true},
+
+		{"delete", "shardscaler.io", "instancegroups", "things", namespace, false},
+		{"update", "shardscaler.io", "instancegroups/scale", "things", namespace, false},
+		{"patch", "autoscaling", "horizontalpodautoscalers", "iota-dac", namespace, false},
+		{"get", "apiregistration.k8s.io", "apiservices", "v1beta1.external.metrics.k8s.io", "", true},
+		{"patch", "apiregistration.k8s.io", "apiservices", "v1beta2.custom.metrics.k8s.io", "", true},
+		{"update", "", "secrets", "shardscaler-self-managed-cert", namespace, true},
+		{"create", "", "secrets", "", namespace, true},
+
+		{"get", "apiregistration.k8s.io", "apiservices", "v1beta1.metrics.k8s.io", "", false},
+		{"patch", "apiregistration.k8s.io", "apiservices", "v1beta1.metrics.k8s.io", "", false},
+		{"delete", "apiregistration.k8s.io", "apiservices", "v1beta1.custom.metrics.k8s.io", "", false},
+		{"list", "", "secrets", "", namespace, false},
+		{"delete", "apps", "statefulsets", "iota-dac", namespace, false},
+		{"create", "apps", "statefulsets", "", namespace, false},
+		{"list", "apps", "statefulsets", "", "default", false},
+		{"update", "apps", "statefulsets/scale", "iota-dac", "default", false},
+		{"deletecollection", "", "pods", "", namespace, false},
+		{"delete", "", "pods", "iota-dac-3", "default", false},
+		{"update", "", "nodes", "node-1", "", false},
+		{"create", "", "pods/exec", "iota-dac-3", namespace, false},
+		{"get", "", "secrets", "shardscaler-credentials", namespace, false},
+		{"update", "", "configmaps", "shardscaler", namespace, false},
+		{"get", "", "configmaps", "other", namespace, false},
+		{"update", "coordination.k8s.io", "leases", "other", namespace, false},
+		{"update", "shardscaler.io", "orchestrations", "Thing", namespace, false},
+	} {
+		group, resource, sub := tc.group, tc.resource, ""
+		if at := strings.IndexByte(resource, '/'); at > 0 {
+			resource, sub = resource[:at], resource[at+1:]
+		}
+		review, err := env.Kubernetes.Client(t).AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: account, Groups: []string{"system:serviceaccounts", "system:authenticated"},
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: tc.namespace, Verb: tc.verb, Group: group, Resource: resource, Subresource: sub, Name: tc.name,
+				},
+			},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+		require.Equal(t, tc.allowed, review.Status.Allowed, "%s %s/%s %q in %q", tc.verb, tc.group, tc.resource, tc.name, tc.namespace)
+	}
+}

@@ -1,0 +1,66 @@
+package rebalancer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/pins"
+)
+
+// A drain that cannot end names what keeps it, for as long as that lasts and no longer. (A hold: the scaler, who gave it, says so.)
+func TestWhatKeepsADrainIsNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, cure func(*Orders)
+		says         []string
+	}{
+		"a pin": {
+			before: func(o *Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: names("a", 300), Ordinals: []int{2}}} },
+			cure:   func(o *Orders) { o.Pins = nil },
+			says:   []string{"resources have no place", "pin-closed (two)"},
+		},
+		"no capacity elsewhere": {
+			before: func(o *Orders) { o.Capacity = 100 },
+			cure:   func(o *Orders) { o.Capacity = 150 },
+			says:   []string{"100 resources have no place", "full"},
+		},
+		"nobody else is open": {
+			before: func(o *Orders) { o.Stay = []int{7} },
+			cure:   func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 7}, []int{7} },
+			says:   []string{"300 resources have no place", "no-open-instance"},
+		},
+		"an instance that does not acknowledge": {
+			before: func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} },
+			cure:   func(o *Orders) { o.GonePods = map[string]bool{"p2": true} },
+			says:   []string{"instance 2 has not released 100 resources"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, newDouble())
+				r.order(func(o *Orders) { o.Capacity = 200 })
+				r.lead(0, 1, 2)
+				ids := names("a", 300)
+				r.create(ids...)
+				r.wait(3 * time.Second)
+				require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100}, counts(r.settled(ids)))
+				r.order(func(o *Orders) {
+					o.Stay, o.Ready = []int{0, 1}, []int{0, 1}
+					c.before(o)
+				})
+				r.wait(30 * time.Second)
+				for _, text := range c.says {
+					require.Contains(t, r.e.Progress().Blocked, text)
+				}
+				require.NotZero(t, counts(r.d.snapshot())[2]+r.d.snapshot().InFlight(), "it was not kept: this shows nothing")
+				r.order(c.cure)
+				r.wait(30 * time.Second)
+				require.Zero(t, counts(r.settled(ids))[2])
+				require.Empty(t, r.e.Progress().Blocked)
+			})
+		})
+	}
+}

@@ -1,0 +1,242 @@
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// double is a ZooKeeper in memory: it applies transactions if every version they name is right, all or none. After each of them it
+// checks the protocol's invariant over everything that was acknowledged.
+type double struct {
+	mu       sync.Mutex
+	versions map[string]int32
+	st       *zkstore.State
+	// changes receives after every change, statuses after those by others.
+	changes, statuses chan struct{}
+	zxid              int64
+	reads             int // synced reads
+
+	// away: nothing answers. before, after: that many transactions from now on vanish before they are applied, or their replies
+	// after it.
+	away          bool
+	slow          time.Duration // what a look takes
+	before, after int
+	// broken is the first violation of the invariant; steps are the names of what was committed.
+	broken error
+	steps  []string
+	sizes  []int
+	// watch, if set, is called with each committed transaction, before and after it was applied.
+	watch func(old, st *zkstore.State, m zkstore.Multi)
+	// check: test the invariant after every transaction (it costs a map insert an id).
+	check bool
+}
+
+func newDouble() *double {
+	return &double{versions: map[string]int32{}, st: zkstore.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true}
+}
+
+func (d *double) Connected() (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.away, zkstore.ErrUnavailable
+}
+
+func (d *double) Changes(string) (all, statuses <-chan struct{}) { return d.changes, d.statuses }
+
+func (d *double) Refresh(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+	d.mu.Lock()
+	slow := d.slow
+	d.mu.Unlock()
+	time.Sleep(slow)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return nil, false, fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+	}
+	fresh := d.st.Clone()
+	fresh.ReadAt = time.Now()
+	changed := s == nil || foreignEdit(s, fresh) != ""
+	for n, in := range fresh.Instances {
+		changed = changed || s.Instances[n].Status != in.Status
+	}
+	return fresh, changed, nil
+}
+
+func (d *double) Glance(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+	fresh, changed, err := d.Refresh(ctx, kind, s)
+	if err == nil {
+		fresh.Torn = changed // as when the leader writes all the while
+	}
+	return fresh, changed, err
+}
+
+func (d *double) CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) []error {
+	errs := make([]error, len(ms))
+	for i, m := range ms {
+		for _, o := range ms[:i] {
+			if m.Overlaps(o) {
+				panic(fmt.Sprintf("%s and %s overlap", o.Step, m.Step))
+			}
+		}
+		errs[i] = d.commit(s, m)
+	}
+	return errs
+}
+
+// Begin does it all at the end: as if the requests were slow.
+func (d *double) Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (finish func() []error) {
+	return func() []error { return d.CommitAll(ctx, s, ms) }
+}
+
+func (d *double) SyncedRead(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.away {
+		return zkstore.Left{}, zkstore.ErrUnavailable
+	}
+	d.reads++
+	left := zkstore.Left{Head: d.st.Head, HeadVersion: d.st.HeadVersion, Count: map[int]int{}}
+	for _, n := range ordinals {
+		left.Count[n] = 0
+		if in := d.st.Instances[n]; in != nil {
+			left.Count[n] = len(in.IDs)
+		}
+		for _, f := range d.st.Flight {
+			if f.From == n {
+				left.Count[n] += len(f.IDs)
+			}
+		}
+	}
+	return left, nil
+}
+
+// commit applies one transaction here and to s.
+func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.before > 0 {
+		d.before--
+		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
+	}
+	if d.away {
+		return fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+	}
+	results, err := d.transact(m)
+	if err != nil {
+		return err
+	}
+	old := d.st.Clone()
+	m.Apply(d.st, results)
+	d.steps, d.sizes = append(d.steps, m.Step), append(d.sizes, m.Bytes())
+	if d.watch != nil {
+		d.watch(old, d.st, m)
+	}
+	if d.check && d.broken == nil && !slices.Contains([]string{"lead", "keep", "dedupe", "repair"}, m.Step) {
+		d.broken = d.st.Check()
+	}
+	stir(d.changes)
+	if d.after > 0 {
+		d.after--
+		return fmt.Errorf("%w: reply lost", zkstore.ErrUnavailable)
+	}
+	m.Apply(s, results)
+	return nil
+}
+
+// transact checks all versions and then changes them.
+func (d *double) transact(m zkstore.Multi) ([]zkstore.Result, error) {
+	for i, op := range m.Ops {
+		version, exists := d.versions[op.Path]
+		if exists == (op.Kind == zkstore.OpCreate) || op.Kind != zkstore.OpCreate && version != op.Version {
+			if i == 0 {
+				return nil, fmt.Errorf("%s: %w", m.Step, zkstore.ErrFenced)
+			}
+			return nil, fmt.Errorf("%s: %w: %s", m.Step, zkstore.ErrConflict, op.Path)
+		}
+	}
+	d.zxid++
+	results := make([]zkstore.Result, len(m.Ops))
+	for i, op := range m.Ops {
+		switch op.Kind {
+		case zkstore.OpCreate:
+			d.versions[op.Path] = 0
+		case zkstore.OpSet:
+			d.versions[op.Path]++
+		case zkstore.OpDelete:
+			delete(d.versions, op.Path)
+		}
+		results[i] = zkstore.Result{Version: d.versions[op.Path], Mtime: time.Now(), Zxid: d.zxid}
+	}
+	return results, nil
+}
+
+// edit changes the tree as nobody should: by hand.
+func (d *double) edit(change func(st *zkstore.State)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change(d.st)
+	stir(d.changes)
+	stir(d.statuses)
+}
+
+// fail sets what fails from now on.
+func (d *double) fail(set func(d *double)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	set(d)
+}
+
+// snapshot is what the double holds now.
+func (d *double) snapshot() *zkstore.State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.st.Clone()
+}
+
+// did lists the steps that were committed.
+func (d *double) did() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.steps)
+}
+
+func (d *double) violation() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broken
+}
+
+// adopted fills the double with lists as another orchestrator would have: no head, odd capacities.
+func (d *double) adopted(lists map[int][]string) {
+	m, err := d.st.Lead("seed/1")
+	must(err)
+	must(d.commit(d.st.Clone(), m))
+	for _, n := range ordinals(lists) {
+		m, err := d.st.AddOrdinal(n, 1)
+		must(err)
+		must(d.commit(d.st.Clone(), m))
+		d.st.Instances[n].IDs = lists[n]
+		d.st.Instances[n].Used = len(lists[n])
+		for _, id := range lists[n] {
+			d.st.Instances[n].Bytes += zkstore.Cost(id)
+		}
+	}
+	for path := range d.versions {
+		if path == "/iota/shardscaler/Thing/head" {
+			delete(d.versions, path)
+		}
+	}
+	d.st.Head, d.st.HeadVersion = zkstore.Head{}, -1
+	d.steps, d.sizes, d.broken = nil, nil, nil
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

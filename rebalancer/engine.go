@@ -1,0 +1,293 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// What a call can fail with, beside the end of its context.
+var (
+	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead before it was durable.
+	ErrNotLeading = errors.New("not leading")
+	// ErrBadID: some ids can never be resources. What was asked for the others is done.
+	ErrBadID = errors.New("bad id")
+)
+
+// Config is what an Engine needs to know once; everything that operators tune comes with the Orders.
+type Config struct {
+	// Kind is the kind of resources this engine keeps.
+	Kind string
+	// Holder names this process in the head, for people: the pod's name. A nonce is added.
+	Holder string
+	// Refresh is the time between two looks at ZooKeeper when nothing changes. Default 2s.
+	Refresh time.Duration
+	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing is spread. Default 5m.
+	AdoptionHold time.Duration
+	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be asked.
+	Reread func()
+}
+
+// Store is what an engine uses of *zkstore.Client.
+type Store interface {
+	// Connected says whether there is a session now, and if not, why; Changes also signals when it is lost.
+	Connected() (bool, error)
+	Changes(kind string) (all, statuses <-chan struct{})
+	Refresh(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
+	Glance(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
+	CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (errs []error)
+	Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (finish func() (errs []error))
+	SyncedRead(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error)
+}
+
+// Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also writes (Lead).
+//
+//	follower:  Run ── Refresh ──► state, index, signals
+//	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
+type Engine struct {
+	cfg   Config
+	store Store
+	log   *slog.Logger
+	m     *metrics
+	index index
+	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as long as it leads.
+	turn chan struct{}
+	// wake tells the leader, news tells Run that there is something to look at.
+	wake, news chan struct{}
+
+	mu       sync.Mutex
+	state    *zkstore.State // published: nobody changes it
+	version  int            // of state; moves when more than its age changed
+	failure  error          // why the latest look failed; nil when it succeeded
+	failedAt time.Time
+	changed  bool // ZooKeeper said that a status changed, and the leader has not looked yet
+	orders   Orders
+	leading  bool
+	holder   string
+	queue    queue
+	rec      *reconcile.Reconciler
+	book     book
+	// forgotten is the update of the index after which rec last let go of what is known no more.
+	forgotten int
+	progress  Progress
+}
+
+// New returns an engine that does nothing until Run.
+func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *Engine {
+	if cfg.Refresh <= 0 {
+		cfg.Refresh = 2 * time.Second
+	}
+	if cfg.AdoptionHold <= 0 {
+		cfg.AdoptionHold = 5 * time.Minute
+	}
+	e := &Engine{
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(), book: newBook(),
+		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
+	}
+	e.m = newMetrics(reg, cfg.Kind, func() float64 {
+		if w := e.Waiting(); w != nil {
+			return float64(w.Count)
+		}
+		return 0
+	})
+	e.turn <- struct{}{}
+	return e
+}
+
+// Order replaces the orders.
+func (e *Engine) Order(o Orders) {
+	o.Stay = slices.Sorted(slices.Values(o.Stay))
+	e.mu.Lock()
+	e.orders = o
+	e.book.want(specOf(&o))
+	lacks := e.leading && e.book.lacks()
+	e.mu.Unlock()
+	if lacks {
+		e.reread()
+	}
+	stir(e.wake)
+}
+
+// reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a moment ago.
+func (e *Engine) reread() {
+	e.mu.Lock()
+	ask := e.cfg.Reread != nil && e.book.ask(time.Now())
+	e.mu.Unlock()
+	if ask {
+		e.cfg.Reread()
+	}
+}
+
+// Create makes resources durable; nil means every one is in the pool, in a list or in flight. Repeating it does no harm.
+func (e *Engine) Create(ctx context.Context, rs []observed.ResourceKnown) error {
+	fault.Point("create.received")
+	ids := make([]string, len(rs))
+	for i := range rs {
+		ids[i] = rs[i].ID
+	}
+	return e.ask(ctx, reconcile.Created, ids)
+}
+
+// Delete removes resources; nil means the deletes are committed. Unknown ids are no error.
+func (e *Engine) Delete(ctx context.Context, ids []string) error {
+	fault.Point("delete.received")
+	return e.ask(ctx, reconcile.Deleted, ids)
+}
+
+// ask queues what a message said of ids and waits until it is durable.
+func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
+	good, bad := checked(ids)
+	e.mu.Lock()
+	if !e.leading {
+		e.mu.Unlock()
+		return ErrNotLeading
+	}
+	a := newAsk()
+	for _, id := range good {
+		_, known := e.index.place(id)
+		e.rec.Said(op, id, known)
+		if op == reconcile.Created && !known {
+			e.book.created(id)
+		}
+		e.queue.add(op, id, &a)
+	}
+	if a.left == 0 {
+		close(a.done)
+	}
+	e.mu.Unlock()
+	stir(e.wake)
+	if err := a.wait(ctx); err != nil {
+		return err
+	}
+	return bad
+}
+
+// checked splits off the ids that can never be resources; bad names the first of them.
+func checked(ids []string) (good []string, bad error) {
+	good = make([]string, 0, len(ids))
+	for _, id := range ids {
+		err := zkstore.CheckID(id)
+		switch {
+		case err == nil:
+			good = append(good, id)
+		case bad == nil:
+			bad = fmt.Errorf("%w: %w", ErrBadID, err)
+		}
+	}
+	return good, bad
+}
+
+func (a *ask) wait(ctx context.Context) error {
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Keep stores a small document beside the assignment, leader only. It works also while the kind is stopped.
+func (e *Engine) Keep(ctx context.Context, name string, data []byte) error {
+	k := &keep{name: name, data: slices.Clone(data), ask: newAsk()}
+	e.mu.Lock()
+	if !e.leading {
+		e.mu.Unlock()
+		return ErrNotLeading
+	}
+	e.queue.keeps = append(e.queue.keeps, k)
+	e.mu.Unlock()
+	stir(e.wake)
+	return k.wait(ctx)
+}
+
+// Kept returns the document of that name as last read from ZooKeeper.
+func (e *Engine) Kept(name string) ([]byte, bool) {
+	st := e.State()
+	if st == nil || st.Kept[name] == nil {
+		return nil, false
+	}
+	return slices.Clone(st.Kept[name].Data), true
+}
+
+// KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and the same pointer is the same
+// document, so that whoever reads it often need not decode it often.
+func (e *Engine) KeptDocument(name string) *zkstore.Doc {
+	if st := e.State(); st != nil {
+		return st.Kept[name]
+	}
+	return nil
+}
+
+// Drained asks ZooKeeper itself (a synced read) how many resources each of the ordinals still owns: in its list or in flight from
+// it. A closed ordinal that owns nothing has 0, and that stays so until it is opened again. An open ordinal is an error. Of no
+// ordinals it says, by its error, whether ZooKeeper answers and this process holds the head.
+func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int, err error) {
+	e.mu.Lock()
+	leading, holder := e.leading, e.holder
+	e.mu.Unlock()
+	if !leading {
+		return nil, ErrNotLeading
+	}
+	read, err := e.store.SyncedRead(ctx, e.cfg.Kind, ordinals)
+	if err != nil {
+		return nil, fmt.Errorf("read what is left: %w", err)
+	}
+	if read.Head.Holder != holder {
+		return nil, fmt.Errorf("read what is left: %w: the head is held by %s", ErrNotLeading, read.Head.Holder)
+	}
+	for _, n := range ordinals {
+		if slices.Contains(read.Head.Open, n) {
+			return nil, fmt.Errorf("read what is left: instance %d is open", n)
+		}
+	}
+	return read.Count, nil
+}
+
+// State is the latest known state, nil before the first read. It is shared: nobody may change it.
+func (e *Engine) State() *zkstore.State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state
+}
+
+// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by nobody (pool, flight).
+// The first call builds an index, which is then kept up.
+func (e *Engine) Lookup(id string) (ordinal int, ok bool) {
+	if !e.index.built() {
+		if e.State() == nil {
+			return 0, false
+		}
+		e.index.build(e.State)
+	}
+	place, ok := e.index.place(id)
+	if ok && place < 0 {
+		return -1, true
+	}
+	return int(place), ok
+}
+
+// Progress says what the engine is doing.
+func (e *Engine) Progress() Progress {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.progress
+}
+
+// stir puts a token into c unless it holds one.
+func stir(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

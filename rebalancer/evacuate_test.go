@@ -1,0 +1,140 @@
+package rebalancer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// lost is a rig of three instances with 100 resources each, whose instance 2 cannot be reached.
+func lost(t *testing.T, handOff config.HandOff, status *zkstore.Status) (*rig, []string) {
+	r := newRig(t, newDouble()).lead(0, 1, 2)
+	ids := names("a", 300)
+	r.create(ids...)
+	r.wait(3 * time.Second)
+	r.status(2, status)
+	r.wait(3 * time.Second) // the leader has seen that
+	r.order(func(o *Orders) {
+		o.HandOff, o.Pods = handOff, map[int]string{0: "p0", 1: "p1", 2: "p2"}
+		o.Ready, o.Lost = []int{0, 1}, []int{2}
+	})
+	return r, ids
+}
+
+// untouched requires that instance 2 keeps what it has, and that the reason is shown.
+func (r *rig) untouched(ids []string, why string) {
+	r.t.Helper()
+	st := r.settled(ids)
+	require.Len(r.t, st.Instances[2].IDs, 100)
+	require.Equal(r.t, []int{0, 1, 2}, st.Head.Open)
+	require.Contains(r.t, r.e.Progress().Unproven[2], why)
+}
+
+func TestWhatALostInstanceOwnsStaysWithItWithoutProofOfRelease(t *testing.T) {
+	for why, c := range map[string]struct {
+		handOff config.HandOff
+		status  *zkstore.Status
+	}{
+		"immediate proves nothing": {config.HandOffImmediate, &zkstore.Status{}},
+		"the status is absent":     {config.HandOffAcknowledged, nil},
+		"the status is of pod":     {config.HandOffAcknowledged, &zkstore.Status{Pod: "p1", Times: 1}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, ids := lost(t, c.handOff, c.status)
+			r.wait(time.Minute)
+			r.untouched(ids, why)
+		})
+	}
+}
+
+func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids := lost(t, config.HandOffAcknowledged, &zkstore.Status{Pod: "p2", Times: 1})
+		r.wait(3 * time.Second)
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "taken from it, and given to nobody yet")
+		require.Equal(t, []int{0, 1}, r.d.snapshot().Head.Open)
+		require.Equal(t, map[int]int{2: 100}, r.e.Progress().Draining)
+		r.status(2, &zkstore.Status{Pod: "p2", Times: 2})
+		r.wait(3 * time.Second)
+		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
+
+		r.order(func(o *Orders) { o.Lost, o.Ready = nil, []int{0, 1, 2} })
+		r.wait(5 * time.Second)
+		require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open, "its node is back")
+	})
+}
+
+func TestALostInstanceThatFencesItselfIsEmptiedOnceItsSessionIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids := lost(t, config.HandOffAcknowledged, &zkstore.Status{Pod: "p2", Times: 1, Fences: true, SessionMs: 10_000})
+		r.order(func(o *Orders) { o.Lost = nil })
+		r.status(2, nil)
+		r.wait(time.Second) // the leader has seen that
+		r.order(func(o *Orders) { o.Lost = []int{2} })
+		r.wait(8 * time.Second)
+		r.untouched(ids, "has been absent for")
+		r.wait(4 * time.Second)
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "and once more after it was taken: somebody may have come and gone before")
+		r.wait(12 * time.Second)
+		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
+		require.Empty(t, r.e.Progress().Unproven)
+	})
+}
+
+func TestAPersonsWordReleasesWhatADeadPodRan(t *testing.T) {
+	for _, handOff := range []config.HandOff{config.HandOffImmediate, config.HandOffAcknowledged} {
+		synctest.Test(t, func(t *testing.T) {
+			r, ids := lost(t, handOff, nil)
+			r.wait(5 * time.Second)
+			r.untouched(ids, "")
+			r.order(func(o *Orders) { o.Dead = map[string]bool{"p2": true} })
+			r.wait(5 * time.Second)
+			require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)), handOff)
+
+			// The word was about that pod: its successor is an instance like any other.
+			r.order(func(o *Orders) { o.Lost, o.Pods[2], o.Ready = nil, "p2'", []int{0, 1, 2} })
+			r.wait(5 * time.Second)
+			require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open)
+		})
+	}
+}
+
+func TestWhatADeadPodRanWaitsInThePoolWhereThereIsNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids := lost(t, config.HandOffAcknowledged, nil)
+		r.order(func(o *Orders) { o.Capacity, o.Dead = 120, map[string]bool{"p2": true} })
+		r.wait(10 * time.Second)
+		st := r.settled(ids)
+		require.Equal(t, map[int]int{0: 120, 1: 120, 2: 0}, counts(st))
+		require.Equal(t, 60, st.Unassigned(), "counted as what it is, not as run by somebody dead")
+	})
+}
+
+func TestAnyReplicaSaysWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		r := newRig(t, d).lead(0, 1)
+		r.create(names("a", 100)...)
+		r.wait(3 * time.Second)
+		follower := newRigOver(t, d, d)
+		r.wait(time.Second)
+		left, open, err := follower.e.Left(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, 50, left)
+		require.True(t, open)
+		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.wait(3 * time.Second)
+		left, open, err = follower.e.Left(t.Context(), 1)
+		require.NoError(t, err)
+		require.Zero(t, left)
+		require.False(t, open)
+		d.fail(func(d *double) { d.away = true })
+		_, _, err = follower.e.Left(t.Context(), 1)
+		require.ErrorIs(t, err, zkstore.ErrUnavailable)
+	})
+}

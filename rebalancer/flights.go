@@ -1,0 +1,124 @@
+package rebalancer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// flights is what one leader has seen itself, by its own clock, of what is in flight and of the instances' statuses.
+type flights struct {
+	// seen is since when a flight piece has been known, by name.
+	seen map[string]time.Time
+	// last is the status an instance had, absent since when it has none.
+	last   map[int]*zkstore.Status
+	absent map[int]time.Time
+	// observed is when all this was last looked at.
+	observed time.Time
+}
+
+// blindness is the longest time between two looks at which an absence still counts as uninterrupted.
+const blindness = 10 * time.Second
+
+func newFlights() flights {
+	return flights{seen: map[string]time.Time{}, last: map[int]*zkstore.Status{}, absent: map[int]time.Time{}}
+}
+
+// observe notes what came and went, by a look at ZooKeeper that took so long: what is absent was so from its end on at the latest, and
+// until its beginning at least.
+func (f *flights) observe(st *zkstore.State, begun, now time.Time) {
+	if now.Sub(f.observed) > blindness {
+		clear(f.absent)
+	}
+	f.observed = begun
+	for n, in := range st.Instances {
+		switch {
+		case in.Status != nil:
+			f.last[n] = in.Status
+			delete(f.absent, n)
+		case in.Live: // unreadable, but there
+			delete(f.absent, n)
+		case f.last[n] != nil && f.absent[n].IsZero():
+			f.absent[n] = now
+		}
+	}
+	f.note(st, now)
+}
+
+// note notes which pieces there are. After a write of ours it is all that is new: the statuses are those of the last look.
+func (f *flights) note(st *zkstore.State, now time.Time) {
+	for name := range st.Flight {
+		f.since(name, now)
+	}
+	for name := range f.seen {
+		if st.Flight[name] == nil {
+			delete(f.seen, name)
+		}
+	}
+}
+
+// since is when the piece was first seen: its revoke was before.
+func (f *flights) since(name string, now time.Time) time.Time {
+	at, ok := f.seen[name]
+	if !ok {
+		at = now
+		f.seen[name] = now
+	}
+	return at
+}
+
+// absence is how long the status of n was seen to be absent after that moment.
+func (f *flights) absence(n int, after time.Time) zkstore.Absence {
+	a := zkstore.Absence{Last: f.last[n]}
+	at, absent := f.absent[n]
+	if at.Before(after) {
+		at = after
+	}
+	if absent && f.observed.After(at) {
+		a.For = f.observed.Sub(at)
+	}
+	return a
+}
+
+// released says whether what is in flight may be given on. If not, why, and when it will be if only time is lacking.
+func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, at time.Time) {
+	if t.declaredDead(f) {
+		return true, "", time.Time{}
+	}
+	gone := slices.Contains(t.orders.Gone, f.From)
+	switch t.orders.HandOff {
+	case config.HandOffImmediate:
+		at = t.flights.since(f.Name, now).Add(t.orders.Settle)
+		return gone || !now.Before(at), "settling", at
+	case config.HandOffAcknowledged:
+		since := t.flights.since(f.Name, now)
+		if gone && t.orders.podsAt().After(since) {
+			return true, "", time.Time{}
+		}
+		var status *zkstore.Status
+		if in := t.st.Instances[f.From]; in != nil {
+			status = in.Status
+		}
+		ok, why = zkstore.Released(f, status, t.fate(f, since), t.flights.absence(f.From, since))
+		if ok {
+			return true, "", time.Time{}
+		}
+		return false, fmt.Sprintf("instance %d has not released %d resources: %s", f.From, len(f.IDs), why), time.Time{}
+	}
+	return false, fmt.Sprintf("hand-off %q is unknown", t.orders.HandOff), time.Time{}
+}
+
+// fate is what the orders say of the pod that f was taken from; nothing if they are from a picture of the pods older than that.
+func (t *term) fate(f *zkstore.Flight, since time.Time) zkstore.Fate {
+	if !t.orders.podsAt().After(since) {
+		return zkstore.Fate{}
+	}
+	fate := zkstore.Fate{Gone: t.orders.GonePods[f.Pod]}
+	if pod := t.orders.Pods[f.From]; pod != f.Pod && !t.orders.GonePods[pod] {
+		fate.Successor = pod
+	}
+	return fate
+}

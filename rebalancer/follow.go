@@ -1,0 +1,151 @@
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+const (
+	// retry is the pause after a look at ZooKeeper that failed.
+	retry = time.Second
+	// breath is the least time between two signals, and followShare the least ratio of that time to what a look takes: a storm of
+	// commits is not a storm of snapshots. A look that had to wait for a slow server puts the next one off by no more than Config.Refresh.
+	breath      = 100 * time.Millisecond
+	followShare = 4
+)
+
+// Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed, observed.Read when a look found
+// nothing new, and observed.Failed while ZooKeeper does not answer. While this replica leads, the leader looks and Run reports.
+func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
+	changes, statuses := e.store.Changes(e.cfg.Kind)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var said reported
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changes: // the leader has mostly made them itself
+		case <-statuses:
+			e.mu.Lock()
+			e.changed = true
+			e.mu.Unlock()
+			stir(e.wake)
+		case <-e.news:
+		case <-timer.C:
+		}
+		begun := time.Now()
+		pause := e.look(ctx)
+		rest := min(max(breath, followShare*time.Since(begun)), e.cfg.Refresh)
+		if ctx.Err() != nil {
+			return nil
+		}
+		e.report(&said, sink)
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(rest):
+		}
+	}
+}
+
+// look refreshes the state unless the leader does, and returns the time until the next look. A lost session is a failure at once,
+// not when a call that waits for the next one gives up: until then everybody would decide on what was seen last.
+func (e *Engine) look(ctx context.Context) time.Duration {
+	if connected, trouble := e.store.Connected(); !connected {
+		e.failed(fmt.Errorf("%w: %w", zkstore.ErrUnavailable, trouble))
+		return retry
+	}
+	select {
+	case <-e.turn:
+	default:
+		return e.cfg.Refresh
+	}
+	defer func() { e.turn <- struct{}{} }()
+	st, changed, err := e.store.Refresh(ctx, e.cfg.Kind, e.State())
+	if err != nil {
+		e.failed(err)
+		return retry
+	}
+	e.publish(st, changed)
+	e.index.catchUp()
+	return e.cfg.Refresh
+}
+
+// publish makes st, which nobody changes any more, what State and Lookup answer from.
+func (e *Engine) publish(st *zkstore.State, changed bool) {
+	e.mu.Lock()
+	if changed || e.state == nil {
+		e.version++
+	}
+	e.state, e.failure = st, nil
+	e.mu.Unlock()
+	if !st.Torn { // else an id that moved may show twice or not at all
+		e.index.follow(st)
+	}
+	e.m.pieces.Set(float64(len(st.Pool)))
+	e.m.inFlight.Set(float64(st.InFlight()))
+}
+
+// failed notes that ZooKeeper could not be read; the state keeps its age.
+func (e *Engine) failed(err error) {
+	e.mu.Lock()
+	e.failure, e.failedAt = err, time.Now()
+	e.mu.Unlock()
+}
+
+// reported is what Run has passed on already.
+type reported struct {
+	version int
+	readAt  time.Time
+	failed  time.Time
+}
+
+// report sends what is new since the last report.
+func (e *Engine) report(said *reported, sink func(observed.Signal)) {
+	e.mu.Lock()
+	st, version, failure, failedAt := e.state, e.version, e.failure, e.failedAt
+	e.mu.Unlock()
+	switch {
+	case failure != nil:
+		if !failedAt.Equal(said.failed) {
+			said.failed = failedAt
+			sink(observed.Failed{Kind: e.cfg.Kind, Source: observed.SourceStore, At: failedAt, Err: fmt.Errorf("read zookeeper: %w", failure)})
+		}
+	case st == nil:
+	case version != said.version || !said.failed.IsZero() && said.readAt.Before(said.failed):
+		said.version, said.readAt = version, st.ReadAt
+		sink(assignment(st))
+	case st.ReadAt.After(said.readAt):
+		said.readAt = st.ReadAt
+		sink(observed.Read{Kind: e.cfg.Kind, Source: observed.SourceStore, At: st.ReadAt})
+	}
+}
+
+// assignment is what st tells the rest of the program.
+func assignment(st *zkstore.State) observed.Assignment {
+	a := observed.Assignment{
+		Kind: st.Kind, At: st.ReadAt, Lists: make(map[int]observed.List, len(st.Instances)),
+		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,
+	}
+	for n, in := range st.Instances {
+		l := observed.List{Count: len(in.IDs), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
+		if s := in.Status; s != nil {
+			l.Status = &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
+		}
+		a.Lists[n] = l
+	}
+	for _, f := range st.Flight {
+		if l, ok := a.Lists[f.From]; ok {
+			l.InFlight += len(f.IDs)
+			a.Lists[f.From] = l
+		}
+	}
+	a.Weights = weightsOf(st, a.Lists)
+	return a
+}

@@ -1,0 +1,145 @@
+package rebalancer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// status sets what an instance says of itself; nil: its status is gone.
+func (r *rig) status(n int, s *zkstore.Status) {
+	r.d.edit(func(st *zkstore.State) {
+		in := *st.Instances[n]
+		in.Status, in.Live = s, s != nil
+		st.Instances[n] = &in
+	})
+}
+
+// emptying is a rig of two instances that acknowledge, with ten resources each, whose instance 1 is being emptied and says nothing. The
+// revoke recorded its pod, "old".
+func emptying(t *testing.T) *rig {
+	r := newRig(t, newDouble()).lead(0, 1)
+	r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"} })
+	r.create(names("a", 20)...)
+	r.wait(3 * time.Second)
+	r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+	r.wait(2 * time.Second)
+	require.Equal(t, 10, r.d.snapshot().InFlight())
+	return r
+}
+
+func TestASuccessorMayHaveReadTheOldListAndMustAcknowledgeToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := emptying(t)
+		r.order(func(o *Orders) {
+			o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero", 1: "next"}
+		})
+		r.wait(time.Minute)
+		require.Equal(t, 10, r.d.snapshot().InFlight(), "that the recorded pod is gone is not enough")
+		require.Contains(t, r.e.Progress().Blocked, "its successor next has not said yet")
+		revoked := r.d.snapshot().Instances[1].Times
+		r.status(1, &zkstore.Status{Times: revoked - 1, Pod: "next"})
+		r.wait(time.Minute)
+		require.Equal(t, 10, r.d.snapshot().InFlight(), "it runs what was taken")
+		r.status(1, &zkstore.Status{Times: revoked, Pod: "next"})
+		r.wait(3 * time.Second)
+		r.settled(names("a", 20))
+	})
+}
+
+func TestAPictureOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
+	for name, change := range map[string]func(o *Orders){
+		"the pod is gone":        func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero"} },
+		"the ordinal has no pod": func(o *Orders) { o.Gone, o.Pods = []int{1}, map[int]string{0: "zero"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				before := time.Now()
+				r := emptying(t)
+				r.order(func(o *Orders) { o.PodsAt = before; change(o) })
+				r.wait(time.Minute)
+				require.Equal(t, 10, r.d.snapshot().InFlight(), "a pod that has come since may run what was taken")
+				r.order(func(o *Orders) { o.PodsAt = time.Now() })
+				r.wait(3 * time.Second)
+				r.settled(names("a", 20))
+			})
+		})
+	}
+}
+
+// One look that takes long, as when a server was frozen, must not blind the leader for ten times as long.
+func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := emptying(t)
+		r.d.fail(func(d *double) { d.slow = 5 * time.Second })
+		r.status(0, &zkstore.Status{Pod: "zero"})
+		r.wait(5500 * time.Millisecond)
+		r.d.fail(func(d *double) { d.slow = 0 })
+		r.status(0, &zkstore.Status{Times: 1, Pod: "zero"})
+		r.wait(3 * time.Second)
+		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old"})
+		r.wait(3 * time.Second)
+		r.settled(names("a", 20))
+	})
+}
+
+// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list before.
+func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0, 1)
+		r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged })
+		r.create(names("a", 20)...)
+		r.wait(3 * time.Second)
+		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.wait(time.Minute)
+		require.Equal(t, 10, r.d.snapshot().InFlight())
+		r.order(func(o *Orders) { o.Pods = map[int]string{1: "next"} })
+		r.wait(time.Minute)
+		require.Equal(t, 10, r.d.snapshot().InFlight())
+		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "next"})
+		r.wait(3 * time.Second)
+		r.settled(names("a", 20))
+	})
+}
+
+func TestAnAbsenceCountsFromTheRevoke(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0, 1)
+		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"} })
+		r.create(names("a", 20)...)
+		r.wait(3 * time.Second)
+		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old", Fences: true, SessionMs: 20_000})
+		r.wait(3 * time.Second)
+		r.status(1, nil)
+		r.wait(time.Minute) // longer than its session, and before anything is taken
+		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.wait(20 * time.Second)
+		require.Equal(t, 10, r.d.snapshot().InFlight(), "it may have come, read the list and lost its session in between")
+		r.wait(6 * time.Second)
+		r.settled(names("a", 20))
+	})
+}
+
+// A write of ours shows nothing new of the statuses: while nobody looks, an absence does not grow.
+func TestAnAbsenceGrowsOnlyByLooking(t *testing.T) {
+	f := newFlights()
+	begun := time.Now()
+	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
+	there := &zkstore.State{Instances: map[int]*zkstore.Instance{0: {Live: true, Status: &zkstore.Status{Pod: "p", Fences: true, SessionMs: 1}}}}
+	gone := &zkstore.State{Instances: map[int]*zkstore.Instance{0: {}}}
+	f.observe(there, at(0), at(0))
+	f.observe(gone, at(5), at(5))
+	f.note(gone, at(11))
+	require.Zero(t, f.absence(0, at(4)).For)
+	f.observe(gone, at(12), at(12))
+	require.Equal(t, 7*time.Second, f.absence(0, at(4)).For)
+	require.Equal(t, 2*time.Second, f.absence(0, at(10)).For, "the later of the two counts")
+	require.Zero(t, f.absence(0, at(13)).For)
+	f.observe(gone, at(30), at(30))
+	require.Zero(t, f.absence(0, at(4)).For, "unseen for too long: it may have been there")
+}

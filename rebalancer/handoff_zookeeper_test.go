@@ -1,0 +1,193 @@
+package rebalancer
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/dacsim"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// fleet is instances that run what a live engine assigns, and the log of what ran where.
+type fleet struct {
+	*live
+	cfg   dacsim.Config
+	mu    sync.Mutex
+	log   bytes.Buffer
+	runs  *dacsim.RunLog
+	solos map[int]*dacsim.Solo
+	uids  map[int]string
+}
+
+func (f *fleet) Write(line []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Write(line)
+}
+
+// startFleet starts an engine and an instance for each of the ordinals.
+func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	servers := z.Connect + z.Path(t)
+	f := &fleet{live: startLive(t, servers, 5000, stay...), solos: map[int]*dacsim.Solo{}, uids: map[int]string{}, cfg: dacsim.Default()}
+	f.runs = dacsim.NewRunLog(f)
+	var err error
+	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(servers)
+	require.NoError(t, err)
+	f.cfg.Mode, f.cfg.Fences, f.cfg.Session = mode, fences, 4*time.Second
+	f.order(func(o *Orders) {
+		o.HandOff, o.Limits.ListInterval = handOff, new(config.Duration(100*time.Millisecond))
+	})
+	f.eventually("the ordinals have znodes", func() bool { return len(f.e.State().Instances) == len(stay) })
+	for _, n := range stay {
+		f.begin(n, fmt.Sprintf("pod-%d", n))
+	}
+	t.Cleanup(func() {
+		for _, s := range f.solos {
+			s.Stop()
+		}
+	})
+	return f, servers
+}
+
+// begin starts the ordinal's process in that pod, and lets Kubernetes know of it.
+func (f *fleet) begin(n int, uid string) {
+	f.solos[n] = dacsim.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
+	f.order(func(o *Orders) {
+		f.uids[n] = uid
+		o.Pods = map[int]string{}
+		for n, uid := range f.uids {
+			o.Pods[n] = uid
+		}
+	})
+}
+
+// running waits until the instances run n resources together.
+func (f *fleet) running(n int) {
+	f.t.Helper()
+	f.eventually(fmt.Sprintf("%d run", n), func() bool {
+		sum := 0
+		for _, s := range f.solos {
+			sum += s.Count()
+		}
+		return sum == n
+	})
+}
+
+// overlaps are the resources that ran in two places at once.
+func (f *fleet) overlaps() []dacsim.Overlap {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	runs, err := dacsim.ReadRuns(strings.NewReader(f.log.String()))
+	require.NoError(f.t, err)
+	require.Positive(f.t, runs.Records)
+	return runs.Overlaps
+}
+
+// emptied waits until n owns nothing and everything is in a list.
+func (f *fleet) emptied(n, all int) {
+	f.t.Helper()
+	f.eventually(fmt.Sprintf("%d is empty", n), func() bool { return len(f.e.State().Instances[n].IDs) == 0 })
+	f.placed(all)
+}
+
+func (f *fleet) stays(stay ...int) {
+	f.order(func(o *Orders) { o.Stay, o.Ready = stay, stay })
+}
+
+// Instances that acknowledge never run anything twice, also when one hangs for longer than its session in mid-move: if it fences itself,
+// what it held goes on when it is surely still; if not, only when it has come back or its pod is gone.
+func TestRealAcknowledgedHandOff(t *testing.T) {
+	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
+		t.Run(name, func(t *testing.T) {
+			f, servers := startFleet(t, dacsim.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
+			ids := uuids(600)
+			f.importAll(ids)
+			f.placed(len(ids))
+			f.running(len(ids))
+
+			f.solos[2].Hang()
+			f.stays(0, 1)
+			f.eventually("what 2 holds is in flight", func() bool { return f.e.Progress().Acknowledged < 200 && f.e.State().InFlight() == 200 })
+			if fences {
+				f.emptied(2, len(ids)) // its session and a margin later
+				require.Zero(t, f.solos[2].Count())
+			} else {
+				f.eventually("its session has expired", func() bool { return f.e.State().Instances[2].Status == nil })
+				f.eventually("it is waited for", func() bool { return strings.Contains(f.e.Progress().Blocked, "proves nothing") })
+				require.Equal(t, 200, f.e.State().InFlight())
+			}
+			f.solos[2].Resume()
+			f.emptied(2, len(ids))
+			f.running(len(ids))
+			require.Empty(t, f.overlaps())
+
+			f.stays(0, 1, 2)
+			f.running(len(ids))
+			f.eventually("2 has its part again", func() bool { return len(f.e.State().Instances[2].IDs) == 200 })
+			f.solos[2].Kill()
+			f.begin(2, "pod-2b")
+			f.order(func(o *Orders) { o.GonePods = map[string]bool{"pod-2": true} })
+			f.stays(0, 1)
+			f.emptied(2, len(ids))
+			f.running(len(ids))
+			reread(t, servers, ids)
+			require.Empty(t, f.overlaps())
+		})
+	}
+}
+
+// An immediate hand-off asks nobody: what it promises is what ZooKeeper shows.
+func TestRealImmediateHandOff(t *testing.T) {
+	f, servers := startFleet(t, dacsim.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
+	ids := uuids(600)
+	f.importAll(ids)
+	f.placed(len(ids))
+	f.running(len(ids))
+	f.solos[2].Hang()
+	f.stays(0, 1)
+	f.emptied(2, len(ids))
+	reread(t, servers, ids)
+	f.eventually("the others run it too", func() bool { return f.solos[0].Count()+f.solos[1].Count() == len(ids) })
+	require.NotEmpty(t, f.overlaps(), "the frozen one has not let go: this is what acknowledging is for")
+	f.solos[2].Resume()
+	f.running(len(ids))
+}
+
+// A rolled-back spread between real instances ends where it began, and nothing runs twice on the way.
+func TestRealRollback(t *testing.T) {
+	f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+	f.stays(0, 1)
+	ids := uuids(600)
+	f.importAll(ids)
+	f.placed(len(ids))
+	f.running(len(ids))
+	before := f.e.State()
+	f.solos[1].Hang()
+	// A wave of a spread takes from those whose lists may change at once: with an interval it could take from one after the other.
+	f.order(func(o *Orders) { o.Limits.ListInterval = new(config.Duration) })
+	f.stays(0, 1, 2)
+	f.eventually("half of the spread has arrived", func() bool { p := f.e.Progress(); return p.Done == 100 && p.Left == 100 })
+	f.order(func(o *Orders) { o.Limits.Paused = true })
+	done, err := f.e.Rollback(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{100, 100, 0}, []int{done.Returned, done.Undone, done.Kept})
+	f.solos[1].Resume()
+	f.placed(len(ids))
+	f.eventually("the undo has ended", func() bool { return f.e.Progress().PlanID == "" })
+	f.running(len(ids))
+	after := reread(t, servers, ids)
+	for n := range 3 {
+		require.ElementsMatch(t, before.Instances[n].IDs, slices.Clone(after.Instances[n].IDs), "instance %d", n)
+	}
+	require.Empty(t, f.overlaps())
+}

@@ -1,0 +1,130 @@
+package rebalancer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// readings is how often everything is read, until it holds together, before the head counts as taken.
+const readings = 10
+
+// Lead takes the head and writes until ctx ends (nil) or another leader took the head (zkstore.ErrFenced). While ZooKeeper does not
+// answer it goes on trying, and what was asked of it waits unanswered. Run must be running.
+func (e *Engine) Lead(ctx context.Context) error {
+	select {
+	case <-e.turn:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { e.turn <- struct{}{} }()
+	defer e.resign()
+	fault.Point("lead.begun")
+	name := e.cfg.Holder + "/" + rand.Text()[:8]
+	for attempt := 1; ; attempt++ {
+		err := e.term(ctx, name, attempt)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, zkstore.ErrFenced):
+			return fmt.Errorf("lead %s: %w", e.cfg.Kind, err)
+		}
+		e.failed(err)
+		stir(e.news)
+		e.log.Warn("the assignment cannot be written; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retry):
+		}
+	}
+}
+
+// resign answers whoever waits that this replica leads no more.
+func (e *Engine) resign() {
+	fault.Point("lead.resigning")
+	e.mu.Lock()
+	e.leading, e.holder = false, ""
+	e.queue.fail(ErrNotLeading)
+	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
+	e.rec = reconcile.New() // what others are told meanwhile it does not hear
+	e.book.forget()
+	e.mu.Unlock()
+	e.m.parked.Reset()
+	e.m.progressed(&Progress{})
+	e.m.leading.Set(0)
+	e.m.alarm.Set(0)
+}
+
+// term takes the head and writes until something fails. An attempt after the first goes on only if nobody else took it meanwhile:
+// the first word of this leadership was the election's, a later one would be against it.
+func (e *Engine) term(ctx context.Context, name string, attempt int) error {
+	before, _, err := e.store.Refresh(ctx, e.cfg.Kind, e.State())
+	if err != nil {
+		return fmt.Errorf("read before leading: %w", err)
+	}
+	if other := before.Head.Holder; attempt > 1 && e.hasLed() && !strings.HasPrefix(other, name+".") {
+		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, other)
+	}
+	adopted := before.HeadVersion < 0 && count(before) > 0
+	holder := fmt.Sprintf("%s.%d", name, attempt)
+	st, err := e.takeHead(ctx, before, holder)
+	if err != nil {
+		return fmt.Errorf("take the head: %w", err)
+	}
+	fault.Point("lead.reread")
+	e.publish(st.Clone(), true)
+	if !e.index.built() {
+		e.index.build(e.State)
+	}
+	e.mu.Lock()
+	e.leading, e.holder, e.changed = true, holder, false
+	e.mu.Unlock()
+	e.m.leading.Set(1)
+	stir(e.news)
+	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", count(st), "adopted", adopted)
+	t := newTerm(e, st, holder)
+	if adopted {
+		t.adopt()
+	}
+	return t.run(ctx)
+}
+
+// takeHead is protocol rule 1: first the head, then everything else is read again. What did not change since before is not read twice.
+func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder string) (*zkstore.State, error) {
+	st := before.Clone()
+	m, err := st.Lead(holder)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.store.CommitAll(ctx, st, []zkstore.Multi{m})[0]; err != nil {
+		return nil, err
+	}
+	for range readings {
+		next, _, err := e.store.Refresh(ctx, e.cfg.Kind, st)
+		switch {
+		case err != nil:
+			return nil, err
+		case next.Head.Holder != holder:
+			return nil, fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, next.Head.Holder)
+		case !next.Torn || foreignEdit(st, next) == "": // only statuses changed while it was read
+			next.Torn = false
+			return next, nil
+		}
+		st = next
+	}
+	return nil, fmt.Errorf("%w: somebody else keeps writing", zkstore.ErrConflict)
+}
+
+func (e *Engine) hasLed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.leading
+}

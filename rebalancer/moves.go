@@ -1,0 +1,464 @@
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// landing is what is released, by what is to become of it.
+type landing struct {
+	forget []zkstore.Take
+	pool   []zkstore.Take
+	grants map[int][]zkstore.Take
+	sizes  map[int]zkstore.Size // of what is granted, by ordinal
+	// later is when more will be released to an ordinal within a moment: its list waits, to be written once.
+	later map[int]time.Time
+}
+
+// land ends flights that are released: deletes are forgotten, the rest goes to its destination if that is open and has room, and else
+// to the pool, from where it is placed anew.
+func (t *term) land(ctx context.Context) (bool, error) {
+	if t.idle != "" || len(t.st.Flight) == 0 {
+		return false, nil
+	}
+	l := t.survey(time.Now())
+	b := newBatch(roundBytes)
+	for _, take := range l.forget {
+		if b.full() {
+			break
+		}
+		m, err := t.st.Forget(take)
+		b.add(job{m: m}, err)
+	}
+	for _, take := range l.pool {
+		if b.full() {
+			break
+		}
+		m, err := t.st.ReleaseToPool(t.piece, take)
+		t.piece++
+		b.add(job{m: m, done: func() { t.landedIn(take.Name, len(take.IDs)) }}, err)
+	}
+	for _, n := range ordinals(l.grants) {
+		if at, wait := l.later[n]; wait {
+			t.sooner(at)
+			continue
+		}
+		if b.full() || !t.writable(n) {
+			continue
+		}
+		takes := t.fitting(n, l.grants[n], t.flightRest)
+		m, err := t.st.Grant(zkstore.Grant{To: n, From: takes})
+		b.add(job{m: m, lists: []int{n}, done: func() { t.landed(n, takes) }}, err)
+	}
+	return t.send(ctx, b)
+}
+
+// survey sorts what is released.
+func (t *term) survey(now time.Time) landing {
+	l := landing{grants: map[int][]zkstore.Take{}, sizes: map[int]zkstore.Size{}, later: map[int]time.Time{}}
+	for _, name := range t.st.FlightNames() {
+		f := t.st.Flight[name]
+		ok, why, at := t.released(f, now)
+		if !ok {
+			if !at.IsZero() {
+				t.sooner(at)
+				l.wait(f, at, now.Add(t.orders.interval()))
+			} else {
+				t.block(why)
+			}
+			continue
+		}
+		fault.Point("move.released")
+		t.sort(&l, f)
+	}
+	return l
+}
+
+// wait notes for whom a piece will be released before the list could be written a second time.
+func (l *landing) wait(f *zkstore.Flight, at, horizon time.Time) {
+	if at.After(horizon) {
+		return
+	}
+	for _, to := range f.To {
+		if l.later[to].Before(at) {
+			l.later[to] = at
+		}
+	}
+}
+
+// sort splits a released piece by where its ids go.
+func (t *term) sort(l *landing, f *zkstore.Flight) {
+	dying, pool, grants := 0, []string(nil), map[int][]string{}
+	for i, id := range f.IDs {
+		switch to := f.Target(i); {
+		case to == zkstore.ToDelete:
+			dying++
+		case t.receives(to, l.sizes[to], id):
+			l.sizes[to] = zkstore.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + zkstore.Cost(id)}
+			grants[to] = append(grants[to], id)
+		default:
+			pool = append(pool, id)
+		}
+	}
+	if dying > 0 {
+		l.forget = append(l.forget, zkstore.Take{Name: f.Name})
+	}
+	if len(pool) > 0 {
+		l.pool = append(l.pool, zkstore.Take{Name: f.Name, IDs: pool})
+	}
+	for _, to := range ordinals(grants) {
+		l.grants[to] = append(l.grants[to], zkstore.Take{Name: f.Name, IDs: grants[to]})
+	}
+}
+
+// receives says whether n is open, stays, and has room for one more id besides what is granted to it already.
+func (t *term) receives(n int, granted zkstore.Size, id string) bool {
+	in := t.st.Instances[n]
+	return in != nil && t.stays(n) && t.st.IsOpen(n) && len(in.IDs)+granted.Count < t.orders.Capacity &&
+		in.Bytes+granted.Bytes+zkstore.Cost(id) <= zkstore.MaxListBytes
+}
+
+// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing is left.
+func (t *term) flightRest(take zkstore.Take) int {
+	f := t.st.Flight[take.Name]
+	if f == nil || len(take.IDs) == len(f.IDs) {
+		return 0
+	}
+	return (len(f.IDs) - len(take.IDs)) * meanCost(f.IDs)
+}
+
+// poolRest is the same of a pool piece.
+func (t *term) poolRest(take zkstore.Take) int {
+	p := t.st.Pool[take.Name]
+	if p == nil || len(take.IDs) == len(p.IDs) {
+		return 0
+	}
+	return (len(p.IDs) - len(take.IDs)) * meanCost(p.IDs)
+}
+
+// meanCost is about what one of the ids takes in a znode, its destination included.
+func meanCost(ids []string) int {
+	n, size := min(len(ids), 20), 0
+	for _, id := range ids[:n] {
+		size += zkstore.Cost(id)
+	}
+	return size/max(n, 1) + 5
+}
+
+// fitting returns the first of the takes that fit into one transaction that changes the list of n; at least one.
+func (t *term) fitting(n int, takes []zkstore.Take, rest func(zkstore.Take) int) []zkstore.Take {
+	list := t.st.Instances[n].Bytes
+	size := list
+	for i, take := range takes {
+		for _, id := range take.IDs {
+			list += zkstore.Cost(id)
+			size += zkstore.Cost(id)
+		}
+		size += rest(take) + 200
+		if i > 0 && (size > zkstore.MaxMultiBytes || list > zkstore.MaxListBytes) {
+			return takes[:i]
+		}
+	}
+	return takes
+}
+
+// landed counts what an instance received.
+func (t *term) landed(n int, takes []zkstore.Take) {
+	for _, take := range takes {
+		reason := reasonDrain
+		if from, _ := flightFrom(take.Name); t.stays(from) {
+			reason = reasonSpread
+		}
+		if t.wave != nil && t.wave.flights[take.Name] {
+			reason = t.wave.Reason
+		}
+		t.moved(reason, len(take.IDs))
+		t.landedIn(take.Name, len(take.IDs))
+	}
+	t.e.log.Debug("granted", "instance", n)
+}
+
+func (t *term) moved(reason string, n int) {
+	t.e.m.moves.WithLabelValues(reason).Add(float64(n))
+	t.e.mu.Lock()
+	t.e.progress.Moved += int64(n)
+	t.e.mu.Unlock()
+}
+
+// flightFrom is the ordinal that a flight piece `<n>-<T>` was taken from.
+func flightFrom(name string) (n int, err error) {
+	_, err = fmt.Sscanf(name, "%d-", &n)
+	return n, err
+}
+
+// pooled is the pool as the planner sees it: one list. It says which piece each id came from.
+type pooled struct {
+	names  []string
+	starts []int // of each piece in the list; ascending
+	ids    []string
+}
+
+func poolOf(st *zkstore.State) pooled {
+	p := pooled{names: st.PoolNames(), ids: make([]string, 0, st.Unassigned())}
+	for _, name := range p.names {
+		p.starts = append(p.starts, len(p.ids))
+		p.ids = append(p.ids, st.Pool[name].IDs...)
+	}
+	return p
+}
+
+// pieces are all of it, each whole, oldest first.
+func (p *pooled) pieces() []zkstore.Take {
+	takes := make([]zkstore.Take, len(p.names))
+	ends := append(slices.Clone(p.starts), len(p.ids))[1:]
+	for i, name := range p.names {
+		takes[i] = zkstore.Take{Name: name, IDs: p.ids[p.starts[i]:ends[i]:ends[i]]}
+	}
+	return takes
+}
+
+// takes turns places in the list into takes of the pieces, in order.
+func (p *pooled) takes(indices []int32) (takes []zkstore.Take) {
+	slices.Sort(indices)
+	for _, i := range indices {
+		k, exact := slices.BinarySearch(p.starts, int(i))
+		if !exact {
+			k--
+		}
+		name := p.names[k]
+		if len(takes) == 0 || takes[len(takes)-1].Name != name {
+			takes = append(takes, zkstore.Take{Name: name})
+		}
+		last := &takes[len(takes)-1]
+		last.IDs = append(last.IDs, p.ids[i])
+	}
+	return takes
+}
+
+// world is what the planner is shown.
+func (t *term) world(pool []string) *plan.World {
+	reserved, weight := t.st.Reserved(), t.reservedWeight()
+	w := &plan.World{Pool: t.poolList(pool), Pins: t.pins()}
+	for _, n := range t.st.Ordinals() {
+		in := t.st.Instances[n]
+		w.Instances = append(w.Instances, plan.Instance{
+			Ordinal: n, Open: t.st.IsOpen(n) && t.stays(n), Leaving: !t.stays(n), Capacity: t.orders.Capacity,
+			MaxBytes: zkstore.MaxListBytes, Bytes: in.Bytes, List: t.listed(n, in).list,
+			Arriving: plan.Arriving{Count: reserved[n].Count, Bytes: reserved[n].Bytes, Weight: weight[n]},
+		})
+	}
+	return w
+}
+
+// make plans and measures how long that took.
+func (t *term) make(w *plan.World, o plan.Options) (*plan.Plan, error) {
+	begun := time.Now()
+	p, err := plan.Make(w, o)
+	t.e.m.planning.Observe(time.Since(begun).Seconds())
+	return p, err
+}
+
+// planPause is the least time between two plans of one sort: what arrives meanwhile shares the next one.
+const planPause = 20 * time.Millisecond
+
+// tooSoon says whether the time has not come yet since what was planned last; if it has, that is now.
+func (t *term) tooSoon(last *time.Time) bool {
+	now := time.Now()
+	if next := last.Add(planPause); now.Before(next) {
+		t.sooner(next)
+		return true
+	}
+	*last = now
+	return false
+}
+
+// place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where its pin forbids: the emergency regime.
+func (t *term) place(ctx context.Context) (bool, error) {
+	switch {
+	case t.idle != "":
+		return false, nil
+	case len(t.st.Pool) == 0 && !t.leaving() && !t.misplaced():
+		t.park(nil)
+		return false, nil
+	case len(t.st.Pool) == 0 && t.pendingWave():
+		return false, nil
+	}
+	if why := t.unlabelled(); why != "" {
+		t.block(why)
+		return false, nil
+	}
+	if shape := t.shape(); shape == t.full.shape {
+		t.block(t.full.why)
+		return false, nil
+	}
+	if t.tooSoon(&t.placed) {
+		return false, nil
+	}
+	pool := poolOf(t.st)
+	p, err := t.make(t.world(pool.ids), t.options(plan.Emergency, 0))
+	if err != nil {
+		return false, err
+	}
+	t.park(p)
+	fault.Point("drain.planned")
+	did, err := t.drain(ctx, p)
+	if err != nil {
+		return did, err
+	}
+	more, err := t.assign(ctx, p, &pool)
+	if len(p.Moves) == 0 && !did {
+		t.full = fullness{shape: t.shape(), why: t.blocked}
+	}
+	return did || more, err
+}
+
+// fullness remembers that a plan found no place for anything. More creates find none either, and a large pool is not planned anew for
+// each of them, until something that could make room has changed.
+type fullness struct {
+	shape shape
+	why   string
+}
+
+type shape struct {
+	head            int32
+	capacity, lists int
+	times           int64
+	flights, gone   int
+	// orders are the ordinals that stay, those that are gone, and what a person declared dead.
+	orders string
+	traits *traits
+	// piece tells pools apart where some in it can be placed and others not.
+	piece int64
+}
+
+// shape is what room depends on.
+func (t *term) shape() shape {
+	s := shape{
+		head: t.st.HeadVersion, capacity: t.orders.Capacity, lists: len(t.st.Instances), flights: len(t.st.Flight), gone: len(t.orders.Gone),
+		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone), traits: t.traits,
+	}
+	if len(t.orders.Dead) > 0 {
+		s.orders += fmt.Sprint(t.orders.Dead, t.orders.Pods)
+	}
+	if t.pinned() {
+		s.piece = t.piece
+	}
+	for _, in := range t.st.Instances {
+		s.times += in.Times
+	}
+	return s
+}
+
+// leaving says whether an ordinal that does not stay owns a list.
+func (t *term) leaving() bool {
+	for n, in := range t.st.Instances {
+		if len(in.IDs) > 0 && !t.stays(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// drain revokes what the plan takes from leaving ordinals. What has no place stays where it runs, but not with an ordinal
+// that is gone: that goes to the pool, where it is counted as what it is.
+func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
+	if t.pendingWave() {
+		return false, nil // it goes first, and what it does not hold is planned after it
+	}
+	r := t.revocations()
+	for _, m := range p.Moves {
+		if m.From != plan.FromPool {
+			r.add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
+		}
+	}
+	for _, refusal := range p.Refused {
+		if refusal.From == plan.FromPool {
+			continue
+		}
+		in := &p.World().Instances[refusal.From]
+		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || t.deadPod(in.Ordinal)) {
+			r.add(in.Ordinal, in.IDs[refusal.Index], zkstore.ToPool)
+		}
+	}
+	if len(r.ids) == 0 {
+		return false, nil
+	}
+	if t.flightRoom() == 0 {
+		t.block("as many resources are in flight as the limits allow")
+		return false, nil
+	}
+	reason := reasonPin
+	if len(leaving(p.World())) > 0 {
+		reason = reasonDrain
+	}
+	if err := t.begin(ctx, r, planned(reason, p, 0)); err != nil {
+		return false, err
+	}
+	_, err := t.take(ctx)
+	return true, err
+}
+
+// flightRoom is how many more resources may be in flight; negative: any number.
+func (t *term) flightRoom() int {
+	limit := t.orders.Limits.MaxInFlight
+	if limit == 0 {
+		return -1
+	}
+	return max(0, limit-t.flying())
+}
+
+// revocations are what is to be taken from whom, for where.
+type revocations struct {
+	ids map[int][]string
+	to  map[int][]int
+}
+
+func (t *term) revocations() revocations {
+	return revocations{ids: map[int][]string{}, to: map[int][]int{}}
+}
+
+func (r *revocations) add(from int, id string, to int) {
+	r.ids[from] = append(r.ids[from], id)
+	r.to[from] = append(r.to[from], to)
+}
+
+// assign carries out what the plan takes from the pool. The plan stays good while creates are served in between: they only add.
+func (t *term) assign(ctx context.Context, p *plan.Plan, pool *pooled) (bool, error) {
+	due := t.deal(p, pool)
+	return t.stream(ctx, func(underWay []job) *batch {
+		if len(due) == 0 {
+			return nil
+		}
+		busy := map[string]bool{} // pieces that are being changed: who needs one of them comes later
+		mark := func(name string) bool { busy[name] = true; return false }
+		for _, j := range underWay {
+			j.hand.pieces(mark)
+		}
+		b := newBatch(streamBatch)
+		later := due[:0:0]
+		for i, h := range due {
+			if b.full() {
+				later = append(later, due[i:]...)
+				break
+			}
+			if h.pieces(func(name string) bool { return busy[name] }) {
+				later = append(later, h)
+				continue
+			}
+			if h.pieces(func(name string) bool { return t.st.Pool[name] == nil }) {
+				return nil // pieces were merged meanwhile: plan again
+			}
+			m, err := t.st.Assign(h...)
+			b.add(job{m: m, lists: h.lists(), hand: h, done: func() { t.moved("new", h.resources()) }}, err)
+			h.pieces(mark)
+		}
+		due = later
+		return b
+	})
+}

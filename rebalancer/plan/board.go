@@ -1,0 +1,167 @@
+package plan
+
+import "slices"
+
+// board is the state of the instances while moves are laid out. Its slices are parallel to World.Instances.
+type board struct {
+	w *World
+	// load is how many resources an instance holds, arriving included.
+	load []int
+	// bytes is the length of each list's znode, arriving included; nil when no open instance has a limit.
+	bytes []int
+}
+
+func newBoard(w *World) *board {
+	b := &board{w: w, load: make([]int, len(w.Instances))}
+	limited := false
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		b.load[i] = len(in.IDs) + in.Arriving.Count
+		limited = limited || in.Open && in.MaxBytes > 0
+	}
+	if !limited {
+		return b
+	}
+	b.bytes = make([]int, len(w.Instances))
+	for i := range w.Instances {
+		b.bytes[i] = w.Instances[i].Bytes + w.Instances[i].Arriving.Bytes
+	}
+	return b
+}
+
+// room is how many more resources an instance may hold.
+func (b *board) room(at Place) int {
+	if in := &b.w.Instances[at]; in.Open {
+		return in.Capacity - b.load[at]
+	}
+	return 0
+}
+
+// fits says whether so many more bytes fit.
+func (b *board) fits(at Place, size int) bool {
+	limit := b.w.Instances[at].MaxBytes
+	return b.bytes == nil || limit == 0 || b.bytes[at]+size <= limit
+}
+
+// size is what a move weighs in bytes, 0 when nobody counts.
+func (b *board) size(m Move) int {
+	if b.bytes == nil {
+		return 0
+	}
+	return IDBytes(b.w.ID(m))
+}
+
+func (b *board) apply(m Move) {
+	size := b.size(m)
+	b.load[m.To]++
+	if b.bytes != nil {
+		b.bytes[m.To] += size
+	}
+	if m.From == FromPool {
+		return
+	}
+	b.load[m.From]--
+	if b.bytes != nil {
+		b.bytes[m.From] -= size
+	}
+}
+
+// picker takes resources of a class out of a list, each once: from an open instance the newest first, so that a list keeps its
+// head; from what must go, in stored order.
+type picker struct {
+	w       *World
+	classes int
+	// next is the next place to look at, counted from the end for open instances; by list and class.
+	next []int32
+}
+
+func newPicker(w *World, pinned bool) *picker {
+	k := &picker{w: w, classes: 1}
+	if pinned {
+		k.classes = len(w.Pins) + 1
+	}
+	k.next = make([]int32, (len(w.Instances)+1)*k.classes)
+	return k
+}
+
+func (k *picker) pick(at Place, class PinIndex) int32 {
+	list := k.w.list(at)
+	next := &k.next[int(at+1)*k.classes+int(class)]
+	backward := k.backward(at)
+	for {
+		i := *next
+		*next++
+		if backward {
+			i = int32(len(list.IDs)) - 1 - i
+		}
+		if list.Pins == nil || list.Pins[i] == class {
+			return i
+		}
+	}
+}
+
+// pinned says whether any resource is pinned.
+func (w *World) pinned() bool {
+	some := func(l *List) bool { return slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return p != 0 }) }
+	if some(&w.Pool) {
+		return true
+	}
+	for i := range w.Instances {
+		if some(&w.Instances[i].List) {
+			return true
+		}
+	}
+	return false
+}
+
+// orphaned says whether anything must move.
+func (w *World) orphaned() bool {
+	if len(w.Pool.IDs) > 0 {
+		return true
+	}
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		misplaced := func(p PinIndex) bool { return !w.Allows(p, Place(i)) }
+		if in.Leaving && len(in.IDs) > 0 || slices.ContainsFunc(in.Pins, misplaced) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *picker) backward(at Place) bool { return at != FromPool && k.w.Instances[at].Open }
+
+// fill picks the resources of one parcel.
+func (k *picker) fill(moves []Move, p parcel) {
+	if k.classes > 1 {
+		for i := range moves {
+			moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
+		}
+		return
+	}
+	// One class: the indexes are consecutive.
+	next := &k.next[p.from+1]
+	index, step := *next, int32(1)
+	if k.backward(p.from) {
+		index, step = int32(len(k.w.list(p.from).IDs))-1-*next, -1
+	}
+	for i := range moves {
+		moves[i] = Move{From: p.from, To: p.to, Index: index}
+		index += step
+	}
+	*next += p.n
+}
+
+// Allows says whether a resource of that pin may be on that instance.
+func (w *World) Allows(class PinIndex, at Place) bool {
+	if class == 0 {
+		return true
+	}
+	_, ok := slices.BinarySearch(w.Pins[class-1].Ordinals, w.Instances[at].Ordinal)
+	return ok
+}
+
+// voluntary says whether a move takes a resource from where it may stay.
+func (w *World) voluntary(m Move) bool {
+	return m.From != FromPool && !w.Instances[m.From].Leaving && w.Allows(w.list(m.From).pin(int(m.Index)), m.From)
+}

@@ -1,0 +1,400 @@
+package plan
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// Why a resource moves.
+const (
+	WhyUnassigned = "unassigned" // nobody owns it
+	WhyLeaving    = "leaving"    // its instance must be emptied
+	WhyPin        = "pin"        // its pin forbids where it is
+	WhySpread     = "spread"     // to even the load or to make room
+)
+
+// Description is a plan in words and numbers. Ordinal -1 is the pool.
+type Description struct {
+	ID      string  `json:"id"`
+	Regime  Regime  `json:"regime"`
+	Balance Balance `json:"balance"`
+	// Summary is the plan in one sentence, Certificate says how its moves compare with the least possible.
+	Summary     string `json:"summary"`
+	Certificate string `json:"certificate"`
+	Moves       int    `json:"moves"`
+	Voluntary   int    `json:"voluntary"`
+	Remaining   int    `json:"remaining"`
+	Bound       int    `json:"bound"`
+	Exact       bool   `json:"exact"`
+	// Instances are ascending by ordinal.
+	Instances []InstanceChange `json:"instances"`
+	// Flows are the moves summed up, in order of their first move.
+	Flows   []Flow         `json:"flows,omitempty"`
+	Refused []RefusedGroup `json:"refused,omitempty"`
+	// Notes are what an operator should know beyond the plan: missing room, missing headroom.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// InstanceChange is what a plan does to one instance. After is when the moves of this plan are done, Target when the full plan is.
+type InstanceChange struct {
+	Ordinal      int     `json:"ordinal"`
+	State        string  `json:"state"` // open, leaving or kept
+	Before       int     `json:"before"`
+	In           int     `json:"in"`
+	Out          int     `json:"out"`
+	After        int     `json:"after"`
+	Target       int     `json:"target"`
+	WeightBefore float64 `json:"weightBefore,omitempty"`
+	WeightAfter  float64 `json:"weightAfter,omitempty"`
+}
+
+// Flow is how many resources go from one place to another, and why.
+type Flow struct {
+	From  int    `json:"from"`
+	To    int    `json:"to"`
+	Why   string `json:"why"`
+	Count int    `json:"count"`
+}
+
+// RefusedGroup is how many resources could not go where they should, and why.
+type RefusedGroup struct {
+	From     int      `json:"from"`
+	Why      string   `json:"why"`
+	Pin      string   `json:"pin,omitempty"`
+	Meaning  string   `json:"meaning"`
+	Count    int      `json:"count"`
+	Examples []string `json:"examples"`
+}
+
+// NamedMove is a move by id and ordinals.
+type NamedMove struct {
+	ID   string `json:"id"`
+	From int    `json:"from"`
+	To   int    `json:"to"`
+	Why  string `json:"why"`
+}
+
+// NamedRefusal is a refused resource by id and ordinal.
+type NamedRefusal struct {
+	ID   string `json:"id"`
+	From int    `json:"from"`
+	Why  string `json:"why"`
+}
+
+func (m NamedMove) String() string {
+	return fmt.Sprintf("%s: %s to %d, %s", m.ID, placeName(m.From), m.To, m.Why)
+}
+
+func (r NamedRefusal) String() string {
+	return fmt.Sprintf("%s: stays in %s, %s", r.ID, placeName(r.From), r.Why)
+}
+
+// Named yields every move with names, in plan order.
+func (p *Plan) Named() iter.Seq[NamedMove] {
+	return func(yield func(NamedMove) bool) {
+		for _, m := range p.Moves {
+			if !yield(NamedMove{p.world.ID(m), p.world.Ordinal(m.From), p.world.Ordinal(m.To), p.why(m)}) {
+				return
+			}
+		}
+	}
+}
+
+// NamedRefused yields every refused resource with names.
+func (p *Plan) NamedRefused() iter.Seq[NamedRefusal] {
+	return func(yield func(NamedRefusal) bool) {
+		for _, r := range p.Refused {
+			id := p.world.list(r.From).IDs[r.Index]
+			if !yield(NamedRefusal{id, p.world.Ordinal(r.From), r.Why.String()}) {
+				return
+			}
+		}
+	}
+}
+
+func (p *Plan) why(m Move) string {
+	switch {
+	case m.From == FromPool:
+		return WhyUnassigned
+	case p.world.Instances[m.From].Leaving:
+		return WhyLeaving
+	case p.world.voluntary(m):
+		return WhySpread
+	}
+	return WhyPin
+}
+
+// ID is the hash of the plan's canonical text: equal plans of equal worlds have equal ids.
+func (p *Plan) ID() string {
+	h := sha256.New()
+	_ = p.WriteText(h) // a hash does not fail
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// WriteText writes the canonical text: every move and refusal by id, and nothing that depends on where or when it was made.
+func (p *Plan) WriteText(to io.Writer) error {
+	out := bufio.NewWriterSize(to, 1<<16)
+	fmt.Fprintf(out, "plan v1 %s %s bound %d exact %v remaining %d\n", p.Regime, p.Balance, p.Bound, p.Exact, p.Remaining)
+	for i, t := range p.Targets {
+		fmt.Fprintf(out, "instance %d %d\n", p.world.Instances[i].Ordinal, t)
+	}
+	var line []byte
+	last := Move{From: -2}
+	for _, m := range p.Moves {
+		if m.From != last.From || m.To != last.To {
+			fmt.Fprintf(out, "move %d %d\n", p.world.Ordinal(m.From), p.world.Ordinal(m.To))
+			last = m
+		}
+		line = appendID(line[:0], p.world.ID(m))
+		_, _ = out.Write(line) // a bufio.Writer keeps its error
+	}
+	for _, r := range p.Refused {
+		fmt.Fprintf(out, "refuse %d %s\n", p.world.Ordinal(r.From), r.Why)
+		line = appendID(line[:0], p.world.list(r.From).IDs[r.Index])
+		_, _ = out.Write(line)
+	}
+	return out.Flush()
+}
+
+// appendID writes an id on a line of its own, quoted unless it is plain.
+func appendID(line []byte, id string) []byte {
+	line = append(line, ' ')
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= 0x7f || c == '"' {
+			return append(strconv.AppendQuote(line, id), '\n')
+		}
+	}
+	return append(append(line, id...), '\n')
+}
+
+// Describe says what moves from where to where, why, the bound, and what was refused and why.
+func (p *Plan) Describe() *Description {
+	d := &Description{
+		ID: p.ID(), Regime: p.Regime, Balance: p.Balance, Certificate: p.certificate(), Moves: len(p.Moves),
+		Voluntary: p.Voluntary, Remaining: p.Remaining, Bound: p.Bound, Exact: p.Exact,
+		Instances: p.changes(), Flows: p.flows(), Refused: p.RefusedGroups(), Notes: p.notes(),
+	}
+	d.Summary = p.summary()
+	return d
+}
+
+func (p *Plan) summary() string {
+	parts := []string{"nothing moves"}
+	if must := len(p.Moves) - p.Voluntary; len(p.Moves) > 0 {
+		parts[0] = fmt.Sprintf("%s: %d must be, %d to spread or to make room", number(len(p.Moves), "move"), must, p.Voluntary)
+	}
+	if p.Remaining > 0 {
+		parts = append(parts, fmt.Sprintf("%d more beyond the budget", p.Remaining))
+	}
+	if len(p.Refused) > 0 {
+		parts = append(parts, fmt.Sprintf("%d refused", len(p.Refused)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func (p *Plan) certificate() string {
+	full := number(len(p.Moves)+p.Remaining, "move")
+	switch {
+	case p.Exact:
+		return fmt.Sprintf("bound %d: %s in full, the least that place as many and spread as evenly", p.Bound, full)
+	case p.Balance == ByWeight:
+		return fmt.Sprintf("bound %d: so many must be; %s in full. By weight no least number is known; each move to spread lowers the sum of squared weights", p.Bound, full)
+	}
+	return fmt.Sprintf("bound %d, not exact: %s in full. No least number is known where bytes bind or an instance keeps more than its capacity", p.Bound, full)
+}
+
+func (p *Plan) changes() []InstanceChange {
+	w := p.world
+	all := make([]InstanceChange, len(w.Instances))
+	before := weights(w)
+	after := slices.Clone(before)
+	for _, m := range p.Moves {
+		cost := w.list(m.From).weight(int(m.Index))
+		all[m.To].In++
+		after[m.To] += cost
+		if m.From != FromPool {
+			all[m.From].Out++
+			after[m.From] -= cost
+		}
+	}
+	for i := range all {
+		in, c := &w.Instances[i], &all[i]
+		c.Ordinal, c.State, c.Target = in.Ordinal, "kept", p.Targets[i]
+		switch {
+		case in.Open:
+			c.State = "open"
+		case in.Leaving:
+			c.State = "leaving"
+		}
+		c.Before = len(in.IDs) + in.Arriving.Count
+		c.After = c.Before + c.In - c.Out
+		if p.Balance == ByWeight {
+			c.WeightBefore, c.WeightAfter = float64(before[i])/1000, float64(after[i])/1000
+		}
+	}
+	return all
+}
+
+func (p *Plan) flows() (flows []Flow) {
+	known := map[Flow]int{}
+	for _, m := range p.Moves {
+		f := Flow{From: p.world.Ordinal(m.From), To: p.world.Ordinal(m.To), Why: p.why(m)}
+		i, ok := known[f]
+		if !ok {
+			i = len(flows)
+			known[f] = i
+			flows = append(flows, f)
+		}
+		flows[i].Count++
+	}
+	return flows
+}
+
+// RefusedGroups sums up the refusals, in order of the first of each group.
+func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
+	type group struct {
+		from Place
+		why  Reason
+		pin  PinIndex
+	}
+	known := map[group]int{}
+	for _, r := range p.Refused {
+		l := p.world.list(r.From)
+		g := group{r.From, r.Why, l.pin(int(r.Index))}
+		i, ok := known[g]
+		if !ok {
+			i = len(groups)
+			known[g] = i
+			groups = append(groups, RefusedGroup{From: p.world.Ordinal(r.From), Why: r.Why.String(), Meaning: r.Why.meaning()})
+			if g.pin > 0 {
+				groups[i].Pin = p.world.Pins[g.pin-1].Name
+			}
+		}
+		groups[i].Count++
+		if len(groups[i].Examples) < 3 {
+			groups[i].Examples = append(groups[i].Examples, l.IDs[r.Index])
+		}
+	}
+	return groups
+}
+
+// meaning is the reason for a person.
+func (r Reason) meaning() string {
+	switch r {
+	case NoOpen:
+		return "no instance is open"
+	case Full:
+		return "all open instances are at their capacity"
+	case PinClosed:
+		return "none of the ordinals it is pinned to is open"
+	case PinFull:
+		return "the open ordinals it is pinned to are at their capacity"
+	case BytesFull:
+		return "where there is room by count, the list would grow over its limit in bytes"
+	case OverCapacity:
+		return "its instance holds more than its capacity and there is no room elsewhere: it stays"
+	}
+	return r.String()
+}
+
+// notes say what room is missing now, and what would be missing if one instance were lost.
+func (p *Plan) notes() (notes []string) {
+	room, largest, capacity := 0, InstanceChange{Ordinal: -1}, 0
+	for i, c := range p.changes() {
+		if in := &p.world.Instances[i]; in.Open {
+			room += max(0, in.Capacity-c.After)
+			capacity = max(capacity, in.Capacity)
+			if largest.Ordinal < 0 || c.After > largest.After {
+				largest = c
+			}
+		}
+	}
+	short := 0
+	for _, r := range p.Refused {
+		if r.Why == Full || r.Why == OverCapacity {
+			short++
+		}
+	}
+	if short > 0 {
+		notes = append(notes, fmt.Sprintf("no room for %s: scale up by %s of capacity %d",
+			number(short, "resource"), number((short+capacity-1)/capacity, "instance"), capacity))
+	}
+	if others := room - max(0, capacityOf(p.world, largest.Ordinal)-largest.After); short == 0 && largest.After > others {
+		notes = append(notes, fmt.Sprintf("no headroom: losing instance %d would leave %s without a place; scale up to be safe",
+			largest.Ordinal, number(largest.After-others, "resource")))
+	}
+	return notes
+}
+
+func capacityOf(w *World, ordinal int) int {
+	for i := range w.Instances {
+		if w.Instances[i].Ordinal == ordinal {
+			return w.Instances[i].Capacity
+		}
+	}
+	return 0
+}
+
+// String is the description as text.
+func (d *Description) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "plan %s (%s, by %s)\n%s\n%s\n", d.ID, d.Regime, d.Balance, d.Summary, d.Certificate)
+	d.writeInstances(&b)
+	for _, f := range d.Flows {
+		fmt.Fprintf(&b, "move %d from %s to %d: %s\n", f.Count, placeName(f.From), f.To, f.Why)
+	}
+	for _, r := range d.Refused {
+		fmt.Fprintf(&b, "refused %d from %s: %s", r.Count, placeName(r.From), r.Why)
+		if r.Pin != "" {
+			fmt.Fprintf(&b, " (%s)", r.Pin)
+		}
+		fmt.Fprintf(&b, ", %s: %s", r.Meaning, strings.Join(r.Examples, ", "))
+		if r.Count > len(r.Examples) {
+			b.WriteString(", …")
+		}
+		b.WriteByte('\n')
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	return b.String()
+}
+
+func (d *Description) writeInstances(b *strings.Builder) {
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	head := "instance\tstate\tbefore\tin\tout\tafter\ttarget\t"
+	if d.Balance == ByWeight {
+		head += "weight before\tweight after\t"
+	}
+	fmt.Fprintln(table, head)
+	for _, c := range d.Instances {
+		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%d\t%d\t", c.Ordinal, c.State, c.Before, c.In, c.Out, c.After, c.Target)
+		if d.Balance == ByWeight {
+			fmt.Fprintf(table, "%.6g\t%.6g\t", c.WeightBefore, c.WeightAfter)
+		}
+		fmt.Fprintln(table)
+	}
+	_ = table.Flush() // a strings.Builder does not fail
+}
+
+func placeName(ordinal int) string {
+	if ordinal < 0 {
+		return "the pool"
+	}
+	return strconv.Itoa(ordinal)
+}

@@ -1,0 +1,182 @@
+package plan
+
+import "slices"
+
+// emitter turns a layout into moves of single resources.
+type emitter struct {
+	*board
+	*picker
+	moves     []Move
+	voluntary int // how many of moves only spread or make room
+	refused   []Refusal
+}
+
+// emit picks the resources of all parcels. If a znode might grow over its limit on the way it starts over, carefully, and the
+// plan is no longer exact.
+func emit(w *World, l layout, pinned bool) (e *emitter, straight bool) {
+	e = &emitter{board: newBoard(w), picker: newPicker(w, pinned), moves: make([]Move, 0, l.moves())}
+	straight = e.straight(l)
+	if !straight {
+		e = &emitter{board: newBoard(w), picker: newPicker(w, pinned), moves: e.moves[:0]}
+		e.careful(l)
+	}
+	for _, left := range l.left {
+		for range left.n {
+			e.refused = append(e.refused, Refusal{From: left.at, Index: e.pick(left.at, left.class), Why: left.why})
+		}
+	}
+	return e, straight
+}
+
+// straight does what the layout says. It fails as soon as what arrives somewhere, not counting what goes, exceeds a byte limit.
+func (e *emitter) straight(l layout) bool {
+	grown := slices.Clone(e.bytes)
+	for _, p := range l.parcels {
+		first := len(e.moves)
+		e.moves = e.moves[:first+int(p.n)]
+		e.fill(e.moves[first:], p)
+		e.count(p)
+		limit := e.board.w.Instances[p.to].MaxBytes
+		if grown == nil || limit == 0 {
+			continue
+		}
+		for _, m := range e.moves[first:] {
+			grown[p.to] += e.size(m)
+		}
+		if grown[p.to] > limit {
+			return false
+		}
+	}
+	return true
+}
+
+// count books a parcel that was emitted whole.
+func (e *emitter) count(p parcel) {
+	e.load[p.to] += int(p.n)
+	if p.from != FromPool {
+		e.load[p.from] -= int(p.n)
+	}
+	if p.voluntary {
+		e.voluntary += int(p.n)
+	}
+}
+
+// careful makes a move only where it fits at that moment. What must move and does not fit where the layout wants it goes to the
+// emptiest instance that takes it; what only spreads stays.
+func (e *emitter) careful(l layout) {
+	var homeless []Move
+	for _, p := range l.parcels {
+		if p.voluntary {
+			homeless = e.house(homeless)
+		}
+		for range p.n {
+			m := Move{From: p.from, To: p.to, Index: e.pick(p.from, p.class)}
+			switch {
+			case p.voluntary && e.helps(m) && e.try(m):
+				e.voluntary++
+			case !p.voluntary && !e.try(m):
+				homeless = append(homeless, m)
+			}
+		}
+	}
+	for _, m := range e.house(homeless) {
+		e.refused = append(e.refused, Refusal{From: m.From, Index: m.Index, Why: e.why(m)})
+	}
+}
+
+// why is the reason for a resource that nobody takes.
+func (e *emitter) why(m Move) Reason {
+	w := e.board.w
+	class, open := w.list(m.From).pin(int(m.Index)), false
+	for i := range w.Instances {
+		if !w.Instances[i].Open || !w.Allows(class, Place(i)) {
+			continue
+		}
+		if open = true; e.room(Place(i)) > 0 {
+			return BytesFull
+		}
+	}
+	return reason(class, open)
+}
+
+// reason is why a resource of a class found no room, by count, on the instances that are open to it.
+func reason(class PinIndex, open bool) Reason {
+	switch {
+	case class == 0 && open:
+		return Full
+	case class == 0:
+		return NoOpen
+	case open:
+		return PinFull
+	}
+	return PinClosed
+}
+
+// helps says whether a move makes the counts more even or relieves an instance above its capacity.
+func (e *emitter) helps(m Move) bool {
+	return e.load[m.From] > e.load[m.To]+1 || e.room(m.From) < 0
+}
+
+func (e *emitter) try(m Move) bool {
+	if e.room(m.To) <= 0 || !e.fits(m.To, e.size(m)) {
+		return false
+	}
+	e.apply(m)
+	e.moves = append(e.moves, m)
+	return true
+}
+
+// house gives each resource the emptiest instance that takes it, and returns those that nobody takes.
+func (e *emitter) house(homeless []Move) (left []Move) {
+	w := e.board.w
+	for _, m := range homeless {
+		class, size, best := w.list(m.From).pin(int(m.Index)), e.size(m), Place(-1)
+		for i := range w.Instances {
+			at := Place(i)
+			if e.room(at) > 0 && w.Allows(class, at) && e.fits(at, size) && (best < 0 || e.load[at] < e.load[best]) {
+				best = at
+			}
+		}
+		if m.To = best; best < 0 || !e.try(m) {
+			left = append(left, m)
+		}
+	}
+	return left
+}
+
+// cut returns how many moves of a full plan a budget allows, and how many of these are voluntary: the longest prefix after which
+// nothing waits in flight for room and the voluntary moves have not worsened the balance, unless the full plan must.
+func cut(w *World, moves []Move, budget int) (n, voluntary int) {
+	b, wait, waiting := newBoard(w), make([]int, len(w.Instances)), 0
+	b.bytes = nil
+	type point struct{ n, voluntary, worse int }
+	var now, even, any point // even: the last good point; any: the same without looking at the balance
+	for i, m := range moves {
+		if w.voluntary(m) {
+			now.voluntary++
+			now.worse += 2 * (b.load[m.To] - b.load[m.From] + 1)
+		}
+		b.apply(m)
+		if b.room(m.To) < 0 {
+			wait[m.To]++
+			waiting++
+		}
+		if m.From != FromPool {
+			granted := wait[m.From] - min(wait[m.From], max(0, -b.room(m.From)))
+			wait[m.From] -= granted
+			waiting -= granted
+		}
+		now.n = i + 1
+		if waiting > 0 || now.voluntary > budget {
+			continue
+		}
+		any = now
+		if now.worse <= 0 {
+			even = now
+		}
+	}
+	if now.worse > 0 {
+		return any.n, any.voluntary
+	}
+	return even.n, even.voluntary
+}

@@ -1,0 +1,143 @@
+package plan
+
+import "slices"
+
+// pinnedLayout is the layout of a world with pins. Its moves are the fewest unless some instance keeps more than its capacity.
+func pinnedLayout(w *World, o Options) (l layout, exact bool) {
+	n := newNetwork(w, o)
+	n.pour()
+	exact = n.optimise()
+	for k := range n.classes {
+		n.lay(&l, k)
+	}
+	if o.Regime == Periodic {
+		n.refuseOver(&l)
+	}
+	l.arrange(newBoard(w))
+	return l, exact || o.Regime == Emergency
+}
+
+// lay turns the flow of one class into parcels: what has no owner, what sits where it may not, what only spreads or makes room.
+func (n *network) lay(l *layout, k int) {
+	class := n.classes[k]
+	var takers, misplaced, givers []stock
+	for c, at := range n.open {
+		i := n.cell(k, c)
+		switch d := int32(n.flow[i] - n.held[i]); {
+		case d > 0:
+			takers = append(takers, stock{at, d, class})
+		case d < 0 && n.allowed[i]:
+			givers = append(givers, stock{at, -d, class})
+		case d < 0:
+			misplaced = append(misplaced, stock{at, -d, class})
+		}
+	}
+	why := n.why(k)
+	placed, left := n.orphans(k)
+	l.pair(placed, takers, false)
+	l.refuse(left, why)
+	l.pair(misplaced, takers, false)
+	l.pair(givers, takers, true)
+	for c, at := range n.open {
+		if i := n.cell(k, c); !n.allowed[i] {
+			l.refuse([]stock{{at, int32(n.flow[i]), class}}, why)
+		}
+	}
+}
+
+// orphans are the stocks of a class in the column nowhere, the pool first: those that the flow places, and those that it leaves.
+func (n *network) orphans(k int) (placed, left []stock) {
+	i := n.cell(k, len(n.open))
+	todo := int32(n.held[i] - n.flow[i])
+	for _, s := range n.stocks {
+		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.stays(s) {
+			continue
+		}
+		part := min(todo, s.n)
+		todo -= part
+		placed = append(placed, stock{s.at, part, s.class})
+		left = append(left, stock{s.at, s.n - part, s.class})
+	}
+	return placed, left
+}
+
+// why is the reason for what is left of a class.
+func (n *network) why(k int) Reason {
+	row := n.allowed[n.cell(k, 0):n.cell(k, len(n.open))]
+	return reason(n.classes[k], slices.Contains(row, true))
+}
+
+// refuseOver names what stays above a capacity.
+func (n *network) refuseOver(l *layout) {
+	for c, at := range n.open {
+		over := n.load[c] - n.limit[c]
+		for k, class := range n.classes {
+			if i := n.cell(k, c); n.allowed[i] && over > 0 {
+				stays := min(over, n.flow[i], n.held[i])
+				l.refuse([]stock{{at, int32(stays), class}}, OverCapacity)
+				over -= stays
+			}
+		}
+	}
+}
+
+// arrange puts the parcels in an order in which capacity holds after every move: what must move first, then what only spreads, from
+// the fullest; after each of these again what it made room for. Full instances that exchange resources form a ring: there one
+// resource goes ahead and waits in flight.
+func (l *layout) arrange(b *board) {
+	todo := l.parcels
+	l.parcels = nil
+	slices.SortStableFunc(todo, func(p, q parcel) int {
+		switch {
+		case p.voluntary != q.voluntary && q.voluntary:
+			return -1
+		case p.voluntary != q.voluntary:
+			return 1
+		case p.voluntary:
+			return b.load[q.from] - b.load[p.from]
+		}
+		return 0
+	})
+	send := func(p *parcel, n int32) {
+		out := *p
+		out.n = n
+		l.parcels = append(l.parcels, out)
+		p.n -= n
+		b.load[p.to] += int(n)
+		if p.from != FromPool {
+			b.load[p.from] -= int(n)
+		}
+	}
+	for len(todo) > 0 {
+		sent := false
+		for i := range todo {
+			p := &todo[i]
+			if p.voluntary && sent {
+				break // look again at what must move
+			}
+			if n := min(p.n, int32(max(0, b.room(p.to)))); n > 0 {
+				send(p, n)
+				sent = true
+			}
+		}
+		if !sent {
+			send(ring(todo), 1)
+		}
+		todo = slices.DeleteFunc(todo, func(p parcel) bool { return p.n == 0 })
+	}
+}
+
+// ring returns a parcel of a ring: all targets are full, so each has to send something itself.
+func ring(todo []parcel) *parcel {
+	seen := map[Place]bool{}
+	p := &todo[0]
+	for !seen[p.to] {
+		seen[p.to] = true
+		i := slices.IndexFunc(todo, func(q parcel) bool { return q.from == p.to })
+		if i < 0 {
+			break
+		}
+		p = &todo[i]
+	}
+	return p
+}

@@ -1,0 +1,310 @@
+package plan
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+)
+
+// Regime is what a plan may do.
+type Regime string
+
+const (
+	// Emergency places what has no owner, sits on a leaving instance or sits where its pin forbids. It moves nothing else, may
+	// worsen the balance and has no budget.
+	Emergency Regime = "emergency"
+	// Periodic does that and spreads too: it does not worsen the balance, and a budget limits the moves that spread.
+	Periodic Regime = "periodic"
+)
+
+// Balance is what is to be even among the open instances.
+type Balance string
+
+const (
+	// ByCount evens the number of resources.
+	ByCount Balance = "count"
+	// ByWeight evens the sum of weights; the number of resources is only limited by capacity.
+	ByWeight Balance = "weight"
+)
+
+// Options say what is wanted. The zero value of each field is its default.
+type Options struct {
+	// Regime: default Emergency.
+	Regime Regime
+	// Balance: default ByCount.
+	Balance Balance
+	// Budget is the most moves that only spread (periodic regime); 0: no limit.
+	Budget int
+	// Enter and Leave are the hysteresis of balance by weight, as ratios of the mean (1.15: 15 % above or below it): spreading
+	// is due when an instance is farther away than Enter, and a plan spreads until all are within Leave. Defaults 1.15, 1.05.
+	Enter, Leave float64
+	// Running: spreading by weight has begun and not all are within Leave yet. Only ShouldRebalance looks at it.
+	Running bool
+	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both MinSpread and that share of the
+	// mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
+	MinSpread      int
+	MinSpreadShare float64
+}
+
+// Move takes one resource from one list to another. 8 bytes, since a plan may hold millions.
+type Move struct {
+	// From and To are positions in World.Instances; From may be FromPool.
+	From, To Place
+	// Index is the resource's place in the list of From.
+	Index int32
+}
+
+// Reason is why a resource could not go where it should.
+type Reason uint8
+
+// The reasons, each a fault of another kind and another cure.
+const (
+	// NoOpen: no instance is open.
+	NoOpen Reason = iota + 1
+	// Full: all open instances are at their capacity.
+	Full
+	// PinClosed: no ordinal that it is pinned to is open.
+	PinClosed
+	// PinFull: the open ordinals that it is pinned to are at their capacity.
+	PinFull
+	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
+	BytesFull
+	// OverCapacity: it runs on an instance that holds more than its capacity, and there is no room elsewhere. It stays.
+	OverCapacity
+)
+
+// Refusal is a resource that should have a move and has none: it stays where it is (pool or list).
+type Refusal struct {
+	From  Place
+	Index int32
+	Why   Reason
+}
+
+// Plan is an ordered list of moves and its certificate.
+//
+// Moves are in order of execution: after each of them capacity, bytes and pins hold. The one exception: where full instances
+// exchange resources, a resource waits in flight until a later move made room at its target; no plan ends with one waiting.
+type Plan struct {
+	Regime  Regime
+	Balance Balance
+	// Moves starts with what must move; what only spreads comes after it, unless it makes room.
+	Moves []Move
+	// Targets is how many resources each instance holds after the full plan, arriving included; parallel to World.Instances.
+	Targets []int
+	// Bound is the least number of moves of any plan that places as many and spreads as evenly. The full plan
+	// (Moves + Remaining) has exactly that many if Exact. There is no such certificate by weight, where bytes bind, and for pins
+	// while an instance keeps more than its capacity.
+	Bound int
+	Exact bool
+	// Voluntary counts those of Moves that only spread or make room: the budget counts these.
+	Voluntary int
+	// Remaining are the moves of the full plan beyond the budget. Moves is a prefix of the full plan.
+	Remaining int
+	// Refused are the resources that could not be placed, with reasons.
+	Refused []Refusal
+
+	world *World
+}
+
+// World is what the plan was made of.
+func (p *Plan) World() *World { return p.world }
+
+// Empty says that nothing moves.
+func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
+
+// BySource yields the moves grouped by From, each source once: the pool first, then by ordinal; within a source in plan order.
+func (p *Plan) BySource() iter.Seq2[int, []Move] {
+	return func(yield func(int, []Move) bool) {
+		start := make([]int, len(p.world.Instances)+2)
+		for _, m := range p.Moves {
+			start[m.From+2]++
+		}
+		for i := 1; i < len(start); i++ {
+			start[i] += start[i-1]
+		}
+		sorted := make([]Move, len(p.Moves))
+		for _, m := range p.Moves {
+			sorted[start[m.From+1]] = m
+			start[m.From+1]++
+		}
+		// start[k] is now where group k ends.
+		begin := 0
+		for k, end := range start[:len(start)-1] {
+			if end > begin && !yield(k-1, sorted[begin:end:end]) {
+				return
+			}
+			begin = end
+		}
+	}
+}
+
+// FromPool are the moves out of the pool by the ordinal that receives, in plan order.
+func (p *Plan) FromPool() map[int][]Move {
+	byOrdinal := map[int][]Move{}
+	for rest := p.Moves; len(rest) > 0; {
+		n := 1 // moves with one source and one target mostly stand side by side
+		for n < len(rest) && rest[n].From == rest[0].From && rest[n].To == rest[0].To {
+			n++
+		}
+		if rest[0].From == FromPool {
+			to := p.world.Ordinal(rest[0].To)
+			byOrdinal[to] = append(byOrdinal[to], rest[:n:n]...)
+		}
+		rest = rest[n:]
+	}
+	return byOrdinal
+}
+
+// Make plans. It fails only on a world or options that mean nothing; what cannot be placed is refused in the plan.
+func Make(w *World, o Options) (*Plan, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Regime: o.Regime, Balance: o.Balance, world: w}
+	if o.Balance == ByWeight {
+		p.byWeight(o)
+	} else {
+		p.byCount(o)
+	}
+	return p, nil
+}
+
+func (p *Plan) byCount(o Options) {
+	pinned := p.world.pinned()
+	l, exact := layout{}, true
+	if pinned {
+		l, exact = pinnedLayout(p.world, o)
+	} else {
+		l = freeLayout(p.world, o)
+	}
+	e, straight := emit(p.world, l, pinned)
+	p.Bound, p.Exact = l.moves(), exact && straight
+	p.Moves, p.Voluntary, p.Targets, p.Refused = e.moves, e.voluntary, e.load, e.refused
+	p.keepBudget(o.Budget)
+}
+
+// keepBudget cuts a full plan.
+func (p *Plan) keepBudget(budget int) {
+	if budget == 0 || p.Voluntary <= budget {
+		return
+	}
+	n, voluntary := cut(p.world, p.Moves, budget)
+	p.Remaining = len(p.Moves) - n
+	p.Moves, p.Voluntary = p.Moves[:n:n], voluntary
+}
+
+// ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of open ordinals is another
+// one than when the last periodic plan was done. Without that a kind that is balanced by count is left alone until max − min is
+// large, else every delete would move something; by weight, until an instance is farther from the mean than Enter.
+func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
+	o, err := o.complete()
+	if err != nil {
+		return false, err.Error()
+	}
+	if openChanged {
+		return true, "the set of open instances changed"
+	}
+	open, _, _ := survey(w)
+	if len(open) < 2 {
+		return false, "fewer than two instances are open"
+	}
+	for _, at := range open {
+		if in := &w.Instances[at]; len(in.IDs)+in.Arriving.Count > in.Capacity {
+			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, len(in.IDs)+in.Arriving.Count, in.Capacity)
+		}
+	}
+	if n := waitsForRoom(w, open); n > 0 {
+		return true, fmt.Sprintf("no room where their pins allow for %s, while there is room elsewhere", number(n, "resource"))
+	}
+	if o.Balance == ByWeight {
+		return unevenWeights(w, open, o)
+	}
+	return unevenCounts(w, open, o)
+}
+
+// waitsForRoom counts what an emergency plan could place only if others made room.
+func waitsForRoom(w *World, open []Place) (n int) {
+	if !w.pinned() || !w.orphaned() {
+		return 0
+	}
+	p := &Plan{Regime: Emergency, Balance: ByCount, world: w}
+	p.byCount(Options{Regime: Emergency})
+	for _, r := range p.Refused {
+		if r.Why == PinFull {
+			n++
+		}
+	}
+	if !slices.ContainsFunc(open, func(at Place) bool { return p.Targets[at] < w.Instances[at].Capacity }) {
+		return 0
+	}
+	return n
+}
+
+func unevenCounts(w *World, open []Place, o Options) (bool, string) {
+	low, high, sum := math.MaxInt, 0, 0
+	for _, at := range open {
+		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
+		low, high, sum = min(low, n), max(high, n), sum+n
+	}
+	limit := max(float64(o.MinSpread), o.MinSpreadShare*float64(sum)/float64(len(open)))
+	if spread := high - low; float64(spread) > limit {
+		return true, fmt.Sprintf("the fullest instance holds %d more than the emptiest, over the limit of %.4g", spread, limit)
+	}
+	return false, fmt.Sprintf("the fullest instance holds %d more than the emptiest, within the limit of %.4g", high-low, limit)
+}
+
+func unevenWeights(w *World, open []Place, o Options) (bool, string) {
+	_, worst := imbalance(open, weights(w))
+	limit, name := o.Enter, "enter"
+	if o.Running {
+		limit, name = o.Leave, "leave"
+	}
+	if worst > limit {
+		return true, fmt.Sprintf("imbalance by weight %.3f, over the %s ratio of %.4g", worst, name, limit)
+	}
+	return false, fmt.Sprintf("imbalance by weight %.3f, within the %s ratio of %.4g", worst, name, limit)
+}
+
+func (o Options) complete() (Options, error) {
+	if o.Regime == "" {
+		o.Regime = Emergency
+	}
+	if o.Balance == "" {
+		o.Balance = ByCount
+	}
+	if o.Enter == 0 {
+		o.Enter = 1.15
+	}
+	if o.Leave == 0 {
+		o.Leave = 1.05
+	}
+	if o.MinSpread == 0 {
+		o.MinSpread = 2
+	}
+	if o.MinSpreadShare == 0 {
+		o.MinSpreadShare = 0.05
+	}
+	switch {
+	case o.Regime != Emergency && o.Regime != Periodic:
+		return o, fmt.Errorf("check options: regime: %q, want %s or %s", o.Regime, Emergency, Periodic)
+	case o.Balance != ByCount && o.Balance != ByWeight:
+		return o, fmt.Errorf("check options: balance: %q, want %s or %s", o.Balance, ByCount, ByWeight)
+	case o.Budget < 0:
+		return o, fmt.Errorf("check options: budget: %d, want 0 (no limit) or more", o.Budget)
+	case !(o.Leave >= 1 && o.Enter >= o.Leave):
+		return o, fmt.Errorf("check options: enter %g and leave %g: want 1 <= leave <= enter", o.Enter, o.Leave)
+	case o.MinSpread < 1 || !(o.MinSpreadShare >= 0):
+		return o, fmt.Errorf("check options: minSpread %d and minSpreadShare %g: want 1 and 0 or more", o.MinSpread, o.MinSpreadShare)
+	}
+	return o, nil
+}
+
+// String is the reason as a word, in text and JSON.
+func (r Reason) String() string {
+	return [...]string{"none", "no-open-instance", "full", "pin-closed", "pin-full", "bytes-full", "over-capacity"}[r]
+}

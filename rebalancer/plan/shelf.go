@@ -1,0 +1,156 @@
+package plan
+
+import "slices"
+
+// shelf is one list by weight, from which resources are taken one by one. Only those are on it that may stay in the list.
+type shelf struct {
+	list *List
+	// sorted holds weight << 32 | index, ascending.
+	sorted []uint64
+	// below[i+1] is where to look for the nearest place at or below i that has not been taken, -1: none.
+	below []int32
+	low   int // everything before has been taken
+}
+
+func (s *scale) shelf(at Place) *shelf {
+	if sh := s.shelves[at]; sh != nil {
+		return sh
+	}
+	l := s.board.w.list(at)
+	sh := &shelf{list: l, sorted: make([]uint64, 0, len(l.IDs))}
+	for i := range l.IDs {
+		if s.board.w.Allows(l.pin(i), at) {
+			sh.sorted = append(sh.sorted, uint64(l.weight(i))<<32|uint64(i))
+		}
+	}
+	slices.Sort(sh.sorted)
+	sh.below = make([]int32, len(sh.sorted)+1)
+	for i := range sh.below {
+		sh.below[i] = int32(i) - 1
+	}
+	s.shelves[at] = sh
+	return sh
+}
+
+// at is the nearest place at or below i that has not been taken.
+func (sh *shelf) at(i int32) int32 {
+	root := i
+	for root >= 0 && sh.below[root+1] != root {
+		root = sh.below[root+1]
+	}
+	for i > root { // next time the way is short
+		i, sh.below[i+1] = sh.below[i+1], root
+	}
+	return root
+}
+
+// take finds the heaviest resource of at most ideal that to takes, else the lightest of at most limit.
+func (sh *shelf) take(s *scale, to Place, ideal, limit int64) (index int32, ok bool) {
+	over, _ := slices.BinarySearch(sh.sorted, uint64(max(0, ideal)+1)<<32)
+	for i := sh.at(int32(over) - 1); i >= 0; i = sh.at(i - 1) {
+		if sh.fits(s, to, i) {
+			return sh.remove(i), true
+		}
+	}
+	for sh.low < len(sh.sorted) && sh.at(int32(sh.low)) != int32(sh.low) {
+		sh.low++
+	}
+	for i := max(over, sh.low); i < len(sh.sorted) && int64(sh.sorted[i]>>32) <= limit; i++ {
+		if sh.at(int32(i)) == int32(i) && sh.fits(s, to, int32(i)) {
+			return sh.remove(int32(i)), true
+		}
+	}
+	return 0, false
+}
+
+func (sh *shelf) fits(s *scale, to Place, i int32) bool {
+	index := int(uint32(sh.sorted[i]))
+	return s.board.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.board.fits(to, IDBytes(sh.list.IDs[index])))
+}
+
+func (sh *shelf) remove(i int32) int32 {
+	sh.below[i+1] = i - 1
+	return int32(uint32(sh.sorted[i]))
+}
+
+// first are the lightest n that have not been taken.
+func (sh *shelf) first(n int) (indexes []int32) {
+	for i := 0; i < len(sh.sorted) && len(indexes) < n; i++ {
+		if sh.at(int32(i)) == int32(i) {
+			indexes = append(indexes, int32(uint32(sh.sorted[i])))
+		}
+	}
+	return indexes
+}
+
+// heap has the open instances with the lightest on top.
+type heap struct {
+	s     *scale
+	items []Place
+	place []int32 // of an instance among items, -1: not there
+}
+
+func newHeap(s *scale) *heap {
+	h := &heap{s: s, place: make([]int32, len(s.weight))}
+	for i := range h.place {
+		h.place[i] = -1
+	}
+	for _, at := range s.open {
+		h.moved(at)
+	}
+	return h
+}
+
+func (h *heap) top() Place {
+	if len(h.items) == 0 {
+		return -1
+	}
+	return h.items[0]
+}
+
+// drop removes the top.
+func (h *heap) drop() {
+	last := len(h.items) - 1
+	h.swap(0, last)
+	h.place[h.items[last]] = -1
+	h.items = h.items[:last]
+	h.sink(0)
+}
+
+// moved puts an instance where it belongs after its weight changed; one that was dropped comes back.
+func (h *heap) moved(at Place) {
+	if at == FromPool || !h.s.board.w.Instances[at].Open {
+		return
+	}
+	if h.place[at] < 0 {
+		h.place[at] = int32(len(h.items))
+		h.items = append(h.items, at)
+	}
+	i := int(h.place[at])
+	for i > 0 && h.s.lighter(h.items[i], h.items[(i-1)/2]) {
+		h.swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+	h.sink(i)
+}
+
+func (h *heap) sink(i int) {
+	for {
+		least := i
+		for _, child := range []int{2*i + 1, 2*i + 2} {
+			if child < len(h.items) && h.s.lighter(h.items[child], h.items[least]) {
+				least = child
+			}
+		}
+		if least == i {
+			return
+		}
+		h.swap(i, least)
+		i = least
+	}
+}
+
+func (h *heap) swap(i, j int) {
+	h.items[i], h.items[j] = h.items[j], h.items[i]
+	h.place[h.items[i]], h.place[h.items[j]] = int32(i), int32(j)
+}

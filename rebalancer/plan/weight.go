@@ -1,0 +1,252 @@
+package plan
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// scale lays out moves by weight. Even weights are NP-hard: what has no place goes, the heaviest first, to the lightest instance; then
+// the heaviest instance gives the lightest one the heaviest resource that fits between them. Every move is checked at once against
+// capacity and bytes, and every voluntary one lowers Σ load².
+type scale struct {
+	*emitter
+	o    Options
+	open []Place
+	// weight is each instance's load in thousandths, arriving included; parallel to World.Instances.
+	weight []int64
+	// quota, if set, is how many of a class an instance may take: by class × column as in a network.
+	quota   *network
+	shelves map[Place]*shelf
+}
+
+func (p *Plan) byWeight(o Options) {
+	w := p.world
+	s := newScale(w, o)
+	orphans := s.orphans()
+	left := s.place(orphans)
+	if len(left) > 0 && w.pinned() {
+		// Who may go anywhere may have taken the room of who may not: try again with each one's share counted first.
+		shared := newScale(w, o)
+		shared.quota = sharesByCount(w, o)
+		rest := shared.place(orphans)
+		shared.quota = nil
+		if rest = shared.place(rest); len(rest) < len(left) {
+			s, left = shared, rest
+		}
+	}
+	for _, m := range left {
+		s.refused = append(s.refused, Refusal{From: m.From, Index: m.Index, Why: s.why(m)})
+	}
+	p.Bound = len(s.moves)
+	if s.o.Regime == Periodic {
+		s.relieve()
+		s.spread()
+		s.refuseOver()
+	}
+	p.Moves, p.Targets, p.Refused, p.Voluntary = s.moves, s.load, s.refused, len(s.moves)-p.Bound
+	if over := p.Voluntary - s.o.Budget; s.o.Budget > 0 && over > 0 {
+		p.Remaining, p.Voluntary = over, s.o.Budget
+		p.Moves = p.Moves[: len(p.Moves)-over : len(p.Moves)-over]
+	}
+}
+
+// sharesByCount is how many orphans of each class each instance may take so that most are placed.
+func sharesByCount(w *World, o Options) *network {
+	o.Regime = Emergency
+	n := newNetwork(w, o)
+	n.pour()
+	n.optimise()
+	return n
+}
+
+func newScale(w *World, o Options) *scale {
+	s := &scale{emitter: &emitter{board: newBoard(w)}, o: o, shelves: map[Place]*shelf{}}
+	s.open, _, _ = survey(w)
+	s.weight = weights(w)
+	return s
+}
+
+// weights are what the instances hold, arriving included, in thousandths.
+func weights(w *World) []int64 {
+	sums := make([]int64, len(w.Instances))
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		sums[i] = in.Arriving.Weight
+		for j := range in.IDs {
+			sums[i] += in.weight(j)
+		}
+	}
+	return sums
+}
+
+// orphans are the resources that must move, the heaviest first, then as they are stored; To is not set.
+func (s *scale) orphans() []Move {
+	w := s.board.w
+	var all []Move
+	for at := Place(FromPool); at < Place(len(w.Instances)); at++ {
+		if at != FromPool && !w.Instances[at].Leaving && w.list(at).Pins == nil {
+			continue
+		}
+		for i := range w.list(at).IDs {
+			if m := (Move{From: at, Index: int32(i)}); !w.voluntary(m) {
+				all = append(all, m)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Move) int {
+		return cmp.Compare(w.list(b.From).weight(int(b.Index)), w.list(a.From).weight(int(a.Index)))
+	})
+	return all
+}
+
+// place gives each its instance, again and again while what went made room, and returns those without.
+func (s *scale) place(orphans []Move) []Move {
+	todo := slices.Clone(orphans)
+	for {
+		var left []Move
+		free := newHeap(s)
+		for _, m := range todo {
+			if m.To = s.target(m, free); m.To < 0 {
+				left = append(left, m)
+				continue
+			}
+			s.send(m)
+			free.moved(m.From)
+			free.moved(m.To)
+		}
+		if len(left) == len(todo) || len(left) == 0 {
+			return left
+		}
+		todo = left
+	}
+}
+
+// target is the lightest instance that takes a resource, -1: none.
+func (s *scale) target(m Move, free *heap) Place {
+	w := s.board.w
+	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
+	for free.top() >= 0 && s.room(free.top()) <= 0 {
+		free.drop()
+	}
+	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
+		return at
+	}
+	best := Place(-1)
+	for c, at := range s.open {
+		if s.room(at) > 0 && w.Allows(class, at) && s.fits(at, size) && s.inQuota(class, c) && (best < 0 || s.weight[at] < s.weight[best]) {
+			best = at
+		}
+	}
+	return best
+}
+
+func (s *scale) inQuota(class PinIndex, c int) bool {
+	if s.quota == nil {
+		return true
+	}
+	k, _ := slices.BinarySearch(s.quota.classes, class)
+	return s.quota.flow[s.quota.cell(k, c)] > 0
+}
+
+// send makes a move.
+func (s *scale) send(m Move) {
+	w := s.board.w
+	cost := w.list(m.From).weight(int(m.Index))
+	s.apply(m)
+	s.moves = append(s.moves, m)
+	s.weight[m.To] += cost
+	if m.From != FromPool {
+		s.weight[m.From] -= cost
+	}
+	if s.quota != nil && !w.voluntary(m) {
+		k, _ := slices.BinarySearch(s.quota.classes, w.list(m.From).pin(int(m.Index)))
+		c, _ := slices.BinarySearch(s.open, m.To)
+		s.quota.flow[s.quota.cell(k, c)]--
+	}
+}
+
+// relieve takes from instances above their capacity what does good elsewhere.
+func (s *scale) relieve() {
+	for _, at := range s.open {
+		for s.room(at) < 0 && s.give(at, s.weight[at]/2) {
+		}
+	}
+}
+
+// refuseOver names what stays above a capacity, the lightest.
+func (s *scale) refuseOver() {
+	for _, at := range s.open {
+		for _, i := range s.shelf(at).first(-s.room(at)) {
+			s.refused = append(s.refused, Refusal{From: at, Index: i, Why: OverCapacity})
+		}
+	}
+}
+
+// spread moves from the heaviest to the lightest until all are within Leave of the mean or nothing helps.
+func (s *scale) spread() {
+	stuck := make([]bool, len(s.weight))
+	for {
+		mean, worst := imbalance(s.open, s.weight)
+		if worst <= s.o.Leave {
+			return
+		}
+		heaviest := Place(-1)
+		for _, at := range s.open {
+			if !stuck[at] && s.weight[at] > mean && (heaviest < 0 || s.weight[at] > s.weight[heaviest]) {
+				heaviest = at
+			}
+		}
+		if heaviest < 0 {
+			return
+		}
+		stuck[heaviest] = !s.give(heaviest, mean)
+	}
+}
+
+// imbalance is the mean weight of the open instances and how far from it the farthest is: 1 + |weight − mean| / mean.
+func imbalance(open []Place, weight []int64) (mean int64, worst float64) {
+	if len(open) == 0 {
+		return 0, 1
+	}
+	low, high, sum := int64(math.MaxInt64), int64(0), int64(0)
+	for _, at := range open {
+		low, high, sum = min(low, weight[at]), max(high, weight[at]), sum+weight[at]
+	}
+	if sum == 0 {
+		return 0, 1
+	}
+	exact := float64(sum) / float64(len(open))
+	return sum / int64(len(open)), 1 + max(float64(high)-exact, exact-float64(low))/exact
+}
+
+// give moves one resource from an instance to the lightest that takes one, not past the mean if that can be.
+func (s *scale) give(from Place, mean int64) bool {
+	for to := s.lightest(-1); to >= 0 && s.weight[to] < s.weight[from]; to = s.lightest(to) {
+		if s.room(to) <= 0 {
+			continue
+		}
+		gap := s.weight[from] - s.weight[to]
+		ideal := min(gap/2, s.weight[from]-mean, mean-s.weight[to])
+		if i, ok := s.shelf(from).take(s, to, ideal, gap-1); ok {
+			s.send(Move{From: from, To: to, Index: i})
+			return true
+		}
+	}
+	return false
+}
+
+// lightest is the open instance that comes next after that one by weight, then ordinal; after -1, the first; -1: none.
+func (s *scale) lightest(after Place) Place {
+	best := Place(-1)
+	for _, at := range s.open {
+		if (after < 0 || s.lighter(after, at)) && (best < 0 || s.lighter(at, best)) {
+			best = at
+		}
+	}
+	return best
+}
+
+func (s *scale) lighter(a, b Place) bool {
+	return s.weight[a] < s.weight[b] || s.weight[a] == s.weight[b] && a < b
+}

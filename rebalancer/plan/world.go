@@ -1,0 +1,210 @@
+// Package plan decides which resources move where.
+//
+// In: a World (who holds what, who may receive, what limits that) and Options. Out: a Plan, a value that names every move, the
+// least number of moves there can be, and what was refused and why. Invariant: a pure function; the same input gives the same
+// plan, byte for byte. Nothing here is lost or doubled: a move names one entry of one list, at most once, and an entry without
+// a move stays where it is. What runs where it may is never parked.
+//
+// Files: world.go (what comes in), plan.go (what comes out), targets.go (how many each instance shall hold), flow.go (the same
+// under pins), route.go (targets to moves), weight.go (balance by weight), check.go (a slow, plain proof), describe.go (words).
+package plan
+
+import (
+	"fmt"
+	"math"
+)
+
+// Unlimited is a Capacity that never binds.
+const Unlimited = math.MaxInt32
+
+// Place is a position in World.Instances, or FromPool.
+type Place int16
+
+// FromPool is the From of a move that takes its resource from World.Pool.
+const FromPool = -1
+
+// Weight is what a resource costs, in thousandths.
+type Weight uint32
+
+// WeightOf turns a catalogue's number into a Weight. What is not positive counts as 1; the result is at least a thousandth.
+func WeightOf(v float64) Weight {
+	switch {
+	case !(v > 0):
+		return 1000
+	case v >= math.MaxUint32/1000:
+		return math.MaxUint32
+	}
+	return max(1, Weight(math.Round(v*1000)))
+}
+
+// PinIndex says which pin holds for a resource: 0 none, k World.Pins[k-1].
+type PinIndex uint16
+
+// World is one moment of a kind: what the planner looks at. A Plan refers to its World; nobody changes it afterwards.
+type World struct {
+	// Instances are ascending by ordinal.
+	Instances []Instance
+	// Pool are the resources that nobody owns, in the order in which they came.
+	Pool List
+	// Pins are the sets of ordinals that some resources are bound to.
+	Pins []Pin
+}
+
+// List is some resources in their stored order. Weights and Pins are parallel to IDs, or nil.
+type List struct {
+	IDs []string
+	// Weights: nil means 1 each.
+	Weights []Weight
+	// Pins: nil means that none is pinned.
+	Pins []PinIndex
+}
+
+// Instance is one ordinal. An instance that is neither Open nor Leaving keeps what it holds and gets nothing.
+type Instance struct {
+	Ordinal int
+	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
+	Open, Leaving bool
+	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity) refuses new ones and parks none.
+	Capacity int
+	// MaxBytes limits the bytes of its list's znode, 0: no limit. Bytes is the znode's present length.
+	MaxBytes, Bytes int
+	// List is what it holds.
+	List
+	// Arriving is what is in flight to it: not in its list yet, but room must be kept.
+	Arriving Arriving
+}
+
+// Arriving is a reservation.
+type Arriving struct {
+	Count, Bytes int
+	Weight       int64 // thousandths
+}
+
+// Pin is a set of ordinals and why.
+type Pin struct {
+	// Name is shown in reasons: the rule or rules that pin.
+	Name string
+	// Ordinals are ascending. None at all is allowed and cannot be satisfied (rules that contradict each other).
+	Ordinals []int
+}
+
+// IDBytes is at most how many bytes an id adds to a list's znode: quotes, comma and JSON escapes included.
+func IDBytes(id string) int {
+	n := 3
+	for i := range len(id) {
+		n += int(jsonBytes[id[i]])
+	}
+	return n
+}
+
+// jsonBytes is at most how many bytes a byte of an id takes in JSON: looked up, since a plan asks it of each byte of 450,000 ids.
+var jsonBytes = func() (table [256]uint8) {
+	for c := range table {
+		switch {
+		case c == '"' || c == '\\':
+			table[c] = 2
+		case c < 0x20 || c >= 0x7f || c == '<' || c == '>' || c == '&':
+			table[c] = 6
+		default:
+			table[c] = 1
+		}
+	}
+	return table
+}()
+
+// ID is the resource that a move takes.
+func (w *World) ID(m Move) string { return w.list(m.From).IDs[m.Index] }
+
+// Ordinal is the ordinal of a From or To; -1 for the pool.
+func (w *World) Ordinal(at Place) int {
+	if at == FromPool {
+		return -1
+	}
+	return w.Instances[at].Ordinal
+}
+
+// Resources counts everything in the world: lists, pool and arriving.
+func (w *World) Resources() int {
+	n := len(w.Pool.IDs)
+	for i := range w.Instances {
+		n += len(w.Instances[i].IDs) + w.Instances[i].Arriving.Count
+	}
+	return n
+}
+
+func (w *World) list(from Place) *List {
+	if from == FromPool {
+		return &w.Pool
+	}
+	return &w.Instances[from].List
+}
+
+func (l *List) weight(i int) int64 {
+	if l.Weights == nil {
+		return 1000
+	}
+	return int64(l.Weights[i])
+}
+
+func (l *List) pin(i int) PinIndex {
+	if l.Pins == nil {
+		return 0
+	}
+	return l.Pins[i]
+}
+
+// Validate refuses a world that means nothing. It does not look at the ids: Check does.
+func (w *World) Validate() error {
+	if len(w.Instances) > math.MaxInt16 {
+		return fmt.Errorf("validate world: instances: %d, want at most %d", len(w.Instances), math.MaxInt16)
+	}
+	if len(w.Pins) >= math.MaxUint16 {
+		return fmt.Errorf("validate world: pins: %d, want at most %d", len(w.Pins), math.MaxUint16-1)
+	}
+	if err := w.Pool.validate(len(w.Pins)); err != nil {
+		return fmt.Errorf("validate world: pool: %w", err)
+	}
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		if err := in.validate(len(w.Pins)); err != nil {
+			return fmt.Errorf("validate world: instance %d: %w", in.Ordinal, err)
+		}
+		if i > 0 && in.Ordinal <= w.Instances[i-1].Ordinal {
+			return fmt.Errorf("validate world: instance %d: comes after instance %d, want ascending ordinals", in.Ordinal, w.Instances[i-1].Ordinal)
+		}
+	}
+	return nil
+}
+
+func (in *Instance) validate(pins int) error {
+	switch {
+	case in.Ordinal < 0:
+		return fmt.Errorf("ordinal: %d, want 0 or more", in.Ordinal)
+	case in.Open && in.Leaving:
+		return fmt.Errorf("open and leaving: want at most one of them")
+	case in.Capacity < 1:
+		return fmt.Errorf("capacity: %d, want 1 or more", in.Capacity)
+	case in.MaxBytes < 0 || in.Bytes < 0:
+		return fmt.Errorf("bytes: %d of %d, want 0 or more", in.Bytes, in.MaxBytes)
+	case in.Arriving.Count < 0 || in.Arriving.Bytes < 0 || in.Arriving.Weight < 0:
+		return fmt.Errorf("arriving: %+v, want 0 or more", in.Arriving)
+	}
+	return in.List.validate(pins)
+}
+
+func (l *List) validate(pins int) error {
+	switch n := len(l.IDs); {
+	case n > math.MaxInt32:
+		return fmt.Errorf("ids: %d, want at most %d", n, math.MaxInt32)
+	case l.Weights != nil && len(l.Weights) != n:
+		return fmt.Errorf("weights: %d for %d ids, want one each", len(l.Weights), n)
+	case l.Pins != nil && len(l.Pins) != n:
+		return fmt.Errorf("pins: %d for %d ids, want one each", len(l.Pins), n)
+	}
+	for i, p := range l.Pins {
+		if int(p) > pins {
+			return fmt.Errorf("pin of %q: %d, want at most %d", l.IDs[i], p, pins)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// ErrNothingToRollBack is what a rollback fails with when no wave runs and nothing is in flight.
+var ErrNothingToRollBack = errors.New("nothing to roll back")
+
+// RolledBack is what a rollback does.
+type RolledBack struct {
+	// PlanID is the plan that was running; empty when only what was in flight was turned.
+	PlanID string `json:"planId,omitempty"`
+	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to their instance; Undone had arrived, and a
+	// wave of their own takes them back.
+	Stayed   int `json:"stayed"`
+	Returned int `json:"returned"`
+	Undone   int `json:"undone"`
+	// Kept go on, or stay where they have arrived, because the instance they came from is closed.
+	Kept int `json:"kept"`
+}
+
+// rollback is one call of Rollback.
+type rollback struct {
+	result RolledBack
+	ask
+}
+
+// Rollback turns the running wave round, leader only: what is in flight returns to its source if that is open, and what has arrived is taken
+// back by moves like any others. It returns when that is under way. Nothing is spread until orders made later: whoever asks for a
+// rollback pauses first, or what was undone is soon planned again.
+func (e *Engine) Rollback(ctx context.Context) (RolledBack, error) {
+	r := &rollback{ask: newAsk()}
+	e.mu.Lock()
+	if !e.leading {
+		e.mu.Unlock()
+		return RolledBack{}, ErrNotLeading
+	}
+	e.queue.rollbacks = append(e.queue.rollbacks, r)
+	e.mu.Unlock()
+	stir(e.wake)
+	err := r.wait(ctx)
+	return r.result, err
+}
+
+// rollBack serves calls of Rollback. It is tried until it succeeds, ends the term or the caller goes: each part of it may be repeated.
+func (t *term) rollBack(ctx context.Context) (bool, error) {
+	t.e.mu.Lock()
+	asked := len(t.e.queue.rollbacks)
+	t.e.mu.Unlock()
+	if asked == 0 {
+		return false, nil
+	}
+	result, err := t.turnBack(ctx)
+	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
+		return false, err
+	}
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	for _, r := range t.e.queue.rollbacks[:asked] {
+		r.result, r.err = result, err
+		close(r.done)
+	}
+	t.e.queue.rollbacks = t.e.queue.rollbacks[asked:]
+	return true, nil
+}
+
+func (t *term) turnBack(ctx context.Context) (RolledBack, error) {
+	var done RolledBack
+	switch {
+	case t.idle != "":
+		return done, fmt.Errorf("roll back: nothing may be moved: %s", t.idle)
+	case t.wave == nil && t.flying() == 0:
+		return done, ErrNothingToRollBack
+	}
+	t.spread.rolledBack, t.spread.due = time.Now(), false
+	if t.wave != nil {
+		done.PlanID, done.Stayed = t.wave.Plan, t.wave.left()
+		clear(t.wave.pending)
+	}
+	if err := t.turnFlights(ctx, &done); err != nil {
+		return done, err
+	}
+	err := t.undo(ctx, &done)
+	t.e.log.Info("rolled back", "plan", done.PlanID, "stayed", done.Stayed, "returned", done.Returned, "undone", done.Undone, "kept", done.Kept)
+	return done, err
+}
+
+// turnFlights sends home what is in flight.
+func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
+	names := t.st.FlightNames()
+	for len(names) > 0 {
+		b := newBatch(roundBytes)
+		for ; len(names) > 0 && !b.full(); names = names[1:] {
+			f := t.st.Flight[names[0]]
+			var back []string
+			home := t.stays(f.From) && t.st.IsOpen(f.From)
+			for i, id := range f.IDs {
+				switch to := f.Target(i); {
+				case to == zkstore.ToDelete:
+				case !home:
+					done.Kept++
+				default:
+					done.Returned++
+					if to != f.From {
+						back = append(back, id)
+					}
+				}
+			}
+			if len(back) > 0 {
+				m, err := t.st.Redirect(f.Name, back, f.From)
+				b.add(job{m: m}, err)
+			}
+		}
+		if _, err := t.send(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undo begins a wave that takes back what the running one has moved. What an undo has moved is not undone: it would come and go.
+func (t *term) undo(ctx context.Context, done *RolledBack) error {
+	if t.wave == nil || t.wave.Reason == reasonUndo {
+		return nil
+	}
+	r := t.revocations()
+	for _, d := range t.wave.Moves {
+		home := t.stays(d.From) && t.st.IsOpen(d.From)
+		for i, id := range d.IDs {
+			at, known := t.e.index.place(id)
+			switch {
+			case !known || at < 0 || int(at) != d.To[i]:
+			case !home:
+				done.Kept++
+			default:
+				r.add(d.To[i], id, d.From)
+				done.Undone++
+			}
+		}
+	}
+	if len(r.ids) == 0 {
+		return nil
+	}
+	return t.begin(ctx, r, wave{Plan: t.wave.Plan, Reason: reasonUndo, Why: "a person rolled the plan back"})
+}

@@ -1,0 +1,237 @@
+package rebalancer
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// spreading is what is remembered of voluntary moves: those between instances that stay.
+type spreading struct {
+	// due: the set of open ordinals changed, or a spread has begun and is not even yet.
+	due bool
+	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due once.
+	hot []int
+	// notBefore ends the hold after an adoption.
+	notBefore time.Time
+	// rolledBack is when a person rolled a wave back: orders made before that spread nothing.
+	rolledBack time.Time
+	// moved are the voluntary moves of the last minute.
+	moved []moved
+	// reopened are ordinals whose drain was cancelled and from which something was in flight.
+	reopened map[int]bool
+	// futile is the question to which the answer was that no voluntary move is due or helps.
+	futile question
+}
+
+// adoptionName is the document that remembers over leaders until when nothing is spread after an adoption.
+const adoptionName = "adoption"
+
+type adoption struct {
+	HoldUntil time.Time `json:"holdUntil"`
+}
+
+// adopt starts the hold.
+func (t *term) adopt() {
+	t.spread.notBefore = time.Now().Add(t.e.cfg.AdoptionHold)
+	data, _ := json.Marshal(adoption{t.spread.notBefore.UTC()}) // a time can be encoded
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	t.e.queue.keeps = append(t.e.queue.keeps, &keep{name: adoptionName, data: data, ask: newAsk()})
+}
+
+// heldUntil is the end of the hold that an earlier leader has begun.
+func heldUntil(st *zkstore.State) time.Time {
+	var a adoption
+	if doc := st.Kept[adoptionName]; doc == nil || json.Unmarshal(doc.Data, &a) != nil {
+		return time.Time{}
+	}
+	return a.HoldUntil
+}
+
+// moved are N moves made at the same time.
+type moved struct {
+	At time.Time `json:"at"`
+	N  int       `json:"n"`
+}
+
+// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree that is being adopted are not
+// new, and one that was already filling up shows by the band alone.
+func (s *spreading) opened(st *zkstore.State, before, added []int) {
+	for _, n := range added {
+		if len(before) > 0 && len(st.Instances[n].IDs) == 0 {
+			s.due = true
+		}
+		for _, f := range st.Flight {
+			if f.From == n {
+				if s.reopened == nil {
+					s.reopened = map[int]bool{}
+				}
+				s.reopened[n] = true
+			}
+		}
+	}
+}
+
+// heated notes which ordinals are overloaded by the latest orders.
+func (s *spreading) heated(hot []int) {
+	for _, n := range hot {
+		s.due = s.due || !slices.Contains(s.hot, n)
+	}
+	s.hot = hot
+}
+
+// budget is how many more voluntary moves this minute allows; negative: any number.
+func (s *spreading) budget(perMinute int, now time.Time) (budget int, next time.Time) {
+	if perMinute == 0 {
+		return -1, time.Time{}
+	}
+	budget = perMinute
+	for _, m := range s.recent(now) {
+		budget -= m.N
+	}
+	if len(s.moved) > 0 {
+		next = s.moved[0].At.Add(time.Minute)
+	}
+	return max(0, budget), next
+}
+
+// recent are the voluntary moves of the last minute, those of one second together; older ones are forgotten.
+func (s *spreading) recent(now time.Time) []moved {
+	s.moved = slices.DeleteFunc(s.moved, func(m moved) bool { return now.Sub(m.At) >= time.Minute })
+	for i := len(s.moved) - 1; i > 0; i-- {
+		if s.moved[i].At.Unix() == s.moved[i-1].At.Unix() {
+			s.moved[i].N += s.moved[i-1].N // as if all were made at the later time
+			s.moved = slices.Delete(s.moved, i-1, i)
+		}
+	}
+	return s.moved
+}
+
+// held says why nothing may be spread now; "" when it may.
+func (t *term) held(now time.Time) string {
+	switch {
+	case t.idle != "":
+		return t.idle
+	case t.orders.HoldVoluntary != "":
+		return t.orders.HoldVoluntary
+	case t.orders.Limits.Paused:
+		return "paused"
+	case !t.orders.At.After(t.spread.rolledBack):
+		return "a plan was rolled back a moment ago"
+	case len(t.st.Pool) > 0 && t.full.shape != t.shape():
+		return "new resources are being placed"
+	case now.Before(t.spread.notBefore):
+		return "the tree was adopted a moment ago"
+	case t.leaving() && !t.stuck():
+		return "instances are being emptied"
+	case t.pendingWave() || t.flying() > 0:
+		return "a wave is under way"
+	}
+	return t.unweighed(now)
+}
+
+// spreadWorld is the world without the ordinals that may soon leave as places to spread to; withheld says that there are such.
+func (t *term) spreadWorld() (w *plan.World, withheld bool) {
+	w = t.world(t.waiting())
+	for i := range w.Instances {
+		if in := &w.Instances[i]; in.Open && slices.Contains(t.orders.Passing, in.Ordinal) {
+			in.Open, withheld = false, true
+		}
+	}
+	return w, withheld
+}
+
+// flying counts the resources in flight that will land somewhere: all but deletes.
+func (t *term) flying() (n int) {
+	for _, f := range t.st.Flight {
+		for _, to := range f.To {
+			if to != zkstore.ToDelete {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes everything from the donors that
+// the limits allow; land gives each receiver its part in one write.
+func (t *term) spreadOut(ctx context.Context) (bool, error) {
+	now := time.Now()
+	if why := t.held(now); why != "" || len(t.st.Head.Open) < 2 {
+		if t.spread.due {
+			t.block(why)
+		}
+		return false, nil
+	}
+	room := t.voluntaryRoom(t.flightRoom(), now)
+	if room == 0 {
+		return false, nil
+	}
+	room = t.churn(room)
+	asked := t.question(room)
+	if t.spread.futile == asked {
+		return false, nil
+	}
+	w, withheld := t.spreadWorld()
+	o := t.options(plan.Periodic, max(0, room))
+	if due, _ := plan.ShouldRebalance(w, t.spread.due, o); !due {
+		t.spread.due, t.spread.futile = false, asked
+		return false, nil
+	}
+	if t.tooSoon(&t.evened) {
+		return false, nil
+	}
+	if !t.pinned() { // else the pool is there already
+		w.Pool = t.poolList(poolOf(t.st).ids) // what waits to be placed may be what evens the lists
+	}
+	p, err := t.make(w, o)
+	if err != nil {
+		return false, err
+	}
+	if p.Voluntary == 0 {
+		t.spread.due, t.spread.futile = t.spread.due && withheld, asked
+		return false, nil
+	}
+	t.spread.due = true // to the end, also when the rest alone would be within the band
+	r := t.revocations()
+	for from, moves := range p.BySource() {
+		if from == plan.FromPool {
+			continue // place does that when there is room
+		}
+		for _, m := range moves {
+			r.add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
+		}
+	}
+	fault.Point("move.planned")
+	later := t.atOnce(&r)
+	if len(r.ids) == 0 {
+		return false, nil
+	}
+	if err := t.begin(ctx, r, planned(reasonSpread, p, p.Remaining+later)); err != nil {
+		return false, err
+	}
+	_, err = t.take(ctx)
+	return true, err
+}
+
+// atOnce leaves of r what can be taken now, in one write a donor, and returns how many moves it left out. A voluntary move that waits is
+// planned anew: creates and deletes may make it one for the worse.
+func (t *term) atOnce(r *revocations) (later int) {
+	for _, n := range ordinals(r.ids) {
+		k := 0
+		if t.writable(n) {
+			k = zkstore.Fit(r.ids[n], revokeBytes)
+		}
+		later += len(r.ids[n]) - k
+		if r.ids[n], r.to[n] = r.ids[n][:k], r.to[n][:k]; k == 0 {
+			delete(r.ids, n)
+		}
+	}
+	return later
+}

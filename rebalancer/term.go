@@ -1,0 +1,488 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+const (
+	// foreignLimit edits by others within foreignWindow are borne; more pause the kind.
+	foreignLimit  = 3
+	foreignWindow = 10 * time.Minute
+	// lookPause is the least time between two looks, and lookShare the least ratio of that time to what a look takes.
+	lookPause = 100 * time.Millisecond
+	lookShare = 10
+	// conflictPause keeps two who write the same znodes from a race that neither wins.
+	conflictPause = 50 * time.Millisecond
+)
+
+// term is one uninterrupted time of writing under one epoch. One goroutine owns it and its State; it ends with the first error that
+// leaves the State in doubt, and whoever comes next reads everything anew.
+//
+// It is level-triggered: each step looks at the State, the queue and the Orders, and does the next thing to do, if there is one.
+// Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
+type term struct {
+	e      *Engine
+	st     *zkstore.State
+	holder string
+	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
+	orders Orders
+	idle   string
+	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
+	stay []int
+	// unproven is why lost ordinals are not emptied.
+	unproven map[int]string
+	// piece is the least number that no pool piece of this epoch has ever had.
+	piece int64
+	// written is when a list was last changed, created when a pool piece was last added, placed and evened when it was last planned where
+	// the pool goes and how to even the lists, by our own clock.
+	written                 map[int]time.Time
+	created, placed, evened time.Time
+	flights                 flights
+	// proven is the time, by the queue's clock, at which something began that found us leading.
+	proven int64
+	// confirmed is when the head was last read for its own sake.
+	confirmed time.Time
+	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper was last looked at.
+	due, refreshed time.Time
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how long a look may be put off in the first case.
+	changed, dirty bool
+	rest           time.Duration
+	// glance is the one under way, nil if none is; glances are all that have not ended.
+	glance  *glance
+	glances sync.WaitGroup
+	// streaming: a batch is under way of which the State does not show the effects yet.
+	streaming bool
+	// foreign are the times at which somebody else's edits were seen.
+	foreign []time.Time
+	spread  spreading
+	full    fullness
+	// traits are those in force, lists the planner's view of them, parked what the last plan found no place for.
+	traits *traits
+	lists  map[int]*listing
+	parked []plan.RefusedGroup
+	// accounted is the last account of the weights.
+	accounted account
+	// blocked is what keeps this pass from going on; draining what is left on ordinals that leave.
+	blocked    string
+	wave       *running
+	pace       pace
+	duplicates []Duplicate
+	refusals   map[string]time.Time // when an error of a step was last logged
+}
+
+func newTerm(e *Engine, st *zkstore.State, holder string) *term {
+	t := &term{
+		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
+		flights: newFlights(), refusals: map[string]time.Time{}, rest: lookPause,
+	}
+	t.spread.notBefore = heldUntil(st)
+	t.flights.observe(st, t.refreshed, t.refreshed)
+	t.recall()
+	return t
+}
+
+// run makes passes until one fails.
+func (t *term) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer t.glances.Wait()
+	defer cancel()
+	for {
+		if err := t.pass(ctx); err != nil {
+			return err
+		}
+		t.progress()
+		timer := time.NewTimer(time.Until(t.due))
+		select {
+		case <-ctx.Done():
+		case <-t.e.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// step does the next thing of its sort, at most one round of transactions, and says whether there was one.
+type step struct {
+	name string
+	do   func(context.Context) (did bool, err error)
+}
+
+// pass does whatever there is to do now. After each round it begins anew with what people wait for.
+func (t *term) pass(ctx context.Context) error {
+	t.due = time.Now().Add(t.e.cfg.Refresh)
+	t.blocked = ""
+	steps := []step{
+		{"keep", t.keep},
+		{"create", t.create},
+		{"delete", t.delete},
+		{"mend", t.mend},
+		{"open", t.open},
+		{"roll back", t.rollBack},
+		{"land", t.land},
+		{"move", t.move},
+		{"place", t.place},
+		{"spread", t.spreadOut},
+		{"remove", t.remove},
+		{"compact", t.compact},
+		{"account", t.account},
+	}
+	for i := 0; i < len(steps) && ctx.Err() == nil; {
+		if err := t.prepare(ctx); err != nil {
+			return err
+		}
+		if steps[i].name != "keep" && t.halted() {
+			return nil
+		}
+		did, err := steps[i].do(fault.Doing(ctx, steps[i].name))
+		switch {
+		case errors.Is(err, zkstore.ErrConflict):
+			t.e.m.conflicts.Inc()
+			t.e.log.Warn("somebody else changed what was being written; reading again", "step", steps[i].name, "error", err)
+			t.dirty = true
+			t.sooner(time.Now().Add(conflictPause))
+			return nil
+		case t.ends(ctx, err):
+			return fmt.Errorf("%s: %w", steps[i].name, err)
+		case err != nil:
+			t.refused(steps[i].name, err)
+			i++
+		case did:
+			t.progress()
+			i = 0
+		default:
+			i++
+		}
+	}
+	return ctx.Err()
+}
+
+// ends says whether an error leaves in doubt what ZooKeeper holds or who may write.
+func (t *term) ends(ctx context.Context, err error) bool {
+	return errors.Is(err, zkstore.ErrFenced) || errors.Is(err, zkstore.ErrUnavailable) || err != nil && ctx.Err() != nil
+}
+
+// refused notes that a step was impossible. The others go on; it is tried again at the next pass.
+func (t *term) refused(name string, err error) {
+	t.block(fmt.Sprintf("%s: %v", name, err))
+	t.sooner(time.Now().Add(retry))
+	if now := time.Now(); now.Sub(t.refusals[name]) > time.Minute {
+		t.refusals[name] = now
+		t.e.log.Error("a step was refused", "step", name, "error", err)
+	}
+}
+
+// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
+func (t *term) prepare(ctx context.Context) error {
+	t.e.mu.Lock()
+	t.orders, t.traits = t.e.orders, t.e.book.now
+	t.changed = t.changed || t.e.changed
+	t.e.changed = false
+	t.e.mu.Unlock()
+	if t.idle = t.orders.stale(time.Now()); t.idle == "" {
+		t.evacuate()
+		t.stay = append([]int{}, t.orders.Stay...)
+		t.spread.heated(t.orders.Hot)
+	}
+	if err := t.takeGlance(); err != nil {
+		return err
+	}
+	if t.dirty {
+		return t.look(ctx)
+	}
+	pause := t.e.cfg.Refresh
+	if t.changed {
+		pause = min(pause, t.rest) // a look that had to wait for a slow server is no reason to look less often than at rest
+	}
+	if next := t.refreshed.Add(pause); time.Now().Before(next) {
+		t.sooner(next)
+		return nil
+	}
+	t.beginGlance(ctx)
+	return nil
+}
+
+// look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what instances say of themselves a glance
+// sees.
+func (t *term) look(ctx context.Context) error {
+	begun, asked := time.Now(), t.clock()
+	fresh, moved, err := t.e.store.Refresh(ctx, t.st.Kind, t.st)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if fresh.Head.Holder != t.holder {
+		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, fresh.Head.Holder)
+	}
+	t.proved(asked)
+	now := time.Now()
+	t.refreshed, t.rest = now, max(lookPause, lookShare*now.Sub(begun))
+	if moved && t.foreignEdits(fresh, now) && fresh.Torn {
+		return nil // somebody is still writing: what was read does not hold together
+	}
+	fresh.Torn = false // only statuses changed while it was read
+	t.st, t.changed, t.dirty, t.glance = fresh, false, false, nil
+	t.piece = max(t.piece, fresh.NextPiece())
+	t.flights.observe(fresh, begun, now)
+	t.publish(moved)
+	return nil
+}
+
+// foreignEdits looks for changes that only the leader may make. Those of an instance's own status are none.
+func (t *term) foreignEdits(fresh *zkstore.State, now time.Time) bool {
+	where := foreignEdit(t.st, fresh)
+	if where == "" {
+		return false
+	}
+	t.e.m.foreign.Inc()
+	t.e.log.Warn("somebody else edited the assignment", "at", where)
+	t.foreign = append(t.foreign, now)
+	t.dirty = true
+	return true
+}
+
+// foreignEdit names a place where two States of one term differ though this term did not write; "" when there is none.
+func foreignEdit(old, fresh *zkstore.State) string {
+	if old.HeadVersion != fresh.HeadVersion {
+		return "head"
+	}
+	for n, in := range fresh.Instances {
+		was := old.Instances[n]
+		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
+			return fmt.Sprintf("instance %d", n)
+		}
+	}
+	for name, p := range fresh.Pool {
+		if was := old.Pool[name]; was == nil || was.Version != p.Version {
+			return "pool piece " + name
+		}
+	}
+	for name, f := range fresh.Flight {
+		if was := old.Flight[name]; was == nil || was.Version != f.Version {
+			return "flight " + name
+		}
+	}
+	if len(fresh.Instances) < len(old.Instances) || len(fresh.Pool) < len(old.Pool) || len(fresh.Flight) < len(old.Flight) {
+		return "a znode that is gone"
+	}
+	return ""
+}
+
+// alarm says why the kind is stopped; "" when it is not.
+func (t *term) alarm() string {
+	if fault := t.st.Fault(); fault != "" {
+		return fault
+	}
+	since := time.Now().Add(-foreignWindow)
+	t.foreign = slices.DeleteFunc(t.foreign, func(at time.Time) bool { return at.Before(since) })
+	if len(t.foreign) > foreignLimit {
+		return fmt.Sprintf("%d edits by somebody else within %s: who else writes here?", len(t.foreign), foreignWindow)
+	}
+	return ""
+}
+
+// halted stops everything but what is kept: what was asked waits.
+func (t *term) halted() bool {
+	alarm := t.alarm()
+	t.e.mu.Lock()
+	news := alarm != t.e.progress.Alarm
+	t.e.progress.Alarm = alarm
+	t.e.mu.Unlock()
+	switch {
+	case news && alarm != "":
+		t.e.m.alarm.Set(1)
+		t.e.log.Error("the kind is stopped", "reason", alarm)
+	case news:
+		t.e.m.alarm.Set(0)
+		t.e.log.Info("the kind is no longer stopped")
+	}
+	return alarm != ""
+}
+
+// sooner makes the next pass come at that time at the latest.
+func (t *term) sooner(at time.Time) {
+	if at.Before(t.due) {
+		t.due = at
+	}
+}
+
+// block notes what keeps work from going on; the first reason of a pass is shown.
+func (t *term) block(why string) {
+	if t.blocked == "" {
+		t.blocked = why
+	}
+}
+
+// job is a transaction and what is to be noted once it is committed. lists are the ordinals whose lists it changes, hand what it gives
+// from the pool.
+type job struct {
+	m     zkstore.Multi
+	lists []int
+	hand  hand
+	done  func()
+}
+
+// commit sends jobs that do not overlap and returns the gravest error.
+func (t *term) commit(ctx context.Context, jobs ...job) error { return t.start(ctx, jobs)() }
+
+// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the effects first and notes them then, so
+// that nobody is answered before Lookup and State know. Until then the State does not show them: what else is sent must not overlap them,
+// nor answer anybody by what they change.
+func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
+	asked := t.clock()
+	ms := make([]zkstore.Multi, len(jobs))
+	for i, j := range jobs {
+		ms[i] = j.m
+	}
+	committed := t.e.store.Begin(ctx, t.st, ms)
+	return func() error {
+		errs := committed()
+		if t.glance != nil {
+			for _, m := range ms {
+				t.glance.touched.Note(m)
+			}
+		}
+		t.publish(true)
+		return t.note(jobs, errs, asked)
+	}
+}
+
+// note counts what was committed and tells who waits for it. All of it was sent after asked.
+func (t *term) note(jobs []job, errs []error, asked int64) error {
+	var worst error
+	for i, j := range jobs {
+		if errs[i] != nil {
+			worst = graver(worst, errs[i])
+			continue
+		}
+		t.proved(asked)
+		t.e.m.commits.WithLabelValues(j.m.Step).Inc()
+		t.e.m.changes.Add(float64(len(j.lists)))
+		for _, n := range j.lists {
+			t.written[n] = time.Now()
+		}
+		if j.done != nil {
+			j.done()
+		}
+	}
+	return worst
+}
+
+// graver returns the error that says most about what may still be done.
+func graver(a, b error) error {
+	for _, sentinel := range []error{zkstore.ErrFenced, zkstore.ErrUnavailable, zkstore.ErrConflict} {
+		if errors.Is(a, sentinel) {
+			return a
+		}
+		if errors.Is(b, sentinel) {
+			return b
+		}
+	}
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// publish shows everybody a copy of the State.
+func (t *term) publish(changed bool) {
+	t.e.publish(t.st.Clone(), changed)
+	stir(t.e.news)
+}
+
+// writable says whether the list of n may change now. If not, the next pass comes when it may.
+func (t *term) writable(n int) bool {
+	at, ok := t.written[n]
+	if !ok {
+		return true
+	}
+	next := at.Add(t.orders.interval())
+	if time.Now().Before(next) {
+		t.sooner(next)
+		return false
+	}
+	return true
+}
+
+// keep stores documents.
+func (t *term) keep(ctx context.Context) (bool, error) {
+	t.e.mu.Lock()
+	if len(t.e.queue.keeps) == 0 {
+		t.e.mu.Unlock()
+		return false, nil
+	}
+	k := t.e.queue.keeps[0]
+	t.e.mu.Unlock()
+	m, err := t.st.Keep(k.name, k.data)
+	if err == nil {
+		err = t.commit(ctx, job{m: m})
+	}
+	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
+		return false, err
+	}
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	t.e.queue.keeps = slices.DeleteFunc(t.e.queue.keeps, func(other *keep) bool { return other == k })
+	k.err = err
+	close(k.done)
+	return true, nil
+}
+
+// progress shows what is under way.
+func (t *term) progress() {
+	draining := t.draining()
+	p := Progress{Duplicates: t.duplicates, Blocked: t.blocked, Parked: t.parked}
+	t.waveProgress(&p, time.Now())
+	if p.Blocked == "" && t.idle != "" && (len(draining) > 0 || len(t.st.Flight) > 0 || len(t.st.Pool) > 0) {
+		p.Blocked = t.idle
+	}
+	if len(draining) > 0 {
+		p.Draining = draining
+	}
+	if len(t.unproven) > 0 {
+		p.Unproven = maps.Clone(t.unproven)
+	}
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	p.Moved, p.Alarm = t.e.progress.Moved, t.e.progress.Alarm
+	t.e.progress = p
+	t.e.m.progressed(&p)
+}
+
+// draining is what ordinals that do not stay still own, in lists and in flight.
+func (t *term) draining() map[int]int {
+	left := map[int]int{}
+	if t.stay == nil {
+		return left
+	}
+	for n, in := range t.st.Instances {
+		if len(in.IDs) > 0 && !t.stays(n) {
+			left[n] += len(in.IDs)
+		}
+	}
+	for _, f := range t.st.Flight {
+		if !t.stays(f.From) {
+			left[f.From] += len(f.IDs)
+		}
+	}
+	return left
+}
+
+func (t *term) stays(n int) bool {
+	_, stays := slices.BinarySearch(t.stay, n)
+	return stays
+}
+
+// ordinals of a map, ascending.
+func ordinals[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,352 @@
+package rebalancer
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0, 1, 2)
+		ids := names("a", 300)
+		r.create(ids...)
+		r.wait(3 * time.Second)
+		owned := r.d.snapshot().Instances[2].IDs
+		steps, revokes := len(r.d.did()), 0
+		r.d.fail(func(d *double) {
+			d.watch = func(old, _ *zkstore.State, m zkstore.Multi) {
+				if m.Step != "revoke" {
+					return
+				}
+				revokes++
+				require.NotNil(t, old.Plan)
+				w, err := parseWave(old.Plan.Data)
+				require.NoError(t, err)
+				require.Equal(t, old.Plan.ID, w.Plan)
+				require.Equal(t, "instances 2 are to leave", w.Why)
+				require.Len(t, w.Moves, 1)
+				require.ElementsMatch(t, owned, w.Moves[0].IDs)
+			}
+		})
+		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.wait(3 * time.Second)
+		r.settled(ids)
+		require.Equal(t, 1, revokes)
+		require.Equal(t, []string{"open", "store-plan", "revoke", "grant", "grant", "clear-plan"}, r.d.did()[steps:], "two writes more than the moves take")
+		require.Nil(t, r.d.snapshot().Plan)
+		require.Empty(t, r.e.Progress().PlanID)
+	})
+}
+
+func TestALargePlanRunsInWaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		lists, stay, all := map[int][]string{}, []int{}, []string{}
+		for n := range 11 {
+			lists[n] = names(fmt.Sprint("r", n), 5000)
+			all = append(all, lists[n]...)
+		}
+		for n := 11; n < 23; n++ {
+			lists[n], stay = nil, append(stay, n)
+		}
+		d.adopted(lists)
+		d.check = false
+		var sizes []int
+		d.watch = func(_, st *zkstore.State, m zkstore.Multi) {
+			if m.Step == "store-plan" {
+				w, err := parseWave(st.Plan.Data)
+				require.NoError(t, err)
+				sizes = append(sizes, w.count(), w.Beyond)
+				require.Less(t, len(st.Plan.Data), zkstore.MaxPlanBytes)
+			}
+		}
+		r := newRig(t, d).lead(stay...)
+		r.wait(20 * time.Second)
+		require.Equal(t, []int{50_000, 5_000, 5_000, 0}, sizes)
+		st := r.settled(all)
+		for n := range 11 {
+			require.Empty(t, st.Instances[n].IDs)
+		}
+	})
+}
+
+func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
+	r := (&term{}).revocations()
+	for n := range 8 {
+		for _, id := range names(fmt.Sprintf("%0240d", n), 3000) {
+			r.add(n, id, 9)
+		}
+	}
+	moves, beyond := cut(r)
+	w := wave{V: waveSchema, Moves: moves}
+	require.Equal(t, 24_000, w.count()+beyond)
+	require.Positive(t, beyond)
+	data, err := json.Marshal(w)
+	require.NoError(t, err)
+	require.Less(t, len(data), zkstore.MaxPlanBytes)
+	require.Greater(t, len(data), zkstore.MaxPlanBytes*9/10)
+}
+
+// Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
+func TestASuccessorFinishesTheWave(t *testing.T) {
+	for kind, orders := range map[string]func(o *Orders){
+		"drain":  func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} },
+		"spread": func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} },
+	} {
+		for last := 1; last <= 12; last++ {
+			t.Run(fmt.Sprintf("%s/%d", kind, last), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					d := newDouble()
+					first := newRig(t, d).lead(0, 1, 2, 3)
+					ids := names("a", 400)
+					first.create(ids...)
+					first.wait(3 * time.Second)
+					count, owned := 0, map[int][]string{}
+					for n, in := range d.snapshot().Instances {
+						owned[n] = in.IDs
+					}
+					d.fail(func(d *double) {
+						d.watch = func(_, _ *zkstore.State, _ zkstore.Multi) {
+							if count++; count == last {
+								d.away = true
+							}
+						}
+					})
+					first.order(orders)
+					first.wait(3 * time.Second)
+					first.halt()
+					d.fail(func(d *double) { d.away, d.watch = false, nil })
+					stored := d.snapshot().Plan
+					stay := first.orders.Stay
+					second := newRig(t, d)
+					var resumed string
+					second.order(func(o *Orders) { o.Hold = "not yet" })
+					second.lead(stay...)
+					second.wait(3 * time.Second)
+					if resumed = second.e.Progress().PlanID; stored != nil {
+						require.Equal(t, stored.ID, resumed)
+						require.Equal(t, kind, second.e.Progress().Reason)
+					}
+					second.order(func(o *Orders) { o.Hold = "" })
+					second.wait(10 * time.Second)
+					st := second.settled(ids)
+					require.Nil(t, st.Plan)
+					away := 0
+					for n, in := range st.Instances {
+						for _, id := range in.IDs {
+							if !slices.Contains(owned[n], id) {
+								away++
+							}
+						}
+					}
+					require.Equal(t, map[string]int{"drain": 200, "spread": 80}[kind], away, "no more moves than the least")
+					even := 400 / len(stay)
+					for _, n := range stay {
+						require.InDelta(t, even, len(st.Instances[n].IDs), 1, "instance %d", n)
+					}
+					if kind == "drain" {
+						require.Zero(t, len(st.Instances[2].IDs)+len(st.Instances[3].IDs))
+					}
+				})
+			})
+		}
+	}
+}
+
+// A resource that waits for its list to become writable has a place already: what is planned without it would make the lists uneven.
+func TestNothingIsSpreadWhileNewResourcesWaitForTheirPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0, 1, 2)
+		r.create(names("a", 270)...)
+		r.wait(3 * time.Second)
+		r.create("first") // that list is not written again for a second
+		r.create(names("b", 29)...)
+		spread := 0
+		r.d.fail(func(d *double) {
+			d.watch = func(old, _ *zkstore.State, m zkstore.Multi) {
+				if m.Step == "store-plan" {
+					spread++
+					require.Empty(t, old.Pool)
+				}
+			}
+		})
+		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3} })
+		for i := range 100 {
+			r.create(fmt.Sprint("c-", i))
+			time.Sleep(50 * time.Millisecond)
+		}
+		r.wait(5 * time.Second)
+		require.Positive(t, spread, "a trickle of creates does not keep it from spreading for ever")
+		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100, 3: 100}, counts(r.d.snapshot()))
+	})
+}
+
+func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
+	for name, inFlight := range map[string]int{"after the wave": 0, "in mid-wave": 50} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDouble()
+				first := newRig(t, d).lead(0, 1)
+				ids := names("a", 1000)
+				first.create(ids...)
+				first.wait(3 * time.Second)
+				grow := func(o *Orders) {
+					o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}
+					o.Limits.MovesPerMinute = 120
+					if inFlight > 0 { // nobody acknowledges
+						o.HandOff, o.Limits.MaxInFlight = config.HandOffAcknowledged, inFlight
+					}
+				}
+				first.order(grow)
+				first.wait(10 * time.Second)
+				moved := func() int {
+					st := d.snapshot()
+					return st.InFlight() + len(st.Instances[2].IDs) + len(st.Instances[3].IDs)
+				}
+				already := moved()
+				require.Equal(t, map[int]int{0: 120, 50: 50}[inFlight], already)
+				first.halt()
+				second := newRig(t, d)
+				second.order(func(o *Orders) { grow(o); o.HandOff, o.Limits.MaxInFlight = config.HandOffImmediate, 0 })
+				second.lead(0, 1, 2, 3)
+				second.wait(40 * time.Second)
+				require.LessOrEqual(t, moved(), 120, "within a minute, whoever leads")
+				second.wait(60 * time.Second)
+				require.Greater(t, moved(), 120)
+				second.wait(10 * time.Minute)
+				require.Equal(t, map[int]int{0: 250, 1: 250, 2: 250, 3: 250}, counts(second.settled(ids)))
+			})
+		})
+	}
+}
+
+// spreadHalf is a rig in the middle of a spread from 0 and 1 to 2: what came from 0 has arrived, 1 has released nothing.
+func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
+	r = newRig(t, newDouble()).lead(0, 1)
+	ids = names("a", 300)
+	r.create(ids...)
+	r.wait(3 * time.Second)
+	before = map[int][]string{}
+	for n, in := range r.d.snapshot().Instances {
+		before[n] = in.IDs
+	}
+	r.order(func(o *Orders) {
+		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
+		o.Stay, o.Ready, o.GonePods = []int{0, 1, 2}, []int{0, 1, 2}, map[string]bool{"zero": true}
+	})
+	r.wait(3 * time.Second)
+	return r, ids, before
+}
+
+func TestProgressShowsHowFarAWaveIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids, _ := spreadHalf(t)
+		p := r.e.Progress()
+		require.NotEmpty(t, p.PlanID)
+		require.Equal(t, "spread", p.Reason)
+		require.Contains(t, p.Why, "100 moves make them even")
+		require.Equal(t, []int{100, 50, 50, 50}, []int{p.Moves, p.Done, p.Acknowledged, p.Left})
+		require.Positive(t, p.PerMinute)
+		require.True(t, p.EstimatedEnd.After(time.Now()))
+		r.order(func(o *Orders) {
+			o.GonePods = map[string]bool{"one": true}
+			o.Limits.ListInterval = new(config.Duration(time.Minute))
+		})
+		synctest.Wait()
+		p = r.e.Progress()
+		require.Equal(t, []int{100, 50, 100, 50}, []int{p.Moves, p.Done, p.Acknowledged, p.Left}, "released, and the receiver's list was changed a moment ago")
+		r.wait(2 * time.Minute)
+		r.settled(ids)
+		require.Empty(t, r.e.Progress().PlanID)
+	})
+}
+
+func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ids, before := spreadHalf(t)
+		plan := r.e.Progress().PlanID
+		r.order(func(o *Orders) { o.Limits.Paused = true })
+		done, err := r.e.Rollback(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, RolledBack{PlanID: plan, Returned: 50, Undone: 50}, done)
+		require.Equal(t, "undo", r.e.Progress().Reason)
+		r.order(func(o *Orders) { o.GonePods = map[string]bool{"one": true, "two": true} })
+		r.wait(10 * time.Second)
+		st := r.settled(ids)
+		for n := range 2 {
+			require.ElementsMatch(t, before[n], st.Instances[n].IDs, "instance %d", n)
+		}
+		require.Nil(t, st.Plan)
+		_, err = r.e.Rollback(t.Context())
+		require.ErrorIs(t, err, ErrNothingToRollBack)
+		r.wait(5 * time.Minute)
+		require.Equal(t, times(st), times(r.d.snapshot()), "it is paused")
+		r.order(func(o *Orders) { o.Limits.Paused, o.HandOff = false, config.HandOffImmediate })
+		r.wait(5 * time.Minute)
+		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100}, counts(r.settled(ids)))
+	})
+}
+
+func TestARollbackOfADrainReturnsNothingToWhatIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := emptying(t)
+		done, err := r.e.Rollback(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 10, done.Kept)
+		require.Zero(t, done.Returned+done.Undone)
+		r.order(func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, nil })
+		r.wait(3 * time.Second)
+		require.Zero(t, counts(r.settled(names("a", 20)))[1])
+	})
+}
+
+func TestABlindEngineRollsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _, _ := spreadHalf(t)
+		r.order(func(o *Orders) { o.Hold = "the pods are stale" })
+		steps := len(r.d.did())
+		_, err := r.e.Rollback(t.Context())
+		require.ErrorContains(t, err, "the pods are stale")
+		require.Len(t, r.d.did(), steps)
+	})
+}
+
+func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		first := newRig(t, d).lead(0, 1)
+		ids := names("a", 10)
+		first.create(ids...)
+		first.wait(3 * time.Second)
+		first.halt()
+		d.edit(func(st *zkstore.State) { st.Plan = &zkstore.StoredPlan{ID: "x", Data: []byte(`{"v":9}`)} })
+		second := newRig(t, d).lead(0, 1)
+		second.wait(3 * time.Second)
+		require.Nil(t, second.settled(ids).Plan)
+	})
+}
+
+func FuzzParseWave(f *testing.F) {
+	f.Add([]byte(`{"v":1,"plan":"p","reason":"drain","why":"x","begun":"2026-03-01T12:00:00Z","moves":[{"from":1,"ids":["a"],"to":[2]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, err := parseWave(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(w)
+		require.NoError(t, err)
+		same, err := parseWave(again)
+		require.NoError(t, err)
+		require.Equal(t, w.count(), same.count())
+		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b donation) bool { return a.From == b.From && len(a.IDs) == len(b.IDs) }))
+	})
+}

@@ -1,0 +1,292 @@
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+const (
+	// gather is the least time between two new pool pieces, and between two reads of the head: what arrives meanwhile shares the next
+	// one. 5,000 creates a second thus make 200 pieces and not 5,000.
+	gather = 5 * time.Millisecond
+	// revokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps its limit.
+	revokeBytes = zkstore.MaxFlight * 3 / 4
+	// crowded is the number of pool pieces from which small ones are merged.
+	crowded = zkstore.MaxPool / 2
+)
+
+// create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is still in flight, by turning it round.
+func (t *term) create(ctx context.Context) (bool, error) {
+	wanted := t.pending(reconcile.Created)
+	if len(wanted) == 0 {
+		return false, nil
+	}
+	fault.Point("create.queued")
+	if next := t.created.Add(gather); time.Now().Before(next) {
+		t.sooner(next)
+		return false, nil
+	}
+	var durable, fresh []string
+	flying := map[string]struct{}{}
+	for _, id := range wanted {
+		switch place, known := t.e.index.place(id); {
+		case !known:
+			fresh = append(fresh, id)
+		case place == inFlight:
+			flying[id] = struct{}{}
+		default:
+			durable = append(durable, id)
+		}
+	}
+	b := newBatch(roundBytes)
+	durable = append(durable, t.redirect(b, reconcile.Created, flying, zkstore.ToPool)...)
+	if did, err := t.send(ctx, b); did || err != nil {
+		return did, err
+	}
+	did := false
+	if len(fresh) > 0 {
+		var err error
+		if did, err = t.createPieces(ctx, fresh); err != nil {
+			return did, err
+		}
+	}
+	confirmed, err := t.confirm(ctx, reconcile.Created, durable)
+	return did || confirmed, err
+}
+
+// confirm answers for what is so already. Our State says that, and it is true while we lead; whether we still did when it was asked, only
+// something of ours shows that began later and found our head: a transaction, a look, or else a read of the head alone. Without
+// that, a leader that was deposed unawares would answer for a resource that its successor has just deleted.
+func (t *term) confirm(ctx context.Context, op reconcile.Op, ids []string) (bool, error) {
+	if len(ids) == 0 {
+		return false, nil
+	}
+	unproven := t.settleProven(op, ids)
+	if len(unproven) == 0 {
+		return true, nil
+	}
+	if next := t.confirmed.Add(gather); time.Now().Before(next) {
+		t.sooner(next)
+		return len(unproven) < len(ids), nil
+	}
+	asked := t.clock()
+	read, err := t.e.store.SyncedRead(ctx, t.st.Kind, nil)
+	if err != nil {
+		return false, fmt.Errorf("read the head: %w", err)
+	}
+	if read.Head.Holder != t.holder {
+		return false, fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, read.Head.Holder)
+	}
+	t.proved(asked)
+	t.confirmed = time.Now()
+	t.settleProven(op, unproven)
+	return true, nil
+}
+
+// settleProven answers for those of ids that were asked for before something began that found us leading, and returns the others.
+func (t *term) settleProven(op reconcile.Op, ids []string) (unproven []string) {
+	t.e.mu.Lock()
+	proven, unproven := t.e.queue.asked(op, ids, t.proven)
+	t.e.mu.Unlock()
+	t.settle(op, proven)
+	return unproven
+}
+
+// proved notes that something which began at that time of the queue's clock found our head. What began earlier may end later.
+func (t *term) proved(asked int64) { t.proven = max(t.proven, asked) }
+
+// clock is the time by the queue's clock.
+func (t *term) clock() int64 {
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	return t.e.queue.now
+}
+
+// createPieces adds up to a round of pool pieces.
+func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
+	if len(t.st.Pool)+round > zkstore.MaxPool && !t.streaming { // what is under way makes room, and may need the pieces
+		if did, err := t.merge(ctx); did || err != nil {
+			return did, err
+		}
+	}
+	b := newBatch(roundBytes)
+	for len(ids) > 0 && !b.full() && len(t.st.Pool)+len(b.jobs) < zkstore.MaxPool {
+		n := zkstore.Fit(ids, zkstore.MaxPieceBytes)
+		some := ids[:n:n]
+		m, err := t.st.Create(t.piece, some)
+		t.piece++
+		ids = ids[n:]
+		b.add(job{m: m, done: func() {
+			fault.Point("create.published")
+			t.e.m.created.Add(float64(len(some)))
+			t.settle(reconcile.Created, some)
+		}}, err)
+	}
+	if len(b.jobs) == 0 && b.err == nil {
+		t.block("the pool is full: no create can be taken")
+	}
+	did, err := t.send(ctx, b)
+	t.created = time.Now()
+	return did, err
+}
+
+// compact merges small pool pieces when there are many and they cannot be assigned.
+func (t *term) compact(ctx context.Context) (bool, error) {
+	if len(t.st.Pool) < crowded {
+		return false, nil
+	}
+	return t.merge(ctx)
+}
+
+func (t *term) merge(ctx context.Context) (bool, error) {
+	m, ok := t.st.CompactPool(t.piece)
+	if !ok {
+		return false, nil
+	}
+	t.piece++
+	return true, t.commit(ctx, job{m: m})
+}
+
+// delete takes away what is to go: from the pool at once, from a list as soon as that may change, in flight by turning it round.
+func (t *term) delete(ctx context.Context) (bool, error) {
+	wanted := t.pending(reconcile.Deleted)
+	if len(wanted) == 0 || t.e.index.duplicates() > 0 { // of a duplicate the other one would stay
+		return false, nil
+	}
+	fault.Point("delete.queued")
+	var gone []string
+	pooled, flying, listed := map[string]struct{}{}, map[string]struct{}{}, map[int]map[string]struct{}{}
+	for _, id := range wanted {
+		switch place, known := t.e.index.place(id); {
+		case !known:
+			gone = append(gone, id)
+		case place == inPool:
+			pooled[id] = struct{}{}
+		case place == inFlight:
+			flying[id] = struct{}{}
+		default:
+			if listed[int(place)] == nil {
+				listed[int(place)] = map[string]struct{}{}
+			}
+			listed[int(place)][id] = struct{}{}
+		}
+	}
+	b := newBatch(roundBytes)
+	gone = append(gone, t.redirect(b, reconcile.Deleted, flying, zkstore.ToDelete)...)
+	t.deletePooled(b, pooled)
+	did, err := t.send(ctx, b)
+	if err != nil {
+		return did, err
+	}
+	if confirmed, err := t.confirm(ctx, reconcile.Deleted, gone); did || confirmed || err != nil {
+		return did || confirmed, err
+	}
+	return t.rounds(ctx, ordinals(listed), func(n int) (job, error) {
+		ids := t.stillWanted(reconcile.Deleted, among(t.st.Instances[n].IDs, listed[n]))
+		if ids = ids[:zkstore.Fit(ids, revokeBytes)]; len(ids) == 0 {
+			return job{}, nil
+		}
+		m, err := t.st.Revoke(n, ids, nil, t.pod(n))
+		return job{m: m, lists: []int{n}, done: func() { t.deleted(ids) }}, err
+	})
+}
+
+// deletePooled takes ids out of the pool, a transaction a piece.
+func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, name := range t.st.PoolNames() {
+		if here := among(t.st.Pool[name].IDs, ids); len(here) > 0 && !b.full() {
+			m, err := t.st.DeletePooled(zkstore.Take{Name: name, IDs: here})
+			b.add(job{m: m, done: func() { t.deleted(here) }}, err)
+		}
+	}
+}
+
+func (t *term) deleted(ids []string) {
+	fault.Point("delete.published")
+	t.e.m.deleted.Add(float64(len(ids)))
+	t.settle(reconcile.Deleted, ids)
+}
+
+// redirect turns ids in flight round: op says whether they are to live or to go, to where. It returns what goes the right way already.
+func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to int) (right []string) {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, name := range t.st.FlightNames() {
+		f := t.st.Flight[name]
+		var turn []string
+		for i, id := range f.IDs {
+			if _, wanted := ids[id]; !wanted {
+				continue
+			}
+			if dying := f.Target(i) == zkstore.ToDelete; dying == (op == reconcile.Created) {
+				turn = append(turn, id)
+			} else {
+				right = append(right, id)
+			}
+		}
+		if len(turn) > 0 && !b.full() {
+			m, err := t.st.Redirect(name, turn, to)
+			b.add(job{m: m, done: func() { t.settle(op, turn) }}, err)
+		}
+	}
+	return right
+}
+
+// pending are the ids of which op is wanted.
+func (t *term) pending(op reconcile.Op) []string {
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	return t.e.queue.pending(op)
+}
+
+// stillWanted returns those of ids of which op is still the last word: a create that was served since the round before may have turned
+// them, and was answered.
+func (t *term) stillWanted(op reconcile.Op, ids []string) (still []string) {
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	for _, id := range ids {
+		if w := t.e.queue.by[id]; w != nil && w.op == op {
+			still = append(still, id)
+		}
+	}
+	return still
+}
+
+// settle answers who waits for ids.
+func (t *term) settle(op reconcile.Op, ids []string) {
+	t.e.mu.Lock()
+	complete := t.e.queue.settle(op, ids)
+	t.e.mu.Unlock()
+	if op == reconcile.Created {
+		for _, a := range complete {
+			t.e.m.creating.Observe(time.Since(a.begun).Seconds())
+		}
+	}
+}
+
+// among returns those of ids that are in the set, in their order.
+func among(ids []string, set map[string]struct{}) (here []string) {
+	for _, id := range ids {
+		if _, ok := set[id]; ok {
+			here = append(here, id)
+		}
+	}
+	return here
+}
+
+// pod is the uid of the pod that runs n's list now; "" if nobody knows.
+func (t *term) pod(n int) string {
+	if in := t.st.Instances[n]; in != nil && in.Status != nil {
+		return in.Status.Pod
+	}
+	return t.orders.Pods[n]
+}

@@ -1,0 +1,371 @@
+package zkstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+)
+
+// writers is how many transactions are under way at once.
+const writers = 8
+
+// Commit sends one transaction, settles an unknown outcome by protocol rule 9, and applies it to s. On an error s is as before,
+// but that its head version may have moved (see TouchHead). An empty Multi is nothing.
+func (c *Client) Commit(ctx context.Context, s *State, m Multi) error {
+	return c.CommitAll(ctx, s, []Multi{m})[0]
+}
+
+// CommitAll commits transactions that do not overlap at the same time. errs has one entry each, nil where it was committed and
+// applied to s.
+func (c *Client) CommitAll(ctx context.Context, s *State, ms []Multi) (errs []error) {
+	return c.Begin(ctx, s, ms)()
+}
+
+// Begin begins to commit transactions as CommitAll does, and finish, which must be called, ends that; only then s changes. Until then
+// others that do not overlap may be committed, also such that were begun later.
+func (c *Client) Begin(ctx context.Context, s *State, ms []Multi) (finish func() (errs []error)) {
+	if errs := refuse(ms); errs != nil {
+		for _, m := range ms {
+			c.metrics.commits.WithLabelValues(m.Step, outcomeRefused).Inc()
+		}
+		return func() []error { return errs }
+	}
+	ctx, cancel := bounded(ctx)
+	attempts, sent := make([]*attempt, len(ms)), make(chan struct{})
+	for i := range ms {
+		attempts[i] = &attempt{}
+	}
+	go func() {
+		defer close(sent)
+		c.sendAll(ctx, ms, attempts)
+	}()
+	return func() []error {
+		defer cancel()
+		<-sent
+		return c.finish(ctx, s, ms, attempts)
+	}
+}
+
+// finish settles what is unknown, applies what was done, and says what became of each.
+func (c *Client) finish(ctx context.Context, s *State, ms []Multi, attempts []*attempt) []error {
+	c.settleAll(ctx, s, ms, attempts)
+	errs := make([]error, len(ms))
+	for i, a := range attempts {
+		if errors.Is(a.err, ErrFenced) && !ms[i].movesHead() && ms[i].Ops[0].Version < s.HeadVersion {
+			a.err = fmt.Errorf("%w: the head was moved to settle another one", ErrConflict) // by us: nobody else leads
+		}
+		errs[i] = a.err
+		if a.err == nil {
+			ms[i].Apply(s, a.results)
+			fault.Step(ctx, fault.Applied, ms[i].Step)
+		} else {
+			errs[i] = fmt.Errorf("commit %s: %w", ms[i].Step, a.err)
+		}
+		if !ms[i].Empty() {
+			c.metrics.commits.WithLabelValues(ms[i].Step, a.outcome()).Inc()
+			c.metrics.commitSeconds.WithLabelValues(ms[i].Step).Observe(a.took.Seconds())
+			c.metrics.commitBytes.Add(float64(ms[i].Bytes()))
+		}
+	}
+	return errs
+}
+
+// refuse returns errors, and nothing is sent, where the transactions could not all succeed.
+func refuse(ms []Multi) []error {
+	owner := make(map[string]int)
+	for i, m := range ms {
+		if m.Bytes() > maxRequest {
+			return repeat(len(ms), fmt.Errorf("commit %s: %d bytes, at most %d: %w", m.Step, m.Bytes(), maxRequest, ErrTooLarge))
+		}
+		if m.movesHead() && len(ms) > 1 {
+			return repeat(len(ms), fmt.Errorf("commit %s: moves the head, and must be alone", m.Step))
+		}
+		for _, op := range m.touched() {
+			if j, taken := owner[op.Path]; taken && j != i {
+				return repeat(len(ms), fmt.Errorf("commit %s and %s: both touch %s", ms[j].Step, m.Step, op.Path))
+			}
+			owner[op.Path] = i
+		}
+	}
+	return nil
+}
+
+func repeat(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// attempt is what became of one transaction.
+type attempt struct {
+	results []Result
+	err     error // nil, ErrFenced, ErrConflict, another refusal, or ErrUnavailable
+	// unknown: an answer was lost, so the request may come to the server still.
+	unknown bool
+	took    time.Duration
+}
+
+func (a *attempt) outcome() string {
+	switch {
+	case a.err == nil && a.unknown:
+		return outcomeSettled
+	case a.err == nil:
+		return outcomeDone
+	case errors.Is(a.err, ErrFenced):
+		return outcomeFenced
+	case errors.Is(a.err, ErrUnavailable):
+		return outcomeUnavailable
+	case errors.Is(a.err, ErrConflict):
+		return outcomeConflict
+	}
+	return outcomeRefused
+}
+
+// sendAll sends each once, several at a time.
+func (c *Client) sendAll(ctx context.Context, ms []Multi, attempts []*attempt) {
+	slots := make(chan struct{}, writers)
+	var wg sync.WaitGroup
+	for i, m := range ms {
+		if m.Empty() {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			start := time.Now()
+			c.sendOnce(ctx, m, attempts[i])
+			attempts[i].took = time.Since(start)
+		})
+	}
+	wg.Wait()
+}
+
+// sendOnce sends m over the present session; a.unknown if no answer came.
+func (c *Client) sendOnce(ctx context.Context, m Multi, a *attempt) {
+	sess, err := c.await(ctx)
+	if err != nil {
+		a.err = err // not sent: the outcome is known
+		return
+	}
+	for _, path := range m.parents {
+		if err := create(ctx, sess, sess.path(path), c.acl(path)); err != nil {
+			a.err = unavailable(fmt.Errorf("create %s: %w", path, err))
+			return
+		}
+	}
+	if err := fault.FailStep(ctx, fault.Sending, m.Step); err != nil {
+		a.err = unavailable(err) // not sent: the outcome is known
+		return
+	}
+	fault.Soon(ctx, fault.Sent, m.Step)
+	results, err := c.send(ctx, sess, m)
+	fault.Step(ctx, fault.Replied, m.Step)
+	a.results, a.err = results, err
+	a.unknown = errors.Is(err, ErrUnavailable)
+}
+
+// send returns ErrUnavailable if no answer came; every other error means that nothing was done.
+func (c *Client) send(ctx context.Context, sess *session, m Multi) ([]Result, error) {
+	ops := make([]any, len(m.Ops))
+	for i, op := range m.Ops {
+		ops[i] = c.request(sess, op)
+	}
+	type answers = []zk.MultiResponse
+	got, err := do(ctx, sess, func(conn *zk.Conn) (answers, error) {
+		got, err := conn.Multi(ops...)
+		if err != nil && len(got) == len(ops) {
+			err = rejection(m, got, err)
+		}
+		return got, err
+	})
+	switch {
+	case err == nil && len(got) == len(ops):
+		return resultsOf(m, got), nil
+	case err == nil:
+		return nil, fmt.Errorf("%w: %d answers to %d operations", ErrUnavailable, len(got), len(ops))
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict), errors.Is(err, zk.ErrNoAuth), errors.Is(err, zk.ErrInvalidACL):
+		return nil, err
+	case definite(err):
+		return nil, fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func (c *Client) request(sess *session, op Op) any {
+	path := sess.path(op.Path)
+	switch op.Kind {
+	case OpCreate:
+		return &zk.CreateRequest{Path: path, Data: op.Data, Acl: c.acl(op.Path)}
+	case OpSet:
+		return &zk.SetDataRequest{Path: path, Data: op.Data, Version: op.Version}
+	case OpDelete:
+		return &zk.DeleteRequest{Path: path, Version: op.Version}
+	}
+	return &zk.CheckVersionRequest{Path: path, Version: op.Version}
+}
+
+// rejection names the operation that failed. The ones before it report no error, those after it "unknown error: -2".
+func rejection(m Multi, got []zk.MultiResponse, err error) error {
+	for i, answer := range got {
+		switch {
+		case answer.Error == nil:
+			continue
+		case !definite(answer.Error):
+			return err
+		case errors.Is(answer.Error, zk.ErrNoAuth), errors.Is(answer.Error, zk.ErrInvalidACL):
+			return fmt.Errorf("%s: %w", m.Ops[i].Path, answer.Error)
+		case i == 0: // the head is always the first
+			return fmt.Errorf("%w (%w)", ErrFenced, answer.Error)
+		}
+		return fmt.Errorf("%w: %s: %w", ErrConflict, m.Ops[i].Path, answer.Error)
+	}
+	return err
+}
+
+// resultsOf gives every operation the transaction's number and time, which the server tells for sets alone.
+func resultsOf(m Multi, got []zk.MultiResponse) []Result {
+	var common Result
+	for _, answer := range got {
+		if answer.Stat != nil {
+			common.Zxid, common.Mtime = answer.Stat.Mzxid, time.UnixMilli(answer.Stat.Mtime)
+		}
+	}
+	results := make([]Result, len(m.Ops))
+	for i, op := range m.Ops {
+		results[i] = common
+		switch op.Kind {
+		case OpSet:
+			results[i].Version = op.Version + 1
+		case OpCheck:
+			results[i].Version = op.Version
+		}
+	}
+	return results
+}
+
+// settleAll finds out what became of the transactions whose answer was lost, and then moves the head, so that a request
+// that still waits somewhere on its way (behind a frozen server) finds another version and does nothing.
+func (c *Client) settleAll(ctx context.Context, s *State, ms []Multi, attempts []*attempt) {
+	lost, movesHead := false, false
+	for i, a := range attempts {
+		if a.unknown {
+			start := time.Now()
+			a.results, a.err = c.settle(ctx, ms[i])
+			a.took += time.Since(start)
+			lost, movesHead = true, movesHead || ms[i].movesHead()
+		}
+	}
+	if !lost || movesHead { // a write of the head is its own fence: it cannot succeed twice
+		return
+	}
+	touch := s.TouchHead()
+	a := &attempt{}
+	if c.sendOnce(ctx, touch, a); a.unknown {
+		a.results, a.err = c.settle(ctx, touch)
+	}
+	if a.err == nil {
+		touch.Apply(s, a.results)
+		return
+	}
+	if errors.Is(a.err, ErrFenced) {
+		return // another has moved it
+	}
+	for _, old := range attempts {
+		if old.unknown {
+			old.err = a.err
+		}
+	}
+}
+
+// settle sends the same transaction again until there is an answer. A refusal then may mean that the first one was done: what it
+// would have left is compared with what is there. An old value read back would prove nothing.
+func (c *Client) settle(ctx context.Context, m Multi) ([]Result, error) {
+	for {
+		sess, err := c.await(ctx)
+		if err != nil {
+			return nil, err
+		}
+		results, err := c.send(ctx, sess, m)
+		if err == nil {
+			return results, nil
+		}
+		if !errors.Is(err, ErrUnavailable) {
+			var done bool
+			results, done, cmpErr := c.compare(ctx, sess, m)
+			if done {
+				return results, nil
+			}
+			if cmpErr == nil {
+				return nil, err
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		}
+	}
+}
+
+// compare says whether everything is as the transaction would have left it.
+func (c *Client) compare(ctx context.Context, sess *session, m Multi) (results []Result, done bool, err error) {
+	if err := catchUp(ctx, sess); err != nil {
+		return nil, false, err
+	}
+	results = make([]Result, len(m.Ops))
+	for i, op := range m.Ops {
+		if op.Kind == OpCheck {
+			results[i].Version = op.Version
+			continue
+		}
+		got, err := do(ctx, sess, func(conn *zk.Conn) (*content, error) {
+			data, stat, err := conn.Get(sess.path(op.Path))
+			return &content{data, stat}, err
+		})
+		if errors.Is(err, zk.ErrNoNode) {
+			if op.Kind != OpDelete {
+				return nil, false, nil
+			}
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		version := int32(0)
+		if op.Kind == OpSet {
+			version = op.Version + 1
+		}
+		if op.Kind == OpDelete || got.stat.Version != version || !bytes.Equal(got.data, op.Data) {
+			return nil, false, nil
+		}
+		results[i] = Result{Version: version, Mtime: time.UnixMilli(got.stat.Mtime), Zxid: got.stat.Mzxid}
+	}
+	return results, true, nil
+}
+
+// Lead takes the head of the kind by protocol rule 1 and returns what was read afterwards. holder must be `<pod>/<nonce>` with a
+// nonce that no other call uses. ErrFenced: another took it at the same moment.
+func (c *Client) Lead(ctx context.Context, kind, holder string) (*State, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	s, _, err := c.pass(ctx, kind, NewState(kind))
+	if err != nil {
+		return nil, fmt.Errorf("lead %s: %w", kind, err)
+	}
+	m, err := s.Lead(holder)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Commit(ctx, s, m); err != nil {
+		return nil, err
+	}
+	s, _, err = c.Refresh(ctx, kind, s)
+	return s, err
+}

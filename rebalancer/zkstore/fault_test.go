@@ -1,0 +1,376 @@
+package zkstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/zkproxy"
+)
+
+// Every kind of transaction whose answer, or request, is lost is settled; and when the lost one comes late, it does nothing.
+func TestLostReply(t *testing.T) {
+	testenv.Require(t, testenv.PartZooKeeper)
+	steps := []struct {
+		name string
+		take func(*State) (Multi, error)
+	}{
+		{"create", func(s *State) (Multi, error) { return s.Create(9, []string{"new"}) }},
+		{"assign", func(s *State) (Multi, error) { return s.Assign(Grant{1, []Take{{"1-1", []string{"p1"}}}}) }},
+		{"delete-pooled", func(s *State) (Multi, error) { return s.DeletePooled(Take{Name: "1-1"}) }},
+		{"compact", func(s *State) (Multi, error) { m, _ := s.CompactPool(9); return m, nil }},
+		{"revoke", func(s *State) (Multi, error) { return s.Revoke(0, []string{"a0"}, nil, "") }},
+		{"redirect", func(s *State) (Multi, error) { return s.Redirect("0-2", []string{"a3"}, ToPool) }},
+		{"grant", func(s *State) (Multi, error) { return s.Grant(Grant{1, []Take{{"0-2", []string{"a2"}}}}) }},
+		{"release", func(s *State) (Multi, error) { return s.ReleaseToPool(9, Take{"0-2", []string{"a2"}}) }},
+		{"forget", func(s *State) (Multi, error) { return s.Forget(Take{Name: "0-2"}) }},
+		{"add-ordinal", func(s *State) (Multi, error) { return s.AddOrdinal(5, 10) }},
+		{"remove-ordinal", func(s *State) (Multi, error) { return s.RemoveOrdinal(2) }},
+		{"open", func(s *State) (Multi, error) { return s.SetOpen([]int{0}) }},
+		{"keep", func(s *State) (Multi, error) { return s.Keep("scaler", []byte("{}")) }},
+		{"lead", func(s *State) (Multi, error) { return s.Lead("pod/next") }},
+	}
+	ran, fired := 0, 0
+	for _, step := range steps {
+		for _, harm := range []zkproxy.Harm{zkproxy.DropAnswer, zkproxy.DropRequest} {
+			t.Run(fmt.Sprintf("%s/%d", step.name, harm), func(t *testing.T) {
+				ran++
+				z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+				root := z.Path(t)
+				p := zkproxy.New(t, z.Servers[0].Addr)
+				c, s := leading(t, p.Addr()+root, 2, 10)
+				fill(t, c, s, 0, names("a", 4))
+				m, err := s.Create(1, names("p", 2))
+				commit(t, c, s, m, err)
+				m, err = s.Create(2, names("q", 2))
+				commit(t, c, s, m, err)
+				m, err = s.Revoke(0, []string{"a2", "a3"}, []int{1, ToDelete}, "uid")
+				commit(t, c, s, m, err)
+				m, err = s.AddOrdinal(2, 10)
+				commit(t, c, s, m, err)
+
+				want := s.Clone()
+				m, err = step.take(s)
+				require.NoError(t, err)
+				require.False(t, m.Empty())
+				p.Set(harm)
+				require.NoError(t, c.Commit(within30(t), s, m))
+				require.Equal(t, 1, p.Count())
+				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, outcomeSettled)), 0)
+				require.NotEqual(t, want.HeadVersion, s.HeadVersion, "the head has moved")
+				reload(t, z.Connect+root, s)
+
+				if step.name == "create" { // taken again from the pool, so that nothing but the head stands in the way
+					m, err = s.Assign(Grant{1, []Take{{Name: "1-9"}}})
+					commit(t, c, s, m, err)
+				}
+				require.False(t, p.Late(t), "the late one was done")
+				reload(t, z.Connect+root, s)
+				m, err = s.Create(50, []string{"after"})
+				commit(t, c, s, m, err)
+				reload(t, z.Connect+root, s)
+				fired += p.Count()
+			})
+		}
+	}
+	require.NotZero(t, fired)
+	require.Equal(t, ran, fired)
+}
+
+// Why the head moves after a lost answer: without that, a create that comes late is done, once more, after its piece was assigned.
+func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	p := zkproxy.New(t, z.Servers[0].Addr)
+	c, s := leading(t, p.Addr()+root, 1, 10)
+	m, err := s.Create(0, []string{"a"})
+	p.Set(zkproxy.Remember)
+	commit(t, c, s, m, err)
+	m, err = s.Assign(Grant{0, []Take{{Name: "1-0"}}})
+	commit(t, c, s, m, err)
+	require.True(t, p.Late(t))
+	fresh, err := c.Load(within30(t), thing)
+	require.NoError(t, err)
+	require.ErrorContains(t, fresh.Check(), `id "a": is in 0`)
+}
+
+// Many at once, one answer lost: the connection takes all of them with it, and all are settled.
+func TestLostReplyAmongMany(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	p := zkproxy.New(t, z.Servers[0].Addr)
+	c, s := leading(t, p.Addr()+root, 1, 10)
+	var ms []Multi
+	for k := range 30 {
+		m, err := s.Create(int64(k), names(fmt.Sprintf("%d-", k), 100))
+		require.NoError(t, err)
+		ms = append(ms, m)
+	}
+	p.Set(zkproxy.DropAnswer)
+	require.NoError(t, errors.Join(c.CommitAll(within30(t), s, ms)...))
+	require.Equal(t, 1, p.Count())
+	require.Len(t, s.Pool, len(ms))
+	reload(t, z.Connect+root, s)
+}
+
+// Two batches under way, an answer of the first lost: to settle it the head moves, by our own hand. What of the second was not done by then
+// is a conflict, and not another leader.
+func TestLostReplyBesideAnotherBatch(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	p := zkproxy.New(t, z.Servers[0].Addr)
+	c, s := leading(t, p.Addr()+root, 1, 10)
+	batch := func(first int) (ms []Multi) {
+		for k := range 10 {
+			m, err := s.Create(int64(first+k), names(fmt.Sprintf("%d-", first+k), 100))
+			require.NoError(t, err)
+			ms = append(ms, m)
+		}
+		return ms
+	}
+	before := s.HeadVersion
+	one, two := batch(0), batch(10)
+	p.Set(zkproxy.DropAnswer)
+	finishOne, finishTwo := c.Begin(within30(t), s, one), c.Begin(within30(t), s, two)
+	require.Empty(t, s.Pool, "nothing shows before the end")
+	require.NoError(t, errors.Join(finishOne()...))
+	done := 0
+	for _, err := range finishTwo() {
+		if err != nil {
+			require.ErrorIs(t, err, ErrConflict)
+			require.NotErrorIs(t, err, ErrFenced)
+			continue
+		}
+		done++
+	}
+	require.Equal(t, 1, p.Count())
+	require.Greater(t, s.HeadVersion, before)
+	require.Len(t, s.Pool, len(one)+done)
+	reload(t, z.Connect+root, s)
+}
+
+// A reader that follows while the leader moves sees whole States, or says that this one is torn.
+func TestFollowerSeesWholeStates(t *testing.T) {
+	servers, _ := store(t)
+	c, s := leading(t, servers, 4, 1000)
+	fill(t, c, s, 0, names("a", 40))
+	ctx, cancel := context.WithCancel(within30(t))
+	done := make(chan int)
+	follower := client(t, Config{Servers: servers})
+	go func() {
+		var st *State
+		whole := 0
+		for ctx.Err() == nil {
+			next, _, err := follower.Refresh(ctx, thing, st)
+			if err != nil {
+				break
+			}
+			if st = next; !st.Torn {
+				if err := st.Check(); err != nil || st.count() != 40 {
+					t.Errorf("not torn, but: %v, %d ids", err, st.count())
+				}
+				whole++
+			}
+		}
+		done <- whole
+	}()
+	for i := range 60 {
+		from, to := i%4, (i+1)%4
+		m, err := s.Revoke(from, s.Instances[from].IDs, nil, "")
+		commit(t, c, s, m, err)
+		name := flightName(from, s.Instances[from].Times)
+		m, err = s.Redirect(name, s.Flight[name].IDs, to)
+		commit(t, c, s, m, err)
+		ids := s.Flight[name].IDs
+		m, err = s.Grant(Grant{to, []Take{{name, ids[:len(ids)/2]}}}) // what is left of a piece raises no event: the list does
+		commit(t, c, s, m, err)
+		m, err = s.Grant(Grant{to, []Take{{Name: name}}})
+		commit(t, c, s, m, err)
+		if i%10 == 9 {
+			time.Sleep(50 * time.Millisecond) // let it see one
+		}
+	}
+	cancel()
+	require.NotZero(t, <-done)
+}
+
+func TestServerAwayAndBack(t *testing.T) {
+	env := testenv.Require(t, testenv.PartZooKeeper)
+	z := env.NewZooKeeper(t, 1)
+	require.NoError(t, z.Stop())
+	c := client(t, Config{Servers: z.Connect + "/chroot"})
+	eventually(t, "the reason", func() bool {
+		ok, err := c.Connected()
+		return !ok && errors.Is(err, syscall.ECONNREFUSED)
+	})
+	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	_, err := c.Load(short, thing)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED, "it says why")
+	require.NoError(t, z.Start(within30(t)))
+
+	changes, statuses := c.Changes(thing)
+	s, err := c.Lead(within30(t), thing, "pod/1")
+	require.NoError(t, err)
+	require.Equal(t, 4*time.Second, c.SessionTimeout())
+	m, err := s.Create(0, []string{"a"})
+	commit(t, c, s, m, err)
+
+	require.NoError(t, z.Kill())
+	eventually(t, "disconnected", func() bool { ok, _ := c.Connected(); return !ok })
+	m, err = s.Create(1, []string{"b"})
+	require.NoError(t, err)
+	short, cancel = context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, c.Commit(short, s, m), ErrUnavailable)
+	for len(changes)+len(statuses) > 0 {
+		select {
+		case <-changes:
+		case <-statuses:
+		}
+	}
+	require.NoError(t, z.Start(within30(t)))
+	select {
+	case <-statuses: // a new session is a reason to look
+		<-changes
+	case <-within30(t).Done():
+		t.Fatal("no signal after the session was replaced")
+	}
+	s, err = c.Lead(within30(t), thing, "pod/2") // as who got ErrUnavailable must
+	require.NoError(t, err)
+	require.Equal(t, []string{"a"}, everything(s))
+	m, err = s.Create(1, []string{"b"})
+	commit(t, c, s, m, err)
+	reload(t, z.Connect+"/chroot", s)
+}
+
+// A call that is under way when the server freezes ends with its context; the session is given up and replaced by another server.
+func TestFrozenServer(t *testing.T) {
+	env := testenv.Require(t, testenv.PartZooKeeper)
+	z := env.NewZooKeeper(t, 3)
+	c := client(t, Config{Servers: z.Connect})
+	s, err := c.Lead(within30(t), thing, "pod/1")
+	require.NoError(t, err)
+	sess, err := c.await(within30(t))
+	require.NoError(t, err)
+	frozen, addr := 0, sess.conn.Server()
+	for _, server := range z.Servers {
+		if server.Addr == addr {
+			require.NoError(t, server.Freeze())
+			defer func() { require.NoError(t, server.Continue()) }()
+			frozen++
+		}
+	}
+	require.Equal(t, 1, frozen)
+	m, err := s.Create(0, []string{"a"})
+	commit(t, c, s, m, err) // settled by another server
+	after, err := c.await(within30(t))
+	require.NoError(t, err)
+	require.NotEqual(t, addr, after.conn.Server())
+	require.Equal(t, []string{"a"}, everything(s))
+	_, _, err = c.Refresh(within30(t), thing, s)
+	require.NoError(t, err)
+}
+
+// A server that accepts and never says a word costs half a session, not the whole of it.
+func TestSilentServer(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // bare, the client waits 26 s for the silent one
+	defer cancel()
+	for range 4 { // the order is random: it is the first one in some of them
+		c := client(t, Config{Servers: silent.Addr().String() + "," + z.Connect + z.Path(t)})
+		_, err := c.Load(ctx, thing)
+		require.NoError(t, err)
+		c.Close()
+	}
+}
+
+// A session that the server has ended is replaced.
+func TestSessionExpired(t *testing.T) {
+	servers, raw := store(t)
+	c, s := leading(t, servers, 1, 5)
+	sess, err := c.await(within30(t))
+	require.NoError(t, err)
+	expire(t, sess)
+	eventually(t, "another session", func() bool {
+		now, err := c.await(within30(t))
+		return err == nil && now != sess
+	})
+	m, err := s.Create(0, []string{"a"})
+	commit(t, c, s, m, err)
+	raw.put(t, docPath(thing, "notes"), "x")
+	s, changed, err := c.Refresh(within30(t), thing, s)
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.Equal(t, "x", string(s.Kept["notes"].Data))
+	require.InDelta(t, 2, testutil.ToFloat64(c.metrics.sessions), 0)
+}
+
+// expire ends a session by joining it from another connection and closing it there.
+func expire(t *testing.T, s *session) {
+	password := reflect.ValueOf(s.conn).Elem().FieldByName("passwd").Bytes()
+	zkproxy.ExpireSession(t, s.conn.Server(), s.conn.SessionID(), password)
+}
+
+// The server may grant a longer session than was asked for; then reads must wait longer too, or an idle session would be cut off.
+func TestGrantedSessionIsUsed(t *testing.T) {
+	servers, _ := store(t)
+	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
+	_, err := c.Load(within30(t), thing)
+	require.NoError(t, err)
+	require.Equal(t, 10*time.Second, c.SessionTimeout())
+
+	conn := &clampedConn{Conn: &clockConn{}, limit: time.Second}
+	require.NoError(t, conn.SetReadDeadline(time.Time{}))
+	require.False(t, conn.Conn.(*clockConn).deadline.IsZero())
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Hour)))
+	require.Less(t, time.Until(conn.Conn.(*clockConn).deadline), 2*time.Second)
+}
+
+type clockConn struct {
+	net.Conn
+	deadline time.Time
+}
+
+func (c *clockConn) SetReadDeadline(t time.Time) error { c.deadline = t; return nil }
+
+// Names are resolved on every round, so that a server that comes back under another address is found.
+func TestHostsAreResolvedAnew(t *testing.T) {
+	h := newHosts([]string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"})
+	seen := map[string]int{}
+	wraps := 0
+	for range 30 {
+		server, wrapped := h.Next()
+		seen[server]++
+		if wrapped {
+			wraps++
+		}
+	}
+	require.NotZero(t, seen["127.0.0.1:1"]+seen["[::1]:1"])
+	require.NotZero(t, seen["127.0.0.1:2"])
+	require.NotZero(t, seen["does-not-exist.invalid:3"], "what cannot be resolved is tried, and says so")
+	require.GreaterOrEqual(t, wraps, 6)
+	for server := range seen {
+		require.NotEmpty(t, h.name(server))
+	}
+}
+
+func TestCloseWhileAway(t *testing.T) {
+	c := client(t, Config{Servers: "127.0.0.1:1"})
+	c.Close()
+	_, err := c.Load(context.Background(), thing)
+	require.ErrorIs(t, err, ErrUnavailable)
+}

@@ -1,0 +1,87 @@
+package zkstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Glance reads once what differs from s, like Refresh, but does not read again to prove that everything held together. It is for the
+// one that leads, who knows what it wrote meanwhile (Overlay): everything else stays as it is unless somebody meddles.
+func (c *Client) Glance(ctx context.Context, kind string, s *State) (fresh *State, changed bool, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	fresh, changed, err = c.pass(ctx, kind, s)
+	if err != nil {
+		return nil, false, fmt.Errorf("glance at kind %s: %w", kind, err)
+	}
+	return fresh, changed, nil
+}
+
+// Touched are the znodes that transactions have written, by path.
+type Touched map[string]struct{}
+
+// Note adds what m writes.
+func (t Touched) Note(m Multi) {
+	for _, op := range m.Ops {
+		if op.Kind != OpCheck {
+			t[op.Path] = struct{}{}
+		}
+	}
+}
+
+func (t Touched) any(paths ...string) bool {
+	for _, path := range paths {
+		if _, ok := t[path]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Overlay returns fresh, which was read while our own transactions went on, with every znode that these touched as s has it. Whether a
+// read came before or after such a transaction does not matter then. An instance's status is its own, and always fresh's.
+func (s *State) Overlay(fresh *State, touched Touched) *State {
+	next := fresh.Clone()
+	if touched.any(headPath(s.Kind)) {
+		next.Head, next.HeadVersion, next.headZxid, next.headFault = s.Head, s.HeadVersion, s.headZxid, s.headFault
+	}
+	overlay(next.Instances, s.Instances, func(n int) bool {
+		return touched.any(InstancePath(s.Kind, n), resourcesPath(s.Kind, n), reloadPath(s.Kind, n), tmpPath(s.Kind, n))
+	})
+	for n, in := range next.Instances {
+		if read := fresh.Instances[n]; read != nil && read != in {
+			next.Instances[n] = in.withStatus(read)
+		}
+	}
+	overlay(next.Pool, s.Pool, func(name string) bool { return touched.any(piecePath(s.Kind, name)) })
+	overlay(next.Flight, s.Flight, func(name string) bool { return touched.any(flightPath(s.Kind, name)) })
+	overlay(next.Kept, s.Kept, func(name string) bool { return touched.any(docPath(s.Kind, name)) })
+	if path := planPath(s.Kind); touched.any(path) { // what was read may be one plan's header with another one's parts
+		next.Faults = slices.DeleteFunc(slices.Clone(next.Faults), func(fault string) bool { return strings.HasPrefix(fault, path+":") })
+		next.Plan, next.planHeader, next.planVersion, next.planZxid = s.Plan, s.planHeader, s.planVersion, s.planZxid
+	}
+	next.planParts = maps.Clone(fresh.planParts)
+	overlay(next.planParts, s.planParts, func(k int) bool { return touched.any(planPartPath(s.Kind, k)) })
+	return next
+}
+
+// overlay puts in what is ours as it is, or is not, with us.
+func overlay[K comparable, V any](next, own map[K]V, ours func(K) bool) {
+	maps.DeleteFunc(next, func(k K, _ V) bool { return ours(k) })
+	for k, v := range own {
+		if ours(k) {
+			next[k] = v
+		}
+	}
+}
+
+// withStatus is the instance with the status that another reading found.
+func (in *Instance) withStatus(read *Instance) *Instance {
+	next := *in
+	next.Status, next.Live, next.LiveSince = read.Status, read.Live, read.LiveSince
+	next.statusVersion, next.statusZxid = read.statusVersion, read.statusZxid
+	return &next
+}

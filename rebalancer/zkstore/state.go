@@ -1,0 +1,176 @@
+// Package zkstore keeps the assignment in ZooKeeper, by docs/protocol.md.
+//
+// In: the znodes of one kind, read completely into a State, and the wish to change something. Out: Multis, each a single
+// ZooKeeper transaction that checks the head and every version it was computed from. Invariant: after each Multi alone every
+// acknowledged resource is in exactly one of an instance's list, the pool and the flight.
+//
+// The steps (steps.go) are pure functions from a State to a Multi; only client.go talks to ZooKeeper.
+package zkstore
+
+import "time"
+
+// State is what ZooKeeper holds for one kind, with the versions at which it was read.
+//
+// A State is changed only by Multi.Apply, which replaces what it touches (copy on write): a Clone stays as it was while
+// the original goes on, and both share everything untouched.
+type State struct {
+	Kind string
+	// Head is the fence; HeadVersion its znode version, -1 when there is none yet.
+	Head        Head
+	HeadVersion int32
+	Instances   map[int]*Instance
+	// Pool by piece name `<epoch>-<k>`, Flight by name `<ordinal>-<times>`.
+	Pool   map[string]*Piece
+	Flight map[string]*Flight
+	// Kept are the small documents the leader keeps beside the protocol's znodes (`scaler`, `override`), by name.
+	Kept map[string]*Doc
+	// Plan is the running wave and its undo, nil when none is stored.
+	Plan *StoredPlan
+	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path. Faults of instances stand
+	// at the instance. While there is either, the kind stops: every step but Lead and Keep refuses.
+	Faults []string
+	// headFault says that the head is among the Faults: then nobody may lead.
+	headFault bool
+	// planHeader is the content of `plan`, planVersion its version, -1 when absent; planParts are the versions of all `plan/<k>`.
+	planHeader  planHeader
+	planVersion int32
+	planParts   map[int]int32
+	// headZxid and planZxid, and the like elsewhere, are the transaction that last wrote the znode; 0 if it was ours and its
+	// number was not told. They tell a znode that was deleted and created anew from one that stayed.
+	headZxid, planZxid int64
+	// ReadAt is when the State was last known to equal ZooKeeper.
+	ReadAt time.Time
+	// Torn says that somebody wrote all the while it was read: each znode is right, all together may never have been true.
+	// It cannot happen to the one that leads.
+	Torn bool
+}
+
+// Head is the znode that fences writers: every write checks its version.
+type Head struct {
+	V      int    `json:"v"`
+	Epoch  int64  `json:"epoch"`
+	Holder string `json:"holder"` // <pod>/<nonce>
+	Open   []int  `json:"open"`   // ordinals that may receive, ascending
+}
+
+// Instance is one ordinal's subtree.
+type Instance struct {
+	Ordinal int
+	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an adopted tree, and are -1
+	// where they cannot be read. Repair corrects them; only then may the instance receive.
+	Used, Capacity int
+	IDs            []string
+	text           shared
+	// Bytes is the length of the znode `resources`.
+	Bytes int
+	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; Changed is the mtime of `resources`.
+	Times   int64
+	Changed time.Time
+	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
+	Status *Status
+	// Live says that `tmp/status` is ephemeral, whatever it contains: a legacy instance's may be empty.
+	Live bool
+	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
+	LiveSince time.Time
+	// statusVersion is that of `tmp/status`, -1 when it does not exist; tmpVersion that of `tmp`.
+	statusVersion, tmpVersion int32
+	// HasTmp, HasReload: the znodes exist. Versions are -1 where the znode does not exist.
+	HasTmp, HasReload                          bool
+	DataVersion, ListVersion, ReloadVersion    int32
+	dataZxid, listZxid, reloadZxid, statusZxid int64
+	// Fault says why the list cannot be read; IDs are then the last ones known, and count as in flight from here.
+	Fault string
+}
+
+// Status is what an instance writes of itself (formats.md).
+type Status struct {
+	Times     int64  `json:"times"`
+	Pod       string `json:"pod"`
+	Fences    bool   `json:"fences"`
+	SessionMs int64  `json:"sessionMs"`
+}
+
+// Piece is a part of the pool: acknowledged, owned by nobody.
+type Piece struct {
+	Name    string
+	IDs     []string
+	Version int32
+	bytes   int // length of the znode
+	zxid    int64
+}
+
+// Cost is what all ids of the piece add to a list.
+func (p *Piece) Cost() int { return p.bytes - len(listOpen+listClose) + len(",") }
+
+// Destinations of an id in flight that are no ordinal.
+const (
+	// ToPool sends the id back to the pool when it is released.
+	ToPool = -1
+	// ToDelete forgets the id when it is released.
+	ToDelete = -2
+)
+
+// Flight is what was taken from an instance at `_reload` Times and not yet released by it. Ids without To are deletes.
+type Flight struct {
+	Name    string
+	From    int
+	Times   int64
+	Pod     string
+	IDs     []string
+	To      []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
+	Version int32
+	// Created is the znode's ctime, for settleSeconds.
+	Created time.Time
+	bytes   int
+	zxid    int64
+}
+
+// Doc is a small document kept beside the protocol's znodes.
+type Doc struct {
+	Data    []byte
+	Version int32
+	zxid    int64
+}
+
+// StoredPlan is a plan as persisted: its bytes are the planner's business.
+type StoredPlan struct {
+	ID   string
+	Data []byte
+}
+
+// Multi is one transaction and its effect. The zero Multi is empty: it does nothing.
+type Multi struct {
+	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign, revoke, grant, …
+	Step string
+	Ops  []Op
+	// parents are znodes without content that must exist first; they are created outside the transaction.
+	parents []string
+	apply   func(*State, []Result)
+}
+
+// OpKind is what an Op does.
+type OpKind int
+
+// The operations of a transaction.
+const (
+	OpCheck OpKind = iota
+	OpCreate
+	OpSet
+	OpDelete
+)
+
+// Op is one operation of a transaction.
+type Op struct {
+	Kind    OpKind
+	Path    string
+	Data    []byte
+	Version int32 // the version the znode must have; of no meaning to OpCreate
+}
+
+// Result is what the server answered to one operation: the znode's new version, and the time and number of the transaction, which
+// are zero where the server did not tell (it does not when nothing was set).
+type Result struct {
+	Version int32
+	Mtime   time.Time
+	Zxid    int64
+}

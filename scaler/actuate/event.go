@@ -1,0 +1,192 @@
+package actuate
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+)
+
+// Event is one Kubernetes event about a StatefulSet or an InstanceGroup. Each comes from one of the functions below, so that all there are can be
+// read in one place.
+type Event struct {
+	Warning bool
+	Reason  string
+	Message string
+}
+
+// Scaled says that replicas were written.
+func Scaled(from, to int, why string) Event {
+	return Event{Reason: "Scaled", Message: fmt.Sprintf("replicas %d -> %d: %s", from, to, why)}
+}
+
+// CannotScale says that replicas could not be written.
+func CannotScale(err error) Event {
+	return Event{Warning: true, Reason: "CannotScale", Message: err.Error()}
+}
+
+// Draining says that instances are being emptied before they go.
+func Draining(first, last int, why string) Event {
+	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying instances %d to %d: %s", first, last, why)}
+}
+
+// DrainBlocked says what keeps a drain from ending.
+func DrainBlocked(why string) Event {
+	return Event{Warning: true, Reason: "DrainBlocked", Message: why}
+}
+
+// DrainUndone says that load returned before the shrink was written.
+func DrainUndone(why string) Event {
+	return Event{Reason: "DrainUndone", Message: "the instances stay: " + why}
+}
+
+// TakenWithResources says that another writer lowered replicas and took instances that still own resources.
+func TakenWithResources(ordinals []int, left int) Event {
+	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("instances %v go although they own %d resources: they are emptied now", ordinals, left)}
+}
+
+// EndedWithResources says that instances whose replicas another writer lowered end, or have ended, with resources that they still own.
+func EndedWithResources(ordinals []int, left int) Event {
+	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end with %d resources left on them", ordinals, left)}
+}
+
+// InstanceLost says that instances cannot be reached, and what is done about it.
+func InstanceLost(what string) Event {
+	return Event{Warning: true, Reason: "InstanceLost", Message: what}
+}
+
+// AssumedDead says that a person has declared a pod dead.
+func AssumedDead(pod, uid, by string, left int) Event {
+	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s declared pod %s (%s) dead: the %d resources it owned go to others", by, pod, uid, left)}
+}
+
+// Restarted says that a pod was deleted because it was silent.
+func Restarted(pod, why string) Event {
+	return Event{Warning: true, Reason: "Restarted", Message: pod + " is restarted: " + why}
+}
+
+// CannotRestart says that a silent pod could not be deleted.
+func CannotRestart(err error) Event {
+	return Event{Warning: true, Reason: "CannotRestart", Message: err.Error()}
+}
+
+// NobodyRestarted says that silence is so widespread, or so uncertain, that nobody is restarted.
+func NobodyRestarted(why string) Event {
+	return Event{Warning: true, Reason: "NobodyRestarted", Message: why}
+}
+
+// BeyondCapacity says that resources do not fit into the largest size.
+func BeyondCapacity(excess, most, capacity int) Event {
+	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("%d resources do not fit into %d instances of %d", excess, most, capacity)}
+}
+
+// ClusterFull says that a growth would only add Pending pods.
+func ClusterFull(why string) Event {
+	return Event{Warning: true, Reason: "ClusterFull", Message: why}
+}
+
+// Blind says that nothing is decided for want of input.
+func Blind(why string) Event {
+	return Event{Warning: true, Reason: "Blind", Message: why}
+}
+
+// ForeignWriter says that somebody else insists on another size, and that we write none any more.
+func ForeignWriter(why string) Event {
+	return Event{Warning: true, Reason: "ForeignWriter", Message: why}
+}
+
+// ConflictingHPA says that an HPA writes what is not its own, or that several HPAs stop each other.
+func ConflictingHPA(why string) Event {
+	return Event{Warning: true, Reason: "ConflictingHPA", Message: why}
+}
+
+// Seeded says that a new InstanceGroup was given the size of its StatefulSet.
+func Seeded(replicas int, statefulSet string) Event {
+	return Event{Reason: "Seeded", Message: fmt.Sprintf("replicas set to %d, the size of StatefulSet %s; from now on an HPA or a person writes them", replicas, statefulSet)}
+}
+
+// CannotWriteGroup says that the InstanceGroup could not be written.
+func CannotWriteGroup(err error) Event {
+	return Event{Warning: true, Reason: "CannotWrite", Message: err.Error()}
+}
+
+// NotFollowed says why an InstanceGroup counts for nothing.
+func NotFollowed(why string) Event {
+	return Event{Warning: true, Reason: "NotFollowed", Message: why}
+}
+
+// ScalingLimited says that another size than the one wished for is brought about.
+func ScalingLimited(reason, why string) Event {
+	return Event{Reason: reason, Message: why}
+}
+
+// repeatAfter is when an event that says the same as its last one is raised again.
+const repeatAfter = time.Hour
+
+// events folds repetitions.
+type events struct {
+	recorder record.EventRecorder
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	last map[eventKey]raised
+}
+
+type eventKey struct {
+	workload Workload
+	reason   string
+}
+
+type raised struct {
+	message string
+	at      time.Time
+}
+
+// Publish raises e on the StatefulSet or the InstanceGroup. One that says the same as the last of its reason is raised once an hour.
+func (v *events) Publish(w Workload, e Event) {
+	if !v.fresh(eventKey{w, e.Reason}, e.Message, time.Now()) {
+		return
+	}
+	v.log.Info("event", key(w), w.Name, "reason", e.Reason, "message", e.Message)
+	if v.recorder == nil {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if e.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	v.recorder.Event(reference(w), kind, e.Reason, e.Message)
+}
+
+func reference(w Workload) *corev1.ObjectReference {
+	ref := &corev1.ObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Namespace: w.Namespace, Name: w.Name, UID: types.UID(w.UID)}
+	if w.Group {
+		ref.APIVersion, ref.Kind = v1alpha1.GroupVersion.String(), v1alpha1.Kind
+	}
+	return ref
+}
+
+// key is the log's name for what an event is about.
+func key(w Workload) string {
+	if w.Group {
+		return "instancegroup"
+	}
+	return "statefulset"
+}
+
+// fresh notes the event and says whether it is worth raising.
+func (v *events) fresh(key eventKey, message string, now time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old, ok := v.last[key]; ok && old.message == message && now.Sub(old.at) < repeatAfter {
+		return false
+	}
+	v.last[key] = raised{message, now}
+	return true
+}

@@ -1,0 +1,334 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Verb says what a Decision does to the size.
+type Verb string
+
+// The verbs.
+const (
+	Keep   Verb = "keep"
+	Grow   Verb = "grow"
+	Shrink Verb = "shrink" // the instances that leave are emptied first
+	Still  Verb = "still"  // blind: nothing is computed and nothing is done
+)
+
+// Reason names what determined the outcome. The set is closed: it is a metric's label.
+type Reason string
+
+// The reasons. The first six are signals, the others limits.
+const (
+	ByCount         Reason = "count"
+	ByCPU           Reason = "cpu"
+	ByHottestCPU    Reason = "cpu-hottest"
+	ByMemory        Reason = "memory"
+	ByHottestMemory Reason = "memory-hottest"
+	ByWish          Reason = "wish"
+	ByInit          Reason = "init"
+	ByMax           Reason = "max"
+	ByWindow        Reason = "window"
+	ByRate          Reason = "rate"
+	ByCoolDown      Reason = "cool-down"
+	ByTolerance     Reason = "tolerance"
+	ByPrediction    Reason = "predicted-load"
+	ByMissingSignal Reason = "missing-signal"
+	ByAdoption      Reason = "not-watched-long-enough"
+	ByRollout       Reason = "rollout"
+	ByForeignRaise  Reason = "raised-by-another"
+	ByForeignWriter Reason = "foreign-writer"
+	ByUnschedulable Reason = "unschedulable"
+	BySilence       Reason = "silent-instances"
+	ByIncomplete    Reason = "not-every-instance-reports"
+	ByPause         Reason = "paused"
+	BlindStore      Reason = "blind-store"
+	BlindCluster    Reason = "blind-cluster"
+	NoWorkload      Reason = "no-statefulset"
+)
+
+// Decision is the size a kind should have, and why. When Blind is not empty nothing was computed: only Kind, At, Owner, Reason,
+// Summary and, if it is known, Current mean anything, and everything stays as it is.
+type Decision struct {
+	Kind        string       `json:"kind"`
+	StatefulSet string       `json:"statefulSet"`
+	At          time.Time    `json:"at"`
+	Owner       config.Owner `json:"owner"`
+	Mode        config.Mode  `json:"mode,omitempty"`
+
+	Verb   Verb   `json:"verb"`
+	Reason Reason `json:"reason"`
+	// Summary is the sentence a person reads.
+	Summary string `json:"summary"`
+	// Blind says why nothing could be computed.
+	Blind string `json:"blind,omitempty"`
+
+	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
+	Current *int `json:"current,omitempty"`
+	Start   int  `json:"start,omitempty"`
+	// Wanted is what the signals ask for now, within init and max, before windows, rates and holds.
+	Wanted int `json:"wanted"`
+	// Desired is the size to bring about: Wanted after windows, rates, bounds and holds. With owner hpa it is the size for which
+	// the assignment is laid out; only the HPA writes replicas.
+	Desired int `json:"desired"`
+	// Recommended is recommended_replicas: our own signals, bounds and windows, never current replicas nor an HPA's wish; it does
+	// not fall below an instance that is open or owns anything. Nil: not known, see RecommendedUnknown.
+	Recommended        *int   `json:"recommended,omitempty"`
+	RecommendedUnknown string `json:"recommendedUnknown,omitempty"`
+	// Own is Recommended before it is held up by instances that are open or own something.
+	Own int `json:"own"`
+
+	// Floor is ceil(Resources / TargetPerInstance): no signal undercuts it.
+	Floor             int `json:"floor"`
+	Resources         int `json:"resources"`
+	TargetPerInstance int `json:"targetPerInstance"`
+	Capacity          int `json:"capacity"`
+	Init              int `json:"init"`
+	Max               int `json:"max"`
+	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should go from becoming empty.
+	Excess int `json:"excess,omitempty"`
+
+	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each one's mean before its hottest, and the wish.
+	Signals []Signal `json:"signals,omitempty"`
+	// Hot are the instances above a target for the hottest, most loaded first, and what is to relieve them.
+	Hot []Hot `json:"hot,omitempty"`
+	// Limits are what changed the size on its way from Wanted to Desired, in that order.
+	Limits []Limit `json:"limits,omitempty"`
+	// Holds are why the size may not fall now, whether or not it would.
+	Holds []Hold `json:"holds,omitempty"`
+	// Rollout, when not empty, says that pods are being replaced: nothing is spread meanwhile.
+	Rollout string `json:"rollout,omitempty"`
+	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
+	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
+	Foreign  *Foreign  `json:"foreign,omitempty"`
+	Conflict *Conflict `json:"conflict,omitempty"`
+	// Complete says that every source was complete at this moment.
+	Complete bool `json:"complete"`
+
+	// Health are the verdicts on the instances.
+	Health Health `json:"health"`
+	// Lost are the instances on lost nodes.
+	Lost []Lost `json:"lost,omitempty"`
+	// Drain is the way out of what goes, nil when nothing does; filled in by the scaler.
+	Drain *Drain `json:"drain,omitempty"`
+	// Act is what was done about it; filled in by the scaler.
+	Act *Act `json:"act,omitempty"`
+
+	asked, askedOwn int  // what the signals asked for, before bounds; for the History
+	adopted         bool // every source was once complete for a whole window
+}
+
+// Signal is what one signal proposes.
+type Signal struct {
+	Name Reason `json:"name"` // count, cpu, cpu-hottest, memory, memory-hottest or wish
+	// Proposed is the size this signal asks for, 0 when it is missing.
+	Proposed int `json:"proposed"`
+	// Need is the load in units of instances at target, before rounding and tolerance.
+	Need float64 `json:"need"`
+	// Ratio is the use over the target, the mean's or the most loaded instance's; 0 for count.
+	Ratio float64 `json:"ratio,omitempty"`
+	// Within says that the tolerance kept the size.
+	Within bool `json:"within,omitempty"`
+	// Missing says why there is no proposal. It blocks a shrink and not a growth.
+	Missing string `json:"missing,omitempty"`
+	// Inputs, in words: use, target, pods counted.
+	Inputs string `json:"inputs"`
+	// Ignored are pods or samples that were left out, and why.
+	Ignored []string `json:"ignored,omitempty"`
+
+	own    int     // the proposal relative to the last recommendation instead of the current size
+	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
+	silent string  // ready pods without a sample, in words: enough for growth, not for a shrink
+}
+
+// Limit is one step that changed the size.
+type Limit struct {
+	By   Reason `json:"by"`
+	From int    `json:"from"`
+	To   int    `json:"to"`
+	Text string `json:"text"`
+}
+
+// Hold is one reason not to shrink.
+type Hold struct {
+	By   Reason `json:"by"`
+	Text string `json:"text"`
+}
+
+// Act is what the scaler did about a Decision, or would do in a dry run.
+type Act struct {
+	DryRun bool `json:"dryRun,omitempty"`
+	// Done is what was done: "" (nothing to do), "scaled", "draining", "failed", "would-scale",
+	// "would-drain", "held", "recommended", "not-ours".
+	Done string `json:"done,omitempty"`
+	Text string `json:"text,omitempty"`
+	// Left counts what the leaving ordinals still own.
+	Left map[int]int `json:"left,omitempty"`
+	// Restarted names the pods deleted so that the StatefulSet makes them anew.
+	Restarted []string `json:"restarted,omitempty"`
+}
+
+// RecommendedReplicas is the value of the metric recommended_replicas, or why there is none.
+func (d *Decision) RecommendedReplicas() (int, error) {
+	switch {
+	case d.Blind != "":
+		return 0, fmt.Errorf("recommended replicas of kind %s: %s", d.Kind, d.Blind)
+	case d.Recommended == nil:
+		return 0, fmt.Errorf("recommended replicas of kind %s: %s", d.Kind, d.RecommendedUnknown)
+	}
+	return *d.Recommended, nil
+}
+
+// conclude names what is done and what determined it: the last limit that changed the size, else the largest proposal.
+func (d *Decision) conclude() {
+	switch {
+	case d.Desired > *d.Current:
+		d.Verb = Grow
+	case d.Desired < *d.Current:
+		d.Verb = Shrink
+	default:
+		d.Verb = Keep
+	}
+	top := d.top()
+	d.Reason = top.Name
+	if top.Within {
+		d.Reason = ByTolerance
+	}
+	if n := len(d.Limits); n > 0 {
+		d.Reason = d.Limits[n-1].By
+	}
+}
+
+// top is the signal that asks for most; the first one of equals.
+func (d *Decision) top() Signal {
+	top := d.Signals[0]
+	for _, s := range d.Signals[1:] {
+		if s.Proposed > top.Proposed {
+			top = s
+		}
+	}
+	return top
+}
+
+// sentence says the decision in one line.
+func (d *Decision) sentence() string {
+	if d.Blind != "" {
+		return "nothing is decided or done: " + d.Blind
+	}
+	var b strings.Builder
+	switch d.Verb {
+	case Grow:
+		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
+	case Shrink:
+		fmt.Fprintf(&b, "shrink from %d to %d%s once %s", *d.Current, d.Desired, d.by(), leaving(d.Start+d.Desired, d.Start+*d.Current-1))
+	default:
+		fmt.Fprintf(&b, "keep %d", d.Desired)
+	}
+	top := d.top()
+	fmt.Fprintf(&b, ": %s asks for %d", top.Name, top.Proposed)
+	if top.Within {
+		b.WriteString(" (within its tolerance)")
+	}
+	for _, l := range d.Limits {
+		b.WriteString("; " + l.Text)
+	}
+	if text := d.hotText(); text != "" {
+		b.WriteString("; " + text)
+	}
+	if d.Excess > 0 {
+		fmt.Fprintf(&b, "; %d resources do not fit into %d instances of %d", d.Excess, d.Max, d.Capacity)
+	}
+	return b.String()
+}
+
+// by says who is to do it, when it is not the scaler.
+func (d *Decision) by() string {
+	switch {
+	case d.Owner == config.OwnerHPA:
+		return " by the HPA"
+	case d.Mode == config.ModeRecommend:
+		return " by whoever follows the recommendation"
+	}
+	return ""
+}
+
+func leaving(from, to int) string {
+	if from == to {
+		return fmt.Sprintf("instance %d is empty", from)
+	}
+	return fmt.Sprintf("instances %d to %d are empty", from, to)
+}
+
+// String is the whole decision, as a person reads it.
+func (d Decision) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, d.At.UTC().Format(time.RFC3339), d.Summary)
+	writer := string(d.Owner)
+	if d.Mode == config.ModeRecommend {
+		writer = "nobody, by replicas.mode recommend"
+	}
+	line("  reason: %s, replicas are written by %s", d.Reason, writer)
+	if d.Blind == "" {
+		line("  size: current %d, wanted %d, desired %d, recommended %s", *d.Current, d.Wanted, d.Desired, d.recommended())
+		line("  bounds: init %d, max %d, floor %d by %d resources; capacity %d, target %d", d.Init, d.Max, d.Floor, d.Resources, d.Capacity, d.TargetPerInstance)
+	}
+	for _, s := range d.Signals {
+		line("  signal %s: %s", s.Name, s)
+		for _, i := range s.Ignored {
+			line("    ignored %s", i)
+		}
+	}
+	for _, h := range d.Hot {
+		line("  overloaded instance %d: %.2f of the target of %s, relief: %s", h.Ordinal, h.Ratio, h.Signal, h.Relief)
+	}
+	for _, l := range d.Limits {
+		line("  limit %s: %d -> %d: %s", l.By, l.From, l.To, l.Text)
+	}
+	for _, h := range d.Holds {
+		line("  no shrink, %s: %s", h.By, h.Text)
+	}
+	if d.Conflict != nil {
+		line("  conflict: %s", d.Conflict.Text)
+	}
+	if f := d.Foreign; f != nil && !f.Stopped {
+		line("  against us at %s: %s wrote replicas %d -> %d", f.At.UTC().Format(time.RFC3339), f.name(), f.From, f.To)
+	}
+	d.Health.print(line)
+	for _, l := range d.Lost {
+		line("  instance %d is lost: %s", l.Ordinal, l.Text)
+	}
+	if d.Drain != nil {
+		line("  drain: %s", d.Drain)
+	}
+	if a := d.Act; a != nil && a.Text != "" {
+		line("  act: %s", a.Text)
+	}
+	return b.String()
+}
+
+func (d *Decision) recommended() string {
+	if d.Recommended == nil {
+		return "unknown (" + d.RecommendedUnknown + ")"
+	}
+	return fmt.Sprint(*d.Recommended)
+}
+
+// String is the proposal, as a person reads it.
+func (s Signal) String() string {
+	if s.Missing != "" {
+		return "missing: " + s.Missing
+	}
+	text := fmt.Sprintf("%d (need %.2f", s.Proposed, s.Need)
+	if s.Ratio > 0 {
+		text += fmt.Sprintf(", ratio %.3f", s.Ratio)
+	}
+	if s.Within {
+		text += ", the size is kept by tolerance"
+	}
+	return text + "): " + s.Inputs
+}

@@ -1,0 +1,104 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// works says what a verdict tells of an instance's work: that it goes on, that it does not, or, with known false, nothing.
+func (v *Verdict) works() (works, known bool) {
+	switch v.Condition {
+	case Healthy, Stale:
+		return true, true
+	case Unknown:
+		return false, false
+	}
+	return false, true
+}
+
+// lost says that the instance does not work and is not about to: what starts or is going away has an end of its own.
+func (v *Verdict) lost() bool {
+	switch v.Condition {
+	case Silent, NotReady, CrashLooping, Failed, ImagePull, Pending, Stuck, Absent:
+		return true
+	}
+	return false
+}
+
+// downs are the instances of the size that do not work, each since when it was first seen so: an outage goes on through the stations
+// of a restart that does not succeed.
+func downs(in Input, verdicts []Verdict) (out []Down) {
+	w := in.Observed.Workload
+	for i := range verdicts {
+		v := &verdicts[i]
+		if v.Ordinal < w.Start || v.Ordinal >= w.Start+w.Replicas {
+			continue
+		}
+		since := in.History.downSince(v.Ordinal)
+		works, known := v.works()
+		switch {
+		case works || !known && since.IsZero():
+			continue
+		case since.IsZero():
+			since = in.Now
+		}
+		out = append(out, Down{Ordinal: v.Ordinal, Since: since})
+	}
+	return out
+}
+
+// downSince is since when an instance does not work; zero: it worked when it was looked at last.
+func (h *History) downSince(ordinal int) time.Time {
+	for _, d := range h.Down {
+		if d.Ordinal == ordinal {
+			return d.Since
+		}
+	}
+	return time.Time{}
+}
+
+// reassign marks the instances whose resources are to be given away: out of work for the whole grace, with others that work. A rolling
+// update moves nothing, and when too many are out of work at once the fault is hardly theirs: that is an alarm.
+func (h *Health) reassign(in *Input) {
+	c := &in.Config
+	if c.Health.Action != config.ActionReassign || rollout(in.Observed.Workload) != "" {
+		return
+	}
+	var marked []*Verdict
+	lost, w := 0, in.Observed.Workload
+	for i := range h.Verdicts {
+		v := &h.Verdicts[i]
+		if !v.lost() || v.Ordinal < w.Start || v.Ordinal >= w.Start+w.Replicas {
+			continue
+		}
+		lost++
+		since := in.History.downSince(v.Ordinal)
+		if inst := in.Observed.Instance(v.Ordinal); since.IsZero() || inst == nil || inst.List == nil || inst.List.Count == 0 {
+			continue
+		}
+		if down := in.Now.Sub(since); down >= c.Health.ReassignAfter.Std() {
+			v.Text += fmt.Sprintf("; out of work for %s", down.Round(time.Second))
+			marked = append(marked, v)
+		}
+	}
+	share := config.DefaultMaxStaleShare
+	if c.Heartbeat != nil {
+		share = c.Heartbeat.MaxStaleShare
+	}
+	size := max(1, w.Replicas)
+	if lost >= 2 && float64(lost)/float64(size) > share {
+		if len(marked) > 0 {
+			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", lost, size, share*100)
+		}
+		return
+	}
+	if lost == size {
+		return // there are no others
+	}
+	for v := range slices.Values(marked) {
+		v.Reassign = true
+	}
+}

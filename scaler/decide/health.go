@@ -1,0 +1,344 @@
+package decide
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Condition is how an instance is.
+type Condition string
+
+// The conditions.
+const (
+	Healthy      Condition = "Healthy"
+	Starting     Condition = "Starting"     // within its start-up grace
+	NotReady     Condition = "NotReady"     // runs, and its pod is not ready, which is all that is known
+	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session lives: reported
+	Silent       Condition = "Silent"       // silent for restartAfter: restarted, if nothing speaks against it
+	CrashLooping Condition = "CrashLooping" // the kubelet restarts it; we do not
+	Failed       Condition = "Failed"       // its containers have ended; the StatefulSet makes it anew
+	ImagePull    Condition = "ImagePull"    // its image cannot be had; a restart would not help
+	Pending      Condition = "Pending"      // not running for pendingLong
+	Terminating  Condition = "Terminating"  // on its way out
+	Stuck        Condition = "Stuck"        // Terminating beyond its deadline
+	Absent       Condition = "Absent"       // the StatefulSet should have this pod and has not, or it owns resources without one
+	Unknown      Condition = "Unknown"      // its heartbeats cannot be judged
+)
+
+const (
+	// pendingLong is how long a pod may wait for a node, an image or a volume before it is reported.
+	pendingLong = 5 * time.Minute
+	// stuckAfter is how long a pod may outlive its deletion deadline.
+	stuckAfter = time.Minute
+	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they count anew.
+	maxPause    = time.Hour
+	forgetAfter = 24 * time.Hour
+)
+
+// Evidence is what a verdict rests on.
+type Evidence string
+
+// The evidence, the weightiest first: what is there decides, and what comes after it is only mentioned. Before all of it comes what
+// Kubernetes says of a pod that does not run or is to go: that is a fact, said by the pod.
+const (
+	BySession   Evidence = "session"   // its own ZooKeeper session, of this very pod, lives
+	ByHeartbeat Evidence = "heartbeat" // the lag
+	ByPod       Evidence = "pod"       // readiness
+	ByRecord    Evidence = "record"    // there is no pod; ZooKeeper has its list
+)
+
+// Verdict is the health of one instance.
+type Verdict struct {
+	Ordinal   int       `json:"ordinal"`
+	Pod       string    `json:"pod,omitempty"`
+	UID       string    `json:"uid,omitempty"`
+	Condition Condition `json:"condition"`
+	// By is the evidence that decided.
+	By   Evidence `json:"by"`
+	Text string   `json:"text,omitempty"`
+	// Lag is nil when it is not known.
+	Lag *time.Duration `json:"lag,omitempty"`
+	// Restart says that the pod is to be restarted now; at most one a tick.
+	Restart bool `json:"restart,omitempty"`
+	// Reassign says that what it owns is to be given to others, as far as its release is proven.
+	Reassign bool `json:"reassign,omitempty"`
+}
+
+// Health are the verdicts on all instances of a kind.
+type Health struct {
+	// Verdicts are in order of ordinal.
+	Verdicts []Verdict `json:"verdicts,omitempty"`
+	// Stale counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
+	Stale  int `json:"stale"`
+	Judged int `json:"judged"`
+	// Breaker, when not empty, is why nobody is restarted nor relieved of what it owns, whoever is silent. It deserves an alarm.
+	Breaker string `json:"breaker,omitempty"`
+}
+
+// Assess judges every instance that has a pod, should have one, or owns something.
+func Assess(in Input) (h Health) {
+	w := in.Observed.Workload
+	reason, text := blind(&in)
+	if reason == BlindCluster || w == nil {
+		h.Breaker = text
+		return h
+	}
+	h.judgeAll(&in)
+	for i := range h.Verdicts {
+		v := &h.Verdicts[i]
+		if v.Lag != nil {
+			h.Judged++
+		}
+		if v.Condition == Stale || v.Condition == Silent {
+			h.Stale++
+		}
+	}
+	if h.Breaker = breaker(&in, &h); h.Breaker == "" {
+		h.Breaker = text
+	}
+	if h.Breaker == "" && in.Paused() == "" {
+		h.reassign(&in)
+	}
+	if h.Breaker == "" && in.Paused() == "" {
+		h.choose(&in)
+	}
+	return h
+}
+
+// judgeAll gives the verdicts in order of ordinal.
+func (h *Health) judgeAll(in *Input) {
+	instances, w := in.Observed.Instances, in.Observed.Workload
+	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))
+	lags := make([]time.Duration, len(instances))
+	next := w.Start // the next ordinal that should have a pod
+	absent := func(until int) {
+		for ; next < min(until, w.Start+w.Replicas); next++ {
+			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: next, Condition: Absent, By: ByPod, Text: "there is no such pod"})
+		}
+	}
+	for i := range instances {
+		inst := &instances[i]
+		absent(inst.Ordinal)
+		next = max(next, inst.Ordinal+1)
+		owns := inst.List != nil && inst.List.Count > 0
+		switch inside := inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas; {
+		case inst.Pod != nil:
+			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
+		case owns:
+			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByRecord, Text: fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)})
+		case inside:
+			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByPod, Text: "there is no such pod"})
+		}
+	}
+	absent(w.Start + w.Replicas)
+}
+
+// judge gives the verdict on one pod; lag is where its lag is kept.
+func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
+	p := inst.Pod
+	v := Verdict{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID}
+	if stopped(in, p, &v) {
+		return v
+	}
+	silence := beats(in, inst, &v, lag)
+	if inst.SessionLives() {
+		// Whoever keeps a session may have stopped to work all the same, and is reported; to restart it would be a guess.
+		v.By, v.Condition, v.Text = BySession, Healthy, ""
+		if silence == Stale || silence == Silent {
+			v.Condition, v.Text = Stale, fmt.Sprintf("silent for %s, its ZooKeeper session lives", lag.Round(time.Second))
+		}
+	} else if silence == "" {
+		v.By, v.Condition = ByPod, NotReady
+		if v.Text = "runs and is not ready"; p.Ready {
+			v.Condition, v.Text = Healthy, ""
+		}
+		return v
+	}
+	if v.Condition == Healthy && !p.Ready {
+		v.Text = "its pod is not ready"
+	}
+	return v
+}
+
+// stopped judges a pod that does not run or is to go.
+func stopped(in *Input, p *observed.Pod, v *Verdict) bool {
+	switch pending := in.Now.Sub(p.Created); {
+	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= stuckAfter:
+		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
+	case p.Terminating:
+		v.Condition, v.Text = Terminating, "is going away"
+	case p.Phase == "Failed" || p.Phase == "Succeeded":
+		v.Condition, v.Text = Failed, "its containers have ended: "+cmp.Or(p.Reason, p.Phase)
+	case p.Reason == "CrashLoopBackOff":
+		v.Condition, v.Text = CrashLooping, fmt.Sprintf("crashes, %d restarts so far", p.Restarts)
+	case slices.Contains(imageFaults, p.Reason):
+		v.Condition, v.Text = ImagePull, "its image cannot be pulled: "+p.Reason
+	case p.Phase == "Pending" && pending >= pendingLong:
+		v.Condition, v.Text = Pending, fmt.Sprintf("is Pending for %s: %s", pending.Round(time.Second), cmp.Or(p.Reason, "no reason given"))
+	case p.Phase == "Pending":
+		v.Condition, v.Text = Starting, "is Pending: "+cmp.Or(p.Reason, "no reason given")
+	default:
+		return false
+	}
+	v.By = ByPod
+	return true
+}
+
+// imageFaults are the kubelet's reasons for a container without an image.
+var imageFaults = []string{"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+
+// beats judges by heartbeat; "": there is nothing to judge by.
+func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) Condition {
+	hb := in.Config.Heartbeat
+	if hb == nil {
+		return ""
+	}
+	v.By = ByHeartbeat
+	known, err := observed.Lag(&in.Observed, in.Config, inst, in.Now)
+	switch {
+	case errors.Is(err, observed.ErrNoHeartbeat):
+		return ""
+	case errors.Is(err, observed.ErrUnknown) && busReadable(in):
+		v.Condition, v.Text = Starting, err.Error()
+		return v.Condition
+	case err != nil:
+		v.Condition, v.Text = Unknown, err.Error()
+		if !inst.Pod.Ready {
+			return "" // readiness is what is known
+		}
+		return v.Condition
+	}
+	*lag = known
+	v.Lag = lag
+	// Silence counts from when the bus could be heard: a beat that nobody could read was not missed by its sender.
+	heard := min(known, in.Now.Sub(in.History.BusSince))
+	if in.History.BusSince.IsZero() {
+		heard = 0
+	}
+	switch {
+	case heard >= hb.RestartAfter.Std():
+		v.Condition = Silent
+	case known >= hb.StaleAfter.Std():
+		v.Condition = Stale
+	default:
+		v.Condition = Healthy
+		return v.Condition
+	}
+	v.Text = "silent for " + known.Round(time.Second).String()
+	return v.Condition
+}
+
+func busReadable(in *Input) bool {
+	bus := in.Observed.Sources.Bus
+	return in.Config.Heartbeat != nil && bus != nil && bus.Fresh(in.Now, observed.BusMaxAge)
+}
+
+// breaker says why nobody may be restarted or relieved: when many fall silent at once the fault is hardly theirs, and restarting them
+// would turn a fault of the bus into an outage.
+func breaker(in *Input, h *Health) string {
+	hb := in.Config.Heartbeat
+	if hb == nil {
+		return ""
+	}
+	if !busReadable(in) {
+		return "heartbeats cannot be read, so nobody is judged by them"
+	}
+	if share := float64(h.Stale) / float64(max(1, h.Judged)); h.Stale >= 2 && share > hb.MaxStaleShare {
+		return fmt.Sprintf("%d of %d instances are silent at once, more than %g%%: nobody is restarted", h.Stale, h.Judged, hb.MaxStaleShare*100)
+	}
+	return ""
+}
+
+// choose picks the pod to restart: the one silent for longest, unless it was restarted already or its ordinal must pause.
+func (h *Health) choose(in *Input) {
+	if in.Config.Health.Action == config.ActionReport {
+		return
+	}
+	var pick *Verdict
+	for i := range h.Verdicts {
+		v := &h.Verdicts[i]
+		if v.Condition != Silent {
+			continue
+		}
+		if wait := in.History.pause(v, in); wait != "" {
+			v.Text += "; " + wait
+			continue
+		}
+		if pick == nil || *v.Lag > *pick.Lag {
+			pick = v
+		}
+	}
+	if pick != nil {
+		pick.Restart = true
+	}
+}
+
+// pause says why v's pod is not restarted although it is silent.
+func (h *History) pause(v *Verdict, in *Input) string {
+	for _, r := range h.Restarts {
+		if r.Ordinal != v.Ordinal {
+			continue
+		}
+		if r.UID == v.UID {
+			return "this pod's restart was ordered already"
+		}
+		wait := min(in.Config.Heartbeat.RestartAfter.Std()<<min(r.Count, 10), max(maxPause, in.Config.Heartbeat.RestartAfter.Std()))
+		if left := r.At.Add(wait).Sub(in.Now); left > 0 {
+			return fmt.Sprintf("its last restart did not help; the next one waits %s more", left.Round(time.Second))
+		}
+	}
+	return ""
+}
+
+// Restarted is h after the pod of v was deleted.
+func (h History) Restarted(v Verdict, at time.Time) History {
+	r := Restart{Ordinal: v.Ordinal, UID: v.UID, At: at, Count: 1}
+	h.Restarts = slices.DeleteFunc(slices.Clone(h.Restarts), func(old Restart) bool {
+		if old.Ordinal == v.Ordinal && at.Sub(old.At) < forgetAfter {
+			r.Count = old.Count + 1
+		}
+		return old.Ordinal == v.Ordinal || at.Sub(old.At) >= forgetAfter
+	})
+	h.Restarts = append(h.Restarts, r)
+	return h
+}
+
+// unheard names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
+// bus itself is silent, that is said for all at once.)
+func (h *Health) unheard() string {
+	var names []string
+	for i := range h.Verdicts {
+		v := &h.Verdicts[i]
+		if v.Condition == Stale || v.Condition == Silent || v.Condition == Starting && v.By == ByHeartbeat {
+			names = append(names, v.Pod)
+		}
+	}
+	return listed(names, "does not report", "do not report")
+}
+
+// print writes what is worth a line: everything but health.
+func (h *Health) print(line func(string, ...any)) {
+	for i := range h.Verdicts {
+		v := &h.Verdicts[i]
+		if v.Condition == Healthy && v.Text == "" {
+			continue
+		}
+		then := ""
+		if v.Restart {
+			then = "; it is restarted"
+		}
+		if v.Reassign {
+			then += "; what it owns is given to others"
+		}
+		line("  instance %d is %s by its %s: %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
+	}
+	if h.Breaker != "" {
+		line("  nobody is restarted: %s", h.Breaker)
+	}
+}

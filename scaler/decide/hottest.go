@@ -1,0 +1,147 @@
+package decide
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
+)
+
+// Relief is what can be done for an overloaded instance.
+type Relief string
+
+// The reliefs.
+const (
+	ByRebalance Relief = "rebalance" // tried first: others may have room
+	ByGrowth    Relief = "growth"    // moving cannot help, or has not
+	ByNothing   Relief = "none"      // it is one resource's load, and that cannot be divided
+)
+
+// Hot is an instance that uses more than the target for the hottest one, tolerance included.
+type Hot struct {
+	Ordinal int    `json:"ordinal"`
+	Signal  Reason `json:"signal"`
+	// Ratio is its use over that target.
+	Ratio  float64 `json:"ratio"`
+	Relief Relief  `json:"relief"`
+}
+
+// observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the most loaded one. What an instance uses
+// is taken to be in proportion to what it owns, and that to fall with the size: an instance at 1.3 of its target on 10 instances would
+// be at 1.0 on 13. As long as a rebalance may bring the same, no growth is proposed.
+func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarget, sample sample, s *Signal) {
+	target, written := m.target(cfg.TargetUtilization, cfg.TargetValue, "its request")
+	tol, size := tolerance(in), float64(in.Observed.Workload.Replicas)
+	var hottest *observed.Instance
+	var use int64
+	grow := 0.0 // the greatest ratio that only growth can lower
+	for i, l := range sample.loads {
+		if l.Group != hpa.Counted || target.Utilization > 0 && l.Request == 0 {
+			continue
+		}
+		ratio := hpa.Ratio(l, target)
+		if hottest == nil || ratio > s.Ratio {
+			hottest, s.Ratio, use = sample.of[i], ratio, l.Use
+		}
+		if ratio <= 1 || tol.Within(ratio) {
+			continue
+		}
+		relief := relief(in, cfg, sample.of[i])
+		if relief == ByGrowth {
+			grow = max(grow, ratio)
+		}
+		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief})
+	}
+	slices.SortStableFunc(d.Hot, func(a, b Hot) int { return cmp.Compare(b.Ratio, a.Ratio) })
+	if hottest == nil {
+		s.Missing = hpa.ErrNoSamples.Error()
+		return
+	}
+	s.Inputs = fmt.Sprintf("%s used by %s, the most loaded, target %s", m.show(use), hottest.Pod.Name, written)
+	s.Need = size * s.Ratio
+	s.total = s.Need
+	least := s.Ratio // what the size is proposed by
+	if s.Ratio > 1 {
+		least = grow
+	}
+	s.Proposed, s.Within = settle(in.Observed.Workload.Replicas, size*least, s.Ratio, tol)
+	s.own = s.Proposed
+	if own := in.History.Own; own > 0 {
+		s.own, _ = settle(own, size*least, s.Need/float64(own), tol)
+	}
+}
+
+// settle is the size for need, or from where the ratio is within tolerance or asks for a growth that need does not.
+func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within bool) {
+	if tol.Within(ratio) {
+		return from, true
+	}
+	if ratio > 1 {
+		return max(from, hpa.Ceil(need)), false
+	}
+	return hpa.Ceil(need), false
+}
+
+// relief says what can be done for an overloaded instance.
+func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relief {
+	h := &in.History
+	switch {
+	case inst.List == nil || inst.List.Count <= 1:
+		return ByNothing
+	case !settled(&in.Observed):
+		return ByRebalance // what is being made will take its part first
+	case evened(in, inst):
+		return ByGrowth
+	case !h.HotSince.IsZero() && in.Now.Sub(h.HotSince) >= cfg.Patience.Std():
+		return ByGrowth
+	}
+	return ByRebalance
+}
+
+// settled says whether every instance of the present size can take its part.
+func settled(k *observed.Kind) bool {
+	ready := 0
+	for i := range k.Instances {
+		inst := &k.Instances[i]
+		if p := inst.Pod; p != nil && p.Ready && !p.Terminating && inst.Ordinal >= k.Workload.Start && inst.Ordinal < k.Workload.Start+k.Workload.Replicas {
+			ready++
+		}
+	}
+	return ready == k.Workload.Replicas
+}
+
+// evened says whether inst owns no more than its share by number, and was measured wholly since its list last changed. Its resources
+// are then heavier than others', and evening numbers cannot help.
+func evened(in *Input, inst *observed.Instance) bool {
+	k := &in.Observed
+	share := (k.Assigned + k.Workload.Replicas - 1) / k.Workload.Replicas
+	return inst.List.Count <= share && !inst.Usage.At.Add(-inst.Usage.Window).Before(inst.List.Changed)
+}
+
+// hotText says of the overloaded instances what is to be done, in words; "" when there are none.
+func (d *Decision) hotText() string {
+	var parts []string
+	for _, r := range []struct {
+		relief Relief
+		then   string
+	}{
+		{ByRebalance, "a rebalance is asked for"},
+		{ByGrowth, "moving cannot help"},
+		{ByNothing, "by one resource alone: neither moving nor growth helps"},
+	} {
+		var names []string
+		for _, h := range d.Hot {
+			if h.Relief == r.relief {
+				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
+			}
+		}
+		if text := listed(names, "is overloaded", "are overloaded"); text != "" {
+			parts = append(parts, text+", "+r.then)
+		}
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,109 @@
+package hpa
+
+import (
+	"math"
+	"time"
+)
+
+// Span is a recommendation that was made from some time until To.
+type Span struct {
+	To   time.Time
+	Size int
+}
+
+// Windows are how long recommendations are remembered for a change in either direction.
+type Windows struct{ Up, Down time.Duration }
+
+// Stabilize moves current as little as needed to lie between the smallest recommendation of the up window and the largest of
+// the down window; wanted is the newest recommendation.
+func Stabilize(current, wanted int, past []Span, w Windows, now time.Time) int {
+	least, most := wanted, wanted
+	for _, p := range past {
+		if p.To.After(now.Add(-w.Up)) {
+			least = min(least, p.Size)
+		}
+		if p.To.After(now.Add(-w.Down)) {
+			most = max(most, p.Size)
+		}
+	}
+	return min(max(current, least), most)
+}
+
+// Change is a change of size at a time; By is negative for a shrink.
+type Change struct {
+	At time.Time
+	By int
+}
+
+// Policy allows a change within a period: by Value pods, or by Value percent of the size at the period's start.
+type Policy struct {
+	Percent bool
+	Value   int
+	Period  time.Duration
+}
+
+// Select picks among policies.
+type Select int
+
+// The choices.
+const (
+	SelectMax Select = iota // the policy that allows the greatest change
+	SelectMin
+	SelectDisabled // no change in this direction
+)
+
+// Rules limit the rate in one direction. Without policies there is no limit.
+type Rules struct {
+	Policies []Policy
+	Select   Select
+}
+
+// UpLimit is the greatest size the rules allow now, never less than current.
+func UpLimit(current int, past []Change, r Rules, now time.Time) int {
+	return max(current, r.limit(current, past, now, math.MaxInt32, func(start int, p Policy) int {
+		if p.Percent {
+			// Rounded up, or a small size could never grow. In whole numbers: 100 and 10 percent are 110, not 111.
+			return (start*(100+p.Value) + 99) / 100
+		}
+		return start + p.Value
+	}, r.Select == SelectMin))
+}
+
+// DownLimit is the least size the rules allow now, never more than current.
+func DownLimit(current int, past []Change, r Rules, now time.Time) int {
+	return min(current, r.limit(current, past, now, 0, func(start int, p Policy) int {
+		if p.Percent {
+			return start * (100 - p.Value) / 100
+		}
+		return start - p.Value
+	}, r.Select == SelectMax))
+}
+
+// limit applies allowed to the size at each policy's start and picks the least or the greatest result.
+func (r Rules) limit(current int, past []Change, now time.Time, none int, allowed func(start int, p Policy) int, least bool) int {
+	if r.Select == SelectDisabled {
+		return current
+	}
+	if len(r.Policies) == 0 {
+		return none
+	}
+	pick := func(a, b int) int { return max(a, b) }
+	if least {
+		pick = func(a, b int) int { return min(a, b) }
+	}
+	limit := allowed(current-Moved(past, r.Policies[0].Period, now), r.Policies[0])
+	for _, p := range r.Policies[1:] {
+		limit = pick(limit, allowed(current-Moved(past, p.Period, now), p))
+	}
+	return limit
+}
+
+// Moved is what the size changed by within the period, on balance.
+func Moved(past []Change, period time.Duration, now time.Time) (by int) {
+	for _, c := range past {
+		if c.At.After(now.Add(-period)) {
+			by += c.By
+		}
+	}
+	return by
+}

@@ -1,0 +1,66 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// Lost is an instance on a node that Kubernetes has lost: nobody can tell from there whether it runs.
+type Lost struct {
+	Ordinal int       `json:"ordinal"`
+	Pod     string    `json:"pod"`
+	UID     string    `json:"uid"`
+	Node    string    `json:"node"`
+	Since   time.Time `json:"since"`
+	// Leaves says that its grace is over: what it owns is given to others, as far as its release is proven.
+	Leaves bool `json:"leaves,omitempty"`
+	// Owned counts what it owns, in its list and in flight from it.
+	Owned int `json:"owned"`
+	// Unproven says why what it owns stays with it although it leaves; filled in by the scaler, like AssumedDead: who declared it dead.
+	Unproven    string `json:"unproven,omitempty"`
+	AssumedDead string `json:"assumedDead,omitempty"`
+	Text        string `json:"text"`
+}
+
+// maxLostShare is the share of the instances (and at least two) that may be on lost nodes: when more are, it is rather Kubernetes that
+// lost sight of them than they that died, and none of them is touched.
+const maxLostShare = 0.34
+
+// lost lists the instances of the size that is whose node is lost.
+func lost(in *Input) (all []Lost) {
+	w := in.Observed.Workload
+	if w == nil {
+		return nil
+	}
+	for i := range in.Observed.Instances {
+		inst := &in.Observed.Instances[i]
+		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas {
+			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: owned(inst)}
+			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))
+			all = append(all, l)
+		}
+	}
+	grace := in.Config.LostNodeGrace.Std()
+	for i := range all {
+		l := &all[i]
+		switch {
+		case len(all) >= 2 && float64(len(all)) > maxLostShare*float64(w.Replicas):
+			l.Text += fmt.Sprintf("; so are %d of %d instances at once, more than %g%%: none of them is emptied", len(all), w.Replicas, maxLostShare*100)
+		case in.Now.Sub(l.Since) < grace:
+			l.Text += fmt.Sprintf("; its grace ends in %s", (grace - in.Now.Sub(l.Since)).Round(time.Second))
+		default:
+			l.Leaves = true
+		}
+	}
+	return all
+}
+
+// owned counts what an instance owns; what cannot be read counts as the last that was.
+func owned(inst *observed.Instance) int {
+	if inst.List == nil {
+		return 0
+	}
+	return inst.List.Count + inst.List.InFlight
+}

@@ -1,0 +1,201 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
+)
+
+// observeSignals takes the proposals: the count always, cpu and memory if they are configured, for their mean and for their hottest
+// instance, the wish if an InstanceGroup owns the size.
+func (d *Decision) observeSignals(in *Input) {
+	d.Signals = append(make([]Signal, 0, 6), count(in))
+	if in.Config.CPU != nil {
+		d.observeUsage(in, &cpu, in.Config.CPU)
+	}
+	if in.Config.Memory != nil {
+		d.observeUsage(in, &memory, in.Config.Memory)
+	}
+	if in.Config.Replicas.Owner == config.OwnerGroup {
+		d.Signals = append(d.Signals, wish(in))
+	}
+}
+
+// observeUsage adds the proposals of cpu or memory.
+func (d *Decision) observeUsage(in *Input, m *measure, cfg *config.ResourceTarget) {
+	s := Signal{Name: m.name}
+	sample := m.read(in, cfg, &s)
+	if s.Missing == "" {
+		m.mean(in, cfg, sample, &s)
+	}
+	d.Signals = append(d.Signals, s)
+	if cfg.Hottest == nil {
+		return
+	}
+	hot := Signal{Name: m.hottestName, Missing: s.Missing}
+	if s.Missing == "" {
+		d.observeHottest(in, m, cfg.Hottest, sample, &hot)
+	}
+	d.Signals = append(d.Signals, hot)
+}
+
+func count(in *Input) Signal {
+	n, target := in.Observed.Resources(), in.Config.TargetPerInstance
+	size := (n + target - 1) / target
+	return Signal{
+		Name: ByCount, Proposed: size, own: size, Need: float64(n) / float64(target),
+		Inputs: fmt.Sprintf("%d resources (%d assigned, %d in flight, %d unassigned) at %d an instance",
+			n, in.Observed.Assigned, in.Observed.InFlight, in.Observed.Unassigned, target),
+	}
+}
+
+// measure is one of the two usage signals: where its numbers stand and how they are written.
+type measure struct {
+	name, hottestName Reason
+
+	cpu     bool
+	use     func(*observed.Usage) int64
+	request func(*observed.Pod) (sum int64, missing []string)
+	show    func(int64) string
+}
+
+var (
+	cpu = measure{
+		name: ByCPU, hottestName: ByHottestCPU, cpu: true,
+		use:     func(u *observed.Usage) int64 { return u.CPU },
+		request: func(p *observed.Pod) (int64, []string) { return p.CPURequest, p.MissingCPURequest },
+		show:    func(milli int64) string { return fmt.Sprintf("%dm", milli) },
+	}
+	memory = measure{
+		name: ByMemory, hottestName: ByHottestMemory,
+		use:     func(u *observed.Usage) int64 { return u.Memory },
+		request: func(p *observed.Pod) (int64, []string) { return p.MemoryRequest, p.MissingMemoryRequest },
+		show:    func(b int64) string { return fmt.Sprintf("%dMi", b>>20) },
+	}
+)
+
+// target is what is written as a percentage of the requests or as a value, in the unit of the samples, and how it is written.
+func (m *measure) target(percent int32, value *resource.Quantity, of string) (hpa.Target, string) {
+	if value == nil {
+		return hpa.Target{Utilization: int64(percent)}, fmt.Sprintf("%d%% of %s", percent, of)
+	}
+	amount := value.Value()
+	if m.cpu {
+		amount = value.MilliValue()
+	}
+	return hpa.Target{AverageValue: amount}, value.String()
+}
+
+// read groups the pods' samples, and says in s why there are none to go by.
+func (m *measure) read(in *Input, cfg *config.ResourceTarget, s *Signal) sample {
+	if src := in.Observed.Sources.Metrics; !src.Fresh(in.Now, in.Config.Freshness.Metrics.Std()) {
+		s.Missing = "no usage has been read yet"
+		if src.Known() {
+			s.Missing = "usage was last read " + ago(src, in.Now)
+		}
+		if src.Error != "" {
+			s.Missing += ": " + src.Error
+		}
+		return sample{}
+	}
+	needRequest := cfg.TargetUtilization > 0 || cfg.Hottest != nil && cfg.Hottest.TargetUtilization > 0
+	return m.sample(in, s, needRequest)
+}
+
+// mean is the proposal by the mean use, as the HPA computes it, over the pods of the size that is.
+func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *Signal) {
+	target, written := m.target(cfg.TargetUtilization, cfg.TargetAverageValue, "the requests")
+	tol := tolerance(in)
+	res, err := hpa.Replicas(in.Observed.Workload.Replicas, sample.loads, target, tol)
+	s.Inputs = fmt.Sprintf("%s used by %d pods, target %s; %d unready, %d without sample", m.show(sample.use), res.Pods, written, res.Unready, res.Missing)
+	if err != nil {
+		s.Missing = err.Error()
+		return
+	}
+	s.Proposed, s.Ratio, s.Need, s.Within = res.Replicas, res.Ratio, res.Need, res.Kept != ""
+	s.total = res.Ratio * float64(res.Pods+sample.returning)
+	s.own = hpa.Ceil(res.Need)
+	if own := in.History.Own; own > 0 && tol.Within(res.Need/float64(own)) {
+		s.own = own
+	}
+}
+
+func tolerance(in *Input) hpa.Tolerance {
+	return hpa.Tolerance{Up: *in.Config.Tolerance.Up, Down: *in.Config.Tolerance.Down}
+}
+
+// sample is the pods of one signal.
+type sample struct {
+	loads []hpa.Load
+	of    []*observed.Instance // of loads, one by one
+	use   int64
+	// returning counts pods that are not ready but hold resources: their load will be back.
+	returning int
+}
+
+// sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.
+func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
+	w := in.Observed.Workload
+	out.loads, out.of = make([]hpa.Load, 0, len(in.Observed.Instances)), make([]*observed.Instance, 0, len(in.Observed.Instances))
+	var silent []string
+	for i := range in.Observed.Instances {
+		inst := &in.Observed.Instances[i]
+		if inst.Pod == nil {
+			continue
+		}
+		if inst.Ordinal < w.Start || inst.Ordinal >= w.Start+w.Replicas {
+			s.Ignored = append(s.Ignored, inst.Pod.Name+": beyond the size")
+			continue
+		}
+		load := m.load(in, inst, s)
+		out.loads, out.of = append(out.loads, load), append(out.of, inst)
+		switch load.Group {
+		case hpa.Counted:
+			out.use += load.Use
+		case hpa.Unready:
+			if inst.List != nil && inst.List.Count > 0 {
+				out.returning++
+			}
+		case hpa.Missing:
+			if inst.Pod.Ready {
+				silent = append(silent, inst.Pod.Name)
+			}
+		}
+		if _, missing := m.request(inst.Pod); needRequest && len(missing) > 0 && load.Group != hpa.Ignored {
+			s.Missing = fmt.Sprintf("container %s of %s has no %s request, so it has no utilisation", missing[0], inst.Pod.Name, m.name)
+		}
+	}
+	s.silent = listed(silent, "is ready and has no fresh sample", "are ready and have no fresh sample")
+	return out
+}
+
+// load groups one pod.
+func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
+	p := inst.Pod
+	pod := hpa.Pod{
+		Deleting: p.Terminating, Failed: p.Phase == "Failed", Pending: p.Phase == "Pending",
+		Ready: p.Ready, ReadyChanged: p.ReadyChanged, Started: p.Started,
+	}
+	request, _ := m.request(p)
+	load := hpa.Load{Request: request}
+	if u := inst.Usage; u != nil {
+		if age := in.Now.Sub(u.At); age > in.Config.Freshness.Metrics.Std() {
+			s.Ignored = append(s.Ignored, fmt.Sprintf("%s: its sample is %s old", p.Name, age.Round(time.Second)))
+		} else {
+			pod.Sampled, pod.At, pod.Window, load.Use = true, u.At, u.Window, m.use(u)
+		}
+	}
+	load.Group = hpa.Classify(pod, m.cpu, in.Now, hpa.CPUInitialization, hpa.InitialReadiness)
+	if load.Group == hpa.Ignored {
+		s.Ignored = append(s.Ignored, p.Name+": going away")
+	}
+	return load
+}
+
+func join(names []string) string { return strings.Join(names, ", ") }

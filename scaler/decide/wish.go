@@ -1,0 +1,258 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// groupsMaxAge is how old the picture of the InstanceGroups may be, as that of the StatefulSet.
+const groupsMaxAge = observed.ClusterMaxAge
+
+// Group is the InstanceGroup whose wish counts; nil: there is none, or the configuration gives the size to somebody else.
+func (in *Input) Group() *observed.Group {
+	if in.Config.Replicas.Owner != config.OwnerGroup {
+		return nil
+	}
+	return in.Observed.GroupFor(in.Config.StatefulSet)
+}
+
+// Paused says who wants that nothing is written; "": nobody.
+func (in *Input) Paused() string {
+	if in.Config.Paused {
+		return "the kind is paused"
+	}
+	if g := in.Group(); g != nil && g.Paused {
+		return fmt.Sprintf("InstanceGroup %s is paused", g.Name)
+	}
+	return ""
+}
+
+// wish is the size that an HPA or a person writes into the InstanceGroup. It counts like any other signal, save that it has had its
+// windows where it comes from, and that it is no signal of our own: recommended_replicas never follows it.
+func wish(in *Input) Signal {
+	s := Signal{Name: ByWish}
+	g, src := in.Group(), in.Observed.Sources.Groups
+	switch {
+	case !src.Known() && src.Error != "":
+		s.Missing = "the InstanceGroups cannot be read: " + src.Error
+	case !src.Known():
+		s.Missing = "the InstanceGroups have not been read yet"
+	case !src.Fresh(in.Now, groupsMaxAge):
+		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now)
+	case g == nil:
+		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet)
+	case !g.Seeded:
+		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
+	default:
+		s.Proposed, s.Need = g.Wish, float64(g.Wish)
+		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Wish)
+	}
+	return s
+}
+
+// wished is the wish; 0 when there is none.
+func (d *Decision) wished() int {
+	for _, s := range d.Signals {
+		if s.Name == ByWish {
+			return s.Proposed
+		}
+	}
+	return 0
+}
+
+// owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what
+// the other does, so sizes are left to it, and the conflict is reported. Two HPAs over the same pods stop each other: then nobody
+// writes but we.
+func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
+	var onSet, onGroup []string
+	group := in.Observed.GroupFor(in.Config.StatefulSet)
+	for _, h := range in.Observed.HPAs {
+		switch {
+		case !h.OnGroup && h.Target == in.Config.StatefulSet:
+			onSet = append(onSet, h.Name)
+		case h.OnGroup && group != nil && h.Target == group.Name:
+			onGroup = append(onGroup, h.Name)
+		}
+	}
+	owner = in.Config.Replicas.Owner
+	switch {
+	case len(onSet)+len(onGroup) > 1 && (len(onSet) > 0 || owner == config.OwnerGroup):
+		return owner, &Conflict{Ambiguous: true, Text: fmt.Sprintf(
+			"HPAs %s select the same pods (%d on StatefulSet %s, %d on its InstanceGroup): Kubernetes stops them all, AmbiguousSelector",
+			strings.Join(append(onSet, onGroup...), ", "), len(onSet), in.Config.StatefulSet, len(onGroup))}
+	case len(onSet) == 1 && owner != config.OwnerHPA:
+		return config.OwnerHPA, &Conflict{Text: fmt.Sprintf(
+			"HPA %s writes the replicas of StatefulSet %s, whose owner is %s: sizes are left to it until it is deleted or replicas.owner is hpa",
+			onSet[0], in.Config.StatefulSet, owner)}
+	}
+	return owner, nil
+}
+
+// Conflict says that HPAs and the configuration, or several HPAs, are at odds about who owns the size.
+type Conflict struct {
+	// Ambiguous: the HPAs stop each other.
+	Ambiguous bool   `json:"ambiguous,omitempty"`
+	Text      string `json:"text"`
+}
+
+// Problem is what a person has to settle with another writer of replicas; "": nothing. d may be nil.
+func (d *Decision) Problem() string {
+	switch {
+	case d == nil:
+		return ""
+	case d.Foreign != nil && d.Foreign.Stopped:
+		return d.Foreign.Text()
+	case d.Conflict != nil:
+		return d.Conflict.Text
+	}
+	return ""
+}
+
+// raised is the latest growth by another writer that is still held: neither ours nor what we recommended, this moment included.
+func (in *Input) raised(own int) *Raise {
+	h, current := &in.History, in.Observed.Workload.Replicas
+	if h.Replicas == 0 || current <= h.Replicas || in.ours() {
+		return h.Raised
+	}
+	if owner, _ := in.owner(); owner == config.OwnerHPA && current <= max(own, h.Own) {
+		return h.Raised // the HPA follows us
+	}
+	return &Raise{At: in.Now, To: current}
+}
+
+// ourManager signs our writes in managedFields.
+const ourManager = "shardscaler"
+
+// ours says whether the present size was written by us. The record of a write may be lost with a leader; the API server's is not.
+func (in *Input) ours() bool {
+	w := in.Observed.Workload
+	return w.Replicas == in.History.Wrote || w.ReplicasWriter == ourManager
+}
+
+// contraryWithin is the time within which a second write against us means that the writer insists.
+const contraryWithin = 10 * time.Minute
+
+// Foreign is a write by somebody else of another size than we were bringing about. Several in a row are one: somebody is still
+// trying. Once we have answered with a size of our own, the next one within contraryWithin stops us.
+type Foreign struct {
+	At time.Time `json:"at"`
+	// Writer is the field manager as the API server recorded it.
+	Writer string `json:"writer"`
+	From   int    `json:"from"`
+	To     int    `json:"to"`
+	// Answered: we have written a size since.
+	Answered bool `json:"answered,omitempty"`
+	// Stopped: sizes are written no more. Lifting: the kind has been paused since, and unpausing it lifts the stop.
+	Stopped bool `json:"stopped,omitempty"`
+	Lifting bool `json:"lifting,omitempty"`
+}
+
+// Text is what a person reads about a stop.
+func (f *Foreign) Text() string {
+	return fmt.Sprintf("%s wrote replicas %d -> %d against us for the second time within %s: sizes are written no more until the kind is paused and unpaused",
+		f.name(), f.From, f.To, contraryWithin)
+}
+
+// stopped leaves the size to whoever insists on it.
+func (d *Decision) stopped(current int) bool {
+	f := d.Foreign
+	if f == nil || !f.Stopped {
+		return false
+	}
+	d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: f.Text()})
+	d.Desired = current
+	return true
+}
+
+func (f *Foreign) name() string {
+	if f.Writer == "" {
+		return "another writer"
+	}
+	return f.Writer
+}
+
+// foreign is what other writers did against us, this moment included; nil: nothing of late. Where an HPA writes sizes, or
+// whoever follows a recommendation, all writes are somebody else's and none is against us.
+func (in *Input) foreign(owner config.Owner) *Foreign {
+	h, w := &in.History, in.Observed.Workload
+	f := h.Foreign
+	if owner == config.OwnerHPA || in.Config.Replicas.Mode == config.ModeRecommend {
+		return nil
+	}
+	if f != nil && f.Stopped {
+		return f.lift(in.Paused() != "")
+	}
+	if f != nil && in.Now.Sub(f.At) > contraryWithin {
+		f = nil
+	}
+	if in.Paused() != "" {
+		return f // whoever writes now does not write against us
+	}
+	sameSet := h.Set == "" || h.Set == w.UID
+	if h.Replicas == 0 || h.Desired == 0 || !sameSet || w.Replicas == h.Replicas {
+		return f
+	}
+	if in.ours() {
+		return f.answered()
+	}
+	if w.Replicas == h.Desired {
+		return f // what we want too
+	}
+	return f.and(Foreign{At: in.Now, Writer: w.ReplicasWriter, From: h.Replicas, To: w.Replicas})
+}
+
+// and is f after one more contrary write.
+func (f *Foreign) and(next Foreign) *Foreign {
+	next.Stopped = f != nil && f.Answered && next.At.Sub(f.At) <= contraryWithin
+	return &next
+}
+
+func (f *Foreign) answered() *Foreign {
+	if f == nil || f.Answered {
+		return f
+	}
+	g := *f
+	g.Answered = true
+	return &g
+}
+
+// lift ends a stop when a pause ends.
+func (f *Foreign) lift(paused bool) *Foreign {
+	switch {
+	case paused && !f.Lifting:
+		g := *f
+		g.Lifting = true
+		return &g
+	case !paused && f.Lifting:
+		return nil
+	}
+	return f
+}
+
+// Intended is h when we are about to write a size. It is kept before, so that a successor does not take the size for another's.
+func (h History) Intended(to int) History {
+	h.Wrote, h.Unseen = to, false
+	return h
+}
+
+// Written is h after we wrote a size.
+func (h History) Written(to int) History {
+	h.Wrote, h.Unseen = to, true
+	h.Foreign = h.Foreign.answered()
+	return h
+}
+
+// Undone says that what we wrote last was overwritten before we saw it: replicas, read at this moment, are not what we wrote. Somebody
+// answers faster than we look.
+func (h *History) Undone(replicas int) bool { return h.Unseen && replicas != h.Wrote }
+
+// Opposed is h after such a write by somebody else was found out.
+func (h History) Opposed(now time.Time, writer string, replicas int) History {
+	h.Foreign = h.Foreign.answered().and(Foreign{At: now, Writer: writer, From: h.Wrote, To: replicas})
+	h.Unseen = false
+	return h
+}

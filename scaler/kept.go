@@ -1,0 +1,151 @@
+package scaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// KeptName is the name under which the engine keeps the scaler's document.
+const KeptName = "scaler"
+
+// keptVersion is the document's schema; a newer one is not read.
+const keptVersion = 1
+
+// kept is what outlives a leader: its last decision, which every replica serves, and the history its successor goes on with.
+type kept struct {
+	V     int       `json:"v"`
+	Epoch int64     `json:"epoch"`
+	At    time.Time `json:"at"`
+	// Decision is without the verdicts on healthy instances: they are many and say nothing.
+	Decision decide.Decision `json:"decision"`
+	History  decide.History  `json:"history"`
+	Pods     podBook         `json:"pods,omitempty"`
+}
+
+func parseKept(data []byte) (kept, error) {
+	var k kept
+	if err := json.Unmarshal(data, &k); err != nil {
+		return kept{}, fmt.Errorf("read kept decision: %w", err)
+	}
+	if k.V != keptVersion {
+		return kept{}, fmt.Errorf("read kept decision: schema version %d, this is version %d", k.V, keptVersion)
+	}
+	return k, nil
+}
+
+// servedTicks is how many of a leader's ticks a decision counts. An engine follows orders for as long.
+const servedTicks = 3
+
+// MaxAge is the age beyond which a decision is served no more, by whichever replica; period is that of the ticks.
+func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
+
+// KeptDecision is a decision that a leader kept, and when.
+type KeptDecision struct {
+	At       time.Time
+	Decision *decide.Decision
+}
+
+// ParseKept reads the document; its age is for TooOld to judge.
+func ParseKept(data []byte) (KeptDecision, error) {
+	if len(data) == 0 {
+		return KeptDecision{}, errors.New("no leader has kept a decision yet")
+	}
+	k, err := parseKept(data)
+	if err != nil {
+		return KeptDecision{}, err
+	}
+	return KeptDecision{At: k.At, Decision: &k.Decision}, nil
+}
+
+// TooOld is an error when the decision is older than maxAge.
+func (k KeptDecision) TooOld(now time.Time, maxAge time.Duration) error {
+	if age := now.Sub(k.At); age > maxAge {
+		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), maxAge)
+	}
+	return nil
+}
+
+// ServedHistory is the history that the leader kept last; empty when there is none. A follower's replay starts from it.
+func ServedHistory(data []byte) decide.History {
+	k, err := parseKept(data)
+	if err != nil {
+		return decide.History{}
+	}
+	return k.History
+}
+
+// restore takes up what the predecessor kept, once.
+func (s *Scaler) restore(now time.Time) {
+	if s.restored || s.engine.State() == nil {
+		return
+	}
+	s.restored = true
+	data, ok := s.engine.Kept(KeptName)
+	if !ok {
+		return
+	}
+	k, err := parseKept(data)
+	if err != nil {
+		s.log.Warn("the last leader's history is lost; windows begin anew", "error", err)
+		return
+	}
+	s.history = k.History.Resumed(k.At, now)
+	s.last = k.Decision // a drain goes on, and so does since when
+	if k.Pods != nil {
+		s.pods = k.Pods
+	}
+}
+
+const (
+	// keepEvery bounds how often an unchanged decision is kept; short periods bound it to half of one, as it is served for no more than three.
+	keepEvery = time.Second
+	// askTimeout bounds a question to ZooKeeper or a document for it: what is not answered or kept now is so with the next tick.
+	askTimeout = 3 * time.Second
+)
+
+// keep stores the decision and the history.
+func (s *Scaler) keep(ctx context.Context, now time.Time, d *decide.Decision) {
+	same := d.Verb == s.last.Verb && d.Desired == s.last.Desired && done(d) == done(&s.last) && phase(d) == phase(&s.last)
+	if s.cfg.DryRun || same && now.Sub(s.keptAt) < min(keepEvery, s.period/2) {
+		return
+	}
+	if err := s.store(ctx, now, d); err != nil && !errors.Is(err, rebalancer.ErrNotLeading) {
+		s.log.Warn("the decision could not be kept", "error", err)
+	}
+}
+
+// phase is that of the drain, "" without one.
+func phase(d *decide.Decision) decide.Phase {
+	if d.Drain == nil {
+		return ""
+	}
+	return d.Drain.Phase
+}
+
+func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) error {
+	k := kept{V: keptVersion, At: now, Decision: *d, History: s.history, Pods: s.pods}
+	if state := s.engine.State(); state != nil {
+		k.Epoch = state.Head.Epoch
+	}
+	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(d.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
+	data, err := json.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("keep decision: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := s.engine.Keep(ctx, KeptName, data); err != nil {
+		return fmt.Errorf("keep decision: %w", err)
+	}
+	fault.Point("metrics.kept")
+	s.keptAt = now
+	return nil
+}

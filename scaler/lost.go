@@ -1,0 +1,162 @@
+package scaler
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// AssumedDeadName is the name under which the engine keeps what people declared dead.
+const AssumedDeadName = "assumed-dead"
+
+// assumedDeadKept is how many such words are kept; they are the record of who said what, too.
+const assumedDeadKept = 100
+
+// AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid, until the pod is Ready again.
+type AssumedDead struct {
+	Ordinal int       `json:"ordinal"`
+	Pod     string    `json:"pod"`
+	UID     string    `json:"uid"`
+	Node    string    `json:"node,omitempty"`
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+}
+
+type assumedDeadDoc struct {
+	Entries []AssumedDead `json:"entries"`
+}
+
+// AssumeDead adds a word to the kept document, which may be empty, and returns the new one. The newest word about a pod counts.
+func AssumeDead(doc []byte, word AssumedDead) ([]byte, error) {
+	entries, err := parseAssumedDead(doc)
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(old AssumedDead) bool { return old.UID == word.UID })
+	entries = append(entries, word)
+	entries = entries[max(0, len(entries)-assumedDeadKept):]
+	out, err := json.Marshal(assumedDeadDoc{entries})
+	if err != nil {
+		return nil, fmt.Errorf("encode who is assumed dead: %w", err)
+	}
+	return out, nil
+}
+
+func parseAssumedDead(doc []byte) ([]AssumedDead, error) {
+	if len(doc) == 0 {
+		return nil, nil
+	}
+	var d assumedDeadDoc
+	if err := json.Unmarshal(doc, &d); err != nil {
+		return nil, fmt.Errorf("read who is assumed dead: %w", err)
+	}
+	return d.Entries, nil
+}
+
+// Alive says what shows that an instance lives; "" if nothing does, and a person's word that it is dead may be taken.
+func Alive(k *observed.Kind, cfg config.Kind, inst *observed.Instance, now time.Time) string {
+	if inst.Pod.Ready {
+		return "its pod is Ready"
+	}
+	if inst.SessionLives() {
+		return "its ZooKeeper session lives"
+	}
+	if cfg.Heartbeat != nil {
+		if lag, err := observed.Lag(k, cfg, inst, now); err == nil && lag < cfg.Heartbeat.StaleAfter.Std() {
+			return fmt.Sprintf("it sent a heartbeat %s ago", lag.Round(time.Second))
+		}
+	}
+	return ""
+}
+
+// assumedDead are the words that hold now, by uid of the pod.
+func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
+	doc, _ := s.engine.Kept(AssumedDeadName)
+	entries, err := parseAssumedDead(doc)
+	if err != nil {
+		s.log.Error("what was assumed dead is not known and not acted on", "error", err)
+	}
+	dead := map[string]AssumedDead{}
+	for _, e := range entries {
+		dead[e.UID] = e
+	}
+	for _, i := range k.Instances {
+		if i.Pod != nil && i.Pod.Ready {
+			delete(dead, i.Pod.UID)
+		}
+	}
+	return dead
+}
+
+// orderLost puts into the orders who cannot be reached or does not work, and says in the decision what becomes of each.
+func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) {
+	dead := s.assumedDead(&in.Observed)
+	for uid := range dead {
+		if o.Dead == nil {
+			o.Dead = map[string]bool{}
+		}
+		o.Dead[uid] = true
+	}
+	unproven := s.engine.Progress().Unproven
+	for i := range d.Lost {
+		l := &d.Lost[i]
+		if l.Leaves {
+			o.Lost = append(o.Lost, l.Ordinal)
+			l.Unproven = unproven[l.Ordinal]
+		}
+		word, said := dead[l.UID]
+		switch {
+		case said:
+			l.AssumedDead, l.Unproven = word.By, ""
+			l.Text += fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, word.At.UTC().Format(time.RFC3339))
+		case l.Leaves:
+			l.Text += "; " + fate(d.Kind, l.Ordinal, l.Unproven)
+		}
+	}
+	for i := range d.Health.Verdicts {
+		if v := &d.Health.Verdicts[i]; v.Reassign && !slices.Contains(o.Lost, v.Ordinal) {
+			o.Lost = append(o.Lost, v.Ordinal)
+			v.Text += "; " + fate(d.Kind, v.Ordinal, unproven[v.Ordinal])
+		}
+	}
+	slices.Sort(o.Lost)
+}
+
+// fate says what becomes of what an instance owns that is to leave without being asked.
+func fate(kind string, ordinal int, unproven string) string {
+	if unproven == "" {
+		return "what it owns goes to others as far as its release is proven"
+	}
+	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, ReassignCommand(kind, ordinal))
+}
+
+// ReassignCommand is what a person types to have what an instance owns given to others without proof.
+func ReassignCommand(kind string, ordinal int) string {
+	return fmt.Sprintf("shardscaler reassign %s %d --assume-dead --server URL", kind, ordinal)
+}
+
+// reportLost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
+// changes.
+func (t *turn) reportLost() {
+	var state, texts []string
+	for _, l := range t.d.Lost {
+		texts = append(texts, l.Text)
+		state = append(state, fmt.Sprintf("%s %t %t %s", l.Pod, l.Leaves, l.Unproven != "", l.AssumedDead))
+	}
+	unproven := t.engine.Progress().Unproven
+	for _, v := range t.d.Health.Verdicts {
+		if lost := slices.ContainsFunc(t.d.Lost, func(l decide.Lost) bool { return l.Ordinal == v.Ordinal }); v.Reassign && !lost {
+			texts = append(texts, fmt.Sprintf("%s is %s: %s", v.Pod, v.Condition, v.Text))
+			state = append(state, fmt.Sprintf("%s %t", v.Pod, unproven[v.Ordinal] != ""))
+		}
+	}
+	t.whileAs("InstanceLost", strings.Join(state, ", "), len(texts) > 0, actuate.InstanceLost(strings.Join(texts, "; ")))
+}

@@ -1,0 +1,134 @@
+package scaler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// loses puts instance 2 of a led world of four on a lost node.
+func loses(t *testing.T) (*world, *Scaler) {
+	w, s := led(t, 4, 400)
+	w.cfg.LostNodeGrace = config.Duration(time.Minute)
+	w.lost, w.ready[2] = map[int]time.Time{2: w.now}, false
+	return w, s
+}
+
+func TestALostInstanceLeavesAfterItsGrace(t *testing.T) {
+	w, s := loses(t)
+	for range 29 {
+		d := w.tick(s, 2*second)
+		require.Empty(t, w.orders.Lost)
+		require.Contains(t, d.Lost[0].Text, "its grace ends in")
+	}
+	d := w.tick(s, 2*second)
+	require.Equal(t, []int{2}, w.orders.Lost)
+	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, "it is the engine that knows whether it may be emptied")
+	require.Contains(t, d.Lost[0].Text, "as far as its release is proven")
+
+	w.unproven = map[int]string{2: "the status is absent"}
+	d = w.tick(s, 2*second)
+	require.Contains(t, d.Lost[0].Text, "what it owns stays with it: the status is absent")
+	require.Contains(t, d.Lost[0].Text, "shardscaler reassign Thing 2 --assume-dead --server URL")
+	require.Equal(t, 3, count(w.events, "InstanceLost"), "one for each change of what becomes of it")
+	for range 20 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, 3, count(w.events, "InstanceLost"))
+
+	clear(w.lost)
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Lost)
+	require.Empty(t, w.took(), "no size was written for it")
+}
+
+// What the health's verdicts want given away is ordered in the same way.
+func TestAnInstanceThatDoesNotWorkLeavesLikeALostOne(t *testing.T) {
+	w, s := led(t, 4, 400)
+	w.cfg.Health = config.Health{Action: config.ActionReassign, ReassignAfter: config.Duration(time.Minute)}
+	w.crashing = map[int]bool{2: true}
+	w.ready[2] = false
+	for range 29 {
+		w.tick(s, 2*second)
+		require.Empty(t, w.orders.Lost)
+	}
+	w.unproven = map[int]string{2: "the status is absent"}
+	for range 3 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []int{2}, w.orders.Lost)
+	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
+	require.Contains(t, s.last.Health.Verdicts[2].Text, "shardscaler reassign Thing 2 --assume-dead --server URL")
+	require.Equal(t, 1, count(w.events, "InstanceLost"))
+	delete(w.crashing, 2)
+	w.ready[2] = true
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Lost)
+}
+
+func TestManyLostAtOnceAreNotTouched(t *testing.T) {
+	w, s := loses(t)
+	w.lost[3] = w.now
+	d := w.tick(s, time.Hour)
+	require.Empty(t, w.orders.Lost)
+	require.Contains(t, d.Lost[0].Text, "2 of 4 instances at once, more than 34%")
+}
+
+func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
+	w, s := loses(t)
+	uid := w.pods[2]
+	doc, err := AssumeDead(nil, AssumedDead{Ordinal: 2, Pod: "iota-dac-2", UID: uid, By: "ann", At: w.now})
+	require.NoError(t, err)
+	w.docs[AssumedDeadName] = &zkstore.Doc{Data: doc}
+	d := w.tick(s, 2*second)
+	require.Equal(t, map[string]bool{uid: true}, w.orders.Dead)
+	require.Contains(t, d.Lost[0].Text, "ann declared it dead")
+	w.holder, w.epoch = "two/b", 2
+	s = w.scaler(Config{})
+	w.tick(s, 2*second)
+	require.True(t, w.orders.Dead[uid], "a new leader knows, too")
+	w.ready[2] = true
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Dead, "it was not dead")
+}
+
+func TestTheRecordOfWordsIsBounded(t *testing.T) {
+	var doc []byte
+	var err error
+	for i := range 150 {
+		doc, err = AssumeDead(doc, AssumedDead{UID: fmt.Sprint(i % 120), By: fmt.Sprint(i)})
+		require.NoError(t, err)
+	}
+	entries, err := parseAssumedDead(doc)
+	require.NoError(t, err)
+	require.Len(t, entries, assumedDeadKept)
+	require.Equal(t, AssumedDead{UID: "29", By: "149"}, entries[99])
+	_, err = AssumeDead([]byte("{"), AssumedDead{})
+	require.Error(t, err, "a record that cannot be read is not overwritten")
+}
+
+func TestWhatShowsThatAnInstanceLives(t *testing.T) {
+	now := time.Unix(1000, 0)
+	cfg := config.Default("Thing", "iota-dac")
+	beat := func(ago time.Duration) *time.Time { at := now.Add(-ago); return &at }
+	for want, inst := range map[string]observed.Instance{
+		"":                      {Pod: &observed.Pod{UID: "u", Started: time.Unix(1, 0)}, LastBeat: beat(95 * second)},
+		"its pod is Ready":      {Pod: &observed.Pod{UID: "u", Ready: true}},
+		"its ZooKeeper session": {Pod: &observed.Pod{UID: "u"}, List: &observed.List{Status: &observed.Status{PodUID: "u"}}},
+		"its ZooKeeper session lives": {
+			Pod: &observed.Pod{UID: "u", Created: time.Unix(900, 0)}, List: &observed.List{Status: &observed.Status{}, SessionSince: time.Unix(901, 0)},
+		},
+		"it sent a heartbeat 5s ago": {Pod: &observed.Pod{UID: "u", Started: time.Unix(1, 0)}, LastBeat: beat(5 * second)},
+	} {
+		k := observed.Kind{Instances: []observed.Instance{inst}, Sources: observed.Sources{Bus: &observed.Source{At: now}}}
+		got := Alive(&k, cfg, &k.Instances[0], now)
+		require.Contains(t, got, want)
+		require.Equal(t, want == "", got == "")
+	}
+}

@@ -1,0 +1,178 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// InstanceGroup is the size that an HPA or a person wishes for the StatefulSet of one kind of resources. With
+// `replicas: {owner: group}` in shardscaler's configuration the wish is followed: what goes is emptied first, and a wish that is too
+// small for the resources there are is not followed.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:shortName=ig
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.desired`,description="Size that is being brought about"
+// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Size of the StatefulSet"
+// +kubebuilder:printcolumn:name="Assigned",type=integer,JSONPath=`.status.assigned`,description="Resources that an instance owns"
+// +kubebuilder:printcolumn:name="Unassigned",type=integer,JSONPath=`.status.unassigned`,description="Resources that wait for room"
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Wish",type=integer,JSONPath=`.spec.replicas`,priority=1,description="Size that the HPA or a person asks for"
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`,priority=1
+// +kubebuilder:printcolumn:name="StatefulSet",type=string,JSONPath=`.spec.statefulSetName`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type InstanceGroup struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec InstanceGroupSpec `json:"spec"`
+	// +optional
+	Status InstanceGroupStatus `json:"status,omitempty"`
+}
+
+// InstanceGroupSpec is the wish.
+type InstanceGroupSpec struct {
+	// Kind is the kind of resources, as shardscaler's configuration names it: Thing, Rule, …
+	//
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_-]{0,62}$`
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="kind cannot change: delete the InstanceGroup and make another"
+	Kind string `json:"kind"`
+	// StatefulSetName is the StatefulSet that runs the kind's instances; the same as in shardscaler's configuration.
+	//
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$`
+	// +kubebuilder:validation:MaxLength=52
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="statefulSetName cannot change: delete the InstanceGroup and make another"
+	StatefulSetName string `json:"statefulSetName"`
+	// Replicas is the size wished for. When the InstanceGroup is new, shardscaler sets it once to the size of the StatefulSet;
+	// from then on only an HPA or a person writes it.
+	//
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Replicas int32 `json:"replicas"`
+	// Paused stops every write for the kind, sizes and moves, while metrics go on.
+	//
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+}
+
+// SeededAnnotation says that spec.replicas was set to the size of the StatefulSet, and what that was.
+const SeededAnnotation = "shardscaler.io/seeded"
+
+// State is the InstanceGroup in one word.
+//
+// +kubebuilder:validation:Enum=Steady;Growing;Draining;DrainBlocked;Paused;Blind;Stopped;NotFollowed
+type State string
+
+// The states.
+const (
+	// Steady: the size is the one desired.
+	Steady State = "Steady"
+	// Growing: the StatefulSet is to get more replicas.
+	Growing State = "Growing"
+	// Draining: the instances that go are being emptied.
+	Draining State = "Draining"
+	// DrainBlocked: they cannot be emptied; the condition Draining says why.
+	DrainBlocked State = "DrainBlocked"
+	// Paused: nothing is written.
+	Paused State = "Paused"
+	// Blind: an input is missing without which nothing is decided.
+	Blind State = "Blind"
+	// Stopped: sizes are not written, since another writer or an HPA writes those of the StatefulSet.
+	Stopped State = "Stopped"
+	// NotFollowed: the wish does not count; the condition ScalingActive says why.
+	NotFollowed State = "NotFollowed"
+)
+
+// Types of conditions.
+const (
+	// ConditionSeeded: spec.replicas was set to the size of the StatefulSet, once.
+	ConditionSeeded = "Seeded"
+	// ConditionScalingActive: the wish is followed, as far as ScalingLimited lets it.
+	ConditionScalingActive = "ScalingActive"
+	// ConditionScalingLimited: another size than the one wished for is brought about.
+	ConditionScalingLimited = "ScalingLimited"
+	// ConditionDraining: instances are being emptied before they go.
+	ConditionDraining = "Draining"
+	// ConditionForeignWriter: somebody else writes the replicas of the StatefulSet against us, and we have stopped.
+	ConditionForeignWriter = "ForeignWriter"
+	// ConditionConflictingHPA: there is an HPA on the StatefulSet itself.
+	ConditionConflictingHPA = "ConflictingHPA"
+)
+
+// Reasons of conditions.
+const (
+	ReasonFollowed           = "Followed"
+	ReasonSeeded             = "Seeded"
+	ReasonNotSeeded          = "NotSeeded"
+	ReasonNoStatefulSet      = "NoStatefulSet"
+	ReasonStatefulSetDiffers = "StatefulSetDiffers"
+	ReasonUnknownKind        = "UnknownKind"
+	ReasonOtherOwner         = "OtherOwner"
+	ReasonDuplicate          = "Duplicate"
+	ReasonPaused             = "Paused"
+	ReasonBlind              = "Blind"
+	ReasonWithinLimits       = "WithinLimits"
+	ReasonResourceFloor      = "ResourceFloor"
+	ReasonTooFewReplicas     = "TooFewReplicas"
+	ReasonTooManyReplicas    = "TooManyReplicas"
+	ReasonOtherSignal        = "OtherSignal"
+	ReasonShrinkHeld         = "ShrinkHeld"
+	ReasonGrowthHeld         = "GrowthHeld"
+	ReasonForeignRaise       = "ForeignRaise"
+	ReasonEmptying           = "Emptying"
+	ReasonBlocked            = "Blocked"
+	ReasonDrained            = "Drained"
+	ReasonContraryWrites     = "ContraryWrites"
+	ReasonNoContraryWrites   = "NoContraryWrites"
+	ReasonAmbiguousSelector  = "AmbiguousSelector"
+	ReasonOnStatefulSet      = "OnStatefulSet"
+	ReasonNone               = "None"
+)
+
+// InstanceGroupStatus is what shardscaler makes of the wish.
+type InstanceGroupStatus struct {
+	// ObservedGeneration is the generation of the spec that this status is about.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Replicas and Selector are the StatefulSet's: an HPA reads the size and finds the pods by them.
+	//
+	// +optional
+	Replicas int32 `json:"replicas"`
+	// +optional
+	Selector string `json:"selector,omitempty"`
+	// Desired is the size that is being brought about.
+	//
+	// +optional
+	Desired int32 `json:"desired,omitempty"`
+	// Assigned, InFlight and Unassigned count the kind's resources.
+	//
+	// +optional
+	Assigned int64 `json:"assigned"`
+	// +optional
+	InFlight int64 `json:"inFlight"`
+	// +optional
+	Unassigned int64 `json:"unassigned"`
+	// +optional
+	State State `json:"state,omitempty"`
+	// Message is the decision in one sentence.
+	//
+	// +optional
+	Message string `json:"message,omitempty"`
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// InstanceGroupList is a list of InstanceGroups.
+//
+// +kubebuilder:object:root=true
+type InstanceGroupList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []InstanceGroup `json:"items"`
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// bench is what the groups share: one sandbox and the built programs, made when first needed.
+type bench struct {
+	progress io.Writer
+	began    time.Time
+
+	env      *testenv.Env
+	dir      string // for logs and programs; removed by close
+	programs stack.Programs
+	worlds   int
+}
+
+func newBench(progress io.Writer) *bench { return &bench{progress: progress, began: time.Now()} }
+
+func (b *bench) tell(format string, args ...any) {
+	fmt.Fprintf(b.progress, "bars: %4ds  %s\n", int(time.Since(b.began).Seconds()), fmt.Sprintf(format, args...))
+}
+
+func (b *bench) close() {
+	if b.env != nil {
+		if err := b.env.Close(); err != nil {
+			b.tell("end the sandbox: %v", err)
+		}
+	}
+	_ = os.RemoveAll(b.dir)
+}
+
+// prepare starts the sandbox and builds the programs, once.
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.env != nil {
+		return nil
+	}
+	if b.dir == "" {
+		if b.dir, err = os.MkdirTemp("", "shardscaler-bars-"); err != nil {
+			return err
+		}
+	}
+	b.tell("building the programs")
+	if b.programs, err = stack.Build(ctx, b.dir); err != nil {
+		return err
+	}
+	if file := os.Getenv(testenv.FileVar); file != "" {
+		b.tell("on the sandbox of %s: what else it does weighs on the figures", file)
+		b.env, err = testenv.Attach(file)
+		return err
+	}
+	b.env, err = testenv.Start(ctx, testenv.Options{Progress: b.progress})
+	return err
+}
+
+// The kind that is measured, and its StatefulSet in the manifests.
+const (
+	thing    = "Thing"
+	thingSet = "iota-dac"
+)
+
+// world is one product at work on the sandbox, with instances enough from the start, so that no growth is measured.
+type world struct {
+	*stack.Stack
+	b         *bench
+	namespace string
+	conn      *zk.Conn // of our own
+	instances int
+}
+
+// start starts the product with its default timers, for things resources on that many instances.
+func (b *bench) start(ctx context.Context, instances, things int) (*world, error) {
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if os.Getenv(testenv.FileVar) != "" {
+		return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", testenv.FileVar)
+	}
+	b.worlds++
+	w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
+	err := w.start(ctx, things)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the product: %w", err), w.close())
+	}
+	return w, nil
+}
+
+func (w *world) start(ctx context.Context, things int) (err error) {
+	env := w.b.env
+	o := stack.Options{
+		Dir: filepath.Join(w.b.dir, w.namespace), Programs: w.b.programs, Namespace: w.namespace,
+		Chroot: "/" + w.namespace, BeatTopic: w.namespace, MQTTTopic: w.namespace, Catalogue: env.Postgres.Catalogue,
+		Sizes: map[string]int{thingSet: w.instances}, Progress: prefixed{w.b},
+	}
+	if err := os.Mkdir(o.Dir, 0o755); err != nil {
+		return err
+	}
+	if o.Config, err = config.Parse(fmt.Appendf(nil, worldConfig, w.instances, max(1, things/w.instances), o.BeatTopic)); err != nil {
+		return err
+	}
+	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", w.namespace); err != nil {
+		return err
+	}
+	if err := env.Kafka.CreateTopic(ctx, o.BeatTopic, 4); err != nil {
+		return err
+	}
+	if err := o.Catalogue.Exec(ctx, `TRUNCATE "Thing", "Rule"`); err != nil {
+		return err
+	}
+	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20)); err != nil {
+		return err
+	}
+	if w.Stack, err = stack.Start(ctx, env, o); err != nil {
+		return err
+	}
+	return stack.Until(ctx, 5*time.Minute, func(ctx context.Context) error {
+		size, err := w.Size(ctx, thingSet)
+		if err == nil && size.Ready != w.instances {
+			err = fmt.Errorf("%d of %d instances are ready", size.Ready, w.instances)
+		}
+		return err
+	})
+}
+
+// worldConfig is the platform's, with the defaults for everything that takes time but one: the catalogue is read every minute
+// instead of every five, so that a time of rest has reads in it.
+const worldConfig = `
+kinds:
+- name: Thing
+  statefulSet: iota-dac
+  capacity: 5000
+  targetPerInstance: %[2]d
+  init: %[1]d
+  max: 100
+  cpu: {targetUtilization: 70}
+  memory: {targetAverageValue: 1Gi}
+  heartbeat: {topic: %[3]s}
+  catalogue: {interval: 1m}
+- name: Rule
+  statefulSet: iota-rules-engine
+  capacity: 1000
+  init: 1
+  max: 10
+`
+
+func (w *world) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var faults []error
+	if w.Stack != nil {
+		faults = append(faults, w.Stack.Close(ctx))
+	}
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	// Its pods would go on costing the next world's processor time.
+	if _, err := w.b.env.Kubernetes.Run(ctx, "delete", "namespace", w.namespace, "--ignore-not-found"); err != nil {
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// kindPath is a path below what instances and orchestrators share; poolPath is that of what waits.
+func (w *world) kindPath(rest string) string { return w.Chroot + "/iota/orchestration/" + thing + rest }
+
+func (w *world) poolPath() string { return w.Chroot + "/iota/shardscaler/" + thing + "/pool" }
+
+// awaitListed returns when the instances' own counts add up to n and nothing waits.
+func (w *world) awaitListed(ctx context.Context, n int, limit time.Duration) (time.Time, error) {
+	var at time.Time
+	err := stack.Until(ctx, limit, func(context.Context) error {
+		ordinals, _, err := w.conn.Children(w.kindPath(""))
+		if err != nil {
+			return err
+		}
+		sum := 0
+		for _, ordinal := range ordinals {
+			raw, _, err := w.conn.Get(w.kindPath("/" + ordinal))
+			if err != nil {
+				return err
+			}
+			var data struct{ Used int }
+			if err := json.Unmarshal(raw, &data); err != nil {
+				return fmt.Errorf("instance %s: %w", ordinal, err)
+			}
+			sum += data.Used
+		}
+		if at = time.Now(); sum != n {
+			return fmt.Errorf("%d of %d are in a list", sum, n)
+		}
+		return nil
+	})
+	return at, err
+}
+
+// check reads everything and says what is wrong with it.
+func (w *world) check(ctx context.Context, n int) error {
+	a, err := w.Assignment(ctx, thing)
+	if err != nil {
+		return err
+	}
+	if a.Assigned() != n {
+		return fmt.Errorf("%d are assigned, want %d; %d pieces are in the pool, %d resources in flight", a.Assigned(), n, len(a.Pool), a.InFlight())
+	}
+	return a.Check()
+}
+
+// prefixed passes a Stack's progress on.
+type prefixed struct{ b *bench }
+
+func (p prefixed) Write(text []byte) (int, error) {
+	p.b.tell("  %s", strings.TrimSpace(string(text)))
+	return len(text), nil
+}
+
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// ended tells of a clean-up that failed; what was measured before stays true.
+func (b *bench) ended(what string, err error) {
+	if err != nil {
+		b.tell("%s: %v", what, err)
+	}
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/stack"
+)
+
+// createGroup tells how long a new Thing takes: from the moment before its message is published until it is durable (in a piece of
+// the pool in ZooKeeper) and until it is in an instance's list, both seen by a ZooKeeper client of our own; and how fast many
+// come in: from the first publish until all are in lists.
+var createGroup = group{
+	name: "create",
+	figures: []figure{
+		{name: "create_import_20000_things_per_s"},
+		{name: "create_durable_p50_ms"},
+		{name: "create_durable_p99_ms"},
+		{name: "create_listed_p50_ms"},
+		{name: "create_listed_p99_ms"},
+	},
+	measure: measureCreate,
+}
+
+const (
+	createInstances = 10
+	createImported  = 20_000
+	// createSingles come one by one, at random moments, createRate a second.
+	createSingles = 1000
+	createRate    = 20
+)
+
+func measureCreate(ctx context.Context, b *bench) (map[string]float64, error) {
+	w, err := b.start(ctx, createInstances, createImported+createSingles)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { b.ended("close the world", w.close()) }()
+	measured := map[string]float64{}
+	ids := stack.IDs(createImported+createSingles, 1)
+	took, err := w.importThings(ctx, ids[:createImported], false)
+	if err != nil {
+		return nil, err
+	}
+	measured["create_import_20000_things_per_s"] = createImported / took.Seconds()
+	b.tell("imported %d in %s", createImported, took.Round(10*time.Millisecond))
+
+	durable, listed, err := w.createOneByOne(ctx, ids[createImported:])
+	if err != nil {
+		return measured, err
+	}
+	measured["create_durable_p50_ms"], measured["create_durable_p99_ms"] = quantile(durable, 0.5), quantile(durable, 0.99)
+	measured["create_listed_p50_ms"], measured["create_listed_p99_ms"] = quantile(listed, 0.5), quantile(listed, 0.99)
+	return measured, w.check(ctx, len(ids))
+}
+
+// importThings commits rows and then publishes: in bulk messages alone, or as a busy platform does (half one by one, a tenth
+// repeated, all shuffled). It returns the time from the first publish until all are in lists, and has then checked them.
+func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time.Duration, error) {
+	if err := w.Platform.Insert(ctx, thing, ids...); err != nil {
+		return 0, err
+	}
+	var messages []stack.Notification
+	if bulk {
+		for rest := ids; len(rest) > 0; {
+			part := rest[:min(500, len(rest))]
+			messages, rest = append(messages, stack.BulkCreated(thing, part)), rest[len(part):]
+		}
+	} else {
+		messages = stack.ImportMessages(thing, ids, 1)
+	}
+	began := time.Now()
+	if err := w.Platform.Publish(ctx, messages...); err != nil {
+		return 0, err
+	}
+	at, err := w.awaitListed(ctx, len(ids), 10*time.Minute)
+	if err != nil {
+		return 0, err
+	}
+	return at.Sub(began), w.check(ctx, len(ids))
+}
+
+// createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns how long each took, in ms.
+func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, listed []float64, err error) {
+	watch, err := w.watch()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer watch.close()
+	random := rand.New(rand.NewPCG(1, 1))
+	published := make(map[string]time.Time, len(ids))
+	next := time.Now()
+	for _, id := range ids {
+		if err := w.Platform.Insert(ctx, thing, id); err != nil {
+			return nil, nil, err
+		}
+		next = next.Add(time.Duration(random.ExpFloat64() / createRate * float64(time.Second)))
+		time.Sleep(time.Until(next))
+		published[id] = time.Now()
+		if err := w.Platform.Publish(ctx, stack.Created(thing, id)); err != nil {
+			return nil, nil, err
+		}
+	}
+	err = stack.Until(ctx, time.Minute, func(context.Context) error { return watch.haveSeen(ids) })
+	if err != nil {
+		return nil, nil, err
+	}
+	unseen := 0
+	for id, at := range published {
+		seen := watch.seen[id]
+		if seen.durable.IsZero() { // it was in the pool for less time than we take to look
+			seen.durable = seen.listed
+			unseen++
+		}
+		durable = append(durable, seen.durable.Sub(at).Seconds()*1e3)
+		listed = append(listed, seen.listed.Sub(at).Seconds()*1e3)
+	}
+	w.b.tell("created %d one by one; %d went through the pool unseen and count as durable when listed", len(ids), unseen)
+	return durable, listed, nil
+}
+
+// watch notes when each id is first seen in the pool and in a list.
+type watch struct {
+	w       *world
+	stopped chan struct{}
+	group   sync.WaitGroup
+
+	mu   sync.Mutex
+	seen map[string]sighting
+	err  error
+}
+
+type sighting struct{ durable, listed time.Time }
+
+func (w *world) watch() (*watch, error) {
+	ordinals, _, err := w.conn.Children(w.kindPath(""))
+	if err != nil {
+		return nil, err
+	}
+	s := &watch{w: w, stopped: make(chan struct{}), seen: map[string]sighting{}}
+	s.group.Go(func() { s.follow(s.pool()) })
+	for _, ordinal := range ordinals {
+		if _, err := strconv.Atoi(ordinal); err == nil {
+			s.group.Go(func() { s.follow(s.list(w.kindPath("/" + ordinal + "/resources"))) })
+		}
+	}
+	return s, nil
+}
+
+func (s *watch) close() {
+	close(s.stopped)
+	s.group.Wait()
+}
+
+// follow calls look whenever what it looked at has changed.
+func (s *watch) follow(look func() (<-chan zk.Event, error)) {
+	for {
+		changed, err := look()
+		if err != nil {
+			s.mu.Lock()
+			s.err = err
+			s.mu.Unlock()
+			return
+		}
+		select {
+		case <-s.stopped:
+			return
+		case <-changed:
+		}
+	}
+}
+
+// pool looks at the pieces that it has not yet seen. A piece never gets longer.
+func (s *watch) pool() func() (<-chan zk.Event, error) {
+	known := map[string]bool{}
+	return func() (<-chan zk.Event, error) {
+		names, _, changed, err := s.w.conn.ChildrenW(s.w.poolPath())
+		if err != nil {
+			return nil, fmt.Errorf("watch the pool: %w", err)
+		}
+		for _, name := range names {
+			if known[name] {
+				continue
+			}
+			known[name] = true
+			raw, _, err := s.w.conn.Get(s.w.poolPath() + "/" + name)
+			if err == nil {
+				err = s.note(raw, func(s *sighting, now time.Time) { s.durable = now })
+			}
+			if err != nil && !errors.Is(err, zk.ErrNoNode) {
+				return nil, fmt.Errorf("read the pool: %w", err)
+			}
+		}
+		return changed, nil
+	}
+}
+
+func (s *watch) list(path string) func() (<-chan zk.Event, error) {
+	return func() (<-chan zk.Event, error) {
+		raw, _, changed, err := s.w.conn.GetW(path)
+		if err == nil {
+			err = s.note(raw, func(s *sighting, now time.Time) { s.listed = now })
+		}
+		if err != nil {
+			return nil, fmt.Errorf("watch %s: %w", path, err)
+		}
+		return changed, nil
+	}
+}
+
+// note marks the ids of a znode that were not marked before.
+func (s *watch) note(raw []byte, mark func(*sighting, time.Time)) error {
+	now := time.Now()
+	var content struct{ IDs []string }
+	if err := json.Unmarshal(raw, &content); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range content.IDs {
+		was := s.seen[id]
+		is := was
+		mark(&is, now)
+		if !was.durable.IsZero() {
+			is.durable = was.durable
+		}
+		if !was.listed.IsZero() {
+			is.listed = was.listed
+		}
+		s.seen[id] = is
+	}
+	return nil
+}
+
+// haveSeen says which of the ids is in no list yet.
+func (s *watch) haveSeen(ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	for _, id := range ids {
+		if s.seen[id].listed.IsZero() {
+			return fmt.Errorf("%s is in no list", id)
+		}
+	}
+	return nil
+}

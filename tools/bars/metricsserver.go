@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+	"k8s.io/metrics/pkg/apis/custom_metrics"
+	libmetrics "sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/metrics"
+	basecmd "sigs.k8s.io/custom-metrics-apiserver/pkg/cmd"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+
+	"github.com/shardscaler/shardscaler/adapter/metricsapi"
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/gcpace"
+)
+
+// serveCommand is how this program starts itself as one of the servers that are compared.
+const serveCommand = "serve-metrics"
+
+// The servers.
+const (
+	roleOurs        = "ours"
+	roleFloor       = "floor"
+	roleTestAdapter = "test-adapter"
+)
+
+// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod with a number of resources that follows
+// from its name, and every other one labelled half=a.
+type population struct {
+	Namespace string
+	Pods      int
+}
+
+const (
+	podsASet  = 1000
+	halfLabel = "half"
+	theMetric = "resources_per_instance"
+)
+
+func (p population) sets() int { return (p.Pods + podsASet - 1) / podsASet }
+
+func setName(set int) string { return "set-" + strconv.Itoa(set) }
+
+// size of a set: the last one may be smaller.
+func (p population) size(set int) int { return min(podsASet, p.Pods-set*podsASet) }
+
+func count(set, ordinal int) int { return (set*podsASet + ordinal) * 37 % 4501 }
+
+func half(ordinal int) string {
+	if ordinal%2 == 0 {
+		return "a"
+	}
+	return "b"
+}
+
+func podLabels(set, ordinal int) map[string]string {
+	return map[string]string{"app": setName(set), halfLabel: half(ordinal), "statefulset.kubernetes.io/pod-name": podName(set, ordinal)}
+}
+
+func podName(set, ordinal int) string { return setName(set) + "-" + strconv.Itoa(ordinal) }
+
+func podUID(set, ordinal int) string {
+	return fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", set, ordinal)
+}
+
+// check holds an answer against the population.
+func (p population) check(body []byte) error {
+	var list struct {
+		Items []struct {
+			DescribedObject struct{ Name string }
+			Value           resource.Quantity
+			Timestamp       time.Time
+		}
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	if len(list.Items) != p.Pods/2 {
+		return fmt.Errorf("%w: %d items, want %d", errAnswer, len(list.Items), p.Pods/2)
+	}
+	seen := make(map[string]bool, len(list.Items))
+	for _, item := range list.Items {
+		parts := strings.Split(item.DescribedObject.Name, "-")
+		set, err := strconv.Atoi(parts[1])
+		if err != nil {
+			return err
+		}
+		ordinal, err := strconv.Atoi(parts[2])
+		if err != nil {
+			return err
+		}
+		if got := item.Value.Value(); got != int64(count(set, ordinal)) || half(ordinal) != "a" || seen[item.DescribedObject.Name] {
+			return fmt.Errorf("%w: %s has %d, want %d once", errAnswer, item.DescribedObject.Name, got, count(set, ordinal))
+		}
+		if item.Timestamp.IsZero() {
+			return fmt.Errorf("%w: no time", errAnswer)
+		}
+		seen[item.DescribedObject.Name] = true
+	}
+	return nil
+}
+
+// serveMetrics is one of the servers; it ends when ctx does.
+func serveMetrics(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet(serveCommand, flag.ContinueOnError)
+	role := flags.String("role", "", "")
+	pods := flags.Int("pods", 0, "")
+	namespace := flags.String("namespace", "", "")
+	port := flags.Int("port", 0, "")
+	cert, key := flags.String("cert", "", ""), flags.String("key", "", "")
+	kubeconfig := flags.String("kubeconfig", "", "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	klog.LogToStderr(false)
+	p := population{Namespace: *namespace, Pods: *pods}
+	switch *role {
+	case roleOurs:
+		return serveOurs(ctx, p, metricsapi.Config{
+			Address: fmt.Sprintf("127.0.0.1:%d", *port), CertFile: *cert, KeyFile: *key, Kubeconfig: *kubeconfig,
+		})
+	case roleFloor:
+		return serveFloor(ctx, p, []string{
+			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", *port), "--tls-cert-file=" + *cert, "--tls-private-key-file=" + *key,
+			"--lister-kubeconfig=" + *kubeconfig, "--authentication-kubeconfig=" + *kubeconfig, "--authorization-kubeconfig=" + *kubeconfig,
+		})
+	}
+	return fmt.Errorf("role %q: want %s or %s", *role, roleOurs, roleFloor)
+}
+
+// serveOurs is the product's metrics API over a state that lives: beats arrive and sources are confirmed as in the product.
+func serveOurs(ctx context.Context, p population, cfg metricsapi.Config) error {
+	gcpace.Start() // as `shardscaler run` does
+	var text strings.Builder
+	text.WriteString("maxInstancesCeiling: 1000\nkinds:\n")
+	for set := range p.sets() {
+		fmt.Fprintf(&text, "- {name: Kind%d, statefulSet: %s, capacity: 5000, init: 1, max: 1000, heartbeat: {topic: HeartBeat}}\n", set, setName(set))
+	}
+	kinds, err := config.Parse([]byte(text.String()))
+	if err != nil {
+		return err
+	}
+	state := observed.New(p.Namespace, kinds.Kinds)
+	p.populate(state)
+	go p.live(ctx, state)
+	server, err := metricsapi.New(cfg, func() metricsapi.View {
+		now := time.Now()
+		return metricsapi.View{Snapshot: state.Snapshot(now), Config: kinds}
+	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
+
+func kindName(set int) string { return "Kind" + strconv.Itoa(set) }
+
+func (p population) populate(state *observed.State) {
+	now := time.Now()
+	for set := range p.sets() {
+		cluster := observed.Cluster{
+			Kind: kindName(set), At: now, Pods: map[int]observed.Pod{}, Workload: &observed.Workload{UID: setName(set), Replicas: p.size(set)},
+		}
+		assignment := observed.Assignment{Kind: kindName(set), At: now, Lists: map[int]observed.List{}}
+		for n := range p.size(set) {
+			cluster.Pods[n] = observed.Pod{
+				Name: podName(set, n), UID: podUID(set, n), Labels: podLabels(set, n), Phase: "Running", Ready: true, Started: now.Add(-time.Hour),
+			}
+			assignment.Lists[n] = observed.List{Count: count(set, n)}
+			assignment.Assigned += count(set, n)
+		}
+		state.Apply(cluster)
+		state.Apply(assignment)
+	}
+}
+
+// live lets every pod beat once a minute and every source be confirmed once a second.
+func (p population) live(ctx context.Context, state *observed.State) {
+	const beatPeriod, confirmPeriod = time.Minute, time.Second
+	beats := time.NewTicker(beatPeriod / time.Duration(p.Pods))
+	confirms := time.NewTicker(confirmPeriod)
+	defer beats.Stop()
+	defer confirms.Stop()
+	for next := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-beats.C:
+			state.Apply(observed.Beat{Kind: kindName(next / podsASet), Ordinal: next % podsASet, At: now, Arrived: now})
+			next = (next + 1) % p.Pods
+		case now := <-confirms.C:
+			for set := range p.sets() {
+				for _, source := range []observed.SourceName{observed.SourceStore, observed.SourceCluster, observed.SourceBus} {
+					state.Apply(observed.Read{Kind: kindName(set), Source: source, At: now})
+				}
+			}
+		}
+	}
+}
+
+// serveFloor is the library as it comes, with a provider that has nothing to do.
+func serveFloor(ctx context.Context, p population, args []string) error {
+	base := &basecmd.AdapterBase{Name: roleFloor, FlagSet: pflag.NewFlagSet(roleFloor, pflag.ContinueOnError)}
+	if err := base.Flags().Parse(args); err != nil {
+		return err
+	}
+	base.WithCustomMetrics(readyMade{p.list()})
+	if err := libmetrics.RegisterMetrics(legacyregistry.Register); err != nil {
+		return err
+	}
+	return base.Run(ctx)
+}
+
+// list is what the population's half has, ready-made.
+func (p population) list() *custom_metrics.MetricValueList {
+	list, now := &custom_metrics.MetricValueList{}, metav1.Now()
+	for set := range p.sets() {
+		for n := range p.size(set) {
+			if half(n) != "a" {
+				continue
+			}
+			list.Items = append(list.Items, custom_metrics.MetricValue{
+				DescribedObject: custom_metrics.ObjectReference{
+					APIVersion: "v1", Kind: "Pod", Namespace: p.Namespace, Name: podName(set, n), UID: types.UID(podUID(set, n)),
+				},
+				Metric: custom_metrics.MetricIdentifier{Name: theMetric}, Timestamp: now,
+				Value: *resource.NewQuantity(int64(count(set, n)), resource.DecimalSI),
+			})
+		}
+	}
+	return list
+}
+
+// readyMade answers every selector with the same list.
+type readyMade struct {
+	list *custom_metrics.MetricValueList
+}
+
+func (r readyMade) GetMetricByName(context.Context, types.NamespacedName, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValue, error) {
+	return nil, errors.New("asked by name")
+}
+
+func (r readyMade) GetMetricBySelector(context.Context, string, labels.Selector, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValueList, error) {
+	return r.list, nil
+}
+
+func (r readyMade) ListAllMetrics() []provider.CustomMetricInfo {
+	return []provider.CustomMetricInfo{{GroupResource: schema.GroupResource{Resource: "pods"}, Namespaced: true, Metric: theMetric}}
+}
+
+// mainServe is the whole of a process that only serves.
+func mainServe(ctx context.Context, args []string) {
+	if err := serveMetrics(ctx, args); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// otherPrograms are figures that are measured by modules of their own, below this folder, because they compare us with libraries
+// that the product does not need. Each is named after its folder, prints lines of the same form, and is given ONLY.
+func otherPrograms() []group {
+	root, err := testenv.ModuleRoot()
+	if err != nil {
+		return nil // the groups before these will say it
+	}
+	modules, _ := filepath.Glob(filepath.Join(root, "tools", "bars", "*", "go.mod"))
+	var groups []group
+	for _, module := range modules {
+		dir := filepath.Dir(module)
+		groups = append(groups, group{
+			name: filepath.Base(dir),
+			relay: func(ctx context.Context, b *bench, only string, say func(string)) error {
+				return runModule(ctx, b, dir, only, say)
+			},
+		})
+	}
+	return groups
+}
+
+func runModule(ctx context.Context, b *bench, dir, only string, say func(string)) error {
+	cmd := exec.CommandContext(ctx, "go", "run", ".")
+	cmd.Dir, cmd.Stderr = dir, b.progress
+	cmd.Env = append(os.Environ(), "ONLY="+only)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("run %s: %w", filepath.Base(dir), err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		say(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("run %s: %w", filepath.Base(dir), err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// sampler looks at a process's memory all the time.
+type sampler struct {
+	pid  func() int
+	quit chan struct{}
+	once sync.Once
+	done sync.WaitGroup
+
+	mu     sync.Mutex
+	high   float64
+	marked []float64
+	err    error // of the last look: between two runs of the process there is nothing to see
+}
+
+const (
+	samplePeriod = 50 * time.Millisecond
+	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie above the second's by noise alone.
+	quarters     = 4
+	quarterNoise = 1.02
+)
+
+func newSampler(pid func() int) *sampler {
+	s := &sampler{pid: pid, quit: make(chan struct{})}
+	s.done.Go(func() {
+		for tick := time.NewTicker(samplePeriod); ; {
+			select {
+			case <-s.quit:
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+			if pid := s.pid(); pid != 0 {
+				s.add(rssAnon(pid))
+			}
+		}
+	})
+	return s
+}
+
+func (s *sampler) add(mb float64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err = err; err != nil {
+		return
+	}
+	s.high = max(s.high, mb)
+	s.marked = append(s.marked, mb)
+}
+
+// mark forgets the samples, but not the peak.
+func (s *sampler) mark() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = nil
+}
+
+// sinceMark is the median since then.
+func (s *sampler) sinceMark() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return median(s.marked)
+}
+
+// quarters lets change run for churnTime and returns the median of the samples in each quarter of it.
+func (s *sampler) quarters(ctx context.Context, change func(context.Context) error) (medians []float64, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed error
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		if err := change(ctx); err != nil && ctx.Err() == nil {
+			failed = err
+			stop()
+		}
+	})
+	for range quarters {
+		s.mark()
+		if err = pause(ctx, churnTime/quarters); err != nil {
+			break
+		}
+		medians = append(medians, s.sinceMark())
+	}
+	stop()
+	changing.Wait()
+	if failed != nil {
+		err = failed
+	}
+	return medians, err
+}
+
+func (s *sampler) peak() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.high
+}
+
+// stop returns why the last look failed, such as that the process had ended.
+func (s *sampler) stop() error {
+	s.once.Do(func() { close(s.quit) })
+	s.done.Wait()
+	return s.err
+}
+
+// rssAnon is a process's anonymous resident memory, in MB.
+func rssAnon(pid int) (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory: %w", err)
+	}
+	return parseRssAnon(raw)
+}
+
+func parseRssAnon(status []byte) (float64, error) {
+	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
+		if rest, found := strings.CutPrefix(lines.Text(), "RssAnon:"); found {
+			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 64)
+			return kib * 1024 / 1e6, err
+		}
+	}
+	return 0, errors.New("read memory: no RssAnon, the process has ended")
+}
