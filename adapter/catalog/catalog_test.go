@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/internal/testenv"
@@ -158,7 +159,7 @@ func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
 	defer r.mu.Unlock()
 	require.Empty(t, r.complete)
 	require.Equal(t, 1, r.aborted)
-	require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
 	require.ErrorContains(t, signals()[0].(observed.Failed).Err, "division by zero")
 }
 
@@ -204,7 +205,7 @@ func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
 		r := newReader()
 		_, signals := catalogue(t, db.URL, query, r)
 		<-r.ended
-		require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
 		failed, ok := signals()[0].(observed.Failed)
 		require.True(t, ok, query)
 		require.ErrorContains(t, failed.Err, want, query)
@@ -224,7 +225,7 @@ func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
 		r := newReader()
 		_, signals := catalogueOf(t, db.URL, kind, r)
 		<-r.ended
-		require.Eventually(t, func() bool { return len(signals()) > 0 }, 5*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
 		require.ErrorContains(t, signals()[0].(observed.Failed).Err, want)
 		require.Empty(t, r.complete)
 	}

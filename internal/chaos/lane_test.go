@@ -134,7 +134,7 @@ func (l *lane) show() {
 }
 
 // patience is how long anything may take before the test fails. Nothing is asserted about time.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 func (l *lane) until(what string, try func(ctx context.Context) error) {
 	l.t.Helper()

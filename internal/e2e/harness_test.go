@@ -84,7 +84,7 @@ type world struct {
 }
 
 // patience is how long a test waits for anything before it fails. It bounds failures only: nothing is asserted about time.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // start brings up a product for this test. change may alter the options.
 func start(t *testing.T, change func(*testenv.Env, *stack.Options)) *world {

@@ -99,7 +99,7 @@ type Stack struct {
 }
 
 // readyTimeout is how long the product may take to have read everything once.
-const readyTimeout = 60 * time.Second
+const readyTimeout = 3 * time.Minute
 
 // Start installs and starts everything and returns when every replica is ready and the metrics API answers. What was
 // started is ended when it fails.

@@ -12,7 +12,7 @@ import (
 )
 
 // Patience is how long Await waits: far longer than anything takes, so that only what never comes fails.
-const Patience = 60 * time.Second
+const Patience = 3 * time.Minute
 
 // Recorder keeps every signal it is given.
 type Recorder struct {
