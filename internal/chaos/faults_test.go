@@ -43,6 +43,7 @@ func atMost(instances int) func(*testing.T, *testenv.ZooKeeper) laneOptions {
 
 // named are the faults, each of which a lane of its own must survive; several lanes run at the same time.
 var named = []harmed{
+	{"Kubernetes is away for a minute", nil, kubernetesAway}, // the longest, so that others go on beside it
 	{"an instance is frozen for three sessions in mid-move", plain, frozenInstance},
 	{"a container restarts between revoke and release", plain, containerRestart},
 	{"a pod is replaced between revoke and release", plain, podReplaced},
@@ -54,7 +55,6 @@ var named = []harmed{
 	{"a partition is healed later", nil, partitionHealed},
 	{"two processes believe that they lead", twoLeaders, twoBelieve},
 	{"a former leader's verified drain after the ordinal was reopened", twoElected, formerLeader},
-	{"Kubernetes is away", nil, kubernetesAway},
 	{"instances that do not acknowledge are replaced by such that do", legacyFirst, rollingUpdate},
 }
 
@@ -373,7 +373,7 @@ func formerLeader(l *lane, _ *testenv.ZooKeeper) {
 	l.clean()
 }
 
-// kubernetesAway takes the API server away until the product has lost its lease: creates wait at the broker, and none is lost.
+// kubernetesAway takes the API server away for a minute, which is longer than the product's lease: creates wait at the broker, and none is lost.
 func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 	var relay *relay
 	l = startLane(l.t, l.Env, z, laneOptions{change: func(o *stack.Options) {
@@ -388,6 +388,7 @@ func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 	}})
 	stopped := l.told("passed", "lead.stopped")
 	relay.away(true)
+	back := time.Now().Add(time.Minute)
 	l.until("the product leads no more", func(context.Context) error {
 		if l.told("passed", "lead.stopped") == stopped {
 			return errors.New("it does")
@@ -395,7 +396,7 @@ func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 		return nil
 	})
 	fresh := l.create(batch)
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for ; time.Now().Before(back); time.Sleep(200 * time.Millisecond) {
 		a, err := l.Assignment(l.t.Context(), thing)
 		require.NoError(l.t, err)
 		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by nobody who leads")
