@@ -65,7 +65,7 @@ func (r *reader) AbortRead() {
 }
 
 // catalogue starts a Source over a database of its own with kind Thing, and returns what it reported.
-func catalogue(t *testing.T, url, query string, r *reader) (s *Source, signals func() []observed.Signal) {
+func catalogue(t *testing.T, url, query string, r *reader) (s *Source, rec *observedtest.Recorder) {
 	t.Helper()
 	kind := config.Default("Thing", "iota-dac")
 	if query != "" {
@@ -74,34 +74,32 @@ func catalogue(t *testing.T, url, query string, r *reader) (s *Source, signals f
 	return catalogueOf(t, url, kind, r)
 }
 
-func catalogueOf(t *testing.T, url string, kind config.Kind, r *reader) (s *Source, signals func() []observed.Signal) {
+func catalogueOf(t *testing.T, url string, kind config.Kind, r *reader) (s *Source, rec *observedtest.Recorder) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	s, err := New(Config{DSN: url, Timeout: 20 * time.Second}, []config.Kind{kind}, func(string) (Reconciler, bool) { return r, true },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
-	var mu sync.Mutex
-	var got []observed.Signal
+	rec = &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.Run(ctx, func(sig observed.Signal) {
-			mu.Lock()
-			defer mu.Unlock()
-			got = append(got, sig)
-		})
+		_ = s.Run(ctx, rec.Sink)
 	}()
 	t.Cleanup(func() {
 		cancel()
 		<-done
 		goleak.VerifyNone(t, before)
 	})
-	return s, func() []observed.Signal {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(got)
-	}
+	return s, rec
+}
+
+// first waits for the first signal, which comes after the read has ended.
+func first(t *testing.T, rec *observedtest.Recorder) observed.Signal {
+	t.Helper()
+	sig, _ := observedtest.Await(t, rec, 0, "signal", func(observed.Signal) bool { return true })
+	return sig
 }
 
 func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
@@ -109,12 +107,12 @@ func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
 	db := env.Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing"(id, weight, labels) SELECT 'thing-'||n, n, '{"site":"a"}' FROM generate_series(1, 2500) n`))
 	r := newReader()
-	_, signals := catalogue(t, db.ReaderURL, `SELECT id, weight, labels FROM "Thing"`, r)
+	_, rec := catalogue(t, db.ReaderURL, `SELECT id, weight, labels FROM "Thing"`, r)
 	<-r.ended
 	require.Len(t, r.complete[0], 2500, "more than two batches")
 	i := slices.IndexFunc(r.complete[0], func(k observed.ResourceKnown) bool { return k.ID == "thing-7" })
 	require.Equal(t, observed.ResourceKnown{ID: "thing-7", Weight: 7, Labels: map[string]string{"site": "a"}}, r.complete[0][i])
-	require.Equal(t, 2500, signals()[0].(observed.Catalogued).Count)
+	require.Equal(t, 2500, first(t, rec).(observed.Catalogued).Count)
 }
 
 func TestTriggersAndSecondReads(t *testing.T) {
@@ -153,14 +151,13 @@ func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	// The 2,001st row divides by zero: two batches were handed on by then.
-	_, signals := catalogue(t, db.ReaderURL, `SELECT ('t'||n||(1/(2001-n))::text) AS id FROM generate_series(1, 3000) n`, r)
+	_, rec := catalogue(t, db.ReaderURL, `SELECT ('t'||n||(1/(2001-n))::text) AS id FROM generate_series(1, 3000) n`, r)
 	<-r.ended
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	require.Empty(t, r.complete)
 	require.Equal(t, 1, r.aborted)
-	require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
-	require.ErrorContains(t, signals()[0].(observed.Failed).Err, "division by zero")
+	require.ErrorContains(t, first(t, rec).(observed.Failed).Err, "division by zero")
 }
 
 func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
@@ -168,7 +165,7 @@ func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
 	pg := env.NewPostgres(t)
 	db := pg.NewDatabase(t)
 	r := newReader()
-	s, signals := catalogue(t, db.ReaderURL, "", r)
+	s, rec := catalogue(t, db.ReaderURL, "", r)
 	<-r.ended
 	require.NoError(t, pg.Stop())
 	s.Trigger("Thing")
@@ -184,7 +181,10 @@ func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
 			break
 		}
 	}
-	_, ok := signals()[len(signals())-1].(observed.Catalogued)
+	_, failed := observedtest.Await(t, rec, 0, "failure", func(observed.Failed) bool { return true })
+	observedtest.Await(t, rec, failed, "complete read", func(observed.Catalogued) bool { return true })
+	all := rec.All()
+	_, ok := all[len(all)-1].(observed.Catalogued)
 	require.True(t, ok, "the newest word is a complete read")
 }
 
@@ -203,10 +203,9 @@ func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
 		`DELETE FROM "Thing" RETURNING id`:         "read-only",
 	} {
 		r := newReader()
-		_, signals := catalogue(t, db.URL, query, r)
+		_, rec := catalogue(t, db.URL, query, r)
 		<-r.ended
-		require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
-		failed, ok := signals()[0].(observed.Failed)
+		failed, ok := first(t, rec).(observed.Failed)
 		require.True(t, ok, query)
 		require.ErrorContains(t, failed.Err, want, query)
 		require.Empty(t, r.complete, query)
@@ -223,10 +222,9 @@ func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
 		kind := config.Default("Thing", "iota-dac")
 		change(&kind)
 		r := newReader()
-		_, signals := catalogueOf(t, db.URL, kind, r)
+		_, rec := catalogueOf(t, db.URL, kind, r)
 		<-r.ended
-		require.Eventually(t, func() bool { return len(signals()) > 0 }, observedtest.Patience, 10*time.Millisecond)
-		require.ErrorContains(t, signals()[0].(observed.Failed).Err, want)
+		require.ErrorContains(t, first(t, rec).(observed.Failed).Err, want)
 		require.Empty(t, r.complete)
 	}
 }

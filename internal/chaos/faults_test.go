@@ -373,7 +373,7 @@ func formerLeader(l *lane, _ *testenv.ZooKeeper) {
 	l.clean()
 }
 
-// kubernetesAway takes the API server away for a minute, which is longer than the product's lease: creates wait at the broker, and none is lost.
+// kubernetesAway takes the API server away until the product has lost its lease and for a minute more: creates wait at the broker, and none is lost.
 func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 	var relay *relay
 	l = startLane(l.t, l.Env, z, laneOptions{change: func(o *stack.Options) {
@@ -388,7 +388,6 @@ func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 	}})
 	stopped := l.told("passed", "lead.stopped")
 	relay.away(true)
-	back := time.Now().Add(time.Minute)
 	l.until("the product leads no more", func(context.Context) error {
 		if l.told("passed", "lead.stopped") == stopped {
 			return errors.New("it does")
@@ -396,7 +395,7 @@ func kubernetesAway(l *lane, z *testenv.ZooKeeper) {
 		return nil
 	})
 	fresh := l.create(batch)
-	for ; time.Now().Before(back); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		a, err := l.Assignment(l.t.Context(), thing)
 		require.NoError(l.t, err)
 		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by nobody who leads")

@@ -133,12 +133,9 @@ func (l *lane) show() {
 	}
 }
 
-// patience is how long anything may take before the test fails. Nothing is asserted about time.
-const patience = 3 * time.Minute
-
 func (l *lane) until(what string, try func(ctx context.Context) error) {
 	l.t.Helper()
-	if err := stack.Until(l.t.Context(), patience, try); err != nil {
+	if err := stack.Until(l.t.Context(), stack.Patience, try); err != nil {
 		l.t.Fatalf("never: %s: %v", what, err)
 	}
 }

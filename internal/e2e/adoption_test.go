@@ -100,7 +100,7 @@ func TestAdoption(t *testing.T) {
 				return err
 			}
 			// The old one's pods run; to one that found a single one ready, the orphans would all go there.
-			return stack.Until(ctx, patience, func(ctx context.Context) error {
+			return stack.Until(ctx, stack.Patience, func(ctx context.Context) error {
 				got, err := s.Size(ctx, thingSet)
 				if err == nil && got.Ready != size {
 					err = fmt.Errorf("%d pods are ready, want %d", got.Ready, size)

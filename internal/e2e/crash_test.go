@@ -76,7 +76,7 @@ func (w *world) killLeaderWhen(what string, right func(*stack.Assignment) bool) 
 func (w *world) killLeaderUnless(what string, right func(*stack.Assignment) bool, over func() bool) *stack.Server {
 	w.t.Helper()
 	leader, asked := w.leader(), time.Now()
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(stack.Patience); ; time.Sleep(2 * time.Millisecond) {
 		a, err := w.Glimpse(w.t.Context(), thing)
 		if err == nil && right(a) {
 			break

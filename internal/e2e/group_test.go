@@ -300,7 +300,7 @@ func inOrder(ctx context.Context, s *stack.Stack, name string) error {
 		return err
 	}
 	set.ResourceVersion, set.UID, set.Spec.PodManagementPolicy = "", "", appsv1.OrderedReadyPodManagement
-	return stack.Until(ctx, patience, func(ctx context.Context) error {
+	return stack.Until(ctx, stack.Patience, func(ctx context.Context) error {
 		_, err := sets.Create(ctx, set, metav1.CreateOptions{})
 		return err
 	})

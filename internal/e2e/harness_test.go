@@ -83,9 +83,6 @@ type world struct {
 	t *testing.T
 }
 
-// patience is how long a test waits for anything before it fails. It bounds failures only: nothing is asserted about time.
-const patience = 3 * time.Minute
-
 // start brings up a product for this test. change may alter the options.
 func start(t *testing.T, change func(*testenv.Env, *stack.Options)) *world {
 	t.Helper()
@@ -164,7 +161,7 @@ func (w *world) report() {
 func (w *world) until(what string, try func(ctx context.Context) error) {
 	w.t.Helper()
 	began := time.Now()
-	if err := stack.Until(w.t.Context(), patience, try); err != nil {
+	if err := stack.Until(w.t.Context(), stack.Patience, try); err != nil {
 		w.t.Fatalf("never: %s: %v", what, err)
 	}
 	w.t.Logf("%s: after %s", what, time.Since(began).Round(100*time.Millisecond))

@@ -162,7 +162,7 @@ func onePodANode(ctx context.Context, s *stack.Stack, set string, names []string
 	if err != nil {
 		return err
 	}
-	return stack.Until(ctx, patience, func(ctx context.Context) error {
+	return stack.Until(ctx, stack.Patience, func(ctx context.Context) error {
 		pods, err := s.Pods(ctx, set)
 		if err != nil {
 			return err

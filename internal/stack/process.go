@@ -223,7 +223,7 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	if s.Private {
 		return nil
 	}
-	return Until(ctx, readyTimeout, func(ctx context.Context) error {
+	return Until(ctx, Patience, func(ctx context.Context) error {
 		_, err := s.Raw(ctx, "/apis/custom.metrics.k8s.io/v1beta2")
 		return err
 	})
@@ -233,7 +233,7 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 func (s *Stack) AwaitReady(ctx context.Context, v *Server) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	err := Until(ctx, readyTimeout, func(ctx context.Context) error {
+	err := Until(ctx, Patience, func(ctx context.Context) error {
 		if !v.Running() {
 			cancel(errors.New("it has ended"))
 		}

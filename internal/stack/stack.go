@@ -98,8 +98,8 @@ type Stack struct {
 	closers    []func(context.Context) error // in the order of starting
 }
 
-// readyTimeout is how long the product may take to have read everything once.
-const readyTimeout = 3 * time.Minute
+// Patience is how long anything may take before it counts as failed. It bounds failures only: nothing is asserted about time.
+const Patience = 3 * time.Minute
 
 // Start installs and starts everything and returns when every replica is ready and the metrics API answers. What was
 // started is ended when it fails.
