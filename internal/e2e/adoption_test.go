@@ -89,13 +89,9 @@ func TestAdoption(t *testing.T) {
 	w := start(t, func(env *testenv.Env, o *stack.Options) {
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		conn := env.ZooKeeper.Dial(t)
+		// Long enough to look at what was adopted before it shrinks.
+		*o.Config.Kinds[0].Behavior.ScaleDown.StabilizationWindow = config.Duration(10 * time.Minute)
 		o.Before = func(ctx context.Context, s *stack.Stack) error {
-			// Long enough to look at what was adopted before it shrinks.
-			if err := s.Configure(ctx, func(c *config.Config) {
-				*c.Kinds[0].Behavior.ScaleDown.StabilizationWindow = config.Duration(10 * time.Minute)
-			}); err != nil {
-				return err
-			}
 			if err := old.write(ctx, s, conn); err != nil {
 				return err
 			}

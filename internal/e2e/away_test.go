@@ -25,8 +25,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.OwnAPIProxy = true
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
-	})
-	w.change(thing, func(k *config.Kind) {
+		k := &o.Config.Kinds[0]
 		k.CPU = &config.ResourceTarget{TargetUtilization: 70}
 		k.Freshness.Metrics = config.Duration(15 * time.Second) // a poll comes every 10 s
 	})
@@ -150,11 +149,10 @@ func TestRollingRestartMovesNothing(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Hooks = true
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
-		o.Before = func(ctx context.Context, s *stack.Stack) error { // else they are lowered while nothing has been imported, and hooks run for that
-			return s.Configure(ctx, func(c *config.Config) { c.Kinds[0].Init = size })
-		}
+		k := &o.Config.Kinds[0]
+		k.Init = size // else they are lowered while nothing has been imported, and hooks run for that
+		k.TargetPerInstance, k.HandOff = 150, config.HandOffAcknowledged
 	})
-	w.change(thing, func(k *config.Kind) { k.TargetPerInstance, k.HandOff = 150, config.HandOffAcknowledged })
 	things := stack.IDs(150*size, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
 	before := w.settled(thing, thingSet, size, len(things))

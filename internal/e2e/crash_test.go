@@ -18,8 +18,8 @@ import (
 func TestKilledDuringImportAndDrain(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
+		slowMoves(o.Config)
 	})
-	require.NoError(t, w.Configure(t.Context(), slowMoves))
 	things := stack.IDs(10_000, 1)
 	wanted := size(len(things), thingTarget)
 

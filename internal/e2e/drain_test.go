@@ -22,9 +22,8 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
 		o.Sizes = map[string]int{thingSet: large, ruleSet: ruleInit}
-	})
-	require.NoError(t, w.Configure(t.Context(), slowMoves))
-	w.change(thing, func(k *config.Kind) {
+		slowMoves(o.Config)
+		k := &o.Config.Kinds[0]
 		// A list changes again after three seconds, and the size falls after one: what goes stays closed and full for a while.
 		k.Rebalance.ListInterval, k.Behavior.ScaleDown.StabilizationWindow = ptr.To(config.Duration(3*time.Second)), ptr.To(config.Duration(time.Second))
 	})

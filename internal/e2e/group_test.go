@@ -96,9 +96,7 @@ func (w *world) hasEvent(kind, reason string) {
 func TestHPAOnTheInstanceGroup(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Sizes[thingSet], o.Starts = 3, map[string]int{thingSet: 5}
-		o.Before = func(ctx context.Context, s *stack.Stack) error {
-			return s.Configure(ctx, func(c *config.Config) { c.Kinds[0].Replicas.Owner = config.OwnerGroup })
-		}
+		o.Config.Kinds[0].Replicas.Owner = config.OwnerGroup
 	})
 	_, err := w.groups().Apply(t.Context(), groupName, unstructuredGroup(w.Namespace), metav1.ApplyOptions{FieldManager: "test"})
 	require.NoError(t, err)

@@ -19,9 +19,9 @@ import (
 func TestAcknowledgedHandOff(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "acknowledged")
+		o.Config.Kinds[0].HandOff = config.HandOffAcknowledged
 	})
 	ctx := t.Context()
-	w.change(thing, func(k *config.Kind) { k.HandOff = config.HandOffAcknowledged })
 	things := stack.IDs(3_600, 1)
 	require.NoError(t, w.Platform.Import(ctx, thing, things[:1_800], 1))
 	first := w.settled(thing, thingSet, 2, 1_800).Owners()

@@ -63,7 +63,7 @@ kinds:
   init: 2
   max: 30
   behavior: {scaleDown: {stabilizationWindow: 4s}}
-  heartbeat: {topic: %[1]s, staleAfter: 4s, restartAfter: 8s, startupGrace: 8s}
+  heartbeat: {staleAfter: 4s, restartAfter: 8s, startupGrace: 8s}
   catalogue: {interval: 5s}
   rebalance: {listInterval: 200ms}
 - name: Rule
@@ -83,7 +83,8 @@ type world struct {
 	t *testing.T
 }
 
-// start brings up a product for this test. change may alter the options.
+// start brings up a product for this test. change may alter the options, Config among them: what a running product is told later takes force
+// a moment after world.change has returned.
 func start(t *testing.T, change func(*testenv.Env, *stack.Options)) *world {
 	t.Helper()
 	env := testenv.Require(t, testenv.AllParts...)
@@ -97,6 +98,7 @@ func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Op
 		Dir: t.TempDir(), Programs: programs,
 		Chroot: env.ZooKeeper.Path(t), MQTTTopic: env.MQTT.Topic(t), Catalogue: env.Postgres.NewDatabase(t),
 		Sizes:         map[string]int{thingSet: thingInit, ruleSet: ruleInit},
+		Config:        parse(t, testConfig),
 		WorkloadFlags: []string{"--beat", "1s", "--session-timeout", "4s", "--cpu-base", "0", "--memory-base", "0"},
 	}
 	if change != nil {
@@ -110,9 +112,7 @@ func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Op
 		bus = o.Kafka
 	}
 	o.BeatTopic = bus.Topic(t, 2)
-	if o.Config == nil {
-		o.Config = parse(t, testConfig, o.BeatTopic)
-	}
+	o.Config.Kinds[0].Heartbeat.Topic = o.BeatTopic
 	w := &world{t: t}
 	began := time.Now()
 	s, err := stack.Start(t.Context(), env, o)
@@ -133,9 +133,9 @@ func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Op
 	return w
 }
 
-func parse(t *testing.T, text string, args ...any) *config.Config {
+func parse(t *testing.T, text string) *config.Config {
 	t.Helper()
-	c, err := config.Parse(fmt.Appendf(nil, text, args...))
+	c, err := config.Parse([]byte(text))
 	require.NoError(t, err)
 	return c
 }
@@ -168,6 +168,7 @@ func (w *world) until(what string, try func(ctx context.Context) error) {
 }
 
 // change edits one kind in the ConfigMap.
+// change edits a kind in the ConfigMap. It does not wait until that is in force.
 func (w *world) change(kind string, edit func(*config.Kind)) {
 	w.t.Helper()
 	require.NoError(w.t, w.Configure(w.t.Context(), func(c *config.Config) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
 // hpaUser is the HPA controller in the audit log: not an administrator, so its rights are tested too.
@@ -20,8 +21,7 @@ const hpaUser = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 
 // TestRealHPA lets a real HPA own the size, on one metric after the other: two over the same pods would stop each other.
 func TestRealHPA(t *testing.T) {
-	w := start(t, nil)
-	w.change(thing, func(k *config.Kind) { k.Replicas.Owner = config.OwnerHPA })
+	w := start(t, func(_ *testenv.Env, o *stack.Options) { o.Config.Kinds[0].Replicas.Owner = config.OwnerHPA })
 	things := stack.IDs(10_350, 3)
 
 	t.Run("pods metric, up only", func(t *testing.T) {

@@ -33,12 +33,11 @@ func TestNodeLost(t *testing.T) {
 			for i := range size {
 				nodes = append(nodes, fmt.Sprintf("%s-%d", o.Namespace, i))
 			}
-			if err := onePodANode(ctx, s, ruleSet, nodes); err != nil {
-				return err
-			}
-			// Else the size is lowered while nothing has been imported.
-			return s.Configure(ctx, func(c *config.Config) { c.Kinds[1].Init = size })
+			return onePodANode(ctx, s, ruleSet, nodes)
 		}
+		k := &o.Config.Kinds[1]
+		k.Init = size // else it is lowered while nothing has been imported
+		k.TargetPerInstance, k.HandOff, k.LostNodeGrace = rules/size, config.HandOffAcknowledged, config.Duration(2*time.Second)
 	})
 	t.Cleanup(func() {
 		for _, name := range nodes {
@@ -46,9 +45,6 @@ func TestNodeLost(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	})
-	w.change(rule, func(k *config.Kind) {
-		k.TargetPerInstance, k.HandOff, k.LostNodeGrace = rules/size, config.HandOffAcknowledged, config.Duration(2*time.Second)
 	})
 	ids := stack.IDs(rules, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), rule, ids, 1))

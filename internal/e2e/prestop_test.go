@@ -28,13 +28,9 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Hooks, o.Replicas = true, 2
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
-		o.Before = func(ctx context.Context, s *stack.Stack) error { // else the product lowers three empty instances to two by itself
-			return s.Configure(ctx, func(c *config.Config) {
-				k := &c.Kinds[0]
-				k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1
-				k.Rebalance.MaxInFlight = 60 // else they are empty before anybody looks
-			})
-		}
+		k := &o.Config.Kinds[0]
+		k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1 // else it lowers three empty instances to two by itself
+		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before anybody looks
 	})
 	things := stack.IDs(2_700, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
