@@ -145,10 +145,10 @@ func (b *bug) overlay(t *testing.T) string {
 // run runs the test with the bug, and returns what it printed.
 func (b *bug) run(t *testing.T, overlay string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	pattern := "^" + strings.ReplaceAll(b.test, "/", "$/^") + "$"
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "100s", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-run", pattern, "./"+b.folder)
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "14m", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-run", pattern, "./"+b.folder)
 	cmd.Dir = "../.."
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, ctx.Err(), "%s", out)

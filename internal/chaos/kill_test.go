@@ -100,7 +100,6 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				n += l.kill(c)
 			}
 			v := l.clean()
-			require.Positive(t, v.lowered)
 			require.Positive(t, v.rules.Landed)
 			mu.Lock()
 			defer mu.Unlock()
@@ -124,6 +123,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	delete(points, "") // work without a fault
 	counted.add("killed with -9 at each of %d points: %d cases, %d fired; %d resources landed, %d times shrunk", len(points), want, fired, moved, lowered)
 	require.Equal(t, want, fired)
+	require.Greater(t, lowered, len(downs)/2)
 	for _, p := range fault.Points {
 		require.True(t, points[p.Name], "the product was never killed at %s", p.Name)
 	}
@@ -172,8 +172,7 @@ func (l *lane) kill(c killed) int {
 	if c.do == nil {
 		l.undo(c.point)
 	} else {
-		l.arm(c.point + "=kill")
-		c.do(l)
+		l.doWith(c, "kill")
 	}
 	l.dies(c.point)
 	l.disarm()
@@ -189,12 +188,21 @@ func (l *lane) kill(c killed) int {
 	return fired
 }
 
+// doWith does the work with the fault armed. Where the work is a start, what ran before must not meet it.
+func (l *lane) doWith(c killed, action string) {
+	l.t.Helper()
+	if c.work == "start" {
+		require.NoError(l.t, l.server().Kill())
+	}
+	l.arm(c.point + "=" + action)
+	c.do(l)
+}
+
 // meet does the work until a fault has come at its point.
 func (l *lane) meet(c killed, action string) {
 	l.t.Helper()
 	before := l.told("fired", c.point)
-	l.arm(c.point + "=" + action)
-	c.do(l)
+	l.doWith(c, action)
 	l.until(c.point+" is passed", func(context.Context) error {
 		if l.told("fired", c.point) == before {
 			return errors.New("it is not")
@@ -241,15 +249,18 @@ func infoOf(point string) fault.Info {
 // dies waits for the end of the product. One that has settled without having passed the point never will.
 func (l *lane) dies(point string) {
 	l.t.Helper()
-	calm := 0
+	var calm time.Time // since when
 	l.until("the product dies at "+point, func(ctx context.Context) error {
 		if !l.server().Running() {
 			return nil
 		}
-		if l.silent == "" && l.missing(ctx) == nil {
-			calm++
+		if l.silent != "" || l.missing(ctx) != nil {
+			return errors.New("it works")
 		}
-		if calm > 100 {
+		if calm.IsZero() {
+			calm = time.Now()
+		}
+		if time.Since(calm) > time.Minute {
 			l.t.Fatalf("the work is done and %s was not passed", point)
 		}
 		return errors.New("it runs")
@@ -265,7 +276,8 @@ func (l *lane) again() {
 // reload changes the configuration in something that nothing depends on.
 func (l *lane) reload() {
 	require.NoError(l.t, l.Configure(l.t.Context(), func(c *config.Config) {
-		c.Kinds[0].Rebalance.MaxInFlight = 1000 + int(time.Now().UnixNano()%1000)
+		l.reloads++
+		c.Kinds[0].Rebalance.MaxInFlight = 1000 + l.reloads
 	}))
 }
 
@@ -306,8 +318,9 @@ func (l *lane) replaced() {
 	l.silent = ""
 }
 
-// askToEnd asks the product to end, as Kubernetes does.
+// askToEnd asks the product to end, as Kubernetes does, when it leads: else it has nothing to give up.
 func (l *lane) askToEnd() {
+	l.leads(1)
 	go func() { _ = l.server().Stop(context.Background()) }() // it dies on the way, which Stop reports
 }
 

@@ -59,6 +59,7 @@ type lane struct {
 	ids       []string // what must be there
 	gone      []string // what was deleted
 	made      int
+	reloads   int
 	target    int       // resources an instance
 	silent    types.UID // of the pod that must be replaced before the lane is settled
 	done      *report
@@ -140,6 +141,37 @@ func (l *lane) until(what string, try func(ctx context.Context) error) {
 	}
 }
 
+// assignment reads the assignment; a ZooKeeper that does not answer is asked again.
+func (l *lane) assignment() (a *stack.Assignment) {
+	l.t.Helper()
+	l.until("the assignment is read", func(ctx context.Context) (err error) {
+		a, err = l.Assignment(ctx, thing)
+		return err
+	})
+	return a
+}
+
+// shows waits until the first product's /metrics has this line, or it has ended.
+func (l *lane) shows(line string) {
+	l.t.Helper()
+	l.until(line, func(ctx context.Context) error {
+		if !l.server().Running() {
+			return nil
+		}
+		scrape, err := l.server().Text(ctx, "/metrics")
+		if err == nil && !strings.Contains(scrape, "\n"+line+"\n") {
+			err = errors.New("another value")
+		}
+		return err
+	})
+}
+
+// leads waits until the first product writes the assignment, or does so no more.
+func (l *lane) leads(yes int) {
+	l.t.Helper()
+	l.shows(fmt.Sprintf(`shardscaler_rebalancer_leading{kind="Thing"} %d`, yes))
+}
+
 // create publishes new ids, in one message: it is done when the product says so, whenever that is.
 func (l *lane) create(n int) []string {
 	l.t.Helper()
@@ -164,8 +196,7 @@ func (l *lane) up() { l.create(batch) }
 // down leaves the last instance what it has, if there is enough elsewhere: it is the one that leaves, and must have something to move.
 func (l *lane) down() {
 	l.t.Helper()
-	a, err := l.Assignment(l.t.Context(), thing)
-	require.NoError(l.t, err)
+	a := l.assignment()
 	owners, last := a.Owners(), len(a.Instances)-1
 	var its, others []string
 	for _, id := range l.ids {

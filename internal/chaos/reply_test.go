@@ -105,6 +105,7 @@ func (l *lane) inFlight(from int) {
 func (l *lane) pooled() {
 	l.t.Helper()
 	l.pause(true)
+	l.shows(`shardscaler_shrink_held{kind="Thing",reason="paused"} 1`) // else what is created may still be placed
 	fresh := l.create(4)
 	l.until("they wait in the pool", func(ctx context.Context) error {
 		a, err := l.Assignment(ctx, thing)
@@ -129,9 +130,7 @@ func (l *lane) pooled() {
 func (l *lane) turned() {
 	l.t.Helper()
 	l.hang(0)
-	a, err := l.Assignment(l.t.Context(), thing)
-	require.NoError(l.t, err)
-	ids := slices.Clone(a.Instances[0].IDs[:2])
+	ids := slices.Clone(l.assignment().Instances[0].IDs[:2])
 	l.take(ids)
 	l.until("their delete is in flight", func(ctx context.Context) error {
 		a, err := l.Assignment(ctx, thing)

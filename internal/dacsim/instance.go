@@ -165,13 +165,19 @@ func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
 // apply stops what was removed, acknowledges, and only then starts what is new. A freeze may fall between any two steps.
 func (in *instance) apply(ctx context.Context, conn *zk.Conn, times int64, ids []string) error {
 	stops, starts := in.diff(ids)
-	in.thawed(ctx)
+	if err := in.thawed(ctx); err != nil {
+		return err
+	}
 	in.stopIDs(times, "reload", stops)
-	in.thawed(ctx)
+	if err := in.thawed(ctx); err != nil {
+		return err
+	}
 	if err := in.acknowledge(conn, times); err != nil {
 		return err
 	}
-	in.thawed(ctx)
+	if err := in.thawed(ctx); err != nil {
+		return err
+	}
 	if !in.startIDs(times, starts) {
 		return errors.New("it has fenced itself or ended: nothing is started")
 	}
@@ -184,7 +190,9 @@ func (in *instance) ensureStatus(ctx context.Context, conn *zk.Conn) error {
 	if in.cfg.Mode == ModeLegacy {
 		return nil
 	}
-	in.thawed(ctx)
+	if err := in.thawed(ctx); err != nil {
+		return err
+	}
 	file := in.root + "/tmp/status"
 	raw, stat, err := in.get(conn, file, true)
 	switch {
@@ -419,8 +427,8 @@ func (in *instance) end(reason string, clean bool) {
 	if !clean {
 		in.line.cut()
 	}
+	in.cancel() // before it is resumed: it must not go on with what it was at
 	in.resume()
-	in.cancel()
 }
 
 // hang freezes the process as SIGSTOP would: what runs is left as it is, and nothing else happens until resume.
@@ -442,8 +450,8 @@ func (in *instance) resume() {
 	}
 }
 
-// thawed returns once the process is not frozen.
-func (in *instance) thawed(ctx context.Context) {
+// thawed returns once the process is not frozen; an error, once it is to end.
+func (in *instance) thawed(ctx context.Context) error {
 	in.hangMu.Lock()
 	resumed := in.resumed
 	in.hangMu.Unlock()
@@ -451,6 +459,7 @@ func (in *instance) thawed(ctx context.Context) {
 	case <-resumed:
 	case <-ctx.Done():
 	}
+	return ctx.Err()
 }
 
 func (in *instance) isCurrent(times int64) bool {

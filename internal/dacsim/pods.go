@@ -85,20 +85,37 @@ func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) erro
 	}
 	s.ending.Go(func() {
 		time.Sleep(after)
-		// On its own time: whoever asked may be gone by then.
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
+		s.restart(in)
+	})
+	return nil
+}
+
+// restart shows the container of an instance as running again. It tries until that is done, or there is no pod, or for too long; and on
+// its own time, since whoever asked may be gone by then.
+func (s *Sim) restart(in *instance) {
+	ctx, cancel := context.WithTimeout(context.Background(), restartTimeout)
+	defer cancel()
+	for {
+		err := s.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
 			c.LastTerminationState = c.State
 			c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
 			c.RestartCount++
 			c.Ready = true
-		}); err != nil && !apierrors.IsNotFound(err) {
-			s.log.Warn("restart container", "pod", in.pod, "error", err)
+		})
+		if err == nil || apierrors.IsNotFound(err) {
+			return
 		}
-	})
-	return nil
+		s.log.Warn("restart container", "pod", in.pod, "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retryEvery):
+		}
+	}
 }
+
+// restartTimeout bounds how long a container's restart is tried.
+const restartTimeout = 2 * time.Minute
 
 // setContainers changes the statuses of the pod's containers, and the Ready conditions with them, as a kubelet would.
 func (s *Sim) setContainers(ctx context.Context, in *instance, change func(*corev1.ContainerStatus)) error {

@@ -178,11 +178,13 @@ func (w *world) change(kind string, edit func(*config.Kind)) {
 	}))
 }
 
-// assignment reads a kind at once.
-func (w *world) assignment(kind string) *stack.Assignment {
+// assignment reads a kind; a ZooKeeper that does not answer is asked again.
+func (w *world) assignment(kind string) (a *stack.Assignment) {
 	w.t.Helper()
-	a, err := w.Assignment(w.t.Context(), kind)
-	require.NoError(w.t, err)
+	w.until("the assignment is read", func(ctx context.Context) (err error) {
+		a, err = w.Assignment(ctx, kind)
+		return err
+	})
 	return a
 }
 

@@ -169,6 +169,9 @@ func (f *Fault) strike(name string) error {
 	return nil
 }
 
+// taken is by when a signal has stopped the process: another thread may take it, while this one goes on for a moment.
+const taken = 100 * time.Millisecond
+
 // self sends a signal to this process; nothing of the caller's happens after it.
 func self(sig syscall.Signal) {
 	pid := os.Getpid()
@@ -181,4 +184,5 @@ func self(sig syscall.Signal) {
 	if sig == syscall.SIGKILL {
 		select {}
 	}
+	time.Sleep(taken)
 }

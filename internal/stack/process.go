@@ -106,7 +106,7 @@ func (p *Process) Stop(ctx context.Context) error {
 		}
 		return nil
 	case <-ctx.Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(Patience):
 	}
 	return errors.Join(fmt.Errorf("stop %s: it did not end\n%s", p.Name, p.Tail(10)), p.Kill())
 }

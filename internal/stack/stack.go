@@ -139,7 +139,7 @@ func Start(ctx context.Context, env *testenv.Env, o Options) (*Stack, error) {
 
 // Close ends the processes and removes from the cluster what is not in the namespace, newest first.
 func (s *Stack) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	var faults []error
 	for _, c := range slices.Backward(s.closers) {

@@ -30,7 +30,7 @@ type Kubernetes struct {
 	Etcd              *Server `json:"etcd"`
 	ControllerManager *Server `json:"controllerManager"`
 	Scheduler         *Server `json:"scheduler"`
-	Kwok              *Server `json:"kwok"` // frozen, its nodes are NotReady after 10 s
+	Kwok              *Server `json:"kwok"` // frozen, its nodes are NotReady after 40 s
 	MetricsServer     *Server `json:"metricsServer"`
 }
 
@@ -50,10 +50,10 @@ options:
   kubeSchedulerPort: %[7]d
   kwokControllerPort: %[8]d
   metricsServerPort: %[9]d
-  heartbeatFactor: 1   # its default of 5 multiplies what follows; so a node that stops is NotReady after 10 s, not 3 min
+  heartbeatFactor: 1   # its default of 5 multiplies what follows
   nodeLeaseDurationSeconds: 10
   kubeControllerManagerNodeMonitorPeriodMilliseconds: 2000
-  kubeControllerManagerNodeMonitorGracePeriodMilliseconds: 10000
+  kubeControllerManagerNodeMonitorGracePeriodMilliseconds: 40000   # a stall that ends sooner must lose no node: kwok makes no pod Ready again
   kubeAuditPolicy: %[1]s/audit-policy.yaml
   metricsServerManifests: ["%[2]s"]
 componentsPatches:   # not --extra-args: two of those for one component crash kwokctl v0.8.0
