@@ -68,7 +68,7 @@ func TestAWatchThatIsSilentIsFoundOut(t *testing.T) {
 	deaf.Store(true)
 	failed, mark := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
 	require.ErrorContains(t, failed.Err, "silent")
-	require.True(t, s.podsPulse.last().Before(s.setsPulse.last()), "the StatefulSets are heard on")
+	require.Eventually(t, func() bool { return s.podsPulse.last().Before(s.setsPulse.last()) }, time.Minute, time.Millisecond, "the StatefulSets are heard on")
 	require.Equal(t, s.podsPulse.last(), s.heard(), "a picture is as old as the older of the two")
 	deaf.Store(false)
 	observedtest.Await(t, rec, mark, "picture", func(c observed.Cluster) bool { return c.At.After(failed.At) })

@@ -174,7 +174,7 @@ func (w *world) make(node string) {
 // eventually waits for what the simulation will do; the limit is there only to end a test that fails.
 func (w *world) eventually(what string, holds func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("never: %s\n%s", what, w.log)
 		}

@@ -189,7 +189,9 @@ func (w *world) badCalls() {
 	require.Equal(w.t, 30, now.MaxInstances.Value)
 	require.Equal(w.t, "ConfigMap", now.MaxInstances.Source, "nothing was half-applied")
 
-	require.NoError(w.t, server.REST(ctx, http.MethodPost, path, token, map[string]any{"maxInstances": 20}, nil))
+	w.until("a good one is taken", func(ctx context.Context) error {
+		return server.REST(ctx, http.MethodPost, path, token, map[string]any{"maxInstances": 20}, nil)
+	})
 	w.decides("the override is in force", func(d decide.Decision) bool { return d.Max == 20 })
 	w.change(thing, func(k *config.Kind) { k.Max = 25 })
 	w.decides("the ConfigMap's change of that key ends it", func(d decide.Decision) bool { return d.Max == 25 })

@@ -66,12 +66,17 @@ func (w *world) pausesThroughARestart() {
 	post := func(ctx context.Context, what string) error {
 		return server.REST(ctx, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, token, nil, nil)
 	}
-	require.Equal(w.t, http.StatusConflict, statusOf(post(ctx, "rollback")), "nothing is being moved")
+	w.until("nothing is being moved, and it says so", func(ctx context.Context) error {
+		if err := post(ctx, "rollback"); statusOf(err) != http.StatusConflict {
+			return fmt.Errorf("rollback: %w", err)
+		}
+		return nil
+	})
 	o, err := w.orchestration(ctx)
 	require.NoError(w.t, err)
 	require.Equal(w.t, api.PauseSetting{Source: "ConfigMap"}, o.Paused, "and so it was not paused either")
 
-	require.NoError(w.t, post(ctx, "pause"))
+	w.until("it pauses", func(ctx context.Context) error { return post(ctx, "pause") })
 	require.NoError(w.t, server.Kill())
 	require.NoError(w.t, server.Start())
 	require.NoError(w.t, w.AwaitReady(ctx, server))

@@ -48,7 +48,7 @@ func TestLifeOfAResource(t *testing.T) {
 	require.Equal(t, `{"ids":["c"]}`, raw.get(t, "/iota/shardscaler/Thing/pool/1-0"))
 
 	raw.status(t, 0, `{"times":1,"pod":"uid-0","fences":false,"sessionMs":4000}`)
-	s, changed, err := c.Refresh(within30(t), thing, s)
+	s, changed, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, &Status{Times: 1, Pod: "uid-0", SessionMs: 4000}, s.Instances[0].Status)
@@ -65,7 +65,7 @@ func TestLifeOfAResource(t *testing.T) {
 
 	_, err = raw.Set(raw.root+StatusPath(thing, 0), []byte(`{"times":2,"pod":"uid-0"}`), -1)
 	require.NoError(t, err)
-	s, _, err = c.Refresh(within30(t), thing, s)
+	s, _, err = c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	released, reason = Released(s.Flight["0-2"], s.Instances[0].Status, Fate{}, Absence{})
 	require.True(t, released, reason)
@@ -100,7 +100,7 @@ func TestOldTree(t *testing.T) {
 	raw.status(t, 1, "")
 
 	c := client(t, Config{Servers: servers})
-	s, err := c.Lead(within30(t), thing, "pod/1")
+	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	require.Equal(t, []int{0, 1, 3}, s.Ordinals())
 	require.Equal(t, []string{"c", "17", "b"}, s.Instances[1].IDs)
@@ -114,7 +114,7 @@ func TestOldTree(t *testing.T) {
 	ms, duplicates, err := s.Dedupe()
 	require.NoError(t, err)
 	require.Equal(t, []Duplicate{{ID: "b", Stayed: "1", Removed: "0"}}, duplicates, "it stays with the live status")
-	require.NoError(t, errors.Join(c.CommitAll(within30(t), s, ms)...))
+	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	for _, n := range s.Ordinals() {
 		m, needed, err := s.Repair(n, 10)
 		require.True(t, needed)
@@ -136,7 +136,7 @@ func TestRemoveOrdinal(t *testing.T) {
 	commit(t, c, s, m, err)
 	raw.put(t, StatusPath(thing, 0), "left behind")
 	raw.status(t, 1, "")
-	s, _, err = c.Refresh(within30(t), thing, s)
+	s, _, err = c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	m, err = s.RemoveOrdinal(0)
 	commit(t, c, s, m, err)
@@ -146,12 +146,12 @@ func TestRemoveOrdinal(t *testing.T) {
 
 	// A status that came since we looked keeps its ordinal.
 	raw.delete(t, StatusPath(thing, 1))
-	s, _, err = c.Refresh(within30(t), thing, s)
+	s, _, err = c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	m, err = s.RemoveOrdinal(1)
 	require.NoError(t, err)
 	raw.status(t, 1, "")
-	require.ErrorIs(t, c.Commit(within30(t), s, m), ErrConflict)
+	require.ErrorIs(t, c.Commit(patient(t), s, m), ErrConflict)
 }
 
 func TestFaultsStopTheKind(t *testing.T) {
@@ -182,7 +182,7 @@ func TestFaultsStopTheKind(t *testing.T) {
 			} else {
 				raw.put(t, test.path, test.data)
 			}
-			s, changed, err := c.Refresh(within30(t), thing, s)
+			s, changed, err := c.Refresh(patient(t), thing, s)
 			require.NoError(t, err)
 			require.True(t, changed)
 			require.False(t, s.Torn)
@@ -193,12 +193,12 @@ func TestFaultsStopTheKind(t *testing.T) {
 			require.ErrorIs(t, err, ErrStopped)
 			_, err = s.Revoke(0, []string{"a"}, nil, "")
 			require.ErrorIs(t, err, ErrStopped)
-			again, changed, err := c.Refresh(within30(t), thing, s)
+			again, changed, err := c.Refresh(patient(t), thing, s)
 			require.NoError(t, err)
 			require.False(t, changed)
 			require.Equal(t, test.fault, again.Fault())
 			if strings.HasPrefix(name, "head") {
-				_, err = c.Lead(within30(t), thing, "pod/2")
+				_, err = c.Lead(patient(t), thing, "pod/2")
 				require.ErrorIs(t, err, ErrStopped)
 			}
 		})
@@ -211,11 +211,11 @@ func TestFaultEnds(t *testing.T) {
 	c, s := leading(t, servers, 1, 5)
 	fill(t, c, s, 0, []string{"a"})
 	raw.put(t, resourcesPath(thing, 0), "garbage")
-	s, _, err := c.Refresh(within30(t), thing, s)
+	s, _, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.NotEmpty(t, s.Fault())
 	raw.put(t, resourcesPath(thing, 0), `{"ids":["a"]}`)
-	s, _, err = c.Refresh(within30(t), thing, s)
+	s, _, err = c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.Empty(t, s.Fault())
 	require.Equal(t, 1, s.Assigned())
@@ -225,16 +225,16 @@ func TestFencedByAnotherLeader(t *testing.T) {
 	servers, _ := store(t)
 	c, s := leading(t, servers, 1, 5)
 	other := client(t, Config{Servers: servers})
-	theirs, err := other.Lead(within30(t), thing, "pod/2")
+	theirs, err := other.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 	require.Equal(t, s.Head.Epoch+1, theirs.Head.Epoch)
 	require.Equal(t, s.Head.Open, theirs.Head.Open)
 	m, err := s.Create(0, []string{"a"})
 	require.NoError(t, err)
-	require.ErrorIs(t, c.Commit(within30(t), s, m), ErrFenced)
+	require.ErrorIs(t, c.Commit(patient(t), s, m), ErrFenced)
 	m, err = s.Keep("scaler", []byte("{}"))
 	require.NoError(t, err)
-	require.ErrorIs(t, c.Commit(within30(t), s, m), ErrFenced)
+	require.ErrorIs(t, c.Commit(patient(t), s, m), ErrFenced)
 	require.Empty(t, everything(reload(t, servers, theirs)))
 }
 
@@ -258,7 +258,7 @@ func TestAClosedOrdinalReceivesNothingDecidedBefore(t *testing.T) {
 	} {
 		m, err := late()
 		require.NoError(t, err)
-		require.ErrorIs(t, c.Commit(within30(t), before.Clone(), m), ErrFenced, "%s to an ordinal that was closed since", m.Step)
+		require.ErrorIs(t, c.Commit(patient(t), before.Clone(), m), ErrFenced, "%s to an ordinal that was closed since", m.Step)
 	}
 	require.Empty(t, reload(t, servers, s).Instances[1].IDs)
 }
@@ -271,11 +271,11 @@ func TestConflictWithAForeignEdit(t *testing.T) {
 	before := s.Clone()
 	m, err := s.Revoke(0, []string{"b"}, nil, "")
 	require.NoError(t, err)
-	err = c.Commit(within30(t), s, m)
+	err = c.Commit(patient(t), s, m)
 	require.ErrorIs(t, err, ErrConflict)
 	require.ErrorContains(t, err, "/iota/orchestration/Thing/0/resources")
 	same(t, before, s)
-	s, changed, err := c.Refresh(within30(t), thing, s)
+	s, changed, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, []string{"a"}, s.Instances[0].IDs)
@@ -290,7 +290,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = s.Keep("scaler", []byte("one"))
 	commit(t, c, s, m, err)
-	s, changed, err := c.Refresh(within30(t), thing, s)
+	s, changed, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.False(t, changed, "our own commits are known")
 
@@ -300,7 +300,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	_, err = raw.Create(raw.root+piecePath(thing, "1-7"), []byte(`{"ids":["q"]}`), 0, zk.WorldACL(zk.PermAll))
 	require.NoError(t, err)
 	raw.put(t, docPath(thing, "scaler"), "two")
-	fresh, changed, err := c.Refresh(within30(t), thing, s)
+	fresh, changed, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, []string{"q"}, fresh.Pool["1-7"].IDs)
@@ -309,7 +309,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	for n := range 3 {
 		require.Same(t, s.Instances[n], fresh.Instances[n])
 	}
-	_, changed, err = c.Refresh(within30(t), thing, fresh)
+	_, changed, err = c.Refresh(patient(t), thing, fresh)
 	require.NoError(t, err)
 	require.False(t, changed)
 }
@@ -319,7 +319,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	c, s := leading(t, servers, 1, 5)
 	other := client(t, Config{Servers: servers})
 	changes, statuses := other.Changes(thing)
-	theirs, err := other.Load(within30(t), thing)
+	theirs, err := other.Load(patient(t), thing)
 	require.NoError(t, err)
 	drain := func() {
 		for {
@@ -334,19 +334,19 @@ func TestChangesAreNoticed(t *testing.T) {
 	notices := func(what string, change func()) {
 		t.Helper()
 		var err error
-		theirs, _, err = other.Refresh(within30(t), thing, theirs)
+		theirs, _, err = other.Refresh(patient(t), thing, theirs)
 		require.NoError(t, err)
 		drain()
 		change()
 		select {
 		case <-changes:
-		case <-within30(t).Done():
+		case <-patient(t).Done():
 			t.Fatal("unnoticed: " + what)
 		}
 		if strings.HasPrefix(what, "status") {
 			select {
 			case <-statuses:
-			case <-within30(t).Done():
+			case <-patient(t).Done():
 				t.Fatal("not noticed as a status: " + what)
 			}
 		}
@@ -371,11 +371,11 @@ func TestChangesAreNoticed(t *testing.T) {
 		m, err := s.AddOrdinal(4, 5)
 		commit(t, c, s, m, err)
 	})
-	theirs, _, err = other.Refresh(within30(t), thing, theirs)
+	theirs, _, err = other.Refresh(patient(t), thing, theirs)
 	require.NoError(t, err)
 	same(t, theirs, s)
 
-	sess, err := other.await(within30(t))
+	sess, err := other.await(patient(t))
 	require.NoError(t, err)
 	count := func() (n int) { // in the client's own table, which it shows to nobody
 		for entry := reflect.ValueOf(sess.conn).Elem().FieldByName("watchers").MapRange(); entry.Next(); {
@@ -385,7 +385,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	}
 	before := count()
 	for range 5 {
-		_, _, err := other.Refresh(within30(t), thing, theirs)
+		_, _, err := other.Refresh(patient(t), thing, theirs)
 		require.NoError(t, err)
 	}
 	require.Equal(t, before, count(), "watches do not pile up")
@@ -400,14 +400,14 @@ func TestCommitAllTogether(t *testing.T) {
 		require.NoError(t, err)
 		ms = append(ms, m)
 	}
-	require.NoError(t, errors.Join(c.CommitAll(within30(t), s, ms)...))
+	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	ms = nil
 	for n := range 20 {
 		m, err := s.Assign(Grant{n, []Take{{Name: pieceName(1, int64(n))}}})
 		require.NoError(t, err)
 		ms = append(ms, m)
 	}
-	require.NoError(t, errors.Join(c.CommitAll(within30(t), s, ms)...))
+	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	require.Len(t, everything(reload(t, servers, s)), 1000)
 	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", outcomeDone)), 0)
 
@@ -415,7 +415,7 @@ func TestCommitAllTogether(t *testing.T) {
 	require.NoError(t, err)
 	two, err := s.Revoke(0, []string{"r0-1"}, nil, "")
 	require.NoError(t, err)
-	for _, err := range c.CommitAll(within30(t), s, []Multi{one, two}) {
+	for _, err := range c.CommitAll(patient(t), s, []Multi{one, two}) {
 		require.ErrorContains(t, err, "both touch")
 	}
 	reload(t, servers, s)
@@ -436,14 +436,14 @@ func TestLargeLists(t *testing.T) {
 	commit(t, c, s, m, err)
 	require.Equal(t, ids, reload(t, servers, s).Instances[1].IDs)
 
-	sess, err := c.await(within30(t))
+	sess, err := c.await(patient(t))
 	require.NoError(t, err)
 	huge := Multi{Step: "keep", Ops: []Op{
 		{Kind: OpCheck, Path: headPath(thing), Version: s.HeadVersion},
 		{Kind: OpCreate, Path: docPath(thing, "huge"), Data: make([]byte, maxRequest)},
 	}}
-	require.ErrorIs(t, c.Commit(within30(t), s, huge), ErrTooLarge)
-	after, err := c.await(within30(t))
+	require.ErrorIs(t, c.Commit(patient(t), s, huge), ErrTooLarge)
+	after, err := c.await(patient(t))
 	require.NoError(t, err)
 	require.Same(t, sess, after, "it was not sent: it would have cost the session")
 }
@@ -457,7 +457,7 @@ func TestSyncedRead(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = s.Revoke(1, []string{"a0", "a1"}, []int{0, 0}, "uid")
 	commit(t, c, s, m, err)
-	left, err := client(t, Config{Servers: servers}).SyncedRead(within30(t), thing, []int{1, 2, 7})
+	left, err := client(t, Config{Servers: servers}).SyncedRead(patient(t), thing, []int{1, 2, 7})
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 5, 2: 3, 7: 0}, left.Count)
 	require.Equal(t, []int{0}, left.Head.Open)
@@ -476,7 +476,7 @@ func TestPlanSurvives(t *testing.T) {
 	put := func(id string, data []byte) {
 		parts, last, err := s.StorePlan(id, data)
 		require.NoError(t, err)
-		require.NoError(t, errors.Join(c.CommitAll(within30(t), s, parts)...))
+		require.NoError(t, errors.Join(c.CommitAll(patient(t), s, parts)...))
 		commit(t, c, s, last, nil)
 	}
 	put("one", random)
@@ -487,7 +487,7 @@ func TestPlanSurvives(t *testing.T) {
 	commit(t, c, s, parts[0], nil)
 	require.Equal(t, "one", reload(t, servers, s).Plan.ID)
 
-	s, err = client(t, Config{Servers: servers}).Lead(within30(t), thing, "pod/2")
+	s, err = client(t, Config{Servers: servers}).Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 	require.Equal(t, random, s.Plan.Data)
 	put("three", []byte("small"))
@@ -506,7 +506,7 @@ func TestAccessLists(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "auth")
 	require.NoError(t, os.WriteFile(file, []byte("shardscaler:secret\n"), 0o600))
 	c := client(t, Config{Servers: servers, AuthFile: file})
-	s, err := c.Lead(within30(t), thing, "pod/1")
+	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	m, err := s.AddOrdinal(0, 5)
 	commit(t, c, s, m, err)
@@ -516,13 +516,13 @@ func TestAccessLists(t *testing.T) {
 	raw.status(t, 0, `{"times":0}`)
 
 	stranger := client(t, Config{Servers: servers})
-	theirs, err := stranger.Load(within30(t), thing)
+	theirs, err := stranger.Load(patient(t), thing)
 	require.NoError(t, err)
 	m, err = theirs.SetOpen([]int{0})
 	require.NoError(t, err)
-	require.ErrorIs(t, stranger.Commit(within30(t), theirs, m), zk.ErrNoAuth)
+	require.ErrorIs(t, stranger.Commit(patient(t), theirs, m), zk.ErrNoAuth)
 	again := client(t, Config{Servers: servers, Auth: "shardscaler:secret"})
-	_, err = again.Lead(within30(t), thing, "pod/2")
+	_, err = again.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 }
 

@@ -63,7 +63,7 @@ func TestLostReply(t *testing.T) {
 				require.NoError(t, err)
 				require.False(t, m.Empty())
 				p.Set(harm)
-				require.NoError(t, c.Commit(within30(t), s, m))
+				require.NoError(t, c.Commit(patient(t), s, m))
 				require.Equal(t, 1, p.Count())
 				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, outcomeSettled)), 0)
 				require.NotEqual(t, want.HeadVersion, s.HeadVersion, "the head has moved")
@@ -98,7 +98,7 @@ func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
 	m, err = s.Assign(Grant{0, []Take{{Name: "1-0"}}})
 	commit(t, c, s, m, err)
 	require.True(t, p.Late(t))
-	fresh, err := c.Load(within30(t), thing)
+	fresh, err := c.Load(patient(t), thing)
 	require.NoError(t, err)
 	require.ErrorContains(t, fresh.Check(), `id "a": is in 0`)
 }
@@ -116,7 +116,7 @@ func TestLostReplyAmongMany(t *testing.T) {
 		ms = append(ms, m)
 	}
 	p.Set(zkproxy.DropAnswer)
-	require.NoError(t, errors.Join(c.CommitAll(within30(t), s, ms)...))
+	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	require.Equal(t, 1, p.Count())
 	require.Len(t, s.Pool, len(ms))
 	reload(t, z.Connect+root, s)
@@ -140,7 +140,7 @@ func TestLostReplyBesideAnotherBatch(t *testing.T) {
 	before := s.HeadVersion
 	one, two := batch(0), batch(10)
 	p.Set(zkproxy.DropAnswer)
-	finishOne, finishTwo := c.Begin(within30(t), s, one), c.Begin(within30(t), s, two)
+	finishOne, finishTwo := c.Begin(patient(t), s, one), c.Begin(patient(t), s, two)
 	require.Empty(t, s.Pool, "nothing shows before the end")
 	require.NoError(t, errors.Join(finishOne()...))
 	done := 0
@@ -163,7 +163,7 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 	servers, _ := store(t)
 	c, s := leading(t, servers, 4, 1000)
 	fill(t, c, s, 0, names("a", 40))
-	ctx, cancel := context.WithCancel(within30(t))
+	ctx, cancel := context.WithCancel(patient(t))
 	done := make(chan int)
 	follower := client(t, Config{Servers: servers})
 	go func() {
@@ -217,10 +217,10 @@ func TestServerAwayAndBack(t *testing.T) {
 	_, err := c.Load(short, thing)
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "it says why")
-	require.NoError(t, z.Start(within30(t)))
+	require.NoError(t, z.Start(patient(t)))
 
 	changes, statuses := c.Changes(thing)
-	s, err := c.Lead(within30(t), thing, "pod/1")
+	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	require.Equal(t, 4*time.Second, c.SessionTimeout())
 	m, err := s.Create(0, []string{"a"})
@@ -239,14 +239,14 @@ func TestServerAwayAndBack(t *testing.T) {
 		case <-statuses:
 		}
 	}
-	require.NoError(t, z.Start(within30(t)))
+	require.NoError(t, z.Start(patient(t)))
 	select {
 	case <-statuses: // a new session is a reason to look
 		<-changes
-	case <-within30(t).Done():
+	case <-patient(t).Done():
 		t.Fatal("no signal after the session was replaced")
 	}
-	s, err = c.Lead(within30(t), thing, "pod/2") // as who got ErrUnavailable must
+	s, err = c.Lead(patient(t), thing, "pod/2") // as who got ErrUnavailable must
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(s))
 	m, err = s.Create(1, []string{"b"})
@@ -259,9 +259,9 @@ func TestFrozenServer(t *testing.T) {
 	env := testenv.Require(t, testenv.PartZooKeeper)
 	z := env.NewZooKeeper(t, 3)
 	c := client(t, Config{Servers: z.Connect})
-	s, err := c.Lead(within30(t), thing, "pod/1")
+	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
-	sess, err := c.await(within30(t))
+	sess, err := c.await(patient(t))
 	require.NoError(t, err)
 	frozen, addr := 0, sess.conn.Server()
 	for _, server := range z.Servers {
@@ -274,11 +274,11 @@ func TestFrozenServer(t *testing.T) {
 	require.Equal(t, 1, frozen)
 	m, err := s.Create(0, []string{"a"})
 	commit(t, c, s, m, err) // settled by another server
-	after, err := c.await(within30(t))
+	after, err := c.await(patient(t))
 	require.NoError(t, err)
 	require.NotEqual(t, addr, after.conn.Server())
 	require.Equal(t, []string{"a"}, everything(s))
-	_, _, err = c.Refresh(within30(t), thing, s)
+	_, _, err = c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 }
 
@@ -288,11 +288,11 @@ func TestSilentServer(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // bare, the client waits 26 s for the silent one
-	defer cancel()
 	for range 4 { // the order is random: it is the first one in some of them
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // bare, the client waits 26 s for the silent one
 		c := client(t, Config{Servers: silent.Addr().String() + "," + z.Connect + z.Path(t)})
 		_, err := c.Load(ctx, thing)
+		cancel()
 		require.NoError(t, err)
 		c.Close()
 	}
@@ -302,17 +302,17 @@ func TestSilentServer(t *testing.T) {
 func TestSessionExpired(t *testing.T) {
 	servers, raw := store(t)
 	c, s := leading(t, servers, 1, 5)
-	sess, err := c.await(within30(t))
+	sess, err := c.await(patient(t))
 	require.NoError(t, err)
 	expire(t, sess)
 	eventually(t, "another session", func() bool {
-		now, err := c.await(within30(t))
+		now, err := c.await(patient(t))
 		return err == nil && now != sess
 	})
 	m, err := s.Create(0, []string{"a"})
 	commit(t, c, s, m, err)
 	raw.put(t, docPath(thing, "notes"), "x")
-	s, changed, err := c.Refresh(within30(t), thing, s)
+	s, changed, err := c.Refresh(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, "x", string(s.Kept["notes"].Data))
@@ -329,7 +329,7 @@ func expire(t *testing.T, s *session) {
 func TestGrantedSessionIsUsed(t *testing.T) {
 	servers, _ := store(t)
 	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
-	_, err := c.Load(within30(t), thing)
+	_, err := c.Load(patient(t), thing)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, c.SessionTimeout())
 

@@ -15,9 +15,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// within30 bounds what a test waits for; nothing is measured by it.
-func within30(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+// patient bounds what a test waits for; nothing is measured by it.
+func patient(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -38,7 +38,7 @@ func client(t testing.TB, cfg Config) *Client {
 func leading(t testing.TB, servers string, n, capacity int) (*Client, *State) {
 	t.Helper()
 	c := client(t, Config{Servers: servers})
-	s, err := c.Lead(within30(t), thing, "pod/"+t.Name())
+	s, err := c.Lead(patient(t), thing, "pod/"+t.Name())
 	require.NoError(t, err)
 	var open []int
 	for i := range n {
@@ -54,13 +54,13 @@ func leading(t testing.TB, servers string, n, capacity int) (*Client, *State) {
 func commit(t testing.TB, c *Client, s *State, m Multi, err error) {
 	t.Helper()
 	require.NoError(t, err)
-	require.NoError(t, c.Commit(within30(t), s, m))
+	require.NoError(t, c.Commit(patient(t), s, m))
 }
 
 // reload reads everything with a client of its own and compares it with s.
 func reload(t testing.TB, servers string, s *State) *State {
 	t.Helper()
-	fresh, err := client(t, Config{Servers: servers}).Load(within30(t), s.Kind)
+	fresh, err := client(t, Config{Servers: servers}).Load(patient(t), s.Kind)
 	require.NoError(t, err)
 	same(t, fresh, s)
 	require.NoError(t, fresh.Check())
@@ -70,7 +70,7 @@ func reload(t testing.TB, servers string, s *State) *State {
 // eventually waits for a condition; what is awaited is not timed.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx := within30(t)
+	ctx := patient(t)
 	for !ok() {
 		select {
 		case <-ctx.Done():
