@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
 // metricSelectorParam is the query parameter by which a request picks series; labelSelector picks objects.
@@ -53,52 +54,23 @@ func checkSelectors(query url.Values) error {
 	return nil
 }
 
-// share keeps one caller from taking all the places of requests in flight: with half of them it may wait for itself, while the others
+// limit keeps one caller from taking all the places of requests in flight: with half of them it may wait for itself, while the others
 // are answered. A client that reads its answers slowly, or asks for more than it can read, holds its places until the
 // deadline of a request.
-type share struct {
-	each int
-
-	mu       sync.Mutex
-	inFlight map[string]int // by user
-}
-
-func newShare(maxInFlight int) *share {
-	return &share{each: max(1, maxInFlight/2), inFlight: map[string]int{}}
-}
-
-func (s *share) limit(next http.Handler) http.Handler {
+func limit(share *limits.Share, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := ""
 		if u, ok := request.UserFrom(r.Context()); ok {
 			caller = u.GetName()
 		}
-		if !s.enter(caller) {
+		if !share.Enter(caller) {
 			w.Header().Set("Retry-After", "1")
-			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s has %d requests in flight, which is the most", caller, s.each), 1))
+			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s has %d requests in flight, which is the most", caller, share.Each()), 1))
 			return
 		}
-		defer s.leave(caller)
+		defer share.Leave(caller)
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *share) enter(caller string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inFlight[caller] >= s.each {
-		return false
-	}
-	s.inFlight[caller]++
-	return true
-}
-
-func (s *share) leave(caller string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inFlight[caller]--; s.inFlight[caller] == 0 {
-		delete(s.inFlight, caller) // names are the callers' choice: none is kept longer than its requests
-	}
 }
 
 // withWriteDeadline cuts off a client that does not read its answer. The library's own timeout waits for the write that hangs, for ever.

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -21,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +36,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
@@ -44,6 +47,7 @@ import (
 	customclient "k8s.io/metrics/pkg/client/custom_metrics"
 	externalclient "k8s.io/metrics/pkg/client/external_metrics"
 
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
@@ -175,6 +179,12 @@ func aggregate(t *testing.T) *aggregated {
 	require.NoError(t, a.cluster.ServiceAccountKubeconfig(t.Context(), a.namespace, "shardscaler", cfg.Kubeconfig))
 	a.upstream, cfg.Kubeconfig = between(t, cfg.Kubeconfig)
 	a.delegate(t)
+	reviewing, err := clientcmd.BuildConfigFromFlags("", cfg.Kubeconfig)
+	require.NoError(t, err)
+	reviewer, err := kubernetes.NewForConfigAndClient(reviewing, http.DefaultClient) // over plain HTTP, and upstream adds the token
+	require.NoError(t, err)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	cfg.Reviews = &Reviews{Limit: limits.NewReviews(), Client: reviewer}
 
 	a.Server, err = New(cfg, func() View { return a.world.View }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
@@ -406,6 +416,28 @@ func (a *aggregated) testAccess(t *testing.T) {
 	reviews, others := a.upstream.calls()
 	require.Empty(t, others, "a read calls nobody")
 	require.Less(t, reviews, reads/5, "and who asks is remembered for a while")
+
+	// A flood of forged tokens: some are reviewed, the others turned away, and who is known is served meanwhile.
+	var flood sync.WaitGroup
+	var busy, refused atomic.Int64
+	for i := range reads {
+		flood.Go(func() {
+			switch code := ask(direct, fmt.Sprintf("forged-%d", i), false); code {
+			case http.StatusTooManyRequests:
+				busy.Add(1)
+			case http.StatusUnauthorized:
+				refused.Add(1)
+			default:
+				t.Errorf("a forged token was answered with %d", code)
+			}
+		})
+	}
+	require.Equal(t, http.StatusOK, ask(direct, reader.BearerToken, false))
+	flood.Wait()
+	require.EqualValues(t, reads, busy.Load()+refused.Load())
+	reviews, _ = a.upstream.calls()
+	require.Less(t, reviews, int(refused.Load())+10, "one review a token that was not turned away")
+	require.Positive(t, busy.Load())
 }
 
 // The files are replaced and the next connection sees the new certificate, with nothing restarted.

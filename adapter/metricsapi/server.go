@@ -20,6 +20,8 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
 	libmetrics "sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/metrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/cmd/options"
+
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
 // Config says where the API is served and who may ask.
@@ -40,6 +42,8 @@ type Config struct {
 	MaxInFlight int
 	// RequestTimeout bounds one request. Default 10s: all answers come from memory.
 	RequestTimeout time.Duration
+	// Reviews of bearer tokens. Without any, only the library reviews them: each that comes, and without a bound.
+	Reviews *Reviews
 }
 
 // Default values of a Config.
@@ -185,10 +189,13 @@ func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	}
 	generic.MaxRequestsInFlight = s.cfg.MaxInFlight
 	generic.RequestTimeout = s.cfg.RequestTimeout
-	share := newShare(s.cfg.MaxInFlight)
+	share := limits.NewShare(s.cfg.MaxInFlight)
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		inner := s.withRecovery(share.limit(withPage(api)))
-		return withWriteDeadline(s.cfg.RequestTimeout*3/2, withSelectorCheck(genericapiserver.DefaultBuildHandlerChain(inner, c)))
+		chain := genericapiserver.DefaultBuildHandlerChain(s.withRecovery(limit(share, withPage(api))), c)
+		if s.cfg.Reviews != nil {
+			chain = newTokens(*s.cfg.Reviews, s.log).check(chain)
+		}
+		return withWriteDeadline(s.cfg.RequestTimeout*3/2, withSelectorCheck(chain))
 	}
 	config := &apiserver.Config{GenericConfig: &generic.Config}
 	server, err := config.Complete(nil).New("shardscaler", s.provider, s.provider)
@@ -212,6 +219,7 @@ func (s *Server) options() *options.CustomMetricsAdapterServerOptions {
 		return o
 	}
 	o.Authentication.RemoteKubeConfigFile = s.cfg.Kubeconfig
+	o.Authentication.TokenRequestTimeout = limits.ReviewTimeout
 	o.Authorization.RemoteKubeConfigFile = s.cfg.Kubeconfig
 	return o
 }

@@ -29,6 +29,7 @@ import (
 	metricsprovider "sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
 // served is a Server on loopback that lets anyone ask.
@@ -340,7 +341,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 
 func TestShareIsPerCaller(t *testing.T) {
 	hold, holding := make(chan struct{}), make(chan struct{})
-	limited := newShare(4).limit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	limited := limit(limits.NewShare(4), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hold" {
 			holding <- struct{}{}
 			<-hold

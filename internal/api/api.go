@@ -5,8 +5,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
@@ -73,7 +76,18 @@ type Config struct {
 	Version string
 	// InsecureLocal lets POST pass without a token. The caller has checked that the address is a loopback one.
 	InsecureLocal bool
+	// SlowReader is how long a reader may take for 256 KiB of an answer before it is cut off. Default 5s.
+	SlowReader time.Duration
 }
+
+// How many requests are answered at once; half of them for one source. The rest get 429.
+const (
+	// maxLarge is of answers that can hold every id of a kind.
+	maxLarge = 32
+	maxSmall = 256
+	// maxDrains is of preStop hooks, each of which waits up to half a minute: they come from as many pods as end at once.
+	maxDrains = 4096
+)
 
 // New registers the API's operations on mux. auth may be nil only with InsecureLocal.
 func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *slog.Logger) {
@@ -85,7 +99,10 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.SchemasPath = ""
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	api := humago.New(mux, hc)
-	h := &handlers{backend: backend, log: log}
+	h := &handlers{
+		backend: backend, log: log, slowReader: cmp.Or(cfg.SlowReader, 5*time.Second),
+		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
+	}
 	h.registerReads(api)
 	h.registerDrains(api)
 	guard := &guard{api: api, insecure: cfg.InsecureLocal, auth: auth, backend: backend, log: log}
@@ -94,8 +111,33 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 }
 
 type handlers struct {
-	backend Backend
-	log     *slog.Logger
+	backend    Backend
+	log        *slog.Logger
+	slowReader time.Duration
+	encodings  encodings
+
+	large, small, drains *limits.Share
+}
+
+// places lets as many requests through as share has places, and answers 429 to the others.
+func (h *handlers) places(api huma.API, share *limits.Share) huma.Middlewares {
+	return huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+		source := limits.Source(ctx.RemoteAddr())
+		if !share.Enter(source) {
+			ctx.SetHeader("Retry-After", "1")
+			refuse(api, ctx, h.log, http.StatusTooManyRequests, fmt.Sprintf(
+				"as many requests of this sort are being answered as may be at once, %d for one address", share.Each()))
+			return
+		}
+		defer share.Leave(source)
+		next(ctx)
+	}}
+}
+
+func refuse(api huma.API, ctx huma.Context, log *slog.Logger, status int, detail string) {
+	if err := huma.WriteErr(api, ctx, status, detail); err != nil {
+		log.Debug("answer not written", "error", err)
+	}
 }
 
 // view returns the kind's view or a 404 that lists the kinds there are.

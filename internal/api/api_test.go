@@ -115,7 +115,7 @@ func (b *backend) Leader() (bool, string) { return !b.follower, b.leaderAddr }
 // tokens lets "operator" write and knows "guest".
 type tokens struct{}
 
-func (tokens) Authorize(_ context.Context, token, _ string) (string, error) {
+func (tokens) Authorize(_ context.Context, _, token, _ string) (string, error) {
 	switch token {
 	case "operator":
 		return "operator", nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -39,7 +40,8 @@ const maxWait = 30 * time.Second
 func (h *handlers) registerDrains(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "get-pod-drain", Method: http.MethodGet, Path: "/v1/api/drains/{namespace}/{pod}",
-		Summary: "Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read",
+		Summary:     "Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read",
+		Middlewares: h.places(api, h.drains),
 	}, h.getPodDrain)
 }
 
@@ -94,7 +96,7 @@ func (h *handlers) registerReassign(api huma.API, guards huma.Middlewares) {
 	huma.Register(api, huma.Operation{
 		OperationID: "reassign", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/instances/{ordinal}/reassign",
 		Summary:     "Declare a pod dead, so that what it owns goes to others without proof of release",
-		Middlewares: guards, Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+		Middlewares: slices.Concat(h.places(api, h.small), guards), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
 	}, h.reassign)
 }
 

@@ -12,22 +12,25 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"golang.org/x/time/rate"
-	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// Authorizer says who a bearer token belongs to and whether they may change a kind.
+// Authorizer says who a bearer token belongs to and whether they may change a kind. source is the address that the token came from,
+// host:port.
 type Authorizer interface {
-	Authorize(ctx context.Context, token, kind string) (user string, err error)
+	Authorize(ctx context.Context, source, token, kind string) (user string, err error)
 }
 
 // What an Authorizer refuses with; any other error means that it could not be asked.
 var (
-	ErrUnauthenticated = errors.New("the token is not valid")
+	ErrUnauthenticated = limits.ErrRefused
 	ErrForbidden       = errors.New("not allowed")
+	// ErrBusy: so many tokens wait for a review that this one was not taken. 429.
+	ErrBusy = limits.ErrBusy
 )
 
 // The virtual resource that callers of POST need the verb update on (manifests/base has a Role for it).
@@ -41,28 +44,29 @@ const (
 type kubernetesAuthorizer struct {
 	client    kubernetes.Interface
 	namespace string
-	// limit keeps a flood of forged tokens from becoming a flood of reviews.
-	limit *rate.Limiter
+	// reviews keep a flood of forged tokens from becoming a flood of reviews.
+	reviews *limits.Reviews
 }
 
-// NewKubernetesAuthorizer returns an Authorizer that asks Kubernetes on every call, at most 20 times a second.
-func NewKubernetesAuthorizer(client kubernetes.Interface, namespace string) Authorizer {
-	return &kubernetesAuthorizer{client: client, namespace: namespace, limit: rate.NewLimiter(20, 40)}
+// NewKubernetesAuthorizer returns an Authorizer that asks Kubernetes as often as reviews allow.
+func NewKubernetesAuthorizer(client kubernetes.Interface, namespace string, reviews *limits.Reviews) Authorizer {
+	return &kubernetesAuthorizer{client: client, namespace: namespace, reviews: reviews}
 }
 
-func (a *kubernetesAuthorizer) Authorize(ctx context.Context, token, kind string) (string, error) {
-	if err := a.limit.Wait(ctx); err != nil {
-		return "", fmt.Errorf("wait for a token review: %w", err)
-	}
-	review, err := a.client.AuthenticationV1().TokenReviews().Create(ctx,
-		&authentication.TokenReview{Spec: authentication.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+func (a *kubernetesAuthorizer) Authorize(ctx context.Context, source, token, kind string) (user string, err error) {
+	err = a.reviews.Do(ctx, limits.Source(source), token, func(ctx context.Context) error {
+		user, err = a.review(ctx, token, kind)
+		return err
+	})
+	return user, err
+}
+
+// review asks who the token belongs to, and whether that user may change the kind.
+func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (string, error) {
+	user, err := limits.ReviewToken(ctx, a.client, token)
 	if err != nil {
-		return "", fmt.Errorf("review token: %w", err)
+		return "", err
 	}
-	if !review.Status.Authenticated {
-		return "", ErrUnauthenticated
-	}
-	user := review.Status.User
 	extra := map[string]authorization.ExtraValue{}
 	for k, v := range user.Extra {
 		extra[k] = authorization.ExtraValue(v)
@@ -111,13 +115,16 @@ func (g *guard) authorize(ctx huma.Context, next func(huma.Context)) {
 		g.refuse(ctx, http.StatusUnauthorized, "a bearer token is needed")
 		return
 	}
-	user, err := g.auth.Authorize(ctx.Context(), token, ctx.Param("kind"))
+	user, err := g.auth.Authorize(ctx.Context(), ctx.RemoteAddr(), token, ctx.Param("kind"))
 	switch {
 	case err == nil:
 		next(huma.WithValue(ctx, userKey{}, user))
 	case errors.Is(err, ErrUnauthenticated):
 		ctx.SetHeader("WWW-Authenticate", `Bearer realm="shardscaler", error="invalid_token"`)
 		g.refuse(ctx, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, ErrBusy):
+		ctx.SetHeader("Retry-After", "1")
+		g.refuse(ctx, http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, ErrForbidden):
 		g.refuse(ctx, http.StatusForbidden, fmt.Sprintf("user %q may not %s %s.%s %q", user, authVerb, authResource, authGroup, ctx.Param("kind")))
 	default:
@@ -154,7 +161,5 @@ func (g *guard) forward(ctx huma.Context, next func(huma.Context)) {
 }
 
 func (g *guard) refuse(ctx huma.Context, status int, detail string) {
-	if err := huma.WriteErr(g.api, ctx, status, detail); err != nil {
-		g.log.Debug("answer not written", "error", err)
-	}
+	refuse(g.api, ctx, g.log, status, detail)
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,41 +127,32 @@ type jsonBody[T any] struct {
 }
 
 func (h *handlers) registerReads(api huma.API) {
+	large, small := h.places(api, h.large), h.places(api, h.small)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-orchestration", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}",
-		Summary: "A kind's orchestration: each instance with its data, _reload and resources",
+		Summary:     "A kind's orchestration: each instance with its data, _reload and resources",
+		Middlewares: large, Responses: orchestrationResponse(api),
 	}, h.getOrchestration)
 	huma.Register(api, huma.Operation{
 		OperationID: "find-resource", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/{id}/instances",
-		Summary: "The instance that runs a resource",
+		Summary: "The instance that runs a resource", Middlewares: small,
 	}, h.findResource)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-decision", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/decision",
-		Summary: "The latest size decision with every input, limit and reason",
+		Summary: "The latest size decision with every input, limit and reason", Middlewares: small,
 	}, h.getDecision)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-snapshot", Method: http.MethodGet, Path: "/v1/api/snapshot",
-		Summary: "What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again",
+		Summary:     "What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again",
+		Middlewares: large,
 	}, h.getSnapshot)
 }
 
-func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*jsonBody[Orchestration], error) {
-	v, err := h.view(in.Kind)
-	if err != nil {
-		return nil, err
-	}
-	if v.State == nil {
-		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
-	}
-	return &jsonBody[Orchestration]{Body: orchestration(v)}, nil
-}
-
-// orchestration lays a view out as GET shows it.
+// orchestration lays a view out as GET shows it, but for the instances.
 func orchestration(v KindView) Orchestration {
 	k := &v.Snapshot
 	o := Orchestration{
 		Kind:      v.Config.Name,
-		Instances: make(map[string]Instance, len(v.State.Instances)),
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
 		Orchestrating:       v.Progress.PlanID != "" || len(v.Progress.Draining) > 0,
 		MaxInstances:        setting(v.Config.Max, v.Override.MaxInstances),
@@ -177,9 +166,6 @@ func orchestration(v KindView) Orchestration {
 	}
 	o.Problem = cmp.Or(v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
 	o.Succeeded = o.Problem == "" && v.Decision != nil
-	for _, n := range slices.Sorted(maps.Keys(v.State.Instances)) {
-		o.Instances[strconv.Itoa(n)] = instance(v.State.Instances[n])
-	}
 	return o
 }
 

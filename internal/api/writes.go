@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,10 +23,12 @@ type ConfirmRequest struct {
 
 func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
 	secured := []map[string][]string{{"bearer": {}}}
+	large := slices.Concat(h.places(api, h.large), guards)
+	guards = slices.Concat(h.places(api, h.small), guards)
 	huma.Register(api, huma.Operation{
 		OperationID: "orchestrate", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/orchestrate",
 		Summary:     "Orchestrate now, optionally with other bounds",
-		Middlewares: guards, Security: secured, MaxBodyBytes: 4096,
+		Middlewares: large, Security: secured, MaxBodyBytes: 4096, Responses: orchestrationResponse(api),
 	}, h.orchestrate)
 	huma.Register(api, huma.Operation{
 		OperationID: "confirm-deletes", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/reconcile/confirm",
@@ -86,7 +89,7 @@ type orchestrateInput struct {
 	Body *OrchestrateRequest `required:"false"`
 }
 
-func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*jsonBody[Orchestration], error) {
+func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma.StreamResponse, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
@@ -34,6 +33,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
@@ -50,7 +50,8 @@ type App struct {
 	metrics    *metrics
 	gather     *gatherers
 	turns      turns
-	drainReads *rate.Limiter
+	drainReads drainReads
+	reviews    *limits.Reviews
 
 	store      *zkstore.Client
 	actuator   actuator
@@ -97,7 +98,8 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		state:      observed.New(o.Namespace, nil),
 		leadership: newLeadership(),
 		runners:    map[string]*runner{},
-		drainReads: rate.NewLimiter(drainsPerSecond, drainsAtOnce),
+		drainReads: newDrainReads(),
+		reviews:    limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
 	a.live = newLive(log, a.metrics, k.configRefused)
@@ -147,6 +149,7 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
 			Address:  net.JoinHostPort(o.BindAddress, fmt.Sprint(o.SecurePort)),
 			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
+			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
 		}, a.view, a.log, reg)
 		if err != nil {
 			return err
@@ -299,16 +302,19 @@ func (a *App) runner(kind string) *runner {
 	return a.runners[kind]
 }
 
+// maxScrapes is how many scrapes of /metrics are answered at once: each gathers what the whole process knows.
+const maxScrapes = 8
+
 // serveHTTP serves REST, probes and Prometheus until ctx ends.
 func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
-		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace), a.log)
+		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
 	server := &http.Server{
-		Handler:           mux,
+		Handler:           api.FromSameSite(mux, a.opts.InsecureLocal),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,

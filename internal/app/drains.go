@@ -14,16 +14,44 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/scaler"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
-// Requests a second about pods that end, and how many may come at once. Each reads its StatefulSet from the API server, by the same
-// client that writes sizes, and anybody may ask.
+// Reads a second of StatefulSets for pods that end, and how many may be made at once. The client that makes them also writes sizes, and
+// any caller may ask.
 const (
 	drainsPerSecond = 10
 	drainsAtOnce    = 20
 )
+
+// drainReads are the reads that pods which end at the same time share: of their StatefulSet, by name, and of what each owns.
+type drainReads struct {
+	sets *limits.Shared[string, bounds]
+	left *limits.Shared[instanceKey, leftover]
+}
+
+// bounds are the ordinals that a StatefulSet makes: from first up to, not including, end.
+type bounds struct{ first, end int }
+
+type instanceKey struct {
+	kind    string
+	ordinal int
+}
+
+// leftover is what an instance owns, and whether it may receive.
+type leftover struct {
+	count int
+	open  bool
+}
+
+func newDrainReads() drainReads {
+	return drainReads{
+		sets: &limits.Shared[string, bounds]{Begin: limits.NewLine(drainsPerSecond, drainsAtOnce).Wait},
+		left: &limits.Shared[instanceKey, leftover]{},
+	}
+}
 
 // drainLook is the time between two looks at what a pod still owns when nothing seems to change.
 const drainLook = time.Second
@@ -75,7 +103,7 @@ func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
 	}
 	for i := range cfg.Kinds {
 		tail, ours := strings.CutPrefix(pod, cfg.Kinds[i].StatefulSet+"-")
-		if n, err := strconv.Atoi(tail); ours && err == nil && n >= 0 && namespace == a.opts.Namespace {
+		if n, err := strconv.Atoi(tail); ours && err == nil && n >= 0 && strconv.Itoa(n) == tail && namespace == a.opts.Namespace {
 			return &cfg.Kinds[i], n, nil
 		}
 	}
@@ -84,17 +112,20 @@ func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
 
 // staysNow says whether the StatefulSet, as the API server has it now, makes this ordinal.
 func (a *App) staysNow(ctx context.Context, statefulSet string, ordinal int) (bool, error) {
-	if err := a.drainReads.Wait(ctx); err != nil {
-		return false, fmt.Errorf("wait to read StatefulSet %s: %w", statefulSet, err)
-	}
+	made, err := a.drainReads.sets.Do(ctx, statefulSet, func(ctx context.Context) (bounds, error) { return a.readBounds(ctx, statefulSet) })
+	return err == nil && ordinal >= made.first && ordinal < made.end, err
+}
+
+// readBounds reads from the API server itself which ordinals a StatefulSet makes.
+func (a *App) readBounds(ctx context.Context, statefulSet string) (bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
 	defer cancel()
 	set, err := a.kube.client.AppsV1().StatefulSets(a.opts.Namespace).Get(ctx, statefulSet, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil: // nobody is left whom its resources could go to
-		return false, fmt.Errorf("%w: there is no StatefulSet %s any more", api.ErrUnknownPod, statefulSet)
+	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil: // there is nothing left that its resources could go to
+		return bounds{}, fmt.Errorf("%w: there is no StatefulSet %s any more", api.ErrUnknownPod, statefulSet)
 	case err != nil:
-		return false, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
+		return bounds{}, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
 	}
 	start, replicas := 0, 1 // the API server's defaults
 	if set.Spec.Ordinals != nil {
@@ -103,7 +134,7 @@ func (a *App) staysNow(ctx context.Context, statefulSet string, ordinal int) (bo
 	if set.Spec.Replicas != nil {
 		replicas = int(*set.Spec.Replicas)
 	}
-	return ordinal >= start && ordinal < start+replicas, nil
+	return bounds{start, start + replicas}, nil
 }
 
 // lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper itself when that is nothing.
@@ -126,11 +157,16 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	if d.Left > 0 {
 		return nil
 	}
-	left, open, err := r.engine.Left(ctx, d.Ordinal)
+	owns, err := a.drainReads.left.Do(ctx, instanceKey{d.Kind, d.Ordinal}, func(ctx context.Context) (l leftover, err error) {
+		ctx, cancel := context.WithTimeout(ctx, callsTimeout)
+		defer cancel()
+		l.count, l.open, err = r.engine.Left(ctx, d.Ordinal)
+		return l, err
+	})
 	if err != nil {
 		return err
 	}
-	if d.Left = left; left == 0 && !open {
+	if d.Left = owns.count; owns.count == 0 && !owns.open {
 		d.State = api.DrainEmpty
 	}
 	return nil

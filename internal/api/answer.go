@@ -1,0 +1,160 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/danielgtaylor/huma/v2/negotiation"
+)
+
+// orchestrationResponse documents the answer that getOrchestration writes by itself.
+func orchestrationResponse(api huma.API) map[string]*huma.Response {
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Orchestration](), true, "Orchestration")
+	return map[string]*huma.Response{
+		"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}},
+		"304": {Description: "Not modified since the answer whose ETag If-None-Match names"},
+	}
+}
+
+// getOrchestration answers with a document whose instances all answers share.
+func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*huma.StreamResponse, error) {
+	v, err := h.view(in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if v.State == nil {
+		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
+	}
+	texts, release, err := h.encodings.take(in.Kind, v.State)
+	switch {
+	case errors.Is(err, errOutdated):
+		return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
+	case err != nil:
+		return nil, err
+	}
+	o := orchestration(v)
+	doc, err := join(o, texts)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		defer release()
+		h.send(ctx, doc, tagOf(o, texts))
+	}}, nil
+}
+
+// noInstances is how an Orchestration without them is encoded.
+var noInstances = []byte(`"instances":null`)
+
+// join puts the texts of the instances into their place.
+func join(o Orchestration, texts []*encoded) (document, error) {
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(o); err != nil {
+		return nil, fmt.Errorf("encode orchestration: %w", err)
+	}
+	before, after, found := bytes.Cut(b.Bytes(), noInstances)
+	if !found {
+		return nil, errors.New("encode orchestration: it has instances already")
+	}
+	doc := document{newPart(append(before[:len(before):len(before)], `"instances":{`...))}
+	for i, text := range texts {
+		if i > 0 {
+			doc = append(doc, comma)
+		}
+		doc = append(doc, text.part)
+	}
+	return append(doc, newPart(append([]byte("}"), after...))), nil
+}
+
+// tagOf is the weak ETag of an orchestration: equal where two differ only in the times at which they were looked at.
+func tagOf(o Orchestration, texts []*encoded) string {
+	o.ReadAt = time.Time{}
+	if o.Decision != nil {
+		decided := *o.Decision
+		decided.At = time.Time{}
+		o.Decision = &decided
+	}
+	sum := sha256.New()
+	_ = json.NewEncoder(sum).Encode(o) // join has encoded it
+	for _, text := range texts {
+		sum.Write(text.hash[:])
+	}
+	return `W/"` + hex.EncodeToString(sum.Sum(nil)[:16]) + `"`
+}
+
+// send writes a document, compressed if the caller takes that, or 304.
+func (h *handlers) send(ctx huma.Context, doc document, tag string) {
+	r, w := humago.Unwrap(ctx)
+	header := w.Header()
+	header.Set("ETag", tag)
+	header.Set("Vary", "Accept-Encoding")
+	if r.Method == http.MethodGet && matches(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Type", "application/json")
+	text := doc.plain
+	// The first of the allowed would be taken even at q=0, so that is not gzip.
+	if negotiation.SelectQValue(r.Header.Get("Accept-Encoding"), []string{"identity", "gzip"}) == "gzip" {
+		header.Set("Content-Encoding", "gzip")
+		text = doc.gzip
+	} else {
+		length := 0
+		for _, p := range doc {
+			length += len(p.plain)
+		}
+		header.Set("Content-Length", strconv.Itoa(length))
+	}
+	if err := h.write(w, text); err != nil {
+		h.log.Debug("answer not written", "path", r.URL.Path, "error", err)
+	}
+}
+
+// matches says whether a value of If-None-Match names the tag.
+func matches(header, tag string) bool {
+	for value := range strings.SplitSeq(header, ",") {
+		value = strings.TrimSpace(value)
+		if value == "*" || strings.TrimPrefix(value, "W/") == strings.TrimPrefix(tag, "W/") {
+			return true
+		}
+	}
+	return false
+}
+
+// sendChunk is what a reader must take within h.slowReader. The server's own limit is one on the whole of an answer, which a large
+// one cannot keep with a slow reader, and a small one need not.
+const sendChunk = 256 << 10
+
+// write sends a text, and gives up when the reader makes no progress.
+func (h *handlers) write(w http.ResponseWriter, text iter.Seq[[]byte]) error {
+	deadline := http.NewResponseController(w)
+	for piece := range text {
+		for len(piece) > 0 {
+			if err := deadline.SetWriteDeadline(time.Now().Add(h.slowReader)); err != nil {
+				return fmt.Errorf("bound the time of an answer: %w", err)
+			}
+			n, err := w.Write(piece[:min(len(piece), sendChunk)])
+			if err != nil {
+				return err
+			}
+			piece = piece[n:]
+		}
+	}
+	return nil
+}

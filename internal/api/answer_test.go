@@ -1,0 +1,260 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// fleet is a backend with many resources, whose state a test replaces.
+type fleet struct {
+	backend
+	mu    sync.Mutex
+	state *zkstore.State
+}
+
+func newFleet(instances, each int) *fleet {
+	f := &fleet{state: &zkstore.State{Instances: map[int]*zkstore.Instance{}}}
+	for n := range instances {
+		in := &zkstore.Instance{Ordinal: n, Used: each, Capacity: 5000, Times: 1}
+		for i := range each {
+			in.IDs = append(in.IDs, fmt.Sprintf("%08d-thing-of-instance-%d", i, n))
+		}
+		f.state.Instances[n] = in
+	}
+	return f
+}
+
+func (f *fleet) Kind(name string) (KindView, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return KindView{
+		Config: config.Default("Thing", "iota-dac"), State: f.state,
+		Decision: &decide.Decision{Kind: name, Verb: decide.Keep, At: time.Now()},
+		Lookup:   func(string) (int, bool) { return 0, false },
+	}, name == "Thing"
+}
+
+// change replaces one instance, as a transaction does.
+func (f *fleet) change(n int, ids ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.state.Clone()
+	in := *next.Instances[n]
+	in.IDs, in.Times = ids, in.Times+1
+	next.Instances[n] = &in
+	f.state = next
+}
+
+const thing = "/v1/api/orchestrations/Thing"
+
+func get(t *testing.T, url string, header ...string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(req)
+	require.NoError(t, err)
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+func serveFleet(t *testing.T, f *fleet, cfg Config) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	New(cfg, mux, f, tokens{}, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
+	f := newFleet(12, 700)
+	f.change(3)           // an empty list
+	f.change(4, `<a&"b\`) // what JSON escapes, and what HTML would
+	s := serveFleet(t, f, Config{})
+	resp := get(t, s.URL+thing)
+	plain, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.EqualValues(t, len(plain), resp.ContentLength)
+	var o Orchestration
+	require.NoError(t, json.Unmarshal(plain, &o))
+	require.Len(t, o.Instances, 12)
+	require.Equal(t, f.state.Instances[11].IDs, o.Instances["11"].Resources.IDs)
+	require.Equal(t, []string{`<a&"b\`}, o.Instances["4"].Resources.IDs)
+	require.Contains(t, string(plain), `"3":{"data":{"used":700,"count":5000},"_reload":{"times":2},"resources":{"ids":[]}}`)
+	require.Contains(t, string(plain), `<a&`)
+
+	resp = get(t, s.URL+thing, "Accept-Encoding", "br, gzip;q=0.5")
+	require.Equal(t, "gzip", resp.Header.Get("Content-Encoding"))
+	packed, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Less(t, len(packed), len(plain)/3)
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	require.NoError(t, err)
+	r.Multistream(false) // one member: not every client reads more
+	unpacked, err := io.ReadAll(r)
+	require.NoError(t, err, "its checksum and length are right")
+	require.Equal(t, withoutTimes(t, plain), withoutTimes(t, unpacked))
+	for _, refuses := range []string{"gzip;q=0", "identity", "br"} {
+		require.Empty(t, get(t, s.URL+thing, "Accept-Encoding", refuses).Header.Get("Content-Encoding"), refuses)
+	}
+}
+
+// withoutTimes is an orchestration without the time of the decision, which each request of the fleet makes anew.
+func withoutTimes(t *testing.T, text []byte) Orchestration {
+	t.Helper()
+	var o Orchestration
+	require.NoError(t, json.Unmarshal(text, &o))
+	o.Decision = nil
+	return o
+}
+
+func TestAnAnswerThatTheCallerHasIsNotSentAgain(t *testing.T) {
+	f := newFleet(3, 2)
+	s := serveFleet(t, f, Config{})
+	tag := get(t, s.URL+thing).Header.Get("ETag")
+	require.Regexp(t, `^W/"[0-9a-f]{32}"$`, tag)
+	resp := get(t, s.URL+thing, "If-None-Match", `"other", `+tag)
+	require.Equal(t, http.StatusNotModified, resp.StatusCode, "only the times of looking differ")
+	f.change(1, "a")
+	resp = get(t, s.URL+thing, "If-None-Match", tag)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	changed := resp.Header.Get("ETag")
+	require.NotEqual(t, tag, changed)
+	require.Equal(t, changed, get(t, s.URL+thing).Header.Get("ETag"))
+}
+
+func TestAnInstanceIsEncodedOnceWhileItIsUnchanged(t *testing.T) {
+	f := newFleet(3, 2)
+	var e encodings
+	first, release, err := e.take("Thing", f.state)
+	require.NoError(t, err)
+	f.change(1, "a")
+	second, releaseSecond, err := e.take("Thing", f.state)
+	require.NoError(t, err)
+	require.Same(t, first[0], second[0])
+	require.NotSame(t, first[1], second[1])
+	require.Same(t, first[2], second[2])
+	require.EqualValues(t, len(first[1].plain), e.outdated, "the older answer alone holds it")
+	release()
+	require.Zero(t, e.outdated)
+	releaseSecond()
+	e.dropAll()
+	require.Zero(t, e.outdated, "what no answer holds is gone with the last look at it")
+}
+
+func TestReadersOfOlderStatesAreBounded(t *testing.T) {
+	f := newFleet(1, 5000)
+	var e encodings
+	var releases []func()
+	taken := 0
+	for {
+		f.change(0, f.state.Instances[0].IDs...)
+		_, release, err := e.take("Thing", f.state)
+		if err != nil {
+			require.ErrorIs(t, err, errOutdated)
+			break
+		}
+		releases = append(releases, release)
+		taken += len(e.kinds["Thing"][0].plain)
+		require.Less(t, taken, maxOutdated+2<<20, "more is held than may be")
+	}
+	for _, release := range releases {
+		release()
+	}
+	require.Zero(t, e.outdated)
+	_, release, err := e.take("Thing", f.state)
+	require.NoError(t, err, "the next one is served")
+	release()
+}
+
+// slowReader asks and then reads nothing.
+func slowReader(t *testing.T, s *httptest.Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", thing)
+	require.NoError(t, err)
+	return conn
+}
+
+// More than half of the places cannot be held from one address, by readers that do not read; and those are cut off.
+func TestSlowReadersDoNotShutOthersOut(t *testing.T) {
+	s := serveFleet(t, newFleet(100, 3500), Config{SlowReader: time.Second})
+	for range maxLarge/2 + 20 {
+		slowReader(t, s)
+	}
+	small := s.URL + thing + "/x/instances"
+	sawBusy := false
+	require.Eventually(t, func() bool {
+		resp := get(t, s.URL+thing)
+		require.Equal(t, http.StatusNotFound, get(t, small+"?").StatusCode, "other calls are answered")
+		if resp.StatusCode == http.StatusTooManyRequests {
+			require.Equal(t, "1", resp.Header.Get("Retry-After"))
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Contains(t, string(body), "16 for one address")
+			sawBusy = true
+			return false
+		}
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		var o Orchestration
+		require.NoError(t, json.Unmarshal(body, &o))
+		return sawBusy
+	}, time.Minute, 20*time.Millisecond, "the readers that make no progress are cut off, and the next one has a place")
+}
+
+// lazyWriter takes its time for each piece, and counts those whose deadline had passed.
+type lazyWriter struct {
+	http.ResponseWriter
+	each     time.Duration
+	deadline time.Time
+	late     int
+	took     bytes.Buffer
+}
+
+func (w *lazyWriter) SetWriteDeadline(at time.Time) error {
+	w.deadline = at
+	return nil
+}
+
+func (w *lazyWriter) Write(b []byte) (int, error) {
+	time.Sleep(w.each)
+	if time.Now().After(w.deadline) || len(b) > sendChunk {
+		w.late++
+	}
+	return w.took.Write(b)
+}
+
+func TestAReaderThatMakesProgressIsServedToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &handlers{slowReader: 5 * time.Second}
+		text := bytes.Repeat([]byte("x"), 10*sendChunk+1)
+		w := &lazyWriter{each: h.slowReader - time.Millisecond}
+		require.NoError(t, h.write(w, document{newPart(text), comma}.plain))
+		require.Zero(t, w.late, "each piece has the whole time for itself")
+		require.Equal(t, string(text)+",", w.took.String())
+	})
+}

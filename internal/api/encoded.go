@@ -1,0 +1,197 @@
+package api
+
+import (
+	"bytes"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+const (
+	// keptFor is how long the text of a list is kept after it was last asked for.
+	keptFor = 10 * time.Second
+	// maxOutdated bounds the bytes of texts that only answers under way still hold: readers that take an older state slowly.
+	maxOutdated = 64 << 20
+)
+
+// errOutdated says that readers of older states hold as much memory as they may.
+var errOutdated = errors.New("too many older answers are still being read; try again in a second")
+
+// encodings keeps the texts of instances. Each is encoded once for as long as the instance is unchanged, and every answer shares it:
+// what a slow reader costs is its connection, and the lists that changed since it began.
+type encodings struct {
+	mu       sync.Mutex
+	kinds    map[string]map[int]*encoded
+	outdated int64 // bytes of texts that are no longer kept and not yet sent
+	clear    *time.Timer
+}
+
+// encoded is one instance as a member of `instances`.
+type encoded struct {
+	of *zkstore.Instance // its States never change it
+	part
+	hash [sha256.Size]byte
+	// answers hold it; kept: so does encodings.
+	answers int
+	kept    bool
+}
+
+// take returns the texts of all instances, by ordinal. release must be called when they are sent.
+func (e *encodings) take(kind string, st *zkstore.State) (texts []*encoded, release func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.outdated > maxOutdated {
+		return nil, nil, errOutdated
+	}
+	if err := e.update(kind, st); err != nil {
+		return nil, nil, err
+	}
+	for _, n := range slices.Sorted(maps.Keys(st.Instances)) {
+		text := e.kinds[kind][n]
+		text.answers++
+		texts = append(texts, text)
+	}
+	if e.clear == nil {
+		e.clear = time.AfterFunc(keptFor, e.dropAll)
+	}
+	e.clear.Reset(keptFor)
+	return texts, func() { e.release(texts) }, nil
+}
+
+// update makes the texts of a kind those of st.
+func (e *encodings) update(kind string, st *zkstore.State) error {
+	if e.kinds == nil {
+		e.kinds = map[string]map[int]*encoded{}
+	}
+	old, texts := e.kinds[kind], make(map[int]*encoded, len(st.Instances))
+	for n, in := range st.Instances {
+		if text := old[n]; text != nil && text.of == in {
+			texts[n] = text
+			continue
+		}
+		text, err := encode(n, in)
+		if err != nil {
+			return err
+		}
+		texts[n] = text
+	}
+	for n, text := range old {
+		if texts[n] != text {
+			e.drop(text)
+		}
+	}
+	e.kinds[kind] = texts
+	return nil
+}
+
+func encode(n int, in *zkstore.Instance) (*encoded, error) {
+	var b bytes.Buffer
+	b.WriteString(strconv.Quote(strconv.Itoa(n)) + ":")
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(instance(in)); err != nil {
+		return nil, fmt.Errorf("encode instance %d: %w", n, err)
+	}
+	plain := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}, nil
+}
+
+// drop lets go of a text that is not that of its instance any more; e.mu is held.
+func (e *encodings) drop(text *encoded) {
+	text.kept = false
+	if text.answers > 0 {
+		e.outdated += int64(len(text.plain))
+	}
+}
+
+func (e *encodings) dropAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, texts := range e.kinds {
+		for _, text := range texts {
+			e.drop(text)
+		}
+	}
+	e.kinds = nil
+}
+
+func (e *encodings) release(texts []*encoded) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, text := range texts {
+		if text.answers--; text.answers == 0 && !text.kept {
+			e.outdated -= int64(len(text.plain))
+		}
+	}
+}
+
+// document is a JSON text in parts, some of them shared with other documents.
+type document []part
+
+// part is a piece of text, plain and as a piece of a deflate stream.
+type part struct {
+	plain  []byte
+	packed func() []byte
+}
+
+// newPart is a part that is compressed once, when it is first asked for so.
+func newPart(plain []byte) part {
+	return part{plain, sync.OnceValue(func() []byte { return deflated(plain) })}
+}
+
+var comma = newPart([]byte(","))
+
+// plain is the document, piece by piece.
+func (d document) plain(yield func([]byte) bool) {
+	for _, p := range d {
+		if !yield(p.plain) {
+			return
+		}
+	}
+}
+
+// gzip is the document as a gzip member (RFC 1952), piece by piece. The parts were compressed apart, each once; deflate streams
+// that end at a byte may follow each other in one (RFC 1951, an empty stored block), so only the checksum is computed here.
+func (d document) gzip(yield func([]byte) bool) {
+	sum, size := uint32(0), uint32(0)
+	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) { // deflate, no flags, no time, unknown system
+		return
+	}
+	for _, p := range d {
+		sum, size = crc32.Update(sum, crc32.IEEETable, p.plain), size+uint32(len(p.plain))
+		if !yield(p.packed()) {
+			return
+		}
+	}
+	end := []byte{3, 0} // an empty last block
+	end = binary.LittleEndian.AppendUint32(end, sum)
+	yield(binary.LittleEndian.AppendUint32(end, size))
+}
+
+// compressors are large, and used one after the other.
+var compressors = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, flate.BestSpeed) // an error only for a level that does not exist
+	return w
+}}
+
+// deflated compresses a text into blocks that end at a byte and refer to nothing before them.
+func deflated(plain []byte) []byte {
+	var b bytes.Buffer
+	w := compressors.Get().(*flate.Writer)
+	defer compressors.Put(w)
+	w.Reset(&b)
+	_, _ = w.Write(plain) // a Buffer takes all
+	_ = w.Flush()
+	return b.Bytes()
+}

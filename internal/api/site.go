@@ -1,0 +1,47 @@
+package api
+
+import (
+	"net"
+	"net/http"
+)
+
+// FromSameSite refuses what a web page of another site makes a browser send here: cross-origin requests that change something and,
+// with local, every request for a host that is not this machine's own name (DNS rebinding). local is for a server that trusts
+// whatever reaches its loopback address.
+func FromSameSite(next http.Handler, local bool) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(deny("a request from the page of another site is refused"))
+	next = protection.Handler(next)
+	if !local {
+		return next
+	}
+	refuse := deny("the Host of a request must be localhost or a loopback address")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopbackHost(r.Host) {
+			refuse.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopbackHost says whether host, with or without a port, is this machine's own name or a loopback address.
+func loopbackHost(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+		if len(name) > 1 && name[0] == '[' && name[len(name)-1] == ']' {
+			name = name[1 : len(name)-1]
+		}
+	}
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func deny(detail string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"title":"Forbidden","status":403,"detail":"` + detail + `"}`)) // a caller that hung up needs no answer
+	})
+}

@@ -1,0 +1,120 @@
+package limits
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	authentication "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/kubernetes"
+)
+
+const (
+	// reviewsPerSecond and reviewsAtOnce are of all sources together, sourcePerSecond and sourceAtOnce of one.
+	reviewsPerSecond, reviewsAtOnce = 40, 40
+	sourcePerSecond, sourceAtOnce   = 5, 10
+	// maxWaiting is how many callers of one source wait for their turn at most.
+	maxWaiting = 20
+	// ReviewTimeout bounds one review.
+	ReviewTimeout = 5 * time.Second
+	// refusedFor is how long a refused token is refused again without a review.
+	refusedFor = 10 * time.Second
+	// maxRemembered bounds the tokens and the sources that are remembered.
+	maxRemembered = 4096
+)
+
+var (
+	// ErrRefused marks a review's answer that the token is not valid.
+	ErrRefused = errors.New("the token is not valid")
+	// ErrBusy says that too many callers of one source wait for a review.
+	ErrBusy = errors.New("too many tokens of this address wait for a review")
+)
+
+// Reviews bounds how often bearer tokens are reviewed. A review costs the API server one call or two, and any caller can ask for one.
+type Reviews struct {
+	all     *Line
+	refused *cache.LRUExpireCache // of hashes of tokens
+	mu      sync.Mutex
+	sources *cache.LRUExpireCache // of *source, by name
+}
+
+type source struct {
+	line    *Line
+	waiting chan struct{}
+}
+
+// NewReviews returns Reviews of 40 a second in all and of 5 a second for one source.
+func NewReviews() *Reviews {
+	return &Reviews{
+		all:     NewLine(reviewsPerSecond, reviewsAtOnce),
+		refused: cache.NewLRUExpireCache(maxRemembered),
+		sources: cache.NewLRUExpireCache(maxRemembered),
+	}
+}
+
+// Do calls review for a token that came from source when it is its turn, with a context of ReviewTimeout, and returns its error. An
+// error that is ErrRefused is remembered for ten seconds and returned again without a call. ErrBusy: nothing was asked.
+func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
+	hash := sha256.Sum256([]byte(token))
+	if _, refused := r.refused.Get(hash); refused {
+		return fmt.Errorf("%w, as it was when it was last reviewed less than %s ago", ErrRefused, refusedFor)
+	}
+	if err := r.wait(ctx, r.source(from)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ReviewTimeout)
+	defer cancel()
+	err := review(ctx)
+	if errors.Is(err, ErrRefused) {
+		r.refused.Add(hash, struct{}{}, refusedFor)
+	}
+	return err
+}
+
+// wait returns when it is the turn of this source, and then of all.
+func (r *Reviews) wait(ctx context.Context, s *source) error {
+	select {
+	case s.waiting <- struct{}{}:
+		defer func() { <-s.waiting }()
+	default:
+		return ErrBusy
+	}
+	for _, line := range []*Line{s.line, r.all} {
+		if err := line.Wait(ctx); err != nil {
+			return fmt.Errorf("wait for a token review: %w", err)
+		}
+	}
+	return nil
+}
+
+// sourceMemory is how long a source is remembered after its last token: longer than its budget takes to be full again.
+const sourceMemory = time.Minute
+
+func (r *Reviews) source(name string) *source {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept, ok := r.sources.Get(name)
+	if !ok {
+		kept = &source{line: NewLine(sourcePerSecond, sourceAtOnce), waiting: make(chan struct{}, maxWaiting)}
+	}
+	r.sources.Add(name, kept, sourceMemory)
+	return kept.(*source)
+}
+
+// ReviewToken asks Kubernetes whose a token is. ErrRefused: it is not valid.
+func ReviewToken(ctx context.Context, client kubernetes.Interface, token string) (authentication.UserInfo, error) {
+	review, err := client.AuthenticationV1().TokenReviews().Create(ctx,
+		&authentication.TokenReview{Spec: authentication.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return authentication.UserInfo{}, fmt.Errorf("review token: %w", err)
+	case !review.Status.Authenticated:
+		return authentication.UserInfo{}, ErrRefused
+	}
+	return review.Status.User, nil
+}
