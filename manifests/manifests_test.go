@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,9 +38,9 @@ import (
 // The configurations that are shipped are valid, and say who owns the size as their comments promise.
 func TestConfigurations(t *testing.T) {
 	for file, owner := range map[string]config.Owner{
-		"base/config.yaml":                     config.OwnerShardscaler,
-		"components/example-hpa/config.yaml":   config.OwnerHPA,
-		"components/example-group/config.yaml": config.OwnerGroup,
+		"tuning/default/config.yaml":       config.OwnerShardscaler,
+		"tuning/example-hpa/config.yaml":   config.OwnerHPA,
+		"tuning/example-group/config.yaml": config.OwnerGroup,
 	} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -134,7 +135,7 @@ func TestServerTakesThem(t *testing.T) {
 	tr.definitions(t)
 	for _, example := range []string{"example-hpa", "example-group"} {
 		overlay := tr.overlay(t, "namespace: "+namespace+`
-resources: [../../base]
+resources: [../../cluster/base, ../../base, ../../tuning/`+example+`]
 components: [../../components/example-workload, ../../components/`+example+`, ../../components/serving-cert]
 `)
 		tr.requireTaken(t, namespace, tr.build(t, overlay))
@@ -146,7 +147,7 @@ components: [../../components/example-workload, ../../components/`+example+`, ..
 func (tr *tree) definitions(t *testing.T) {
 	t.Helper()
 	var objects []unstructured.Unstructured
-	for _, object := range tr.build(t, "base") {
+	for _, object := range tr.build(t, "cluster/base") {
 		if object.GetKind() == "CustomResourceDefinition" {
 			objects = append(objects, object)
 		}
@@ -189,17 +190,48 @@ func (tr *tree) requireTaken(t *testing.T, namespace string, objects []unstructu
 
 func TestOverlaysBuild(t *testing.T) {
 	tr := newTree(t, "shardscaler")
-	for _, folder := range []string{"base", "overlays/example", "overlays/example-hpa", "overlays/example-group", "overlays/cert-manager", "overlays/self-managed-cert"} {
-		require.NotEmpty(t, tr.build(t, folder), folder)
+	for _, folder := range tr.overlays(t) {
+		namespace := ""
+		for _, object := range tr.build(t, folder) {
+			kind := object.GetKind()
+			require.NotContains(t, []string{"CustomResourceDefinition", "APIService", "ClusterRole"}, kind,
+				"%s must not take along what exists once a cluster when it is deleted", folder)
+			require.NotContains(t, []string{"Namespace"}, kind, "%s must not take all else along", folder)
+			if kind == "ConfigMap" {
+				require.NotEqual(t, "shardscaler", object.GetName(), "%s must not undo what operators have tuned", folder)
+			}
+			if kind == "ServiceAccount" {
+				namespace = object.GetNamespace()
+			}
+		}
+		for _, object := range tr.build(t, folder) {
+			if object.GetKind() == "ClusterRoleBinding" {
+				require.True(t, strings.HasSuffix(object.GetName(), ":"+namespace), "%s of %s", object.GetName(), folder)
+			}
+		}
 	}
 	for _, object := range tr.build(t, "base") {
-		require.NotContains(t, []string{"Namespace", "StatefulSet"}, object.GetKind(), "base must leave what exists alone")
+		require.NotEqual(t, "StatefulSet", object.GetKind(), "base must leave what exists alone")
+	}
+	for _, folder := range []string{"cluster/base", "cluster/serving-cert", "cluster/cert-manager"} {
+		for _, object := range tr.build(t, folder) {
+			require.Empty(t, object.GetNamespace(), "%s has an object of one installation: %s", folder, object.GetName())
+		}
+	}
+	for _, object := range tr.build(t, "cluster/cert-manager") {
+		if object.GetKind() == "APIService" {
+			require.Equal(t, "iota/shardscaler-serving-cert", object.GetAnnotations()["cert-manager.io/inject-ca-from"])
+		}
+	}
+	for _, object := range tr.build(t, "cluster/serving-cert") {
+		if object.GetKind() == "APIService" {
+			bundle, _, err := unstructured.NestedString(object.Object, "spec", "caBundle")
+			require.NoError(t, err)
+			require.NotEmpty(t, bundle)
+		}
 	}
 	for _, object := range tr.build(t, "overlays/cert-manager") {
-		switch {
-		case object.GetKind() == "APIService":
-			require.Equal(t, "iota/shardscaler-serving-cert", object.GetAnnotations()["cert-manager.io/inject-ca-from"])
-		case object.GetKind() == "Certificate" && object.GetName() == "shardscaler-serving-cert":
+		if object.GetKind() == "Certificate" && object.GetName() == "shardscaler-serving-cert" {
 			names, _, err := unstructured.NestedStringSlice(object.Object, "spec", "dnsNames")
 			require.NoError(t, err)
 			require.Equal(t, "shardscaler-metrics.iota.svc", names[0])
@@ -207,10 +239,56 @@ func TestOverlaysBuild(t *testing.T) {
 	}
 }
 
+// overlays are the folders that install the product, base among them.
+func (tr *tree) overlays(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(tr.dir, "overlays"))
+	require.NoError(t, err)
+	folders := []string{"base"}
+	for _, entry := range entries {
+		folders = append(folders, path.Join("overlays", entry.Name()))
+	}
+	require.Greater(t, len(folders), 6)
+	return folders
+}
+
+// What operators tune is created once, and neither a second creation nor another apply of the overlay changes it.
+func TestAnApplyKeepsWhatOperatorsTuned(t *testing.T) {
+	env := testenv.Require(t, testenv.PartKubernetes)
+	namespace := env.Kubernetes.Namespace(t)
+	tr := newTree(t, namespace)
+	tuning := filepath.Join(tr.dir, tr.overlay(t, "namespace: "+namespace+"\nresources: [../../tuning/default]\n"))
+	_, err := env.Kubernetes.Run(t.Context(), "create", "-k", tuning)
+	require.NoError(t, err)
+	maps := env.Kubernetes.Client(t).CoreV1().ConfigMaps(namespace)
+	tuned, err := maps.Get(t.Context(), "shardscaler", metav1.GetOptions{})
+	require.NoError(t, err)
+	tuned.Data["config.yaml"] = strings.Replace(tuned.Data["config.yaml"], "init: 10", "init: 7", 1)
+	tuned, err = maps.Update(t.Context(), tuned, metav1.UpdateOptions{})
+	require.NoError(t, err)
+
+	overlay := tr.overlay(t, "namespace: "+namespace+"\nresources: [../../base]\ncomponents: [../../components/example-workload]\n")
+	var objects []unstructured.Unstructured
+	for _, object := range tr.build(t, overlay) {
+		if object.GetKind() != "ClusterRoleBinding" {
+			objects = append(objects, object)
+		}
+	}
+	for range 2 {
+		out, err := tr.apply(t.Context(), objects)
+		require.NoError(t, err, out)
+	}
+	_, err = env.Kubernetes.Run(t.Context(), "create", "-k", tuning)
+	require.ErrorContains(t, err, "already exists")
+	now, err := maps.Get(t.Context(), "shardscaler", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, tuned.Data, now.Data)
+}
+
 // The pods that the Services and the budget select are those of the Deployment, and the workload has the requests that sizing needs.
 func TestPiecesFit(t *testing.T) {
 	tr := newTree(t, "shardscaler")
-	objects := tr.build(t, "overlays/example-hpa")
+	objects := slices.Concat(tr.build(t, "overlays/example-hpa"), tr.build(t, "tuning/example-hpa"))
 	deployment := find[appsv1.Deployment](t, objects, "Deployment", "shardscaler")
 	require.EqualValues(t, 2, *deployment.Spec.Replicas)
 	pod := deployment.Spec.Template
@@ -276,7 +354,8 @@ func holdsItsPods(t *testing.T, objects []unstructured.Unstructured, name string
 // The HPA of the example scales the InstanceGroup, which names the kind and the StatefulSet of the configuration, and no other HPA
 // scales that.
 func TestGroupFits(t *testing.T) {
-	objects := newTree(t, "shardscaler").build(t, "overlays/example-group")
+	tr := newTree(t, "shardscaler")
+	objects := slices.Concat(tr.build(t, "overlays/example-group"), tr.build(t, "tuning/example-group"))
 	group := find[v1alpha1.InstanceGroup](t, objects, v1alpha1.Kind, "things")
 	require.Zero(t, group.Spec.Replicas, "an apply would set the wish back")
 	cfg := find[corev1.ConfigMap](t, objects, "ConfigMap", "shardscaler")
@@ -337,13 +416,15 @@ func TestSelfManagedCertificate(t *testing.T) {
 // Of APIServices the server may read its own three and no other, and change them only where it keeps their caBundle.
 func TestOnlyOurAPIServicesAreTouched(t *testing.T) {
 	tr := newTree(t, "shardscaler")
+	roles := tr.build(t, "cluster/base")
 	for overlay, want := range map[string][]string{"base": {"get"}, "overlays/self-managed-cert": {"get", "patch"}} {
 		var verbs []string
 		for _, object := range tr.build(t, overlay) {
-			if object.GetKind() != "ClusterRole" {
+			role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name")
+			if object.GetKind() != "ClusterRoleBinding" || strings.HasPrefix(role, "system:") {
 				continue
 			}
-			for _, rule := range find[rbacv1.ClusterRole](t, []unstructured.Unstructured{object}, "ClusterRole", object.GetName()).Rules {
+			for _, rule := range find[rbacv1.ClusterRole](t, roles, "ClusterRole", role).Rules {
 				if slices.Contains(rule.Resources, "apiservices") {
 					require.ElementsMatch(t, registration.Names, rule.ResourceNames)
 					verbs = append(verbs, rule.Verbs...)
@@ -373,37 +454,67 @@ func TestFlagsExist(t *testing.T) {
 	}
 }
 
-// What the server may do, and, as telling, what it may not. The objects that are not in a namespace get a name of this test's own.
-func TestRights(t *testing.T) {
-	env := testenv.Require(t, testenv.PartKubernetes)
-	namespace := env.Kubernetes.Namespace(t)
-	tr := newTree(t, namespace)
+// rights installs the rights of an installation and returns what removes them again. The ClusterRoles get a name of this test's own.
+func (tr *tree) rights(t *testing.T, namespace, suffix string) (remove func()) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(tr.dir, "overlays/self-managed-cert/kustomization.yaml"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "namespace: shardscaler\n")
+	_, text, _ = bytes.Cut(text, []byte("kind: Kustomization\n"))
+	overlay := tr.overlay(t, strings.Replace(string(text), "namespace: shardscaler\n", "namespace: "+namespace+"\n", 1))
 	var rights []unstructured.Unstructured
-	for _, object := range tr.build(t, tr.overlay(t, "namespace: "+namespace+"\nresources: [../../base]\ncomponents: [../../components/self-managed-cert]\n")) {
+	for _, object := range tr.build(t, overlay) {
 		switch object.GetKind() {
 		case "ClusterRoleBinding":
 			if role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name"); strings.HasPrefix(role, "shardscaler") {
-				require.NoError(t, unstructured.SetNestedField(object.Object, role+"-"+namespace, "roleRef", "name"))
+				require.NoError(t, unstructured.SetNestedField(object.Object, role+suffix, "roleRef", "name"))
 			}
-			object.SetName(object.GetName() + "-" + namespace)
-		case "ClusterRole":
-			object.SetName(object.GetName() + "-" + namespace)
 		case "ServiceAccount", "Role", "RoleBinding":
 		default:
 			continue
 		}
 		rights = append(rights, object)
 	}
-	t.Cleanup(func() {
-		for _, object := range rights {
-			if object.GetNamespace() == "" {
-				_, err := env.Kubernetes.Run(context.Background(), "delete", object.GetKind(), object.GetName())
-				require.NoError(t, err)
-			}
-		}
-	})
 	out, err := tr.apply(t.Context(), rights)
 	require.NoError(t, err, out)
+	return sync.OnceFunc(func() { tr.remove(t, rights) })
+}
+
+// clusterRoles installs them under names of this test's own, until it ends.
+func (tr *tree) clusterRoles(t *testing.T, suffix string) {
+	t.Helper()
+	var roles []unstructured.Unstructured
+	for _, object := range tr.build(t, "cluster/base") {
+		if object.GetKind() == "ClusterRole" {
+			object.SetName(object.GetName() + suffix)
+			roles = append(roles, object)
+		}
+	}
+	require.NotEmpty(t, roles)
+	out, err := tr.apply(t.Context(), roles)
+	require.NoError(t, err, out)
+	t.Cleanup(func() { tr.remove(t, roles) })
+}
+
+// remove deletes what is not in a namespace of the test.
+func (tr *tree) remove(t *testing.T, objects []unstructured.Unstructured) {
+	t.Helper()
+	for _, object := range objects {
+		if object.GetNamespace() == "" {
+			_, err := tr.cluster.Run(context.Background(), "delete", object.GetKind(), object.GetName())
+			require.NoError(t, err)
+		}
+	}
+}
+
+// What the server may do, and, as telling, what it may not, after a second installation beside it came and went.
+func TestRights(t *testing.T) {
+	env := testenv.Require(t, testenv.PartKubernetes)
+	namespace, second := env.Kubernetes.Namespace(t), env.Kubernetes.Namespace(t)
+	tr := newTree(t, namespace)
+	tr.clusterRoles(t, "-"+namespace)
+	t.Cleanup(tr.rights(t, namespace, "-"+namespace))
+	tr.rights(t, second, "-"+namespace)()
 
 	account := "system:serviceaccount:" + namespace + ":shardscaler"
 	for _, tc := range []struct {

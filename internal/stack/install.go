@@ -41,7 +41,7 @@ const (
 const kustomization = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: %[1]s
-resources: [%[2]s/base]
+resources: [%[2]s/cluster/base, %[2]s/base, %[2]s/tuning/default]
 components: [%[2]s/components/example-workload%[3]s]
 `
 

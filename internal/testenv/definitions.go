@@ -12,7 +12,7 @@ func (k *Kubernetes) InstallDefinitions(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(root, "manifests", "base", "shardscaler.io_instancegroups.yaml")
+	file := filepath.Join(root, "manifests", "cluster", "base", "shardscaler.io_instancegroups.yaml")
 	for _, args := range [][]string{
 		{"apply", "--server-side", "--force-conflicts", "-f", file},
 		{"wait", "--for=condition=Established", "--timeout=60s", "-f", file},

@@ -5,10 +5,10 @@
 // Invariant: the wish is one signal among others. It never takes an instance that owns resources, since shardscaler drains before it
 // mirrors the wish, and it never undercuts the number of resources. Bounds and thresholds are in the ConfigMap and nowhere else.
 //
-// The deep copies here and the CustomResourceDefinition in manifests/base come from these types: `make generate`.
+// The deep copies here and the CustomResourceDefinition in manifests/cluster/base come from these types: `make generate`.
 //
 // +kubebuilder:object:generate=true
 // +groupName=shardscaler.io
 package v1alpha1
 
-//go:generate go tool -modfile=../../tools/gen/go.mod controller-gen object crd paths=. output:crd:dir=../../manifests/base
+//go:generate go tool -modfile=../../tools/gen/go.mod controller-gen object crd paths=. output:crd:dir=../../manifests/cluster/base

@@ -17,7 +17,7 @@ func TestGenerated(t *testing.T) {
 	require.NoError(t, err, string(out))
 	for name, shipped := range map[string]string{
 		"zz_generated.deepcopy.go":           "zz_generated.deepcopy.go",
-		"shardscaler.io_instancegroups.yaml": "../../manifests/base/shardscaler.io_instancegroups.yaml",
+		"shardscaler.io_instancegroups.yaml": "../../manifests/cluster/base/shardscaler.io_instancegroups.yaml",
 	} {
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
