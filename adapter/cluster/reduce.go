@@ -72,9 +72,12 @@ func stripConditions(cs []corev1.PodCondition) []corev1.PodCondition {
 func stripStatuses(cs []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var kept []corev1.ContainerStatus
 	for _, c := range cs {
-		k := corev1.ContainerStatus{RestartCount: c.RestartCount}
+		k := corev1.ContainerStatus{Name: c.Name, RestartCount: c.RestartCount}
 		if w := c.State.Waiting; w != nil {
 			k.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason}
+		}
+		if c.State.Terminated != nil {
+			k.State.Terminated = &corev1.ContainerStateTerminated{}
 		}
 		kept = append(kept, k)
 	}
@@ -148,9 +151,24 @@ func reason(p *corev1.Pod) string {
 	return p.Status.Reason
 }
 
-// addRequests sums the requests of the containers that run as long as the pod: all but the init containers that end.
+// lasting are the containers that run as long as the pod: all but the init containers that end.
+func lasting(p *corev1.Pod) []*corev1.Container {
+	all := make([]*corev1.Container, 0, len(p.Spec.Containers)+len(p.Spec.InitContainers))
+	for i := range p.Spec.Containers {
+		all = append(all, &p.Spec.Containers[i])
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// addRequests sums the requests of the containers that run as long as the pod.
 func addRequests(o *observed.Pod, p *corev1.Pod) {
-	count := func(c corev1.Container) {
+	for _, c := range lasting(p) {
 		if cpu, ok := c.Resources.Requests[corev1.ResourceCPU]; ok {
 			o.CPURequest += cpu.MilliValue()
 		} else {
@@ -160,14 +178,6 @@ func addRequests(o *observed.Pod, p *corev1.Pod) {
 			o.MemoryRequest += memory.Value()
 		} else {
 			o.MissingMemoryRequest = append(o.MissingMemoryRequest, c.Name)
-		}
-	}
-	for _, c := range p.Spec.Containers {
-		count(c)
-	}
-	for _, c := range p.Spec.InitContainers {
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			count(c)
 		}
 	}
 }

@@ -3,8 +3,11 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
@@ -51,9 +54,9 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	if set == nil {
 		return usage, nil
 	}
-	owned := map[string]bool{}
+	owned := map[string]*corev1.Pod{}
 	for _, p := range s.owned(set) {
-		owned[p.Name] = true
+		owned[p.Name] = p
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -64,18 +67,51 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	}
 	for i := range list.Items {
 		m := &list.Items[i]
-		if n, ok := ordinal(set.Name, m.Name); ok && owned[m.Name] {
-			usage[n] = sum(m)
+		if n, ok := ordinal(set.Name, m.Name); ok && owned[m.Name] != nil {
+			usage[n] = sample(owned[m.Name], m)
 		}
 	}
 	return usage, nil
 }
 
-func sum(m *metricsv1beta1.PodMetrics) observed.Usage {
+// sample is what the answer m says of pod p.
+func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 	u := observed.Usage{At: m.Timestamp.Time, Window: m.Window.Duration}
-	for _, c := range m.Containers {
-		u.CPU += c.Usage.Cpu().MilliValue()
-		u.Memory += c.Usage.Memory().Value()
-	}
+	u.CPU, u.MissingCPU = sum(p, m, corev1.ResourceCPU, (*resource.Quantity).MilliValue)
+	u.Memory, u.MissingMemory = sum(p, m, corev1.ResourceMemory, (*resource.Quantity).Value)
 	return u
+}
+
+// sum adds up one resource over the containers, or says why there is no such sum: a part that is not known is not 0. As with the
+// HPA, a pod without containers in the answer is missing, and so is one of which a container lacks the resource. Here a pod is
+// missing too while a container that it should have is not in the answer: metrics-server leaves out what a node did not report.
+func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
+	for _, c := range m.Containers {
+		q, ok := c.Usage[name]
+		if !ok {
+			return 0, fmt.Sprintf("its sample has no %s of container %s", name, c.Name)
+		}
+		total += value(&q)
+	}
+	for _, c := range lasting(p) {
+		answered := slices.ContainsFunc(m.Containers, func(a metricsv1beta1.ContainerMetrics) bool { return a.Name == c.Name })
+		if !answered && !ended(p, c) {
+			return 0, "its sample lacks container " + c.Name
+		}
+	}
+	if len(m.Containers) == 0 {
+		return 0, "its sample has no container"
+	}
+	return total, ""
+}
+
+// ended says whether a container has ended and stays so. Only one with a restart policy of its own can: the pods of a StatefulSet
+// start all others again.
+func ended(p *corev1.Pod, c *corev1.Container) bool {
+	if c.RestartPolicy == nil || *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+		return false
+	}
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == c.Name && s.State.Terminated != nil
+	})
 }

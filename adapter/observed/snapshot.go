@@ -201,6 +201,10 @@ type Usage struct {
 	Window time.Duration `json:"window"`
 	CPU    int64         `json:"cpu"`    // milli-CPU
 	Memory int64         `json:"memory"` // bytes
+	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum that lacks a container is no
+	// value: CPU or Memory is then 0 and means nothing.
+	MissingCPU    string `json:"missingCPU,omitempty"`
+	MissingMemory string `json:"missingMemory,omitempty"`
 }
 
 // ResourceKnown is what a source of truth says of one resource, used by notifications and the catalogue.

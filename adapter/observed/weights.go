@@ -42,7 +42,10 @@ func Imbalance(k *Kind, now time.Time) (float64, error) {
 	}
 	sum, most := 0.0, 0.0
 	for _, ordinal := range k.Open {
-		load := k.load(ordinal)
+		load, err := k.load(ordinal)
+		if err != nil {
+			return 0, fmt.Errorf("imbalance: %w", err)
+		}
 		sum, most = sum+load, max(most, load)
 	}
 	if sum == 0 {
@@ -52,17 +55,18 @@ func Imbalance(k *Kind, now time.Time) (float64, error) {
 }
 
 // load is what counts as even: ids in the list, or what they weighed when the leader looked last.
-func (k *Kind) load(ordinal int) float64 {
+func (k *Kind) load(ordinal int) (float64, error) {
 	switch inst := k.Instance(ordinal); {
 	case inst == nil || inst.List == nil:
-		return 0
+		return 0, nil
 	case k.Weights == nil:
-		return float64(inst.List.Count)
-	case inst.List.Weight == nil:
-		return 0
-	default:
-		return *inst.List.Weight
+		return float64(inst.List.Count), nil
+	case inst.List.Weight != nil:
+		return *inst.List.Weight, nil
+	case inst.List.Count > 0:
+		return 0, fmt.Errorf("weight of instance %d of kind %s: %w: the leader has not told it yet", ordinal, k.Name, ErrUnknown)
 	}
+	return 0, nil
 }
 
 func (w *Weights) usable(kind string, now time.Time) error {

@@ -40,6 +40,10 @@ func TestWeightAndImbalanceByWeight(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnknown, "what the leader does not know is no number")
 	_, _, err = read(kind(weights(2 * time.Minute)))
 	require.ErrorIs(t, err, ErrStale)
+	untold := kind(weights(time.Second))
+	untold.Instances[2].List.Count = 4
+	_, err = Imbalance(untold, now)
+	require.ErrorIs(t, err, ErrUnknown, "ids that the leader has not weighed yet do not weigh 0")
 	blind := kind(weights(time.Second))
 	blind.Sources.Store.At = now.Add(-time.Hour)
 	_, _, err = read(blind)

@@ -172,8 +172,12 @@ func (s series) instance(cfg *config.Kind, inst *observed.Instance) {
 	}
 	const milli = 1000
 	if u := inst.Usage; u != nil && s.now.Sub(u.At) <= cfg.Freshness.Metrics.Std() {
-		s.gauge(instanceCPU, float64(u.CPU)/milli, ordinal)
-		s.gauge(instanceMemory, float64(u.Memory), ordinal)
+		if u.MissingCPU == "" {
+			s.gauge(instanceCPU, float64(u.CPU)/milli, ordinal)
+		}
+		if u.MissingMemory == "" {
+			s.gauge(instanceMemory, float64(u.Memory), ordinal)
+		}
 	}
 	if len(pod.MissingCPURequest) == 0 {
 		s.gauge(instanceCPURequest, float64(pod.CPURequest)/milli, ordinal)

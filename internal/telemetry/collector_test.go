@@ -68,6 +68,16 @@ func text(t *testing.T, view metricsapi.View, filter string) []string {
 	return lines
 }
 
+func TestAGapInTheUsageHasNoSeries(t *testing.T) {
+	view := collectView(t)
+	usage := view.Snapshot.Kinds[0].Instances[0].Usage
+	usage.CPU, usage.MissingCPU = 0, "its sample has no cpu of container dac"
+	require.Empty(t, text(t, view, "_cpu_cores{"))
+	require.Len(t, text(t, view, "_memory_bytes{"), 1, "each resource by itself")
+	usage.Memory, usage.MissingMemory = 0, "its sample lacks container dac"
+	require.Empty(t, text(t, view, "_memory_bytes{"))
+}
+
 func TestCollector(t *testing.T) {
 	require.Equal(t, []string{
 		`shardscaler_instance_cpu_cores{kind="Thing",ordinal="0"} 0.25`,

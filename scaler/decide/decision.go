@@ -142,7 +142,7 @@ type Signal struct {
 
 	own    int     // the proposal relative to the last recommendation instead of the current size
 	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
-	silent string  // ready pods without a sample, in words: enough for growth, not for a shrink
+	silent string  // pods that run without a sample, in words: enough for growth, not for a shrink
 }
 
 // Limit is one step that changed the size.

@@ -62,6 +62,9 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 		return
 	}
 	s.Inputs = fmt.Sprintf("%s used by %s, the most loaded, target %s", m.show(use), hottest.Pod.Name, written)
+	if sample.missing > 0 {
+		s.Inputs += fmt.Sprintf("; %d without sample", sample.missing)
+	}
 	s.Need = size * s.Ratio
 	s.total = s.Need
 	least := s.Ratio // what the size is proposed by

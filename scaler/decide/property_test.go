@@ -135,6 +135,8 @@ func drawInstance(t *rapid.T, now time.Time, n int) observed.Instance {
 	}
 	if rapid.Bool().Draw(t, "sampled") {
 		i.Usage = &observed.Usage{At: ago("sample"), Window: 15 * time.Second, CPU: rapid.Int64Range(0, 2000).Draw(t, "use"), Memory: rapid.Int64Range(0, 1<<32).Draw(t, "bytes")}
+		gap := func(name string) string { return rapid.SampledFrom([]string{"", "", "", "", "a gap"}).Draw(t, name) }
+		i.Usage.MissingCPU, i.Usage.MissingMemory = gap("no cpu"), gap("no memory")
 	}
 	if rapid.Bool().Draw(t, "listed") {
 		i.List = &observed.List{Count: rapid.IntRange(0, 5000).Draw(t, "count")}
@@ -328,6 +330,51 @@ func TestHistoryStaysSmallAndReplays(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, Decide(in).String(), Decide(again).String())
 	})
+}
+
+// Whatever a pod that runs is missing of what is configured, no shrink is decided that would be without the gap.
+func TestAGapHoldsAShrink(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
+		require.Equal(t, Shrink, Decide(in).Verb, "without a gap")
+		inst := rapid.SampledFrom(in.Observed.Instances).Draw(t, "pod")
+		inst.Pod.Ready = rapid.Bool().Draw(t, "ready")
+		gaps := map[string]func(*observed.Usage){
+			"no cpu":    func(u *observed.Usage) { u.CPU, u.MissingCPU = 0, "a gap" },
+			"no memory": func(u *observed.Usage) { u.Memory, u.MissingMemory = 0, "a gap" },
+			"old":       func(u *observed.Usage) { u.At = in.Now.Add(-time.Hour) },
+			"no sample": func(*observed.Usage) { in.Observed.Instances[inst.Ordinal].Usage = nil },
+		}
+		gaps[rapid.SampledFrom([]string{"no cpu", "no memory", "old", "no sample"}).Draw(t, "gap")](inst.Usage)
+		d := Decide(in)
+		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Contains(t, d.String(), "1 without sample")
+	})
+}
+
+// idle is a kind that has been watched for hours and needs one instance of its size.
+func idle(size int) Input {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	long, fresh := now.Add(-time.Hour), observed.Source{At: now}
+	c := config.Default("Thing", "iota-dac")
+	c.Init, c.Heartbeat = 1, nil
+	c.CPU, c.Memory = &config.ResourceTarget{TargetUtilization: 50}, &config.ResourceTarget{TargetUtilization: 50}
+	in := Input{Now: now, Config: c, History: History{CompleteSince: long, Adopted: true, Replicas: size, Own: size}}
+	in.Observed = observed.Kind{
+		Name: "Thing", Workload: &observed.Workload{Replicas: size, StatusReplicas: size, ReadyReplicas: size, UpdatedReplicas: size},
+		Sources: observed.Sources{Store: fresh, Cluster: fresh, Metrics: fresh, Catalogue: fresh, Notify: fresh},
+	}
+	for n := range size {
+		in.Observed.Instances = append(in.Observed.Instances, observed.Instance{
+			Ordinal: n,
+			Pod: &observed.Pod{
+				Name: "p", UID: "u", Phase: "Running", Ready: true, Created: long, Started: long, ReadyChanged: now,
+				CPURequest: 1000, MemoryRequest: 1 << 30,
+			},
+			Usage: &observed.Usage{At: now, Window: 15 * time.Second, CPU: 10, Memory: 1 << 20},
+		})
+	}
+	return in
 }
 
 func FuzzParseInput(f *testing.F) {

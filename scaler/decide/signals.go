@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ type measure struct {
 	name, hottestName Reason
 
 	cpu     bool
-	use     func(*observed.Usage) int64
+	use     func(*observed.Usage) (sum int64, missing string)
 	request func(*observed.Pod) (sum int64, missing []string)
 	show    func(int64) string
 }
@@ -68,13 +69,13 @@ type measure struct {
 var (
 	cpu = measure{
 		name: ByCPU, hottestName: ByHottestCPU, cpu: true,
-		use:     func(u *observed.Usage) int64 { return u.CPU },
+		use:     func(u *observed.Usage) (int64, string) { return u.CPU, u.MissingCPU },
 		request: func(p *observed.Pod) (int64, []string) { return p.CPURequest, p.MissingCPURequest },
 		show:    func(milli int64) string { return fmt.Sprintf("%dm", milli) },
 	}
 	memory = measure{
 		name: ByMemory, hottestName: ByHottestMemory,
-		use:     func(u *observed.Usage) int64 { return u.Memory },
+		use:     func(u *observed.Usage) (int64, string) { return u.Memory, u.MissingMemory },
 		request: func(p *observed.Pod) (int64, []string) { return p.MemoryRequest, p.MissingMemoryRequest },
 		show:    func(b int64) string { return fmt.Sprintf("%dMi", b>>20) },
 	}
@@ -120,10 +121,20 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 	}
 	s.Proposed, s.Ratio, s.Need, s.Within = res.Replicas, res.Ratio, res.Need, res.Kept != ""
 	s.total = res.Ratio * float64(res.Pods+sample.returning)
-	s.own = hpa.Ceil(res.Need)
-	if own := in.History.Own; own > 0 && tol.Within(res.Need/float64(own)) {
-		s.own = own
+	s.own = own(in, &res, tol)
+}
+
+// own is the proposal relative to the last recommendation. Pods without a sample are filled in high where the others ask for less: that
+// keeps a recommendation from falling, and asks for no growth.
+func own(in *Input, res *hpa.Result, tol hpa.Tolerance) int {
+	size, last := hpa.Ceil(res.Need), in.History.Own
+	switch {
+	case last > 0 && tol.Within(res.Need/float64(last)):
+		return last
+	case res.Missing > 0 && res.Ratio < 1:
+		return min(size, cmp.Or(last, in.Observed.Workload.Replicas))
 	}
+	return size
 }
 
 func tolerance(in *Input) hpa.Tolerance {
@@ -135,15 +146,15 @@ type sample struct {
 	loads []hpa.Load
 	of    []*observed.Instance // of loads, one by one
 	use   int64
-	// returning counts pods that are not ready but hold resources: their load will be back.
-	returning int
+	// returning counts pods that are not ready but hold resources: their load will be back. missing counts those without a sample.
+	returning, missing int
 }
 
 // sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.
 func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	w := in.Observed.Workload
 	out.loads, out.of = make([]hpa.Load, 0, len(in.Observed.Instances)), make([]*observed.Instance, 0, len(in.Observed.Instances))
-	var silent []string
+	var ready, others []string // that have no sample
 	for i := range in.Observed.Instances {
 		inst := &in.Observed.Instances[i]
 		if inst.Pod == nil {
@@ -163,15 +174,19 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 				out.returning++
 			}
 		case hpa.Missing:
+			out.missing++
 			if inst.Pod.Ready {
-				silent = append(silent, inst.Pod.Name)
+				ready = append(ready, inst.Pod.Name)
+			} else if inst.Pod.Phase != "Succeeded" {
+				others = append(others, inst.Pod.Name)
 			}
 		}
 		if _, missing := m.request(inst.Pod); needRequest && len(missing) > 0 && load.Group != hpa.Ignored {
 			s.Missing = fmt.Sprintf("container %s of %s has no %s request, so it has no utilisation", missing[0], inst.Pod.Name, m.name)
 		}
 	}
-	s.silent = listed(silent, "is ready and has no fresh sample", "are ready and have no fresh sample")
+	s.silent = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
+		listed(others, "runs and has no fresh sample", "run and have no fresh sample"))
 	return out
 }
 
@@ -185,10 +200,14 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	request, _ := m.request(p)
 	load := hpa.Load{Request: request}
 	if u := inst.Usage; u != nil {
+		use, missing := m.use(u)
 		if age := in.Now.Sub(u.At); age > in.Config.Freshness.Metrics.Std() {
-			s.Ignored = append(s.Ignored, fmt.Sprintf("%s: its sample is %s old", p.Name, age.Round(time.Second)))
+			missing = fmt.Sprintf("its sample is %s old", age.Round(time.Second))
+		}
+		if missing != "" {
+			s.Ignored = append(s.Ignored, p.Name+": "+missing)
 		} else {
-			pod.Sampled, pod.At, pod.Window, load.Use = true, u.At, u.Window, m.use(u)
+			pod.Sampled, pod.At, pod.Window, load.Use = true, u.At, u.Window, use
 		}
 	}
 	load.Group = hpa.Classify(pod, m.cpu, in.Now, hpa.CPUInitialization, hpa.InitialReadiness)

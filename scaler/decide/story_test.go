@@ -22,7 +22,7 @@ import (
 //	config              YAML over the default configuration of kind Thing
 //	world k=v …         replicas, resources, unassigned, start, updated, ready, open=0-9|none; pods of the size exist and are ready
 //	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its sample is of an hour ago;
-//	                    none=true: there are no samples
+//	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
 //	pod n k=v …         phase, reason, ready, terminating, age, list, uid, session (its ZooKeeper session lives, nameless: its status
 //	                    names no pod, former: and is older than the pod); absent=true takes the pod away
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
@@ -245,6 +245,8 @@ func (w *world) usage(arg func(string, func(string)), number func(string, *int))
 	arg("none", func(string) { none = true })
 	u := observed.Usage{Window: 15 * time.Second, CPU: int64(milli), Memory: int64(mebi) << 20}
 	arg("old", func(string) { u.At = w.now.Add(-time.Hour) })
+	arg("nocpu", func(c string) { u.MissingCPU = "its sample has no cpu of container " + c })
+	arg("nomemory", func(c string) { u.MissingMemory = "its sample has no memory of container " + c })
 	if one < 0 {
 		w.samples = map[int]observed.Usage{-1: u}
 	} else {

@@ -181,6 +181,8 @@ func (d *drawn) instance(now time.Time, n int, request int64, load int, alike bo
 		inst.Usage = nil
 	case 8:
 		p.ReadyChanged = time.Time{}
+	case 9:
+		inst.Usage.MissingCPU, inst.Usage.MissingMemory = "a gap", "a gap"
 	}
 	if !alike {
 		request, load = request+int64(d.upTo(500)), load+d.upTo(50)
@@ -294,7 +296,7 @@ func (w *world) allOverMeasured() float64 {
 		pod.Deleting, pod.Failed, pod.Pending = p.Terminating, p.Phase == "Failed", p.Phase == "Pending"
 		pod.Ready, pod.ReadyChanged, pod.Started = p.Ready, p.ReadyChanged, p.Started
 		if u := inst.Usage; u != nil {
-			pod.Sampled, pod.At, pod.Window = true, u.At, u.Window
+			pod.Sampled, pod.At, pod.Window = u.MissingCPU == "", u.At, u.Window // there is no world with one gap of the two
 		}
 		weight := p.CPURequest
 		if w.target().TargetAverageValue != nil {

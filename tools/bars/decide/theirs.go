@@ -134,8 +134,12 @@ func (s *samples) prepare(in []decide.Input) {
 		for j := range k.Instances {
 			if inst := &k.Instances[j]; inst.Pod != nil && inst.Usage != nil {
 				u := inst.Usage
-				cpu[inst.Pod.Name] = metrics.PodMetric{Timestamp: u.At, Window: u.Window, Value: s.value(u.CPU, inst.Pod.CPURequest)}
-				memory[inst.Pod.Name] = metrics.PodMetric{Timestamp: u.At, Window: u.Window, Value: s.value(1000*u.Memory, 1000*inst.Pod.MemoryRequest)}
+				if u.MissingCPU == "" {
+					cpu[inst.Pod.Name] = metrics.PodMetric{Timestamp: u.At, Window: u.Window, Value: s.value(u.CPU, inst.Pod.CPURequest)}
+				}
+				if u.MissingMemory == "" {
+					memory[inst.Pod.Name] = metrics.PodMetric{Timestamp: u.At, Window: u.Window, Value: s.value(1000*u.Memory, 1000*inst.Pod.MemoryRequest)}
+				}
 			}
 		}
 		s.usage[k.Namespace] = map[v1.ResourceName]metrics.PodMetricsInfo{v1.ResourceCPU: cpu, v1.ResourceMemory: memory}
