@@ -200,6 +200,63 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	require.Empty(t, gone.Pods, "pods without their StatefulSet are nobody's instances")
 }
 
+const podLevel = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: work}
+spec:
+  replicas: 1
+  serviceName: work
+  selector: {matchLabels: {app: work}}
+  template:
+    metadata: {labels: {app: work}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      resources: {requests: {cpu: 700m, memory: 1Gi}}
+      containers:
+      - {name: work, image: work}
+      - {name: log, image: log, resources: {requests: {cpu: 100m}}}
+`
+
+func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	apply(t, k, ns, podLevel)
+	one, _ := observedtest.Await(t, rec, 0, "one pod", running(1))
+	require.EqualValues(t, 700, one.Pods[0].CPURequest)
+	require.EqualValues(t, 1<<30, one.Pods[0].MemoryRequest)
+	require.Empty(t, one.Pods[0].MissingCPURequest)
+	require.Empty(t, one.Pods[0].MissingMemoryRequest)
+	require.Empty(t, one.Pods[0].Resizing)
+}
+
+func TestAResizeInPlaceIsFollowed(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	c := clients(t, k)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
+	apply(t, k, ns, workload3)
+	before, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
+	require.Empty(t, before.Pods[0].Resizing)
+	patch := func(subresource, text string) {
+		t.Helper()
+		_, err := c.Kube.CoreV1().Pods(ns).Patch(t.Context(), "work-0", types.StrategicMergePatchType, []byte(text), metav1.PatchOptions{}, subresource)
+		require.NoError(t, err)
+	}
+	// The status is the kubelet's, which kwok does not write: this node can resize containers, and has no room now.
+	patch("status", `{"status":{"containerStatuses":[{"name":"work","resources":{"requests":{"cpu":"500m","memory":"512Mi"}}}]}}`)
+	patch("resize", `{"spec":{"containers":[{"name":"work","resources":{"requests":{"cpu":"1"}}}]}}`)
+	patch("status", `{"status":{"conditions":[{"type":"PodResizePending","status":"True","reason":"Deferred","message":"Node didn't have enough resource: cpu"}]}}`)
+	resized, mark := observedtest.Await(t, rec, mark, "a pending resize", func(c observed.Cluster) bool { return running(2)(c) && c.Pods[0].Resizing != "" })
+	require.Equal(t, "PodResizePending: Deferred", resized.Pods[0].Resizing)
+	require.EqualValues(t, 1000, resized.Pods[0].CPURequest, "that of the spec, as with the HPA")
+	require.Empty(t, resized.Pods[1].Resizing)
+
+	patch("status", `{"status":{"conditions":[{"type":"PodResizePending","$patch":"delete"}]}}`)
+	observedtest.Await(t, rec, mark, "the end of it", func(c observed.Cluster) bool { return running(2)(c) && c.Pods[0].Resizing == "" })
+}
+
 func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
 	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)

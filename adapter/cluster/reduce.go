@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,12 +29,17 @@ func strip(obj any) (any, error) {
 			break // it can be no instance
 		}
 		o.Finalizers, o.GenerateName = nil, ""
+		own := o.Spec.Resources
 		o.Spec = corev1.PodSpec{
 			NodeName:   o.Spec.NodeName,
 			Containers: stripContainers(o.Spec.Containers), InitContainers: stripContainers(o.Spec.InitContainers),
+			Overhead: o.Spec.Overhead,
+		}
+		if own != nil && len(own.Requests) > 0 {
+			o.Spec.Resources = &corev1.ResourceRequirements{Requests: own.Requests}
 		}
 		o.Status = corev1.PodStatus{
-			Phase: o.Status.Phase, Reason: o.Status.Reason, StartTime: o.Status.StartTime,
+			Phase: o.Status.Phase, Reason: o.Status.Reason, StartTime: o.Status.StartTime, ObservedGeneration: o.Status.ObservedGeneration,
 			Conditions:        stripConditions(o.Status.Conditions),
 			ContainerStatuses: stripStatuses(o.Status.ContainerStatuses), InitContainerStatuses: stripStatuses(o.Status.InitContainerStatuses),
 		}
@@ -61,7 +67,8 @@ func stripContainers(cs []corev1.Container) []corev1.Container {
 func stripConditions(cs []corev1.PodCondition) []corev1.PodCondition {
 	var kept []corev1.PodCondition
 	for _, c := range cs {
-		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
+		switch c.Type {
+		case corev1.PodReady, corev1.PodScheduled, corev1.PodResizePending, corev1.PodResizeInProgress:
 			c.Message = ""
 			kept = append(kept, c)
 		}
@@ -129,8 +136,26 @@ func reduce(p *corev1.Pod) observed.Pod {
 	for _, c := range p.Status.ContainerStatuses {
 		o.Restarts += int(c.RestartCount)
 	}
-	addRequests(&o, p)
+	cpu, missing := Requests(p, corev1.ResourceCPU)
+	o.CPURequest, o.MissingCPURequest = cpu.MilliValue(), missing
+	memory, missing := Requests(p, corev1.ResourceMemory)
+	o.MemoryRequest, o.MissingMemoryRequest = memory.Value(), missing
+	o.Resizing = resizing(p)
 	return o
+}
+
+// resizing says why what p requests by its spec is not yet what its node gives it; "": it is.
+func resizing(p *corev1.Pod) string {
+	for _, c := range p.Status.Conditions {
+		if (c.Type == corev1.PodResizePending || c.Type == corev1.PodResizeInProgress) && c.Status == corev1.ConditionTrue {
+			return strings.TrimSuffix(string(c.Type)+": "+c.Reason, ": ")
+		}
+	}
+	// A kubelet before Kubernetes 1.34 does not say what it has seen.
+	if seen := p.Status.ObservedGeneration; seen > 0 && seen < p.Generation {
+		return fmt.Sprintf("its kubelet has not seen generation %d yet", p.Generation)
+	}
+	return ""
 }
 
 // reason says why a pod does not run: a container's waiting reason, that of an init container first since the others wait for it;
@@ -149,35 +174,4 @@ func reason(p *corev1.Pod) string {
 		}
 	}
 	return p.Status.Reason
-}
-
-// lasting are the containers that run as long as the pod: all but the init containers that end.
-func lasting(p *corev1.Pod) []*corev1.Container {
-	all := make([]*corev1.Container, 0, len(p.Spec.Containers)+len(p.Spec.InitContainers))
-	for i := range p.Spec.Containers {
-		all = append(all, &p.Spec.Containers[i])
-	}
-	for i := range p.Spec.InitContainers {
-		c := &p.Spec.InitContainers[i]
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// addRequests sums the requests of the containers that run as long as the pod.
-func addRequests(o *observed.Pod, p *corev1.Pod) {
-	for _, c := range lasting(p) {
-		if cpu, ok := c.Resources.Requests[corev1.ResourceCPU]; ok {
-			o.CPURequest += cpu.MilliValue()
-		} else {
-			o.MissingCPURequest = append(o.MissingCPURequest, c.Name)
-		}
-		if memory, ok := c.Resources.Requests[corev1.ResourceMemory]; ok {
-			o.MemoryRequest += memory.Value()
-		} else {
-			o.MissingMemoryRequest = append(o.MissingMemoryRequest, c.Name)
-		}
-	}
 }

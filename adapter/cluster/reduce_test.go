@@ -130,6 +130,78 @@ func TestWhyAPodDoesNotRun(t *testing.T) {
 	}
 }
 
+// Requests of the pod itself, as the HPA of Kubernetes 1.37 takes them (TestUpstream has its own cases).
+func TestRequestsOfThePodItself(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		pod         corev1.ResourceRequirements
+		overhead    corev1.ResourceList
+		change      func(*corev1.PodSpec)
+		cpu, memory int64
+		noCPU       []string
+	}{
+		{name: "they stand for those of the containers", pod: requests("2", "4Gi"), change: func(s *corev1.PodSpec) { s.InitContainers = nil }, cpu: 2000, memory: 4 << 30},
+		{name: "the overhead comes on top", pod: requests("2", "4Gi"), overhead: requests("100m", "1Gi").Requests, cpu: 2100, memory: 5 << 30},
+		{
+			name: "memory alone: CPU is that of the containers that have one, or of the init container that is larger", pod: requests("", "4Gi"),
+			cpu: 4000, memory: 4 << 30,
+		},
+		{
+			name: "memory alone, without larger init containers: the containers without CPU are no fault", pod: requests("", "4Gi"),
+			change: func(s *corev1.PodSpec) { s.InitContainers = s.InitContainers[1:] }, cpu: 600, memory: 4 << 30,
+		},
+		{
+			name: "memory alone, and no container has CPU", pod: requests("", "4Gi"),
+			change: func(s *corev1.PodSpec) {
+				s.InitContainers, s.Containers[0].Resources = nil, requests("", "1Gi")
+			}, memory: 4 << 30, noCPU: []string{"dac", "log"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := full()
+			p.Spec.Resources, p.Spec.Overhead = &c.pod, c.overhead
+			if c.change != nil {
+				c.change(&p.Spec)
+			}
+			stripped, err := strip(p)
+			require.NoError(t, err)
+			got := reduce(stripped.(*corev1.Pod))
+			require.Equal(t, c.cpu, got.CPURequest)
+			require.Equal(t, c.memory, got.MemoryRequest)
+			require.Equal(t, c.noCPU, got.MissingCPURequest)
+			require.Empty(t, got.MissingMemoryRequest)
+		})
+	}
+}
+
+func TestAResizeIsPendingUntilTheNodeHasMadeIt(t *testing.T) {
+	condition := func(of corev1.PodConditionType, reason string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: of, Status: corev1.ConditionTrue, Reason: reason, Message: "…"})
+		}
+	}
+	for want, change := range map[string]func(*corev1.Pod){
+		"":                             func(p *corev1.Pod) { p.Generation, p.Status.ObservedGeneration = 2, 2 },
+		"PodResizePending: Deferred":   condition(corev1.PodResizePending, corev1.PodReasonDeferred),
+		"PodResizePending: Infeasible": condition(corev1.PodResizePending, corev1.PodReasonInfeasible),
+		"PodResizeInProgress":          condition(corev1.PodResizeInProgress, ""),
+		"PodResizeInProgress: Error":   condition(corev1.PodResizeInProgress, corev1.PodReasonError),
+		"its kubelet has not seen generation 3 yet": func(p *corev1.Pod) { p.Generation, p.Status.ObservedGeneration = 3, 2 },
+	} {
+		p := full()
+		change(p)
+		stripped, err := strip(p)
+		require.NoError(t, err)
+		require.Equal(t, want, reduce(stripped.(*corev1.Pod)).Resizing)
+	}
+	old := full()
+	old.Generation = 1
+	require.Empty(t, reduce(old).Resizing, "a kubelet before Kubernetes 1.34 tells no generation")
+	over := full()
+	over.Status.Conditions = append(over.Status.Conditions, corev1.PodCondition{Type: corev1.PodResizePending, Status: corev1.ConditionFalse})
+	require.Empty(t, reduce(over).Resizing)
+}
+
 func TestAWorkloadIsReducedToWhatIsRead(t *testing.T) {
 	three := int32(3)
 	set := &appsv1.StatefulSet{

@@ -159,11 +159,14 @@ type Pod struct {
 	// Reason is the waiting reason of its container, or why it cannot be scheduled: CrashLoopBackOff, Unschedulable, …
 	Reason   string `json:"reason,omitempty"`
 	Restarts int    `json:"restarts,omitempty"`
-	// Requests: milli-CPU and bytes summed over containers; MissingRequest names the containers without one.
+	// Requests: milli-CPU and bytes, of the pod itself or summed over containers, by its spec; MissingRequest names the containers
+	// for want of whose request there is no such sum.
 	CPURequest           int64    `json:"cpuRequest,omitempty"`
 	MemoryRequest        int64    `json:"memoryRequest,omitempty"`
 	MissingCPURequest    []string `json:"missingCPURequest,omitempty"`
 	MissingMemoryRequest []string `json:"missingMemoryRequest,omitempty"`
+	// Resizing says why the node has not made the requests of the spec the pod's own yet; empty: it has.
+	Resizing string `json:"resizing,omitempty"`
 }
 
 // List is an ordinal's list in ZooKeeper, without the ids.

@@ -99,8 +99,8 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	for _, s := range d.Signals {
 		if s.Missing != "" {
 			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.Missing)})
-		} else if s.silent != "" {
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.silent)})
+		} else if s.unsure != "" {
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.unsure)})
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {

@@ -142,7 +142,7 @@ type Signal struct {
 
 	own    int     // the proposal relative to the last recommendation instead of the current size
 	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
-	silent string  // pods that run without a sample, in words: enough for growth, not for a shrink
+	unsure string  // pods that run without a sample, or are being resized, in words: enough for growth, not for a shrink
 }
 
 // Limit is one step that changed the size.

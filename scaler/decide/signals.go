@@ -154,7 +154,7 @@ type sample struct {
 func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	w := in.Observed.Workload
 	out.loads, out.of = make([]hpa.Load, 0, len(in.Observed.Instances)), make([]*observed.Instance, 0, len(in.Observed.Instances))
-	var ready, others []string // that have no sample
+	var ready, others, resized []string
 	for i := range in.Observed.Instances {
 		inst := &in.Observed.Instances[i]
 		if inst.Pod == nil {
@@ -181,12 +181,16 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 				others = append(others, inst.Pod.Name)
 			}
 		}
+		if needRequest && inst.Pod.Resizing != "" && load.Group != hpa.Ignored {
+			resized = append(resized, fmt.Sprintf("%s (%s)", inst.Pod.Name, inst.Pod.Resizing))
+		}
 		if _, missing := m.request(inst.Pod); needRequest && len(missing) > 0 && load.Group != hpa.Ignored {
 			s.Missing = fmt.Sprintf("container %s of %s has no %s request, so it has no utilisation", missing[0], inst.Pod.Name, m.name)
 		}
 	}
-	s.silent = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
-		listed(others, "runs and has no fresh sample", "run and have no fresh sample"))
+	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
+		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
+		listed(resized, "does not have yet what its spec requests", "do not have yet what their specs request"))
 	return out
 }
 

@@ -23,7 +23,7 @@ import (
 //	world k=v …         replicas, resources, unassigned, start, updated, ready, open=0-9|none; pods of the size exist and are ready
 //	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its sample is of an hour ago;
 //	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
-//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, session (its ZooKeeper session lives, nameless: its status
+//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its ZooKeeper session lives, nameless: its status
 //	                    names no pod, former: and is older than the pod); absent=true takes the pod away
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
 //	fail s, heal s      source s cannot be read from now on, is well again
@@ -273,6 +273,8 @@ func (w *world) pod(n int, arg func(string, func(string))) {
 			p.MissingCPURequest = []string{v}
 		}
 	})
+	arg("request", func(v string) { p.CPURequest = int64(w.number(v)) })
+	arg("resizing", func(v string) { p.Resizing = v })
 	arg("age", func(v string) {
 		age, err := time.ParseDuration(v)
 		require.NoError(w.t, err)

@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Upstream's own tests of the HPA judge this package. They run unchanged, in a copy of upstream's package that exists only for
-// the compiler (an overlay): the functions below are cut from it and forwarded to package hpa by the files of testdata/upstream.
-// Nothing of upstream's is kept here.
+// Upstream's own tests of the HPA judge this package, and what adapter/cluster reads off a pod as its requests. They run unchanged, in
+// a copy of upstream's package that exists only for the compiler (an overlay): the functions below are cut from it and forwarded to
+// ours by the files of testdata/upstream. Nothing of upstream's is kept here.
 
 // module is the one that pins Kubernetes; the copy lives in a folder of it that only the overlay knows.
 const module = "../../../tools/controlplane"
@@ -31,6 +31,7 @@ var forwarded = map[string]map[string]string{
 	"replica_calculator.go": {
 		"isWithin":                        "TestReplicaCalcObjectMetric",
 		"groupPods":                       "TestGroupPods",
+		"calculateRequests":               "TestCalculateRequests",
 		"GetResourceReplicas":             "TestReplicaCalcResourceTolerance",
 		"calcPlainMetricReplicas":         "TestReplicaCalcPodMetric",
 		"getUsageRatioReplicaCount":       "TestReplicaCalcExternalMetric",
@@ -83,9 +84,12 @@ var notOurs = reasons(map[string][]string{
 		"TestReconciliationDurationIsRecorded", "TestReconciliationDurationIsRecordedOnError",
 		"TestReconciliationsTotalCountMultipleReconciliations",
 	},
-	"requests are read off a pod by our adapter, not by this package": {
-		"TestCalculateRequests", "TestCalculatePodRequestsFromContainers_NonExistentContainer",
+	"no target of ours is for one container": {
+		"TestCalculateRequests/Container:_if_a_container_name_is_specified,_calculate_requests_only_for_that_container",
+		"TestCalculateRequests/Container:_if_a_container_name_is_specified,_calculate_requests_only_for_that_container_and_ignore_pod-level_requests",
+		"TestCalculatePodRequestsFromContainers_NonExistentContainer",
 	},
+	"without pods nothing is requested": {"TestCalculateRequests/void"},
 	"several metrics are joined by its controller, and the valid one asks for no change": {
 		"TestNoScaleDownOneMetricEmpty", "TestNoScaleDownOneMetricInvalid",
 	},
@@ -259,6 +263,7 @@ func build(t *testing.T) program {
 			put("hpa", source, source)
 		}
 	}
+	put("cluster", "requests.go", "../../../adapter/cluster/requests.go")
 	described, err := json.Marshal(map[string]any{"Replace": overlay})
 	require.NoError(t, err)
 	file := filepath.Join(scratch, "overlay.json")
