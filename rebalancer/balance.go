@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
@@ -364,7 +365,7 @@ func (t *term) weightOf(ids []string) (sum int64) {
 // accountOf is the account that ZooKeeper holds; false: there is none that can be read.
 func accountOf(st *zkstore.State) (a account, ok bool) {
 	doc := st.Kept[accountName]
-	if doc == nil || json.Unmarshal(doc.Data, &a) != nil || a.V != accountVersion {
+	if doc == nil || exact.JSON(doc.Data, &a) != nil || a.V != accountVersion {
 		return account{}, false
 	}
 	return a, true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
@@ -48,7 +49,7 @@ func (t *term) adopt() {
 // heldUntil is the end of the hold that an earlier leader has begun.
 func heldUntil(st *zkstore.State) time.Time {
 	var a adoption
-	if doc := st.Kept[adoptionName]; doc == nil || json.Unmarshal(doc.Data, &a) != nil {
+	if doc := st.Kept[adoptionName]; doc == nil || exact.JSON(doc.Data, &a) != nil {
 		return time.Time{}
 	}
 	return a.HoldUntil

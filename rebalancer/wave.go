@@ -1,12 +1,12 @@
 package rebalancer
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
@@ -51,7 +51,7 @@ const waveSchema = 1
 
 func parseWave(data []byte) (*wave, error) {
 	var w wave
-	if err := json.Unmarshal(data, &w); err != nil {
+	if err := exact.JSON(data, &w); err != nil {
 		return nil, fmt.Errorf("read stored wave: %w", err)
 	}
 	if w.V != waveSchema {

@@ -335,6 +335,14 @@ func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
 	})
 }
 
+func TestAWaveHasOneMeaning(t *testing.T) {
+	_, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"to":[3]}]}`))
+	require.ErrorContains(t, err, `duplicate field "moves[0].to"`)
+	w, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"To":[3]}],"newer":1}`))
+	require.NoError(t, err)
+	require.Equal(t, []donation{{From: 1, IDs: []string{"a"}, To: []int{2}}}, w.Moves)
+}
+
 func FuzzParseWave(f *testing.F) {
 	f.Add([]byte(`{"v":1,"plan":"p","reason":"drain","why":"x","begun":"2026-03-01T12:00:00Z","moves":[{"from":1,"ids":["a"],"to":[2]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

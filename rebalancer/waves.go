@@ -7,13 +7,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
 // recall takes up the wave that an earlier leader has stored, and what the limits of voluntary moves must remember of it.
 func (t *term) recall() {
 	if note := t.st.PlanNote(); note != nil {
-		if err := json.Unmarshal(note, &t.spread.moved); err != nil {
+		if err := exact.JSON(note, &t.spread.moved); err != nil {
 			t.e.log.Warn("the voluntary moves of the last minute are not known", "error", err)
 		}
 	}

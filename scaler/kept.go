@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -32,7 +33,7 @@ type kept struct {
 
 func parseKept(data []byte) (kept, error) {
 	var k kept
-	if err := json.Unmarshal(data, &k); err != nil {
+	if err := exact.JSON(data, &k); err != nil {
 		return kept{}, fmt.Errorf("read kept decision: %w", err)
 	}
 	if k.V != keptVersion {

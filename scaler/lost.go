@@ -9,6 +9,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -55,7 +56,7 @@ func parseAssumedDead(doc []byte) ([]AssumedDead, error) {
 		return nil, nil
 	}
 	var d assumedDeadDoc
-	if err := json.Unmarshal(doc, &d); err != nil {
+	if err := exact.JSON(doc, &d); err != nil {
 		return nil, fmt.Errorf("read who is assumed dead: %w", err)
 	}
 	return d.Entries, nil

@@ -410,6 +410,16 @@ func TestAnythingMayHappen(t *testing.T) {
 	})
 }
 
+func TestKeptDocumentsHaveOneMeaning(t *testing.T) {
+	_, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3,"desired":9}}`))
+	require.ErrorContains(t, err, `duplicate field "decision.desired"`)
+	k, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3,"Desired":9},"newer":1}`))
+	require.NoError(t, err)
+	require.Equal(t, 3, k.Decision.Desired)
+	_, err = parseAssumedDead([]byte(`{"entries":[{"uid":"a","uid":"b"}]}`))
+	require.ErrorContains(t, err, `duplicate field "entries[0].uid"`)
+}
+
 func FuzzParseKept(f *testing.F) {
 	f.Add([]byte(`{"v":1,"at":"2026-03-01T12:00:00Z","decision":{"kind":"Thing","recommended":3},"history":{"own":3}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

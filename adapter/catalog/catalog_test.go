@@ -244,6 +244,8 @@ func TestEqualLabelsAreDecodedOnce(t *testing.T) {
 	require.Len(t, s.known, knownLabels, "as many label sets as rows are not all kept")
 	_, err = s.labelSet([]byte(`[1]`))
 	require.Error(t, err)
+	_, err = s.labelSet([]byte(`{"site":"a","site":"b"}`))
+	require.ErrorContains(t, err, `duplicate field "site"`)
 }
 
 func TestAddresses(t *testing.T) {

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // rowsAtOnce is how many rows are handed on together.
@@ -147,7 +147,7 @@ func (s *scanner) labelSet(text []byte) (map[string]string, error) {
 		return labels, nil
 	}
 	var labels map[string]string
-	if err := json.Unmarshal(text, &labels); err != nil {
+	if err := exact.JSON(text, &labels); err != nil {
 		return nil, err
 	}
 	if len(s.known) < knownLabels {

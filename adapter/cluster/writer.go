@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
@@ -51,7 +52,7 @@ func ownsReplicas(raw []byte) bool {
 	var set struct {
 		Spec map[string]json.RawMessage `json:"f:spec"`
 	}
-	if err := json.Unmarshal(raw, &set); err != nil {
+	if err := exact.JSON(raw, &set); err != nil {
 		return false
 	}
 	_, owns := set.Spec["f:replicas"]

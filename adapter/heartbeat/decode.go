@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Bounds of a message.
@@ -28,40 +30,68 @@ type Message struct {
 	At      time.Time
 }
 
-// Decode reads {"resource":"Thing","instanceId":"3","timestamp":"1760000000"}. The case of the names does not matter;
-// instanceId and timestamp may be numbers or text; the timestamp is in unix seconds and may have a fraction.
+// Decode reads {"resource":"Thing","instanceId":"3","timestamp":"1760000000"}. The case of the names does not matter, but each may come
+// only once; instanceId and timestamp may be numbers or text; the timestamp is in unix seconds and may have a fraction.
 func Decode(value []byte) (Message, error) {
 	if len(value) > maxBytes {
 		return Message{}, fmt.Errorf("decode heartbeat: %w: %d bytes, at most %d", errOversized, len(value), maxBytes)
 	}
 	var raw struct {
-		Resource   string          `json:"resource"`
-		InstanceID json.RawMessage `json:"instanceId"`
-		Timestamp  json.RawMessage `json:"timestamp"`
+		Resource   field `json:"resource"`
+		InstanceID field `json:"instanceId"`
+		Timestamp  field `json:"timestamp"`
 	}
-	if err := json.Unmarshal(value, &raw); err != nil {
+	if err := json.Unmarshal(value, &raw); err != nil { //nolint:forbidigo // names count in any case here, and field sees to the rest
 		return Message{}, fmt.Errorf("decode heartbeat: %w", err)
 	}
-	if raw.Resource == "" {
+	for _, f := range []struct {
+		name  string
+		comes int
+	}{{"resource", raw.Resource.comes}, {"instanceId", raw.InstanceID.comes}, {"timestamp", raw.Timestamp.comes}} {
+		if f.comes > 1 {
+			return Message{}, fmt.Errorf("decode heartbeat: %s comes twice", f.name)
+		}
+	}
+	var kind string
+	if err := exact.JSON(raw.Resource.value, &kind); raw.Resource.comes > 0 && err != nil {
+		return Message{}, fmt.Errorf("decode heartbeat: resource: %w", err)
+	}
+	if kind == "" {
 		return Message{}, errors.New("decode heartbeat: resource is missing")
 	}
-	ordinal, err := strconv.Atoi(text(raw.InstanceID))
+	return measured(kind, raw.InstanceID.value, raw.Timestamp.value)
+}
+
+func measured(kind string, instance, timestamp []byte) (Message, error) {
+	ordinal, err := strconv.Atoi(text(instance))
 	if err != nil || ordinal < 0 || ordinal > maxOrdinal {
-		return Message{}, fmt.Errorf("decode heartbeat: instanceId %.40q: want an ordinal from 0 to %d", raw.InstanceID, maxOrdinal)
+		return Message{}, fmt.Errorf("decode heartbeat: instanceId %.40q: want an ordinal from 0 to %d", instance, maxOrdinal)
 	}
-	seconds, err := strconv.ParseFloat(text(raw.Timestamp), 64)
+	seconds, err := strconv.ParseFloat(text(timestamp), 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxTimestamp) {
-		return Message{}, fmt.Errorf("decode heartbeat: timestamp %.40q: want unix seconds from 0 to %d", raw.Timestamp, int64(maxTimestamp))
+		return Message{}, fmt.Errorf("decode heartbeat: timestamp %.40q: want unix seconds from 0 to %d", timestamp, int64(maxTimestamp))
 	}
 	whole := int64(seconds)
 	at := time.Unix(whole, int64((seconds-float64(whole))*1e9))
-	return Message{Kind: raw.Resource, Ordinal: ordinal, At: at}, nil
+	return Message{Kind: kind, Ordinal: ordinal, At: at}, nil
+}
+
+// field counts how often a name comes, in whatever case: encoding/json asks it for each.
+type field struct {
+	value json.RawMessage
+	comes int
+}
+
+func (f *field) UnmarshalJSON(raw []byte) error {
+	f.comes++
+	f.value = append(f.value[:0], raw...)
+	return nil
 }
 
 // text is a JSON string's content, or any other JSON value as written.
-func text(raw json.RawMessage) string {
+func text(raw []byte) string {
 	var s string
-	if bytes.HasPrefix(raw, []byte{'"'}) && json.Unmarshal(raw, &s) == nil {
+	if bytes.HasPrefix(raw, []byte{'"'}) && exact.JSON(raw, &s) == nil {
 		return s
 	}
 	return string(raw)

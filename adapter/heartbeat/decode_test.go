@@ -39,16 +39,19 @@ func TestDecodeNamesTheFault(t *testing.T) {
 		`{"resource":7}`:       "number",
 		`{"resource":"Thing"}`: "instanceId",
 		`{"instanceId":"3"}`:   "resource is missing",
-		`{"resource":"Thing","instanceId":"iota-dac-3","timestamp":"1"}`:      `instanceId "\"iota-dac-3\""`,
-		`{"resource":"Thing","instanceId":-1,"timestamp":"1"}`:                "instanceId",
-		`{"resource":"Thing","instanceId":1.5,"timestamp":"1"}`:               "instanceId",
-		`{"resource":"Thing","instanceId":99999999,"timestamp":"1"}`:          "from 0 to 1000000",
-		`{"resource":"Thing","instanceId":"3"}`:                               "timestamp",
-		`{"resource":"Thing","instanceId":"3","timestamp":"yesterday"}`:       "timestamp",
-		`{"resource":"Thing","instanceId":"3","timestamp":"NaN"}`:             "timestamp",
-		`{"resource":"Thing","instanceId":"3","timestamp":-1}`:                "timestamp",
-		`{"resource":"Thing","instanceId":"3","timestamp":1760000000000}`:     "253402300799",
-		`{"resource":"Thing","instanceId":"3","timestamp":{"at":1760000000}}`: "timestamp",
+		`{"resource":"Thing","instanceId":"iota-dac-3","timestamp":"1"}`:         `instanceId "\"iota-dac-3\""`,
+		`{"resource":"Thing","instanceId":-1,"timestamp":"1"}`:                   "instanceId",
+		`{"resource":"Thing","instanceId":1.5,"timestamp":"1"}`:                  "instanceId",
+		`{"resource":"Thing","instanceId":99999999,"timestamp":"1"}`:             "from 0 to 1000000",
+		`{"resource":"Thing","instanceId":"3"}`:                                  "timestamp",
+		`{"resource":"Thing","instanceId":"3","timestamp":"yesterday"}`:          "timestamp",
+		`{"resource":"Thing","instanceId":"3","timestamp":"NaN"}`:                "timestamp",
+		`{"resource":"Thing","instanceId":"3","timestamp":-1}`:                   "timestamp",
+		`{"resource":"Thing","instanceId":"3","timestamp":1760000000000}`:        "253402300799",
+		`{"resource":"Thing","instanceId":"3","timestamp":{"at":1760000000}}`:    "timestamp",
+		`{"resource":"Thing","instanceId":"3","InstanceID":"4","timestamp":"1"}`: "instanceId comes twice",
+		`{"resource":"Thing","resource":"Rule","instanceId":3,"timestamp":1}`:    "resource comes twice",
+		`{"resource":"Thing","instanceId":3,"TIMESTAMP":1,"timestamp":null}`:     "timestamp comes twice",
 	} {
 		_, err := Decode([]byte(message))
 		require.ErrorContains(t, err, fault, message)
@@ -63,6 +66,7 @@ func FuzzDecode(f *testing.F) {
 		`{"RESOURCE":"Thing","instanceid":3,"Timestamp":1760000000.25}`,
 		`{"resource":"Thing","instanceId":"03","timestamp":"1e400"}`,
 		`{"resource":"","instanceId":null,"timestamp":null}`,
+		`{"resource":"Thing","instanceId":"3","instanceID":"4","timestamp":"1"}`,
 		"\x00\xff", `{}`, `[{}]`, strings.Repeat("[", 20000),
 	} {
 		f.Add([]byte(seed))

@@ -2,11 +2,14 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 const (
@@ -57,14 +60,14 @@ func Decode(payload []byte) (Message, error) {
 		Instance json.RawMessage `json:"instance"`
 		Where    json.RawMessage `json:"where"`
 	}
-	if err := json.Unmarshal(payload, &raw); err != nil {
-		return Message{}, fmt.Errorf("decode notification: %w", err)
+	if err := exact.JSON(payload, &raw); err != nil {
+		return ambiguous(payload, err)
 	}
 	if raw.Kind == "" {
 		return Message{}, errors.New("decode notification: t is missing")
 	}
 	m := Message{Kind: raw.Kind}
-	_ = json.Unmarshal(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
+	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
 	switch m.Op {
 	case OpCreate:
 		m.Create, m.Reconcile = one(raw.Key, raw.Instance)
@@ -83,19 +86,27 @@ func Decode(payload []byte) (Message, error) {
 	return m, nil
 }
 
-// one is the id in k or in instance. If both name one they must agree.
-func one(key, instance json.RawMessage) (ids []string, inexact bool) {
-	k, inKey := idOf(key)
-	i, inInstance := idOf(instance)
-	switch {
-	case inKey && inInstance && k != i:
-		return nil, true
-	case inKey:
-		return []string{k}, false
-	case inInstance:
-		return []string{i}, false
+// ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It
+// must still name its kind once.
+func ambiguous(payload []byte, why error) (Message, error) {
+	var raw struct {
+		Kind string `json:"t"`
 	}
-	return nil, true
+	if exact.JSON(payload, &raw) != nil || raw.Kind == "" {
+		return Message{}, fmt.Errorf("decode notification: %w", why)
+	}
+	return Message{Kind: raw.Kind, Reconcile: true}, nil
+}
+
+// one is the id in k or in instance. If both have one they must agree.
+func one(key, instance json.RawMessage) (ids []string, inexact bool) {
+	k, err := idOf(key)
+	i, err2 := idOf(instance)
+	id := cmp.Or(k, i)
+	if err != nil || err2 != nil || id == "" || i != "" && i != id {
+		return nil, true
+	}
+	return []string{id}, false
 }
 
 // keys are the ids of a bulk create. What can be read is created even where the rest cannot: a create by explicit id is no guess.
@@ -104,15 +115,15 @@ func keys(raw json.RawMessage) (ids []string, inexact bool) {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+	if exact.JSON(raw, &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, key := range list {
 		id, ok := scalar(key)
 		if !ok {
-			id, ok = idOf(key)
+			id, _ = idOf(key)
 		}
-		if !ok {
+		if id == "" {
 			inexact = true
 			continue
 		}
@@ -125,7 +136,7 @@ func keys(raw json.RawMessage) (ids []string, inexact bool) {
 // evaluate, and an operator has vanished on its way here: then nothing is deleted by this message.
 func where(raw json.RawMessage) (ids []string, inexact bool) {
 	var condition map[string]json.RawMessage
-	if json.Unmarshal(raw, &condition) != nil || len(condition) != 1 {
+	if exact.JSON(raw, &condition) != nil || len(condition) != 1 {
 		return nil, true
 	}
 	if id, ok := scalar(condition["id"]); ok {
@@ -135,7 +146,7 @@ func where(raw json.RawMessage) (ids []string, inexact bool) {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if json.Unmarshal(condition["id"], &list) != nil || len(list) == 0 {
+	if exact.JSON(condition["id"], &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, element := range list {
@@ -174,15 +185,23 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	}
 }
 
-// idOf is the field id of a JSON object.
-func idOf(raw json.RawMessage) (string, bool) {
+// idOf is the field id of a JSON object; "" where there is no object, or no id in it. An id that is
+// there and cannot be read is an error.
+func idOf(raw json.RawMessage) (string, error) {
 	var object struct {
 		ID json.RawMessage `json:"id"`
 	}
-	if json.Unmarshal(raw, &object) != nil {
-		return "", false
+	if raw == nil {
+		return "", nil
 	}
-	return scalar(object.ID)
+	if err := exact.JSON(raw, &object); err != nil || object.ID == nil {
+		return "", err
+	}
+	id, ok := scalar(object.ID)
+	if !ok {
+		return "", fmt.Errorf("id %.40q: want text or a whole number", object.ID)
+	}
+	return id, nil
 }
 
 // scalar is an id: text of 1 to maxID bytes, or a whole number, which becomes text.
@@ -193,7 +212,7 @@ func scalar(raw json.RawMessage) (string, bool) {
 	}
 	id := string(raw)
 	if raw[0] == '"' {
-		if json.Unmarshal(raw, &id) != nil {
+		if exact.JSON(raw, &id) != nil {
 			return "", false
 		}
 	} else if len(bytes.Trim(bytes.TrimPrefix(raw, []byte("-")), "0123456789")) > 0 {

@@ -78,11 +78,13 @@ func TestDecideOfflineRefusesWhatItCannotRead(t *testing.T) {
 		args  []string
 		want  string
 	}{
-		"no such kind":   {text, []string{"--kind", "Nothing"}, `no kind "Nothing"`},
-		"unknown field":  {strings.Replace(text, `"now"`, `"when"`, 1), nil, `unknown field "when"`},
-		"bad capacity":   {strings.Replace(text, `"capacity":100`, `"capacity":0`, 1), nil, "capacity: Invalid value: 0"},
-		"unknown output": {text, []string{"-o", "xml"}, `output "xml": want text or json`},
-		"no YAML":        {"{", nil, "read decision input"},
+		"no such kind":            {text, []string{"--kind", "Nothing"}, `no kind "Nothing"`},
+		"unknown field":           {strings.Replace(text, `"now"`, `"when"`, 1), nil, `unknown field "inputs[0].when"`},
+		"a field in another case": {strings.Replace(text, `"capacity":100`, `"capacity":100,"Capacity":900`, 1), nil, `unknown field "inputs[0].config.Capacity"`},
+		"a field twice":           {strings.Replace(text, `"capacity":100`, `"capacity":100,"capacity":900`, 1), nil, `"capacity" already set`},
+		"bad capacity":            {strings.Replace(text, `"capacity":100`, `"capacity":0`, 1), nil, "capacity: Invalid value: 0"},
+		"unknown output":          {text, []string{"-o", "xml"}, `output "xml": want text or json`},
+		"no YAML":                 {"{", nil, "read decision input"},
 	} {
 		_, err := runDecide(c.stdin, c.args...)
 		require.ErrorContains(t, err, c.want, name)

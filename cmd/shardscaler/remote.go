@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -92,10 +93,10 @@ func (r *remote) call(ctx context.Context, method, kind, what string, body, answ
 	}
 	if resp.StatusCode != http.StatusOK {
 		p := &refused{Status: resp.StatusCode, Detail: strings.TrimSpace(string(text))}
-		_ = json.Unmarshal(text, p) // else it is said as it came
+		_ = exact.JSON(text, p) // else it is said as it came
 		return p
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	if err := exact.JSON(text, answer); err != nil {
 		return fmt.Errorf("read answer of %s: %w", at, err)
 	}
 	return nil

@@ -97,6 +97,8 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.CreateHooks = nil // no $schema member in answers: old clients compare whole documents
 	hc.OpenAPIPath = "/v1/api/openapi"
 	hc.SchemasPath = ""
+	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
+	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	api := humago.New(mux, hc)
 	h := &handlers{

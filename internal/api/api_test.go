@@ -209,6 +209,7 @@ func TestOrchestrateRefusesBadInputNamingTheField(t *testing.T) {
 		`{"resourcePerInstance":"many"}`: "body.resourcePerInstance",
 		`{"maxInstanses":20}`:            "body.maxInstanses",
 		`{"maxInstances":`:               "unexpected end of JSON input",
+		`{"MaxInstances":20}`:            "body.MaxInstances",
 	} {
 		status, answer := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", body)
 		require.GreaterOrEqual(t, status, 400, "%s: %s", body, answer)
@@ -221,6 +222,26 @@ func TestOrchestrateRefusesBadInputNamingTheField(t *testing.T) {
 	require.True(t, b.override.Empty(), "nothing is half applied")
 	status, _ := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"x":"`+strings.Repeat("y", 5000)+`"}`)
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
+}
+
+func TestAFieldThatComesTwiceIsABadRequest(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for body, want := range map[string]string{
+		`{"maxInstances":20,"maxInstances":30}`:                               `duplicate field \"maxInstances\"`,
+		`{"maxInstances":20,"MaxInstances":30}`:                               `field \"maxInstances\" comes twice, also as \"MaxInstances\"`,
+		`{"resourcePerInstance":7,"maxInstances":20,"ResourcePerInstance":8}`: `field \"resourcePerInstance\" comes twice, also as \"ResourcePerInstance\"`,
+	} {
+		status, answer := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", body)
+		require.Equal(t, http.StatusBadRequest, status, "%s: %s", body, answer)
+		require.Contains(t, answer, want, body)
+	}
+	status, answer := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":11,"deletes":12}`)
+	require.Equal(t, http.StatusBadRequest, status, answer)
+	status, answer = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/instances/4/reassign", "operator", `{"assumeDead":false,"assumeDead":true}`)
+	require.Equal(t, http.StatusBadRequest, status, answer)
+	require.Zero(t, b.calls)
+	require.Zero(t, b.confirmed)
 }
 
 func TestOrchestrateWithoutABodyOnlyWakesTheLoop(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -26,7 +27,7 @@ func (r *runner) override() config.Override {
 		if len(kept) == 0 {
 			return o, nil
 		}
-		if err := json.Unmarshal(kept, &o); err != nil {
+		if err := exact.JSON(kept, &o); err != nil {
 			r.log.Error("the kept override cannot be read and is ignored", "error", err)
 			return config.Override{}, err
 		}

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Parse reads a configuration strictly (unknown and repeated fields are errors), fills in the defaults and validates it.
 // The error lists every fault with its field, its value and the bound.
 func Parse(text []byte) (*Config, error) {
 	var c Config
-	if err := yaml.UnmarshalStrict(text, &c); err != nil {
+	if err := exact.KnownYAML(text, &c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c.setDefaults()

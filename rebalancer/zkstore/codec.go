@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Limits of the store, in bytes of JSON unless said otherwise.
@@ -279,7 +281,7 @@ func parseIDs(data []byte) ([]string, error) {
 		V   json.RawMessage `json:"v"`
 		IDs *[]textID       `json:"ids"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
+	if err := exact.JSON(data, &list); err != nil {
 		return nil, fmt.Errorf("is no list of ids: %w", err)
 	}
 	if err := checkSchema(list.V); err != nil {
@@ -296,10 +298,10 @@ type textID string
 
 func (t *textID) UnmarshalJSON(raw []byte) error {
 	if len(raw) > 0 && raw[0] == '"' {
-		return json.Unmarshal(raw, (*string)(t))
+		return exact.JSON(raw, (*string)(t))
 	}
 	var number json.Number
-	if err := json.Unmarshal(raw, &number); err != nil || number == "" {
+	if err := exact.JSON(raw, &number); err != nil || number == "" {
 		return fmt.Errorf("id %.40s: want a string or a number", raw)
 	}
 	*t = textID(number)
@@ -320,7 +322,7 @@ func checkSchema(raw json.RawMessage) error {
 		return nil
 	}
 	var v int64
-	if err := json.Unmarshal(raw, &v); err != nil || v > schema {
+	if err := exact.JSON(raw, &v); err != nil || v > schema {
 		return fmt.Errorf("v: schema %.20s, at most %d is understood", raw, schema)
 	}
 	return nil
@@ -338,14 +340,14 @@ func decodeHead(data []byte) (Head, error) {
 	var v struct {
 		V json.RawMessage `json:"v"`
 	}
-	if err := json.Unmarshal(data, &v); err != nil {
+	if err := exact.JSON(data, &v); err != nil {
 		return Head{}, fmt.Errorf("is no head: %w", err)
 	}
 	if err := checkSchema(v.V); err != nil {
 		return Head{}, err
 	}
 	var h Head
-	if err := json.Unmarshal(data, &h); err != nil {
+	if err := exact.JSON(data, &h); err != nil {
 		return Head{}, fmt.Errorf("is no head: %w", err)
 	}
 	if h.Epoch < 0 || h.Epoch >= maxTimes {
@@ -379,7 +381,7 @@ func decodeData(data []byte) (used, capacity int) {
 		Used  *wholeNumber `json:"used"`
 		Count *wholeNumber `json:"count"`
 	}
-	if json.Unmarshal(data, &d) != nil || d.Used == nil || d.Count == nil {
+	if exact.JSON(data, &d) != nil || d.Used == nil || d.Count == nil {
 		return -1, -1
 	}
 	return int(*d.Used), int(*d.Count)
@@ -392,7 +394,7 @@ func decodeReload(data []byte) int64 {
 	var r struct {
 		Times *wholeNumber `json:"times"`
 	}
-	if json.Unmarshal(data, &r) != nil || r.Times == nil {
+	if exact.JSON(data, &r) != nil || r.Times == nil {
 		return -1
 	}
 	return int64(*r.Times)
@@ -424,7 +426,7 @@ func decodeStatus(data []byte) *Status {
 		Fences    bool         `json:"fences"`
 		SessionMs int64        `json:"sessionMs"`
 	}
-	if json.Unmarshal(data, &raw) != nil || raw.Times == nil {
+	if exact.JSON(data, &raw) != nil || raw.Times == nil {
 		return nil
 	}
 	return &Status{Times: int64(*raw.Times), Pod: raw.Pod, Fences: raw.Fences, SessionMs: raw.SessionMs}
@@ -462,7 +464,7 @@ func decodeFlight(name string, data []byte) (*Flight, error) {
 		IDs   json.RawMessage `json:"ids"`
 		To    []int           `json:"to"`
 	}
-	if err := json.Unmarshal(data, &raw); err != nil {
+	if err := exact.JSON(data, &raw); err != nil {
 		return nil, fmt.Errorf("is no flight: %w", err)
 	}
 	if err := checkSchema(raw.V); err != nil {
@@ -511,14 +513,14 @@ func decodePlanHeader(data []byte) (planHeader, error) {
 	var v struct {
 		V json.RawMessage `json:"v"`
 	}
-	if err := json.Unmarshal(data, &v); err != nil {
+	if err := exact.JSON(data, &v); err != nil {
 		return planHeader{}, fmt.Errorf("is no plan: %w", err)
 	}
 	if err := checkSchema(v.V); err != nil {
 		return planHeader{}, err
 	}
 	var h planHeader
-	if err := json.Unmarshal(data, &h); err != nil {
+	if err := exact.JSON(data, &h); err != nil {
 		return planHeader{}, fmt.Errorf("is no plan: %w", err)
 	}
 	if h.First < 0 || h.Parts < 0 || h.Parts > maxPlanParts || h.First > maxPlanParts {

@@ -29,21 +29,24 @@ func TestDecodeIDs(t *testing.T) {
 		require.Equal(t, want, got, data)
 	}
 	for data, want := range map[string]string{
-		``:                      "is no list of ids: unexpected end of JSON input",
-		`[]`:                    "is no list of ids: json: cannot unmarshal array",
-		`{}`:                    "ids: is missing",
-		`{"ids":null}`:          "ids: is missing",
-		`{"ids":"a"}`:           "is no list of ids: json: cannot unmarshal string",
-		`{"ids":[null]}`:        "id null: want a string or a number",
-		`{"ids":[true]}`:        "id true: want a string or a number",
-		`{"ids":[["a"]]}`:       `id ["a"]: want a string or a number`,
-		`{"ids":[""]}`:          "ids: id: is empty",
-		`{"ids":["a",]}`:        "is no list of ids: invalid character",
-		`{"ids":["a"]`:          "is no list of ids: unexpected end",
-		`{"ids":["a"]}{}`:       "is no list of ids: invalid character",
-		"{\"ids\":[\"a\xff\"]}": "is not UTF-8",
-		`{"v":2,"ids":["a"]}`:   "v: schema 2, at most 1 is understood",
-		`{"v":"x","ids":[]}`:    `v: schema "x", at most 1 is understood`,
+		``:                          "is no list of ids: unexpected end of JSON input",
+		`[]`:                        "is no list of ids: json: cannot unmarshal array",
+		`{}`:                        "ids: is missing",
+		`{"ids":null}`:              "ids: is missing",
+		`{"ids":"a"}`:               "is no list of ids: json: cannot unmarshal string",
+		`{"ids":[null]}`:            "id null: want a string or a number",
+		`{"ids":[true]}`:            "id true: want a string or a number",
+		`{"ids":[["a"]]}`:           `id ["a"]: want a string or a number`,
+		`{"ids":[""]}`:              "ids: id: is empty",
+		`{"ids":["a",]}`:            "is no list of ids: invalid character",
+		`{"ids":["a"]`:              "is no list of ids: unexpected end",
+		`{"ids":["a"]}{}`:           "is no list of ids: invalid character",
+		"{\"ids\":[\"a\xff\"]}":     "is not UTF-8",
+		`{"v":2,"ids":["a"]}`:       "v: schema 2, at most 1 is understood",
+		`{"ids":["a"],"ids":["b"]}`: `duplicate field "ids"`,
+		`{"v":1,"ids":["a"],"v":2}`: `duplicate field "v"`,
+		`{"IDS":["a"]}`:             "ids: is missing",
+		`{"v":"x","ids":[]}`:        `v: schema "x", at most 1 is understood`,
 		`{"ids":["` + strings.Repeat("x", 257) + `"]}`: "257 bytes, at most 256",
 	} {
 		_, err := decodeIDs([]byte(data))
@@ -51,17 +54,47 @@ func TestDecodeIDs(t *testing.T) {
 	}
 }
 
+func TestDocumentsHaveOneMeaning(t *testing.T) {
+	ids, err := decodeIDs([]byte(`{"v":1,"ids":["a"],"IDs":["b"],"V":2,"newer":{"x":1}}`))
+	require.NoError(t, err, "what is unknown is passed over: a newer build may have added it")
+	require.Equal(t, []string{"a"}, ids)
+
+	_, err = decodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"open":[0,1]}`))
+	require.ErrorContains(t, err, `duplicate field "open"`)
+	h, err := decodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"Open":[0,1],"EPOCH":9}`))
+	require.NoError(t, err)
+	require.Equal(t, Head{V: 1, Epoch: 4, Holder: "p", Open: []int{0}}, h)
+
+	_, err = decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","pod":"w","ids":["a"]}`))
+	require.ErrorContains(t, err, `duplicate field "pod"`)
+	f, err := decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a"],"To":[1],"POD":"w"}`))
+	require.NoError(t, err)
+	require.Equal(t, &Flight{Name: "3-7", From: 3, Times: 7, Pod: "u", IDs: []string{"a"}}, f)
+
+	_, err = decodePlanHeader([]byte(`{"v":1,"id":"p","parts":3,"parts":2}`))
+	require.ErrorContains(t, err, `duplicate field "parts"`)
+
+	used, _ := decodeData([]byte(`{"used":1,"count":2,"used":3}`))
+	require.Equal(t, -1, used)
+	require.EqualValues(t, -1, decodeReload([]byte(`{"times":3,"times":9}`)))
+	require.EqualValues(t, 3, decodeReload([]byte(`{"times":3,"Times":9}`)))
+	require.Nil(t, decodeStatus([]byte(`{"times":3,"times":9,"pod":"u"}`)), "no release")
+	require.EqualValues(t, 3, decodeStatus([]byte(`{"times":3,"Times":9,"pod":"u"}`)).Times)
+}
+
 // The scanner reads what encoding/json reads, or leaves it to it.
 func FuzzDecodeIDs(f *testing.F) {
-	for _, seed := range []string{`{"ids":["a","b"]}`, `{"ids":[]}`, `{"ids":["a\n"]}`, `{"ids":["a"],"ids":["b"]}`, "{\"ids\":[\"\xff\"]}", `{"ids":[1]}`} {
+	for _, seed := range []string{`{"ids":["a","b"]}`, `{"ids":[]}`, `{"ids":["a\n"]}`, `{"ids":["a"],"ids":["b"]}`, `{"ids":["a"],"IDS":["b"]}`, "{\"ids\":[\"\xff\"]}", `{"ids":[1]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fast, _, ok := scanIDs(data)
-		var plain struct {
-			IDs []string `json:"ids"`
+		var fields map[string]json.RawMessage // exact names, unlike a struct's
+		var plain struct{ IDs []string }
+		err := json.Unmarshal(data, &fields)
+		if err == nil && fields["ids"] != nil {
+			err = json.Unmarshal(fields["ids"], &plain.IDs)
 		}
-		err := json.Unmarshal(data, &plain)
 		if ok {
 			require.NoError(t, err)
 			require.Equal(t, plain.IDs, fast)

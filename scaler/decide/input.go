@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Saved is what a server answers to GET /v1/api/snapshot: what each kind's latest decision was, or would be, made from.
@@ -23,12 +24,12 @@ func ParseSaved(text []byte) (Saved, error) {
 	var shape struct {
 		Inputs []json.RawMessage `json:"inputs"`
 	}
-	if err := yaml.Unmarshal(text, &shape); err == nil && shape.Inputs == nil {
+	if err := yaml.Unmarshal(text, &shape); err == nil && shape.Inputs == nil { //nolint:forbidigo // it is read exactly below
 		in, err := ParseInput(text)
 		return Saved{At: in.Now, Inputs: []Input{in}}, err
 	}
 	var s Saved
-	if err := yaml.UnmarshalStrict(text, &s); err != nil {
+	if err := exact.KnownYAML(text, &s); err != nil {
 		return Saved{}, fmt.Errorf("read decision input: %w", err)
 	}
 	for i := range s.Inputs {
@@ -42,7 +43,7 @@ func ParseSaved(text []byte) (Saved, error) {
 // ParseInput reads a single Input in the same way.
 func ParseInput(text []byte) (Input, error) {
 	var in Input
-	if err := yaml.UnmarshalStrict(text, &in); err != nil {
+	if err := exact.KnownYAML(text, &in); err != nil {
 		return Input{}, fmt.Errorf("read decision input: %w", err)
 	}
 	if err := in.complete(); err != nil {

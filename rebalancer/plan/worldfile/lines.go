@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // maxLine is the longest line of a JSON Lines file, in bytes.
@@ -41,7 +43,7 @@ func (b *builder) line(line []byte) error {
 	r, ok := plainLine(line)
 	if !ok {
 		r = Resource{}
-		if err := strict(line, &r); err != nil {
+		if err := exact.KnownJSON(line, &r); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@
 package worldfile
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -17,8 +16,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
@@ -90,32 +88,20 @@ func (r *Resources) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var items []json.RawMessage
-	if err := json.Unmarshal(b, &items); err != nil {
+	if err := exact.JSON(b, &items); err != nil {
 		return err
 	}
 	r.List = make([]Resource, len(items))
 	for i, item := range items {
 		var err error
 		if item[0] == '{' {
-			err = strict(item, &r.List[i])
+			err = exact.KnownJSON(item, &r.List[i])
 		} else {
-			err = json.Unmarshal(item, &r.List[i].ID)
+			err = exact.JSON(item, &r.List[i].ID)
 		}
 		if err != nil {
 			return fmt.Errorf("resources[%d]: %w", i, err)
 		}
-	}
-	return nil
-}
-
-func strict(b []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("more follows after the object")
 	}
 	return nil
 }
@@ -127,7 +113,7 @@ func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (*plan.Wo
 		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
 	}
 	var f File
-	if err := yaml.UnmarshalStrict(text, &f); err != nil {
+	if err := exact.KnownYAML(text, &f); err != nil {
 		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
 	}
 	w, err := f.world(open)

@@ -113,15 +113,19 @@ func TestLines(t *testing.T) {
 		t.Errorf("read %s", got)
 	}
 	for line, want := range map[string]string{
-		`{"id":"a","instance":7}`:             "line 2: instance of \"a\": 7, want one of the instances",
-		`{"id":"x"}`:                          "id \"x\" is there twice",
-		`{"id":""}`:                           "line 2: id: missing",
-		`{"id":"a","weight":-1}`:              "line 2: weight of \"a\": -1, want 0 (counted as 1) or more",
-		`{"id":"a","owner":1}`:                "line 2: json: unknown field \"owner\"",
-		`{"id":"a"} {"id":"b"}`:               "line 2: more follows after the object",
-		`{"id":"a"`:                           "line 2: unexpected EOF",
-		`["a"]`:                               "line 2: json: cannot unmarshal",
-		`"` + strings.Repeat("x", 2<<20) + ``: "line 2: bufio.Scanner: token too long",
+		`{"id":"a","instance":7}`:              "line 2: instance of \"a\": 7, want one of the instances",
+		`{"id":"x"}`:                           "id \"x\" is there twice",
+		`{"id":""}`:                            "line 2: id: missing",
+		`{"id":"a","weight":-1}`:               "line 2: weight of \"a\": -1, want 0 (counted as 1) or more",
+		`{"id":"a","owner":1}`:                 "line 2: unknown field \"owner\"",
+		`{"id":"a"} {"id":"b"}`:                "line 2: invalid character '{' after top-level value",
+		`{"id":"a"`:                            "line 2: unexpected end of JSON input",
+		`["a"]`:                                "line 2: json: cannot unmarshal",
+		`{"id":"a","Instance":1}`:              "line 2: unknown field \"Instance\"",
+		`{"id":"a","id":"b"}`:                  "line 2: duplicate field \"id\"",
+		`{"id":"a","instance":0,"instance":1}`: "line 2: duplicate field \"instance\"",
+		`{"id":"a","labels":{"site":"lyon","site":"oslo"}}`: "line 2: duplicate field \"labels.site\"",
+		`"` + strings.Repeat("x", 2<<20) + ``:               "line 2: bufio.Scanner: token too long",
 	} {
 		_, _, err := read(world, []byte("{\"id\":\"x\"}\n"+line))
 		if err == nil || !strings.Contains(err.Error(), want) {
