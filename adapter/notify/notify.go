@@ -4,8 +4,9 @@
 // kind to a Handler, a reconcile where a message cannot be read exactly, and observed.Read or Failed for the connection.
 // Invariant: a message is acknowledged only after what it asks for is committed; what is not acknowledged comes again.
 //
-// decode.go and batch.go are pure: a message to what it says, many messages to one commit. session.go is one connection,
-// queue.go the commits of one kind, this file the sequence of connections.
+// decode.go and batch.go are pure: a message to what it says, many messages to one commit. connect.go opens a connection and frames.go
+// bounds what comes over it, session.go is what one connection is used for, queue.go the commits of one kind, this file the sequence of
+// connections.
 package notify
 
 import (

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -41,7 +43,8 @@ type session struct {
 	queues map[string]*queue
 	sink   func(observed.Signal)
 	// ended gets the reason for which the session must end; only the first is looked at.
-	ended chan error
+	ended  chan error
+	frames *frames // what the library reads from, once it is connected
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
@@ -118,6 +121,7 @@ func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, e
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(fmt.Errorf("%w: %w", errClosed, err)) }).
 		// The broker may send what it kept before the subscription is made again.
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) })
+	o.SetStore(noStore{}).SetCustomOpenConnectionFn(s.open)
 	if s.cfg.Username != "" {
 		o.SetUsername(s.cfg.Username)
 	}
@@ -134,6 +138,16 @@ func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, e
 		return client, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
 	}
 	return client, token.(*mqtt.ConnectToken).SessionPresent(), nil
+}
+
+// open opens the connection that the library reads from.
+func (s *session) open(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+	conn, err := dial(broker, o)
+	if err != nil {
+		return nil, err
+	}
+	s.frames = newFrames(conn)
+	return s.frames, nil
 }
 
 // subscribe makes the subscription. A kept session has it already, save where we died before it was made; so it is asked for in any
@@ -162,7 +176,8 @@ func wait(ctx context.Context, token mqtt.Token) error {
 // receive sorts one message. It never blocks: behind it the library also reads the broker's answers to our pings.
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
-	said, err := Decode(m.Payload())
+	s.frames.took(len(m.Payload()))
+	said, err := decodeBounded(m.Payload())
 	if err != nil {
 		s.unreadable(m, err)
 		m.Ack()
@@ -182,9 +197,15 @@ func (s *session) receive(m mqtt.Message) {
 		return
 	}
 	fault.Point("message.parsed")
-	if !q.put(change{create: said.Create, delete: said.Delete, bytes: len(m.Payload()), ack: m.Ack}) {
+	if !q.put(change{create: said.Create, delete: said.Delete, bytes: held(m, said), ack: m.Ack}) {
 		s.metrics.messages.WithLabelValues("deferred").Inc()
 	}
+}
+
+// held is what a message that waits for its commit takes: its payload, which what acknowledges it refers to, and its ids.
+func held(m mqtt.Message, said Message) int {
+	const header = 16 // bytes of a string beside its text
+	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete))
 }
 
 // unreadable is a message whose kind cannot be told: it may have been any of ours.

@@ -1,0 +1,60 @@
+package notify
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"golang.org/x/net/proxy"
+)
+
+// dial opens a connection to the broker, as the library would by itself.
+func dial(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+	switch broker.Scheme {
+	case "mqtt", "tcp":
+		return proxy.FromEnvironmentUsing(o.Dialer).Dial("tcp", broker.Host)
+	case "ssl", "tls", "mqtts", "mqtt+ssl", "tcps":
+		return dialTLS(broker, o)
+	case "unix":
+		return o.Dialer.Dial("unix", broker.Host+broker.Path)
+	case "ws", "wss":
+		plain := *broker
+		plain.User = nil // the WebSocket library refuses it
+		return mqtt.NewWebsocket(plain.String(), o.TLSConfig, o.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
+	}
+	return nil, fmt.Errorf("scheme %q: want tcp, ssl, ws, wss or unix", broker.Scheme)
+}
+
+func dialTLS(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+	conn, err := proxy.FromEnvironmentUsing(o.Dialer).Dial("tcp", broker.Host)
+	if err != nil {
+		return nil, err
+	}
+	cfg := o.TLSConfig.Clone()
+	cfg.ServerName = cmp.Or(cfg.ServerName, broker.Hostname())
+	secured := tls.Client(conn, cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
+	defer cancel()
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
+
+// noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the next connection. The library's own
+// store would hold every message until its commit, those for which the queues had no room too.
+type noStore struct{}
+
+func (noStore) Open()                             {}
+func (noStore) Put(string, packets.ControlPacket) {}
+func (noStore) Get(string) packets.ControlPacket  { return nil }
+func (noStore) All() []string                     { return nil }
+func (noStore) Del(string)                        {}
+func (noStore) Close()                            {}
+func (noStore) Reset()                            {}
