@@ -52,8 +52,9 @@ type Source struct {
 	handler Handler
 	log     *slog.Logger
 	metrics *metrics
-	// sampled limits what one bad producer can write into our log.
-	sampled *rate.Sometimes
+	// sampled limits what one bad producer can write into our log, failing what a store that is away can: the one must not take the
+	// other's place.
+	sampled, failing *rate.Sometimes
 
 	mu      sync.Mutex
 	kinds   []string
@@ -68,6 +69,7 @@ func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prome
 	s := &Source{
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
+		failing: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		changed: make(chan struct{}, 1),
 	}
 	s.Configure(kinds)

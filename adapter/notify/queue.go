@@ -131,7 +131,7 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 			return false
 		}
 		q.metrics.failures.WithLabelValues(q.kind).Inc()
-		q.sampled.Do(func() {
+		q.failing.Do(func() {
 			q.log.Warn("notifications cannot be committed yet", "kind", q.kind, "messages", len(batch), "error", err)
 		})
 		sleep(ctx, wait)

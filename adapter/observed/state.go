@@ -35,6 +35,7 @@ type kindState struct {
 	groups      Groups
 	hpas        HPAs
 	beats       map[int]Beat
+	strangers   int // how many of beats are of ordinals that are not expected
 	unapplied   backlog
 	sources     map[SourceName]Source
 
@@ -76,11 +77,11 @@ func (ks *kindState) configure(k config.Kind) {
 		ks.cluster, ks.usage = Cluster{}, PodUsage{}
 		delete(ks.sources, SourceCluster)
 		delete(ks.sources, SourceMetrics)
-		clear(ks.beats)
+		ks.clearBeats()
 	}
 	ks.statefulSet, ks.heartbeat = k.StatefulSet, k.Heartbeat != nil
 	if !ks.heartbeat {
-		clear(ks.beats)
+		ks.clearBeats()
 		delete(ks.sources, SourceBus)
 	}
 	ks.dirty, ks.moved = true, true
@@ -252,7 +253,9 @@ func (ks *kindState) failed(f Failed) bool {
 	return news
 }
 
-// strangerBeats bounds the beats held for ordinals of which no pod is known, so that garbage on the topic cannot fill memory.
+// strangerBeats bounds the beats held for ordinals of which no pod is known: so many from the StatefulSet's first ordinal on, which is
+// more than it may have (config.MaxCeiling), and so many of any others. Garbage on the topic can neither fill memory nor take the place of
+// a pod, also not of one that beats before it is seen.
 const strangerBeats = 1024
 
 // beat keeps the newest timestamp of an ordinal. A clock that runs ahead is cut at the arrival: the beat proves that the
@@ -268,16 +271,38 @@ func (ks *kindState) beat(b Beat) {
 	if seen && !b.At.After(old.At) {
 		return
 	}
-	if !seen && len(ks.beats) >= len(ks.cluster.Pods)+strangerBeats {
-		return
+	if !seen && !ks.expected(b.Ordinal) {
+		if ks.strangers >= strangerBeats {
+			return
+		}
+		ks.strangers++
 	}
 	ks.beats[b.Ordinal] = b
+	if _, has := ks.cluster.Pods[b.Ordinal]; has {
+		ks.shown(b.Ordinal)
+	}
+}
+
+// expected says whether an ordinal has a pod, or may have one soon.
+func (ks *kindState) expected(ordinal int) bool {
+	if _, has := ks.cluster.Pods[ordinal]; has {
+		return true
+	}
+	start := 0
+	if w := ks.cluster.Workload; w != nil {
+		start = w.Start
+	}
+	return ordinal >= start && ordinal < start+strangerBeats
+}
+
+// shown notes that the layout shows another beat of an ordinal.
+func (ks *kindState) shown(ordinal int) {
 	ks.dirty = true
-	if len(ks.beaten) >= strangerBeats { // nobody takes snapshots: stop listing
+	if len(ks.beaten) > len(ks.cluster.Pods) { // no snapshot was taken for long: stop listing
 		ks.moved = true
 	}
 	if !ks.moved {
-		ks.beaten = append(ks.beaten, b.Ordinal)
+		ks.beaten = append(ks.beaten, ordinal)
 	}
 }
 
@@ -285,10 +310,21 @@ func (ks *kindState) beat(b Beat) {
 const strangerAge = 10 * time.Minute
 
 func (ks *kindState) forgetBeats(c Cluster) {
-	maps.DeleteFunc(ks.beats, func(ordinal int, b Beat) bool {
+	ks.strangers = 0
+	for ordinal, b := range ks.beats {
 		_, has := c.Pods[ordinal]
-		return !has && c.At.Sub(b.Arrived) > strangerAge
-	})
+		switch {
+		case !has && c.At.Sub(b.Arrived) > strangerAge:
+			delete(ks.beats, ordinal)
+		case !ks.expected(ordinal):
+			ks.strangers++
+		}
+	}
+}
+
+func (ks *kindState) clearBeats() {
+	clear(ks.beats)
+	ks.strangers = 0
 }
 
 // build lays out what is known. Snapshots already given away share the former layout, so it is replaced and never edited.

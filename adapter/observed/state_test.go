@@ -86,12 +86,62 @@ func TestBeatsOfStrangersAreBoundedAndForgotten(t *testing.T) {
 	for n := range 10 * strangerBeats {
 		s.Apply(Beat{Kind: "Thing", Ordinal: n, At: at(0), Arrived: at(0)})
 	}
-	require.Len(t, s.kinds["Thing"].beats, strangerBeats)
+	held := func() int { return len(s.kinds["Thing"].beats) }
+	require.Equal(t, 2*strangerBeats, held())
 	s.Apply(Beat{Kind: "Thing", Ordinal: -1, At: at(0), Arrived: at(0)})
 	s.Apply(Cluster{Kind: "Thing", At: at(10), Pods: map[int]Pod{1: {}}})
-	require.Len(t, s.kinds["Thing"].beats, strangerBeats, "a pod may beat before it is seen")
+	require.Equal(t, 2*strangerBeats, held(), "a pod may beat before it is seen")
 	s.Apply(Cluster{Kind: "Thing", At: at(601), Pods: map[int]Pod{1: {}}})
-	require.Len(t, s.kinds["Thing"].beats, 1)
+	require.Equal(t, 1, held())
+	s.Apply(Beat{Kind: "Thing", Ordinal: 5 * strangerBeats, At: at(602), Arrived: at(602)})
+	require.Equal(t, 2, held(), "there is room again")
+}
+
+// However many ordinals that do not exist beat on the topic, the beats of those that do exist count.
+func TestBeatsOfStrangersShutNobodyOut(t *testing.T) {
+	pods := func(start, n int, at time.Time) Cluster {
+		c := Cluster{Kind: "Thing", At: at, Workload: &Workload{Start: start}, Pods: map[int]Pod{}}
+		for ordinal := start; ordinal < start+n; ordinal++ {
+			c.Pods[ordinal] = Pod{Started: epoch}
+		}
+		return c
+	}
+	for _, c := range []struct {
+		name         string
+		start, first int  // ordinals: the StatefulSet's first, the strangers' first
+		seen         bool // the pods are known before anything beats
+	}{
+		{"pods that are known", 0, 10, true},
+		{"pods that are known and do not begin at 0", 5000, 0, true},
+		{"pods that are not known yet", 0, 10, false},
+	} {
+		s := New("iota", things())
+		if c.seen {
+			s.Apply(pods(c.start, 3, at(1)))
+		}
+		beat := func(ordinal int) { s.Apply(Beat{Kind: "Thing", Ordinal: ordinal, At: at(2), Arrived: at(2)}) }
+		for n := range 10 * strangerBeats {
+			beat(c.first + n)
+		}
+		for n := range 4 { // the fourth is just being made
+			beat(c.start + n)
+		}
+		s.Apply(pods(c.start, 4, at(3)))
+		for n := range 4 {
+			require.NotNil(t, s.Snapshot(at(4)).Kind("Thing").Instance(c.start+n).LastBeat, "%s: the beat of instance %d", c.name, n)
+		}
+	}
+}
+
+// What strangers beat changes nothing that is shown, and so is no reason to lay it out anew.
+func TestBeatsOfStrangersCostNoLayout(t *testing.T) {
+	s := New("iota", things())
+	s.Apply(Cluster{Kind: "Thing", At: at(1), Pods: map[int]Pod{0: {Started: at(0)}}})
+	before := s.Snapshot(at(1)).Kind("Thing")
+	for n := range 10 * strangerBeats {
+		s.Apply(Beat{Kind: "Thing", Ordinal: 1 + n%strangerBeats, At: at(2 + n), Arrived: at(2 + n)})
+	}
+	require.Same(t, &before.Instances[0], &s.Snapshot(at(3)).Kind("Thing").Instances[0])
 }
 
 func TestUsageOfAFormerPodIsNotUsed(t *testing.T) {
