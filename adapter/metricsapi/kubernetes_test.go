@@ -326,7 +326,7 @@ func TestBehindTheRealAPIServer(t *testing.T) {
 		}
 		external, err := externalclient.NewForConfig(a.config)
 		require.NoError(t, err)
-		values, err := external.NamespacedMetrics("default").List("recommended_replicas", labels.SelectorFromSet(labels.Set{"kind": "Thing"}))
+		values, err := external.NamespacedMetrics(a.namespace).List("recommended_replicas", labels.SelectorFromSet(labels.Set{"kind": "Thing"}))
 		require.NoError(t, err)
 		require.Equal(t, "3", values.Items[0].Value.String())
 	})

@@ -120,9 +120,9 @@ func (p *provider) ListAllMetrics() []metricsprovider.CustomMetricInfo {
 	return infos
 }
 
-// GetExternalMetric reads a metric of every kind whose labels match, in whatever namespace it is asked for. An HPA adds the
-// items up: one kind that is not known spoils the sum, and a metric that does not add up must match one kind only.
-func (p *provider) GetExternalMetric(_ context.Context, _ string, metricSelector labels.Selector,
+// GetExternalMetric reads a metric of every kind of the namespace whose labels match: a right to read is one for a namespace. An HPA
+// adds the items up: one kind that is not known spoils the sum, and a metric that does not add up must match one kind only.
+func (p *provider) GetExternalMetric(_ context.Context, namespace string, metricSelector labels.Selector,
 	info metricsprovider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
 	fault.Point("metrics.external")
@@ -130,13 +130,13 @@ func (p *provider) GetExternalMetric(_ context.Context, _ string, metricSelector
 	if !ok || !row.external {
 		return nil, p.unknownMetric(apiExternal, info.Metric)
 	}
-	kinds := p.kinds(metav1.NamespaceAll, metricSelector)
+	kinds := p.kinds(namespace, metricSelector)
 	if len(kinds) > 1 && !row.additive {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("metric %s does not add up over kinds: selector %q matches %d kinds, want 1; select by %s",
 			row.name, metricSelector, len(kinds), labelKind))
 	}
 	if len(kinds) == 0 {
-		return nil, p.notKnown(apiExternal, row, fmt.Sprintf("any kind matching %q", metricSelector))
+		return nil, p.notKnown(apiExternal, row, fmt.Sprintf("any kind of namespace %s matching %q", namespace, metricSelector))
 	}
 	list := &external_metrics.ExternalMetricValueList{}
 	for _, s := range kinds {

@@ -345,7 +345,7 @@ func TestExternal(t *testing.T) {
 			if tc.change != nil {
 				tc.change(w)
 			}
-			list, err := newProvider(w).GetExternalMetric(context.Background(), "anywhere", mustSelector(t, tc.selector),
+			list, err := newProvider(w).GetExternalMetric(context.Background(), "iota", mustSelector(t, tc.selector),
 				metricsprovider.ExternalMetricInfo{Metric: tc.metric})
 			if tc.want == nil {
 				status := apierrors.APIStatus(nil)

@@ -136,7 +136,7 @@ func TestServer(t *testing.T) {
 	})
 	t.Run("external", func(t *testing.T) {
 		var list externalv1beta1.ExternalMetricValueList
-		s.getInto(t, externalPath+"/namespaces/anywhere/recommended_replicas?labelSelector="+url.QueryEscape("kind=Thing"), &list)
+		s.getInto(t, externalPath+"/namespaces/iota/recommended_replicas?labelSelector="+url.QueryEscape("kind=Thing"), &list)
 		require.Len(t, list.Items, 1)
 		require.Equal(t, "3", list.Items[0].Value.String())
 	})
@@ -158,7 +158,8 @@ func TestServer(t *testing.T) {
 		"huge series":         {externalPath + "/namespaces/x/resources?labelSelector=" + huge, 400, "at most 8192"},
 		"bad metric selector": {v1beta2Path + "/namespaces/iota/pods/*/resources_per_instance?metricLabelSelector=%3D%3D", 400, "metricLabelSelector"},
 		"lag of a rule":       {v1beta1Path + "/namespaces/iota/pods/iota-rules-engine-0/heartbeat_lag_seconds", 404, "no heartbeat"},
-		"ambiguous external":  {externalPath + "/namespaces/x/recommended_replicas", 400, "matches 2 kinds"},
+		"ambiguous external":  {externalPath + "/namespaces/iota/recommended_replicas", 400, "matches 2 kinds"},
+		"another namespace":   {externalPath + "/namespaces/elsewhere/resources?labelSelector=kind%3DThing", 404, "any kind of namespace elsewhere"},
 		"cluster scoped":      {v1beta2Path + "/nodes/n1/resources", 404, "no metric"},
 	} {
 		t.Run(name, func(t *testing.T) {
