@@ -64,7 +64,15 @@ func (f *fleet) change(n int, ids ...string) {
 
 const thing = "/v1/api/orchestrations/Thing"
 
-func get(t *testing.T, url string, header ...string) *http.Response {
+// answer is a response that was read to its end.
+type answer struct {
+	status int
+	header http.Header
+	length int64 // as the response says; -1: it does not
+	body   []byte
+}
+
+func get(t *testing.T, url string, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	require.NoError(t, err)
@@ -73,8 +81,10 @@ func get(t *testing.T, url string, header ...string) *http.Response {
 	}
 	resp, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(req)
 	require.NoError(t, err)
-	t.Cleanup(func() { resp.Body.Close() })
-	return resp
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return answer{resp.StatusCode, resp.Header, resp.ContentLength, body}
 }
 
 func serveFleet(t *testing.T, f *fleet, cfg Config) *httptest.Server {
@@ -92,9 +102,8 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	f.change(4, `<a&"b\`) // what JSON escapes, and what HTML would
 	s := serveFleet(t, f, Config{})
 	resp := get(t, s.URL+thing)
-	plain, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.EqualValues(t, len(plain), resp.ContentLength)
+	plain := resp.body
+	require.EqualValues(t, len(plain), resp.length)
 	var o Orchestration
 	require.NoError(t, json.Unmarshal(plain, &o))
 	require.Len(t, o.Instances, 12)
@@ -104,18 +113,16 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	require.Contains(t, string(plain), `<a&`)
 
 	resp = get(t, s.URL+thing, "Accept-Encoding", "br, gzip;q=0.5")
-	require.Equal(t, "gzip", resp.Header.Get("Content-Encoding"))
-	packed, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	require.Less(t, len(packed), len(plain)/3)
-	r, err := gzip.NewReader(bytes.NewReader(packed))
+	require.Equal(t, "gzip", resp.header.Get("Content-Encoding"))
+	require.Less(t, len(resp.body), len(plain)/3)
+	r, err := gzip.NewReader(bytes.NewReader(resp.body))
 	require.NoError(t, err)
 	r.Multistream(false) // one member: not every client reads more
 	unpacked, err := io.ReadAll(r)
 	require.NoError(t, err, "its checksum and length are right")
 	require.Equal(t, withoutTimes(t, plain), withoutTimes(t, unpacked))
 	for _, refuses := range []string{"gzip;q=0", "identity", "br"} {
-		require.Empty(t, get(t, s.URL+thing, "Accept-Encoding", refuses).Header.Get("Content-Encoding"), refuses)
+		require.Empty(t, get(t, s.URL+thing, "Accept-Encoding", refuses).header.Get("Content-Encoding"), refuses)
 	}
 }
 
@@ -131,16 +138,16 @@ func withoutTimes(t *testing.T, text []byte) Orchestration {
 func TestAnAnswerThatTheCallerHasIsNotSentAgain(t *testing.T) {
 	f := newFleet(3, 2)
 	s := serveFleet(t, f, Config{})
-	tag := get(t, s.URL+thing).Header.Get("ETag")
+	tag := get(t, s.URL+thing).header.Get("ETag")
 	require.Regexp(t, `^W/"[0-9a-f]{32}"$`, tag)
 	resp := get(t, s.URL+thing, "If-None-Match", `"other", `+tag)
-	require.Equal(t, http.StatusNotModified, resp.StatusCode, "only the times of looking differ")
+	require.Equal(t, http.StatusNotModified, resp.status, "only the times of looking differ")
 	f.change(1, "a")
 	resp = get(t, s.URL+thing, "If-None-Match", tag)
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	changed := resp.Header.Get("ETag")
+	require.Equal(t, http.StatusOK, resp.status)
+	changed := resp.header.Get("ETag")
 	require.NotEqual(t, tag, changed)
-	require.Equal(t, changed, get(t, s.URL+thing).Header.Get("ETag"))
+	require.Equal(t, changed, get(t, s.URL+thing).header.Get("ETag"))
 }
 
 func TestAnInstanceIsEncodedOnceWhileItIsUnchanged(t *testing.T) {
@@ -209,19 +216,15 @@ func TestSlowReadersDoNotShutOthersOut(t *testing.T) {
 	sawBusy := false
 	require.Eventually(t, func() bool {
 		resp := get(t, s.URL+thing)
-		require.Equal(t, http.StatusNotFound, get(t, small+"?").StatusCode, "other calls are answered")
-		if resp.StatusCode == http.StatusTooManyRequests {
-			require.Equal(t, "1", resp.Header.Get("Retry-After"))
-			body, err := io.ReadAll(resp.Body)
-			require.NoError(t, err)
-			require.Contains(t, string(body), "16 for one address")
+		require.Equal(t, http.StatusNotFound, get(t, small).status, "other calls are answered")
+		if resp.status == http.StatusTooManyRequests {
+			require.Equal(t, "1", resp.header.Get("Retry-After"))
+			require.Contains(t, string(resp.body), "16 for one address")
 			sawBusy = true
 			return false
 		}
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
 		var o Orchestration
-		require.NoError(t, json.Unmarshal(body, &o))
+		require.NoError(t, json.Unmarshal(resp.body, &o))
 		return sawBusy
 	}, time.Minute, 20*time.Millisecond, "the readers that make no progress are cut off, and the next one has a place")
 }
