@@ -71,7 +71,8 @@ func (h *history) start(stay ...int) {
 	h.r.lead(stay...)
 }
 
-// released demands of every transaction that ends a flight by acknowledged hand-off that the instance had let go of it.
+// released demands of every transaction that ends a flight by acknowledged hand-off that the instance had let go of it, or that its pod,
+// which is recorded here always, was gone.
 func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 	if !slices.Contains([]string{"grant", "release", "forget"}, m.Step) {
 		return
@@ -81,7 +82,7 @@ func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 	r.mu.Unlock()
 	for name, f := range old.Flight {
 		now := st.Flight[name]
-		if o.HandOff != config.HandOffAcknowledged || now != nil && len(now.IDs) == len(f.IDs) || slices.Contains(o.Gone, f.From) {
+		if o.HandOff != config.HandOffAcknowledged || now != nil && len(now.IDs) == len(f.IDs) || o.GonePods[f.Pod] {
 			continue
 		}
 		status := old.Instances[f.From].Status
@@ -153,11 +154,15 @@ func (h *history) order(rt *rapid.T) {
 	synctest.Wait() // what the engine is doing it does by the orders before
 	h.r.order(func(o *Orders) {
 		o.Stay, o.Ready = stay, ready
-		o.Gone, o.GonePods = nil, nil
+		o.Gone, o.GonePods = nil, map[string]bool{}
 		for n := range 4 {
-			if !slices.Contains(stay, n) && rapid.Bool().Draw(rt, "gone") {
+			if slices.Contains(stay, n) {
+				continue
+			}
+			if rapid.Bool().Draw(rt, "gone") { // its pod may have been orphaned
 				o.Gone = append(o.Gone, n)
 			}
+			o.GonePods[fmt.Sprint("p", n)] = rapid.Bool().Draw(rt, "gone pod")
 		}
 		o.HandOff = rapid.SampledFrom([]config.HandOff{config.HandOffImmediate, config.HandOffAcknowledged}).Draw(rt, "handOff")
 		o.Capacity = rapid.SampledFrom([]int{5, 20, 100}).Draw(rt, "capacity")

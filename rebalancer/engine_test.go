@@ -26,7 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an engine over a double, with a scaler that repeats its orders every second.
+// rig is an engine over a double, with a scaler that repeats its orders every second. It has listed the pods each time, unless PodsAt says
+// when it did.
 type rig struct {
 	t       *testing.T
 	d       *double
@@ -100,6 +101,9 @@ func (r *rig) send() {
 	if !r.silent {
 		o := r.orders
 		o.At = time.Now()
+		if o.PodsAt.IsZero() {
+			o.PodsAt = o.At
+		}
 		r.e.Order(o)
 	}
 }

@@ -81,6 +81,7 @@ func (l *live) order(change func(o *Orders)) {
 	change(&l.orders)
 	o := l.orders
 	o.At = time.Now()
+	o.PodsAt = o.At
 	l.e.Order(o)
 }
 

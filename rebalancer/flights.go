@@ -88,37 +88,42 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 	if t.declaredDead(f) {
 		return true, "", time.Time{}
 	}
-	gone := slices.Contains(t.orders.Gone, f.From)
+	since := t.flights.since(f.Name, now)
+	fate := t.fate(f, since)
 	switch t.orders.HandOff {
 	case config.HandOffImmediate:
-		at = t.flights.since(f.Name, now).Add(t.orders.Settle)
-		return gone || !now.Before(at), "settling", at
+		at = since.Add(t.orders.Settle)
+		return fate.Gone && fate.Successor == "" || !now.Before(at), "settling", at
 	case config.HandOffAcknowledged:
-		since := t.flights.since(f.Name, now)
-		if gone && t.orders.podsAt().After(since) {
-			return true, "", time.Time{}
-		}
 		var status *zkstore.Status
 		if in := t.st.Instances[f.From]; in != nil {
 			status = in.Status
 		}
-		ok, why = zkstore.Released(f, status, t.fate(f, since), t.flights.absence(f.From, since))
+		ok, why = zkstore.Released(f, status, fate, t.flights.absence(f.From, since))
 		if ok {
 			return true, "", time.Time{}
+		}
+		if t.orders.PodsUnknown != "" {
+			why += "; " + t.orders.PodsUnknown
 		}
 		return false, fmt.Sprintf("instance %d has not released %d resources: %s", f.From, len(f.IDs), why), time.Time{}
 	}
 	return false, fmt.Sprintf("hand-off %q is unknown", t.orders.HandOff), time.Time{}
 }
 
-// fate is what the orders say of the pod that f was taken from; nothing if they are from a picture of the pods older than that.
-func (t *term) fate(f *zkstore.Flight, since time.Time) zkstore.Fate {
-	if !t.orders.podsAt().After(since) {
-		return zkstore.Fate{}
-	}
-	fate := zkstore.Fate{Gone: t.orders.GonePods[f.Pod]}
-	if pod := t.orders.Pods[f.From]; pod != f.Pod && !t.orders.GonePods[pod] {
+// fate is what the orders say of the pod that f was taken from. That it is gone they say only by a list of the pods from after the revoke.
+// Where no pod was recorded, any that has the ordinal's name may be the one, and so may the process that a live status belongs to.
+func (t *term) fate(f *zkstore.Flight, since time.Time) (fate zkstore.Fate) {
+	o := &t.orders
+	if pod := o.Pods[f.From]; pod != f.Pod && !o.GonePods[pod] {
 		fate.Successor = pod
+	}
+	if !o.PodsAt.After(since) {
+		return fate
+	}
+	if fate.Gone = o.GonePods[f.Pod]; f.Pod == "" {
+		in := t.st.Instances[f.From]
+		fate.Gone = slices.Contains(o.Gone, f.From) && (in == nil || !in.Live)
 	}
 	return fate
 }

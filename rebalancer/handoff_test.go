@@ -22,9 +22,12 @@ func (r *rig) status(n int, s *zkstore.Status) {
 
 // emptying is a rig of two instances that acknowledge, with ten resources each, whose instance 1 is being emptied and says nothing. The
 // revoke recorded its pod, "old".
-func emptying(t *testing.T) *rig {
+func emptying(t *testing.T) *rig { return emptyingPods(t, map[int]string{0: "zero", 1: "old"}) }
+
+// emptyingPods is the same where the leader knows of these pods.
+func emptyingPods(t *testing.T, pods map[int]string) *rig {
 	r := newRig(t, newDouble()).lead(0, 1)
-	r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"} })
+	r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
 	r.create(names("a", 20)...)
 	r.wait(3 * time.Second)
 	r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
@@ -52,16 +55,22 @@ func TestASuccessorMayHaveReadTheOldListAndMustAcknowledgeToo(t *testing.T) {
 	})
 }
 
-func TestAPictureOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
-	for name, change := range map[string]func(o *Orders){
-		"the pod is gone":        func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero"} },
-		"the ordinal has no pod": func(o *Orders) { o.Gone, o.Pods = []int{1}, map[int]string{0: "zero"} },
+func TestAListOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		pods   map[int]string
+		change func(o *Orders)
+	}{
+		"the pod is gone": {
+			map[int]string{0: "zero", 1: "old"},
+			func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero"} },
+		},
+		"no pod was known, and the ordinal has none": {map[int]string{0: "zero"}, func(o *Orders) { o.Gone = []int{1} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				before := time.Now()
-				r := emptying(t)
-				r.order(func(o *Orders) { o.PodsAt = before; change(o) })
+				r := emptyingPods(t, c.pods)
+				r.order(func(o *Orders) { o.PodsAt = before; c.change(o) })
 				r.wait(time.Minute)
 				require.Equal(t, 10, r.d.snapshot().InFlight(), "a pod that has come since may run what was taken")
 				r.order(func(o *Orders) { o.PodsAt = time.Now() })
@@ -70,6 +79,50 @@ func TestAPictureOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An ordinal without a pod of its StatefulSet may have one that was orphaned: only the uid of the pod that was recorded proves anything.
+func TestThatAnOrdinalHasNoPodIsNoProofThatThePodIsGone(t *testing.T) {
+	for _, handOff := range []config.HandOff{config.HandOffAcknowledged, config.HandOffImmediate} {
+		t.Run(string(handOff), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := emptying(t)
+				r.order(func(o *Orders) {
+					o.HandOff, o.Settle = handOff, time.Hour
+					o.Gone, o.Pods = []int{1}, map[int]string{0: "zero"}
+				})
+				r.wait(time.Minute)
+				require.Equal(t, 10, r.d.snapshot().InFlight())
+				r.order(func(o *Orders) { o.GonePods = map[string]bool{"old": true} })
+				r.wait(3 * time.Second)
+				r.settled(names("a", 20))
+			})
+		})
+	}
+}
+
+// Where no pod was recorded, a process of which nothing is known but its session may have been the one.
+func TestALiveStatusSpeaksAgainstAnOrdinalWithoutAPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := emptyingPods(t, map[int]string{0: "zero"})
+		r.status(1, &zkstore.Status{})
+		r.wait(3 * time.Second)
+		r.order(func(o *Orders) { o.Gone = []int{1} })
+		r.wait(time.Minute)
+		require.Equal(t, 10, r.d.snapshot().InFlight())
+		r.status(1, nil)
+		r.wait(3 * time.Second)
+		r.settled(names("a", 20))
+	})
+}
+
+func TestWhyThePodsAreNotKnownIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := emptying(t)
+		r.order(func(o *Orders) { o.PodsUnknown = "the pods could not be listed: forbidden" })
+		r.wait(time.Minute)
+		require.Contains(t, r.e.Progress().Blocked, "; the pods could not be listed: forbidden")
+	})
 }
 
 // One look that takes long, as when a server was frozen, must not blind the leader for ten times as long.

@@ -45,15 +45,18 @@ type Orders struct {
 	Passing []int
 	// Ready are those of Stay whose pod is ready and may be opened. An ordinal once open stays open through a restart.
 	Ready []int
-	// PodsAt is when the pods were last known to be as Gone, GonePods and Pods say; zero: At. What was revoked later is not judged by it: a pod
-	// that has come since may have read the list before the revoke (acknowledged hand-off).
-	PodsAt time.Time
-	// Gone are ordinals of which Kubernetes has no pod and will make none (outside the StatefulSet's range): what they
-	// own is released without asking them.
+	// PodsAt is when the complete list of the namespace's pods was begun by which pods are gone; zero: there is none, and nothing is
+	// released for a pod's absence. What was revoked later is not judged by it: a pod that has come since may have read the list before
+	// the revoke. PodsUnknown, when not empty, is why a list that was needed could not be had.
+	PodsAt      time.Time
+	PodsUnknown string
+	// Gone are ordinals outside the StatefulSet's range of whose name that list has no pod, whoever might own it. It says nothing of a
+	// pod that was recorded: only its uid does.
 	Gone []int
-	// GonePods are uids of pods that Kubernetes no longer has or whose containers have terminated (protocol rule 6 ii).
+	// GonePods are uids that no pod of the namespace has any more, or whose containers have terminated for good (protocol rule 6 ii).
 	GonePods map[string]bool
-	// Pods is the uid of each ordinal's pod. What is taken from an instance remembers it (acknowledged hand-off needs it).
+	// Pods is the uid of the pod that has each ordinal's name, whoever owns it. What is taken from an instance remembers it
+	// (acknowledged hand-off needs it).
 	Pods map[int]string
 	// Lost are those of Stay that nobody can reach, because their node is lost, or that have not worked for long. They leave as an emergency as far as what is taken from
 	// them will provably be released (protocol rule 6); Progress.Unproven says of the others why it would not.
@@ -145,14 +148,6 @@ func (o *Orders) stale(now time.Time) string {
 		return "the scaler's orders name no capacity"
 	}
 	return ""
-}
-
-// podsAt is when the pods were as the orders say.
-func (o *Orders) podsAt() time.Time {
-	if o.PodsAt.IsZero() {
-		return o.At
-	}
-	return o.PodsAt
 }
 
 // interval is the least time between two changes of one list.

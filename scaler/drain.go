@@ -64,7 +64,7 @@ func (t *turn) outgoing() (planned, beyond []int) {
 	}
 	for i := range t.in.Observed.Instances {
 		inst := &t.in.Observed.Instances[i]
-		if beyondSize(t.d, inst.Ordinal) && (inst.Pod != nil || ownedBy(inst) > 0) {
+		if beyondSize(t.d, inst.Ordinal) && (inst.Occupant() != nil || ownedBy(inst) > 0) {
 			beyond = append(beyond, inst.Ordinal)
 		}
 	}
@@ -99,9 +99,9 @@ const stuckAfter = time.Minute
 // stuck names a pod that should be gone.
 func (t *turn) stuck(ordinals []int) string {
 	for _, n := range ordinals {
-		i := t.in.Observed.Instance(n)
-		if i.Pod != nil && i.Pod.Terminating && t.now.Sub(i.Pod.DeleteBy) >= stuckAfter {
-			return fmt.Sprintf("pod %s should have been gone %s ago", i.Pod.Name, t.now.Sub(i.Pod.DeleteBy).Round(time.Second))
+		p := t.in.Observed.Instance(n).Occupant()
+		if p != nil && p.Terminating && t.now.Sub(p.DeleteBy) >= stuckAfter {
+			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, t.now.Sub(p.DeleteBy).Round(time.Second))
 		}
 	}
 	return ""
@@ -130,10 +130,11 @@ func (t *turn) taken() {
 		if n == 0 || !beyondSize(t.d, inst.Ordinal) {
 			continue
 		}
-		if inst.Pod != nil && inst.List.Count > 0 {
+		p := inst.Occupant()
+		if p != nil && inst.List.Count > 0 {
 			all, left = append(all, inst.Ordinal), left+n
 		}
-		if p := inst.Pod; p == nil || p.Terminating && t.now.Add(graceNearlyOver).After(p.DeleteBy) {
+		if p == nil || p.Terminating && t.now.Add(graceNearlyOver).After(p.DeleteBy) {
 			ending, behind = append(ending, inst.Ordinal), behind+n
 			if p == nil {
 				gone = append(gone, inst.Ordinal)

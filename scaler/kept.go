@@ -28,7 +28,6 @@ type kept struct {
 	// Decision is without the verdicts on healthy instances: they are many and say nothing.
 	Decision decide.Decision `json:"decision"`
 	History  decide.History  `json:"history"`
-	Pods     podBook         `json:"pods,omitempty"`
 }
 
 func parseKept(data []byte) (kept, error) {
@@ -100,9 +99,6 @@ func (s *Scaler) restore(now time.Time) {
 	}
 	s.history = k.History.Resumed(k.At, now)
 	s.last = k.Decision // a drain goes on, and so does since when
-	if k.Pods != nil {
-		s.pods = k.Pods
-	}
 }
 
 const (
@@ -132,7 +128,7 @@ func phase(d *decide.Decision) decide.Phase {
 }
 
 func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) error {
-	k := kept{V: keptVersion, At: now, Decision: *d, History: s.history, Pods: s.pods}
+	k := kept{V: keptVersion, At: now, Decision: *d, History: s.history}
 	if state := s.engine.State(); state != nil {
 		k.Epoch = state.Head.Epoch
 	}

@@ -1,21 +1,21 @@
 package scaler
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // orders says what the assignment should be like. notLeading, when not empty, is why nothing may be ordered yet.
-func (s *Scaler) orders(in *decide.Input, d *decide.Decision, notLeading string) rebalancer.Orders {
+func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) rebalancer.Orders {
 	c := &in.Config
 	o := rebalancer.Orders{
-		At: in.Now, Tick: s.period, PodsAt: in.Observed.Sources.Cluster.At,
+		At: in.Now, Tick: s.period,
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
 		Limits: c.Rebalance, MaxDeleteShare: c.Catalogue.MaxDeleteShare,
 		Balance: c.Balance, Pins: c.Pins, CatalogueMaxAge: c.Freshness.Catalogue.Std(),
@@ -40,14 +40,14 @@ func (s *Scaler) orders(in *decide.Input, d *decide.Decision, notLeading string)
 		}
 	}
 	o.Passing = untimely(d, o.Stay)
-	for _, i := range in.Observed.Instances {
-		if i.Pod != nil {
-			o.Pods[i.Ordinal] = i.Pod.UID
-		} else if beyondSize(d, i.Ordinal) && !slices.Contains(o.Stay, i.Ordinal) {
-			o.Gone = append(o.Gone, i.Ordinal)
+	for i := range in.Observed.Instances {
+		if inst := &in.Observed.Instances[i]; inst.Occupant() != nil {
+			o.Pods[inst.Ordinal] = inst.Occupant().UID
 		}
 	}
-	o.GonePods = s.pods.gone(in.Now)
+	if o.Hold == "" {
+		s.orderGone(ctx, in, d, &o)
+	}
 	s.orderLost(in, d, &o)
 	o.HoldVoluntary = s.holdVoluntary(in.Now, d, &o)
 	for _, h := range d.Hot {
@@ -114,49 +114,4 @@ func (s *Scaler) holdVoluntary(now time.Time, d *decide.Decision, o *rebalancer.
 		return fmt.Sprintf("%d of %d instances are not ready yet", missing, len(o.Stay))
 	}
 	return ""
-}
-
-// podBook remembers the uids of the pods there were, to tell when Kubernetes no longer has one.
-type podBook map[string]podSeen
-
-type podSeen struct {
-	// At is when the pod was there last.
-	At time.Time `json:"at"`
-	// Ended: its containers have terminated for good.
-	Ended bool `json:"ended,omitempty"`
-}
-
-const (
-	// goneAfter keeps a pod from counting as gone while a StatefulSet that was made anew adopts the pods of its predecessor.
-	goneAfter = 10 * time.Second
-	// bookKeeps is how long a pod is remembered after it was there last.
-	bookKeeps = 24 * time.Hour
-)
-
-// see notes the pods there are; sure says that the picture is complete.
-func (b podBook) see(now time.Time, k *observed.Kind, sure bool) {
-	if !sure {
-		return
-	}
-	for _, i := range k.Instances {
-		if p := i.Pod; p != nil {
-			b[p.UID] = podSeen{At: now, Ended: p.Phase == "Succeeded" || p.Phase == "Failed"}
-		}
-	}
-	for uid, seen := range b {
-		if now.Sub(seen.At) > bookKeeps {
-			delete(b, uid)
-		}
-	}
-}
-
-// gone are the pods that Kubernetes no longer has, or whose containers have terminated.
-func (b podBook) gone(now time.Time) map[string]bool {
-	out := map[string]bool{}
-	for uid, seen := range b {
-		if seen.Ended || now.Sub(seen.At) >= goneAfter {
-			out[uid] = true
-		}
-	}
-	return out
 }

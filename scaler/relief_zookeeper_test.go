@@ -26,13 +26,13 @@ type replica struct {
 	state *observed.State
 }
 
-func startReplica(t *testing.T, servers, name string, cfg config.Kind, leads bool) *replica {
+func startReplica(t *testing.T, servers, namespace, name string, cfg config.Kind, leads bool) *replica {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	client, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	r := &replica{
 		e:     rebalancer.New(rebalancer.Config{Kind: cfg.Name, Holder: name}, client, log, prometheus.NewRegistry()),
-		state: observed.New("iot", []config.Kind{cfg}),
+		state: observed.New(namespace, []config.Kind{cfg}),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -134,8 +134,8 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	none, limit, interval := 0.0, resource.MustParse("495m"), config.Duration(200*time.Millisecond)
 	f.cfg.Init, f.cfg.Max, f.cfg.Capacity, f.cfg.TargetPerInstance = 2, 5, 1000, 1000
 	f.cfg.Tolerance.Up, f.cfg.Rebalance.ListInterval = &none, &interval
-	f.replica = startReplica(t, servers, "one", f.cfg, true)
-	follower := startReplica(t, servers, "two", f.cfg, false)
+	f.replica = startReplica(t, servers, "iot", "one", f.cfg, true)
+	follower := startReplica(t, servers, "iot", "two", f.cfg, false)
 	f.s = New(Config{Kind: "Thing"}, f.e, f.world, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ids := make([]observed.ResourceKnown, 1000)
 	for i := range ids {

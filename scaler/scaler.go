@@ -48,13 +48,15 @@ type Engine interface {
 	Kept(name string) ([]byte, bool)
 }
 
-// Actuator is what the scaler uses of *actuate.Kubernetes.
+// Actuator is what the scaler uses of *actuate.Kubernetes and *cluster.PodLister.
 type Actuator interface {
 	GroupActuator
 	Claim(ctx context.Context, w actuate.Workload, leader string) error
 	Size(ctx context.Context, w actuate.Workload) (actuate.Size, error)
 	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error)
 	Restart(ctx context.Context, w actuate.Workload, pod, uid string) error
+	// Census lists all pods of the namespace that have not ended, whoever owns them: completely, or not at all.
+	Census(ctx context.Context) (observed.Census, error)
 	Publish(w actuate.Workload, e actuate.Event)
 }
 
@@ -69,7 +71,7 @@ type Scaler struct {
 	period   time.Duration
 	restored bool
 	history  decide.History
-	pods     podBook
+	census   census
 	last     decide.Decision
 	input    decide.Input // what last was made from
 	keptAt   time.Time
@@ -86,7 +88,7 @@ type Scaler struct {
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind),
-		period: 2 * time.Second, pods: podBook{}, raised: map[string]time.Time{}, groups: map[string]groupWritten{},
+		period: 2 * time.Second, raised: map[string]time.Time{}, groups: map[string]groupWritten{},
 	}
 }
 
@@ -105,12 +107,11 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	d := decide.Decide(in)
 	s.input = in
 	s.history = decide.Next(in, d)
-	s.pods.see(now, &snap, d.Blind == "")
 
 	d.Drain = s.last.Drain // until this look has told it anew: what is kept before must not lose it
 	w := workload(&in)
 	hold := s.lead(ctx, now, &d, w)
-	orders := s.orders(&in, &d, hold)
+	orders := s.orders(ctx, &in, &d, hold)
 	if !s.cfg.DryRun {
 		s.engine.Order(orders)
 	}

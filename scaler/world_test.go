@@ -48,26 +48,37 @@ type world struct {
 	lost, terminating map[int]time.Time
 	unproven          map[int]string
 	crashing          map[int]bool
-	orders            rebalancer.Orders
-	blocked           string
-	holder            string // of the head
-	epoch             int64
-	docs              map[string]*zkstore.Doc
-	fail              map[observed.SourceName]bool
-	noLead            error // what Keep answers when set
-	drainErr          error
-	hidden            map[int]bool // lists that the snapshot shows empty, being behind
-	onDrained         func()       // runs when Drained has looked and before it answers
-	group             *observed.Group
-	statusWrites      int
-	groupStatus       v1alpha1.InstanceGroupStatus
-	hpas              []observed.HPA
-	writer            string // of replicas, as the API server has it on record
-	start             int    // first ordinal
-	onResize          func() // runs after a size was written
-	log               []string
-	events            []string
-	pod               int
+	// noSet: the StatefulSet was deleted and left its pods. Of orphaned pods it is not the owner, or not yet; ended ones have terminated.
+	noSet           bool
+	orphaned, ended map[int]bool
+	// strangers are other pods of the namespace, uids by name; unseen are pods of which the snapshot does not know yet.
+	strangers    map[string]string
+	unseen       map[int]bool
+	flights      map[string]*zkstore.Flight
+	censuses     int
+	noPods       bool // an API server that has lost its store
+	censusErr    error
+	sizeErr      error
+	orders       rebalancer.Orders
+	blocked      string
+	holder       string // of the head
+	epoch        int64
+	docs         map[string]*zkstore.Doc
+	fail         map[observed.SourceName]bool
+	noLead       error // what Keep answers when set
+	drainErr     error
+	hidden       map[int]bool // lists that the snapshot shows empty, being behind
+	onDrained    func()       // runs when Drained has looked and before it answers
+	group        *observed.Group
+	statusWrites int
+	groupStatus  v1alpha1.InstanceGroupStatus
+	hpas         []observed.HPA
+	writer       string // of replicas, as the API server has it on record
+	start        int    // first ordinal
+	onResize     func() // runs after a size was written
+	log          []string
+	events       []string
+	pod          int
 }
 
 func newWorld(t tester, size int) *world {
@@ -107,6 +118,9 @@ func (w *world) scaleBy(who string, n int) {
 
 // settlePods lets the StatefulSet's controller do all it has to.
 func (w *world) settlePods() {
+	if w.noSet {
+		return
+	}
 	for n := w.start; n < w.start+w.size; n++ {
 		if w.pods[n] == "" {
 			w.pod++
@@ -115,7 +129,7 @@ func (w *world) settlePods() {
 		}
 	}
 	for n := range w.pods {
-		if _, held := w.terminating[n]; !held && (n < w.start || n >= w.start+w.size) {
+		if _, held := w.terminating[n]; !held && !w.orphaned[n] && (n < w.start || n >= w.start+w.size) {
 			delete(w.pods, n)
 			delete(w.ready, n)
 		}
@@ -196,6 +210,9 @@ func (w *world) snapshot() observed.Kind {
 	}
 	for n := range 100 {
 		uid, listed := w.pods[n], w.lists[n]
+		if w.unseen[n] {
+			uid = ""
+		}
 		if uid == "" && listed == 0 {
 			continue
 		}
@@ -211,13 +228,22 @@ func (w *world) snapshot() observed.Kind {
 				i.Pod.Reason = "CrashLoopBackOff"
 			}
 			i.Pod.DeleteBy, i.Pod.Terminating = w.terminating[n], !w.terminating[n].IsZero()
+			if w.ended[n] {
+				i.Pod.Phase, i.Pod.Ready = "Failed", false
+			}
 			if !w.silent[n] {
 				at := w.now
 				i.LastBeat = &at
 			}
+			if w.noSet || w.orphaned[n] {
+				i.Pod, i.Unadopted, i.LastBeat = nil, &observed.Pod{Name: i.Pod.Name, UID: uid, Phase: "Running"}, nil
+			}
 		}
 		k.Assigned += listed
 		k.Instances = append(k.Instances, i)
+	}
+	if w.noSet {
+		k.Workload = nil
 	}
 	return k
 }
@@ -245,7 +271,7 @@ func (w *world) Progress() rebalancer.Progress {
 }
 
 func (w *world) State() *zkstore.State {
-	return &zkstore.State{Head: zkstore.Head{Epoch: w.epoch, Holder: w.holder}, Kept: maps.Clone(w.docs)}
+	return &zkstore.State{Head: zkstore.Head{Epoch: w.epoch, Holder: w.holder}, Kept: maps.Clone(w.docs), Flight: maps.Clone(w.flights)}
 }
 
 func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) {
@@ -290,7 +316,7 @@ func (w *world) Claim(_ context.Context, _ actuate.Workload, leader string) erro
 }
 
 func (w *world) Size(context.Context, actuate.Workload) (actuate.Size, error) {
-	return actuate.Size{UID: w.uid, ResourceVersion: strconv.Itoa(w.rev), Replicas: w.size}, nil
+	return actuate.Size{UID: w.uid, ResourceVersion: strconv.Itoa(w.rev), Replicas: w.size}, w.sizeErr
 }
 
 func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
@@ -344,6 +370,23 @@ func (w *world) Restart(_ context.Context, _ actuate.Workload, pod, uid string) 
 		}
 	}
 	return nil
+}
+
+func (w *world) Census(context.Context) (observed.Census, error) {
+	if w.censuses++; w.censusErr != nil {
+		return observed.Census{}, w.censusErr
+	}
+	pods := map[string]string{}
+	if w.noPods {
+		return observed.NewCensus(w.now, pods), nil
+	}
+	maps.Copy(pods, w.strangers)
+	for n, uid := range w.pods {
+		if !w.ended[n] {
+			pods[fmt.Sprintf("iota-dac-%d", n)] = uid
+		}
+	}
+	return observed.NewCensus(w.now, pods), nil
 }
 
 func (w *world) Publish(_ actuate.Workload, e actuate.Event) { w.events = append(w.events, e.Reason) }

@@ -1,8 +1,10 @@
 // Package cluster follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
 // In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io. Out: an observed.Cluster a kind at each change
-// and at each proof that the watches live, an observed.PodUsage at each poll, observed.Failed when either cannot be had.
-// Invariant: a pod counts only if its controller is the StatefulSet by uid; an age grows unless the API server was heard.
+// and at each proof that the watches live, an observed.PodUsage at each poll, observed.Failed when either cannot be had; an observed.Census
+// when it is asked for.
+// Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by a Census; an age grows unless the API
+// server was heard.
 package cluster
 
 import (
@@ -138,7 +140,7 @@ func (s *Source) prepare() (err error) {
 	if s.sets, err = watched(kube, kube.AppsV1().StatefulSets(ns), &appsv1.StatefulSet{}, renew, &s.setsPulse, nil); err != nil {
 		return err
 	}
-	s.pods, err = watched(kube, kube.CoreV1().Pods(ns), &corev1.Pod{}, renew, &s.podsPulse, cache.Indexers{byController: controllerOf})
+	s.pods, err = watched(kube, kube.CoreV1().Pods(ns), &corev1.Pod{}, renew, &s.podsPulse, cache.Indexers{bySet: setNameOf})
 	if err != nil {
 		return err
 	}
@@ -286,30 +288,37 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
-	if set == nil {
-		return c
+	if set != nil {
+		w := workload(set)
+		c.Workload = &w
 	}
-	w := workload(set)
-	c.Workload = &w
-	for _, pod := range s.owned(set) {
-		if n, ok := ordinal(set.Name, pod.Name); ok {
-			o := reduce(pod)
+	for n, pod := range s.named(k.StatefulSet) {
+		o := reduce(pod)
+		if set != nil && metav1.IsControlledBy(pod, set) {
 			o.NodeLost = s.nodeLost(o.Node)
 			c.Pods[n] = o
+		} else if !o.Ended() { // else it runs nothing
+			if c.Unadopted == nil {
+				c.Unadopted = map[int]observed.Pod{}
+			}
+			c.Unadopted[n] = o
 		}
 	}
 	return c
 }
 
-// owned are the pods whose controller is this StatefulSet, not one of the same name before it.
-func (s *Source) owned(set *appsv1.StatefulSet) []*corev1.Pod {
-	found, err := s.pods.GetIndexer().ByIndex(byController, string(set.UID))
+// named are the pods that have a name of this StatefulSet's pods, by ordinal, whoever owns them.
+func (s *Source) named(set string) map[int]*corev1.Pod {
+	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
 	if err != nil {
 		return nil // the index exists
 	}
-	pods := make([]*corev1.Pod, 0, len(found))
+	pods := make(map[int]*corev1.Pod, len(found))
 	for _, obj := range found {
-		pods = append(pods, obj.(*corev1.Pod))
+		pod := obj.(*corev1.Pod)
+		if n, ok := ordinal(set, pod.Name); ok {
+			pods[n] = pod
+		}
 	}
 	return pods
 }

@@ -166,7 +166,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	require.Equal(t, "work-1", two.Pods[1].Name)
 	require.False(t, two.Pods[1].Started.IsZero())
 
-	// A pod of the same name and labels that the StatefulSet does not own is nobody's instance.
+	// A pod of such a name that the StatefulSet does not own is nobody's instance, and is there.
 	stranger := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "work-7", Labels: map[string]string{"role": "stranger"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
@@ -181,6 +181,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	})
 	require.Equal(t, two.Pods[0].UID, replaced.Pods[0].UID)
 	require.NotContains(t, replaced.Pods, 7)
+	require.Equal(t, "work-7", replaced.Unadopted[7].Name)
 
 	// Nothing happens any more, and yet the pictures grow younger.
 	quiet, mark := observedtest.Await(t, rec, mark, "picture", running(2))

@@ -25,8 +25,13 @@ func strip(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		if ref := metav1.GetControllerOfNoCopy(o); ref == nil || ref.Kind != "StatefulSet" {
-			*o = corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion}}
-			break // it can be no instance
+			*o = corev1.Pod{ // it counts as no instance, but may be one that was orphaned
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: o.Namespace, Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion, DeletionTimestamp: o.DeletionTimestamp,
+				},
+				Status: corev1.PodStatus{Phase: o.Status.Phase},
+			}
+			break
 		}
 		o.Finalizers, o.GenerateName = nil, ""
 		own := o.Spec.Resources

@@ -91,8 +91,8 @@ func TestAPodIsReducedToWhatIsRead(t *testing.T) {
 	require.Empty(t, pod.Status.ContainerStatuses[0].ImageID)
 }
 
-// A pod that no StatefulSet controls is nobody's instance: only that it is there is kept.
-func TestOtherPodsAreKeptByNameAlone(t *testing.T) {
+// A pod that no StatefulSet controls is nobody's instance: only that it is there, and whether it has ended, is kept.
+func TestOfOtherPodsLittleIsKept(t *testing.T) {
 	for name, owners := range map[string][]metav1.OwnerReference{
 		"nobody's": nil, "a job's": {{Kind: "Job", Name: "j", UID: "j", Controller: new(bool)}},
 	} {
@@ -101,7 +101,10 @@ func TestOtherPodsAreKeptByNameAlone(t *testing.T) {
 			p.OwnerReferences = owners
 			stripped, err := strip(p)
 			require.NoError(t, err)
-			require.Equal(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: "iota-dac-3", UID: "u3", ResourceVersion: "7"}}, stripped)
+			require.Equal(t, &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: "iota-dac-3", UID: "u3", ResourceVersion: "7"},
+				Status:     corev1.PodStatus{Phase: corev1.PodRunning},
+			}, stripped)
 		})
 	}
 }

@@ -54,10 +54,7 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	if set == nil {
 		return usage, nil
 	}
-	owned := map[string]*corev1.Pod{}
-	for _, p := range s.owned(set) {
-		owned[p.Name] = p
-	}
+	pods := s.named(set.Name)
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	list, err := s.clients.Metrics.MetricsV1beta1().PodMetricses(s.cfg.Namespace).List(ctx,
@@ -67,8 +64,9 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	}
 	for i := range list.Items {
 		m := &list.Items[i]
-		if n, ok := ordinal(set.Name, m.Name); ok && owned[m.Name] != nil {
-			usage[n] = sample(owned[m.Name], m)
+		n, ok := ordinal(set.Name, m.Name)
+		if pod := pods[n]; ok && pod != nil && metav1.IsControlledBy(pod, set) {
+			usage[n] = sample(pod, m)
 		}
 	}
 	return usage, nil

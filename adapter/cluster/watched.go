@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,16 +125,16 @@ func endsFirstPicture(e watch.Event) bool {
 	return err == nil && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }
 
-// byController indexes objects by the uid of what controls them.
-const byController = "controller"
+// bySet indexes pods by the StatefulSet whose pod has such a name: whoever owns them now may not be who made them.
+const bySet = "set"
 
-func controllerOf(obj any) ([]string, error) {
+func setNameOf(obj any) ([]string, error) {
 	o, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, err
 	}
-	if ref := metav1.GetControllerOfNoCopy(o); ref != nil {
-		return []string{string(ref.UID)}, nil
+	if at := strings.LastIndexByte(o.GetName(), '-'); at > 0 {
+		return []string{o.GetName()[:at]}, nil
 	}
 	return nil, nil
 }

@@ -44,12 +44,14 @@ type Failed struct {
 	Err    error
 }
 
-// Cluster is the StatefulSet (nil: it does not exist) and all pods it owns, by ordinal.
+// Cluster is the StatefulSet (nil: it does not exist), all pods it owns, and all that have a name of its pods and that it does not own,
+// by ordinal.
 type Cluster struct {
-	Kind     string
-	At       time.Time
-	Workload *Workload
-	Pods     map[int]Pod
+	Kind      string
+	At        time.Time
+	Workload  *Workload
+	Pods      map[int]Pod
+	Unadopted map[int]Pod
 }
 
 // PodUsage is the latest sample of every pod of the kind that has one, by ordinal.

@@ -24,7 +24,7 @@ type Kind struct {
 	Namespace string `json:"namespace"`
 	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then Sources.Cluster has no error).
 	Workload *Workload `json:"workload,omitempty"`
-	// Instances are in order of ordinal: every ordinal that has a pod, or a znode, or both.
+	// Instances are in order of ordinal: every ordinal that has a pod, adopted or not, or a znode, or both.
 	Instances []Instance `json:"instances"`
 	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if Sources.Store.Known().
 	Assigned   int `json:"assigned"`
@@ -117,12 +117,23 @@ type Workload struct {
 
 // Instance is one ordinal.
 type Instance struct {
-	Ordinal int    `json:"ordinal"`
-	Pod     *Pod   `json:"pod,omitempty"`   // nil: Kubernetes has no such pod
-	List    *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
-	Usage   *Usage `json:"usage,omitempty"` // nil: no sample
+	Ordinal int  `json:"ordinal"`
+	Pod     *Pod `json:"pod,omitempty"` // nil: the StatefulSet owns no such pod
+	// Unadopted is a pod of the instance's name that the StatefulSet does not own: it was orphaned, another StatefulSet of that name
+	// made it, or its labels were edited. It may run what the instance owns, and nothing else is known of it.
+	Unadopted *Pod   `json:"unadopted,omitempty"`
+	List      *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
+	Usage     *Usage `json:"usage,omitempty"` // nil: no sample
 	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start; nil: none.
 	LastBeat *time.Time `json:"lastBeat,omitempty"`
+}
+
+// Occupant is the pod that has the instance's name, whoever owns it; nil: none was seen. A name belongs to one pod at a time.
+func (i *Instance) Occupant() *Pod {
+	if i.Pod != nil {
+		return i.Pod
+	}
+	return i.Unadopted
 }
 
 // SessionLives says whether the pod's own ZooKeeper session lives: its status is there, and names this pod or, if it names none as those of
@@ -138,7 +149,7 @@ func (i *Instance) SessionLives() bool {
 	}
 }
 
-// Pod is one pod the StatefulSet owns, reduced to what is used.
+// Pod is one pod, reduced to what is used.
 type Pod struct {
 	Name string `json:"name"`
 	UID  string `json:"uid"`
@@ -168,6 +179,9 @@ type Pod struct {
 	// Resizing says why the node has not made the requests of the spec the pod's own yet; empty: it has.
 	Resizing string `json:"resizing,omitempty"`
 }
+
+// Ended says that the pod's containers have terminated for good: no kubelet starts one of them again.
+func (p *Pod) Ended() bool { return p.Phase == "Succeeded" || p.Phase == "Failed" }
 
 // List is an ordinal's list in ZooKeeper, without the ids.
 type List struct {

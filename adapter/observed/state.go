@@ -188,7 +188,8 @@ func (ks *kindState) apply(sig Signal) bool {
 }
 
 func (ks *kindState) clusterSeen(v Cluster) bool {
-	same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods)
+	same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
+		reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
 	news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
 	ks.forgetBeats(ks.cluster)
 	return news
@@ -361,7 +362,7 @@ func (ks *kindState) build(name, namespace string) {
 	ks.built, ks.dirty, ks.moved, ks.beaten = k, false, false, ks.beaten[:0]
 }
 
-// instances lays out every ordinal that has a pod or a list, ascending.
+// instances lays out every ordinal that has a pod, adopted or not, or a list, ascending.
 func (ks *kindState) instances() []Instance {
 	all := ks.ordinals()
 	instances := make([]Instance, len(all))
@@ -379,6 +380,10 @@ func (ks *kindState) instances() []Instance {
 				inst.Usage = &usages[i]
 			}
 		}
+		if _, ok := ks.cluster.Unadopted[ordinal]; ok {
+			pod := ks.cluster.Unadopted[ordinal]
+			inst.Unadopted = &pod
+		}
 		if list, ok := ks.assignment.Lists[ordinal]; ok {
 			list.Unapplied = ks.unapplied.since(ordinal, &list)
 			lists[i] = list
@@ -389,17 +394,12 @@ func (ks *kindState) instances() []Instance {
 }
 
 func (ks *kindState) ordinals() []int {
-	all := make([]int, 0, max(len(ks.cluster.Pods), len(ks.assignment.Lists)))
-	for n := range ks.cluster.Pods {
-		all = append(all, n)
-	}
-	for n := range ks.assignment.Lists {
-		if _, has := ks.cluster.Pods[n]; !has {
-			all = append(all, n)
-		}
-	}
+	all := make([]int, 0, len(ks.cluster.Pods)+len(ks.cluster.Unadopted)+len(ks.assignment.Lists))
+	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Pods))
+	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
+	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // lastBeat is the ordinal's newest beat if it is this pod's: one from before its start is its predecessor's. Both times are whole

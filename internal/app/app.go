@@ -68,10 +68,11 @@ type App struct {
 	runners map[string]*runner
 }
 
-// actuator writes StatefulSets and InstanceGroups.
+// actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is not enough.
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups
+	*cluster.PodLister
 }
 
 // New checks the options, connects what connects at start, and listens. Run serves.
@@ -103,7 +104,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
 	a.live = newLive(log, a.metrics, k.configRefused)
-	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic)}
+	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), cluster.NewPodLister(k.metadata, o.Namespace)}
 	reg.MustRegister(telemetry.NewCollector(a.view))
 	if err := a.newSources(ctx, reg); err != nil {
 		return nil, err

@@ -185,8 +185,12 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 		return api.Reassigned{}, errors.New("the StatefulSet and its pods are not known at the moment")
 	}
 	inst := seen.Instance(ordinal)
-	if inst == nil || inst.Pod == nil {
+	switch {
+	case inst == nil || inst.Occupant() == nil:
 		return api.Reassigned{}, fmt.Errorf("%w: instance %d has no pod that could be dead", api.ErrConflict, ordinal)
+	case inst.Pod == nil:
+		return api.Reassigned{}, fmt.Errorf("%w: pod %s is not adopted by the StatefulSet: nothing is known of it; delete it if it is dead",
+			api.ErrConflict, inst.Unadopted.Name)
 	}
 	if alive := scaler.Alive(seen, k, inst, now); alive != "" {
 		return api.Reassigned{}, fmt.Errorf("%w: instance %d is not dead: %s", api.ErrConflict, ordinal, alive)

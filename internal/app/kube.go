@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
@@ -20,6 +21,7 @@ type kube struct {
 	client      kubernetes.Interface
 	metrics     metricsclient.Interface
 	dynamic     dynamic.Interface // for our own types
+	metadata    metadata.Interface
 	apiServices apiregistration.APIServicesGetter
 	recorder    record.EventRecorder
 	broadcaster record.EventBroadcaster
@@ -54,6 +56,9 @@ func newKube(o Options) (*kube, error) {
 	}
 	if k.dynamic, err = dynamic.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("make dynamic client: %w", err)
+	}
+	if k.metadata, err = metadata.NewForConfig(cfg); err != nil {
+		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
 	if k.apiServices, err = apiregistration.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("make APIService client: %w", err)

@@ -272,10 +272,10 @@ type Absence struct {
 // Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the revoke. An older one would miss a
 // successor that has read the old list.
 type Fate struct {
-	// Gone: the pod no longer exists, or its container has terminated.
+	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for good. Where none was recorded, because
+	// nobody knew of one: the ordinal has no pod, and no status that lives.
 	Gone bool
-	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also the present pod where none was recorded,
-	// because nobody knew of one.
+	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also the present pod where none was recorded.
 	Successor string
 }
 
@@ -288,7 +288,7 @@ const fenceMargin = 2 * time.Second
 // (Instance.Status).
 func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, string) {
 	switch {
-	case f.Pod == "" && pod.Successor == "":
+	case f.Pod == "" && pod.Successor == "" && !pod.Gone:
 		return false, "no pod was recorded that could release it"
 	case f.Pod != "" && status != nil && status.Pod == f.Pod && status.Times >= f.Times:
 		return true, "i"

@@ -48,6 +48,7 @@ type bugs struct {
 	staleAnswer      bool // "exists already" is answered from a State that may be old
 	goneIsEnough     bool // the recorded pod is gone: released, whatever runs there now
 	oldPicture       bool // what was known of the pods before the revoke counts
+	ownedAlone       bool // a pod that was orphaned is not seen
 	oldAbsence       bool // an absence seen before the revoke counts
 	fencesAssumed    bool // every instance is taken for one that fences itself
 	ackBeforeStop    bool // an instance acknowledges before it stops
@@ -441,7 +442,7 @@ func (m *model) land(w *scene, l *leader) (job, bool) {
 }
 
 // released is rule 6. What a leader knew when it revoked was as old as its last look: a pod may have come since, or a status come back,
-// and read the list. So what the rule is told of pods and of an absence must have been looked at after the revoke.
+// and read the list. So what the rule is told of a pod that is gone and of an absence must have been looked at after the revoke.
 func (m *model) released(w *scene, l *leader, f *Flight) bool {
 	n, status := f.From, l.view.Instances[f.From].Status
 	if m.bugs.earlyGrant || m.bugs.absentIsReleased && status == nil {
@@ -454,12 +455,12 @@ func (m *model) released(w *scene, l *leader, f *Flight) bool {
 	if status == nil {
 		absence.For = time.Hour
 	}
-	pod := Fate{}
-	if present := m.podOf(l, n); f.Pod != present && (l.looked[n] || m.bugs.oldPicture) {
-		pod.Gone = true
-		if !m.bugs.goneIsEnough {
-			pod.Successor = present
-		}
+	pod, present := Fate{}, m.podOf(l, n)
+	if f.Pod != present && !m.bugs.goneIsEnough {
+		pod.Successor = present
+	}
+	if l.looked[n] || m.bugs.oldPicture {
+		pod.Gone = f.Pod != present || present == "" && status == nil
 	}
 	ok, rule := Released(f, status, pod, absence)
 	return ok && (rule != "iii" || l.looked[n] || m.bugs.oldAbsence)

@@ -134,6 +134,12 @@ func (s *search) expandLeader(w scene, i int, take taker) {
 		return
 	}
 	take("look", who+"looks", func(w *scene) { s.look(w, &w.leaders[i]) })
+	if s.bugs.ownedAlone {
+		take("look", who+"looks while all pods are orphaned", func(w *scene) {
+			s.look(w, &w.leaders[i])
+			w.leaders[i].pods = [ordinalsN]int{}
+		})
+	}
 	trial := *l
 	j, ok := s.next(&w, &trial)
 	switch {
@@ -298,6 +304,7 @@ func TestSearchFindsBugs(t *testing.T) {
 		"answer from an old State":                   {bugs{staleAnswer: true}, limits{leads: 1, flips: 2}, "lost"},
 		"recorded pod gone, its successor not asked": {bugs{goneIsEnough: true}, limits{faults: 1, orders: 1}, twice},
 		"pods as they were before the revoke":        {bugs{oldPicture: true}, limits{faults: 2, orders: 1}, twice},
+		"an orphaned pod taken for gone":             {bugs{ownedAlone: true}, limits{orders: 1}, twice},
 		"absence from before the revoke":             {bugs{oldAbsence: true}, limits{faults: 1, orders: 1}, "two instances run b"},
 		"fencing taken for granted":                  {bugs{fencesAssumed: true}, limits{faults: 1, orders: 1}, twice},
 		"acknowledge before stop":                    {bugs{ackBeforeStop: true}, limits{orders: 1}, twice},

@@ -309,6 +309,7 @@ func TestReleased(t *testing.T) {
 		{"pod gone, a third one's status", f, &Status{Times: 5, Pod: "third"}, Fate{true, "next"}, Absence{}, false, `pod "uid" is gone; its successor next has not said yet what it has applied`},
 		{"pod gone, but it had applied", f, &Status{Times: 5, Pod: "uid"}, Fate{true, "next"}, Absence{}, true, "i"},
 		{"no pod recorded", &Flight{Times: 5}, &Status{Times: 5}, Fate{}, Absence{}, false, "no pod was recorded that could release it"},
+		{"no pod recorded, the ordinal has none", &Flight{Times: 5}, nil, Fate{Gone: true}, Absence{}, true, "ii"},
 		{"no pod recorded, the present one applied", &Flight{Times: 5}, &Status{Times: 5, Pod: "next"}, Fate{false, "next"}, Absence{}, true, "ii"},
 		{"no pod recorded, the present one behind", &Flight{Times: 5}, &Status{Times: 4, Pod: "next"}, Fate{true, "next"}, Absence{}, false, `pod "" is gone; its successor has applied 4, not yet 5`},
 		{"absent", f, nil, Fate{}, Absence{For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},

@@ -110,7 +110,9 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	if d.Rollout != "" {
 		hs = append(hs, Hold{ByRollout, d.Rollout})
 	}
-	if d.Health.Breaker != "" {
+	if text := unadopted(in); text != "" {
+		hs = append(hs, Hold{ByUnadopted, text})
+	} else if d.Health.Breaker != "" {
 		hs = append(hs, Hold{BySilence, d.Health.Breaker})
 	}
 	if text := d.Health.unheard(); text != "" {
@@ -360,6 +362,18 @@ func unschedulable(in *Input) string {
 		}
 	}
 	return listed(pods, "finds no node", "find no node")
+}
+
+// unadopted names the pods that may be instances and that the StatefulSet does not own. As long as there are any, what is seen of the
+// others is a part of the whole: nobody is called lost, absent or silent by it, and nothing shrinks.
+func unadopted(in *Input) string {
+	var pods []string
+	for i := range in.Observed.Instances {
+		if p := in.Observed.Instances[i].Unadopted; p != nil {
+			pods = append(pods, p.Name)
+		}
+	}
+	return listed(pods, "is not adopted by the StatefulSet", "are not adopted by the StatefulSet")
 }
 
 // listed names up to three things.

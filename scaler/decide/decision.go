@@ -45,6 +45,7 @@ const (
 	ByUnschedulable Reason = "unschedulable"
 	BySilence       Reason = "silent-instances"
 	ByIncomplete    Reason = "not-every-instance-reports"
+	ByUnadopted     Reason = "pods-not-adopted"
 	ByPause         Reason = "paused"
 	BlindStore      Reason = "blind-store"
 	BlindCluster    Reason = "blind-cluster"

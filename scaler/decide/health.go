@@ -28,7 +28,7 @@ const (
 	Terminating  Condition = "Terminating"  // on its way out
 	Stuck        Condition = "Stuck"        // Terminating beyond its deadline
 	Absent       Condition = "Absent"       // the StatefulSet should have this pod and has not, or it owns resources without one
-	Unknown      Condition = "Unknown"      // its heartbeats cannot be judged
+	Unknown      Condition = "Unknown"      // its heartbeats cannot be judged, or its pod is not the StatefulSet's
 )
 
 const (
@@ -99,9 +99,7 @@ func Assess(in Input) (h Health) {
 			h.Stale++
 		}
 	}
-	if h.Breaker = breaker(&in, &h); h.Breaker == "" {
-		h.Breaker = text
-	}
+	h.Breaker = cmp.Or(unadopted(&in), breaker(&in, &h), text)
 	if h.Breaker == "" && in.Paused() == "" {
 		h.reassign(&in)
 	}
@@ -130,6 +128,11 @@ func (h *Health) judgeAll(in *Input) {
 		switch inside := inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas; {
 		case inst.Pod != nil:
 			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
+		case inst.Unadopted != nil:
+			h.Verdicts = append(h.Verdicts, Verdict{
+				Ordinal: inst.Ordinal, Pod: inst.Unadopted.Name, UID: inst.Unadopted.UID, Condition: Unknown, By: ByPod,
+				Text: "the StatefulSet has not adopted it",
+			})
 		case owns:
 			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByRecord, Text: fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)})
 		case inside:

@@ -42,10 +42,12 @@ func lost(in *Input) (all []Lost) {
 			all = append(all, l)
 		}
 	}
-	grace := in.Config.LostNodeGrace.Std()
+	grace, partial := in.Config.LostNodeGrace.Std(), unadopted(in)
 	for i := range all {
 		l := &all[i]
 		switch {
+		case partial != "":
+			l.Text += "; " + partial + ": none is emptied"
 		case len(all) >= 2 && float64(len(all)) > maxLostShare*float64(w.Replicas):
 			l.Text += fmt.Sprintf("; so are %d of %d instances at once, more than %g%%: none of them is emptied", len(all), w.Replicas, maxLostShare*100)
 		case in.Now.Sub(l.Since) < grace:

@@ -23,8 +23,10 @@ import (
 //	world k=v …         replicas, resources, unassigned, start, updated, ready, open=0-9|none; pods of the size exist and are ready
 //	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its sample is of an hour ago;
 //	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
-//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its ZooKeeper session lives, nameless: its status
-//	                    names no pod, former: and is older than the pod); absent=true takes the pod away
+//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its
+//	                    ZooKeeper session lives, nameless: its status names no pod, former: and is older than the pod);
+//	                    absent=true takes the pod away; adopted=false: the StatefulSet does not own it, adopted=true: it does
+//	                    again; lost: its node has been for so long
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
 //	fail s, heal s      source s cannot be read from now on, is well again
 //	follow              the StatefulSet takes up the size decided last, as after a write of ours
@@ -260,8 +262,8 @@ func (w *world) usage(arg func(string, func(string)), number func(string, *int))
 func (w *world) pod(n int, arg func(string, func(string))) {
 	i := w.instance(n)
 	p := observed.Pod{Name: fmt.Sprintf("iota-dac-%d", n), UID: fmt.Sprintf("uid-%d", n), Phase: "Running", Ready: true}
-	if i.Pod != nil {
-		p = *i.Pod
+	if held := i.Occupant(); held != nil {
+		p = *held
 	}
 	arg("phase", func(v string) { p.Phase = v; p.Ready = v == "Running" })
 	arg("reason", func(v string) { p.Reason = v })
@@ -300,6 +302,17 @@ func (w *world) pod(n int, arg func(string, func(string))) {
 		i.List = &list
 	})
 	arg("absent", func(string) { i.Pod = nil })
+	arg("lost", func(v string) {
+		age, err := time.ParseDuration(v)
+		require.NoError(w.t, err)
+		p.NodeLost, p.Node = w.now.Add(-age), "far"
+	})
+	i.Unadopted = nil
+	arg("adopted", func(v string) {
+		if v == "false" {
+			i.Pod, i.Unadopted, i.LastBeat, i.Usage = nil, &p, nil, nil
+		}
+	})
 }
 
 func (w *world) tick(td *datadriven.TestData, arg func(string, func(string)), number func(string, *int)) string {

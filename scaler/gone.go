@@ -1,0 +1,121 @@
+package scaler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// That a pod is gone is proven in one way: by a census, a complete list of the namespace's pods from the API server itself, begun after
+// what it is to prove (protocol rule 6 ii). The snapshot only says when to ask: it has the pods of one StatefulSet, as watches showed them.
+
+// census is the last one, and when the next one may be asked for.
+type census struct {
+	last observed.Census
+	next time.Time
+	// failure is why the latest try brought none; empty: it did.
+	failure string
+}
+
+// censusShare bounds the time that goes into censuses: one part of so many.
+const censusShare = 20
+
+// missing is what the snapshot does not show, and what waits for a census to be concluded from that.
+type missing struct {
+	// uids are those of pods that something in flight was taken from, from their ordinals.
+	uids map[string]bool
+	from map[int]bool
+	// beyond are ordinals beyond the size that have znodes.
+	beyond []int
+}
+
+// orderGone puts into the orders which pods are gone, if anything waits for that to be known.
+func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Decision, o *rebalancer.Orders) {
+	o.GonePods = map[string]bool{}
+	for i := range in.Observed.Instances {
+		if p := in.Observed.Instances[i].Occupant(); p != nil && p.Ended() {
+			o.GonePods[p.UID] = true
+		}
+	}
+	m := s.missing(in, d, o)
+	if len(m.uids)+len(m.beyond) == 0 {
+		return
+	}
+	if s.count(ctx, in); s.census.failure != "" {
+		o.PodsUnknown = s.census.failure
+		return
+	}
+	c := &s.census.last
+	o.PodsAt = c.Begun
+	for uid := range m.uids {
+		if !c.Has(uid) {
+			o.GonePods[uid] = true
+		}
+	}
+	for n := range m.from {
+		if uid := c.UID(podName(in, n)); uid != "" && !present(in, n) {
+			o.Pods[n] = uid // it has come since the snapshot
+		}
+	}
+	for _, n := range m.beyond {
+		if c.UID(podName(in, n)) == "" {
+			o.Gone = append(o.Gone, n)
+		}
+	}
+}
+
+// missing finds what is in flight from pods that the snapshot does not show, and what is left of ordinals without one.
+func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) missing {
+	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
+	if st := s.engine.State(); st != nil {
+		for _, f := range st.Flight {
+			if f.Pod != "" && (f.Pod != o.Pods[f.From] || !present(in, f.From)) {
+				m.uids[f.Pod], m.from[f.From] = true, true
+			}
+		}
+	}
+	for i := range in.Observed.Instances {
+		n := in.Observed.Instances[i].Ordinal
+		if in.Observed.Instances[i].Occupant() == nil && beyondSize(d, n) && !slices.Contains(o.Stay, n) {
+			m.beyond, m.from[n] = append(m.beyond, n), true
+		}
+	}
+	return m
+}
+
+// present says whether the snapshot shows a pod of that name that has not ended.
+func present(in *decide.Input, ordinal int) bool {
+	inst := in.Observed.Instance(ordinal)
+	return inst != nil && inst.Occupant() != nil && !inst.Occupant().Ended()
+}
+
+func podName(in *decide.Input, ordinal int) string {
+	return fmt.Sprintf("%s-%d", in.Config.StatefulSet, ordinal)
+}
+
+// count takes a census, unless the last one was a moment ago. It counts only if the StatefulSet is still there after it: an API server
+// that has lost its store has no pods either.
+func (s *Scaler) count(ctx context.Context, in *decide.Input) {
+	if in.Now.Before(s.census.next) {
+		return
+	}
+	begun := time.Now()
+	last, err := s.act.Census(ctx)
+	if err == nil {
+		_, err = s.act.Size(ctx, workload(in))
+	}
+	s.census.next = in.Now.Add(max(s.period, censusShare*time.Since(begun)))
+	if err != nil {
+		if s.census.failure == "" {
+			s.log.Warn("it is not known which pods are gone", "error", err)
+		}
+		s.census.failure = "it is not known which pods are gone: " + err.Error()
+		return
+	}
+	s.census.last, s.census.failure = last, ""
+}

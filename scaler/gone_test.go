@@ -1,0 +1,145 @@
+package scaler
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// flying is a led world of three that acknowledges: something is in flight from instance 2 and its pod.
+func flying(t *testing.T) (w *world, s *Scaler, uid string) {
+	w, s = led(t, 3, 300)
+	w.cfg.HandOff = "acknowledged"
+	uid = w.pods[2]
+	w.flights = map[string]*zkstore.Flight{"2-5": {Name: "2-5", From: 2, Times: 5, Pod: uid, IDs: []string{"a"}, To: []int{0}}}
+	return w, s, uid
+}
+
+// A StatefulSet is deleted without its pods and created again, as large or smaller. Its pods exist all the while.
+func TestNothingIsLearntOfPodsWhileTheirStatefulSetIsMadeAnew(t *testing.T) {
+	for name, size := range map[string]int{"as large": 3, "smaller": 1} {
+		t.Run(name, func(t *testing.T) {
+			w, s, uid := flying(t)
+			still := func() {
+				t.Helper()
+				require.False(t, w.orders.GonePods[uid])
+				require.Empty(t, w.orders.Gone)
+			}
+			w.noSet = true
+			for range 7 {
+				w.tick(s, 2*second)
+				require.Contains(t, w.orders.Hold, "there is no StatefulSet")
+				still()
+			}
+			w.noSet, w.uid, w.orphaned = false, "another set", map[int]bool{0: true, 1: true, 2: true}
+			w.setSize(size)
+			for range 7 {
+				w.tick(s, 2*second)
+				require.Empty(t, w.orders.Hold)
+				still()
+			}
+			require.Equal(t, uid, w.orders.Pods[2], "what is taken from it records it")
+			w.orphaned = nil
+			w.terminating = map[int]time.Time{1: w.now.Add(time.Hour), 2: w.now.Add(time.Hour)} // or it would end
+			w.tick(s, 2*second)
+			still()
+		})
+	}
+}
+
+// That the snapshot does not show a pod is a reason to ask, and proves nothing.
+func TestAPodIsGoneByACensusAlone(t *testing.T) {
+	w, s, uid := flying(t)
+	w.tick(s, 2*second)
+	require.Zero(t, w.censuses, "the pod is there: nothing is asked")
+	require.Zero(t, w.orders.PodsAt)
+
+	w.unseen = map[int]bool{2: true}
+	w.tick(s, 2*second)
+	require.Equal(t, 1, w.censuses)
+	require.False(t, w.orders.GonePods[uid], "the watch is wrong")
+	require.Equal(t, w.now, w.orders.PodsAt)
+
+	w.strangers = map[string]string{"renamed-2": uid}
+	w.pods[2] = "next"
+	w.tick(s, 2*second)
+	require.False(t, w.orders.GonePods[uid], "another name has it")
+	require.Equal(t, "next", w.orders.Pods[2], "its successor, which the snapshot does not show yet")
+
+	w.strangers = nil
+	w.tick(s, 2*second)
+	require.True(t, w.orders.GonePods[uid])
+	require.Len(t, w.orders.GonePods, 1)
+	require.Equal(t, w.now, w.orders.PodsAt)
+	require.Equal(t, "next", w.orders.Pods[2])
+}
+
+func TestAPodThatHasEndedIsGone(t *testing.T) {
+	w, s, uid := flying(t)
+	w.ended = map[int]bool{2: true}
+	w.tick(s, 2*second)
+	require.True(t, w.orders.GonePods[uid])
+	require.Equal(t, w.now, w.orders.PodsAt, "a successor would have been found by it")
+}
+
+func TestAnOrdinalBeyondTheSizeIsGoneByACensusAlone(t *testing.T) {
+	w, s := byHPA(t, 3, 90)
+	w.perStep = 0
+	w.setSize(2)
+	w.orphaned = map[int]bool{2: true}
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Gone)
+	require.NotContains(t, w.events, "EndedWithResources", "it runs")
+	w.unseen = map[int]bool{2: true}
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.Gone, "the watch is wrong")
+	require.Equal(t, 1, w.censuses)
+	delete(w.pods, 2)
+	w.tick(s, 2*second)
+	require.Equal(t, []int{2}, w.orders.Gone)
+	require.Equal(t, w.now, w.orders.PodsAt)
+}
+
+func TestACensusThatCannotBeHadProvesNothing(t *testing.T) {
+	w, s, uid := flying(t)
+	w.unseen = map[int]bool{2: true}
+	for name, fail := range map[string]func(on bool){
+		"the list is refused": func(on bool) {
+			if w.censusErr = nil; on {
+				w.censusErr = errors.New("forbidden")
+			}
+		},
+		"the StatefulSet is another one by now": func(on bool) {
+			if w.sizeErr = nil; on {
+				w.sizeErr = errors.New("its uid is another")
+			}
+		},
+	} {
+		fail(true)
+		w.noPods = true // as an API server has none that has lost its store
+		w.tick(s, 2*second)
+		require.Empty(t, w.orders.GonePods, name)
+		require.Empty(t, w.orders.Gone, name)
+		require.Zero(t, w.orders.PodsAt, name)
+		require.Contains(t, w.orders.PodsUnknown, "it is not known which pods are gone: ", name)
+		fail(false)
+	}
+	w.noPods = false
+	w.tick(s, 2*second)
+	require.Empty(t, w.orders.PodsUnknown)
+	require.False(t, w.orders.GonePods[uid])
+	require.Equal(t, w.now, w.orders.PodsAt)
+}
+
+func TestACensusIsTakenOncePerPeriod(t *testing.T) {
+	w, s, _ := flying(t)
+	w.unseen = map[int]bool{2: true}
+	for range 20 {
+		w.tick(s, 200*time.Millisecond)
+	}
+	require.Equal(t, 2, w.censuses)
+}
