@@ -262,10 +262,7 @@ func (s *Source) proof(ctx context.Context, k config.Kind) error {
 
 // silence is an error where a watch that is renewed all the time has not been heard.
 func (s *Source) silence() error {
-	if silent := time.Since(s.heard()); silent > 2*s.cfg.Probe {
-		return fmt.Errorf("the watches have been silent for %s", silent.Round(time.Second))
-	}
-	return nil
+	return silence("the watches have", s.heard(), 2*s.cfg.Probe)
 }
 
 // seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.

@@ -163,8 +163,8 @@ func (o *Owners) report(ctx context.Context, f *follower, informer cache.SharedI
 		case <-time.After(o.cfg.Probe):
 		}
 		heard := f.pulse.last()
-		if silent := time.Since(heard); silent > 2*o.cfg.Probe {
-			o.failed(f, fmt.Errorf("the watch has been silent for %s", silent.Round(time.Second)), sink)
+		if err := silence("the watch has", heard, 2*o.cfg.Probe); err != nil {
+			o.failed(f, err, sink)
 			continue
 		}
 		if !informer.HasSynced() {

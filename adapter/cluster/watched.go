@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,17 @@ func (p *pulse) last() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at
+}
+
+// silence is an error where what was last heard longer than limit ago, or never.
+func silence(what string, heard time.Time, limit time.Duration) error {
+	if heard.IsZero() {
+		return fmt.Errorf("%s not been heard yet", what)
+	}
+	if silent := time.Since(heard); silent > limit {
+		return fmt.Errorf("%s been silent for %s", what, silent.Round(time.Second))
+	}
+	return nil
 }
 
 // lister is one resource of the API, as clients offer it.
