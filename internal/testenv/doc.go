@@ -1,6 +1,7 @@
 // Package testenv starts the real servers that shardscaler lives among, as plain processes on this
 // machine: a Kubernetes control plane (kwokctl: etcd, kube-apiserver, kube-controller-manager,
-// kube-scheduler, kwok, metrics-server), ZooKeeper, Kafka, an MQTT broker and PostgreSQL.
+// kube-scheduler, kwok, metrics-server), ZooKeeper, Kafka, an MQTT broker and PostgreSQL; and, for the
+// tests that ask for them, mosquitto and MariaDB out of Debian's packages.
 //
 // In: Options, and what Fetch built or downloaded once into the user's cache folder.
 // Out: an Env, which is also what sandbox.json holds, so that a client in any language finds the

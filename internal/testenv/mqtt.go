@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -49,6 +50,31 @@ func (e *Env) startMQTT(ctx context.Context, name, user, password string) (*MQTT
 	}
 	broker := &MQTT{Server: server, URL: "tcp://" + server.Addr, User: user, Password: password}
 	return broker, server.startFirst(ctx)
+}
+
+// startMosquitto starts a mosquitto out of tree with its own defaults: at most 20 messages of a
+// session are unacknowledged, at most 1,000 wait, and what does not fit is dropped.
+func (e *Env) startMosquitto(ctx context.Context, name, tree string) (*MQTT, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := e.newDir(name)
+	if err != nil {
+		return nil, err
+	}
+	settings := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nlog_dest stdout\n", ports[0])
+	if os.Geteuid() == 0 {
+		settings += "user root\n" // it would become a user that cannot read the folders of root
+	}
+	file := filepath.Join(dir, "mosquitto.conf")
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		return nil, fmt.Errorf("configure mosquitto: %w", err)
+	}
+	server := e.newServer(name, dir, ports[0], speaksMQTT)
+	server.Argv = []string{filepath.Join(tree, "usr", "sbin", "mosquitto"), "-c", file}
+	server.Env = []string{libraryPath(tree)}
+	return &MQTT{Server: server, URL: "tcp://" + server.Addr}, server.startFirst(ctx)
 }
 
 // Topic is a topic of this test's own.

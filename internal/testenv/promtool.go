@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 )
 
@@ -28,40 +27,15 @@ func Promtool(t testing.TB) string {
 }
 
 func unpackPromtool(ctx context.Context, dir string) error {
-	work, err := os.MkdirTemp("", "promtool-")
+	tree, err := os.MkdirTemp("", "promtool-")
 	if err != nil {
 		return fmt.Errorf("fetch promtool: %w", err)
 	}
-	defer os.RemoveAll(work)
-	run := func(line ...string) error {
-		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-		cmd.Dir = work
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("fetch promtool: %v: %w\n%s", line, err, out)
-		}
-		return nil
+	defer os.RemoveAll(tree)
+	if err := unpackDebian(ctx, tree, "prometheus", false); err != nil {
+		return fmt.Errorf("fetch promtool: %w", err)
 	}
-	download := []string{"apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"}
-	if err := run(download...); err != nil { // the package lists are missing or old
-		become, allowed := asRoot(ctx)
-		if !allowed {
-			return err
-		}
-		if err := run(slices.Concat(become, []string{"apt-get", "update", "-q"})...); err != nil {
-			return err
-		}
-		if err := run(download...); err != nil {
-			return err
-		}
-	}
-	packages, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil || len(packages) != 1 {
-		return fmt.Errorf("fetch promtool: apt-get download left %v, want one package", packages)
-	}
-	if err := run("dpkg-deb", "-x", packages[0], "unpacked"); err != nil {
-		return err
-	}
-	binary, err := os.ReadFile(filepath.Join(work, "unpacked/usr/bin/promtool"))
+	binary, err := os.ReadFile(filepath.Join(tree, "usr/bin/promtool"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "promtool"), binary, 0o755)
 	}

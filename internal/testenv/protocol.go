@@ -28,6 +28,7 @@ const (
 	speaksKafka     protocol = "kafka"
 	speaksMQTT      protocol = "mqtt"
 	speaksPostgres  protocol = "postgres"
+	speaksMySQL     protocol = "mysql"
 )
 
 // answerTimeout bounds one question, so that a frozen server does not hold the asker.
@@ -46,6 +47,8 @@ func (p protocol) answers(ctx context.Context, addr string) error {
 		return mqttAnswers(ctx, addr)
 	case speaksPostgres:
 		return postgresAnswers(ctx, addr)
+	case speaksMySQL:
+		return mysqlAnswers(ctx, addr)
 	default:
 		return urlAnswers(ctx, string(p))
 	}
@@ -128,6 +131,20 @@ func postgresAnswers(ctx context.Context, addr string) error {
 		return nil
 	}
 	return err
+}
+
+// A server greets whom it would let log in: after the header of the packet with version 10 of its
+// protocol, and whom it turns away with an error.
+func mysqlAnswers(ctx context.Context, addr string) error {
+	const header, version = 4, 10
+	greeting, err := exchange(ctx, addr, nil, header+1)
+	if err != nil {
+		return err
+	}
+	if len(greeting) <= header || greeting[header] != version {
+		return fmt.Errorf("not a greeting: %x", greeting)
+	}
+	return nil
 }
 
 // The certificate is not looked at: this asks whether something serves, and sends no secret.

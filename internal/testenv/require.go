@@ -140,6 +140,25 @@ func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	return m
 }
 
+// NewMosquitto starts a mosquitto with its default limits for this test alone; see debianTree for where
+// it comes from.
+func (e *Env) NewMosquitto(t testing.TB) *MQTT {
+	t.Helper()
+	tree := debianTree(t, "mosquitto")
+	m := startFor(t, func(ctx context.Context) (*MQTT, error) { return e.startMosquitto(ctx, uniqueName(t), tree) })
+	t.Cleanup(func() { stopAfter(t, m.Kill) })
+	return m
+}
+
+// NewMariaDB starts a server for this test alone; see debianTree for where it comes from.
+func (e *Env) NewMariaDB(t testing.TB) *MariaDB {
+	t.Helper()
+	tree := debianTree(t, "mariadb-server-core")
+	m := startFor(t, func(ctx context.Context) (*MariaDB, error) { return e.startMariaDB(ctx, uniqueName(t), tree) })
+	t.Cleanup(func() { stopAfter(t, m.Kill) })
+	return m
+}
+
 // NewPostgres starts a server for this test alone.
 func (e *Env) NewPostgres(t testing.TB) *Postgres {
 	t.Helper()
