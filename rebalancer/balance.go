@@ -75,21 +75,27 @@ func (l *listing) add(i int, tr trait) {
 	}
 }
 
-// trait is what is known of an id; unheard says that the catalogue has a word of it that has not been read yet. It then weighs the
-// median.
+// trait is what is known of an id; unheard says that the catalogue has a word of it that has not been
+// read yet. It then weighs the median. So does an id whose row cannot be read, and no pin forbids it to
+// be where it is.
 func (t *term) trait(id string) (tr trait, unheard bool) {
 	hash := maphash.String(t.traits.seed, id)
 	tr, found := t.traits.of(hash)
-	if found || !t.e.book.fresh.has(hash) {
+	if found {
 		return tr, false
 	}
-	if t.traits.spec.weights {
+	unheard, lacks := t.e.book.fresh.has(hash), t.traits.lacks(hash)
+	if lacks {
+		tr.pin = 0
+	}
+	if (unheard || lacks) && t.traits.spec.weights {
 		tr.weight = t.traits.median
 	}
-	return tr, true
+	return tr, unheard
 }
 
-// poolList is the pool. Where pins go by labels, what the catalogue has not told the labels of yet waits.
+// poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not told
+// the labels yet, or in a way that cannot be read.
 func (t *term) poolList(pool []string) plan.List {
 	l := listing{ids: pool, list: plan.List{IDs: pool}}
 	if t.traits == nil {
@@ -98,19 +104,26 @@ func (t *term) poolList(pool []string) plan.List {
 	waits := t.traits.spec.byLabels()
 	for i, id := range pool {
 		tr, unheard := t.trait(id)
-		if unheard && waits {
+		switch {
+		case waits && unheard:
 			tr.pin = t.unheard()
+		case waits && t.traits.lacks(maphash.String(t.traits.seed, id)):
+			tr.pin = t.unheard() + 1
 		}
 		l.add(i, tr)
 	}
 	return l.list
 }
 
-// unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others.
+// unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others. The
+// next one is that of what has labels that cannot be read.
 func (t *term) unheard() plan.PinIndex { return plan.PinIndex(len(t.traits.pins) + 1) }
 
-// whyUnlabelled is the reason of what waits for its labels, among the planner's own.
-const whyUnlabelled = "labels-unknown"
+// The reasons of what waits for its labels, among the planner's own.
+const (
+	whyUnlabelled = "labels-unknown"
+	whyUnreadable = "labels-unreadable"
+)
 
 // pins are those of the planner's world.
 func (t *term) pins() []plan.Pin {
@@ -118,7 +131,7 @@ func (t *term) pins() []plan.Pin {
 		return nil
 	}
 	n := len(t.traits.pins)
-	return append(t.traits.pins[:n:n], plan.Pin{Name: whyUnlabelled})
+	return append(t.traits.pins[:n:n], plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
 // pinned says whether any resource may be bound to ordinals.
@@ -262,9 +275,12 @@ func (t *term) park(p *plan.Plan) {
 	var whys []string
 	sums := map[string]int{}
 	for _, g := range p.RefusedGroups() {
-		if g.Pin == whyUnlabelled {
+		switch g.Pin {
+		case whyUnlabelled:
 			g.Why, g.Pin, g.Meaning = whyUnlabelled, "", "the catalogue has not told its labels yet, and pins go by labels"
 			t.e.reread()
+		case whyUnreadable:
+			g.Why, g.Pin, g.Meaning = whyUnreadable, "", "the catalogue's row has a weight or labels that cannot be read, and pins go by labels"
 		}
 		t.e.m.parked.WithLabelValues(g.Why).Add(float64(g.Count))
 		if len(t.parked) < shownParked {

@@ -288,6 +288,52 @@ func TestPinsByLabel(t *testing.T) {
 	})
 }
 
+// TestARowWithBadLabelsMovesNothing: what runs stays, what waits goes nowhere by guess, and no read after the other is asked for.
+func TestARowWithBadLabelsMovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		elsewhere := pins.Rule{Name: "elsewhere", Ordinals: []int{2}, Selector: &pins.Selector{
+			MatchExpressions: []pins.Requirement{{Key: "site", Operator: pins.DoesNotExist}},
+		}}
+		pinned := func(o *Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1), elsewhere} }
+		r := newRig(t, d)
+		var asked atomic.Int32
+		r.e.cfg.Reread = func() { asked.Add(1) }
+		r.order(pinned)
+		r.lead(0, 1, 2)
+		catalogue := []observed.ResourceKnown{row("a", 0, "lyon"), row("b", 0, "metz"), row("c", 0, "lyon"), row("d", 0, "")}
+		r.read(catalogue...)
+		r.wait(3 * time.Second)
+		r.settled(idsOf(catalogue))
+		was := times(r.d.snapshot())
+		for i := range catalogue {
+			catalogue[i] = observed.ResourceKnown{ID: catalogue[i].ID, Unread: true}
+		}
+		catalogue = append(catalogue, observed.ResourceKnown{ID: "new", Unread: true})
+		for range 2 {
+			asked.Store(0)
+			r.read(catalogue...)
+			r.wait(time.Minute)
+			require.Equal(t, was, times(r.d.snapshot()))
+			require.Equal(t, 1, r.d.snapshot().Unassigned())
+			require.Equal(t, []plan.RefusedGroup{{
+				From: -1, Why: "labels-unreadable", Meaning: "the catalogue's row has a weight or labels that cannot be read, and pins go by labels",
+				Count: 1, Examples: []string{"new"},
+			}}, r.e.Progress().Parked)
+			require.Zero(t, asked.Load(), "a read would tell nothing new")
+
+			r.halt() // a successor has no former read to go by
+			r = newRig(t, d)
+			r.e.cfg.Reread = func() { asked.Add(1) }
+			r.order(pinned)
+			r.lead(0, 1, 2)
+		}
+		r.read(row("a", 0, "lyon"), row("b", 0, "metz"), row("c", 0, "lyon"), row("d", 0, ""), row("new", 0, "lyon"))
+		r.wait(3 * time.Second)
+		require.Contains(t, r.settled(idsOf(catalogue)).Instances[1].IDs, "new")
+	})
+}
+
 func idsOf(known []observed.ResourceKnown) (ids []string) {
 	for _, k := range known {
 		ids = append(ids, k.ID)

@@ -64,6 +64,8 @@ type traits struct {
 	absent plan.PinIndex
 	median plan.Weight
 	pins   []plan.Pin
+	// unread are the hashes of rows that could not be read, and of which nothing was known before.
+	unread map[uint64]bool
 }
 
 // of is what is known of an id; false: as much as of any other.
@@ -75,6 +77,15 @@ func (x *traits) of(hash uint64) (trait, bool) {
 		}
 	}
 	return trait{weight: unit, pin: x.absent}, false
+}
+
+// lacks says whether nothing can be known of an id before its row is mended. What a pin names is known.
+func (x *traits) lacks(hash uint64) bool {
+	if !x.unread[hash] {
+		return false
+	}
+	_, found := x.of(hash)
+	return !found
 }
 
 // bucketSize is about how many rows begin with the same bits.
@@ -101,6 +112,8 @@ func (x *traits) index() {
 type reading struct {
 	traits
 	pinner *plan.Pinner
+	// before is the read in force, if it has the same spec.
+	before *traits
 	units  int // rows of weight 1
 	// named are the ids that pins name, classes the pins of label sets by their address: rows share equal ones.
 	named   map[string]bool
@@ -146,6 +159,33 @@ func (r *reading) add(row observed.ResourceKnown, hash uint64) {
 	if t.weight != unit || t.pin != r.absent {
 		r.rows = append(r.rows, t)
 	}
+}
+
+// keep has the row say what it said in the read before; false: it said nothing of its own there.
+func (r *reading) keep(hash uint64) bool {
+	if r.before == nil {
+		return false
+	}
+	t, found := r.before.of(hash)
+	if !found {
+		return false
+	}
+	if t.pin > 0 {
+		t.pin = r.pinner.Keep(r.before.pins[t.pin-1])
+	}
+	if t.weight == unit {
+		r.units++
+	}
+	r.rows = append(r.rows, t)
+	return true
+}
+
+// lack notes a row of which nothing is known.
+func (r *reading) lack(hash uint64) {
+	if r.unread == nil {
+		r.unread = map[uint64]bool{}
+	}
+	r.unread[hash] = true
 }
 
 // pin asks every rule once for each label set, not for each row.
@@ -257,6 +297,9 @@ func (b *book) begin(now time.Time) {
 	b.asked, b.reading = false, nil
 	if b.wanted.reads() {
 		b.reading = newReading(b.wanted, b.seed, now)
+		if !b.lacks() {
+			b.reading.before = b.now
+		}
 		b.fresh.begin()
 	}
 }
@@ -266,10 +309,17 @@ func (b *book) abort(now time.Time) {
 }
 
 func (b *book) row(r observed.ResourceKnown) {
-	if b.reading != nil {
-		hash := maphash.String(b.seed, r.ID)
-		b.fresh.seen(hash)
+	if b.reading == nil {
+		return
+	}
+	hash := maphash.String(b.seed, r.ID)
+	created := b.fresh.has(hash) // by a message: what was known may be of another one with this id
+	b.fresh.seen(hash)
+	switch {
+	case !r.Unread:
 		b.reading.add(r, hash)
+	case created || !b.reading.keep(hash):
+		b.reading.lack(hash)
 	}
 }
 

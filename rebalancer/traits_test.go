@@ -138,6 +138,52 @@ func TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt(t *testing.T) {
 	require.False(t, has("later"))
 }
 
+func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
+	b := newBook()
+	b.want(spec{weights: true, pins: []pins.Rule{selecting("metz", "metz", 1), selecting("lyon", "lyon", 2, 3)}})
+	unread := func(id string) observed.ResourceKnown { return observed.ResourceKnown{ID: id, Unread: true} }
+	read := func(rows ...observed.ResourceKnown) {
+		b.begin(time.Unix(1, 0))
+		for _, r := range rows {
+			b.row(r)
+		}
+		b.end()
+	}
+	says := func(id string) (pin plan.Pin, weight plan.Weight, heard bool) {
+		hash := maphash.String(b.seed, id)
+		tr, found := b.now.of(hash)
+		if tr.pin > 0 {
+			pin = b.now.pins[tr.pin-1]
+		}
+		require.False(t, b.fresh.has(hash), "the read had it: there is nothing to ask for")
+		return pin, tr.weight, found || !b.now.lacks(hash)
+	}
+	heard := func(id string) bool { _, _, h := says(id); return h }
+
+	read(row("a", 3, "lyon"), unread("b"), row("c", 1, "metz"))
+	require.False(t, heard("b"), "nothing is known of it")
+	lyon := plan.Pin{Name: "lyon", Ordinals: []int{2, 3}}
+	for range 3 {
+		read(unread("a"), unread("b"), row("c", 1, "lyon"), unread("new"))
+		pin, weight, _ := says("a")
+		require.Equal(t, lyon, pin)
+		require.Equal(t, plan.WeightOf(3), weight)
+		require.False(t, heard("b"))
+		require.False(t, heard("new"))
+		require.True(t, heard("c"))
+	}
+	b.created("a") // it was deleted and made again: what was known was of another one
+	read(unread("a"), row("b", 2, ""), unread("c"))
+	require.False(t, heard("a"))
+	require.True(t, heard("b"))
+	pin, _, _ := says("c")
+	require.Equal(t, lyon, pin)
+
+	b.want(spec{weights: true, pins: []pins.Rule{selecting("lyon", "lyon", 4)}})
+	read(unread("c"), row("b", 2, ""))
+	require.False(t, heard("c"), "the pins have changed, and its labels were not kept")
+}
+
 func TestReadsAreAskedForOnceAndNotWhileTheCatalogueFails(t *testing.T) {
 	b, at := newBook(), time.Unix(100, 0)
 	b.want(spec{weights: true})

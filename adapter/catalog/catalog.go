@@ -22,7 +22,7 @@ import (
 
 // Config is where the database is.
 type Config struct {
-	// DSN is postgres://user:password@host:port/db?… or mysql://user:password@host:port/db?….
+	// DSN is postgres://user:password@host:port/db?… or the same with mysql or mariadb.
 	DSN string
 	// Timeout bounds one read, connecting included. Default 2m.
 	Timeout time.Duration

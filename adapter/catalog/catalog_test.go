@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -192,15 +193,16 @@ func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
 	env := testenv.Require(t, testenv.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	for query, want := range map[string]string{
-		`SELECT 'a' AS name`:                       `column "name": want id`,
-		`SELECT 1 AS weight`:                       "no column id",
-		`SELECT 'a' AS id, 'b' AS id`:              `column "id" comes twice`,
-		`SELECT NULL::text AS id`:                  "row 1",
-		`SELECT 'a' AS id, -1 AS weight`:           `weight -1 of "a": must be 0 or more`,
-		`SELECT 'a' AS id, '[1]'::jsonb AS labels`: `labels of "a": want a JSON object of strings`,
-		`SELECT 'a' AS id, 'NaN'::float AS weight`: `weight NaN of "a"`,
-		`SELECT 'a' AS id FROM "Nowhere"`:          "Nowhere",
-		`DELETE FROM "Thing" RETURNING id`:         "read-only",
+		`SELECT 'a' AS name`:               `column "name": want id`,
+		`SELECT 1 AS weight`:               "no column id",
+		`SELECT 'a' AS id, 'b' AS id`:      `column "id" comes twice`,
+		`SELECT NULL::text AS id`:          "row 1",
+		`SELECT '\x61'::bytea AS id`:       "column id has the type BYTEA: want text or whole numbers",
+		`SELECT 1.5 AS id`:                 "column id has the type NUMERIC",
+		`SELECT now() AS id`:               "column id has the type TIMESTAMPTZ",
+		`SELECT true AS id WHERE false`:    "column id has the type BOOL",
+		`SELECT 'a' AS id FROM "Nowhere"`:  "Nowhere",
+		`DELETE FROM "Thing" RETURNING id`: "read-only",
 	} {
 		r := newReader()
 		_, rec := catalogue(t, db.URL, query, r)
@@ -229,6 +231,45 @@ func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
 	}
 }
 
+// A row whose weight or labels cannot be read is there all the same.
+func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	s, rec := catalogue(t, db.ReaderURL, `SELECT * FROM (VALUES
+		('a', '1', '{"site":"x"}'), ('b', '1', '[1]'), ('c', '-1', '{}'), ('d', 'NaN', NULL), ('e', 'much', NULL),
+		('f', '2', '{"site":"x","site":"y"}'), ('g', '2', '{"site":7}'), ('h', '2', 'null'), ('i', NULL, '')) v(id, weight, labels)`, r)
+	<-r.ended
+	require.Equal(t, 9, first(t, rec).(observed.Catalogued).Count)
+	require.Equal(t, []observed.ResourceKnown{
+		{ID: "a", Weight: 1, Labels: map[string]string{"site": "x"}},
+		{ID: "b", Unread: true}, {ID: "c", Unread: true}, {ID: "d", Unread: true}, {ID: "e", Unread: true},
+		{ID: "f", Unread: true}, {ID: "g", Unread: true}, {ID: "h", Weight: 2}, {ID: "i"},
+	}, r.complete[0])
+	require.EqualValues(t, 6, testutil.ToFloat64(s.metrics.unread.WithLabelValues("Thing")))
+}
+
+func TestIDsOfEachTypeThatHasAText(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	require.NoError(t, db.Exec(t.Context(), `CREATE TYPE mood AS ENUM ('a')`))
+	for query, want := range map[string]string{
+		`SELECT 'a '::text AS id`:                                   "a ",
+		`SELECT 'a '::varchar(9) AS id`:                             "a ",
+		`SELECT 'a'::char(9) AS id`:                                 "a", // as MariaDB gives it
+		`SELECT 'a'::name AS id`:                                    "a",
+		`SELECT 'a'::mood AS id`:                                    "a",
+		`SELECT 7::bigint AS id`:                                    "7",
+		`SELECT '05ECB845-C150-4F97-AC00-E556B6541C1E'::uuid AS id`: "05ecb845-c150-4f97-ac00-e556b6541c1e",
+	} {
+		r := newReader()
+		catalogue(t, db.ReaderURL, query, r)
+		<-r.ended
+		require.Len(t, r.complete, 1, query)
+		require.Equal(t, want, r.complete[0][0].ID, query)
+	}
+}
+
 func TestEqualLabelsAreDecodedOnce(t *testing.T) {
 	s := scanner{known: map[string]map[string]string{}}
 	text := []byte(`{"site":"a"}`)
@@ -251,7 +292,8 @@ func TestEqualLabelsAreDecodedOnce(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	for text, want := range map[string]dsn{
 		"postgres://u:p@h:1/db?sslmode=disable": {"pgx", "postgres://u:p@h:1/db?sslmode=disable"},
-		"mysql://u:p%40ss@h/db":                 {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29"},
+		"mysql://u:p%40ss@h/db":                 {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
+		"mariadb://u:p@h:1/db":                  {"mysql", "u:p@tcp(h:1)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
 	} {
 		got, err := parseDSN(text)
 		require.NoError(t, err)

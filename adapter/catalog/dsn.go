@@ -4,7 +4,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -28,19 +30,20 @@ func parseDSN(text string) (dsn, error) {
 			return dsn{}, errors.New("catalogue address: no host")
 		}
 		return dsn{driver: "pgx", address: text}, nil
-	case "mysql":
+	case "mysql", "mariadb":
 		return mysqlDSN(u)
 	default:
-		return dsn{}, fmt.Errorf("catalogue address: scheme %q: want postgres or mysql", u.Scheme)
+		return dsn{}, fmt.Errorf("catalogue address: scheme %q: want postgres, mysql or mariadb", u.Scheme)
 	}
 }
 
-// mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has it, so that the default
-// query works on both databases.
+// mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has
+// it, so that the default query works on both databases, and no limit of the server shortens a read.
 func mysqlDSN(u *url.URL) (dsn, error) {
 	password, _ := u.User.Password()
 	query := u.Query()
 	query.Set("sql_mode", "CONCAT(@@sql_mode,',ANSI_QUOTES')")
+	query.Set("sql_select_limit", strconv.FormatUint(math.MaxUint64, 10))
 	host := u.Host
 	if u.Port() == "" {
 		host += ":3306"

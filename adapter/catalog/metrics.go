@@ -9,11 +9,17 @@ import (
 
 type metrics struct {
 	duration *prometheus.HistogramVec
+	unread   *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	f := promauto.With(reg)
 	return &metrics{
-		duration: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+		unread: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shardscaler_catalogue_unread_rows",
+			Help: "Rows of a kind's last complete read whose weight or labels cannot be read.",
+		}, []string{"kind"}),
+		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "shardscaler_catalogue_read_duration_seconds",
 			Help:    "Time to read a kind's catalogue, by outcome: complete or failed.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
@@ -27,4 +33,5 @@ func (m *metrics) read(kind, outcome string, d time.Duration) {
 
 func (m *metrics) forget(kind string) {
 	m.duration.DeletePartialMatch(prometheus.Labels{"kind": kind})
+	m.unread.DeleteLabelValues(kind)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,17 +75,43 @@ func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconcile
 	if err := rows.Err(); err != nil {
 		return nil, 0, fmt.Errorf("read catalogue after row %d: %w", count, err)
 	}
+	s.metrics.unread.WithLabelValues(w.kind).Set(float64(sc.unread))
+	if sc.unread > 0 {
+		s.log.Warn("the catalogue has rows whose weight or labels cannot be read", "kind", w.kind, "count", sc.unread, "first", sc.why)
+	}
 	return batch, count, nil
 }
 
 // scanner reads rows of the columns id and, optionally, weight and labels, in any order.
 type scanner struct {
 	id     string
-	weight sql.NullFloat64
+	weight weight
 	labels sql.Null[[]byte]
 	into   []any
+	// padded: the id has the type char(n), and blanks at its end mean nothing.
+	padded bool
 	// known are label sets by their text: many rows have the same.
 	known map[string]map[string]string
+	// unread counts the rows whose weight or labels cannot be read, why says what is wrong with the first.
+	unread int
+	why    error
+}
+
+// weight is a column that may hold anything.
+type weight struct {
+	value float64
+	err   error
+}
+
+// Scan implements sql.Scanner. What is no weight is no error of the read.
+func (w *weight) Scan(column any) error {
+	var n sql.NullFloat64
+	err := n.Scan(column)
+	if err == nil && (!(n.Float64 >= 0) || math.IsInf(n.Float64, 1)) {
+		err = fmt.Errorf("%v: must be a number of 0 or more", n.Float64)
+	}
+	*w = weight{value: n.Float64, err: err}
+	return nil
 }
 
 // knownLabels is how many different label sets of one read are kept.
@@ -121,24 +149,61 @@ func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
 	case need.labels && !seen["labels"]:
 		return nil, errors.New("catalogue query: no column labels, and the kind has pins that select by labels")
 	}
-	return s, nil
+	return s, s.checkID(rows, slices.IndexFunc(columns, func(name string) bool { return strings.EqualFold(name, "id") }))
+}
+
+// idTypes are the databases' types that have one text for each value. Of anything else (bytes, fractions,
+// times) the driver would make a text of its own, which no message names.
+var idTypes = []string{
+	"TEXT", "VARCHAR", "BPCHAR", "CHAR", "NAME", "UUID", "ENUM", "INT2", "INT4", "INT8",
+	"TINYTEXT", "MEDIUMTEXT", "LONGTEXT", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT",
+}
+
+func (s *scanner) checkID(rows *sql.Rows, column int) error {
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return fmt.Errorf("read the catalogue's columns: %w", err)
+	}
+	name := types[column].DatabaseTypeName()
+	if _, err := strconv.Atoi(name); err == nil {
+		return nil // a type that was made in this PostgreSQL, such as an enumeration
+	}
+	if !slices.Contains(idTypes, strings.TrimPrefix(name, "UNSIGNED ")) {
+		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", name)
+	}
+	s.padded = name == "BPCHAR" || name == "CHAR"
+	return nil
 }
 
 func (s *scanner) scan(rows *sql.Rows) (observed.ResourceKnown, error) {
 	if err := rows.Scan(s.into...); err != nil {
 		return observed.ResourceKnown{}, err
 	}
-	r := observed.ResourceKnown{ID: s.id, Weight: s.weight.Float64}
-	if !(r.Weight >= 0) || math.IsInf(r.Weight, 1) {
-		return r, fmt.Errorf("weight %v of %q: must be 0 or more", r.Weight, r.ID)
+	r := observed.ResourceKnown{ID: s.id}
+	if s.padded {
+		r.ID = strings.TrimRight(r.ID, " ")
 	}
-	if len(s.labels.V) > 0 && s.labels.Valid {
-		var err error
-		if r.Labels, err = s.labelSet(s.labels.V); err != nil {
-			return r, fmt.Errorf("labels of %q: want a JSON object of strings: %w", r.ID, err)
+	if err := s.describe(&r); err != nil {
+		if s.unread++; s.unread == 1 {
+			s.why = err
 		}
+		return observed.ResourceKnown{ID: r.ID, Unread: true}, nil
 	}
 	return r, nil
+}
+
+// describe adds the weight and the labels.
+func (s *scanner) describe(r *observed.ResourceKnown) (err error) {
+	if s.weight.err != nil {
+		return fmt.Errorf("weight of %q: %w", r.ID, s.weight.err)
+	}
+	r.Weight = s.weight.value
+	if len(s.labels.V) > 0 && s.labels.Valid {
+		if r.Labels, err = s.labelSet(s.labels.V); err != nil {
+			return fmt.Errorf("labels of %q: want a JSON object of strings: %w", r.ID, err)
+		}
+	}
+	return nil
 }
 
 // labelSet decodes a label set once for all rows that have it. Nobody may change what it returns.

@@ -231,4 +231,6 @@ type ResourceKnown struct {
 	Weight float64
 	// Labels may be shared with other resources: nobody changes them.
 	Labels map[string]string
+	// Unread says that the row has a weight or labels that cannot be read: what was known of both stays.
+	Unread bool
 }

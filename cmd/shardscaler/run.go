@@ -59,7 +59,7 @@ Garbage is collected by what it is, not by what is alive, unless GOGC is set.`,
 	f.StringVar(&o.MQTTTopic, "mqtt-topic", "cm/notify", "MQTT topic of change notifications")
 	f.StringVar(&o.MQTTUsername, "mqtt-username", "", "MQTT user")
 	f.StringVar(&o.MQTTPasswordFile, "mqtt-password-file", "", "file with the MQTT password")
-	f.StringVar(&o.CatalogueDSNFile, "catalogue-dsn-file", "", "file with the catalogue's address: postgres://… or mysql://…")
+	f.StringVar(&o.CatalogueDSNFile, "catalogue-dsn-file", "", "file with the catalogue's address: postgres://…, mysql://… or mariadb://…")
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the REST API, the probes and /metrics")
 	f.StringVar(&o.Advertise, "advertise", advertised(), "host:port at which the other replicas reach --listen (default $POD_IP:8080)")
 	f.StringVar(&o.BindAddress, "bind-address", "0.0.0.0", "address of --secure-port")

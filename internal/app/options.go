@@ -36,7 +36,7 @@ type Options struct {
 	MQTTUsername     string
 	MQTTPasswordFile string
 
-	CatalogueDSNFile string // file with postgres://… or mysql://…
+	CatalogueDSNFile string // file with postgres://…, mysql://… or mariadb://…
 
 	Listen         string // REST, probes, Prometheus
 	Advertise      string // host:port at which other replicas reach Listen; empty: the pod's address is not known, writes are not forwarded

@@ -84,6 +84,16 @@ func (p *Pinner) Pin(id string, labels map[string]string, own []int) PinIndex {
 	return p.known[key]
 }
 
+// Keep is the index of a pin that another Pinner of the same rules has given out.
+func (p *Pinner) Keep(pin Pin) PinIndex {
+	same := func(known Pin) bool { return known.Name == pin.Name && slices.Equal(known.Ordinals, pin.Ordinals) }
+	if i := slices.IndexFunc(p.pins, same); i >= 0 {
+		return PinIndex(i + 1)
+	}
+	p.pins = append(p.pins, pin)
+	return PinIndex(len(p.pins))
+}
+
 // Pins are what the indexes given out so far refer to: World.Pins.
 func (p *Pinner) Pins() []Pin { return p.pins }
 
