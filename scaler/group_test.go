@@ -115,6 +115,34 @@ func TestAWishUnderTheResourceFloorIsNotFollowed(t *testing.T) {
 	w.requireCondition(t, v1alpha1.ConditionScalingLimited, "True", v1alpha1.ReasonTooFewReplicas)
 }
 
+// An HPA with minReplicas 0 wishes for nothing when its metric is 0.
+func TestAWishOfNothingIsBoundedByInit(t *testing.T) {
+	w, s := grouped(t, 4, 0)
+	w.wish(0)
+	for range 5 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []string{fmt.Sprintf("replicas 4 -> %d", w.cfg.Init)}, w.took())
+	w.requireCondition(t, v1alpha1.ConditionScalingActive, "True", v1alpha1.ReasonFollowed)
+	w.requireCondition(t, v1alpha1.ConditionScalingLimited, "True", v1alpha1.ReasonTooFewReplicas)
+	w.wish(3)
+	w.tick(s, 2*second)
+	require.Equal(t, []string{fmt.Sprintf("replicas %d -> 3", w.cfg.Init)}, w.took(), "and it goes on from there")
+}
+
+// kubectl replace leaves the API's default in place of what was set, and takes the mark of it away.
+func TestAnInstanceGroupThatWasReplacedIsSeededAgain(t *testing.T) {
+	w, s := grouped(t, 4, 100)
+	w.wish(1)
+	w.group.Seeded = false
+	for range 20 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []string{"seed 4"}, w.took())
+	w.requireCondition(t, v1alpha1.ConditionSeeded, "True", v1alpha1.ReasonSeeded)
+	require.Equal(t, 2, count(w.events, "Seeded"))
+}
+
 func TestAStatusIsCompleteAtOnceAndWrittenOnlyWhenItChanged(t *testing.T) {
 	w := newWorld(t, 3)
 	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 7, StatefulSet: "iota-dac", Wish: 1}
@@ -308,7 +336,7 @@ func TestAnythingMayBeWished(t *testing.T) {
 					w.lists[n] /= 3
 				}
 			case 2, 3:
-				w.wish(rapid.IntRange(1, 25).Draw(t, "wish"))
+				w.wish(rapid.IntRange(0, 25).Draw(t, "wish"))
 			case 4:
 				w.epoch++
 				s = w.scaler(Config{})
@@ -338,7 +366,7 @@ func TestAnythingMayBeWished(t *testing.T) {
 			w.tick(s, 2*second)
 		}
 		require.True(t, w.group.Seeded)
-		require.Equal(t, min(20, max(w.group.Wish, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
+		require.Equal(t, min(20, max(w.group.Wish, w.cfg.Init, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
 		require.EqualValues(t, w.size, w.groupStatus.Desired)
 	})
 }

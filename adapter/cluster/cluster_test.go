@@ -219,6 +219,17 @@ spec:
       - {name: log, image: log, resources: {requests: {cpu: 100m}}}
 `
 
+func TestReadyPodsAreNotYetAvailable(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	apply(t, k, ns, strings.Replace(workload3, "spec:\n", "spec:\n  minReadySeconds: 3600\n", 1))
+	got, _ := observedtest.Await(t, rec, 0, "two ready pods, in their controller's words", func(c observed.Cluster) bool {
+		return running(2)(c) && c.Workload.ReadyReplicas == 2
+	})
+	require.Zero(t, *got.Workload.AvailableReplicas)
+}
+
 func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)

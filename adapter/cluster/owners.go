@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,7 +12,6 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -97,12 +97,15 @@ func newFollower[L runtime.Object](source observed.SourceName, picture func([]co
 			defer cancel()
 			_, err := list(ctx, metav1.ListOptions{Limit: 1})
 			if apierrors.IsNotFound(err) {
-				return fmt.Errorf("the API server has no %s: is the CustomResourceDefinition installed?", source)
+				return fmt.Errorf("the API server has no %s: %w", source, errNotServed)
 			}
 			return err
 		},
 	}
 }
+
+// errNotServed: the API server does not know the type.
+var errNotServed = errors.New("is the CustomResourceDefinition installed?")
 
 // touch asks for a report soon.
 func (f *follower) touch() {
@@ -112,24 +115,38 @@ func (f *follower) touch() {
 	}
 }
 
-// follow waits until the type is there, since an informer would only fill the log, and then reports every change and every proof
-// that the watch lives.
+// follow reports every change and every proof that the watch lives, as long as the API server has
+// the type. Without the type an informer would only fill the log.
 func (o *Owners) follow(ctx context.Context, f *follower, sink func(observed.Signal)) {
+	for o.await(ctx, f, sink) {
+		o.watch(ctx, f, sink)
+	}
+}
+
+// await returns true when the API server has the type, and false when ctx ends.
+func (o *Owners) await(ctx context.Context, f *follower, sink func(observed.Signal)) bool {
 	for {
 		err := f.probe(ctx)
-		if err == nil {
-			break
-		}
 		if ctx.Err() != nil {
-			return
+			return false
+		}
+		if err == nil {
+			f.pulse.beat()
+			return true
 		}
 		o.failed(f, err, sink)
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(o.cfg.Probe):
 		}
 	}
+}
+
+// watch follows the objects until the type is gone, or ctx ends.
+func (o *Owners) watch(ctx context.Context, f *follower, sink func(observed.Signal)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	informer, err := f.informer(&f.pulse)
 	if err == nil {
 		_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -142,13 +159,15 @@ func (o *Owners) follow(ctx context.Context, f *follower, sink func(observed.Sig
 		o.failed(f, err, sink)
 		return
 	}
-	var both sync.WaitGroup
-	both.Go(func() { informer.RunWithContext(ctx) })
-	both.Go(func() { o.report(ctx, f, informer, sink) })
-	both.Wait()
+	var running sync.WaitGroup
+	running.Go(func() { informer.RunWithContext(ctx) })
+	o.report(ctx, f, informer, sink)
+	cancel()
+	running.Wait()
 }
 
-// report sends every kind's picture at each change, and at each Probe with the age of the watch.
+// report sends every kind's picture at each change, and at each Probe with the age of the watch. It
+// returns when the type is gone.
 func (o *Owners) report(ctx context.Context, f *follower, informer cache.SharedIndexInformer, sink func(observed.Signal)) {
 	for {
 		select {
@@ -163,8 +182,12 @@ func (o *Owners) report(ctx context.Context, f *follower, informer cache.SharedI
 		case <-time.After(o.cfg.Probe):
 		}
 		heard := f.pulse.last()
-		if err := silence("the watch has", heard, 2*o.cfg.Probe); err != nil {
-			o.failed(f, err, sink)
+		if silent := silence("the watch has", heard, 2*o.cfg.Probe); silent != nil {
+			err := f.probe(ctx)
+			if errors.Is(err, errNotServed) {
+				return
+			}
+			o.failed(f, cmp.Or(err, silent), sink)
 			continue
 		}
 		if !informer.HasSynced() {
@@ -212,7 +235,8 @@ func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
 	return observed.Group{
 		Name: g.Name, UID: string(g.UID), Generation: g.Generation, Created: g.CreationTimestamp.Time, Labels: g.Labels,
 		Kind: g.Spec.Kind, StatefulSet: g.Spec.StatefulSetName, Wish: int(g.Spec.Replicas), Paused: g.Spec.Paused,
-		Seeded: g.Annotations[v1alpha1.SeededAnnotation] != "" || meta.IsStatusConditionTrue(g.Status.Conditions, v1alpha1.ConditionSeeded),
+		// The condition Seeded does not count: a status outlives the replacement of its spec.
+		Seeded: g.Annotations[v1alpha1.SeededAnnotation] != "",
 	}
 }
 

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,6 +28,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
@@ -101,6 +105,11 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	wished, mark := groups(mark, 1, "a wish", func(g observed.Groups) bool { return g.Groups[0].Wish == 4 && g.Groups[0].Seeded })
 	require.Greater(t, wished.Groups[0].Generation, one.Groups[0].Generation)
+	for _, n := range []string{"0", "4"} { // an HPA with minReplicas 0 writes 0
+		_, err = k.Run(t.Context(), "-n", ns, "scale", "ig", "things", "--replicas="+n)
+		require.NoError(t, err)
+		_, mark = groups(mark, 1, "a wish of "+n, func(g observed.Groups) bool { return strconv.Itoa(g.Groups[0].Wish) == n && g.Groups[0].Seeded })
+	}
 	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "a-younger-one"))
 	two, mark := groups(mark, 2, "two, oldest first or by name", any)
 	if two.Groups[0].Created.Equal(two.Groups[1].Created) {
@@ -132,6 +141,70 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	gone, mark := groups(mark, 0, "none again", any)
 	groups(mark, 0, "younger picture, though nothing happens", func(g observed.Groups) bool { return g.At.After(gone.At) })
+}
+
+// kubectl replace removes the annotation and sets spec.replicas to the API's default. The status
+// stays, so that its condition Seeded proves nothing.
+func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k.InstallDefinitions(t)
+	ns := k.Namespace(t)
+	cfg, err := k.Config()
+	require.NoError(t, err)
+	dyn, err := dynamic.NewForConfig(cfg)
+	require.NoError(t, err)
+	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
+	things := strings.ReplaceAll(group, "NAME", "things")
+	apply(t, k, ns, things)
+	seeded := func(from, wish int, yes bool) (observed.Group, int) {
+		got, mark := observedtest.Await(t, rec, from, fmt.Sprintf("wish %d, seeded %t", wish, yes), func(g observed.Groups) bool {
+			return g.Kind == "Thing" && len(g.Groups) == 1 && g.Groups[0].Wish == wish && g.Groups[0].Seeded == yes
+		})
+		return got.Groups[0], mark
+	}
+	fresh, mark := seeded(0, 1, false)
+	writer, w := actuate.NewGroups(dyn), actuate.Workload{Namespace: ns, Name: "things", UID: fresh.UID, Group: true}
+	require.NoError(t, writer.SeedGroup(t.Context(), w, fresh.Generation, 7))
+	_, err = writer.UpdateGroupStatus(t.Context(), w, func(st *v1alpha1.InstanceGroupStatus) {
+		meta.SetStatusCondition(&st.Conditions, metav1.Condition{Type: v1alpha1.ConditionSeeded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSeeded})
+	})
+	require.NoError(t, err)
+	_, mark = seeded(mark, 7, true)
+
+	cmd := k.Command(t.Context(), "replace", "-n", ns, "-f", "-")
+	cmd.Stdin = strings.NewReader(things)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	replaced, mark := seeded(mark, 1, false)
+	require.Equal(t, fresh.UID, replaced.UID, "the same object")
+	require.NoError(t, writer.SeedGroup(t.Context(), w, replaced.Generation, 6))
+	seeded(mark, 6, true)
+}
+
+func TestADefinitionThatIsGoneIsNamed(t *testing.T) {
+	// Alone, because the definition takes the InstanceGroups of all namespaces with it.
+	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
+	k.InstallDefinitions(t)
+	ns := k.Namespace(t)
+	cfg, err := k.Config()
+	require.NoError(t, err)
+	dyn, err := dynamic.NewForConfig(cfg)
+	require.NoError(t, err)
+	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
+	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	has := func(n int) func(observed.Groups) bool {
+		return func(g observed.Groups) bool { return g.Kind == "Thing" && len(g.Groups) == n }
+	}
+	_, mark := observedtest.Await(t, rec, 0, "the InstanceGroup", has(1))
+
+	_, err = k.Run(t.Context(), "delete", "crd", v1alpha1.Resource+"."+v1alpha1.GroupVersion.Group)
+	require.NoError(t, err)
+	_, mark = observedtest.Await(t, rec, mark, "a failure that names the definition", func(f observed.Failed) bool {
+		return f.Source == observed.SourceGroups && strings.Contains(f.Err.Error(), "is the CustomResourceDefinition installed?")
+	})
+	k.InstallDefinitions(t)
+	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	observedtest.Await(t, rec, mark, "the InstanceGroup again", has(1))
 }
 
 func TestWhoWroteReplicasIsKnown(t *testing.T) {

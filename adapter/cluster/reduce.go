@@ -113,6 +113,8 @@ func workload(set *appsv1.StatefulSet) observed.Workload {
 
 		ReplicasWriter: set.Annotations[writerKey],
 	}
+	available := int(set.Status.AvailableReplicas)
+	w.AvailableReplicas = &available
 	if set.Spec.Replicas != nil {
 		w.Replicas = int(*set.Spec.Replicas)
 	}

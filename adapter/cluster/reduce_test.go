@@ -214,11 +214,12 @@ func TestAWorkloadIsReducedToWhatIsRead(t *testing.T) {
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "dac"}},
 			Template: corev1.PodTemplateSpec{Spec: full().Spec},
 		},
-		Status: appsv1.StatefulSetStatus{Replicas: 3, ReadyReplicas: 2, UpdatedReplicas: 1},
+		Status: appsv1.StatefulSetStatus{Replicas: 3, ReadyReplicas: 2, AvailableReplicas: 1, UpdatedReplicas: 1},
 	}
+	one := 1
 	want := observed.Workload{
 		UID: "s", ResourceVersion: "9", Generation: 4, Start: 5, Replicas: 3, StatusReplicas: 3, ReadyReplicas: 2, UpdatedReplicas: 1,
-		Selector: "app=dac", Labels: map[string]string{"l": "v"},
+		AvailableReplicas: &one, Selector: "app=dac", Labels: map[string]string{"l": "v"},
 	}
 	stripped, err := strip(set)
 	require.NoError(t, err)

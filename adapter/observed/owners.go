@@ -13,7 +13,8 @@ type Group struct {
 	StatefulSet string `json:"statefulSet"`
 	Wish        int    `json:"wish"`
 	Paused      bool   `json:"paused,omitempty"`
-	// Seeded says that Wish was once set to the size of the StatefulSet; before that it is only the API's default.
+	// Seeded says that shardscaler has set Wish to the size of the StatefulSet, and that the object
+	// was not replaced since. Otherwise Wish may be the API's default.
 	Seeded bool `json:"seeded,omitempty"`
 	// Labels are the InstanceGroup's own; metric reads by label selector are answered from them.
 	Labels map[string]string `json:"labels,omitempty"`

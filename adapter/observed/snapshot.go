@@ -105,10 +105,12 @@ type Workload struct {
 	Start    int `json:"start"`
 	Replicas int `json:"replicas"`
 	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs during a rollout.
-	StatusReplicas  int    `json:"statusReplicas"`
-	ReadyReplicas   int    `json:"readyReplicas"`
-	UpdatedReplicas int    `json:"updatedReplicas"`
-	Selector        string `json:"selector"`
+	StatusReplicas  int `json:"statusReplicas"`
+	ReadyReplicas   int `json:"readyReplicas"`
+	UpdatedReplicas int `json:"updatedReplicas"`
+	// AvailableReplicas have been ready for minReadySeconds; nil: a snapshot of an older build.
+	AvailableReplicas *int   `json:"availableReplicas,omitempty"`
+	Selector          string `json:"selector"`
 	// ReplicasWriter is the field manager that wrote Replicas last; empty: not known.
 	ReplicasWriter string `json:"replicasWriter,omitempty"`
 	// Labels are the StatefulSet's own; metric reads by label selector are answered from them.

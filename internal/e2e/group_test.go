@@ -123,6 +123,7 @@ func TestHPAOnTheInstanceGroup(t *testing.T) {
 	require.Positive(t, w.drainedFirst(thing, thingSet, 3), "Things never shrank")
 	w.lostNothing(thing, gone)
 	t.Log("\n" + w.kubectl("get", "ig"))
+	w.toZeroAndBack(kept)
 
 	// A second HPA, on the StatefulSet: Kubernetes stops both, and so it is said.
 	onSet := autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: thingSet}
@@ -150,6 +151,25 @@ func TestHPAOnTheInstanceGroup(t *testing.T) {
 	w.settled(thing, thingSet, 6, 5_000)
 	_, err = w.DrainedFirst(t.Context(), thing, thingSet, 3)
 	require.NoError(t, err)
+}
+
+// toZeroAndBack lets the HPA scale to zero when no Thing is left. The API server accepts its wish of
+// 0, init bounds it, and the size returns with the Things.
+func (w *world) toZeroAndBack(kept []string) {
+	w.t.Helper()
+	w.kubectl("patch", "hpa", groupName, "--type=merge", "-p", `{"spec":{"minReplicas":0}}`)
+	require.NoError(w.t, w.Platform.Remove(w.t.Context(), thing, kept...))
+	require.NoError(w.t, w.Platform.Publish(w.t.Context(), stack.BulkDeleted(thing, kept)))
+	w.settled(thing, thingSet, thingInit, 0)
+	w.hpaSays(groupName, autoscalingv2.ScaledToZero, "ScaledToZero")
+	w.group("the wish is 0", func(g *v1alpha1.InstanceGroup) error {
+		if g.Spec.Replicas != 0 || g.Status.Replicas != thingInit {
+			return fmt.Errorf("wish %d, size %d", g.Spec.Replicas, g.Status.Replicas)
+		}
+		return condition(v1alpha1.ConditionScalingLimited, metav1.ConditionTrue, v1alpha1.ReasonTooFewReplicas)(g)
+	})
+	require.NoError(w.t, w.Platform.Import(w.t.Context(), thing, kept, 25))
+	w.holds(w.settled(thing, thingSet, 5, len(kept)), kept)
 }
 
 func unstructuredGroup(namespace string) *unstructured.Unstructured {

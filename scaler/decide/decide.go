@@ -88,7 +88,7 @@ func (d *Decision) observe(in *Input) {
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
-	d.Rollout = rollout(in.Observed.Workload)
+	d.Rollout = rollout(&in.Observed)
 	gaps := gaps(in)
 	d.Complete = len(gaps) == 0
 	d.Holds = slices.Concat(gaps, d.holds(in))
@@ -151,13 +151,30 @@ func gaps(in *Input) (hs []Hold) {
 	return hs
 }
 
-// rollout says whether the StatefulSet's controller is replacing pods. One that waits with all pods ready, for a person or by a
-// partition, may do so for weeks: it holds nothing up.
-func rollout(w *observed.Workload) string {
-	if w.UpdatedReplicas < w.StatusReplicas && w.ReadyReplicas < w.StatusReplicas {
+// rollout says whether the StatefulSet's controller is replacing pods. A controller that waits with
+// all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
+func rollout(k *observed.Kind) string {
+	w := k.Workload
+	available := w.ReadyReplicas
+	if w.AvailableReplicas != nil {
+		available = *w.AvailableReplicas // ready pods may still have to wait for minReadySeconds
+	}
+	if w.UpdatedReplicas < w.StatusReplicas && (available < w.StatusReplicas || staying(k) < w.Replicas) {
 		return fmt.Sprintf("a rolling update has replaced %d of %d pods", w.UpdatedReplicas, w.StatusReplicas)
 	}
 	return ""
+}
+
+// staying counts the pods of the size that exist and are not ending. The controller counts a pod
+// that ends as ready until it is gone, and then none until it has made the next one.
+func staying(k *observed.Kind) (n int) {
+	for i := range k.Instances {
+		inst := &k.Instances[i]
+		if p := inst.Pod; p != nil && !p.Terminating && inst.Ordinal >= k.Workload.Start && inst.Ordinal < k.Workload.Start+k.Workload.Replicas {
+			n++
+		}
+	}
+	return n
 }
 
 // size leads from what the signals ask for to the size to bring about.

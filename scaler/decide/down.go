@@ -64,7 +64,7 @@ func (h *History) downSince(ordinal int) time.Time {
 // update moves nothing, and when too many are out of work at once the fault is hardly theirs: that is an alarm.
 func (h *Health) reassign(in *Input) {
 	c := &in.Config
-	if c.Health.Action != config.ActionReassign || rollout(in.Observed.Workload) != "" {
+	if c.Health.Action != config.ActionReassign || rollout(&in.Observed) != "" {
 		return
 	}
 	var marked []*Verdict

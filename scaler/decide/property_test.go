@@ -102,7 +102,7 @@ func drawOwners(t *rapid.T, k *observed.Kind, source func(string) observed.Sourc
 	k.Sources.Groups, k.Sources.HPAs = source("groups"), source("hpas")
 	if rapid.IntRange(0, 9).Draw(t, "group") < 9 {
 		k.Groups = []observed.Group{{
-			Name: "things", StatefulSet: "iota-dac", Wish: rapid.IntRange(1, 60).Draw(t, "wish"),
+			Name: "things", StatefulSet: "iota-dac", Wish: rapid.IntRange(0, 60).Draw(t, "wish"),
 			Paused: rapid.IntRange(0, 9).Draw(t, "group paused") == 9, Seeded: rapid.IntRange(0, 9).Draw(t, "seeded") < 9,
 		}}
 	}

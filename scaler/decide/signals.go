@@ -100,9 +100,7 @@ func (m *measure) read(in *Input, cfg *config.ResourceTarget, s *Signal) sample 
 		if src.Known() {
 			s.Missing = "usage was last read " + ago(src, in.Now)
 		}
-		if src.Error != "" {
-			s.Missing += ": " + src.Error
-		}
+		s.Missing += because(src)
 		return sample{}
 	}
 	needRequest := cfg.TargetUtilization > 0 || cfg.Hottest != nil && cfg.Hottest.TargetUtilization > 0

@@ -20,7 +20,7 @@ import (
 // Stories: testdata/stories/*.txt. A world of one kind, changed by commands, looked at by ticks. Each story starts empty:
 //
 //	config              YAML over the default configuration of kind Thing
-//	world k=v …         replicas, resources, unassigned, start, updated, ready, open=0-9|none; pods of the size exist and are ready
+//	world k=v …         replicas, resources, unassigned, start, status, updated, ready, available, open=0-9|none; pods of the size exist and are ready
 //	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its sample is of an hour ago;
 //	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
 //	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its
@@ -151,10 +151,15 @@ func (w *world) world(arg func(string, func(string)), number func(string, *int))
 	if size != k.Workload.Replicas {
 		w.resize(size)
 	}
+	number("status", &k.Workload.StatusReplicas)
 	updated := k.Workload.StatusReplicas
 	number("updated", &updated)
 	k.Workload.UpdatedReplicas = updated
 	number("ready", &k.Workload.ReadyReplicas)
+	arg("available", func(v string) {
+		available := w.number(v)
+		k.Workload.AvailableReplicas = &available
+	})
 	k.Assigned = resources
 	w.spread()
 	arg("open", func(v string) {

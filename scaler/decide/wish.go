@@ -42,9 +42,9 @@ func wish(in *Input) Signal {
 	case !src.Known():
 		s.Missing = "the InstanceGroups have not been read yet"
 	case !src.Fresh(in.Now, groupsMaxAge):
-		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now)
+		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + because(src)
 	case g == nil:
-		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet)
+		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + because(src)
 	case !g.Seeded:
 		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
 	default:
@@ -52,6 +52,14 @@ func wish(in *Input) Signal {
 		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Wish)
 	}
 	return s
+}
+
+// because is why a source cannot be read now; "" when it can.
+func because(src observed.Source) string {
+	if src.Error == "" {
+		return ""
+	}
+	return ": " + src.Error
 }
 
 // wished is the wish; 0 when there is none.

@@ -45,11 +45,12 @@ type InstanceGroupSpec struct {
 	// +kubebuilder:validation:MaxLength=52
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="statefulSetName cannot change: delete the InstanceGroup and make another"
 	StatefulSetName string `json:"statefulSetName"`
-	// Replicas is the size wished for. When the InstanceGroup is new, shardscaler sets it once to the size of the StatefulSet;
-	// from then on only an HPA or a person writes it.
+	// Replicas is the size wished for. When the InstanceGroup is new, or was replaced as a whole,
+	// shardscaler sets it once to the size of the StatefulSet; from then on only an HPA or a person
+	// writes it. Like any wish, 0 is bounded by init.
 	//
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Replicas int32 `json:"replicas"`
 	// Paused stops every write for the kind, sizes and moves, while metrics go on.
@@ -59,6 +60,7 @@ type InstanceGroupSpec struct {
 }
 
 // SeededAnnotation says that spec.replicas was set to the size of the StatefulSet, and what that was.
+// Replacing the object as a whole removes both.
 const SeededAnnotation = "shardscaler.io/seeded"
 
 // State is the InstanceGroup in one word.
