@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	duration *prometheus.HistogramVec
 	unread   *prometheus.GaugeVec
+	panics   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,6 +25,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time to read a kind's catalogue, by outcome: complete or failed.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 		}, []string{"kind", "outcome"}),
+		panics: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_catalogue_panics_total",
+			Help: "Reads of a kind's catalogue at which the database's driver panicked; each failed.",
+		}, []string{"kind"}),
 	}
 }
 
@@ -34,4 +39,5 @@ func (m *metrics) read(kind, outcome string, d time.Duration) {
 func (m *metrics) forget(kind string) {
 	m.duration.DeletePartialMatch(prometheus.Labels{"kind": kind})
 	m.unread.DeleteLabelValues(kind)
+	m.panics.DeleteLabelValues(kind)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,13 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	defer func() { // of the driver, at what the server sends
+		if cause := recover(); cause != nil {
+			s.metrics.panics.WithLabelValues(w.kind).Inc()
+			s.log.Error("reading the catalogue panicked", "kind", w.kind, "panic", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("read catalogue after row %d: panic: %v", count, cause)
+		}
+	}()
 	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to write the platform's database.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

@@ -12,6 +12,7 @@ type metrics struct {
 	waiting   *prometheus.GaugeVec
 	connected prometheus.Gauge
 	sessions  prometheus.Counter
+	panics    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -41,6 +42,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		sessions: f.NewCounter(prometheus.CounterOpts{
 			Name: "shardscaler_notify_connections_total",
 			Help: "Connections to the broker that were established.",
+		}),
+		panics: f.NewCounter(prometheus.CounterOpts{
+			Name: "shardscaler_notify_panics_total",
+			Help: "Panics at a notification, which then counts as malformed.",
 		}),
 	}
 }

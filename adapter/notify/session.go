@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -43,12 +44,13 @@ type session struct {
 	queues map[string]*queue
 	sink   func(observed.Signal)
 	// ended gets the reason for which the session must end; only the first is looked at.
-	ended  chan error
-	frames *frames // what the library reads from, once it is connected
+	ended   chan error
+	frames  *frames // what the library reads from, once it is connected
+	decoder func(payload []byte) (Message, error)
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
-	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1)}
+	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1), decoder: decodeBounded}
 	for _, kind := range kinds {
 		c.queues[kind] = newQueue(c, kind)
 	}
@@ -177,7 +179,7 @@ func wait(ctx context.Context, token mqtt.Token) error {
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
 	s.frames.took(len(m.Payload()))
-	said, err := decodeBounded(m.Payload())
+	said, err := s.decode(m.Payload())
 	if err != nil {
 		s.unreadable(m, err)
 		m.Ack()
@@ -200,6 +202,19 @@ func (s *session) receive(m mqtt.Message) {
 	if !q.put(change{create: said.Create, delete: said.Delete, bytes: held(m, said), ack: m.Ack}) {
 		s.metrics.messages.WithLabelValues("deferred").Inc()
 	}
+}
+
+// decode reads a message. The library calls from its own goroutine: a panic there would end the process, again when the broker sends
+// the message again.
+func (s *session) decode(payload []byte) (said Message, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.metrics.panics.Inc()
+			s.log.Error("decoding a notification panicked", "panic", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("decode notification: panic: %v", cause)
+		}
+	}()
+	return s.decoder(payload)
 }
 
 // held is what a message that waits for its commit takes: its payload, which what acknowledges it refers to, and its ids.

@@ -11,6 +11,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -20,6 +21,7 @@ import (
 type garbage struct{ mqtt.Message }
 
 func (garbage) Payload() []byte { return []byte("garbage") }
+func (garbage) Ack()            {}
 
 // A producer of garbage must not keep it from the log that nothing can be committed.
 func TestGarbageDoesNotHideFailures(t *testing.T) {
@@ -38,4 +40,16 @@ func TestGarbageDoesNotHideFailures(t *testing.T) {
 		require.Contains(t, log.String(), "cannot be read")
 		require.Contains(t, log.String(), "no quorum")
 	})
+}
+
+func TestAPanicAtAMessageMakesItMalformed(t *testing.T) {
+	s := newStore()
+	source := New(Config{}, kinds("Thing"), s, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c := source.newSession([]string{"Thing"}, func(observed.Signal) {})
+	c.frames = newFrames(nil)
+	c.decoder = func([]byte) (Message, error) { panic("index out of range") }
+	c.receive(garbage{})
+	require.Equal(t, 1, s.reconciled("Thing"))
+	require.EqualValues(t, 1, testutil.ToFloat64(source.metrics.panics))
+	require.EqualValues(t, 1, testutil.ToFloat64(source.metrics.messages.WithLabelValues("malformed")))
 }
