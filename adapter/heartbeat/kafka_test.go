@@ -3,11 +3,13 @@ package heartbeat
 import (
 	"context"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -67,6 +69,38 @@ func TestBeatsOfEveryPartitionAreReadFromTheLookBackOn(t *testing.T) {
 	mark := r.rec.Mark()
 	require.NoError(t, broker.Produce(t.Context(), topic, 1, beatNow("Thing", 42)))
 	observedtest.Await(t, r.rec, mark, "beat", beats("Thing", 42))
+}
+
+func TestOneBrokerThatAnswersIsEnough(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 1)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	r := run(t, gone.Addr().String()+","+broker.Addr, topic, "Thing")
+	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+}
+
+// The broker keeps a batch as it was packed.
+func TestBeatsOfEveryCodecAreRead(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 1)
+	w, err := kafka.DialLeader(t.Context(), "tcp", broker.Addr, topic, 0)
+	require.NoError(t, err)
+	defer func() { _ = w.Close() }()
+	const inBatch = 100
+	for codec := range kafka.Compression(len(compress.Codecs)) {
+		var messages []kafka.Message
+		for n := range inBatch {
+			messages = append(messages, kafka.Message{Key: []byte("k"), Value: beatNow("Thing", int(codec)*inBatch+n)})
+		}
+		_, err := w.WriteCompressedMessages(codec.Codec(), messages...)
+		require.NoError(t, err)
+	}
+	r := run(t, broker.Addr, topic, "Thing")
+	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	require.EqualValues(t, inBatch*len(compress.Codecs), testutil.ToFloat64(r.metrics.messages.WithLabelValues(topic, "beat")))
+	observedtest.Await(t, r.rec, 0, "beat", beats("Thing", inBatch*len(compress.Codecs)-1))
 }
 
 func TestBeatsOlderThanTheLookBackAreLeft(t *testing.T) {

@@ -9,6 +9,7 @@ type metrics struct {
 	messages   *prometheus.CounterVec
 	reconnects *prometheus.CounterVec
 	partitions *prometheus.GaugeVec
+	panics     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -16,7 +17,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		messages: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "shardscaler_heartbeat_messages_total",
-			Help: "Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, unreadable.",
+			Help: "Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, unreadable (a whole batch each).",
 		}, []string{"topic", "result"}),
 		reconnects: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "shardscaler_heartbeat_reconnects_total",
@@ -26,6 +27,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "shardscaler_heartbeat_partitions",
 			Help: "Partitions of a heartbeat topic that are read.",
 		}, []string{"topic"}),
+		panics: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_heartbeat_panics_total",
+			Help: "Panics of the libraries that read a heartbeat topic; what they were given was passed over.",
+		}, []string{"topic"}),
 	}
 }
 
@@ -34,4 +39,5 @@ func (m *metrics) forget(topic string) {
 	m.messages.DeletePartialMatch(prometheus.Labels{"topic": topic})
 	m.reconnects.DeleteLabelValues(topic)
 	m.partitions.DeleteLabelValues(topic)
+	m.panics.DeleteLabelValues(topic)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +18,6 @@ import (
 )
 
 const (
-	// fetchBytes is the most one answer holds, save that a broker always sends a whole batch.
-	fetchBytes = 1 << 20
 	// maxStuck is how many answers in a row may bring nothing though there is something, before it is passed over.
 	maxStuck = 5
 	// unset is an offset not chosen yet: it will be the one of now − look-back.
@@ -30,6 +30,7 @@ type partition struct {
 	*topic
 	id     int
 	leader atomic.Pointer[kafka.Partition]
+	unpack unpacker
 
 	next  int64 // offset of the next message
 	stuck int
@@ -43,7 +44,7 @@ type partition struct {
 }
 
 func (t *topic) newPartition(p kafka.Partition) *partition {
-	r := &partition{topic: t, id: p.ID, next: unset}
+	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset}
 	r.leader.Store(&p)
 	return r
 }
@@ -60,7 +61,7 @@ func (p *partition) run(ctx context.Context) {
 	wait := least
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := p.session(ctx)
+		err := p.guardedSession(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -78,17 +79,23 @@ func (p *partition) run(ctx context.Context) {
 	}
 }
 
+// guardedSession is a session that also ends when kafka-go panics at what a broker says.
+func (p *partition) guardedSession(ctx context.Context) (err error) {
+	defer p.recovered(&err)
+	return p.session(ctx)
+}
+
 // session reads over one connection until it fails.
 func (p *partition) session(ctx context.Context) error {
-	dialer := kafka.Dialer{ClientID: clientID, Timeout: p.cfg.Patience}
-	conn, err := dialer.DialPartition(ctx, "tcp", "", *p.leader.Load())
+	leader := p.leader.Load().Leader
+	conn, err := p.connect(ctx, net.JoinHostPort(leader.Host, strconv.Itoa(leader.Port)))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	for {
-		if err := conn.SetDeadline(time.Now().Add(p.cfg.Poll + p.cfg.Patience)); err != nil {
+		if err := conn.within(p.cfg.Poll + p.cfg.Patience); err != nil {
 			return err
 		}
 		if p.next == unset {
@@ -103,10 +110,10 @@ func (p *partition) session(ctx context.Context) error {
 }
 
 // seek chooses the first message younger than the look-back; the end of the log if there is none.
-func (p *partition) seek(conn *kafka.Conn) error {
-	offset, err := conn.ReadOffset(time.Now().Add(-p.cfg.LookBack))
+func (p *partition) seek(conn *broker) error {
+	offset, err := conn.offset(p.name, p.id, time.Now().Add(-p.cfg.LookBack).UnixMilli())
 	if err == nil && offset < 0 {
-		offset, err = conn.ReadLastOffset()
+		offset, err = conn.offset(p.name, p.id, kafka.LastOffset)
 	}
 	if err == nil {
 		p.next, p.ahead, p.aheadAt = offset, 0, time.Time{}
@@ -115,46 +122,71 @@ func (p *partition) seek(conn *kafka.Conn) error {
 }
 
 // fetch asks for one answer and hands on its messages.
-func (p *partition) fetch(ctx context.Context, conn *kafka.Conn) error {
-	if _, err := conn.Seek(p.next, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
+func (p *partition) fetch(ctx context.Context, conn *broker) error {
+	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
+	switch {
+	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
+		p.next = unset
+		return nil
+	case err != nil:
 		return err
 	}
-	batch := conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: p.cfg.Poll})
-	answered, end := time.Now(), batch.HighWaterMark()
-	if err := batch.Err(); err != nil {
-		_ = batch.Close()
-		if errors.Is(err, kafka.OffsetOutOfRange) { // the topic was made anew, or retention overtook us
-			p.next = unset
-			return nil
-		}
-		return err
-	}
-	asked := p.next
-	err := p.drain(batch)
-	if offset := batch.Offset(); offset > p.next { // compacted away
-		p.next = offset
-	}
-	_ = batch.Close()
-	p.prove(answered, end)
-	return p.passOver(ctx, asked, end, err)
+	answered, asked := time.Now(), p.next
+	err = p.drain(answer)
+	p.prove(answered, answer.end)
+	return p.passOver(ctx, asked, answer.end, err)
 }
 
-// drain hands on the messages of one answer.
-func (p *partition) drain(batch *kafka.Batch) error {
+// drain hands on the messages of one answer. A batch that cannot be read is passed over.
+func (p *partition) drain(answer *answer) error {
 	for {
-		m, err := batch.ReadMessage()
+		b, err := answer.next()
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, kafka.RequestTimedOut): // the latter: there was no message
-			return nil
+		case errors.Is(err, io.EOF):
+			return answer.close()
 		case err != nil:
 			return err
+		case b.body == nil:
+			p.unreadable(b, errTooLarge)
+		default:
+			p.take(b)
 		}
-		p.next = m.Offset + 1
-		p.message(m.Value)
+		p.next = max(p.next, b.last+1)
 	}
 }
 
-func (p *partition) message(value []byte) {
+// take hands on the messages of a batch.
+func (p *partition) take(b batch) {
+	for r, err := range b.records(p.guarded) {
+		if err != nil {
+			p.unreadable(b, err)
+			return
+		}
+		if r.offset >= p.next {
+			p.message(r.offset, r.value)
+		}
+	}
+}
+
+// guarded unpacks a batch with code that is not ours. Where that panics, the batch cannot be read, and that is all.
+func (p *partition) guarded(codec int8, packed []byte) (plain []byte, err error) {
+	defer p.recovered(&err)
+	return p.unpack(codec, packed)
+}
+
+// unreadable counts and tells a batch that is passed over.
+func (p *partition) unreadable(b batch, err error) {
+	result := "unreadable"
+	if errors.Is(err, errOversized) {
+		result = "oversized"
+	}
+	p.metrics.messages.WithLabelValues(p.name, result).Inc()
+	p.sampled.Do(func() {
+		p.log.Warn("heartbeats cannot be read and are passed over", "partition", p.id, "from", b.base, "to", b.last, "error", err)
+	})
+}
+
+func (p *partition) message(offset int64, value []byte) {
 	beat, err := Decode(value)
 	result := "beat"
 	switch {
@@ -168,7 +200,7 @@ func (p *partition) message(value []byte) {
 	p.metrics.messages.WithLabelValues(p.name, result).Inc()
 	if err != nil {
 		p.sampled.Do(func() {
-			p.log.Warn("heartbeat passed over", "partition", p.id, "offset", p.next-1, "error", err, "message", fmt.Sprintf("%.100q", value[:min(len(value), 100)]))
+			p.log.Warn("heartbeat passed over", "partition", p.id, "offset", offset, "error", err, "message", fmt.Sprintf("%.100q", value[:min(len(value), 100)]))
 		})
 		return
 	}

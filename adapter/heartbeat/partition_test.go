@@ -1,9 +1,12 @@
 package heartbeat
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -27,7 +31,7 @@ func kinds(topic string, names ...string) []config.Kind {
 }
 
 func newSource(brokers string, names ...string) *Source {
-	cfg := Config{Brokers: []string{brokers}, Refresh: time.Second, Poll: 200 * time.Millisecond, Patience: time.Second}
+	cfg := Config{Brokers: strings.Split(brokers, ","), Refresh: time.Second, Poll: 200 * time.Millisecond, Patience: time.Second}
 	return New(cfg, kinds("HeartBeat", names...), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
@@ -77,7 +81,7 @@ func TestMessagesAreToldApart(t *testing.T) {
 		`{"resource":"Rule","instanceId":"3","timestamp":"1760000000"}`,
 		`{"resource":"Thing"`, string(make([]byte, maxBytes+1)),
 	} {
-		p.message([]byte(m))
+		p.message(0, []byte(m))
 	}
 	require.Len(t, rec.All(), 1)
 	beat := rec.All()[0].(observed.Beat)
@@ -96,14 +100,68 @@ func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 		p := source.newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
 		lines := func() int { return bytes.Count(log.Bytes(), []byte("heartbeat passed over")) }
 		for range 1000 {
-			p.message(bytes.Repeat([]byte("x"), maxBytes))
+			p.message(0, bytes.Repeat([]byte("x"), maxBytes))
 		}
 		require.Equal(t, 5, lines(), "some of the first are shown")
 		require.Less(t, log.Len(), maxBytes, "and of each only the beginning")
 		time.Sleep(10 * time.Second)
-		p.message([]byte("x"))
-		p.message([]byte("x"))
+		p.message(0, []byte("x"))
+		p.message(0, []byte("x"))
 		require.Equal(t, 6, lines(), "then one now and then")
 		require.EqualValues(t, 1002, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", "malformed")), "all are counted")
 	})
+}
+
+// answering is an answer with these batches, as a partition that ends at end has it.
+func answering(end int64, batches ...kept) *answer {
+	var sent []byte
+	for _, b := range batches {
+		sent = append(sent, b.bytes()...)
+	}
+	return &answer{fields: fields{in: bufio.NewReader(bytes.NewReader(sent)), left: len(sent)}, end: end}
+}
+
+func beatAt(base int64, ordinal int, attributes int16) kept {
+	value := fmt.Appendf(nil, `{"resource":"Thing","instanceId":%d,"timestamp":1760000000}`, ordinal)
+	return kept{base: base, last: base, attributes: attributes, records: []record{{base, value}}}
+}
+
+// beatenBy are the ordinals whose beats were handed on.
+func beatenBy(rec *observedtest.Recorder) (ordinals []int) {
+	for _, sig := range rec.All() {
+		ordinals = append(ordinals, sig.(observed.Beat).Ordinal)
+	}
+	return ordinals
+}
+
+func TestAPanicAtABatchPassesItOver(t *testing.T) {
+	var rec observedtest.Recorder
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", []string{"Thing"}, rec.Sink).newPartition(kafka.Partition{})
+	packed := int16(compress.Gzip)
+	p.unpack = func(codec int8, packed []byte) ([]byte, error) {
+		plain, err := unpack(codec, packed)
+		if bytes.Contains(plain, []byte(`"instanceId":2`)) {
+			panic("negative count")
+		}
+		return plain, err
+	}
+	p.next = 10
+	require.NoError(t, p.drain(answering(13, beatAt(10, 1, packed), beatAt(11, 2, packed), beatAt(12, 3, packed))))
+	require.Equal(t, []int{1, 3}, beatenBy(&rec))
+	require.EqualValues(t, 13, p.next)
+	require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.panics.WithLabelValues("HeartBeat")))
+	require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", "unreadable")))
+}
+
+// What compaction leaves of a batch may be nothing, and a fetch from within one brings it whole.
+func TestCompactedBatchesAndWhatWasReadBefore(t *testing.T) {
+	var rec observedtest.Recorder
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", []string{"Thing"}, rec.Sink).newPartition(kafka.Partition{})
+	two := beatAt(10, 1, 0)
+	two.records = append(two.records, record{11, beatAt(11, 2, 0).records[0].value})
+	two.last = 14
+	p.next = 11
+	require.NoError(t, p.drain(answering(40, two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))
+	require.Equal(t, []int{2, 3}, beatenBy(&rec))
+	require.EqualValues(t, 40, p.next)
 }

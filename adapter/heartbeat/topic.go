@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -16,13 +17,12 @@ import (
 // topic reads all partitions of one topic for the kinds that beat on it.
 type topic struct {
 	*Source
-	name  string
-	kinds []string
-	sink  func(observed.Signal)
-	log   *slog.Logger
-	// brokers lists partitions; refresh asks for a listing before its time.
-	brokers *kafka.Client
-	refresh chan struct{}
+	name    string
+	kinds   []string
+	sink    func(observed.Signal)
+	log     *slog.Logger
+	broker  int           // which of the brokers is asked for the partitions
+	refresh chan struct{} // asks for a listing before its time
 
 	partitions map[int]*partition
 	stops      map[int]func()
@@ -34,21 +34,14 @@ type topic struct {
 func (s *Source) newTopic(name string, kinds []string, sink func(observed.Signal)) *topic {
 	return &topic{
 		Source: s, name: name, kinds: kinds, sink: sink,
-		log: s.log.With("topic", name),
-		brokers: &kafka.Client{
-			Addr: kafka.TCP(s.cfg.Brokers...), Timeout: s.cfg.Patience,
-			Transport: &kafka.Transport{ClientID: clientID, MetadataTopics: []string{name}, MetadataTTL: s.cfg.Patience},
-		},
+		log:        s.log.With("topic", name),
 		refresh:    make(chan struct{}, 1),
 		partitions: map[int]*partition{}, stops: map[int]func(){},
 		proven: time.Now(),
 	}
 }
 
-const clientID = "shardscaler"
-
 func (t *topic) run(ctx context.Context) {
-	defer t.brokers.Transport.(*kafka.Transport).CloseIdleConnections()
 	defer func() {
 		for _, stop := range t.stops {
 			stop()
@@ -106,24 +99,32 @@ func (t *topic) list(ctx context.Context) {
 	t.metrics.partitions.WithLabelValues(t.name).Set(float64(len(t.partitions)))
 }
 
-func (t *topic) lookUp(ctx context.Context) ([]kafka.Partition, error) {
-	// The client never creates the topic, as a connection's ReadPartitions would.
-	res, err := t.brokers.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.name}})
+// lookUp asks one broker for the topic's partitions, and another one the next time if that fails.
+func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error) {
+	addr := t.cfg.Brokers[t.broker%len(t.cfg.Brokers)]
+	defer func() {
+		if err != nil {
+			t.broker++
+			err = fmt.Errorf("list partitions of topic %s: %w", t.name, err)
+		}
+	}()
+	defer t.recovered(&err)
+	conn, err := t.connect(ctx, addr)
 	if err != nil {
-		return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, err)
+		return nil, err
 	}
-	for _, found := range res.Topics {
-		if found.Name != t.name {
-			continue
-		}
-		if found.Error != nil {
-			return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, found.Error)
-		}
-		if len(found.Partitions) > 0 {
-			return found.Partitions, nil
-		}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	return conn.partitions(t.name)
+}
+
+// recovered, deferred, makes a panic of code that is not ours an error.
+func (t *topic) recovered(err *error) {
+	if cause := recover(); cause != nil {
+		t.metrics.panics.WithLabelValues(t.name).Inc()
+		t.log.Error("reading heartbeats panicked", "panic", cause, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("panic: %v", cause)
 	}
-	return nil, fmt.Errorf("list partitions of topic %s: it does not exist", t.name)
 }
 
 // report tells the kinds up to when every partition is known to have been read, or why not.

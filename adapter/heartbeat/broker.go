@@ -1,0 +1,205 @@
+package heartbeat
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+)
+
+const (
+	clientID = "shardscaler"
+	// maxListing is the most bytes of a listing of one topic's partitions.
+	maxListing = 4 << 20
+)
+
+// broker is a connection to a broker, which kafka-go opens. What the broker answers is read here, or given to kafka-go only when it is
+// known to be an answer and how large: a server of another kind at the address must not have us make room for what it seems to announce.
+type broker struct {
+	*kafka.Conn
+	raw      net.Conn
+	in       *bufio.Reader
+	versions []kafka.ApiVersion
+	asked    int32
+}
+
+// connect opens a connection to the broker at addr, host:port, within the patience.
+func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
+	b := &broker{}
+	dialer := kafka.Dialer{
+		ClientID: clientID, Timeout: s.cfg.Patience,
+		DialFunc: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+			b.raw, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+			return b.raw, err
+		},
+	}
+	var err error
+	if b.Conn, err = dialer.DialContext(ctx, "tcp", addr); err != nil {
+		return nil, err
+	}
+	b.in = bufio.NewReader(b.raw)
+	err = b.within(s.cfg.Patience)
+	if err == nil {
+		b.versions, err = b.ApiVersions()
+	}
+	if err == nil {
+		err = b.within(s.cfg.Patience) // kafka-go has taken it back
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ask %s for its versions: %w", addr, err), b.Close())
+	}
+	return b, nil
+}
+
+// within gives the broker time for its next answers.
+func (b *broker) within(d time.Duration) error {
+	until := time.Now().Add(d)
+	return errors.Join(b.SetDeadline(until), b.raw.SetDeadline(until))
+}
+
+// ask sends a request in the greatest version from least to most that the broker knows. It returns the version and the answer's fields.
+func (b *broker) ask(request protocol.Message, least, most int16) (version int16, answer fields, err error) {
+	key := request.ApiKey()
+	for _, v := range b.versions {
+		if protocol.ApiKey(v.ApiKey) == key && v.MinVersion <= most {
+			version = min(v.MaxVersion, most)
+		}
+	}
+	if version < least {
+		return 0, fields{}, fmt.Errorf("ask for %s: the broker knows none of the versions %d to %d", key, least, most)
+	}
+	b.asked++
+	if err := protocol.WriteRequest(b.raw, version, b.asked, clientID, request); err != nil {
+		return 0, fields{}, fmt.Errorf("ask for %s: %w", key, err)
+	}
+	f := fields{in: b.in, left: 2 * 4}
+	size, asked := int(f.int32()), f.int32()
+	switch {
+	case f.err != nil:
+		return 0, fields{}, fmt.Errorf("read answer to %s: %w", key, f.err)
+	case asked != b.asked || size < 4:
+		return 0, fields{}, fmt.Errorf("read answer to %s: this is none", key)
+	}
+	f.left = size - 4
+	return version, f, nil
+}
+
+// offset is that of the first message of a partition from that time on, in milliseconds, or at one of kafka-go's marks; -1: there is none.
+func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
+	const least, most = 1, 1
+	_, f, err := b.ask(&listoffsets.Request{
+		ReplicaID: -1,
+		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at, //nolint:gosec // its number
+		}}}},
+	}, least, most)
+	if err != nil {
+		return 0, err
+	}
+	topics := f.int32()
+	f.skip(int(f.int16())) // the topic's name
+	partitions := f.int32()
+	f.skip(4) // the partition's number
+	code := f.int16()
+	f.skip(8) // the message's time
+	offset := f.int64()
+	switch {
+	case f.err != nil:
+		return 0, fmt.Errorf("read answer to ListOffsets: %w", f.err)
+	case topics != 1 || partitions != 1 || f.left != 0:
+		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, f.left)
+	case code != 0:
+		return 0, kafka.Error(code)
+	}
+	return offset, nil
+}
+
+// partitions lists the partitions of a topic, with their leaders. The topic is not created, as kafka-go's connection would.
+func (b *broker) partitions(topic string) ([]kafka.Partition, error) {
+	const least, most = 4, 8 // the least that does not create, the most that kafka-go knows
+	version, f, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)
+	if err != nil {
+		return nil, err
+	}
+	if f.left > maxListing {
+		return nil, fmt.Errorf("the answer has %d bytes, at most %d", f.left, maxListing)
+	}
+	answer := make([]byte, 2*4+f.left)                   // with the prefix that kafka-go reads again
+	binary.BigEndian.PutUint32(answer, uint32(4+f.left)) //nolint:gosec // not that large
+	if _, err := io.ReadFull(b.in, answer[2*4:]); err != nil {
+		return nil, err
+	}
+	_, message, err := protocol.ReadResponse(bytes.NewReader(answer), protocol.Metadata, version)
+	if err != nil {
+		return nil, err
+	}
+	return partitionsOf(message.(*metadata.Response), topic)
+}
+
+func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, error) {
+	brokers := map[int32]kafka.Broker{}
+	for _, b := range listing.Brokers {
+		brokers[b.NodeID] = kafka.Broker{Host: b.Host, Port: int(b.Port), ID: int(b.NodeID)}
+	}
+	for _, t := range listing.Topics {
+		if t.Name != topic {
+			continue
+		}
+		if t.ErrorCode != 0 {
+			return nil, kafka.Error(t.ErrorCode)
+		}
+		var found []kafka.Partition
+		for _, p := range t.Partitions {
+			found = append(found, kafka.Partition{Topic: topic, ID: int(p.PartitionIndex), Leader: brokers[p.LeaderID]})
+		}
+		if len(found) > 0 {
+			return found, nil
+		}
+	}
+	return nil, errors.New("it does not exist")
+}
+
+// fields reads an answer. After an error, numbers are 0.
+type fields struct {
+	in   *bufio.Reader
+	left int
+	err  error
+}
+
+var errShort = errors.New("it is too short")
+
+func (f *fields) take(n int) []byte {
+	var room [8]byte
+	if f.err == nil && n > f.left {
+		f.err = errShort
+	}
+	if f.err == nil {
+		f.left -= n
+		_, f.err = io.ReadFull(f.in, room[:n])
+	}
+	return room[:n]
+}
+
+func (f *fields) skip(n int) {
+	if f.err == nil && (n < 0 || n > f.left) {
+		f.err = errShort
+	}
+	if f.err == nil {
+		f.left -= n
+		_, f.err = f.in.Discard(n)
+	}
+}
+
+func (f *fields) int16() int16 { return int16(binary.BigEndian.Uint16(f.take(2))) } //nolint:gosec // as it was written
+func (f *fields) int32() int32 { return int32(binary.BigEndian.Uint32(f.take(4))) } //nolint:gosec // as it was written
+func (f *fields) int64() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) } //nolint:gosec // as it was written
