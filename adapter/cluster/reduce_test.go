@@ -133,7 +133,7 @@ func TestWhyAPodDoesNotRun(t *testing.T) {
 	}
 }
 
-// Requests of the pod itself, as the HPA of Kubernetes 1.37 takes them (TestUpstream has its own cases).
+// The HPA of Kubernetes 1.37 computes the same. TestUpstream runs its own cases.
 func TestRequestsOfThePodItself(t *testing.T) {
 	for _, c := range []struct {
 		name        string

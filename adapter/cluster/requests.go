@@ -6,10 +6,12 @@ import (
 	helpers "k8s.io/component-helpers/resource"
 )
 
-// Requests is what pod p requests of one resource by its spec, as the HPA of Kubernetes 1.37 computes it: that of the pod itself
-// where p requests anything for itself, which counts overhead and init containers too and asks no container for a request of its
-// own; else the sum over the containers. missing names the containers for want of whose request there is no such sum.
-// Upstream's own cases are run against it: see scaler/decide/hpa.
+// Requests is what pod p requests of one resource by its spec, as the HPA of Kubernetes 1.37
+// computes it. A pod that requests anything for itself counts with that, with its overhead and with
+// its init containers, and its containers need no request. Any other pod counts with the sum over
+// its containers; missing names those without a request, for which there is no such sum.
+//
+// The tests of scaler/decide/hpa run the HPA's own cases against Requests.
 func Requests(p *corev1.Pod, name corev1.ResourceName) (sum resource.Quantity, missing []string) {
 	if helpers.IsPodLevelRequestsSet(p) {
 		if total, ok := helpers.PodRequests(p, helpers.PodResourcesOptions{})[name]; ok {

@@ -80,9 +80,10 @@ func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 	return u
 }
 
-// sum adds up one resource over the containers, or says why there is no such sum: a part that is not known is not 0. As with the
-// HPA, a pod without containers in the answer is missing, and so is one of which a container lacks the resource. Here a pod is
-// missing too while a container that it should have is not in the answer: metrics-server leaves out what a node did not report.
+// sum adds up one resource over the containers, or says why there is no such sum: an unknown part is
+// not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
+// without the resource. Unlike for the HPA, a pod is also missing if the answer lacks a container of
+// its spec: metrics-server leaves out what a node did not report.
 func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
 	for _, c := range m.Containers {
 		q, ok := c.Usage[name]
@@ -103,8 +104,8 @@ func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, 
 	return total, ""
 }
 
-// ended says whether a container has ended and stays so. Only one with a restart policy of its own can: the pods of a StatefulSet
-// start all others again.
+// ended says whether a container has ended for good. Only a container with a restart policy of its
+// own can: the pods of a StatefulSet restart all others.
 func ended(p *corev1.Pod, c *corev1.Container) bool {
 	if c.RestartPolicy == nil || *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 		return false

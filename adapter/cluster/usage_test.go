@@ -15,7 +15,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
-// answered is what metrics.k8s.io says of the pod full: a container for each pair of CPU and memory, either of which may be lacking.
+// answered is what metrics.k8s.io says of the pod full. Each container is its name, CPU and memory;
+// an empty value is not in the answer.
 func answered(containers ...[3]string) *metricsv1beta1.PodMetrics {
 	m := &metricsv1beta1.PodMetrics{
 		ObjectMeta: metav1.ObjectMeta{Name: "iota-dac-3"},
@@ -27,7 +28,7 @@ func answered(containers ...[3]string) *metricsv1beta1.PodMetrics {
 	return m
 }
 
-// end has the container ended, with the restart policy of its own; "": that of the pod, which starts it again.
+// end marks the container as ended. policy is its own restart policy; without one the pod restarts it.
 func end(p *corev1.Pod, container string, policy corev1.ContainerRestartPolicy) {
 	for i := range p.Spec.Containers {
 		if c := &p.Spec.Containers[i]; c.Name == container && policy != "" {
@@ -137,8 +138,9 @@ spec:
       - {name: work, image: work, resources: {requests: {cpu: 500m, memory: 512Mi}}}
 `
 
-// TestUsageIsWhatTheRealMetricsServerKnows: kwok measures no init containers, not even those that go on, so that metrics-server answers
-// the pod without its sidecar, as it does with any container that a node does not report.
+// TestUsageIsWhatTheRealMetricsServerKnows uses that kwok measures no init containers, sidecars
+// included: metrics-server then answers the pod without its sidecar, as it does with any container
+// that a node does not report.
 func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)

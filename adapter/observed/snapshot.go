@@ -172,13 +172,13 @@ type Pod struct {
 	// Reason is the waiting reason of its container, or why it cannot be scheduled: CrashLoopBackOff, Unschedulable, …
 	Reason   string `json:"reason,omitempty"`
 	Restarts int    `json:"restarts,omitempty"`
-	// Requests: milli-CPU and bytes, of the pod itself or summed over containers, by its spec; MissingRequest names the containers
-	// for want of whose request there is no such sum.
+	// Requests by the spec: milli-CPU and bytes, of the pod itself or summed over its containers.
+	// MissingRequest names the containers without a request, for which there is no such sum.
 	CPURequest           int64    `json:"cpuRequest,omitempty"`
 	MemoryRequest        int64    `json:"memoryRequest,omitempty"`
 	MissingCPURequest    []string `json:"missingCPURequest,omitempty"`
 	MissingMemoryRequest []string `json:"missingMemoryRequest,omitempty"`
-	// Resizing says why the node has not made the requests of the spec the pod's own yet; empty: it has.
+	// Resizing says why the node has not applied the requests of the spec yet; empty: it has.
 	Resizing string `json:"resizing,omitempty"`
 }
 
@@ -220,8 +220,8 @@ type Usage struct {
 	Window time.Duration `json:"window"`
 	CPU    int64         `json:"cpu"`    // milli-CPU
 	Memory int64         `json:"memory"` // bytes
-	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum that lacks a container is no
-	// value: CPU or Memory is then 0 and means nothing.
+	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum
+	// that lacks a container is no value: CPU or Memory is then 0 and means nothing.
 	MissingCPU    string `json:"missingCPU,omitempty"`
 	MissingMemory string `json:"missingMemory,omitempty"`
 }

@@ -143,7 +143,7 @@ type Signal struct {
 
 	own    int     // the proposal relative to the last recommendation instead of the current size
 	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
-	unsure string  // pods that run without a sample, or are being resized, in words: enough for growth, not for a shrink
+	unsure string  // why the proposal allows growth and no shrink: pods without a sample, or being resized
 }
 
 // Limit is one step that changed the size.

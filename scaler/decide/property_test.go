@@ -332,7 +332,7 @@ func TestHistoryStaysSmallAndReplays(t *testing.T) {
 	})
 }
 
-// Whatever a pod that runs is missing of what is configured, no shrink is decided that would be without the gap.
+// A gap in the samples of one running pod turns a shrink into no change, whatever is missing.
 func TestAGapHoldsAShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))

@@ -122,8 +122,8 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 	s.own = own(in, &res, tol)
 }
 
-// own is the proposal relative to the last recommendation. Pods without a sample are filled in high where the others ask for less: that
-// keeps a recommendation from falling, and asks for no growth.
+// own is the proposal relative to the last recommendation. Where the samples ask for less, pods
+// without a sample are filled in high: that may keep the recommendation, and never raises it.
 func own(in *Input, res *hpa.Result, tol hpa.Tolerance) int {
 	size, last := hpa.Ceil(res.Need), in.History.Own
 	switch {
@@ -144,8 +144,10 @@ type sample struct {
 	loads []hpa.Load
 	of    []*observed.Instance // of loads, one by one
 	use   int64
-	// returning counts pods that are not ready but hold resources: their load will be back. missing counts those without a sample.
-	returning, missing int
+	// returning counts pods that are not ready but hold resources: their load will be back.
+	returning int
+	// missing counts pods without a sample.
+	missing int
 }
 
 // sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.

@@ -18,9 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Upstream's own tests of the HPA judge this package, and what adapter/cluster reads off a pod as its requests. They run unchanged, in
-// a copy of upstream's package that exists only for the compiler (an overlay): the functions below are cut from it and forwarded to
-// ours by the files of testdata/upstream. Nothing of upstream's is kept here.
+// Upstream's own tests of the HPA judge this package, and how adapter/cluster computes requests. They
+// run unchanged, in a copy of upstream's package that exists only for the compiler (an overlay). The
+// functions below are cut from it and forwarded to ours by the files of testdata/upstream. Nothing of
+// upstream's is kept here.
 
 // module is the one that pins Kubernetes; the copy lives in a folder of it that only the overlay knows.
 const module = "../../../tools/controlplane"

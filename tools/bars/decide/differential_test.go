@@ -296,7 +296,7 @@ func (w *world) allOverMeasured() float64 {
 		pod.Deleting, pod.Failed, pod.Pending = p.Terminating, p.Phase == "Failed", p.Phase == "Pending"
 		pod.Ready, pod.ReadyChanged, pod.Started = p.Ready, p.ReadyChanged, p.Started
 		if u := inst.Usage; u != nil {
-			pod.Sampled, pod.At, pod.Window = u.MissingCPU == "", u.At, u.Window // there is no world with one gap of the two
+			pod.Sampled, pod.At, pod.Window = u.MissingCPU == "", u.At, u.Window // memory has the same gaps
 		}
 		weight := p.CPURequest
 		if w.target().TargetAverageValue != nil {
