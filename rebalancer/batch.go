@@ -64,7 +64,7 @@ func (t *term) rounds(ctx context.Context, ns []int, build func(n int) (job, err
 		if did = did || sent; err != nil {
 			return did, err
 		}
-		if _, err := t.create(ctx); err != nil {
+		if err := t.serve(ctx); err != nil {
 			return true, err
 		}
 	}
@@ -91,7 +91,7 @@ func (t *term) stream(ctx context.Context, next func(underWay []job) *batch) (di
 			err = s.pop()
 		}
 		if err == nil {
-			_, err = t.create(ctx)
+			err = t.serve(ctx)
 		}
 	}
 	for len(s) > 0 {

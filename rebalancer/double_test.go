@@ -30,6 +30,10 @@ type double struct {
 	broken error
 	steps  []string
 	sizes  []int
+	// refuse, if set, says with what error a transaction is refused before anything of it is done; nil: it is not.
+	refuse func(m zkstore.Multi) error
+	// tried counts the transactions that were sent, by step.
+	tried map[string]int
 	// watch, if set, is called with each committed transaction, before and after it was applied.
 	watch func(old, st *zkstore.State, m zkstore.Multi)
 	// check: test the invariant after every transaction (it costs a map insert an id).
@@ -37,7 +41,7 @@ type double struct {
 }
 
 func newDouble() *double {
-	return &double{versions: map[string]int32{}, st: zkstore.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true}
+	return &double{versions: map[string]int32{}, st: zkstore.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true, tried: map[string]int{}}
 }
 
 func (d *double) Connected() (bool, error) {
@@ -119,6 +123,12 @@ func (d *double) SyncedRead(ctx context.Context, kind string, ordinals []int) (z
 func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.tried[m.Step]++
+	if d.refuse != nil {
+		if err := d.refuse(m); err != nil {
+			return err
+		}
+	}
 	if d.before > 0 {
 		d.before--
 		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
@@ -196,6 +206,13 @@ func (d *double) snapshot() *zkstore.State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.st.Clone()
+}
+
+// attempts is how often a step was sent.
+func (d *double) attempts(step string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tried[step]
 }
 
 // did lists the steps that were committed.

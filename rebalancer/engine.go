@@ -63,6 +63,8 @@ type Engine struct {
 	index index
 	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as long as it leads.
 	turn chan struct{}
+	// looks are the pauses after looks that failed, known to Run alone.
+	looks pauses
 	// wake tells the leader, news tells Run that there is something to look at.
 	wake, news chan struct{}
 

@@ -70,8 +70,9 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 	st, changed, err := e.store.Refresh(ctx, e.cfg.Kind, e.State())
 	if err != nil {
 		e.failed(err)
-		return retry
+		return e.looks.after(err)
 	}
+	e.looks = pauses{}
 	e.publish(st, changed)
 	e.index.catchUp()
 	return e.cfg.Refresh

@@ -28,8 +28,13 @@ func (e *Engine) Lead(ctx context.Context) error {
 	defer e.resign()
 	fault.Point("lead.begun")
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
+	var between pauses
 	for attempt := 1; ; attempt++ {
+		begun := time.Now()
 		err := e.term(ctx, name, attempt)
+		if time.Since(begun) > lastRetry { // it was no mere attempt
+			between = pauses{}
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -42,7 +47,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(retry):
+		case <-time.After(between.after(err)):
 		}
 	}
 }

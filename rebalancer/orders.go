@@ -9,6 +9,7 @@
 //	lead.go       the one that leads: take the head, start a term, start another after trouble
 //	term.go       a term: one goroutine owns the State; passes, rounds of transactions, looks, alarms
 //	batch.go      transactions that are under way together while the next ones are made
+//	pauses.go     how long what failed waits for its next attempt, and what is said of it
 //	glance.go     a look at what others wrote that goes on beside our own writes
 //	write.go      steps of a pass: creates and deletes
 //	members.go    steps of a pass: ordinals opened, closed, added, removed, mended; duplicates
@@ -88,6 +89,8 @@ type Orders struct {
 
 // Progress is what an engine is doing, for the API and the metrics.
 type Progress struct {
+	// Refused is what ZooKeeper refuses to write, and why; empty when it refuses nothing. It is tried again, after pauses that grow.
+	Refused string `json:"refused,omitempty"`
 	// Draining counts what is left on ordinals that leave, by ordinal.
 	Draining map[int]int `json:"draining,omitempty"`
 	// Unproven says of instances that are lost why what they own is not given to others, by ordinal.

@@ -78,12 +78,13 @@ type term struct {
 	pace       pace
 	duplicates []Duplicate
 	refusals   map[string]time.Time // when an error of a step was last logged
+	rests      map[string]*rest     // of the steps that failed when they were last tried
 }
 
 func newTerm(e *Engine, st *zkstore.State, holder string) *term {
 	t := &term{
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
-		flights: newFlights(), refusals: map[string]time.Time{}, rest: lookPause,
+		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
 	}
 	t.spread.notBefore = heldUntil(st)
 	t.flights.observe(st, t.refreshed, t.refreshed)
@@ -120,13 +121,16 @@ type step struct {
 	do   func(context.Context) (did bool, err error)
 }
 
+// stepCreate is the step that is served between the rounds of others, too.
+const stepCreate = "create"
+
 // pass does whatever there is to do now. After each round it begins anew with what people wait for.
 func (t *term) pass(ctx context.Context) error {
 	t.due = time.Now().Add(t.e.cfg.Refresh)
 	t.blocked = ""
 	steps := []step{
 		{"keep", t.keep},
-		{"create", t.create},
+		{stepCreate, t.create},
 		{"delete", t.delete},
 		{"mend", t.mend},
 		{"open", t.open},
@@ -146,13 +150,17 @@ func (t *term) pass(ctx context.Context) error {
 		if steps[i].name != "keep" && t.halted() {
 			return nil
 		}
+		if t.resting(steps[i].name) {
+			i++
+			continue
+		}
 		did, err := steps[i].do(fault.Doing(ctx, steps[i].name))
+		if err == nil {
+			delete(t.rests, steps[i].name)
+		}
 		switch {
 		case errors.Is(err, zkstore.ErrConflict):
-			t.e.m.conflicts.Inc()
-			t.e.log.Warn("somebody else changed what was being written; reading again", "step", steps[i].name, "error", err)
-			t.dirty = true
-			t.sooner(time.Now().Add(conflictPause))
+			t.conflicted(steps[i].name, err)
 			return nil
 		case t.ends(ctx, err):
 			return fmt.Errorf("%s: %w", steps[i].name, err)
@@ -172,16 +180,6 @@ func (t *term) pass(ctx context.Context) error {
 // ends says whether an error leaves in doubt what ZooKeeper holds or who may write.
 func (t *term) ends(ctx context.Context, err error) bool {
 	return errors.Is(err, zkstore.ErrFenced) || errors.Is(err, zkstore.ErrUnavailable) || err != nil && ctx.Err() != nil
-}
-
-// refused notes that a step was impossible. The others go on; it is tried again at the next pass.
-func (t *term) refused(name string, err error) {
-	t.block(fmt.Sprintf("%s: %v", name, err))
-	t.sooner(time.Now().Add(retry))
-	if now := time.Now(); now.Sub(t.refusals[name]) > time.Minute {
-		t.refusals[name] = now
-		t.e.log.Error("a step was refused", "step", name, "error", err)
-	}
 }
 
 // prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
@@ -442,7 +440,7 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 // progress shows what is under way.
 func (t *term) progress() {
 	draining := t.draining()
-	p := Progress{Duplicates: t.duplicates, Blocked: t.blocked, Parked: t.parked}
+	p := Progress{Duplicates: t.duplicates, Blocked: t.blocked, Refused: t.refusedSteps(), Parked: t.parked}
 	t.waveProgress(&p, time.Now())
 	if p.Blocked == "" && t.idle != "" && (len(draining) > 0 || len(t.st.Flight) > 0 || len(t.st.Pool) > 0) {
 		p.Blocked = t.idle

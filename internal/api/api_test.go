@@ -30,6 +30,7 @@ type backend struct {
 	confirmed  int
 	still      bool // nothing is moved
 	calls      int
+	trouble    func(*KindView)
 }
 
 func (b *backend) Saved() decide.Saved { return decide.Saved{At: time.Unix(1, 0).UTC()} }
@@ -45,7 +46,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: []string{"thing-1"}},
 		4: {Ordinal: 4, Capacity: 5000},
 	}}
-	return KindView{
+	v := KindView{
 		Config: k, Override: standing, State: state, Decision: &decide.Decision{Kind: name, Verb: decide.Keep},
 		Waiting: &reconcile.Waiting{Count: 12, Known: 20, Share: 0.6},
 		Lookup: func(id string) (int, bool) {
@@ -57,7 +58,11 @@ func (b *backend) Kind(name string) (KindView, bool) {
 			}
 			return 0, false
 		},
-	}, true
+	}
+	if b.trouble != nil {
+		b.trouble(&v)
+	}
+	return v, true
 }
 
 func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) error {
@@ -175,6 +180,20 @@ func TestReads(t *testing.T) {
 		status, body := call(t, s, http.MethodGet, path, "", "")
 		require.Equal(t, want.status, status, "%s: %s", path, body)
 		require.Contains(t, body, want.body, path)
+	}
+}
+
+// What keeps a kind from being written is its problem, whatever else there is.
+func TestTroubleIsAProblem(t *testing.T) {
+	for want, trouble := range map[string]func(*KindView){
+		"": nil,
+		"zookeeper refuses what is to be written: create: over the quota": func(v *KindView) { v.Progress.Refused = "create: over the quota" },
+	} {
+		_, body := call(t, serve(t, &backend{trouble: trouble}), http.MethodGet, "/v1/api/orchestrations/Thing", "", "")
+		var o Orchestration
+		require.NoError(t, json.Unmarshal([]byte(body), &o))
+		require.Equal(t, want, o.Problem)
+		require.Equal(t, want == "", o.Succeeded)
 	}
 }
 

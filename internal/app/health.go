@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
 // check is one named line of a probe's answer.
@@ -71,6 +72,9 @@ func (a *App) readiness() []check {
 			required(name+"cluster", k.Sources.Cluster, now),
 			optional(name+"metrics", k.Sources.Metrics, now, metricsOld))
 		checks = append(checks, optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
+		if r := a.runner(k.Name); r != nil {
+			checks = append(checks, r.writable(name+"assignment"))
+		}
 		if k.Sources.Bus != nil {
 			checks = append(checks, optional(name+"heartbeats", *k.Sources.Bus, now, inputOld))
 		}
@@ -79,6 +83,12 @@ func (a *App) readiness() []check {
 		}
 	}
 	return checks
+}
+
+// writable is degraded while the kind's assignment cannot be written.
+func (r *runner) writable(name string) check {
+	p := r.engine.Progress()
+	return check{name: name, detail: rebalancer.Trouble(&p)}
 }
 
 // required fails until the source was read once.

@@ -116,10 +116,12 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 	})
 }
 
-// NewZooKeeper starts an ensemble of n servers for this test alone.
-func (e *Env) NewZooKeeper(t testing.TB, n int) *ZooKeeper {
+// NewZooKeeper starts an ensemble of n servers for this test alone; extra lines go into their configuration.
+func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	t.Helper()
-	z := startFor(t, func(ctx context.Context) (*ZooKeeper, error) { return e.startZooKeeper(ctx, uniqueName(t), n) })
+	z := startFor(t, func(ctx context.Context) (*ZooKeeper, error) {
+		return e.startZooKeeper(ctx, uniqueName(t), n, extra...)
+	})
 	t.Cleanup(func() { stopAfter(t, z.Kill) })
 	return z
 }

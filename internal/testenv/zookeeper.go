@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,53 @@ func (z *ZooKeeper) Dial(t testing.TB) *zk.Conn {
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
+
+// Received is the number of packets that a server has got since its start.
+func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
+	t.Helper()
+	answer, err := exchange(t.Context(), server.Addr, []byte("srvr"), 4096)
+	if err != nil {
+		t.Fatalf("ask %s: %v", server.Name, err)
+	}
+	for _, line := range strings.Split(string(answer), "\n") {
+		if text, ok := strings.CutPrefix(line, "Received: "); ok {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatalf("ask %s: %q", server.Name, line)
+			}
+			return n
+		}
+	}
+	t.Fatalf("ask %s: no packets in %q", server.Name, answer)
+	return 0
+}
+
+// HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
+// only where the servers were started with EnforceQuota.
+func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
+	t.Helper()
+	full := "/zookeeper/quota" + path
+	for i := len("/zookeeper/quota/"); i <= len(full); i++ {
+		if i == len(full) || full[i] == '/' {
+			if _, err := conn.Create(full[:i], nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+				t.Fatalf("set quota of %s: %v", path, err)
+			}
+		}
+	}
+	limits := fmt.Sprintf("count=-1,bytes=-1=;countHardLimit=%d;byteHardLimit=%d", znodes, bytes)
+	for name, data := range map[string]string{"zookeeper_limits": limits, "zookeeper_stats": "count=0,bytes=0"} {
+		_, err := conn.Create(full+"/"+name, []byte(data), 0, zk.WorldACL(zk.PermAll))
+		if errors.Is(err, zk.ErrNodeExists) && name == "zookeeper_limits" {
+			_, err = conn.Set(full+"/"+name, []byte(data), -1)
+		}
+		if err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			t.Fatalf("set quota of %s: %v", path, err)
+		}
+	}
+}
+
+// EnforceQuota is the line of a server's configuration by which hard quotas are enforced.
+const EnforceQuota = "enforceQuota=true\n"
 
 // Path is a path of this test's own, not yet created; its znodes are left to the end of the sandbox.
 func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }

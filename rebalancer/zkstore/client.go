@@ -332,6 +332,8 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callTimeout)
 }
 
+var errClosed = errors.New("the client is closed")
+
 // await returns the session, when there is one.
 func (c *Client) await(ctx context.Context) (*session, error) {
 	for {
@@ -345,7 +347,7 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 		select {
 		case <-changed:
 		case <-c.done:
-			return nil, fmt.Errorf("%w: the client is closed", ErrUnavailable)
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, errClosed)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w: %w", ErrUnavailable, ctx.Err(), trouble)
 		}

@@ -108,7 +108,7 @@ func repeat(n int, err error) []error {
 // attempt is what became of one transaction.
 type attempt struct {
 	results []Result
-	err     error // nil, ErrFenced, ErrConflict, another refusal, or ErrUnavailable
+	err     error // nil, ErrFenced, ErrConflict, ErrRefused, or ErrUnavailable
 	// unknown: an answer was lost, so the request may come to the server still.
 	unknown bool
 	took    time.Duration
@@ -192,10 +192,12 @@ func (c *Client) send(ctx context.Context, sess *session, m Multi) ([]Result, er
 		return resultsOf(m, got), nil
 	case err == nil:
 		return nil, fmt.Errorf("%w: %d answers to %d operations", ErrUnavailable, len(got), len(ops))
-	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict), errors.Is(err, zk.ErrNoAuth), errors.Is(err, zk.ErrInvalidACL):
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict), errors.Is(err, ErrRefused):
 		return nil, err
-	case definite(err):
+	case isConflict(err):
 		return nil, fmt.Errorf("%w: %w", ErrConflict, err)
+	case isRefusal(err): // of the transaction as a whole
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
@@ -216,17 +218,18 @@ func (c *Client) request(sess *session, op Op) any {
 // rejection names the operation that failed. The ones before it report no error, those after it "unknown error: -2".
 func rejection(m Multi, got []zk.MultiResponse, err error) error {
 	for i, answer := range got {
-		switch {
-		case answer.Error == nil:
+		switch why := named(answer.Error); {
+		case why == nil:
 			continue
-		case !definite(answer.Error):
+		case isRefusal(why):
+			return fmt.Errorf("%w: %s: %w", ErrRefused, m.Ops[i].Path, why)
+		case !isConflict(why):
 			return err
-		case errors.Is(answer.Error, zk.ErrNoAuth), errors.Is(answer.Error, zk.ErrInvalidACL):
-			return fmt.Errorf("%s: %w", m.Ops[i].Path, answer.Error)
 		case i == 0: // the head is always the first
-			return fmt.Errorf("%w (%w)", ErrFenced, answer.Error)
+			return fmt.Errorf("%w (%w)", ErrFenced, why)
+		default:
+			return fmt.Errorf("%w: %s: %w", ErrConflict, m.Ops[i].Path, why)
 		}
-		return fmt.Errorf("%w: %s: %w", ErrConflict, m.Ops[i].Path, answer.Error)
 	}
 	return err
 }
@@ -288,28 +291,43 @@ func (c *Client) settleAll(ctx context.Context, s *State, ms []Multi, attempts [
 
 // settle sends the same transaction again until there is an answer. A refusal then may mean that the first one was done: what it
 // would have left is compared with what is there. An old value read back would prove nothing.
-func (c *Client) settle(ctx context.Context, m Multi) ([]Result, error) {
-	for {
+func (c *Client) settle(ctx context.Context, m Multi) (results []Result, err error) {
+	err = untilAnswered(ctx, func() error {
 		sess, err := c.await(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		results, err := c.send(ctx, sess, m)
-		if err == nil {
-			return results, nil
+		if results, err = c.send(ctx, sess, m); err == nil || errors.Is(err, ErrUnavailable) {
+			return err
 		}
-		if !errors.Is(err, ErrUnavailable) {
-			var done bool
-			results, done, cmpErr := c.compare(ctx, sess, m)
-			if done {
-				return results, nil
-			}
-			if cmpErr == nil {
-				return nil, err
-			}
+		there, done, cmpErr := c.compare(ctx, sess, m)
+		switch {
+		case done:
+			results = there
+			return nil
+		case cmpErr != nil:
+			return fmt.Errorf("%w: %w", ErrUnavailable, cmpErr)
 		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		return err
+	})
+	return results, err
+}
+
+// The pauses between two times that a transaction without an answer is sent.
+const firstSettlePause, lastSettlePause = 10 * time.Millisecond, 2 * time.Second
+
+// untilAnswered tries until that fails no more by ErrUnavailable, or ctx ends. It pauses, longer each time: a server may answer by an error
+// of its own that says nothing of the outcome, at once and for as long as it is in trouble.
+func untilAnswered(ctx context.Context, try func() error) error {
+	for pause := firstSettlePause; ; pause = min(2*pause, lastSettlePause) {
+		err := try()
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, errClosed) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
 		}
 	}
 }

@@ -97,14 +97,6 @@ func lacks[V any](now, before map[string]V) bool {
 	return false
 }
 
-// unavailable marks what the server did not answer.
-func unavailable(err error) error {
-	if err == nil || definite(err) || errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
-}
-
 // reader is one pass.
 type reader struct {
 	ctx  context.Context // of this pass only

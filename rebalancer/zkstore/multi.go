@@ -15,6 +15,9 @@ var (
 	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may still be under way: whoever
 	// writes on must Client.Lead first, which stops it.
 	ErrUnavailable = errors.New("zookeeper unavailable")
+	// ErrRefused: ZooKeeper answered that it does not do this (a quota, a missing right, a full server), and nothing was written. The same
+	// again is refused again until something else has changed: whoever repeats it pauses, longer each time.
+	ErrRefused = errors.New("refused by zookeeper")
 	// ErrTooLarge: more than fits into one transaction or znode; split.
 	ErrTooLarge = errors.New("too large")
 	// ErrStopped: the kind has a fault (State.Fault).

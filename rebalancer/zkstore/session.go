@@ -201,7 +201,7 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 	go func() {
 		defer s.calls.Done()
 		value, err := call(s.conn)
-		answers <- answer{value, err}
+		answers <- answer{value, named(err)}
 	}()
 	select {
 	case a := <-answers:
@@ -216,19 +216,6 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 	default:
 		return none, errLost
 	}
-}
-
-// definite says that the server has answered, so that a write with this error was not done.
-func definite(err error) bool {
-	for _, known := range []error{
-		zk.ErrBadVersion, zk.ErrNoNode, zk.ErrNodeExists, zk.ErrNotEmpty, zk.ErrNoAuth,
-		zk.ErrInvalidACL, zk.ErrBadArguments, zk.ErrNoChildrenForEphemerals, zk.ErrInvalidPath,
-	} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
 }
 
 // hosts gives the client one address after the other. Names are resolved anew on every round, and shuffled.

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+)
+
+// leadingApp is as much of a replica as answers for one kind that it leads, with instance 0, over a real ZooKeeper.
+func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	store, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	require.NoError(t, err)
+	e := rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())
+	kind := config.Default("Thing", "iota-dac")
+	a := &App{
+		state: observed.New("shardscaler", nil), live: &live{cfg: &config.Config{Kinds: []config.Kind{kind}}},
+		runners: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}},
+	}
+	a.state.Configure([]config.Kind{kind})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = e.Run(ctx, a.state.Apply) })
+	running.Go(func() { _ = e.Lead(ctx) })
+	running.Go(func() {
+		for ctx.Err() == nil {
+			e.Order(rebalancer.Orders{At: time.Now(), Capacity: 10, HandOff: config.HandOffImmediate, Stay: []int{0}, Ready: []int{0}})
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		store.Close()
+	})
+	eventually(t, "it leads and instance 0 is open", func() bool { return e.State() != nil && e.State().IsOpen(0) })
+	return a, e
+}
+
+// eventually waits for a condition; nothing is timed by it.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 6000 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("still not: " + what)
+}
+
+// detail is what /readyz says of one input.
+func (a *App) detail(t *testing.T, name string) check {
+	t.Helper()
+	for _, c := range a.readiness() {
+		if c.name == name {
+			return c
+		}
+	}
+	t.Fatal("no check " + name)
+	return check{}
+}
+
+// A quota that stands against creates is told by the probe and by REST, and not by an error of the log alone; when it is raised, the create
+// that waited is done.
+func TestARefusalIsTold(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
+	a, e := leadingApp(t, z.Connect+"/chroot")
+	require.Equal(t, check{name: "thing-assignment"}, a.detail(t, "thing-assignment"))
+	conn := z.Dial(t)
+	testenv.HardQuota(t, conn, "/chroot", 1, 1)
+
+	done := make(chan error, 1)
+	go func() { done <- e.Create(t.Context(), []observed.ResourceKnown{{ID: "a"}}) }()
+	eventually(t, "it is told", func() bool { return a.detail(t, "thing-assignment").detail != "" })
+	c := a.detail(t, "thing-assignment")
+	require.False(t, c.failed, "what is known is served")
+	require.Contains(t, c.detail, "zookeeper refuses what is to be written: create: commit create: refused by zookeeper: /iota/shardscaler/Thing/pool/")
+	require.Contains(t, c.detail, "quota exceeded (-125)")
+	v, ok := a.Kind("Thing")
+	require.True(t, ok)
+	require.Contains(t, v.Progress.Blocked, "quota exceeded (-125)")
+
+	testenv.HardQuota(t, conn, "/chroot", -1, -1)
+	require.NoError(t, <-done)
+	eventually(t, "it is told no more", func() bool { return a.detail(t, "thing-assignment").detail == "" })
+}
