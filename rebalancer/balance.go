@@ -309,6 +309,25 @@ type account struct {
 	// Total and Lists are there when the weights have been read: Lists is nil until then.
 	Total float64         `json:"total,omitempty"`
 	Lists map[int]float64 `json:"lists,omitempty"`
+	// LeftOut are the ordinals that Lists lacks because there are more than accountLists.
+	LeftOut int `json:"leftOut,omitempty"`
+}
+
+// encode writes the account: of more than accountLists ordinals the least.
+func (a account) encode() ([]byte, error) {
+	if ns := ordinals(a.Lists); len(ns) > accountLists {
+		a.LeftOut = len(ns) - accountLists
+		all := a.Lists
+		a.Lists = make(map[int]float64, accountLists)
+		for _, n := range ns[:accountLists] {
+			a.Lists[n] = all[n]
+		}
+	}
+	data, err := json.Marshal(a)
+	if err != nil {
+		return nil, fmt.Errorf("encode the account of weights: %w", err)
+	}
+	return data, nil
 }
 
 const (
@@ -318,6 +337,8 @@ const (
 	// accountEvery is the least time between two accounts, accountAgain the time after which the same is said again.
 	accountEvery = 5 * time.Second
 	accountAgain = observed.WeightsMaxAge / 3
+	// accountLists is how many lists it tells of: each takes at most about 40 bytes of zkstore.MaxDocBytes.
+	accountLists = 5000
 )
 
 // account keeps an account of the weights, for kinds that are balanced by weight or were so.
@@ -337,9 +358,9 @@ func (t *term) account(context.Context) (bool, error) {
 	if a.equal(t.accounted) && now.Sub(t.accounted.At) < accountAgain {
 		return false, nil
 	}
-	data, err := json.Marshal(a)
+	data, err := a.encode()
 	if err != nil {
-		return false, fmt.Errorf("encode the account of weights: %w", err)
+		return false, err
 	}
 	t.accounted = a
 	t.e.mu.Lock()

@@ -111,8 +111,17 @@ func (s *spreading) recent(now time.Time) []moved {
 			s.moved = slices.Delete(s.moved, i-1, i)
 		}
 	}
+	if over := len(s.moved) - maxRecent; over > 0 { // another leader's clock was ahead: none is forgotten, the oldest are taken together
+		for _, m := range s.moved[:over] {
+			s.moved[over].N += m.N
+		}
+		s.moved = slices.Delete(s.moved, 0, over)
+	}
 	return s.moved
 }
+
+// maxRecent bounds the entries of recent: one for each second of a minute, and as many again.
+const maxRecent = 120
 
 // held says why nothing may be spread now; "" when it may.
 func (t *term) held(now time.Time) string {

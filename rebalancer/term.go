@@ -429,6 +429,9 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
 		return false, err
 	}
+	if err != nil {
+		t.e.log.Error("a document is not kept", "document", k.name, "bytes", len(k.data), "error", err)
+	}
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
 	t.e.queue.keeps = slices.DeleteFunc(t.e.queue.keeps, func(other *keep) bool { return other == k })

@@ -1,9 +1,12 @@
 package rebalancer
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -11,7 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
-// Limits of one wave. Its text never grows when it is packed, so that what fits here fits into zkstore.MaxPlanBytes.
+// Limits of one wave, by its text: what fits here fits into zkstore.MaxPlanBytes even if packing does not make it smaller. Beside the moves
+// there is little: maxRecent moves of the minute before, and a reason of maxSpans bytes.
 const (
 	maxWaveMoves = 50_000
 	maxWaveBytes = zkstore.MaxPlanBytes - 1<<16
@@ -65,17 +69,29 @@ func parseWave(data []byte) (*wave, error) {
 	return &w, nil
 }
 
+// encode writes ids as zkstore.Cost counts them: with nothing escaped that JSON does not want escaped.
+func (w *wave) encode() ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(w); err != nil {
+		return nil, fmt.Errorf("encode wave: %w", err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
 // cut takes from r what one wave may hold, and returns how many moves are left over.
 func cut(r revocations) (moves []donation, beyond int) {
-	room, bytes := maxWaveMoves, maxWaveBytes
+	room, left := maxWaveMoves, maxWaveBytes
 	for _, from := range ordinals(r.ids) {
 		ids, n := r.ids[from], 0
+		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
 		for n < len(ids) && n < room {
-			size := zkstore.Cost(ids[n]) + len("12345,")
-			if size > bytes {
+			size := zkstore.Cost(ids[n]) + len(strconv.Itoa(r.to[from][n])) + len(",")
+			if size > left {
 				break
 			}
-			bytes -= size
+			left -= size
 			n++
 		}
 		if room -= n; n < len(ids) {
@@ -205,10 +221,16 @@ func leaving(w *plan.World) (ns []int) {
 	return ns
 }
 
+// maxSpans is about the most bytes of spans.
+const maxSpans = 1000
+
 // spans writes ordinals as 3-5, 9.
 func spans(ns []int) string {
 	text := ""
 	for i := 0; i < len(ns); {
+		if len(text) > maxSpans {
+			return fmt.Sprintf("%s and %d more", text, len(ns)-i)
+		}
 		k := i
 		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {
 			k++

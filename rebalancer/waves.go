@@ -45,9 +45,9 @@ func (t *term) begin(ctx context.Context, r revocations, w wave) error {
 	rest := 0
 	w.Moves, rest = cut(r)
 	w.Beyond += rest
-	data, err := json.Marshal(w)
+	data, err := w.encode()
 	if err != nil {
-		return fmt.Errorf("encode wave: %w", err)
+		return err
 	}
 	parts, last, err := t.st.StorePlan(w.Plan, data)
 	if err != nil {
@@ -99,8 +99,8 @@ func (t *term) end(ctx context.Context) error {
 	var note []byte
 	if recent := t.spread.recent(time.Now()); t.orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
 		var err error
-		if note, err = json.Marshal(recent); err != nil {
-			return fmt.Errorf("encode the moves of the last minute: %w", err)
+		if note, err = encodeNote(recent); err != nil {
+			return err
 		}
 	}
 	m, err := t.st.ClearPlan(note)
@@ -111,6 +111,15 @@ func (t *term) end(ctx context.Context) error {
 		t.e.log.Info("a wave has ended", "plan", t.wave.Plan, "reason", t.wave.Reason, "landed", t.wave.landed, "of", t.wave.total)
 		t.wave = nil
 	}})
+}
+
+// encodeNote writes what spreading.recent tells: at most maxRecent entries.
+func encodeNote(recent []moved) ([]byte, error) {
+	note, err := json.Marshal(recent)
+	if err != nil {
+		return nil, fmt.Errorf("encode the moves of the last minute: %w", err)
+	}
+	return note, nil
 }
 
 // abandon drops what the wave has not taken yet where the orders have changed since it was planned: that is rolled back by never having

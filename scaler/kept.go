@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -28,6 +29,44 @@ type kept struct {
 	// Decision is without the verdicts on healthy instances: they are many and say nothing.
 	Decision decide.Decision `json:"decision"`
 	History  decide.History  `json:"history"`
+	// LeftOut counts the entries of History that would not fit.
+	LeftOut int `json:"leftOut,omitempty"`
+}
+
+// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of zkstore.MaxDocBytes.
+const (
+	decisionBytes       = 40 << 10
+	recommendationBytes = 56 << 10
+	scaleBytes          = 16 << 10
+	downBytes           = 16 << 10
+	restartBytes        = 20 << 10
+)
+
+// encode returns the document. Where it is too large it is made smaller by the oldest of the history, and by the longest lists and texts
+// of the decision.
+func (k kept) encode() ([]byte, error) {
+	data, err := json.Marshal(k)
+	if err != nil || len(data) <= zkstore.MaxDocBytes {
+		return data, err
+	}
+	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
+	k.LeftOut = bound(&k.History)
+	return json.Marshal(k)
+}
+
+// bound leaves the newest of a history, and counts what it leaves out.
+func bound(h *decide.History) (leftOut int) {
+	entries := func() int { return len(h.Recommendations) + len(h.Scales) + len(h.Down) + len(h.Restarts) }
+	leftOut = entries()
+	h.Recommendations, h.Scales = tail(h.Recommendations, recommendationBytes), tail(h.Scales, scaleBytes)
+	h.Down, h.Restarts = tail(h.Down, downBytes), tail(h.Restarts, restartBytes)
+	h.Set = clip(h.Set, longestName)
+	if h.Foreign != nil {
+		foreign := *h.Foreign
+		foreign.Writer = clip(foreign.Writer, longestName)
+		h.Foreign = &foreign
+	}
+	return leftOut - entries()
 }
 
 func parseKept(data []byte) (kept, error) {
@@ -133,13 +172,17 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 		k.Epoch = state.Head.Epoch
 	}
 	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(d.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
-	data, err := json.Marshal(k)
+	data, err := k.encode()
 	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if err := s.engine.Keep(ctx, KeptName, data); err != nil {
+	err = s.engine.Keep(ctx, KeptName, data)
+	if s.unkept = nil; errors.Is(err, zkstore.ErrTooLarge) {
+		s.unkept = err
+	}
+	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)
 	}
 	fault.Point("metrics.kept")

@@ -18,8 +18,11 @@ import (
 // AssumedDeadName is the name under which the engine keeps what people declared dead.
 const AssumedDeadName = "assumed-dead"
 
-// assumedDeadKept is how many such words are kept; they are the record of who said what, too.
-const assumedDeadKept = 100
+// assumedDeadKept is how many such words are kept, in at most so many bytes; they are the record of who said what, too.
+const assumedDeadKept, assumedDeadBytes = 100, 200 << 10
+
+// longestName is the most bytes of a name: Kubernetes' own have no more than 253, those of users may.
+const longestName = 300
 
 // AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid, until the pod is Ready again.
 type AssumedDead struct {
@@ -42,8 +45,11 @@ func AssumeDead(doc []byte, word AssumedDead) ([]byte, error) {
 		return nil, err
 	}
 	entries = slices.DeleteFunc(entries, func(old AssumedDead) bool { return old.UID == word.UID })
+	for _, name := range []*string{&word.Pod, &word.UID, &word.Node, &word.By} {
+		*name = clip(*name, longestName)
+	}
 	entries = append(entries, word)
-	entries = entries[max(0, len(entries)-assumedDeadKept):]
+	entries = tail(entries[max(0, len(entries)-assumedDeadKept):], assumedDeadBytes)
 	out, err := json.Marshal(assumedDeadDoc{entries})
 	if err != nil {
 		return nil, fmt.Errorf("encode who is assumed dead: %w", err)

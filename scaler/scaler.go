@@ -13,6 +13,7 @@ package scaler
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -75,6 +76,8 @@ type Scaler struct {
 	last     decide.Decision
 	input    decide.Input // what last was made from
 	keptAt   time.Time
+	// unkept is why the document was refused when it was last to be kept, if that was for its size.
+	unkept error
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
 	waiting waiting
@@ -177,14 +180,18 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 	if this == s.claimed && w.UID != "" {
 		return ""
 	}
-	if err := s.store(ctx, now, d); err != nil {
+	err := s.store(ctx, now, d)
+	if errors.Is(err, zkstore.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
+		_, err = s.engine.Drained(ctx, nil)
+	}
+	if err != nil {
 		return "this process does not hold the head yet: " + err.Error()
 	}
 	if w.UID == "" {
 		return "the StatefulSet is not known"
 	}
 	this.holder = s.engine.State().Head.Holder
-	err := fault.Fail("lead.claiming")
+	err = fault.Fail("lead.claiming")
 	if err == nil {
 		err = s.act.Claim(ctx, w, this.holder)
 	}

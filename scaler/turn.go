@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -186,7 +187,7 @@ func (t *turn) resizeTo(size actuate.Size, to int) {
 	}
 	before := t.history
 	t.history = t.history.Intended(to)
-	if err := t.store(t.ctx, t.now, t.d); err != nil {
+	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, zkstore.ErrTooLarge) {
 		t.history = before
 		t.did(doneHeld, "nothing is written: %v", err)
 		return
@@ -278,6 +279,7 @@ func (t *turn) raise() {
 		}
 	}
 	t.while("ForeignWriter", d.Foreign != nil && d.Foreign.Stopped, foreignWriter(d))
+	t.while("NotKept", t.unkept != nil, actuate.NotKept(t.unkept))
 	t.while("ConflictingHPA", d.Conflict != nil, conflictingHPA(d))
 	t.taken()
 	t.reportLost()

@@ -65,7 +65,8 @@ type world struct {
 	epoch        int64
 	docs         map[string]*zkstore.Doc
 	fail         map[observed.SourceName]bool
-	noLead       error // what Keep answers when set
+	noLead       error  // what Keep answers when set
+	tooLarge     string // the document that is refused for its size
 	drainErr     error
 	hidden       map[int]bool // lists that the snapshot shows empty, being behind
 	onDrained    func()       // runs when Drained has looked and before it answers
@@ -294,6 +295,9 @@ func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) 
 func (w *world) Keep(_ context.Context, name string, data []byte) error {
 	if w.noLead != nil {
 		return w.noLead
+	}
+	if len(data) > zkstore.MaxDocBytes || w.tooLarge == name {
+		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), zkstore.ErrTooLarge)
 	}
 	w.docs[name] = &zkstore.Doc{Data: slices.Clone(data)}
 	return nil

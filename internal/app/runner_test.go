@@ -1,12 +1,16 @@
 package app
 
 import (
+	"encoding/json"
+	"math"
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -18,4 +22,18 @@ func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 	require.Same(t, r.decision, d)
 	_, err = r.served(now.Add(7*time.Second), cfg)
 	require.ErrorContains(t, err, "7s old, more than 6s")
+}
+
+func TestEveryOverrideFits(t *testing.T) {
+	value := &config.OverrideValue{Value: math.MinInt, Over: math.MinInt}
+	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverridePause{}})
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(doc), zkstore.MaxDocBytes)
+	fields := reflect.TypeFor[config.Override]()
+	for i := range fields.NumField() {
+		kind := fields.Field(i).Type.Elem()
+		for k := range kind.NumField() {
+			require.Contains(t, []reflect.Kind{reflect.Int, reflect.Bool}, kind.Field(k).Type.Kind(), "%s may have any length: bound it", fields.Field(i).Name)
+		}
+	}
 }

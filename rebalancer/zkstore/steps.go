@@ -63,6 +63,9 @@ func (s *State) SetOpen(open []int) (Multi, error) {
 	}
 	head := s.Head
 	head.Open = slices.Clone(open)
+	if size := len(encodeHead(head)); size > MaxDocBytes {
+		return b.fail("%d ordinals: head of %d bytes, at most %d: %w", len(open), size, MaxDocBytes, ErrTooLarge)
+	}
 	return s.setHead("open", head), nil
 }
 
@@ -74,7 +77,7 @@ func (s *State) setHead(step string, head Head) Multi {
 	b.put(headPath(s.Kind), encodeHead(head), s.HeadVersion, func(s *State, r Result) {
 		s.Head, s.HeadVersion, s.headZxid = head, r.Version, r.Zxid
 	})
-	m, _ := b.done() // a head is small
+	m, _ := b.done() // a head is small: SetOpen sees to it
 	return m
 }
 

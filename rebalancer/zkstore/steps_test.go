@@ -76,6 +76,7 @@ func TestStepsRefuse(t *testing.T) {
 		`redirect: destination -3`:                  func(s *State) (Multi, error) { return s.Redirect("0-2", []string{"x0"}, -3) },
 
 		`open: ordinal 9: has no znodes`:                      func(s *State) (Multi, error) { return s.SetOpen([]int{0, 9}) },
+		`open: 40000 ordinals: head of 280043 bytes, at most`: func(s *State) (Multi, error) { return s.SetOpen(many(s, 40_000)) },
 		`open: ordinal 0 after 2: want 0 to`:                  func(s *State) (Multi, error) { return s.SetOpen([]int{2, 0}) },
 		`add-ordinal: ordinal 0 with capacity 10: exists alr`: func(s *State) (Multi, error) { return s.AddOrdinal(0, 10) },
 		`remove-ordinal: ordinal 2: is open`:                  func(s *State) (Multi, error) { return s.RemoveOrdinal(2) },
@@ -93,6 +94,15 @@ func TestStepsRefuse(t *testing.T) {
 			require.Equal(t, before, everything(s))
 		})
 	}
+}
+
+// many gives the State so many ordinals.
+func many(s *State, n int) (ns []int) {
+	for i := range n {
+		ns = append(ns, 100_000+i)
+		s.Instances[100_000+i] = nothing(100_000 + i)
+	}
+	return ns
 }
 
 func TestCapacityIsAHardLimit(t *testing.T) {

@@ -61,6 +61,11 @@ func InstanceLost(what string) Event {
 	return Event{Warning: true, Reason: "InstanceLost", Message: what}
 }
 
+// NotKept says that what a successor is to know could not be kept in ZooKeeper.
+func NotKept(err error) Event {
+	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history are not kept for the next leader, and replicas that do not lead cannot serve them: %v", err)}
+}
+
 // AssumedDead says that a person has declared a pod dead.
 func AssumedDead(pod, uid, by string, left int) Event {
 	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s declared pod %s (%s) dead: the %d resources it owned go to others", by, pod, uid, left)}

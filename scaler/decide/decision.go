@@ -118,6 +118,8 @@ type Decision struct {
 	Drain *Drain `json:"drain,omitempty"`
 	// Act is what was done about it; filled in by the scaler.
 	Act *Act `json:"act,omitempty"`
+	// LeftOut counts the entries of lists that the kept copy of a very large decision lacks.
+	LeftOut int `json:"leftOut,omitempty"`
 
 	asked, askedOwn int  // what the signals asked for, before bounds; for the History
 	adopted         bool // every source was once complete for a whole window
