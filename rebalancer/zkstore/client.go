@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		trouble: errors.New("not connected yet"), subs: map[string][]subscriber{},
 	}
 	ctx, c.stop = context.WithCancel(ctx)
-	go c.run(ctx)
+	go c.run(ctx, c.serve)
 	return c, nil
 }
 
@@ -189,40 +189,46 @@ func stir(c chan struct{}) {
 	}
 }
 
-// reconnectPause keeps a server that accepts and then drops us from being called in a tight loop.
-const reconnectPause = 200 * time.Millisecond
+// reconnectPause keeps a server that accepts and then drops us from being called in a tight loop. It doubles up to lastReconnectPause while
+// sessions come to nothing: one that has lasted for steady has not.
+const reconnectPause, lastReconnectPause, steady = 200 * time.Millisecond, 5 * time.Second, time.Second
 
-// run keeps one session until ctx ends.
-func (c *Client) run(ctx context.Context) {
+// run keeps one session until ctx ends. serve opens one, and returns when it is over, how long it was of use, and the reason.
+func (c *Client) run(ctx context.Context, serve func(context.Context) (time.Duration, error)) {
 	defer close(c.done)
 	defer c.ending.Wait()
-	for ctx.Err() == nil {
-		if err := c.serve(ctx); err != nil && ctx.Err() == nil {
+	for pause := reconnectPause; ctx.Err() == nil; pause = min(2*pause, lastReconnectPause) {
+		lasted, err := serve(ctx)
+		if err != nil && ctx.Err() == nil {
 			c.setSession(nil, err)
 			c.log.Warn("no zookeeper session", "servers", c.cfg.Servers, "err", err)
 		}
+		if lasted >= steady {
+			pause = reconnectPause
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(reconnectPause):
+		case <-time.After(pause):
 		}
 	}
 }
 
-// serve opens one session and returns when it is over, with the reason.
-func (c *Client) serve(ctx context.Context) error {
+// serve opens one session and returns when it is over, how long it was of use, and the reason.
+func (c *Client) serve(ctx context.Context) (lasted time.Duration, err error) {
 	s, err := newSession(c.cfg, c.target, c.notify, c.setTrouble)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { c.ending.Go(s.end) }()
 	select {
 	case <-ctx.Done():
-		return nil
+		return 0, nil
 	case <-s.up:
 	}
 	if err := c.prepare(ctx, s); err != nil {
-		return err
+		return 0, err
 	}
+	begun := time.Now()
 	c.setSession(s, nil)
 	c.metrics.sessions.Inc()
 	c.log.Info("zookeeper session opened", "server", s.conn.Server(), "timeout", s.timeout())
@@ -233,9 +239,9 @@ func (c *Client) serve(ctx context.Context) error {
 	}()
 	select {
 	case <-ctx.Done():
-		return nil
+		return time.Since(begun), nil
 	case <-s.lost:
-		return errLost
+		return time.Since(begun), errLost
 	}
 }
 
@@ -260,8 +266,8 @@ func (c *Client) prepare(ctx context.Context, s *session) error {
 		} else {
 			i = len(s.chroot)
 		}
-		if err := create(ctx, s, s.chroot[:i], openACL); err != nil {
-			return fmt.Errorf("create chroot %s: %w", s.chroot[:i], err)
+		if err := ensure(ctx, s, s.chroot[:i], openACL); err != nil {
+			return fmt.Errorf("create chroot %s: %w", s.chroot[:i], denied(err, rightCreate, parent(s.chroot[:i])))
 		}
 	}
 	return nil
@@ -304,7 +310,7 @@ func (c *Client) setSession(s *session, trouble error) {
 	c.changed = make(chan struct{})
 }
 
-// warnEvery is how often the log repeats that connecting fails: it is tried every second.
+// warnEvery is how often the log repeats that no server answers: one is tried every second.
 const warnEvery = 30 * time.Second
 
 // setTrouble notes why connecting fails.
@@ -367,13 +373,35 @@ func (c *Client) acl(path string) []zk.ACL {
 	return openACL
 }
 
-// create makes a znode without content; that it exists already is no error.
-func create(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
+// ensure makes a znode without content where there is none. It looks first: the server looks at the right to create before it looks
+// whether the znode exists, and where all is there nobody needs that right.
+func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
+	if there, err := present(ctx, s, fullPath); there || err != nil {
+		return err
+	}
 	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Create(fullPath, nil, 0, acl) })
-	if errors.Is(err, zk.ErrNodeExists) {
+	switch {
+	case errors.Is(err, zk.ErrNodeExists):
 		return nil
+	case errors.Is(err, zk.ErrNoAuth): // another may have made it since we looked
+		if there, lookErr := present(ctx, s, fullPath); there || lookErr != nil {
+			return lookErr
+		}
 	}
 	return err
+}
+
+// present says whether there is a znode. Who may not read it learns that by the refusal: from 3.8.4 on the server looks at that right,
+// but only where there is one.
+func present(ctx context.Context, s *session, fullPath string) (bool, error) {
+	there, err := do(ctx, s, func(conn *zk.Conn) (bool, error) {
+		there, _, err := conn.Exists(fullPath)
+		return there, err
+	})
+	if errors.Is(err, zk.ErrNoAuth) {
+		return true, nil
+	}
+	return there, err
 }
 
 // catchUp makes the server we talk to catch up with the leader.

@@ -157,8 +157,8 @@ func (c *Client) sendOnce(ctx context.Context, m Multi, a *attempt) {
 		return
 	}
 	for _, path := range m.parents {
-		if err := create(ctx, sess, sess.path(path), c.acl(path)); err != nil {
-			a.err = unavailable(fmt.Errorf("create %s: %w", path, err))
+		if err := ensure(ctx, sess, sess.path(path), c.acl(path)); err != nil {
+			a.err = unavailable(fmt.Errorf("create %s: %w", path, denied(err, rightCreate, parent(path))))
 			return
 		}
 	}
@@ -222,7 +222,7 @@ func rejection(m Multi, got []zk.MultiResponse, err error) error {
 		case why == nil:
 			continue
 		case isRefusal(why):
-			return fmt.Errorf("%w: %s: %w", ErrRefused, m.Ops[i].Path, why)
+			return fmt.Errorf("%w: %s: %w", ErrRefused, m.Ops[i].Path, deniedOp(why, m.Ops[i]))
 		case !isConflict(why):
 			return err
 		case i == 0: // the head is always the first

@@ -198,7 +198,7 @@ func (r *reader) exists(path string, watch bool) (*zk.Stat, error) {
 	if err != nil && watch {
 		r.sess.forget(dataWatch(full))
 	}
-	return stat, err
+	return stat, denied(err, rightRead, path)
 }
 
 func found(ok bool, stat *zk.Stat) *zk.Stat {
@@ -226,7 +226,7 @@ func (r *reader) children(path string) ([]string, error) {
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil, nil
 	}
-	return names, err
+	return names, denied(err, rightRead, path)
 }
 
 // content is a znode as read.
@@ -258,7 +258,7 @@ func (r *reader) fetch(path string) (*content, error) {
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil, nil
 	}
-	return got, err
+	return got, denied(err, rightRead, path)
 }
 
 // tooLong says why a content was not fetched.

@@ -1,6 +1,7 @@
 package zkstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -92,3 +93,32 @@ func unavailable(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
+
+// The rights that an access list may lack.
+const (
+	rightRead, rightWrite, rightCreate, rightDelete = "READ", "WRITE", "CREATE", "DELETE"
+)
+
+// denied names the right that is missing, and the znode on which, if that is what an error says.
+func denied(err error, right, path string) error {
+	if !errors.Is(err, zk.ErrNoAuth) {
+		return err
+	}
+	return fmt.Errorf("%s is missing on %s: %w", right, path, err)
+}
+
+// deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a right on its parent.
+func deniedOp(err error, op Op) error {
+	switch op.Kind {
+	case OpCreate:
+		return denied(err, rightCreate, parent(op.Path))
+	case OpDelete:
+		return denied(err, rightDelete, parent(op.Path))
+	case OpSet:
+		return denied(err, rightWrite, op.Path)
+	}
+	return denied(err, rightRead, op.Path)
+}
+
+// parent of a path; that of a top one is "/".
+func parent(path string) string { return cmp.Or(path[:strings.LastIndexByte(path, '/')], "/") }
