@@ -31,6 +31,7 @@ func (p *panicking) Rollback() error                            { return nil }
 func (p *panicking) Close() error                               { return nil }
 func (p *panicking) NumInput() int                              { return 0 }
 func (p *panicking) Columns() []string                          { return []string{"id"} }
+func (p *panicking) ColumnTypeDatabaseTypeName(int) string      { return "TEXT" }
 func (p *panicking) Exec([]driver.Value) (driver.Result, error) { return nil, nil }
 
 func (p *panicking) Query([]driver.Value) (driver.Rows, error) {
