@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
@@ -291,17 +292,49 @@ func TestEqualLabelsAreDecodedOnce(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for text, want := range map[string]dsn{
-		"postgres://u:p@h:1/db?sslmode=disable": {"pgx", "postgres://u:p@h:1/db?sslmode=disable"},
-		"mysql://u:p%40ss@h/db":                 {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
-		"mariadb://u:p@h:1/db":                  {"mysql", "u:p@tcp(h:1)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
+		"postgres://u:p@h:1/db?sslmode=disable":                          {"pgx", "postgres://u:p@h:1/db?default_query_exec_mode=exec&sslmode=disable"},
+		"postgres://u:p%40ss@h/db?default_query_exec_mode=describe_exec": {"pgx", "postgres://u:p%40ss@h/db?default_query_exec_mode=describe_exec"},
+		"mysql://u:p%40ss@h/db":                                          {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
+		"mariadb://u:p@h:1/db":                                           {"mysql", "u:p@tcp(h:1)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
 	} {
 		got, err := parseDSN(text)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	for _, bad := range []string{"", "h:1/secret", "oracle://u:secret@h/db", "postgres:///db", "postgres://u:secret@[h/db"} {
+	for _, bad := range []string{"", "h:1/secret", "oracle://u:secret@h/db", "postgres:///db", "postgres://u:secret@[h/db",
+		"postgres://u:secret@h/db?default_query_exec_mode=simple_protocol", "mysql://u:secret@h/db?multiStatements=true"} {
 		_, err := parseDSN(bad)
 		require.Error(t, err, bad)
 		require.False(t, strings.Contains(err.Error(), "secret"), "an error never shows a password: %v", err)
 	}
+}
+
+// A pooler of transactions gives the second process the session of the first, with what that left behind in it.
+func TestPgBouncer(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) SELECT 'thing-' || n FROM generate_series(1, 2500) n`))
+	address := env.NewPgBouncer(t, db)
+	for process := range 3 {
+		r := newReader()
+		_, rec := catalogue(t, address, `SELECT id FROM "Thing"`, r)
+		sig := first(t, rec)
+		require.IsType(t, observed.Catalogued{}, sig, "process %d: %v", process, sig)
+		require.Equal(t, 2500, sig.(observed.Catalogued).Count)
+	}
+}
+
+func TestAQueryIsOneStatement(t *testing.T) {
+	db := testenv.Require(t, testenv.PartPostgres).Postgres.NewDatabase(t)
+	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) VALUES ('a')`))
+	r := newReader()
+	_, rec := catalogue(t, db.URL, `SELECT id FROM "Thing"; COMMIT; DELETE FROM "Thing"`, r)
+	require.ErrorContains(t, first(t, rec).(observed.Failed).Err, "multiple commands")
+	require.Empty(t, r.complete)
+	conn, err := pgx.Connect(t.Context(), db.URL)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	var left int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM "Thing"`).Scan(&left))
+	require.Equal(t, 1, left)
 }

@@ -29,12 +29,30 @@ func parseDSN(text string) (dsn, error) {
 		if u.Host == "" {
 			return dsn{}, errors.New("catalogue address: no host")
 		}
-		return dsn{driver: "pgx", address: text}, nil
+		return postgresDSN(u)
 	case "mysql", "mariadb":
 		return mysqlDSN(u)
 	default:
 		return dsn{}, fmt.Errorf("catalogue address: scheme %q: want postgres, mysql or mariadb", u.Scheme)
 	}
+}
+
+// execMode is the driver's parameter that says how a query is sent.
+const execMode = "default_query_exec_mode"
+
+// postgresDSN has each query sent as one statement without a name, unless the address says otherwise. A pooler of transactions gives the
+// next one another session, in which a statement that the driver remembers does not exist, or is another process's.
+func postgresDSN(u *url.URL) (dsn, error) {
+	query := u.Query()
+	switch mode := query.Get(execMode); mode {
+	case "":
+		query.Set(execMode, "exec")
+	case "simple_protocol":
+		return dsn{}, fmt.Errorf("catalogue address: %s %s: a query could hold a second statement, outside of the read-only transaction; want exec",
+			execMode, mode)
+	}
+	u.RawQuery = query.Encode()
+	return dsn{driver: "pgx", address: u.String()}, nil
 }
 
 // mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has
@@ -51,6 +69,9 @@ func mysqlDSN(u *url.URL) (dsn, error) {
 	cfg, err := mysql.ParseDSN(fmt.Sprintf("tcp(%s)/%s?%s", host, strings.TrimPrefix(u.Path, "/"), query.Encode()))
 	if err != nil {
 		return dsn{}, errors.New("catalogue address: not an URL such as mysql://user:password@host:3306/db")
+	}
+	if cfg.MultiStatements {
+		return dsn{}, errors.New("catalogue address: multiStatements true: a query could hold a second statement, outside of the read-only transaction")
 	}
 	cfg.User, cfg.Passwd = u.User.Username(), password
 	return dsn{driver: "mysql", address: cfg.FormatDSN()}, nil

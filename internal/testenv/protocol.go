@@ -126,8 +126,8 @@ func postgresAnswers(ctx context.Context, addr string) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	const invalidPassword = "28P01"
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == invalidPassword {
+	const invalidPassword, protocolViolation = "28P01", "08P01" // the latter is what pgbouncer says of an empty password
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && (refused.Code == invalidPassword || refused.Code == protocolViolation) {
 		return nil
 	}
 	return err
