@@ -244,8 +244,14 @@ func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
 	require.Equal(t, 9, first(t, rec).(observed.Catalogued).Count)
 	require.Equal(t, []observed.ResourceKnown{
 		{ID: "a", Weight: 1, Labels: map[string]string{"site": "x"}},
-		{ID: "b", Unread: true}, {ID: "c", Unread: true}, {ID: "d", Unread: true}, {ID: "e", Unread: true},
-		{ID: "f", Unread: true}, {ID: "g", Unread: true}, {ID: "h", Weight: 2}, {ID: "i"},
+		{ID: "b", Unread: true},
+		{ID: "c", Unread: true},
+		{ID: "d", Unread: true},
+		{ID: "e", Unread: true},
+		{ID: "f", Unread: true},
+		{ID: "g", Unread: true},
+		{ID: "h", Weight: 2},
+		{ID: "i"},
 	}, r.complete[0])
 	require.EqualValues(t, 6, testutil.ToFloat64(s.metrics.unread.WithLabelValues("Thing")))
 }
