@@ -173,8 +173,8 @@ func (s *scanner) checkID(rows *sql.Rows, column int) error {
 		return fmt.Errorf("read the catalogue's columns: %w", err)
 	}
 	name := types[column].DatabaseTypeName()
-	if _, err := strconv.Atoi(name); err == nil {
-		return nil // a type that was made in this PostgreSQL, such as an enumeration
+	if _, err := strconv.Atoi(name); err == nil || name == "" {
+		return nil // a type that was made in this PostgreSQL, such as an enumeration, or none is told
 	}
 	if !slices.Contains(idTypes, strings.TrimPrefix(name, "UNSIGNED ")) {
 		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", name)
