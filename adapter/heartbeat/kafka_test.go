@@ -1,8 +1,11 @@
 package heartbeat
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -214,5 +218,86 @@ func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
 		require.True(t, read.At.After(failed.At), fault.name)
 		require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 7)))
 		_, mark = observedtest.Await(t, r.rec, after, "beat", beats("Thing", 7))
+	}
+}
+
+// producer is a client that beats in transactions.
+type producer struct {
+	*kafka.Client
+	topic, id string
+	kafka.ProducerSession
+	sequence int
+}
+
+func newProducer(t *testing.T, addr, topic, id string) *producer {
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	p := &producer{Client: &kafka.Client{Addr: kafka.TCP(addr), Transport: transport, Timeout: observedtest.Patience}, topic: topic, id: topic + id}
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // the coordinator is not there before the first who asks for it
+		res, err := p.InitProducerID(t.Context(), &kafka.InitProducerIDRequest{TransactionalID: p.id, TransactionTimeoutMs: 60_000, ProducerID: -1, ProducerEpoch: -1})
+		require.NoError(c, err)
+		require.NoError(c, res.Error)
+		p.ProducerSession = *res.Producer
+	}, observedtest.Patience, 100*time.Millisecond)
+	return p
+}
+
+// beat begins a transaction if there is none, and beats in it.
+func (p *producer) beat(t *testing.T, ordinals ...int) {
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // the end of the one before may not be written yet
+		res, err := p.AddPartitionsToTxn(t.Context(), &kafka.AddPartitionsToTxnRequest{
+			TransactionalID: p.id, ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, Topics: map[string][]kafka.AddPartitionToTxn{p.topic: {{Partition: 0}}},
+		})
+		require.NoError(c, err)
+		require.NoError(c, res.Topics[p.topic][0].Error)
+	}, observedtest.Patience, 20*time.Millisecond)
+	b := kept{attributes: ofTransaction, producer: int64(p.ProducerID), last: int64(len(ordinals)) - 1}
+	for n, ordinal := range ordinals {
+		b.records = append(b.records, record{offset: int64(n), value: beatNow("Thing", ordinal)})
+	}
+	raw := b.bytes()
+	binary.BigEndian.PutUint64(raw[27:], uint64(time.Now().UnixMilli()))
+	binary.BigEndian.PutUint64(raw[35:], uint64(time.Now().UnixMilli()))
+	binary.BigEndian.PutUint16(raw[51:], uint16(p.ProducerEpoch))
+	binary.BigEndian.PutUint32(raw[53:], uint32(p.sequence))
+	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
+	p.sequence += len(ordinals)
+	set := binary.BigEndian.AppendUint32(nil, uint32(len(raw)))
+	res, err := p.RawProduce(t.Context(), &kafka.RawProduceRequest{
+		Topic: p.topic, RequiredAcks: kafka.RequireAll, TransactionalID: p.id,
+		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(append(set, raw...))},
+	})
+	require.NoError(t, err)
+	require.NoError(t, res.Error)
+}
+
+func (p *producer) end(t *testing.T, commit bool) {
+	res, err := p.EndTxn(t.Context(), &kafka.EndTxnRequest{TransactionalID: p.id, ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, Committed: commit})
+	require.NoError(t, err)
+	require.NoError(t, res.Error)
+}
+
+func TestBeatsInTransactions(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	topic := broker.Topic(t, 1)
+	hanging, committing, aborting := newProducer(t, broker.Addr, topic, "-h"), newProducer(t, broker.Addr, topic, "-c"), newProducer(t, broker.Addr, topic, "-a")
+	r := run(t, broker.Addr, topic, "Thing")
+	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
+	hanging.beat(t, 1)
+	aborting.beat(t, 2)
+	committing.beat(t, 3, 4)
+	aborting.end(t, false)
+	committing.end(t, true)
+	_, mark := observedtest.Await(t, r.rec, 0, "committed beat", beats("Thing", 4))
+	_, mark = observedtest.Await(t, r.rec, mark, "read while a transaction hangs", alive("Thing"))
+	require.NoError(t, broker.Produce(t.Context(), topic, 0, beatNow("Thing", 5)))
+	_, mark = observedtest.Await(t, r.rec, mark, "beat while a transaction hangs", beats("Thing", 5))
+	committing.beat(t, 6)
+	committing.end(t, true)
+	_, mark = observedtest.Await(t, r.rec, mark, "beat of the second transaction", beats("Thing", 6))
+	hanging.end(t, true)
+	observedtest.Await(t, r.rec, mark, "beat of the transaction that hung", beats("Thing", 1))
+	for result, n := range map[string]int{"beat": 5, "aborted": 1, "malformed": 0, "unreadable": 0} {
+		require.EqualValues(t, n, testutil.ToFloat64(r.metrics.messages.WithLabelValues(topic, result)), result)
 	}
 }

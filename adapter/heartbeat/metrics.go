@@ -17,7 +17,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		messages: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "shardscaler_heartbeat_messages_total",
-			Help: "Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, unreadable (a whole batch each).",
+			Help: "Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, aborted (a beat of a transaction that was), undecided (a beat given up since its transaction did not end), unreadable (a whole batch each).",
 		}, []string{"topic", "result"}),
 		reconnects: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "shardscaler_heartbeat_reconnects_total",

@@ -34,6 +34,8 @@ type partition struct {
 
 	next  int64 // offset of the next message
 	stuck int
+	// undecided are beats up to next.
+	undecided undecided
 	// ahead is the end of the log as the broker once told, and when: reaching it proves that all up to then was read.
 	ahead   int64
 	aheadAt time.Time
@@ -126,7 +128,7 @@ func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
-		p.next = unset
+		p.next, p.undecided = unset, undecided{}
 		return nil
 	case err != nil:
 		return err
@@ -162,9 +164,28 @@ func (p *partition) take(b batch) {
 			p.unreadable(b, err)
 			return
 		}
-		if r.offset >= p.next {
-			p.message(r.offset, r.value)
+		switch {
+		case r.offset < p.next:
+		case b.attributes&control != 0:
+			p.marker(b.producer, r.key)
+		default:
+			p.message(b, r)
 		}
+	}
+}
+
+// marker ends a producer's transaction.
+func (p *partition) marker(producer int64, key []byte) {
+	committed, ends := outcome(key)
+	if !ends {
+		return
+	}
+	for _, beat := range p.undecided.end(producer) {
+		if !committed {
+			p.count("aborted", 1)
+			continue
+		}
+		p.beat(beat)
 	}
 }
 
@@ -180,33 +201,48 @@ func (p *partition) unreadable(b batch, err error) {
 	if errors.Is(err, errOversized) {
 		result = "oversized"
 	}
-	p.metrics.messages.WithLabelValues(p.name, result).Inc()
+	p.count(result, 1)
 	p.sampled.Do(func() {
 		p.log.Warn("heartbeats cannot be read and are passed over", "partition", p.id, "from", b.base, "to", b.last, "error", err)
 	})
 }
 
-func (p *partition) message(offset int64, value []byte) {
-	beat, err := Decode(value)
-	result := "beat"
+// message hands on a message, if it is a beat of ours: at once, or when its transaction is committed.
+func (p *partition) message(b batch, r record) {
+	m, err := Decode(r.value)
 	switch {
 	case errors.Is(err, errOversized):
-		result = "oversized"
+		p.count("oversized", 1)
 	case err != nil:
-		result = "malformed"
-	case !slices.Contains(p.kinds, beat.Kind):
-		result = "foreign"
+		p.count("malformed", 1)
+	case !slices.Contains(p.kinds, m.Kind):
+		p.count("foreign", 1)
+		return
 	}
-	p.metrics.messages.WithLabelValues(p.name, result).Inc()
 	if err != nil {
 		p.sampled.Do(func() {
-			p.log.Warn("heartbeat passed over", "partition", p.id, "offset", offset, "error", err, "message", fmt.Sprintf("%.100q", value[:min(len(value), 100)]))
+			p.log.Warn("heartbeat passed over", "partition", p.id, "offset", r.offset, "error", err,
+				"message", fmt.Sprintf("%.100q", r.value[:min(len(r.value), 100)]))
 		})
 		return
 	}
-	if result == "beat" {
-		p.sink(observed.Beat{Kind: beat.Kind, Ordinal: beat.Ordinal, At: beat.At, Arrived: time.Now()})
+	beat := observed.Beat{Kind: m.Kind, Ordinal: m.Ordinal, At: m.At, Arrived: time.Now()}
+	if b.attributes&transactional == 0 {
+		p.beat(beat)
+		return
 	}
+	if givenUp := p.undecided.add(b.producer, beat); givenUp > 0 {
+		p.count("undecided", givenUp)
+	}
+}
+
+func (p *partition) beat(b observed.Beat) {
+	p.count("beat", 1)
+	p.sink(b)
+}
+
+func (p *partition) count(result string, n int) {
+	p.metrics.messages.WithLabelValues(p.name, result).Add(float64(n))
 }
 
 // prove notes what an answer proves. Under a steady stream the end is always a little ahead, so the end of an earlier answer is
@@ -238,7 +274,7 @@ func (p *partition) passOver(ctx context.Context, asked, end int64, err error) e
 		return err
 	}
 	if p.stuck++; p.stuck >= maxStuck {
-		p.metrics.messages.WithLabelValues(p.name, "unreadable").Inc()
+		p.count("unreadable", 1)
 		p.log.Warn("heartbeats cannot be read and are passed over", "partition", p.id, "from", p.next, "to", end, "error", err)
 		p.next, p.stuck = end, 0
 		return err

@@ -81,7 +81,7 @@ func TestMessagesAreToldApart(t *testing.T) {
 		`{"resource":"Rule","instanceId":"3","timestamp":"1760000000"}`,
 		`{"resource":"Thing"`, string(make([]byte, maxBytes+1)),
 	} {
-		p.message(0, []byte(m))
+		p.message(batch{}, record{value: []byte(m)})
 	}
 	require.Len(t, rec.All(), 1)
 	beat := rec.All()[0].(observed.Beat)
@@ -100,13 +100,13 @@ func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 		p := source.newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
 		lines := func() int { return bytes.Count(log.Bytes(), []byte("heartbeat passed over")) }
 		for range 1000 {
-			p.message(0, bytes.Repeat([]byte("x"), maxBytes))
+			p.message(batch{}, record{value: bytes.Repeat([]byte("x"), maxBytes)})
 		}
 		require.Equal(t, 5, lines(), "some of the first are shown")
 		require.Less(t, log.Len(), maxBytes, "and of each only the beginning")
 		time.Sleep(10 * time.Second)
-		p.message(0, []byte("x"))
-		p.message(0, []byte("x"))
+		p.message(batch{}, record{value: []byte("x")})
+		p.message(batch{}, record{value: []byte("x")})
 		require.Equal(t, 6, lines(), "then one now and then")
 		require.EqualValues(t, 1002, testutil.ToFloat64(p.metrics.messages.WithLabelValues("HeartBeat", "malformed")), "all are counted")
 	})
@@ -123,7 +123,7 @@ func answering(end int64, batches ...kept) *answer {
 
 func beatAt(base int64, ordinal int, attributes int16) kept {
 	value := fmt.Appendf(nil, `{"resource":"Thing","instanceId":%d,"timestamp":1760000000}`, ordinal)
-	return kept{base: base, last: base, attributes: attributes, records: []record{{base, value}}}
+	return kept{base: base, last: base, attributes: attributes, records: []record{{offset: base, value: value}}}
 }
 
 // beatenBy are the ordinals whose beats were handed on.
@@ -158,7 +158,7 @@ func TestCompactedBatchesAndWhatWasReadBefore(t *testing.T) {
 	var rec observedtest.Recorder
 	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", []string{"Thing"}, rec.Sink).newPartition(kafka.Partition{})
 	two := beatAt(10, 1, 0)
-	two.records = append(two.records, record{11, beatAt(11, 2, 0).records[0].value})
+	two.records = append(two.records, record{offset: 11, value: beatAt(11, 2, 0).records[0].value})
 	two.last = 14
 	p.next = 11
 	require.NoError(t, p.drain(answering(40, two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))

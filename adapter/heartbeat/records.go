@@ -23,7 +23,10 @@ const (
 	// maxBatch is the most bytes of a batch, as it is kept and unpacked.
 	maxBatch = 8 << 20
 
-	codecMask = 0x07
+	// Attributes of a batch.
+	codecMask     = 0x07
+	transactional = 1 << 4
+	control       = 1 << 5 // its records mark the ends of transactions
 )
 
 var errBroken = errors.New("broken batch")
@@ -33,6 +36,7 @@ type batch struct {
 	base, last int64 // offsets of its first and its last record, be they there or compacted away
 	format     byte
 	attributes int16
+	producer   int64
 	count      int32
 	// body follows the header; nil where the batch has more than maxBatch bytes: size.
 	body []byte
@@ -41,8 +45,8 @@ type batch struct {
 
 // record is a message. A batch may begin with records from before the offset that was asked for.
 type record struct {
-	offset int64
-	value  []byte
+	offset     int64
+	key, value []byte
 }
 
 // readBatch reads the next batch of an answer, which has left bytes still. What is cut off at its end is io.EOF.
@@ -76,6 +80,7 @@ func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
 	if b.format == 2 {
 		b.attributes = int16(binary.BigEndian.Uint16(header[21:]))           //nolint:gosec // as it was written
 		b.last = b.base + int64(int32(binary.BigEndian.Uint32(header[23:]))) //nolint:gosec // as it was written
+		b.producer = int64(binary.BigEndian.Uint64(header[43:]))             //nolint:gosec // as it was written
 		b.count = int32(binary.BigEndian.Uint32(header[57:]))                //nolint:gosec // as it was written
 	}
 	if b.last < b.base {
@@ -119,12 +124,12 @@ func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
 	}
 	_, body, timed := varint(body[1:])
 	delta, body, placed := varint(body)
-	_, body, keyed := cutBytes(body, varint)
+	key, body, keyed := cutBytes(body, varint)
 	value, _, valued := cutBytes(body, varint)
 	if !timed || !placed || !keyed || !valued {
 		return record{}, nil, fmt.Errorf("%w: a record has no value", errBroken)
 	}
-	return record{base + delta, value}, rest, nil
+	return record{base + delta, key, value}, rest, nil
 }
 
 // messages are the message of format 0 or 1, or those that it contains. The offsets of contained ones begin at 0 in format 1, and the
@@ -136,7 +141,7 @@ func (b batch) messages(unpack unpacker, yield func(record, error) bool) {
 		return
 	}
 	if codec == 0 {
-		yield(record{b.base, value}, nil)
+		yield(record{offset: b.base, value: value}, nil)
 		return
 	}
 	plain, err := unpack(codec, value)
@@ -151,7 +156,7 @@ func (b batch) messages(unpack unpacker, yield func(record, error) bool) {
 		if codec, value, err = m.message(); err == nil && (codec != 0 || m.format > 1) {
 			err = fmt.Errorf("%w: a batch within a batch", errBroken)
 		}
-		inner = append(inner, record{m.base, value})
+		inner = append(inner, record{offset: m.base, value: value})
 	}
 	if err != nil {
 		yield(record{}, fmt.Errorf("%w: %w", errBroken, err))

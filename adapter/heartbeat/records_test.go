@@ -85,7 +85,7 @@ func readAll(sent []byte) (found []record, ends []int64, err error) {
 			if err != nil {
 				return found, ends, err
 			}
-			found = append(found, record{r.offset, bytes.Clone(r.value)})
+			found = append(found, record{offset: r.offset, value: bytes.Clone(r.value)})
 		}
 		ends = append(ends, b.last)
 	}
@@ -96,7 +96,7 @@ func drawKept(t *rapid.T, base int64) kept {
 	k.attributes = rapid.Int16Range(0, 4).Draw(t, "codec")
 	for offset := k.base; offset <= k.last; offset++ {
 		if rapid.Bool().Draw(t, "is there") {
-			k.records = append(k.records, record{offset, rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "value")})
+			k.records = append(k.records, record{offset: offset, value: rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "value")})
 		}
 	}
 	return k
@@ -191,7 +191,7 @@ func TestWhatCannotBeReadHasAnEnd(t *testing.T) {
 	require.Nil(t, b.body)
 	require.Equal(t, headerBytes, taken)
 	require.EqualValues(t, 8, b.last)
-	broken := kept{base: 5, last: 8, records: []record{{5, []byte("a")}, {6, []byte("b")}}}.bytes()
+	broken := kept{base: 5, last: 8, records: []record{{offset: 5, value: []byte("a")}, {offset: 6, value: []byte("b")}}}.bytes()
 	for cut := headerBytes; cut < len(broken); cut++ {
 		binary.BigEndian.PutUint32(broken[8:], uint32(cut-lengthFrom))
 		b, _, err := readBatch(bytes.NewReader(broken), cut)
@@ -212,8 +212,8 @@ func TestWhatCannotBeReadHasAnEnd(t *testing.T) {
 
 // Whatever a broker sends, reading it ends, in an error or not, and needs no more than the bounds say.
 func FuzzBatches(f *testing.F) {
-	f.Add(kept{base: 7, last: 9, records: []record{{7, []byte("a")}, {9, []byte("b")}}}.bytes())
-	f.Add(kept{attributes: int16(compress.Snappy), records: []record{{0, []byte("a")}}}.bytes())
+	f.Add(kept{base: 7, last: 9, records: []record{{offset: 7, value: []byte("a")}, {offset: 9, value: []byte("b")}}}.bytes())
+	f.Add(kept{attributes: int16(compress.Snappy), records: []record{{offset: 0, value: []byte("a")}}}.bytes())
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		in := bytes.NewReader(sent)
 		for left := len(sent); ; {

@@ -38,6 +38,7 @@ num.partitions=1
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.segment.bytes=16777216
 log.index.size.max.bytes=1048576
