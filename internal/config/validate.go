@@ -159,13 +159,17 @@ func (r *ScalingRules) validate(path *field.Path, tolerance float64) field.Error
 	return errs
 }
 
+// topicName is Kafka's rule. A name that breaks it makes every question for the topic fail.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
 func (h *Heartbeat) validate(path *field.Path) field.ErrorList {
 	if h == nil {
 		return nil
 	}
 	var errs field.ErrorList
-	if h.Topic == "" || len(h.Topic) > 249 {
-		errs = append(errs, field.Invalid(path.Child("topic"), h.Topic, "must have 1 to 249 characters"))
+	if !topicName.MatchString(h.Topic) || h.Topic == "." || h.Topic == ".." {
+		errs = append(errs, field.Invalid(path.Child("topic"), h.Topic,
+			"must have 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-', and not be '.' or '..'"))
 	}
 	errs = append(errs, between(path.Child("staleAfter"), h.StaleAfter, Duration(time.Second), Duration(time.Hour))...)
 	errs = append(errs, between(path.Child("restartAfter"), h.RestartAfter, h.StaleAfter, Duration(24*time.Hour))...)
