@@ -117,7 +117,12 @@ func TestATruncatedPacketIsAnError(t *testing.T) {
 }
 
 func TestAPacketThatNoBrokerMaySendEndsTheConnection(t *testing.T) {
+	_, err := received(t, framesOf([]byte{packets.Disconnect << 4, 0}, maxBytes))
+	require.ErrorIs(t, err, errDisconnected)
 	for kind := range byte(16) {
+		if kind == packets.Disconnect {
+			continue
+		}
 		for length := range byte(8) {
 			if want, ok := answerLengths[kind]; kind == packets.Publish || ok && int(length) == want {
 				continue
@@ -128,7 +133,7 @@ func TestAPacketThatNoBrokerMaySendEndsTheConnection(t *testing.T) {
 		}
 	}
 	endless := []byte{packets.Publish << 4, 0xff, 0xff, 0xff, 0xff, 0x01}
-	_, err := received(t, framesOf(endless, maxBytes))
+	_, err = received(t, framesOf(endless, maxBytes))
 	require.ErrorContains(t, err, "more than four bytes")
 	for _, packet := range [][]byte{
 		{packets.Publish << 4, 1, 0},                    // no room for a topic

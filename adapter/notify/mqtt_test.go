@@ -359,3 +359,16 @@ func TestThePasswordIsReadAtEachConnect(t *testing.T) {
 	require.NoError(t, os.WriteFile(cfg.PasswordFile, []byte(broker.Password+"\n"), 0o600))
 	observedtest.Await(t, r.rec, 0, "read", func(observed.Read) bool { return true })
 }
+
+// A broker throws the older of two clients with one id out, so two installations with one id lose their sessions in turn, and each
+// receives a part of the messages.
+func TestTwoClientsWithOneIDAreTold(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	cfg := configFor(t, broker)
+	one, other := launch(t, cfg, newStore()), launch(t, cfg, newStore())
+	for _, r := range []*running{one, other} {
+		f, _ := observedtest.Await(t, r.rec, 0, "failure", func(f observed.Failed) bool { return strings.Contains(f.Err.Error(), "another client") })
+		require.ErrorIs(t, f.Err, errClosed)
+		require.ErrorContains(t, f.Err, cfg.ClientID)
+	}
+}

@@ -11,6 +11,8 @@ package notify
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -98,6 +100,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	const least, most = 200 * time.Millisecond, 10 * time.Second
 	wait := least
+	var lost losses
 	for ctx.Err() == nil {
 		kinds := s.current()
 		if len(kinds) == 0 {
@@ -114,6 +117,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 			wait = least
 			continue
 		}
+		err = lost.explain(err, time.Now(), s.cfg.ClientID)
 		s.log.Warn("notifications are not received", "error", err)
 		for _, kind := range kinds {
 			sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: time.Now(), Err: err})
@@ -125,6 +129,24 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 		wait = min(2*wait, most)
 	}
 	return nil
+}
+
+// losses are when connections were lost that had been established, the latest ones.
+type losses []time.Time
+
+// explain says of a loss that follows others soon what that usually means.
+func (l *losses) explain(err error, now time.Time, clientID string) error {
+	const soon, many = 2 * time.Minute, 3
+	if !errors.Is(err, errClosed) {
+		return err
+	}
+	*l = append(*l, now)
+	*l = (*l)[max(0, len(*l)-many):]
+	if len(*l) < many || now.Sub((*l)[0]) > soon {
+		return err
+	}
+	return fmt.Errorf("%w; %d connections were lost within %s: another client may have the id %q, since a broker keeps only the younger of two such; "+
+		"each installation needs an id of its own", err, many, now.Sub((*l)[0]).Round(time.Second), clientID)
 }
 
 // current takes the kinds, and the token that told of them.

@@ -55,7 +55,7 @@ Garbage is collected by what it is, not by what is alive, unless GOGC is set.`,
 	f.DurationVar(&o.ZooKeeperSession, "zookeeper-session-timeout", 10*time.Second, "session timeout asked of ZooKeeper")
 	f.StringVar(&o.Kafka, "kafka", "", "Kafka brokers: host:port,host:port; empty: no kind has heartbeats")
 	f.StringVar(&o.MQTT, "mqtt", "", "MQTT broker: tcp://host:port or ssl://host:port")
-	f.StringVar(&o.MQTTClientID, "mqtt-client-id", "shardscaler", "client id of the persistent MQTT session, the same for all replicas")
+	f.StringVar(&o.MQTTClientID, "mqtt-client-id", "", "client id of the persistent MQTT session, the same for all replicas (default: --lease-name and --namespace, joined by -)")
 	f.StringVar(&o.MQTTTopic, "mqtt-topic", "cm/notify", "MQTT topic of change notifications")
 	f.StringVar(&o.MQTTUsername, "mqtt-username", "", "MQTT user")
 	f.StringVar(&o.MQTTPasswordFile, "mqtt-password-file", "", "file with the MQTT password")

@@ -352,3 +352,13 @@ func TestTheHandOffHint(t *testing.T) {
 	}
 	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
 }
+
+// Notifications that do not come are a problem, and none of the loop that decides.
+func TestNotificationsThatFailAreAProblem(t *testing.T) {
+	v, _ := (&backend{}).Kind("Thing")
+	require.Empty(t, orchestration(v).Problem)
+	v.Snapshot.Sources.Notify.Error = "connection lost"
+	o := orchestration(v)
+	require.Equal(t, "notifications: connection lost", o.Problem)
+	require.True(t, o.Succeeded)
+}

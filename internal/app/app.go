@@ -131,7 +131,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: strings.Split(o.Kafka, ",")}, nil, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
-		Broker: o.MQTT, ClientID: o.MQTTClientID, Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+		Broker: o.MQTT, ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, a, a.log, reg)
 	a.cluster = cluster.New(cluster.Config{Namespace: o.Namespace}, nil, cluster.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}, a.log, reg)
 	a.owners = cluster.NewOwners(cluster.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)

@@ -96,6 +96,9 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 			v.Snapshot = snap.Kinds[i]
 		}
 	}
+	if !a.leadership.leads() { // what failed in a former term does so no longer
+		v.Snapshot.Sources.Notify = observed.Source{}
+	}
 	cfg, _ := a.live.current()
 	if d, err := r.served(now, cfg); err == nil {
 		v.Decision = d

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -31,7 +32,7 @@ type Options struct {
 	Kafka string // host:port,…; empty only if no kind has a heartbeat
 
 	MQTT             string // tcp://host:port or ssl://host:port
-	MQTTClientID     string
+	MQTTClientID     string // empty: made of the Lease's name and the namespace, which together are the installation's
 	MQTTTopic        string
 	MQTTUsername     string
 	MQTTPasswordFile string
@@ -76,7 +77,6 @@ func (o *Options) Validate() error {
 	require("pod-name", o.PodName)
 	require("zookeeper", o.ZooKeeper)
 	require("mqtt", o.MQTT)
-	require("mqtt-client-id", o.MQTTClientID)
 	require("catalogue-dsn-file", o.CatalogueDSNFile)
 	if (o.ConfigMap == "") == (o.ConfigFile == "") {
 		errs = append(errs, errors.New("set one of --config-map and --config"))
@@ -102,6 +102,12 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession))
 	}
 	return errors.Join(errs...)
+}
+
+// mqttClientID is the same for all replicas of an installation, and another one for each installation: a broker throws the older of two
+// clients with one id out.
+func (o *Options) mqttClientID() string {
+	return cmp.Or(o.MQTTClientID, o.LeaseName+"-"+o.Namespace)
 }
 
 // zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.

@@ -10,7 +10,7 @@ import (
 func validOptions() Options {
 	return Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler",
-		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTClientID: "shardscaler",
+		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
 		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443,
 		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
@@ -47,4 +47,15 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 	err := (&Options{}).Validate()
 	require.ErrorContains(t, err, "--namespace")
 	require.ErrorContains(t, err, "--mqtt", "all faults at once")
+}
+
+// Two installations at one broker must not share a session.
+func TestTheMQTTClientIDNamesTheInstallation(t *testing.T) {
+	o := validOptions()
+	require.Equal(t, "shardscaler", o.mqttClientID(), "as it was set")
+	o.MQTTClientID = ""
+	require.NoError(t, o.Validate())
+	require.Equal(t, "shardscaler-iota", o.mqttClientID())
+	o.LeaseName = "shardscaler-b"
+	require.Equal(t, "shardscaler-b-iota", o.mqttClientID(), "a second installation in one namespace has a Lease of its own")
 }
