@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -72,11 +73,17 @@ func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (ag
 	e.book.end()
 	again = out.Again || e.book.lacks() // the orders changed meanwhile
 	deletes := newAsk()
-	e.enqueueDeletes(out.Deletes, &deletes)
+	e.owe(out.Claimed)
+	e.enqueueDeletes(slices.Concat(out.Claimed, out.Deletes), &deletes)
+	e.importing = true
 	e.mu.Unlock()
 	e.logOutcome(out)
 	stir(e.wake)
-	if err := e.importRows(ctx, out.Creates); err != nil {
+	err = e.importRows(ctx, out.Creates)
+	e.mu.Lock()
+	e.importing = false
+	e.mu.Unlock()
+	if err != nil {
 		return again, fmt.Errorf("create what the catalogue has: %w", err)
 	}
 	if err := deletes.wait(ctx); err != nil {
@@ -86,8 +93,8 @@ func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (ag
 }
 
 func (e *Engine) logOutcome(out reconcile.Outcome) {
-	if len(out.Creates)+len(out.Deletes) > 0 || out.Waiting != nil {
-		e.log.Info("compared with the catalogue", "new", len(out.Creates), "gone", len(out.Deletes))
+	if len(out.Creates)+len(out.Claimed)+len(out.Deletes) > 0 || out.Waiting != nil {
+		e.log.Info("compared with the catalogue", "new", len(out.Creates), "claimed", len(out.Claimed), "gone", len(out.Deletes))
 	}
 	if w := out.Waiting; w != nil {
 		e.log.Warn("deletes wait for a person to confirm their number", "count", w.Count, "share", w.Share)

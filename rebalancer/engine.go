@@ -80,6 +80,11 @@ type Engine struct {
 	queue    queue
 	rec      *reconcile.Reconciler
 	book     book
+	// importing: what a read has found new is being created, and not all of it has been asked for
+	// yet.
+	importing bool
+	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
+	owed map[string]struct{}
 	// forgotten is the update of the index after which rec last let go of what is known no more.
 	forgotten int
 	progress  Progress
@@ -94,7 +99,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(), book: newBook(),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(), book: newBook(), owed: map[string]struct{}{},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 	e.m = newMetrics(reg, cfg.Kind, func() float64 {
@@ -102,7 +107,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 			return float64(w.Count)
 		}
 		return 0
-	})
+	}, e.claimedCount)
 	e.turn <- struct{}{}
 	return e
 }

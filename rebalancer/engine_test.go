@@ -36,6 +36,7 @@ type rig struct {
 	orders  Orders
 	silent  bool // the scaler sends no orders
 	signals []observed.Signal
+	rereads atomic.Int64 // how often a read of the catalogue was asked for
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	led     error
@@ -46,7 +47,8 @@ func newRig(t *testing.T, d *double) *rig { return newRigOver(t, d, d) }
 
 func newRigOver(t *testing.T, d *double, store Store) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	r := &rig{t: t, d: d, e: New(Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())}
+	r := &rig{t: t, d: d}
+	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, prometheus.NewRegistry())
 	r.orders = Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
@@ -241,6 +243,7 @@ func TestOnlyTheLeaderWrites(t *testing.T) {
 		synctest.Wait()
 		require.ErrorIs(t, r.e.Create(t.Context(), known([]string{"a"})), ErrNotLeading)
 		require.ErrorIs(t, r.e.Delete(t.Context(), []string{"a"}), ErrNotLeading)
+		require.ErrorIs(t, r.e.Claim(t.Context(), []string{"a"}), ErrNotLeading)
 		require.ErrorIs(t, r.e.Keep(t.Context(), "x", nil), ErrNotLeading)
 		_, err := r.e.Drained(t.Context(), []int{0})
 		require.ErrorIs(t, err, ErrNotLeading)
@@ -826,6 +829,7 @@ func TestADeposedLeaderAnswersForNothing(t *testing.T) {
 	for name, ask := range map[string]func(e *Engine, ctx context.Context) error{
 		"a create of what its successor has deleted": func(e *Engine, ctx context.Context) error { return e.Create(ctx, known([]string{"a"})) },
 		"a delete of what its successor has created": func(e *Engine, ctx context.Context) error { return e.Delete(ctx, []string{"b"}) },
+		"a claim of what its successor has created":  func(e *Engine, ctx context.Context) error { return e.Claim(ctx, []string{"b"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -60,6 +60,7 @@ func (e *Engine) resign() {
 	e.queue.fail(ErrNotLeading)
 	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
 	e.rec = reconcile.New() // what others are told meanwhile it does not hear
+	clear(e.owed)
 	e.book.forget()
 	e.mu.Unlock()
 	e.m.parked.Reset()
@@ -90,8 +91,15 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 		e.index.build(e.State)
 	}
 	e.mu.Lock()
+	begins := !e.leading
+	if begins {
+		e.takeUp(st)
+	}
 	e.leading, e.holder, e.changed = true, holder, false
 	e.mu.Unlock()
+	if begins && e.cfg.Reread != nil {
+		e.cfg.Reread() // what asked a leader before for a read may have been answered
+	}
 	e.m.leading.Set(1)
 	stir(e.news)
 	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", count(st), "adopted", adopted)

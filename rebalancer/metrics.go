@@ -21,8 +21,9 @@ type metrics struct {
 	planning, creating                               prometheus.Histogram
 }
 
-// newMetrics registers the series; waiting counts the deletes that wait for a person.
-func newMetrics(reg prometheus.Registerer, kind string, waiting func() float64) *metrics {
+// newMetrics registers the series; waiting counts the deletes that wait for a person, claimed those
+// that wait for a read.
+func newMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64) *metrics {
 	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Name: "shardscaler_rebalancer_" + name, Help: help})
@@ -34,6 +35,10 @@ func newMetrics(reg prometheus.Registerer, kind string, waiting func() float64) 
 		Name: "shardscaler_rebalancer_waiting_deletes",
 		Help: "Deletes found by a comparison with the catalogue that wait for a person to confirm their number.",
 	}, waiting)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "shardscaler_rebalancer_claimed_deletes",
+		Help: "Resources that a delete by a condition named and no complete read of the catalogue has decided yet.",
+	}, claimed)
 	return &metrics{
 		created:    counter("created_total", "Resources made durable."),
 		deleted:    counter("deleted_total", "Resources deleted."),

@@ -15,6 +15,8 @@ type queue struct {
 	// order lists the ids of each op as they came. An id may stand in it twice, or with a want that has turned or gone.
 	order [2][]string
 	keeps []*keep
+	// claims are calls of Claim.
+	claims []*ask
 	// rollbacks are calls of Rollback.
 	rollbacks []*rollback
 	round     int
@@ -137,6 +139,9 @@ func (q *queue) fail(err error) {
 	}
 	for _, k := range q.keeps {
 		refuse(&k.ask)
+	}
+	for _, a := range q.claims {
+		refuse(a)
 	}
 	for _, r := range q.rollbacks {
 		refuse(&r.ask)

@@ -74,18 +74,26 @@ func (t *term) confirm(ctx context.Context, op reconcile.Op, ids []string) (bool
 		t.sooner(next)
 		return len(unproven) < len(ids), nil
 	}
-	asked := t.clock()
-	read, err := t.e.store.SyncedRead(ctx, t.st.Kind, nil)
-	if err != nil {
-		return false, fmt.Errorf("read the head: %w", err)
+	if err := t.readHead(ctx); err != nil {
+		return false, err
 	}
-	if read.Head.Holder != t.holder {
-		return false, fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, read.Head.Holder)
-	}
-	t.proved(asked)
 	t.confirmed = time.Now()
 	t.settleProven(op, unproven)
 	return true, nil
+}
+
+// readHead proves that we lead.
+func (t *term) readHead(ctx context.Context) error {
+	asked := t.clock()
+	read, err := t.e.store.SyncedRead(ctx, t.st.Kind, nil)
+	if err != nil {
+		return fmt.Errorf("read the head: %w", err)
+	}
+	if read.Head.Holder != t.holder {
+		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, read.Head.Holder)
+	}
+	t.proved(asked)
+	return nil
 }
 
 // settleProven answers for those of ids that were asked for before something began that found us leading, and returns the others.

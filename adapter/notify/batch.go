@@ -4,18 +4,29 @@ import "github.com/shardscaler/shardscaler/adapter/observed"
 
 // change is what one message asks of one kind, and how it is acknowledged.
 type change struct {
-	create, delete []string
-	bytes          int
-	ack            func()
+	create, delete, claim []string
+	bytes                 int
+	ack                   func()
 }
 
-// fold turns changes, in the order of their messages, into one delete and one create that leave the same behind: an id whose last
-// word is "delete" is deleted; one whose last word is "create" is created, and deleted before if any earlier word was "delete".
-// Deletes must be committed first. The ids keep the order in which they were first named.
-func fold(changes []change) (deletes []string, creates []observed.ResourceKnown) {
+// ids is how many it names.
+func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) }
+
+// folded is what many changes come to. Deletes must be committed first, claims last.
+type folded struct {
+	deletes []string
+	creates []observed.ResourceKnown
+	claims  []string
+}
+
+// fold turns changes, in the order of their messages, into one delete, one create and one claim
+// that leave the same behind: an id whose last word is "delete" is deleted; one whose last word is
+// "create" is created, and deleted before if any earlier word was "delete". A claim is made unless
+// a later word follows it. The ids keep the order in which they were first named.
+func fold(changes []change) (f folded) {
 	type said struct {
-		id              string
-		deleted, exists bool
+		id                       string
+		deleted, exists, claimed bool
 	}
 	var all []said
 	at := map[string]int{}
@@ -30,19 +41,26 @@ func fold(changes []change) (deletes []string, creates []observed.ResourceKnown)
 	}
 	for _, c := range changes {
 		for _, id := range c.create {
-			about(id).exists = true
+			s := about(id)
+			s.exists, s.claimed = true, false
 		}
 		for _, id := range c.delete {
 			*about(id) = said{id: id, deleted: true}
 		}
+		for _, id := range c.claim {
+			about(id).claimed = true
+		}
 	}
 	for _, s := range all {
 		if s.deleted {
-			deletes = append(deletes, s.id)
+			f.deletes = append(f.deletes, s.id)
 		}
 		if s.exists {
-			creates = append(creates, observed.ResourceKnown{ID: s.id})
+			f.creates = append(f.creates, observed.ResourceKnown{ID: s.id})
+		}
+		if s.claimed {
+			f.claims = append(f.claims, s.id)
 		}
 	}
-	return deletes, creates
+	return f
 }

@@ -10,11 +10,20 @@ import (
 )
 
 func TestFoldKeepsTheLastWord(t *testing.T) {
-	deletes, creates := fold([]change{
-		{create: []string{"a", "b"}}, {delete: []string{"b", "c"}}, {create: []string{"c", "a", "d"}}, {delete: []string{"e"}}, {create: []string{"e"}}, {delete: []string{"e"}},
+	f := fold([]change{
+		{create: []string{"a", "b"}},
+		{delete: []string{"b", "c"}},
+		{create: []string{"c", "a", "d"}},
+		{delete: []string{"e"}},
+		{create: []string{"e"}},
+		{delete: []string{"e"}},
+		{claim: []string{"f", "a", "g", "h"}},
+		{create: []string{"g"}},
+		{delete: []string{"h"}},
 	})
-	require.Equal(t, []string{"b", "c", "e"}, deletes)
-	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}}, creates)
+	require.Equal(t, []string{"b", "c", "e", "h"}, f.deletes)
+	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}, {ID: "g"}}, f.creates)
+	require.Equal(t, []string{"a", "f"}, f.claims)
 }
 
 // One folded commit leaves behind what the messages one by one would, and recreates what they recreate.
@@ -24,10 +33,7 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 		known := rapid.SliceOf(id).Draw(t, "known")
 		changes := rapid.SliceOf(rapid.Custom(func(t *rapid.T) change {
 			ids := rapid.SliceOfN(id, 1, 3).Draw(t, "ids")
-			if rapid.Bool().Draw(t, "create") {
-				return change{create: ids}
-			}
-			return change{delete: ids}
+			return rapid.SampledFrom([]change{{create: ids}, {delete: ids}, {claim: ids}}).Draw(t, "what")
 		})).Draw(t, "changes")
 
 		// A world is the generation of each id that exists: a resource that was deleted and made again is another one.
@@ -39,14 +45,21 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 			for _, id := range c.delete {
 				slow.delete(id)
 			}
+			for _, id := range c.claim {
+				slow.claimed[id] = true
+			}
 		}
-		deletes, creates := fold(changes)
-		for _, id := range deletes {
+		f := fold(changes)
+		for _, id := range f.deletes {
 			fast.delete(id)
 		}
-		for _, r := range creates {
+		for _, r := range f.creates {
 			fast.create(r.ID)
 		}
+		for _, id := range f.claims {
+			fast.claimed[id] = true
+		}
+		require.Equal(t, slow.claimed, fast.claimed)
 		require.Equal(t, len(slow.born), len(fast.born))
 		for id, generation := range slow.born {
 			require.Equal(t, generation == 0, fast.born[id] == 0, "%s was recreated by one and not by the other", id)
@@ -56,12 +69,13 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 }
 
 type world struct {
-	born map[string]int
-	died map[string]int
+	born    map[string]int
+	died    map[string]int
+	claimed map[string]bool
 }
 
 func newWorld(known []string) *world {
-	w := &world{born: map[string]int{}, died: map[string]int{}}
+	w := &world{born: map[string]int{}, died: map[string]int{}, claimed: map[string]bool{}}
 	for _, id := range known {
 		w.born[id] = 0
 	}
@@ -69,12 +83,14 @@ func newWorld(known []string) *world {
 }
 
 func (w *world) create(id string) {
+	delete(w.claimed, id)
 	if _, ok := w.born[id]; !ok {
 		w.born[id] = w.died[id]
 	}
 }
 
 func (w *world) delete(id string) {
+	delete(w.claimed, id)
 	w.died[id]++
 	delete(w.born, id)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ var errOversized = errors.New("oversized")
 // Op is what happened in the database.
 type Op string
 
-// The operations that are known. Updates do not change which resources exist.
+// The operations that are known.
 const (
 	OpCreate     Op = "c"
 	OpUpdate     Op = "u"
@@ -38,8 +39,9 @@ const (
 type Message struct {
 	Op   Op
 	Kind string
-	// Create and Delete are the ids it names beyond doubt; at most one of the two has any.
-	Create, Delete []string
+	// Create and Delete are the ids it names beyond doubt, Claim those that are deleted if no part
+	// of its condition was lost on its way; at most one of the three has any.
+	Create, Delete, Claim []string
 	// Reconcile: it also says something that cannot be read exactly, so only the catalogue knows.
 	Reconcile bool
 }
@@ -59,6 +61,7 @@ func Decode(payload []byte) (Message, error) {
 		Keys     json.RawMessage `json:"keys"`
 		Instance json.RawMessage `json:"instance"`
 		Where    json.RawMessage `json:"where"`
+		Fields   json.RawMessage `json:"fields"`
 	}
 	if err := exact.JSON(payload, &raw); err != nil {
 		return ambiguous(payload, err)
@@ -76,10 +79,11 @@ func Decode(payload []byte) (Message, error) {
 	case OpBulkCreate:
 		m.Create, m.Reconcile = keys(raw.Keys)
 	case OpBulkDelete:
-		m.Delete, m.Reconcile = where(raw.Where)
+		m.Claim, m.Reconcile = where(raw.Where)
 	case OpBulkUpdate:
-		_, m.Reconcile = where(raw.Where)
+		m.Reconcile = mayChangeRows(raw.Fields)
 	case OpUpdate:
+		m.Reconcile = changedRows(raw.Key, raw.Instance)
 	default:
 		m.Reconcile = true
 	}
@@ -132,8 +136,41 @@ func keys(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, inexact
 }
 
-// where are the ids of a bulk delete: exactly {"id":"…"} or {"id":["…",…]}. Anything beside narrows the choice in a way we cannot
-// evaluate, and an operator has vanished on its way here: then nothing is deleted by this message.
+// Columns whose change says that other rows exist than before: the key, and the mark of a row that
+// is deleted softly.
+const (
+	fieldID        = "id"
+	fieldDeletedAt = "deletedAt"
+)
+
+// mayChangeRows says whether a bulk update may have changed which rows exist. It names no values,
+// so that it may, unless its hook lists the changed columns.
+func mayChangeRows(fields json.RawMessage) bool {
+	var names []string
+	if exact.JSON(fields, &names) != nil || len(names) == 0 {
+		return true
+	}
+	return slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt)
+}
+
+// changedRows says whether the update of one row shows that other rows exist than before: another
+// key, or a row that is deleted softly.
+func changedRows(key, instance json.RawMessage) bool {
+	var row struct {
+		DeletedAt json.RawMessage `json:"deletedAt"`
+	}
+	k, err := idOf(key)
+	i, err2 := idOf(instance)
+	if err != nil || err2 != nil || instance != nil && exact.JSON(instance, &row) != nil {
+		return true // it cannot be read, so it may
+	}
+	return k != "" && i != "" && k != i || len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null"
+}
+
+// where are the ids of a bulk delete: exactly {"id":"…"} or {"id":["…",…]}. Anything beside narrows
+// the choice in a way we cannot evaluate, and an operator has vanished on its way here: then no id
+// is named. What looks exact may have been narrowed too, by an operator that left no trace: the ids
+// are those that may be deleted, and no others are.
 func where(raw json.RawMessage) (ids []string, inexact bool) {
 	var condition map[string]json.RawMessage
 	if exact.JSON(raw, &condition) != nil || len(condition) != 1 {

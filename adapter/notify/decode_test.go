@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -35,8 +36,8 @@ func TestDecode(t *testing.T) {
 		{"bulk create, null", `{"o":"bc","t":"Thing","keys":null}`, Message{Op: "bc", Kind: "Thing", Reconcile: true}},
 		{"bulk create, keys no list", `{"o":"bc","t":"Thing","keys":"a"}`, Message{Op: "bc", Kind: "Thing", Reconcile: true}},
 		{"bulk create, partly readable", `{"o":"bc","t":"Thing","keys":["a",null,{"name":"b"},1.5,["c"]]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a"}, Reconcile: true}},
-		{"bulk delete, one", `{"o":"bd","t":"Thing","where":{"id":"a"}}`, Message{Op: "bd", Kind: "Thing", Delete: []string{"a"}}},
-		{"bulk delete, list", `{"o":"bd","t":"Thing","where":{"id":["a","b",3]}}`, Message{Op: "bd", Kind: "Thing", Delete: []string{"a", "b", "3"}}},
+		{"bulk delete, one", `{"o":"bd","t":"Thing","where":{"id":"a"}}`, Message{Op: "bd", Kind: "Thing", Claim: []string{"a"}}},
+		{"bulk delete, list", `{"o":"bd","t":"Thing","where":{"id":["a","b",3]}}`, Message{Op: "bd", Kind: "Thing", Claim: []string{"a", "b", "3"}}},
 		{"bulk delete, empty where", `{"o":"bd","t":"Thing","where":{}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete without where", `{"o":"bd","t":"Thing"}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, null", `{"o":"bd","t":"Thing","where":null}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
@@ -46,7 +47,15 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, narrowed", `{"o":"bd","t":"Thing","where":{"id":["a","b"],"name":"n"}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, partly readable", `{"o":"bd","t":"Thing","where":{"id":["a",{}]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, empty list", `{"o":"bd","t":"Thing","where":{"id":[]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
-		{"bulk update, named", `{"o":"bu","t":"Thing","where":{"id":["a"]}}`, Message{Op: "bu", Kind: "Thing"}},
+		{"bulk update, named", `{"o":"bu","t":"Thing","where":{"id":["a"]}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"bulk update of other columns", `{"o":"bu","t":"Thing","where":{},"fields":["name","updatedAt"]}`, Message{Op: "bu", Kind: "Thing"}},
+		{"bulk update of the key", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["id","updatedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"bulk update, soft delete", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["deletedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"bulk update, no columns", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":[]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"bulk update, columns no list", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":"name"}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
+		{"update of the key", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"b"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
+		{"update, soft delete", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
+		{"update of a row that is not deleted softly", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "u", Kind: "Thing"}},
 		{"bulk update, not named", `{"o":"bu","t":"Thing","where":{}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"anything else", `{"o":"truncate","t":"Thing"}`, Message{Op: "truncate", Kind: "Thing", Reconcile: true}},
 		{"no operation", `{"t":"Thing"}`, Message{Kind: "Thing", Reconcile: true}},
@@ -114,18 +123,19 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.Kind == "" || len(m.Create) > 0 && len(m.Delete) > 0 {
+		named := slices.Concat(m.Create, m.Delete, m.Claim)
+		if m.Kind == "" || len(named) != max(len(m.Create), len(m.Delete), len(m.Claim)) {
 			t.Fatalf("%+v", m)
 		}
-		if len(m.Delete) > 0 && m.Reconcile {
+		if len(m.Delete)+len(m.Claim) > 0 && m.Reconcile || len(m.Delete) > 0 && m.Op != OpDelete {
 			t.Fatalf("deletes by guess: %+v", m)
 		}
-		for _, id := range append(m.Create, m.Delete...) {
+		for _, id := range named {
 			if id == "" || len(id) > maxID || !utf8.ValidString(id) {
 				t.Fatalf("id %q", id)
 			}
 		}
-		if m.Op != OpUpdate && m.Op != OpBulkUpdate && len(m.Create) == 0 && len(m.Delete) == 0 && !m.Reconcile {
+		if m.Op != OpUpdate && m.Op != OpBulkUpdate && len(named) == 0 && !m.Reconcile {
 			t.Fatalf("says nothing: %+v", m)
 		}
 	})

@@ -33,13 +33,14 @@ import (
 type store struct {
 	mu         sync.Mutex
 	ids        map[string]map[string]bool // by kind
+	claims     map[string][]string
 	reconciles map[string]int
 	calls      int
 	fault      func(kind string) error
 }
 
 func newStore() *store {
-	return &store{ids: map[string]map[string]bool{}, reconciles: map[string]int{}, fault: func(string) error { return nil }}
+	return &store{ids: map[string]map[string]bool{}, claims: map[string][]string{}, reconciles: map[string]int{}, fault: func(string) error { return nil }}
 }
 
 func (s *store) change(ctx context.Context, kind string, f func(ids map[string]bool)) error {
@@ -70,6 +71,10 @@ func (s *store) Delete(ctx context.Context, kind string, gone []string) error {
 			delete(ids, id)
 		}
 	})
+}
+
+func (s *store) Claim(ctx context.Context, kind string, ids []string) error {
+	return s.change(ctx, kind, func(map[string]bool) { s.claims[kind] = append(s.claims[kind], ids...) })
 }
 
 func (s *store) Reconcile(kind string) {
@@ -106,6 +111,16 @@ func (s *store) await(t *testing.T, kind string, want ...string) {
 	slices.Sort(want)
 	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, len(want), len(s.has(kind))) }, observedtest.Patience, 5*time.Millisecond)
 	require.Equal(t, want, s.has(kind))
+}
+
+// awaitClaims waits until claims have come.
+func (s *store) awaitClaims(t *testing.T, kind string, want ...string) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		assert.ElementsMatch(c, want, s.claims[kind])
+	}, observedtest.Patience, 5*time.Millisecond)
 }
 
 type running struct {
@@ -199,21 +214,22 @@ func TestWhatMessagesSayIsCommitted(t *testing.T) {
 		create("Thing", "a"), create("Thing", "b"), create("Thing", "b"), create("Rule", "r"), create("ProtocolMeta", "p"),
 		`{"o":"bc","t":"Thing","keys":["c",{"id":"d"},5]}`,
 		remove("Thing", "a"), remove("Thing", "unknown"), `{"o":"u","t":"Thing","k":{"id":"u"}}`,
-		`{"o":"bd","t":"Thing","where":{"id":["c","5"]}}`,
+		remove("Thing", "5"), `{"o":"bd","t":"Thing","where":{"id":["b","c"]}}`,
 		create("Thing", "last"), create("Rule", "last"),
 	)
-	s.await(t, "Thing", "b", "d", "last")
+	s.await(t, "Thing", "b", "c", "d", "last")
 	s.await(t, "Rule", "last", "r")
+	s.awaitClaims(t, "Thing", "b", "c")
 	require.Equal(t, 1, s.reconciled("Thing"), "once, for the first connection")
 	require.Empty(t, s.has("ProtocolMeta"))
 
 	publish(`{"o":"bd","t":"Thing","where":{}}`, `{"o":"bc","t":"Thing"}`, create("Thing", "later"))
-	s.await(t, "Thing", "b", "d", "last", "later")
+	s.await(t, "Thing", "b", "c", "d", "last", "later")
 	require.Equal(t, 3, s.reconciled("Thing"))
 	require.Equal(t, 1, s.reconciled("Rule"))
 
 	publish(`garbage`, strings.Repeat(" ", maxBytes+1), create("Thing", "after"))
-	s.await(t, "Thing", "after", "b", "d", "last", "later")
+	s.await(t, "Thing", "after", "b", "c", "d", "last", "later")
 	require.Equal(t, 5, s.reconciled("Thing"))
 	require.Equal(t, 3, s.reconciled("Rule"), "it may have been a rule")
 	require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.messages.WithLabelValues("foreign")))

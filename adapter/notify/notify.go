@@ -44,6 +44,10 @@ type Handler interface {
 	Create(ctx context.Context, kind string, rs []observed.ResourceKnown) error
 	// Delete removes resources by explicit id; unknown ids are no error.
 	Delete(ctx context.Context, kind string, ids []string) error
+	// Claim says that resources are deleted if the condition which named them was complete: a
+	// complete read of the catalogue that begins later decides, and is asked for. nil: the claims
+	// outlive this process, or that read is ordered.
+	Claim(ctx context.Context, kind string, ids []string) error
 	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.
 	Reconcile(kind string)
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
 )
 
@@ -65,7 +64,7 @@ func (q *queue) peek() []change {
 	defer q.mu.Unlock()
 	ids, n := 0, 0
 	for _, c := range q.waiting {
-		ids += len(c.create) + len(c.delete)
+		ids += c.ids()
 		if n > 0 && ids > maxBatch {
 			break
 		}
@@ -118,10 +117,10 @@ func (q *queue) run(ctx context.Context) {
 // commit tries until it succeeds, or ctx ends: then it returns false and nothing may be acknowledged.
 func (q *queue) commit(ctx context.Context, batch []change) bool {
 	const least, most = 100 * time.Millisecond, 5 * time.Second
-	deletes, creates := fold(batch)
+	f := fold(batch)
 	began := time.Now()
 	for wait := least; ; wait = min(2*wait, most) {
-		err := q.attempt(ctx, deletes, creates)
+		err := q.attempt(ctx, f)
 		q.fail(err)
 		if err == nil {
 			q.metrics.commits.WithLabelValues(q.kind).Observe(time.Since(began).Seconds())
@@ -138,14 +137,19 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 	}
 }
 
-func (q *queue) attempt(ctx context.Context, deletes []string, creates []observed.ResourceKnown) error {
-	for ids := range slices.Chunk(deletes, maxBatch) {
+func (q *queue) attempt(ctx context.Context, f folded) error {
+	for ids := range slices.Chunk(f.deletes, maxBatch) {
 		if err := q.handler.Delete(ctx, q.kind, ids); err != nil {
 			return err
 		}
 	}
-	for rs := range slices.Chunk(creates, maxBatch) {
+	for rs := range slices.Chunk(f.creates, maxBatch) {
 		if err := q.handler.Create(ctx, q.kind, rs); err != nil {
+			return err
+		}
+	}
+	for ids := range slices.Chunk(f.claims, maxBatch) {
+		if err := q.handler.Claim(ctx, q.kind, ids); err != nil {
 			return err
 		}
 	}

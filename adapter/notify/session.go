@@ -194,12 +194,13 @@ func (s *session) receive(m mqtt.Message) {
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
-	if len(said.Create) == 0 && len(said.Delete) == 0 {
+	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, bytes: held(m, said), ack: m.Ack}
+	if c.ids() == 0 {
 		m.Ack()
 		return
 	}
 	fault.Point("message.parsed")
-	if !q.put(change{create: said.Create, delete: said.Delete, bytes: held(m, said), ack: m.Ack}) {
+	if !q.put(c) {
 		s.metrics.messages.WithLabelValues("deferred").Inc()
 	}
 }
@@ -220,7 +221,7 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 // held is what a message that waits for its commit takes: its payload, which what acknowledges it refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
-	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete))
+	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete)+len(said.Claim))
 }
 
 // unreadable is a message whose kind cannot be told: it may have been any of ours.
@@ -247,7 +248,7 @@ func result(m Message, ours bool) string {
 		return "reconcile"
 	case len(m.Create) > 0:
 		return "create"
-	case len(m.Delete) > 0:
+	case len(m.Delete) > 0, len(m.Claim) > 0:
 		return "delete"
 	}
 	return "update"

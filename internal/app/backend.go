@@ -259,6 +259,15 @@ func (a *App) Delete(ctx context.Context, kind string, ids []string) error {
 	return r.engine.Delete(ctx, ids)
 }
 
+// Claim implements notify.Handler.
+func (a *App) Claim(ctx context.Context, kind string, ids []string) error {
+	r := a.runner(kind)
+	if r == nil {
+		return errNotRun
+	}
+	return r.engine.Claim(ctx, ids)
+}
+
 // Reconcile implements notify.Handler.
 func (a *App) Reconcile(kind string) { a.catalog.Trigger(kind) }
 

@@ -1,17 +1,22 @@
-// Package reconcile compares complete reads of the catalogue with what is known, and says what to create and to delete.
+// Package reconcile compares complete reads of the catalogue with what is known, and says what to
+// create and to delete.
 //
-// In: the ids known when a read began, the read's rows, and what messages said meanwhile. Out: an Outcome. Invariant: an id is
-// deleted only if it was known before a read began, is missing from two complete reads of which the second began after the first
-// ended, and no message spoke of it since; above a share it waits until a person confirms the exact number.
+// In: the ids known when a read began, the read's rows, and what messages said meanwhile. Out: an
+// Outcome. Invariant: an id is deleted only if one of two things is so, and no message has created
+// it since. A message claimed that it is deleted, and a complete read that began after the message
+// lacks it. Or it was known before a read began and is missing from two complete reads of which the
+// second began after the first ended; above a share such deletes wait until a person confirms the
+// exact number.
 //
-// Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that one of them is missing, never
-// the contrary, and the next read uses another seed.
+// Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that
+// one of them is missing, never the contrary, and the next read uses another seed.
 package reconcile
 
 import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +37,11 @@ type Reconciler struct {
 	read *read
 	// said is what messages said since the last read began, only for ids that the read could get wrong.
 	said map[string]Op
+	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
+	// whether they are.
+	claims map[string]claim
+	// claimed counts the changes of claims, reads the reads that have begun.
+	claimed, reads int
 	// suspects were missing from the last complete read. Nobody spoke of them since it began.
 	suspects map[string]struct{}
 	// confirming: the read that ended last asked for another one, to confirm its suspects.
@@ -41,13 +51,21 @@ type Reconciler struct {
 	shown   Waiting
 }
 
+// claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
+// first and last are how many reads had begun when a message said so for the first and for the last
+// time.
+type claim struct {
+	first, last int
+}
+
 // read is a read that began and has not ended.
 type read struct {
-	known iter.Seq[string]
-	count int
-	seed  maphash.Seed
-	rows  []uint64
-	fresh []string
+	number int
+	known  iter.Seq[string]
+	count  int
+	seed   maphash.Seed
+	rows   []uint64
+	fresh  []string
 }
 
 // Waiting is a set of deletes that is too large a share of what is known: a person decides.
@@ -61,8 +79,9 @@ type Waiting struct {
 
 // Outcome is what a complete read leads to.
 type Outcome struct {
-	// Creates are rows that are not known; Deletes are ids that may go now.
-	Creates, Deletes []string
+	// Creates are rows that are not known; Claimed are ids that a message claimed to be deleted,
+	// and rightly; Deletes are others that may go now.
+	Creates, Claimed, Deletes []string
 	// Again asks for another read right away, because something is missing for the first time.
 	Again bool
 	// Waiting is set while deletes wait for a person.
@@ -71,13 +90,14 @@ type Outcome struct {
 
 // New returns a Reconciler that knows of no read.
 func New() *Reconciler {
-	return &Reconciler{said: map[string]Op{}, suspects: map[string]struct{}{}, waiting: map[string]struct{}{}}
+	return &Reconciler{said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]struct{}{}, waiting: map[string]struct{}{}}
 }
 
 // Begin starts a read; one that had begun and not ended is forgotten. known yields the count ids known at this moment, also when it
 // is called later: it must be over a value that does not change.
 func (r *Reconciler) Begin(known iter.Seq[string], count int) {
-	r.read = &read{known: known, count: count, seed: maphash.MakeSeed()}
+	r.reads++
+	r.read = &read{number: r.reads, known: known, count: count, seed: maphash.MakeSeed()}
 	clear(r.said)
 }
 
@@ -100,6 +120,7 @@ func (r *Reconciler) Row(id string, exists bool) {
 func (r *Reconciler) Said(op Op, id string, exists bool) {
 	delete(r.suspects, id)
 	delete(r.waiting, id)
+	r.withdraw(id)
 	if r.read == nil && op == Created {
 		delete(r.said, id)
 		return
@@ -108,6 +129,36 @@ func (r *Reconciler) Said(op Op, id string, exists bool) {
 		r.said[id] = op
 	}
 }
+
+// Claim takes what a delete by a condition said, when its message arrived: the id is gone, if
+// nothing of the condition was lost on its way. A read that began before the message neither
+// confirms nor refutes that.
+func (r *Reconciler) Claim(id string) {
+	c, repeated := r.claims[id]
+	if !repeated {
+		c.first = r.reads
+		r.claimed++
+	}
+	c.last = r.reads
+	r.claims[id] = c
+}
+
+// withdraw forgets a claim.
+func (r *Reconciler) withdraw(id string) {
+	if _, ok := r.claims[id]; ok {
+		delete(r.claims, id)
+		r.claimed++
+	}
+}
+
+// Claims yields the ids that are claimed to be deleted, in no order; version tells whether they
+// have changed.
+func (r *Reconciler) Claims() (ids iter.Seq[string], count, version int) {
+	return maps.Keys(r.claims), len(r.claims), r.claimed
+}
+
+// Reading says whether a read has begun and not ended.
+func (r *Reconciler) Reading() bool { return r.read != nil }
 
 // End completes the read. maxShare is the share of the known ids above which deletes wait for a person; exists says what is known by
 // now.
@@ -120,6 +171,7 @@ func (r *Reconciler) End(now time.Time, maxShare float64, exists func(string) bo
 	slices.Sort(rd.rows)
 	out := Outcome{Creates: r.creates(rd, exists)}
 	confirmed := r.compare(rd)
+	out.Claimed = r.settle(rd)
 	r.dropReappeared(rd)
 	out.Again = len(r.suspects) > 0 && !r.confirming
 	r.confirming = out.Again
@@ -142,6 +194,23 @@ func (r *Reconciler) creates(rd *read, exists func(string) bool) []string {
 	})
 }
 
+// settle decides the claims that were made before the read began: what it lacks is deleted, what it
+// has is not. The first message is enough for the former, the last one is needed for the latter.
+func (r *Reconciler) settle(rd *read) (gone []string) {
+	for id, c := range r.claims {
+		switch has := rd.has(id); {
+		case !has && c.first < rd.number:
+			gone = append(gone, id)
+			delete(r.waiting, id)
+			r.withdraw(id)
+		case has && c.last < rd.number:
+			r.withdraw(id)
+		}
+	}
+	slices.Sort(gone)
+	return gone
+}
+
 // compare returns the ids that are missing for the second time, and makes the ones missing for the first time the new suspects.
 func (r *Reconciler) compare(rd *read) (confirmed []string) {
 	suspects := map[string]struct{}{}
@@ -153,6 +222,9 @@ func (r *Reconciler) compare(rd *read) (confirmed []string) {
 			continue
 		}
 		if _, waits := r.waiting[id]; waits {
+			continue
+		}
+		if _, claimed := r.claims[id]; claimed {
 			continue
 		}
 		if _, twice := r.suspects[id]; twice {

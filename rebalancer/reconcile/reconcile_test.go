@@ -46,7 +46,7 @@ func (w world) end(t require.TestingT, r *Reconciler, rows world) Outcome {
 	for _, id := range out.Creates {
 		w[id] = true
 	}
-	for _, id := range out.Deletes {
+	for _, id := range slices.Concat(out.Claimed, out.Deletes) {
 		delete(w, id)
 	}
 	return out
