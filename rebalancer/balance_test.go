@@ -28,14 +28,15 @@ func row(id string, weight float64, site string) observed.ResourceKnown {
 	return r
 }
 
-// read is one complete read of a catalogue that holds these rows; again says that another one was asked for right away.
+// read is one complete read of a catalogue that holds these rows; again says that another one is
+// asked for.
 func (r *rig) read(rows ...observed.ResourceKnown) (again bool) {
 	r.t.Helper()
 	r.e.BeginRead(time.Now())
 	r.e.Rows(rows[:len(rows)/2])
-	again, err := r.e.EndRead(r.t.Context(), rows[len(rows)/2:])
+	next, err := r.e.EndRead(r.t.Context(), rows[len(rows)/2:])
 	require.NoError(r.t, err)
-	return again
+	return !next.IsZero()
 }
 
 // rows gives ids their weights in turn.

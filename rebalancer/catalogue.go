@@ -11,12 +11,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
-const (
-	// defaultDeleteShare is the share of known resources above which the catalogue's deletes wait for a person.
-	defaultDeleteShare = 0.1
-	// importChunk is how many creates of one read are queued at once: the rest waits in the read's own memory.
-	importChunk = 20_000
-)
+// importChunk is how many creates of one read are queued at once: the rest waits in the read's own
+// memory.
+const importChunk = 20_000
 
 // BeginRead says that a complete read of the catalogue begins, right before its query is sent.
 func (e *Engine) BeginRead(now time.Time) {
@@ -26,7 +23,7 @@ func (e *Engine) BeginRead(now time.Time) {
 		e.rec.Abort()
 		return
 	}
-	e.rec.Begin(all(e.state), count(e.state))
+	e.rec.Begin(now, all(e.state), count(e.state))
 	e.book.begin(now)
 }
 
@@ -49,29 +46,30 @@ func (e *Engine) Rows(rows []observed.ResourceKnown) {
 	}
 }
 
-// EndRead says that the read is complete; rows are its last ones, or all of them. What is new is created, what was missing from two
-// complete reads is deleted, or waits for Confirm; weights and labels are in force. It returns when that is durable; again asks for another
-// read right away, to confirm what is missing or to learn what the orders have come to need.
-func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (again bool, err error) {
+// EndRead says that the read is complete; rows are its last ones, or all of them. What is new is
+// created, what was missing from two complete reads is deleted, or waits for Confirm; weights and
+// labels are in force. It returns when that is durable; next is when another read must begin, to
+// confirm what is missing or to learn what the orders have come to need; zero: none must.
+func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (next time.Time, err error) {
 	e.Rows(rows)
 	now := time.Now()
 	e.mu.Lock()
 	if !e.leading {
 		e.mu.Unlock()
-		return false, ErrNotLeading
+		return time.Time{}, ErrNotLeading
 	}
-	share := defaultDeleteShare
-	if s := e.orders.MaxDeleteShare; s != nil {
-		share = *s
-	}
-	out, err := e.rec.End(now, share, func(id string) bool { _, known := e.index.place(id); return known })
+	out, err := e.rec.End(now, e.orders.compared(), func(id string) bool { _, known := e.index.place(id); return known })
 	if err != nil {
 		e.book.abort(now)
 		e.mu.Unlock()
-		return false, err
+		return time.Time{}, err
 	}
 	e.book.end()
-	again = out.Again || e.book.lacks() // the orders changed meanwhile
+	next = out.Confirm
+	if e.book.lacks() { // the orders changed meanwhile
+		next = now
+	}
+	e.recheck(now, out.Recheck)
 	deletes := newAsk()
 	e.owe(out.Claimed)
 	e.enqueueDeletes(slices.Concat(out.Claimed, out.Deletes), &deletes)
@@ -84,12 +82,24 @@ func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (ag
 	e.importing = false
 	e.mu.Unlock()
 	if err != nil {
-		return again, fmt.Errorf("create what the catalogue has: %w", err)
+		return next, fmt.Errorf("create what the catalogue has: %w", err)
 	}
 	if err := deletes.wait(ctx); err != nil {
-		return again, fmt.Errorf("delete what the catalogue lacks: %w", err)
+		return next, fmt.Errorf("delete what the catalogue lacks: %w", err)
 	}
-	return again, nil
+	return next, nil
+}
+
+// recheck asks for a read at that time, in place of the one that the read before asked for; zero:
+// for none. e.mu is held.
+func (e *Engine) recheck(now, at time.Time) {
+	if e.later != nil {
+		e.later.Stop()
+		e.later = nil
+	}
+	if !at.IsZero() && e.cfg.Reread != nil {
+		e.later = time.AfterFunc(at.Sub(now), e.cfg.Reread)
+	}
 }
 
 func (e *Engine) logOutcome(out reconcile.Outcome) {

@@ -5,9 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -29,10 +28,10 @@ func (e *Engine) Claim(ctx context.Context, ids []string) error {
 		e.mu.Unlock()
 		return ErrNotLeading
 	}
-	noted := false
+	noted, now := false, time.Now()
 	for _, id := range good {
 		if e.mayExist(id) {
-			e.rec.Claim(id)
+			e.rec.Claim(now, id)
 			noted = true
 		}
 	}
@@ -61,14 +60,16 @@ func (e *Engine) mayExist(id string) bool {
 func (e *Engine) claimedCount() float64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, count, _ := e.rec.Claims()
+	count, _ := e.rec.Claimed()
 	return float64(count)
 }
 
 // keptClaims is the document that tells a successor which ids a message claimed to be deleted.
 type keptClaims struct {
-	V      int      `json:"v"`
-	Claims []string `json:"claims,omitempty"`
+	V int `json:"v"`
+	// At is when the last of them was made.
+	At     time.Time `json:"at,omitzero"`
+	Claims []string  `json:"claims,omitempty"`
 }
 
 const (
@@ -89,8 +90,12 @@ func (e *Engine) takeUp(st *zkstore.State) {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "version", kept.V, "error", err)
 		return
 	}
+	at := time.Now()
+	if kept.At.Before(at) { // the other one's clock may be ahead
+		at = kept.At
+	}
 	for _, id := range kept.Claims {
-		e.rec.Claim(id)
+		e.rec.Claim(at, id)
 	}
 }
 
@@ -119,18 +124,28 @@ func (e *Engine) paid() (some bool) {
 
 // toKeep are what is owed and the claims that no read has decided yet, as far as there is room.
 // e.mu is held.
-func (e *Engine) toKeep() (ids []string) {
-	claims, _, _ := e.rec.Claims()
-	room := claimsBytes
-	for _, some := range []iter.Seq[string]{maps.Keys(e.owed), claims} {
-		for id := range some {
-			if room -= jsonCost(id); room < 0 {
-				return ids
-			}
-			ids = append(ids, id)
+func (e *Engine) toKeep() keptClaims {
+	kept, room := keptClaims{V: claimsVersion}, claimsBytes
+	add := func(id string) bool {
+		if room -= jsonCost(id); room >= 0 {
+			kept.Claims = append(kept.Claims, id)
+		}
+		return room >= 0
+	}
+	for id := range e.owed {
+		if !add(id) {
+			return kept
 		}
 	}
-	return ids
+	for id, at := range e.rec.Claims() {
+		if !add(id) {
+			return kept
+		}
+		if at.After(kept.At) {
+			kept.At = at
+		}
+	}
+	return kept
 }
 
 // jsonCost is how many bytes an id takes in a list.
@@ -143,14 +158,14 @@ func jsonCost(id string) int {
 func (t *term) claims(ctx context.Context) (bool, error) {
 	t.e.mu.Lock()
 	asks := t.e.queue.claims
-	_, _, version := t.e.rec.Claims()
+	_, version := t.e.rec.Claimed()
 	if !t.e.paid() && len(asks) == 0 && version == t.claimed {
 		t.e.mu.Unlock()
 		return false, nil
 	}
-	ids := t.e.toKeep()
+	kept := t.e.toKeep()
 	t.e.mu.Unlock()
-	if err := t.keepClaims(ctx, ids, len(asks) > 0); err != nil {
+	if err := t.keepClaims(ctx, kept, len(asks) > 0); err != nil {
 		return false, err
 	}
 	t.claimed = version
@@ -165,14 +180,14 @@ func (t *term) claims(ctx context.Context) (bool, error) {
 
 // keepClaims writes the document if it differs. If it does not, and somebody waits, the head must
 // be proven to be ours all the same.
-func (t *term) keepClaims(ctx context.Context, ids []string, asked bool) error {
-	slices.Sort(ids)
-	data, err := json.Marshal(keptClaims{V: claimsVersion, Claims: ids})
+func (t *term) keepClaims(ctx context.Context, kept keptClaims, asked bool) error {
+	slices.Sort(kept.Claims)
+	data, err := json.Marshal(kept)
 	if err != nil {
 		return fmt.Errorf("encode claims: %w", err)
 	}
 	doc := t.st.Kept[claimsName]
-	switch same := doc == nil && len(ids) == 0 || doc != nil && bytes.Equal(doc.Data, data); {
+	switch same := doc == nil && len(kept.Claims) == 0 || doc != nil && bytes.Equal(doc.Data, data); {
 	case same && asked:
 		return t.readHead(ctx)
 	case same:

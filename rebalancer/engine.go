@@ -85,6 +85,8 @@ type Engine struct {
 	importing bool
 	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
 	owed map[string]struct{}
+	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
+	later *time.Timer
 	// forgotten is the update of the index after which rec last let go of what is known no more.
 	forgotten int
 	progress  Progress
@@ -99,7 +101,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(), book: newBook(), owed: map[string]struct{}{},
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(time.Now()), book: newBook(), owed: map[string]struct{}{},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 	e.m = newMetrics(reg, cfg.Kind, func() float64 {
@@ -161,9 +163,10 @@ func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
 		return ErrNotLeading
 	}
 	a := newAsk()
+	now := time.Now()
 	for _, id := range good {
 		_, known := e.index.place(id)
-		e.rec.Said(op, id, known)
+		e.rec.Said(now, op, id, known)
 		if op == reconcile.Created && !known {
 			e.book.created(id)
 		}

@@ -59,7 +59,8 @@ func (e *Engine) resign() {
 	e.leading, e.holder = false, ""
 	e.queue.fail(ErrNotLeading)
 	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
-	e.rec = reconcile.New() // what others are told meanwhile it does not hear
+	e.rec = reconcile.New(time.Now()) // what others are told meanwhile it does not hear
+	e.recheck(time.Time{}, time.Time{})
 	clear(e.owed)
 	e.book.forget()
 	e.mu.Unlock()
@@ -93,6 +94,7 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	e.mu.Lock()
 	begins := !e.leading
 	if begins {
+		e.rec = reconcile.New(time.Now()) // what was said before it has not heard
 		e.takeUp(st)
 	}
 	e.leading, e.holder, e.changed = true, holder, false

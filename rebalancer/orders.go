@@ -31,6 +31,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 // Orders is what the scaler wants of the assignment. It is level-triggered: the scaler sends it anew on every tick, and the
@@ -83,8 +84,8 @@ type Orders struct {
 	Pins    []pins.Rule
 	// CatalogueMaxAge is how old the catalogue's weights may be for voluntary moves. 0: any age.
 	CatalogueMaxAge time.Duration
-	// MaxDeleteShare is the share of known resources above which the catalogue's deletes wait for a person. Nil: 0.1.
-	MaxDeleteShare *float64
+	// Catalogue says what deletes by comparison with the catalogue are held to.
+	Catalogue config.Catalogue
 }
 
 // Progress is what an engine is doing, for the API and the metrics.
@@ -151,6 +152,22 @@ func (o *Orders) stale(now time.Time) string {
 		return "the scaler's orders name no capacity"
 	}
 	return ""
+}
+
+// compared are the limits of a comparison with the catalogue.
+func (o *Orders) compared() reconcile.Limits {
+	l := reconcile.Limits{MaxShare: config.DefaultMaxDeleteShare, Lag: config.DefaultCatalogueLag, Gap: config.DefaultCatalogueInterval}
+	if o.Catalogue.MaxDeleteShare != nil {
+		l.MaxShare = *o.Catalogue.MaxDeleteShare
+	}
+	if o.Catalogue.Lag != nil {
+		l.Lag = o.Catalogue.Lag.Std()
+	}
+	if o.Catalogue.Interval > 0 {
+		l.Gap = o.Catalogue.Interval.Std()
+	}
+	l.Gap = min(l.Gap, l.Lag)
+	return l
 }
 
 // interval is the least time between two changes of one list.

@@ -17,7 +17,7 @@ func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decisio
 	o := rebalancer.Orders{
 		At: in.Now, Tick: s.period,
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
-		Limits: c.Rebalance, MaxDeleteShare: c.Catalogue.MaxDeleteShare,
+		Limits: c.Rebalance, Catalogue: c.Catalogue,
 		Balance: c.Balance, Pins: c.Pins, CatalogueMaxAge: c.Freshness.Catalogue.Std(),
 	}
 	switch {

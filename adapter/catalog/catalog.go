@@ -37,8 +37,9 @@ type Reconciler interface {
 	BeginRead(now time.Time)
 	// Rows takes rows of the read that began; the slice is used again, its strings are not.
 	Rows(rs []observed.ResourceKnown)
-	// EndRead says that the read is complete, rs being its last rows. again asks for a second read right away.
-	EndRead(ctx context.Context, rs []observed.ResourceKnown) (again bool, err error)
+	// EndRead says that the read is complete, rs being its last rows. next is when another read
+	// must begin; zero: none must.
+	EndRead(ctx context.Context, rs []observed.ResourceKnown) (next time.Time, err error)
 	// AbortRead says that the read begun last failed and proves nothing.
 	AbortRead()
 }
@@ -175,7 +176,7 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		default:
 		}
 		began := time.Now()
-		again, err := s.read(ctx, db, w, sink)
+		next, err := s.read(ctx, db, w, sink)
 		rest, pause := max(leastPause, time.Since(began)), w.interval
 		switch {
 		case ctx.Err() != nil:
@@ -184,10 +185,14 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
 			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: time.Now(), Err: err})
 			pause, retry = retry, min(2*retry, lastRetry)
-		case again:
-			continue
 		default:
 			retry = firstRetry
+			if !next.IsZero() {
+				pause = min(pause, time.Until(next))
+			}
+		}
+		if pause <= 0 {
+			continue
 		}
 		if sleep(ctx, rest, nil); ctx.Err() == nil {
 			sleep(ctx, pause, w.asked)

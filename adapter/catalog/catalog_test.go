@@ -30,7 +30,7 @@ type reader struct {
 	aborted  int
 	current  []observed.ResourceKnown
 	complete [][]observed.ResourceKnown
-	again    int // how many more reads EndRead asks for
+	again    int // how many more reads EndRead asks for, at once
 	ended    chan struct{}
 }
 
@@ -49,14 +49,16 @@ func (r *reader) Rows(rs []observed.ResourceKnown) {
 	r.current = append(r.current, rs...)
 }
 
-func (r *reader) EndRead(_ context.Context, rs []observed.ResourceKnown) (bool, error) {
+func (r *reader) EndRead(_ context.Context, rs []observed.ResourceKnown) (next time.Time, err error) {
 	r.Rows(rs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.complete = append(r.complete, slices.Clone(r.current))
 	r.ended <- struct{}{}
-	r.again--
-	return r.again >= 0, nil
+	if r.again--; r.again >= 0 {
+		next = time.Now()
+	}
+	return next, nil
 }
 
 func (r *reader) AbortRead() {

@@ -20,10 +20,10 @@ import (
 const rowsAtOnce = 1000
 
 // read asks a kind's query once, streaming the rows to its reconciler.
-func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (again bool, err error) {
+func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (next time.Time, err error) {
 	rec, ok := s.reconcilers(w.kind)
 	if !ok {
-		return false, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
+		return time.Time{}, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
 	}
 	began := time.Now()
 	rec.BeginRead(began)
@@ -31,15 +31,15 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 	if err != nil {
 		rec.AbortRead()
 		s.metrics.read(w.kind, "failed", time.Since(began))
-		return false, err
+		return time.Time{}, err
 	}
 	s.metrics.read(w.kind, "complete", time.Since(began))
 	// The age of a read is that of its beginning: what happened since may be missing in it.
 	sink(observed.Catalogued{Kind: w.kind, At: began, Count: count})
-	if again, err = rec.EndRead(ctx, last); err != nil {
-		return false, fmt.Errorf("compare with catalogue: %w", err)
+	if next, err = rec.EndRead(ctx, last); err != nil {
+		return time.Time{}, fmt.Errorf("compare with catalogue: %w", err)
 	}
-	return again, nil
+	return next, nil
 }
 
 // stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows.

@@ -213,9 +213,21 @@ type Catalogue struct {
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
+	// Lag is how far what a read sees may be behind what messages say (a standby, an open
+	// transaction): what a message created within it is not missed yet, and a read that confirms
+	// what another one missed begins so long after that, or Interval if that is shorter. 0 to 1h.
+	// Nil: 10m.
+	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources above which a reconcile's deletes wait for a person. Nil: 0.1.
 	MaxDeleteShare *float64 `json:"maxDeleteShare,omitempty"`
 }
+
+// What stands for fields of Catalogue that are not set.
+const (
+	DefaultCatalogueInterval = 5 * time.Minute
+	DefaultCatalogueLag      = 10 * time.Minute
+	DefaultMaxDeleteShare    = 0.1
+)
 
 // Rebalance limits how resources move between healthy instances.
 type Rebalance struct {

@@ -42,6 +42,7 @@ func TestGoodConfigurationsAreReadWithDefaultsAndSurviveARoundTrip(t *testing.T)
 	require.Nil(t, rule.CPU)
 	require.Equal(t, 100, rule.TargetPerInstance, "the default is the capacity")
 	require.Equal(t, `SELECT id FROM "Rule"`, rule.Catalogue.Query)
+	require.Equal(t, 10*time.Minute, rule.Catalogue.Lag.Std())
 	require.Equal(t, OwnerShardscaler, rule.Replicas.Owner)
 	require.InDelta(t, 0.1, *rule.Tolerance.Down, 0)
 
@@ -65,6 +66,7 @@ func TestEveryFieldIsReadAndSurvivesARoundTrip(t *testing.T) {
 	require.InDelta(t, 0.05, *k.Tolerance.Up, 0, "behavior's way to write it")
 	require.InDelta(t, 0.2, *k.Tolerance.Down, 0)
 	require.Equal(t, 10*time.Minute, k.Behavior.ScaleDown.CoolDown.Std())
+	require.Equal(t, 30*time.Second, k.Catalogue.Lag.Std())
 	require.Equal(t, Health{Action: ActionReassign, ReassignAfter: Duration(15 * time.Minute)}, k.Health)
 
 	out, err := c.Marshal()
@@ -84,11 +86,12 @@ func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 }
 
 func TestZeroIsAChoiceWhereItMeansSomething(t *testing.T) {
-	c, err := Parse([]byte("kinds:\n- {name: T, statefulSet: t, capacity: 1, init: 1, max: 1, tolerance: {up: 0}, behavior: {scaleDown: {stabilizationWindow: 0s}}, catalogue: {maxDeleteShare: 0}}\n"))
+	c, err := Parse([]byte("kinds:\n- {name: T, statefulSet: t, capacity: 1, init: 1, max: 1, tolerance: {up: 0}, behavior: {scaleDown: {stabilizationWindow: 0s}}, catalogue: {maxDeleteShare: 0, lag: 0s}}\n"))
 	require.NoError(t, err)
 	require.Zero(t, *c.Kinds[0].Tolerance.Up)
 	require.Zero(t, *c.Kinds[0].Behavior.ScaleDown.StabilizationWindow)
 	require.Zero(t, *c.Kinds[0].Catalogue.MaxDeleteShare)
+	require.Zero(t, *c.Kinds[0].Catalogue.Lag)
 }
 
 func FuzzParse(f *testing.F) {

@@ -19,6 +19,8 @@ const (
 	MaxCeiling = 1000
 	// MaxWindow is the longest stabilisation window, as in the HPA, and the longest cool-down.
 	MaxWindow = time.Hour
+	// MaxLag is the longest Catalogue.Lag.
+	MaxLag = time.Hour
 	// DefaultMaxStaleShare is Heartbeat.MaxStaleShare where it is not set.
 	DefaultMaxStaleShare = 0.34
 )
@@ -183,6 +185,7 @@ func (c *Catalogue) validate(path *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("query"), c.Query, "must be a SELECT statement"))
 	}
 	errs = append(errs, between(path.Child("interval"), c.Interval, Duration(time.Second), Duration(24*time.Hour))...)
+	errs = append(errs, between(path.Child("lag"), *c.Lag, 0, Duration(MaxLag))...)
 	return append(errs, between(path.Child("maxDeleteShare"), *c.MaxDeleteShare, 0, 1)...)
 }
 

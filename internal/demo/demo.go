@@ -50,6 +50,7 @@ kinds:
   cpu: {targetUtilization: 70}
   behavior: {scaleDown: {stabilizationWindow: 10s}}
   heartbeat: {topic: HeartBeat, staleAfter: 15s, restartAfter: 30s}
+  catalogue: {lag: 3s}
 - name: Rule
   statefulSet: iota-rules-engine
   capacity: 100
@@ -57,6 +58,7 @@ kinds:
   init: 2
   max: 20
   behavior: {scaleDown: {stabilizationWindow: 10s}}
+  catalogue: {lag: 3s}
 `
 
 // kind is one of the two that are shown.

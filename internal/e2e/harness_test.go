@@ -64,7 +64,7 @@ kinds:
   max: 30
   behavior: {scaleDown: {stabilizationWindow: 4s}}
   heartbeat: {staleAfter: 4s, restartAfter: 8s, startupGrace: 8s}
-  catalogue: {interval: 5s}
+  catalogue: {interval: 5s, lag: 2s}
   rebalance: {listInterval: 200ms}
 - name: Rule
   statefulSet: iota-rules-engine
@@ -73,7 +73,7 @@ kinds:
   init: 1
   max: 20
   behavior: {scaleDown: {stabilizationWindow: 4s}}
-  catalogue: {interval: 5s}
+  catalogue: {interval: 5s, lag: 2s}
   rebalance: {listInterval: 200ms}
 `
 

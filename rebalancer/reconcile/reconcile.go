@@ -4,9 +4,13 @@
 // In: the ids known when a read began, the read's rows, and what messages said meanwhile. Out: an
 // Outcome. Invariant: an id is deleted only if one of two things is so, and no message has created
 // it since. A message claimed that it is deleted, and a complete read that began after the message
-// lacks it. Or it was known before a read began and is missing from two complete reads of which the
-// second began after the first ended; above a share such deletes wait until a person confirms the
-// exact number.
+// lacks it. Or it was known before a read began, and two complete reads lack it: both began a lag
+// or more after a message created it, and the second one a gap or more after the first ended. Above
+// a share such deletes wait until a person confirms the exact number.
+//
+// The lag is how far what a read sees may be behind what messages say: a standby's delay, or the
+// time from an early message to its commit. An open transaction hides its rows from every read that
+// begins before its commit, so two reads that follow each other at once prove no more than one.
 //
 // Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that
 // one of them is missing, never the contrary, and the next read uses another seed.
@@ -34,7 +38,14 @@ const (
 // Reconciler carries what must be remembered between reads. It is not safe for concurrent use, and its order of calls is the order
 // in which things happened.
 type Reconciler struct {
-	read *read
+	// start is when it began to listen: all that was known by then may have been created just
+	// before.
+	start time.Time
+	read  *read
+	// created is when a message last created an id, by its hash, as the time since start. Only what
+	// is younger than the lag is kept.
+	created map[uint64]time.Duration
+	seed    maphash.Seed
 	// said is what messages said since the last read began, only for ids that the read could get wrong.
 	said map[string]Op
 	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
@@ -42,10 +53,12 @@ type Reconciler struct {
 	claims map[string]claim
 	// claimed counts the changes of claims, reads the reads that have begun.
 	claimed, reads int
-	// suspects were missing from the last complete read. Nobody spoke of them since it began.
-	suspects map[string]struct{}
-	// confirming: the read that ended last asked for another one, to confirm its suspects.
-	confirming bool
+	// suspects were missing from every complete read since the one that ended at that time. No
+	// message spoke of them since.
+	suspects map[string]time.Time
+	// due is when a read is to begin that confirms the suspects of the one that asked for it; zero:
+	// none is asked for.
+	due time.Time
 	// waiting were missing twice and are too many: a person decides.
 	waiting map[string]struct{}
 	shown   Waiting
@@ -53,14 +66,16 @@ type Reconciler struct {
 
 // claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
 // first and last are how many reads had begun when a message said so for the first and for the last
-// time.
+// time, at is the time of the latter.
 type claim struct {
 	first, last int
+	at          time.Time
 }
 
 // read is a read that began and has not ended.
 type read struct {
 	number int
+	began  time.Time
 	known  iter.Seq[string]
 	count  int
 	seed   maphash.Seed
@@ -77,27 +92,41 @@ type Waiting struct {
 	Since time.Time `json:"since"`
 }
 
+// Limits are what operators tune.
+type Limits struct {
+	// MaxShare is the share of the known ids above which deletes wait for a person.
+	MaxShare float64
+	// Lag is how far what a read sees may be behind what messages say, Gap the least time from the
+	// end of a read that lacks an id to the beginning of the one that confirms it.
+	Lag, Gap time.Duration
+}
+
 // Outcome is what a complete read leads to.
 type Outcome struct {
 	// Creates are rows that are not known; Claimed are ids that a message claimed to be deleted,
 	// and rightly; Deletes are others that may go now.
 	Creates, Claimed, Deletes []string
-	// Again asks for another read right away, because something is missing for the first time.
-	Again bool
+	// Confirm is when another read is to begin, because something is missing for the first time;
+	// zero: none is needed for that. Recheck is when another one may show what this one could not
+	// show yet: it still had ids that are claimed to be deleted, and may have been too far behind.
+	Confirm, Recheck time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
 }
 
-// New returns a Reconciler that knows of no read.
-func New() *Reconciler {
-	return &Reconciler{said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]struct{}{}, waiting: map[string]struct{}{}}
+// New returns a Reconciler that knows of no read and hears messages from now on.
+func New(now time.Time) *Reconciler {
+	return &Reconciler{
+		start: now, created: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
+		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, waiting: map[string]struct{}{},
+	}
 }
 
 // Begin starts a read; one that had begun and not ended is forgotten. known yields the count ids known at this moment, also when it
 // is called later: it must be over a value that does not change.
-func (r *Reconciler) Begin(known iter.Seq[string], count int) {
+func (r *Reconciler) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
-	r.read = &read{number: r.reads, known: known, count: count, seed: maphash.MakeSeed()}
+	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
 	clear(r.said)
 }
 
@@ -117,7 +146,10 @@ func (r *Reconciler) Row(id string, exists bool) {
 
 // Said takes what a message said, when it arrived. exists says whether the id is known by now: a create of an id that nobody knew
 // cannot be contradicted by any read, and is not remembered (an import must not be held in memory twice).
-func (r *Reconciler) Said(op Op, id string, exists bool) {
+func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
+	if op == Created {
+		r.created[maphash.String(r.seed, id)] = now.Sub(r.start)
+	}
 	delete(r.suspects, id)
 	delete(r.waiting, id)
 	r.withdraw(id)
@@ -133,13 +165,13 @@ func (r *Reconciler) Said(op Op, id string, exists bool) {
 // Claim takes what a delete by a condition said, when its message arrived: the id is gone, if
 // nothing of the condition was lost on its way. A read that began before the message neither
 // confirms nor refutes that.
-func (r *Reconciler) Claim(id string) {
+func (r *Reconciler) Claim(now time.Time, id string) {
 	c, repeated := r.claims[id]
 	if !repeated {
 		c.first = r.reads
 		r.claimed++
 	}
-	c.last = r.reads
+	c.last, c.at = r.reads, now
 	r.claims[id] = c
 }
 
@@ -151,18 +183,26 @@ func (r *Reconciler) withdraw(id string) {
 	}
 }
 
-// Claims yields the ids that are claimed to be deleted, in no order; version tells whether they
-// have changed.
-func (r *Reconciler) Claims() (ids iter.Seq[string], count, version int) {
-	return maps.Keys(r.claims), len(r.claims), r.claimed
+// Claims yields the ids that are claimed to be deleted and when a message last said so, in no
+// order.
+func (r *Reconciler) Claims() iter.Seq2[string, time.Time] {
+	return func(yield func(string, time.Time) bool) {
+		for id, c := range r.claims {
+			if !yield(id, c.at) {
+				return
+			}
+		}
+	}
 }
+
+// Claimed is the number of Claims, and a version that tells whether others are claimed than before.
+func (r *Reconciler) Claimed() (count, version int) { return len(r.claims), r.claimed }
 
 // Reading says whether a read has begun and not ended.
 func (r *Reconciler) Reading() bool { return r.read != nil }
 
-// End completes the read. maxShare is the share of the known ids above which deletes wait for a person; exists says what is known by
-// now.
-func (r *Reconciler) End(now time.Time, maxShare float64, exists func(string) bool) (Outcome, error) {
+// End completes the read. exists says what is known by now.
+func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Outcome, error) {
 	rd := r.read
 	if rd == nil {
 		return Outcome{}, fmt.Errorf("end read of catalogue: none has begun")
@@ -170,14 +210,41 @@ func (r *Reconciler) End(now time.Time, maxShare float64, exists func(string) bo
 	r.read = nil
 	slices.Sort(rd.rows)
 	out := Outcome{Creates: r.creates(rd, exists)}
-	confirmed := r.compare(rd)
-	out.Claimed = r.settle(rd)
+	confirmed := r.compare(rd, now, l)
+	out.Claimed, out.Recheck = r.settle(rd, now, l)
 	r.dropReappeared(rd)
-	out.Again = len(r.suspects) > 0 && !r.confirming
-	r.confirming = out.Again
-	out.Deletes = r.hold(now, confirmed, rd.count, maxShare)
+	out.Confirm = r.confirm(rd, now, l)
+	out.Deletes = r.hold(now, confirmed, rd.count, l.MaxShare)
 	out.Waiting = r.Waiting()
+	r.forgetCreated(rd, l)
 	return out, nil
+}
+
+// confirm is when the next read is to begin, on account of the suspects. The read that was asked
+// for asks for none itself, else there were no end to reads where rows come and go all the time:
+// what it has found for the first time, any later read confirms.
+func (r *Reconciler) confirm(rd *read, now time.Time, l Limits) time.Time {
+	switch asked := !r.due.IsZero(); {
+	case len(r.suspects) == 0, asked && !rd.began.Before(r.due):
+		r.due = time.Time{}
+	case !asked:
+		r.due = now.Add(l.Gap)
+	}
+	return r.due
+}
+
+// young says whether a message, or whoever led before, may have created the id within the lag
+// before the read began.
+func (r *Reconciler) young(id string, rd *read, l Limits) bool {
+	since := r.created[maphash.String(r.seed, id)]
+	return rd.began.Before(r.start.Add(since + l.Lag))
+}
+
+// forgetCreated forgets what is young no more.
+func (r *Reconciler) forgetCreated(rd *read, l Limits) {
+	maps.DeleteFunc(r.created, func(_ uint64, since time.Duration) bool {
+		return !rd.began.Before(r.start.Add(since + l.Lag))
+	})
 }
 
 // Gone says whether the last word of messages since the last read began is that the id is deleted. A caller that takes its time over
@@ -194,47 +261,66 @@ func (r *Reconciler) creates(rd *read, exists func(string) bool) []string {
 	})
 }
 
-// settle decides the claims that were made before the read began: what it lacks is deleted, what it
-// has is not. The first message is enough for the former, the last one is needed for the latter.
-func (r *Reconciler) settle(rd *read) (gone []string) {
+// settle decides the claims that were made before the read began: what it lacks is deleted. What it
+// has is not, if it began a lag or more after the message; else a later read may lack it. The first
+// message is enough for the former, the last one is needed for the latter.
+func (r *Reconciler) settle(rd *read, now time.Time, l Limits) (gone []string, recheck time.Time) {
 	for id, c := range r.claims {
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
 			gone = append(gone, id)
 			delete(r.waiting, id)
 			r.withdraw(id)
-		case has && c.last < rd.number:
+		case !has || c.last >= rd.number:
+		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
+		default:
+			if at := c.recheck(now); recheck.IsZero() || at.Before(recheck) {
+				recheck = at
+			}
 		}
 	}
 	slices.Sort(gone)
-	return gone
+	return gone, recheck
 }
 
-// compare returns the ids that are missing for the second time, and makes the ones missing for the first time the new suspects.
-func (r *Reconciler) compare(rd *read) (confirmed []string) {
-	suspects := map[string]struct{}{}
+// leastRecheck is the least time to another read of what a read had against a claim.
+const leastRecheck = time.Second
+
+// recheck is when to read again: at twice the claim's age, so that a claim costs few reads.
+func (c *claim) recheck(now time.Time) time.Time {
+	return now.Add(max(leastRecheck, now.Sub(c.at)))
+}
+
+// compare returns the ids that are missing for the second time, and makes the ones missing for the
+// first time suspects.
+func (r *Reconciler) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
+	suspects := map[string]time.Time{}
 	for id := range rd.known {
-		if rd.has(id) {
+		if rd.has(id) || r.spokenOf(id) || r.young(id, rd, l) {
 			continue
 		}
-		if _, spoken := r.said[id]; spoken {
-			continue
-		}
-		if _, waits := r.waiting[id]; waits {
-			continue
-		}
-		if _, claimed := r.claims[id]; claimed {
-			continue
-		}
-		if _, twice := r.suspects[id]; twice {
+		since, again := r.suspects[id]
+		switch {
+		case !again: // cloned: what is known may change meanwhile, and need not be kept alive by it
+			suspects[strings.Clone(id)] = now
+		case rd.began.Before(since.Add(l.Gap)):
+			suspects[strings.Clone(id)] = since
+		default:
 			confirmed = append(confirmed, id)
-			continue
 		}
-		suspects[id] = struct{}{}
 	}
 	r.suspects = suspects
 	return confirmed
+}
+
+// spokenOf says whether another rule decides about the id: a message spoke of it since the last
+// read began or claims that it is deleted, or a person is to decide.
+func (r *Reconciler) spokenOf(id string) bool {
+	_, said := r.said[id]
+	_, claimed := r.claims[id]
+	_, waits := r.waiting[id]
+	return said || claimed || waits
 }
 
 // dropReappeared lets go of what waits for a person and is in the catalogue again, or is known no more.

@@ -26,30 +26,64 @@ func ids(n int) world {
 
 func (w world) has(id string) bool { return w[id] }
 
-func (w world) begin(r *Reconciler) {
-	known := maps.Clone(w)
-	r.Begin(maps.Keys(known), len(known))
+// bench is a Reconciler, what is known beside it, and a clock. Its limits have no lag.
+type bench struct {
+	*Reconciler
+	w   world
+	now time.Time
+	l   Limits
+}
+
+func newBench(w world) *bench {
+	return &bench{Reconciler: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+}
+
+// after lets time pass.
+func (b *bench) after(d time.Duration) *bench {
+	b.now = b.now.Add(d)
+	return b
+}
+
+func (b *bench) begin() {
+	known := maps.Clone(b.w)
+	b.Begin(b.now, maps.Keys(known), len(known))
 }
 
 // read plays a whole read that returns rows.
-func (w world) read(t require.TestingT, r *Reconciler, rows world) Outcome {
-	w.begin(r)
-	return w.end(t, r, rows)
+func (b *bench) read(t require.TestingT, rows world) Outcome {
+	b.begin()
+	return b.end(t, rows)
 }
 
-func (w world) end(t require.TestingT, r *Reconciler, rows world) Outcome {
+func (b *bench) end(t require.TestingT, rows world) Outcome {
 	for id := range rows {
-		r.Row(id, w[id])
+		b.Row(id, b.w[id])
 	}
-	out, err := r.End(t0, 0.1, w.has)
+	out, err := b.End(b.now, b.l, b.w.has)
 	require.NoError(t, err)
 	for _, id := range out.Creates {
-		w[id] = true
+		b.w[id] = true
 	}
 	for _, id := range slices.Concat(out.Claimed, out.Deletes) {
-		delete(w, id)
+		delete(b.w, id)
 	}
 	return out
+}
+
+// said is a message that arrives now, and its commit.
+func (b *bench) said(op Op, id string) {
+	b.Said(b.now, op, id, b.w[id])
+	if op == Created {
+		b.w[id] = true
+	} else {
+		delete(b.w, id)
+	}
+}
+
+func (b *bench) claim(ids ...string) {
+	for _, id := range ids {
+		b.Claim(b.now, id)
+	}
 }
 
 func without(w world, gone ...string) world {
@@ -61,133 +95,185 @@ func without(w world, gone ...string) world {
 }
 
 func TestMissingTwiceIsDeletedOnce(t *testing.T) {
-	w, r := ids(50), New()
-	rows := without(w, "id-007")
-	out := w.read(t, r, rows)
+	b := newBench(ids(50))
+	rows := without(b.w, "id-007")
+	out := b.read(t, rows)
 	require.Empty(t, out.Deletes, "one read proves nothing")
-	require.True(t, out.Again)
-	out = w.read(t, r, rows)
+	require.Equal(t, b.now, out.Confirm)
+	out = b.read(t, rows)
 	require.Equal(t, []string{"id-007"}, out.Deletes)
-	require.False(t, out.Again)
-	require.Empty(t, w.read(t, r, rows).Deletes)
+	require.Zero(t, out.Confirm)
+	require.Empty(t, b.read(t, rows).Deletes)
 }
 
 func TestMissingThenBackThenMissingIsNotTwice(t *testing.T) {
-	w, r := ids(50), New()
-	rows := without(w, "id-007")
-	w.read(t, r, rows)
-	w.read(t, r, ids(50))
-	require.Empty(t, w.read(t, r, rows).Deletes, "the two reads must follow each other")
+	b := newBench(ids(50))
+	rows := without(b.w, "id-007")
+	b.read(t, rows)
+	b.read(t, ids(50))
+	require.Empty(t, b.read(t, rows).Deletes, "the two reads must follow each other")
 }
 
 func TestAReadThatFailsCountsForNothing(t *testing.T) {
-	w, r := ids(50), New()
-	rows := without(w, "id-007")
-	w.read(t, r, rows)
-	w.begin(r) // and never ends
-	require.Equal(t, []string{"id-007"}, w.read(t, r, rows).Deletes)
+	b := newBench(ids(50))
+	rows := without(b.w, "id-007")
+	b.read(t, rows)
+	b.begin() // and never ends
+	require.Equal(t, []string{"id-007"}, b.read(t, rows).Deletes)
 }
 
 func TestNewInTheCatalogueIsCreated(t *testing.T) {
-	w, r := ids(50), New()
+	b := newBench(ids(50))
 	rows := ids(52)
-	require.ElementsMatch(t, []string{"id-050", "id-051"}, w.read(t, r, rows).Creates)
+	require.ElementsMatch(t, []string{"id-050", "id-051"}, b.read(t, rows).Creates)
 }
 
 func TestCreatedWhileTheReadRanIsNotMissing(t *testing.T) {
-	w, r := ids(50), New()
+	b := newBench(ids(50))
 	rows := ids(50)
 	for range 2 {
-		w.begin(r)
-		r.Said(Created, "late", false)
-		w["late"] = true
-		require.Empty(t, w.end(t, r, rows).Deletes)
-		delete(w, "late")
+		b.begin()
+		b.said(Created, "late")
+		require.Empty(t, b.end(t, rows).Deletes)
+		delete(b.w, "late")
 	}
 }
 
 func TestAMessageBetweenTheReadsWins(t *testing.T) {
-	w, r := ids(50), New()
-	rows := without(w, "id-007")
-	w.read(t, r, rows)
-	r.Said(Created, "id-007", true)
-	require.Empty(t, w.read(t, r, rows).Deletes, "a message spoke of it after the first read")
+	b := newBench(ids(50))
+	rows := without(b.w, "id-007")
+	b.read(t, rows)
+	b.said(Created, "id-007")
+	require.Empty(t, b.read(t, rows).Deletes, "a message spoke of it after the first read")
 }
 
 func TestDeletedByMessageWhileTheReadRanIsNotCreatedAgain(t *testing.T) {
-	w, r := ids(50), New()
-	w.begin(r)
-	r.Said(Deleted, "id-007", true)
-	delete(w, "id-007")
-	require.Empty(t, w.end(t, r, ids(50)).Creates)
+	b := newBench(ids(50))
+	b.begin()
+	b.said(Deleted, "id-007")
+	require.Empty(t, b.end(t, ids(50)).Creates)
 }
 
 func TestDeletedAndCreatedByMessagesWhileTheReadRanStays(t *testing.T) {
-	w, r := ids(50), New()
-	rows := without(w, "id-007")
+	b := newBench(ids(50))
+	rows := without(b.w, "id-007")
 	for range 3 {
-		w.begin(r)
-		r.Said(Deleted, "id-007", true)
-		delete(w, "id-007")
-		r.Said(Created, "id-007", false)
-		w["id-007"] = true
-		require.Empty(t, w.end(t, r, rows).Deletes)
+		b.begin()
+		b.said(Deleted, "id-007")
+		b.said(Created, "id-007")
+		require.Empty(t, b.end(t, rows).Deletes)
 	}
 }
 
 func TestTooManyWaitForAPersonAndNotForRepetition(t *testing.T) {
-	w, r := ids(50), New()
+	b := newBench(ids(50))
 	rows := ids(40)
 	for range 5 {
-		require.Empty(t, w.read(t, r, rows).Deletes)
+		require.Empty(t, b.read(t, rows).Deletes)
 	}
-	require.Equal(t, &Waiting{Count: 10, Known: 50, Share: 0.2, Since: t0}, r.Waiting())
+	require.Equal(t, &Waiting{Count: 10, Known: 50, Share: 0.2, Since: t0}, b.Waiting())
 
-	_, err := r.Confirm(9)
+	_, err := b.Confirm(9)
 	require.EqualError(t, err, "confirm deletes: count 9 given, 10 wait")
-	gone, err := r.Confirm(10)
+	gone, err := b.Confirm(10)
 	require.NoError(t, err)
 	require.Len(t, gone, 10)
-	require.Nil(t, r.Waiting())
-	_, err = r.Confirm(10)
+	require.Nil(t, b.Waiting())
+	_, err = b.Confirm(10)
 	require.EqualError(t, err, "confirm deletes: count 10 given, none wait")
 }
 
 func TestWhatWaitsIsNotReleasedByGrowth(t *testing.T) {
-	w, r := ids(50), New()
+	b := newBench(ids(50))
 	rows := ids(40)
-	w.read(t, r, rows)
-	w.read(t, r, rows)
+	b.read(t, rows)
+	b.read(t, rows)
 	for i := range 1000 {
 		rows[fmt.Sprint("new-", i)] = true
 	}
-	w.read(t, r, rows)
-	require.Empty(t, w.read(t, r, rows).Deletes, "10 of 1050 are under the share, but they were too many when they vanished")
-	require.Equal(t, 10, r.Waiting().Count)
+	b.read(t, rows)
+	require.Empty(t, b.read(t, rows).Deletes, "10 of 1050 are under the share, but they were too many when they vanished")
+	require.Equal(t, 10, b.Waiting().Count)
 }
 
 func TestWhatComesBackWaitsNoMore(t *testing.T) {
-	w, r := ids(50), New()
+	b := newBench(ids(50))
 	rows := ids(40)
-	w.read(t, r, rows)
-	w.read(t, r, rows)
-	require.Equal(t, 9, w.read(t, r, ids(41)).Waiting.Count)
-	r.Said(Created, "id-045", true)
-	require.Equal(t, 8, r.Waiting().Count)
-	require.Nil(t, w.read(t, r, ids(50)).Waiting)
+	b.read(t, rows)
+	b.read(t, rows)
+	require.Equal(t, 9, b.read(t, ids(41)).Waiting.Count)
+	b.said(Created, "id-045")
+	require.Equal(t, 8, b.Waiting().Count)
+	require.Nil(t, b.read(t, ids(50)).Waiting)
 }
 
 func TestEndWithoutBegin(t *testing.T) {
-	_, err := New().End(t0, 0.1, world{}.has)
+	_, err := New(t0).End(t0, Limits{}, world{}.has)
 	require.EqualError(t, err, "end read of catalogue: none has begun")
 }
 
-// TestNothingIsDeletedThatExists plays random catalogues, reads that see any moment between their begin and their end, and messages
-// that arrive at any time after their commit, and demands that nothing is ever deleted that the catalogue held all the time from its
-// last creation on, and that everything agrees once it is quiet.
+func TestWhatAMessageCreatedWithinTheLagIsNoSuspect(t *testing.T) {
+	b := newBench(ids(50))
+	b.l.Lag, b.l.Gap = 10*time.Minute, 5*time.Minute
+	require.Zero(t, b.read(t, ids(49)).Confirm, "it may have been created just before the start")
+	b.after(7*time.Minute).said(Created, "late") // its transaction is open, or the standby is behind
+	rows := without(b.w, "late", "id-049")
+	b.after(3 * time.Minute)
+	require.Equal(t, b.now.Add(5*time.Minute), b.read(t, rows).Confirm, "the start is the lag ago")
+	out := b.after(5*time.Minute).read(t, rows)
+	require.Equal(t, []string{"id-049"}, out.Deletes)
+	require.Zero(t, out.Confirm, "late was created eight minutes ago")
+	out = b.after(2*time.Minute).read(t, rows)
+	require.Empty(t, out.Deletes)
+	require.Equal(t, b.now.Add(5*time.Minute), out.Confirm)
+	require.Equal(t, []string{"late"}, b.after(5*time.Minute).read(t, rows).Deletes)
+}
+
+func TestOnlyAReadAfterTheGapConfirms(t *testing.T) {
+	b := newBench(ids(50))
+	b.l.Gap = 5 * time.Minute
+	rows := without(b.w, "id-007")
+	due := b.now.Add(b.l.Gap)
+	require.Equal(t, due, b.read(t, rows).Confirm)
+	for range 4 {
+		out := b.after(time.Minute).read(t, rows)
+		require.Empty(t, out.Deletes, "messages may ask for reads in between")
+		require.Equal(t, due, out.Confirm)
+	}
+	out := b.after(time.Minute).read(t, rows)
+	require.Equal(t, []string{"id-007"}, out.Deletes)
+	require.Zero(t, out.Confirm)
+}
+
+func TestTheReadThatConfirmsAsksForNoOther(t *testing.T) {
+	b := newBench(ids(50))
+	require.NotZero(t, b.read(t, without(b.w, "id-007")).Confirm)
+	out := b.read(t, without(b.w, "id-007", "id-008"))
+	require.Equal(t, []string{"id-007"}, out.Deletes)
+	require.Zero(t, out.Confirm)
+	require.Equal(t, []string{"id-008"}, b.read(t, without(b.w, "id-008")).Deletes)
+}
+
+func TestWhatIsOldIsNotRemembered(t *testing.T) {
+	b := newBench(ids(1))
+	b.l.Lag = time.Minute
+	for i := range 100 {
+		b.said(Created, fmt.Sprint("new-", i))
+	}
+	b.after(time.Minute-1).read(t, b.w)
+	require.Len(t, b.created, 100)
+	b.after(1).read(t, b.w)
+	require.Empty(t, b.created)
+}
+
+// TestNothingIsDeletedThatExists plays random catalogues, reads that see any moment between their
+// begin and their end, and messages that arrive at any time after their commit, some of which claim
+// more than was deleted, and demands that nothing is ever deleted that the catalogue held all the
+// time from its last creation on, and that everything agrees once it is quiet.
 func TestNothingIsDeletedThatExists(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		catalogue, w, r := ids(12), ids(12), New()
+		catalogue, b := ids(12), newBench(ids(12))
+		b.l.MaxShare = 1
 		type message struct {
 			op Op
 			id string
@@ -196,55 +282,48 @@ func TestNothingIsDeletedThatExists(t *testing.T) {
 		deliver := func() {
 			m := late[0]
 			late = late[1:]
-			r.Said(m.op, m.id, w[m.id])
-			if m.op == Created {
-				w[m.id] = true
+			if m.op == claimed {
+				b.claim(m.id)
 			} else {
-				delete(w, m.id)
+				b.said(m.op, m.id)
 			}
 		}
+		id := rapid.SampledFrom(slices.Sorted(maps.Keys(ids(16))))
 		var rows world // the moment which the running read sees; nil: not yet
 		reading := false
 		end := func() {
 			if rows == nil {
 				rows = maps.Clone(catalogue)
 			}
-			for id := range rows {
-				r.Row(id, w[id])
-			}
-			out, err := r.End(t0, 1, w.has)
-			require.NoError(t, err)
-			for _, id := range out.Deletes {
+			out := b.end(t, rows)
+			for _, id := range slices.Concat(out.Claimed, out.Deletes) {
 				require.False(t, catalogue[id] && !slices.ContainsFunc(late, func(m message) bool { return m.id == id }),
 					"%s deleted, it is in the catalogue and no message is on its way", id)
-				delete(w, id)
-			}
-			for _, id := range out.Creates {
-				w[id] = true
 			}
 			reading, rows = false, nil
 		}
+		begin := func() {
+			b.begin()
+			reading, rows = true, nil
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"write": func(t *rapid.T) {
-				id := rapid.SampledFrom(slices.Sorted(maps.Keys(ids(16)))).Draw(t, "id")
-				if catalogue[id] {
-					delete(catalogue, id)
-					late = append(late, message{Deleted, id})
-				} else {
+				id := id.Draw(t, "id")
+				if !catalogue[id] {
 					catalogue[id] = true
 					late = append(late, message{Created, id})
+					return
 				}
+				delete(catalogue, id)
+				late = append(late, message{rapid.SampledFrom([]Op{Deleted, claimed}).Draw(t, "op"), id})
 			},
+			"claim": func(t *rapid.T) { late = append(late, message{claimed, id.Draw(t, "id")}) },
 			"deliver": func(t *rapid.T) {
 				if len(late) > 0 {
 					deliver()
 				}
 			},
-			"begin": func(t *rapid.T) {
-				known := maps.Clone(w)
-				r.Begin(maps.Keys(known), len(known))
-				reading, rows = true, nil
-			},
+			"begin": func(*rapid.T) { begin() },
 			"see": func(t *rapid.T) {
 				if reading && rows == nil {
 					rows = maps.Clone(catalogue)
@@ -260,11 +339,85 @@ func TestNothingIsDeletedThatExists(t *testing.T) {
 			deliver()
 		}
 		for range 3 {
-			known := maps.Clone(w)
-			r.Begin(maps.Keys(known), len(known))
-			reading = true
+			begin()
 			end()
 		}
-		require.Equal(t, slices.Sorted(maps.Keys(catalogue)), slices.Sorted(maps.Keys(w)))
+		require.Equal(t, slices.Sorted(maps.Keys(catalogue)), slices.Sorted(maps.Keys(b.w)))
+	})
+}
+
+// claimed is a message of the tests beside the two that Said takes.
+const claimed = Deleted + 1
+
+// TestALaggingCatalogueLosesNothing plays reads that see the catalogue as it was at any moment of
+// the lag before they began, and creates that are told up to the lag before their commit.
+func TestALaggingCatalogueLosesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const lag = 10
+		b := newBench(ids(8))
+		b.l = Limits{MaxShare: 1, Lag: lag, Gap: time.Duration(rapid.IntRange(0, lag).Draw(t, "gap"))}
+		type version struct {
+			at   time.Time
+			rows world
+		}
+		versions := []version{{b.now.Add(-time.Hour), maps.Clone(b.w)}}
+		now := func() world { return versions[len(versions)-1].rows }
+		open := map[string]time.Time{} // what was told and is not committed yet, and when it will be
+		commit := func() {
+			for _, id := range slices.Sorted(maps.Keys(open)) {
+				if !open[id].After(b.now) {
+					rows := maps.Clone(now())
+					rows[id] = true
+					versions = append(versions, version{b.now, rows})
+					delete(open, id)
+				}
+			}
+		}
+		var began time.Time
+		reading := false
+		t.Repeat(map[string]func(*rapid.T){
+			"wait": func(t *rapid.T) {
+				for range rapid.IntRange(1, 8).Draw(t, "time") {
+					b.after(1)
+					commit()
+				}
+			},
+			"create": func(t *rapid.T) {
+				id := fmt.Sprintf("id-%03d", rapid.IntRange(0, 15).Draw(t, "id"))
+				if _, told := open[id]; told || now()[id] {
+					return
+				}
+				b.said(Created, id)
+				open[id] = b.now.Add(time.Duration(rapid.IntRange(0, lag/2).Draw(t, "commit")))
+				commit()
+			},
+			"delete": func(t *rapid.T) { // without any message
+				id := fmt.Sprintf("id-%03d", rapid.IntRange(0, 15).Draw(t, "id"))
+				rows := maps.Clone(now())
+				delete(rows, id)
+				versions = append(versions, version{b.now, rows})
+			},
+			"begin": func(*rapid.T) {
+				b.begin()
+				began, reading = b.now, true
+			},
+			"end": func(t *rapid.T) {
+				if !reading {
+					return
+				}
+				reading = false
+				seen := began.Add(-time.Duration(rapid.IntRange(0, lag/2).Draw(t, "behind")))
+				var rows world
+				for _, v := range versions {
+					if !v.at.After(seen) {
+						rows = v.rows
+					}
+				}
+				for _, id := range b.end(t, rows).Deletes {
+					_, told := open[id]
+					require.False(t, told || now()[id], "%s deleted, and it exists", id)
+				}
+			},
+		})
 	})
 }

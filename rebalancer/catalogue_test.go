@@ -1,0 +1,169 @@
+package rebalancer
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/catalog"
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testenv"
+)
+
+// lagging lets reads be up to lag behind, and has the catalogue read at each interval.
+func lagging(lag, interval time.Duration) func(o *Orders) {
+	return func(o *Orders) {
+		o.Catalogue.Lag, o.Catalogue.Interval = ptr(config.Duration(lag)), config.Duration(interval)
+	}
+}
+
+// gone is one complete read that lacks some of what is known, and when the next one is asked for.
+func (r *rig) gone(ids []string, lacks ...string) time.Time {
+	r.t.Helper()
+	r.e.BeginRead(time.Now())
+	next, err := r.e.EndRead(r.t.Context(), known(without(ids, lacks...)))
+	require.NoError(r.t, err)
+	return next
+}
+
+func TestWhatAMessageCreatedIsMissedOnlyAfterTheLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0)
+		r.order(lagging(10*time.Minute, 5*time.Minute))
+		ids := names("a", 100)
+		r.wait(20 * time.Minute)
+		r.create(ids...)
+		for range 9 {
+			r.wait(time.Minute)
+			require.Zero(t, r.gone(ids, "a-00007"), "the standby may be behind")
+		}
+		r.wait(time.Minute)
+		require.Equal(t, time.Now().Add(5*time.Minute), r.gone(ids, "a-00007"))
+		r.wait(5*time.Minute - 1)
+		r.gone(ids, "a-00007")
+		r.settled(ids)
+		r.wait(1)
+		require.Zero(t, r.gone(ids, "a-00007"))
+		r.wait(3 * time.Second)
+		r.settled(without(ids, "a-00007"))
+	})
+}
+
+// TestANewLeaderTakesAllAsCreatedAtItsStart: what messages told its predecessor it does not know.
+func TestANewLeaderTakesAllAsCreatedAtItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		first := newRig(t, d).lead(0)
+		ids := names("a", 100)
+		first.create(ids...)
+		first.wait(time.Hour)
+		first.halt()
+		second := newRig(t, d)
+		second.order(lagging(10*time.Minute, 5*time.Minute))
+		second.lead(0)
+		second.wait(10*time.Minute - 1)
+		require.Zero(t, second.gone(ids, "a-00007"))
+		second.wait(1)
+		require.NotZero(t, second.gone(ids, "a-00007"))
+	})
+}
+
+// TestAClaimWaitsForACatalogueThatIsBehind: a read that still has the row asks for others, less and
+// less often, until the lag is over.
+func TestAClaimWaitsForACatalogueThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0)
+		r.order(lagging(10*time.Minute, 5*time.Minute))
+		ids := names("a", 100)
+		r.create(ids...)
+		r.wait(time.Minute)
+		r.claim("a-00003", "a-00004")
+		begun, asked := time.Now(), r.rereads.Load()
+		var at []time.Duration
+		for time.Since(begun) < 12*time.Minute {
+			if now := r.rereads.Load(); len(at) == 0 || now > asked {
+				asked = now
+				at = append(at, time.Since(begun))
+				r.gone(ids)
+				if len(at) == 5 {
+					ids = without(ids, "a-00003")
+					r.gone(ids)
+				}
+			}
+			r.wait(time.Second)
+		}
+		require.Equal(t, []time.Duration{0, 1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9, 128e9, 256e9, 512e9}, at)
+		r.settled(ids)
+		r.gone(ids)
+		r.gone(ids, "a-00004")
+		r.wait(time.Minute)
+		r.settled(ids)
+	})
+}
+
+// TestAnOpenTransactionDeletesNothing: it hides its rows from every read until its commit, and
+// messages have told of them before.
+func TestAnOpenTransactionDeletesNothing(t *testing.T) {
+	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartPostgres)
+	l := startLive(t, env.ZooKeeper.Connect+env.ZooKeeper.Path(t), 100, 0)
+	l.order(lagging(time.Hour, readEvery))
+	l.order(func(o *Orders) { o.Catalogue.MaxDeleteShare = ptr(1.0) })
+	db := env.Postgres.NewDatabase(t)
+	rec := readCatalogue(t, db, l.e)
+	reads := func(n int) { // and the last of them has been compared
+		mark := rec.Mark()
+		for range n + 1 {
+			_, mark = observedtest.Await(t, rec, mark, "complete read", func(observed.Catalogued) bool { return true })
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), db.URL)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	ids := names("a", 20)
+	_, err = tx.Exec(t.Context(), `INSERT INTO "Thing"(id) SELECT unnest($1::text[])`, ids)
+	require.NoError(t, err)
+	require.NoError(t, l.e.Create(t.Context(), known(ids)))
+	reads(3)
+	require.Equal(t, ids, everything(l.e.State()))
+	require.NoError(t, tx.Commit(t.Context()))
+	reads(1)
+	require.Equal(t, ids, everything(l.e.State()))
+
+	l.order(lagging(0, readEvery))
+	require.NoError(t, db.Exec(t.Context(), `DELETE FROM "Thing" WHERE id = 'a-00007'`)) // without any message
+	l.eventually("it is missed", func() bool { return len(everything(l.e.State())) == len(ids)-1 })
+	require.Equal(t, without(ids, "a-00007"), everything(l.e.State()))
+}
+
+const readEvery = 100 * time.Millisecond
+
+// readCatalogue has the engine read a database at each readEvery until the test ends.
+func readCatalogue(t *testing.T, db testenv.Database, e *Engine) *observedtest.Recorder {
+	kind := config.Default("Thing", "iota-dac")
+	kind.Catalogue.Interval = config.Duration(readEvery)
+	s, err := catalog.New(catalog.Config{DSN: db.ReaderURL}, []config.Kind{kind}, func(string) (catalog.Reconciler, bool) { return e, true },
+		slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
+	require.NoError(t, err)
+	rec := &observedtest.Recorder{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Run(ctx, rec.Sink)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return rec
+}
