@@ -71,8 +71,8 @@ func (h *history) start(stay ...int) {
 	h.r.lead(stay...)
 }
 
-// released demands of every transaction that ends a flight by acknowledged hand-off that the instance had let go of it, or that its pod,
-// which is recorded here always, was gone.
+// released demands of every transaction that ends a flight by acknowledged hand-off that the
+// instance had let go of it, or that its pod, which is recorded here always, was gone.
 func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 	if !slices.Contains([]string{"grant", "release", "forget"}, m.Step) {
 		return

@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an engine over a double, with a scaler that repeats its orders every second. It has listed the pods each time, unless PodsAt says
-// when it did.
+// rig is an engine over a double, with a scaler that repeats its orders every second. It has listed
+// the pods each time, unless PodsAt says when it did.
 type rig struct {
 	t       *testing.T
 	d       *double

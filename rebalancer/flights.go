@@ -111,8 +111,9 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 	return false, fmt.Sprintf("hand-off %q is unknown", t.orders.HandOff), time.Time{}
 }
 
-// fate is what the orders say of the pod that f was taken from. That it is gone they say only by a list of the pods from after the revoke.
-// Where no pod was recorded, any that has the ordinal's name may be the one, and so may the process that a live status belongs to.
+// fate is what the orders say of the pod that f was taken from. That it is gone they say only by a
+// list of the pods from after the revoke. Where no pod was recorded, any that has the ordinal's
+// name may be the one, and so may the process that a live status belongs to.
 func (t *term) fate(f *zkstore.Flight, since time.Time) (fate zkstore.Fate) {
 	o := &t.orders
 	if pod := o.Pods[f.From]; pod != f.Pod && !o.GonePods[pod] {

@@ -81,7 +81,8 @@ func TestAListOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
 	}
 }
 
-// An ordinal without a pod of its StatefulSet may have one that was orphaned: only the uid of the pod that was recorded proves anything.
+// An ordinal without a pod of its StatefulSet may have one that was orphaned: only the uid of the
+// pod that was recorded proves anything.
 func TestThatAnOrdinalHasNoPodIsNoProofThatThePodIsGone(t *testing.T) {
 	for _, handOff := range []config.HandOff{config.HandOffAcknowledged, config.HandOffImmediate} {
 		t.Run(string(handOff), func(t *testing.T) {
@@ -101,7 +102,8 @@ func TestThatAnOrdinalHasNoPodIsNoProofThatThePodIsGone(t *testing.T) {
 	}
 }
 
-// Where no pod was recorded, a process of which nothing is known but its session may have been the one.
+// Where no pod was recorded, a process of which nothing is known but its session may have been the
+// one.
 func TestALiveStatusSpeaksAgainstAnOrdinalWithoutAPod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptyingPods(t, map[int]string{0: "zero"})

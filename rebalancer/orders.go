@@ -47,18 +47,20 @@ type Orders struct {
 	Passing []int
 	// Ready are those of Stay whose pod is ready and may be opened. An ordinal once open stays open through a restart.
 	Ready []int
-	// PodsAt is when the complete list of the namespace's pods was begun by which pods are gone; zero: there is none, and nothing is
-	// released for a pod's absence. What was revoked later is not judged by it: a pod that has come since may have read the list before
-	// the revoke. PodsUnknown, when not empty, is why a list that was needed could not be had.
+	// PodsAt is when the complete list of the namespace's pods was begun by which pods are gone;
+	// zero: there is none, and nothing is released for a pod's absence. What was revoked later is
+	// not judged by it: a pod that has come since may have read the list before the revoke.
+	// PodsUnknown, when not empty, is why a list that was needed could not be had.
 	PodsAt      time.Time
 	PodsUnknown string
-	// Gone are ordinals outside the StatefulSet's range of whose name that list has no pod, whoever might own it. It says nothing of a
-	// pod that was recorded: only its uid does.
+	// Gone are ordinals outside the StatefulSet's range of whose name that list has no pod, with
+	// any owner or none. It says nothing of a pod that was recorded: only its uid does.
 	Gone []int
-	// GonePods are uids that no pod of the namespace has any more, or whose containers have terminated for good (protocol rule 6 ii).
+	// GonePods are uids that no pod of the namespace has any more, or whose containers have
+	// terminated for good (protocol rule 6 ii).
 	GonePods map[string]bool
-	// Pods is the uid of the pod that has each ordinal's name, whoever owns it. What is taken from an instance remembers it
-	// (acknowledged hand-off needs it).
+	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
+	// taken from an instance remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
 	// Lost are those of Stay that nobody can reach, because their node is lost, or that have not worked for long. They leave as an emergency as far as what is taken from
 	// them will provably be released (protocol rule 6); Progress.Unproven says of the others why it would not.

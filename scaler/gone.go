@@ -11,8 +11,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// That a pod is gone is proven in one way: by a census, a complete list of the namespace's pods from the API server itself, begun after
-// what it is to prove (protocol rule 6 ii). The snapshot only says when to ask: it has the pods of one StatefulSet, as watches showed them.
+// That a pod is gone is proven in one way: by a census, a complete list of the namespace's pods
+// from the API server itself, begun after what it is to prove (protocol rule 6 ii). The snapshot
+// only says when to ask: it has the pods of one StatefulSet, as watches showed them.
 
 // census is the last one, and when the next one may be asked for.
 type census struct {
@@ -25,7 +26,8 @@ type census struct {
 // censusShare bounds the time that goes into censuses: one part of so many.
 const censusShare = 20
 
-// missing is what the snapshot does not show, and what waits for a census to be concluded from that.
+// missing is what the snapshot does not show, and what waits for a census to be concluded from
+// that.
 type missing struct {
 	// uids are those of pods that something in flight was taken from, from their ordinals.
 	uids map[string]bool
@@ -69,7 +71,8 @@ func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Deci
 	}
 }
 
-// missing finds what is in flight from pods that the snapshot does not show, and what is left of ordinals without one.
+// missing finds what is in flight from pods that the snapshot does not show, and what is left of
+// ordinals without one.
 func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) missing {
 	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
 	if st := s.engine.State(); st != nil {
@@ -98,8 +101,8 @@ func podName(in *decide.Input, ordinal int) string {
 	return fmt.Sprintf("%s-%d", in.Config.StatefulSet, ordinal)
 }
 
-// count takes a census, unless the last one was a moment ago. It counts only if the StatefulSet is still there after it: an API server
-// that has lost its store has no pods either.
+// count takes a census, unless the last one was a moment ago. It counts only if the StatefulSet is
+// still there after it: an API server that has lost its store has no pods either.
 func (s *Scaler) count(ctx context.Context, in *decide.Input) {
 	if in.Now.Before(s.census.next) {
 		return

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
-// flying is a led world of three that acknowledges: something is in flight from instance 2 and its pod.
+// flying is a led world of three that acknowledges: something is in flight from instance 2 and its
+// pod.
 func flying(t *testing.T) (w *world, s *Scaler, uid string) {
 	w, s = led(t, 3, 300)
 	w.cfg.HandOff = "acknowledged"
@@ -19,7 +21,8 @@ func flying(t *testing.T) (w *world, s *Scaler, uid string) {
 	return w, s, uid
 }
 
-// A StatefulSet is deleted without its pods and created again, as large or smaller. Its pods exist all the while.
+// A StatefulSet is deleted without its pods and created again, as large or smaller. Its pods exist
+// all the while.
 func TestNothingIsLearntOfPodsWhileTheirStatefulSetIsMadeAnew(t *testing.T) {
 	for name, size := range map[string]int{"as large": 3, "smaller": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -142,4 +145,19 @@ func TestACensusIsTakenOncePerPeriod(t *testing.T) {
 		w.tick(s, 200*time.Millisecond)
 	}
 	require.Equal(t, 2, w.censuses)
+}
+
+// Builds before the census kept the uids of the pods they had seen: that is passed over.
+func TestADocumentThatHasTheUIDsOfFormerPodsIsRead(t *testing.T) {
+	w, s := led(t, 2, 200)
+	w.tick(s, 2*second)
+	doc := w.docs[KeptName].Data
+	require.NotContains(t, string(doc), `"pods"`)
+	older := strings.Replace(string(doc), `{"v":1,`, `{"v":1,"pods":{"uid-1":{"at":"2026-03-01T12:00:00Z","ended":true}},`, 1)
+	require.NotEqual(t, string(doc), older)
+	was, err := ParseKept(doc)
+	require.NoError(t, err)
+	is, err := ParseKept([]byte(older))
+	require.NoError(t, err)
+	require.Equal(t, was, is)
 }

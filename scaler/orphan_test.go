@@ -28,8 +28,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// platform is one kind on a real API server, with the StatefulSet's real controller, and a real ZooKeeper: a scaler, an engine, and a process
-// that acknowledges for each pod there was at first.
+// platform is one kind on a real API server, with the StatefulSet's real controller, and a real
+// ZooKeeper: a scaler, an engine, and a process that acknowledges for each pod there was at first.
 type platform struct {
 	*replica
 	t     *testing.T
@@ -153,9 +153,9 @@ func (p *platform) until(what string, ok func(*decide.Decision) bool) {
 	p.t.Fatalf("still not: %s; %+v; %s", what, p.e.Progress(), d)
 }
 
-// TestAnOrphanedPodIsNotGone deletes a StatefulSet without its pods and creates it again, smaller, while one of them hangs with ids in
-// flight. The new one does not adopt that pod, since its labels were edited; it runs all the while, and nothing of it is granted. When it
-// is gone, everything is.
+// TestAnOrphanedPodIsNotGone deletes a StatefulSet without its pods and creates it again, smaller,
+// while one of them hangs with ids in flight. The new one does not adopt that pod, since its labels
+// were edited; it runs all the while, and nothing of it is granted. When it is gone, everything is.
 func TestAnOrphanedPodIsNotGone(t *testing.T) {
 	p := startPlatform(t, 3)
 	ids := make([]observed.ResourceKnown, 30)

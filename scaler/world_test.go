@@ -48,10 +48,12 @@ type world struct {
 	lost, terminating map[int]time.Time
 	unproven          map[int]string
 	crashing          map[int]bool
-	// noSet: the StatefulSet was deleted and left its pods. Of orphaned pods it is not the owner, or not yet; ended ones have terminated.
+	// noSet: the StatefulSet was deleted and left its pods. Of orphaned pods it is not the owner,
+	// or not yet; ended ones have terminated.
 	noSet           bool
 	orphaned, ended map[int]bool
-	// strangers are other pods of the namespace, uids by name; unseen are pods of which the snapshot does not know yet.
+	// strangers are other pods of the namespace, uids by name; unseen are pods of which the
+	// snapshot does not know yet.
 	strangers    map[string]string
 	unseen       map[int]bool
 	flights      map[string]*zkstore.Flight

@@ -24,7 +24,8 @@ func NewPodLister(client metadata.Interface, namespace string) *PodLister {
 }
 
 const (
-	// censusPage is how many pods are asked for at once: 10,000 pods never are in memory at one time.
+	// censusPage is how many pods are asked for at once: 10,000 pods never are in memory at one
+	// time.
 	censusPage = 500
 	// censusTimeout bounds a census. 10,000 pods take about a second.
 	censusTimeout = 5 * time.Second
@@ -32,8 +33,9 @@ const (
 	notEnded = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 )
 
-// Census lists all pods of the namespace that have not ended. It asks for no resourceVersion, so that the answer holds every write from
-// before the request, and all pages are of one moment. What cannot be read completely is an error.
+// Census lists all pods of the namespace that have not ended. It asks for no resourceVersion, so
+// that the answer holds every write from before the request, and all pages are of one moment. What
+// cannot be read completely is an error.
 func (l *PodLister) Census(ctx context.Context) (observed.Census, error) {
 	ctx, cancel := context.WithTimeout(ctx, censusTimeout)
 	defer cancel()

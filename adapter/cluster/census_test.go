@@ -69,7 +69,8 @@ func TestACensusHasEveryPodThatHasNotEnded(t *testing.T) {
 	require.ErrorContains(t, err, "list all pods of the namespace")
 }
 
-// The pods of a StatefulSet that is deleted without them, and created again, are there all the while.
+// The pods of a StatefulSet that is deleted without them, and created again, are there all the
+// while.
 func TestPodsOutliveTheirStatefulSet(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)

@@ -1,10 +1,11 @@
 // Package cluster follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
-// In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io. Out: an observed.Cluster a kind at each change
-// and at each proof that the watches live, an observed.PodUsage at each poll, observed.Failed when either cannot be had; an observed.Census
+// In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io.
+// Out: an observed.Cluster a kind at each change and at each proof that the watches live, an
+// observed.PodUsage at each poll, observed.Failed when either cannot be had; an observed.Census
 // when it is asked for.
-// Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by a Census; an age grows unless the API
-// server was heard.
+// Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
+// a Census; an age grows unless the API server was heard.
 package cluster
 
 import (
@@ -304,7 +305,8 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	return c
 }
 
-// named are the pods that have a name of this StatefulSet's pods, by ordinal, whoever owns them.
+// named are the pods that have a name of this StatefulSet's pods, by ordinal, with any owner or
+// none.
 func (s *Source) named(set string) map[int]*corev1.Pod {
 	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
 	if err != nil {

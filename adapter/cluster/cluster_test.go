@@ -166,7 +166,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	require.Equal(t, "work-1", two.Pods[1].Name)
 	require.False(t, two.Pods[1].Started.IsZero())
 
-	// A pod of such a name that the StatefulSet does not own is nobody's instance, and is there.
+	// A pod of such a name that the StatefulSet does not own is no instance, and is there.
 	stranger := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "work-7", Labels: map[string]string{"role": "stranger"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},

@@ -91,7 +91,8 @@ func TestAPodIsReducedToWhatIsRead(t *testing.T) {
 	require.Empty(t, pod.Status.ContainerStatuses[0].ImageID)
 }
 
-// A pod that no StatefulSet controls is nobody's instance: only that it is there, and whether it has ended, is kept.
+// A pod that no StatefulSet controls is no instance: only that it is there, and whether it has
+// ended, is kept.
 func TestOfOtherPodsLittleIsKept(t *testing.T) {
 	for name, owners := range map[string][]metav1.OwnerReference{
 		"nobody's": nil, "a job's": {{Kind: "Job", Name: "j", UID: "j", Controller: new(bool)}},

@@ -137,7 +137,8 @@ func endsFirstPicture(e watch.Event) bool {
 	return err == nil && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }
 
-// bySet indexes pods by the StatefulSet whose pod has such a name: whoever owns them now may not be who made them.
+// bySet indexes pods by the StatefulSet whose pods have such names: their owner now may not be the
+// one that made them.
 const bySet = "set"
 
 func setNameOf(obj any) ([]string, error) {

@@ -18,7 +18,8 @@ func TestACensusKnowsPodsByNameAndByUID(t *testing.T) {
 	require.Empty(t, c.UID("u0"))
 }
 
-// An ordinal whose pod is orphaned has that pod, and no pod of the StatefulSet's: nothing is read off it.
+// An ordinal whose pod is orphaned has that pod, and no pod of the StatefulSet's: nothing is read
+// off it.
 func TestAPodThatIsNotAdoptedIsShownApart(t *testing.T) {
 	s := New("ns", []config.Kind{config.Default("Thing", "iota-dac")})
 	s.Apply(Cluster{Kind: "Thing", At: at(1), Workload: &Workload{}, Pods: map[int]Pod{0: {UID: "u0"}, 1: {UID: "u1"}}})

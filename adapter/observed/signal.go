@@ -44,8 +44,8 @@ type Failed struct {
 	Err    error
 }
 
-// Cluster is the StatefulSet (nil: it does not exist), all pods it owns, and all that have a name of its pods and that it does not own,
-// by ordinal.
+// Cluster is the StatefulSet (nil: it does not exist), all pods it owns, and all that have a name
+// of its pods and that it does not own, by ordinal.
 type Cluster struct {
 	Kind      string
 	At        time.Time

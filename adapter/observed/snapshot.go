@@ -24,7 +24,8 @@ type Kind struct {
 	Namespace string `json:"namespace"`
 	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then Sources.Cluster has no error).
 	Workload *Workload `json:"workload,omitempty"`
-	// Instances are in order of ordinal: every ordinal that has a pod, adopted or not, or a znode, or both.
+	// Instances are in order of ordinal: every ordinal that has a pod, adopted or not, or a znode,
+	// or both.
 	Instances []Instance `json:"instances"`
 	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if Sources.Store.Known().
 	Assigned   int `json:"assigned"`
@@ -121,8 +122,9 @@ type Workload struct {
 type Instance struct {
 	Ordinal int  `json:"ordinal"`
 	Pod     *Pod `json:"pod,omitempty"` // nil: the StatefulSet owns no such pod
-	// Unadopted is a pod of the instance's name that the StatefulSet does not own: it was orphaned, another StatefulSet of that name
-	// made it, or its labels were edited. It may run what the instance owns, and nothing else is known of it.
+	// Unadopted is a pod of the instance's name that the StatefulSet does not own: it was orphaned,
+	// another StatefulSet of that name made it, or its labels were edited. It may run what the
+	// instance owns, and nothing else is known of it.
 	Unadopted *Pod   `json:"unadopted,omitempty"`
 	List      *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
 	Usage     *Usage `json:"usage,omitempty"` // nil: no sample
@@ -130,7 +132,8 @@ type Instance struct {
 	LastBeat *time.Time `json:"lastBeat,omitempty"`
 }
 
-// Occupant is the pod that has the instance's name, whoever owns it; nil: none was seen. A name belongs to one pod at a time.
+// Occupant is the pod that has the instance's name, with any owner or none; nil: none was seen. A
+// name belongs to one pod at a time.
 func (i *Instance) Occupant() *Pod {
 	if i.Pod != nil {
 		return i.Pod
@@ -182,7 +185,8 @@ type Pod struct {
 	Resizing string `json:"resizing,omitempty"`
 }
 
-// Ended says that the pod's containers have terminated for good: no kubelet starts one of them again.
+// Ended says that the pod's containers have terminated for good: no kubelet starts one of them
+// again.
 func (p *Pod) Ended() bool { return p.Phase == "Succeeded" || p.Phase == "Failed" }
 
 // List is an ordinal's list in ZooKeeper, without the ids.

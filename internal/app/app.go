@@ -68,7 +68,8 @@ type App struct {
 	runners map[string]*runner
 }
 
-// actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is not enough.
+// actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is
+// not enough.
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups

@@ -272,10 +272,12 @@ type Absence struct {
 // Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the revoke. An older one would miss a
 // successor that has read the old list.
 type Fate struct {
-	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for good. Where none was recorded, because
-	// nobody knew of one: the ordinal has no pod, and no status that lives.
+	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
+	// good. Where none was recorded, because none was known: the ordinal has no pod, and no status
+	// that lives.
 	Gone bool
-	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also the present pod where none was recorded.
+	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also
+	// the present pod where none was recorded.
 	Successor string
 }
 

@@ -441,8 +441,9 @@ func (m *model) land(w *scene, l *leader) (job, bool) {
 	return job{}, false
 }
 
-// released is rule 6. What a leader knew when it revoked was as old as its last look: a pod may have come since, or a status come back,
-// and read the list. So what the rule is told of a pod that is gone and of an absence must have been looked at after the revoke.
+// released is rule 6. What a leader knew when it revoked was as old as its last look: a pod may
+// have come since, or a status come back, and read the list. So what the rule is told of a pod that
+// is gone and of an absence must have been looked at after the revoke.
 func (m *model) released(w *scene, l *leader, f *Flight) bool {
 	n, status := f.From, l.view.Instances[f.From].Status
 	if m.bugs.earlyGrant || m.bugs.absentIsReleased && status == nil {

@@ -381,8 +381,9 @@ func unschedulable(in *Input) string {
 	return listed(pods, "finds no node", "find no node")
 }
 
-// unadopted names the pods that may be instances and that the StatefulSet does not own. As long as there are any, what is seen of the
-// others is a part of the whole: nobody is called lost, absent or silent by it, and nothing shrinks.
+// unadopted names the pods that may be instances and that the StatefulSet does not own. As long as
+// there are any, what is seen of the others is a part of the whole: no instance is called lost,
+// absent or silent by it, and nothing shrinks.
 func unadopted(in *Input) string {
 	var pods []string
 	for i := range in.Observed.Instances {
