@@ -104,7 +104,10 @@ func handOff(v *KindView) HandOff {
 	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
 	for _, n := range v.State.Head.Open {
 		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
-		if in != nil && in.Status != nil && in.Status.Times == in.Times && seen != nil && seen.Pod != nil && seen.Pod.UID == in.Status.Pod {
+		if in == nil || in.Status == nil || in.Status.Times != in.Times || seen == nil {
+			continue
+		}
+		if pod := seen.Occupant(); pod != nil && pod.UID == in.Status.Pod {
 			h.Acknowledging++
 		}
 	}
