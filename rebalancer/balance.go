@@ -363,9 +363,7 @@ func (t *term) account(context.Context) (bool, error) {
 		return false, err
 	}
 	t.accounted = a
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	t.e.queue.keeps = append(t.e.queue.keeps, &keep{name: accountName, data: data, ask: newAsk()})
+	t.keepAlso(accountName, data)
 	return true, nil
 }
 

@@ -83,7 +83,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	before := times(second.e.State())
 	second.read(catalogue)
 	second.read(catalogue)
-	require.NoError(t, second.e.Keep(t.Context(), "mark", nil)) // a pass has gone by since
+	require.NoError(t, second.e.Keep(t.Context(), "mark", Replace(nil))) // a pass has gone by since
 	require.Equal(t, before, times(second.e.State()), "a constant state makes no move")
 	second.end()
 	placedAsPinned(t, reread(t, servers, ids), catalogue, "lyon", 1, 2)

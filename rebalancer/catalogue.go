@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,33 +18,37 @@ const importChunk = 20_000
 
 // BeginRead says that a complete read of the catalogue begins, right before its query is sent.
 func (e *Engine) BeginRead(now time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.leading {
-		e.rec.Abort()
-		return
-	}
-	e.rec.Begin(now, all(e.state), count(e.state))
-	e.book.begin(now)
+	e.compare(func(c *comparison) {
+		if !e.leading {
+			c.rec.Abort()
+			return
+		}
+		c.rec.Begin(now, all(e.state), count(e.state))
+		e.book.begin(now)
+	})
 }
 
 // AbortRead says that the read begun last failed and proves nothing.
 func (e *Engine) AbortRead() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.rec.Abort()
-	e.book.abort(time.Now())
+	e.compare(func(c *comparison) {
+		c.rec.Abort()
+		e.book.abort(time.Now())
+	})
 }
 
 // Rows hands over a part of the rows of the read that began. The slice may be used again by the caller, its strings not.
 func (e *Engine) Rows(rows []observed.ResourceKnown) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, row := range rows {
-		_, known := e.index.place(row.ID)
-		e.rec.Row(row.ID, known)
-		e.book.row(row)
+	ids := make([]string, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
 	}
+	known, _ := e.index.known(ids)
+	e.compare(func(c *comparison) {
+		for i, row := range rows {
+			c.rec.Row(row.ID, known[i])
+			e.book.row(row)
+		}
+	})
 }
 
 // EndRead says that the read is complete; rows are its last ones, or all of them. What is new is
@@ -52,42 +57,62 @@ func (e *Engine) Rows(rows []observed.ResourceKnown) {
 // confirm what is missing or to learn what the orders have come to need; zero: none must.
 func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (next time.Time, err error) {
 	e.Rows(rows)
-	now := time.Now()
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return time.Time{}, ErrNotLeading
-	}
-	out, err := e.rec.End(now, e.orders.compared(), func(id string) bool { _, known := e.index.place(id); return known })
+	var out reconcile.Outcome
+	deletes := newAsk()
+	err = e.lend(ctx, func(c *comparison) error {
+		out, next, err = e.endRead(c, &deletes)
+		return err
+	})
 	if err != nil {
-		e.book.abort(now)
-		e.mu.Unlock()
 		return time.Time{}, err
 	}
-	e.book.end()
-	next = out.Confirm
-	if e.book.lacks() { // the orders changed meanwhile
-		next = now
-	}
-	e.recheck(now, out.Recheck)
-	deletes := newAsk()
-	e.owe(out.Claimed)
-	e.enqueueDeletes(slices.Concat(out.Claimed, out.Deletes), &deletes)
-	e.importing = true
-	e.mu.Unlock()
 	e.logOutcome(out)
 	stir(e.wake)
 	err = e.importRows(ctx, out.Creates)
-	e.mu.Lock()
-	e.importing = false
-	e.mu.Unlock()
+	e.imported()
 	if err != nil {
 		return next, fmt.Errorf("create what the catalogue has: %w", err)
 	}
-	if err := deletes.wait(ctx); err != nil {
+	if err := e.wait(ctx, &deletes); err != nil {
 		return next, fmt.Errorf("delete what the catalogue lacks: %w", err)
 	}
 	return next, nil
+}
+
+// endRead compares the read and queues what is to be deleted. It takes up to half a second, in which nobody waits for a lock.
+func (e *Engine) endRead(c *comparison, deletes *ask) (out reconcile.Outcome, next time.Time, err error) {
+	now := time.Now()
+	limits, err := e.compareLimits(c)
+	if err != nil {
+		return out, time.Time{}, err
+	}
+	if out, err = c.rec.End(now, limits, e.known); err != nil {
+		e.abortBook(now)
+		return out, time.Time{}, err
+	}
+	c.ended++
+	next = out.Confirm
+	if e.endBook() { // the orders have come to need more meanwhile
+		next = now
+	}
+	e.found(now, &out)
+	return out, next, e.enqueueDeletes(c, slices.Concat(out.Claimed, out.Deletes), deletes)
+}
+
+// found notes what a read has found: its claims are owed, its new rows are being created, and another read may be needed.
+func (e *Engine) found(now time.Time, out *reconcile.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.recheck(now, out.Recheck)
+	e.owe(out.Claimed)
+	e.importing = true
+}
+
+// imported notes that all new rows of a read have been asked for.
+func (e *Engine) imported() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.importing = false
 }
 
 // recheck asks for a read at that time, in place of the one that the read before asked for; zero:
@@ -102,6 +127,48 @@ func (e *Engine) recheck(now, at time.Time) {
 	}
 }
 
+// known says whether an id is anywhere.
+func (e *Engine) known(id string) bool {
+	_, known := e.index.place(id)
+	return known
+}
+
+// compareLimits are the limits of a comparison with the catalogue.
+func (e *Engine) compareLimits(c *comparison) (reconcile.Limits, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.leading || e.compared != c {
+		return reconcile.Limits{}, ErrNotLeading
+	}
+	return e.orders.compared(), nil
+}
+
+func (e *Engine) abortBook(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.book.abort(now)
+}
+
+// endBook puts what the read says of traits into force; lacks: the orders have come to need more meanwhile.
+func (e *Engine) endBook() (lacks bool) {
+	r := e.reading()
+	var read *traits
+	if r != nil {
+		read = r.done() // sorts every row: not under the lock
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.book.end(r, read)
+	return e.book.lacks()
+}
+
+// reading is the read under way, if traits are wanted of it. The catalogue's goroutine alone adds to it.
+func (e *Engine) reading() *reading {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.book.reading
+}
+
 func (e *Engine) logOutcome(out reconcile.Outcome) {
 	if len(out.Creates)+len(out.Claimed)+len(out.Deletes) > 0 || out.Waiting != nil {
 		e.log.Info("compared with the catalogue", "new", len(out.Creates), "claimed", len(out.Claimed), "gone", len(out.Deletes))
@@ -111,86 +178,144 @@ func (e *Engine) logOutcome(out reconcile.Outcome) {
 	}
 }
 
-// enqueueDeletes queues deletes that no message asked for. e.mu is held: nothing may be said of them between the decision and this.
-func (e *Engine) enqueueDeletes(ids []string, a *ask) {
+// deletesAtOnce is how many deletes are queued under one hold of Engine.mu: it takes a few milliseconds.
+const deletesAtOnce = 10_000
+
+// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a message has spoken meanwhile the message
+// decides.
+func (e *Engine) enqueueDeletes(c *comparison, ids []string, a *ask) error {
+	for some := range slices.Chunk(ids, deletesAtOnce) {
+		if err := e.enqueueSome(c, some, a); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a.less()
+	return nil
+}
+
+func (e *Engine) enqueueSome(c *comparison, ids []string, a *ask) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.leading || e.compared != c {
+		return ErrNotLeading
+	}
 	for _, id := range ids {
-		e.queue.add(reconcile.Deleted, id, a)
+		if _, spoken := c.spoken[id]; !spoken {
+			e.queue.add(reconcile.Deleted, id, a)
+		}
 	}
-	if a.left == 0 {
-		close(a.done)
-	}
+	return nil
 }
 
 // importRows creates what the catalogue has, a chunk at a time, but for what a message has deleted since.
 func (e *Engine) importRows(ctx context.Context, ids []string) error {
-	for len(ids) > 0 {
-		chunk := ids[:min(importChunk, len(ids))]
-		ids = ids[len(chunk):]
+	for chunk := range slices.Chunk(ids, importChunk) {
 		a := newAsk()
-		refused := 0
-		e.mu.Lock()
-		if !e.leading {
-			e.mu.Unlock()
-			return ErrNotLeading
+		refused, err := e.importSome(chunk, &a)
+		if err != nil {
+			return err
 		}
-		for _, id := range chunk {
-			if zkstore.CheckID(id) != nil {
-				refused++
-			} else if !e.rec.Gone(id) {
-				e.queue.add(reconcile.Created, id, &a)
-			}
-		}
-		if a.left == 0 {
-			close(a.done)
-		}
-		e.mu.Unlock()
 		if refused > 0 {
 			e.log.Warn("the catalogue has ids that cannot be resources", "count", refused)
 		}
 		stir(e.wake)
-		if err := a.wait(ctx); err != nil {
+		if err := e.wait(ctx, &a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (e *Engine) importSome(ids []string, a *ask) (refused int, err error) {
+	e.compare(func(c *comparison) {
+		if !e.leading {
+			err = ErrNotLeading
+			return
+		}
+		for _, id := range ids {
+			if zkstore.CheckID(id) != nil {
+				refused++
+			} else if !c.rec.Gone(id) {
+				e.queue.add(reconcile.Created, id, a)
+			}
+		}
+		a.less()
+	})
+	return refused, err
+}
+
 // Waiting are the catalogue's deletes that wait for a person; nil when there are none.
 func (e *Engine) Waiting() *reconcile.Waiting {
+	c, back := e.borrow()
+	if back != nil {
+		return e.shown()
+	}
+	defer e.giveBack(c)
+	e.forget(c)
+	return c.rec.Waiting()
+}
+
+// shown is what waits for a person as it was when something was last done with it.
+func (e *Engine) shown() *reconcile.Waiting {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.forget()
-	return e.rec.Waiting()
+	return e.compared.waiting()
+}
+
+// waitingCount is the number of deletes that wait for a person. A scrape asks for it: it costs nothing and waits for nothing.
+func (e *Engine) waitingCount() int {
+	if w := e.shown(); w != nil {
+		return w.Count
+	}
+	return 0
 }
 
 // forget lets go of waiting deletes whose ids have gone by another way, so that nobody confirms a number that is out of date. It looks at
-// each of them, but only after something has changed. e.mu is held.
-func (e *Engine) forget() {
-	now := e.index.updates()
-	if e.forgotten == now {
+// each of them, but only after something has changed. c is lent.
+func (e *Engine) forget(c *comparison) {
+	if c.shown == nil {
 		return
 	}
-	e.forgotten = now
-	e.rec.Forget(func(id string) bool { _, known := e.index.place(id); return known })
+	now := e.index.updates()
+	if c.forgotten == now {
+		return
+	}
+	c.forgotten = now
+	c.rec.Forget(e.known)
 }
 
-// Confirm carries out the waiting deletes if their number is still the one the person was shown; it returns when they are durable.
+// ErrCountChanged: another number of deletes waits for a person than the one that was to be confirmed.
+var ErrCountChanged = errors.New("another number of deletes waits")
+
+// Confirm carries out the waiting deletes if their number is still the one the person was shown; it returns when they are durable. Where ctx
+// ends first, what was not sent waits again, and the error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Confirm(ctx context.Context, count int) error {
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return ErrNotLeading
-	}
-	e.forget()
-	ids, err := e.rec.Confirm(count)
+	var ids []string
+	var of *comparison
+	var ended int
+	a := newAsk()
+	err := e.lend(ctx, func(c *comparison) (err error) {
+		if _, leading := e.leads(); !leading {
+			return ErrNotLeading
+		}
+		e.forget(c)
+		if ids, err = c.rec.Confirm(count); err != nil {
+			return fmt.Errorf("%w: %w", ErrCountChanged, err)
+		}
+		of, ended = c, c.ended
+		return e.enqueueDeletes(c, ids, &a)
+	})
 	if err != nil {
-		e.mu.Unlock()
 		return err
 	}
-	a := newAsk()
-	e.enqueueDeletes(ids, &a)
-	e.mu.Unlock()
 	e.log.Info("a person confirmed deletes", "count", count)
 	stir(e.wake)
-	return a.wait(ctx)
+	return e.await(ctx, &a, func() {
+		dropped := e.queue.withdraw(reconcile.Deleted, ids, &a)
+		if e.compared == of && of.lent == nil && of.ended == ended { // else the next reads find them again
+			of.rec.Unconfirm(dropped)
+		}
+	})
 }

@@ -23,45 +23,45 @@ func (e *Engine) Claim(ctx context.Context, ids []string) error {
 	fault.Point("delete.received")
 	good, bad := checked(ids)
 	a := newAsk()
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return ErrNotLeading
+	noted, err := e.hearClaim(good, &a)
+	if err != nil {
+		return err
 	}
-	noted, now := false, time.Now()
-	for _, id := range good {
-		if e.mayExist(id) {
-			e.rec.Claim(now, id)
-			noted = true
-		}
-	}
-	e.queue.claims = append(e.queue.claims, &a)
-	e.mu.Unlock()
 	if noted && e.cfg.Reread != nil {
 		e.cfg.Reread()
 	}
 	stir(e.wake)
-	if err := a.wait(ctx); err != nil {
+	if err := e.wait(ctx, &a); err != nil {
 		return err
 	}
 	return bad
 }
 
-// mayExist says whether an id is known, or may soon be: asked for, or among the rows of a read that
-// are not all created yet. e.mu is held.
-func (e *Engine) mayExist(id string) bool {
-	if _, known := e.index.place(id); known || e.queue.by[id] != nil {
-		return true
+// hearClaim notes a claim on those ids that exist, or may soon: asked for, or among the rows of a read that are not all created yet.
+// Where the State has changed since the index was asked, an id is taken for one that exists: the read decides.
+func (e *Engine) hearClaim(ids []string, a *ask) (noted bool, err error) {
+	known, of := e.index.known(ids)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.leading {
+		return false, ErrNotLeading
 	}
-	return e.importing || e.rec.Reading()
+	now, any := time.Now(), of != e.state || e.importing || e.compared.reading()
+	for i, id := range ids {
+		if known[i] || any || e.queue.by[id] != nil {
+			e.compared.hear(saying{at: now, id: id, claim: true})
+			noted = true
+		}
+	}
+	e.queue.claims = append(e.queue.claims, a)
+	return noted, nil
 }
 
 // claimedCount is the number of ids that are claimed to be deleted.
 func (e *Engine) claimedCount() float64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	count, _ := e.rec.Claimed()
-	return float64(count)
+	return float64(e.compared.claims())
 }
 
 // keptClaims is the document that tells a successor which ids a message claimed to be deleted.
@@ -95,7 +95,7 @@ func (e *Engine) takeUp(st *zkstore.State) {
 		at = kept.At
 	}
 	for _, id := range kept.Claims {
-		e.rec.Claim(at, id)
+		e.compared.rec.Claim(at, id)
 	}
 }
 
@@ -137,7 +137,7 @@ func (e *Engine) toKeep() keptClaims {
 			return kept
 		}
 	}
-	for id, at := range e.rec.Claims() {
+	for id, at := range e.compared.rec.Claims() {
 		if !add(id) {
 			return kept
 		}
@@ -156,26 +156,41 @@ func jsonCost(id string) int {
 
 // claims keeps the claims when they have changed, and answers who made them.
 func (t *term) claims(ctx context.Context) (bool, error) {
-	t.e.mu.Lock()
-	asks := t.e.queue.claims
-	_, version := t.e.rec.Claimed()
-	if !t.e.paid() && len(asks) == 0 && version == t.claimed {
-		t.e.mu.Unlock()
+	kept, asks, version := t.e.claimsToKeep(t.claimed)
+	if kept == nil {
 		return false, nil
 	}
-	kept := t.e.toKeep()
-	t.e.mu.Unlock()
-	if err := t.keepClaims(ctx, kept, len(asks) > 0); err != nil {
+	if err := t.keepClaims(ctx, *kept, asks > 0); err != nil {
 		return false, err
 	}
 	t.claimed = version
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	t.e.queue.claims = t.e.queue.claims[len(asks):]
-	for _, a := range asks {
-		close(a.done)
-	}
+	t.e.answerClaims(asks)
 	return true, nil
+}
+
+// claimsToKeep are the claims, how many callers wait for them to be kept, and their version; nil: those of version known are kept, or a
+// comparison is under way, after which the leader is woken.
+func (e *Engine) claimsToKeep(known int) (kept *keptClaims, asks, version int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.compared.lent != nil {
+		return nil, 0, 0
+	}
+	_, version = e.compared.rec.Claimed()
+	if asks = len(e.queue.claims); !e.paid() && asks == 0 && version == known {
+		return nil, 0, 0
+	}
+	all := e.toKeep()
+	return &all, asks, version
+}
+
+func (e *Engine) answerClaims(asks int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range e.queue.claims[:asks] {
+		a.end(nil)
+	}
+	e.queue.claims = e.queue.claims[asks:]
 }
 
 // keepClaims writes the document if it differs. If it does not, and somebody waits, the head must

@@ -26,6 +26,8 @@ type double struct {
 	away          bool
 	slow          time.Duration // what a look takes
 	before, after int
+	// vanish is the step of which the next transaction vanishes before it is applied, and the double is away from then on.
+	vanish string
 	// broken is the first violation of the invariant; steps are the names of what was committed.
 	broken error
 	steps  []string
@@ -124,6 +126,14 @@ func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tried[m.Step]++
+	if d.away {
+		return fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+	}
+	if m.Gate != nil {
+		if err := m.Gate(); err != nil {
+			return err
+		}
+	}
 	if d.refuse != nil {
 		if err := d.refuse(m); err != nil {
 			return err
@@ -133,8 +143,9 @@ func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
 		d.before--
 		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
 	}
-	if d.away {
-		return fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+	if d.vanish == m.Step {
+		d.vanish, d.away = "", true
+		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
 	}
 	results, err := d.transact(m)
 	if err != nil {

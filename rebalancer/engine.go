@@ -23,6 +23,11 @@ var (
 	ErrNotLeading = errors.New("not leading")
 	// ErrBadID: some ids can never be resources. What was asked for the others is done.
 	ErrBadID = errors.New("bad id")
+	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will not be. Nothing has changed.
+	ErrNotSent = errors.New("not carried out")
+	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica ceased to lead, before it was known what became
+	// of it. What ZooKeeper shows later tells.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
 )
 
 // Config is what an Engine needs to know once; everything that operators tune comes with the Orders.
@@ -67,6 +72,8 @@ type Engine struct {
 	looks pauses
 	// wake tells the leader, news tells Run that there is something to look at.
 	wake, news chan struct{}
+	// over is closed when nothing runs any more that could answer a call.
+	over chan struct{}
 
 	mu       sync.Mutex
 	state    *zkstore.State // published: nobody changes it
@@ -78,7 +85,7 @@ type Engine struct {
 	leading  bool
 	holder   string
 	queue    queue
-	rec      *reconcile.Reconciler
+	compared *comparison
 	book     book
 	// importing: what a read has found new is being created, and not all of it has been asked for
 	// yet.
@@ -86,10 +93,11 @@ type Engine struct {
 	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
 	owed map[string]struct{}
 	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
-	later *time.Timer
-	// forgotten is the update of the index after which rec last let go of what is known no more.
-	forgotten int
-	progress  Progress
+	later    *time.Timer
+	progress Progress
+
+	// rounds are when the loops last went round, for a liveness probe that must not wait for a lock.
+	rounds rounds
 }
 
 // New returns an engine that does nothing until Run.
@@ -101,15 +109,11 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), rec: reconcile.New(time.Now()), book: newBook(), owed: map[string]struct{}{},
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), compared: newComparison(), book: newBook(), owed: map[string]struct{}{},
+		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1), over: make(chan struct{}),
 	}
-	e.m = newMetrics(reg, cfg.Kind, func() float64 {
-		if w := e.Waiting(); w != nil {
-			return float64(w.Count)
-		}
-		return 0
-	}, e.claimedCount)
+	e.rounds.follow.Store(time.Now().UnixNano())
+	e.m = newMetrics(reg, cfg.Kind, func() float64 { return float64(e.waitingCount()) }, e.claimedCount)
 	e.turn <- struct{}{}
 	return e
 }
@@ -117,25 +121,32 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 // Order replaces the orders.
 func (e *Engine) Order(o Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
-	e.mu.Lock()
-	e.orders = o
-	e.book.want(specOf(&o))
-	lacks := e.leading && e.book.lacks()
-	e.mu.Unlock()
-	if lacks {
+	if e.ordered(o) {
 		e.reread()
 	}
 	stir(e.wake)
 }
 
+// ordered takes the orders; lacks: the catalogue must be read for them.
+func (e *Engine) ordered(o Orders) (lacks bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.orders = o
+	e.book.want(specOf(&o))
+	return e.leading && e.book.lacks()
+}
+
 // reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a moment ago.
 func (e *Engine) reread() {
-	e.mu.Lock()
-	ask := e.cfg.Reread != nil && e.book.ask(time.Now())
-	e.mu.Unlock()
-	if ask {
+	if e.cfg.Reread != nil && e.asksReread() {
 		e.cfg.Reread()
 	}
+}
+
+func (e *Engine) asksReread() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.book.ask(time.Now())
 }
 
 // Create makes resources durable; nil means every one is in the pool, in a list or in flight. Repeating it does no harm.
@@ -154,33 +165,40 @@ func (e *Engine) Delete(ctx context.Context, ids []string) error {
 	return e.ask(ctx, reconcile.Deleted, ids)
 }
 
-// ask queues what a message said of ids and waits until it is durable.
+// ask queues what a message said of ids and waits until it is durable. Who gives up waiting takes nothing back: what a message says is so,
+// and comes again.
 func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
 	good, bad := checked(ids)
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return ErrNotLeading
-	}
 	a := newAsk()
-	now := time.Now()
-	for _, id := range good {
-		_, known := e.index.place(id)
-		e.rec.Said(now, op, id, known)
-		if op == reconcile.Created && !known {
-			e.book.created(id)
-		}
-		e.queue.add(op, id, &a)
+	if err := e.hear(op, good, &a); err != nil {
+		return err
 	}
-	if a.left == 0 {
-		close(a.done)
-	}
-	e.mu.Unlock()
 	stir(e.wake)
-	if err := a.wait(ctx); err != nil {
+	if err := e.wait(ctx, &a); err != nil {
 		return err
 	}
 	return bad
+}
+
+// hear notes and queues what a message said. Whether an id is known is asked before: where the State has changed since, it is taken for
+// known, which only has the next comparison with the catalogue remember that somebody spoke of it.
+func (e *Engine) hear(op reconcile.Op, ids []string, a *ask) error {
+	known, of := e.index.known(ids)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.leading {
+		return ErrNotLeading
+	}
+	current, now := of == e.state, time.Now()
+	for i, id := range ids {
+		e.compared.hear(saying{at: now, id: id, op: op, exists: known[i] || !current})
+		if op == reconcile.Created && !known[i] {
+			e.book.created(id)
+		}
+		e.queue.add(op, id, a)
+	}
+	a.less()
+	return nil
 }
 
 // checked splits off the ids that can never be resources; bad names the first of them.
@@ -198,28 +216,19 @@ func checked(ids []string) (good []string, bad error) {
 	return good, bad
 }
 
-func (a *ask) wait(ctx context.Context) error {
+func (e *Engine) wait(ctx context.Context, a *ask) error {
 	select {
 	case <-a.done:
 		return a.err
+	case <-e.over:
+		return ErrNotLeading
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Keep stores a small document beside the assignment, leader only. It works also while the kind is stopped.
-func (e *Engine) Keep(ctx context.Context, name string, data []byte) error {
-	k := &keep{name: name, data: slices.Clone(data), ask: newAsk()}
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return ErrNotLeading
-	}
-	e.queue.keeps = append(e.queue.keeps, k)
-	e.mu.Unlock()
-	stir(e.wake)
-	return k.wait(ctx)
-}
+// Abandon ends whoever waits for an engine whose loops a panic has ended. It is not used again.
+func (e *Engine) Abandon() { close(e.over) }
 
 // Kept returns the document of that name as last read from ZooKeeper.
 func (e *Engine) Kept(name string) ([]byte, bool) {
@@ -243,9 +252,7 @@ func (e *Engine) KeptDocument(name string) *zkstore.Doc {
 // it. A closed ordinal that owns nothing has 0, and that stays so until it is opened again. An open ordinal is an error. Of no
 // ordinals it says, by its error, whether ZooKeeper answers and this process holds the head.
 func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int, err error) {
-	e.mu.Lock()
-	leading, holder := e.leading, e.holder
-	e.mu.Unlock()
+	holder, leading := e.leads()
 	if !leading {
 		return nil, ErrNotLeading
 	}
@@ -271,20 +278,34 @@ func (e *Engine) State() *zkstore.State {
 	return e.state
 }
 
+// leads says whether this process writes, and under which holder of the head.
+func (e *Engine) leads() (holder string, leading bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.holder, e.leading
+}
+
 // Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by nobody (pool, flight).
 // The first call builds an index, which is then kept up.
 func (e *Engine) Lookup(id string) (ordinal int, ok bool) {
-	if !e.index.built() {
-		if e.State() == nil {
-			return 0, false
-		}
-		e.index.build(e.State)
+	if !e.indexed() {
+		return 0, false
 	}
 	place, ok := e.index.place(id)
 	if ok && place < 0 {
 		return -1, true
 	}
 	return int(place), ok
+}
+
+// indexed has the index built and kept up from now on; false while there is no State to build it of.
+func (e *Engine) indexed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.state != nil && !e.index.started.Load() {
+		e.index.start(e.state)
+	}
+	return e.state != nil
 }
 
 // Progress says what the engine is doing.

@@ -25,7 +25,8 @@ func BenchmarkIndexBuild350000(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		x := &index{}
-		x.build(func() *zkstore.State { return st })
+		x.start(st)
+		x.catchUp()
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB")
@@ -38,7 +39,8 @@ func BenchmarkIndexFollow350000(b *testing.B) {
 	ids := uuids(350_100)
 	st := stateOf(ids[:350_000], 100)
 	x := &index{}
-	x.build(func() *zkstore.State { return st })
+	x.start(st)
+	x.catchUp()
 	long := *st.Instances[99]
 	long.IDs = append(append([]string(nil), long.IDs...), ids[350_000:]...)
 	grown := st.Clone()

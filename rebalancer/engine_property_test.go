@@ -120,7 +120,7 @@ func (h *history) ask(rt *rapid.T, op reconcile.Op) {
 func (h *history) rollBack() {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 	defer cancel()
-	_, _ = h.r.e.Rollback(ctx) // whatever it says: nothing may be lost by it
+	_, _ = h.r.e.Rollback(ctx, "override", Replace(nil)) // whatever it says: nothing may be lost by it
 }
 
 // compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a delete not counted.

@@ -244,7 +244,7 @@ func TestOnlyTheLeaderWrites(t *testing.T) {
 		require.ErrorIs(t, r.e.Create(t.Context(), known([]string{"a"})), ErrNotLeading)
 		require.ErrorIs(t, r.e.Delete(t.Context(), []string{"a"}), ErrNotLeading)
 		require.ErrorIs(t, r.e.Claim(t.Context(), []string{"a"}), ErrNotLeading)
-		require.ErrorIs(t, r.e.Keep(t.Context(), "x", nil), ErrNotLeading)
+		require.ErrorIs(t, r.e.Keep(t.Context(), "x", Replace(nil)), ErrNotLeading)
 		_, err := r.e.Drained(t.Context(), []int{0})
 		require.ErrorIs(t, err, ErrNotLeading)
 		_, err = r.e.EndRead(t.Context(), nil)
@@ -336,12 +336,13 @@ func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 					r.e.mu.Lock()
 					defer r.e.mu.Unlock()
 					r.e.queue.add(reconcile.Created, last, &a)
+					a.less()
 				}
 			}
 		})
 		require.NoError(t, r.e.Delete(t.Context(), ids))
 		r.wait(5 * time.Second)
-		require.NoError(t, a.wait(t.Context()))
+		require.NoError(t, r.e.wait(t.Context(), &a))
 		r.settled([]string{last})
 	})
 }
@@ -691,7 +692,7 @@ func TestAnUnreadableListStopsTheKindAndNotWhatIsKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		require.ErrorIs(t, r.e.Create(ctx, known([]string{"b"})), context.DeadlineExceeded)
-		require.NoError(t, r.e.Keep(t.Context(), "scaler", []byte("{}")))
+		require.NoError(t, r.e.Keep(t.Context(), "scaler", Replace([]byte("{}"))))
 		require.Equal(t, []string{"keep"}, r.d.did()[steps:])
 		r.d.edit(func(st *zkstore.State) {
 			in := *st.Instances[1]
@@ -910,7 +911,7 @@ func TestAFollowerSeesAndAnswers(t *testing.T) {
 		d := newDouble()
 		leader, follower := newRig(t, d).lead(0, 1), newRig(t, d)
 		leader.create(names("a", 10)...)
-		require.NoError(t, leader.e.Keep(t.Context(), "scaler", []byte(`{"size":2}`)))
+		require.NoError(t, leader.e.Keep(t.Context(), "scaler", Replace([]byte(`{"size":2}`))))
 		leader.wait(4 * time.Second)
 		_, ok := follower.e.Lookup("a-00001")
 		require.True(t, ok)

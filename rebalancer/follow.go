@@ -31,14 +31,13 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 			return nil
 		case <-changes: // the leader has mostly made them itself
 		case <-statuses:
-			e.mu.Lock()
-			e.changed = true
-			e.mu.Unlock()
+			e.noteChange()
 			stir(e.wake)
 		case <-e.news:
 		case <-timer.C:
 		}
 		begun := time.Now()
+		e.rounds.follow.Store(begun.UnixNano())
 		pause := e.look(ctx)
 		rest := min(max(breath, followShare*time.Since(begun)), e.cfg.Refresh)
 		if ctx.Err() != nil {
@@ -52,6 +51,13 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-time.After(rest):
 		}
 	}
+}
+
+// noteChange tells the leader that a status changed.
+func (e *Engine) noteChange() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.changed = true
 }
 
 // look refreshes the state unless the leader does, and returns the time until the next look. A lost session is a failure at once,
@@ -80,24 +86,28 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 
 // publish makes st, which nobody changes any more, what State and Lookup answer from.
 func (e *Engine) publish(st *zkstore.State, changed bool) {
+	e.show(st, changed)
+	e.m.pieces.Set(float64(len(st.Pool)))
+	e.m.inFlight.Set(float64(st.InFlight()))
+}
+
+func (e *Engine) show(st *zkstore.State, changed bool) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if changed || e.state == nil {
 		e.version++
 	}
 	e.state, e.failure = st, nil
-	e.mu.Unlock()
 	if !st.Torn { // else an id that moved may show twice or not at all
 		e.index.follow(st)
 	}
-	e.m.pieces.Set(float64(len(st.Pool)))
-	e.m.inFlight.Set(float64(st.InFlight()))
 }
 
 // failed notes that ZooKeeper could not be read; the state keeps its age.
 func (e *Engine) failed(err error) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.failure, e.failedAt = err, time.Now()
-	e.mu.Unlock()
 }
 
 // reported is what Run has passed on already.
@@ -109,9 +119,7 @@ type reported struct {
 
 // report sends what is new since the last report.
 func (e *Engine) report(said *reported, sink func(observed.Signal)) {
-	e.mu.Lock()
-	st, version, failure, failedAt := e.state, e.version, e.failure, e.failedAt
-	e.mu.Unlock()
+	st, version, failure, failedAt := e.latest()
 	switch {
 	case failure != nil:
 		if !failedAt.Equal(said.failed) {
@@ -126,6 +134,13 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 		said.readAt = st.ReadAt
 		sink(observed.Read{Kind: e.cfg.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	}
+}
+
+// latest is what Run reports of.
+func (e *Engine) latest() (st *zkstore.State, version int, failure error, failedAt time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state, e.version, e.failure, e.failedAt
 }
 
 // assignment is what st tells the rest of the program.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
@@ -34,8 +35,12 @@ func (t *term) beginGlance(ctx context.Context) {
 	t.glance, t.changed = g, false
 	before := t.st.Clone()
 	t.glances.Go(func() {
-		fresh, moved, err := t.e.store.Glance(ctx, before.Kind, before)
-		g.result <- glanced{fresh, moved, err}
+		var seen glanced
+		seen.err = guard.Run(func() (err error) {
+			seen.fresh, seen.moved, err = t.e.store.Glance(ctx, before.Kind, before)
+			return err
+		})
+		g.result <- seen
 		stir(t.e.wake)
 	})
 }
@@ -56,6 +61,7 @@ func (t *term) takeGlance() error {
 }
 
 func (t *term) adoptGlance(g *glance, seen glanced) error {
+	guard.Raise(seen.err)
 	switch {
 	case errors.Is(seen.err, zkstore.ErrUnavailable):
 		t.dirty = true // nothing is in doubt: what was being written meanwhile has been settled over the next session, as this look will be

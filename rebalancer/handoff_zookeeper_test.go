@@ -178,7 +178,7 @@ func TestRealRollback(t *testing.T) {
 	f.stays(0, 1, 2)
 	f.eventually("half of the spread has arrived", func() bool { p := f.e.Progress(); return p.Done == 100 && p.Left == 100 })
 	f.order(func(o *Orders) { o.Limits.Paused = true })
-	done, err := f.e.Rollback(t.Context())
+	done, err := f.e.Rollback(t.Context(), "override", Replace(nil))
 	require.NoError(t, err)
 	require.Equal(t, []int{100, 100, 0}, []int{done.Returned, done.Undone, done.Kept})
 	f.solos[1].Resume()

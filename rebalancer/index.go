@@ -1,11 +1,13 @@
 package rebalancer
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
@@ -21,6 +23,9 @@ const (
 //
 // It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive the whole list that it was
 // once read from. Two of 350,000 ids share a hash in one process in 300 million; the next process has another seed.
+//
+// Its lock may be held for half a second while it is built. It takes values and calls nothing that it was given, so that no other lock
+// can be taken under its own; and no caller asks it while it holds Engine.mu (a test sees to that).
 type index struct {
 	// started: it was ever used. next is the State that it is to equal; nil: it does.
 	started atomic.Bool
@@ -40,19 +45,18 @@ type index struct {
 // shards are built side by side, and each is small enough for a processor's cache.
 const shards = 8
 
-// follow makes the index equal st when it is asked next, if it was ever used; st must not change afterwards.
+// follow makes the index equal st when it is asked next, if it was ever used; st must not change afterwards. It waits for nothing. Calls of
+// follow and start are in the order of the States, which Engine.mu sees to.
 func (x *index) follow(st *zkstore.State) {
 	if x.started.Load() {
 		x.next.Store(st)
 	}
 }
 
-// build makes the index equal what latest returns, at any cost.
-func (x *index) build(latest func() *zkstore.State) {
-	x.started.Store(true) // first: what comes after latest returned is followed
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.update(latest())
+// start has the index built of st when it is asked next, and kept up from then on. It waits for nothing.
+func (x *index) start(st *zkstore.State) {
+	x.started.Store(true)
+	x.next.Store(st)
 }
 
 // catchUp makes the index equal the latest State.
@@ -72,19 +76,29 @@ func (x *index) place(id string) (int32, bool) {
 	x.catchUp()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	return x.find(id)
+}
+
+// known says of each id whether it is anywhere, and by which State.
+func (x *index) known(ids []string) (known []bool, of *zkstore.State) {
+	known = make([]bool, len(ids))
+	x.catchUp()
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for i, id := range ids {
+		_, known[i] = x.find(id)
+	}
+	return known, x.of
+}
+
+// find is place; x.mu is held.
+func (x *index) find(id string) (int32, bool) {
 	if x.of == nil {
 		return 0, false
 	}
 	h := maphash.String(x.seed, id)
 	p, ok := x.at[h%shards][h]
 	return p, ok
-}
-
-// built says whether the index was ever used.
-func (x *index) built() bool {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.of != nil
 }
 
 // updates is how often the index was brought up to a State.
@@ -103,21 +117,38 @@ func (x *index) duplicates() int {
 	return x.twice
 }
 
-// update applies what changed. Where duplicates came or went, only a new start is right.
+// update applies what changed. Where duplicates came or went, only a new start is right. What ends in the middle leaves an index that
+// is built anew when it is asked next.
 func (x *index) update(st *zkstore.State) {
 	x.updated++
-	if x.of != nil {
-		x.apply(x.of, st)
-		if x.of = st; count(st) == x.len() && x.twice == 0 {
+	was := x.of
+	x.of = nil
+	defer func() {
+		if x.of == nil {
+			x.next.CompareAndSwap(nil, st)
+		}
+	}()
+	if was != nil {
+		if x.apply(was, st); count(st) == x.len() && x.twice == 0 {
+			x.of = st
 			return
 		}
 	}
-	x.seed, x.of = maphash.MakeSeed(), st
-	var building sync.WaitGroup
+	x.build(st)
+	x.of = st
+}
+
+// build hashes everything.
+func (x *index) build(st *zkstore.State) {
+	x.seed = maphash.MakeSeed()
+	building, _ := guard.NewGroup(context.Background())
 	for shard := range x.at {
-		building.Go(func() { x.at[shard] = x.buildShard(st, uint64(shard)) })
+		building.Go(func() error {
+			x.at[shard] = x.buildShard(st, uint64(shard))
+			return nil
+		})
 	}
-	building.Wait()
+	_ = building.Wait()
 	x.twice = count(st) - x.len()
 }
 

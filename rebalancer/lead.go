@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
@@ -25,12 +24,14 @@ func (e *Engine) Lead(ctx context.Context) error {
 		return nil
 	}
 	defer func() { e.turn <- struct{}{} }()
+	defer e.rounds.lead.Store(0)
 	defer e.resign()
 	fault.Point("lead.begun")
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
 	var between pauses
 	for attempt := 1; ; attempt++ {
 		begun := time.Now()
+		e.leaderTurns()
 		err := e.term(ctx, name, attempt)
 		if time.Since(begun) > lastRetry { // it was no mere attempt
 			between = pauses{}
@@ -55,19 +56,35 @@ func (e *Engine) Lead(ctx context.Context) error {
 // resign answers whoever waits that this replica leads no more.
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
-	e.mu.Lock()
-	e.leading, e.holder = false, ""
-	e.queue.fail(ErrNotLeading)
-	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
-	e.rec = reconcile.New(time.Now()) // what others are told meanwhile it does not hear
-	e.recheck(time.Time{}, time.Time{})
-	clear(e.owed)
-	e.book.forget()
-	e.mu.Unlock()
+	e.forgetAll()
 	e.m.parked.Reset()
 	e.m.progressed(&Progress{})
 	e.m.leading.Set(0)
 	e.m.alarm.Set(0)
+}
+
+func (e *Engine) forgetAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leading, e.holder = false, ""
+	e.queue.fail(ErrNotLeading)
+	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
+	e.compared = newComparison() // what others are told meanwhile it does not hear
+	e.recheck(time.Time{}, time.Time{})
+	clear(e.owed)
+	e.book.forget()
+}
+
+// begin lets callers ask for writes; begins: this process did not lead before.
+func (e *Engine) begin(st *zkstore.State, holder string) (begins bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if begins = !e.leading; begins {
+		e.compared = newComparison() // what was said before it has not heard
+		e.takeUp(st)
+	}
+	e.leading, e.holder, e.changed = true, holder, false
+	return begins
 }
 
 // term takes the head and writes until something fails. An attempt after the first goes on only if nobody else took it meanwhile:
@@ -88,18 +105,9 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	}
 	fault.Point("lead.reread")
 	e.publish(st.Clone(), true)
-	if !e.index.built() {
-		e.index.build(e.State)
-	}
-	e.mu.Lock()
-	begins := !e.leading
-	if begins {
-		e.rec = reconcile.New(time.Now()) // what was said before it has not heard
-		e.takeUp(st)
-	}
-	e.leading, e.holder, e.changed = true, holder, false
-	e.mu.Unlock()
-	if begins && e.cfg.Reread != nil {
+	e.indexed()
+	e.index.catchUp()
+	if e.begin(st, holder) && e.cfg.Reread != nil {
 		e.cfg.Reread() // what asked a leader before for a read may have been answered
 	}
 	e.m.leading.Set(1)
@@ -123,6 +131,7 @@ func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder str
 		return nil, err
 	}
 	for range readings {
+		e.leaderTurns()
 		next, _, err := e.store.Refresh(ctx, e.cfg.Kind, st)
 		switch {
 		case err != nil:
@@ -139,7 +148,6 @@ func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder str
 }
 
 func (e *Engine) hasLed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.leading
+	_, leading := e.leads()
+	return leading
 }

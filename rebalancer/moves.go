@@ -187,8 +187,8 @@ func (t *term) landed(n int, takes []zkstore.Take) {
 func (t *term) moved(reason string, n int) {
 	t.e.m.moves.WithLabelValues(reason).Add(float64(n))
 	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
 	t.e.progress.Moved += int64(n)
-	t.e.mu.Unlock()
 }
 
 // flightFrom is the ordinal that a flight piece `<n>-<T>` was taken from.

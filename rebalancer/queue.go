@@ -1,6 +1,8 @@
 package rebalancer
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
@@ -32,22 +34,35 @@ type want struct {
 	asks  []*ask
 }
 
-// ask is one call of Create or Delete.
+// ask is one call that waits for the writer.
 type ask struct {
+	// left counts its ids that are not durable yet, and one more until all of them are queued.
 	left  int
+	ended bool
 	err   error
 	begun time.Time
 	done  chan struct{}
+	// sent: something of it is or was on its way to ZooKeeper. gone: its caller has given up, and nothing more of it is to be sent.
+	sent, gone bool
 }
 
-// keep is one call of Keep.
-type keep struct {
-	name string
-	data []byte
-	ask
+func newAsk() ask { return ask{left: 1, begun: time.Now(), done: make(chan struct{})} }
+
+// less says that one of what is left is durable, or that all is queued; complete: that was the last.
+func (a *ask) less() (complete bool) {
+	if a.left--; a.left == 0 {
+		a.end(nil)
+	}
+	return a.left == 0
 }
 
-func newAsk() ask { return ask{begun: time.Now(), done: make(chan struct{})} }
+// end answers the caller, once.
+func (a *ask) end(err error) {
+	if !a.ended {
+		a.ended, a.err = true, err
+		close(a.done)
+	}
+}
 
 // add notes that op is wanted of id; a may be nil.
 func (q *queue) add(op reconcile.Op, id string, a *ask) {
@@ -115,8 +130,7 @@ func (q *queue) settle(op reconcile.Op, ids []string) (complete []*ask) {
 		}
 		delete(q.by, id)
 		for _, a := range w.asks {
-			if a.left--; a.left == 0 {
-				close(a.done)
+			if a.less() {
 				complete = append(complete, a)
 			}
 		}
@@ -124,27 +138,59 @@ func (q *queue) settle(op reconcile.Op, ids []string) (complete []*ask) {
 	return complete
 }
 
-// fail answers everybody with err and forgets all.
-func (q *queue) fail(err error) {
-	refuse := func(a *ask) {
-		if a.err == nil {
-			a.err = err
-			close(a.done)
+// withdraw takes a's part in wanting op of ids away. It returns those that nobody wants any more: they are not queued any more.
+func (q *queue) withdraw(op reconcile.Op, ids []string, a *ask) (dropped []string) {
+	for _, id := range ids {
+		w := q.by[id]
+		if w == nil || w.op != op || !slices.Contains(w.asks, a) {
+			continue
+		}
+		if w.asks = slices.DeleteFunc(w.asks, func(other *ask) bool { return other == a }); len(w.asks) == 0 {
+			delete(q.by, id)
+			dropped = append(dropped, id)
 		}
 	}
+	return dropped
+}
+
+// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is not wanted any more.
+func (q *queue) sending(op reconcile.Op, ids []string) bool {
+	for _, id := range ids {
+		if w := q.by[id]; w == nil || w.op != op {
+			return false
+		}
+	}
+	for _, id := range ids {
+		for _, a := range q.by[id].asks {
+			a.sent = true
+		}
+	}
+	return true
+}
+
+// fail answers everybody with err and forgets all.
+func (q *queue) fail(err error) {
 	for _, w := range q.by {
 		for _, a := range w.asks {
-			refuse(a)
+			a.fail(err)
 		}
 	}
 	for _, k := range q.keeps {
-		refuse(&k.ask)
+		k.fail(err)
 	}
 	for _, a := range q.claims {
-		refuse(a)
+		a.fail(err)
 	}
 	for _, r := range q.rollbacks {
-		refuse(&r.ask)
+		r.fail(err)
 	}
 	*q = queue{}
+}
+
+// fail answers the caller that it was not done, or, if something was sent, that this is not known.
+func (a *ask) fail(err error) {
+	if a.sent {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	a.end(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
@@ -25,58 +26,99 @@ type RolledBack struct {
 	Kept int `json:"kept"`
 }
 
-// rollback is one call of Rollback.
+// rollback is one call of Rollback: the document that is kept first, and the result.
 type rollback struct {
+	name   string
+	change Change
 	result RolledBack
 	ask
 }
 
 // Rollback turns the running wave round, leader only: what is in flight returns to its source if that is open, and what has arrived is taken
-// back by moves like any others. It returns when that is under way. Nothing is spread until orders made later: whoever asks for a
-// rollback pauses first, or what was undone is soon planned again.
-func (e *Engine) Rollback(ctx context.Context) (RolledBack, error) {
-	r := &rollback{ask: newAsk()}
-	e.mu.Lock()
-	if !e.leading {
-		e.mu.Unlock()
-		return RolledBack{}, ErrNotLeading
+// back by moves like any others. It returns when that is under way. Nothing is spread until orders made later. So that what was undone is not
+// soon planned again, the document of that name, which pauses, is changed first; where there is nothing to roll back it is not.
+// Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
+func (e *Engine) Rollback(ctx context.Context, name string, pause Change) (RolledBack, error) {
+	r := &rollback{name: name, change: pause, ask: newAsk()}
+	if err := e.enqueue(func(q *queue) { q.rollbacks = append(q.rollbacks, r) }); err != nil {
+		return RolledBack{}, err
 	}
-	e.queue.rollbacks = append(e.queue.rollbacks, r)
-	e.mu.Unlock()
-	stir(e.wake)
-	err := r.wait(ctx)
-	return r.result, err
+	err := e.await(ctx, &r.ask, func() {
+		e.queue.rollbacks = slices.DeleteFunc(e.queue.rollbacks, func(other *rollback) bool { return other == r })
+	})
+	if err != nil {
+		return RolledBack{}, err
+	}
+	return r.result, nil
 }
 
-// rollBack serves calls of Rollback. It is tried until it succeeds, ends the term or the caller goes: each part of it may be repeated.
+// rollBack serves calls of Rollback, all that there are at once. It is tried until it succeeds, ends the term or the callers go: each part of
+// it may be repeated.
 func (t *term) rollBack(ctx context.Context) (bool, error) {
-	t.e.mu.Lock()
-	asked := len(t.e.queue.rollbacks)
-	t.e.mu.Unlock()
-	if asked == 0 {
+	asked := t.e.askedRollbacks()
+	if len(asked) == 0 {
 		return false, nil
 	}
-	result, err := t.turnBack(ctx)
+	result, err := t.turnBack(ctx, asked)
 	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
 		return false, err
 	}
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	for _, r := range t.e.queue.rollbacks[:asked] {
-		r.result, r.err = result, err
-		close(r.done)
-	}
-	t.e.queue.rollbacks = t.e.queue.rollbacks[asked:]
+	t.e.answerRollbacks(asked, result, err)
 	return true, nil
 }
 
-func (t *term) turnBack(ctx context.Context) (RolledBack, error) {
+func (e *Engine) askedRollbacks() []*rollback {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.queue.rollbacks)
+}
+
+func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.queue.rollbacks = slices.DeleteFunc(e.queue.rollbacks, func(r *rollback) bool { return slices.Contains(asked, r) })
+	for _, r := range asked {
+		if !r.ended {
+			r.result = result
+		}
+		r.end(err)
+	}
+}
+
+// pauseFirst keeps the documents that pause. They are what is sent first: if all callers have given up before, nothing is.
+func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
+	here := false
+	for _, r := range asked {
+		m, err := t.kept(r.name, r.change)
+		if err != nil {
+			return fmt.Errorf("pause: %w", err)
+		}
+		var gone error
+		m.Gate = func() error {
+			gone = t.e.sending(&r.ask)
+			return gone
+		}
+		if err := t.commit(ctx, job{m: m}); err != nil {
+			return err
+		}
+		here = here || gone == nil
+	}
+	if !here {
+		return errGone
+	}
+	return nil
+}
+
+func (t *term) turnBack(ctx context.Context, asked []*rollback) (RolledBack, error) {
 	var done RolledBack
 	switch {
 	case t.idle != "":
 		return done, fmt.Errorf("roll back: nothing may be moved: %s", t.idle)
 	case t.wave == nil && t.flying() == 0:
 		return done, ErrNothingToRollBack
+	}
+	if err := t.pauseFirst(ctx, asked); err != nil {
+		return done, err
 	}
 	t.spread.rolledBack, t.spread.due = time.Now(), false
 	if t.wave != nil {

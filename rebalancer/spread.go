@@ -41,9 +41,7 @@ type adoption struct {
 func (t *term) adopt() {
 	t.spread.notBefore = time.Now().Add(t.e.cfg.AdoptionHold)
 	data, _ := json.Marshal(adoption{t.spread.notBefore.UTC()}) // a time can be encoded
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	t.e.queue.keeps = append(t.e.queue.keeps, &keep{name: adoptionName, data: data, ask: newAsk()})
+	t.keepAlso(adoptionName, data)
 }
 
 // heldUntil is the end of the hold that an earlier leader has begun.

@@ -187,11 +187,8 @@ func (t *term) ends(ctx context.Context, err error) bool {
 
 // prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
 func (t *term) prepare(ctx context.Context) error {
-	t.e.mu.Lock()
-	t.orders, t.traits = t.e.orders, t.e.book.now
-	t.changed = t.changed || t.e.changed
-	t.e.changed = false
-	t.e.mu.Unlock()
+	t.e.leaderTurns()
+	t.takeOrders()
 	if t.idle = t.orders.stale(time.Now()); t.idle == "" {
 		t.evacuate()
 		t.stay = append([]int{}, t.orders.Stay...)
@@ -213,6 +210,14 @@ func (t *term) prepare(ctx context.Context) error {
 	}
 	t.beginGlance(ctx)
 	return nil
+}
+
+func (t *term) takeOrders() {
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	t.orders, t.traits = t.e.orders, t.e.book.now
+	t.changed = t.changed || t.e.changed
+	t.e.changed = false
 }
 
 // look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what instances say of themselves a glance
@@ -296,10 +301,7 @@ func (t *term) alarm() string {
 // halted stops everything but what is kept: what was asked waits.
 func (t *term) halted() bool {
 	alarm := t.alarm()
-	t.e.mu.Lock()
-	news := alarm != t.e.progress.Alarm
-	t.e.progress.Alarm = alarm
-	t.e.mu.Unlock()
+	news := t.e.showAlarm(alarm)
 	switch {
 	case news && alarm != "":
 		t.e.m.alarm.Set(1)
@@ -309,6 +311,15 @@ func (t *term) halted() bool {
 		t.e.log.Info("the kind is no longer stopped")
 	}
 	return alarm != ""
+}
+
+// showAlarm says whether that is news.
+func (e *Engine) showAlarm(alarm string) (news bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	news = alarm != e.progress.Alarm
+	e.progress.Alarm = alarm
+	return news
 }
 
 // sooner makes the next pass come at that time at the latest.
@@ -361,8 +372,12 @@ func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 
 // note counts what was committed and tells who waits for it. All of it was sent after asked.
 func (t *term) note(jobs []job, errs []error, asked int64) error {
+	t.e.leaderTurns()
 	var worst error
 	for i, j := range jobs {
+		if errors.Is(errs[i], errGone) { // nobody waits for it any more
+			continue
+		}
 		if errs[i] != nil {
 			worst = graver(worst, errs[i])
 			continue
@@ -414,33 +429,6 @@ func (t *term) writable(n int) bool {
 		return false
 	}
 	return true
-}
-
-// keep stores documents.
-func (t *term) keep(ctx context.Context) (bool, error) {
-	t.e.mu.Lock()
-	if len(t.e.queue.keeps) == 0 {
-		t.e.mu.Unlock()
-		return false, nil
-	}
-	k := t.e.queue.keeps[0]
-	t.e.mu.Unlock()
-	m, err := t.st.Keep(k.name, k.data)
-	if err == nil {
-		err = t.commit(ctx, job{m: m})
-	}
-	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
-		return false, err
-	}
-	if err != nil {
-		t.e.log.Error("a document is not kept", "document", k.name, "bytes", len(k.data), "error", err)
-	}
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	t.e.queue.keeps = slices.DeleteFunc(t.e.queue.keeps, func(other *keep) bool { return other == k })
-	k.err = err
-	close(k.done)
-	return true, nil
 }
 
 // progress shows what is under way.

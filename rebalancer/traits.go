@@ -323,10 +323,10 @@ func (b *book) row(r observed.ResourceKnown) {
 	}
 }
 
-// end puts a complete read into force.
-func (b *book) end() {
-	if b.reading != nil {
-		b.now, b.reading, b.pause = b.reading.done(), nil, time.Time{}
+// end puts a complete read, which r has collected, into force, unless nobody wants it any more.
+func (b *book) end(r *reading, read *traits) {
+	if r != nil && b.reading == r {
+		b.now, b.reading, b.pause = read, nil, time.Time{}
 		b.fresh.end()
 	}
 }

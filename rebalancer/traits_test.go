@@ -128,13 +128,13 @@ func TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt(t *testing.T) {
 	require.Nil(t, b.now)
 	b.begin(time.Unix(3, 0))
 	b.created("later")
-	b.end()
+	b.end(b.reading, b.reading.done())
 	require.NotNil(t, b.now)
 	require.False(t, has("before"))
 	require.False(t, has("during"))
 	require.True(t, has("later"))
 	b.begin(time.Unix(4, 0))
-	b.end()
+	b.end(b.reading, b.reading.done())
 	require.False(t, has("later"))
 }
 
@@ -147,7 +147,7 @@ func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
 		for _, r := range rows {
 			b.row(r)
 		}
-		b.end()
+		b.end(b.reading, b.reading.done())
 	}
 	says := func(id string) (pin plan.Pin, weight plan.Weight, heard bool) {
 		hash := maphash.String(b.seed, id)
@@ -197,10 +197,10 @@ func TestReadsAreAskedForOnceAndNotWhileTheCatalogueFails(t *testing.T) {
 	require.True(t, b.ask(at.Add(askPause)))
 	b.begin(at)
 	b.want(spec{weights: true, pins: []pins.Rule{selecting("p", "lyon", 1)}})
-	b.end()
+	b.end(b.reading, b.reading.done())
 	require.True(t, b.lacks(), "the read was under the former orders")
 	b.begin(at)
-	b.end()
+	b.end(b.reading, b.reading.done())
 	require.False(t, b.lacks())
 	b.want(spec{})
 	require.Nil(t, b.now)

@@ -275,7 +275,7 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 		r, ids, before := spreadHalf(t)
 		plan := r.e.Progress().PlanID
 		r.order(func(o *Orders) { o.Limits.Paused = true })
-		done, err := r.e.Rollback(t.Context())
+		done, err := r.e.Rollback(t.Context(), "override", Replace(nil))
 		require.NoError(t, err)
 		require.Equal(t, RolledBack{PlanID: plan, Returned: 50, Undone: 50}, done)
 		require.Equal(t, "undo", r.e.Progress().Reason)
@@ -286,7 +286,7 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 			require.ElementsMatch(t, before[n], st.Instances[n].IDs, "instance %d", n)
 		}
 		require.Nil(t, st.Plan)
-		_, err = r.e.Rollback(t.Context())
+		_, err = r.e.Rollback(t.Context(), "override", Replace(nil))
 		require.ErrorIs(t, err, ErrNothingToRollBack)
 		r.wait(5 * time.Minute)
 		require.Equal(t, times(st), times(r.d.snapshot()), "it is paused")
@@ -299,7 +299,7 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 func TestARollbackOfADrainReturnsNothingToWhatIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
-		done, err := r.e.Rollback(t.Context())
+		done, err := r.e.Rollback(t.Context(), "override", Replace(nil))
 		require.NoError(t, err)
 		require.Equal(t, 10, done.Kept)
 		require.Zero(t, done.Returned+done.Undone)
@@ -314,7 +314,7 @@ func TestABlindEngineRollsNothingBack(t *testing.T) {
 		r, _, _ := spreadHalf(t)
 		r.order(func(o *Orders) { o.Hold = "the pods are stale" })
 		steps := len(r.d.did())
-		_, err := r.e.Rollback(t.Context())
+		_, err := r.e.Rollback(t.Context(), "override", Replace(nil))
 		require.ErrorContains(t, err, "the pods are stale")
 		require.Len(t, r.d.did(), steps)
 	})

@@ -98,11 +98,16 @@ func (t *term) readHead(ctx context.Context) error {
 
 // settleProven answers for those of ids that were asked for before something began that found us leading, and returns the others.
 func (t *term) settleProven(op reconcile.Op, ids []string) (unproven []string) {
-	t.e.mu.Lock()
-	proven, unproven := t.e.queue.asked(op, ids, t.proven)
-	t.e.mu.Unlock()
+	proven, unproven := t.asked(op, ids)
 	t.settle(op, proven)
 	return unproven
+}
+
+// asked splits ids by whether they were last asked for before something began that found us leading.
+func (t *term) asked(op reconcile.Op, ids []string) (proven, unproven []string) {
+	t.e.mu.Lock()
+	defer t.e.mu.Unlock()
+	return t.e.queue.asked(op, ids, t.proven)
 }
 
 // proved notes that something which began at that time of the queue's clock found our head. What began earlier may end later.
@@ -200,8 +205,21 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 			return job{}, nil
 		}
 		m, err := t.st.Revoke(n, ids, nil, t.pod(n))
+		m.Gate = t.unlessGone(reconcile.Deleted, ids)
 		return job{m: m, lists: []int{n}, done: func() { t.deleted(ids) }}, err
 	})
+}
+
+// unlessGone lets a transaction that does what is wanted of ids be sent only if it is wanted still: whoever asked may have given up.
+func (t *term) unlessGone(op reconcile.Op, ids []string) func() error {
+	return func() error {
+		t.e.mu.Lock()
+		defer t.e.mu.Unlock()
+		if !t.e.queue.sending(op, ids) {
+			return errGone
+		}
+		return nil
+	}
 }
 
 // deletePooled takes ids out of the pool, a transaction a piece.
@@ -212,6 +230,7 @@ func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
 	for _, name := range t.st.PoolNames() {
 		if here := among(t.st.Pool[name].IDs, ids); len(here) > 0 && !b.full() {
 			m, err := t.st.DeletePooled(zkstore.Take{Name: name, IDs: here})
+			m.Gate = t.unlessGone(reconcile.Deleted, here)
 			b.add(job{m: m, done: func() { t.deleted(here) }}, err)
 		}
 	}
@@ -243,6 +262,7 @@ func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to i
 		}
 		if len(turn) > 0 && !b.full() {
 			m, err := t.st.Redirect(name, turn, to)
+			m.Gate = t.unlessGone(op, turn)
 			b.add(job{m: m, done: func() { t.settle(op, turn) }}, err)
 		}
 	}
@@ -271,14 +291,18 @@ func (t *term) stillWanted(op reconcile.Op, ids []string) (still []string) {
 
 // settle answers who waits for ids.
 func (t *term) settle(op reconcile.Op, ids []string) {
-	t.e.mu.Lock()
-	complete := t.e.queue.settle(op, ids)
-	t.e.mu.Unlock()
+	complete := t.e.settle(op, ids)
 	if op == reconcile.Created {
 		for _, a := range complete {
 			t.e.m.creating.Observe(time.Since(a.begun).Seconds())
 		}
 	}
+}
+
+func (e *Engine) settle(op reconcile.Op, ids []string) (complete []*ask) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.queue.settle(op, ids)
 }
 
 // among returns those of ids that are in the set, in their order.

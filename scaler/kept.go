@@ -178,7 +178,7 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	err = s.engine.Keep(ctx, KeptName, data)
+	err = s.engine.Keep(ctx, KeptName, rebalancer.Replace(data))
 	if s.unkept = nil; errors.Is(err, zkstore.ErrTooLarge) {
 		s.unkept = err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -76,13 +77,13 @@ type mortal struct {
 	kept, resized bool
 }
 
-func (m *mortal) Keep(ctx context.Context, name string, data []byte) error {
+func (m *mortal) Keep(ctx context.Context, name string, change rebalancer.Change) error {
 	if m.keeps--; m.keeps < 0 || m.dead {
 		m.dead = true
 		return errKilled
 	}
 	m.kept = true
-	return m.world.Keep(ctx, name, data)
+	return m.world.Keep(ctx, name, change)
 }
 
 func (m *mortal) Drained(ctx context.Context, ordinals []int) (map[int]int, error) {

@@ -45,7 +45,7 @@ type Engine interface {
 	State() *zkstore.State
 	Progress() rebalancer.Progress
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
-	Keep(ctx context.Context, name string, data []byte) error
+	Keep(ctx context.Context, name string, change rebalancer.Change) error
 	Kept(name string) ([]byte, bool)
 }
 

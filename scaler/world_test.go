@@ -294,9 +294,14 @@ func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) 
 	return left, nil
 }
 
-func (w *world) Keep(_ context.Context, name string, data []byte) error {
+func (w *world) Keep(_ context.Context, name string, change rebalancer.Change) error {
 	if w.noLead != nil {
 		return w.noLead
+	}
+	old, _ := w.Kept(name)
+	data, err := change(slices.Clone(old))
+	if err != nil {
+		return err
 	}
 	if len(data) > zkstore.MaxDocBytes || w.tooLarge == name {
 		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), zkstore.ErrTooLarge)

@@ -23,17 +23,19 @@ const overrideName = "override"
 
 // override returns what POST set for the kind, as ZooKeeper holds it. What cannot be read is ignored, and logged once.
 func (r *runner) override() config.Override {
-	o, _ := read(r, &r.keptOverride, overrideName, func(kept []byte) (o config.Override, err error) {
-		if len(kept) == 0 {
-			return o, nil
-		}
-		if err := exact.JSON(kept, &o); err != nil {
-			r.log.Error("the kept override cannot be read and is ignored", "error", err)
-			return config.Override{}, err
-		}
-		return o, nil
-	})
+	o, _ := read(r, &r.keptOverride, overrideName, r.parseOverride)
 	return o
+}
+
+func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
+	if len(kept) == 0 {
+		return o, nil
+	}
+	if err := exact.JSON(kept, &o); err != nil {
+		r.log.Error("the kept override cannot be read and is ignored", "error", err)
+		return config.Override{}, err
+	}
+	return o, nil
 }
 
 // effective returns a kind's configuration in force: the ConfigMap's under what still stands of the override.
@@ -106,27 +108,30 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	return v, true
 }
 
+// configured is a kind's runner, the configuration, and what that says of the kind without any override.
+func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, error) {
+	cfg, _ := a.live.current()
+	if r := a.runner(kind); cfg != nil && r != nil {
+		if base, ok := cfg.Kind(kind); ok {
+			return r, cfg, base, nil
+		}
+	}
+	return nil, nil, nil, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+}
+
 // Orchestrate implements api.Backend.
 func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error {
-	cfg, _ := a.live.current()
-	r := a.runner(kind)
-	if cfg == nil || r == nil {
-		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+	r, cfg, base, err := a.configured(kind)
+	if err != nil {
+		return err
 	}
-	base, ok := cfg.Kind(kind)
-	if !ok {
-		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+	if maxInstances == nil && resourcePerInstance == nil {
+		poke(r.poke)
+		return nil
 	}
-	if maxInstances != nil || resourcePerInstance != nil {
-		_, standing := r.override().Apply(*base)
-		o, err := standing.Set(base, cfg.MaxInstancesCeiling, maxInstances, resourcePerInstance)
-		if err != nil {
-			return fmt.Errorf("%w: %w", api.ErrInvalid, err)
-		}
-		return r.keepOverride(ctx, o)
-	}
-	poke(r.poke)
-	return nil
+	return r.changeOverride(ctx, base, func(standing config.Override) (config.Override, error) {
+		return standing.Set(base, cfg.MaxInstancesCeiling, maxInstances, resourcePerInstance)
+	})
 }
 
 // Confirm implements api.Backend.
@@ -135,59 +140,68 @@ func (a *App) Confirm(ctx context.Context, kind string, count int) error {
 	if r == nil {
 		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
-	if err := r.engine.Confirm(ctx, count); err != nil {
-		if errors.Is(err, rebalancer.ErrNotLeading) {
-			return err
-		}
+	err := r.engine.Confirm(ctx, count)
+	if errors.Is(err, rebalancer.ErrCountChanged) {
 		return fmt.Errorf("%w: %w", api.ErrConflict, err)
 	}
-	return nil
+	return err
 }
 
 // Pause implements api.Backend.
 func (a *App) Pause(ctx context.Context, kind string, paused bool) error {
-	cfg, _ := a.live.current()
-	r := a.runner(kind)
-	if cfg == nil || r == nil {
-		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+	r, _, base, err := a.configured(kind)
+	if err != nil {
+		return err
 	}
-	base, ok := cfg.Kind(kind)
-	if !ok {
-		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
-	}
-	_, standing := r.override().Apply(*base)
-	return r.keepOverride(ctx, standing.SetPaused(base, paused))
+	return r.changeOverride(ctx, base, pausing(base, paused))
 }
 
-// keepOverride stores an override and wakes the kind's loop, which carries it out.
-func (r *runner) keepOverride(ctx context.Context, o config.Override) error {
-	b, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("encode override: %w", err)
+// overriding makes an override of the one that stands.
+type overriding func(standing config.Override) (config.Override, error)
+
+func pausing(base *config.Kind, paused bool) overriding {
+	return func(standing config.Override) (config.Override, error) { return standing.SetPaused(base, paused), nil }
+}
+
+// changeOverride changes what stands over base and wakes the kind's loop, which carries it out. What is refused is so at once, not only when
+// ZooKeeper can be written.
+func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change overriding) error {
+	_, standing := r.override().Apply(*base)
+	if _, err := change(standing); err != nil {
+		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
 	}
-	if err := r.engine.Keep(ctx, overrideName, b); err != nil {
+	if err := r.engine.Keep(ctx, overrideName, r.overrideChange(base, change)); err != nil {
 		return fmt.Errorf("keep override: %w", err)
 	}
 	poke(r.poke)
 	return nil
 }
 
-// Rollback implements api.Backend. It pauses first: else what is taken back would be planned again at once.
-func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
-	before, _, ok := a.effective(kind)
-	r := a.runner(kind)
-	if !ok || r == nil {
-		return rebalancer.RolledBack{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+// overrideChange is the change of the kept document.
+func (r *runner) overrideChange(base *config.Kind, change overriding) rebalancer.Change {
+	return func(old []byte) ([]byte, error) {
+		was, _ := r.parseOverride(old) // what cannot be read is ignored
+		_, standing := was.Apply(*base)
+		next, err := change(standing)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", api.ErrInvalid, err)
+		}
+		return json.Marshal(next)
 	}
-	if err := a.Pause(ctx, kind, true); err != nil {
+}
+
+// Rollback implements api.Backend. It pauses too: else what is taken back would be planned again at once.
+func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
+	r, _, base, err := a.configured(kind)
+	if err != nil {
 		return rebalancer.RolledBack{}, err
 	}
-	done, err := r.engine.Rollback(ctx)
-	if errors.Is(err, rebalancer.ErrNothingToRollBack) {
-		if err := a.Pause(ctx, kind, before.Rebalance.Paused); err != nil {
-			return done, err
-		}
+	done, err := r.engine.Rollback(ctx, overrideName, r.overrideChange(base, pausing(base, true)))
+	switch {
+	case errors.Is(err, rebalancer.ErrNothingToRollBack):
 		return done, fmt.Errorf("%w: %w", api.ErrConflict, err)
+	case err == nil:
+		poke(r.poke)
 	}
 	return done, err
 }

@@ -199,14 +199,9 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 	if inst.List != nil {
 		out.Left = inst.List.Count + inst.List.InFlight
 	}
-	before, _ := r.engine.Kept(scaler.AssumedDeadName)
-	doc, err := scaler.AssumeDead(before, scaler.AssumedDead{
-		Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC(),
-	})
+	word := scaler.AssumedDead{Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC()}
+	err := r.engine.Keep(ctx, scaler.AssumedDeadName, func(old []byte) ([]byte, error) { return scaler.AssumeDead(old, word) })
 	if err != nil {
-		return api.Reassigned{}, err
-	}
-	if err := r.engine.Keep(ctx, scaler.AssumedDeadName, doc); err != nil {
 		return api.Reassigned{}, fmt.Errorf("keep who is assumed dead: %w", err)
 	}
 	a.actuator.Publish(actuate.Workload{Namespace: a.opts.Namespace, Name: k.StatefulSet, UID: seen.Workload.UID},

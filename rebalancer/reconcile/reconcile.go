@@ -395,6 +395,14 @@ func (r *Reconciler) Confirm(count int) ([]string, error) {
 	return ids, nil
 }
 
+// Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come before the end of another read, which
+// might have found them.
+func (r *Reconciler) Unconfirm(ids []string) {
+	for _, id := range ids {
+		r.waiting[id] = struct{}{}
+	}
+}
+
 // has says whether the read had a row with that id.
 func (rd *read) has(id string) bool {
 	_, found := slices.BinarySearch(rd.rows, maphash.String(rd.seed, id))

@@ -315,16 +315,23 @@ const warnEvery = 30 * time.Second
 
 // setTrouble notes why connecting fails.
 func (c *Client) setTrouble(err error) {
+	if c.troubled(err, time.Now()) {
+		c.log.Warn("cannot connect to zookeeper", "servers", c.cfg.Servers, "err", err)
+	}
+}
+
+// troubled says whether the log has not been told for a while.
+func (c *Client) troubled(err error, now time.Time) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session != nil {
-		return
+		return false
 	}
 	c.trouble = err
-	if time.Since(c.warned) >= warnEvery {
-		c.warned = time.Now()
-		c.log.Warn("cannot connect to zookeeper", "servers", c.cfg.Servers, "err", err)
+	if news = now.Sub(c.warned) >= warnEvery; news {
+		c.warned = now
 	}
+	return news
 }
 
 // callTimeout bounds a call whose context has no deadline.
@@ -343,9 +350,7 @@ var errClosed = errors.New("the client is closed")
 // await returns the session, when there is one.
 func (c *Client) await(ctx context.Context) (*session, error) {
 	for {
-		c.mu.Lock()
-		s, changed, trouble := c.session, c.changed, c.trouble
-		c.mu.Unlock()
+		s, changed, trouble := c.present()
 		if s != nil && s.enter() {
 			s.calls.Done()
 			return s, nil
@@ -358,6 +363,13 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 			return nil, fmt.Errorf("%w: %w: %w", ErrUnavailable, ctx.Err(), trouble)
 		}
 	}
+}
+
+// present is the session, nil while there is none, what is closed when that changes, and why there is none.
+func (c *Client) present() (s *session, changed <-chan struct{}, trouble error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session, c.changed, c.trouble
 }
 
 // The access lists: instances write into their own tree, whoever they are, as they always did; our own tree is ours to change.

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 // writers is how many transactions are under way at once.
@@ -38,17 +38,14 @@ func (c *Client) Begin(ctx context.Context, s *State, ms []Multi) (finish func()
 		return func() []error { return errs }
 	}
 	ctx, cancel := bounded(ctx)
-	attempts, sent := make([]*attempt, len(ms)), make(chan struct{})
+	attempts, sent := make([]*attempt, len(ms)), make(chan error, 1)
 	for i := range ms {
 		attempts[i] = &attempt{}
 	}
-	go func() {
-		defer close(sent)
-		c.sendAll(ctx, ms, attempts)
-	}()
+	go func() { sent <- guard.Run(func() error { return c.sendAll(ctx, ms, attempts) }) }()
 	return func() []error {
 		defer cancel()
-		<-sent
+		guard.Raise(<-sent)
 		return c.finish(ctx, s, ms, attempts)
 	}
 }
@@ -131,22 +128,21 @@ func (a *attempt) outcome() string {
 }
 
 // sendAll sends each once, several at a time.
-func (c *Client) sendAll(ctx context.Context, ms []Multi, attempts []*attempt) {
-	slots := make(chan struct{}, writers)
-	var wg sync.WaitGroup
+func (c *Client) sendAll(ctx context.Context, ms []Multi, attempts []*attempt) error {
+	all, _ := guard.NewGroup(ctx)
+	all.SetLimit(writers)
 	for i, m := range ms {
 		if m.Empty() {
 			continue
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			start := time.Now()
 			c.sendOnce(ctx, m, attempts[i])
 			attempts[i].took = time.Since(start)
+			return nil
 		})
 	}
-	wg.Wait()
+	return all.Wait()
 }
 
 // sendOnce sends m over the present session; a.unknown if no answer came.
@@ -165,6 +161,12 @@ func (c *Client) sendOnce(ctx context.Context, m Multi, a *attempt) {
 	if err := fault.FailStep(ctx, fault.Sending, m.Step); err != nil {
 		a.err = unavailable(err) // not sent: the outcome is known
 		return
+	}
+	if m.Gate != nil {
+		if err := m.Gate(); err != nil {
+			a.err = err // not sent: the outcome is known
+			return
+		}
 	}
 	fault.Soon(ctx, fault.Sent, m.Step)
 	results, err := c.send(ctx, sess, m)

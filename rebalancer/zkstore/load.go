@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
-	"golang.org/x/sync/errgroup"
+
+	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 // This file reads a kind. Every read compares what is there with what was read before and fetches only what differs, so that one path
@@ -129,7 +130,7 @@ func (r *reader) fault(path string, err error) {
 // readAll fills next.
 func (r *reader) readAll() error {
 	whole := r.ctx
-	g, ctx := errgroup.WithContext(whole)
+	g, ctx := guard.NewGroup(whole)
 	g.SetLimit(readers)
 	r.ctx = ctx
 	var pool, flights, own, kinds []string
@@ -150,7 +151,7 @@ func (r *reader) readAll() error {
 
 // each calls all of them, several at a time.
 func (r *reader) each(ctx context.Context, reads []func() error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := guard.NewGroup(ctx)
 	g.SetLimit(readers)
 	r.ctx = ctx
 	for _, read := range reads {
