@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +37,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
+	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
@@ -53,7 +56,7 @@ type App struct {
 	drainReads drainReads
 	reviews    *limits.Reviews
 
-	store      *zkstore.Client
+	store      store
 	actuator   actuator
 	heartbeats *heartbeat.Source // nil without Kafka
 	notify     *notify.Source
@@ -66,6 +69,13 @@ type App struct {
 
 	mu      sync.RWMutex
 	runners map[string]*runner
+	fallen  chan struct{} // holds a token when a runner has ended by itself
+}
+
+// store is what the app uses of *zkstore.Client.
+type store interface {
+	rebalancer.Store
+	Close()
 }
 
 // actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is
@@ -100,6 +110,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		state:      observed.New(o.Namespace, nil),
 		leadership: newLeadership(),
 		runners:    map[string]*runner{},
+		fallen:     make(chan struct{}, 1),
 		drainReads: newDrainReads(),
 		reviews:    limits.NewReviews(),
 	}
@@ -239,7 +250,7 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 
 // keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all have stopped.
 func (a *App) keepRunners(ctx context.Context) error {
-	defer a.stopRunners(func(string) bool { return true })
+	defer a.stopRunners(func(*runner) bool { return true })
 	for {
 		cfg, changed := a.live.current()
 		if cfg != nil {
@@ -249,6 +260,8 @@ func (a *App) keepRunners(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-a.fallen:
+			a.stopRunners((*runner).over)
 		}
 	}
 }
@@ -261,17 +274,15 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	if a.heartbeats != nil {
 		a.heartbeats.Configure(cfg.Kinds)
 	}
-	a.stopRunners(func(kind string) bool {
-		_, configured := cfg.Kind(kind)
+	a.stopRunners(func(r *runner) bool {
+		_, configured := cfg.Kind(r.kind)
 		return !configured
 	})
 	for _, k := range cfg.Kinds {
 		if a.runner(k.Name) == nil {
 			r := a.startRunner(ctx, k.Name)
 			a.gather.add(r.reg)
-			a.mu.Lock()
-			a.runners[k.Name] = r
-			a.mu.Unlock()
+			a.putRunner(r)
 		}
 	}
 	// Last: they ask for the runners' engines.
@@ -281,17 +292,17 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 }
 
 // stopRunners stops the kinds that which names, all at once, and waits for them.
-func (a *App) stopRunners(which func(kind string) bool) {
-	a.mu.Lock()
+func (a *App) stopRunners(which func(*runner) bool) {
 	var stopped []*runner
-	for kind, r := range a.runners {
-		if which(kind) {
-			r.stop()
+	for _, r := range a.allRunners() {
+		if which(r) {
 			stopped = append(stopped, r)
-			delete(a.runners, kind)
 		}
 	}
-	a.mu.Unlock()
+	a.takeRunners(stopped)
+	for _, r := range stopped {
+		r.stop()
+	}
 	for _, r := range stopped {
 		<-r.done
 		a.gather.remove(r.reg)
@@ -302,6 +313,26 @@ func (a *App) runner(kind string) *runner {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.runners[kind]
+}
+
+func (a *App) allRunners() []*runner {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.Collect(maps.Values(a.runners))
+}
+
+func (a *App) putRunner(r *runner) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.runners[r.kind] = r
+}
+
+func (a *App) takeRunners(gone []*runner) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range gone {
+		delete(a.runners, r.kind)
+	}
 }
 
 // maxScrapes is how many scrapes of /metrics are answered at once: each gathers what the whole process knows.

@@ -32,8 +32,11 @@ func (g *gatherers) remove(reg *prometheus.Registry) {
 
 // Gather implements prometheus.Gatherer.
 func (g *gatherers) Gather() ([]*dto.MetricFamily, error) {
+	return g.present().Gather()
+}
+
+func (g *gatherers) present() prometheus.Gatherers {
 	g.mu.Lock()
-	all := g.all
-	g.mu.Unlock()
-	return all.Gather()
+	defer g.mu.Unlock()
+	return g.all
 }

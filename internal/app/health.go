@@ -117,14 +117,23 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 // with deadlines of its own, so this is reached only by a loop that no longer turns at all.
 const stuckAfter = 2 * time.Minute
 
-// liveness fails when a loop that should turn does not.
+// liveness fails when a loop that should turn does not: on every replica the one that follows ZooKeeper, and on the leader the one that
+// writes there and the one that decides. It takes no lock that those loops wait for.
 func (a *App) liveness() []check {
 	c := check{name: "loops"}
 	now := time.Now()
-	for kind, last := range a.turns.all() {
-		if age := now.Sub(last); age > stuckAfter {
-			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s last turned %s ago", kind, age.Round(time.Second))
+	turned := func(kind, loop string, last time.Time) {
+		if age := now.Sub(last); age > stuckAfter && !last.IsZero() {
+			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last turned %s ago", kind, loop, age.Round(time.Second))
 		}
+	}
+	for _, r := range a.allRunners() {
+		follow, lead := r.engine.Rounds()
+		turned(r.kind, "follows ZooKeeper", follow)
+		turned(r.kind, "writes to ZooKeeper", lead)
+	}
+	for kind, last := range a.turns.all() {
+		turned(kind, "decides", last)
 	}
 	return []check{{name: "ping"}, c}
 }

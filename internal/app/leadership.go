@@ -30,9 +30,7 @@ func newLeadership() *leadership {
 // await returns the context of the current term, waiting for one to begin; nil when ctx ended first.
 func (l *leadership) await(ctx context.Context) context.Context {
 	for {
-		l.mu.Lock()
-		term, changed := l.term, l.changed
-		l.mu.Unlock()
+		term, changed := l.present()
 		if term != nil && term.Err() == nil {
 			return term
 		}
@@ -42,6 +40,13 @@ func (l *leadership) await(ctx context.Context) context.Context {
 		case <-changed:
 		}
 	}
+}
+
+// present is the term, nil or over while this replica does not lead, and what is closed when that changes.
+func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.term, l.changed
 }
 
 // leads says whether this replica leads now.

@@ -39,25 +39,34 @@ func (l *live) offer(o offered) {
 	}
 	fault.Point("config.parsed")
 	l.metrics.configLoaded(err == nil, time.Now())
+	switch news := l.take(cfg, o.version, err); {
+	case err != nil && news:
+		l.log.Error("configuration refused, the last good one stays", "error", err)
+		l.refused(err)
+	case news:
+		l.log.Info("configuration in force", "version", o.version, "kinds", len(cfg.Kinds))
+	}
+}
+
+// take says whether the configuration, or why there is none, is news. Whoever is told of that is told without the lock, which every answer of
+// this process needs.
+func (l *live) take(cfg *config.Config, version string, err error) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		if l.err == nil || l.err.Error() != err.Error() {
-			l.log.Error("configuration refused, the last good one stays", "error", err)
-			l.refused(err)
-		}
+		news = l.err == nil || l.err.Error() != err.Error()
 		l.err = err
-		return
+		return news
 	}
-	l.err, l.version, l.loadedAt = nil, o.version, time.Now()
+	l.err, l.version, l.loadedAt = nil, version, time.Now()
 	if reflect.DeepEqual(l.cfg, cfg) {
-		return
+		return false
 	}
-	l.log.Info("configuration in force", "version", o.version, "kinds", len(cfg.Kinds))
 	l.cfg = cfg
 	fault.Point("config.in-force")
 	close(l.changed)
 	l.changed = make(chan struct{})
+	return true
 }
 
 // current returns the configuration in force (nil: none yet) and a channel that closes when it changes.

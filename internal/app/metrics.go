@@ -13,6 +13,7 @@ type metrics struct {
 	configOK   prometheus.Gauge
 	configTime prometheus.Gauge
 	refusals   prometheus.Counter
+	restarts   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
@@ -36,6 +37,10 @@ func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 			Name: "shardscaler_config_refused_total",
 			Help: "Configurations that were refused.",
 		}),
+		restarts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_kind_restarts_total",
+			Help: "How often a kind ended by a panic and was begun again; the log has the stack.",
+		}, []string{"kind"}),
 	}
 }
 

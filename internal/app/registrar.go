@@ -79,16 +79,28 @@ func (r *registrar) sync(ctx context.Context) (ok bool) {
 	if ctx.Err() != nil {
 		return true
 	}
-	r.mu.Lock()
-	news := text(certFault) != text(r.certFault) || text(readFault) != text(r.readFault)
-	r.certFault, r.readFault = certFault, readFault
-	r.mu.Unlock()
+	news := r.note(certFault, readFault)
 	for _, err := range []error{certFault, readFault} {
 		if err != nil && news {
 			r.log.Warn("the metrics APIs are not looked after", "error", err)
 		}
 	}
 	return certFault == nil && readFault == nil
+}
+
+// note says whether that is news.
+func (r *registrar) note(certFault, readFault error) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news = text(certFault) != text(r.certFault) || text(readFault) != text(r.readFault)
+	r.certFault, r.readFault = certFault, readFault
+	return news
+}
+
+func (r *registrar) faults() (certFault, readFault error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.certFault, r.readFault
 }
 
 func text(err error) string {
@@ -100,9 +112,7 @@ func text(err error) string {
 
 // checks are lines of readyz; none of them makes the probe fail: what is wrong is not this replica's.
 func (r *registrar) checks() []check {
-	r.mu.Lock()
-	certFault, readFault := r.certFault, r.readFault
-	r.mu.Unlock()
+	certFault, readFault := r.faults()
 	registered := check{name: "apiservices", detail: r.watcher.Fault()}
 	if readFault != nil {
 		registered.detail = readFault.Error()

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler"
@@ -18,7 +20,7 @@ import (
 )
 
 // runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this one leads. Kinds share nothing, so
-// that one kind's trouble never holds another.
+// that one kind's trouble never holds another: not even a panic, which ends the runner alone, and another one begins from ZooKeeper.
 type runner struct {
 	app    *App
 	kind   string
@@ -48,35 +50,71 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 		Kind: kind, Holder: a.opts.PodName, Reread: func() { a.catalog.Trigger(kind) },
 	}, a.store, a.log, r.reg)
 	go func() {
-		defer close(r.done)
-		var both sync.WaitGroup
-		both.Go(func() {
-			if err := r.engine.Run(ctx, a.state.Apply); err != nil && ctx.Err() == nil {
-				r.log.Error("following ZooKeeper ended", "error", err)
-			}
-		})
-		both.Go(func() { r.lead(ctx) })
-		both.Wait()
+		err := r.run(ctx)
+		again := err != nil && ctx.Err() == nil
+		if again {
+			r.fell(ctx, err)
+		}
+		close(r.done)
+		if again {
+			poke(a.fallen)
+		}
 	}()
 	return r
+}
+
+// over says whether the runner has ended.
+func (r *runner) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// run runs the kind until ctx ends, or a part of it ends by itself: then the others end too.
+func (r *runner) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return guard.Run(func() error { return r.engine.Run(ctx, r.app.state.Apply) }) })
+	g.Go(func() error { return guard.Run(func() error { return r.lead(ctx) }) })
+	return g.Wait()
+}
+
+// fell tells of the end of a runner that should have gone on, and pauses. It is not used again, since nobody knows what a panic has left
+// half-done: another one begins in its place.
+func (r *runner) fell(ctx context.Context, err error) {
+	stack := ""
+	if p := guard.Caught(err); p != nil {
+		stack = string(p.Stack)
+	}
+	r.log.Error("the kind ended and begins again", "error", err, "stack", stack)
+	r.app.metrics.restarts.WithLabelValues(r.kind).Inc()
+	r.engine.Abandon()
+	select {
+	case <-ctx.Done():
+	case <-time.After(leadAgain):
+	}
 }
 
 // leadAgain is the pause before the head is taken again after it was lost while the lease is still ours.
 const leadAgain = 2 * time.Second
 
-// lead writes for the kind during each of this replica's terms.
-func (r *runner) lead(ctx context.Context) {
+// lead writes for the kind during each of this replica's terms. Its error is a panic.
+func (r *runner) lead(ctx context.Context) error {
 	for {
 		term := r.app.leadership.await(ctx)
 		if term == nil {
-			return
+			return nil
 		}
-		if err := r.serveTerm(ctx, term); err != nil {
+		if err := r.serveTerm(ctx, term); guard.Caught(err) != nil {
+			return err
+		} else if err != nil {
 			r.log.Error("leading ended early", "error", err)
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(leadAgain):
 		}
 	}
@@ -87,20 +125,21 @@ func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(term, cancel)()
+	var ticked, led error
 	var ticks sync.WaitGroup
-	if r.app.opts.DryRun {
-		ticks.Go(func() { r.tick(ctx) })
-		ticks.Wait()
-		return nil
+	ticks.Go(func() {
+		defer cancel()
+		ticked = guard.Run(func() error { r.tick(ctx); return nil })
+	})
+	if !r.app.opts.DryRun {
+		led = guard.Run(func() error { return r.engine.Lead(ctx) })
+		cancel()
 	}
-	ticks.Go(func() { r.tick(ctx) })
-	err := r.engine.Lead(ctx)
-	cancel()
 	ticks.Wait()
-	if errors.Is(err, context.Canceled) {
+	if ticked == nil && errors.Is(led, context.Canceled) {
 		return nil
 	}
-	return err
+	return errors.Join(ticked, led)
 }
 
 // settle keeps a burst of changes from becoming a burst of ticks.
@@ -159,21 +198,24 @@ func (r *runner) decided(d *decide.Decision, in decide.Input) {
 
 // replay is what the latest decision was made from; on a replica that does not lead, what one made now would be made from.
 func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.decision != nil {
-		return r.input
+	if d, in := r.own(); d != nil {
+		return in
 	}
 	kept, _ := r.engine.Kept(scaler.KeptName)
 	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
 }
 
+// own is this replica's own decision, nil while it does not lead, and what it was made from.
+func (r *runner) own() (*decide.Decision, decide.Input) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.decision, r.input
+}
+
 // served returns the latest decision: this replica's own while it leads, else the one that the leader kept in ZooKeeper. One that is
 // older than three ticks is an error, whosever it is: a leader may hang.
 func (r *runner) served(now time.Time, cfg *config.Config) (*decide.Decision, error) {
-	r.mu.Lock()
-	own := r.decision
-	r.mu.Unlock()
+	own, _ := r.own()
 	latest := scaler.KeptDecision{Decision: own}
 	if own != nil {
 		latest.At = own.At
