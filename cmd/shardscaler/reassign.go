@@ -23,7 +23,8 @@ if something of that pod still runs, its resources run twice. A server gives awa
 an instance whose node is lost for good: look at the machine first. The word is refused while something shows that the instance lives,
 holds for this pod only and until the pod is Ready again, and is kept with your name, in an event and in the log.
 
-The token is read from --token-file, else from $SHARDSCALER_TOKEN. It needs the verb update on orchestrations.shardscaler.io.`,
+The token is read from --token-file, else from $SHARDSCALER_TOKEN. It needs the verb update on orchestrations.shardscaler.io.
+Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
 		Example: "  export SHARDSCALER_TOKEN=$(kubectl -n shardscaler create token operator)\n  shardscaler reassign Thing 3 --assume-dead --server http://shardscaler.shardscaler",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -27,8 +28,13 @@ const tokenVariable = "SHARDSCALER_TOKEN"
 // remoteTimeout bounds one call; a rollback waits for several transactions.
 const remoteTimeout = time.Minute
 
-// exitRefused: the server understood and there was nothing to do.
-const exitRefused = 1
+// What the commands that ask a server end with, beside 0 and 2.
+const (
+	// exitRefused: the server understood and there was nothing to do.
+	exitRefused = 1
+	// exitUnknown: the server may have carried out what was asked, or not.
+	exitUnknown = 3
+)
 
 // remote calls a server's API.
 type remote struct {
@@ -46,50 +52,71 @@ func (r *remote) flags(c *cobra.Command, required bool) {
 
 // refused is what the server answers when it refuses.
 type refused struct {
+	Type   string `json:"type"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	See    string `json:"see"`
 }
 
 func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
 
+// unknown says whether the answer leaves open what became of the request: the server says so, or something between here and the server that
+// got no answer from it.
+func (p *refused) unknown() bool {
+	return p.Type == api.OutcomeUnknown || p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
+}
+
+// unanswered is an error of a request of which the server may have heard.
+type unanswered struct{ error }
+
+// sent says whether the server may have heard of a request that failed: not where there was no connection.
+func sent(err error) bool {
+	op := (*net.OpError)(nil)
+	return !errors.As(err, &op) || op.Op != "dial"
+}
+
 // call sends a request, with body as JSON unless that is nil, about a kind, or about what below it, and decodes the answer. What the
-// server refuses is a *refused.
+// server refuses is a *refused. A write of which nobody knows what became ends with exitUnknown, and with the URL that tells.
 func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
 	base, err := url.Parse(r.server)
 	if err != nil || base.Host == "" {
 		return fmt.Errorf("server %q: want a URL such as http://host:8080", r.server)
 	}
+	see := base.JoinPath("v1/api/orchestrations", url.PathEscape(kind))
+	err = r.exchange(ctx, method, see.JoinPath(what), body, answer)
+	var p *refused
+	switch {
+	case method == http.MethodGet:
+		return err
+	case errors.As(err, &p) && p.unknown():
+		if p.See != "" {
+			see = base.JoinPath(p.See)
+		}
+	case !errors.As(err, &unanswered{}):
+		return err
+	}
+	return exitError{exitUnknown, fmt.Errorf("the outcome is unknown, it may have been carried out or not: %w\nbefore you ask again: curl %s", err, see)}
+}
+
+// exchange sends one request and decodes the answer.
+func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	at := base.JoinPath("v1/api/orchestrations", url.PathEscape(kind), what)
-	var content bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&content).Encode(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, at.String(), &content)
+	req, err := r.request(ctx, method, at, body)
 	if err != nil {
 		return err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	token, err := r.token()
-	if err != nil {
-		return err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
+		if sent(err) {
+			err = unanswered{err}
+		}
 		return err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", at, err)
+		return unanswered{fmt.Errorf("read answer of %s: %w", at, err)}
 	}
 	if resp.StatusCode != http.StatusOK {
 		p := &refused{Status: resp.StatusCode, Detail: strings.TrimSpace(string(text))}
@@ -100,6 +127,30 @@ func (r *remote) call(ctx context.Context, method, kind, what string, body, answ
 		return fmt.Errorf("read answer of %s: %w", at, err)
 	}
 	return nil
+}
+
+func (r *remote) request(ctx context.Context, method string, at *url.URL, body any) (*http.Request, error) {
+	var content bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&content).Encode(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), &content)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	token, err := r.token()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
 }
 
 func (r *remote) token() (string, error) {
@@ -123,7 +174,7 @@ it runs, what is in flight returns to its instance, and what has arrived is move
 is not taken back. Earlier waves are history. GET …/{kind} shows the progress; afterwards: shardscaler resume KIND.
 
 The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 the rollback is under way, 1 there was nothing to roll
-back, 2 errors.`,
+back, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
 		Example: "  SHARDSCALER_TOKEN=$(kubectl create token operator) shardscaler rollback Thing --server http://localhost:8080",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,7 +209,8 @@ func newPauseCommand(paused bool) *cobra.Command {
 		Long: long + `
 It is kept in ZooKeeper over the ConfigMap's rebalance.paused, until that is changed.
 
-The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 done, 2 errors.`,
+The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 done, 2 errors, 3 the outcome is
+unknown: what was asked may have been carried out or not, and the error says where to look.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var now api.PauseSetting

@@ -25,7 +25,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// Backend is what the API shows and changes.
+// Backend is what the API shows and changes. Where the context of a change ends before it is carried out, the error wraps
+// rebalancer.ErrOutcomeUnknown if ZooKeeper may have it already; after any other error it is not carried out.
 type Backend interface {
 	// Saved is all that decisions are made from.
 	Saved() decide.Saved
@@ -78,6 +79,8 @@ type Config struct {
 	InsecureLocal bool
 	// SlowReader is how long a reader may take for 256 KiB of an answer before it is cut off. Default 5s.
 	SlowReader time.Duration
+	// Patience is how long a write waits to be carried out. Default 30s.
+	Patience time.Duration
 }
 
 // How many requests are answered at once; half of them for one source. The rest get 429.
@@ -102,7 +105,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	api := humago.New(mux, hc)
 	h := &handlers{
-		backend: backend, log: log, slowReader: cmp.Or(cfg.SlowReader, 5*time.Second),
+		backend: backend, log: log, slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
 	h.registerReads(api)
@@ -116,6 +119,7 @@ type handlers struct {
 	backend    Backend
 	log        *slog.Logger
 	slowReader time.Duration
+	patience   time.Duration
 	encodings  encodings
 
 	large, small, drains *limits.Share

@@ -113,9 +113,11 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	if !in.Body.AssumeDead {
 		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is given to others without being asked for")
 	}
+	ctx, cancel := h.patient(ctx)
+	defer cancel()
 	out, err := h.backend.Reassign(ctx, in.Kind, in.Ordinal, userFrom(ctx))
 	if err != nil {
-		return nil, problem(err)
+		return nil, failed("reassign", in.Kind, err)
 	}
 	h.log.Warn("a pod was declared dead", "kind", in.Kind, "instance", in.Ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
 	return &jsonBody[Reassigned]{Body: out}, nil

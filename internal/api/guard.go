@@ -153,7 +153,7 @@ func (g *guard) forward(ctx huma.Context, next func(huma.Context)) {
 				p.Out.Header.Set(forwarded, "true")
 			},
 			ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-				g.refuse(ctx, http.StatusServiceUnavailable, fmt.Sprintf("the leader at %s does not answer: %v", addr, err))
+				g.unanswered(ctx, addr, err)
 			},
 		}
 		proxy.ServeHTTP(w, r)

@@ -46,7 +46,7 @@ func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
 			OperationID: o.id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + o.id,
 			Summary: o.summary, Middlewares: guards, Security: secured, MaxBodyBytes: 4096,
 		}, func(ctx context.Context, in *KindPath) (*jsonBody[PauseSetting], error) {
-			return h.pause(ctx, in, o.paused)
+			return h.pause(ctx, in, o.id, o.paused)
 		})
 	}
 	huma.Register(api, huma.Operation{
@@ -57,12 +57,14 @@ func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
 	}, h.rollback)
 }
 
-func (h *handlers) pause(ctx context.Context, in *KindPath, paused bool) (*jsonBody[PauseSetting], error) {
+func (h *handlers) pause(ctx context.Context, in *KindPath, operation string, paused bool) (*jsonBody[PauseSetting], error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
+	ctx, cancel := h.patient(ctx)
+	defer cancel()
 	if err := h.backend.Pause(ctx, in.Kind, paused); err != nil {
-		return nil, problem(err)
+		return nil, failed(operation, in.Kind, err)
 	}
 	h.log.Info("voluntary moves paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
 	v, err := h.view(in.Kind)
@@ -76,9 +78,11 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
+	ctx, cancel := h.patient(ctx)
+	defer cancel()
 	done, err := h.backend.Rollback(ctx, in.Kind)
 	if err != nil {
-		return nil, problem(err)
+		return nil, failed("rollback", in.Kind, err)
 	}
 	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", userFrom(ctx))
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
@@ -97,8 +101,10 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if in.Body != nil {
 		req = *in.Body
 	}
+	ctx, cancel := h.patient(ctx)
+	defer cancel()
 	if err := h.backend.Orchestrate(ctx, in.Kind, req.MaxInstances, req.ResourcePerInstance); err != nil {
-		return nil, problem(err)
+		return nil, failed("orchestrate", in.Kind, err)
 	}
 	h.log.Info("orchestrate called", "kind", in.Kind, "user", userFrom(ctx))
 	return h.getOrchestration(ctx, &in.KindPath)
@@ -113,8 +119,10 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
+	ctx, cancel := h.patient(ctx)
+	defer cancel()
 	if err := h.backend.Confirm(ctx, in.Kind, in.Body.Deletes); err != nil {
-		return nil, problem(err)
+		return nil, failed("confirm-deletes", in.Kind, err)
 	}
 	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "user", userFrom(ctx))
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil

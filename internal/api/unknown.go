@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shardscaler/shardscaler/rebalancer"
+)
+
+// OutcomeUnknown is the type of the problem document that says that a write was sent to ZooKeeper and that nobody knows yet what became of it.
+// No other problem says so: what they tell of was not carried out, and will not be.
+const OutcomeUnknown = "urn:shardscaler:outcome-unknown"
+
+// UnknownOutcome is that document.
+type UnknownOutcome struct {
+	huma.ErrorModel
+	// See is the path whose answer tells later what became of it.
+	See string `json:"see" doc:"GET this path to learn what became of it"`
+}
+
+// patience is how long a write waits to be carried out, unless Config says otherwise. It is less than the server's write timeout.
+const patience = 30 * time.Second
+
+// patient bounds how long a write may wait. What is not sent to ZooKeeper by then never is.
+func (h *handlers) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, h.patience)
+}
+
+// looks says, by operation, where what it does can be seen: a path below the kind's, and the members there.
+var looks = map[string]struct{ below, members string }{
+	"orchestrate":     {"", "maxInstances and resourcePerInstance"},
+	"pause":           {"", "paused"},
+	"resume":          {"", "paused"},
+	"rollback":        {"", "paused and progress"},
+	"confirm-deletes": {"", "waiting"},
+	"reassign":        {"/decision", "lost"},
+}
+
+// unknown is the document for an operation on a kind.
+func unknown(operation, kind, why string) *UnknownOutcome {
+	look := looks[operation]
+	see := "/v1/api/orchestrations/" + url.PathEscape(kind) + look.below
+	return &UnknownOutcome{
+		ErrorModel: huma.ErrorModel{
+			Type: OutcomeUnknown, Title: "Outcome unknown", Status: http.StatusGatewayTimeout,
+			Detail: why + "; it may have been carried out or not: before you ask again, see " + look.members + " of GET " + see,
+		},
+		See: see,
+	}
+}
+
+// failed turns a backend's error of a write into the answer.
+func failed(operation, kind string, err error) error {
+	if errors.Is(err, rebalancer.ErrOutcomeUnknown) {
+		return unknown(operation, kind, err.Error())
+	}
+	return problem(err)
+}
+
+// unanswered writes the answer to a request that was passed on to the leader and came to nothing. Where there was no connection, the leader
+// has not heard of it.
+func (g *guard) unanswered(ctx huma.Context, addr string, err error) {
+	why := "the leader at " + addr + " does not answer: " + err.Error()
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+		g.refuse(ctx, http.StatusServiceUnavailable, why)
+		return
+	}
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	ctx.SetStatus(http.StatusGatewayTimeout)
+	if err := json.NewEncoder(ctx.BodyWriter()).Encode(unknown(ctx.Operation().OperationID, ctx.Param("kind"), why)); err != nil {
+		g.log.Debug("answer not written", "error", err)
+	}
+}
