@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +161,10 @@ func (l *lane) cross(c pair, w *wires) int {
 	began := time.Now()
 	l.t.Logf("%s at %s: %s", c.work, c.point, c.name)
 	before := l.told("fired", c.point)
+	begun := 0.0
+	if c.action == "panic" {
+		begun, _ = l.begunAgain() // a product that does not answer yet has begun none
+	}
 	l.meet(c.killed, c.action)
 	switch {
 	case c.beside != nil:
@@ -166,12 +172,41 @@ func (l *lane) cross(c pair, w *wires) int {
 	case c.action == "stop":
 		time.Sleep(away)
 		require.NoError(l.t, l.server().Continue())
-	case c.action == "kill", c.action == "panic":
+	case c.action == "kill":
 		l.restart()
+	case c.action == "panic":
+		l.goOn(begun)
 	}
 	l.settled()
 	l.t.Logf("%s at %s: %s: settled after %s", c.work, c.point, c.name, time.Since(began).Round(10*time.Millisecond))
 	return l.told("fired", c.point) - before
+}
+
+// goOn waits until a panic is over. One in what works for a kind has ended that kind alone, which begins again; any other one has ended the
+// product, which is started again.
+func (l *lane) goOn(begun float64) {
+	l.t.Helper()
+	l.until("the panic is over", func(context.Context) error {
+		if !l.server().Running() {
+			return l.server().Start()
+		}
+		again, err := l.begunAgain()
+		if err == nil && again == begun {
+			err = errors.New("the product has not ended, and no kind has begun again")
+		}
+		return err
+	})
+}
+
+var kindRestarts = regexp.MustCompile(`(?m)^shardscaler_kind_restarts_total\{kind="` + thing + `"\} (\S+)$`)
+
+// begunAgain is how often the kind has begun again in the present process.
+func (l *lane) begunAgain() (n float64, err error) {
+	text, err := l.server().Text(l.t.Context(), "/metrics")
+	if m := kindRestarts.FindStringSubmatch(text); err == nil && m != nil {
+		n, err = strconv.ParseFloat(m[1], 64)
+	}
+	return n, err
 }
 
 // restart starts the product again after it has ended.
