@@ -112,9 +112,36 @@ func (e *Engine) failed(err error) {
 
 // reported is what Run has passed on already.
 type reported struct {
-	version int
-	readAt  time.Time
-	failed  time.Time
+	version  int
+	readAt   time.Time
+	failed   time.Time
+	speakers speakers
+}
+
+// speakers is when each ordinal's status was first found to be of the pod that it is of, or to be
+// none.
+type speakers map[int]speaker
+
+type speaker struct {
+	pod   string
+	none  bool
+	since time.Time
+}
+
+// follow returns who speaks by st.
+func (s speakers) follow(st *zkstore.State) speakers {
+	next := make(speakers, len(st.Instances))
+	for n, in := range st.Instances {
+		now := speaker{none: in.Status == nil, since: st.ReadAt}
+		if in.Status != nil {
+			now.pod = in.Status.Pod
+		}
+		if was, known := s[n]; known && was.pod == now.pod && was.none == now.none {
+			now.since = was.since
+		}
+		next[n] = now
+	}
+	return next
 }
 
 // report sends what is new since the last report.
@@ -128,8 +155,8 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 		}
 	case st == nil:
 	case version != said.version || !said.failed.IsZero() && said.readAt.Before(said.failed):
-		said.version, said.readAt = version, st.ReadAt
-		sink(assignment(st))
+		said.version, said.readAt, said.speakers = version, st.ReadAt, said.speakers.follow(st)
+		sink(assignment(st, said.speakers))
 	case st.ReadAt.After(said.readAt):
 		said.readAt = st.ReadAt
 		sink(observed.Read{Kind: e.cfg.Kind, Source: observed.SourceStore, At: st.ReadAt})
@@ -143,17 +170,23 @@ func (e *Engine) latest() (st *zkstore.State, version int, failure error, failed
 	return e.state, e.version, e.failure, e.failedAt
 }
 
+// statusOf is what the instance says of itself; nil: nothing that can be read.
+func statusOf(in *zkstore.Instance) *observed.Status {
+	if s := in.Status; s != nil {
+		return &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
+	}
+	return nil
+}
+
 // assignment is what st tells the rest of the program.
-func assignment(st *zkstore.State) observed.Assignment {
+func assignment(st *zkstore.State, who speakers) observed.Assignment {
 	a := observed.Assignment{
 		Kind: st.Kind, At: st.ReadAt, Lists: make(map[int]observed.List, len(st.Instances)),
 		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,
 	}
 	for n, in := range st.Instances {
 		l := observed.List{Count: len(in.IDs), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
-		if s := in.Status; s != nil {
-			l.Status = &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
-		}
+		l.Status, l.StatusFault, l.StatusSince = statusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {

@@ -23,3 +23,16 @@ func TestBacklogIsBounded(t *testing.T) {
 	b = b.follow(map[int]List{0: {Times: 99, Changed: at(99), Status: &Status{Times: 99}}})
 	require.Empty(t, b)
 }
+
+func TestWhatIsNoAcknowledgement(t *testing.T) {
+	for want, i := range map[string]Instance{
+		"":                                {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{PodUID: "a"}}},
+		"its status is absent":            {Pod: &Pod{UID: "a"}},
+		"its status is present and empty": {Pod: &Pod{UID: "a"}, List: &List{StatusFault: "is present and empty"}},
+		`its status is of pod "b", and it is pod a`:                 {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{PodUID: "b"}}},
+		`its status is of pod "", and it is pod a`:                  {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{}}},
+		`its status is of pod "b", and Kubernetes has no pod of it`: {List: &List{Status: &Status{PodUID: "b"}}},
+	} {
+		require.Equal(t, want, i.NotAcknowledging())
+	}
+}

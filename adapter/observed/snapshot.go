@@ -202,6 +202,11 @@ type List struct {
 	Weight *float64 `json:"weight,omitempty"`
 	// Status is what the instance itself says; nil: no ephemeral status.
 	Status *Status `json:"status,omitempty"`
+	// StatusFault says what stands in its place, "is present and empty"; "" where nothing does, or
+	// where it can be read. StatusSince is when our own looks found first that the status is of
+	// this pod, or none; zero: not known.
+	StatusFault string    `json:"statusFault,omitempty"`
+	StatusSince time.Time `json:"statusSince,omitzero"`
 	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever is in it; zero: there is none.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
 	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero: none that is known of.

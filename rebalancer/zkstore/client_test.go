@@ -81,6 +81,42 @@ func TestLifeOfAResource(t *testing.T) {
 	require.Equal(t, []string{"a", "c"}, everything(reload(t, servers, s)))
 }
 
+// What stands in place of a status is said for what it is, and no longer when it has changed.
+func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
+	servers, raw := store(t)
+	c := client(t, Config{Servers: servers})
+	s, err := c.Lead(patient(t), thing, "pod/1")
+	require.NoError(t, err)
+	m, err := s.AddOrdinal(0, 10)
+	commit(t, c, s, m, err)
+	path := raw.root + StatusPath(thing, 0)
+	for content, want := range map[string]string{
+		"": "is present and empty", "running": "is present and unreadable", `{"times":"soon"}`: "is present and unreadable",
+		`{"pod":"uid-0"}`: "is present and carries no times", `{"times":3,"pod":"uid-0"}`: "",
+	} {
+		raw.status(t, 0, content)
+		s, _, err = c.Refresh(patient(t), thing, s)
+		require.NoError(t, err)
+		in := s.Instances[0]
+		require.Equal(t, want, in.StatusFault, content)
+		require.Equal(t, want == "", in.Status != nil, content)
+		require.True(t, in.Live, content)
+
+		require.NoError(t, raw.Delete(path, -1))
+		raw.put(t, StatusPath(thing, 0), content)
+		s, _, err = c.Refresh(patient(t), thing, s)
+		require.NoError(t, err)
+		require.Equal(t, "is persistent", s.Instances[0].StatusFault, content)
+		require.Nil(t, s.Instances[0].Status, content)
+
+		require.NoError(t, raw.Delete(path, -1))
+		s, _, err = c.Refresh(patient(t), thing, s)
+		require.NoError(t, err)
+		require.Empty(t, s.Instances[0].StatusFault, "it is absent")
+		require.Nil(t, s.Instances[0].Status)
+	}
+}
+
 // What the old orchestrator left behind is read, and repaired without telling an instance to reload.
 func TestOldTree(t *testing.T) {
 	servers, raw := store(t)

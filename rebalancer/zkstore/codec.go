@@ -432,6 +432,20 @@ func decodeStatus(data []byte) *Status {
 	return &Status{Times: int64(*raw.Times), Pod: raw.Pod, Fences: raw.Fences, SessionMs: raw.SessionMs}
 }
 
+// noStatus says what content is that decodeStatus takes for no status.
+func noStatus(data []byte) string {
+	var other struct {
+		Times json.RawMessage `json:"times"`
+	}
+	switch {
+	case len(data) == 0:
+		return "is present and empty"
+	case json.Unmarshal(data, &other) == nil && other.Times == nil:
+		return "is present and carries no times"
+	}
+	return "is present and unreadable"
+}
+
 // encodeFlight writes a flight piece and returns its ids anew, like encodeIDs.
 func encodeFlight(f *Flight) (data []byte, packed []string) {
 	pod, _ := json.Marshal(f.Pod) // a string always encodes

@@ -684,6 +684,20 @@ func (i *instanceReader) readList() error {
 	return nil
 }
 
+// statusOf takes a znode for a status, or says why it is none.
+func statusOf(got *content) (s *Status, fault string) {
+	if got.stat.EphemeralOwner == 0 {
+		return nil, "is persistent"
+	}
+	if err := got.tooLong(); err != nil {
+		return nil, "is present and too long: " + err.Error()
+	}
+	if s = decodeStatus(got.data); s != nil {
+		return s, ""
+	}
+	return nil, noStatus(got.data)
+}
+
 // readStatus takes a status for one only if it is ephemeral: a persistent leftover says nothing.
 func (i *instanceReader) readStatus() error {
 	got, stat, err := i.part(StatusPath(i.kind, i.n), true, seen{i.was.statusZxid, i.was.statusVersion, -1})
@@ -691,7 +705,8 @@ func (i *instanceReader) readStatus() error {
 		return err
 	}
 	if stat == nil {
-		i.in.Status, i.in.Live, i.in.LiveSince, i.in.statusVersion, i.in.statusZxid = nil, false, time.Time{}, -1, 0
+		i.in.Status, i.in.StatusFault, i.in.Live, i.in.LiveSince = nil, "", false, time.Time{}
+		i.in.statusVersion, i.in.statusZxid = -1, 0
 		return i.readTmp()
 	}
 	i.in.statusVersion, i.in.statusZxid = stat.Version, stat.Mzxid
@@ -700,10 +715,7 @@ func (i *instanceReader) readStatus() error {
 		i.in.LiveSince = time.UnixMilli(stat.Ctime)
 	}
 	if got != nil {
-		i.in.Status = nil
-		if i.in.Live {
-			i.in.Status = decodeStatus(got.data)
-		}
+		i.in.Status, i.in.StatusFault = statusOf(got)
 	}
 	if !i.in.HasTmp {
 		return i.readTmp()

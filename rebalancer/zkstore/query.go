@@ -267,6 +267,8 @@ type Absence struct {
 	// For is how long it has been absent since the revoke, by this leader's monotonic clock: an absence from before the revoke proves
 	// nothing, since a process that came and read the old list meanwhile may have gone unseen.
 	For time.Duration
+	// Fault is Instance.StatusFault: what is there in place of a status; "": nothing.
+	Fault string
 }
 
 // Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the revoke. An older one would miss a
@@ -305,6 +307,9 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 	}
 	last := absence.Last
 	if last == nil || last.Pod != f.Pod || !last.Fences || last.SessionMs <= 0 {
+		if absence.Fault != "" {
+			return false, fmt.Sprintf("the status %s, which proves nothing", absence.Fault)
+		}
 		return false, "the status is absent, which proves nothing of an instance that does not fence itself"
 	}
 	wait := time.Duration(last.SessionMs)*time.Millisecond + fenceMargin

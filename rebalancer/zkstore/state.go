@@ -68,6 +68,9 @@ type Instance struct {
 	Changed time.Time
 	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
 	Status *Status
+	// StatusFault says, as the end of a sentence, what `tmp/status` is where it is there and Status
+	// is nil: "is present and empty".
+	StatusFault string
 	// Live says that `tmp/status` is ephemeral, whatever it contains: a legacy instance's may be empty.
 	Live bool
 	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.

@@ -327,6 +327,7 @@ func TestReleased(t *testing.T) {
 		{"absent, fences", f, nil, Fate{}, Absence{Last: fencing, For: 6 * time.Second}, true, "iii"},
 		{"absent, fences, too short", f, nil, Fate{}, Absence{Last: fencing, For: 5 * time.Second}, false, "the fencing instance has been absent for 5s of 6s"},
 		{"absent, fences, another pod", f, nil, Fate{}, Absence{Last: &Status{Pod: "other", Fences: true, SessionMs: 1}, For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
+		{"no status, and something in its place", f, nil, Fate{}, Absence{Fault: "is present and empty"}, false, "the status is present and empty, which proves nothing"},
 		{"fences without a session", f, nil, Fate{}, Absence{Last: &Status{Pod: "uid", Fences: true}, For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
 		{"present again", f, &Status{Times: 4, Pod: "uid"}, Fate{}, Absence{Last: fencing, For: time.Hour}, false, "the instance has applied 4, not yet 5"},
 	} {
