@@ -122,7 +122,7 @@ func (w *World) orphaned() bool {
 	for i := range w.Instances {
 		in := &w.Instances[i]
 		misplaced := func(p PinIndex) bool { return !w.Allows(p, Place(i)) }
-		if in.Leaving && len(in.IDs) > 0 || slices.ContainsFunc(in.Pins, misplaced) {
+		if in.Leaving && len(in.IDs) > 0 || !in.Fixed && slices.ContainsFunc(in.Pins, misplaced) {
 			return true
 		}
 	}
@@ -163,5 +163,11 @@ func (w *World) Allows(class PinIndex, at Place) bool {
 
 // voluntary says whether a move takes a resource from where it may stay.
 func (w *World) voluntary(m Move) bool {
-	return m.From != FromPool && !w.Instances[m.From].Leaving && w.Allows(w.list(m.From).pin(int(m.Index)), m.From)
+	return m.From != FromPool && w.mayStay(w.list(m.From).pin(int(m.Index)), m.From)
+}
+
+// mayStay says whether a resource of that pin may stay on an instance that holds it.
+func (w *World) mayStay(class PinIndex, at Place) bool {
+	in := &w.Instances[at]
+	return in.Fixed || !in.Leaving && w.Allows(class, at)
 }

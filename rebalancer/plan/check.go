@@ -92,9 +92,12 @@ func (c *checker) permits(l List, index int, at int) bool {
 	return slices.Contains(c.w.Pins[l.Pins[index]-1].Ordinals, c.w.Instances[at].Ordinal)
 }
 
-// mustMove: nobody's, on a leaving instance, or where the pin forbids.
+// mustMove: nobody's, on a leaving instance, or where the pin forbids and it is not fixed.
 func (c *checker) mustMove(from Place, index int) bool {
-	return from == FromPool || c.w.Instances[from].Leaving || !c.permits(c.list(from), index, int(from))
+	if from == FromPool || c.w.Instances[from].Leaving {
+		return true
+	}
+	return !c.w.Instances[from].Fixed && !c.permits(c.list(from), index, int(from))
 }
 
 // moves plays the plan.
@@ -135,6 +138,8 @@ func (c *checker) move(m Move) error {
 	switch {
 	case c.moved[key(m.From, m.Index)]:
 		return fmt.Errorf("%q moves twice", id)
+	case m.From != FromPool && c.w.Instances[m.From].Fixed:
+		return fmt.Errorf("%q is taken from instance %d, which is fixed", id, c.w.Instances[m.From].Ordinal)
 	case !to.Open:
 		return fmt.Errorf("%q goes to instance %d, which is not open", id, to.Ordinal)
 	case !c.permits(l, int(m.Index), int(m.To)):
@@ -205,7 +210,7 @@ func (c *checker) pinned() bool {
 // pressed: something may have to make room, so that balance comes second.
 func (c *checker) pressed() bool {
 	for at := FromPool; at < len(c.w.Instances); at++ {
-		if at != FromPool && len(c.w.Instances[at].IDs)+c.w.Instances[at].Arriving.Count > c.w.Instances[at].Capacity {
+		if at != FromPool && !c.w.Instances[at].Fixed && len(c.w.Instances[at].IDs)+c.w.Instances[at].Arriving.Count > c.w.Instances[at].Capacity {
 			return true
 		}
 		l := c.list(Place(at))
@@ -259,7 +264,7 @@ func (c *checker) refusal(r Refusal, l List) error {
 	case BytesFull:
 		ok = limited && !c.p.Exact
 	case OverCapacity:
-		ok = r.From != FromPool && c.count[r.From] > c.w.Instances[r.From].Capacity
+		ok = r.From != FromPool && !c.w.Instances[r.From].Fixed && c.count[r.From] > c.w.Instances[r.From].Capacity
 	}
 	if !ok {
 		return fmt.Errorf("reason %q is not true: open to it %d, with room %d", r.Why, open, room)
@@ -318,7 +323,7 @@ func (c *checker) even() error {
 func (c *checker) could(i, j int) (string, bool) {
 	l := c.w.Instances[i].List
 	for x, id := range l.IDs {
-		if !c.moved[key(Place(i), int32(x))] && c.permits(l, x, j) {
+		if !c.w.Instances[i].Fixed && !c.moved[key(Place(i), int32(x))] && c.permits(l, x, j) {
 			return id, true
 		}
 	}
@@ -362,7 +367,7 @@ func (c *checker) least() int {
 	held := func(in Instance) int { return len(in.IDs) + in.Arriving.Count }
 	at := func(in Instance, level int) int {
 		floor := in.Arriving.Count
-		if c.o.Regime == Emergency {
+		if c.o.Regime == Emergency || in.Fixed {
 			floor = held(in)
 		}
 		return min(max(level, floor), max(in.Capacity, floor))

@@ -46,7 +46,7 @@ type Description struct {
 // InstanceChange is what a plan does to one instance. After is when the moves of this plan are done, Target when the full plan is.
 type InstanceChange struct {
 	Ordinal      int     `json:"ordinal"`
-	State        string  `json:"state"` // open, leaving or kept
+	State        string  `json:"state"` // open, fixed (open, and keeps what it has), leaving or kept
 	Before       int     `json:"before"`
 	In           int     `json:"in"`
 	Out          int     `json:"out"`
@@ -236,6 +236,8 @@ func (p *Plan) changes() []InstanceChange {
 		in, c := &w.Instances[i], &all[i]
 		c.Ordinal, c.State, c.Target = in.Ordinal, "kept", p.Targets[i]
 		switch {
+		case in.Open && in.Fixed:
+			c.State = "fixed"
 		case in.Open:
 			c.State = "open"
 		case in.Leaving:

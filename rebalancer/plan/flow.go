@@ -104,7 +104,7 @@ func (n *network) book(s stock, o Options) {
 	}
 	switch stays := n.stays(s); {
 	case stays && !isOpen: // keeps it and takes no part
-	case stays && o.Regime == Emergency:
+	case stays && (o.Regime == Emergency || n.w.Instances[s.at].Fixed):
 		n.load[c] += int(s.n)
 	default:
 		n.put(k, c, int(s.n))
@@ -114,7 +114,7 @@ func (n *network) book(s stock, o Options) {
 
 // stays says whether resources are where they may stay.
 func (n *network) stays(s stock) bool {
-	return s.at != FromPool && !n.w.Instances[s.at].Leaving && n.w.Allows(s.class, s.at)
+	return s.at != FromPool && n.w.mayStay(s.class, s.at)
 }
 
 func (n *network) cell(k, c int) int { return k*(len(n.open)+1) + c }

@@ -214,7 +214,7 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 		return false, "fewer than two instances are open"
 	}
 	for _, at := range open {
-		if in := &w.Instances[at]; len(in.IDs)+in.Arriving.Count > in.Capacity {
+		if in := &w.Instances[at]; !in.Fixed && len(in.IDs)+in.Arriving.Count > in.Capacity {
 			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, len(in.IDs)+in.Arriving.Count, in.Capacity)
 		}
 	}
@@ -249,8 +249,12 @@ func unevenCounts(w *World, open []Place, o Options) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
 		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
-		low, high, sum = min(low, n), max(high, n), sum+n
+		low, sum = min(low, n), sum+n
+		if !w.Instances[at].Fixed {
+			high = max(high, n)
+		}
 	}
+	high = max(high, low) // where all are fixed
 	limit := max(float64(o.MinSpread), o.MinSpreadShare*float64(sum)/float64(len(open)))
 	if spread := high - low; float64(spread) > limit {
 		return true, fmt.Sprintf("the fullest instance holds %d more than the emptiest, over the limit of %.4g", spread, limit)
@@ -259,7 +263,8 @@ func unevenCounts(w *World, open []Place, o Options) (bool, string) {
 }
 
 func unevenWeights(w *World, open []Place, o Options) (bool, string) {
-	_, worst := imbalance(open, weights(w))
+	weight := weights(w)
+	_, worst := imbalance(evenable(w, open, weight), weight)
 	limit, name := o.Enter, "enter"
 	if o.Running {
 		limit, name = o.Leave, "leave"

@@ -57,7 +57,7 @@ func (o *optimum) permits(r resource, at int) bool {
 }
 
 func (o *optimum) mayStay(r resource) bool {
-	return r.from != plan.FromPool && !o.w.Instances[r.from].Leaving && o.permits(r, r.from)
+	return r.from != plan.FromPool && (o.w.Instances[r.from].Fixed || !o.w.Instances[r.from].Leaving && o.permits(r, r.from))
 }
 
 func (o *optimum) search(i int) {
@@ -70,7 +70,7 @@ func (o *optimum) search(i int) {
 	o.to[i] = stay
 	o.search(i + 1)
 	r := o.all[i]
-	if o.mayStay(r) && (o.regime == plan.Emergency || !o.w.Instances[r.from].Open) {
+	if o.mayStay(r) && (o.regime == plan.Emergency || !o.w.Instances[r.from].Open || o.w.Instances[r.from].Fixed) {
 		return
 	}
 	for at := range o.w.Instances {
@@ -140,8 +140,8 @@ func mustMake(t *rapid.T, w *plan.World, o plan.Options) *plan.Plan {
 // TestOptimum: on small worlds the plan is as good as the best of all assignments.
 func TestOptimum(t *testing.T) {
 	for name, c := range map[string]traits{
-		"free":   {resources: 7, instances: 4, arriving: true, overCapacity: true},
-		"pinned": {resources: 6, instances: 4, pins: true, arriving: true, overCapacity: true},
+		"free":   {resources: 7, instances: 4, arriving: true, overCapacity: true, fixed: true},
+		"pinned": {resources: 6, instances: 4, pins: true, arriving: true, overCapacity: true, fixed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
@@ -178,10 +178,10 @@ func (o *optimum) of(p *plan.Plan) score {
 // the full plan, and a world in which a full plan was carried out needs none.
 func TestEveryPlan(t *testing.T) {
 	for name, c := range map[string]traits{
-		"free":     {resources: 60, instances: 8, arriving: true, overCapacity: true},
-		"pinned":   {resources: 40, instances: 8, pins: true, arriving: true, overCapacity: true},
-		"bytes":    {resources: 40, instances: 6, pins: true, bytes: true, arriving: true, overCapacity: true},
-		"weighted": {resources: 60, instances: 8, pins: true, weights: true, bytes: true, arriving: true, overCapacity: true},
+		"free":     {resources: 60, instances: 8, arriving: true, overCapacity: true, fixed: true},
+		"pinned":   {resources: 40, instances: 8, pins: true, arriving: true, overCapacity: true, fixed: true},
+		"bytes":    {resources: 40, instances: 6, pins: true, bytes: true, arriving: true, overCapacity: true, fixed: true},
+		"weighted": {resources: 60, instances: 8, pins: true, weights: true, bytes: true, arriving: true, overCapacity: true, fixed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {

@@ -72,7 +72,7 @@ func freeLayout(w *World, o Options) layout {
 		in := &w.Instances[at]
 		held := len(in.IDs) + in.Arriving.Count
 		s.held[i], s.floor[i] = held, in.Arriving.Count
-		if o.Regime == Emergency {
+		if o.Regime == Emergency || in.Fixed {
 			s.floor[i] = held
 		}
 		s.limit[i] = max(in.Capacity, s.floor[i])

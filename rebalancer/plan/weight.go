@@ -169,7 +169,7 @@ func (s *scale) send(m Move) {
 // relieve takes from instances above their capacity what does good elsewhere.
 func (s *scale) relieve() {
 	for _, at := range s.open {
-		for s.room(at) < 0 && s.give(at, s.weight[at]/2) {
+		for !s.fixed(at) && s.room(at) < 0 && s.give(at, s.weight[at]/2) {
 		}
 	}
 }
@@ -177,6 +177,9 @@ func (s *scale) relieve() {
 // refuseOver names what stays above a capacity, the lightest.
 func (s *scale) refuseOver() {
 	for _, at := range s.open {
+		if s.fixed(at) {
+			continue
+		}
 		for _, i := range s.shelf(at).first(-s.room(at)) {
 			s.refused = append(s.refused, Refusal{From: at, Index: i, Why: OverCapacity})
 		}
@@ -187,13 +190,13 @@ func (s *scale) refuseOver() {
 func (s *scale) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {
-		mean, worst := imbalance(s.open, s.weight)
+		mean, worst := imbalance(evenable(s.board.w, s.open, s.weight), s.weight)
 		if worst <= s.o.Leave {
 			return
 		}
 		heaviest := Place(-1)
 		for _, at := range s.open {
-			if !stuck[at] && s.weight[at] > mean && (heaviest < 0 || s.weight[at] > s.weight[heaviest]) {
+			if !stuck[at] && !s.fixed(at) && s.weight[at] > mean && (heaviest < 0 || s.weight[at] > s.weight[heaviest]) {
 				heaviest = at
 			}
 		}
@@ -201,6 +204,24 @@ func (s *scale) spread() {
 			return
 		}
 		stuck[heaviest] = !s.give(heaviest, mean)
+	}
+}
+
+func (s *scale) fixed(at Place) bool { return s.board.w.Instances[at].Fixed }
+
+// evenable are the open instances without the fixed ones that hold more than the mean of those that
+// are left: they cannot be evened, and the others are not to be filled up to them.
+func evenable(w *World, open []Place, weight []int64) []Place {
+	for {
+		sum := int64(0)
+		for _, at := range open {
+			sum += weight[at]
+		}
+		over := func(at Place) bool { return w.Instances[at].Fixed && weight[at]*int64(len(open)) > sum }
+		if !slices.ContainsFunc(open, over) {
+			return open
+		}
+		open = slices.DeleteFunc(slices.Clone(open), over)
 	}
 }
 

@@ -64,6 +64,9 @@ type Instance struct {
 	Ordinal int
 	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
 	Open, Leaving bool
+	// Fixed: nothing may be taken from it, whatever its pins and its capacity say, since it would
+	// never be released. Never with Leaving.
+	Fixed bool
 	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity) refuses new ones and parks none.
 	Capacity int
 	// MaxBytes limits the bytes of its list's znode, 0: no limit. Bytes is the znode's present length.
@@ -182,6 +185,8 @@ func (in *Instance) validate(pins int) error {
 		return fmt.Errorf("ordinal: %d, want 0 or more", in.Ordinal)
 	case in.Open && in.Leaving:
 		return fmt.Errorf("open and leaving: want at most one of them")
+	case in.Fixed && in.Leaving:
+		return fmt.Errorf("fixed and leaving: want at most one of them")
 	case in.Capacity < 1:
 		return fmt.Errorf("capacity: %d, want 1 or more", in.Capacity)
 	case in.MaxBytes < 0 || in.Bytes < 0:

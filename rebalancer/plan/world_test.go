@@ -32,6 +32,7 @@ type traits struct {
 	resources, instances   int // at most
 	pins, weights, bytes   bool
 	arriving, overCapacity bool
+	fixed                  bool
 }
 
 // drawWorld draws a world in which everything that a trait allows happens often.
@@ -48,6 +49,7 @@ func drawWorld(t *rapid.T, c traits) *plan.World {
 		default:
 			in.Open = true
 		}
+		in.Fixed = c.fixed && !in.Leaving && rapid.IntRange(0, 2).Draw(t, "fixed") == 0
 		if rapid.Bool().Draw(t, "limited") {
 			in.Capacity = rapid.IntRange(1, max(2, 2*c.resources/max(n, 1))).Draw(t, "capacity")
 		}

@@ -52,9 +52,11 @@ type Instance struct {
 	Ordinal  *int   `json:"ordinal,omitempty"`
 	Ordinals string `json:"ordinals,omitempty"`
 	// State is open (default), leaving (to be emptied) or kept (keeps what it has, receives nothing).
-	State    string `json:"state,omitempty"`
-	Capacity int    `json:"capacity,omitempty"`
-	MaxBytes int    `json:"maxBytes,omitempty"`
+	State string `json:"state,omitempty"`
+	// Fixed: nothing may be taken from it. Not with leaving.
+	Fixed    bool `json:"fixed,omitempty"`
+	Capacity int  `json:"capacity,omitempty"`
+	MaxBytes int  `json:"maxBytes,omitempty"`
 	// Resources are what it holds: of each, where there are several.
 	Resources *Resources `json:"resources,omitempty"`
 	// Arriving is how many are in flight to it.
@@ -281,7 +283,7 @@ func (in *Instance) validate() error {
 
 func (in *Instance) instance(ordinal int, f *File) plan.Instance {
 	out := plan.Instance{
-		Ordinal: ordinal, Open: in.State == "" || in.State == "open", Leaving: in.State == "leaving",
+		Ordinal: ordinal, Open: in.State == "" || in.State == "open", Leaving: in.State == "leaving", Fixed: in.Fixed,
 		Capacity: firstSet(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: firstSet(in.MaxBytes, f.MaxBytes, 0),
 	}
 	out.Arriving = plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)}
