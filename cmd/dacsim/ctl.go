@@ -26,7 +26,8 @@ func ctlCommand() *cobra.Command {
 	cmd.AddCommand(listCommand(&control), loadCommand(&control))
 	for _, fault := range []struct{ name, short string }{
 		{"hang", "Freeze an instance as SIGSTOP would, until resume or --for"},
-		{"resume", "Let a frozen instance go on"},
+		{"stall", "Keep an instance from applying and acknowledging anything, until resume or --for; its session lives"},
+		{"resume", "Let a frozen or stalled instance go on"},
 		{"crash", "End an instance's process; its container restarts after --for, or the usual delay"},
 		{"mute", "Stop the heartbeats of an instance"},
 		{"unmute", "Let an instance beat again"},
@@ -76,7 +77,7 @@ func faultCommand(control *dacsim.Control, name, short string) *cobra.Command {
 			return control.Fault(cmd.Context(), args[0], n, name, span)
 		},
 	}
-	if name == "hang" || name == "crash" {
+	if name == "hang" || name == "stall" || name == "crash" {
 		cmd.Flags().DurationVar(&span, "for", 0, "how long")
 	}
 	return cmd

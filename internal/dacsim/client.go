@@ -48,8 +48,8 @@ func (c Control) Hooks(ctx context.Context) ([]Hook, error) {
 	return list, nil
 }
 
-// Fault asks for hang, resume, crash, mute or unmute of one instance. A span of 0 is until resume, or the usual
-// restart for a crash.
+// Fault asks for hang, stall, resume, crash, mute or unmute of one instance. A span of 0 is until
+// resume, or the usual restart for a crash.
 func (c Control) Fault(ctx context.Context, kind string, ordinal int, fault string, span time.Duration) error {
 	path := "/v1/instances/" + url.PathEscape(kind) + "/" + strconv.Itoa(ordinal) + "/" + url.PathEscape(fault)
 	if span != 0 {

@@ -34,7 +34,7 @@ type Instance struct {
 //
 //	GET  /v1/instances[?ids=1]
 //	GET  /v1/hooks
-//	POST /v1/instances/{kind}/{ordinal}/hang|crash[?for=10s]
+//	POST /v1/instances/{kind}/{ordinal}/hang|stall|crash[?for=10s]
 //	POST /v1/instances/{kind}/{ordinal}/resume|mute|unmute
 //	POST /v1/kinds/{kind}/load?cpu=2&memory=1.5
 func (s *Sim) Handler() http.Handler {
@@ -99,8 +99,12 @@ func (s *Sim) serveFault(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) fault(ctx context.Context, in *instance, fault string, span time.Duration) error {
 	switch fault {
-	case "hang":
-		in.hang()
+	case "hang", "stall":
+		if fault == "hang" {
+			in.hang()
+		} else {
+			in.stall()
+		}
 		if span > 0 {
 			time.AfterFunc(span, in.resume)
 		}
@@ -116,7 +120,7 @@ func (s *Sim) fault(ctx context.Context, in *instance, fault string, span time.D
 		}
 		return s.crash(ctx, in, span)
 	default:
-		return fmt.Errorf("fault %q: must be hang, resume, crash, mute or unmute", fault)
+		return fmt.Errorf("fault %q: must be hang, stall, resume, crash, mute or unmute", fault)
 	}
 	return nil
 }

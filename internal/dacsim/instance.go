@@ -58,8 +58,9 @@ type instance struct {
 
 	hung  atomic.Bool
 	muted atomic.Bool
-	// resumed is closed when a hang ends.
+	// resumed is closed when a hang and a stall have ended.
 	hangMu  sync.Mutex
+	stalled bool
 	resumed chan struct{}
 
 	mu   sync.Mutex
@@ -436,21 +437,38 @@ func (in *instance) hang() {
 	in.hangMu.Lock()
 	defer in.hangMu.Unlock()
 	if in.hung.CompareAndSwap(false, true) {
-		in.resumed = make(chan struct{})
+		if !in.stalled {
+			in.resumed = make(chan struct{})
+		}
 		in.line.freeze()
 	}
+}
+
+// stall keeps the instance from bringing what runs into line until resume, as one that takes long
+// to stop something: its session lives, and it beats.
+func (in *instance) stall() {
+	in.hangMu.Lock()
+	defer in.hangMu.Unlock()
+	if !in.stalled && !in.hung.Load() {
+		in.resumed = make(chan struct{})
+	}
+	in.stalled = true
 }
 
 func (in *instance) resume() {
 	in.hangMu.Lock()
 	defer in.hangMu.Unlock()
-	if in.hung.CompareAndSwap(true, false) {
+	hung := in.hung.CompareAndSwap(true, false)
+	if hung {
 		in.line.thaw()
+	}
+	if hung || in.stalled {
 		close(in.resumed)
 	}
+	in.stalled = false
 }
 
-// thawed returns once the process is not frozen; an error, once it is to end.
+// thawed returns once the process is neither frozen nor stalled; an error, once it is to end.
 func (in *instance) thawed(ctx context.Context) error {
 	in.hangMu.Lock()
 	resumed := in.resumed

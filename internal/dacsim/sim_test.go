@@ -351,6 +351,29 @@ func TestHungInstanceLosesItsSessionAndRunsOn(t *testing.T) {
 	require.Len(t, w.runsOn("b"), 1)
 }
 
+// A stalled instance keeps its session and what it runs; a freeze on top of it ends with it.
+func TestStalledInstanceKeepsItsSessionAndAppliesNothing(t *testing.T) {
+	w := newWorld(t, testenv.Require(t, testenv.PartZooKeeper).ZooKeeper, nil)
+	w.give(0, 1, "a", "b")
+	w.pod(0, "u0")
+	w.acknowledged(0, 1)
+	_, before, _ := w.status(0)
+	for times := int64(2); times < 4; times++ {
+		require.NoError(t, w.ctl.Fault(t.Context(), "Thing", 0, "stall", 0))
+		w.give(0, times, "b")
+		if times == 3 {
+			require.NoError(t, w.ctl.Fault(t.Context(), "Thing", 0, "hang", 0))
+		}
+		said, after, ok := w.status(0)
+		require.True(t, ok)
+		require.Equal(t, before.EphemeralOwner, after.EphemeralOwner)
+		require.Equal(t, times-1, said.Times)
+		require.NoError(t, w.ctl.Fault(t.Context(), "Thing", 0, "resume", 0))
+		w.acknowledged(0, times)
+		require.Nil(t, w.runsOn("a"))
+	}
+}
+
 // A hook's command holds the pod and the work of its instance, however long it takes.
 func TestPreStopHookHoldsThePod(t *testing.T) {
 	dir := t.TempDir()

@@ -20,7 +20,10 @@ func StartSolo(cfg Config, kind string, ordinal int, uid string, runs *RunLog, l
 // Hang freezes the process as SIGSTOP would: what runs is left running, and nothing else happens until Resume.
 func (s *Solo) Hang() { s.in.hang() }
 
-// Resume ends a hang.
+// Stall keeps the process from applying and acknowledging anything until Resume; its session lives.
+func (s *Solo) Stall() { s.in.stall() }
+
+// Resume ends a hang and a stall.
 func (s *Solo) Resume() { s.in.resume() }
 
 // Kill ends the process at once; its session expires later.
