@@ -140,13 +140,13 @@ func (t *term) pinned() bool { return t.traits != nil && len(t.traits.spec.pins)
 // stuck says that nothing of what is to leave or to be placed can go anywhere, because of pins: no reason to hold up the others.
 func (t *term) stuck() bool { return t.pinned() && t.full.shape == t.shape() }
 
-// misplaced says whether anything sits where its pin forbids.
+// misplaced says whether anything sits where its pin forbids and may be taken from there.
 func (t *term) misplaced() bool {
 	if !t.pinned() {
 		return false
 	}
 	for n, in := range t.st.Instances {
-		if t.listed(n, in).misplaced > 0 {
+		if t.listed(n, in).misplaced > 0 && t.keeps(n) == "" {
 			return true
 		}
 	}

@@ -32,20 +32,21 @@ func TestWhatKeepsADrainIsNamed(t *testing.T) {
 			cure:   func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 7}, []int{7} },
 			says:   []string{"300 resources have no place", "no-open-instance"},
 		},
-		"an instance that does not acknowledge": {
-			before: func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} },
+		"an instance that has not acknowledged yet": {
+			before: func(o *Orders) { o.HandOff = config.HandOffAcknowledged },
 			cure:   func(o *Orders) { o.GonePods = map[string]bool{"p2": true} },
-			says:   []string{"instance 2 has not released 100 resources"},
+			says:   []string{"instance 2 has not released 100 resources: the instance has applied 0, not yet 2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, newDouble())
-				r.order(func(o *Orders) { o.Capacity = 200 })
+				r.order(func(o *Orders) { o.Capacity, o.Pods = 200, map[int]string{2: "p2"} })
 				r.lead(0, 1, 2)
 				ids := names("a", 300)
 				r.create(ids...)
 				r.wait(3 * time.Second)
+				r.answering(2)
 				require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100}, counts(r.settled(ids)))
 				r.order(func(o *Orders) {
 					o.Stay, o.Ready = []int{0, 1}, []int{0, 1}

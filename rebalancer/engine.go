@@ -82,6 +82,7 @@ type Engine struct {
 	failedAt time.Time
 	changed  bool // ZooKeeper said that a status changed, and the leader has not looked yet
 	orders   Orders
+	ordered  int // counts the orders
 	leading  bool
 	holder   string
 	queue    queue
@@ -121,17 +122,18 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 // Order replaces the orders.
 func (e *Engine) Order(o Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
-	if e.ordered(o) {
+	if e.accept(o) {
 		e.reread()
 	}
 	stir(e.wake)
 }
 
-// ordered takes the orders; lacks: the catalogue must be read for them.
-func (e *Engine) ordered(o Orders) (lacks bool) {
+// accept takes the orders; lacks: the catalogue must be read for them.
+func (e *Engine) accept(o Orders) (lacks bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.orders = o
+	e.ordered++
 	e.book.want(specOf(&o))
 	return e.leading && e.book.lacks()
 }

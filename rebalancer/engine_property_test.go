@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,8 @@ type history struct {
 	r     *rig
 	words map[string]word
 	open  []int
+	// mute is since when an instance that has acknowledged does so no longer.
+	mute map[int]time.Time
 }
 
 // TestNoneLostNoneTwice plays random creates, deletes, orders, crashes of the leader, lost requests and lost replies, and demands after
@@ -40,7 +43,7 @@ type history struct {
 func TestNoneLostNoneTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // without t's Deadline, which is forbidden here
-			h := &history{t: t, rt: rt, d: newDouble(), words: map[string]word{}}
+			h := &history{t: t, rt: rt, d: newDouble(), words: map[string]word{}, mute: map[int]time.Time{}}
 			h.start(0, 1)
 			defer func() { h.r.halt() }()
 			rt.Repeat(map[string]func(*rapid.T){
@@ -51,6 +54,7 @@ func TestNoneLostNoneTwice(t *testing.T) {
 				"fault":   h.fault,
 				"turn":    func(*rapid.T) { h.rollBack() },
 				"status":  h.acknowledge,
+				"mute":    h.fallSilent,
 				"wait":    func(rt *rapid.T) { h.r.wait(time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond) },
 				"":        func(rt *rapid.T) { require.NoError(rt, h.d.violation()) },
 				"recover": func(*rapid.T) { h.d.fail(func(d *double) { d.away = false }) },
@@ -67,7 +71,9 @@ func (h *history) start(stay ...int) {
 		o.Capacity, o.Pods = 20, map[int]string{0: "p0", 1: "p1", 2: "p2", 3: "p3"}
 	})
 	r := h.r
-	h.d.fail(func(d *double) { d.watch = func(old, st *zkstore.State, m zkstore.Multi) { h.released(r, old, st, m) } })
+	h.d.fail(func(d *double) {
+		d.watch = func(old, st *zkstore.State, m zkstore.Multi) { h.released(r, old, st, m); h.taken(r, old, st, m) }
+	})
 	h.r.lead(stay...)
 }
 
@@ -88,6 +94,29 @@ func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 		status := old.Instances[f.From].Status
 		if status == nil || status.Pod != f.Pod || status.Times < f.Times {
 			h.d.broken = fmt.Errorf("%s: %s was given on before instance %d released it", m.Step, name, f.From)
+		}
+	}
+}
+
+// taken demands of every transaction that moves something out of an instance by acknowledged
+// hand-off that a proof of its release is to be expected: the instance is gone, or acknowledges, or
+// did so until a moment ago, which the leader has not seen yet.
+func (h *history) taken(r *rig, old, st *zkstore.State, m zkstore.Multi) {
+	if m.Step != "revoke" {
+		return
+	}
+	r.mu.Lock()
+	o := r.orders
+	r.mu.Unlock()
+	for name, f := range st.Flight {
+		moves := slices.ContainsFunc(f.To, func(to int) bool { return to != zkstore.ToDelete })
+		gone := slices.Contains(o.Gone, f.From) || o.GonePods[o.Pods[f.From]]
+		if o.HandOff != config.HandOffAcknowledged || old.Flight[name] != nil || !moves || gone {
+			continue
+		}
+		status := old.Instances[f.From].Status
+		if at, mute := h.mute[f.From]; mute && time.Since(at) > 5*time.Second || !mute && (status == nil || status.Pod != o.Pods[f.From]) {
+			h.d.broken = fmt.Errorf("%s was taken from instance %d, which does not acknowledge", name, f.From)
 		}
 	}
 }
@@ -193,8 +222,26 @@ func (h *history) acknowledge(rt *rapid.T) {
 			return
 		}
 		in := *st.Instances[n]
-		in.Status, in.Live = &zkstore.Status{Times: in.Times, Pod: fmt.Sprint("p", n)}, true
+		in.Status, in.StatusFault, in.Live = &zkstore.Status{Times: in.Times, Pod: fmt.Sprint("p", n)}, "", true
 		st.Instances[n] = &in
+		delete(h.mute, n)
+	})
+}
+
+// fallSilent takes an instance's status away, or makes it one that proves nothing.
+func (h *history) fallSilent(rt *rapid.T) {
+	n := rapid.IntRange(0, 3).Draw(rt, "instance")
+	what := rapid.SampledFrom(slices.Sorted(maps.Keys(muteness))).Draw(rt, "status")
+	h.d.edit(func(st *zkstore.State) {
+		if st.Instances[n] == nil || st.Instances[n].Status == nil {
+			return
+		}
+		in := *st.Instances[n]
+		in.Status, in.StatusFault, in.Live = muteness[what].Status, muteness[what].StatusFault, muteness[what].Live
+		st.Instances[n] = &in
+		if _, mute := h.mute[n]; !mute {
+			h.mute[n] = time.Now()
+		}
 	})
 }
 

@@ -401,8 +401,9 @@ func TestACancelledDrainComesHome(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		owned := slices.Clone(r.d.snapshot().Instances[2].IDs)
+		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} })
+		r.answering(2)
 		r.order(func(o *Orders) {
-			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"}
 			o.Limits.MaxInFlight = 30
 			o.Stay, o.Ready = []int{0, 1}, []int{0, 1}
 		})

@@ -57,7 +57,7 @@ func (t *term) unprovable(n int) string {
 	next := &zkstore.Flight{From: n, Times: in.Times + 1, Pod: pod}
 	fate := zkstore.Fate{Gone: t.orders.GonePods[pod]}
 	// An absence counts from the revoke. One that has lasted long enough already will do so again.
-	if ok, why := zkstore.Released(next, in.Status, fate, t.flights.absence(n, time.Time{})); !ok {
+	if ok, why := zkstore.Released(next, in.Status, fate, t.absence(n, time.Time{})); !ok {
 		return why
 	}
 	return ""

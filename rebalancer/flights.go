@@ -99,14 +99,14 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 		if in := t.st.Instances[f.From]; in != nil {
 			status = in.Status
 		}
-		ok, why = zkstore.Released(f, status, fate, t.flights.absence(f.From, since))
+		ok, why = zkstore.Released(f, status, fate, t.absence(f.From, since))
 		if ok {
 			return true, "", time.Time{}
 		}
 		if t.orders.PodsUnknown != "" {
 			why += "; " + t.orders.PodsUnknown
 		}
-		return false, fmt.Sprintf("instance %d has not released %d resources: %s", f.From, len(f.IDs), why), time.Time{}
+		return false, t.unreleased(f, why, now), time.Time{}
 	}
 	return false, fmt.Sprintf("hand-off %q is unknown", t.orders.HandOff), time.Time{}
 }

@@ -20,18 +20,41 @@ func (r *rig) status(n int, s *zkstore.Status) {
 	})
 }
 
-// emptying is a rig of two instances that acknowledge, with ten resources each, whose instance 1 is being emptied and says nothing. The
-// revoke recorded its pod, "old".
+// answering gives ordinals the status of an instance that acknowledges, of its present pod, and has
+// applied nothing yet.
+func (r *rig) answering(ns ...int) {
+	for _, n := range ns {
+		r.mu.Lock()
+		pod := r.orders.Pods[n]
+		r.mu.Unlock()
+		r.status(n, &zkstore.Status{Pod: pod})
+	}
+	r.wait(3 * time.Second) // the leader has seen that
+}
+
+// emptying is a rig of two instances that acknowledge, with ten resources each, whose instance 1 is
+// being emptied and has applied nothing. The revoke recorded its pod, "old".
 func emptying(t *testing.T) *rig { return emptyingPods(t, map[int]string{0: "zero", 1: "old"}) }
 
-// emptyingPods is the same where the leader knows of these pods.
+// emptyingPods is the same where the leader knows of these pods. From an instance whose pod it does not know it takes nothing while a
+// release must be proven: there the hand-off is an immediate one when it is taken.
 func emptyingPods(t *testing.T, pods map[int]string) *rig {
 	r := newRig(t, newDouble()).lead(0, 1)
 	r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
 	r.create(names("a", 20)...)
 	r.wait(3 * time.Second)
-	r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+	r.answering(0, 1)
+	r.order(func(o *Orders) {
+		o.Stay, o.Ready = []int{0}, []int{0}
+		if pods[1] == "" {
+			o.HandOff, o.Settle = config.HandOffImmediate, time.Hour
+		}
+	})
 	r.wait(2 * time.Second)
+	r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged })
+	if pods[1] == "" {
+		r.status(1, nil)
+	}
 	require.Equal(t, 10, r.d.snapshot().InFlight())
 	return r
 }
@@ -147,10 +170,11 @@ func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
-		r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged })
 		r.create(names("a", 20)...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *Orders) { o.Stay, o.Ready, o.Settle = []int{0}, []int{0}, time.Hour })
+		r.wait(3 * time.Second)
+		r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged }) // from now on nothing would be taken
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
 		r.order(func(o *Orders) { o.Pods = map[int]string{1: "next"} })

@@ -115,9 +115,10 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 			f.placed(len(ids))
 			f.running(len(ids))
 
-			f.solos[2].Hang()
+			f.solos[2].Stall() // until it is taken from: from what hangs nothing is
 			f.stays(0, 1)
 			f.eventually("what 2 holds is in flight", func() bool { return f.e.Progress().Acknowledged < 200 && f.e.State().InFlight() == 200 })
+			f.solos[2].Hang()
 			if fences {
 				f.emptied(2, len(ids)) // its session and a margin later
 				require.Zero(t, f.solos[2].Count())
@@ -172,7 +173,7 @@ func TestRealRollback(t *testing.T) {
 	f.placed(len(ids))
 	f.running(len(ids))
 	before := f.e.State()
-	f.solos[1].Hang()
+	f.solos[1].Stall()
 	// A wave of a spread takes from those whose lists may change at once: with an interval it could take from one after the other.
 	f.order(func(o *Orders) { o.Limits.ListInterval = new(config.Duration) })
 	f.stays(0, 1, 2)
@@ -190,4 +191,80 @@ func TestRealRollback(t *testing.T) {
 		require.ElementsMatch(t, before.Instances[n].IDs, slices.Clone(after.Instances[n].IDs), "instance %d", n)
 	}
 	require.Empty(t, f.overlaps())
+}
+
+// Instances that only watch `_reload` under an acknowledged hand-off: growth and a drain leave
+// everything where it runs, and say why.
+func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
+	for mode, why := range map[dacsim.Mode]string{
+		dacsim.ModeLegacy: "its status is absent", dacsim.ModeImmediate: "its status is present and empty",
+	} {
+		t.Run(string(mode), func(t *testing.T) {
+			f, servers := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
+			ids := uuids(834)
+			f.importAll(ids[:634])
+			f.placed(634)
+			f.running(634)
+			before := f.e.State()
+
+			f.stays(0, 1, 2, 3, 4)
+			f.eventually("all are open", func() bool { return len(f.e.State().Head.Open) == 5 })
+			f.begin(3, "pod-3")
+			f.begin(4, "pod-4")
+			f.importAll(ids[634:]) // goes to the new ones
+			f.running(len(ids))
+			require.Equal(t, 200, f.solos[3].Count()+f.solos[4].Count())
+
+			f.stays(0, 1, 2)
+			f.eventually("it says why nothing leaves", func() bool {
+				return strings.Contains(f.e.Progress().Blocked, "instance 4 is to leave and keeps 100 resources: "+why)
+			})
+			require.Contains(t, f.e.Progress().Blocked, "handOff: immediate")
+			require.Equal(t, map[int]int{3: 100, 4: 100}, f.e.Progress().Draining)
+			f.running(len(ids))
+			after := reread(t, servers, ids)
+			require.Zero(t, after.InFlight())
+			for n, in := range before.Instances {
+				require.Equal(t, in.IDs, after.Instances[n].IDs, "instance %d", n)
+				require.Equal(t, in.Times, after.Instances[n].Times, "instance %d was told nothing", n)
+			}
+
+			f.order(func(o *Orders) { o.HandOff = config.HandOffImmediate })
+			f.emptied(4, len(ids))
+			f.emptied(3, len(ids))
+			f.running(len(ids))
+			reread(t, servers, ids)
+		})
+	}
+}
+
+// One of four does not acknowledge: it keeps what it has, and the others give the fifth its share.
+func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
+	for _, mode := range []dacsim.Mode{dacsim.ModeLegacy, dacsim.ModeImmediate} {
+		t.Run(string(mode), func(t *testing.T) {
+			f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+			f.stays(0, 1, 2, 3)
+			f.eventually("3 has znodes", func() bool { return f.e.State().Instances[3] != nil })
+			f.cfg.Mode = mode
+			f.begin(3, "pod-3")
+			f.cfg.Mode = dacsim.ModeAcknowledged
+			ids := uuids(400)
+			f.importAll(ids)
+			f.placed(len(ids))
+			f.running(len(ids))
+			before := f.e.State()
+
+			f.stays(0, 1, 2, 3, 4)
+			f.eventually("4 has znodes", func() bool { return f.e.State().Instances[4] != nil })
+			f.begin(4, "pod-4")
+			f.eventually("4 has its share", func() bool { return len(f.e.State().Instances[4].IDs) == 75 })
+			f.placed(len(ids))
+			f.running(len(ids))
+			after := reread(t, servers, ids)
+			require.Equal(t, map[int]int{0: 75, 1: 75, 2: 75, 3: 100, 4: 75}, counts(after))
+			require.Equal(t, before.Instances[3].IDs, after.Instances[3].IDs)
+			require.Equal(t, before.Instances[3].Times, after.Instances[3].Times)
+			require.Empty(t, f.overlaps())
+		})
+	}
 }

@@ -103,7 +103,7 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 	if k == nil {
 		return false, nil
 	}
-	m, err := t.kept(k.name, k.change)
+	m, err := t.document(k.name, k.change)
 	if err == nil {
 		m.Gate = func() error { return t.e.sending(&k.ask) }
 		err = t.commit(ctx, job{m: m})
@@ -118,8 +118,8 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// kept is the transaction that changes a document.
-func (t *term) kept(name string, change Change) (zkstore.Multi, error) {
+// document is the transaction that changes a document.
+func (t *term) document(name string, change Change) (zkstore.Multi, error) {
 	var old []byte
 	if doc := t.st.Kept[name]; doc != nil {
 		old = slices.Clone(doc.Data)

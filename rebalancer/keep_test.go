@@ -110,11 +110,10 @@ func requests() map[string]request {
 			done: func(d *double) bool { return d.kept("doc") != "" },
 		},
 		"roll back": {
-			prepare: func(r *rig) { // one instance of two leaves, and none acknowledges
-				r.order(func(o *Orders) {
-					o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"}
-					o.Stay = []int{0}
-				})
+			prepare: func(r *rig) { // one instance of two leaves, and has not applied anything yet
+				r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"} })
+				r.answering(0, 1)
+				r.order(func(o *Orders) { o.Stay = []int{0} })
 				r.wait(3 * time.Second)
 				r.order(func(o *Orders) { o.Stay = []int{0, 1} })
 			},

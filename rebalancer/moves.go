@@ -241,14 +241,16 @@ func (p *pooled) takes(indices []int32) (takes []zkstore.Take) {
 	return takes
 }
 
-// world is what the planner is shown.
+// world is what the planner is shown. An instance that keeps what it has may receive: what goes
+// there runs there.
 func (t *term) world(pool []string) *plan.World {
 	reserved, weight := t.st.Reserved(), t.reservedWeight()
 	w := &plan.World{Pool: t.poolList(pool), Pins: t.pins()}
 	for _, n := range t.st.Ordinals() {
 		in := t.st.Instances[n]
 		w.Instances = append(w.Instances, plan.Instance{
-			Ordinal: n, Open: t.st.IsOpen(n) && t.stays(n), Leaving: !t.stays(n), Capacity: t.orders.Capacity,
+			Ordinal: n, Open: t.st.IsOpen(n) && t.stays(n), Leaving: !t.stays(n) && t.keeps(n) == "", Fixed: t.keeps(n) != "",
+			Capacity: t.orders.Capacity,
 			MaxBytes: zkstore.MaxListBytes, Bytes: in.Bytes, List: t.listed(n, in).list,
 			Arriving: plan.Arriving{Count: reserved[n].Count, Bytes: reserved[n].Bytes, Weight: weight[n]},
 		})
@@ -280,9 +282,11 @@ func (t *term) tooSoon(last *time.Time) bool {
 
 // place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where its pin forbids: the emergency regime.
 func (t *term) place(ctx context.Context) (bool, error) {
-	switch {
-	case t.idle != "":
+	if t.idle != "" {
 		return false, nil
+	}
+	t.blockKept(time.Now())
+	switch {
 	case len(t.st.Pool) == 0 && !t.leaving() && !t.misplaced():
 		t.park(nil)
 		return false, nil
@@ -330,7 +334,8 @@ type shape struct {
 	capacity, lists int
 	times           int64
 	flights, gone   int
-	// orders are the ordinals that stay, those that are gone, and what a person declared dead.
+	// orders are the ordinals that stay, those that are gone and those that keep what they have,
+	// and what a person declared dead.
 	orders string
 	traits *traits
 	// piece tells pools apart where some in it can be placed and others not.
@@ -341,7 +346,7 @@ type shape struct {
 func (t *term) shape() shape {
 	s := shape{
 		head: t.st.HeadVersion, capacity: t.orders.Capacity, lists: len(t.st.Instances), flights: len(t.st.Flight), gone: len(t.orders.Gone),
-		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone), traits: t.traits,
+		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.keepers), traits: t.traits,
 	}
 	if len(t.orders.Dead) > 0 {
 		s.orders += fmt.Sprint(t.orders.Dead, t.orders.Pods)
@@ -355,10 +360,10 @@ func (t *term) shape() shape {
 	return s
 }
 
-// leaving says whether an ordinal that does not stay owns a list.
+// leaving says whether an ordinal that does not stay owns a list that may be taken from it.
 func (t *term) leaving() bool {
 	for n, in := range t.st.Instances {
-		if len(in.IDs) > 0 && !t.stays(n) {
+		if len(in.IDs) > 0 && !t.stays(n) && t.keeps(n) == "" {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@
 //	members.go    steps of a pass: ordinals opened, closed, added, removed, mended; duplicates
 //	moves.go      steps of a pass: flights that land, the pool and drains (the emergency regime)
 //	deal.go       the pool dealt out in whole pieces, two lists a transaction
+//	keeps.go      from whom nothing is taken, since it would not be released
 //	evacuate.go   steps of a pass: what is lost or declared dead leaves, if its release is proven
 //	spread.go     steps of a pass: voluntary moves (the periodic regime) and what holds them
 //	wave.go       a wave of moves: what is stored before its first revoke, and how far it is

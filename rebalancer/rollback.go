@@ -22,7 +22,8 @@ type RolledBack struct {
 	Stayed   int `json:"stayed"`
 	Returned int `json:"returned"`
 	Undone   int `json:"undone"`
-	// Kept go on, or stay where they have arrived, because the instance they came from is closed.
+	// Kept go on, or stay where they have arrived, because the instance they came from is closed,
+	// or the one they have arrived on does not acknowledge.
 	Kept int `json:"kept"`
 }
 
@@ -89,7 +90,7 @@ func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error
 func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
 	here := false
 	for _, r := range asked {
-		m, err := t.kept(r.name, r.change)
+		m, err := t.document(r.name, r.change)
 		if err != nil {
 			return fmt.Errorf("pause: %w", err)
 		}
@@ -178,7 +179,7 @@ func (t *term) undo(ctx context.Context, done *RolledBack) error {
 			at, known := t.e.index.place(id)
 			switch {
 			case !known || at < 0 || int(at) != d.To[i]:
-			case !home:
+			case !home || t.keepsForGood(d.To[i]):
 				done.Kept++
 			default:
 				r.add(d.To[i], id, d.From)

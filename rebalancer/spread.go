@@ -144,11 +144,13 @@ func (t *term) held(now time.Time) string {
 	return t.unweighed(now)
 }
 
-// spreadWorld is the world without the ordinals that may soon leave as places to spread to; withheld says that there are such.
+// spreadWorld is the world without the ordinals that take no part in spreading as places to spread
+// to; withheld says that there are such: those that may soon leave, and those that have lost their
+// session, which may hang: what they got would run nowhere, and could not be taken back.
 func (t *term) spreadWorld() (w *plan.World, withheld bool) {
 	w = t.world(t.waiting())
 	for i := range w.Instances {
-		if in := &w.Instances[i]; in.Open && slices.Contains(t.orders.Passing, in.Ordinal) {
+		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.Passing, in.Ordinal) || t.keeping[in.Ordinal].lapsed) {
 			in.Open, withheld = false, true
 		}
 	}

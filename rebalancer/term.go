@@ -39,6 +39,12 @@ type term struct {
 	idle   string
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
 	stay []int
+	// ordered is the number of the orders. keeping are the instances that keep what they have,
+	// keepers their ordinals in words; heard is what both were found out from.
+	ordered int
+	heard   heard
+	keeping map[int]keeping
+	keepers string
 	// unproven is why lost ordinals are not emptied.
 	unproven map[int]string
 	// piece is the least number that no pool piece of this epoch has ever had.
@@ -197,6 +203,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if err := t.takeGlance(); err != nil {
 		return err
 	}
+	defer func() { t.hear(time.Now()) }()
 	if t.dirty {
 		return t.look(ctx)
 	}
@@ -215,7 +222,7 @@ func (t *term) prepare(ctx context.Context) error {
 func (t *term) takeOrders() {
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
-	t.orders, t.traits = t.e.orders, t.e.book.now
+	t.orders, t.ordered, t.traits = t.e.orders, t.e.ordered, t.e.book.now
 	t.changed = t.changed || t.e.changed
 	t.e.changed = false
 }

@@ -199,10 +199,15 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				ids := names("a", 1000)
 				first.create(ids...)
 				first.wait(3 * time.Second)
+				first.order(func(o *Orders) {
+					o.Pods, o.Stay = map[int]string{0: "p0", 1: "p1", 2: "p2", 3: "p3"}, []int{0, 1, 2, 3}
+				})
+				first.wait(time.Second)
+				first.answering(0, 1, 2, 3)
 				grow := func(o *Orders) {
 					o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}
 					o.Limits.MovesPerMinute = 120
-					if inFlight > 0 { // nobody acknowledges
+					if inFlight > 0 { // none of them has applied anything yet
 						o.HandOff, o.Limits.MaxInFlight = config.HandOffAcknowledged, inFlight
 					}
 				}
@@ -241,8 +246,11 @@ func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	}
 	r.order(func(o *Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
-		o.Stay, o.Ready, o.GonePods = []int{0, 1, 2}, []int{0, 1, 2}, map[string]bool{"zero": true}
+		o.Stay, o.GonePods = []int{0, 1, 2}, map[string]bool{"zero": true}
 	})
+	r.wait(time.Second)
+	r.answering(0, 1, 2)
+	r.order(func(o *Orders) { o.Ready = []int{0, 1, 2} })
 	r.wait(3 * time.Second)
 	return r, ids, before
 }

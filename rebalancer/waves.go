@@ -122,11 +122,17 @@ func encodeNote(recent []moved) ([]byte, error) {
 	return note, nil
 }
 
-// abandon drops what the wave has not taken yet where the orders have changed since it was planned: that is rolled back by never having
-// left, and what must move is planned anew.
+// abandon drops what the wave has not taken yet where the orders have changed since it was planned,
+// or its instance keeps what it has since then: that is rolled back by never having left, and what
+// must move is planned again. An undo is not, and waits for an instance that may come back.
 func (t *term) abandon() {
 	w := t.wave
-	receives := func(n int) bool { return n < 0 || t.stays(n) && t.st.IsOpen(n) }
+	receives := func(n int) bool {
+		return n < 0 || t.stays(n) && t.st.IsOpen(n) && (w.Reason != reasonSpread || !t.keeping[n].lapsed)
+	}
+	w.drop(func(d donation) bool {
+		return t.keeps(d.From) != "" && (w.Reason != reasonUndo || t.keepsForGood(d.From))
+	})
 	if !w.voluntary() {
 		w.drop(func(d donation) bool { return t.stays(d.From) && !t.expels(d) })
 	} else if t.leaving() {
@@ -172,7 +178,13 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		name := fmt.Sprintf("%d-%d", n, t.st.Instances[n].Times+1)
 		return job{m: m, lists: []int{n}, done: func() { w.flights[name], taken = true, taken+len(ids) }}, err
 	}
-	due := slices.DeleteFunc(ordinals(w.pending), func(n int) bool { return !t.writable(n) })
+	due := slices.DeleteFunc(ordinals(w.pending), func(n int) bool {
+		why := t.keeps(n)
+		if why != "" {
+			t.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
+		}
+		return why != "" || !t.writable(n)
+	})
 	for _, n := range due { // before the stream, in which nothing leaves a list but by it
 		w.pass(n, func(id string) bool { at, known := t.e.index.place(id); return known && at == int32(n) })
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/stack"
 	"github.com/shardscaler/shardscaler/internal/testenv"
@@ -128,11 +130,12 @@ func follower(t *testing.T, z *testenv.ZooKeeper) *testenv.Server {
 	return nil
 }
 
-// drainHeld begins the drain of instance 2, which does not answer.
+// drainHeld begins the drain of instance 2, which does not acknowledge yet. Its session lives, or
+// nothing would be taken from it.
 func (l *lane) drainHeld() {
 	l.t.Helper()
 	l.grown()
-	l.hang(2)
+	l.stall(2)
 	l.down()
 	l.inFlight(2)
 }
@@ -147,6 +150,7 @@ func (l *lane) stays(from int, while time.Duration) {
 
 func frozenInstance(l *lane, _ *testenv.ZooKeeper) {
 	l.drainHeld()
+	l.hang(2)
 	l.stays(2, 12*time.Second) // its session is of 4 s
 	l.resume(2)
 	l.settled()
@@ -187,8 +191,8 @@ func oldEphemeral(l *lane, _ *testenv.ZooKeeper) {
 }
 
 func targetDrained(l *lane, _ *testenv.ZooKeeper) {
-	l.hang(0)
-	l.hang(1)
+	l.stall(0)
+	l.stall(1)
 	l.up()
 	l.flightTo(2)
 	l.target *= 2
@@ -226,8 +230,8 @@ func (l *lane) flightTo(to int) (from int) {
 }
 
 func targetFilled(l *lane, _ *testenv.ZooKeeper) {
-	l.hang(0)
-	l.hang(1)
+	l.stall(0)
+	l.stall(1)
 	l.up()
 	l.flightTo(2)
 	l.create(3*20 - least - batch) // all the room there is, reservations included
@@ -479,17 +483,33 @@ func legacyFirst(*testing.T, *testenv.ZooKeeper) laneOptions {
 	return laneOptions{change: func(o *stack.Options) { o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "legacy") }}
 }
 
-// rollingUpdate replaces instances that know nothing of statuses by such that acknowledge, while moves wait for them.
+// rollingUpdate replaces instances that know nothing of statuses by such that acknowledge. From the
+// former nothing is taken.
 func rollingUpdate(l *lane, _ *testenv.ZooKeeper) {
+	before := l.assignment().Owners()
 	l.up()
-	l.stays(l.flightTo(2), time.Second)
+	l.until("2 is open", func(ctx context.Context) error {
+		a, err := l.Assignment(ctx, thing)
+		if err == nil && !slices.Contains(a.Open, 2) {
+			err = fmt.Errorf("open are %v", a.Open)
+		}
+		return err
+	})
+	var o api.Orchestration
+	require.NoError(l.t, l.server().REST(l.t.Context(), http.MethodGet, "/v1/api/orchestrations/"+thing, "", nil, &o))
+	require.Equal(l.t, "its status is absent", o.Mute["0"])
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		a := l.assignment()
+		require.Zero(l.t, a.InFlight())
+		for id, n := range before {
+			require.Equal(l.t, n, a.Owners()[id], id)
+		}
+	}
 	patch := []byte(`{"spec":{"template":{"metadata":{"annotations":{"dacsim.shardscaler.io/hand-off":"acknowledged"}}}}}`)
 	_, err := l.Kube.AppsV1().StatefulSets(l.Namespace).Patch(l.t.Context(), thingSet, types.MergePatchType, patch, metav1.PatchOptions{})
 	require.NoError(l.t, err)
 	l.settled()
 	l.down()
 	l.settled()
-	v := l.clean()
-	require.Positive(l.t, v.rules.Released["ii"], "what the old ones had was released by their end")
-	require.Positive(l.t, v.rules.Released["i"], "the new ones acknowledge")
+	require.Positive(l.t, l.clean().rules.Released["i"], "the new ones acknowledge")
 }

@@ -342,8 +342,11 @@ func (l *lane) clean() verdict {
 	return v
 }
 
-// hang freezes an instance as SIGSTOP would; resume ends that.
+// hang freezes an instance as SIGSTOP would, stall only keeps it from acknowledging; resume ends
+// both.
 func (l *lane) hang(ordinal int) { l.instance(ordinal, "hang", 0) }
+
+func (l *lane) stall(ordinal int) { l.instance(ordinal, "stall", 0) }
 
 func (l *lane) resume(ordinal int) { l.instance(ordinal, "resume", 0) }
 
