@@ -142,12 +142,7 @@ func fate(kind string, ordinal int, unproven string) string {
 	if unproven == "" {
 		return "what it owns goes to others as far as its release is proven"
 	}
-	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, ReassignCommand(kind, ordinal))
-}
-
-// ReassignCommand is what a person types to have what an instance owns given to others without proof.
-func ReassignCommand(kind string, ordinal int) string {
-	return fmt.Sprintf("shardscaler reassign %s %d --assume-dead --server URL", kind, ordinal)
+	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, rebalancer.ReassignCommand(kind, ordinal))
 }
 
 // reportLost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them

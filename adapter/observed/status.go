@@ -23,8 +23,8 @@ func NotAcknowledging(s *Status, fault, uid string) string {
 // applied; "" when it is one.
 func (i *Instance) NotAcknowledging() string {
 	uid, l := "", i.List
-	if i.Pod != nil {
-		uid = i.Pod.UID
+	if pod := i.Occupant(); pod != nil {
+		uid = pod.UID
 	}
 	if l == nil {
 		l = &List{}

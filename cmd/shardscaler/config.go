@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +23,8 @@ func newCheckConfigCommand() *cobra.Command {
 		Short: "Check a configuration file; - is standard input",
 		Long: `Reads the configuration as the server would (the text under the ConfigMap's key config.yaml) and says whether it is valid.
 Every fault is listed with its field, its value and the bound. With --server it also asks a running server how many instances of each
-kind acknowledge what is taken from them: when all do, handOff can be acknowledged. Exit status: 0 valid, 2 not valid or not readable, or
-the server cannot be asked.`,
+kind acknowledge what is taken from them, and which do not: when all do, handOff can be acknowledged. Exit status: 0 valid, 2 not
+valid or not readable, or the server cannot be asked.`,
 		Example: "  shardscaler check-config config.yaml\n  kubectl get configmap shardscaler -o jsonpath='{.data.config\\.yaml}' | shardscaler check-config -",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +50,8 @@ the server cannot be asked.`,
 func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
 	for _, k := range c.Kinds {
 		var o struct {
-			HandOff api.HandOff `json:"handOff"`
+			HandOff api.HandOff       `json:"handOff"`
+			Mute    map[string]string `json:"mute"`
 		}
 		if err := r.call(cmd.Context(), http.MethodGet, k.Name, "", nil, &o); err != nil {
 			return fmt.Errorf("ask about %s: %w", k.Name, err)
@@ -56,8 +61,25 @@ func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
 			advice = "handOff can be acknowledged"
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d of %d instances acknowledge: %s\n", k.Name, o.HandOff.Acknowledging, o.HandOff.Instances, advice)
+		if len(o.Mute) > 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), mute(k, o.HandOff.Instances, o.Mute))
+		}
 	}
 	return nil
+}
+
+// mute names the instances that do not acknowledge, and what becomes of them where the
+// configuration asks for it.
+func mute(k config.Kind, of int, why map[string]string) string {
+	ordinals := slices.SortedFunc(maps.Keys(why), func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	for i, n := range ordinals {
+		ordinals[i] = fmt.Sprintf("%s (%s)", n, why[n])
+	}
+	text := fmt.Sprintf("%s: %d of %d instances do not acknowledge: %s", k.Name, len(why), of, strings.Join(ordinals, ", "))
+	if k.HandOff == config.HandOffAcknowledged {
+		text = "warning: " + text + "; with handOff: acknowledged nothing is moved out of them, and they cannot be emptied"
+	}
+	return text
 }
 
 func newPrintConfigCommand() *cobra.Command {

@@ -102,6 +102,20 @@ func TestCheckConfigSaysWhichHandOffIsPossible(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "Thing: 3 of 3 instances acknowledge: handOff can be acknowledged\n")
 	require.Contains(t, out, "Rule: 1 of 3 instances acknowledge: handOff must be immediate\n")
+	require.NotContains(t, out, "do not acknowledge")
+
+	// It warns before the first drain finds out.
+	acknowledged := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(acknowledged, []byte("kinds:\n- {name: Thing, statefulSet: a, capacity: 10, init: 1, max: 30}\n- {name: Rule, statefulSet: b, capacity: 10, init: 1, max: 3, handOff: acknowledged}\n"), 0o600))
+	mixed := server(t, map[string]string{
+		"GET /v1/api/orchestrations/Thing": `{"handOff":{"mode":"immediate","instances":11,"acknowledging":9},"mute":{"10":"its status is absent","2":"its status is present and empty"}}`,
+		"GET /v1/api/orchestrations/Rule":  `{"handOff":{"mode":"immediate","instances":3,"acknowledging":2},"mute":{"1":"its status is persistent"}}`,
+	}, http.StatusOK)
+	out, code, err = command("check-config", acknowledged, "--server", mixed)
+	require.NoError(t, err)
+	require.Zero(t, code, "the configuration is valid")
+	require.Contains(t, out, "Thing: 2 of 11 instances do not acknowledge: 2 (its status is present and empty), 10 (its status is absent)\n")
+	require.Contains(t, out, "warning: Rule: 1 of 3 instances do not acknowledge: 1 (its status is persistent); with handOff: acknowledged nothing is moved out of them")
 	_, code, err = command("check-config", file, "--server", url+"/elsewhere")
 	require.Error(t, err)
 	require.Equal(t, 2, code)

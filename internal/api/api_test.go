@@ -351,6 +351,15 @@ func TestTheHandOffHint(t *testing.T) {
 		require.Equal(t, HandOff{config.HandOffImmediate, 1, 0, ""}, handOff(view(config.HandOffImmediate, status)), name)
 	}
 	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
+	require.Empty(t, mute(view(config.HandOffAcknowledged, applied)))
+	require.Empty(t, mute(view(config.HandOffAcknowledged, &zkstore.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
+	require.Equal(t, map[string]string{"0": "its status is absent"}, mute(view(config.HandOffImmediate, nil)))
+
+	one := view(config.HandOffAcknowledged, applied)
+	one.State.Head.Open = []int{0, 1}
+	one.State.Instances[1].StatusFault = "is present and empty"
+	require.Equal(t, map[string]string{"1": "its status is present and empty"}, mute(one))
+	require.Contains(t, handOff(one).Hint, "1 of 2 instances do not acknowledge: nothing is moved out of them")
 }
 
 // Notifications that do not come are a problem, and none of the loop that decides.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
@@ -41,6 +43,8 @@ type Orchestration struct {
 	Paused PauseSetting `json:"paused"`
 	// HandOff says whether every instance acknowledges.
 	HandOff HandOff `json:"handOff"`
+	// Mute are the open instances that do not acknowledge, and why, by ordinal.
+	Mute map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
 
 	Decision *decide.Decision    `json:"decision,omitempty"`
 	Progress rebalancer.Progress `json:"progress"`
@@ -101,7 +105,7 @@ type HandOff struct {
 }
 
 func handOff(v *KindView) HandOff {
-	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
+	h, silent := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}, len(mute(v))
 	for _, n := range v.State.Head.Open {
 		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
 		if in == nil || in.Status == nil || in.Status.Times != in.Times || seen == nil {
@@ -115,9 +119,33 @@ func handOff(v *KindView) HandOff {
 	case h.Mode == config.HandOffImmediate && all:
 		h.Hint = "every instance acknowledges: handOff can be acknowledged"
 	case h.Mode == config.HandOffAcknowledged && h.Acknowledging == 0 && h.Instances > 0:
-		h.Hint = "no instance acknowledges: nothing that is taken from one is given on before its pod is gone"
+		h.Hint = "no instance acknowledges: nothing is moved out of them, and they cannot be emptied; handOff must be immediate"
+	case h.Mode == config.HandOffAcknowledged && silent > 0:
+		h.Hint = fmt.Sprintf("%d of %d instances do not acknowledge: nothing is moved out of them, and they cannot be emptied", silent, h.Instances)
 	}
 	return h
+}
+
+// mute says of each open instance that does not acknowledge why; one that has not applied
+// everything yet does.
+func mute(v *KindView) map[string]string {
+	why := map[string]string{}
+	for _, n := range v.State.Head.Open {
+		var status *observed.Status
+		fault, uid := "", ""
+		if in := v.State.Instances[n]; in != nil {
+			if fault = in.StatusFault; in.Status != nil {
+				status = &observed.Status{PodUID: in.Status.Pod}
+			}
+		}
+		if seen := v.Snapshot.Instance(n); seen != nil && seen.Occupant() != nil {
+			uid = seen.Occupant().UID
+		}
+		if text := observed.NotAcknowledging(status, fault, uid); text != "" {
+			why[strconv.Itoa(n)] = text
+		}
+	}
+	return why
 }
 
 // KindPath names the kind in a path; exported because the library fills in only such fields.
@@ -162,6 +190,7 @@ func orchestration(v KindView) Orchestration {
 		ResourcePerInstance: setting(v.Config.Capacity, v.Override.ResourcePerInstance),
 		Paused:              pauseSetting(&v),
 		HandOff:             handOff(&v),
+		Mute:                mute(&v),
 		Decision:            v.Decision,
 		Progress:            v.Progress,
 		Waiting:             v.Waiting,

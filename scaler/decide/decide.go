@@ -86,6 +86,7 @@ func ago(s observed.Source, now time.Time) string {
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
+	d.Mute = muted(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
 	d.Rollout = rollout(&in.Observed)

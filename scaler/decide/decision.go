@@ -112,6 +112,9 @@ type Decision struct {
 
 	// Health are the verdicts on the instances.
 	Health Health `json:"health"`
+	// Mute are the instances that do not acknowledge although the hand-off asks for it; nil: there
+	// are none.
+	Mute *Mute `json:"mute,omitempty"`
 	// Lost are the instances on lost nodes.
 	Lost []Lost `json:"lost,omitempty"`
 	// Drain is the way out of what goes, nil when nothing does; filled in by the scaler.
@@ -242,6 +245,9 @@ func (d *Decision) sentence() string {
 	if text := d.hotText(); text != "" {
 		b.WriteString("; " + text)
 	}
+	if d.Mute != nil {
+		b.WriteString("; " + d.Mute.Text)
+	}
 	if d.Excess > 0 {
 		fmt.Fprintf(&b, "; %d resources do not fit into %d instances of %d", d.Excess, d.Max, d.Capacity)
 	}
@@ -302,6 +308,11 @@ func (d Decision) String() string {
 		line("  against us at %s: %s wrote replicas %d -> %d", f.At.UTC().Format(time.RFC3339), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
+	if d.Mute != nil {
+		for _, m := range d.Mute.Instances {
+			line("  instance %d does not acknowledge: %s", m.Ordinal, m.Why)
+		}
+	}
 	for _, l := range d.Lost {
 		line("  instance %d is lost: %s", l.Ordinal, l.Text)
 	}

@@ -18,7 +18,7 @@ type Relief string
 const (
 	ByRebalance Relief = "rebalance" // tried first: others may have room
 	ByGrowth    Relief = "growth"    // moving cannot help, or has not
-	ByNothing   Relief = "none"      // it is one resource's load, and that cannot be divided
+	ByNothing   Relief = "none"      // it is one resource's load, which cannot be divided, or nothing can be taken from it
 )
 
 // Hot is an instance that uses more than the target for the hottest one, tolerance included.
@@ -28,6 +28,8 @@ type Hot struct {
 	// Ratio is its use over that target.
 	Ratio  float64 `json:"ratio"`
 	Relief Relief  `json:"relief"`
+	// Mute is why nothing can be taken from it.
+	Mute string `json:"mute,omitempty"`
 }
 
 // observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the most loaded one. What an instance uses
@@ -54,7 +56,7 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 		if relief == ByGrowth {
 			grow = max(grow, ratio)
 		}
-		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief})
+		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, Mute: mute(in, sample.of[i])})
 	}
 	slices.SortStableFunc(d.Hot, func(a, b Hot) int { return cmp.Compare(b.Ratio, a.Ratio) })
 	if hottest == nil {
@@ -93,7 +95,7 @@ func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within 
 func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relief {
 	h := &in.History
 	switch {
-	case inst.List == nil || inst.List.Count <= 1:
+	case inst.List == nil || inst.List.Count <= 1 || mute(in, inst) != "":
 		return ByNothing
 	case !settled(&in.Observed):
 		return ByRebalance // what is being made will take its part first
@@ -130,15 +132,17 @@ func (d *Decision) hotText() string {
 	var parts []string
 	for _, r := range []struct {
 		relief Relief
+		mute   bool
 		then   string
 	}{
-		{ByRebalance, "a rebalance is asked for"},
-		{ByGrowth, "moving cannot help"},
-		{ByNothing, "by one resource alone: neither moving nor growth helps"},
+		{ByRebalance, false, "a rebalance is asked for"},
+		{ByGrowth, false, "moving cannot help"},
+		{ByNothing, false, "by one resource alone: neither moving nor growth helps"},
+		{ByNothing, true, "and nothing can be taken from what does not acknowledge: neither moving nor growth helps"},
 	} {
 		var names []string
 		for _, h := range d.Hot {
-			if h.Relief == r.relief {
+			if h.Relief == r.relief && (h.Mute != "") == r.mute {
 				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
 			}
 		}

@@ -25,6 +25,7 @@ import (
 //	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
 //	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its
 //	                    ZooKeeper session lives, nameless: its status names no pod, former: and is older than the pod);
+//	                    status, since now (acknowledges, absent, or what is there in its place, with - for blanks);
 //	                    absent=true takes the pod away; adopted=false: the StatefulSet does not own it, adopted=true: it does
 //	                    again; lost: its node has been for so long
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
@@ -303,6 +304,21 @@ func (w *world) pod(n int, arg func(string, func(string))) {
 			list.SessionSince = p.Created.Add(time.Second)
 		case "former":
 			list.SessionSince = p.Created.Add(-time.Second)
+		}
+		i.List = &list
+	})
+	arg("status", func(v string) {
+		list := observed.List{}
+		if i.List != nil {
+			list = *i.List
+		}
+		list.Status, list.StatusFault, list.StatusSince = nil, "", w.now
+		switch v {
+		case "acknowledges":
+			list.Status = &observed.Status{PodUID: p.UID}
+		case "absent":
+		default:
+			list.StatusFault = strings.ReplaceAll(v, "-", " ")
 		}
 		i.List = &list
 	})

@@ -107,7 +107,8 @@ type Conflict struct {
 	Text      string `json:"text"`
 }
 
-// Problem is what a person has to settle with another writer of replicas; "": nothing. d may be nil.
+// Problem is what a person has to settle: with another writer of replicas, or about instances that
+// do not acknowledge; "": nothing. d may be nil.
 func (d *Decision) Problem() string {
 	switch {
 	case d == nil:
@@ -116,6 +117,8 @@ func (d *Decision) Problem() string {
 		return d.Foreign.Text()
 	case d.Conflict != nil:
 		return d.Conflict.Text
+	case d.Mute != nil:
+		return d.Mute.Text
 	}
 	return ""
 }

@@ -1,0 +1,77 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Mute says which instances do not acknowledge although the kind's hand-off asks for it: nothing is
+// moved out of them.
+type Mute struct {
+	Instances []MuteInstance `json:"instances"`
+	// Of counts all instances that have a pod. Text is what a person reads.
+	Of   int    `json:"of"`
+	Text string `json:"text"`
+}
+
+// MuteInstance is one of them.
+type MuteInstance struct {
+	Ordinal int    `json:"ordinal"`
+	Pod     string `json:"pod"`
+	Why     string `json:"why"`
+}
+
+// lapse is how long a ready instance may be without an acknowledging status: it starts, or its
+// session has ended.
+const lapse = time.Minute
+
+// mute says why an instance does not acknowledge; "" when it does, need not, or may do so in a
+// moment.
+func mute(in *Input, inst *observed.Instance) string {
+	p, l := inst.Pod, inst.List
+	if in.Config.HandOff != config.HandOffAcknowledged || p == nil || !p.Ready || p.Terminating || l == nil {
+		return ""
+	}
+	if l.StatusSince.IsZero() || in.Now.Sub(l.StatusSince) < lapse || in.Now.Sub(p.ReadyChanged) < lapse {
+		return ""
+	}
+	return inst.NotAcknowledging()
+}
+
+// muted lists the instances that do not acknowledge; nil: there are none.
+func muted(in *Input) *Mute {
+	m := Mute{}
+	for i := range in.Observed.Instances {
+		inst := &in.Observed.Instances[i]
+		if inst.Pod != nil {
+			m.Of++
+		}
+		if why := mute(in, inst); why != "" {
+			m.Instances = append(m.Instances, MuteInstance{Ordinal: inst.Ordinal, Pod: inst.Pod.Name, Why: why})
+		}
+	}
+	if len(m.Instances) == 0 {
+		return nil
+	}
+	m.Text = fmt.Sprintf("%d of %d instances do not acknowledge, as handOff: acknowledged needs: %s; nothing is moved out of them, and they cannot be emptied",
+		len(m.Instances), m.Of, m.names())
+	return &m
+}
+
+// shownMute is how many of them a sentence names.
+const shownMute = 3
+
+func (m *Mute) names() string {
+	var names []string
+	for _, i := range m.Instances[:min(len(m.Instances), shownMute)] {
+		names = append(names, fmt.Sprintf("%d (%s)", i.Ordinal, i.Why))
+	}
+	if more := len(m.Instances) - shownMute; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
