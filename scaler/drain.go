@@ -17,6 +17,9 @@ func (t *turn) drain() {
 		if before != nil { // nobody knows, so it is where it was
 			still := *before
 			still.Blocked = t.d.Blind
+			if still.BlockedSince.IsZero() {
+				still.BlockedSince = t.now
+			}
 			t.d.Drain = &still
 		}
 		return

@@ -294,7 +294,7 @@ func (v groupView) draining() verdict {
 	switch dr := v.d.Drain; {
 	case dr == nil || dr.Phase == decide.Ending:
 		return verdict{false, v1alpha1.ReasonDrained, "nothing is being emptied"}
-	case dr.Blocked != "":
+	case dr.Waits(v.now.Time, decide.ShownAfter):
 		return verdict{true, v1alpha1.ReasonBlocked, dr.String()}
 	default:
 		return verdict{true, v1alpha1.ReasonEmptying, dr.String()}
@@ -331,7 +331,7 @@ func (v groupView) state(active verdict) v1alpha1.State {
 		return v1alpha1.Stopped
 	case !active.on && active.reason != v1alpha1.ReasonNotSeeded:
 		return v1alpha1.NotFollowed
-	case d.Verb == decide.Shrink && d.Drain != nil && d.Drain.Blocked != "":
+	case d.Verb == decide.Shrink && d.Drain.Waits(v.now.Time, decide.ShownAfter):
 		return v1alpha1.DrainBlocked
 	case d.Verb == decide.Shrink:
 		return v1alpha1.Draining

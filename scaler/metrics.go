@@ -125,7 +125,7 @@ func (m *metrics) observeDrain(d *decide.Decision) {
 	if dr := d.Drain; dr != nil {
 		m.drainPhase.WithLabelValues(string(dr.Phase)).Set(1)
 		m.drainSeconds.Set(d.At.Sub(dr.Since).Seconds())
-		m.drainBlocked.Set(oneIf(dr.Blocked != ""))
+		m.drainBlocked.Set(oneIf(dr.Waits(d.At, decide.ShownAfter)))
 	}
 }
 

@@ -84,15 +84,18 @@ type Scaler struct {
 	waiting waiting
 	// groups are the InstanceGroups' status as written last, by uid.
 	groups map[string]groupWritten
-	// raised are the conditions an event was raised for, by reason.
+	// raised are the conditions an event was raised for, by reason. began is when this leader
+	// looked first, and passed are the conditions that are no more than its start no longer.
 	raised map[string]time.Time
+	began  time.Time
+	passed map[string]bool
 }
 
 // New returns a Scaler; reg gets its metrics with the label kind.
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind),
-		period: 2 * time.Second, raised: map[string]time.Time{}, groups: map[string]groupWritten{},
+		period: 2 * time.Second, raised: map[string]time.Time{}, passed: map[string]bool{}, groups: map[string]groupWritten{},
 	}
 }
 
@@ -105,7 +108,10 @@ func (s *Scaler) Input() decide.Input { return s.input }
 // Tick looks once: it decides, orders, and acts. It is called by the leader only, every SyncPeriod and when something changed.
 // On the first tick of a leadership it takes up the windows its predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) decide.Decision {
-	began := time.Now()
+	begun := time.Now()
+	if s.began.IsZero() {
+		s.began = now
+	}
 	s.restore(now)
 	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history}
 	d := decide.Decide(in)
@@ -127,7 +133,7 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	t.tellGroups()
 	s.keep(ctx, now, &d)
 	s.report(&d)
-	s.m.observe(&d, time.Since(began))
+	s.m.observe(&d, time.Since(begun))
 	return d
 }
 

@@ -127,14 +127,12 @@ func (t *turn) shrink(from, to int) {
 	}
 }
 
-// draining says how far the drain is and what keeps it from ending. It never ends by giving up.
+// draining says how far the drain is and what it waits for. It never ends by giving up.
 func (t *turn) draining(first, last int, left map[int]int) {
 	t.did(doneDraining, "emptying instances %d to %d: %d resources are left", first, last, total(left))
 	t.d.Act.Left = left
 	if blocked := t.engine.Progress().Blocked; blocked != "" {
 		t.d.Act.Text += "; " + blocked
-		t.while("DrainBlocked", true, actuate.DrainBlocked(t.d.Act.Text))
-		return
 	}
 	t.act.Publish(t.w, actuate.Draining(first, last, t.d.Summary))
 }
@@ -264,16 +262,16 @@ func (t *turn) raise() {
 		}
 		return text
 	}
-	t.while("Blind", d.Blind != "" && d.Reason != decide.NoWorkload, actuate.Blind(d.Blind))
-	t.while("NobodyRestarted", d.Blind == "" && d.Health.Breaker != "", actuate.NobodyRestarted(d.Health.Breaker))
+	t.while("Blind", t.settled("Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
+	t.while("NobodyRestarted", t.settled("NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
 	t.while("BeyondCapacity", d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
 	full := limited(decide.ByUnschedulable)
 	t.while("ClusterFull", full != "", actuate.ClusterFull(full))
 	if done(d) != doneFailed {
 		t.while("CannotScale", false, actuate.Event{})
 	}
+	t.while("DrainBlocked", done(d) == doneDraining && d.Drain.Waits(t.now, decide.WarnedAfter), actuate.DrainBlocked(acted(d)))
 	if done(d) != doneDraining {
-		t.while("DrainBlocked", false, actuate.Event{})
 		if done(&t.last) == doneDraining && d.Blind == "" && d.Verb != decide.Shrink {
 			t.act.Publish(t.w, actuate.DrainUndone(d.Summary))
 		}
@@ -283,6 +281,18 @@ func (t *turn) raise() {
 	t.while("ConflictingHPA", d.Conflict != nil, conflictingHPA(d))
 	t.taken()
 	t.reportLost()
+}
+
+// startGrace is how long a leader that has just begun may lack what it has not read yet.
+const startGrace = 30 * time.Second
+
+// settled says whether a state that may only mean that this leader has just begun is on, and means
+// more: it was off once, or lasts.
+func (t *turn) settled(state string, on bool) bool {
+	if !on || t.now.Sub(t.began) >= startGrace {
+		t.passed[state] = true
+	}
+	return on && t.passed[state]
 }
 
 // raiseAgain is when the event of a state that lasts is raised again.

@@ -81,6 +81,8 @@ type world struct {
 	onResize     func() // runs after a size was written
 	log          []string
 	events       []string
+	warnings     []string
+	unread       bool // nothing has been read yet
 	pod          int
 }
 
@@ -185,6 +187,9 @@ func (w *world) place(n int) {
 
 func (w *world) snapshot() observed.Kind {
 	good := func(s observed.SourceName) observed.Source {
+		if w.unread {
+			return observed.Source{}
+		}
 		if w.fail[s] {
 			return observed.Source{At: w.now.Add(-time.Second), Error: "connection refused", ErrorAt: w.now}
 		}
@@ -400,6 +405,11 @@ func (w *world) Census(context.Context) (observed.Census, error) {
 	return observed.NewCensus(w.now, pods), nil
 }
 
-func (w *world) Publish(_ actuate.Workload, e actuate.Event) { w.events = append(w.events, e.Reason) }
+func (w *world) Publish(_ actuate.Workload, e actuate.Event) {
+	w.events = append(w.events, e.Reason)
+	if e.Warning {
+		w.warnings = append(w.warnings, e.Reason)
+	}
+}
 
 var _ tester = (*testing.T)(nil)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -51,6 +52,24 @@ func TestAcknowledgedHandOff(t *testing.T) {
 		return err
 	})
 	w.pausesThroughARestart()
+	w.warnsOfNothing()
+}
+
+// warnsOfNothing requires that nothing was worth a Warning event: what grew, was drained and found
+// a new leader did so in the ordinary way.
+func (w *world) warnsOfNothing() {
+	w.t.Helper()
+	events, err := w.Events(w.t.Context())
+	require.NoError(w.t, err)
+	reasons := map[string]bool{}
+	for _, e := range events {
+		if e.Source.Component != "shardscaler" {
+			continue
+		}
+		reasons[e.Reason] = true
+		require.NotEqual(w.t, corev1.EventTypeWarning, e.Type, "%s: %s", e.Reason, e.Message)
+	}
+	require.True(w.t, reasons["Scaled"] && reasons["Draining"], "the events are %v", reasons)
 }
 
 func (w *world) orchestration(ctx context.Context) (o api.Orchestration, err error) {

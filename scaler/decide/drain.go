@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,15 +40,39 @@ type Drain struct {
 	Left int `json:"left"`
 	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
 	Taken bool `json:"taken,omitempty"`
-	// Blocked says what keeps it from going on: capacity elsewhere, a pin, an instance that does not acknowledge, a hold, an API.
-	Blocked string `json:"blocked,omitempty"`
+	// Blocked says what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an
+	// API. BlockedSince is since when it waits without getting on: in the same phase, for the same
+	// ordinals, with no less left.
+	Blocked      string    `json:"blocked,omitempty"`
+	BlockedSince time.Time `json:"blockedSince,omitzero"`
+}
+
+// An ordinary drain waits too, again and again: for each acknowledgement. One that has waited for
+// ShownAfter without getting on is shown as blocked, and one that has for WarnedAfter, which no
+// acknowledgement should take, is worth a warning.
+const (
+	ShownAfter  = 5 * time.Second
+	WarnedAfter = time.Minute
+)
+
+// Waits says whether the drain has waited for so long without getting on; a drain that is nil does
+// not.
+func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
+	return dr != nil && dr.Blocked != "" && now.Sub(dr.BlockedSince) >= long
 }
 
 // Continue gives dr the times of the drain before it, which may be nil.
 func (dr *Drain) Continue(before *Drain, now time.Time) {
 	dr.Since, dr.PhaseSince = now, now
+	if dr.Blocked != "" {
+		dr.BlockedSince = now
+	}
 	if before == nil {
 		return
+	}
+	still := dr.Phase == before.Phase && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left
+	if dr.Blocked != "" && still && !before.BlockedSince.IsZero() {
+		dr.BlockedSince = before.BlockedSince
 	}
 	dr.Since = before.Since
 	if before.Phase == dr.Phase {

@@ -1,0 +1,138 @@
+package scaler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+)
+
+// An ordinary drain waits for one acknowledgement after the other, and says so. That is no reason
+// to warn anybody.
+func TestAnOrdinaryDrainRaisesNoWarning(t *testing.T) {
+	w, s := led(t, 4, 400)
+	for n := range 4 {
+		w.lists[n] = 40
+	}
+	for i := 0; w.size == 4; i++ {
+		w.blocked = fmt.Sprintf("instance 3 has not released 4 resources: the instance has applied %d, not yet %d", i, i+1)
+		if w.perStep = 0; i%25 == 24 { // each acknowledgement takes 50 s
+			w.perStep = 4
+		}
+		if d := w.tick(s, 2*second); phase(&d) == decide.Emptying {
+			require.Equal(t, w.blocked, d.Drain.Blocked, "what it waits for is shown at once")
+		}
+		require.Less(t, i, 1000)
+	}
+	require.Equal(t, []string{"replicas 4 -> 2"}, w.took())
+	require.Contains(t, w.events, "Draining")
+	require.Empty(t, w.warnings)
+}
+
+func TestADrainIsCalledBlockedAfterATimeThatNoAcknowledgementTakes(t *testing.T) {
+	w, s := led(t, 4, 400)
+	clear(w.lists)
+	w.lists[3], w.perStep, w.blocked = 40, 0, "instance 3 has not released 40 resources"
+	var began time.Time
+	for range 100 {
+		d := w.tick(s, 2*second)
+		if phase(&d) != decide.Emptying {
+			continue
+		}
+		if began.IsZero() {
+			began = w.now
+		}
+		if w.now.Sub(began) < decide.WarnedAfter {
+			require.Empty(t, w.warnings)
+		}
+	}
+	require.Equal(t, []string{"DrainBlocked"}, w.warnings, "then once, not with each look")
+
+	// It gets on, and so a new minute begins. A new leader knows since when it waits.
+	w.perStep = 10
+	w.tick(s, 2*second)
+	w.perStep, w.warnings = 0, nil
+	for range 20 {
+		w.tick(s, 2*second)
+	}
+	require.Empty(t, w.warnings)
+	w.holder, w.epoch = "two/b", 2
+	s = w.scaler(Config{})
+	for range 12 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []string{"DrainBlocked"}, w.warnings)
+}
+
+func TestAnInstanceGroupIsCalledBlockedWhenItsDrainGetsOnNoMore(t *testing.T) {
+	w, s := grouped(t, 4, 100)
+	w.lists[2], w.blocked = 50, "instance 2 has not released 5 resources"
+	w.wish(2)
+	for i := range 20 { // an acknowledgement every other look
+		w.perStep = 5 * (i % 2)
+		w.tick(s, 2*second)
+		require.NotEqual(t, v1alpha1.DrainBlocked, w.groupStatus.State)
+	}
+}
+
+// A leader that has just begun has not read everything yet.
+func TestALeadersStartRaisesNoWarning(t *testing.T) {
+	w := newWorld(t, 3)
+	w.cfg.Heartbeat, w.unread = config.Default("Thing", "x").Heartbeat, true
+	s := w.scaler(Config{})
+	for range 5 {
+		d := w.tick(s, 2*second)
+		require.Equal(t, decide.Still, d.Verb)
+	}
+	w.unread = false
+	w.fail[observed.SourceBus] = true // the bus is read last
+	for range 4 {
+		w.tick(s, 2*second)
+	}
+	clear(w.fail)
+	for range 60 {
+		w.tick(s, 2*second)
+	}
+	require.Empty(t, w.warnings)
+
+	w.fail[observed.SourceStore] = true
+	w.tick(s, 2*second)
+	require.Equal(t, []string{"Blind"}, w.warnings, "later at once")
+}
+
+func TestWhatALeaderCannotReadForLongIsWarnedOf(t *testing.T) {
+	w := newWorld(t, 3)
+	w.unread = true
+	s := w.scaler(Config{})
+	for range 20 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []string{"Blind"}, w.warnings)
+}
+
+// A successor in the middle of a drain finds an engine that has no orders yet.
+func TestALeadersStartInTheMiddleOfADrainRaisesNoWarning(t *testing.T) {
+	w, s := led(t, 4, 400)
+	for n := range 4 {
+		w.lists[n] = 30
+	}
+	w.perStep = 5
+	for d := (decide.Decision{}); phase(&d) != decide.Emptying; {
+		d = w.tick(s, 2*second)
+	}
+	w.holder, w.epoch, w.blocked = "two/b", 2, "no orders from the scaler yet"
+	s = w.scaler(Config{})
+	w.tick(s, 2*second)
+	w.blocked = ""
+	for range 60 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, 2, w.size)
+	require.Empty(t, w.warnings)
+}
