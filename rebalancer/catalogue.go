@@ -79,7 +79,8 @@ func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (ne
 	return next, nil
 }
 
-// endRead compares the read and queues what is to be deleted. It takes up to half a second, in which nobody waits for a lock.
+// endRead compares the read and queues what is to be deleted. It takes up to half a second and
+// holds no lock for long.
 func (e *Engine) endRead(c *comparison, deletes *ask) (out reconcile.Outcome, next time.Time, err error) {
 	now := time.Now()
 	limits, err := e.compareLimits(c)
@@ -149,7 +150,8 @@ func (e *Engine) abortBook(now time.Time) {
 	e.book.abort(now)
 }
 
-// endBook puts what the read says of traits into force; lacks: the orders have come to need more meanwhile.
+// endBook puts what the read says of traits into force; lacks: the orders have come to need more
+// meanwhile.
 func (e *Engine) endBook() (lacks bool) {
 	r := e.reading()
 	var read *traits
@@ -162,7 +164,8 @@ func (e *Engine) endBook() (lacks bool) {
 	return e.book.lacks()
 }
 
-// reading is the read under way, if traits are wanted of it. The catalogue's goroutine alone adds to it.
+// reading is the read under way, if traits are wanted of it. The catalogue's goroutine alone adds
+// to it.
 func (e *Engine) reading() *reading {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -178,11 +181,12 @@ func (e *Engine) logOutcome(out reconcile.Outcome) {
 	}
 }
 
-// deletesAtOnce is how many deletes are queued under one hold of Engine.mu: it takes a few milliseconds.
+// deletesAtOnce is how many deletes are queued under one hold of Engine.mu: it takes a few
+// milliseconds.
 const deletesAtOnce = 10_000
 
-// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a message has spoken meanwhile the message
-// decides.
+// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a
+// message has spoken meanwhile the message decides.
 func (e *Engine) enqueueDeletes(c *comparison, ids []string, a *ask) error {
 	for some := range slices.Chunk(ids, deletesAtOnce) {
 		if err := e.enqueueSome(c, some, a); err != nil {
@@ -264,7 +268,8 @@ func (e *Engine) shown() *reconcile.Waiting {
 	return e.compared.waiting()
 }
 
-// waitingCount is the number of deletes that wait for a person. A scrape asks for it: it costs nothing and waits for nothing.
+// waitingCount is the number of deletes that wait for a person. A scrape asks for it: it costs
+// nothing and waits for nothing.
 func (e *Engine) waitingCount() int {
 	if w := e.shown(); w != nil {
 		return w.Count
@@ -286,11 +291,13 @@ func (e *Engine) forget(c *comparison) {
 	c.rec.Forget(e.known)
 }
 
-// ErrCountChanged: another number of deletes waits for a person than the one that was to be confirmed.
+// ErrCountChanged: another number of deletes waits for a person than the one that was to be
+// confirmed.
 var ErrCountChanged = errors.New("another number of deletes waits")
 
-// Confirm carries out the waiting deletes if their number is still the one the person was shown; it returns when they are durable. Where ctx
-// ends first, what was not sent waits again, and the error is ErrNotSent or ErrOutcomeUnknown.
+// Confirm carries out the waiting deletes if their number is still the one the person was shown; it
+// returns when they are durable. Where ctx ends first, what was not sent waits again, and the error
+// is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Confirm(ctx context.Context, count int) error {
 	var ids []string
 	var of *comparison

@@ -26,7 +26,8 @@ type double struct {
 	away          bool
 	slow          time.Duration // what a look takes
 	before, after int
-	// vanish is the step of which the next transaction vanishes before it is applied, and the double is away from then on.
+	// vanish is the step of which the next transaction vanishes before it is applied, and the
+	// double is away from then on.
 	vanish string
 	// broken is the first violation of the invariant; steps are the names of what was committed.
 	broken error

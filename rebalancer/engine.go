@@ -23,10 +23,11 @@ var (
 	ErrNotLeading = errors.New("not leading")
 	// ErrBadID: some ids can never be resources. What was asked for the others is done.
 	ErrBadID = errors.New("bad id")
-	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will not be. Nothing has changed.
+	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will
+	// not be. Nothing has changed.
 	ErrNotSent = errors.New("not carried out")
-	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica ceased to lead, before it was known what became
-	// of it. What ZooKeeper shows later tells.
+	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica
+	// ceased to lead, before it was known what became of it. What ZooKeeper shows later tells.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 )
 
@@ -97,7 +98,8 @@ type Engine struct {
 	later    *time.Timer
 	progress Progress
 
-	// rounds are when the loops last went round, for a liveness probe that must not wait for a lock.
+	// rounds are when the loops last went round, for a liveness probe that must not wait for a
+	// lock.
 	rounds rounds
 }
 
@@ -167,8 +169,8 @@ func (e *Engine) Delete(ctx context.Context, ids []string) error {
 	return e.ask(ctx, reconcile.Deleted, ids)
 }
 
-// ask queues what a message said of ids and waits until it is durable. Who gives up waiting takes nothing back: what a message says is so,
-// and comes again.
+// ask queues what a message said of ids and waits until it is durable. Who gives up waiting takes
+// nothing back: what a message says is so, and comes again.
 func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
 	good, bad := checked(ids)
 	a := newAsk()
@@ -182,8 +184,9 @@ func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
 	return bad
 }
 
-// hear notes and queues what a message said. Whether an id is known is asked before: where the State has changed since, it is taken for
-// known, which only has the next comparison with the catalogue remember that somebody spoke of it.
+// hear notes and queues what a message said. Whether an id is known is asked before: where the
+// State has changed since, it is taken for known, which only makes the next comparison with the
+// catalogue remember the message.
 func (e *Engine) hear(op reconcile.Op, ids []string, a *ask) error {
 	known, of := e.index.known(ids)
 	e.mu.Lock()
@@ -229,7 +232,8 @@ func (e *Engine) wait(ctx context.Context, a *ask) error {
 	}
 }
 
-// Abandon ends whoever waits for an engine whose loops a panic has ended. It is not used again.
+// Abandon answers the calls that wait for an engine whose loops a panic has ended. The engine is
+// not used again.
 func (e *Engine) Abandon() { close(e.over) }
 
 // Kept returns the document of that name as last read from ZooKeeper.
@@ -300,7 +304,8 @@ func (e *Engine) Lookup(id string) (ordinal int, ok bool) {
 	return int(place), ok
 }
 
-// indexed has the index built and kept up from now on; false while there is no State to build it of.
+// indexed has the index built and kept up from now on; false while there is no State to build it
+// of.
 func (e *Engine) indexed() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -24,8 +24,9 @@ const (
 // It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive the whole list that it was
 // once read from. Two of 350,000 ids share a hash in one process in 300 million; the next process has another seed.
 //
-// Its lock may be held for half a second while it is built. It takes values and calls nothing that it was given, so that no other lock
-// can be taken under its own; and no caller asks it while it holds Engine.mu (a test sees to that).
+// Its lock may be held for half a second while it is built. It takes values and calls nothing that
+// it was given, so that no other lock can be taken under its own; and no caller asks it while it
+// holds Engine.mu (a test sees to that).
 type index struct {
 	// started: it was ever used. next is the State that it is to equal; nil: it does.
 	started atomic.Bool
@@ -45,15 +46,17 @@ type index struct {
 // shards are built side by side, and each is small enough for a processor's cache.
 const shards = 8
 
-// follow makes the index equal st when it is asked next, if it was ever used; st must not change afterwards. It waits for nothing. Calls of
-// follow and start are in the order of the States, which Engine.mu sees to.
+// follow makes the index equal st when it is asked next, if it was ever used; st must not change
+// afterwards. It waits for nothing. Calls of follow and start are in the order of the States, which
+// Engine.mu sees to.
 func (x *index) follow(st *zkstore.State) {
 	if x.started.Load() {
 		x.next.Store(st)
 	}
 }
 
-// start has the index built of st when it is asked next, and kept up from then on. It waits for nothing.
+// start has the index built of st when it is asked next, and kept up from then on. It waits for
+// nothing.
 func (x *index) start(st *zkstore.State) {
 	x.started.Store(true)
 	x.next.Store(st)
@@ -117,8 +120,8 @@ func (x *index) duplicates() int {
 	return x.twice
 }
 
-// update applies what changed. Where duplicates came or went, only a new start is right. What ends in the middle leaves an index that
-// is built anew when it is asked next.
+// update applies what changed. Where duplicates came or went, only a new start is right. A panic in
+// the middle leaves an index that the next question builds from the start.
 func (x *index) update(st *zkstore.State) {
 	x.updated++
 	was := x.of

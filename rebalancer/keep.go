@@ -9,9 +9,11 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
-// Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none, and belongs to the callee. The one goroutine
-// that writes calls it, again after a conflict and after a lost answer, over what is there then: so two calls of Keep never lose what the
-// other one changed. It must be quick, have no effects of its own, and make the same of what it has made before.
+// Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
+// and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
+// after a lost answer, over what is there then: so two calls of Keep never lose what the other one
+// changed. It must be quick, have no effects of its own, and make the same of what it has made
+// before.
 type Change func(old []byte) (fresh []byte, err error)
 
 // Replace is the Change of a document that one writer alone makes, and makes whole.
@@ -27,8 +29,9 @@ type keep struct {
 	ask
 }
 
-// Keep changes a small document beside the assignment, leader only. It works also while the kind is stopped. What change fails with is
-// returned, and nothing is written. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
+// Keep changes a small document beside the assignment, leader only. It works also while the kind is
+// stopped. What change fails with is returned, and nothing is written. Where ctx ends first, the
+// error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Keep(ctx context.Context, name string, change Change) error {
 	k := &keep{name: name, change: change, ask: newAsk()}
 	if err := e.enqueue(func(q *queue) { q.keeps = append(q.keeps, k) }); err != nil {
@@ -58,8 +61,9 @@ func (e *Engine) add(add func(q *queue)) error {
 	return nil
 }
 
-// await returns the answer to a. If ctx ends first, what of a was not sent never will be: withdraw, called with e.mu held, takes it out of
-// the queue. What was sent before is settled all the same (protocol rule 9), but its caller is not there to be told.
+// await returns the answer to a. If ctx ends first, what of a was not sent never will be: withdraw,
+// called with e.mu held, takes it out of the queue. What was sent before is settled all the same
+// (protocol rule 9), but its caller is not there to be told.
 func (e *Engine) await(ctx context.Context, a *ask, withdraw func()) error {
 	why := e.wait(ctx, a)
 	e.mu.Lock()
@@ -78,8 +82,8 @@ func (e *Engine) await(ctx context.Context, a *ask, withdraw func()) error {
 	return fmt.Errorf("%w: %w", ErrNotSent, why)
 }
 
-// errGone: a transaction was not sent, because whoever asked for it had given up before.
-var errGone = errors.New("whoever asked has given up")
+// errGone: a transaction was not sent, because its caller had given up before.
+var errGone = errors.New("the caller has given up")
 
 // sending is asked right before something is sent for a: an error if its caller has given up.
 func (e *Engine) sending(a *ask) error {
@@ -92,7 +96,7 @@ func (e *Engine) sending(a *ask) error {
 	return nil
 }
 
-// keepAlso has the term keep a document for nobody who waits.
+// keepAlso queues a document of the term's own; no caller waits for it.
 func (t *term) keepAlso(name string, data []byte) {
 	_ = t.e.add(func(q *queue) { q.keeps = append(q.keeps, &keep{name: name, change: Replace(data), ask: newAsk()}) }) // while it leads
 }

@@ -228,7 +228,8 @@ func TestALeaderThatIsDeposedSaysWhatItDoesNotKnow(t *testing.T) {
 	})
 }
 
-// A confirmed set of deletes takes several transactions. Of one whose caller gives up in the middle the rest waits again.
+// A confirmed set of deletes takes several transactions. Of one whose caller gives up in the middle
+// the rest waits again.
 func TestTheRestOfAConfirmationThatWasGivenUpWaitsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := requests()["confirm"]
@@ -258,7 +259,8 @@ func TestTheRestOfAConfirmationThatWasGivenUpWaitsAgain(t *testing.T) {
 	})
 }
 
-// A message about an id that a person has confirmed to be deleted has the last word, also while its caller gives up.
+// A message about an id that a person has confirmed to be deleted has the last word, also while its
+// caller gives up.
 func TestAMessageKeepsItsWordOverAConfirmationThatWasGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := requests()["confirm"].rig(t)

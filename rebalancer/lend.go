@@ -7,9 +7,10 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
-// comparison is the reconciler and what it is to be told. Engine.mu guards it. Long work with the reconciler (the end of a read compares every
-// id there is) is done outside of that lock, by the one goroutine to which it is lent meanwhile; what messages say in that time it hears when
-// it is back, and whoever acts on its words looks at spoken first.
+// comparison is the reconciler and what it is to be told. Engine.mu guards it. Long work with the
+// reconciler (the end of a read compares every id there is) is done outside of that lock, by the
+// one goroutine to which it is lent meanwhile; it hears what messages say in that time when it is
+// back, and what acts on its words looks at spoken first.
 type comparison struct {
 	rec *reconcile.Reconciler
 	// lent is closed when the reconciler is back; nil: it is here.
@@ -22,7 +23,8 @@ type comparison struct {
 	claimed int
 	// ended counts the reads that were compared.
 	ended int
-	// forgotten is the update of the index after which waiting deletes last let go of what is known no more.
+	// forgotten is the update of the index after which waiting deletes last let go of what is known
+	// no more.
 	forgotten int
 }
 
@@ -73,7 +75,8 @@ func (c *comparison) claims() int {
 	return count
 }
 
-// waiting is what waits for a person; while the reconciler is lent, what did then. Engine.mu is held.
+// waiting is what waits for a person; while the reconciler is lent, what did then. Engine.mu is
+// held.
 func (c *comparison) waiting() *reconcile.Waiting {
 	if c.lent != nil {
 		return c.shown
@@ -81,7 +84,8 @@ func (c *comparison) waiting() *reconcile.Waiting {
 	return c.rec.Waiting()
 }
 
-// borrow takes the reconciler; back is not nil where another one has it, and closed when it is back.
+// borrow takes the reconciler; back is not nil where another one has it, and closed when it is
+// back.
 func (e *Engine) borrow() (c *comparison, back <-chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -125,7 +129,7 @@ func (e *Engine) lend(ctx context.Context, work func(c *comparison) error) error
 	}
 }
 
-// compare does short work with the reconciler, with Engine.mu held, as soon as nobody has it.
+// compare does short work with the reconciler, with Engine.mu held, as soon as it is here.
 func (e *Engine) compare(work func(c *comparison)) {
 	for {
 		back := e.tryCompare(work)

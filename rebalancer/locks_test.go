@@ -14,10 +14,11 @@ import (
 	"github.com/shardscaler/shardscaler/internal/stacks"
 )
 
-// These tests hold goroutines at the engine's locks and look where they wait: whether two of them wait for each other is then so or
-// not, and no test waits for a time to pass.
+// These tests hold goroutines at the engine's locks and look where they wait: whether two of them
+// wait for each other is then so or not, and no test waits for a time to pass.
 
-// holding is an engine that has a State of these ids in the list of instance 0, and that runs nothing by itself.
+// holding is an engine that has a State of these ids in the list of instance 0, and that runs
+// nothing by itself.
 func holding(t *testing.T, leading bool, ids ...string) *Engine {
 	t.Helper()
 	d := newDouble()
@@ -67,9 +68,10 @@ func await(so func() bool) {
 	}
 }
 
-// Nobody may wait for the index while it holds the engine's lock: an index that is built takes its time, and whoever builds it may need that
-// lock itself. The index is held here as by such a building.
-func TestNobodyWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
+// No call may wait for the index while it holds the engine's lock: an index that is built takes its
+// time, and its builder may need the engine's lock. The test holds the index as such a builder
+// does.
+func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 	ids := names("a", 40)
 	for name, f := range map[string]func(ctx context.Context, e *Engine){
 		"create":                  func(ctx context.Context, e *Engine) { _ = e.Create(ctx, known([]string{"b"})) },
@@ -116,7 +118,8 @@ func TestNobodyWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 	}
 }
 
-// One builds the index while another one, with the engine's lock, asks it: the first leadership of a process, or a look-up of its follower.
+// One builds the index while another one, with the engine's lock, asks it: the first leadership of
+// a process, or a look-up of its follower.
 func TestBuildingTheIndexAndAskingItDoNotWaitForEachOther(t *testing.T) {
 	for name, asks := range map[string]func(e *Engine){
 		"rows of the catalogue": func(e *Engine) { e.Rows(known([]string{"a"})) },
@@ -138,7 +141,8 @@ func TestBuildingTheIndexAndAskingItDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
-// A panic with the engine's lock does not keep it: others of the kind go on, and those of all kinds, who ask this one for its metrics.
+// A panic with the engine's lock does not keep it: others of the kind go on, and those of all
+// kinds, who ask this one for its metrics.
 func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	e := holding(t, true, "a")
 	for name, f := range map[string]func(){
@@ -153,8 +157,8 @@ func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	}
 }
 
-// What ends while it is half-way leaves an index that is built anew.
-func TestAnIndexThatWasLeftHalfBuiltIsBuiltAnew(t *testing.T) {
+// A panic half-way leaves an index that the next question builds from the start.
+func TestAnIndexThatWasLeftHalfBuiltIsBuiltFromTheStart(t *testing.T) {
 	e := holding(t, false, "a")
 	_, known := e.Lookup("a")
 	require.True(t, known)

@@ -42,13 +42,15 @@ type ask struct {
 	err   error
 	begun time.Time
 	done  chan struct{}
-	// sent: something of it is or was on its way to ZooKeeper. gone: its caller has given up, and nothing more of it is to be sent.
+	// sent: something of it is or was on its way to ZooKeeper. gone: its caller has given up, and
+	// nothing more of it is to be sent.
 	sent, gone bool
 }
 
 func newAsk() ask { return ask{left: 1, begun: time.Now(), done: make(chan struct{})} }
 
-// less says that one of what is left is durable, or that all is queued; complete: that was the last.
+// less says that one of what is left is durable, or that all is queued; complete: that was the
+// last.
 func (a *ask) less() (complete bool) {
 	if a.left--; a.left == 0 {
 		a.end(nil)
@@ -138,7 +140,8 @@ func (q *queue) settle(op reconcile.Op, ids []string) (complete []*ask) {
 	return complete
 }
 
-// withdraw takes a's part in wanting op of ids away. It returns those that nobody wants any more: they are not queued any more.
+// withdraw takes a's part in wanting op of ids away. It returns those that no other call wants:
+// they are not queued any more.
 func (q *queue) withdraw(op reconcile.Op, ids []string, a *ask) (dropped []string) {
 	for _, id := range ids {
 		w := q.by[id]
@@ -153,7 +156,8 @@ func (q *queue) withdraw(op reconcile.Op, ids []string, a *ask) (dropped []strin
 	return dropped
 }
 
-// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is not wanted any more.
+// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is
+// not wanted any more.
 func (q *queue) sending(op reconcile.Op, ids []string) bool {
 	for _, id := range ids {
 		if w := q.by[id]; w == nil || w.op != op {

@@ -35,10 +35,11 @@ type rollback struct {
 	ask
 }
 
-// Rollback turns the running wave round, leader only: what is in flight returns to its source if that is open, and what has arrived is taken
-// back by moves like any others. It returns when that is under way. Nothing is spread until orders made later. So that what was undone is not
-// soon planned again, the document of that name, which pauses, is changed first; where there is nothing to roll back it is not.
-// Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
+// Rollback turns the running wave round, leader only: what is in flight returns to its source if
+// that is open, and what has arrived is taken back by moves like any others. It returns when that
+// is under way. Nothing is spread until orders made later. So that what was undone is not soon
+// planned again, the document of that name, which pauses, is changed first; where there is nothing
+// to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Rollback(ctx context.Context, name string, pause Change) (RolledBack, error) {
 	r := &rollback{name: name, change: pause, ask: newAsk()}
 	if err := e.enqueue(func(q *queue) { q.rollbacks = append(q.rollbacks, r) }); err != nil {
@@ -53,8 +54,8 @@ func (e *Engine) Rollback(ctx context.Context, name string, pause Change) (Rolle
 	return r.result, nil
 }
 
-// rollBack serves calls of Rollback, all that there are at once. It is tried until it succeeds, ends the term or the callers go: each part of
-// it may be repeated.
+// rollBack serves calls of Rollback, all that there are at once. It is tried until it succeeds,
+// ends the term or the callers go: each part of it may be repeated.
 func (t *term) rollBack(ctx context.Context) (bool, error) {
 	asked := t.e.askedRollbacks()
 	if len(asked) == 0 {
@@ -86,7 +87,8 @@ func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error
 	}
 }
 
-// pauseFirst keeps the documents that pause. They are what is sent first: if all callers have given up before, nothing is.
+// pauseFirst keeps the documents that pause. They are what is sent first: if all callers have given
+// up before, nothing is.
 func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
 	here := false
 	for _, r := range asked {

@@ -11,9 +11,10 @@ type rounds struct {
 	follow, lead atomic.Int64
 }
 
-// Rounds returns when the loop that follows last went round, and the one that leads, zero while it does not run. Each step of a loop waits for
-// ZooKeeper with a deadline of its own, so that only a loop that stands still falls far behind. It takes no lock: who holds one may be what
-// the loop waits for.
+// Rounds returns when the loop that follows last went round, and the one that leads, zero while it
+// does not run. Each step of a loop waits for ZooKeeper with a deadline of its own, so that only a
+// loop that stands still falls far behind. It takes no lock: who holds one may be what the loop
+// waits for.
 func (e *Engine) Rounds() (follow, lead time.Time) {
 	follow = time.Unix(0, e.rounds.follow.Load())
 	if at := e.rounds.lead.Load(); at != 0 {

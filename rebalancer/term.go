@@ -382,7 +382,7 @@ func (t *term) note(jobs []job, errs []error, asked int64) error {
 	t.e.leaderTurns()
 	var worst error
 	for i, j := range jobs {
-		if errors.Is(errs[i], errGone) { // nobody waits for it any more
+		if errors.Is(errs[i], errGone) { // its caller does not wait any more
 			continue
 		}
 		if errs[i] != nil {

@@ -323,7 +323,7 @@ func (b *book) row(r observed.ResourceKnown) {
 	}
 }
 
-// end puts a complete read, which r has collected, into force, unless nobody wants it any more.
+// end puts a complete read, which r has collected, into force, unless the orders want it no more.
 func (b *book) end(r *reading, read *traits) {
 	if r != nil && b.reading == r {
 		b.now, b.reading, b.pause = read, nil, time.Time{}

@@ -103,7 +103,8 @@ func (t *term) settleProven(op reconcile.Op, ids []string) (unproven []string) {
 	return unproven
 }
 
-// asked splits ids by whether they were last asked for before something began that found us leading.
+// asked splits ids by whether they were last asked for before something began that found us
+// leading.
 func (t *term) asked(op reconcile.Op, ids []string) (proven, unproven []string) {
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
@@ -210,7 +211,8 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 	})
 }
 
-// unlessGone lets a transaction that does what is wanted of ids be sent only if it is wanted still: whoever asked may have given up.
+// unlessGone lets a transaction that does what is wanted of ids be sent only if it is wanted still:
+// its caller may have given up.
 func (t *term) unlessGone(op reconcile.Op, ids []string) func() error {
 	return func() error {
 		t.e.mu.Lock()

@@ -60,8 +60,8 @@ type refused struct {
 
 func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
 
-// unknown says whether the answer leaves open what became of the request: the server says so, or something between here and the server that
-// got no answer from it.
+// unknown says whether the answer leaves open what became of the request: the server says so, or
+// something between here and the server that got no answer from it.
 func (p *refused) unknown() bool {
 	return p.Type == api.OutcomeUnknown || p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
 }
@@ -69,14 +69,16 @@ func (p *refused) unknown() bool {
 // unanswered is an error of a request of which the server may have heard.
 type unanswered struct{ error }
 
-// sent says whether the server may have heard of a request that failed: not where there was no connection.
+// sent says whether the server may have heard of a request that failed: not where there was no
+// connection.
 func sent(err error) bool {
 	op := (*net.OpError)(nil)
 	return !errors.As(err, &op) || op.Op != "dial"
 }
 
-// call sends a request, with body as JSON unless that is nil, about a kind, or about what below it, and decodes the answer. What the
-// server refuses is a *refused. A write of which nobody knows what became ends with exitUnknown, and with the URL that tells.
+// call sends a request, with body as JSON unless that is nil, about a kind, or about what below it,
+// and decodes the answer. What the server refuses is a *refused. A write whose outcome is unknown
+// ends with exitUnknown; its error has the URL that tells.
 func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
 	base, err := url.Parse(r.server)
 	if err != nil || base.Host == "" {

@@ -87,6 +87,53 @@ func TestARollbackOfNothingEndsWithOne(t *testing.T) {
 	require.Equal(t, 1, code)
 }
 
+func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
+	t.Setenv(tokenVariable, "secret")
+	const thing = "/v1/api/orchestrations/Thing"
+	unknown := `{"type":"urn:shardscaler:outcome-unknown","status":504,"detail":"outcome unknown: deadline exceeded","see":"` + thing + `/decision"}`
+	for _, args := range [][]string{{"pause", "Thing"}, {"resume", "Thing"}, {"rollback", "Thing"}, {"reassign", "Thing", "3", "--assume-dead"}} {
+		path := "POST " + thing + "/" + args[0]
+		if args[0] == "reassign" {
+			path = "POST " + thing + "/instances/3/reassign"
+		}
+		run := func(url string) (int, error) {
+			_, code, err := command(append(args, "--server", url)...)
+			return code, err
+		}
+		url := server(t, map[string]string{path: unknown}, http.StatusGatewayTimeout)
+		code, err := run(url)
+		require.Equal(t, 3, code, args)
+		require.ErrorContains(t, err, "the outcome is unknown, it may have been carried out or not: 504: outcome unknown")
+		require.ErrorContains(t, err, "curl "+url+thing+"/decision")
+
+		url = server(t, map[string]string{path: "upstream timed out"}, http.StatusGatewayTimeout) // of what is between
+		code, err = run(url)
+		require.Equal(t, 3, code, args)
+		require.ErrorContains(t, err, "curl "+url+thing)
+
+		url = server(t, map[string]string{path: `{"status":503,"detail":"not carried out"}`}, http.StatusServiceUnavailable)
+		code, err = run(url)
+		require.Equal(t, 2, code, args)
+		require.NotContains(t, err.Error(), "unknown")
+	}
+	for breaks, handler := range map[string]http.HandlerFunc{
+		"before an answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"within its answer": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			_, _ = w.Write([]byte("{"))
+		},
+	} {
+		s := httptest.NewServer(handler)
+		_, code, err := command("pause", "Thing", "--server", s.URL)
+		require.Equal(t, 3, code, breaks)
+		require.ErrorContains(t, err, "curl "+s.URL+thing, breaks)
+		s.Close()
+		_, code, err = command("pause", "Thing", "--server", s.URL)
+		require.Equal(t, 2, code, "no server has heard of it")
+		require.NotContains(t, err.Error(), "unknown")
+	}
+}
+
 func TestCheckConfigSaysWhichHandOffIsPossible(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(file, []byte("kinds:\n- {name: Thing, statefulSet: a, capacity: 10, init: 1, max: 3}\n- {name: Rule, statefulSet: b, capacity: 10, init: 1, max: 3}\n"), 0o600))

@@ -25,8 +25,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// Backend is what the API shows and changes. Where the context of a change ends before it is carried out, the error wraps
-// rebalancer.ErrOutcomeUnknown if ZooKeeper may have it already; after any other error it is not carried out.
+// Backend is what the API shows and changes. Where the context of a change ends before it is
+// carried out, the error wraps rebalancer.ErrOutcomeUnknown if ZooKeeper may have it already; after
+// any other error it is not carried out.
 type Backend interface {
 	// Saved is all that decisions are made from.
 	Saved() decide.Saved

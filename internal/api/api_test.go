@@ -31,6 +31,7 @@ type backend struct {
 	still      bool // nothing is moved
 	calls      int
 	trouble    func(*KindView)
+	fails      error // of every write
 }
 
 func (b *backend) Saved() decide.Saved { return decide.Saved{At: time.Unix(1, 0).UTC()} }
@@ -66,6 +67,9 @@ func (b *backend) Kind(name string) (KindView, bool) {
 }
 
 func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) error {
+	if b.fails != nil {
+		return b.fails
+	}
 	b.calls++
 	base := config.Default("Thing", "iota-dac")
 	o, err := b.override.Set(&base, 100, most, each)
@@ -77,6 +81,9 @@ func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) erro
 }
 
 func (b *backend) Confirm(_ context.Context, _ string, count int) error {
+	if b.fails != nil {
+		return b.fails
+	}
 	if count != 12 {
 		return fmt.Errorf("%w: 12 deletes wait, not %d", ErrConflict, count)
 	}
@@ -85,12 +92,18 @@ func (b *backend) Confirm(_ context.Context, _ string, count int) error {
 }
 
 func (b *backend) Pause(_ context.Context, _ string, paused bool) error {
+	if b.fails != nil {
+		return b.fails
+	}
 	base := config.Default("Thing", "iota-dac")
 	b.override = b.override.SetPaused(&base, paused)
 	return nil
 }
 
 func (b *backend) Rollback(context.Context, string) (rebalancer.RolledBack, error) {
+	if b.fails != nil {
+		return rebalancer.RolledBack{}, b.fails
+	}
 	if b.still {
 		return rebalancer.RolledBack{}, fmt.Errorf("%w: %w", ErrConflict, rebalancer.ErrNothingToRollBack)
 	}
@@ -108,6 +121,9 @@ func (b *backend) PodDrain(_ context.Context, namespace, pod string, wait time.D
 }
 
 func (b *backend) Reassign(_ context.Context, kind string, ordinal int, user string) (Reassigned, error) {
+	if b.fails != nil {
+		return Reassigned{}, b.fails
+	}
 	if ordinal != 4 {
 		return Reassigned{}, fmt.Errorf("%w: instance %d is not dead: its pod is Ready", ErrConflict, ordinal)
 	}

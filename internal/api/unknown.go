@@ -14,8 +14,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
-// OutcomeUnknown is the type of the problem document that says that a write was sent to ZooKeeper and that nobody knows yet what became of it.
-// No other problem says so: what they tell of was not carried out, and will not be.
+// OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
+// whose answer has not come. A write that ends with any other problem was not carried out, and will
+// not be.
 const OutcomeUnknown = "urn:shardscaler:outcome-unknown"
 
 // UnknownOutcome is that document.
@@ -25,7 +26,8 @@ type UnknownOutcome struct {
 	See string `json:"see" doc:"GET this path to learn what became of it"`
 }
 
-// patience is how long a write waits to be carried out, unless Config says otherwise. It is less than the server's write timeout.
+// patience is how long a write waits to be carried out, unless Config says otherwise. It is less
+// than the server's write timeout.
 const patience = 30 * time.Second
 
 // patient bounds how long a write may wait. What is not sent to ZooKeeper by then never is.
@@ -33,7 +35,8 @@ func (h *handlers) patient(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, h.patience)
 }
 
-// looks says, by operation, where what it does can be seen: a path below the kind's, and the members there.
+// looks says, by operation, where what it does can be seen: a path below the kind's, and the
+// members there.
 var looks = map[string]struct{ below, members string }{
 	"orchestrate":     {"", "maxInstances and resourcePerInstance"},
 	"pause":           {"", "paused"},
@@ -64,8 +67,8 @@ func failed(operation, kind string, err error) error {
 	return problem(err)
 }
 
-// unanswered writes the answer to a request that was passed on to the leader and came to nothing. Where there was no connection, the leader
-// has not heard of it.
+// unanswered writes the answer to a request that was passed on to the leader and came to nothing.
+// Where there was no connection, the leader has not heard of it.
 func (g *guard) unanswered(ctx huma.Context, addr string, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {

@@ -108,7 +108,8 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	return v, true
 }
 
-// configured is a kind's runner, the configuration, and what that says of the kind without any override.
+// configured is a kind's runner, the configuration, and what that says of the kind without any
+// override.
 func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, error) {
 	cfg, _ := a.live.current()
 	if r := a.runner(kind); cfg != nil && r != nil {
@@ -163,8 +164,8 @@ func pausing(base *config.Kind, paused bool) overriding {
 	return func(standing config.Override) (config.Override, error) { return standing.SetPaused(base, paused), nil }
 }
 
-// changeOverride changes what stands over base and wakes the kind's loop, which carries it out. What is refused is so at once, not only when
-// ZooKeeper can be written.
+// changeOverride changes what stands over base and wakes the kind's loop, which carries it out.
+// What is refused is so at once, not only when ZooKeeper can be written.
 func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change overriding) error {
 	_, standing := r.override().Apply(*base)
 	if _, err := change(standing); err != nil {
@@ -190,7 +191,8 @@ func (r *runner) overrideChange(base *config.Kind, change overriding) rebalancer
 	}
 }
 
-// Rollback implements api.Backend. It pauses too: else what is taken back would be planned again at once.
+// Rollback implements api.Backend. It pauses too: else what is taken back would be planned again at
+// once.
 func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {

@@ -117,8 +117,9 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 // with deadlines of its own, so this is reached only by a loop that no longer turns at all.
 const stuckAfter = 2 * time.Minute
 
-// liveness fails when a loop that should turn does not: on every replica the one that follows ZooKeeper, and on the leader the one that
-// writes there and the one that decides. It takes no lock that those loops wait for.
+// liveness fails when a loop that should turn does not: on every replica the one that follows
+// ZooKeeper, and on the leader the one that writes there and the one that decides. It takes no lock
+// that those loops wait for.
 func (a *App) liveness() []check {
 	c := check{name: "loops"}
 	now := time.Now()

@@ -42,7 +42,8 @@ func (l *leadership) await(ctx context.Context) context.Context {
 	}
 }
 
-// present is the term, nil or over while this replica does not lead, and what is closed when that changes.
+// present is the term, nil or over while this replica does not lead, and what is closed when that
+// changes.
 func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

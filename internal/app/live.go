@@ -48,8 +48,8 @@ func (l *live) offer(o offered) {
 	}
 }
 
-// take says whether the configuration, or why there is none, is news. Whoever is told of that is told without the lock, which every answer of
-// this process needs.
+// take says whether the configuration, or why there is none, is news. The caller tells others of it
+// without the lock, which every answer of this process needs.
 func (l *live) take(cfg *config.Config, version string, err error) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

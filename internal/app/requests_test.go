@@ -27,7 +27,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler"
 )
 
-// replica is a leader of kind Thing over a real ZooKeeper, without Kubernetes: it is blind, but writes what callers ask for.
+// replica is a leader of kind Thing over a real ZooKeeper, without Kubernetes: it is blind, but
+// writes what callers ask for.
 type replica struct {
 	*testing.T
 	app    *App
@@ -121,7 +122,8 @@ func (r *replica) until(what string, so func() bool) {
 	require.Eventually(r, so, observedtest.Patience, 5*time.Millisecond, what)
 }
 
-// written waits until the scaler has kept a decision made from now on: what was asked of the writer before that is done with.
+// written waits until the scaler has kept a decision made from now on: what was asked of the writer
+// before that is done with.
 func (r *replica) written() {
 	r.Helper()
 	since := time.Now()
@@ -153,7 +155,8 @@ func (r *replica) call(ctx context.Context, method, path, body string) string {
 	return fmt.Sprintf("%d %s", resp.StatusCode, text)
 }
 
-// post sends a write in the background and waits until the server waits for ZooKeeper with it; method is the App's.
+// post sends a write in the background and waits until the server waits for ZooKeeper with it;
+// method is the App's.
 func (r *replica) post(ctx context.Context, method, path, body string) <-chan string {
 	r.Helper()
 	answer := make(chan string, 1)

@@ -19,8 +19,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this one leads. Kinds share nothing, so
-// that one kind's trouble never holds another: not even a panic, which ends the runner alone, and another one begins from ZooKeeper.
+// runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this
+// one leads. Kinds share nothing, so that one kind's trouble never holds another: a panic ends its
+// runner alone, and the next runner begins from ZooKeeper.
 type runner struct {
 	app    *App
 	kind   string
@@ -81,8 +82,8 @@ func (r *runner) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// fell tells of the end of a runner that should have gone on, and pauses. It is not used again, since nobody knows what a panic has left
-// half-done: another one begins in its place.
+// fell tells of the end of a runner that should have gone on, and pauses. Another runner begins in
+// its place: what a panic leaves half-done is not used again.
 func (r *runner) fell(ctx context.Context, err error) {
 	stack := ""
 	if p := guard.Caught(err); p != nil {

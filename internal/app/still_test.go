@@ -20,7 +20,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
-// quiet is a ZooKeeper that holds nothing and takes everything. at, if set, is called where a call begins, by its name.
+// quiet is a ZooKeeper that holds nothing and takes everything. at, if set, is called where a call
+// begins, by its name.
 type quiet struct {
 	at func(call, kind string)
 
@@ -77,7 +78,8 @@ func (q *quiet) SyncedRead(_ context.Context, kind string, _ []int) (zkstore.Lef
 	return zkstore.Left{Head: q.state(kind).Head}, nil
 }
 
-// A kind stands still where a call of it never returns: there is no deadline that ends it, as there is none for a lock.
+// A kind stands still where a call of it never returns: there is no deadline that ends it, as there
+// is none for a lock.
 func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 	for name, c := range map[string]struct {
 		leads       bool

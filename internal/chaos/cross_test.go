@@ -182,8 +182,8 @@ func (l *lane) cross(c pair, w *wires) int {
 	return l.told("fired", c.point) - before
 }
 
-// goOn waits until a panic is over. One in what works for a kind has ended that kind alone, which begins again; any other one has ended the
-// product, which is started again.
+// goOn waits until a panic is over. One in what works for a kind has ended that kind alone, which
+// begins again; any other one has ended the product, which is started again.
 func (l *lane) goOn(begun float64) {
 	l.t.Helper()
 	l.until("the panic is over", func(context.Context) error {

@@ -1,7 +1,8 @@
 // Package guard makes a panic an error, where one part of the process must not end the others.
 //
-// In: functions. Out: their errors, or a *Panic. Invariant: a panic is somebody's: either an error that is looked at, or the panic of the
-// goroutine that waits. Who has caught one lets go of all that the function worked with: nobody knows what it left half-done.
+// In: functions. Out: their errors, or a *Panic. Invariant: no panic is lost: it is an error, or
+// the panic of the goroutine that waits. The caller that catches one uses nothing again that the
+// function worked with: it may be half-done.
 package guard
 
 import (

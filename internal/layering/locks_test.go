@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guarded are the folders in which a lock is let go of by defer alone: what a kind's loops and those who ask them share. A panic is caught
-// around a request and around a kind, so a lock that one has kept would be kept for ever.
+// guarded are the folders in which a lock is let go of by defer alone: what a kind's loops and
+// those who ask them share. A panic is caught around a request and around a kind, so a lock that
+// one has kept would be kept for ever.
 var guarded = []string{"rebalancer", "scaler", "internal/app", "internal/api"}
 
 func TestLocksAreLetGoOfByDefer(t *testing.T) {

@@ -1,7 +1,8 @@
-// Package stacks shows where the goroutines of this process are, for tests that must know that one waits and for what.
+// Package stacks shows where the goroutines of this process are, for tests that must know that one
+// waits and for what.
 //
-// In: nothing. Out: each goroutine at one and the same moment. Invariant: what waits for a lock or for a channel is shown so, and not what
-// has been given it and has not gone on yet.
+// In: nothing. Out: each goroutine at one and the same moment. Invariant: what waits for a lock or
+// for a channel is shown so, and not what has been given it and has not gone on yet.
 package stacks
 
 import (

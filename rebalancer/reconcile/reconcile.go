@@ -395,8 +395,8 @@ func (r *Reconciler) Confirm(count int) ([]string, error) {
 	return ids, nil
 }
 
-// Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come before the end of another read, which
-// might have found them.
+// Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
+// before the end of another read, which might have found them.
 func (r *Reconciler) Unconfirm(ids []string) {
 	for _, id := range ids {
 		r.waiting[id] = struct{}{}

@@ -365,7 +365,8 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 	}
 }
 
-// present is the session, nil while there is none, what is closed when that changes, and why there is none.
+// present is the session, nil while there is none, what is closed when that changes, and why there
+// is none.
 func (c *Client) present() (s *session, changed <-chan struct{}, trouble error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

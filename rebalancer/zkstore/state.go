@@ -146,8 +146,8 @@ type Multi struct {
 	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign, revoke, grant, …
 	Step string
 	Ops  []Op
-	// Gate, where set, is asked once, right before the transaction is sent for the first time. With its error the commit fails, and nothing
-	// was sent. It must not wait.
+	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
+	// its error the commit fails, and nothing was sent. It must not wait.
 	Gate func() error
 	// parents are znodes without content that must exist first; they are created outside the transaction.
 	parents []string

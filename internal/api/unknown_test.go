@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/rebalancer"
+)
+
+// writes are all operations that change something, with the member that shows it.
+var writes = map[string][3]string{
+	"orchestrate":          {`{"maxInstances":30}`, "/v1/api/orchestrations/Thing", "maxInstances and resourcePerInstance"},
+	"pause":                {"", "/v1/api/orchestrations/Thing", "paused"},
+	"resume":               {"", "/v1/api/orchestrations/Thing", "paused"},
+	"rollback":             {"", "/v1/api/orchestrations/Thing", "paused and progress"},
+	"reconcile/confirm":    {`{"deletes":12}`, "/v1/api/orchestrations/Thing", "waiting"},
+	"instances/4/reassign": {`{"assumeDead":true}`, "/v1/api/orchestrations/Thing/decision", "lost"},
+}
+
+func TestOnlyAnUnknownOutcomeIsCalledUnknown(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for what, w := range writes {
+		path := "/v1/api/orchestrations/Thing/" + what
+		b.fails = fmt.Errorf("keep override: %w: %w", rebalancer.ErrOutcomeUnknown, context.DeadlineExceeded)
+		status, body := call(t, s, http.MethodPost, path, "operator", w[0])
+		requireUnknown(t, status, body, w)
+
+		for _, b.fails = range []error{
+			fmt.Errorf("keep override: %w: %w", rebalancer.ErrNotSent, context.DeadlineExceeded),
+			rebalancer.ErrNotLeading,
+		} {
+			status, body = call(t, s, http.MethodPost, path, "operator", w[0])
+			require.Equal(t, http.StatusServiceUnavailable, status, body)
+			require.NotContains(t, body, "may have been carried out")
+			require.NotContains(t, body, OutcomeUnknown)
+		}
+		b.fails = fmt.Errorf("%w: %w", rebalancer.ErrOutcomeUnknown, rebalancer.ErrNotLeading)
+		status, body = call(t, s, http.MethodPost, path, "operator", w[0])
+		requireUnknown(t, status, body, w)
+	}
+}
+
+// requireUnknown requires the problem document that says so.
+func requireUnknown(t *testing.T, status int, body string, w [3]string) {
+	t.Helper()
+	require.Equal(t, http.StatusGatewayTimeout, status, body)
+	var p struct {
+		Type, Title, Detail, See string
+		Status                   int
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &p), body)
+	require.Equal(t, "urn:shardscaler:outcome-unknown", p.Type)
+	require.Equal(t, "Outcome unknown", p.Title)
+	require.Equal(t, status, p.Status)
+	require.Equal(t, w[1], p.See)
+	require.Contains(t, p.Detail, "it may have been carried out or not: before you ask again, see "+w[2]+" of GET "+w[1])
+}
+
+// A leader that has taken a forwarded write and breaks off may have carried it out; one that cannot
+// be reached has not.
+func TestALeaderThatBreaksOffMayHaveCarriedOutWhatWasForwarded(t *testing.T) {
+	breaksOff := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(breaksOff.Close)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	follower := &backend{follower: true}
+	s := serve(t, follower)
+	for what, w := range writes {
+		follower.leaderAddr = strings.TrimPrefix(breaksOff.URL, "http://")
+		status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, "operator", w[0])
+		requireUnknown(t, status, body, w)
+		follower.leaderAddr = gone.Addr().String()
+		status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, "operator", w[0])
+		require.Equal(t, http.StatusServiceUnavailable, status, body)
+		require.NotContains(t, body, OutcomeUnknown)
+	}
+}
+
+func TestEveryWriteSaysWhereToLook(t *testing.T) {
+	_, body := call(t, serve(t, &backend{}), http.MethodGet, "/v1/api/openapi.json", "", "")
+	var spec struct {
+		Paths map[string]map[string]struct{ OperationID string }
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &spec))
+	var posts []string
+	for _, methods := range spec.Paths {
+		if post, ok := methods["post"]; ok {
+			posts = append(posts, post.OperationID)
+		}
+	}
+	require.Len(t, posts, len(looks))
+	for _, post := range posts {
+		require.Contains(t, looks, post)
+	}
+}
