@@ -291,7 +291,7 @@ func (e *Engine) forget(c *comparison) {
 	c.rec.Forget(e.known)
 }
 
-// ErrCountChanged: another number of deletes waits for a person than the one that was to be
+// ErrCountChanged says that another number of deletes waits for a person than the one that was to be
 // confirmed.
 var ErrCountChanged = errors.New("another number of deletes waits")
 

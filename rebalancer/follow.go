@@ -146,7 +146,7 @@ func (s speakers) follow(st *zkstore.State) speakers {
 
 // report sends what is new since the last report.
 func (e *Engine) report(said *reported, sink func(observed.Signal)) {
-	st, version, failure, failedAt := e.latest()
+	st, version, failedAt, failure := e.latest()
 	switch {
 	case failure != nil:
 		if !failedAt.Equal(said.failed) {
@@ -164,10 +164,10 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 }
 
 // latest is what Run reports of.
-func (e *Engine) latest() (st *zkstore.State, version int, failure error, failedAt time.Time) {
+func (e *Engine) latest() (st *zkstore.State, version int, failedAt time.Time, failure error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.state, e.version, e.failure, e.failedAt
+	return e.state, e.version, e.failedAt, e.failure
 }
 
 // statusOf is what the instance says of itself; nil: nothing that can be read.

@@ -9,14 +9,13 @@ import (
 )
 
 func fails() error {
-	var none map[string]int
-	none["a"] = 1
-	return nil
+	var none []int
+	return fmt.Errorf("element %d", none[0])
 }
 
 func TestAPanicIsAnErrorThatSaysWhere(t *testing.T) {
 	err := fmt.Errorf("run: %w", Run(fails))
-	require.ErrorContains(t, err, "run: panic: assignment to entry in nil map")
+	require.ErrorContains(t, err, "run: panic: runtime error: index out of range")
 	require.Contains(t, string(Caught(err).Stack), "guard.fails")
 	require.PanicsWithValue(t, Caught(err), func() { Raise(err) })
 	require.Same(t, Caught(err), Run(func() error { Raise(err); return nil }), "it stays the first one")
