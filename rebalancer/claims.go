@@ -154,7 +154,7 @@ func jsonCost(id string) int {
 	return len(text) + len(",")
 }
 
-// claims keeps the claims when they have changed, and answers who made them.
+// claims keeps the claims when they have changed, and answers the calls that made them.
 func (t *term) claims(ctx context.Context) (bool, error) {
 	kept, asks, version := t.e.claimsToKeep(t.claimed)
 	if kept == nil {
@@ -193,7 +193,7 @@ func (e *Engine) answerClaims(asks int) {
 	e.queue.claims = e.queue.claims[asks:]
 }
 
-// keepClaims writes the document if it differs. If it does not, and somebody waits, the head must
+// keepClaims writes the document if it differs. If it does not, and a caller waits, the head must
 // be proven to be ours all the same.
 func (t *term) keepClaims(ctx context.Context, kept keptClaims, asked bool) error {
 	slices.Sort(kept.Claims)

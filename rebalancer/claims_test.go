@@ -30,7 +30,7 @@ func TestAClaimIsCarriedOutByAReadThatBeganAfterIt(t *testing.T) {
 		asked := r.rereads.Load()
 
 		r.e.BeginRead(time.Now())
-		r.claim("a-00003", "a-00004", "nobody")
+		r.claim("a-00003", "a-00004", "unknown")
 		require.Equal(t, asked+1, r.rereads.Load(), "a read is asked for")
 		_, err := r.e.EndRead(t.Context(), known(without(ids, "a-00003", "a-00004")))
 		require.NoError(t, err)
@@ -44,8 +44,8 @@ func TestAClaimIsCarriedOutByAReadThatBeganAfterIt(t *testing.T) {
 	})
 }
 
-// TestALargeClaimWaitsForNobody: a message has named what goes.
-func TestALargeClaimWaitsForNobody(t *testing.T) {
+// TestALargeClaimWaitsForNoPerson: a message has named what goes.
+func TestALargeClaimWaitsForNoPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
 		ids := names("a", 100)

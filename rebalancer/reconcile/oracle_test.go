@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// oracle decides anew from all that ever happened, as the package's comment says it.
+// oracle decides from all that ever happened, each time, as the package's comment says it.
 type oracle struct {
 	start  time.Time
 	events []event
@@ -164,7 +164,7 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 				running = nil
 			},
 			"end":   end,
-			"again": end, // else most reads are begun anew before they end
+			"again": end, // else most reads begin again before they end
 		})
 	})
 }

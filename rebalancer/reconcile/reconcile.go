@@ -233,7 +233,7 @@ func (r *Reconciler) confirm(rd *read, now time.Time, l Limits) time.Time {
 	return r.due
 }
 
-// young says whether a message, or whoever led before, may have created the id within the lag
+// young says whether a message, heard or before the start, may have created the id within the lag
 // before the read began.
 func (r *Reconciler) young(id string, rd *read, l Limits) bool {
 	since := r.created[maphash.String(r.seed, id)]
