@@ -1,10 +1,12 @@
 // Package catalog reads which resources exist from the platform's database.
 //
-// In: one SQL query a kind, asked at each interval, on demand, and once more where a reconciler wants a second read. Out: the
-// rows to the kind's Reconciler as they come, an observed.Catalogued for each complete read, observed.Failed for one that failed.
-// Invariant: a read that did not reach its last row is an error and never "fewer resources".
+// In: one SQL query a kind, asked at each interval, on demand, and once more where a reconciler
+// wants a second read; pace.go has when. Out: the rows to the kind's Reconciler as they come, an
+// observed.Catalogued for each complete read, observed.Failed for one that failed. Invariant: a
+// read that did not reach its last row is an error and never "fewer resources".
 //
-// Only the leader reads: what a read leads to is a write, and a follower's copy of 350,000 rows would serve nobody.
+// Only the leader reads: what a read leads to is a write, and a follower's copy of 350,000 rows
+// would serve no purpose.
 package catalog
 
 import (
@@ -70,6 +72,7 @@ type watch struct {
 	needs       needs
 	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
 	asked chan struct{}
+	pace  pace // of keepReading alone
 }
 
 // New returns a Source for kinds; Configure changes them later. It checks the DSN and does not connect.
@@ -116,7 +119,8 @@ func (s *Source) Configure(kinds []config.Kind) {
 	}
 }
 
-// Trigger asks for a read of the kind soon. Triggers that come together lead to one read, begun after the last of them.
+// Trigger asks for a read of the kind as soon as those that were asked for before are paid for
+// (askedPart). Triggers that come together lead to one read, begun after the last of them.
 func (s *Source) Trigger(kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,52 +163,34 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 	all.Wait()
 }
 
-const (
-	// Pauses after a read that failed, doubling.
-	firstRetry = time.Second
-	lastRetry  = time.Minute
-	// leastPause follows every read, and as long a pause as the read took: whoever floods us with messages that cannot be read,
-	// and so asks for one read after the other, must not keep the database busy.
-	leastPause = 200 * time.Millisecond
-)
-
+// keepReading reads a kind until ctx ends.
 func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
-	retry := firstRetry
+	why := periodic
 	for {
-		select { // who asked before this read begins is answered by it
+		select { // this read answers all that asked before it begins
 		case <-w.asked:
 		default:
 		}
 		began := time.Now()
 		next, err := s.read(ctx, db, w, sink)
-		rest, pause := max(leastPause, time.Since(began)), w.interval
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil:
+		}
+		ended := time.Now()
+		due := ended.Add(w.interval)
+		if err != nil {
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
-			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: time.Now(), Err: err})
-			pause, retry = retry, min(2*retry, lastRetry)
-		default:
-			retry = firstRetry
-			if !next.IsZero() {
-				pause = min(pause, time.Until(next))
-			}
+			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: ended, Err: err})
+			due = w.pace.failed(why, ended, ended.Sub(began))
+		} else {
+			w.pace.read(why, ended, ended.Sub(began))
 		}
-		if pause <= 0 {
-			continue
+		why = periodic
+		if !next.IsZero() && next.Before(due) {
+			due, why = next, confirming
 		}
-		if sleep(ctx, rest, nil); ctx.Err() == nil {
-			sleep(ctx, pause, w.asked)
+		if why = w.await(ctx, due, why); ctx.Err() != nil {
+			return
 		}
-	}
-}
-
-// sleep ends after d, with ctx, or when woken.
-func sleep(ctx context.Context, d time.Duration, woken <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-	case <-woken:
-	case <-time.After(d):
 	}
 }
