@@ -105,6 +105,9 @@ func (e *Engine) found(now time.Time, out *reconcile.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.recheck(now, out.Recheck)
+	if e.silence.read(len(out.Creates), e.heard.Load()) {
+		e.log.Warn(unannouncedText, "rows", e.silence.rows, "reads", e.silence.reads)
+	}
 	e.owe(out.Claimed)
 	e.importing = true
 }

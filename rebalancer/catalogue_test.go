@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
@@ -166,4 +168,34 @@ func readCatalogue(t *testing.T, db testenv.Database, e *Engine) *observedtest.R
 		<-done
 	})
 	return rec
+}
+
+func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0)
+		rows := names("a", 100)
+		read := func(fresh int) string {
+			rows = append(rows, names(fmt.Sprint("b-", len(rows)), fresh)...)
+			r.read(known(rows)...)
+			r.wait(5 * time.Minute)
+			return r.e.Progress().Unannounced
+		}
+		require.Empty(t, read(0), "what the first read finds is old")
+		require.Empty(t, read(1))
+		require.Empty(t, read(2))
+		require.Empty(t, read(0), "in between nothing is new")
+		warning := read(3)
+		require.Contains(t, warning, "no message tells of any")
+		require.Equal(t, warning, read(7), "folded: the text stays the same")
+		require.InDelta(t, 13, testutil.ToFloat64(r.e.m.unannounced), 0)
+
+		r.e.Heard()
+		r.wait(5 * time.Second)
+		require.Empty(t, r.e.Progress().Unannounced, "a message has come")
+		require.Zero(t, testutil.ToFloat64(r.e.m.unannounced))
+		require.Empty(t, read(1))
+		require.Empty(t, read(1))
+		require.Empty(t, read(1))
+		require.NotEmpty(t, read(1))
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,6 +95,9 @@ type Engine struct {
 	importing bool
 	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
 	owed map[string]struct{}
+	// heard counts the messages of the kind, silence the reads that found new rows without any.
+	heard   atomic.Int64
+	silence unannounced
 	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
 	later    *time.Timer
 	progress Progress

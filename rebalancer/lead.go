@@ -72,6 +72,7 @@ func (e *Engine) forgetAll() {
 	e.compared = newComparison() // what others are told meanwhile it does not hear
 	e.recheck(time.Time{}, time.Time{})
 	clear(e.owed)
+	e.silence = unannounced{}
 	e.book.forget()
 }
 

@@ -16,7 +16,7 @@ type metrics struct {
 	waves                                            *prometheus.CounterVec
 	wave                                             *prometheus.GaugeVec
 	perMinute, secondsLeft                           prometheus.Gauge
-	pieces, inFlight, leading, alarm                 prometheus.Gauge
+	pieces, inFlight, leading, alarm, unannounced    prometheus.Gauge
 	parked                                           *prometheus.GaugeVec
 	planning, creating                               prometheus.Histogram
 }
@@ -71,6 +71,7 @@ func newMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 		pieces:      gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
 		inFlight:    gauge("in_flight_resources", "Resources taken from an instance and not yet given to another."),
 		leading:     gauge("leading", "1 while this process writes the assignment."),
+		unannounced: gauge("unannounced_rows", "Rows that reads of the catalogue found since a message of the kind last came; 0 unless that keeps happening."),
 		alarm:       gauge("stopped", "1 while the kind is stopped by an alarm."),
 		planning: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "shardscaler_rebalancer_plan_seconds",

@@ -23,6 +23,8 @@
 //	rollback.go   a wave taken back on request
 //	balance.go    the planner's world: weights, pins, what is parked; the account of weights that every replica reads
 //	traits.go     what the catalogue says of resources beside their ids, reduced to what balance and pins need
+//	claims.go     deletes by a condition, which wait for a read of the catalogue
+//	unannounced.go  rows of which no message tells
 //	catalogue.go  complete reads of the catalogue, compared by package reconcile
 package rebalancer
 
@@ -123,6 +125,9 @@ type Progress struct {
 	Alarm string `json:"alarm,omitempty"`
 	// Blocked says what keeps the running work from ending: capacity elsewhere, a hold, an instance that does not acknowledge.
 	Blocked string `json:"blocked,omitempty"`
+	// Unannounced is a warning: rows keep appearing in the catalogue of which no message tells.
+	// Empty: they do not.
+	Unannounced string `json:"unannounced,omitempty"`
 	// Parked are the resources that have no place, or not the one they should have, summed up by where they are (-1: the pool) and why.
 	Parked []plan.RefusedGroup `json:"parked,omitempty"`
 }

@@ -455,6 +455,11 @@ func (t *term) progress() {
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
 	p.Moved, p.Alarm = t.e.progress.Moved, t.e.progress.Alarm
+	if p.Unannounced = t.e.silence.warning(t.e.heard.Load()); p.Unannounced != "" {
+		t.e.m.unannounced.Set(float64(t.e.silence.rows))
+	} else {
+		t.e.m.unannounced.Set(0)
+	}
 	t.e.progress = p
 	t.e.m.progressed(&p)
 }

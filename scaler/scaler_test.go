@@ -84,6 +84,20 @@ func TestADrainThatCannotEndNeverShrinksAndSaysWhy(t *testing.T) {
 	require.Equal(t, 1, count(w.events, "DrainBlocked"), "an event for the state, not for each tick")
 }
 
+func TestRowsWithoutMessagesAreAWarningOnce(t *testing.T) {
+	w, s := led(t, 4, 400)
+	w.unannounced = "rows keep appearing"
+	for range 50 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, 1, count(w.events, "RowsUnannounced"))
+	w.unannounced = ""
+	w.tick(s, 2*second)
+	w.unannounced = "rows keep appearing"
+	w.tick(s, 2*second)
+	require.Equal(t, 2, count(w.events, "RowsUnannounced"), "it ended, and began again")
+}
+
 func TestALoadThatReturnsUndoesTheDrainInTheSameTick(t *testing.T) {
 	w, s := led(t, 4, 400)
 	for n := range 4 {

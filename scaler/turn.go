@@ -276,6 +276,11 @@ func (t *turn) raise() {
 			t.act.Publish(t.w, actuate.DrainUndone(d.Summary))
 		}
 	}
+	unannounced := t.engine.Progress().Unannounced
+	if t.in.Observed.Sources.Notify.Error != "" { // that no message comes is known by then
+		unannounced = ""
+	}
+	t.while("RowsUnannounced", unannounced != "", actuate.RowsUnannounced(unannounced))
 	t.while("ForeignWriter", d.Foreign != nil && d.Foreign.Stopped, foreignWriter(d))
 	t.while("NotKept", t.unkept != nil, actuate.NotKept(t.unkept))
 	t.while("ConflictingHPA", d.Conflict != nil, conflictingHPA(d))

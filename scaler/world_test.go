@@ -81,6 +81,7 @@ type world struct {
 	onResize     func() // runs after a size was written
 	log          []string
 	events       []string
+	unannounced  string
 	warnings     []string
 	unread       bool // nothing has been read yet
 	pod          int
@@ -275,7 +276,7 @@ func (w *world) tick(s *Scaler, d time.Duration) decide.Decision {
 func (w *world) Order(o rebalancer.Orders) { w.orders = o }
 
 func (w *world) Progress() rebalancer.Progress {
-	return rebalancer.Progress{Blocked: w.blocked, Unproven: w.unproven}
+	return rebalancer.Progress{Blocked: w.blocked, Unproven: w.unproven, Unannounced: w.unannounced}
 }
 
 func (w *world) State() *zkstore.State {

@@ -90,6 +90,12 @@ func Decode(payload []byte) (Message, error) {
 	return m, nil
 }
 
+// outdated is what a message says that the broker hands out again at each subscription: which rows
+// existed once. Only the catalogue knows whether that is still so.
+func (m Message) outdated() Message {
+	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || len(m.Create)+len(m.Delete)+len(m.Claim) > 0}
+}
+
 // ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It
 // must still name its kind once.
 func ambiguous(payload []byte, why error) (Message, error) {

@@ -35,12 +35,13 @@ type store struct {
 	ids        map[string]map[string]bool // by kind
 	claims     map[string][]string
 	reconciles map[string]int
+	heard      map[string]int
 	calls      int
 	fault      func(kind string) error
 }
 
 func newStore() *store {
-	return &store{ids: map[string]map[string]bool{}, claims: map[string][]string{}, reconciles: map[string]int{}, fault: func(string) error { return nil }}
+	return &store{ids: map[string]map[string]bool{}, claims: map[string][]string{}, reconciles: map[string]int{}, heard: map[string]int{}, fault: func(string) error { return nil }}
 }
 
 func (s *store) change(ctx context.Context, kind string, f func(ids map[string]bool)) error {
@@ -75,6 +76,12 @@ func (s *store) Delete(ctx context.Context, kind string, gone []string) error {
 
 func (s *store) Claim(ctx context.Context, kind string, ids []string) error {
 	return s.change(ctx, kind, func(map[string]bool) { s.claims[kind] = append(s.claims[kind], ids...) })
+}
+
+func (s *store) Heard(kind string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard[kind]++
 }
 
 func (s *store) Reconcile(kind string) {
@@ -180,7 +187,13 @@ func (r *running) awaitReceived(t *testing.T, n int) {
 
 // publisher returns what publishes to cfg's topic and awaits the broker's answers.
 func publisher(t *testing.T, broker *testenv.MQTT, topic string) func(payloads ...string) {
-	o := mqtt.NewClientOptions().AddBroker(broker.URL).SetClientID(topic + "-publisher").SetUsername(broker.User).SetPassword(broker.Password)
+	return publisherOf(t, broker, topic, false)
+}
+
+// publisherOf is a publisher whose messages the broker retains, or does not.
+func publisherOf(t *testing.T, broker *testenv.MQTT, topic string, retained bool) func(payloads ...string) {
+	o := mqtt.NewClientOptions().AddBroker(broker.URL).SetClientID(fmt.Sprint(topic, "-publisher-", retained)).
+		SetUsername(broker.User).SetPassword(broker.Password)
 	client := mqtt.NewClient(o)
 	token := client.Connect()
 	token.Wait()
@@ -190,7 +203,7 @@ func publisher(t *testing.T, broker *testenv.MQTT, topic string) func(payloads .
 		t.Helper()
 		var tokens []mqtt.Token
 		for _, payload := range payloads {
-			tokens = append(tokens, client.Publish(topic, 1, false, payload))
+			tokens = append(tokens, client.Publish(topic, 1, retained, payload))
 		}
 		for _, token := range tokens {
 			require.True(t, token.WaitTimeout(observedtest.Patience))
@@ -246,6 +259,50 @@ func TestWhatMessagesSayIsCommitted(t *testing.T) {
 	s2.await(t, "Thing", "z")
 	require.EqualValues(t, 1, testutil.ToFloat64(r2.metrics.messages.WithLabelValues("create")))
 	require.Equal(t, 1, s2.reconciled("Thing"), "a new term begins with a reconcile")
+}
+
+// TestABurstIsFollowedByOneRead, of every kind: what a broker drops is bounded by client, and not
+// by kind.
+func TestABurstIsFollowedByOneRead(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	cfg, s := configFor(t, broker), newStore()
+	publish := publisher(t, broker, cfg.Topic)
+	run(t, cfg, s)
+	messages := []string{create("Thing", "a")}
+	for n := range burstSize {
+		messages = append(messages, create("ProtocolMeta", fmt.Sprint(n)))
+	}
+	publish(messages...)
+	for _, kind := range []string{"Thing", "Rule"} {
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			assert.Equal(c, 2, s.reconciled(kind), "one for the connection, one after the burst")
+		}, observedtest.Patience, 5*time.Millisecond)
+	}
+	s.await(t, "Thing", "a")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, map[string]int{"Thing": 1}, s.heard)
+}
+
+// TestARetainedMessageIsNoNews: the broker hands it out at each subscription.
+func TestARetainedMessageIsNoNews(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	cfg, s := configFor(t, broker), newStore()
+	publish, retain := publisher(t, broker, cfg.Topic), publisherOf(t, broker, cfg.Topic, true)
+	t.Cleanup(func() { retain("") }) // the broker forgets it
+	r := run(t, cfg, s)
+	publish(create("Thing", "a"))
+	retain(remove("Thing", "a")) // as it is sent first, it is news
+	publish(create("Thing", "a"), create("Thing", "b"))
+	s.await(t, "Thing", "a", "b")
+	r.stop()
+	before := s.reconciled("Thing")
+	run(t, cfg, s)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.Equal(c, before+2, s.reconciled("Thing"), "one for the connection, one for the message")
+	}, observedtest.Patience, 5*time.Millisecond)
+	publish(create("Thing", "c"))
+	s.await(t, "Thing", "a", "b", "c")
 }
 
 func TestWhatWasNotCommittedComesAgain(t *testing.T) {

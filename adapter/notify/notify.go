@@ -48,6 +48,8 @@ type Handler interface {
 	// complete read of the catalogue that begins later decides, and is asked for. nil: the claims
 	// outlive this process, or that read is ordered.
 	Claim(ctx context.Context, kind string, ids []string) error
+	// Heard tells that a message of the kind has come, whatever it says. It must not block.
+	Heard(kind string)
 	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.
 	Reconcile(kind string)
 }

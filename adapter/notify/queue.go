@@ -85,6 +85,13 @@ func (q *queue) done(n int) (drained bool) {
 	return q.full && len(q.waiting) == 0
 }
 
+// pending says whether anything waits for its commit.
+func (q *queue) pending() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) > 0
+}
+
 // run commits until ctx ends.
 func (q *queue) run(ctx context.Context) {
 	var last time.Time

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type session struct {
 	kinds  []string
 	queues map[string]*queue
 	sink   func(observed.Signal)
+	burst  burst
 	// ended gets the reason for which the session must end; only the first is looked at.
 	ended   chan error
 	frames  *frames // what the library reads from, once it is connected
@@ -92,11 +94,14 @@ func (s *session) run(ctx context.Context) error {
 	s.metrics.sessions.Inc()
 	s.metrics.connected.Set(1)
 	defer s.metrics.connected.Set(0)
-	report := time.NewTicker(reportEvery)
+	report, look := time.NewTicker(reportEvery), time.NewTicker(burstEnd)
 	defer report.Stop()
+	defer look.Stop()
 	for {
 		s.report(time.Now())
 		select {
+		case <-look.C:
+			s.afterBurst(time.Now())
 		case <-ctx.Done():
 			return nil
 		case <-s.changed:
@@ -110,6 +115,19 @@ func (s *session) run(ctx context.Context) error {
 				}
 			}
 		}
+	}
+}
+
+// afterBurst asks for a read of each kind when a burst of messages is over: the broker may have
+// dropped some of them.
+func (s *session) afterBurst(now time.Time) {
+	waiting := slices.ContainsFunc(s.kinds, func(kind string) bool { return s.queues[kind].pending() })
+	if !s.burst.over(now, waiting) {
+		return
+	}
+	s.log.Info("many notifications came at once; the catalogue is asked what the broker may have dropped", "more than", burstSize, "within", burstSpan)
+	for _, kind := range s.kinds {
+		s.handler.Reconcile(kind)
 	}
 }
 
@@ -178,6 +196,7 @@ func wait(ctx context.Context, token mqtt.Token) error {
 // receive sorts one message. It never blocks: behind it the library also reads the broker's answers to our pings.
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
+	s.burst.came(time.Now())
 	s.frames.took(len(m.Payload()))
 	said, err := s.decode(m.Payload())
 	if err != nil {
@@ -185,12 +204,16 @@ func (s *session) receive(m mqtt.Message) {
 		m.Ack()
 		return
 	}
+	if m.Retained() {
+		said = said.outdated()
+	}
 	q, ours := s.queues[said.Kind]
 	s.metrics.messages.WithLabelValues(result(said, ours)).Inc()
 	if !ours {
 		m.Ack()
 		return
 	}
+	s.handler.Heard(said.Kind)
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
@@ -236,6 +259,7 @@ func (s *session) unreadable(m mqtt.Message, err error) {
 		s.log.Warn("notification cannot be read, the catalogue is asked", "error", err, "message", fmt.Sprintf("%.100q", payload[:min(len(payload), 100)]))
 	})
 	for _, kind := range s.kinds {
+		s.handler.Heard(kind)
 		s.handler.Reconcile(kind)
 	}
 }

@@ -284,6 +284,13 @@ func (a *App) Claim(ctx context.Context, kind string, ids []string) error {
 	return r.engine.Claim(ctx, ids)
 }
 
+// Heard implements notify.Handler.
+func (a *App) Heard(kind string) {
+	if r := a.runner(kind); r != nil {
+		r.engine.Heard()
+	}
+}
+
 // Reconcile implements notify.Handler.
 func (a *App) Reconcile(kind string) { a.catalog.Trigger(kind) }
 

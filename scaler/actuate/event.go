@@ -111,6 +111,11 @@ func ConflictingHPA(why string) Event {
 	return Event{Warning: true, Reason: "ConflictingHPA", Message: why}
 }
 
+// RowsUnannounced says that rows keep appearing in the catalogue of which no message tells.
+func RowsUnannounced(why string) Event {
+	return Event{Warning: true, Reason: "RowsUnannounced", Message: why}
+}
+
 // Seeded says that a new InstanceGroup was given the size of its StatefulSet.
 func Seeded(replicas int, statefulSet string) Event {
 	return Event{Reason: "Seeded", Message: fmt.Sprintf("replicas set to %d, the size of StatefulSet %s; from now on an HPA or a person writes them", replicas, statefulSet)}

@@ -1,0 +1,41 @@
+package rebalancer
+
+// Heard tells that a message of the kind has come, whatever it said.
+func (e *Engine) Heard() { e.heard.Add(1) }
+
+// unannouncedReads is how many reads must find new rows, without a message between them, before it
+// counts as more than chance: a row without a message is nothing rare, with raw SQL or an upsert.
+const unannouncedReads = 3
+
+// unannouncedText is the warning. It does not change, so that it is raised once.
+const unannouncedText = "rows keep appearing in the catalogue, and no message tells of any: " +
+	"a broker may grant the subscription and still let nothing through to this user (an ACL), or the platform may not publish"
+
+// unannounced counts reads that find new rows though no message has come since the read before.
+type unannounced struct {
+	ended bool // a read has: what the first one of a leader finds says nothing
+	heard int64
+	reads int
+	rows  int
+}
+
+// read takes in a complete read, and says whether it is the one that makes it a matter of warning.
+func (u *unannounced) read(fresh int, heard int64) (warn bool) {
+	switch {
+	case !u.ended || heard != u.heard:
+		*u = unannounced{ended: true, heard: heard}
+	case fresh > 0:
+		u.reads++
+		u.rows += fresh
+		return u.reads == unannouncedReads
+	}
+	return false
+}
+
+// warning is what to say of it; "" if there is nothing to say.
+func (u *unannounced) warning(heard int64) string {
+	if heard != u.heard || u.reads < unannouncedReads {
+		return ""
+	}
+	return unannouncedText
+}
