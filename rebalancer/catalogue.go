@@ -298,10 +298,11 @@ func (e *Engine) forget(c *comparison) {
 // confirmed.
 var ErrCountChanged = errors.New("another number of deletes waits")
 
-// Confirm carries out the waiting deletes if their number is still the one the person was shown; it
-// returns when they are durable. Where ctx ends first, what was not sent waits again, and the error
-// is ErrNotSent or ErrOutcomeUnknown.
-func (e *Engine) Confirm(ctx context.Context, count int) error {
+// Confirm carries out the waiting deletes of a set if their number is still the one the person was
+// shown; set 0: of the only one of that size, or of all if there are as many in all. It returns
+// when they are durable. Where ctx ends first, what was not sent waits again, and the error is
+// ErrNotSent or ErrOutcomeUnknown.
+func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 	var ids []string
 	var of *comparison
 	var ended int
@@ -311,7 +312,7 @@ func (e *Engine) Confirm(ctx context.Context, count int) error {
 			return ErrNotLeading
 		}
 		e.forget(c)
-		if ids, err = c.rec.Confirm(count); err != nil {
+		if ids, err = c.rec.Confirm(set, count); err != nil {
 			return fmt.Errorf("%w: %w", ErrCountChanged, err)
 		}
 		of, ended = c, c.ended
@@ -320,12 +321,12 @@ func (e *Engine) Confirm(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	e.log.Info("a person confirmed deletes", "count", count)
+	e.log.Info("a person confirmed deletes", "count", count, "set", set)
 	stir(e.wake)
 	return e.await(ctx, &a, func() {
 		dropped := e.queue.withdraw(reconcile.Deleted, ids, &a)
 		if e.compared == of && of.lent == nil && of.ended == ended { // else the next reads find them again
-			of.rec.Unconfirm(dropped)
+			of.rec.Unconfirm(time.Now(), dropped)
 		}
 	})
 }

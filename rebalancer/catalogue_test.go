@@ -199,3 +199,30 @@ func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
 		require.NotEmpty(t, read(1))
 	})
 }
+
+// TestWhatWentIsKeptForTheNextLeader: else a change of leaders would let go of another share.
+func TestWhatWentIsKeptForTheNextLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble()
+		ids := names("a", 9)
+		first := newRig(t, d).lead(0)
+		first.create(ids...)
+		first.wait(3 * time.Second)
+		lose := func(r *rig, n int) {
+			r.gone(ids, ids[:n]...)
+			r.gone(ids, ids[:n]...)
+			r.wait(3 * time.Second)
+		}
+		lose(first, 4)
+		require.Nil(t, first.e.Waiting())
+		first.settled(ids[4:])
+		first.halt()
+		second := newRig(t, d).lead(0)
+		lose(second, 6)
+		require.Equal(t, 2, second.e.Waiting().Count, "4 have gone, and 2 more are above 5")
+		second.settled(ids[4:])
+		require.NoError(t, second.e.Confirm(t.Context(), 1, 2))
+		second.wait(3 * time.Second)
+		second.settled(ids[6:])
+	})
+}

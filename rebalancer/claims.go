@@ -64,29 +64,31 @@ func (e *Engine) claimedCount() float64 {
 	return float64(e.compared.claims())
 }
 
-// keptClaims is the document that tells a successor which ids a message claimed to be deleted.
-type keptClaims struct {
+// keptReconcile is the document that tells a successor what a comparison with the catalogue depends
+// on: which ids a message claimed to be deleted, and how many went without a person.
+type keptReconcile struct {
 	V int `json:"v"`
-	// At is when the last of them was made.
-	At     time.Time `json:"at,omitzero"`
-	Claims []string  `json:"claims,omitempty"`
+	// At is when the last of the claims was made.
+	At     time.Time        `json:"at,omitzero"`
+	Claims []string         `json:"claims,omitempty"`
+	Went   []reconcile.Went `json:"went,omitempty"`
 }
 
 const (
-	claimsName    = "claims"
-	claimsVersion = 1
-	// claimsBytes bounds what is kept: about 5,000 UUIDs.
+	reconcileName    = "reconcile"
+	reconcileVersion = 1
+	// claimsBytes bounds the claims that are kept: about 5,000 UUIDs. What went is far less.
 	claimsBytes = zkstore.MaxDocBytes * 3 / 4
 )
 
-// takeUp goes on with the claims of the leader before. e.mu is held.
+// takeUp goes on with what the leader before has kept. e.mu is held.
 func (e *Engine) takeUp(st *zkstore.State) {
-	doc := st.Kept[claimsName]
+	doc := st.Kept[reconcileName]
 	if doc == nil {
 		return
 	}
-	var kept keptClaims
-	if err := exact.JSON(doc.Data, &kept); err != nil || kept.V != claimsVersion {
+	var kept keptReconcile
+	if err := exact.JSON(doc.Data, &kept); err != nil || kept.V != reconcileVersion {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "version", kept.V, "error", err)
 		return
 	}
@@ -97,6 +99,7 @@ func (e *Engine) takeUp(st *zkstore.State) {
 	for _, id := range kept.Claims {
 		e.compared.rec.Claim(at, id)
 	}
+	e.compared.rec.Resume(kept.Went)
 }
 
 // owe notes that the delete of claimed ids is asked for and not durable yet, as far as the document
@@ -122,10 +125,10 @@ func (e *Engine) paid() (some bool) {
 	return some
 }
 
-// toKeep are what is owed and the claims that no read has decided yet, as far as there is room.
-// e.mu is held.
-func (e *Engine) toKeep() keptClaims {
-	kept, room := keptClaims{V: claimsVersion}, claimsBytes
+// toKeep is what went, what is owed and the claims that no read has decided yet, as far as there is
+// room. e.mu is held.
+func (e *Engine) toKeep() keptReconcile {
+	kept, room := keptReconcile{V: reconcileVersion, Went: e.compared.rec.Went()}, claimsBytes
 	add := func(id string) bool {
 		if room -= jsonCost(id); room >= 0 {
 			kept.Claims = append(kept.Claims, id)
@@ -154,29 +157,30 @@ func jsonCost(id string) int {
 	return len(text) + len(",")
 }
 
-// claims keeps the claims when they have changed, and answers the calls that made them.
-func (t *term) claims(ctx context.Context) (bool, error) {
-	kept, asks, version := t.e.claimsToKeep(t.claimed)
+// reconciled keeps the claims and what went when they have changed, and answers the calls that made
+// claims.
+func (t *term) reconciled(ctx context.Context) (bool, error) {
+	kept, asks, version := t.e.reconcileToKeep(t.reconciledTo)
 	if kept == nil {
 		return false, nil
 	}
-	if err := t.keepClaims(ctx, *kept, asks > 0); err != nil {
+	if err := t.keepReconcile(ctx, *kept, asks > 0); err != nil {
 		return false, err
 	}
-	t.claimed = version
+	t.reconciledTo = version
 	t.e.answerClaims(asks)
 	return true, nil
 }
 
-// claimsToKeep are the claims, how many callers wait for them to be kept, and their version; nil: those of version known are kept, or a
-// comparison is under way, after which the leader is woken.
-func (e *Engine) claimsToKeep(known int) (kept *keptClaims, asks, version int) {
+// reconcileToKeep is what is to be kept, how many callers wait for that, and its version; nil: what
+// has version known is kept, or a comparison is under way, after which the leader is woken.
+func (e *Engine) reconcileToKeep(known int) (kept *keptReconcile, asks, version int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.compared.lent != nil {
 		return nil, 0, 0
 	}
-	_, version = e.compared.rec.Claimed()
+	version = e.compared.rec.Version()
 	if asks = len(e.queue.claims); !e.paid() && asks == 0 && version == known {
 		return nil, 0, 0
 	}
@@ -193,22 +197,22 @@ func (e *Engine) answerClaims(asks int) {
 	e.queue.claims = e.queue.claims[asks:]
 }
 
-// keepClaims writes the document if it differs. If it does not, and a caller waits, the head must
-// be proven to be ours all the same.
-func (t *term) keepClaims(ctx context.Context, kept keptClaims, asked bool) error {
+// keepReconcile writes the document if it differs. If it does not, and a caller waits, the head
+// must be proven to be ours all the same.
+func (t *term) keepReconcile(ctx context.Context, kept keptReconcile, asked bool) error {
 	slices.Sort(kept.Claims)
 	data, err := json.Marshal(kept)
 	if err != nil {
-		return fmt.Errorf("encode claims: %w", err)
+		return fmt.Errorf("encode what a comparison depends on: %w", err)
 	}
-	doc := t.st.Kept[claimsName]
-	switch same := doc == nil && len(kept.Claims) == 0 || doc != nil && bytes.Equal(doc.Data, data); {
+	doc := t.st.Kept[reconcileName]
+	switch same := doc == nil && len(kept.Claims)+len(kept.Went) == 0 || doc != nil && bytes.Equal(doc.Data, data); {
 	case same && asked:
 		return t.readHead(ctx)
 	case same:
 		return nil
 	}
-	m, err := t.st.Keep(claimsName, data)
+	m, err := t.st.Keep(reconcileName, data)
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func TestClaimsOfAnySizeAreTaken(t *testing.T) {
 		r.wait(10 * time.Second)
 		r.claim(ids...)
 		st := r.d.snapshot()
-		require.LessOrEqual(t, len(st.Kept[claimsName].Data), claimsBytes+100)
+		require.LessOrEqual(t, len(st.Kept[reconcileName].Data), claimsBytes+100)
 		require.NotEmpty(t, claimsOf(t, st))
 		r.read()
 		r.wait(10 * time.Second)
@@ -157,8 +157,8 @@ func TestClaimsOfAnySizeAreTaken(t *testing.T) {
 // claimsOf are the claims that ZooKeeper keeps.
 func claimsOf(t *testing.T, st *zkstore.State) []string {
 	t.Helper()
-	var kept keptClaims
-	require.NoError(t, json.Unmarshal(st.Kept[claimsName].Data, &kept))
+	var kept keptReconcile
+	require.NoError(t, json.Unmarshal(st.Kept[reconcileName].Data, &kept))
 	return kept.Claims
 }
 

@@ -133,7 +133,7 @@ func requests() map[string]request {
 				}
 				require.Equal(r.t, 40, r.e.Waiting().Count)
 			},
-			ask:  func(ctx context.Context, r *rig) error { return r.e.Confirm(ctx, 40) },
+			ask:  func(ctx context.Context, r *rig) error { return r.e.Confirm(ctx, 0, 40) },
 			step: "revoke",
 			done: func(d *double) bool { return d.snapshot().Assigned() < 40 },
 		},
@@ -254,7 +254,7 @@ func TestTheRestOfAConfirmationThatWasGivenUpWaitsAgain(t *testing.T) {
 		require.Equal(t, 1, sent)
 		require.Equal(t, 20, r.d.snapshot().Assigned())
 		require.Equal(t, 20, r.e.Waiting().Count, "they wait again")
-		require.NoError(t, r.e.Confirm(t.Context(), 20))
+		require.NoError(t, r.e.Confirm(t.Context(), 0, 20))
 		require.Zero(t, r.d.snapshot().Assigned())
 	})
 }
@@ -266,7 +266,7 @@ func TestAMessageKeepsItsWordOverAConfirmationThatWasGivenUp(t *testing.T) {
 		r := requests()["confirm"].rig(t)
 		r.d.fail(func(d *double) { d.away = true })
 		answer := make(chan error)
-		go func() { answer <- r.e.Confirm(soon(t), 40) }()
+		go func() { answer <- r.e.Confirm(soon(t), 0, 40) }()
 		synctest.Wait()
 		var messages sync.WaitGroup
 		messages.Go(func() { require.NoError(t, r.e.Delete(t.Context(), []string{"a-00000"})) })

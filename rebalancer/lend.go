@@ -71,8 +71,7 @@ func (c *comparison) claims() int {
 	if c.lent != nil {
 		return c.claimed
 	}
-	count, _ := c.rec.Claimed()
-	return count
+	return c.rec.Claimed()
 }
 
 // waiting is what waits for a person; while the reconciler is lent, what did then. Engine.mu is
@@ -94,7 +93,7 @@ func (e *Engine) borrow() (c *comparison, back <-chan struct{}) {
 		return nil, c.lent
 	}
 	c.shown = c.rec.Waiting()
-	c.claimed, _ = c.rec.Claimed()
+	c.claimed = c.rec.Claimed()
 	c.lent = make(chan struct{})
 	return c, nil
 }

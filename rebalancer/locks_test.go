@@ -81,7 +81,7 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 		"end a read":              func(ctx context.Context, e *Engine) { _, _ = e.EndRead(ctx, known([]string{"c"})) },
 		"end a read without rows": func(ctx context.Context, e *Engine) { _, _ = e.EndRead(ctx, nil) },
 		"waiting":                 func(_ context.Context, e *Engine) { _ = e.Waiting() },
-		"confirm":                 func(ctx context.Context, e *Engine) { _ = e.Confirm(ctx, 40) },
+		"confirm":                 func(ctx context.Context, e *Engine) { _ = e.Confirm(ctx, 0, 40) },
 		"look-up":                 func(_ context.Context, e *Engine) { _, _ = e.Lookup("a-00000") },
 		"order":                   func(_ context.Context, e *Engine) { e.Order(Orders{}) },
 		"progress":                func(_ context.Context, e *Engine) { _ = e.Progress() },

@@ -164,9 +164,14 @@ func (o *Orders) stale(now time.Time) string {
 
 // compared are the limits of a comparison with the catalogue.
 func (o *Orders) compared() reconcile.Limits {
-	l := reconcile.Limits{MaxShare: config.DefaultMaxDeleteShare, Lag: config.DefaultCatalogueLag, Gap: config.DefaultCatalogueInterval}
+	l := reconcile.Limits{MaxShare: config.DefaultMaxDeleteShare, MaxDeletes: config.DefaultMaxDeletes, Lag: config.DefaultCatalogueLag, Gap: config.DefaultCatalogueInterval}
 	if o.Catalogue.MaxDeleteShare != nil {
 		l.MaxShare = *o.Catalogue.MaxDeleteShare
+	}
+	if o.Catalogue.MaxDeletes != nil {
+		l.MaxDeletes = *o.Catalogue.MaxDeletes
+	} else if l.MaxShare == 0 {
+		l.MaxDeletes = 0
 	}
 	if o.Catalogue.Lag != nil {
 		l.Lag = o.Catalogue.Lag.Std()

@@ -56,8 +56,8 @@ type term struct {
 	flights                 flights
 	// proven is the time, by the queue's clock, at which something began that found us leading.
 	proven int64
-	// claimed is the version of the claims that are kept.
-	claimed int
+	// reconciledTo is the version of what a comparison with the catalogue depends on that is kept.
+	reconciledTo int
 	// confirmed is when the head was last read for its own sake.
 	confirmed time.Time
 	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper was last looked at.
@@ -138,7 +138,7 @@ func (t *term) pass(ctx context.Context) error {
 	t.blocked = ""
 	steps := []step{
 		{"keep", t.keep},
-		{"claims", t.claims},
+		{"reconcile", t.reconciled},
 		{stepCreate, t.create},
 		{"delete", t.delete},
 		{"mend", t.mend},

@@ -37,8 +37,9 @@ type Backend interface {
 	Kinds() []string
 	// Orchestrate puts values over the ConfigMap's (nil: leave as it is) and wakes the kind's loop.
 	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error
-	// Confirm carries out the waiting deletes of a reconcile if their number is count.
-	Confirm(ctx context.Context, kind string, count int) error
+	// Confirm carries out the waiting deletes of a set if their number is count. Set 0: of the only
+	// one of that size, or of all.
+	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
 	Pause(ctx context.Context, kind string, paused bool) error
 	// Rollback pauses and turns the running wave of moves round. ErrConflict: there is nothing to roll back.

@@ -80,11 +80,11 @@ func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) erro
 	return nil
 }
 
-func (b *backend) Confirm(_ context.Context, _ string, count int) error {
+func (b *backend) Confirm(_ context.Context, _ string, set, count int) error {
 	if b.fails != nil {
 		return b.fails
 	}
-	if count != 12 {
+	if count != 12 || set > 1 {
 		return fmt.Errorf("%w: 12 deletes wait, not %d", ErrConflict, count)
 	}
 	b.confirmed = count
@@ -296,6 +296,10 @@ func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {
 	status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":12}`)
 	require.Equal(t, 200, status, body)
 	require.Equal(t, 12, b.confirmed)
+	status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":12,"set":1}`)
+	require.Equal(t, 200, status, body)
+	status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/reconcile/confirm", "operator", `{"deletes":12,"set":2}`)
+	require.Equal(t, http.StatusConflict, status, body)
 }
 
 func TestAFollowerForwardsWritesToTheLeader(t *testing.T) {

@@ -18,7 +18,8 @@ type OrchestrateRequest struct {
 
 // ConfirmRequest confirms the deletes that a reconcile found.
 type ConfirmRequest struct {
-	Deletes int `json:"deletes" minimum:"1" doc:"the number that GET shows as waiting.count; if it has changed since, nothing is deleted"`
+	Deletes int `json:"deletes" minimum:"1" doc:"the number that GET shows as count of a set in waiting.sets, or as waiting.count for all of them; if it has changed since, nothing is deleted"`
+	Set     int `json:"set,omitempty" minimum:"1" doc:"the set's number; needed where several sets have that count"`
 }
 
 func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
@@ -121,9 +122,9 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 	}
 	ctx, cancel := h.patient(ctx)
 	defer cancel()
-	if err := h.backend.Confirm(ctx, in.Kind, in.Body.Deletes); err != nil {
+	if err := h.backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes); err != nil {
 		return nil, failed("confirm-deletes", in.Kind, err)
 	}
-	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "user", userFrom(ctx))
+	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", userFrom(ctx))
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
 }

@@ -136,12 +136,12 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 }
 
 // Confirm implements api.Backend.
-func (a *App) Confirm(ctx context.Context, kind string, count int) error {
+func (a *App) Confirm(ctx context.Context, kind string, set, count int) error {
 	r := a.runner(kind)
 	if r == nil {
 		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
-	err := r.engine.Confirm(ctx, count)
+	err := r.engine.Confirm(ctx, set, count)
 	if errors.Is(err, rebalancer.ErrCountChanged) {
 		return fmt.Errorf("%w: %w", api.ErrConflict, err)
 	}

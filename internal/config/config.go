@@ -218,8 +218,11 @@ type Catalogue struct {
 	// what another one missed begins so long after that, or Interval if that is shorter. 0 to 1h.
 	// Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
-	// MaxDeleteShare is the share of known resources above which a reconcile's deletes wait for a person. Nil: 0.1.
+	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
+	// which a reconcile's deletes go within an hour without a person. Nil: 0.1, and 5, or 0 where
+	// the share is 0.
 	MaxDeleteShare *float64 `json:"maxDeleteShare,omitempty"`
+	MaxDeletes     *int     `json:"maxDeletes,omitempty"`
 }
 
 // What stands for fields of Catalogue that are not set.
@@ -227,6 +230,7 @@ const (
 	DefaultCatalogueInterval = 5 * time.Minute
 	DefaultCatalogueLag      = 10 * time.Minute
 	DefaultMaxDeleteShare    = 0.1
+	DefaultMaxDeletes        = 5
 )
 
 // Rebalance limits how resources move between healthy instances.

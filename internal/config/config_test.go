@@ -43,6 +43,7 @@ func TestGoodConfigurationsAreReadWithDefaultsAndSurviveARoundTrip(t *testing.T)
 	require.Equal(t, 100, rule.TargetPerInstance, "the default is the capacity")
 	require.Equal(t, `SELECT id FROM "Rule"`, rule.Catalogue.Query)
 	require.Equal(t, 10*time.Minute, rule.Catalogue.Lag.Std())
+	require.Equal(t, 5, *rule.Catalogue.MaxDeletes)
 	require.Equal(t, OwnerShardscaler, rule.Replicas.Owner)
 	require.InDelta(t, 0.1, *rule.Tolerance.Down, 0)
 
@@ -67,6 +68,7 @@ func TestEveryFieldIsReadAndSurvivesARoundTrip(t *testing.T) {
 	require.InDelta(t, 0.2, *k.Tolerance.Down, 0)
 	require.Equal(t, 10*time.Minute, k.Behavior.ScaleDown.CoolDown.Std())
 	require.Equal(t, 30*time.Second, k.Catalogue.Lag.Std())
+	require.Equal(t, 3, *k.Catalogue.MaxDeletes)
 	require.Equal(t, Health{Action: ActionReassign, ReassignAfter: Duration(15 * time.Minute)}, k.Health)
 
 	out, err := c.Marshal()
@@ -91,6 +93,7 @@ func TestZeroIsAChoiceWhereItMeansSomething(t *testing.T) {
 	require.Zero(t, *c.Kinds[0].Tolerance.Up)
 	require.Zero(t, *c.Kinds[0].Behavior.ScaleDown.StabilizationWindow)
 	require.Zero(t, *c.Kinds[0].Catalogue.MaxDeleteShare)
+	require.Zero(t, *c.Kinds[0].Catalogue.MaxDeletes, "no share means that every delete waits")
 	require.Zero(t, *c.Kinds[0].Catalogue.Lag)
 }
 

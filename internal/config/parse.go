@@ -63,6 +63,10 @@ func (k *Kind) setDefaults() {
 	setDefault(&k.Catalogue.Interval, Duration(DefaultCatalogueInterval))
 	setDefaultPtr(&k.Catalogue.Lag, Duration(DefaultCatalogueLag))
 	setDefaultPtr(&k.Catalogue.MaxDeleteShare, DefaultMaxDeleteShare)
+	if *k.Catalogue.MaxDeleteShare > 0 {
+		setDefaultPtr(&k.Catalogue.MaxDeletes, DefaultMaxDeletes)
+	}
+	setDefaultPtr(&k.Catalogue.MaxDeletes, 0)
 	setDefaultPtr(&k.Rebalance.ListInterval, Duration(time.Second))
 	setDefault(&k.Health.Action, ActionRestart)
 	setDefault(&k.Health.ReassignAfter, Duration(10*time.Minute))

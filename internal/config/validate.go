@@ -185,6 +185,7 @@ func (c *Catalogue) validate(path *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("query"), c.Query, "must be a SELECT statement"))
 	}
 	errs = append(errs, between(path.Child("interval"), c.Interval, Duration(time.Second), Duration(24*time.Hour))...)
+	errs = append(errs, between(path.Child("maxDeletes"), *c.MaxDeletes, 0, 1000)...)
 	errs = append(errs, between(path.Child("lag"), *c.Lag, 0, Duration(MaxLag))...)
 	return append(errs, between(path.Child("maxDeleteShare"), *c.MaxDeleteShare, 0, 1)...)
 }

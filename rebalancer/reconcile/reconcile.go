@@ -51,17 +51,16 @@ type Reconciler struct {
 	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
 	// whether they are.
 	claims map[string]claim
-	// claimed counts the changes of claims, reads the reads that have begun.
-	claimed, reads int
+	// version counts the changes of what a successor must know, reads the reads that have begun.
+	version, reads int
 	// suspects were missing from every complete read since the one that ended at that time. No
 	// message spoke of them since.
 	suspects map[string]time.Time
 	// due is when a read is to begin that confirms the suspects of the one that asked for it; zero:
 	// none is asked for.
 	due time.Time
-	// waiting were missing twice and are too many: a person decides.
-	waiting map[string]struct{}
-	shown   Waiting
+	// held are those that were missing twice and too many: a person decides.
+	held held
 }
 
 // claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
@@ -83,19 +82,12 @@ type read struct {
 	fresh  []string
 }
 
-// Waiting is a set of deletes that is too large a share of what is known: a person decides.
-type Waiting struct {
-	// Count is what the person must confirm; Share is Count over Known.
-	Count int       `json:"count"`
-	Known int       `json:"known"`
-	Share float64   `json:"share"`
-	Since time.Time `json:"since"`
-}
-
 // Limits are what operators tune.
 type Limits struct {
-	// MaxShare is the share of the known ids above which deletes wait for a person.
-	MaxShare float64
+	// MaxShare is the share of the known ids, MaxDeletes the number if that is more, up to which
+	// deletes go within an hour without a person.
+	MaxShare   float64
+	MaxDeletes int
 	// Lag is how far what a read sees may be behind what messages say, Gap the least time from the
 	// end of a read that lacks an id to the beginning of the one that confirms it.
 	Lag, Gap time.Duration
@@ -118,7 +110,7 @@ type Outcome struct {
 func New(now time.Time) *Reconciler {
 	return &Reconciler{
 		start: now, created: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
-		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, waiting: map[string]struct{}{},
+		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: newHeld(),
 	}
 }
 
@@ -151,7 +143,7 @@ func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
 		r.created[maphash.String(r.seed, id)] = now.Sub(r.start)
 	}
 	delete(r.suspects, id)
-	delete(r.waiting, id)
+	r.held.drop(id)
 	r.withdraw(id)
 	if r.read == nil && op == Created {
 		delete(r.said, id)
@@ -169,7 +161,7 @@ func (r *Reconciler) Claim(now time.Time, id string) {
 	c, repeated := r.claims[id]
 	if !repeated {
 		c.first = r.reads
-		r.claimed++
+		r.version++
 	}
 	c.last, c.at = r.reads, now
 	r.claims[id] = c
@@ -179,7 +171,7 @@ func (r *Reconciler) Claim(now time.Time, id string) {
 func (r *Reconciler) withdraw(id string) {
 	if _, ok := r.claims[id]; ok {
 		delete(r.claims, id)
-		r.claimed++
+		r.version++
 	}
 }
 
@@ -195,8 +187,11 @@ func (r *Reconciler) Claims() iter.Seq2[string, time.Time] {
 	}
 }
 
-// Claimed is the number of Claims, and a version that tells whether others are claimed than before.
-func (r *Reconciler) Claimed() (count, version int) { return len(r.claims), r.claimed }
+// Claimed is the number of Claims.
+func (r *Reconciler) Claimed() int { return len(r.claims) }
+
+// Version tells whether Claims or Went have changed.
+func (r *Reconciler) Version() int { return r.version }
 
 // Reading says whether a read has begun and not ended.
 func (r *Reconciler) Reading() bool { return r.read != nil }
@@ -214,7 +209,10 @@ func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Out
 	out.Claimed, out.Recheck = r.settle(rd, now, l)
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
-	out.Deletes = r.hold(now, confirmed, rd.count, l.MaxShare)
+	out.Deletes = r.held.admit(now, confirmed, rd.count, l)
+	if len(out.Deletes) > 0 {
+		r.version++
+	}
 	out.Waiting = r.Waiting()
 	r.forgetCreated(rd, l)
 	return out, nil
@@ -269,7 +267,7 @@ func (r *Reconciler) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
 			gone = append(gone, id)
-			delete(r.waiting, id)
+			r.held.drop(id)
 			r.withdraw(id)
 		case !has || c.last >= rd.number:
 		case !rd.began.Before(c.at.Add(l.Lag)):
@@ -319,89 +317,54 @@ func (r *Reconciler) compare(rd *read, now time.Time, l Limits) (confirmed []str
 func (r *Reconciler) spokenOf(id string) bool {
 	_, said := r.said[id]
 	_, claimed := r.claims[id]
-	_, waits := r.waiting[id]
-	return said || claimed || waits
+	return said || claimed || r.held.has(id)
 }
 
-// dropReappeared lets go of what waits for a person and is in the catalogue again, or is known no more.
+// dropReappeared lets go of what waits for a person and is in the catalogue again, or is known no
+// more.
 func (r *Reconciler) dropReappeared(rd *read) {
-	if len(r.waiting) == 0 {
+	if len(r.held.by) == 0 {
 		return
 	}
-	still := make(map[string]struct{}, len(r.waiting))
+	missing := make(map[string]struct{}, len(r.held.by))
 	for id := range rd.known {
-		if _, waits := r.waiting[id]; waits && !rd.has(id) {
-			still[id] = struct{}{}
+		if r.held.has(id) && !rd.has(id) {
+			missing[id] = struct{}{}
 		}
 	}
-	r.waiting = still
-}
-
-// hold decides whether what is missing twice may go. While anything waits for a person, all of it waits: a large loss that is
-// noticed in small parts is a large loss.
-func (r *Reconciler) hold(now time.Time, confirmed []string, known int, maxShare float64) []string {
-	if len(confirmed) == 0 {
-		r.shown.Known = known
-		return nil
+	for id := range r.held.by {
+		if _, still := missing[id]; !still {
+			r.held.drop(id)
+		}
 	}
-	if len(r.waiting) == 0 && float64(len(confirmed)) <= maxShare*float64(known) {
-		return confirmed
-	}
-	if len(r.waiting) == 0 {
-		r.shown.Since = now
-	}
-	for _, id := range confirmed { // cloned: what is known may change while they wait, and need not be kept alive by them
-		r.waiting[strings.Clone(id)] = struct{}{}
-	}
-	r.shown.Known = known
-	return nil
 }
 
 // Forget lets go of what waits for a person and is known no more: it went by another way.
 func (r *Reconciler) Forget(known func(id string) bool) {
-	for id := range r.waiting {
+	for id := range r.held.by {
 		if !known(id) {
-			delete(r.waiting, id)
+			r.held.drop(id)
 		}
 	}
 }
 
 // Waiting is what waits for a person, nil when nothing does.
-func (r *Reconciler) Waiting() *Waiting {
-	if len(r.waiting) == 0 {
-		return nil
-	}
-	w := r.shown
-	w.Count = len(r.waiting)
-	w.Share = float64(w.Count) / float64(max(w.Known, 1))
-	return &w
-}
+func (r *Reconciler) Waiting() *Waiting { return r.held.waiting() }
 
-// Confirm returns the deletes that wait, if there are as many as the person was shown. They wait no more: if they are not carried
-// out, the next two reads find them again.
-func (r *Reconciler) Confirm(count int) ([]string, error) {
-	if len(r.waiting) == 0 {
-		return nil, fmt.Errorf("confirm deletes: count %d given, none wait", count)
-	}
-	if count != len(r.waiting) {
-		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait", count, len(r.waiting))
-	}
-	ids := make([]string, 0, count)
-	for id := range r.waiting {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	clear(r.waiting)
-	return ids, nil
-}
+// Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
+// of the only one of that size, or of all if there are as many in all. They wait no more: if they
+// are not carried out, the next two reads find them again.
+func (r *Reconciler) Confirm(set, count int) ([]string, error) { return r.held.confirm(set, count) }
+
+// Went is what went without a person within the last hour, for a successor to go on with.
+func (r *Reconciler) Went() []Went { return slices.Clone(r.held.went) }
+
+// Resume goes on with what went under the leader before.
+func (r *Reconciler) Resume(went []Went) { r.held.went = slices.Clone(went) }
 
 // Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
 // before the end of another read, which might have found them.
-func (r *Reconciler) Unconfirm(ids []string) {
-	for _, id := range ids {
-		r.waiting[id] = struct{}{}
-	}
-}
+func (r *Reconciler) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
 
 // has says whether the read had a row with that id.
 func (rd *read) has(id string) bool {

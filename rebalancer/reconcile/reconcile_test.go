@@ -171,15 +171,17 @@ func TestTooManyWaitForAPersonAndNotForRepetition(t *testing.T) {
 	for range 5 {
 		require.Empty(t, b.read(t, rows).Deletes)
 	}
-	require.Equal(t, &Waiting{Count: 10, Known: 50, Share: 0.2, Since: t0}, b.Waiting())
+	require.Equal(t, &Waiting{
+		Count: 10, Known: 50, Share: 0.2, Since: t0, Sets: []Set{{Set: 1, Count: 10, Known: 50, Share: 0.2, Since: t0}},
+	}, b.Waiting())
 
-	_, err := b.Confirm(9)
-	require.EqualError(t, err, "confirm deletes: count 9 given, 10 wait")
-	gone, err := b.Confirm(10)
+	_, err := b.Confirm(0, 9)
+	require.EqualError(t, err, "confirm deletes: count 9 given, 10 wait: set 1 of 10")
+	gone, err := b.Confirm(0, 10)
 	require.NoError(t, err)
 	require.Len(t, gone, 10)
 	require.Nil(t, b.Waiting())
-	_, err = b.Confirm(10)
+	_, err = b.Confirm(0, 10)
 	require.EqualError(t, err, "confirm deletes: count 10 given, none wait")
 }
 

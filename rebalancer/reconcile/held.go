@@ -1,0 +1,215 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// held are the deletes that a comparison has found and that a person is to decide, in sets: what
+// one read found is one set. Beside them it counts what has gone without a person: a large loss
+// that is noticed in small parts is a large loss.
+type held struct {
+	by   map[string]*set // by id
+	sets []*set          // the oldest first; those that have become empty are taken out
+	last int             // the number of the newest set
+	// known is how many ids were known when deletes were last found.
+	known int
+	went  []Went
+}
+
+type set struct {
+	number, count, known int
+	since                time.Time
+}
+
+const (
+	// budgetSpan is the time in which what goes without a person must not exceed the limit.
+	budgetSpan = time.Hour
+	// maxSets bounds what a person is shown; more join the newest set.
+	maxSets = 20
+	// wentStep is the time of which one entry of what went tells, so that there are few of them.
+	wentStep = time.Minute
+)
+
+// Went is how many deletes went without a person within wentStep from that time on.
+type Went struct {
+	At    time.Time `json:"at"`
+	Count int       `json:"count"`
+}
+
+// Waiting is what a person is to decide.
+type Waiting struct {
+	// Count is the number of deletes that wait; Share is Count over Known, Since the time of the
+	// oldest.
+	Count int       `json:"count"`
+	Known int       `json:"known"`
+	Share float64   `json:"share"`
+	Since time.Time `json:"since"`
+	// Sets are what single reads found, the oldest first.
+	Sets []Set `json:"sets,omitempty"`
+}
+
+// Set is what one read found. It is confirmed by its number and its size.
+type Set struct {
+	Set   int       `json:"set"`
+	Count int       `json:"count"`
+	Known int       `json:"known"`
+	Share float64   `json:"share"`
+	Since time.Time `json:"since"`
+}
+
+// Errors of Confirm.
+var (
+	errNoneWait  = errors.New("none wait")
+	errAmbiguous = errors.New("several sets have that size; name one")
+)
+
+func newHeld() held { return held{by: map[string]*set{}} }
+
+// admit returns the deletes that may go now. The others wait as a set of their own, however many
+// wait already.
+func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
+	if len(confirmed) == 0 {
+		return nil
+	}
+	spent := h.spent(now)
+	limit := max(float64(l.MaxDeletes), l.MaxShare*float64(known+spent)) // of what was known before any went
+	if float64(spent+len(confirmed)) <= limit {
+		h.spend(now, len(confirmed))
+		return confirmed
+	}
+	h.known = known
+	h.add(now, confirmed)
+	return nil
+}
+
+// add has deletes wait, as a set of their own.
+func (h *held) add(now time.Time, ids []string) {
+	s := h.newest(now)
+	s.known = h.known
+	for _, id := range ids { // cloned: what is known may change while they wait, and need not be kept alive by them
+		h.by[strings.Clone(id)] = s
+		s.count++
+	}
+}
+
+// again lets deletes wait again that were confirmed and not carried out.
+func (h *held) again(now time.Time, ids []string) {
+	if len(ids) > 0 {
+		h.add(now, ids)
+	}
+}
+
+// newest is a new set, or the last one where there are too many.
+func (h *held) newest(now time.Time) *set {
+	if len(h.sets) == maxSets {
+		return h.sets[maxSets-1]
+	}
+	h.last++
+	h.sets = append(h.sets, &set{number: h.last, since: now})
+	return h.sets[len(h.sets)-1]
+}
+
+// spent is how many have gone without a person within budgetSpan, and those of a wentStep before
+// it.
+func (h *held) spent(now time.Time) (n int) {
+	h.went = slices.DeleteFunc(h.went, func(w Went) bool { return now.Sub(w.At) >= budgetSpan+wentStep })
+	for _, w := range h.went {
+		n += w.Count
+	}
+	return n
+}
+
+// spend counts deletes that go without a person.
+func (h *held) spend(now time.Time, n int) {
+	if last := len(h.went) - 1; last >= 0 && now.Sub(h.went[last].At) < wentStep {
+		h.went[last].Count += n
+		return
+	}
+	h.went = append(h.went, Went{now, n})
+}
+
+// has says whether the id waits.
+func (h *held) has(id string) bool { return h.by[id] != nil }
+
+// drop lets go of an id that waits.
+func (h *held) drop(id string) {
+	s := h.by[id]
+	if s == nil {
+		return
+	}
+	delete(h.by, id)
+	if s.count--; s.count == 0 {
+		h.sets = slices.DeleteFunc(h.sets, func(o *set) bool { return o == s })
+	}
+}
+
+// waiting is what a person is shown; nil when nothing waits.
+func (h *held) waiting() *Waiting {
+	if len(h.sets) == 0 {
+		return nil
+	}
+	w := &Waiting{Count: len(h.by), Known: h.sets[len(h.sets)-1].known, Since: h.sets[0].since}
+	w.Share = share(w.Count, w.Known)
+	for _, s := range h.sets {
+		w.Sets = append(w.Sets, Set{Set: s.number, Count: s.count, Known: s.known, Share: share(s.count, s.known), Since: s.since})
+	}
+	return w
+}
+
+func share(count, known int) float64 { return float64(count) / float64(max(known, 1)) }
+
+// confirm takes out the deletes of the set of that number, if it has as many as the person was
+// shown. Number 0: of the only set of that size, or of all sets if there are as many in all.
+func (h *held) confirm(number, count int) ([]string, error) {
+	chosen, err := h.choose(number, count)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for id, s := range h.by {
+		if slices.Contains(chosen, s) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
+		h.drop(id)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+func (h *held) choose(number, count int) (chosen []*set, err error) {
+	if len(h.sets) == 0 {
+		return nil, fmt.Errorf("confirm deletes: count %d given, %w", count, errNoneWait)
+	}
+	if number == 0 && count == len(h.by) {
+		return slices.Clone(h.sets), nil
+	}
+	for _, s := range h.sets {
+		if s.count == count && (number == 0 || number == s.number) {
+			chosen = append(chosen, s)
+		}
+	}
+	switch {
+	case len(chosen) > 1:
+		return nil, fmt.Errorf("confirm deletes: count %d given: %w: %s", count, errAmbiguous, h.list())
+	case len(chosen) == 0 && number != 0:
+		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", number, count, h.list())
+	case len(chosen) == 0:
+		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
+	}
+	return chosen, nil
+}
+
+// list shows the sets.
+func (h *held) list() string {
+	var all []string
+	for _, s := range h.sets {
+		all = append(all, fmt.Sprintf("set %d of %d", s.number, s.count))
+	}
+	return strings.Join(all, ", ")
+}
