@@ -35,15 +35,19 @@ type broker struct {
 
 // connect opens a connection to the broker at addr, host:port, within the patience.
 func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
+	mechanism, err := s.cfg.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
 	b := &broker{}
 	dialer := kafka.Dialer{
-		ClientID: clientID, Timeout: s.cfg.Patience,
-		DialFunc: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-			b.raw, err = (&net.Dialer{}).DialContext(ctx, network, addr)
-			return b.raw, err
+		ClientID: clientID, Timeout: s.cfg.Patience, SASLMechanism: mechanism,
+		DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.cfg.open(ctx, network, addr)
+			b.raw = conn
+			return conn, err
 		},
 	}
-	var err error
 	if b.Conn, err = dialer.DialContext(ctx, "tcp", addr); err != nil {
 		return nil, err
 	}

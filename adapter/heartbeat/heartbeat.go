@@ -20,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
@@ -27,6 +28,10 @@ import (
 type Config struct {
 	// Brokers are host:port pairs; one that answers is enough.
 	Brokers []string
+	// TLS says how connections are encrypted; nil: they are not.
+	TLS *clienttls.Files
+	// SASL says who we are; nil: nobody asks, or our certificate says it.
+	SASL *SASL
 	// LookBack is how far before the start beats are read, so that a restart knows the recent ones. Default 5m.
 	LookBack time.Duration
 	// Refresh is the time between two listings of a topic's partitions. Default 30s.
@@ -35,6 +40,14 @@ type Config struct {
 	Poll time.Duration
 	// Patience is how long past Poll a broker may take to answer before the connection is given up. Default 5s.
 	Patience time.Duration
+}
+
+// SASL are credentials.
+type SASL struct {
+	// Mechanism is one of Mechanisms.
+	Mechanism, Username string
+	// PasswordFile is read for each connection.
+	PasswordFile string
 }
 
 func (c Config) withDefaults() Config {

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +23,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
@@ -218,6 +222,46 @@ func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
 		require.True(t, read.At.After(failed.At), fault.name)
 		require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 7)))
 		_, mark = observedtest.Await(t, r.rec, after, "beat", beats("Thing", 7))
+	}
+}
+
+// Over TLS the broker is known by its certificate, we by ours or by SASL. Files are read for each connection.
+func TestTLSAndSASL(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartKafka).NewSecureKafka(t)
+	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
+	require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 3)))
+	password := filepath.Join(t.TempDir(), "password")
+	with := func(addr string, files *clienttls.Files, sasl *SASL) *observedtest.Recorder {
+		r := running{newSource(addr, "Thing"), &observedtest.Recorder{}}
+		r.cfg.TLS, r.cfg.SASL, r.cfg.Patience = files, sasl, 3*time.Second
+		t.Cleanup(start(t.Context(), func(ctx context.Context) { _ = r.Run(ctx, r.rec.Sink) }))
+		return r.rec
+	}
+	fails := func(rec *observedtest.Recorder, why string) {
+		t.Helper()
+		observedtest.Await(t, rec, 0, "failure", func(f observed.Failed) bool { return strings.Contains(f.Err.Error(), why) })
+	}
+	authorities := &clienttls.Files{CAFile: broker.CAFile}
+	ours := &clienttls.Files{CAFile: broker.CAFile, CertFile: broker.CertFile, KeyFile: broker.KeyFile}
+	observedtest.Await(t, with(broker.TLS, ours, nil), 0, "beat", beats("Thing", 3))
+	fails(with(broker.TLS, authorities, nil), "certificate")
+	fails(with(broker.TLS, &clienttls.Files{}, nil), "certificate")
+
+	var all []*observedtest.Recorder
+	for _, mechanism := range Mechanisms {
+		sasl := &SASL{Mechanism: mechanism, Username: broker.User, PasswordFile: password}
+		all = append(all, with(broker.SASL, authorities, sasl))
+	}
+	for _, rec := range all {
+		fails(rec, "read Kafka password")
+	}
+	require.NoError(t, os.WriteFile(password, []byte("wrong\n"), 0o600))
+	for _, rec := range all {
+		fails(rec, "SASL")
+	}
+	require.NoError(t, os.WriteFile(password, []byte(broker.Password+"\n"), 0o600))
+	for _, rec := range all {
+		observedtest.Await(t, rec, 0, "beat", beats("Thing", 3))
 	}
 }
 

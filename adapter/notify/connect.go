@@ -36,7 +36,10 @@ func dialTLS(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := o.TLSConfig.Clone()
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.TLSConfig != nil {
+		cfg = o.TLSConfig.Clone()
+	}
 	cfg.ServerName = cmp.Or(cfg.ServerName, broker.Hostname())
 	secured := tls.Client(conn, cfg)
 	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
@@ -444,4 +445,31 @@ func TestTwoClientsWithOneIDAreTold(t *testing.T) {
 		require.ErrorIs(t, f.Err, errClosed)
 		require.ErrorContains(t, f.Err, cfg.ClientID)
 	}
+}
+
+// The broker is known by its certificate, we by ours. Files are read for each connection.
+func TestTLS(t *testing.T) {
+	broker := testenv.Require(t, testenv.PartMQTT).NewSecureMQTT(t)
+	cfg, s := configFor(t, broker.MQTT), newStore()
+	cfg.Broker = broker.Secure
+	publish := publisher(t, broker.MQTT, cfg.Topic)
+	refused := func(what string, files *clienttls.Files) {
+		cfg := cfg
+		cfg.ClientID += "-" + what
+		cfg.TLS = files
+		f, _ := observedtest.Await(t, launch(t, cfg, newStore()).rec, 0, "failure", func(observed.Failed) bool { return true })
+		require.ErrorContains(t, f.Err, "certificate", what)
+	}
+	refused("no authorities", nil)
+	refused("no certificate", &clienttls.Files{CAFile: broker.CAFile})
+	cfg.TLS = &clienttls.Files{CAFile: filepath.Join(t.TempDir(), "ca"), CertFile: broker.CertFile, KeyFile: broker.KeyFile}
+	r := launch(t, cfg, s)
+	f, _ := observedtest.Await(t, r.rec, 0, "failure", func(observed.Failed) bool { return true })
+	require.ErrorContains(t, f.Err, "read tls authorities")
+	bundle, err := os.ReadFile(broker.CAFile)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(cfg.TLS.CAFile, bundle, 0o600))
+	observedtest.Await(t, r.rec, 0, "read", func(observed.Read) bool { return true })
+	publish(create("Thing", "a"))
+	s.await(t, "Thing", "a")
 }

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
@@ -29,6 +30,8 @@ import (
 type Config struct {
 	// Broker is an URL: tcp://host:port, or ssl://host:port.
 	Broker string
+	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's authorities and without a certificate of ours.
+	TLS *clienttls.Files
 	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged messages by it.
 	ClientID string
 	// Topic is cm/notify by default.

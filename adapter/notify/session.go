@@ -152,6 +152,13 @@ func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, e
 		}
 		o.SetPassword(strings.TrimSpace(string(password)))
 	}
+	if s.cfg.TLS != nil {
+		encrypted, err := s.cfg.TLS.Load()
+		if err != nil {
+			return nil, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
+		}
+		o.SetTLSConfig(encrypted)
+	}
 	client = mqtt.NewClient(o)
 	token := client.Connect()
 	if err := wait(ctx, token); err != nil {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/internal/app"
 	"github.com/shardscaler/shardscaler/internal/gcpace"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
@@ -54,11 +56,21 @@ Garbage is collected by what it is, not by what is alive, unless GOGC is set.`,
 	f.StringVar(&o.ZooKeeperKey, "zookeeper-tls-key-file", "", "its private key")
 	f.DurationVar(&o.ZooKeeperSession, "zookeeper-session-timeout", 10*time.Second, "session timeout asked of ZooKeeper")
 	f.StringVar(&o.Kafka, "kafka", "", "Kafka brokers: host:port,host:port; empty: no kind has heartbeats")
+	f.BoolVar(&o.KafkaTLS, "kafka-tls", false, "encrypt connections to Kafka; each of the next three files implies it")
+	f.StringVar(&o.KafkaCA, "kafka-tls-ca-file", "", "authorities of the brokers' certificates (default the system's); read again for every connection, as the next two")
+	f.StringVar(&o.KafkaCert, "kafka-tls-cert-file", "", "our own certificate, for brokers that ask for one")
+	f.StringVar(&o.KafkaKey, "kafka-tls-key-file", "", "its private key")
+	f.StringVar(&o.KafkaSASL, "kafka-sasl-mechanism", "", strings.Join(heartbeat.Mechanisms, ", ")+"; needs TLS")
+	f.StringVar(&o.KafkaUsername, "kafka-username", "", "Kafka user")
+	f.StringVar(&o.KafkaPasswordFile, "kafka-password-file", "", "file with the Kafka password; read again for every connection")
 	f.StringVar(&o.MQTT, "mqtt", "", "MQTT broker: tcp://host:port or ssl://host:port")
 	f.StringVar(&o.MQTTClientID, "mqtt-client-id", "", "client id of the persistent MQTT session, the same for all replicas (default: --lease-name and --namespace, joined by -)")
 	f.StringVar(&o.MQTTTopic, "mqtt-topic", "cm/notify", "MQTT topic of change notifications")
 	f.StringVar(&o.MQTTUsername, "mqtt-username", "", "MQTT user")
 	f.StringVar(&o.MQTTPasswordFile, "mqtt-password-file", "", "file with the MQTT password")
+	f.StringVar(&o.MQTTCA, "mqtt-tls-ca-file", "", "authorities of the broker's certificate (default the system's), for ssl://; read again for every connection, as the next two")
+	f.StringVar(&o.MQTTCert, "mqtt-tls-cert-file", "", "our own certificate, for a broker that asks for one")
+	f.StringVar(&o.MQTTKey, "mqtt-tls-key-file", "", "its private key")
 	f.StringVar(&o.CatalogueDSNFile, "catalogue-dsn-file", "", "file with the catalogue's address: postgres://…, mysql://… or mariadb://…")
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the REST API, the probes and /metrics")
 	f.StringVar(&o.Advertise, "advertise", advertised(), "host:port at which the other replicas reach --listen (default $POD_IP:8080)")

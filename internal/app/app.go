@@ -140,10 +140,10 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 		return err
 	}
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: strings.Split(o.Kafka, ",")}, nil, a.log, reg)
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: strings.Split(o.Kafka, ","), TLS: o.kafkaTLS(), SASL: o.kafkaSASL()}, nil, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
-		Broker: o.MQTT, ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, a, a.log, reg)
 	a.cluster = cluster.New(cluster.Config{Namespace: o.Namespace}, nil, cluster.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}, a.log, reg)
 	a.owners = cluster.NewOwners(cluster.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)

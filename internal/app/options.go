@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/adapter/heartbeat"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // Options are what a running server cannot change: addresses, credentials, identity. The command line sets them.
@@ -29,13 +32,23 @@ type Options struct {
 	ZooKeeperCert    string // file with our own certificate, for servers that ask for one
 	ZooKeeperKey     string // file with its private key
 
-	Kafka string // host:port,…; empty only if no kind has a heartbeat
+	Kafka             string // host:port,…; empty only if no kind has a heartbeat
+	KafkaTLS          bool   // implied by each of the files
+	KafkaCA           string // as ZooKeeperCA
+	KafkaCert         string
+	KafkaKey          string
+	KafkaSASL         string // one of heartbeat.Mechanisms; empty: none
+	KafkaUsername     string
+	KafkaPasswordFile string
 
 	MQTT             string // tcp://host:port or ssl://host:port
 	MQTTClientID     string // empty: made of the Lease's name and the namespace, which together are the installation's
 	MQTTTopic        string
 	MQTTUsername     string
 	MQTTPasswordFile string
+	MQTTCA           string // as ZooKeeperCA, for ssl:// and wss://
+	MQTTCert         string
+	MQTTKey          string
 
 	CatalogueDSNFile string // file with postgres://…, mysql://… or mariadb://…
 
@@ -87,6 +100,8 @@ func (o *Options) Validate() error {
 	if (o.ZooKeeperCert != "") != (o.ZooKeeperKey != "") {
 		errs = append(errs, errors.New("--zookeeper-tls-cert-file and --zookeeper-tls-key-file go together"))
 	}
+	errs = append(errs, o.validateKafka()...)
+	errs = append(errs, o.validateMQTT()...)
 	errs = append(errs, o.validateCertificate()...)
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port %d: must be between 0 (off) and 65535", o.SecurePort))
@@ -111,11 +126,84 @@ func (o *Options) mqttClientID() string {
 }
 
 // zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.
-func (o *Options) zooKeeperTLS() *zkstore.TLS {
+func (o *Options) zooKeeperTLS() *clienttls.Files {
 	if !o.ZooKeeperTLS && o.ZooKeeperCA == "" && o.ZooKeeperCert == "" {
 		return nil
 	}
-	return &zkstore.TLS{CAFile: o.ZooKeeperCA, CertFile: o.ZooKeeperCert, KeyFile: o.ZooKeeperKey}
+	return &clienttls.Files{CAFile: o.ZooKeeperCA, CertFile: o.ZooKeeperCert, KeyFile: o.ZooKeeperKey}
+}
+
+func (o *Options) validateKafka() (errs []error) {
+	if (o.KafkaCert == "") != (o.KafkaKey == "") {
+		errs = append(errs, errors.New("--kafka-tls-cert-file and --kafka-tls-key-file go together"))
+	}
+	if o.KafkaSASL == "" {
+		if o.KafkaUsername != "" || o.KafkaPasswordFile != "" {
+			errs = append(errs, errors.New("--kafka-username and --kafka-password-file need --kafka-sasl-mechanism"))
+		}
+		return errs
+	}
+	if !slices.Contains(heartbeat.Mechanisms, o.KafkaSASL) {
+		errs = append(errs, fmt.Errorf("--kafka-sasl-mechanism %q: must be one of %s", o.KafkaSASL, strings.Join(heartbeat.Mechanisms, ", ")))
+	}
+	if o.KafkaUsername == "" || o.KafkaPasswordFile == "" {
+		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-username and --kafka-password-file"))
+	}
+	if o.kafkaTLS() == nil {
+		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-tls: the password must not be read on its way"))
+	}
+	return errs
+}
+
+// kafkaTLS is nil where connections to Kafka are not encrypted.
+func (o *Options) kafkaTLS() *clienttls.Files {
+	if !o.KafkaTLS && o.KafkaCA == "" && o.KafkaCert == "" {
+		return nil
+	}
+	return &clienttls.Files{CAFile: o.KafkaCA, CertFile: o.KafkaCert, KeyFile: o.KafkaKey}
+}
+
+// kafkaSASL is nil where Kafka is not told who we are.
+func (o *Options) kafkaSASL() *heartbeat.SASL {
+	if o.KafkaSASL == "" {
+		return nil
+	}
+	return &heartbeat.SASL{Mechanism: o.KafkaSASL, Username: o.KafkaUsername, PasswordFile: o.KafkaPasswordFile}
+}
+
+// encryptedMQTT are the schemes of a broker's address; true: they are encrypted.
+var encryptedMQTT = map[string]bool{
+	"tcp": false, "mqtt": false, "ws": false, "unix": false,
+	"ssl": true, "tls": true, "tcps": true, "mqtts": true, "mqtt+ssl": true, "wss": true,
+}
+
+func (o *Options) validateMQTT() (errs []error) {
+	if o.MQTT == "" {
+		return nil // said already
+	}
+	broker, err := url.Parse(o.MQTT)
+	if err != nil {
+		return []error{fmt.Errorf("--mqtt: %w", err)}
+	}
+	encrypted, known := encryptedMQTT[broker.Scheme]
+	if !known {
+		errs = append(errs, fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted()))
+	}
+	if known && !encrypted && o.mqttTLS() != nil {
+		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
+	}
+	if (o.MQTTCert == "") != (o.MQTTKey == "") {
+		errs = append(errs, errors.New("--mqtt-tls-cert-file and --mqtt-tls-key-file go together"))
+	}
+	return errs
+}
+
+// mqttTLS is nil where nothing is to be added to what the system has.
+func (o *Options) mqttTLS() *clienttls.Files {
+	if o.MQTTCA == "" && o.MQTTCert == "" {
+		return nil
+	}
+	return &clienttls.Files{CAFile: o.MQTTCA, CertFile: o.MQTTCert, KeyFile: o.MQTTKey}
 }
 
 func (o *Options) validateCertificate() (errs []error) {

@@ -7,8 +7,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -55,6 +59,44 @@ func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) 
 		return nil, nil, fmt.Errorf("issue certificate: %w", err)
 	}
 	return encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", keyDER), nil
+}
+
+// Certificates are the files of a server that is known by the name localhost, and what a client of its own needs; all PEM.
+type Certificates struct {
+	CAFile, CertFile, KeyFile string
+	// server has the server's key and certificate in one; serverCert and serverKey have them apart.
+	server, serverCert, serverKey string
+}
+
+// newCertificates makes them in dir.
+func newCertificates(dir, name string) (*Certificates, error) {
+	ca, err := NewCA(name + " test CA")
+	if err != nil {
+		return nil, err
+	}
+	cert, key, err := ca.Issue(name, "localhost")
+	if err != nil {
+		return nil, err
+	}
+	clientCert, clientKey, err := ca.Issue("shardscaler")
+	if err != nil {
+		return nil, err
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	c := &Certificates{
+		CAFile: file("ca.pem"), CertFile: file("client.pem"), KeyFile: file("client-key.pem"),
+		server: file("server.pem"), serverCert: file("server-cert.pem"), serverKey: file("server-key.pem"),
+	}
+	for name, data := range map[string][]byte{
+		c.CAFile: ca.Bundle, c.CertFile: clientCert, c.KeyFile: clientKey,
+		c.server: slices.Concat(key, cert), c.serverCert: cert, c.serverKey: key,
+	} {
+		err = errors.Join(err, os.WriteFile(name, data, 0o600))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write certificates: %w", err)
+	}
+	return c, nil
 }
 
 func newCertificate(name string) *x509.Certificate {

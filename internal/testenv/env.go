@@ -143,7 +143,7 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *progres
 			return err
 		},
 		PartKafka: func(ctx context.Context) (err error) {
-			e.Kafka, err = e.startKafka(ctx, "kafka")
+			e.Kafka, err = e.startKafka(ctx, "kafka", kafkaMore{})
 			return err
 		},
 		PartMQTT: func(ctx context.Context) (err error) {

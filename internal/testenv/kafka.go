@@ -29,8 +29,8 @@ const kafkaClusterID = "c2hhcmRzY2FsZXJ0ZXN0cw"
 const kafkaConfig = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[2]s
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
-advertised.listeners=PLAINTEXT://%[1]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s%[4]s
+advertised.listeners=PLAINTEXT://%[1]s%[4]s
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=%[3]s
@@ -44,7 +44,10 @@ log.segment.bytes=16777216
 log.index.size.max.bytes=1048576
 `
 
-func (e *Env) startKafka(ctx context.Context, name string) (*Kafka, error) {
+// kafkaMore is what a broker has beside the usual: listeners, each after a comma, and lines of configuration.
+type kafkaMore struct{ listeners, config string }
+
+func (e *Env) startKafka(ctx context.Context, name string, more kafkaMore) (*Kafka, error) {
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
@@ -54,7 +57,7 @@ func (e *Env) startKafka(ctx context.Context, name string) (*Kafka, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "kafka.properties")
-	config := fmt.Sprintf(kafkaConfig, loopback(ports[0]), loopback(ports[1]), filepath.Join(dir, "data"))
+	config := fmt.Sprintf(kafkaConfig, loopback(ports[0]), loopback(ports[1]), filepath.Join(dir, "data"), more.listeners) + more.config
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
@@ -74,7 +77,7 @@ func formatKafka(ctx context.Context, tools Tools, dir string) error {
 		return fmt.Errorf("format kafka's storage: %w", err)
 	}
 	defer os.Remove(file.Name())
-	_, err = fmt.Fprintf(file, kafkaConfig, loopback(firstPort), loopback(firstPort+1), dir) // the storage does not hold the addresses
+	_, err = fmt.Fprintf(file, kafkaConfig, loopback(firstPort), loopback(firstPort+1), dir, "") // the storage does not hold the addresses
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("format kafka's storage: %w", err)
 	}

@@ -2,12 +2,17 @@ package testenv
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -30,10 +35,48 @@ const (
 	mqttAddrVar     = "SHARDSCALER_MQTT_ADDR"
 	mqttUserVar     = "SHARDSCALER_MQTT_USER"
 	mqttPasswordVar = "SHARDSCALER_MQTT_PASSWORD" //nolint:gosec // the name of a variable
+	// Where a second listener speaks TLS and wants a certificate of its clients; its files, separated by commas: key, certificate and
+	// the authorities.
+	mqttSecureVar = "SHARDSCALER_MQTT_SECURE"
+	mqttFilesVar  = "SHARDSCALER_MQTT_FILES"
 )
 
-// startMQTT starts a broker; with a user, only that user may connect.
-func (e *Env) startMQTT(ctx context.Context, name, user, password string) (*MQTT, error) {
+// SecureMQTT is a broker that also listens for TLS, and wants a certificate of its clients there.
+type SecureMQTT struct {
+	*MQTT
+	Secure string // ssl://host:port, by the name that its certificate has
+	*Certificates
+}
+
+// NewSecureMQTT starts a broker for this test alone.
+func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
+	t.Helper()
+	m := startFor(t, func(ctx context.Context) (*SecureMQTT, error) { return e.startSecureMQTT(ctx, uniqueName(t)) })
+	t.Cleanup(func() { stopAfter(t, m.Kill) })
+	return m
+}
+
+func (e *Env) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, error) {
+	dir, err := e.newDir(name + "-tls")
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := newCertificates(dir, "mqtt")
+	if err != nil {
+		return nil, err
+	}
+	m := &SecureMQTT{Secure: "ssl://" + net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Certificates: certs}
+	m.MQTT, err = e.startMQTT(ctx, name, "", "",
+		mqttSecureVar+"="+loopback(ports[0]), mqttFilesVar+"="+strings.Join([]string{certs.serverKey, certs.serverCert, certs.CAFile}, ","))
+	return m, err
+}
+
+// startMQTT starts a broker; with a user, only that user may connect. More are further variables of its process.
+func (e *Env) startMQTT(ctx context.Context, name, user, password string, more ...string) (*MQTT, error) {
 	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
@@ -44,10 +87,10 @@ func (e *Env) startMQTT(ctx context.Context, name, user, password string) (*MQTT
 	}
 	server := e.newServer(name, dir, ports[0], speaksMQTT)
 	server.Argv = []string{e.Tools.Self}
-	server.Env = []string{
+	server.Env = append([]string{
 		roleVar + "=" + roleMQTT, mqttAddrVar + "=" + server.Addr,
 		mqttUserVar + "=" + user, mqttPasswordVar + "=" + password,
-	}
+	}, more...)
 	broker := &MQTT{Server: server, URL: "tcp://" + server.Addr, User: user, Password: password}
 	return broker, server.startFirst(ctx)
 }
@@ -103,6 +146,9 @@ func serveMQTT() error {
 	if err := broker.AddListener(listener); err != nil {
 		return fmt.Errorf("serve mqtt: %w", err)
 	}
+	if err := addSecureListener(broker); err != nil {
+		return fmt.Errorf("serve mqtt: %w", err)
+	}
 	if err := broker.Serve(); err != nil {
 		return fmt.Errorf("serve mqtt: %w", err)
 	}
@@ -110,4 +156,25 @@ func serveMQTT() error {
 	defer stop()
 	<-ctx.Done()
 	return broker.Close()
+}
+
+func addSecureListener(broker *mqtt.Server) error {
+	addr := os.Getenv(mqttSecureVar)
+	if addr == "" {
+		return nil
+	}
+	files := strings.Split(os.Getenv(mqttFilesVar), ",")
+	cert, err := tls.LoadX509KeyPair(files[1], files[0])
+	if err != nil {
+		return err
+	}
+	bundle, err := os.ReadFile(files[2])
+	if err != nil {
+		return err
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(bundle)
+	return broker.AddListener(listeners.NewTCP(listeners.Config{ID: "tls", Address: addr, TLSConfig: &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authorities,
+	}}))
 }

@@ -129,7 +129,7 @@ func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 // NewKafka starts a broker for this test alone.
 func (e *Env) NewKafka(t testing.TB) *Kafka {
 	t.Helper()
-	k := startFor(t, func(ctx context.Context) (*Kafka, error) { return e.startKafka(ctx, uniqueName(t)) })
+	k := startFor(t, func(ctx context.Context) (*Kafka, error) { return e.startKafka(ctx, uniqueName(t), kafkaMore{}) })
 	t.Cleanup(func() { stopAfter(t, k.Kill) })
 	return k
 }

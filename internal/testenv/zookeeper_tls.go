@@ -2,11 +2,8 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -14,8 +11,8 @@ import (
 // SecureZooKeeper is one server that also listens for TLS, and wants a certificate of its clients there.
 type SecureZooKeeper struct {
 	*ZooKeeper
-	Secure                    string // host:port of the TLS port, by the name that its certificate has
-	CAFile, CertFile, KeyFile string // what a client needs, PEM
+	Secure string // host:port of the TLS port, by the name that its certificate has
+	*Certificates
 }
 
 const zooKeeperTLSConfig = `serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
@@ -43,32 +40,11 @@ func (e *Env) startSecureZooKeeper(ctx context.Context, name string) (*SecureZoo
 	if err != nil {
 		return nil, err
 	}
-	ca, err := NewCA("zookeeper test CA")
+	certs, err := newCertificates(dir, "zookeeper")
 	if err != nil {
 		return nil, err
 	}
-	cert, key, err := ca.Issue("zookeeper", "localhost")
-	if err != nil {
-		return nil, err
-	}
-	clientCert, clientKey, err := ca.Issue("shardscaler")
-	if err != nil {
-		return nil, err
-	}
-	file := func(name string) string { return filepath.Join(dir, name) }
-	z := &SecureZooKeeper{
-		Secure: net.JoinHostPort("localhost", strconv.Itoa(ports[0])),
-		CAFile: file("ca.pem"), CertFile: file("client.pem"), KeyFile: file("client-key.pem"),
-	}
-	server := file("server.pem") // a PEM key store holds the key and its certificate
-	for name, data := range map[string][]byte{
-		z.CAFile: ca.Bundle, z.CertFile: clientCert, z.KeyFile: clientKey, server: append(key, cert...),
-	} {
-		err = errors.Join(err, os.WriteFile(name, data, 0o600))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("start zookeeper: %w", err)
-	}
-	z.ZooKeeper, err = e.startZooKeeper(ctx, name, 1, fmt.Sprintf(zooKeeperTLSConfig, ports[0], server, z.CAFile))
+	z := &SecureZooKeeper{Secure: net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Certificates: certs}
+	z.ZooKeeper, err = e.startZooKeeper(ctx, name, 1, fmt.Sprintf(zooKeeperTLSConfig, ports[0], z.server, z.CAFile))
 	return z, err
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // Config says which ensemble, and how.
@@ -26,7 +28,7 @@ type Config struct {
 	// either, our own znodes can be changed by that user alone, and read by everybody.
 	Auth, AuthFile string
 	// TLS, when not nil, is used for every connection.
-	TLS *TLS
+	TLS *clienttls.Files
 }
 
 // Default returns c with what it leaves open filled in.
@@ -49,7 +51,7 @@ func (c Config) Validate() error {
 	if c.Auth != "" && !strings.Contains(c.Auth, ":") {
 		err = errors.Join(err, errors.New("auth: want user:password"))
 	}
-	return errors.Join(err, c.TLS.validate())
+	return errors.Join(err, c.TLS.Validate())
 }
 
 // target is a parsed Config.Servers.
@@ -109,7 +111,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if _, err := credentials(cfg); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
-	if _, err := cfg.TLS.load(); err != nil {
+	if _, err := cfg.TLS.Load(); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
 	c := &Client{

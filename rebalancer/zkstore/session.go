@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // This file is what go-zookeeper v1.0.4 needs around it. Its connection lives for one session of ours and never reconnects: that
@@ -290,7 +292,7 @@ func (h *hosts) name(hostPort string) string {
 type dialer struct {
 	session   *session
 	requested time.Duration
-	tls       *TLS
+	tls       *clienttls.Files
 	onTrouble func(error)
 }
 
@@ -323,7 +325,7 @@ func (d *dialer) dial(network, hostPort string, timeout time.Duration) (net.Conn
 
 // secure encrypts a connection. A handshake may take as long as a read.
 func (d *dialer) secure(raw net.Conn, hostPort string) (*tls.Conn, error) {
-	config, err := d.tls.load()
+	config, err := d.tls.Load()
 	if err != nil {
 		return nil, err
 	}

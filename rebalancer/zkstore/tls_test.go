@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestTLS(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).NewSecureZooKeeper(t)
 	dir := t.TempDir()
-	ours := &TLS{CAFile: filepath.Join(dir, "ca"), CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
+	ours := &clienttls.Files{CAFile: filepath.Join(dir, "ca"), CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
 	put := func(to, from string) {
 		data, err := os.ReadFile(from)
 		require.NoError(t, err)
@@ -51,7 +52,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err, "the renewed file is read")
 	require.Equal(t, []string{"a"}, everything(s))
 
-	anonymous := client(t, Config{Servers: z.Secure, TLS: &TLS{CAFile: z.CAFile}})
+	anonymous := client(t, Config{Servers: z.Secure, TLS: &clienttls.Files{CAFile: z.CAFile}})
 	eventually(t, "who has no certificate is refused", refuses(anonymous, "certificate"))
 	byAddress := client(t, Config{Servers: "127.0.0.1:" + z.Secure[len("localhost:"):], TLS: ours})
 	eventually(t, "a server of another name is refused", refuses(byAddress, "127.0.0.1"))
@@ -66,7 +67,7 @@ func refuses(c *Client, text string) func() bool {
 }
 
 func TestTLSFiles(t *testing.T) {
-	open := func(cfg *TLS) error {
+	open := func(cfg *clienttls.Files) error {
 		c, err := Open(context.Background(), Config{Servers: "a:1", TLS: cfg}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err == nil {
 			c.Close()
@@ -75,9 +76,9 @@ func TestTLSFiles(t *testing.T) {
 	}
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
-	require.ErrorContains(t, open(&TLS{CertFile: "c"}), "tls: certificate and key go together")
-	require.ErrorContains(t, open(&TLS{CAFile: "/missing"}), "read tls authorities: open /missing")
-	require.ErrorContains(t, open(&TLS{CAFile: empty}), empty+" has no certificate")
-	require.ErrorContains(t, open(&TLS{CertFile: empty, KeyFile: empty}), "read tls certificate")
-	require.NoError(t, open(&TLS{}))
+	require.ErrorContains(t, open(&clienttls.Files{CertFile: "c"}), "tls: certificate and key go together")
+	require.ErrorContains(t, open(&clienttls.Files{CAFile: "/missing"}), "read tls authorities: open /missing")
+	require.ErrorContains(t, open(&clienttls.Files{CAFile: empty}), empty+" has no certificate")
+	require.ErrorContains(t, open(&clienttls.Files{CertFile: empty, KeyFile: empty}), "read tls certificate")
+	require.NoError(t, open(&clienttls.Files{}))
 }

@@ -1,0 +1,53 @@
+// Package clienttls reads what a client's encrypted connections need: authorities, and a certificate of its own.
+//
+// In: names of PEM files. Out: a tls.Config. The files are read for every connection, so that they may be renewed without a restart.
+package clienttls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Files says how connections are encrypted; nil: they are not.
+type Files struct {
+	// CAFile are the authorities that a server's certificate may come from; empty: those of the system.
+	CAFile string
+	// CertFile and KeyFile are our own certificate, both or none: only a server that asks for one needs them.
+	CertFile, KeyFile string
+}
+
+// Validate reports what can be told without the files.
+func (f *Files) Validate() error {
+	if f != nil && (f.CertFile == "") != (f.KeyFile == "") {
+		return errors.New("tls: certificate and key go together")
+	}
+	return nil
+}
+
+// Load reads the files; the server's name is still to be filled in.
+func (f *Files) Load() (*tls.Config, error) {
+	if f == nil {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.CAFile != "" {
+		bundle, err := os.ReadFile(f.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tls authorities: %w", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(bundle) {
+			return nil, fmt.Errorf("read tls authorities: %s has no certificate", f.CAFile)
+		}
+	}
+	if f.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tls certificate: %w", err)
+		}
+		c.Certificates = []tls.Certificate{cert}
+	}
+	return c, nil
+}
