@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -163,7 +164,7 @@ func (f *frames) message(first byte, length int) error {
 		return inside(err)
 	}
 	if stub != nil {
-		f.stub = append(packet, stub...)
+		f.stub = slices.Concat(packet, stub)
 	} else {
 		f.given = packet
 	}
