@@ -118,10 +118,10 @@ func stuff(v reflect.Value, depth int) {
 
 // A document that is too large for all that is refused by itself: the kind goes on, and says it.
 func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
-	w, s := led(t, 4, 400)
+	w, _ := led(t, 4, 400)
 	w.tooLarge = KeptName
 	w.holder, w.epoch = "two/b", 2
-	s = w.scaler(Config{})
+	s := w.scaler(Config{})
 	w.pool += 400
 	for range 5 {
 		w.tick(s, 2*second)

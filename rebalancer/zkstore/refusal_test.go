@@ -72,11 +72,11 @@ func TestErrorsOfTheServer(t *testing.T) {
 		"unknown error: x":    ErrUnavailable,
 	} {
 		err := named(errors.New(text))
-		require.Equal(t, want == ErrRefused, definite(err), text)
+		require.Equal(t, errors.Is(want, ErrRefused), definite(err), text)
 		require.ErrorIs(t, unavailable(err), want, text)
 		m := Multi{Ops: []Op{{Path: "/head"}, {Path: "/list"}, {Path: "/reload"}}}
 		answers := []zk.MultiResponse{{}, {Error: errors.New(text)}, {Error: errors.New("unknown error: -2")}}
-		require.Equal(t, want == ErrRefused, errors.Is(rejection(m, answers, errors.New(text)), ErrRefused), text)
+		require.Equal(t, errors.Is(want, ErrRefused), errors.Is(rejection(m, answers, errors.New(text)), ErrRefused), text)
 	}
 	for _, err := range []error{zk.ErrNoAuth, zk.ErrInvalidACL, zk.ErrBadArguments} {
 		require.ErrorIs(t, unavailable(named(err)), ErrRefused)
