@@ -67,9 +67,13 @@ func (d *double) Refresh(ctx context.Context, kind string, s *zkstore.State) (*z
 	}
 	fresh := d.st.Clone()
 	fresh.ReadAt = time.Now()
-	changed := s == nil || foreignEdit(s, fresh) != ""
+	if s == nil {
+		return fresh, true, nil
+	}
+	changed := foreignEdit(s, fresh) != ""
 	for n, in := range fresh.Instances {
-		changed = changed || s.Instances[n].Status != in.Status
+		was := s.Instances[n]
+		changed = changed || was == nil || was.Status != in.Status || was.Begun != in.Begun || was.Hidden != in.Hidden
 	}
 	return fresh, changed, nil
 }

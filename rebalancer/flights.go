@@ -39,7 +39,7 @@ func (f *flights) observe(st *zkstore.State, begun, now time.Time) {
 		case in.Status != nil:
 			f.last[n] = in.Status
 			delete(f.absent, n)
-		case in.Live: // unreadable, but there
+		case in.Live || in.Hidden: // unreadable, but there
 			delete(f.absent, n)
 		case f.last[n] != nil && f.absent[n].IsZero():
 			f.absent[n] = now
@@ -102,6 +102,9 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 		ok, why = zkstore.Released(f, status, fate, t.absence(f.From, since))
 		if ok {
 			return true, "", time.Time{}
+		}
+		if in := t.st.Instances[f.From]; in != nil && in.Hidden {
+			why = "its status may not be read: READ is missing on " + zkstore.StatusPath(t.st.Kind, f.From)
 		}
 		if t.orders.PodsUnknown != "" {
 			why += "; " + t.orders.PodsUnknown

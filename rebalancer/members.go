@@ -2,7 +2,10 @@ package rebalancer
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
@@ -25,7 +28,9 @@ func (t *term) open(ctx context.Context) (bool, error) {
 	}
 	var open, added []int
 	for _, n := range t.orders.Stay {
-		switch {
+		switch in := t.st.Instances[n]; {
+		case in != nil && in.Begun:
+			t.block(fmt.Sprintf("instance %d: another client has begun to make its znodes and has not written the list yet: it is closed until then", n))
 		case t.st.IsOpen(n):
 			open = append(open, n)
 		case slices.Contains(t.orders.Ready, n):
@@ -89,7 +94,7 @@ func (t *term) remove(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.orders.Gone {
 		in := t.st.Instances[n]
-		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || len(in.IDs) > 0 || in.Live || busy[n] {
+		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || len(in.IDs) > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
 		m, err := t.st.RemoveOrdinal(n)
@@ -101,11 +106,15 @@ func (t *term) remove(ctx context.Context) (bool, error) {
 // mend brings a tree in order that others wrote, or that somebody damaged: `used`, `count`, tmp and _reload first, since a list without
 // them cannot change; then the ids that are in two places.
 func (t *term) mend(ctx context.Context) (bool, error) {
+	t.noteBegun()
 	b := newBatch(roundBytes)
 	for _, n := range t.st.Ordinals() {
 		if in := t.st.Instances[n]; !b.full() && t.damaged(in) {
 			m, _, err := t.st.Repair(n, t.capacity(in))
 			b.add(job{m: m}, err)
+			if in.Begun {
+				t.e.log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
+			}
 		}
 	}
 	if did, err := t.send(ctx, b); did || err != nil {
@@ -131,8 +140,37 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// damaged says whether anything beside the ids of an instance is not as it should be.
+// abandonedAfter is how long nothing must have come of what another client has begun to make before we end it.
+const abandonedAfter = 10 * time.Minute
+
+// begun is an ordinal that another client has begun to make, and since when nothing has come of it.
+type begun struct {
+	versions [3]int32
+	since    time.Time
+}
+
+func versionsOf(in *zkstore.Instance) [3]int32 {
+	return [3]int32{in.DataVersion, in.ListVersion, in.ReloadVersion}
+}
+
+// noteBegun notes which ordinals other clients have begun to make.
+func (t *term) noteBegun() {
+	maps.DeleteFunc(t.begun, func(n int, _ begun) bool { in := t.st.Instances[n]; return in == nil || !in.Begun })
+	for n, in := range t.st.Instances {
+		if !in.Begun {
+			continue
+		}
+		if b := versionsOf(in); t.begun[n].versions != b {
+			t.begun[n] = begun{versions: b, since: time.Now()}
+		}
+	}
+}
+
+// damaged says whether anything beside the ids of an instance is not as it should be. What another client is making we let it make.
 func (t *term) damaged(in *zkstore.Instance) bool {
+	if in.Begun && time.Since(t.begun[in.Ordinal].since) < abandonedAfter {
+		return false
+	}
 	capacity := t.capacity(in)
 	return capacity >= 0 && (in.Used != len(in.IDs) || in.Capacity != capacity || !in.HasTmp || in.Times < 0)
 }

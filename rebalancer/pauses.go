@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,10 +136,17 @@ func (t *term) serve(ctx context.Context) error {
 	return nil
 }
 
-// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands against it. What ZooKeeper refuses the leader
-// alone knows.
-func Trouble(p *Progress) string {
-	if p.Refused != "" {
+// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands against it. st may be nil. What is
+// unreadable every replica sees; what ZooKeeper refuses, and that somebody else edits too much, the leader alone knows.
+func Trouble(st *zkstore.State, p *Progress) string {
+	alarm := p.Alarm
+	if st != nil {
+		alarm = cmp.Or(alarm, st.Fault())
+	}
+	switch {
+	case alarm != "":
+		return "the kind is stopped: " + alarm
+	case p.Refused != "":
 		return "zookeeper refuses what is to be written: " + p.Refused
 	}
 	return ""

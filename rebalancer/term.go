@@ -70,6 +70,8 @@ type term struct {
 	glances sync.WaitGroup
 	// streaming: a batch is under way of which the State does not show the effects yet.
 	streaming bool
+	// begun are the ordinals that other clients have begun to make.
+	begun map[int]begun
 	// foreign are the times at which somebody else's edits were seen.
 	foreign []time.Time
 	spread  spreading
@@ -92,7 +94,7 @@ type term struct {
 func newTerm(e *Engine, st *zkstore.State, holder string) *term {
 	t := &term{
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
-		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
+		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, begun: map[int]begun{}, rest: lookPause,
 	}
 	t.spread.notBefore = heldUntil(st)
 	t.flights.observe(st, t.refreshed, t.refreshed)
@@ -272,6 +274,9 @@ func foreignEdit(old, fresh *zkstore.State) string {
 	}
 	for n, in := range fresh.Instances {
 		was := old.Instances[n]
+		if in.Begun || was != nil && was.Begun && len(in.IDs) == 0 {
+			continue // what others make of an ordinal that is not ours yet is no edit of the assignment
+		}
 		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
 			return fmt.Sprintf("instance %d", n)
 		}

@@ -204,6 +204,10 @@ func TestTroubleIsAProblem(t *testing.T) {
 	for want, trouble := range map[string]func(*KindView){
 		"": nil,
 		"zookeeper refuses what is to be written: create: over the quota": func(v *KindView) { v.Progress.Refused = "create: over the quota" },
+		"the kind is stopped: who else writes here?":                      func(v *KindView) { v.Progress.Alarm = "who else writes here?" },
+		"the kind is stopped: /resources: is no list of ids": func(v *KindView) { // as a replica sees it that does not lead
+			v.State.Instances[4].Fault = "/resources: is no list of ids"
+		},
 	} {
 		_, body := call(t, serve(t, &backend{trouble: trouble}), http.MethodGet, "/v1/api/orchestrations/Thing", "", "")
 		var o Orchestration

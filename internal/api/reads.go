@@ -196,7 +196,7 @@ func orchestration(v KindView) Orchestration {
 		Waiting:             v.Waiting,
 		ReadAt:              v.State.ReadAt,
 	}
-	o.Problem = cmp.Or(rebalancer.Trouble(&v.Progress), v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
+	o.Problem = cmp.Or(rebalancer.Trouble(v.State, &v.Progress), v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
 	o.Succeeded = o.Problem == "" && v.Decision != nil
 	if k.Sources.Notify.Error != "" {
 		o.Problem = cmp.Or(o.Problem, "notifications: "+k.Sources.Notify.Error)

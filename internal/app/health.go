@@ -88,7 +88,7 @@ func (a *App) readiness() []check {
 // writable is degraded while the kind's assignment cannot be written.
 func (r *runner) writable(name string) check {
 	p := r.engine.Progress()
-	return check{name: name, detail: rebalancer.Trouble(&p)}
+	return check{name: name, detail: rebalancer.Trouble(r.engine.State(), &p)}
 }
 
 // required fails until the source was read once.

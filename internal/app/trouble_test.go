@@ -100,3 +100,23 @@ func TestARefusalIsTold(t *testing.T) {
 	require.NoError(t, <-done)
 	eventually(t, "it is told no more", func() bool { return a.detail(t, "thing-assignment").detail == "" })
 }
+
+// A kind that has stopped is told by the probe and by REST; so is that it goes on.
+func TestAStoppedKindIsTold(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	a, e := leadingApp(t, z.Connect+root)
+	require.NoError(t, e.Create(t.Context(), []observed.ResourceKnown{{ID: "a"}}))
+	conn, list := z.Dial(t), root+"/iota/orchestration/Thing/0/resources"
+	write := func(data string) {
+		_, err := conn.Set(list, []byte(data), -1)
+		require.NoError(t, err)
+	}
+	eventually(t, "it is placed", func() bool { return e.State().Assigned() == 1 })
+	write("garbage")
+	eventually(t, "it is told", func() bool { return a.detail(t, "thing-assignment").detail != "" })
+	require.Contains(t, a.detail(t, "thing-assignment").detail, "the kind is stopped: /iota/orchestration/Thing/0/resources: is no list of ids")
+	require.False(t, a.detail(t, "thing-assignment").failed, "what is known is served")
+	write(`{"ids":["a"]}`)
+	eventually(t, "it is told no more", func() bool { return a.detail(t, "thing-assignment").detail == "" })
+}

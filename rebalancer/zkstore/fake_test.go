@@ -25,6 +25,8 @@ type znode struct {
 	zxid    int64
 }
 
+func (z znode) stat() *zk.Stat { return &zk.Stat{Version: z.version, DataLength: int32(len(z.data))} }
+
 func newFake() *fake { return &fake{nodes: map[string]znode{}} }
 
 // commit does all of m or nothing.
@@ -114,11 +116,16 @@ func (f *fake) instance(t require.TestingT, kind string, n int) *Instance {
 	in.DataVersion = data.version
 	list, ok := f.nodes[resourcesPath(kind, n)]
 	require.True(t, ok)
-	ids, err := decodeIDs(list.data)
-	require.NoError(t, err)
-	in.IDs, in.Bytes, in.ListVersion = ids, len(list.data), list.version
+	in.ListVersion, in.Bytes, in.IDs = list.version, len(list.data), []string{}
+	if in.newList = isNew(list.stat()); !in.newList {
+		var err error
+		in.IDs, err = decodeIDs(list.data)
+		require.NoError(t, err)
+	}
+	in.Begun = in.newList
 	if reload, ok := f.nodes[reloadPath(kind, n)]; ok {
 		in.HasReload, in.Times, in.ReloadVersion = true, decodeReload(reload.data), reload.version
+		in.Begun = in.Begun || isNew(reload.stat()) && len(in.IDs) == 0
 	}
 	if tmp, ok := f.nodes[tmpPath(kind, n)]; ok {
 		in.HasTmp, in.tmpVersion = true, tmp.version

@@ -1,6 +1,7 @@
 package zkstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -567,6 +568,9 @@ func (r *reader) readInstance(n int) error {
 			return nil
 		}
 	}
+	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
+	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && len(i.in.IDs) == 0)
+	i.differs = i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun
 	r.store(i.differs || r.prev.Instances[n] == nil, func(s *State) {
 		if !i.differs && !i.numbered && r.prev.Instances[n] != nil {
 			s.Instances[n] = was
@@ -592,6 +596,9 @@ type instanceReader struct {
 	n   int
 	was *Instance
 	in  Instance
+	// fault says what beside the list may not be read; newReload that `_reload` has never been written.
+	fault     string
+	newReload bool
 	// differs: something is not as was. numbered: only a transaction number became known. gone: the instance has none.
 	differs, numbered, gone bool
 }
@@ -605,26 +612,42 @@ func (i *instanceReader) part(path string, watch bool, known seen) (got *content
 		i.differs = true
 		return got, got.stat, nil
 	}
-	stat, err = i.exists(path, watch)
-	if err != nil || stat == nil {
-		i.differs = i.differs || known.version >= 0
+	if stat, err = i.exists(path, watch); err != nil {
 		return nil, nil, err
+	}
+	if stat == nil {
+		i.differs = i.differs || known.version >= 0
+		return nil, nil, nil
 	}
 	if known.version >= 0 && known.is(stat) {
 		i.numbered = i.numbered || known.zxid != stat.Mzxid
 		return nil, stat, nil
 	}
-	i.differs = true
-	got, err = i.get(path, stat)
-	if got == nil {
-		i.gone = err == nil // in the meantime; the next pass will tell
+	if got, err = i.get(path, stat); err != nil {
 		return nil, nil, err
+	}
+	i.differs = true
+	if got == nil {
+		i.gone = true // in the meantime; the next pass will tell
+		return nil, nil, nil
 	}
 	return got, got.stat, nil
 }
 
+// unreadable keeps what is known of an instance of which something may not be read. That stops the kind: its list cannot be changed.
+func (i *instanceReader) unreadable(err error) error {
+	if !isDenied(err) {
+		return err
+	}
+	i.fault = cmp.Or(i.fault, err.Error())
+	return nil
+}
+
 func (i *instanceReader) readData() error {
 	got, stat, err := i.part(InstancePath(i.kind, i.n), false, seen{i.was.dataZxid, i.was.DataVersion, -1})
+	if isDenied(err) {
+		return i.unreadable(err)
+	}
 	if err != nil || stat == nil {
 		i.again()
 		i.gone = true
@@ -640,13 +663,13 @@ func (i *instanceReader) readData() error {
 func (i *instanceReader) readReload() error {
 	got, stat, err := i.part(reloadPath(i.kind, i.n), false, seen{i.was.reloadZxid, i.was.ReloadVersion, -1})
 	if err != nil {
-		return err
+		return i.unreadable(err)
 	}
 	if stat == nil {
 		i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = false, -1, 0, -1
 		return nil
 	}
-	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid = true, stat.Version, stat.Mzxid
+	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Mzxid, isNew(stat)
 	if got != nil {
 		i.in.Times = decodeReload(got.data)
 	}
@@ -657,19 +680,21 @@ func (i *instanceReader) readReload() error {
 func (i *instanceReader) readList() error {
 	path := resourcesPath(i.kind, i.n)
 	got, stat, err := i.part(path, true, seen{i.was.listZxid, i.was.ListVersion, i.was.Bytes})
-	if err != nil {
-		return err
-	}
-	if stat == nil {
-		i.in.ListVersion, i.in.listZxid, i.in.Fault = -1, 0, path+": is missing"
-		i.differs = i.differs || i.in.Fault != i.was.Fault
+	switch {
+	case isDenied(err):
+		i.in.listFault, i.in.newList = err.Error(), false
 		return nil
+	case err != nil:
+		return err
+	case stat == nil:
+		i.in.ListVersion, i.in.listZxid = -1, 0
+		return i.unwritten(path+": is missing", nil)
 	}
 	i.in.ListVersion, i.in.listZxid = stat.Version, stat.Mzxid
 	if got == nil {
 		return nil
 	}
-	i.in.Bytes, i.in.Changed, i.in.Fault = int(stat.DataLength), time.UnixMilli(stat.Mtime), ""
+	i.in.Bytes, i.in.Changed, i.in.listFault, i.in.newList = int(stat.DataLength), time.UnixMilli(stat.Mtime), "", false
 	err = got.tooLong()
 	var ids []string
 	var text shared
@@ -677,8 +702,7 @@ func (i *instanceReader) readList() error {
 		ids, text, err = decodeList(got.data)
 	}
 	if err != nil {
-		i.in.Fault = path + ": " + err.Error()
-		return nil
+		return i.unwritten(path+": "+err.Error(), stat)
 	}
 	i.in.IDs, i.in.text = ids, text
 	return nil
@@ -698,15 +722,59 @@ func statusOf(got *content) (s *Status, fault string) {
 	return nil, noStatus(got.data)
 }
 
-// readStatus takes a status for one only if it is ephemeral: a persistent leftover says nothing.
+// unwritten takes a list that is not there (stat nil), or has no data, for that of an ordinal which another client has begun to make, if
+// it was never written: protocol rule 11. Else it may have held any id, and fault stops the kind.
+func (i *instanceReader) unwritten(fault string, list *zk.Stat) error {
+	begun := len(i.was.IDs) == 0 && (list == nil || isNew(list))
+	if begun {
+		names, ordinal, err := i.childrenOf(InstancePath(i.kind, i.n))
+		if err != nil {
+			return i.unreadable(err)
+		}
+		begun = ordinal != nil && isWhole(ordinal)
+		if begun && list == nil && slices.Contains(names, "resources") {
+			i.again() // it has come since
+		}
+	}
+	if i.in.newList = begun; begun {
+		i.in.IDs, i.in.text, i.in.Bytes, fault = []string{}, shared{}, 0, ""
+	}
+	i.in.listFault = fault
+	return nil
+}
+
+// isNew says that a znode has never been written since it was made without data.
+func isNew(stat *zk.Stat) bool { return stat.Version == 0 && stat.DataLength == 0 }
+
+// isWhole says that no child of a znode has ever been deleted: Cversion counts how often one was made or deleted.
+func isWhole(stat *zk.Stat) bool { return stat.Cversion == stat.NumChildren }
+
+// childrenOf lists the znodes below a path together with its stat, which is nil where there is none.
+func (r *reader) childrenOf(path string) (names []string, stat *zk.Stat, err error) {
+	_, err = do(r.ctx, r.sess, func(conn *zk.Conn) (struct{}, error) {
+		names, stat, err = conn.Children(r.sess.path(path))
+		return struct{}{}, err
+	})
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil, nil, nil
+	}
+	return names, stat, denied(err, rightRead, path)
+}
+
+// readStatus takes a status for one only if it is ephemeral and may be read: a persistent leftover says nothing.
 func (i *instanceReader) readStatus() error {
 	got, stat, err := i.part(StatusPath(i.kind, i.n), true, seen{i.was.statusZxid, i.was.statusVersion, -1})
-	if err != nil {
+	i.in.Hidden = isDenied(err)
+	i.differs = i.differs || i.in.Hidden != i.was.Hidden
+	if err != nil && !i.in.Hidden {
 		return err
 	}
 	if stat == nil {
 		i.in.Status, i.in.StatusFault, i.in.Live, i.in.LiveSince = nil, "", false, time.Time{}
 		i.in.statusVersion, i.in.statusZxid = -1, 0
+		if i.in.Hidden {
+			i.in.StatusFault = "may not be read: READ is missing on " + StatusPath(i.kind, i.n)
+		}
 		return i.readTmp()
 	}
 	i.in.statusVersion, i.in.statusZxid = stat.Version, stat.Mzxid
@@ -723,15 +791,16 @@ func (i *instanceReader) readStatus() error {
 	return nil
 }
 
+// readTmp asks for `tmp`. That it may not be read does no harm: there is nothing in it.
 func (i *instanceReader) readTmp() error {
 	stat, err := i.exists(tmpPath(i.kind, i.n), false)
-	if err != nil {
+	if err != nil && !isDenied(err) {
 		return err
 	}
-	has := stat != nil
+	has := stat != nil || err != nil
 	i.differs = i.differs || has != i.was.HasTmp
 	i.in.HasTmp, i.in.tmpVersion = has, -1
-	if has {
+	if stat != nil {
 		i.in.tmpVersion = stat.Version
 	}
 	return nil

@@ -81,7 +81,7 @@ func overlay[K comparable, V any](next, own map[K]V, ours func(K) bool) {
 // withStatus is the instance with the status that another reading found.
 func (in *Instance) withStatus(read *Instance) *Instance {
 	next := *in
-	next.Status, next.StatusFault, next.Live, next.LiveSince = read.Status, read.StatusFault, read.Live, read.LiveSince
+	next.Status, next.StatusFault, next.Live, next.LiveSince, next.Hidden = read.Status, read.StatusFault, read.Live, read.LiveSince, read.Hidden
 	next.statusVersion, next.statusZxid = read.statusVersion, read.statusZxid
 	return &next
 }

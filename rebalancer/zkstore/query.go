@@ -76,10 +76,10 @@ func (s *State) Unassigned() int {
 	return count
 }
 
-// IsOpen says whether the ordinal may receive.
+// IsOpen says whether the ordinal may receive. One that another client has begun to make may not, whatever the head says.
 func (s *State) IsOpen(n int) bool {
 	_, open := slices.BinarySearch(s.Head.Open, n)
-	return open
+	return open && (s.Instances[n] == nil || !s.Instances[n].Begun)
 }
 
 // Ordinals are those that have znodes, ascending.

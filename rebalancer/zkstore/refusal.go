@@ -99,13 +99,22 @@ const (
 	rightRead, rightWrite, rightCreate, rightDelete = "READ", "WRITE", "CREATE", "DELETE"
 )
 
+// missingRight is an answer that says so.
+type missingRight struct{ right, path string }
+
+func (e missingRight) Error() string { return fmt.Sprintf("%s is missing on %s", e.right, e.path) }
+func (missingRight) Unwrap() error   { return zk.ErrNoAuth }
+
 // denied names the right that is missing, and the znode on which, if that is what an error says.
 func denied(err error, right, path string) error {
 	if !errors.Is(err, zk.ErrNoAuth) {
 		return err
 	}
-	return fmt.Errorf("%s is missing on %s: %w", right, path, err)
+	return missingRight{right, path}
 }
+
+// isDenied says that a right is missing.
+func isDenied(err error) bool { return errors.Is(err, zk.ErrNoAuth) }
 
 // deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a right on its parent.
 func deniedOp(err error, op Op) error {

@@ -27,6 +27,9 @@ import (
 // Ordinal 1 fences itself and ordinal 0 does not. Time is not modelled: an absence that was looked at is long enough, and a fencing
 // instance has stopped before its session expires. Nor are: foreign edits, damaged znodes, statuses deleted by hand, capacity and
 // bytes, ordinals added and removed, stored plans, and a pod that runs on although Kubernetes says that it is gone.
+//
+// One foreign hand there is (limits.writes): another client has begun to make ordinal 1, without data, and writes its list and its
+// `_reload` when and in what order it pleases, whatever their versions. That it never does, and we make the ordinal whole, is not modelled.
 
 const (
 	ordinalsN = 2
@@ -52,6 +55,8 @@ type bugs struct {
 	oldAbsence       bool // an absence seen before the revoke counts
 	fencesAssumed    bool // every instance is taken for one that fences itself
 	ackBeforeStop    bool // an instance acknowledges before it stops
+	begunIsOurs      bool // an ordinal that another client has begun to make is taken for one to be repaired
+	listIsEnough     bool // and is open as soon as its list is written
 }
 
 // limits keep the world finite: how often each thing may happen from the start of the search.
@@ -59,6 +64,7 @@ type limits struct {
 	leads, faults int
 	flips         int // of the client's mind, over all resources
 	orders        int // changes of which ordinals stay
+	writes        int // of the client that has begun ordinal 1: 2; 1 if it has written the list; 0 if we made it ourselves
 }
 
 // process runs the resources of one ordinal. Its loop: own status, read `_reload`, read `resources` and stop what was removed,
@@ -125,12 +131,13 @@ type scene struct {
 	processes [ordinalsN]process
 	statuses  [ordinalsN]ephemeral
 	leaders   [leadersN]leader
-	late      []Multi // requests that may still come to the server
-	want      ids     // what the client wants to exist
-	answered  ids     // whose last wish was answered
-	safe      ids     // whose create was answered and no delete asked for since
-	stay      ids     // ordinals that the scaler wants to stay
-	drained   ids     // ordinals that somebody verified to be empty: their pods may go
+	late      []Multi         // requests that may still come to the server
+	want      ids             // what the client wants to exist
+	answered  ids             // whose last wish was answered
+	safe      ids             // whose create was answered and no delete asked for since
+	stay      ids             // ordinals that the scaler wants to stay
+	wrote     map[string]bool // what the client that has begun ordinal 1 has written
+	drained   ids             // ordinals that somebody verified to be empty: their pods may go
 	left      limits
 }
 
@@ -176,10 +183,23 @@ func (s ids) ordinals() (list []int) {
 
 // start is a world in which leader 0 leads, both ordinals are open and run nothing, and nobody wants anything yet.
 func (m *model) start(left limits) scene {
-	f := newFake()
-	s := led(m.t, f, 10, 0, 1)
+	f, ours := newFake(), []int{0, 1}
+	if left.writes > 0 {
+		ours = ours[:1]
+		for _, path := range []string{InstancePath(thing, 1), resourcesPath(thing, 1), reloadPath(thing, 1)} {
+			f.nodes[path] = znode{}
+		}
+	}
+	if left.writes == 1 {
+		f.put(resourcesPath(thing, 1), `{"ids":[]}`)
+	}
+	s := led(m.t, f, 10, ours...)
 	w := scene{ledger: m.ledger(f.nodes), answered: ^ids(0), stay: 1<<ordinalsN - 1, left: left}
-	for n := range ordinalsN {
+	if left.writes == 1 {
+		w.wrote, w.stay = map[string]bool{resourcesPath(thing, 1): true}, 1<<1 // else the search is long
+	}
+	w.processes[1] = process{uid: 1, none: true}
+	for _, n := range ours {
 		times := s.Instances[n].Times
 		w.processes[n] = process{uid: 1, connected: true, applied: times, current: true}
 		w.statuses[n] = ephemeral{there: true, owned: true, uid: 1, times: times}
@@ -193,7 +213,7 @@ func (m *model) start(left limits) scene {
 	for j, ok := m.next(&w, l); ok; j, ok = m.next(&w, l) {
 		m.send(&w, l, j)
 	}
-	for n := range ordinalsN {
+	for _, n := range ours {
 		for m.run(&w, n) {
 		}
 	}
@@ -202,9 +222,32 @@ func (m *model) start(left limits) scene {
 	return w
 }
 
+// write is what the client that has begun ordinal 1 writes next to one of its znodes, whatever the version; false if it has done so.
+func (m *model) write(w *scene, path, data string) bool {
+	node := w.nodes[path]
+	if w.left.writes == 0 || w.wrote[path] {
+		return false
+	}
+	w.left.writes--
+	w.wrote = maps.Clone(w.wrote)
+	if w.wrote == nil {
+		w.wrote = map[string]bool{}
+	}
+	w.wrote[path] = true
+	nodes := maps.Clone(w.nodes)
+	nodes[path] = znode{data: []byte(data), version: node.version + 1}
+	w.ledger = m.ledger(nodes)
+	return true
+}
+
 // load is the State as the server has it.
 func (m *model) load(w *scene) *State {
 	s := w.state.Clone()
+	for n, in := range s.Instances {
+		if in.Begun && (m.bugs.begunIsOurs || m.bugs.listIsEnough && !in.newList) {
+			s.update(n, func(in *Instance) { in.Begun = false })
+		}
+	}
 	for n, e := range w.statuses {
 		if e.there {
 			s.update(n, func(in *Instance) {
@@ -394,7 +437,14 @@ func (m *model) touch(w *scene, l *leader) {
 // answer; without both there is nothing to do.
 func (m *model) next(w *scene, l *leader) (job, bool) {
 	v := l.view
-	if open := l.stay.ordinals(); !slices.Equal(open, v.Head.Open) {
+	for _, n := range v.Ordinals() {
+		if in := v.Instances[n]; !in.Begun && (in.Used != len(in.IDs) || in.Times < 0) {
+			multi, _, err := v.Repair(n, 10)
+			return m.job(multi, err)
+		}
+	}
+	open := slices.DeleteFunc(l.stay.ordinals(), func(n int) bool { return v.Instances[n].Begun })
+	if !slices.Equal(open, v.Head.Open) {
 		return m.job(v.SetOpen(open))
 	}
 	if j, ok := m.land(w, l); ok {
@@ -627,6 +677,9 @@ func (m *model) run(w *scene, n int) bool {
 		return true
 	}
 	reload, list := w.state.Instances[n].Times, w.lists[n]
+	if reload < 0 {
+		return false
+	}
 	switch p.at {
 	case atStart:
 		if p.current && reload == p.applied {
@@ -729,7 +782,8 @@ func (w *scene) encode(b []byte) []byte {
 			flags(p.connected, p.current, e.there, e.owned, p.none))
 	}
 	b = append(b, byte(w.want), byte(w.answered), byte(w.safe), byte(w.stay), byte(w.drained),
-		byte(w.left.leads), byte(w.left.faults), byte(w.left.flips), byte(w.left.orders))
+		byte(w.left.leads), byte(w.left.faults), byte(w.left.flips), byte(w.left.orders), byte(w.left.writes))
+	b = append(b, flags(w.wrote[resourcesPath(thing, 1)], w.wrote[reloadPath(thing, 1)]))
 	for i := range w.leaders {
 		b = w.leaders[i].encode(w, b)
 	}
@@ -772,7 +826,7 @@ func (s *State) encode(w *scene, b []byte) []byte {
 	b = age(w, append(b, encodeHead(s.Head)...), headPath(s.Kind), s.HeadVersion)
 	for _, n := range s.Ordinals() {
 		in := s.Instances[n]
-		b = append(b, 'i', byte(n), byte(in.Times))
+		b = append(b, 'i', byte(n), byte(in.Times), flags(in.Begun))
 		b = age(w, b, resourcesPath(s.Kind, n), in.ListVersion)
 		b = encodeAll(b, in.IDs)
 		if in.Status != nil {

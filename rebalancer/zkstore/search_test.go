@@ -105,6 +105,11 @@ func (s *search) expand(i int, w scene) {
 			})
 		}
 	}
+	for path, data := range map[string]string{resourcesPath(thing, 1): `{"ids":[]}`, reloadPath(thing, 1): `{"times":0}`} {
+		if trial := w; s.write(&trial, path, data) {
+			take("another client", "another client writes "+path, func(w *scene) { s.write(w, path, data) })
+		}
+	}
 	if w.left.orders > 0 {
 		for n := range ordinalsN {
 			take("orders", fmt.Sprintf("ordinal %d is to go, or to stay after all", n), func(w *scene) {
@@ -255,6 +260,8 @@ var scenarios = []struct {
 	{"delete, create and delete again, and a drain undone", []string{"a"}, limits{flips: 3, orders: 2}, 12_000},
 	{"delete, create again, a second leader and a fault", []string{"a"}, limits{leads: 1, faults: 1, flips: 2}, 12_000},
 	{"two resources and a drain", []string{"a", "b"}, limits{leads: 1, faults: 1, orders: 1}, 12_000},
+	{"an ordinal that another client has begun", []string{"a"}, limits{leads: 1, orders: 1, writes: 2}, 5_000},
+	{"an ordinal that another client has begun, and a fault", []string{"a"}, limits{faults: 1, orders: 1, writes: 1}, 5_000},
 	{"some of everything", []string{"a"}, limits{leads: 1, faults: 1, flips: 1, orders: 1}, 30_000},
 }
 
@@ -277,7 +284,7 @@ func TestSearchFindsNothing(t *testing.T) {
 	t.Logf("%d states in %s; steps taken: %v", total, time.Since(begun).Round(time.Millisecond), steps)
 	for _, kind := range []string{
 		"lead", "look", "open", "create", "answer", "assign", "revoke", "redirect", "grant", "release", "forget", "delete-pooled", "settle", "touch",
-		"lost request", "lost answer", "late", "client", "orders", "instance", "container", "no pod", "pod", "session", "connect", "expire",
+		"lost request", "lost answer", "late", "client", "orders", "another client", "repair", "instance", "container", "no pod", "pod", "session", "connect", "expire",
 	} {
 		require.NotZero(t, steps[kind], "%s never happened", kind)
 	}
@@ -308,6 +315,8 @@ func TestSearchFindsBugs(t *testing.T) {
 		"absence from before the revoke":             {bugs{oldAbsence: true}, limits{faults: 1, orders: 1}, "two instances run b"},
 		"fencing taken for granted":                  {bugs{fencesAssumed: true}, limits{faults: 1, orders: 1}, twice},
 		"acknowledge before stop":                    {bugs{ackBeforeStop: true}, limits{orders: 1}, twice},
+		"an ordinal that another client has begun":   {bugs{begunIsOurs: true}, limits{orders: 1, writes: 2}, "lost"},
+		"a beginning that ends with its list":        {bugs{listIsEnough: true}, limits{leads: 1, orders: 2, writes: 1}, twice},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun := time.Now()

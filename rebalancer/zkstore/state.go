@@ -75,14 +75,20 @@ type Instance struct {
 	Live bool
 	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
 	LiveSince time.Time
+	// Hidden says that there is a `tmp/status` which may not be read: it is no status, and it is not absent either.
+	Hidden bool
+	// Begun says that another client has begun to make these znodes and has not written all of them: the list is empty, and closed. newList
+	// says that the list is what was never written.
+	Begun, newList bool
 	// statusVersion is that of `tmp/status`, -1 when it does not exist; tmpVersion that of `tmp`.
 	statusVersion, tmpVersion int32
 	// HasTmp, HasReload: the znodes exist. Versions are -1 where the znode does not exist.
 	HasTmp, HasReload                          bool
 	DataVersion, ListVersion, ReloadVersion    int32
 	dataZxid, listZxid, reloadZxid, statusZxid int64
-	// Fault says why the list cannot be read; IDs are then the last ones known, and count as in flight from here.
-	Fault string
+	// Fault says why the list, or what belongs to it, cannot be read; IDs are then the last ones known, and count as in flight from here.
+	// listFault is what the list alone says.
+	Fault, listFault string
 }
 
 // Status is what an instance writes of itself (formats.md).

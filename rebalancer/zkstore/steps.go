@@ -57,8 +57,8 @@ func (s *State) SetOpen(open []int) (Multi, error) {
 		return b.fail("%w", err)
 	}
 	for _, n := range open {
-		if s.Instances[n] == nil {
-			return b.fail("ordinal %d: has no znodes", n)
+		if in := s.Instances[n]; in == nil || in.Begun {
+			return b.fail("ordinal %d: has no znodes, or another client has begun to make them", n)
 		}
 	}
 	head := s.Head
@@ -284,7 +284,8 @@ func (s *State) Forget(from ...Take) (Multi, error) {
 }
 
 // Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal n, and tells no instance
-// to reload: its ids did not change. False when nothing is wrong.
+// to reload: its ids did not change. It writes the list of one that another client has begun to make, and is taken to have left alone.
+// False when nothing is wrong.
 func (s *State) Repair(n, capacity int) (Multi, bool, error) {
 	b, err := s.begin("repair")
 	if err != nil {
@@ -311,6 +312,14 @@ func (s *State) Repair(n, capacity int) (Multi, bool, error) {
 		b.put(reloadPath(s.Kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
 			s.update(n, func(in *Instance) {
 				in.HasReload, in.Times, in.ReloadVersion, in.reloadZxid = true, times, r.Version, r.Zxid
+			})
+		})
+	}
+	if in.Begun { // also a list that has been written, so that who began it fails if it checks the version
+		list, _ := encodeIDs(nil)
+		b.put(resourcesPath(s.Kind, n), list, in.ListVersion, func(s *State, r Result) {
+			s.update(n, func(in *Instance) {
+				in.Begun, in.newList, in.Bytes, in.Changed, in.ListVersion, in.listZxid = false, false, len(list), r.Mtime, r.Version, r.Zxid
 			})
 		})
 	}
@@ -373,7 +382,7 @@ func (s *State) RemoveOrdinal(n int) (Multi, error) {
 		return b.fail("ordinal %d: is open", n)
 	case len(in.IDs) > 0:
 		return b.fail("ordinal %d: owns %d resources", n, len(in.IDs))
-	case in.Live:
+	case in.Live || in.Hidden:
 		return b.fail("ordinal %d: has a live status", n)
 	}
 	for _, f := range s.Flight {
@@ -390,7 +399,9 @@ func (s *State) RemoveOrdinal(n int) (Multi, error) {
 	if in.HasReload {
 		b.remove(reloadPath(s.Kind, n), in.ReloadVersion, nil)
 	}
-	b.remove(resourcesPath(s.Kind, n), in.ListVersion, nil)
+	if in.ListVersion >= 0 {
+		b.remove(resourcesPath(s.Kind, n), in.ListVersion, nil)
+	}
 	b.remove(InstancePath(s.Kind, n), in.DataVersion, func(s *State) { delete(s.Instances, n) })
 	return b.done()
 }
