@@ -59,6 +59,30 @@ func TestWhatAMessageCreatedIsMissedOnlyAfterTheLag(t *testing.T) {
 	})
 }
 
+// TestAReadThatIsBehindMakesNothingAgain, for 30 s; then the row counts as restored.
+func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0)
+		r.order(lagging(10*time.Minute, 5*time.Minute))
+		ids := names("a", 100)
+		r.create(ids...)
+		r.wait(time.Minute)
+		require.NoError(t, r.e.Delete(t.Context(), ids[:1]))
+		r.wait(29 * time.Second)
+		asked := r.rereads.Load()
+		r.gone(ids)
+		r.settled(ids[1:])
+		r.wait(time.Second)
+		require.Equal(t, asked+1, r.rereads.Load(), "a read is asked for when it will be believed")
+		r.gone(ids)
+		r.wait(3 * time.Second)
+		r.settled(ids)
+		r.gone(ids, ids[0]) // the standby has caught up
+		r.wait(3 * time.Second)
+		r.settled(ids[1:])
+	})
+}
+
 // TestANewLeaderTakesAllAsCreatedAtItsStart: what messages told its predecessor it does not know.
 func TestANewLeaderTakesAllAsCreatedAtItsStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -162,6 +162,11 @@ func (o *Orders) stale(now time.Time) string {
 	return ""
 }
 
+// revive is how long after a message that deleted a row a read begins that has it all the same and
+// is believed: longer than a standby is mostly behind, and shorter than who restores a row cares to
+// wait.
+const revive = 30 * time.Second
+
 // compared are the limits of a comparison with the catalogue.
 func (o *Orders) compared() reconcile.Limits {
 	l := reconcile.Limits{MaxShare: config.DefaultMaxDeleteShare, MaxDeletes: config.DefaultMaxDeletes, Lag: config.DefaultCatalogueLag, Gap: config.DefaultCatalogueInterval}
@@ -179,7 +184,7 @@ func (o *Orders) compared() reconcile.Limits {
 	if o.Catalogue.Interval > 0 {
 		l.Gap = o.Catalogue.Interval.Std()
 	}
-	l.Gap = min(l.Gap, l.Lag)
+	l.Gap, l.Revive = min(l.Gap, l.Lag), min(revive, l.Lag)
 	return l
 }
 

@@ -84,6 +84,40 @@ func (o *oracle) suspects(id string, k int, lag time.Duration) bool {
 		!r.began.Before(o.lastCreate(id, r.to).Add(lag))
 }
 
+// lastWord is the last message that created or deleted the id, from an event on.
+func (o *oracle) lastWord(id string, from int) (last event, any bool) {
+	for _, e := range o.events[from:] {
+		if e.id == id && !e.done && e.op != claimed {
+			last, any = e, true
+		}
+	}
+	return last, any
+}
+
+// revive are the rows of the last read that are created, known being what is known by its end.
+// Those that a message deleted not long before stay claimed to be deleted.
+func (o *oracle) revive(known world, l Limits) (created []string) {
+	r := o.reads[len(o.reads)-1]
+	var doubted []event
+	for id := range r.rows {
+		if last, said := o.lastWord(id, r.from); known[id] || said && last.op == Deleted {
+			continue
+		}
+		last, said := o.lastWord(id, 0)
+		deleted := said && last.op == Deleted
+		if deleted && r.began.Before(last.at.Add(l.Revive)) {
+			continue
+		}
+		stands := len(o.claims(id, r, o.reads[:len(o.reads)-1], l.Lag)) > 0
+		if deleted && !stands && r.began.Before(last.at.Add(l.Lag)) {
+			doubted = append(doubted, event{at: last.at, op: claimed, id: id})
+		}
+		created = append(created, id)
+	}
+	o.events = append(o.events, doubted...)
+	return created
+}
+
 // decide is what the last read leads to.
 func (o *oracle) decide(l Limits) (claimedGone, missing []string) {
 	k := len(o.reads) - 1
@@ -120,6 +154,7 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 		b := newBench(ids(12))
 		b.l = Limits{MaxShare: 1, Lag: time.Duration(rapid.IntRange(0, 6).Draw(t, "lag"))}
 		b.l.Gap = time.Duration(rapid.IntRange(0, int(b.l.Lag)).Draw(t, "gap"))
+		b.l.Revive = time.Duration(rapid.IntRange(0, int(b.l.Lag)).Draw(t, "revive"))
 		o := &oracle{start: b.now}
 		always := ids(16) // what every read has
 		var running *pastRead
@@ -137,7 +172,9 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 			o.reads = append(o.reads, running)
 			running = nil
 			gone, missing := o.decide(b.l)
+			created := o.revive(b.w, b.l)
 			out := b.end(t, rows)
+			require.ElementsMatch(t, created, out.Creates, "created")
 			require.ElementsMatch(t, gone, out.Claimed, "claimed")
 			require.ElementsMatch(t, missing, out.Deletes, "missing twice")
 			for _, id := range slices.Concat(out.Claimed, out.Deletes) {

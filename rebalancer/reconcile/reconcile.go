@@ -42,10 +42,10 @@ type Reconciler struct {
 	// before.
 	start time.Time
 	read  *read
-	// created is when a message last created an id, by its hash, as the time since start. Only what
-	// is younger than the lag is kept.
-	created map[uint64]time.Duration
-	seed    maphash.Seed
+	// created and deleted are when a message last created or deleted an id, by its hash, as the
+	// time since start. Only what is younger than the lag is kept.
+	created, deleted map[uint64]time.Duration
+	seed             maphash.Seed
 	// said is what messages said since the last read began, only for ids that the read could get wrong.
 	said map[string]Op
 	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
@@ -88,9 +88,11 @@ type Limits struct {
 	// deletes go within an hour without a person.
 	MaxShare   float64
 	MaxDeletes int
-	// Lag is how far what a read sees may be behind what messages say, Gap the least time from the
-	// end of a read that lacks an id to the beginning of the one that confirms it.
-	Lag, Gap time.Duration
+	// Lag is how far what a read sees may be behind what messages say. Gap is the least time from
+	// the end of a read that lacks an id to the beginning of the one that confirms it, Revive that
+	// from a message that deleted a row to the beginning of a read that has it all the same and is
+	// believed.
+	Lag, Gap, Revive time.Duration
 }
 
 // Outcome is what a complete read leads to.
@@ -100,7 +102,8 @@ type Outcome struct {
 	Creates, Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
 	// zero: none is needed for that. Recheck is when another one may show what this one could not
-	// show yet: it still had ids that are claimed to be deleted, and may have been too far behind.
+	// show yet: it still had ids that are deleted by what messages said, and may have been too far
+	// behind.
 	Confirm, Recheck time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
@@ -109,7 +112,7 @@ type Outcome struct {
 // New returns a Reconciler that knows of no read and hears messages from now on.
 func New(now time.Time) *Reconciler {
 	return &Reconciler{
-		start: now, created: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
+		start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
 		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: newHeld(),
 	}
 }
@@ -139,9 +142,7 @@ func (r *Reconciler) Row(id string, exists bool) {
 // Said takes what a message said, when it arrived. exists says whether the id is known by now: a create of an id that nobody knew
 // cannot be contradicted by any read, and is not remembered (an import must not be held in memory twice).
 func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
-	if op == Created {
-		r.created[maphash.String(r.seed, id)] = now.Sub(r.start)
-	}
+	r.date(now, op, id)
 	delete(r.suspects, id)
 	r.held.drop(id)
 	r.withdraw(id)
@@ -152,6 +153,17 @@ func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
 	if _, spoken := r.said[id]; op == Deleted || exists || spoken {
 		r.said[id] = op
 	}
+}
+
+// date notes when a message spoke of the id.
+func (r *Reconciler) date(now time.Time, op Op, id string) {
+	hash := maphash.String(r.seed, id)
+	if op == Created {
+		r.created[hash] = now.Sub(r.start)
+		delete(r.deleted, hash)
+		return
+	}
+	r.deleted[hash] = now.Sub(r.start)
 }
 
 // Claim takes what a delete by a condition said, when its message arrived: the id is gone, if
@@ -165,6 +177,15 @@ func (r *Reconciler) Claim(now time.Time, id string) {
 	}
 	c.last, c.at = r.reads, now
 	r.claims[id] = c
+}
+
+// doubt makes a claim of what a message said at that time, before the read that has the id all the
+// same.
+func (r *Reconciler) doubt(rd *read, at time.Time, id string) {
+	if _, claimed := r.claims[id]; !claimed {
+		r.claims[id] = claim{first: rd.number - 1, last: rd.number - 1, at: at}
+		r.version++
+	}
 }
 
 // withdraw forgets a claim.
@@ -204,9 +225,12 @@ func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Out
 	}
 	r.read = nil
 	slices.Sort(rd.rows)
-	out := Outcome{Creates: r.creates(rd, exists)}
+	var out Outcome
+	var again [2]time.Time
+	out.Creates, again[0] = r.creates(rd, l, exists)
 	confirmed := r.compare(rd, now, l)
-	out.Claimed, out.Recheck = r.settle(rd, now, l)
+	out.Claimed, again[1] = r.settle(rd, now, l)
+	out.Recheck = earlier(again[0], again[1])
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
 	out.Deletes = r.held.admit(now, confirmed, rd.count, l)
@@ -214,8 +238,16 @@ func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Out
 		r.version++
 	}
 	out.Waiting = r.Waiting()
-	r.forgetCreated(rd, l)
+	r.forgetDates(rd, l)
 	return out, nil
+}
+
+// earlier is the earlier time that is not zero; zero if none is.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // confirm is when the next read is to begin, on account of the suspects. The read that was asked
@@ -238,11 +270,13 @@ func (r *Reconciler) young(id string, rd *read, l Limits) bool {
 	return rd.began.Before(r.start.Add(since + l.Lag))
 }
 
-// forgetCreated forgets what is young no more.
-func (r *Reconciler) forgetCreated(rd *read, l Limits) {
-	maps.DeleteFunc(r.created, func(_ uint64, since time.Duration) bool {
-		return !rd.began.Before(r.start.Add(since + l.Lag))
-	})
+// forgetDates forgets what is young no more.
+func (r *Reconciler) forgetDates(rd *read, l Limits) {
+	for _, dates := range []map[uint64]time.Duration{r.created, r.deleted} {
+		maps.DeleteFunc(dates, func(_ uint64, since time.Duration) bool {
+			return !rd.began.Before(r.start.Add(since + l.Lag))
+		})
+	}
 }
 
 // Gone says whether the last word of messages since the last read began is that the id is deleted. A caller that takes its time over
@@ -252,11 +286,30 @@ func (r *Reconciler) Gone(id string) bool {
 	return spoken && op == Deleted
 }
 
-// creates are the rows nobody knows, without those of which a message said after the read began that they are gone.
-func (r *Reconciler) creates(rd *read, exists func(string) bool) []string {
-	return slices.DeleteFunc(rd.fresh, func(id string) bool {
-		return r.Gone(id) || exists(id)
+// creates are the rows that are not known, without those of which a message said after the read
+// began that they are gone. One of which a message said so shortly before may be gone too, and the
+// read behind: it waits for another read. If that is not long ago, it is created and stays in
+// doubt.
+func (r *Reconciler) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
+	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
+		if r.Gone(id) || exists(id) {
+			return true
+		}
+		since, told := r.deleted[maphash.String(r.seed, id)]
+		if !told {
+			return false
+		}
+		at := r.start.Add(since)
+		if believed := at.Add(l.Revive); rd.began.Before(believed) {
+			recheck = earlier(recheck, believed)
+			return true
+		}
+		if rd.began.Before(at.Add(l.Lag)) {
+			r.doubt(rd, at, id)
+		}
+		return false
 	})
+	return ids, recheck
 }
 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it
@@ -273,9 +326,7 @@ func (r *Reconciler) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
 		default:
-			if at := c.recheck(now); recheck.IsZero() || at.Before(recheck) {
-				recheck = at
-			}
+			recheck = earlier(recheck, c.recheck(now))
 		}
 	}
 	slices.Sort(gone)

@@ -231,6 +231,31 @@ func TestWhatAMessageCreatedWithinTheLagIsNoSuspect(t *testing.T) {
 	require.Equal(t, []string{"late"}, b.after(5*time.Minute).read(t, rows).Deletes)
 }
 
+func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
+	b := newBench(ids(50))
+	b.l.Lag, b.l.Revive = 10*time.Minute, 30*time.Second
+	all := ids(50)
+	b.said(Deleted, "id-007")
+	for range 3 {
+		out := b.after(5*time.Second).read(t, all)
+		require.Empty(t, out.Creates, "the standby has not heard of it")
+		require.Equal(t, t0.Add(30*time.Second), out.Recheck)
+	}
+	out := b.after(15*time.Second).read(t, all)
+	require.Equal(t, []string{"id-007"}, out.Creates, "it may have been restored, and no message says so")
+	require.Equal(t, t0.Add(time.Minute), out.Recheck, "it stays in doubt")
+	require.Equal(t, []string{"id-007"}, b.after(30*time.Second).read(t, without(all, "id-007")).Claimed)
+	require.Zero(t, b.after(time.Second).read(t, without(all, "id-007")).Recheck)
+
+	b.said(Deleted, "id-008")
+	b.said(Created, "id-008")
+	b.said(Deleted, "id-009")
+	out = b.after(10*time.Minute).read(t, all)
+	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates)
+	require.Zero(t, out.Recheck, "the last delete is the lag ago")
+	require.Zero(t, b.Claimed())
+}
+
 func TestOnlyAReadAfterTheGapConfirms(t *testing.T) {
 	b := newBench(ids(50))
 	b.l.Gap = 5 * time.Minute
