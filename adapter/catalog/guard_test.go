@@ -16,7 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// panicking is a database driver that panics at the second row of its first query; later ones have the two rows.
+// panicking is a database driver that panics at the second row of its first query; later ones have
+// the two rows.
 type panicking struct{ asked, row int }
 
 func (p *panicking) Connect(context.Context) (driver.Conn, error) { return p, nil }

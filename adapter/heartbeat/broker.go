@@ -23,8 +23,9 @@ const (
 	maxListing = 4 << 20
 )
 
-// broker is a connection to a broker, which kafka-go opens. What the broker answers is read here, or given to kafka-go only when it is
-// known to be an answer and how large: a server of another kind at the address must not have us make room for what it seems to announce.
+// broker is a connection to a broker, which kafka-go opens. What the broker answers is read here,
+// or given to kafka-go only when it is known to be an answer and how large: a server of another
+// kind at the address must not have us make room for what it seems to announce.
 type broker struct {
 	*kafka.Conn
 	raw      net.Conn
@@ -71,7 +72,8 @@ func (b *broker) within(d time.Duration) error {
 	return errors.Join(b.SetDeadline(until), b.raw.SetDeadline(until))
 }
 
-// ask sends a request in the greatest version from least to most that the broker knows. It returns the version and the answer's fields.
+// ask sends a request in the greatest version from least to most that the broker knows. It returns
+// the version and the answer's fields.
 func (b *broker) ask(request protocol.Message, least, most int16) (version int16, answer fields, err error) {
 	key := request.ApiKey()
 	for _, v := range b.versions {
@@ -98,7 +100,8 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 	return version, f, nil
 }
 
-// offset is that of the first message of a partition from that time on, in milliseconds, or at one of kafka-go's marks; -1: there is none.
+// offset is that of the first message of a partition from that time on, in milliseconds, or at one
+// of kafka-go's marks; -1: there is none.
 func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	const least, most = 1, 1
 	_, f, err := b.ask(&listoffsets.Request{
@@ -128,7 +131,8 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	return offset, nil
 }
 
-// partitions lists the partitions of a topic, with their leaders. The topic is not created, as kafka-go's connection would.
+// partitions lists the partitions of a topic, with their leaders. The topic is not created, as
+// kafka-go's connection would.
 func (b *broker) partitions(topic string) ([]kafka.Partition, error) {
 	const least, most = 4, 8 // the least that does not create, the most that kafka-go knows
 	version, f, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)

@@ -15,7 +15,8 @@ import (
 
 // These tests talk to a server that answers what the test says.
 
-// serving returns the address of a server that answers each request of a connection, given without its size, until it has no answer.
+// serving returns the address of a server that answers each request of a connection, given without
+// its size, until it has no answer.
 func serving(t *testing.T, answer func(n int, request []byte) []byte) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -65,7 +66,8 @@ func TestAServerOfAnotherKindIsAnError(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "bytes allocated in all")
 }
 
-// versions is the answer to the question for the versions: each request in the least to the most that there is.
+// versions is the answer to the question for the versions: each request in the least to the most
+// that there is.
 func versions(request []byte) []byte {
 	body := append([]byte{}, request[4:8]...) // the request's number
 	body = append(body, 0, 0)                 // no error

@@ -18,9 +18,9 @@ type answer struct {
 	end int64
 }
 
-// fetch asks for what is at offset of a partition and behind it; the broker waits if there is nothing. kafka-go's own readers are not
-// used: they do not tell where a batch ends, so that one that cannot be read could not be passed over, and unpack whatever a batch
-// unpacks to.
+// fetch asks for what is at offset of a partition and behind it; the broker waits if there is
+// nothing. kafka-go's own readers are not used: they do not tell where a batch ends, so that one
+// that cannot be read could not be passed over, and unpack whatever a batch unpacks to.
 func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (*answer, error) {
 	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
 	version, f, err := b.ask(&fetch.Request{

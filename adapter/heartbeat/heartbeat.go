@@ -30,7 +30,7 @@ type Config struct {
 	Brokers []string
 	// TLS says how connections are encrypted; nil: they are not.
 	TLS *clienttls.Files
-	// SASL says who we are; nil: nobody asks, or our certificate says it.
+	// SASL says who we are; nil: no broker asks, or our certificate says it.
 	SASL *SASL
 	// LookBack is how far before the start beats are read, so that a restart knows the recent ones. Default 5m.
 	LookBack time.Duration

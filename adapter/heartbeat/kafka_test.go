@@ -225,7 +225,8 @@ func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
 	}
 }
 
-// Over TLS the broker is known by its certificate, we by ours or by SASL. Files are read for each connection.
+// Over TLS the broker is known by its certificate, we by ours or by SASL. Files are read for each
+// connection.
 func TestTLSAndSASL(t *testing.T) {
 	broker := testenv.Require(t, testenv.PartKafka).NewSecureKafka(t)
 	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))

@@ -189,7 +189,8 @@ func (p *partition) marker(producer int64, key []byte) {
 	}
 }
 
-// guarded unpacks a batch with code that is not ours. Where that panics, the batch cannot be read, and that is all.
+// guarded unpacks a batch with code that is not ours. Where that panics, the batch cannot be read,
+// and that is all.
 func (p *partition) guarded(codec int8, packed []byte) (plain []byte, err error) {
 	defer p.recovered(&err)
 	return p.unpack(codec, packed)
@@ -207,7 +208,8 @@ func (p *partition) unreadable(b batch, err error) {
 	})
 }
 
-// message hands on a message, if it is a beat of ours: at once, or when its transaction is committed.
+// message hands on a message, if it is a beat of ours: at once, or when its transaction is
+// committed.
 func (p *partition) message(b batch, r record) {
 	m, err := Decode(r.value)
 	switch {

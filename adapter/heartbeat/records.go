@@ -13,8 +13,9 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 )
 
-// The format in which brokers keep records, as Kafka's documentation has it ("Record Batch", and "Message Set" before Kafka 0.11):
-// batches, one behind the other, each with a header that tells where it ends, in bytes and in offsets.
+// The format in which brokers keep records, as Kafka's documentation has it ("Record Batch", and
+// "Message Set" before Kafka 0.11): batches, one behind the other, each with a header that tells
+// where it ends, in bytes and in offsets.
 const (
 	prefixBytes = 8 + 4 + 4 + 1 // base offset, length, leader epoch or checksum, format
 	headerBytes = 61            // of a batch of format 2
@@ -31,7 +32,8 @@ const (
 
 var errBroken = errors.New("broken batch")
 
-// batch is what a broker keeps and sends as one. In the formats before 2 that is one message, which may contain others.
+// batch is what a broker keeps and sends as one. In the formats before 2 that is one message, which
+// may contain others.
 type batch struct {
 	base, last int64 // offsets of its first and its last record, be they there or compacted away
 	format     byte
@@ -49,7 +51,8 @@ type record struct {
 	key, value []byte
 }
 
-// readBatch reads the next batch of an answer, which has left bytes still. What is cut off at its end is io.EOF.
+// readBatch reads the next batch of an answer, which has left bytes still. What is cut off at its
+// end is io.EOF.
 func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
 	var header [headerBytes]byte
 	if left < prefixBytes {
@@ -94,7 +97,8 @@ func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
 	return b, b.size, err
 }
 
-// records are the records of a batch. They refer to its body, or to what unpack made of it. After an error there are no more.
+// records are the records of a batch. They refer to its body, or to what unpack made of it. After
+// an error there are no more.
 func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 	if b.format < 2 {
 		return func(yield func(record, error) bool) { b.messages(unpack, yield) }
@@ -116,7 +120,8 @@ func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 	}
 }
 
-// cutRecord reads one record of format 2: its length, and within that attributes, time, offset, key, value and headers.
+// cutRecord reads one record of format 2: its length, and within that attributes, time, offset,
+// key, value and headers.
 func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
 	body, rest, ok := cutBytes(plain, varint)
 	if !ok || len(body) < 1 {
@@ -132,8 +137,8 @@ func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
 	return record{base + delta, key, value}, rest, nil
 }
 
-// messages are the message of format 0 or 1, or those that it contains. The offsets of contained ones begin at 0 in format 1, and the
-// message has the offset of the last of them.
+// messages are the message of format 0 or 1, or those that it contains. The offsets of contained
+// ones begin at 0 in format 1, and the message has the offset of the last of them.
 func (b batch) messages(unpack unpacker, yield func(record, error) bool) {
 	codec, value, err := b.message()
 	if err != nil {
@@ -244,8 +249,9 @@ func unpack(codec int8, packed []byte) ([]byte, error) {
 
 var errTooLarge = fmt.Errorf("unpack: %w: more than %d bytes", errOversized, maxBatch)
 
-// unpackSnappy undoes what Java's library makes: blocks behind their lengths, after a magic word and two versions; or one block alone.
-// The reader that kafka-go uses makes room for whatever the lengths say.
+// unpackSnappy undoes what Java's library makes: blocks behind their lengths, after a magic word
+// and two versions; or one block alone. The reader that kafka-go uses makes room for whatever the
+// lengths say.
 func unpackSnappy(packed []byte) ([]byte, error) {
 	const versions = 2 * 4
 	rest, framed := bytes.CutPrefix(packed, []byte("\x82SNAPPY\x00"))
@@ -284,7 +290,8 @@ func appendSnappy(plain, block []byte) ([]byte, error) {
 	return append(plain, block...), nil
 }
 
-// zstandard takes no more memory than it has room for. The reader that kafka-go uses takes as much as a batch says that it needs.
+// zstandard takes no more memory than it has room for. The reader that kafka-go uses takes as much
+// as a batch says that it needs.
 var zstandard, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true)) // the options are valid
 
 func unpackZstd(packed []byte) ([]byte, error) {

@@ -102,7 +102,8 @@ func drawKept(t *rapid.T, base int64) kept {
 	return k
 }
 
-// Whatever is compacted away, the records that are there are read, and it is known where each batch ends.
+// Whatever is compacted away, the records that are there are read, and it is known where each batch
+// ends.
 func TestBatchesAreReadToTheirEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var sent []byte
@@ -210,7 +211,8 @@ func TestWhatCannotBeReadHasAnEnd(t *testing.T) {
 	}
 }
 
-// Whatever a broker sends, reading it ends, in an error or not, and needs no more than the bounds say.
+// Whatever a broker sends, reading it ends, in an error or not, and needs no more than the bounds
+// say.
 func FuzzBatches(f *testing.F) {
 	f.Add(kept{base: 7, last: 9, records: []record{{offset: 7, value: []byte("a")}, {offset: 9, value: []byte("b")}}}.bytes())
 	f.Add(kept{attributes: int16(compress.Snappy), records: []record{{offset: 0, value: []byte("a")}}}.bytes())

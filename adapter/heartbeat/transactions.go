@@ -9,16 +9,17 @@ import (
 // maxUndecided bounds the beats of a partition that wait for the ends of their transactions.
 const maxUndecided = 4096
 
-// undecided are the beats of transactions that have not ended, by producer: a producer has one transaction at a time, and the broker
-// writes a marker behind each. The broker could be asked for what is committed alone; then one transaction that hangs, whosever it is,
-// would hold back every beat behind its first message.
+// undecided are the beats of transactions that have not ended, by producer: a producer has one
+// transaction at a time, and the broker writes a marker behind each. The broker could be asked for
+// what is committed alone; then one transaction that hangs, whosever it is, would hold back every
+// beat behind its first message.
 type undecided struct {
 	of    map[int64][]observed.Beat
 	total int
 }
 
-// add keeps a beat until its producer's transaction ends. Where there is no room, the longest transaction is given up; it returns how
-// many beats that had.
+// add keeps a beat until its producer's transaction ends. Where there is no room, the longest
+// transaction is given up; it returns how many beats that had.
 func (u *undecided) add(producer int64, b observed.Beat) (givenUp int) {
 	if u.of == nil {
 		u.of = map[int64][]observed.Beat{}
@@ -45,7 +46,8 @@ func (u *undecided) end(producer int64) []observed.Beat {
 	return beats
 }
 
-// outcome is what the key of a control record says: a version, and 0 for aborted or 1 for committed; anything else ends no transaction.
+// outcome is what the key of a control record says: a version, and 0 for aborted or 1 for
+// committed; anything else ends no transaction.
 func outcome(key []byte) (committed, ends bool) {
 	const size = 2 + 2
 	if len(key) < size {

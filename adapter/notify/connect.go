@@ -50,8 +50,9 @@ func dialTLS(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
 	return secured, nil
 }
 
-// noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the next connection. The library's own
-// store would hold every message until its commit, those for which the queues had no room too.
+// noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the
+// next connection. The library's own store would hold every message until its commit, those for
+// which the queues had no room too.
 type noStore struct{}
 
 func (noStore) Open()                             {}

@@ -16,18 +16,22 @@ import (
 )
 
 const (
-	// maxHanded is how many bytes of payloads the library may hold that receive has not seen yet. One message alone may have more.
+	// maxHanded is how many bytes of payloads the library may hold that receive has not seen yet.
+	// One message alone may have more.
 	maxHanded = 2 * maxBytes
-	// skipStep is how much of a payload is skipped between two signs of life for the library. It gives a connection up that shows none
-	// for pingTimeout.
+	// skipStep is how much of a payload is skipped between two signs of life for the library. It
+	// gives a connection up that shows none for pingTimeout.
 	skipStep = 64 << 10
-	// maxElements of a notification. In memory an element of a list takes many times the two bytes that it may have as text.
+	// maxElements of a notification. In memory an element of a list takes many times the two bytes
+	// that it may have as text.
 	maxElements = 1 << 18
 )
 
-// frames is a connection to a broker. It follows the packets that the broker sends (MQTT 3.1.1) and keeps from the library, which reads
-// every packet whole, what could harm the process there: a payload above the bound is skipped as it comes, and the library gets a stub
-// in its place, so that the message is received, counted and acknowledged; a packet that no broker may send ends the connection.
+// frames is a connection to a broker. It follows the packets that the broker sends (MQTT 3.1.1) and
+// keeps from the library, which reads every packet whole, what could harm the process there: a
+// payload above the bound is skipped as it comes, and the library gets a stub in its place, so that
+// the message is received, counted and acknowledged; a packet that no broker may send ends the
+// connection.
 type frames struct {
 	net.Conn
 	in *bufio.Reader
@@ -87,8 +91,9 @@ func (f *frames) Close() error {
 	return f.Conn.Close()
 }
 
-// answerLengths are the lengths of what a broker may send beside messages, to a client that subscribes to one topic at a time. The
-// library, whose goroutines cannot be guarded from here, does not check them.
+// answerLengths are the lengths of what a broker may send beside messages, to a client that
+// subscribes to one topic at a time. The library, whose goroutines cannot be guarded from here,
+// does not check them.
 var answerLengths = map[byte]int{
 	packets.Connack: 2, packets.Suback: 3, packets.Unsuback: 2, packets.Pingresp: 0,
 	packets.Puback: 2, packets.Pubrec: 2, packets.Pubrel: 2, packets.Pubcomp: 2,
@@ -171,8 +176,8 @@ func (f *frames) message(first byte, length int) error {
 	return f.hand(payload)
 }
 
-// skip drops a step of a payload. The library takes what it is given for the answer to a ping: the broker cannot answer one before
-// the end of the packet.
+// skip drops a step of a payload. The library takes what it is given for the answer to a ping: the
+// broker cannot answer one before the end of the packet.
 func (f *frames) skip() error {
 	n, err := f.in.Discard(min(f.skipped, skipStep))
 	f.skipped -= n
@@ -212,8 +217,9 @@ func inside(err error) error {
 	return err
 }
 
-// newStub stands for a payload of that many bytes. It begins with a byte that no JSON text has: a producer that sends a stub itself is
-// told that the message is oversized and not that it is malformed, and the kinds are compared with the catalogue either way.
+// newStub stands for a payload of that many bytes. It begins with a byte that no JSON text has: a
+// producer that sends a stub itself is told that the message is oversized and not that it is
+// malformed, and the kinds are compared with the catalogue either way.
 func newStub(size int) []byte { return strconv.AppendInt([]byte{0}, int64(size), 10) }
 
 func stubSize(payload []byte) (size int, ok bool) {
@@ -225,7 +231,8 @@ func stubSize(payload []byte) (size int, ok bool) {
 	return size, err == nil
 }
 
-// decodeBounded reads a message that came through frames. It refuses what would take much more memory than it has bytes.
+// decodeBounded reads a message that came through frames. It refuses what would take much more
+// memory than it has bytes.
 func decodeBounded(payload []byte) (Message, error) {
 	if size, ok := stubSize(payload); ok {
 		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, size, maxBytes)

@@ -65,7 +65,8 @@ func drawPacket(t *rapid.T) packets.ControlPacket {
 	return p
 }
 
-// However the bytes come, the library gets the packets that were sent, with a stub in the place of each payload above the bound.
+// However the bytes come, the library gets the packets that were sent, with a stub in the place of
+// each payload above the bound.
 func TestPacketsPassAndLongPayloadsDoNot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const bound = 200
@@ -147,7 +148,8 @@ func TestAPacketThatNoBrokerMaySendEndsTheConnection(t *testing.T) {
 	}
 }
 
-// The broker cannot answer a ping before the end of a packet, and the library gives up a connection on which no answer comes.
+// The broker cannot answer a ping before the end of a packet, and the library gives up a connection
+// on which no answer comes.
 func TestALongPayloadShowsThatTheBrokerLives(t *testing.T) {
 	const steps = 10
 	f := framesOf(append(header(1, steps*skipStep), make([]byte, steps*skipStep)...), 100)

@@ -328,8 +328,9 @@ func TestWhatWasNotCommittedComesAgain(t *testing.T) {
 			messages = append(messages, create("Thing", id))
 			want = append(want, id)
 		}
-		// This broker loses what it is just handing out when the session changes hands. So the last message of the round is awaited: it asks
-		// for a read of a kind that has no other messages. Counting would not do, since some messages come again.
+		// This broker loses what it is just handing out when the session changes hands. So the last
+		// message of the round is awaited: it asks for a read of a kind that has no other messages.
+		// Counting would not do, since some messages come again.
 		kind := fmt.Sprint("Round", round)
 		asked := s.reconciled(kind)
 		publish(append(messages, fmt.Sprintf(`{"o":"bd","t":%q,"where":{}}`, kind))...)
@@ -440,8 +441,8 @@ func TestThePasswordIsReadAtEachConnect(t *testing.T) {
 	observedtest.Await(t, r.rec, 0, "read", func(observed.Read) bool { return true })
 }
 
-// A broker throws the older of two clients with one id out, so two installations with one id lose their sessions in turn, and each
-// receives a part of the messages.
+// A broker throws the older of two clients with one id out, so two installations with one id lose
+// their sessions in turn, and each receives a part of the messages.
 func TestTwoClientsWithOneIDAreTold(t *testing.T) {
 	broker := testenv.Require(t, testenv.PartMQTT).MQTT
 	cfg := configFor(t, broker)

@@ -4,9 +4,9 @@
 // kind to a Handler, a reconcile where a message cannot be read exactly, and observed.Read or Failed for the connection.
 // Invariant: a message is acknowledged only after what it asks for is committed; what is not acknowledged comes again.
 //
-// decode.go and batch.go are pure: a message to what it says, many messages to one commit. connect.go opens a connection and frames.go
-// bounds what comes over it, session.go is what one connection is used for, queue.go the commits of one kind, this file the sequence of
-// connections.
+// decode.go and batch.go are pure: a message to what it says, many messages to one commit.
+// connect.go opens a connection and frames.go bounds what comes over it, session.go is what one
+// connection is used for, queue.go the commits of one kind, this file the sequence of connections.
 package notify
 
 import (
@@ -30,7 +30,8 @@ import (
 type Config struct {
 	// Broker is an URL: tcp://host:port, or ssl://host:port.
 	Broker string
-	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's authorities and without a certificate of ours.
+	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's
+	// authorities and without a certificate of ours.
 	TLS *clienttls.Files
 	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged messages by it.
 	ClientID string
@@ -63,8 +64,8 @@ type Source struct {
 	handler Handler
 	log     *slog.Logger
 	metrics *metrics
-	// sampled limits what one bad producer can write into our log, failing what a store that is away can: the one must not take the
-	// other's place.
+	// sampled limits what one bad producer can write into our log, failing what a store that is
+	// away can: the one must not take the other's place.
 	sampled, failing *rate.Sometimes
 
 	mu      sync.Mutex

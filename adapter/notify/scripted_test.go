@@ -19,8 +19,8 @@ import (
 
 // These tests receive from a broker that sends what the test says, byte by byte.
 
-// serve accepts one connection on loopback, takes the CONNECT and the SUBSCRIBE, and leaves the rest to script. It returns the Config
-// that leads there.
+// serve accepts one connection on loopback, takes the CONNECT and the SUBSCRIBE, and leaves the
+// rest to script. It returns the Config that leads there.
 func serve(t *testing.T, script func(conn net.Conn)) Config {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -77,7 +77,8 @@ func header(id uint16, size int) []byte {
 
 func message(id uint16, payload string) []byte { return append(header(id, len(payload)), payload...) }
 
-// The size is the greatest that MQTT has. It is the broker that is huge: what passes here, and is acknowledged, must not need its memory.
+// The size is the greatest that MQTT has. It is the broker that is huge: what passes here, and is
+// acknowledged, must not need its memory.
 func TestAHugeMessageIsNotRead(t *testing.T) {
 	const size = 268_435_455 - 2 - len("cm/notify") - 2
 	acknowledged := make(chan uint16, 2)
@@ -109,7 +110,8 @@ func TestAHugeMessageIsNotRead(t *testing.T) {
 	require.EqualValues(t, 8, <-acknowledged)
 }
 
-// The library keeps every message until it is acknowledged, unless it is told not to: those that found no room here as well.
+// The library keeps every message until it is acknowledged, unless it is told not to: those that
+// found no room here as well.
 func TestWhatIsLeftToTheBrokerIsNotKept(t *testing.T) {
 	const messages, size = 24, 3 << 20
 	cfg := serve(t, func(conn net.Conn) {

@@ -235,8 +235,8 @@ func (s *session) receive(m mqtt.Message) {
 	}
 }
 
-// decode reads a message. The library calls from its own goroutine: a panic there would end the process, again when the broker sends
-// the message again.
+// decode reads a message. The library calls from its own goroutine: a panic there would end the
+// process, again when the broker sends the message again.
 func (s *session) decode(payload []byte) (said Message, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -248,7 +248,8 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 	return s.decoder(payload)
 }
 
-// held is what a message that waits for its commit takes: its payload, which what acknowledges it refers to, and its ids.
+// held is what a message that waits for its commit takes: its payload, which what acknowledges it
+// refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
 	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete)+len(said.Claim))

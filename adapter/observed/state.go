@@ -254,9 +254,10 @@ func (ks *kindState) failed(f Failed) bool {
 	return news
 }
 
-// strangerBeats bounds the beats held for ordinals of which no pod is known: so many from the StatefulSet's first ordinal on, which is
-// more than it may have (config.MaxCeiling), and so many of any others. Garbage on the topic can neither fill memory nor take the place of
-// a pod, also not of one that beats before it is seen.
+// strangerBeats bounds the beats held for ordinals of which no pod is known: so many from the
+// StatefulSet's first ordinal on, which is more than it may have (config.MaxCeiling), and so many
+// of any others. Garbage on the topic can neither fill memory nor take the place of a pod, also not
+// of one that beats before it is seen.
 const strangerBeats = 1024
 
 // beat keeps the newest timestamp of an ordinal. A clock that runs ahead is cut at the arrival: the beat proves that the

@@ -97,8 +97,9 @@ func TestBeatsOfStrangersAreBoundedAndForgotten(t *testing.T) {
 	require.Equal(t, 2, held(), "there is room again")
 }
 
-// However many ordinals that do not exist beat on the topic, the beats of those that do exist count.
-func TestBeatsOfStrangersShutNobodyOut(t *testing.T) {
+// However many ordinals that do not exist beat on the topic, the beats of those that do exist
+// count.
+func TestBeatsOfStrangersShutNoPodOut(t *testing.T) {
 	pods := func(start, n int, at time.Time) Cluster {
 		c := Cluster{Kind: "Thing", At: at, Workload: &Workload{Start: start}, Pods: map[int]Pod{}}
 		for ordinal := start; ordinal < start+n; ordinal++ {
@@ -133,7 +134,7 @@ func TestBeatsOfStrangersShutNobodyOut(t *testing.T) {
 	}
 }
 
-// What strangers beat changes nothing that is shown, and so is no reason to lay it out anew.
+// What strangers beat changes nothing that is shown, and so is no reason for a new layout.
 func TestBeatsOfStrangersCostNoLayout(t *testing.T) {
 	s := New("iota", things())
 	s.Apply(Cluster{Kind: "Thing", At: at(1), Pods: map[int]Pod{0: {Started: at(0)}}})

@@ -119,8 +119,8 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// mqttClientID is the same for all replicas of an installation, and another one for each installation: a broker throws the older of two
-// clients with one id out.
+// mqttClientID is the same for all replicas of an installation, and another one for each
+// installation: a broker throws the older of two clients with one id out.
 func (o *Options) mqttClientID() string {
 	return cmp.Or(o.MQTTClientID, o.LeaseName+"-"+o.Namespace)
 }

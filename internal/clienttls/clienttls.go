@@ -1,6 +1,8 @@
-// Package clienttls reads what a client's encrypted connections need: authorities, and a certificate of its own.
+// Package clienttls reads what a client's encrypted connections need: authorities, and a
+// certificate of its own.
 //
-// In: names of PEM files. Out: a tls.Config. The files are read for every connection, so that they may be renewed without a restart.
+// In: names of PEM files. Out: a tls.Config. The files are read for every connection, so that they
+// may be renewed without a restart.
 package clienttls
 
 import (
@@ -13,9 +15,11 @@ import (
 
 // Files says how connections are encrypted; nil: they are not.
 type Files struct {
-	// CAFile are the authorities that a server's certificate may come from; empty: those of the system.
+	// CAFile are the authorities that a server's certificate may come from; empty: those of the
+	// system.
 	CAFile string
-	// CertFile and KeyFile are our own certificate, both or none: only a server that asks for one needs them.
+	// CertFile and KeyFile are our own certificate, both or none: only a server that asks for one
+	// needs them.
 	CertFile, KeyFile string
 }
 

@@ -61,7 +61,8 @@ func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) 
 	return encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", keyDER), nil
 }
 
-// Certificates are the files of a server that is known by the name localhost, and what a client of its own needs; all PEM.
+// Certificates are the files of a server that is known by the name localhost, and what a client of
+// its own needs; all PEM.
 type Certificates struct {
 	CAFile, CertFile, KeyFile string
 	// server has the server's key and certificate in one; serverCert and serverKey have them apart.

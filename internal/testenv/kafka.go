@@ -44,7 +44,8 @@ log.segment.bytes=16777216
 log.index.size.max.bytes=1048576
 `
 
-// kafkaMore is what a broker has beside the usual: listeners, each after a comma, and lines of configuration.
+// kafkaMore is what a broker has beside the usual: listeners, each after a comma, and lines of
+// configuration.
 type kafkaMore struct{ listeners, config string }
 
 func (e *Env) startKafka(ctx context.Context, name string, more kafkaMore) (*Kafka, error) {

@@ -35,8 +35,8 @@ const (
 	mqttAddrVar     = "SHARDSCALER_MQTT_ADDR"
 	mqttUserVar     = "SHARDSCALER_MQTT_USER"
 	mqttPasswordVar = "SHARDSCALER_MQTT_PASSWORD" //nolint:gosec // the name of a variable
-	// Where a second listener speaks TLS and wants a certificate of its clients; its files, separated by commas: key, certificate and
-	// the authorities.
+	// Where a second listener speaks TLS and wants a certificate of its clients; its files,
+	// separated by commas: key, certificate and the authorities.
 	mqttSecureVar = "SHARDSCALER_MQTT_SECURE"
 	mqttFilesVar  = "SHARDSCALER_MQTT_FILES"
 )
@@ -75,7 +75,8 @@ func (e *Env) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, er
 	return m, err
 }
 
-// startMQTT starts a broker; with a user, only that user may connect. More are further variables of its process.
+// startMQTT starts a broker; with a user, only that user may connect. More are further variables of
+// its process.
 func (e *Env) startMQTT(ctx context.Context, name, user, password string, more ...string) (*MQTT, error) {
 	ports, err := freePorts(1)
 	if err != nil {
