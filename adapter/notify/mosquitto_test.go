@@ -30,7 +30,9 @@ func TestMosquittoDropsABurstWhileWeAreConnected(t *testing.T) {
 		messages = append(messages, create("Thing", ids[n]))
 	}
 	publish(messages...) // it acknowledges those that it drops, too
-	r.awaitReceived(t, 20)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.GreaterOrEqual(c, testutil.ToFloat64(r.metrics.messages.WithLabelValues("create")), 20.0)
+	}, observedtest.Patience, 5*time.Millisecond)
 	require.EqualValues(t, 20, testutil.ToFloat64(r.metrics.messages.WithLabelValues("create")))
 	s.setFault(func(string) error { return nil })
 
@@ -42,4 +44,7 @@ func TestMosquittoDropsABurstWhileWeAreConnected(t *testing.T) {
 		assert.Zero(c, testutil.ToFloat64(r.metrics.waiting.WithLabelValues("Thing")))
 	}, observedtest.Patience, time.Millisecond)
 	require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.sessions), "nothing looks wrong")
+	const asked = 2 // at the beginning of the session, and after the burst
+	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.GreaterOrEqual(c, s.reconciled("Thing"), asked) },
+		observedtest.Patience, 5*time.Millisecond, "a read finds what was dropped")
 }
