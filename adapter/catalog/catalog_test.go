@@ -309,8 +309,10 @@ func TestAddresses(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	for _, bad := range []string{"", "h:1/secret", "oracle://u:secret@h/db", "postgres:///db", "postgres://u:secret@[h/db",
-		"postgres://u:secret@h/db?default_query_exec_mode=simple_protocol", "mysql://u:secret@h/db?multiStatements=true"} {
+	for _, bad := range []string{
+		"", "h:1/secret", "oracle://u:secret@h/db", "postgres:///db", "postgres://u:secret@[h/db",
+		"postgres://u:secret@h/db?default_query_exec_mode=simple_protocol", "mysql://u:secret@h/db?multiStatements=true",
+	} {
 		_, err := parseDSN(bad)
 		require.Error(t, err, bad)
 		require.False(t, strings.Contains(err.Error(), "secret"), "an error never shows a password: %v", err)

@@ -440,7 +440,7 @@ func noStatus(data []byte) string {
 	switch {
 	case len(data) == 0:
 		return "is present and empty"
-	case json.Unmarshal(data, &other) == nil && other.Times == nil:
+	case exact.JSON(data, &other) == nil && other.Times == nil:
 		return "is present and carries no times"
 	}
 	return "is present and unreadable"
