@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/stacks"
+	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // These tests hold goroutines at the engine's locks and look where they wait: whether two of them
@@ -139,6 +140,29 @@ func TestBuildingTheIndexAndAskingItDoNotWaitForEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A message asks the index before it takes the engine's lock. Where the State changes in between, and a
+// read of the catalogue begins that cannot see what the message speaks of, that is no suspect.
+func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
+	e := holding(t, true, "a")
+	_, _ = e.Lookup("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	e.mu.Lock()
+	message := begin(func() { _ = e.Create(ctx, known([]string{"b"})) })
+	await(func() bool { return standing(message) })
+	created := e.state.Clone()
+	created.Pool["1-0"] = &zkstore.Piece{IDs: []string{"b"}}
+	e.state = created
+	e.index.follow(created)
+	e.compared.rec.Begin(all(created), count(created))
+	e.mu.Unlock()
+	await(func() bool { return standing(message) })
+	again, err := e.EndRead(t.Context(), known([]string{"a"}))
+	require.NoError(t, err)
+	require.False(t, again, "a second read would confirm that it is missing")
+	cancel()
+	<-message.done
 }
 
 // A panic with the engine's lock does not keep it: others of the kind go on, and those of all

@@ -4,7 +4,10 @@
 // In: creates and deletes, and the scaler's Orders. Out: transactions through zkstore, planned by plan. Invariant: every change goes
 // through the protocol's steps, so that none is lost and none is owned twice, whoever dies when.
 //
-//	engine.go     what callers see: Create, Delete, Order, Drained, Lookup, Keep
+//	engine.go     what callers see: Create, Delete, Order, Drained, Lookup
+//	keep.go       documents changed by the one writer; callers who give up
+//	lend.go       the reconciler, lent for long work outside of the engine's lock
+//	rounds.go     when the loops last went round
 //	follow.go     every replica: look at ZooKeeper, report what is there
 //	lead.go       the one that leads: take the head, start a term, start another after trouble
 //	term.go       a term: one goroutine owns the State; passes, rounds of transactions, looks, alarms
