@@ -155,7 +155,7 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	created.Pool["1-0"] = &zkstore.Piece{IDs: []string{"b"}}
 	e.state = created
 	e.index.follow(created)
-	e.compared.rec.Begin(all(created), count(created))
+	e.compared.rec.Begin(time.Now(), all(created), count(created))
 	e.mu.Unlock()
 	await(func() bool { return standing(message) })
 	again, err := e.EndRead(t.Context(), known([]string{"a"}))
