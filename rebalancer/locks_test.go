@@ -160,7 +160,7 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	await(func() bool { return standing(message) })
 	again, err := e.EndRead(t.Context(), known([]string{"a"}))
 	require.NoError(t, err)
-	require.False(t, again, "a second read would confirm that it is missing")
+	require.Zero(t, again, "a second read would confirm that it is missing")
 	cancel()
 	<-message.done
 }
