@@ -13,10 +13,10 @@ import (
 )
 
 // pauses are the times between two attempts at what fails again and again. They double while ZooKeeper refuses it, and while it finds that
-// somebody else has changed what is to be written: another attempt changes neither. After every other failure the first pause is kept.
+// another client has changed what is to be written: another attempt changes neither. After every other failure the first pause is kept.
 type pauses struct{ first, next time.Duration }
 
-// lastRetry is the longest pause after what failed, lastConflict after what somebody else had changed.
+// lastRetry is the longest pause after what failed, lastConflict after what another client had changed.
 const lastRetry, lastConflict = 30 * time.Second, 5 * time.Second
 
 // after is the pause after err, of a look or a term.
@@ -55,7 +55,7 @@ type rest struct {
 	refused bool
 }
 
-// resting says whether a step waits for its next attempt. Without that, whoever wakes the leader would have it made.
+// resting says whether a step waits for its next attempt. Without that, each wake of the leader would make it.
 func (t *term) resting(name string) bool {
 	r := t.rests[name]
 	if r == nil || !time.Now().Before(r.until) {
@@ -66,7 +66,7 @@ func (t *term) resting(name string) bool {
 	return true
 }
 
-// say blocks by what a step failed with. That somebody else changed a znode once is ordinary.
+// say blocks by what a step failed with. That another client changed a znode once is ordinary.
 func (t *term) say(r *rest) {
 	if r.refused || r.times > 1 {
 		t.block(r.why)
@@ -90,10 +90,10 @@ func (t *term) failed(name string, err error) *rest {
 	return r
 }
 
-// conflicted notes that somebody else had changed what a step was to write. Once is ordinary; what goes on is said.
+// conflicted notes that another client had changed what a step was to write. Once is ordinary; what goes on is said.
 func (t *term) conflicted(name string, err error) {
 	t.e.m.conflicts.Inc()
-	t.e.log.Warn("somebody else changed what was being written; reading again", "step", name, "error", err)
+	t.e.log.Warn("another client changed what was being written; reading again", "step", name, "error", err)
 	t.dirty = true
 	t.say(t.failed(name, err))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // NewPgBouncer starts a pgbouncer for this test alone, and returns the address by which db is reached through it as the product reaches
-// it. It pools transactions over one connection: whoever begins one gets what the session before left behind.
+// it. It pools transactions over one connection: each gets what the session before left behind.
 func (e *Env) NewPgBouncer(t testing.TB, db Database) (readerURL string) {
 	t.Helper()
 	tree := debianTree(t, "pgbouncer")
