@@ -38,8 +38,9 @@ type history struct {
 	mute map[int]time.Time
 }
 
-// TestNoneLostNoneTwice plays random creates, deletes, orders, crashes of the leader, lost requests and lost replies, and demands after
-// every transaction that no id is in two places, and at rest that everybody is where the answers said.
+// TestNoneLostNoneTwice plays random creates, deletes, claims, reads of the catalogue, orders, crashes
+// of the leader, lost requests and lost replies, and demands after every transaction that no id is in
+// two places, and at rest that each is where the answers said: what every read has is not deleted.
 func TestNoneLostNoneTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // without t's Deadline, which is forbidden here
@@ -49,6 +50,8 @@ func TestNoneLostNoneTwice(t *testing.T) {
 			rt.Repeat(map[string]func(*rapid.T){
 				"create":  func(rt *rapid.T) { h.ask(rt, reconcile.Created) },
 				"delete":  func(rt *rapid.T) { h.ask(rt, reconcile.Deleted) },
+				"claim":   func(rt *rapid.T) { h.claim(rt) },
+				"read":    func(*rapid.T) { h.read() },
 				"orders":  h.order,
 				"crash":   func(*rapid.T) { h.r.halt(); h.start(h.open...) },
 				"fault":   h.fault,
@@ -143,6 +146,33 @@ func (h *history) ask(rt *rapid.T, op reconcile.Op) {
 		h.words[id] = answered
 	}
 	h.compare(rt)
+}
+
+// claim tells of deletes that may not be so, and gives up after two seconds.
+func (h *history) claim(rt *rapid.T) {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
+	defer cancel()
+	n := rapid.SliceOfNDistinct(rapid.IntRange(0, 59), 1, 12, rapid.ID).Draw(rt, "ids")
+	ids := make([]string, len(n))
+	for i := range n {
+		ids[i] = fmt.Sprintf("id-%02d", n[i])
+	}
+	_ = h.r.e.Claim(ctx, ids) // whatever it says: the reads decide
+}
+
+// read is one of the catalogue, which has all that is not known to be deleted.
+func (h *history) read() {
+	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
+	defer cancel()
+	var rows []string
+	for id, w := range h.words {
+		if w != absent {
+			rows = append(rows, id)
+		}
+	}
+	slices.Sort(rows)
+	h.r.e.BeginRead(time.Now())
+	_, _ = h.r.e.EndRead(ctx, known(rows)) // it may be cut off: a catalogue that is read in vain is read again
 }
 
 // rollBack asks for a rollback, and gives up after two seconds.

@@ -1,12 +1,15 @@
 // Package notify receives the platform's change notifications over MQTT.
 //
-// In: messages of topic cm/notify, QoS 1, on a persistent session with one fixed client id. Out: batches of creates and deletes by
-// kind to a Handler, a reconcile where a message cannot be read exactly, and observed.Read or Failed for the connection.
-// Invariant: a message is acknowledged only after what it asks for is committed; what is not acknowledged comes again.
+// In: messages of topic cm/notify, QoS 1, on a persistent session with one fixed client id. Out:
+// batches of creates, deletes and claims by kind to a Handler, a reconcile where a message cannot be
+// read exactly or where many came at once, and observed.Read or Failed for the connection. Invariant: a
+// message is acknowledged only after what it asks for is committed, or the read that it asks for is
+// ordered; what is not acknowledged comes again.
 //
-// decode.go and batch.go are pure: a message to what it says, many messages to one commit.
-// connect.go opens a connection and frames.go bounds what comes over it, session.go is what one
-// connection is used for, queue.go the commits of one kind, this file the sequence of connections.
+// decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one commit,
+// many at once to a read. connect.go opens a connection and frames.go bounds what comes over it,
+// session.go is what one connection is used for, queue.go the commits of one kind, this file the
+// sequence of connections.
 package notify
 
 import (
