@@ -192,20 +192,20 @@ func stir(c chan struct{}) {
 }
 
 // reconnectPause keeps a server that accepts and then drops us from being called in a tight loop. It doubles up to lastReconnectPause while
-// sessions come to nothing: one that has lasted for steady has not.
-const reconnectPause, lastReconnectPause, steady = 200 * time.Millisecond, 5 * time.Second, time.Second
+// sessions come to nothing because of what must be done before one is of use.
+const reconnectPause, lastReconnectPause = 200 * time.Millisecond, 5 * time.Second
 
-// run keeps one session until ctx ends. serve opens one, and returns when it is over, how long it was of use, and the reason.
-func (c *Client) run(ctx context.Context, serve func(context.Context) (time.Duration, error)) {
+// run keeps one session until ctx ends. serve opens one, and returns when it is over, whether it was of use, and the reason.
+func (c *Client) run(ctx context.Context, serve func(context.Context) (used bool, err error)) {
 	defer close(c.done)
 	defer c.ending.Wait()
 	for pause := reconnectPause; ctx.Err() == nil; pause = min(2*pause, lastReconnectPause) {
-		lasted, err := serve(ctx)
+		used, err := serve(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.setSession(nil, err)
 			c.log.Warn("no zookeeper session", "servers", c.cfg.Servers, "err", err)
 		}
-		if lasted >= steady {
+		if used {
 			pause = reconnectPause
 		}
 		select {
@@ -215,22 +215,21 @@ func (c *Client) run(ctx context.Context, serve func(context.Context) (time.Dura
 	}
 }
 
-// serve opens one session and returns when it is over, how long it was of use, and the reason.
-func (c *Client) serve(ctx context.Context) (lasted time.Duration, err error) {
+// serve opens one session and returns when it is over, whether it was of use, and the reason.
+func (c *Client) serve(ctx context.Context) (used bool, err error) {
 	s, err := newSession(c.cfg, c.target, c.notify, c.setTrouble)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	defer func() { c.ending.Go(s.end) }()
 	select {
 	case <-ctx.Done():
-		return 0, nil
+		return false, nil
 	case <-s.up:
 	}
 	if err := c.prepare(ctx, s); err != nil {
-		return 0, err
+		return false, err
 	}
-	begun := time.Now()
 	c.setSession(s, nil)
 	c.metrics.sessions.Inc()
 	c.log.Info("zookeeper session opened", "server", s.conn.Server(), "timeout", s.timeout())
@@ -241,9 +240,9 @@ func (c *Client) serve(ctx context.Context) (lasted time.Duration, err error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return time.Since(begun), nil
+		return true, nil
 	case <-s.lost:
-		return time.Since(begun), errLost
+		return true, errLost
 	}
 }
 
