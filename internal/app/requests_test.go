@@ -76,7 +76,7 @@ func newReplica(t *testing.T, patience time.Duration) *replica {
 	a, err := newApp(t.Context(), o, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	a.gather = newGatherers()
-	a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: iota-dac, capacity: 10, init: 3, max: 50, replicas: {owner: shardscaler}}\n")})
+	a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: iota-dac, capacity: 10, init: 3, max: 50, catalogue: {lag: 0s}, replicas: {owner: shardscaler}}\n")})
 	cfg, _ := a.live.current()
 	a.state.Configure(cfg.Kinds)
 	ctx, cancel := context.WithCancel(context.Background())

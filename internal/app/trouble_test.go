@@ -26,11 +26,12 @@ func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
 	e := rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())
 	kind := config.Default("Thing", "iota-dac")
 	a := &App{
-		state: observed.New("shardscaler", nil), live: &live{cfg: &config.Config{Kinds: []config.Kind{kind}}},
+		state: observed.New("shardscaler", nil), leadership: newLeadership(), live: &live{cfg: &config.Config{Kinds: []config.Kind{kind}}},
 		runners: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}},
 	}
 	a.state.Configure([]config.Kind{kind})
 	ctx, cancel := context.WithCancel(t.Context())
+	a.leadership.update(func() { a.leadership.term = ctx })
 	var running sync.WaitGroup
 	running.Go(func() { _ = e.Run(ctx, a.state.Apply) })
 	running.Go(func() { _ = e.Lead(ctx) })
