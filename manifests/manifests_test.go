@@ -563,7 +563,11 @@ func TestRights(t *testing.T) {
 		{"create", "", "pods/exec", "iota-dac-3", namespace, false},
 		{"get", "", "secrets", "shardscaler-credentials", namespace, false},
 		{"update", "", "configmaps", "shardscaler", namespace, false},
-		{"get", "", "configmaps", "other", namespace, false},
+		{"get", "", "configmaps", "shardscaler", namespace, false},
+		{"list", "", "configmaps", "other", namespace, false},
+		{"get", "", "pods", "iota-dac-3", namespace, false},
+		{"get", "metrics.k8s.io", "pods", "iota-dac-3", namespace, false},
+		{"get", "", "nodes", "node-1", "", false},
 		{"update", "coordination.k8s.io", "leases", "other", namespace, false},
 		{"update", "shardscaler.io", "orchestrations", "Thing", namespace, false},
 	} {

@@ -80,10 +80,14 @@ func endOwned(dir string) error {
 			id.awaitGone(time.Second)
 		}
 	}
-	for {
+	for empty := false; ; {
 		left := owned(dir)
-		if len(left) == 0 {
+		if len(left) == 0 && empty {
 			return nil
+		}
+		if empty = len(left) == 0; empty { // in the midst of exec a process shows no environment: look again
+			time.Sleep(20 * time.Millisecond)
+			continue
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("end sandbox %s: processes %v are still there after %s", dir, left, stopTimeout)
