@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 // rowsAtOnce is how many rows are handed on together.
@@ -42,52 +42,60 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 	return next, nil
 }
 
-// stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows.
+// stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows. The driver may
+// panic at what the server sends: that is a read which failed.
 func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	defer func() { // of the driver, at what the server sends
-		if cause := recover(); cause != nil {
-			s.metrics.panics.WithLabelValues(w.kind).Inc()
-			s.log.Error("reading the catalogue panicked", "kind", w.kind, "panic", cause, "stack", string(debug.Stack()))
-			err = fmt.Errorf("read catalogue after row %d: panic: %v", count, cause)
-		}
-	}()
+	err = guard.Run(func() error {
+		batch, err = s.rows(ctx, db, w, rec, &count)
+		return err
+	})
+	if p := guard.Caught(err); p != nil {
+		s.metrics.panics.WithLabelValues(w.kind).Inc()
+		s.log.Error("reading the catalogue panicked", "kind", w.kind, "panic", p.Value, "stack", string(p.Stack))
+		err = fmt.Errorf("read catalogue after row %d: %w", count, err)
+	}
+	return batch, count, err
+}
+
+// rows is stream without bounds; it counts as it reads.
+func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler, count *int) (batch []observed.ResourceKnown, err error) {
 	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to write the platform's database.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, 0, fmt.Errorf("query catalogue: %w", err)
+		return nil, fmt.Errorf("query catalogue: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
 	rows, err := tx.QueryContext(ctx, w.query)
 	if err != nil {
-		return nil, 0, fmt.Errorf("query catalogue: %w", err)
+		return nil, fmt.Errorf("query catalogue: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // what could fail there is in rows.Err
 	sc, err := newScanner(rows, w.needs)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	batch = make([]observed.ResourceKnown, 0, rowsAtOnce)
 	for rows.Next() {
 		r, err := sc.scan(rows)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read row %d of the catalogue: %w", count+1, err)
+			return nil, fmt.Errorf("read row %d of the catalogue: %w", *count+1, err)
 		}
-		count++
+		*count++
 		if batch = append(batch, r); len(batch) == rowsAtOnce {
 			rec.Rows(batch)
 			batch = batch[:0]
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, 0, fmt.Errorf("read catalogue after row %d: %w", count, err)
+		return nil, fmt.Errorf("read catalogue after row %d: %w", *count, err)
 	}
 	s.metrics.unread.WithLabelValues(w.kind).Set(float64(sc.unread))
 	if sc.unread > 0 {
 		s.log.Warn("the catalogue has rows whose weight or labels cannot be read", "kind", w.kind, "count", sc.unread, "first", sc.why)
 	}
-	return batch, count, nil
+	return batch, nil
 }
 
 // scanner reads rows of the columns id and, optionally, weight and labels, in any order.

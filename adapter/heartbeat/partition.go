@@ -63,7 +63,7 @@ func (p *partition) run(ctx context.Context) {
 	wait := least
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := p.guardedSession(ctx)
+		err := p.guarded(func() error { return p.session(ctx) }) // kafka-go may panic at what a broker says
 		if ctx.Err() != nil {
 			return
 		}
@@ -79,12 +79,6 @@ func (p *partition) run(ctx context.Context) {
 		sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
-}
-
-// guardedSession is a session that also ends when kafka-go panics at what a broker says.
-func (p *partition) guardedSession(ctx context.Context) (err error) {
-	defer p.recovered(&err)
-	return p.session(ctx)
 }
 
 // session reads over one connection until it fails.
@@ -159,7 +153,7 @@ func (p *partition) drain(answer *answer) error {
 
 // take hands on the messages of a batch.
 func (p *partition) take(b batch) {
-	for r, err := range b.records(p.guarded) {
+	for r, err := range b.records(p.guardedUnpack) {
 		if err != nil {
 			p.unreadable(b, err)
 			return
@@ -189,11 +183,14 @@ func (p *partition) marker(producer int64, key []byte) {
 	}
 }
 
-// guarded unpacks a batch with code that is not ours. Where that panics, the batch cannot be read,
-// and that is all.
-func (p *partition) guarded(codec int8, packed []byte) (plain []byte, err error) {
-	defer p.recovered(&err)
-	return p.unpack(codec, packed)
+// guardedUnpack unpacks a batch with code that is not ours. Where that panics, the batch cannot be
+// read, and that is all.
+func (p *partition) guardedUnpack(codec int8, packed []byte) (plain []byte, err error) {
+	err = p.guarded(func() error {
+		plain, err = p.unpack(codec, packed)
+		return err
+	})
+	return plain, err
 }
 
 // unreadable counts and tells a batch that is passed over.

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 // topic reads all partitions of one topic for the kinds that beat on it.
@@ -108,23 +108,27 @@ func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error)
 			err = fmt.Errorf("list partitions of topic %s: %w", t.name, err)
 		}
 	}()
-	defer t.recovered(&err)
-	conn, err := t.connect(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	return conn.partitions(t.name)
+	err = t.guarded(func() error {
+		conn, err := t.connect(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		found, err = conn.partitions(t.name)
+		return err
+	})
+	return found, err
 }
 
-// recovered, deferred, makes a panic of code that is not ours an error.
-func (t *topic) recovered(err *error) {
-	if cause := recover(); cause != nil {
+// guarded makes a panic of code that is not ours an error, and counts and tells it.
+func (t *topic) guarded(f func() error) error {
+	err := guard.Run(f)
+	if p := guard.Caught(err); p != nil {
 		t.metrics.panics.WithLabelValues(t.name).Inc()
-		t.log.Error("reading heartbeats panicked", "panic", cause, "stack", string(debug.Stack()))
-		*err = fmt.Errorf("panic: %v", cause)
+		t.log.Error("reading heartbeats panicked", "panic", p.Value, "stack", string(p.Stack))
 	}
+	return err
 }
 
 // report tells the kinds up to when every partition is known to have been read, or why not.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 const (
@@ -238,14 +238,16 @@ func (s *session) receive(m mqtt.Message) {
 // decode reads a message. The library calls from its own goroutine: a panic there would end the
 // process, again when the broker sends the message again.
 func (s *session) decode(payload []byte) (said Message, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.metrics.panics.Inc()
-			s.log.Error("decoding a notification panicked", "panic", cause, "stack", string(debug.Stack()))
-			err = fmt.Errorf("decode notification: panic: %v", cause)
-		}
-	}()
-	return s.decoder(payload)
+	err = guard.Run(func() error {
+		said, err = s.decoder(payload)
+		return err
+	})
+	if p := guard.Caught(err); p != nil {
+		s.metrics.panics.Inc()
+		s.log.Error("decoding a notification panicked", "panic", p.Value, "stack", string(p.Stack))
+		err = fmt.Errorf("decode notification: %w", err)
+	}
+	return said, err
 }
 
 // held is what a message that waits for its commit takes: its payload, which what acknowledges it
