@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -69,13 +68,6 @@ func (p *refused) unknown() bool {
 // unanswered is an error of a request of which the server may have heard.
 type unanswered struct{ error }
 
-// sent says whether the server may have heard of a request that failed: not where there was no
-// connection.
-func sent(err error) bool {
-	op := (*net.OpError)(nil)
-	return !errors.As(err, &op) || op.Op != "dial"
-}
-
 // call sends a request, with body as JSON unless that is nil, about a kind, or about what below it,
 // and decodes the answer. What the server refuses is a *refused. A write whose outcome is unknown
 // ends with exitUnknown; its error has the URL that tells.
@@ -110,7 +102,7 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		if sent(err) {
+		if api.MayBeSent(err) {
 			err = unanswered{err}
 		}
 		return err

@@ -368,6 +368,7 @@ func TestTheHandOffHint(t *testing.T) {
 		v.Snapshot.Instances = []observed.Instance{{Ordinal: 0, Pod: &observed.Pod{UID: "zero"}}}
 		return &v
 	}
+	handOff := func(v *KindView) HandOff { return handOff(v, len(mute(v))) }
 	applied := &zkstore.Status{Times: 7, Pod: "zero"}
 	require.Equal(t, HandOff{config.HandOffImmediate, 1, 1, "every instance acknowledges: handOff can be acknowledged"}, handOff(view(config.HandOffImmediate, applied)))
 	require.Equal(t, HandOff{config.HandOffAcknowledged, 1, 1, ""}, handOff(view(config.HandOffAcknowledged, applied)))

@@ -104,8 +104,9 @@ type HandOff struct {
 	Hint          string `json:"hint,omitempty"`
 }
 
-func handOff(v *KindView) HandOff {
-	h, silent := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}, len(mute(v))
+// handOff says how many instances acknowledge; silent is how many do not (mute).
+func handOff(v *KindView, silent int) HandOff {
+	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
 	for _, n := range v.State.Head.Open {
 		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
 		if in == nil || in.Status == nil || in.Status.Times != in.Times || seen == nil {
@@ -181,7 +182,7 @@ func (h *handlers) registerReads(api huma.API) {
 
 // orchestration lays a view out as GET shows it, but for the instances.
 func orchestration(v KindView) Orchestration {
-	k := &v.Snapshot
+	k, silent := &v.Snapshot, mute(&v)
 	o := Orchestration{
 		Kind:      v.Config.Name,
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
@@ -189,8 +190,8 @@ func orchestration(v KindView) Orchestration {
 		MaxInstances:        setting(v.Config.Max, v.Override.MaxInstances),
 		ResourcePerInstance: setting(v.Config.Capacity, v.Override.ResourcePerInstance),
 		Paused:              pauseSetting(&v),
-		HandOff:             handOff(&v),
-		Mute:                mute(&v),
+		HandOff:             handOff(&v, len(silent)),
+		Mute:                silent,
 		Decision:            v.Decision,
 		Progress:            v.Progress,
 		Waiting:             v.Waiting,

@@ -67,11 +67,18 @@ func failed(operation, kind string, err error) error {
 	return problem(err)
 }
 
+// MayBeSent says of the error of an HTTP request whether the server may have heard of the request:
+// not where there was no connection.
+func MayBeSent(err error) bool {
+	op := (*net.OpError)(nil)
+	return !errors.As(err, &op) || op.Op != "dial"
+}
+
 // unanswered writes the answer to a request that was passed on to the leader and came to nothing.
 // Where there was no connection, the leader has not heard of it.
 func (g *guard) unanswered(ctx huma.Context, addr string, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
+	if !MayBeSent(err) {
 		g.refuse(ctx, http.StatusServiceUnavailable, why)
 		return
 	}

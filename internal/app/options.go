@@ -97,9 +97,8 @@ func (o *Options) Validate() error {
 	if (o.TLSCertFile == "") != (o.TLSKeyFile == "") {
 		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file go together"))
 	}
-	if (o.ZooKeeperCert != "") != (o.ZooKeeperKey != "") {
-		errs = append(errs, errors.New("--zookeeper-tls-cert-file and --zookeeper-tls-key-file go together"))
-	}
+	errs = append(errs, // Join passes over those that are nil
+		together("zookeeper", o.ZooKeeperCert, o.ZooKeeperKey), together("kafka", o.KafkaCert, o.KafkaKey), together("mqtt", o.MQTTCert, o.MQTTKey))
 	errs = append(errs, o.validateKafka()...)
 	errs = append(errs, o.validateMQTT()...)
 	errs = append(errs, o.validateCertificate()...)
@@ -127,16 +126,26 @@ func (o *Options) mqttClientID() string {
 
 // zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.
 func (o *Options) zooKeeperTLS() *clienttls.Files {
-	if !o.ZooKeeperTLS && o.ZooKeeperCA == "" && o.ZooKeeperCert == "" {
+	return tlsFiles(o.ZooKeeperTLS, o.ZooKeeperCA, o.ZooKeeperCert, o.ZooKeeperKey)
+}
+
+// tlsFiles are the files of a client's TLS; nil where it is neither wanted nor implied by a file.
+func tlsFiles(wanted bool, ca, cert, key string) *clienttls.Files {
+	if !wanted && ca == "" && cert == "" {
 		return nil
 	}
-	return &clienttls.Files{CAFile: o.ZooKeeperCA, CertFile: o.ZooKeeperCert, KeyFile: o.ZooKeeperKey}
+	return &clienttls.Files{CAFile: ca, CertFile: cert, KeyFile: key}
+}
+
+// together is an error where one of a server's certificate and key is set without the other.
+func together(server, cert, key string) error {
+	if (cert == "") == (key == "") {
+		return nil
+	}
+	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
 func (o *Options) validateKafka() (errs []error) {
-	if (o.KafkaCert == "") != (o.KafkaKey == "") {
-		errs = append(errs, errors.New("--kafka-tls-cert-file and --kafka-tls-key-file go together"))
-	}
 	if o.KafkaSASL == "" {
 		if o.KafkaUsername != "" || o.KafkaPasswordFile != "" {
 			errs = append(errs, errors.New("--kafka-username and --kafka-password-file need --kafka-sasl-mechanism"))
@@ -157,10 +166,7 @@ func (o *Options) validateKafka() (errs []error) {
 
 // kafkaTLS is nil where connections to Kafka are not encrypted.
 func (o *Options) kafkaTLS() *clienttls.Files {
-	if !o.KafkaTLS && o.KafkaCA == "" && o.KafkaCert == "" {
-		return nil
-	}
-	return &clienttls.Files{CAFile: o.KafkaCA, CertFile: o.KafkaCert, KeyFile: o.KafkaKey}
+	return tlsFiles(o.KafkaTLS, o.KafkaCA, o.KafkaCert, o.KafkaKey)
 }
 
 // kafkaSASL is nil where Kafka is not told who we are.
@@ -192,18 +198,12 @@ func (o *Options) validateMQTT() (errs []error) {
 	if known && !encrypted && o.mqttTLS() != nil {
 		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
 	}
-	if (o.MQTTCert == "") != (o.MQTTKey == "") {
-		errs = append(errs, errors.New("--mqtt-tls-cert-file and --mqtt-tls-key-file go together"))
-	}
 	return errs
 }
 
 // mqttTLS is nil where nothing is to be added to what the system has.
 func (o *Options) mqttTLS() *clienttls.Files {
-	if o.MQTTCA == "" && o.MQTTCert == "" {
-		return nil
-	}
-	return &clienttls.Files{CAFile: o.MQTTCA, CertFile: o.MQTTCert, KeyFile: o.MQTTKey}
+	return tlsFiles(false, o.MQTTCA, o.MQTTCert, o.MQTTKey)
 }
 
 func (o *Options) validateCertificate() (errs []error) {
