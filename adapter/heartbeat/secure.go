@@ -2,7 +2,6 @@ package heartbeat
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // Mechanisms are what SASL can do, by Kafka's names.
@@ -49,12 +50,9 @@ func (c *Config) open(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil || encrypted == nil {
 		return conn, err
 	}
-	if encrypted.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	secured := tls.Client(conn, encrypted)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return secured, nil
+	return clienttls.Secure(ctx, conn, encrypted, host)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -12,6 +11,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"golang.org/x/net/proxy"
+
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // dial opens a connection to the broker, as the library would by itself.
@@ -36,18 +37,10 @@ func dialTLS(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.TLSConfig != nil {
-		cfg = o.TLSConfig.Clone()
-	}
-	cfg.ServerName = cmp.Or(cfg.ServerName, broker.Hostname())
-	secured := tls.Client(conn, cfg)
+	config := cmp.Or(o.TLSConfig, &tls.Config{MinVersion: tls.VersionTLS12})
 	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
 	defer cancel()
-	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return secured, nil
+	return clienttls.Secure(ctx, conn, config, broker.Hostname())
 }
 
 // noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the

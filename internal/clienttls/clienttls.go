@@ -1,15 +1,17 @@
 // Package clienttls reads what a client's encrypted connections need: authorities, and a
 // certificate of its own.
 //
-// In: names of PEM files. Out: a tls.Config. The files are read for every connection, so that they
+// In: names of PEM files. Out: a tls.Config, and connections encrypted by one. The files are read for every connection, so that they
 // may be renewed without a restart.
 package clienttls
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 )
 
@@ -54,4 +56,15 @@ func (f *Files) Load() (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{cert}
 	}
 	return c, nil
+}
+
+// Secure encrypts a connection to the server of that name; it closes what it cannot encrypt.
+func Secure(ctx context.Context, conn net.Conn, config *tls.Config, server string) (net.Conn, error) {
+	config = config.Clone()
+	config.ServerName = server
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
 }

@@ -2,7 +2,6 @@ package zkstore
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -324,16 +323,14 @@ func (d *dialer) dial(network, hostPort string, timeout time.Duration) (net.Conn
 }
 
 // secure encrypts a connection. A handshake may take as long as a read.
-func (d *dialer) secure(raw net.Conn, hostPort string) (*tls.Conn, error) {
+func (d *dialer) secure(raw net.Conn, hostPort string) (net.Conn, error) {
 	config, err := d.tls.Load()
 	if err != nil {
 		return nil, err
 	}
-	config.ServerName = d.session.hosts.name(hostPort)
 	ctx, cancel := context.WithTimeout(context.Background(), d.requested/2)
 	defer cancel()
-	conn := tls.Client(raw, config)
-	return conn, conn.HandshakeContext(ctx)
+	return clienttls.Secure(ctx, raw, config, d.session.hosts.name(hostPort))
 }
 
 // clampedConn lets no read wait longer than half the session timeout. The client would wait 6.7 times the session for the answer to its
