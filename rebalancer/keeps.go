@@ -22,12 +22,8 @@ type keeping struct {
 	sure, lapsed bool
 }
 
-// lapse is how long an instance may be without a status although it acknowledges: its session
-// ended, its pod is made again.
-const lapse = time.Minute
-
 // final says that this is no lapse, lapses that it looks like one.
-func (k keeping) final(now time.Time) bool  { return k.sure || now.Sub(k.since) >= lapse }
+func (k keeping) final(now time.Time) bool  { return k.sure || now.Sub(k.since) >= observed.StatusLapse }
 func (k keeping) lapses(now time.Time) bool { return k.lapsed && !k.final(now) }
 
 // heard is what the answers of keeps depend on.

@@ -172,22 +172,9 @@ const revive = 30 * time.Second
 
 // compared are the limits of a comparison with the catalogue.
 func (o *Orders) compared() reconcile.Limits {
-	l := reconcile.Limits{MaxShare: config.DefaultMaxDeleteShare, MaxDeletes: config.DefaultMaxDeletes, Lag: config.DefaultCatalogueLag, Gap: config.DefaultCatalogueInterval}
-	if o.Catalogue.MaxDeleteShare != nil {
-		l.MaxShare = *o.Catalogue.MaxDeleteShare
-	}
-	if o.Catalogue.MaxDeletes != nil {
-		l.MaxDeletes = *o.Catalogue.MaxDeletes
-	} else if l.MaxShare == 0 {
-		l.MaxDeletes = 0
-	}
-	if o.Catalogue.Lag != nil {
-		l.Lag = o.Catalogue.Lag.Std()
-	}
-	if o.Catalogue.Interval > 0 {
-		l.Gap = o.Catalogue.Interval.Std()
-	}
-	l.Gap, l.Revive = min(l.Gap, l.Lag), min(revive, l.Lag)
+	c := o.Catalogue.Completed()
+	l := reconcile.Limits{MaxShare: *c.MaxDeleteShare, MaxDeletes: *c.MaxDeletes, Lag: c.Lag.Std()}
+	l.Gap, l.Revive = min(c.Interval.Std(), l.Lag), min(revive, l.Lag)
 	return l
 }
 

@@ -1,6 +1,13 @@
 package observed
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
+
+// StatusLapse is how long an instance may be without a status although it acknowledges: it starts,
+// its session has ended, its pod is made again.
+const StatusLapse = time.Minute
 
 // NotAcknowledging says why a status is no word of the pod with that uid on what it has applied; ""
 // when it is one. A status that is nil is absent, or fault says what stands in its place: "is

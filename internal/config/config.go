@@ -227,10 +227,10 @@ type Catalogue struct {
 
 // What stands for fields of Catalogue that are not set.
 const (
-	DefaultCatalogueInterval = 5 * time.Minute
-	DefaultCatalogueLag      = 10 * time.Minute
-	DefaultMaxDeleteShare    = 0.1
-	DefaultMaxDeletes        = 5
+	defaultCatalogueInterval = 5 * time.Minute
+	defaultCatalogueLag      = 10 * time.Minute
+	defaultMaxDeleteShare    = 0.1
+	defaultMaxDeletes        = 5
 )
 
 // Rebalance limits how resources move between healthy instances.

@@ -43,6 +43,18 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// Completed is c with the defaults of what it leaves open, but for the query.
+func (c Catalogue) Completed() Catalogue {
+	setDefault(&c.Interval, Duration(defaultCatalogueInterval))
+	setDefaultPtr(&c.Lag, Duration(defaultCatalogueLag))
+	setDefaultPtr(&c.MaxDeleteShare, defaultMaxDeleteShare)
+	if *c.MaxDeleteShare > 0 {
+		setDefaultPtr(&c.MaxDeletes, defaultMaxDeletes)
+	}
+	setDefaultPtr(&c.MaxDeletes, 0)
+	return c
+}
+
 func (k *Kind) setDefaults() {
 	setDefault(&k.TargetPerInstance, k.Capacity)
 	setDefault(&k.Replicas.Owner, OwnerShardscaler)
@@ -60,13 +72,7 @@ func (k *Kind) setDefaults() {
 	setDefault(&k.Balance, BalanceCount)
 	k.setBand()
 	setDefault(&k.Catalogue.Query, k.query())
-	setDefault(&k.Catalogue.Interval, Duration(DefaultCatalogueInterval))
-	setDefaultPtr(&k.Catalogue.Lag, Duration(DefaultCatalogueLag))
-	setDefaultPtr(&k.Catalogue.MaxDeleteShare, DefaultMaxDeleteShare)
-	if *k.Catalogue.MaxDeleteShare > 0 {
-		setDefaultPtr(&k.Catalogue.MaxDeletes, DefaultMaxDeletes)
-	}
-	setDefaultPtr(&k.Catalogue.MaxDeletes, 0)
+	k.Catalogue = k.Catalogue.Completed()
 	setDefaultPtr(&k.Rebalance.ListInterval, Duration(time.Second))
 	setDefault(&k.Health.Action, ActionRestart)
 	setDefault(&k.Health.ReassignAfter, Duration(10*time.Minute))

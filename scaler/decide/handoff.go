@@ -3,7 +3,6 @@ package decide
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -25,10 +24,6 @@ type MuteInstance struct {
 	Why     string `json:"why"`
 }
 
-// lapse is how long a ready instance may be without an acknowledging status: it starts, or its
-// session has ended.
-const lapse = time.Minute
-
 // mute says why an instance does not acknowledge; "" when it does, need not, or may do so in a
 // moment.
 func mute(in *Input, inst *observed.Instance) string {
@@ -36,7 +31,7 @@ func mute(in *Input, inst *observed.Instance) string {
 	if in.Config.HandOff != config.HandOffAcknowledged || p == nil || !p.Ready || p.Terminating || l == nil {
 		return ""
 	}
-	if l.StatusSince.IsZero() || in.Now.Sub(l.StatusSince) < lapse || in.Now.Sub(p.ReadyChanged) < lapse {
+	if l.StatusSince.IsZero() || in.Now.Sub(l.StatusSince) < observed.StatusLapse || in.Now.Sub(p.ReadyChanged) < observed.StatusLapse {
 		return ""
 	}
 	return inst.NotAcknowledging()
