@@ -69,6 +69,16 @@ type Certificates struct {
 	server, serverCert, serverKey string
 }
 
+// newSecure is what a server needs that also listens for TLS: the certificates, and n ports.
+func (e *Env) newSecure(name, subject string, n int) (*Certificates, []int, error) {
+	dir, ports, err := e.newPlace(name+"-tls", n)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := newCertificates(dir, subject)
+	return certs, ports, err
+}
+
 // newCertificates makes them in dir.
 func newCertificates(dir, name string) (*Certificates, error) {
 	ca, err := NewCA(name + " test CA")

@@ -258,6 +258,14 @@ func (e *Env) newDir(name string) (string, error) {
 	return dir, nil
 }
 
+// newPlace is a folder of a server's own, and n ports that were free a moment ago.
+func (e *Env) newPlace(name string, n int) (dir string, ports []int, err error) {
+	if ports, err = freePorts(n); err == nil {
+		dir, err = e.newDir(name)
+	}
+	return dir, ports, err
+}
+
 func (e *Env) newServer(name, dir string, port int, speaks protocol) *Server {
 	return &Server{
 		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: dir, owner: e.Dir,

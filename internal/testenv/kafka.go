@@ -49,11 +49,7 @@ log.index.size.max.bytes=1048576
 type kafkaMore struct{ listeners, config string }
 
 func (e *Env) startKafka(ctx context.Context, name string, more kafkaMore) (*Kafka, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 2)
 	if err != nil {
 		return nil, err
 	}

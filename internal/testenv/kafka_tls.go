@@ -44,15 +44,7 @@ func (e *Env) NewSecureKafka(t testing.TB) *SecureKafka {
 }
 
 func (e *Env) startSecureKafka(ctx context.Context, name string) (*SecureKafka, error) {
-	dir, err := e.newDir(name + "-tls")
-	if err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(2)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := newCertificates(dir, "kafka")
+	certs, ports, err := e.newSecure(name, "kafka", 2)
 	if err != nil {
 		return nil, err
 	}

@@ -24,11 +24,7 @@ type MariaDB struct {
 
 // startMariaDB starts a server out of tree.
 func (e *Env) startMariaDB(ctx context.Context, name, tree string) (*MariaDB, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -57,15 +57,7 @@ func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
 }
 
 func (e *Env) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, error) {
-	dir, err := e.newDir(name + "-tls")
-	if err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := newCertificates(dir, "mqtt")
+	certs, ports, err := e.newSecure(name, "mqtt", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +70,7 @@ func (e *Env) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, er
 // startMQTT starts a broker; with a user, only that user may connect. More are further variables of
 // its process.
 func (e *Env) startMQTT(ctx context.Context, name, user, password string, more ...string) (*MQTT, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +87,7 @@ func (e *Env) startMQTT(ctx context.Context, name, user, password string, more .
 // startMosquitto starts a mosquitto out of tree with its own defaults: at most 20 messages of a
 // session are unacknowledged, at most 1,000 wait, and what does not fit is dropped.
 func (e *Env) startMosquitto(ctx context.Context, name, tree string) (*MQTT, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 1)
 	if err != nil {
 		return nil, err
 	}

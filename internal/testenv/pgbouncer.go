@@ -26,11 +26,7 @@ func (e *Env) NewPgBouncer(t testing.TB, db Database) (readerURL string) {
 }
 
 func (e *Env) startPgBouncer(ctx context.Context, name, tree string, db Database) (*Server, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -47,11 +47,7 @@ CREATE TABLE "Rule" (id text PRIMARY KEY, weight double precision, labels jsonb)
 GRANT SELECT ON "Thing", "Rule" TO ` + pgReader
 
 func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error) {
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := e.newDir(name)
+	dir, ports, err := e.newPlace(name, 1)
 	if err != nil {
 		return nil, err
 	}

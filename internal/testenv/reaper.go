@@ -80,14 +80,13 @@ func endOwned(dir string) error {
 			id.awaitGone(time.Second)
 		}
 	}
-	for empty := false; ; {
+	for {
 		left := owned(dir)
-		if len(left) == 0 && empty {
-			return nil
-		}
-		if empty = len(left) == 0; empty { // in the midst of exec a process shows no environment: look again
-			time.Sleep(20 * time.Millisecond)
-			continue
+		if len(left) == 0 {
+			time.Sleep(20 * time.Millisecond) // in the midst of exec a process shows no environment
+			if left = owned(dir); len(left) == 0 {
+				return nil
+			}
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("end sandbox %s: processes %v are still there after %s", dir, left, stopTimeout)

@@ -32,15 +32,7 @@ func (e *Env) NewSecureZooKeeper(t testing.TB) *SecureZooKeeper {
 }
 
 func (e *Env) startSecureZooKeeper(ctx context.Context, name string) (*SecureZooKeeper, error) {
-	dir, err := e.newDir(name + "-tls")
-	if err != nil {
-		return nil, err
-	}
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := newCertificates(dir, "zookeeper")
+	certs, ports, err := e.newSecure(name, "zookeeper", 1)
 	if err != nil {
 		return nil, err
 	}
