@@ -3,7 +3,6 @@ package rebalancer
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -107,7 +106,7 @@ func (e *Engine) takeUp(st *zkstore.State) {
 func (e *Engine) owe(ids []string) {
 	room := claimsBytes
 	for _, id := range ids {
-		if room -= jsonCost(id); room < 0 {
+		if room -= zkstore.Cost(id); room < 0 {
 			return
 		}
 		e.owed[id] = struct{}{}
@@ -130,7 +129,7 @@ func (e *Engine) paid() (some bool) {
 func (e *Engine) toKeep() keptReconcile {
 	kept, room := keptReconcile{V: reconcileVersion, Went: e.compared.rec.Went()}, claimsBytes
 	add := func(id string) bool {
-		if room -= jsonCost(id); room >= 0 {
+		if room -= zkstore.Cost(id); room >= 0 {
 			kept.Claims = append(kept.Claims, id)
 		}
 		return room >= 0
@@ -149,12 +148,6 @@ func (e *Engine) toKeep() keptReconcile {
 		}
 	}
 	return kept
-}
-
-// jsonCost is how many bytes an id takes in a list.
-func jsonCost(id string) int {
-	text, _ := json.Marshal(id) // a string
-	return len(text) + len(",")
 }
 
 // reconciled keeps the claims and what went when they have changed, and answers the calls that made
@@ -201,7 +194,7 @@ func (e *Engine) answerClaims(asks int) {
 // must be proven to be ours all the same.
 func (t *term) keepReconcile(ctx context.Context, kept keptReconcile, asked bool) error {
 	slices.Sort(kept.Claims)
-	data, err := json.Marshal(kept)
+	data, err := exact.Marshal(kept) // ids as zkstore.Cost counts them
 	if err != nil {
 		return fmt.Errorf("encode what a comparison depends on: %w", err)
 	}

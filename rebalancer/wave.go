@@ -1,8 +1,6 @@
 package rebalancer
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -69,15 +67,13 @@ func parseWave(data []byte) (*wave, error) {
 	return &w, nil
 }
 
-// encode writes ids as zkstore.Cost counts them: with nothing escaped that JSON does not want escaped.
+// encode writes ids as zkstore.Cost counts them.
 func (w *wave) encode() ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(w); err != nil {
+	data, err := exact.Marshal(w)
+	if err != nil {
 		return nil, fmt.Errorf("encode wave: %w", err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return data, nil
 }
 
 // cut takes from r what one wave may hold, and returns how many moves are left over.

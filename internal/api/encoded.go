@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -15,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
@@ -96,14 +96,11 @@ func (e *encodings) update(kind string, st *zkstore.State) error {
 }
 
 func encode(n int, in *zkstore.Instance) (*encoded, error) {
-	var b bytes.Buffer
-	b.WriteString(strconv.Quote(strconv.Itoa(n)) + ":")
-	to := json.NewEncoder(&b)
-	to.SetEscapeHTML(false)
-	if err := to.Encode(instance(in)); err != nil {
+	text, err := exact.Marshal(instance(in))
+	if err != nil {
 		return nil, fmt.Errorf("encode instance %d: %w", n, err)
 	}
-	plain := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	plain := slices.Concat([]byte(strconv.Quote(strconv.Itoa(n))+":"), text)
 	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}, nil
 }
 

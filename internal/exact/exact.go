@@ -1,4 +1,4 @@
-// Package exact reads JSON and YAML that come from outside.
+// Package exact reads JSON and YAML that come from outside, and writes JSON as others do.
 //
 // In: text, and the value it is read into. Out: an error that names the field, or nothing. Invariant:
 // a text has one meaning. A name counts only as it is documented: in another case it is another name,
@@ -9,6 +9,7 @@
 package exact
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"errors"
 	"strings"
@@ -41,6 +42,17 @@ func KnownYAML(text []byte, into any) error {
 		return err
 	}
 	return KnownJSON(asJSON, into)
+}
+
+// Marshal writes v as JSON.stringify does: nothing is escaped that JSON does not want escaped.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	to := stdjson.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 func unmarshal(text []byte, into any, options ...json.StrictOption) error {

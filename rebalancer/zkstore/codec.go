@@ -128,12 +128,8 @@ func appendQuoted(dst []byte, id string) []byte {
 	if isPlain(id) {
 		return append(append(append(dst, '"'), id...), '"')
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)    // what we write is what JSON.stringify writes, so that Cost is right for both
-	_ = enc.Encode(id)          // a string always encodes
-	buf.Truncate(buf.Len() - 1) // the encoder's newline
-	return append(dst, buf.Bytes()...)
+	quoted, _ := exact.Marshal(id) // a string always encodes; Cost is right for what JSON.stringify writes too
+	return append(dst, quoted...)
 }
 
 // encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that an id that came
