@@ -45,7 +45,7 @@ func (t *term) listed(n int, in *zkstore.Instance) *listing {
 	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs}}
 	w := plan.World{Pins: t.traits.pins, Instances: []plan.Instance{{Ordinal: n}}}
 	for i, id := range in.IDs {
-		tr, _ := t.trait(id)
+		tr, _, _ := t.trait(id)
 		l.add(i, tr)
 		l.weight += int64(tr.weight)
 		if !w.Allows(tr.pin, 0) {
@@ -76,22 +76,22 @@ func (l *listing) add(i int, tr trait) {
 }
 
 // trait is what is known of an id; unheard says that the catalogue has a word of it that has not been
-// read yet. It then weighs the median. So does an id whose row cannot be read, and no pin forbids it to
-// be where it is.
-func (t *term) trait(id string) (tr trait, unheard bool) {
+// read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what is
+// unread to be where it is.
+func (t *term) trait(id string) (tr trait, unheard, unread bool) {
 	hash := maphash.String(t.traits.seed, id)
 	tr, found := t.traits.of(hash)
 	if found {
-		return tr, false
+		return tr, false, false
 	}
-	unheard, lacks := t.e.book.fresh.has(hash), t.traits.lacks(hash)
-	if lacks {
+	unheard, unread = t.e.book.fresh.has(hash), t.traits.lacks(hash)
+	if unread {
 		tr.pin = 0
 	}
-	if (unheard || lacks) && t.traits.spec.weights {
+	if (unheard || unread) && t.traits.spec.weights {
 		tr.weight = t.traits.median
 	}
-	return tr, unheard
+	return tr, unheard, unread
 }
 
 // poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not told
@@ -103,11 +103,11 @@ func (t *term) poolList(pool []string) plan.List {
 	}
 	waits := t.traits.spec.byLabels()
 	for i, id := range pool {
-		tr, unheard := t.trait(id)
+		tr, unheard, unread := t.trait(id)
 		switch {
 		case waits && unheard:
 			tr.pin = t.unheard()
-		case waits && t.traits.lacks(maphash.String(t.traits.seed, id)):
+		case waits && unread:
 			tr.pin = t.unheard() + 1
 		}
 		l.add(i, tr)
@@ -161,7 +161,7 @@ func (t *term) expels(d donation) bool {
 	}
 	w := plan.World{Pins: t.traits.pins, Instances: []plan.Instance{{Ordinal: d.From}}}
 	return !slices.ContainsFunc(d.IDs, func(id string) bool {
-		tr, _ := t.trait(id)
+		tr, _, _ := t.trait(id)
 		return w.Allows(tr.pin, 0)
 	})
 }
@@ -184,7 +184,7 @@ func (t *term) reservedWeight() map[int]int64 {
 	for _, f := range t.st.Flight {
 		for i, id := range f.IDs {
 			if to := f.Target(i); to >= 0 {
-				tr, _ := t.trait(id)
+				tr, _, _ := t.trait(id)
 				reserved[to] += int64(tr.weight)
 			}
 		}
@@ -391,7 +391,7 @@ func (t *term) weigh() (total float64, lists map[int]float64) {
 
 func (t *term) weightOf(ids []string) (sum int64) {
 	for _, id := range ids {
-		tr, _ := t.trait(id)
+		tr, _, _ := t.trait(id)
 		sum += int64(tr.weight)
 	}
 	return sum
