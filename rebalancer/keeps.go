@@ -26,21 +26,21 @@ type keeping struct {
 func (k keeping) final(now time.Time) bool  { return k.sure || now.Sub(k.since) >= observed.StatusLapse }
 func (k keeping) lapses(now time.Time) bool { return k.lapsed && !k.final(now) }
 
-// heard is what the answers of keeps depend on.
-type heard struct {
+// keptBy is what the answers of keeps depend on.
+type keptBy struct {
 	orders    int
 	looked    time.Time
 	instances int
 }
 
-// hear finds out which instances keep what they have, if anything has changed that this depends on.
-func (t *term) hear(now time.Time) {
-	this := heard{t.ordered, t.refreshed, len(t.st.Instances)}
-	if t.heard == this {
+// findKeepers finds out which instances keep what they have, if anything has changed that this depends on.
+func (t *term) findKeepers(now time.Time) {
+	this := keptBy{t.ordered, t.refreshed, len(t.st.Instances)}
+	if t.keptBy == this {
 		return
 	}
 	before := t.keeping
-	t.heard, t.keeping, t.keepers = this, map[int]keeping{}, ""
+	t.keptBy, t.keeping, t.keepers = this, map[int]keeping{}, ""
 	if t.orders.HandOff != config.HandOffAcknowledged {
 		return
 	}

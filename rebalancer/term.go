@@ -40,9 +40,9 @@ type term struct {
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
 	stay []int
 	// ordered is the number of the orders. keeping are the instances that keep what they have,
-	// keepers their ordinals in words; heard is what both were found out from.
+	// keepers their ordinals in words; keptBy is what both were found out from.
 	ordered int
-	heard   heard
+	keptBy  keptBy
 	keeping map[int]keeping
 	keepers string
 	// unproven is why lost ordinals are not emptied.
@@ -205,7 +205,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if err := t.takeGlance(); err != nil {
 		return err
 	}
-	defer func() { t.hear(time.Now()) }()
+	defer func() { t.findKeepers(time.Now()) }()
 	if t.dirty {
 		return t.look(ctx)
 	}
