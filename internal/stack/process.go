@@ -65,6 +65,9 @@ func (p *Process) Start() error {
 	return nil
 }
 
+// Become makes another program of it, with the same arguments, at the next start.
+func (p *Process) Become(program string) { p.argv[0] = program }
+
 // Running says whether it has not ended.
 func (p *Process) Running() bool {
 	_, done := p.run()
