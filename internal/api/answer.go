@@ -29,20 +29,32 @@ func orchestrationResponse(api huma.API) map[string]*huma.Response {
 	}
 }
 
-// getOrchestration answers with a document whose instances all answers share.
 func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*huma.StreamResponse, error) {
-	v, err := h.view(in.Kind)
+	if err := h.room(); err != nil {
+		return nil, err
+	}
+	return h.answer(in.Kind)
+}
+
+// room is 429 while the readers of older states hold as much memory as they may.
+func (h *handlers) room() error {
+	if err := h.encodings.room(); err != nil {
+		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
+	}
+	return nil
+}
+
+// answer is a document whose instances all answers share.
+func (h *handlers) answer(kind string) (*huma.StreamResponse, error) {
+	v, err := h.view(kind)
 	if err != nil {
 		return nil, err
 	}
 	if v.State == nil {
 		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
 	}
-	texts, release, err := h.encodings.take(in.Kind, v.State)
-	switch {
-	case errors.Is(err, errOutdated):
-		return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
-	case err != nil:
+	texts, release, err := h.encodings.take(kind, v.State)
+	if err != nil {
 		return nil, err
 	}
 	o := orchestration(v)

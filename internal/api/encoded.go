@@ -47,13 +47,20 @@ type encoded struct {
 	kept    bool
 }
 
+// room fails with errOutdated while there is none for another answer.
+func (e *encodings) room() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.outdated > maxOutdated {
+		return errOutdated
+	}
+	return nil
+}
+
 // take returns the texts of all instances, by ordinal. release must be called when they are sent.
 func (e *encodings) take(kind string, st *zkstore.State) (texts []*encoded, release func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.outdated > maxOutdated {
-		return nil, nil, errOutdated
-	}
 	if err := e.update(kind, st); err != nil {
 		return nil, nil, err
 	}

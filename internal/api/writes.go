@@ -98,6 +98,9 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
+	if err := h.room(); err != nil { // what is carried out is not answered with that
+		return nil, err
+	}
 	var req OrchestrateRequest
 	if in.Body != nil {
 		req = *in.Body
@@ -108,7 +111,7 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 		return nil, failed("orchestrate", in.Kind, err)
 	}
 	h.log.Info("orchestrate called", "kind", in.Kind, "user", userFrom(ctx))
-	return h.getOrchestration(ctx, &in.KindPath)
+	return h.answer(in.Kind)
 }
 
 type confirmInput struct {
