@@ -241,9 +241,10 @@ func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
 	r := newReader()
 	s, rec := catalogue(t, db.ReaderURL, `SELECT * FROM (VALUES
 		('a', '1', '{"site":"x"}'), ('b', '1', '[1]'), ('c', '-1', '{}'), ('d', 'NaN', NULL), ('e', 'much', NULL),
-		('f', '2', '{"site":"x","site":"y"}'), ('g', '2', '{"site":7}'), ('h', '2', 'null'), ('i', NULL, '')) v(id, weight, labels)`, r)
+		('f', '2', '{"site":"x","site":"y"}'), ('g', '2', '{"site":7}'), ('h', '2', 'null'), ('i', NULL, ''),
+		('j', '2', '{"site":"' || repeat('x', 4085) || '"}'), ('k', '2', '{"site":"' || repeat('x', 4086) || '"}')) v(id, weight, labels)`, r)
 	<-r.ended
-	require.Equal(t, 9, first(t, rec).(observed.Catalogued).Count)
+	require.Equal(t, 11, first(t, rec).(observed.Catalogued).Count)
 	require.Equal(t, []observed.ResourceKnown{
 		{ID: "a", Weight: 1, Labels: map[string]string{"site": "x"}},
 		{ID: "b", Unread: true},
@@ -254,8 +255,10 @@ func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
 		{ID: "g", Unread: true},
 		{ID: "h", Weight: 2},
 		{ID: "i"},
+		{ID: "j", Weight: 2, Labels: map[string]string{"site": strings.Repeat("x", 4085)}},
+		{ID: "k", Unread: true},
 	}, r.complete[0])
-	require.EqualValues(t, 6, testutil.ToFloat64(s.metrics.unread.WithLabelValues("Thing")))
+	require.EqualValues(t, 7, testutil.ToFloat64(s.metrics.unread.WithLabelValues("Thing")))
 }
 
 func TestIDsOfEachTypeThatHasAText(t *testing.T) {

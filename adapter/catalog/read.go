@@ -130,8 +130,12 @@ func (w *weight) Scan(column any) error {
 	return nil
 }
 
-// knownLabels is how many different label sets of one read are kept.
-const knownLabels = 10_000
+const (
+	// maxLabels is the longest text of a label set, in bytes: many sets are held at once.
+	maxLabels = 4 << 10
+	// knownLabels is how many different label sets of one read are kept.
+	knownLabels = 10_000
+)
 
 func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
 	columns, err := rows.Columns()
@@ -226,6 +230,9 @@ func (s *scanner) describe(r *observed.ResourceKnown) (err error) {
 func (s *scanner) labelSet(text []byte) (map[string]string, error) {
 	if labels, ok := s.known[string(text)]; ok {
 		return labels, nil
+	}
+	if len(text) > maxLabels {
+		return nil, fmt.Errorf("%d bytes, at most %d", len(text), maxLabels)
 	}
 	var labels map[string]string
 	if err := exact.JSON(text, &labels); err != nil {
