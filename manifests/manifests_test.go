@@ -5,8 +5,10 @@ package manifests
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path"
@@ -27,11 +29,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
@@ -507,6 +512,59 @@ func (tr *tree) remove(t *testing.T, objects []unstructured.Unstructured) {
 	}
 }
 
+// requireNamedAlone asks with the server's own rights and code: a StatefulSet that the Role does not name is denied, and told from one
+// that is named and missing.
+func (tr *tree) requireNamedAlone(t *testing.T, namespace string) {
+	t.Helper()
+	cfg, err := tr.cluster.Config()
+	require.NoError(t, err)
+	cfg.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + namespace + ":shardscaler", Groups: []string{"system:serviceaccounts", "system:authenticated"},
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	require.NoError(t, err)
+	act := actuate.New(client, nil, slog.New(slog.DiscardHandler))
+	for name, denied := range map[string]bool{"iota-dac": false, "iota-rules-engine": false, "other": true} {
+		w := actuate.Workload{Namespace: namespace, Name: name, UID: "uid"}
+		_, sizeErr := act.Size(t.Context(), w)
+		_, resizeErr := act.Resize(t.Context(), w, actuate.Size{UID: "uid", ResourceVersion: "1"}, 1)
+		for what, err := range map[string]error{"claim": act.Claim(t.Context(), w, "one/a"), "read": sizeErr, "write": resizeErr} {
+			require.Error(t, err, "%s %s", what, name)
+			require.Equal(t, denied, errors.Is(err, actuate.ErrDenied), "%s %s: %v", what, name, err)
+		}
+	}
+}
+
+// Each StatefulSet of the shipped configurations is named by the Role, and an overlay names one more as the README says.
+func TestTheRoleNamesTheStatefulSets(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, patch, found := strings.Cut(string(readme), "with another StatefulSet, `my-workload`:\n\n```yaml\n")
+	require.True(t, found)
+	patch, _, _ = strings.Cut(patch, "```")
+	for overlay, more := range map[string][]string{
+		"overlays/self-managed-cert":                               nil,
+		tr.overlay(t, "resources: [../self-managed-cert]\n"+patch): {"my-workload"},
+	} {
+		role := find[rbacv1.Role](t, tr.build(t, overlay), "Role", "shardscaler-statefulsets")
+		require.Len(t, role.Rules, 2)
+		for _, file := range []string{"tuning/default/config.yaml", "tuning/example-hpa/config.yaml", "tuning/example-group/config.yaml"} {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			cfg, err := config.Parse(text)
+			require.NoError(t, err)
+			want := more
+			for _, k := range cfg.Kinds {
+				want = append(want, k.StatefulSet)
+			}
+			for _, rule := range role.Rules {
+				require.ElementsMatch(t, want, rule.ResourceNames, file)
+			}
+		}
+	}
+}
+
 // What the server may do, and, as telling, what it may not, after a second installation beside it came and went.
 func TestRights(t *testing.T) {
 	env := testenv.Require(t, testenv.PartKubernetes)
@@ -515,6 +573,7 @@ func TestRights(t *testing.T) {
 	tr.clusterRoles(t, "-"+namespace)
 	t.Cleanup(tr.rights(t, namespace, "-"+namespace))
 	tr.rights(t, second, "-"+namespace)()
+	tr.requireNamedAlone(t, namespace)
 
 	account := "system:serviceaccount:" + namespace + ":shardscaler"
 	for _, tc := range []struct {
@@ -526,6 +585,9 @@ func TestRights(t *testing.T) {
 		{"patch", "apps", "statefulsets", "iota-dac", namespace, true},
 		{"get", "apps", "statefulsets/scale", "iota-dac", namespace, true},
 		{"update", "apps", "statefulsets/scale", "iota-dac", namespace, true},
+		{"get", "apps", "statefulsets/scale", "iota-rules-engine", namespace, true},
+		{"update", "apps", "statefulsets/scale", "iota-rules-engine", namespace, true},
+		{"patch", "apps", "statefulsets", "iota-rules-engine", namespace, true},
 		{"delete", "", "pods", "iota-dac-3", namespace, true},
 		{"list", "metrics.k8s.io", "pods", "", namespace, true},
 		{"watch", "", "configmaps", "shardscaler", namespace, true},
@@ -553,6 +615,13 @@ func TestRights(t *testing.T) {
 		{"patch", "apiregistration.k8s.io", "apiservices", "v1beta1.metrics.k8s.io", "", false},
 		{"delete", "apiregistration.k8s.io", "apiservices", "v1beta1.custom.metrics.k8s.io", "", false},
 		{"list", "", "secrets", "", namespace, false},
+		{"patch", "apps", "statefulsets", "other", namespace, false},
+		{"patch", "apps", "statefulsets", "", namespace, false},
+		{"get", "apps", "statefulsets/scale", "other", namespace, false},
+		{"update", "apps", "statefulsets/scale", "other", namespace, false},
+		{"update", "apps", "statefulsets", "iota-dac", namespace, false},
+		{"patch", "apps", "statefulsets/scale", "iota-dac", namespace, false},
+		{"patch", "apps", "statefulsets/status", "iota-dac", namespace, false},
 		{"delete", "apps", "statefulsets", "iota-dac", namespace, false},
 		{"create", "apps", "statefulsets", "", namespace, false},
 		{"list", "apps", "statefulsets", "", "default", false},

@@ -14,6 +14,7 @@ package scaler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -203,9 +204,18 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 		err = s.act.Claim(ctx, w, this.holder)
 	}
 	if err != nil {
+		d.Denied = denied(err, w)
 		return "the StatefulSet could not be claimed: " + err.Error()
 	}
 	fault.Point("lead.claimed")
 	s.claimed = this
 	return ""
+}
+
+// denied is what err says about rights that are missing for writing w; "": err says nothing about rights.
+func denied(err error, w actuate.Workload) string {
+	if !errors.Is(err, actuate.ErrDenied) {
+		return ""
+	}
+	return fmt.Sprintf("the rights of this server lack StatefulSet %s: the Role shardscaler-statefulsets must name it in resourceNames of both rules (%v)", w.Name, err)
 }

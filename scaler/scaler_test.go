@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -218,6 +220,37 @@ func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 	w.uid = "another set"
 	w.tick(s, second)
 	require.Equal(t, []string{"claim one/a.2"}, w.took())
+}
+
+func TestAStatefulSetThatTheRoleDoesNotNameIsAProblem(t *testing.T) {
+	lacks := "the rights of this server lack StatefulSet iota-dac: the Role shardscaler-statefulsets must name it"
+	for _, right := range []string{"patch", "update"} {
+		w := newWorld(t, 2)
+		w.pool = 1000
+		s := w.scaler(Config{})
+		fail := &w.claimErr
+		if right == "update" {
+			fail = &w.resizeErr
+		}
+		*fail = fmt.Errorf("asked: %w", actuate.ErrDenied)
+		for range 3 {
+			d := w.tick(s, second)
+			require.Contains(t, d.Problem(), lacks, right)
+		}
+		require.NotContains(t, w.took(), "replicas 2 -> 10", right)
+		require.Equal(t, 1, count(w.events, "CannotScale"), right)
+		require.Equal(t, right == "patch", w.orders.Hold != "", "without a claim nothing is moved either")
+
+		*fail = nil
+		d := w.tick(s, second)
+		require.Empty(t, d.Problem(), right)
+		require.Contains(t, w.took(), "replicas 2 -> 10", right)
+
+		*fail = errors.New("connection refused")
+		w.uid = "another set"
+		d = w.tick(s, second)
+		require.Empty(t, d.Problem(), "that is no right that is missing")
+	}
 }
 
 func TestWithAnHPAReplicasAreNeverWritten(t *testing.T) {

@@ -215,7 +215,8 @@ func (t *turn) failed(err error) {
 	t.did(doneFailed, "%v; the next tick looks again", err)
 	if !errors.Is(err, actuate.ErrConflict) && !errors.Is(err, errBehind) {
 		t.m.failures.Inc()
-		t.while("CannotScale", true, actuate.CannotScale(err))
+		t.d.Denied = denied(err, t.w)
+		t.while("CannotScale", true, actuate.CannotScale(err.Error()))
 	}
 }
 
@@ -267,8 +268,8 @@ func (t *turn) raise() {
 	t.while("BeyondCapacity", d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
 	full := limited(decide.ByUnschedulable)
 	t.while("ClusterFull", full != "", actuate.ClusterFull(full))
-	if done(d) != doneFailed {
-		t.while("CannotScale", false, actuate.Event{})
+	if d.Denied != "" || done(d) != doneFailed { // what failed otherwise was told when it did
+		t.while("CannotScale", d.Denied != "", actuate.CannotScale(d.Denied))
 	}
 	t.while("DrainBlocked", done(d) == doneDraining && d.Drain.Waits(t.now, decide.WarnedAfter), actuate.DrainBlocked(acted(d)))
 	if done(d) != doneDraining {

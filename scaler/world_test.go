@@ -61,6 +61,8 @@ type world struct {
 	noPods       bool // an API server that has lost its store
 	censusErr    error
 	sizeErr      error
+	claimErr     error
+	resizeErr    error
 	orders       rebalancer.Orders
 	blocked      string
 	holder       string // of the head
@@ -327,6 +329,9 @@ func (w *world) Kept(name string) ([]byte, bool) {
 // The actuator.
 
 func (w *world) Claim(_ context.Context, _ actuate.Workload, leader string) error {
+	if w.claimErr != nil {
+		return w.claimErr
+	}
 	w.rev++
 	w.note("claim %s", leader)
 	return nil
@@ -337,6 +342,9 @@ func (w *world) Size(context.Context, actuate.Workload) (actuate.Size, error) {
 }
 
 func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+	if w.resizeErr != nil {
+		return actuate.Size{}, w.resizeErr
+	}
 	if read.UID != w.uid || read.ResourceVersion != strconv.Itoa(w.rev) {
 		return actuate.Size{}, actuate.ErrConflict
 	}

@@ -23,6 +23,9 @@ import (
 // ErrConflict is returned when the object is not what it was when it was read: nothing was written, and one looks again.
 var ErrConflict = errors.New("changed meanwhile")
 
+// ErrDenied is returned when the API server does not allow this process what it asks: the rights that it was given lack it.
+var ErrDenied = errors.New("kubernetes does not allow it")
+
 // LeaderAnnotation names the leader on the StatefulSet. Only its writing matters: it raises the resourceVersion.
 const LeaderAnnotation = "shardscaler.io/leader"
 
@@ -120,13 +123,15 @@ func (k *Kubernetes) Restart(ctx context.Context, w Workload, pod, uid string) e
 	return wrap(err, "delete pod %s", pod)
 }
 
-// wrap names the verb, and makes of the API's conflicts an ErrConflict.
+// wrap names the verb, and makes of the API's conflicts an ErrConflict, of its denials an ErrDenied.
 func wrap(err error, format string, args ...any) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if apierrors.IsConflict(err) {
+	case apierrors.IsConflict(err):
 		return fmt.Errorf(format+": %w: %w", append(args, ErrConflict, err)...)
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf(format+": %w: %w", append(args, ErrDenied, err)...)
 	}
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }

@@ -27,8 +27,8 @@ func Scaled(from, to int, why string) Event {
 }
 
 // CannotScale says that replicas could not be written.
-func CannotScale(err error) Event {
-	return Event{Warning: true, Reason: "CannotScale", Message: err.Error()}
+func CannotScale(why string) Event {
+	return Event{Warning: true, Reason: "CannotScale", Message: why}
 }
 
 // Draining says that instances are being emptied before they go.

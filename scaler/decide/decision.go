@@ -119,6 +119,9 @@ type Decision struct {
 	Lost []Lost `json:"lost,omitempty"`
 	// Drain is the way out of what goes, nil when nothing does; filled in by the scaler.
 	Drain *Drain `json:"drain,omitempty"`
+	// Denied is what the rights of the server lack for this kind, and where to add it; "": nothing is known to be lacking. Filled in
+	// by the scaler.
+	Denied string `json:"denied,omitempty"`
 	// Act is what was done about it; filled in by the scaler.
 	Act *Act `json:"act,omitempty"`
 	// LeftOut counts the entries of lists that the kept copy of a very large decision lacks.

@@ -107,12 +107,14 @@ type Conflict struct {
 	Text      string `json:"text"`
 }
 
-// Problem is what a person has to settle: with another writer of replicas, or about instances that
-// do not acknowledge; "": nothing. d may be nil.
+// Problem is what a person has to settle: about rights that are missing, with another writer of
+// replicas, or about instances that do not acknowledge; "": nothing. d may be nil.
 func (d *Decision) Problem() string {
 	switch {
 	case d == nil:
 		return ""
+	case d.Denied != "":
+		return d.Denied
 	case d.Foreign != nil && d.Foreign.Stopped:
 		return d.Foreign.Text()
 	case d.Conflict != nil:
