@@ -123,7 +123,9 @@ func (r *rig) obey(text string) string {
 		r.claim(m.Claim...)
 		did = append(did, "claim, to be decided by a read")
 	}
-	if m.Reconcile {
+	asked := r.rereads.Load()
+	require.NoError(r.t, r.e.Shown(m.Shown))
+	if m.Reconcile || len(m.Shown) > 0 && r.rereads.Load() > asked {
 		did = append(did, "ask for a read")
 	}
 	if len(did) == 0 {

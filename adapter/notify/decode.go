@@ -42,6 +42,8 @@ type Message struct {
 	// Create and Delete are the ids it names beyond doubt, Claim those that are deleted if no part
 	// of its condition was lost on its way; at most one of the three has any.
 	Create, Delete, Claim []string
+	// Shown are the ids of rows that an update has shown and that exist, then.
+	Shown []string
 	// Reconcile: it also says something that cannot be read exactly, so only the catalogue knows.
 	Reconcile bool
 }
@@ -81,9 +83,9 @@ func Decode(payload []byte) (Message, error) {
 	case OpBulkDelete:
 		m.Claim, m.Reconcile = where(raw.Where)
 	case OpBulkUpdate:
-		m.Reconcile = mayChangeRows(raw.Fields)
+		m.Shown, m.Reconcile = updatedRows(raw.Where, raw.Fields)
 	case OpUpdate:
-		m.Reconcile = changedRows(raw.Key, raw.Instance)
+		m.Shown, m.Reconcile = updated(raw.Key, raw.Instance)
 	default:
 		m.Reconcile = true
 	}
@@ -93,8 +95,11 @@ func Decode(payload []byte) (Message, error) {
 // outdated is what a message says that the broker hands out again at each subscription: which rows
 // existed once. Only the catalogue knows whether that is still so.
 func (m Message) outdated() Message {
-	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || len(m.Create)+len(m.Delete)+len(m.Claim) > 0}
+	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
 }
+
+// ids is how many it names.
+func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim) + len(m.Shown) }
 
 // ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It
 // must still name its kind once.
@@ -149,28 +154,35 @@ const (
 	fieldDeletedAt = "deletedAt"
 )
 
-// mayChangeRows says whether a bulk update may have changed which rows exist. It names no values,
-// so that it may, unless its hook lists the changed columns.
-func mayChangeRows(fields json.RawMessage) bool {
+// updatedRows are the rows that a bulk update names, as far as they can be read. changed: others may
+// exist than before. It names no values, so that this is so unless its hook lists the changed
+// columns.
+func updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 {
-		return true
+		return nil, true
 	}
-	return slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt)
+	if slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt) {
+		return nil, true
+	}
+	ids, _ = where(condition)
+	return ids, false
 }
 
-// changedRows says whether the update of one row shows that other rows exist than before: another
-// key, or a row that is deleted softly.
-func changedRows(key, instance json.RawMessage) bool {
+// updated is the row that an update shows. changed: other rows exist than before, since it shows
+// another key or a row that is deleted softly; or it cannot be read, so that they may.
+func updated(key, instance json.RawMessage) (ids []string, changed bool) {
 	var row struct {
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
-	k, err := idOf(key)
-	i, err2 := idOf(instance)
-	if err != nil || err2 != nil || instance != nil && exact.JSON(instance, &row) != nil {
-		return true // it cannot be read, so it may
+	ids, inexact := one(key, instance)
+	if inexact || instance != nil && exact.JSON(instance, &row) != nil {
+		return nil, true
 	}
-	return k != "" && i != "" && k != i || len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null"
+	if len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null" {
+		return nil, true
+	}
+	return ids, false
 }
 
 // where are the ids of a bulk delete: exactly {"id":"…"} or {"id":["…",…]}. Anything beside narrows

@@ -26,7 +26,9 @@ func TestDecode(t *testing.T) {
 		{"create, empty id", `{"o":"c","t":"Thing","k":{"id":""}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
 		{"create, longest id", `{"o":"c","t":"Thing","k":{"id":"` + long + `"}}`, Message{Op: "c", Kind: "Thing", Create: []string{long}}},
 		{"create, id too long", `{"o":"c","t":"Thing","k":{"id":"` + long + `x"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
-		{"update", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`, Message{Op: "u", Kind: "Thing"}},
+		{"update", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"a"}}},
+		{"update by instance", `{"o":"u","t":"Thing","instance":{"id":7}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"7"}}},
+		{"update of nothing named", `{"o":"u","t":"Thing"}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
 		{"delete by key", `{"o":"d","t":"Thing","k":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"delete by instance", `{"o":"d","t":"Thing","instance":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"delete of nothing named", `{"o":"d","t":"Thing"}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
@@ -49,13 +51,14 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, empty list", `{"o":"bd","t":"Thing","where":{"id":[]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk update, named", `{"o":"bu","t":"Thing","where":{"id":["a"]}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update of other columns", `{"o":"bu","t":"Thing","where":{},"fields":["name","updatedAt"]}`, Message{Op: "bu", Kind: "Thing"}},
+		{"bulk update of other columns, named", `{"o":"bu","t":"Thing","where":{"id":["a","b"]},"fields":["name"]}`, Message{Op: "bu", Kind: "Thing", Shown: []string{"a", "b"}}},
 		{"bulk update of the key", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["id","updatedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, soft delete", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["deletedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, no columns", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":[]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, columns no list", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":"name"}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"update of the key", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"b"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
 		{"update, soft delete", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
-		{"update of a row that is not deleted softly", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "u", Kind: "Thing"}},
+		{"update of a row that is not deleted softly", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"a"}}},
 		{"bulk update, not named", `{"o":"bu","t":"Thing","where":{}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"anything else", `{"o":"truncate","t":"Thing"}`, Message{Op: "truncate", Kind: "Thing", Reconcile: true}},
 		{"no operation", `{"t":"Thing"}`, Message{Kind: "Thing", Reconcile: true}},
@@ -123,8 +126,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		named := slices.Concat(m.Create, m.Delete, m.Claim)
-		if m.Kind == "" || len(named) != max(len(m.Create), len(m.Delete), len(m.Claim)) {
+		named := slices.Concat(m.Create, m.Delete, m.Claim, m.Shown)
+		if m.Kind == "" || len(named) != max(len(m.Create), len(m.Delete), len(m.Claim), len(m.Shown)) {
 			t.Fatalf("%+v", m)
 		}
 		if len(m.Delete)+len(m.Claim) > 0 && m.Reconcile || len(m.Delete) > 0 && m.Op != OpDelete {
@@ -135,7 +138,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("id %q", id)
 			}
 		}
-		if m.Op != OpUpdate && m.Op != OpBulkUpdate && len(named) == 0 && !m.Reconcile {
+		if m.Op != OpBulkUpdate && len(named) == 0 && !m.Reconcile {
 			t.Fatalf("says nothing: %+v", m)
 		}
 	})

@@ -224,7 +224,7 @@ func (s *session) receive(m mqtt.Message) {
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
-	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, bytes: held(m, said), ack: m.Ack}
+	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, shown: said.Shown, bytes: held(m, said), ack: m.Ack}
 	if c.ids() == 0 {
 		m.Ack()
 		return
@@ -254,7 +254,7 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 // refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
-	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete)+len(said.Claim))
+	return 2*len(m.Payload()) + header*said.ids()
 }
 
 // unreadable is a message whose kind cannot be told: it may have been any of ours.
