@@ -58,20 +58,21 @@ func Decode(payload []byte) (Message, error) {
 	}
 	var raw struct {
 		Op       json.RawMessage `json:"o"`
-		Kind     string          `json:"t"`
+		Kind     json.RawMessage `json:"t"`
 		Key      json.RawMessage `json:"k"`
 		Keys     json.RawMessage `json:"keys"`
 		Instance json.RawMessage `json:"instance"`
 		Where    json.RawMessage `json:"where"`
 		Fields   json.RawMessage `json:"fields"`
 	}
-	if err := exact.JSON(payload, &raw); err != nil {
+	if err := exact.Parts(payload, &raw); err != nil {
 		return ambiguous(payload, err)
 	}
-	if raw.Kind == "" {
-		return Message{}, errors.New("decode notification: t is missing")
+	kind, err := kindOf(raw.Kind)
+	if err != nil {
+		return Message{}, fmt.Errorf("decode notification: %w", err)
 	}
-	m := Message{Kind: raw.Kind}
+	m := Message{Kind: kind}
 	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
 	switch m.Op {
 	case OpCreate:
@@ -105,12 +106,29 @@ func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim
 // must still name its kind once.
 func ambiguous(payload []byte, why error) (Message, error) {
 	var raw struct {
-		Kind string `json:"t"`
+		Kind json.RawMessage `json:"t"`
 	}
-	if exact.JSON(payload, &raw) != nil || raw.Kind == "" {
+	if exact.Parts(payload, &raw) != nil {
 		return Message{}, fmt.Errorf("decode notification: %w", why)
 	}
-	return Message{Kind: raw.Kind, Reconcile: true}, nil
+	kind, err := kindOf(raw.Kind)
+	if err != nil {
+		return Message{}, fmt.Errorf("decode notification: %w; %w", why, err)
+	}
+	return Message{Kind: kind, Reconcile: true}, nil
+}
+
+func kindOf(raw json.RawMessage) (kind string, err error) {
+	if raw == nil {
+		return "", errors.New("t is missing")
+	}
+	if err := exact.JSON(raw, &kind); err != nil {
+		return "", fmt.Errorf("t: %w", err)
+	}
+	if kind == "" {
+		return "", errors.New("t is missing")
+	}
+	return kind, nil
 }
 
 // one is the id in k or in instance. If both have one they must agree.
@@ -130,7 +148,7 @@ func keys(raw json.RawMessage) (ids []string, inexact bool) {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if exact.JSON(raw, &list) != nil || len(list) == 0 {
+	if exact.Parts(raw, &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, key := range list {
@@ -176,7 +194,7 @@ func updated(key, instance json.RawMessage) (ids []string, changed bool) {
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
 	ids, inexact := one(key, instance)
-	if inexact || instance != nil && exact.JSON(instance, &row) != nil {
+	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
 		return nil, true
 	}
 	if len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null" {
@@ -191,7 +209,7 @@ func updated(key, instance json.RawMessage) (ids []string, changed bool) {
 // are those that may be deleted, and no others are.
 func where(raw json.RawMessage) (ids []string, inexact bool) {
 	var condition map[string]json.RawMessage
-	if exact.JSON(raw, &condition) != nil || len(condition) != 1 {
+	if exact.Parts(raw, &condition) != nil || len(condition) != 1 {
 		return nil, true
 	}
 	if id, ok := scalar(condition["id"]); ok {
@@ -201,7 +219,7 @@ func where(raw json.RawMessage) (ids []string, inexact bool) {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if exact.JSON(condition["id"], &list) != nil || len(list) == 0 {
+	if exact.Parts(condition["id"], &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, element := range list {
@@ -249,7 +267,7 @@ func idOf(raw json.RawMessage) (string, error) {
 	if raw == nil {
 		return "", nil
 	}
-	if err := exact.JSON(raw, &object); err != nil || object.ID == nil {
+	if err := exact.Parts(raw, &object); err != nil || object.ID == nil {
 		return "", err
 	}
 	id, ok := scalar(object.ID)

@@ -79,6 +79,12 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, the id twice", `{"o":"bd","t":"Thing","where":{"id":"a","id":["b"]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, the id in another case", `{"o":"bd","t":"Thing","where":{"Id":"a"}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, where twice", `{"o":"bd","t":"Thing","where":{"id":"a"},"where":{"id":"b"}}`, Message{Kind: "Thing", Reconcile: true}},
+		{"half a surrogate pair", `{"o":"c","t":"Thing","k":{"id":"a\ud800"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"delete, half a surrogate pair", `{"o":"d","t":"Thing","instance":{"id":"\udc00"}}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
+		{"bulk create, halves of surrogate pairs", `{"o":"bc","t":"Thing","keys":["\ud800","a",{"id":"\ud801"}]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a"}, Reconcile: true}},
+		{"bulk delete, half a surrogate pair", `{"o":"bd","t":"Thing","where":{"id":["a","\ud800"]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"a whole surrogate pair", `{"o":"c","t":"Thing","k":{"id":"\ud83d\ude00"}}`, Message{Op: "c", Kind: "Thing", Create: []string{"\U0001F600"}}},
+		{"half a surrogate pair in another column", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","name":"\ud83d"},"by":"\ud800"}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
 		{"another table", `{"o":"d","t":"ProtocolMeta","k":{"id":"a"}}`, Message{Op: "d", Kind: "ProtocolMeta", Delete: []string{"a"}}},
 	} {
 		got, err := Decode([]byte(c.payload))
@@ -96,6 +102,7 @@ func TestDecodeFailsWhereNotEvenTheKindCanBeTold(t *testing.T) {
 		`{"o":"u","t":"a","t":"Thing"}`:  `duplicate field "t"`,
 		`{"o":"u","T":"Thing"}`:          "t is missing",
 		`{"o":"c","t":"Thing"`:           "unexpected end",
+		`{"o":"c","t":"Th\ud800"}`:       "half a surrogate pair",
 		`[{"o":"c","t":"Thing"}]`:        "array",
 		"{\"o\":\"c\",\"t\":\"Th\xff\"}": "UTF-8",
 	} {
