@@ -46,7 +46,9 @@ func KnownJSON(text []byte, into any) error {
 	return unmarshal(text, into, json.DisallowDuplicateFields, json.DisallowUnknownFields)
 }
 
-// KnownYAML is KnownJSON for YAML.
+// KnownYAML is KnownJSON for one document of YAML. A number or a truth value is taken for text where
+// into has text and it is written in the one way in which it would be printed: 7, not 007, and true,
+// not yes.
 func KnownYAML(text []byte, into any) error {
 	var asJSON stdjson.RawMessage
 	// The library turns YAML into JSON that suits the types of into: a number becomes text where into has
@@ -57,6 +59,9 @@ func KnownYAML(text []byte, into any) error {
 		return stdjson.NewDecoder(strings.NewReader("null")) //nolint:forbidigo // there is no name in it
 	}
 	if err := yaml.UnmarshalStrict(text, into, take); err != nil { //nolint:forbidigo // into gets nothing from it
+		return err
+	}
+	if err := asWritten(text, asJSON); err != nil {
 		return err
 	}
 	return KnownJSON(asJSON, into)
