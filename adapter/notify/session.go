@@ -94,7 +94,7 @@ func (s *session) run(ctx context.Context) error {
 	s.metrics.sessions.Inc()
 	s.metrics.connected.Set(1)
 	defer s.metrics.connected.Set(0)
-	report, look := time.NewTicker(reportEvery), time.NewTicker(burstEnd)
+	report, look := time.NewTicker(reportEvery), time.NewTicker(burstLook)
 	defer report.Stop()
 	defer look.Stop()
 	for {
@@ -118,8 +118,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// afterBurst asks for a read of each kind when a burst of messages is over: the broker may have
-// dropped some of them.
+// afterBurst asks for a read of each kind when a burst of messages, or a part of a long one, is over:
+// the broker may have dropped some of them.
 func (s *session) afterBurst(now time.Time) {
 	waiting := slices.ContainsFunc(s.kinds, func(kind string) bool { return s.queues[kind].pending() })
 	if !s.burst.over(now, waiting) {
