@@ -272,10 +272,12 @@ func TestIDsOfEachTypeThatHasAText(t *testing.T) {
 		`SELECT '05ECB845-C150-4F97-AC00-E556B6541C1E'::uuid AS id`: "05ecb845-c150-4f97-ac00-e556b6541c1e",
 	} {
 		r := newReader()
-		catalogue(t, db.ReaderURL, query, r)
+		s, _ := catalogue(t, db.ReaderURL, query, r)
 		<-r.ended
 		require.Len(t, r.complete, 1, query)
 		require.Equal(t, want, r.complete[0][0].ID, query)
+		require.Equal(t, strings.Contains(query, "::char("), s.Padded("Thing"), query)
+		require.False(t, s.Padded("Rule"), "nothing is known of it")
 	}
 }
 

@@ -48,8 +48,10 @@ type Message struct {
 	Reconcile bool
 }
 
-// Decode reads a notification. An error means that not even its kind can be told.
-func Decode(payload []byte) (Message, error) {
+// Decode reads a notification. padded says whether the catalogue pads a kind's ids with blanks, as
+// char(n) does; where it does not, only the catalogue knows what an id with blanks at its end is. An
+// error means that not even the kind can be told.
+func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 	if len(payload) > maxBytes {
 		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, len(payload), maxBytes)
 	}
@@ -72,21 +74,21 @@ func Decode(payload []byte) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("decode notification: %w", err)
 	}
-	m := Message{Kind: kind}
+	m, r := Message{Kind: kind}, reader{padded: padded(kind)}
 	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
 	switch m.Op {
 	case OpCreate:
-		m.Create, m.Reconcile = one(raw.Key, raw.Instance)
+		m.Create, m.Reconcile = r.one(raw.Key, raw.Instance)
 	case OpDelete:
-		m.Delete, m.Reconcile = one(raw.Key, raw.Instance)
+		m.Delete, m.Reconcile = r.one(raw.Key, raw.Instance)
 	case OpBulkCreate:
-		m.Create, m.Reconcile = keys(raw.Keys)
+		m.Create, m.Reconcile = r.keys(raw.Keys)
 	case OpBulkDelete:
-		m.Claim, m.Reconcile = where(raw.Where)
+		m.Claim, m.Reconcile = r.where(raw.Where)
 	case OpBulkUpdate:
-		m.Shown, m.Reconcile = updatedRows(raw.Where, raw.Fields)
+		m.Shown, m.Reconcile = r.updatedRows(raw.Where, raw.Fields)
 	case OpUpdate:
-		m.Shown, m.Reconcile = updated(raw.Key, raw.Instance)
+		m.Shown, m.Reconcile = r.updated(raw.Key, raw.Instance)
 	default:
 		m.Reconcile = true
 	}
@@ -131,10 +133,13 @@ func kindOf(raw json.RawMessage) (kind string, err error) {
 	return kind, nil
 }
 
+// reader reads the ids of one kind.
+type reader struct{ padded bool }
+
 // one is the id in k or in instance. If both have one they must agree.
-func one(key, instance json.RawMessage) (ids []string, inexact bool) {
-	k, err := idOf(key)
-	i, err2 := idOf(instance)
+func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) {
+	k, err := r.idOf(key)
+	i, err2 := r.idOf(instance)
 	id := cmp.Or(k, i)
 	if err != nil || err2 != nil || id == "" || i != "" && i != id {
 		return nil, true
@@ -143,7 +148,7 @@ func one(key, instance json.RawMessage) (ids []string, inexact bool) {
 }
 
 // keys are the ids of a bulk create. What can be read is created even where the rest cannot: a create by explicit id is no guess.
-func keys(raw json.RawMessage) (ids []string, inexact bool) {
+func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	if ids, ok := plainTexts(raw); ok {
 		return ids, false
 	}
@@ -152,9 +157,9 @@ func keys(raw json.RawMessage) (ids []string, inexact bool) {
 		return nil, true
 	}
 	for _, key := range list {
-		id, ok := scalar(key)
+		id, ok := r.scalar(key)
 		if !ok {
-			id, _ = idOf(key)
+			id, _ = r.idOf(key)
 		}
 		if id == "" {
 			inexact = true
@@ -175,7 +180,7 @@ const (
 // updatedRows are the rows that a bulk update names, as far as they can be read. changed: others may
 // exist than before. It names no values, so that this is so unless its hook lists the changed
 // columns.
-func updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
+func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 {
 		return nil, true
@@ -183,17 +188,17 @@ func updatedRows(condition, fields json.RawMessage) (ids []string, changed bool)
 	if slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt) {
 		return nil, true
 	}
-	ids, _ = where(condition)
+	ids, _ = r.where(condition)
 	return ids, false
 }
 
 // updated is the row that an update shows. changed: other rows exist than before, since it shows
 // another key or a row that is deleted softly; or it cannot be read, so that they may.
-func updated(key, instance json.RawMessage) (ids []string, changed bool) {
+func (r reader) updated(key, instance json.RawMessage) (ids []string, changed bool) {
 	var row struct {
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
-	ids, inexact := one(key, instance)
+	ids, inexact := r.one(key, instance)
 	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
 		return nil, true
 	}
@@ -207,12 +212,12 @@ func updated(key, instance json.RawMessage) (ids []string, changed bool) {
 // the choice in a way we cannot evaluate, and an operator has vanished on its way here: then no id
 // is named. What looks exact may have been narrowed too, by an operator that left no trace: the ids
 // are those that may be deleted, and no others are.
-func where(raw json.RawMessage) (ids []string, inexact bool) {
+func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 	var condition map[string]json.RawMessage
 	if exact.Parts(raw, &condition) != nil || len(condition) != 1 {
 		return nil, true
 	}
-	if id, ok := scalar(condition["id"]); ok {
+	if id, ok := r.scalar(condition["id"]); ok {
 		return []string{id}, false
 	}
 	if ids, ok := plainTexts(condition["id"]); ok {
@@ -223,7 +228,7 @@ func where(raw json.RawMessage) (ids []string, inexact bool) {
 		return nil, true
 	}
 	for _, element := range list {
-		id, ok := scalar(element)
+		id, ok := r.scalar(element)
 		if !ok {
 			return nil, true
 		}
@@ -232,7 +237,7 @@ func where(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, false
 }
 
-// plainTexts are the elements of a list that has nothing but ids without escapes, which is what an import of any size consists of; false
+// plainTexts are the elements of a list that has nothing but ids without escapes and without a blank at the end, as an import of any size; false
 // where it has anything else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
@@ -246,7 +251,7 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 			return nil, false
 		}
 		end := strings.IndexByte(rest[1:], '"')
-		if end < 1 || end > maxID {
+		if end < 1 || end > maxID || rest[end] == ' ' {
 			return nil, false
 		}
 		ids = append(ids, rest[1:1+end])
@@ -260,7 +265,7 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 
 // idOf is the field id of a JSON object; "" where there is no object, or no id in it. An id that is
 // there and cannot be read is an error.
-func idOf(raw json.RawMessage) (string, error) {
+func (r reader) idOf(raw json.RawMessage) (string, error) {
 	var object struct {
 		ID json.RawMessage `json:"id"`
 	}
@@ -270,15 +275,15 @@ func idOf(raw json.RawMessage) (string, error) {
 	if err := exact.Parts(raw, &object); err != nil || object.ID == nil {
 		return "", err
 	}
-	id, ok := scalar(object.ID)
+	id, ok := r.scalar(object.ID)
 	if !ok {
 		return "", fmt.Errorf("id %.40q: want text or a whole number", object.ID)
 	}
 	return id, nil
 }
 
-// scalar is an id: text of 1 to maxID bytes, or a whole number, which becomes text.
-func scalar(raw json.RawMessage) (string, bool) {
+// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes text.
+func (r reader) scalar(raw json.RawMessage) (string, bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
 		return "", false
@@ -290,6 +295,12 @@ func scalar(raw json.RawMessage) (string, bool) {
 		}
 	} else if len(bytes.Trim(bytes.TrimPrefix(raw, []byte("-")), "0123456789")) > 0 {
 		return "", false // null, true, 1.5, 1e3, an object, a list
+	}
+	if strings.HasSuffix(id, " ") {
+		if !r.padded {
+			return "", false
+		}
+		id = strings.TrimRight(id, " ")
 	}
 	return id, id != "" && len(id) <= maxID
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func unpadded(string) bool { return false }
+
 func TestDecode(t *testing.T) {
 	long := strings.Repeat("x", maxID)
 	for _, c := range []struct {
@@ -85,9 +87,19 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, half a surrogate pair", `{"o":"bd","t":"Thing","where":{"id":["a","\ud800"]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"a whole surrogate pair", `{"o":"c","t":"Thing","k":{"id":"\ud83d\ude00"}}`, Message{Op: "c", Kind: "Thing", Create: []string{"\U0001F600"}}},
 		{"half a surrogate pair in another column", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","name":"\ud83d"},"by":"\ud800"}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"padded by char(n)", `{"o":"c","t":"Char","k":{"id":"a   "},"instance":{"id":"a"}}`, Message{Op: "c", Kind: "Char", Create: []string{"a"}}},
+		{"delete, padded", `{"o":"d","t":"Char","instance":{"id":" a "}}`, Message{Op: "d", Kind: "Char", Delete: []string{" a"}}},
+		{"bulk create, padded", `{"o":"bc","t":"Char","keys":["a ","b",{"id":"c  "}]}`, Message{Op: "bc", Kind: "Char", Create: []string{"a", "b", "c"}}},
+		{"bulk delete, padded", `{"o":"bd","t":"Char","where":{"id":["a","b "]}}`, Message{Op: "bd", Kind: "Char", Claim: []string{"a", "b"}}},
+		{"bulk delete, one, padded", `{"o":"bd","t":"Char","where":{"id":"b "}}`, Message{Op: "bd", Kind: "Char", Claim: []string{"b"}}},
+		{"update, padded", `{"o":"u","t":"Char","k":{"id":"a "}}`, Message{Op: "u", Kind: "Char", Shown: []string{"a"}}},
+		{"nothing but padding", `{"o":"c","t":"Char","k":{"id":"  "}}`, Message{Op: "c", Kind: "Char", Reconcile: true}},
+		{"blanks at the end of text", `{"o":"c","t":"Thing","k":{"id":"a "}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, blanks at the end of text", `{"o":"bd","t":"Thing","where":{"id":["a","b "]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk create, blanks at the end of text", `{"o":"bc","t":"Thing","keys":["a"," b","c "]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a", " b"}, Reconcile: true}},
 		{"another table", `{"o":"d","t":"ProtocolMeta","k":{"id":"a"}}`, Message{Op: "d", Kind: "ProtocolMeta", Delete: []string{"a"}}},
 	} {
-		got, err := Decode([]byte(c.payload))
+		got, err := Decode([]byte(c.payload), func(kind string) bool { return kind == "Char" })
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, got, c.name)
 	}
@@ -106,10 +118,10 @@ func TestDecodeFailsWhereNotEvenTheKindCanBeTold(t *testing.T) {
 		`[{"o":"c","t":"Thing"}]`:        "array",
 		"{\"o\":\"c\",\"t\":\"Th\xff\"}": "UTF-8",
 	} {
-		_, err := Decode([]byte(payload))
+		_, err := Decode([]byte(payload), unpadded)
 		require.ErrorContains(t, err, fault, payload)
 	}
-	_, err := Decode(bytes.Repeat([]byte(" "), maxBytes+1))
+	_, err := Decode(bytes.Repeat([]byte(" "), maxBytes+1), unpadded)
 	require.ErrorIs(t, err, errOversized)
 }
 
@@ -129,7 +141,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		m, err := Decode(payload)
+		m, err := Decode(payload, unpadded)
 		if err != nil {
 			return
 		}

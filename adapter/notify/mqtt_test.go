@@ -90,6 +90,8 @@ func (s *store) Shown(kind string, ids []string) error {
 	})
 }
 
+func (s *store) Padded(kind string) bool { return kind == "Rule" }
+
 func (s *store) Heard(kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +245,7 @@ func TestWhatMessagesSayIsCommitted(t *testing.T) {
 		`{"o":"bc","t":"Thing","keys":["c",{"id":"d"},5]}`,
 		remove("Thing", "a"), remove("Thing", "unknown"), `{"o":"u","t":"Thing","k":{"id":"u"}}`,
 		remove("Thing", "5"), `{"o":"bd","t":"Thing","where":{"id":["b","c"]}}`,
-		create("Thing", "last"), create("Rule", "last"), `{"o":"u","t":"Thing","instance":{"id":"last","deletedAt":null}}`,
+		create("Thing", "last"), create("Rule", "last   "), `{"o":"u","t":"Thing","instance":{"id":"last","deletedAt":null}}`,
 	)
 	s.await(t, "Thing", "b", "c", "d", "last")
 	s.await(t, "Rule", "last", "r")

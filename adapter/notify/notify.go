@@ -60,6 +60,9 @@ type Handler interface {
 	// since it may have been made or restored without a message. It must not block. nil: that read,
 	// if any, is ordered.
 	Shown(kind string, ids []string) error
+	// Padded says whether the catalogue pads the ids of the kind with blanks that mean nothing. It
+	// must not block.
+	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)
 	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.

@@ -48,7 +48,7 @@ type session struct {
 	// ended gets the reason for which the session must end; only the first is looked at.
 	ended   chan error
 	frames  *frames // what the library reads from, once it is connected
-	decoder func(payload []byte) (Message, error)
+	decoder func(payload []byte, padded func(kind string) bool) (Message, error)
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
@@ -239,7 +239,7 @@ func (s *session) receive(m mqtt.Message) {
 // process, again when the broker sends the message again.
 func (s *session) decode(payload []byte) (said Message, err error) {
 	err = guard.Run(func() error {
-		said, err = s.decoder(payload)
+		said, err = s.decoder(payload, s.handler.Padded)
 		return err
 	})
 	if p := guard.Caught(err); p != nil {

@@ -293,6 +293,9 @@ func (a *App) Shown(kind string, ids []string) error {
 	return r.engine.Shown(ids)
 }
 
+// Padded implements notify.Handler.
+func (a *App) Padded(kind string) bool { return a.catalog.Padded(kind) }
+
 // Heard implements notify.Handler.
 func (a *App) Heard(kind string) {
 	if r := a.runner(kind); r != nil {
