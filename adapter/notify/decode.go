@@ -78,7 +78,7 @@ func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
 	switch m.Op {
 	case OpCreate:
-		m.Create, m.Reconcile = r.one(raw.Key, raw.Instance)
+		m.Create, m.Reconcile = r.existing(raw.Key, raw.Instance)
 	case OpDelete:
 		m.Delete, m.Reconcile = r.one(raw.Key, raw.Instance)
 	case OpBulkCreate:
@@ -88,7 +88,7 @@ func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 	case OpBulkUpdate:
 		m.Shown, m.Reconcile = r.updatedRows(raw.Where, raw.Fields)
 	case OpUpdate:
-		m.Shown, m.Reconcile = r.updated(raw.Key, raw.Instance)
+		m.Shown, m.Reconcile = r.existing(raw.Key, raw.Instance)
 	default:
 		m.Reconcile = true
 	}
@@ -192,13 +192,13 @@ func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, ch
 	return ids, false
 }
 
-// updated is the row that an update shows. changed: other rows exist than before, since it shows
-// another key or a row that is deleted softly; or it cannot be read, so that they may.
-func (r reader) updated(key, instance json.RawMessage) (ids []string, changed bool) {
+// existing is the row that a create or an update shows. inexact: it cannot be read, it shows another
+// key than before, or it is deleted softly, so that other rows may exist than it says.
+func (r reader) existing(key, instance json.RawMessage) (ids []string, inexact bool) {
 	var row struct {
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
-	ids, inexact := r.one(key, instance)
+	ids, inexact = r.one(key, instance)
 	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
 		return nil, true
 	}

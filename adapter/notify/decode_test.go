@@ -97,6 +97,10 @@ func TestDecode(t *testing.T) {
 		{"blanks at the end of text", `{"o":"c","t":"Thing","k":{"id":"a "}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, blanks at the end of text", `{"o":"bd","t":"Thing","where":{"id":["a","b "]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk create, blanks at the end of text", `{"o":"bc","t":"Thing","keys":["a"," b","c "]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a", " b"}, Reconcile: true}},
+		{"create of a row that is deleted softly", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"create of a row that is not", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"create, deletedAt twice", `{"o":"c","t":"Thing","instance":{"id":"a","deletedAt":null,"deletedAt":1}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"delete of a row that is deleted softly", `{"o":"d","t":"Thing","instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"another table", `{"o":"d","t":"ProtocolMeta","k":{"id":"a"}}`, Message{Op: "d", Kind: "ProtocolMeta", Delete: []string{"a"}}},
 	} {
 		got, err := Decode([]byte(c.payload), func(kind string) bool { return kind == "Char" })
