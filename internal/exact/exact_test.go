@@ -18,6 +18,8 @@ type whole struct {
 	Part  part            `json:"part"`
 	Parts []part          `json:"parts"`
 	Raw   json.RawMessage `json:"raw"`
+
+	Number float64 `json:"number"`
 }
 
 func TestANameCountsOnlyAsItIsDocumented(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -59,12 +60,29 @@ func nodeAsWritten(n *yaml.Node, value any) error {
 		object, _ := value.(map[string]any)
 		return mappingAsWritten(n, object)
 	case yaml.ScalarNode:
-		read, isText := value.(string)
-		if n.ShortTag() == "!!binary" {
-			return binaryAsWritten(n)
-		}
-		if isText && n.Style == 0 && read != n.Value {
+		return scalarAsWritten(n, value)
+	}
+	return nil
+}
+
+// octal is a number that YAML takes for one of base 8, though it does not look like one.
+var octal = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+
+func scalarAsWritten(n *yaml.Node, value any) error {
+	if n.ShortTag() == "!!binary" {
+		return binaryAsWritten(n)
+	}
+	if n.Style != 0 {
+		return nil // in quotes, or of a type that is written beside it
+	}
+	switch read := value.(type) {
+	case string:
+		if read != n.Value {
 			return fmt.Errorf("line %d: %s would be read as %q: put it in quotes", n.Line, n.Value, read)
+		}
+	case int64, float64:
+		if octal.MatchString(n.Value) {
+			return fmt.Errorf("line %d: %s would be read as %v: write it without the leading 0", n.Line, n.Value, read)
 		}
 	}
 	return nil

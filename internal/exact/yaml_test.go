@@ -23,6 +23,8 @@ func TestYAMLIsReadAsItIsWritten(t *testing.T) {
 		"part: {id: 1e3}\n":                                `line 1: 1e3 would be read as "1000": put it in quotes`,
 		"part: {id: 12345678901234567890123}\n":            "put it in quotes",
 		"part: {id: 1.50}\n":                               `line 1: 1.50 would be read as "1.5": put it in quotes`,
+		"part: {id: a}\nnumber: 010":                       "line 2: 010 would be read as 8: write it without the leading 0",
+		"part: {id: a}\nnumber: -0_17":                     "line 2: -0_17 would be read as -15: write it without the leading 0",
 		"part: {id: !!binary /w==}\n":                      "line 1: !!binary /w==: is not UTF-8",
 		"parts: [{id: &it 7, text: a}, {labels: {a: no}}]": `line 1: no would be read as "false"`,
 	} {
@@ -38,6 +40,10 @@ func TestYAMLIsReadAsItIsWritten(t *testing.T) {
 		"name: !!str 007\n":          {Name: "007"},
 		"name: !!binary YQ==\n":      {Name: "a"},
 		"name: 2026-11-28\n":         {Name: "2026-11-28"},
+		"number: 0x10\n":             {Number: 16},
+		"number: 1_000\n":            {Number: 1000},
+		"number: 0.5\n":              {Number: 0.5},
+		"number: 0\n":                {},
 		"name: ~\n":                  {},
 		"part: &p {id: '007', labels: {\"no\": 'no', yes-no: a}}\nparts: [*p, {<<: *p, text: b}]\n": {
 			Part: part{ID: "007", Labels: map[string]string{"no": "no", "yes-no": "a"}},
