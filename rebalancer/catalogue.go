@@ -36,16 +36,17 @@ func (e *Engine) AbortRead() {
 	})
 }
 
-// Rows hands over a part of the rows of the read that began. The slice may be used again by the caller, its strings not.
+// Rows hands over a part of the rows of the read that began. The slice may be used again by the caller, its strings not. A row whose
+// resource is being deleted counts as new: it is there again, and its create turns the delete.
 func (e *Engine) Rows(rows []observed.ResourceKnown) {
 	ids := make([]string, len(rows))
 	for i := range rows {
 		ids[i] = rows[i].ID
 	}
-	known, _ := e.index.known(ids)
+	stay := e.index.stay(ids)
 	e.compare(func(c *comparison) {
 		for i, row := range rows {
-			c.rec.Row(row.ID, known[i])
+			c.rec.Row(row.ID, stay[i])
 			e.book.row(row)
 		}
 	})
@@ -87,7 +88,7 @@ func (e *Engine) endRead(c *comparison, deletes *ask) (out reconcile.Outcome, ne
 	if err != nil {
 		return out, time.Time{}, err
 	}
-	if out, err = c.rec.End(now, limits, e.known); err != nil {
+	if out, err = c.rec.End(now, limits, e.stays); err != nil {
 		e.abortBook(now)
 		return out, time.Time{}, err
 	}
@@ -136,6 +137,9 @@ func (e *Engine) known(id string) bool {
 	_, known := e.index.place(id)
 	return known
 }
+
+// stays says whether an id is anywhere, and not being deleted.
+func (e *Engine) stays(id string) bool { return e.index.stay([]string{id})[0] }
 
 // compareLimits are the limits of a comparison with the catalogue.
 func (e *Engine) compareLimits(c *comparison) (reconcile.Limits, error) {

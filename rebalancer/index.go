@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -15,6 +16,7 @@ import (
 const (
 	inPool   int32 = -1
 	inFlight int32 = -2
+	nowhere  int32 = -3
 )
 
 // index says where each id is. It is built from a State at its first use and from then on kept up by comparing States: what both
@@ -84,14 +86,56 @@ func (x *index) place(id string) (int32, bool) {
 
 // known says of each id whether it is anywhere, and by which State.
 func (x *index) known(ids []string) (known []bool, of *zkstore.State) {
+	places, of := x.places(ids)
 	known = make([]bool, len(ids))
+	for i, place := range places {
+		known[i] = place != nowhere
+	}
+	return known, of
+}
+
+// places returns where each id is, nowhere included, and by which State.
+func (x *index) places(ids []string) (places []int32, of *zkstore.State) {
+	places = make([]int32, len(ids))
 	x.catchUp()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for i, id := range ids {
-		_, known[i] = x.find(id)
+		place, known := x.find(id)
+		if !known {
+			place = nowhere
+		}
+		places[i] = place
 	}
-	return known, x.of
+	return places, x.of
+}
+
+// stay says of each id whether it is anywhere, and not being deleted.
+func (x *index) stay(ids []string) []bool {
+	places, of := x.places(ids)
+	var deleted map[string]struct{}
+	if slices.Contains(places, inFlight) {
+		deleted = beingDeleted(of)
+	}
+	stay := make([]bool, len(ids))
+	for i, id := range ids {
+		_, goes := deleted[id]
+		stay[i] = places[i] != nowhere && !goes
+	}
+	return stay
+}
+
+// beingDeleted are the ids in flight that go nowhere.
+func beingDeleted(st *zkstore.State) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for _, f := range st.Flight {
+		for i, id := range f.IDs {
+			if len(f.To) == 0 || f.To[i] == zkstore.ToDelete {
+				ids[id] = struct{}{}
+			}
+		}
+	}
+	return ids
 }
 
 // find is place; x.mu is held.

@@ -78,6 +78,7 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 		"create":                  func(ctx context.Context, e *Engine) { _ = e.Create(ctx, known([]string{"b"})) },
 		"delete":                  func(ctx context.Context, e *Engine) { _ = e.Delete(ctx, ids[:1]) },
 		"begin a read":            func(_ context.Context, e *Engine) { e.BeginRead(time.Now()) },
+		"shown":                   func(_ context.Context, e *Engine) { _ = e.Shown(ids) },
 		"rows":                    func(_ context.Context, e *Engine) { e.Rows(known(ids)) },
 		"end a read":              func(ctx context.Context, e *Engine) { _, _ = e.EndRead(ctx, known([]string{"c"})) },
 		"end a read without rows": func(ctx context.Context, e *Engine) { _, _ = e.EndRead(ctx, nil) },

@@ -1,7 +1,39 @@
 package rebalancer
 
+import "github.com/shardscaler/shardscaler/rebalancer/reconcile"
+
 // Heard tells that a message of the kind has come, whatever it said.
 func (e *Engine) Heard() { e.heard.Add(1) }
+
+// Shown takes ids of rows that an update has shown. Where one has no resource, or one that is being
+// deleted, a read of the catalogue is asked for: the row may have been made or restored without a
+// message.
+func (e *Engine) Shown(ids []string) error {
+	good, _ := checked(ids) // what can be no resource needs none
+	lacking, err := e.lacks(good)
+	if lacking && err == nil && e.cfg.Reread != nil {
+		e.cfg.Reread()
+	}
+	return err
+}
+
+// lacks says whether any of the ids has no resource, or one that is being deleted. What is asked for
+// counts as done.
+func (e *Engine) lacks(ids []string) (bool, error) {
+	stays := e.index.stay(ids)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.leading {
+		return false, ErrNotLeading
+	}
+	for i, id := range ids {
+		switch w := e.queue.by[id]; {
+		case w != nil && w.op == reconcile.Deleted, w == nil && !stays[i]:
+			return true, nil
+		}
+	}
+	return false, nil
+}
 
 // unannouncedReads is how many reads must find new rows, without a message between them, before it
 // counts as more than chance: a row without a message is nothing rare, with raw SQL or an upsert.

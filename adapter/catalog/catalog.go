@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,7 +73,9 @@ type watch struct {
 	needs       needs
 	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
 	asked chan struct{}
-	pace  pace // of keepReading alone
+	// padded: the column id has the type char(n), by the last read.
+	padded atomic.Bool
+	pace   pace // of keepReading alone
 }
 
 // New returns a Source for kinds; Configure changes them later. It checks the DSN and does not connect.
@@ -130,6 +133,15 @@ func (s *Source) Trigger(kind string) {
 		default:
 		}
 	}
+}
+
+// Padded says whether the kind's ids are of type char(n): blanks at their end mean nothing. false
+// while no read has told.
+func (s *Source) Padded(kind string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.kinds[kind]
+	return w != nil && w.padded.Load()
 }
 
 // Run reads until ctx ends, every kind at once at its start. Only the leader calls it, once per term.

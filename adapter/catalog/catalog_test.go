@@ -275,10 +275,12 @@ func TestIDsOfEachTypeThatHasAText(t *testing.T) {
 		`SELECT '05ECB845-C150-4F97-AC00-E556B6541C1E'::uuid AS id`: "05ecb845-c150-4f97-ac00-e556b6541c1e",
 	} {
 		r := newReader()
-		catalogue(t, db.ReaderURL, query, r)
+		s, _ := catalogue(t, db.ReaderURL, query, r)
 		<-r.ended
 		require.Len(t, r.complete, 1, query)
 		require.Equal(t, want, r.complete[0][0].ID, query)
+		require.Equal(t, strings.Contains(query, "::char("), s.Padded("Thing"), query)
+		require.False(t, s.Padded("Rule"), "nothing is known of it")
 	}
 }
 
@@ -306,6 +308,7 @@ func TestAddresses(t *testing.T) {
 		"postgres://u:p@h:1/db?sslmode=disable":                          {"pgx", "postgres://u:p@h:1/db?default_query_exec_mode=exec&sslmode=disable"},
 		"postgres://u:p%40ss@h/db?default_query_exec_mode=describe_exec": {"pgx", "postgres://u:p%40ss@h/db?default_query_exec_mode=describe_exec"},
 		"mysql://u:p%40ss@h/db":                                          {"mysql", "u:p@ss@tcp(h:3306)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
+		"mysql://u:p@h/d%3Fallow%26AllFiles=true?timeout=5s":             {"mysql", "u:p@tcp(h:3306)/d%3Fallow&AllFiles=true?timeout=5s&sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
 		"mariadb://u:p@h:1/db":                                           {"mysql", "u:p@tcp(h:1)/db?sql_mode=CONCAT%28%40%40sql_mode%2C%27%2CANSI_QUOTES%27%29&sql_select_limit=18446744073709551615"},
 	} {
 		got, err := parseDSN(text)
@@ -320,6 +323,41 @@ func TestAddresses(t *testing.T) {
 		require.Error(t, err, bad)
 		require.False(t, strings.Contains(err.Error(), "secret"), "an error never shows a password: %v", err)
 	}
+}
+
+// What an address says is in force, or refused.
+func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
+	for options, fault := range map[string]string{
+		"?sslmode=disable&sslmode=verify-full":    `option "sslmode" comes 2 times: want it once`,
+		"?a=1&%61=2&a=3":                          `option "a" comes 3 times`,
+		"?sslmode=verify-full;sslrootcert=secret": `a semicolon in or after option "sslmode": options are separated by &`,
+		"?a=1&sslmode;secret=1":                   `a semicolon in or after option "sslmode"`,
+		"?sslmode=%zzsecret":                      `option "sslmode": its value is not escaped rightly`,
+		"?sslmode=disable#secret":                 "a part that begins with #",
+		"postgres?host=secret":                    `option "host" says again`,
+		"postgres?port=1":                         `option "port" says again`,
+		"postgres?user=secret":                    `option "user" says again`,
+		"postgres?password=secret":                `option "password" says again`,
+		"postgres?dbname=secret":                  `option "dbname" says again`,
+		"postgres?database=secret":                `option "database" says again`,
+		"mysql?sql_mode=TRADITIONAL":              `option "sql_mode": shardscaler sets it to CONCAT(`,
+		"mysql?sql_select_limit=5":                `option "sql_select_limit": shardscaler sets it to 18446744073709551615`,
+		"postgres?default_query_exec_mode=exec&default_query_exec_mode=simple_protocol": `"default_query_exec_mode" comes 2 times`,
+	} {
+		only, options, _ := strings.Cut(options, "?")
+		for _, scheme := range []string{"postgres", "postgresql", "mysql", "mariadb"} {
+			if !strings.HasPrefix(scheme, only) {
+				continue
+			}
+			_, err := parseDSN(scheme + "://u:secret@h:1/db?" + options)
+			require.ErrorContains(t, err, fault, options)
+			require.NotContains(t, err.Error(), "secret", "an error never shows a password")
+		}
+	}
+	_, err := parseDSN("postgres://u@h?dbname=a&database=b&password=c&port=1")
+	require.ErrorContains(t, err, `option "database" says again`)
+	_, err = parseDSN("postgres://u@h?dbname=a&password=c&port=1&application_name=x%3By%23%25")
+	require.NoError(t, err)
 }
 
 // A pooler of transactions gives the second process the session of the first, with what that left behind in it.

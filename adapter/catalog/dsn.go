@@ -4,8 +4,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,17 +26,41 @@ func parseDSN(text string) (dsn, error) {
 	if err != nil {
 		return dsn{}, errors.New("catalogue address: not an URL such as postgres://user:password@host:5432/db")
 	}
-	switch u.Scheme {
-	case "postgres", "postgresql":
-		if u.Host == "" {
-			return dsn{}, errors.New("catalogue address: no host")
-		}
-		return postgresDSN(u)
-	case "mysql", "mariadb":
-		return mysqlDSN(u)
-	default:
+	read := map[string]func(*url.URL, url.Values) (dsn, error){
+		"postgres": postgresDSN, "postgresql": postgresDSN, "mysql": mysqlDSN, "mariadb": mysqlDSN,
+	}[u.Scheme]
+	if read == nil {
 		return dsn{}, fmt.Errorf("catalogue address: scheme %q: want postgres, mysql or mariadb", u.Scheme)
 	}
+	query, err := options(u)
+	if err != nil {
+		return dsn{}, fmt.Errorf("catalogue address: %w", err)
+	}
+	return read(u, query)
+}
+
+// options are what follows the question mark, each once. net/url drops what it cannot read, and the
+// drivers take the first or the last of several.
+func options(u *url.URL) (url.Values, error) {
+	if u.Fragment != "" {
+		return nil, errors.New("a part that begins with #: want none; in a value, # is written as %23")
+	}
+	for option := range strings.SplitSeq(u.RawQuery, "&") {
+		name, _, _ := strings.Cut(option, "=")
+		if name, _, _ = strings.Cut(name, ";"); strings.Contains(option, ";") {
+			return nil, fmt.Errorf("a semicolon in or after option %q: options are separated by &; in a value, ; is written as %%3B", name)
+		}
+		if _, err := url.ParseQuery(option); err != nil {
+			return nil, fmt.Errorf("option %q: its value is not escaped rightly; %% is written as %%25", name)
+		}
+	}
+	query := u.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			return nil, fmt.Errorf("option %q comes %d times: want it once", name, len(query[name]))
+		}
+	}
+	return query, nil
 }
 
 // execMode is the driver's parameter that says how a query is sent.
@@ -42,8 +68,13 @@ const execMode = "default_query_exec_mode"
 
 // postgresDSN has each query sent as one statement without a name, unless the address says otherwise. A pooler of transactions gives the
 // next one another session, in which a statement that the driver remembers does not exist, or is another process's.
-func postgresDSN(u *url.URL) (dsn, error) {
-	query := u.Query()
+func postgresDSN(u *url.URL, query url.Values) (dsn, error) {
+	if u.Host == "" {
+		return dsn{}, errors.New("catalogue address: no host")
+	}
+	if name := contradicted(u, query); name != "" {
+		return dsn{}, fmt.Errorf("catalogue address: option %q says again what stands before the question mark: want it once", name)
+	}
 	switch mode := query.Get(execMode); mode {
 	case "":
 		query.Set(execMode, "exec")
@@ -55,23 +86,53 @@ func postgresDSN(u *url.URL) (dsn, error) {
 	return dsn{driver: "pgx", address: u.String()}, nil
 }
 
+// contradicted is an option that the driver puts in the place of a part of the URL, or of another
+// option.
+func contradicted(u *url.URL, query url.Values) string {
+	_, password := u.User.Password()
+	for _, part := range []struct {
+		names []string
+		there bool
+	}{
+		{[]string{"host"}, true},
+		{[]string{"port"}, u.Port() != ""},
+		{[]string{"user"}, u.User.Username() != ""},
+		{[]string{"password"}, password},
+		{[]string{"dbname", "database"}, strings.Trim(u.Path, "/") != ""},
+	} {
+		for _, name := range part.names {
+			if query.Has(name) && part.there {
+				return name
+			}
+			part.there = part.there || query.Has(name)
+		}
+	}
+	return ""
+}
+
 // mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has
 // it, so that the default query works on both databases, and no limit of the server shortens a read.
-func mysqlDSN(u *url.URL) (dsn, error) {
+func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 	password, _ := u.User.Password()
-	query := u.Query()
-	query.Set("sql_mode", "CONCAT(@@sql_mode,',ANSI_QUOTES')")
-	query.Set("sql_select_limit", strconv.FormatUint(math.MaxUint64, 10))
-	host := u.Host
-	if u.Port() == "" {
-		host += ":3306"
+	for name, value := range map[string]string{
+		"sql_mode":         "CONCAT(@@sql_mode,',ANSI_QUOTES')",
+		"sql_select_limit": strconv.FormatUint(math.MaxUint64, 10),
+	} {
+		if query.Has(name) {
+			return dsn{}, fmt.Errorf("catalogue address: option %q: shardscaler sets it to %s", name, value)
+		}
+		query.Set(name, value)
 	}
-	cfg, err := mysql.ParseDSN(fmt.Sprintf("tcp(%s)/%s?%s", host, strings.TrimPrefix(u.Path, "/"), query.Encode()))
+	cfg, err := mysql.ParseDSN("/?" + query.Encode())
 	if err != nil {
 		return dsn{}, errors.New("catalogue address: not an URL such as mysql://user:password@host:3306/db")
 	}
 	if cfg.MultiStatements {
 		return dsn{}, errors.New("catalogue address: multiStatements true: a query could hold a second statement, outside of the read-only transaction")
+	}
+	cfg.Net, cfg.Addr, cfg.DBName = "tcp", u.Host, strings.TrimPrefix(u.Path, "/")
+	if u.Port() == "" {
+		cfg.Addr += ":3306"
 	}
 	cfg.User, cfg.Passwd = u.User.Username(), password
 	return dsn{driver: "mysql", address: cfg.FormatDSN()}, nil

@@ -9,7 +9,7 @@ import (
 func FuzzDSN(f *testing.F) {
 	for _, seed := range []string{
 		"postgres://user:Pa55word@host:5432/db?sslmode=disable", "postgresql:///db", "mysql://user:Pa55word@host/db?parseTime=true",
-		"mysql://user:se%40cret@[::1]:3306/db", "http://host", "", "://", "postgres://user:Pa55word@ho st/db", "mysql://u:Pa55word@/db?x=%zz", "\x00",
+		"mysql://user:se%40cret@[::1]:3306/db", "http://host", "", "://", "postgres://user:Pa55word@ho st/db", "mysql://u:Pa55word@/db?x=%zz", "mysql://u:Pa55word@h/db?x=1;y=2", "postgres://u:Pa55word@h/db?x=1&x=2#f", "\x00",
 	} {
 		f.Add(seed)
 	}

@@ -61,9 +61,12 @@ func TestMariaDB(t *testing.T) {
 		for column, want := range map[string]string{
 			"c": "a", "v": "a ", "l": "é", "u": "05ecb845-c150-4f97-ac00-e556b6541c1e", "n": "18446744073709551615", "e": "a",
 		} {
-			r, _ := read(t, `SELECT `+column+` AS id FROM ids`)
+			r := newReader()
+			s, _ := catalogue(t, db.ReaderURL, `SELECT `+column+` AS id FROM ids`, r)
+			<-r.ended
 			require.Len(t, r.complete, 1, column)
 			require.Equal(t, want, r.complete[0][0].ID, column)
+			require.Equal(t, column == "c" || column == "u", s.Padded("Thing"), column) // a UUID is sent as a CHAR, and ends with none
 		}
 	})
 

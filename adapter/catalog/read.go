@@ -76,6 +76,7 @@ func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler,
 	if err != nil {
 		return nil, err
 	}
+	w.padded.Store(sc.padded)
 	batch = make([]observed.ResourceKnown, 0, rowsAtOnce)
 	for rows.Next() {
 		r, err := sc.scan(rows)

@@ -32,13 +32,15 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeNamesTheFault(t *testing.T) {
 	for message, fault := range map[string]string{
-		``:                     "unexpected end",
-		`garbage`:              "invalid character",
-		`null`:                 "resource is missing",
-		`[]`:                   "array",
-		`{"resource":7}`:       "number",
-		`{"resource":"Thing"}`: "instanceId",
-		`{"instanceId":"3"}`:   "resource is missing",
+		``:                          "unexpected end",
+		`garbage`:                   "invalid character",
+		`null`:                      "resource is missing",
+		`[]`:                        "array",
+		`{"resource":7}`:            "number",
+		`{"resource":"Th\udfff"}`:   "half a surrogate pair",
+		"{\"resource\":\"Th\xff\"}": "is not UTF-8",
+		`{"resource":"Thing"}`:      "instanceId",
+		`{"instanceId":"3"}`:        "resource is missing",
 		`{"resource":"Thing","instanceId":"iota-dac-3","timestamp":"1"}`:         `instanceId "\"iota-dac-3\""`,
 		`{"resource":"Thing","instanceId":-1,"timestamp":"1"}`:                   "instanceId",
 		`{"resource":"Thing","instanceId":1.5,"timestamp":"1"}`:                  "instanceId",

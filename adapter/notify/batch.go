@@ -4,29 +4,31 @@ import "github.com/shardscaler/shardscaler/adapter/observed"
 
 // change is what one message asks of one kind, and how it is acknowledged.
 type change struct {
-	create, delete, claim []string
-	bytes                 int
-	ack                   func()
+	create, delete, claim, shown []string
+	bytes                        int
+	ack                          func()
 }
 
 // ids is how many it names.
-func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) }
+func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) + len(c.shown) }
 
-// folded is what many changes come to. Deletes must be committed first, claims last.
+// folded is what many changes come to. Deletes must be committed first, then creates, then claims;
+// what was shown comes last.
 type folded struct {
 	deletes []string
 	creates []observed.ResourceKnown
 	claims  []string
+	shown   []string
 }
 
 // fold turns changes, in the order of their messages, into one delete, one create and one claim
 // that leave the same behind: an id whose last word is "delete" is deleted; one whose last word is
-// "create" is created, and deleted before if any earlier word was "delete". A claim is made unless
-// a later word follows it. The ids keep the order in which they were first named.
+// "create" is created, and deleted before if any earlier word was "delete". A claim is made, and an
+// id counts as shown, unless a later create or delete follows. The ids keep the order in which they were first named.
 func fold(changes []change) (f folded) {
 	type said struct {
-		id                       string
-		deleted, exists, claimed bool
+		id                              string
+		deleted, exists, claimed, shown bool
 	}
 	var all []said
 	at := map[string]int{}
@@ -42,13 +44,16 @@ func fold(changes []change) (f folded) {
 	for _, c := range changes {
 		for _, id := range c.create {
 			s := about(id)
-			s.exists, s.claimed = true, false
+			s.exists, s.claimed, s.shown = true, false, false
 		}
 		for _, id := range c.delete {
 			*about(id) = said{id: id, deleted: true}
 		}
 		for _, id := range c.claim {
 			about(id).claimed = true
+		}
+		for _, id := range c.shown {
+			about(id).shown = true
 		}
 	}
 	for _, s := range all {
@@ -60,6 +65,9 @@ func fold(changes []change) (f folded) {
 		}
 		if s.claimed {
 			f.claims = append(f.claims, s.id)
+		}
+		if s.shown {
+			f.shown = append(f.shown, s.id)
 		}
 	}
 	return f

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,10 +21,14 @@ func TestFoldKeepsTheLastWord(t *testing.T) {
 		{claim: []string{"f", "a", "g", "h"}},
 		{create: []string{"g"}},
 		{delete: []string{"h"}},
+		{shown: []string{"a", "b", "i", "j", "k"}},
+		{create: []string{"i"}},
+		{delete: []string{"j"}},
 	})
-	require.Equal(t, []string{"b", "c", "e", "h"}, f.deletes)
-	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}, {ID: "g"}}, f.creates)
+	require.Equal(t, []string{"b", "c", "e", "h", "j"}, f.deletes)
+	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}, {ID: "g"}, {ID: "i"}}, f.creates)
 	require.Equal(t, []string{"a", "f"}, f.claims)
+	require.Equal(t, []string{"a", "b", "k"}, f.shown)
 }
 
 // One folded commit leaves behind what the messages one by one would, and recreates what they recreate.
@@ -33,7 +38,7 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 		known := rapid.SliceOf(id).Draw(t, "known")
 		changes := rapid.SliceOf(rapid.Custom(func(t *rapid.T) change {
 			ids := rapid.SliceOfN(id, 1, 3).Draw(t, "ids")
-			return rapid.SampledFrom([]change{{create: ids}, {delete: ids}, {claim: ids}}).Draw(t, "what")
+			return rapid.SampledFrom([]change{{create: ids}, {delete: ids}, {claim: ids}, {shown: ids}}).Draw(t, "what")
 		})).Draw(t, "changes")
 
 		// A world is the generation of each id that exists: a resource that was deleted and made again is another one.
@@ -48,6 +53,9 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 			for _, id := range c.claim {
 				slow.claimed[id] = true
 			}
+			for _, id := range c.shown {
+				slow.show(id)
+			}
 		}
 		f := fold(changes)
 		for _, id := range f.deletes {
@@ -59,7 +67,11 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 		for _, id := range f.claims {
 			fast.claimed[id] = true
 		}
+		for _, id := range f.shown {
+			fast.show(id)
+		}
 		require.Equal(t, slow.claimed, fast.claimed)
+		require.Equal(t, slow.missed(), fast.missed(), "rows that were shown and are not known in the end")
 		require.Equal(t, len(slow.born), len(fast.born))
 		for id, generation := range slow.born {
 			require.Equal(t, generation == 0, fast.born[id] == 0, "%s was recreated by one and not by the other", id)
@@ -72,10 +84,11 @@ type world struct {
 	born    map[string]int
 	died    map[string]int
 	claimed map[string]bool
+	shown   map[string]bool // and not known
 }
 
 func newWorld(known []string) *world {
-	w := &world{born: map[string]int{}, died: map[string]int{}, claimed: map[string]bool{}}
+	w := &world{born: map[string]int{}, died: map[string]int{}, claimed: map[string]bool{}, shown: map[string]bool{}}
 	for _, id := range known {
 		w.born[id] = 0
 	}
@@ -91,6 +104,24 @@ func (w *world) create(id string) {
 
 func (w *world) delete(id string) {
 	delete(w.claimed, id)
+	delete(w.shown, id)
 	w.died[id]++
 	delete(w.born, id)
+}
+
+func (w *world) show(id string) {
+	if _, known := w.born[id]; !known {
+		w.shown[id] = true
+	}
+}
+
+// missed are the ids that were shown while they were not known, and of which nothing was said since.
+func (w *world) missed() (ids []string) {
+	for id := range w.shown {
+		if _, known := w.born[id]; !known {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }

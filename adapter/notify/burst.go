@@ -11,8 +11,14 @@ const (
 	// QoS 1 or not. How many fit depends on how long a commit takes.
 	burstSize = 500
 	burstSpan = 10 * time.Second
-	// burstEnd is how long no message must come before a burst counts as over.
-	burstEnd = time.Second
+	// burstLook is the time between two looks whether a burst is over. Without a message since the
+	// look before, it is.
+	burstLook = time.Second
+	// crowdedLooks is how many looks in a row must find messages that wait: then a broker may have
+	// dropped some, however few it hands out at once.
+	crowdedLooks = int(burstSpan / burstLook)
+	// burstPart is for how long a burst lasts without a read.
+	burstPart = time.Minute
 )
 
 // burst notices that so many messages came at once that the broker may have dropped some, or handed
@@ -23,29 +29,57 @@ type burst struct {
 	// last are the times of the last messages, as a ring: at next is the oldest one.
 	last [burstSize]time.Time
 	next int
-	// on: there was a burst, and it is not over.
+	// on: there was a burst, and it is not over. It began, or was last said to be over, at since.
 	on     bool
+	since  time.Time
 	latest time.Time
+	// crowded is how many looks in a row have found messages that wait.
+	crowded int
 }
 
 // came takes in a message.
 func (b *burst) came(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if oldest := b.last[b.next]; !oldest.IsZero() && now.Sub(oldest) <= burstSpan {
-		b.on = true
+	if b.fast(now) {
+		b.begin(now)
 	}
 	b.last[b.next], b.latest = now, now
 	b.next = (b.next + 1) % burstSize
 }
 
-// over says, once, that a burst has ended: nothing of it waits any more, and no more comes.
+// fast says whether burstSize messages came within burstSpan. b.mu is held.
+func (b *burst) fast(now time.Time) bool {
+	oldest := b.last[b.next]
+	return !oldest.IsZero() && now.Sub(oldest) <= burstSpan
+}
+
+// begin notes that there is a burst. b.mu is held.
+func (b *burst) begin(now time.Time) {
+	if !b.on {
+		b.on, b.since = true, now
+	}
+}
+
+// over says, once, that a burst has ended: nothing of it waits any more, and no more comes, or no more
+// than usual. Of one that lasts it says so once each burstPart. It is asked at each burstLook.
 func (b *burst) over(now time.Time, waiting bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.on || waiting || now.Sub(b.latest) < burstEnd {
-		return false
+	b.crowded++
+	if !waiting {
+		b.crowded = 0
 	}
-	b.on, b.last = false, [burstSize]time.Time{}
+	if b.crowded >= crowdedLooks {
+		b.begin(now)
+	}
+	ended := !waiting && (now.Sub(b.latest) >= burstLook || !b.fast(now))
+	switch {
+	case !b.on, !ended && now.Sub(b.since) < burstPart:
+		return false
+	case ended:
+		b.on, b.last = false, [burstSize]time.Time{}
+	}
+	b.since = now
 	return true
 }

@@ -42,12 +42,16 @@ type Message struct {
 	// Create and Delete are the ids it names beyond doubt, Claim those that are deleted if no part
 	// of its condition was lost on its way; at most one of the three has any.
 	Create, Delete, Claim []string
+	// Shown are the ids of rows that an update has shown and that exist, then.
+	Shown []string
 	// Reconcile: it also says something that cannot be read exactly, so only the catalogue knows.
 	Reconcile bool
 }
 
-// Decode reads a notification. An error means that not even its kind can be told.
-func Decode(payload []byte) (Message, error) {
+// Decode reads a notification. padded says whether the catalogue pads a kind's ids with blanks, as
+// char(n) does; where it does not, only the catalogue knows what an id with blanks at its end is. An
+// error means that not even the kind can be told.
+func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 	if len(payload) > maxBytes {
 		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, len(payload), maxBytes)
 	}
@@ -56,34 +60,35 @@ func Decode(payload []byte) (Message, error) {
 	}
 	var raw struct {
 		Op       json.RawMessage `json:"o"`
-		Kind     string          `json:"t"`
+		Kind     json.RawMessage `json:"t"`
 		Key      json.RawMessage `json:"k"`
 		Keys     json.RawMessage `json:"keys"`
 		Instance json.RawMessage `json:"instance"`
 		Where    json.RawMessage `json:"where"`
 		Fields   json.RawMessage `json:"fields"`
 	}
-	if err := exact.JSON(payload, &raw); err != nil {
+	if err := exact.Parts(payload, &raw); err != nil {
 		return ambiguous(payload, err)
 	}
-	if raw.Kind == "" {
-		return Message{}, errors.New("decode notification: t is missing")
+	kind, err := kindOf(raw.Kind)
+	if err != nil {
+		return Message{}, fmt.Errorf("decode notification: %w", err)
 	}
-	m := Message{Kind: raw.Kind}
+	m, r := Message{Kind: kind}, reader{padded: padded(kind)}
 	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
 	switch m.Op {
 	case OpCreate:
-		m.Create, m.Reconcile = one(raw.Key, raw.Instance)
+		m.Create, m.Reconcile = r.existing(raw.Key, raw.Instance)
 	case OpDelete:
-		m.Delete, m.Reconcile = one(raw.Key, raw.Instance)
+		m.Delete, m.Reconcile = r.one(raw.Key, raw.Instance)
 	case OpBulkCreate:
-		m.Create, m.Reconcile = keys(raw.Keys)
+		m.Create, m.Reconcile = r.keys(raw.Keys)
 	case OpBulkDelete:
-		m.Claim, m.Reconcile = where(raw.Where)
+		m.Claim, m.Reconcile = r.where(raw.Where)
 	case OpBulkUpdate:
-		m.Reconcile = mayChangeRows(raw.Fields)
+		m.Shown, m.Reconcile = r.updatedRows(raw.Where, raw.Fields)
 	case OpUpdate:
-		m.Reconcile = changedRows(raw.Key, raw.Instance)
+		m.Shown, m.Reconcile = r.existing(raw.Key, raw.Instance)
 	default:
 		m.Reconcile = true
 	}
@@ -93,25 +98,48 @@ func Decode(payload []byte) (Message, error) {
 // outdated is what a message says that the broker hands out again at each subscription: which rows
 // existed once. Only the catalogue knows whether that is still so.
 func (m Message) outdated() Message {
-	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || len(m.Create)+len(m.Delete)+len(m.Claim) > 0}
+	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
 }
+
+// ids is how many it names.
+func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim) + len(m.Shown) }
 
 // ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It
 // must still name its kind once.
 func ambiguous(payload []byte, why error) (Message, error) {
 	var raw struct {
-		Kind string `json:"t"`
+		Kind json.RawMessage `json:"t"`
 	}
-	if exact.JSON(payload, &raw) != nil || raw.Kind == "" {
+	if exact.Parts(payload, &raw) != nil {
 		return Message{}, fmt.Errorf("decode notification: %w", why)
 	}
-	return Message{Kind: raw.Kind, Reconcile: true}, nil
+	kind, err := kindOf(raw.Kind)
+	if err != nil {
+		return Message{}, fmt.Errorf("decode notification: %w; %w", why, err)
+	}
+	return Message{Kind: kind, Reconcile: true}, nil
 }
 
+func kindOf(raw json.RawMessage) (kind string, err error) {
+	if raw == nil {
+		return "", errors.New("t is missing")
+	}
+	if err := exact.JSON(raw, &kind); err != nil {
+		return "", fmt.Errorf("t: %w", err)
+	}
+	if kind == "" {
+		return "", errors.New("t is missing")
+	}
+	return kind, nil
+}
+
+// reader reads the ids of one kind.
+type reader struct{ padded bool }
+
 // one is the id in k or in instance. If both have one they must agree.
-func one(key, instance json.RawMessage) (ids []string, inexact bool) {
-	k, err := idOf(key)
-	i, err2 := idOf(instance)
+func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) {
+	k, err := r.idOf(key)
+	i, err2 := r.idOf(instance)
 	id := cmp.Or(k, i)
 	if err != nil || err2 != nil || id == "" || i != "" && i != id {
 		return nil, true
@@ -120,18 +148,18 @@ func one(key, instance json.RawMessage) (ids []string, inexact bool) {
 }
 
 // keys are the ids of a bulk create. What can be read is created even where the rest cannot: a create by explicit id is no guess.
-func keys(raw json.RawMessage) (ids []string, inexact bool) {
+func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	if ids, ok := plainTexts(raw); ok {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if exact.JSON(raw, &list) != nil || len(list) == 0 {
+	if exact.Parts(raw, &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, key := range list {
-		id, ok := scalar(key)
+		id, ok := r.scalar(key)
 		if !ok {
-			id, _ = idOf(key)
+			id, _ = r.idOf(key)
 		}
 		if id == "" {
 			inexact = true
@@ -149,51 +177,58 @@ const (
 	fieldDeletedAt = "deletedAt"
 )
 
-// mayChangeRows says whether a bulk update may have changed which rows exist. It names no values,
-// so that it may, unless its hook lists the changed columns.
-func mayChangeRows(fields json.RawMessage) bool {
+// updatedRows are the rows that a bulk update names, as far as they can be read. changed: others may
+// exist than before. It names no values, so that this is so unless its hook lists the changed
+// columns.
+func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 {
-		return true
+		return nil, true
 	}
-	return slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt)
+	if slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt) {
+		return nil, true
+	}
+	ids, _ = r.where(condition)
+	return ids, false
 }
 
-// changedRows says whether the update of one row shows that other rows exist than before: another
-// key, or a row that is deleted softly.
-func changedRows(key, instance json.RawMessage) bool {
+// existing is the row that a create or an update shows. inexact: it cannot be read, it shows another
+// key than before, or it is deleted softly, so that other rows may exist than it says.
+func (r reader) existing(key, instance json.RawMessage) (ids []string, inexact bool) {
 	var row struct {
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
-	k, err := idOf(key)
-	i, err2 := idOf(instance)
-	if err != nil || err2 != nil || instance != nil && exact.JSON(instance, &row) != nil {
-		return true // it cannot be read, so it may
+	ids, inexact = r.one(key, instance)
+	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
+		return nil, true
 	}
-	return k != "" && i != "" && k != i || len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null"
+	if len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null" {
+		return nil, true
+	}
+	return ids, false
 }
 
 // where are the ids of a bulk delete: exactly {"id":"…"} or {"id":["…",…]}. Anything beside narrows
 // the choice in a way we cannot evaluate, and an operator has vanished on its way here: then no id
 // is named. What looks exact may have been narrowed too, by an operator that left no trace: the ids
 // are those that may be deleted, and no others are.
-func where(raw json.RawMessage) (ids []string, inexact bool) {
+func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 	var condition map[string]json.RawMessage
-	if exact.JSON(raw, &condition) != nil || len(condition) != 1 {
+	if exact.Parts(raw, &condition) != nil || len(condition) != 1 {
 		return nil, true
 	}
-	if id, ok := scalar(condition["id"]); ok {
+	if id, ok := r.scalar(condition["id"]); ok {
 		return []string{id}, false
 	}
 	if ids, ok := plainTexts(condition["id"]); ok {
 		return ids, false
 	}
 	var list []json.RawMessage
-	if exact.JSON(condition["id"], &list) != nil || len(list) == 0 {
+	if exact.Parts(condition["id"], &list) != nil || len(list) == 0 {
 		return nil, true
 	}
 	for _, element := range list {
-		id, ok := scalar(element)
+		id, ok := r.scalar(element)
 		if !ok {
 			return nil, true
 		}
@@ -202,7 +237,7 @@ func where(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, false
 }
 
-// plainTexts are the elements of a list that has nothing but ids without escapes, which is what an import of any size consists of; false
+// plainTexts are the elements of a list that has nothing but ids without escapes and without a blank at the end, as an import of any size; false
 // where it has anything else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
@@ -216,7 +251,7 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 			return nil, false
 		}
 		end := strings.IndexByte(rest[1:], '"')
-		if end < 1 || end > maxID {
+		if end < 1 || end > maxID || rest[end] == ' ' {
 			return nil, false
 		}
 		ids = append(ids, rest[1:1+end])
@@ -230,25 +265,25 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 
 // idOf is the field id of a JSON object; "" where there is no object, or no id in it. An id that is
 // there and cannot be read is an error.
-func idOf(raw json.RawMessage) (string, error) {
+func (r reader) idOf(raw json.RawMessage) (string, error) {
 	var object struct {
 		ID json.RawMessage `json:"id"`
 	}
 	if raw == nil {
 		return "", nil
 	}
-	if err := exact.JSON(raw, &object); err != nil || object.ID == nil {
+	if err := exact.Parts(raw, &object); err != nil || object.ID == nil {
 		return "", err
 	}
-	id, ok := scalar(object.ID)
+	id, ok := r.scalar(object.ID)
 	if !ok {
 		return "", fmt.Errorf("id %.40q: want text or a whole number", object.ID)
 	}
 	return id, nil
 }
 
-// scalar is an id: text of 1 to maxID bytes, or a whole number, which becomes text.
-func scalar(raw json.RawMessage) (string, bool) {
+// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes text.
+func (r reader) scalar(raw json.RawMessage) (string, bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
 		return "", false
@@ -260,6 +295,12 @@ func scalar(raw json.RawMessage) (string, bool) {
 		}
 	} else if len(bytes.Trim(bytes.TrimPrefix(raw, []byte("-")), "0123456789")) > 0 {
 		return "", false // null, true, 1.5, 1e3, an object, a list
+	}
+	if strings.HasSuffix(id, " ") {
+		if !r.padded {
+			return "", false
+		}
+		id = strings.TrimRight(id, " ")
 	}
 	return id, id != "" && len(id) <= maxID
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func unpadded(string) bool { return false }
+
 func TestDecode(t *testing.T) {
 	long := strings.Repeat("x", maxID)
 	for _, c := range []struct {
@@ -26,7 +28,9 @@ func TestDecode(t *testing.T) {
 		{"create, empty id", `{"o":"c","t":"Thing","k":{"id":""}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
 		{"create, longest id", `{"o":"c","t":"Thing","k":{"id":"` + long + `"}}`, Message{Op: "c", Kind: "Thing", Create: []string{long}}},
 		{"create, id too long", `{"o":"c","t":"Thing","k":{"id":"` + long + `x"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
-		{"update", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`, Message{Op: "u", Kind: "Thing"}},
+		{"update", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a"}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"a"}}},
+		{"update by instance", `{"o":"u","t":"Thing","instance":{"id":7}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"7"}}},
+		{"update of nothing named", `{"o":"u","t":"Thing"}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
 		{"delete by key", `{"o":"d","t":"Thing","k":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"delete by instance", `{"o":"d","t":"Thing","instance":{"id":"a"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"delete of nothing named", `{"o":"d","t":"Thing"}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
@@ -49,13 +53,14 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, empty list", `{"o":"bd","t":"Thing","where":{"id":[]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk update, named", `{"o":"bu","t":"Thing","where":{"id":["a"]}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update of other columns", `{"o":"bu","t":"Thing","where":{},"fields":["name","updatedAt"]}`, Message{Op: "bu", Kind: "Thing"}},
+		{"bulk update of other columns, named", `{"o":"bu","t":"Thing","where":{"id":["a","b"]},"fields":["name"]}`, Message{Op: "bu", Kind: "Thing", Shown: []string{"a", "b"}}},
 		{"bulk update of the key", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["id","updatedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, soft delete", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":["deletedAt"]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, no columns", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":[]}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"bulk update, columns no list", `{"o":"bu","t":"Thing","where":{"id":"a"},"fields":"name"}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"update of the key", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"b"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
 		{"update, soft delete", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "u", Kind: "Thing", Reconcile: true}},
-		{"update of a row that is not deleted softly", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "u", Kind: "Thing"}},
+		{"update of a row that is not deleted softly", `{"o":"u","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "u", Kind: "Thing", Shown: []string{"a"}}},
 		{"bulk update, not named", `{"o":"bu","t":"Thing","where":{}}`, Message{Op: "bu", Kind: "Thing", Reconcile: true}},
 		{"anything else", `{"o":"truncate","t":"Thing"}`, Message{Op: "truncate", Kind: "Thing", Reconcile: true}},
 		{"no operation", `{"t":"Thing"}`, Message{Kind: "Thing", Reconcile: true}},
@@ -76,9 +81,29 @@ func TestDecode(t *testing.T) {
 		{"bulk delete, the id twice", `{"o":"bd","t":"Thing","where":{"id":"a","id":["b"]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, the id in another case", `{"o":"bd","t":"Thing","where":{"Id":"a"}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
 		{"bulk delete, where twice", `{"o":"bd","t":"Thing","where":{"id":"a"},"where":{"id":"b"}}`, Message{Kind: "Thing", Reconcile: true}},
+		{"half a surrogate pair", `{"o":"c","t":"Thing","k":{"id":"a\ud800"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"delete, half a surrogate pair", `{"o":"d","t":"Thing","instance":{"id":"\udc00"}}`, Message{Op: "d", Kind: "Thing", Reconcile: true}},
+		{"bulk create, halves of surrogate pairs", `{"o":"bc","t":"Thing","keys":["\ud800","a",{"id":"\ud801"}]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a"}, Reconcile: true}},
+		{"bulk delete, half a surrogate pair", `{"o":"bd","t":"Thing","where":{"id":["a","\ud800"]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"a whole surrogate pair", `{"o":"c","t":"Thing","k":{"id":"\ud83d\ude00"}}`, Message{Op: "c", Kind: "Thing", Create: []string{"\U0001F600"}}},
+		{"half a surrogate pair in another column", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","name":"\ud83d"},"by":"\ud800"}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"padded by char(n)", `{"o":"c","t":"Char","k":{"id":"a   "},"instance":{"id":"a"}}`, Message{Op: "c", Kind: "Char", Create: []string{"a"}}},
+		{"delete, padded", `{"o":"d","t":"Char","instance":{"id":" a "}}`, Message{Op: "d", Kind: "Char", Delete: []string{" a"}}},
+		{"bulk create, padded", `{"o":"bc","t":"Char","keys":["a ","b",{"id":"c  "}]}`, Message{Op: "bc", Kind: "Char", Create: []string{"a", "b", "c"}}},
+		{"bulk delete, padded", `{"o":"bd","t":"Char","where":{"id":["a","b "]}}`, Message{Op: "bd", Kind: "Char", Claim: []string{"a", "b"}}},
+		{"bulk delete, one, padded", `{"o":"bd","t":"Char","where":{"id":"b "}}`, Message{Op: "bd", Kind: "Char", Claim: []string{"b"}}},
+		{"update, padded", `{"o":"u","t":"Char","k":{"id":"a "}}`, Message{Op: "u", Kind: "Char", Shown: []string{"a"}}},
+		{"nothing but padding", `{"o":"c","t":"Char","k":{"id":"  "}}`, Message{Op: "c", Kind: "Char", Reconcile: true}},
+		{"blanks at the end of text", `{"o":"c","t":"Thing","k":{"id":"a "}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"bulk delete, blanks at the end of text", `{"o":"bd","t":"Thing","where":{"id":["a","b "]}}`, Message{Op: "bd", Kind: "Thing", Reconcile: true}},
+		{"bulk create, blanks at the end of text", `{"o":"bc","t":"Thing","keys":["a"," b","c "]}`, Message{Op: "bc", Kind: "Thing", Create: []string{"a", " b"}, Reconcile: true}},
+		{"create of a row that is deleted softly", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"create of a row that is not", `{"o":"c","t":"Thing","k":{"id":"a"},"instance":{"id":"a","deletedAt":null}}`, Message{Op: "c", Kind: "Thing", Create: []string{"a"}}},
+		{"create, deletedAt twice", `{"o":"c","t":"Thing","instance":{"id":"a","deletedAt":null,"deletedAt":1}}`, Message{Op: "c", Kind: "Thing", Reconcile: true}},
+		{"delete of a row that is deleted softly", `{"o":"d","t":"Thing","instance":{"id":"a","deletedAt":"2026-11-28T10:00:00.000Z"}}`, Message{Op: "d", Kind: "Thing", Delete: []string{"a"}}},
 		{"another table", `{"o":"d","t":"ProtocolMeta","k":{"id":"a"}}`, Message{Op: "d", Kind: "ProtocolMeta", Delete: []string{"a"}}},
 	} {
-		got, err := Decode([]byte(c.payload))
+		got, err := Decode([]byte(c.payload), func(kind string) bool { return kind == "Char" })
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, got, c.name)
 	}
@@ -93,13 +118,14 @@ func TestDecodeFailsWhereNotEvenTheKindCanBeTold(t *testing.T) {
 		`{"o":"u","t":"a","t":"Thing"}`:  `duplicate field "t"`,
 		`{"o":"u","T":"Thing"}`:          "t is missing",
 		`{"o":"c","t":"Thing"`:           "unexpected end",
+		`{"o":"c","t":"Th\ud800"}`:       "half a surrogate pair",
 		`[{"o":"c","t":"Thing"}]`:        "array",
 		"{\"o\":\"c\",\"t\":\"Th\xff\"}": "UTF-8",
 	} {
-		_, err := Decode([]byte(payload))
+		_, err := Decode([]byte(payload), unpadded)
 		require.ErrorContains(t, err, fault, payload)
 	}
-	_, err := Decode(bytes.Repeat([]byte(" "), maxBytes+1))
+	_, err := Decode(bytes.Repeat([]byte(" "), maxBytes+1), unpadded)
 	require.ErrorIs(t, err, errOversized)
 }
 
@@ -119,12 +145,12 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		m, err := Decode(payload)
+		m, err := Decode(payload, unpadded)
 		if err != nil {
 			return
 		}
-		named := slices.Concat(m.Create, m.Delete, m.Claim)
-		if m.Kind == "" || len(named) != max(len(m.Create), len(m.Delete), len(m.Claim)) {
+		named := slices.Concat(m.Create, m.Delete, m.Claim, m.Shown)
+		if m.Kind == "" || len(named) != max(len(m.Create), len(m.Delete), len(m.Claim), len(m.Shown)) {
 			t.Fatalf("%+v", m)
 		}
 		if len(m.Delete)+len(m.Claim) > 0 && m.Reconcile || len(m.Delete) > 0 && m.Op != OpDelete {
@@ -135,7 +161,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("id %q", id)
 			}
 		}
-		if m.Op != OpUpdate && m.Op != OpBulkUpdate && len(named) == 0 && !m.Reconcile {
+		if m.Op != OpBulkUpdate && len(named) == 0 && !m.Reconcile {
 			t.Fatalf("says nothing: %+v", m)
 		}
 	})

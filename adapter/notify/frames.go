@@ -233,12 +233,12 @@ func stubSize(payload []byte) (size int, ok bool) {
 
 // decodeBounded reads a message that came through frames. It refuses what would take much more
 // memory than it has bytes.
-func decodeBounded(payload []byte) (Message, error) {
+func decodeBounded(payload []byte, padded func(kind string) bool) (Message, error) {
 	if size, ok := stubSize(payload); ok {
 		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, size, maxBytes)
 	}
 	if n := bytes.Count(payload, []byte{','}) + 1; n > maxElements {
 		return Message{}, fmt.Errorf("decode notification: %w: %d elements, at most %d", errOversized, n, maxElements)
 	}
-	return Decode(payload)
+	return Decode(payload, padded)
 }

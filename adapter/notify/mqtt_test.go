@@ -35,6 +35,7 @@ type store struct {
 	mu         sync.Mutex
 	ids        map[string]map[string]bool // by kind
 	claims     map[string][]string
+	shown      map[string][]string // those that were not known
 	reconciles map[string]int
 	heard      map[string]int
 	calls      int
@@ -42,7 +43,7 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{ids: map[string]map[string]bool{}, claims: map[string][]string{}, reconciles: map[string]int{}, heard: map[string]int{}, fault: func(string) error { return nil }}
+	return &store{ids: map[string]map[string]bool{}, claims: map[string][]string{}, shown: map[string][]string{}, reconciles: map[string]int{}, heard: map[string]int{}, fault: func(string) error { return nil }}
 }
 
 func (s *store) change(ctx context.Context, kind string, f func(ids map[string]bool)) error {
@@ -78,6 +79,18 @@ func (s *store) Delete(ctx context.Context, kind string, gone []string) error {
 func (s *store) Claim(ctx context.Context, kind string, ids []string) error {
 	return s.change(ctx, kind, func(map[string]bool) { s.claims[kind] = append(s.claims[kind], ids...) })
 }
+
+func (s *store) Shown(kind string, ids []string) error {
+	return s.change(context.Background(), kind, func(known map[string]bool) {
+		for _, id := range ids {
+			if !known[id] {
+				s.shown[kind] = append(s.shown[kind], id)
+			}
+		}
+	})
+}
+
+func (s *store) Padded(kind string) bool { return kind == "Rule" }
 
 func (s *store) Heard(kind string) {
 	s.mu.Lock()
@@ -128,6 +141,16 @@ func (s *store) awaitClaims(t *testing.T, kind string, want ...string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		assert.ElementsMatch(c, want, s.claims[kind])
+	}, observedtest.Patience, 5*time.Millisecond)
+}
+
+// awaitShown waits until rows that are not known were shown.
+func (s *store) awaitShown(t *testing.T, kind string, want ...string) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		assert.ElementsMatch(c, want, s.shown[kind])
 	}, observedtest.Patience, 5*time.Millisecond)
 }
 
@@ -222,11 +245,12 @@ func TestWhatMessagesSayIsCommitted(t *testing.T) {
 		`{"o":"bc","t":"Thing","keys":["c",{"id":"d"},5]}`,
 		remove("Thing", "a"), remove("Thing", "unknown"), `{"o":"u","t":"Thing","k":{"id":"u"}}`,
 		remove("Thing", "5"), `{"o":"bd","t":"Thing","where":{"id":["b","c"]}}`,
-		create("Thing", "last"), create("Rule", "last"),
+		create("Thing", "last"), create("Rule", "last   "), `{"o":"u","t":"Thing","instance":{"id":"last","deletedAt":null}}`,
 	)
 	s.await(t, "Thing", "b", "c", "d", "last")
 	s.await(t, "Rule", "last", "r")
 	s.awaitClaims(t, "Thing", "b", "c")
+	s.awaitShown(t, "Thing", "u")
 	require.Equal(t, 1, s.reconciled("Thing"), "once, for the first connection")
 	require.Empty(t, s.has("ProtocolMeta"))
 

@@ -55,6 +55,14 @@ type Handler interface {
 	// complete read of the catalogue that begins later decides, and is asked for. nil: the claims
 	// outlive this process, or that read is ordered.
 	Claim(ctx context.Context, kind string, ids []string) error
+	// Shown tells of rows that an update has shown, after what was said of them before is
+	// committed: where one is not known, or is being deleted, a read of the catalogue is asked for,
+	// since it may have been made or restored without a message. It must not block. nil: that read,
+	// if any, is ordered.
+	Shown(kind string, ids []string) error
+	// Padded says whether the catalogue pads the ids of the kind with blanks that mean nothing. It
+	// must not block.
+	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)
 	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.

@@ -160,7 +160,10 @@ func (q *queue) attempt(ctx context.Context, f folded) error {
 			return err
 		}
 	}
-	return nil
+	if len(f.shown) == 0 {
+		return nil
+	}
+	return q.handler.Shown(q.kind, f.shown)
 }
 
 func (q *queue) fail(err error) {

@@ -48,7 +48,7 @@ type session struct {
 	// ended gets the reason for which the session must end; only the first is looked at.
 	ended   chan error
 	frames  *frames // what the library reads from, once it is connected
-	decoder func(payload []byte) (Message, error)
+	decoder func(payload []byte, padded func(kind string) bool) (Message, error)
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
@@ -94,7 +94,7 @@ func (s *session) run(ctx context.Context) error {
 	s.metrics.sessions.Inc()
 	s.metrics.connected.Set(1)
 	defer s.metrics.connected.Set(0)
-	report, look := time.NewTicker(reportEvery), time.NewTicker(burstEnd)
+	report, look := time.NewTicker(reportEvery), time.NewTicker(burstLook)
 	defer report.Stop()
 	defer look.Stop()
 	for {
@@ -118,8 +118,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// afterBurst asks for a read of each kind when a burst of messages is over: the broker may have
-// dropped some of them.
+// afterBurst asks for a read of each kind when a burst of messages, or a part of a long one, is over:
+// the broker may have dropped some of them.
 func (s *session) afterBurst(now time.Time) {
 	waiting := slices.ContainsFunc(s.kinds, func(kind string) bool { return s.queues[kind].pending() })
 	if !s.burst.over(now, waiting) {
@@ -224,7 +224,7 @@ func (s *session) receive(m mqtt.Message) {
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
-	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, bytes: held(m, said), ack: m.Ack}
+	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, shown: said.Shown, bytes: held(m, said), ack: m.Ack}
 	if c.ids() == 0 {
 		m.Ack()
 		return
@@ -239,7 +239,7 @@ func (s *session) receive(m mqtt.Message) {
 // process, again when the broker sends the message again.
 func (s *session) decode(payload []byte) (said Message, err error) {
 	err = guard.Run(func() error {
-		said, err = s.decoder(payload)
+		said, err = s.decoder(payload, s.handler.Padded)
 		return err
 	})
 	if p := guard.Caught(err); p != nil {
@@ -254,7 +254,7 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 // refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
-	return 2*len(m.Payload()) + header*(len(said.Create)+len(said.Delete)+len(said.Claim))
+	return 2*len(m.Payload()) + header*said.ids()
 }
 
 // unreadable is a message whose kind cannot be told: it may have been any of ours.

@@ -47,7 +47,7 @@ func TestAPanicAtAMessageMakesItMalformed(t *testing.T) {
 	source := New(Config{}, kinds("Thing"), s, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c := source.newSession([]string{"Thing"}, func(observed.Signal) {})
 	c.frames = newFrames(nil)
-	c.decoder = func([]byte) (Message, error) { panic("index out of range") }
+	c.decoder = func([]byte, func(string) bool) (Message, error) { panic("index out of range") }
 	c.receive(garbage{})
 	require.Equal(t, 1, s.reconciled("Thing"))
 	require.EqualValues(t, 1, testutil.ToFloat64(source.metrics.panics))

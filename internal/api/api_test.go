@@ -267,6 +267,7 @@ func TestAFieldThatComesTwiceIsABadRequest(t *testing.T) {
 	b := &backend{}
 	s := serve(t, b)
 	for body, want := range map[string]string{
+		`{"maxInstances":20,"by":"\ud800"}`:                                   `\\ud800 is half a surrogate pair`,
 		`{"maxInstances":20,"maxInstances":30}`:                               `duplicate field \"maxInstances\"`,
 		`{"maxInstances":20,"MaxInstances":30}`:                               `field \"maxInstances\" comes twice, also as \"MaxInstances\"`,
 		`{"resourcePerInstance":7,"maxInstances":20,"ResourcePerInstance":8}`: `field \"resourcePerInstance\" comes twice, also as \"ResourcePerInstance\"`,

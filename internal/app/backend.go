@@ -284,6 +284,18 @@ func (a *App) Claim(ctx context.Context, kind string, ids []string) error {
 	return r.engine.Claim(ctx, ids)
 }
 
+// Shown implements notify.Handler.
+func (a *App) Shown(kind string, ids []string) error {
+	r := a.runner(kind)
+	if r == nil {
+		return errNotRun
+	}
+	return r.engine.Shown(ids)
+}
+
+// Padded implements notify.Handler.
+func (a *App) Padded(kind string) bool { return a.catalog.Padded(kind) }
+
 // Heard implements notify.Handler.
 func (a *App) Heard(kind string) {
 	if r := a.runner(kind); r != nil {

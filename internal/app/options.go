@@ -188,17 +188,33 @@ func (o *Options) validateMQTT() (errs []error) {
 		return nil // said already
 	}
 	broker, err := url.Parse(o.MQTT)
-	if err != nil {
-		return []error{fmt.Errorf("--mqtt: %w", err)}
+	if err != nil { // it has the text, and that may have a password
+		return []error{errors.New("--mqtt: not an URL such as tcp://host:port or ssl://host:port")}
 	}
 	encrypted, known := encryptedMQTT[broker.Scheme]
 	if !known {
-		errs = append(errs, fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted()))
+		return []error{fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted())}
 	}
-	if known && !encrypted && o.mqttTLS() != nil {
+	if !encrypted && o.mqttTLS() != nil {
 		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
 	}
-	return errs
+	return append(errs, o.mqttLeavesOut(broker))
+}
+
+// mqttLeavesOut is what of the broker's address, or beside it, would not count.
+func (o *Options) mqttLeavesOut(broker *url.URL) error {
+	ws := strings.HasPrefix(broker.Scheme, "ws")
+	switch {
+	case broker.User != nil && (o.MQTTUsername != "" || o.MQTTPasswordFile != ""):
+		return errors.New("--mqtt has a user, and so have --mqtt-username and --mqtt-password-file: set one of them")
+	case broker.Fragment != "":
+		return errors.New("--mqtt: a part that begins with #: want none")
+	case broker.RawQuery != "" && !ws:
+		return fmt.Errorf("--mqtt: options after a question mark: %s:// has none", broker.Scheme)
+	case strings.Trim(broker.Path, "/") != "" && !ws && broker.Scheme != "unix":
+		return fmt.Errorf("--mqtt: path %q: %s:// has none; the topic is --mqtt-topic", broker.Path, broker.Scheme)
+	}
+	return nil
 }
 
 // mqttTLS is nil where nothing is to be added to what the system has.

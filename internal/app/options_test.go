@@ -36,6 +36,11 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		"--kafka-sasl-mechanism needs --kafka-tls":                      func(o *Options) { o.KafkaSASL = "PLAIN" },
 		`--mqtt "mqtt.iota:1883": must be tcp://`:                       func(o *Options) { o.MQTT = "mqtt.iota:1883" },
 		`--mqtt "http://mqtt": must be tcp://`:                          func(o *Options) { o.MQTT = "http://mqtt" },
+		"--mqtt: not an URL such as":                                    func(o *Options) { o.MQTT = "tcp://u:Pa55word@mqtt:x" },
+		"--mqtt: options after a question mark: tcp:// has none":        func(o *Options) { o.MQTT = "tcp://mqtt:1883?clean=Pa55word" },
+		"--mqtt: a part that begins with #":                             func(o *Options) { o.MQTT = "ssl://mqtt:1883#Pa55word" },
+		`--mqtt: path "/cm/notify": tcp:// has none`:                    func(o *Options) { o.MQTT = "tcp://mqtt:1883/cm/notify" },
+		"--mqtt has a user, and so have --mqtt-username":                func(o *Options) { o.MQTT, o.MQTTUsername = "tcp://u:Pa55word@mqtt:1883", "v" },
 		"need --mqtt ssl://host:port, not tcp://":                       func(o *Options) { o.MQTTCA = "ca" },
 		"--mqtt-tls-cert-file and --mqtt-tls-key-file go":               func(o *Options) { o.MQTT, o.MQTTKey = "ssl://mqtt", "k" },
 		"--zookeeper-session-timeout 2m0s":                              func(o *Options) { o.ZooKeeperSession = 2 * time.Minute },
@@ -51,7 +56,9 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 	} {
 		o := validOptions()
 		spoil(&o)
-		require.ErrorContains(t, o.Validate(), want)
+		err := o.Validate()
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "Pa55word")
 	}
 	err := (&Options{}).Validate()
 	require.ErrorContains(t, err, "--namespace")

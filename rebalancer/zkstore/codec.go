@@ -270,9 +270,6 @@ func scanArray(text string) ([]string, bool) {
 
 // parseIDs reads any JSON of the right meaning: numbers as ids become strings, other fields are passed over.
 func parseIDs(data []byte) ([]string, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("is not UTF-8")
-	}
 	var list struct {
 		V   json.RawMessage `json:"v"`
 		IDs *[]textID       `json:"ids"`
@@ -463,9 +460,6 @@ func encodeFlight(f *Flight) (data []byte, packed []string) {
 
 // decodeFlight reads the piece of that name.
 func decodeFlight(name string, data []byte) (*Flight, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("is not UTF-8")
-	}
 	var raw struct {
 		V     json.RawMessage `json:"v"`
 		From  *wholeNumber    `json:"from"`

@@ -29,24 +29,25 @@ func TestDecodeIDs(t *testing.T) {
 		require.Equal(t, want, got, data)
 	}
 	for data, want := range map[string]string{
-		``:                          "is no list of ids: unexpected end of JSON input",
-		`[]`:                        "is no list of ids: json: cannot unmarshal array",
-		`{}`:                        "ids: is missing",
-		`{"ids":null}`:              "ids: is missing",
-		`{"ids":"a"}`:               "is no list of ids: json: cannot unmarshal string",
-		`{"ids":[null]}`:            "id null: want a string or a number",
-		`{"ids":[true]}`:            "id true: want a string or a number",
-		`{"ids":[["a"]]}`:           `id ["a"]: want a string or a number`,
-		`{"ids":[""]}`:              "ids: id: is empty",
-		`{"ids":["a",]}`:            "is no list of ids: invalid character",
-		`{"ids":["a"]`:              "is no list of ids: unexpected end",
-		`{"ids":["a"]}{}`:           "is no list of ids: invalid character",
-		"{\"ids\":[\"a\xff\"]}":     "is not UTF-8",
-		`{"v":2,"ids":["a"]}`:       "v: schema 2, at most 1 is understood",
-		`{"ids":["a"],"ids":["b"]}`: `duplicate field "ids"`,
-		`{"v":1,"ids":["a"],"v":2}`: `duplicate field "v"`,
-		`{"IDS":["a"]}`:             "ids: is missing",
-		`{"v":"x","ids":[]}`:        `v: schema "x", at most 1 is understood`,
+		``:                            "is no list of ids: unexpected end of JSON input",
+		`[]`:                          "is no list of ids: json: cannot unmarshal array",
+		`{}`:                          "ids: is missing",
+		`{"ids":null}`:                "ids: is missing",
+		`{"ids":"a"}`:                 "is no list of ids: json: cannot unmarshal string",
+		`{"ids":[null]}`:              "id null: want a string or a number",
+		`{"ids":[true]}`:              "id true: want a string or a number",
+		`{"ids":[["a"]]}`:             `id ["a"]: want a string or a number`,
+		`{"ids":[""]}`:                "ids: id: is empty",
+		`{"ids":["a",]}`:              "is no list of ids: invalid character",
+		`{"ids":["a"]`:                "is no list of ids: unexpected end",
+		`{"ids":["a"]}{}`:             "is no list of ids: invalid character",
+		"{\"ids\":[\"a\xff\"]}":       "is not UTF-8",
+		`{"ids":["\ud800","\ud801"]}`: `\ud800 is half a surrogate pair`,
+		`{"v":2,"ids":["a"]}`:         "v: schema 2, at most 1 is understood",
+		`{"ids":["a"],"ids":["b"]}`:   `duplicate field "ids"`,
+		`{"v":1,"ids":["a"],"v":2}`:   `duplicate field "v"`,
+		`{"IDS":["a"]}`:               "ids: is missing",
+		`{"v":"x","ids":[]}`:          `v: schema "x", at most 1 is understood`,
 		`{"ids":["` + strings.Repeat("x", 257) + `"]}`: "257 bytes, at most 256",
 	} {
 		_, err := decodeIDs([]byte(data))
@@ -67,6 +68,10 @@ func TestDocumentsHaveOneMeaning(t *testing.T) {
 
 	_, err = decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","pod":"w","ids":["a"]}`))
 	require.ErrorContains(t, err, `duplicate field "pod"`)
+	_, err = decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a\ud800"]}`))
+	require.ErrorContains(t, err, "half a surrogate pair")
+	_, err = decodeFlight("3-7", []byte("{\"from\":3,\"times\":7,\"pod\":\"\xff\",\"ids\":[\"a\"]}"))
+	require.ErrorContains(t, err, "is not UTF-8")
 	f, err := decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a"],"To":[1],"POD":"w"}`))
 	require.NoError(t, err)
 	require.Equal(t, &Flight{Name: "3-7", From: 3, Times: 7, Pod: "u", IDs: []string{"a"}}, f)

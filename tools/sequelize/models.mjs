@@ -19,7 +19,7 @@ export async function platform(dsn, publish) {
   }, { timestamps: false, freezeTableName: true, scopes: { lyon: { where: { name: 'lyon' } } } });
   const Rule = db.define('Rule', { id, name: DataTypes.STRING },
     { freezeTableName: true, paranoid: true, createdAt: false, updatedAt: false });
-  Site.hasMany(Thing, { foreignKey: 'siteId', onDelete: 'CASCADE' });
+  Site.hasMany(Thing, { foreignKey: 'siteId', onDelete: 'CASCADE', hooks: true });
   Thing.belongsTo(Site, { foreignKey: 'siteId' });
   // A foreign key that is checked at COMMIT only, for the transactions that fail there.
   Thing.belongsTo(Site, { as: 'late', foreignKey: { name: 'lateId' }, constraints: false });

@@ -13,6 +13,8 @@ const things = (...ids) => ids.map((id) => ({ id, name: `n-${id}`, code: `c-${id
 const rules = (...ids) => ids.map((id) => ({ id, name: `n-${id}` }));
 const soft = (...ids) => ids.map((id) => ({ id, name: `n-${id}`, deletedAt: '2026-01-01T00:00:00.000Z' }));
 
+const sited = () => [{ id: 'a', siteId: 'site' }, { id: 'b', siteId: 'site' }, { id: 'c' }];
+
 /** Runs work in a transaction that is rolled back. */
 const undone = (db, work) => db.transaction(async (transaction) => {
   await work(transaction);
@@ -205,8 +207,20 @@ export const ways = [
   { way: 'queryInterface.bulkInsert, a seeder', run: ({ db }) => db.getQueryInterface().bulkInsert('Thing', [{ id: 'a' }]) },
   { way: 'queryInterface.bulkDelete', rows: things('a', 'b'), run: ({ db }) => db.getQueryInterface().bulkDelete('Thing', { id: 'a' }) },
   {
-    way: 'destroy of the Site, ON DELETE CASCADE in the database', rows: [{ id: 'a', siteId: 'site' }, { id: 'b', siteId: 'site' }, { id: 'c' }],
+    way: 'destroy of the Site, ON DELETE CASCADE in the database', rows: sited(),
     run: ({ Site }) => Site.destroy({ where: { id: 'site' } }),
+  },
+  {
+    way: 'destroy of the Site by a condition with individualHooks, onDelete cascade and hooks: true', rows: sited(),
+    run: ({ Site }) => Site.destroy({ where: { id: 'site' }, individualHooks: true }),
+  },
+  {
+    way: 'destroy of the instance of the Site, onDelete cascade and hooks: true', rows: sited(),
+    run: async ({ Site }) => { await (await Site.findByPk('site')).destroy(); },
+  },
+  {
+    way: 'transaction rolled back: destroy of the instance of the Site, onDelete cascade and hooks: true', rows: sited(),
+    run: ({ db, Site }) => undone(db, async (transaction) => { await (await Site.findByPk('site', { transaction })).destroy({ transaction }); }),
   },
   { way: 'create through an association', run: async ({ Site }) => { await (await Site.findByPk('site')).createThing({ id: 'a' }); } },
   {

@@ -122,6 +122,8 @@ func TestLines(t *testing.T) {
 		`{"id":"a"`:                            "line 2: unexpected end of JSON input",
 		`["a"]`:                                "line 2: json: cannot unmarshal",
 		`{"id":"a","Instance":1}`:              "line 2: unknown field \"Instance\"",
+		`{"id":"\ud800"}`:                      "line 2: \\ud800 is half a surrogate pair",
+		"{\"id\":\"\xff\"}":                    "line 2: is not UTF-8",
 		`{"id":"a","id":"b"}`:                  "line 2: duplicate field \"id\"",
 		`{"id":"a","instance":0,"instance":1}`: "line 2: duplicate field \"instance\"",
 		`{"id":"a","labels":{"site":"lyon","site":"oslo"}}`: "line 2: duplicate field \"labels.site\"",
