@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Instance is what the control address says of one instance.
@@ -126,9 +128,9 @@ func (s *Sim) fault(ctx context.Context, in *instance, fault string, span time.D
 }
 
 func (s *Sim) find(kind, ordinal string) (*instance, error) {
-	n, err := strconv.Atoi(ordinal)
+	n, err := exact.Ordinal(ordinal)
 	if err != nil {
-		return nil, fmt.Errorf("instance %q: want an ordinal", ordinal)
+		return nil, fmt.Errorf("instance of %s: %w", kind, err)
 	}
 	for _, in := range s.all() {
 		if in.kind.Name == kind && in.ordinal == n {
