@@ -101,7 +101,8 @@ type Decision struct {
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
-	// Rollout, when not empty, says that pods are being replaced: nothing is spread meanwhile.
+	// Rollout, when not empty, says that pods are being replaced, or that the last of them are not available
+	// yet: nothing is spread meanwhile.
 	Rollout string `json:"rollout,omitempty"`
 	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
 	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.

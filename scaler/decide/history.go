@@ -38,6 +38,9 @@ type History struct {
 	Foreign *Foreign `json:"foreign,omitempty"`
 	// HotSince is since when an instance is overloaded at the present size with all instances ready; zero: none is.
 	HotSince time.Time `json:"hotSince,omitzero"`
+	// Rollout says that pods were of a former revision when they were seen last, or that one which replaced
+	// such a pod was not available yet. The StatefulSet's status says the first alone.
+	Rollout bool `json:"rollout,omitempty"`
 	// Down are the instances that do not work, and since when.
 	Down []Down `json:"down,omitempty"`
 	// Restarts are the pods that were restarted for being silent, the last one of each ordinal.
@@ -100,6 +103,7 @@ func Next(in Input, d Decision) History {
 		h.record(Recommendation{From: d.At, To: d.At, Size: d.asked, Own: d.askedOwn})
 		h.Own, h.Desired = d.Own, d.Desired
 		h.heat(in, d, resized)
+		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""
 		h.Down = downs(in, d.Health.Verdicts)
 	}
 	return h
