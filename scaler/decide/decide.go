@@ -12,7 +12,7 @@ import (
 
 // Input is everything a decision is made from. It can be saved as JSON or YAML and decided again.
 type Input struct {
-	Now time.Time `json:"now"`
+	Now time.Time `json:"now,omitzero"`
 	// Config is one that left config.Parse: complete and valid.
 	Config   config.Kind   `json:"config"`
 	Observed observed.Kind `json:"observed"`

@@ -57,7 +57,7 @@ const (
 type Decision struct {
 	Kind        string       `json:"kind"`
 	StatefulSet string       `json:"statefulSet"`
-	At          time.Time    `json:"at"`
+	At          time.Time    `json:"at,omitzero"`
 	Owner       config.Owner `json:"owner"`
 	Mode        config.Mode  `json:"mode,omitempty"`
 
@@ -277,7 +277,7 @@ func leaving(from, to int) string {
 func (d Decision) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, d.At.UTC().Format(time.RFC3339), d.Summary)
+	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, Stamp(d.At), d.Summary)
 	writer := string(d.Owner)
 	if d.Mode == config.ModeRecommend {
 		writer = "nobody, by replicas.mode recommend"
@@ -306,7 +306,7 @@ func (d Decision) String() string {
 		line("  conflict: %s", d.Conflict.Text)
 	}
 	if f := d.Foreign; f != nil && !f.Stopped {
-		line("  against us at %s: %s wrote replicas %d -> %d", f.At.UTC().Format(time.RFC3339), f.name(), f.From, f.To)
+		line("  against us at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
 	if d.Mute != nil {
@@ -346,4 +346,12 @@ func (s Signal) String() string {
 		text += ", the size is kept by tolerance"
 	}
 	return text + "): " + s.Inputs
+}
+
+// Stamp is a time as people read it. What was kept by another build, or by hand, may lack one.
+func Stamp(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format(time.RFC3339)
 }
