@@ -41,6 +41,27 @@ func TestTheControlAddressKnowsInstancesByTheirOrdinalAlone(t *testing.T) {
 	require.True(t, in.muted.Load())
 }
 
+// A page in the browser of whoever runs a simulation must not break its instances.
+func TestTheControlAddressRefusesPagesOfOtherSites(t *testing.T) {
+	s, in := idle(t)
+	ask := func(host, header, value string) int {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:9310/v1/instances/Thing/1/mute", nil)
+		r.Host = host
+		if header != "" {
+			r.Header.Set(header, value)
+		}
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	require.Equal(t, http.StatusForbidden, ask("127.0.0.1:9310", "Sec-Fetch-Site", "cross-site"))
+	require.Equal(t, http.StatusForbidden, ask("127.0.0.1:9310", "Origin", "http://evil.example"))
+	require.Equal(t, http.StatusForbidden, ask("rebound.example:9310", "", ""))
+	require.False(t, in.muted.Load())
+	require.Equal(t, http.StatusNoContent, ask("LOCALHOST:9310", "", ""))
+	require.True(t, in.muted.Load())
+}
+
 func TestOnlyPodsWithTheNameOfAnInstanceArePlayed(t *testing.T) {
 	s, _ := idle(t)
 	for name, want := range map[string]int{"iota-dac-7": 7, "iota-dac-07": -1, "iota-dac-+7": -1, "7": -1, "iota-dac-x": -1} {
