@@ -304,7 +304,7 @@ func (t *term) park(p *plan.Plan) {
 // account is what the leader says of the weights, for every replica to read: only the leader reads the catalogue.
 type account struct {
 	V        int       `json:"v"`
-	At       time.Time `json:"at"`
+	At       time.Time `json:"at,omitzero"`
 	ByWeight bool      `json:"byWeight"`
 	// Total and Lists are there when the weights have been read: Lists is nil until then.
 	Total float64         `json:"total,omitempty"`

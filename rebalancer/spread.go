@@ -34,7 +34,7 @@ type spreading struct {
 const adoptionName = "adoption"
 
 type adoption struct {
-	HoldUntil time.Time `json:"holdUntil"`
+	HoldUntil time.Time `json:"holdUntil,omitzero"`
 }
 
 // adopt starts the hold.
@@ -55,7 +55,7 @@ func heldUntil(st *zkstore.State) time.Time {
 
 // moved are N moves made at the same time.
 type moved struct {
-	At time.Time `json:"at"`
+	At time.Time `json:"at,omitzero"`
 	N  int       `json:"n"`
 }
 

@@ -34,7 +34,7 @@ type wave struct {
 	Plan   string    `json:"plan"`
 	Reason string    `json:"reason"`
 	Why    string    `json:"why"`
-	Begun  time.Time `json:"begun"`
+	Begun  time.Time `json:"begun,omitzero"`
 	Beyond int       `json:"beyond,omitempty"`
 	// Window are the voluntary moves of the minute before.
 	Window []moved `json:"window,omitempty"`

@@ -103,7 +103,7 @@ const stuckAfter = time.Minute
 func (t *turn) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := t.in.Observed.Instance(n).Occupant()
-		if p != nil && p.Terminating && t.now.Sub(p.DeleteBy) >= stuckAfter {
+		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && t.now.Sub(p.DeleteBy) >= stuckAfter {
 			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, t.now.Sub(p.DeleteBy).Round(time.Second))
 		}
 	}

@@ -2,8 +2,8 @@ package scaler
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -61,13 +61,11 @@ func (t *turn) tellGroups() {
 			known[groups[i].UID] = true
 			t.seed(&groups[i])
 			t.tell(&groups[i])
+			t.warnNotFollowed(&groups[i])
 		}
 	}
-	for uid := range t.groups {
-		if !known[uid] {
-			delete(t.groups, uid)
-		}
-	}
+	maps.DeleteFunc(t.groups, func(uid string, _ groupWritten) bool { return !known[uid] })
+	maps.DeleteFunc(t.unfollowed, func(uid string, _ unfollowed) bool { return !known[uid] })
 }
 
 // mayTell says whether this process leads, as far as it knows. Without a StatefulSet there is nothing to claim.
@@ -86,7 +84,7 @@ func (t *turn) seed(g *observed.Group) {
 	switch {
 	case err == nil:
 		t.act.Publish(t.groupRef(g), actuate.Seeded(size, t.w.Name))
-	case !errors.Is(err, actuate.ErrConflict):
+	case t.isFault(err):
 		t.act.Publish(t.groupRef(g), actuate.CannotWriteGroup(err))
 	}
 }
@@ -106,7 +104,7 @@ func (t *turn) tell(g *observed.Group) {
 	}
 	written, err := t.act.UpdateGroupStatus(t.ctx, t.groupRef(g), view.fill)
 	if err != nil {
-		if !errors.Is(err, actuate.ErrConflict) {
+		if t.isFault(err) {
 			t.act.Publish(t.groupRef(g), actuate.CannotWriteGroup(err))
 		}
 		return
@@ -139,6 +137,35 @@ func patienceFor(old, next *v1alpha1.InstanceGroupStatus) time.Duration {
 // passing are the reasons not to follow a wish that are no news: somebody chose them, or they are told elsewhere.
 var passing = map[string]bool{v1alpha1.ReasonBlind: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonNotSeeded: true}
 
+// unfollowed is why an InstanceGroup counts for nothing, since when this leader sees that, and whether it was told.
+type unfollowed struct {
+	reason string
+	since  time.Time
+	told   bool
+}
+
+// setGrace is how long an InstanceGroup may be without its StatefulSet: one apply brings both, in any order, and they are
+// watched apart.
+const setGrace = 30 * time.Second
+
+// warnNotFollowed raises an event when an InstanceGroup begins to count for nothing, or does so for another reason.
+func (t *turn) warnNotFollowed(g *observed.Group) {
+	active := groupView{in: t.in, d: t.d, g: g}.active()
+	if active.on || passing[active.reason] {
+		delete(t.unfollowed, g.UID)
+		return
+	}
+	u := t.unfollowed[g.UID]
+	if u.reason != active.reason {
+		u = unfollowed{reason: active.reason, since: t.now}
+	}
+	if !u.told && (u.reason != v1alpha1.ReasonNoStatefulSet || t.now.Sub(u.since) >= setGrace) {
+		u.told = true
+		t.act.Publish(t.groupRef(g), actuate.NotFollowed(active.text))
+	}
+	t.unfollowed[g.UID] = u
+}
+
 // eventsOf raises an event for each condition that began to be news.
 func (t *turn) eventsOf(g *observed.Group, old, next *v1alpha1.InstanceGroupStatus) {
 	for _, c := range next.Conditions {
@@ -147,8 +174,6 @@ func (t *turn) eventsOf(g *observed.Group, old, next *v1alpha1.InstanceGroupStat
 		}
 		on := c.Status == metav1.ConditionTrue
 		switch {
-		case c.Type == v1alpha1.ConditionScalingActive && !on && !passing[c.Reason]:
-			t.act.Publish(t.groupRef(g), actuate.NotFollowed(c.Message))
 		case c.Type == v1alpha1.ConditionScalingLimited && on:
 			t.act.Publish(t.groupRef(g), actuate.ScalingLimited(c.Reason, c.Message))
 		case c.Type == v1alpha1.ConditionForeignWriter && on:

@@ -25,7 +25,7 @@ const keptVersion = 1
 type kept struct {
 	V     int       `json:"v"`
 	Epoch int64     `json:"epoch"`
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at,omitzero"`
 	// Decision is without the verdicts on healthy instances: they are many and say nothing.
 	Decision decide.Decision `json:"decision"`
 	History  decide.History  `json:"history"`
@@ -104,8 +104,11 @@ func ParseKept(data []byte) (KeptDecision, error) {
 	return KeptDecision{At: k.At, Decision: &k.Decision}, nil
 }
 
-// TooOld is an error when the decision is older than maxAge.
+// TooOld is an error when the decision is older than maxAge, or of an unknown age.
 func (k KeptDecision) TooOld(now time.Time, maxAge time.Duration) error {
+	if k.At.IsZero() {
+		return errors.New("the leader's last decision does not say when it was made")
+	}
 	if age := now.Sub(k.At); age > maxAge {
 		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), maxAge)
 	}

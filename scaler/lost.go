@@ -31,7 +31,7 @@ type AssumedDead struct {
 	UID     string    `json:"uid"`
 	Node    string    `json:"node,omitempty"`
 	By      string    `json:"by"`
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at,omitzero"`
 }
 
 type assumedDeadDoc struct {
@@ -123,7 +123,7 @@ func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *rebalancer.O
 		switch {
 		case said:
 			l.AssumedDead, l.Unproven = word.By, ""
-			l.Text += fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, word.At.UTC().Format(time.RFC3339))
+			l.Text += fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, decide.Stamp(word.At))
 		case l.Leaves:
 			l.Text += "; " + fate(d.Kind, l.Ordinal, l.Unproven)
 		}

@@ -89,6 +89,9 @@ func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
 	d := w.tick(s, 2*second)
 	require.Equal(t, map[string]bool{uid: true}, w.orders.Dead)
 	require.Contains(t, d.Lost[0].Text, "ann declared it dead")
+	w.docs[AssumedDeadName] = &zkstore.Doc{Data: fmt.Appendf(nil, `{"entries":[{"ordinal":2,"pod":"iota-dac-2","uid":%q,"by":"ann"}]}`, uid)}
+	d = w.tick(s, 2*second)
+	require.Contains(t, d.Lost[0].Text, "ann declared it dead at an unknown time: what it owned")
 	w.holder, w.epoch = "two/b", 2
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)

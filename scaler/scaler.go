@@ -85,6 +85,8 @@ type Scaler struct {
 	waiting waiting
 	// groups are the InstanceGroups' status as written last, by uid.
 	groups map[string]groupWritten
+	// unfollowed are those that count for nothing, by uid.
+	unfollowed map[string]unfollowed
 	// raised are the conditions an event was raised for, by reason. began is when this leader
 	// looked first, and passed are the conditions that are no more than its start no longer.
 	raised map[string]time.Time
@@ -96,7 +98,7 @@ type Scaler struct {
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind),
-		period: 2 * time.Second, raised: map[string]time.Time{}, passed: map[string]bool{}, groups: map[string]groupWritten{},
+		period: 2 * time.Second, raised: map[string]time.Time{}, passed: map[string]bool{}, groups: map[string]groupWritten{}, unfollowed: map[string]unfollowed{},
 	}
 }
 

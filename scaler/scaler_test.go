@@ -398,6 +398,9 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	require.Equal(t, w.now, k.At)
 	require.NoError(t, k.TooOld(w.now.Add(6*second), MaxAge(2*second)))
 	require.ErrorContains(t, k.TooOld(w.now.Add(6100*time.Millisecond), MaxAge(2*second)), "6.1s old, more than 6s")
+	undated, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3}}`))
+	require.NoError(t, err)
+	require.EqualError(t, undated.TooOld(w.now, MaxAge(2*second)), "the leader's last decision does not say when it was made")
 	for text, says := range map[string]string{"": "no leader has kept", `{"v":2}`: "schema version 2", "{": "unexpected end"} {
 		_, err = ParseKept([]byte(text))
 		require.ErrorContains(t, err, says)

@@ -210,14 +210,20 @@ func (t *turn) write(size actuate.Size, to int) error {
 	return err
 }
 
-// failed notes why the size could not be written; the next tick looks again. What changed meanwhile is no fault.
+// failed notes why the size could not be written; the next tick looks again.
 func (t *turn) failed(err error) {
 	t.did(doneFailed, "%v; the next tick looks again", err)
-	if !errors.Is(err, actuate.ErrConflict) && !errors.Is(err, errBehind) {
+	if t.isFault(err) {
 		t.m.failures.Inc()
 		t.d.Denied = denied(err, t.w)
 		t.while("CannotScale", true, actuate.CannotScale(err.Error()))
 	}
+}
+
+// isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what fails because
+// this leader's term has ended. The next leader looks again, and meets that again if something is wrong.
+func (t *turn) isFault(err error) bool {
+	return !errors.Is(err, actuate.ErrConflict) && !errors.Is(err, errBehind) && t.ctx.Err() == nil
 }
 
 // restart deletes the pod that the verdicts chose, if any.
@@ -241,7 +247,9 @@ func (t *turn) restart() {
 			err = t.act.Restart(t.ctx, t.w, v.Pod, v.UID)
 		}
 		if err != nil {
-			t.act.Publish(t.w, actuate.CannotRestart(err))
+			if t.isFault(err) {
+				t.act.Publish(t.w, actuate.CannotRestart(err))
+			}
 			continue
 		}
 		fault.Point("restart.replied")
@@ -252,8 +260,11 @@ func (t *turn) restart() {
 	}
 }
 
-// raise raises the events of states that last.
+// raise raises the events of states that last. A look during which the term ended may have seen the inputs end, too.
 func (t *turn) raise() {
+	if t.ctx.Err() != nil {
+		return
+	}
 	d := t.d
 	limited := func(by decide.Reason) (text string) {
 		for _, l := range d.Limits {

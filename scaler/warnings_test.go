@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -135,4 +136,86 @@ func TestALeadersStartInTheMiddleOfADrainRaisesNoWarning(t *testing.T) {
 	}
 	require.Equal(t, 2, w.size)
 	require.Empty(t, w.warnings)
+}
+
+// ended is what a client of Kubernetes or ZooKeeper answers once the leader's term is over.
+var errEnded = fmt.Errorf("client rate limiter Wait returned an error: %w", context.Canceled)
+
+// A term ends with a shutdown, or when another process leads: what the last look was about fails in
+// the middle. The successor looks again, and it warns if that fails too.
+func TestALeadersEndRaisesNoWarning(t *testing.T) {
+	for name, during := range map[string]func(w *world, end func()){
+		"a size is read": func(w *world, end func()) {
+			w.pool = 600
+			w.onSize = func() { end(); w.sizeErr = errEnded }
+		},
+		"a size is written": func(w *world, end func()) {
+			w.pool = 600
+			w.onSize = func() { end(); w.resizeErr = errEnded }
+		},
+		"a pod is restarted": func(w *world, end func()) {
+			w.silent[2] = true
+			w.onRestart = func() error { end(); return errEnded }
+		},
+		"an InstanceGroup is written": func(w *world, end func()) {
+			w.wish(7)
+			w.onStatus = func() error { end(); return errEnded }
+		},
+		"an InstanceGroup is seeded": func(w *world, end func()) {
+			w.group.Seeded = false
+			w.onSeed = func() error { end(); return errEnded }
+		},
+		"Kubernetes is not read any more": func(w *world, end func()) {
+			end()
+			w.fail[observed.SourceCluster] = true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, s := grouped(t, 4, 100)
+			w.cfg.Heartbeat, w.cfg.Init = config.Default("Thing", "x").Heartbeat, 4
+			for range 120 {
+				w.tick(s, 2*second)
+			}
+			require.Empty(t, w.warnings)
+			var cancel context.CancelFunc
+			w.ctx, cancel = context.WithCancel(t.Context())
+			ended := false
+			during(w, func() { ended = true; cancel() })
+			for i := 0; !ended; i++ {
+				w.tick(s, 2*second)
+				require.Less(t, i, 1000, "what is to fail begins")
+			}
+			w.tick(s, 2*second)
+			require.Empty(t, w.warnings)
+		})
+	}
+}
+
+// The InstanceGroup of an installation is often there before its StatefulSet is, or is seen before.
+func TestAnInstanceGroupThatComesBeforeItsStatefulSetRaisesNoWarning(t *testing.T) {
+	w := newWorld(t, 4)
+	w.cfg.Replicas.Owner = config.OwnerGroup
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Wish: 1}
+	w.noSet = true
+	s := w.scaler(Config{})
+	for range 5 {
+		w.tick(s, 2*second)
+		w.requireCondition(t, v1alpha1.ConditionScalingActive, "False", v1alpha1.ReasonNoStatefulSet)
+	}
+	w.noSet = false
+	for range 60 {
+		w.tick(s, 2*second)
+	}
+	require.Empty(t, w.warnings)
+	w.requireCondition(t, v1alpha1.ConditionScalingActive, "True", v1alpha1.ReasonFollowed)
+
+	w.noSet = true
+	for range 60 {
+		w.tick(s, 2*second)
+	}
+	require.Equal(t, []string{"NotFollowed"}, w.warnings, "it does not come")
+
+	w.noSet, w.group.StatefulSet = false, "other"
+	w.tick(s, 2*second)
+	require.Equal(t, []string{"NotFollowed", "NotFollowed"}, w.warnings, "what a person must change is told at once")
 }

@@ -54,39 +54,44 @@ type world struct {
 	orphaned, ended map[int]bool
 	// strangers are other pods of the namespace, uids by name; unseen are pods of which the
 	// snapshot does not know yet.
-	strangers    map[string]string
-	unseen       map[int]bool
-	flights      map[string]*zkstore.Flight
-	censuses     int
-	noPods       bool // an API server that has lost its store
-	censusErr    error
-	sizeErr      error
-	claimErr     error
-	resizeErr    error
-	orders       rebalancer.Orders
-	blocked      string
-	holder       string // of the head
-	epoch        int64
-	docs         map[string]*zkstore.Doc
-	fail         map[observed.SourceName]bool
-	noLead       error  // what Keep answers when set
-	tooLarge     string // the document that is refused for its size
-	drainErr     error
-	hidden       map[int]bool // lists that the snapshot shows empty, being behind
-	onDrained    func()       // runs when Drained has looked and before it answers
-	group        *observed.Group
-	statusWrites int
-	groupStatus  v1alpha1.InstanceGroupStatus
-	hpas         []observed.HPA
-	writer       string // of replicas, as the API server has it on record
-	start        int    // first ordinal
-	onResize     func() // runs after a size was written
-	log          []string
-	events       []string
-	unannounced  string
-	warnings     []string
-	unread       bool // nothing has been read yet
-	pod          int
+	strangers map[string]string
+	unseen    map[int]bool
+	flights   map[string]*zkstore.Flight
+	censuses  int
+	noPods    bool // an API server that has lost its store
+	censusErr error
+	sizeErr   error
+	claimErr  error
+	resizeErr error
+	// ctx is that of the looks; nil: one that does not end. What follows runs when the scaler asks for such a thing.
+	ctx              context.Context
+	onSize           func()
+	onRestart        func() error
+	onSeed, onStatus func() error
+	orders           rebalancer.Orders
+	blocked          string
+	holder           string // of the head
+	epoch            int64
+	docs             map[string]*zkstore.Doc
+	fail             map[observed.SourceName]bool
+	noLead           error  // what Keep answers when set
+	tooLarge         string // the document that is refused for its size
+	drainErr         error
+	hidden           map[int]bool // lists that the snapshot shows empty, being behind
+	onDrained        func()       // runs when Drained has looked and before it answers
+	group            *observed.Group
+	statusWrites     int
+	groupStatus      v1alpha1.InstanceGroupStatus
+	hpas             []observed.HPA
+	writer           string // of replicas, as the API server has it on record
+	start            int    // first ordinal
+	onResize         func() // runs after a size was written
+	log              []string
+	events           []string
+	unannounced      string
+	warnings         []string
+	unread           bool // nothing has been read yet
+	pod              int
 }
 
 func newWorld(t tester, size int) *world {
@@ -267,7 +272,11 @@ func (w *world) scaler(cfg Config) *Scaler {
 // tick lets s look after d, and then everybody else do their part.
 func (w *world) tick(s *Scaler, d time.Duration) decide.Decision {
 	w.now = w.now.Add(d)
-	dec := s.Tick(context.Background(), w.now, w.cfg, w.snapshot())
+	ctx := w.ctx
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	dec := s.Tick(ctx, w.now, w.cfg, w.snapshot())
 	w.settlePods()
 	w.settleEngine()
 	return dec
@@ -338,6 +347,9 @@ func (w *world) Claim(_ context.Context, _ actuate.Workload, leader string) erro
 }
 
 func (w *world) Size(context.Context, actuate.Workload) (actuate.Size, error) {
+	if w.onSize != nil {
+		w.onSize()
+	}
 	return actuate.Size{UID: w.uid, ResourceVersion: strconv.Itoa(w.rev), Replicas: w.size}, w.sizeErr
 }
 
@@ -362,6 +374,9 @@ func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size,
 }
 
 func (w *world) SeedGroup(_ context.Context, g actuate.Workload, generation int64, replicas int) error {
+	if w.onSeed != nil {
+		return w.onSeed()
+	}
 	if w.group == nil || g.UID != w.group.UID || generation != w.group.Generation {
 		return actuate.ErrConflict
 	}
@@ -379,6 +394,11 @@ func (w *world) wish(n int) {
 }
 
 func (w *world) UpdateGroupStatus(_ context.Context, _ actuate.Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error) {
+	if w.onStatus != nil {
+		if err := w.onStatus(); err != nil {
+			return v1alpha1.InstanceGroupStatus{}, err
+		}
+	}
 	before := w.groupStatus.DeepCopy()
 	update(&w.groupStatus)
 	if !reflect.DeepEqual(before, &w.groupStatus) {
@@ -388,6 +408,9 @@ func (w *world) UpdateGroupStatus(_ context.Context, _ actuate.Workload, update 
 }
 
 func (w *world) Restart(_ context.Context, _ actuate.Workload, pod, uid string) error {
+	if w.onRestart != nil {
+		return w.onRestart()
+	}
 	w.note("restart %s", pod)
 	for n, id := range w.pods {
 		if id == uid {

@@ -28,6 +28,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Config is what is followed and how often it is asked.
@@ -315,7 +316,7 @@ func (s *Source) named(set string) map[int]*corev1.Pod {
 	pods := make(map[int]*corev1.Pod, len(found))
 	for _, obj := range found {
 		pod := obj.(*corev1.Pod)
-		if n, ok := ordinal(set, pod.Name); ok {
+		if n, ok := exact.PodOrdinal(set, pod.Name); ok {
 			pods[n] = pod
 		}
 	}

@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -94,13 +93,6 @@ func stripStatuses(cs []corev1.ContainerStatus) []corev1.ContainerStatus {
 		kept = append(kept, k)
 	}
 	return kept
-}
-
-// ordinal parses `<set>-<n>`.
-func ordinal(set, pod string) (int, bool) {
-	tail, ok := strings.CutPrefix(pod, set+"-")
-	n, err := strconv.Atoi(tail)
-	return n, ok && err == nil && n >= 0 && strconv.Itoa(n) == tail
 }
 
 func workload(set *appsv1.StatefulSet) observed.Workload {

@@ -13,19 +13,6 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-func TestOrdinal(t *testing.T) {
-	for pod, want := range map[string]int{
-		"iota-dac-0": 0, "iota-dac-12": 12, "iota-dac": -1, "iota-dac-": -1, "iota-dac-x": -1, "iota-dac-01": -1, "iota-dac--1": -1,
-		"iota-dac-+1": -1, "other-1": -1, "iota-dac-1-2": -1, "iota-dac-99999999999999999999": -1,
-	} {
-		n, ok := ordinal("iota-dac", pod)
-		require.Equal(t, want >= 0, ok, pod)
-		if ok {
-			require.Equal(t, want, n, pod)
-		}
-	}
-}
-
 func requests(cpu, memory string) corev1.ResourceRequirements {
 	list := corev1.ResourceList{}
 	if cpu != "" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // poll asks metrics.k8s.io about every kind's pods at each interval.
@@ -64,7 +65,7 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	}
 	for i := range list.Items {
 		m := &list.Items[i]
-		n, ok := ordinal(set.Name, m.Name)
+		n, ok := exact.PodOrdinal(set.Name, m.Name)
 		if pod := pods[n]; ok && pod != nil && metav1.IsControlledBy(pod, set) {
 			usage[n] = sample(pod, m)
 		}

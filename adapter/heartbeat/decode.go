@@ -64,9 +64,12 @@ func Decode(value []byte) (Message, error) {
 }
 
 func measured(kind string, instance, timestamp []byte) (Message, error) {
-	ordinal, err := strconv.Atoi(text(instance))
-	if err != nil || ordinal < 0 || ordinal > maxOrdinal {
-		return Message{}, fmt.Errorf("decode heartbeat: instanceId %.40q: want an ordinal from 0 to %d", instance, maxOrdinal)
+	ordinal, err := exact.Ordinal(text(instance))
+	if err == nil && ordinal > maxOrdinal {
+		err = fmt.Errorf("ordinal %d: want one from 0 to %d", ordinal, maxOrdinal)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("decode heartbeat: instanceId: %w", err)
 	}
 	seconds, err := strconv.ParseFloat(text(timestamp), 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxTimestamp) {

@@ -13,7 +13,7 @@ import (
 // Snapshot is all that is known at one moment. It is a value: nobody changes it after Snapshot returned it.
 type Snapshot struct {
 	// At is the moment for which ages are computed.
-	At time.Time `json:"at"`
+	At time.Time `json:"at,omitzero"`
 	// Kinds are in the order of the configuration.
 	Kinds []Kind `json:"kinds"`
 }
@@ -225,7 +225,7 @@ type Status struct {
 
 // Usage is one sample of metrics.k8s.io, summed over the pod's containers.
 type Usage struct {
-	At     time.Time     `json:"at"` // end of the window
+	At     time.Time     `json:"at,omitzero"` // end of the window
 	Window time.Duration `json:"window"`
 	CPU    int64         `json:"cpu"`    // milli-CPU
 	Memory int64         `json:"memory"` // bytes

@@ -3,13 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/dacsim"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // ctlCommand speaks to a running dacsim.
@@ -70,9 +70,9 @@ func faultCommand(control *dacsim.Control, name, short string) *cobra.Command {
 		Short: short,
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := strconv.Atoi(args[1])
+			n, err := exact.Ordinal(args[1])
 			if err != nil {
-				return fmt.Errorf("ordinal %q: want a number", args[1])
+				return err
 			}
 			return control.Fault(cmd.Context(), args[0], n, name, span)
 		},

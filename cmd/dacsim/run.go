@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/shardscaler/shardscaler/internal/dacsim"
+	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
 // options are the flags of run, as text where the configuration wants something else.
@@ -149,13 +149,12 @@ func openRunLog(name string) (io.Writer, func(), error) {
 	return file, func() { _ = file.Close() }, nil
 }
 
-// serveControl refuses any address but loopback: whoever reaches it may break every instance.
+// serveControl refuses any address but loopback: every caller may break every instance.
 func serveControl(addr string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
-	host, _, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(strings.Trim(host, "[]")); err != nil || host != "localhost" && !ip.IsLoopback() {
+	if _, _, err := net.SplitHostPort(addr); err != nil || !samesite.Loopback(addr) {
 		return nil, fmt.Errorf("control %q: must be a loopback host:port", addr)
 	}
 	listener, err := net.Listen("tcp", addr)

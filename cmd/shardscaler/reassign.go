@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // newReassignCommand is `shardscaler reassign`: a person's word that an instance is dead.
@@ -28,9 +28,9 @@ Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have
 		Example: "  export SHARDSCALER_TOKEN=$(kubectl -n shardscaler create token operator)\n  shardscaler reassign Thing 3 --assume-dead --server http://shardscaler.shardscaler",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ordinal, err := strconv.Atoi(args[1])
-			if err != nil || ordinal < 0 {
-				return fmt.Errorf("ordinal %q: must be a number from 0", args[1])
+			ordinal, err := exact.Ordinal(args[1])
+			if err != nil {
+				return err
 			}
 			if !assumeDead {
 				return errors.New("--assume-dead must be set: what is proven to be released is given to others without being asked for")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // What PodDrain.State says.
@@ -102,8 +104,19 @@ func (h *handlers) registerReassign(api huma.API, guards huma.Middlewares) {
 
 type reassignInput struct {
 	KindPath
-	Ordinal int `path:"ordinal" minimum:"0"`
+	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod: without sign and leading zeros"`
 	Body    ReassignRequest
+
+	ordinal int
+}
+
+// Resolve implements huma.Resolver.
+func (in *reassignInput) Resolve(huma.Context) []error {
+	var err error
+	if in.ordinal, err = exact.Ordinal(in.Ordinal); err != nil {
+		return []error{&huma.ErrorDetail{Message: err.Error(), Location: "path.ordinal", Value: in.Ordinal}}
+	}
+	return nil
 }
 
 func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[Reassigned], error) {
@@ -115,10 +128,10 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	}
 	ctx, cancel := h.patient(ctx)
 	defer cancel()
-	out, err := h.backend.Reassign(ctx, in.Kind, in.Ordinal, userFrom(ctx))
+	out, err := h.backend.Reassign(ctx, in.Kind, in.ordinal, userFrom(ctx))
 	if err != nil {
 		return nil, failed("reassign", in.Kind, err)
 	}
-	h.log.Warn("a pod was declared dead", "kind", in.Kind, "instance", in.Ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
+	h.log.Warn("a pod was declared dead", "kind", in.Kind, "instance", in.ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
 	return &jsonBody[Reassigned]{Body: out}, nil
 }

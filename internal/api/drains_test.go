@@ -42,7 +42,10 @@ func TestReassign(t *testing.T) {
 		{path, "operator", `{"assumeDead":false}`, http.StatusUnprocessableEntity, "must be true"},
 		{path, "operator", `{}`, http.StatusUnprocessableEntity, "assumeDead"},
 		{path, "operator", `{"assumeDead":true,"also":1}`, http.StatusUnprocessableEntity, "also"},
-		{"/v1/api/orchestrations/Thing/instances/-1/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, "ordinal"},
+		{"/v1/api/orchestrations/Thing/instances/-1/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, `ordinal \"-1\": want`},
+		{"/v1/api/orchestrations/Thing/instances/+4/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, `ordinal \"+4\": want`},
+		{"/v1/api/orchestrations/Thing/instances/04/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, `ordinal \"04\": want`},
+		{"/v1/api/orchestrations/Thing/instances/%204/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, `ordinal \" 4\": want`},
 		{"/v1/api/orchestrations/Thing/instances/3/reassign", "operator", `{"assumeDead":true}`, http.StatusConflict, "its pod is Ready"},
 		{"/v1/api/orchestrations/None/instances/4/reassign", "operator", `{"assumeDead":true}`, http.StatusNotFound, "Thing"},
 	} {

@@ -50,7 +50,7 @@ type Orchestration struct {
 	Progress rebalancer.Progress `json:"progress"`
 	// Waiting are deletes found by a reconcile that a person must confirm.
 	Waiting *reconcile.Waiting `json:"waiting,omitempty"`
-	ReadAt  time.Time          `json:"readAt" doc:"when this was last known to equal ZooKeeper"`
+	ReadAt  time.Time          `json:"readAt,omitzero" doc:"when this was last known to equal ZooKeeper"`
 }
 
 // Instance is one ordinal's subtree.

@@ -36,6 +36,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
@@ -347,7 +348,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
 		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
 	server := &http.Server{
-		Handler:           api.FromSameSite(mux, a.opts.InsecureLocal),
+		Handler:           samesite.Only(mux, a.opts.InsecureLocal),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,

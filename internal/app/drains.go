@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/scaler"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
@@ -102,8 +101,7 @@ func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
 		return nil, 0, errors.New("the configuration has not been read yet")
 	}
 	for i := range cfg.Kinds {
-		tail, ours := strings.CutPrefix(pod, cfg.Kinds[i].StatefulSet+"-")
-		if n, err := strconv.Atoi(tail); ours && err == nil && n >= 0 && strconv.Itoa(n) == tail && namespace == a.opts.Namespace {
+		if n, ours := exact.PodOrdinal(cfg.Kinds[i].StatefulSet, pod); ours && namespace == a.opts.Namespace {
 			return &cfg.Kinds[i], n, nil
 		}
 	}

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
+	"github.com/shardscaler/shardscaler/adapter/notify"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
+	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
 // Options are what a running server cannot change: addresses, credentials, identity. The command line sets them.
@@ -184,16 +186,19 @@ var encryptedMQTT = map[string]bool{
 }
 
 func (o *Options) validateMQTT() (errs []error) {
+	if err := notify.CheckTopic(o.MQTTTopic); err != nil {
+		errs = append(errs, fmt.Errorf("--mqtt-topic: %w", err))
+	}
 	if o.MQTT == "" {
-		return nil // said already
+		return errs // said already
 	}
 	broker, err := url.Parse(o.MQTT)
 	if err != nil { // it has the text, and that may have a password
-		return []error{errors.New("--mqtt: not an URL such as tcp://host:port or ssl://host:port")}
+		return append(errs, errors.New("--mqtt: not an URL such as tcp://host:port or ssl://host:port"))
 	}
 	encrypted, known := encryptedMQTT[broker.Scheme]
 	if !known {
-		return []error{fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted())}
+		return append(errs, fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted()))
 	}
 	if !encrypted && o.mqttTLS() != nil {
 		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
@@ -245,12 +250,8 @@ func (o *Options) validateCertificate() (errs []error) {
 
 // loopback says whether addr (host:port) can be reached from this machine only.
 func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	_, _, err := net.SplitHostPort(addr)
+	return err == nil && samesite.Loopback(addr)
 }
 
 // readSecret returns a file's content without the final line break; an empty name gives an empty secret.

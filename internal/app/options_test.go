@@ -10,7 +10,7 @@ import (
 func validOptions() Options {
 	return Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler",
-		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
+		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
 		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443,
 		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
@@ -41,6 +41,9 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		"--mqtt: a part that begins with #":                             func(o *Options) { o.MQTT = "ssl://mqtt:1883#Pa55word" },
 		`--mqtt: path "/cm/notify": tcp:// has none`:                    func(o *Options) { o.MQTT = "tcp://mqtt:1883/cm/notify" },
 		"--mqtt has a user, and so have --mqtt-username":                func(o *Options) { o.MQTT, o.MQTTUsername = "tcp://u:Pa55word@mqtt:1883", "v" },
+		`--mqtt-topic: topic "cm/#/notify": # stands for`:               func(o *Options) { o.MQTTTopic = "cm/#/notify" },
+		"--mqtt-topic: topic \"\": want 1 to 65535 bytes, it has 0":     func(o *Options) { o.MQTTTopic = "" },
+		`--mqtt-topic: topic "cm/notify\n": want no control character`:  func(o *Options) { o.MQTTTopic = "cm/notify\n" },
 		"need --mqtt ssl://host:port, not tcp://":                       func(o *Options) { o.MQTTCA = "ca" },
 		"--mqtt-tls-cert-file and --mqtt-tls-key-file go":               func(o *Options) { o.MQTT, o.MQTTKey = "ssl://mqtt", "k" },
 		"--zookeeper-session-timeout 2m0s":                              func(o *Options) { o.ZooKeeperSession = 2 * time.Minute },
@@ -59,6 +62,12 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		err := o.Validate()
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "Pa55word")
+	}
+	local := validOptions()
+	local.InsecureLocal = true
+	for _, listen := range []string{"127.0.0.1:8080", "[::1]:8080", "localhost:8080", "LOCALHOST:8080"} {
+		local.Listen = listen
+		require.NoError(t, local.Validate(), listen)
 	}
 	err := (&Options{}).Validate()
 	require.ErrorContains(t, err, "--namespace")

@@ -9,7 +9,8 @@
 // running what it holds, unless it fences itself.
 //
 // The package is a foreign client on purpose: it knows the formats that instances and orchestrators share
-// (docs/formats.md) and nothing of shardscaler's code, so that both can be wrong only independently.
+// (docs/formats.md) and nothing of shardscaler's code that reads and writes them, so that both can be wrong only
+// independently. What an ordinal is, and which web pages may ask, it has in common with the server.
 package dacsim
 
 import (

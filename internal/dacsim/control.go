@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
 // Instance is what the control address says of one instance.
@@ -30,7 +33,8 @@ type Instance struct {
 	IDs []string `json:"ids,omitempty"`
 }
 
-// Handler is the control address. It is for loopback: whoever reaches it may break every instance.
+// Handler is the control address. It is for loopback, since every caller may break every instance; pages of other sites, and
+// requests for a host that is not this machine's own, are refused.
 //
 //	GET  /v1/instances[?ids=1]
 //	GET  /v1/hooks
@@ -43,7 +47,7 @@ func (s *Sim) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.hooked()) })
 	mux.HandleFunc("POST /v1/instances/{kind}/{ordinal}/{fault}", s.serveFault)
 	mux.HandleFunc("POST /v1/kinds/{kind}/load", s.serveLoad)
-	return mux
+	return samesite.Only(mux, true)
 }
 
 func (s *Sim) serveInstances(w http.ResponseWriter, r *http.Request) {
@@ -126,9 +130,9 @@ func (s *Sim) fault(ctx context.Context, in *instance, fault string, span time.D
 }
 
 func (s *Sim) find(kind, ordinal string) (*instance, error) {
-	n, err := strconv.Atoi(ordinal)
+	n, err := exact.Ordinal(ordinal)
 	if err != nil {
-		return nil, fmt.Errorf("instance %q: want an ordinal", ordinal)
+		return nil, fmt.Errorf("instance of %s: %w", kind, err)
 	}
 	for _, in := range s.all() {
 		if in.kind.Name == kind && in.ordinal == n {

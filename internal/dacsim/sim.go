@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,8 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Sim plays the pods of a namespace. Each pod name is reconciled by itself, one change after the other.
@@ -159,8 +160,8 @@ func (s *Sim) identify(pod *corev1.Pod) (identity, bool) {
 	if i < 0 {
 		return identity{}, false
 	}
-	ordinal, err := strconv.Atoi(strings.TrimPrefix(pod.Name, owner.Name+"-"))
-	if err != nil {
+	ordinal, ok := exact.PodOrdinal(owner.Name, pod.Name)
+	if !ok {
 		return identity{}, false
 	}
 	id := identity{kind: s.cfg.Kinds[i], ordinal: ordinal, pod: pod.Name, uid: string(pod.UID), mode: Mode(pod.Annotations[modeAnnotation])}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
@@ -494,6 +495,40 @@ func TestUsageFollowsWhatRuns(t *testing.T) {
 	w.eventually("three times and twice that", usage("600m", "2052Ki"))
 	require.ErrorContains(t, w.ctl.Load(t.Context(), "Thing", Factors{CPU: -1}), "cpu")
 	require.ErrorContains(t, w.ctl.Load(t.Context(), "Nothing", Factors{}), "Nothing")
+}
+
+// A Kafka that is new has no topic, and kafka-go has brokers make none.
+func TestBeatsMakeTheirTopic(t *testing.T) {
+	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartKafka)
+	topic := fmt.Sprintf("beats-%d", time.Now().UnixNano())
+	w := newWorld(t, env.ZooKeeper, func(c *Config) {
+		c.Kafka, c.Topic, c.Kinds = []string{env.Kafka.Addr}, topic, []Kind{{Name: "Thing", StatefulSet: "iota-dac", Beats: true}}
+	})
+	t.Cleanup(func() { _ = env.Kafka.DeleteTopic(context.Background(), topic) }) // the sandbox ends anyway
+	for n := range 3 {
+		w.pod(n, fmt.Sprintf("u%d", n))
+	}
+	transport := &kafka.Transport{MetadataTTL: 50 * time.Millisecond}
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: kafka.TCP(env.Kafka.Addr), Transport: transport}
+	w.eventually("the topic is made, and not by the reader below", func() bool {
+		found, err := client.Metadata(t.Context(), &kafka.MetadataRequest{Topics: []string{topic}})
+		return err == nil && len(found.Topics) == 1 && found.Topics[0].Error == nil
+	})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{env.Kafka.Addr}, Topic: topic, MaxWait: 100 * time.Millisecond})
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	beating := map[string]bool{}
+	for len(beating) < 3 {
+		m, err := reader.ReadMessage(ctx)
+		require.NoError(t, err, "%v beat so far", beating)
+		var b beat
+		require.NoError(t, json.Unmarshal(m.Value, &b))
+		require.Equal(t, "Thing", b.Resource)
+		beating[b.InstanceID] = true
+	}
+	require.Equal(t, map[string]bool{"0": true, "1": true, "2": true}, beating)
 }
 
 func TestFaultsThatDoNotExist(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package exact reads JSON and YAML that come from outside, and writes JSON as others do.
+// Package exact reads JSON, YAML and ordinals that come from outside, and writes JSON as others do.
 //
 // In: text, and the value it is read into. Out: an error that names the field, or nothing. Invariant:
 // a text has one meaning. A name counts only as it is documented: in another case it is another name,

@@ -8,10 +8,11 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Assignment is what ZooKeeper holds for one kind, read by code of our own.
@@ -193,7 +194,7 @@ func (r *reader) kind(chroot, kind string) *Assignment {
 	a := &Assignment{Kind: kind, Instances: map[int]*Instance{}}
 	shared, own := path.Join("/", chroot, sharedRoot, kind), path.Join("/", chroot, ownRoot, kind)
 	for _, child := range r.children(shared) {
-		n, err := strconv.Atoi(child)
+		n, err := exact.Ordinal(child)
 		if err != nil {
 			r.fail(fmt.Errorf("%s: the child %q is no ordinal", shared, child))
 			continue

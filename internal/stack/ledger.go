@@ -7,9 +7,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Ledger is what ZooKeeper's transaction log says of one kind: where every id was after each transaction.
@@ -177,7 +178,7 @@ func (l *Ledger) decode(op TxnOp) (p place, ours bool, err error) {
 	}
 	if rest, found := strings.CutPrefix(op.Path, l.shared); found {
 		name, leaf, _ := strings.Cut(rest, "/")
-		if p.ordinal, err = strconv.Atoi(name); err != nil {
+		if p.ordinal, err = exact.Ordinal(name); err != nil {
 			return p, false, fmt.Errorf("%s: no ordinal", op.Path)
 		}
 		if leaf == "_reload" && !op.Deleted {

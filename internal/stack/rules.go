@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at every transaction
@@ -177,7 +179,7 @@ func (r *Rules) newHead(t Txn, op TxnOp) {
 
 // newStatus follows an instance's status: what it acknowledged, and since when it is absent.
 func (r *Rules) newStatus(t Txn, op TxnOp, ordinal string) {
-	n, err := strconv.Atoi(ordinal)
+	n, err := exact.Ordinal(ordinal)
 	if err != nil {
 		return
 	}
@@ -202,8 +204,11 @@ func (r *Rules) content(t Txn, op TxnOp, shared, own string, before, after map[s
 	name, leaf, _ := strings.Cut(shared, "/")
 	switch {
 	case leaf == "resources":
-		h.where = "list"
-		h.ordinal, _ = strconv.Atoi(name)
+		n, err := exact.Ordinal(name)
+		if err != nil {
+			return // others have put something else there
+		}
+		h.where, h.ordinal = "list", n
 	case strings.HasPrefix(own, "pool/"):
 		h.where = "pool"
 		r.piece(t, op, strings.TrimPrefix(own, "pool/"))

@@ -93,12 +93,17 @@ func (k *Kafka) Topic(t testing.TB, partitions int) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = k.admin(func(client *kafka.Client) error { // the sandbox ends anyway
-			_, err := client.DeleteTopics(context.Background(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
-			return err
-		})
+		_ = k.DeleteTopic(context.Background(), topic) // the sandbox ends anyway
 	})
 	return topic
+}
+
+// DeleteTopic deletes a topic; one that is not there is no error.
+func (k *Kafka) DeleteTopic(ctx context.Context, topic string) error {
+	return k.admin(func(client *kafka.Client) error {
+		_, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+		return err
+	})
 }
 
 // CreateTopic creates a topic and returns when it can be written to.

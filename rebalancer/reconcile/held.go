@@ -36,7 +36,7 @@ const (
 
 // Went is how many deletes went without a person within wentStep from that time on.
 type Went struct {
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at,omitzero"`
 	Count int       `json:"count"`
 }
 
@@ -47,7 +47,7 @@ type Waiting struct {
 	Count int       `json:"count"`
 	Known int       `json:"known"`
 	Share float64   `json:"share"`
-	Since time.Time `json:"since"`
+	Since time.Time `json:"since,omitzero"`
 	// Sets are what single reads found, the oldest first.
 	Sets []Set `json:"sets,omitempty"`
 }
@@ -58,7 +58,7 @@ type Set struct {
 	Count int       `json:"count"`
 	Known int       `json:"known"`
 	Share float64   `json:"share"`
-	Since time.Time `json:"since"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Errors of Confirm.

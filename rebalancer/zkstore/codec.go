@@ -356,8 +356,8 @@ func decodeHead(data []byte) (Head, error) {
 func checkOrdinals(ordinals []int) error {
 	last := -1
 	for _, n := range ordinals {
-		if n <= last || n > maxOrdinal {
-			return fmt.Errorf("ordinal %d after %d: want 0 to %d, ascending", n, last, maxOrdinal)
+		if n <= last || n > exact.MaxOrdinal {
+			return fmt.Errorf("ordinal %d after %d: want 0 to %d, ascending", n, last, exact.MaxOrdinal)
 		}
 		last = n
 	}
@@ -485,7 +485,7 @@ func decodeFlight(name string, data []byte) (*Flight, error) {
 		return nil, fmt.Errorf("to: %d entries for %d ids", len(raw.To), len(ids))
 	}
 	for _, to := range raw.To {
-		if to < ToDelete || to > maxOrdinal {
+		if to < ToDelete || to > exact.MaxOrdinal {
 			return nil, fmt.Errorf("to: %d, at least %d", to, ToDelete)
 		}
 	}

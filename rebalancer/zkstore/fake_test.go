@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 const thing = "Thing"
@@ -101,8 +103,8 @@ func (f *fake) load(t require.TestingT, kind string) *State {
 			s.Flight[name] = fl
 		}
 		if name, ok := strings.CutPrefix(path, KindPath(kind)+"/"); ok && !strings.Contains(name, "/") {
-			n, ok := parseOrdinal(name)
-			require.True(t, ok)
+			n, err := exact.Ordinal(name)
+			require.NoError(t, err)
 			s.Instances[n] = f.instance(t, kind, n)
 		}
 	}

@@ -58,15 +58,6 @@ func parentsOf(kind string) []string {
 	}
 }
 
-// maxOrdinal bounds what is taken for an ordinal: a StatefulSet's size is an int32.
-const maxOrdinal = 1<<31 - 1
-
-// parseOrdinal reads the name of an instance's znode, written as we would write it: no sign, no leading zero.
-func parseOrdinal(name string) (int, bool) {
-	n, ok := parseNumber(name, maxOrdinal)
-	return int(n), ok
-}
-
 // parsePair reads `<a>-<b>`, the name of a piece or a flight.
 func parsePair(name string) (a, b int64, ok bool) {
 	left, right, found := strings.Cut(name, "-")

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
@@ -163,7 +165,7 @@ func (r *reader) each(ctx context.Context, reads []func() error) error {
 
 func (r *reader) listReaders(names []string) (reads []func() error) {
 	for _, name := range names {
-		if n, ok := parseOrdinal(name); ok { // others have put something else there: not ours
+		if n, err := exact.Ordinal(name); err == nil { // others have put something else there: not ours
 			reads = append(reads, func() error { return r.readInstance(n) })
 		}
 	}
@@ -482,10 +484,11 @@ func (r *reader) readParts() (parts map[int][]byte, versions map[int]int32, err 
 	}
 	parts, versions = map[int][]byte{}, map[int]int32{}
 	for _, name := range names {
-		k, ok := parseOrdinal(name)
+		part, ok := parseNumber(name, math.MaxInt32)
 		if !ok {
 			continue
 		}
+		k := int(part)
 		stat, err := r.exists(planPartPath(r.kind, k), false)
 		if err != nil {
 			return nil, nil, err

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // This file is the protocol: one pure function a step, from a State to the Multi that takes it. A step reads no clock and makes
@@ -210,7 +212,7 @@ func (s *State) Revoke(n int, ids []string, to []int, pod string) (Multi, error)
 
 func checkTargets(to []int) error {
 	for _, n := range to {
-		if n < ToDelete || n > maxOrdinal {
+		if n < ToDelete || n > exact.MaxOrdinal {
 			return fmt.Errorf("destination %d: want an ordinal, %d (pool) or %d (delete)", n, ToPool, ToDelete)
 		}
 	}
@@ -350,7 +352,7 @@ func (s *State) AddOrdinal(n, capacity int) (Multi, error) {
 	if err != nil {
 		return Multi{}, err
 	}
-	if s.Instances[n] != nil || n < 0 || n > maxOrdinal || capacity < 0 {
+	if s.Instances[n] != nil || n < 0 || n > exact.MaxOrdinal || capacity < 0 {
 		return b.fail("ordinal %d with capacity %d: exists already, or is out of range", n, capacity)
 	}
 	times := s.firstTimes(n)

@@ -12,7 +12,7 @@ import (
 
 // Input is everything a decision is made from. It can be saved as JSON or YAML and decided again.
 type Input struct {
-	Now time.Time `json:"now"`
+	Now time.Time `json:"now,omitzero"`
 	// Config is one that left config.Parse: complete and valid.
 	Config   config.Kind   `json:"config"`
 	Observed observed.Kind `json:"observed"`
@@ -89,7 +89,7 @@ func (d *Decision) observe(in *Input) {
 	d.Mute = muted(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
-	d.Rollout = rollout(&in.Observed)
+	d.Rollout = rollout(in)
 	gaps := gaps(in)
 	d.Complete = len(gaps) == 0
 	d.Holds = slices.Concat(gaps, d.holds(in))
@@ -152,18 +152,34 @@ func gaps(in *Input) (hs []Hold) {
 	return hs
 }
 
-// rollout says whether the StatefulSet's controller is replacing pods. A controller that waits with
-// all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
-func rollout(k *observed.Kind) string {
-	w := k.Workload
-	available := w.ReadyReplicas
-	if w.AvailableReplicas != nil {
-		available = *w.AvailableReplicas // ready pods may still have to wait for minReadySeconds
-	}
-	if w.UpdatedReplicas < w.StatusReplicas && (available < w.StatusReplicas || staying(k) < w.Replicas) {
+// rollout says why a rolling update holds up what can wait: its pods are being replaced, or all of
+// them are and not all are available yet.
+func rollout(in *Input) string {
+	switch k, w := &in.Observed, in.Observed.Workload; {
+	case replacing(k):
 		return fmt.Sprintf("a rolling update has replaced %d of %d pods", w.UpdatedReplicas, w.StatusReplicas)
+	case in.History.Rollout && !available(k):
+		return fmt.Sprintf("a rolling update has replaced all pods, and not all %d are available yet", w.Replicas)
 	}
 	return ""
+}
+
+// replacing says whether the StatefulSet's controller is replacing pods. A controller that waits with
+// all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
+func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !available(k) }
+
+// outdated says whether some pods are of a former revision.
+func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
+
+// available says whether all pods of the size exist, stay, and are available: ready pods may still
+// have to wait for minReadySeconds.
+func available(k *observed.Kind) bool {
+	w := k.Workload
+	n := w.ReadyReplicas
+	if w.AvailableReplicas != nil {
+		n = *w.AvailableReplicas
+	}
+	return n >= w.StatusReplicas && staying(k) >= w.Replicas
 }
 
 // staying counts the pods of the size that exist and are not ending. The controller counts a pod

@@ -57,7 +57,7 @@ const (
 type Decision struct {
 	Kind        string       `json:"kind"`
 	StatefulSet string       `json:"statefulSet"`
-	At          time.Time    `json:"at"`
+	At          time.Time    `json:"at,omitzero"`
 	Owner       config.Owner `json:"owner"`
 	Mode        config.Mode  `json:"mode,omitempty"`
 
@@ -101,7 +101,8 @@ type Decision struct {
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
-	// Rollout, when not empty, says that pods are being replaced: nothing is spread meanwhile.
+	// Rollout, when not empty, says that pods are being replaced, or that the last of them are not available
+	// yet: nothing is spread meanwhile.
 	Rollout string `json:"rollout,omitempty"`
 	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
 	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
@@ -279,7 +280,7 @@ func leaving(from, to int) string {
 func (d Decision) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, d.At.UTC().Format(time.RFC3339), d.Summary)
+	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, Stamp(d.At), d.Summary)
 	writer := string(d.Owner)
 	if d.Mode == config.ModeRecommend {
 		writer = "nobody, by replicas.mode recommend"
@@ -308,7 +309,7 @@ func (d Decision) String() string {
 		line("  conflict: %s", d.Conflict.Text)
 	}
 	if f := d.Foreign; f != nil && !f.Stopped {
-		line("  against us at %s: %s wrote replicas %d -> %d", f.At.UTC().Format(time.RFC3339), f.name(), f.From, f.To)
+		line("  against us at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
 	if d.Mute != nil {
@@ -348,4 +349,12 @@ func (s Signal) String() string {
 		text += ", the size is kept by tolerance"
 	}
 	return text + "): " + s.Inputs
+}
+
+// Stamp is a time as people read it. What was kept by another build, or by hand, may lack one.
+func Stamp(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format(time.RFC3339)
 }

@@ -61,10 +61,10 @@ func (h *History) downSince(ordinal int) time.Time {
 }
 
 // reassign marks the instances whose resources are to be given away: out of work for the whole grace, with others that work. A rolling
-// update moves nothing, and when too many are out of work at once the fault is hardly theirs: that is an alarm.
+// update that goes on moves nothing (the last pod of one may never become available), and when too many are out of work at once the fault is hardly theirs: that is an alarm.
 func (h *Health) reassign(in *Input) {
 	c := &in.Config
-	if c.Health.Action != config.ActionReassign || rollout(&in.Observed) != "" {
+	if c.Health.Action != config.ActionReassign || replacing(&in.Observed) {
 		return
 	}
 	var marked []*Verdict

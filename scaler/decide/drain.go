@@ -34,8 +34,8 @@ type Drain struct {
 	// Ordinals are those that go, ascending; those whose pod is gone and that own nothing are not listed any more.
 	Ordinals []int `json:"ordinals"`
 	// Since is when it began, PhaseSince when its phase did.
-	Since      time.Time `json:"since"`
-	PhaseSince time.Time `json:"phaseSince"`
+	Since      time.Time `json:"since,omitzero"`
+	PhaseSince time.Time `json:"phaseSince,omitzero"`
 	// Left counts what they still own.
 	Left int `json:"left"`
 	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
@@ -58,10 +58,10 @@ const (
 // Waits says whether the drain has waited for so long without getting on; a drain that is nil does
 // not.
 func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
-	return dr != nil && dr.Blocked != "" && now.Sub(dr.BlockedSince) >= long
+	return dr != nil && dr.Blocked != "" && !dr.BlockedSince.IsZero() && now.Sub(dr.BlockedSince) >= long
 }
 
-// Continue gives dr the times of the drain before it, which may be nil.
+// Continue gives dr the times of the drain before it, which may be nil, or lack them.
 func (dr *Drain) Continue(before *Drain, now time.Time) {
 	dr.Since, dr.PhaseSince = now, now
 	if dr.Blocked != "" {
@@ -74,8 +74,10 @@ func (dr *Drain) Continue(before *Drain, now time.Time) {
 	if dr.Blocked != "" && still && !before.BlockedSince.IsZero() {
 		dr.BlockedSince = before.BlockedSince
 	}
-	dr.Since = before.Since
-	if before.Phase == dr.Phase {
+	if !before.Since.IsZero() {
+		dr.Since = before.Since
+	}
+	if before.Phase == dr.Phase && !before.PhaseSince.IsZero() {
 		dr.PhaseSince = before.PhaseSince
 	}
 	dr.Taken = dr.Taken || before.Taken
@@ -83,7 +85,7 @@ func (dr *Drain) Continue(before *Drain, now time.Time) {
 
 // String is the drain, as a person reads it.
 func (dr *Drain) String() string {
-	text := fmt.Sprintf("%s instances %v, %d resources are left, since %s", dr.Phase, dr.Ordinals, dr.Left, dr.Since.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("%s instances %v, %d resources are left, since %s", dr.Phase, dr.Ordinals, dr.Left, Stamp(dr.Since))
 	if dr.Taken {
 		text += "; another writer took them"
 	}

@@ -38,6 +38,9 @@ type History struct {
 	Foreign *Foreign `json:"foreign,omitempty"`
 	// HotSince is since when an instance is overloaded at the present size with all instances ready; zero: none is.
 	HotSince time.Time `json:"hotSince,omitzero"`
+	// Rollout says that pods were of a former revision when they were seen last, or that one which replaced
+	// such a pod was not available yet. The StatefulSet's status says the first alone.
+	Rollout bool `json:"rollout,omitempty"`
 	// Down are the instances that do not work, and since when.
 	Down []Down `json:"down,omitempty"`
 	// Restarts are the pods that were restarted for being silent, the last one of each ordinal.
@@ -46,8 +49,8 @@ type History struct {
 
 // Recommendation is a size that was asked for from From until To.
 type Recommendation struct {
-	From time.Time `json:"from"`
-	To   time.Time `json:"to"`
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
 	// Size is relative to the current size (the HPA's arithmetic), Own to the last recommendation.
 	Size int `json:"size"`
 	Own  int `json:"own"`
@@ -55,28 +58,28 @@ type Recommendation struct {
 
 // Scale is one change of size.
 type Scale struct {
-	At   time.Time `json:"at"`
+	At   time.Time `json:"at,omitzero"`
 	From int       `json:"from"`
 	To   int       `json:"to"`
 }
 
 // Raise is a growth that another writer made.
 type Raise struct {
-	At time.Time `json:"at"`
+	At time.Time `json:"at,omitzero"`
 	To int       `json:"to"`
 }
 
 // Down is an instance that does not work.
 type Down struct {
 	Ordinal int       `json:"ordinal"`
-	Since   time.Time `json:"since"`
+	Since   time.Time `json:"since,omitzero"`
 }
 
 // Restart is one restart of an instance's pod.
 type Restart struct {
 	Ordinal int       `json:"ordinal"`
 	UID     string    `json:"uid"`
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at,omitzero"`
 	// Count is how many restarts in a row were needed; the pause before the next one doubles with each.
 	Count int `json:"count"`
 }
@@ -100,6 +103,7 @@ func Next(in Input, d Decision) History {
 		h.record(Recommendation{From: d.At, To: d.At, Size: d.asked, Own: d.askedOwn})
 		h.Own, h.Desired = d.Own, d.Desired
 		h.heat(in, d, resized)
+		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""
 		h.Down = downs(in, d.Health.Verdicts)
 	}
 	return h

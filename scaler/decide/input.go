@@ -14,7 +14,7 @@ import (
 
 // Saved is what a server answers to GET /v1/api/snapshot: what each kind's latest decision was, or would be, made from.
 type Saved struct {
-	At     time.Time `json:"at"`
+	At     time.Time `json:"at,omitzero"`
 	Inputs []Input   `json:"inputs"`
 }
 

@@ -13,7 +13,7 @@ type Lost struct {
 	Pod     string    `json:"pod"`
 	UID     string    `json:"uid"`
 	Node    string    `json:"node"`
-	Since   time.Time `json:"since"`
+	Since   time.Time `json:"since,omitzero"`
 	// Leaves says that its grace is over: what it owns is given to others, as far as its release is proven.
 	Leaves bool `json:"leaves,omitempty"`
 	// Owned counts what it owns, in its list and in flight from it.

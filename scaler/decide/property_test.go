@@ -251,7 +251,7 @@ func checkTouched(t *rapid.T, in *Input, d *Decision) {
 		require.Empty(t, in.Paused())
 		require.NotEqual(t, config.ActionReport, in.Config.Health.Action)
 		require.False(t, v.Restart && v.Condition != Silent, "%v", v)
-		require.False(t, v.Reassign && (in.Config.Health.Action != config.ActionReassign || d.Rollout != ""), "%v", v)
+		require.False(t, v.Reassign && (in.Config.Health.Action != config.ActionReassign || replacing(&in.Observed)), "%v", v)
 	}
 }
 

@@ -205,7 +205,9 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	load := hpa.Load{Request: request}
 	if u := inst.Usage; u != nil {
 		use, missing := m.use(u)
-		if age := in.Now.Sub(u.At); age > in.Config.Freshness.Metrics.Std() {
+		if u.At.IsZero() {
+			missing = "its sample does not say of when it is"
+		} else if age := in.Now.Sub(u.At); age > in.Config.Freshness.Metrics.Std() {
 			missing = fmt.Sprintf("its sample is %s old", age.Round(time.Second))
 		}
 		if missing != "" {

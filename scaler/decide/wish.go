@@ -152,7 +152,7 @@ const contraryWithin = 10 * time.Minute
 // Foreign is a write by somebody else of another size than we were bringing about. Several in a row are one: somebody is still
 // trying. Once we have answered with a size of our own, the next one within contraryWithin stops us.
 type Foreign struct {
-	At time.Time `json:"at"`
+	At time.Time `json:"at,omitzero"`
 	// Writer is the field manager as the API server recorded it.
 	Writer string `json:"writer"`
 	From   int    `json:"from"`

@@ -255,12 +255,12 @@ func (in *Instance) ordinals() (first, last int, err error) {
 		if !ok {
 			to = from
 		}
-		first, err = strconv.Atoi(from)
+		first, err = exact.Ordinal(from)
 		if err == nil {
-			last, err = strconv.Atoi(to)
+			last, err = exact.Ordinal(to)
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("ordinals: %q, want for example \"0-99\"", in.Ordinals)
+			return 0, 0, fmt.Errorf("ordinals: %q, want for example \"0-99\": %w", in.Ordinals, err)
 		}
 	default:
 		return 0, 0, fmt.Errorf("ordinal: missing")

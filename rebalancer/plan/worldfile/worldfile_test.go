@@ -136,6 +136,19 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestOrdinalsAreSpeltInOneWay: "+1" and "01" name no instance, so a span may not be written with them.
+func TestOrdinalsAreSpeltInOneWay(t *testing.T) {
+	for spelt, fault := range map[string]string{
+		"+0-1": "+0", "0-+1": "+1", "00-1": "00", "0-01": "01", " 0-1": " 0", "0 - 1": "0 ", "-0": "", "x": "x",
+	} {
+		_, _, err := read(fmt.Sprintf("instances: [{ordinals: %q}]", spelt), nil)
+		want := fmt.Sprintf("ordinals: %q, want for example \"0-99\": ordinal %q: want a whole number", spelt, fault)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ordinals %q: %v, want %s", spelt, err, want)
+		}
+	}
+}
+
 // FuzzRead: whatever a file says, it is refused or gives a world for which plans are right.
 func FuzzRead(f *testing.F) {
 	f.Add("instances: [{ordinals: 0-2, resources: 3, capacity: 4}]\npool: [a, {id: b, pin: [1]}]", []byte(`{"id":"x","instance":1,"weight":2}`))

@@ -1,4 +1,4 @@
-package api
+package samesite
 
 import (
 	"io"
@@ -21,6 +21,9 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 	}{
 		{"a command line", "POST", "127.0.0.1:8080", [2]string{}, true, 200},
 		{"by name", "POST", "localhost:8080", [2]string{}, true, 200},
+		{"by name, in capitals", "POST", "LOCALHOST:8080", [2]string{}, true, 200},
+		{"by name, without a port", "GET", "LocalHost", [2]string{}, true, 200},
+		{"a name below it", "GET", "localhost.rebound.example", [2]string{}, true, 403},
 		{"IPv6", "POST", "[::1]:8080", [2]string{}, true, 200},
 		{"without a port", "GET", "[::1]", [2]string{}, true, 200},
 		{"a browser, another site", "POST", "127.0.0.1:8080", [2]string{"Sec-Fetch-Site", "cross-site"}, true, 403},
@@ -40,7 +43,7 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 			r.Header.Set(tc.header[0], tc.header[1])
 		}
 		w := httptest.NewRecorder()
-		FromSameSite(next, tc.local).ServeHTTP(w, r)
+		Only(next, tc.local).ServeHTTP(w, r)
 		require.Equal(t, tc.status, w.Code, tc.name)
 		require.Equal(t, tc.status == 200, reached > before, tc.name)
 		if tc.status == 403 {

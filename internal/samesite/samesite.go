@@ -1,14 +1,18 @@
-package api
+// Package samesite keeps web pages from using a server through the browser of somebody who can reach it.
+//
+// In: requests. Out: the same requests, but for those that a page of another site makes a browser send, which get 403.
+package samesite
 
 import (
 	"net"
 	"net/http"
+	"strings"
 )
 
-// FromSameSite refuses what a web page of another site makes a browser send here: cross-origin requests that change something and,
+// Only refuses what a web page of another site makes a browser send here: cross-origin requests that change something and,
 // with local, every request for a host that is not this machine's own name (DNS rebinding). local is for a server that trusts
 // whatever reaches its loopback address.
-func FromSameSite(next http.Handler, local bool) http.Handler {
+func Only(next http.Handler, local bool) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(deny("a request from the page of another site is refused"))
 	next = protection.Handler(next)
@@ -17,7 +21,7 @@ func FromSameSite(next http.Handler, local bool) http.Handler {
 	}
 	refuse := deny("the Host of a request must be localhost or a loopback address")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopbackHost(r.Host) {
+		if !Loopback(r.Host) {
 			refuse.ServeHTTP(w, r)
 			return
 		}
@@ -25,8 +29,8 @@ func FromSameSite(next http.Handler, local bool) http.Handler {
 	})
 }
 
-// loopbackHost says whether host, with or without a port, is this machine's own name or a loopback address.
-func loopbackHost(host string) bool {
+// Loopback says whether host, with or without a port, is this machine's own name or a loopback address.
+func Loopback(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
 		name = host
@@ -35,7 +39,7 @@ func loopbackHost(host string) bool {
 		}
 	}
 	ip := net.ParseIP(name)
-	return name == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 func deny(detail string) http.Handler {
