@@ -44,7 +44,7 @@ func recordedWays(t *testing.T) (ways []way) {
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &w))
 		ways = append(ways, w)
 	}
-	require.Len(t, ways, 97)
+	require.Len(t, ways, 101)
 	return ways
 }
 

@@ -1,8 +1,8 @@
 // Package notify receives the platform's change notifications over MQTT.
 //
 // In: messages of topic cm/notify, QoS 1, on a persistent session with one fixed client id. Out:
-// batches of creates, deletes and claims by kind to a Handler, a reconcile where a message cannot be
-// read exactly or where many came at once, and observed.Read or Failed for the connection. Invariant: a
+// batches of creates, deletes, claims and shown rows by kind to a Handler, a reconcile where a message
+// cannot be read exactly or where many came at once, and observed.Read or Failed for the connection. Invariant: a
 // message is acknowledged only after what it asks for is committed, or the read that it asks for is
 // ordered; what is not acknowledged comes again.
 //

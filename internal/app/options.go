@@ -147,7 +147,23 @@ func together(server, cert, key string) error {
 	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
+// kafkaBrokers are the addresses in --kafka.
+func (o *Options) kafkaBrokers() []string {
+	brokers := strings.Split(o.Kafka, ",")
+	for i := range brokers {
+		brokers[i] = strings.TrimSpace(brokers[i])
+	}
+	return brokers
+}
+
 func (o *Options) validateKafka() (errs []error) {
+	for _, broker := range o.kafkaBrokers() {
+		host, port, err := net.SplitHostPort(broker)
+		if o.Kafka != "" && (err != nil || host == "" || port == "" || strings.ContainsAny(broker, "/;?# ")) {
+			errs = append(errs, fmt.Errorf("--kafka %q: must be host:port,host:port", o.Kafka))
+			break
+		}
+	}
 	if o.KafkaSASL == "" {
 		if o.KafkaUsername != "" || o.KafkaPasswordFile != "" {
 			errs = append(errs, errors.New("--kafka-username and --kafka-password-file need --kafka-sasl-mechanism"))

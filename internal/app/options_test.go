@@ -20,6 +20,9 @@ func validOptions() Options {
 func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 	o := validOptions()
 	require.NoError(t, o.Validate())
+	o.Kafka = "a:9092, [::1]:9092"
+	require.NoError(t, o.Validate())
+	require.Equal(t, []string{"a:9092", "[::1]:9092"}, o.kafkaBrokers())
 
 	for want, spoil := range map[string]func(*Options){
 		"--namespace must be set":                                       func(o *Options) { o.Namespace = "" },
@@ -29,6 +32,9 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		"--secure-port 70000: must be between 0 (off) and 65535":        func(o *Options) { o.SecurePort = 70000 },
 		"--renew-deadline 20s":                                          func(o *Options) { o.RenewDeadline = 20 * time.Second },
 		"--zookeeper-tls-cert-file and --zookeeper-tls-key-file go":     func(o *Options) { o.ZooKeeperKey = "k" },
+		`--kafka "kafka": must be host:port,host:port`:                  func(o *Options) { o.Kafka = "kafka" },
+		`--kafka "a:9092,": must be host:port,host:port`:                func(o *Options) { o.Kafka = "a:9092," },
+		`--kafka "a:9092;b:9092": must be host:port`:                    func(o *Options) { o.Kafka = "a:9092;b:9092" },
 		"--kafka-tls-cert-file and --kafka-tls-key-file go":             func(o *Options) { o.KafkaCert = "c" },
 		"--kafka-username and --kafka-password-file need":               func(o *Options) { o.KafkaUsername = "u" },
 		`--kafka-sasl-mechanism "GSSAPI": must be one of PLAIN, SCRAM-`: func(o *Options) { o.KafkaSASL = "GSSAPI" },

@@ -69,9 +69,13 @@ func parseServers(text string) (target, error) {
 	if strings.Contains(chroot, "//") {
 		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
 	}
+	const others = ",;?# \t\n" // a second server, or options, that would be a part of the path: another tree
+	if strings.ContainsAny(chroot, others) {
+		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
+	}
 	var servers []string
 	for _, server := range strings.Split(list, ",") {
-		if server = strings.TrimSpace(server); server == "" {
+		if server = strings.TrimSpace(server); server == "" || strings.ContainsAny(server, others) {
 			return target{}, fmt.Errorf("zookeeper servers %q: want host:port,host:port/chroot", text)
 		}
 		if _, _, err := net.SplitHostPort(server); err != nil {

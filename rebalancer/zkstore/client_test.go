@@ -579,4 +579,10 @@ session timeout: 1h0m0s, at least 1s and at most 1m
 auth: given both as text and as a file
 auth: want user:password`)
 	require.ErrorContains(t, Config{Servers: "a/b//c"}.Default().Validate(), "empty part")
+	for _, text := range []string{"a:1/b,c:1/b", "a:1/b,c:1", "a:1/b;c:1/b", "a:1/b?x=1", "a:1/b#x", "a:1/b c"} {
+		require.ErrorContains(t, Config{Servers: text}.Default().Validate(), "want it once, after the last server", text)
+	}
+	for _, text := range []string{"a:1;c:1", "a:1 c:1", "a;c/b"} {
+		require.ErrorContains(t, Config{Servers: text}.Default().Validate(), "want host:port,host:port/chroot", text)
+	}
 }

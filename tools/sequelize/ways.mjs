@@ -61,6 +61,10 @@ export const ways = [
   },
   { way: 'upsert of a new row', run: ({ Thing }) => Thing.upsert({ id: 'a' }) },
   { way: 'upsert of a row that exists', rows: things('a'), run: ({ Thing }) => Thing.upsert({ id: 'a', name: 'x' }) },
+  {
+    way: 'upsert of a new row, then a change of it',
+    run: async ({ Thing }) => { await Thing.upsert({ id: 'a' }); await (await Thing.findByPk('a')).update({ name: 'x' }); },
+  },
   { way: 'findOrCreate, new', run: ({ Thing }) => Thing.findOrCreate({ where: { id: 'a' } }) },
   { way: 'findOrCreate, exists', rows: things('a'), run: ({ Thing }) => Thing.findOrCreate({ where: { id: 'a' } }) },
   { way: 'findCreateFind, new', run: ({ Thing }) => Thing.findCreateFind({ where: { id: 'a' } }) },
@@ -241,6 +245,18 @@ export const ways = [
     run: async ({ Rule }) => { const row = await Rule.findByPk('a'); await row.destroy(); await row.restore(); },
   },
   { way: 'paranoid: Model.restore', kind: 'Rule', rows: soft('a'), run: ({ Rule }) => Rule.restore({ where: { id: 'a' } }) },
+  {
+    way: 'paranoid: Model.restore, then a change of the row', kind: 'Rule', rows: soft('a'),
+    run: async ({ Rule }) => { await Rule.restore({ where: { id: 'a' } }); await (await Rule.findByPk('a')).update({ name: 'x' }); },
+  },
+  {
+    way: 'paranoid: Model.update of deletedAt to null, paranoid: false, individualHooks', kind: 'Rule', rows: soft('a'),
+    run: ({ Rule }) => Rule.update({ deletedAt: null }, { where: { id: 'a' }, paranoid: false, individualHooks: true }),
+  },
+  {
+    way: 'paranoid: create of a row with deletedAt', kind: 'Rule',
+    run: ({ Rule }) => Rule.create({ id: 'a', deletedAt: new Date(0) }),
+  },
   { way: 'paranoid: destroy where id', kind: 'Rule', rows: rules('a', 'b'), run: ({ Rule }) => Rule.destroy({ where: { id: 'a' } }) },
   { way: 'paranoid: destroy where Op.in', kind: 'Rule', rows: rules('a', 'b'), run: ({ Rule }) => Rule.destroy({ where: { id: { [Op.in]: ['a'] } } }) },
   { way: 'paranoid: destroy with force', kind: 'Rule', rows: rules('a', 'b'), run: ({ Rule }) => Rule.destroy({ where: { id: 'a' }, force: true }) },
