@@ -36,8 +36,9 @@ func (e *Engine) AbortRead() {
 	})
 }
 
-// Rows hands over a part of the rows of the read that began. The slice may be used again by the caller, its strings not. A row whose
-// resource is being deleted counts as new: it is there again, and its create turns the delete.
+// Rows hands over a part of the rows of the read that began. The slice may be used again by the
+// caller, its strings not. A row whose resource is being deleted counts as new: it is there again, and
+// its create turns the delete.
 func (e *Engine) Rows(rows []observed.ResourceKnown) {
 	ids := make([]string, len(rows))
 	for i := range rows {

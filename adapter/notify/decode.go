@@ -237,8 +237,9 @@ func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, false
 }
 
-// plainTexts are the elements of a list that has nothing but ids without escapes and without a blank at the end, as an import of any size; false
-// where it has anything else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one object.
+// plainTexts are the elements of a list that has nothing but ids without escapes and without a blank
+// at the end, which is what an import of any size consists of; false where it has anything else. raw
+// is valid JSON. All ids share one copy of the list, so that they come and go as one object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
 		return nil, false
@@ -282,7 +283,8 @@ func (r reader) idOf(raw json.RawMessage) (string, error) {
 	return id, nil
 }
 
-// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes text.
+// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes
+// text.
 func (r reader) scalar(raw json.RawMessage) (string, bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
