@@ -176,7 +176,9 @@ func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 		})
 	})
 	b.add(OpSet, reloadPath(kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
-		s.update(n, func(in *Instance) { in.Times, in.highest, in.ReloadVersion, in.reloadZxid = times, times, r.Version, r.Zxid })
+		s.update(n, func(in *Instance) {
+			in.Times, in.highest, in.ReloadVersion, in.reloadZxid = times, times, r.Version, r.Zxid
+		})
 	})
 	return len(data)
 }
