@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
 // Collector turns the newest View into series at each scrape. Series of instances and kinds that are gone disappear by
@@ -79,19 +77,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. A panic fails the scrape: the registry collects in a goroutine of its own, where it would end
-// the process, again with each scrape.
+// Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	err := guard.Run(func() error {
-		c.collect(ch)
-		return nil
-	})
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(kindResources, fmt.Errorf("collect what is known: %w", err))
-	}
-}
-
-func (c *Collector) collect(ch chan<- prometheus.Metric) {
 	view := c.view()
 	for i := range view.Snapshot.Kinds {
 		k := &view.Snapshot.Kinds[i]

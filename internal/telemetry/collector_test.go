@@ -78,13 +78,6 @@ func TestAGapInTheUsageHasNoSeries(t *testing.T) {
 	require.Empty(t, text(t, view, "_memory_bytes{"))
 }
 
-func TestAPanicWhileCollectingFailsTheScrapeAlone(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(NewCollector(func() metricsapi.View { panic("a bug") }))
-	_, err := reg.Gather()
-	require.ErrorContains(t, err, "collect what is known: panic: a bug")
-}
-
 func TestCollector(t *testing.T) {
 	require.Equal(t, []string{
 		`shardscaler_instance_cpu_cores{kind="Thing",ordinal="0"} 0.25`,
