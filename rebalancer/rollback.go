@@ -32,7 +32,7 @@ type rollback struct {
 	name   string
 	change Change
 	result RolledBack
-	// paused says that the document is kept: a part of it has been carried out.
+	// paused says that the document is kept, or may be: a part of it has been carried out.
 	paused bool
 	ask
 }
@@ -89,7 +89,7 @@ func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error
 			r.end(err)
 			continue
 		}
-		r.end(fmt.Errorf("%w: it is paused, and not all may be turned round: %w", ErrOutcomeUnknown, err))
+		r.end(fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", ErrOutcomeUnknown, err))
 	}
 }
 
@@ -108,6 +108,7 @@ func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
 			return gone
 		}
 		if err := t.commit(ctx, job{m: m}); err != nil {
+			r.paused = r.paused || r.sent && unsettled(err)
 			return err
 		}
 		r.paused = r.paused || gone == nil
