@@ -4,7 +4,7 @@
 // ZooKeeper transaction that checks the head and every version it was computed from. Invariant: after each Multi alone every
 // acknowledged resource is in exactly one of an instance's list, the pool and the flight.
 //
-// The steps (steps.go) are pure functions from a State to a Multi. session.go, client.go, load.go and
+// The steps (steps.go) are pure functions from a State to a Multi. frames.go, session.go, client.go, load.go and
 // commit.go talk to ZooKeeper.
 package zkstore
 
