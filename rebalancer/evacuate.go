@@ -54,7 +54,7 @@ func (t *term) unprovable(n int) string {
 	if in.Status != nil && pod != "" && in.Status.Pod == pod {
 		return ""
 	}
-	next := &zkstore.Flight{From: n, Times: in.Times + 1, Pod: pod}
+	next := &zkstore.Flight{From: n, Times: t.st.NextTimes(n), Pod: pod}
 	fate := zkstore.Fate{Gone: t.orders.GonePods[pod]}
 	// An absence counts from the revoke. One that has lasted long enough already will do so again.
 	if ok, why := zkstore.Released(next, in.Status, fate, t.absence(n, time.Time{})); !ok {

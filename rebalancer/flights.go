@@ -95,11 +95,7 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 		at = since.Add(t.orders.Settle)
 		return fate.Gone && fate.Successor == "" || !now.Before(at), "settling", at
 	case config.HandOffAcknowledged:
-		var status *zkstore.Status
-		if in := t.st.Instances[f.From]; in != nil {
-			status = in.Status
-		}
-		ok, why = zkstore.Released(f, status, fate, t.absence(f.From, since))
+		ok, why = zkstore.Released(f, t.word(f.From), fate, t.absence(f.From, since))
 		if ok {
 			return true, "", time.Time{}
 		}
@@ -112,6 +108,15 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 		return false, t.unreleased(f, why, now), time.Time{}
 	}
 	return false, fmt.Sprintf("hand-off %q is unknown", t.orders.HandOff), time.Time{}
+}
+
+// word is the status of instance n if it may prove something; nil: it may not, or there is none. One
+// that is ahead of `_reload` tells of another one than there is.
+func (t *term) word(n int) *zkstore.Status {
+	if in := t.st.Instances[n]; in != nil && !in.Ahead() {
+		return in.Status
+	}
+	return nil
 }
 
 // fate is what the orders say of the pod that f was taken from. That it is gone they say only by a

@@ -26,6 +26,10 @@ func Replace(data []byte) Change {
 type keep struct {
 	name   string
 	change Change
+	// lost: the answer to an attempt was lost, and whether it was carried out is not known. A later
+	// attempt, which finds the document as it is then, may succeed; if it fails, that says nothing
+	// of the one before.
+	lost bool
 	ask
 }
 
@@ -113,13 +117,22 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 		err = t.commit(ctx, job{m: m})
 	}
 	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
+		k.lost = k.lost || k.sent && unsettled(err)
 		return false, err
+	}
+	if err != nil && k.lost {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	if err != nil && !errors.Is(err, errGone) {
 		t.e.log.Error("a document is not kept", "document", k.name, "error", err)
 	}
 	t.e.answerKeep(k, err)
 	return true, nil
+}
+
+// unsettled says that what was sent may have been carried out all the same.
+func unsettled(err error) bool {
+	return errors.Is(err, zkstore.ErrUnavailable) || errors.Is(err, zkstore.ErrConflict) && errors.Is(err, zkstore.ErrRefused)
 }
 
 // document is the transaction that changes a document.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -305,4 +306,47 @@ func TestMessagesDuringTheEndOfAReadAreHeard(t *testing.T) {
 	require.ElementsMatch(t, ids[1:], e.queue.pending(reconcile.Deleted))
 	require.Equal(t, ids[:1], e.queue.pending(reconcile.Created))
 	require.Equal(t, 2, deletes.left, "of two a message had the word")
+}
+
+// What a second attempt is refused with says nothing of the first one, whose answer was lost.
+func TestAnAttemptThatFailsAfterALostAnswerLeavesTheOutcomeUnknown(t *testing.T) {
+	wrong := errors.New("out of range by now")
+	for name, c := range map[string]struct {
+		refusal, change error
+		want            string
+	}{
+		"ZooKeeper refuses it":   {refusal: fmt.Errorf("%w: a quota", zkstore.ErrRefused), want: "a quota"},
+		"the change is in vain":  {change: wrong, want: wrong.Error()},
+		"nothing speaks against": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, newDouble()).lead(0)
+				sent, made := 0, 0
+				r.d.fail(func(d *double) {
+					d.after = 1
+					d.refuse = func(m zkstore.Multi) error {
+						if sent++; m.Step == "keep" && sent > 1 {
+							return c.refusal
+						}
+						return nil
+					}
+				})
+				err := r.e.Keep(t.Context(), "doc", func(old []byte) ([]byte, error) {
+					if made++; made > 1 && c.change != nil {
+						return nil, c.change
+					}
+					return setting("a", to(1))(old)
+				})
+				require.JSONEq(t, `{"a":1}`, r.d.kept("doc"), "the first attempt was carried out")
+				require.Equal(t, 2, made)
+				if c.want == "" {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorIs(t, err, ErrOutcomeUnknown)
+				require.ErrorContains(t, err, c.want)
+			})
+		})
+	}
 }

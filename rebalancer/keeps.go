@@ -86,7 +86,9 @@ func (t *term) unreleasable(n int, in *zkstore.Instance) string {
 func (t *term) absence(n int, after time.Time) zkstore.Absence {
 	a := t.flights.absence(n, after)
 	if in := t.st.Instances[n]; in != nil {
-		a.Fault = in.StatusFault
+		if a.Fault = in.StatusFault; in.Ahead() {
+			a.Fault = fmt.Sprintf("tells that the instance has applied %d, which is ahead of _reload, %d", in.Status.Times, in.Times)
+		}
 	}
 	return a
 }

@@ -172,7 +172,7 @@ func (t *term) damaged(in *zkstore.Instance) bool {
 		return false
 	}
 	capacity := t.capacity(in)
-	return capacity >= 0 && (in.Used != len(in.IDs) || in.Capacity != capacity || !in.HasTmp || in.Times < 0)
+	return capacity >= 0 && (in.Used != len(in.IDs) || in.Capacity != capacity || !in.HasTmp || t.st.ReloadDamaged(in.Ordinal))
 }
 
 // capacity is what `count` should be: what the scaler orders, or, while there are no orders, what it is. It may be -1, unreadable.

@@ -32,6 +32,8 @@ type rollback struct {
 	name   string
 	change Change
 	result RolledBack
+	// paused says that the document is kept, or may be: a part of it has been carried out.
+	paused bool
 	ask
 }
 
@@ -83,7 +85,11 @@ func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error
 		if !r.ended {
 			r.result = result
 		}
-		r.end(err)
+		if err == nil || !r.paused {
+			r.end(err)
+			continue
+		}
+		r.end(fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", ErrOutcomeUnknown, err))
 	}
 }
 
@@ -102,8 +108,10 @@ func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
 			return gone
 		}
 		if err := t.commit(ctx, job{m: m}); err != nil {
+			r.paused = r.paused || r.sent && unsettled(err)
 			return err
 		}
+		r.paused = r.paused || gone == nil
 		here = here || gone == nil
 	}
 	if !here {

@@ -366,3 +366,42 @@ func FuzzParseWave(f *testing.F) {
 		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b donation) bool { return a.From == b.From && len(a.IDs) == len(b.IDs) }))
 	})
 }
+
+// A rollback whose pause is kept has been carried out in part: its caller is not told that it was not.
+func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
+	for name, c := range map[string]struct {
+		refusal error
+		then    func(r *rig)
+		want    string
+	}{
+		"what follows the pause is refused": {fmt.Errorf("%w: a quota", zkstore.ErrRefused), func(*rig) {}, "a quota"},
+		"blind when it is tried again": {
+			fmt.Errorf("%w: a znode", zkstore.ErrConflict), func(r *rig) { r.order(func(o *Orders) { o.Hold = "the pods are stale" }) }, "the pods are stale",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _, _ := spreadHalf(t)
+				r.d.fail(func(d *double) {
+					d.refuse = func(m zkstore.Multi) error {
+						if m.Step == "redirect" {
+							return c.refusal
+						}
+						return nil
+					}
+				})
+				failed := make(chan error)
+				go func() {
+					_, err := r.e.Rollback(t.Context(), "override", Replace([]byte("{}")))
+					failed <- err
+				}()
+				r.wait(time.Second)
+				c.then(r)
+				err := <-failed
+				require.ErrorContains(t, err, c.want)
+				require.Equal(t, "{}", string(r.d.snapshot().Kept["override"].Data), "it is paused")
+				require.ErrorIs(t, err, ErrOutcomeUnknown)
+			})
+		})
+	}
+}

@@ -175,7 +175,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 			room -= len(ids)
 		}
 		m, err := t.st.Revoke(n, ids, to, t.pod(n))
-		name := fmt.Sprintf("%d-%d", n, t.st.Instances[n].Times+1)
+		name := fmt.Sprintf("%d-%d", n, t.st.NextTimes(n))
 		return job{m: m, lists: []int{n}, done: func() { w.flights[name], taken = true, taken+len(ids) }}, err
 	}
 	due := slices.DeleteFunc(ordinals(w.pending), func(n int) bool {

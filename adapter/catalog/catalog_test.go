@@ -164,6 +164,19 @@ func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
 	require.ErrorContains(t, first(t, rec).(observed.Failed).Err, "division by zero")
 }
 
+// A row is kept whole while it is read.
+func TestARowThatIsTooLongEndsTheReadAndNotTheProcess(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	_, rec := catalogue(t, db.ReaderURL, `SELECT 'a' AS id, '{"site":"' || repeat('x', 9000000) || '"}' AS labels`, r)
+	<-r.ended
+	failed, ok := first(t, rec).(observed.Failed)
+	require.True(t, ok, "a row of 9 MB was read")
+	require.ErrorContains(t, failed.Err, "expected at most 8388608, but got")
+	require.Empty(t, r.complete)
+}
+
 func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
 	env := testenv.Require(t, testenv.PartPostgres)
 	pg := env.NewPostgres(t)

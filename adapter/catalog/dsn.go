@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/url"
@@ -12,7 +13,9 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // dsn is a database driver and the address in its own form.
@@ -141,12 +144,33 @@ func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 // connections is how many reads, one a kind, run side by side.
 const connections = 4
 
+// maxRow is the most bytes of a row, as the server sends it. A label set that is longer than this ends a read; without a bound it ended the
+// process, which keeps a row whole, and then the next leader's.
+const maxRow = 8 << 20
+
 func (d dsn) open() (*sql.DB, error) {
-	db, err := sql.Open(d.driver, d.address)
+	db, err := d.connector()
 	if err != nil {
 		return nil, fmt.Errorf("open catalogue: driver %s refuses the address", d.driver)
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(1)
 	return db, nil
+}
+
+// connector is the database; nothing is connected yet.
+func (d dsn) connector() (*sql.DB, error) {
+	if d.driver != "pgx" {
+		return sql.Open(d.driver, d.address)
+	}
+	cfg, err := pgx.ParseConfig(d.address)
+	if err != nil {
+		return nil, err
+	}
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		f := pgproto3.NewFrontend(r, w)
+		f.SetMaxBodyLen(maxRow)
+		return f
+	}
+	return stdlib.OpenDB(*cfg), nil
 }

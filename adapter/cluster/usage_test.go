@@ -70,6 +70,14 @@ func TestAGapInAPodsMetricsIsNoZero(t *testing.T) {
 			noCPU: "its sample has no cpu of container side", noBytes: "its sample has no memory of container side",
 		},
 		{
+			name: "less than nothing", answer: answered(dac, [3]string{"log", "-10m", "-64Mi"}, side),
+			noCPU: "its sample has -10m cpu of container log", noBytes: "its sample has -64Mi memory of container log",
+		},
+		{
+			name: "more than there is room for", answer: answered(dac, [3]string{"log", "7Ei", "8191Pi"}, side),
+			noCPU: "its sample has 7Ei cpu of container log", noBytes: "its sample has 8191Pi memory of container log",
+		},
+		{
 			name: "a container that is not in the answer", answer: answered(dac, side),
 			noCPU: "its sample lacks container log", noBytes: "its sample lacks container log",
 		},

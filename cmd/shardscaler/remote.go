@@ -55,14 +55,18 @@ type refused struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
 	See    string `json:"see"`
+	// foreign says that this is not an answer of our server, but of something between here and it.
+	foreign bool
 }
 
 func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
 
 // unknown says whether the answer leaves open what became of the request: the server says so, or
-// something between here and the server that got no answer from it.
+// something between here and the server that may have got no answer from it. Such things tell of a
+// connection that broke after the request by 500, 502, 503 or 504, as they please.
 func (p *refused) unknown() bool {
-	return p.Type == api.OutcomeUnknown || p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
+	return p.Type == api.OutcomeUnknown || p.foreign && p.Status >= http.StatusInternalServerError ||
+		p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
 }
 
 // unanswered is an error of a request of which the server may have heard.
@@ -113,14 +117,21 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 		return unanswered{fmt.Errorf("read answer of %s: %w", at, err)}
 	}
 	if resp.StatusCode != http.StatusOK {
-		p := &refused{Status: resp.StatusCode, Detail: strings.TrimSpace(string(text))}
-		_ = exact.JSON(text, p) // else it is said as it came
-		return p
+		return refusal(resp.StatusCode, text)
 	}
-	if err := exact.JSON(text, answer); err != nil {
-		return fmt.Errorf("read answer of %s: %w", at, err)
+	if err := exact.JSON(text, answer); err != nil { // it says that it was done, and that is all that is known
+		return unanswered{fmt.Errorf("read answer of %s: %w", at, err)}
 	}
 	return nil
+}
+
+// refusal reads a problem document. What is none is said as it came.
+func refusal(status int, text []byte) *refused {
+	p := &refused{}
+	if err := exact.JSON(text, p); err == nil && p.Status == status {
+		return p
+	}
+	return &refused{Status: status, Detail: strings.TrimSpace(string(text)), foreign: true}
 }
 
 func (r *remote) request(ctx context.Context, method string, at *url.URL, body any) (*http.Request, error) {

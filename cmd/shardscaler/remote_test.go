@@ -111,6 +111,21 @@ func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 		require.Equal(t, 3, code, args)
 		require.ErrorContains(t, err, "curl "+url+thing)
 
+		for _, between := range []struct {
+			status int
+			text   string
+		}{
+			{http.StatusServiceUnavailable, "upstream connect error or disconnect/reset before headers. reset reason: connection termination"},
+			{http.StatusServiceUnavailable, `{"kind":"Status","status":"Failure","message":"error trying to reach service: EOF","code":503}`},
+			{http.StatusInternalServerError, "<html>proxy error</html>"},
+			{http.StatusOK, "<html>welcome</html>"},
+		} {
+			url = server(t, map[string]string{path: between.text}, between.status)
+			code, err = run(url)
+			require.Equal(t, 3, code, between.text)
+			require.ErrorContains(t, err, "curl "+url+thing)
+		}
+
 		url = server(t, map[string]string{path: `{"status":503,"detail":"not carried out"}`}, http.StatusServiceUnavailable)
 		code, err = run(url)
 		require.Equal(t, 2, code, args)

@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/component-base/metrics/legacyregistry"
 
@@ -335,15 +334,12 @@ func (a *App) takeRunners(gone []*runner) {
 	}
 }
 
-// maxScrapes is how many scrapes of /metrics are answered at once: each gathers what the whole process knows.
-const maxScrapes = 8
-
 // serveHTTP serves REST, probes and Prometheus until ctx ends.
 func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.gather, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.Handle("GET /metrics", serveMetrics(a.gather, scrapeTimeout))
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
 		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
 	server := &http.Server{

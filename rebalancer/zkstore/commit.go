@@ -279,16 +279,36 @@ func (c *Client) settleAll(ctx context.Context, s *State, ms []Multi, attempts [
 	}
 	if a.err == nil {
 		touch.Apply(s, a.results)
-		return
-	}
-	if errors.Is(a.err, ErrFenced) {
-		return // another has moved it
 	}
 	for _, old := range attempts {
 		if old.unknown {
-			old.err = a.err
+			old.err = settled(old.err, a.err)
 		}
 	}
+}
+
+// settled is what became of a transaction whose answer was lost, by err, what settling it came to, and
+// moved, what moving the head came to.
+//
+// A refusal is an answer to the last request alone: the first one may have been done after it, until
+// the head moved. Then one looks again. Where the head could not be moved, the first one may be done
+// at any time, and nothing is known.
+func settled(err, moved error) error {
+	refused := errors.Is(err, ErrRefused)
+	switch {
+	case moved == nil && refused:
+		return fmt.Errorf("%w, or not: %w", ErrConflict, err)
+	case moved == nil:
+		return err
+	case errors.Is(moved, ErrFenced): // another has moved it
+		if refused {
+			return moved
+		}
+		return err
+	case errors.Is(moved, ErrUnavailable):
+		return moved
+	}
+	return fmt.Errorf("%w: settle it: %w", ErrUnavailable, moved)
 }
 
 // settle sends the same transaction again until there is an answer. A refusal then may mean that the first one was done: what it

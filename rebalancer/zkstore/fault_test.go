@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
@@ -373,4 +374,56 @@ func TestCloseWhileAway(t *testing.T) {
 	c.Close()
 	_, err := c.Load(context.Background(), thing)
 	require.ErrorIs(t, err, ErrUnavailable)
+}
+
+// readOnly leaves everybody nothing but READ on a znode.
+func readOnly(t *testing.T, z *testenv.ZooKeeper, path string) {
+	t.Helper()
+	_, err := z.Dial(t).SetACL(path, zk.WorldACL(zk.PermRead), -1)
+	require.NoError(t, err)
+}
+
+// What was done is not told to be refused because the write that settles it is.
+func TestWhatCannotBeSettledIsUnknownAndNotRefused(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	p := zkproxy.New(t, z.Servers[0].Addr)
+	c, s := leading(t, p.Addr()+root, 1, 10)
+	m, err := s.Keep("override", []byte(`{"v":1}`))
+	commit(t, c, s, m, err)
+	readOnly(t, z, root+headPath(thing))
+	m, err = s.Keep("override", []byte(`{"v":2}`))
+	require.NoError(t, err)
+	p.Set(zkproxy.DropAnswer)
+	err = c.Commit(patient(t), s, m)
+	require.ErrorIs(t, err, ErrUnavailable, "it was carried out")
+	require.ErrorContains(t, err, "WRITE is missing on /iota/shardscaler/Thing/head")
+	data, _, err := z.Dial(t).Get(root + docPath(thing, "override"))
+	require.NoError(t, err)
+	require.Equal(t, `{"v":2}`, string(data))
+}
+
+// A refusal of the second request says nothing of the first one, which may still be under way when the two are compared.
+func TestARefusalThatFollowsALostAnswerIsNoRefusal(t *testing.T) {
+	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	root := z.Path(t)
+	p := zkproxy.New(t, z.Servers[0].Addr)
+	c, s := leading(t, p.Addr()+root, 1, 10)
+	m, err := s.Keep("override", []byte(`{"v":1}`))
+	commit(t, c, s, m, err)
+	readOnly(t, z, root+docPath(thing, "override"))
+	m, err = s.Keep("override", []byte(`{"v":2}`))
+	require.NoError(t, err)
+	p.Set(zkproxy.DropRequest)
+	require.ErrorIs(t, c.Commit(patient(t), s, m), ErrConflict, "one looks again")
+	err = c.Commit(patient(t), s, mustMulti(s.Keep("override", []byte(`{"v":2}`))))
+	require.ErrorIs(t, err, ErrRefused, "no answer was lost")
+	require.NotErrorIs(t, err, ErrConflict)
+}
+
+func mustMulti(m Multi, err error) Multi {
+	if err != nil {
+		panic(err)
+	}
+	return m
 }

@@ -675,6 +675,7 @@ func (i *instanceReader) readReload() error {
 	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Mzxid, isNew(stat)
 	if got != nil {
 		i.in.Times = decodeReload(got.data)
+		i.in.highest = max(i.in.highest, i.in.Times)
 	}
 	return nil
 }

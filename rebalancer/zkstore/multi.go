@@ -155,16 +155,16 @@ func (s *State) changeable(n int) (*Instance, error) {
 		return nil, fmt.Errorf("ordinal %d: has no znodes", n)
 	case in.Times < 0 || in.Capacity < 0:
 		return nil, fmt.Errorf("ordinal %d: its data or _reload cannot be read: repair it first", n)
-	case in.Times >= maxTimes:
-		return nil, fmt.Errorf("ordinal %d: _reload.times is %d, at most %d", n, in.Times, int64(maxTimes))
+	case s.NextTimes(n) > maxTimes:
+		return nil, fmt.Errorf("ordinal %d: _reload.times is %d, at most %d", n, s.NextTimes(n)-1, int64(maxTimes))
 	}
 	return in, nil
 }
 
-// setList writes a list with all that goes with it: `used`, and `_reload` one higher. It returns the list's bytes.
+// setList writes a list with all that goes with it: `used`, and a higher `_reload`. It returns the list's bytes.
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
-	n, times := in.Ordinal, in.Times+1
+	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)
 	data, packed, text := in.text.encode(in.IDs, ids)
 	kind := b.s.Kind
 	b.add(OpSet, InstancePath(kind, n), encodeData(len(ids), in.Capacity), in.DataVersion, func(s *State, r Result) {
@@ -176,7 +176,9 @@ func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 		})
 	})
 	b.add(OpSet, reloadPath(kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
-		s.update(n, func(in *Instance) { in.Times, in.ReloadVersion, in.reloadZxid = times, r.Version, r.Zxid })
+		s.update(n, func(in *Instance) {
+			in.Times, in.highest, in.ReloadVersion, in.reloadZxid = times, times, r.Version, r.Zxid
+		})
 	})
 	return len(data)
 }

@@ -50,7 +50,7 @@ func newSession(cfg Config, target target, onEvent func(path string), onTrouble 
 		zk.WithDialer(dial.dial),
 		zk.WithHostProvider(s.hosts),
 		zk.WithMaxConnBufferSize(1<<20), // the server's limit; its default is above that
-		zk.WithMaxBufferSize(maxAnswer), // else a bad length allocates gigabytes
+		zk.WithMaxBufferSize(maxAnswer), // else a bad length allocates gigabytes; see frames
 		zk.WithEventCallback(s.event),   // its channel drops events when it is full
 		zk.WithLogger(quiet{}),
 		zk.WithLogInfo(false))
@@ -310,7 +310,7 @@ func (d *dialer) dial(network, hostPort string, timeout time.Duration) (net.Conn
 	}
 	conn := &clampedConn{Conn: raw, dialer: d, limit: d.requested / 2}
 	if d.tls == nil {
-		return conn, nil
+		return newFrames(conn, d.onTrouble), nil
 	}
 	secure, err := d.secure(raw, hostPort)
 	if err != nil {
@@ -319,7 +319,7 @@ func (d *dialer) dial(network, hostPort string, timeout time.Duration) (net.Conn
 		return nil, err
 	}
 	conn.Conn = secure
-	return conn, nil
+	return newFrames(conn, d.onTrouble), nil
 }
 
 // secure encrypts a connection. A handshake may take as long as a read.

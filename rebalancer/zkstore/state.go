@@ -4,7 +4,7 @@
 // ZooKeeper transaction that checks the head and every version it was computed from. Invariant: after each Multi alone every
 // acknowledged resource is in exactly one of an instance's list, the pool and the flight.
 //
-// The steps (steps.go) are pure functions from a State to a Multi. session.go, client.go, load.go and
+// The steps (steps.go) are pure functions from a State to a Multi. frames.go, session.go, client.go, load.go and
 // commit.go talk to ZooKeeper.
 package zkstore
 
@@ -64,9 +64,10 @@ type Instance struct {
 	text           shared
 	// Bytes is the length of the znode `resources`.
 	Bytes int
-	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; Changed is the mtime of `resources`.
-	Times   int64
-	Changed time.Time
+	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest that
+	// is known to have been there. Changed is the mtime of `resources`.
+	Times, highest int64
+	Changed        time.Time
 	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
 	Status *Status
 	// StatusFault says, as the end of a sentence, what `tmp/status` is where it is there and Status
@@ -91,6 +92,10 @@ type Instance struct {
 	// listFault is what the list alone says.
 	Fault, listFault string
 }
+
+// Ahead says that the instance's status tells of a `_reload` above the one that there is: another hand
+// has set that back, or the instance counts for itself. It is no word on what was taken from it.
+func (in *Instance) Ahead() bool { return in.Status != nil && in.Status.Times > in.Times }
 
 // Status is what an instance writes of itself (formats.md).
 type Status struct {

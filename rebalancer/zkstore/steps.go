@@ -197,7 +197,7 @@ func (s *State) Revoke(n int, ids []string, to []int, pod string) (Multi, error)
 	if err != nil {
 		return b.fail("ordinal %d: %w", n, err)
 	}
-	times := in.Times + 1
+	times := s.NextTimes(n)
 	f := Flight{Name: flightName(n, times), From: n, Times: times, Pod: pod, IDs: ids, To: slices.Clone(to), Version: -1}
 	if s.Flight[f.Name] != nil {
 		return b.fail("flight %s: exists", f.Name)
@@ -309,11 +309,11 @@ func (s *State) Repair(n, capacity int) (Multi, bool, error) {
 			s.update(n, func(in *Instance) { in.HasTmp, in.tmpVersion = true, r.Version })
 		})
 	}
-	if in.Times < 0 {
+	if s.ReloadDamaged(n) {
 		times := s.firstTimes(n)
 		b.put(reloadPath(s.Kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
 			s.update(n, func(in *Instance) {
-				in.HasReload, in.Times, in.ReloadVersion, in.reloadZxid = true, times, r.Version, r.Zxid
+				in.HasReload, in.Times, in.highest, in.ReloadVersion, in.reloadZxid = true, times, times, r.Version, r.Zxid
 			})
 		})
 	}
@@ -332,18 +332,50 @@ func (s *State) Repair(n, capacity int) (Multi, bool, error) {
 	return m, err == nil, err
 }
 
-// firstTimes is where a new `_reload` starts: above what the instance said it applied, and not below what is in flight from it.
+// firstTimes is where a new `_reload` starts: above what there was of it and what the instance said it applied, and not below what is
+// in flight from it.
 func (s *State) firstTimes(n int) int64 {
-	times := int64(0)
-	if in := s.Instances[n]; in != nil && in.Status != nil {
-		times = in.Status.Times + 1
+	times := s.lastFlight(n)
+	if in := s.Instances[n]; in != nil {
+		if in.highest > 0 {
+			times = max(times, in.highest+1)
+		}
+		if in.Status != nil {
+			times = max(times, in.Status.Times+1)
+		}
 	}
+	return times
+}
+
+// lastFlight is the greatest times of what is in flight from ordinal n; 0: nothing is.
+func (s *State) lastFlight(n int) (times int64) {
 	for _, f := range s.Flight {
 		if f.From == n {
 			times = max(times, f.Times)
 		}
 	}
 	return times
+}
+
+// highestStatus bounds what a status may raise `_reload` to. It leaves more than enough above it.
+const highestStatus = maxTimes / 2
+
+// NextTimes is the `_reload` of the next change of the list of ordinal n: above all that there was of it, by whatever tells of that.
+// Another hand may have set it back, and what the instance applied before would then be taken for a word on that change.
+func (s *State) NextTimes(n int) int64 {
+	in := s.Instances[n]
+	times := max(in.Times, in.highest, s.lastFlight(n))
+	if in.Status != nil && in.Status.Times <= highestStatus {
+		times = max(times, in.Status.Times)
+	}
+	return times + 1
+}
+
+// ReloadDamaged says whether `_reload` of ordinal n cannot be read, or is behind what there was of it: what is in flight could then never
+// be acknowledged.
+func (s *State) ReloadDamaged(n int) bool {
+	in := s.Instances[n]
+	return in.Times < max(0, in.highest, s.lastFlight(n))
 }
 
 // AddOrdinal creates the znodes of a new instance; it is not open yet.

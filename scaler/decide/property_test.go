@@ -2,6 +2,7 @@ package decide
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -343,12 +344,33 @@ func TestAGapHoldsAShrink(t *testing.T) {
 			"no cpu":    func(u *observed.Usage) { u.CPU, u.MissingCPU = 0, "a gap" },
 			"no memory": func(u *observed.Usage) { u.Memory, u.MissingMemory = 0, "a gap" },
 			"old":       func(u *observed.Usage) { u.At = in.Now.Add(-time.Hour) },
+			"early":     func(u *observed.Usage) { u.At = in.Now.Add(time.Hour) },
 			"no sample": func(*observed.Usage) { in.Observed.Instances[inst.Ordinal].Usage = nil },
 		}
-		gaps[rapid.SampledFrom([]string{"no cpu", "no memory", "old", "no sample"}).Draw(t, "gap")](inst.Usage)
+		gaps[rapid.SampledFrom([]string{"no cpu", "no memory", "old", "early", "no sample"}).Draw(t, "gap")](inst.Usage)
 		d := Decide(in)
 		require.Equal(t, Keep, d.Verb, "%s", d)
 		require.Contains(t, d.String(), "1 without sample")
+	})
+}
+
+// What an instance owns and does not run at present uses nothing, and will again.
+func TestWhatIsOwnedAndDoesNotRunHoldsAShrink(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
+		require.Equal(t, Shrink, Decide(in).Verb, "all run")
+		inst := &in.Observed.Instances[rapid.IntRange(0, len(in.Observed.Instances)-1).Draw(t, "pod")]
+		states := map[string]func(p *observed.Pod){
+			"absent":    func(*observed.Pod) { inst.Pod, inst.Usage = nil, nil },
+			"ending":    func(p *observed.Pod) { p.Terminating, p.DeleteBy = true, in.Now.Add(time.Minute) },
+			"failed":    func(p *observed.Pod) { p.Phase, p.Ready = "Failed", false },
+			"succeeded": func(p *observed.Pod) { p.Phase, p.Ready = "Succeeded", false },
+		}
+		states[rapid.SampledFrom([]string{"absent", "ending", "failed", "succeeded"}).Draw(t, "state")](inst.Pod)
+		inst.List = &observed.List{Count: 1}
+		d := Decide(in)
+		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Contains(t, d.String(), fmt.Sprintf("iota-dac-%d owns resources and does not run", inst.Ordinal))
 	})
 }
 

@@ -190,8 +190,26 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	}
 	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
 		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
-		listed(resized, "does not have yet what its spec requests", "do not have yet what their specs request"))
+		listed(resized, "does not have yet what its spec requests", "do not have yet what their specs request"),
+		listed(resting(in), "owns resources and does not run", "own resources and do not run"))
 	return out
+}
+
+// resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
+// about to. They use nothing now, and will again.
+func resting(in *Input) (pods []string) {
+	w := in.Observed.Workload
+	for i := range in.Observed.Instances {
+		inst := &in.Observed.Instances[i]
+		outside := inst.Ordinal < w.Start || inst.Ordinal >= w.Start+w.Replicas
+		if outside || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
+			continue
+		}
+		if p := inst.Pod; p == nil || p.Terminating || p.Ended() {
+			pods = append(pods, fmt.Sprintf("%s-%d", in.Config.StatefulSet, inst.Ordinal))
+		}
+	}
+	return pods
 }
 
 // load groups one pod.
@@ -205,10 +223,13 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	load := hpa.Load{Request: request}
 	if u := inst.Usage; u != nil {
 		use, missing := m.use(u)
-		if u.At.IsZero() {
+		switch age, most := in.Now.Sub(u.At), in.Config.Freshness.Metrics.Std(); {
+		case u.At.IsZero():
 			missing = "its sample does not say of when it is"
-		} else if age := in.Now.Sub(u.At); age > in.Config.Freshness.Metrics.Std() {
+		case age > most:
 			missing = fmt.Sprintf("its sample is %s old", age.Round(time.Second))
+		case age < -most: // it would be fresh for too long
+			missing = fmt.Sprintf("its sample is of a time that comes in %s", (-age).Round(time.Second))
 		}
 		if missing != "" {
 			s.Ignored = append(s.Ignored, p.Name+": "+missing)

@@ -1,0 +1,39 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/shardscaler/shardscaler/internal/limits"
+)
+
+const (
+	// maxScrapes is how many scrapes of /metrics are answered at once, half of them for one address: each gathers what the whole process
+	// knows.
+	maxScrapes = 8
+	// scrapeTimeout is how long a reader may take for the answer. Prometheus gives up after as much by default.
+	scrapeTimeout = 10 * time.Second
+)
+
+// serveMetrics answers scrapes. Readers that take their answer slowly shut out no others.
+func serveMetrics(from prometheus.Gatherer, timeout time.Duration) http.Handler {
+	share, answer := limits.NewShare(maxScrapes), promhttp.HandlerFor(from, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := limits.Source(r.RemoteAddr)
+		if !share.Enter(source) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, fmt.Sprintf("as many scrapes are being answered as may be at once, %d for one address", share.Each()), http.StatusTooManyRequests)
+			return
+		}
+		defer share.Leave(source)
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			http.Error(w, fmt.Sprintf("bound the time of an answer: %v", err), http.StatusInternalServerError)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	})
+}
