@@ -293,7 +293,7 @@ func (r *Rules) release(t Txn, id string, f holder) {
 	switch gone := r.gone(f.pod); {
 	case f.pod != "" && r.acked[instancePod{f.ordinal, f.pod}] >= f.times:
 		r.Released["i"]++
-	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)):
+	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.saidSo(t, f, status.Pod):
 		r.Released["ii"]++
 	case !status.there && status.Pod == f.pod && status.Fences && status.SessionMs > 0 &&
 		!t.Time.Before(status.absent.Add(time.Duration(status.SessionMs)*time.Millisecond+fenceMargin)):
@@ -301,6 +301,14 @@ func (r *Rules) release(t Txn, id string, f holder) {
 	default:
 		r.fault(t, "%s left the flight from %d at times %d, pod %q, and nothing had released it: status %+v", id, f.ordinal, f.times, f.pod, status)
 	}
+}
+
+// saidSo says whether the pod that wrote the ordinal's last status has applied the revoke, and was
+// there still when what was taken was given on: where no pod was recorded, the present one may run
+// it. A pod that is gone says nothing of the one that came after it.
+func (r *Rules) saidSo(t Txn, f holder, pod string) bool {
+	gone := r.gone(pod)
+	return pod != "" && r.acked[instancePod{f.ordinal, pod}] >= f.times && (gone.IsZero() || gone.After(t.Time.Add(-goneSkew)))
 }
 
 func (r *Rules) gone(uid string) time.Time {
