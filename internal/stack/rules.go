@@ -28,6 +28,8 @@ type Rules struct {
 	// Revoked and Landed count ids that went into the flight and left it; Released counts the latter by the part of rule 6 that allowed it.
 	Revoked, Landed int
 	Released        map[string]int
+	// Deleted counts how often an id was taken away to be deleted.
+	Deleted map[string]int
 	// Vanished are ids that are nowhere at the end.
 	Vanished map[string]time.Time
 	// Held are the ids that are somewhere at the end.
@@ -63,6 +65,9 @@ const fenceMargin = time.Second
 
 const maxFaults = 20
 
+// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is given.
+const toDelete = -2
+
 type headSeen struct {
 	version int32 // -1: there is none
 	epoch   int64
@@ -97,7 +102,7 @@ type statusSeen struct {
 // Judge folds transactions, oldest first.
 func Judge(txns []Txn, o RulesOptions) *Rules {
 	r := &Rules{
-		Kind: o.Kind, Released: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}, o: o,
+		Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}, o: o,
 		head: headSeen{version: -1}, nodes: map[string]holder{}, names: map[string]bool{}, acked: map[instancePod]int64{}, status: map[int]statusSeen{},
 		shared: path.Join("/", o.Chroot, sharedRoot, o.Kind) + "/",
 		own:    path.Join("/", o.Chroot, ownRoot, o.Kind) + "/",
@@ -264,6 +269,10 @@ func (r *Rules) movements(t Txn, before, after map[string]holder) {
 				continue // it stayed
 			}
 			switch h.where {
+			case "pool":
+				if len(now) == 0 {
+					r.Deleted[id]++
+				}
 			case "list":
 				r.Revoked++
 				if len(now) != 1 || now[0].where != "flight" || now[0].ordinal != h.ordinal {
@@ -276,6 +285,9 @@ func (r *Rules) movements(t Txn, before, after map[string]holder) {
 		}
 	}
 	for id, now := range is {
+		if slices.ContainsFunc(now, dies(id)) && !slices.ContainsFunc(was[id], dies(id)) {
+			r.Deleted[id]++
+		}
 		if len(now) > 1 {
 			r.fault(t, "%s is in %v", id, whereOf(now))
 		} else if other, held := r.Held[id]; held && len(was[id]) == 0 {
@@ -352,6 +364,14 @@ func placesOf(nodes map[string]holder) map[string][]holder {
 		}
 	}
 	return places
+}
+
+// dies says of a place whether the id is in flight there to be deleted.
+func dies(id string) func(holder) bool {
+	return func(h holder) bool {
+		i := slices.Index(h.ids, id)
+		return h.where == "flight" && (len(h.to) == 0 || i >= 0 && i < len(h.to) && h.to[i] == toDelete)
+	}
 }
 
 func whereOf(places []holder) (texts []string) {

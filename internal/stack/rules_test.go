@@ -171,6 +171,24 @@ func TestRulesSeeEachBreach(t *testing.T) {
 	}
 }
 
+func TestRulesCountDeletes(t *testing.T) {
+	turned := func(to string) TxnOp {
+		return TxnOp{Path: taleRoot + "flight/0-2", Data: []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":` + to + `}`), Version: 1}
+	}
+	both := (&tale{}).leads(1).write(list(0, `"a","b"`))
+	taken := flight(0, 2, `"a","b"`)
+	taken.Data = []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":[1,-2]}`)
+	both.write(list(0, ""), taken)
+	require.Equal(t, map[string]int{"b": 1}, both.judge(nil).Deleted, "a moves, b is deleted")
+	require.Equal(t, map[string]int{"a": 1, "b": 1}, both.write(turned("[]")).judge(nil).Deleted)
+	require.Equal(t, map[string]int{"a": 1, "b": 1}, both.write(turned("[-1,-1]")).judge(nil).Deleted)
+	require.Equal(t, map[string]int{"a": 2, "b": 1}, both.write(turned("[-2,-1]")).judge(nil).Deleted)
+
+	pooled := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1})
+	require.Equal(t, map[string]int{"a": 1}, pooled.judge(nil).Deleted)
+	require.Empty(t, moved(true).write(deleted("flight/0-2"), list(1, `"a"`)).judge(nil).Deleted)
+}
+
 func TestRulesSeeWhatVanished(t *testing.T) {
 	r := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1}).judge(nil)
 	require.Empty(t, r.Faults)
