@@ -75,18 +75,6 @@ type laneOptions struct {
 	config func(*config.Kind)
 }
 
-// with adds a change that comes after those there are.
-func (o laneOptions) with(change func(*stack.Options)) laneOptions {
-	first := o.change
-	o.change = func(s *stack.Options) {
-		if first != nil {
-			first(s)
-		}
-		change(s)
-	}
-	return o
-}
-
 // startLane starts a product on the ensemble and gives it its first resources.
 func startLane(t *testing.T, env *testenv.Env, z *testenv.ZooKeeper, o laneOptions) *lane {
 	t.Helper()
