@@ -143,7 +143,7 @@ func (x *crossing) tracks(t *testing.T) (all []track) {
 	return all
 }
 
-// wanted leaves out what nobody asked for.
+// wanted are the cases that CHAOS_ONLY matches.
 func (x *crossing) wanted(cases []pair) []pair {
 	return slices.DeleteFunc(cases, func(c pair) bool { return x.only != nil && !x.only.MatchString(c.String()) })
 }

@@ -105,7 +105,7 @@ func (p *posts) once(l *lane) {
 	all.Wait()
 }
 
-// ask posts, and notes what the answer leaves: first is what the value was before anybody asked.
+// ask posts, and notes what the answer leaves: first is what the value was before the first POST.
 func (v *posted) ask(l *lane, operation string, body any, first, value int) outcome {
 	if v.may == nil {
 		v.may, v.told = map[int]bool{first: true}, map[int]outcome{first: done}
@@ -150,7 +150,7 @@ type override struct {
 	Paused                            *struct{ Value bool }
 }
 
-// values are the three of them, those that nobody set as the configuration has them.
+// values are the three of them; what is not in the document is as the configuration has it.
 func (o *override) values() (maxInstances, capacity, paused int) {
 	maxInstances, capacity = 8, 20
 	if o.MaxInstances != nil {
