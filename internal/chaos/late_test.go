@@ -18,12 +18,12 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
-// rows are a catalogue whose reads come late: each shows what was committed some seconds before it
-// began, as a standby does whose replay is behind, and takes its time.
+// rows are a catalogue whose reads come late: each shows what was committed some seconds before
+// it began, as a standby does whose replay is behind, and takes its time.
 type rows struct{ db testenv.Database }
 
-// behind is how far a read is behind when it begins, slow how long it takes. The lag that is configured
-// is more than the former.
+// behind is how far a read is behind when it begins, slow how long it takes. The lag that is
+// configured is more than the former.
 const (
 	behind = 4 * time.Second
 	slow   = time.Second
@@ -51,8 +51,8 @@ var (
 	}
 )
 
-// lateTable makes a view of the table. What was committed later than that before the read began, it
-// does not show.
+// lateTable makes a view of the table. What was committed later than that before the read began,
+// it does not show.
 const lateTable = `
 DROP TABLE "Thing";
 CREATE TABLE things (id text PRIMARY KEY, made timestamptz NOT NULL, gone timestamptz);
@@ -101,8 +101,8 @@ func (l *lane) downWith(r *rows) {
 	l.take(ids)
 }
 
-// keepsRows requires that no row that is there was taken from its instance, or from the pool, as one
-// that is not.
+// keepsRows requires that no row that is there was taken from its instance, or from the pool, as
+// one that is not.
 func (l *lane) keepsRows() {
 	l.t.Helper()
 	require.Empty(l.t, l.judgeMoves().faults)
@@ -121,8 +121,8 @@ func (l *lane) atLateRest(w *wires, large bool) {
 
 var completeReads = regexp.MustCompile(`(?m)^shardscaler_catalogue_read_duration_seconds_count\{kind="` + thing + `",outcome="complete"\} (\S+)$`)
 
-// readTwice waits until the catalogue was read twice by the present process, both reads begun after
-// what happened last: a read that was under way is not counted.
+// readTwice waits until the catalogue was read twice by the present process, both reads begun
+// after what happened last: a read that was under way is not counted.
 func (l *lane) readTwice() {
 	l.t.Helper()
 	first, last := -1.0, -1.0

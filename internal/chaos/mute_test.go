@@ -18,8 +18,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api"
 )
 
-// mute is an instance that keeps an empty status, as one of a kind with immediate hand-off does, while
-// the kind's is acknowledged: nothing says what it has let go of.
+// mute is an instance that keeps an empty status, as one of a kind with immediate hand-off does,
+// while the kind's is acknowledged: nothing says what it has let go of.
 type mute struct {
 	ordinal int
 	pod     types.UID
@@ -64,8 +64,8 @@ func (m *mute) begin(l *lane, ordinal int) {
 	require.NotEmpty(l.t, m.owned)
 }
 
-// holds requires that the size does not fall over the instance, that the product says why, and that
-// this stays so.
+// holds requires that the size does not fall over the instance, that the product says why, and
+// that this stays so.
 func (m *mute) holds(l *lane) {
 	l.t.Helper()
 	m.keeps(l, "the product says what keeps the size", func(ctx context.Context) error {
@@ -82,8 +82,8 @@ func (m *mute) holds(l *lane) {
 	}
 }
 
-// keeps requires until something is so that the instance has all that it had, but for what was deleted,
-// and that nothing else is taken from it to be given to others.
+// keeps requires until something is so that the instance has all that it had, but for what was
+// deleted, and that nothing else is taken from it to be given to others.
 func (m *mute) keeps(l *lane, what string, try func(context.Context) error) {
 	l.t.Helper()
 	l.until(what, func(ctx context.Context) error {
@@ -104,7 +104,8 @@ func (m *mute) keeps(l *lane, what string, try func(context.Context) error) {
 // toDelete is the target of what is in flight and goes nowhere.
 const toDelete = -2
 
-// end makes the instance acknowledge: it starts again without the annotation, or another pod does.
+// end makes the instance acknowledge: it starts again without the annotation, or another pod
+// does.
 func (m *mute) end(l *lane) {
 	l.t.Helper()
 	if m.cases++; m.cases%2 == 1 {

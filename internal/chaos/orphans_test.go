@@ -18,7 +18,8 @@ import (
 type orphans struct {
 	set   *appsv1.StatefulSet // to be created again; nil: it is there
 	since time.Time
-	// cases counts, so that what lets go of what is in flight is now the instance and now its pod's end.
+	// cases counts, so that what lets go of what is in flight is now the instance and now its
+	// pod's end.
 	cases int
 }
 
@@ -74,9 +75,10 @@ func (o *orphans) begin(l *lane) {
 	}
 }
 
-// end creates the StatefulSet again, waits until it has adopted the pods, and requires that what is in
-// flight from the instance that hangs was given to nobody: its pod was there all the time. Where the
-// pod is to be late, it is adopted some seconds after the others: until then its label is away.
+// end creates the StatefulSet again, waits until it has adopted the pods, and requires that what
+// is in flight from the instance that hangs was not given on: its pod was there all the time.
+// Where the pod is to be late, it is adopted some seconds after the others: until then its label
+// is away.
 func (o *orphans) end(l *lane, late bool) {
 	l.t.Helper()
 	if late {

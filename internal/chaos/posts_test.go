@@ -20,8 +20,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/stack"
 )
 
-// posts are what callers ask by POST, several at once, and what they are told: what is answered as done
-// is done, what failed is not, also not later, and of what is unknown either may be.
+// posts are what callers ask by POST, several at once, and what they are told: what is answered
+// as done is done, what failed is not, also not later, and of what is unknown either may be.
 type posts struct {
 	stop, stopped chan struct{}
 	max, capacity posted
@@ -59,7 +59,8 @@ var posting = scene{
 	end:   func(l *lane, w *wires) { w.posts.end(l, w) },
 }
 
-// leastRounds and mostRounds are how many rounds of POSTs a case has, between is the time between two.
+// leastRounds and mostRounds are how many rounds of POSTs a case has, between is the time between
+// two.
 const (
 	leastRounds, mostRounds = 4, 8
 	between                 = 300 * time.Millisecond
@@ -85,7 +86,8 @@ func (p *posts) begin(l *lane) {
 	l.up() // something to be rolled back
 }
 
-// once posts from three callers at once. Values grow, so that the transaction log tells them apart.
+// once posts from three callers at once. Values grow, so that the transaction log tells them
+// apart.
 func (p *posts) once(l *lane) {
 	p.round++
 	n := p.round
@@ -201,8 +203,8 @@ func (p *posts) agrees(l *lane, kept *override) {
 	}
 }
 
-// judge reads in the transaction log every value that there ever was: none that a caller was told to
-// have failed, and of each caller's values, which grow, none that came after a greater one.
+// judge reads in the transaction log every value that there ever was: none that a caller was told
+// to have failed, and of each caller's values, which grow, none that came after a greater one.
 func (p *posts) judge(l *lane) {
 	l.t.Helper()
 	if p.round == 0 {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// scene is what went wrong in use without any fault of the product's process: begin brings it about, do
-// is work that passes a point, at which a fault comes too, and end requires what must be so after both,
-// and ends what begin brought about.
+// scene is what went wrong in use without any fault of the product's process: begin brings it
+// about, do is work that passes a point, at which a fault comes too, and end requires what must
+// be so after both, and ends what begin brought about.
 type scene struct {
 	work           string
 	points         []string
@@ -23,8 +23,8 @@ type stage struct {
 	faults  []crossed
 }
 
-// survivable are the faults in which the product, or its way to ZooKeeper, is away for a while: nothing
-// is edited by hand.
+// survivable are the faults in which the product, or its way to ZooKeeper, is away for a while:
+// nothing is edited by hand.
 var survivable = crosses[:10]
 
 var stages = []stage{
@@ -55,8 +55,8 @@ func (s *stage) cases() (all []pair) {
 	return all
 }
 
-// atRest is a begin that makes the lane as large as a scene needs it: with batch resources more than it
-// began with, or without.
+// atRest is a begin that makes the lane as large as a scene needs it: with batch resources more
+// than it began with, or without.
 func (l *lane) atRest(large bool) {
 	l.t.Helper()
 	switch is := len(l.ids) >= least+batch; {
