@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
@@ -114,7 +115,7 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 	m, err := t.document(k.name, k.change)
 	if err == nil {
 		m.Gate = func() error { return t.e.sending(&k.ask) }
-		err = t.commit(ctx, job{m: m})
+		err = t.commit(fault.Doing(ctx, k.name), job{m: m})
 	}
 	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
 		k.lost = k.lost || k.sent && unsettled(err)

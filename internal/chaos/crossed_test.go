@@ -40,6 +40,12 @@ type wires struct {
 	proxy   *zkproxy.Proxy
 	toxic   *toxiproxy.Proxy // before proxy
 	conn    *zk.Conn         // of a person who edits by hand
+
+	// What a scene has begun and is to end.
+	orphans orphans
+	mute    mute
+	posts   posts
+	rows    *rows
 }
 
 // away is longer than the product's session of 4 s.

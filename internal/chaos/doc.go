@@ -13,5 +13,6 @@
 //	bugs_test.go    seeded bugs: each must turn the verdict red
 //	cross_test.go   each point with each fault: `make chaos`, not part of `make test`
 //	crossed_test.go the faults of that
+//	scenes_test.go  work that goes wrong by itself, crossed with faults: orphans_test.go, mute_test.go, posts_test.go, late_test.go
 //	report_test.go  the counts
 package chaos

@@ -44,10 +44,11 @@ var (
 		"config.offered", "config.parsed", "config.in-force", "config.applied",
 		"lead.begun", "lead.sending", "lead.sent", "lead.replied", "lead.reread", "lead.claiming", "lead.claimed", "metrics.kept",
 	}
-	reloadPoints = []string{"config.offered", "config.parsed", "config.in-force", "config.applied"}
-	stopPoints   = []string{"lead.resigning", "lead.stopped"}
-	silentPoints = []string{"restart.sending", "restart.replied"}
-	metricPoints = map[string]func(l *lane){
+	overridePoints = []string{"override.sending", "override.sent", "override.replied", "override.applied"}
+	reloadPoints   = []string{"config.offered", "config.parsed", "config.in-force", "config.applied"}
+	stopPoints     = []string{"lead.resigning", "lead.stopped"}
+	silentPoints   = []string{"restart.sending", "restart.replied"}
+	metricPoints   = map[string]func(l *lane){
 		"metrics.one": (*lane).askOne, "metrics.one-read": (*lane).askOne,
 		"metrics.many": (*lane).askMany, "metrics.many-read": (*lane).askMany,
 		"metrics.external": (*lane).askExternal, "metrics.external-read": (*lane).askExternal,
@@ -79,6 +80,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	ups, downs := casesOf("up", upPoints, (*lane).up), casesOf("down", downPoints, (*lane).down)
 	others := casesOf("start", startPoints, (*lane).again)
 	others = append(others, casesOf("reload", reloadPoints, (*lane).reload)...)
+	others = append(others, casesOf("post", overridePoints, (*lane).post)...)
 	others = append(others, killed{"undo", "drain.undone", nil})
 	elected := casesOf("start", []string{"lead.elected"}, (*lane).again)
 	for _, p := range slices.Sorted(maps.Keys(metricPoints)) {
@@ -221,6 +223,7 @@ func TestErrorAtEachPoint(t *testing.T) {
 	others := slices.Concat(
 		failing("start", []string{"lead.sending", "lead.claiming"}, (*lane).again),
 		failing("reload", reloadPoints, (*lane).reload),
+		failing("post", overridePoints, (*lane).post),
 		failing("silence", silentPoints, (*lane).silence))
 	l := startLane(t, env, env.NewZooKeeper(t, 3), beating(t, env))
 	fired, points := 0, map[string]bool{}
@@ -279,6 +282,17 @@ func (l *lane) reload() {
 		l.reloads++
 		c.Kinds[0].Rebalance.MaxInFlight = 1000 + l.reloads
 	}))
+}
+
+// post sets a value by POST; whether that is answered does not matter.
+func (l *lane) post() {
+	l.t.Helper()
+	l.leads(1)
+	l.posted++
+	value := map[string]int{"resourcePerInstance": 20 + l.posted}
+	go func() {
+		_ = l.server().REST(context.Background(), http.MethodPost, "/v1/api/orchestrations/"+thing+"/orchestrate", "", value, nil)
+	}()
 }
 
 // beating makes the instances send heartbeats: one that is silent for some seconds is restarted.

@@ -56,10 +56,12 @@ type lane struct {
 	pods *podBook
 	// spec is the file that arms faults, log where the product tells what it passed.
 	spec, log string
-	ids       []string // what must be there
-	gone      []string // what was deleted
+	ids       []string        // what must be there
+	gone      []string        // what was deleted
+	taken     map[string]bool // what was ever asked to be deleted
 	made      int
 	reloads   int
+	posted    int
 	target    int       // resources an instance
 	silent    types.UID // of the pod that must be replaced before the lane is settled
 	done      *report
@@ -77,7 +79,7 @@ type laneOptions struct {
 func startLane(t *testing.T, env *testenv.Env, z *testenv.ZooKeeper, o laneOptions) *lane {
 	t.Helper()
 	dir := t.TempDir()
-	l := &lane{t: t, target: target, spec: filepath.Join(dir, "faults"), log: filepath.Join(dir, "passed"), done: &counted, foreign: map[int64]bool{}}
+	l := &lane{t: t, target: target, spec: filepath.Join(dir, "faults"), log: filepath.Join(dir, "passed"), done: &counted, foreign: map[int64]bool{}, taken: map[string]bool{}}
 	cfg, err := config.Parse([]byte(laneConfig))
 	require.NoError(t, err)
 	if o.config != nil {
@@ -88,7 +90,7 @@ func startLane(t *testing.T, env *testenv.Env, z *testenv.ZooKeeper, o laneOptio
 		Namespace: env.Kubernetes.Namespace(t), Chroot: z.Path(t), BeatTopic: "unused",
 		MQTTTopic: env.MQTT.Topic(t), Catalogue: env.Postgres.NewDatabase(t), Sizes: map[string]int{thingSet: 2},
 		ServerEnv:     []string{fault.FileVar + "=" + l.spec, fault.LogVar + "=" + l.log},
-		ServerFlags:   []string{"--leader-elect=false", "--secure-port", "0", "--kafka", "", "--log-level", "debug"},
+		ServerFlags:   []string{"--insecure-local", "--leader-elect=false", "--secure-port", "0", "--kafka", "", "--log-level", "debug"},
 		WorkloadFlags: []string{"--session-timeout", "4s", "--cpu-base", "0", "--memory-base", "0"},
 	}
 	if o.change != nil {
@@ -177,7 +179,7 @@ func (l *lane) create(n int) []string {
 	l.t.Helper()
 	fresh := make([]string, n)
 	for i := range fresh {
-		fresh[i] = fmt.Sprintf("r%05d", l.made)
+		fresh[i] = resourceName(l.made)
 		l.made++
 	}
 	l.ids = append(l.ids, fresh...)
@@ -190,11 +192,17 @@ func (l *lane) create(n int) []string {
 	return fresh
 }
 
+// resourceName is what the n-th resource is called.
+func resourceName(n int) string { return fmt.Sprintf("r%05d", n) }
+
 // up asks for more than there is room for, down takes it away again.
 func (l *lane) up() { l.create(batch) }
 
-// down leaves the last instance what it has, if there is enough elsewhere: it is the one that leaves, and must have something to move.
-func (l *lane) down() {
+// down takes away what leaving finds.
+func (l *lane) down() { l.take(l.leaving()) }
+
+// leaving leaves the last instance what it has, if there is enough elsewhere: it is the one that leaves, and must have something to move.
+func (l *lane) leaving() []string {
 	l.t.Helper()
 	a := l.assignment()
 	owners, last := a.Owners(), len(a.Instances)-1
@@ -206,7 +214,7 @@ func (l *lane) down() {
 			others = append(others, id)
 		}
 	}
-	l.take(slices.Concat(others, its)[:batch])
+	return slices.Concat(others, its)[:batch]
 }
 
 // size is what the resources need.
@@ -293,16 +301,36 @@ type verdict struct {
 	faults  []string
 }
 
-// judge reads all logs.
-func (l *lane) judge() verdict {
+// judgeMoves reads what ZooKeeper did and what the instances ran: this holds at every moment, also in the middle of some work.
+func (l *lane) judgeMoves() (v verdict) {
 	l.t.Helper()
 	txns, err := l.Transactions()
 	require.NoError(l.t, err)
-	v := verdict{rules: stack.Judge(txns, stack.RulesOptions{
+	v.rules = stack.Judge(txns, stack.RulesOptions{
 		Chroot: l.Chroot, Kind: thing, Acknowledged: l.Config.Kinds[0].HandOff == config.HandOffAcknowledged, Gone: l.pods.gone,
 		Foreign: l.foreign,
-	})}
+	})
 	v.faults = append(v.faults, v.rules.Faults...)
+	for _, id := range l.ids {
+		if n := v.rules.Deleted[id]; n > 0 && !l.taken[id] {
+			v.faults = append(v.faults, fmt.Sprintf("%s was there all the time, and was taken away to be deleted %d times", id, n))
+		}
+	}
+	runs, err := l.Runs()
+	require.NoError(l.t, err)
+	if v.rules.Landed > 0 && runs.Records == 0 {
+		v.faults = append(v.faults, "the instances' own log is empty")
+	}
+	for _, o := range runs.Overlaps {
+		v.faults = append(v.faults, fmt.Sprintf("%s ran on %+v and began on %+v at %s", o.ID, o.First, o.Second, o.At.Format(time.StampMilli)))
+	}
+	return v
+}
+
+// judge reads all logs.
+func (l *lane) judge() verdict {
+	l.t.Helper()
+	v := l.judgeMoves()
 	deleted := map[string]bool{}
 	for _, id := range l.gone {
 		deleted[id] = true
@@ -317,16 +345,9 @@ func (l *lane) judge() verdict {
 			v.faults = append(v.faults, id+" was acknowledged and is nowhere")
 		}
 	}
+	var err error
 	if v.lowered, err = l.DrainedFirst(l.t.Context(), thing, thingSet, 2); err != nil {
 		v.faults = append(v.faults, err.Error())
-	}
-	runs, err := l.Runs()
-	require.NoError(l.t, err)
-	if v.rules.Landed > 0 && runs.Records == 0 {
-		v.faults = append(v.faults, "the instances' own log is empty")
-	}
-	for _, o := range runs.Overlaps {
-		v.faults = append(v.faults, fmt.Sprintf("%s ran on %+v and began on %+v at %s", o.ID, o.First, o.Second, o.At.Format(time.StampMilli)))
 	}
 	return v
 }

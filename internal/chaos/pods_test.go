@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// podBook remembers when each pod of a namespace was gone, or its containers had ended.
+// podBook remembers when each pod of a namespace was gone, or had ended for good. A container that
+// has ended in a pod that has not is started again, and proves nothing.
 type podBook struct {
 	mu   sync.Mutex
 	ends map[string]time.Time // by uid
@@ -45,8 +45,7 @@ func (b *podBook) see(obj any, deleted bool) {
 		obj = d.Obj
 	}
 	pod := obj.(*corev1.Pod)
-	ended := len(pod.Status.ContainerStatuses) > 0 &&
-		!slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Terminated == nil })
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, known := b.ends[string(pod.UID)]; !known && (deleted || ended) {

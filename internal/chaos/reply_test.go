@@ -129,6 +129,15 @@ func (l *lane) pooled() {
 // turned creates again what is being deleted and whose instance has not let go of it.
 func (l *lane) turned() {
 	l.t.Helper()
+	l.hangTurned()
+	l.resume(0)
+	l.settled()
+}
+
+// hangTurned hangs instance 0, deletes two of its ids, which are in flight since then, and creates
+// them again.
+func (l *lane) hangTurned() {
+	l.t.Helper()
 	l.hang(0)
 	ids := slices.Clone(l.assignment().Instances[0].IDs[:2])
 	l.take(ids)
@@ -147,8 +156,6 @@ func (l *lane) turned() {
 		}
 		return err
 	})
-	l.resume(0)
-	l.settled()
 }
 
 func (l *lane) pause(on bool) {
@@ -161,6 +168,9 @@ func (l *lane) take(ids []string) {
 	l.t.Helper()
 	l.ids = slices.DeleteFunc(l.ids, func(id string) bool { return slices.Contains(ids, id) })
 	l.gone = append(l.gone, ids...)
+	for _, id := range ids {
+		l.taken[id] = true
+	}
 	require.NoError(l.t, l.Platform.Publish(l.t.Context(), stack.BulkDeleted(thing, ids)))
 }
 

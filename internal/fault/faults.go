@@ -59,10 +59,15 @@ func SoonAt(name string) {
 	}
 }
 
-// transaction names a step; a delete is a revoke or a redirect by what it is for.
+// transaction names a step; a delete is a revoke or a redirect by what it is for, and the override is
+// a document of those that are kept.
 func transaction(ctx context.Context, step string) string {
-	if doing, _ := ctx.Value(doingKey{}).(string); step == "delete-pooled" || doing == "delete" && (step == "revoke" || step == "redirect") {
+	doing, _ := ctx.Value(doingKey{}).(string)
+	switch {
+	case step == "delete-pooled", doing == "delete" && (step == "revoke" || step == "redirect"):
 		return "delete"
+	case step == "keep" && doing == "override":
+		return doing
 	}
 	return step
 }

@@ -78,6 +78,11 @@ var Points = []Info{
 	{Group: "restart", Name: "restart.sending", Passed: "a silent instance's pod is to be deleted", Fails: true},
 	{Group: "restart", Name: "restart.replied", Passed: "Kubernetes has taken that, and nothing remembers it"},
 
+	{Group: "override", Name: "override.sending", Passed: "what a POST changes is computed", Fails: true},
+	{Group: "override", Name: "override.sent", Passed: "it is on its way to ZooKeeper"},
+	{Group: "override", Name: "override.replied", Passed: "it is durable, and nothing in memory says so"},
+	{Group: "override", Name: "override.applied", Passed: "memory says so, who asked does not know"},
+
 	{Group: "leadership", Name: "lead.elected", Passed: "the Lease is ours"},
 	{Group: "leadership", Name: "lead.begun", Passed: "the engine was told to lead"},
 	{Group: "leadership", Name: "lead.sending", Passed: "everything is read, the head is to be taken", Fails: true},

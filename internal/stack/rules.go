@@ -30,6 +30,8 @@ type Rules struct {
 	// Revoked and Landed count ids that went into the flight and left it; Released counts the latter by the part of rule 6 that allowed it.
 	Revoked, Landed int
 	Released        map[string]int
+	// Deleted counts how often an id was taken away to be deleted.
+	Deleted map[string]int
 	// Vanished are ids that are nowhere at the end.
 	Vanished map[string]time.Time
 	// Held are the ids that are somewhere at the end.
@@ -65,6 +67,9 @@ const fenceMargin = time.Second
 
 const maxFaults = 20
 
+// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is given.
+const toDelete = -2
+
 type headSeen struct {
 	version int32 // -1: there is none
 	epoch   int64
@@ -99,7 +104,7 @@ type statusSeen struct {
 // Judge folds transactions, oldest first.
 func Judge(txns []Txn, o RulesOptions) *Rules {
 	r := &Rules{
-		Kind: o.Kind, Released: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}, o: o,
+		Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}, o: o,
 		head: headSeen{version: -1}, nodes: map[string]holder{}, names: map[string]bool{}, acked: map[instancePod]int64{}, status: map[int]statusSeen{},
 		shared: path.Join("/", o.Chroot, sharedRoot, o.Kind) + "/",
 		own:    path.Join("/", o.Chroot, ownRoot, o.Kind) + "/",
@@ -269,6 +274,10 @@ func (r *Rules) movements(t Txn, before, after map[string]holder) {
 				continue // it stayed
 			}
 			switch h.where {
+			case "pool":
+				if len(now) == 0 {
+					r.Deleted[id]++
+				}
 			case "list":
 				r.Revoked++
 				if len(now) != 1 || now[0].where != "flight" || now[0].ordinal != h.ordinal {
@@ -281,6 +290,9 @@ func (r *Rules) movements(t Txn, before, after map[string]holder) {
 		}
 	}
 	for id, now := range is {
+		if slices.ContainsFunc(now, dies(id)) && !slices.ContainsFunc(was[id], dies(id)) {
+			r.Deleted[id]++
+		}
 		if len(now) > 1 {
 			r.fault(t, "%s is in %v", id, whereOf(now))
 		} else if other, held := r.Held[id]; held && len(was[id]) == 0 {
@@ -298,7 +310,7 @@ func (r *Rules) release(t Txn, id string, f holder) {
 	switch gone := r.gone(f.pod); {
 	case f.pod != "" && r.acked[instancePod{f.ordinal, f.pod}] >= f.times:
 		r.Released["i"]++
-	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)):
+	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.saidSo(t, f, status.Pod):
 		r.Released["ii"]++
 	case !status.there && status.Pod == f.pod && status.Fences && status.SessionMs > 0 &&
 		!t.Time.Before(status.absent.Add(time.Duration(status.SessionMs)*time.Millisecond+fenceMargin)):
@@ -306,6 +318,14 @@ func (r *Rules) release(t Txn, id string, f holder) {
 	default:
 		r.fault(t, "%s left the flight from %d at times %d, pod %q, and nothing had released it: status %+v", id, f.ordinal, f.times, f.pod, status)
 	}
+}
+
+// saidSo says whether the pod that wrote the ordinal's last status has applied the revoke, and was
+// there still when what was taken was given on: where no pod was recorded, the present one may run
+// it. A pod that is gone says nothing of the one that came after it.
+func (r *Rules) saidSo(t Txn, f holder, pod string) bool {
+	gone := r.gone(pod)
+	return pod != "" && r.acked[instancePod{f.ordinal, pod}] >= f.times && (gone.IsZero() || gone.After(t.Time.Add(-goneSkew)))
 }
 
 func (r *Rules) gone(uid string) time.Time {
@@ -349,6 +369,14 @@ func placesOf(nodes map[string]holder) map[string][]holder {
 		}
 	}
 	return places
+}
+
+// dies says of a place whether the id is in flight there to be deleted.
+func dies(id string) func(holder) bool {
+	return func(h holder) bool {
+		i := slices.Index(h.ids, id)
+		return h.where == "flight" && (len(h.to) == 0 || i >= 0 && i < len(h.to) && h.to[i] == toDelete)
+	}
 }
 
 func whereOf(places []holder) (texts []string) {

@@ -104,6 +104,36 @@ func TestRulesReleases(t *testing.T) {
 	require.Equal(t, map[string]int{"iii": 1}, r.Released)
 }
 
+// What was taken when no pod was known is released by the present pod's word, and by no other.
+func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
+	land := []TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	taken := func() *tale {
+		s := (&tale{}).leads(1).write(piece("1-0", `"a"`)).write(deleted("pool/1-0"), list(0, `"a"`))
+		f := flight(0, 2, `"a"`)
+		f.Data = []byte(`{"from":0,"times":2,"pod":"","ids":["a"],"to":[1]}`)
+		return s.write(list(0, ""), f)
+	}
+	goneAt := func(second int64) func(*RulesOptions) {
+		return func(o *RulesOptions) {
+			o.Gone = func(uid string) time.Time { return map[string]time.Time{"u": time.Unix(second, 0)}[uid] }
+		}
+	}
+	r := taken().commit(status(0, 2, "")).write(land...).judge(nil)
+	require.Empty(t, r.Faults)
+	require.Equal(t, map[string]int{"ii": 1}, r.Released)
+	require.Empty(t, taken().commit(status(0, 2, "")).write(land...).judge(goneAt(6)).Faults, "it was there when it was looked at")
+
+	for name, r := range map[string]*Rules{
+		"nothing was said":             taken().write(land...).judge(nil),
+		"an older times was said":      taken().commit(status(0, 1, "")).write(land...).judge(nil),
+		"another ordinal said so":      taken().commit(status(1, 2, "")).write(land...).judge(nil),
+		"who said so is gone for long": taken().commit(status(0, 2, "")).commit().commit().write(land...).judge(goneAt(6)),
+	} {
+		require.Len(t, r.Faults, 1, name)
+		require.Contains(t, r.Faults[0], `pod "", and nothing had released it`, name)
+	}
+}
+
 func TestRulesSeeEachBreach(t *testing.T) {
 	land := []TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	persistent := status(0, 2, "")
@@ -139,6 +169,24 @@ func TestRulesSeeEachBreach(t *testing.T) {
 			require.Contains(t, fmt.Sprint(r.Faults), c.want)
 		})
 	}
+}
+
+func TestRulesCountDeletes(t *testing.T) {
+	turned := func(to string) TxnOp {
+		return TxnOp{Path: taleRoot + "flight/0-2", Data: []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":` + to + `}`), Version: 1}
+	}
+	both := (&tale{}).leads(1).write(list(0, `"a","b"`))
+	taken := flight(0, 2, `"a","b"`)
+	taken.Data = []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":[1,-2]}`)
+	both.write(list(0, ""), taken)
+	require.Equal(t, map[string]int{"b": 1}, both.judge(nil).Deleted, "a moves, b is deleted")
+	require.Equal(t, map[string]int{"a": 1, "b": 1}, both.write(turned("[]")).judge(nil).Deleted)
+	require.Equal(t, map[string]int{"a": 1, "b": 1}, both.write(turned("[-1,-1]")).judge(nil).Deleted)
+	require.Equal(t, map[string]int{"a": 2, "b": 1}, both.write(turned("[-2,-1]")).judge(nil).Deleted)
+
+	pooled := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1})
+	require.Equal(t, map[string]int{"a": 1}, pooled.judge(nil).Deleted)
+	require.Empty(t, moved(true).write(deleted("flight/0-2"), list(1, `"a"`)).judge(nil).Deleted)
 }
 
 func TestRulesSeeWhatVanished(t *testing.T) {
