@@ -170,16 +170,36 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	return nil
 }
 
-// Reassign implements api.Backend.
+// seenSince waits until the snapshot shows a kind as ZooKeeper had it after since.
+func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*observed.Kind, time.Time, error) {
+	for {
+		changed, now := a.state.Changed(), time.Now()
+		seen := a.state.Snapshot(now).Kind(kind)
+		if seen != nil && seen.Sources.Store.At.After(since) {
+			return seen, now, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, now, fmt.Errorf("not carried out: ZooKeeper was not read since: %w", ctx.Err())
+		case <-changed:
+		case <-time.After(drainLook):
+		}
+	}
+}
+
+// Reassign implements api.Backend. What shows that the instance lives is read after the call: one that was made while ZooKeeper was
+// away must not count an instance as dead that came back meanwhile.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
 	k, _, ok := a.effective(kind)
 	r := a.runner(kind)
 	if !ok || r == nil {
 		return api.Reassigned{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
-	now := time.Now()
-	seen := a.state.Snapshot(now).Kind(kind)
-	if seen == nil || seen.Workload == nil || !seen.Sources.Cluster.Fresh(now, observed.ClusterMaxAge) {
+	seen, now, err := a.seenSince(ctx, kind, time.Now())
+	if err != nil {
+		return api.Reassigned{}, err
+	}
+	if seen.Workload == nil || !seen.Sources.Cluster.Fresh(now, observed.ClusterMaxAge) {
 		return api.Reassigned{}, errors.New("the StatefulSet and its pods are not known at the moment")
 	}
 	inst := seen.Instance(ordinal)
@@ -198,7 +218,7 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 		out.Left = inst.List.Count + inst.List.InFlight
 	}
 	word := scaler.AssumedDead{Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC()}
-	err := r.engine.Keep(ctx, scaler.AssumedDeadName, func(old []byte) ([]byte, error) { return scaler.AssumeDead(old, word) })
+	err = r.engine.Keep(ctx, scaler.AssumedDeadName, func(old []byte) ([]byte, error) { return scaler.AssumeDead(old, word) })
 	if err != nil {
 		return api.Reassigned{}, fmt.Errorf("keep who is assumed dead: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -46,7 +47,7 @@ func offline(t *testing.T) Options {
 	t.Helper()
 	o := Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler", ZooKeeper: "127.0.0.1:1",
-		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0",
+		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0",
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 		CatalogueDSNFile: filepath.Join(t.TempDir(), "dsn"), Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 	}
@@ -266,4 +267,34 @@ func TestWhoStaysIsToldThatTheOutcomeIsUnknownOfWhatWasSent(t *testing.T) {
 	r.until("it is paused", func() bool {
 		return strings.Contains(r.call(t.Context(), http.MethodGet, thing, ""), `"paused":{"value":true`)
 	})
+}
+
+// A call waits for ZooKeeper, and the instance comes back first.
+func TestAnInstanceThatCameBackMeanwhileIsNotDeclaredDead(t *testing.T) {
+	r := startReplica(t, observedtest.Patience)
+	pod := observed.Pod{Name: "iota-dac-0", UID: "u0", Created: time.Unix(1, 0)}
+	pods := func() {
+		r.app.state.Apply(observed.Cluster{
+			Kind: "Thing", At: time.Now(), Workload: &observed.Workload{UID: "w", Replicas: 3}, Pods: map[int]observed.Pod{0: pod},
+		})
+	}
+	conn := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper.Dial(t)
+	_, chroot, _ := strings.Cut(r.app.opts.ZooKeeper, "/")
+	instance := "/" + chroot + "/iota/orchestration/Thing/0"
+	for _, node := range [][2]string{{"", ""}, {"/data", ""}, {"/resources", `{"ids":[]}`}, {"/_reload", `{"times":0}`}, {"/tmp", ""}} {
+		_, err := conn.Create(instance+node[0], []byte(node[1]), 0, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
+	r.away()
+	pods()
+	answer := r.post(t.Context(), "Reassign", "/instances/0/reassign", `{"assumeDead":true}`)
+	_, err := conn.Create(instance+"/tmp/status", []byte(`{"times":0,"pod":"u0"}`), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
+	require.NoError(t, err)
+	pods()
+	r.proxy.Heal()
+	told := <-answer
+	require.Contains(t, told, "409 ")
+	require.Contains(t, told, "its ZooKeeper session lives")
+	kept, _ := r.runner.engine.Kept(scaler.AssumedDeadName)
+	require.Empty(t, string(kept))
 }
