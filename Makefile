@@ -34,7 +34,7 @@ test: ## Run every test against the real servers (TEST=./rebalancer/... TEST_FLA
 	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
 
 .PHONY: chaos
-chaos: ## Meet each point of the product's work with each fault, on real servers; 25 minutes (CHAOS_TIME=12m: every fault and point at least once; CHAOS_ONLY=regexp: some)
+chaos: ## Meet each point of the product's work with each fault, on real servers; 30 minutes (CHAOS_TIME=12m: every fault and point at least once; CHAOS_ONLY=regexp: some)
 	@rm -rf bin/reports && mkdir -p bin/reports
 	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
 		$(GO) test -count=1 -tags chaos -timeout 120m -run TestCross -v ./internal/chaos; \
