@@ -183,8 +183,7 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		case <-w.asked:
 		default:
 		}
-		began := time.Now()
-		next, err := s.read(ctx, db, w, sink)
+		next, took, err := s.read(ctx, db, w, sink)
 		if ctx.Err() != nil {
 			return
 		}
@@ -193,9 +192,9 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		if err != nil {
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
 			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: ended, Err: err})
-			due = w.pace.failed(why, ended, ended.Sub(began))
+			due = w.pace.failed(why, ended, took)
 		} else {
-			w.pace.read(why, ended, ended.Sub(began))
+			w.pace.read(why, ended, took)
 		}
 		why = periodic
 		if !next.IsZero() && next.Before(due) {

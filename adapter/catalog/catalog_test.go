@@ -31,7 +31,10 @@ type reader struct {
 	current  []observed.ResourceKnown
 	complete [][]observed.ResourceKnown
 	again    int // how many more reads EndRead asks for, at once
-	ended    chan struct{}
+	// comparing is how long EndRead takes, compared when it began.
+	comparing time.Duration
+	compared  time.Time
+	ended     chan struct{}
 }
 
 func newReader() *reader { return &reader{ended: make(chan struct{}, 100)} }
@@ -50,6 +53,8 @@ func (r *reader) Rows(rs []observed.ResourceKnown) {
 }
 
 func (r *reader) EndRead(_ context.Context, rs []observed.ResourceKnown) (next time.Time, err error) {
+	r.compared = time.Now()
+	time.Sleep(r.comparing)
 	r.Rows(rs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -295,6 +300,24 @@ func TestIDsOfEachTypeThatHasAText(t *testing.T) {
 		require.Equal(t, strings.Contains(query, "::char("), s.Padded("Thing"), query)
 		require.False(t, s.Padded("Rule"), "nothing is known of it")
 	}
+}
+
+// What a read costs is what it costs the database: the comparison may wait for ZooKeeper.
+func TestTheComparisonIsNoPartOfWhatAReadCosts(t *testing.T) {
+	env := testenv.Require(t, testenv.PartPostgres)
+	r := newReader()
+	r.comparing = 50 * time.Millisecond
+	s, err := New(Config{DSN: env.Postgres.NewDatabase(t).ReaderURL}, []config.Kind{config.Default("Thing", "iota-dac")},
+		func(string) (Reconciler, bool) { return r, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	require.NoError(t, err)
+	db, err := s.dsn.open()
+	require.NoError(t, err)
+	defer db.Close()
+	began := time.Now()
+	_, took, err := s.read(t.Context(), db, s.kinds["Thing"], func(observed.Signal) {})
+	require.NoError(t, err)
+	require.Positive(t, took)
+	require.False(t, began.Add(took).After(r.compared), "%s", took)
 }
 
 func TestEqualLabelsAreDecodedOnce(t *testing.T) {

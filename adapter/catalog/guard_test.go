@@ -63,7 +63,7 @@ func TestAPanicOfTheDriverIsAFailedRead(t *testing.T) {
 	db := sql.OpenDB(&panicking{})
 	defer func() { require.NoError(t, db.Close()) }()
 	read := func() error {
-		_, err := s.read(t.Context(), db, s.kinds["Thing"], func(observed.Signal) {})
+		_, _, err := s.read(t.Context(), db, s.kinds["Thing"], func(observed.Signal) {})
 		return err
 	}
 	require.ErrorContains(t, read(), "read catalogue after row 1: panic: unexpected message")

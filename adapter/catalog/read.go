@@ -19,27 +19,29 @@ import (
 // rowsAtOnce is how many rows are handed on together.
 const rowsAtOnce = 1000
 
-// read asks a kind's query once, streaming the rows to its reconciler.
-func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (next time.Time, err error) {
+// read asks a kind's query once, streaming the rows to its reconciler. took is how long the database was busy: without the comparison, which
+// may wait for ZooKeeper.
+func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (next time.Time, took time.Duration, err error) {
 	rec, ok := s.reconcilers(w.kind)
 	if !ok {
-		return time.Time{}, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
+		return time.Time{}, 0, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
 	}
 	began := time.Now()
 	rec.BeginRead(began)
 	last, count, err := s.stream(ctx, db, w, rec)
+	took = time.Since(began)
 	if err != nil {
 		rec.AbortRead()
-		s.metrics.read(w.kind, "failed", time.Since(began))
-		return time.Time{}, err
+		s.metrics.read(w.kind, "failed", took)
+		return time.Time{}, took, err
 	}
-	s.metrics.read(w.kind, "complete", time.Since(began))
+	s.metrics.read(w.kind, "complete", took)
 	// The age of a read is that of its beginning: what happened since may be missing in it.
 	sink(observed.Catalogued{Kind: w.kind, At: began, Count: count})
 	if next, err = rec.EndRead(ctx, last); err != nil {
-		return time.Time{}, fmt.Errorf("compare with catalogue: %w", err)
+		return time.Time{}, took, fmt.Errorf("compare with catalogue: %w", err)
 	}
-	return next, nil
+	return next, took, nil
 }
 
 // stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows. The driver may
