@@ -16,14 +16,16 @@ import (
 // memory.
 const importChunk = 20_000
 
-// BeginRead says that a complete read of the catalogue begins, right before its query is sent.
+// BeginRead says that a complete read of the catalogue begins, right before its query is sent. What is being deleted is decided
+// already, however long its instance takes: no read finds it missing again.
 func (e *Engine) BeginRead(now time.Time) {
 	e.compare(func(c *comparison) {
 		if !e.leading {
 			c.rec.Abort()
 			return
 		}
-		c.rec.Begin(now, all(e.state), count(e.state))
+		known, count := staying(e.state)
+		c.rec.Begin(now, known, count)
 		e.book.begin(now)
 	})
 }

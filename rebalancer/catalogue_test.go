@@ -250,3 +250,43 @@ func TestWhatWentIsKeptForTheNextLeader(t *testing.T) {
 		second.settled(ids[6:])
 	})
 }
+
+// TestWhatIsBeingDeletedIsNotMissedAgain: its instance may take as long as it likes, and what went
+// counts once.
+func TestWhatIsBeingDeletedIsNotMissedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newDouble()).lead(0)
+		r.order(func(o *Orders) {
+			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero"}
+			lagging(0, time.Minute)(o)
+		})
+		ids := names("a", 100)
+		r.create(ids...)
+		r.wait(3 * time.Second)
+		r.answering(0)
+		for range 5 {
+			r.gone(ids, ids[:5]...)
+			r.wait(time.Minute)
+			require.Nil(t, r.e.Waiting())
+		}
+		require.Equal(t, 5, r.d.snapshot().InFlight(), "the instance has not let go of it")
+		for range 5 {
+			r.gone(ids, ids[:10]...)
+			r.wait(time.Minute)
+			require.Nil(t, r.e.Waiting(), "ten of a hundred in all")
+		}
+		require.Equal(t, 10, r.d.snapshot().InFlight())
+		for range 2 {
+			r.gone(ids, ids[:11]...)
+			r.wait(time.Minute)
+		}
+		require.Equal(t, 1, r.e.Waiting().Count)
+		require.NoError(t, r.e.Confirm(t.Context(), 0, 1))
+		for range 3 {
+			r.gone(ids, ids[:11]...)
+			r.wait(time.Minute)
+			require.Nil(t, r.e.Waiting(), "it was confirmed")
+		}
+		require.Equal(t, 11, r.d.snapshot().InFlight())
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -145,6 +146,20 @@ func counts(st *zkstore.State) map[int]int {
 		c[n] = len(in.IDs)
 	}
 	return c
+}
+
+// all yields every id of st, also what is being deleted.
+func all(st *zkstore.State) iter.Seq[string] {
+	ids, _ := staying(st)
+	every := slices.Collect(ids)
+	for _, f := range st.Flight {
+		for i, id := range f.IDs {
+			if f.Target(i) == zkstore.ToDelete {
+				every = append(every, id)
+			}
+		}
+	}
+	return slices.Values(every)
 }
 
 func everything(st *zkstore.State) []string {

@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"hash/maphash"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -330,8 +331,13 @@ func count(st *zkstore.State) int {
 	return n
 }
 
-// all yields every id of st once, wherever it is. A State with duplicates yields them as often as they occur.
-func all(st *zkstore.State) func(yield func(string) bool) {
+// staying yields every id of st once that is not being deleted, wherever it is, and says how many there are. A State with duplicates
+// yields them as often as they occur.
+func staying(st *zkstore.State) (ids iter.Seq[string], n int) {
+	n = count(st)
+	for _, f := range st.Flight {
+		n -= f.Deletes()
+	}
 	return func(yield func(string) bool) {
 		for _, in := range st.Instances {
 			for _, id := range in.IDs {
@@ -348,11 +354,11 @@ func all(st *zkstore.State) func(yield func(string) bool) {
 			}
 		}
 		for _, f := range st.Flight {
-			for _, id := range f.IDs {
-				if !yield(id) {
+			for i, id := range f.IDs {
+				if f.Target(i) != zkstore.ToDelete && !yield(id) {
 					return
 				}
 			}
 		}
-	}
+	}, n
 }

@@ -286,7 +286,8 @@ func TestMessagesDuringTheEndOfAReadAreHeard(t *testing.T) {
 	e := holding(t, true, ids...)
 	_, _ = e.Lookup(ids[0])
 	noBounds := reconcile.Limits{MaxShare: 1}
-	e.compared.rec.Begin(time.Now(), all(e.state), count(e.state))
+	known, count := staying(e.state)
+	e.compared.rec.Begin(time.Now(), known, count)
 	_, err := e.compared.rec.End(time.Now(), noBounds, e.known) // all are suspects
 	require.NoError(t, err)
 	e.BeginRead(time.Now())

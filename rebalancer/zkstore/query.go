@@ -120,6 +120,16 @@ func (f *Flight) Target(i int) int {
 	return f.To[i]
 }
 
+// Deletes is how many of its ids are to be deleted.
+func (f *Flight) Deletes() (n int) {
+	for i := range f.IDs {
+		if f.Target(i) == ToDelete {
+			n++
+		}
+	}
+	return n
+}
+
 // place is where an id was found.
 type place struct {
 	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other lists, pool.
