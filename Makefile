@@ -30,7 +30,7 @@ TEST_FLAGS ?=
 test: ## Run every test against the real servers (TEST=./rebalancer/... TEST_FLAGS="-run X -v")
 	@rm -rf bin/reports && mkdir -p bin/reports
 	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
-		$(GO) test -count=1 -p 2 -timeout 50m $(TEST_FLAGS) $(TEST); \
+		$(GO) test -count=1 -p 3 -timeout 50m $(TEST_FLAGS) $(TEST); \
 	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
 
 .PHONY: chaos

@@ -86,7 +86,7 @@ func makeAll(conn *zk.Conn, node string, data []byte) error {
 func TestAdoption(t *testing.T) {
 	old := newOldTree()
 	const size = 5 // two would do
-	w := start(t, func(env *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(env *testenv.Env, o *stack.Options) {
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		conn := env.ZooKeeper.Dial(t)
 		// Long enough to look at what was adopted before it shrinks.

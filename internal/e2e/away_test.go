@@ -22,7 +22,7 @@ import (
 // first nothing is sized, restarted or moved, and what the platform said meanwhile is done afterwards; without the second nothing shrinks
 // and growth by count goes on.
 func TestAPIServerAndMetricsServerAway(t *testing.T) {
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.OwnAPIProxy = true
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
@@ -146,7 +146,7 @@ func (w *world) heldFor(signal string) error {
 // TestRollingRestartMovesNothing restarts twenty instances one after the other.
 func TestRollingRestartMovesNothing(t *testing.T) {
 	const size = 20
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Hooks = true
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]

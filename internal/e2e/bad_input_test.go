@@ -200,7 +200,7 @@ func (w *world) badCalls() {
 
 // TestOverrideSurvivesARestart: what POST set is kept in ZooKeeper, not in the process.
 func TestOverrideSurvivesARestart(t *testing.T) {
-	w := start(t, nil)
+	w := startBeside(t, nil)
 	token, err := w.OperatorToken(t.Context())
 	require.NoError(t, err)
 	server := w.Servers[0]

@@ -24,7 +24,7 @@ import (
 // is obeyed from the first list on and after it changed, one that cannot be satisfied is told and holds up nobody, and a constant
 // state moves nothing.
 func TestWeightsAndPins(t *testing.T) {
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Sizes[thingSet] = 3
 		k := &o.Config.Kinds[0] // from the start: what comes before the pins are in force is placed without them
 		k.Init, k.Balance, k.Catalogue.Query = 3, config.BalanceWeight, `SELECT id, weight, labels FROM "Thing"`

@@ -25,14 +25,14 @@ const buildBefore = "20e12e8272bded347abfb15076f7a6514e2378ec"
 // TestTwoBuildsTakeTurns has the build before and this one lead one after the other over the same tree, twice: what one keeps in ZooKeeper
 // (moves that run, the history of sizes, an override, a pause) the other goes on with, and nothing is lost.
 func TestTwoBuildsTakeTurns(t *testing.T) {
-	former := buildOf(t, buildBefore)
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
 		slowMoves(o.Config)
 		for i := range o.Config.Kinds { // the build before refuses fields that it does not know
 			o.Config.Kinds[i].Catalogue.Lag, o.Config.Kinds[i].Catalogue.MaxDeletes = nil, nil
 		}
 	})
+	former := buildOf(t, buildBefore)
 	before, now := w.Servers[0], w.Servers[1]
 	for _, v := range w.Servers {
 		require.NoError(t, v.Stop(t.Context()))

@@ -16,7 +16,7 @@ import (
 // TestKilledDuringImportAndDrain kills the leader with -9 in the middle of an import and in the middle of a drain; the other
 // replica takes over, and nothing is lost nor in two places.
 func TestKilledDuringImportAndDrain(t *testing.T) {
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
 		slowMoves(o.Config)
 	})
@@ -102,7 +102,7 @@ func (w *world) killLeaderUnless(what string, right func(*stack.Assignment) bool
 // TestZooKeeperAway stops ZooKeeper for 20 s: nothing is sized or moved meanwhile, the instances go on running what they hold,
 // and what the platform said meanwhile is done afterwards.
 func TestZooKeeperAway(t *testing.T) {
-	w := start(t, func(env *testenv.Env, o *stack.Options) { o.ZooKeeper = env.NewZooKeeper(t, 1) })
+	w := startBeside(t, func(env *testenv.Env, o *stack.Options) { o.ZooKeeper = env.NewZooKeeper(t, 1) })
 	things := stack.IDs(4_000, 1)
 	first, later := things[:2_700], things[2_700:]
 	require.NoError(t, w.Platform.Import(t.Context(), thing, first, 1))

@@ -18,7 +18,7 @@ import (
 // TestDashboardNamesOnlyWhatIsExported imports, grows, holds a shrink and drains, and scrapes all the while: everything the dashboard
 // draws has been seen by the end.
 func TestDashboardNamesOnlyWhatIsExported(t *testing.T) {
-	w := start(t, nil)
+	w := startBeside(t, nil)
 	things := stack.IDs(2_500, 1)
 	var seen bytes.Buffer
 	scrape := func(ctx context.Context) error {

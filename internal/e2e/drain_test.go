@@ -19,7 +19,7 @@ import (
 // any of its phases leaves a drain that its successor ends. (In mid-emptying: TestKilledDuringImportAndDrain.)
 func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 	const small, large = 3, 5
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
 		o.Sizes = map[string]int{thingSet: large, ruleSet: ruleInit}
 		slowMoves(o.Config)

@@ -17,7 +17,7 @@ import (
 // TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and leaves no trace.
 func TestDryRunWritesNothing(t *testing.T) {
 	old := newOldTree()
-	w := start(t, func(env *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(env *testenv.Env, o *stack.Options) {
 		o.ServerFlags = []string{"--dry-run"}
 		conn := env.ZooKeeper.Dial(t)
 		o.Before = func(ctx context.Context, s *stack.Stack) error { return old.write(ctx, s, conn) }

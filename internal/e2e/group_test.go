@@ -195,7 +195,7 @@ func (w *world) hpaOnGroup() {
 // TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and their owner holds that for a window;
 // Rules, whose pods start in order, are cut under what they need.
 func TestReplicasByHand(t *testing.T) {
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Replicas = 2
 		o.Before = func(ctx context.Context, s *stack.Stack) error { return inOrder(ctx, s, ruleSet) }
 	})

@@ -16,7 +16,7 @@ import (
 )
 
 // TestAcknowledgedHandOff grows, spreads, deletes and drains with instances that acknowledge: by their own run logs nothing ever runs twice.
-// Then it pauses through a restart, and finds nothing to roll back.
+// Then it pauses through a restart, and finds nothing to roll back. It has the APIServices, without which a Warning would be due.
 func TestAcknowledgedHandOff(t *testing.T) {
 	w := start(t, func(_ *testenv.Env, o *stack.Options) {
 		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "acknowledged")

@@ -88,12 +88,6 @@ type world struct {
 func start(t *testing.T, change func(*testenv.Env, *stack.Options)) *world {
 	t.Helper()
 	env := testenv.Require(t, testenv.AllParts...)
-	return startOn(t, env, change)
-}
-
-func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Options)) *world {
-	t.Helper()
-	env.LockMetricsAPI(t)
 	o := stack.Options{
 		Dir: t.TempDir(), Programs: programs,
 		Chroot: env.ZooKeeper.Path(t), MQTTTopic: env.MQTT.Topic(t), Catalogue: env.Postgres.NewDatabase(t),
@@ -103,6 +97,9 @@ func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Op
 	}
 	if change != nil {
 		change(env, &o)
+	}
+	if !o.Private {
+		env.LockMetricsAPI(t)
 	}
 	if o.Namespace == "" {
 		o.Namespace = env.Kubernetes.Namespace(t)
@@ -131,6 +128,18 @@ func startOn(t *testing.T, env *testenv.Env, change func(*testenv.Env, *stack.Op
 		}
 	})
 	return w
+}
+
+// startBeside is start for a test that asks nothing of the metrics APIs through the API server: it runs beside other tests.
+func startBeside(t *testing.T, change func(*testenv.Env, *stack.Options)) *world {
+	t.Helper()
+	t.Parallel()
+	return start(t, func(env *testenv.Env, o *stack.Options) {
+		o.Private = true
+		if change != nil {
+			change(env, o)
+		}
+	})
 }
 
 func parse(t *testing.T, text string) *config.Config {

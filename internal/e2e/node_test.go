@@ -27,7 +27,7 @@ import (
 func TestNodeLost(t *testing.T) {
 	const size, rules = 4, 240
 	var nodes []string
-	w := start(t, func(_ *testenv.Env, o *stack.Options) {
+	w := startBeside(t, func(_ *testenv.Env, o *stack.Options) {
 		o.Sizes = map[string]int{thingSet: thingInit, ruleSet: size}
 		o.Before = func(ctx context.Context, s *stack.Stack) error {
 			for i := range size {

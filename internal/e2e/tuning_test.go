@@ -18,7 +18,7 @@ import (
 
 // TestLiveTuning changes thresholds in the ConfigMap and sees each in the decision, without a restart.
 func TestLiveTuning(t *testing.T) {
-	w := start(t, nil)
+	w := startBeside(t, nil)
 	things := stack.IDs(5_400, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
 	w.settled(thing, thingSet, 6, len(things))
