@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -77,7 +78,7 @@ type unanswered struct{ error }
 // ends with exitUnknown; its error has the URL that tells.
 func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
 	base, err := url.Parse(r.server)
-	if err != nil || base.Host == "" {
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return fmt.Errorf("server %q: want a URL such as http://host:8080", r.server)
 	}
 	see := base.JoinPath("v1/api/orchestrations", url.PathEscape(kind))
@@ -100,13 +101,15 @@ func (r *remote) call(ctx context.Context, method, kind, what string, body, answ
 func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
+	connected := false // the server cannot have heard of the request before that
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
 	req, err := r.request(ctx, method, at, body)
 	if err != nil {
 		return err
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		if api.MayBeSent(err) {
+		if connected {
 			err = unanswered{err}
 		}
 		return err

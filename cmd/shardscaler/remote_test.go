@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,6 +62,9 @@ func TestRollbackPauseResume(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Thing: voluntary moves are not paused (ConfigMap)\n", out)
 
+	foreign := httptest.NewTLSServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer foreign.Close()
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -67,6 +72,8 @@ func TestRollbackPauseResume(t *testing.T) {
 		"unknown kind":  {[]string{"pause", "Nothing", "--server", url}, "404: kind \"Nothing\" is not configured"},
 		"no server":     {[]string{"pause", "Thing"}, `required flag(s) "server" not set`},
 		"no URL":        {[]string{"pause", "Thing", "--server", "nonsense"}, `server "nonsense": want a URL`},
+		"no HTTP":       {[]string{"pause", "Thing", "--server", "ftp://host"}, `server "ftp://host": want a URL`},
+		"not trusted":   {[]string{"pause", "Thing", "--server", foreign.URL}, "failed to verify certificate"},
 		"no token file": {[]string{"pause", "Thing", "--server", url, "--token-file", token + "x"}, "read token"},
 	} {
 		_, code, err := command(c.args...)
