@@ -22,7 +22,7 @@ sandbox: ## Start the real servers on this machine and stay up until Ctrl-C (SAN
 demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself, fail if a claim did not come true)
 	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
 
-# The packages run two at a time on one set of servers, the longest first. A test that cannot have them fails.
+# The packages run three at a time on one set of servers, the longest first: most of them wait for servers. A test that cannot have them fails.
 TEST       ?= ./internal/e2e ./...
 TEST_FLAGS ?=
 

@@ -152,7 +152,6 @@ func TestATopicMayComeGoAndGrow(t *testing.T) {
 	admin := &kafka.Client{Addr: kafka.TCP(broker.Addr), Timeout: 20 * time.Second}
 	transport := &kafka.Transport{}
 	admin.Transport = transport
-	t.Cleanup(transport.CloseIdleConnections)
 	remove := func() {
 		_, err := admin.DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
 		require.NoError(t, err)
@@ -160,6 +159,7 @@ func TestATopicMayComeGoAndGrow(t *testing.T) {
 	remove()
 
 	r := run(t, broker.Addr, topic, "Thing")
+	t.Cleanup(transport.CloseIdleConnections) // before it looks for goroutines
 	observedtest.Await(t, r.rec, 0, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceBus })
 	mark := r.rec.Mark()
 	require.NoError(t, broker.CreateTopic(t.Context(), topic, 1))
@@ -325,8 +325,8 @@ func (p *producer) end(t *testing.T, commit bool) {
 func TestBeatsInTransactions(t *testing.T) {
 	broker := testenv.Require(t, testenv.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
+	r := run(t, broker.Addr, topic, "Thing") // first, so that the producers are closed before it looks for goroutines
 	hanging, committing, aborting := newProducer(t, broker.Addr, topic, "-h"), newProducer(t, broker.Addr, topic, "-c"), newProducer(t, broker.Addr, topic, "-a")
-	r := run(t, broker.Addr, topic, "Thing")
 	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
 	hanging.beat(t, 1)
 	aborting.beat(t, 2)

@@ -367,7 +367,18 @@ func (l *lane) clean() verdict {
 // both.
 func (l *lane) hang(ordinal int) { l.instance(ordinal, "hang", 0) }
 
-func (l *lane) stall(ordinal int) { l.instance(ordinal, "stall", 0) }
+// stall waits for the instance's status: from one that has never had any, nothing voluntary is taken.
+func (l *lane) stall(ordinal int) {
+	l.t.Helper()
+	l.until(fmt.Sprintf("instance %d has a status", ordinal), func(ctx context.Context) error {
+		a, err := l.Assignment(ctx, thing)
+		if err == nil && (a.Instances[ordinal] == nil || a.Instances[ordinal].Status == "") {
+			err = errors.New("it has none")
+		}
+		return err
+	})
+	l.instance(ordinal, "stall", 0)
+}
 
 func (l *lane) resume(ordinal int) { l.instance(ordinal, "resume", 0) }
 

@@ -96,6 +96,9 @@ func Hold(ctx context.Context, c Config, out io.Writer) error {
 			fmt.Fprintf(out, "%s: %s\n", c.Pod, now.State)
 			return nil
 		case err == nil:
+			if now.Blocked == "" && now.Left >= last.Left {
+				now.Blocked = last.Blocked // a replica that does not lead may not know it, and nothing has moved since
+			}
 			if heard = time.Now(); now != last {
 				fmt.Fprintf(out, "%s owns %d resources%s\n", c.Pod, now.Left, because(now.Blocked))
 			}

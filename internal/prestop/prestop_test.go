@@ -65,6 +65,14 @@ func TestTheGraceEndsWhateverIsLeft(t *testing.T) {
 	require.Error(t, Hold(ctx, c, io.Discard), "ended by a signal")
 }
 
+func TestAReasonHoldsUntilSomethingMoves(t *testing.T) {
+	s, _ := answers(t, `200 {"state":"leaving","left":40,"blocked":"no room"}`, `200 {"state":"leaving","left":40}`, `200 {"state":"leaving","left":30}`,
+		`200 {"state":"empty"}`)
+	var out strings.Builder
+	require.NoError(t, Hold(t.Context(), config(s.URL), &out))
+	require.Equal(t, "iota-dac-3 owns 40 resources: no room\niota-dac-3 owns 30 resources\niota-dac-3: empty\n", out.String())
+}
+
 func TestAServerThatFailsForAWhileIsBorne(t *testing.T) {
 	s, asked := answers(t, `503 not read yet`, `200 {"state":"who knows"}`, `200 garbage`, `200 {"state":"empty"}`)
 	require.NoError(t, Hold(t.Context(), config(s.URL), io.Discard))
