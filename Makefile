@@ -22,7 +22,7 @@ sandbox: ## Start the real servers on this machine and stay up until Ctrl-C (SAN
 demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself, fail if a claim did not come true)
 	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
 
-# The packages run three at a time on one set of servers, the longest first: most of them wait for servers. A test that cannot have them fails.
+# The packages run two at a time on one set of servers, the longest first. A test that cannot have them fails.
 TEST       ?= ./internal/e2e ./...
 TEST_FLAGS ?=
 
@@ -30,7 +30,7 @@ TEST_FLAGS ?=
 test: ## Run every test against the real servers (TEST=./rebalancer/... TEST_FLAGS="-run X -v")
 	@rm -rf bin/reports && mkdir -p bin/reports
 	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
-		$(GO) test -count=1 -p 3 -timeout 50m $(TEST_FLAGS) $(TEST); \
+		$(GO) test -count=1 -p 2 -timeout 50m $(TEST_FLAGS) $(TEST); \
 	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
 
 .PHONY: chaos
