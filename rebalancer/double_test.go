@@ -55,7 +55,7 @@ func (d *double) Connected() (bool, error) {
 
 func (d *double) Changes(string) (all, statuses <-chan struct{}) { return d.changes, d.statuses }
 
-func (d *double) Refresh(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (d *double) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
 	d.mu.Lock()
 	slow := d.slow
 	d.mu.Unlock()
@@ -78,8 +78,8 @@ func (d *double) Refresh(ctx context.Context, kind string, s *zkstore.State) (*z
 	return fresh, changed, nil
 }
 
-func (d *double) Glance(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
-	fresh, changed, err := d.Refresh(ctx, kind, s)
+func (d *double) ReadOnce(ctx context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+	fresh, changed, err := d.Read(ctx, s.Kind, s)
 	if err == nil {
 		fresh.Torn = changed // as when the leader writes all the while
 	}
@@ -104,7 +104,7 @@ func (d *double) Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi
 	return func() []error { return d.CommitAll(ctx, s, ms) }
 }
 
-func (d *double) SyncedRead(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error) {
+func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.away {

@@ -51,11 +51,11 @@ type Store interface {
 	// Connected says whether there is a session now, and if not, why; Changes also signals when it is lost.
 	Connected() (bool, error)
 	Changes(kind string) (all, statuses <-chan struct{})
-	Refresh(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
-	Glance(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
+	Read(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
+	ReadOnce(ctx context.Context, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
 	CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (errs []error)
 	Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (finish func() (errs []error))
-	SyncedRead(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error)
+	ReadLeft(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error)
 }
 
 // Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also writes (Lead).
@@ -266,7 +266,7 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 	if !leading {
 		return nil, ErrNotLeading
 	}
-	read, err := e.store.SyncedRead(ctx, e.cfg.Kind, ordinals)
+	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
 	if err != nil {
 		return nil, fmt.Errorf("read what is left: %w", err)
 	}

@@ -799,15 +799,15 @@ type line struct {
 	cut atomic.Bool
 }
 
-func (l *line) Refresh(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (l *line) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
 	if l.cut.Load() {
 		return nil, false, zkstore.ErrUnavailable
 	}
-	return l.double.Refresh(ctx, kind, s)
+	return l.double.Read(ctx, kind, s)
 }
 
-func (l *line) Glance(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
-	return l.Refresh(ctx, kind, s)
+func (l *line) ReadOnce(ctx context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+	return l.Read(ctx, s.Kind, s)
 }
 
 func TestALeaderThatWasCutOffDoesNotTakeTheHeadBack(t *testing.T) {
@@ -835,11 +835,11 @@ type unaware struct {
 	blind atomic.Bool
 }
 
-func (u *unaware) Refresh(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (u *unaware) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
 	if u.blind.Load() {
 		return s.Clone(), false, nil
 	}
-	return u.double.Refresh(ctx, kind, s)
+	return u.double.Read(ctx, kind, s)
 }
 
 func TestADeposedLeaderAnswersForNothing(t *testing.T) {

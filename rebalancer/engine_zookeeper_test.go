@@ -112,7 +112,7 @@ func reread(t *testing.T, servers string, ids []string) *zkstore.State {
 	c, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	defer c.Close()
-	st, err := c.Load(t.Context(), "Thing")
+	st, _, err := c.Read(t.Context(), "Thing", nil)
 	require.NoError(t, err)
 	require.NoError(t, st.Check())
 	require.Equal(t, len(ids), count(st))

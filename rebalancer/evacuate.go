@@ -80,7 +80,7 @@ func (t *term) declaredDead(f *zkstore.Flight) bool {
 // Left asks ZooKeeper itself (a synced read) how many resources n still owns, in its list or in flight from it, and whether it may
 // receive more. Any replica may ask.
 func (e *Engine) Left(ctx context.Context, n int) (left int, open bool, err error) {
-	read, err := e.store.SyncedRead(ctx, e.cfg.Kind, []int{n})
+	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, []int{n})
 	if err != nil {
 		return 0, false, fmt.Errorf("read what is left: %w", err)
 	}

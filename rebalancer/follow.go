@@ -73,7 +73,7 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 		return e.cfg.Refresh
 	}
 	defer func() { e.turn <- struct{}{} }()
-	st, changed, err := e.store.Refresh(ctx, e.cfg.Kind, e.State())
+	st, changed, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
 		e.failed(err)
 		return e.looks.after(err)

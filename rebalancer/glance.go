@@ -37,7 +37,7 @@ func (t *term) beginGlance(ctx context.Context) {
 	t.glances.Go(func() {
 		var seen glanced
 		seen.err = guard.Run(func() (err error) {
-			seen.fresh, seen.moved, err = t.e.store.Glance(ctx, before.Kind, before)
+			seen.fresh, seen.moved, err = t.e.store.ReadOnce(ctx, before)
 			return err
 		})
 		g.result <- seen

@@ -91,7 +91,7 @@ func (e *Engine) begin(st *zkstore.State, holder string) (begins bool) {
 // term takes the head and writes until something fails. An attempt after the first goes on only if nobody else took it meanwhile:
 // the first word of this leadership was the election's, a later one would be against it.
 func (e *Engine) term(ctx context.Context, name string, attempt int) error {
-	before, _, err := e.store.Refresh(ctx, e.cfg.Kind, e.State())
+	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
 		return fmt.Errorf("read before leading: %w", err)
 	}
@@ -133,7 +133,7 @@ func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder str
 	}
 	for range readings {
 		e.leaderTurns()
-		next, _, err := e.store.Refresh(ctx, e.cfg.Kind, st)
+		next, _, err := e.store.Read(ctx, e.cfg.Kind, st)
 		switch {
 		case err != nil:
 			return nil, err

@@ -45,12 +45,12 @@ type slow struct {
 	glances chan struct{} // receives when one begins
 }
 
-func (s *slow) Glance(ctx context.Context, kind string, st *zkstore.State) (*zkstore.State, bool, error) {
+func (s *slow) ReadOnce(ctx context.Context, st *zkstore.State) (*zkstore.State, bool, error) {
 	select {
 	case s.glances <- struct{}{}:
 	default:
 	}
-	fresh, changed, err := s.double.Refresh(ctx, kind, st)
+	fresh, changed, err := s.double.Read(ctx, st.Kind, st)
 	time.Sleep(5 * time.Second)
 	return fresh, changed, err
 }
@@ -106,7 +106,7 @@ func TestAGlanceSeesForeignEdits(t *testing.T) {
 // unlucky is a ZooKeeper whose session is lost whenever a glance is under way.
 type unlucky struct{ *double }
 
-func (u unlucky) Glance(context.Context, string, *zkstore.State) (*zkstore.State, bool, error) {
+func (u unlucky) ReadOnce(context.Context, *zkstore.State) (*zkstore.State, bool, error) {
 	return nil, false, zkstore.ErrUnavailable
 }
 

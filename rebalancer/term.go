@@ -233,7 +233,7 @@ func (t *term) takeOrders() {
 // sees.
 func (t *term) look(ctx context.Context) error {
 	begun, asked := time.Now(), t.clock()
-	fresh, moved, err := t.e.store.Refresh(ctx, t.st.Kind, t.st)
+	fresh, moved, err := t.e.store.Read(ctx, t.st.Kind, t.st)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}

@@ -85,7 +85,7 @@ func (t *term) confirm(ctx context.Context, op reconcile.Op, ids []string) (bool
 // readHead proves that we lead.
 func (t *term) readHead(ctx context.Context) error {
 	asked := t.clock()
-	read, err := t.e.store.SyncedRead(ctx, t.st.Kind, nil)
+	read, err := t.e.store.ReadLeft(ctx, t.st.Kind, nil)
 	if err != nil {
 		return fmt.Errorf("read the head: %w", err)
 	}

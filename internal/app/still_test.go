@@ -49,14 +49,14 @@ func (q *quiet) state(kind string) *zkstore.State {
 func (q *quiet) Connected() (bool, error)                       { return true, nil }
 func (q *quiet) Changes(string) (all, statuses <-chan struct{}) { return nil, nil }
 func (q *quiet) Close()                                         {}
-func (q *quiet) Refresh(_ context.Context, kind string, _ *zkstore.State) (*zkstore.State, bool, error) {
+func (q *quiet) Read(_ context.Context, kind string, _ *zkstore.State) (*zkstore.State, bool, error) {
 	q.begins("refresh", kind)
 	return q.state(kind), true, nil
 }
 
-func (q *quiet) Glance(_ context.Context, kind string, _ *zkstore.State) (*zkstore.State, bool, error) {
-	q.begins("glance", kind)
-	return q.state(kind), false, nil
+func (q *quiet) ReadOnce(_ context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+	q.begins("glance", s.Kind)
+	return q.state(s.Kind), false, nil
 }
 
 func (q *quiet) CommitAll(_ context.Context, s *zkstore.State, ms []zkstore.Multi) []error {
@@ -74,7 +74,7 @@ func (q *quiet) Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi)
 	return func() []error { return q.CommitAll(ctx, s, ms) }
 }
 
-func (q *quiet) SyncedRead(_ context.Context, kind string, _ []int) (zkstore.Left, error) {
+func (q *quiet) ReadLeft(_ context.Context, kind string, _ []int) (zkstore.Left, error) {
 	return zkstore.Left{Head: q.state(kind).Head}, nil
 }
 

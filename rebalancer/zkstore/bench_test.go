@@ -21,7 +21,7 @@ func full(b *testing.B) (*Client, *State) {
 func BenchmarkLoad500k(b *testing.B) {
 	c, s := full(b)
 	for b.Loop() {
-		s, err := c.Load(context.Background(), s.Kind)
+		s, _, err := c.Read(context.Background(), s.Kind, nil)
 		require.NoError(b, err)
 		require.Equal(b, 500_000, s.Assigned())
 	}
@@ -31,7 +31,7 @@ func BenchmarkLoad500k(b *testing.B) {
 func BenchmarkRefreshUnchanged100(b *testing.B) {
 	c, s := full(b)
 	for b.Loop() {
-		_, changed, err := c.Refresh(context.Background(), s.Kind, s)
+		_, changed, err := c.Read(context.Background(), s.Kind, s)
 		require.NoError(b, err)
 		require.False(b, changed)
 	}

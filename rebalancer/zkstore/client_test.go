@@ -48,7 +48,7 @@ func TestLifeOfAResource(t *testing.T) {
 	require.Equal(t, `{"ids":["c"]}`, raw.get(t, "/iota/shardscaler/Thing/pool/1-0"))
 
 	raw.status(t, 0, `{"times":1,"pod":"uid-0","fences":false,"sessionMs":4000}`)
-	s, changed, err := c.Refresh(patient(t), thing, s)
+	s, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, &Status{Times: 1, Pod: "uid-0", SessionMs: 4000}, s.Instances[0].Status)
@@ -65,7 +65,7 @@ func TestLifeOfAResource(t *testing.T) {
 
 	_, err = raw.Set(raw.root+StatusPath(thing, 0), []byte(`{"times":2,"pod":"uid-0"}`), -1)
 	require.NoError(t, err)
-	s, _, err = c.Refresh(patient(t), thing, s)
+	s, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	released, reason = Released(s.Flight["0-2"], s.Instances[0].Status, Fate{}, Absence{})
 	require.True(t, released, reason)
@@ -95,7 +95,7 @@ func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
 		`{"pod":"uid-0"}`: "is present and carries no times", `{"times":3,"pod":"uid-0"}`: "",
 	} {
 		raw.status(t, 0, content)
-		s, _, err = c.Refresh(patient(t), thing, s)
+		s, _, err = c.Read(patient(t), thing, s)
 		require.NoError(t, err)
 		in := s.Instances[0]
 		require.Equal(t, want, in.StatusFault, content)
@@ -104,13 +104,13 @@ func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
 
 		require.NoError(t, raw.Delete(path, -1))
 		raw.put(t, StatusPath(thing, 0), content)
-		s, _, err = c.Refresh(patient(t), thing, s)
+		s, _, err = c.Read(patient(t), thing, s)
 		require.NoError(t, err)
 		require.Equal(t, "is persistent", s.Instances[0].StatusFault, content)
 		require.Nil(t, s.Instances[0].Status, content)
 
 		require.NoError(t, raw.Delete(path, -1))
-		s, _, err = c.Refresh(patient(t), thing, s)
+		s, _, err = c.Read(patient(t), thing, s)
 		require.NoError(t, err)
 		require.Empty(t, s.Instances[0].StatusFault, "it is absent")
 		require.Nil(t, s.Instances[0].Status)
@@ -172,7 +172,7 @@ func TestRemoveOrdinal(t *testing.T) {
 	commit(t, c, s, m, err)
 	raw.put(t, StatusPath(thing, 0), "left behind")
 	raw.status(t, 1, "")
-	s, _, err = c.Refresh(patient(t), thing, s)
+	s, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	m, err = s.RemoveOrdinal(0)
 	commit(t, c, s, m, err)
@@ -182,7 +182,7 @@ func TestRemoveOrdinal(t *testing.T) {
 
 	// A status that came since we looked keeps its ordinal.
 	raw.delete(t, StatusPath(thing, 1))
-	s, _, err = c.Refresh(patient(t), thing, s)
+	s, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	m, err = s.RemoveOrdinal(1)
 	require.NoError(t, err)
@@ -200,7 +200,7 @@ func TestFaultsStopTheKind(t *testing.T) {
 		"list garbage":       {resourcesPath(thing, 0), "{", "/iota/orchestration/Thing/0/resources: is no list of ids: unexpected end of JSON input"},
 		"list of newer":      {resourcesPath(thing, 0), `{"v":2,"ids":[]}`, "/iota/orchestration/Thing/0/resources: v: schema 2, at most 1 is understood"},
 		"id too long":        {resourcesPath(thing, 0), `{"ids":["` + strings.Repeat("x", 300) + `"]}`, `/iota/orchestration/Thing/0/resources: ids: id "` + strings.Repeat("x", 40) + `"…: 300 bytes, at most 256`},
-		"ordinal deleted":    {InstancePath(thing, 0), "-", "/iota/orchestration/Thing/0: has been deleted by another hand"},
+		"ordinal deleted":    {InstancePath(thing, 0), "-", "/iota/orchestration/Thing/0: has been deleted by another client"},
 		"piece garbage":      {piecePath(thing, "1-9"), "x", "/iota/shardscaler/Thing/pool/1-9: is no list of ids: invalid character 'x' looking for beginning of value"},
 		"piece of odd name":  {piecePath(thing, "old"), `{"ids":["z"]}`, "/iota/shardscaler/Thing/pool/old: name: want <epoch>-<number>"},
 		"flight of newer":    {flightPath(thing, "0-9"), `{"v":2,"from":0,"times":9}`, "/iota/shardscaler/Thing/flight/0-9: v: schema 2, at most 1 is understood"},
@@ -218,7 +218,7 @@ func TestFaultsStopTheKind(t *testing.T) {
 			} else {
 				raw.put(t, test.path, test.data)
 			}
-			s, changed, err := c.Refresh(patient(t), thing, s)
+			s, changed, err := c.Read(patient(t), thing, s)
 			require.NoError(t, err)
 			require.True(t, changed)
 			require.False(t, s.Torn)
@@ -229,7 +229,7 @@ func TestFaultsStopTheKind(t *testing.T) {
 			require.ErrorIs(t, err, ErrStopped)
 			_, err = s.Revoke(0, []string{"a"}, nil, "")
 			require.ErrorIs(t, err, ErrStopped)
-			again, changed, err := c.Refresh(patient(t), thing, s)
+			again, changed, err := c.Read(patient(t), thing, s)
 			require.NoError(t, err)
 			require.False(t, changed)
 			require.Equal(t, test.fault, again.Fault())
@@ -247,11 +247,11 @@ func TestFaultEnds(t *testing.T) {
 	c, s := leading(t, servers, 1, 5)
 	fill(t, c, s, 0, []string{"a"})
 	raw.put(t, resourcesPath(thing, 0), "garbage")
-	s, _, err := c.Refresh(patient(t), thing, s)
+	s, _, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.NotEmpty(t, s.Fault())
 	raw.put(t, resourcesPath(thing, 0), `{"ids":["a"]}`)
-	s, _, err = c.Refresh(patient(t), thing, s)
+	s, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.Empty(t, s.Fault())
 	require.Equal(t, 1, s.Assigned())
@@ -311,7 +311,7 @@ func TestConflictWithAForeignEdit(t *testing.T) {
 	require.ErrorIs(t, err, ErrConflict)
 	require.ErrorContains(t, err, "/iota/orchestration/Thing/0/resources")
 	same(t, before, s)
-	s, changed, err := c.Refresh(patient(t), thing, s)
+	s, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, []string{"a"}, s.Instances[0].IDs)
@@ -326,7 +326,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = s.Keep("scaler", []byte("one"))
 	commit(t, c, s, m, err)
-	s, changed, err := c.Refresh(patient(t), thing, s)
+	s, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.False(t, changed, "our own commits are known")
 
@@ -336,7 +336,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	_, err = raw.Create(raw.root+piecePath(thing, "1-7"), []byte(`{"ids":["q"]}`), 0, zk.WorldACL(zk.PermAll))
 	require.NoError(t, err)
 	raw.put(t, docPath(thing, "scaler"), "two")
-	fresh, changed, err := c.Refresh(patient(t), thing, s)
+	fresh, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, []string{"q"}, fresh.Pool["1-7"].IDs)
@@ -345,7 +345,7 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	for n := range 3 {
 		require.Same(t, s.Instances[n], fresh.Instances[n])
 	}
-	_, changed, err = c.Refresh(patient(t), thing, fresh)
+	_, changed, err = c.Read(patient(t), thing, fresh)
 	require.NoError(t, err)
 	require.False(t, changed)
 }
@@ -355,7 +355,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	c, s := leading(t, servers, 1, 5)
 	other := client(t, Config{Servers: servers})
 	changes, statuses := other.Changes(thing)
-	theirs, err := other.Load(patient(t), thing)
+	theirs, _, err := other.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	drain := func() {
 		for {
@@ -370,7 +370,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	notices := func(what string, change func()) {
 		t.Helper()
 		var err error
-		theirs, _, err = other.Refresh(patient(t), thing, theirs)
+		theirs, _, err = other.Read(patient(t), thing, theirs)
 		require.NoError(t, err)
 		drain()
 		change()
@@ -407,7 +407,7 @@ func TestChangesAreNoticed(t *testing.T) {
 		m, err := s.AddOrdinal(4, 5)
 		commit(t, c, s, m, err)
 	})
-	theirs, _, err = other.Refresh(patient(t), thing, theirs)
+	theirs, _, err = other.Read(patient(t), thing, theirs)
 	require.NoError(t, err)
 	same(t, theirs, s)
 
@@ -421,7 +421,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	}
 	before := count()
 	for range 5 {
-		_, _, err := other.Refresh(patient(t), thing, theirs)
+		_, _, err := other.Read(patient(t), thing, theirs)
 		require.NoError(t, err)
 	}
 	require.Equal(t, before, count(), "watches do not pile up")
@@ -493,7 +493,7 @@ func TestSyncedRead(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = s.Revoke(1, []string{"a0", "a1"}, []int{0, 0}, "uid")
 	commit(t, c, s, m, err)
-	left, err := client(t, Config{Servers: servers}).SyncedRead(patient(t), thing, []int{1, 2, 7})
+	left, err := client(t, Config{Servers: servers}).ReadLeft(patient(t), thing, []int{1, 2, 7})
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 5, 2: 3, 7: 0}, left.Count)
 	require.Equal(t, []int{0}, left.Head.Open)
@@ -552,7 +552,7 @@ func TestAccessLists(t *testing.T) {
 	raw.status(t, 0, `{"times":0}`)
 
 	stranger := client(t, Config{Servers: servers})
-	theirs, err := stranger.Load(patient(t), thing)
+	theirs, _, err := stranger.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	m, err = theirs.SetOpen([]int{0})
 	require.NoError(t, err)

@@ -365,27 +365,24 @@ func (c *Client) compare(ctx context.Context, sess *session, m Multi) (results [
 			results[i].Version = op.Version
 			continue
 		}
-		got, err := do(ctx, sess, func(conn *zk.Conn) (*content, error) {
-			data, stat, err := conn.Get(sess.path(op.Path))
-			return &content{data, stat}, err
-		})
-		if errors.Is(err, zk.ErrNoNode) {
+		got, err := znodes{ctx, sess}.Get(op.Path)
+		if err != nil {
+			return nil, false, err
+		}
+		if got == nil {
 			if op.Kind != OpDelete {
 				return nil, false, nil
 			}
 			continue
 		}
-		if err != nil {
-			return nil, false, err
-		}
 		version := int32(0)
 		if op.Kind == OpSet {
 			version = op.Version + 1
 		}
-		if op.Kind == OpDelete || got.stat.Version != version || !bytes.Equal(got.data, op.Data) {
+		if op.Kind == OpDelete || got.Version != version || !bytes.Equal(got.Data, op.Data) {
 			return nil, false, nil
 		}
-		results[i] = Result{Version: version, Mtime: time.UnixMilli(got.stat.Mtime), Zxid: got.stat.Mzxid}
+		results[i] = Result{Version: version, Mtime: got.Modified, Zxid: got.Zxid}
 	}
 	return results, true, nil
 }
@@ -395,7 +392,7 @@ func (c *Client) compare(ctx context.Context, sess *session, m Multi) (results [
 func (c *Client) Lead(ctx context.Context, kind, holder string) (*State, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	s, _, err := c.pass(ctx, kind, NewState(kind))
+	s, _, err := c.readOnce(ctx, NewState(kind))
 	if err != nil {
 		return nil, fmt.Errorf("lead %s: %w", kind, err)
 	}
@@ -406,6 +403,6 @@ func (c *Client) Lead(ctx context.Context, kind, holder string) (*State, error) 
 	if err := c.Commit(ctx, s, m); err != nil {
 		return nil, err
 	}
-	s, _, err = c.Refresh(ctx, kind, s)
+	s, _, err = c.Read(ctx, kind, s)
 	return s, err
 }

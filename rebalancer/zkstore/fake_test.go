@@ -7,10 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
-
-	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 const thing = "Thing"
@@ -26,8 +23,6 @@ type znode struct {
 	version int32
 	zxid    int64
 }
-
-func (z znode) stat() *zk.Stat { return &zk.Stat{Version: z.version, DataLength: int32(len(z.data))} }
 
 func newFake() *fake { return &fake{nodes: map[string]znode{}} }
 
@@ -81,58 +76,51 @@ func (f *fake) put(path, data string) {
 	f.nodes[path] = znode{data: []byte(data), version: version, zxid: f.zxid}
 }
 
-// load reads the lists, pieces, flights and the head, as Client.Load does.
+// load reads everything, as Client.Read does.
 func (f *fake) load(t require.TestingT, kind string) *State {
-	s := NewState(kind)
-	if head, ok := f.nodes[headPath(kind)]; ok {
-		var err error
-		s.Head, err = decodeHead(head.data)
-		require.NoError(t, err)
-		s.HeadVersion = head.version
-	}
-	for path, node := range f.nodes {
-		stat := &zk.Stat{Version: node.version, Mzxid: node.zxid, DataLength: int32(len(node.data))}
-		if name, ok := strings.CutPrefix(path, poolPath(kind)+"/"); ok {
-			p, err := parsePiece(name, &content{node.data, stat})
-			require.NoError(t, err)
-			s.Pool[name] = p
-		}
-		if name, ok := strings.CutPrefix(path, flightsPath(kind)+"/"); ok {
-			fl, err := parseFlight(name, &content{node.data, stat})
-			require.NoError(t, err)
-			s.Flight[name] = fl
-		}
-		if name, ok := strings.CutPrefix(path, KindPath(kind)+"/"); ok && !strings.Contains(name, "/") {
-			n, err := exact.Ordinal(name)
-			require.NoError(t, err)
-			s.Instances[n] = f.instance(t, kind, n)
-		}
-	}
+	s, _, err := Read(f, NewState(kind), clock(f.zxid))
+	require.NoError(t, err)
+	require.Empty(t, s.Fault())
 	return s
 }
 
-func (f *fake) instance(t require.TestingT, kind string, n int) *Instance {
-	in := nothing(n)
-	data := f.nodes[InstancePath(kind, n)]
-	in.Used, in.Capacity = decodeData(data.data)
-	in.DataVersion = data.version
-	list, ok := f.nodes[resourcesPath(kind, n)]
-	require.True(t, ok)
-	in.ListVersion, in.Bytes, in.IDs = list.version, len(list.data), []string{}
-	if in.newList = isNew(list.stat()); !in.newList {
-		var err error
-		in.IDs, err = decodeIDs(list.data)
-		require.NoError(t, err)
+// Stat implements Znodes. It knows nothing of watches, and no znode has ever lost a child.
+func (f *fake) Stat(path string, _ bool) (*Stat, error) {
+	node, exists := f.nodes[path]
+	if !exists {
+		return nil, nil
 	}
-	in.Begun = in.newList
-	if reload, ok := f.nodes[reloadPath(kind, n)]; ok {
-		in.HasReload, in.Times, in.ReloadVersion = true, decodeReload(reload.data), reload.version
-		in.Begun = in.Begun || isNew(reload.stat()) && len(in.IDs) == 0
+	return &Stat{Version: node.version, Zxid: node.zxid, Bytes: len(node.data)}, nil
+}
+
+// Get implements Znodes.
+func (f *fake) Get(path string) (*Znode, error) {
+	stat, _ := f.Stat(path, false)
+	if stat == nil {
+		return nil, nil
 	}
-	if tmp, ok := f.nodes[tmpPath(kind, n)]; ok {
-		in.HasTmp, in.tmpVersion = true, tmp.version
+	return &Znode{Stat: *stat, Data: f.nodes[path].data}, nil
+}
+
+// Children implements Znodes.
+func (f *fake) Children(path string, _ bool) (names []string, stat *Stat, err error) {
+	for other := range f.nodes {
+		if name, below := strings.CutPrefix(other, path+"/"); below && !strings.Contains(name, "/") {
+			names = append(names, name)
+		}
 	}
-	return in
+	stat, err = f.Stat(path, false)
+	return names, stat, err
+}
+
+// Each implements Znodes.
+func (f *fake) Each(reads []func(Znodes) error) error {
+	for _, read := range reads {
+		if err := read(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // must commits and applies.

@@ -99,7 +99,7 @@ func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
 	m, err = s.Assign(Grant{0, []Take{{Name: "1-0"}}})
 	commit(t, c, s, m, err)
 	require.True(t, p.Late(t))
-	fresh, err := c.Load(patient(t), thing)
+	fresh, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.ErrorContains(t, fresh.Check(), `id "a": is in 0`)
 }
@@ -171,7 +171,7 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 		var st *State
 		whole := 0
 		for ctx.Err() == nil {
-			next, _, err := follower.Refresh(ctx, thing, st)
+			next, _, err := follower.Read(ctx, thing, st)
 			if err != nil {
 				break
 			}
@@ -215,7 +215,7 @@ func TestServerAwayAndBack(t *testing.T) {
 	})
 	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	_, err := c.Load(short, thing)
+	_, _, err := c.Read(short, thing, nil)
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "it says why")
 	require.NoError(t, z.Start(patient(t)))
@@ -279,7 +279,7 @@ func TestFrozenServer(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, addr, after.conn.Server())
 	require.Equal(t, []string{"a"}, everything(s))
-	_, _, err = c.Refresh(patient(t), thing, s)
+	_, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 }
 
@@ -292,7 +292,7 @@ func TestSilentServer(t *testing.T) {
 	for range 4 { // the order is random: it is the first one in some of them
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // bare, the client waits 26 s for the silent one
 		c := client(t, Config{Servers: silent.Addr().String() + "," + z.Connect + z.Path(t)})
-		_, err := c.Load(ctx, thing)
+		_, _, err := c.Read(ctx, thing, nil)
 		cancel()
 		require.NoError(t, err)
 		c.Close()
@@ -313,7 +313,7 @@ func TestSessionExpired(t *testing.T) {
 	m, err := s.Create(0, []string{"a"})
 	commit(t, c, s, m, err)
 	raw.put(t, docPath(thing, "notes"), "x")
-	s, changed, err := c.Refresh(patient(t), thing, s)
+	s, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
 	require.Equal(t, "x", string(s.Kept["notes"].Data))
@@ -330,7 +330,7 @@ func expire(t *testing.T, s *session) {
 func TestGrantedSessionIsUsed(t *testing.T) {
 	servers, _ := store(t)
 	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
-	_, err := c.Load(patient(t), thing)
+	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, c.SessionTimeout())
 
@@ -372,7 +372,7 @@ func TestHostsAreResolvedAnew(t *testing.T) {
 func TestCloseWhileAway(t *testing.T) {
 	c := client(t, Config{Servers: "127.0.0.1:1"})
 	c.Close()
-	_, err := c.Load(context.Background(), thing)
+	_, _, err := c.Read(context.Background(), thing, nil)
 	require.ErrorIs(t, err, ErrUnavailable)
 }
 

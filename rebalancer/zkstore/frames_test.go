@@ -121,8 +121,7 @@ func TestAnAnswerThatCannotBeMeantEndsTheSessionAndNotTheProcess(t *testing.T) {
 			defer cancel()
 			sess, err := c.await(ctx)
 			require.NoError(t, err)
-			r := &reader{ctx: ctx, sess: sess, kind: thing, prev: NewState(thing), next: NewState(thing)}
-			_, err = r.children(poolPath(thing))
+			_, _, err = znodes{ctx, sess}.Children(poolPath(thing), true)
 			require.Error(t, err)
 		})
 	}

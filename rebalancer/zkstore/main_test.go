@@ -60,7 +60,7 @@ func commit(t testing.TB, c *Client, s *State, m Multi, err error) {
 // reload reads everything with a client of its own and compares it with s.
 func reload(t testing.TB, servers string, s *State) *State {
 	t.Helper()
-	fresh, err := client(t, Config{Servers: servers}).Load(patient(t), s.Kind)
+	fresh, _, err := client(t, Config{Servers: servers}).Read(patient(t), s.Kind, nil)
 	require.NoError(t, err)
 	same(t, fresh, s)
 	require.NoError(t, fresh.Check())

@@ -19,7 +19,7 @@ func TestStateKeepsNoEarlierOneAlive(t *testing.T) {
 		earlier = append(earlier, weak.Make(s))
 		_, err := raw.Set(raw.root+StatusPath(thing, 0), fmt.Appendf(nil, `{"times":%d,"pod":"uid-0"}`, times), -1)
 		require.NoError(t, err)
-		fresh, changed, err := c.Refresh(patient(t), thing, s)
+		fresh, changed, err := c.Read(patient(t), thing, s)
 		require.NoError(t, err)
 		require.True(t, changed)
 		s = fresh

@@ -1,24 +1,10 @@
 package zkstore
 
 import (
-	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
-
-// Glance reads once what differs from s, like Refresh, but does not read again to prove that everything held together. It is for the
-// one that leads, who knows what it wrote meanwhile (Overlay): everything else stays as it is unless somebody meddles.
-func (c *Client) Glance(ctx context.Context, kind string, s *State) (fresh *State, changed bool, err error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	fresh, changed, err = c.pass(ctx, kind, s)
-	if err != nil {
-		return nil, false, fmt.Errorf("glance at kind %s: %w", kind, err)
-	}
-	return fresh, changed, nil
-}
 
 // Touched are the znodes that transactions have written, by path.
 type Touched map[string]struct{}

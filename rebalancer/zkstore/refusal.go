@@ -83,10 +83,13 @@ func isAny(err error, kinds []error) bool {
 // known here, the outcome is unknown.
 func definite(err error) bool { return isConflict(err) || isRefusal(err) }
 
+// settledErrors are those that say already what has become of a call.
+var settledErrors = []error{ErrUnavailable, ErrRefused, ErrConflict, ErrStopped}
+
 // unavailable marks an error of a read as what it is: refused, or not answered.
 func unavailable(err error) error {
 	switch {
-	case err == nil || isConflict(err) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrRefused):
+	case err == nil || isConflict(err) || isAny(err, settledErrors):
 		return err
 	case isRefusal(err):
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -103,7 +106,7 @@ const (
 type missingRight struct{ right, path string }
 
 func (e missingRight) Error() string { return fmt.Sprintf("%s is missing on %s", e.right, e.path) }
-func (missingRight) Unwrap() error   { return zk.ErrNoAuth }
+func (missingRight) Unwrap() []error { return []error{ErrDenied, zk.ErrNoAuth} }
 
 // denied names the right that is missing, and the znode on which, if that is what an error says.
 func denied(err error, right, path string) error {

@@ -110,11 +110,11 @@ func TestAMissingRightIsNamed(t *testing.T) {
 			return errors.Join(err, c.Commit(context.Background(), s, m))
 		}},
 		"to read the head": {headPath(thing), zk.PermWrite, "READ is missing on /iota/shardscaler/Thing/head", func(c *Client, s *State) error {
-			_, _, err := c.Refresh(context.Background(), thing, s)
+			_, _, err := c.Read(context.Background(), thing, s)
 			return err
 		}},
 		"to list": {poolPath(thing), zk.PermCreate, "READ is missing on /iota/shardscaler/Thing/pool", func(c *Client, s *State) error {
-			_, err := c.Load(context.Background(), thing)
+			_, _, err := c.Read(context.Background(), thing, nil)
 			return err
 		}},
 	} {

@@ -48,6 +48,10 @@ func (m *machine) check(t *rapid.T) {
 	slices.Sort(want)
 	require.Equal(t, want, append([]string{}, everything(m.s)...))
 	same(t, m.zk.load(t, m.s.Kind), m.s)
+	read, changed, err := Read(m.zk, m.s, clock(m.zk.zxid))
+	require.NoError(t, err)
+	require.False(t, changed, "what a step applies is what is read afterwards")
+	same(t, read, m.s)
 	require.Equal(t, len(want), m.s.Assigned()+m.s.InFlight()+m.s.Unassigned())
 	for _, n := range m.s.Ordinals() {
 		require.LessOrEqual(t, len(m.s.Instances[n].IDs), machineCapacity)
@@ -272,7 +276,10 @@ func (m *machine) meddle(t *rapid.T) {
 	case 2:
 		delete(m.zk.nodes, reloadPath(m.s.Kind, n))
 	}
-	m.s.Instances[n] = m.zk.instance(t, m.s.Kind, n)
+	next, changed, err := Read(m.zk, m.s, clock(m.zk.zxid))
+	require.NoError(t, err)
+	require.True(t, changed)
+	m.s = next
 	times, ids := m.s.Instances[n].Times, m.s.Instances[n].IDs
 	multi, needed, err := m.s.Repair(n, machineCapacity)
 	require.True(t, needed)

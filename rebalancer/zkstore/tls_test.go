@@ -36,7 +36,7 @@ func TestTLS(t *testing.T) {
 	m, err := s.Create(0, []string{"a"})
 	commit(t, c, s, m, err)
 	require.Equal(t, 4*time.Second, c.SessionTimeout(), "it is read through TLS as well")
-	plain, err := client(t, Config{Servers: z.Connect + "/secure"}).Load(patient(t), thing)
+	plain, _, err := client(t, Config{Servers: z.Connect + "/secure"}).Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")
 

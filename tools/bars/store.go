@@ -212,7 +212,7 @@ func (s *store) verify(ctx context.Context, chroot string, ids []string) (*zksto
 		return nil, err
 	}
 	defer client.Close()
-	st, err := client.Load(ctx, thing)
+	st, _, err := client.Read(ctx, thing, nil)
 	if err != nil {
 		return nil, err
 	}

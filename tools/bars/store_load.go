@@ -89,7 +89,7 @@ func (s *store) timeStart(ctx context.Context, chroot string, ids []string) (loa
 	if err != nil {
 		return 0, 0, err
 	}
-	if _, err := client.SyncedRead(ctx, thing, nil); err != nil { // now there is a session
+	if _, err := client.ReadLeft(ctx, thing, nil); err != nil { // now there is a session
 		client.Close()
 		return 0, 0, err
 	}
