@@ -205,7 +205,7 @@ func (t *term) keepReconcile(ctx context.Context, kept keptReconcile, asked bool
 	case same:
 		return nil
 	}
-	m, err := t.st.Keep(reconcileName, data)
+	m, err := zkstore.StoreDoc(t.st, reconcileName, data)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // hand is what one transaction gives from the pool: to one ordinal, or to two.
-type hand []zkstore.Grant
+type hand []zkstore.Give
 
 // lists are the ordinals that get something.
 func (h hand) lists() (ns []int) {
@@ -115,9 +115,9 @@ func (t *term) parts(pool *pooled) []part {
 const perOperation = 200
 
 // give takes n resources for an ordinal.
-func (d *dealer) give(to, n int) zkstore.Grant {
+func (d *dealer) give(to, n int) zkstore.Give {
 	list := d.t.st.Instances[to].Bytes
-	g := zkstore.Grant{To: to}
+	g := zkstore.Give{To: to}
 	for n > 0 {
 		p := d.next(n)
 		if len(p.IDs) > n {

@@ -41,10 +41,10 @@ func TestEveryWaveFits(t *testing.T) {
 			require.Equal(t, 48_000, w.count()+w.Beyond)
 
 			st := newDouble().st
-			m, err := st.Lead("pod/1")
+			m, err := zkstore.Lead(st, "pod/1")
 			require.NoError(t, err)
 			must(newDouble().commit(st, m))
-			_, _, err = st.StorePlan(w.Plan, data)
+			_, _, err = zkstore.StorePlan(st, w.Plan, data)
 			require.NoError(t, err)
 			read, err := parseWave(data)
 			require.NoError(t, err)
@@ -80,10 +80,10 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 	note, err := encodeNote(s.recent(now))
 	require.NoError(t, err)
 	st := newDouble().st
-	m, err := st.Lead("pod/1")
+	m, err := zkstore.Lead(st, "pod/1")
 	require.NoError(t, err)
 	must(newDouble().commit(st, m))
-	_, err = st.ClearPlan(note)
+	_, err = zkstore.ClearPlan(st, note)
 	require.NoError(t, err)
 	sum := 0
 	for _, m := range s.moved {

@@ -246,11 +246,11 @@ func (d *double) violation() error {
 
 // adopted fills the double with lists as another orchestrator would have: no head, odd capacities.
 func (d *double) adopted(lists map[int][]string) {
-	m, err := d.st.Lead("seed/1")
+	m, err := zkstore.Lead(d.st, "seed/1")
 	must(err)
 	must(d.commit(d.st.Clone(), m))
 	for _, n := range ordinals(lists) {
-		m, err := d.st.AddOrdinal(n, 1)
+		m, err := zkstore.AddOrdinal(d.st, n, 1)
 		must(err)
 		must(d.commit(d.st.Clone(), m))
 		d.st.Instances[n].IDs = lists[n]

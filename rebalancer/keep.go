@@ -146,7 +146,7 @@ func (t *term) document(name string, change Change) (zkstore.Multi, error) {
 	if err != nil {
 		return zkstore.Multi{}, err
 	}
-	return t.st.Keep(name, fresh)
+	return zkstore.StoreDoc(t.st, name, fresh)
 }
 
 func (e *Engine) nextKeep() *keep {

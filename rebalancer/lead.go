@@ -124,7 +124,7 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 // takeHead is protocol rule 1: first the head, then everything else is read again. What did not change since before is not read twice.
 func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder string) (*zkstore.State, error) {
 	st := before.Clone()
-	m, err := st.Lead(holder)
+	m, err := zkstore.Lead(st, holder)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func (t *term) open(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.orders.Stay {
 		if t.st.Instances[n] == nil && !b.full() {
-			m, err := t.st.AddOrdinal(n, t.orders.Capacity)
+			m, err := zkstore.AddOrdinal(t.st, n, t.orders.Capacity)
 			b.add(job{m: m}, err)
 		}
 	}
@@ -40,7 +40,7 @@ func (t *term) open(ctx context.Context) (bool, error) {
 	if slices.Equal(open, t.st.Head.Open) {
 		return t.bringBack(ctx)
 	}
-	m, err := t.st.SetOpen(open)
+	m, err := zkstore.SetOpen(t.st, open)
 	if err != nil {
 		return false, err
 	}
@@ -68,7 +68,7 @@ func (t *term) bringBack(ctx context.Context) (bool, error) {
 		}
 		if len(back) > 0 && !b.full() {
 			fault.Point("drain.undone")
-			m, err := t.st.Redirect(name, back, f.From)
+			m, err := zkstore.Redirect(t.st, name, back, f.From)
 			b.add(job{m: m}, err)
 		}
 	}
@@ -97,7 +97,7 @@ func (t *term) remove(ctx context.Context) (bool, error) {
 		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || len(in.IDs) > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
-		m, err := t.st.RemoveOrdinal(n)
+		m, err := zkstore.RemoveOrdinal(t.st, n)
 		b.add(job{m: m, done: func() { t.e.log.Info("removed the znodes of an empty instance", "instance", n) }}, err)
 	}
 	return t.send(ctx, b)
@@ -110,7 +110,7 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.st.Ordinals() {
 		if in := t.st.Instances[n]; !b.full() && t.damaged(in) {
-			m, _, err := t.st.Repair(n, t.capacity(in))
+			m, _, err := zkstore.Repair(t.st, n, t.capacity(in))
 			b.add(job{m: m}, err)
 			if in.Begun {
 				t.e.log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
@@ -123,7 +123,7 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	if t.e.index.duplicates() == 0 {
 		return false, nil
 	}
-	ms, found, err := t.st.Dedupe()
+	ms, found, err := zkstore.Dedupe(t.st)
 	if err != nil || len(ms) == 0 {
 		return false, err
 	}

@@ -33,14 +33,14 @@ func (t *term) land(ctx context.Context) (bool, error) {
 		if b.full() {
 			break
 		}
-		m, err := t.st.Forget(take)
+		m, err := zkstore.Forget(t.st, take)
 		b.add(job{m: m}, err)
 	}
 	for _, take := range l.pool {
 		if b.full() {
 			break
 		}
-		m, err := t.st.ReleaseToPool(t.piece, take)
+		m, err := zkstore.ReleaseToPool(t.st, t.piece, take)
 		t.piece++
 		b.add(job{m: m, done: func() { t.landedIn(take.Name, len(take.IDs)) }}, err)
 	}
@@ -53,7 +53,7 @@ func (t *term) land(ctx context.Context) (bool, error) {
 			continue
 		}
 		takes := t.fitting(n, l.grants[n], t.flightRest)
-		m, err := t.st.Grant(zkstore.Grant{To: n, From: takes})
+		m, err := zkstore.Grant(t.st, zkstore.Give{To: n, From: takes})
 		b.add(job{m: m, lists: []int{n}, done: func() { t.landed(n, takes) }}, err)
 	}
 	return t.send(ctx, b)
@@ -459,7 +459,7 @@ func (t *term) assign(ctx context.Context, p *plan.Plan, pool *pooled) (bool, er
 			if h.pieces(func(name string) bool { return t.st.Pool[name] == nil }) {
 				return nil // pieces were merged meanwhile: plan again
 			}
-			m, err := t.st.Assign(h...)
+			m, err := zkstore.Assign(t.st, h...)
 			b.add(job{m: m, lists: h.lists(), hand: h, done: func() { t.moved("new", h.resources()) }}, err)
 			h.pieces(mark)
 		}

@@ -166,7 +166,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 				}
 			}
 			if len(back) > 0 {
-				m, err := t.st.Redirect(f.Name, back, f.From)
+				m, err := zkstore.Redirect(t.st, f.Name, back, f.From)
 				b.add(job{m: m}, err)
 			}
 		}

@@ -132,7 +132,7 @@ func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 	for len(ids) > 0 && !b.full() && len(t.st.Pool)+len(b.jobs) < zkstore.MaxPool {
 		n := zkstore.Fit(ids, zkstore.MaxPieceBytes)
 		some := ids[:n:n]
-		m, err := t.st.Create(t.piece, some)
+		m, err := zkstore.Create(t.st, t.piece, some)
 		t.piece++
 		ids = ids[n:]
 		b.add(job{m: m, done: func() {
@@ -158,7 +158,7 @@ func (t *term) compact(ctx context.Context) (bool, error) {
 }
 
 func (t *term) merge(ctx context.Context) (bool, error) {
-	m, ok := t.st.CompactPool(t.piece)
+	m, ok := zkstore.CompactPool(t.st, t.piece)
 	if !ok {
 		return false, nil
 	}
@@ -205,7 +205,7 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 		if ids = ids[:zkstore.Fit(ids, revokeBytes)]; len(ids) == 0 {
 			return job{}, nil
 		}
-		m, err := t.st.Revoke(n, ids, nil, t.pod(n))
+		m, err := zkstore.Revoke(t.st, n, ids, nil, t.pod(n))
 		m.Gate = t.unlessGone(reconcile.Deleted, ids)
 		return job{m: m, lists: []int{n}, done: func() { t.deleted(ids) }}, err
 	})
@@ -231,7 +231,7 @@ func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
 	}
 	for _, name := range t.st.PoolNames() {
 		if here := among(t.st.Pool[name].IDs, ids); len(here) > 0 && !b.full() {
-			m, err := t.st.DeletePooled(zkstore.Take{Name: name, IDs: here})
+			m, err := zkstore.DeletePooled(t.st, zkstore.Take{Name: name, IDs: here})
 			m.Gate = t.unlessGone(reconcile.Deleted, here)
 			b.add(job{m: m, done: func() { t.deleted(here) }}, err)
 		}
@@ -263,7 +263,7 @@ func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to i
 			}
 		}
 		if len(turn) > 0 && !b.full() {
-			m, err := t.st.Redirect(name, turn, to)
+			m, err := zkstore.Redirect(t.st, name, turn, to)
 			m.Gate = t.unlessGone(op, turn)
 			b.add(job{m: m, done: func() { t.settle(op, turn) }}, err)
 		}

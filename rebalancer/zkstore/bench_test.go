@@ -44,14 +44,14 @@ func BenchmarkMoveEverywhere(b *testing.B) {
 	for b.Loop() {
 		var ms []Multi
 		for n := range 100 {
-			m, err := s.Revoke(n, s.Instances[n].IDs[:50], make([]int, 50), "")
+			m, err := Revoke(s, n, s.Instances[n].IDs[:50], make([]int, 50), "")
 			require.NoError(b, err)
 			ms = append(ms, m)
 		}
 		require.NoError(b, errors.Join(c.CommitAll(ctx, s, ms)...))
 		ms = nil
 		for i, name := range s.FlightNames() {
-			m, err := s.Grant(Grant{(i + 1) % 100, []Take{{Name: name}}})
+			m, err := Grant(s, Give{(i + 1) % 100, []Take{{Name: name}}})
 			require.NoError(b, err)
 			ms = append(ms, m)
 		}

@@ -314,12 +314,12 @@ func TestMemoryOfAFullKind(t *testing.T) {
 	}
 	for round := range 2 {
 		for n := range instances {
-			m, err := s.Revoke(n, slices.Clone(s.Instances[n].IDs[:35]), slices.Repeat([]int{0}, 35), "")
+			m, err := Revoke(s, n, slices.Clone(s.Instances[n].IDs[:35]), slices.Repeat([]int{0}, 35), "")
 			f.must(t, s, m, err)
 		}
 		for n := range instances {
 			name := s.FlightNames()[0]
-			m, err := s.Grant(Grant{(n + round + 1) % instances, []Take{{Name: name}}})
+			m, err := Grant(s, Give{(n + round + 1) % instances, []Take{{Name: name}}})
 			f.must(t, s, m, err)
 		}
 	}

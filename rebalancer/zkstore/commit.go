@@ -272,7 +272,7 @@ func (c *Client) settleAll(ctx context.Context, s *State, ms []Multi, attempts [
 	if !lost || movesHead { // a write of the head is its own fence: it cannot succeed twice
 		return
 	}
-	touch := s.TouchHead()
+	touch := TouchHead(s)
 	a := &attempt{}
 	if c.sendOnce(ctx, touch, a); a.unknown {
 		a.results, a.err = c.settle(ctx, touch)
@@ -396,7 +396,7 @@ func (c *Client) Lead(ctx context.Context, kind, holder string) (*State, error) 
 	if err != nil {
 		return nil, fmt.Errorf("lead %s: %w", kind, err)
 	}
-	m, err := s.Lead(holder)
+	m, err := Lead(s, holder)
 	if err != nil {
 		return nil, err
 	}

@@ -161,7 +161,7 @@ func same(t require.TestingT, want, got *State) {
 // everything lists all ids of a State, sorted.
 func everything(s *State) []string {
 	var all []string
-	s.walk(func(_ place, ids []string) { all = append(all, ids...) })
+	s.walk(func(_ location, ids []string) { all = append(all, ids...) })
 	slices.Sort(all)
 	return all
 }
@@ -169,13 +169,13 @@ func everything(s *State) []string {
 // led is a State with a head, and instances of that capacity that are open.
 func led(t require.TestingT, f *fake, capacity int, ordinals ...int) *State {
 	s := NewState("Thing")
-	m, err := s.Lead("pod/0")
+	m, err := Lead(s, "pod/0")
 	f.must(t, s, m, err)
 	for _, n := range ordinals {
-		m, err := s.AddOrdinal(n, capacity)
+		m, err := AddOrdinal(s, n, capacity)
 		f.must(t, s, m, err)
 	}
-	m, err = s.SetOpen(ordinals)
+	m, err = SetOpen(s, ordinals)
 	f.must(t, s, m, err)
 	return s
 }

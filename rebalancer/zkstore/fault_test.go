@@ -25,20 +25,20 @@ func TestLostReply(t *testing.T) {
 		name string
 		take func(*State) (Multi, error)
 	}{
-		{"create", func(s *State) (Multi, error) { return s.Create(9, []string{"new"}) }},
-		{"assign", func(s *State) (Multi, error) { return s.Assign(Grant{1, []Take{{"1-1", []string{"p1"}}}}) }},
-		{"delete-pooled", func(s *State) (Multi, error) { return s.DeletePooled(Take{Name: "1-1"}) }},
-		{"compact", func(s *State) (Multi, error) { m, _ := s.CompactPool(9); return m, nil }},
-		{"revoke", func(s *State) (Multi, error) { return s.Revoke(0, []string{"a0"}, nil, "") }},
-		{"redirect", func(s *State) (Multi, error) { return s.Redirect("0-2", []string{"a3"}, ToPool) }},
-		{"grant", func(s *State) (Multi, error) { return s.Grant(Grant{1, []Take{{"0-2", []string{"a2"}}}}) }},
-		{"release", func(s *State) (Multi, error) { return s.ReleaseToPool(9, Take{"0-2", []string{"a2"}}) }},
-		{"forget", func(s *State) (Multi, error) { return s.Forget(Take{Name: "0-2"}) }},
-		{"add-ordinal", func(s *State) (Multi, error) { return s.AddOrdinal(5, 10) }},
-		{"remove-ordinal", func(s *State) (Multi, error) { return s.RemoveOrdinal(2) }},
-		{"open", func(s *State) (Multi, error) { return s.SetOpen([]int{0}) }},
-		{"keep", func(s *State) (Multi, error) { return s.Keep("scaler", []byte("{}")) }},
-		{"lead", func(s *State) (Multi, error) { return s.Lead("pod/next") }},
+		{"create", func(s *State) (Multi, error) { return Create(s, 9, []string{"new"}) }},
+		{"assign", func(s *State) (Multi, error) { return Assign(s, Give{1, []Take{{"1-1", []string{"p1"}}}}) }},
+		{"delete-pooled", func(s *State) (Multi, error) { return DeletePooled(s, Take{Name: "1-1"}) }},
+		{"compact", func(s *State) (Multi, error) { m, _ := CompactPool(s, 9); return m, nil }},
+		{"revoke", func(s *State) (Multi, error) { return Revoke(s, 0, []string{"a0"}, nil, "") }},
+		{"redirect", func(s *State) (Multi, error) { return Redirect(s, "0-2", []string{"a3"}, ToPool) }},
+		{"grant", func(s *State) (Multi, error) { return Grant(s, Give{1, []Take{{"0-2", []string{"a2"}}}}) }},
+		{"release", func(s *State) (Multi, error) { return ReleaseToPool(s, 9, Take{"0-2", []string{"a2"}}) }},
+		{"forget", func(s *State) (Multi, error) { return Forget(s, Take{Name: "0-2"}) }},
+		{"add-ordinal", func(s *State) (Multi, error) { return AddOrdinal(s, 5, 10) }},
+		{"remove-ordinal", func(s *State) (Multi, error) { return RemoveOrdinal(s, 2) }},
+		{"open", func(s *State) (Multi, error) { return SetOpen(s, []int{0}) }},
+		{"keep", func(s *State) (Multi, error) { return StoreDoc(s, "scaler", []byte("{}")) }},
+		{"lead", func(s *State) (Multi, error) { return Lead(s, "pod/next") }},
 	}
 	ran, fired := 0, 0
 	for _, step := range steps {
@@ -50,13 +50,13 @@ func TestLostReply(t *testing.T) {
 				p := zkproxy.New(t, z.Servers[0].Addr)
 				c, s := leading(t, p.Addr()+root, 2, 10)
 				fill(t, c, s, 0, names("a", 4))
-				m, err := s.Create(1, names("p", 2))
+				m, err := Create(s, 1, names("p", 2))
 				commit(t, c, s, m, err)
-				m, err = s.Create(2, names("q", 2))
+				m, err = Create(s, 2, names("q", 2))
 				commit(t, c, s, m, err)
-				m, err = s.Revoke(0, []string{"a2", "a3"}, []int{1, ToDelete}, "uid")
+				m, err = Revoke(s, 0, []string{"a2", "a3"}, []int{1, ToDelete}, "uid")
 				commit(t, c, s, m, err)
-				m, err = s.AddOrdinal(2, 10)
+				m, err = AddOrdinal(s, 2, 10)
 				commit(t, c, s, m, err)
 
 				want := s.Clone()
@@ -71,12 +71,12 @@ func TestLostReply(t *testing.T) {
 				reload(t, z.Connect+root, s)
 
 				if step.name == "create" { // taken again from the pool, so that nothing but the head stands in the way
-					m, err = s.Assign(Grant{1, []Take{{Name: "1-9"}}})
+					m, err = Assign(s, Give{1, []Take{{Name: "1-9"}}})
 					commit(t, c, s, m, err)
 				}
 				require.False(t, p.Late(t), "the late one was done")
 				reload(t, z.Connect+root, s)
-				m, err = s.Create(50, []string{"after"})
+				m, err = Create(s, 50, []string{"after"})
 				commit(t, c, s, m, err)
 				reload(t, z.Connect+root, s)
 				fired += p.Count()
@@ -93,10 +93,10 @@ func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
-	m, err := s.Create(0, []string{"a"})
+	m, err := Create(s, 0, []string{"a"})
 	p.Set(zkproxy.Remember)
 	commit(t, c, s, m, err)
-	m, err = s.Assign(Grant{0, []Take{{Name: "1-0"}}})
+	m, err = Assign(s, Give{0, []Take{{Name: "1-0"}}})
 	commit(t, c, s, m, err)
 	require.True(t, p.Late(t))
 	fresh, _, err := c.Read(patient(t), thing, nil)
@@ -112,7 +112,7 @@ func TestLostReplyAmongMany(t *testing.T) {
 	c, s := leading(t, p.Addr()+root, 1, 10)
 	var ms []Multi
 	for k := range 30 {
-		m, err := s.Create(int64(k), names(fmt.Sprintf("%d-", k), 100))
+		m, err := Create(s, int64(k), names(fmt.Sprintf("%d-", k), 100))
 		require.NoError(t, err)
 		ms = append(ms, m)
 	}
@@ -132,7 +132,7 @@ func TestLostReplyBesideAnotherBatch(t *testing.T) {
 	c, s := leading(t, p.Addr()+root, 1, 10)
 	batch := func(first int) (ms []Multi) {
 		for k := range 10 {
-			m, err := s.Create(int64(first+k), names(fmt.Sprintf("%d-", first+k), 100))
+			m, err := Create(s, int64(first+k), names(fmt.Sprintf("%d-", first+k), 100))
 			require.NoError(t, err)
 			ms = append(ms, m)
 		}
@@ -186,15 +186,15 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 	}()
 	for i := range 60 {
 		from, to := i%4, (i+1)%4
-		m, err := s.Revoke(from, s.Instances[from].IDs, nil, "")
+		m, err := Revoke(s, from, s.Instances[from].IDs, nil, "")
 		commit(t, c, s, m, err)
 		name := flightName(from, s.Instances[from].Times)
-		m, err = s.Redirect(name, s.Flight[name].IDs, to)
+		m, err = Redirect(s, name, s.Flight[name].IDs, to)
 		commit(t, c, s, m, err)
 		ids := s.Flight[name].IDs
-		m, err = s.Grant(Grant{to, []Take{{name, ids[:len(ids)/2]}}}) // what is left of a piece raises no event: the list does
+		m, err = Grant(s, Give{to, []Take{{name, ids[:len(ids)/2]}}}) // what is left of a piece raises no event: the list does
 		commit(t, c, s, m, err)
-		m, err = s.Grant(Grant{to, []Take{{Name: name}}})
+		m, err = Grant(s, Give{to, []Take{{Name: name}}})
 		commit(t, c, s, m, err)
 		if i%10 == 9 {
 			time.Sleep(50 * time.Millisecond) // let it see one
@@ -224,12 +224,12 @@ func TestServerAwayAndBack(t *testing.T) {
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	require.Equal(t, 4*time.Second, c.SessionTimeout())
-	m, err := s.Create(0, []string{"a"})
+	m, err := Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
 
 	require.NoError(t, z.Kill())
 	eventually(t, "disconnected", func() bool { ok, _ := c.Connected(); return !ok })
-	m, err = s.Create(1, []string{"b"})
+	m, err = Create(s, 1, []string{"b"})
 	require.NoError(t, err)
 	short, cancel = context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
@@ -250,7 +250,7 @@ func TestServerAwayAndBack(t *testing.T) {
 	s, err = c.Lead(patient(t), thing, "pod/2") // as who got ErrUnavailable must
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(s))
-	m, err = s.Create(1, []string{"b"})
+	m, err = Create(s, 1, []string{"b"})
 	commit(t, c, s, m, err)
 	reload(t, z.Connect+"/chroot", s)
 }
@@ -273,7 +273,7 @@ func TestFrozenServer(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, frozen)
-	m, err := s.Create(0, []string{"a"})
+	m, err := Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err) // settled by another server
 	after, err := c.await(patient(t))
 	require.NoError(t, err)
@@ -310,7 +310,7 @@ func TestSessionExpired(t *testing.T) {
 		now, err := c.await(patient(t))
 		return err == nil && now != sess
 	})
-	m, err := s.Create(0, []string{"a"})
+	m, err := Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
 	raw.put(t, docPath(thing, "notes"), "x")
 	s, changed, err := c.Read(patient(t), thing, s)
@@ -389,10 +389,10 @@ func TestWhatCannotBeSettledIsUnknownAndNotRefused(t *testing.T) {
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
-	m, err := s.Keep("override", []byte(`{"v":1}`))
+	m, err := StoreDoc(s, "override", []byte(`{"v":1}`))
 	commit(t, c, s, m, err)
 	readOnly(t, z, root+headPath(thing))
-	m, err = s.Keep("override", []byte(`{"v":2}`))
+	m, err = StoreDoc(s, "override", []byte(`{"v":2}`))
 	require.NoError(t, err)
 	p.Set(zkproxy.DropAnswer)
 	err = c.Commit(patient(t), s, m)
@@ -409,14 +409,14 @@ func TestARefusalThatFollowsALostAnswerIsNoRefusal(t *testing.T) {
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
-	m, err := s.Keep("override", []byte(`{"v":1}`))
+	m, err := StoreDoc(s, "override", []byte(`{"v":1}`))
 	commit(t, c, s, m, err)
 	readOnly(t, z, root+docPath(thing, "override"))
-	m, err = s.Keep("override", []byte(`{"v":2}`))
+	m, err = StoreDoc(s, "override", []byte(`{"v":2}`))
 	require.NoError(t, err)
 	p.Set(zkproxy.DropRequest)
 	require.ErrorIs(t, c.Commit(patient(t), s, m), ErrConflict, "one looks again")
-	err = c.Commit(patient(t), s, mustMulti(s.Keep("override", []byte(`{"v":2}`))))
+	err = c.Commit(patient(t), s, mustMulti(StoreDoc(s, "override", []byte(`{"v":2}`))))
 	require.ErrorIs(t, err, ErrRefused, "no answer was lost")
 	require.NotErrorIs(t, err, ErrConflict)
 }

@@ -42,11 +42,11 @@ func leading(t testing.TB, servers string, n, capacity int) (*Client, *State) {
 	require.NoError(t, err)
 	var open []int
 	for i := range n {
-		m, err := s.AddOrdinal(i, capacity)
+		m, err := AddOrdinal(s, i, capacity)
 		commit(t, c, s, m, err)
 		open = append(open, i)
 	}
-	m, err := s.SetOpen(open)
+	m, err := SetOpen(s, open)
 	commit(t, c, s, m, err)
 	return c, s
 }
@@ -128,9 +128,9 @@ func fill(t testing.TB, c *Client, s *State, n int, ids []string) {
 	t.Helper()
 	for _, piece := range chunks(ids) {
 		k := s.NextPiece()
-		m, err := s.Create(k, piece)
+		m, err := Create(s, k, piece)
 		commit(t, c, s, m, err)
-		m, err = s.Assign(Grant{n, []Take{{Name: pieceName(s.Head.Epoch, k)}}})
+		m, err = Assign(s, Give{n, []Take{{Name: pieceName(s.Head.Epoch, k)}}})
 		commit(t, c, s, m, err)
 	}
 	require.True(t, slices.Contains(s.Head.Open, n))

@@ -73,15 +73,15 @@ type builder struct {
 }
 
 // begin starts a step with the check of the head. A kind that has stopped takes no step.
-func (s *State) begin(step string) (*builder, error) {
+func begin(s *State, step string) (*builder, error) {
 	if fault := s.Fault(); fault != "" {
 		return nil, fmt.Errorf("%s: %w: %s", step, ErrStopped, fault)
 	}
-	return s.fenced(step)
+	return fenced(s, step)
 }
 
 // fenced is begin for the steps that a fault does not stop.
-func (s *State) fenced(step string) (*builder, error) {
+func fenced(s *State, step string) (*builder, error) {
 	if s.HeadVersion < 0 {
 		return nil, fmt.Errorf("%s: there is no head: lead first", step)
 	}

@@ -34,9 +34,9 @@ func TestAHiddenStatusIsNoStatus(t *testing.T) {
 		require.True(t, again.Instances[0].Hidden)
 		s = again
 	}
-	m, err := s.SetOpen([]int{1})
+	m, err := SetOpen(s, []int{1})
 	commit(t, c, s, m, err)
-	_, err = s.RemoveOrdinal(0)
+	_, err = RemoveOrdinal(s, 0)
 	require.EqualError(t, err, "remove-ordinal: ordinal 0: has a live status")
 
 	_, err = o.SetACL(o.root+StatusPath(thing, 0), zk.WorldACL(zk.PermAll), -1)
@@ -61,7 +61,7 @@ func TestAnUnreadableInstanceStopsTheKind(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "READ is missing on "+path, s.Fault())
 			require.Equal(t, []string{"a", "b"}, everything(s), "what was last known is not free")
-			_, err = s.Create(5, []string{"c"})
+			_, err = Create(s, 5, []string{"c"})
 			require.ErrorIs(t, err, ErrStopped)
 			_, err = c.ReadLeft(patient(t), thing, []int{0})
 			require.ErrorIs(t, err, ErrStopped)
@@ -110,7 +110,7 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 				require.Empty(t, read.Fault())
 				require.True(t, read.Instances[1].Begun)
 				require.Equal(t, []string{}, read.Instances[1].IDs)
-				_, err = read.SetOpen([]int{0, 1})
+				_, err = SetOpen(read, []int{0, 1})
 				require.ErrorContains(t, err, "ordinal 1: has no znodes, or another client has begun to make them")
 				again, changed, err := c.Read(patient(t), thing, read)
 				require.NoError(t, err)
@@ -124,13 +124,13 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 
 			if name == "with nothing yet" { // it comes to nothing, and we make it ourselves
 				taken := s.Clone()
-				m, needed, err := taken.Repair(1, 5)
+				m, needed, err := Repair(taken, 1, 5)
 				require.True(t, needed)
 				commit(t, c, taken, m, err)
 				require.False(t, taken.Instances[1].Begun)
 				require.Equal(t, `{"ids":[]}`, raw.get(t, resourcesPath(thing, 1)))
 				reload(t, servers, taken)
-				m, err = taken.SetOpen([]int{0, 1})
+				m, err = SetOpen(taken, []int{0, 1})
 				commit(t, c, taken, m, err)
 				fill(t, c, taken, 1, []string{"b"})
 				return
@@ -145,7 +145,7 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 				require.NoError(t, err)
 				require.False(t, s.Instances[1].Begun)
 			}
-			m, err := s.RemoveOrdinal(1)
+			m, err := RemoveOrdinal(s, 1)
 			require.NoError(t, err)
 			raw.put(t, resourcesPath(thing, 1), `{"ids":["z"]}`) // it goes on
 			require.ErrorIs(t, c.Commit(patient(t), s, m), ErrConflict)

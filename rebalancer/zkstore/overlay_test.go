@@ -48,9 +48,9 @@ func TestAGlanceBesideOurOwnWrites(t *testing.T) {
 // Of a plan that we store meanwhile a glance may read a mixture: that is no fault. One that nobody of us has written is.
 func TestAGlanceBesideThePlan(t *testing.T) {
 	f, s := newFake(), NewState("Thing")
-	m, err := s.Lead("pod/1")
+	m, err := Lead(s, "pod/1")
 	f.must(t, s, m, err)
-	_, m, err = s.StorePlan("p", []byte("{}"))
+	_, m, err = StorePlan(s, "p", []byte("{}"))
 	f.must(t, s, m, err)
 	fresh := s.Clone()
 	fresh.Plan, fresh.Faults = nil, []string{planPath("Thing") + ": sum: parts have 0, want 1"}

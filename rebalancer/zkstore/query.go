@@ -131,7 +131,7 @@ func (f *Flight) Deletes() (n int) {
 }
 
 // place is where an id was found.
-type place struct {
+type location struct {
 	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other lists, pool.
 	rank    int
 	ordinal int
@@ -145,7 +145,7 @@ const (
 	rankPool
 )
 
-func (p place) String() string {
+func (p location) String() string {
 	switch p.rank {
 	case rankFlight:
 		return "flight"
@@ -156,19 +156,19 @@ func (p place) String() string {
 }
 
 // walk visits every place in the order of rule 11: who comes first keeps a duplicate.
-func (s *State) walk(visit func(p place, ids []string)) {
+func (s *State) walk(visit func(p location, ids []string)) {
 	for _, name := range s.FlightNames() {
-		visit(place{rank: rankFlight, name: name}, s.Flight[name].IDs)
+		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs)
 	}
 	for _, rank := range []int{rankLive, rankList} {
 		for _, n := range s.Ordinals() {
 			if in := s.Instances[n]; in.Live == (rank == rankLive) {
-				visit(place{rank: rank, ordinal: n}, in.IDs)
+				visit(location{rank: rank, ordinal: n}, in.IDs)
 			}
 		}
 	}
 	for _, name := range s.PoolNames() {
-		visit(place{rank: rankPool, name: name}, s.Pool[name].IDs)
+		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs)
 	}
 }
 
@@ -176,9 +176,9 @@ func (s *State) count() int { return s.Assigned() + s.InFlight() + s.Unassigned(
 
 // Check says which id is in two places, if any is, and which is not allowed. It costs a map insert an id.
 func (s *State) Check() error {
-	seen := make(map[string]place, s.count())
+	seen := make(map[string]location, s.count())
 	var err error
-	s.walk(func(p place, ids []string) {
+	s.walk(func(p location, ids []string) {
 		for _, id := range ids {
 			if err != nil {
 				return
@@ -204,12 +204,12 @@ type Duplicate struct {
 
 // Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for each znode that
 // loses something, none of which overlap.
-func (s *State) Dedupe() ([]Multi, []Duplicate, error) {
-	seen := make(map[string]place, s.count())
+func Dedupe(s *State) ([]Multi, []Duplicate, error) {
+	seen := make(map[string]location, s.count())
 	var multis []Multi
 	var duplicates []Duplicate
 	var failed error
-	s.walk(func(p place, ids []string) {
+	s.walk(func(p location, ids []string) {
 		keep := make([]bool, len(ids))
 		lost := 0
 		for i, id := range ids {
@@ -225,7 +225,7 @@ func (s *State) Dedupe() ([]Multi, []Duplicate, error) {
 			return
 		}
 		var m Multi
-		m, failed = s.strip(p, keep)
+		m, failed = strip(s, p, keep)
 		multis = append(multis, m)
 	})
 	if failed != nil {
@@ -235,8 +235,8 @@ func (s *State) Dedupe() ([]Multi, []Duplicate, error) {
 }
 
 // strip leaves only the marked ids in a place.
-func (s *State) strip(p place, keep []bool) (Multi, error) {
-	b, err := s.begin("dedupe")
+func strip(s *State, p location, keep []bool) (Multi, error) {
+	b, err := begin(s, "dedupe")
 	if err != nil {
 		return Multi{}, err
 	}

@@ -407,7 +407,7 @@ func (r *reading) keepVanished() {
 // missesAny says that not all the ids are elsewhere now.
 func (r *reading) missesAny(ids []string) bool {
 	missing := setOf(ids)
-	r.next.walk(func(_ place, there []string) {
+	r.next.walk(func(_ location, there []string) {
 		for _, id := range there {
 			delete(missing, id)
 		}

@@ -21,16 +21,16 @@ func TestAQuotaIsARefusal(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
 	c, s := leading(t, z.Connect+"/chroot", 2, 10)
 	fill(t, c, s, 0, names("a", 4))
-	m, err := s.Create(7, []string{"p"})
+	m, err := Create(s, 7, []string{"p"})
 	commit(t, c, s, m, err)
 	testenv.HardQuota(t, z.Dial(t), "/chroot", 5, 100)
 
 	before := s.Clone()
 	refused := map[string]int{"create": 1, "keep": 1, "revoke": 2} // the server refuses shorter data, too, while the quota is exceeded
 	for step, make := range map[string]func() (Multi, error){
-		"create": func() (Multi, error) { return s.Create(9, []string{"new"}) },
-		"keep":   func() (Multi, error) { return s.Keep("scaler", []byte(`{"v":1}`)) },
-		"revoke": func() (Multi, error) { return s.Revoke(0, []string{"a0"}, []int{1}, "uid") },
+		"create": func() (Multi, error) { return Create(s, 9, []string{"new"}) },
+		"keep":   func() (Multi, error) { return StoreDoc(s, "scaler", []byte(`{"v":1}`)) },
+		"revoke": func() (Multi, error) { return Revoke(s, 0, []string{"a0"}, []int{1}, "uid") },
 	} {
 		m, err := make()
 		require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestAQuotaIsARefusal(t *testing.T) {
 		return strings.Contains(trouble.Error(), "create chroot /chroot/deeper: zk: quota exceeded (-125)")
 	})
 
-	m, err = s.DeletePooled(Take{Name: "1-7"})
+	m, err = DeletePooled(s, Take{Name: "1-7"})
 	commit(t, c, s, m, err)
 	reload(t, z.Connect+"/chroot", s)
 }

@@ -60,7 +60,7 @@ func TestWhatExistsIsNotCreated(t *testing.T) {
 			c := client(t, Config{Servers: o.servers() + "/inner"})
 			s, err := c.Lead(patient(t), thing, "pod/1")
 			require.NoError(t, err)
-			m, err := s.AddOrdinal(0, 5)
+			m, err := AddOrdinal(s, 0, 5)
 			commit(t, c, s, m, err)
 		})
 	}
@@ -98,15 +98,15 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		do     func(c *Client, s *State) error
 	}{
 		"to create": {KindPath(thing), zk.PermRead, "CREATE is missing on /iota/orchestration/Thing", func(c *Client, s *State) error {
-			m, err := s.AddOrdinal(1, 5)
+			m, err := AddOrdinal(s, 1, 5)
 			return errors.Join(err, c.Commit(context.Background(), s, m))
 		}},
 		"to write": {resourcesPath(thing, 0), zk.PermRead, "WRITE is missing on /iota/orchestration/Thing/0/resources", func(c *Client, s *State) error {
-			m, err := s.Revoke(0, []string{"a"}, nil, "")
+			m, err := Revoke(s, 0, []string{"a"}, nil, "")
 			return errors.Join(err, c.Commit(context.Background(), s, m))
 		}},
 		"to delete": {poolPath(thing), zk.PermRead | zk.PermCreate, "DELETE is missing on /iota/shardscaler/Thing/pool", func(c *Client, s *State) error {
-			m, err := s.DeletePooled(Take{Name: "1-7"})
+			m, err := DeletePooled(s, Take{Name: "1-7"})
 			return errors.Join(err, c.Commit(context.Background(), s, m))
 		}},
 		"to read the head": {headPath(thing), zk.PermWrite, "READ is missing on /iota/shardscaler/Thing/head", func(c *Client, s *State) error {
@@ -122,7 +122,7 @@ func TestAMissingRightIsNamed(t *testing.T) {
 			o := owning(t)
 			cl, s := leading(t, o.servers(), 1, 5)
 			fill(t, cl, s, 0, []string{"a"})
-			m, err := s.Create(7, []string{"b"})
+			m, err := Create(s, 7, []string{"b"})
 			commit(t, cl, s, m, err)
 			o.lock(t, c.path, c.rights)
 			denied(t, c.do(cl, s), c.want)

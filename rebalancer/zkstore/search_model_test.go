@@ -303,7 +303,7 @@ func (m *model) commit(w *scene, multi Multi) ([]Result, error) {
 
 // lead takes the head and reads everything, whatever the leader believed before: it may have been restarted.
 func (m *model) lead(w *scene, l *leader) {
-	multi, err := m.load(w).Lead(fmt.Sprintf("%d/%d", l.name, w.left.leads))
+	multi, err := Lead(m.load(w), fmt.Sprintf("%d/%d", l.name, w.left.leads))
 	require.NoError(m.t, err)
 	_, err = m.commit(w, multi)
 	require.NoError(m.t, err)
@@ -423,7 +423,7 @@ func (m *model) compare(w *scene, multi Multi) ([]Result, bool) {
 func (m *model) touch(w *scene, l *leader) {
 	a := l.asked
 	l.asked = nil
-	multi := l.view.TouchHead()
+	multi := TouchHead(l.view)
 	results, err := m.commit(w, multi)
 	m.done(w, l, a.job, a.results) // also when another has the head: what was settled was done
 	if err != nil {
@@ -439,13 +439,13 @@ func (m *model) next(w *scene, l *leader) (job, bool) {
 	v := l.view
 	for _, n := range v.Ordinals() {
 		if in := v.Instances[n]; !in.Begun && (in.Used != len(in.IDs) || in.Times < 0) {
-			multi, _, err := v.Repair(n, 10)
+			multi, _, err := Repair(v, n, 10)
 			return m.job(multi, err)
 		}
 	}
 	open := slices.DeleteFunc(l.stay.ordinals(), func(n int) bool { return v.Instances[n].Begun })
 	if !slices.Equal(open, v.Head.Open) {
-		return m.job(v.SetOpen(open))
+		return m.job(SetOpen(v, open))
 	}
 	if j, ok := m.land(w, l); ok {
 		return j, true
@@ -477,12 +477,12 @@ func (m *model) land(w *scene, l *leader) (job, bool) {
 			to := f.Target(i)
 			switch {
 			case to == ToDelete && (released || m.bugs.earlyForget):
-				return m.job(v.Forget(Take{Name: name}))
+				return m.job(Forget(v, Take{Name: name}))
 			case !released || to == ToDelete:
 			case to >= 0 && v.IsOpen(to):
-				return m.job(v.Grant(Grant{to, []Take{{name, []string{id}}}}))
+				return m.job(Grant(v, Give{to, []Take{{name, []string{id}}}}))
 			default:
-				j, ok := m.job(v.ReleaseToPool(l.piece, Take{name, []string{id}}))
+				j, ok := m.job(ReleaseToPool(v, l.piece, Take{name, []string{id}}))
 				l.piece++
 				return j, ok
 			}
@@ -529,7 +529,7 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 		return j, ok
 	}
 	piece, flight, list := "", "", -1
-	v.walk(func(p place, ids []string) {
+	v.walk(func(p location, ids []string) {
 		switch {
 		case !slices.Contains(ids, id):
 		case p.rank == rankPool:
@@ -543,7 +543,7 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 	dying := flight != "" && v.Flight[flight].Target(slices.Index(v.Flight[flight].IDs, id)) == ToDelete
 	switch {
 	case wanted && (piece == "" && flight == "" && list < 0 || dying && m.bugs.createInFlight):
-		j, ok := mine(v.Create(l.piece, []string{id}))
+		j, ok := mine(Create(v, l.piece, []string{id}))
 		l.piece++
 		return j, ok
 	case dying == wanted && flight != "":
@@ -551,11 +551,11 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 		if wanted {
 			to = ToPool
 		}
-		return mine(v.Redirect(flight, []string{id}, to))
+		return mine(Redirect(v, flight, []string{id}, to))
 	case !wanted && piece != "":
-		return mine(v.DeletePooled(Take{piece, []string{id}}))
+		return mine(DeletePooled(v, Take{piece, []string{id}}))
 	case !wanted && list >= 0:
-		j, ok := mine(v.Revoke(list, []string{id}, nil, m.pod(l, list)))
+		j, ok := mine(Revoke(v, list, []string{id}, nil, m.pod(l, list)))
 		j.revokes = list
 		return j, ok
 	case l.heard || m.bugs.staleAnswer:
@@ -593,11 +593,11 @@ func (m *model) place(w *scene, l *leader) (job, bool) {
 		}
 	}
 	if names := v.PoolNames(); len(names) > 0 && least >= 0 {
-		return m.job(v.Assign(Grant{least, []Take{{Name: names[0]}}}))
+		return m.job(Assign(v, Give{least, []Take{{Name: names[0]}}}))
 	}
 	revoke := func(n int, ids []string, to int) (job, bool) {
 		targets := slices.Repeat([]int{to}, len(ids))
-		j, ok := m.job(v.Revoke(n, ids, targets, m.pod(l, n)))
+		j, ok := m.job(Revoke(v, n, ids, targets, m.pod(l, n)))
 		j.revokes = n
 		return j, ok
 	}

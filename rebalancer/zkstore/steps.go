@@ -24,7 +24,7 @@ type Take struct {
 }
 
 // Grant adds what is taken to the list of one ordinal.
-type Grant struct {
+type Give struct {
 	To   int
 	From []Take
 }
@@ -34,7 +34,7 @@ const maxGrants = 2
 
 // Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of open ordinals stays.
 // Client.Lead does this and the reading that must follow.
-func (s *State) Lead(holder string) (Multi, error) {
+func Lead(s *State, holder string) (Multi, error) {
 	if s.headFault {
 		return Multi{}, fmt.Errorf("lead: %w: %s", ErrStopped, s.Fault())
 	}
@@ -44,14 +44,14 @@ func (s *State) Lead(holder string) (Multi, error) {
 		head.Epoch = max(head.Epoch, epoch)
 	}
 	head.Epoch++
-	m := s.setHead("lead", head)
+	m := setHead(s, "lead", head)
 	m.parents = parentsOf(s.Kind)
 	return m, nil
 }
 
 // SetOpen replaces the set of ordinals that may receive. It moves the head's version: every Multi computed before it fails.
-func (s *State) SetOpen(open []int) (Multi, error) {
-	b, err := s.begin("open")
+func SetOpen(s *State, open []int) (Multi, error) {
+	b, err := begin(s, "open")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -68,13 +68,13 @@ func (s *State) SetOpen(open []int) (Multi, error) {
 	if size := len(encodeHead(head)); size > MaxDocBytes {
 		return b.fail("%d ordinals: head of %d bytes, at most %d: %w", len(open), size, MaxDocBytes, ErrTooLarge)
 	}
-	return s.setHead("open", head), nil
+	return setHead(s, "open", head), nil
 }
 
 // TouchHead writes the head as it is, so that requests of ours that are still under way somewhere can no longer succeed.
-func (s *State) TouchHead() Multi { return s.setHead("touch", s.Head) }
+func TouchHead(s *State) Multi { return setHead(s, "touch", s.Head) }
 
-func (s *State) setHead(step string, head Head) Multi {
+func setHead(s *State, step string, head Head) Multi {
 	b := &builder{s: s, m: Multi{Step: step}}
 	b.put(headPath(s.Kind), encodeHead(head), s.HeadVersion, func(s *State, r Result) {
 		s.Head, s.HeadVersion, s.headZxid = head, r.Version, r.Zxid
@@ -97,8 +97,8 @@ func (s *State) NextPiece() int64 {
 
 // Create adds a pool piece `<epoch>-<k>` with resources that are nowhere yet; that, the caller knows (an id whose delete is
 // in flight goes through Redirect). At most MaxPieceBytes, see Fit, and MaxPool pieces, see CompactPool.
-func (s *State) Create(k int64, ids []string) (Multi, error) {
-	b, err := s.begin("create")
+func Create(s *State, k int64, ids []string) (Multi, error) {
+	b, err := begin(s, "create")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -125,8 +125,8 @@ func (s *State) Create(k int64, ids []string) (Multi, error) {
 }
 
 // Assign moves ids from the pool to at most two lists.
-func (s *State) Assign(grants ...Grant) (Multi, error) {
-	b, err := s.begin("assign")
+func Assign(s *State, grants ...Give) (Multi, error) {
+	b, err := begin(s, "assign")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -134,8 +134,8 @@ func (s *State) Assign(grants ...Grant) (Multi, error) {
 }
 
 // DeletePooled removes ids that are in the pool.
-func (s *State) DeletePooled(from ...Take) (Multi, error) {
-	b, err := s.begin("delete-pooled")
+func DeletePooled(s *State, from ...Take) (Multi, error) {
+	b, err := begin(s, "delete-pooled")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -146,8 +146,8 @@ func (s *State) DeletePooled(from ...Take) (Multi, error) {
 }
 
 // CompactPool merges small pieces into one, `<epoch>-<k>`; false when there is nothing worth merging.
-func (s *State) CompactPool(k int64) (Multi, bool) {
-	b, err := s.begin("compact")
+func CompactPool(s *State, k int64) (Multi, bool) {
+	b, err := begin(s, "compact")
 	if err != nil {
 		return Multi{}, false
 	}
@@ -178,8 +178,8 @@ func (s *State) CompactPool(k int64) (Multi, bool) {
 
 // Revoke takes ids from the list of ordinal n into the flight. to has one entry an id (an ordinal, ToPool, ToDelete), or is
 // nil: deletes. pod is the uid of the pod that runs the list now, as Kubernetes or the status has it; "" if unknown.
-func (s *State) Revoke(n int, ids []string, to []int, pod string) (Multi, error) {
-	b, err := s.begin("revoke")
+func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) {
+	b, err := begin(s, "revoke")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -220,8 +220,8 @@ func checkTargets(to []int) error {
 }
 
 // Redirect changes where ids in flight will go: a re-create of an id whose delete is in flight, a delete of what moves, another target.
-func (s *State) Redirect(flight string, ids []string, to int) (Multi, error) {
-	b, err := s.begin("redirect")
+func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
+	b, err := begin(s, "redirect")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -249,8 +249,8 @@ func (s *State) Redirect(flight string, ids []string, to int) (Multi, error) {
 
 // Grant moves released ids from any number of flight pieces to at most two lists, whatever their To says, unless that is
 // ToDelete. That they are released (see Released), the caller knows.
-func (s *State) Grant(grants ...Grant) (Multi, error) {
-	b, err := s.begin("grant")
+func Grant(s *State, grants ...Give) (Multi, error) {
+	b, err := begin(s, "grant")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -258,8 +258,8 @@ func (s *State) Grant(grants ...Grant) (Multi, error) {
 }
 
 // ReleaseToPool moves released ids from the flight to a new pool piece `<epoch>-<k>`.
-func (s *State) ReleaseToPool(k int64, from ...Take) (Multi, error) {
-	b, err := s.begin("release")
+func ReleaseToPool(s *State, k int64, from ...Take) (Multi, error) {
+	b, err := begin(s, "release")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -274,8 +274,8 @@ func (s *State) ReleaseToPool(k int64, from ...Take) (Multi, error) {
 }
 
 // Forget ends deletes: it removes released ids whose destination is ToDelete. A Take with nil IDs means all deletes of that piece.
-func (s *State) Forget(from ...Take) (Multi, error) {
-	b, err := s.begin("forget")
+func Forget(s *State, from ...Take) (Multi, error) {
+	b, err := begin(s, "forget")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -288,8 +288,8 @@ func (s *State) Forget(from ...Take) (Multi, error) {
 // Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal n, and tells no instance
 // to reload: its ids did not change. It writes the list of one that another client has begun to make, and is taken to have left alone.
 // False when nothing is wrong.
-func (s *State) Repair(n, capacity int) (Multi, bool, error) {
-	b, err := s.begin("repair")
+func Repair(s *State, n, capacity int) (Multi, bool, error) {
+	b, err := begin(s, "repair")
 	if err != nil {
 		return Multi{}, false, err
 	}
@@ -379,8 +379,8 @@ func (s *State) ReloadDamaged(n int) bool {
 }
 
 // AddOrdinal creates the znodes of a new instance; it is not open yet.
-func (s *State) AddOrdinal(n, capacity int) (Multi, error) {
-	b, err := s.begin("add-ordinal")
+func AddOrdinal(s *State, n, capacity int) (Multi, error) {
+	b, err := begin(s, "add-ordinal")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -403,8 +403,8 @@ func (s *State) AddOrdinal(n, capacity int) (Multi, error) {
 
 // RemoveOrdinal deletes the znodes of an instance that is closed, owns nothing and has no status. That its pod is gone, the
 // caller knows.
-func (s *State) RemoveOrdinal(n int) (Multi, error) {
-	b, err := s.begin("remove-ordinal")
+func RemoveOrdinal(s *State, n int) (Multi, error) {
+	b, err := begin(s, "remove-ordinal")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -444,8 +444,8 @@ func (s *State) RemoveOrdinal(n int) (Multi, error) {
 var docName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 // Keep creates or replaces the document of that name. It works also while the kind has stopped.
-func (s *State) Keep(name string, data []byte) (Multi, error) {
-	b, err := s.fenced("keep")
+func StoreDoc(s *State, name string, data []byte) (Multi, error) {
+	b, err := fenced(s, "keep")
 	if err != nil {
 		return Multi{}, err
 	}
@@ -468,7 +468,7 @@ func (s *State) Keep(name string, data []byte) (Multi, error) {
 
 // StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last Multi, which makes it the stored one. It
 // carries the last part itself, so that a small plan is one write. The parts of the plan stored before stay untouched until then.
-func (s *State) StorePlan(id string, data []byte) (parts []Multi, last Multi, err error) {
+func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err error) {
 	packed, sum, err := packPlan(data)
 	if err != nil {
 		return nil, Multi{}, fmt.Errorf("store-plan: %w", err)
@@ -479,7 +479,7 @@ func (s *State) StorePlan(id string, data []byte) (parts []Multi, last Multi, er
 	}
 	for i, part := range packed {
 		final := i == len(packed)-1
-		b, err := s.begin(map[bool]string{false: "plan-part", true: "store-plan"}[final])
+		b, err := begin(s, map[bool]string{false: "plan-part", true: "store-plan"}[final])
 		if err != nil {
 			return nil, Multi{}, err
 		}
@@ -500,8 +500,8 @@ func (s *State) StorePlan(id string, data []byte) (parts []Multi, last Multi, er
 
 // ClearPlan says that no plan runs, and keeps a short note, JSON, for the next one (PlanNote); nil: none. The parts are overwritten by
 // later plans.
-func (s *State) ClearPlan(note []byte) (Multi, error) {
-	b, err := s.begin("clear-plan")
+func ClearPlan(s *State, note []byte) (Multi, error) {
+	b, err := begin(s, "clear-plan")
 	if err != nil {
 		return Multi{}, err
 	}

@@ -73,12 +73,12 @@ func pick[T any](t *rapid.T, from []T) T {
 
 func (m *machine) lead(t *rapid.T) {
 	old := m.s.Clone()
-	multi, err := m.s.Lead(fmt.Sprintf("pod/%d", m.zk.zxid))
+	multi, err := Lead(m.s, fmt.Sprintf("pod/%d", m.zk.zxid))
 	m.do(t, multi, err)
 	m.k = m.s.NextPiece()
 	// Whatever the former leader would do now fails.
 	if old.HeadVersion >= 0 {
-		late, err := old.Create(1<<40, []string{"late"})
+		late, err := Create(old, 1<<40, []string{"late"})
 		require.NoError(t, err)
 		_, err = m.zk.commit(late)
 		require.Error(t, err)
@@ -91,7 +91,7 @@ func (m *machine) create(t *rapid.T) {
 		ids[i] = fmt.Sprintf("%d%s", m.next, rapid.SampledFrom([]string{"", "\"", "\\n", "é", "<&>", "\u2028", "\x01"}).Draw(t, "odd"))
 		m.next++
 	}
-	multi, err := m.s.Create(m.k, ids)
+	multi, err := Create(m.s, m.k, ids)
 	m.k++
 	m.do(t, multi, err)
 	for _, id := range ids {
@@ -104,7 +104,7 @@ func (m *machine) room(n int) int { return machineCapacity - len(m.s.Instances[n
 func (m *machine) assign(t *rapid.T) {
 	name, to := pick(t, m.s.PoolNames()), pick(t, m.s.Head.Open)
 	ids := some(t, m.s.Pool[name].IDs)
-	multi, err := m.s.Assign(Grant{to, []Take{{name, ids}}})
+	multi, err := Assign(m.s, Give{to, []Take{{name, ids}}})
 	if len(ids) > m.room(to) {
 		require.ErrorContains(t, err, "capacity")
 		return
@@ -122,7 +122,7 @@ func (m *machine) assignTwo(t *rapid.T) {
 	if len(ids) < 2 || m.room(a) < 1 || m.room(b) < 1 {
 		t.Skip("too few")
 	}
-	multi, err := m.s.Assign(Grant{a, []Take{{name, ids[:1]}}}, Grant{b, []Take{{name, ids[1:2]}}})
+	multi, err := Assign(m.s, Give{a, []Take{{name, ids[:1]}}}, Give{b, []Take{{name, ids[1:2]}}})
 	m.do(t, multi, err)
 }
 
@@ -139,7 +139,7 @@ func (m *machine) revoke(t *rapid.T) {
 		}
 	}
 	times := m.s.Instances[n].Times
-	multi, err := m.s.Revoke(n, ids, to, "uid")
+	multi, err := Revoke(m.s, n, ids, to, "uid")
 	m.do(t, multi, err)
 	require.Equal(t, times+1, m.s.Instances[n].Times)
 }
@@ -148,7 +148,7 @@ func (m *machine) redirect(t *rapid.T) {
 	f := m.s.Flight[pick(t, m.s.FlightNames())]
 	ids := some(t, f.IDs)
 	to := rapid.IntRange(ToDelete, 4).Draw(t, "to")
-	multi, err := m.s.Redirect(f.Name, ids, to)
+	multi, err := Redirect(m.s, f.Name, ids, to)
 	m.do(t, multi, err)
 	for i, id := range m.s.Flight[f.Name].IDs {
 		if slices.Contains(ids, id) {
@@ -182,7 +182,7 @@ func (m *machine) grant(t *rapid.T) {
 	if count == 0 {
 		t.Skip("nothing to grant")
 	}
-	multi, err := m.s.Grant(Grant{to, from})
+	multi, err := Grant(m.s, Give{to, from})
 	m.do(t, multi, err)
 }
 
@@ -190,11 +190,11 @@ func (m *machine) release(t *rapid.T) {
 	name := pick(t, m.s.FlightNames())
 	ids := flying(m.s.Flight[name], false)
 	if len(ids) == 0 {
-		_, err := m.s.ReleaseToPool(m.k, Take{name, nil})
+		_, err := ReleaseToPool(m.s, m.k, Take{name, nil})
 		require.Error(t, err)
 		return
 	}
-	multi, err := m.s.ReleaseToPool(m.k, Take{name, some(t, ids)})
+	multi, err := ReleaseToPool(m.s, m.k, Take{name, some(t, ids)})
 	m.k++
 	m.do(t, multi, err)
 }
@@ -202,7 +202,7 @@ func (m *machine) release(t *rapid.T) {
 func (m *machine) forget(t *rapid.T) {
 	name := pick(t, m.s.FlightNames())
 	ids := flying(m.s.Flight[name], true)
-	multi, err := m.s.Forget(Take{Name: name})
+	multi, err := Forget(m.s, Take{Name: name})
 	if len(ids) == 0 {
 		require.Error(t, err)
 		return
@@ -216,7 +216,7 @@ func (m *machine) forget(t *rapid.T) {
 func (m *machine) deletePooled(t *rapid.T) {
 	name := pick(t, m.s.PoolNames())
 	ids := some(t, m.s.Pool[name].IDs)
-	multi, err := m.s.DeletePooled(Take{name, ids})
+	multi, err := DeletePooled(m.s, Take{name, ids})
 	m.do(t, multi, err)
 	for _, id := range ids {
 		delete(m.known, id)
@@ -224,7 +224,7 @@ func (m *machine) deletePooled(t *rapid.T) {
 }
 
 func (m *machine) compact(t *rapid.T) {
-	if multi, ok := m.s.CompactPool(m.k); ok {
+	if multi, ok := CompactPool(m.s, m.k); ok {
 		m.k++
 		m.do(t, multi, nil)
 		require.Len(t, m.s.Pool, 1)
@@ -235,7 +235,7 @@ func (m *machine) compact(t *rapid.T) {
 
 func (m *machine) addOrdinal(t *rapid.T) {
 	n := rapid.IntRange(0, 4).Draw(t, "n")
-	multi, err := m.s.AddOrdinal(n, machineCapacity)
+	multi, err := AddOrdinal(m.s, n, machineCapacity)
 	if m.s.Instances[n] != nil {
 		require.Error(t, err)
 		return
@@ -245,7 +245,7 @@ func (m *machine) addOrdinal(t *rapid.T) {
 
 func (m *machine) removeOrdinal(t *rapid.T) {
 	n := pick(t, m.s.Ordinals())
-	multi, err := m.s.RemoveOrdinal(n)
+	multi, err := RemoveOrdinal(m.s, n)
 	from := slices.ContainsFunc(m.s.FlightNames(), func(name string) bool { return m.s.Flight[name].From == n })
 	if m.s.IsOpen(n) || len(m.s.Instances[n].IDs) > 0 || from {
 		require.Error(t, err)
@@ -261,7 +261,7 @@ func (m *machine) open(t *rapid.T) {
 			open = append(open, n)
 		}
 	}
-	multi, err := m.s.SetOpen(open)
+	multi, err := SetOpen(m.s, open)
 	m.do(t, multi, err)
 }
 
@@ -281,14 +281,14 @@ func (m *machine) meddle(t *rapid.T) {
 	require.True(t, changed)
 	m.s = next
 	times, ids := m.s.Instances[n].Times, m.s.Instances[n].IDs
-	multi, needed, err := m.s.Repair(n, machineCapacity)
+	multi, needed, err := Repair(m.s, n, machineCapacity)
 	require.True(t, needed)
 	m.do(t, multi, err)
 	if times >= 0 {
 		require.Equal(t, times, m.s.Instances[n].Times)
 	}
 	require.Equal(t, ids, m.s.Instances[n].IDs)
-	_, needed, err = m.s.Repair(n, machineCapacity)
+	_, needed, err = Repair(m.s, n, machineCapacity)
 	require.NoError(t, err)
 	require.False(t, needed)
 }
@@ -316,14 +316,14 @@ func TestRandomStepsLoseNone(t *testing.T) {
 func TestOverlappingStepsExclude(t *testing.T) {
 	f := newFake()
 	s := led(t, f, 10, 0, 1)
-	m, err := s.Create(0, names("a", 4))
+	m, err := Create(s, 0, names("a", 4))
 	f.must(t, s, m, err)
-	first, err := s.Assign(Grant{0, []Take{{"1-0", []string{"a0"}}}})
+	first, err := Assign(s, Give{0, []Take{{"1-0", []string{"a0"}}}})
 	require.NoError(t, err)
-	second, err := s.Assign(Grant{1, []Take{{"1-0", []string{"a1"}}}})
+	second, err := Assign(s, Give{1, []Take{{"1-0", []string{"a1"}}}})
 	require.NoError(t, err)
 	require.True(t, first.Overlaps(second))
-	closing, err := s.SetOpen([]int{0})
+	closing, err := SetOpen(s, []int{0})
 	require.NoError(t, err)
 	require.True(t, second.Overlaps(closing))
 	f.must(t, s, first, nil)
@@ -331,9 +331,9 @@ func TestOverlappingStepsExclude(t *testing.T) {
 	require.ErrorContains(t, err, "version")
 
 	// What was decided while 1 was open fails once 1 is closed.
-	late, err := s.Assign(Grant{1, []Take{{"1-0", []string{"a1"}}}})
+	late, err := Assign(s, Give{1, []Take{{"1-0", []string{"a1"}}}})
 	require.NoError(t, err)
-	closing, err = s.SetOpen([]int{0})
+	closing, err = SetOpen(s, []int{0})
 	f.must(t, s, closing, err)
 	_, err = f.commit(late)
 	require.ErrorContains(t, err, "head")

@@ -14,18 +14,18 @@ func world(t testing.TB) (*fake, *State) {
 	f := newFake()
 	s := led(t, f, 10, 0, 1, 2)
 	give := func(n int, k int64, ids ...string) {
-		m, err := s.Create(k, ids)
+		m, err := Create(s, k, ids)
 		f.must(t, s, m, err)
-		m, err = s.Assign(Grant{n, []Take{{Name: pieceName(1, k)}}})
+		m, err = Assign(s, Give{n, []Take{{Name: pieceName(1, k)}}})
 		f.must(t, s, m, err)
 	}
 	give(0, 0, "a0", "a1", "a2", "a3", "a4", "x0", "x1")
 	give(1, 1, "b0")
-	m, err := s.Create(2, names("p", 3))
+	m, err := Create(s, 2, names("p", 3))
 	f.must(t, s, m, err)
-	m, err = s.Revoke(0, []string{"x0", "x1"}, []int{1, ToDelete}, "uid")
+	m, err = Revoke(s, 0, []string{"x0", "x1"}, []int{1, ToDelete}, "uid")
 	f.must(t, s, m, err)
-	m, err = s.SetOpen([]int{0, 2})
+	m, err = SetOpen(s, []int{0, 2})
 	f.must(t, s, m, err)
 	return f, s
 }
@@ -34,56 +34,56 @@ func world(t testing.TB) (*fake, *State) {
 func TestStepsRefuse(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	for want, step := range map[string]func(s *State) (Multi, error){
-		`create: id "a": is given twice`:                func(s *State) (Multi, error) { return s.Create(9, []string{"a", "a"}) },
-		`create: id: is empty`:                          func(s *State) (Multi, error) { return s.Create(9, []string{""}) },
-		`257 bytes, at most 256`:                        func(s *State) (Multi, error) { return s.Create(9, []string{long}) },
-		`create: piece 1-9: no ids`:                     func(s *State) (Multi, error) { return s.Create(9, nil) },
-		`create: piece 1-2: exists`:                     func(s *State) (Multi, error) { return s.Create(2, []string{"a"}) },
-		`create: piece number -1: want 0 to`:            func(s *State) (Multi, error) { return s.Create(-1, []string{"a"}) },
-		`ids, the first 3360 fill a piece of 131072 by`: func(s *State) (Multi, error) { return s.Create(9, uuids(5000, 0)[:4000]) },
+		`create: id "a": is given twice`:                func(s *State) (Multi, error) { return Create(s, 9, []string{"a", "a"}) },
+		`create: id: is empty`:                          func(s *State) (Multi, error) { return Create(s, 9, []string{""}) },
+		`257 bytes, at most 256`:                        func(s *State) (Multi, error) { return Create(s, 9, []string{long}) },
+		`create: piece 1-9: no ids`:                     func(s *State) (Multi, error) { return Create(s, 9, nil) },
+		`create: piece 1-2: exists`:                     func(s *State) (Multi, error) { return Create(s, 2, []string{"a"}) },
+		`create: piece number -1: want 0 to`:            func(s *State) (Multi, error) { return Create(s, -1, []string{"a"}) },
+		`ids, the first 3360 fill a piece of 131072 by`: func(s *State) (Multi, error) { return Create(s, 9, uuids(5000, 0)[:4000]) },
 
-		`assign: ordinal 1: is closed`:            func(s *State) (Multi, error) { return s.Assign(Grant{1, []Take{{Name: "1-2"}}}) },
-		`assign: ordinal 7: has no znodes`:        func(s *State) (Multi, error) { return s.Assign(Grant{7, []Take{{Name: "1-2"}}}) },
-		`assign: 0 lists, want 1 to 2`:            func(s *State) (Multi, error) { return s.Assign() },
-		`assign: ordinal 0: no ids`:               func(s *State) (Multi, error) { return s.Assign(Grant{To: 0}) },
-		`assign: ordinal 0: is given twice`:       func(s *State) (Multi, error) { return s.Assign(Grant{To: 0}, Grant{To: 0}) },
-		`assign: piece 1-8: does not exist`:       func(s *State) (Multi, error) { return s.Assign(Grant{0, []Take{{Name: "1-8"}}}) },
-		`assign: piece 1-2: id "q": is not there`: func(s *State) (Multi, error) { return s.Assign(Grant{0, []Take{{"1-2", []string{"q"}}}}) },
-		`assign: piece 1-2: nothing to take`:      func(s *State) (Multi, error) { return s.Assign(Grant{0, []Take{{"1-2", []string{}}}}) },
+		`assign: ordinal 1: is closed`:            func(s *State) (Multi, error) { return Assign(s, Give{1, []Take{{Name: "1-2"}}}) },
+		`assign: ordinal 7: has no znodes`:        func(s *State) (Multi, error) { return Assign(s, Give{7, []Take{{Name: "1-2"}}}) },
+		`assign: 0 lists, want 1 to 2`:            func(s *State) (Multi, error) { return Assign(s) },
+		`assign: ordinal 0: no ids`:               func(s *State) (Multi, error) { return Assign(s, Give{To: 0}) },
+		`assign: ordinal 0: is given twice`:       func(s *State) (Multi, error) { return Assign(s, Give{To: 0}, Give{To: 0}) },
+		`assign: piece 1-8: does not exist`:       func(s *State) (Multi, error) { return Assign(s, Give{0, []Take{{Name: "1-8"}}}) },
+		`assign: piece 1-2: id "q": is not there`: func(s *State) (Multi, error) { return Assign(s, Give{0, []Take{{"1-2", []string{"q"}}}}) },
+		`assign: piece 1-2: nothing to take`:      func(s *State) (Multi, error) { return Assign(s, Give{0, []Take{{"1-2", []string{}}}}) },
 		`assign: piece 1-2: id "p0": is taken twice`: func(s *State) (Multi, error) {
-			return s.Assign(Grant{0, []Take{{"1-2", []string{"p0"}}}}, Grant{2, []Take{{Name: "1-2"}}})
+			return Assign(s, Give{0, []Take{{"1-2", []string{"p0"}}}}, Give{2, []Take{{Name: "1-2"}}})
 		},
 		`assign: piece 1-2: id "p1": is taken twice`: func(s *State) (Multi, error) {
-			return s.Assign(Grant{0, []Take{{"1-2", []string{"p1", "p1"}}}})
+			return Assign(s, Give{0, []Take{{"1-2", []string{"p1", "p1"}}}})
 		},
 
-		`revoke: ordinal 0: id "p0": is not there`:    func(s *State) (Multi, error) { return s.Revoke(0, []string{"p0"}, nil, "") },
-		`revoke: ordinal 0: an id is given twice`:     func(s *State) (Multi, error) { return s.Revoke(0, []string{"a0", "a0"}, nil, "") },
-		`revoke: ordinal 0: 0 ids with 0 destinat`:    func(s *State) (Multi, error) { return s.Revoke(0, nil, nil, "") },
-		`revoke: ordinal 0: 1 ids with 2 destinat`:    func(s *State) (Multi, error) { return s.Revoke(0, []string{"a0"}, []int{1, 1}, "") },
-		`revoke: destination -3: want an ordinal, -1`: func(s *State) (Multi, error) { return s.Revoke(0, []string{"a0"}, []int{-3}, "") },
-		`revoke: ordinal 8: has no znodes`:            func(s *State) (Multi, error) { return s.Revoke(8, []string{"a0"}, nil, "") },
+		`revoke: ordinal 0: id "p0": is not there`:    func(s *State) (Multi, error) { return Revoke(s, 0, []string{"p0"}, nil, "") },
+		`revoke: ordinal 0: an id is given twice`:     func(s *State) (Multi, error) { return Revoke(s, 0, []string{"a0", "a0"}, nil, "") },
+		`revoke: ordinal 0: 0 ids with 0 destinat`:    func(s *State) (Multi, error) { return Revoke(s, 0, nil, nil, "") },
+		`revoke: ordinal 0: 1 ids with 2 destinat`:    func(s *State) (Multi, error) { return Revoke(s, 0, []string{"a0"}, []int{1, 1}, "") },
+		`revoke: destination -3: want an ordinal, -1`: func(s *State) (Multi, error) { return Revoke(s, 0, []string{"a0"}, []int{-3}, "") },
+		`revoke: ordinal 8: has no znodes`:            func(s *State) (Multi, error) { return Revoke(s, 8, []string{"a0"}, nil, "") },
 
 		`grant: flight 0-2: id "x1": is not there, or not of that destination`: func(s *State) (Multi, error) {
-			return s.Grant(Grant{2, []Take{{"0-2", []string{"x1"}}}})
+			return Grant(s, Give{2, []Take{{"0-2", []string{"x1"}}}})
 		},
-		`grant: flight 0-2: some of it are deletes`: func(s *State) (Multi, error) { return s.Grant(Grant{2, []Take{{Name: "0-2"}}}) },
-		`grant: flight 0-9: does not exist`:         func(s *State) (Multi, error) { return s.Grant(Grant{2, []Take{{Name: "0-9"}}}) },
-		`grant: ordinal 1: is closed`:               func(s *State) (Multi, error) { return s.Grant(Grant{1, []Take{{"0-2", []string{"x0"}}}}) },
-		`forget: flight 0-2: id "x0": is not`:       func(s *State) (Multi, error) { return s.Forget(Take{"0-2", []string{"x0"}}) },
-		`release: flight 0-2: some of it are del`:   func(s *State) (Multi, error) { return s.ReleaseToPool(9, Take{Name: "0-2"}) },
-		`redirect: flight 0-2: id "a0": is not t`:   func(s *State) (Multi, error) { return s.Redirect("0-2", []string{"a0"}, 1) },
-		`redirect: destination -3`:                  func(s *State) (Multi, error) { return s.Redirect("0-2", []string{"x0"}, -3) },
+		`grant: flight 0-2: some of it are deletes`: func(s *State) (Multi, error) { return Grant(s, Give{2, []Take{{Name: "0-2"}}}) },
+		`grant: flight 0-9: does not exist`:         func(s *State) (Multi, error) { return Grant(s, Give{2, []Take{{Name: "0-9"}}}) },
+		`grant: ordinal 1: is closed`:               func(s *State) (Multi, error) { return Grant(s, Give{1, []Take{{"0-2", []string{"x0"}}}}) },
+		`forget: flight 0-2: id "x0": is not`:       func(s *State) (Multi, error) { return Forget(s, Take{"0-2", []string{"x0"}}) },
+		`release: flight 0-2: some of it are del`:   func(s *State) (Multi, error) { return ReleaseToPool(s, 9, Take{Name: "0-2"}) },
+		`redirect: flight 0-2: id "a0": is not t`:   func(s *State) (Multi, error) { return Redirect(s, "0-2", []string{"a0"}, 1) },
+		`redirect: destination -3`:                  func(s *State) (Multi, error) { return Redirect(s, "0-2", []string{"x0"}, -3) },
 
-		`open: ordinal 9: has no znodes`:                      func(s *State) (Multi, error) { return s.SetOpen([]int{0, 9}) },
-		`open: 40000 ordinals: head of 280043 bytes, at most`: func(s *State) (Multi, error) { return s.SetOpen(many(s, 40_000)) },
-		`open: ordinal 0 after 2: want 0 to`:                  func(s *State) (Multi, error) { return s.SetOpen([]int{2, 0}) },
-		`add-ordinal: ordinal 0 with capacity 10: exists alr`: func(s *State) (Multi, error) { return s.AddOrdinal(0, 10) },
-		`remove-ordinal: ordinal 2: is open`:                  func(s *State) (Multi, error) { return s.RemoveOrdinal(2) },
-		`remove-ordinal: ordinal 1: owns 1 resources`:         func(s *State) (Multi, error) { return s.RemoveOrdinal(1) },
-		`keep: document "head": want a name`:                  func(s *State) (Multi, error) { return s.Keep("head", nil) },
-		`keep: document "a/b": want a name`:                   func(s *State) (Multi, error) { return s.Keep("a/b", nil) },
-		`keep: document big: 262145 bytes, at most 262144`:    func(s *State) (Multi, error) { return s.Keep("big", make([]byte, MaxDocBytes+1)) },
+		`open: ordinal 9: has no znodes`:                      func(s *State) (Multi, error) { return SetOpen(s, []int{0, 9}) },
+		`open: 40000 ordinals: head of 280043 bytes, at most`: func(s *State) (Multi, error) { return SetOpen(s, many(s, 40_000)) },
+		`open: ordinal 0 after 2: want 0 to`:                  func(s *State) (Multi, error) { return SetOpen(s, []int{2, 0}) },
+		`add-ordinal: ordinal 0 with capacity 10: exists alr`: func(s *State) (Multi, error) { return AddOrdinal(s, 0, 10) },
+		`remove-ordinal: ordinal 2: is open`:                  func(s *State) (Multi, error) { return RemoveOrdinal(s, 2) },
+		`remove-ordinal: ordinal 1: owns 1 resources`:         func(s *State) (Multi, error) { return RemoveOrdinal(s, 1) },
+		`keep: document "head": want a name`:                  func(s *State) (Multi, error) { return StoreDoc(s, "head", nil) },
+		`keep: document "a/b": want a name`:                   func(s *State) (Multi, error) { return StoreDoc(s, "a/b", nil) },
+		`keep: document big: 262145 bytes, at most 262144`:    func(s *State) (Multi, error) { return StoreDoc(s, "big", make([]byte, MaxDocBytes+1)) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, s := world(t)
@@ -107,18 +107,18 @@ func many(s *State, n int) (ns []int) {
 
 func TestCapacityIsAHardLimit(t *testing.T) {
 	f, s := world(t)
-	m, needed, err := s.Repair(0, 7) // lowered live; it owns 5
+	m, needed, err := Repair(s, 0, 7) // lowered live; it owns 5
 	require.True(t, needed)
 	f.must(t, s, m, err)
-	_, err = s.Assign(Grant{0, []Take{{Name: "1-2"}}})
+	_, err = Assign(s, Give{0, []Take{{Name: "1-2"}}})
 	require.EqualError(t, err, "assign: ordinal 0: 5 resources and 3 more, capacity 7")
-	m, needed, err = s.Repair(0, 3) // below what it owns: that stays
+	m, needed, err = Repair(s, 0, 3) // below what it owns: that stays
 	require.True(t, needed)
 	f.must(t, s, m, err)
 	require.Len(t, s.Instances[0].IDs, 5)
-	_, err = s.Assign(Grant{0, []Take{{"1-2", []string{"p0"}}}})
+	_, err = Assign(s, Give{0, []Take{{"1-2", []string{"p0"}}}})
 	require.ErrorContains(t, err, "capacity 3")
-	m, err = s.Revoke(0, []string{"a0"}, []int{2}, "")
+	m, err = Revoke(s, 0, []string{"a0"}, []int{2}, "")
 	f.must(t, s, m, err)
 }
 
@@ -127,9 +127,9 @@ func TestBytesAreAHardLimit(t *testing.T) {
 	s := led(t, f, 10_000, 0, 1)
 	long := names(strings.Repeat("x", 240), 2500) // 617 kB in all
 	take := func(k int64, ids []string) (Multi, error) {
-		m, err := s.Create(k, ids)
+		m, err := Create(s, k, ids)
 		f.must(t, s, m, err)
-		return s.Assign(Grant{0, []Take{{Name: pieceName(1, k)}}})
+		return Assign(s, Give{0, []Take{{Name: pieceName(1, k)}}})
 	}
 	var err error
 	for k := 0; len(long) > 0; k++ {
@@ -146,19 +146,19 @@ func TestBytesAreAHardLimit(t *testing.T) {
 	require.LessOrEqual(t, s.Instances[0].Bytes, MaxListBytes)
 	require.Greater(t, s.Instances[0].Bytes, MaxListBytes-MaxPieceBytes)
 
-	_, err = s.Revoke(0, s.Instances[0].IDs, nil, "")
+	_, err = Revoke(s, 0, s.Instances[0].IDs, nil, "")
 	require.ErrorIs(t, err, ErrTooLarge, "a flight piece has its limit")
-	m, err := s.Revoke(0, s.Instances[0].IDs[:Fit(s.Instances[0].IDs, MaxFlight-200)], nil, "")
+	m, err := Revoke(s, 0, s.Instances[0].IDs[:Fit(s.Instances[0].IDs, MaxFlight-200)], nil, "")
 	f.must(t, s, m, err)
 
 	// Two lists and what is left of a piece are more than 400 kB: split. One list and one piece may be.
 	name := s.FlightNames()[0]
 	ids := s.Flight[name].IDs
-	m, err = s.Redirect(name, ids, 1)
+	m, err = Redirect(s, name, ids, 1)
 	f.must(t, s, m, err)
-	_, err = s.Grant(Grant{0, []Take{{name, ids[:500]}}}, Grant{1, []Take{{name, ids[500:1000]}}})
+	_, err = Grant(s, Give{0, []Take{{name, ids[:500]}}}, Give{1, []Take{{name, ids[500:1000]}}})
 	require.ErrorIs(t, err, ErrTooLarge)
-	m, err = s.Grant(Grant{0, []Take{{name, ids[:500]}}})
+	m, err = Grant(s, Give{0, []Take{{name, ids[:500]}}})
 	f.must(t, s, m, err)
 	require.NoError(t, s.Check())
 }
@@ -167,19 +167,19 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 	f := newFake()
 	s := led(t, f, 10)
 	for k := range int64(MaxPool) {
-		m, err := s.Create(k, []string{pieceName(7, k)})
+		m, err := Create(s, k, []string{pieceName(7, k)})
 		f.must(t, s, m, err)
 	}
 	require.EqualValues(t, MaxPool, s.NextPiece())
-	_, err := s.Create(MaxPool, []string{"one more"})
+	_, err := Create(s, MaxPool, []string{"one more"})
 	require.EqualError(t, err, "create: 500 pool pieces, at most 500: compact the pool first")
-	m, ok := s.CompactPool(MaxPool)
+	m, ok := CompactPool(s, MaxPool)
 	require.True(t, ok)
 	f.must(t, s, m, nil)
 	require.Len(t, s.Pool, 1)
 	require.Len(t, everything(s), MaxPool)
 	require.Equal(t, "7-0", s.Pool["1-500"].IDs[0], "the oldest first")
-	m, err = s.Create(MaxPool+1, []string{"one more"})
+	m, err = Create(s, MaxPool+1, []string{"one more"})
 	f.must(t, s, m, err)
 	same(t, f.load(t, thing), s)
 }
@@ -187,31 +187,31 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 // What names were used stays used, also when somebody has deleted the head.
 func TestEpochOutlivesTheHead(t *testing.T) {
 	f, s := world(t)
-	m, err := s.Lead("pod/1")
+	m, err := Lead(s, "pod/1")
 	f.must(t, s, m, err)
-	m, err = s.Create(0, []string{"z"})
+	m, err = Create(s, 0, []string{"z"})
 	f.must(t, s, m, err)
 	delete(f.nodes, headPath(thing))
 	s = f.load(t, thing)
-	_, err = s.Create(1, []string{"y"})
+	_, err = Create(s, 1, []string{"y"})
 	require.EqualError(t, err, "create: there is no head: lead first")
-	m, err = s.Lead("pod/2")
+	m, err = Lead(s, "pod/2")
 	f.must(t, s, m, err)
 	require.EqualValues(t, 3, s.Head.Epoch)
 }
 
 func TestRemovedOrdinalComesBack(t *testing.T) {
 	f, s := world(t)
-	m, err := s.SetOpen([]int{0})
+	m, err := SetOpen(s, []int{0})
 	f.must(t, s, m, err)
 	s.Instances[2].statusVersion, s.Instances[2].Live = 3, true
-	_, err = s.RemoveOrdinal(2)
+	_, err = RemoveOrdinal(s, 2)
 	require.EqualError(t, err, "remove-ordinal: ordinal 2: has a live status")
 	s.Instances[2].statusVersion, s.Instances[2].Live = -1, false
-	m, err = s.RemoveOrdinal(2)
+	m, err = RemoveOrdinal(s, 2)
 	f.must(t, s, m, err)
 	require.Equal(t, []int{0, 1}, s.Ordinals())
-	m, err = s.AddOrdinal(2, 10)
+	m, err = AddOrdinal(s, 2, 10)
 	f.must(t, s, m, err)
 	require.Zero(t, s.Instances[2].Times)
 
@@ -220,7 +220,7 @@ func TestRemovedOrdinalComesBack(t *testing.T) {
 		delete(f.nodes, InstancePath(thing, 0)+path)
 	}
 	delete(s.Instances, 0)
-	m, err = s.AddOrdinal(0, 10)
+	m, err = AddOrdinal(s, 0, 10)
 	f.must(t, s, m, err)
 	require.EqualValues(t, 2, s.Instances[0].Times, "0-2 is in flight")
 }
@@ -232,9 +232,9 @@ func TestRepairedReloadStartsAboveTheStatus(t *testing.T) {
 	in := *s.Instances[2]
 	in.Times, in.HasReload, in.ReloadVersion, in.Status = -1, false, -1, &Status{Times: 41, Pod: "uid"}
 	s.Instances[2] = &in
-	_, err := s.Assign(Grant{2, []Take{{Name: "1-2"}}})
+	_, err := Assign(s, Give{2, []Take{{Name: "1-2"}}})
 	require.EqualError(t, err, "assign: ordinal 2: its data or _reload cannot be read: repair it first")
-	m, needed, err := s.Repair(2, 10)
+	m, needed, err := Repair(s, 2, 10)
 	require.True(t, needed)
 	f.must(t, s, m, err)
 	require.EqualValues(t, 42, s.Instances[2].Times)
@@ -251,7 +251,7 @@ func TestDedupe(t *testing.T) {
 	s := f.load(t, thing)
 	s.Instances[2].Live = true
 	require.Error(t, s.Check())
-	ms, duplicates, err := s.Dedupe()
+	ms, duplicates, err := Dedupe(s)
 	require.NoError(t, err)
 	require.Equal(t, []Duplicate{
 		{"x1", "flight", "flight"},
@@ -277,7 +277,7 @@ func TestDedupe(t *testing.T) {
 	require.Equal(t, []string{"d2"}, s.Instances[2].IDs)
 	require.NotContains(t, s.Pool, "1-3")
 	require.Equal(t, []int{1}, s.Flight["2-8"].To)
-	ms, duplicates, err = s.Dedupe()
+	ms, duplicates, err = Dedupe(s)
 	require.NoError(t, err)
 	require.Empty(t, ms)
 	require.Empty(t, duplicates)
@@ -342,16 +342,16 @@ func TestReleased(t *testing.T) {
 // Steps are values of their State: the same State gives the same bytes.
 func TestStepsAreDeterministic(t *testing.T) {
 	_, s := world(t)
-	first, err := s.Grant(Grant{2, []Take{{"0-2", []string{"x0"}}}})
+	first, err := Grant(s, Give{2, []Take{{"0-2", []string{"x0"}}}})
 	require.NoError(t, err)
 	for range 20 {
-		again, err := s.Clone().Grant(Grant{2, []Take{{"0-2", []string{"x0"}}}})
+		again, err := Grant(s.Clone(), Give{2, []Take{{"0-2", []string{"x0"}}}})
 		require.NoError(t, err)
 		require.Equal(t, first.Ops, again.Ops)
 	}
-	_, lastA, err := s.StorePlan("p", []byte("moves"))
+	_, lastA, err := StorePlan(s, "p", []byte("moves"))
 	require.NoError(t, err)
-	_, lastB, err := s.StorePlan("p", []byte("moves"))
+	_, lastB, err := StorePlan(s, "p", []byte("moves"))
 	require.NoError(t, err)
 	require.Equal(t, lastA.Ops, lastB.Ops)
 }

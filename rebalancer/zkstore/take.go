@@ -6,7 +6,7 @@ import (
 )
 
 // place takes from pieces and gives to lists, in one transaction.
-func (b *builder) place(grants []Grant, take func([]Take) ([][]string, error)) (Multi, error) {
+func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) (Multi, error) {
 	if len(grants) == 0 || len(grants) > maxGrants {
 		return b.fail("%d lists, want 1 to %d", len(grants), maxGrants)
 	}

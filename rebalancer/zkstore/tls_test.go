@@ -33,7 +33,7 @@ func TestTLS(t *testing.T) {
 	c := client(t, Config{Servers: z.Secure + "/secure", TLS: ours, Auth: "shardscaler:secret"})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
-	m, err := s.Create(0, []string{"a"})
+	m, err := Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
 	require.Equal(t, 4*time.Second, c.SessionTimeout(), "it is read through TLS as well")
 	plain, _, err := client(t, Config{Servers: z.Connect + "/secure"}).Read(patient(t), thing, nil)

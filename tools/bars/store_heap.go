@@ -82,12 +82,12 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 		return err
 	}
 	for n := range 2 {
-		multi, err := m.st.AddOrdinal(n, fullList)
+		multi, err := zkstore.AddOrdinal(m.st, n, fullList)
 		if err := m.do(ctx, multi, err); err != nil {
 			return err
 		}
 	}
-	multi, err := m.st.SetOpen([]int{0, 1})
+	multi, err := zkstore.SetOpen(m.st, []int{0, 1})
 	if err := m.do(ctx, multi, err); err != nil {
 		return err
 	}
@@ -96,11 +96,11 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 			k := m.st.NextPiece()
 			part := rest[:zkstore.Fit(rest, zkstore.MaxPieceBytes)]
 			rest = rest[len(part):]
-			multi, err := m.st.Create(k, part)
+			multi, err := zkstore.Create(m.st, k, part)
 			if err := m.do(ctx, multi, err); err != nil {
 				return err
 			}
-			multi, err = m.st.Assign(zkstore.Grant{To: n, From: []zkstore.Take{{Name: fmt.Sprintf("%d-%d", m.st.Head.Epoch, k)}}})
+			multi, err = zkstore.Assign(m.st, zkstore.Give{To: n, From: []zkstore.Take{{Name: fmt.Sprintf("%d-%d", m.st.Head.Epoch, k)}}})
 			if err := m.do(ctx, multi, err); err != nil {
 				return err
 			}
@@ -113,15 +113,15 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 func (m *mover) swap(ctx context.Context) error {
 	var flights [2]string
 	for n := range 2 {
-		multi, err := m.st.Revoke(n, m.st.Instances[n].IDs[:1], []int{1 - n}, "")
+		multi, err := zkstore.Revoke(m.st, n, m.st.Instances[n].IDs[:1], []int{1 - n}, "")
 		if err := m.do(ctx, multi, err); err != nil {
 			return err
 		}
 		flights[n] = fmt.Sprintf("%d-%d", n, m.st.Instances[n].Times)
 	}
-	multi, err := m.st.Grant(
-		zkstore.Grant{To: 0, From: []zkstore.Take{{Name: flights[1]}}},
-		zkstore.Grant{To: 1, From: []zkstore.Take{{Name: flights[0]}}})
+	multi, err := zkstore.Grant(m.st,
+		zkstore.Give{To: 0, From: []zkstore.Take{{Name: flights[1]}}},
+		zkstore.Give{To: 1, From: []zkstore.Take{{Name: flights[0]}}})
 	if err == nil && multi.Bytes() < 390_000 {
 		err = fmt.Errorf("a move of %d bytes is none of full size", multi.Bytes())
 	}
