@@ -77,7 +77,7 @@ func (r *reading) readLeft(znodes Znodes, ordinals []int) error {
 		}
 	}
 	after, err := znodes.Stat(headPath(r.kind), false)
-	if err == nil && r.next.HeadVersion >= 0 && (after == nil || after.Zxid != r.next.headZxid) {
+	if err == nil && r.next.HeadVersion >= 0 && (after == nil || after.Zxid != r.next.head.zxid) {
 		err = fmt.Errorf("%w: the head", ErrConflict)
 	}
 	return err

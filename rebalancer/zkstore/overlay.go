@@ -32,7 +32,7 @@ func (t Touched) any(paths ...string) bool {
 func (s *State) Overlay(fresh *State, touched Touched) *State {
 	next := fresh.Clone()
 	if touched.any(headPath(s.Kind)) {
-		next.Head, next.HeadVersion, next.headZxid, next.headFault = s.Head, s.HeadVersion, s.headZxid, s.headFault
+		next.Head, next.HeadVersion, next.head = s.Head, s.HeadVersion, s.head
 	}
 	overlay(next.Instances, s.Instances, func(n int) bool {
 		return touched.any(InstancePath(s.Kind, n), resourcesPath(s.Kind, n), reloadPath(s.Kind, n), tmpPath(s.Kind, n))
@@ -47,10 +47,10 @@ func (s *State) Overlay(fresh *State, touched Touched) *State {
 	overlay(next.Kept, s.Kept, func(name string) bool { return touched.any(docPath(s.Kind, name)) })
 	if path := planPath(s.Kind); touched.any(path) { // what was read may be one plan's header with another one's parts
 		next.Faults = slices.DeleteFunc(slices.Clone(next.Faults), func(fault string) bool { return strings.HasPrefix(fault, path+":") })
-		next.Plan, next.planHeader, next.planVersion, next.planZxid = s.Plan, s.planHeader, s.planVersion, s.planZxid
+		next.Plan, next.plan = s.Plan, s.plan
 	}
-	next.planParts = maps.Clone(fresh.planParts)
-	overlay(next.planParts, s.planParts, func(k int) bool { return touched.any(planPartPath(s.Kind, k)) })
+	next.plan.parts = maps.Clone(fresh.plan.parts)
+	overlay(next.plan.parts, s.plan.parts, func(k int) bool { return touched.any(planPartPath(s.Kind, k)) })
 	return next
 }
 

@@ -13,7 +13,7 @@ func NewState(kind string) *State {
 	return &State{
 		Kind: kind, HeadVersion: -1,
 		Instances: map[int]*Instance{}, Pool: map[string]*Piece{}, Flight: map[string]*Flight{}, Kept: map[string]*Doc{},
-		planVersion: -1, planParts: map[int]int32{},
+		plan: planZnode{version: -1, parts: map[int]int32{}},
 	}
 }
 

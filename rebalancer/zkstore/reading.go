@@ -161,8 +161,8 @@ func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Z
 
 func (r *reading) readHead(znodes Znodes) error {
 	path, prev := headPath(r.kind), r.prev
-	was := known{prev.headZxid, prev.HeadVersion, -1}
-	if prev.headFault {
+	was := known{prev.head.zxid, prev.HeadVersion, -1}
+	if prev.head.fault {
 		was = unknown
 	}
 	stat, got, err := look(znodes, path, true, was)
@@ -173,12 +173,12 @@ func (r *reading) readHead(znodes Znodes) error {
 		r.store(prev.HeadVersion >= 0, func(*State) {})
 		return nil
 	case got == nil:
-		r.store(false, func(s *State) { s.Head, s.HeadVersion, s.headZxid = prev.Head, stat.Version, stat.Zxid })
+		r.store(false, func(s *State) { s.Head, s.HeadVersion, s.head.zxid = prev.Head, stat.Version, stat.Zxid })
 		return nil
 	}
 	head, err := decodeHead(got.Data)
-	r.store(got.Zxid != prev.headZxid, func(s *State) {
-		s.Head, s.HeadVersion, s.headZxid, s.headFault = head, got.Version, got.Zxid, err != nil
+	r.store(got.Zxid != prev.head.zxid, func(s *State) {
+		s.Head, s.HeadVersion, s.head = head, got.Version, headZnode{got.Zxid, err != nil}
 	})
 	if err != nil {
 		r.fault(path, err)
@@ -311,14 +311,14 @@ func parseDoc(got *Znode) (*Doc, error) {
 
 func (r *reading) readPlan(znodes Znodes) error {
 	path, prev := planPath(r.kind), r.prev
-	stat, got, err := look(znodes, path, false, known{prev.planZxid, prev.planVersion, -1})
+	stat, got, err := look(znodes, path, false, known{prev.plan.zxid, prev.plan.version, -1})
 	if err != nil || stat == nil {
 		return err
 	}
 	if got == nil {
 		r.store(false, func(s *State) {
-			s.Plan, s.planHeader, s.planVersion, s.planParts, s.planZxid =
-				prev.Plan, prev.planHeader, prev.planVersion, prev.planParts, stat.Zxid
+			s.Plan, s.plan = prev.Plan, prev.plan
+			s.plan.zxid = stat.Zxid
 			for _, fault := range prev.Faults { // an unreadable plan stays so until it is written anew
 				if strings.HasPrefix(fault, path+":") {
 					s.Faults = append(s.Faults, fault)
@@ -336,7 +336,7 @@ func (r *reading) readPlan(znodes Znodes) error {
 		r.fault(path, err)
 	}
 	r.store(true, func(s *State) {
-		s.Plan, s.planHeader, s.planVersion, s.planParts, s.planZxid = plan, header, got.Version, versions, got.Zxid
+		s.Plan, s.plan = plan, planZnode{header, got.Version, versions, got.Zxid}
 	})
 	return nil
 }

@@ -30,20 +30,32 @@ type State struct {
 	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path. Faults of instances stand
 	// at the instance. While there is either, the kind stops: every step but Lead and Keep refuses.
 	Faults []string
-	// headFault says that the head is among the Faults: then nobody may lead.
-	headFault bool
-	// planHeader is the content of `plan`, planVersion its version, -1 when absent; planParts are the versions of all `plan/<k>`.
-	planHeader  planHeader
-	planVersion int32
-	planParts   map[int]int32
-	// headZxid and planZxid, and the like elsewhere, are the transaction that last wrote the znode; 0 if it was ours and its
-	// number was not told. They tell a znode that was deleted and created anew from one that stayed.
-	headZxid, planZxid int64
+	head headZnode
+	plan planZnode
 	// ReadAt is when the State was last known to equal ZooKeeper.
 	ReadAt time.Time
-	// Torn says that somebody wrote all the while it was read: each znode is right, all together may never have been true.
-	// It cannot happen to the one that leads.
+	// Torn says that another client wrote all the while it was read: each znode is right, all together
+	// may never have been true. It cannot happen to the one that leads.
 	Torn bool
+}
+
+// headZnode is what is known of the znode `head` beside its content and its version.
+type headZnode struct {
+	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode; 0 if that
+	// was ours and the server did not tell. It tells a znode that was deleted and created again from one
+	// that stayed.
+	zxid int64
+	// fault says that the head is among the Faults: then no client may lead.
+	fault bool
+}
+
+// planZnode is what is known of the znode `plan`.
+type planZnode struct {
+	header planHeader
+	// version is -1 where the znode does not exist; parts are the versions of all `plan/<k>`.
+	version int32
+	parts   map[int]int32
+	zxid    int64
 }
 
 // Head is the znode that fences writers: every write checks its version.

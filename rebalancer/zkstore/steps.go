@@ -35,7 +35,7 @@ const maxGrants = 2
 // Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of open ordinals stays.
 // Client.Lead does this and the reading that must follow.
 func Lead(s *State, holder string) (Multi, error) {
-	if s.headFault {
+	if s.head.fault {
 		return Multi{}, fmt.Errorf("lead: %w: %s", ErrStopped, s.Fault())
 	}
 	head := Head{V: schema, Epoch: s.Head.Epoch, Holder: holder, Open: s.Head.Open}
@@ -77,7 +77,7 @@ func TouchHead(s *State) Multi { return setHead(s, "touch", s.Head) }
 func setHead(s *State, step string, head Head) Multi {
 	b := &builder{s: s, m: Multi{Step: step}}
 	b.put(headPath(s.Kind), encodeHead(head), s.HeadVersion, func(s *State, r Result) {
-		s.Head, s.HeadVersion, s.headZxid = head, r.Version, r.Zxid
+		s.Head, s.HeadVersion, s.head.zxid = head, r.Version, r.Zxid
 	})
 	m, _ := b.done() // a head is small: SetOpen sees to it
 	return m
@@ -474,7 +474,7 @@ func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err
 		return nil, Multi{}, fmt.Errorf("store-plan: %w", err)
 	}
 	h := planHeader{ID: id, Parts: len(packed), Sum: sum}
-	if s.planHeader.ID != "" && s.planHeader.First == 0 {
+	if s.plan.header.ID != "" && s.plan.header.First == 0 {
 		h.First = maxPlanParts
 	}
 	for i, part := range packed {
@@ -513,21 +513,21 @@ func ClearPlan(s *State, note []byte) (Multi, error) {
 }
 
 // PlanNote is what ClearPlan kept, until the next plan is stored; nil: nothing.
-func (s *State) PlanNote() []byte { return s.planHeader.Note }
+func (s *State) PlanNote() []byte { return s.plan.header.Note }
 
 func (b *builder) putPlanPart(k int, part []byte) {
-	version, exists := b.s.planParts[k]
+	version, exists := b.s.plan.parts[k]
 	if !exists {
 		version = -1
 	}
 	b.put(planPartPath(b.s.Kind, k), part, version, func(s *State, r Result) {
-		s.planParts = maps.Clone(s.planParts)
-		s.planParts[k] = r.Version
+		s.plan.parts = maps.Clone(s.plan.parts)
+		s.plan.parts[k] = r.Version
 	})
 }
 
 func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
-	b.put(planPath(b.s.Kind), encodePlanHeader(h), b.s.planVersion, func(s *State, r Result) {
-		s.planHeader, s.planVersion, s.planZxid, s.Plan = h, r.Version, r.Zxid, plan
+	b.put(planPath(b.s.Kind), encodePlanHeader(h), b.s.plan.version, func(s *State, r Result) {
+		s.plan.header, s.plan.version, s.plan.zxid, s.Plan = h, r.Version, r.Zxid, plan
 	})
 }
