@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -31,11 +32,11 @@ func (c *Client) CommitAll(ctx context.Context, s *State, ms []Multi) (errs []er
 // Begin begins to commit transactions as CommitAll does, and finish, which must be called, ends that; only then s changes. Until then
 // others that do not overlap may be committed, also such that were begun later.
 func (c *Client) Begin(ctx context.Context, s *State, ms []Multi) (finish func() (errs []error)) {
-	if errs := refuse(ms); errs != nil {
+	if err := Together(ms); err != nil {
 		for _, m := range ms {
 			c.metrics.commits.WithLabelValues(m.Step, outcomeRefused).Inc()
 		}
-		return func() []error { return errs }
+		return func() []error { return slices.Repeat([]error{fmt.Errorf("commit %w", err)}, len(ms)) }
 	}
 	ctx, cancel := bounded(ctx)
 	attempts, sent := make([]*attempt, len(ms)), make(chan error, 1)
@@ -70,34 +71,6 @@ func (c *Client) finish(ctx context.Context, s *State, ms []Multi, attempts []*a
 			c.metrics.commitSeconds.WithLabelValues(ms[i].Step).Observe(a.took.Seconds())
 			c.metrics.commitBytes.Add(float64(ms[i].Bytes()))
 		}
-	}
-	return errs
-}
-
-// refuse returns errors, and nothing is sent, where the transactions could not all succeed.
-func refuse(ms []Multi) []error {
-	owner := make(map[string]int)
-	for i, m := range ms {
-		if m.Bytes() > maxRequest {
-			return repeat(len(ms), fmt.Errorf("commit %s: %d bytes, at most %d: %w", m.Step, m.Bytes(), maxRequest, ErrTooLarge))
-		}
-		if m.movesHead() && len(ms) > 1 {
-			return repeat(len(ms), fmt.Errorf("commit %s: moves the head, and must be alone", m.Step))
-		}
-		for _, op := range m.touched() {
-			if j, taken := owner[op.Path]; taken && j != i {
-				return repeat(len(ms), fmt.Errorf("commit %s and %s: both touch %s", ms[j].Step, m.Step, op.Path))
-			}
-			owner[op.Path] = i
-		}
-	}
-	return nil
-}
-
-func repeat(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
 	}
 	return errs
 }

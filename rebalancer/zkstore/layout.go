@@ -20,8 +20,10 @@ func KindPath(kind string) string { return InstancesRoot + "/" + kind }
 func InstancePath(kind string, n int) string { return KindPath(kind) + "/" + strconv.Itoa(n) }
 
 // The children of an instance.
-func tmpPath(kind string, n int) string       { return InstancePath(kind, n) + "/tmp" }
-func reloadPath(kind string, n int) string    { return InstancePath(kind, n) + "/_reload" }
+func tmpPath(kind string, n int) string { return InstancePath(kind, n) + "/tmp" }
+
+func reloadPath(kind string, n int) string { return InstancePath(kind, n) + "/_reload" }
+
 func resourcesPath(kind string, n int) string { return InstancePath(kind, n) + "/resources" }
 
 // StatusPath is the ephemeral that an instance writes.
@@ -30,17 +32,28 @@ func StatusPath(kind string, n int) string { return tmpPath(kind, n) + "/status"
 func isStatus(path string) bool { return strings.HasSuffix(path, "/tmp/status") }
 
 // Our own znodes of a kind.
-func ownPath(kind string) string              { return OwnRoot + "/" + kind }
-func headPath(kind string) string             { return ownPath(kind) + "/head" }
-func poolPath(kind string) string             { return ownPath(kind) + "/pool" }
-func piecePath(kind, name string) string      { return poolPath(kind) + "/" + name }
-func flightsPath(kind string) string          { return ownPath(kind) + "/flight" }
-func flightPath(kind, name string) string     { return flightsPath(kind) + "/" + name }
-func planPath(kind string) string             { return ownPath(kind) + "/plan" }
-func planPartPath(kind string, k int) string  { return planPath(kind) + "/" + strconv.Itoa(k) }
-func docPath(kind, name string) string        { return ownPath(kind) + "/" + name }
-func pieceName(epoch, k int64) string         { return fmt.Sprintf("%d-%d", epoch, k) }
+func ownPath(kind string) string { return OwnRoot + "/" + kind }
+
+func headPath(kind string) string { return ownPath(kind) + "/head" }
+
+func poolPath(kind string) string { return ownPath(kind) + "/pool" }
+
+func piecePath(kind, name string) string { return poolPath(kind) + "/" + name }
+
+func flightsPath(kind string) string { return ownPath(kind) + "/flight" }
+
+func flightPath(kind, name string) string { return flightsPath(kind) + "/" + name }
+
+func planPath(kind string) string { return ownPath(kind) + "/plan" }
+
+func planPartPath(kind string, k int) string { return planPath(kind) + "/" + strconv.Itoa(k) }
+
+func docPath(kind, name string) string { return ownPath(kind) + "/" + name }
+
+func pieceName(epoch, k int64) string { return fmt.Sprintf("%d-%d", epoch, k) }
+
 func flightName(from int, times int64) string { return fmt.Sprintf("%d-%d", from, times) }
+
 func isProtocolName(name string) bool {
 	return name == "head" || name == "pool" || name == "flight" || name == "plan"
 }
@@ -48,6 +61,7 @@ func isProtocolName(name string) bool {
 func belongsTo(kind, path string) bool {
 	return within(path, KindPath(kind)) || within(path, ownPath(kind))
 }
+
 func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
 // parentsOf are the znodes without content below which everything of a kind lies, parents first.

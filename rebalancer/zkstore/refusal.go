@@ -106,6 +106,7 @@ const (
 type missingRight struct{ right, path string }
 
 func (e missingRight) Error() string { return fmt.Sprintf("%s is missing on %s", e.right, e.path) }
+
 func (missingRight) Unwrap() []error { return []error{ErrDenied, zk.ErrNoAuth} }
 
 // denied names the right that is missing, and the znode on which, if that is what an error says.

@@ -150,7 +150,8 @@ func (s *session) forget(key string) {
 }
 
 // The two kinds of watches that we set; their keys in session.armed.
-func dataWatch(path string) string     { return "d" + path }
+func dataWatch(path string) string { return "d" + path }
+
 func childrenWatch(path string) string { return "c" + path }
 
 // hasFired counts the watches that have fired.

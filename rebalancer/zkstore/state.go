@@ -30,8 +30,8 @@ type State struct {
 	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path. Faults of instances stand
 	// at the instance. While there is either, the kind stops: every step but Lead and Keep refuses.
 	Faults []string
-	head headZnode
-	plan planZnode
+	head   headZnode
+	plan   planZnode
 	// ReadAt is when the State was last known to equal ZooKeeper.
 	ReadAt time.Time
 	// Torn says that another client wrote all the while it was read: each znode is right, all together
@@ -163,44 +163,4 @@ type Doc struct {
 type StoredPlan struct {
 	ID   string
 	Data []byte
-}
-
-// Multi is one transaction and its effect. The zero Multi is empty: it does nothing.
-type Multi struct {
-	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign, revoke, grant, …
-	Step string
-	Ops  []Op
-	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
-	// its error the commit fails, and nothing was sent. It must not wait.
-	Gate func() error
-	// parents are znodes without content that must exist first; they are created outside the transaction.
-	parents []string
-	apply   func(*State, []Result)
-}
-
-// OpKind is what an Op does.
-type OpKind int
-
-// The operations of a transaction.
-const (
-	OpCheck OpKind = iota
-	OpCreate
-	OpSet
-	OpDelete
-)
-
-// Op is one operation of a transaction.
-type Op struct {
-	Kind    OpKind
-	Path    string
-	Data    []byte
-	Version int32 // the version the znode must have; of no meaning to OpCreate
-}
-
-// Result is what the server answered to one operation: the znode's new version, and the time and number of the transaction, which
-// are zero where the server did not tell (it does not when nothing was set).
-type Result struct {
-	Version int32
-	Mtime   time.Time
-	Zxid    int64
 }
