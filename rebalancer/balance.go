@@ -15,7 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // listing is one list as the planner sees it. It is kept until its ids or the traits change: a plan costs what changed, not a look-up
@@ -30,7 +30,7 @@ type listing struct {
 }
 
 // listed is the list of an instance. Without traits it costs nothing.
-func (t *term) listed(n int, in *zkstore.Instance) *listing {
+func (t *term) listed(n int, in *protocol.Instance) *listing {
 	if t.traits == nil {
 		t.lists = nil
 		return &listing{ids: in.IDs, list: plan.List{IDs: in.IDs}}
@@ -337,7 +337,7 @@ const (
 	// accountEvery is the least time between two accounts, accountAgain the time after which the same is said again.
 	accountEvery = 5 * time.Second
 	accountAgain = observed.WeightsMaxAge / 3
-	// accountLists is how many lists it tells of: each takes at most about 40 bytes of zkstore.MaxDocBytes.
+	// accountLists is how many lists it tells of: each takes at most about 40 bytes of protocol.MaxDocBytes.
 	accountLists = 5000
 )
 
@@ -398,7 +398,7 @@ func (t *term) weightOf(ids []string) (sum int64) {
 }
 
 // accountOf is the account that ZooKeeper holds; false: there is none that can be read.
-func accountOf(st *zkstore.State) (a account, ok bool) {
+func accountOf(st *protocol.State) (a account, ok bool) {
 	doc := st.Kept[accountName]
 	if doc == nil || exact.JSON(doc.Data, &a) != nil || a.V != accountVersion {
 		return account{}, false
@@ -407,7 +407,7 @@ func accountOf(st *zkstore.State) (a account, ok bool) {
 }
 
 // weightsOf is what every replica tells of the weights, from the leader's account; nil: the kind is balanced by count. lists get theirs.
-func weightsOf(st *zkstore.State, lists map[int]observed.List) *observed.Weights {
+func weightsOf(st *protocol.State, lists map[int]observed.List) *observed.Weights {
 	a, _ := accountOf(st)
 	if !a.ByWeight {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // row is a catalogue's row; site is a label.
@@ -49,7 +49,7 @@ func rows(ids []string, weights ...float64) []observed.ResourceKnown {
 }
 
 // heaviness is how far the farthest list is from the mean by the weights of these rows: 1 + |load − mean| / mean.
-func heaviness(st *zkstore.State, known []observed.ResourceKnown) float64 {
+func heaviness(st *protocol.State, known []observed.ResourceKnown) float64 {
 	weight := map[string]plan.Weight{}
 	for _, k := range known {
 		weight[k.ID] = plan.WeightOf(k.Weight)
@@ -218,7 +218,7 @@ func TestMovesPerPlan(t *testing.T) {
 		r.wait(3 * time.Second)
 		most := 0
 		r.d.fail(func(d *double) {
-			d.watch = func(_, st *zkstore.State, _ zkstore.Multi) { most = max(most, st.InFlight()) }
+			d.watch = func(_, st *protocol.State, _ protocol.Multi) { most = max(most, st.InFlight()) }
 		})
 		r.order(func(o *Orders) { o.Stay, o.Ready, o.Limits.MovesPerPlan = []int{0, 1, 2}, []int{0, 1, 2}, 30 })
 		r.wait(30 * time.Second)
@@ -343,7 +343,7 @@ func idsOf(known []observed.ResourceKnown) (ids []string) {
 }
 
 // placedAsPinned requires that all of a site are on these ordinals.
-func placedAsPinned(t *testing.T, st *zkstore.State, known []observed.ResourceKnown, site string, ordinals ...int) {
+func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceKnown, site string, ordinals ...int) {
 	t.Helper()
 	sites := map[string]string{}
 	for _, k := range known {
@@ -497,7 +497,7 @@ func TestListsThatAreFullInBytes(t *testing.T) {
 		r.read(known...)
 		r.wait(30 * time.Second)
 		st := r.settled(idsOf(known))
-		require.LessOrEqual(t, st.Instances[0].Bytes, zkstore.MaxListBytes)
+		require.LessOrEqual(t, st.Instances[0].Bytes, protocol.MaxListBytes)
 		require.Positive(t, st.Unassigned())
 		require.Contains(t, r.e.Progress().Blocked, "bytes-full")
 	})

@@ -4,16 +4,16 @@ import (
 	"context"
 	"slices"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
 	// round is the most transactions that are sent at once: between two rounds creates are served.
 	round = 32
 	// roundBytes is about how much is sent at once.
-	roundBytes = 3 * zkstore.MaxMultiBytes
+	roundBytes = 3 * protocol.MaxMultiBytes
 	// streamBytes is about how much of a stream is under way at once, in batches of which each is about one full list.
-	streamBytes, streamBatch = 4 * zkstore.MaxMultiBytes, zkstore.MaxMultiBytes / 2
+	streamBytes, streamBatch = 4 * protocol.MaxMultiBytes, protocol.MaxMultiBytes / 2
 )
 
 // batch collects what is sent at once: transactions that do not overlap, a round of them at most, and no more bytes than about limit.

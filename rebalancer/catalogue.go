@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // importChunk is how many creates of one read are queued at once: the rest waits in the read's own
@@ -249,7 +249,7 @@ func (e *Engine) importSome(ids []string, a *ask) (refused int, err error) {
 			return
 		}
 		for _, id := range ids {
-			if zkstore.CheckID(id) != nil {
+			if protocol.CheckID(id) != nil {
 				refused++
 			} else if !c.rec.Gone(id) {
 				e.queue.add(reconcile.Created, id, a)

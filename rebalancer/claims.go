@@ -9,8 +9,8 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // Claim takes a delete by a condition that names these ids and may have lost a part of itself on
@@ -77,11 +77,11 @@ const (
 	reconcileName    = "reconcile"
 	reconcileVersion = 1
 	// claimsBytes bounds the claims that are kept: about 5,000 UUIDs. What went is far less.
-	claimsBytes = zkstore.MaxDocBytes * 3 / 4
+	claimsBytes = protocol.MaxDocBytes * 3 / 4
 )
 
 // takeUp goes on with what the leader before has kept. e.mu is held.
-func (e *Engine) takeUp(st *zkstore.State) {
+func (e *Engine) takeUp(st *protocol.State) {
 	doc := st.Kept[reconcileName]
 	if doc == nil {
 		return
@@ -106,7 +106,7 @@ func (e *Engine) takeUp(st *zkstore.State) {
 func (e *Engine) owe(ids []string) {
 	room := claimsBytes
 	for _, id := range ids {
-		if room -= zkstore.Cost(id); room < 0 {
+		if room -= protocol.Cost(id); room < 0 {
 			return
 		}
 		e.owed[id] = struct{}{}
@@ -129,7 +129,7 @@ func (e *Engine) paid() (some bool) {
 func (e *Engine) toKeep() keptReconcile {
 	kept, room := keptReconcile{V: reconcileVersion, Went: e.compared.rec.Went()}, claimsBytes
 	add := func(id string) bool {
-		if room -= zkstore.Cost(id); room >= 0 {
+		if room -= protocol.Cost(id); room >= 0 {
 			kept.Claims = append(kept.Claims, id)
 		}
 		return room >= 0
@@ -194,7 +194,7 @@ func (e *Engine) answerClaims(asks int) {
 // must be proven to be ours all the same.
 func (t *term) keepReconcile(ctx context.Context, kept keptReconcile, asked bool) error {
 	slices.Sort(kept.Claims)
-	data, err := exact.Marshal(kept) // ids as zkstore.Cost counts them
+	data, err := exact.Marshal(kept) // ids as protocol.Cost counts them
 	if err != nil {
 		return fmt.Errorf("encode what a comparison depends on: %w", err)
 	}
@@ -205,7 +205,7 @@ func (t *term) keepReconcile(ctx context.Context, kept keptReconcile, asked bool
 	case same:
 		return nil
 	}
-	m, err := zkstore.StoreDoc(t.st, reconcileName, data)
+	m, err := protocol.StoreDoc(t.st, reconcileName, data)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 func (r *rig) claim(ids ...string) {
@@ -155,7 +155,7 @@ func TestClaimsOfAnySizeAreTaken(t *testing.T) {
 }
 
 // claimsOf are the claims that ZooKeeper keeps.
-func claimsOf(t *testing.T, st *zkstore.State) []string {
+func claimsOf(t *testing.T, st *protocol.State) []string {
 	t.Helper()
 	var kept keptReconcile
 	require.NoError(t, json.Unmarshal(st.Kept[reconcileName].Data, &kept))

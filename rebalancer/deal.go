@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // hand is what one transaction gives from the pool: to one ordinal, or to two.
-type hand []zkstore.Give
+type hand []protocol.Give
 
 // lists are the ordinals that get something.
 func (h hand) lists() (ns []int) {
@@ -22,7 +22,7 @@ func (h hand) lists() (ns []int) {
 // pieces calls visit with each piece that the hand takes from, until that says true.
 func (h hand) pieces(visit func(name string) bool) bool {
 	for _, g := range h {
-		if slices.ContainsFunc(g.From, func(take zkstore.Take) bool { return visit(take.Name) }) {
+		if slices.ContainsFunc(g.From, func(take protocol.Take) bool { return visit(take.Name) }) {
 			return true
 		}
 	}
@@ -70,12 +70,12 @@ func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []han
 		if len(ns) > 1 {
 			both := d // a copy goes on by itself
 			second := both.give(ns[1], len(wanted[ns[1]]))
-			if both.endHand() <= zkstore.MaxMultiBytes && !both.tooLong {
+			if both.endHand() <= protocol.MaxMultiBytes && !both.tooLong {
 				hands, d, ns = append(hands, hand{first, second}), both, ns[2:]
 				continue
 			}
 		}
-		if d.endHand() > zkstore.MaxMultiBytes {
+		if d.endHand() > protocol.MaxMultiBytes {
 			first.From = t.fitting(ns[0], first.From, t.poolRest)
 		}
 		if d.tooLong {
@@ -98,7 +98,7 @@ type dealer struct {
 
 // part is a piece of the pool or some of it, and what that adds to a list's znode.
 type part struct {
-	zkstore.Take
+	protocol.Take
 	cost int
 }
 
@@ -115,13 +115,13 @@ func (t *term) parts(pool *pooled) []part {
 const perOperation = 200
 
 // give takes n resources for an ordinal.
-func (d *dealer) give(to, n int) zkstore.Give {
+func (d *dealer) give(to, n int) protocol.Give {
 	list := d.t.st.Instances[to].Bytes
-	g := zkstore.Give{To: to}
+	g := protocol.Give{To: to}
 	for n > 0 {
 		p := d.next(n)
 		if len(p.IDs) > n {
-			rest := part{zkstore.Take{Name: p.Name, IDs: p.IDs[n:]}, p.cost}
+			rest := part{protocol.Take{Name: p.Name, IDs: p.IDs[n:]}, p.cost}
 			p.IDs, p.cost = p.IDs[:n:n], costOf(p.IDs[:n])
 			rest.cost -= p.cost
 			d.open = &rest
@@ -132,7 +132,7 @@ func (d *dealer) give(to, n int) zkstore.Give {
 		g.From = append(g.From, p.Take)
 	}
 	d.size += list + 3*perOperation
-	d.tooLong = d.tooLong || list > zkstore.MaxListBytes
+	d.tooLong = d.tooLong || list > protocol.MaxListBytes
 	return g
 }
 
@@ -175,7 +175,7 @@ func (d *dealer) endHand() int {
 // costOf is what ids add to a znode.
 func costOf(ids []string) (size int) {
 	for _, id := range ids {
-		size += zkstore.Cost(id)
+		size += protocol.Cost(id)
 	}
 	return size
 }

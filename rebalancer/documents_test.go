@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Of whatever a wave is full, it fits: ids that JSON could write longer, many donors, far destinations, a long reason, many moves before.
@@ -37,14 +37,14 @@ func TestEveryWaveFits(t *testing.T) {
 			data, err := w.encode()
 			require.NoError(t, err)
 			require.NotEmpty(t, w.Moves)
-			require.LessOrEqual(t, len(data), zkstore.MaxPlanBytes, "what is stored fits even if it does not shrink")
+			require.LessOrEqual(t, len(data), protocol.MaxPlanBytes, "what is stored fits even if it does not shrink")
 			require.Equal(t, 48_000, w.count()+w.Beyond)
 
 			st := newDouble().st
-			m, err := zkstore.Lead(st, "pod/1")
+			m, err := protocol.Lead(st, "pod/1")
 			require.NoError(t, err)
 			must(newDouble().commit(st, m))
-			_, _, err = zkstore.StorePlan(st, w.Plan, data)
+			_, _, err = protocol.StorePlan(st, w.Plan, data)
 			require.NoError(t, err)
 			read, err := parseWave(data)
 			require.NoError(t, err)
@@ -80,10 +80,10 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 	note, err := encodeNote(s.recent(now))
 	require.NoError(t, err)
 	st := newDouble().st
-	m, err := zkstore.Lead(st, "pod/1")
+	m, err := protocol.Lead(st, "pod/1")
 	require.NoError(t, err)
 	must(newDouble().commit(st, m))
-	_, err = zkstore.ClearPlan(st, note)
+	_, err = protocol.ClearPlan(st, note)
 	require.NoError(t, err)
 	sum := 0
 	for _, m := range s.moved {
@@ -101,10 +101,10 @@ func TestTheAccountOfWeightsFits(t *testing.T) {
 	}
 	data, err := a.encode()
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(data), zkstore.MaxDocBytes)
+	require.LessOrEqual(t, len(data), protocol.MaxDocBytes)
 	require.Len(t, a.Lists, 50_000)
-	st := zkstore.NewState("Thing")
-	st.Kept[accountName] = &zkstore.Doc{Data: data}
+	st := protocol.NewState("Thing")
+	st.Kept[accountName] = &protocol.Doc{Data: data}
 	read, ok := accountOf(st)
 	require.True(t, ok)
 	require.NotEmpty(t, read.Lists)

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // double is a ZooKeeper in memory: it applies transactions if every version they name is right, all or none. After each of them it
@@ -15,7 +15,7 @@ import (
 type double struct {
 	mu       sync.Mutex
 	versions map[string]int32
-	st       *zkstore.State
+	st       *protocol.State
 	// changes receives after every change, statuses after those by others.
 	changes, statuses chan struct{}
 	zxid              int64
@@ -34,28 +34,28 @@ type double struct {
 	steps  []string
 	sizes  []int
 	// refuse, if set, says with what error a transaction is refused before anything of it is done; nil: it is not.
-	refuse func(m zkstore.Multi) error
+	refuse func(m protocol.Multi) error
 	// tried counts the transactions that were sent, by step.
 	tried map[string]int
 	// watch, if set, is called with each committed transaction, before and after it was applied.
-	watch func(old, st *zkstore.State, m zkstore.Multi)
+	watch func(old, st *protocol.State, m protocol.Multi)
 	// check: test the invariant after every transaction (it costs a map insert an id).
 	check bool
 }
 
 func newDouble() *double {
-	return &double{versions: map[string]int32{}, st: zkstore.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true, tried: map[string]int{}}
+	return &double{versions: map[string]int32{}, st: protocol.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true, tried: map[string]int{}}
 }
 
 func (d *double) Connected() (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.away, zkstore.ErrUnavailable
+	return !d.away, protocol.ErrUnavailable
 }
 
 func (d *double) Changes(string) (all, statuses <-chan struct{}) { return d.changes, d.statuses }
 
-func (d *double) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (d *double) Read(ctx context.Context, kind string, s *protocol.State) (*protocol.State, bool, error) {
 	d.mu.Lock()
 	slow := d.slow
 	d.mu.Unlock()
@@ -63,7 +63,7 @@ func (d *double) Read(ctx context.Context, kind string, s *zkstore.State) (*zkst
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.away {
-		return nil, false, fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+		return nil, false, fmt.Errorf("%w: away", protocol.ErrUnavailable)
 	}
 	fresh := d.st.Clone()
 	fresh.ReadAt = time.Now()
@@ -78,7 +78,7 @@ func (d *double) Read(ctx context.Context, kind string, s *zkstore.State) (*zkst
 	return fresh, changed, nil
 }
 
-func (d *double) ReadOnce(ctx context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+func (d *double) ReadOnce(ctx context.Context, s *protocol.State) (*protocol.State, bool, error) {
 	fresh, changed, err := d.Read(ctx, s.Kind, s)
 	if err == nil {
 		fresh.Torn = changed // as when the leader writes all the while
@@ -86,7 +86,7 @@ func (d *double) ReadOnce(ctx context.Context, s *zkstore.State) (*zkstore.State
 	return fresh, changed, err
 }
 
-func (d *double) CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) []error {
+func (d *double) CommitAll(ctx context.Context, s *protocol.State, ms []protocol.Multi) []error {
 	errs := make([]error, len(ms))
 	for i, m := range ms {
 		for _, o := range ms[:i] {
@@ -100,18 +100,18 @@ func (d *double) CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.M
 }
 
 // Begin does it all at the end: as if the requests were slow.
-func (d *double) Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (finish func() []error) {
+func (d *double) Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() []error) {
 	return func() []error { return d.CommitAll(ctx, s, ms) }
 }
 
-func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error) {
+func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.away {
-		return zkstore.Left{}, zkstore.ErrUnavailable
+		return protocol.Left{}, protocol.ErrUnavailable
 	}
 	d.reads++
-	left := zkstore.Left{Head: d.st.Head, HeadVersion: d.st.HeadVersion, Count: map[int]int{}}
+	left := protocol.Left{Head: d.st.Head, HeadVersion: d.st.HeadVersion, Count: map[int]int{}}
 	for _, n := range ordinals {
 		left.Count[n] = 0
 		if in := d.st.Instances[n]; in != nil {
@@ -127,12 +127,12 @@ func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (zks
 }
 
 // commit applies one transaction here and to s.
-func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
+func (d *double) commit(s *protocol.State, m protocol.Multi) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tried[m.Step]++
 	if d.away {
-		return fmt.Errorf("%w: away", zkstore.ErrUnavailable)
+		return fmt.Errorf("%w: away", protocol.ErrUnavailable)
 	}
 	if m.Gate != nil {
 		if err := m.Gate(); err != nil {
@@ -146,11 +146,11 @@ func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
 	}
 	if d.before > 0 {
 		d.before--
-		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
+		return fmt.Errorf("%w: lost before", protocol.ErrUnavailable)
 	}
 	if d.vanish == m.Step {
 		d.vanish, d.away = "", true
-		return fmt.Errorf("%w: lost before", zkstore.ErrUnavailable)
+		return fmt.Errorf("%w: lost before", protocol.ErrUnavailable)
 	}
 	results, err := d.transact(m)
 	if err != nil {
@@ -168,41 +168,41 @@ func (d *double) commit(s *zkstore.State, m zkstore.Multi) error {
 	stir(d.changes)
 	if d.after > 0 {
 		d.after--
-		return fmt.Errorf("%w: reply lost", zkstore.ErrUnavailable)
+		return fmt.Errorf("%w: reply lost", protocol.ErrUnavailable)
 	}
 	m.Apply(s, results)
 	return nil
 }
 
 // transact checks all versions and then changes them.
-func (d *double) transact(m zkstore.Multi) ([]zkstore.Result, error) {
+func (d *double) transact(m protocol.Multi) ([]protocol.Result, error) {
 	for i, op := range m.Ops {
 		version, exists := d.versions[op.Path]
-		if exists == (op.Kind == zkstore.OpCreate) || op.Kind != zkstore.OpCreate && version != op.Version {
+		if exists == (op.Kind == protocol.OpCreate) || op.Kind != protocol.OpCreate && version != op.Version {
 			if i == 0 {
-				return nil, fmt.Errorf("%s: %w", m.Step, zkstore.ErrFenced)
+				return nil, fmt.Errorf("%s: %w", m.Step, protocol.ErrFenced)
 			}
-			return nil, fmt.Errorf("%s: %w: %s", m.Step, zkstore.ErrConflict, op.Path)
+			return nil, fmt.Errorf("%s: %w: %s", m.Step, protocol.ErrConflict, op.Path)
 		}
 	}
 	d.zxid++
-	results := make([]zkstore.Result, len(m.Ops))
+	results := make([]protocol.Result, len(m.Ops))
 	for i, op := range m.Ops {
 		switch op.Kind {
-		case zkstore.OpCreate:
+		case protocol.OpCreate:
 			d.versions[op.Path] = 0
-		case zkstore.OpSet:
+		case protocol.OpSet:
 			d.versions[op.Path]++
-		case zkstore.OpDelete:
+		case protocol.OpDelete:
 			delete(d.versions, op.Path)
 		}
-		results[i] = zkstore.Result{Version: d.versions[op.Path], Mtime: time.Now(), Zxid: d.zxid}
+		results[i] = protocol.Result{Version: d.versions[op.Path], Mtime: time.Now(), Zxid: d.zxid}
 	}
 	return results, nil
 }
 
 // edit changes the tree as nobody should: by hand.
-func (d *double) edit(change func(st *zkstore.State)) {
+func (d *double) edit(change func(st *protocol.State)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d.st)
@@ -218,7 +218,7 @@ func (d *double) fail(set func(d *double)) {
 }
 
 // snapshot is what the double holds now.
-func (d *double) snapshot() *zkstore.State {
+func (d *double) snapshot() *protocol.State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.st.Clone()
@@ -246,17 +246,17 @@ func (d *double) violation() error {
 
 // adopted fills the double with lists as another orchestrator would have: no head, odd capacities.
 func (d *double) adopted(lists map[int][]string) {
-	m, err := zkstore.Lead(d.st, "seed/1")
+	m, err := protocol.Lead(d.st, "seed/1")
 	must(err)
 	must(d.commit(d.st.Clone(), m))
 	for _, n := range ordinals(lists) {
-		m, err := zkstore.AddOrdinal(d.st, n, 1)
+		m, err := protocol.AddOrdinal(d.st, n, 1)
 		must(err)
 		must(d.commit(d.st.Clone(), m))
 		d.st.Instances[n].IDs = lists[n]
 		d.st.Instances[n].Used = len(lists[n])
 		for _, id := range lists[n] {
-			d.st.Instances[n].Bytes += zkstore.Cost(id)
+			d.st.Instances[n].Bytes += protocol.Cost(id)
 		}
 	}
 	for path := range d.versions {
@@ -264,7 +264,7 @@ func (d *double) adopted(lists map[int][]string) {
 			delete(d.versions, path)
 		}
 	}
-	d.st.Head, d.st.HeadVersion = zkstore.Head{}, -1
+	d.st.Head, d.st.HeadVersion = protocol.Head{}, -1
 	d.steps, d.sizes, d.broken = nil, nil, nil
 }
 

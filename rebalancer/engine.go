@@ -14,8 +14,8 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // What a call can fail with, beside the end of its context.
@@ -46,16 +46,16 @@ type Config struct {
 	Reread func()
 }
 
-// Store is what an engine uses of *zkstore.Client.
+// Store is what an engine uses of *zk.Client.
 type Store interface {
 	// Connected says whether there is a session now, and if not, why; Changes also signals when it is lost.
 	Connected() (bool, error)
 	Changes(kind string) (all, statuses <-chan struct{})
-	Read(ctx context.Context, kind string, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
-	ReadOnce(ctx context.Context, s *zkstore.State) (fresh *zkstore.State, changed bool, err error)
-	CommitAll(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (errs []error)
-	Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) (finish func() (errs []error))
-	ReadLeft(ctx context.Context, kind string, ordinals []int) (zkstore.Left, error)
+	Read(ctx context.Context, kind string, s *protocol.State) (fresh *protocol.State, changed bool, err error)
+	ReadOnce(ctx context.Context, s *protocol.State) (fresh *protocol.State, changed bool, err error)
+	CommitAll(ctx context.Context, s *protocol.State, ms []protocol.Multi) (errs []error)
+	Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() (errs []error))
+	ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error)
 }
 
 // Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also writes (Lead).
@@ -78,9 +78,9 @@ type Engine struct {
 	over chan struct{}
 
 	mu       sync.Mutex
-	state    *zkstore.State // published: nobody changes it
-	version  int            // of state; moves when more than its age changed
-	failure  error          // why the latest look failed; nil when it succeeded
+	state    *protocol.State // published: nobody changes it
+	version  int             // of state; moves when more than its age changed
+	failure  error           // why the latest look failed; nil when it succeeded
 	failedAt time.Time
 	changed  bool // ZooKeeper said that a status changed, and the leader has not looked yet
 	orders   Orders
@@ -214,7 +214,7 @@ func (e *Engine) hear(op reconcile.Op, ids []string, a *ask) error {
 func checked(ids []string) (good []string, bad error) {
 	good = make([]string, 0, len(ids))
 	for _, id := range ids {
-		err := zkstore.CheckID(id)
+		err := protocol.CheckID(id)
 		switch {
 		case err == nil:
 			good = append(good, id)
@@ -251,7 +251,7 @@ func (e *Engine) Kept(name string) ([]byte, bool) {
 
 // KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and the same pointer is the same
 // document, so that whoever reads it often need not decode it often.
-func (e *Engine) KeptDocument(name string) *zkstore.Doc {
+func (e *Engine) KeptDocument(name string) *protocol.Doc {
 	if st := e.State(); st != nil {
 		return st.Kept[name]
 	}
@@ -282,7 +282,7 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 }
 
 // State is the latest known state, nil before the first read. It is shared: nobody may change it.
-func (e *Engine) State() *zkstore.State {
+func (e *Engine) State() *protocol.State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.state

@@ -4,16 +4,16 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // stateOf spreads ids over n lists.
-func stateOf(ids []string, n int) *zkstore.State {
-	st := zkstore.NewState("Thing")
+func stateOf(ids []string, n int) *protocol.State {
+	st := protocol.NewState("Thing")
 	each := (len(ids) + n - 1) / n
 	for i := range n {
 		list := ids[min(i*each, len(ids)):min((i+1)*each, len(ids))]
-		st.Instances[i] = &zkstore.Instance{Ordinal: i, IDs: list, Used: len(list)}
+		st.Instances[i] = &protocol.Instance{Ordinal: i, IDs: list, Used: len(list)}
 	}
 	return st
 }

@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // word is what is known of an id from the answers to what was asked.
@@ -75,14 +75,14 @@ func (h *history) start(stay ...int) {
 	})
 	r := h.r
 	h.d.fail(func(d *double) {
-		d.watch = func(old, st *zkstore.State, m zkstore.Multi) { h.released(r, old, st, m); h.taken(r, old, st, m) }
+		d.watch = func(old, st *protocol.State, m protocol.Multi) { h.released(r, old, st, m); h.taken(r, old, st, m) }
 	})
 	h.r.lead(stay...)
 }
 
 // released demands of every transaction that ends a flight by acknowledged hand-off that the
 // instance had let go of it, or that its pod, which is recorded here always, was gone.
-func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
+func (h *history) released(r *rig, old, st *protocol.State, m protocol.Multi) {
 	if !slices.Contains([]string{"grant", "release", "forget"}, m.Step) {
 		return
 	}
@@ -104,7 +104,7 @@ func (h *history) released(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 // taken demands of every transaction that moves something out of an instance by acknowledged
 // hand-off that a proof of its release is to be expected: the instance is gone, or acknowledges, or
 // did so until a moment ago, which the leader has not seen yet.
-func (h *history) taken(r *rig, old, st *zkstore.State, m zkstore.Multi) {
+func (h *history) taken(r *rig, old, st *protocol.State, m protocol.Multi) {
 	if m.Step != "revoke" {
 		return
 	}
@@ -112,7 +112,7 @@ func (h *history) taken(r *rig, old, st *zkstore.State, m zkstore.Multi) {
 	o := r.orders
 	r.mu.Unlock()
 	for name, f := range st.Flight {
-		moves := slices.ContainsFunc(f.To, func(to int) bool { return to != zkstore.ToDelete })
+		moves := slices.ContainsFunc(f.To, func(to int) bool { return to != protocol.ToDelete })
 		gone := slices.Contains(o.Gone, f.From) || o.GonePods[o.Pods[f.From]]
 		if o.HandOff != config.HandOffAcknowledged || old.Flight[name] != nil || !moves || gone {
 			continue
@@ -191,7 +191,7 @@ func (h *history) compare(rt *rapid.T) {
 	}
 	for _, f := range st.Flight {
 		for i, id := range f.IDs {
-			if f.Target(i) == zkstore.ToDelete {
+			if f.Target(i) == protocol.ToDelete {
 				delete(here, id)
 			}
 		}
@@ -247,12 +247,12 @@ func (h *history) fault(rt *rapid.T) {
 // acknowledge makes an instance say that it has applied everything.
 func (h *history) acknowledge(rt *rapid.T) {
 	n := rapid.IntRange(0, 3).Draw(rt, "instance")
-	h.d.edit(func(st *zkstore.State) {
+	h.d.edit(func(st *protocol.State) {
 		if st.Instances[n] == nil {
 			return
 		}
 		in := *st.Instances[n]
-		in.Status, in.StatusFault, in.Live = &zkstore.Status{Times: in.Times, Pod: fmt.Sprint("p", n)}, "", true
+		in.Status, in.StatusFault, in.Live = &protocol.Status{Times: in.Times, Pod: fmt.Sprint("p", n)}, "", true
 		st.Instances[n] = &in
 		delete(h.mute, n)
 	})
@@ -262,7 +262,7 @@ func (h *history) acknowledge(rt *rapid.T) {
 func (h *history) fallSilent(rt *rapid.T) {
 	n := rapid.IntRange(0, 3).Draw(rt, "instance")
 	what := rapid.SampledFrom(slices.Sorted(maps.Keys(muteness))).Draw(rt, "status")
-	h.d.edit(func(st *zkstore.State) {
+	h.d.edit(func(st *protocol.State) {
 		if st.Instances[n] == nil || st.Instances[n].Status == nil {
 			return
 		}
@@ -278,7 +278,7 @@ func (h *history) fallSilent(rt *rapid.T) {
 // rest heals everything and checks the whole.
 func (h *history) rest() {
 	h.d.fail(func(d *double) { d.away, d.before, d.after = false, 0, 0 })
-	h.d.edit(func(st *zkstore.State) { // 2 and 3 are gone, and their sessions with them
+	h.d.edit(func(st *protocol.State) { // 2 and 3 are gone, and their sessions with them
 		for n, in := range st.Instances {
 			copied := *in
 			copied.Status, copied.Live = nil, false

@@ -21,8 +21,8 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -140,7 +140,7 @@ func names(prefix string, n int) []string {
 }
 
 // counts are the lengths of all lists, by ordinal.
-func counts(st *zkstore.State) map[int]int {
+func counts(st *protocol.State) map[int]int {
 	c := map[int]int{}
 	for n, in := range st.Instances {
 		c[n] = len(in.IDs)
@@ -149,12 +149,12 @@ func counts(st *zkstore.State) map[int]int {
 }
 
 // all yields every id of st, also what is being deleted.
-func all(st *zkstore.State) iter.Seq[string] {
+func all(st *protocol.State) iter.Seq[string] {
 	ids, _ := staying(st)
 	every := slices.Collect(ids)
 	for _, f := range st.Flight {
 		for i, id := range f.IDs {
-			if f.Target(i) == zkstore.ToDelete {
+			if f.Target(i) == protocol.ToDelete {
 				every = append(every, id)
 			}
 		}
@@ -162,12 +162,12 @@ func all(st *zkstore.State) iter.Seq[string] {
 	return slices.Values(every)
 }
 
-func everything(st *zkstore.State) []string {
+func everything(st *protocol.State) []string {
 	return slices.Sorted(all(st))
 }
 
 // settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right, the engine agrees with ZooKeeper.
-func (r *rig) settled(ids []string) *zkstore.State {
+func (r *rig) settled(ids []string) *protocol.State {
 	r.t.Helper()
 	st := r.d.snapshot()
 	require.NoError(r.t, r.d.violation())
@@ -182,7 +182,7 @@ func (r *rig) settled(ids []string) *zkstore.State {
 	return st
 }
 
-func times(st *zkstore.State) map[int]int64 {
+func times(st *protocol.State) map[int]int64 {
 	m := map[int]int64{}
 	for n, in := range st.Instances {
 		m[n] = in.Times
@@ -345,7 +345,7 @@ func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 		last := r.d.snapshot().Instances[len(stay)-1].IDs[0]
 		a, asked := newAsk(), false
 		r.d.fail(func(d *double) {
-			d.watch = func(_, _ *zkstore.State, m zkstore.Multi) {
+			d.watch = func(_, _ *protocol.State, m protocol.Multi) {
 				if m.Step == "revoke" && !asked { // the first round is under way
 					asked = true
 					r.e.mu.Lock()
@@ -583,7 +583,7 @@ func TestSpreadingKeepsItsLimits(t *testing.T) {
 		})
 		most := 0
 		r.d.fail(func(d *double) {
-			d.watch = func(_, st *zkstore.State, _ zkstore.Multi) { most = max(most, st.InFlight()) }
+			d.watch = func(_, st *protocol.State, _ protocol.Multi) { most = max(most, st.InFlight()) }
 		})
 		r.wait(50 * time.Second)
 		c := counts(r.settled(ids))
@@ -619,7 +619,7 @@ func TestListsChangeAtMostOnceASecondAndThePoolStaysSmall(t *testing.T) {
 		changed, pieces := map[int][]time.Time{}, 0
 		r.d.fail(func(d *double) {
 			d.check = false
-			d.watch = func(old, st *zkstore.State, _ zkstore.Multi) {
+			d.watch = func(old, st *protocol.State, _ protocol.Multi) {
 				pieces = max(pieces, len(st.Pool))
 				for n, in := range st.Instances {
 					if was := old.Instances[n]; was != nil && was.Times != in.Times {
@@ -658,7 +658,7 @@ func TestThePoolIsMergedWhileNothingCanBePlaced(t *testing.T) {
 		for _, id := range names("a", 2000) {
 			r.create(id)
 			time.Sleep(5 * time.Millisecond)
-			require.LessOrEqual(t, len(r.d.snapshot().Pool), zkstore.MaxPool)
+			require.LessOrEqual(t, len(r.d.snapshot().Pool), protocol.MaxPool)
 		}
 		r.order(func(o *Orders) { o.Hold = "" })
 		r.wait(3 * time.Second)
@@ -672,7 +672,7 @@ func TestAdoption(t *testing.T) {
 		a, b, c := names("a", 30), names("b", 20), names("c", 10)
 		b = append(b, "a-00003") // twice
 		d.adopted(map[int][]string{0: a, 1: b, 5: c})
-		d.edit(func(st *zkstore.State) { st.Instances[1].Used = 7 })
+		d.edit(func(st *protocol.State) { st.Instances[1].Used = 7 })
 		was := times(d.snapshot())
 		r := newRig(t, d)
 		r.order(func(o *Orders) { o.Gone = []int{5} })
@@ -698,7 +698,7 @@ func TestAnUnreadableListStopsTheKindAndNotWhatIsKept(t *testing.T) {
 		r.create(names("a", 10)...)
 		r.wait(3 * time.Second)
 		steps := len(r.d.did())
-		r.d.edit(func(st *zkstore.State) {
+		r.d.edit(func(st *protocol.State) {
 			in := *st.Instances[1]
 			in.Fault, in.ListVersion = "resources of instance 1: missing", -1
 			st.Instances[1] = &in
@@ -710,7 +710,7 @@ func TestAnUnreadableListStopsTheKindAndNotWhatIsKept(t *testing.T) {
 		require.ErrorIs(t, r.e.Create(ctx, known([]string{"b"})), context.DeadlineExceeded)
 		require.NoError(t, r.e.Keep(t.Context(), "scaler", Replace([]byte("{}"))))
 		require.Equal(t, []string{"keep"}, r.d.did()[steps:])
-		r.d.edit(func(st *zkstore.State) {
+		r.d.edit(func(st *protocol.State) {
 			in := *st.Instances[1]
 			in.Fault, in.ListVersion = "", r.d.versions["/iota/orchestration/Thing/1/resources"]
 			st.Instances[1] = &in
@@ -786,7 +786,7 @@ func TestTheOlderLeaderStops(t *testing.T) {
 		second := newRig(t, d).lead(0)
 		second.create("b")
 		first.wait(5 * time.Second)
-		require.ErrorIs(t, first.led, zkstore.ErrFenced)
+		require.ErrorIs(t, first.led, protocol.ErrFenced)
 		require.ErrorIs(t, first.e.Create(t.Context(), known([]string{"c"})), ErrNotLeading)
 		second.settled([]string{"a", "b"})
 		require.Equal(t, everything(d.snapshot()), everything(first.e.State()), "it goes on following")
@@ -799,14 +799,14 @@ type line struct {
 	cut atomic.Bool
 }
 
-func (l *line) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (l *line) Read(ctx context.Context, kind string, s *protocol.State) (*protocol.State, bool, error) {
 	if l.cut.Load() {
-		return nil, false, zkstore.ErrUnavailable
+		return nil, false, protocol.ErrUnavailable
 	}
 	return l.double.Read(ctx, kind, s)
 }
 
-func (l *line) ReadOnce(ctx context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+func (l *line) ReadOnce(ctx context.Context, s *protocol.State) (*protocol.State, bool, error) {
 	return l.Read(ctx, s.Kind, s)
 }
 
@@ -822,7 +822,7 @@ func TestALeaderThatWasCutOffDoesNotTakeTheHeadBack(t *testing.T) {
 		second.create("b")
 		connection.cut.Store(false)
 		first.wait(5 * time.Second)
-		require.ErrorIs(t, first.led, zkstore.ErrFenced)
+		require.ErrorIs(t, first.led, protocol.ErrFenced)
 		second.create("c")
 		second.wait(3 * time.Second)
 		second.settled([]string{"a", "b", "c"})
@@ -835,7 +835,7 @@ type unaware struct {
 	blind atomic.Bool
 }
 
-func (u *unaware) Read(ctx context.Context, kind string, s *zkstore.State) (*zkstore.State, bool, error) {
+func (u *unaware) Read(ctx context.Context, kind string, s *protocol.State) (*protocol.State, bool, error) {
 	if u.blind.Load() {
 		return s.Clone(), false, nil
 	}
@@ -894,7 +894,7 @@ func TestForeignEditsAreReadAgainAndTooManyStopTheKind(t *testing.T) {
 		r.create(names("a", 10)...)
 		r.wait(3 * time.Second)
 		edit := func(id string) {
-			r.d.edit(func(st *zkstore.State) {
+			r.d.edit(func(st *protocol.State) {
 				in := *st.Instances[0]
 				in.IDs = append(slices.Clone(in.IDs), id)
 				in.Used++
@@ -1000,7 +1000,7 @@ func TestWhatWaitsForAPersonIsCountedAnewWhenItGoesByAnotherWay(t *testing.T) {
 		require.Equal(t, 50, r.e.Waiting().Count)
 		require.NoError(t, r.e.Delete(t.Context(), ids[50:60]))
 		require.Equal(t, 40, r.e.Waiting().Count, "a message deleted them")
-		r.d.edit(func(st *zkstore.State) { // somebody takes ten more out of the list by hand
+		r.d.edit(func(st *protocol.State) { // somebody takes ten more out of the list by hand
 			in := *st.Instances[0]
 			in.IDs = slices.DeleteFunc(slices.Clone(in.IDs), func(id string) bool { return slices.Contains(ids[60:70], id) })
 			in.ListVersion++

@@ -11,20 +11,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-zookeeper/zk"
+	gozk "github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
 // live is an engine over a real ZooKeeper, with a scaler that repeats its orders.
 type live struct {
 	t       *testing.T
-	client  *zkstore.Client
+	client  *zk.Client
 	e       *Engine
 	mu      sync.Mutex
 	orders  Orders
@@ -39,7 +40,7 @@ func startLive(t *testing.T, servers string, capacity int, stay ...int) *live {
 
 func startLiveBy(t *testing.T, servers string, orders Orders) *live {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	client, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	client, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	l := &live{t: t, client: client, e: New(Config{Kind: "Thing", Holder: t.Name()}, client, log, prometheus.NewRegistry())}
 	l.orders = orders
@@ -107,9 +108,9 @@ func (l *live) placed(n int) {
 }
 
 // reread is what a client of its own finds; it must be the ids, each once, and every `used` right.
-func reread(t *testing.T, servers string, ids []string) *zkstore.State {
+func reread(t *testing.T, servers string, ids []string) *protocol.State {
 	t.Helper()
-	c, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c, err := zk.Open(t.Context(), zk.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	defer c.Close()
 	st, _, err := c.Read(t.Context(), "Thing", nil)
@@ -247,7 +248,7 @@ func TestRealAdoption(t *testing.T) {
 		if v == nil {
 			data = nil
 		}
-		_, err = conn.Create(root+path, data, 0, zk.WorldACL(zk.PermAll))
+		_, err = conn.Create(root+path, data, 0, gozk.WorldACL(gozk.PermAll))
 		require.NoError(t, err)
 	}
 	ids := uuids(100)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // evacuate takes out of Stay the ordinals that a person has declared dead, and those that are lost if what is taken from them will be
@@ -54,10 +54,10 @@ func (t *term) unprovable(n int) string {
 	if in.Status != nil && pod != "" && in.Status.Pod == pod {
 		return ""
 	}
-	next := &zkstore.Flight{From: n, Times: t.st.NextTimes(n), Pod: pod}
-	fate := zkstore.Fate{Gone: t.orders.GonePods[pod]}
+	next := &protocol.Flight{From: n, Times: t.st.NextTimes(n), Pod: pod}
+	fate := protocol.Fate{Gone: t.orders.GonePods[pod]}
 	// An absence counts from the revoke. One that has lasted long enough already will do so again.
-	if ok, why := zkstore.Released(next, in.Status, fate, t.absence(n, time.Time{})); !ok {
+	if ok, why := protocol.Released(next, in.Status, fate, t.absence(n, time.Time{})); !ok {
 		return why
 	}
 	return ""
@@ -70,7 +70,7 @@ func (t *term) deadPod(n int) bool {
 }
 
 // declaredDead says whether the pod that f was taken from was declared dead; of a piece that names no pod, the one that n has now.
-func (t *term) declaredDead(f *zkstore.Flight) bool {
+func (t *term) declaredDead(f *protocol.Flight) bool {
 	if f.Pod == "" {
 		return t.deadPod(f.From)
 	}

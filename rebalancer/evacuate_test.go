@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // lost is a rig of three instances with 100 resources each, whose instance 2 cannot be reached.
-func lost(t *testing.T, handOff config.HandOff, status *zkstore.Status) (*rig, []string) {
+func lost(t *testing.T, handOff config.HandOff, status *protocol.Status) (*rig, []string) {
 	r := newRig(t, newDouble()).lead(0, 1, 2)
 	ids := names("a", 300)
 	r.create(ids...)
@@ -38,11 +38,11 @@ func (r *rig) untouched(ids []string, why string) {
 func TestWhatALostInstanceOwnsStaysWithItWithoutProofOfRelease(t *testing.T) {
 	for why, c := range map[string]struct {
 		handOff config.HandOff
-		status  *zkstore.Status
+		status  *protocol.Status
 	}{
-		"immediate proves nothing": {config.HandOffImmediate, &zkstore.Status{}},
+		"immediate proves nothing": {config.HandOffImmediate, &protocol.Status{}},
 		"the status is absent":     {config.HandOffAcknowledged, nil},
-		"the status is of pod":     {config.HandOffAcknowledged, &zkstore.Status{Pod: "p1", Times: 1}},
+		"the status is of pod":     {config.HandOffAcknowledged, &protocol.Status{Pod: "p1", Times: 1}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r, ids := lost(t, c.handOff, c.status)
@@ -54,12 +54,12 @@ func TestWhatALostInstanceOwnsStaysWithItWithoutProofOfRelease(t *testing.T) {
 
 func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, ids := lost(t, config.HandOffAcknowledged, &zkstore.Status{Pod: "p2", Times: 1})
+		r, ids := lost(t, config.HandOffAcknowledged, &protocol.Status{Pod: "p2", Times: 1})
 		r.wait(3 * time.Second)
 		require.Equal(t, 100, r.d.snapshot().InFlight(), "taken from it, and given to nobody yet")
 		require.Equal(t, []int{0, 1}, r.d.snapshot().Head.Open)
 		require.Equal(t, map[int]int{2: 100}, r.e.Progress().Draining)
-		r.status(2, &zkstore.Status{Pod: "p2", Times: 2})
+		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 
@@ -71,7 +71,7 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 
 func TestALostInstanceThatFencesItselfIsEmptiedOnceItsSessionIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, ids := lost(t, config.HandOffAcknowledged, &zkstore.Status{Pod: "p2", Times: 1, Fences: true, SessionMs: 10_000})
+		r, ids := lost(t, config.HandOffAcknowledged, &protocol.Status{Pod: "p2", Times: 1, Fences: true, SessionMs: 10_000})
 		r.order(func(o *Orders) { o.Lost = nil })
 		r.status(2, nil)
 		r.wait(time.Second) // the leader has seen that
@@ -135,6 +135,6 @@ func TestAnyReplicaSaysWhatIsLeft(t *testing.T) {
 		require.False(t, open)
 		d.fail(func(d *double) { d.away = true })
 		_, _, err = follower.e.Left(t.Context(), 1)
-		require.ErrorIs(t, err, zkstore.ErrUnavailable)
+		require.ErrorIs(t, err, protocol.ErrUnavailable)
 	})
 }

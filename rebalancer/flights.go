@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // flights is what one leader has seen itself, by its own clock, of what is in flight and of the instances' statuses.
@@ -14,7 +14,7 @@ type flights struct {
 	// seen is since when a flight piece has been known, by name.
 	seen map[string]time.Time
 	// last is the status an instance had, absent since when it has none.
-	last   map[int]*zkstore.Status
+	last   map[int]*protocol.Status
 	absent map[int]time.Time
 	// observed is when all this was last looked at.
 	observed time.Time
@@ -24,12 +24,12 @@ type flights struct {
 const blindness = 10 * time.Second
 
 func newFlights() flights {
-	return flights{seen: map[string]time.Time{}, last: map[int]*zkstore.Status{}, absent: map[int]time.Time{}}
+	return flights{seen: map[string]time.Time{}, last: map[int]*protocol.Status{}, absent: map[int]time.Time{}}
 }
 
 // observe notes what came and went, by a look at ZooKeeper that took so long: what is absent was so from its end on at the latest, and
 // until its beginning at least.
-func (f *flights) observe(st *zkstore.State, begun, now time.Time) {
+func (f *flights) observe(st *protocol.State, begun, now time.Time) {
 	if now.Sub(f.observed) > blindness {
 		clear(f.absent)
 	}
@@ -49,7 +49,7 @@ func (f *flights) observe(st *zkstore.State, begun, now time.Time) {
 }
 
 // note notes which pieces there are. After a write of ours it is all that is new: the statuses are those of the last look.
-func (f *flights) note(st *zkstore.State, now time.Time) {
+func (f *flights) note(st *protocol.State, now time.Time) {
 	for name := range st.Flight {
 		f.since(name, now)
 	}
@@ -71,8 +71,8 @@ func (f *flights) since(name string, now time.Time) time.Time {
 }
 
 // absence is how long the status of n was seen to be absent after that moment.
-func (f *flights) absence(n int, after time.Time) zkstore.Absence {
-	a := zkstore.Absence{Last: f.last[n]}
+func (f *flights) absence(n int, after time.Time) protocol.Absence {
+	a := protocol.Absence{Last: f.last[n]}
 	at, absent := f.absent[n]
 	if at.Before(after) {
 		at = after
@@ -84,7 +84,7 @@ func (f *flights) absence(n int, after time.Time) zkstore.Absence {
 }
 
 // released says whether what is in flight may be given on. If not, why, and when it will be if only time is lacking.
-func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, at time.Time) {
+func (t *term) released(f *protocol.Flight, now time.Time) (ok bool, why string, at time.Time) {
 	if t.declaredDead(f) {
 		return true, "", time.Time{}
 	}
@@ -95,12 +95,12 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 		at = since.Add(t.orders.Settle)
 		return fate.Gone && fate.Successor == "" || !now.Before(at), "settling", at
 	case config.HandOffAcknowledged:
-		ok, why = zkstore.Released(f, t.word(f.From), fate, t.absence(f.From, since))
+		ok, why = protocol.Released(f, t.word(f.From), fate, t.absence(f.From, since))
 		if ok {
 			return true, "", time.Time{}
 		}
 		if in := t.st.Instances[f.From]; in != nil && in.Hidden {
-			why = "its status may not be read: READ is missing on " + zkstore.StatusPath(t.st.Kind, f.From)
+			why = "its status may not be read: READ is missing on " + protocol.StatusPath(t.st.Kind, f.From)
 		}
 		if t.orders.PodsUnknown != "" {
 			why += "; " + t.orders.PodsUnknown
@@ -112,7 +112,7 @@ func (t *term) released(f *zkstore.Flight, now time.Time) (ok bool, why string, 
 
 // word is the status of instance n if it may prove something; nil: it may not, or there is none. One
 // that is ahead of `_reload` tells of another one than there is.
-func (t *term) word(n int) *zkstore.Status {
+func (t *term) word(n int) *protocol.Status {
 	if in := t.st.Instances[n]; in != nil && !in.Ahead() {
 		return in.Status
 	}
@@ -122,7 +122,7 @@ func (t *term) word(n int) *zkstore.Status {
 // fate is what the orders say of the pod that f was taken from. That it is gone they say only by a
 // list of the pods from after the revoke. Where no pod was recorded, any that has the ordinal's
 // name may be the one, and so may the process that a live status belongs to.
-func (t *term) fate(f *zkstore.Flight, since time.Time) (fate zkstore.Fate) {
+func (t *term) fate(f *protocol.Flight, since time.Time) (fate protocol.Fate) {
 	o := &t.orders
 	if pod := o.Pods[f.From]; pod != f.Pod && !o.GonePods[pod] {
 		fate.Successor = pod

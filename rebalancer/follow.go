@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
@@ -64,7 +64,7 @@ func (e *Engine) noteChange() {
 // not when a call that waits for the next one gives up: until then everybody would decide on what was seen last.
 func (e *Engine) look(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
-		e.failed(fmt.Errorf("%w: %w", zkstore.ErrUnavailable, trouble))
+		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))
 		return retry
 	}
 	select {
@@ -85,13 +85,13 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 }
 
 // publish makes st, which nobody changes any more, what State and Lookup answer from.
-func (e *Engine) publish(st *zkstore.State, changed bool) {
+func (e *Engine) publish(st *protocol.State, changed bool) {
 	e.show(st, changed)
 	e.m.pieces.Set(float64(len(st.Pool)))
 	e.m.inFlight.Set(float64(st.InFlight()))
 }
 
-func (e *Engine) show(st *zkstore.State, changed bool) {
+func (e *Engine) show(st *protocol.State, changed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if changed || e.state == nil {
@@ -129,7 +129,7 @@ type speaker struct {
 }
 
 // follow returns who speaks by st.
-func (s speakers) follow(st *zkstore.State) speakers {
+func (s speakers) follow(st *protocol.State) speakers {
 	next := make(speakers, len(st.Instances))
 	for n, in := range st.Instances {
 		now := speaker{none: in.Status == nil, since: st.ReadAt}
@@ -164,14 +164,14 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 }
 
 // latest is what Run reports of.
-func (e *Engine) latest() (st *zkstore.State, version int, failedAt time.Time, failure error) {
+func (e *Engine) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.state, e.version, e.failedAt, e.failure
 }
 
 // statusOf is what the instance says of itself; nil: nothing that can be read.
-func statusOf(in *zkstore.Instance) *observed.Status {
+func statusOf(in *protocol.Instance) *observed.Status {
 	if s := in.Status; s != nil {
 		return &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
 	}
@@ -179,7 +179,7 @@ func statusOf(in *zkstore.Instance) *observed.Status {
 }
 
 // assignment is what st tells the rest of the program.
-func assignment(st *zkstore.State, who speakers) observed.Assignment {
+func assignment(st *protocol.State, who speakers) observed.Assignment {
 	a := observed.Assignment{
 		Kind: st.Kind, At: st.ReadAt, Lists: make(map[int]observed.List, len(st.Instances)),
 		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,

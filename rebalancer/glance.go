@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/guard"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // glance is a look at ZooKeeper that goes on beside the term's own writes, so that nobody waits for it: it costs a request a znode.
@@ -15,13 +15,13 @@ import (
 // term stands still for a complete look.
 type glance struct {
 	begun   time.Time
-	asked   int64           // when it began, by the queue's clock
-	touched zkstore.Touched // by the term since it began
+	asked   int64            // when it began, by the queue's clock
+	touched protocol.Touched // by the term since it began
 	result  chan glanced
 }
 
 type glanced struct {
-	fresh *zkstore.State
+	fresh *protocol.State
 	moved bool
 	err   error
 }
@@ -31,7 +31,7 @@ func (t *term) beginGlance(ctx context.Context) {
 	if t.glance != nil {
 		return
 	}
-	g := &glance{begun: time.Now(), asked: t.clock(), touched: zkstore.Touched{}, result: make(chan glanced, 1)}
+	g := &glance{begun: time.Now(), asked: t.clock(), touched: protocol.Touched{}, result: make(chan glanced, 1)}
 	t.glance, t.changed = g, false
 	before := t.st.Clone()
 	t.glances.Go(func() {
@@ -63,14 +63,14 @@ func (t *term) takeGlance() error {
 func (t *term) adoptGlance(g *glance, seen glanced) error {
 	guard.Raise(seen.err)
 	switch {
-	case errors.Is(seen.err, zkstore.ErrUnavailable):
+	case errors.Is(seen.err, protocol.ErrUnavailable):
 		t.dirty = true // nothing is in doubt: what was being written meanwhile has been settled over the next session, as this look will be
 		return nil
 	case seen.err != nil:
 		return fmt.Errorf("read: %w", seen.err)
 	}
 	if seen.fresh.Head.Holder != t.holder {
-		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, seen.fresh.Head.Holder)
+		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, seen.fresh.Head.Holder)
 	}
 	t.proved(g.asked)
 	now := time.Now()

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // status sets what an instance says of itself; nil: its status is gone.
-func (r *rig) status(n int, s *zkstore.Status) {
-	r.d.edit(func(st *zkstore.State) {
+func (r *rig) status(n int, s *protocol.Status) {
+	r.d.edit(func(st *protocol.State) {
 		in := *st.Instances[n]
 		in.Status, in.Live = s, s != nil
 		st.Instances[n] = &in
@@ -27,7 +27,7 @@ func (r *rig) answering(ns ...int) {
 		r.mu.Lock()
 		pod := r.orders.Pods[n]
 		r.mu.Unlock()
-		r.status(n, &zkstore.Status{Pod: pod})
+		r.status(n, &protocol.Status{Pod: pod})
 	}
 	r.wait(3 * time.Second) // the leader has seen that
 }
@@ -69,10 +69,10 @@ func TestASuccessorMayHaveReadTheOldListAndMustAcknowledgeToo(t *testing.T) {
 		require.Equal(t, 10, r.d.snapshot().InFlight(), "that the recorded pod is gone is not enough")
 		require.Contains(t, r.e.Progress().Blocked, "its successor next has not said yet")
 		revoked := r.d.snapshot().Instances[1].Times
-		r.status(1, &zkstore.Status{Times: revoked - 1, Pod: "next"})
+		r.status(1, &protocol.Status{Times: revoked - 1, Pod: "next"})
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight(), "it runs what was taken")
-		r.status(1, &zkstore.Status{Times: revoked, Pod: "next"})
+		r.status(1, &protocol.Status{Times: revoked, Pod: "next"})
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})
@@ -130,7 +130,7 @@ func TestThatAnOrdinalHasNoPodIsNoProofThatThePodIsGone(t *testing.T) {
 func TestALiveStatusSpeaksAgainstAnOrdinalWithoutAPod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptyingPods(t, map[int]string{0: "zero"})
-		r.status(1, &zkstore.Status{})
+		r.status(1, &protocol.Status{})
 		r.wait(3 * time.Second)
 		r.order(func(o *Orders) { o.Gone = []int{1} })
 		r.wait(time.Minute)
@@ -155,12 +155,12 @@ func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
 		r.d.fail(func(d *double) { d.slow = 5 * time.Second })
-		r.status(0, &zkstore.Status{Pod: "zero"})
+		r.status(0, &protocol.Status{Pod: "zero"})
 		r.wait(5500 * time.Millisecond)
 		r.d.fail(func(d *double) { d.slow = 0 })
-		r.status(0, &zkstore.Status{Times: 1, Pod: "zero"})
+		r.status(0, &protocol.Status{Times: 1, Pod: "zero"})
 		r.wait(3 * time.Second)
-		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old"})
+		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old"})
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})
@@ -180,7 +180,7 @@ func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 		r.order(func(o *Orders) { o.Pods = map[int]string{1: "next"} })
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
-		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "next"})
+		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "next"})
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})
@@ -192,7 +192,7 @@ func TestAnAbsenceCountsFromTheRevoke(t *testing.T) {
 		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"} })
 		r.create(names("a", 20)...)
 		r.wait(3 * time.Second)
-		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old", Fences: true, SessionMs: 20_000})
+		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old", Fences: true, SessionMs: 20_000})
 		r.wait(3 * time.Second)
 		r.status(1, nil)
 		r.wait(time.Minute) // longer than its session, and before anything is taken
@@ -209,8 +209,8 @@ func TestAnAbsenceGrowsOnlyByLooking(t *testing.T) {
 	f := newFlights()
 	begun := time.Now()
 	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
-	there := &zkstore.State{Instances: map[int]*zkstore.Instance{0: {Live: true, Status: &zkstore.Status{Pod: "p", Fences: true, SessionMs: 1}}}}
-	gone := &zkstore.State{Instances: map[int]*zkstore.Instance{0: {}}}
+	there := &protocol.State{Instances: map[int]*protocol.Instance{0: {Live: true, Status: &protocol.Status{Pod: "p", Fences: true, SessionMs: 1}}}}
+	gone := &protocol.State{Instances: map[int]*protocol.Instance{0: {}}}
 	f.observe(there, at(0), at(0))
 	f.observe(gone, at(5), at(5))
 	f.note(gone, at(11))

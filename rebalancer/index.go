@@ -10,7 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/shardscaler/shardscaler/internal/guard"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Places other than an ordinal's list.
@@ -33,12 +33,12 @@ const (
 type index struct {
 	// started: it was ever used. next is the State that it is to equal; nil: it does.
 	started atomic.Bool
-	next    atomic.Pointer[zkstore.State]
+	next    atomic.Pointer[protocol.State]
 
 	mu   sync.RWMutex
 	seed maphash.Seed
 	// of is the State that the index equals; nil: not built.
-	of *zkstore.State
+	of *protocol.State
 	at [shards]map[uint64]int32 // by hash, in the shard that it is of
 	// updated counts the updates.
 	updated int
@@ -52,7 +52,7 @@ const shards = 8
 // follow makes the index equal st when it is asked next, if it was ever used; st must not change
 // afterwards. It waits for nothing. Calls of follow and start are in the order of the States, which
 // Engine.mu sees to.
-func (x *index) follow(st *zkstore.State) {
+func (x *index) follow(st *protocol.State) {
 	if x.started.Load() {
 		x.next.Store(st)
 	}
@@ -60,7 +60,7 @@ func (x *index) follow(st *zkstore.State) {
 
 // start has the index built of st when it is asked next, and kept up from then on. It waits for
 // nothing.
-func (x *index) start(st *zkstore.State) {
+func (x *index) start(st *protocol.State) {
 	x.started.Store(true)
 	x.next.Store(st)
 }
@@ -86,7 +86,7 @@ func (x *index) place(id string) (int32, bool) {
 }
 
 // known says of each id whether it is anywhere, and by which State.
-func (x *index) known(ids []string) (known []bool, of *zkstore.State) {
+func (x *index) known(ids []string) (known []bool, of *protocol.State) {
 	places, of := x.places(ids)
 	known = make([]bool, len(ids))
 	for i, place := range places {
@@ -96,7 +96,7 @@ func (x *index) known(ids []string) (known []bool, of *zkstore.State) {
 }
 
 // places returns where each id is, nowhere included, and by which State.
-func (x *index) places(ids []string) (places []int32, of *zkstore.State) {
+func (x *index) places(ids []string) (places []int32, of *protocol.State) {
 	places = make([]int32, len(ids))
 	x.catchUp()
 	x.mu.RLock()
@@ -127,11 +127,11 @@ func (x *index) stay(ids []string) []bool {
 }
 
 // beingDeleted are the ids in flight that go nowhere.
-func beingDeleted(st *zkstore.State) map[string]struct{} {
+func beingDeleted(st *protocol.State) map[string]struct{} {
 	ids := map[string]struct{}{}
 	for _, f := range st.Flight {
 		for i, id := range f.IDs {
-			if len(f.To) == 0 || f.To[i] == zkstore.ToDelete {
+			if len(f.To) == 0 || f.To[i] == protocol.ToDelete {
 				ids[id] = struct{}{}
 			}
 		}
@@ -167,7 +167,7 @@ func (x *index) duplicates() int {
 
 // update applies what changed. Where duplicates came or went, only a new start is right. A panic in
 // the middle leaves an index that the next question builds from the start.
-func (x *index) update(st *zkstore.State) {
+func (x *index) update(st *protocol.State) {
 	x.updated++
 	was := x.of
 	x.of = nil
@@ -187,7 +187,7 @@ func (x *index) update(st *zkstore.State) {
 }
 
 // build hashes everything.
-func (x *index) build(st *zkstore.State) {
+func (x *index) build(st *protocol.State) {
 	x.seed = maphash.MakeSeed()
 	building, _ := guard.NewGroup(context.Background())
 	for shard := range x.at {
@@ -201,9 +201,9 @@ func (x *index) build(st *zkstore.State) {
 }
 
 // buildShard hashes every id to find those of the shard: that costs less than putting them aside for it.
-func (x *index) buildShard(st *zkstore.State, shard uint64) map[uint64]int32 {
+func (x *index) buildShard(st *protocol.State, shard uint64) map[uint64]int32 {
 	at := make(map[uint64]int32, count(st)/shards)
-	differences(&zkstore.State{}, st, func(_, is []string, place int32) {
+	differences(&protocol.State{}, st, func(_, is []string, place int32) {
 		for _, id := range is {
 			if h := maphash.String(x.seed, id); h%shards == shard {
 				at[h] = place
@@ -222,7 +222,7 @@ func (x *index) len() (n int) {
 
 // apply writes what came to a place over where it was, and takes away what went and came nowhere. Where ids both went and came, what
 // went is taken away first: an id may be in both, as when pieces of the pool are merged.
-func (x *index) apply(old, st *zkstore.State) {
+func (x *index) apply(old, st *protocol.State) {
 	changes, came := []change(nil), map[int32]bool{}
 	differences(old, st, func(was, is []string, place int32) {
 		changes = append(changes, change{was, is, place})
@@ -257,7 +257,7 @@ type change struct {
 }
 
 // differences calls visit for each place whose ids differ, with the ids that differ.
-func differences(old, st *zkstore.State, visit func(was, is []string, place int32)) {
+func differences(old, st *protocol.State, visit func(was, is []string, place int32)) {
 	compare := func(was, is []string, place int32) {
 		if was, is = trim(was, is); len(was)+len(is) > 0 {
 			visit(was, is, place)
@@ -317,7 +317,7 @@ func trim(a, b []string) (restA, restB []string) {
 }
 
 // count is the number of ids in st, wherever they are.
-func count(st *zkstore.State) int {
+func count(st *protocol.State) int {
 	n := 0
 	for _, in := range st.Instances {
 		n += len(in.IDs)
@@ -333,7 +333,7 @@ func count(st *zkstore.State) int {
 
 // staying yields every id of st once that is not being deleted, wherever it is, and says how many there are. A State with duplicates
 // yields them as often as they occur.
-func staying(st *zkstore.State) (ids iter.Seq[string], n int) {
+func staying(st *protocol.State) (ids iter.Seq[string], n int) {
 	n = count(st)
 	for _, f := range st.Flight {
 		n -= f.Deletes()
@@ -355,7 +355,7 @@ func staying(st *zkstore.State) (ids iter.Seq[string], n int) {
 		}
 		for _, f := range st.Flight {
 			for i, id := range f.IDs {
-				if f.Target(i) != zkstore.ToDelete && !yield(id) {
+				if f.Target(i) != protocol.ToDelete && !yield(id) {
 					return
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
@@ -117,7 +117,7 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 		m.Gate = func() error { return t.e.sending(&k.ask) }
 		err = t.commit(fault.Doing(ctx, k.name), job{m: m})
 	}
-	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
+	if errors.Is(err, protocol.ErrConflict) || t.ends(ctx, err) {
 		k.lost = k.lost || k.sent && unsettled(err)
 		return false, err
 	}
@@ -133,20 +133,20 @@ func (t *term) keep(ctx context.Context) (bool, error) {
 
 // unsettled says that what was sent may have been carried out all the same.
 func unsettled(err error) bool {
-	return errors.Is(err, zkstore.ErrUnavailable) || errors.Is(err, zkstore.ErrConflict) && errors.Is(err, zkstore.ErrRefused)
+	return errors.Is(err, protocol.ErrUnavailable) || errors.Is(err, protocol.ErrConflict) && errors.Is(err, protocol.ErrRefused)
 }
 
 // document is the transaction that changes a document.
-func (t *term) document(name string, change Change) (zkstore.Multi, error) {
+func (t *term) document(name string, change Change) (protocol.Multi, error) {
 	var old []byte
 	if doc := t.st.Kept[name]; doc != nil {
 		old = slices.Clone(doc.Data)
 	}
 	fresh, err := change(old)
 	if err != nil {
-		return zkstore.Multi{}, err
+		return protocol.Multi{}, err
 	}
-	return zkstore.StoreDoc(t.st, name, fresh)
+	return protocol.StoreDoc(t.st, name, fresh)
 }
 
 func (e *Engine) nextKeep() *keep {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 // setting changes one field of a JSON object.
@@ -45,7 +45,7 @@ func (d *double) kept(name string) string {
 // when runs f when a transaction of that step has been applied, before it is answered.
 func (d *double) when(step string, f func(d *double)) {
 	d.fail(func(d *double) {
-		d.watch = func(_, _ *zkstore.State, m zkstore.Multi) {
+		d.watch = func(_, _ *protocol.State, m protocol.Multi) {
 			if m.Step == step {
 				d.watch = nil
 				f(d)
@@ -238,7 +238,7 @@ func TestTheRestOfAConfirmationThatWasGivenUpWaitsAgain(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		sent := 0
 		r.d.fail(func(d *double) {
-			d.watch = func(_, _ *zkstore.State, m zkstore.Multi) {
+			d.watch = func(_, _ *protocol.State, m protocol.Multi) {
 				if m.Step == "revoke" {
 					sent++
 					d.away = true // the second one is not sent
@@ -316,7 +316,7 @@ func TestAnAttemptThatFailsAfterALostAnswerLeavesTheOutcomeUnknown(t *testing.T)
 		refusal, change error
 		want            string
 	}{
-		"ZooKeeper refuses it":   {refusal: fmt.Errorf("%w: a quota", zkstore.ErrRefused), want: "a quota"},
+		"ZooKeeper refuses it":   {refusal: fmt.Errorf("%w: a quota", protocol.ErrRefused), want: "a quota"},
 		"the change is in vain":  {change: wrong, want: wrong.Error()},
 		"nothing speaks against": {},
 	} {
@@ -326,7 +326,7 @@ func TestAnAttemptThatFailsAfterALostAnswerLeavesTheOutcomeUnknown(t *testing.T)
 				sent, made := 0, 0
 				r.d.fail(func(d *double) {
 					d.after = 1
-					d.refuse = func(m zkstore.Multi) error {
+					d.refuse = func(m protocol.Multi) error {
 						if sent++; m.Step == "keep" && sent > 1 {
 							return c.refusal
 						}

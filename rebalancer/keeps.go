@@ -8,7 +8,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // keeping is why an instance keeps what it has, and since when without a break: with acknowledged
@@ -73,7 +73,7 @@ func (t *term) keepsForGood(n int) bool {
 
 // unreleasable says why no proof is to be expected that n releases what is taken from it; "" when
 // one is: it answers, it is gone, or it has released everything already.
-func (t *term) unreleasable(n int, in *zkstore.Instance) string {
+func (t *term) unreleasable(n int, in *protocol.Instance) string {
 	gone := slices.Contains(t.orders.Gone, n) && !in.Live // a live status speaks against it
 	if gone || t.deadPod(n) || in.Status == nil && t.unprovable(n) == "" {
 		return ""
@@ -83,7 +83,7 @@ func (t *term) unreleasable(n int, in *zkstore.Instance) string {
 
 // absence is what this leader has seen of n's status being absent after that moment, and what
 // stands in its place.
-func (t *term) absence(n int, after time.Time) zkstore.Absence {
+func (t *term) absence(n int, after time.Time) protocol.Absence {
 	a := t.flights.absence(n, after)
 	if in := t.st.Instances[n]; in != nil {
 		if a.Fault = in.StatusFault; in.Ahead() {
@@ -94,7 +94,7 @@ func (t *term) absence(n int, after time.Time) zkstore.Absence {
 }
 
 // unreleased says what a flight waits for.
-func (t *term) unreleased(f *zkstore.Flight, why string, now time.Time) string {
+func (t *term) unreleased(f *protocol.Flight, why string, now time.Time) string {
 	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, len(f.IDs), why)
 	if k, kept := t.keeping[f.From]; kept && !k.lapses(now) {
 		text += ": " + waysOut(t.st.Kind, f.From)

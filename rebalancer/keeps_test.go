@@ -12,24 +12,24 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // muteness is what an instance that does not acknowledge has at tmp/status, by what is said of it.
-var muteness = map[string]zkstore.Instance{
+var muteness = map[string]protocol.Instance{
 	"its status is absent":                                             {},
 	"its status is present and empty":                                  {StatusFault: "is present and empty", Live: true},
 	"its status is present and unreadable":                             {StatusFault: "is present and unreadable", Live: true},
 	"its status is present and carries no times":                       {StatusFault: "is present and carries no times", Live: true},
 	"its status is persistent":                                         {StatusFault: "is persistent"},
-	`its status is of pod "former", and it is pod p`:                   {Status: &zkstore.Status{Pod: "former", Times: 99}, Live: true},
-	`its status is of pod "", and it is pod p`:                         {Status: &zkstore.Status{Times: 99}, Live: true},
-	"its status is of pod \"former\", and Kubernetes has no pod of it": {Status: &zkstore.Status{Pod: "former", Times: 99}, Live: true},
+	`its status is of pod "former", and it is pod p`:                   {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
+	`its status is of pod "", and it is pod p`:                         {Status: &protocol.Status{Times: 99}, Live: true},
+	"its status is of pod \"former\", and Kubernetes has no pod of it": {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
 }
 
 // mute gives ordinals that in place of an acknowledging status.
-func (r *rig) mute(what zkstore.Instance, ns ...int) {
-	r.d.edit(func(st *zkstore.State) {
+func (r *rig) mute(what protocol.Instance, ns ...int) {
+	r.d.edit(func(st *protocol.State) {
 		for _, n := range ns {
 			in := *st.Instances[n]
 			in.Status, in.StatusFault, in.Live = what.Status, what.StatusFault, what.Live
@@ -66,13 +66,13 @@ func (r *rig) apply(ns ...int) {
 		r.mu.Lock()
 		pod := r.orders.Pods[n]
 		r.mu.Unlock()
-		r.status(n, &zkstore.Status{Pod: pod, Times: r.d.snapshot().Instances[n].Times})
+		r.status(n, &protocol.Status{Pod: pod, Times: r.d.snapshot().Instances[n].Times})
 	}
 	r.wait(3 * time.Second)
 }
 
 // untaken requires that nothing was taken from those ordinals since st.
-func (r *rig) untaken(st *zkstore.State, ns ...int) {
+func (r *rig) untaken(st *protocol.State, ns ...int) {
 	r.t.Helper()
 	now := r.d.snapshot()
 	for _, n := range ns {
@@ -169,7 +169,7 @@ func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 			r.apply(3)
 		},
 		"its pod is gone for good": func(r *rig) {
-			r.mute(zkstore.Instance{}, 3)
+			r.mute(protocol.Instance{}, 3)
 			r.order(func(o *Orders) { delete(o.Pods, 3); o.Gone = []int{3} })
 		},
 		"its pod has ended": func(r *rig) { r.order(func(o *Orders) { o.GonePods = map[string]bool{"p3": true} }) },
@@ -251,7 +251,7 @@ func TestAPinThatForbidsWhatAnInstanceKeepsIsSaid(t *testing.T) {
 func TestALostSessionIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := acknowledging(t, 3)
-		r.mute(zkstore.Instance{}, 2)
+		r.mute(protocol.Instance{}, 2)
 		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, 100, counts(r.settled(ids))[2])
@@ -264,7 +264,7 @@ func TestALostSessionIsWaitedFor(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := acknowledging(t, 3)
-		r.mute(zkstore.Instance{}, 2)
+		r.mute(protocol.Instance{}, 2)
 		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(2 * time.Minute)
 		require.Contains(t, r.e.Progress().Blocked, "ways out", "it is no moment any more")
@@ -279,7 +279,7 @@ func TestNothingIsSpreadOntoALostSession(t *testing.T) {
 		r.order(func(o *Orders) { o.Stay = []int{0, 1, 2} })
 		r.wait(3 * time.Second)
 		r.answering(2)
-		r.mute(zkstore.Instance{}, 2)
+		r.mute(protocol.Instance{}, 2)
 		before := times(r.d.snapshot())
 		r.order(func(o *Orders) { o.Ready = []int{0, 1, 2} })
 		r.wait(5 * time.Minute)
@@ -327,11 +327,11 @@ func TestAStoredWaveTakesNothingFromAnInstanceThatCeasedToAcknowledge(t *testing
 // has lost its session is waited for.
 func TestARollbackTakesNothingFromAnInstanceThatDoesNotAcknowledge(t *testing.T) {
 	for name, c := range map[string]struct {
-		status zkstore.Instance
+		status protocol.Instance
 		undone int
 	}{
 		"never":        {muteness["its status is present and empty"], 0},
-		"lost session": {zkstore.Instance{}, 50},
+		"lost session": {protocol.Instance{}, 50},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -367,7 +367,7 @@ func TestAReplacedPodIsWaitedFor(t *testing.T) {
 		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, 100, counts(r.settled(ids))[2], "the status is the former pod's")
-		r.mute(zkstore.Instance{}, 2)
+		r.mute(protocol.Instance{}, 2)
 		require.Equal(t, 100, counts(r.settled(ids))[2], "and now it is gone")
 		r.answering(2)
 		require.Equal(t, 100, r.d.snapshot().InFlight())
@@ -404,12 +404,12 @@ func TestItIsToldSinceWhenAStatusIsOfWhom(t *testing.T) {
 		require.NotZero(t, first)
 		r.create("a")
 		require.Equal(t, first, since())
-		r.status(0, &zkstore.Status{Pod: "a"})
+		r.status(0, &protocol.Status{Pod: "a"})
 		spoke := since()
 		require.True(t, spoke.After(first))
-		r.status(0, &zkstore.Status{Pod: "a", Times: 7})
+		r.status(0, &protocol.Status{Pod: "a", Times: 7})
 		require.Equal(t, spoke, since())
-		r.status(0, &zkstore.Status{Pod: "b"})
+		r.status(0, &protocol.Status{Pod: "b"})
 		replaced := since()
 		require.True(t, replaced.After(spoke))
 		r.mute(muteness["its status is present and empty"], 0)

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // readings is how often everything is read, until it holds together, before the head counts as taken.
 const readings = 10
 
-// Lead takes the head and writes until ctx ends (nil) or another leader took the head (zkstore.ErrFenced). While ZooKeeper does not
+// Lead takes the head and writes until ctx ends (nil) or another leader took the head (protocol.ErrFenced). While ZooKeeper does not
 // answer it goes on trying, and what was asked of it waits unanswered. Run must be running.
 func (e *Engine) Lead(ctx context.Context) error {
 	select {
@@ -39,7 +39,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, zkstore.ErrFenced):
+		case errors.Is(err, protocol.ErrFenced):
 			return fmt.Errorf("lead %s: %w", e.cfg.Kind, err)
 		}
 		e.failed(err)
@@ -77,7 +77,7 @@ func (e *Engine) forgetAll() {
 }
 
 // begin lets callers ask for writes; begins: this process did not lead before.
-func (e *Engine) begin(st *zkstore.State, holder string) (begins bool) {
+func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if begins = !e.leading; begins {
@@ -96,7 +96,7 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 		return fmt.Errorf("read before leading: %w", err)
 	}
 	if other := before.Head.Holder; attempt > 1 && e.hasLed() && !strings.HasPrefix(other, name+".") {
-		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, other)
+		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
 	}
 	adopted := before.HeadVersion < 0 && count(before) > 0
 	holder := fmt.Sprintf("%s.%d", name, attempt)
@@ -122,13 +122,13 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 }
 
 // takeHead is protocol rule 1: first the head, then everything else is read again. What did not change since before is not read twice.
-func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder string) (*zkstore.State, error) {
+func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder string) (*protocol.State, error) {
 	st := before.Clone()
-	m, err := zkstore.Lead(st, holder)
+	m, err := protocol.Lead(st, holder)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.store.CommitAll(ctx, st, []zkstore.Multi{m})[0]; err != nil {
+	if err := e.store.CommitAll(ctx, st, []protocol.Multi{m})[0]; err != nil {
 		return nil, err
 	}
 	for range readings {
@@ -138,14 +138,14 @@ func (e *Engine) takeHead(ctx context.Context, before *zkstore.State, holder str
 		case err != nil:
 			return nil, err
 		case next.Head.Holder != holder:
-			return nil, fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, next.Head.Holder)
+			return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, next.Head.Holder)
 		case !next.Torn || foreignEdit(st, next) == "": // only statuses changed while it was read
 			next.Torn = false
 			return next, nil
 		}
 		st = next
 	}
-	return nil, fmt.Errorf("%w: somebody else keeps writing", zkstore.ErrConflict)
+	return nil, fmt.Errorf("%w: somebody else keeps writing", protocol.ErrConflict)
 }
 
 func (e *Engine) hasLed() bool {

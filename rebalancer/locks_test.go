@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/stacks"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // These tests hold goroutines at the engine's locks and look where they wait: whether two of them
@@ -153,7 +153,7 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	message := begin(func() { _ = e.Create(ctx, known([]string{"b"})) })
 	await(func() bool { return standing(message) })
 	created := e.state.Clone()
-	created.Pool["1-0"] = &zkstore.Piece{IDs: []string{"b"}}
+	created.Pool["1-0"] = &protocol.Piece{IDs: []string{"b"}}
 	e.state = created
 	e.index.follow(created)
 	e.compared.rec.Begin(time.Now(), all(created), count(created))

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // open keeps the set of ordinals that may receive: those that stay and are open or ready. What stays and has no znodes gets them.
@@ -19,7 +19,7 @@ func (t *term) open(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.orders.Stay {
 		if t.st.Instances[n] == nil && !b.full() {
-			m, err := zkstore.AddOrdinal(t.st, n, t.orders.Capacity)
+			m, err := protocol.AddOrdinal(t.st, n, t.orders.Capacity)
 			b.add(job{m: m}, err)
 		}
 	}
@@ -40,7 +40,7 @@ func (t *term) open(ctx context.Context) (bool, error) {
 	if slices.Equal(open, t.st.Head.Open) {
 		return t.bringBack(ctx)
 	}
-	m, err := zkstore.SetOpen(t.st, open)
+	m, err := protocol.SetOpen(t.st, open)
 	if err != nil {
 		return false, err
 	}
@@ -62,13 +62,13 @@ func (t *term) bringBack(ctx context.Context) (bool, error) {
 		}
 		var back []string
 		for i, id := range f.IDs {
-			if to := f.Target(i); to != zkstore.ToDelete && to != f.From {
+			if to := f.Target(i); to != protocol.ToDelete && to != f.From {
 				back = append(back, id)
 			}
 		}
 		if len(back) > 0 && !b.full() {
 			fault.Point("drain.undone")
-			m, err := zkstore.Redirect(t.st, name, back, f.From)
+			m, err := protocol.Redirect(t.st, name, back, f.From)
 			b.add(job{m: m}, err)
 		}
 	}
@@ -97,7 +97,7 @@ func (t *term) remove(ctx context.Context) (bool, error) {
 		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || len(in.IDs) > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
-		m, err := zkstore.RemoveOrdinal(t.st, n)
+		m, err := protocol.RemoveOrdinal(t.st, n)
 		b.add(job{m: m, done: func() { t.e.log.Info("removed the znodes of an empty instance", "instance", n) }}, err)
 	}
 	return t.send(ctx, b)
@@ -110,7 +110,7 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.st.Ordinals() {
 		if in := t.st.Instances[n]; !b.full() && t.damaged(in) {
-			m, _, err := zkstore.Repair(t.st, n, t.capacity(in))
+			m, _, err := protocol.Repair(t.st, n, t.capacity(in))
 			b.add(job{m: m}, err)
 			if in.Begun {
 				t.e.log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
@@ -123,7 +123,7 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	if t.e.index.duplicates() == 0 {
 		return false, nil
 	}
-	ms, found, err := zkstore.Dedupe(t.st)
+	ms, found, err := protocol.Dedupe(t.st)
 	if err != nil || len(ms) == 0 {
 		return false, err
 	}
@@ -149,7 +149,7 @@ type begun struct {
 	since    time.Time
 }
 
-func versionsOf(in *zkstore.Instance) [3]int32 {
+func versionsOf(in *protocol.Instance) [3]int32 {
 	return [3]int32{in.DataVersion, in.ListVersion, in.ReloadVersion}
 }
 
@@ -167,7 +167,7 @@ func (t *term) noteBegun() {
 }
 
 // damaged says whether anything beside the ids of an instance is not as it should be. What another client is making we let it make.
-func (t *term) damaged(in *zkstore.Instance) bool {
+func (t *term) damaged(in *protocol.Instance) bool {
 	if in.Begun && time.Since(t.begun[in.Ordinal].since) < abandonedAfter {
 		return false
 	}
@@ -176,7 +176,7 @@ func (t *term) damaged(in *zkstore.Instance) bool {
 }
 
 // capacity is what `count` should be: what the scaler orders, or, while there are no orders, what it is. It may be -1, unreadable.
-func (t *term) capacity(in *zkstore.Instance) int {
+func (t *term) capacity(in *protocol.Instance) int {
 	if t.idle == "" {
 		return t.orders.Capacity
 	}
@@ -189,7 +189,7 @@ const (
 	loggedDuplicates = 100
 )
 
-func (t *term) noteDuplicates(found []zkstore.Duplicate) {
+func (t *term) noteDuplicates(found []protocol.Duplicate) {
 	t.e.m.duplicates.Add(float64(len(found)))
 	t.e.log.Warn("ids were in two places", "count", len(found))
 	for i, d := range found {

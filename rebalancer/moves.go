@@ -8,15 +8,15 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // landing is what is released, by what is to become of it.
 type landing struct {
-	forget []zkstore.Take
-	pool   []zkstore.Take
-	grants map[int][]zkstore.Take
-	sizes  map[int]zkstore.Size // of what is granted, by ordinal
+	forget []protocol.Take
+	pool   []protocol.Take
+	grants map[int][]protocol.Take
+	sizes  map[int]protocol.Size // of what is granted, by ordinal
 	// later is when more will be released to an ordinal within a moment: its list waits, to be written once.
 	later map[int]time.Time
 }
@@ -33,14 +33,14 @@ func (t *term) land(ctx context.Context) (bool, error) {
 		if b.full() {
 			break
 		}
-		m, err := zkstore.Forget(t.st, take)
+		m, err := protocol.Forget(t.st, take)
 		b.add(job{m: m}, err)
 	}
 	for _, take := range l.pool {
 		if b.full() {
 			break
 		}
-		m, err := zkstore.ReleaseToPool(t.st, t.piece, take)
+		m, err := protocol.ReleaseToPool(t.st, t.piece, take)
 		t.piece++
 		b.add(job{m: m, done: func() { t.landedIn(take.Name, len(take.IDs)) }}, err)
 	}
@@ -53,7 +53,7 @@ func (t *term) land(ctx context.Context) (bool, error) {
 			continue
 		}
 		takes := t.fitting(n, l.grants[n], t.flightRest)
-		m, err := zkstore.Grant(t.st, zkstore.Give{To: n, From: takes})
+		m, err := protocol.Grant(t.st, protocol.Give{To: n, From: takes})
 		b.add(job{m: m, lists: []int{n}, done: func() { t.landed(n, takes) }}, err)
 	}
 	return t.send(ctx, b)
@@ -61,7 +61,7 @@ func (t *term) land(ctx context.Context) (bool, error) {
 
 // survey sorts what is released.
 func (t *term) survey(now time.Time) landing {
-	l := landing{grants: map[int][]zkstore.Take{}, sizes: map[int]zkstore.Size{}, later: map[int]time.Time{}}
+	l := landing{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
 	for _, name := range t.st.FlightNames() {
 		f := t.st.Flight[name]
 		ok, why, at := t.released(f, now)
@@ -81,7 +81,7 @@ func (t *term) survey(now time.Time) landing {
 }
 
 // wait notes for whom a piece will be released before the list could be written a second time.
-func (l *landing) wait(f *zkstore.Flight, at, horizon time.Time) {
+func (l *landing) wait(f *protocol.Flight, at, horizon time.Time) {
 	if at.After(horizon) {
 		return
 	}
@@ -93,39 +93,39 @@ func (l *landing) wait(f *zkstore.Flight, at, horizon time.Time) {
 }
 
 // sort splits a released piece by where its ids go.
-func (t *term) sort(l *landing, f *zkstore.Flight) {
+func (t *term) sort(l *landing, f *protocol.Flight) {
 	dying, pool, grants := 0, []string(nil), map[int][]string{}
 	for i, id := range f.IDs {
 		switch to := f.Target(i); {
-		case to == zkstore.ToDelete:
+		case to == protocol.ToDelete:
 			dying++
 		case t.receives(to, l.sizes[to], id):
-			l.sizes[to] = zkstore.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + zkstore.Cost(id)}
+			l.sizes[to] = protocol.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + protocol.Cost(id)}
 			grants[to] = append(grants[to], id)
 		default:
 			pool = append(pool, id)
 		}
 	}
 	if dying > 0 {
-		l.forget = append(l.forget, zkstore.Take{Name: f.Name})
+		l.forget = append(l.forget, protocol.Take{Name: f.Name})
 	}
 	if len(pool) > 0 {
-		l.pool = append(l.pool, zkstore.Take{Name: f.Name, IDs: pool})
+		l.pool = append(l.pool, protocol.Take{Name: f.Name, IDs: pool})
 	}
 	for _, to := range ordinals(grants) {
-		l.grants[to] = append(l.grants[to], zkstore.Take{Name: f.Name, IDs: grants[to]})
+		l.grants[to] = append(l.grants[to], protocol.Take{Name: f.Name, IDs: grants[to]})
 	}
 }
 
 // receives says whether n is open, stays, and has room for one more id besides what is granted to it already.
-func (t *term) receives(n int, granted zkstore.Size, id string) bool {
+func (t *term) receives(n int, granted protocol.Size, id string) bool {
 	in := t.st.Instances[n]
 	return in != nil && t.stays(n) && t.st.IsOpen(n) && len(in.IDs)+granted.Count < t.orders.Capacity &&
-		in.Bytes+granted.Bytes+zkstore.Cost(id) <= zkstore.MaxListBytes
+		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
 }
 
 // flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing is left.
-func (t *term) flightRest(take zkstore.Take) int {
+func (t *term) flightRest(take protocol.Take) int {
 	f := t.st.Flight[take.Name]
 	if f == nil || len(take.IDs) == len(f.IDs) {
 		return 0
@@ -134,7 +134,7 @@ func (t *term) flightRest(take zkstore.Take) int {
 }
 
 // poolRest is the same of a pool piece.
-func (t *term) poolRest(take zkstore.Take) int {
+func (t *term) poolRest(take protocol.Take) int {
 	p := t.st.Pool[take.Name]
 	if p == nil || len(take.IDs) == len(p.IDs) {
 		return 0
@@ -146,22 +146,22 @@ func (t *term) poolRest(take zkstore.Take) int {
 func meanCost(ids []string) int {
 	n, size := min(len(ids), 20), 0
 	for _, id := range ids[:n] {
-		size += zkstore.Cost(id)
+		size += protocol.Cost(id)
 	}
 	return size/max(n, 1) + 5
 }
 
 // fitting returns the first of the takes that fit into one transaction that changes the list of n; at least one.
-func (t *term) fitting(n int, takes []zkstore.Take, rest func(zkstore.Take) int) []zkstore.Take {
+func (t *term) fitting(n int, takes []protocol.Take, rest func(protocol.Take) int) []protocol.Take {
 	list := t.st.Instances[n].Bytes
 	size := list
 	for i, take := range takes {
 		for _, id := range take.IDs {
-			list += zkstore.Cost(id)
-			size += zkstore.Cost(id)
+			list += protocol.Cost(id)
+			size += protocol.Cost(id)
 		}
 		size += rest(take) + 200
-		if i > 0 && (size > zkstore.MaxMultiBytes || list > zkstore.MaxListBytes) {
+		if i > 0 && (size > protocol.MaxMultiBytes || list > protocol.MaxListBytes) {
 			return takes[:i]
 		}
 	}
@@ -169,7 +169,7 @@ func (t *term) fitting(n int, takes []zkstore.Take, rest func(zkstore.Take) int)
 }
 
 // landed counts what an instance received.
-func (t *term) landed(n int, takes []zkstore.Take) {
+func (t *term) landed(n int, takes []protocol.Take) {
 	for _, take := range takes {
 		reason := reasonDrain
 		if from, _ := flightFrom(take.Name); t.stays(from) {
@@ -204,7 +204,7 @@ type pooled struct {
 	ids    []string
 }
 
-func poolOf(st *zkstore.State) pooled {
+func poolOf(st *protocol.State) pooled {
 	p := pooled{names: st.PoolNames(), ids: make([]string, 0, st.Unassigned())}
 	for _, name := range p.names {
 		p.starts = append(p.starts, len(p.ids))
@@ -214,17 +214,17 @@ func poolOf(st *zkstore.State) pooled {
 }
 
 // pieces are all of it, each whole, oldest first.
-func (p *pooled) pieces() []zkstore.Take {
-	takes := make([]zkstore.Take, len(p.names))
+func (p *pooled) pieces() []protocol.Take {
+	takes := make([]protocol.Take, len(p.names))
 	ends := append(slices.Clone(p.starts), len(p.ids))[1:]
 	for i, name := range p.names {
-		takes[i] = zkstore.Take{Name: name, IDs: p.ids[p.starts[i]:ends[i]:ends[i]]}
+		takes[i] = protocol.Take{Name: name, IDs: p.ids[p.starts[i]:ends[i]:ends[i]]}
 	}
 	return takes
 }
 
 // takes turns places in the list into takes of the pieces, in order.
-func (p *pooled) takes(indices []int32) (takes []zkstore.Take) {
+func (p *pooled) takes(indices []int32) (takes []protocol.Take) {
 	slices.Sort(indices)
 	for _, i := range indices {
 		k, exact := slices.BinarySearch(p.starts, int(i))
@@ -233,7 +233,7 @@ func (p *pooled) takes(indices []int32) (takes []zkstore.Take) {
 		}
 		name := p.names[k]
 		if len(takes) == 0 || takes[len(takes)-1].Name != name {
-			takes = append(takes, zkstore.Take{Name: name})
+			takes = append(takes, protocol.Take{Name: name})
 		}
 		last := &takes[len(takes)-1]
 		last.IDs = append(last.IDs, p.ids[i])
@@ -251,7 +251,7 @@ func (t *term) world(pool []string) *plan.World {
 		w.Instances = append(w.Instances, plan.Instance{
 			Ordinal: n, Open: t.st.IsOpen(n) && t.stays(n), Leaving: !t.stays(n) && t.keeps(n) == "", Fixed: t.keeps(n) != "",
 			Capacity: t.orders.Capacity,
-			MaxBytes: zkstore.MaxListBytes, Bytes: in.Bytes, List: t.listed(n, in).list,
+			MaxBytes: protocol.MaxListBytes, Bytes: in.Bytes, List: t.listed(n, in).list,
 			Arriving: plan.Arriving{Count: reserved[n].Count, Bytes: reserved[n].Bytes, Weight: weight[n]},
 		})
 	}
@@ -388,7 +388,7 @@ func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 		}
 		in := &p.World().Instances[refusal.From]
 		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || t.deadPod(in.Ordinal)) {
-			r.add(in.Ordinal, in.IDs[refusal.Index], zkstore.ToPool)
+			r.add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
 		}
 	}
 	if len(r.ids) == 0 {
@@ -459,7 +459,7 @@ func (t *term) assign(ctx context.Context, p *plan.Plan, pool *pooled) (bool, er
 			if h.pieces(func(name string) bool { return t.st.Pool[name] == nil }) {
 				return nil // pieces were merged meanwhile: plan again
 			}
-			m, err := zkstore.Assign(t.st, h...)
+			m, err := protocol.Assign(t.st, h...)
 			b.add(job{m: m, lists: h.lists(), hand: h, done: func() { t.moved("new", h.resources()) }}, err)
 			h.pieces(mark)
 		}

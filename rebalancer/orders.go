@@ -1,7 +1,7 @@
 // Package rebalancer keeps one kind's assignment: it makes creates durable, places what has no owner, empties what leaves, and
 // spreads what is uneven.
 //
-// In: creates and deletes, and the scaler's Orders. Out: transactions through zkstore, planned by plan. Invariant: every change goes
+// In: creates and deletes, and the scaler's Orders. Out: transactions through zk, planned by plan. Invariant: every change goes
 // through the protocol's steps, so that none is lost and none is owned twice, whoever dies when.
 //
 //	engine.go     what callers see: Create, Delete, Order, Drained, Lookup

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // A status that may no longer be read is not absent: an instance that fences itself has released nothing by that, and what keeps its own
@@ -24,19 +24,19 @@ func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		r.answering(0, 2)
-		r.status(1, &zkstore.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "one", Fences: true, SessionMs: 20_000})
+		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "one", Fences: true, SessionMs: 20_000})
 		r.wait(3 * time.Second)
 		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		hide := func(hidden bool) {
-			r.d.edit(func(st *zkstore.State) {
+			r.d.edit(func(st *protocol.State) {
 				in := *st.Instances[1]
 				in.Status, in.Live, in.Hidden = nil, false, hidden
 				st.Instances[1] = &in
 			})
 		}
 		hide(true)
-		r.status(2, &zkstore.Status{Times: r.d.snapshot().Instances[2].Times, Pod: "two"})
+		r.status(2, &protocol.Status{Times: r.d.snapshot().Instances[2].Times, Pod: "two"})
 		r.wait(5 * time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight(), "of instance 1 alone")
 		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released 10 resources: its status may not be read: READ is missing on /iota/orchestration/Thing/1/tmp/status")
@@ -49,9 +49,9 @@ func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 
 // stranger begins to make an ordinal as another client does: its znodes have no data.
 func (r *rig) stranger(n int) {
-	r.d.edit(func(st *zkstore.State) {
-		st.Instances[n] = &zkstore.Instance{Ordinal: n, Used: -1, Capacity: -1, Times: -1, ReloadVersion: -1, IDs: []string{}, Begun: true}
-		r.d.versions[zkstore.InstancePath("Thing", n)], r.d.versions[zkstore.InstancePath("Thing", n)+"/resources"] = 0, 0
+	r.d.edit(func(st *protocol.State) {
+		st.Instances[n] = &protocol.Instance{Ordinal: n, Used: -1, Capacity: -1, Times: -1, ReloadVersion: -1, IDs: []string{}, Begun: true}
+		r.d.versions[protocol.InstancePath("Thing", n)], r.d.versions[protocol.InstancePath("Thing", n)+"/resources"] = 0, 0
 	})
 }
 
@@ -74,11 +74,11 @@ func TestAnOrdinalThatAnotherClientHasBegunIsClosed(t *testing.T) {
 		require.Contains(t, r.e.Progress().Blocked, "instance 1: another client has begun to make its znodes")
 
 		for n := 1; n <= 5; n++ { // they are written
-			r.d.edit(func(st *zkstore.State) {
+			r.d.edit(func(st *protocol.State) {
 				in := *st.Instances[n]
 				in.Begun, in.ListVersion, in.Bytes = false, 1, len(`{"ids":[]}`)
 				st.Instances[n] = &in
-				r.d.versions[zkstore.InstancePath("Thing", n)+"/resources"] = 1
+				r.d.versions[protocol.InstancePath("Thing", n)+"/resources"] = 1
 			})
 			r.wait(time.Second)
 		}
@@ -107,9 +107,9 @@ func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 
 // A kind that has stopped is told as such by what every replica sees.
 func TestTrouble(t *testing.T) {
-	unreadable := &zkstore.State{Instances: map[int]*zkstore.Instance{3: {Fault: "READ is missing on /list"}}}
+	unreadable := &protocol.State{Instances: map[int]*protocol.Instance{3: {Fault: "READ is missing on /list"}}}
 	require.Empty(t, Trouble(nil, &Progress{}))
-	require.Empty(t, Trouble(&zkstore.State{}, &Progress{Blocked: "instances are not ready"}))
+	require.Empty(t, Trouble(&protocol.State{}, &Progress{Blocked: "instances are not ready"}))
 	require.Equal(t, "the kind is stopped: READ is missing on /list", Trouble(unreadable, &Progress{}))
 	require.Equal(t, "the kind is stopped: who else writes here?", Trouble(nil, &Progress{Alarm: "who else writes here?", Refused: "create"}))
 	require.Equal(t, "zookeeper refuses what is to be written: create", Trouble(nil, &Progress{Refused: "create"}))

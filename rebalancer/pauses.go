@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // pauses are the times between two attempts at what fails again and again. They double while ZooKeeper refuses it, and while it finds that
@@ -24,7 +24,7 @@ func (p *pauses) after(err error) time.Duration { return p.grow(err, retry, last
 
 // afterStep is the pause after err, of a step.
 func (p *pauses) afterStep(err error) time.Duration {
-	if errors.Is(err, zkstore.ErrConflict) {
+	if errors.Is(err, protocol.ErrConflict) {
 		return p.grow(err, conflictPause, lastConflict)
 	}
 	return p.grow(err, retry, lastRetry)
@@ -41,7 +41,7 @@ func (p *pauses) grow(err error, first, last time.Duration) time.Duration {
 
 // lasts says that another attempt at what failed so makes no sense before something else has changed.
 func lasts(err error) bool {
-	return errors.Is(err, zkstore.ErrRefused) || errors.Is(err, zkstore.ErrConflict)
+	return errors.Is(err, protocol.ErrRefused) || errors.Is(err, protocol.ErrConflict)
 }
 
 // rest is that of a step that failed.
@@ -81,7 +81,7 @@ func (t *term) failed(name string, err error) *rest {
 		t.rests[name] = r
 	}
 	r.times++
-	r.why, r.refused = fmt.Sprintf("%s: %v", name, err), errors.Is(err, zkstore.ErrRefused)
+	r.why, r.refused = fmt.Sprintf("%s: %v", name, err), errors.Is(err, protocol.ErrRefused)
 	next := time.Now().Add(r.afterStep(err))
 	if r.until = (time.Time{}); lasts(err) {
 		r.until = next
@@ -126,7 +126,7 @@ func (t *term) serve(ctx context.Context) error {
 	}
 	switch _, err := t.create(ctx); {
 	case err == nil:
-	case errors.Is(err, zkstore.ErrConflict):
+	case errors.Is(err, protocol.ErrConflict):
 		t.conflicted(stepCreate, err)
 	case t.ends(ctx, err):
 		return err
@@ -138,7 +138,7 @@ func (t *term) serve(ctx context.Context) error {
 
 // Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands against it. st may be nil. What is
 // unreadable every replica sees; what ZooKeeper refuses, and that somebody else edits too much, the leader alone knows.
-func Trouble(st *zkstore.State, p *Progress) string {
+func Trouble(st *protocol.State, p *Progress) string {
 	alarm := p.Alarm
 	if st != nil {
 		alarm = cmp.Or(alarm, st.Fault())

@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // refusing makes the double refuse the steps with err until it is called with none.
 func (r *rig) refusing(err error, steps ...string) {
 	r.d.fail(func(d *double) {
-		d.refuse = func(m zkstore.Multi) error {
+		d.refuse = func(m protocol.Multi) error {
 			if slices.Contains(steps, m.Step) {
 				return fmt.Errorf("%w: /iota/shardscaler/Thing/pool/1-7: over the quota", err)
 			}
@@ -34,8 +34,8 @@ func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 		err     error
 		refused bool
 	}{
-		"refused":        {zkstore.ErrRefused, true},
-		"always changed": {zkstore.ErrConflict, false},
+		"refused":        {protocol.ErrRefused, true},
+		"always changed": {protocol.ErrConflict, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 		ids := names("a", 2000)
 		r.create(ids...)
 		r.wait(10 * time.Second)
-		r.refusing(zkstore.ErrRefused, "create")
+		r.refusing(protocol.ErrRefused, "create")
 		go func() { _ = r.e.Create(t.Context(), known([]string{"b"})) }()
 		r.order(func(o *Orders) { o.Stay = []int{0} })
 		r.wait(5 * time.Second)
@@ -95,7 +95,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 func TestARefusedHeadIsTriedWithPausesAndSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.refusing(zkstore.ErrRefused, "lead")
+		r.refusing(protocol.ErrRefused, "lead")
 		r.lead(0, 1)
 		r.wait(10 * time.Minute)
 		require.Less(t, r.d.attempts("lead"), 30)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // ErrNothingToRollBack is what a rollback fails with when no wave runs and nothing is in flight.
@@ -64,7 +64,7 @@ func (t *term) rollBack(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	result, err := t.turnBack(ctx, asked)
-	if errors.Is(err, zkstore.ErrConflict) || t.ends(ctx, err) {
+	if errors.Is(err, protocol.ErrConflict) || t.ends(ctx, err) {
 		return false, err
 	}
 	t.e.answerRollbacks(asked, result, err)
@@ -155,7 +155,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 			home := t.stays(f.From) && t.st.IsOpen(f.From)
 			for i, id := range f.IDs {
 				switch to := f.Target(i); {
-				case to == zkstore.ToDelete:
+				case to == protocol.ToDelete:
 				case !home:
 					done.Kept++
 				default:
@@ -166,7 +166,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 				}
 			}
 			if len(back) > 0 {
-				m, err := zkstore.Redirect(t.st, f.Name, back, f.From)
+				m, err := protocol.Redirect(t.st, f.Name, back, f.From)
 				b.add(job{m: m}, err)
 			}
 		}

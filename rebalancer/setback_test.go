@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // applied is a rig of two instances that have applied all of their lists, ten resources each.
@@ -21,15 +21,15 @@ func applied(t *testing.T) (r *rig, times int64) {
 	r.wait(3 * time.Second)
 	times = r.d.snapshot().Instances[1].Times
 	require.Positive(t, times)
-	r.status(0, &zkstore.Status{Times: r.d.snapshot().Instances[0].Times, Pod: "zero"})
-	r.status(1, &zkstore.Status{Times: times, Pod: "one"})
+	r.status(0, &protocol.Status{Times: r.d.snapshot().Instances[0].Times, Pod: "zero"})
+	r.status(1, &protocol.Status{Times: times, Pod: "one"})
 	r.wait(3 * time.Second)
 	return r, times
 }
 
 // reload sets `_reload` of instance 1 by another hand.
 func (r *rig) reload(times int64) {
-	r.d.edit(func(st *zkstore.State) {
+	r.d.edit(func(st *protocol.State) {
 		in := *st.Instances[1]
 		in.Times, in.ReloadVersion = times, in.ReloadVersion+1
 		st.Instances[1] = &in
@@ -49,7 +49,7 @@ func TestAReloadThatWasSetBackReleasesNothing(t *testing.T) {
 		for _, f := range st.Flight {
 			require.Greater(t, f.Times, times)
 		}
-		r.status(1, &zkstore.Status{Times: st.Instances[1].Times, Pod: "one"})
+		r.status(1, &protocol.Status{Times: st.Instances[1].Times, Pod: "one"})
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})
@@ -75,11 +75,11 @@ func TestAStatusThatIsAheadOfReloadProvesNothing(t *testing.T) {
 		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		revoked := r.d.snapshot().Instances[1].Times
-		r.status(1, &zkstore.Status{Times: revoked + 7, Pod: "one"})
+		r.status(1, &protocol.Status{Times: revoked + 7, Pod: "one"})
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
 		require.Contains(t, r.e.Progress().Blocked, "ahead of _reload")
-		r.status(1, &zkstore.Status{Times: revoked, Pod: "one"})
+		r.status(1, &protocol.Status{Times: revoked, Pod: "one"})
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})

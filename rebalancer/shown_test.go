@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // shown tells of rows that an update has shown, and says how many reads that asked for.
@@ -59,7 +59,7 @@ func TestARowThatIsShownWhileItIsBeingDeleted(t *testing.T) {
 		r.wait(time.Minute) // the delete is not so young that a read might be behind it
 		r.read(known(ids)...)
 		require.Zero(t, r.shown(ids...))
-		r.status(0, &zkstore.Status{Times: r.d.snapshot().Instances[0].Times, Pod: "zero"})
+		r.status(0, &protocol.Status{Times: r.d.snapshot().Instances[0].Times, Pod: "zero"})
 		r.wait(3 * time.Second)
 		r.settled(ids)
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // spreading is what is remembered of voluntary moves: those between instances that stay.
@@ -45,7 +45,7 @@ func (t *term) adopt() {
 }
 
 // heldUntil is the end of the hold that an earlier leader has begun.
-func heldUntil(st *zkstore.State) time.Time {
+func heldUntil(st *protocol.State) time.Time {
 	var a adoption
 	if doc := st.Kept[adoptionName]; doc == nil || exact.JSON(doc.Data, &a) != nil {
 		return time.Time{}
@@ -61,7 +61,7 @@ type moved struct {
 
 // opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree that is being adopted are not
 // new, and one that was already filling up shows by the band alone.
-func (s *spreading) opened(st *zkstore.State, before, added []int) {
+func (s *spreading) opened(st *protocol.State, before, added []int) {
 	for _, n := range added {
 		if len(before) > 0 && len(st.Instances[n].IDs) == 0 {
 			s.due = true
@@ -161,7 +161,7 @@ func (t *term) spreadWorld() (w *plan.World, withheld bool) {
 func (t *term) flying() (n int) {
 	for _, f := range t.st.Flight {
 		for _, to := range f.To {
-			if to != zkstore.ToDelete {
+			if to != protocol.ToDelete {
 				n++
 			}
 		}
@@ -236,7 +236,7 @@ func (t *term) atOnce(r *revocations) (later int) {
 	for _, n := range ordinals(r.ids) {
 		k := 0
 		if t.writable(n) {
-			k = zkstore.Fit(r.ids[n], revokeBytes)
+			k = protocol.Fit(r.ids[n], revokeBytes)
 		}
 		later += len(r.ids[n]) - k
 		if r.ids[n], r.to[n] = r.ids[n][:k], r.to[n][:k]; k == 0 {

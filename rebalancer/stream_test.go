@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // What waits for room is given to new instances with one change a list, and nothing is taken from the old ones on the way: that most of
@@ -35,7 +35,7 @@ func TestALargePoolFillsEachNewListOnce(t *testing.T) {
 		}
 		require.Zero(t, occurrences(r.d.did(), "revoke"))
 		require.LessOrEqual(t, occurrences(r.d.did(), "assign"), 7)
-		require.LessOrEqual(t, slices.Max(r.d.sizes), zkstore.MaxMultiBytes)
+		require.LessOrEqual(t, slices.Max(r.d.sizes), protocol.MaxMultiBytes)
 	})
 }
 
@@ -45,7 +45,7 @@ type slow struct {
 	glances chan struct{} // receives when one begins
 }
 
-func (s *slow) ReadOnce(ctx context.Context, st *zkstore.State) (*zkstore.State, bool, error) {
+func (s *slow) ReadOnce(ctx context.Context, st *protocol.State) (*protocol.State, bool, error) {
 	select {
 	case s.glances <- struct{}{}:
 	default:
@@ -90,7 +90,7 @@ func TestAGlanceSeesForeignEdits(t *testing.T) {
 		r := newRigOver(t, d, store).lead(0, 1)
 		r.create("a", "b")
 		r.wait(3 * time.Second)
-		d.edit(func(st *zkstore.State) {
+		d.edit(func(st *protocol.State) {
 			in := *st.Instances[0]
 			in.IDs, in.Used = append(slices.Clone(in.IDs), "x"), in.Used+1
 			in.ListVersion++
@@ -106,8 +106,8 @@ func TestAGlanceSeesForeignEdits(t *testing.T) {
 // unlucky is a ZooKeeper whose session is lost whenever a glance is under way.
 type unlucky struct{ *double }
 
-func (u unlucky) ReadOnce(context.Context, *zkstore.State) (*zkstore.State, bool, error) {
-	return nil, false, zkstore.ErrUnavailable
+func (u unlucky) ReadOnce(context.Context, *protocol.State) (*protocol.State, bool, error) {
+	return nil, false, protocol.ErrUnavailable
 }
 
 // A glance that fails leaves nothing in doubt: the term goes on, and looks instead.

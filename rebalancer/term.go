@@ -11,7 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
@@ -32,7 +32,7 @@ const (
 // Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
 type term struct {
 	e      *Engine
-	st     *zkstore.State
+	st     *protocol.State
 	holder string
 	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
 	orders Orders
@@ -91,7 +91,7 @@ type term struct {
 	rests      map[string]*rest     // of the steps that failed when they were last tried
 }
 
-func newTerm(e *Engine, st *zkstore.State, holder string) *term {
+func newTerm(e *Engine, st *protocol.State, holder string) *term {
 	t := &term{
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
 		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, begun: map[int]begun{}, rest: lookPause,
@@ -170,7 +170,7 @@ func (t *term) pass(ctx context.Context) error {
 			delete(t.rests, steps[i].name)
 		}
 		switch {
-		case errors.Is(err, zkstore.ErrConflict):
+		case errors.Is(err, protocol.ErrConflict):
 			t.conflicted(steps[i].name, err)
 			return nil
 		case t.ends(ctx, err):
@@ -190,7 +190,7 @@ func (t *term) pass(ctx context.Context) error {
 
 // ends says whether an error leaves in doubt what ZooKeeper holds or who may write.
 func (t *term) ends(ctx context.Context, err error) bool {
-	return errors.Is(err, zkstore.ErrFenced) || errors.Is(err, zkstore.ErrUnavailable) || err != nil && ctx.Err() != nil
+	return errors.Is(err, protocol.ErrFenced) || errors.Is(err, protocol.ErrUnavailable) || err != nil && ctx.Err() != nil
 }
 
 // prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
@@ -238,7 +238,7 @@ func (t *term) look(ctx context.Context) error {
 		return fmt.Errorf("read: %w", err)
 	}
 	if fresh.Head.Holder != t.holder {
-		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, fresh.Head.Holder)
+		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, fresh.Head.Holder)
 	}
 	t.proved(asked)
 	now := time.Now()
@@ -255,7 +255,7 @@ func (t *term) look(ctx context.Context) error {
 }
 
 // foreignEdits looks for changes that only the leader may make. Those of an instance's own status are none.
-func (t *term) foreignEdits(fresh *zkstore.State, now time.Time) bool {
+func (t *term) foreignEdits(fresh *protocol.State, now time.Time) bool {
 	where := foreignEdit(t.st, fresh)
 	if where == "" {
 		return false
@@ -268,7 +268,7 @@ func (t *term) foreignEdits(fresh *zkstore.State, now time.Time) bool {
 }
 
 // foreignEdit names a place where two States of one term differ though this term did not write; "" when there is none.
-func foreignEdit(old, fresh *zkstore.State) string {
+func foreignEdit(old, fresh *protocol.State) string {
 	if old.HeadVersion != fresh.HeadVersion {
 		return "head"
 	}
@@ -351,7 +351,7 @@ func (t *term) block(why string) {
 // job is a transaction and what is to be noted once it is committed. lists are the ordinals whose lists it changes, hand what it gives
 // from the pool.
 type job struct {
-	m     zkstore.Multi
+	m     protocol.Multi
 	lists []int
 	hand  hand
 	done  func()
@@ -365,7 +365,7 @@ func (t *term) commit(ctx context.Context, jobs ...job) error { return t.start(c
 // nor answer anybody by what they change.
 func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 	asked := t.clock()
-	ms := make([]zkstore.Multi, len(jobs))
+	ms := make([]protocol.Multi, len(jobs))
 	for i, j := range jobs {
 		ms[i] = j.m
 	}
@@ -409,7 +409,7 @@ func (t *term) note(jobs []job, errs []error, asked int64) error {
 
 // graver returns the error that says most about what may still be done.
 func graver(a, b error) error {
-	for _, sentinel := range []error{zkstore.ErrFenced, zkstore.ErrUnavailable, zkstore.ErrConflict} {
+	for _, sentinel := range []error{protocol.ErrFenced, protocol.ErrUnavailable, protocol.ErrConflict} {
 		if errors.Is(a, sentinel) {
 			return a
 		}

@@ -9,14 +9,14 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Limits of one wave, by its text: what fits here fits into zkstore.MaxPlanBytes even if packing does not make it smaller. Beside the moves
+// Limits of one wave, by its text: what fits here fits into protocol.MaxPlanBytes even if packing does not make it smaller. Beside the moves
 // there is little: maxRecent moves of the minute before, and a reason of maxSpans bytes.
 const (
 	maxWaveMoves = 50_000
-	maxWaveBytes = zkstore.MaxPlanBytes - 1<<16
+	maxWaveBytes = protocol.MaxPlanBytes - 1<<16
 )
 
 // What a wave is for.
@@ -42,7 +42,7 @@ type wave struct {
 	Moves []donation `json:"moves"`
 }
 
-// donation is what one ordinal gives: To has one entry an id, an ordinal or zkstore.ToPool.
+// donation is what one ordinal gives: To has one entry an id, an ordinal or protocol.ToPool.
 type donation struct {
 	From int      `json:"from"`
 	IDs  []string `json:"ids"`
@@ -67,7 +67,7 @@ func parseWave(data []byte) (*wave, error) {
 	return &w, nil
 }
 
-// encode writes ids as zkstore.Cost counts them.
+// encode writes ids as protocol.Cost counts them.
 func (w *wave) encode() ([]byte, error) {
 	data, err := exact.Marshal(w)
 	if err != nil {
@@ -83,7 +83,7 @@ func cut(r revocations) (moves []donation, beyond int) {
 		ids, n := r.ids[from], 0
 		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
 		for n < len(ids) && n < room {
-			size := zkstore.Cost(ids[n]) + len(strconv.Itoa(r.to[from][n])) + len(",")
+			size := protocol.Cost(ids[n]) + len(strconv.Itoa(r.to[from][n])) + len(",")
 			if size > left {
 				break
 			}
@@ -124,7 +124,7 @@ type running struct {
 
 // resume finds out how far a stored wave is. place says where an id is; what is neither where it was nor in flight has arrived, or is no
 // business of the wave any more.
-func resume(w *wave, st *zkstore.State, place func(id string) (int32, bool)) *running {
+func resume(w *wave, st *protocol.State, place func(id string) (int32, bool)) *running {
 	r := &running{wave: *w, total: w.count(), pending: map[int]donation{}, flights: map[string]bool{}}
 	flying := map[string]struct{}{}
 	for _, d := range w.Moves {
@@ -179,7 +179,7 @@ func (r *running) pass(from int, here func(id string) bool) {
 // next cuts at most n moves from a donor's pending ones.
 func (r *running) next(from, n, bytes int) (ids []string, to []int) {
 	d := r.pending[from]
-	k := zkstore.Fit(d.IDs, bytes)
+	k := protocol.Fit(d.IDs, bytes)
 	if n >= 0 {
 		k = min(k, n)
 	}

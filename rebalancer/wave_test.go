@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing.T) {
@@ -23,7 +23,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 		owned := r.d.snapshot().Instances[2].IDs
 		steps, revokes := len(r.d.did()), 0
 		r.d.fail(func(d *double) {
-			d.watch = func(old, _ *zkstore.State, m zkstore.Multi) {
+			d.watch = func(old, _ *protocol.State, m protocol.Multi) {
 				if m.Step != "revoke" {
 					return
 				}
@@ -61,12 +61,12 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 		d.adopted(lists)
 		d.check = false
 		var sizes []int
-		d.watch = func(_, st *zkstore.State, m zkstore.Multi) {
+		d.watch = func(_, st *protocol.State, m protocol.Multi) {
 			if m.Step == "store-plan" {
 				w, err := parseWave(st.Plan.Data)
 				require.NoError(t, err)
 				sizes = append(sizes, w.count(), w.Beyond)
-				require.Less(t, len(st.Plan.Data), zkstore.MaxPlanBytes)
+				require.Less(t, len(st.Plan.Data), protocol.MaxPlanBytes)
 			}
 		}
 		r := newRig(t, d).lead(stay...)
@@ -92,8 +92,8 @@ func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
 	require.Positive(t, beyond)
 	data, err := json.Marshal(w)
 	require.NoError(t, err)
-	require.Less(t, len(data), zkstore.MaxPlanBytes)
-	require.Greater(t, len(data), zkstore.MaxPlanBytes*9/10)
+	require.Less(t, len(data), protocol.MaxPlanBytes)
+	require.Greater(t, len(data), protocol.MaxPlanBytes*9/10)
 }
 
 // Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
@@ -115,7 +115,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 						owned[n] = in.IDs
 					}
 					d.fail(func(d *double) {
-						d.watch = func(_, _ *zkstore.State, _ zkstore.Multi) {
+						d.watch = func(_, _ *protocol.State, _ protocol.Multi) {
 							if count++; count == last {
 								d.away = true
 							}
@@ -172,7 +172,7 @@ func TestNothingIsSpreadWhileNewResourcesWaitForTheirPlace(t *testing.T) {
 		r.create(names("b", 29)...)
 		spread := 0
 		r.d.fail(func(d *double) {
-			d.watch = func(old, _ *zkstore.State, m zkstore.Multi) {
+			d.watch = func(old, _ *protocol.State, m protocol.Multi) {
 				if m.Step == "store-plan" {
 					spread++
 					require.Empty(t, old.Pool)
@@ -336,7 +336,7 @@ func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
 		first.create(ids...)
 		first.wait(3 * time.Second)
 		first.halt()
-		d.edit(func(st *zkstore.State) { st.Plan = &zkstore.StoredPlan{ID: "x", Data: []byte(`{"v":9}`)} })
+		d.edit(func(st *protocol.State) { st.Plan = &protocol.StoredPlan{ID: "x", Data: []byte(`{"v":9}`)} })
 		second := newRig(t, d).lead(0, 1)
 		second.wait(3 * time.Second)
 		require.Nil(t, second.settled(ids).Plan)
@@ -374,16 +374,16 @@ func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 		then    func(r *rig)
 		want    string
 	}{
-		"what follows the pause is refused": {fmt.Errorf("%w: a quota", zkstore.ErrRefused), func(*rig) {}, "a quota"},
+		"what follows the pause is refused": {fmt.Errorf("%w: a quota", protocol.ErrRefused), func(*rig) {}, "a quota"},
 		"blind when it is tried again": {
-			fmt.Errorf("%w: a znode", zkstore.ErrConflict), func(r *rig) { r.order(func(o *Orders) { o.Hold = "the pods are stale" }) }, "the pods are stale",
+			fmt.Errorf("%w: a znode", protocol.ErrConflict), func(r *rig) { r.order(func(o *Orders) { o.Hold = "the pods are stale" }) }, "the pods are stale",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, _, _ := spreadHalf(t)
 				r.d.fail(func(d *double) {
-					d.refuse = func(m zkstore.Multi) error {
+					d.refuse = func(m protocol.Multi) error {
 						if m.Step == "redirect" {
 							return c.refusal
 						}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // recall takes up the wave that an earlier leader has stored, and what the limits of voluntary moves must remember of it.
@@ -50,7 +50,7 @@ func (t *term) begin(ctx context.Context, r revocations, w wave) error {
 	if err != nil {
 		return err
 	}
-	parts, last, err := zkstore.StorePlan(t.st, w.Plan, data)
+	parts, last, err := protocol.StorePlan(t.st, w.Plan, data)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (t *term) end(ctx context.Context) error {
 			return err
 		}
 	}
-	m, err := zkstore.ClearPlan(t.st, note)
+	m, err := protocol.ClearPlan(t.st, note)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		if room > 0 {
 			room -= len(ids)
 		}
-		m, err := zkstore.Revoke(t.st, n, ids, to, t.pod(n))
+		m, err := protocol.Revoke(t.st, n, ids, to, t.pod(n))
 		name := fmt.Sprintf("%d-%d", n, t.st.NextTimes(n))
 		return job{m: m, lists: []int{n}, done: func() { w.flights[name], taken = true, taken+len(ids) }}, err
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 )
 
 const (
@@ -15,9 +15,9 @@ const (
 	// one. 5,000 creates a second thus make 200 pieces and not 5,000.
 	gather = 5 * time.Millisecond
 	// revokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps its limit.
-	revokeBytes = zkstore.MaxFlight * 3 / 4
+	revokeBytes = protocol.MaxFlight * 3 / 4
 	// crowded is the number of pool pieces from which small ones are merged.
-	crowded = zkstore.MaxPool / 2
+	crowded = protocol.MaxPool / 2
 )
 
 // create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is still in flight, by turning it round.
@@ -44,7 +44,7 @@ func (t *term) create(ctx context.Context) (bool, error) {
 		}
 	}
 	b := newBatch(roundBytes)
-	durable = append(durable, t.redirect(b, reconcile.Created, flying, zkstore.ToPool)...)
+	durable = append(durable, t.redirect(b, reconcile.Created, flying, protocol.ToPool)...)
 	if did, err := t.send(ctx, b); did || err != nil {
 		return did, err
 	}
@@ -90,7 +90,7 @@ func (t *term) readHead(ctx context.Context) error {
 		return fmt.Errorf("read the head: %w", err)
 	}
 	if read.Head.Holder != t.holder {
-		return fmt.Errorf("%w: the head is held by %s", zkstore.ErrFenced, read.Head.Holder)
+		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, read.Head.Holder)
 	}
 	t.proved(asked)
 	return nil
@@ -123,16 +123,16 @@ func (t *term) clock() int64 {
 
 // createPieces adds up to a round of pool pieces.
 func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
-	if len(t.st.Pool)+round > zkstore.MaxPool && !t.streaming { // what is under way makes room, and may need the pieces
+	if len(t.st.Pool)+round > protocol.MaxPool && !t.streaming { // what is under way makes room, and may need the pieces
 		if did, err := t.merge(ctx); did || err != nil {
 			return did, err
 		}
 	}
 	b := newBatch(roundBytes)
-	for len(ids) > 0 && !b.full() && len(t.st.Pool)+len(b.jobs) < zkstore.MaxPool {
-		n := zkstore.Fit(ids, zkstore.MaxPieceBytes)
+	for len(ids) > 0 && !b.full() && len(t.st.Pool)+len(b.jobs) < protocol.MaxPool {
+		n := protocol.Fit(ids, protocol.MaxPieceBytes)
 		some := ids[:n:n]
-		m, err := zkstore.Create(t.st, t.piece, some)
+		m, err := protocol.Create(t.st, t.piece, some)
 		t.piece++
 		ids = ids[n:]
 		b.add(job{m: m, done: func() {
@@ -158,7 +158,7 @@ func (t *term) compact(ctx context.Context) (bool, error) {
 }
 
 func (t *term) merge(ctx context.Context) (bool, error) {
-	m, ok := zkstore.CompactPool(t.st, t.piece)
+	m, ok := protocol.CompactPool(t.st, t.piece)
 	if !ok {
 		return false, nil
 	}
@@ -191,7 +191,7 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 		}
 	}
 	b := newBatch(roundBytes)
-	gone = append(gone, t.redirect(b, reconcile.Deleted, flying, zkstore.ToDelete)...)
+	gone = append(gone, t.redirect(b, reconcile.Deleted, flying, protocol.ToDelete)...)
 	t.deletePooled(b, pooled)
 	did, err := t.send(ctx, b)
 	if err != nil {
@@ -202,10 +202,10 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 	}
 	return t.rounds(ctx, ordinals(listed), func(n int) (job, error) {
 		ids := t.stillWanted(reconcile.Deleted, among(t.st.Instances[n].IDs, listed[n]))
-		if ids = ids[:zkstore.Fit(ids, revokeBytes)]; len(ids) == 0 {
+		if ids = ids[:protocol.Fit(ids, revokeBytes)]; len(ids) == 0 {
 			return job{}, nil
 		}
-		m, err := zkstore.Revoke(t.st, n, ids, nil, t.pod(n))
+		m, err := protocol.Revoke(t.st, n, ids, nil, t.pod(n))
 		m.Gate = t.unlessGone(reconcile.Deleted, ids)
 		return job{m: m, lists: []int{n}, done: func() { t.deleted(ids) }}, err
 	})
@@ -231,7 +231,7 @@ func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
 	}
 	for _, name := range t.st.PoolNames() {
 		if here := among(t.st.Pool[name].IDs, ids); len(here) > 0 && !b.full() {
-			m, err := zkstore.DeletePooled(t.st, zkstore.Take{Name: name, IDs: here})
+			m, err := protocol.DeletePooled(t.st, protocol.Take{Name: name, IDs: here})
 			m.Gate = t.unlessGone(reconcile.Deleted, here)
 			b.add(job{m: m, done: func() { t.deleted(here) }}, err)
 		}
@@ -256,14 +256,14 @@ func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to i
 			if _, wanted := ids[id]; !wanted {
 				continue
 			}
-			if dying := f.Target(i) == zkstore.ToDelete; dying == (op == reconcile.Created) {
+			if dying := f.Target(i) == protocol.ToDelete; dying == (op == reconcile.Created) {
 				turn = append(turn, id)
 			} else {
 				right = append(right, id)
 			}
 		}
 		if len(turn) > 0 && !b.full() {
-			m, err := zkstore.Redirect(t.st, name, turn, to)
+			m, err := protocol.Redirect(t.st, name, turn, to)
 			m.Gate = t.unlessGone(op, turn)
 			b.add(job{m: m, done: func() { t.settle(op, turn) }}, err)
 		}

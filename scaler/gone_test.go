@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // flying is a led world of three that acknowledges: something is in flight from instance 2 and its
@@ -17,7 +17,7 @@ func flying(t *testing.T) (w *world, s *Scaler, uid string) {
 	w, s = led(t, 3, 300)
 	w.cfg.HandOff = "acknowledged"
 	uid = w.pods[2]
-	w.flights = map[string]*zkstore.Flight{"2-5": {Name: "2-5", From: 2, Times: 5, Pod: uid, IDs: []string{"a"}, To: []int{0}}}
+	w.flights = map[string]*protocol.Flight{"2-5": {Name: "2-5", From: 2, Times: 5, Pod: uid, IDs: []string{"a"}, To: []int{0}}}
 	return w, s, uid
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -33,7 +33,7 @@ type kept struct {
 	LeftOut int `json:"leftOut,omitempty"`
 }
 
-// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of zkstore.MaxDocBytes.
+// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of protocol.MaxDocBytes.
 const (
 	decisionBytes       = 40 << 10
 	recommendationBytes = 56 << 10
@@ -46,7 +46,7 @@ const (
 // of the decision.
 func (k kept) encode() ([]byte, error) {
 	data, err := json.Marshal(k)
-	if err != nil || len(data) <= zkstore.MaxDocBytes {
+	if err != nil || len(data) <= protocol.MaxDocBytes {
 		return data, err
 	}
 	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
@@ -182,7 +182,7 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	err = s.engine.Keep(ctx, KeptName, rebalancer.Replace(data))
-	if s.unkept = nil; errors.Is(err, zkstore.ErrTooLarge) {
+	if s.unkept = nil; errors.Is(err, protocol.ErrTooLarge) {
 		s.unkept = err
 	}
 	if err != nil {

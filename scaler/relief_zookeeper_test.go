@@ -16,7 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -28,7 +28,7 @@ type replica struct {
 
 func startReplica(t *testing.T, servers, namespace, name string, cfg config.Kind, leads bool) *replica {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	client, err := zkstore.Open(t.Context(), zkstore.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	client, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	r := &replica{
 		e:     rebalancer.New(rebalancer.Config{Kind: cfg.Name, Holder: name}, client, log, prometheus.NewRegistry()),

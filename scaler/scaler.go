@@ -24,7 +24,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -43,7 +43,7 @@ type Engine interface {
 	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head any more, or when one of the
 	// ordinals is open. Of no ordinals it proves that this process leads.
 	Drained(ctx context.Context, ordinals []int) (left map[int]int, err error)
-	State() *zkstore.State
+	State() *protocol.State
 	Progress() rebalancer.Progress
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
 	Keep(ctx context.Context, name string, change rebalancer.Change) error
@@ -191,7 +191,7 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 		return ""
 	}
 	err := s.store(ctx, now, d)
-	if errors.Is(err, zkstore.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
+	if errors.Is(err, protocol.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
 		_, err = s.engine.Drained(ctx, nil)
 	}
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -185,7 +185,7 @@ func (t *turn) resizeTo(size actuate.Size, to int) {
 	}
 	before := t.history
 	t.history = t.history.Intended(to)
-	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, zkstore.ErrTooLarge) {
+	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, protocol.ErrTooLarge) {
 		t.history = before
 		t.did(doneHeld, "nothing is written: %v", err)
 		return

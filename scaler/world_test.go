@@ -17,7 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
@@ -56,7 +56,7 @@ type world struct {
 	// snapshot does not know yet.
 	strangers map[string]string
 	unseen    map[int]bool
-	flights   map[string]*zkstore.Flight
+	flights   map[string]*protocol.Flight
 	censuses  int
 	noPods    bool // an API server that has lost its store
 	censusErr error
@@ -72,7 +72,7 @@ type world struct {
 	blocked          string
 	holder           string // of the head
 	epoch            int64
-	docs             map[string]*zkstore.Doc
+	docs             map[string]*protocol.Doc
 	fail             map[observed.SourceName]bool
 	noLead           error  // what Keep answers when set
 	tooLarge         string // the document that is refused for its size
@@ -98,7 +98,7 @@ func newWorld(t tester, size int) *world {
 	w := &world{
 		t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: config.Default("Thing", "iota-dac"), uid: "set", perStep: 1 << 30,
 		pods: map[int]string{}, ready: map[int]bool{}, silent: map[int]bool{}, lists: map[int]int{}, open: map[int]bool{},
-		holder: "one/a", epoch: 1, docs: map[string]*zkstore.Doc{}, fail: map[observed.SourceName]bool{},
+		holder: "one/a", epoch: 1, docs: map[string]*protocol.Doc{}, fail: map[observed.SourceName]bool{},
 	}
 	w.cfg.Init, w.cfg.Max, w.cfg.Capacity, w.cfg.TargetPerInstance = 1, 20, 100, 100
 	w.cfg.Heartbeat = nil
@@ -290,8 +290,8 @@ func (w *world) Progress() rebalancer.Progress {
 	return rebalancer.Progress{Blocked: w.blocked, Unproven: w.unproven, Unannounced: w.unannounced}
 }
 
-func (w *world) State() *zkstore.State {
-	return &zkstore.State{Head: zkstore.Head{Epoch: w.epoch, Holder: w.holder}, Kept: maps.Clone(w.docs), Flight: maps.Clone(w.flights)}
+func (w *world) State() *protocol.State {
+	return &protocol.State{Head: protocol.Head{Epoch: w.epoch, Holder: w.holder}, Kept: maps.Clone(w.docs), Flight: maps.Clone(w.flights)}
 }
 
 func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) {
@@ -320,10 +320,10 @@ func (w *world) Keep(_ context.Context, name string, change rebalancer.Change) e
 	if err != nil {
 		return err
 	}
-	if len(data) > zkstore.MaxDocBytes || w.tooLarge == name {
-		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), zkstore.ErrTooLarge)
+	if len(data) > protocol.MaxDocBytes || w.tooLarge == name {
+		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), protocol.ErrTooLarge)
 	}
-	w.docs[name] = &zkstore.Doc{Data: slices.Clone(data)}
+	w.docs[name] = &protocol.Doc{Data: slices.Clone(data)}
 	return nil
 }
 

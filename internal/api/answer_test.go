@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -28,13 +28,13 @@ import (
 type fleet struct {
 	backend
 	mu    sync.Mutex
-	state *zkstore.State
+	state *protocol.State
 }
 
 func newFleet(instances, each int) *fleet {
-	f := &fleet{state: &zkstore.State{Instances: map[int]*zkstore.Instance{}}}
+	f := &fleet{state: &protocol.State{Instances: map[int]*protocol.Instance{}}}
 	for n := range instances {
-		in := &zkstore.Instance{Ordinal: n, Used: each, Capacity: 5000, Times: 1}
+		in := &protocol.Instance{Ordinal: n, Used: each, Capacity: 5000, Times: 1}
 		for i := range each {
 			in.IDs = append(in.IDs, fmt.Sprintf("%08d-thing-of-instance-%d", i, n))
 		}

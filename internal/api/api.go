@@ -20,8 +20,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -65,7 +65,7 @@ type KindView struct {
 	Override config.Override
 	Snapshot observed.Kind
 	// State is nil until ZooKeeper was read.
-	State *zkstore.State
+	State *protocol.State
 	// Decision is nil until one was made.
 	Decision *decide.Decision
 	Progress rebalancer.Progress

@@ -17,8 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -43,7 +43,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 	}
 	base := config.Default("Thing", "iota-dac")
 	k, standing := b.override.Apply(base)
-	state := &zkstore.State{ReadAt: time.Unix(1, 0), Instances: map[int]*zkstore.Instance{
+	state := &protocol.State{ReadAt: time.Unix(1, 0), Instances: map[int]*protocol.Instance{
 		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: []string{"thing-1"}},
 		4: {Ordinal: 4, Capacity: 5000},
 	}}
@@ -359,26 +359,26 @@ func TestPauseResumeAndRollback(t *testing.T) {
 }
 
 func TestTheHandOffHint(t *testing.T) {
-	view := func(mode config.HandOff, status *zkstore.Status) *KindView {
+	view := func(mode config.HandOff, status *protocol.Status) *KindView {
 		v := KindView{Config: config.Default("Thing", "iota-dac")}
 		v.Config.HandOff = mode
-		v.State = &zkstore.State{
-			Head:      zkstore.Head{Open: []int{0}},
-			Instances: map[int]*zkstore.Instance{0: {Times: 7, Status: status}, 1: {}},
+		v.State = &protocol.State{
+			Head:      protocol.Head{Open: []int{0}},
+			Instances: map[int]*protocol.Instance{0: {Times: 7, Status: status}, 1: {}},
 		}
 		v.Snapshot.Instances = []observed.Instance{{Ordinal: 0, Pod: &observed.Pod{UID: "zero"}}}
 		return &v
 	}
 	handOff := func(v *KindView) HandOff { return handOff(v, len(mute(v))) }
-	applied := &zkstore.Status{Times: 7, Pod: "zero"}
+	applied := &protocol.Status{Times: 7, Pod: "zero"}
 	require.Equal(t, HandOff{config.HandOffImmediate, 1, 1, "every instance acknowledges: handOff can be acknowledged"}, handOff(view(config.HandOffImmediate, applied)))
 	require.Equal(t, HandOff{config.HandOffAcknowledged, 1, 1, ""}, handOff(view(config.HandOffAcknowledged, applied)))
-	for name, status := range map[string]*zkstore.Status{"none": nil, "behind": {Times: 6, Pod: "zero"}, "of another pod": {Times: 7, Pod: "before"}} {
+	for name, status := range map[string]*protocol.Status{"none": nil, "behind": {Times: 6, Pod: "zero"}, "of another pod": {Times: 7, Pod: "before"}} {
 		require.Equal(t, HandOff{config.HandOffImmediate, 1, 0, ""}, handOff(view(config.HandOffImmediate, status)), name)
 	}
 	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
 	require.Empty(t, mute(view(config.HandOffAcknowledged, applied)))
-	require.Empty(t, mute(view(config.HandOffAcknowledged, &zkstore.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
+	require.Empty(t, mute(view(config.HandOffAcknowledged, &protocol.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
 	require.Equal(t, map[string]string{"0": "its status is absent"}, mute(view(config.HandOffImmediate, nil)))
 
 	one := view(config.HandOffAcknowledged, applied)

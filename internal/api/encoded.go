@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
@@ -39,7 +39,7 @@ type encodings struct {
 
 // encoded is one instance as a member of `instances`.
 type encoded struct {
-	of *zkstore.Instance // its States never change it
+	of *protocol.Instance // its States never change it
 	part
 	hash [sha256.Size]byte
 	// answers hold it; kept: so does encodings.
@@ -58,7 +58,7 @@ func (e *encodings) room() error {
 }
 
 // take returns the texts of all instances, by ordinal. release must be called when they are sent.
-func (e *encodings) take(kind string, st *zkstore.State) (texts []*encoded, release func(), err error) {
+func (e *encodings) take(kind string, st *protocol.State) (texts []*encoded, release func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.update(kind, st); err != nil {
@@ -77,7 +77,7 @@ func (e *encodings) take(kind string, st *zkstore.State) (texts []*encoded, rele
 }
 
 // update makes the texts of a kind those of st.
-func (e *encodings) update(kind string, st *zkstore.State) error {
+func (e *encodings) update(kind string, st *protocol.State) error {
 	if e.kinds == nil {
 		e.kinds = map[string]map[int]*encoded{}
 	}
@@ -102,7 +102,7 @@ func (e *encodings) update(kind string, st *zkstore.State) error {
 	return nil
 }
 
-func encode(n int, in *zkstore.Instance) (*encoded, error) {
+func encode(n int, in *protocol.Instance) (*encoded, error) {
 	text, err := exact.Marshal(instance(in))
 	if err != nil {
 		return nil, fmt.Errorf("encode instance %d: %w", n, err)

@@ -15,8 +15,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -65,7 +65,7 @@ type Instance struct {
 	Resources struct {
 		IDs []string `json:"ids"`
 	} `json:"resources"`
-	Status *zkstore.Status `json:"status,omitempty"`
+	Status *protocol.Status `json:"status,omitempty"`
 }
 
 // Setting is a value and its source.
@@ -205,7 +205,7 @@ func orchestration(v KindView) Orchestration {
 	return o
 }
 
-func instance(in *zkstore.Instance) Instance {
+func instance(in *protocol.Instance) Instance {
 	var out Instance
 	out.Data.Used, out.Data.Count = in.Used, in.Capacity
 	out.Reload.Times = in.Times

@@ -37,7 +37,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
@@ -71,7 +71,7 @@ type App struct {
 	fallen  chan struct{} // holds a token when a runner has ended by itself
 }
 
-// store is what the app uses of *zkstore.Client.
+// store is what the app uses of *zk.Client.
 type store interface {
 	rebalancer.Store
 	Close()
@@ -146,7 +146,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	}, nil, a, a.log, reg)
 	a.cluster = cluster.New(cluster.Config{Namespace: o.Namespace}, nil, cluster.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}, a.log, reg)
 	a.owners = cluster.NewOwners(cluster.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
-	a.store, err = zkstore.Open(ctx, zkstore.Config{
+	a.store, err = zk.Open(ctx, zk.Config{
 		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.zooKeeperTLS(),
 	}, a.log, reg)
 	return err

@@ -14,7 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -234,7 +234,7 @@ func (r *runner) served(now time.Time, cfg *config.Config) (*decide.Decision, er
 
 // reading is a document kept in ZooKeeper, decoded once: every read of a metric asks for it.
 type reading[T any] struct {
-	of    *zkstore.Doc
+	of    *protocol.Doc
 	done  bool
 	value T
 	err   error

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -28,7 +28,7 @@ func TestEveryOverrideFits(t *testing.T) {
 	value := &config.OverrideValue{Value: math.MinInt, Over: math.MinInt}
 	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverridePause{}})
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(doc), zkstore.MaxDocBytes)
+	require.LessOrEqual(t, len(doc), protocol.MaxDocBytes)
 	fields := reflect.TypeFor[config.Override]()
 	for i := range fields.NumField() {
 		kind := fields.Field(i).Type.Elem()

@@ -17,7 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // quiet is a ZooKeeper that holds nothing and takes everything. at, if set, is called where a call
@@ -26,7 +26,7 @@ type quiet struct {
 	at func(call, kind string)
 
 	mu    sync.Mutex
-	heads map[string]zkstore.Head // by kind
+	heads map[string]protocol.Head // by kind
 }
 
 func (q *quiet) begins(call, kind string) {
@@ -35,10 +35,10 @@ func (q *quiet) begins(call, kind string) {
 	}
 }
 
-func (q *quiet) state(kind string) *zkstore.State {
+func (q *quiet) state(kind string) *protocol.State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	st := zkstore.NewState(kind)
+	st := protocol.NewState(kind)
 	st.ReadAt = time.Now()
 	if h, led := q.heads[kind]; led {
 		st.Head, st.HeadVersion = h, 0
@@ -49,20 +49,20 @@ func (q *quiet) state(kind string) *zkstore.State {
 func (q *quiet) Connected() (bool, error)                       { return true, nil }
 func (q *quiet) Changes(string) (all, statuses <-chan struct{}) { return nil, nil }
 func (q *quiet) Close()                                         {}
-func (q *quiet) Read(_ context.Context, kind string, _ *zkstore.State) (*zkstore.State, bool, error) {
+func (q *quiet) Read(_ context.Context, kind string, _ *protocol.State) (*protocol.State, bool, error) {
 	q.begins("refresh", kind)
 	return q.state(kind), true, nil
 }
 
-func (q *quiet) ReadOnce(_ context.Context, s *zkstore.State) (*zkstore.State, bool, error) {
+func (q *quiet) ReadOnce(_ context.Context, s *protocol.State) (*protocol.State, bool, error) {
 	q.begins("glance", s.Kind)
 	return q.state(s.Kind), false, nil
 }
 
-func (q *quiet) CommitAll(_ context.Context, s *zkstore.State, ms []zkstore.Multi) []error {
+func (q *quiet) CommitAll(_ context.Context, s *protocol.State, ms []protocol.Multi) []error {
 	q.begins("commit", s.Kind)
 	for _, m := range ms {
-		m.Apply(s, make([]zkstore.Result, len(m.Ops)))
+		m.Apply(s, make([]protocol.Result, len(m.Ops)))
 		q.mu.Lock()
 		q.heads[s.Kind] = s.Head
 		q.mu.Unlock()
@@ -70,12 +70,12 @@ func (q *quiet) CommitAll(_ context.Context, s *zkstore.State, ms []zkstore.Mult
 	return make([]error, len(ms))
 }
 
-func (q *quiet) Begin(ctx context.Context, s *zkstore.State, ms []zkstore.Multi) func() []error {
+func (q *quiet) Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) func() []error {
 	return func() []error { return q.CommitAll(ctx, s, ms) }
 }
 
-func (q *quiet) ReadLeft(_ context.Context, kind string, _ []int) (zkstore.Left, error) {
-	return zkstore.Left{Head: q.state(kind).Head}, nil
+func (q *quiet) ReadLeft(_ context.Context, kind string, _ []int) (protocol.Left, error) {
+	return protocol.Left{Head: q.state(kind).Head}, nil
 }
 
 // A kind stands still where a call of it never returns: there is no deadline that ends it, as there
@@ -94,7 +94,7 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun, end := make(chan struct{}), make(chan struct{})
 				var held atomic.Bool
-				store := &quiet{heads: map[string]zkstore.Head{}, at: func(call, _ string) {
+				store := &quiet{heads: map[string]protocol.Head{}, at: func(call, _ string) {
 					select {
 					case <-begun:
 						if call == c.call && held.CompareAndSwap(false, true) { // the others go on
@@ -140,7 +140,7 @@ func TestAPanicInOneKindLeavesTheOthersAndTheKindBeginsAgain(t *testing.T) {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel() // each waits for the pause
 			var panicked atomic.Bool
-			store := &quiet{heads: map[string]zkstore.Head{}, at: func(at, kind string) {
+			store := &quiet{heads: map[string]protocol.Head{}, at: func(at, kind string) {
 				if at == call && kind == "Thing" && panicked.CompareAndSwap(false, true) {
 					panic("a fault of one kind")
 				}

@@ -29,11 +29,11 @@ type bug struct {
 var bugs = []bug{
 	{
 		name: "no head check while an ordinal closes",
-		file: "rebalancer/zkstore/commit.go", texts: []string{
+		file: "rebalancer/zk/commit.go", texts: []string{
 			"return &zk.CheckVersionRequest{Path: path, Version: op.Version}",
 			"return &zk.CheckVersionRequest{Path: path, Version: -1}",
 		},
-		folder: "rebalancer/zkstore", test: "TestAClosedOrdinalReceivesNothingDecidedBefore", says: "grant to an ordinal that was closed since",
+		folder: "rebalancer/zk", test: "TestAClosedOrdinalReceivesNothingDecidedBefore", says: "grant to an ordinal that was closed since",
 	},
 	{
 		name: "grant before release",
@@ -45,11 +45,11 @@ var bugs = []bug{
 	},
 	{
 		name: "reply lost taken as failure",
-		file: "rebalancer/zkstore/commit.go", texts: []string{
-			"a.unknown = errors.Is(err, ErrUnavailable)",
+		file: "rebalancer/zk/commit.go", texts: []string{
+			"a.unknown = errors.Is(err, protocol.ErrUnavailable)",
 			"a.unknown = false",
 		},
-		folder: "rebalancer/zkstore", test: "TestLostReply/create/1", says: "zookeeper unavailable",
+		folder: "rebalancer/zk", test: "TestLostReply/create/1", says: "zookeeper unavailable",
 	},
 	{
 		name: "drain that gives up",
@@ -65,11 +65,11 @@ var bugs = []bug{
 	},
 	{
 		name: "version ignored",
-		file: "rebalancer/zkstore/commit.go", texts: []string{
+		file: "rebalancer/zk/commit.go", texts: []string{
 			"return &zk.SetDataRequest{Path: path, Data: op.Data, Version: op.Version}",
 			"return &zk.SetDataRequest{Path: path, Data: op.Data, Version: -1}",
 		},
-		folder: "rebalancer/zkstore", test: "TestConflictWithAForeignEdit", says: "conflict: a znode changed",
+		folder: "rebalancer/zk", test: "TestConflictWithAForeignEdit", says: "conflict: a znode changed",
 	},
 	{
 		name: "`resources` read before `_reload`",
@@ -83,11 +83,11 @@ var bugs = []bug{
 	},
 	{
 		name: "absent status taken as release",
-		file: "rebalancer/zkstore/query.go", texts: []string{
+		file: "rebalancer/protocol/release.go", texts: []string{
 			`return false, "the status is absent, which proves nothing of an instance that does not fence itself"`,
 			`return true, "iii"`,
 		},
-		folder: "rebalancer/zkstore", test: "TestReleased/absent", says: "expected: false",
+		folder: "rebalancer/protocol", test: "TestReleased/absent", says: "expected: false",
 	},
 	{
 		name: "deleted id re-created elsewhere before release",

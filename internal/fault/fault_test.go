@@ -72,7 +72,7 @@ func TestReleaseHoldsNoPoint(t *testing.T) {
 				names++
 			}
 		}
-		require.NotZero(t, bytes.Count(listed, []byte("rebalancer/zkstore.")), "the symbols were not listed")
+		require.NotZero(t, bytes.Count(listed, []byte("rebalancer/zk.")), "the symbols were not listed")
 		return names, bytes.Contains(listed, []byte(symbols))
 	}
 	names, has := build("")

@@ -9,14 +9,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-zookeeper/zk"
+	gozk "github.com/go-zookeeper/zk"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
 // The figures of the store are made by the product's own engine and store client within this program, on a ZooKeeper started for one
@@ -36,7 +37,7 @@ const (
 type store struct {
 	b   *bench
 	env *testenv.Env
-	raw *zk.Conn
+	raw *gozk.Conn
 }
 
 func (b *bench) startStore(ctx context.Context) (*store, error) {
@@ -45,7 +46,7 @@ func (b *bench) startStore(ctx context.Context) (*store, error) {
 		return nil, err
 	}
 	s := &store{b: b, env: env}
-	if s.raw, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20)); err != nil {
+	if s.raw, _, err = gozk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, gozk.WithLogger(quiet{}), gozk.WithMaxConnBufferSize(1<<20)); err != nil {
 		return nil, errors.Join(err, env.Close())
 	}
 	return s, nil
@@ -59,9 +60,9 @@ func (s *store) close() {
 // dataDir is where the server keeps its transaction log.
 func (s *store) dataDir() string { return filepath.Join(s.env.ZooKeeper.Servers[0].WorkDir, "data") }
 
-func (s *store) client(ctx context.Context, chroot string) (*zkstore.Client, error) {
+func (s *store) client(ctx context.Context, chroot string) (*zk.Client, error) {
 	servers := s.env.ZooKeeper.Connect + chroot
-	return zkstore.Open(ctx, zkstore.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return zk.Open(ctx, zk.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 // makePath makes a znode and those above it.
@@ -70,7 +71,7 @@ func (s *store) makePath(path string) error {
 		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		if _, err := s.raw.Create(path[:i], nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+		if _, err := s.raw.Create(path[:i], nil, 0, gozk.WorldACL(gozk.PermAll)); err != nil && !errors.Is(err, gozk.ErrNodeExists) {
 			return fmt.Errorf("create %s: %w", path[:i], err)
 		}
 	}
@@ -80,7 +81,7 @@ func (s *store) makePath(path string) error {
 // keeper is the product's engine at work in a chroot of its own, with a scaler that repeats its orders.
 type keeper struct {
 	*rebalancer.Engine
-	client *zkstore.Client
+	client *zk.Client
 	ctx    context.Context // until it is closed
 	stop   context.CancelFunc
 	group  sync.WaitGroup
@@ -105,7 +106,7 @@ func (s *store) keep(ctx context.Context, chroot string, instances int) (*keeper
 }
 
 // follow starts an engine that only follows. It closes the client.
-func (s *store) follow(ctx context.Context, client *zkstore.Client) *keeper {
+func (s *store) follow(ctx context.Context, client *zk.Client) *keeper {
 	engine := rebalancer.New(rebalancer.Config{Kind: thing, Holder: "bars"}, client, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	k := &keeper{Engine: engine, client: client}
 	k.orders = rebalancer.Orders{Capacity: fullList, HandOff: config.HandOffImmediate}
@@ -122,7 +123,7 @@ func (s *store) follow(ctx context.Context, client *zkstore.Client) *keeper {
 // lead returns when writes are taken: a delete of what nobody has is one that changes nothing.
 func (k *keeper) lead(ctx context.Context) error {
 	k.group.Go(func() { _ = k.Lead(k.ctx) })
-	return k.await(ctx, "it leads", func(*zkstore.State) bool { return k.Delete(ctx, []string{"nobody"}) == nil })
+	return k.await(ctx, "it leads", func(*protocol.State) bool { return k.Delete(ctx, []string{"nobody"}) == nil })
 }
 
 func (k *keeper) close() {
@@ -163,7 +164,7 @@ func (k *keeper) size(instances, ready int) {
 }
 
 // await looks at what the engine knows, all the time; it is for conditions that are cheap to ask.
-func (k *keeper) await(ctx context.Context, what string, ok func(*zkstore.State) bool) error {
+func (k *keeper) await(ctx context.Context, what string, ok func(*protocol.State) bool) error {
 	for end := time.Now().Add(2 * time.Minute); ; {
 		st := k.State()
 		if st != nil && ok(st) {
@@ -180,7 +181,7 @@ func (k *keeper) await(ctx context.Context, what string, ok func(*zkstore.State)
 
 // awaitAtRest returns when all of n are in lists.
 func (k *keeper) awaitAtRest(ctx context.Context, n int) error {
-	return k.await(ctx, fmt.Sprintf("%d in lists", n), func(st *zkstore.State) bool {
+	return k.await(ctx, fmt.Sprintf("%d in lists", n), func(st *protocol.State) bool {
 		return len(st.Pool) == 0 && len(st.Flight) == 0 && st.Assigned() == n
 	})
 }
@@ -206,7 +207,7 @@ func known(ids []string) []observed.ResourceKnown {
 }
 
 // verify reads everything with a client of its own: the ids, each once.
-func (s *store) verify(ctx context.Context, chroot string, ids []string) (*zkstore.State, error) {
+func (s *store) verify(ctx context.Context, chroot string, ids []string) (*protocol.State, error) {
 	client, err := s.client(ctx, chroot)
 	if err != nil {
 		return nil, err

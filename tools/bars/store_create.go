@@ -11,7 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/stack"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // storeCreateGroup tells how long a create takes until it is durable when there is nothing else to do, over the time of a bare check and
@@ -107,7 +107,7 @@ func measureLog(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	defer k.close()
-	if err := k.await(ctx, "10 open", func(st *zkstore.State) bool { return len(st.Head.Open) == 10 }); err != nil {
+	if err := k.await(ctx, "10 open", func(st *protocol.State) bool { return len(st.Head.Open) == 10 }); err != nil {
 		return nil, err
 	}
 	k.order(func(o *rebalancer.Orders) { o.Hold = "nothing is to be assigned" })

@@ -8,7 +8,8 @@ import (
 	"os"
 
 	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
 // storeHeapGroup tells how many of 2,000 moves of the protocol's full size (two lists of 5,000 rewritten by one transaction, 400 kB) a
@@ -66,11 +67,11 @@ func measureHeap(ctx context.Context, b *bench) (map[string]float64, error) {
 
 // mover leads instances 0 and 1, whose lists are full.
 type mover struct {
-	client *zkstore.Client
-	st     *zkstore.State
+	client *zk.Client
+	st     *protocol.State
 }
 
-func (m *mover) do(ctx context.Context, multi zkstore.Multi, err error) error {
+func (m *mover) do(ctx context.Context, multi protocol.Multi, err error) error {
 	if err != nil {
 		return err
 	}
@@ -82,25 +83,25 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 		return err
 	}
 	for n := range 2 {
-		multi, err := zkstore.AddOrdinal(m.st, n, fullList)
+		multi, err := protocol.AddOrdinal(m.st, n, fullList)
 		if err := m.do(ctx, multi, err); err != nil {
 			return err
 		}
 	}
-	multi, err := zkstore.SetOpen(m.st, []int{0, 1})
+	multi, err := protocol.SetOpen(m.st, []int{0, 1})
 	if err := m.do(ctx, multi, err); err != nil {
 		return err
 	}
 	for n := range 2 {
 		for rest := ids[n*fullList : (n+1)*fullList]; len(rest) > 0; {
 			k := m.st.NextPiece()
-			part := rest[:zkstore.Fit(rest, zkstore.MaxPieceBytes)]
+			part := rest[:protocol.Fit(rest, protocol.MaxPieceBytes)]
 			rest = rest[len(part):]
-			multi, err := zkstore.Create(m.st, k, part)
+			multi, err := protocol.Create(m.st, k, part)
 			if err := m.do(ctx, multi, err); err != nil {
 				return err
 			}
-			multi, err = zkstore.Assign(m.st, zkstore.Give{To: n, From: []zkstore.Take{{Name: fmt.Sprintf("%d-%d", m.st.Head.Epoch, k)}}})
+			multi, err = protocol.Assign(m.st, protocol.Give{To: n, From: []protocol.Take{{Name: fmt.Sprintf("%d-%d", m.st.Head.Epoch, k)}}})
 			if err := m.do(ctx, multi, err); err != nil {
 				return err
 			}
@@ -113,15 +114,15 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 func (m *mover) swap(ctx context.Context) error {
 	var flights [2]string
 	for n := range 2 {
-		multi, err := zkstore.Revoke(m.st, n, m.st.Instances[n].IDs[:1], []int{1 - n}, "")
+		multi, err := protocol.Revoke(m.st, n, m.st.Instances[n].IDs[:1], []int{1 - n}, "")
 		if err := m.do(ctx, multi, err); err != nil {
 			return err
 		}
 		flights[n] = fmt.Sprintf("%d-%d", n, m.st.Instances[n].Times)
 	}
-	multi, err := zkstore.Grant(m.st,
-		zkstore.Give{To: 0, From: []zkstore.Take{{Name: flights[1]}}},
-		zkstore.Give{To: 1, From: []zkstore.Take{{Name: flights[0]}}})
+	multi, err := protocol.Grant(m.st,
+		protocol.Give{To: 0, From: []protocol.Take{{Name: flights[1]}}},
+		protocol.Give{To: 1, From: []protocol.Take{{Name: flights[0]}}})
 	if err == nil && multi.Bytes() < 390_000 {
 		err = fmt.Errorf("a move of %d bytes is none of full size", multi.Bytes())
 	}

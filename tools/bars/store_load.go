@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // storeLoadGroup tells how long a replica takes at its start, with 500,000 resources on 100 instances, from an open session until it has
@@ -97,7 +97,7 @@ func (s *store) timeStart(ctx context.Context, chroot string, ids []string) (loa
 	began := time.Now()
 	k := s.follow(ctx, client)
 	defer k.close()
-	if err := k.await(ctx, "it has read", func(st *zkstore.State) bool { return true }); err != nil {
+	if err := k.await(ctx, "it has read", func(st *protocol.State) bool { return true }); err != nil {
 		return 0, 0, err
 	}
 	_, known := k.Lookup(ids[0])
@@ -118,7 +118,7 @@ func (s *store) timeStart(ctx context.Context, chroot string, ids []string) (loa
 
 // bareLoad maps each id to the place of its list among the children.
 func (s *store) bareLoad(chroot string) (map[string]int, error) {
-	ordinals, _, err := s.raw.Children(chroot + zkstore.KindPath(thing))
+	ordinals, _, err := s.raw.Children(chroot + protocol.KindPath(thing))
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *store) bareLoad(chroot string) (map[string]int, error) {
 	g.SetLimit(storeReaders)
 	for i, ordinal := range ordinals {
 		g.Go(func() error {
-			data, _, err := s.raw.Get(chroot + zkstore.KindPath(thing) + "/" + ordinal + "/resources")
+			data, _, err := s.raw.Get(chroot + protocol.KindPath(thing) + "/" + ordinal + "/resources")
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // storePlaceGroup and storeSpreadGroup tell what committing a large plan costs beyond writing the lists: the time from the orders for
@@ -88,7 +88,7 @@ func (g growth) round(ctx context.Context, s *store, chroot string, ids []string
 	}
 	began := time.Now()
 	k.size(g.to, g.to)
-	err = k.await(ctx, "all in lists", func(st *zkstore.State) bool {
+	err = k.await(ctx, "all in lists", func(st *protocol.State) bool {
 		return len(st.Instances[g.to-1].IDs) >= len(ids)/g.to && len(st.Pool)+len(st.Flight) == 0 && st.Assigned() == len(ids)
 	})
 	if err != nil {
@@ -111,12 +111,12 @@ func (g growth) round(ctx context.Context, s *store, chroot string, ids []string
 
 // fill makes the start: all lists even, or full and the rest in the pool; the new instances have their znodes and are not ready yet. No
 // list has changed for a second then, so that every one may.
-func (g growth) fill(ctx context.Context, k *keeper, ids []string) (*zkstore.State, error) {
+func (g growth) fill(ctx context.Context, k *keeper, ids []string) (*protocol.State, error) {
 	if err := k.create(ctx, ids); err != nil {
 		return nil, err
 	}
 	k.size(g.to, g.from)
-	err := k.await(ctx, "the start", func(st *zkstore.State) bool {
+	err := k.await(ctx, "the start", func(st *protocol.State) bool {
 		return st.Assigned() == min(len(ids), g.from*fullList) && len(st.Flight) == 0 && len(st.Instances) == g.to
 	})
 	if err != nil {
@@ -126,7 +126,7 @@ func (g growth) fill(ctx context.Context, k *keeper, ids []string) (*zkstore.Sta
 }
 
 // changedOnce wants as many lists to have changed as the least number of moves changes, and each once.
-func (g growth) changedOnce(before, after *zkstore.State) error {
+func (g growth) changedOnce(before, after *protocol.State) error {
 	changed := 0
 	for n, in := range after.Instances {
 		switch times := in.Times - before.Instances[n].Times; times {
@@ -144,9 +144,9 @@ func (g growth) changedOnce(before, after *zkstore.State) error {
 }
 
 // finalLists fills in the lists that are not as they were, at paths of their own.
-func (s *store) finalLists(chroot string, instances int, before *zkstore.State, lists map[string][]byte) error {
+func (s *store) finalLists(chroot string, instances int, before *protocol.State, lists map[string][]byte) error {
 	for n := range instances {
-		data, stat, err := s.raw.Get(chroot + zkstore.InstancePath(thing, n) + "/resources")
+		data, stat, err := s.raw.Get(chroot + protocol.InstancePath(thing, n) + "/resources")
 		if err != nil {
 			return err
 		}

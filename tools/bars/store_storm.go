@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/rebalancer/zkstore"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // storeStormGroup tells how 300,000 creates fare that come one by one, 5,000 a second, for 100 instances whose lists may change once a
@@ -25,7 +25,7 @@ var storeStormGroup = group{
 		{"store_storm_durable_p99_ms", atMost(50)},
 		{name: "store_storm_listed_p50_ms"},
 		{"store_storm_listed_p99_ms", atMost(5000)},
-		{"store_storm_pool_pieces", atMost(zkstore.MaxPool)},
+		{"store_storm_pool_pieces", atMost(protocol.MaxPool)},
 	},
 	measure: measureStorm,
 }
@@ -47,7 +47,7 @@ func measureStorm(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	defer k.close()
-	if err := k.await(ctx, "all open", func(st *zkstore.State) bool { return len(st.Head.Open) == instances }); err != nil {
+	if err := k.await(ctx, "all open", func(st *protocol.State) bool { return len(st.Head.Open) == instances }); err != nil {
 		return nil, err
 	}
 	b.tell("%d creates a second for %d s", stormRate, stormSeconds)

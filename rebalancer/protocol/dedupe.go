@@ -1,0 +1,146 @@
+package protocol
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// place is where an id was found.
+type location struct {
+	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other lists, pool.
+	rank    int
+	ordinal int
+	name    string
+}
+
+const (
+	rankFlight = iota
+	rankLive
+	rankList
+	rankPool
+)
+
+func (p location) String() string {
+	switch p.rank {
+	case rankFlight:
+		return "flight"
+	case rankPool:
+		return "pool"
+	}
+	return strconv.Itoa(p.ordinal)
+}
+
+// walk visits every place in the order of rule 11: who comes first keeps a duplicate.
+func (s *State) walk(visit func(p location, ids []string)) {
+	for _, name := range s.FlightNames() {
+		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs)
+	}
+	for _, rank := range []int{rankLive, rankList} {
+		for _, n := range s.Ordinals() {
+			if in := s.Instances[n]; in.Live == (rank == rankLive) {
+				visit(location{rank: rank, ordinal: n}, in.IDs)
+			}
+		}
+	}
+	for _, name := range s.PoolNames() {
+		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs)
+	}
+}
+
+func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned() }
+
+// Check says which id is in two places, if any is, and which is not allowed. It costs a map insert an id.
+func (s *State) Check() error {
+	seen := make(map[string]location, s.Count())
+	var err error
+	s.walk(func(p location, ids []string) {
+		for _, id := range ids {
+			if err != nil {
+				return
+			}
+			first, twice := seen[id]
+			if twice {
+				err = fmt.Errorf("id %q: is in %s %s and in %s %s", id, first, first.name, p, p.name)
+				return
+			}
+			seen[id] = p
+			err = CheckID(id)
+		}
+	})
+	return err
+}
+
+// Duplicate is an id that was found in more than one place.
+type Duplicate struct {
+	ID string
+	// Stayed and Removed are places: an ordinal's number, "pool" or "flight".
+	Stayed, Removed string
+}
+
+// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for each znode that
+// loses something, none of which overlap.
+func Dedupe(s *State) ([]Multi, []Duplicate, error) {
+	seen := make(map[string]location, s.Count())
+	var multis []Multi
+	var duplicates []Duplicate
+	var failed error
+	s.walk(func(p location, ids []string) {
+		keep := make([]bool, len(ids))
+		lost := 0
+		for i, id := range ids {
+			first, twice := seen[id]
+			if keep[i] = !twice; keep[i] {
+				seen[id] = p
+				continue
+			}
+			lost++
+			duplicates = append(duplicates, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
+		}
+		if lost == 0 || failed != nil {
+			return
+		}
+		var m Multi
+		m, failed = strip(s, p, keep)
+		multis = append(multis, m)
+	})
+	if failed != nil {
+		return nil, nil, failed
+	}
+	return multis, duplicates, nil
+}
+
+// strip leaves only the marked ids in a place.
+func strip(s *State, p location, keep []bool) (Multi, error) {
+	b, err := begin(s, "dedupe")
+	if err != nil {
+		return Multi{}, err
+	}
+	marked := func(ids []string) (rest []string) {
+		for i, id := range ids {
+			if keep[i] {
+				rest = append(rest, id)
+			}
+		}
+		return rest
+	}
+	switch p.rank {
+	case rankPool:
+		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs))
+	case rankFlight:
+		f := *s.Flight[p.name]
+		f.IDs, f.To = marked(f.IDs), nil
+		for i, ok := range keep {
+			if ok {
+				f.To = append(f.To, s.Flight[p.name].Target(i))
+			}
+		}
+		b.setFlight(f)
+	default:
+		in, err := s.changeable(p.ordinal)
+		if err != nil {
+			return b.fail("%w", err)
+		}
+		b.setList(in, marked(in.IDs))
+	}
+	return b.done()
+}

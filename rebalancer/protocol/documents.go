@@ -1,0 +1,199 @@
+package protocol
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
+)
+
+// docName is what a kept document may be called.
+var docName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+// Keep creates or replaces the document of that name. It works also while the kind has stopped.
+func StoreDoc(s *State, name string, data []byte) (Multi, error) {
+	b, err := fenced(s, "keep")
+	if err != nil {
+		return Multi{}, err
+	}
+	if !docName.MatchString(name) || isProtocolName(name) {
+		return b.fail("document %q: want a name like %s that the protocol does not use", name, docName)
+	}
+	if len(data) > MaxDocBytes {
+		return b.fail("document %s: %d bytes, at most %d: %w", name, len(data), MaxDocBytes, ErrTooLarge)
+	}
+	data = slices.Clone(data)
+	version := int32(-1)
+	if doc := s.Kept[name]; doc != nil {
+		version = doc.Version
+	}
+	b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
+		s.Kept[name] = &Doc{Data: data, Version: r.Version, zxid: r.Zxid}
+	})
+	return b.done()
+}
+
+// StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last Multi, which makes it the stored one. It
+// carries the last part itself, so that a small plan is one write. The parts of the plan stored before stay untouched until then.
+func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err error) {
+	packed, sum, err := packPlan(data)
+	if err != nil {
+		return nil, Multi{}, fmt.Errorf("store-plan: %w", err)
+	}
+	h := planHeader{ID: id, Parts: len(packed), Sum: sum}
+	if s.plan.header.ID != "" && s.plan.header.First == 0 {
+		h.First = maxPlanParts
+	}
+	for i, part := range packed {
+		final := i == len(packed)-1
+		b, err := begin(s, map[bool]string{false: "plan-part", true: "store-plan"}[final])
+		if err != nil {
+			return nil, Multi{}, err
+		}
+		b.putPlanPart(h.First+i, part)
+		if final {
+			b.putPlan(h, &StoredPlan{ID: id, Data: slices.Clone(data)})
+			last, err = b.done()
+			return parts, last, err
+		}
+		m, err := b.done()
+		if err != nil {
+			return nil, Multi{}, err
+		}
+		parts = append(parts, m)
+	}
+	return nil, Multi{}, fmt.Errorf("store-plan: nothing to store")
+}
+
+// ClearPlan says that no plan runs, and keeps a short note, JSON, for the next one (PlanNote); nil: none. The parts are overwritten by
+// later plans.
+func ClearPlan(s *State, note []byte) (Multi, error) {
+	b, err := begin(s, "clear-plan")
+	if err != nil {
+		return Multi{}, err
+	}
+	if len(note) > maxPlanNote || note != nil && !json.Valid(note) {
+		return b.fail("note of %d bytes: want JSON of at most %d: %w", len(note), maxPlanNote, ErrTooLarge)
+	}
+	b.putPlan(planHeader{Note: note}, nil)
+	return b.done()
+}
+
+// PlanNote is what ClearPlan kept, until the next plan is stored; nil: nothing.
+func (s *State) PlanNote() []byte { return s.plan.header.Note }
+
+func (b *builder) putPlanPart(k int, part []byte) {
+	version, exists := b.s.plan.parts[k]
+	if !exists {
+		version = -1
+	}
+	b.put(PlanPartPath(b.s.Kind, k), part, version, func(s *State, r Result) {
+		s.plan.parts = maps.Clone(s.plan.parts)
+		s.plan.parts[k] = r.Version
+	})
+}
+
+func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
+	b.put(PlanPath(b.s.Kind), encodePlanHeader(h), b.s.plan.version, func(s *State, r Result) {
+		s.plan.header, s.plan.version, s.plan.zxid, s.Plan = h, r.Version, r.Zxid, plan
+	})
+}
+
+// planHeader is the content of `plan`: which parts make up the stored plan. An empty ID: none is stored.
+type planHeader struct {
+	V     int    `json:"v"`
+	ID    string `json:"id"`
+	First int    `json:"first"` // number of the first part
+	Parts int    `json:"parts"`
+	Sum   string `json:"sum"` // SHA-256 of the parts, hexadecimal
+	// Note is kept with an empty ID.
+	Note json.RawMessage `json:"note,omitempty"`
+}
+
+func encodePlanHeader(h planHeader) []byte {
+	h.V = schema
+	data, _ := json.Marshal(h) // ints and strings always encode
+	return data
+}
+
+// decodePlanHeader reads `plan`; empty data is no plan.
+func decodePlanHeader(data []byte) (planHeader, error) {
+	if len(data) == 0 {
+		return planHeader{}, nil
+	}
+	var v struct {
+		V json.RawMessage `json:"v"`
+	}
+	if err := exact.JSON(data, &v); err != nil {
+		return planHeader{}, fmt.Errorf("is no plan: %w", err)
+	}
+	if err := checkSchema(v.V); err != nil {
+		return planHeader{}, err
+	}
+	var h planHeader
+	if err := exact.JSON(data, &h); err != nil {
+		return planHeader{}, fmt.Errorf("is no plan: %w", err)
+	}
+	if h.First < 0 || h.Parts < 0 || h.Parts > maxPlanParts || h.First > maxPlanParts {
+		return planHeader{}, fmt.Errorf("first, parts: %d, %d: want 0 to %d", h.First, h.Parts, maxPlanParts)
+	}
+	return h, nil
+}
+
+// planPartBytes is the size of a part; a plan has at most maxPlanParts.
+const (
+	planPartBytes = 1 << 18
+	maxPlanParts  = MaxPlanBytes / planPartBytes
+	// maxPlanNote bounds what stays behind when a plan has ended.
+	maxPlanNote = 1 << 14
+)
+
+// packPlan compresses a plan and cuts it.
+func packPlan(data []byte) (parts [][]byte, sum string, err error) {
+	var buf bytes.Buffer
+	zip, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed) // ids hardly shrink further, and moves wait for it
+	_, _ = zip.Write(data)                              // a Buffer takes everything
+	_ = zip.Close()
+	packed := buf.Bytes()
+	if len(packed) > MaxPlanBytes {
+		return nil, "", fmt.Errorf("plan: %d bytes compressed, at most %d: %w", len(packed), MaxPlanBytes, ErrTooLarge)
+	}
+	if len(data) > maxPlanText {
+		return nil, "", fmt.Errorf("plan: %d bytes, at most %d: %w", len(data), maxPlanText, ErrTooLarge)
+	}
+	hash := sha256.Sum256(packed)
+	for len(packed) > 0 {
+		n := min(len(packed), planPartBytes)
+		parts = append(parts, packed[:n])
+		packed = packed[n:]
+	}
+	return parts, hex.EncodeToString(hash[:]), nil
+}
+
+// unpackPlan is the reverse of packPlan, over the parts put together.
+func unpackPlan(packed []byte, sum string) ([]byte, error) {
+	hash := sha256.Sum256(packed)
+	if got := hex.EncodeToString(hash[:]); got != sum {
+		return nil, fmt.Errorf("sum: parts have %s, want %s", got, sum)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("unpack plan: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(zip, maxPlanText+1))
+	if err != nil {
+		return nil, fmt.Errorf("unpack plan: %w", err)
+	}
+	if len(data) > maxPlanText {
+		return nil, fmt.Errorf("unpack plan: more than %d bytes", maxPlanText)
+	}
+	return data, nil
+}

@@ -1,0 +1,128 @@
+package protocol
+
+import (
+	"maps"
+	"slices"
+)
+
+// NewState is the empty State of a kind of which ZooKeeper holds nothing.
+func NewState(kind string) *State {
+	return &State{
+		Kind: kind, HeadVersion: -1,
+		Instances: map[int]*Instance{}, Pool: map[string]*Piece{}, Flight: map[string]*Flight{}, Kept: map[string]*Doc{},
+		plan: planZnode{version: -1, parts: map[int]int32{}},
+	}
+}
+
+// Clone returns a copy that later Applies to s do not change, and the other way round. It costs a map entry an instance and piece,
+// nothing an id.
+func (s *State) Clone() *State {
+	c := *s
+	c.Instances, c.Pool, c.Flight, c.Kept = maps.Clone(s.Instances), maps.Clone(s.Pool), maps.Clone(s.Flight), maps.Clone(s.Kept)
+	return &c
+}
+
+// Fault is the first reason why this kind stops: an unreadable list, a newer schema; "" when there is none.
+func (s *State) Fault() string {
+	if len(s.Faults) > 0 {
+		return s.Faults[0]
+	}
+	first := -1
+	for n, in := range s.Instances {
+		if in.Fault != "" && (first < 0 || n < first) {
+			first = n
+		}
+	}
+	if first >= 0 {
+		return s.Instances[first].Fault
+	}
+	return ""
+}
+
+// Assigned counts ids in readable lists.
+func (s *State) Assigned() int {
+	count := 0
+	for _, in := range s.Instances {
+		if in.Fault == "" {
+			count += len(in.IDs)
+		}
+	}
+	return count
+}
+
+// InFlight counts ids in flight, those last known of unreadable lists included.
+func (s *State) InFlight() int {
+	count := 0
+	for _, f := range s.Flight {
+		count += len(f.IDs)
+	}
+	for _, in := range s.Instances {
+		if in.Fault != "" {
+			count += len(in.IDs)
+		}
+	}
+	return count
+}
+
+// Unassigned counts ids in the pool.
+func (s *State) Unassigned() int {
+	count := 0
+	for _, p := range s.Pool {
+		count += len(p.IDs)
+	}
+	return count
+}
+
+// IsOpen says whether the ordinal may receive. One that another client has begun to make may not, whatever the head says.
+func (s *State) IsOpen(n int) bool {
+	_, open := slices.BinarySearch(s.Head.Open, n)
+	return open && (s.Instances[n] == nil || !s.Instances[n].Begun)
+}
+
+// Ordinals are those that have znodes, ascending.
+func (s *State) Ordinals() []int { return slices.Sorted(maps.Keys(s.Instances)) }
+
+// PoolNames are the names of the pool pieces, oldest first.
+func (s *State) PoolNames() []string {
+	return slices.SortedFunc(maps.Keys(s.Pool), comparePairs)
+}
+
+// FlightNames are the names of the flight pieces, by ordinal, then oldest first.
+func (s *State) FlightNames() []string {
+	return slices.SortedFunc(maps.Keys(s.Flight), comparePairs)
+}
+
+// Size is a number of ids and what they add to a list's znode.
+type Size struct{ Count, Bytes int }
+
+// Reserved is what is in flight to each ordinal: room that nothing else may take.
+func (s *State) Reserved() map[int]Size {
+	reserved := make(map[int]Size)
+	for _, f := range s.Flight {
+		for i, id := range f.IDs {
+			if to := f.Target(i); to >= 0 {
+				r := reserved[to]
+				reserved[to] = Size{r.Count + 1, r.Bytes + Cost(id)}
+			}
+		}
+	}
+	return reserved
+}
+
+// Target is where the i-th id goes: an ordinal, ToPool or ToDelete.
+func (f *Flight) Target(i int) int {
+	if len(f.To) == 0 {
+		return ToDelete
+	}
+	return f.To[i]
+}
+
+// Deletes is how many of its ids are to be deleted.
+func (f *Flight) Deletes() (n int) {
+	for i := range f.IDs {
+		if f.Target(i) == ToDelete {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,235 @@
+package protocol
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+)
+
+// nothing is an ordinal of which no znode is known.
+func nothing(n int) *Instance {
+	return &Instance{
+		Ordinal: n, Used: -1, Capacity: -1, Times: -1,
+		DataVersion: -1, ListVersion: -1, ReloadVersion: -1, statusVersion: -1, tmpVersion: -1,
+	}
+}
+
+// instanceReading reads the parts of one instance into in.
+type instanceReading struct {
+	znodes Znodes
+	kind   string
+	n      int
+	was    *Instance
+	in     Instance
+	// fault says what beside the list may not be read; newReload that `_reload` has never been written.
+	fault     string
+	newReload bool
+	// differs: something is not as was. numbered: only a transaction's number became known.
+	differs, numbered bool
+}
+
+// readInstance reads one ordinal's subtree, first the list, because that is watched.
+func (r *reading) readInstance(znodes Znodes, n int) error {
+	was, isNew := r.prev.Instances[n], false
+	if was == nil {
+		was, isNew = nothing(n), true
+	}
+	i := &instanceReading{znodes: znodes, kind: r.kind, n: n, was: was, in: *was}
+	for _, read := range []func() error{i.readList, i.readData, i.readReload, i.readStatus} {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
+	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && len(i.in.IDs) == 0)
+	i.differs = i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun
+	r.store(i.differs || isNew, func(s *State) {
+		if !i.differs && !i.numbered && !isNew {
+			s.Instances[n] = was
+			return
+		}
+		in := i.in // a copy: a pointer into i would keep the reading, and by it every State before, alive
+		s.Instances[n] = &in
+	})
+	return nil
+}
+
+// look is look for a part of the instance.
+func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
+	if !watch && was.version < 0 { // most likely it is there, and small: one request instead of two
+		if got, err = i.znodes.Get(path); got == nil || err != nil {
+			return nil, nil, err
+		}
+		i.differs = true
+		return &got.Stat, got, nil
+	}
+	stat, got, err = look(i.znodes, path, watch, was)
+	switch {
+	case err != nil:
+	case stat == nil:
+		i.differs = i.differs || was.version >= 0
+	case got == nil:
+		i.numbered = i.numbered || was.zxid != stat.Zxid
+	default:
+		i.differs = true
+	}
+	return stat, got, err
+}
+
+// denied takes an error that a right is missing for a fault, which stops the kind: the list of an
+// instance of which something may not be read cannot be changed. It returns any other error.
+func (i *instanceReading) denied(err error) error {
+	if !errors.Is(err, ErrDenied) {
+		return err
+	}
+	i.fault = cmp.Or(i.fault, err.Error())
+	return nil
+}
+
+func (i *instanceReading) readData() error {
+	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.dataZxid, i.was.DataVersion, -1})
+	switch {
+	case err != nil:
+		return i.denied(err)
+	case stat == nil:
+		return errVanished
+	}
+	i.in.DataVersion, i.in.dataZxid = stat.Version, stat.Zxid
+	if got != nil {
+		i.in.Used, i.in.Capacity = decodeData(got.Data)
+	}
+	return nil
+}
+
+func (i *instanceReading) readReload() error {
+	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.reloadZxid, i.was.ReloadVersion, -1})
+	switch {
+	case err != nil:
+		return i.denied(err)
+	case stat == nil:
+		i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = false, -1, 0, -1
+		return nil
+	}
+	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Zxid, stat.isNew()
+	if got != nil {
+		i.in.Times = decodeReload(got.Data)
+		i.in.highest = max(i.in.highest, i.in.Times)
+	}
+	return nil
+}
+
+// readList keeps the ids last known where the list cannot be read.
+func (i *instanceReading) readList() error {
+	path := ResourcesPath(i.kind, i.n)
+	stat, got, err := i.look(path, true, known{i.was.listZxid, i.was.ListVersion, i.was.Bytes})
+	switch {
+	case errors.Is(err, ErrDenied):
+		i.in.listFault, i.in.newList = err.Error(), false
+		return nil
+	case err != nil:
+		return err
+	case stat == nil:
+		i.in.ListVersion, i.in.listZxid = -1, 0
+		return i.unwritten(path+": is missing", nil)
+	}
+	i.in.ListVersion, i.in.listZxid = stat.Version, stat.Zxid
+	if got == nil {
+		return nil
+	}
+	i.in.Bytes, i.in.Changed, i.in.listFault, i.in.newList = stat.Bytes, stat.Modified, "", false
+	err = got.tooLong()
+	var ids []string
+	var text shared
+	if err == nil {
+		ids, text, err = decodeList(got.Data)
+	}
+	if err != nil {
+		return i.unwritten(path+": "+err.Error(), stat)
+	}
+	i.in.IDs, i.in.text = ids, text
+	return nil
+}
+
+// unwritten takes a list that is not there (stat nil), or has no data, for that of an ordinal which
+// another client has begun to make, if it was never written: protocol rule 11. Else it may have held
+// any id, and fault stops the kind.
+func (i *instanceReading) unwritten(fault string, list *Stat) error {
+	begun := len(i.was.IDs) == 0 && (list == nil || list.isNew())
+	if begun {
+		names, ordinal, err := i.znodes.Children(InstancePath(i.kind, i.n), false)
+		if err != nil {
+			return i.denied(err)
+		}
+		begun = ordinal != nil && ordinal.isWhole()
+		if begun && list == nil && slices.Contains(names, "resources") {
+			return errVanished // it has come since
+		}
+	}
+	if i.in.newList = begun; begun {
+		i.in.IDs, i.in.text, i.in.Bytes, fault = []string{}, shared{}, 0, ""
+	}
+	i.in.listFault = fault
+	return nil
+}
+
+// readStatus takes a status for one only if it is ephemeral and may be read: a persistent leftover
+// says nothing.
+func (i *instanceReading) readStatus() error {
+	path := StatusPath(i.kind, i.n)
+	stat, got, err := i.look(path, true, known{i.was.statusZxid, i.was.statusVersion, -1})
+	i.in.Hidden = errors.Is(err, ErrDenied)
+	i.differs = i.differs || i.in.Hidden != i.was.Hidden
+	if err != nil && !i.in.Hidden {
+		return err
+	}
+	if stat == nil {
+		i.in.Status, i.in.StatusFault, i.in.Live, i.in.LiveSince = nil, "", false, time.Time{}
+		i.in.statusVersion, i.in.statusZxid = -1, 0
+		if i.in.Hidden {
+			i.in.StatusFault = "may not be read: READ is missing on " + path
+		}
+		return i.readTmp()
+	}
+	i.in.statusVersion, i.in.statusZxid = stat.Version, stat.Zxid
+	i.in.Live, i.in.LiveSince = stat.Ephemeral, time.Time{}
+	if i.in.Live {
+		i.in.LiveSince = stat.Created
+	}
+	if got != nil {
+		i.in.Status, i.in.StatusFault = statusOf(got)
+	}
+	if !i.in.HasTmp {
+		return i.readTmp()
+	}
+	return nil
+}
+
+// statusOf takes a znode for a status, or says why it is none.
+func statusOf(got *Znode) (s *Status, fault string) {
+	if !got.Ephemeral {
+		return nil, "is persistent"
+	}
+	if err := got.tooLong(); err != nil {
+		return nil, "is present and too long: " + err.Error()
+	}
+	if s = decodeStatus(got.Data); s != nil {
+		return s, ""
+	}
+	return nil, noStatus(got.Data)
+}
+
+// readTmp asks for `tmp`. That it may not be read does no harm: there is nothing in it.
+func (i *instanceReading) readTmp() error {
+	stat, err := i.znodes.Stat(TmpPath(i.kind, i.n), false)
+	if err != nil && !errors.Is(err, ErrDenied) {
+		return err
+	}
+	has := stat != nil || err != nil
+	i.differs = i.differs || has != i.was.HasTmp
+	i.in.HasTmp, i.in.tmpVersion = has, -1
+	if stat != nil {
+		i.in.tmpVersion = stat.Version
+	}
+	return nil
+}

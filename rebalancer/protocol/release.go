@@ -1,0 +1,77 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+)
+
+// Absence is what one leader has seen itself of a status that is gone.
+type Absence struct {
+	// Last is the status before it vanished; nil if this leader has not seen it.
+	Last *Status
+	// For is how long it has been absent since the revoke, by this leader's monotonic clock: an absence from before the revoke proves
+	// nothing, since a process that came and read the old list meanwhile may have gone unseen.
+	For time.Duration
+	// Fault is Instance.StatusFault: what is there in place of a status; "": nothing.
+	Fault string
+}
+
+// Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the revoke. An older one would miss a
+// successor that has read the old list.
+type Fate struct {
+	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
+	// good. Where none was recorded, because none was known: the ordinal has no pod, and no status
+	// that lives.
+	Gone bool
+	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also
+	// the present pod where none was recorded.
+	Successor string
+}
+
+// fenceMargin is waited for beyond the session of an instance that fences itself.
+const fenceMargin = 2 * time.Second
+
+// Released says whether the instance has let go of what is in flight from it, by protocol rule 6, and by which part of it: "i" the
+// instance's own status, "ii" the pod is gone and its successor, if it has one, knows of the revoke, "iii" a fencing instance lost its
+// session long enough ago. If not, the reason says what is waited for. status is nil unless it is ephemeral and readable
+// (Instance.Status).
+func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, string) {
+	switch {
+	case f.Pod == "" && pod.Successor == "" && !pod.Gone:
+		return false, "no pod was recorded that could release it"
+	case f.Pod != "" && status != nil && status.Pod == f.Pod && status.Times >= f.Times:
+		return true, "i"
+	case f.Pod == "" || pod.Gone:
+		return succeeded(f, status, pod.Successor)
+	}
+	if status != nil && status.Pod == f.Pod {
+		return false, fmt.Sprintf("the instance has applied %d, not yet %d", status.Times, f.Times)
+	}
+	if status != nil {
+		return false, fmt.Sprintf("the status is of pod %q, what is in flight was taken from pod %s", status.Pod, f.Pod)
+	}
+	last := absence.Last
+	if last == nil || last.Pod != f.Pod || !last.Fences || last.SessionMs <= 0 {
+		if absence.Fault != "" {
+			return false, fmt.Sprintf("the status %s, which proves nothing", absence.Fault)
+		}
+		return false, "the status is absent, which proves nothing of an instance that does not fence itself"
+	}
+	wait := time.Duration(last.SessionMs)*time.Millisecond + fenceMargin
+	if absence.For >= wait {
+		return true, "iii"
+	}
+	return false, fmt.Sprintf("the fencing instance has been absent for %s of %s", absence.For, wait)
+}
+
+// succeeded is rule 6 ii. The revoke recorded the pod that its leader knew of. A successor may have read the list before the revoke, and
+// then it runs what was taken; only its own word says that it does not, or not any more.
+func succeeded(f *Flight, status *Status, successor string) (bool, string) {
+	switch {
+	case successor == "" || status != nil && status.Pod == successor && status.Times >= f.Times:
+		return true, "ii"
+	case status != nil && status.Pod == successor:
+		return false, fmt.Sprintf("pod %q is gone; its successor has applied %d, not yet %d", f.Pod, status.Times, f.Times)
+	}
+	return false, fmt.Sprintf("pod %q is gone; its successor %s has not said yet what it has applied", f.Pod, successor)
+}

@@ -1,0 +1,206 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+)
+
+// place takes from pieces and gives to lists, in one transaction.
+func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) (Multi, error) {
+	if len(grants) == 0 || len(grants) > maxGrants {
+		return b.fail("%d lists, want 1 to %d", len(grants), maxGrants)
+	}
+	if len(grants) == 2 && grants[0].To == grants[1].To {
+		return b.fail("ordinal %d: is given twice", grants[0].To)
+	}
+	var from []Take
+	for _, g := range grants {
+		from = append(from, g.From...)
+	}
+	taken, err := take(from)
+	if err != nil {
+		return b.fail("%w", err)
+	}
+	for _, g := range grants {
+		ids := slices.Concat(taken[:len(g.From)]...)
+		taken = taken[len(g.From):]
+		if len(ids) == 0 {
+			return b.fail("ordinal %d: no ids", g.To)
+		}
+		if err := b.grow(g.To, ids); err != nil {
+			return b.fail("%w", err)
+		}
+	}
+	return b.done()
+}
+
+// takePooled takes ids out of pool pieces; the result has one entry a Take.
+func (b *builder) takePooled(from []Take) ([][]string, error) {
+	taken := make([][]string, len(from))
+	err := byName(from, func(name string, which []int) error {
+		p := b.s.Pool[name]
+		if p == nil {
+			return fmt.Errorf("piece %s: does not exist", name)
+		}
+		gone, err := choose(p.IDs, from, which, taken)
+		if err != nil {
+			return fmt.Errorf("piece %s: %w", name, err)
+		}
+		var rest []string
+		for i, id := range p.IDs {
+			if !gone[i] {
+				rest = append(rest, id)
+			}
+		}
+		b.setPiece(p, rest)
+		return nil
+	})
+	return taken, err
+}
+
+// takeFlying takes ids out of flight pieces: only deletes, or none of them.
+func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
+	taken := make([][]string, len(from))
+	err := byName(from, func(name string, which []int) error {
+		f := b.s.Flight[name]
+		if f == nil {
+			return fmt.Errorf("flight %s: does not exist", name)
+		}
+		var eligible []string
+		for i, id := range f.IDs {
+			if (f.Target(i) == ToDelete) == deletes {
+				eligible = append(eligible, id)
+			}
+		}
+		if len(eligible) < len(f.IDs) && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
+			return fmt.Errorf("flight %s: some of it are deletes: name the ids", name)
+		}
+		gone, err := choose(eligible, from, which, taken)
+		if err != nil {
+			return fmt.Errorf("flight %s: %w", name, err)
+		}
+		rest, at := *f, 0
+		rest.IDs, rest.To = nil, nil
+		for i, id := range f.IDs {
+			if (f.Target(i) == ToDelete) == deletes {
+				if at++; gone[at-1] {
+					continue
+				}
+			}
+			rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, f.Target(i))
+		}
+		b.setFlight(rest)
+		return nil
+	})
+	return taken, err
+}
+
+// byName calls visit once for each name, in order of first appearance, with the indices of its Takes.
+func byName(from []Take, visit func(name string, which []int) error) error {
+	which := make(map[string][]int, len(from))
+	for i, t := range from {
+		which[t.Name] = append(which[t.Name], i)
+	}
+	for i, t := range from {
+		if which[t.Name][0] != i {
+			continue
+		}
+		if err := visit(t.Name, which[t.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choose fills in what each Take of one piece gets, and says of each of the ids whether it is taken. Nothing may be taken twice, nor
+// what is not there.
+func choose(ids []string, from []Take, which []int, taken [][]string) (gone []bool, err error) {
+	gone = make([]bool, len(ids))
+	var places map[string]int // made only if ids are taken that do not stand side by side
+	for _, i := range which {
+		taken[i] = from[i].IDs
+		if from[i].IDs == nil {
+			taken[i] = ids
+		}
+		if len(taken[i]) == 0 {
+			return nil, fmt.Errorf("nothing to take")
+		}
+		first := findRun(ids, taken[i])
+		if first < 0 && places == nil {
+			places = placesOf(ids)
+		}
+		for k, id := range taken[i] {
+			at, here := first+k, true
+			if first < 0 {
+				at, here = places[id]
+			}
+			if !here {
+				return nil, fmt.Errorf("id %q: is not there, or not of that destination", id)
+			}
+			if gone[at] {
+				return nil, fmt.Errorf("id %q: is taken twice", id)
+			}
+			gone[at] = true
+		}
+	}
+	return gone, nil
+}
+
+// findRun is where the run stands in ids, or -1.
+func findRun(ids, run []string) int {
+	first := slices.Index(ids, run[0])
+	if first < 0 || len(ids)-first < len(run) || !slices.Equal(ids[first:first+len(run)], run) {
+		return -1
+	}
+	return first
+}
+
+func placesOf(ids []string) map[string]int {
+	places := make(map[string]int, len(ids))
+	for i, id := range ids {
+		places[id] = i
+	}
+	return places
+}
+
+func setOf(ids []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	return set
+}
+
+// without returns ids less gone, each of which must be there once.
+func without(ids, gone []string) ([]string, error) {
+	if n := len(ids) - len(gone); n >= 0 && isReverse(ids[n:], gone) { // the newest first, as a plan spreads them
+		return ids[:n:n], nil
+	}
+	drop := setOf(gone)
+	if len(drop) != len(gone) {
+		return nil, fmt.Errorf("an id is given twice")
+	}
+	rest := make([]string, 0, max(0, len(ids)-len(gone)))
+	for _, id := range ids {
+		if _, ok := drop[id]; ok {
+			delete(drop, id)
+			continue
+		}
+		rest = append(rest, id)
+	}
+	for _, id := range gone { // in the caller's order, so that the same mistake gives the same error
+		if _, missing := drop[id]; missing {
+			return nil, fmt.Errorf("id %q: is not there", id)
+		}
+	}
+	return rest, nil
+}
+
+func isReverse(ids, other []string) bool {
+	for i, id := range ids {
+		if id != other[len(other)-1-i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,83 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Stat is what ZooKeeper tells of a znode beside its data.
+type Stat struct {
+	Version int32
+	// Zxid is the number of the transaction that last wrote its data.
+	Zxid int64
+	// Bytes is the length of its data.
+	Bytes int
+	// Created and Modified are by ZooKeeper's clock.
+	Created, Modified time.Time
+	// Ephemeral: the znode ends with the session that made it.
+	Ephemeral bool
+	// Children is how many znodes are below it, ChildChanges how often one was made or deleted there.
+	Children, ChildChanges int32
+}
+
+// isNew says that a znode has never been written since it was made without data.
+func (s *Stat) isNew() bool { return s.Version == 0 && s.Bytes == 0 }
+
+// isWhole says that no child of the znode has ever been deleted.
+func (s *Stat) isWhole() bool { return s.ChildChanges == s.Children }
+
+// Znode is a znode as it was read. Data is nil where it is longer than maxZnode.
+type Znode struct {
+	Stat
+	Data []byte
+}
+
+// maxZnode is the server's limit. What is longer came past it, and is not fetched.
+const maxZnode = 1 << 20
+
+// tooLong says why the data was not fetched.
+func (z *Znode) tooLong() error {
+	if z.Bytes > maxZnode {
+		return fmt.Errorf("%d bytes, at most %d", z.Bytes, maxZnode)
+	}
+	return nil
+}
+
+// ErrDenied: what is asked for may not be read or written. Nothing was written.
+var ErrDenied = errors.New("a right is missing")
+
+// Znodes is ZooKeeper as a reading sees it: over one session, or in memory. What may not be read
+// fails with ErrDenied.
+type Znodes interface {
+	// Stat asks for a znode without its data; nil: there is none. With watch, its next change is
+	// notified.
+	Stat(path string, watch bool) (*Stat, error)
+	// Get fetches a znode; nil: there is none.
+	Get(path string) (*Znode, error)
+	// Children lists the names of the znodes below one, and its Stat; none and nil where there is no
+	// such znode. With watch, the next time that one is made or deleted is notified.
+	Children(path string, watch bool) ([]string, *Stat, error)
+	// Each calls every function, several at once if it can, and returns the first error.
+	Each(reads []func(Znodes) error) error
+}
+
+// known is what a State holds of a znode. The transaction's number is 0 where it was our own commit
+// and the server did not tell; bytes are -1 where the length is not known.
+type known struct {
+	zxid    int64
+	version int32
+	bytes   int
+}
+
+// unknown is a znode of which nothing is known.
+var unknown = known{version: -1}
+
+// is says that the znode is the one known. Without the transaction's number, version and length are
+// enough, because no other client writes under our head.
+func (k known) is(stat *Stat) bool {
+	if k.zxid != 0 {
+		return k.zxid == stat.Zxid
+	}
+	return k.version == stat.Version && (k.bytes < 0 || k.bytes == stat.Bytes)
+}

@@ -1,0 +1,213 @@
+package zk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// frames is a connection to a server of ZooKeeper. It reads each answer whole and looks at it before go-zookeeper does: that makes room for
+// whatever a length or a count seems to announce, and ends the process where an answer is cut off at some places. An answer that the
+// server cannot have meant ends the connection.
+//
+// Reads come from one goroutine at a time, and so do writes; each write is one request.
+type frames struct {
+	net.Conn
+	// given is what is left of the present answer; greeted says that the first one, which opens the session, has come.
+	given     []byte
+	greeted   bool
+	asked     bool // the session, by the first request
+	onTrouble func(error)
+
+	mu sync.Mutex
+	// operations are what is asked and not answered, by the request's number.
+	operations map[int32]int32
+}
+
+func newFrames(conn net.Conn, onTrouble func(error)) *frames {
+	return &frames{Conn: conn, onTrouble: onTrouble, operations: map[int32]int32{}}
+}
+
+const (
+	lengthBytes = 4
+	// answerHeader is the request's number, a transaction's and an error.
+	answerHeader = 4 + 8 + 4
+	// greeting is version, session timeout, session and the length of its password; longestGreeting is more than any server sends.
+	greeting, longestGreeting = 4 + 4 + 8 + 4, 1 << 10
+)
+
+// The operations of whose answers the shape is looked at, by the protocol's numbers.
+const (
+	askedCreate, askedData, askedSet, askedChildren = 1, 4, 5, 8
+	askedChildrenAndStat, askedMulti, answeredError = 12, 14, -1
+)
+
+// statBytes is the length of a znode's stat.
+const statBytes = 68
+
+// Write notes what is asked, so that the answer can be looked at.
+func (f *frames) Write(request []byte) (int, error) {
+	const operation = lengthBytes + 4
+	if f.asked && len(request) >= operation+4 {
+		f.note(int32At(request[lengthBytes:]), int32At(request[operation:]))
+	}
+	f.asked = true
+	return f.Conn.Write(request)
+}
+
+func (f *frames) note(number, operation int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if number >= 0 { // a ping has a number below 0, and needs no look
+		f.operations[number] = operation
+	}
+}
+
+func (f *frames) answered(number int32) (operation int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	operation = f.operations[number]
+	delete(f.operations, number)
+	return operation
+}
+
+// Read gives the next bytes of an answer that was read whole.
+func (f *frames) Read(b []byte) (int, error) {
+	if len(f.given) == 0 {
+		if err := f.next(); err != nil {
+			if errors.Is(err, errNoAnswer) {
+				f.onTrouble(fmt.Errorf("talk to %s: %w", f.RemoteAddr(), err))
+			}
+			return 0, err
+		}
+	}
+	n := copy(b, f.given)
+	f.given = f.given[n:]
+	return n, nil
+}
+
+// next reads an answer.
+func (f *frames) next() error {
+	var length [lengthBytes]byte
+	if _, err := io.ReadFull(f.Conn, length[:]); err != nil {
+		return err
+	}
+	least, most := answerHeader, maxAnswer
+	if !f.greeted {
+		least, most = greeting, longestGreeting
+	}
+	size := int(binary.BigEndian.Uint32(length[:]))
+	if size < least || size > most {
+		return fmt.Errorf("%w: %d bytes, want %d to %d", errNoAnswer, size, least, most)
+	}
+	answer := bytes.NewBuffer(append(make([]byte, 0, lengthBytes+min(size, 1<<16)), length[:]...)) // grows with what really comes
+	if _, err := io.CopyN(answer, f.Conn, int64(size)); err != nil {
+		return err
+	}
+	if err := f.check(answer.Bytes()[lengthBytes:]); err != nil {
+		return err
+	}
+	f.given = answer.Bytes()
+	return nil
+}
+
+var errNoAnswer = errors.New("this is no answer of a ZooKeeper server")
+
+// check looks at an answer.
+func (f *frames) check(answer []byte) error {
+	if !f.greeted {
+		f.greeted = true
+		return checkGreeting(answer)
+	}
+	number, failed := int32At(answer), int32At(answer[answerHeader-4:]) != 0
+	if number < 0 { // a ping's, or an event
+		return nil
+	}
+	if operation := f.answered(number); !failed && !hasShape(operation, answer[answerHeader:]) {
+		return fmt.Errorf("%w: it is cut off, to a request of type %d", errNoAnswer, operation)
+	}
+	return nil
+}
+
+// checkGreeting looks at the answer that opens a session, or says that it has ended: then its number is 0.
+func checkGreeting(answer []byte) error {
+	timeout, session := int32At(answer[4:]), binary.BigEndian.Uint64(answer[8:])
+	password, ok := skipBytes(answer[greeting-4:])
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: it is cut off", errNoAnswer)
+	case session != 0 && timeout <= 0:
+		return fmt.Errorf("%w: it grants a session of %d ms", errNoAnswer, timeout)
+	case len(password) > 1: // whether the server is read-only
+		return fmt.Errorf("%w: %d bytes too many", errNoAnswer, len(password))
+	}
+	return nil
+}
+
+// hasShape says whether the lengths and counts in the answer to an operation fit into it.
+func hasShape(operation int32, body []byte) bool {
+	switch operation {
+	case askedData:
+		rest, ok := skipBytes(body)
+		return ok && len(rest) >= statBytes
+	case askedChildren, askedChildrenAndStat:
+		return hasStrings(body)
+	case askedMulti:
+		return hasResults(body)
+	}
+	return true
+}
+
+// skipBytes passes over bytes, or a text, behind their length; -1 stands for none.
+func skipBytes(b []byte) (rest []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, false
+	}
+	n := max(0, int(int32At(b)))
+	if rest = b[4:]; n > len(rest) {
+		return nil, false
+	}
+	return rest[n:], true
+}
+
+func hasStrings(b []byte) bool {
+	if len(b) < 4 || int32At(b) < 0 {
+		return false
+	}
+	count, ok := int32At(b), true
+	for b = b[4:]; count > 0 && ok; count-- {
+		b, ok = skipBytes(b)
+	}
+	return ok
+}
+
+// hasResults looks at the results of a transaction, each behind a header: its type, whether it ends the list, and an error.
+func hasResults(b []byte) bool {
+	const header = 4 + 1 + 4
+	for len(b) >= header {
+		kind, last := int32At(b), b[4] != 0
+		if b = b[header:]; last {
+			return true
+		}
+		size, ok := 0, true
+		switch kind {
+		case askedCreate:
+			b, ok = skipBytes(b)
+		case askedSet:
+			size = statBytes
+		case answeredError:
+			size = 4
+		}
+		if !ok || size > len(b) {
+			return false
+		}
+		b = b[size:]
+	}
+	return false
+}
+
+func int32At(b []byte) int32 { return int32(binary.BigEndian.Uint32(b)) } //nolint:gosec // as it was written
