@@ -71,7 +71,7 @@ func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (ne
 		return time.Time{}, err
 	}
 	e.logOutcome(out)
-	stir(e.wake)
+	e.wake.Wake()
 	err = e.importRows(ctx, out.Creates)
 	e.imported()
 	if err != nil {
@@ -234,7 +234,7 @@ func (e *Engine) importRows(ctx context.Context, ids []string) error {
 		if refused > 0 {
 			e.log.Warn("the catalogue has ids that cannot be resources", "count", refused)
 		}
-		stir(e.wake)
+		e.wake.Wake()
 		if err := e.wait(ctx, &a); err != nil {
 			return err
 		}
@@ -329,7 +329,7 @@ func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 		return err
 	}
 	e.log.Info("a person confirmed deletes", "count", count, "set", set)
-	stir(e.wake)
+	e.wake.Wake()
 	return e.await(ctx, &a, func() {
 		dropped := e.queue.withdraw(reconcile.Deleted, ids, &a)
 		if e.compared == of && of.lent == nil && of.ended == ended { // else the next reads find them again

@@ -29,7 +29,7 @@ func (e *Engine) Claim(ctx context.Context, ids []string) error {
 	if noted && e.cfg.Reread != nil {
 		e.cfg.Reread()
 	}
-	stir(e.wake)
+	e.wake.Wake()
 	if err := e.wait(ctx, &a); err != nil {
 		return err
 	}

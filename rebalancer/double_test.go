@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -17,7 +18,7 @@ type double struct {
 	versions map[string]int32
 	st       *protocol.State
 	// changes receives after every change, statuses after those by others.
-	changes, statuses chan struct{}
+	changes, statuses wake.Signal
 	zxid              int64
 	reads             int // synced reads
 
@@ -44,7 +45,7 @@ type double struct {
 }
 
 func newDouble() *double {
-	return &double{versions: map[string]int32{}, st: protocol.NewState("Thing"), changes: make(chan struct{}, 1), statuses: make(chan struct{}, 1), check: true, tried: map[string]int{}}
+	return &double{versions: map[string]int32{}, st: protocol.NewState("Thing"), changes: wake.New(), statuses: wake.New(), check: true, tried: map[string]int{}}
 }
 
 func (d *double) Connected() (bool, error) {
@@ -165,7 +166,7 @@ func (d *double) commit(s *protocol.State, m protocol.Multi) error {
 	if d.check && d.broken == nil && !slices.Contains([]string{"lead", "keep", "dedupe", "repair"}, m.Step) {
 		d.broken = d.st.Check()
 	}
-	stir(d.changes)
+	d.changes.Wake()
 	if d.after > 0 {
 		d.after--
 		return fmt.Errorf("%w: reply lost", protocol.ErrUnavailable)
@@ -206,8 +207,8 @@ func (d *double) edit(change func(st *protocol.State)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(d.st)
-	stir(d.changes)
-	stir(d.statuses)
+	d.changes.Wake()
+	d.statuses.Wake()
 }
 
 // fail sets what fails from now on.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -73,7 +74,7 @@ type Engine struct {
 	// looks are the pauses after looks that failed, known to Run alone.
 	looks pauses
 	// wake tells the leader, news tells Run that there is something to look at.
-	wake, news chan struct{}
+	wake, news wake.Signal
 	// over is closed when nothing runs any more that could answer a call.
 	over chan struct{}
 
@@ -117,7 +118,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	}
 	e := &Engine{
 		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), compared: newComparison(), book: newBook(), owed: map[string]struct{}{},
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}, 1), over: make(chan struct{}),
+		turn: make(chan struct{}, 1), wake: wake.New(), news: wake.New(), over: make(chan struct{}),
 	}
 	e.rounds.follow.Store(time.Now().UnixNano())
 	e.m = newMetrics(reg, cfg.Kind, func() float64 { return float64(e.waitingCount()) }, e.claimedCount)
@@ -131,7 +132,7 @@ func (e *Engine) Order(o Orders) {
 	if e.accept(o) {
 		e.reread()
 	}
-	stir(e.wake)
+	e.wake.Wake()
 }
 
 // accept takes the orders; lacks: the catalogue must be read for them.
@@ -181,7 +182,7 @@ func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
 	if err := e.hear(op, good, &a); err != nil {
 		return err
 	}
-	stir(e.wake)
+	e.wake.Wake()
 	if err := e.wait(ctx, &a); err != nil {
 		return err
 	}
@@ -324,12 +325,4 @@ func (e *Engine) Progress() Progress {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.progress
-}
-
-// stir puts a token into c unless it holds one.
-func stir(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -32,7 +32,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-changes: // the leader has mostly made them itself
 		case <-statuses:
 			e.noteChange()
-			stir(e.wake)
+			e.wake.Wake()
 		case <-e.news:
 		case <-timer.C:
 		}

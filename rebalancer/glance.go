@@ -41,7 +41,7 @@ func (t *term) beginGlance(ctx context.Context) {
 			return err
 		})
 		g.result <- seen
-		stir(t.e.wake)
+		t.e.wake.Wake()
 	})
 }
 

@@ -52,7 +52,7 @@ func (e *Engine) enqueue(add func(q *queue)) error {
 	if err := e.add(add); err != nil {
 		return err
 	}
-	stir(e.wake)
+	e.wake.Wake()
 	return nil
 }
 

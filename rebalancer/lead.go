@@ -43,7 +43,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 			return fmt.Errorf("lead %s: %w", e.cfg.Kind, err)
 		}
 		e.failed(err)
-		stir(e.news)
+		e.news.Wake()
 		e.log.Warn("the assignment cannot be written; trying again", "error", err)
 		select {
 		case <-ctx.Done():
@@ -112,7 +112,7 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 		e.cfg.Reread() // what asked a leader before for a read may have been answered
 	}
 	e.m.leading.Set(1)
-	stir(e.news)
+	e.news.Wake()
 	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", count(st), "adopted", adopted)
 	t := newTerm(e, st, holder)
 	if adopted {

@@ -103,7 +103,7 @@ func (e *Engine) giveBack(c *comparison) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.queue.claims) > 0 {
-		defer stir(e.wake)
+		defer e.wake.Wake()
 	}
 	for i := range c.said {
 		c.said[i].tell(c.rec)

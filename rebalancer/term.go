@@ -426,7 +426,7 @@ func graver(a, b error) error {
 // publish shows everybody a copy of the State.
 func (t *term) publish(changed bool) {
 	t.e.publish(t.st.Clone(), changed)
-	stir(t.e.news)
+	t.e.news.Wake()
 }
 
 // writable says whether the list of n may change now. If not, the next pass comes when it may.

@@ -36,6 +36,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
@@ -68,7 +69,7 @@ type App struct {
 
 	mu      sync.RWMutex
 	runners map[string]*runner
-	fallen  chan struct{} // holds a token when a runner has ended by itself
+	fallen  wake.Signal // holds a token when a runner has ended by itself
 }
 
 // store is what the app uses of *zk.Client.
@@ -109,7 +110,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		state:      observed.New(o.Namespace, nil),
 		leadership: newLeadership(),
 		runners:    map[string]*runner{},
-		fallen:     make(chan struct{}, 1),
+		fallen:     wake.New(),
 		drainReads: newDrainReads(),
 		reviews:    limits.NewReviews(),
 	}

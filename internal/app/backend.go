@@ -127,7 +127,7 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 		return err
 	}
 	if maxInstances == nil && resourcePerInstance == nil {
-		poke(r.poke)
+		r.poke.Wake()
 		return nil
 	}
 	return r.changeOverride(ctx, base, func(standing config.Override) (config.Override, error) {
@@ -174,7 +174,7 @@ func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change o
 	if err := r.engine.Keep(ctx, overrideName, r.overrideChange(base, change)); err != nil {
 		return fmt.Errorf("keep override: %w", err)
 	}
-	poke(r.poke)
+	r.poke.Wake()
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack,
 	case errors.Is(err, rebalancer.ErrNothingToRollBack):
 		return done, fmt.Errorf("%w: %w", api.ErrConflict, err)
 	case err == nil:
-		poke(r.poke)
+		r.poke.Wake()
 	}
 	return done, err
 }
@@ -313,12 +313,4 @@ func (a *App) reconciler(kind string) (catalog.Reconciler, bool) {
 		return nil, false
 	}
 	return r.engine, true
-}
-
-// poke puts a token into c unless one is there.
-func poke(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler"
@@ -30,7 +31,7 @@ type runner struct {
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
-	poke   chan struct{} // holds a token when somebody asked for a turn now
+	poke   wake.Signal // a tick is asked for now
 
 	mu       sync.Mutex
 	decision *decide.Decision // this replica's own latest, only while it leads
@@ -45,7 +46,7 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{
 		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
-		stop: cancel, done: make(chan struct{}), poke: make(chan struct{}, 1),
+		stop: cancel, done: make(chan struct{}), poke: wake.New(),
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
 		Kind: kind, Holder: a.opts.PodName, Reread: func() { a.catalog.Trigger(kind) },
@@ -58,7 +59,7 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 		}
 		close(r.done)
 		if again {
-			poke(a.fallen)
+			a.fallen.Wake()
 		}
 	}()
 	return r

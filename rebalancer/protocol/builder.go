@@ -103,7 +103,8 @@ func (s *State) changeable(n int) (*Instance, error) {
 	return in, nil
 }
 
-// setList writes a list with all that goes with it: `used`, and a higher `_reload`. It returns the list's bytes.
+// setList writes a list with all that goes with it: `used`, and a higher `_reload`. It returns the
+// list's bytes.
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
 	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)
@@ -178,7 +179,8 @@ func (b *builder) setPiece(p *Piece, rest []string) {
 	})
 }
 
-// setFlight writes a flight piece: what is left of one, a changed one, or (version -1) a new one. Without ids it is deleted.
+// setFlight writes a flight piece: what is left of one, a changed one, or (version -1) a new one.
+// Without ids it is deleted.
 func (b *builder) setFlight(f Flight) {
 	b.sources++
 	path := FlightPath(b.s.Kind, f.Name)

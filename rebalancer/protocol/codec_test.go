@@ -128,7 +128,8 @@ func FuzzDecodeIDs(f *testing.F) {
 	})
 }
 
-// A list that loses its end is written as it would be from its ids alone, and does not keep a text alive that is mostly of ids that went.
+// A list that loses its end is written as it would be from its ids alone, and does not keep a text
+// alive that is mostly of ids that went.
 func TestAListLosesItsEnd(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		stored, _ := encodeIDs(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "0f8b", "é", "long-" + strings.Repeat("x", 40), `"`}), 0, 30).Draw(rt, "ids"))
@@ -286,7 +287,8 @@ func TestFit(t *testing.T) {
 	require.Equal(t, 3, Fit(ids[:3], MaxPieceBytes))
 }
 
-// 350,000 ids on 100 instances take little more than their text and a string header each, however they came there.
+// 350,000 ids on 100 instances take little more than their text and a string header each, however
+// they came there.
 func TestMemoryOfAFullKind(t *testing.T) {
 	const instances, each = 100, 3500
 	texts := make([][]byte, instances)
@@ -303,7 +305,8 @@ func TestMemoryOfAFullKind(t *testing.T) {
 	loaded := heap() - before
 	require.Less(t, loaded, 25<<20)
 
-	// Ids that travel do not keep alive the text they came with: each list gets a few from everywhere.
+	// Ids that travel do not keep alive the text they came with: each list gets a few from
+	// everywhere.
 	f := newFake()
 	s.Head, s.HeadVersion = Head{V: 1, Open: s.Ordinals()}, 0
 	f.put(HeadPath(thing), "")

@@ -7,7 +7,8 @@ import (
 
 // place is where an id was found.
 type location struct {
-	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other lists, pool.
+	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other
+	// lists, pool.
 	rank    int
 	ordinal int
 	name    string
@@ -49,7 +50,8 @@ func (s *State) walk(visit func(p location, ids []string)) {
 
 func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned() }
 
-// Check says which id is in two places, if any is, and which is not allowed. It costs a map insert an id.
+// Check says which id is in two places, if any is, and which is not allowed. It costs a map insert
+// an id.
 func (s *State) Check() error {
 	seen := make(map[string]location, s.Count())
 	var err error
@@ -77,8 +79,8 @@ type Duplicate struct {
 	Stayed, Removed string
 }
 
-// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for each znode that
-// loses something, none of which overlap.
+// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for
+// each znode that loses something, none of which overlap.
 func Dedupe(s *State) ([]Multi, []Duplicate, error) {
 	seen := make(map[string]location, s.Count())
 	var multis []Multi

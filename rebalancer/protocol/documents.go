@@ -41,8 +41,9 @@ func StoreDoc(s *State, name string, data []byte) (Multi, error) {
 	return b.done()
 }
 
-// StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last Multi, which makes it the stored one. It
-// carries the last part itself, so that a small plan is one write. The parts of the plan stored before stay untouched until then.
+// StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last
+// Multi, which makes it the stored one. It carries the last part itself, so that a small plan is
+// one write. The parts of the plan stored before stay untouched until then.
 func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err error) {
 	packed, sum, err := packPlan(data)
 	if err != nil {
@@ -73,8 +74,8 @@ func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err
 	return nil, Multi{}, fmt.Errorf("store-plan: nothing to store")
 }
 
-// ClearPlan says that no plan runs, and keeps a short note, JSON, for the next one (PlanNote); nil: none. The parts are overwritten by
-// later plans.
+// ClearPlan says that no plan runs, and keeps a short note, JSON, for the next one (PlanNote); nil:
+// none. The parts are overwritten by later plans.
 func ClearPlan(s *State, note []byte) (Multi, error) {
 	b, err := begin(s, "clear-plan")
 	if err != nil {
@@ -107,7 +108,8 @@ func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
 	})
 }
 
-// planHeader is the content of `plan`: which parts make up the stored plan. An empty ID: none is stored.
+// planHeader is the content of `plan`: which parts make up the stored plan. An empty ID: none is
+// stored.
 type planHeader struct {
 	V     int    `json:"v"`
 	ID    string `json:"id"`

@@ -48,7 +48,8 @@ const (
 	listClose = `]}`
 )
 
-// isPlain says that an id stands in JSON as it is: without quotes, backslashes and bytes below 0x20. It looks at eight bytes at a time.
+// isPlain says that an id stands in JSON as it is: without quotes, backslashes and bytes below
+// 0x20. It looks at eight bytes at a time.
 func isPlain(id string) bool {
 	rest := id
 	for ; len(rest) >= 8; rest = rest[8:] {
@@ -79,7 +80,8 @@ func plainWord(word uint64) bool {
 	return (control(word)|(quote-ones)&^quote|(backslash-ones)&^backslash)&tops == 0
 }
 
-// control has a top bit set where a byte is below 0x20: a subtraction borrows into the top bit of a byte that is smaller and had none.
+// control has a top bit set where a byte is below 0x20: a subtraction borrows into the top bit of a
+// byte that is smaller and had none.
 func control(word uint64) uint64 { return (word - 0x20*ones) &^ word & tops }
 
 // hasControl says whether a byte below 0x20 is in the text.
@@ -105,15 +107,15 @@ func appendQuoted(dst []byte, id string) []byte {
 	return append(dst, quoted...)
 }
 
-// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that an id that came
-// from elsewhere does not keep the whole text alive that it came with.
+// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that
+// an id that came from elsewhere does not keep the whole text alive that it came with.
 func encodeIDs(ids []string) (data []byte, packed []string) {
 	data, packed, _ = packIDs([]byte(listOpen), ids, listClose)
 	return data, packed
 }
 
-// packIDs appends the ids and the end to what stands before them. What it returns shares its bytes, which nobody changes any more. plain
-// says that every id stands there as it is.
+// packIDs appends the ids and the end to what stands before them. What it returns shares its bytes,
+// which nobody changes any more. plain says that every id stands there as it is.
 func packIDs(start []byte, ids []string, end string) (data []byte, packed []string, plain bool) {
 	size := len(start) + len(end)
 	for _, id := range ids {
@@ -142,7 +144,8 @@ func packIDs(start []byte, ids []string, end string) (data []byte, packed []stri
 
 // shared is the text that the ids of a list are parts of.
 type shared struct {
-	// plain is how all the ids stand in the znode, `"a","b"`; "" if one of them stands there in another way.
+	// plain is how all the ids stand in the znode, `"a","b"`; "" if one of them stands there in
+	// another way.
 	plain string
 	// spare is how many bytes that follow belong to ids that have gone.
 	spare int
@@ -157,8 +160,8 @@ func encodeList(ids []string) (data []byte, packed []string, text shared) {
 	return data, packed, text
 }
 
-// encode writes what the list is to become. Where only its end goes, the rest is copied as it stands, and goes on sharing the text until
-// too much of that is of no use any more.
+// encode writes what the list is to become. Where only its end goes, the rest is copied as it
+// stands, and goes on sharing the text until too much of that is of no use any more.
 func (t shared) encode(was, ids []string) (data []byte, packed []string, text shared) {
 	if t.plain == "" || len(ids) == 0 || len(ids) > len(was) || unsafe.SliceData(ids) != unsafe.SliceData(was) {
 		return encodeList(ids)
@@ -198,8 +201,9 @@ func decodeIDs(data []byte) ([]string, error) {
 	return ids, err
 }
 
-// scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything else it says nothing. text is what
-// stands between the brackets: the ids, and no byte besides quotes and commas.
+// scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
+// else it says nothing. text is what stands between the brackets: the ids, and no byte besides
+// quotes and commas.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
 	if len(data) < len(listOpen)+len(listClose) || string(data[:len(listOpen)]) != listOpen ||
 		string(data[len(data)-len(listClose):]) != listClose || !utf8.Valid(data) {
@@ -241,7 +245,8 @@ func scanArray(text string) ([]string, bool) {
 	}
 }
 
-// parseIDs reads any JSON of the right meaning: numbers as ids become strings, other fields are passed over.
+// parseIDs reads any JSON of the right meaning: numbers as ids become strings, other fields are
+// passed over.
 func parseIDs(data []byte) ([]string, error) {
 	var list struct {
 		V   json.RawMessage `json:"v"`

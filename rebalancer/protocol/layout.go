@@ -2,21 +2,27 @@ package protocol
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Where things lie. The first tree belongs to the instances as much as to us, the second to us alone.
+// Where things lie. The first tree belongs to the instances as much as to us, the second to us
+// alone.
 const (
 	InstancesRoot = "/iota/orchestration"
 	OwnRoot       = "/iota/shardscaler"
 )
 
-// KindPath is the parent of a kind's ordinals. Its children are ordinals and nothing else: other programs list them.
+// KindPath is the parent of a kind's ordinals. Its children are ordinals and nothing else: other
+// programs list them.
 func KindPath(kind string) string { return InstancesRoot + "/" + kind }
 
-// InstancePath is the znode of one ordinal; its children are tmp (with status), _reload and resources.
+// InstancePath is the znode of one ordinal; its children are tmp (with status), _reload and
+// resources.
 func InstancePath(kind string, n int) string { return KindPath(kind) + "/" + strconv.Itoa(n) }
 
 // The children of an instance.
@@ -90,4 +96,212 @@ func comparePairs(x, y string) int {
 	xa, xb, _ := parsePair(x)
 	ya, yb, _ := parsePair(y)
 	return cmp.Or(cmp.Compare(xa, ya), cmp.Compare(xb, yb), cmp.Compare(x, y))
+}
+
+// Limits of the store, in bytes of JSON unless said otherwise.
+const (
+	MaxIDBytes    = 256     // an id, before quoting
+	MaxPieceBytes = 1 << 17 // a pool piece that we create; the protocol allows twice that
+	MaxFlight     = 1 << 18 // a flight piece
+	MaxListBytes  = 500_000 // a list may not grow beyond
+	MaxDocBytes   = 1 << 18 // a kept document
+	MaxPool       = 500     // pool pieces
+	MaxMultiBytes = 400_000 // a transaction with more than one list or source; one list and one piece may be larger
+	MaxPlanBytes  = 4 << 20 // a stored plan, compressed
+
+	// maxRequest is what the server surely takes: jute.maxbuffer is 1 MiB, and a request over it
+	// costs the session.
+	MaxRequestBytes = 1_000_000
+	// maxPlanText bounds what a stored plan may unpack to.
+	maxPlanText = 64 << 20
+	// maxTimes is the largest whole number that every reader of JSON keeps exact.
+	maxTimes = 1<<53 - 1
+	// schema is the newest `v` we understand.
+	schema = 1
+)
+
+// checkSchema refuses a `v` that we do not know: a newer program wrote it, and what it means is not
+// ours to guess.
+func checkSchema(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	var v int64
+	if err := exact.JSON(raw, &v); err != nil || v > schema {
+		return fmt.Errorf("v: schema %.20s, at most %d is understood", raw, schema)
+	}
+	return nil
+}
+
+func encodeHead(h Head) []byte {
+	if h.Open == nil {
+		h.Open = []int{}
+	}
+	data, _ := json.Marshal(h) // ints and strings always encode
+	return data
+}
+
+func decodeHead(data []byte) (Head, error) {
+	var v struct {
+		V json.RawMessage `json:"v"`
+	}
+	if err := exact.JSON(data, &v); err != nil {
+		return Head{}, fmt.Errorf("is no head: %w", err)
+	}
+	if err := checkSchema(v.V); err != nil {
+		return Head{}, err
+	}
+	var h Head
+	if err := exact.JSON(data, &h); err != nil {
+		return Head{}, fmt.Errorf("is no head: %w", err)
+	}
+	if h.Epoch < 0 || h.Epoch >= maxTimes {
+		return Head{}, fmt.Errorf("epoch: %d, at least 0 and below %d", h.Epoch, int64(maxTimes))
+	}
+	if err := checkOrdinals(h.Open); err != nil {
+		return Head{}, fmt.Errorf("open: %w", err)
+	}
+	return h, nil
+}
+
+// checkOrdinals wants them ascending, each once.
+func checkOrdinals(ordinals []int) error {
+	last := -1
+	for _, n := range ordinals {
+		if n <= last || n > exact.MaxOrdinal {
+			return fmt.Errorf("ordinal %d after %d: want 0 to %d, ascending", n, last, exact.MaxOrdinal)
+		}
+		last = n
+	}
+	return nil
+}
+
+func encodeData(used, capacity int) []byte {
+	return fmt.Appendf(nil, `{"used":%d,"count":%d}`, used, capacity)
+}
+
+// decodeData reads an instance's own data; -1 stands for what cannot be read, which Repair then
+// writes anew.
+func decodeData(data []byte) (used, capacity int) {
+	var d struct {
+		Used  *wholeNumber `json:"used"`
+		Count *wholeNumber `json:"count"`
+	}
+	if exact.JSON(data, &d) != nil || d.Used == nil || d.Count == nil {
+		return -1, -1
+	}
+	return int(*d.Used), int(*d.Count)
+}
+
+func encodeReload(times int64) []byte { return fmt.Appendf(nil, `{"times":%d}`, times) }
+
+// decodeReload returns -1 for what cannot be read.
+func decodeReload(data []byte) int64 {
+	var r struct {
+		Times *wholeNumber `json:"times"`
+	}
+	if exact.JSON(data, &r) != nil || r.Times == nil {
+		return -1
+	}
+	return int64(*r.Times)
+}
+
+// wholeNumber is a number from 0 to maxTimes, also written as text.
+type wholeNumber int64
+
+func (w *wholeNumber) UnmarshalJSON(raw []byte) error {
+	n, ok := parseNumber(strings.Trim(string(raw), `"`), maxTimes)
+	if !ok {
+		return fmt.Errorf("%.30s: want a whole number from 0 to %d", raw, int64(maxTimes))
+	}
+	*w = wholeNumber(n)
+	return nil
+}
+
+// EncodeStatus writes what an acknowledging instance puts into its status.
+func EncodeStatus(s Status) []byte {
+	data, _ := json.Marshal(s) // ints and strings always encode
+	return data
+}
+
+// decodeStatus reads what an instance wrote of itself. Legacy content is unknown and says nothing:
+// nil.
+func decodeStatus(data []byte) *Status {
+	var raw struct {
+		Times     *wholeNumber `json:"times"`
+		Pod       string       `json:"pod"`
+		Fences    bool         `json:"fences"`
+		SessionMs int64        `json:"sessionMs"`
+	}
+	if exact.JSON(data, &raw) != nil || raw.Times == nil {
+		return nil
+	}
+	return &Status{Times: int64(*raw.Times), Pod: raw.Pod, Fences: raw.Fences, SessionMs: raw.SessionMs}
+}
+
+// noStatus says what content is that decodeStatus takes for no status.
+func noStatus(data []byte) string {
+	var other struct {
+		Times json.RawMessage `json:"times"`
+	}
+	switch {
+	case len(data) == 0:
+		return "is present and empty"
+	case exact.JSON(data, &other) == nil && other.Times == nil:
+		return "is present and carries no times"
+	}
+	return "is present and unreadable"
+}
+
+// encodeFlight writes a flight piece and returns its ids anew, like encodeIDs.
+func encodeFlight(f *Flight) (data []byte, packed []string) {
+	pod, _ := json.Marshal(f.Pod) // a string always encodes
+	start := fmt.Appendf(nil, `{"from":%d,"times":%d,"pod":%s,"ids":[`, f.From, f.Times, pod)
+	end := []byte(`]`)
+	if len(f.To) > 0 {
+		end = append(end, `,"to":[`...)
+		for i, to := range f.To {
+			if i > 0 {
+				end = append(end, ',')
+			}
+			end = strconv.AppendInt(end, int64(to), 10)
+		}
+		end = append(end, ']')
+	}
+	data, packed, _ = packIDs(start, f.IDs, string(end)+`}`)
+	return data, packed
+}
+
+// decodeFlight reads the piece of that name.
+func decodeFlight(name string, data []byte) (*Flight, error) {
+	var raw struct {
+		V     json.RawMessage `json:"v"`
+		From  *wholeNumber    `json:"from"`
+		Times *wholeNumber    `json:"times"`
+		Pod   string          `json:"pod"`
+		IDs   json.RawMessage `json:"ids"`
+		To    []int           `json:"to"`
+	}
+	if err := exact.JSON(data, &raw); err != nil {
+		return nil, fmt.Errorf("is no flight: %w", err)
+	}
+	if err := checkSchema(raw.V); err != nil {
+		return nil, err
+	}
+	if raw.From == nil || raw.Times == nil || FlightName(int(*raw.From), int64(*raw.Times)) != name {
+		return nil, fmt.Errorf("from, times: want those of the name %q", name)
+	}
+	ids, err := decodeIDs(append(append([]byte(listOpen[:len(listOpen)-1]), raw.IDs...), '}'))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw.To) != 0 && len(raw.To) != len(ids) {
+		return nil, fmt.Errorf("to: %d entries for %d ids", len(raw.To), len(ids))
+	}
+	for _, to := range raw.To {
+		if to < ToDelete || to > exact.MaxOrdinal {
+			return nil, fmt.Errorf("to: %d, at least %d", to, ToDelete)
+		}
+	}
+	return &Flight{Name: name, From: int(*raw.From), Times: int64(*raw.Times), Pod: raw.Pod, IDs: ids, To: raw.To}, nil
 }

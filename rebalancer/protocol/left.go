@@ -17,10 +17,10 @@ type Left struct {
 	Count map[int]int
 }
 
-// ReadLeft reads what the ordinals still own; without ordinals, only who holds the head. For a closed
-// ordinal a 0 stays true as long as the head's version stays, because lists are read before the
-// flight, and what leaves a list is in the flight or with another. ErrConflict: the head moved, or
-// something vanished, meanwhile.
+// ReadLeft reads what the ordinals still own; without ordinals, only who holds the head. For a
+// closed ordinal a 0 stays true as long as the head's version stays, because lists are read before
+// the flight, and what leaves a list is in the flight or with another. ErrConflict: the head moved,
+// or something vanished, meanwhile.
 func ReadLeft(znodes Znodes, kind string, ordinals []int) (Left, error) {
 	r := newReading(NewState(kind))
 	err := r.readLeft(znodes, ordinals)

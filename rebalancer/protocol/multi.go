@@ -11,13 +11,15 @@ import (
 var (
 	// ErrFenced: the head moved; another leads, or closed ordinals meanwhile. Nothing was written.
 	ErrFenced = errors.New("fenced: the head moved")
-	// ErrConflict: a znode had changed, by a hand that is not ours. Nothing is known to be written: Refresh, then decide anew.
+	// ErrConflict: a znode had changed, by a hand that is not ours. Nothing is known to be written:
+	// Refresh, then decide anew.
 	ErrConflict = errors.New("conflict: a znode changed")
-	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may still be under way: whoever
-	// writes on must Client.Lead first, which stops it.
+	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may
+	// still be under way: whoever writes on must Client.Lead first, which stops it.
 	ErrUnavailable = errors.New("zookeeper unavailable")
-	// ErrRefused: ZooKeeper answered that it does not do this (a quota, a missing right, a full server), and nothing was written. The same
-	// again is refused again until something else has changed: whoever repeats it pauses, longer each time.
+	// ErrRefused: ZooKeeper answered that it does not do this (a quota, a missing right, a full
+	// server), and nothing was written. The same again is refused again until something else has
+	// changed: whoever repeats it pauses, longer each time.
 	ErrRefused = errors.New("refused by zookeeper")
 	// ErrTooLarge: more than fits into one transaction or znode; split.
 	ErrTooLarge = errors.New("too large")
@@ -28,15 +30,16 @@ var (
 // Empty says that there is nothing to commit.
 func (m Multi) Empty() bool { return len(m.Ops) == 0 }
 
-// Apply changes s as the committed transaction changed ZooKeeper. s is the State that the step was computed from, or one in which
-// only Multis that do not overlap were applied since.
+// Apply changes s as the committed transaction changed ZooKeeper. s is the State that the step was
+// computed from, or one in which only Multis that do not overlap were applied since.
 func (m Multi) Apply(s *State, results []Result) {
 	if m.apply != nil {
 		m.apply(s, results)
 	}
 }
 
-// opOverhead is about what an operation takes on the wire beside its path and data: header, lengths, version, ACLs.
+// opOverhead is about what an operation takes on the wire beside its path and data: header,
+// lengths, version, ACLs.
 const opOverhead = 80
 
 // Bytes is about what the transaction takes on the wire.
@@ -48,8 +51,8 @@ func (m Multi) Bytes() int {
 	return n
 }
 
-// Overlaps says whether the two touch a common znode (the check of the head aside) or one of them moves the head: then they must
-// not be in flight together.
+// Overlaps says whether the two touch a common znode (the check of the head aside) or one of them
+// moves the head: then they must not be in flight together.
 func (m Multi) Overlaps(o Multi) bool {
 	if m.MovesHead() || o.MovesHead() {
 		return true
@@ -66,13 +69,15 @@ func (m Multi) touched() []Op { return m.Ops[min(1, len(m.Ops)):] }
 
 // Multi is one transaction and its effect. The zero Multi is empty: it does nothing.
 type Multi struct {
-	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign, revoke, grant, …
+	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign,
+	// revoke, grant, …
 	Step string
 	Ops  []Op
 	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
 	// its error the commit fails, and nothing was sent. It must not wait.
 	Gate func() error
-	// parents are znodes without content that must exist first; they are created outside the transaction.
+	// parents are znodes without content that must exist first; they are created outside the
+	// transaction.
 	Parents []string
 	apply   func(*State, []Result)
 }
@@ -96,8 +101,9 @@ type Op struct {
 	Version int32 // the version the znode must have; of no meaning to OpCreate
 }
 
-// Result is what the server answered to one operation: the znode's new version, and the time and number of the transaction, which
-// are zero where the server did not tell (it does not when nothing was set).
+// Result is what the server answered to one operation: the znode's new version, and the time and
+// number of the transaction, which are zero where the server did not tell (it does not when nothing
+// was set).
 type Result struct {
 	Version int32
 	Mtime   time.Time

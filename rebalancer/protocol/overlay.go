@@ -27,8 +27,9 @@ func (t Touched) any(paths ...string) bool {
 	return false
 }
 
-// Overlay returns fresh, which was read while our own transactions went on, with every znode that these touched as s has it. Whether a
-// read came before or after such a transaction does not matter then. An instance's status is its own, and always fresh's.
+// Overlay returns fresh, which was read while our own transactions went on, with every znode that
+// these touched as s has it. Whether a read came before or after such a transaction does not matter
+// then. An instance's status is its own, and always fresh's.
 func (s *State) Overlay(fresh *State, touched Touched) *State {
 	next := fresh.Clone()
 	if touched.any(HeadPath(s.Kind)) {

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever of our own transactions each read of a glance came before or after, what is put together is what ZooKeeper holds.
+// Whatever of our own transactions each read of a glance came before or after, what is put together
+// is what ZooKeeper holds.
 func TestAGlanceBesideOurOwnWrites(t *testing.T) {
 	longest := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -45,7 +46,8 @@ func TestAGlanceBesideOurOwnWrites(t *testing.T) {
 	require.Greater(t, longest, 5, "transactions beside a glance")
 }
 
-// Of a plan that we store meanwhile a glance may read a mixture: that is no fault. One that nobody of us has written is.
+// Of a plan that we store meanwhile a glance may read a mixture: that is no fault. One that nobody
+// of us has written is.
 func TestAGlanceBesideThePlan(t *testing.T) {
 	f, s := newFake(), NewState("Thing")
 	m, err := Lead(s, "pod/1")

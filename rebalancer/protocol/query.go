@@ -14,15 +14,16 @@ func NewState(kind string) *State {
 	}
 }
 
-// Clone returns a copy that later Applies to s do not change, and the other way round. It costs a map entry an instance and piece,
-// nothing an id.
+// Clone returns a copy that later Applies to s do not change, and the other way round. It costs a
+// map entry an instance and piece, nothing an id.
 func (s *State) Clone() *State {
 	c := *s
 	c.Instances, c.Pool, c.Flight, c.Kept = maps.Clone(s.Instances), maps.Clone(s.Pool), maps.Clone(s.Flight), maps.Clone(s.Kept)
 	return &c
 }
 
-// Fault is the first reason why this kind stops: an unreadable list, a newer schema; "" when there is none.
+// Fault is the first reason why this kind stops: an unreadable list, a newer schema; "" when there
+// is none.
 func (s *State) Fault() string {
 	if len(s.Faults) > 0 {
 		return s.Faults[0]
@@ -73,7 +74,8 @@ func (s *State) Unassigned() int {
 	return count
 }
 
-// IsOpen says whether the ordinal may receive. One that another client has begun to make may not, whatever the head says.
+// IsOpen says whether the ordinal may receive. One that another client has begun to make may not,
+// whatever the head says.
 func (s *State) IsOpen(n int) bool {
 	_, open := slices.BinarySearch(s.Head.Open, n)
 	return open && (s.Instances[n] == nil || !s.Instances[n].Begun)

@@ -2,23 +2,21 @@ package protocol
 
 import (
 	"errors"
-	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// This file and reading_instance.go read a kind. A reading compares what is there with what was read
-// before and fetches only what differs. So one way serves the first read, the follower, the leader
-// and the time after a lost session alike.
+// This file and reading_instance.go read a kind. A reading compares what is there with what was
+// read before and fetches only what differs. So one way serves the first read, the follower, the
+// leader and the time after a lost session alike.
 
-// Read reads once what differs from prev and shares the rest with it. What cannot be understood is a
-// fault in the State; missing trees are an empty one. changed says that something differs. The State
-// is Torn where something vanished while it was read; what else was written meanwhile, the watches
-// tell.
+// Read reads once what differs from prev and shares the rest with it. What cannot be understood is
+// a fault in the State; missing trees are an empty one. changed says that something differs. The
+// State is Torn where something vanished while it was read; what else was written meanwhile, the
+// watches tell.
 func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool, err error) {
 	r := newReading(prev)
 	r.next.ReadAt = now
@@ -69,8 +67,8 @@ func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
 
-// errVanished ends the reading of a part that was gone when it was to be read. The next reading sees
-// whether it has gone for good.
+// errVanished ends the reading of a part that was gone when it was to be read. The next reading
+// sees whether it has gone for good.
 var errVanished = errors.New("a znode vanished while it was read")
 
 // each reads parts; of those that vanish meanwhile, nothing is known.
@@ -186,204 +184,9 @@ func (r *reading) readHead(znodes Znodes) error {
 	return nil
 }
 
-func (r *reading) readPiece(znodes Znodes, name string) error {
-	return readOwn(r, znodes, PiecePath(r.kind, name), r.prev.Pool[name],
-		func(got *Znode) (*Piece, error) { return parsePiece(name, got) },
-		func(s *State, p *Piece) { s.Pool[name] = p })
-}
-
-func (r *reading) readFlight(znodes Znodes, name string) error {
-	return readOwn(r, znodes, FlightPath(r.kind, name), r.prev.Flight[name],
-		func(got *Znode) (*Flight, error) { return parseFlight(name, got) },
-		func(s *State, f *Flight) { s.Flight[name] = f })
-}
-
-func (r *reading) readDoc(znodes Znodes, name string) error {
-	return readOwn(r, znodes, DocPath(r.kind, name), r.prev.Kept[name], parseDoc,
-		func(s *State, d *Doc) { s.Kept[name] = d })
-}
-
-// own is a part of a State that is one znode of our own tree.
-type own[T any] interface {
-	*T
-	// known is what the State holds of the znode; of a nil one nothing.
-	known() known
-	// numbered is the same with its transaction's number.
-	numbered(zxid int64) *T
-}
-
-// readOwn reads one znode of our own tree. Of one that cannot be read any more, what was last known
-// stays: its ids are not free.
-func readOwn[T any, P own[T]](r *reading, znodes Znodes, path string, was P,
-	parse func(*Znode) (P, error), put func(*State, P),
-) error {
-	stat, got, err := look(znodes, path, false, was.known())
-	switch {
-	case err != nil:
-		return err
-	case stat == nil:
-		return errVanished
-	case got == nil:
-		r.store(false, func(s *State) { put(s, was.numbered(stat.Zxid)) })
-		return nil
-	}
-	next, err := parse(got)
-	if err != nil {
-		r.fault(path, err)
-		next = was
-	}
-	if next != nil {
-		r.store(next != was, func(s *State) { put(s, next) })
-	}
-	return nil
-}
-
-func (p *Piece) known() known {
-	if p == nil {
-		return unknown
-	}
-	return known{p.zxid, p.Version, p.bytes}
-}
-
-func (p *Piece) numbered(zxid int64) *Piece {
-	if p.zxid == zxid {
-		return p
-	}
-	q := *p
-	q.zxid = zxid
-	return &q
-}
-
-func parsePiece(name string, got *Znode) (*Piece, error) {
-	if _, _, ok := parsePair(name); !ok {
-		return nil, errors.New("name: want <epoch>-<number>")
-	}
-	if err := got.tooLong(); err != nil {
-		return nil, err
-	}
-	ids, err := decodeIDs(got.Data)
-	if err != nil {
-		return nil, err
-	}
-	return &Piece{Name: name, IDs: ids, Version: got.Version, bytes: len(got.Data), zxid: got.Zxid}, nil
-}
-
-func (f *Flight) known() known {
-	if f == nil {
-		return unknown
-	}
-	return known{f.zxid, f.Version, f.bytes}
-}
-
-func (f *Flight) numbered(zxid int64) *Flight {
-	if f.zxid == zxid {
-		return f
-	}
-	g := *f
-	g.zxid = zxid
-	return &g
-}
-
-func parseFlight(name string, got *Znode) (*Flight, error) {
-	if err := got.tooLong(); err != nil {
-		return nil, err
-	}
-	f, err := decodeFlight(name, got.Data)
-	if err != nil {
-		return nil, err
-	}
-	f.Version, f.bytes, f.zxid, f.Created = got.Version, len(got.Data), got.Zxid, got.Created
-	return f, nil
-}
-
-func (d *Doc) known() known {
-	if d == nil {
-		return unknown
-	}
-	return known{d.zxid, d.Version, len(d.Data)}
-}
-
-func (d *Doc) numbered(zxid int64) *Doc { return &Doc{Data: d.Data, Version: d.Version, zxid: zxid} }
-
-func parseDoc(got *Znode) (*Doc, error) {
-	return &Doc{Data: got.Data, Version: got.Version, zxid: got.Zxid}, nil
-}
-
-func (r *reading) readPlan(znodes Znodes) error {
-	path, prev := PlanPath(r.kind), r.prev
-	stat, got, err := look(znodes, path, false, known{prev.plan.zxid, prev.plan.version, -1})
-	if err != nil || stat == nil {
-		return err
-	}
-	if got == nil {
-		r.store(false, func(s *State) {
-			s.Plan, s.plan = prev.Plan, prev.plan
-			s.plan.zxid = stat.Zxid
-			for _, fault := range prev.Faults { // an unreadable plan stays so until it is written anew
-				if strings.HasPrefix(fault, path+":") {
-					s.Faults = append(s.Faults, fault)
-				}
-			}
-		})
-		return nil
-	}
-	parts, versions, err := r.readParts(znodes)
-	if err != nil {
-		return err
-	}
-	header, plan, err := parsePlan(got, parts)
-	if err != nil {
-		r.fault(path, err)
-	}
-	r.store(true, func(s *State) {
-		s.Plan, s.plan = plan, planZnode{header, got.Version, versions, got.Zxid}
-	})
-	return nil
-}
-
-// readParts reads every `plan/<k>`, also those of plans that are no longer stored: their versions are
-// needed to overwrite them.
-func (r *reading) readParts(znodes Znodes) (parts map[int][]byte, versions map[int]int32, err error) {
-	names, _, err := znodes.Children(PlanPath(r.kind), true)
-	if err != nil {
-		return nil, nil, err
-	}
-	parts, versions = map[int][]byte{}, map[int]int32{}
-	for _, name := range names {
-		k, ok := parseNumber(name, math.MaxInt32)
-		if !ok {
-			continue
-		}
-		stat, got, err := look(znodes, PlanPartPath(r.kind, int(k)), false, unknown)
-		if err != nil {
-			return nil, nil, err
-		}
-		if stat != nil {
-			parts[int(k)], versions[int(k)] = got.Data, got.Version
-		}
-	}
-	return parts, versions, nil
-}
-
-func parsePlan(got *Znode, parts map[int][]byte) (planHeader, *StoredPlan, error) {
-	h, err := decodePlanHeader(got.Data)
-	if err != nil || h.ID == "" {
-		return h, nil, err
-	}
-	var packed []byte
-	for k := range h.Parts {
-		packed = append(packed, parts[h.First+k]...)
-	}
-	data, err := unpackPlan(packed, h.Sum)
-	if err != nil {
-		return h, nil, err
-	}
-	return h, &StoredPlan{ID: h.ID, Data: data}, nil
-}
-
-// keepVanished looks at instances whose znode has disappeared. We delete none that owns something. So
-// if, under the same head, ids went with it, another client did, and the ids last known there count
-// as in flight from that ordinal.
+// keepVanished looks at instances whose znode has disappeared. We delete none that owns something.
+// So if, under the same head, ids went with it, another client did, and the ids last known there
+// count as in flight from that ordinal.
 func (r *reading) keepVanished() {
 	for n, was := range r.prev.Instances {
 		if r.next.Instances[n] != nil {

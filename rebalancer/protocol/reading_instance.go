@@ -22,7 +22,8 @@ type instanceReading struct {
 	n      int
 	was    *Instance
 	in     Instance
-	// fault says what beside the list may not be read; newReload that `_reload` has never been written.
+	// fault says what beside the list may not be read; newReload that `_reload` has never been
+	// written.
 	fault     string
 	newReload bool
 	// differs: something is not as was. numbered: only a transaction's number became known.
@@ -152,8 +153,8 @@ func (i *instanceReading) readList() error {
 }
 
 // unwritten takes a list that is not there (stat nil), or has no data, for that of an ordinal which
-// another client has begun to make, if it was never written: protocol rule 11. Else it may have held
-// any id, and fault stops the kind.
+// another client has begun to make, if it was never written: protocol rule 11. Else it may have
+// held any id, and fault stops the kind.
 func (i *instanceReading) unwritten(fault string, list *Stat) error {
 	begun := len(i.was.IDs) == 0 && (list == nil || list.isNew())
 	if begun {

@@ -9,15 +9,16 @@ import (
 type Absence struct {
 	// Last is the status before it vanished; nil if this leader has not seen it.
 	Last *Status
-	// For is how long it has been absent since the revoke, by this leader's monotonic clock: an absence from before the revoke proves
-	// nothing, since a process that came and read the old list meanwhile may have gone unseen.
+	// For is how long it has been absent since the revoke, by this leader's monotonic clock: an
+	// absence from before the revoke proves nothing, since a process that came and read the old
+	// list meanwhile may have gone unseen.
 	For time.Duration
 	// Fault is Instance.StatusFault: what is there in place of a status; "": nothing.
 	Fault string
 }
 
-// Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the revoke. An older one would miss a
-// successor that has read the old list.
+// Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the
+// revoke. An older one would miss a successor that has read the old list.
 type Fate struct {
 	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
 	// good. Where none was recorded, because none was known: the ordinal has no pod, and no status
@@ -31,9 +32,10 @@ type Fate struct {
 // fenceMargin is waited for beyond the session of an instance that fences itself.
 const fenceMargin = 2 * time.Second
 
-// Released says whether the instance has let go of what is in flight from it, by protocol rule 6, and by which part of it: "i" the
-// instance's own status, "ii" the pod is gone and its successor, if it has one, knows of the revoke, "iii" a fencing instance lost its
-// session long enough ago. If not, the reason says what is waited for. status is nil unless it is ephemeral and readable
+// Released says whether the instance has let go of what is in flight from it, by protocol rule 6,
+// and by which part of it: "i" the instance's own status, "ii" the pod is gone and its successor,
+// if it has one, knows of the revoke, "iii" a fencing instance lost its session long enough ago. If
+// not, the reason says what is waited for. status is nil unless it is ephemeral and readable
 // (Instance.Status).
 func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, string) {
 	switch {
@@ -64,8 +66,9 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 	return false, fmt.Sprintf("the fencing instance has been absent for %s of %s", absence.For, wait)
 }
 
-// succeeded is rule 6 ii. The revoke recorded the pod that its leader knew of. A successor may have read the list before the revoke, and
-// then it runs what was taken; only its own word says that it does not, or not any more.
+// succeeded is rule 6 ii. The revoke recorded the pod that its leader knew of. A successor may have
+// read the list before the revoke, and then it runs what was taken; only its own word says that it
+// does not, or not any more.
 func succeeded(f *Flight, status *Status, successor string) (bool, string) {
 	switch {
 	case successor == "" || status != nil && status.Pod == successor && status.Times >= f.Times:

@@ -13,23 +13,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file is a small world in which every interleaving can be tried (search_test.go does): one or two resources, two leaders, two
-// instances, a client, and a server that is the double of fake_test.go.
+// This file is a small world in which every interleaving can be tried (search_test.go does): one or
+// two resources, two leaders, two instances, a client, and a server that is the double of
+// fake_test.go.
 //
-// Real: the steps (Lead, SetOpen, Create, Assign, Revoke, Redirect, Grant, ReleaseToPool, Forget, DeletePooled, TouchHead, Released),
-// the codec, and the versions that each transaction checks. Played here: the leaders' policy (what to do next), rule 9 as
-// Client.settleAll does it, the instances by docs/formats.md, Kubernetes, and the client that repeats until it is answered.
+// Real: the steps (Lead, SetOpen, Create, Assign, Revoke, Redirect, Grant, ReleaseToPool, Forget,
+// DeletePooled, TouchHead, Released), the codec, and the versions that each transaction checks.
+// Played here: the leaders' policy (what to do next), rule 9 as Client.settleAll does it, the
+// instances by docs/formats.md, Kubernetes, and the client that repeats until it is answered.
 //
-// Atomic here, because a delay would show nothing more: the read of everything; the sending of a transaction and its answer, unless
-// that is lost; the reading of a list and the stopping of what is not in it. Everything else interleaves freely. A leader's State and
-// orders are as old as its last look: a leader that lost the head goes on until it notices.
+// Atomic here, because a delay would show nothing more: the read of everything; the sending of a
+// transaction and its answer, unless that is lost; the reading of a list and the stopping of what
+// is not in it. Everything else interleaves freely. A leader's State and orders are as old as its
+// last look: a leader that lost the head goes on until it notices.
 //
-// Ordinal 1 fences itself and ordinal 0 does not. Time is not modelled: an absence that was looked at is long enough, and a fencing
-// instance has stopped before its session expires. Nor are: foreign edits, damaged znodes, statuses deleted by hand, capacity and
-// bytes, ordinals added and removed, stored plans, and a pod that runs on although Kubernetes says that it is gone.
+// Ordinal 1 fences itself and ordinal 0 does not. Time is not modelled: an absence that was looked
+// at is long enough, and a fencing instance has stopped before its session expires. Nor are:
+// foreign edits, damaged znodes, statuses deleted by hand, capacity and bytes, ordinals added and
+// removed, stored plans, and a pod that runs on although Kubernetes says that it is gone.
 //
-// One foreign hand there is (limits.writes): another client has begun to make ordinal 1, without data, and writes its list and its
-// `_reload` when and in what order it pleases, whatever their versions. That it never does, and we make the ordinal whole, is not modelled.
+// One foreign hand there is (limits.writes): another client has begun to make ordinal 1, without
+// data, and writes its list and its `_reload` when and in what order it pleases, whatever their
+// versions. That it never does, and we make the ordinal whole, is not modelled.
 
 const (
 	ordinalsN = 2
@@ -67,8 +72,8 @@ type limits struct {
 	writes        int // of the client that has begun ordinal 1: 2; 1 if it has written the list; 0 if we made it ourselves
 }
 
-// process runs the resources of one ordinal. Its loop: own status, read `_reload`, read `resources` and stop what was removed,
-// acknowledge, start what is new.
+// process runs the resources of one ordinal. Its loop: own status, read `_reload`, read `resources`
+// and stop what was removed, acknowledge, start what is new.
 type process struct {
 	uid       int  // the ordinal's uid-th pod, from 1
 	none      bool // there is no pod: its successor, with the next uid, has not been created yet
@@ -111,7 +116,8 @@ type leader struct {
 	asked  *request        // its answer was lost
 }
 
-// request is a transaction whose answer was lost. It was settled if results is not nil, and then the head must move.
+// request is a transaction whose answer was lost. It was settled if results is not nil, and then
+// the head must move.
 type request struct {
 	job
 	results []Result
@@ -181,7 +187,8 @@ func (s ids) ordinals() (list []int) {
 	return list
 }
 
-// start is a world in which leader 0 leads, both ordinals are open and run nothing, and nobody wants anything yet.
+// start is a world in which leader 0 leads, both ordinals are open and run nothing, and nobody
+// wants anything yet.
 func (m *model) start(left limits) scene {
 	f, ours := newFake(), []int{0, 1}
 	if left.writes > 0 {
@@ -222,7 +229,8 @@ func (m *model) start(left limits) scene {
 	return w
 }
 
-// write is what the client that has begun ordinal 1 writes next to one of its znodes, whatever the version; false if it has done so.
+// write is what the client that has begun ordinal 1 writes next to one of its znodes, whatever the
+// version; false if it has done so.
 func (m *model) write(w *scene, path, data string) bool {
 	node := w.nodes[path]
 	if w.left.writes == 0 || w.wrote[path] {
@@ -301,7 +309,8 @@ func (m *model) commit(w *scene, multi Multi) ([]Result, error) {
 
 // ---- the leaders
 
-// lead takes the head and reads everything, whatever the leader believed before: it may have been restarted.
+// lead takes the head and reads everything, whatever the leader believed before: it may have been
+// restarted.
 func (m *model) lead(w *scene, l *leader) {
 	multi, err := Lead(m.load(w), fmt.Sprintf("%d/%d", l.name, w.left.leads))
 	require.NoError(m.t, err)
@@ -363,7 +372,8 @@ func (m *model) answer(w *scene, r int) {
 	}
 }
 
-// lose sends a job whose answer is lost: before the server, where it may come to later, or behind it.
+// lose sends a job whose answer is lost: before the server, where it may come to later, or behind
+// it.
 func (m *model) lose(w *scene, l *leader, j job, before bool) {
 	if before {
 		w.late = append(slices.Clone(w.late), j.m)
@@ -433,8 +443,8 @@ func (m *model) touch(w *scene, l *leader) {
 	multi.Apply(l.view, results)
 }
 
-// next is the policy: the first thing to do, by the leader's State and orders. Without a transaction and with a wish, it is an
-// answer; without both there is nothing to do.
+// next is the policy: the first thing to do, by the leader's State and orders. Without a
+// transaction and with a wish, it is an answer; without both there is nothing to do.
 func (m *model) next(w *scene, l *leader) (job, bool) {
 	v := l.view
 	for _, n := range v.Ordinals() {
@@ -612,7 +622,8 @@ func (m *model) place(w *scene, l *leader) (job, bool) {
 	return job{}, false
 }
 
-// settleDown sets what follows from the rest: it keeps scenes apart that differ in what no longer matters.
+// settleDown sets what follows from the rest: it keeps scenes apart that differ in what no longer
+// matters.
 func (m *model) settleDown(w *scene) {
 	for i := range w.leaders {
 		l := &w.leaders[i]
@@ -642,8 +653,8 @@ func (m *model) settleDown(w *scene) {
 	w.late = slices.DeleteFunc(slices.Clone(w.late), func(multi Multi) bool { return m.hopeless(w, multi) })
 }
 
-// verify is the drain's end, a synced read by the one who leads: from then on a closed ordinal's pod may go. It is done as soon as
-// it can be, since that is when it promises most.
+// verify is the drain's end, a synced read by the one who leads: from then on a closed ordinal's
+// pod may go. It is done as soon as it can be, since that is when it promises most.
 func (m *model) verify(w *scene) {
 	for n := range ordinalsN {
 		empty := w.lists[n] == 0 && !slices.ContainsFunc(w.state.FlightNames(), func(name string) bool { return w.state.Flight[name].From == n })
@@ -765,7 +776,8 @@ func (m *model) names(s ids) string {
 	return strings.Join(list, ", ")
 }
 
-// hopeless says that a late request can never be done any more: a version that has passed does not come back.
+// hopeless says that a late request can never be done any more: a version that has passed does not
+// come back.
 func (m *model) hopeless(w *scene, multi Multi) bool {
 	return !m.bugs.versionsIgnored && slices.ContainsFunc(multi.Ops, func(op Op) bool {
 		node, exists := w.nodes[op.Path]
@@ -773,7 +785,8 @@ func (m *model) hopeless(w *scene, multi Multi) bool {
 	})
 }
 
-// encode appends all that decides how a world goes on. Versions count only by how far they are from the present ones.
+// encode appends all that decides how a world goes on. Versions count only by how far they are from
+// the present ones.
 func (w *scene) encode(b []byte) []byte {
 	b = append(b, w.encoded...)
 	for n := range ordinalsN {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// search tries every interleaving, shortest first, until something must not be or nothing new is found.
+// search tries every interleaving, shortest first, until something must not be or nothing new is
+// found.
 type search struct {
 	model
 	seen  map[[16]byte]struct{}
@@ -248,7 +249,8 @@ func describe(m Multi) string {
 	return b.String()
 }
 
-// scenarios are worlds whose every interleaving is tried; all are warm: the resources were created, and run.
+// scenarios are worlds whose every interleaving is tried; all are warm: the resources were created,
+// and run.
 var scenarios = []struct {
 	name      string
 	resources []string
@@ -290,7 +292,8 @@ func TestSearchFindsNothing(t *testing.T) {
 	}
 }
 
-// Each mistake must be found, with no more trouble than its limits allow; without the mistake the same limits find nothing.
+// Each mistake must be found, with no more trouble than its limits allow; without the mistake the
+// same limits find nothing.
 func TestSearchFindsBugs(t *testing.T) {
 	const twice, owned = "two instances run a", "id \"a\": is in "
 	for name, c := range map[string]struct {

@@ -1,22 +1,23 @@
 // Package protocol is docs/protocol.md as pure functions: how the assignment lies in ZooKeeper, and
 // how it changes.
 //
-// In: the znodes of one kind, read into a State (reading.go). Out: Multis, each a single transaction
-// that checks the head and every version it was computed from. Invariant: after each Multi alone
-// every acknowledged resource is in exactly one of an instance's list, the pool and the flight.
+// In: the znodes of one kind, read into a State (reading.go). Out: Multis, each a single
+// transaction that checks the head and every version it was computed from. Invariant: after each
+// Multi alone every acknowledged resource is in exactly one of an instance's list, the pool and the
+// flight.
 //
-// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the one
-// that it comes to change together:
+// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the
+// one that it comes to change together:
 //
-//	           Create            Assign
-//	    caller ──────► pool ─────────────────► list of an instance
-//	      ▲             ▲  │ DeletePooled       │           ▲
-//	      │             │  ▼                    │ Revoke    │ Grant
-//	      │             │ (gone)                ▼           │
-//	      │             └──────────────────── flight ───────┘
-//	      │               ReleaseToPool         │  ▲
-//	      └─────────────────────────────────────┘  └─┐ Redirect: another destination
-//	        Forget: its delete is released           └─┘
+//	       Create            Assign
+//	caller ──────► pool ─────────────────► list of an instance
+//	  ▲             ▲  │ DeletePooled       │           ▲
+//	  │             │  ▼                    │ Revoke    │ Grant
+//	  │             │ (gone)                ▼           │
+//	  │             └──────────────────── flight ───────┘
+//	  │               ReleaseToPool         │  ▲
+//	  └─────────────────────────────────────┘  └─┐ Redirect: another destination
+//	    Forget: its delete is released           └─┘
 //
 // Revoke, and every other change of a list, raises `_reload`; what is in the flight leaves it only
 // when the instance has released it (Released, rule 6).
@@ -26,8 +27,8 @@ import "time"
 
 // State is what ZooKeeper holds for one kind, with the versions at which it was read.
 //
-// A State is changed only by Multi.Apply, which replaces what it touches (copy on write): a Clone stays as it was while
-// the original goes on, and both share everything untouched.
+// A State is changed only by Multi.Apply, which replaces what it touches (copy on write): a Clone
+// stays as it was while the original goes on, and both share everything untouched.
 type State struct {
 	Kind string
 	// Head is the fence; HeadVersion its znode version, -1 when there is none yet.
@@ -37,27 +38,29 @@ type State struct {
 	// Pool by piece name `<epoch>-<k>`, Flight by name `<ordinal>-<times>`.
 	Pool   map[string]*Piece
 	Flight map[string]*Flight
-	// Kept are the small documents the leader keeps beside the protocol's znodes (`scaler`, `override`), by name.
+	// Kept are the small documents the leader keeps beside the protocol's znodes (`scaler`,
+	// `override`), by name.
 	Kept map[string]*Doc
 	// Plan is the running wave and its undo, nil when none is stored.
 	Plan *StoredPlan
-	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path. Faults of instances stand
-	// at the instance. While there is either, the kind stops: every step but Lead and Keep refuses.
+	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path.
+	// Faults of instances stand at the instance. While there is either, the kind stops: every step
+	// but Lead and Keep refuses.
 	Faults []string
 	head   headZnode
 	plan   planZnode
 	// ReadAt is when the State was last known to equal ZooKeeper.
 	ReadAt time.Time
-	// Torn says that another client wrote all the while it was read: each znode is right, all together
-	// may never have been true. It cannot happen to the one that leads.
+	// Torn says that another client wrote all the while it was read: each znode is right, all
+	// together may never have been true. It cannot happen to the one that leads.
 	Torn bool
 }
 
 // headZnode is what is known of the znode `head` beside its content and its version.
 type headZnode struct {
-	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode; 0 if that
-	// was ours and the server did not tell. It tells a znode that was deleted and created again from one
-	// that stayed.
+	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode; 0 if
+	// that was ours and the server did not tell. It tells a znode that was deleted and created
+	// again from one that stayed.
 	zxid int64
 	// fault says that the head is among the Faults: then no client may lead.
 	fault bool
@@ -83,15 +86,16 @@ type Head struct {
 // Instance is one ordinal's subtree.
 type Instance struct {
 	Ordinal int
-	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an adopted tree, and are -1
-	// where they cannot be read. Repair corrects them; only then may the instance receive.
+	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an
+	// adopted tree, and are -1 where they cannot be read. Repair corrects them; only then may the
+	// instance receive.
 	Used, Capacity int
 	IDs            []string
 	text           shared
 	// Bytes is the length of the znode `resources`.
 	Bytes int
-	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest that
-	// is known to have been there. Changed is the mtime of `resources`.
+	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest
+	// that is known to have been there. Changed is the mtime of `resources`.
 	Times, highest int64
 	Changed        time.Time
 	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
@@ -99,14 +103,16 @@ type Instance struct {
 	// StatusFault says, as the end of a sentence, what `tmp/status` is where it is there and Status
 	// is nil: "is present and empty".
 	StatusFault string
-	// Live says that `tmp/status` is ephemeral, whatever it contains: a legacy instance's may be empty.
+	// Live says that `tmp/status` is ephemeral, whatever it contains: a legacy instance's may be
+	// empty.
 	Live bool
 	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
 	LiveSince time.Time
-	// Hidden says that there is a `tmp/status` which may not be read: it is no status, and it is not absent either.
+	// Hidden says that there is a `tmp/status` which may not be read: it is no status, and it is
+	// not absent either.
 	Hidden bool
-	// Begun says that another client has begun to make these znodes and has not written all of them: the list is empty, and closed. newList
-	// says that the list is what was never written.
+	// Begun says that another client has begun to make these znodes and has not written all of
+	// them: the list is empty, and closed. newList says that the list is what was never written.
 	Begun, newList bool
 	// statusVersion is that of `tmp/status`, -1 when it does not exist; tmpVersion that of `tmp`.
 	statusVersion, tmpVersion int32
@@ -114,13 +120,14 @@ type Instance struct {
 	HasTmp, HasReload                          bool
 	DataVersion, ListVersion, ReloadVersion    int32
 	dataZxid, listZxid, reloadZxid, statusZxid int64
-	// Fault says why the list, or what belongs to it, cannot be read; IDs are then the last ones known, and count as in flight from here.
-	// listFault is what the list alone says.
+	// Fault says why the list, or what belongs to it, cannot be read; IDs are then the last ones
+	// known, and count as in flight from here. listFault is what the list alone says.
 	Fault, listFault string
 }
 
-// Ahead says that the instance's status tells of a `_reload` above the one that there is: another hand
-// has set that back, or the instance counts for itself. It is no word on what was taken from it.
+// Ahead says that the instance's status tells of a `_reload` above the one that there is: another
+// hand has set that back, or the instance counts for itself. It is no word on what was taken from
+// it.
 func (in *Instance) Ahead() bool { return in.Status != nil && in.Status.Times > in.Times }
 
 // Status is what an instance writes of itself (formats.md).
@@ -151,7 +158,8 @@ const (
 	ToDelete = -2
 )
 
-// Flight is what was taken from an instance at `_reload` Times and not yet released by it. Ids without To are deletes.
+// Flight is what was taken from an instance at `_reload` Times and not yet released by it. Ids
+// without To are deletes.
 type Flight struct {
 	Name    string
 	From    int

@@ -3,32 +3,20 @@ package protocol
 import (
 	"fmt"
 	"slices"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// This file is the protocol: one pure function a step, from a State to the Multi that takes it. A step reads no clock and makes
-// no names up: what is not in the State is an argument. It refuses what would break an invariant, so that a caller's mistake
-// is an error here and not a lost resource there.
+// This file is the protocol: one pure function a step, from a State to the Multi that takes it. A
+// step reads no clock and makes no names up: what is not in the State is an argument. It refuses
+// what would break an invariant, so that a caller's mistake is an error here and not a lost
+// resource there.
 //
-// All steps of one State are computed from what was read; two Multis that share a znode (Multi.Overlaps) cannot both
-// succeed: apply the first, then compute the second.
+// All steps of one State are computed from what was read; two Multis that share a znode
+// (Multi.Overlaps) cannot both succeed: apply the first, then compute the second.
 
-// Take names ids to be taken out of one piece of the pool (Piece.Name) or of the flight (Flight.Name); nil IDs: all of it.
-type Take struct {
-	Name string
-	IDs  []string
-}
-
-// Grant adds what is taken to the list of one ordinal.
-type Give struct {
-	To   int
-	From []Take
-}
-
-// maxGrants is the number of lists one transaction may change.
-const maxGrants = 2
-
-// Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of open ordinals stays.
-// Client.Lead does this and the reading that must follow.
+// Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of
+// open ordinals stays. Client.Lead does this and the reading that must follow.
 func Lead(s *State, holder string) (Multi, error) {
 	if s.head.fault {
 		return Multi{}, fmt.Errorf("lead: %w: %s", ErrStopped, s.Fault())
@@ -44,7 +32,8 @@ func Lead(s *State, holder string) (Multi, error) {
 	return m, nil
 }
 
-// SetOpen replaces the set of ordinals that may receive. It moves the head's version: every Multi computed before it fails.
+// SetOpen replaces the set of ordinals that may receive. It moves the head's version: every Multi
+// computed before it fails.
 func SetOpen(s *State, open []int) (Multi, error) {
 	b, err := begin(s, "open")
 	if err != nil {
@@ -66,7 +55,8 @@ func SetOpen(s *State, open []int) (Multi, error) {
 	return setHead(s, "open", head), nil
 }
 
-// TouchHead writes the head as it is, so that requests of ours that are still under way somewhere can no longer succeed.
+// TouchHead writes the head as it is, so that requests of ours that are still under way somewhere
+// can no longer succeed.
 func TouchHead(s *State) Multi { return setHead(s, "touch", s.Head) }
 
 func setHead(s *State, step string, head Head) Multi {
@@ -76,4 +66,160 @@ func setHead(s *State, step string, head Head) Multi {
 	})
 	m, _ := b.done() // a head is small: SetOpen sees to it
 	return m
+}
+
+// AddOrdinal creates the znodes of a new instance; it is not open yet.
+func AddOrdinal(s *State, n, capacity int) (Multi, error) {
+	b, err := begin(s, "add-ordinal")
+	if err != nil {
+		return Multi{}, err
+	}
+	if s.Instances[n] != nil || n < 0 || n > exact.MaxOrdinal || capacity < 0 {
+		return b.fail("ordinal %d with capacity %d: exists already, or is out of range", n, capacity)
+	}
+	times := s.firstTimes(n)
+	list, _ := encodeIDs(nil)
+	in := Instance{Ordinal: n, Capacity: capacity, IDs: []string{}, Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
+	b.add(OpCreate, InstancePath(s.Kind, n), encodeData(0, capacity), 0, func(s *State, r Result) {
+		in := in
+		in.DataVersion, in.tmpVersion, in.ReloadVersion, in.ListVersion, in.Changed = r.Version, r.Version, r.Version, r.Version, r.Mtime
+		s.Instances[n] = &in
+	})
+	b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, nil)
+	b.add(OpCreate, ReloadPath(s.Kind, n), encodeReload(times), 0, nil)
+	b.add(OpCreate, ResourcesPath(s.Kind, n), list, 0, nil)
+	return b.done()
+}
+
+// RemoveOrdinal deletes the znodes of an instance that is closed, owns nothing and has no status.
+// That its pod is gone, the caller knows.
+func RemoveOrdinal(s *State, n int) (Multi, error) {
+	b, err := begin(s, "remove-ordinal")
+	if err != nil {
+		return Multi{}, err
+	}
+	in := s.Instances[n]
+	switch {
+	case in == nil:
+		return b.fail("ordinal %d: has no znodes", n)
+	case s.IsOpen(n):
+		return b.fail("ordinal %d: is open", n)
+	case len(in.IDs) > 0:
+		return b.fail("ordinal %d: owns %d resources", n, len(in.IDs))
+	case in.Live || in.Hidden:
+		return b.fail("ordinal %d: has a live status", n)
+	}
+	for _, f := range s.Flight {
+		if f.From == n {
+			return b.fail("ordinal %d: %d resources are in flight from it", n, len(f.IDs))
+		}
+	}
+	if in.statusVersion >= 0 { // a persistent leftover
+		b.remove(StatusPath(s.Kind, n), in.statusVersion, nil)
+	}
+	if in.HasTmp {
+		b.remove(TmpPath(s.Kind, n), in.tmpVersion, nil)
+	}
+	if in.HasReload {
+		b.remove(ReloadPath(s.Kind, n), in.ReloadVersion, nil)
+	}
+	if in.ListVersion >= 0 {
+		b.remove(ResourcesPath(s.Kind, n), in.ListVersion, nil)
+	}
+	b.remove(InstancePath(s.Kind, n), in.DataVersion, func(s *State) { delete(s.Instances, n) })
+	return b.done()
+}
+
+// Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal
+// n, and tells no instance to reload: its ids did not change. It writes the list of one that
+// another client has begun to make, and is taken to have left alone. False when nothing is wrong.
+func Repair(s *State, n, capacity int) (Multi, bool, error) {
+	b, err := begin(s, "repair")
+	if err != nil {
+		return Multi{}, false, err
+	}
+	in := s.Instances[n]
+	if in == nil || capacity < 0 {
+		return Multi{}, false, fmt.Errorf("repair: ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
+	}
+	if in.Used != len(in.IDs) || in.Capacity != capacity {
+		b.add(OpSet, InstancePath(s.Kind, n), encodeData(len(in.IDs), capacity), in.DataVersion, func(s *State, r Result) {
+			s.update(n, func(in *Instance) {
+				in.Used, in.Capacity, in.DataVersion, in.dataZxid = len(in.IDs), capacity, r.Version, r.Zxid
+			})
+		})
+	}
+	if !in.HasTmp {
+		b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, func(s *State, r Result) {
+			s.update(n, func(in *Instance) { in.HasTmp, in.tmpVersion = true, r.Version })
+		})
+	}
+	if s.ReloadDamaged(n) {
+		times := s.firstTimes(n)
+		b.put(ReloadPath(s.Kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
+			s.update(n, func(in *Instance) {
+				in.HasReload, in.Times, in.highest, in.ReloadVersion, in.reloadZxid = true, times, times, r.Version, r.Zxid
+			})
+		})
+	}
+	if in.Begun { // also a list that has been written, so that who began it fails if it checks the version
+		list, _ := encodeIDs(nil)
+		b.put(ResourcesPath(s.Kind, n), list, in.ListVersion, func(s *State, r Result) {
+			s.update(n, func(in *Instance) {
+				in.Begun, in.newList, in.Bytes, in.Changed, in.ListVersion, in.listZxid = false, false, len(list), r.Mtime, r.Version, r.Zxid
+			})
+		})
+	}
+	if len(b.m.Ops) == 1 {
+		return Multi{}, false, nil
+	}
+	m, err := b.done()
+	return m, err == nil, err
+}
+
+// firstTimes is where a new `_reload` starts: above what there was of it and what the instance said
+// it applied, and not below what is in flight from it.
+func (s *State) firstTimes(n int) int64 {
+	times := s.lastFlight(n)
+	if in := s.Instances[n]; in != nil {
+		if in.highest > 0 {
+			times = max(times, in.highest+1)
+		}
+		if in.Status != nil {
+			times = max(times, in.Status.Times+1)
+		}
+	}
+	return times
+}
+
+// lastFlight is the greatest times of what is in flight from ordinal n; 0: nothing is.
+func (s *State) lastFlight(n int) (times int64) {
+	for _, f := range s.Flight {
+		if f.From == n {
+			times = max(times, f.Times)
+		}
+	}
+	return times
+}
+
+// highestStatus bounds what a status may raise `_reload` to. It leaves more than enough above it.
+const highestStatus = maxTimes / 2
+
+// NextTimes is the `_reload` of the next change of the list of ordinal n: above all that there was
+// of it, by whatever tells of that. Another hand may have set it back, and what the instance
+// applied before would then be taken for a word on that change.
+func (s *State) NextTimes(n int) int64 {
+	in := s.Instances[n]
+	times := max(in.Times, in.highest, s.lastFlight(n))
+	if in.Status != nil && in.Status.Times <= highestStatus {
+		times = max(times, in.Status.Times)
+	}
+	return times + 1
+}
+
+// ReloadDamaged says whether `_reload` of ordinal n cannot be read, or is behind what there was of
+// it: what is in flight could then never be acknowledged.
+func (s *State) ReloadDamaged(n int) bool {
+	in := s.Instances[n]
+	return in.Times < max(0, in.highest, s.lastFlight(n))
 }

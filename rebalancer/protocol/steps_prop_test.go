@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine takes random steps and compares, after each, the State with what ZooKeeper holds, and both with what was promised.
+// machine takes random steps and compares, after each, the State with what ZooKeeper holds, and
+// both with what was promised.
 type machine struct {
 	zk    *fake
 	s     *State

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// world is a State with something of everything: 0 owns a0…a4, 1 owns b0 and is closed, 2 owns nothing; p0…p2 wait in the pool; x0 moves
-// from 0 to 1, x1 is being deleted.
+// world is a State with something of everything: 0 owns a0…a4, 1 owns b0 and is closed, 2 owns
+// nothing; p0…p2 wait in the pool; x0 moves from 0 to 1, x1 is being deleted.
 func world(t testing.TB) (*fake, *State) {
 	f := newFake()
 	s := led(t, f, 10, 0, 1, 2)
@@ -151,7 +151,8 @@ func TestBytesAreAHardLimit(t *testing.T) {
 	m, err := Revoke(s, 0, s.Instances[0].IDs[:Fit(s.Instances[0].IDs, MaxFlight-200)], nil, "")
 	f.must(t, s, m, err)
 
-	// Two lists and what is left of a piece are more than 400 kB: split. One list and one piece may be.
+	// Two lists and what is left of a piece are more than 400 kB: split. One list and one piece may
+	// be.
 	name := s.FlightNames()[0]
 	ids := s.Flight[name].IDs
 	m, err = Redirect(s, name, ids, 1)
@@ -215,7 +216,8 @@ func TestRemovedOrdinalComesBack(t *testing.T) {
 	f.must(t, s, m, err)
 	require.Zero(t, s.Instances[2].Times)
 
-	// What is in flight from an ordinal keeps its numbers, also when somebody has deleted its znodes.
+	// What is in flight from an ordinal keeps its numbers, also when somebody has deleted its
+	// znodes.
 	for _, path := range []string{"", "/tmp", "/_reload", "/resources"} {
 		delete(f.nodes, InstancePath(thing, 0)+path)
 	}

@@ -95,7 +95,8 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 	return taken, err
 }
 
-// byName calls visit once for each name, in order of first appearance, with the indices of its Takes.
+// byName calls visit once for each name, in order of first appearance, with the indices of its
+// Takes.
 func byName(from []Take, visit func(name string, which []int) error) error {
 	which := make(map[string][]int, len(from))
 	for i, t := range from {
@@ -112,8 +113,8 @@ func byName(from []Take, visit func(name string, which []int) error) error {
 	return nil
 }
 
-// choose fills in what each Take of one piece gets, and says of each of the ids whether it is taken. Nothing may be taken twice, nor
-// what is not there.
+// choose fills in what each Take of one piece gets, and says of each of the ids whether it is
+// taken. Nothing may be taken twice, nor what is not there.
 func choose(ids []string, from []Take, which []int, taken [][]string) (gone []bool, err error) {
 	gone = make([]bool, len(ids))
 	var places map[string]int // made only if ids are taken that do not stand side by side

@@ -17,7 +17,8 @@ type Stat struct {
 	Created, Modified time.Time
 	// Ephemeral: the znode ends with the session that made it.
 	Ephemeral bool
-	// Children is how many znodes are below it, ChildChanges how often one was made or deleted there.
+	// Children is how many znodes are below it, ChildChanges how often one was made or deleted
+	// there.
 	Children, ChildChanges int32
 }
 
@@ -55,8 +56,8 @@ type Znodes interface {
 	Stat(path string, watch bool) (*Stat, error)
 	// Get fetches a znode; nil: there is none.
 	Get(path string) (*Znode, error)
-	// Children lists the names of the znodes below one, and its Stat; none and nil where there is no
-	// such znode. With watch, the next time that one is made or deleted is notified.
+	// Children lists the names of the znodes below one, and its Stat; none and nil where there is
+	// no such znode. With watch, the next time that one is made or deleted is notified.
 	Children(path string, watch bool) ([]string, *Stat, error)
 	// Each calls every function, several at once if it can, and returns the first error.
 	Each(reads []func(Znodes) error) error

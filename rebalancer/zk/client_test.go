@@ -118,7 +118,8 @@ func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
 	}
 }
 
-// What the old orchestrator left behind is read, and repaired without telling an instance to reload.
+// What the old orchestrator left behind is read, and repaired without telling an instance to
+// reload.
 func TestOldTree(t *testing.T) {
 	servers, raw := store(t)
 	began := time.Now().Truncate(time.Millisecond)
@@ -165,7 +166,8 @@ func TestOldTree(t *testing.T) {
 	require.Equal(t, []string{"17", "a", "b", "c", "d"}, everything(reload(t, servers, s)))
 }
 
-// An ordinal whose leftovers of the old orchestrator are in the way is removed nevertheless, but not while it lives.
+// An ordinal whose leftovers of the old orchestrator are in the way is removed nevertheless, but
+// not while it lives.
 func TestRemoveOrdinal(t *testing.T) {
 	servers, raw := store(t)
 	c, s := leading(t, servers, 2, 5)
@@ -275,7 +277,8 @@ func TestFencedByAnotherLeader(t *testing.T) {
 	require.Empty(t, everything(reload(t, servers, theirs)))
 }
 
-// What was decided while an ordinal was open can no longer be written once it is closed: else it would receive after it was found empty.
+// What was decided while an ordinal was open can no longer be written once it is closed: else it
+// would receive after it was found empty.
 func TestAClosedOrdinalReceivesNothingDecidedBefore(t *testing.T) {
 	servers, _ := store(t)
 	c, s := leading(t, servers, 2, 5)
@@ -414,7 +417,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	require.NoError(t, err)
 	same(t, theirs, s)
 
-	sess, err := other.await(patient(t))
+	sess, err := other.link.await(patient(t))
 	require.NoError(t, err)
 	count := func() (n int) { // in the client's own table, which it shows to nobody
 		for entry := reflect.ValueOf(sess.conn).Elem().FieldByName("watchers").MapRange(); entry.Next(); {
@@ -475,14 +478,14 @@ func TestLargeLists(t *testing.T) {
 	commit(t, c, s, m, err)
 	require.Equal(t, ids, reload(t, servers, s).Instances[1].IDs)
 
-	sess, err := c.await(patient(t))
+	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	huge := protocol.Multi{Step: "keep", Ops: []protocol.Op{
 		{Kind: protocol.OpCheck, Path: protocol.HeadPath(thing), Version: s.HeadVersion},
 		{Kind: protocol.OpCreate, Path: protocol.DocPath(thing, "huge"), Data: make([]byte, protocol.MaxRequestBytes)},
 	}}
 	require.ErrorIs(t, c.Commit(patient(t), s, huge), protocol.ErrTooLarge)
-	after, err := c.await(patient(t))
+	after, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	require.Same(t, sess, after, "it was not sent: it would have cost the session")
 }
@@ -539,7 +542,8 @@ func TestPlanSurvives(t *testing.T) {
 	require.JSONEq(t, `{"n":1}`, string(cleared.PlanNote()))
 }
 
-// With credentials, our own znodes are ours to change and everybody's to read; the instances' tree stays as open as it was.
+// With credentials, our own znodes are ours to change and everybody's to read; the instances' tree
+// stays as open as it was.
 func TestAccessLists(t *testing.T) {
 	servers, raw := store(t)
 	file := filepath.Join(t.TempDir(), "auth")

@@ -19,7 +19,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Every kind of transaction whose answer, or request, is lost is settled; and when the lost one comes late, it does nothing.
+// Every kind of transaction whose answer, or request, is lost is settled; and when the lost one
+// comes late, it does nothing.
 func TestLostReply(t *testing.T) {
 	testenv.Require(t, testenv.PartZooKeeper)
 	steps := []struct {
@@ -98,7 +99,8 @@ func TestLostReply(t *testing.T) {
 	require.Equal(t, ran, fired)
 }
 
-// Why the head moves after a lost answer: without that, a create that comes late is done, once more, after its piece was assigned.
+// Why the head moves after a lost answer: without that, a create that comes late is done, once
+// more, after its piece was assigned.
 func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
@@ -134,8 +136,8 @@ func TestLostReplyAmongMany(t *testing.T) {
 	reload(t, z.Connect+root, s)
 }
 
-// Two batches under way, an answer of the first lost: to settle it the head moves, by our own hand. What of the second was not done by then
-// is a conflict, and not another leader.
+// Two batches under way, an answer of the first lost: to settle it the head moves, by our own hand.
+// What of the second was not done by then is a conflict, and not another leader.
 func TestLostReplyBesideAnotherBatch(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
@@ -266,14 +268,15 @@ func TestServerAwayAndBack(t *testing.T) {
 	reload(t, z.Connect+"/chroot", s)
 }
 
-// A call that is under way when the server freezes ends with its context; the session is given up and replaced by another server.
+// A call that is under way when the server freezes ends with its context; the session is given up
+// and replaced by another server.
 func TestFrozenServer(t *testing.T) {
 	env := testenv.Require(t, testenv.PartZooKeeper)
 	z := env.NewZooKeeper(t, 3)
 	c := client(t, Config{Servers: z.Connect})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
-	sess, err := c.await(patient(t))
+	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	frozen, addr := 0, sess.conn.Server()
 	for _, server := range z.Servers {
@@ -286,7 +289,7 @@ func TestFrozenServer(t *testing.T) {
 	require.Equal(t, 1, frozen)
 	m, err := protocol.Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err) // settled by another server
-	after, err := c.await(patient(t))
+	after, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	require.NotEqual(t, addr, after.conn.Server())
 	require.Equal(t, []string{"a"}, everything(s))
@@ -314,11 +317,11 @@ func TestSilentServer(t *testing.T) {
 func TestSessionExpired(t *testing.T) {
 	servers, raw := store(t)
 	c, s := leading(t, servers, 1, 5)
-	sess, err := c.await(patient(t))
+	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	expire(t, sess)
 	eventually(t, "another session", func() bool {
-		now, err := c.await(patient(t))
+		now, err := c.link.await(patient(t))
 		return err == nil && now != sess
 	})
 	m, err := protocol.Create(s, 0, []string{"a"})
@@ -337,7 +340,8 @@ func expire(t *testing.T, s *session) {
 	zkproxy.ExpireSession(t, s.conn.Server(), s.conn.SessionID(), password)
 }
 
-// The server may grant a longer session than was asked for; then reads must wait longer too, or an idle session would be cut off.
+// The server may grant a longer session than was asked for; then reads must wait longer too, or an
+// idle session would be cut off.
 func TestGrantedSessionIsUsed(t *testing.T) {
 	servers, _ := store(t)
 	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
@@ -359,7 +363,8 @@ type clockConn struct {
 
 func (c *clockConn) SetReadDeadline(t time.Time) error { c.deadline = t; return nil }
 
-// Names are resolved on every round, so that a server that comes back under another address is found.
+// Names are resolved on every round, so that a server that comes back under another address is
+// found.
 func TestHostsAreResolvedAnew(t *testing.T) {
 	h := newHosts([]string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"})
 	seen := map[string]int{}
@@ -414,7 +419,8 @@ func TestWhatCannotBeSettledIsUnknownAndNotRefused(t *testing.T) {
 	require.Equal(t, `{"v":2}`, string(data))
 }
 
-// A refusal of the second request says nothing of the first one, which may still be under way when the two are compared.
+// A refusal of the second request says nothing of the first one, which may still be under way when
+// the two are compared.
 func TestARefusalThatFollowsALostAnswerIsNoRefusal(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	root := z.Path(t)

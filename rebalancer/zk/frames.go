@@ -10,14 +10,16 @@ import (
 	"sync"
 )
 
-// frames is a connection to a server of ZooKeeper. It reads each answer whole and looks at it before go-zookeeper does: that makes room for
-// whatever a length or a count seems to announce, and ends the process where an answer is cut off at some places. An answer that the
-// server cannot have meant ends the connection.
+// frames is a connection to a server of ZooKeeper. It reads each answer whole and looks at it
+// before go-zookeeper does: that makes room for whatever a length or a count seems to announce, and
+// ends the process where an answer is cut off at some places. An answer that the server cannot have
+// meant ends the connection.
 //
 // Reads come from one goroutine at a time, and so do writes; each write is one request.
 type frames struct {
 	net.Conn
-	// given is what is left of the present answer; greeted says that the first one, which opens the session, has come.
+	// given is what is left of the present answer; greeted says that the first one, which opens the
+	// session, has come.
 	given     []byte
 	greeted   bool
 	asked     bool // the session, by the first request
@@ -36,7 +38,8 @@ const (
 	lengthBytes = 4
 	// answerHeader is the request's number, a transaction's and an error.
 	answerHeader = 4 + 8 + 4
-	// greeting is version, session timeout, session and the length of its password; longestGreeting is more than any server sends.
+	// greeting is version, session timeout, session and the length of its password; longestGreeting
+	// is more than any server sends.
 	greeting, longestGreeting = 4 + 4 + 8 + 4, 1 << 10
 )
 
@@ -133,7 +136,8 @@ func (f *frames) check(answer []byte) error {
 	return nil
 }
 
-// checkGreeting looks at the answer that opens a session, or says that it has ended: then its number is 0.
+// checkGreeting looks at the answer that opens a session, or says that it has ended: then its
+// number is 0.
 func checkGreeting(answer []byte) error {
 	timeout, session := int32At(answer[4:]), binary.BigEndian.Uint64(answer[8:])
 	password, ok := skipBytes(answer[greeting-4:])
@@ -185,7 +189,8 @@ func hasStrings(b []byte) bool {
 	return ok
 }
 
-// hasResults looks at the results of a transaction, each behind a header: its type, whether it ends the list, and an error.
+// hasResults looks at the results of a transaction, each behind a header: its type, whether it ends
+// the list, and an error.
 func hasResults(b []byte) bool {
 	const header = 4 + 1 + 4
 	for len(b) >= header {

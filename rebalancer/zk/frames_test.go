@@ -34,7 +34,8 @@ func framed(body []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
-// pretend serves connections as a server of ZooKeeper would, with these answers; each request gets the next one, and their numbers.
+// pretend serves connections as a server of ZooKeeper would, with these answers; each request gets
+// the next one, and their numbers.
 func pretend(t *testing.T, greeting []byte, answers ...func(number int32) []byte) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +80,8 @@ func pretend(t *testing.T, greeting []byte, answers ...func(number int32) []byte
 	return l.Addr().String()
 }
 
-// What a server says that is none, or none that works, ends neither the process nor fills its memory.
+// What a server says that is none, or none that works, ends neither the process nor fills its
+// memory.
 func TestAServerOfAnotherKindIsRefused(t *testing.T) {
 	broken := greet()
 	broken[19] = 200
@@ -120,7 +122,7 @@ func TestAnAnswerThatCannotBeMeantEndsTheSessionAndNotTheProcess(t *testing.T) {
 			c := client(t, Config{Servers: pretend(t, framed(greet()), answers)})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			sess, err := c.await(ctx)
+			sess, err := c.link.await(ctx)
 			require.NoError(t, err)
 			_, _, err = znodes{ctx, sess}.Children(protocol.PoolPath(thing), true)
 			require.Error(t, err)

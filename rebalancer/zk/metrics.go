@@ -3,6 +3,7 @@ package zk
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 type metrics struct {
@@ -59,4 +60,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Session timeout that the ZooKeeper server granted.",
 		}),
 	}
+}
+
+// observe counts what became of a transaction.
+func (m *metrics) observe(multi protocol.Multi, a *attempt) {
+	if multi.Empty() {
+		return
+	}
+	m.commits.WithLabelValues(multi.Step, a.outcome()).Inc()
+	m.commitSeconds.WithLabelValues(multi.Step).Observe(a.took.Seconds())
+	m.commitBytes.Add(float64(multi.Bytes()))
 }

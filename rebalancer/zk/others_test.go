@@ -90,7 +90,8 @@ func (b bare) create(t *testing.T, paths ...string) {
 	}
 }
 
-// An ordinal that another client has begun to make, and whose list was never written, has an empty list and is closed, until it is written.
+// An ordinal that another client has begun to make, and whose list was never written, has an empty
+// list and is closed, until it is written.
 func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 	whole := []string{protocol.InstancePath(thing, 1), protocol.TmpPath(thing, 1), protocol.ReloadPath(thing, 1), protocol.ResourcesPath(thing, 1)}
 	for name, paths := range map[string][]string{

@@ -19,13 +19,13 @@ const (
 	readers = 32
 )
 
-// Read returns the State of a kind as ZooKeeper has it now (after a sync). It reads only what changed
-// since prev and shares the rest with it; prev itself stays as it is, and nil is the State of nothing
-// read. The result's ReadAt is new also when changed is false.
+// Read returns the State of a kind as ZooKeeper has it now (after a sync). It reads only what
+// changed since prev and shares the rest with it; prev itself stays as it is, and nil is the State
+// of nothing read. The result's ReadAt is new also when changed is false.
 //
-// A State is whole because nothing changed while it was read. Of lists, statuses, the head and which
-// pieces there are the watches tell that, and no id moves without one of these; where one has fired,
-// another pass over all versions that finds nothing changed proves it.
+// A State is whole because nothing changed while it was read. Of lists, statuses, the head and
+// which pieces there are the watches tell that, and no id moves without one of these; where one has
+// fired, another pass over all versions that finds nothing changed proves it.
 func (c *Client) Read(ctx context.Context, kind string, prev *protocol.State) (s *protocol.State, changed bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -48,8 +48,8 @@ func (c *Client) Read(ctx context.Context, kind string, prev *protocol.State) (s
 	return s, changed, nil
 }
 
-// ReadOnce is Read in one pass, which does not prove that all of it held together. It is for the one
-// that leads, who knows what it wrote meanwhile (State.Overlay): everything else stays as it is
+// ReadOnce is Read in one pass, which does not prove that all of it held together. It is for the
+// one that leads, who knows what it wrote meanwhile (State.Overlay): everything else stays as it is
 // unless another client meddles.
 func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (s *protocol.State, changed bool, err error) {
 	ctx, cancel := bounded(ctx)
@@ -103,7 +103,7 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 // synced returns ZooKeeper as the present session sees it, after its server has caught up with the
 // leader of the ensemble.
 func (c *Client) synced(ctx context.Context) (znodes, error) {
-	sess, err := c.await(ctx)
+	sess, err := c.link.await(ctx)
 	if err != nil {
 		return znodes{}, err
 	}

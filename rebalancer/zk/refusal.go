@@ -11,7 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// This file says what an error of a call means: the server refused it, a znode had changed, or nothing is known of its outcome.
+// This file says what an error of a call means: the server refused it, a znode had changed, or
+// nothing is known of its outcome.
 
 // serverError is an error code in an answer of the server for which go-zookeeper has no name.
 type serverError int32
@@ -40,13 +41,14 @@ func (e serverError) Error() string {
 	return fmt.Sprintf("zk: %s (%d)", text, int32(e))
 }
 
-// refusal: what the server does not do it refuses by a code below that of API errors. Those above say that something went wrong within the
-// server, which may have been after the write.
+// refusal: what the server does not do it refuses by a code below that of API errors. Those above
+// say that something went wrong within the server, which may have been after the write.
 func (e serverError) refusal() bool {
 	return e < codeAPIError && e != codeRequestTimeout || e == codeUnimplemented
 }
 
-// named gives an error of go-zookeeper the type serverError if it is a code without a name: then its text alone tells the code.
+// named gives an error of go-zookeeper the type serverError if it is a code without a name: then
+// its text alone tells the code.
 func named(err error) error {
 	if err == nil {
 		return nil
@@ -80,8 +82,8 @@ func isAny(err error, kinds []error) bool {
 	return false
 }
 
-// definite says that the server has answered, so that a write with this error was not done. Of every other error, also one that is not
-// known here, the outcome is unknown.
+// definite says that the server has answered, so that a write with this error was not done. Of
+// every other error, also one that is not known here, the outcome is unknown.
 func definite(err error) bool { return isConflict(err) || isRefusal(err) }
 
 // settledErrors are those that say already what has become of a call.
@@ -121,7 +123,8 @@ func denied(err error, right, path string) error {
 // isDenied says that a right is missing.
 func isDenied(err error) bool { return errors.Is(err, zk.ErrNoAuth) }
 
-// deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a right on its parent.
+// deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a
+// right on its parent.
 func deniedOp(err error, op protocol.Op) error {
 	switch op.Kind {
 	case protocol.OpCreate:

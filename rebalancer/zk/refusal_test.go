@@ -16,8 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// A hard quota refuses what would exceed it, alone and in a transaction. That is an answer: nothing was done, nothing is sent again, and
-// what takes away goes on.
+// A hard quota refuses what would exceed it, alone and in a transaction. That is an answer: nothing
+// was done, nothing is sent again, and what takes away goes on.
 func TestAQuotaIsARefusal(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
 	c, s := leading(t, z.Connect+"/chroot", 2, 10)
@@ -57,7 +57,8 @@ func TestAQuotaIsARefusal(t *testing.T) {
 	reload(t, z.Connect+"/chroot", s)
 }
 
-// What an error says of a write: the server refused it, a znode had changed, or nothing is known and it is to be settled.
+// What an error says of a write: the server refused it, a znode had changed, or nothing is known
+// and it is to be settled.
 func TestErrorsOfTheServer(t *testing.T) {
 	for text, want := range map[string]error{
 		"unknown error: -125": protocol.ErrRefused, // quota
@@ -94,7 +95,8 @@ func TestErrorsOfTheServer(t *testing.T) {
 	require.NoError(t, named(nil))
 }
 
-// A server that answers at once and says nothing of the outcome is not asked again without a pause, nor for longer than the call may take.
+// A server that answers at once and says nothing of the outcome is not asked again without a pause,
+// nor for longer than the call may take.
 func TestSettlingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := bounded(t.Context())

@@ -44,8 +44,8 @@ func (o owner) lock(t *testing.T, path string, rights int32) {
 	require.NoError(t, err)
 }
 
-// The server looks at the right to create before it looks whether the znode exists. All that is needed is there, and the parents are locked:
-// the client connects, leads and writes.
+// The server looks at the right to create before it looks whether the znode exists. All that is
+// needed is there, and the parents are locked: the client connects, leads and writes.
 func TestWhatExistsIsNotCreated(t *testing.T) {
 	for name, rights := range map[string]int32{"parents that can only be read": zk.PermRead, "parents that cannot even be read": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +67,8 @@ func TestWhatExistsIsNotCreated(t *testing.T) {
 	}
 }
 
-// What is missing and may not be made is told with the path and the right, at once and at every place where it can be missing.
+// What is missing and may not be made is told with the path and the right, at once and at every
+// place where it can be missing.
 func TestAMissingRightIsNamed(t *testing.T) {
 	denied := func(t *testing.T, err error, want string) {
 		t.Helper()
@@ -131,14 +132,15 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
-// Sessions that come to nothing are tried with pauses that grow; after one that was of use the next attempt is an early one again.
+// Sessions that come to nothing are tried with pauses that grow; after one that was of use the next
+// attempt is an early one again.
 func TestConnectingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		c := &Client{log: slog.New(slog.DiscardHandler), changed: make(chan struct{}), metrics: newMetrics(prometheus.NewRegistry()), done: make(chan struct{})}
+		l := newLink(Config{}, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()), nil)
 		tries := 0
-		c.run(ctx, func(context.Context) (bool, error) {
+		l.run(ctx, func(context.Context) (bool, error) {
 			tries++
 			return false, errors.New("CREATE is missing")
 		})
@@ -148,8 +150,8 @@ func TestConnectingPauses(t *testing.T) {
 		last := time.Now()
 		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		c.done = make(chan struct{})
-		c.run(ctx, func(context.Context) (bool, error) {
+		l.done = make(chan struct{})
+		l.run(ctx, func(context.Context) (bool, error) {
 			pauses = append(pauses, time.Since(last))
 			last = time.Now()
 			return len(pauses) > 2, errLost

@@ -15,13 +15,15 @@ import (
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
-// This file is what go-zookeeper v1.0.4 needs around it. Its connection lives for one session of ours and never reconnects: that
-// avoids its lost watches, its stale addresses and its data race, and costs nothing, for we hold no ephemeral znodes.
+// This file is what go-zookeeper v1.0.4 needs around it. Its connection lives for one session of
+// ours and never reconnects: that avoids its lost watches, its stale addresses and its data race,
+// and costs nothing, for we hold no ephemeral znodes.
 
 // errLost is what a call gets whose session has gone; whether the server did it is unknown.
 var errLost = errors.New("the session was lost")
 
-// session is one connection with one ZooKeeper session, from its handshake to its first disconnection.
+// session is one connection with one ZooKeeper session, from its handshake to its first
+// disconnection.
 type session struct {
 	conn   *zk.Conn
 	events <-chan zk.Event
@@ -186,7 +188,8 @@ func (s *session) timeout() time.Duration {
 	return s.granted
 }
 
-// do runs a call of the client, which knows no context, until it answers, ctx ends or the session is lost.
+// do runs a call of the client, which knows no context, until it answers, ctx ends or the session
+// is lost.
 func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -220,7 +223,8 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 	}
 }
 
-// hosts gives the client one address after the other. Names are resolved anew on every round, and shuffled.
+// hosts gives the client one address after the other. Names are resolved anew on every round, and
+// shuffled.
 type hosts struct {
 	mu      sync.Mutex
 	servers []string
@@ -242,7 +246,8 @@ func (h *hosts) Len() int { return len(h.servers) }
 // Connected has nothing to do: a connection is used for one session.
 func (h *hosts) Connected() {}
 
-// Next returns the next address; wrapped says that all were tried, whereupon the client waits a second.
+// Next returns the next address; wrapped says that all were tried, whereupon the client waits a
+// second.
 func (h *hosts) Next() (server string, wrapped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -334,15 +339,17 @@ func (d *dialer) secure(raw net.Conn, hostPort string) (net.Conn, error) {
 	return clienttls.Secure(ctx, raw, config, d.session.hosts.name(hostPort))
 }
 
-// clampedConn lets no read wait longer than half the session timeout. The client would wait 6.7 times the session for the answer to its
-// handshake, and without any limit between frames. Pings go out every third of a session, so an idle one is never cut off.
+// clampedConn lets no read wait longer than half the session timeout. The client would wait 6.7
+// times the session for the answer to its handshake, and without any limit between frames. Pings go
+// out every third of a session, so an idle one is never cut off.
 //
 // Reads and read deadlines come from one goroutine at a time.
 type clampedConn struct {
 	net.Conn
 	dialer *dialer
 	limit  time.Duration
-	// hello are the first bytes read: length (4), protocol version (4), session timeout in milliseconds (4).
+	// hello are the first bytes read: length (4), protocol version (4), session timeout in
+	// milliseconds (4).
 	hello []byte
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// With TLS the server is known by its certificate, we by ours and by digest. Certificates are renewed without a restart.
+// With TLS the server is known by its certificate, we by ours and by digest. Certificates are
+// renewed without a restart.
 func TestTLS(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).NewSecureZooKeeper(t)
 	dir := t.TempDir()
@@ -44,7 +45,7 @@ func TestTLS(t *testing.T) {
 	other, err := testenv.NewCA("somebody else")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(ours.CAFile, other.Bundle, 0o600))
-	sess, err := c.await(patient(t))
+	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	sess.lose()
 	eventually(t, "a server of unknown authority is refused", refuses(c, "certificate signed by unknown authority"))

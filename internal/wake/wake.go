@@ -1,0 +1,19 @@
+// Package wake tells a loop that there is something to do.
+//
+// In: wakes, from any goroutine. Out: one token, however often the loop was woken since it took the
+// last. Invariant: no wake waits, and a wake after the loop took a token leaves another.
+package wake
+
+// Signal is what a loop receives from. Make it with New.
+type Signal chan struct{}
+
+// New returns a Signal that holds no token.
+func New() Signal { return make(Signal, 1) }
+
+// Wake leaves a token, unless there is one.
+func (s Signal) Wake() {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,270 @@
+package zk
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// link is a session with ZooKeeper that replaces itself.
+type link struct {
+	cfg     Config
+	target  target
+	log     *slog.Logger
+	metrics *metrics
+	// onEvent is called with the path of what has changed; with "" when the session was lost or
+	// replaced, and anything may have.
+	onEvent func(path string)
+	done    chan struct{}
+	ending  sync.WaitGroup // sessions that are being closed, which takes a second where no server answers
+
+	mu      sync.Mutex
+	session *session // nil: none now
+	changed chan struct{}
+	trouble error // why there is no session
+	warned  time.Time
+}
+
+// newLink does nothing until run is called. The Config is a valid one.
+func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)) *link {
+	target, _ := parseServers(cfg.Servers)
+	return &link{
+		cfg: cfg, target: target, log: log, metrics: m, onEvent: onEvent,
+		done: make(chan struct{}), changed: make(chan struct{}), trouble: errors.New("not connected yet"),
+	}
+}
+
+// reconnectPause keeps a server that accepts and then drops us from being called in a tight loop.
+// It doubles up to lastReconnectPause while sessions come to nothing because of what must be done
+// before one is of use.
+const reconnectPause, lastReconnectPause = 200 * time.Millisecond, 5 * time.Second
+
+// run keeps one session until ctx ends. serve opens one, and returns when it is over, whether it
+// was of use, and the reason.
+func (l *link) run(ctx context.Context, serve func(context.Context) (used bool, err error)) {
+	defer close(l.done)
+	defer l.ending.Wait()
+	for pause := reconnectPause; ctx.Err() == nil; pause = min(2*pause, lastReconnectPause) {
+		used, err := serve(ctx)
+		if err != nil && ctx.Err() == nil {
+			l.setSession(nil, err)
+			l.log.Warn("no zookeeper session", "servers", l.cfg.Servers, "err", err)
+		}
+		if used {
+			pause = reconnectPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// serve opens one session and returns when it is over, whether it was of use, and the reason.
+func (l *link) serve(ctx context.Context) (used bool, err error) {
+	s, err := newSession(l.cfg, l.target, l.onEvent, l.setTrouble)
+	if err != nil {
+		return false, err
+	}
+	defer func() { l.ending.Go(s.end) }()
+	select {
+	case <-ctx.Done():
+		return false, nil
+	case <-s.up:
+	}
+	if err := l.prepare(ctx, s); err != nil {
+		return false, err
+	}
+	l.setSession(s, nil)
+	l.metrics.sessions.Inc()
+	l.log.Info("zookeeper session opened", "server", s.conn.Server(), "timeout", s.timeout())
+	l.onEvent("")
+	defer func() {
+		l.setSession(nil, errLost)
+		l.onEvent("")
+	}()
+	select {
+	case <-ctx.Done():
+		return true, nil
+	case <-s.lost:
+		return true, errLost
+	}
+}
+
+// prepare authenticates and makes the chroot.
+func (l *link) prepare(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.SessionTimeout)
+	defer cancel()
+	auth, err := credentials(l.cfg)
+	if err != nil {
+		return err
+	}
+	if auth != "" {
+		if _, err := do(ctx, s, func(conn *zk.Conn) (struct{}, error) {
+			return struct{}{}, conn.AddAuth("digest", []byte(auth))
+		}); err != nil {
+			return fmt.Errorf("authenticate: %w", err)
+		}
+	}
+	for i := 1; i < len(s.chroot); i++ {
+		if next := strings.IndexByte(s.chroot[i:], '/'); next >= 0 {
+			i += next
+		} else {
+			i = len(s.chroot)
+		}
+		if err := ensure(ctx, s, s.chroot[:i], openACL); err != nil {
+			return fmt.Errorf("create chroot %s: %w", s.chroot[:i], denied(err, rightCreate, parent(s.chroot[:i])))
+		}
+	}
+	return nil
+}
+
+// credentials are `user:password`, or empty.
+func credentials(cfg Config) (string, error) {
+	if cfg.AuthFile == "" {
+		return cfg.Auth, nil
+	}
+	raw, err := os.ReadFile(cfg.AuthFile)
+	if err != nil {
+		return "", fmt.Errorf("read auth file: %w", err)
+	}
+	auth := strings.TrimSpace(string(raw))
+	if !strings.Contains(auth, ":") {
+		return "", fmt.Errorf("read auth file %s: want user:password", cfg.AuthFile)
+	}
+	return auth, nil
+}
+
+func (l *link) setSession(s *session, trouble error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s == nil && l.session == nil && trouble == nil {
+		return
+	}
+	l.session = s
+	if s != nil {
+		l.trouble = nil
+		l.metrics.connected.Set(1)
+		l.metrics.sessionTimeout.Set(s.timeout().Seconds())
+	} else {
+		if trouble != nil {
+			l.trouble = trouble
+		}
+		l.metrics.connected.Set(0)
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// warnEvery is how often the log repeats that no server answers: one is tried every second.
+const warnEvery = 30 * time.Second
+
+// setTrouble notes why connecting fails.
+func (l *link) setTrouble(err error) {
+	if l.troubled(err, time.Now()) {
+		l.log.Warn("cannot connect to zookeeper", "servers", l.cfg.Servers, "err", err)
+	}
+}
+
+// troubled says whether the log has not been told for a while.
+func (l *link) troubled(err error, now time.Time) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.session != nil {
+		return false
+	}
+	l.trouble = err
+	if news = now.Sub(l.warned) >= warnEvery; news {
+		l.warned = now
+	}
+	return news
+}
+
+var errClosed = errors.New("the client is closed")
+
+// await returns the session, when there is one.
+func (l *link) await(ctx context.Context) (*session, error) {
+	for {
+		s, changed, trouble := l.present()
+		if s != nil && s.enter() {
+			s.calls.Done()
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			return nil, fmt.Errorf("%w: %w", protocol.ErrUnavailable, errClosed)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w: %w", protocol.ErrUnavailable, ctx.Err(), trouble)
+		}
+	}
+}
+
+// present is the session, nil while there is none, what is closed when that changes, and why there
+// is none.
+func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session, l.changed, l.trouble
+}
+
+// The access lists: instances write into their own tree, whoever they are, as they always did; our
+// own tree is ours to change.
+var (
+	openACL  = zk.WorldACL(zk.PermAll)
+	ownerACL = append(zk.AuthACL(zk.PermAll), zk.WorldACL(zk.PermRead)...)
+)
+
+func (l *link) acl(path string) []zk.ACL {
+	if (l.cfg.Auth != "" || l.cfg.AuthFile != "") && protocol.Within(path, protocol.OwnRoot) {
+		return ownerACL
+	}
+	return openACL
+}
+
+// ensure makes a znode without content where there is none. It looks first: the server looks at the
+// right to create before it looks whether the znode exists, and where all is there nobody needs
+// that right.
+func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
+	if there, err := present(ctx, s, fullPath); there || err != nil {
+		return err
+	}
+	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Create(fullPath, nil, 0, acl) })
+	switch {
+	case errors.Is(err, zk.ErrNodeExists):
+		return nil
+	case errors.Is(err, zk.ErrNoAuth): // another may have made it since we looked
+		if there, lookErr := present(ctx, s, fullPath); there || lookErr != nil {
+			return lookErr
+		}
+	}
+	return err
+}
+
+// present says whether there is a znode. Who may not read it learns that by the refusal: from 3.8.4
+// on the server looks at that right, but only where there is one.
+func present(ctx context.Context, s *session, fullPath string) (bool, error) {
+	there, err := do(ctx, s, func(conn *zk.Conn) (bool, error) {
+		there, _, err := conn.Exists(fullPath)
+		return there, err
+	})
+	if errors.Is(err, zk.ErrNoAuth) {
+		return true, nil
+	}
+	return there, err
+}
+
+// catchUp makes the server we talk to catch up with the leader.
+func catchUp(ctx context.Context, s *session) error {
+	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Sync(cmp.Or(s.chroot, "/")) })
+	return err
+}
