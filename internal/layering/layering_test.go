@@ -2,7 +2,6 @@
 package layering
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -24,16 +23,6 @@ var never = map[string][]string{
 	"scaler/decide":    {"rebalancer", "scaler/actuate", "internal/app", "internal/api"},
 	"rebalancer/...":   {"scaler", "internal/app", "internal/api"},
 	"scaler/...":       {"internal/app", "internal/api"},
-}
-
-// deps returns the packages that the packages matching pattern need, themselves included.
-func deps(t *testing.T, pattern string) []string {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-deps", "./../../"+pattern).Output()
-	require.NoError(t, err, "list %s", pattern)
-	list := strings.Fields(string(out))
-	require.NotEmpty(t, list)
-	return list
 }
 
 func TestPurePackagesReachNothingOutside(t *testing.T) {

@@ -2,11 +2,7 @@ package layering
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"go/types"
-	"io/fs"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,35 +16,25 @@ var guarded = []string{"rebalancer", "scaler", "internal/app", "internal/api"}
 
 func TestLocksAreLetGoOfByDefer(t *testing.T) {
 	locks := 0
-	for _, folder := range guarded {
-		require.NoError(t, filepath.WalkDir(filepath.Join("../..", folder), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			files := token.NewFileSet()
-			file, err := parser.ParseFile(files, path, nil, 0)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				for i, statement := range statements(n) {
-					lock, op := called(statement)
-					if op != "Lock" && op != "RLock" {
-						continue
-					}
-					locks++
-					var next ast.Stmt
-					if rest := statements(n)[i+1:]; len(rest) > 0 {
-						next = rest[0]
-					}
-					if deferred, unlock := calledLater(next); deferred != lock || unlock != strings.Replace(op, "L", "Unl", 1) {
-						t.Errorf("%s: %s.%s() is not followed by the defer that lets go of it", files.Position(statement.Pos()), lock, op)
-					}
+	for _, s := range sources(t, guarded...) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			for i, statement := range statements(n) {
+				lock, op := called(statement)
+				if op != "Lock" && op != "RLock" {
+					continue
 				}
-				return true
-			})
-			return nil
-		}))
+				locks++
+				var next ast.Stmt
+				if rest := statements(n)[i+1:]; len(rest) > 0 {
+					next = rest[0]
+				}
+				deferred, unlock := calledLater(next)
+				if deferred != lock || unlock != strings.Replace(op, "L", "Unl", 1) {
+					t.Errorf("%s: %s.%s() is not followed by the defer that lets go of it", s.position(statement), lock, op)
+				}
+			}
+			return true
+		})
 	}
 	require.Greater(t, locks, 50, "the test finds the locks")
 }

@@ -48,6 +48,7 @@ func (s *State) walk(visit func(p location, ids []string)) {
 	}
 }
 
+// Count is how many ids there are, wherever they are.
 func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned() }
 
 // Check says which id is in two places, if any is, and which is not allowed. It costs a map insert

@@ -18,7 +18,7 @@ import (
 // docName is what a kept document may be called.
 var docName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
-// Keep creates or replaces the document of that name. It works also while the kind has stopped.
+// StoreDoc creates or replaces the document of that name. It works also while the kind has stopped.
 func StoreDoc(s *State, name string, data []byte) (Multi, error) {
 	b, err := fenced(s, "keep")
 	if err != nil {

@@ -196,13 +196,3 @@ func uuids(n, from int) []string {
 	}
 	return ids
 }
-
-// chunks cuts ids to what fits into a piece.
-func chunks(ids []string) (pieces [][]string) {
-	for len(ids) > 0 {
-		n := Fit(ids, MaxPieceBytes)
-		pieces = append(pieces, ids[:n])
-		ids = ids[n:]
-	}
-	return pieces
-}

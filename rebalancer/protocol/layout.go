@@ -25,53 +25,71 @@ func KindPath(kind string) string { return InstancesRoot + "/" + kind }
 // resources.
 func InstancePath(kind string, n int) string { return KindPath(kind) + "/" + strconv.Itoa(n) }
 
-// The children of an instance.
+// TmpPath is the parent of an instance's status.
 func TmpPath(kind string, n int) string { return InstancePath(kind, n) + "/tmp" }
-
-func ReloadPath(kind string, n int) string { return InstancePath(kind, n) + "/_reload" }
-
-func ResourcesPath(kind string, n int) string { return InstancePath(kind, n) + "/resources" }
 
 // StatusPath is the ephemeral that an instance writes.
 func StatusPath(kind string, n int) string { return TmpPath(kind, n) + "/status" }
 
-func IsStatus(path string) bool { return strings.HasSuffix(path, "/tmp/status") }
+// ReloadPath is the counter that tells an instance to read its list again.
+func ReloadPath(kind string, n int) string { return InstancePath(kind, n) + "/_reload" }
 
-// Our own znodes of a kind.
+// ResourcesPath is the list of an instance.
+func ResourcesPath(kind string, n int) string { return InstancePath(kind, n) + "/resources" }
+
+// ownPath is the parent of our own znodes of a kind.
 func ownPath(kind string) string { return OwnRoot + "/" + kind }
 
+// HeadPath is the znode that fences writers.
 func HeadPath(kind string) string { return ownPath(kind) + "/head" }
 
+// PoolPath is the parent of the pool's pieces.
 func PoolPath(kind string) string { return ownPath(kind) + "/pool" }
 
+// PiecePath is one piece of the pool, PieceName what it is called.
 func PiecePath(kind, name string) string { return PoolPath(kind) + "/" + name }
 
-func FlightsPath(kind string) string { return ownPath(kind) + "/flight" }
-
-func FlightPath(kind, name string) string { return FlightsPath(kind) + "/" + name }
-
-func PlanPath(kind string) string { return ownPath(kind) + "/plan" }
-
-func PlanPartPath(kind string, k int) string { return PlanPath(kind) + "/" + strconv.Itoa(k) }
-
-func DocPath(kind, name string) string { return ownPath(kind) + "/" + name }
-
+// PieceName is that of the k-th piece of an epoch.
 func PieceName(epoch, k int64) string { return fmt.Sprintf("%d-%d", epoch, k) }
 
+// FlightsPath is the parent of the flight's pieces.
+func FlightsPath(kind string) string { return ownPath(kind) + "/flight" }
+
+// FlightPath is one piece of the flight, FlightName what it is called.
+func FlightPath(kind, name string) string { return FlightsPath(kind) + "/" + name }
+
+// FlightName is that of what was taken from an ordinal at that `_reload`.
 func FlightName(from int, times int64) string { return fmt.Sprintf("%d-%d", from, times) }
 
+// PlanPath is the header of the stored plan, and the parent of its parts.
+func PlanPath(kind string) string { return ownPath(kind) + "/plan" }
+
+// PlanPartPath is the k-th part of a stored plan.
+func PlanPartPath(kind string, k int) string { return PlanPath(kind) + "/" + strconv.Itoa(k) }
+
+// DocPath is a document that is stored beside the protocol's znodes.
+func DocPath(kind, name string) string { return ownPath(kind) + "/" + name }
+
+// isProtocolName says that no document may be called so.
 func isProtocolName(name string) bool {
 	return name == "head" || name == "pool" || name == "flight" || name == "plan"
 }
 
+// IsStatus says whether a path is that of an instance's status.
+func IsStatus(path string) bool { return strings.HasSuffix(path, "/tmp/status") }
+
+// BelongsTo says whether a path is one of the kind's, in either tree.
 func BelongsTo(kind, path string) bool {
-	return Within(path, KindPath(kind)) || Within(path, ownPath(kind))
+	return within(path, KindPath(kind)) || within(path, ownPath(kind))
 }
 
-func Within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+// IsOwn says whether a path is in our own tree, which we alone write.
+func IsOwn(path string) bool { return within(path, OwnRoot) }
 
-// parentsOf are the znodes without content below which everything of a kind lies, parents first.
-func Parents(kind string) []string {
+func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+
+// parents are the znodes without data below which everything of a kind lies, parents first.
+func parents(kind string) []string {
 	return []string{
 		"/iota", InstancesRoot, KindPath(kind),
 		OwnRoot, ownPath(kind), PoolPath(kind), FlightsPath(kind), PlanPath(kind),

@@ -14,7 +14,7 @@ type Take struct {
 	IDs  []string
 }
 
-// Grant adds what is taken to the list of one ordinal.
+// Give adds what is taken to the list of one ordinal.
 type Give struct {
 	To   int
 	From []Take

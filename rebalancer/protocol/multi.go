@@ -62,7 +62,7 @@ func (m Multi) Overlaps(o Multi) bool {
 	})
 }
 
-// movesHead: the first operation is always the head's.
+// MovesHead says whether the transaction writes the head: its first operation is always the head's.
 func (m Multi) MovesHead() bool { return len(m.Ops) > 0 && m.Ops[0].Kind != OpCheck }
 
 func (m Multi) touched() []Op { return m.Ops[min(1, len(m.Ops)):] }
@@ -76,7 +76,7 @@ type Multi struct {
 	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
 	// its error the commit fails, and nothing was sent. It must not wait.
 	Gate func() error
-	// parents are znodes without content that must exist first; they are created outside the
+	// Parents are znodes without data that must exist first; they are created outside the
 	// transaction.
 	Parents []string
 	apply   func(*State, []Result)

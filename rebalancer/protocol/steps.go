@@ -28,7 +28,7 @@ func Lead(s *State, holder string) (Multi, error) {
 	}
 	head.Epoch++
 	m := setHead(s, "lead", head)
-	m.Parents = Parents(s.Kind)
+	m.Parents = parents(s.Kind)
 	return m, nil
 }
 

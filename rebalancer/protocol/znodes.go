@@ -45,7 +45,7 @@ func (z *Znode) tooLong() error {
 	return nil
 }
 
-// ErrDenied: what is asked for may not be read or written. Nothing was written.
+// ErrDenied says that what is asked for may not be read or written. Nothing was written.
 var ErrDenied = errors.New("a right is missing")
 
 // Znodes is ZooKeeper as a reading sees it: over one session, or in memory. What may not be read

@@ -225,7 +225,7 @@ var (
 )
 
 func (l *link) acl(path string) []zk.ACL {
-	if (l.cfg.Auth != "" || l.cfg.AuthFile != "") && protocol.Within(path, protocol.OwnRoot) {
+	if (l.cfg.Auth != "" || l.cfg.AuthFile != "") && protocol.IsOwn(path) {
 		return ownerACL
 	}
 	return openACL

@@ -120,9 +120,6 @@ func denied(err error, right, path string) error {
 	return missingRight{right, path}
 }
 
-// isDenied says that a right is missing.
-func isDenied(err error) bool { return errors.Is(err, zk.ErrNoAuth) }
-
 // deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a
 // right on its parent.
 func deniedOp(err error, op protocol.Op) error {

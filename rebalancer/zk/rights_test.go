@@ -50,7 +50,9 @@ func TestWhatExistsIsNotCreated(t *testing.T) {
 	for name, rights := range map[string]int32{"parents that can only be read": zk.PermRead, "parents that cannot even be read": 0} {
 		t.Run(name, func(t *testing.T) {
 			o := owning(t)
-			for _, path := range protocol.Parents(thing) {
+			lead, err := protocol.Lead(protocol.NewState(thing), "pod/0")
+			require.NoError(t, err)
+			for _, path := range lead.Parents {
 				o.put(t, "/inner"+path, "")
 			}
 			o.lock(t, "", rights)
