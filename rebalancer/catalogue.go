@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -151,7 +152,7 @@ func (e *Engine) compareLimits(c *comparison) (reconcile.Limits, error) {
 	if !e.leading || e.compared != c {
 		return reconcile.Limits{}, ErrNotLeading
 	}
-	return e.orders.compared(), nil
+	return limits(e.orders.Catalogue), nil
 }
 
 func (e *Engine) abortBook(now time.Time) {
@@ -336,4 +337,17 @@ func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 			of.rec.Unconfirm(time.Now(), dropped)
 		}
 	})
+}
+
+// revive is how long after a message that deleted a row a read begins that has it all the same and
+// is believed: longer than a standby is mostly behind, and shorter than who restores a row cares to
+// wait.
+const revive = 30 * time.Second
+
+// limits are those of a comparison with the catalogue.
+func limits(c config.Catalogue) reconcile.Limits {
+	c = c.Completed()
+	l := reconcile.Limits{MaxShare: *c.MaxDeleteShare, MaxDeletes: *c.MaxDeletes, Lag: c.Lag.Std()}
+	l.Gap, l.Revive = min(c.Interval.Std(), l.Lag), min(revive, l.Lag)
+	return l
 }

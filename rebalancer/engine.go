@@ -21,8 +21,6 @@ import (
 
 // What a call can fail with, beside the end of its context.
 var (
-	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead before it was durable.
-	ErrNotLeading = errors.New("not leading")
 	// ErrBadID: some ids can never be resources. What was asked for the others is done.
 	ErrBadID = errors.New("bad id")
 	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will
@@ -259,20 +257,13 @@ func (e *Engine) KeptDocument(name string) *protocol.Doc {
 	return nil
 }
 
-// Drained asks ZooKeeper itself (a synced read) how many resources each of the ordinals still owns: in its list or in flight from
-// it. A closed ordinal that owns nothing has 0, and that stays so until it is opened again. An open ordinal is an error. Of no
-// ordinals it says, by its error, whether ZooKeeper answers and this process holds the head.
+// Drained asks ZooKeeper itself (a synced read) how many resources each of the ordinals still owns:
+// in its list or in flight from it. A closed ordinal that owns nothing has 0, and that stays so until
+// it is opened again. An open ordinal is an error.
 func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int, err error) {
-	holder, leading := e.leads()
-	if !leading {
-		return nil, ErrNotLeading
-	}
-	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
+	read, err := e.readLeft(ctx, ordinals)
 	if err != nil {
-		return nil, fmt.Errorf("read what is left: %w", err)
-	}
-	if read.Head.Holder != holder {
-		return nil, fmt.Errorf("read what is left: %w: the head is held by %s", ErrNotLeading, read.Head.Holder)
+		return nil, err
 	}
 	for _, n := range ordinals {
 		if slices.Contains(read.Head.Open, n) {
@@ -280,6 +271,47 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 		}
 	}
 	return read.Count, nil
+}
+
+// Leads asks ZooKeeper itself (a synced read) whether this process holds the head; nil: it does.
+func (e *Engine) Leads(ctx context.Context) error {
+	_, err := e.readLeft(ctx, nil)
+	return err
+}
+
+// readLeft reads what the ordinals own while this process leads.
+func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, error) {
+	holder, leading := e.leads()
+	if !leading {
+		return protocol.Left{}, ErrNotLeading
+	}
+	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
+	switch {
+	case err != nil:
+		return protocol.Left{}, fmt.Errorf("read what is left: %w", err)
+	case read.Head.Holder != holder:
+		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", ErrNotLeading, read.Head.Holder)
+	}
+	return read, nil
+}
+
+// Head is the head as last read from ZooKeeper; false before the first read.
+func (e *Engine) Head() (Head, bool) {
+	st := e.State()
+	if st == nil {
+		return Head{}, false
+	}
+	return Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
+}
+
+// InFlight lists what is in flight, in no order.
+func (e *Engine) InFlight() (all []Flight) {
+	if st := e.State(); st != nil {
+		for _, f := range st.Flight {
+			all = append(all, Flight{From: f.From, Pod: f.Pod})
+		}
+	}
+	return all
 }
 
 // State is the latest known state, nil before the first read. It is shared: nobody may change it.

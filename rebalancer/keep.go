@@ -10,19 +10,6 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
-// and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
-// after a lost answer, over what is there then: so two calls of Keep never lose what the other one
-// changed. It must be quick, have no effects of its own, and make the same of what it has made
-// before.
-type Change func(old []byte) (fresh []byte, err error)
-
-// Replace is the Change of a document that one writer alone makes, and makes whole.
-func Replace(data []byte) Change {
-	data = slices.Clone(data)
-	return func([]byte) ([]byte, error) { return data, nil }
-}
-
 // keep is one call of Keep.
 type keep struct {
 	name   string

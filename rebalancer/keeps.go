@@ -102,12 +102,6 @@ func (t *term) unreleased(f *protocol.Flight, why string, now time.Time) string 
 	return text
 }
 
-// ReassignCommand is what a person types to have what an instance owns given to others without
-// proof.
-func ReassignCommand(kind string, ordinal int) string {
-	return fmt.Sprintf("shardscaler reassign %s %d --assume-dead --server URL", kind, ordinal)
-}
-
 // waysOut is what a person can do where nothing will prove what an instance has released.
 func waysOut(kind string, n int) string {
 	return "it does not acknowledge, as handOff: acknowledged needs; ways out: handOff: immediate for the kind, a version of the instance that acknowledges, " +

@@ -68,7 +68,7 @@ func (t *term) survey(now time.Time) landing {
 		if !ok {
 			if !at.IsZero() {
 				t.sooner(at)
-				l.wait(f, at, now.Add(t.orders.interval()))
+				l.wait(f, at, now.Add(t.orders.ListInterval()))
 			} else {
 				t.block(why)
 			}

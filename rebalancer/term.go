@@ -197,7 +197,7 @@ func (t *term) ends(ctx context.Context, err error) bool {
 func (t *term) prepare(ctx context.Context) error {
 	t.e.leaderTurns()
 	t.takeOrders()
-	if t.idle = t.orders.stale(time.Now()); t.idle == "" {
+	if t.idle = t.orders.Refusal(time.Now()); t.idle == "" {
 		t.evacuate()
 		t.stay = append([]int{}, t.orders.Stay...)
 		t.spread.heated(t.orders.Hot)
@@ -435,7 +435,7 @@ func (t *term) writable(n int) bool {
 	if !ok {
 		return true
 	}
-	next := at.Add(t.orders.interval())
+	next := at.Add(t.orders.ListInterval())
 	if time.Now().Before(next) {
 		t.sooner(next)
 		return false

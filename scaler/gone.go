@@ -75,11 +75,9 @@ func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Deci
 // ordinals without one.
 func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) missing {
 	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
-	if st := s.engine.State(); st != nil {
-		for _, f := range st.Flight {
-			if f.Pod != "" && (f.Pod != o.Pods[f.From] || !present(in, f.From)) {
-				m.uids[f.Pod], m.from[f.From] = true, true
-			}
+	for _, f := range s.engine.InFlight() {
+		if f.Pod != "" && (f.Pod != o.Pods[f.From] || !present(in, f.From)) {
+			m.uids[f.Pod], m.from[f.From] = true, true
 		}
 	}
 	for i := range in.Observed.Instances {

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/stretchr/testify/require"
-
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // flying is a led world of three that acknowledges: something is in flight from instance 2 and its
@@ -17,7 +16,7 @@ func flying(t *testing.T) (w *world, s *Scaler, uid string) {
 	w, s = led(t, 3, 300)
 	w.cfg.HandOff = "acknowledged"
 	uid = w.pods[2]
-	w.flights = map[string]*protocol.Flight{"2-5": {Name: "2-5", From: 2, Times: 5, Pod: uid, IDs: []string{"a"}, To: []int{0}}}
+	w.flights = []rebalancer.Flight{{From: 2, Pod: uid}}
 	return w, s, uid
 }
 
@@ -151,7 +150,7 @@ func TestACensusIsTakenOncePerPeriod(t *testing.T) {
 func TestADocumentThatHasTheUIDsOfFormerPodsIsRead(t *testing.T) {
 	w, s := led(t, 2, 200)
 	w.tick(s, 2*second)
-	doc := w.docs[KeptName].Data
+	doc := w.docs[KeptName]
 	require.NotContains(t, string(doc), `"pods"`)
 	older := strings.Replace(string(doc), `{"v":1,`, `{"v":1,"pods":{"uid-1":{"at":"2026-03-01T12:00:00Z","ended":true}},`, 1)
 	require.NotEqual(t, string(doc), older)

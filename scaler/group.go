@@ -70,8 +70,8 @@ func (t *turn) tellGroups() {
 
 // mayTell says whether this process leads, as far as it knows. Without a StatefulSet there is nothing to claim.
 func (t *turn) mayTell() bool {
-	state := t.engine.State()
-	return state != nil && (t.claimed.holder == state.Head.Holder || t.d.Reason == decide.NoWorkload)
+	head, read := t.engine.Head()
+	return read && (t.claimed.holder == head.Holder || t.d.Reason == decide.NoWorkload)
 }
 
 // seed sets the wish of a new InstanceGroup to the size there is, once. Until then the wish is the API's default and not followed.

@@ -11,7 +11,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -33,7 +32,7 @@ type kept struct {
 	LeftOut int `json:"leftOut,omitempty"`
 }
 
-// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of protocol.MaxDocBytes.
+// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of rebalancer.MaxDocumentBytes.
 const (
 	decisionBytes       = 40 << 10
 	recommendationBytes = 56 << 10
@@ -46,7 +45,7 @@ const (
 // of the decision.
 func (k kept) encode() ([]byte, error) {
 	data, err := json.Marshal(k)
-	if err != nil || len(data) <= protocol.MaxDocBytes {
+	if err != nil || len(data) <= rebalancer.MaxDocumentBytes {
 		return data, err
 	}
 	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
@@ -126,7 +125,7 @@ func ServedHistory(data []byte) decide.History {
 
 // restore takes up what the predecessor kept, once.
 func (s *Scaler) restore(now time.Time) {
-	if s.restored || s.engine.State() == nil {
+	if _, read := s.engine.Head(); s.restored || !read {
 		return
 	}
 	s.restored = true
@@ -170,10 +169,8 @@ func phase(d *decide.Decision) decide.Phase {
 }
 
 func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) error {
-	k := kept{V: keptVersion, At: now, Decision: *d, History: s.history}
-	if state := s.engine.State(); state != nil {
-		k.Epoch = state.Head.Epoch
-	}
+	head, _ := s.engine.Head()
+	k := kept{V: keptVersion, At: now, Epoch: head.Epoch, Decision: *d, History: s.history}
 	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(d.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
 	data, err := k.encode()
 	if err != nil {
@@ -182,7 +179,7 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	err = s.engine.Keep(ctx, KeptName, rebalancer.Replace(data))
-	if s.unkept = nil; errors.Is(err, protocol.ErrTooLarge) {
+	if s.unkept = nil; errors.Is(err, rebalancer.ErrTooLarge) {
 		s.unkept = err
 	}
 	if err != nil {

@@ -2,15 +2,15 @@ package scaler
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/stretchr/testify/require"
-
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // A day in which pods are replaced all the time does not stop the kind: the document stays within its bound, and a successor still learns
@@ -24,14 +24,14 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	}
 	replace(0)
 	taken := w.pods[7]
-	w.flights = map[string]*protocol.Flight{"7-3": {Name: "7-3", From: 7, Times: 3, Pod: taken, IDs: []string{"a"}}}
+	w.flights = []rebalancer.Flight{{From: 7, Pod: taken}}
 	for round := range 300 {
 		w.tick(s, 2*second)
 		replace(round + 1)
 	}
 	w.tick(s, 2*second)
 	require.Empty(t, w.orders.Hold)
-	require.LessOrEqual(t, len(w.docs[KeptName].Data), protocol.MaxDocBytes)
+	require.LessOrEqual(t, len(w.docs[KeptName]), rebalancer.MaxDocumentBytes)
 
 	w.holder, w.epoch = "two/b", 2
 	s = w.scaler(Config{})
@@ -48,7 +48,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	k.V = keptVersion
 	data, err := k.encode()
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(data), protocol.MaxDocBytes)
+	require.LessOrEqual(t, len(data), rebalancer.MaxDocumentBytes)
 	read, err := parseKept(data)
 	require.NoError(t, err)
 	require.NotZero(t, read.Decision.LeftOut)
@@ -62,7 +62,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 		word.UID = fmt.Sprint(i)
 		doc, err = AssumeDead(doc, word)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(doc), protocol.MaxDocBytes)
+		require.LessOrEqual(t, len(doc), rebalancer.MaxDocumentBytes)
 	}
 	entries, err := parseAssumedDead(doc)
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	require.Contains(t, w.took(), "replicas 4 -> 8")
 	require.Contains(t, w.events, "NotKept")
 
-	w.drainErr = protocol.ErrUnavailable
+	w.drainErr = errors.New("zookeeper unavailable")
 	w.holder, w.epoch = "three/c", 3
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // loses puts instance 2 of a led world of four on a lost node.
@@ -85,11 +84,11 @@ func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
 	uid := w.pods[2]
 	doc, err := AssumeDead(nil, AssumedDead{Ordinal: 2, Pod: "iota-dac-2", UID: uid, By: "ann", At: w.now})
 	require.NoError(t, err)
-	w.docs[AssumedDeadName] = &protocol.Doc{Data: doc}
+	w.docs[AssumedDeadName] = doc
 	d := w.tick(s, 2*second)
 	require.Equal(t, map[string]bool{uid: true}, w.orders.Dead)
 	require.Contains(t, d.Lost[0].Text, "ann declared it dead")
-	w.docs[AssumedDeadName] = &protocol.Doc{Data: fmt.Appendf(nil, `{"entries":[{"ordinal":2,"pod":"iota-dac-2","uid":%q,"by":"ann"}]}`, uid)}
+	w.docs[AssumedDeadName] = fmt.Appendf(nil, `{"entries":[{"ordinal":2,"pod":"iota-dac-2","uid":%q,"by":"ann"}]}`, uid)
 	d = w.tick(s, 2*second)
 	require.Contains(t, d.Lost[0].Text, "ann declared it dead at an unknown time: what it owned")
 	w.holder, w.epoch = "two/b", 2

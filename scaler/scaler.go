@@ -24,7 +24,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -40,10 +39,13 @@ type Config struct {
 // Engine is what the scaler uses of *rebalancer.Engine.
 type Engine interface {
 	Order(rebalancer.Orders)
-	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head any more, or when one of the
-	// ordinals is open. Of no ordinals it proves that this process leads.
+	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head any
+	// more, or when one of the ordinals is open; Leads in the first two cases.
 	Drained(ctx context.Context, ordinals []int) (left map[int]int, err error)
-	State() *protocol.State
+	Leads(ctx context.Context) error
+	// Head is false until ZooKeeper has been read.
+	Head() (rebalancer.Head, bool)
+	InFlight() []rebalancer.Flight
 	Progress() rebalancer.Progress
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
 	Keep(ctx context.Context, name string, change rebalancer.Change) error
@@ -182,17 +184,17 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 	if s.cfg.DryRun {
 		return "dry run"
 	}
-	state := s.engine.State()
-	if state == nil {
+	head, read := s.engine.Head()
+	if !read {
 		return "ZooKeeper has not been read yet"
 	}
-	this := claim{holder: state.Head.Holder, uid: w.UID}
+	this := claim{holder: head.Holder, uid: w.UID}
 	if this == s.claimed && w.UID != "" {
 		return ""
 	}
 	err := s.store(ctx, now, d)
-	if errors.Is(err, protocol.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
-		_, err = s.engine.Drained(ctx, nil)
+	if errors.Is(err, rebalancer.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
+		err = s.engine.Leads(ctx)
 	}
 	if err != nil {
 		return "this process does not hold the head yet: " + err.Error()
@@ -200,7 +202,8 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 	if w.UID == "" {
 		return "the StatefulSet is not known"
 	}
-	this.holder = s.engine.State().Head.Holder
+	head, _ = s.engine.Head()
+	this.holder = head.Holder
 	err = fault.Fail("lead.claiming")
 	if err == nil {
 		err = s.act.Claim(ctx, w, this.holder)

@@ -11,7 +11,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -156,8 +155,7 @@ func (t *turn) grow(from, to int) {
 func (t *turn) leads() error {
 	ctx, cancel := context.WithTimeout(t.ctx, askTimeout)
 	defer cancel()
-	_, err := t.engine.Drained(ctx, nil)
-	return err
+	return t.engine.Leads(ctx)
 }
 
 // errBehind: the snapshot shows an older size than /scale does. One waits for it to catch up.
@@ -185,7 +183,7 @@ func (t *turn) resizeTo(size actuate.Size, to int) {
 	}
 	before := t.history
 	t.history = t.history.Intended(to)
-	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, protocol.ErrTooLarge) {
+	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, rebalancer.ErrTooLarge) {
 		t.history = before
 		t.did(doneHeld, "nothing is written: %v", err)
 		return

@@ -17,7 +17,6 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
@@ -56,7 +55,7 @@ type world struct {
 	// snapshot does not know yet.
 	strangers map[string]string
 	unseen    map[int]bool
-	flights   map[string]*protocol.Flight
+	flights   []rebalancer.Flight
 	censuses  int
 	noPods    bool // an API server that has lost its store
 	censusErr error
@@ -72,7 +71,7 @@ type world struct {
 	blocked          string
 	holder           string // of the head
 	epoch            int64
-	docs             map[string]*protocol.Doc
+	docs             map[string][]byte
 	fail             map[observed.SourceName]bool
 	noLead           error  // what Keep answers when set
 	tooLarge         string // the document that is refused for its size
@@ -98,7 +97,7 @@ func newWorld(t tester, size int) *world {
 	w := &world{
 		t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), cfg: config.Default("Thing", "iota-dac"), uid: "set", perStep: 1 << 30,
 		pods: map[int]string{}, ready: map[int]bool{}, silent: map[int]bool{}, lists: map[int]int{}, open: map[int]bool{},
-		holder: "one/a", epoch: 1, docs: map[string]*protocol.Doc{}, fail: map[observed.SourceName]bool{},
+		holder: "one/a", epoch: 1, docs: map[string][]byte{}, fail: map[observed.SourceName]bool{},
 	}
 	w.cfg.Init, w.cfg.Max, w.cfg.Capacity, w.cfg.TargetPerInstance = 1, 20, 100, 100
 	w.cfg.Heartbeat = nil
@@ -290,8 +289,15 @@ func (w *world) Progress() rebalancer.Progress {
 	return rebalancer.Progress{Blocked: w.blocked, Unproven: w.unproven, Unannounced: w.unannounced}
 }
 
-func (w *world) State() *protocol.State {
-	return &protocol.State{Head: protocol.Head{Epoch: w.epoch, Holder: w.holder}, Kept: maps.Clone(w.docs), Flight: maps.Clone(w.flights)}
+func (w *world) Head() (rebalancer.Head, bool) {
+	return rebalancer.Head{Epoch: w.epoch, Holder: w.holder}, true
+}
+
+func (w *world) InFlight() []rebalancer.Flight { return w.flights }
+
+func (w *world) Leads(ctx context.Context) error {
+	_, err := w.Drained(ctx, nil)
+	return err
 }
 
 func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) {
@@ -320,19 +326,16 @@ func (w *world) Keep(_ context.Context, name string, change rebalancer.Change) e
 	if err != nil {
 		return err
 	}
-	if len(data) > protocol.MaxDocBytes || w.tooLarge == name {
-		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), protocol.ErrTooLarge)
+	if len(data) > rebalancer.MaxDocumentBytes || w.tooLarge == name {
+		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), rebalancer.ErrTooLarge)
 	}
-	w.docs[name] = &protocol.Doc{Data: slices.Clone(data)}
+	w.docs[name] = slices.Clone(data)
 	return nil
 }
 
 func (w *world) Kept(name string) ([]byte, bool) {
-	d, ok := w.docs[name]
-	if !ok {
-		return nil, false
-	}
-	return d.Data, true
+	data, ok := w.docs[name]
+	return data, ok
 }
 
 // The actuator.

@@ -1,0 +1,53 @@
+package rebalancer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
+// and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
+// after a lost answer, over what is there then: so two calls of Keep never lose what the other one
+// changed. It must be quick, have no effects of its own, and make the same of what it has made
+// before.
+type Change func(old []byte) (fresh []byte, err error)
+
+// Replace is the Change of a document that one writer alone makes, and makes whole.
+func Replace(data []byte) Change {
+	data = slices.Clone(data)
+	return func([]byte) ([]byte, error) { return data, nil }
+}
+
+// What a call can fail with.
+var (
+	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead before
+	// it was durable.
+	ErrNotLeading = errors.New("not leading")
+	// ErrTooLarge: a document has more than MaxDocumentBytes.
+	ErrTooLarge = protocol.ErrTooLarge
+)
+
+// MaxDocumentBytes is the largest document that ZooKeeper takes.
+const MaxDocumentBytes = protocol.MaxDocBytes
+
+// Head is who holds the head of the kind in ZooKeeper, and its epoch.
+type Head struct {
+	Holder string
+	Epoch  int64
+}
+
+// Flight is what was revoked from an ordinal while that pod ran it, and is not released yet.
+type Flight struct {
+	From int
+	// Pod is the pod's uid; "" where none was known.
+	Pod string
+}
+
+// ReassignCommand is what a person types to have what an instance owns given to others without
+// proof.
+func ReassignCommand(kind string, ordinal int) string {
+	return fmt.Sprintf("shardscaler reassign %s %d --assume-dead --server URL", kind, ordinal)
+}
