@@ -252,7 +252,7 @@ type question struct {
 }
 
 func (t *term) question(room int) question {
-	q := question{shape: t.shape(), asked: true, due: t.spread.due, room: room, by: t.orders.Balance, passing: fmt.Sprint(t.orders.Passing)}
+	q := question{shape: t.shape(), asked: true, due: t.spread.due, room: room, by: t.orders.Balance, passing: fmt.Sprint(t.orders.MayLeave)}
 	if b := t.orders.Limits.Band; b != nil {
 		q.band = *b
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -72,7 +73,7 @@ func selecting(name, site string, ordinals ...int) pins.Rule {
 	return pins.Rule{Name: name, Selector: &pins.Selector{MatchLabels: map[string]string{"site": site}}, Ordinals: ordinals}
 }
 
-func byWeight(o *Orders) { o.Balance = config.BalanceWeight }
+func byWeight(o *orders.Orders) { o.Balance = config.BalanceWeight }
 
 // told is what the latest signal says.
 func (r *rig) told() (a observed.Assignment) {
@@ -138,7 +139,7 @@ func TestWeights(t *testing.T) {
 		require.Less(t, heaviness(st, heavy), 1.15)
 		constant("what is within the enter ratio stays", heavy)
 
-		r.order(func(o *Orders) { o.Limits.MovesPerPlan = 1 }) // many small plans: what has begun goes on below the enter ratio
+		r.order(func(o *orders.Orders) { o.Limits.MovesPerPlan = 1 }) // many small plans: what has begun goes on below the enter ratio
 		heavy[at].Weight += 20
 		require.Greater(t, heaviness(st, heavy), 1.15)
 		r.read(heavy...)
@@ -151,13 +152,13 @@ func TestWeights(t *testing.T) {
 func TestStaleWeightsMoveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.order(func(o *Orders) { byWeight(o); o.CatalogueMaxAge = 10 * time.Minute })
+		r.order(func(o *orders.Orders) { byWeight(o); o.CatalogueMaxAge = 10 * time.Minute })
 		r.lead(0, 1)
 		ids := names("a", 40)
 		r.read(rows(ids, 2)...)
 		r.wait(11 * time.Minute)
 		was := r.settled(ids)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
 		r.wait(time.Minute)
 		require.Equal(t, times(was)[0], times(r.settled(ids))[0])
 		require.Empty(t, r.d.snapshot().Instances[2].IDs)
@@ -184,7 +185,7 @@ func TestANewResourceWeighsTheMedian(t *testing.T) {
 		r.read(append(rows(old, 5), rows(fresh, 0)...)...)
 		r.wait(25 * time.Second)
 		require.InDelta(t, 21*5+9, r.told().Weights.Total, 1e-9, "a row without a weight weighs 1")
-		r.order(func(o *Orders) { o.Balance = config.BalanceCount })
+		r.order(func(o *orders.Orders) { o.Balance = config.BalanceCount })
 		r.wait(10 * time.Second)
 		require.Nil(t, r.told().Weights, "by count each weighs 1")
 	})
@@ -199,7 +200,7 @@ func TestWhatIsInFlightWeighsWhereItGoes(t *testing.T) {
 		r.read(rows(names("a", 3), 50)...)
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1}, counts(r.d.snapshot()))
-		r.order(func(o *Orders) { o.Stay, o.Ready, o.Settle = []int{0, 1}, []int{0, 1}, 20*time.Second })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready, o.Settle = []int{0, 1}, []int{0, 1}, 20*time.Second })
 		r.wait(10 * time.Second)
 		require.Equal(t, 1, r.d.snapshot().InFlight(), "one is on its way to 0")
 		r.create("b")
@@ -220,7 +221,7 @@ func TestMovesPerPlan(t *testing.T) {
 		r.d.fail(func(d *double) {
 			d.watch = func(_, st *protocol.State, _ protocol.Multi) { most = max(most, st.InFlight()) }
 		})
-		r.order(func(o *Orders) { o.Stay, o.Ready, o.Limits.MovesPerPlan = []int{0, 1, 2}, []int{0, 1, 2}, 30 })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready, o.Limits.MovesPerPlan = []int{0, 1, 2}, []int{0, 1, 2}, 30 })
 		r.wait(30 * time.Second)
 		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100}, counts(r.settled(ids)))
 		require.Equal(t, 30, most)
@@ -233,7 +234,7 @@ func TestPinsByLabel(t *testing.T) {
 		r := newRig(t, d)
 		var asked atomic.Int32
 		r.e.cfg.Reread = func() { asked.Add(1) }
-		r.order(func(o *Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1, 2)} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1, 2)} })
 		r.lead(0, 1, 2)
 		r.wait(time.Second)
 		require.Positive(t, asked.Load(), "the labels are needed")
@@ -269,7 +270,7 @@ func TestPinsByLabel(t *testing.T) {
 
 		// Another set of ordinals: the former pins hold until the catalogue has been read under the new ones.
 		was := times(r.d.snapshot())
-		r.order(func(o *Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 0)} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 0)} })
 		r.wait(time.Minute)
 		require.Equal(t, was, times(r.d.snapshot()))
 		r.read(catalogue...)
@@ -296,7 +297,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 		elsewhere := pins.Rule{Name: "elsewhere", Ordinals: []int{2}, Selector: &pins.Selector{
 			MatchExpressions: []pins.Requirement{{Key: "site", Operator: pins.DoesNotExist}},
 		}}
-		pinned := func(o *Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1), elsewhere} }
+		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1), elsewhere} }
 		r := newRig(t, d)
 		var asked atomic.Int32
 		r.e.cfg.Reread = func() { asked.Add(1) }
@@ -362,7 +363,7 @@ func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceK
 func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
-		pinned := func(o *Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1)} }
+		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1)} }
 		r := newRig(t, d)
 		r.order(pinned)
 		r.lead(0, 1, 2)
@@ -393,13 +394,13 @@ func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.Pins = []pins.Rule{{Name: "nine", IDs: names("p", 3), Ordinals: []int{9}}}
 		})
 		r.lead(0, 1)
 		r.create(names("p", 3)...)
 		r.wait(5 * time.Second)
-		r.order(func(o *Orders) { o.Tick = time.Hour })
+		r.order(func(o *orders.Orders) { o.Tick = time.Hour })
 		r.mu.Lock()
 		r.silent = true // not even the next orders are needed
 		r.mu.Unlock()
@@ -420,7 +421,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		require.Equal(t, 3, p.Parked[0].Count)
 		require.InDelta(t, 3, testutil.ToFloat64(r.e.m.parked.WithLabelValues("pin-closed")), 0)
 		// A pin that forbids where something runs does not stop it while there is nowhere else.
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.Pins = []pins.Rule{{Name: "nine", IDs: append(names("p", 3), st.Instances[0].IDs[0]), Ordinals: []int{9}}}
 		})
 		was := times(st)
@@ -428,7 +429,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		require.Equal(t, was, times(r.d.snapshot()))
 		require.Equal(t, "4 resources have no place: 4 pin-closed (nine)", r.e.Progress().Blocked)
 
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 9}, []int{0, 1, 9} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 9}, []int{0, 1, 9} })
 		r.wait(10 * time.Second)
 		st = r.settled(ids)
 		require.Zero(t, st.Unassigned())
@@ -442,8 +443,8 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 func TestOthersMakeRoomForWhatIsPinned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.order(func(o *Orders) {
-			o.Capacity, o.HoldVoluntary = 12, "a rollout"
+		r.order(func(o *orders.Orders) {
+			o.Capacity, o.SpreadSuspended = 12, "a rollout"
 			o.Pins = []pins.Rule{{Name: "zero", IDs: names("p", 6), Ordinals: []int{0}}}
 		})
 		r.lead(0, 1)
@@ -454,7 +455,7 @@ func TestOthersMakeRoomForWhatIsPinned(t *testing.T) {
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 12, 1: 10}, counts(r.settled(ids)))
 		require.Contains(t, r.e.Progress().Blocked, "4 pin-full (zero)")
-		r.order(func(o *Orders) { o.HoldVoluntary = "" })
+		r.order(func(o *orders.Orders) { o.SpreadSuspended = "" })
 		r.wait(20 * time.Second)
 		require.Equal(t, map[int]int{0: 12, 1: 12}, counts(r.settled(ids)))
 		require.Contains(t, r.e.Progress().Blocked, "2 pin-full (zero)", "that is all the room there is")
@@ -469,8 +470,8 @@ func TestWhatAPinForbidsLeavesInOneWave(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		bound, steps := r.settled(ids).Instances[0].IDs, len(r.d.did())
-		r.order(func(o *Orders) {
-			o.Limits.MaxInFlight, o.Limits.Paused, o.HoldVoluntary = 8, true, "a rollout"
+		r.order(func(o *orders.Orders) {
+			o.Limits.MaxInFlight, o.Limits.Paused, o.SpreadSuspended = 8, true, "a rollout"
 			o.Pins = []pins.Rule{{Name: "two", IDs: bound, Ordinals: []int{2}}}
 		})
 		r.wait(2 * time.Second)
@@ -523,16 +524,16 @@ func TestACountBalancedKindKeepsNothingOfTheCatalogue(t *testing.T) {
 func TestADrainThatAPinBlocksDoesNotHoldUpTheSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.order(func(o *Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: []string{"p"}, Ordinals: []int{2}}} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: []string{"p"}, Ordinals: []int{2}}} })
 		r.lead(0, 1, 2)
 		ids := append(names("a", 59), "p")
 		r.create(ids...)
 		r.wait(5 * time.Second)
 		require.Contains(t, r.settled(ids).Instances[2].IDs, "p")
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, map[int]int{0: 30, 1: 29, 2: 1}, counts(r.settled(ids)))
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 3}, []int{0, 1, 3} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 3}, []int{0, 1, 3} })
 		r.wait(30 * time.Second)
 		require.Equal(t, map[int]int{0: 20, 1: 20, 2: 1, 3: 19}, counts(r.settled(ids)))
 		require.Equal(t, map[int]int{2: 1}, r.e.Progress().Draining)

@@ -10,6 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 func (l *live) read(rows []observed.ResourceKnown) {
@@ -24,11 +25,11 @@ func (l *live) read(rows []observed.ResourceKnown) {
 func TestRealWeightsAndPins(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	servers := z.Connect + z.Path(t)
-	orders := Orders{
+	wanted := orders.Orders{
 		Tick: time.Second, Capacity: 5000, HandOff: config.HandOffImmediate, Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3},
 		Balance: config.BalanceWeight, CatalogueMaxAge: 10 * time.Minute, Pins: []pins.Rule{selecting("lyon", "lyon", 1, 2)},
 	}
-	first := startLiveBy(t, servers, orders)
+	first := startLiveBy(t, servers, wanted)
 	ids := uuids(2000)
 	catalogue := make([]observed.ResourceKnown, len(ids))
 	for i, id := range ids {
@@ -61,8 +62,8 @@ func TestRealWeightsAndPins(t *testing.T) {
 	st = reread(t, servers, ids)
 	placedAsPinned(t, st, catalogue, "lyon", 1, 2)
 
-	orders.Stay, orders.Ready = []int{0, 1, 2}, []int{0, 1, 2}
-	second := startLiveBy(t, servers, orders)
+	wanted.Stay, wanted.Ready = []int{0, 1, 2}, []int{0, 1, 2}
+	second := startLiveBy(t, servers, wanted)
 	require.NoError(t, second.e.Create(t.Context(), known([]string{"new"})))
 	second.eventually("it waits for the labels", func() bool { return second.e.Progress().Blocked != "" })
 	require.Equal(t, times(st), times(second.e.State()), "nothing was emptied by guess")
@@ -83,7 +84,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	before := times(second.e.State())
 	second.read(catalogue)
 	second.read(catalogue)
-	require.NoError(t, second.e.Keep(t.Context(), "mark", Replace(nil))) // a pass has gone by since
+	require.NoError(t, second.e.Keep(t.Context(), "mark", orders.Replace(nil))) // a pass has gone by since
 	require.Equal(t, before, times(second.e.State()), "a constant state makes no move")
 	second.end()
 	placedAsPinned(t, reread(t, servers, ids), catalogue, "lyon", 1, 2)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -150,7 +151,7 @@ func (e *Engine) compareLimits(c *comparison) (reconcile.Limits, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading || e.compared != c {
-		return reconcile.Limits{}, ErrNotLeading
+		return reconcile.Limits{}, orders.ErrNotLeading
 	}
 	return limits(e.orders.Catalogue), nil
 }
@@ -214,7 +215,7 @@ func (e *Engine) enqueueSome(c *comparison, ids []string, a *ask) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading || e.compared != c {
-		return ErrNotLeading
+		return orders.ErrNotLeading
 	}
 	for _, id := range ids {
 		if _, spoken := c.spoken[id]; !spoken {
@@ -246,7 +247,7 @@ func (e *Engine) importRows(ctx context.Context, ids []string) error {
 func (e *Engine) importSome(ids []string, a *ask) (refused int, err error) {
 	e.compare(func(c *comparison) {
 		if !e.leading {
-			err = ErrNotLeading
+			err = orders.ErrNotLeading
 			return
 		}
 		for _, id := range ids {
@@ -317,7 +318,7 @@ func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 	a := newAsk()
 	err := e.lend(ctx, func(c *comparison) (err error) {
 		if _, leading := e.leads(); !leading {
-			return ErrNotLeading
+			return orders.ErrNotLeading
 		}
 		e.forget(c)
 		if ids, err = c.rec.Confirm(set, count); err != nil {

@@ -18,11 +18,12 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // lagging lets reads be up to lag behind, and has the catalogue read at each interval.
-func lagging(lag, interval time.Duration) func(o *Orders) {
-	return func(o *Orders) {
+func lagging(lag, interval time.Duration) func(o *orders.Orders) {
+	return func(o *orders.Orders) {
 		o.Catalogue.Lag, o.Catalogue.Interval = ptr(config.Duration(lag)), config.Duration(interval)
 	}
 }
@@ -141,7 +142,7 @@ func TestAnOpenTransactionDeletesNothing(t *testing.T) {
 	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartPostgres)
 	l := startLive(t, env.ZooKeeper.Connect+env.ZooKeeper.Path(t), 100, 0)
 	l.order(lagging(time.Hour, readEvery))
-	l.order(func(o *Orders) { o.Catalogue.MaxDeleteShare = ptr(1.0) })
+	l.order(func(o *orders.Orders) { o.Catalogue.MaxDeleteShare = ptr(1.0) })
 	db := env.Postgres.NewDatabase(t)
 	rec := readCatalogue(t, db, l.e)
 	reads := func(n int) { // and the last of them has been compared
@@ -256,7 +257,7 @@ func TestWhatWentIsKeptForTheNextLeader(t *testing.T) {
 func TestWhatIsBeingDeletedIsNotMissedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero"}
 			lagging(0, time.Minute)(o)
 		})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -43,7 +44,7 @@ func (e *Engine) hearClaim(ids []string, a *ask) (noted bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading {
-		return false, ErrNotLeading
+		return false, orders.ErrNotLeading
 	}
 	now, any := time.Now(), of != e.state || e.importing || e.compared.reading()
 	for i, id := range ids {

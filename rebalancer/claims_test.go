@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -120,7 +121,7 @@ func TestAClaimIsOwedUntilItsDeleteIsDurable(t *testing.T) {
 		first.create("a", "b", "c")
 		first.wait(3 * time.Second)
 		first.claim("a", "b")
-		first.order(func(o *Orders) { o.Limits.ListInterval = ptr(config.Duration(time.Minute)) }) // the list may not change yet
+		first.order(func(o *orders.Orders) { o.Limits.ListInterval = ptr(config.Duration(time.Minute)) }) // the list may not change yet
 		first.e.BeginRead(time.Now())
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

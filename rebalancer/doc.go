@@ -4,6 +4,7 @@
 // In: creates and deletes, and the scaler's orders.Orders. Out: transactions through zk, planned by plan. Invariant: every change goes
 // through the protocol's steps, so that none is lost and none is owned twice, whoever dies when.
 //
+//	orders/       what the scaler and the engine say to each other
 //	engine.go     what callers see: Create, Delete, Order, Drained, Lookup
 //	keep.go       documents changed by the one writer; callers who give up
 //	lend.go       the reconciler, lent for long work outside of the engine's lock

@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/wake"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -82,7 +83,7 @@ type Engine struct {
 	failure  error           // why the latest look failed; nil when it succeeded
 	failedAt time.Time
 	changed  bool // ZooKeeper said that a status changed, and the leader has not looked yet
-	orders   Orders
+	orders   orders.Orders
 	ordered  int // counts the orders
 	leading  bool
 	holder   string
@@ -99,7 +100,7 @@ type Engine struct {
 	silence unannounced
 	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
 	later    *time.Timer
-	progress Progress
+	progress orders.Progress
 
 	// rounds are when the loops last went round, for a liveness probe that must not wait for a
 	// lock.
@@ -125,7 +126,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 }
 
 // Order replaces the orders.
-func (e *Engine) Order(o Orders) {
+func (e *Engine) Order(o orders.Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
 	if e.accept(o) {
 		e.reread()
@@ -134,7 +135,7 @@ func (e *Engine) Order(o Orders) {
 }
 
 // accept takes the orders; lacks: the catalogue must be read for them.
-func (e *Engine) accept(o Orders) (lacks bool) {
+func (e *Engine) accept(o orders.Orders) (lacks bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.orders = o
@@ -195,7 +196,7 @@ func (e *Engine) hear(op reconcile.Op, ids []string, a *ask) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading {
-		return ErrNotLeading
+		return orders.ErrNotLeading
 	}
 	current, now := of == e.state, time.Now()
 	for i, id := range ids {
@@ -229,7 +230,7 @@ func (e *Engine) wait(ctx context.Context, a *ask) error {
 	case <-a.done:
 		return a.err
 	case <-e.over:
-		return ErrNotLeading
+		return orders.ErrNotLeading
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -283,32 +284,32 @@ func (e *Engine) Leads(ctx context.Context) error {
 func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, error) {
 	holder, leading := e.leads()
 	if !leading {
-		return protocol.Left{}, ErrNotLeading
+		return protocol.Left{}, orders.ErrNotLeading
 	}
 	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
 	switch {
 	case err != nil:
 		return protocol.Left{}, fmt.Errorf("read what is left: %w", err)
 	case read.Head.Holder != holder:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", ErrNotLeading, read.Head.Holder)
+		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, read.Head.Holder)
 	}
 	return read, nil
 }
 
 // Head is the head as last read from ZooKeeper; false before the first read.
-func (e *Engine) Head() (Head, bool) {
+func (e *Engine) Head() (orders.Head, bool) {
 	st := e.State()
 	if st == nil {
-		return Head{}, false
+		return orders.Head{}, false
 	}
-	return Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
+	return orders.Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
 }
 
 // InFlight lists what is in flight, in no order.
-func (e *Engine) InFlight() (all []Flight) {
+func (e *Engine) InFlight() (all []orders.Flight) {
 	if st := e.State(); st != nil {
 		for _, f := range st.Flight {
-			all = append(all, Flight{From: f.From, Pod: f.Pod})
+			all = append(all, orders.Flight{From: f.From, Pod: f.Pod})
 		}
 	}
 	return all
@@ -353,7 +354,7 @@ func (e *Engine) indexed() bool {
 }
 
 // Progress says what the engine is doing.
-func (e *Engine) Progress() Progress {
+func (e *Engine) Progress() orders.Progress {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.progress

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -70,7 +71,7 @@ func TestNoneLostNoneTwice(t *testing.T) {
 func (h *history) start(stay ...int) {
 	h.open = stay
 	h.r = newRig(h.t, h.d)
-	h.r.order(func(o *Orders) {
+	h.r.order(func(o *orders.Orders) {
 		o.Capacity, o.Pods = 20, map[int]string{0: "p0", 1: "p1", 2: "p2", 3: "p3"}
 	})
 	r := h.r
@@ -179,7 +180,7 @@ func (h *history) read() {
 func (h *history) rollBack() {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 	defer cancel()
-	_, _ = h.r.e.Rollback(ctx, "override", Replace(nil)) // whatever it says: nothing may be lost by it
+	_, _ = h.r.e.Rollback(ctx, "override", orders.Replace(nil)) // whatever it says: nothing may be lost by it
 }
 
 // compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a delete not counted.
@@ -211,7 +212,7 @@ func (h *history) order(rt *rapid.T) {
 	ready := slices.DeleteFunc(slices.Clone(stay), func(int) bool { return rapid.IntRange(0, 3).Draw(rt, "unready") == 0 })
 	h.open = stay
 	synctest.Wait() // what the engine is doing it does by the orders before
-	h.r.order(func(o *Orders) {
+	h.r.order(func(o *orders.Orders) {
 		o.Stay, o.Ready = stay, ready
 		o.Gone, o.GonePods = nil, map[string]bool{}
 		for n := range 4 {
@@ -228,7 +229,7 @@ func (h *history) order(rt *rapid.T) {
 		o.Settle = time.Duration(rapid.IntRange(0, 3).Draw(rt, "settle")) * time.Second
 		o.Limits.MaxInFlight = rapid.SampledFrom([]int{0, 0, 3}).Draw(rt, "maxInFlight")
 		o.Limits.MovesPerMinute = rapid.SampledFrom([]int{0, 0, 7}).Draw(rt, "movesPerMinute")
-		o.Hold = rapid.SampledFrom([]string{"", "", "", "blind"}).Draw(rt, "hold")
+		o.Suspended = rapid.SampledFrom([]string{"", "", "", "blind"}).Draw(rt, "hold")
 	})
 }
 
@@ -285,8 +286,8 @@ func (h *history) rest() {
 			st.Instances[n] = &copied
 		}
 	})
-	h.r.order(func(o *Orders) {
-		*o = Orders{Stay: []int{0, 1}, Ready: []int{0, 1}, Gone: []int{2, 3}, Capacity: 100, HandOff: config.HandOffImmediate, Tick: time.Second}
+	h.r.order(func(o *orders.Orders) {
+		*o = orders.Orders{Stay: []int{0, 1}, Ready: []int{0, 1}, Gone: []int{2, 3}, Capacity: 100, HandOff: config.HandOffImmediate, Tick: time.Second}
 	})
 	h.r.wait(time.Minute)
 	require.NoError(h.rt, h.d.violation())

@@ -21,6 +21,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
@@ -34,7 +35,7 @@ type rig struct {
 	d       *double
 	e       *Engine
 	mu      sync.Mutex
-	orders  Orders
+	orders  orders.Orders
 	silent  bool // the scaler sends no orders
 	signals []observed.Signal
 	rereads atomic.Int64 // how often a read of the catalogue was asked for
@@ -50,7 +51,7 @@ func newRigOver(t *testing.T, d *double, store Store) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	r := &rig{t: t, d: d}
 	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, prometheus.NewRegistry())
-	r.orders = Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second, Catalogue: config.Catalogue{Lag: ptr(config.Duration(0))}}
+	r.orders = orders.Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second, Catalogue: config.Catalogue{Lag: ptr(config.Duration(0))}}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
 	r.running.Go(func() {
@@ -75,7 +76,7 @@ func newRigOver(t *testing.T, d *double, store Store) *rig {
 
 // lead makes the engine lead with these ordinals staying and ready.
 func (r *rig) lead(stay ...int) *rig {
-	r.order(func(o *Orders) { o.Stay, o.Ready = stay, stay })
+	r.order(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 	ctx, cancel := context.WithCancel(r.t.Context())
 	stop := r.stop
 	r.stop = func() { cancel(); stop() }
@@ -91,7 +92,7 @@ func (r *rig) halt() {
 }
 
 // order changes the orders and sends them.
-func (r *rig) order(change func(o *Orders)) {
+func (r *rig) order(change func(o *orders.Orders)) {
 	r.mu.Lock()
 	change(&r.orders)
 	r.mu.Unlock()
@@ -256,14 +257,14 @@ func TestOnlyTheLeaderWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
 		synctest.Wait()
-		require.ErrorIs(t, r.e.Create(t.Context(), known([]string{"a"})), ErrNotLeading)
-		require.ErrorIs(t, r.e.Delete(t.Context(), []string{"a"}), ErrNotLeading)
-		require.ErrorIs(t, r.e.Claim(t.Context(), []string{"a"}), ErrNotLeading)
-		require.ErrorIs(t, r.e.Keep(t.Context(), "x", Replace(nil)), ErrNotLeading)
+		require.ErrorIs(t, r.e.Create(t.Context(), known([]string{"a"})), orders.ErrNotLeading)
+		require.ErrorIs(t, r.e.Delete(t.Context(), []string{"a"}), orders.ErrNotLeading)
+		require.ErrorIs(t, r.e.Claim(t.Context(), []string{"a"}), orders.ErrNotLeading)
+		require.ErrorIs(t, r.e.Keep(t.Context(), "x", orders.Replace(nil)), orders.ErrNotLeading)
 		_, err := r.e.Drained(t.Context(), []int{0})
-		require.ErrorIs(t, err, ErrNotLeading)
+		require.ErrorIs(t, err, orders.ErrNotLeading)
 		_, err = r.e.EndRead(t.Context(), nil)
-		require.ErrorIs(t, err, ErrNotLeading)
+		require.ErrorIs(t, err, orders.ErrNotLeading)
 		require.Empty(t, r.d.did())
 	})
 }
@@ -273,14 +274,14 @@ func TestDeletesFromListPoolAndNowhere(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
 		r.create(names("a", 100)...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Hold = "blind" })
+		r.order(func(o *orders.Orders) { o.Suspended = "blind" })
 		r.create(names("b", 10)...)
 		before := times(r.d.snapshot())
 		a := names("a", 100)
 		gone, left := slices.Concat(a[:20], a[50:70]), slices.Concat(a[20:50], a[70:]) // as many from each list
 		require.NoError(t, r.e.Delete(t.Context(), append(gone, "b-00003", "nobody")))
 		require.Equal(t, 9, r.d.snapshot().Unassigned())
-		r.order(func(o *Orders) { o.Hold = "" })
+		r.order(func(o *orders.Orders) { o.Suspended = "" })
 		r.wait(5 * time.Second)
 		st := r.settled(append(left, append(names("b", 3), names("b", 10)[4:]...)...))
 		for n, was := range before {
@@ -294,7 +295,9 @@ func TestDeletesFromListPoolAndNowhere(t *testing.T) {
 func TestARecreateTurnsTheDeleteInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
-		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"} })
+		r.order(func(o *orders.Orders) {
+			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"}
+		})
 		r.create("a", "b")
 		r.wait(3 * time.Second)
 		require.NoError(t, r.e.Delete(t.Context(), []string{"a"}))
@@ -304,7 +307,7 @@ func TestARecreateTurnsTheDeleteInFlight(t *testing.T) {
 		require.Equal(t, 1, occurrences(r.d.did(), "redirect"), "a re-create turns it, and is no create of its own")
 		r.wait(5 * time.Second)
 		require.Zero(t, r.d.snapshot().Unassigned(), "not before it is released")
-		r.order(func(o *Orders) { o.GonePods = map[string]bool{"p0": true, "p1": true} })
+		r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"p0": true, "p1": true} })
 		r.wait(5 * time.Second)
 		r.settled([]string{"a", "b"})
 	})
@@ -372,7 +375,7 @@ func TestDrainEmptiesAndEachListIsWrittenOnce(t *testing.T) {
 		_, err := r.e.Drained(t.Context(), []int{2, 3})
 		require.ErrorContains(t, err, "instance 2 is open")
 
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(3 * time.Second)
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 2000, 1: 2000, 2: 0, 3: 0}, counts(st))
@@ -384,7 +387,7 @@ func TestDrainEmptiesAndEachListIsWrittenOnce(t *testing.T) {
 		require.Equal(t, map[int]int{2: 0, 3: 0}, left)
 		require.Equal(t, []int{0, 1}, st.Head.Open)
 
-		r.order(func(o *Orders) { o.Gone = []int{2, 3} })
+		r.order(func(o *orders.Orders) { o.Gone = []int{2, 3} })
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 2000, 1: 2000}, counts(r.settled(ids)), "the znodes of empty ordinals without pod go")
 	})
@@ -396,7 +399,7 @@ func TestSettleWaitsAndTheReceiverStillGetsAllInOneWrite(t *testing.T) {
 		r.create(names("a", 400)...)
 		r.wait(3 * time.Second)
 		before := times(r.d.snapshot())
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.Settle = 20 * time.Second
 			o.Stay, o.Ready = []int{0}, []int{0}
 		})
@@ -416,9 +419,9 @@ func TestACancelledDrainComesHome(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		owned := slices.Clone(r.d.snapshot().Instances[2].IDs)
-		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} })
+		r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} })
 		r.answering(2)
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.Limits.MaxInFlight = 30
 			o.Stay, o.Ready = []int{0, 1}, []int{0, 1}
 		})
@@ -426,11 +429,11 @@ func TestACancelledDrainComesHome(t *testing.T) {
 		require.Equal(t, 30, r.d.snapshot().InFlight())
 		require.Contains(t, r.e.Progress().Blocked, "has not released")
 
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
 		synctest.Wait()
 		require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open, "reopened at once")
 		require.Len(t, r.d.snapshot().Instances[2].IDs, 70, "and nothing more is taken")
-		r.order(func(o *Orders) { o.GonePods = map[string]bool{"p2": true} })
+		r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"p2": true} })
 		r.wait(5 * time.Second)
 		require.ElementsMatch(t, owned, r.settled(ids).Instances[2].IDs)
 	})
@@ -438,10 +441,10 @@ func TestACancelledDrainComesHome(t *testing.T) {
 
 func TestBlindMeansStill(t *testing.T) {
 	for name, blind := range map[string]func(r *rig){
-		"hold":          func(r *rig) { r.order(func(o *Orders) { o.Hold = "the pods are stale" }) },
+		"hold":          func(r *rig) { r.order(func(o *orders.Orders) { o.Suspended = "the pods are stale" }) },
 		"stale orders":  func(r *rig) { r.mu.Lock(); r.silent = true; r.mu.Unlock(); r.wait(4 * time.Second) },
-		"no capacity":   func(r *rig) { r.order(func(o *Orders) { o.Capacity = 0 }) },
-		"no orders yet": func(r *rig) { r.mu.Lock(); r.silent = true; r.mu.Unlock(); r.e.Order(Orders{}) },
+		"no capacity":   func(r *rig) { r.order(func(o *orders.Orders) { o.Capacity = 0 }) },
+		"no orders yet": func(r *rig) { r.mu.Lock(); r.silent = true; r.mu.Unlock(); r.e.Order(orders.Orders{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -450,7 +453,7 @@ func TestBlindMeansStill(t *testing.T) {
 				r.wait(3 * time.Second)
 				blind(r)
 				was := times(r.d.snapshot())
-				r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+				r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 				r.create(names("b", 10)...)
 				r.wait(time.Minute)
 				require.Equal(t, was, times(r.d.snapshot()))
@@ -464,7 +467,7 @@ func TestBlindMeansStill(t *testing.T) {
 func TestWhatHasNoRoomWaitsInThePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		r.order(func(o *Orders) { o.Capacity = 100 })
+		r.order(func(o *orders.Orders) { o.Capacity = 100 })
 		r.lead(0, 1)
 		ids := names("a", 250)
 		r.create(ids...)
@@ -477,7 +480,7 @@ func TestWhatHasNoRoomWaitsInThePool(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, -1, n)
 
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
 		r.wait(3 * time.Second)
 		require.Zero(t, r.settled(ids).Unassigned())
 	})
@@ -489,7 +492,7 @@ func TestALoweredCapacityParksNothingThatRuns(t *testing.T) {
 		ids := names("a", 200)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Capacity = 50 })
+		r.order(func(o *orders.Orders) { o.Capacity = 50 })
 		r.create("b")
 		r.wait(5 * time.Second)
 		st := r.d.snapshot()
@@ -505,15 +508,15 @@ func TestANewOrdinalIsFilledWithTheFewestMoves(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		was := r.settled(ids)
-		r.order(func(o *Orders) { o.Stay = []int{0, 1, 2, 3, 4} })
+		r.order(func(o *orders.Orders) { o.Stay = []int{0, 1, 2, 3, 4} })
 		r.wait(3 * time.Second)
 		require.Contains(t, r.d.snapshot().Instances, 4)
 		require.Equal(t, []int{0, 1, 2, 3}, r.d.snapshot().Head.Open, "it is not ready")
-		r.order(func(o *Orders) { o.Ready, o.HoldVoluntary = []int{4}, "a rollout" })
+		r.order(func(o *orders.Orders) { o.Ready, o.SpreadSuspended = []int{4}, "a rollout" })
 		r.wait(3 * time.Second)
 		require.Equal(t, []int{0, 1, 2, 3, 4}, r.d.snapshot().Head.Open, "open once means open")
 		require.Zero(t, counts(r.d.snapshot())[4])
-		r.order(func(o *Orders) { o.HoldVoluntary = "" })
+		r.order(func(o *orders.Orders) { o.SpreadSuspended = "" })
 		r.wait(3 * time.Second)
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 200, 1: 200, 2: 200, 3: 200, 4: 200}, counts(st))
@@ -539,7 +542,7 @@ func TestAnOverloadedInstanceIsAReasonToSpreadLittleDifferences(t *testing.T) {
 		require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[0].IDs[:12]))
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 488, 1: 500}, counts(r.d.snapshot()), "within the band: nothing moves")
-		r.order(func(o *Orders) { o.Hot = []int{1} })
+		r.order(func(o *orders.Orders) { o.Overloaded = []int{1} })
 		r.wait(3 * time.Second)
 		st := r.d.snapshot()
 		require.Equal(t, map[int]int{0: 494, 1: 494}, counts(st))
@@ -554,8 +557,8 @@ func TestNothingIsSpreadOntoWhatMaySoonLeave(t *testing.T) {
 		ids := names("a", 300)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) {
-			o.Stay, o.Ready, o.Passing = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}, []int{3}
+		r.order(func(o *orders.Orders) {
+			o.Stay, o.Ready, o.MayLeave = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}, []int{3}
 		})
 		r.wait(time.Minute)
 		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100, 3: 0}, counts(r.settled(ids)))
@@ -565,7 +568,7 @@ func TestNothingIsSpreadOntoWhatMaySoonLeave(t *testing.T) {
 		steps := len(r.d.did())
 		r.wait(time.Minute)
 		require.Len(t, r.d.did(), steps)
-		r.order(func(o *Orders) { o.Passing = nil })
+		r.order(func(o *orders.Orders) { o.MayLeave = nil })
 		r.wait(time.Minute)
 		require.Equal(t, map[int]int{0: 85, 1: 85, 2: 85, 3: 85}, counts(r.settled(append(ids, names("b", 40)...))))
 	})
@@ -577,7 +580,7 @@ func TestSpreadingKeepsItsLimits(t *testing.T) {
 		ids := names("a", 1000)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}
 			o.Limits.MovesPerMinute, o.Limits.MaxInFlight = 120, 50
 		})
@@ -589,11 +592,11 @@ func TestSpreadingKeepsItsLimits(t *testing.T) {
 		c := counts(r.settled(ids))
 		require.Equal(t, 120, c[2]+c[3])
 		require.Equal(t, 50, most)
-		r.order(func(o *Orders) { o.Limits.Paused = true })
+		r.order(func(o *orders.Orders) { o.Limits.Paused = true })
 		r.wait(5 * time.Minute)
 		require.Equal(t, c, counts(r.settled(ids)))
 		require.Equal(t, "paused", r.e.Progress().Blocked)
-		r.order(func(o *Orders) { o.Limits.Paused = false })
+		r.order(func(o *orders.Orders) { o.Limits.Paused = false })
 		r.wait(5 * time.Minute)
 		require.Equal(t, map[int]int{0: 250, 1: 250, 2: 250, 3: 250}, counts(r.settled(ids)))
 	})
@@ -653,14 +656,14 @@ func TestListsChangeAtMostOnceASecondAndThePoolStaysSmall(t *testing.T) {
 func TestThePoolIsMergedWhileNothingCanBePlaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
-		r.order(func(o *Orders) { o.Hold = "blind" })
+		r.order(func(o *orders.Orders) { o.Suspended = "blind" })
 		r.d.fail(func(d *double) { d.check = false })
 		for _, id := range names("a", 2000) {
 			r.create(id)
 			time.Sleep(5 * time.Millisecond)
 			require.LessOrEqual(t, len(r.d.snapshot().Pool), protocol.MaxPool)
 		}
-		r.order(func(o *Orders) { o.Hold = "" })
+		r.order(func(o *orders.Orders) { o.Suspended = "" })
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 2000}, counts(r.settled(names("a", 2000))))
 	})
@@ -675,7 +678,7 @@ func TestAdoption(t *testing.T) {
 		d.edit(func(st *protocol.State) { st.Instances[1].Used = 7 })
 		was := times(d.snapshot())
 		r := newRig(t, d)
-		r.order(func(o *Orders) { o.Gone = []int{5} })
+		r.order(func(o *orders.Orders) { o.Gone = []int{5} })
 		r.lead(0, 1, 2, 3)
 		r.wait(30 * time.Second)
 		st := r.settled(append(append(slices.Clone(a), b[:20]...), c...))
@@ -685,7 +688,7 @@ func TestAdoption(t *testing.T) {
 		require.Equal(t, 5000, st.Instances[0].Capacity)
 		require.Equal(t, was[1]+1, st.Instances[1].Times, "it lost a duplicate")
 		require.NotContains(t, st.Instances, 5)
-		require.Equal(t, []Duplicate{{ID: "a-00003", Stayed: "0", Removed: "1"}}, r.e.Progress().Duplicates)
+		require.Equal(t, []orders.Duplicate{{ID: "a-00003", Stayed: "0", Removed: "1"}}, r.e.Progress().Duplicates)
 		require.Equal(t, map[int]int{0: 30, 1: 20, 2: 5, 3: 5}, counts(st), "only the orphans of 5 were placed")
 		r.wait(6 * time.Minute)
 		require.Equal(t, map[int]int{0: 15, 1: 15, 2: 15, 3: 15}, counts(r.settled(everything(st))), "later it is evened")
@@ -708,7 +711,7 @@ func TestAnUnreadableListStopsTheKindAndNotWhatIsKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		require.ErrorIs(t, r.e.Create(ctx, known([]string{"b"})), context.DeadlineExceeded)
-		require.NoError(t, r.e.Keep(t.Context(), "scaler", Replace([]byte("{}"))))
+		require.NoError(t, r.e.Keep(t.Context(), "scaler", orders.Replace([]byte("{}"))))
 		require.Equal(t, []string{"keep"}, r.d.did()[steps:])
 		r.d.edit(func(st *protocol.State) {
 			in := *st.Instances[1]
@@ -770,7 +773,7 @@ func TestALostReplyIsNeverTakenForAFailure(t *testing.T) {
 			r.d.fail(func(d *double) { d.after = i % 3 })
 			r.wait(1500 * time.Millisecond)
 			if i == 10 {
-				r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+				r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 			}
 		}
 		r.wait(20 * time.Second)
@@ -787,7 +790,7 @@ func TestTheOlderLeaderStops(t *testing.T) {
 		second.create("b")
 		first.wait(5 * time.Second)
 		require.ErrorIs(t, first.led, protocol.ErrFenced)
-		require.ErrorIs(t, first.e.Create(t.Context(), known([]string{"c"})), ErrNotLeading)
+		require.ErrorIs(t, first.e.Create(t.Context(), known([]string{"c"})), orders.ErrNotLeading)
 		second.settled([]string{"a", "b"})
 		require.Equal(t, everything(d.snapshot()), everything(first.e.State()), "it goes on following")
 	})
@@ -861,7 +864,7 @@ func TestADeposedLeaderAnswersForNothing(t *testing.T) {
 				second := newRig(t, d).lead(0)
 				require.NoError(t, second.e.Delete(t.Context(), []string{"a"}))
 				second.create("b")
-				require.ErrorIs(t, ask(first.e, t.Context()), ErrNotLeading)
+				require.ErrorIs(t, ask(first.e, t.Context()), orders.ErrNotLeading)
 				second.wait(3 * time.Second)
 				second.settled([]string{"b"})
 			})
@@ -913,7 +916,7 @@ func TestForeignEditsAreReadAgainAndTooManyStopTheKind(t *testing.T) {
 		}
 		require.Contains(t, r.e.Progress().Alarm, "4 edits by somebody else")
 		steps := len(r.d.did())
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(5 * time.Minute)
 		require.Len(t, r.d.did(), steps)
 		r.wait(6 * time.Minute)
@@ -927,7 +930,7 @@ func TestAFollowerSeesAndAnswers(t *testing.T) {
 		d := newDouble()
 		leader, follower := newRig(t, d).lead(0, 1), newRig(t, d)
 		leader.create(names("a", 10)...)
-		require.NoError(t, leader.e.Keep(t.Context(), "scaler", Replace([]byte(`{"size":2}`))))
+		require.NoError(t, leader.e.Keep(t.Context(), "scaler", orders.Replace([]byte(`{"size":2}`))))
 		leader.wait(4 * time.Second)
 		_, ok := follower.e.Lookup("a-00001")
 		require.True(t, ok)

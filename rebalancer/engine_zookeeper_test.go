@@ -18,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
@@ -28,22 +29,22 @@ type live struct {
 	client  *zk.Client
 	e       *Engine
 	mu      sync.Mutex
-	orders  Orders
+	orders  orders.Orders
 	failed  int
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
 func startLive(t *testing.T, servers string, capacity int, stay ...int) *live {
-	return startLiveBy(t, servers, Orders{Tick: time.Second, Capacity: capacity, HandOff: config.HandOffImmediate, Stay: stay, Ready: stay})
+	return startLiveBy(t, servers, orders.Orders{Tick: time.Second, Capacity: capacity, HandOff: config.HandOffImmediate, Stay: stay, Ready: stay})
 }
 
-func startLiveBy(t *testing.T, servers string, orders Orders) *live {
+func startLiveBy(t *testing.T, servers string, wanted orders.Orders) *live {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	client, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	l := &live{t: t, client: client, e: New(Config{Kind: "Thing", Holder: t.Name()}, client, log, prometheus.NewRegistry())}
-	l.orders = orders
+	l.orders = wanted
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop = cancel
 	l.running.Go(func() {
@@ -58,7 +59,7 @@ func startLiveBy(t *testing.T, servers string, orders Orders) *live {
 	l.running.Go(func() { _ = l.e.Lead(ctx) })
 	l.running.Go(func() {
 		for ctx.Err() == nil {
-			l.order(func(*Orders) {})
+			l.order(func(*orders.Orders) {})
 			select {
 			case <-ctx.Done():
 			case <-time.After(200 * time.Millisecond):
@@ -76,7 +77,7 @@ func (l *live) end() {
 	l.client.Close()
 }
 
-func (l *live) order(change func(o *Orders)) {
+func (l *live) order(change func(o *orders.Orders)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change(&l.orders)
@@ -174,7 +175,7 @@ func TestRealImportDrainAndTakeover(t *testing.T) {
 	c := counts(reread(t, servers, ids))
 	require.LessOrEqual(t, slices.Max(slices.Collect(maps.Values(c)))-slices.Min(slices.Collect(maps.Values(c))), 125, "5 %% of the mean: %v", c)
 
-	first.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} })
+	first.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} })
 	first.eventually("something is revoked", func() bool { return first.e.Progress().Moves > 0 })
 	first.client.Close() // as if killed: whatever was under way is cut off
 	second := startLive(t, servers, 5000, 0, 1, 2, 3, 4)
@@ -201,7 +202,7 @@ func TestRealImportDrainAndTakeover(t *testing.T) {
 	callers.Wait()
 	second.placed(len(left2))
 	reread(t, servers, left2)
-	second.order(func(o *Orders) { o.Gone = []int{5, 6, 7} })
+	second.order(func(o *orders.Orders) { o.Gone = []int{5, 6, 7} })
 	second.eventually("the znodes of 5 to 7 are gone", func() bool { return len(second.e.State().Instances) == 5 })
 }
 
@@ -266,7 +267,7 @@ func TestRealAdoption(t *testing.T) {
 		}
 	}
 	l := startLive(t, servers, 5000, 0, 1, 2, 3)
-	l.order(func(o *Orders) { o.Gone = []int{7} })
+	l.order(func(o *orders.Orders) { o.Gone = []int{7} })
 	l.placed(len(ids))
 	l.eventually("7 is gone, 2 is there", func() bool {
 		st := l.e.State()
@@ -278,6 +279,6 @@ func TestRealAdoption(t *testing.T) {
 	require.Equal(t, ids[40:80], st.Instances[1].IDs)
 	require.True(t, st.Instances[1].HasTmp)
 	require.Equal(t, 5000, st.Instances[0].Capacity)
-	require.Equal(t, []Duplicate{{ID: ids[3], Stayed: "0", Removed: "1"}}, l.e.Progress().Duplicates)
+	require.Equal(t, []orders.Duplicate{{ID: ids[3], Stayed: "0", Removed: "1"}}, l.e.Progress().Duplicates)
 	require.Equal(t, map[int]int{0: 40, 1: 40, 2: 10, 3: 10}, counts(st))
 }

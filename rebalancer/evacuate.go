@@ -17,7 +17,7 @@ import (
 // An instance that is lost may well run: taking from it what it will never acknowledge would only stop that for good.
 func (t *term) evacuate() {
 	t.unproven = nil
-	if len(t.orders.Lost) == 0 && len(t.orders.Dead) == 0 {
+	if len(t.orders.Reassign) == 0 && len(t.orders.AssumedDead) == 0 {
 		return
 	}
 	stay := make([]int, 0, len(t.orders.Stay))
@@ -25,7 +25,7 @@ func (t *term) evacuate() {
 		if t.deadPod(n) {
 			continue
 		}
-		if slices.Contains(t.orders.Lost, n) {
+		if slices.Contains(t.orders.Reassign, n) {
 			why := t.unprovable(n)
 			if why == "" {
 				continue
@@ -66,7 +66,7 @@ func (t *term) unprovable(n int) string {
 // deadPod says whether the pod of n was declared dead.
 func (t *term) deadPod(n int) bool {
 	uid := t.orders.Pods[n]
-	return uid != "" && t.orders.Dead[uid]
+	return uid != "" && t.orders.AssumedDead[uid]
 }
 
 // declaredDead says whether the pod that f was taken from was declared dead; of a piece that names no pod, the one that n has now.
@@ -74,7 +74,7 @@ func (t *term) declaredDead(f *protocol.Flight) bool {
 	if f.Pod == "" {
 		return t.deadPod(f.From)
 	}
-	return t.orders.Dead[f.Pod]
+	return t.orders.AssumedDead[f.Pod]
 }
 
 // Left asks ZooKeeper itself (a synced read) how many resources n still owns, in its list or in flight from it, and whether it may

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -19,9 +20,9 @@ func lost(t *testing.T, handOff config.HandOff, status *protocol.Status) (*rig, 
 	r.wait(3 * time.Second)
 	r.status(2, status)
 	r.wait(3 * time.Second) // the leader has seen that
-	r.order(func(o *Orders) {
+	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = handOff, map[int]string{0: "p0", 1: "p1", 2: "p2"}
-		o.Ready, o.Lost = []int{0, 1}, []int{2}
+		o.Ready, o.Reassign = []int{0, 1}, []int{2}
 	})
 	return r, ids
 }
@@ -63,7 +64,7 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 
-		r.order(func(o *Orders) { o.Lost, o.Ready = nil, []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Reassign, o.Ready = nil, []int{0, 1, 2} })
 		r.wait(5 * time.Second)
 		require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open, "its node is back")
 	})
@@ -72,10 +73,10 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 func TestALostInstanceThatFencesItselfIsEmptiedOnceItsSessionIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := lost(t, config.HandOffAcknowledged, &protocol.Status{Pod: "p2", Times: 1, Fences: true, SessionMs: 10_000})
-		r.order(func(o *Orders) { o.Lost = nil })
+		r.order(func(o *orders.Orders) { o.Reassign = nil })
 		r.status(2, nil)
 		r.wait(time.Second) // the leader has seen that
-		r.order(func(o *Orders) { o.Lost = []int{2} })
+		r.order(func(o *orders.Orders) { o.Reassign = []int{2} })
 		r.wait(8 * time.Second)
 		r.untouched(ids, "has been absent for")
 		r.wait(4 * time.Second)
@@ -92,12 +93,12 @@ func TestAPersonsWordReleasesWhatADeadPodRan(t *testing.T) {
 			r, ids := lost(t, handOff, nil)
 			r.wait(5 * time.Second)
 			r.untouched(ids, "")
-			r.order(func(o *Orders) { o.Dead = map[string]bool{"p2": true} })
+			r.order(func(o *orders.Orders) { o.AssumedDead = map[string]bool{"p2": true} })
 			r.wait(5 * time.Second)
 			require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)), handOff)
 
 			// The word was about that pod: its successor is an instance like any other.
-			r.order(func(o *Orders) { o.Lost, o.Pods[2], o.Ready = nil, "p2'", []int{0, 1, 2} })
+			r.order(func(o *orders.Orders) { o.Reassign, o.Pods[2], o.Ready = nil, "p2'", []int{0, 1, 2} })
 			r.wait(5 * time.Second)
 			require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open)
 		})
@@ -107,7 +108,7 @@ func TestAPersonsWordReleasesWhatADeadPodRan(t *testing.T) {
 func TestWhatADeadPodRanWaitsInThePoolWhereThereIsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := lost(t, config.HandOffAcknowledged, nil)
-		r.order(func(o *Orders) { o.Capacity, o.Dead = 120, map[string]bool{"p2": true} })
+		r.order(func(o *orders.Orders) { o.Capacity, o.AssumedDead = 120, map[string]bool{"p2": true} })
 		r.wait(10 * time.Second)
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 120, 1: 120, 2: 0}, counts(st))
@@ -127,7 +128,7 @@ func TestAnyReplicaSaysWhatIsLeft(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 50, left)
 		require.True(t, open)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		left, open, err = follower.e.Left(t.Context(), 1)
 		require.NoError(t, err)

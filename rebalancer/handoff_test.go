@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -40,18 +41,18 @@ func emptying(t *testing.T) *rig { return emptyingPods(t, map[int]string{0: "zer
 // release must be proven: there the hand-off is an immediate one when it is taken.
 func emptyingPods(t *testing.T, pods map[int]string) *rig {
 	r := newRig(t, newDouble()).lead(0, 1)
-	r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
+	r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
 	r.create(names("a", 20)...)
 	r.wait(3 * time.Second)
 	r.answering(0, 1)
-	r.order(func(o *Orders) {
+	r.order(func(o *orders.Orders) {
 		o.Stay, o.Ready = []int{0}, []int{0}
 		if pods[1] == "" {
 			o.HandOff, o.Settle = config.HandOffImmediate, time.Hour
 		}
 	})
 	r.wait(2 * time.Second)
-	r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged })
+	r.order(func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged })
 	if pods[1] == "" {
 		r.status(1, nil)
 	}
@@ -62,7 +63,7 @@ func emptyingPods(t *testing.T, pods map[int]string) *rig {
 func TestASuccessorMayHaveReadTheOldListAndMustAcknowledgeToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero", 1: "next"}
 		})
 		r.wait(time.Minute)
@@ -81,22 +82,22 @@ func TestASuccessorMayHaveReadTheOldListAndMustAcknowledgeToo(t *testing.T) {
 func TestAListOfThePodsFromBeforeTheRevokeReleasesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		pods   map[int]string
-		change func(o *Orders)
+		change func(o *orders.Orders)
 	}{
 		"the pod is gone": {
 			map[int]string{0: "zero", 1: "old"},
-			func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero"} },
+			func(o *orders.Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, map[int]string{0: "zero"} },
 		},
-		"no pod was known, and the ordinal has none": {map[int]string{0: "zero"}, func(o *Orders) { o.Gone = []int{1} }},
+		"no pod was known, and the ordinal has none": {map[int]string{0: "zero"}, func(o *orders.Orders) { o.Gone = []int{1} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				before := time.Now()
 				r := emptyingPods(t, c.pods)
-				r.order(func(o *Orders) { o.PodsAt = before; c.change(o) })
+				r.order(func(o *orders.Orders) { o.PodsAt = before; c.change(o) })
 				r.wait(time.Minute)
 				require.Equal(t, 10, r.d.snapshot().InFlight(), "a pod that has come since may run what was taken")
-				r.order(func(o *Orders) { o.PodsAt = time.Now() })
+				r.order(func(o *orders.Orders) { o.PodsAt = time.Now() })
 				r.wait(3 * time.Second)
 				r.settled(names("a", 20))
 			})
@@ -111,13 +112,13 @@ func TestThatAnOrdinalHasNoPodIsNoProofThatThePodIsGone(t *testing.T) {
 		t.Run(string(handOff), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := emptying(t)
-				r.order(func(o *Orders) {
+				r.order(func(o *orders.Orders) {
 					o.HandOff, o.Settle = handOff, time.Hour
 					o.Gone, o.Pods = []int{1}, map[int]string{0: "zero"}
 				})
 				r.wait(time.Minute)
 				require.Equal(t, 10, r.d.snapshot().InFlight())
-				r.order(func(o *Orders) { o.GonePods = map[string]bool{"old": true} })
+				r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"old": true} })
 				r.wait(3 * time.Second)
 				r.settled(names("a", 20))
 			})
@@ -132,7 +133,7 @@ func TestALiveStatusSpeaksAgainstAnOrdinalWithoutAPod(t *testing.T) {
 		r := emptyingPods(t, map[int]string{0: "zero"})
 		r.status(1, &protocol.Status{})
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Gone = []int{1} })
+		r.order(func(o *orders.Orders) { o.Gone = []int{1} })
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
 		r.status(1, nil)
@@ -144,7 +145,7 @@ func TestALiveStatusSpeaksAgainstAnOrdinalWithoutAPod(t *testing.T) {
 func TestWhyThePodsAreNotKnownIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
-		r.order(func(o *Orders) { o.PodsUnknown = "the pods could not be listed: forbidden" })
+		r.order(func(o *orders.Orders) { o.PodsUnknown = "the pods could not be listed: forbidden" })
 		r.wait(time.Minute)
 		require.Contains(t, r.e.Progress().Blocked, "; the pods could not be listed: forbidden")
 	})
@@ -172,12 +173,12 @@ func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
 		r.create(names("a", 20)...)
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Stay, o.Ready, o.Settle = []int{0}, []int{0}, time.Hour })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready, o.Settle = []int{0}, []int{0}, time.Hour })
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.HandOff = config.HandOffAcknowledged }) // from now on nothing would be taken
+		r.order(func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged }) // from now on nothing would be taken
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
-		r.order(func(o *Orders) { o.Pods = map[int]string{1: "next"} })
+		r.order(func(o *orders.Orders) { o.Pods = map[int]string{1: "next"} })
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
 		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "next"})
@@ -189,14 +190,16 @@ func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 func TestAnAbsenceCountsFromTheRevoke(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
-		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"} })
+		r.order(func(o *orders.Orders) {
+			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "old"}
+		})
 		r.create(names("a", 20)...)
 		r.wait(3 * time.Second)
 		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "old", Fences: true, SessionMs: 20_000})
 		r.wait(3 * time.Second)
 		r.status(1, nil)
 		r.wait(time.Minute) // longer than its session, and before anything is taken
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(20 * time.Second)
 		require.Equal(t, 10, r.d.snapshot().InFlight(), "it may have come, read the list and lost its session in between")
 		r.wait(6 * time.Second)

@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/dacsim"
 	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // fleet is instances that run what a live engine assigns, and the log of what ran where.
@@ -44,7 +45,7 @@ func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.Hand
 	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(servers)
 	require.NoError(t, err)
 	f.cfg.Mode, f.cfg.Fences, f.cfg.Session = mode, fences, 4*time.Second
-	f.order(func(o *Orders) {
+	f.order(func(o *orders.Orders) {
 		o.HandOff, o.Limits.ListInterval = handOff, new(config.Duration(100*time.Millisecond))
 	})
 	f.eventually("the ordinals have znodes", func() bool { return len(f.e.State().Instances) == len(stay) })
@@ -62,7 +63,7 @@ func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.Hand
 // begin starts the ordinal's process in that pod, and lets Kubernetes know of it.
 func (f *fleet) begin(n int, uid string) {
 	f.solos[n] = dacsim.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
-	f.order(func(o *Orders) {
+	f.order(func(o *orders.Orders) {
 		f.uids[n] = uid
 		o.Pods = map[int]string{}
 		for n, uid := range f.uids {
@@ -101,7 +102,7 @@ func (f *fleet) emptied(n, all int) {
 }
 
 func (f *fleet) stays(stay ...int) {
-	f.order(func(o *Orders) { o.Stay, o.Ready = stay, stay })
+	f.order(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 }
 
 // Instances that acknowledge never run anything twice, also when one hangs for longer than its session in mid-move: if it fences itself,
@@ -137,7 +138,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 			f.eventually("2 has its part again", func() bool { return len(f.e.State().Instances[2].IDs) == 200 })
 			f.solos[2].Kill()
 			f.begin(2, "pod-2b")
-			f.order(func(o *Orders) { o.GonePods = map[string]bool{"pod-2": true} })
+			f.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"pod-2": true} })
 			f.stays(0, 1)
 			f.emptied(2, len(ids))
 			f.running(len(ids))
@@ -175,11 +176,11 @@ func TestRealRollback(t *testing.T) {
 	before := f.e.State()
 	f.solos[1].Stall()
 	// A wave of a spread takes from those whose lists may change at once: with an interval it could take from one after the other.
-	f.order(func(o *Orders) { o.Limits.ListInterval = new(config.Duration) })
+	f.order(func(o *orders.Orders) { o.Limits.ListInterval = new(config.Duration) })
 	f.stays(0, 1, 2)
 	f.eventually("half of the spread has arrived", func() bool { p := f.e.Progress(); return p.Done == 100 && p.Left == 100 })
-	f.order(func(o *Orders) { o.Limits.Paused = true })
-	done, err := f.e.Rollback(t.Context(), "override", Replace(nil))
+	f.order(func(o *orders.Orders) { o.Limits.Paused = true })
+	done, err := f.e.Rollback(t.Context(), "override", orders.Replace(nil))
 	require.NoError(t, err)
 	require.Equal(t, []int{100, 100, 0}, []int{done.Returned, done.Undone, done.Kept})
 	f.solos[1].Resume()
@@ -229,7 +230,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 				require.Equal(t, in.Times, after.Instances[n].Times, "instance %d was told nothing", n)
 			}
 
-			f.order(func(o *Orders) { o.HandOff = config.HandOffImmediate })
+			f.order(func(o *orders.Orders) { o.HandOff = config.HandOffImmediate })
 			f.emptied(4, len(ids))
 			f.emptied(3, len(ids))
 			f.running(len(ids))

@@ -7,13 +7,14 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // keep is one call of Keep.
 type keep struct {
 	name   string
-	change Change
+	change orders.Update
 	// lost: the answer to an attempt was lost, and whether it was carried out is not known. A later
 	// attempt, which finds the document as it is then, may succeed; if it fails, that says nothing
 	// of the one before.
@@ -24,7 +25,7 @@ type keep struct {
 // Keep changes a small document beside the assignment, leader only. It works also while the kind is
 // stopped. What change fails with is returned, and nothing is written. Where ctx ends first, the
 // error is ErrNotSent or ErrOutcomeUnknown.
-func (e *Engine) Keep(ctx context.Context, name string, change Change) error {
+func (e *Engine) Keep(ctx context.Context, name string, change orders.Update) error {
 	k := &keep{name: name, change: change, ask: newAsk()}
 	if err := e.enqueue(func(q *queue) { q.keeps = append(q.keeps, k) }); err != nil {
 		return err
@@ -47,7 +48,7 @@ func (e *Engine) add(add func(q *queue)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading {
-		return ErrNotLeading
+		return orders.ErrNotLeading
 	}
 	add(&e.queue)
 	return nil
@@ -90,7 +91,9 @@ func (e *Engine) sending(a *ask) error {
 
 // keepAlso queues a document of the term's own; no caller waits for it.
 func (t *term) keepAlso(name string, data []byte) {
-	_ = t.e.add(func(q *queue) { q.keeps = append(q.keeps, &keep{name: name, change: Replace(data), ask: newAsk()}) }) // while it leads
+	_ = t.e.add(func(q *queue) {
+		q.keeps = append(q.keeps, &keep{name: name, change: orders.Replace(data), ask: newAsk()})
+	}) // while it leads
 }
 
 // keep stores documents, one at a time: each change is made of what the one before it has left.
@@ -124,7 +127,7 @@ func unsettled(err error) bool {
 }
 
 // document is the transaction that changes a document.
-func (t *term) document(name string, change Change) (protocol.Multi, error) {
+func (t *term) document(name string, change orders.Update) (protocol.Multi, error) {
 	var old []byte
 	if doc := t.st.Kept[name]; doc != nil {
 		old = slices.Clone(doc.Data)

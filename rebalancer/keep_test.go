@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 // setting changes one field of a JSON object.
-func setting(field string, change func(was int) int) Change {
+func setting(field string, change func(was int) int) orders.Update {
 	return func(old []byte) ([]byte, error) {
 		fields := map[string]int{}
 		if len(old) > 0 {
@@ -112,11 +113,13 @@ func requests() map[string]request {
 		},
 		"roll back": {
 			prepare: func(r *rig) { // one instance of two leaves, and has not applied anything yet
-				r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"} })
+				r.order(func(o *orders.Orders) {
+					o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "p0", 1: "p1"}
+				})
 				r.answering(0, 1)
-				r.order(func(o *Orders) { o.Stay = []int{0} })
+				r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 				r.wait(3 * time.Second)
-				r.order(func(o *Orders) { o.Stay = []int{0, 1} })
+				r.order(func(o *orders.Orders) { o.Stay = []int{0, 1} })
 			},
 			ask: func(ctx context.Context, r *rig) error {
 				_, err := r.e.Rollback(ctx, "paused", setting("paused", to(1)))
@@ -212,15 +215,15 @@ func TestALeaderThatIsDeposedSaysWhatItDoesNotKnow(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
 		r.d.fail(func(d *double) { d.vanish = "keep" })
 		answers := make(chan error, 2)
-		go func() { answers <- r.e.Keep(t.Context(), "sent", Replace(nil)) }()
+		go func() { answers <- r.e.Keep(t.Context(), "sent", orders.Replace(nil)) }()
 		synctest.Wait()
-		go func() { answers <- r.e.Keep(t.Context(), "queued", Replace(nil)) }()
+		go func() { answers <- r.e.Keep(t.Context(), "queued", orders.Replace(nil)) }()
 		synctest.Wait()
 		r.halt()
 		unknown := 0
 		for range 2 {
 			err := <-answers
-			require.ErrorIs(t, err, ErrNotLeading)
+			require.ErrorIs(t, err, orders.ErrNotLeading)
 			if errors.Is(err, ErrOutcomeUnknown) {
 				unknown++
 			}

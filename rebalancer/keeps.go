@@ -8,6 +8,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -105,7 +106,7 @@ func (t *term) unreleased(f *protocol.Flight, why string, now time.Time) string 
 // waysOut is what a person can do where nothing will prove what an instance has released.
 func waysOut(kind string, n int) string {
 	return "it does not acknowledge, as handOff: acknowledged needs; ways out: handOff: immediate for the kind, a version of the instance that acknowledges, " +
-		"the end of its pod for good (replicas lowered by hand), or, if it is dead for certain, " + ReassignCommand(kind, n)
+		"the end of its pod for good (replicas lowered by hand), or, if it is dead for certain, " + orders.ReassignCommand(kind, n)
 }
 
 // namedKeepers is how many instances that keep what they have are named at once.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -50,7 +51,7 @@ func acknowledging(t *testing.T, size int) (*rig, []string) {
 	ids := names("a", 100*size)
 	r.create(ids...)
 	r.wait(3 * time.Second)
-	r.order(func(o *Orders) {
+	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{}
 		for n := range 10 {
 			o.Pods[n] = fmt.Sprintf("p%d", n)
@@ -86,20 +87,20 @@ func (r *rig) untaken(st *protocol.State, ns ...int) {
 // Nothing voluntary is taken where no proof of release is to be expected, whatever asks for it.
 func TestNothingVoluntaryIsTakenFromInstancesThatDoNotAcknowledge(t *testing.T) {
 	for said, what := range muteness {
-		for name, want := range map[string]func(o *Orders){
-			"growth": func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} },
-			"a hot instance": func(o *Orders) {
-				o.Stay, o.Ready, o.Hot = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4}, []int{0}
+		for name, want := range map[string]func(o *orders.Orders){
+			"growth": func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} },
+			"a hot instance": func(o *orders.Orders) {
+				o.Stay, o.Ready, o.Overloaded = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4}, []int{0}
 			},
-			"a lowered capacity": func(o *Orders) {
+			"a lowered capacity": func(o *orders.Orders) {
 				o.Stay, o.Ready, o.Capacity = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4}, 80
 			},
-			"a pin": func(o *Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: names("a", 300), Ordinals: []int{2}}} },
+			"a pin": func(o *orders.Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: names("a", 300), Ordinals: []int{2}}} },
 		} {
 			t.Run(said+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r, ids := acknowledging(t, 3)
-					r.order(func(o *Orders) { withPods(o, said) })
+					r.order(func(o *orders.Orders) { withPods(o, said) })
 					r.mute(what, 0, 1, 2)
 					before, revokes := r.d.snapshot(), occurrences(r.d.did(), "revoke")
 					r.order(want)
@@ -108,7 +109,7 @@ func TestNothingVoluntaryIsTakenFromInstancesThatDoNotAcknowledge(t *testing.T) 
 					r.untaken(before, 0, 1, 2)
 					require.Empty(t, r.d.snapshot().Flight)
 
-					r.order(func(o *Orders) { o.HandOff, o.Capacity = config.HandOffImmediate, 5000 })
+					r.order(func(o *orders.Orders) { o.HandOff, o.Capacity = config.HandOffImmediate, 5000 })
 					r.wait(5 * time.Minute)
 					require.Greater(t, occurrences(r.d.did(), "revoke"), revokes, "nothing was asked for: this shows nothing")
 					require.ElementsMatch(t, ids, everything(r.d.snapshot()))
@@ -119,7 +120,7 @@ func TestNothingVoluntaryIsTakenFromInstancesThatDoNotAcknowledge(t *testing.T) 
 }
 
 // withPods makes the pods be those of which the text speaks.
-func withPods(o *Orders, said string) {
+func withPods(o *orders.Orders, said string) {
 	o.Pods = maps.Clone(o.Pods)
 	for n := range o.Pods {
 		o.Pods[n] = "p"
@@ -136,10 +137,10 @@ func TestOneOfFourThatDoesNotAcknowledgeKeepsWhatItHas(t *testing.T) {
 		r, ids := acknowledging(t, 4)
 		r.mute(muteness["its status is present and empty"], 1)
 		before := r.d.snapshot()
-		r.order(func(o *Orders) { o.Stay = []int{0, 1, 2, 3, 4} })
+		r.order(func(o *orders.Orders) { o.Stay = []int{0, 1, 2, 3, 4} })
 		r.wait(3 * time.Second)
 		r.answering(4)
-		r.order(func(o *Orders) { o.Ready = []int{0, 1, 2, 3, 4} })
+		r.order(func(o *orders.Orders) { o.Ready = []int{0, 1, 2, 3, 4} })
 		r.wait(3 * time.Second)
 		r.apply(0, 2, 3, 4)
 		r.wait(time.Minute)
@@ -152,7 +153,7 @@ func TestOneOfFourThatDoesNotAcknowledgeKeepsWhatItHas(t *testing.T) {
 		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100, 3: 100, 4: 100}, counts(r.settled(append(ids, more...))))
 
 		// What is taken from others may go there: it will run.
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3} })
 		r.wait(3 * time.Second)
 		r.apply(4)
 		require.Equal(t, map[int]int{0: 125, 1: 125, 2: 125, 3: 125, 4: 0}, counts(r.settled(append(ids, more...))))
@@ -162,25 +163,25 @@ func TestOneOfFourThatDoesNotAcknowledgeKeepsWhatItHas(t *testing.T) {
 // A drain takes what will be released, and the rest goes on where it is until there is a way out.
 func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 	for name, out := range map[string]func(r *rig){
-		"immediate": func(r *rig) { r.order(func(o *Orders) { o.HandOff = config.HandOffImmediate }) },
+		"immediate": func(r *rig) { r.order(func(o *orders.Orders) { o.HandOff = config.HandOffImmediate }) },
 		"a version that acknowledges": func(r *rig) {
-			r.order(func(o *Orders) { o.Pods[3] = "upgraded" })
+			r.order(func(o *orders.Orders) { o.Pods[3] = "upgraded" })
 			r.answering(3)
 			r.apply(3)
 		},
 		"its pod is gone for good": func(r *rig) {
 			r.mute(protocol.Instance{}, 3)
-			r.order(func(o *Orders) { delete(o.Pods, 3); o.Gone = []int{3} })
+			r.order(func(o *orders.Orders) { delete(o.Pods, 3); o.Gone = []int{3} })
 		},
-		"its pod has ended": func(r *rig) { r.order(func(o *Orders) { o.GonePods = map[string]bool{"p3": true} }) },
-		"a person's word":   func(r *rig) { r.order(func(o *Orders) { o.Dead = map[string]bool{"p3": true} }) },
+		"its pod has ended": func(r *rig) { r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"p3": true} }) },
+		"a person's word":   func(r *rig) { r.order(func(o *orders.Orders) { o.AssumedDead = map[string]bool{"p3": true} }) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, ids := acknowledging(t, 4)
 				r.mute(muteness["its status is present and empty"], 3)
 				before := r.d.snapshot()
-				r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+				r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 				r.wait(3 * time.Second)
 				r.apply(2)
 				r.wait(5 * time.Minute)
@@ -199,7 +200,7 @@ func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 				require.Equal(t, map[int]int{2: 0, 3: 100}, left)
 
 				// What stays behind holds up nobody else.
-				r.order(func(o *Orders) { o.Hot = []int{0} })
+				r.order(func(o *orders.Orders) { o.Overloaded = []int{0} })
 				require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[1].IDs[:10]))
 				r.apply(1)
 				r.wait(3 * time.Second)
@@ -221,7 +222,7 @@ func TestManyInstancesThatStayBehindAreSaidInOneSentence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := acknowledging(t, 7)
 		r.mute(muteness["its status is persistent"], 1, 2, 3, 4, 5, 6)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(10 * time.Second)
 		require.Contains(t, r.e.Progress().Blocked, "instance 3 is to leave")
 		require.NotContains(t, r.e.Progress().Blocked, "instance 4 is to leave")
@@ -235,7 +236,7 @@ func TestAPinThatForbidsWhatAnInstanceKeepsIsSaid(t *testing.T) {
 		r, ids := acknowledging(t, 3)
 		r.mute(muteness["its status is absent"], 0, 1, 2)
 		before := times(r.d.snapshot())
-		r.order(func(o *Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: ids[:90], Ordinals: []int{2}}} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: ids[:90], Ordinals: []int{2}}} })
 		r.wait(2 * time.Minute)
 		require.Equal(t, before, times(r.d.snapshot()))
 		require.Contains(t, r.e.Progress().Blocked, "resources that pins forbid there: its status is absent")
@@ -252,7 +253,7 @@ func TestALostSessionIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := acknowledging(t, 3)
 		r.mute(protocol.Instance{}, 2)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, 100, counts(r.settled(ids))[2])
 		require.Contains(t, r.e.Progress().Blocked, "waiting for it to come back")
@@ -265,7 +266,7 @@ func TestALostSessionIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := acknowledging(t, 3)
 		r.mute(protocol.Instance{}, 2)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(2 * time.Minute)
 		require.Contains(t, r.e.Progress().Blocked, "ways out", "it is no moment any more")
 	})
@@ -276,12 +277,12 @@ func TestALostSessionIsWaitedFor(t *testing.T) {
 func TestNothingIsSpreadOntoALostSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := acknowledging(t, 2)
-		r.order(func(o *Orders) { o.Stay = []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Stay = []int{0, 1, 2} })
 		r.wait(3 * time.Second)
 		r.answering(2)
 		r.mute(protocol.Instance{}, 2)
 		before := times(r.d.snapshot())
-		r.order(func(o *Orders) { o.Ready = []int{0, 1, 2} })
+		r.order(func(o *orders.Orders) { o.Ready = []int{0, 1, 2} })
 		r.wait(5 * time.Minute)
 		require.Equal(t, before, times(r.d.snapshot()))
 		r.answering(2)
@@ -298,7 +299,7 @@ func TestAStoredWaveTakesNothingFromAnInstanceThatCeasedToAcknowledge(t *testing
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, _ := acknowledging(t, 3)
-				r.order(func(o *Orders) { o.Limits.MaxInFlight, o.Stay, o.Ready = 10, []int{0, 1}, []int{0, 1} })
+				r.order(func(o *orders.Orders) { o.Limits.MaxInFlight, o.Stay, o.Ready = 10, []int{0, 1}, []int{0, 1} })
 				r.wait(3 * time.Second)
 				require.Equal(t, 10, r.d.snapshot().InFlight())
 				require.NotNil(t, r.d.snapshot().Plan)
@@ -306,16 +307,16 @@ func TestAStoredWaveTakesNothingFromAnInstanceThatCeasedToAcknowledge(t *testing
 					r.halt()
 				}
 				r.mute(muteness["its status is present and empty"], 2)
-				orders := r.orders
+				before := r.orders
 				if successor {
 					r = newRig(t, r.d)
-					r.order(func(o *Orders) { *o = orders })
+					r.order(func(o *orders.Orders) { *o = before })
 					r.lead(0, 1)
 				}
-				r.order(func(o *Orders) { o.Limits.MaxInFlight = 0 })
+				r.order(func(o *orders.Orders) { o.Limits.MaxInFlight = 0 })
 				r.wait(5 * time.Minute)
 				require.Equal(t, 10, r.d.snapshot().InFlight(), "and nothing more")
-				r.order(func(o *Orders) { o.HandOff = config.HandOffImmediate })
+				r.order(func(o *orders.Orders) { o.HandOff = config.HandOffImmediate })
 				r.wait(5 * time.Second)
 				require.Zero(t, counts(r.d.snapshot())[2])
 			})
@@ -339,8 +340,8 @@ func TestARollbackTakesNothingFromAnInstanceThatDoesNotAcknowledge(t *testing.T)
 				arrived := slices.Clone(r.d.snapshot().Instances[2].IDs)
 				require.Len(t, arrived, 50)
 				r.mute(c.status, 2)
-				r.order(func(o *Orders) { o.Limits.Paused = true })
-				done, err := r.e.Rollback(t.Context(), "override", Replace(nil))
+				r.order(func(o *orders.Orders) { o.Limits.Paused = true })
+				done, err := r.e.Rollback(t.Context(), "override", orders.Replace(nil))
 				require.NoError(t, err)
 				require.Equal(t, []int{50, c.undone, 50 - c.undone}, []int{done.Returned, done.Undone, done.Kept})
 				r.apply(1)
@@ -363,8 +364,8 @@ func TestARollbackTakesNothingFromAnInstanceThatDoesNotAcknowledge(t *testing.T)
 func TestAReplacedPodIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := acknowledging(t, 3)
-		r.order(func(o *Orders) { o.Pods[2], o.GonePods = "new", map[string]bool{"p2": true} })
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Pods[2], o.GonePods = "new", map[string]bool{"p2": true} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, 100, counts(r.settled(ids))[2], "the status is the former pod's")
 		r.mute(protocol.Instance{}, 2)
@@ -384,7 +385,7 @@ func TestWhatIsInFlightFromAnInstanceThatCeasedToAcknowledgeSaysTheWaysOut(t *te
 		r.mute(muteness["its status is present and empty"], 1)
 		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released 10 resources: the status is present and empty, which proves nothing")
 		require.Contains(t, r.e.Progress().Blocked, "ways out: handOff: immediate")
-		r.order(func(o *Orders) { o.HandOff = config.HandOffImmediate })
+		r.order(func(o *orders.Orders) { o.HandOff = config.HandOffImmediate })
 		r.wait(3 * time.Second)
 		r.settled(names("a", 20))
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -58,7 +59,7 @@ func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
 	e.m.parked.Reset()
-	e.m.progressed(&Progress{})
+	e.m.progressed(&orders.Progress{})
 	e.m.leading.Set(0)
 	e.m.alarm.Set(0)
 }
@@ -67,8 +68,8 @@ func (e *Engine) forgetAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.leading, e.holder = false, ""
-	e.queue.fail(ErrNotLeading)
-	e.orders, e.progress = Orders{}, Progress{Moved: e.progress.Moved}
+	e.queue.fail(orders.ErrNotLeading)
+	e.orders, e.progress = orders.Orders{}, orders.Progress{Moved: e.progress.Moved}
 	e.compared = newComparison() // what others are told meanwhile it does not hear
 	e.recheck(time.Time{}, time.Time{})
 	clear(e.owed)

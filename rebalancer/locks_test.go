@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/stacks"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -85,7 +86,7 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 		"waiting":                 func(_ context.Context, e *Engine) { _ = e.Waiting() },
 		"confirm":                 func(ctx context.Context, e *Engine) { _ = e.Confirm(ctx, 0, 40) },
 		"look-up":                 func(_ context.Context, e *Engine) { _, _ = e.Lookup("a-00000") },
-		"order":                   func(_ context.Context, e *Engine) { e.Order(Orders{}) },
+		"order":                   func(_ context.Context, e *Engine) { e.Order(orders.Orders{}) },
 		"progress":                func(_ context.Context, e *Engine) { _ = e.Progress() },
 		"publish":                 func(_ context.Context, e *Engine) { e.publish(e.State().Clone(), true) },
 		"resign":                  func(_ context.Context, e *Engine) { e.resign() },

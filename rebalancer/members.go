@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -197,7 +198,7 @@ func (t *term) noteDuplicates(found []protocol.Duplicate) {
 			t.e.log.Warn("an id was in two places", "resource", d.ID, "stayed", d.Stayed, "removed", d.Removed)
 		}
 		if len(t.duplicates) < listedDuplicates {
-			t.duplicates = append(t.duplicates, Duplicate(d))
+			t.duplicates = append(t.duplicates, orders.Duplicate(d))
 		}
 	}
 }

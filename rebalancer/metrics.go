@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // metrics are the engine's own; every one carries the kind.
@@ -85,7 +86,7 @@ func newMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 }
 
 // progressed shows the running wave.
-func (m *metrics) progressed(p *Progress) {
+func (m *metrics) progressed(p *orders.Progress) {
 	left := 0.0
 	if p.EstimatedEnd != nil {
 		left = max(0, time.Until(*p.EstimatedEnd).Seconds())

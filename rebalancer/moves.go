@@ -348,8 +348,8 @@ func (t *term) shape() shape {
 		head: t.st.HeadVersion, capacity: t.orders.Capacity, lists: len(t.st.Instances), flights: len(t.st.Flight), gone: len(t.orders.Gone),
 		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.keepers), traits: t.traits,
 	}
-	if len(t.orders.Dead) > 0 {
-		s.orders += fmt.Sprint(t.orders.Dead, t.orders.Pods)
+	if len(t.orders.AssumedDead) > 0 {
+		s.orders += fmt.Sprint(t.orders.AssumedDead, t.orders.Pods)
 	}
 	if t.pinned() {
 		s.piece = t.piece

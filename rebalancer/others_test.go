@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
 		})
 		ids := names("a", 30)
@@ -26,7 +27,7 @@ func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 		r.answering(0, 2)
 		r.status(1, &protocol.Status{Times: r.d.snapshot().Instances[1].Times, Pod: "one", Fences: true, SessionMs: 20_000})
 		r.wait(3 * time.Second)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		hide := func(hidden bool) {
 			r.d.edit(func(st *protocol.State) {
@@ -65,7 +66,7 @@ func TestAnOrdinalThatAnotherClientHasBegunIsClosed(t *testing.T) {
 			r.stranger(n)
 			r.wait(time.Second)
 		}
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.create(ids[10:]...)
 		r.wait(time.Minute)
 		require.Empty(t, r.e.Progress().Alarm)
@@ -97,7 +98,7 @@ func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		r.stranger(1)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(abandonedAfter - time.Minute)
 		require.False(t, slices.Contains(r.d.did(), "repair"))
 		r.wait(2 * time.Minute)
@@ -108,9 +109,9 @@ func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 // A kind that has stopped is told as such by what every replica sees.
 func TestTrouble(t *testing.T) {
 	unreadable := &protocol.State{Instances: map[int]*protocol.Instance{3: {Fault: "READ is missing on /list"}}}
-	require.Empty(t, Trouble(nil, &Progress{}))
-	require.Empty(t, Trouble(&protocol.State{}, &Progress{Blocked: "instances are not ready"}))
-	require.Equal(t, "the kind is stopped: READ is missing on /list", Trouble(unreadable, &Progress{}))
-	require.Equal(t, "the kind is stopped: who else writes here?", Trouble(nil, &Progress{Alarm: "who else writes here?", Refused: "create"}))
-	require.Equal(t, "zookeeper refuses what is to be written: create", Trouble(nil, &Progress{Refused: "create"}))
+	require.Empty(t, Trouble(nil, &orders.Progress{}))
+	require.Empty(t, Trouble(&protocol.State{}, &orders.Progress{Blocked: "instances are not ready"}))
+	require.Equal(t, "the kind is stopped: READ is missing on /list", Trouble(unreadable, &orders.Progress{}))
+	require.Equal(t, "the kind is stopped: who else writes here?", Trouble(nil, &orders.Progress{Alarm: "who else writes here?", Refused: "create"}))
+	require.Equal(t, "zookeeper refuses what is to be written: create", Trouble(nil, &orders.Progress{Refused: "create"}))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -138,7 +139,7 @@ func (t *term) serve(ctx context.Context) error {
 
 // Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands against it. st may be nil. What is
 // unreadable every replica sees; what ZooKeeper refuses, and that somebody else edits too much, the leader alone knows.
-func Trouble(st *protocol.State, p *Progress) string {
+func Trouble(st *protocol.State, p *orders.Progress) string {
 	alarm := p.Alarm
 	if st != nil {
 		alarm = cmp.Or(alarm, st.Fault())

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -59,7 +60,7 @@ func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 					require.Equal(t, r.e.Progress().Blocked, r.e.Progress().Refused)
 				}
 				require.NoError(t, r.e.Delete(t.Context(), ids[:30]), "deletes go on")
-				r.order(func(o *Orders) { o.Stay = []int{0} })
+				r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 				r.wait(10 * time.Second)
 				require.Empty(t, r.d.snapshot().Instances[1].IDs, "and so do drains")
 
@@ -85,7 +86,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 		r.wait(10 * time.Second)
 		r.refusing(protocol.ErrRefused, "create")
 		go func() { _ = r.e.Create(t.Context(), known([]string{"b"})) }()
-		r.order(func(o *Orders) { o.Stay = []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 		r.wait(5 * time.Second)
 		require.Empty(t, r.d.snapshot().Instances[1].IDs)
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -30,7 +31,7 @@ type RolledBack struct {
 // rollback is one call of Rollback: the document that is kept first, and the result.
 type rollback struct {
 	name   string
-	change Change
+	change orders.Update
 	result RolledBack
 	// paused says that the document is kept, or may be: a part of it has been carried out.
 	paused bool
@@ -42,7 +43,7 @@ type rollback struct {
 // is under way. Nothing is spread until orders made later. So that what was undone is not soon
 // planned again, the document of that name, which pauses, is changed first; where there is nothing
 // to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
-func (e *Engine) Rollback(ctx context.Context, name string, pause Change) (RolledBack, error) {
+func (e *Engine) Rollback(ctx context.Context, name string, pause orders.Update) (RolledBack, error) {
 	r := &rollback{name: name, change: pause, ask: newAsk()}
 	if err := e.enqueue(func(q *queue) { q.rollbacks = append(q.rollbacks, r) }); err != nil {
 		return RolledBack{}, err

@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // applied is a rig of two instances that have applied all of their lists, ten resources each.
 func applied(t *testing.T) (r *rig, times int64) {
 	r = newRig(t, newDouble()).lead(0, 1)
-	r.order(func(o *Orders) {
+	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one"}
 	})
 	r.create(names("a", 20)...)
@@ -41,7 +42,7 @@ func TestAReloadThatWasSetBackReleasesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, times := applied(t)
 		r.reload(0)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(time.Minute)
 		st := r.d.snapshot()
 		require.Equal(t, 10, st.InFlight(), "what it applied long ago is no word on this revoke")
@@ -58,7 +59,7 @@ func TestAReloadThatWasSetBackReleasesNothing(t *testing.T) {
 func TestAReloadSetBackBehindWhatIsInFlightIsMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := applied(t)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		revoked := r.d.snapshot().Instances[1].Times
 		r.reload(0)
@@ -72,7 +73,7 @@ func TestAReloadSetBackBehindWhatIsInFlightIsMended(t *testing.T) {
 func TestAStatusThatIsAheadOfReloadProvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := applied(t)
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(3 * time.Second)
 		revoked := r.d.snapshot().Instances[1].Times
 		r.status(1, &protocol.Status{Times: revoked + 7, Pod: "one"})

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -24,7 +25,7 @@ func (r *rig) shown(ids ...string) int64 {
 func TestARowThatIsShownAndNotKnownAsksForARead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
-		require.ErrorIs(t, r.e.Shown([]string{"a"}), ErrNotLeading, "the next leader must hear of it")
+		require.ErrorIs(t, r.e.Shown([]string{"a"}), orders.ErrNotLeading, "the next leader must hear of it")
 		r.lead(0)
 		r.create("a", "b")
 		r.wait(3 * time.Second)
@@ -47,7 +48,7 @@ func TestARowThatIsShownAndNotKnownAsksForARead(t *testing.T) {
 func TestARowThatIsShownWhileItIsBeingDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
-		r.order(func(o *Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero"} })
+		r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero"} })
 		ids := names("a", 20)
 		r.create(ids...)
 		r.wait(3 * time.Second)

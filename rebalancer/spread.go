@@ -126,8 +126,8 @@ func (t *term) held(now time.Time) string {
 	switch {
 	case t.idle != "":
 		return t.idle
-	case t.orders.HoldVoluntary != "":
-		return t.orders.HoldVoluntary
+	case t.orders.SpreadSuspended != "":
+		return t.orders.SpreadSuspended
 	case t.orders.Limits.Paused:
 		return "paused"
 	case !t.orders.At.After(t.spread.rolledBack):
@@ -150,7 +150,7 @@ func (t *term) held(now time.Time) string {
 func (t *term) spreadWorld() (w *plan.World, withheld bool) {
 	w = t.world(t.waiting())
 	for i := range w.Instances {
-		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.Passing, in.Ordinal) || t.keeping[in.Ordinal].lapsed) {
+		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.MayLeave, in.Ordinal) || t.keeping[in.Ordinal].lapsed) {
 			in.Open, withheld = false, true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -23,7 +24,7 @@ func TestALargePoolFillsEachNewListOnce(t *testing.T) {
 		require.Equal(t, 35_000, r.d.snapshot().Unassigned())
 		before := times(r.d.snapshot())
 		r.d.fail(func(d *double) { d.steps, d.sizes = nil, nil })
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4, 5, 6, 7}, []int{0, 1, 2, 3, 4, 5, 6, 7} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4, 5, 6, 7}, []int{0, 1, 2, 3, 4, 5, 6, 7} })
 		r.wait(5 * time.Second)
 		st := r.settled(ids)
 		for n, now := range times(st) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -35,7 +36,7 @@ type term struct {
 	st     *protocol.State
 	holder string
 	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
-	orders Orders
+	orders orders.Orders
 	idle   string
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
 	stay []int
@@ -86,7 +87,7 @@ type term struct {
 	blocked    string
 	wave       *running
 	pace       pace
-	duplicates []Duplicate
+	duplicates []orders.Duplicate
 	refusals   map[string]time.Time // when an error of a step was last logged
 	rests      map[string]*rest     // of the steps that failed when they were last tried
 }
@@ -200,7 +201,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if t.idle = t.orders.Refusal(time.Now()); t.idle == "" {
 		t.evacuate()
 		t.stay = append([]int{}, t.orders.Stay...)
-		t.spread.heated(t.orders.Hot)
+		t.spread.heated(t.orders.Overloaded)
 	}
 	if err := t.takeGlance(); err != nil {
 		return err
@@ -446,7 +447,7 @@ func (t *term) writable(n int) bool {
 // progress shows what is under way.
 func (t *term) progress() {
 	draining := t.draining()
-	p := Progress{Duplicates: t.duplicates, Blocked: t.blocked, Refused: t.refusedSteps(), Parked: t.parked}
+	p := orders.Progress{Duplicates: t.duplicates, Blocked: t.blocked, Refused: t.refusedSteps(), Parked: t.parked}
 	t.waveProgress(&p, time.Now())
 	if p.Blocked == "" && t.idle != "" && (len(draining) > 0 || len(t.st.Flight) > 0 || len(t.st.Pool) > 0) {
 		p.Blocked = t.idle

@@ -14,6 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
@@ -24,7 +25,7 @@ type spec struct {
 	pins    []pins.Rule
 }
 
-func specOf(o *Orders) spec {
+func specOf(o *orders.Orders) spec {
 	return spec{weights: o.Balance == config.BalanceWeight, pins: o.Pins}
 }
 

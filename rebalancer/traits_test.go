@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
@@ -225,11 +226,11 @@ func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
 			d, c := newDouble(), catalogueOf{}
 			r := newRig(t, d)
-			r.order(func(o *Orders) { o.Capacity = 200 })
+			r.order(func(o *orders.Orders) { o.Capacity = 200 })
 			r.lead(0, 1)
 			defer func() { r.halt() }()
-			var last Orders
-			change := func(f func(o *Orders)) {
+			var last orders.Orders
+			change := func(f func(o *orders.Orders)) {
 				synctest.Wait()
 				r.order(f)
 				last = r.orders
@@ -251,22 +252,22 @@ func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 				"read": func(*rapid.T) { r.read(c.rows()...) },
 				"orders": func(rt *rapid.T) {
 					stay := rapid.SampledFrom([][]int{{0}, {0, 1}, {0, 1, 2}, {1, 3}}).Draw(rt, "stay")
-					change(func(o *Orders) { o.Stay, o.Ready = stay, stay })
+					change(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 				},
 				"pins": func(rt *rapid.T) {
 					pins := drawPins(rt, 3)
-					change(func(o *Orders) { o.Pins = pins })
+					change(func(o *orders.Orders) { o.Pins = pins })
 				},
 				"balance": func(rt *rapid.T) {
 					by := rapid.SampledFrom([]config.Balance{config.BalanceCount, config.BalanceWeight}).Draw(rt, "by")
-					change(func(o *Orders) { o.Balance = by })
+					change(func(o *orders.Orders) { o.Balance = by })
 				},
 				"takeover": func(*rapid.T) {
-					orders := r.orders
+					before := r.orders
 					r.halt()
 					r = newRig(t, d)
-					r.order(func(o *Orders) { *o = orders })
-					r.lead(orders.Stay...)
+					r.order(func(o *orders.Orders) { *o = before })
+					r.lead(before.Stay...)
 				},
 				"wait": func(rt *rapid.T) { r.wait(time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond) },
 				"":     func(rt *rapid.T) { require.NoError(rt, d.violation()) },
@@ -284,7 +285,7 @@ func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 	})
 }
 
-func atRest(rt *rapid.T, r *rig, c catalogueOf, o *Orders) {
+func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 	st := r.d.snapshot()
 	require.NoError(rt, r.d.violation())
 	require.Equal(rt, slices.Sorted(maps.Keys(c)), everything(st))

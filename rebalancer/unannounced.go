@@ -1,6 +1,9 @@
 package rebalancer
 
-import "github.com/shardscaler/shardscaler/rebalancer/reconcile"
+import (
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
+)
 
 // Heard tells that a message of the kind has come, whatever it said.
 func (e *Engine) Heard() { e.heard.Add(1) }
@@ -24,7 +27,7 @@ func (e *Engine) lacks(ids []string) (bool, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.leading {
-		return false, ErrNotLeading
+		return false, orders.ErrNotLeading
 	}
 	for i, id := range ids {
 		switch w := e.queue.by[id]; {

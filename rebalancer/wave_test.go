@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -37,7 +38,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 				require.ElementsMatch(t, owned, w.Moves[0].IDs)
 			}
 		})
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(3 * time.Second)
 		r.settled(ids)
 		require.Equal(t, 1, revokes)
@@ -98,9 +99,9 @@ func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
 
 // Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
 func TestASuccessorFinishesTheWave(t *testing.T) {
-	for kind, orders := range map[string]func(o *Orders){
-		"drain":  func(o *Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} },
-		"spread": func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} },
+	for kind, resize := range map[string]func(o *orders.Orders){
+		"drain":  func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} },
+		"spread": func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} },
 	} {
 		for last := 1; last <= 12; last++ {
 			t.Run(fmt.Sprintf("%s/%d", kind, last), func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 							}
 						}
 					})
-					first.order(orders)
+					first.order(resize)
 					first.wait(3 * time.Second)
 					first.halt()
 					d.fail(func(d *double) { d.away, d.watch = false, nil })
@@ -129,14 +130,14 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					stay := first.orders.Stay
 					second := newRig(t, d)
 					var resumed string
-					second.order(func(o *Orders) { o.Hold = "not yet" })
+					second.order(func(o *orders.Orders) { o.Suspended = "not yet" })
 					second.lead(stay...)
 					second.wait(3 * time.Second)
 					if resumed = second.e.Progress().PlanID; stored != nil {
 						require.Equal(t, stored.ID, resumed)
 						require.Equal(t, kind, second.e.Progress().Reason)
 					}
-					second.order(func(o *Orders) { o.Hold = "" })
+					second.order(func(o *orders.Orders) { o.Suspended = "" })
 					second.wait(10 * time.Second)
 					st := second.settled(ids)
 					require.Nil(t, st.Plan)
@@ -179,7 +180,7 @@ func TestNothingIsSpreadWhileNewResourcesWaitForTheirPlace(t *testing.T) {
 				}
 			}
 		})
-		r.order(func(o *Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3} })
+		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3} })
 		for i := range 100 {
 			r.create(fmt.Sprint("c-", i))
 			time.Sleep(50 * time.Millisecond)
@@ -199,12 +200,12 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				ids := names("a", 1000)
 				first.create(ids...)
 				first.wait(3 * time.Second)
-				first.order(func(o *Orders) {
+				first.order(func(o *orders.Orders) {
 					o.Pods, o.Stay = map[int]string{0: "p0", 1: "p1", 2: "p2", 3: "p3"}, []int{0, 1, 2, 3}
 				})
 				first.wait(time.Second)
 				first.answering(0, 1, 2, 3)
-				grow := func(o *Orders) {
+				grow := func(o *orders.Orders) {
 					o.Stay, o.Ready = []int{0, 1, 2, 3}, []int{0, 1, 2, 3}
 					o.Limits.MovesPerMinute = 120
 					if inFlight > 0 { // none of them has applied anything yet
@@ -221,7 +222,7 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				require.Equal(t, map[int]int{0: 120, 50: 50}[inFlight], already)
 				first.halt()
 				second := newRig(t, d)
-				second.order(func(o *Orders) { grow(o); o.HandOff, o.Limits.MaxInFlight = config.HandOffImmediate, 0 })
+				second.order(func(o *orders.Orders) { grow(o); o.HandOff, o.Limits.MaxInFlight = config.HandOffImmediate, 0 })
 				second.lead(0, 1, 2, 3)
 				second.wait(40 * time.Second)
 				require.LessOrEqual(t, moved(), 120, "within a minute, whoever leads")
@@ -244,13 +245,13 @@ func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	for n, in := range r.d.snapshot().Instances {
 		before[n] = in.IDs
 	}
-	r.order(func(o *Orders) {
+	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
 		o.Stay, o.GonePods = []int{0, 1, 2}, map[string]bool{"zero": true}
 	})
 	r.wait(time.Second)
 	r.answering(0, 1, 2)
-	r.order(func(o *Orders) { o.Ready = []int{0, 1, 2} })
+	r.order(func(o *orders.Orders) { o.Ready = []int{0, 1, 2} })
 	r.wait(3 * time.Second)
 	return r, ids, before
 }
@@ -265,7 +266,7 @@ func TestProgressShowsHowFarAWaveIs(t *testing.T) {
 		require.Equal(t, []int{100, 50, 50, 50}, []int{p.Moves, p.Done, p.Acknowledged, p.Left})
 		require.Positive(t, p.PerMinute)
 		require.True(t, p.EstimatedEnd.After(time.Now()))
-		r.order(func(o *Orders) {
+		r.order(func(o *orders.Orders) {
 			o.GonePods = map[string]bool{"one": true}
 			o.Limits.ListInterval = new(config.Duration(time.Minute))
 		})
@@ -282,23 +283,23 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids, before := spreadHalf(t)
 		plan := r.e.Progress().PlanID
-		r.order(func(o *Orders) { o.Limits.Paused = true })
-		done, err := r.e.Rollback(t.Context(), "override", Replace(nil))
+		r.order(func(o *orders.Orders) { o.Limits.Paused = true })
+		done, err := r.e.Rollback(t.Context(), "override", orders.Replace(nil))
 		require.NoError(t, err)
 		require.Equal(t, RolledBack{PlanID: plan, Returned: 50, Undone: 50}, done)
 		require.Equal(t, "undo", r.e.Progress().Reason)
-		r.order(func(o *Orders) { o.GonePods = map[string]bool{"one": true, "two": true} })
+		r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"one": true, "two": true} })
 		r.wait(10 * time.Second)
 		st := r.settled(ids)
 		for n := range 2 {
 			require.ElementsMatch(t, before[n], st.Instances[n].IDs, "instance %d", n)
 		}
 		require.Nil(t, st.Plan)
-		_, err = r.e.Rollback(t.Context(), "override", Replace(nil))
+		_, err = r.e.Rollback(t.Context(), "override", orders.Replace(nil))
 		require.ErrorIs(t, err, ErrNothingToRollBack)
 		r.wait(5 * time.Minute)
 		require.Equal(t, times(st), times(r.d.snapshot()), "it is paused")
-		r.order(func(o *Orders) { o.Limits.Paused, o.HandOff = false, config.HandOffImmediate })
+		r.order(func(o *orders.Orders) { o.Limits.Paused, o.HandOff = false, config.HandOffImmediate })
 		r.wait(5 * time.Minute)
 		require.Equal(t, map[int]int{0: 100, 1: 100, 2: 100}, counts(r.settled(ids)))
 	})
@@ -307,11 +308,11 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 func TestARollbackOfADrainReturnsNothingToWhatIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
-		done, err := r.e.Rollback(t.Context(), "override", Replace(nil))
+		done, err := r.e.Rollback(t.Context(), "override", orders.Replace(nil))
 		require.NoError(t, err)
 		require.Equal(t, 10, done.Kept)
 		require.Zero(t, done.Returned+done.Undone)
-		r.order(func(o *Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, nil })
+		r.order(func(o *orders.Orders) { o.GonePods, o.Pods = map[string]bool{"old": true}, nil })
 		r.wait(3 * time.Second)
 		require.Zero(t, counts(r.settled(names("a", 20)))[1])
 	})
@@ -320,9 +321,9 @@ func TestARollbackOfADrainReturnsNothingToWhatIsClosed(t *testing.T) {
 func TestABlindEngineRollsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _, _ := spreadHalf(t)
-		r.order(func(o *Orders) { o.Hold = "the pods are stale" })
+		r.order(func(o *orders.Orders) { o.Suspended = "the pods are stale" })
 		steps := len(r.d.did())
-		_, err := r.e.Rollback(t.Context(), "override", Replace(nil))
+		_, err := r.e.Rollback(t.Context(), "override", orders.Replace(nil))
 		require.ErrorContains(t, err, "the pods are stale")
 		require.Len(t, r.d.did(), steps)
 	})
@@ -376,7 +377,7 @@ func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 	}{
 		"what follows the pause is refused": {fmt.Errorf("%w: a quota", protocol.ErrRefused), func(*rig) {}, "a quota"},
 		"blind when it is tried again": {
-			fmt.Errorf("%w: a znode", protocol.ErrConflict), func(r *rig) { r.order(func(o *Orders) { o.Hold = "the pods are stale" }) }, "the pods are stale",
+			fmt.Errorf("%w: a znode", protocol.ErrConflict), func(r *rig) { r.order(func(o *orders.Orders) { o.Suspended = "the pods are stale" }) }, "the pods are stale",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -392,7 +393,7 @@ func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 				})
 				failed := make(chan error)
 				go func() {
-					_, err := r.e.Rollback(t.Context(), "override", Replace([]byte("{}")))
+					_, err := r.e.Rollback(t.Context(), "override", orders.Replace([]byte("{}")))
 					failed <- err
 				}()
 				r.wait(time.Second)

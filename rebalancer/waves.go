@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -211,8 +212,8 @@ func (t *term) heldWave() string {
 	switch {
 	case t.wave.Reason == reasonUndo:
 		return ""
-	case t.orders.HoldVoluntary != "":
-		return t.orders.HoldVoluntary
+	case t.orders.SpreadSuspended != "":
+		return t.orders.SpreadSuspended
 	case t.orders.Limits.Paused:
 		return "paused"
 	}
@@ -232,7 +233,7 @@ func (t *term) voluntaryRoom(room int, now time.Time) int {
 }
 
 // waveProgress describes the running wave.
-func (t *term) waveProgress(p *Progress, now time.Time) {
+func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 	w := t.wave
 	if w == nil {
 		return

@@ -49,7 +49,7 @@ func (t *turn) going() (dr decide.Drain) {
 	}
 	switch {
 	case open:
-		dr.Phase, dr.Blocked = decide.Closing, t.orders.Hold
+		dr.Phase, dr.Blocked = decide.Closing, t.orders.Suspended
 	case dr.Left > 0:
 		dr.Phase, dr.Blocked = decide.Emptying, t.blocked()
 	case len(planned) > 0:
@@ -90,8 +90,8 @@ func (t *turn) lowering() (phase decide.Phase, blocked string) {
 
 // blocked says what keeps the ordinals that go from becoming empty; "" while they do.
 func (t *turn) blocked() string {
-	if t.orders.Hold != "" {
-		return t.orders.Hold
+	if t.orders.Suspended != "" {
+		return t.orders.Suspended
 	}
 	return t.engine.Progress().Blocked
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -37,7 +37,7 @@ type missing struct {
 }
 
 // orderGone puts into the orders which pods are gone, if anything waits for that to be known.
-func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Decision, o *rebalancer.Orders) {
+func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Decision, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
 	for i := range in.Observed.Instances {
 		if p := in.Observed.Instances[i].Occupant(); p != nil && p.Ended() {
@@ -73,7 +73,7 @@ func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Deci
 
 // missing finds what is in flight from pods that the snapshot does not show, and what is left of
 // ordinals without one.
-func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) missing {
+func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *orders.Orders) missing {
 	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
 	for _, f := range s.engine.InFlight() {
 		if f.Pod != "" && (f.Pod != o.Pods[f.From] || !present(in, f.From)) {

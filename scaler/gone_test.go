@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,7 +16,7 @@ func flying(t *testing.T) (w *world, s *Scaler, uid string) {
 	w, s = led(t, 3, 300)
 	w.cfg.HandOff = "acknowledged"
 	uid = w.pods[2]
-	w.flights = []rebalancer.Flight{{From: 2, Pod: uid}}
+	w.flights = []orders.Flight{{From: 2, Pod: uid}}
 	return w, s, uid
 }
 
@@ -34,14 +34,14 @@ func TestNothingIsLearntOfPodsWhileTheirStatefulSetIsMadeAnew(t *testing.T) {
 			w.noSet = true
 			for range 7 {
 				w.tick(s, 2*second)
-				require.Contains(t, w.orders.Hold, "there is no StatefulSet")
+				require.Contains(t, w.orders.Suspended, "there is no StatefulSet")
 				still()
 			}
 			w.noSet, w.uid, w.orphaned = false, "another set", map[int]bool{0: true, 1: true, 2: true}
 			w.setSize(size)
 			for range 7 {
 				w.tick(s, 2*second)
-				require.Empty(t, w.orders.Hold)
+				require.Empty(t, w.orders.Suspended)
 				still()
 			}
 			require.Equal(t, uid, w.orders.Pods[2], "what is taken from it records it")

@@ -76,7 +76,7 @@ func (t *turn) mayTell() bool {
 
 // seed sets the wish of a new InstanceGroup to the size there is, once. Until then the wish is the API's default and not followed.
 func (t *turn) seed(g *observed.Group) {
-	if g != t.in.Group() || g.Seeded || t.d.Current == nil || t.orders.Hold != "" {
+	if g != t.in.Group() || g.Seeded || t.d.Current == nil || t.orders.Suspended != "" {
 		return
 	}
 	size := max(1, *t.d.Current)

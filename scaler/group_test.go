@@ -205,7 +205,7 @@ func TestWhyAnInstanceGroupIsNotFollowed(t *testing.T) {
 	w.group.Paused = true
 	w.tick(s, second)
 	require.Equal(t, v1alpha1.Paused, w.groupStatus.State)
-	require.Contains(t, w.orders.Hold, "InstanceGroup things is paused")
+	require.Contains(t, w.orders.Suspended, "InstanceGroup things is paused")
 }
 
 func TestTwoHPAsThatStopEachOtherAreReported(t *testing.T) {

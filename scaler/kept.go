@@ -10,7 +10,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -45,7 +45,7 @@ const (
 // of the decision.
 func (k kept) encode() ([]byte, error) {
 	data, err := json.Marshal(k)
-	if err != nil || len(data) <= rebalancer.MaxDocumentBytes {
+	if err != nil || len(data) <= orders.MaxDocumentBytes {
 		return data, err
 	}
 	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
@@ -155,7 +155,7 @@ func (s *Scaler) keep(ctx context.Context, now time.Time, d *decide.Decision) {
 	if s.cfg.DryRun || same && now.Sub(s.keptAt) < min(keepEvery, s.period/2) {
 		return
 	}
-	if err := s.store(ctx, now, d); err != nil && !errors.Is(err, rebalancer.ErrNotLeading) {
+	if err := s.store(ctx, now, d); err != nil && !errors.Is(err, orders.ErrNotLeading) {
 		s.log.Warn("the decision could not be kept", "error", err)
 	}
 }
@@ -178,8 +178,8 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	err = s.engine.Keep(ctx, KeptName, rebalancer.Replace(data))
-	if s.unkept = nil; errors.Is(err, rebalancer.ErrTooLarge) {
+	err = s.engine.Keep(ctx, KeptName, orders.Replace(data))
+	if s.unkept = nil; errors.Is(err, orders.ErrTooLarge) {
 		s.unkept = err
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,19 +24,19 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	}
 	replace(0)
 	taken := w.pods[7]
-	w.flights = []rebalancer.Flight{{From: 7, Pod: taken}}
+	w.flights = []orders.Flight{{From: 7, Pod: taken}}
 	for round := range 300 {
 		w.tick(s, 2*second)
 		replace(round + 1)
 	}
 	w.tick(s, 2*second)
-	require.Empty(t, w.orders.Hold)
-	require.LessOrEqual(t, len(w.docs[KeptName]), rebalancer.MaxDocumentBytes)
+	require.Empty(t, w.orders.Suspended)
+	require.LessOrEqual(t, len(w.docs[KeptName]), orders.MaxDocumentBytes)
 
 	w.holder, w.epoch = "two/b", 2
 	s = w.scaler(Config{})
 	d := w.tick(s, 2*second)
-	require.Empty(t, w.orders.Hold, "the successor leads")
+	require.Empty(t, w.orders.Suspended, "the successor leads")
 	require.NotEqual(t, doneHeld, done(&d))
 	require.True(t, w.orders.GonePods[taken], "it knows that the pod is gone from which something is in flight")
 }
@@ -48,7 +48,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	k.V = keptVersion
 	data, err := k.encode()
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(data), rebalancer.MaxDocumentBytes)
+	require.LessOrEqual(t, len(data), orders.MaxDocumentBytes)
 	read, err := parseKept(data)
 	require.NoError(t, err)
 	require.NotZero(t, read.Decision.LeftOut)
@@ -62,7 +62,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 		word.UID = fmt.Sprint(i)
 		doc, err = AssumeDead(doc, word)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(doc), rebalancer.MaxDocumentBytes)
+		require.LessOrEqual(t, len(doc), orders.MaxDocumentBytes)
 	}
 	entries, err := parseAssumedDead(doc)
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	for range 5 {
 		w.tick(s, 2*second)
 	}
-	require.Empty(t, w.orders.Hold)
+	require.Empty(t, w.orders.Suspended)
 	require.Contains(t, w.took(), "replicas 4 -> 8")
 	require.Contains(t, w.events, "NotKept")
 
@@ -134,7 +134,7 @@ func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	w.holder, w.epoch = "three/c", 3
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)
-	require.Contains(t, w.orders.Hold, "does not hold the head", "that it leads is proven otherwise, or it does nothing")
+	require.Contains(t, w.orders.Suspended, "does not hold the head", "that it leads is proven otherwise, or it does nothing")
 }
 
 // What an ordinary kind keeps is kept whole, byte for byte as before: the build before reads it.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -77,7 +77,7 @@ type mortal struct {
 	kept, resized bool
 }
 
-func (m *mortal) Keep(ctx context.Context, name string, change rebalancer.Change) error {
+func (m *mortal) Keep(ctx context.Context, name string, change orders.Update) error {
 	if m.keeps--; m.keeps < 0 || m.dead {
 		m.dead = true
 		return errKilled

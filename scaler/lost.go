@@ -10,7 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -104,19 +104,19 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 }
 
 // orderLost puts into the orders who cannot be reached or does not work, and says in the decision what becomes of each.
-func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *rebalancer.Orders) {
+func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *orders.Orders) {
 	dead := s.assumedDead(&in.Observed)
 	for uid := range dead {
-		if o.Dead == nil {
-			o.Dead = map[string]bool{}
+		if o.AssumedDead == nil {
+			o.AssumedDead = map[string]bool{}
 		}
-		o.Dead[uid] = true
+		o.AssumedDead[uid] = true
 	}
 	unproven := s.engine.Progress().Unproven
 	for i := range d.Lost {
 		l := &d.Lost[i]
 		if l.Leaves {
-			o.Lost = append(o.Lost, l.Ordinal)
+			o.Reassign = append(o.Reassign, l.Ordinal)
 			l.Unproven = unproven[l.Ordinal]
 		}
 		word, said := dead[l.UID]
@@ -129,12 +129,12 @@ func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *rebalancer.O
 		}
 	}
 	for i := range d.Health.Verdicts {
-		if v := &d.Health.Verdicts[i]; v.Reassign && !slices.Contains(o.Lost, v.Ordinal) {
-			o.Lost = append(o.Lost, v.Ordinal)
+		if v := &d.Health.Verdicts[i]; v.Reassign && !slices.Contains(o.Reassign, v.Ordinal) {
+			o.Reassign = append(o.Reassign, v.Ordinal)
 			v.Text += "; " + fate(d.Kind, v.Ordinal, unproven[v.Ordinal])
 		}
 	}
-	slices.Sort(o.Lost)
+	slices.Sort(o.Reassign)
 }
 
 // fate says what becomes of what an instance owns that is to leave without being asked.
@@ -142,7 +142,7 @@ func fate(kind string, ordinal int, unproven string) string {
 	if unproven == "" {
 		return "what it owns goes to others as far as its release is proven"
 	}
-	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, rebalancer.ReassignCommand(kind, ordinal))
+	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, orders.ReassignCommand(kind, ordinal))
 }
 
 // reportLost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them

@@ -23,11 +23,11 @@ func TestALostInstanceLeavesAfterItsGrace(t *testing.T) {
 	w, s := loses(t)
 	for range 29 {
 		d := w.tick(s, 2*second)
-		require.Empty(t, w.orders.Lost)
+		require.Empty(t, w.orders.Reassign)
 		require.Contains(t, d.Lost[0].Text, "its grace ends in")
 	}
 	d := w.tick(s, 2*second)
-	require.Equal(t, []int{2}, w.orders.Lost)
+	require.Equal(t, []int{2}, w.orders.Reassign)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, "it is the engine that knows whether it may be emptied")
 	require.Contains(t, d.Lost[0].Text, "as far as its release is proven")
 
@@ -43,7 +43,7 @@ func TestALostInstanceLeavesAfterItsGrace(t *testing.T) {
 
 	clear(w.lost)
 	w.tick(s, 2*second)
-	require.Empty(t, w.orders.Lost)
+	require.Empty(t, w.orders.Reassign)
 	require.Empty(t, w.took(), "no size was written for it")
 }
 
@@ -55,27 +55,27 @@ func TestAnInstanceThatDoesNotWorkLeavesLikeALostOne(t *testing.T) {
 	w.ready[2] = false
 	for range 29 {
 		w.tick(s, 2*second)
-		require.Empty(t, w.orders.Lost)
+		require.Empty(t, w.orders.Reassign)
 	}
 	w.unproven = map[int]string{2: "the status is absent"}
 	for range 3 {
 		w.tick(s, 2*second)
 	}
-	require.Equal(t, []int{2}, w.orders.Lost)
+	require.Equal(t, []int{2}, w.orders.Reassign)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
 	require.Contains(t, s.last.Health.Verdicts[2].Text, "shardscaler reassign Thing 2 --assume-dead --server URL")
 	require.Equal(t, 1, count(w.events, "InstanceLost"))
 	delete(w.crashing, 2)
 	w.ready[2] = true
 	w.tick(s, 2*second)
-	require.Empty(t, w.orders.Lost)
+	require.Empty(t, w.orders.Reassign)
 }
 
 func TestManyLostAtOnceAreNotTouched(t *testing.T) {
 	w, s := loses(t)
 	w.lost[3] = w.now
 	d := w.tick(s, time.Hour)
-	require.Empty(t, w.orders.Lost)
+	require.Empty(t, w.orders.Reassign)
 	require.Contains(t, d.Lost[0].Text, "2 of 4 instances at once, more than 34%")
 }
 
@@ -86,7 +86,7 @@ func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
 	require.NoError(t, err)
 	w.docs[AssumedDeadName] = doc
 	d := w.tick(s, 2*second)
-	require.Equal(t, map[string]bool{uid: true}, w.orders.Dead)
+	require.Equal(t, map[string]bool{uid: true}, w.orders.AssumedDead)
 	require.Contains(t, d.Lost[0].Text, "ann declared it dead")
 	w.docs[AssumedDeadName] = fmt.Appendf(nil, `{"entries":[{"ordinal":2,"pod":"iota-dac-2","uid":%q,"by":"ann"}]}`, uid)
 	d = w.tick(s, 2*second)
@@ -94,10 +94,10 @@ func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
 	w.holder, w.epoch = "two/b", 2
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)
-	require.True(t, w.orders.Dead[uid], "a new leader knows, too")
+	require.True(t, w.orders.AssumedDead[uid], "a new leader knows, too")
 	w.ready[2] = true
 	w.tick(s, 2*second)
-	require.Empty(t, w.orders.Dead, "it was not dead")
+	require.Empty(t, w.orders.AssumedDead, "it was not dead")
 }
 
 func TestTheRecordOfWordsIsBounded(t *testing.T) {

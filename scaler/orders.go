@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // orders says what the assignment should be like. notLeading, when not empty, is why nothing may be ordered yet.
-func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) rebalancer.Orders {
+func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) orders.Orders {
 	c := &in.Config
-	o := rebalancer.Orders{
+	o := orders.Orders{
 		At: in.Now, Tick: s.period,
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
 		Limits: c.Rebalance, Catalogue: c.Catalogue,
@@ -22,11 +22,11 @@ func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decisio
 	}
 	switch {
 	case d.Blind != "":
-		o.Hold = d.Blind
+		o.Suspended = d.Blind
 	case notLeading != "":
-		o.Hold = notLeading
+		o.Suspended = notLeading
 	default:
-		o.Hold = in.Paused()
+		o.Suspended = in.Paused()
 	}
 	if d.Blind != "" {
 		return o
@@ -39,23 +39,23 @@ func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decisio
 			o.Ready = append(o.Ready, n)
 		}
 	}
-	o.Passing = untimely(d, o.Stay)
+	o.MayLeave = untimely(d, o.Stay)
 	for i := range in.Observed.Instances {
 		if inst := &in.Observed.Instances[i]; inst.Occupant() != nil {
 			o.Pods[inst.Ordinal] = inst.Occupant().UID
 		}
 	}
-	if o.Hold == "" {
+	if o.Suspended == "" {
 		s.orderGone(ctx, in, d, &o)
 	}
 	s.orderLost(in, d, &o)
-	o.HoldVoluntary = s.holdVoluntary(in.Now, d, &o)
+	o.SpreadSuspended = s.holdVoluntary(in.Now, d, &o)
 	for _, h := range d.Hot {
-		if h.Relief == decide.ByRebalance && !slices.Contains(o.Hot, h.Ordinal) {
-			o.Hot = append(o.Hot, h.Ordinal)
+		if h.Relief == decide.ByRebalance && !slices.Contains(o.Overloaded, h.Ordinal) {
+			o.Overloaded = append(o.Overloaded, h.Ordinal)
 		}
 	}
-	slices.Sort(o.Hot)
+	slices.Sort(o.Overloaded)
 	return o
 }
 
@@ -101,7 +101,7 @@ type waiting struct {
 }
 
 // holdVoluntary says why nothing may be spread between instances that stay and are healthy.
-func (s *Scaler) holdVoluntary(now time.Time, d *decide.Decision, o *rebalancer.Orders) string {
+func (s *Scaler) holdVoluntary(now time.Time, d *decide.Decision, o *orders.Orders) string {
 	if s.waiting.ready != len(o.Ready) || s.waiting.stay != len(o.Stay) {
 		s.waiting = waiting{ready: len(o.Ready), stay: len(o.Stay), since: now}
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -38,17 +38,17 @@ type Config struct {
 
 // Engine is what the scaler uses of *rebalancer.Engine.
 type Engine interface {
-	Order(rebalancer.Orders)
+	Order(orders.Orders)
 	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head any
 	// more, or when one of the ordinals is open; Leads in the first two cases.
 	Drained(ctx context.Context, ordinals []int) (left map[int]int, err error)
 	Leads(ctx context.Context) error
 	// Head is false until ZooKeeper has been read.
-	Head() (rebalancer.Head, bool)
-	InFlight() []rebalancer.Flight
-	Progress() rebalancer.Progress
+	Head() (orders.Head, bool)
+	InFlight() []orders.Flight
+	Progress() orders.Progress
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
-	Keep(ctx context.Context, name string, change rebalancer.Change) error
+	Keep(ctx context.Context, name string, change orders.Update) error
 	Kept(name string) ([]byte, bool)
 }
 
@@ -193,7 +193,7 @@ func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w 
 		return ""
 	}
 	err := s.store(ctx, now, d)
-	if errors.Is(err, rebalancer.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
+	if errors.Is(err, orders.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
 		err = s.engine.Leads(ctx)
 	}
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -143,7 +143,7 @@ func TestAFormerLeadersVerifiedDrainIsRefused(t *testing.T) {
 func TestADrainThatCannotBeVerifiedIsNone(t *testing.T) {
 	w, s := led(t, 3, 300)
 	clear(w.lists)
-	w.drainErr = rebalancer.ErrNotLeading
+	w.drainErr = orders.ErrNotLeading
 	for range 10 {
 		w.tick(s, 2*second)
 	}
@@ -155,7 +155,7 @@ func TestADrainThatCannotBeVerifiedIsNone(t *testing.T) {
 
 func TestGrowthWaitsForProofThatWeLead(t *testing.T) {
 	w, s := led(t, 3, 300)
-	w.pool, w.drainErr = 1000, rebalancer.ErrNotLeading
+	w.pool, w.drainErr = 1000, orders.ErrNotLeading
 	d := w.tick(s, 2*second)
 	require.Equal(t, decide.Grow, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
 	require.Equal(t, doneHeld, d.Act.Done)
@@ -190,7 +190,7 @@ func TestBlindMeansStill(t *testing.T) {
 		for range 20 {
 			d := w.tick(s, 2*second)
 			require.Equal(t, decide.Still, d.Verb)
-			require.NotEmpty(t, w.orders.Hold)
+			require.NotEmpty(t, w.orders.Suspended)
 			require.Empty(t, w.orders.Gone)
 		}
 		require.Empty(t, w.took())
@@ -203,16 +203,16 @@ func TestBlindMeansStill(t *testing.T) {
 
 func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 	w := newWorld(t, 2)
-	w.pool, w.noLead = 1000, rebalancer.ErrNotLeading
+	w.pool, w.noLead = 1000, orders.ErrNotLeading
 	s := w.scaler(Config{})
 	d := w.tick(s, second)
 	require.Equal(t, doneHeld, d.Act.Done)
-	require.Contains(t, w.orders.Hold, "not leading")
+	require.Contains(t, w.orders.Suspended, "not leading")
 	require.Empty(t, w.took())
 	w.noLead = nil
 	w.tick(s, second)
 	require.Equal(t, []string{"claim one/a", "replicas 2 -> 10"}, w.took())
-	require.Empty(t, w.orders.Hold)
+	require.Empty(t, w.orders.Suspended)
 
 	w.holder, w.epoch = "one/a.2", 2 // the head was taken again
 	w.tick(s, second)
@@ -239,7 +239,7 @@ func TestAStatefulSetThatTheRoleDoesNotNameIsAProblem(t *testing.T) {
 		}
 		require.NotContains(t, w.took(), "replicas 2 -> 10", right)
 		require.Equal(t, 1, count(w.events, "CannotScale"), right)
-		require.Equal(t, right == "patch", w.orders.Hold != "", "without a claim nothing is moved either")
+		require.Equal(t, right == "patch", w.orders.Suspended != "", "without a claim nothing is moved either")
 
 		*fail = nil
 		d := w.tick(s, second)
@@ -294,7 +294,7 @@ func TestPausedAndDryRunWriteNothing(t *testing.T) {
 	d := w.tick(s, second)
 	require.Equal(t, 7, d.Desired)
 	require.Equal(t, doneHeld, d.Act.Done)
-	require.Contains(t, w.orders.Hold, "paused")
+	require.Contains(t, w.orders.Suspended, "paused")
 	require.Empty(t, w.took())
 
 	w = newWorld(t, 2)
@@ -317,7 +317,7 @@ func TestASilentInstanceIsRestartedOnceAndMovesNothing(t *testing.T) {
 		w.tick(s, 2*second)
 	}
 	w.silent[2] = true
-	w.drainErr = rebalancer.ErrNotLeading
+	w.drainErr = orders.ErrNotLeading
 	for range 100 {
 		w.tick(s, 2*second)
 	}
@@ -361,28 +361,28 @@ func TestSpreadingWaitsForStartingInstances(t *testing.T) {
 	w.tick(s, second)
 	w.ready[3] = false
 	w.tick(s, second)
-	require.Contains(t, w.orders.HoldVoluntary, "1 of 4")
+	require.Contains(t, w.orders.SpreadSuspended, "1 of 4")
 	for range 31 {
 		w.tick(s, 2*second)
 	}
-	require.Empty(t, w.orders.HoldVoluntary, "it waits for a while, not for ever")
+	require.Empty(t, w.orders.SpreadSuspended, "it waits for a while, not for ever")
 }
 
 func TestWhatAWindowStillKeepsIsNotSpreadOnto(t *testing.T) {
 	w, s := led(t, 4, 400)
-	require.Empty(t, w.orders.Passing)
+	require.Empty(t, w.orders.MayLeave)
 	for n := range 4 {
 		w.lists[n] = 40
 	}
 	w.tick(s, second)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
-	require.Equal(t, []int{2, 3}, w.orders.Passing)
+	require.Equal(t, []int{2, 3}, w.orders.MayLeave)
 	w.cfg.CPU = &config.ResourceTarget{TargetUtilization: 50} // of which nobody says anything
 	for range 30 {
 		w.tick(s, second)
 	}
 	require.Len(t, w.orders.Stay, 4, "a signal is missing")
-	require.Empty(t, w.orders.Passing, "that may last: it is spread meanwhile")
+	require.Empty(t, w.orders.MayLeave, "that may last: it is spread meanwhile")
 }
 
 func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {

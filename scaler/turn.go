@@ -10,7 +10,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -23,7 +23,7 @@ type turn struct {
 	in     *decide.Input
 	d      *decide.Decision
 	w      actuate.Workload
-	orders *rebalancer.Orders
+	orders *orders.Orders
 }
 
 // What was done about a decision.
@@ -58,8 +58,8 @@ func (t *turn) resize() {
 		t.did(doneWouldDrain, "would empty instances %d to %d, which own %d resources, and then write replicas %d -> %d", t.d.Start+to, t.d.Start+from-1, t.owned(), from, to)
 	case t.cfg.DryRun:
 		t.did(doneWouldScale, "would write replicas %d -> %d", from, to)
-	case t.orders.Hold != "":
-		t.did(doneHeld, "nothing is written: %s", t.orders.Hold)
+	case t.orders.Suspended != "":
+		t.did(doneHeld, "nothing is written: %s", t.orders.Suspended)
 	case to > from:
 		t.grow(from, to)
 	default:
@@ -183,7 +183,7 @@ func (t *turn) resizeTo(size actuate.Size, to int) {
 	}
 	before := t.history
 	t.history = t.history.Intended(to)
-	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, rebalancer.ErrTooLarge) {
+	if err := t.store(t.ctx, t.now, t.d); err != nil && !errors.Is(err, orders.ErrTooLarge) {
 		t.history = before
 		t.did(doneHeld, "nothing is written: %v", err)
 		return
@@ -226,7 +226,7 @@ func (t *turn) isFault(err error) bool {
 
 // restart deletes the pod that the verdicts chose, if any.
 func (t *turn) restart() {
-	if t.orders.Hold != "" {
+	if t.orders.Suspended != "" {
 		return
 	}
 	for _, v := range t.d.Health.Verdicts {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
@@ -55,7 +55,7 @@ type world struct {
 	// snapshot does not know yet.
 	strangers map[string]string
 	unseen    map[int]bool
-	flights   []rebalancer.Flight
+	flights   []orders.Flight
 	censuses  int
 	noPods    bool // an API server that has lost its store
 	censusErr error
@@ -67,7 +67,7 @@ type world struct {
 	onSize           func()
 	onRestart        func() error
 	onSeed, onStatus func() error
-	orders           rebalancer.Orders
+	orders           orders.Orders
 	blocked          string
 	holder           string // of the head
 	epoch            int64
@@ -151,7 +151,7 @@ func (w *world) settlePods() {
 // settleEngine lets the rebalancer follow the orders one step: close what leaves, open what is ready, move.
 func (w *world) settleEngine() {
 	o := w.orders
-	if o.Hold != "" || o.At.IsZero() {
+	if o.Suspended != "" || o.At.IsZero() {
 		return
 	}
 	for n := range w.open {
@@ -283,17 +283,17 @@ func (w *world) tick(s *Scaler, d time.Duration) decide.Decision {
 
 // The engine.
 
-func (w *world) Order(o rebalancer.Orders) { w.orders = o }
+func (w *world) Order(o orders.Orders) { w.orders = o }
 
-func (w *world) Progress() rebalancer.Progress {
-	return rebalancer.Progress{Blocked: w.blocked, Unproven: w.unproven, Unannounced: w.unannounced}
+func (w *world) Progress() orders.Progress {
+	return orders.Progress{Blocked: w.blocked, Unproven: w.unproven, Unannounced: w.unannounced}
 }
 
-func (w *world) Head() (rebalancer.Head, bool) {
-	return rebalancer.Head{Epoch: w.epoch, Holder: w.holder}, true
+func (w *world) Head() (orders.Head, bool) {
+	return orders.Head{Epoch: w.epoch, Holder: w.holder}, true
 }
 
-func (w *world) InFlight() []rebalancer.Flight { return w.flights }
+func (w *world) InFlight() []orders.Flight { return w.flights }
 
 func (w *world) Leads(ctx context.Context) error {
 	_, err := w.Drained(ctx, nil)
@@ -317,7 +317,7 @@ func (w *world) Drained(_ context.Context, ordinals []int) (map[int]int, error) 
 	return left, nil
 }
 
-func (w *world) Keep(_ context.Context, name string, change rebalancer.Change) error {
+func (w *world) Keep(_ context.Context, name string, change orders.Update) error {
 	if w.noLead != nil {
 		return w.noLead
 	}
@@ -326,8 +326,8 @@ func (w *world) Keep(_ context.Context, name string, change rebalancer.Change) e
 	if err != nil {
 		return err
 	}
-	if len(data) > rebalancer.MaxDocumentBytes || w.tooLarge == name {
-		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), rebalancer.ErrTooLarge)
+	if len(data) > orders.MaxDocumentBytes || w.tooLarge == name {
+		return fmt.Errorf("keep: document %s: %d bytes: %w", name, len(data), orders.ErrTooLarge)
 	}
 	w.docs[name] = slices.Clone(data)
 	return nil

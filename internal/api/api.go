@@ -20,6 +20,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -68,7 +69,7 @@ type KindView struct {
 	State *protocol.State
 	// Decision is nil until one was made.
 	Decision *decide.Decision
-	Progress rebalancer.Progress
+	Progress orders.Progress
 	Waiting  *reconcile.Waiting
 	// Lookup returns the ordinal that owns a resource; -1 with ok if it is known and unowned.
 	Lookup func(id string) (ordinal int, ok bool)

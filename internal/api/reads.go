@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -46,8 +47,8 @@ type Orchestration struct {
 	// Mute are the open instances that do not acknowledge, and why, by ordinal.
 	Mute map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
 
-	Decision *decide.Decision    `json:"decision,omitempty"`
-	Progress rebalancer.Progress `json:"progress"`
+	Decision *decide.Decision `json:"decision,omitempty"`
+	Progress orders.Progress  `json:"progress"`
 	// Waiting are deletes found by a reconcile that a person must confirm.
 	Waiting *reconcile.Waiting `json:"waiting,omitempty"`
 	ReadAt  time.Time          `json:"readAt,omitzero" doc:"when this was last known to equal ZooKeeper"`

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // writes are all operations that change something, with the member that shows it.
@@ -36,14 +37,14 @@ func TestOnlyAnUnknownOutcomeIsCalledUnknown(t *testing.T) {
 
 		for _, b.fails = range []error{
 			fmt.Errorf("keep override: %w: %w", rebalancer.ErrNotSent, context.DeadlineExceeded),
-			rebalancer.ErrNotLeading,
+			orders.ErrNotLeading,
 		} {
 			status, body = call(t, s, http.MethodPost, path, "operator", w[0])
 			require.Equal(t, http.StatusServiceUnavailable, status, body)
 			require.NotContains(t, body, "may have been carried out")
 			require.NotContains(t, body, OutcomeUnknown)
 		}
-		b.fails = fmt.Errorf("%w: %w", rebalancer.ErrOutcomeUnknown, rebalancer.ErrNotLeading)
+		b.fails = fmt.Errorf("%w: %w", rebalancer.ErrOutcomeUnknown, orders.ErrNotLeading)
 		status, body = call(t, s, http.MethodPost, path, "operator", w[0])
 		requireUnknown(t, status, body, w)
 	}

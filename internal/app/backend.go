@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -179,7 +180,7 @@ func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change o
 }
 
 // overrideChange is the change of the kept document.
-func (r *runner) overrideChange(base *config.Kind, change overriding) rebalancer.Change {
+func (r *runner) overrideChange(base *config.Kind, change overriding) orders.Update {
 	return func(old []byte) ([]byte, error) {
 		was, _ := r.parseOverride(old) // what cannot be read is ignored
 		_, standing := was.Apply(*base)

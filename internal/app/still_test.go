@@ -17,6 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -123,7 +124,7 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 				synctest.Wait()
 				close(begun)
 				if c.call == "commit" {
-					running.Go(func() { _ = a.runners["Thing"].engine.Keep(ctx, "doc", rebalancer.Replace(nil)) })
+					running.Go(func() { _ = a.runners["Thing"].engine.Keep(ctx, "doc", orders.Replace(nil)) })
 				}
 				time.Sleep(stuckAfter + 10*time.Second)
 				loops := a.liveness()[1]
@@ -163,7 +164,7 @@ func TestAPanicInOneKindLeavesTheOthersAndTheKindBeginsAgain(t *testing.T) {
 					return false
 				}
 				_, lead := r.engine.Rounds()
-				return !lead.IsZero() && r.engine.Keep(ctx, "doc", rebalancer.Replace(nil)) == nil
+				return !lead.IsZero() && r.engine.Keep(ctx, "doc", orders.Replace(nil)) == nil
 			}
 			require.Eventually(t, func() bool { return leads("Rule") }, observedtest.Patience, time.Millisecond)
 			rule := a.runner("Rule")

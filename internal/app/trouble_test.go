@@ -14,6 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
@@ -37,7 +38,7 @@ func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
 	running.Go(func() { _ = e.Lead(ctx) })
 	running.Go(func() {
 		for ctx.Err() == nil {
-			e.Order(rebalancer.Orders{At: time.Now(), Capacity: 10, HandOff: config.HandOffImmediate, Stay: []int{0}, Ready: []int{0}})
+			e.Order(orders.Orders{At: time.Now(), Capacity: 10, HandOff: config.HandOffImmediate, Stay: []int{0}, Ready: []int{0}})
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):

@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
@@ -87,7 +88,7 @@ type keeper struct {
 	group  sync.WaitGroup
 
 	mu     sync.Mutex
-	orders rebalancer.Orders
+	orders orders.Orders
 }
 
 // keep starts an engine that leads instances 0 to n-1.
@@ -109,7 +110,7 @@ func (s *store) keep(ctx context.Context, chroot string, instances int) (*keeper
 func (s *store) follow(ctx context.Context, client *zk.Client) *keeper {
 	engine := rebalancer.New(rebalancer.Config{Kind: thing, Holder: "bars"}, client, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	k := &keeper{Engine: engine, client: client}
-	k.orders = rebalancer.Orders{Capacity: fullList, HandOff: config.HandOffImmediate}
+	k.orders = orders.Orders{Capacity: fullList, HandOff: config.HandOffImmediate}
 	k.ctx, k.stop = context.WithCancel(ctx)
 	k.group.Go(func() { _ = engine.Run(k.ctx, func(observed.Signal) {}) })
 	k.group.Go(func() {
@@ -133,7 +134,7 @@ func (k *keeper) close() {
 }
 
 // order changes the orders and sends them.
-func (k *keeper) order(change func(*rebalancer.Orders)) {
+func (k *keeper) order(change func(*orders.Orders)) {
 	k.mu.Lock()
 	change(&k.orders)
 	k.mu.Unlock()
@@ -154,7 +155,7 @@ func (k *keeper) repeat() {
 
 // size orders that many instances, of which the first are ready to receive.
 func (k *keeper) size(instances, ready int) {
-	k.order(func(o *rebalancer.Orders) {
+	k.order(func(o *orders.Orders) {
 		o.Stay = make([]int, instances)
 		for n := range o.Stay {
 			o.Stay[n] = n

@@ -10,7 +10,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -46,7 +46,7 @@ func measureIdleCreate(ctx context.Context, b *bench) (map[string]float64, error
 		return nil, err
 	}
 	defer k.close()
-	k.order(func(o *rebalancer.Orders) { o.Limits.ListInterval = new(config.Duration) })
+	k.order(func(o *orders.Orders) { o.Limits.ListInterval = new(config.Duration) })
 	if err := s.makePath(chroot + "/bare/pool"); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func measureLog(ctx context.Context, b *bench) (map[string]float64, error) {
 	if err := k.await(ctx, "10 open", func(st *protocol.State) bool { return len(st.Head.Open) == 10 }); err != nil {
 		return nil, err
 	}
-	k.order(func(o *rebalancer.Orders) { o.Hold = "nothing is to be assigned" })
+	k.order(func(o *orders.Orders) { o.Suspended = "nothing is to be assigned" })
 	before, err := s.logBytes()
 	if err != nil {
 		return nil, err

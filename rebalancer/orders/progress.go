@@ -1,4 +1,4 @@
-package rebalancer
+package orders
 
 import (
 	"time"
@@ -8,47 +8,56 @@ import (
 
 // Progress is what an engine is doing, for the API and the metrics.
 type Progress struct {
-	// Refused is what ZooKeeper refuses to write, and why; empty when it refuses nothing. It is tried again, after pauses that grow.
+	// Refused is what ZooKeeper refuses to write, and why; empty when it refuses nothing. It is
+	// tried again, after pauses that grow.
 	Refused string `json:"refused,omitempty"`
 	// Draining counts what is left on ordinals that leave, by ordinal.
 	Draining map[int]int `json:"draining,omitempty"`
-	// Unproven says of instances that are lost why what they own is not given to others, by ordinal.
+	// Unproven says of instances that are lost why what they own is not given to others, by
+	// ordinal.
 	Unproven map[int]string `json:"unproven,omitempty"`
-	// PlanID is the running plan's, empty when none runs. It is carried out in waves; what follows describes the present one. Reason is
-	// drain, spread or undo, and Why says it in words.
+	// PlanID is the running plan's, empty when none runs. It is carried out in waves; what follows
+	// describes the present one. Reason is drain, spread or undo, and Why says it in words.
 	PlanID string    `json:"planId,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Why    string    `json:"why,omitempty"`
 	Begun  time.Time `json:"begun,omitzero"`
-	// Moves are the wave's moves, Done those that have arrived, Acknowledged those and what their instances have released, Left those that
-	// have not arrived. Beyond are the plan's moves that wait for the next wave.
+	// Moves are the wave's moves, Done those that have arrived, Acknowledged those and what their
+	// instances have released, Left those that have not arrived. Beyond are the plan's moves that
+	// wait for the next wave.
 	Moves        int `json:"moves,omitempty"`
 	Done         int `json:"done,omitempty"`
 	Acknowledged int `json:"acknowledged,omitempty"`
 	Left         int `json:"left,omitempty"`
 	Beyond       int `json:"beyond,omitempty"`
-	// PerMinute is how fast moves arrive, by the last minute; EstimatedEnd is when the plan will have ended at that pace.
+	// PerMinute is how fast moves arrive, by the last minute; EstimatedEnd is when the plan will
+	// have ended at that pace.
 	PerMinute    float64    `json:"perMinute,omitempty"`
 	EstimatedEnd *time.Time `json:"estimatedEnd,omitempty"`
 	// Moved counts resources moved since this process started.
 	Moved int64 `json:"moved"`
-	// Duplicates lists ids that were found in two places since this process leads and where each one stayed, at most 1000.
+	// Duplicates lists ids that were found in two places since this process leads and where each
+	// one stayed, at most 1000.
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
-	// Alarm says why the engine has stopped (an unreadable list, foreign edits); empty when it works.
+	// Alarm says why the engine has stopped (an unreadable list, foreign edits); empty when it
+	// works.
 	Alarm string `json:"alarm,omitempty"`
-	// Blocked says what keeps the running work from ending: capacity elsewhere, a hold, an instance that does not acknowledge.
+	// Blocked says what keeps the running work from ending: capacity elsewhere, a hold, an instance
+	// that does not acknowledge.
 	Blocked string `json:"blocked,omitempty"`
 	// Unannounced is a warning: rows keep appearing in the catalogue of which no message tells.
 	// Empty: they do not.
 	Unannounced string `json:"unannounced,omitempty"`
-	// Parked are the resources that have no place, or not the one they should have, summed up by where they are (-1: the pool) and why.
+	// Parked are the resources that have no place, or not the one they should have, summed up by
+	// where they are (-1: the pool) and why.
 	Parked []plan.RefusedGroup `json:"parked,omitempty"`
 }
 
 // Duplicate is an id that was found in more than one place.
 type Duplicate struct {
 	ID string `json:"id"`
-	// Stayed is where the id was left, Removed where it was taken from: an ordinal, "pool" or "flight".
+	// Stayed is where the id was left, Removed where it was taken from: an ordinal, "pool" or
+	// "flight".
 	Stayed  string `json:"stayed"`
 	Removed string `json:"removed"`
 }

@@ -1,4 +1,9 @@
-package rebalancer
+// Package orders is what the scaler and the engine of a kind say to each other.
+//
+// In: from the scaler, Orders on every tick. Out: from the engine, Progress, and the documents that
+// it stores for the scaler. Invariant: the latest Orders alone count, and old ones count for
+// nothing.
+package orders
 
 import (
 	"time"
@@ -7,18 +12,22 @@ import (
 	"github.com/shardscaler/shardscaler/internal/pins"
 )
 
-// Orders is what the scaler wants of the assignment. It is level-triggered: the scaler sends it anew on every tick, and the
-// latest one alone counts. An engine without Orders, or with Orders older than three ticks, moves nothing.
+// Orders is what the scaler wants of the assignment. It is level-triggered: the scaler sends it
+// anew on every tick, and the latest one alone counts. An engine without Orders, or with Orders
+// older than three ticks, moves nothing.
 type Orders struct {
 	// At is when the orders were made from a snapshot; Tick is the time between two orders, 0: 2s.
 	At   time.Time
 	Tick time.Duration
-	// Stay are the ordinals that will remain, ascending. Every other ordinal that owns something is to be emptied.
+	// Stay are the ordinals that will remain, ascending. Every other ordinal that owns something is
+	// to be emptied.
 	Stay []int
-	// Passing are those of Stay that only a window or a rate still keeps: if what is recommended now stands, they will leave. They keep what
-	// they have and get new resources, but nothing is spread onto them, to be taken away again a moment later.
-	Passing []int
-	// Ready are those of Stay whose pod is ready and may be opened. An ordinal once open stays open through a restart.
+	// MayLeave are those of Stay that only a window or a rate still keeps: if what is recommended
+	// now stands, they will leave. They keep what they have and get new resources, but nothing is
+	// spread onto them, to be taken away again a moment later.
+	MayLeave []int
+	// Ready are those of Stay whose pod is ready and may be opened. An ordinal once open stays open
+	// through a restart.
 	Ready []int
 	// PodsAt is when the complete list of the namespace's pods was begun by which pods are gone;
 	// zero: there is none, and nothing is released for a pod's absence. What was revoked later is
@@ -35,26 +44,31 @@ type Orders struct {
 	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
 	// taken from an instance remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
-	// Lost are those of Stay that nobody can reach, because their node is lost, or that have not worked for long. They leave as an emergency as far as what is taken from
-	// them will provably be released (protocol rule 6); Progress.Unproven says of the others why it would not.
-	Lost []int
-	// Dead are uids of pods that a person has declared dead: what they ran is released on that word alone, and an ordinal of Stay whose
-	// pod is one of them leaves as an emergency.
-	Dead map[string]bool
-	// Hold, when not empty, is why nothing at all may be assigned or moved: blind means still. Creates and deletes go on.
-	Hold string
-	// HoldVoluntary, when not empty, is why spreading (moves between staying, healthy instances) must wait.
-	HoldVoluntary string
-	// Hot are ordinals of Stay that are overloaded while others are not, ascending: a reason to spread at once, however little the
-	// lists differ.
-	Hot []int
+	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they own
+	// goes to others as an emergency, as far as its release will be proven (protocol rule 6);
+	// Progress.Unproven says of the others why it would not.
+	Reassign []int
+	// AssumedDead are uids of pods of which a person has said that they run nothing any more: what
+	// they ran is released on that statement alone, and what an ordinal of Stay with such a pod owns
+	// goes to others as an emergency.
+	AssumedDead map[string]bool
+	// Suspended, when not empty, is why nothing at all may be assigned or moved: blind means still.
+	// Creates and deletes go on.
+	Suspended string
+	// SpreadSuspended, when not empty, is why spreading (moves between staying, healthy instances)
+	// must wait.
+	SpreadSuspended string
+	// Overloaded are ordinals of Stay that are overloaded while others are not, ascending: a reason to
+	// spread at once, however little the lists differ.
+	Overloaded []int
 	// Capacity is the hard limit of resources an instance.
 	Capacity int
 	HandOff  config.HandOff
 	// Settle is how long an immediate hand-off waits between revoke and grant.
 	Settle time.Duration
 	Limits config.Rebalance
-	// Balance is what is to be even; Pins bind resources to ordinals. Both need the catalogue's weights and labels.
+	// Balance is what is to be even; Pins bind resources to ordinals. Both need the catalogue's
+	// weights and labels.
 	Balance config.Balance
 	Pins    []pins.Rule
 	// CatalogueMaxAge is how old the catalogue's weights may be for voluntary moves. 0: any age.
@@ -77,8 +91,8 @@ func (o *Orders) Refusal(now time.Time) string {
 		return "no orders from the scaler yet"
 	case age > 3*tick:
 		return "the scaler's last orders are " + age.Round(time.Second).String() + " old"
-	case o.Hold != "":
-		return o.Hold
+	case o.Suspended != "":
+		return o.Suspended
 	case o.Capacity < 1:
 		return "the scaler's orders name no capacity"
 	}

@@ -1,4 +1,4 @@
-package rebalancer
+package orders
 
 import (
 	"errors"
@@ -8,23 +8,23 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Change makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
+// Update makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
 // and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
 // after a lost answer, over what is there then: so two calls of Keep never lose what the other one
 // changed. It must be quick, have no effects of its own, and make the same of what it has made
 // before.
-type Change func(old []byte) (fresh []byte, err error)
+type Update func(old []byte) (fresh []byte, err error)
 
-// Replace is the Change of a document that one writer alone makes, and makes whole.
-func Replace(data []byte) Change {
+// Replace is the Update of a document that one writer alone makes, and makes whole.
+func Replace(data []byte) Update {
 	data = slices.Clone(data)
 	return func([]byte) ([]byte, error) { return data, nil }
 }
 
 // What a call can fail with.
 var (
-	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead before
-	// it was durable.
+	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead
+	// before it was durable.
 	ErrNotLeading = errors.New("not leading")
 	// ErrTooLarge: a document has more than MaxDocumentBytes.
 	ErrTooLarge = protocol.ErrTooLarge
