@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // Owners follows what says how large the StatefulSets should be: InstanceGroups, and HPAs. Either may be unreadable without the

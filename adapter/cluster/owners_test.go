@@ -26,10 +26,10 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // follow starts Owners for kinds Thing and Rule until the test ends.

@@ -6,8 +6,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/exact"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // writerKey holds, in what is kept of a StatefulSet, who wrote its replicas last: the one thing that is needed of managedFields.

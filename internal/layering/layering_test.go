@@ -41,9 +41,6 @@ func TestDependenciesFollowTheData(t *testing.T) {
 	for pattern, forbidden := range never {
 		for _, d := range deps(t, pattern) {
 			for _, f := range forbidden {
-				if d == module+"scaler/v1alpha1" {
-					continue // the public API's types: no code of the scaler's
-				}
 				require.False(t, d == module+f || strings.HasPrefix(d, module+f+"/"), "%s must not import %s", pattern, d)
 			}
 		}
