@@ -55,8 +55,8 @@ lint: ## Check the code with golangci-lint, at the version of tools/lint (the fi
 	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 
 .PHONY: generate
-generate: ## Write the deep copies and the CustomResourceDefinition that follow from scaler/v1alpha1
-	$(GO) generate ./scaler/v1alpha1
+generate: ## Write the deep copies and the CustomResourceDefinition that follow from adapter/v1alpha1
+	$(GO) generate ./adapter/v1alpha1
 
 .PHONY: clean
 clean: ## Remove what was built here (what all clones share stays in the cache folder)

@@ -34,10 +34,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // The configurations that are shipped are valid, and say who owns the size as their comments promise.

@@ -108,7 +108,7 @@ func (s *Scaler) count(ctx context.Context, in *decide.Input) {
 	begun := time.Now()
 	last, err := s.act.Census(ctx)
 	if err == nil {
-		_, err = s.act.Size(ctx, workload(in))
+		_, err = s.act.Size(ctx, statefulSet(in))
 	}
 	s.census.next = in.Now.Add(max(s.period, censusShare*time.Since(begun)))
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole window.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +18,8 @@ import (
 	"k8s.io/client-go/tools/record"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
 
-	"github.com/shardscaler/shardscaler/adapter/cluster"
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/workload"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/dacsim"
 	"github.com/shardscaler/shardscaler/internal/testenv"
@@ -94,7 +93,8 @@ func (p *platform) follow() {
 	meta, err := metadata.NewForConfig(cfg)
 	require.NoError(p.t, err)
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
-	source := cluster.New(cluster.Config{Namespace: p.ns, Probe: time.Second}, []config.Kind{p.cfg}, cluster.Clients{Kube: p.kube, Metrics: metrics}, log, prometheus.NewRegistry())
+	source := workload.New(workload.Config{Namespace: p.ns, Probe: time.Second}, []config.Kind{p.cfg},
+		workload.Clients{Kube: p.kube, Metrics: metrics}, log, prometheus.NewRegistry())
 	p.state.Configure([]config.Kind{p.cfg})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -103,17 +103,14 @@ func (p *platform) follow() {
 	act := struct {
 		*actuate.Kubernetes
 		*actuate.Groups
-		*cluster.PodLister
-	}{actuate.New(p.kube, &record.FakeRecorder{}, log), actuate.NewGroups(dyn), cluster.NewPodLister(meta, p.ns)}
+		*workload.PodLister
+	}{actuate.New(p.kube, &record.FakeRecorder{}, log), actuate.NewGroups(dyn), workload.NewPodLister(meta, p.ns)}
 	p.s = New(Config{Kind: "Thing"}, p.e, act, log, prometheus.NewRegistry())
 }
 
 // apply creates the StatefulSet.
 func (p *platform) apply(size int) {
-	cmd := p.k.Command(p.t.Context(), "apply", "-n", p.ns, "-f", "-")
-	cmd.Stdin = strings.NewReader(fmt.Sprintf(platformSet, size))
-	out, err := cmd.CombinedOutput()
-	require.NoError(p.t, err, string(out))
+	p.k.Apply(p.t, p.ns, fmt.Sprintf(platformSet, size))
 }
 
 // kubectl runs it in the namespace.

@@ -52,7 +52,7 @@ type Engine interface {
 	Kept(name string) ([]byte, bool)
 }
 
-// Actuator is what the scaler uses of *actuate.Kubernetes and *cluster.PodLister.
+// Actuator is what the scaler uses of *actuate.Kubernetes and *workload.PodLister.
 type Actuator interface {
 	GroupActuator
 	Claim(ctx context.Context, w actuate.Workload, leader string) error
@@ -124,7 +124,7 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	s.history = decide.Next(in, d)
 
 	d.Drain = s.last.Drain // until this look has told it anew: what is kept before must not lose it
-	w := workload(&in)
+	w := statefulSet(&in)
 	hold := s.lead(ctx, now, &d, w)
 	orders := s.orders(ctx, &in, &d, hold)
 	if !s.cfg.DryRun {
@@ -166,8 +166,8 @@ func acted(d *decide.Decision) string {
 	return d.Act.Text
 }
 
-// workload names the StatefulSet for the actuator; its UID is empty while it is not known.
-func workload(in *decide.Input) actuate.Workload {
+// statefulSet names the StatefulSet for the actuator; its UID is empty while it is not known.
+func statefulSet(in *decide.Input) actuate.Workload {
 	w := actuate.Workload{Namespace: in.Observed.Namespace, Name: in.Config.StatefulSet}
 	if in.Observed.Workload != nil {
 		w.UID = in.Observed.Workload.UID

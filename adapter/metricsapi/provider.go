@@ -20,9 +20,9 @@ import (
 	metricsprovider "sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // Labels of a series, for metric selectors and external metrics.

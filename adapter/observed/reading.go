@@ -12,7 +12,7 @@ import (
 const (
 	// StoreMaxAge: ZooKeeper is confirmed every few seconds, so this is several lost confirmations.
 	StoreMaxAge = 30 * time.Second
-	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/cluster).
+	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/informer).
 	ClusterMaxAge = 30 * time.Second
 	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the answer itself.
 	BusMaxAge = 25 * time.Second

@@ -25,11 +25,12 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
-	"github.com/shardscaler/shardscaler/adapter/cluster"
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
 	"github.com/shardscaler/shardscaler/adapter/notify"
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/owners"
+	"github.com/shardscaler/shardscaler/adapter/workload"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -60,8 +61,8 @@ type App struct {
 	actuator   actuator
 	heartbeats *heartbeat.Source // nil without Kafka
 	notify     *notify.Source
-	cluster    *cluster.Source
-	owners     *cluster.Owners
+	workload   *workload.Source
+	owners     *owners.Source
 	catalog    *catalog.Source
 	metricsAPI *metricsapi.Server // nil without a secure port
 	registrar  *registrar         // nil without a secure port
@@ -83,7 +84,7 @@ type store interface {
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups
-	*cluster.PodLister
+	*workload.PodLister
 }
 
 // New checks the options, connects what connects at start, and listens. Run serves.
@@ -116,7 +117,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
 	a.live = newLive(log, a.metrics, k.configRefused)
-	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), cluster.NewPodLister(k.metadata, o.Namespace)}
+	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), workload.NewPodLister(k.metadata, o.Namespace)}
 	reg.MustRegister(telemetry.NewCollector(a.view))
 	if err := a.newSources(ctx, reg); err != nil {
 		return nil, err
@@ -145,8 +146,9 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, a, a.log, reg)
-	a.cluster = cluster.New(cluster.Config{Namespace: o.Namespace}, nil, cluster.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}, a.log, reg)
-	a.owners = cluster.NewOwners(cluster.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
+	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
+	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
+	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
 	a.store, err = zk.Open(ctx, zk.Config{
 		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.zooKeeperTLS(),
 	}, a.log, reg)
@@ -204,7 +206,7 @@ func (a *App) Run(ctx context.Context, version string) error {
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
-	g.Go(func() error { return a.cluster.Run(ctx, a.state.Apply) })
+	g.Go(func() error { return a.workload.Run(ctx, a.state.Apply) })
 	g.Go(func() error { return a.owners.Run(ctx, a.state.Apply) })
 	if a.heartbeats != nil {
 		g.Go(func() error { return a.heartbeats.Run(ctx, a.state.Apply) })
@@ -269,7 +271,7 @@ func (a *App) keepRunners(ctx context.Context) error {
 // configure makes the sources and the runners follow cfg.
 func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	a.state.Configure(cfg.Kinds)
-	a.cluster.Configure(cfg.Kinds)
+	a.workload.Configure(cfg.Kinds)
 	a.owners.Configure(cfg.Kinds)
 	if a.heartbeats != nil {
 		a.heartbeats.Configure(cfg.Kinds)

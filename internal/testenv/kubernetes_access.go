@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,16 @@ func (k *Kubernetes) Namespace(t testing.TB) string {
 		if time.Now().After(deadline) {
 			t.Fatalf("create namespace %s: no default service account: %v", name, err)
 		}
+	}
+}
+
+// Apply is kubectl apply of a manifest in a namespace.
+func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
+	t.Helper()
+	cmd := k.Command(t.Context(), "apply", "-n", namespace, "-f", "-")
+	cmd.Stdin = strings.NewReader(manifest)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("apply in %s: %v\n%s", namespace, err, out)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 )
 
 // Event is one Kubernetes event about a StatefulSet or an InstanceGroup. Each comes from one of the functions below, so that all there are can be

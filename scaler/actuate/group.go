@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 )
 
 // Groups writes InstanceGroups on a real API server. It may be used by any number of goroutines.

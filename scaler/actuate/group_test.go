@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/testenv"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
 // kubectl runs against a namespace of the real API server and returns what it prints, errors included.

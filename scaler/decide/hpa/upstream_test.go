@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Upstream's own tests of the HPA judge this package, and how adapter/cluster computes requests. They
+// Upstream's own tests of the HPA judge this package, and how adapter/workload computes requests. They
 // run unchanged, in a copy of upstream's package that exists only for the compiler (an overlay). The
 // functions below are cut from it and forwarded to ours by the files of testdata/upstream. Nothing of
 // upstream's is kept here.
@@ -264,7 +264,7 @@ func build(t *testing.T) program {
 			put("hpa", source, source)
 		}
 	}
-	put("cluster", "requests.go", "../../../adapter/cluster/requests.go")
+	put("workload", "requests.go", "../../../adapter/workload/requests.go")
 	described, err := json.Marshal(map[string]any{"Replace": overlay})
 	require.NoError(t, err)
 	file := filepath.Join(scratch, "overlay.json")

@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"context"
@@ -74,7 +74,7 @@ func TestACensusHasEveryPodThatHasNotEnded(t *testing.T) {
 func TestPodsOutliveTheirStatefulSet(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
-	apply(t, k, ns, workload3)
+	k.Apply(t, ns, workload3)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
 	two, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	require.Empty(t, two.Unadopted)
@@ -94,7 +94,7 @@ func TestPodsOutliveTheirStatefulSet(t *testing.T) {
 	// One of them cannot be adopted: its labels were edited.
 	_, err = k.Run(t.Context(), "label", "pod", "-n", ns, "work-1", "app=other", "--overwrite")
 	require.NoError(t, err)
-	apply(t, k, ns, workload3)
+	k.Apply(t, ns, workload3)
 	again, _ := observedtest.Await(t, rec, mark, "one pod adopted", func(c observed.Cluster) bool { return c.Workload != nil && len(c.Pods) == 1 })
 	require.NotEqual(t, two.Workload.UID, again.Workload.UID)
 	require.Equal(t, two.Pods[0].UID, again.Pods[0].UID)

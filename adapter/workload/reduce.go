@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// strip drops what nobody here reads before an object is kept: with 10,000 pods the informers would otherwise hold most of the
-// process's memory.
+// strip drops what is not read here before an object is kept: with 10,000 pods the informers would
+// otherwise hold most of the process's memory.
 func strip(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		kept := keptAnnotations(m)
@@ -95,7 +95,7 @@ func stripStatuses(cs []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return kept
 }
 
-func workload(set *appsv1.StatefulSet) observed.Workload {
+func reduceSet(set *appsv1.StatefulSet) observed.Workload {
 	w := observed.Workload{
 		UID: string(set.UID), ResourceVersion: set.ResourceVersion, Generation: set.Generation,
 		Replicas:       1, // the API server's default
@@ -116,7 +116,7 @@ func workload(set *appsv1.StatefulSet) observed.Workload {
 	return w
 }
 
-func reduce(p *corev1.Pod) observed.Pod {
+func reducePod(p *corev1.Pod) observed.Pod {
 	o := observed.Pod{
 		Name: p.Name, UID: string(p.UID), Labels: p.Labels, Node: p.Spec.NodeName, Phase: string(p.Status.Phase),
 		Created: p.CreationTimestamp.Time, Reason: reason(p),
@@ -157,8 +157,8 @@ func resizing(p *corev1.Pod) string {
 	return ""
 }
 
-// reason says why a pod does not run: a container's waiting reason, that of an init container first since the others wait for it;
-// else why it cannot be scheduled.
+// reason says why a pod does not run: a container's waiting reason, that of an init container first
+// since the others wait for it; else why it cannot be scheduled.
 func reason(p *corev1.Pod) string {
 	for _, statuses := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
 		for _, c := range statuses {

@@ -1,4 +1,4 @@
-// Package cluster follows the StatefulSets, their pods and the pods' use of CPU and memory.
+// Package workload follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
 // In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io.
 // Out: an observed.Cluster a kind at each change and at each proof that the watches live, an
@@ -6,14 +6,16 @@
 // when it is asked for.
 // Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
 // a Census; an age grows unless the API server was heard.
-package cluster
+package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,11 +23,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
 
+	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -42,28 +46,12 @@ type Config struct {
 	Probe time.Duration
 }
 
-// Default values of a Config.
-const (
-	DefaultMetricsInterval = 10 * time.Second
-	DefaultDebounce        = 150 * time.Millisecond
-	DefaultProbe           = 5 * time.Second
-)
-
 func (c Config) withDefaults() Config {
-	if c.MetricsInterval == 0 {
-		c.MetricsInterval = DefaultMetricsInterval
-	}
-	if c.Debounce == 0 {
-		c.Debounce = DefaultDebounce
-	}
-	if c.Probe == 0 {
-		c.Probe = DefaultProbe
-	}
+	c.MetricsInterval = cmp.Or(c.MetricsInterval, 10*time.Second)
+	c.Debounce = cmp.Or(c.Debounce, informer.DefaultDebounce)
+	c.Probe = cmp.Or(c.Probe, informer.DefaultProbe)
 	return c
 }
-
-// requestTimeout bounds one request of ours; the watches are the library's.
-const requestTimeout = 5 * time.Second
 
 // Clients are the two APIs that are read.
 type Clients struct {
@@ -78,14 +66,13 @@ type Source struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	sets, pods, nodes                cache.SharedIndexInformer
-	setsPulse, podsPulse, nodesPulse pulse
-	// dirty holds a token while a change is not reported yet.
-	dirty chan struct{}
+	sets, pods, nodes *informer.Informer
+	changes           informer.Changes
 
 	mu    sync.Mutex
 	kinds []config.Kind
-	// telling is held while a picture is made and sent, so that an older one never comes after a younger one.
+	// telling is held while a picture is made and sent, so that an older one never comes after a
+	// younger one.
 	telling sync.Mutex
 }
 
@@ -94,7 +81,7 @@ func New(cfg Config, kinds []config.Kind, clients Clients, log *slog.Logger, reg
 	cfg = cfg.withDefaults()
 	return &Source{
 		cfg: cfg, clients: clients, log: log, metrics: newMetrics(reg), kinds: slices.Clone(kinds),
-		dirty: make(chan struct{}, 1),
+		changes: informer.NewChanges(cfg.Debounce),
 	}
 }
 
@@ -103,7 +90,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	s.kinds = slices.Clone(kinds)
 	s.mu.Unlock()
-	s.touch()
+	s.changes.Wake()
 }
 
 func (s *Source) configured() []config.Kind {
@@ -112,15 +99,8 @@ func (s *Source) configured() []config.Kind {
 	return s.kinds
 }
 
-// touch asks for a report soon.
-func (s *Source) touch() {
-	select {
-	case s.dirty <- struct{}{}:
-	default:
-	}
-}
-
-// Run follows until ctx ends; it survives every error of the API server. sink must be safe for concurrent use. It may be called once.
+// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
+// concurrent use. It may be called once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	if err := s.prepare(); err != nil {
 		return fmt.Errorf("follow the cluster: %w", err)
@@ -139,27 +119,20 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 // prepare makes the informers.
 func (s *Source) prepare() (err error) {
 	kube, ns, renew := s.clients.Kube, s.cfg.Namespace, s.cfg.Probe
-	if s.sets, err = watched(kube, kube.AppsV1().StatefulSets(ns), &appsv1.StatefulSet{}, renew, &s.setsPulse, nil); err != nil {
+	sets := informer.Config{Example: &appsv1.StatefulSet{}, Renew: renew, Strip: strip}
+	if s.sets, err = informer.New(sets, kube, kube.AppsV1().StatefulSets(ns)); err != nil {
 		return err
 	}
-	s.pods, err = watched(kube, kube.CoreV1().Pods(ns), &corev1.Pod{}, renew, &s.podsPulse, cache.Indexers{bySet: setNameOf})
-	if err != nil {
+	pods := informer.Config{Example: &corev1.Pod{}, Renew: renew, Strip: strip, Indexers: cache.Indexers{bySet: setNameOf}}
+	if s.pods, err = informer.New(pods, kube, kube.CoreV1().Pods(ns)); err != nil {
 		return err
 	}
-	if err := s.prepareNodes(); err != nil {
-		return err
-	}
-	changed := cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { s.touch() },
-		UpdateFunc: func(any, any) { s.touch() },
-		DeleteFunc: func(any) { s.touch() },
-	}
-	for _, informer := range []cache.SharedIndexInformer{s.sets, s.pods} {
-		if _, err := informer.AddEventHandler(changed); err != nil {
+	for _, i := range []*informer.Informer{s.sets, s.pods} {
+		if _, err := i.AddEventHandler(s.changes.Handler()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.prepareNodes()
 }
 
 // synced says whether both watches have delivered their first complete picture.
@@ -167,19 +140,9 @@ func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced()
 
 // report sends every kind's picture soon after a change.
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.dirty:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(s.cfg.Debounce):
-		}
+	for s.changes.Await(ctx, nil) {
 		if !s.synced() {
-			s.touch() // the first pictures are still coming
+			s.changes.Wake() // the first pictures are still coming
 			continue
 		}
 		for _, k := range s.configured() {
@@ -197,7 +160,7 @@ func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
 
 // heard is when the API server was last heard on both watches.
 func (s *Source) heard() time.Time {
-	sets, pods := s.setsPulse.last(), s.podsPulse.last()
+	sets, pods := s.sets.Heard(), s.pods.Heard()
 	if sets.Before(pods) {
 		return sets
 	}
@@ -207,8 +170,9 @@ func (s *Source) heard() time.Time {
 // errWatchLags says that the API server knows more than the watch delivered.
 var errWatchLags = errors.New("the watch lags behind the API server")
 
-// prove asks the API server itself about each StatefulSet now and then: whether it answers from its store, and whether the watches
-// deliver what it says. A watch that silently stands still is found out, and so is a server that has lost its store.
+// prove asks the API server itself about each StatefulSet now and then: whether it answers from its
+// store, and whether the watches deliver what it says. A watch that silently stands still is found
+// out, and so is a server that has lost its store.
 func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 	for {
 		for _, k := range s.configured() {
@@ -235,7 +199,7 @@ func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 const settleTime = 2 * time.Second
 
 func (s *Source) proof(ctx context.Context, k config.Kind) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
 	defer cancel()
 	live, err := s.clients.Kube.AppsV1().StatefulSets(s.cfg.Namespace).Get(ctx, k.StatefulSet, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -249,7 +213,7 @@ func (s *Source) proof(ctx context.Context, k config.Kind) error {
 	for deadline := time.Now().Add(settleTime); ; {
 		// A version that moved since the answer is a watch that lives.
 		if now := s.seen(k.StatefulSet); s.synced() && (now == want || now != before) {
-			return s.silence()
+			return informer.Silence("the watches have", s.heard(), 2*s.cfg.Probe)
 		}
 		if time.Now().After(deadline) {
 			return errWatchLags
@@ -260,11 +224,6 @@ func (s *Source) proof(ctx context.Context, k config.Kind) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// silence is an error where a watch that is renewed all the time has not been heard.
-func (s *Source) silence() error {
-	return silence("the watches have", s.heard(), 2*s.cfg.Probe)
 }
 
 // seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.
@@ -288,11 +247,11 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
 	if set != nil {
-		w := workload(set)
+		w := reduceSet(set)
 		c.Workload = &w
 	}
 	for n, pod := range s.named(k.StatefulSet) {
-		o := reduce(pod)
+		o := reducePod(pod)
 		if set != nil && metav1.IsControlledBy(pod, set) {
 			o.NodeLost = s.nodeLost(o.Node)
 			c.Pods[n] = o
@@ -304,6 +263,21 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 		}
 	}
 	return c
+}
+
+// bySet indexes pods by the StatefulSet whose pods have such names: their owner now may not be the
+// one that made them.
+const bySet = "set"
+
+func setNameOf(obj any) ([]string, error) {
+	o, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, err
+	}
+	if at := strings.LastIndexByte(o.GetName(), '-'); at > 0 {
+		return []string{o.GetName()[:at]}, nil
+	}
+	return nil, nil
 }
 
 // named are the pods that have a name of this StatefulSet's pods, by ordinal, with any owner or

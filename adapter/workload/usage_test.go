@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"testing"
@@ -153,8 +153,8 @@ func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
-	apply(t, k, ns, workload3)
-	apply(t, k, ns, withSidecar)
+	k.Apply(t, ns, workload3)
+	k.Apply(t, ns, withSidecar)
 	kinds := []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Sided", StatefulSet: "sided"}}
 	_, rec := runKinds(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, kinds, c)
 	samples := func(kind string, n int) observed.PodUsage {

@@ -8,7 +8,6 @@ import (
 // `replicas: {owner: group}` in shardscaler's configuration the wish is followed: what goes is emptied first, and a wish that is too
 // small for the resources there are is not followed.
 //
-// +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=ig
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
@@ -168,13 +167,4 @@ type InstanceGroupStatus struct {
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-}
-
-// InstanceGroupList is a list of InstanceGroups.
-//
-// +kubebuilder:object:root=true
-type InstanceGroupList struct {
-	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []InstanceGroup `json:"items"`
 }

@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"testing"
@@ -65,11 +65,11 @@ func TestAPodIsReducedToWhatIsRead(t *testing.T) {
 		ReadyChanged: at.Add(time.Minute), Created: at, Started: at, Restarts: 3,
 		CPURequest: 600, MemoryRequest: 1536 << 20, MissingCPURequest: []string{"log"}, MissingMemoryRequest: []string{"side"},
 	}
-	require.Equal(t, want, reduce(full()))
+	require.Equal(t, want, reducePod(full()))
 	stripped, err := strip(full())
 	require.NoError(t, err)
 	pod := stripped.(*corev1.Pod)
-	require.Equal(t, want, reduce(pod), "what is kept is all that is read")
+	require.Equal(t, want, reducePod(pod), "what is kept is all that is read")
 	require.True(t, metav1.IsControlledBy(pod, &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{UID: "s"}}))
 	require.Less(t, pod.Size(), full().Size())
 	require.Empty(t, pod.Annotations)
@@ -117,7 +117,7 @@ func TestWhyAPodDoesNotRun(t *testing.T) {
 		change(p)
 		stripped, err := strip(p)
 		require.NoError(t, err)
-		require.Equal(t, want, reduce(stripped.(*corev1.Pod)).Reason)
+		require.Equal(t, want, reducePod(stripped.(*corev1.Pod)).Reason)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestRequestsOfThePodItself(t *testing.T) {
 			}
 			stripped, err := strip(p)
 			require.NoError(t, err)
-			got := reduce(stripped.(*corev1.Pod))
+			got := reducePod(stripped.(*corev1.Pod))
 			require.Equal(t, c.cpu, got.CPURequest)
 			require.Equal(t, c.memory, got.MemoryRequest)
 			require.Equal(t, c.noCPU, got.MissingCPURequest)
@@ -183,14 +183,14 @@ func TestAResizeIsPendingUntilTheNodeHasMadeIt(t *testing.T) {
 		change(p)
 		stripped, err := strip(p)
 		require.NoError(t, err)
-		require.Equal(t, want, reduce(stripped.(*corev1.Pod)).Resizing)
+		require.Equal(t, want, reducePod(stripped.(*corev1.Pod)).Resizing)
 	}
 	old := full()
 	old.Generation = 1
-	require.Empty(t, reduce(old).Resizing, "a kubelet before Kubernetes 1.34 tells no generation")
+	require.Empty(t, reducePod(old).Resizing, "a kubelet before Kubernetes 1.34 tells no generation")
 	over := full()
 	over.Status.Conditions = append(over.Status.Conditions, corev1.PodCondition{Type: corev1.PodResizePending, Status: corev1.ConditionFalse})
-	require.Empty(t, reduce(over).Resizing)
+	require.Empty(t, reducePod(over).Resizing)
 }
 
 func TestAWorkloadIsReducedToWhatIsRead(t *testing.T) {
@@ -211,8 +211,8 @@ func TestAWorkloadIsReducedToWhatIsRead(t *testing.T) {
 	}
 	stripped, err := strip(set)
 	require.NoError(t, err)
-	require.Equal(t, want, workload(stripped.(*appsv1.StatefulSet)))
+	require.Equal(t, want, reduceSet(stripped.(*appsv1.StatefulSet)))
 	set.Spec.Replicas, set.Spec.Ordinals = nil, nil
-	require.Equal(t, 1, workload(set).Replicas)
-	require.Zero(t, workload(set).Start)
+	require.Equal(t, 1, reduceSet(set).Replicas)
+	require.Zero(t, reduceSet(set).Start)
 }

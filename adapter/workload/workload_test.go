@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"context"
@@ -72,32 +72,10 @@ func TestAWatchThatIsSilentIsFoundOut(t *testing.T) {
 	deaf.Store(true)
 	failed, mark := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
 	require.ErrorContains(t, failed.Err, "silent")
-	require.Eventually(t, func() bool { return s.podsPulse.last().Before(s.setsPulse.last()) }, time.Minute, time.Millisecond, "the StatefulSets are heard on")
-	require.Equal(t, s.podsPulse.last(), s.heard(), "a picture is as old as the older of the two")
+	require.Eventually(t, func() bool { return s.pods.Heard().Before(s.sets.Heard()) }, time.Minute, time.Millisecond, "the StatefulSets are heard on")
+	require.Equal(t, s.pods.Heard(), s.heard(), "a picture is as old as the older of the two")
 	deaf.Store(false)
 	observedtest.Await(t, rec, mark, "picture", func(c observed.Cluster) bool { return c.At.After(failed.At) })
-}
-
-func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
-	inner := watch.NewFake()
-	var p pulse
-	w := newRenewed(inner, &p, time.Millisecond, true)
-	defer w.Stop()
-	end := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
-	go func() {
-		for range 3 {
-			time.Sleep(5 * time.Millisecond) // longer than a renewal
-			inner.Add(&corev1.Pod{})
-		}
-		inner.Action(watch.Bookmark, end)
-	}()
-	var got []watch.EventType
-	for e := range w.ResultChan() {
-		got = append(got, e.Type)
-	}
-	require.Equal(t, []watch.EventType{watch.Added, watch.Added, watch.Added, watch.Bookmark}, got)
-	require.True(t, inner.IsStopped())
-	require.False(t, p.last().IsZero())
 }
 
 // These tests ask a real API server.
@@ -129,13 +107,6 @@ func clients(t *testing.T, k *testenv.Kubernetes) Clients {
 	return Clients{k.Client(t), m}
 }
 
-func apply(t *testing.T, k *testenv.Kubernetes, namespace, manifest string) {
-	cmd := k.Command(t.Context(), "apply", "-n", namespace, "-f", "-")
-	cmd.Stdin = strings.NewReader(manifest)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
-}
-
 func running(n int) func(observed.Cluster) bool {
 	return func(c observed.Cluster) bool {
 		if c.Workload == nil || len(c.Pods) != n {
@@ -158,7 +129,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	none, _ := observedtest.Await(t, rec, 0, "picture of nothing", func(c observed.Cluster) bool { return c.Workload == nil })
 	require.Empty(t, none.Pods)
 
-	apply(t, k, ns, workload3)
+	k.Apply(t, ns, workload3)
 	two, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	require.Equal(t, 2, two.Workload.Replicas)
 	require.Equal(t, "app=work", two.Workload.Selector)
@@ -198,7 +169,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	_, err = k.Run(t.Context(), "delete", "statefulset", "-n", ns, "work")
 	require.NoError(t, err)
 	gone, _ := observedtest.Await(t, rec, mark, "picture of nothing", func(c observed.Cluster) bool { return c.Workload == nil })
-	require.Empty(t, gone.Pods, "pods without their StatefulSet are nobody's instances")
+	require.Empty(t, gone.Pods, "pods without their StatefulSet are no instances")
 }
 
 const podLevel = `
@@ -223,7 +194,7 @@ func TestReadyPodsAreNotYetAvailable(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
-	apply(t, k, ns, strings.Replace(workload3, "spec:\n", "spec:\n  minReadySeconds: 3600\n", 1))
+	k.Apply(t, ns, strings.Replace(workload3, "spec:\n", "spec:\n  minReadySeconds: 3600\n", 1))
 	got, _ := observedtest.Await(t, rec, 0, "two ready pods, in their controller's words", func(c observed.Cluster) bool {
 		return running(2)(c) && c.Workload.ReadyReplicas == 2
 	})
@@ -234,7 +205,7 @@ func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
 	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
-	apply(t, k, ns, podLevel)
+	k.Apply(t, ns, podLevel)
 	one, _ := observedtest.Await(t, rec, 0, "one pod", running(1))
 	require.EqualValues(t, 700, one.Pods[0].CPURequest)
 	require.EqualValues(t, 1<<30, one.Pods[0].MemoryRequest)
@@ -248,7 +219,7 @@ func TestAResizeInPlaceIsFollowed(t *testing.T) {
 	ns := k.Namespace(t)
 	c := clients(t, k)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
-	apply(t, k, ns, workload3)
+	k.Apply(t, ns, workload3)
 	before, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	require.Empty(t, before.Pods[0].Resizing)
 	patch := func(subresource, text string) {
@@ -273,7 +244,7 @@ func TestAResizeInPlaceIsFollowed(t *testing.T) {
 func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
 	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
-	apply(t, k, ns, workload3)
+	k.Apply(t, ns, workload3)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
 	_, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	for _, fault := range []struct {
@@ -291,11 +262,4 @@ func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
 			return c.At.After(failed.At) && running(2)(c)
 		})
 	}
-}
-
-// The age of what was never heard is no number: it would read 2562047h.
-func TestSilence(t *testing.T) {
-	require.EqualError(t, silence("the watch has", time.Time{}, time.Minute), "the watch has not been heard yet")
-	require.EqualError(t, silence("the watch has", time.Now().Add(-time.Hour), time.Minute), "the watch has been silent for 1h0m0s")
-	require.NoError(t, silence("the watch has", time.Now(), time.Minute))
 }

@@ -1,37 +1,30 @@
-package cluster
+package workload
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
-// writerKey holds, in what is kept of a StatefulSet, who wrote its replicas last: the one thing that is needed of managedFields.
+// writerKey holds, in what is kept of a StatefulSet, who wrote its replicas last: the one thing
+// that is needed of managedFields.
 const writerKey = "replicas-writer"
 
-// keptAnnotations are the few that are read here. A transform may see the same object twice, and the second time there are no
-// managedFields any more.
+// keptAnnotations are those that are read here. A transform may see the same object twice, and the
+// second time there are no managedFields any more.
 func keptAnnotations(o metav1.Object) map[string]string {
-	kept := map[string]string{}
-	for _, key := range []string{writerKey, v1alpha1.SeededAnnotation} {
-		if v := o.GetAnnotations()[key]; v != "" {
-			kept[key] = v
-		}
-	}
-	if writer := replicasWriter(o.GetManagedFields()); writer != "" {
-		kept[writerKey] = writer
-	}
-	if len(kept) == 0 {
+	writer := cmp.Or(replicasWriter(o.GetManagedFields()), o.GetAnnotations()[writerKey])
+	if writer == "" {
 		return nil
 	}
-	return kept
+	return map[string]string{writerKey: writer}
 }
 
-// replicasWriter is the field manager that wrote spec.replicas last; empty: nobody is on record.
+// replicasWriter is the field manager that wrote spec.replicas last; empty: none is on record.
 func replicasWriter(fields []metav1.ManagedFieldsEntry) (manager string) {
 	var newest *metav1.Time
 	for _, f := range fields {

@@ -1,4 +1,4 @@
-package cluster
+package owners
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,19 +25,19 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
-	"github.com/shardscaler/shardscaler/scaler/v1alpha1"
 )
 
-// follow starts Owners for kinds Thing and Rule until the test ends.
+// follow starts a Source for kinds Thing and Rule until the test ends.
 func follow(t *testing.T, cfg Config, kube kubernetes.Interface, dyn dynamic.Interface) *observedtest.Recorder {
-	o := NewOwners(cfg, []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Rule", StatefulSet: "rules"}}, kube, dyn, slog.New(slog.DiscardHandler))
+	s := New(cfg, []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Rule", StatefulSet: "rules"}}, kube, dyn, slog.New(slog.DiscardHandler))
 	rec := &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- o.Run(ctx, rec.Sink) }()
+	go func() { done <- s.Run(ctx, rec.Sink) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -90,12 +89,12 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	any := func(observed.Groups) bool { return true }
 
 	_, mark := groups(0, 0, "none", any)
-	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "things"))
 	one, mark := groups(mark, 1, "one", any)
 	require.Equal(t, 1, one.Groups[0].Wish, "the API's default")
 	require.False(t, one.Groups[0].Seeded)
 	require.Equal(t, "work", one.Groups[0].StatefulSet)
-	apply(t, k, ns, strings.ReplaceAll(strings.ReplaceAll(group, "NAME", "cameras"), "Thing", "Camera"))
+	k.Apply(t, ns, strings.ReplaceAll(strings.ReplaceAll(group, "NAME", "cameras"), "Thing", "Camera"))
 	_, mark = groups(mark, 1, "one of no kind that is configured", func(g observed.Groups) bool {
 		return len(g.Strangers) == 1 && g.Strangers[0].Kind == "Camera"
 	})
@@ -110,7 +109,7 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 		require.NoError(t, err)
 		_, mark = groups(mark, 1, "a wish of "+n, func(g observed.Groups) bool { return strconv.Itoa(g.Groups[0].Wish) == n && g.Groups[0].Seeded })
 	}
-	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "a-younger-one"))
+	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "a-younger-one"))
 	two, mark := groups(mark, 2, "two, oldest first or by name", any)
 	if two.Groups[0].Created.Equal(two.Groups[1].Created) {
 		require.Equal(t, "a-younger-one", two.Groups[0].Name)
@@ -131,7 +130,7 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 		}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	// The last HPA is nobody's: a picture of the two that are may come before it.
+	// The last HPA scales neither: a picture of the two that are may come before it.
 	both := []observed.HPA{{Name: "instancegroup-things", OnGroup: true, Target: "things"}, {Name: "statefulset-work", Target: "work"}}
 	observedtest.Await(t, rec, 0, "the HPAs that scale it", func(h observed.HPAs) bool {
 		return h.Kind == "Thing" && len(h.HPAs) == 2 && h.HPAs[0] == both[0] && h.HPAs[1] == both[1]
@@ -155,7 +154,7 @@ func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
 	require.NoError(t, err)
 	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
 	things := strings.ReplaceAll(group, "NAME", "things")
-	apply(t, k, ns, things)
+	k.Apply(t, ns, things)
 	seeded := func(from, wish int, yes bool) (observed.Group, int) {
 		got, mark := observedtest.Await(t, rec, from, fmt.Sprintf("wish %d, seeded %t", wish, yes), func(g observed.Groups) bool {
 			return g.Kind == "Thing" && len(g.Groups) == 1 && g.Groups[0].Wish == wish && g.Groups[0].Seeded == yes
@@ -191,7 +190,7 @@ func TestADefinitionThatIsGoneIsNamed(t *testing.T) {
 	dyn, err := dynamic.NewForConfig(cfg)
 	require.NoError(t, err)
 	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
-	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "things"))
 	has := func(n int) func(observed.Groups) bool {
 		return func(g observed.Groups) bool { return g.Kind == "Thing" && len(g.Groups) == n }
 	}
@@ -203,29 +202,6 @@ func TestADefinitionThatIsGoneIsNamed(t *testing.T) {
 		return f.Source == observed.SourceGroups && strings.Contains(f.Err.Error(), "is the CustomResourceDefinition installed?")
 	})
 	k.InstallDefinitions(t)
-	apply(t, k, ns, strings.ReplaceAll(group, "NAME", "things"))
+	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "things"))
 	observedtest.Await(t, rec, mark, "the InstanceGroup again", has(1))
-}
-
-func TestWhoWroteReplicasIsKnown(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
-	ns := k.Namespace(t)
-	c := clients(t, k)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
-	apply(t, k, ns, workload3)
-	writtenBy := func(from, replicas int, manager string) int {
-		_, mark := observedtest.Await(t, rec, from, manager, func(c observed.Cluster) bool {
-			return c.Workload != nil && c.Workload.Replicas == replicas && c.Workload.ReplicasWriter == manager
-		})
-		return mark
-	}
-	mark := writtenBy(0, 2, "kubectl-client-side-apply")
-	_, err := k.Run(t.Context(), "-n", ns, "scale", "statefulset", "work", "--replicas=3")
-	require.NoError(t, err)
-	mark = writtenBy(mark, 3, "kubectl")
-	_, err = c.Kube.AppsV1().StatefulSets(ns).UpdateScale(t.Context(), "work", &autoscalingv1.Scale{
-		ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: ns}, Spec: autoscalingv1.ScaleSpec{Replicas: 1},
-	}, metav1.UpdateOptions{FieldManager: "shardscaler"})
-	require.NoError(t, err)
-	writtenBy(mark, 1, "shardscaler")
 }

@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"testing"
@@ -6,7 +6,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testenv"
 )
 
 func TestReplicasWriter(t *testing.T) {
@@ -40,4 +45,27 @@ func TestReplicasWriter(t *testing.T) {
 		require.Nil(t, set.ManagedFields)
 		require.Equal(t, map[string]string{writerKey: "kubectl"}, set.Annotations)
 	}
+}
+
+func TestWhoWroteReplicasIsKnown(t *testing.T) {
+	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	ns := k.Namespace(t)
+	c := clients(t, k)
+	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
+	k.Apply(t, ns, workload3)
+	writtenBy := func(from, replicas int, manager string) int {
+		_, mark := observedtest.Await(t, rec, from, manager, func(c observed.Cluster) bool {
+			return c.Workload != nil && c.Workload.Replicas == replicas && c.Workload.ReplicasWriter == manager
+		})
+		return mark
+	}
+	mark := writtenBy(0, 2, "kubectl-client-side-apply")
+	_, err := k.Run(t.Context(), "-n", ns, "scale", "statefulset", "work", "--replicas=3")
+	require.NoError(t, err)
+	mark = writtenBy(mark, 3, "kubectl")
+	_, err = c.Kube.AppsV1().StatefulSets(ns).UpdateScale(t.Context(), "work", &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: "work", Namespace: ns}, Spec: autoscalingv1.ScaleSpec{Replicas: 1},
+	}, metav1.UpdateOptions{FieldManager: "shardscaler"})
+	require.NoError(t, err)
+	writtenBy(mark, 1, "shardscaler")
 }

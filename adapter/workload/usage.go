@@ -1,4 +1,4 @@
-package cluster
+package workload
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
+	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -48,7 +49,8 @@ func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed
 	}
 }
 
-// usage returns the samples of the pods that the StatefulSet owns, by ordinal. Pods without a sample are not in it.
+// usage returns the samples of the pods that the StatefulSet owns, by ordinal. Pods without a
+// sample are not in it.
 func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usage, error) {
 	usage := map[int]observed.Usage{}
 	set := s.set(k.StatefulSet)
@@ -56,7 +58,7 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 		return usage, nil
 	}
 	pods := s.named(set.Name)
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
 	defer cancel()
 	list, err := s.clients.Metrics.MetricsV1beta1().PodMetricses(s.cfg.Namespace).List(ctx,
 		metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(set.Spec.Selector)})
@@ -86,8 +88,9 @@ const mostUsed = 1 << 50
 
 // sum adds up one resource over the containers, or says why there is no such sum: an unknown part is
 // not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
-// without the resource. It also is where a value can be none that was measured. Unlike for the HPA, a pod is also missing if the answer lacks a container of
-// its spec: metrics-server leaves out what a node did not report.
+// without the resource. It also is where a value can be none that was measured. Unlike for the
+// HPA, a pod is also missing if the answer lacks a container of its spec: metrics-server leaves out
+// what a node did not report.
 func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
 	for _, c := range m.Containers {
 		q, ok := c.Usage[name]

@@ -1,0 +1,173 @@
+// Package informer is client-go's informer, with proof that its watch lives.
+//
+// In: list and watch of one resource of the API.
+// Out: the objects, in the informer's store; when the API server was last heard; when a report of
+// changes is due.
+// Invariant: only an answer of the API server makes Heard younger. A watch that has died looks like
+// one that is silent, so a watch that has delivered its first picture is renewed all the time.
+package informer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Times of the sources that follow objects by an Informer.
+const (
+	// DefaultDebounce is how long changes are collected before they are reported.
+	DefaultDebounce = 150 * time.Millisecond
+	// DefaultProbe is the time between two proofs that a watch lives.
+	DefaultProbe = 5 * time.Second
+	// RequestTimeout bounds one request of a source's own; lists and watches are the library's.
+	RequestTimeout = 5 * time.Second
+)
+
+// Config is what an Informer keeps.
+type Config struct {
+	// Example is an empty object of the type.
+	Example runtime.Object
+	// Renew is how long one watch lasts.
+	Renew time.Duration
+	// Strip drops what is not read before an object is kept. It may see an object twice.
+	Strip cache.TransformFunc
+	// Indexers may be nil.
+	Indexers cache.Indexers
+}
+
+// Informer keeps all objects of one type, and when the API server was last heard about them.
+type Informer struct {
+	cache.SharedIndexInformer
+
+	mu    sync.Mutex
+	heard time.Time
+}
+
+// lister is one resource of the API, as clients offer it.
+type lister[L runtime.Object] interface {
+	List(ctx context.Context, opts metav1.ListOptions) (L, error)
+	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
+}
+
+// New does not connect. client is the one that api belongs to: it says whether its lists come as
+// watches.
+func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, error) {
+	i := &Informer{}
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := api.List(ctx, o)
+			if err == nil {
+				i.Hear()
+			}
+			return list, err
+		},
+		// The API server sends a bookmark shortly before a watch times out, and answers to the next
+		// one after it: both are heard.
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			first := o.SendInitialEvents != nil // begins with all there is, which may take its time
+			if !first {
+				seconds := int64(max(1, cfg.Renew.Seconds()))
+				o.TimeoutSeconds = &seconds
+			}
+			w, err := api.Watch(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			i.Hear()
+			return newRenewed(w, i.Hear, cfg.Renew, first), nil
+		},
+	}
+	i.SharedIndexInformer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), cfg.Example, 0, cfg.Indexers)
+	return i, i.SetTransform(cfg.Strip)
+}
+
+// Hear notes that the API server has answered now.
+func (i *Informer) Hear() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.heard = time.Now()
+}
+
+// Heard is when the API server was last heard; zero: it has not been yet.
+func (i *Informer) Heard() time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.heard
+}
+
+// Silence is an error where what was last heard longer than limit ago, or never.
+func Silence(what string, heard time.Time, limit time.Duration) error {
+	if heard.IsZero() {
+		return fmt.Errorf("%s not been heard yet", what)
+	}
+	if silent := time.Since(heard); silent > limit {
+		return fmt.Errorf("%s been silent for %s", what, silent.Round(time.Second))
+	}
+	return nil
+}
+
+// renewed is a watch that ends by itself, so that the informer opens another one.
+type renewed struct {
+	inner  watch.Interface
+	hear   func()
+	events chan watch.Event
+	done   chan struct{}
+	stop   sync.Once
+}
+
+func newRenewed(inner watch.Interface, hear func(), renew time.Duration, first bool) *renewed {
+	w := &renewed{inner: inner, hear: hear, events: make(chan watch.Event), done: make(chan struct{})}
+	go w.run(renew, first)
+	return w
+}
+
+func (w *renewed) ResultChan() <-chan watch.Event { return w.events }
+
+func (w *renewed) Stop() { w.stop.Do(func() { close(w.done) }) }
+
+func (w *renewed) run(renew time.Duration, first bool) {
+	defer close(w.events)
+	defer w.inner.Stop()
+	var over <-chan time.Time // nil while the first picture is coming
+	if !first {
+		over = time.After(2 * renew) // the server ends it at renew, unless it is frozen
+	}
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-over:
+			return
+		case e, ok := <-w.inner.ResultChan():
+			if !ok {
+				return
+			}
+			if e.Type != watch.Error {
+				w.hear()
+			}
+			if first && endsFirstPicture(e) {
+				over = time.After(renew)
+			}
+			select {
+			case <-w.done:
+				return
+			case w.events <- e:
+			}
+		}
+	}
+}
+
+func endsFirstPicture(e watch.Event) bool {
+	if e.Type != watch.Bookmark {
+		return false
+	}
+	o, err := meta.Accessor(e.Object)
+	return err == nil && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
+}

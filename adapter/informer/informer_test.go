@@ -1,0 +1,61 @@
+package informer
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
+	inner := watch.NewFake()
+	var i Informer
+	w := newRenewed(inner, i.Hear, time.Millisecond, true)
+	defer w.Stop()
+	end := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
+	go func() {
+		for range 3 {
+			time.Sleep(5 * time.Millisecond) // longer than a renewal
+			inner.Add(&corev1.Pod{})
+		}
+		inner.Action(watch.Bookmark, end)
+	}()
+	var got []watch.EventType
+	for e := range w.ResultChan() {
+		got = append(got, e.Type)
+	}
+	require.Equal(t, []watch.EventType{watch.Added, watch.Added, watch.Added, watch.Bookmark}, got)
+	require.True(t, inner.IsStopped())
+	require.False(t, i.Heard().IsZero())
+}
+
+// The age of what was never heard is no number: it would read 2562047h.
+func TestSilence(t *testing.T) {
+	require.EqualError(t, Silence("the watch has", time.Time{}, time.Minute), "the watch has not been heard yet")
+	require.EqualError(t, Silence("the watch has", time.Now().Add(-time.Hour), time.Minute), "the watch has been silent for 1h0m0s")
+	require.NoError(t, Silence("the watch has", time.Now(), time.Minute))
+}
+
+func TestManyChangesMakeOneReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewChanges(time.Second)
+		begun := time.Now()
+		c.Wake()
+		c.Wake()
+		require.True(t, c.Await(t.Context(), nil))
+		require.Equal(t, time.Second, time.Since(begun))
+		require.True(t, c.Await(t.Context(), time.After(time.Hour)), "nothing has changed since: it is the tick's")
+		require.Equal(t, time.Hour+time.Second, time.Since(begun))
+
+		ending, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		require.False(t, c.Await(ending, nil))
+		c.Wake()
+		require.False(t, c.Await(ending, nil), "ctx ends while changes are collected")
+	})
+}

@@ -1,0 +1,208 @@
+// Package owners follows what says how large the StatefulSets should be: InstanceGroups, and HPAs.
+//
+// In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace.
+// Out: an observed.Groups and an observed.HPAs a kind at each change and at each Probe, as old as
+// their watch; observed.Failed when either cannot be had.
+// Invariant: either comes without the other, since a cluster without the CustomResourceDefinition
+// has HPAs all the same; an age grows unless the API server was heard.
+package owners
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/shardscaler/shardscaler/adapter/informer"
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// Config is what is followed and how often it is asked.
+type Config struct {
+	Namespace string
+	// Debounce is how long changes are collected before they are reported. Default 150ms.
+	Debounce time.Duration
+	// Probe is the time between two reports when nothing changes. Default 5s.
+	Probe time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.Debounce = cmp.Or(c.Debounce, informer.DefaultDebounce)
+	c.Probe = cmp.Or(c.Probe, informer.DefaultProbe)
+	return c
+}
+
+// Source follows the owners of the sizes of all configured kinds.
+type Source struct {
+	cfg          Config
+	log          *slog.Logger
+	groups, hpas follower
+
+	mu    sync.Mutex
+	kinds []config.Kind
+}
+
+// New returns a Source for kinds; Configure changes them later. It does not connect.
+func New(cfg Config, kinds []config.Kind, kube kubernetes.Interface, dyn dynamic.Interface, log *slog.Logger) *Source {
+	cfg = cfg.withDefaults()
+	s := &Source{cfg: cfg, log: log, kinds: slices.Clone(kinds)}
+	groups := dyn.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)).Namespace(cfg.Namespace)
+	s.groups = newFollower(cfg, observed.SourceGroups, pictureOfGroups, groups.List, func() (*informer.Informer, error) {
+		return informer.New(informer.Config{Example: &unstructured.Unstructured{}, Renew: cfg.Probe, Strip: strip}, dyn, groups)
+	})
+	hpas := kube.AutoscalingV2().HorizontalPodAutoscalers(cfg.Namespace)
+	s.hpas = newFollower(cfg, observed.SourceHPAs, pictureOfHPAs, hpas.List, func() (*informer.Informer, error) {
+		return informer.New(informer.Config{Example: &autoscalingv2.HorizontalPodAutoscaler{}, Renew: cfg.Probe, Strip: strip}, kube, hpas)
+	})
+	return s
+}
+
+// Configure replaces the kinds, at any time.
+func (s *Source) Configure(kinds []config.Kind) {
+	s.mu.Lock()
+	s.kinds = slices.Clone(kinds)
+	s.mu.Unlock()
+	s.groups.changes.Wake()
+	s.hpas.changes.Wake()
+}
+
+func (s *Source) configured() []config.Kind {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kinds
+}
+
+// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
+// concurrent use. It may be called once.
+func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
+	var all sync.WaitGroup
+	for _, f := range []*follower{&s.groups, &s.hpas} {
+		all.Go(func() { s.follow(ctx, f, sink) })
+	}
+	all.Wait()
+	return nil
+}
+
+// follower keeps all objects of one type.
+type follower struct {
+	source observed.SourceName
+	// picture is a kind's part of the objects.
+	picture func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
+	// probe asks for one object: whether the API server has the type at all.
+	probe    func(context.Context) error
+	informer func() (*informer.Informer, error)
+	changes  informer.Changes
+}
+
+func newFollower[L runtime.Object](cfg Config, source observed.SourceName,
+	picture func([]config.Kind, config.Kind, time.Time, []any) observed.Signal,
+	list func(context.Context, metav1.ListOptions) (L, error), newInformer func() (*informer.Informer, error),
+) follower {
+	return follower{
+		source: source, picture: picture, informer: newInformer, changes: informer.NewChanges(cfg.Debounce),
+		probe: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
+			defer cancel()
+			_, err := list(ctx, metav1.ListOptions{Limit: 1})
+			if apierrors.IsNotFound(err) {
+				return fmt.Errorf("the API server has no %s: %w", source, errNotServed)
+			}
+			return err
+		},
+	}
+}
+
+// errNotServed: the API server does not know the type.
+var errNotServed = errors.New("is the CustomResourceDefinition installed?")
+
+// follow reports every change and every proof that the watch lives, as long as the API server has
+// the type. Without the type an informer would only fill the log.
+func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Signal)) {
+	for s.await(ctx, f, sink) {
+		s.watch(ctx, f, sink)
+	}
+}
+
+// await returns true when the API server has the type, and false when ctx ends.
+func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Signal)) bool {
+	for {
+		err := f.probe(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			return true
+		}
+		s.failed(f, err, sink)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(s.cfg.Probe):
+		}
+	}
+}
+
+// watch follows the objects until the type is gone, or ctx ends.
+func (s *Source) watch(ctx context.Context, f *follower, sink func(observed.Signal)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	i, err := f.informer()
+	if err == nil {
+		_, err = i.AddEventHandler(f.changes.Handler())
+	}
+	if err != nil { // only an informer that has run or stopped refuses
+		s.failed(f, err, sink)
+		return
+	}
+	i.Hear() // the API server has just said that it has the type
+	var running sync.WaitGroup
+	running.Go(func() { i.RunWithContext(ctx) })
+	s.report(ctx, f, i, sink)
+	cancel()
+	running.Wait()
+}
+
+// report sends every kind's picture at each change, and at each Probe with the age of the watch. It
+// returns when the type is gone.
+func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, sink func(observed.Signal)) {
+	for f.changes.Await(ctx, time.After(s.cfg.Probe)) {
+		heard := i.Heard()
+		if silent := informer.Silence("the watch has", heard, 2*s.cfg.Probe); silent != nil {
+			err := f.probe(ctx)
+			if errors.Is(err, errNotServed) {
+				return
+			}
+			s.failed(f, cmp.Or(err, silent), sink)
+			continue
+		}
+		if !i.HasSynced() {
+			f.changes.Wake() // the first picture is still coming
+			continue
+		}
+		kinds, objects := s.configured(), i.GetStore().List()
+		for _, k := range kinds {
+			sink(f.picture(kinds, k, heard, objects))
+		}
+	}
+}
+
+func (s *Source) failed(f *follower, err error, sink func(observed.Signal)) {
+	s.log.Debug("cannot read who owns the size", "source", f.source, "error", err)
+	for _, k := range s.configured() {
+		sink(observed.Failed{Kind: k.Name, Source: f.source, At: time.Now(), Err: err})
+	}
+}
