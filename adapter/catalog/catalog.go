@@ -21,6 +21,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is where the database is.
@@ -72,7 +73,7 @@ type watch struct {
 	interval    time.Duration
 	needs       needs
 	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
-	asked chan struct{}
+	asked wake.Signal
 	// padded: the column id has the type char(n), by the last read.
 	padded atomic.Bool
 	pace   pace // of keepReading alone
@@ -106,7 +107,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 		w := old[k.Name]
 		needed := needs{weight: k.Balance == config.BalanceWeight, labels: k.ByLabels()}
 		if w == nil || w.query != k.Catalogue.Query || w.interval != k.Catalogue.Interval.Std() || w.needs != needed {
-			w = &watch{kind: k.Name, query: k.Catalogue.Query, interval: k.Catalogue.Interval.Std(), needs: needed, asked: make(chan struct{}, 1)}
+			w = &watch{kind: k.Name, query: k.Catalogue.Query, interval: k.Catalogue.Interval.Std(), needs: needed, asked: wake.New()}
 			differs = true
 		}
 		s.kinds[k.Name] = w
@@ -128,10 +129,7 @@ func (s *Source) Trigger(kind string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.kinds[kind]; w != nil {
-		select {
-		case w.asked <- struct{}{}:
-		default:
-		}
+		w.asked.Wake()
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is where the brokers are and how they are read.
@@ -72,7 +73,7 @@ type Source struct {
 
 	mu      sync.Mutex
 	topics  map[string][]string // kinds by topic, sorted
-	changed chan struct{}       // holds one token after Configure
+	changed wake.Signal         // after Configure
 }
 
 // New returns a Source for kinds; Configure changes them later. It does not connect.
@@ -80,7 +81,7 @@ func New(cfg Config, kinds []config.Kind, log *slog.Logger, reg prometheus.Regis
 	s := &Source{
 		cfg: cfg.withDefaults(), log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
-		changed: make(chan struct{}, 1),
+		changed: wake.New(),
 	}
 	s.Configure(kinds)
 	return s
@@ -101,10 +102,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	s.topics = topics
 	s.mu.Unlock()
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.changed.Wake()
 }
 
 // Run reads until ctx ends; it survives every error of the brokers. sink must be safe for concurrent use.

@@ -75,7 +75,7 @@ func (p *partition) run(ctx context.Context) {
 		p.mu.Unlock()
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
-		p.askRefresh()
+		p.refresh.Wake()
 		sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}

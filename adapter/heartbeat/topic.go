@@ -12,6 +12,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // topic reads all partitions of one topic for the kinds that beat on it.
@@ -21,8 +22,8 @@ type topic struct {
 	kinds   []string
 	sink    func(observed.Signal)
 	log     *slog.Logger
-	broker  int           // which of the brokers is asked for the partitions
-	refresh chan struct{} // asks for a listing before its time
+	broker  int         // which of the brokers is asked for the partitions
+	refresh wake.Signal // asks for a listing before its time
 
 	partitions map[int]*partition
 	stops      map[int]func()
@@ -35,7 +36,7 @@ func (s *Source) newTopic(name string, kinds []string, sink func(observed.Signal
 	return &topic{
 		Source: s, name: name, kinds: kinds, sink: sink,
 		log:        s.log.With("topic", name),
-		refresh:    make(chan struct{}, 1),
+		refresh:    wake.New(),
 		partitions: map[int]*partition{}, stops: map[int]func(){},
 		proven: time.Now(),
 	}
@@ -169,14 +170,6 @@ func (t *topic) proof(now time.Time) (time.Time, error) {
 		}
 	}
 	return oldest, err
-}
-
-// askRefresh asks for a listing of the partitions: a leader may have moved.
-func (t *topic) askRefresh() {
-	select {
-	case t.refresh <- struct{}{}:
-	default:
-	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

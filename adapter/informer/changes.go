@@ -4,26 +4,24 @@ import (
 	"context"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"k8s.io/client-go/tools/cache"
 )
 
 // Changes are collected for a while, so that many of them make one report.
 type Changes struct {
-	dirty    chan struct{} // holds a token while a change is not reported yet
+	dirty    wake.Signal // while a change is not reported yet
 	debounce time.Duration
 }
 
 // NewChanges collects changes for the time debounce.
 func NewChanges(debounce time.Duration) Changes {
-	return Changes{dirty: make(chan struct{}, 1), debounce: debounce}
+	return Changes{dirty: wake.New(), debounce: debounce}
 }
 
 // Wake asks for a report soon.
 func (c Changes) Wake() {
-	select {
-	case c.dirty <- struct{}{}:
-	default:
-	}
+	c.dirty.Wake()
 }
 
 // Handler asks for a report at every event of an informer.

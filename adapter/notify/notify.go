@@ -27,6 +27,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is where the broker is and who we are to it.
@@ -81,7 +82,7 @@ type Source struct {
 
 	mu      sync.Mutex
 	kinds   []string
-	changed chan struct{} // holds one token after the kinds changed
+	changed wake.Signal // after the kinds changed
 }
 
 // New returns a Source for kinds; Configure changes them later. It does not connect.
@@ -93,7 +94,7 @@ func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prome
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		failing: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
-		changed: make(chan struct{}, 1),
+		changed: wake.New(),
 	}
 	s.Configure(kinds)
 	return s
@@ -111,10 +112,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 		return
 	}
 	s.kinds = names
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.changed.Wake()
 }
 
 // Run subscribes until ctx ends, then disconnects and leaves the session to the next leader. Only the leader calls it, once per term.

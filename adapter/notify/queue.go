@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged messages never reaches them.
@@ -24,7 +25,7 @@ const (
 type queue struct {
 	*session
 	kind string
-	more chan struct{} // holds a token when something was put
+	more wake.Signal // when something was put
 
 	mu      sync.Mutex
 	waiting []change
@@ -35,7 +36,7 @@ type queue struct {
 }
 
 func newQueue(s *session, kind string) *queue {
-	return &queue{session: s, kind: kind, more: make(chan struct{}, 1)}
+	return &queue{session: s, kind: kind, more: wake.New()}
 }
 
 // put takes a change unless there is no room.
@@ -51,10 +52,7 @@ func (q *queue) put(c change) bool {
 	q.waiting = append(q.waiting, c)
 	q.bytes += c.bytes
 	q.metrics.waiting.WithLabelValues(q.kind).Set(float64(len(q.waiting)))
-	select {
-	case q.more <- struct{}{}:
-	default:
-	}
+	q.more.Wake()
 	return true
 }
 

@@ -28,6 +28,20 @@ var never = map[string][]string{
 	"scaler/...":       {"internal/app", "internal/api"},
 }
 
+// The scaler speaks with the rebalancer through orders alone: it knows neither the engine nor the store.
+func TestTheScalerKnowsOnlyTheOrders(t *testing.T) {
+	found := false
+	for _, s := range sources(t, "scaler") {
+		for _, spec := range s.file.Imports {
+			room, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"rebalancer")
+			if found = found || ok; ok && room != "/orders" {
+				t.Errorf("%s imports rebalancer%s", s.position(spec), room)
+			}
+		}
+	}
+	require.True(t, found, "the test finds the imports")
+}
+
 func TestPurePackagesReachNothingOutside(t *testing.T) {
 	for _, p := range pure {
 		for _, d := range deps(t, p) {
