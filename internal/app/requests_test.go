@@ -207,19 +207,22 @@ func TestNothingIsCarriedOutForWhoGaveUpBeforeItWasSent(t *testing.T) {
 	r.away()
 	ctx, giveUp := context.WithCancel(t.Context())
 	var answers []<-chan string
-	methods := map[string][2]string{
-		"Pause": {"/pause"}, "Orchestrate": {"/orchestrate", `{"maxInstances":40}`}, "Rollback": {"/rollback"},
-		"Confirm": {"/reconcile/confirm", `{"deletes":20}`}, "Reassign": {"/instances/0/reassign", `{"assumeDead":true}`},
+	requests := []struct{ method, path, body string }{
+		{"Pause", "/pause", ""}, // the first, so that the writer waits for ZooKeeper when the others come
+		{"Orchestrate", "/orchestrate", `{"maxInstances":40}`},
+		{"Rollback", "/rollback", ""},
+		{"Confirm", "/reconcile/confirm", `{"deletes":20}`},
+		{"Reassign", "/instances/0/reassign", `{"assumeDead":true}`},
 	}
-	for method, request := range methods {
-		answers = append(answers, r.post(ctx, method, request[0], request[1]))
+	for _, q := range requests {
+		answers = append(answers, r.post(ctx, q.method, q.path, q.body))
 	}
 	giveUp()
 	for _, answer := range answers {
 		require.Contains(t, <-answer, "context canceled")
 	}
-	for method := range methods {
-		r.until(method+" has noticed", func() bool { return len(stacks.Inside("app.(*App)."+method)) == 0 })
+	for _, q := range requests {
+		r.until(q.method+" has noticed", func() bool { return len(stacks.Inside("app.(*App)."+q.method)) == 0 })
 	}
 	r.proxy.Heal()
 	r.written()

@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scrapedServer serves a few megabytes of series.
+// scrapedServer serves far more of series than a connection's buffers take.
 func scrapedServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	series := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "many", Help: "Many."}, []string{"number"})
 	reg.MustRegister(series)
 	for i := range 100_000 {
-		series.WithLabelValues(fmt.Sprintf("a-label-that-is-rather-long-%d", i)).Set(1)
+		series.WithLabelValues(fmt.Sprintf("%0200d", i)).Set(1)
 	}
 	s := httptest.NewServer(serveMetrics(reg, time.Hour))
 	t.Cleanup(func() {
