@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -22,7 +22,7 @@ import (
 // a resource.
 type listing struct {
 	ids  []string
-	of   *traits
+	of   *inventory.Attributes
 	list plan.List
 	// weight is the sum, in thousandths; misplaced counts those whose pin forbids where they are.
 	weight    int64
@@ -43,12 +43,12 @@ func (t *term) listed(n int, in *protocol.Instance) *listing {
 	}
 	maps.DeleteFunc(t.lists, func(n int, _ *listing) bool { return t.st.Instances[n] == nil })
 	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs}}
-	w := plan.World{Pins: t.traits.pins, Instances: []plan.Instance{{Ordinal: n}}}
+	w := plan.World{Pins: t.traits.Pins(), Instances: []plan.Instance{{Ordinal: n}}}
 	for i, id := range in.IDs {
 		tr, _, _ := t.trait(id)
 		l.add(i, tr)
-		l.weight += int64(tr.weight)
-		if !w.Allows(tr.pin, 0) {
+		l.weight += int64(tr.Weight)
+		if !w.Allows(tr.Pin, 0) {
 			l.misplaced++
 		}
 	}
@@ -57,39 +57,39 @@ func (t *term) listed(n int, in *protocol.Instance) *listing {
 }
 
 // add notes the traits of the i-th id. What is alike for all of them takes no memory.
-func (l *listing) add(i int, tr trait) {
-	if l.list.Weights == nil && tr.weight != unit {
+func (l *listing) add(i int, tr inventory.Attribute) {
+	if l.list.Weights == nil && tr.Weight != inventory.Unit {
 		l.list.Weights = make([]plan.Weight, i, len(l.ids))
 		for k := range i {
-			l.list.Weights[k] = unit
+			l.list.Weights[k] = inventory.Unit
 		}
 	}
 	if l.list.Weights != nil {
-		l.list.Weights = append(l.list.Weights, tr.weight)
+		l.list.Weights = append(l.list.Weights, tr.Weight)
 	}
-	if l.list.Pins == nil && tr.pin != 0 {
+	if l.list.Pins == nil && tr.Pin != 0 {
 		l.list.Pins = make([]plan.PinIndex, i, len(l.ids))
 	}
 	if l.list.Pins != nil {
-		l.list.Pins = append(l.list.Pins, tr.pin)
+		l.list.Pins = append(l.list.Pins, tr.Pin)
 	}
 }
 
 // trait is what is known of an id; unheard says that the catalogue has a word of it that has not been
 // read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what is
 // unread to be where it is.
-func (t *term) trait(id string) (tr trait, unheard, unread bool) {
-	hash := maphash.String(t.traits.seed, id)
-	tr, found := t.traits.of(hash)
+func (t *term) trait(id string) (tr inventory.Attribute, unheard, unread bool) {
+	hash := t.traits.Hash(id)
+	tr, found := t.traits.Of(hash)
 	if found {
 		return tr, false, false
 	}
-	unheard, unread = t.e.book.fresh.has(hash), t.traits.lacks(hash)
+	unheard, unread = t.e.inventory.Writer.NotYetRead(hash), t.traits.Unreadable(hash)
 	if unread {
-		tr.pin = 0
+		tr.Pin = 0
 	}
-	if (unheard || unread) && t.traits.spec.weights {
-		tr.weight = t.traits.median
+	if (unheard || unread) && t.traits.Weighed() {
+		tr.Weight = t.traits.Median()
 	}
 	return tr, unheard, unread
 }
@@ -101,14 +101,14 @@ func (t *term) poolList(pool []string) plan.List {
 	if t.traits == nil {
 		return l.list
 	}
-	waits := t.traits.spec.byLabels()
+	waits := t.traits.Labelled()
 	for i, id := range pool {
 		tr, unheard, unread := t.trait(id)
 		switch {
 		case waits && unheard:
-			tr.pin = t.unheard()
+			tr.Pin = t.unheard()
 		case waits && unread:
-			tr.pin = t.unheard() + 1
+			tr.Pin = t.unheard() + 1
 		}
 		l.add(i, tr)
 	}
@@ -117,7 +117,7 @@ func (t *term) poolList(pool []string) plan.List {
 
 // unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others. The
 // next one is that of what has labels that cannot be read.
-func (t *term) unheard() plan.PinIndex { return plan.PinIndex(len(t.traits.pins) + 1) }
+func (t *term) unheard() plan.PinIndex { return plan.PinIndex(len(t.traits.Pins()) + 1) }
 
 // The reasons of what waits for its labels, among the planner's own.
 const (
@@ -130,12 +130,12 @@ func (t *term) pins() []plan.Pin {
 	if !t.pinned() {
 		return nil
 	}
-	n := len(t.traits.pins)
-	return append(t.traits.pins[:n:n], plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
+	pins := t.traits.Pins()
+	return append(slices.Clip(pins), plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
 // pinned says whether any resource may be bound to ordinals.
-func (t *term) pinned() bool { return t.traits != nil && len(t.traits.spec.pins) > 0 }
+func (t *term) pinned() bool { return t.traits.Pinned() }
 
 // stuck says that nothing of what is to leave or to be placed can go anywhere, because of pins: no reason to hold up the others.
 func (t *term) stuck() bool { return t.pinned() && t.full.shape == t.shape() }
@@ -159,10 +159,10 @@ func (t *term) expels(d donation) bool {
 	if in == nil || !t.pinned() || t.listed(d.From, in).misplaced == 0 {
 		return false
 	}
-	w := plan.World{Pins: t.traits.pins, Instances: []plan.Instance{{Ordinal: d.From}}}
+	w := plan.World{Pins: t.traits.Pins(), Instances: []plan.Instance{{Ordinal: d.From}}}
 	return !slices.ContainsFunc(d.IDs, func(id string) bool {
 		tr, _, _ := t.trait(id)
-		return w.Allows(tr.pin, 0)
+		return w.Allows(tr.Pin, 0)
 	})
 }
 
@@ -185,7 +185,7 @@ func (t *term) reservedWeight() map[int]int64 {
 		for i, id := range f.IDs {
 			if to := f.Target(i); to >= 0 {
 				tr, _, _ := t.trait(id)
-				reserved[to] += int64(tr.weight)
+				reserved[to] += int64(tr.Weight)
 			}
 		}
 	}
@@ -193,11 +193,11 @@ func (t *term) reservedWeight() map[int]int64 {
 }
 
 // weighed says whether weights are known.
-func (t *term) weighed() bool { return t.traits != nil && t.traits.spec.weights }
+func (t *term) weighed() bool { return t.traits.Weighed() }
 
 // unlabelled says why nothing at all may be placed; "" when it may. A pin is a promise: what may be bound goes nowhere by guess.
 func (t *term) unlabelled() string {
-	if specOf(&t.orders).byLabels() && (t.traits == nil || !t.traits.spec.byLabels()) {
+	if needs := inventory.NeedsOf(&t.orders); needs.ByLabels() && !t.traits.Labelled() {
 		t.e.reread()
 		return "pins go by labels, and the catalogue's labels have not been read yet"
 	}
@@ -213,7 +213,7 @@ func (t *term) unweighed(now time.Time) string {
 		t.e.reread()
 		return "the catalogue's weights have not been read yet"
 	}
-	if age, limit := now.Sub(t.traits.at), t.orders.CatalogueMaxAge; limit > 0 && age > limit {
+	if age, limit := now.Sub(t.traits.ReadAt()), t.orders.CatalogueMaxAge; limit > 0 && age > limit {
 		return fmt.Sprintf("the catalogue's weights are %s old", age.Round(time.Second))
 	}
 	return ""
@@ -392,7 +392,7 @@ func (t *term) weigh() (total float64, lists map[int]float64) {
 func (t *term) weightOf(ids []string) (sum int64) {
 	for _, id := range ids {
 		tr, _, _ := t.trait(id)
-		sum += int64(tr.weight)
+		sum += int64(tr.Weight)
 	}
 	return sum
 }

@@ -1,61 +1,33 @@
 package rebalancer
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 // importChunk is how many creates of one read are queued at once: the rest waits in the read's own
 // memory.
 const importChunk = 20_000
 
-// BeginRead says that a complete read of the catalogue begins, right before its query is sent. What is being deleted is decided
-// already, however long its instance takes: no read finds it missing again.
-func (e *Engine) BeginRead(now time.Time) {
-	e.compare(func(c *comparison) {
-		if !e.leading {
-			c.rec.Abort()
-			return
-		}
-		known, count := staying(e.state)
-		c.rec.Begin(now, known, count)
-		e.book.begin(now)
-	})
-}
+// BeginRead says that a complete read of the catalogue begins, right before its query is sent.
+func (e *Engine) BeginRead(now time.Time) { e.inventory.Catalogue.Begin(now) }
 
 // AbortRead says that the read begun last failed and proves nothing.
-func (e *Engine) AbortRead() {
-	e.compare(func(c *comparison) {
-		c.rec.Abort()
-		e.book.abort(time.Now())
-	})
-}
+func (e *Engine) AbortRead() { e.inventory.Catalogue.Abort(time.Now()) }
 
 // Rows hands over a part of the rows of the read that began. The slice may be used again by the
-// caller, its strings not. A row whose resource is being deleted counts as new: it is there again, and
-// its create turns the delete.
-func (e *Engine) Rows(rows []observed.ResourceKnown) {
-	ids := make([]string, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].ID
-	}
-	stay := e.index.stay(ids)
-	e.compare(func(c *comparison) {
-		for i, row := range rows {
-			c.rec.Row(row.ID, stay[i])
-			e.book.row(row)
-		}
-	})
-}
+// caller, its strings not.
+func (e *Engine) Rows(rows []observed.ResourceKnown) { e.inventory.Catalogue.Rows(rows) }
 
 // EndRead says that the read is complete; rows are its last ones, or all of them. What is new is
 // created, what was missing from two complete reads is deleted, or waits for Confirm; weights and
@@ -63,173 +35,56 @@ func (e *Engine) Rows(rows []observed.ResourceKnown) {
 // confirm what is missing or to learn what the orders have come to need; zero: none must.
 func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (next time.Time, err error) {
 	e.Rows(rows)
-	var out reconcile.Outcome
-	deletes := newAsk()
-	err = e.lend(ctx, func(c *comparison) error {
-		out, next, err = e.endRead(c, &deletes)
-		return err
-	})
+	now := time.Now()
+	out, err := e.inventory.Catalogue.End(ctx, now, e.limits())
 	if err != nil {
 		return time.Time{}, err
 	}
-	e.logOutcome(out)
+	e.recheck(now, out.Recheck)
+	e.logCompared(&out)
 	e.wake.Wake()
 	err = e.importRows(ctx, out.Creates)
-	e.imported()
+	e.inventory.Catalogue.Imported()
 	if err != nil {
-		return next, fmt.Errorf("create what the catalogue has: %w", err)
+		return out.Next, fmt.Errorf("create what the catalogue has: %w", err)
 	}
-	if err := e.wait(ctx, &deletes); err != nil {
-		return next, fmt.Errorf("delete what the catalogue lacks: %w", err)
+	if err := e.wait(ctx, out.Deleting); err != nil {
+		return out.Next, fmt.Errorf("delete what the catalogue lacks: %w", err)
 	}
-	return next, nil
-}
-
-// endRead compares the read and queues what is to be deleted. It takes up to half a second and
-// holds no lock for long.
-func (e *Engine) endRead(c *comparison, deletes *ask) (out reconcile.Outcome, next time.Time, err error) {
-	now := time.Now()
-	limits, err := e.compareLimits(c)
-	if err != nil {
-		return out, time.Time{}, err
-	}
-	if out, err = c.rec.End(now, limits, e.stays); err != nil {
-		e.abortBook(now)
-		return out, time.Time{}, err
-	}
-	c.ended++
-	next = out.Confirm
-	if e.endBook() { // the orders have come to need more meanwhile
-		next = now
-	}
-	e.found(now, &out)
-	return out, next, e.enqueueDeletes(c, slices.Concat(out.Claimed, out.Deletes), deletes)
-}
-
-// found notes what a read has found: its claims are owed, its new rows are being created, and another read may be needed.
-func (e *Engine) found(now time.Time, out *reconcile.Outcome) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.recheck(now, out.Recheck)
-	if e.silence.read(len(out.Creates), e.heard.Load()) {
-		e.log.Warn(unannouncedText, "rows", e.silence.rows, "reads", e.silence.reads)
-	}
-	e.owe(out.Claimed)
-	e.importing = true
-}
-
-// imported notes that all new rows of a read have been asked for.
-func (e *Engine) imported() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.importing = false
+	return out.Next, nil
 }
 
 // recheck asks for a read at that time, in place of the one that the read before asked for; zero:
-// for none. e.mu is held.
+// for none.
 func (e *Engine) recheck(now, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.later != nil {
 		e.later.Stop()
 		e.later = nil
 	}
-	if !at.IsZero() && e.cfg.Reread != nil {
+	if !at.IsZero() && e.cfg.Reread != nil && e.leading {
 		e.later = time.AfterFunc(at.Sub(now), e.cfg.Reread)
 	}
 }
 
-// known says whether an id is anywhere.
-func (e *Engine) known(id string) bool {
-	_, known := e.index.place(id)
-	return known
-}
-
-// stays says whether an id is anywhere, and not being deleted.
-func (e *Engine) stays(id string) bool { return e.index.stay([]string{id})[0] }
-
-// compareLimits are the limits of a comparison with the catalogue.
-func (e *Engine) compareLimits(c *comparison) (reconcile.Limits, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.leading || e.compared != c {
-		return reconcile.Limits{}, orders.ErrNotLeading
-	}
-	return limits(e.orders.Catalogue), nil
-}
-
-func (e *Engine) abortBook(now time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.book.abort(now)
-}
-
-// endBook puts what the read says of traits into force; lacks: the orders have come to need more
-// meanwhile.
-func (e *Engine) endBook() (lacks bool) {
-	r := e.reading()
-	var read *traits
-	if r != nil {
-		read = r.done() // sorts every row: not under the lock
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.book.end(r, read)
-	return e.book.lacks()
-}
-
-// reading is the read under way, if traits are wanted of it. The catalogue's goroutine alone adds
-// to it.
-func (e *Engine) reading() *reading {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.book.reading
-}
-
-func (e *Engine) logOutcome(out reconcile.Outcome) {
+func (e *Engine) logCompared(out *inventory.Compared) {
 	if len(out.Creates)+len(out.Claimed)+len(out.Deletes) > 0 || out.Waiting != nil {
 		e.log.Info("compared with the catalogue", "new", len(out.Creates), "claimed", len(out.Claimed), "gone", len(out.Deletes))
 	}
 	if w := out.Waiting; w != nil {
 		e.log.Warn("deletes wait for a person to confirm their number", "count", w.Count, "share", w.Share)
 	}
+	if out.Warning != "" {
+		e.log.Warn(out.Warning, "rows", out.Rows, "reads", out.Reads)
+	}
 }
 
-// deletesAtOnce is how many deletes are queued under one hold of Engine.mu: it takes a few
-// milliseconds.
-const deletesAtOnce = 10_000
-
-// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a
-// message has spoken meanwhile the message decides.
-func (e *Engine) enqueueDeletes(c *comparison, ids []string, a *ask) error {
-	for some := range slices.Chunk(ids, deletesAtOnce) {
-		if err := e.enqueueSome(c, some, a); err != nil {
-			return err
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a.less()
-	return nil
-}
-
-func (e *Engine) enqueueSome(c *comparison, ids []string, a *ask) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.leading || e.compared != c {
-		return orders.ErrNotLeading
-	}
-	for _, id := range ids {
-		if _, spoken := c.spoken[id]; !spoken {
-			e.queue.add(reconcile.Deleted, id, a)
-		}
-	}
-	return nil
-}
-
-// importRows creates what the catalogue has, a chunk at a time, but for what a message has deleted since.
+// importRows creates what the catalogue has, a chunk at a time, but for what a message has deleted
+// since.
 func (e *Engine) importRows(ctx context.Context, ids []string) error {
 	for chunk := range slices.Chunk(ids, importChunk) {
-		a := newAsk()
-		refused, err := e.importSome(chunk, &a)
+		r, refused, err := e.inventory.Catalogue.Import(time.Now(), chunk)
 		if err != nil {
 			return err
 		}
@@ -237,107 +92,86 @@ func (e *Engine) importRows(ctx context.Context, ids []string) error {
 			e.log.Warn("the catalogue has ids that cannot be resources", "count", refused)
 		}
 		e.wake.Wake()
-		if err := e.wait(ctx, &a); err != nil {
+		if err := e.wait(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Engine) importSome(ids []string, a *ask) (refused int, err error) {
-	e.compare(func(c *comparison) {
-		if !e.leading {
-			err = orders.ErrNotLeading
-			return
-		}
-		for _, id := range ids {
-			if protocol.CheckID(id) != nil {
-				refused++
-			} else if !c.rec.Gone(id) {
-				e.queue.add(reconcile.Created, id, a)
-			}
-		}
-		a.less()
-	})
-	return refused, err
-}
-
 // Waiting are the catalogue's deletes that wait for a person; nil when there are none.
-func (e *Engine) Waiting() *reconcile.Waiting {
-	c, back := e.borrow()
-	if back != nil {
-		return e.shown()
-	}
-	defer e.giveBack(c)
-	e.forget(c)
-	return c.rec.Waiting()
+func (e *Engine) Waiting() *resync.Waiting {
+	waiting := e.inventory.Catalogue.Waiting()
+	e.wakeForClaims()
+	return waiting
 }
 
-// shown is what waits for a person as it was when something was last done with it.
-func (e *Engine) shown() *reconcile.Waiting {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.compared.waiting()
-}
-
-// waitingCount is the number of deletes that wait for a person. A scrape asks for it: it costs
-// nothing and waits for nothing.
-func (e *Engine) waitingCount() int {
-	if w := e.shown(); w != nil {
-		return w.Count
+// wakeForClaims wakes the writer after a comparison, for which its step that keeps claims may have
+// waited.
+func (e *Engine) wakeForClaims() {
+	if e.inventory.Writer.ClaimsWait() {
+		e.wake.Wake()
 	}
-	return 0
 }
-
-// forget lets go of waiting deletes whose ids have gone by another way, so that nobody confirms a number that is out of date. It looks at
-// each of them, but only after something has changed. c is lent.
-func (e *Engine) forget(c *comparison) {
-	if c.shown == nil {
-		return
-	}
-	now := e.index.updates()
-	if c.forgotten == now {
-		return
-	}
-	c.forgotten = now
-	c.rec.Forget(e.known)
-}
-
-// ErrCountChanged says that another number of deletes waits for a person than the one that was to be
-// confirmed.
-var ErrCountChanged = errors.New("another number of deletes waits")
 
 // Confirm carries out the waiting deletes of a set if their number is still the one the person was
 // shown; set 0: of the only one of that size, or of all if there are as many in all. It returns
 // when they are durable. Where ctx ends first, what was not sent waits again, and the error is
-// ErrNotSent or ErrOutcomeUnknown.
+// ErrNotSent or ErrOutcomeUnknown; with another number it is ErrCountChanged.
 func (e *Engine) Confirm(ctx context.Context, set, count int) error {
-	var ids []string
-	var of *comparison
-	var ended int
-	a := newAsk()
-	err := e.lend(ctx, func(c *comparison) (err error) {
-		if _, leading := e.leads(); !leading {
-			return orders.ErrNotLeading
-		}
-		e.forget(c)
-		if ids, err = c.rec.Confirm(set, count); err != nil {
-			return fmt.Errorf("%w: %w", ErrCountChanged, err)
-		}
-		of, ended = c, c.ended
-		return e.enqueueDeletes(c, ids, &a)
-	})
+	c, err := e.inventory.Catalogue.Confirm(ctx, time.Now(), set, count)
+	e.wakeForClaims()
 	if err != nil {
 		return err
 	}
 	e.log.Info("a person confirmed deletes", "count", count, "set", set)
 	e.wake.Wake()
-	return e.await(ctx, &a, func() {
-		dropped := e.queue.withdraw(reconcile.Deleted, ids, &a)
-		if e.compared == of && of.lent == nil && of.ended == ended { // else the next reads find them again
-			of.rec.Unconfirm(time.Now(), dropped)
-		}
-	})
+	return e.await(ctx, c.Request, func() bool { return e.inventory.Catalogue.GiveUp(time.Now(), c) })
+}
+
+// Claim takes a delete by a condition that names these ids and may have lost a part of itself on
+// its way: those go which the next complete read of the catalogue lacks, if it begins after this
+// call. The read is asked for. nil means that a successor knows of the claim, as far as the
+// document has room; what it does not know of it finds with its own reads, as if no message had
+// told.
+func (e *Engine) Claim(ctx context.Context, ids []string) error {
+	fault.Point("delete.received")
+	good, bad := checked(ids)
+	r, noted, err := e.inventory.Callers.Claim(time.Now(), good)
+	if err != nil {
+		return err
+	}
+	if noted && e.cfg.Reread != nil {
+		e.cfg.Reread()
+	}
+	e.wake.Wake()
+	if err := e.wait(ctx, r); err != nil {
+		return err
+	}
+	return bad
+}
+
+// Heard tells that a message of the kind has come, whatever it said.
+func (e *Engine) Heard() { e.inventory.Callers.Message() }
+
+// Shown takes ids of rows that an update has shown. Where one has no resource, or one that is being
+// deleted, a read of the catalogue is asked for: the row may have been made or restored without a
+// message.
+func (e *Engine) Shown(ids []string) error {
+	good, _ := checked(ids) // what can be no resource needs none
+	lacking, err := e.inventory.Callers.Lacks(good)
+	if lacking && err == nil && e.cfg.Reread != nil {
+		e.cfg.Reread()
+	}
+	return err
+}
+
+// reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a
+// moment ago.
+func (e *Engine) reread() {
+	if e.cfg.Reread != nil && e.inventory.AskRead(time.Now()) {
+		e.cfg.Reread()
+	}
 }
 
 // revive is how long after a message that deleted a row a read begins that has it all the same and
@@ -346,9 +180,51 @@ func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 const revive = 30 * time.Second
 
 // limits are those of a comparison with the catalogue.
-func limits(c config.Catalogue) reconcile.Limits {
-	c = c.Completed()
-	l := reconcile.Limits{MaxShare: *c.MaxDeleteShare, MaxDeletes: *c.MaxDeletes, Lag: c.Lag.Std()}
+func (e *Engine) limits() resync.Limits {
+	c := e.catalogue().Completed()
+	l := resync.Limits{MaxShare: *c.MaxDeleteShare, MaxDeletes: *c.MaxDeletes, Lag: c.Lag.Std()}
 	l.Gap, l.Revive = min(c.Interval.Std(), l.Lag), min(revive, l.Lag)
 	return l
+}
+
+func (e *Engine) catalogue() config.Catalogue {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.orders.Catalogue
+}
+
+// reconciled keeps the claims and what went when they have changed, and answers the calls that made
+// claims.
+func (t *term) reconciled(ctx context.Context) (bool, error) {
+	kept, callers, version := t.e.inventory.Writer.ToKeep(t.reconciledTo)
+	if kept == nil {
+		return false, nil
+	}
+	if err := t.keepClaims(ctx, kept, callers > 0); err != nil {
+		return false, err
+	}
+	t.reconciledTo = version
+	t.e.inventory.Writer.AnswerClaims(callers)
+	return true, nil
+}
+
+// keepClaims writes the document if it differs. If it does not, and a caller waits, the head must
+// be proven to be ours all the same.
+func (t *term) keepClaims(ctx context.Context, kept *inventory.Kept, asked bool) error {
+	data, err := kept.Encode()
+	if err != nil {
+		return err
+	}
+	doc := t.st.Kept[inventory.KeptName]
+	switch same := doc == nil && kept.Empty() || doc != nil && bytes.Equal(doc.Data, data); {
+	case same && asked:
+		return t.readHead(ctx)
+	case same:
+		return nil
+	}
+	m, err := protocol.StoreDoc(t.st, inventory.KeptName, data)
+	if err != nil {
+		return err
+	}
+	return t.commit(ctx, job{m: m})
 }

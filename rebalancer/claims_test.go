@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -146,7 +147,7 @@ func TestClaimsOfAnySizeAreTaken(t *testing.T) {
 		r.wait(10 * time.Second)
 		r.claim(ids...)
 		st := r.d.snapshot()
-		require.LessOrEqual(t, len(st.Kept[reconcileName].Data), claimsBytes+100)
+		require.LessOrEqual(t, len(st.Kept[inventory.KeptName].Data), protocol.MaxDocBytes*3/4+100)
 		require.NotEmpty(t, claimsOf(t, st))
 		r.read()
 		r.wait(10 * time.Second)
@@ -158,8 +159,8 @@ func TestClaimsOfAnySizeAreTaken(t *testing.T) {
 // claimsOf are the claims that ZooKeeper keeps.
 func claimsOf(t *testing.T, st *protocol.State) []string {
 	t.Helper()
-	var kept keptReconcile
-	require.NoError(t, json.Unmarshal(st.Kept[reconcileName].Data, &kept))
+	var kept inventory.Kept
+	require.NoError(t, json.Unmarshal(st.Kept[inventory.KeptName].Data, &kept))
 	return kept.Claims
 }
 

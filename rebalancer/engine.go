@@ -7,30 +7,22 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/internal/wake"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
-// What a call can fail with, beside the end of its context.
-var (
-	// ErrBadID: some ids can never be resources. What was asked for the others is done.
-	ErrBadID = errors.New("bad id")
-	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will
-	// not be. Nothing has changed.
-	ErrNotSent = errors.New("not carried out")
-	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica
-	// ceased to lead, before it was known what became of it. What ZooKeeper shows later tells.
-	ErrOutcomeUnknown = errors.New("outcome unknown")
-)
+// ErrBadID says that some ids can never be resources. What was asked for the others is done.
+var ErrBadID = errors.New("bad id")
 
 // Config is what an Engine needs to know once; everything that operators tune comes with the Orders.
 type Config struct {
@@ -67,7 +59,8 @@ type Engine struct {
 	store Store
 	log   *slog.Logger
 	m     *metrics
-	index index
+	// inventory has its own locks, which may be taken under mu.
+	inventory *inventory.Inventory
 	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as long as it leads.
 	turn chan struct{}
 	// looks are the pauses after looks that failed, known to Run alone.
@@ -87,17 +80,7 @@ type Engine struct {
 	ordered  int // counts the orders
 	leading  bool
 	holder   string
-	queue    queue
-	compared *comparison
-	book     book
-	// importing: what a read has found new is being created, and not all of it has been asked for
-	// yet.
-	importing bool
-	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
-	owed map[string]struct{}
-	// heard counts the messages of the kind, silence the reads that found new rows without any.
-	heard   atomic.Int64
-	silence unannounced
+	calls    calls
 	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
 	later    *time.Timer
 	progress orders.Progress
@@ -116,11 +99,13 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), compared: newComparison(), book: newBook(), owed: map[string]struct{}{},
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(time.Now(), sideBySide),
 		turn: make(chan struct{}, 1), wake: wake.New(), news: wake.New(), over: make(chan struct{}),
 	}
 	e.rounds.follow.Store(time.Now().UnixNano())
-	e.m = newMetrics(reg, cfg.Kind, func() float64 { return float64(e.waitingCount()) }, e.claimedCount)
+	e.m = newMetrics(reg, cfg.Kind,
+		func() float64 { return float64(e.inventory.Catalogue.WaitingCount()) },
+		func() float64 { return float64(e.inventory.Catalogue.Claimed()) })
 	e.turn <- struct{}{}
 	return e
 }
@@ -128,33 +113,30 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 // Order replaces the orders.
 func (e *Engine) Order(o orders.Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
-	if e.accept(o) {
+	e.accept(o)
+	if e.inventory.Need(inventory.NeedsOf(&o)) {
 		e.reread()
 	}
 	e.wake.Wake()
 }
 
-// accept takes the orders; lacks: the catalogue must be read for them.
-func (e *Engine) accept(o orders.Orders) (lacks bool) {
+func (e *Engine) accept(o orders.Orders) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.orders = o
 	e.ordered++
-	e.book.want(specOf(&o))
-	return e.leading && e.book.lacks()
 }
 
-// reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a moment ago.
-func (e *Engine) reread() {
-	if e.cfg.Reread != nil && e.asksReread() {
-		e.cfg.Reread()
+// sideBySide calls work for 0 to n-1, each in a goroutine of its own.
+func sideBySide(n int, work func(i int)) {
+	all, _ := guard.NewGroup(context.Background())
+	for i := range n {
+		all.Go(func() error {
+			work(i)
+			return nil
+		})
 	}
-}
-
-func (e *Engine) asksReread() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.book.ask(time.Now())
+	_ = all.Wait()
 }
 
 // Create makes resources durable; nil means every one is in the pool, in a list or in flight. Repeating it does no harm.
@@ -164,50 +146,28 @@ func (e *Engine) Create(ctx context.Context, rs []observed.ResourceKnown) error 
 	for i := range rs {
 		ids[i] = rs[i].ID
 	}
-	return e.ask(ctx, reconcile.Created, ids)
+	return e.ask(ctx, resync.Created, ids)
 }
 
 // Delete removes resources; nil means the deletes are committed. Unknown ids are no error.
 func (e *Engine) Delete(ctx context.Context, ids []string) error {
 	fault.Point("delete.received")
-	return e.ask(ctx, reconcile.Deleted, ids)
+	return e.ask(ctx, resync.Deleted, ids)
 }
 
-// ask queues what a message said of ids and waits until it is durable. Who gives up waiting takes
-// nothing back: what a message says is so, and comes again.
-func (e *Engine) ask(ctx context.Context, op reconcile.Op, ids []string) error {
+// ask queues what a message said of ids and waits until it is durable. A caller that gives up waiting
+// takes nothing back: what a message says is so, and comes again.
+func (e *Engine) ask(ctx context.Context, op resync.Op, ids []string) error {
 	good, bad := checked(ids)
-	a := newAsk()
-	if err := e.hear(op, good, &a); err != nil {
+	r, err := e.inventory.Callers.Hear(time.Now(), op, good)
+	if err != nil {
 		return err
 	}
 	e.wake.Wake()
-	if err := e.wait(ctx, &a); err != nil {
+	if err := e.wait(ctx, r); err != nil {
 		return err
 	}
 	return bad
-}
-
-// hear notes and queues what a message said. Whether an id is known is asked before: where the
-// State has changed since, it is taken for known, which only makes the next comparison with the
-// catalogue remember the message.
-func (e *Engine) hear(op reconcile.Op, ids []string, a *ask) error {
-	known, of := e.index.known(ids)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.leading {
-		return orders.ErrNotLeading
-	}
-	current, now := of == e.state, time.Now()
-	for i, id := range ids {
-		e.compared.hear(saying{at: now, id: id, op: op, exists: known[i] || !current})
-		if op == reconcile.Created && !known[i] {
-			e.book.created(id)
-		}
-		e.queue.add(op, id, a)
-	}
-	a.less()
-	return nil
 }
 
 // checked splits off the ids that can never be resources; bad names the first of them.
@@ -225,10 +185,10 @@ func checked(ids []string) (good []string, bad error) {
 	return good, bad
 }
 
-func (e *Engine) wait(ctx context.Context, a *ask) error {
+func (e *Engine) wait(ctx context.Context, r *inventory.Request) error {
 	select {
-	case <-a.done:
-		return a.err
+	case <-r.Done():
+		return r.Err()
 	case <-e.over:
 		return orders.ErrNotLeading
 	case <-ctx.Done():
@@ -332,25 +292,14 @@ func (e *Engine) leads() (holder string, leading bool) {
 // Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by nobody (pool, flight).
 // The first call builds an index, which is then kept up.
 func (e *Engine) Lookup(id string) (ordinal int, ok bool) {
-	if !e.indexed() {
+	if !e.inventory.Indexed() {
 		return 0, false
 	}
-	place, ok := e.index.place(id)
-	if ok && place < 0 {
+	at, ok := e.inventory.Index.Find(id)
+	if ok && at < 0 {
 		return -1, true
 	}
-	return int(place), ok
-}
-
-// indexed has the index built and kept up from now on; false while there is no State to build it
-// of.
-func (e *Engine) indexed() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.state != nil && !e.index.started.Load() {
-		e.index.start(e.state)
-	}
-	return e.state != nil
+	return int(at), ok
 }
 
 // Progress says what the engine is doing.

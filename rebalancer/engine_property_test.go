@@ -13,9 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 // word is what is known of an id from the answers to what was asked.
@@ -49,8 +49,8 @@ func TestNoneLostNoneTwice(t *testing.T) {
 			h.start(0, 1)
 			defer func() { h.r.halt() }()
 			rt.Repeat(map[string]func(*rapid.T){
-				"create":  func(rt *rapid.T) { h.ask(rt, reconcile.Created) },
-				"delete":  func(rt *rapid.T) { h.ask(rt, reconcile.Deleted) },
+				"create":  func(rt *rapid.T) { h.ask(rt, resync.Created) },
+				"delete":  func(rt *rapid.T) { h.ask(rt, resync.Deleted) },
 				"claim":   func(rt *rapid.T) { h.claim(rt) },
 				"read":    func(*rapid.T) { h.read() },
 				"orders":  h.order,
@@ -126,7 +126,7 @@ func (h *history) taken(r *rig, old, st *protocol.State, m protocol.Multi) {
 }
 
 // ask creates or deletes some ids, gives up after two seconds, and notes what the answer means.
-func (h *history) ask(rt *rapid.T, op reconcile.Op) {
+func (h *history) ask(rt *rapid.T, op resync.Op) {
 	n := rapid.SliceOfNDistinct(rapid.IntRange(0, 59), 1, 12, rapid.ID).Draw(rt, "ids")
 	ids := make([]string, len(n))
 	for i := range n {
@@ -135,7 +135,7 @@ func (h *history) ask(rt *rapid.T, op reconcile.Op) {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 	defer cancel()
 	err, answered := error(nil), present
-	if op == reconcile.Created {
+	if op == resync.Created {
 		err = h.r.e.Create(ctx, known(ids))
 	} else {
 		err, answered = h.r.e.Delete(ctx, ids), absent

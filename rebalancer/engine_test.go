@@ -21,9 +21,10 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -151,7 +152,7 @@ func counts(st *protocol.State) map[int]int {
 
 // all yields every id of st, also what is being deleted.
 func all(st *protocol.State) iter.Seq[string] {
-	ids, _ := staying(st)
+	ids, _ := inventory.Remaining(st)
 	every := slices.Collect(ids)
 	for _, f := range st.Flight {
 		for i, id := range f.IDs {
@@ -346,21 +347,19 @@ func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 		r.create(ids...)
 		r.wait(3 * time.Second)
 		last := r.d.snapshot().Instances[len(stay)-1].IDs[0]
-		a, asked := newAsk(), false
+		var recreate *inventory.Request
 		r.d.fail(func(d *double) {
 			d.watch = func(_, _ *protocol.State, m protocol.Multi) {
-				if m.Step == "revoke" && !asked { // the first round is under way
-					asked = true
-					r.e.mu.Lock()
-					defer r.e.mu.Unlock()
-					r.e.queue.add(reconcile.Created, last, &a)
-					a.less()
+				if m.Step == "revoke" && recreate == nil { // the first batch is under way
+					var err error
+					recreate, err = r.e.inventory.Callers.Hear(time.Now(), resync.Created, []string{last})
+					require.NoError(t, err)
 				}
 			}
 		})
 		require.NoError(t, r.e.Delete(t.Context(), ids))
 		r.wait(5 * time.Second)
-		require.NoError(t, r.e.wait(t.Context(), &a))
+		require.NoError(t, r.e.wait(t.Context(), recreate))
 		r.settled([]string{last})
 	})
 }

@@ -117,7 +117,7 @@ func reread(t *testing.T, servers string, ids []string) *protocol.State {
 	st, _, err := c.Read(t.Context(), "Thing", nil)
 	require.NoError(t, err)
 	require.NoError(t, st.Check())
-	require.Equal(t, len(ids), count(st))
+	require.Equal(t, len(ids), st.Count())
 	here := map[string]bool{}
 	for id := range all(st) {
 		here[id] = true

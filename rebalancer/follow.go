@@ -80,7 +80,7 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 	}
 	e.looks = pauses{}
 	e.publish(st, changed)
-	e.index.catchUp()
+	e.inventory.Index.CatchUp()
 	return e.cfg.Refresh
 }
 
@@ -98,9 +98,7 @@ func (e *Engine) show(st *protocol.State, changed bool) {
 		e.version++
 	}
 	e.state, e.failure = st, nil
-	if !st.Torn { // else an id that moved may show twice or not at all
-		e.index.follow(st)
-	}
+	e.inventory.Follow(st)
 }
 
 // failed notes that ZooKeeper could not be read; the state keeps its age.

@@ -15,7 +15,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 // setting changes one field of a JSON object.
@@ -161,8 +160,8 @@ func TestWhatWasNotSentBeforeItsCallerGaveUpNeverIs(t *testing.T) {
 				r := q.rig(t)
 				r.d.fail(func(d *double) { d.away = true })
 				err := q.ask(soon(t), r)
-				require.ErrorIs(t, err, ErrNotSent)
-				require.NotErrorIs(t, err, ErrOutcomeUnknown)
+				require.ErrorIs(t, err, orders.ErrNotSent)
+				require.NotErrorIs(t, err, orders.ErrOutcomeUnknown)
 				r.d.fail(func(d *double) { d.away = false })
 				r.wait(time.Minute)
 				require.False(t, q.done(r.d), "it was carried out for a caller who was told that it was not")
@@ -187,7 +186,7 @@ func TestACallerWhoGaveUpAfterItWasSentIsToldThatTheOutcomeIsUnknown(t *testing.
 					} else {
 						r.d.fail(func(d *double) { d.vanish = q.step })
 					}
-					require.ErrorIs(t, q.ask(soon(t), r), ErrOutcomeUnknown)
+					require.ErrorIs(t, q.ask(soon(t), r), orders.ErrOutcomeUnknown)
 					r.d.fail(func(d *double) { d.away = false })
 					r.wait(time.Minute)
 					require.Equal(t, lost == "answer", q.done(r.d), "ZooKeeper has it, or never will")
@@ -224,7 +223,7 @@ func TestALeaderThatIsDeposedSaysWhatItDoesNotKnow(t *testing.T) {
 		for range 2 {
 			err := <-answers
 			require.ErrorIs(t, err, orders.ErrNotLeading)
-			if errors.Is(err, ErrOutcomeUnknown) {
+			if errors.Is(err, orders.ErrOutcomeUnknown) {
 				unknown++
 			}
 		}
@@ -252,7 +251,7 @@ func TestTheRestOfAConfirmationThatWasGivenUpWaitsAgain(t *testing.T) {
 		go func() { answer <- q.ask(ctx, r) }()
 		synctest.Wait()
 		giveUp()
-		require.ErrorIs(t, <-answer, ErrOutcomeUnknown)
+		require.ErrorIs(t, <-answer, orders.ErrOutcomeUnknown)
 		r.d.fail(func(d *double) { d.away, d.watch = false, nil })
 		r.wait(time.Minute)
 		require.Equal(t, 1, sent)
@@ -275,41 +274,13 @@ func TestAMessageKeepsItsWordOverAConfirmationThatWasGivenUp(t *testing.T) {
 		var messages sync.WaitGroup
 		messages.Go(func() { require.NoError(t, r.e.Delete(t.Context(), []string{"a-00000"})) })
 		messages.Go(func() { require.NoError(t, r.e.Create(t.Context(), known([]string{"a-00001"}))) })
-		require.ErrorIs(t, <-answer, ErrNotSent)
+		require.ErrorIs(t, <-answer, orders.ErrNotSent)
 		r.d.fail(func(d *double) { d.away = false })
 		messages.Wait()
 		r.wait(5 * time.Second)
 		r.settled(names("a", 40)[1:])
 		require.Equal(t, 38, r.e.Waiting().Count, "of those two a message has spoken")
 	})
-}
-
-func TestMessagesDuringTheEndOfAReadAreHeard(t *testing.T) {
-	ids := names("a", 4)
-	e := holding(t, true, ids...)
-	_, _ = e.Lookup(ids[0])
-	noBounds := reconcile.Limits{MaxShare: 1}
-	known, count := staying(e.state)
-	e.compared.rec.Begin(time.Now(), known, count)
-	_, err := e.compared.rec.End(time.Now(), noBounds, e.known) // all are suspects
-	require.NoError(t, err)
-	e.BeginRead(time.Now())
-	deletes := newAsk()
-	require.NoError(t, e.lend(t.Context(), func(c *comparison) error {
-		out, err := c.rec.End(time.Now(), noBounds, e.known)
-		require.NoError(t, err)
-		require.ElementsMatch(t, ids, out.Deletes)
-		a := newAsk()
-		require.NoError(t, e.hear(reconcile.Created, ids[:1], &a))
-		require.NoError(t, e.hear(reconcile.Deleted, ids[1:2], &a))
-		_, back := e.borrow()
-		require.NotNil(t, back, "one at a time")
-		require.Zero(t, e.waitingCount())
-		return e.enqueueDeletes(c, out.Deletes, &deletes)
-	}))
-	require.ElementsMatch(t, ids[1:], e.queue.pending(reconcile.Deleted))
-	require.Equal(t, ids[:1], e.queue.pending(reconcile.Created))
-	require.Equal(t, 2, deletes.left, "of two a message had the word")
 }
 
 // What a second attempt is refused with says nothing of the first one, whose answer was lost.
@@ -348,7 +319,7 @@ func TestAnAttemptThatFailsAfterALostAnswerLeavesTheOutcomeUnknown(t *testing.T)
 					require.NoError(t, err)
 					return
 				}
-				require.ErrorIs(t, err, ErrOutcomeUnknown)
+				require.ErrorIs(t, err, orders.ErrOutcomeUnknown)
 				require.ErrorContains(t, err, c.want)
 			})
 		})

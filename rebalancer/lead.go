@@ -58,6 +58,8 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
+	e.inventory.Resign(time.Now())
+	e.recheck(time.Time{}, time.Time{})
 	e.m.parked.Reset()
 	e.m.progressed(&orders.Progress{})
 	e.m.leading.Set(0)
@@ -68,23 +70,18 @@ func (e *Engine) forgetAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.leading, e.holder = false, ""
-	e.queue.fail(orders.ErrNotLeading)
+	e.calls.fail(orders.ErrNotLeading)
 	e.orders, e.progress = orders.Orders{}, orders.Progress{Moved: e.progress.Moved}
-	e.compared = newComparison() // what others are told meanwhile it does not hear
-	e.recheck(time.Time{}, time.Time{})
-	clear(e.owed)
-	e.silence = unannounced{}
-	e.book.forget()
 }
 
 // begin lets callers ask for writes; begins: this process did not lead before.
 func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
+	begins, err := e.inventory.Lead(time.Now(), st)
+	if err != nil {
+		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if begins = !e.leading; begins {
-		e.compared = newComparison() // what was said before it has not heard
-		e.takeUp(st)
-	}
 	e.leading, e.holder, e.changed = true, holder, false
 	return begins
 }
@@ -99,7 +96,7 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	if other := before.Head.Holder; attempt > 1 && e.hasLed() && !strings.HasPrefix(other, name+".") {
 		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
 	}
-	adopted := before.HeadVersion < 0 && count(before) > 0
+	adopted := before.HeadVersion < 0 && before.Count() > 0
 	holder := fmt.Sprintf("%s.%d", name, attempt)
 	st, err := e.takeHead(ctx, before, holder)
 	if err != nil {
@@ -107,14 +104,14 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	}
 	fault.Point("lead.reread")
 	e.publish(st.Clone(), true)
-	e.indexed()
-	e.index.catchUp()
+	e.inventory.Indexed()
+	e.inventory.Index.CatchUp()
 	if e.begin(st, holder) && e.cfg.Reread != nil {
 		e.cfg.Reread() // what asked a leader before for a read may have been answered
 	}
 	e.m.leading.Set(1)
 	e.news.Wake()
-	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", count(st), "adopted", adopted)
+	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
 	t := newTerm(e, st, holder)
 	if adopted {
 		t.adopt()

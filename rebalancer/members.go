@@ -121,7 +121,7 @@ func (t *term) mend(ctx context.Context) (bool, error) {
 	if did, err := t.send(ctx, b); did || err != nil {
 		return did, err
 	}
-	if t.e.index.duplicates() == 0 {
+	if t.e.inventory.Index.Duplicates() == 0 {
 		return false, nil
 	}
 	ms, found, err := protocol.Dedupe(t.st)

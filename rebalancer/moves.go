@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -337,7 +338,7 @@ type shape struct {
 	// orders are the ordinals that stay, those that are gone and those that keep what they have,
 	// and what a person declared dead.
 	orders string
-	traits *traits
+	traits *inventory.Attributes
 	// piece tells pools apart where some in it can be placed and others not.
 	piece int64
 }

@@ -70,7 +70,7 @@ func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 				r.wait(3 * time.Second)
 				require.Empty(t, r.e.Progress().Refused)
 				require.Empty(t, r.e.Progress().Blocked)
-				require.Equal(t, 610, count(r.d.snapshot()))
+				require.Equal(t, 610, r.d.snapshot().Count())
 				require.NoError(t, r.d.violation())
 			})
 		})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -35,7 +36,7 @@ type rollback struct {
 	result RolledBack
 	// paused says that the document is kept, or may be: a part of it has been carried out.
 	paused bool
-	ask
+	*inventory.Request
 }
 
 // Rollback turns the running wave round, leader only: what is in flight returns to its source if
@@ -44,12 +45,12 @@ type rollback struct {
 // planned again, the document of that name, which pauses, is changed first; where there is nothing
 // to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Rollback(ctx context.Context, name string, pause orders.Update) (RolledBack, error) {
-	r := &rollback{name: name, change: pause, ask: newAsk()}
-	if err := e.enqueue(func(q *queue) { q.rollbacks = append(q.rollbacks, r) }); err != nil {
+	r := &rollback{name: name, change: pause, Request: inventory.NewRequest(time.Now())}
+	if err := e.enqueue(func(c *calls) { c.rollbacks = append(c.rollbacks, r) }); err != nil {
 		return RolledBack{}, err
 	}
-	err := e.await(ctx, &r.ask, func() {
-		e.queue.rollbacks = slices.DeleteFunc(e.queue.rollbacks, func(other *rollback) bool { return other == r })
+	err := e.await(ctx, r.Request, func() bool {
+		return e.giveUp(r.Request, func(c *calls) { c.rollbacks = except(c.rollbacks, r) })
 	})
 	if err != nil {
 		return RolledBack{}, err
@@ -75,22 +76,22 @@ func (t *term) rollBack(ctx context.Context) (bool, error) {
 func (e *Engine) askedRollbacks() []*rollback {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.queue.rollbacks)
+	return slices.Clone(e.calls.rollbacks)
 }
 
 func (e *Engine) answerRollbacks(asked []*rollback, result RolledBack, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.queue.rollbacks = slices.DeleteFunc(e.queue.rollbacks, func(r *rollback) bool { return slices.Contains(asked, r) })
+	e.calls.rollbacks = slices.DeleteFunc(e.calls.rollbacks, func(r *rollback) bool { return slices.Contains(asked, r) })
 	for _, r := range asked {
-		if !r.ended {
+		if !r.Ended() {
 			r.result = result
 		}
 		if err == nil || !r.paused {
-			r.end(err)
+			r.End(err)
 			continue
 		}
-		r.end(fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", ErrOutcomeUnknown, err))
+		r.End(fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", orders.ErrOutcomeUnknown, err))
 	}
 }
 
@@ -105,18 +106,18 @@ func (t *term) pauseFirst(ctx context.Context, asked []*rollback) error {
 		}
 		var gone error
 		m.Gate = func() error {
-			gone = t.e.sending(&r.ask)
+			gone = t.e.sending(r.Request)
 			return gone
 		}
 		if err := t.commit(ctx, job{m: m}); err != nil {
-			r.paused = r.paused || r.sent && unsettled(err)
+			r.paused = r.paused || r.Sent() && unsettled(err)
 			return err
 		}
 		r.paused = r.paused || gone == nil
 		here = here || gone == nil
 	}
 	if !here {
-		return errGone
+		return inventory.ErrGaveUp
 	}
 	return nil
 }
@@ -187,7 +188,7 @@ func (t *term) undo(ctx context.Context, done *RolledBack) error {
 	for _, d := range t.wave.Moves {
 		home := t.stays(d.From) && t.st.IsOpen(d.From)
 		for i, id := range d.IDs {
-			at, known := t.e.index.place(id)
+			at, known := t.e.inventory.Index.Find(id)
 			switch {
 			case !known || at < 0 || int(at) != d.To[i]:
 			case !home || t.keepsForGood(d.To[i]):

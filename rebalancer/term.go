@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -78,7 +79,7 @@ type term struct {
 	spread  spreading
 	full    fullness
 	// traits are those in force, lists the planner's view of them, parked what the last plan found no place for.
-	traits *traits
+	traits *inventory.Attributes
 	lists  map[int]*listing
 	parked []plan.RefusedGroup
 	// accounted is the last account of the weights.
@@ -225,7 +226,7 @@ func (t *term) prepare(ctx context.Context) error {
 func (t *term) takeOrders() {
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
-	t.orders, t.ordered, t.traits = t.e.orders, t.e.ordered, t.e.book.now
+	t.orders, t.ordered, t.traits = t.e.orders, t.e.ordered, t.e.inventory.Writer.Attributes()
 	t.changed = t.changed || t.e.changed
 	t.e.changed = false
 }
@@ -388,7 +389,7 @@ func (t *term) note(jobs []job, errs []error, asked int64) error {
 	t.e.leaderTurns()
 	var worst error
 	for i, j := range jobs {
-		if errors.Is(errs[i], errGone) { // its caller does not wait any more
+		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more
 			continue
 		}
 		if errs[i] != nil {
@@ -458,16 +459,19 @@ func (t *term) progress() {
 	if len(t.unproven) > 0 {
 		p.Unproven = maps.Clone(t.unproven)
 	}
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	p.Moved, p.Alarm = t.e.progress.Moved, t.e.progress.Alarm
-	if p.Unannounced = t.e.silence.warning(t.e.heard.Load()); p.Unannounced != "" {
-		t.e.m.unannounced.Set(float64(t.e.silence.rows))
-	} else {
-		t.e.m.unannounced.Set(0)
-	}
-	t.e.progress = p
-	t.e.m.progressed(&p)
+	var unannounced int
+	p.Unannounced, unannounced = t.e.inventory.Writer.Unannounced()
+	t.e.m.unannounced.Set(float64(unannounced))
+	t.e.showProgress(&p)
+}
+
+// showProgress shows p with what the engine itself knows.
+func (e *Engine) showProgress(p *orders.Progress) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.Moved, p.Alarm = e.progress.Moved, e.progress.Alarm
+	e.progress = *p
+	e.m.progressed(p)
 }
 
 // draining is what ordinals that do not stay still own, in lists and in flight.

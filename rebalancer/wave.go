@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -133,7 +134,7 @@ func resume(w *wave, st *protocol.State, place func(id string) (int32, bool)) *r
 			switch at, known := place(id); {
 			case known && at == int32(d.From):
 				rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, d.To[i])
-			case known && at == inFlight:
+			case known && at == inventory.InFlight:
 				flying[id] = struct{}{}
 			default:
 				r.landed++

@@ -401,7 +401,7 @@ func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 				err := <-failed
 				require.ErrorContains(t, err, c.want)
 				require.Equal(t, "{}", string(r.d.snapshot().Kept["override"].Data), "it is paused")
-				require.ErrorIs(t, err, ErrOutcomeUnknown)
+				require.ErrorIs(t, err, orders.ErrOutcomeUnknown)
 			})
 		})
 	}

@@ -28,7 +28,7 @@ func (t *term) recall() {
 		t.e.log.Error("the stored wave cannot be read; what is in flight goes on without it", "error", err)
 		w = &wave{Plan: t.st.Plan.ID}
 	}
-	t.wave = resume(w, t.st, t.e.index.place)
+	t.wave = resume(w, t.st, t.e.inventory.Index.Find)
 	t.spread.moved = w.Window
 	if w.Reason == reasonSpread {
 		// When it took them, nobody knows: at the latest now. What it has not taken is planned anew, since lists have changed meanwhile.
@@ -188,7 +188,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		return why != "" || !t.writable(n)
 	})
 	for _, n := range due { // before the stream, in which nothing leaves a list but by it
-		w.pass(n, func(id string) bool { at, known := t.e.index.place(id); return known && at == int32(n) })
+		w.pass(n, func(id string) bool { at, known := t.e.inventory.Index.Find(id); return known && at == int32(n) })
 	}
 	did, err = t.stream(ctx, func([]job) *batch {
 		if len(due) == 0 {

@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 
 // create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is still in flight, by turning it round.
 func (t *term) create(ctx context.Context) (bool, error) {
-	wanted := t.pending(reconcile.Created)
+	wanted := t.e.inventory.Writer.Pending(resync.Created)
 	if len(wanted) == 0 {
 		return false, nil
 	}
@@ -34,17 +35,17 @@ func (t *term) create(ctx context.Context) (bool, error) {
 	var durable, fresh []string
 	flying := map[string]struct{}{}
 	for _, id := range wanted {
-		switch place, known := t.e.index.place(id); {
+		switch place, known := t.e.inventory.Index.Find(id); {
 		case !known:
 			fresh = append(fresh, id)
-		case place == inFlight:
+		case place == inventory.InFlight:
 			flying[id] = struct{}{}
 		default:
 			durable = append(durable, id)
 		}
 	}
 	b := newBatch(roundBytes)
-	durable = append(durable, t.redirect(b, reconcile.Created, flying, protocol.ToPool)...)
+	durable = append(durable, t.redirect(b, resync.Created, flying, protocol.ToPool)...)
 	if did, err := t.send(ctx, b); did || err != nil {
 		return did, err
 	}
@@ -55,14 +56,14 @@ func (t *term) create(ctx context.Context) (bool, error) {
 			return did, err
 		}
 	}
-	confirmed, err := t.confirm(ctx, reconcile.Created, durable)
+	confirmed, err := t.confirm(ctx, resync.Created, durable)
 	return did || confirmed, err
 }
 
 // confirm answers for what is so already. Our State says that, and it is true while we lead; whether we still did when it was asked, only
 // something of ours shows that began later and found our head: a transaction, a look, or else a read of the head alone. Without
 // that, a leader that was deposed unawares would answer for a resource that its successor has just deleted.
-func (t *term) confirm(ctx context.Context, op reconcile.Op, ids []string) (bool, error) {
+func (t *term) confirm(ctx context.Context, op resync.Op, ids []string) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}
@@ -96,30 +97,19 @@ func (t *term) readHead(ctx context.Context) error {
 	return nil
 }
 
-// settleProven answers for those of ids that were asked for before something began that found us leading, and returns the others.
-func (t *term) settleProven(op reconcile.Op, ids []string) (unproven []string) {
-	proven, unproven := t.asked(op, ids)
+// settleProven answers for those of ids that were asked for before something began that found us
+// leading, and returns the others.
+func (t *term) settleProven(op resync.Op, ids []string) (unproven []string) {
+	proven, unproven := t.e.inventory.Writer.AskedBy(op, ids, t.proven)
 	t.settle(op, proven)
 	return unproven
-}
-
-// asked splits ids by whether they were last asked for before something began that found us
-// leading.
-func (t *term) asked(op reconcile.Op, ids []string) (proven, unproven []string) {
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	return t.e.queue.asked(op, ids, t.proven)
 }
 
 // proved notes that something which began at that time of the queue's clock found our head. What began earlier may end later.
 func (t *term) proved(asked int64) { t.proven = max(t.proven, asked) }
 
-// clock is the time by the queue's clock.
-func (t *term) clock() int64 {
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	return t.e.queue.now
-}
+// clock is the time by the inventory's clock.
+func (t *term) clock() int64 { return t.e.inventory.Writer.Clock() }
 
 // createPieces adds up to a round of pool pieces.
 func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
@@ -138,7 +128,7 @@ func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 		b.add(job{m: m, done: func() {
 			fault.Point("create.published")
 			t.e.m.created.Add(float64(len(some)))
-			t.settle(reconcile.Created, some)
+			t.settle(resync.Created, some)
 		}}, err)
 	}
 	if len(b.jobs) == 0 && b.err == nil {
@@ -168,20 +158,20 @@ func (t *term) merge(ctx context.Context) (bool, error) {
 
 // delete takes away what is to go: from the pool at once, from a list as soon as that may change, in flight by turning it round.
 func (t *term) delete(ctx context.Context) (bool, error) {
-	wanted := t.pending(reconcile.Deleted)
-	if len(wanted) == 0 || t.e.index.duplicates() > 0 { // of a duplicate the other one would stay
+	wanted := t.e.inventory.Writer.Pending(resync.Deleted)
+	if len(wanted) == 0 || t.e.inventory.Index.Duplicates() > 0 { // of a duplicate the other one would stay
 		return false, nil
 	}
 	fault.Point("delete.queued")
 	var gone []string
 	pooled, flying, listed := map[string]struct{}{}, map[string]struct{}{}, map[int]map[string]struct{}{}
 	for _, id := range wanted {
-		switch place, known := t.e.index.place(id); {
+		switch place, known := t.e.inventory.Index.Find(id); {
 		case !known:
 			gone = append(gone, id)
-		case place == inPool:
+		case place == inventory.InPool:
 			pooled[id] = struct{}{}
-		case place == inFlight:
+		case place == inventory.InFlight:
 			flying[id] = struct{}{}
 		default:
 			if listed[int(place)] == nil {
@@ -191,34 +181,32 @@ func (t *term) delete(ctx context.Context) (bool, error) {
 		}
 	}
 	b := newBatch(roundBytes)
-	gone = append(gone, t.redirect(b, reconcile.Deleted, flying, protocol.ToDelete)...)
+	gone = append(gone, t.redirect(b, resync.Deleted, flying, protocol.ToDelete)...)
 	t.deletePooled(b, pooled)
 	did, err := t.send(ctx, b)
 	if err != nil {
 		return did, err
 	}
-	if confirmed, err := t.confirm(ctx, reconcile.Deleted, gone); did || confirmed || err != nil {
+	if confirmed, err := t.confirm(ctx, resync.Deleted, gone); did || confirmed || err != nil {
 		return did || confirmed, err
 	}
 	return t.rounds(ctx, ordinals(listed), func(n int) (job, error) {
-		ids := t.stillWanted(reconcile.Deleted, among(t.st.Instances[n].IDs, listed[n]))
+		ids := t.e.inventory.Writer.StillWanted(resync.Deleted, among(t.st.Instances[n].IDs, listed[n]))
 		if ids = ids[:protocol.Fit(ids, revokeBytes)]; len(ids) == 0 {
 			return job{}, nil
 		}
 		m, err := protocol.Revoke(t.st, n, ids, nil, t.pod(n))
-		m.Gate = t.unlessGone(reconcile.Deleted, ids)
+		m.Gate = t.unlessGone(resync.Deleted, ids)
 		return job{m: m, lists: []int{n}, done: func() { t.deleted(ids) }}, err
 	})
 }
 
 // unlessGone lets a transaction that does what is wanted of ids be sent only if it is wanted still:
 // its caller may have given up.
-func (t *term) unlessGone(op reconcile.Op, ids []string) func() error {
+func (t *term) unlessGone(op resync.Op, ids []string) func() error {
 	return func() error {
-		t.e.mu.Lock()
-		defer t.e.mu.Unlock()
-		if !t.e.queue.sending(op, ids) {
-			return errGone
+		if !t.e.inventory.Writer.Sending(op, ids) {
+			return inventory.ErrGaveUp
 		}
 		return nil
 	}
@@ -232,7 +220,7 @@ func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
 	for _, name := range t.st.PoolNames() {
 		if here := among(t.st.Pool[name].IDs, ids); len(here) > 0 && !b.full() {
 			m, err := protocol.DeletePooled(t.st, protocol.Take{Name: name, IDs: here})
-			m.Gate = t.unlessGone(reconcile.Deleted, here)
+			m.Gate = t.unlessGone(resync.Deleted, here)
 			b.add(job{m: m, done: func() { t.deleted(here) }}, err)
 		}
 	}
@@ -241,11 +229,11 @@ func (t *term) deletePooled(b *batch, ids map[string]struct{}) {
 func (t *term) deleted(ids []string) {
 	fault.Point("delete.published")
 	t.e.m.deleted.Add(float64(len(ids)))
-	t.settle(reconcile.Deleted, ids)
+	t.settle(resync.Deleted, ids)
 }
 
 // redirect turns ids in flight round: op says whether they are to live or to go, to where. It returns what goes the right way already.
-func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to int) (right []string) {
+func (t *term) redirect(b *batch, op resync.Op, ids map[string]struct{}, to int) (right []string) {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -256,7 +244,7 @@ func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to i
 			if _, wanted := ids[id]; !wanted {
 				continue
 			}
-			if dying := f.Target(i) == protocol.ToDelete; dying == (op == reconcile.Created) {
+			if dying := f.Target(i) == protocol.ToDelete; dying == (op == resync.Created) {
 				turn = append(turn, id)
 			} else {
 				right = append(right, id)
@@ -271,40 +259,14 @@ func (t *term) redirect(b *batch, op reconcile.Op, ids map[string]struct{}, to i
 	return right
 }
 
-// pending are the ids of which op is wanted.
-func (t *term) pending(op reconcile.Op) []string {
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	return t.e.queue.pending(op)
-}
-
-// stillWanted returns those of ids of which op is still the last word: a create that was served since the round before may have turned
-// them, and was answered.
-func (t *term) stillWanted(op reconcile.Op, ids []string) (still []string) {
-	t.e.mu.Lock()
-	defer t.e.mu.Unlock()
-	for _, id := range ids {
-		if w := t.e.queue.by[id]; w != nil && w.op == op {
-			still = append(still, id)
+// settle answers the callers that wait for ids.
+func (t *term) settle(op resync.Op, ids []string) {
+	complete := t.e.inventory.Writer.Answer(op, ids)
+	if op == resync.Created {
+		for _, r := range complete {
+			t.e.m.creating.Observe(time.Since(r.Begun()).Seconds())
 		}
 	}
-	return still
-}
-
-// settle answers who waits for ids.
-func (t *term) settle(op reconcile.Op, ids []string) {
-	complete := t.e.settle(op, ids)
-	if op == reconcile.Created {
-		for _, a := range complete {
-			t.e.m.creating.Observe(time.Since(a.begun).Seconds())
-		}
-	}
-}
-
-func (e *Engine) settle(op reconcile.Op, ids []string) (complete []*ask) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.queue.settle(op, ids)
 }
 
 // among returns those of ids that are in the set, in their order.

@@ -20,14 +20,14 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // Backend is what the API shows and changes. Where the context of a change ends before it is
-// carried out, the error wraps rebalancer.ErrOutcomeUnknown if ZooKeeper may have it already; after
+// carried out, the error wraps orders.ErrOutcomeUnknown if ZooKeeper may have it already; after
 // any other error it is not carried out.
 type Backend interface {
 	// Saved is all that decisions are made from.
@@ -70,7 +70,7 @@ type KindView struct {
 	// Decision is nil until one was made.
 	Decision *decide.Decision
 	Progress orders.Progress
-	Waiting  *reconcile.Waiting
+	Waiting  *resync.Waiting
 	// Lookup returns the ordinal that owns a resource; -1 with ok if it is known and unowned.
 	Lookup func(id string) (ordinal int, ok bool)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -49,7 +49,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 	}}
 	v := KindView{
 		Config: k, Override: standing, State: state, Decision: &decide.Decision{Kind: name, Verb: decide.Keep},
-		Waiting: &reconcile.Waiting{Count: 12, Known: 20, Share: 0.6},
+		Waiting: &resync.Waiting{Count: 12, Known: 20, Share: 0.6},
 		Lookup: func(id string) (int, bool) {
 			switch id {
 			case "thing-1":

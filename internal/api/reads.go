@@ -15,9 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/reconcile"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -50,8 +50,8 @@ type Orchestration struct {
 	Decision *decide.Decision `json:"decision,omitempty"`
 	Progress orders.Progress  `json:"progress"`
 	// Waiting are deletes found by a reconcile that a person must confirm.
-	Waiting *reconcile.Waiting `json:"waiting,omitempty"`
-	ReadAt  time.Time          `json:"readAt,omitzero" doc:"when this was last known to equal ZooKeeper"`
+	Waiting *resync.Waiting `json:"waiting,omitempty"`
+	ReadAt  time.Time       `json:"readAt,omitzero" doc:"when this was last known to equal ZooKeeper"`
 }
 
 // Instance is one ordinal's subtree.

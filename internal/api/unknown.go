@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
@@ -61,7 +60,7 @@ func unknown(operation, kind, why string) *UnknownOutcome {
 
 // failed turns a backend's error of a write into the answer.
 func failed(operation, kind string, err error) error {
-	if errors.Is(err, rebalancer.ErrOutcomeUnknown) {
+	if errors.Is(err, orders.ErrOutcomeUnknown) {
 		return unknown(operation, kind, err.Error())
 	}
 	return problem(err)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -31,12 +30,12 @@ func TestOnlyAnUnknownOutcomeIsCalledUnknown(t *testing.T) {
 	s := serve(t, b)
 	for what, w := range writes {
 		path := "/v1/api/orchestrations/Thing/" + what
-		b.fails = fmt.Errorf("keep override: %w: %w", rebalancer.ErrOutcomeUnknown, context.DeadlineExceeded)
+		b.fails = fmt.Errorf("keep override: %w: %w", orders.ErrOutcomeUnknown, context.DeadlineExceeded)
 		status, body := call(t, s, http.MethodPost, path, "operator", w[0])
 		requireUnknown(t, status, body, w)
 
 		for _, b.fails = range []error{
-			fmt.Errorf("keep override: %w: %w", rebalancer.ErrNotSent, context.DeadlineExceeded),
+			fmt.Errorf("keep override: %w: %w", orders.ErrNotSent, context.DeadlineExceeded),
 			orders.ErrNotLeading,
 		} {
 			status, body = call(t, s, http.MethodPost, path, "operator", w[0])
@@ -44,7 +43,7 @@ func TestOnlyAnUnknownOutcomeIsCalledUnknown(t *testing.T) {
 			require.NotContains(t, body, "may have been carried out")
 			require.NotContains(t, body, OutcomeUnknown)
 		}
-		b.fails = fmt.Errorf("%w: %w", rebalancer.ErrOutcomeUnknown, orders.ErrNotLeading)
+		b.fails = fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, orders.ErrNotLeading)
 		status, body = call(t, s, http.MethodPost, path, "operator", w[0])
 		requireUnknown(t, status, body, w)
 	}

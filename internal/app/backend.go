@@ -15,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -143,7 +144,7 @@ func (a *App) Confirm(ctx context.Context, kind string, set, count int) error {
 		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
 	err := r.engine.Confirm(ctx, set, count)
-	if errors.Is(err, rebalancer.ErrCountChanged) {
+	if errors.Is(err, inventory.ErrCountChanged) {
 		return fmt.Errorf("%w: %w", api.ErrConflict, err)
 	}
 	return err

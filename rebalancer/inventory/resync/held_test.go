@@ -1,4 +1,4 @@
-package reconcile
+package resync
 
 import (
 	"fmt"
@@ -120,7 +120,7 @@ func TestNoHourTakesMoreThanTheShare(t *testing.T) {
 			if rapid.IntRange(0, 5).Draw(t, "leader") == 0 {
 				went := b.Went()
 				next := newBench(b.w)
-				next.Reconciler, next.now, next.l = New(b.now), b.now, b.l
+				next.Comparison, next.now, next.l = New(b.now), b.now, b.l
 				b = next
 				b.Resume(went)
 			}

@@ -1,4 +1,4 @@
-// Package reconcile compares complete reads of the catalogue with what is known, and says what to
+// Package resync compares complete reads of the catalogue with what is known, and says what to
 // create and to delete.
 //
 // In: the ids known when a read began, the read's rows, and what messages said meanwhile. Out: an
@@ -14,13 +14,12 @@
 //
 // Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that
 // one of them is missing, never the contrary, and the next read uses another seed.
-package reconcile
+package resync
 
 import (
 	"fmt"
 	"hash/maphash"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,18 +34,13 @@ const (
 	Deleted
 )
 
-// Reconciler carries what must be remembered between reads. It is not safe for concurrent use, and its order of calls is the order
-// in which things happened.
-type Reconciler struct {
-	// start is when it began to listen: all that was known by then may have been created just
-	// before.
-	start time.Time
+// Comparison carries what must be remembered between reads. It is not safe for concurrent use, and
+// its order of calls is the order in which things happened.
+type Comparison struct {
 	read  *read
-	// created and deleted are when a message last created or deleted an id, by its hash, as the
-	// time since start. Only what is younger than the lag is kept.
-	created, deleted map[uint64]time.Duration
-	seed             maphash.Seed
-	// said is what messages said since the last read began, only for ids that the read could get wrong.
+	dates dates
+	// said is what messages said since the last read began, only for ids that the read could get
+	// wrong.
 	said map[string]Op
 	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
 	// whether they are.
@@ -109,27 +103,27 @@ type Outcome struct {
 	Waiting *Waiting
 }
 
-// New returns a Reconciler that knows of no read and hears messages from now on.
-func New(now time.Time) *Reconciler {
-	return &Reconciler{
-		start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
-		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: newHeld(),
+// New returns a Comparison that knows of no read and hears messages from now on.
+func New(now time.Time) *Comparison {
+	return &Comparison{
+		dates: newDates(now),
+		said:  map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: newHeld(),
 	}
 }
 
-// Begin starts a read; one that had begun and not ended is forgotten. known yields the count ids known at this moment, also when it
-// is called later: it must be over a value that does not change.
-func (r *Reconciler) Begin(now time.Time, known iter.Seq[string], count int) {
+// Begin starts a read; one that had begun and not ended is forgotten. known yields the count ids
+// known at this moment, also when it is called later: it must be over a value that does not change.
+func (r *Comparison) Begin(now time.Time, known iter.Seq[string], count int) {
 	r.reads++
 	r.read = &read{number: r.reads, began: now, known: known, count: count, seed: maphash.MakeSeed()}
 	clear(r.said)
 }
 
 // Abort forgets a read that failed: it proves nothing.
-func (r *Reconciler) Abort() { r.read = nil }
+func (r *Comparison) Abort() { r.read = nil }
 
 // Row takes one row of the read. exists says whether the id is known by now.
-func (r *Reconciler) Row(id string, exists bool) {
+func (r *Comparison) Row(id string, exists bool) {
 	if r.read == nil {
 		return
 	}
@@ -139,10 +133,11 @@ func (r *Reconciler) Row(id string, exists bool) {
 	}
 }
 
-// Said takes what a message said, when it arrived. exists says whether the id is known by now: a create of an id that nobody knew
-// cannot be contradicted by any read, and is not remembered (an import must not be held in memory twice).
-func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
-	r.date(now, op, id)
+// Said takes what a message said, when it arrived. exists says whether the id is known by now: a
+// create of an id that nobody knew cannot be contradicted by any read, and is not remembered (an
+// import must not be held in memory twice).
+func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
+	r.dates.note(now, op, id)
 	delete(r.suspects, id)
 	r.held.drop(id)
 	r.withdraw(id)
@@ -155,21 +150,10 @@ func (r *Reconciler) Said(now time.Time, op Op, id string, exists bool) {
 	}
 }
 
-// date notes when a message spoke of the id.
-func (r *Reconciler) date(now time.Time, op Op, id string) {
-	hash := maphash.String(r.seed, id)
-	if op == Created {
-		r.created[hash] = now.Sub(r.start)
-		delete(r.deleted, hash)
-		return
-	}
-	r.deleted[hash] = now.Sub(r.start)
-}
-
 // Claim takes what a delete by a condition said, when its message arrived: the id is gone, if
 // nothing of the condition was lost on its way. A read that began before the message neither
 // confirms nor refutes that.
-func (r *Reconciler) Claim(now time.Time, id string) {
+func (r *Comparison) Claim(now time.Time, id string) {
 	c, repeated := r.claims[id]
 	if !repeated {
 		c.first = r.reads
@@ -181,7 +165,7 @@ func (r *Reconciler) Claim(now time.Time, id string) {
 
 // doubt makes a claim of what a message said at that time, before the read that has the id all the
 // same.
-func (r *Reconciler) doubt(rd *read, at time.Time, id string) {
+func (r *Comparison) doubt(rd *read, at time.Time, id string) {
 	if _, claimed := r.claims[id]; !claimed {
 		r.claims[id] = claim{first: rd.number - 1, last: rd.number - 1, at: at}
 		r.version++
@@ -189,7 +173,7 @@ func (r *Reconciler) doubt(rd *read, at time.Time, id string) {
 }
 
 // withdraw forgets a claim.
-func (r *Reconciler) withdraw(id string) {
+func (r *Comparison) withdraw(id string) {
 	if _, ok := r.claims[id]; ok {
 		delete(r.claims, id)
 		r.version++
@@ -198,7 +182,7 @@ func (r *Reconciler) withdraw(id string) {
 
 // Claims yields the ids that are claimed to be deleted and when a message last said so, in no
 // order.
-func (r *Reconciler) Claims() iter.Seq2[string, time.Time] {
+func (r *Comparison) Claims() iter.Seq2[string, time.Time] {
 	return func(yield func(string, time.Time) bool) {
 		for id, c := range r.claims {
 			if !yield(id, c.at) {
@@ -209,16 +193,16 @@ func (r *Reconciler) Claims() iter.Seq2[string, time.Time] {
 }
 
 // Claimed is the number of Claims.
-func (r *Reconciler) Claimed() int { return len(r.claims) }
+func (r *Comparison) Claimed() int { return len(r.claims) }
 
 // Version tells whether Claims or Went have changed.
-func (r *Reconciler) Version() int { return r.version }
+func (r *Comparison) Version() int { return r.version }
 
 // Reading says whether a read has begun and not ended.
-func (r *Reconciler) Reading() bool { return r.read != nil }
+func (r *Comparison) Reading() bool { return r.read != nil }
 
 // End completes the read. exists says what is known by now.
-func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Outcome, error) {
+func (r *Comparison) End(now time.Time, l Limits, exists func(string) bool) (Outcome, error) {
 	rd := r.read
 	if rd == nil {
 		return Outcome{}, fmt.Errorf("end read of catalogue: none has begun")
@@ -238,7 +222,7 @@ func (r *Reconciler) End(now time.Time, l Limits, exists func(string) bool) (Out
 		r.version++
 	}
 	out.Waiting = r.Waiting()
-	r.forgetDates(rd, l)
+	r.dates.forget(rd.began, l.Lag)
 	return out, nil
 }
 
@@ -253,7 +237,7 @@ func earlier(a, b time.Time) time.Time {
 // confirm is when the next read is to begin, on account of the suspects. The read that was asked
 // for asks for none itself, else there were no end to reads where rows come and go all the time:
 // what it has found for the first time, any later read confirms.
-func (r *Reconciler) confirm(rd *read, now time.Time, l Limits) time.Time {
+func (r *Comparison) confirm(rd *read, now time.Time, l Limits) time.Time {
 	switch asked := !r.due.IsZero(); {
 	case len(r.suspects) == 0, asked && !rd.began.Before(r.due):
 		r.due = time.Time{}
@@ -263,25 +247,9 @@ func (r *Reconciler) confirm(rd *read, now time.Time, l Limits) time.Time {
 	return r.due
 }
 
-// young says whether a message, heard or before the start, may have created the id within the lag
-// before the read began.
-func (r *Reconciler) young(id string, rd *read, l Limits) bool {
-	since := r.created[maphash.String(r.seed, id)]
-	return rd.began.Before(r.start.Add(since + l.Lag))
-}
-
-// forgetDates forgets what is young no more.
-func (r *Reconciler) forgetDates(rd *read, l Limits) {
-	for _, dates := range []map[uint64]time.Duration{r.created, r.deleted} {
-		maps.DeleteFunc(dates, func(_ uint64, since time.Duration) bool {
-			return !rd.began.Before(r.start.Add(since + l.Lag))
-		})
-	}
-}
-
-// Gone says whether the last word of messages since the last read began is that the id is deleted. A caller that takes its time over
-// Outcome.Creates asks again before each.
-func (r *Reconciler) Gone(id string) bool {
+// Gone says whether the last word of messages since the last read began is that the id is deleted.
+// A caller that takes its time over Outcome.Creates asks again before each.
+func (r *Comparison) Gone(id string) bool {
 	op, spoken := r.said[id]
 	return spoken && op == Deleted
 }
@@ -290,16 +258,15 @@ func (r *Reconciler) Gone(id string) bool {
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
 // read behind: it waits for another read. If that is not long ago, it is created and stays in
 // doubt.
-func (r *Reconciler) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
+func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
 	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
 		if r.Gone(id) || exists(id) {
 			return true
 		}
-		since, told := r.deleted[maphash.String(r.seed, id)]
+		at, told := r.dates.deletedAt(id)
 		if !told {
 			return false
 		}
-		at := r.start.Add(since)
 		if believed := at.Add(l.Revive); rd.began.Before(believed) {
 			recheck = earlier(recheck, believed)
 			return true
@@ -315,7 +282,7 @@ func (r *Reconciler) creates(rd *read, l Limits, exists func(string) bool) (ids 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it
 // has is not, if it began a lag or more after the message; else a later read may lack it. The first
 // message is enough for the former, the last one is needed for the latter.
-func (r *Reconciler) settle(rd *read, now time.Time, l Limits) (gone []string, recheck time.Time) {
+func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, recheck time.Time) {
 	for id, c := range r.claims {
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
@@ -343,10 +310,10 @@ func (c *claim) recheck(now time.Time) time.Time {
 
 // compare returns the ids that are missing for the second time, and makes the ones missing for the
 // first time suspects.
-func (r *Reconciler) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
+func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
 	suspects := map[string]time.Time{}
 	for id := range rd.known {
-		if rd.has(id) || r.spokenOf(id) || r.young(id, rd, l) {
+		if rd.has(id) || r.spokenOf(id) || r.dates.young(id, rd.began, l.Lag) {
 			continue
 		}
 		since, again := r.suspects[id]
@@ -365,7 +332,7 @@ func (r *Reconciler) compare(rd *read, now time.Time, l Limits) (confirmed []str
 
 // spokenOf says whether another rule decides about the id: a message spoke of it since the last
 // read began or claims that it is deleted, or a person is to decide.
-func (r *Reconciler) spokenOf(id string) bool {
+func (r *Comparison) spokenOf(id string) bool {
 	_, said := r.said[id]
 	_, claimed := r.claims[id]
 	return said || claimed || r.held.has(id)
@@ -373,7 +340,7 @@ func (r *Reconciler) spokenOf(id string) bool {
 
 // dropReappeared lets go of what waits for a person and is in the catalogue again, or is known no
 // more.
-func (r *Reconciler) dropReappeared(rd *read) {
+func (r *Comparison) dropReappeared(rd *read) {
 	if len(r.held.by) == 0 {
 		return
 	}
@@ -391,7 +358,7 @@ func (r *Reconciler) dropReappeared(rd *read) {
 }
 
 // Forget lets go of what waits for a person and is known no more: it went by another way.
-func (r *Reconciler) Forget(known func(id string) bool) {
+func (r *Comparison) Forget(known func(id string) bool) {
 	for id := range r.held.by {
 		if !known(id) {
 			r.held.drop(id)
@@ -400,22 +367,22 @@ func (r *Reconciler) Forget(known func(id string) bool) {
 }
 
 // Waiting is what waits for a person, nil when nothing does.
-func (r *Reconciler) Waiting() *Waiting { return r.held.waiting() }
+func (r *Comparison) Waiting() *Waiting { return r.held.waiting() }
 
 // Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
 // of the only one of that size, or of all if there are as many in all. They wait no more: if they
 // are not carried out, the next two reads find them again.
-func (r *Reconciler) Confirm(set, count int) ([]string, error) { return r.held.confirm(set, count) }
+func (r *Comparison) Confirm(set, count int) ([]string, error) { return r.held.confirm(set, count) }
 
 // Went is what went without a person within the last hour, for a successor to go on with.
-func (r *Reconciler) Went() []Went { return slices.Clone(r.held.went) }
+func (r *Comparison) Went() []Went { return slices.Clone(r.held.went) }
 
 // Resume goes on with what went under the leader before.
-func (r *Reconciler) Resume(went []Went) { r.held.went = slices.Clone(went) }
+func (r *Comparison) Resume(went []Went) { r.held.went = slices.Clone(went) }
 
 // Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
 // before the end of another read, which might have found them.
-func (r *Reconciler) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
+func (r *Comparison) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
 
 // has says whether the read had a row with that id.
 func (rd *read) has(id string) bool {

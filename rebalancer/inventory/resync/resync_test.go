@@ -1,4 +1,4 @@
-package reconcile
+package resync
 
 import (
 	"fmt"
@@ -26,16 +26,16 @@ func ids(n int) world {
 
 func (w world) has(id string) bool { return w[id] }
 
-// bench is a Reconciler, what is known beside it, and a clock. Its limits have no lag.
+// bench is a Comparison, what is known beside it, and a clock. Its limits have no lag.
 type bench struct {
-	*Reconciler
+	*Comparison
 	w   world
 	now time.Time
 	l   Limits
 }
 
 func newBench(w world) *bench {
-	return &bench{Reconciler: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
+	return &bench{Comparison: New(t0), w: w, now: t0, l: Limits{MaxShare: 0.1}}
 }
 
 // after lets time pass.
@@ -288,9 +288,9 @@ func TestWhatIsOldIsNotRemembered(t *testing.T) {
 		b.said(Created, fmt.Sprint("new-", i))
 	}
 	b.after(time.Minute-1).read(t, b.w)
-	require.Len(t, b.created, 100)
+	require.Len(t, b.dates.created, 100)
 	b.after(1).read(t, b.w)
-	require.Empty(t, b.created)
+	require.Empty(t, b.dates.created)
 }
 
 // TestNothingIsDeletedThatExists plays random catalogues, reads that see any moment between their

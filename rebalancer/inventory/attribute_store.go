@@ -1,0 +1,172 @@
+package inventory
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// attributeStore keeps what is known of the resources' Attributes while this replica leads.
+// Engine.mu guards it, save notYetRead.
+type attributeStore struct {
+	seed   maphash.Seed
+	wanted Needs
+	// now is in force: the latest complete read, or, if pins name ids and nothing else, the pins
+	// alone. nil: nothing is known, or nothing needed. After a change of the pins the former ones
+	// hold until a read under the new ones is complete.
+	now        *Attributes
+	read       *catalogueRead
+	notYetRead notYetRead
+	// asked: a read was asked for and has not begun. After one that failed the catalogue tries
+	// again by itself, and is asked no more until then.
+	asked bool
+	pause time.Time
+}
+
+// askPause is how long nobody asks for another read after one failed.
+const askPause = 10 * time.Second
+
+func newAttributeStore() attributeStore {
+	return attributeStore{seed: maphash.MakeSeed()}
+}
+
+// want says what the orders need. Without a need for the catalogue it is in force at once.
+func (b *attributeStore) want(s Needs) {
+	if s.equal(b.wanted) {
+		return
+	}
+	b.wanted = s
+	if !s.reads() {
+		b.now, b.read = nil, nil
+		b.notYetRead.clear()
+		if len(s.pins) > 0 {
+			b.now = newCatalogueRead(s, b.seed, time.Time{}).done()
+		}
+	}
+}
+
+// lacks says whether a read is needed to know what is wanted.
+func (b *attributeStore) lacks() bool {
+	return b.wanted.reads() && (b.now == nil || !b.now.needs.equal(b.wanted))
+}
+
+// ask says whether somebody should ask for a read now.
+func (b *attributeStore) ask(now time.Time) bool {
+	if b.asked || b.read != nil || now.Before(b.pause) {
+		return false
+	}
+	b.asked = true
+	return true
+}
+
+// begin starts a read. A row that is written later may be missing in it.
+func (b *attributeStore) begin(now time.Time) {
+	b.asked, b.read = false, nil
+	if b.wanted.reads() {
+		b.read = newCatalogueRead(b.wanted, b.seed, now)
+		if !b.lacks() {
+			b.read.before = b.now
+		}
+		b.notYetRead.begin()
+	}
+}
+
+func (b *attributeStore) abort(now time.Time) {
+	b.asked, b.read, b.pause = false, nil, now.Add(askPause)
+}
+
+func (b *attributeStore) row(r observed.ResourceKnown) {
+	if b.read == nil {
+		return
+	}
+	hash := maphash.String(b.seed, r.ID)
+	created := b.notYetRead.has(hash) // by a message: what was known may be of another one with this id
+	b.notYetRead.seen(hash)
+	switch {
+	case !r.Unread:
+		b.read.add(r, hash)
+	case created || !b.read.keep(hash):
+		b.read.lack(hash)
+	}
+}
+
+// end puts a complete read, which r has collected, into force, unless the orders want it no more.
+func (b *attributeStore) end(r *catalogueRead, read *Attributes) {
+	if r != nil && b.read == r {
+		b.now, b.read, b.pause = read, nil, time.Time{}
+		b.notYetRead.end()
+	}
+}
+
+// created notes a resource of which only a message has spoken.
+func (b *attributeStore) created(id string) {
+	if b.wanted.reads() {
+		b.notYetRead.add(maphash.String(b.seed, id))
+	}
+}
+
+// forget all that a leader knew.
+func (b *attributeStore) forget() {
+	b.now, b.read, b.asked, b.pause, b.wanted = nil, nil, false, time.Time{}, Needs{}
+	b.notYetRead.clear()
+}
+
+// notYetRead are the resources, by hash, that were created by a message after the last complete
+// read began: the catalogue has a word of them that we have not heard yet.
+type notYetRead struct {
+	mu sync.RWMutex
+	// old are those from before the read under way began, young those since.
+	old, young map[uint64]struct{}
+}
+
+func (f *notYetRead) add(hash uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.young == nil {
+		f.young = map[uint64]struct{}{}
+	}
+	f.young[hash] = struct{}{}
+}
+
+// begin: the read that begins will see all that there are.
+func (f *notYetRead) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.old == nil {
+		f.old, f.young = f.young, nil
+		return
+	}
+	for hash := range f.young {
+		f.old[hash] = struct{}{}
+	}
+	f.young = nil
+}
+
+// seen: the read under way had this one.
+func (f *notYetRead) seen(hash uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.young, hash)
+}
+
+func (f *notYetRead) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.old = nil
+}
+
+func (f *notYetRead) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.old, f.young = nil, nil
+}
+
+func (f *notYetRead) has(hash uint64) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	_, old := f.old[hash]
+	_, young := f.young[hash]
+	return old || young
+}

@@ -1,0 +1,231 @@
+package inventory
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+)
+
+// Request is one call that waits for the writer. Its methods are called with the lock of the queue
+// that holds it, save Done and Begun, and, once Done is closed, Err.
+type Request struct {
+	// left counts its ids that are not durable yet, and one more until all of them are queued.
+	left  int
+	ended bool
+	err   error
+	begun time.Time
+	done  chan struct{}
+	// sent: something of it is or was on its way to ZooKeeper. gaveUp: its caller does not wait any
+	// more, and nothing more of it is to be sent.
+	sent, gaveUp bool
+}
+
+// NewRequest is one that begins now.
+func NewRequest(now time.Time) *Request {
+	return &Request{left: 1, begun: now, done: make(chan struct{})}
+}
+
+// ErrGaveUp says that a transaction was not sent, because its caller had given up before.
+var ErrGaveUp = errors.New("the caller has given up")
+
+// Begun is when it began.
+func (r *Request) Begun() time.Time { return r.begun }
+
+// Done is closed when it is answered.
+func (r *Request) Done() <-chan struct{} { return r.done }
+
+// Err is the answer.
+func (r *Request) Err() error { return r.err }
+
+// Sent says whether something of it is or was on its way to ZooKeeper.
+func (r *Request) Sent() bool { return r.sent }
+
+// Ended says whether it is answered.
+func (r *Request) Ended() bool { return r.ended }
+
+// Sending is asked right before something of it is sent: ErrGaveUp if that must not be.
+func (r *Request) Sending() error {
+	if r.gaveUp {
+		return ErrGaveUp
+	}
+	r.sent = true
+	return nil
+}
+
+// End answers the caller, once.
+func (r *Request) End(err error) {
+	if !r.ended {
+		r.ended, r.err = true, err
+		close(r.done)
+	}
+}
+
+// Fail answers the caller that it was not done, or, if something was sent, that this is not known.
+func (r *Request) Fail(err error) {
+	if r.sent {
+		err = fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, err)
+	}
+	r.End(err)
+}
+
+// GiveUp says that the caller does not wait any more: what was not sent never will be. ended: it
+// was answered before.
+func (r *Request) GiveUp() (ended bool) {
+	if !r.ended {
+		r.gaveUp = true
+	}
+	return r.ended
+}
+
+// less says that one of what is left is durable, or that all is queued; complete: that was the
+// last.
+func (r *Request) less() (complete bool) {
+	if r.left--; r.left == 0 {
+		r.End(nil)
+	}
+	return r.left == 0
+}
+
+// requests are what was asked for and is not committed yet: for each id the last that was said of
+// it. A create that follows a delete turns it, and the other way; the callers of both are answered
+// when the last is durable. The writer takes nothing out before it is committed: pending shows,
+// answer removes.
+type requests struct {
+	by map[string]*wanted
+	// order lists the ids of each op as they came. An id may stand in it twice, or with a wanted
+	// that has turned or gone.
+	order [2][]string
+	// shown counts the calls of pending.
+	shown int
+	// now counts what was ever added: a clock by which the writer knows what had been asked when it
+	// sent or read something.
+	now int64
+}
+
+// wanted is the last that was said of an id, and who waits for it.
+type wanted struct {
+	op    resync.Op
+	shown int   // the last call of pending that showed it
+	at    int64 // by the clock, when it was last asked for
+	by    []*Request
+}
+
+// add notes that op is wanted of id.
+func (q *requests) add(op resync.Op, id string, r *Request) {
+	if q.by == nil {
+		q.by = map[string]*wanted{}
+	}
+	w := q.by[id]
+	switch {
+	case w == nil:
+		w = &wanted{op: op}
+		q.by[id] = w
+		q.order[op] = append(q.order[op], id)
+	case w.op != op:
+		w.op = op
+		q.order[op] = append(q.order[op], id)
+	}
+	q.now++
+	w.at = q.now
+	r.left++
+	w.by = append(w.by, r)
+}
+
+// pending are the ids of which op is wanted now, each once, in the order in which they came. The
+// result is the caller's.
+func (q *requests) pending(op resync.Op) []string {
+	if len(q.order[op]) == 0 {
+		return nil
+	}
+	q.shown++
+	live := q.order[op][:0]
+	for _, id := range q.order[op] {
+		if w := q.by[id]; w != nil && w.op == op && w.shown != q.shown {
+			w.shown = q.shown
+			live = append(live, id)
+		}
+	}
+	clear(q.order[op][len(live):])
+	q.order[op] = live
+	if len(live) == 0 {
+		q.order[op] = nil
+	}
+	return append([]string(nil), live...)
+}
+
+// askedBy splits ids of which op is wanted by whether that was last asked for by then.
+func (q *requests) askedBy(op resync.Op, ids []string, then int64) (by, after []string) {
+	for _, id := range ids {
+		if w := q.by[id]; w != nil && w.op == op && w.at > then {
+			after = append(after, id)
+		} else {
+			by = append(by, id)
+		}
+	}
+	return by, after
+}
+
+// answer says that op is durable now for ids. Those that turned meanwhile stay: the last that was
+// said of them is still to be carried out. It returns the requests that are thereby complete.
+func (q *requests) answer(op resync.Op, ids []string) (complete []*Request) {
+	for _, id := range ids {
+		w := q.by[id]
+		if w == nil || w.op != op {
+			continue
+		}
+		delete(q.by, id)
+		for _, r := range w.by {
+			if r.less() {
+				complete = append(complete, r)
+			}
+		}
+	}
+	return complete
+}
+
+// withdraw takes r's part in wanting op of ids away. It returns those that no other request wants:
+// they are not queued any more.
+func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []string) {
+	for _, id := range ids {
+		w := q.by[id]
+		if w == nil || w.op != op || !slices.Contains(w.by, r) {
+			continue
+		}
+		w.by = slices.DeleteFunc(w.by, func(other *Request) bool { return other == r })
+		if len(w.by) == 0 {
+			delete(q.by, id)
+			dropped = append(dropped, id)
+		}
+	}
+	return dropped
+}
+
+// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is
+// not wanted any more.
+func (q *requests) sending(op resync.Op, ids []string) bool {
+	for _, id := range ids {
+		if w := q.by[id]; w == nil || w.op != op {
+			return false
+		}
+	}
+	for _, id := range ids {
+		for _, r := range q.by[id].by {
+			r.sent = true
+		}
+	}
+	return true
+}
+
+// fail answers all callers with err and forgets what they asked for.
+func (q *requests) fail(err error) {
+	for _, w := range q.by {
+		for _, r := range w.by {
+			r.Fail(err)
+		}
+	}
+	*q = requests{}
+}

@@ -1,0 +1,57 @@
+package resync
+
+import (
+	"hash/maphash"
+	"maps"
+	"time"
+)
+
+// dates are when messages last spoke of ids.
+type dates struct {
+	// start is when it began to listen: all that was known by then may have been created just
+	// before.
+	start time.Time
+	// created and deleted are when a message last created or deleted an id, by its hash, as the
+	// time since start. Only what is younger than the lag is kept.
+	created, deleted map[uint64]time.Duration
+	seed             maphash.Seed
+}
+
+func newDates(now time.Time) dates {
+	return dates{
+		start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
+	}
+}
+
+// note notes when a message spoke of the id.
+func (d *dates) note(now time.Time, op Op, id string) {
+	hash := maphash.String(d.seed, id)
+	if op == Created {
+		d.created[hash] = now.Sub(d.start)
+		delete(d.deleted, hash)
+		return
+	}
+	d.deleted[hash] = now.Sub(d.start)
+}
+
+// deletedAt is when a message deleted the id, if that is no longer ago than the lag.
+func (d *dates) deletedAt(id string) (at time.Time, told bool) {
+	since, told := d.deleted[maphash.String(d.seed, id)]
+	return d.start.Add(since), told
+}
+
+// young says whether a message, heard or before the start, may have created the id within the lag
+// before a read began.
+func (d *dates) young(id string, began time.Time, lag time.Duration) bool {
+	since := d.created[maphash.String(d.seed, id)]
+	return began.Before(d.start.Add(since + lag))
+}
+
+// forget forgets what is young no more.
+func (d *dates) forget(began time.Time, lag time.Duration) {
+	for _, dates := range []map[uint64]time.Duration{d.created, d.deleted} {
+		maps.DeleteFunc(dates, func(_ uint64, since time.Duration) bool {
+			return !began.Before(d.start.Add(since + lag))
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package inventory
+
+import (
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+)
+
+// Writer is the inventory as the one writer sees it. Nothing is taken out of it before it is
+// committed.
+type Writer struct{ *shared }
+
+// Pending are the ids of which op is wanted now, each once, in the order in which they came.
+func (s Writer) Pending(op resync.Op) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.pending(op)
+}
+
+// StillWanted are those of ids of which op is still the last that was said: a create that was
+// served since may have turned them, and was answered.
+func (s Writer) StillWanted(op resync.Op, ids []string) (still []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if w := s.requests.by[id]; w != nil && w.op == op {
+			still = append(still, id)
+		}
+	}
+	return still
+}
+
+// Sending is asked right before a transaction is sent that does what is wanted of ids; false: of
+// one of them it is not wanted any more, because its caller has given up.
+func (s Writer) Sending(op resync.Op, ids []string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.sending(op, ids)
+}
+
+// Answer says that op is durable now for ids. It returns the requests that are thereby complete.
+func (s Writer) Answer(op resync.Op, ids []string) (complete []*Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.answer(op, ids)
+}
+
+// Clock counts all that was ever asked for, and tells the writer what had been asked when it sent
+// or read something.
+func (s Writer) Clock() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.now
+}
+
+// AskedBy splits ids of which op is wanted by whether that was last asked for by then.
+func (s Writer) AskedBy(op resync.Op, ids []string, then int64) (by, after []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.askedBy(op, ids, then)
+}
+
+// Attributes are those in force; nil: nothing is known, or nothing needed.
+func (s Writer) Attributes() *Attributes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attributes.now
+}
+
+// NotYetRead says of a hash of Attributes whether only a message has spoken of the resource: the
+// catalogue has a word of it that has not been read yet.
+func (s Writer) NotYetRead(hash uint64) bool { return s.attributes.notYetRead.has(hash) }
+
+// Unannounced is the warning that rows keep appearing of which no message tells, and how many;
+// "" if there is nothing to say.
+func (s Writer) Unannounced() (warning string, rows int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if warning = s.unannounced.warning(s.messages); warning != "" {
+		rows = s.unannounced.rows
+	}
+	return warning, rows
+}
