@@ -44,8 +44,6 @@ var larger = []string{
 	"rebalancer/term.go",
 	"scaler.Scaler",
 	"scaler.turn",
-	"scaler/decide.Decision",
-	"scaler/decide/decide.go",
 }
 
 func TestRoomsAreSmall(t *testing.T) {

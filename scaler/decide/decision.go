@@ -246,7 +246,7 @@ func (d *Decision) sentence() string {
 	for _, l := range d.Limits {
 		b.WriteString("; " + l.Text)
 	}
-	if text := d.hotText(); text != "" {
+	if text := hotText(d.Hot); text != "" {
 		b.WriteString("; " + text)
 	}
 	if d.Mute != nil {

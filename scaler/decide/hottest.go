@@ -128,7 +128,7 @@ func evened(in *Input, inst *observed.Instance) bool {
 }
 
 // hotText says of the overloaded instances what is to be done, in words; "" when there are none.
-func (d *Decision) hotText() string {
+func hotText(hot []Hot) string {
 	var parts []string
 	for _, r := range []struct {
 		relief Relief
@@ -141,7 +141,7 @@ func (d *Decision) hotText() string {
 		{ByNothing, true, "and nothing can be taken from what does not acknowledge: neither moving nor growth helps"},
 	} {
 		var names []string
-		for _, h := range d.Hot {
+		for _, h := range hot {
 			if h.Relief == r.relief && (h.Mute != "") == r.mute {
 				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
 			}

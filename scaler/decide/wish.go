@@ -63,8 +63,8 @@ func because(src observed.Source) string {
 }
 
 // wished is the wish; 0 when there is none.
-func (d *Decision) wished() int {
-	for _, s := range d.Signals {
+func wished(signals []Signal) int {
+	for _, s := range signals {
 		if s.Name == ByWish {
 			return s.Proposed
 		}

@@ -1,0 +1,196 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
+)
+
+// size leads from what the signals ask for to the size to bring about.
+func (d *Decision) size(in *Input) {
+	current, windows := *d.Current, windows(&in.Config)
+	d.asked = largest(d.Signals, func(s Signal) int {
+		if s.Name == ByWish {
+			return 0
+		}
+		return s.Proposed
+	})
+	stable := hpa.Stabilize(current, d.asked, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
+	d.Desired = max(d.asked, wished(d.Signals))
+	d.bound()
+	d.Wanted = d.Desired
+	if d.stopped(current) {
+		return
+	}
+	stable = max(stable, d.Floor, wished(d.Signals)) // the count is no noise, and the wish has had its windows: neither waits for ours
+	d.step(min(max(stable, d.Init), d.Max), ByWindow, "recommendations of the last %s (for a shrink) and %s (for growth) stand against it",
+		windows.Down, windows.Up)
+	d.keepRaise(in, current)
+	d.step(in.rate(current, d.Desired), ByRate, "the behavior's policies allow no faster change")
+	d.coolDown(in, current)
+	d.bound() // at once, whatever the rate
+	d.hold(in, current)
+}
+
+// layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
+func (d *Decision) layOut(in *Input) {
+	d.Desired = d.askedOwn
+	d.asked = d.askedOwn
+	d.bound()
+	d.Wanted = d.Desired
+	d.step(d.Own, ByWindow, "recommendations of the last %s stand against it, or a hold does", downWindow(&in.Config))
+	if !d.adopted {
+		d.step(max(d.Desired, *d.Current), ByAdoption, "nothing is emptied yet: every source must be complete for one window of %s", downWindow(&in.Config))
+	}
+	d.keepRaise(in, *d.Current)
+}
+
+// step changes the size and notes why.
+func (d *Decision) step(to int, by Reason, format string, args ...any) {
+	if to == d.Desired {
+		return
+	}
+	d.Limits = append(d.Limits, Limit{By: by, From: d.Desired, To: to, Text: fmt.Sprintf(format, args...)})
+	d.Desired = to
+}
+
+func (d *Decision) bound() {
+	d.step(max(d.Desired, d.Init), ByInit, "init is %d", d.Init)
+	d.step(min(d.Desired, d.Max), ByMax, "max is %d", d.Max)
+}
+
+// keepRaise lets a growth by another writer stand for one window, within the size there is now.
+func (d *Decision) keepRaise(in *Input, current int) {
+	r, window := in.raised(d.Own), downWindow(&in.Config)
+	if r == nil || in.Now.Sub(r.At) >= window {
+		return
+	}
+	d.step(max(d.Desired, min(r.To, current)), ByForeignRaise, "another writer raised replicas to %d %s ago; that stands for one window of %s",
+		r.To, in.Now.Sub(r.At).Round(time.Second), window)
+}
+
+// coolDown keeps the size for a while after any change of it. Resources that wait for a place do not wait for that.
+func (d *Decision) coolDown(in *Input, current int) {
+	rules, least := &in.Config.Behavior.ScaleDown, current
+	if d.Desired > current {
+		rules, least = &in.Config.Behavior.ScaleUp, max(current, min(d.Desired, d.Floor))
+	}
+	if d.Desired == current || rules.CoolDown == 0 {
+		return
+	}
+	if at := in.lastChange(); !at.IsZero() && in.Now.Sub(at) < rules.CoolDown.Std() {
+		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", in.Now.Sub(at).Round(time.Second), rules.CoolDown.Std())
+	}
+}
+
+// hold keeps a shrink from happening that must not, and a growth that would be in vain.
+func (d *Decision) hold(in *Input, current int) {
+	if d.Desired < current && len(d.Holds) > 0 {
+		d.step(current, d.Holds[0].By, "no shrink: %s", d.Holds[0].Text)
+	}
+	if d.Desired < current {
+		least, by := d.predicted(in)
+		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for growth again", by)
+	}
+	if pods := unschedulable(in); d.Desired > current && pods != "" {
+		d.step(current, ByUnschedulable, "the cluster is full: %s; a larger size would only add Pending pods", pods)
+	}
+}
+
+// recommend computes what our own signals ask for, whoever owns the size: the same steps as size, relative to the last such
+// recommendation where size is relative to the current replicas.
+func (d *Decision) recommend(in *Input) {
+	h := &in.History
+	d.askedOwn = largest(d.Signals, func(s Signal) int { return s.own })
+	least := d.askedOwn
+	if len(d.Holds) > 0 {
+		least = max(least, h.Own)
+	}
+	from := h.Own
+	if from == 0 {
+		from = least
+	}
+	own := hpa.Stabilize(from, least, h.spans(func(r Recommendation) int { return r.Own }), windows(&in.Config), in.Now)
+	most := d.Max
+	if len(d.Holds) > 0 { // a hold keeps it from falling even to a max that was lowered
+		most = max(most, h.Own)
+	}
+	d.Own = min(max(own, d.Floor, d.Init), most)
+	d.adopted = h.Adopted || d.Complete && h.watched(in.Now) >= downWindow(&in.Config)
+
+	recommended := max(d.Own, occupied(&in.Observed))
+	if !d.adopted && recommended < *d.Current {
+		d.RecommendedUnknown = "the sources were not complete for one whole window yet, and the signals ask for less than there is"
+		return
+	}
+	d.Recommended = &recommended
+}
+
+// occupied is the least size that keeps every instance of the present size that is open or owns anything.
+func occupied(k *observed.Kind) (size int) {
+	start, end := k.Workload.Start, k.Workload.Start+k.Workload.Replicas
+	note := func(ordinal int) {
+		if ordinal >= start && ordinal < end {
+			size = max(size, ordinal-start+1)
+		}
+	}
+	for _, n := range k.Open {
+		note(n)
+	}
+	for _, i := range k.Instances {
+		if l := i.List; l != nil && (l.Count > 0 || l.InFlight > 0 || l.Error != "") {
+			note(i.Ordinal)
+		}
+	}
+	return size
+}
+
+// largest is the largest proposal.
+func largest(signals []Signal, of func(Signal) int) (size int) {
+	for _, s := range signals {
+		size = max(size, of(s))
+	}
+	return size
+}
+
+// rate limits a change by the behavior's policies.
+func (in *Input) rate(current, size int) int {
+	changes := in.changes()
+	if size > current {
+		return min(size, hpa.UpLimit(current, changes, rules(in.Config.Behavior.ScaleUp), in.Now))
+	}
+	return max(size, hpa.DownLimit(current, changes, rules(in.Config.Behavior.ScaleDown), in.Now))
+}
+
+func rules(r config.ScalingRules) (out hpa.Rules) {
+	switch r.SelectPolicy {
+	case config.SelectMin:
+		out.Select = hpa.SelectMin
+	case config.SelectDisabled:
+		out.Select = hpa.SelectDisabled
+	}
+	for _, p := range r.Policies {
+		out.Policies = append(out.Policies, hpa.Policy{Percent: p.Type == config.PolicyPercent, Value: int(p.Value), Period: p.Period.Std()})
+	}
+	return out
+}
+
+func windows(c *config.Kind) hpa.Windows {
+	return hpa.Windows{Up: c.Behavior.ScaleUp.StabilizationWindow.Std(), Down: c.Behavior.ScaleDown.StabilizationWindow.Std()}
+}
+
+func downWindow(c *config.Kind) time.Duration { return windows(c).Down }
+
+// predicted is the least size on which no usage signal would leave its tolerance upwards. Instances that are not ready and hold
+// resources will bring their load back; the HPA forgets them, and then growth and shrink chase each other.
+func (d *Decision) predicted(in *Input) (least int, by Reason) {
+	for _, s := range d.Signals {
+		if n := hpa.Ceil(s.total / (1 + *in.Config.Tolerance.Up)); n > least {
+			least, by = n, s.Name
+		}
+	}
+	return least, by
+}
