@@ -10,14 +10,15 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // phases lets s look until there is no drain any more, and returns the phases it went through.
-func (w *world) phases(s *Scaler) (all []decide.Phase) {
+func (w *world) phases(s *Scaler) (all []outcome.Phase) {
 	w.t.Helper()
 	for range 60 {
 		d := w.tick(s, 2*second)
-		if p := phase(&d); p != "" && (len(all) == 0 || all[len(all)-1] != p) {
+		if p := d.Phase(); p != "" && (len(all) == 0 || all[len(all)-1] != p) {
 			all = append(all, p)
 		} else if p == "" && len(all) > 0 {
 			return all
@@ -33,7 +34,7 @@ func TestADrainGoesThroughItsPhases(t *testing.T) {
 		w.lists[n] = 40
 	}
 	w.perStep = 15
-	require.Equal(t, []decide.Phase{decide.Closing, decide.Emptying, decide.Ending}, w.phases(s))
+	require.Equal(t, []outcome.Phase{outcome.Closing, outcome.Emptying, outcome.Ending}, w.phases(s))
 	require.Equal(t, 2, w.size)
 }
 
@@ -43,8 +44,8 @@ func TestTheDrainIsKeptOverLeaders(t *testing.T) {
 		w.lists[n] = 30
 	}
 	w.perStep = 5
-	var d decide.Decision
-	for phase(&d) != decide.Emptying {
+	var d outcome.Report
+	for d.Phase() != outcome.Emptying {
 		d = w.tick(s, 2*second)
 	}
 	began, since := d.Drain.Since, d.Drain.PhaseSince
@@ -54,7 +55,7 @@ func TestTheDrainIsKeptOverLeaders(t *testing.T) {
 	s = w.scaler(Config{})
 	w.tick(s, 5*second)
 	d = w.tick(s, 2*second)
-	require.Equal(t, decide.Emptying, phase(&d))
+	require.Equal(t, outcome.Emptying, d.Phase())
 	require.Equal(t, began, d.Drain.Since)
 	require.Equal(t, since, d.Drain.PhaseSince)
 
@@ -69,31 +70,31 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 	w.cfg.Max, w.blocked, w.perStep = 1, "2 resources have no place: pinned to zone b", 0
 	w.tick(s, 2*second)
 	d := w.tick(s, 2*second)
-	require.Equal(t, decide.Emptying, phase(&d))
+	require.Equal(t, outcome.Emptying, d.Phase())
 	require.Equal(t, w.blocked, d.Drain.Blocked)
 	require.Equal(t, 200, d.Drain.Left)
 
 	w.fail[observed.SourceStore] = true
 	d = w.tick(s, 2*second)
-	require.Equal(t, decide.Emptying, phase(&d), "nobody knows better")
+	require.Equal(t, outcome.Emptying, d.Phase(), "nobody knows better")
 	require.Contains(t, d.Drain.Blocked, "ZooKeeper")
 	clear(w.fail)
 
 	clear(w.lists)
 	w.drainErr = errors.New("no answer from the ensemble")
 	d = w.tick(s, 2*second)
-	require.Equal(t, decide.Verifying, phase(&d))
+	require.Equal(t, outcome.Verifying, d.Phase())
 	require.Contains(t, d.Drain.Blocked, "no answer")
 
 	w.drainErr, w.onDrained = nil, func() { w.rev++ }
 	d = w.tick(s, 2*second)
-	require.Equal(t, decide.Lowering, phase(&d))
+	require.Equal(t, outcome.Lowering, d.Phase())
 	require.Contains(t, d.Drain.Blocked, "changed meanwhile")
 
 	w.onDrained, w.terminating = nil, map[int]time.Time{2: w.now.Add(10 * second)}
 	w.tick(s, 2*second)
 	d = w.tick(s, 2*second)
-	require.Equal(t, decide.Ending, phase(&d))
+	require.Equal(t, outcome.Ending, d.Phase())
 	require.Equal(t, []int{2}, d.Drain.Ordinals)
 	require.Empty(t, d.Drain.Blocked)
 	d = w.tick(s, 90*second)
@@ -106,25 +107,25 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 
 // An undone drain leaves nothing closed, in whatever phase the load returned.
 func TestLoadReturnsInEveryPhase(t *testing.T) {
-	for _, at := range []decide.Phase{decide.Closing, decide.Emptying, decide.Verifying, decide.Lowering, decide.Ending} {
+	for _, at := range []outcome.Phase{outcome.Closing, outcome.Emptying, outcome.Verifying, outcome.Lowering, outcome.Ending} {
 		w, s := led(t, 4, 400)
 		for n := range 4 {
 			w.lists[n] = 30
 		}
 		w.perStep = 20
 		switch at {
-		case decide.Verifying:
+		case outcome.Verifying:
 			w.drainErr = errors.New("no answer")
-		case decide.Lowering:
+		case outcome.Lowering:
 			w.onDrained = func() { w.rev++ }
 		}
-		var d decide.Decision
+		var d outcome.Report
 		for range 60 {
-			if d = w.tick(s, 2*second); phase(&d) == at {
+			if d = w.tick(s, 2*second); d.Phase() == at {
 				break
 			}
 		}
-		require.Equal(t, at, phase(&d))
+		require.Equal(t, at, d.Phase())
 		w.onDrained, w.pool = nil, 280 // drainErr stays: nothing needs to be verified to stay
 		d = w.tick(s, 2*second)
 		require.NotEqual(t, decide.Shrink, d.Verb, at)
@@ -149,7 +150,7 @@ func TestOrdinalsMayStartAnywhere(t *testing.T) {
 	s := w.scaler(Config{})
 	w.tick(s, 2*second)
 	require.Equal(t, []int{5, 6, 7, 8}, w.orders.Stay)
-	require.Equal(t, []decide.Phase{decide.Closing, decide.Ending}, w.phases(s))
+	require.Equal(t, []outcome.Phase{outcome.Closing, outcome.Ending}, w.phases(s))
 	require.Equal(t, 2, w.size)
 	require.Equal(t, []int{5, 6}, w.orders.Stay)
 	require.Equal(t, 120, w.lists[5]+w.lists[6])
@@ -186,9 +187,9 @@ func TestWhatAnHPATakesIsEmptiedWhileItsPodsAreHeld(t *testing.T) {
 	require.Equal(t, []int{2, 3}, d.Drain.Ordinals)
 	require.True(t, d.Drain.Taken)
 	require.Contains(t, w.events, "TakenWithResources")
-	for phase(&d) != decide.Ending {
+	for d.Phase() != outcome.Ending {
 		d = w.tick(s, 2*second)
-		require.Contains(t, []decide.Phase{decide.Closing, decide.Emptying, decide.Ending}, phase(&d))
+		require.Contains(t, []outcome.Phase{outcome.Closing, outcome.Emptying, outcome.Ending}, d.Phase())
 	}
 	require.Zero(t, d.Drain.Left)
 	clear(w.terminating) // the hook has returned

@@ -36,57 +36,58 @@ type missing struct {
 	beyond []int
 }
 
-// orderGone puts into the orders which pods are gone, if anything waits for that to be known.
-func (s *Scaler) orderGone(ctx context.Context, in *decide.Input, d *decide.Decision, o *orders.Orders) {
+func (m *missing) none() bool { return len(m.uids)+len(m.beyond) == 0 }
+
+// missingPods finds what is in flight from pods that the snapshot does not show, and what is left of
+// ordinals without one.
+func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) missing {
+	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
+	for _, f := range flights {
+		if f.Pod != "" && (!present(in, f.From) || f.Pod != in.Observed.Instance(f.From).Occupant().UID) {
+			m.uids[f.Pod], m.from[f.From] = true, true
+		}
+	}
+	stay := staying(d)
+	for i := range in.Observed.Instances {
+		n := in.Observed.Instances[i].Ordinal
+		if in.Observed.Instances[i].Occupant() == nil && d.Beyond(n) && !slices.Contains(stay, n) {
+			m.beyond, m.from[n] = append(m.beyond, n), true
+		}
+	}
+	return m
+}
+
+// orderGone puts into the orders which pods are gone.
+func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
 	for i := range in.Observed.Instances {
 		if p := in.Observed.Instances[i].Occupant(); p != nil && p.Ended() {
 			o.GonePods[p.UID] = true
 		}
 	}
-	m := s.missing(in, d, o)
-	if len(m.uids)+len(m.beyond) == 0 {
+	if a.missing.none() {
 		return
 	}
-	if s.count(ctx, in); s.census.failure != "" {
-		o.PodsUnknown = s.census.failure
+	if a.podsUnknown != "" {
+		o.PodsUnknown = a.podsUnknown
 		return
 	}
-	c := &s.census.last
-	o.PodsAt = c.Begun
-	for uid := range m.uids {
-		if !c.Has(uid) {
+	o.PodsAt = a.pods.Begun
+	for uid := range a.missing.uids {
+		if !a.pods.Has(uid) {
 			o.GonePods[uid] = true
 		}
 	}
-	for n := range m.from {
-		if uid := c.UID(podName(in, n)); uid != "" && !present(in, n) {
+	for n := range a.missing.from {
+		if uid := a.pods.UID(podName(in, n)); uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
-	for _, n := range m.beyond {
-		if c.UID(podName(in, n)) == "" {
+	for _, n := range a.missing.beyond {
+		if a.pods.UID(podName(in, n)) == "" {
 			o.Gone = append(o.Gone, n)
 		}
 	}
-}
-
-// missing finds what is in flight from pods that the snapshot does not show, and what is left of
-// ordinals without one.
-func (s *Scaler) missing(in *decide.Input, d *decide.Decision, o *orders.Orders) missing {
-	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
-	for _, f := range s.engine.InFlight() {
-		if f.Pod != "" && (f.Pod != o.Pods[f.From] || !present(in, f.From)) {
-			m.uids[f.Pod], m.from[f.From] = true, true
-		}
-	}
-	for i := range in.Observed.Instances {
-		n := in.Observed.Instances[i].Ordinal
-		if in.Observed.Instances[i].Occupant() == nil && beyondSize(d, n) && !slices.Contains(o.Stay, n) {
-			m.beyond, m.from[n] = append(m.beyond, n), true
-		}
-	}
-	return m
 }
 
 // present says whether the snapshot shows a pod of that name that has not ended.

@@ -14,6 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/groupstatus"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole window.
@@ -56,7 +58,7 @@ func TestAWishIsMirroredAndDrainedFirst(t *testing.T) {
 	w.wish(2)
 	for range 3 {
 		d := w.tick(s, 2*second)
-		require.Equal(t, doneDraining, d.Act.Done)
+		require.Equal(t, outcome.Draining, d.Act.Done)
 		require.Equal(t, v1alpha1.Draining, w.groupStatus.State)
 		w.requireCondition(t, v1alpha1.ConditionDraining, "True", v1alpha1.ReasonEmptying)
 		w.requireCondition(t, v1alpha1.ConditionScalingLimited, "False", v1alpha1.ReasonWithinLimits)
@@ -66,7 +68,7 @@ func TestAWishIsMirroredAndDrainedFirst(t *testing.T) {
 		w.tick(s, 2*second)
 	}
 	require.Equal(t, []string{"replicas 6 -> 2"}, w.took(), "the world refuses a write that takes what owns anything")
-	w.tick(s, countsEvery)
+	w.tick(s, groupstatus.CountsEvery)
 	require.Equal(t, v1alpha1.Steady, w.groupStatus.State)
 	require.EqualValues(t, 2, w.groupStatus.Replicas)
 	require.EqualValues(t, 160, w.groupStatus.Assigned)
@@ -78,7 +80,7 @@ func TestAnInstanceGroupSaysWhatKeepsItsDrain(t *testing.T) {
 	w.lists[2], w.perStep, w.blocked = 50, 0, "instance 2 does not acknowledge"
 	w.wish(2)
 	for range 3 {
-		w.tick(s, countsEvery)
+		w.tick(s, groupstatus.CountsEvery)
 	}
 	require.Equal(t, v1alpha1.DrainBlocked, w.groupStatus.State)
 	w.requireCondition(t, v1alpha1.ConditionDraining, "True", v1alpha1.ReasonBlocked)

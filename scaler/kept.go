@@ -12,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // KeptName is the name under which the engine keeps the scaler's document.
@@ -26,8 +27,8 @@ type kept struct {
 	Epoch int64     `json:"epoch"`
 	At    time.Time `json:"at,omitzero"`
 	// Decision is without the verdicts on healthy instances: they are many and say nothing.
-	Decision decide.Decision `json:"decision"`
-	History  decide.History  `json:"history"`
+	Decision outcome.Report `json:"decision"`
+	History  decide.History `json:"history"`
 	// LeftOut counts the entries of History that would not fit.
 	LeftOut int `json:"leftOut,omitempty"`
 }
@@ -88,7 +89,7 @@ func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
 // KeptDecision is a decision that a leader kept, and when.
 type KeptDecision struct {
 	At       time.Time
-	Decision *decide.Decision
+	Decision *outcome.Report
 }
 
 // ParseKept reads the document; its age is for TooOld to judge.
@@ -125,10 +126,10 @@ func ServedHistory(data []byte) decide.History {
 
 // restore takes up what the predecessor kept, once.
 func (s *Scaler) restore(now time.Time) {
-	if _, read := s.engine.Head(); s.restored || !read {
+	if _, read := s.engine.Head(); s.doc.restored || !read {
 		return
 	}
-	s.restored = true
+	s.doc.restored = true
 	data, ok := s.engine.Kept(KeptName)
 	if !ok {
 		return
@@ -149,29 +150,30 @@ const (
 	askTimeout = 3 * time.Second
 )
 
-// keep stores the decision and the history.
-func (s *Scaler) keep(ctx context.Context, now time.Time, d *decide.Decision) {
-	same := d.Verb == s.last.Verb && d.Desired == s.last.Desired && done(d) == done(&s.last) && phase(d) == phase(&s.last)
-	if s.cfg.DryRun || same && now.Sub(s.keptAt) < min(keepEvery, s.period/2) {
+// document is what this leader did about its document.
+type document struct {
+	restored bool      // the predecessor's was taken up
+	at       time.Time // it was kept last
+	// refused is why it was refused when it was last to be kept, if that was for its size.
+	refused error
+}
+
+// keep stores the report and the history.
+func (s *Scaler) keep(ctx context.Context, r *outcome.Report) {
+	last := &s.last
+	same := r.Verb == last.Verb && r.Desired == last.Desired && r.Acted().Done == last.Acted().Done && r.Phase() == last.Phase()
+	if s.cfg.DryRun || same && r.At.Sub(s.doc.at) < min(keepEvery, s.period/2) {
 		return
 	}
-	if err := s.store(ctx, now, d); err != nil && !errors.Is(err, orders.ErrNotLeading) {
+	if err := s.store(ctx, r); err != nil && !errors.Is(err, orders.ErrNotLeading) {
 		s.log.Warn("the decision could not be kept", "error", err)
 	}
 }
 
-// phase is that of the drain, "" without one.
-func phase(d *decide.Decision) decide.Phase {
-	if d.Drain == nil {
-		return ""
-	}
-	return d.Drain.Phase
-}
-
-func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) error {
+func (s *Scaler) store(ctx context.Context, r *outcome.Report) error {
 	head, _ := s.engine.Head()
-	k := kept{V: keptVersion, At: now, Epoch: head.Epoch, Decision: *d, History: s.history}
-	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(d.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
+	k := kept{V: keptVersion, At: r.At, Epoch: head.Epoch, Decision: *r, History: s.history}
+	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(r.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
 	data, err := k.encode()
 	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)
@@ -179,13 +181,13 @@ func (s *Scaler) store(ctx context.Context, now time.Time, d *decide.Decision) e
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	err = s.engine.Keep(ctx, KeptName, orders.Replace(data))
-	if s.unkept = nil; errors.Is(err, orders.ErrTooLarge) {
-		s.unkept = err
+	if s.doc.refused = nil; errors.Is(err, orders.ErrTooLarge) {
+		s.doc.refused = err
 	}
 	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)
 	}
 	fault.Point("metrics.kept")
-	s.keptAt = now
+	s.doc.at = r.At
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,7 +38,7 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	s = w.scaler(Config{})
 	d := w.tick(s, 2*second)
 	require.Empty(t, w.orders.Suspended, "the successor leads")
-	require.NotEqual(t, doneHeld, done(&d))
+	require.NotEqual(t, outcome.Held, d.Acted().Done)
 	require.True(t, w.orders.GonePods[taken], "it knows that the pod is gone from which something is in flight")
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // Leaders are killed a thousand times: between ticks, and within one wherever something has just been kept or was about to be. Beside
@@ -49,7 +50,7 @@ func newLine(t *testing.T) *line {
 }
 
 // look is a tick of the leader that sees what usage says.
-func (l *line) look() decide.Decision {
+func (l *line) look() outcome.Report {
 	k := l.w.snapshot()
 	for i := range k.Instances {
 		if p := k.Instances[i].Pod; p != nil {
@@ -57,7 +58,7 @@ func (l *line) look() decide.Decision {
 			k.Instances[i].Usage = &observed.Usage{At: l.w.now, Window: 15 * second, CPU: l.usage}
 		}
 	}
-	return l.s.Tick(context.Background(), l.w.now, l.w.cfg, k)
+	return look(context.Background(), l.w.t, l.s, l.w.now, l.w.cfg, k)
 }
 
 // settle lets everybody else do their part.
@@ -190,7 +191,7 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 			continue
 		}
 		got.Drain, want.Drain = nil, nil // since when is told from one look before, if that leader died in the middle of its own
-		if got.String() != want.String() || !dies && text(t, mortals.s.history) != text(t, steady.s.history) {
+		if text(t, got) != text(t, want) || !dies && text(t, mortals.s.history) != text(t, steady.s.history) {
 			return kill, seen
 		}
 		require.Equal(t, steady.w.size, mortals.w.size)
@@ -204,8 +205,8 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 	return -1, seen
 }
 
-func text(t *testing.T, h decide.History) string {
-	raw, err := json.Marshal(h)
+func text(t *testing.T, v any) string {
+	raw, err := json.Marshal(v)
 	require.NoError(t, err)
 	return string(raw)
 }

@@ -4,15 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
-	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // AssumedDeadName is the name under which the engine keeps what people declared dead.
@@ -103,38 +102,37 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 	return dead
 }
 
-// orderLost puts into the orders who cannot be reached or does not work, and says in the decision what becomes of each.
-func (s *Scaler) orderLost(in *decide.Input, d *decide.Decision, o *orders.Orders) {
-	dead := s.assumedDead(&in.Observed)
-	for uid := range dead {
+// orderLost puts into the orders which instances cannot be reached or do not work, and notes what becomes of each.
+func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
+	notes := outcome.Notes{Lost: map[int]outcome.Note{}, Verdicts: map[int]string{}}
+	for uid := range a.dead {
 		if o.AssumedDead == nil {
 			o.AssumedDead = map[string]bool{}
 		}
 		o.AssumedDead[uid] = true
 	}
-	unproven := s.engine.Progress().Unproven
-	for i := range d.Lost {
-		l := &d.Lost[i]
+	for _, l := range d.Lost {
 		if l.Leaves {
 			o.Reassign = append(o.Reassign, l.Ordinal)
-			l.Unproven = unproven[l.Ordinal]
 		}
-		word, said := dead[l.UID]
-		switch {
-		case said:
-			l.AssumedDead, l.Unproven = word.By, ""
-			l.Text += fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, decide.Stamp(word.At))
-		case l.Leaves:
-			l.Text += "; " + fate(d.Kind, l.Ordinal, l.Unproven)
+		var note outcome.Note
+		if word, said := a.dead[l.UID]; said {
+			note.AssumedDead = word.By
+			note.Text = fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, decide.Stamp(word.At))
+		} else if l.Leaves {
+			note.Unproven = a.unproven[l.Ordinal]
+			note.Text = "; " + fate(d.Kind, l.Ordinal, note.Unproven)
 		}
+		notes.Lost[l.Ordinal] = note
 	}
-	for i := range d.Health.Verdicts {
-		if v := &d.Health.Verdicts[i]; v.Reassign && !slices.Contains(o.Reassign, v.Ordinal) {
+	for _, v := range d.Health.Verdicts {
+		if v.Reassign && !slices.Contains(o.Reassign, v.Ordinal) {
 			o.Reassign = append(o.Reassign, v.Ordinal)
-			v.Text += "; " + fate(d.Kind, v.Ordinal, unproven[v.Ordinal])
+			notes.Verdicts[v.Ordinal] = "; " + fate(d.Kind, v.Ordinal, a.unproven[v.Ordinal])
 		}
 	}
 	slices.Sort(o.Reassign)
+	return notes
 }
 
 // fate says what becomes of what an instance owns that is to leave without being asked.
@@ -143,22 +141,4 @@ func fate(kind string, ordinal int, unproven string) string {
 		return "what it owns goes to others as far as its release is proven"
 	}
 	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, orders.ReassignCommand(kind, ordinal))
-}
-
-// reportLost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
-// changes.
-func (t *turn) reportLost() {
-	var state, texts []string
-	for _, l := range t.d.Lost {
-		texts = append(texts, l.Text)
-		state = append(state, fmt.Sprintf("%s %t %t %s", l.Pod, l.Leaves, l.Unproven != "", l.AssumedDead))
-	}
-	unproven := t.engine.Progress().Unproven
-	for _, v := range t.d.Health.Verdicts {
-		if lost := slices.ContainsFunc(t.d.Lost, func(l decide.Lost) bool { return l.Ordinal == v.Ordinal }); v.Reassign && !lost {
-			texts = append(texts, fmt.Sprintf("%s is %s: %s", v.Pod, v.Condition, v.Text))
-			state = append(state, fmt.Sprintf("%s %t", v.Pod, unproven[v.Ordinal] != ""))
-		}
-	}
-	t.whileAs("InstanceLost", strings.Join(state, ", "), len(texts) > 0, actuate.InstanceLost(strings.Join(texts, "; ")))
 }

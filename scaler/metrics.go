@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // metrics are the scaler's own; every one carries the kind. A size that is not known has no series: 0 would lie.
@@ -79,8 +79,8 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 	return m
 }
 
-// observe publishes a decision.
-func (m *metrics) observe(d *decide.Decision, took time.Duration) {
+// observe publishes a decision and its outcome.
+func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
 	m.blind.Set(oneIf(d.Blind != ""))
@@ -100,11 +100,7 @@ func (m *metrics) observe(d *decide.Decision, took time.Duration) {
 		return
 	}
 	m.excess.Set(float64(d.Excess))
-	left := 0
-	if d.Act != nil {
-		left = total(d.Act.Left)
-	}
-	m.left.Set(float64(left))
+	m.left.Set(float64(outcome.Total(d.Acted().Left)))
 	for _, s := range d.Signals {
 		if s.Missing == "" {
 			m.proposals.WithLabelValues(string(s.Name)).Set(float64(s.Proposed))
@@ -118,18 +114,18 @@ func (m *metrics) observe(d *decide.Decision, took time.Duration) {
 	}
 }
 
-func (m *metrics) observeDrain(d *decide.Decision) {
+func (m *metrics) observeDrain(d *outcome.Report) {
 	m.drainPhase.Reset()
 	m.drainSeconds.Set(0)
 	m.drainBlocked.Set(0)
 	if dr := d.Drain; dr != nil {
 		m.drainPhase.WithLabelValues(string(dr.Phase)).Set(1)
 		m.drainSeconds.Set(d.At.Sub(dr.Since).Seconds())
-		m.drainBlocked.Set(oneIf(dr.Waits(d.At, decide.ShownAfter)))
+		m.drainBlocked.Set(oneIf(dr.Waits(d.At, outcome.ShownAfter)))
 	}
 }
 
-func (m *metrics) observeSizes(d *decide.Decision) {
+func (m *metrics) observeSizes(d *outcome.Report) {
 	for _, v := range m.sizes {
 		v.Reset()
 	}

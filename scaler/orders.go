@@ -1,74 +1,113 @@
 package scaler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// orders says what the assignment should be like. notLeading, when not empty, is why nothing may be ordered yet.
-func (s *Scaler) orders(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) orders.Orders {
+// answers are what the orders rest on beside the snapshot and the decision: what the engine and the API
+// server said when they were asked, and what this leader saw before.
+type answers struct {
+	tick time.Duration
+	// notLeading is why nothing may be ordered yet.
+	notLeading string
+	// missing is what a list of pods has to prove; podsUnknown is why there is no such list.
+	missing     missing
+	pods        observed.Census
+	podsUnknown string
+	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
+	dead     map[string]AssumedDead
+	unproven map[int]string
+	// readySince is since when as many instances are ready as now.
+	readySince time.Time
+}
+
+// ask finds out what the orders need to know.
+func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) *answers {
+	a := &answers{tick: s.period, notLeading: notLeading}
+	if d.Blind != "" {
+		return a
+	}
+	if suspended(in, d, notLeading) == "" {
+		if a.missing = missingPods(in, d, s.engine.InFlight()); !a.missing.none() {
+			s.count(ctx, in)
+			a.pods, a.podsUnknown = s.census.last, s.census.failure
+		}
+	}
+	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven
+	stay := staying(d)
+	if now := (waiting{ready: len(ready(in, stay)), stay: len(stay), since: s.waiting.since}); now != s.waiting {
+		now.since = in.Now
+		s.waiting = now
+	}
+	a.readySince = s.waiting.since
+	return a
+}
+
+// follow is what the assignment should be like, and what is to be said of single instances by that.
+func follow(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, notes outcome.Notes) {
 	c := &in.Config
-	o := orders.Orders{
-		At: in.Now, Tick: s.period,
+	o = orders.Orders{
+		At: in.Now, Tick: a.tick, Suspended: suspended(in, d, a.notLeading),
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
 		Limits: c.Rebalance, Catalogue: c.Catalogue,
 		Balance: c.Balance, Pins: c.Pins, CatalogueMaxAge: c.Freshness.Catalogue.Std(),
 	}
-	switch {
-	case d.Blind != "":
-		o.Suspended = d.Blind
-	case notLeading != "":
-		o.Suspended = notLeading
-	default:
-		o.Suspended = in.Paused()
-	}
 	if d.Blind != "" {
-		return o
+		return o, notes
 	}
-	first, size := d.Start, staying(d)
+	o.Stay = staying(d)
+	o.Ready, o.MayLeave = ready(in, o.Stay), untimely(d, o.Stay)
 	o.Pods = map[int]string{}
-	for n := first; n < first+size; n++ {
-		o.Stay = append(o.Stay, n)
-		if i := in.Observed.Instance(n); i != nil && i.Pod != nil && i.Pod.Ready && !i.Pod.Terminating {
-			o.Ready = append(o.Ready, n)
-		}
-	}
-	o.MayLeave = untimely(d, o.Stay)
 	for i := range in.Observed.Instances {
 		if inst := &in.Observed.Instances[i]; inst.Occupant() != nil {
 			o.Pods[inst.Ordinal] = inst.Occupant().UID
 		}
 	}
 	if o.Suspended == "" {
-		s.orderGone(ctx, in, d, &o)
+		orderGone(in, a, &o)
 	}
-	s.orderLost(in, d, &o)
-	o.SpreadSuspended = s.holdVoluntary(in.Now, d, &o)
+	notes = orderLost(d, a, &o)
+	o.SpreadSuspended = spreadSuspended(d, &o, in.Now.Sub(a.readySince))
 	for _, h := range d.Hot {
 		if h.Relief == decide.ByRebalance && !slices.Contains(o.Overloaded, h.Ordinal) {
 			o.Overloaded = append(o.Overloaded, h.Ordinal)
 		}
 	}
 	slices.Sort(o.Overloaded)
-	return o
+	return o, notes
 }
 
-// staying is the number of ordinals that remain. An HPA has not made yet what it does not have: nothing waits for that. What is only
-// recommended leaves all as it is.
-func staying(d *decide.Decision) int {
-	if d.Mode == config.ModeRecommend {
-		return *d.Current
+// suspended is why nothing may be moved or written now.
+func suspended(in *decide.Input, d *decide.Decision, notLeading string) string {
+	return cmp.Or(d.Blind, notLeading, in.Paused())
+}
+
+// staying are the ordinals that remain.
+func staying(d *decide.Decision) (stay []int) {
+	for n := d.Start; n < d.Start+d.Stays(); n++ {
+		stay = append(stay, n)
 	}
-	if d.Owner == config.OwnerHPA {
-		return min(d.Desired, *d.Current)
+	return stay
+}
+
+// ready are those of the ordinals whose pods are.
+func ready(in *decide.Input, ordinals []int) (all []int) {
+	for _, n := range ordinals {
+		if i := in.Observed.Instance(n); i != nil && i.Pod != nil && i.Pod.Ready && !i.Pod.Terminating {
+			all = append(all, n)
+		}
 	}
-	return d.Desired
+	return all
 }
 
 // untimely are the ordinals that only time still keeps: the signals ask for fewer, and a window or a rate stands against it. Whatever else
@@ -85,11 +124,6 @@ func untimely(d *decide.Decision, stay []int) []int {
 	return stay[min(max(d.Wanted, 0), len(stay)):]
 }
 
-// beyondSize says whether the StatefulSet, at its present size, makes no pod of this ordinal.
-func beyondSize(d *decide.Decision, ordinal int) bool {
-	return ordinal < d.Start || ordinal >= d.Start+*d.Current
-}
-
 // startPatience is how long spreading waits for instances of which none became ready meanwhile. Without it every pod that becomes
 // ready would start a plan of its own, and what was moved for the first would be moved again for the second.
 const startPatience = time.Minute
@@ -100,17 +134,15 @@ type waiting struct {
 	since       time.Time
 }
 
-// holdVoluntary says why nothing may be spread between instances that stay and are healthy.
-func (s *Scaler) holdVoluntary(now time.Time, d *decide.Decision, o *orders.Orders) string {
-	if s.waiting.ready != len(o.Ready) || s.waiting.stay != len(o.Stay) {
-		s.waiting = waiting{ready: len(o.Ready), stay: len(o.Stay), since: now}
-	}
+// spreadSuspended says why nothing may be spread between instances that stay and are healthy; unchanged is
+// for how long as many of them are ready as now.
+func spreadSuspended(d *decide.Decision, o *orders.Orders, unchanged time.Duration) string {
 	switch missing := len(o.Stay) - len(o.Ready); {
 	case d.Rollout != "":
 		return d.Rollout
 	case d.Health.Breaker != "":
 		return d.Health.Breaker
-	case missing > 0 && now.Sub(s.waiting.since) < startPatience:
+	case missing > 0 && unchanged < startPatience:
 		return fmt.Sprintf("%d of %d instances are not ready yet", missing, len(o.Stay))
 	}
 	return ""

@@ -25,6 +25,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // platform is one kind on a real API server, with the StatefulSet's real controller, and a real
@@ -66,7 +67,7 @@ func startPlatform(t *testing.T, size int) *platform {
 	p.replica = startReplica(t, servers, p.ns, "one", p.cfg, true)
 	p.apply(size)
 	p.follow()
-	p.until("the scaler leads, and the pods are ready", func(d *decide.Decision) bool {
+	p.until("the scaler leads, and the pods are ready", func(d *outcome.Report) bool {
 		return p.s.claimed.holder != "" && len(p.e.State().Head.Open) == size
 	})
 	sim := dacsim.Default()
@@ -129,18 +130,18 @@ func (p *platform) pod(n int) string {
 }
 
 // look is one tick over what there is now.
-func (p *platform) look() decide.Decision {
+func (p *platform) look() outcome.Report {
 	now := time.Now()
 	for _, source := range []observed.SourceName{observed.SourceCatalogue, observed.SourceNotify} {
 		p.state.Apply(observed.Read{Kind: "Thing", Source: source, At: now})
 	}
-	return p.s.Tick(p.t.Context(), now, p.cfg, *p.state.Snapshot(now).Kind("Thing"))
+	return look(p.t.Context(), p.t, p.s, now, p.cfg, *p.state.Snapshot(now).Kind("Thing"))
 }
 
 // until looks again and again until ok; nothing is timed by it.
-func (p *platform) until(what string, ok func(*decide.Decision) bool) {
+func (p *platform) until(what string, ok func(*outcome.Report) bool) {
 	p.t.Helper()
-	var d decide.Decision
+	var d outcome.Report
 	for range 2400 {
 		if d = p.look(); ok(&d) {
 			return
@@ -160,8 +161,8 @@ func TestAnOrphanedPodIsNotGone(t *testing.T) {
 		ids[i].ID = fmt.Sprintf("thing-%04d", i)
 	}
 	require.NoError(t, p.e.Create(t.Context(), ids))
-	running := func(n int) func(*decide.Decision) bool {
-		return func(*decide.Decision) bool {
+	running := func(n int) func(*outcome.Report) bool {
+		return func(*outcome.Report) bool {
 			sum := 0
 			for _, s := range p.solos {
 				sum += s.Count()
@@ -175,13 +176,13 @@ func TestAnOrphanedPodIsNotGone(t *testing.T) {
 
 	p.solos[2].Hang()
 	p.cfg.Init, p.cfg.Max = 2, 2
-	p.until("what the one that hangs has is in flight", func(*decide.Decision) bool { return p.e.State().InFlight() == held })
+	p.until("what the one that hangs has is in flight", func(*outcome.Report) bool { return p.e.State().InFlight() == held })
 	p.kubectl("delete", "statefulset", "work", "--cascade=orphan")
-	p.until("the StatefulSet is gone", func(d *decide.Decision) bool { return d.Reason == decide.NoWorkload })
+	p.until("the StatefulSet is gone", func(d *outcome.Report) bool { return d.Reason == decide.NoWorkload })
 	p.kubectl("label", "pod", "work-2", "app=other", "--overwrite")
 	p.apply(2)
 	made := 0
-	p.until("the scaler has looked at the new one many times", func(d *decide.Decision) bool {
+	p.until("the scaler has looked at the new one many times", func(d *outcome.Report) bool {
 		require.Equal(t, held, p.e.State().InFlight(), "the pod that runs it exists")
 		if d.Current != nil && len(p.e.State().Head.Open) == 2 && p.s.claimed.holder != "" {
 			made++
@@ -196,5 +197,5 @@ func TestAnOrphanedPodIsNotGone(t *testing.T) {
 	p.kubectl("delete", "pod", "work-2", "--force", "--grace-period=0")
 	delete(p.solos, 2)
 	p.until("the others run everything", running(len(ids)))
-	p.until("its znodes are gone", func(*decide.Decision) bool { return p.e.State().Instances[2] == nil })
+	p.until("its znodes are gone", func(*outcome.Report) bool { return p.e.State().Instances[2] == nil })
 }

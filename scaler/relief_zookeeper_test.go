@@ -18,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // replica is an engine over a real ZooKeeper and what it reports.
@@ -59,7 +60,7 @@ type fleet struct {
 }
 
 // look is one tick over what there is now.
-func (f *fleet) look() decide.Decision {
+func (f *fleet) look(t *testing.T) outcome.Report {
 	now := time.Now()
 	cluster := observed.Cluster{
 		Kind: "Thing", At: now, Pods: map[int]observed.Pod{},
@@ -89,15 +90,15 @@ func (f *fleet) look() decide.Decision {
 	for _, source := range []observed.SourceName{observed.SourceCatalogue, observed.SourceNotify, observed.SourceMetrics} {
 		f.state.Apply(observed.Read{Kind: "Thing", Source: source, At: now})
 	}
-	return f.s.Tick(context.Background(), now, f.cfg, *f.state.Snapshot(now).Kind("Thing"))
+	return look(t.Context(), t, f.s, now, f.cfg, *f.state.Snapshot(now).Kind("Thing"))
 }
 
 // until looks again and again until ok; nothing is timed by it.
-func (f *fleet) until(t *testing.T, what string, ok func(*decide.Decision) bool) decide.Decision {
+func (f *fleet) until(t *testing.T, what string, ok func(*outcome.Report) bool) outcome.Report {
 	t.Helper()
-	var d decide.Decision
+	var d outcome.Report
 	for range 3000 {
-		if d = f.look(); ok(&d) {
+		if d = f.look(t); ok(&d) {
 			return d
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -141,39 +142,39 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	for i := range ids {
 		ids[i].ID = fmt.Sprintf("thing-%04d", i)
 	}
-	f.until(t, "the scaler leads", func(d *decide.Decision) bool { return f.s.claimed.holder != "" })
+	f.until(t, "the scaler leads", func(d *outcome.Report) bool { return f.s.claimed.holder != "" })
 	require.NoError(t, f.e.Create(t.Context(), ids))
-	f.until(t, "all are placed", func(*decide.Decision) bool { return f.atRest(500, 500) })
+	f.until(t, "all are placed", func(d *outcome.Report) bool { return f.atRest(500, 500) })
 	require.NoError(t, f.e.Delete(t.Context(), f.e.State().Instances[0].IDs[:12]))
-	f.until(t, "some are deleted", func(*decide.Decision) bool { return f.atRest(488, 500) })
+	f.until(t, "some are deleted", func(d *outcome.Report) bool { return f.atRest(488, 500) })
 	for range 20 {
-		f.look()
+		f.look(t)
 		time.Sleep(20 * time.Millisecond)
 	}
 	require.True(t, f.atRest(488, 500), "so little unevenness moves nothing: %v", f.owned())
 
 	f.cfg.CPU = &config.ResourceTarget{TargetAverageValue: &limit, Hottest: &config.HottestTarget{TargetValue: &limit, Patience: config.Duration(time.Hour)}}
-	d := f.look()
+	d := f.look(t)
 	require.Len(t, d.Hot, 1, d)
 	require.Equal(t, []any{1, decide.ByRebalance, 2}, []any{d.Hot[0].Ordinal, d.Hot[0].Relief, d.Desired})
-	d = f.until(t, "what it has too much of has moved", func(*decide.Decision) bool { return f.atRest(494, 494) })
-	d = f.until(t, "nobody is overloaded", func(d *decide.Decision) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "what it has too much of has moved", func(d *outcome.Report) bool { return f.atRest(494, 494) })
+	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 2, f.size, d)
 
 	// Its resources are heavier than others': now it owns no more than its share, and growth alone helps.
 	f.each = map[int]float64{0: 0.75, 1: 1.2}
-	d = f.until(t, "it grows", func(d *decide.Decision) bool { return done(d) == doneScaled })
+	d = f.until(t, "it grows", func(d *outcome.Report) bool { return d.Acted().Done == outcome.Scaled })
 	require.Equal(t, decide.ByHottestCPU, d.Reason, d)
-	f.until(t, "the new instance has its part", func(*decide.Decision) bool {
+	f.until(t, "the new instance has its part", func(d *outcome.Report) bool {
 		st := f.e.State().Instances[2]
 		return st != nil && len(st.IDs) > 300 && f.e.State().InFlight() == 0
 	})
-	d = f.until(t, "nobody is overloaded", func(d *decide.Decision) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 3, f.size, d)
 
 	// What was decided is in ZooKeeper, for every replica to serve.
 	var kept KeptDecision
-	f.until(t, "the other replica has it", func(d *decide.Decision) bool {
+	f.until(t, "the other replica has it", func(d *outcome.Report) bool {
 		doc := follower.e.KeptDocument(KeptName)
 		if doc == nil {
 			return false

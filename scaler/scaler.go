@@ -1,17 +1,22 @@
 // Package scaler keeps one kind at the size its resources and its load ask for.
 //
-// In: a snapshot on every tick. Out: Orders to the rebalancer, a size written to /scale, pods restarted, and the Decision that
-// says why. Invariant: no write lowers replicas while an ordinal that would go is open or owns anything, and blind means still.
+// In: a snapshot on every tick. Out: Orders to the rebalancer, a size written to /scale, pods restarted,
+// and the Decision that says why, with its Outcome. Invariant: no write lowers replicas while an ordinal
+// that would leave is open or owns anything, and blind means that nothing is done.
 //
-//	snapshot ─► decide ─► orders ─► engine (closes, empties, fills)
-//	                └───► /scale: growth at once, a shrink only when engine.Drained says that nothing is left;
-//	                      neither unless ZooKeeper has just said that this process leads
+//	decide   snapshot ─► Decision: nothing changes it from here on
+//	order    ─► Orders to the engine, which closes, empties and fills; their notes on single instances
+//	act      ─► /scale: up at once, down only when engine.Drained says that nothing is left, and neither
+//	         unless ZooKeeper has just said that this process leads; pods that are restarted
+//	tell     ─► events, InstanceGroups, the kept document, log and metrics
 //
-// A tick is level-triggered: it looks at what is and not at what was, so a lost tick, a new leader or a load that returns in the
-// middle of a drain needs no care of its own. How far a drain is (drain.go) is told from what is, too. What must outlive a leader is in the kept document (kept.go).
+// A tick is level-triggered: it looks at what is and not at what was, so a lost tick, a new leader or a
+// load that returns in the middle of a drain needs no care of its own. How far a drain is, is told from
+// what is, too (outcome). What must outlive a leader is in the kept document (kept.go).
 package scaler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +31,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // Config is what a Scaler needs to know once; everything that operators tune comes with each tick.
@@ -73,34 +79,24 @@ type Scaler struct {
 	log    *slog.Logger
 	m      *metrics
 
-	period   time.Duration
-	restored bool
-	history  decide.History
-	census   census
-	last     decide.Decision
-	input    decide.Input // what last was made from
-	keptAt   time.Time
-	// unkept is why the document was refused when it was last to be kept, if that was for its size.
-	unkept error
+	period  time.Duration
+	history decide.History
+	input   decide.Input   // of the last tick
+	last    outcome.Report // of the last tick; of the predecessor's, before the first
+	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
+	census  census
 	waiting waiting
-	// groups are the InstanceGroups' status as written last, by uid.
-	groups map[string]groupWritten
-	// unfollowed are those that count for nothing, by uid.
-	unfollowed map[string]unfollowed
-	// raised are the conditions an event was raised for, by reason. began is when this leader
-	// looked first, and passed are the conditions that are no more than its start no longer.
-	raised map[string]time.Time
-	began  time.Time
-	passed map[string]bool
+	events  events
+	groups  groups
 }
 
 // New returns a Scaler; reg gets its metrics with the label kind.
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
 	return &Scaler{
-		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind),
-		period: 2 * time.Second, raised: map[string]time.Time{}, passed: map[string]bool{}, groups: map[string]groupWritten{}, unfollowed: map[string]unfollowed{},
+		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
+		events: newEvents(act, cfg.DryRun), groups: groups{act: act, told: map[string]*told{}},
 	}
 }
 
@@ -110,60 +106,57 @@ func (s *Scaler) Every(period time.Duration) { s.period = period }
 // Input is what the last Tick's decision was made from. It may be called between ticks only.
 func (s *Scaler) Input() decide.Input { return s.input }
 
-// Tick looks once: it decides, orders, and acts. It is called by the leader only, every SyncPeriod and when something changed.
-// On the first tick of a leadership it takes up the windows its predecessor kept in ZooKeeper.
-func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) decide.Decision {
+// Tick decides, orders, acts and tells, once. It returns the decision as it was decided, and what became of it. It is called by the
+// leader only, every SyncPeriod and when something changed. On the first tick of a leadership it takes up the windows its predecessor
+// kept in ZooKeeper.
+func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := time.Now()
-	if s.began.IsZero() {
-		s.began = now
-	}
 	s.restore(now)
 	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history}
 	d := decide.Decide(in)
-	s.input = in
-	s.history = decide.Next(in, d)
+	s.input, s.history = in, decide.Next(in, d)
 
-	d.Drain = s.last.Drain // until this look has told it anew: what is kept before must not lose it
-	w := statefulSet(&in)
-	hold := s.lead(ctx, now, &d, w)
-	orders := s.orders(ctx, &in, &d, hold)
+	out := outcome.Outcome{Drain: s.last.Drain} // until it is told anew: what is kept before must not lose it
+	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
+	notLeading, lacking := s.lead(ctx, &t)
+
+	o, notes := follow(&in, &d, s.ask(ctx, &in, &d, notLeading))
 	if !s.cfg.DryRun {
-		s.engine.Order(orders)
+		s.engine.Order(o)
 	}
-	t := turn{Scaler: s, ctx: ctx, now: now, in: &in, d: &d, w: w, orders: &orders}
-	t.resize()
-	t.restart()
-	t.drain()
-	t.raise()
-	t.tellGroups()
-	s.keep(ctx, now, &d)
-	s.report(&d)
-	s.m.observe(&d, time.Since(begun))
-	return d
+	t.suspended, t.progress = o.Suspended, s.engine.Progress()
+	out.Denied, out.Notes = lacking, notes
+	t.d = outcome.NewReport(d, out)
+
+	out.Act, lacking = s.carryOut(ctx, &t)
+	out.Denied = cmp.Or(lacking, out.Denied)
+	out.Drain = outcome.Sight{
+		In: &in, Decision: &d, Act: out.Acted(), Suspended: t.suspended, Blocked: t.progress.Blocked,
+	}.Drain(s.last.Drain)
+	t.d = outcome.NewReport(d, out)
+
+	s.tell(ctx, &t, begun)
+	return d, out
 }
 
-// report logs a decision that differs from the last one.
-func (s *Scaler) report(d *decide.Decision) {
-	level := slog.LevelDebug
-	if d.Verb != s.last.Verb || d.Reason != s.last.Reason || d.Desired != s.last.Desired || done(d) != done(&s.last) {
+// tell says what a tick came to: in events, in InstanceGroups, in ZooKeeper, in the log and in metrics.
+func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
+	if ctx.Err() == nil { // or the inputs may have ended with the term
+		s.events.raise(t, &s.last, s.doc.refused)
+	}
+	head, read := s.engine.Head()
+	leads := read && (s.claimed.holder == head.Holder || t.d.Reason == decide.NoWorkload) // there, nothing is to be claimed
+	if leads && !s.cfg.DryRun {
+		s.groups.tell(ctx, t)
+	}
+	s.keep(ctx, t.d)
+	act, last, level := t.d.Acted(), &s.last, slog.LevelDebug
+	if t.d.Verb != last.Verb || t.d.Reason != last.Reason || t.d.Desired != last.Desired || act.Done != last.Acted().Done {
 		level = slog.LevelInfo
 	}
-	s.log.Log(context.Background(), level, d.Summary, "statefulset", d.StatefulSet, "decision", d.Verb, "reason", d.Reason, "act", acted(d))
-	s.last = *d
-}
-
-func done(d *decide.Decision) string {
-	if d.Act == nil {
-		return ""
-	}
-	return d.Act.Done
-}
-
-func acted(d *decide.Decision) string {
-	if d.Act == nil {
-		return ""
-	}
-	return d.Act.Text
+	s.log.Log(ctx, level, t.d.Summary, "statefulset", t.d.StatefulSet, "decision", t.d.Verb, "reason", t.d.Reason, "act", act.Text)
+	s.last = *t.d
+	s.m.observe(t.d, time.Since(begun))
 }
 
 // statefulSet names the StatefulSet for the actuator; its UID is empty while it is not known.
@@ -178,43 +171,42 @@ func statefulSet(in *decide.Input) actuate.Workload {
 // claim is one leadership over one StatefulSet.
 type claim struct{ holder, uid string }
 
-// lead returns why this process may not order or write anything yet; "" if it may. A leader writes only after it holds the head
+// lead returns why this process may not order or write anything yet, and which right it lacks; both "" if it may. A leader writes only after it holds the head
 // (a document could be kept) and has raised the StatefulSet's resourceVersion, so that what a former leader has read is void.
-func (s *Scaler) lead(ctx context.Context, now time.Time, d *decide.Decision, w actuate.Workload) string {
+func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string) {
 	if s.cfg.DryRun {
-		return "dry run"
+		return "dry run", ""
 	}
 	head, read := s.engine.Head()
 	if !read {
-		return "ZooKeeper has not been read yet"
+		return "ZooKeeper has not been read yet", ""
 	}
-	this := claim{holder: head.Holder, uid: w.UID}
-	if this == s.claimed && w.UID != "" {
-		return ""
+	this := claim{holder: head.Holder, uid: t.set.UID}
+	if this == s.claimed && t.set.UID != "" {
+		return "", ""
 	}
-	err := s.store(ctx, now, d)
+	err := s.store(ctx, t.d)
 	if errors.Is(err, orders.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
 		err = s.engine.Leads(ctx)
 	}
 	if err != nil {
-		return "this process does not hold the head yet: " + err.Error()
+		return "this process does not hold the head yet: " + err.Error(), ""
 	}
-	if w.UID == "" {
-		return "the StatefulSet is not known"
+	if t.set.UID == "" {
+		return "the StatefulSet is not known", ""
 	}
 	head, _ = s.engine.Head()
 	this.holder = head.Holder
 	err = fault.Fail("lead.claiming")
 	if err == nil {
-		err = s.act.Claim(ctx, w, this.holder)
+		err = s.act.Claim(ctx, t.set, this.holder)
 	}
 	if err != nil {
-		d.Denied = denied(err, w)
-		return "the StatefulSet could not be claimed: " + err.Error()
+		return "the StatefulSet could not be claimed: " + err.Error(), denied(err, t.set)
 	}
 	fault.Point("lead.claimed")
 	s.claimed = this
-	return ""
+	return "", ""
 }
 
 // denied is what err says about rights that are missing for writing w; "": err says nothing about rights.

@@ -14,6 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 const second = time.Second
@@ -35,13 +36,13 @@ func TestGrowthIsWrittenAtOnceAndOnce(t *testing.T) {
 	w.pool = 150
 	before := w.snapshot()
 	d := w.tick(s, 2*second)
-	require.Equal(t, doneScaled, d.Act.Done)
+	require.Equal(t, outcome.Scaled, d.Act.Done)
 	require.Equal(t, []string{"replicas 2 -> 4"}, w.took())
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, "what will be is not emptied")
 	require.Equal(t, []int{0, 1}, w.orders.Ready)
 
-	d = s.Tick(t.Context(), w.now.Add(second), w.cfg, before) // the informer is behind
-	require.Equal(t, doneFailed, d.Act.Done)
+	d = look(t.Context(), t, s, w.now.Add(second), w.cfg, before) // the informer is behind
+	require.Equal(t, outcome.Failed, d.Act.Done)
 	require.Empty(t, w.took(), "one growth, one write")
 	w.tick(s, 2*second)
 	w.tick(s, 2*second)
@@ -58,7 +59,7 @@ func TestShrinkIsWrittenOnlyWhenWhatGoesIsEmpty(t *testing.T) {
 	var draining int
 	for range 20 {
 		d := w.tick(s, 2*second)
-		if d.Act != nil && d.Act.Done == doneDraining {
+		if d.Act != nil && d.Act.Done == outcome.Draining {
 			draining++
 			require.Equal(t, []int{0, 1}, w.orders.Stay)
 			require.Empty(t, w.log, "nothing is written during the drain")
@@ -79,7 +80,7 @@ func TestADrainThatCannotEndNeverShrinksAndSaysWhy(t *testing.T) {
 	for range 50 {
 		d := w.tick(s, 2*second)
 		require.Equal(t, 2, d.Desired)
-		require.Equal(t, doneDraining, d.Act.Done)
+		require.Equal(t, outcome.Draining, d.Act.Done)
 		require.Contains(t, d.Act.Text, "no room for 200 resources")
 	}
 	require.Empty(t, w.took())
@@ -131,7 +132,7 @@ func TestAFormerLeadersVerifiedDrainIsRefused(t *testing.T) {
 	}
 	for range 10 {
 		d := w.tick(s, 2*second)
-		if d.Act != nil && d.Act.Done == doneFailed {
+		if d.Act != nil && d.Act.Done == outcome.Failed {
 			require.Equal(t, 3, w.size)
 			require.Empty(t, w.took())
 			return
@@ -158,7 +159,7 @@ func TestGrowthWaitsForProofThatWeLead(t *testing.T) {
 	w.pool, w.drainErr = 1000, orders.ErrNotLeading
 	d := w.tick(s, 2*second)
 	require.Equal(t, decide.Grow, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
-	require.Equal(t, doneHeld, d.Act.Done)
+	require.Equal(t, outcome.Held, d.Act.Done)
 	require.Empty(t, w.took())
 	w.drainErr = nil
 	w.tick(s, 2*second)
@@ -173,7 +174,7 @@ func TestASnapshotThatShowsEmptyListsIsNotEnough(t *testing.T) {
 	w.perStep, w.hidden = 0, map[int]bool{1: true, 2: true}
 	var draining int
 	for range 10 {
-		if d := w.tick(s, 2*second); d.Act != nil && d.Act.Done == doneDraining && len(d.Act.Left) > 0 {
+		if d := w.tick(s, 2*second); d.Act != nil && d.Act.Done == outcome.Draining && len(d.Act.Left) > 0 {
 			draining++
 		}
 	}
@@ -206,7 +207,7 @@ func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 	w.pool, w.noLead = 1000, orders.ErrNotLeading
 	s := w.scaler(Config{})
 	d := w.tick(s, second)
-	require.Equal(t, doneHeld, d.Act.Done)
+	require.Equal(t, outcome.Held, d.Act.Done)
 	require.Contains(t, w.orders.Suspended, "not leading")
 	require.Empty(t, w.took())
 	w.noLead = nil
@@ -277,7 +278,7 @@ func TestWithAnHPAReplicasAreNeverWritten(t *testing.T) {
 	d := w.tick(s, 2*second)
 	n, _ := d.RecommendedReplicas()
 	require.Equal(t, 2, n)
-	require.Equal(t, doneNotOurs, d.Act.Done)
+	require.Equal(t, outcome.NotOurs, d.Act.Done)
 
 	// The HPA takes one more than recommended, at once: what it takes is emptied.
 	w.setSize(1)
@@ -293,7 +294,7 @@ func TestPausedAndDryRunWriteNothing(t *testing.T) {
 	w.cfg.Paused, w.pool = true, 500
 	d := w.tick(s, second)
 	require.Equal(t, 7, d.Desired)
-	require.Equal(t, doneHeld, d.Act.Done)
+	require.Equal(t, outcome.Held, d.Act.Done)
 	require.Contains(t, w.orders.Suspended, "paused")
 	require.Empty(t, w.took())
 
@@ -301,7 +302,7 @@ func TestPausedAndDryRunWriteNothing(t *testing.T) {
 	w.pool = 500
 	dry := w.scaler(Config{DryRun: true})
 	d = w.tick(dry, second)
-	require.Equal(t, doneWouldScale, d.Act.Done)
+	require.Equal(t, outcome.WouldScale, d.Act.Done)
 	require.True(t, d.Act.DryRun)
 	require.Contains(t, d.Act.Text, "2 -> 5")
 	require.True(t, w.orders.At.IsZero(), "no orders")

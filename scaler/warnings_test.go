@@ -12,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // An ordinary drain waits for one acknowledgement after the other, and says so. That is no reason
@@ -26,7 +27,7 @@ func TestAnOrdinaryDrainRaisesNoWarning(t *testing.T) {
 		if w.perStep = 0; i%25 == 24 { // each acknowledgement takes 50 s
 			w.perStep = 4
 		}
-		if d := w.tick(s, 2*second); phase(&d) == decide.Emptying {
+		if d := w.tick(s, 2*second); d.Phase() == outcome.Emptying {
 			require.Equal(t, w.blocked, d.Drain.Blocked, "what it waits for is shown at once")
 		}
 		require.Less(t, i, 1000)
@@ -43,13 +44,13 @@ func TestADrainIsCalledBlockedAfterATimeThatNoAcknowledgementTakes(t *testing.T)
 	var began time.Time
 	for range 100 {
 		d := w.tick(s, 2*second)
-		if phase(&d) != decide.Emptying {
+		if d.Phase() != outcome.Emptying {
 			continue
 		}
 		if began.IsZero() {
 			began = w.now
 		}
-		if w.now.Sub(began) < decide.WarnedAfter {
+		if w.now.Sub(began) < outcome.WarnedAfter {
 			require.Empty(t, w.warnings)
 		}
 	}
@@ -124,7 +125,7 @@ func TestALeadersStartInTheMiddleOfADrainRaisesNoWarning(t *testing.T) {
 		w.lists[n] = 30
 	}
 	w.perStep = 5
-	for d := (decide.Decision{}); phase(&d) != decide.Emptying; {
+	for d := (outcome.Report{}); d.Phase() != outcome.Emptying; {
 		d = w.tick(s, 2*second)
 	}
 	w.holder, w.epoch, w.blocked = "two/b", 2, "no orders from the scaler yet"

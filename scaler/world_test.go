@@ -20,6 +20,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // tester is what *testing.T and *rapid.T share here.
@@ -269,16 +270,27 @@ func (w *world) scaler(cfg Config) *Scaler {
 }
 
 // tick lets s look after d, and then everybody else do their part.
-func (w *world) tick(s *Scaler, d time.Duration) decide.Decision {
+func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 	w.now = w.now.Add(d)
 	ctx := w.ctx
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	dec := s.Tick(ctx, w.now, w.cfg, w.snapshot())
+	report := look(ctx, w.t, s, w.now, w.cfg, w.snapshot())
 	w.settlePods()
 	w.settleEngine()
-	return dec
+	return report
+}
+
+// look is a tick of s. It checks that the decision is still what it was when it was decided, all that
+// it refers to included.
+func look(ctx context.Context, t tester, s *Scaler, now time.Time, cfg config.Kind, snap observed.Kind) outcome.Report {
+	t.Helper()
+	d, out := s.Tick(ctx, now, cfg, snap)
+	if decided := decide.Decide(s.Input()); !reflect.DeepEqual(decided, d) {
+		t.Fatalf("the tick changed its decision\nfrom %+v\nto   %+v", decided, d)
+	}
+	return *outcome.NewReport(d, out)
 }
 
 // The engine.

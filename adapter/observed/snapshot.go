@@ -141,6 +141,15 @@ func (i *Instance) Occupant() *Pod {
 	return i.Unadopted
 }
 
+// Owned counts what the instance owns, in its list and in flight from it; nil owns nothing. What cannot be read
+// counts as the last that was.
+func (i *Instance) Owned() int {
+	if i == nil || i.List == nil {
+		return 0
+	}
+	return i.List.Count + i.List.InFlight
+}
+
 // SessionLives says whether the pod's own ZooKeeper session lives: its status is there, and names this pod or, if it names none as those of
 // older instances do, was made since the pod was. Another pod of the ordinal may have left one behind for as long as its session lasted.
 func (i *Instance) SessionLives() bool {

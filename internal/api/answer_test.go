@@ -22,6 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // fleet is a backend with many resources, whose state a test replaces.
@@ -48,7 +49,7 @@ func (f *fleet) Kind(name string) (KindView, bool) {
 	defer f.mu.Unlock()
 	return KindView{
 		Config: config.Default("Thing", "iota-dac"), State: f.state,
-		Decision: &decide.Decision{Kind: name, Verb: decide.Keep, At: time.Now()},
+		Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.Keep, At: time.Now()}},
 		Lookup:   func(string) (int, bool) { return 0, false },
 	}, name == "Thing"
 }

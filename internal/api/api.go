@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // Backend is what the API shows and changes. Where the context of a change ends before it is
@@ -68,7 +70,7 @@ type KindView struct {
 	// State is nil until ZooKeeper was read.
 	State *protocol.State
 	// Decision is nil until one was made.
-	Decision *decide.Decision
+	Decision *outcome.Report
 	Progress orders.Progress
 	Waiting  *resync.Waiting
 	// Lookup returns the ordinal that owns a resource; -1 with ok if it is known and unowned.
@@ -95,6 +97,14 @@ const (
 	maxDrains = 4096
 )
 
+// schemaName keeps the name by which clients know a report (outcome.Report).
+func schemaName(t reflect.Type, hint string) string {
+	if name := huma.DefaultSchemaNamer(t, hint); name != "Report" {
+		return name
+	}
+	return "Decision"
+}
+
 // New registers the API's operations on mux. auth may be nil only with InsecureLocal.
 func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *slog.Logger) {
 	hc := huma.DefaultConfig("shardscaler", cfg.Version)
@@ -105,6 +115,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
+	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	api := humago.New(mux, hc)
 	h := &handlers{

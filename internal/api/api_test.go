@@ -20,6 +20,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // backend is a Backend of one kind, Thing, whose instance 3 runs thing-1.
@@ -48,7 +49,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 		4: {Ordinal: 4, Capacity: 5000},
 	}}
 	v := KindView{
-		Config: k, Override: standing, State: state, Decision: &decide.Decision{Kind: name, Verb: decide.Keep},
+		Config: k, Override: standing, State: state, Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.Keep}},
 		Waiting: &resync.Waiting{Count: 12, Known: 20, Share: 0.6},
 		Lookup: func(id string) (int, bool) {
 			switch id {

@@ -18,7 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // Orchestration is a kind's answer to GET.
@@ -47,8 +47,8 @@ type Orchestration struct {
 	// Mute are the open instances that do not acknowledge, and why, by ordinal.
 	Mute map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
 
-	Decision *decide.Decision `json:"decision,omitempty"`
-	Progress orders.Progress  `json:"progress"`
+	Decision *outcome.Report `json:"decision,omitempty"`
+	Progress orders.Progress `json:"progress"`
 	// Waiting are deletes found by a reconcile that a person must confirm.
 	Waiting *resync.Waiting `json:"waiting,omitempty"`
 	ReadAt  time.Time       `json:"readAt,omitzero" doc:"when this was last known to equal ZooKeeper"`
@@ -248,7 +248,7 @@ func (h *handlers) findResource(_ context.Context, in *resourcePath) (*jsonBody[
 	return out, nil
 }
 
-func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*decide.Decision], error) {
+func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outcome.Report], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*deci
 	if v.Decision == nil {
 		return nil, huma.Error503ServiceUnavailable("no decision has been made yet")
 	}
-	return &jsonBody[*decide.Decision]{Body: v.Decision}, nil
+	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
 // getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it as a schema would only drift.

@@ -141,12 +141,8 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	if r == nil {
 		return fmt.Errorf("kind %s is not run", d.Kind)
 	}
-	d.State, d.Left = api.DrainLeaving, 0
 	now := time.Now()
-	k := a.state.Snapshot(now).Kind(d.Kind)
-	if i := k.Instance(d.Ordinal); i != nil && i.List != nil {
-		d.Left = i.List.Count + i.List.InFlight
-	}
+	d.State, d.Left = api.DrainLeaving, a.state.Snapshot(now).Kind(d.Kind).Instance(d.Ordinal).Owned()
 	if cfg, _ := a.live.current(); cfg != nil {
 		if dec, err := r.served(now, cfg); err == nil && dec.Drain != nil {
 			d.Blocked = dec.Drain.Blocked
@@ -213,10 +209,7 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 	if alive := scaler.Alive(seen, k, inst, now); alive != "" {
 		return api.Reassigned{}, fmt.Errorf("%w: instance %d is not dead: %s", api.ErrConflict, ordinal, alive)
 	}
-	out := api.Reassigned{Kind: kind, Ordinal: ordinal, Pod: inst.Pod.Name, UID: inst.Pod.UID, By: user}
-	if inst.List != nil {
-		out.Left = inst.List.Count + inst.List.InFlight
-	}
+	out := api.Reassigned{Kind: kind, Ordinal: ordinal, Pod: inst.Pod.Name, UID: inst.Pod.UID, By: user, Left: inst.Owned()}
 	word := scaler.AssumedDead{Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC()}
 	err = r.engine.Keep(ctx, scaler.AssumedDeadName, func(old []byte) ([]byte, error) { return scaler.AssumeDead(old, word) })
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this
@@ -34,8 +35,8 @@ type runner struct {
 	poke   wake.Signal // a tick is asked for now
 
 	mu       sync.Mutex
-	decision *decide.Decision // this replica's own latest, only while it leads
-	input    decide.Input     // what decision was made from
+	decision *outcome.Report // this replica's own latest, only while it leads
+	input    decide.Input    // what decision was made from
 
 	keptDecision reading[scaler.KeptDecision]
 	keptOverride reading[config.Override]
@@ -184,15 +185,15 @@ func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 	s.Every(cfg.SyncPeriod.Std())
 	for i := range snap.Kinds {
 		if ok && snap.Kinds[i].Name == r.kind {
-			d := s.Tick(ctx, now, kind, snap.Kinds[i])
-			r.decided(&d, s.Input())
+			d, out := s.Tick(ctx, now, kind, snap.Kinds[i])
+			r.decided(outcome.NewReport(d, out), s.Input())
 		}
 	}
 	r.app.turns.ended(r.kind, time.Now())
 	return cfg.SyncPeriod.Std()
 }
 
-func (r *runner) decided(d *decide.Decision, in decide.Input) {
+func (r *runner) decided(d *outcome.Report, in decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.decision, r.input = d, in
@@ -207,8 +208,8 @@ func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) deci
 	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
 }
 
-// own is this replica's own decision, nil while it does not lead, and what it was made from.
-func (r *runner) own() (*decide.Decision, decide.Input) {
+// own is this replica's own decision with its outcome, nil while it does not lead, and what it was made from.
+func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.decision, r.input
@@ -216,7 +217,7 @@ func (r *runner) own() (*decide.Decision, decide.Input) {
 
 // served returns the latest decision: this replica's own while it leads, else the one that the leader kept in ZooKeeper. One that is
 // older than three ticks is an error, whosever it is: a leader may hang.
-func (r *runner) served(now time.Time, cfg *config.Config) (*decide.Decision, error) {
+func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
 	own, _ := r.own()
 	latest := scaler.KeptDecision{Decision: own}
 	if own != nil {

@@ -12,11 +12,12 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 	now, cfg := time.Now(), &config.Config{SyncPeriod: config.Duration(2 * time.Second)}
-	r := &runner{decision: &decide.Decision{Kind: "Thing", At: now}}
+	r := &runner{decision: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}
 	d, err := r.served(now.Add(6*time.Second), cfg)
 	require.NoError(t, err)
 	require.Same(t, r.decision, d)

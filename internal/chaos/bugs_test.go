@@ -53,13 +53,13 @@ var bugs = []bug{
 	},
 	{
 		name: "drain that gives up",
-		file: "scaler/turn.go", texts: []string{
+		file: "scaler/act.go", texts: []string{
 			"if left := t.left(); len(left) > 0 {",
-			"if left := t.left(); len(left) > 0 && !t.givenUp() {",
-			"case total(left) > 0:",
-			"case total(left) > 0 && !t.givenUp():",
+			"if left := t.left(); len(left) > 0 && !s.givenUp() {",
+			"case outcome.Total(left) > 0:",
+			"case outcome.Total(left) > 0 && !s.givenUp():",
 			"// draining says how far",
-			"func (t *turn) givenUp() bool { return t.last.Drain != nil && t.now.Sub(t.last.Drain.Since) > time.Minute }\n\n// draining says how far",
+			"func (s *Scaler) givenUp() bool { return s.last.Drain != nil && s.input.Now.Sub(s.last.Drain.Since) > 60e9 }\n\n// draining says how far",
 		},
 		folder: "scaler", test: "TestADrainThatCannotEndNeverShrinksAndSaysWhy", says: "replicas 4 -> 2 takes instance 2: open false, owns 100",
 	},

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -11,7 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/stack"
 	"github.com/shardscaler/shardscaler/internal/testenv"
-	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and leaves no trace.
@@ -25,8 +27,13 @@ func TestDryRunWritesNothing(t *testing.T) {
 	before := w.assignment(thing)
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 200 })
 	// 1,202 ids stand in the lists.
-	w.decides("it says that it would grow", func(d decide.Decision) bool {
-		return d.Desired == 7 && d.Act != nil && d.Act.DryRun && d.Act.Done == "would-scale"
+	w.until("it says that it would grow", func(ctx context.Context) error {
+		var r outcome.Report
+		err := w.Servers[0].REST(ctx, http.MethodGet, "/v1/api/orchestrations/Thing/decision", "", nil, &r)
+		if act := r.Acted(); err == nil && (r.Desired != 7 || !act.DryRun || act.Done != outcome.WouldScale) {
+			err = fmt.Errorf("the decision is %s, and it says %q", r.Summary, act.Text)
+		}
+		return err
 	})
 	time.Sleep(3 * time.Second) // several ticks in which it could write
 	w.nothingMoved(before)

@@ -42,8 +42,6 @@ var larger = []string{
 	"rebalancer/plan/check.go",
 	"rebalancer/plan/describe.go",
 	"rebalancer/term.go",
-	"scaler.Scaler",
-	"scaler.turn",
 }
 
 func TestRoomsAreSmall(t *testing.T) {

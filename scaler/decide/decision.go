@@ -52,7 +52,8 @@ const (
 	NoWorkload      Reason = "no-statefulset"
 )
 
-// Decision is the size a kind should have, and why. When Blind is not empty nothing was computed: only Kind, At, Owner, Reason,
+// Decision is the size a kind should have, and why: a value that nothing changes once it is made. What
+// becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was computed: only Kind, At, Owner, Reason,
 // Summary and, if it is known, Current mean anything, and everything stays as it is.
 type Decision struct {
 	Kind        string       `json:"kind"`
@@ -118,15 +119,6 @@ type Decision struct {
 	Mute *Mute `json:"mute,omitempty"`
 	// Lost are the instances on lost nodes.
 	Lost []Lost `json:"lost,omitempty"`
-	// Drain is the way out of what goes, nil when nothing does; filled in by the scaler.
-	Drain *Drain `json:"drain,omitempty"`
-	// Denied is what the rights of the server lack for this kind, and where to add it; "": nothing is known to be lacking. Filled in
-	// by the scaler.
-	Denied string `json:"denied,omitempty"`
-	// Act is what was done about it; filled in by the scaler.
-	Act *Act `json:"act,omitempty"`
-	// LeftOut counts the entries of lists that the kept copy of a very large decision lacks.
-	LeftOut int `json:"leftOut,omitempty"`
 
 	asked, askedOwn int  // what the signals asked for, before bounds; for the History
 	adopted         bool // every source was once complete for a whole window
@@ -169,17 +161,21 @@ type Hold struct {
 	Text string `json:"text"`
 }
 
-// Act is what the scaler did about a Decision, or would do in a dry run.
-type Act struct {
-	DryRun bool `json:"dryRun,omitempty"`
-	// Done is what was done: "" (nothing to do), "scaled", "draining", "failed", "would-scale",
-	// "would-drain", "held", "recommended", "not-ours".
-	Done string `json:"done,omitempty"`
-	Text string `json:"text,omitempty"`
-	// Left counts what the leaving ordinals still own.
-	Left map[int]int `json:"left,omitempty"`
-	// Restarted names the pods deleted so that the StatefulSet makes them anew.
-	Restarted []string `json:"restarted,omitempty"`
+// Stays is the number of ordinals that remain. An HPA has not made yet what it does not have: nothing
+// waits for that. What is only recommended leaves all as it is.
+func (d *Decision) Stays() int {
+	if d.Mode == config.ModeRecommend {
+		return *d.Current
+	}
+	if d.Owner == config.OwnerHPA {
+		return min(d.Desired, *d.Current)
+	}
+	return d.Desired
+}
+
+// Beyond says whether the StatefulSet, at its present size, makes no pod of this ordinal.
+func (d *Decision) Beyond(ordinal int) bool {
+	return ordinal < d.Start || ordinal >= d.Start+*d.Current
 }
 
 // RecommendedReplicas is the value of the metric recommended_replicas, or why there is none.
@@ -319,12 +315,6 @@ func (d Decision) String() string {
 	}
 	for _, l := range d.Lost {
 		line("  instance %d is lost: %s", l.Ordinal, l.Text)
-	}
-	if d.Drain != nil {
-		line("  drain: %s", d.Drain)
-	}
-	if a := d.Act; a != nil && a.Text != "" {
-		line("  act: %s", a.Text)
 	}
 	return b.String()
 }

@@ -3,8 +3,6 @@ package decide
 import (
 	"fmt"
 	"time"
-
-	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
 // Lost is an instance on a node that Kubernetes has lost: nobody can tell from there whether it runs.
@@ -18,10 +16,17 @@ type Lost struct {
 	Leaves bool `json:"leaves,omitempty"`
 	// Owned counts what it owns, in its list and in flight from it.
 	Owned int `json:"owned"`
-	// Unproven says why what it owns stays with it although it leaves; filled in by the scaler, like AssumedDead: who declared it dead.
-	Unproven    string `json:"unproven,omitempty"`
+	// Fate is empty in a decision: it is a part of what a report shows of an outcome.
+	Fate
+	Text string `json:"text"`
+}
+
+// Fate is what becomes of what an instance owns that is to leave without being asked.
+type Fate struct {
+	// Unproven says why it stays with the instance.
+	Unproven string `json:"unproven,omitempty"`
+	// AssumedDead is who declared the instance dead.
 	AssumedDead string `json:"assumedDead,omitempty"`
-	Text        string `json:"text"`
 }
 
 // maxLostShare is the share of the instances (and at least two) that may be on lost nodes: when more are, it is rather Kubernetes that
@@ -37,7 +42,7 @@ func lost(in *Input) (all []Lost) {
 	for i := range in.Observed.Instances {
 		inst := &in.Observed.Instances[i]
 		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas {
-			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: owned(inst)}
+			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: inst.Owned()}
 			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))
 			all = append(all, l)
 		}
@@ -57,12 +62,4 @@ func lost(in *Input) (all []Lost) {
 		}
 	}
 	return all
-}
-
-// owned counts what an instance owns; what cannot be read counts as the last that was.
-func owned(inst *observed.Instance) int {
-	if inst.List == nil {
-		return 0
-	}
-	return inst.List.Count + inst.List.InFlight
 }

@@ -3,7 +3,6 @@ package decide
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,25 +18,10 @@ func TestATimeThatIsNotKnownIsSaidToBeUnknown(t *testing.T) {
 	}
 	require.Contains(t, d.String(), "Thing (iota-dac) at an unknown time: keep 4")
 	require.Contains(t, d.String(), "against us at an unknown time: kubectl")
-	dr := Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2}
-	require.Equal(t, "emptying instances [3], 2 resources are left, since an unknown time", dr.String())
 
 	raw, err := json.Marshal(Input{History: History{Foreign: d.Foreign, Scales: []Scale{{}}, Down: []Down{{}}, Restarts: []Restart{{}}}})
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "0001-01-01")
-}
-
-// The decision of a former leader lacks since when its drain lasts: it begins to count anew.
-func TestADrainThatDoesNotSaySinceWhenBeginsNow(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	before := &Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2, Blocked: "instance 3 has not released 2 resources"}
-	require.False(t, before.Waits(now, ShownAfter), "nobody knows for how long")
-	next := *before
-	next.Continue(before, now)
-	require.Equal(t, []time.Time{now, now, now}, []time.Time{next.Since, next.PhaseSince, next.BlockedSince})
-	last := next
-	last.Continue(&next, now.Add(time.Hour))
-	require.Equal(t, []time.Time{now, now, now}, []time.Time{last.Since, last.PhaseSince, last.BlockedSince})
 }
 
 func TestASampleWithoutATimeIsMissing(t *testing.T) {

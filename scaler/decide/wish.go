@@ -107,24 +107,6 @@ type Conflict struct {
 	Text      string `json:"text"`
 }
 
-// Problem is what a person has to settle: about rights that are missing, with another writer of
-// replicas, or about instances that do not acknowledge; "": nothing. d may be nil.
-func (d *Decision) Problem() string {
-	switch {
-	case d == nil:
-		return ""
-	case d.Denied != "":
-		return d.Denied
-	case d.Foreign != nil && d.Foreign.Stopped:
-		return d.Foreign.Text()
-	case d.Conflict != nil:
-		return d.Conflict.Text
-	case d.Mute != nil:
-		return d.Mute.Text
-	}
-	return ""
-}
-
 // raised is the latest growth by another writer that is still held: neither ours nor what we recommended, this moment included.
 func (in *Input) raised(own int) *Raise {
 	h, current := &in.History, in.Observed.Workload.Replicas

@@ -1,0 +1,157 @@
+package scaler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/scaler/actuate"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
+)
+
+// events raises the events of states that last.
+type events struct {
+	act    Actuator
+	dryRun bool
+	// began is when this leader's first tick was, passed are the states that may be more than its start.
+	began  time.Time
+	passed map[string]bool
+	// raised is when the event of each state that lasts was raised last.
+	raised map[string]time.Time
+}
+
+func newEvents(act Actuator, dryRun bool) events {
+	return events{act: act, dryRun: dryRun, passed: map[string]bool{}, raised: map[string]time.Time{}}
+}
+
+// raise raises the events of states that last; last is the tick before.
+func (e *events) raise(t *tick, last *outcome.Report, refused error) {
+	if e.began.IsZero() {
+		e.began = t.in.Now
+	}
+	d, act := t.d, t.d.Acted()
+	limited := func(by decide.Reason) (text string) {
+		for _, l := range d.Limits {
+			if l.By == by {
+				text = l.Text
+			}
+		}
+		return text
+	}
+	e.while(t, "Blind", e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
+	e.while(t, "NobodyRestarted", e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
+	e.while(t, "BeyondCapacity", d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
+	full, foreign, conflict := limited(decide.ByUnschedulable), "", ""
+	if d.Foreign != nil && d.Foreign.Stopped {
+		foreign = d.Foreign.Text()
+	}
+	if d.Conflict != nil {
+		conflict = d.Conflict.Text
+	}
+	e.while(t, "ClusterFull", full != "", actuate.ClusterFull(full))
+	if d.Denied != "" || act.Done != outcome.Failed { // what failed otherwise was told when it did
+		e.while(t, "CannotScale", d.Denied != "", actuate.CannotScale(d.Denied))
+	}
+	e.while(t, "DrainBlocked", act.Done == outcome.Draining && d.Drain.Waits(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
+	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.Shrink {
+		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
+	}
+	unannounced := t.progress.Unannounced
+	if t.in.Observed.Sources.Notify.Error != "" { // that no message comes is known by then
+		unannounced = ""
+	}
+	e.while(t, "RowsUnannounced", unannounced != "", actuate.RowsUnannounced(unannounced))
+	e.while(t, "ForeignWriter", foreign != "", actuate.ForeignWriter(foreign))
+	e.while(t, "NotKept", refused != nil, actuate.NotKept(refused))
+	e.while(t, "ConflictingHPA", d.Conflict != nil, actuate.ConflictingHPA(conflict))
+	e.taken(t)
+	e.lost(t)
+}
+
+// startGrace is how long a leader that has just begun may lack what it has not read yet.
+const startGrace = 30 * time.Second
+
+// settled says whether a state that may only mean that this leader has just begun is on, and means
+// more: it was off once, or lasts.
+func (e *events) settled(now time.Time, state string, on bool) bool {
+	if !on || now.Sub(e.began) >= startGrace {
+		e.passed[state] = true
+	}
+	return on && e.passed[state]
+}
+
+// raiseAgain is when the event of a state that lasts is raised again.
+const raiseAgain = time.Hour
+
+// while raises the event when a state begins, and again every hour as long as it lasts.
+func (e *events) while(t *tick, state string, on bool, event actuate.Event) {
+	if !on {
+		delete(e.raised, state)
+		return
+	}
+	if at, ok := e.raised[state]; ok && t.in.Now.Sub(at) < raiseAgain {
+		return
+	}
+	e.raised[state] = t.in.Now
+	if !e.dryRun {
+		e.act.Publish(t.set, event)
+	}
+}
+
+// whileAs is while for a state that has details: the event is raised again when they change.
+func (e *events) whileAs(t *tick, state, details string, on bool, event actuate.Event) {
+	now := state + " " + details
+	maps.DeleteFunc(e.raised, func(was string, _ time.Time) bool { return strings.HasPrefix(was, state+" ") && was != now })
+	e.while(t, now, on, event)
+}
+
+// graceNearlyOver is about what the preStop hook leaves of a pod's grace when it gives up.
+const graceNearlyOver = 15 * time.Second
+
+// taken reports ordinals that another writer took while they own something, and those of them that end nevertheless.
+func (e *events) taken(t *tick) {
+	if t.d.Blind != "" {
+		return
+	}
+	var all, ending, gone []int
+	left, behind := 0, 0
+	for i := range t.in.Observed.Instances {
+		inst := &t.in.Observed.Instances[i]
+		n := inst.Owned()
+		if n == 0 || !t.d.Beyond(inst.Ordinal) {
+			continue
+		}
+		p := inst.Occupant()
+		if p != nil && inst.List.Count > 0 {
+			all, left = append(all, inst.Ordinal), left+n
+		}
+		if p == nil || p.Terminating && t.in.Now.Add(graceNearlyOver).After(p.DeleteBy) {
+			ending, behind = append(ending, inst.Ordinal), behind+n
+			if p == nil {
+				gone = append(gone, inst.Ordinal)
+			}
+		}
+	}
+	e.while(t, "TakenWithResources", left > 0, actuate.TakenWithResources(all, left))
+	e.whileAs(t, "EndedWithResources", fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
+}
+
+// lost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
+// changes.
+func (e *events) lost(t *tick) {
+	var state, texts []string
+	for _, l := range t.d.Lost {
+		texts = append(texts, l.Text)
+		state = append(state, fmt.Sprintf("%s %t %t %s", l.Pod, l.Leaves, l.Unproven != "", l.AssumedDead))
+	}
+	for _, v := range t.d.Health.Verdicts {
+		if known := slices.ContainsFunc(t.d.Lost, func(l decide.Lost) bool { return l.Ordinal == v.Ordinal }); v.Reassign && !known {
+			texts = append(texts, fmt.Sprintf("%s is %s: %s", v.Pod, v.Condition, v.Text))
+			state = append(state, fmt.Sprintf("%s %t", v.Pod, t.progress.Unproven[v.Ordinal] != ""))
+		}
+	}
+	e.whileAs(t, "InstanceLost", strings.Join(state, ", "), len(texts) > 0, actuate.InstanceLost(strings.Join(texts, "; ")))
+}

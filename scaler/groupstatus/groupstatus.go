@@ -1,0 +1,230 @@
+// Package groupstatus turns a decision and its outcome into the status of an InstanceGroup.
+//
+// In: a report, what it was made from, and one InstanceGroup of its kind. Out: status fields and
+// conditions. Invariant: what is not known keeps its last value, and ScalingActive says that nothing
+// is decided.
+package groupstatus
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
+)
+
+// View is what the status of one InstanceGroup follows from.
+type View struct {
+	In     *decide.Input
+	Report *outcome.Report
+	Group  *observed.Group
+}
+
+// Condition is one in the making.
+type Condition struct {
+	On           bool
+	Reason, Text string
+}
+
+// Fill sets every field that is known now. What is not known keeps its last value, and ScalingActive says that nothing is decided.
+func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
+	k, d := &v.In.Observed, v.Report
+	st.ObservedGeneration = v.Group.Generation
+	if v.stranger() {
+		v.fillStranger(st)
+		return
+	}
+	if w := k.Workload; w != nil && d.Current != nil {
+		st.Replicas, st.Selector = int32(w.StatusReplicas), w.Selector
+	}
+	if d.Blind == "" {
+		st.Desired = int32(d.Desired)
+		st.Assigned, st.InFlight, st.Unassigned = int64(k.Assigned), int64(k.InFlight), int64(k.Unassigned)
+	}
+	active := v.Active()
+	st.State, st.Message = v.state(active), d.Summary
+	for _, c := range []struct {
+		kind string
+		Condition
+	}{
+		{v1alpha1.ConditionSeeded, v.seeded()},
+		{v1alpha1.ConditionScalingActive, active},
+		{v1alpha1.ConditionScalingLimited, v.limited(active.On)},
+		{v1alpha1.ConditionDraining, v.draining()},
+		{v1alpha1.ConditionForeignWriter, v.foreign()},
+		{v1alpha1.ConditionConflictingHPA, v.conflict()},
+	} {
+		v.set(st, c.kind, c.Condition)
+	}
+}
+
+func (v View) set(st *v1alpha1.InstanceGroupStatus, kind string, c Condition) {
+	status := metav1.ConditionFalse
+	if c.On {
+		status = metav1.ConditionTrue
+	}
+	meta.SetStatusCondition(&st.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: c.Reason, Message: c.Text, ObservedGeneration: v.Group.Generation, LastTransitionTime: metav1.NewTime(v.In.Now),
+	})
+}
+
+// stranger says whether the InstanceGroup is of a kind that is not configured.
+func (v View) stranger() bool { return v.Group.Kind != v.In.Config.Name }
+
+func (v View) fillStranger(st *v1alpha1.InstanceGroupStatus) {
+	active := v.Active()
+	*st = v1alpha1.InstanceGroupStatus{ObservedGeneration: v.Group.Generation, State: v1alpha1.NotFollowed, Message: active.Text, Conditions: st.Conditions}
+	v.set(st, v1alpha1.ConditionScalingActive, active)
+}
+
+func (v View) seeded() Condition {
+	if v.Group.Seeded {
+		return Condition{true, v1alpha1.ReasonSeeded, "replicas were set to the size of the StatefulSet once"}
+	}
+	return Condition{false, v1alpha1.ReasonNotSeeded, "replicas have not been set to the size of the StatefulSet yet"}
+}
+
+// Active says whether the wish is followed.
+func (v View) Active() Condition {
+	c, d := &v.In.Config, v.Report
+	no := func(reason, format string, args ...any) Condition {
+		return Condition{false, reason, fmt.Sprintf(format, args...)}
+	}
+	switch first := v.In.Observed.GroupFor(c.StatefulSet); {
+	case v.stranger():
+		return no(v1alpha1.ReasonUnknownKind, "no kind %s is configured", v.Group.Kind)
+	case v.Group.StatefulSet != c.StatefulSet:
+		return no(v1alpha1.ReasonStatefulSetDiffers, "spec.statefulSetName is %s, and kind %s is configured with %s", v.Group.StatefulSet, c.Name, c.StatefulSet)
+	case first.UID != v.Group.UID:
+		return no(v1alpha1.ReasonDuplicate, "InstanceGroup %s of the same kind is older", first.Name)
+	case c.Replicas.Owner != config.OwnerGroup:
+		return no(v1alpha1.ReasonOtherOwner, "replicas.owner of kind %s is %s, not %s", c.Name, c.Replicas.Owner, config.OwnerGroup)
+	case d.Reason == decide.NoWorkload:
+		return no(v1alpha1.ReasonNoStatefulSet, "%s", d.Blind)
+	case d.Blind != "":
+		return no(v1alpha1.ReasonBlind, "%s", d.Blind)
+	case d.Owner == config.OwnerHPA:
+		return no(v1alpha1.ReasonOnStatefulSet, "%s", d.Conflict.Text)
+	case d.Foreign != nil && d.Foreign.Stopped:
+		return no(v1alpha1.ReasonContraryWrites, "%s", d.Foreign.Text())
+	case v.In.Paused() != "":
+		return no(v1alpha1.ReasonPaused, "%s", v.In.Paused())
+	case !v.Group.Seeded:
+		return no(v1alpha1.ReasonNotSeeded, "%s", v.seeded().Text)
+	}
+	return Condition{true, v1alpha1.ReasonFollowed, "the wish is followed"}
+}
+
+// limited says whether, and why, another size is brought about than the one wished for.
+func (v View) limited(active bool) Condition {
+	d, wish := v.Report, v.Group.Wish
+	if !active || d.Desired == wish {
+		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
+	}
+	yes := func(reason, format string, args ...any) Condition {
+		return Condition{true, reason, fmt.Sprintf(format, args...)}
+	}
+	if d.Desired < wish {
+		if wish > d.Max {
+			return yes(v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
+		}
+		return yes(v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
+	}
+	switch {
+	case d.Floor > wish && d.Floor >= d.Init:
+		return yes(v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
+	case d.Init > wish:
+		return yes(v1alpha1.ReasonTooFewReplicas, "the wish is %d and init is %d", wish, d.Init)
+	case d.Wanted > wish:
+		return yes(v1alpha1.ReasonOtherSignal, "the wish is %d, and another signal asks for more: %s", wish, d.Summary)
+	case d.Reason == decide.ByForeignRaise:
+		return yes(v1alpha1.ReasonForeignRaise, "the wish is %d: %s", wish, d.Summary)
+	}
+	return yes(v1alpha1.ReasonShrinkHeld, "the wish is %d, and nothing shrinks yet: %s", wish, d.Summary)
+}
+
+func (v View) draining() Condition {
+	switch dr := v.Report.Drain; {
+	case dr == nil || dr.Phase == outcome.Ending:
+		return Condition{false, v1alpha1.ReasonDrained, "nothing is being emptied"}
+	case dr.Waits(v.In.Now, outcome.ShownAfter):
+		return Condition{true, v1alpha1.ReasonBlocked, dr.String()}
+	default:
+		return Condition{true, v1alpha1.ReasonEmptying, dr.String()}
+	}
+}
+
+func (v View) foreign() Condition {
+	if f := v.Report.Foreign; f != nil && f.Stopped {
+		return Condition{true, v1alpha1.ReasonContraryWrites, f.Text()}
+	}
+	return Condition{false, v1alpha1.ReasonNoContraryWrites, "nobody insists on another size of the StatefulSet"}
+}
+
+func (v View) conflict() Condition {
+	switch c := v.Report.Conflict; {
+	case c == nil:
+		return Condition{false, v1alpha1.ReasonNone, "no HPA is at odds with the configuration"}
+	case c.Ambiguous:
+		return Condition{true, v1alpha1.ReasonAmbiguousSelector, c.Text}
+	default:
+		return Condition{true, v1alpha1.ReasonOnStatefulSet, c.Text}
+	}
+}
+
+// state is the InstanceGroup in one word.
+func (v View) state(active Condition) v1alpha1.State {
+	d := v.Report
+	switch {
+	case d.Blind != "" && d.Reason != decide.NoWorkload:
+		return v1alpha1.Blind
+	case active.Reason == v1alpha1.ReasonPaused:
+		return v1alpha1.Paused
+	case active.Reason == v1alpha1.ReasonContraryWrites || active.Reason == v1alpha1.ReasonOnStatefulSet:
+		return v1alpha1.Stopped
+	case !active.On && active.Reason != v1alpha1.ReasonNotSeeded:
+		return v1alpha1.NotFollowed
+	case d.Verb == decide.Shrink && d.Drain.Waits(v.In.Now, outcome.ShownAfter):
+		return v1alpha1.DrainBlocked
+	case d.Verb == decide.Shrink:
+		return v1alpha1.Draining
+	case d.Verb == decide.Grow:
+		return v1alpha1.Growing
+	}
+	return v1alpha1.Steady
+}
+
+// Counts change with every step of a drain, and sentences hold ages: they wait for a while. What an HPA or a script looks at is
+// written at once.
+const (
+	CountsEvery = 5 * time.Second
+	wordsEvery  = 30 * time.Second
+)
+
+// Patience is how long a change may wait since the last one; one that is none waits for ever.
+func Patience(old, next *v1alpha1.InstanceGroupStatus) time.Duration {
+	const never = time.Duration(1<<63 - 1)
+	words, counts := old.DeepCopy(), next.DeepCopy()
+	for _, s := range []*v1alpha1.InstanceGroupStatus{words, counts} {
+		s.Message, s.Assigned, s.InFlight, s.Unassigned = "", 0, 0, 0
+		for i := range s.Conditions {
+			s.Conditions[i].Message = ""
+		}
+	}
+	switch {
+	case !equality.Semantic.DeepEqual(words, counts):
+		return 0
+	case old.Assigned != next.Assigned || old.InFlight != next.InFlight || old.Unassigned != next.Unassigned:
+		return CountsEvery
+	case !equality.Semantic.DeepEqual(old, next):
+		return wordsEvery
+	}
+	return never
+}

@@ -1,0 +1,196 @@
+package outcome
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// Phase is how far a drain is. Each tick tells it from what is, so that neither a lost tick nor a new
+// leader skips one; only since when is kept over leaders.
+//
+//	closing ─► emptying ─► verifying ─► lowering ─► ending ─► (no drain)
+//	   └────────────────── load returns: the ordinals stay, and are opened again ──────────────────►
+//
+// With an HPA that owns the size, waiting stands in place of lowering. What another writer took begins
+// at emptying and goes on to ending.
+type Phase string
+
+// The phases.
+const (
+	Closing   Phase = "closing"   // an ordinal that goes may still receive
+	Emptying  Phase = "emptying"  // they own something, in their lists or in flight
+	Verifying Phase = "verifying" // they seem to own nothing, and a synced read has not confirmed it yet
+	Lowering  Phase = "lowering"  // that is confirmed, and replicas could not be written yet
+	Waiting   Phase = "waiting"   // they are closed and own nothing: the HPA may lower replicas
+	Ending    Phase = "ending"    // replicas are lowered, and the pods are going
+)
+
+// Drain is the way out of the ordinals that go. There is none when nothing goes. It never ends by giving up.
+type Drain struct {
+	Phase Phase `json:"phase"`
+	// Ordinals are those that go, ascending; those whose pod is gone and that own nothing are not listed any more.
+	Ordinals []int `json:"ordinals"`
+	// Since is when it began, PhaseSince when its phase did.
+	Since      time.Time `json:"since,omitzero"`
+	PhaseSince time.Time `json:"phaseSince,omitzero"`
+	// Left counts what they still own.
+	Left int `json:"left"`
+	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
+	Taken bool `json:"taken,omitempty"`
+	// Blocked says what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an
+	// API. BlockedSince is since when it waits without getting on: in the same phase, for the same
+	// ordinals, with no less left.
+	Blocked      string    `json:"blocked,omitempty"`
+	BlockedSince time.Time `json:"blockedSince,omitzero"`
+}
+
+// An ordinary drain waits too, again and again: for each acknowledgement. One that has waited for
+// ShownAfter without getting on is shown as blocked, and one that has for WarnedAfter, which no
+// acknowledgement should take, is worth a warning.
+const (
+	ShownAfter  = 5 * time.Second
+	WarnedAfter = time.Minute
+)
+
+// Waits says whether the drain has waited for so long without getting on; a drain that is nil does
+// not.
+func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
+	return dr != nil && dr.Blocked != "" && !dr.BlockedSince.IsZero() && now.Sub(dr.BlockedSince) >= long
+}
+
+// continues gives dr the times of the drain before it, which may be nil, or lack them.
+func (dr *Drain) continues(before *Drain, now time.Time) {
+	dr.Since, dr.PhaseSince = now, now
+	if dr.Blocked != "" {
+		dr.BlockedSince = now
+	}
+	if before == nil {
+		return
+	}
+	still := dr.Phase == before.Phase && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left
+	if dr.Blocked != "" && still && !before.BlockedSince.IsZero() {
+		dr.BlockedSince = before.BlockedSince
+	}
+	if !before.Since.IsZero() {
+		dr.Since = before.Since
+	}
+	if before.Phase == dr.Phase && !before.PhaseSince.IsZero() {
+		dr.PhaseSince = before.PhaseSince
+	}
+	dr.Taken = dr.Taken || before.Taken
+}
+
+// String is the drain, as a person reads it.
+func (dr *Drain) String() string {
+	text := fmt.Sprintf("%s instances %v, %d resources are left, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
+	if dr.Taken {
+		text += "; another writer took them"
+	}
+	if dr.Blocked != "" {
+		text += "; " + dr.Blocked
+	}
+	return text
+}
+
+// Sight is what a drain is told from.
+type Sight struct {
+	In       *decide.Input
+	Decision *decide.Decision
+	Act      Act
+	// Suspended is why nothing is ordered, Blocked why the orders are not followed.
+	Suspended, Blocked string
+}
+
+// Drain is how far what leaves has come, nil when nothing leaves; before is the drain of the last
+// tick, which may be nil. It only describes: what is done follows from the orders and from what is.
+func (s Sight) Drain(before *Drain) *Drain {
+	var dr Drain
+	switch {
+	case s.Decision.Blind == "":
+		if dr = s.leaving(); dr.Phase == "" {
+			return nil
+		}
+		dr.continues(before, s.In.Now)
+	case before == nil:
+		return nil
+	default: // it is where it was, as far as can be known
+		dr = *before
+		if dr.Blocked = s.Decision.Blind; dr.BlockedSince.IsZero() {
+			dr.BlockedSince = s.In.Now
+		}
+	}
+	return &dr
+}
+
+// leaving is the drain without its times; its Phase is empty when nothing leaves.
+func (s Sight) leaving() (dr Drain) {
+	planned, beyond := s.ordinals()
+	dr.Ordinals = slices.Concat(planned, beyond)
+	slices.Sort(dr.Ordinals)
+	open := slices.ContainsFunc(dr.Ordinals, func(n int) bool { return slices.Contains(s.In.Observed.Open, n) })
+	for _, n := range dr.Ordinals {
+		owned := s.In.Observed.Instance(n).Owned()
+		dr.Left += owned
+		dr.Taken = dr.Taken || owned > 0 && s.Decision.Beyond(n)
+	}
+	dr.Left = max(dr.Left, Total(s.Act.Left)) // a synced read knows more than the snapshot
+	switch {
+	case open:
+		dr.Phase, dr.Blocked = Closing, s.Suspended
+	case dr.Left > 0:
+		dr.Phase, dr.Blocked = Emptying, cmp.Or(s.Suspended, s.Blocked)
+	case len(planned) > 0:
+		dr.Phase, dr.Blocked = s.lowering()
+	case len(beyond) > 0:
+		dr.Phase, dr.Blocked = Ending, s.stuck(beyond)
+	}
+	return dr
+}
+
+// ordinals are those that leave: those that this decision wants gone, and those beyond the size of
+// which something is left.
+func (s Sight) ordinals() (planned, beyond []int) {
+	d := s.Decision
+	for n := d.Start + d.Stays(); n < d.Start+*d.Current; n++ {
+		planned = append(planned, n)
+	}
+	for i := range s.In.Observed.Instances {
+		inst := &s.In.Observed.Instances[i]
+		if d.Beyond(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
+			beyond = append(beyond, inst.Ordinal)
+		}
+	}
+	return planned, beyond
+}
+
+// lowering is the phase of ordinals that are closed and seem to own nothing, by what has just been
+// done about them.
+func (s Sight) lowering() (phase Phase, blocked string) {
+	switch s.Act.Done {
+	case Scaled:
+		return Ending, ""
+	case Failed:
+		return Lowering, s.Act.Text
+	case NotOurs:
+		return Waiting, ""
+	}
+	return Verifying, s.Act.Text
+}
+
+// stuckAfter is how long a pod may outlive its grace before the drain is called blocked by it.
+const stuckAfter = time.Minute
+
+// stuck names a pod that should be gone.
+func (s Sight) stuck(ordinals []int) string {
+	for _, n := range ordinals {
+		p := s.In.Observed.Instance(n).Occupant()
+		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= stuckAfter {
+			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, s.In.Now.Sub(p.DeleteBy).Round(time.Second))
+		}
+	}
+	return ""
+}
