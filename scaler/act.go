@@ -167,7 +167,12 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 		s.history = before
 		return did(outcome.Held, "nothing is written: %v", err), nil
 	}
-	if err := s.write(ctx, t, size); err != nil {
+	err := fault.Fail("scale.sending")
+	if err == nil {
+		fault.SoonAt("scale.sent")
+		_, err = s.act.Resize(ctx, t.set, size, to)
+	}
+	if err != nil {
 		return nil, err
 	}
 	fault.Point("scale.replied")
@@ -177,21 +182,12 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 	return did(outcome.Scaled, "replicas %d -> %d", size.Replicas, to), nil
 }
 
-func (s *Scaler) write(ctx context.Context, t *tick, size actuate.Size) error {
-	if err := fault.Fail("scale.sending"); err != nil {
-		return err
-	}
-	fault.SoonAt("scale.sent")
-	_, err := s.act.Resize(ctx, t.set, size, t.d.Desired)
-	return err
-}
-
 // failed tells why the size could not be written; the next tick looks again.
 func (s *Scaler) failed(ctx context.Context, t *tick, err error) (act *outcome.Act, lacking string) {
 	if isFault(ctx, err) {
 		s.m.failures.Inc()
 		lacking = denied(err, t.set)
-		s.events.while(t, "CannotScale", true, actuate.CannotScale(err.Error()))
+		s.events.while(t, true, actuate.CannotScale(err.Error()))
 	}
 	return did(outcome.Failed, "%v; the next tick looks again", err), lacking
 }
@@ -224,7 +220,7 @@ func (s *Scaler) restart(ctx context.Context, t *tick, act *outcome.Act) *outcom
 		}
 		if err != nil {
 			if isFault(ctx, err) {
-				s.act.Publish(t.set, actuate.CannotRestart(err))
+				s.act.Publish(t.set, actuate.CannotRestart(err.Error()))
 			}
 			continue
 		}

@@ -2,7 +2,6 @@ package scaler
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,12 +18,14 @@ type events struct {
 	// began is when this leader's first tick was, passed are the states that may be more than its start.
 	began  time.Time
 	passed map[string]bool
-	// raised is when the event of each state that lasts was raised last.
-	raised map[string]time.Time
+	// raised are the events of the states that last, by reason.
+	raised map[string]raised
 }
 
-func newEvents(act Actuator, dryRun bool) events {
-	return events{act: act, dryRun: dryRun, passed: map[string]bool{}, raised: map[string]time.Time{}}
+// raised is when an event was raised last, and of which details.
+type raised struct {
+	details string
+	at      time.Time
 }
 
 // raise raises the events of states that last; last is the tick before.
@@ -33,29 +34,26 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 		e.began = t.in.Now
 	}
 	d, act := t.d, t.d.Acted()
-	limited := func(by decide.Reason) (text string) {
-		for _, l := range d.Limits {
-			if l.By == by {
-				text = l.Text
-			}
+	e.while(t, e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
+	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
+	e.while(t, d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
+	var full, foreign, conflict string
+	for _, l := range d.Limits {
+		if l.By == decide.ByUnschedulable {
+			full = l.Text
 		}
-		return text
 	}
-	e.while(t, "Blind", e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
-	e.while(t, "NobodyRestarted", e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
-	e.while(t, "BeyondCapacity", d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
-	full, foreign, conflict := limited(decide.ByUnschedulable), "", ""
 	if d.Foreign != nil && d.Foreign.Stopped {
 		foreign = d.Foreign.Text()
 	}
 	if d.Conflict != nil {
 		conflict = d.Conflict.Text
 	}
-	e.while(t, "ClusterFull", full != "", actuate.ClusterFull(full))
+	e.while(t, full != "", actuate.ClusterFull(full))
 	if d.Denied != "" || act.Done != outcome.Failed { // what failed otherwise was told when it did
-		e.while(t, "CannotScale", d.Denied != "", actuate.CannotScale(d.Denied))
+		e.while(t, d.Denied != "", actuate.CannotScale(d.Denied))
 	}
-	e.while(t, "DrainBlocked", act.Done == outcome.Draining && d.Drain.Waits(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
+	e.while(t, act.Done == outcome.Draining && d.Drain.Waits(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
 	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.Shrink {
 		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
 	}
@@ -63,10 +61,10 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	if t.in.Observed.Sources.Notify.Error != "" { // that no message comes is known by then
 		unannounced = ""
 	}
-	e.while(t, "RowsUnannounced", unannounced != "", actuate.RowsUnannounced(unannounced))
-	e.while(t, "ForeignWriter", foreign != "", actuate.ForeignWriter(foreign))
-	e.while(t, "NotKept", refused != nil, actuate.NotKept(refused))
-	e.while(t, "ConflictingHPA", d.Conflict != nil, actuate.ConflictingHPA(conflict))
+	e.while(t, unannounced != "", actuate.RowsUnannounced(unannounced))
+	e.while(t, foreign != "", actuate.ForeignWriter(foreign))
+	e.while(t, refused != nil, actuate.NotKept(refused))
+	e.while(t, d.Conflict != nil, actuate.ConflictingHPA(conflict))
 	e.taken(t)
 	e.lost(t)
 }
@@ -86,26 +84,20 @@ func (e *events) settled(now time.Time, state string, on bool) bool {
 // raiseAgain is when the event of a state that lasts is raised again.
 const raiseAgain = time.Hour
 
-// while raises the event when a state begins, and again every hour as long as it lasts.
-func (e *events) while(t *tick, state string, on bool, event actuate.Event) {
-	if !on {
-		delete(e.raised, state)
-		return
-	}
-	if at, ok := e.raised[state]; ok && t.in.Now.Sub(at) < raiseAgain {
-		return
-	}
-	e.raised[state] = t.in.Now
-	if !e.dryRun {
-		e.act.Publish(t.set, event)
-	}
-}
+// while raises the event when its state begins, and again every hour as long as it lasts.
+func (e *events) while(t *tick, on bool, event actuate.Event) { e.whileAs(t, "", on, event) }
 
 // whileAs is while for a state that has details: the event is raised again when they change.
-func (e *events) whileAs(t *tick, state, details string, on bool, event actuate.Event) {
-	now := state + " " + details
-	maps.DeleteFunc(e.raised, func(was string, _ time.Time) bool { return strings.HasPrefix(was, state+" ") && was != now })
-	e.while(t, now, on, event)
+func (e *events) whileAs(t *tick, details string, on bool, event actuate.Event) {
+	last, lasts := e.raised[event.Reason]
+	switch {
+	case !on:
+		delete(e.raised, event.Reason)
+	case !lasts || last.details != details || t.in.Now.Sub(last.at) >= raiseAgain:
+		if e.raised[event.Reason] = (raised{details, t.in.Now}); !e.dryRun {
+			e.act.Publish(t.set, event)
+		}
+	}
 }
 
 // graceNearlyOver is about what the preStop hook leaves of a pod's grace when it gives up.
@@ -121,7 +113,7 @@ func (e *events) taken(t *tick) {
 	for i := range t.in.Observed.Instances {
 		inst := &t.in.Observed.Instances[i]
 		n := inst.Owned()
-		if n == 0 || !t.d.Beyond(inst.Ordinal) {
+		if n == 0 || t.in.Observed.Workload.Has(inst.Ordinal) {
 			continue
 		}
 		p := inst.Occupant()
@@ -135,8 +127,8 @@ func (e *events) taken(t *tick) {
 			}
 		}
 	}
-	e.while(t, "TakenWithResources", left > 0, actuate.TakenWithResources(all, left))
-	e.whileAs(t, "EndedWithResources", fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
+	e.while(t, left > 0, actuate.TakenWithResources(all, left))
+	e.whileAs(t, fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
 }
 
 // lost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
@@ -153,5 +145,5 @@ func (e *events) lost(t *tick) {
 			state = append(state, fmt.Sprintf("%s %t", v.Pod, t.progress.Unproven[v.Ordinal] != ""))
 		}
 	}
-	e.whileAs(t, "InstanceLost", strings.Join(state, ", "), len(texts) > 0, actuate.InstanceLost(strings.Join(texts, "; ")))
+	e.whileAs(t, strings.Join(state, ", "), len(texts) > 0, actuate.InstanceLost(strings.Join(texts, "; ")))
 }

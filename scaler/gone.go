@@ -3,7 +3,6 @@ package scaler
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -47,10 +46,9 @@ func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) 
 			m.uids[f.Pod], m.from[f.From] = true, true
 		}
 	}
-	stay := staying(d)
 	for i := range in.Observed.Instances {
 		n := in.Observed.Instances[i].Ordinal
-		if in.Observed.Instances[i].Occupant() == nil && d.Beyond(n) && !slices.Contains(stay, n) {
+		if in.Observed.Instances[i].Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
 			m.beyond, m.from[n] = append(m.beyond, n), true
 		}
 	}
@@ -68,23 +66,23 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	if a.missing.none() {
 		return
 	}
-	if a.podsUnknown != "" {
-		o.PodsUnknown = a.podsUnknown
+	if o.PodsUnknown = a.census.failure; o.PodsUnknown != "" {
 		return
 	}
-	o.PodsAt = a.pods.Begun
+	pods := &a.census.last
+	o.PodsAt = pods.Begun
 	for uid := range a.missing.uids {
-		if !a.pods.Has(uid) {
+		if !pods.Has(uid) {
 			o.GonePods[uid] = true
 		}
 	}
 	for n := range a.missing.from {
-		if uid := a.pods.UID(podName(in, n)); uid != "" && !present(in, n) {
+		if uid := pods.UID(podName(in, n)); uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
 	for _, n := range a.missing.beyond {
-		if a.pods.UID(podName(in, n)) == "" {
+		if pods.UID(podName(in, n)) == "" {
 			o.Gone = append(o.Gone, n)
 		}
 	}

@@ -69,7 +69,7 @@ func (gs *groups) seed(ctx context.Context, t *tick, g *observed.Group) {
 
 func (gs *groups) failed(ctx context.Context, t *tick, g *observed.Group, err error) {
 	if isFault(ctx, err) {
-		gs.act.Publish(groupRef(t, g), actuate.CannotWriteGroup(err))
+		gs.act.Publish(groupRef(t, g), actuate.CannotWriteGroup(err.Error()))
 	}
 }
 

@@ -105,10 +105,8 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 // orderLost puts into the orders which instances cannot be reached or do not work, and notes what becomes of each.
 func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 	notes := outcome.Notes{Lost: map[int]outcome.Note{}, Verdicts: map[int]string{}}
+	o.AssumedDead = map[string]bool{}
 	for uid := range a.dead {
-		if o.AssumedDead == nil {
-			o.AssumedDead = map[string]bool{}
-		}
 		o.AssumedDead[uid] = true
 	}
 	for _, l := range d.Lost {

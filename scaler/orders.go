@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -18,12 +17,11 @@ import (
 // server said when they were asked, and what this leader saw before.
 type answers struct {
 	tick time.Duration
-	// notLeading is why nothing may be ordered yet.
-	notLeading string
-	// missing is what a list of pods has to prove; podsUnknown is why there is no such list.
-	missing     missing
-	pods        observed.Census
-	podsUnknown string
+	// suspended is why nothing may be moved or written now.
+	suspended string
+	// missing is what the census has to prove.
+	missing missing
+	census  census
 	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
 	dead     map[string]AssumedDead
 	unproven map[int]string
@@ -33,14 +31,14 @@ type answers struct {
 
 // ask finds out what the orders need to know.
 func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) *answers {
-	a := &answers{tick: s.period, notLeading: notLeading}
+	a := &answers{tick: s.period, suspended: cmp.Or(d.Blind, notLeading, in.Paused())}
 	if d.Blind != "" {
 		return a
 	}
-	if suspended(in, d, notLeading) == "" {
+	if a.suspended == "" {
 		if a.missing = missingPods(in, d, s.engine.InFlight()); !a.missing.none() {
 			s.count(ctx, in)
-			a.pods, a.podsUnknown = s.census.last, s.census.failure
+			a.census = s.census
 		}
 	}
 	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven
@@ -53,11 +51,11 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 	return a
 }
 
-// follow is what the assignment should be like, and what is to be said of single instances by that.
-func follow(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, notes outcome.Notes) {
+// order is what the assignment should be like, and what is to be said of single instances by that.
+func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, notes outcome.Notes) {
 	c := &in.Config
 	o = orders.Orders{
-		At: in.Now, Tick: a.tick, Suspended: suspended(in, d, a.notLeading),
+		At: in.Now, Tick: a.tick, Suspended: a.suspended,
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
 		Limits: c.Rebalance, Catalogue: c.Catalogue,
 		Balance: c.Balance, Pins: c.Pins, CatalogueMaxAge: c.Freshness.Catalogue.Std(),
@@ -85,11 +83,6 @@ func follow(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, 
 	}
 	slices.Sort(o.Overloaded)
 	return o, notes
-}
-
-// suspended is why nothing may be moved or written now.
-func suspended(in *decide.Input, d *decide.Decision, notLeading string) string {
-	return cmp.Or(d.Blind, notLeading, in.Paused())
 }
 
 // staying are the ordinals that remain.

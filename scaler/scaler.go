@@ -96,7 +96,8 @@ type Scaler struct {
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
-		events: newEvents(act, cfg.DryRun), groups: groups{act: act, told: map[string]*told{}},
+		events: events{act: act, dryRun: cfg.DryRun, passed: map[string]bool{}, raised: map[string]raised{}},
+		groups: groups{act: act, told: map[string]*told{}},
 	}
 }
 
@@ -106,9 +107,9 @@ func (s *Scaler) Every(period time.Duration) { s.period = period }
 // Input is what the last Tick's decision was made from. It may be called between ticks only.
 func (s *Scaler) Input() decide.Input { return s.input }
 
-// Tick decides, orders, acts and tells, once. It returns the decision as it was decided, and what became of it. It is called by the
-// leader only, every SyncPeriod and when something changed. On the first tick of a leadership it takes up the windows its predecessor
-// kept in ZooKeeper.
+// Tick decides, orders, acts and tells, once. It returns the decision as it was decided, and what
+// became of it. The leader alone calls it, every SyncPeriod and when something changed. The first tick
+// of a leadership takes up the windows that the predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := time.Now()
 	s.restore(now)
@@ -120,7 +121,7 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
-	o, notes := follow(&in, &d, s.ask(ctx, &in, &d, notLeading))
+	o, notes := order(&in, &d, s.ask(ctx, &in, &d, notLeading))
 	if !s.cfg.DryRun {
 		s.engine.Order(o)
 	}

@@ -118,6 +118,9 @@ type Workload struct {
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
+// Has says whether an ordinal is of the size there is.
+func (w *Workload) Has(ordinal int) bool { return ordinal >= w.Start && ordinal < w.Start+w.Replicas }
+
 // Instance is one ordinal.
 type Instance struct {
 	Ordinal int  `json:"ordinal"`

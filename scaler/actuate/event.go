@@ -21,24 +21,34 @@ type Event struct {
 	Message string
 }
 
+// The warnings that say no more than why.
+var (
+	CannotScale      = warning("CannotScale")     // that replicas could not be written
+	CannotRestart    = warning("CannotRestart")   // that a silent pod could not be deleted
+	CannotWriteGroup = warning("CannotWrite")     // that the InstanceGroup could not be written
+	DrainBlocked     = warning("DrainBlocked")    // what keeps a drain from ending
+	InstanceLost     = warning("InstanceLost")    // that instances cannot be reached or do not work, and what becomes of them
+	NobodyRestarted  = warning("NobodyRestarted") // that silence is so widespread, or so uncertain, that nobody is restarted
+	ClusterFull      = warning("ClusterFull")     // that a growth would only add Pending pods
+	Blind            = warning("Blind")           // that nothing is decided for want of input
+	ForeignWriter    = warning("ForeignWriter")   // that somebody else insists on another size, and that we write none any more
+	ConflictingHPA   = warning("ConflictingHPA")  // that an HPA writes what is not its own, or that several HPAs stop each other
+	RowsUnannounced  = warning("RowsUnannounced") // that rows keep appearing in the catalogue of which no message tells
+	NotFollowed      = warning("NotFollowed")     // why an InstanceGroup counts for nothing
+)
+
+func warning(reason string) func(why string) Event {
+	return func(why string) Event { return Event{Warning: true, Reason: reason, Message: why} }
+}
+
 // Scaled says that replicas were written.
 func Scaled(from, to int, why string) Event {
 	return Event{Reason: "Scaled", Message: fmt.Sprintf("replicas %d -> %d: %s", from, to, why)}
 }
 
-// CannotScale says that replicas could not be written.
-func CannotScale(why string) Event {
-	return Event{Warning: true, Reason: "CannotScale", Message: why}
-}
-
 // Draining says that instances are being emptied before they go.
 func Draining(first, last int, why string) Event {
 	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying instances %d to %d: %s", first, last, why)}
-}
-
-// DrainBlocked says what keeps a drain from ending.
-func DrainBlocked(why string) Event {
-	return Event{Warning: true, Reason: "DrainBlocked", Message: why}
 }
 
 // DrainUndone says that load returned before the shrink was written.
@@ -56,11 +66,6 @@ func EndedWithResources(ordinals []int, left int) Event {
 	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end with %d resources left on them", ordinals, left)}
 }
 
-// InstanceLost says that instances cannot be reached, and what is done about it.
-func InstanceLost(what string) Event {
-	return Event{Warning: true, Reason: "InstanceLost", Message: what}
-}
-
 // NotKept says that what a successor is to know could not be kept in ZooKeeper.
 func NotKept(err error) Event {
 	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history are not kept for the next leader, and replicas that do not lead cannot serve them: %v", err)}
@@ -76,59 +81,14 @@ func Restarted(pod, why string) Event {
 	return Event{Warning: true, Reason: "Restarted", Message: pod + " is restarted: " + why}
 }
 
-// CannotRestart says that a silent pod could not be deleted.
-func CannotRestart(err error) Event {
-	return Event{Warning: true, Reason: "CannotRestart", Message: err.Error()}
-}
-
-// NobodyRestarted says that silence is so widespread, or so uncertain, that nobody is restarted.
-func NobodyRestarted(why string) Event {
-	return Event{Warning: true, Reason: "NobodyRestarted", Message: why}
-}
-
 // BeyondCapacity says that resources do not fit into the largest size.
 func BeyondCapacity(excess, most, capacity int) Event {
 	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("%d resources do not fit into %d instances of %d", excess, most, capacity)}
 }
 
-// ClusterFull says that a growth would only add Pending pods.
-func ClusterFull(why string) Event {
-	return Event{Warning: true, Reason: "ClusterFull", Message: why}
-}
-
-// Blind says that nothing is decided for want of input.
-func Blind(why string) Event {
-	return Event{Warning: true, Reason: "Blind", Message: why}
-}
-
-// ForeignWriter says that somebody else insists on another size, and that we write none any more.
-func ForeignWriter(why string) Event {
-	return Event{Warning: true, Reason: "ForeignWriter", Message: why}
-}
-
-// ConflictingHPA says that an HPA writes what is not its own, or that several HPAs stop each other.
-func ConflictingHPA(why string) Event {
-	return Event{Warning: true, Reason: "ConflictingHPA", Message: why}
-}
-
-// RowsUnannounced says that rows keep appearing in the catalogue of which no message tells.
-func RowsUnannounced(why string) Event {
-	return Event{Warning: true, Reason: "RowsUnannounced", Message: why}
-}
-
 // Seeded says that a new InstanceGroup was given the size of its StatefulSet.
 func Seeded(replicas int, statefulSet string) Event {
 	return Event{Reason: "Seeded", Message: fmt.Sprintf("replicas set to %d, the size of StatefulSet %s; from now on an HPA or a person writes them", replicas, statefulSet)}
-}
-
-// CannotWriteGroup says that the InstanceGroup could not be written.
-func CannotWriteGroup(err error) Event {
-	return Event{Warning: true, Reason: "CannotWrite", Message: err.Error()}
-}
-
-// NotFollowed says why an InstanceGroup counts for nothing.
-func NotFollowed(why string) Event {
-	return Event{Warning: true, Reason: "NotFollowed", Message: why}
 }
 
 // ScalingLimited says that another size than the one wished for is brought about.

@@ -178,19 +178,23 @@ func available(k *observed.Kind) bool {
 	if w.AvailableReplicas != nil {
 		n = *w.AvailableReplicas
 	}
-	return n >= w.StatusReplicas && staying(k) >= w.Replicas
+	all, _ := staying(k)
+	return n >= w.StatusReplicas && all >= w.Replicas
 }
 
-// staying counts the pods of the size that exist and are not ending. The controller counts a pod
-// that ends as ready until it is gone, and then none until it has made the next one.
-func staying(k *observed.Kind) (n int) {
+// staying counts the pods of the size that exist and are not terminating, and the ready ones of them. The
+// controller counts a pod that terminates as ready until it is gone, and then none until it has made the
+// next one.
+func staying(k *observed.Kind) (all, ready int) {
 	for i := range k.Instances {
 		inst := &k.Instances[i]
-		if p := inst.Pod; p != nil && !p.Terminating && inst.Ordinal >= k.Workload.Start && inst.Ordinal < k.Workload.Start+k.Workload.Replicas {
-			n++
+		if p := inst.Pod; p != nil && !p.Terminating && k.Workload.Has(inst.Ordinal) {
+			if all++; p.Ready {
+				ready++
+			}
 		}
 	}
-	return n
+	return all, ready
 }
 
 // unschedulablePatience is how long a pod may look for a node before a growth is called vain.

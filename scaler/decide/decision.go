@@ -1,7 +1,9 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,11 +175,6 @@ func (d *Decision) Stays() int {
 	return d.Desired
 }
 
-// Beyond says whether the StatefulSet, at its present size, makes no pod of this ordinal.
-func (d *Decision) Beyond(ordinal int) bool {
-	return ordinal < d.Start || ordinal >= d.Start+*d.Current
-}
-
 // RecommendedReplicas is the value of the metric recommended_replicas, or why there is none.
 func (d *Decision) RecommendedReplicas() (int, error) {
 	switch {
@@ -211,13 +208,7 @@ func (d *Decision) conclude() {
 
 // top is the signal that asks for most; the first one of equals.
 func (d *Decision) top() Signal {
-	top := d.Signals[0]
-	for _, s := range d.Signals[1:] {
-		if s.Proposed > top.Proposed {
-			top = s
-		}
-	}
-	return top
+	return slices.MaxFunc(d.Signals, func(a, b Signal) int { return cmp.Compare(a.Proposed, b.Proposed) })
 }
 
 // sentence says the decision in one line.

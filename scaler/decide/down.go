@@ -31,10 +31,9 @@ func (v *Verdict) lost() bool {
 // downs are the instances of the size that do not work, each since when it was first seen so: an outage goes on through the stations
 // of a restart that does not succeed.
 func downs(in Input, verdicts []Verdict) (out []Down) {
-	w := in.Observed.Workload
 	for i := range verdicts {
 		v := &verdicts[i]
-		if v.Ordinal < w.Start || v.Ordinal >= w.Start+w.Replicas {
+		if !in.Observed.Workload.Has(v.Ordinal) {
 			continue
 		}
 		since := in.History.downSince(v.Ordinal)
@@ -71,7 +70,7 @@ func (h *Health) reassign(in *Input) {
 	lost, w := 0, in.Observed.Workload
 	for i := range h.Verdicts {
 		v := &h.Verdicts[i]
-		if !v.lost() || v.Ordinal < w.Start || v.Ordinal >= w.Start+w.Replicas {
+		if !v.lost() || !w.Has(v.Ordinal) {
 			continue
 		}
 		lost++

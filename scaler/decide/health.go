@@ -123,9 +123,7 @@ func (h *Health) judgeAll(in *Input) {
 	for i := range instances {
 		inst := &instances[i]
 		absent(inst.Ordinal)
-		next = max(next, inst.Ordinal+1)
-		owns := inst.List != nil && inst.List.Count > 0
-		switch inside := inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas; {
+		switch {
 		case inst.Pod != nil:
 			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
 		case inst.Unadopted != nil:
@@ -133,11 +131,12 @@ func (h *Health) judgeAll(in *Input) {
 				Ordinal: inst.Ordinal, Pod: inst.Unadopted.Name, UID: inst.Unadopted.UID, Condition: Unknown, By: ByPod,
 				Text: "the StatefulSet has not adopted it",
 			})
-		case owns:
+		case inst.List != nil && inst.List.Count > 0:
 			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByRecord, Text: fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)})
-		case inside:
-			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByPod, Text: "there is no such pod"})
+		default:
+			absent(inst.Ordinal + 1)
 		}
+		next = max(next, inst.Ordinal+1)
 	}
 	absent(w.Start + w.Replicas)
 }

@@ -188,12 +188,8 @@ func (h History) Resumed(last, now time.Time) History {
 
 // lastChange is when the size last changed, by whomever; zero: not within memory.
 func (in *Input) lastChange() time.Time {
-	h := &in.History
-	if current := in.Observed.Workload.Replicas; h.Replicas > 0 && current != h.Replicas {
-		return in.Now
-	}
-	if n := len(h.Scales); n > 0 {
-		return h.Scales[n-1].At
+	if all := in.changes(); len(all) > 0 {
+		return all[len(all)-1].At
 	}
 	return time.Time{}
 }

@@ -109,13 +109,7 @@ func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relie
 
 // settled says whether every instance of the present size can take its part.
 func settled(k *observed.Kind) bool {
-	ready := 0
-	for i := range k.Instances {
-		inst := &k.Instances[i]
-		if p := inst.Pod; p != nil && p.Ready && !p.Terminating && inst.Ordinal >= k.Workload.Start && inst.Ordinal < k.Workload.Start+k.Workload.Replicas {
-			ready++
-		}
-	}
+	_, ready := staying(k)
 	return ready == k.Workload.Replicas
 }
 

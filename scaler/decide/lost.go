@@ -41,7 +41,7 @@ func lost(in *Input) (all []Lost) {
 	}
 	for i := range in.Observed.Instances {
 		inst := &in.Observed.Instances[i]
-		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && inst.Ordinal >= w.Start && inst.Ordinal < w.Start+w.Replicas {
+		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && w.Has(inst.Ordinal) {
 			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: inst.Owned()}
 			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))
 			all = append(all, l)

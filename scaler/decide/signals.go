@@ -160,7 +160,7 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 		if inst.Pod == nil {
 			continue
 		}
-		if inst.Ordinal < w.Start || inst.Ordinal >= w.Start+w.Replicas {
+		if !w.Has(inst.Ordinal) {
 			s.Ignored = append(s.Ignored, inst.Pod.Name+": beyond the size")
 			continue
 		}
@@ -198,11 +198,9 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 // resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
 // about to. They use nothing now, and will again.
 func resting(in *Input) (pods []string) {
-	w := in.Observed.Workload
 	for i := range in.Observed.Instances {
 		inst := &in.Observed.Instances[i]
-		outside := inst.Ordinal < w.Start || inst.Ordinal >= w.Start+w.Replicas
-		if outside || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
+		if !in.Observed.Workload.Has(inst.Ordinal) || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
 			continue
 		}
 		if p := inst.Pod; p == nil || p.Terminating || p.Ended() {

@@ -12,20 +12,22 @@ import (
 // size leads from what the signals ask for to the size to bring about.
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
+	wished := 0
 	d.asked = largest(d.Signals, func(s Signal) int {
 		if s.Name == ByWish {
+			wished = s.Proposed
 			return 0
 		}
 		return s.Proposed
 	})
 	stable := hpa.Stabilize(current, d.asked, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
-	d.Desired = max(d.asked, wished(d.Signals))
+	d.Desired = max(d.asked, wished)
 	d.bound()
 	d.Wanted = d.Desired
 	if d.stopped(current) {
 		return
 	}
-	stable = max(stable, d.Floor, wished(d.Signals)) // the count is no noise, and the wish has had its windows: neither waits for ours
+	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
 	d.step(min(max(stable, d.Init), d.Max), ByWindow, "recommendations of the last %s (for a shrink) and %s (for growth) stand against it",
 		windows.Down, windows.Up)
 	d.keepRaise(in, current)
@@ -131,10 +133,9 @@ func (d *Decision) recommend(in *Input) {
 
 // occupied is the least size that keeps every instance of the present size that is open or owns anything.
 func occupied(k *observed.Kind) (size int) {
-	start, end := k.Workload.Start, k.Workload.Start+k.Workload.Replicas
 	note := func(ordinal int) {
-		if ordinal >= start && ordinal < end {
-			size = max(size, ordinal-start+1)
+		if k.Workload.Has(ordinal) {
+			size = max(size, ordinal-k.Workload.Start+1)
 		}
 	}
 	for _, n := range k.Open {

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -60,16 +61,6 @@ func because(src observed.Source) string {
 		return ""
 	}
 	return ": " + src.Error
-}
-
-// wished is the wish; 0 when there is none.
-func wished(signals []Signal) int {
-	for _, s := range signals {
-		if s.Name == ByWish {
-			return s.Proposed
-		}
-	}
-	return 0
 }
 
 // owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what
@@ -163,12 +154,7 @@ func (d *Decision) stopped(current int) bool {
 	return true
 }
 
-func (f *Foreign) name() string {
-	if f.Writer == "" {
-		return "another writer"
-	}
-	return f.Writer
-}
+func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
 
 // foreign is what other writers did against us, this moment included; nil: nothing of late. Where an HPA writes sizes, or
 // whoever follows a recommendation, all writes are somebody else's and none is against us.

@@ -35,12 +35,15 @@ type Condition struct {
 
 // Fill sets every field that is known now. What is not known keeps its last value, and ScalingActive says that nothing is decided.
 func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
-	k, d := &v.In.Observed, v.Report
-	st.ObservedGeneration = v.Group.Generation
+	k, d, active := &v.In.Observed, v.Report, v.Active()
 	if v.stranger() {
-		v.fillStranger(st)
+		*st = v1alpha1.InstanceGroupStatus{
+			ObservedGeneration: v.Group.Generation, State: v1alpha1.NotFollowed, Message: active.Text, Conditions: st.Conditions,
+		}
+		v.set(st, v1alpha1.ConditionScalingActive, active)
 		return
 	}
+	st.ObservedGeneration = v.Group.Generation
 	if w := k.Workload; w != nil && d.Current != nil {
 		st.Replicas, st.Selector = int32(w.StatusReplicas), w.Selector
 	}
@@ -48,7 +51,6 @@ func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
 		st.Desired = int32(d.Desired)
 		st.Assigned, st.InFlight, st.Unassigned = int64(k.Assigned), int64(k.InFlight), int64(k.Unassigned)
 	}
-	active := v.Active()
 	st.State, st.Message = v.state(active), d.Summary
 	for _, c := range []struct {
 		kind string
@@ -77,12 +79,6 @@ func (v View) set(st *v1alpha1.InstanceGroupStatus, kind string, c Condition) {
 
 // stranger says whether the InstanceGroup is of a kind that is not configured.
 func (v View) stranger() bool { return v.Group.Kind != v.In.Config.Name }
-
-func (v View) fillStranger(st *v1alpha1.InstanceGroupStatus) {
-	active := v.Active()
-	*st = v1alpha1.InstanceGroupStatus{ObservedGeneration: v.Group.Generation, State: v1alpha1.NotFollowed, Message: active.Text, Conditions: st.Conditions}
-	v.set(st, v1alpha1.ConditionScalingActive, active)
-}
 
 func (v View) seeded() Condition {
 	if v.Group.Seeded {

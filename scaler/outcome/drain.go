@@ -135,7 +135,7 @@ func (s Sight) leaving() (dr Drain) {
 	for _, n := range dr.Ordinals {
 		owned := s.In.Observed.Instance(n).Owned()
 		dr.Left += owned
-		dr.Taken = dr.Taken || owned > 0 && s.Decision.Beyond(n)
+		dr.Taken = dr.Taken || owned > 0 && !s.In.Observed.Workload.Has(n)
 	}
 	dr.Left = max(dr.Left, Total(s.Act.Left)) // a synced read knows more than the snapshot
 	switch {
@@ -154,13 +154,12 @@ func (s Sight) leaving() (dr Drain) {
 // ordinals are those that leave: those that this decision wants gone, and those beyond the size of
 // which something is left.
 func (s Sight) ordinals() (planned, beyond []int) {
-	d := s.Decision
-	for n := d.Start + d.Stays(); n < d.Start+*d.Current; n++ {
+	for n := s.Decision.Start + s.Decision.Stays(); n < s.Decision.Start+*s.Decision.Current; n++ {
 		planned = append(planned, n)
 	}
 	for i := range s.In.Observed.Instances {
 		inst := &s.In.Observed.Instances[i]
-		if d.Beyond(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
+		if !s.In.Observed.Workload.Has(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
 			beyond = append(beyond, inst.Ordinal)
 		}
 	}
