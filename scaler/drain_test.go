@@ -62,7 +62,7 @@ func TestTheDrainIsKeptOverLeaders(t *testing.T) {
 	data, _ := w.Kept(KeptName)
 	served, err := ParseKept(data)
 	require.NoError(t, err)
-	require.Equal(t, d.Drain, served.Decision.Drain, "every replica can say so")
+	require.Equal(t, d.Drain, served.Drain, "every replica can say so")
 }
 
 func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {

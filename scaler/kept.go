@@ -86,33 +86,13 @@ const servedTicks = 3
 // MaxAge is the age beyond which a decision is served no more, by whichever replica; period is that of the ticks.
 func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
 
-// KeptDecision is a decision that a leader kept, and when.
-type KeptDecision struct {
-	At       time.Time
-	Decision *outcome.Report
-}
-
-// ParseKept reads the document; its age is for TooOld to judge.
-func ParseKept(data []byte) (KeptDecision, error) {
+// ParseKept reads the document; the report's age is for TooOld to judge.
+func ParseKept(data []byte) (*outcome.Report, error) {
 	if len(data) == 0 {
-		return KeptDecision{}, errors.New("no leader has kept a decision yet")
+		return nil, errors.New("no leader has kept a decision yet")
 	}
 	k, err := parseKept(data)
-	if err != nil {
-		return KeptDecision{}, err
-	}
-	return KeptDecision{At: k.At, Decision: &k.Decision}, nil
-}
-
-// TooOld is an error when the decision is older than maxAge, or of an unknown age.
-func (k KeptDecision) TooOld(now time.Time, maxAge time.Duration) error {
-	if k.At.IsZero() {
-		return errors.New("the leader's last decision does not say when it was made")
-	}
-	if age := now.Sub(k.At); age > maxAge {
-		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), maxAge)
-	}
-	return nil
+	return &k.Decision, err
 }
 
 // ServedHistory is the history that the leader kept last; empty when there is none. A follower's replay starts from it.

@@ -173,7 +173,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	require.Equal(t, 3, f.size, d)
 
 	// What was decided is in ZooKeeper, for every replica to serve.
-	var kept KeptDecision
+	var kept *outcome.Report
 	f.until(t, "the other replica has it", func(d *outcome.Report) bool {
 		doc := follower.e.KeptDocument(KeptName)
 		if doc == nil {

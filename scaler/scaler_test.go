@@ -394,7 +394,7 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	n, err := k.Decision.RecommendedReplicas()
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
-	require.Equal(t, s.last.Summary, k.Decision.Summary)
+	require.Equal(t, s.last.Summary, k.Summary)
 
 	require.Equal(t, w.now, k.At)
 	require.NoError(t, k.TooOld(w.now.Add(6*second), MaxAge(2*second)))

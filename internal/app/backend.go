@@ -94,19 +94,14 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 		State: r.engine.State(), Progress: r.engine.Progress(), Waiting: r.engine.Waiting(),
 		Lookup: r.engine.Lookup,
 	}
-	snap := a.state.Snapshot(now)
-	for i := range snap.Kinds {
-		if snap.Kinds[i].Name == name {
-			v.Snapshot = snap.Kinds[i]
-		}
+	if k := a.state.Snapshot(now).Kind(name); k != nil {
+		v.Snapshot = *k
 	}
 	if !a.leadership.leads() { // what failed in a former term does so no longer
 		v.Snapshot.Sources.Notify = observed.Source{}
 	}
 	cfg, _ := a.live.current()
-	if d, err := r.served(now, cfg); err == nil {
-		v.Decision = d
-	}
+	v.Decision, _ = r.served(now, cfg)
 	return v, true
 }
 

@@ -38,7 +38,7 @@ type runner struct {
 	decision *outcome.Report // this replica's own latest, only while it leads
 	input    decide.Input    // what decision was made from
 
-	keptDecision reading[scaler.KeptDecision]
+	keptDecision reading[*outcome.Report]
 	keptOverride reading[config.Override]
 }
 
@@ -183,11 +183,9 @@ func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 	kind, _, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
-	for i := range snap.Kinds {
-		if ok && snap.Kinds[i].Name == r.kind {
-			d, out := s.Tick(ctx, now, kind, snap.Kinds[i])
-			r.decided(outcome.NewReport(d, out), s.Input())
-		}
+	if k := snap.Kind(r.kind); ok && k != nil {
+		d, out := s.Tick(ctx, now, kind, *k)
+		r.decided(outcome.NewReport(d, out), s.Input())
 	}
 	r.app.turns.ended(r.kind, time.Now())
 	return cfg.SyncPeriod.Std()
@@ -218,11 +216,8 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 // served returns the latest decision: this replica's own while it leads, else the one that the leader kept in ZooKeeper. One that is
 // older than three ticks is an error, whosever it is: a leader may hang.
 func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
-	own, _ := r.own()
-	latest := scaler.KeptDecision{Decision: own}
-	if own != nil {
-		latest.At = own.At
-	} else {
+	latest, _ := r.own()
+	if latest == nil {
 		var err error
 		if latest, err = read(r, &r.keptDecision, scaler.KeptName, scaler.ParseKept); err != nil {
 			return nil, err
@@ -231,7 +226,7 @@ func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, err
 	if err := latest.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
 		return nil, err
 	}
-	return latest.Decision, nil
+	return latest, nil
 }
 
 // reading is a document kept in ZooKeeper, decoded once: every read of a metric asks for it.

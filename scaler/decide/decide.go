@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -232,8 +233,8 @@ func listed(names []string, one, many string) string {
 	case n == 1:
 		return names[0] + " " + one
 	case n <= 3:
-		return fmt.Sprintf("%s %s", join(names), many)
+		return fmt.Sprintf("%s %s", strings.Join(names, ", "), many)
 	default:
-		return fmt.Sprintf("%s and %d more %s", join(names[:3]), n-3, many)
+		return fmt.Sprintf("%s and %d more %s", strings.Join(names[:3], ", "), n-3, many)
 	}
 }

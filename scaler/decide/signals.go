@@ -3,7 +3,6 @@ package decide
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -241,5 +240,3 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	}
 	return load
 }
-
-func join(names []string) string { return strings.Join(names, ", ") }

@@ -33,6 +33,10 @@ type Condition struct {
 	Reason, Text string
 }
 
+func condition(on bool, reason, format string, args ...any) Condition {
+	return Condition{on, reason, fmt.Sprintf(format, args...)}
+}
+
 // Fill sets every field that is known now. What is not known keeps its last value, and ScalingActive says that nothing is decided.
 func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
 	k, d, active := &v.In.Observed, v.Report, v.Active()
@@ -90,30 +94,27 @@ func (v View) seeded() Condition {
 // Active says whether the wish is followed.
 func (v View) Active() Condition {
 	c, d := &v.In.Config, v.Report
-	no := func(reason, format string, args ...any) Condition {
-		return Condition{false, reason, fmt.Sprintf(format, args...)}
-	}
 	switch first := v.In.Observed.GroupFor(c.StatefulSet); {
 	case v.stranger():
-		return no(v1alpha1.ReasonUnknownKind, "no kind %s is configured", v.Group.Kind)
+		return condition(false, v1alpha1.ReasonUnknownKind, "no kind %s is configured", v.Group.Kind)
 	case v.Group.StatefulSet != c.StatefulSet:
-		return no(v1alpha1.ReasonStatefulSetDiffers, "spec.statefulSetName is %s, and kind %s is configured with %s", v.Group.StatefulSet, c.Name, c.StatefulSet)
+		return condition(false, v1alpha1.ReasonStatefulSetDiffers, "spec.statefulSetName is %s, and kind %s is configured with %s", v.Group.StatefulSet, c.Name, c.StatefulSet)
 	case first.UID != v.Group.UID:
-		return no(v1alpha1.ReasonDuplicate, "InstanceGroup %s of the same kind is older", first.Name)
+		return condition(false, v1alpha1.ReasonDuplicate, "InstanceGroup %s of the same kind is older", first.Name)
 	case c.Replicas.Owner != config.OwnerGroup:
-		return no(v1alpha1.ReasonOtherOwner, "replicas.owner of kind %s is %s, not %s", c.Name, c.Replicas.Owner, config.OwnerGroup)
+		return condition(false, v1alpha1.ReasonOtherOwner, "replicas.owner of kind %s is %s, not %s", c.Name, c.Replicas.Owner, config.OwnerGroup)
 	case d.Reason == decide.NoWorkload:
-		return no(v1alpha1.ReasonNoStatefulSet, "%s", d.Blind)
+		return condition(false, v1alpha1.ReasonNoStatefulSet, "%s", d.Blind)
 	case d.Blind != "":
-		return no(v1alpha1.ReasonBlind, "%s", d.Blind)
+		return condition(false, v1alpha1.ReasonBlind, "%s", d.Blind)
 	case d.Owner == config.OwnerHPA:
-		return no(v1alpha1.ReasonOnStatefulSet, "%s", d.Conflict.Text)
+		return condition(false, v1alpha1.ReasonOnStatefulSet, "%s", d.Conflict.Text)
 	case d.Foreign != nil && d.Foreign.Stopped:
-		return no(v1alpha1.ReasonContraryWrites, "%s", d.Foreign.Text())
+		return condition(false, v1alpha1.ReasonContraryWrites, "%s", d.Foreign.Text())
 	case v.In.Paused() != "":
-		return no(v1alpha1.ReasonPaused, "%s", v.In.Paused())
+		return condition(false, v1alpha1.ReasonPaused, "%s", v.In.Paused())
 	case !v.Group.Seeded:
-		return no(v1alpha1.ReasonNotSeeded, "%s", v.seeded().Text)
+		return condition(false, v1alpha1.ReasonNotSeeded, "%s", v.seeded().Text)
 	}
 	return Condition{true, v1alpha1.ReasonFollowed, "the wish is followed"}
 }
@@ -124,26 +125,23 @@ func (v View) limited(active bool) Condition {
 	if !active || d.Desired == wish {
 		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
 	}
-	yes := func(reason, format string, args ...any) Condition {
-		return Condition{true, reason, fmt.Sprintf(format, args...)}
-	}
 	if d.Desired < wish {
 		if wish > d.Max {
-			return yes(v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
+			return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
 		}
-		return yes(v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
+		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
 	}
 	switch {
 	case d.Floor > wish && d.Floor >= d.Init:
-		return yes(v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
+		return condition(true, v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
 	case d.Init > wish:
-		return yes(v1alpha1.ReasonTooFewReplicas, "the wish is %d and init is %d", wish, d.Init)
+		return condition(true, v1alpha1.ReasonTooFewReplicas, "the wish is %d and init is %d", wish, d.Init)
 	case d.Wanted > wish:
-		return yes(v1alpha1.ReasonOtherSignal, "the wish is %d, and another signal asks for more: %s", wish, d.Summary)
+		return condition(true, v1alpha1.ReasonOtherSignal, "the wish is %d, and another signal asks for more: %s", wish, d.Summary)
 	case d.Reason == decide.ByForeignRaise:
-		return yes(v1alpha1.ReasonForeignRaise, "the wish is %d: %s", wish, d.Summary)
+		return condition(true, v1alpha1.ReasonForeignRaise, "the wish is %d: %s", wish, d.Summary)
 	}
-	return yes(v1alpha1.ReasonShrinkHeld, "the wish is %d, and nothing shrinks yet: %s", wish, d.Summary)
+	return condition(true, v1alpha1.ReasonShrinkHeld, "the wish is %d, and nothing shrinks yet: %s", wish, d.Summary)
 }
 
 func (v View) draining() Condition {

@@ -6,7 +6,10 @@
 package outcome
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -124,4 +127,15 @@ func (r *Report) Problem() string {
 		return r.Mute.Text
 	}
 	return ""
+}
+
+// TooOld is an error when the report is older than maxAge, or of an unknown age.
+func (r *Report) TooOld(now time.Time, maxAge time.Duration) error {
+	if r.At.IsZero() {
+		return errors.New("the leader's last decision does not say when it was made")
+	}
+	if age := now.Sub(r.At); age > maxAge {
+		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), maxAge)
+	}
+	return nil
 }
