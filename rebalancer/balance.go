@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // listing is one list as the planner sees it. It is kept until its ids or the traits change: a plan costs what changed, not a look-up
@@ -154,7 +155,7 @@ func (t *term) misplaced() bool {
 }
 
 // expels says whether all of a donation sit where their pins forbid: they leave although their donor stays.
-func (t *term) expels(d donation) bool {
+func (t *term) expels(d wave.SourceMoves) bool {
 	in := t.st.Instances[d.From]
 	if in == nil || !t.pinned() || t.listed(d.From, in).misplaced == 0 {
 		return false

@@ -8,6 +8,7 @@
 //	orders/       what the scaler and the engine say to each other
 //	inventory/    what is known of the resources: where each is, what is asked of it, weights and pins
 //	plan/         which moves to make
+//	wave/         what of a plan is stored before it is carried out, resumed, rolled back
 //	protocol/     the State of a kind, and one function a step
 //	zk/           ZooKeeper itself
 //
@@ -29,7 +30,6 @@
 //	keeps.go      from which instances nothing is revoked, since they would not release it
 //	evacuate.go   steps of a pass: what is reassigned leaves, if its release is proven
 //	spread.go     steps of a pass: voluntary moves (the periodic regime) and what suspends them
-//	wave.go       a wave of moves: what is stored before its first revoke, and how far it is
 //	waves.go      steps of a pass: the wave begun, taken up by a successor, ended
 //	rollback.go   a wave taken back on request
 //	balance.go    the planner's world: weights, pins, what is parked; the account of weights that every

@@ -10,6 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // landing is what is released, by what is to become of it.
@@ -172,11 +173,11 @@ func (t *term) fitting(n int, takes []protocol.Take, rest func(protocol.Take) in
 // landed counts what an instance received.
 func (t *term) landed(n int, takes []protocol.Take) {
 	for _, take := range takes {
-		reason := reasonDrain
+		reason := wave.Drain
 		if from, _ := flightFrom(take.Name); t.stays(from) {
-			reason = reasonSpread
+			reason = wave.Spread
 		}
-		if t.wave != nil && t.wave.flights[take.Name] {
+		if t.wave.Owns(take.Name) {
 			reason = t.wave.Reason
 		}
 		t.moved(reason, len(take.IDs))
@@ -377,10 +378,10 @@ func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 	if t.pendingWave() {
 		return false, nil // it goes first, and what it does not hold is planned after it
 	}
-	r := t.revocations()
+	var moves wave.Moves
 	for _, m := range p.Moves {
 		if m.From != plan.FromPool {
-			r.add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
+			moves.Add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
 		}
 	}
 	for _, refusal := range p.Refused {
@@ -389,21 +390,21 @@ func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 		}
 		in := &p.World().Instances[refusal.From]
 		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || t.deadPod(in.Ordinal)) {
-			r.add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
+			moves.Add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
 		}
 	}
-	if len(r.ids) == 0 {
+	if moves.Empty() {
 		return false, nil
 	}
 	if t.flightRoom() == 0 {
 		t.block("as many resources are in flight as the limits allow")
 		return false, nil
 	}
-	reason := reasonPin
-	if len(leaving(p.World())) > 0 {
-		reason = reasonDrain
+	reason := wave.Pin
+	if len(wave.Leaving(p.World())) > 0 {
+		reason = wave.Drain
 	}
-	if err := t.begin(ctx, r, planned(reason, p, 0)); err != nil {
+	if err := t.begin(ctx, &moves, wave.New(reason, p, 0)); err != nil {
 		return false, err
 	}
 	_, err := t.take(ctx)
@@ -417,21 +418,6 @@ func (t *term) flightRoom() int {
 		return -1
 	}
 	return max(0, limit-t.flying())
-}
-
-// revocations are what is to be taken from whom, for where.
-type revocations struct {
-	ids map[int][]string
-	to  map[int][]int
-}
-
-func (t *term) revocations() revocations {
-	return revocations{ids: map[int][]string{}, to: map[int][]int{}}
-}
-
-func (r *revocations) add(from int, id string, to int) {
-	r.ids[from] = append(r.ids[from], id)
-	r.to[from] = append(r.to[from], to)
 }
 
 // assign carries out what the plan takes from the pool. The plan stays good while creates are served in between: they only add.

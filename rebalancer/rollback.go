@@ -10,6 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // ErrNothingToRollBack is what a rollback fails with when no wave runs and nothing is in flight.
@@ -135,8 +136,8 @@ func (t *term) turnBack(ctx context.Context, asked []*rollback) (RolledBack, err
 	}
 	t.spread.rolledBack, t.spread.due = time.Now(), false
 	if t.wave != nil {
-		done.PlanID, done.Stayed = t.wave.Plan, t.wave.left()
-		clear(t.wave.pending)
+		done.PlanID, done.Stayed = t.wave.Plan, t.wave.Left()
+		t.wave.DropAll()
 	}
 	if err := t.turnFlights(ctx, &done); err != nil {
 		return done, err
@@ -181,10 +182,10 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 
 // undo begins a wave that takes back what the running one has moved. What an undo has moved is not undone: it would come and go.
 func (t *term) undo(ctx context.Context, done *RolledBack) error {
-	if t.wave == nil || t.wave.Reason == reasonUndo {
+	if t.wave == nil || t.wave.Reason == wave.Undo {
 		return nil
 	}
-	r := t.revocations()
+	var moves wave.Moves
 	for _, d := range t.wave.Moves {
 		home := t.stays(d.From) && t.st.IsOpen(d.From)
 		for i, id := range d.IDs {
@@ -194,13 +195,13 @@ func (t *term) undo(ctx context.Context, done *RolledBack) error {
 			case !home || t.keepsForGood(d.To[i]):
 				done.Kept++
 			default:
-				r.add(d.To[i], id, d.From)
+				moves.Add(d.To[i], id, d.From)
 				done.Undone++
 			}
 		}
 	}
-	if len(r.ids) == 0 {
+	if moves.Empty() {
 		return nil
 	}
-	return t.begin(ctx, r, wave{Plan: t.wave.Plan, Reason: reasonUndo, Why: "a person rolled the plan back"})
+	return t.begin(ctx, &moves, wave.Wave{Plan: t.wave.Plan, Reason: wave.Undo, Why: "a person rolled the plan back"})
 }

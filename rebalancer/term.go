@@ -14,6 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 const (
@@ -86,8 +87,8 @@ type term struct {
 	accounted account
 	// blocked is what keeps this pass from going on; draining what is left on ordinals that leave.
 	blocked    string
-	wave       *running
-	pace       pace
+	wave       *wave.Running
+	pace       wave.Pace
 	duplicates []orders.Duplicate
 	refusals   map[string]time.Time // when an error of a step was last logged
 	rests      map[string]*rest     // of the steps that failed when they were last tried

@@ -1,7 +1,6 @@
 package rebalancer
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing.T) {
@@ -30,7 +30,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 				}
 				revokes++
 				require.NotNil(t, old.Plan)
-				w, err := parseWave(old.Plan.Data)
+				w, err := wave.Parse(old.Plan.Data)
 				require.NoError(t, err)
 				require.Equal(t, old.Plan.ID, w.Plan)
 				require.Equal(t, "instances 2 are to leave", w.Why)
@@ -64,9 +64,9 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 		var sizes []int
 		d.watch = func(_, st *protocol.State, m protocol.Multi) {
 			if m.Step == "store-plan" {
-				w, err := parseWave(st.Plan.Data)
+				w, err := wave.Parse(st.Plan.Data)
 				require.NoError(t, err)
-				sizes = append(sizes, w.count(), w.Beyond)
+				sizes = append(sizes, w.Count(), w.Beyond)
 				require.Less(t, len(st.Plan.Data), protocol.MaxPlanBytes)
 			}
 		}
@@ -78,23 +78,6 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 			require.Empty(t, st.Instances[n].IDs)
 		}
 	})
-}
-
-func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
-	r := (&term{}).revocations()
-	for n := range 8 {
-		for _, id := range names(fmt.Sprintf("%0240d", n), 3000) {
-			r.add(n, id, 9)
-		}
-	}
-	moves, beyond := cut(r)
-	w := wave{V: waveSchema, Moves: moves}
-	require.Equal(t, 24_000, w.count()+beyond)
-	require.Positive(t, beyond)
-	data, err := json.Marshal(w)
-	require.NoError(t, err)
-	require.Less(t, len(data), protocol.MaxPlanBytes)
-	require.Greater(t, len(data), protocol.MaxPlanBytes*9/10)
 }
 
 // Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
@@ -341,30 +324,6 @@ func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
 		second := newRig(t, d).lead(0, 1)
 		second.wait(3 * time.Second)
 		require.Nil(t, second.settled(ids).Plan)
-	})
-}
-
-func TestAWaveHasOneMeaning(t *testing.T) {
-	_, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"to":[3]}]}`))
-	require.ErrorContains(t, err, `duplicate field "moves[0].to"`)
-	w, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"To":[3]}],"newer":1}`))
-	require.NoError(t, err)
-	require.Equal(t, []donation{{From: 1, IDs: []string{"a"}, To: []int{2}}}, w.Moves)
-}
-
-func FuzzParseWave(f *testing.F) {
-	f.Add([]byte(`{"v":1,"plan":"p","reason":"drain","why":"x","begun":"2026-03-01T12:00:00Z","moves":[{"from":1,"ids":["a"],"to":[2]}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		w, err := parseWave(data)
-		if err != nil {
-			return
-		}
-		again, err := json.Marshal(w)
-		require.NoError(t, err)
-		same, err := parseWave(again)
-		require.NoError(t, err)
-		require.Equal(t, w.count(), same.count())
-		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b donation) bool { return a.From == b.From && len(a.IDs) == len(b.IDs) }))
 	})
 }
 
