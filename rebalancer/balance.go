@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -22,7 +21,7 @@ import (
 // listing is one list as the planner sees it. It is kept until its ids or the traits change: a plan costs what changed, not a look-up
 // a resource.
 type listing struct {
-	ids  []string
+	ids  protocol.IDs
 	of   *inventory.Attributes
 	list plan.List
 	// weight is the sum, in thousandths; misplaced counts those whose pin forbids where they are.
@@ -34,18 +33,18 @@ type listing struct {
 func (t *term) listed(n int, in *protocol.Instance) *listing {
 	if t.traits == nil {
 		t.lists = nil
-		return &listing{ids: in.IDs, list: plan.List{IDs: in.IDs}}
+		return &listing{ids: in.IDs, list: plan.List{IDs: in.IDs.Strings()}}
 	}
-	if l := t.lists[n]; l != nil && l.of == t.traits && len(l.ids) == len(in.IDs) && unsafe.SliceData(l.ids) == unsafe.SliceData(in.IDs) {
+	if l := t.lists[n]; l != nil && l.of == t.traits && l.ids.Is(in.IDs) {
 		return l
 	}
 	if t.lists == nil {
 		t.lists = map[int]*listing{}
 	}
 	maps.DeleteFunc(t.lists, func(n int, _ *listing) bool { return t.st.Instances[n] == nil })
-	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs}}
+	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs.Strings()}}
 	w := plan.World{Pins: t.traits.Pins(), Instances: []plan.Instance{{Ordinal: n}}}
-	for i, id := range in.IDs {
+	for i, id := range in.IDs.All() {
 		tr, _, _ := t.trait(id)
 		l.add(i, tr)
 		l.weight += int64(tr.Weight)
@@ -60,7 +59,7 @@ func (t *term) listed(n int, in *protocol.Instance) *listing {
 // add notes the traits of the i-th id. What is alike for all of them takes no memory.
 func (l *listing) add(i int, tr inventory.Attribute) {
 	if l.list.Weights == nil && tr.Weight != inventory.Unit {
-		l.list.Weights = make([]plan.Weight, i, len(l.ids))
+		l.list.Weights = make([]plan.Weight, i, l.ids.Len())
 		for k := range i {
 			l.list.Weights[k] = inventory.Unit
 		}
@@ -69,7 +68,7 @@ func (l *listing) add(i int, tr inventory.Attribute) {
 		l.list.Weights = append(l.list.Weights, tr.Weight)
 	}
 	if l.list.Pins == nil && tr.Pin != 0 {
-		l.list.Pins = make([]plan.PinIndex, i, len(l.ids))
+		l.list.Pins = make([]plan.PinIndex, i, l.ids.Len())
 	}
 	if l.list.Pins != nil {
 		l.list.Pins = append(l.list.Pins, tr.Pin)
@@ -98,7 +97,7 @@ func (t *term) trait(id string) (tr inventory.Attribute, unheard, unread bool) {
 // poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not told
 // the labels yet, or in a way that cannot be read.
 func (t *term) poolList(pool []string) plan.List {
-	l := listing{ids: pool, list: plan.List{IDs: pool}}
+	l := listing{ids: protocol.NewIDs(pool), list: plan.List{IDs: pool}}
 	if t.traits == nil {
 		return l.list
 	}
@@ -183,7 +182,7 @@ func (t *term) reservedWeight() map[int]int64 {
 	}
 	reserved := map[int]int64{}
 	for _, f := range t.st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if to := f.Target(i); to >= 0 {
 				tr, _, _ := t.trait(id)
 				reserved[to] += int64(tr.Weight)
@@ -390,8 +389,8 @@ func (t *term) weigh() (total float64, lists map[int]float64) {
 	return float64(sum) / 1000, lists
 }
 
-func (t *term) weightOf(ids []string) (sum int64) {
-	for _, id := range ids {
+func (t *term) weightOf(ids protocol.IDs) (sum int64) {
+	for _, id := range ids.All() {
 		tr, _, _ := t.trait(id)
 		sum += int64(tr.Weight)
 	}

@@ -41,7 +41,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	// What instance 0 holds becomes three times as heavy.
 	st := first.e.State()
 	hot := map[string]bool{}
-	for _, id := range st.Instances[0].IDs {
+	for _, id := range st.Instances[0].IDs.All() {
 		hot[id] = true
 	}
 	for i := range catalogue {
@@ -71,7 +71,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	ids = append(ids, "new")
 	second.read(catalogue)
 	second.placed(len(ids))
-	second.eventually("3 is empty", func() bool { return len(second.e.State().Instances[3].IDs) == 0 })
+	second.eventually("3 is empty", func() bool { return second.e.State().Instances[3].IDs.Len() == 0 })
 	second.eventually("the rest is even", even(second))
 	sum := 0.0
 	for _, k := range catalogue {

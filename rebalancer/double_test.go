@@ -116,11 +116,11 @@ func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 	for _, n := range ordinals {
 		left.Count[n] = 0
 		if in := d.st.Instances[n]; in != nil {
-			left.Count[n] = len(in.IDs)
+			left.Count[n] = in.IDs.Len()
 		}
 		for _, f := range d.st.Flight {
 			if f.From == n {
-				left.Count[n] += len(f.IDs)
+				left.Count[n] += f.IDs.Len()
 			}
 		}
 	}
@@ -254,7 +254,7 @@ func (d *double) adopted(lists map[int][]string) {
 		m, err := protocol.AddOrdinal(d.st, n, 1)
 		must(err)
 		must(d.commit(d.st.Clone(), m))
-		d.st.Instances[n].IDs = lists[n]
+		d.st.Instances[n].IDs = protocol.NewIDs(lists[n])
 		d.st.Instances[n].Used = len(lists[n])
 		for _, id := range lists[n] {
 			d.st.Instances[n].Bytes += protocol.Cost(id)

@@ -92,7 +92,7 @@ func (h *history) released(r *rig, old, st *protocol.State, m protocol.Multi) {
 	r.mu.Unlock()
 	for name, f := range old.Flight {
 		now := st.Flight[name]
-		if o.HandOff != config.HandOffAcknowledged || now != nil && len(now.IDs) == len(f.IDs) || o.GonePods[f.Pod] {
+		if o.HandOff != config.HandOffAcknowledged || now != nil && now.IDs.Len() == f.IDs.Len() || o.GonePods[f.Pod] {
 			continue
 		}
 		status := old.Instances[f.From].Status
@@ -191,7 +191,7 @@ func (h *history) compare(rt *rapid.T) {
 		here[id] = true
 	}
 	for _, f := range st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if f.Target(i) == protocol.ToDelete {
 				delete(here, id)
 			}
@@ -296,7 +296,7 @@ func (h *history) rest() {
 	require.Equal(h.rt, []int{0, 1}, st.Ordinals(), "the others were emptied and removed; blocked: %s", h.r.e.Progress().Blocked)
 	require.Zero(h.rt, st.InFlight()+st.Unassigned())
 	for n, in := range st.Instances {
-		require.Equal(h.rt, len(in.IDs), in.Used, "instance %d", n)
+		require.Equal(h.rt, in.IDs.Len(), in.Used, "instance %d", n)
 	}
 	require.Equal(h.rt, everything(st), everything(h.r.e.State()))
 	for id := range all(st) {

@@ -183,13 +183,13 @@ func assignment(st *protocol.State, who speakers) observed.Assignment {
 		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,
 	}
 	for n, in := range st.Instances {
-		l := observed.List{Count: len(in.IDs), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
+		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
 		l.Status, l.StatusFault, l.StatusSince = statusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {
 		if l, ok := a.Lists[f.From]; ok {
-			l.InFlight += len(f.IDs)
+			l.InFlight += f.IDs.Len()
 			a.Lists[f.From] = l
 		}
 	}

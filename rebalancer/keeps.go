@@ -96,7 +96,7 @@ func (t *term) absence(n int, after time.Time) protocol.Absence {
 
 // unreleased says what a flight waits for.
 func (t *term) unreleased(f *protocol.Flight, why string, now time.Time) string {
-	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, len(f.IDs), why)
+	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, f.IDs.Len(), why)
 	if k, kept := t.keeping[f.From]; kept && !k.lapses(now) {
 		text += ": " + waysOut(t.st.Kind, f.From)
 	}
@@ -134,7 +134,7 @@ func (t *term) kept(n int, now time.Time) string {
 	if in == nil {
 		return ""
 	}
-	what, count := "is to leave and keeps %d resources", len(in.IDs)
+	what, count := "is to leave and keeps %d resources", in.IDs.Len()
 	if t.stays(n) {
 		what, count = "keeps %d resources that pins forbid there", 0
 		if t.pinned() {

@@ -62,7 +62,7 @@ func (t *term) bringBack(ctx context.Context) (bool, error) {
 			continue
 		}
 		var back []string
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if to := f.Target(i); to != protocol.ToDelete && to != f.From {
 				back = append(back, id)
 			}
@@ -95,7 +95,7 @@ func (t *term) remove(ctx context.Context) (bool, error) {
 	b := newBatch(roundBytes)
 	for _, n := range t.orders.Gone {
 		in := t.st.Instances[n]
-		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || len(in.IDs) > 0 || in.Live || in.Hidden || busy[n] {
+		if b.full() || in == nil || t.stays(n) || t.st.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
 		m, err := protocol.RemoveOrdinal(t.st, n)
@@ -173,7 +173,7 @@ func (t *term) damaged(in *protocol.Instance) bool {
 		return false
 	}
 	capacity := t.capacity(in)
-	return capacity >= 0 && (in.Used != len(in.IDs) || in.Capacity != capacity || !in.HasTmp || t.st.ReloadDamaged(in.Ordinal))
+	return capacity >= 0 && (in.Used != in.IDs.Len() || in.Capacity != capacity || !in.HasTmp || t.st.ReloadDamaged(in.Ordinal))
 }
 
 // capacity is what `count` should be: what the scaler orders, or, while there are no orders, what it is. It may be -1, unreadable.

@@ -97,7 +97,7 @@ func (l *landing) wait(f *protocol.Flight, at, horizon time.Time) {
 // sort splits a released piece by where its ids go.
 func (t *term) sort(l *landing, f *protocol.Flight) {
 	dying, pool, grants := 0, []string(nil), map[int][]string{}
-	for i, id := range f.IDs {
+	for i, id := range f.IDs.All() {
 		switch to := f.Target(i); {
 		case to == protocol.ToDelete:
 			dying++
@@ -122,35 +122,32 @@ func (t *term) sort(l *landing, f *protocol.Flight) {
 // receives says whether n is open, stays, and has room for one more id besides what is granted to it already.
 func (t *term) receives(n int, granted protocol.Size, id string) bool {
 	in := t.st.Instances[n]
-	return in != nil && t.stays(n) && t.st.IsOpen(n) && len(in.IDs)+granted.Count < t.orders.Capacity &&
+	return in != nil && t.stays(n) && t.st.IsOpen(n) && in.IDs.Len()+granted.Count < t.orders.Capacity &&
 		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
 }
 
 // flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing is left.
 func (t *term) flightRest(take protocol.Take) int {
 	f := t.st.Flight[take.Name]
-	if f == nil || len(take.IDs) == len(f.IDs) {
+	if f == nil || len(take.IDs) == f.IDs.Len() {
 		return 0
 	}
-	return (len(f.IDs) - len(take.IDs)) * meanCost(f.IDs)
+	return (f.IDs.Len() - len(take.IDs)) * meanCost(f.IDs)
 }
 
 // poolRest is the same of a pool piece.
 func (t *term) poolRest(take protocol.Take) int {
 	p := t.st.Pool[take.Name]
-	if p == nil || len(take.IDs) == len(p.IDs) {
+	if p == nil || len(take.IDs) == p.IDs.Len() {
 		return 0
 	}
-	return (len(p.IDs) - len(take.IDs)) * meanCost(p.IDs)
+	return (p.IDs.Len() - len(take.IDs)) * meanCost(p.IDs)
 }
 
 // meanCost is about what one of the ids takes in a znode, its destination included.
-func meanCost(ids []string) int {
-	n, size := min(len(ids), 20), 0
-	for _, id := range ids[:n] {
-		size += protocol.Cost(id)
-	}
-	return size/max(n, 1) + 5
+func meanCost(ids protocol.IDs) int {
+	n := min(ids.Len(), 20)
+	return ids.Slice(0, n).Cost()/max(n, 1) + 5
 }
 
 // fitting returns the first of the takes that fit into one transaction that changes the list of n; at least one.
@@ -210,7 +207,7 @@ func poolOf(st *protocol.State) pooled {
 	p := pooled{names: st.PoolNames(), ids: make([]string, 0, st.Unassigned())}
 	for _, name := range p.names {
 		p.starts = append(p.starts, len(p.ids))
-		p.ids = append(p.ids, st.Pool[name].IDs...)
+		p.ids = append(p.ids, st.Pool[name].IDs.Strings()...)
 	}
 	return p
 }
@@ -365,7 +362,7 @@ func (t *term) shape() shape {
 // leaving says whether an ordinal that does not stay owns a list that may be taken from it.
 func (t *term) leaving() bool {
 	for n, in := range t.st.Instances {
-		if len(in.IDs) > 0 && !t.stays(n) && t.keeps(n) == "" {
+		if in.IDs.Len() > 0 && !t.stays(n) && t.keeps(n) == "" {
 			return true
 		}
 	}

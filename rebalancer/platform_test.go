@@ -137,7 +137,7 @@ func (r *rig) obey(text string) string {
 // assigned are the ids that an instance has, in order.
 func (r *rig) assigned() (ids []string) {
 	for _, in := range r.d.snapshot().Instances {
-		ids = append(ids, in.IDs...)
+		ids = append(ids, in.IDs.Strings()...)
 	}
 	require.Empty(r.t, r.d.snapshot().Pool)
 	return sorted(ids)

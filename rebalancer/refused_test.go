@@ -62,7 +62,7 @@ func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 				require.NoError(t, r.e.Delete(t.Context(), ids[:30]), "deletes go on")
 				r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 				r.wait(10 * time.Second)
-				require.Empty(t, r.d.snapshot().Instances[1].IDs, "and so do drains")
+				require.Empty(t, r.d.snapshot().Instances[1].IDs.Strings(), "and so do drains")
 
 				r.refusing(nil)
 				callers.Wait()
@@ -88,7 +88,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 		go func() { _ = r.e.Create(t.Context(), known([]string{"b"})) }()
 		r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 		r.wait(5 * time.Second)
-		require.Empty(t, r.d.snapshot().Instances[1].IDs)
+		require.Empty(t, r.d.snapshot().Instances[1].IDs.Strings())
 	})
 }
 

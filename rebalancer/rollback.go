@@ -156,7 +156,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 			f := t.st.Flight[names[0]]
 			var back []string
 			home := t.stays(f.From) && t.st.IsOpen(f.From)
-			for i, id := range f.IDs {
+			for i, id := range f.IDs.All() {
 				switch to := f.Target(i); {
 				case to == protocol.ToDelete:
 				case !home:

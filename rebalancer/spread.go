@@ -58,7 +58,7 @@ func heldUntil(st *protocol.State) time.Time {
 // new, and one that was already filling up shows by the band alone.
 func (s *spreading) opened(st *protocol.State, before, added []int) {
 	for _, n := range added {
-		if len(before) > 0 && len(st.Instances[n].IDs) == 0 {
+		if len(before) > 0 && st.Instances[n].IDs.Len() == 0 {
 			s.due = true
 		}
 		for _, f := range st.Flight {

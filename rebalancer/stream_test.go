@@ -93,7 +93,7 @@ func TestAGlanceSeesForeignEdits(t *testing.T) {
 		r.wait(3 * time.Second)
 		d.edit(func(st *protocol.State) {
 			in := *st.Instances[0]
-			in.IDs, in.Used = append(slices.Clone(in.IDs), "x"), in.Used+1
+			in.IDs, in.Used = protocol.NewIDs(append(slices.Clone(in.IDs.Strings()), "x")), in.Used+1
 			in.ListVersion++
 			d.versions["/iota/orchestration/Thing/0/resources"]++
 			st.Instances[0] = &in

@@ -277,7 +277,7 @@ func foreignEdit(old, fresh *protocol.State) string {
 	}
 	for n, in := range fresh.Instances {
 		was := old.Instances[n]
-		if in.Begun || was != nil && was.Begun && len(in.IDs) == 0 {
+		if in.Begun || was != nil && was.Begun && in.IDs.Len() == 0 {
 			continue // what others make of an ordinal that is not ours yet is no edit of the assignment
 		}
 		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
@@ -482,13 +482,13 @@ func (t *term) draining() map[int]int {
 		return left
 	}
 	for n, in := range t.st.Instances {
-		if len(in.IDs) > 0 && !t.stays(n) {
-			left[n] += len(in.IDs)
+		if in.IDs.Len() > 0 && !t.stays(n) {
+			left[n] += in.IDs.Len()
 		}
 	}
 	for _, f := range t.st.Flight {
 		if !t.stays(f.From) {
-			left[f.From] += len(f.IDs)
+			left[f.From] += f.IDs.Len()
 		}
 	}
 	return left

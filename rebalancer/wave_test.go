@@ -21,7 +21,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 		ids := names("a", 300)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		owned := r.d.snapshot().Instances[2].IDs
+		owned := r.d.snapshot().Instances[2].IDs.Strings()
 		steps, revokes := len(r.d.did()), 0
 		r.d.fail(func(d *double) {
 			d.watch = func(old, _ *protocol.State, m protocol.Multi) {
@@ -75,7 +75,7 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 		require.Equal(t, []int{50_000, 5_000, 5_000, 0}, sizes)
 		st := r.settled(all)
 		for n := range 11 {
-			require.Empty(t, st.Instances[n].IDs)
+			require.Empty(t, st.Instances[n].IDs.Strings())
 		}
 	})
 }
@@ -96,7 +96,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					first.wait(3 * time.Second)
 					count, owned := 0, map[int][]string{}
 					for n, in := range d.snapshot().Instances {
-						owned[n] = in.IDs
+						owned[n] = in.IDs.Strings()
 					}
 					d.fail(func(d *double) {
 						d.watch = func(_, _ *protocol.State, _ protocol.Multi) {
@@ -126,7 +126,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					require.Nil(t, st.Plan)
 					away := 0
 					for n, in := range st.Instances {
-						for _, id := range in.IDs {
+						for _, id := range in.IDs.All() {
 							if !slices.Contains(owned[n], id) {
 								away++
 							}
@@ -135,10 +135,10 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					require.Equal(t, map[string]int{"drain": 200, "spread": 80}[kind], away, "no more moves than the least")
 					even := 400 / len(stay)
 					for _, n := range stay {
-						require.InDelta(t, even, len(st.Instances[n].IDs), 1, "instance %d", n)
+						require.InDelta(t, even, st.Instances[n].IDs.Len(), 1, "instance %d", n)
 					}
 					if kind == "drain" {
-						require.Zero(t, len(st.Instances[2].IDs)+len(st.Instances[3].IDs))
+						require.Zero(t, st.Instances[2].IDs.Len()+st.Instances[3].IDs.Len())
 					}
 				})
 			})
@@ -199,7 +199,7 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				first.wait(10 * time.Second)
 				moved := func() int {
 					st := d.snapshot()
-					return st.InFlight() + len(st.Instances[2].IDs) + len(st.Instances[3].IDs)
+					return st.InFlight() + st.Instances[2].IDs.Len() + st.Instances[3].IDs.Len()
 				}
 				already := moved()
 				require.Equal(t, map[int]int{0: 120, 50: 50}[inFlight], already)
@@ -226,7 +226,7 @@ func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	r.wait(3 * time.Second)
 	before = map[int][]string{}
 	for n, in := range r.d.snapshot().Instances {
-		before[n] = in.IDs
+		before[n] = in.IDs.Strings()
 	}
 	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
@@ -275,7 +275,7 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 		r.wait(10 * time.Second)
 		st := r.settled(ids)
 		for n := range 2 {
-			require.ElementsMatch(t, before[n], st.Instances[n].IDs, "instance %d", n)
+			require.ElementsMatch(t, before[n], st.Instances[n].IDs.Strings(), "instance %d", n)
 		}
 		require.Nil(t, st.Plan)
 		_, err = r.e.Rollback(t.Context(), "override", orders.Replace(nil))

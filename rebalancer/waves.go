@@ -220,9 +220,9 @@ func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 	}
 	flying, released := 0, 0
 	for _, f := range w.InFlight(t.st) {
-		flying += len(f.IDs)
+		flying += f.IDs.Len()
 		if ok, _, _ := t.released(f, now); ok {
-			released += len(f.IDs)
+			released += f.IDs.Len()
 		}
 	}
 	p.PlanID, p.Reason, p.Why, p.Begun = w.Plan, w.Reason, w.Why, w.Begun

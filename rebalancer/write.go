@@ -240,7 +240,7 @@ func (t *term) redirect(b *batch, op resync.Op, ids map[string]struct{}, to int)
 	for _, name := range t.st.FlightNames() {
 		f := t.st.Flight[name]
 		var turn []string
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if _, wanted := ids[id]; !wanted {
 				continue
 			}
@@ -270,8 +270,8 @@ func (t *term) settle(op resync.Op, ids []string) {
 }
 
 // among returns those of ids that are in the set, in their order.
-func among(ids []string, set map[string]struct{}) (here []string) {
-	for _, id := range ids {
+func among(ids protocol.IDs, set map[string]struct{}) (here []string) {
+	for _, id := range ids.All() {
 		if _, ok := set[id]; ok {
 			here = append(here, id)
 		}

@@ -69,7 +69,7 @@ func (f *fleet) look() decide.Decision {
 	lists := map[int]int{}
 	if st := f.e.State(); st != nil {
 		for n, in := range st.Instances {
-			lists[n] = len(in.IDs)
+			lists[n] = in.IDs.Len()
 		}
 	}
 	f.settlePods()
@@ -109,7 +109,7 @@ func (f *fleet) until(t *testing.T, what string, ok func(*decide.Decision) bool)
 func (f *fleet) owned() map[int]int {
 	counts := map[int]int{}
 	for n, in := range f.e.State().Instances {
-		counts[n] = len(in.IDs)
+		counts[n] = in.IDs.Len()
 	}
 	return counts
 }
@@ -118,7 +118,7 @@ func (f *fleet) owned() map[int]int {
 func (f *fleet) atRest(counts ...int) bool {
 	st := f.e.State()
 	for n, want := range counts {
-		if in := st.Instances[n]; in == nil || len(in.IDs) != want {
+		if in := st.Instances[n]; in == nil || in.IDs.Len() != want {
 			return false
 		}
 	}
@@ -144,7 +144,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	f.until(t, "the scaler leads", func(d *decide.Decision) bool { return f.s.claimed.holder != "" })
 	require.NoError(t, f.e.Create(t.Context(), ids))
 	f.until(t, "all are placed", func(*decide.Decision) bool { return f.atRest(500, 500) })
-	require.NoError(t, f.e.Delete(t.Context(), f.e.State().Instances[0].IDs[:12]))
+	require.NoError(t, f.e.Delete(t.Context(), f.e.State().Instances[0].IDs.Strings()[:12]))
 	f.until(t, "some are deleted", func(*decide.Decision) bool { return f.atRest(488, 500) })
 	for range 20 {
 		f.look()
@@ -166,7 +166,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	require.Equal(t, decide.ByHottestCPU, d.Reason, d)
 	f.until(t, "the new instance has its part", func(*decide.Decision) bool {
 		st := f.e.State().Instances[2]
-		return st != nil && len(st.IDs) > 300 && f.e.State().InFlight() == 0
+		return st != nil && st.IDs.Len() > 300 && f.e.State().InFlight() == 0
 	})
 	d = f.until(t, "nobody is overloaded", func(d *decide.Decision) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 3, f.size, d)

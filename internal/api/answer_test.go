@@ -36,7 +36,7 @@ func newFleet(instances, each int) *fleet {
 	for n := range instances {
 		in := &protocol.Instance{Ordinal: n, Used: each, Capacity: 5000, Times: 1}
 		for i := range each {
-			in.IDs = append(in.IDs, fmt.Sprintf("%08d-thing-of-instance-%d", i, n))
+			in.IDs = protocol.NewIDs(append(in.IDs.Strings(), fmt.Sprintf("%08d-thing-of-instance-%d", i, n)))
 		}
 		f.state.Instances[n] = in
 	}
@@ -59,7 +59,7 @@ func (f *fleet) change(n int, ids ...string) {
 	defer f.mu.Unlock()
 	next := f.state.Clone()
 	in := *next.Instances[n]
-	in.IDs, in.Times = ids, in.Times+1
+	in.IDs, in.Times = protocol.NewIDs(ids), in.Times+1
 	next.Instances[n] = &in
 	f.state = next
 }
@@ -109,7 +109,7 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	var o Orchestration
 	require.NoError(t, json.Unmarshal(plain, &o))
 	require.Len(t, o.Instances, 12)
-	require.Equal(t, f.state.Instances[11].IDs, o.Instances["11"].Resources.IDs)
+	require.Equal(t, f.state.Instances[11].IDs.Strings(), o.Instances["11"].Resources.IDs)
 	require.Equal(t, []string{`<a&"b\`}, o.Instances["4"].Resources.IDs)
 	require.Contains(t, string(plain), `"3":{"data":{"used":700,"count":5000},"_reload":{"times":2},"resources":{"ids":[]}}`)
 	require.Contains(t, string(plain), `<a&`)
@@ -177,7 +177,7 @@ func TestReadersOfOlderStatesAreBounded(t *testing.T) {
 	var releases []func()
 	taken := 0
 	for {
-		f.change(0, f.state.Instances[0].IDs...)
+		f.change(0, f.state.Instances[0].IDs.Strings()...)
 		if err := e.room(); err != nil {
 			require.ErrorIs(t, err, errOutdated)
 			break

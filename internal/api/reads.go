@@ -210,7 +210,7 @@ func instance(in *protocol.Instance) Instance {
 	var out Instance
 	out.Data.Used, out.Data.Count = in.Used, in.Capacity
 	out.Reload.Times = in.Times
-	out.Resources.IDs = in.IDs
+	out.Resources.IDs = in.IDs.Strings()
 	if out.Resources.IDs == nil {
 		out.Resources.IDs = []string{}
 	}

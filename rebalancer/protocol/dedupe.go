@@ -34,17 +34,17 @@ func (p location) String() string {
 // walk visits every place in the order of rule 11: who comes first keeps a duplicate.
 func (s *State) walk(visit func(p location, ids []string)) {
 	for _, name := range s.FlightNames() {
-		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs)
+		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs.Strings())
 	}
 	for _, rank := range []int{rankLive, rankList} {
 		for _, n := range s.Ordinals() {
 			if in := s.Instances[n]; in.Live == (rank == rankLive) {
-				visit(location{rank: rank, ordinal: n}, in.IDs)
+				visit(location{rank: rank, ordinal: n}, in.IDs.Strings())
 			}
 		}
 	}
 	for _, name := range s.PoolNames() {
-		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs)
+		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs.Strings())
 	}
 }
 
@@ -128,10 +128,10 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 	}
 	switch p.rank {
 	case rankPool:
-		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs))
+		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
 	case rankFlight:
 		f := *s.Flight[p.name]
-		f.IDs, f.To = marked(f.IDs), nil
+		f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
 		for i, ok := range keep {
 			if ok {
 				f.To = append(f.To, s.Flight[p.name].Target(i))
@@ -143,7 +143,7 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 		if err != nil {
 			return b.fail("%w", err)
 		}
-		b.setList(in, marked(in.IDs))
+		b.setList(in, marked(in.IDs.Strings()))
 	}
 	return b.done()
 }

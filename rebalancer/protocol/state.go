@@ -90,8 +90,7 @@ type Instance struct {
 	// adopted tree, and are -1 where they cannot be read. Repair corrects them; only then may the
 	// instance receive.
 	Used, Capacity int
-	IDs            []string
-	text           shared
+	IDs            IDs
 	// Bytes is the length of the znode `resources`.
 	Bytes int
 	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest
@@ -141,7 +140,7 @@ type Status struct {
 // Piece is a part of the pool: acknowledged, owned by nobody.
 type Piece struct {
 	Name    string
-	IDs     []string
+	IDs     IDs
 	Version int32
 	bytes   int // length of the znode
 	zxid    int64
@@ -165,7 +164,7 @@ type Flight struct {
 	From    int
 	Times   int64
 	Pod     string
-	IDs     []string
+	IDs     IDs
 	To      []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
 	Version int32
 	// Created is the znode's ctime, for settleSeconds.

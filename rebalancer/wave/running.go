@@ -49,7 +49,7 @@ func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Ru
 		r.leave(d.From, rest)
 	}
 	for name, f := range st.Flight {
-		if slices.ContainsFunc(f.IDs, func(id string) bool { _, mine := flying[id]; return mine }) {
+		if slices.ContainsFunc(f.IDs.Strings(), func(id string) bool { _, mine := flying[id]; return mine }) {
 			r.flights[name] = true
 		}
 	}
