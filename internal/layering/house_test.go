@@ -39,8 +39,6 @@ var larger = []string{
 	"rebalancer.term",
 	"rebalancer/balance.go",
 	"rebalancer/moves.go",
-	"rebalancer/plan/check.go",
-	"rebalancer/plan/describe.go",
 	"rebalancer/term.go",
 	"scaler.Scaler",
 	"scaler.turn",
