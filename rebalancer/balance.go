@@ -343,7 +343,7 @@ const (
 
 // account keeps an account of the weights, for kinds that are balanced by weight or were so.
 func (t *term) account(context.Context) (bool, error) {
-	now := time.Now()
+	now := t.now
 	if t.idle != "" || now.Sub(t.accounted.At) < accountEvery {
 		return false, nil
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	AdoptionHold time.Duration
 	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be asked.
 	Reread func()
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 }
 
 // Store is what an engine uses of *zk.Client.
@@ -95,14 +97,17 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	if cfg.Refresh <= 0 {
 		cfg.Refresh = 2 * time.Second
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.AdoptionHold <= 0 {
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(time.Now(), sideBySide),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), sideBySide),
 		turn: make(chan struct{}, 1), wake: wake.New(), news: wake.New(), over: make(chan struct{}),
 	}
-	e.rounds.follow.Store(time.Now().UnixNano())
+	e.rounds.follow.Store(cfg.Now().UnixNano())
 	e.m = newMetrics(reg, cfg.Kind,
 		func() float64 { return float64(e.inventory.Catalogue.WaitingCount()) },
 		func() float64 { return float64(e.inventory.Catalogue.Claimed()) })
@@ -159,7 +164,7 @@ func (e *Engine) Delete(ctx context.Context, ids []string) error {
 // takes nothing back: what a message says is so, and comes again.
 func (e *Engine) ask(ctx context.Context, op resync.Op, ids []string) error {
 	good, bad := checked(ids)
-	r, err := e.inventory.Callers.Hear(time.Now(), op, good)
+	r, err := e.inventory.Callers.Hear(e.cfg.Now(), op, good)
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,10 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-e.news:
 		case <-timer.C:
 		}
-		begun := time.Now()
+		begun := e.cfg.Now()
 		e.rounds.follow.Store(begun.UnixNano())
 		pause := e.look(ctx)
-		rest := min(max(breath, followShare*time.Since(begun)), e.cfg.Refresh)
+		rest := min(max(breath, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -105,7 +105,7 @@ func (e *Engine) show(st *protocol.State, changed bool) {
 func (e *Engine) failed(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.failure, e.failedAt = err, time.Now()
+	e.failure, e.failedAt = err, e.cfg.Now()
 }
 
 // reported is what Run has passed on already.

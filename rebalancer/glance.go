@@ -31,7 +31,7 @@ func (t *term) beginGlance(ctx context.Context) {
 	if t.glance != nil {
 		return
 	}
-	g := &glance{begun: time.Now(), asked: t.clock(), touched: protocol.Touched{}, result: make(chan glanced, 1)}
+	g := &glance{begun: t.tick(), asked: t.clock(), touched: protocol.Touched{}, result: make(chan glanced, 1)}
 	t.glance, t.changed = g, false
 	before := t.st.Clone()
 	t.glances.Go(func() {
@@ -73,7 +73,7 @@ func (t *term) adoptGlance(g *glance, seen glanced) error {
 		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, seen.fresh.Head.Holder)
 	}
 	t.proved(g.asked)
-	now := time.Now()
+	now := t.tick()
 	t.refreshed, t.rest = now, max(lookPause, lookShare*now.Sub(g.begun))
 	st := t.st.Overlay(seen.fresh, g.touched)
 	if seen.moved && foreignEdit(t.st, st) != "" {

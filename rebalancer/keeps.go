@@ -69,7 +69,7 @@ func (t *term) keeps(n int) string { return t.keeping[n].why }
 // keepsForGood says that nothing may be moved out of n, and that this is no lapse.
 func (t *term) keepsForGood(n int) bool {
 	k, kept := t.keeping[n]
-	return kept && k.final(time.Now())
+	return kept && k.final(t.now)
 }
 
 // unreleasable says why no proof is to be expected that n releases what is taken from it; "" when

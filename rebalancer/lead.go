@@ -31,10 +31,10 @@ func (e *Engine) Lead(ctx context.Context) error {
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
 	var between pauses
 	for attempt := 1; ; attempt++ {
-		begun := time.Now()
+		begun := e.cfg.Now()
 		e.leaderTurns()
 		err := e.term(ctx, name, attempt)
-		if time.Since(begun) > lastRetry { // it was no mere attempt
+		if e.cfg.Now().Sub(begun) > lastRetry { // it was no mere attempt
 			between = pauses{}
 		}
 		switch {
@@ -58,10 +58,10 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
-	e.inventory.Resign(time.Now())
+	e.inventory.Resign(e.cfg.Now())
 	e.recheck(time.Time{}, time.Time{})
 	e.m.parked.Reset()
-	e.m.progressed(&orders.Progress{})
+	e.m.progressed(&orders.Progress{}, time.Time{})
 	e.m.leading.Set(0)
 	e.m.alarm.Set(0)
 }
@@ -76,7 +76,7 @@ func (e *Engine) forgetAll() {
 
 // begin lets callers ask for writes; begins: this process did not lead before.
 func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
-	begins, err := e.inventory.Lead(time.Now(), st)
+	begins, err := e.inventory.Lead(e.cfg.Now(), st)
 	if err != nil {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
 	}

@@ -162,14 +162,14 @@ func (t *term) noteBegun() {
 			continue
 		}
 		if b := versionsOf(in); t.begun[n].versions != b {
-			t.begun[n] = begun{versions: b, since: time.Now()}
+			t.begun[n] = begun{versions: b, since: t.now}
 		}
 	}
 }
 
 // damaged says whether anything beside the ids of an instance is not as it should be. What another client is making we let it make.
 func (t *term) damaged(in *protocol.Instance) bool {
-	if in.Begun && time.Since(t.begun[in.Ordinal].since) < abandonedAfter {
+	if in.Begun && t.now.Sub(t.begun[in.Ordinal].since) < abandonedAfter {
 		return false
 	}
 	capacity := t.capacity(in)

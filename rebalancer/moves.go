@@ -29,7 +29,7 @@ func (t *term) land(ctx context.Context) (bool, error) {
 	if t.idle != "" || len(t.st.Flight) == 0 {
 		return false, nil
 	}
-	l := t.survey(time.Now())
+	l := t.survey(t.now)
 	b := newBatch(roundBytes)
 	for _, take := range l.forget {
 		if b.full() {
@@ -259,9 +259,9 @@ func (t *term) world(pool []string) *plan.World {
 
 // make plans and measures how long that took.
 func (t *term) make(w *plan.World, o plan.Options) (*plan.Plan, error) {
-	begun := time.Now()
+	begun := t.e.cfg.Now()
 	p, err := plan.Make(w, o)
-	t.e.m.planning.Observe(time.Since(begun).Seconds())
+	t.e.m.planning.Observe(t.e.cfg.Now().Sub(begun).Seconds())
 	return p, err
 }
 
@@ -270,12 +270,11 @@ const planPause = 20 * time.Millisecond
 
 // tooSoon says whether the time has not come yet since what was planned last; if it has, that is now.
 func (t *term) tooSoon(last *time.Time) bool {
-	now := time.Now()
-	if next := last.Add(planPause); now.Before(next) {
+	if next := last.Add(planPause); t.now.Before(next) {
 		t.sooner(next)
 		return true
 	}
-	*last = now
+	*last = t.now
 	return false
 }
 
@@ -284,7 +283,7 @@ func (t *term) place(ctx context.Context) (bool, error) {
 	if t.idle != "" {
 		return false, nil
 	}
-	t.blockKept(time.Now())
+	t.blockKept(t.now)
 	switch {
 	case len(t.st.Pool) == 0 && !t.leaving() && !t.misplaced():
 		t.park(nil)

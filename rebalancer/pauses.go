@@ -59,7 +59,7 @@ type rest struct {
 // resting says whether a step waits for its next attempt. Without that, each wake of the leader would make it.
 func (t *term) resting(name string) bool {
 	r := t.rests[name]
-	if r == nil || !time.Now().Before(r.until) {
+	if r == nil || !t.now.Before(r.until) {
 		return false
 	}
 	t.sooner(r.until)
@@ -83,7 +83,7 @@ func (t *term) failed(name string, err error) *rest {
 	}
 	r.times++
 	r.why, r.refused = fmt.Sprintf("%s: %v", name, err), errors.Is(err, protocol.ErrRefused)
-	next := time.Now().Add(r.afterStep(err))
+	next := t.now.Add(r.afterStep(err))
 	if r.until = (time.Time{}); lasts(err) {
 		r.until = next
 	}
@@ -102,8 +102,8 @@ func (t *term) conflicted(name string, err error) {
 // refused notes that a step was impossible. The others go on; it is tried again after a pause.
 func (t *term) refused(name string, err error) {
 	t.block(t.failed(name, err).why)
-	if now := time.Now(); now.Sub(t.refusals[name]) > time.Minute {
-		t.refusals[name] = now
+	if t.now.Sub(t.refusals[name]) > time.Minute {
+		t.refusals[name] = t.now
 		t.e.log.Error("a step was refused", "step", name, "error", err)
 	}
 }

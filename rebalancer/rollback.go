@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -46,7 +45,7 @@ type rollback struct {
 // planned again, the document of that name, which pauses, is changed first; where there is nothing
 // to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Rollback(ctx context.Context, name string, pause orders.Update) (RolledBack, error) {
-	r := &rollback{name: name, change: pause, Request: inventory.NewRequest(time.Now())}
+	r := &rollback{name: name, change: pause, Request: inventory.NewRequest(e.cfg.Now())}
 	if err := e.enqueue(func(c *calls) { c.rollbacks = append(c.rollbacks, r) }); err != nil {
 		return RolledBack{}, err
 	}
@@ -134,7 +133,7 @@ func (t *term) turnBack(ctx context.Context, asked []*rollback) (RolledBack, err
 	if err := t.pauseFirst(ctx, asked); err != nil {
 		return done, err
 	}
-	t.spread.rolledBack, t.spread.due = time.Now(), false
+	t.spread.rolledBack, t.spread.due = t.now, false
 	if t.wave != nil {
 		done.PlanID, done.Stayed = t.wave.Plan, t.wave.Left()
 		t.wave.DropAll()

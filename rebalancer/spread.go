@@ -40,7 +40,7 @@ type adoption struct {
 
 // adopt starts the hold.
 func (t *term) adopt() {
-	t.spread.notBefore = time.Now().Add(t.e.cfg.AdoptionHold)
+	t.spread.notBefore = t.now.Add(t.e.cfg.AdoptionHold)
 	data, _ := json.Marshal(adoption{t.spread.notBefore.UTC()}) // a time can be encoded
 	t.keepAlso(adoptionName, data)
 }
@@ -131,7 +131,7 @@ func (t *term) flying() (n int) {
 // spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes everything from the donors that
 // the limits allow; land gives each receiver its part in one write.
 func (t *term) spreadOut(ctx context.Context) (bool, error) {
-	now := time.Now()
+	now := t.now
 	if why := t.held(now); why != "" || len(t.st.Head.Open) < 2 {
 		if t.spread.due {
 			t.block(why)

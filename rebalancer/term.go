@@ -34,8 +34,10 @@ const (
 // It is level-triggered: each step looks at the State, the queue and the Orders, and does the next thing to do, if there is one.
 // Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
 type term struct {
-	e      *Engine
-	st     *protocol.State
+	e  *Engine
+	st *protocol.State
+	// now is when this step of the pass looks: no step reads a clock.
+	now    time.Time
 	holder string
 	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
 	orders orders.Orders
@@ -96,9 +98,10 @@ type term struct {
 
 func newTerm(e *Engine, st *protocol.State, holder string) *term {
 	t := &term{
-		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
+		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{},
 		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, begun: map[int]begun{}, rest: lookPause,
 	}
+	t.refreshed = t.tick()
 	t.spread.notBefore = heldUntil(st)
 	t.flights.observe(st, t.refreshed, t.refreshed)
 	t.recall()
@@ -115,7 +118,7 @@ func (t *term) run(ctx context.Context) error {
 			return err
 		}
 		t.progress()
-		timer := time.NewTimer(time.Until(t.due))
+		timer := time.NewTimer(t.due.Sub(t.tick()))
 		select {
 		case <-ctx.Done():
 		case <-t.e.wake:
@@ -139,7 +142,7 @@ const stepCreate = "create"
 
 // pass does whatever there is to do now. After each round it begins anew with what people wait for.
 func (t *term) pass(ctx context.Context) error {
-	t.due = time.Now().Add(t.e.cfg.Refresh)
+	t.due = t.tick().Add(t.e.cfg.Refresh)
 	t.blocked = ""
 	steps := []step{
 		{"keep", t.keep},
@@ -199,8 +202,9 @@ func (t *term) ends(ctx context.Context, err error) bool {
 // prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
 func (t *term) prepare(ctx context.Context) error {
 	t.e.leaderTurns()
+	t.tick()
 	t.takeOrders()
-	if t.idle = t.orders.Refusal(time.Now()); t.idle == "" {
+	if t.idle = t.orders.Refusal(t.now); t.idle == "" {
 		t.evacuate()
 		t.stay = append([]int{}, t.orders.Stay...)
 		t.spread.heated(t.orders.Overloaded)
@@ -208,7 +212,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if err := t.takeGlance(); err != nil {
 		return err
 	}
-	defer func() { t.findKeepers(time.Now()) }()
+	defer func() { t.findKeepers(t.now) }()
 	if t.dirty {
 		return t.look(ctx)
 	}
@@ -216,7 +220,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if t.changed {
 		pause = min(pause, t.rest) // a look that had to wait for a slow server is no reason to look less often than at rest
 	}
-	if next := t.refreshed.Add(pause); time.Now().Before(next) {
+	if next := t.refreshed.Add(pause); t.now.Before(next) {
 		t.sooner(next)
 		return nil
 	}
@@ -235,7 +239,7 @@ func (t *term) takeOrders() {
 // look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what instances say of themselves a glance
 // sees.
 func (t *term) look(ctx context.Context) error {
-	begun, asked := time.Now(), t.clock()
+	begun, asked := t.tick(), t.clock()
 	fresh, moved, err := t.e.store.Read(ctx, t.st.Kind, t.st)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
@@ -244,7 +248,7 @@ func (t *term) look(ctx context.Context) error {
 		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, fresh.Head.Holder)
 	}
 	t.proved(asked)
-	now := time.Now()
+	now := t.tick()
 	t.refreshed, t.rest = now, max(lookPause, lookShare*now.Sub(begun))
 	if moved && t.foreignEdits(fresh, now) && fresh.Torn {
 		return nil // somebody is still writing: what was read does not hold together
@@ -305,7 +309,7 @@ func (t *term) alarm() string {
 	if fault := t.st.Fault(); fault != "" {
 		return fault
 	}
-	since := time.Now().Add(-foreignWindow)
+	since := t.now.Add(-foreignWindow)
 	t.foreign = slices.DeleteFunc(t.foreign, func(at time.Time) bool { return at.Before(since) })
 	if len(t.foreign) > foreignLimit {
 		return fmt.Sprintf("%d edits by somebody else within %s: who else writes here?", len(t.foreign), foreignWindow)
@@ -335,6 +339,12 @@ func (e *Engine) showAlarm(alarm string) (news bool) {
 	news = alarm != e.progress.Alarm
 	e.progress.Alarm = alarm
 	return news
+}
+
+// tick takes the time from the clock.
+func (t *term) tick() time.Time {
+	t.now = t.e.cfg.Now()
+	return t.now
 }
 
 // sooner makes the next pass come at that time at the latest.
@@ -388,6 +398,7 @@ func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 // note counts what was committed and tells who waits for it. All of it was sent after asked.
 func (t *term) note(jobs []job, errs []error, asked int64) error {
 	t.e.leaderTurns()
+	t.tick()
 	var worst error
 	for i, j := range jobs {
 		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more
@@ -401,7 +412,7 @@ func (t *term) note(jobs []job, errs []error, asked int64) error {
 		t.e.m.commits.WithLabelValues(j.m.Step).Inc()
 		t.e.m.changes.Add(float64(len(j.lists)))
 		for _, n := range j.lists {
-			t.written[n] = time.Now()
+			t.written[n] = t.now
 		}
 		if j.done != nil {
 			j.done()
@@ -439,7 +450,7 @@ func (t *term) writable(n int) bool {
 		return true
 	}
 	next := at.Add(t.orders.ListInterval())
-	if time.Now().Before(next) {
+	if t.now.Before(next) {
 		t.sooner(next)
 		return false
 	}
@@ -450,7 +461,7 @@ func (t *term) writable(n int) bool {
 func (t *term) progress() {
 	draining := t.draining()
 	p := orders.Progress{Duplicates: t.duplicates, Blocked: t.blocked, Refused: t.refusedSteps(), Parked: t.parked}
-	t.waveProgress(&p, time.Now())
+	t.waveProgress(&p, t.now)
 	if p.Blocked == "" && t.idle != "" && (len(draining) > 0 || len(t.st.Flight) > 0 || len(t.st.Pool) > 0) {
 		p.Blocked = t.idle
 	}
@@ -463,16 +474,16 @@ func (t *term) progress() {
 	var unannounced int
 	p.Unannounced, unannounced = t.e.inventory.Writer.Unannounced()
 	t.e.m.unannounced.Set(float64(unannounced))
-	t.e.showProgress(&p)
+	t.e.showProgress(&p, t.now)
 }
 
 // showProgress shows p with what the engine itself knows.
-func (e *Engine) showProgress(p *orders.Progress) {
+func (e *Engine) showProgress(p *orders.Progress, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p.Moved, p.Alarm = e.progress.Moved, e.progress.Alarm
 	e.progress = *p
-	e.m.progressed(p)
+	e.m.progressed(p, now)
 }
 
 // draining is what ordinals that do not stay still own, in lists and in flight.

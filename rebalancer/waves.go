@@ -31,7 +31,7 @@ func (t *term) recall() {
 	t.spread.moved = w.Window
 	if w.Reason == wave.Spread {
 		// When it took them, nobody knows: at the latest now. What it has not taken is planned anew, since lists have changed meanwhile.
-		t.spread.moved = append(t.spread.moved, wave.Moved{At: time.Now(), N: t.wave.Total - t.wave.Left()})
+		t.spread.moved = append(t.spread.moved, wave.Moved{At: t.now, N: t.wave.Total - t.wave.Left()})
 		t.wave.DropAll()
 		t.spread.due = true
 	}
@@ -40,7 +40,7 @@ func (t *term) recall() {
 
 // begin stores a wave of what is to be revoked; a small one is one write. Nothing is taken before that.
 func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error {
-	now := time.Now()
+	now := t.now
 	w.Fill(moves, t.spread.moved.Recent(now), now)
 	data, err := w.Encode()
 	if err != nil {
@@ -89,7 +89,7 @@ func (t *term) move(ctx context.Context) (bool, error) {
 // end says in ZooKeeper that no wave runs.
 func (t *term) end(ctx context.Context) error {
 	var note []byte
-	if recent := t.spread.moved.Recent(time.Now()); t.orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
+	if recent := t.spread.moved.Recent(t.now); t.orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
 		var err error
 		if note, err = recent.Encode(); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (t *term) abandon() {
 // take revokes what is pending from all donors whose lists may change now, each once, so that every receiver's list can then be written
 // once.
 func (t *term) take(ctx context.Context) (did bool, err error) {
-	w, now := t.wave, time.Now()
+	w, now := t.wave, t.now
 	room := t.flightRoom()
 	if w.Voluntary() {
 		if why := t.heldWave(); why != "" {
@@ -180,7 +180,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		}
 		return b
 	})
-	t.flights.note(t.st, time.Now())
+	t.flights.note(t.st, t.now)
 	if w.Voluntary() && taken > 0 {
 		t.spread.moved = append(t.spread.moved, wave.Moved{At: now, N: taken})
 	}
@@ -238,6 +238,6 @@ func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 func (t *term) landedIn(piece string, n int) {
 	if t.wave.Owns(piece) {
 		t.wave.Arrived += n
-		t.pace.Arrived(time.Now(), n)
+		t.pace.Arrived(t.now, n)
 	}
 }

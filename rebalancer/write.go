@@ -28,7 +28,7 @@ func (t *term) create(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	fault.Point("create.queued")
-	if next := t.created.Add(gather); time.Now().Before(next) {
+	if next := t.created.Add(gather); t.now.Before(next) {
 		t.sooner(next)
 		return false, nil
 	}
@@ -71,14 +71,14 @@ func (t *term) confirm(ctx context.Context, op resync.Op, ids []string) (bool, e
 	if len(unproven) == 0 {
 		return true, nil
 	}
-	if next := t.confirmed.Add(gather); time.Now().Before(next) {
+	if next := t.confirmed.Add(gather); t.now.Before(next) {
 		t.sooner(next)
 		return len(unproven) < len(ids), nil
 	}
 	if err := t.readHead(ctx); err != nil {
 		return false, err
 	}
-	t.confirmed = time.Now()
+	t.confirmed = t.now
 	t.settleProven(op, unproven)
 	return true, nil
 }
@@ -135,7 +135,7 @@ func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 		t.block("the pool is full: no create can be taken")
 	}
 	did, err := t.send(ctx, b)
-	t.created = time.Now()
+	t.created = t.now
 	return did, err
 }
 
@@ -264,7 +264,7 @@ func (t *term) settle(op resync.Op, ids []string) {
 	complete := t.e.inventory.Writer.Answer(op, ids)
 	if op == resync.Created {
 		for _, r := range complete {
-			t.e.m.creating.Observe(time.Since(r.Begun()).Seconds())
+			t.e.m.creating.Observe(t.now.Sub(r.Begun()).Seconds())
 		}
 	}
 }
