@@ -2,6 +2,8 @@
 package layering
 
 import (
+	"go/ast"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,5 +63,26 @@ func TestDependenciesFollowTheData(t *testing.T) {
 				require.False(t, d == module+f || strings.HasPrefix(d, module+f+"/"), "%s must not import %s", pattern, d)
 			}
 		}
+	}
+}
+
+// What is pure takes the time as an argument, and starts no goroutine.
+func TestPurePackagesReadNoClock(t *testing.T) {
+	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
+	for _, s := range sources(t, pure...) {
+		if strings.Contains(s.path, "test/") { // what tests use of it
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s starts a goroutine", s.position(n))
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+					t.Errorf("%s: time.%s", s.position(n), n.Sel.Name)
+				}
+			}
+			return true
+		})
 	}
 }
