@@ -99,7 +99,7 @@ func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 		r.wait(3 * time.Second)
 		r.stranger(1)
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
-		r.wait(abandonedAfter - time.Minute)
+		r.wait(9 * time.Minute)
 		require.False(t, slices.Contains(r.d.did(), "repair"))
 		r.wait(2 * time.Minute)
 		require.Len(t, r.settled(ids).Instances[1].IDs.Strings(), 20)

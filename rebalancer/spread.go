@@ -25,8 +25,6 @@ type spreading struct {
 	rolledBack time.Time
 	// moved are the voluntary moves of the last minute.
 	moved wave.Window
-	// reopened are ordinals whose drain was cancelled and from which something was in flight.
-	reopened map[int]bool
 	// futile is the question to which the answer was that no voluntary move is due or helps.
 	futile question
 }
@@ -54,20 +52,12 @@ func heldUntil(st *protocol.State) time.Time {
 	return a.HoldUntil
 }
 
-// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree that is being adopted are not
-// new, and one that was already filling up shows by the band alone.
+// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree
+// that is being adopted are not new, and one that was already filling up shows by the band alone.
 func (s *spreading) opened(st *protocol.State, before, added []int) {
 	for _, n := range added {
 		if len(before) > 0 && st.Instances[n].IDs.Len() == 0 {
 			s.due = true
-		}
-		for _, f := range st.Flight {
-			if f.From == n {
-				if s.reopened == nil {
-					s.reopened = map[int]bool{}
-				}
-				s.reopened[n] = true
-			}
 		}
 	}
 }

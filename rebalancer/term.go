@@ -11,6 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -75,8 +76,9 @@ type term struct {
 	glances sync.WaitGroup
 	// streaming: a batch is under way of which the State does not show the effects yet.
 	streaming bool
-	// begun are the ordinals that other clients have begun to make.
-	begun map[int]begun
+	// repair and opening are steps that remember something.
+	repair  *loop.Repair
+	opening *loop.Open
 	// foreign are the times at which somebody else's edits were seen.
 	foreign []time.Time
 	spread  spreading
@@ -99,8 +101,9 @@ type term struct {
 func newTerm(e *Engine, st *protocol.State, holder string) *term {
 	t := &term{
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{},
-		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, begun: map[int]begun{}, rest: lookPause,
+		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
 	}
+	t.repair, t.opening = &loop.Repair{Completed: t.completed, Deduped: t.deduped}, &loop.Open{Opened: t.opened}
 	t.refreshed = t.tick()
 	t.spread.notBefore = heldUntil(st)
 	t.flights.observe(st, t.refreshed, t.refreshed)
@@ -149,15 +152,15 @@ func (t *term) pass(ctx context.Context) error {
 		{"reconcile", t.reconciled},
 		{stepCreate, t.create},
 		{"delete", t.delete},
-		{"mend", t.mend},
-		{"open", t.open},
+		{"mend", t.propose(t.repair)},
+		{"open", t.propose(t.opening)},
 		{"roll back", t.rollBack},
 		{"land", t.land},
 		{"move", t.move},
 		{"place", t.place},
 		{"spread", t.spreadOut},
-		{"remove", t.remove},
-		{"compact", t.compact},
+		{"remove", t.propose(&loop.Remove{Removed: t.removed})},
+		{"compact", t.propose(loop.Compact{})},
 		{"account", t.account},
 	}
 	for i := 0; i < len(steps) && ctx.Err() == nil; {
@@ -192,6 +195,35 @@ func (t *term) pass(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// propose asks a step, and commits what it proposes.
+func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		p := s.Next(t.view())
+		t.piece += p.Pieces
+		if p.Blocked != "" {
+			t.block(p.Blocked)
+		}
+		if len(p.Jobs) == 0 {
+			return false, p.Err
+		}
+		if p.Point != "" {
+			fault.Point(p.Point)
+		}
+		jobs := make([]job, len(p.Jobs))
+		for i, j := range p.Jobs {
+			jobs[i] = job{m: j.Multi, done: j.Then}
+		}
+		return true, t.commit(ctx, jobs...)
+	}
+}
+
+// view is what a step looks at.
+func (t *term) view() *loop.View {
+	return &loop.View{
+		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Piece: t.piece, Now: t.now,
+	}
 }
 
 // ends says whether an error leaves in doubt what ZooKeeper holds or who may write.

@@ -8,6 +8,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -17,8 +18,6 @@ const (
 	gather = 5 * time.Millisecond
 	// revokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps its limit.
 	revokeBytes = protocol.MaxFlight * 3 / 4
-	// crowded is the number of pool pieces from which small ones are merged.
-	crowded = protocol.MaxPool / 2
 )
 
 // create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is still in flight, by turning it round.
@@ -114,7 +113,7 @@ func (t *term) clock() int64 { return t.e.inventory.Writer.Clock() }
 // createPieces adds up to a round of pool pieces.
 func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 	if len(t.st.Pool)+round > protocol.MaxPool && !t.streaming { // what is under way makes room, and may need the pieces
-		if did, err := t.merge(ctx); did || err != nil {
+		if did, err := t.propose(loop.Merge{})(ctx); did || err != nil {
 			return did, err
 		}
 	}
@@ -137,23 +136,6 @@ func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 	did, err := t.send(ctx, b)
 	t.created = t.now
 	return did, err
-}
-
-// compact merges small pool pieces when there are many and they cannot be assigned.
-func (t *term) compact(ctx context.Context) (bool, error) {
-	if len(t.st.Pool) < crowded {
-		return false, nil
-	}
-	return t.merge(ctx)
-}
-
-func (t *term) merge(ctx context.Context) (bool, error) {
-	m, ok := protocol.CompactPool(t.st, t.piece)
-	if !ok {
-		return false, nil
-	}
-	t.piece++
-	return true, t.commit(ctx, job{m: m})
 }
 
 // delete takes away what is to go: from the pool at once, from a list as soon as that may change, in flight by turning it round.

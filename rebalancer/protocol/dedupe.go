@@ -80,36 +80,38 @@ type Duplicate struct {
 	Stayed, Removed string
 }
 
-// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for
+// Deduped is a transaction that takes duplicates out of one znode.
+type Deduped struct {
+	Multi Multi
+	Found []Duplicate
+}
+
+// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one transaction for
 // each znode that loses something, none of which overlap.
-func Dedupe(s *State) ([]Multi, []Duplicate, error) {
+func Dedupe(s *State) (all []Deduped, err error) {
 	seen := make(map[string]location, s.Count())
-	var multis []Multi
-	var duplicates []Duplicate
-	var failed error
 	s.walk(func(p location, ids []string) {
 		keep := make([]bool, len(ids))
-		lost := 0
+		var found []Duplicate
 		for i, id := range ids {
 			first, twice := seen[id]
-			if keep[i] = !twice; keep[i] {
-				seen[id] = p
+			if keep[i] = !twice; twice {
+				found = append(found, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
 				continue
 			}
-			lost++
-			duplicates = append(duplicates, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
+			seen[id] = p
 		}
-		if lost == 0 || failed != nil {
+		if len(found) == 0 || err != nil {
 			return
 		}
 		var m Multi
-		m, failed = strip(s, p, keep)
-		multis = append(multis, m)
+		m, err = strip(s, p, keep)
+		all = append(all, Deduped{m, found})
 	})
-	if failed != nil {
-		return nil, nil, failed
+	if err != nil {
+		return nil, err
 	}
-	return multis, duplicates, nil
+	return all, nil
 }
 
 // strip leaves only the marked ids in a place.

@@ -253,8 +253,12 @@ func TestDedupe(t *testing.T) {
 	s := f.load(t, thing)
 	s.Instances[2].Live = true
 	require.Error(t, s.Check())
-	ms, duplicates, err := Dedupe(s)
+	twice, err := Dedupe(s)
 	require.NoError(t, err)
+	var duplicates []Duplicate
+	for _, d := range twice {
+		duplicates = append(duplicates, d.Found...)
+	}
 	require.Equal(t, []Duplicate{
 		{"x1", "flight", "flight"},
 		{"x1", "flight", "2"},
@@ -266,11 +270,11 @@ func TestDedupe(t *testing.T) {
 		{"d3", "0", "pool"},
 		{"p0", "pool", "pool"},
 	}, duplicates)
-	for i, m := range ms {
-		for _, o := range ms[:i] {
-			require.False(t, m.Overlaps(o))
+	for i, d := range twice {
+		for _, o := range twice[:i] {
+			require.False(t, d.Multi.Overlaps(o.Multi))
 		}
-		f.must(t, s, m, nil)
+		f.must(t, s, d.Multi, nil)
 	}
 	require.NoError(t, s.Check())
 	same(t, f.load(t, thing), s)
@@ -279,10 +283,9 @@ func TestDedupe(t *testing.T) {
 	require.Equal(t, []string{"d2"}, s.Instances[2].IDs.Strings())
 	require.NotContains(t, s.Pool, "1-3")
 	require.Equal(t, []int{1}, s.Flight["2-8"].To)
-	ms, duplicates, err = Dedupe(s)
+	twice, err = Dedupe(s)
 	require.NoError(t, err)
-	require.Empty(t, ms)
-	require.Empty(t, duplicates)
+	require.Empty(t, twice)
 }
 
 func TestCounters(t *testing.T) {

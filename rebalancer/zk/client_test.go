@@ -149,10 +149,11 @@ func TestOldTree(t *testing.T) {
 	require.Zero(t, s.Instances[3].LiveSince)
 	require.ErrorContains(t, s.Check(), `id "b"`)
 
-	ms, duplicates, err := protocol.Dedupe(s)
+	twice, err := protocol.Dedupe(s)
 	require.NoError(t, err)
-	require.Equal(t, []protocol.Duplicate{{ID: "b", Stayed: "1", Removed: "0"}}, duplicates, "it stays with the live status")
-	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
+	require.Len(t, twice, 1)
+	require.Equal(t, []protocol.Duplicate{{ID: "b", Stayed: "1", Removed: "0"}}, twice[0].Found, "it stays with the live status")
+	require.NoError(t, c.Commit(patient(t), s, twice[0].Multi))
 	for _, n := range s.Ordinals() {
 		m, needed, err := protocol.Repair(s, n, 10)
 		require.True(t, needed)

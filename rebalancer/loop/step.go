@@ -1,0 +1,108 @@
+// Package loop holds the steps by which the assignment of a kind is kept: a step proposes, the loop
+// that owns the State commits.
+//
+// In: a View of what is. Out: Proposals. Invariant: a step sends nothing, starts no goroutine, reads no
+// clock, and changes nothing but its own memory. All that it must finish a successor finds in
+// ZooKeeper: what it remembers only spares work or tells of it.
+//
+// Steps that are not here yet stand in package rebalancer, and send by themselves.
+package loop
+
+import (
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// View is what a step looks at, and does not change.
+type View struct {
+	State  *protocol.State
+	Orders *orders.Orders
+	// Idle is why the orders may not be acted upon; "" if they may.
+	Idle  string
+	Index *inventory.Index
+	// Piece is the least number that no pool piece of this epoch has ever had.
+	Piece int64
+	Now   time.Time
+}
+
+// stays says whether an ordinal will remain.
+func (v *View) stays(n int) bool {
+	_, stays := slices.BinarySearch(v.Orders.Stay, n)
+	return stays
+}
+
+// Step is one part of a pass.
+type Step interface {
+	// Next looks, and proposes what to do next. It is asked again after what it proposed was committed
+	// or refused, and whenever something has changed.
+	Next(v *View) Proposal
+}
+
+// Proposal is what a step would have done; the zero Proposal is nothing.
+type Proposal struct {
+	// Jobs do not overlap.
+	Jobs []Job
+	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
+	Pieces int64
+	// Blocked is what keeps the step from going on, in words; "" if nothing does.
+	Blocked string
+	// Point names what is about to be done where tests stop the process there; "": they do not.
+	Point string
+	// Err is why something could not be proposed. What could is sent all the same.
+	Err error
+}
+
+// Job is a transaction. Then, if set, is called once it is committed and State shows it.
+type Job struct {
+	Multi protocol.Multi
+	Then  func()
+}
+
+// Bounds of what is sent at once. Between two batches creates are served.
+const (
+	// MaxJobs is the most transactions.
+	MaxJobs = 32
+	// MaxBytes is about how much.
+	MaxBytes = 3 * protocol.MaxMultiBytes
+)
+
+// Batch collects what is sent at once: transactions that do not overlap, no more than MaxJobs, and no
+// more bytes than about its limit.
+type Batch struct {
+	proposal    Proposal
+	size, limit int
+	// tried counts all that were offered, also those that overlap: making them costs as much.
+	tried int
+}
+
+// NewBatch is empty.
+func NewBatch() *Batch { return &Batch{limit: MaxBytes} }
+
+// Full says that no more should be made. After an error nothing should.
+func (b *Batch) Full() bool {
+	return b.tried >= MaxJobs || b.size >= b.limit || b.proposal.Err != nil
+}
+
+// Add takes a transaction unless it overlaps one before it: that is proposed again after the others
+// are committed. then may be nil.
+func (b *Batch) Add(m protocol.Multi, err error, then func()) {
+	if b.proposal.Err != nil {
+		return
+	}
+	if b.proposal.Err = err; err != nil {
+		return
+	}
+	overlaps := func(j Job) bool { return j.Multi.Overlaps(m) }
+	if b.tried++; m.Empty() || slices.ContainsFunc(b.proposal.Jobs, overlaps) {
+		return
+	}
+	b.size += m.Bytes()
+	b.proposal.Jobs = append(b.proposal.Jobs, Job{m, then})
+}
+
+// Proposal is what was collected.
+func (b *Batch) Proposal() Proposal { return b.proposal }
