@@ -245,6 +245,16 @@ func (e *Engine) Leads(ctx context.Context) error {
 	return err
 }
 
+// Left asks ZooKeeper itself (a synced read) how many resources n still owns, in its list or in flight from it, and whether it may
+// receive more. Any replica may ask.
+func (e *Engine) Left(ctx context.Context, n int) (left int, open bool, err error) {
+	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, []int{n})
+	if err != nil {
+		return 0, false, fmt.Errorf("read what is left: %w", err)
+	}
+	return read.Count[n], slices.Contains(read.Head.Open, n), nil
+}
+
 // readLeft reads what the ordinals own while this process leads.
 func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, error) {
 	holder, leading := e.leads()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -168,14 +169,6 @@ func (e *Engine) latest() (st *protocol.State, version int, failedAt time.Time, 
 	return e.state, e.version, e.failedAt, e.failure
 }
 
-// statusOf is what the instance says of itself; nil: nothing that can be read.
-func statusOf(in *protocol.Instance) *observed.Status {
-	if s := in.Status; s != nil {
-		return &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
-	}
-	return nil
-}
-
 // assignment is what st tells the rest of the program.
 func assignment(st *protocol.State, who speakers) observed.Assignment {
 	a := observed.Assignment{
@@ -184,7 +177,7 @@ func assignment(st *protocol.State, who speakers) observed.Assignment {
 	}
 	for n, in := range st.Instances {
 		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
-		l.Status, l.StatusFault, l.StatusSince = statusOf(in), in.StatusFault, who[n].since
+		l.Status, l.StatusFault, l.StatusSince = loop.StatusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {

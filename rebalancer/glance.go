@@ -82,7 +82,7 @@ func (t *term) adoptGlance(g *glance, seen glanced) error {
 	}
 	st.Torn = false // what changed while it was read we have written ourselves, or it is statuses
 	t.st = st
-	t.flights.observe(st, g.begun, now)
+	t.releases.Observe(st, g.begun, now)
 	t.publish(seen.moved)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
@@ -66,7 +67,7 @@ func (t *term) survey(now time.Time) landing {
 	l := landing{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
 	for _, name := range t.st.FlightNames() {
 		f := t.st.Flight[name]
-		ok, why, at := t.released(f, now)
+		ok, why, at := t.releases.Released(t.view(), f)
 		if !ok {
 			if !at.IsZero() {
 				t.sooner(at)
@@ -344,7 +345,7 @@ type shape struct {
 func (t *term) shape() shape {
 	s := shape{
 		head: t.st.HeadVersion, capacity: t.orders.Capacity, lists: len(t.st.Instances), flights: len(t.st.Flight), gone: len(t.orders.Gone),
-		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.keepers), traits: t.traits,
+		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.releases.FixedOrdinals()), traits: t.traits,
 	}
 	if len(t.orders.AssumedDead) > 0 {
 		s.orders += fmt.Sprint(t.orders.AssumedDead, t.orders.Pods)
@@ -385,7 +386,7 @@ func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 			continue
 		}
 		in := &p.World().Instances[refusal.From]
-		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || t.deadPod(in.Ordinal)) {
+		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || loop.AssumedDead(&t.orders, in.Ordinal)) {
 			moves.Add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
 		}
 	}

@@ -191,7 +191,7 @@ func (t *term) undo(ctx context.Context, done *RolledBack) error {
 			at, known := t.e.inventory.Index.Find(id)
 			switch {
 			case !known || at < 0 || int(at) != d.To[i]:
-			case !home || t.keepsForGood(d.To[i]):
+			case !home || t.releases.FixedForGood(d.To[i], t.now):
 				done.Kept++
 			default:
 				moves.Add(d.To[i], id, d.From)

@@ -99,7 +99,7 @@ func (t *term) held(now time.Time) string {
 func (t *term) spreadWorld() (w *plan.World, withheld bool) {
 	w = t.world(t.waiting())
 	for i := range w.Instances {
-		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.MayLeave, in.Ordinal) || t.keeping[in.Ordinal].lapsed) {
+		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.MayLeave, in.Ordinal) || t.releases.Lapsed(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}

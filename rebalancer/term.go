@@ -45,12 +45,8 @@ type term struct {
 	idle   string
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
 	stay []int
-	// ordered is the number of the orders. keeping are the instances that keep what they have,
-	// keepers their ordinals in words; keptBy is what both were found out from.
+	// ordered is the number of the orders.
 	ordered int
-	keptBy  keptBy
-	keeping map[int]keeping
-	keepers string
 	// unproven is why lost ordinals are not emptied.
 	unproven map[int]string
 	// piece is the least number that no pool piece of this epoch has ever had.
@@ -59,7 +55,7 @@ type term struct {
 	// the pool goes and how to even the lists, by our own clock.
 	written                 map[int]time.Time
 	created, placed, evened time.Time
-	flights                 flights
+	releases                *loop.Releases
 	// proven is the time, by the queue's clock, at which something began that found us leading.
 	proven int64
 	// reconciledTo is the version of what a comparison with the catalogue depends on that is kept.
@@ -101,12 +97,12 @@ type term struct {
 func newTerm(e *Engine, st *protocol.State, holder string) *term {
 	t := &term{
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{},
-		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
+		releases: loop.NewReleases(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
 	}
 	t.repair, t.opening = &loop.Repair{Completed: t.completed, Deduped: t.deduped}, &loop.Open{Opened: t.opened}
 	t.refreshed = t.tick()
 	t.spread.notBefore = heldUntil(st)
-	t.flights.observe(st, t.refreshed, t.refreshed)
+	t.releases.Observe(st, t.refreshed, t.refreshed)
 	t.recall()
 	return t
 }
@@ -237,14 +233,14 @@ func (t *term) prepare(ctx context.Context) error {
 	t.tick()
 	t.takeOrders()
 	if t.idle = t.orders.Refusal(t.now); t.idle == "" {
-		t.evacuate()
+		t.orders.Stay, t.unproven = t.releases.Reassign(t.view())
 		t.stay = append([]int{}, t.orders.Stay...)
 		t.spread.heated(t.orders.Overloaded)
 	}
 	if err := t.takeGlance(); err != nil {
 		return err
 	}
-	defer func() { t.findKeepers(t.now) }()
+	defer func() { t.releases.FindFixed(t.view(), t.ordered, t.refreshed) }()
 	if t.dirty {
 		return t.look(ctx)
 	}
@@ -288,7 +284,7 @@ func (t *term) look(ctx context.Context) error {
 	fresh.Torn = false // only statuses changed while it was read
 	t.st, t.changed, t.dirty, t.glance = fresh, false, false, nil
 	t.piece = max(t.piece, fresh.NextPiece())
-	t.flights.observe(fresh, begun, now)
+	t.releases.Observe(fresh, begun, now)
 	t.publish(moved)
 	return nil
 }

@@ -111,10 +111,10 @@ func (t *term) end(ctx context.Context) error {
 func (t *term) abandon() {
 	w := t.wave
 	refuses := func(n int) bool {
-		return n >= 0 && !(t.stays(n) && t.st.IsOpen(n) && (w.Reason != wave.Spread || !t.keeping[n].lapsed))
+		return n >= 0 && !(t.stays(n) && t.st.IsOpen(n) && (w.Reason != wave.Spread || !t.releases.Lapsed(n)))
 	}
 	w.Drop(func(d wave.SourceMoves) bool {
-		return t.keeps(d.From) != "" && (w.Reason != wave.Undo || t.keepsForGood(d.From))
+		return t.keeps(d.From) != "" && (w.Reason != wave.Undo || t.releases.FixedForGood(d.From, t.now))
 	})
 	if !w.Voluntary() {
 		w.Drop(func(d wave.SourceMoves) bool { return t.stays(d.From) && !t.expels(d) })
@@ -180,7 +180,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		}
 		return b
 	})
-	t.flights.note(t.st, t.now)
+	t.releases.Note(t.st, t.now)
 	if w.Voluntary() && taken > 0 {
 		t.spread.moved = append(t.spread.moved, wave.Moved{At: now, N: taken})
 	}
@@ -221,7 +221,7 @@ func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 	flying, released := 0, 0
 	for _, f := range w.InFlight(t.st) {
 		flying += f.IDs.Len()
-		if ok, _, _ := t.released(f, now); ok {
+		if ok, _, _ := t.releases.Released(t.view(), f); ok {
 			released += f.IDs.Len()
 		}
 	}

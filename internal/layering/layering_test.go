@@ -13,7 +13,7 @@ import (
 const module = "github.com/shardscaler/shardscaler/"
 
 // pure packages import no I/O, take the time as an argument and start no goroutine.
-var pure = []string{"adapter/observed", "scaler/decide", "rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/orders", "rebalancer/plan", "rebalancer/protocol", "rebalancer/wave", "internal/config", "internal/exact", "internal/pins"}
+var pure = []string{"adapter/observed", "scaler/decide", "rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/loop", "rebalancer/orders", "rebalancer/plan", "rebalancer/protocol", "rebalancer/wave", "internal/config", "internal/exact", "internal/pins"}
 
 // io are packages whose import, direct or not, means that a package can reach the outside.
 var io = []string{"net", "net/http", "os/exec", "os/signal", "database/sql", "k8s.io/client-go/", "github.com/go-zookeeper/", "github.com/segmentio/", "github.com/eclipse/"}

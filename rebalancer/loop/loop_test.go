@@ -1,0 +1,208 @@
+package loop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// story is a State that steps look at and change, and nothing else.
+type story struct {
+	t *testing.T
+	v View
+}
+
+// tell begins a story: a State with a head, and orders.
+func tell(t *testing.T, o orders.Orders) *story {
+	t.Helper()
+	st := protocol.NewState("Thing")
+	v := inventory.New(time.Unix(0, 0), func(n int, work func(i int)) {
+		for i := range n {
+			work(i)
+		}
+	})
+	s := &story{t, View{State: st, Orders: &o, Index: v.Index, Now: time.Unix(1000, 0)}}
+	m, err := protocol.Lead(st, "pod/1")
+	s.commit(m, err)
+	v.Follow(st)
+	require.True(t, v.Indexed())
+	return s
+}
+
+// commit is what ZooKeeper does.
+func (s *story) commit(m protocol.Multi, err error) {
+	s.t.Helper()
+	require.NoError(s.t, err)
+	results := make([]protocol.Result, len(m.Ops))
+	for i, op := range m.Ops {
+		results[i].Mtime = s.v.Now
+		switch op.Kind {
+		case protocol.OpSet:
+			results[i].Version = op.Version + 1
+		case protocol.OpCheck:
+			results[i].Version = op.Version
+		}
+	}
+	m.Apply(s.v.State, results)
+}
+
+// next asks the step, commits what it proposes, and returns the names of the transactions.
+func (s *story) next(step Step) (names []string) {
+	s.t.Helper()
+	p := step.Next(&s.v)
+	require.NoError(s.t, p.Err)
+	s.v.Piece += p.Pieces
+	for _, j := range p.Jobs {
+		s.commit(j.Multi, nil)
+		names = append(names, j.Multi.Step)
+		if j.Then != nil {
+			j.Then()
+		}
+	}
+	return names
+}
+
+func (s *story) assign(n int, ids ...string) {
+	s.t.Helper()
+	m, err := protocol.Create(s.v.State, s.v.Piece, ids)
+	s.commit(m, err)
+	name := protocol.PieceName(s.v.State.Head.Epoch, s.v.Piece)
+	s.v.Piece++
+	m, err = protocol.Assign(s.v.State, protocol.Give{To: n, From: []protocol.Take{{Name: name}}})
+	s.commit(m, err)
+}
+
+func TestOrdinalsAreMadeThenOpened(t *testing.T) {
+	s := tell(t, orders.Orders{Stay: []int{0, 1, 2}, Ready: []int{0, 2}, Capacity: 5})
+	var told [][]int
+	open := &Open{Opened: func(open, before, added []int) { told = append(told, open, before, added) }}
+	require.Equal(t, []string{"add-ordinal", "add-ordinal", "add-ordinal"}, s.next(open))
+	require.Equal(t, []string{"open"}, s.next(open))
+	require.Equal(t, [][]int{{0, 2}, nil, {0, 2}}, told)
+	require.Empty(t, s.next(open))
+
+	s.v.Idle = "no orders"
+	s.v.Orders.Ready = []int{0, 1, 2}
+	require.Empty(t, s.next(open), "orders that may not be acted upon")
+}
+
+func TestAnOrdinalThatIsOpenedAgainGetsBackWhatIsInFlightFromIt(t *testing.T) {
+	s := tell(t, orders.Orders{Stay: []int{0, 1}, Ready: []int{0, 1}, Capacity: 5})
+	open := &Open{Opened: func(_, _, _ []int) {}}
+	for len(s.next(open)) > 0 {
+	}
+	s.assign(1, "a", "b", "c")
+	s.v.Orders.Stay = []int{0}
+	require.Equal(t, []string{"open"}, s.next(open))
+	m, err := protocol.Revoke(s.v.State, 1, []string{"a", "b"}, []int{0, protocol.ToDelete}, "uid")
+	s.commit(m, err)
+	require.Empty(t, s.next(open), "it leaves")
+
+	s.v.Orders.Stay = []int{0, 1}
+	require.Equal(t, []string{"open"}, s.next(open))
+	require.Equal(t, []string{"redirect"}, s.next(open))
+	f := s.v.State.Flight[s.v.State.FlightNames()[0]]
+	require.Equal(t, []int{1, protocol.ToDelete}, f.To, "what is deleted is not brought back")
+	require.Empty(t, s.next(open), "once")
+}
+
+func TestWhatIsDamagedIsRepaired(t *testing.T) {
+	s := tell(t, orders.Orders{Stay: []int{0, 1}, Ready: []int{0, 1}, Capacity: 5})
+	open := &Open{Opened: func(_, _, _ []int) {}}
+	for len(s.next(open)) > 0 {
+	}
+	var completed []int
+	repair := &Repair{Completed: func(n int) { completed = append(completed, n) }}
+	require.Empty(t, s.next(repair))
+	change := func(n int, f func(in *protocol.Instance)) {
+		in := *s.v.State.Instances[n]
+		f(&in)
+		s.v.State.Instances[n] = &in
+	}
+	change(0, func(in *protocol.Instance) { in.Used, in.HasTmp = 3, false })
+	require.Equal(t, []string{"repair"}, s.next(repair))
+	require.Zero(t, s.v.State.Instances[0].Used)
+	require.Empty(t, s.next(repair))
+
+	change(1, func(in *protocol.Instance) { in.Begun, in.Used = true, -1 })
+	require.Empty(t, s.next(repair), "another client makes it")
+	s.v.Now = s.v.Now.Add(abandonedAfter - 1)
+	require.Empty(t, s.next(repair))
+	change(1, func(in *protocol.Instance) { in.DataVersion++ })
+	s.v.Now = s.v.Now.Add(1)
+	require.Empty(t, s.next(repair), "something has come of it")
+	s.v.Now = s.v.Now.Add(abandonedAfter)
+	require.Equal(t, []string{"repair"}, s.next(repair))
+	require.Equal(t, []int{1}, completed)
+}
+
+func TestOnlyAnEmptyOrdinalThatIsGoneIsRemoved(t *testing.T) {
+	s := tell(t, orders.Orders{Stay: []int{0, 1, 2}, Ready: []int{0, 1, 2}, Capacity: 5})
+	open := &Open{Opened: func(_, _, _ []int) {}}
+	for len(s.next(open)) > 0 {
+	}
+	s.assign(1, "a")
+	s.v.Orders.Stay, s.v.Orders.Gone = []int{0}, []int{1, 2}
+	var removed []int
+	remove := &Remove{Removed: func(n int) { removed = append(removed, n) }}
+	require.Empty(t, s.next(remove), "they are open")
+	require.Equal(t, []string{"open"}, s.next(open))
+	m, err := protocol.Revoke(s.v.State, 1, []string{"a"}, []int{2}, "uid")
+	s.commit(m, err)
+	require.Empty(t, s.next(remove), "something is in flight between them")
+	m, err = protocol.Redirect(s.v.State, s.v.State.FlightNames()[0], []string{"a"}, 0)
+	s.commit(m, err)
+	require.Equal(t, []string{"remove-ordinal"}, s.next(remove))
+	require.Equal(t, []int{2}, removed)
+}
+
+func TestSmallPiecesAreMergedWhenThereAreMany(t *testing.T) {
+	s := tell(t, orders.Orders{})
+	for range crowded - 1 {
+		m, err := protocol.Create(s.v.State, s.v.Piece, []string{string(rune('a' + s.v.Piece))})
+		s.commit(m, err)
+		s.v.Piece++
+	}
+	require.Empty(t, s.next(Compact{}))
+	require.Equal(t, []string{"compact"}, s.next(Merge{}), "on demand")
+	require.Len(t, s.v.State.Pool, 1)
+}
+
+func TestAnAssumedDeadInstanceIsReassignedAndAnUnprovenOneIsNot(t *testing.T) {
+	s := tell(t, orders.Orders{
+		Stay: []int{0, 1, 2}, Reassign: []int{1}, AssumedDead: map[string]bool{"u2": true},
+		Pods: map[int]string{1: "u1", 2: "u2"}, HandOff: config.HandOffAcknowledged, Capacity: 5,
+	})
+	for n := range 3 {
+		m, err := protocol.AddOrdinal(s.v.State, n, 5)
+		s.commit(m, err)
+	}
+	stay, unproven := NewReleases().Reassign(&s.v)
+	require.Equal(t, []int{0, 1}, stay)
+	require.Contains(t, unproven[1], "the status is absent")
+}
+
+// A write of ours shows nothing new of the statuses: while nobody looks, an absence does not grow.
+func TestAnAbsenceGrowsOnlyByLooking(t *testing.T) {
+	f := NewReleases()
+	begun := time.Now()
+	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
+	there := &protocol.State{Instances: map[int]*protocol.Instance{0: {Live: true, Status: &protocol.Status{Pod: "p", Fences: true, SessionMs: 1}}}}
+	gone := &protocol.State{Instances: map[int]*protocol.Instance{0: {}}}
+	f.Observe(there, at(0), at(0))
+	f.Observe(gone, at(5), at(5))
+	f.Note(gone, at(11))
+	require.Zero(t, f.absence(gone, 0, at(4)).For)
+	f.Observe(gone, at(12), at(12))
+	require.Equal(t, 7*time.Second, f.absence(gone, 0, at(4)).For)
+	require.Equal(t, 2*time.Second, f.absence(gone, 0, at(10)).For, "the later of the two counts")
+	require.Zero(t, f.absence(gone, 0, at(13)).For)
+	f.Observe(gone, at(30), at(30))
+	require.Zero(t, f.absence(gone, 0, at(4)).For, "unseen for too long: it may have been there")
+}
