@@ -73,7 +73,7 @@ func (s *Repair) note(v *View) {
 	maps.DeleteFunc(s.begun, func(n int, _ begun) bool { in := v.State.Instances[n]; return in == nil || !in.Begun })
 	for n, in := range v.State.Instances {
 		versions := [3]int32{in.DataVersion, in.ListVersion, in.ReloadVersion}
-		if in.Begun && s.begun[n].versions != versions {
+		if was, known := s.begun[n]; in.Begun && (!known || was.versions != versions) {
 			s.begun[n] = begun{versions, v.Now}
 		}
 	}
