@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -56,7 +57,7 @@ func (t *term) deal(p *plan.Plan, pool *pooled) []hand {
 		for i, m := range wanted[n] {
 			indices[i] = m.Index
 		}
-		hands = append(hands, hand{{To: n, From: t.fitting(n, pool.takes(indices), t.poolRest)}})
+		hands = append(hands, hand{{To: n, From: loop.Fitting(t.st, n, pool.takes(indices), t.view().PoolRest)}})
 	}
 	return hands
 }
@@ -76,7 +77,7 @@ func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []han
 			}
 		}
 		if d.endHand() > protocol.MaxMultiBytes {
-			first.From = t.fitting(ns[0], first.From, t.poolRest)
+			first.From = loop.Fitting(t.st, ns[0], first.From, t.view().PoolRest)
 		}
 		if d.tooLong {
 			return nil, false

@@ -151,7 +151,7 @@ func (t *term) pass(ctx context.Context) error {
 		{"mend", t.propose(t.repair)},
 		{"open", t.propose(t.opening)},
 		{"roll back", t.rollBack},
-		{"land", t.land},
+		{"land", t.propose(&loop.Grant{Granted: t.landed, Pooled: t.pooledAgain})},
 		{"move", t.move},
 		{"place", t.place},
 		{"spread", t.spreadOut},
@@ -201,6 +201,9 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 		if p.Blocked != "" {
 			t.block(p.Blocked)
 		}
+		if !p.Again.IsZero() {
+			t.sooner(p.Again)
+		}
 		if len(p.Jobs) == 0 {
 			return false, p.Err
 		}
@@ -209,7 +212,7 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 		}
 		jobs := make([]job, len(p.Jobs))
 		for i, j := range p.Jobs {
-			jobs[i] = job{m: j.Multi, done: j.Then}
+			jobs[i] = job{m: j.Multi, lists: j.Lists, done: j.Then}
 		}
 		return true, t.commit(ctx, jobs...)
 	}
@@ -218,7 +221,7 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 // view is what a step looks at.
 func (t *term) view() *loop.View {
 	return &loop.View{
-		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Piece: t.piece, Now: t.now,
+		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Releases: t.releases, Written: t.written, Piece: t.piece, Now: t.now,
 	}
 }
 

@@ -174,6 +174,41 @@ func TestSmallPiecesAreMergedWhenThereAreMany(t *testing.T) {
 	require.Len(t, s.v.State.Pool, 1)
 }
 
+func TestWhatIsReleasedGoesWhereItMayAndElseToThePool(t *testing.T) {
+	s := tell(t, orders.Orders{
+		Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3}, Capacity: 3, HandOff: config.HandOffImmediate, Settle: 5 * time.Second,
+	})
+	s.v.Releases, s.v.Written = NewReleases(), map[int]time.Time{}
+	open := &Open{Opened: func(_, _, _ []int) {}}
+	for len(s.next(open)) > 0 {
+	}
+	s.assign(0, "a", "b", "c")
+	s.assign(1, "d")
+	s.assign(2, "e", "f", "g")
+	m, err := protocol.Revoke(s.v.State, 2, []string{"e", "f", "g"}, []int{0, 1, protocol.ToDelete}, "")
+	s.commit(m, err)
+	granted, pooled := map[int][]protocol.Take{}, []protocol.Take(nil)
+	grant := &Grant{
+		Granted: func(n int, takes []protocol.Take) { granted[n] = takes },
+		Pooled:  func(take protocol.Take) { pooled = append(pooled, take) },
+	}
+	require.Equal(t, s.v.Now.Add(5*time.Second), grant.Next(&s.v).Again, "it settles")
+	s.v.Now = s.v.Now.Add(5 * time.Second)
+	s.v.Written[1] = s.v.Now
+	p := grant.Next(&s.v)
+	require.Equal(t, s.v.Now.Add(time.Second), p.Again, "the list of 1 was written a moment ago")
+	s.next(grant)
+	s.next(grant)
+	require.Equal(t, []string{"e"}, pooled[0].IDs, "0 is full")
+	require.Empty(t, granted)
+	s.v.Now = s.v.Now.Add(time.Second)
+	require.Equal(t, []string{"grant"}, s.next(grant))
+	require.Equal(t, []string{"f"}, granted[1][0].IDs)
+	require.Empty(t, s.v.State.Flight)
+	require.Equal(t, 1, s.v.State.Unassigned())
+	require.NoError(t, s.v.State.Check())
+}
+
 func TestAnAssumedDeadInstanceIsReassignedAndAnUnprovenOneIsNot(t *testing.T) {
 	s := tell(t, orders.Orders{
 		Stay: []int{0, 1, 2}, Reassign: []int{1}, AssumedDead: map[string]bool{"u2": true},

@@ -43,7 +43,7 @@ func (s *Open) Next(v *View) Proposal {
 		return Proposal{Err: err, Blocked: blocked}
 	}
 	before := v.State.Head.Open
-	return Proposal{Blocked: blocked, Jobs: []Job{{m, func() {
+	return Proposal{Blocked: blocked, Jobs: []Job{{Multi: m, Then: func() {
 		s.note(v, added)
 		s.Opened(open, before, added)
 	}}}}

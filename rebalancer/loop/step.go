@@ -22,8 +22,11 @@ type View struct {
 	State  *protocol.State
 	Orders *orders.Orders
 	// Idle is why the orders may not be acted upon; "" if they may.
-	Idle  string
-	Index *inventory.Index
+	Idle     string
+	Index    *inventory.Index
+	Releases *Releases
+	// Written is when this leader last changed a list.
+	Written map[int]time.Time
 	// Piece is the least number that no pool piece of this epoch has ever had.
 	Piece int64
 	Now   time.Time
@@ -33,6 +36,30 @@ type View struct {
 func (v *View) stays(n int) bool {
 	_, stays := slices.BinarySearch(v.Orders.Stay, n)
 	return stays
+}
+
+// Writable is when the list of n may change next, by the interval between two changes of one list.
+func (v *View) Writable(n int) time.Time {
+	at, written := v.Written[n]
+	if !written {
+		return time.Time{}
+	}
+	return at.Add(v.Orders.ListInterval())
+}
+
+// sooner is the earlier of two times, of which a zero one is none; later is the later one.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Step is one part of a pass.
@@ -48,6 +75,8 @@ type Proposal struct {
 	Jobs []Job
 	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
 	Pieces int64
+	// Again is when the step is to be asked again at the latest; zero: when something has changed.
+	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
 	Blocked string
 	// Point names what is about to be done where tests stop the process there; "": they do not.
@@ -56,10 +85,12 @@ type Proposal struct {
 	Err error
 }
 
-// Job is a transaction. Then, if set, is called once it is committed and State shows it.
+// Job is a transaction, and the ordinals whose lists it changes. Then, if set, is called once it is
+// committed and State shows it.
 type Job struct {
 	Multi protocol.Multi
 	Then  func()
+	Lists []int
 }
 
 // Bounds of what is sent at once. Between two batches creates are served.
@@ -88,8 +119,8 @@ func (b *Batch) Full() bool {
 }
 
 // Add takes a transaction unless it overlaps one before it: that is proposed again after the others
-// are committed. then may be nil.
-func (b *Batch) Add(m protocol.Multi, err error, then func()) {
+// are committed. then may be nil; lists are the ordinals whose lists it changes.
+func (b *Batch) Add(m protocol.Multi, err error, then func(), lists ...int) {
 	if b.proposal.Err != nil {
 		return
 	}
@@ -101,7 +132,7 @@ func (b *Batch) Add(m protocol.Multi, err error, then func()) {
 		return
 	}
 	b.size += m.Bytes()
-	b.proposal.Jobs = append(b.proposal.Jobs, Job{m, then})
+	b.proposal.Jobs = append(b.proposal.Jobs, Job{m, then, lists})
 }
 
 // Proposal is what was collected.
