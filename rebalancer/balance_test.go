@@ -49,7 +49,8 @@ func rows(ids []string, weights ...float64) []observed.ResourceKnown {
 	return all
 }
 
-// heaviness is how far the farthest list is from the mean by the weights of these rows: 1 + |load − mean| / mean.
+// heaviness is how far the farthest list is from the mean by the weights of these rows: 1 + |load −
+// mean| / mean.
 func heaviness(st *protocol.State, known []observed.ResourceKnown) float64 {
 	weight := map[string]plan.Weight{}
 	for _, k := range known {
@@ -87,7 +88,8 @@ func (r *rig) told() (a observed.Assignment) {
 	return a
 }
 
-// TestWeights goes once through the hysteresis: blind, uneven, within the band, between leave and enter, uneven again.
+// TestWeights goes once through the hysteresis: blind, uneven, within the band, between leave and
+// enter, uneven again.
 func TestWeights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
@@ -268,7 +270,8 @@ func TestPinsByLabel(t *testing.T) {
 		placedAsPinned(t, r.settled(idsOf(catalogue)), catalogue, "lyon", 1, 2)
 		require.Empty(t, r.e.Progress().Parked)
 
-		// Another set of ordinals: the former pins hold until the catalogue has been read under the new ones.
+		// Another set of ordinals: the former pins hold until the catalogue has been read under the
+		// new ones.
 		was := times(r.d.snapshot())
 		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 0)} })
 		r.wait(time.Minute)
@@ -290,7 +293,8 @@ func TestPinsByLabel(t *testing.T) {
 	})
 }
 
-// TestARowWithBadLabelsMovesNothing: what runs stays, what waits goes nowhere by guess, and no read after the other is asked for.
+// TestARowWithBadLabelsMovesNothing: what runs stays, what waits goes nowhere by guess, and no read
+// after the other is asked for.
 func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -359,7 +363,8 @@ func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceK
 	}
 }
 
-// TestASuccessorKnowsNoPinsBeforeItsFirstRead: it neither places nor empties by guess, and goes on when it knows.
+// TestASuccessorKnowsNoPinsBeforeItsFirstRead: it neither places nor empties by guess, and goes on
+// when it knows.
 func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -462,7 +467,8 @@ func TestOthersMakeRoomForWhatIsPinned(t *testing.T) {
 	})
 }
 
-// TestWhatAPinForbidsLeavesInOneWave, however little may be in flight at a time, and although its donors stay.
+// TestWhatAPinForbidsLeavesInOneWave, however little may be in flight at a time, and although its
+// donors stay.
 func TestWhatAPinForbidsLeavesInOneWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)

@@ -20,8 +20,9 @@ func (l *live) read(rows []observed.ResourceKnown) {
 	require.NoError(l.t, err)
 }
 
-// TestRealWeightsAndPins: a hot instance cools down within the band, pins are obeyed, a successor that knows neither waits for its first
-// read, a follower tells the weights all the same, and nothing moves in the end.
+// TestRealWeightsAndPins: a hot instance cools down within the band, pins are obeyed, a successor
+// that knows neither waits for its first read, a follower tells the weights all the same, and
+// nothing moves in the end.
 func TestRealWeightsAndPins(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	servers := z.Connect + z.Path(t)

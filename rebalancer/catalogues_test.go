@@ -68,9 +68,10 @@ func (c catalogueOf) rows() []observed.ResourceKnown {
 	return all
 }
 
-// TestRandomCataloguesLeaveEverythingWhereItMayBe plays random rows, pins, balances, orders and takeovers, and demands at rest that
-// nobody is lost, that whoever is somewhere may be there if there is room where he may be, that the weights are even as far as moving one resource goes,
-// and that nothing moves any more.
+// TestRandomCataloguesLeaveEverythingWhereItMayBe plays random rows, pins, balances, orders and
+// takeovers, and demands at rest that nobody is lost, that whoever is somewhere may be there if
+// there is room where he may be, that the weights are even as far as moving one resource goes, and
+// that nothing moves any more.
 func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {

@@ -39,10 +39,12 @@ func (h hand) resources() (n int) {
 	return n
 }
 
-// deal turns the plan's moves out of the pool to the ordinals whose lists may change now into hands.
+// deal turns the plan's moves out of the pool to the ordinals whose lists may change now into
+// hands.
 //
-// Where neither weights nor pins tell resources apart, only the plan's numbers matter. Then whole pieces are dealt where that can be,
-// so that a transaction deletes pieces instead of rewriting what is left of them, and two seldom need the same piece.
+// Where neither weights nor pins tell resources apart, only the plan's numbers matter. Then whole
+// pieces are dealt where that can be, so that a transaction deletes pieces instead of rewriting
+// what is left of them, and two seldom need the same piece.
 func (t *term) deal(p *plan.Plan, pool *pooled) []hand {
 	wanted := p.FromPool()
 	maps.DeleteFunc(wanted, func(n int, _ []plan.Move) bool { return !t.writable(n) })
@@ -62,8 +64,9 @@ func (t *term) deal(p *plan.Plan, pool *pooled) []hand {
 	return hands
 }
 
-// dealPieces deals the oldest pieces first, to two ordinals at a time if that fits into one transaction: of two full lists less of a
-// piece is left than of one. False where a list might grow too long: the plan, which counts bytes, has chosen by them.
+// dealPieces deals the oldest pieces first, to two ordinals at a time if that fits into one
+// transaction: of two full lists less of a piece is left than of one. False where a list might grow
+// too long: the plan, which counts bytes, has chosen by them.
 func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []hand, ok bool) {
 	d := dealer{t: t, fresh: t.parts(pool)}
 	for ns := ordinals(wanted); len(ns) > 0; {
@@ -87,8 +90,9 @@ func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []han
 	return hands, true
 }
 
-// dealer is the pool while it is dealt: whole pieces, what is left of the one that this hand has split, and of those that others have:
-// what one transaction changes no other can take from beside it.
+// dealer is the pool while it is dealt: whole pieces, what is left of the one that this hand has
+// split, and of those that others have: what one transaction changes no other can take from beside
+// it.
 type dealer struct {
 	t            *term
 	fresh, split []part
@@ -137,7 +141,8 @@ func (d *dealer) give(to, n int) protocol.Give {
 	return g
 }
 
-// next is the part to go on with where n are still needed: a whole piece, or else the smallest rest that suffices, which leaves least.
+// next is the part to go on with where n are still needed: a whole piece, or else the smallest rest
+// that suffices, which leaves least.
 func (d *dealer) next(n int) (p part) {
 	if d.open != nil {
 		p, d.open = *d.open, nil

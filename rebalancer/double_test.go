@@ -11,8 +11,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// double is a ZooKeeper in memory: it applies transactions if every version they name is right, all or none. After each of them it
-// checks the protocol's invariant over everything that was acknowledged.
+// double is a ZooKeeper in memory: it applies transactions if every version they name is right, all
+// or none. After each of them it checks the protocol's invariant over everything that was
+// acknowledged.
 type double struct {
 	mu       sync.Mutex
 	versions map[string]int32
@@ -22,8 +23,8 @@ type double struct {
 	zxid              int64
 	reads             int // synced reads
 
-	// away: nothing answers. before, after: that many transactions from now on vanish before they are applied, or their replies
-	// after it.
+	// away: nothing answers. before, after: that many transactions from now on vanish before they
+	// are applied, or their replies after it.
 	away          bool
 	slow          time.Duration // what a look takes
 	before, after int
@@ -34,7 +35,8 @@ type double struct {
 	broken error
 	steps  []string
 	sizes  []int
-	// refuse, if set, says with what error a transaction is refused before anything of it is done; nil: it is not.
+	// refuse, if set, says with what error a transaction is refused before anything of it is done;
+	// nil: it is not.
 	refuse func(m protocol.Multi) error
 	// tried counts the transactions that were sent, by step.
 	tried map[string]int

@@ -39,9 +39,10 @@ type history struct {
 	mute map[int]time.Time
 }
 
-// TestNoneLostNoneTwice plays random creates, deletes, claims, reads of the catalogue, orders, crashes
-// of the leader, lost requests and lost replies, and demands after every transaction that no id is in
-// two places, and at rest that each is where the answers said: what every read has is not deleted.
+// TestNoneLostNoneTwice plays random creates, deletes, claims, reads of the catalogue, orders,
+// crashes of the leader, lost requests and lost replies, and demands after every transaction that
+// no id is in two places, and at rest that each is where the answers said: what every read has is
+// not deleted.
 func TestNoneLostNoneTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // without t's Deadline, which is forbidden here
@@ -183,7 +184,8 @@ func (h *history) rollBack() {
 	_, _ = h.r.e.Rollback(ctx, "override", orders.Replace(nil)) // whatever it says: nothing may be lost by it
 }
 
-// compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a delete not counted.
+// compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a
+// delete not counted.
 func (h *history) compare(rt *rapid.T) {
 	st := h.d.snapshot()
 	here := map[string]bool{}

@@ -168,7 +168,8 @@ func everything(st *protocol.State) []string {
 	return slices.Sorted(all(st))
 }
 
-// settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right, the engine agrees with ZooKeeper.
+// settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right,
+// the engine agrees with ZooKeeper.
 func (r *rig) settled(ids []string) *protocol.State {
 	r.t.Helper()
 	st := r.d.snapshot()
@@ -831,7 +832,8 @@ func TestALeaderThatWasCutOffDoesNotTakeTheHeadBack(t *testing.T) {
 	})
 }
 
-// unaware is a connection over which looks show nothing new: a leader that is deposed does not see it.
+// unaware is a connection over which looks show nothing new: a leader that is deposed does not see
+// it.
 type unaware struct {
 	*double
 	blind atomic.Bool

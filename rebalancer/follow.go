@@ -13,14 +13,16 @@ import (
 const (
 	// retry is the pause after a look at ZooKeeper that failed.
 	retry = time.Second
-	// breath is the least time between two signals, and followShare the least ratio of that time to what a look takes: a storm of
-	// commits is not a storm of snapshots. A look that had to wait for a slow server puts the next one off by no more than Config.Refresh.
+	// breath is the least time between two signals, and followShare the least ratio of that time to
+	// what a look takes: a storm of commits is not a storm of snapshots. A look that had to wait
+	// for a slow server puts the next one off by no more than Config.Refresh.
 	breath      = 100 * time.Millisecond
 	followShare = 4
 )
 
-// Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed, observed.Read when a look found
-// nothing new, and observed.Failed while ZooKeeper does not answer. While this replica leads, the leader looks and Run reports.
+// Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed,
+// observed.Read when a look found nothing new, and observed.Failed while ZooKeeper does not answer.
+// While this replica leads, the leader looks and Run reports.
 func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 	changes, statuses := e.store.Changes(e.cfg.Kind)
 	timer := time.NewTimer(0)
@@ -61,8 +63,9 @@ func (e *Engine) noteChange() {
 	e.changed = true
 }
 
-// look refreshes the state unless the leader does, and returns the time until the next look. A lost session is a failure at once,
-// not when a call that waits for the next one gives up: until then everybody would decide on what was seen last.
+// look refreshes the state unless the leader does, and returns the time until the next look. A lost
+// session is a failure at once, not when a call that waits for the next one gives up: until then
+// everybody would decide on what was seen last.
 func (e *Engine) look(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))

@@ -10,9 +10,10 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// glance is a look at ZooKeeper that goes on beside the term's own writes, so that nobody waits for it: it costs a request a znode.
-// What it reads is put together with what was written meanwhile. Where somebody else has meddled, nothing is taken from it: then the
-// term stands still for a complete look.
+// glance is a look at ZooKeeper that goes on beside the term's own writes, so that nobody waits for
+// it: it costs a request a znode. What it reads is put together with what was written meanwhile.
+// Where somebody else has meddled, nothing is taken from it: then the term stands still for a
+// complete look.
 type glance struct {
 	begun   time.Time
 	asked   int64            // when it began, by the queue's clock

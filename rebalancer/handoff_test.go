@@ -37,8 +37,9 @@ func (r *rig) answering(ns ...int) {
 // being emptied and has applied nothing. The revoke recorded its pod, "old".
 func emptying(t *testing.T) *rig { return emptyingPods(t, map[int]string{0: "zero", 1: "old"}) }
 
-// emptyingPods is the same where the leader knows of these pods. From an instance whose pod it does not know it takes nothing while a
-// release must be proven: there the hand-off is an immediate one when it is taken.
+// emptyingPods is the same where the leader knows of these pods. From an instance whose pod it does
+// not know it takes nothing while a release must be proven: there the hand-off is an immediate one
+// when it is taken.
 func emptyingPods(t *testing.T, pods map[int]string) *rig {
 	r := newRig(t, newDouble()).lead(0, 1)
 	r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
@@ -151,7 +152,8 @@ func TestWhyThePodsAreNotKnownIsSaid(t *testing.T) {
 	})
 }
 
-// One look that takes long, as when a server was frozen, must not blind the leader for ten times as long.
+// One look that takes long, as when a server was frozen, must not blind the leader for ten times as
+// long.
 func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
@@ -167,7 +169,8 @@ func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	})
 }
 
-// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list before.
+// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list
+// before.
 func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)

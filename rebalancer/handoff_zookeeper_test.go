@@ -105,8 +105,9 @@ func (f *fleet) stays(stay ...int) {
 	f.order(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 }
 
-// Instances that acknowledge never run anything twice, also when one hangs for longer than its session in mid-move: if it fences itself,
-// what it held goes on when it is surely still; if not, only when it has come back or its pod is gone.
+// Instances that acknowledge never run anything twice, also when one hangs for longer than its
+// session in mid-move: if it fences itself, what it held goes on when it is surely still; if not,
+// only when it has come back or its pod is gone.
 func TestRealAcknowledgedHandOff(t *testing.T) {
 	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +166,8 @@ func TestRealImmediateHandOff(t *testing.T) {
 	f.running(len(ids))
 }
 
-// A rolled-back spread between real instances ends where it began, and nothing runs twice on the way.
+// A rolled-back spread between real instances ends where it began, and nothing runs twice on the
+// way.
 func TestRealRollback(t *testing.T) {
 	f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 	f.stays(0, 1)
@@ -175,7 +177,8 @@ func TestRealRollback(t *testing.T) {
 	f.running(len(ids))
 	before := f.e.State()
 	f.solos[1].Stall()
-	// A wave of a spread takes from those whose lists may change at once: with an interval it could take from one after the other.
+	// A wave of a spread takes from those whose lists may change at once: with an interval it could
+	// take from one after the other.
 	f.order(func(o *orders.Orders) { o.Limits.ListInterval = new(config.Duration) })
 	f.stays(0, 1, 2)
 	f.eventually("half of the spread has arrived", func() bool { p := f.e.Progress(); return p.Done == 100 && p.Left == 100 })

@@ -115,10 +115,12 @@ func (t *term) make(w *plan.World, o plan.Options) (*plan.Plan, error) {
 	return p, err
 }
 
-// planPause is the least time between two plans of one sort: what arrives meanwhile shares the next one.
+// planPause is the least time between two plans of one sort: what arrives meanwhile shares the next
+// one.
 const planPause = 20 * time.Millisecond
 
-// tooSoon says whether the time has not come yet since what was planned last; if it has, that is now.
+// tooSoon says whether the time has not come yet since what was planned last; if it has, that is
+// now.
 func (t *term) tooSoon(last *time.Time) bool {
 	if next := last.Add(planPause); t.now.Before(next) {
 		t.sooner(next)
@@ -128,7 +130,8 @@ func (t *term) tooSoon(last *time.Time) bool {
 	return false
 }
 
-// place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where its pin forbids: the emergency regime.
+// place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where
+// its pin forbids: the emergency regime.
 func (t *term) place(ctx context.Context) (bool, error) {
 	if t.idle != "" {
 		return false, nil
@@ -170,8 +173,9 @@ func (t *term) place(ctx context.Context) (bool, error) {
 	return did || more, err
 }
 
-// fullness remembers that a plan found no place for anything. More creates find none either, and a large pool is not planned anew for
-// each of them, until something that could make room has changed.
+// fullness remembers that a plan found no place for anything. More creates find none either, and a
+// large pool is not planned anew for each of them, until something that could make room has
+// changed.
 type fullness struct {
 	shape shape
 	why   string
@@ -218,8 +222,8 @@ func (t *term) leaving() bool {
 	return false
 }
 
-// drain revokes what the plan takes from leaving ordinals. What has no place stays where it runs, but not with an ordinal
-// that is gone: that goes to the pool, where it is counted as what it is.
+// drain revokes what the plan takes from leaving ordinals. What has no place stays where it runs,
+// but not with an ordinal that is gone: that goes to the pool, where it is counted as what it is.
 func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 	if t.pendingWave() {
 		return false, nil // it goes first, and what it does not hold is planned after it
@@ -266,7 +270,8 @@ func (t *term) flightRoom() int {
 	return max(0, limit-t.flying())
 }
 
-// assign carries out what the plan takes from the pool. The plan stays good while creates are served in between: they only add.
+// assign carries out what the plan takes from the pool. The plan stays good while creates are
+// served in between: they only add.
 func (t *term) assign(ctx context.Context, p *plan.Plan, pool *pooled) (bool, error) {
 	due := t.deal(p, pool)
 	return t.stream(ctx, func(underWay []job) *batch {

@@ -13,8 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// A status that may no longer be read is not absent: an instance that fences itself has released nothing by that, and what keeps its own
-// resources in flight keeps no others.
+// A status that may no longer be read is not absent: an instance that fences itself has released
+// nothing by that, and what keeps its own resources in flight keeps no others.
 func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)
@@ -56,7 +56,8 @@ func (r *rig) stranger(n int) {
 	})
 }
 
-// What another client has begun to make stops nothing: it is closed, which is said, and used as soon as its list is written.
+// What another client has begun to make stops nothing: it is closed, which is said, and used as
+// soon as its list is written.
 func TestAnOrdinalThatAnotherClientHasBegunIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)

@@ -28,8 +28,8 @@ func (r *rig) refusing(err error, steps ...string) {
 	})
 }
 
-// Creates that ZooKeeper refuses are tried again after pauses that grow, however many ask for them meanwhile; that is said, and nothing else
-// waits for it.
+// Creates that ZooKeeper refuses are tried again after pauses that grow, however many ask for them
+// meanwhile; that is said, and nothing else waits for it.
 func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		err     error

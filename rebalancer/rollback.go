@@ -19,8 +19,8 @@ var ErrNothingToRollBack = errors.New("nothing to roll back")
 type RolledBack struct {
 	// PlanID is the plan that was running; empty when only what was in flight was turned.
 	PlanID string `json:"planId,omitempty"`
-	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to their instance; Undone had arrived, and a
-	// wave of their own takes them back.
+	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to
+	// their instance; Undone had arrived, and a wave of their own takes them back.
 	Stayed   int `json:"stayed"`
 	Returned int `json:"returned"`
 	Undone   int `json:"undone"`
@@ -179,7 +179,8 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 	return nil
 }
 
-// undo begins a wave that takes back what the running one has moved. What an undo has moved is not undone: it would come and go.
+// undo begins a wave that takes back what the running one has moved. What an undo has moved is not
+// undone: it would come and go.
 func (t *term) undo(ctx context.Context, done *RolledBack) error {
 	if t.wave == nil || t.wave.Reason == wave.Undo {
 		return nil

@@ -17,7 +17,8 @@ import (
 type spreading struct {
 	// due: the set of open ordinals changed, or a spread has begun and is not even yet.
 	due bool
-	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due once.
+	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due
+	// once.
 	hot []int
 	// notBefore ends the hold after an adoption.
 	notBefore time.Time
@@ -29,7 +30,8 @@ type spreading struct {
 	futile question
 }
 
-// adoptionName is the document that remembers over leaders until when nothing is spread after an adoption.
+// adoptionName is the document that remembers over leaders until when nothing is spread after an
+// adoption.
 const adoptionName = "adoption"
 
 type adoption struct {
@@ -52,8 +54,9 @@ func heldUntil(st *protocol.State) time.Time {
 	return a.HoldUntil
 }
 
-// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree
-// that is being adopted are not new, and one that was already filling up shows by the band alone.
+// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a
+// tree that is being adopted are not new, and one that was already filling up shows by the band
+// alone.
 func (s *spreading) opened(st *protocol.State, before, added []int) {
 	for _, n := range added {
 		if len(before) > 0 && st.Instances[n].IDs.Len() == 0 {
@@ -118,8 +121,8 @@ func (t *term) flying() (n int) {
 	return n
 }
 
-// spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes everything from the donors that
-// the limits allow; land gives each receiver its part in one write.
+// spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes
+// everything from the donors that the limits allow; land gives each receiver its part in one write.
 func (t *term) spreadOut(ctx context.Context) (bool, error) {
 	now := t.now
 	if why := t.held(now); why != "" || len(t.st.Head.Open) < 2 {
@@ -179,9 +182,9 @@ func (t *term) spreadOut(ctx context.Context) (bool, error) {
 	return true, err
 }
 
-// atOnce leaves of the moves what can be revoked now, in one write a source, and returns how many it
-// left out. A voluntary move that waits is planned again: creates and deletes may make it one for the
-// worse.
+// atOnce leaves of the moves what can be revoked now, in one write a source, and returns how many
+// it left out. A voluntary move that waits is planned again: creates and deletes may make it one
+// for the worse.
 func (t *term) atOnce(moves *wave.Moves) (later int) {
 	for _, n := range moves.Sources() {
 		k := 0

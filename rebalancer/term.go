@@ -22,18 +22,21 @@ const (
 	// foreignLimit edits by others within foreignWindow are borne; more pause the kind.
 	foreignLimit  = 3
 	foreignWindow = 10 * time.Minute
-	// lookPause is the least time between two looks, and lookShare the least ratio of that time to what a look takes.
+	// lookPause is the least time between two looks, and lookShare the least ratio of that time to
+	// what a look takes.
 	lookPause = 100 * time.Millisecond
 	lookShare = 10
 	// conflictPause keeps two who write the same znodes from a race that neither wins.
 	conflictPause = 50 * time.Millisecond
 )
 
-// term is one uninterrupted time of writing under one epoch. One goroutine owns it and its State; it ends with the first error that
-// leaves the State in doubt, and whoever comes next reads everything anew.
+// term is one uninterrupted time of writing under one epoch. One goroutine owns it and its State;
+// it ends with the first error that leaves the State in doubt, and whoever comes next reads
+// everything anew.
 //
-// It is level-triggered: each step looks at the State, the queue and the Orders, and does the next thing to do, if there is one.
-// Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
+// It is level-triggered: each step looks at the State, the queue and the Orders, and does the next
+// thing to do, if there is one. Nothing that must be finished is remembered here: a successor goes
+// on from ZooKeeper alone.
 type term struct {
 	e  *Engine
 	st *protocol.State
@@ -43,7 +46,8 @@ type term struct {
 	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
 	orders orders.Orders
 	idle   string
-	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
+	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
+	// draining does not depend on a hold.
 	stay []int
 	// ordered is the number of the orders.
 	ordered int
@@ -51,8 +55,9 @@ type term struct {
 	unproven map[int]string
 	// piece is the least number that no pool piece of this epoch has ever had.
 	piece int64
-	// written is when a list was last changed, created when a pool piece was last added, placed and evened when it was last planned where
-	// the pool goes and how to even the lists, by our own clock.
+	// written is when a list was last changed, created when a pool piece was last added, placed and
+	// evened when it was last planned where the pool goes and how to even the lists, by our own
+	// clock.
 	written                 map[int]time.Time
 	created, placed, evened time.Time
 	releases                *loop.Releases
@@ -62,9 +67,11 @@ type term struct {
 	reconciledTo int
 	// confirmed is when the head was last read for its own sake.
 	confirmed time.Time
-	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper was last looked at.
+	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper
+	// was last looked at.
 	due, refreshed time.Time
-	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how long a look may be put off in the first case.
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how
+	// long a look may be put off in the first case.
 	changed, dirty bool
 	rest           time.Duration
 	// glance is the one under way, nil if none is; glances are all that have not ended.
@@ -79,7 +86,8 @@ type term struct {
 	foreign []time.Time
 	spread  spreading
 	full    fullness
-	// traits are those in force, lists the planner's view of them, parked what the last plan found no place for.
+	// traits are those in force, lists the planner's view of them, parked what the last plan found
+	// no place for.
 	traits *inventory.Attributes
 	lists  map[int]*listing
 	parked []plan.RefusedGroup
@@ -130,7 +138,8 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// step does the next thing of its sort, at most one round of transactions, and says whether there was one.
+// step does the next thing of its sort, at most one round of transactions, and says whether there
+// was one.
 type step struct {
 	name string
 	do   func(context.Context) (did bool, err error)
@@ -230,7 +239,8 @@ func (t *term) ends(ctx context.Context, err error) bool {
 	return errors.Is(err, protocol.ErrFenced) || errors.Is(err, protocol.ErrUnavailable) || err != nil && ctx.Err() != nil
 }
 
-// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
+// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or
+// it is time.
 func (t *term) prepare(ctx context.Context) error {
 	t.e.leaderTurns()
 	t.tick()
@@ -267,8 +277,8 @@ func (t *term) takeOrders() {
 	t.e.changed = false
 }
 
-// look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what instances say of themselves a glance
-// sees.
+// look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what
+// instances say of themselves a glance sees.
 func (t *term) look(ctx context.Context) error {
 	begun, asked := t.tick(), t.clock()
 	fresh, moved, err := t.e.store.Read(ctx, t.st.Kind, t.st)
@@ -292,7 +302,8 @@ func (t *term) look(ctx context.Context) error {
 	return nil
 }
 
-// foreignEdits looks for changes that only the leader may make. Those of an instance's own status are none.
+// foreignEdits looks for changes that only the leader may make. Those of an instance's own status
+// are none.
 func (t *term) foreignEdits(fresh *protocol.State, now time.Time) bool {
 	where := foreignEdit(t.st, fresh)
 	if where == "" {
@@ -305,7 +316,8 @@ func (t *term) foreignEdits(fresh *protocol.State, now time.Time) bool {
 	return true
 }
 
-// foreignEdit names a place where two States of one term differ though this term did not write; "" when there is none.
+// foreignEdit names a place where two States of one term differ though this term did not write; ""
+// when there is none.
 func foreignEdit(old, fresh *protocol.State) string {
 	if old.HeadVersion != fresh.HeadVersion {
 		return "head"
@@ -392,8 +404,8 @@ func (t *term) block(why string) {
 	}
 }
 
-// job is a transaction and what is to be noted once it is committed. lists are the ordinals whose lists it changes, hand what it gives
-// from the pool.
+// job is a transaction and what is to be noted once it is committed. lists are the ordinals whose
+// lists it changes, hand what it gives from the pool.
 type job struct {
 	m     protocol.Multi
 	lists []int
@@ -404,9 +416,10 @@ type job struct {
 // commit sends jobs that do not overlap and returns the gravest error.
 func (t *term) commit(ctx context.Context, jobs ...job) error { return t.start(ctx, jobs)() }
 
-// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the effects first and notes them then, so
-// that nobody is answered before Lookup and State know. Until then the State does not show them: what else is sent must not overlap them,
-// nor answer anybody by what they change.
+// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the
+// effects first and notes them then, so that nobody is answered before Lookup and State know. Until
+// then the State does not show them: what else is sent must not overlap them, nor answer anybody by
+// what they change.
 func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 	asked := t.clock()
 	ms := make([]protocol.Multi, len(jobs))

@@ -80,7 +80,8 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 	})
 }
 
-// Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
+// Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it
+// finds.
 func TestASuccessorFinishesTheWave(t *testing.T) {
 	for kind, resize := range map[string]func(o *orders.Orders){
 		"drain":  func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} },
@@ -146,7 +147,8 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 	}
 }
 
-// A resource that waits for its list to become writable has a place already: what is planned without it would make the lists uneven.
+// A resource that waits for its list to become writable has a place already: what is planned
+// without it would make the lists uneven.
 func TestNothingIsSpreadWhileNewResourcesWaitForTheirPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)
@@ -218,7 +220,8 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 	}
 }
 
-// spreadHalf is a rig in the middle of a spread from 0 and 1 to 2: what came from 0 has arrived, 1 has released nothing.
+// spreadHalf is a rig in the middle of a spread from 0 and 1 to 2: what came from 0 has arrived, 1
+// has released nothing.
 func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	r = newRig(t, newDouble()).lead(0, 1)
 	ids = names("a", 300)
@@ -327,7 +330,8 @@ func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
 	})
 }
 
-// A rollback whose pause is kept has been carried out in part: its caller is not told that it was not.
+// A rollback whose pause is kept has been carried out in part: its caller is not told that it was
+// not.
 func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 	for name, c := range map[string]struct {
 		refusal error

@@ -12,7 +12,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// recall takes up the wave that an earlier leader has stored, and what the limits of voluntary moves must remember of it.
+// recall takes up the wave that an earlier leader has stored, and what the limits of voluntary
+// moves must remember of it.
 func (t *term) recall() {
 	if note := t.st.PlanNote(); note != nil {
 		if err := exact.JSON(note, &t.spread.moved); err != nil {
@@ -30,7 +31,8 @@ func (t *term) recall() {
 	t.wave = wave.Resume(w, t.st, t.e.inventory.Index.Find)
 	t.spread.moved = w.Window
 	if w.Reason == wave.Spread {
-		// When it took them, nobody knows: at the latest now. What it has not taken is planned anew, since lists have changed meanwhile.
+		// When it took them, nobody knows: at the latest now. What it has not taken is planned
+		// anew, since lists have changed meanwhile.
 		t.spread.moved = append(t.spread.moved, wave.Moved{At: t.now, N: t.wave.Total - t.wave.Left()})
 		t.wave.DropAll()
 		t.spread.due = true
@@ -38,7 +40,8 @@ func (t *term) recall() {
 	t.e.log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", t.wave.Total, "left", t.wave.Left())
 }
 
-// begin stores a wave of what is to be revoked; a small one is one write. Nothing is taken before that.
+// begin stores a wave of what is to be revoked; a small one is one write. Nothing is taken before
+// that.
 func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error {
 	now := t.now
 	w.Fill(moves, t.spread.moved.Recent(now), now)
@@ -71,7 +74,8 @@ func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error 
 // pendingWave says whether a wave has something to take yet: then no other begins.
 func (t *term) pendingWave() bool { return t.wave != nil && t.wave.Pending() }
 
-// move carries the wave on: it takes what the limits allow, and ends the wave when all of it has landed.
+// move carries the wave on: it takes what the limits allow, and ends the wave when all of it has
+// landed.
 func (t *term) move(ctx context.Context) (bool, error) {
 	if t.wave == nil || t.idle != "" {
 		return false, nil
@@ -128,8 +132,8 @@ func (t *term) abandon() {
 	}
 }
 
-// take revokes what is pending from all donors whose lists may change now, each once, so that every receiver's list can then be written
-// once.
+// take revokes what is pending from all donors whose lists may change now, each once, so that every
+// receiver's list can then be written once.
 func (t *term) take(ctx context.Context) (did bool, err error) {
 	w, now := t.wave, t.now
 	room := t.flightRoom()
@@ -187,7 +191,8 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 	return did, err
 }
 
-// heldWave says why a voluntary wave may take nothing now. An undo was asked for by a person, pause or not.
+// heldWave says why a voluntary wave may take nothing now. An undo was asked for by a person, pause
+// or not.
 func (t *term) heldWave() string {
 	switch {
 	case t.wave.Reason == wave.Undo:
@@ -200,7 +205,8 @@ func (t *term) heldWave() string {
 	return ""
 }
 
-// voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight; negative: any number.
+// voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight;
+// negative: any number.
 func (t *term) voluntaryRoom(room int, now time.Time) int {
 	budget, next := t.spread.moved.Budget(t.orders.Limits.MovesPerMinute, now)
 	if !next.IsZero() {

@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	// gather is the least time between two new pool pieces, and between two reads of the head: what arrives meanwhile shares the next
-	// one. 5,000 creates a second thus make 200 pieces and not 5,000.
+	// gather is the least time between two new pool pieces, and between two reads of the head: what
+	// arrives meanwhile shares the next one. 5,000 creates a second thus make 200 pieces and not
+	// 5,000.
 	gather = 5 * time.Millisecond
-	// revokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps its limit.
+	// revokeBytes bounds the ids of one revoke so that the flight piece, destinations included,
+	// keeps its limit.
 	revokeBytes = protocol.MaxFlight * 3 / 4
 )
 
-// create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is still in flight, by turning it round.
+// create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is
+// still in flight, by turning it round.
 func (t *term) create(ctx context.Context) (bool, error) {
 	wanted := t.e.inventory.Writer.Pending(resync.Created)
 	if len(wanted) == 0 {
@@ -59,9 +62,10 @@ func (t *term) create(ctx context.Context) (bool, error) {
 	return did || confirmed, err
 }
 
-// confirm answers for what is so already. Our State says that, and it is true while we lead; whether we still did when it was asked, only
-// something of ours shows that began later and found our head: a transaction, a look, or else a read of the head alone. Without
-// that, a leader that was deposed unawares would answer for a resource that its successor has just deleted.
+// confirm answers for what is so already. Our State says that, and it is true while we lead;
+// whether we still did when it was asked, only something of ours shows that began later and found
+// our head: a transaction, a look, or else a read of the head alone. Without that, a leader that
+// was deposed unawares would answer for a resource that its successor has just deleted.
 func (t *term) confirm(ctx context.Context, op resync.Op, ids []string) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
@@ -104,7 +108,8 @@ func (t *term) settleProven(op resync.Op, ids []string) (unproven []string) {
 	return unproven
 }
 
-// proved notes that something which began at that time of the queue's clock found our head. What began earlier may end later.
+// proved notes that something which began at that time of the queue's clock found our head. What
+// began earlier may end later.
 func (t *term) proved(asked int64) { t.proven = max(t.proven, asked) }
 
 // clock is the time by the inventory's clock.
@@ -138,7 +143,8 @@ func (t *term) createPieces(ctx context.Context, ids []string) (bool, error) {
 	return did, err
 }
 
-// delete takes away what is to go: from the pool at once, from a list as soon as that may change, in flight by turning it round.
+// delete takes away what is to go: from the pool at once, from a list as soon as that may change,
+// in flight by turning it round.
 func (t *term) delete(ctx context.Context) (bool, error) {
 	wanted := t.e.inventory.Writer.Pending(resync.Deleted)
 	if len(wanted) == 0 || t.e.inventory.Index.Duplicates() > 0 { // of a duplicate the other one would stay
@@ -214,7 +220,8 @@ func (t *term) deleted(ids []string) {
 	t.settle(resync.Deleted, ids)
 }
 
-// redirect turns ids in flight round: op says whether they are to live or to go, to where. It returns what goes the right way already.
+// redirect turns ids in flight round: op says whether they are to live or to go, to where. It
+// returns what goes the right way already.
 func (t *term) redirect(b *batch, op resync.Op, ids map[string]struct{}, to int) (right []string) {
 	if len(ids) == 0 {
 		return nil

@@ -128,7 +128,8 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	}
 }
 
-// withoutTimes is an orchestration without the time of the decision, which each request of the fleet makes anew.
+// withoutTimes is an orchestration without the time of the decision, which each request of the
+// fleet makes anew.
 func withoutTimes(t *testing.T, text []byte) Orchestration {
 	t.Helper()
 	var o Orchestration
@@ -210,7 +211,8 @@ func slowReader(t *testing.T, s *httptest.Server) net.Conn {
 	return conn
 }
 
-// Readers at one address that do not read hold half of the places at most, and the other calls are answered.
+// Readers at one address that do not read hold half of the places at most, and the other calls are
+// answered.
 func TestSlowReadersDoNotShutOthersOut(t *testing.T) {
 	s := serveFleet(t, newFleet(100, 3500), Config{SlowReader: time.Hour})
 	for range maxLarge/2 + 20 {
@@ -271,7 +273,8 @@ func TestAReaderThatMakesProgressIsServedToItsEnd(t *testing.T) {
 	})
 }
 
-// crowded is a backend whose writes take so long that readers of older states hold all the memory they may when they are done.
+// crowded is a backend whose writes take so long that readers of older states hold all the memory
+// they may when they are done.
 type crowded struct {
 	*backend
 	encodings *encodings

@@ -38,7 +38,6 @@ var larger = []string{
 	"rebalancer.Engine",
 	"rebalancer.term",
 	"rebalancer/balance.go",
-	"rebalancer/moves.go",
 	"rebalancer/term.go",
 	"scaler.Scaler",
 	"scaler.turn",

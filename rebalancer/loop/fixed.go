@@ -12,9 +12,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// fixed is why nothing is revoked from an instance, and since when without a break: with acknowledged
-// hand-off nothing is moved out of an instance of which no proof of release is to be expected
-// (protocol rule 6). Where it is, it runs; in flight it would not.
+// fixed is why nothing is revoked from an instance, and since when without a break: with
+// acknowledged hand-off nothing is moved out of an instance of which no proof of release is to be
+// expected (protocol rule 6). Where it is, it runs; in flight it would not.
 type fixed struct {
 	why   string
 	since time.Time
@@ -103,14 +103,14 @@ func WaysOut(kind string, n int) string {
 		"the end of its pod for good (replicas lowered by hand), or, if it is dead for certain, " + orders.ReassignCommand(kind, n)
 }
 
-// Reassign takes out of the ordinals that stay those whose pod is assumed dead, and those that are to
-// be reassigned if what is revoked from them will be released. From then on they are like any other
-// ordinal that leaves: closed, drained, and no source of anything voluntary. When the scaler does not
-// name them any more they are back, and what is still in flight from them returns. unproven is why the
-// others stay.
+// Reassign takes out of the ordinals that stay those whose pod is assumed dead, and those that are
+// to be reassigned if what is revoked from them will be released. From then on they are like any
+// other ordinal that leaves: closed, drained, and no source of anything voluntary. When the scaler
+// does not name them any more they are back, and what is still in flight from them returns.
+// unproven is why the others stay.
 //
-// An instance that is to be reassigned may well run: revoking from it what it will never acknowledge
-// would only stop that for good.
+// An instance that is to be reassigned may well run: revoking from it what it will never
+// acknowledge would only stop that for good.
 func (r *Releases) Reassign(v *View) (stay []int, unproven map[int]string) {
 	if len(v.Orders.Reassign) == 0 && len(v.Orders.AssumedDead) == 0 {
 		return v.Orders.Stay, nil
@@ -135,8 +135,8 @@ func (r *Releases) Reassign(v *View) (stay []int, unproven map[int]string) {
 	return stay, unproven
 }
 
-// unproven says why it would never be known that n has released what is revoked from it; "" if it has
-// released everything already, or its session lives and it will answer.
+// unproven says why it would never be known that n has released what is revoked from it; "" if it
+// has released everything already, or its session lives and it will answer.
 func (r *Releases) unproven(v *View, n int) string {
 	in := v.State.Instances[n]
 	if in == nil {

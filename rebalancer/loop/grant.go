@@ -22,8 +22,8 @@ type released struct {
 	pool   []protocol.Take
 	grants map[int][]protocol.Take
 	sizes  map[int]protocol.Size // of what is granted, by ordinal
-	// later is when more will be released to an ordinal within a moment: its list waits, to be written
-	// once.
+	// later is when more will be released to an ordinal within a moment: its list waits, to be
+	// written once.
 	later map[int]time.Time
 }
 
@@ -84,8 +84,8 @@ func survey(v *View) (l released, blocked string, again time.Time) {
 	return l, blocked, again
 }
 
-// wait notes for which ordinals a piece will be released before their list could be written a second
-// time.
+// wait notes for which ordinals a piece will be released before their list could be written a
+// second time.
 func (l *released) wait(f *protocol.Flight, at, horizon time.Time) {
 	if at.After(horizon) {
 		return
@@ -122,16 +122,16 @@ func (l *released) sort(v *View, f *protocol.Flight) {
 	}
 }
 
-// receives says whether n is open, stays, and has room for one more id besides what is granted to it
-// already.
+// receives says whether n is open, stays, and has room for one more id besides what is granted to
+// it already.
 func (v *View) receives(n int, granted protocol.Size, id string) bool {
 	in := v.State.Instances[n]
 	return in != nil && v.stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
 		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
 }
 
-// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing is
-// left.
+// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing
+// is left.
 func (v *View) flightRest(take protocol.Take) int {
 	if f := v.State.Flight[take.Name]; f != nil {
 		return rest(f.IDs, take)
@@ -160,8 +160,8 @@ func rest(ids protocol.IDs, take protocol.Take) int {
 // perOperation is about what an operation of a transaction takes beside ids.
 const perOperation = 200
 
-// Fitting returns the first of the takes that fit into one transaction that changes the list of n; at
-// least one. rest says what stays of the piece of a take.
+// Fitting returns the first of the takes that fit into one transaction that changes the list of n;
+// at least one. rest says what stays of the piece of a take.
 func Fitting(st *protocol.State, n int, takes []protocol.Take, rest func(protocol.Take) int) []protocol.Take {
 	list := st.Instances[n].Bytes
 	size := list

@@ -7,8 +7,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Open keeps the set of ordinals that may receive: those that stay and are open or ready. What stays
-// and has no znodes gets them.
+// Open keeps the set of ordinals that may receive: those that stay and are open or ready. What
+// stays and has no znodes gets them.
 type Open struct {
 	// Opened is told of the set, what it was before, and what has come to it.
 	Opened func(open, before, added []int)

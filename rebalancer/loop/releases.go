@@ -27,7 +27,8 @@ type Releases struct {
 	by    fixedBy
 }
 
-// blindness is the longest time between two reads at which an absence still counts as uninterrupted.
+// blindness is the longest time between two reads at which an absence still counts as
+// uninterrupted.
 const blindness = 10 * time.Second
 
 // NewReleases has seen nothing.
@@ -125,9 +126,9 @@ func proving(st *protocol.State, n int) *protocol.Status {
 	return nil
 }
 
-// fate is what the orders say of the pod that f was revoked from. That it is gone they say only by a
-// list of the pods from after the revoke. Where no pod was recorded, any that has the ordinal's name
-// may be the one, and so may the process that a live status belongs to.
+// fate is what the orders say of the pod that f was revoked from. That it is gone they say only by
+// a list of the pods from after the revoke. Where no pod was recorded, any that has the ordinal's
+// name may be the one, and so may the process that a live status belongs to.
 func fate(v *View, f *protocol.Flight, since time.Time) (fate protocol.Fate) {
 	o := v.Orders
 	if pod := o.Pods[f.From]; pod != f.Pod && !o.GonePods[pod] {
@@ -143,8 +144,8 @@ func fate(v *View, f *protocol.Flight, since time.Time) (fate protocol.Fate) {
 	return fate
 }
 
-// absence is what this leader has seen of n's status being absent after that moment, and what stands
-// in its place.
+// absence is what this leader has seen of n's status being absent after that moment, and what
+// stands in its place.
 func (r *Releases) absence(st *protocol.State, n int, after time.Time) protocol.Absence {
 	a := protocol.Absence{Last: r.last[n]}
 	at, absent := r.absent[n]
@@ -168,8 +169,8 @@ func AssumedDead(o *orders.Orders, n int) bool {
 	return uid != "" && o.AssumedDead[uid]
 }
 
-// revokedFromDead says whether the pod that f was revoked from is assumed dead; of a piece that names
-// no pod, the one that n has now.
+// revokedFromDead says whether the pod that f was revoked from is assumed dead; of a piece that
+// names no pod, the one that n has now.
 func revokedFromDead(o *orders.Orders, f *protocol.Flight) bool {
 	if f.Pod == "" {
 		return AssumedDead(o, f.From)

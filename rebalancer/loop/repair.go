@@ -7,11 +7,11 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Repair brings a tree in order that other clients wrote or damaged: `used`, `count`, tmp and _reload
-// first, since a list without them cannot change; then the ids that are in two places.
+// Repair brings a tree in order that other clients wrote or damaged: `used`, `count`, tmp and
+// _reload first, since a list without them cannot change; then the ids that are in two places.
 type Repair struct {
-	// Completed is told of an ordinal that another client has left half made, and that is made whole;
-	// Deduped of ids that were in two places.
+	// Completed is told of an ordinal that another client has left half made, and that is made
+	// whole; Deduped of ids that were in two places.
 	Completed func(n int)
 	Deduped   func(found []protocol.Duplicate)
 
@@ -89,8 +89,8 @@ func (s *Repair) damaged(v *View, in *protocol.Instance) bool {
 	return c >= 0 && (in.Used != in.IDs.Len() || in.Capacity != c || !in.HasTmp || v.State.ReloadDamaged(in.Ordinal))
 }
 
-// capacity is what `count` should be: what the scaler orders, or, while there are no orders, what it
-// is. It may be -1, unreadable.
+// capacity is what `count` should be: what the scaler orders, or, while there are no orders, what
+// it is. It may be -1, unreadable.
 func capacity(v *View, in *protocol.Instance) int {
 	if v.Idle == "" {
 		return v.Orders.Capacity

@@ -1,9 +1,9 @@
 // Package loop holds the steps by which the assignment of a kind is kept: a step proposes, the loop
 // that owns the State commits.
 //
-// In: a View of what is. Out: Proposals. Invariant: a step sends nothing, starts no goroutine, reads no
-// clock, and changes nothing but its own memory. All that it must finish a successor finds in
-// ZooKeeper: what it remembers only spares work or tells of it.
+// In: a View of what is. Out: Proposals. Invariant: a step sends nothing, starts no goroutine,
+// reads no clock, and changes nothing but its own memory. All that it must finish a successor finds
+// in ZooKeeper: what it remembers only spares work or tells of it.
 //
 // Steps that are not here yet stand in package rebalancer, and send by themselves.
 package loop
@@ -64,8 +64,8 @@ func later(a, b time.Time) time.Time {
 
 // Step is one part of a pass.
 type Step interface {
-	// Next looks, and proposes what to do next. It is asked again after what it proposed was committed
-	// or refused, and whenever something has changed.
+	// Next looks, and proposes what to do next. It is asked again after what it proposed was
+	// committed or refused, and whenever something has changed.
 	Next(v *View) Proposal
 }
 
@@ -101,8 +101,8 @@ const (
 	MaxBytes = 3 * protocol.MaxMultiBytes
 )
 
-// Batch collects what is sent at once: transactions that do not overlap, no more than MaxJobs, and no
-// more bytes than about its limit.
+// Batch collects what is sent at once: transactions that do not overlap, no more than MaxJobs, and
+// no more bytes than about its limit.
 type Batch struct {
 	proposal    Proposal
 	size, limit int

@@ -19,7 +19,7 @@ import (
 // Unlimited is a Capacity that never binds.
 const Unlimited = math.MaxInt32
 
-// Place is a position in World.Instances, or FromPool.
+// InstanceIndex is a position in World.Instances, or FromPool.
 type InstanceIndex int16
 
 // FromPool is the From of a move that takes its resource from World.Pool.

@@ -86,8 +86,8 @@ type Deduped struct {
 	Found []Duplicate
 }
 
-// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one transaction for
-// each znode that loses something, none of which overlap.
+// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one transaction
+// for each znode that loses something, none of which overlap.
 func Dedupe(s *State) (all []Deduped, err error) {
 	seen := make(map[string]location, s.Count())
 	s.walk(func(p location, ids []string) {
