@@ -55,27 +55,6 @@ func (t *term) send(ctx context.Context, b *batch) (did bool, err error) {
 	return true, t.commit(ctx, b.jobs...)
 }
 
-// rounds sends one transaction for each of the ordinals whose list may change now, as many at once
-// as a round allows, and serves creates between rounds. build makes it when its turn comes; none of
-// them overlap. An empty one is left out.
-func (t *term) rounds(ctx context.Context, ns []int, build func(n int) (job, error)) (did bool, err error) {
-	ns = slices.DeleteFunc(ns, func(n int) bool { return !t.writable(n) })
-	for len(ns) > 0 {
-		b := newBatch(roundBytes)
-		for ; len(ns) > 0 && !b.full(); ns = ns[1:] {
-			b.add(build(ns[0]))
-		}
-		sent, err := t.send(ctx, b)
-		if did = did || sent; err != nil {
-			return did, err
-		}
-		if err := t.serve(ctx); err != nil {
-			return true, err
-		}
-	}
-	return did, nil
-}
-
 // stream sends the batches that next makes, until it makes none: they are made and sent while
 // others are under way, so that neither we nor ZooKeeper wait for the other. next is given the jobs
 // under way, which it must not overlap; where it finds none beside them, its batch is empty.

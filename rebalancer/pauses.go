@@ -132,7 +132,7 @@ func (t *term) serve(ctx context.Context) error {
 	if t.resting(stepCreate) {
 		return nil
 	}
-	switch _, err := t.create(ctx); {
+	switch _, err := t.propose(t.creating)(ctx); {
 	case err == nil:
 	case errors.Is(err, protocol.ErrConflict):
 		t.conflicted(stepCreate, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
@@ -189,7 +190,7 @@ func (t *term) atOnce(moves *wave.Moves) (later int) {
 	for _, n := range moves.Sources() {
 		k := 0
 		if t.writable(n) {
-			k = protocol.Fit(moves.IDs(n), revokeBytes)
+			k = protocol.Fit(moves.IDs(n), loop.RevokeBytes)
 		}
 		later += moves.Keep(n, k)
 	}

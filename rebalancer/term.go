@@ -55,12 +55,11 @@ type term struct {
 	unproven map[int]string
 	// piece is the least number that no pool piece of this epoch has ever had.
 	piece int64
-	// written is when a list was last changed, created when a pool piece was last added, placed and
-	// evened when it was last planned where the pool goes and how to even the lists, by our own
-	// clock.
-	written                 map[int]time.Time
-	created, placed, evened time.Time
-	releases                *loop.Releases
+	// written is when a list was last changed, placed and evened when it was last planned where the
+	// pool goes and how to even the lists, by our own clock.
+	written        map[int]time.Time
+	placed, evened time.Time
+	releases       *loop.Releases
 	// proven is the time, by the queue's clock, at which something began that found us leading.
 	proven int64
 	// reconciledTo is the version of what a comparison with the catalogue depends on that is kept.
@@ -79,9 +78,10 @@ type term struct {
 	glances sync.WaitGroup
 	// streaming: a batch is under way of which the State does not show the effects yet.
 	streaming bool
-	// repair and opening are steps that remember something.
-	repair  *loop.Repair
-	opening *loop.Open
+	// creating, repair and opening are steps that remember something.
+	creating *loop.Create
+	repair   *loop.Repair
+	opening  *loop.Open
 	// foreign are the times at which somebody else's edits were seen.
 	foreign []time.Time
 	spread  spreading
@@ -107,6 +107,7 @@ func newTerm(e *Engine, st *protocol.State, holder string) *term {
 		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{},
 		releases: loop.NewReleases(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
 	}
+	t.creating = &loop.Create{Created: t.created, Redirected: t.settle}
 	t.repair, t.opening = &loop.Repair{Completed: t.completed, Deduped: t.deduped}, &loop.Open{Opened: t.opened}
 	t.refreshed = t.tick()
 	t.spread.notBefore = heldUntil(st)
@@ -155,8 +156,8 @@ func (t *term) pass(ctx context.Context) error {
 	steps := []step{
 		{"keep", t.keep},
 		{"reconcile", t.reconciled},
-		{stepCreate, t.create},
-		{"delete", t.delete},
+		{stepCreate, t.propose(t.creating)},
+		{"delete", t.propose(&loop.Delete{Deleted: t.deleted, Redirected: t.settle})},
 		{"mend", t.propose(t.repair)},
 		{"open", t.propose(t.opening)},
 		{"roll back", t.rollBack},
@@ -213,24 +214,38 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 		if !p.Again.IsZero() {
 			t.sooner(p.Again)
 		}
-		if len(p.Jobs) == 0 {
+		if len(p.Jobs) == 0 && (len(p.Answer.IDs) == 0 || p.Err != nil) {
 			return false, p.Err
 		}
 		if p.Point != "" {
 			fault.Point(p.Point)
 		}
-		jobs := make([]job, len(p.Jobs))
-		for i, j := range p.Jobs {
-			jobs[i] = job{m: j.Multi, lists: j.Lists, done: j.Then}
+		if len(p.Jobs) > 0 {
+			if err := t.commit(ctx, t.jobs(p.Jobs)...); err != nil {
+				return true, err
+			}
 		}
-		return true, t.commit(ctx, jobs...)
+		answered, err := t.confirm(ctx, p.Answer.Op, p.Answer.IDs)
+		return len(p.Jobs) > 0 || answered, err
 	}
+}
+
+func (t *term) jobs(proposed []loop.Job) []job {
+	jobs := make([]job, len(proposed))
+	for i, j := range proposed {
+		jobs[i] = job{m: j.Multi, lists: j.Lists}
+		if j.Then != nil {
+			jobs[i].done = func() { j.Then(t.now) }
+		}
+	}
+	return jobs
 }
 
 // view is what a step looks at.
 func (t *term) view() *loop.View {
 	return &loop.View{
-		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Releases: t.releases, Written: t.written, Piece: t.piece, Now: t.now,
+		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Requests: t.e.inventory.Writer, Busy: t.streaming,
+		Releases: t.releases, Written: t.written, Piece: t.piece, Now: t.now,
 	}
 }
 

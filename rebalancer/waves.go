@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
@@ -153,14 +154,14 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		if room == 0 {
 			return job{}, nil
 		}
-		ids, to := w.Next(n, room, revokeBytes)
+		ids, to := w.Next(n, room, loop.RevokeBytes)
 		if len(ids) == 0 {
 			return job{}, nil
 		}
 		if room > 0 {
 			room -= len(ids)
 		}
-		m, err := protocol.Revoke(t.st, n, ids, to, t.pod(n))
+		m, err := protocol.Revoke(t.st, n, ids, to, t.view().Pod(n))
 		name := protocol.FlightName(n, t.st.NextTimes(n))
 		return job{m: m, lists: []int{n}, done: func() { w.Revoked(name); taken += len(ids) }}, err
 	}

@@ -44,7 +44,7 @@ func (s *Grant) Next(v *View) Proposal {
 		if !b.Full() {
 			m, err := protocol.ReleaseToPool(v.State, v.Piece+pieces, take)
 			pieces++
-			b.Add(m, err, func() { s.Pooled(take) })
+			b.Add(m, err, func(time.Time) { s.Pooled(take) })
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
@@ -58,7 +58,7 @@ func (s *Grant) Next(v *View) Proposal {
 		}
 		takes := Fitting(v.State, n, l.grants[n], v.flightRest)
 		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
-		b.Add(m, err, func() { s.Granted(n, takes) }, n)
+		b.Add(m, err, func(time.Time) { s.Granted(n, takes) }, n)
 	}
 	p := b.Proposal()
 	p.Pieces, p.Blocked, p.Again, p.Point = pieces, blocked, again, "move.released"

@@ -8,14 +8,16 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // story is a State that steps look at and change, and nothing else.
 type story struct {
-	t *testing.T
-	v View
+	t         *testing.T
+	v         View
+	inventory *inventory.Inventory
 }
 
 // tell begins a story: a State with a head, and orders.
@@ -27,10 +29,13 @@ func tell(t *testing.T, o orders.Orders) *story {
 			work(i)
 		}
 	})
-	s := &story{t, View{State: st, Orders: &o, Index: v.Index, Now: time.Unix(1000, 0)}}
+	s := &story{t: t, inventory: v, v: View{
+		State: st, Orders: &o, Index: v.Index, Requests: v.Writer, Releases: NewReleases(), Written: map[int]time.Time{}, Now: time.Unix(1000, 0),
+	}}
 	m, err := protocol.Lead(st, "pod/1")
 	s.commit(m, err)
-	v.Follow(st)
+	_, err = v.Lead(s.v.Now, st)
+	require.NoError(t, err)
 	require.True(t, v.Indexed())
 	return s
 }
@@ -50,6 +55,7 @@ func (s *story) commit(m protocol.Multi, err error) {
 		}
 	}
 	m.Apply(s.v.State, results)
+	s.inventory.Follow(s.v.State.Clone())
 }
 
 // next asks the step, commits what it proposes, and returns the names of the transactions.
@@ -62,7 +68,7 @@ func (s *story) next(step Step) (names []string) {
 		s.commit(j.Multi, nil)
 		names = append(names, j.Multi.Step)
 		if j.Then != nil {
-			j.Then()
+			j.Then(s.v.Now)
 		}
 	}
 	return names
@@ -174,11 +180,90 @@ func TestSmallPiecesAreMergedWhenThereAreMany(t *testing.T) {
 	require.Len(t, s.v.State.Pool, 1)
 }
 
+// hear asks for ids, and returns the request.
+func (s *story) hear(op resync.Op, ids ...string) *inventory.Request {
+	s.t.Helper()
+	r, err := s.inventory.Callers.Hear(s.v.Now, op, ids)
+	require.NoError(s.t, err)
+	return r
+}
+
+func (s *story) answer(op resync.Op, ids []string) { s.inventory.Writer.Answer(op, ids) }
+
+// writing are the steps of callers; what they tell is answered.
+func (s *story) writing() (create *Create, remove *Delete) {
+	return &Create{Created: func(ids []string) { s.answer(resync.Created, ids) }, Redirected: s.answer},
+		&Delete{Deleted: func(ids []string) { s.answer(resync.Deleted, ids) }, Redirected: s.answer}
+}
+
+func TestCreatesShareAPieceAndAreAnswered(t *testing.T) {
+	s := tell(t, orders.Orders{})
+	create, _ := s.writing()
+	require.Empty(t, s.next(create))
+	one, other := s.hear(resync.Created, "a"), s.hear(resync.Created, "b", "c")
+	require.Equal(t, []string{"create"}, s.next(create))
+	<-one.Done()
+	<-other.Done()
+	require.Equal(t, 3, s.v.State.Unassigned())
+
+	again := s.hear(resync.Created, "d", "a")
+	require.Equal(t, Proposal{Again: s.v.Now.Add(Gather)}, create.Next(&s.v), "what arrives meanwhile shares the next piece")
+	s.v.Now = s.v.Now.Add(Gather)
+	p := create.Next(&s.v)
+	require.Equal(t, Answer{resync.Created, []string{"a"}}, p.Answer, "it is there already: who leads may say so")
+	require.Equal(t, []string{"create"}, s.next(create))
+	require.False(t, again.Ended(), "until that is proven")
+}
+
+func TestADeleteTakesFromWhereverItIs(t *testing.T) {
+	s := tell(t, orders.Orders{Stay: []int{0, 1}, Ready: []int{0, 1}, Capacity: 9})
+	open := &Open{Opened: func(_, _, _ []int) {}}
+	for len(s.next(open)) > 0 {
+	}
+	create, remove := s.writing()
+	s.assign(0, "a", "b", "c")
+	s.assign(1, "d")
+	m, err := protocol.Revoke(s.v.State, 0, []string{"c"}, []int{1}, "")
+	s.commit(m, err)
+	s.hear(resync.Created, "e", "f")
+	require.Equal(t, []string{"create"}, s.next(create))
+	deleted := s.hear(resync.Deleted, "a", "c", "d", "e")
+	s.v.Written[1] = s.v.Now
+	p := remove.Next(&s.v)
+	require.Equal(t, s.v.Now.Add(time.Second), p.Again, "the list of 1 was written a moment ago")
+	require.Equal(t, []string{"redirect", "delete-pooled", "revoke"}, s.next(remove))
+	require.False(t, deleted.Ended())
+	s.v.Now = s.v.Now.Add(time.Second)
+	require.Equal(t, []string{"revoke"}, s.next(remove))
+	<-deleted.Done()
+	require.Equal(t, []string{"b"}, s.v.State.Instances[0].IDs.Strings())
+	require.Equal(t, 1, s.v.State.Unassigned())
+	for _, f := range s.v.State.Flight {
+		require.Equal(t, f.IDs.Len(), f.Deletes())
+	}
+
+	back := s.hear(resync.Created, "a")
+	s.v.Now = s.v.Now.Add(time.Second)
+	require.Equal(t, []string{"redirect"}, s.next(create), "its delete is in flight")
+	<-back.Done()
+}
+
+func TestNothingIsSentForACallerThatGaveUp(t *testing.T) {
+	s := tell(t, orders.Orders{})
+	create, remove := s.writing()
+	s.hear(resync.Created, "a")
+	require.Equal(t, []string{"create"}, s.next(create))
+	s.hear(resync.Deleted, "a")
+	p := remove.Next(&s.v)
+	require.Len(t, p.Jobs, 1)
+	s.answer(resync.Deleted, []string{"a"}) // it is wanted no more
+	require.ErrorIs(t, p.Jobs[0].Multi.Gate(), inventory.ErrGaveUp)
+}
+
 func TestWhatIsReleasedGoesWhereItMayAndElseToThePool(t *testing.T) {
 	s := tell(t, orders.Orders{
 		Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3}, Capacity: 3, HandOff: config.HandOffImmediate, Settle: 5 * time.Second,
 	})
-	s.v.Releases, s.v.Written = NewReleases(), map[int]time.Time{}
 	open := &Open{Opened: func(_, _, _ []int) {}}
 	for len(s.next(open)) > 0 {
 	}

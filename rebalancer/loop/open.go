@@ -3,6 +3,7 @@ package loop
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -43,7 +44,7 @@ func (s *Open) Next(v *View) Proposal {
 		return Proposal{Err: err, Blocked: blocked}
 	}
 	before := v.State.Head.Open
-	return Proposal{Blocked: blocked, Jobs: []Job{{Multi: m, Then: func() {
+	return Proposal{Blocked: blocked, Jobs: []Job{{Multi: m, Then: func(time.Time) {
 		s.note(v, added)
 		s.Opened(open, before, added)
 	}}}}

@@ -1,6 +1,10 @@
 package loop
 
-import "github.com/shardscaler/shardscaler/rebalancer/protocol"
+import (
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
 
 // Remove deletes the znodes of ordinals that own nothing and will not come back.
 type Remove struct {
@@ -27,7 +31,7 @@ func (s *Remove) Next(v *View) Proposal {
 			continue
 		}
 		m, err := protocol.RemoveOrdinal(v.State, n)
-		b.Add(m, err, func() { s.Removed(n) })
+		b.Add(m, err, func(time.Time) { s.Removed(n) })
 	}
 	return b.Proposal()
 }

@@ -39,9 +39,9 @@ func (s *Repair) Next(v *View) Proposal {
 			continue
 		}
 		m, _, err := protocol.Repair(v.State, n, capacity(v, in))
-		var then func()
+		var then func(time.Time)
 		if in.Begun {
-			then = func() { s.Completed(n) }
+			then = func(time.Time) { s.Completed(n) }
 		}
 		b.Add(m, err, then)
 	}
@@ -59,7 +59,7 @@ func (s *Repair) dedupe(v *View) Proposal {
 	b := NewBatch()
 	for _, d := range twice {
 		if !b.Full() {
-			b.Add(d.Multi, nil, func() { s.Deduped(d.Found) })
+			b.Add(d.Multi, nil, func(time.Time) { s.Deduped(d.Found) })
 		}
 	}
 	return b.Proposal()

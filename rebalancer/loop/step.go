@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -22,9 +23,14 @@ type View struct {
 	State  *protocol.State
 	Orders *orders.Orders
 	// Idle is why the orders may not be acted upon; "" if they may.
-	Idle     string
-	Index    *inventory.Index
+	Idle  string
+	Index *inventory.Index
+	// Requests are what callers wait for.
+	Requests inventory.Writer
 	Releases *Releases
+	// Busy: transactions are under way that State does not show yet. What is proposed must not overlap
+	// them, nor answer a caller by what they change.
+	Busy bool
 	// Written is when this leader last changed a list.
 	Written map[int]time.Time
 	// Piece is the least number that no pool piece of this epoch has ever had.
@@ -75,6 +81,9 @@ type Proposal struct {
 	Jobs []Job
 	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
 	Pieces int64
+	// Answer are ids of which what is wanted is so already. Their callers are answered when it is proven
+	// that this process still led after they asked.
+	Answer Answer
 	// Again is when the step is to be asked again at the latest; zero: when something has changed.
 	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
@@ -85,11 +94,17 @@ type Proposal struct {
 	Err error
 }
 
+// Answer says of ids that op is so.
+type Answer struct {
+	Op  resync.Op
+	IDs []string
+}
+
 // Job is a transaction, and the ordinals whose lists it changes. Then, if set, is called once it is
 // committed and State shows it.
 type Job struct {
 	Multi protocol.Multi
-	Then  func()
+	Then  func(now time.Time)
 	Lists []int
 }
 
@@ -120,7 +135,7 @@ func (b *Batch) Full() bool {
 
 // Add takes a transaction unless it overlaps one before it: that is proposed again after the others
 // are committed. then may be nil; lists are the ordinals whose lists it changes.
-func (b *Batch) Add(m protocol.Multi, err error, then func(), lists ...int) {
+func (b *Batch) Add(m protocol.Multi, err error, then func(now time.Time), lists ...int) {
 	if b.proposal.Err != nil {
 		return
 	}
