@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -16,12 +15,13 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// listing is one list as the planner sees it. It is kept until its ids or the traits change: a plan costs what changed, not a look-up
-// a resource.
+// listing is one list as the planner sees it. It is kept until its ids or the traits change: a plan
+// costs what changed, not a look-up a resource.
 type listing struct {
-	ids  []string
+	ids  protocol.IDs
 	of   *inventory.Attributes
 	list plan.List
 	// weight is the sum, in thousandths; misplaced counts those whose pin forbids where they are.
@@ -33,18 +33,18 @@ type listing struct {
 func (t *term) listed(n int, in *protocol.Instance) *listing {
 	if t.traits == nil {
 		t.lists = nil
-		return &listing{ids: in.IDs, list: plan.List{IDs: in.IDs}}
+		return &listing{ids: in.IDs, list: plan.List{IDs: in.IDs.Strings()}}
 	}
-	if l := t.lists[n]; l != nil && l.of == t.traits && len(l.ids) == len(in.IDs) && unsafe.SliceData(l.ids) == unsafe.SliceData(in.IDs) {
+	if l := t.lists[n]; l != nil && l.of == t.traits && l.ids.Is(in.IDs) {
 		return l
 	}
 	if t.lists == nil {
 		t.lists = map[int]*listing{}
 	}
 	maps.DeleteFunc(t.lists, func(n int, _ *listing) bool { return t.st.Instances[n] == nil })
-	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs}}
+	l := &listing{ids: in.IDs, of: t.traits, list: plan.List{IDs: in.IDs.Strings()}}
 	w := plan.World{Pins: t.traits.Pins(), Instances: []plan.Instance{{Ordinal: n}}}
-	for i, id := range in.IDs {
+	for i, id := range in.IDs.All() {
 		tr, _, _ := t.trait(id)
 		l.add(i, tr)
 		l.weight += int64(tr.Weight)
@@ -59,7 +59,7 @@ func (t *term) listed(n int, in *protocol.Instance) *listing {
 // add notes the traits of the i-th id. What is alike for all of them takes no memory.
 func (l *listing) add(i int, tr inventory.Attribute) {
 	if l.list.Weights == nil && tr.Weight != inventory.Unit {
-		l.list.Weights = make([]plan.Weight, i, len(l.ids))
+		l.list.Weights = make([]plan.Weight, i, l.ids.Len())
 		for k := range i {
 			l.list.Weights[k] = inventory.Unit
 		}
@@ -68,16 +68,16 @@ func (l *listing) add(i int, tr inventory.Attribute) {
 		l.list.Weights = append(l.list.Weights, tr.Weight)
 	}
 	if l.list.Pins == nil && tr.Pin != 0 {
-		l.list.Pins = make([]plan.PinIndex, i, len(l.ids))
+		l.list.Pins = make([]plan.PinIndex, i, l.ids.Len())
 	}
 	if l.list.Pins != nil {
 		l.list.Pins = append(l.list.Pins, tr.Pin)
 	}
 }
 
-// trait is what is known of an id; unheard says that the catalogue has a word of it that has not been
-// read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what is
-// unread to be where it is.
+// trait is what is known of an id; unheard says that the catalogue has a word of it that has not
+// been read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what
+// is unread to be where it is.
 func (t *term) trait(id string) (tr inventory.Attribute, unheard, unread bool) {
 	hash := t.traits.Hash(id)
 	tr, found := t.traits.Of(hash)
@@ -94,10 +94,10 @@ func (t *term) trait(id string) (tr inventory.Attribute, unheard, unread bool) {
 	return tr, unheard, unread
 }
 
-// poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not told
-// the labels yet, or in a way that cannot be read.
+// poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not
+// told the labels yet, or in a way that cannot be read.
 func (t *term) poolList(pool []string) plan.List {
-	l := listing{ids: pool, list: plan.List{IDs: pool}}
+	l := listing{ids: protocol.NewIDs(pool), list: plan.List{IDs: pool}}
 	if t.traits == nil {
 		return l.list
 	}
@@ -115,8 +115,8 @@ func (t *term) poolList(pool []string) plan.List {
 	return l.list
 }
 
-// unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others. The
-// next one is that of what has labels that cannot be read.
+// unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others.
+// The next one is that of what has labels that cannot be read.
 func (t *term) unheard() plan.PinIndex { return plan.PinIndex(len(t.traits.Pins()) + 1) }
 
 // The reasons of what waits for its labels, among the planner's own.
@@ -137,7 +137,8 @@ func (t *term) pins() []plan.Pin {
 // pinned says whether any resource may be bound to ordinals.
 func (t *term) pinned() bool { return t.traits.Pinned() }
 
-// stuck says that nothing of what is to leave or to be placed can go anywhere, because of pins: no reason to hold up the others.
+// stuck says that nothing of what is to leave or to be placed can go anywhere, because of pins: no
+// reason to hold up the others.
 func (t *term) stuck() bool { return t.pinned() && t.full.shape == t.shape() }
 
 // misplaced says whether anything sits where its pin forbids and may be taken from there.
@@ -153,8 +154,9 @@ func (t *term) misplaced() bool {
 	return false
 }
 
-// expels says whether all of a donation sit where their pins forbid: they leave although their donor stays.
-func (t *term) expels(d donation) bool {
+// expels says whether all of a donation sit where their pins forbid: they leave although their
+// donor stays.
+func (t *term) expels(d wave.SourceMoves) bool {
 	in := t.st.Instances[d.From]
 	if in == nil || !t.pinned() || t.listed(d.From, in).misplaced == 0 {
 		return false
@@ -166,7 +168,8 @@ func (t *term) expels(d donation) bool {
 	})
 }
 
-// waiting is the pool where some of it may need others to make room; else nil: spreading has nothing to do with the pool.
+// waiting is the pool where some of it may need others to make room; else nil: spreading has
+// nothing to do with the pool.
 func (t *term) waiting() []string {
 	if !t.pinned() {
 		return nil
@@ -182,7 +185,7 @@ func (t *term) reservedWeight() map[int]int64 {
 	}
 	reserved := map[int]int64{}
 	for _, f := range t.st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if to := f.Target(i); to >= 0 {
 				tr, _, _ := t.trait(id)
 				reserved[to] += int64(tr.Weight)
@@ -195,7 +198,8 @@ func (t *term) reservedWeight() map[int]int64 {
 // weighed says whether weights are known.
 func (t *term) weighed() bool { return t.traits.Weighed() }
 
-// unlabelled says why nothing at all may be placed; "" when it may. A pin is a promise: what may be bound goes nowhere by guess.
+// unlabelled says why nothing at all may be placed; "" when it may. A pin is a promise: what may be
+// bound goes nowhere by guess.
 func (t *term) unlabelled() string {
 	if needs := inventory.NeedsOf(&t.orders); needs.ByLabels() && !t.traits.Labelled() {
 		t.e.reread()
@@ -301,7 +305,8 @@ func (t *term) park(p *plan.Plan) {
 	t.block(fmt.Sprintf("%d resources have no place: %s", len(p.Refused), strings.Join(whys[:min(len(whys), 5)], ", ")))
 }
 
-// account is what the leader says of the weights, for every replica to read: only the leader reads the catalogue.
+// account is what the leader says of the weights, for every replica to read: only the leader reads
+// the catalogue.
 type account struct {
 	V        int       `json:"v"`
 	At       time.Time `json:"at,omitzero"`
@@ -334,16 +339,18 @@ const (
 	// accountName is the document in which the account is kept.
 	accountName    = "weights"
 	accountVersion = 1
-	// accountEvery is the least time between two accounts, accountAgain the time after which the same is said again.
+	// accountEvery is the least time between two accounts, accountAgain the time after which the
+	// same is said again.
 	accountEvery = 5 * time.Second
 	accountAgain = observed.WeightsMaxAge / 3
-	// accountLists is how many lists it tells of: each takes at most about 40 bytes of protocol.MaxDocBytes.
+	// accountLists is how many lists it tells of: each takes at most about 40 bytes of
+	// protocol.MaxDocBytes.
 	accountLists = 5000
 )
 
 // account keeps an account of the weights, for kinds that are balanced by weight or were so.
 func (t *term) account(context.Context) (bool, error) {
-	now := time.Now()
+	now := t.now
 	if t.idle != "" || now.Sub(t.accounted.At) < accountEvery {
 		return false, nil
 	}
@@ -389,8 +396,8 @@ func (t *term) weigh() (total float64, lists map[int]float64) {
 	return float64(sum) / 1000, lists
 }
 
-func (t *term) weightOf(ids []string) (sum int64) {
-	for _, id := range ids {
+func (t *term) weightOf(ids protocol.IDs) (sum int64) {
+	for _, id := range ids.All() {
 		tr, _, _ := t.trait(id)
 		sum += int64(tr.Weight)
 	}
@@ -406,7 +413,8 @@ func accountOf(st *protocol.State) (a account, ok bool) {
 	return a, true
 }
 
-// weightsOf is what every replica tells of the weights, from the leader's account; nil: the kind is balanced by count. lists get theirs.
+// weightsOf is what every replica tells of the weights, from the leader's account; nil: the kind is
+// balanced by count. lists get theirs.
 func weightsOf(st *protocol.State, lists map[int]observed.List) *observed.Weights {
 	a, _ := accountOf(st)
 	if !a.ByWeight {

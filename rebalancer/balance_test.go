@@ -49,7 +49,8 @@ func rows(ids []string, weights ...float64) []observed.ResourceKnown {
 	return all
 }
 
-// heaviness is how far the farthest list is from the mean by the weights of these rows: 1 + |load − mean| / mean.
+// heaviness is how far the farthest list is from the mean by the weights of these rows: 1 + |load −
+// mean| / mean.
 func heaviness(st *protocol.State, known []observed.ResourceKnown) float64 {
 	weight := map[string]plan.Weight{}
 	for _, k := range known {
@@ -59,7 +60,7 @@ func heaviness(st *protocol.State, known []observed.ResourceKnown) float64 {
 	total := 0.0
 	for _, n := range st.Head.Open {
 		load := 0.0
-		for _, id := range st.Instances[n].IDs {
+		for _, id := range st.Instances[n].IDs.All() {
 			load += float64(weight[id])
 		}
 		loads, total = append(loads, load), total+load
@@ -87,7 +88,8 @@ func (r *rig) told() (a observed.Assignment) {
 	return a
 }
 
-// TestWeights goes once through the hysteresis: blind, uneven, within the band, between leave and enter, uneven again.
+// TestWeights goes once through the hysteresis: blind, uneven, within the band, between leave and
+// enter, uneven again.
 func TestWeights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())
@@ -103,7 +105,7 @@ func TestWeights(t *testing.T) {
 		// Everything on instance 0 weighs 9 times as much.
 		heavy := rows(ids, 1)
 		for i := range heavy {
-			if slices.Contains(st.Instances[0].IDs, heavy[i].ID) {
+			if slices.Contains(st.Instances[0].IDs.Strings(), heavy[i].ID) {
 				heavy[i].Weight = 9
 			}
 		}
@@ -133,7 +135,7 @@ func TestWeights(t *testing.T) {
 		constant("a constant state makes no move", heavy)
 
 		// One resource grows: 10 % above the mean is between leave and enter.
-		at := slices.IndexFunc(heavy, func(k observed.ResourceKnown) bool { return k.ID == st.Instances[0].IDs[0] })
+		at := slices.IndexFunc(heavy, func(k observed.ResourceKnown) bool { return k.ID == st.Instances[0].IDs.At(0) })
 		heavy[at].Weight += 13
 		require.Greater(t, heaviness(st, heavy), 1.05)
 		require.Less(t, heaviness(st, heavy), 1.15)
@@ -161,7 +163,7 @@ func TestStaleWeightsMoveNothing(t *testing.T) {
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
 		r.wait(time.Minute)
 		require.Equal(t, times(was)[0], times(r.settled(ids))[0])
-		require.Empty(t, r.d.snapshot().Instances[2].IDs)
+		require.Empty(t, r.d.snapshot().Instances[2].IDs.Strings())
 		require.Contains(t, r.e.Progress().Blocked, "the catalogue's weights are 1")
 		r.read(rows(ids, 2)...)
 		r.wait(10 * time.Second)
@@ -268,7 +270,8 @@ func TestPinsByLabel(t *testing.T) {
 		placedAsPinned(t, r.settled(idsOf(catalogue)), catalogue, "lyon", 1, 2)
 		require.Empty(t, r.e.Progress().Parked)
 
-		// Another set of ordinals: the former pins hold until the catalogue has been read under the new ones.
+		// Another set of ordinals: the former pins hold until the catalogue has been read under the
+		// new ones.
 		was := times(r.d.snapshot())
 		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 0)} })
 		r.wait(time.Minute)
@@ -290,7 +293,8 @@ func TestPinsByLabel(t *testing.T) {
 	})
 }
 
-// TestARowWithBadLabelsMovesNothing: what runs stays, what waits goes nowhere by guess, and no read after the other is asked for.
+// TestARowWithBadLabelsMovesNothing: what runs stays, what waits goes nowhere by guess, and no read
+// after the other is asked for.
 func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -332,7 +336,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 		}
 		r.read(row("a", 0, "lyon"), row("b", 0, "metz"), row("c", 0, "lyon"), row("d", 0, ""), row("new", 0, "lyon"))
 		r.wait(3 * time.Second)
-		require.Contains(t, r.settled(idsOf(catalogue)).Instances[1].IDs, "new")
+		require.Contains(t, r.settled(idsOf(catalogue)).Instances[1].IDs.Strings(), "new")
 	})
 }
 
@@ -351,7 +355,7 @@ func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceK
 		sites[k.ID] = k.Labels["site"]
 	}
 	for n, in := range st.Instances {
-		for _, id := range in.IDs {
+		for _, id := range in.IDs.All() {
 			if sites[id] == site {
 				require.Contains(t, ordinals, n, "%s of %s", id, site)
 			}
@@ -359,7 +363,8 @@ func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceK
 	}
 }
 
-// TestASuccessorKnowsNoPinsBeforeItsFirstRead: it neither places nor empties by guess, and goes on when it knows.
+// TestASuccessorKnowsNoPinsBeforeItsFirstRead: it neither places nor empties by guess, and goes on
+// when it knows.
 func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -380,12 +385,12 @@ func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 		r.order(pinned)
 		r.lead(0, 1)
 		r.wait(time.Minute)
-		require.NotEmpty(t, d.snapshot().Instances[2].IDs)
+		require.NotEmpty(t, d.snapshot().Instances[2].IDs.Strings())
 		require.Contains(t, r.e.Progress().Blocked, "labels have not been read yet")
 		r.read(catalogue...)
 		r.wait(5 * time.Second)
 		st := r.settled(idsOf(catalogue))
-		require.Empty(t, st.Instances[2].IDs)
+		require.Empty(t, st.Instances[2].IDs.Strings())
 		placedAsPinned(t, st, catalogue, "lyon", 1)
 	})
 }
@@ -422,7 +427,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		require.InDelta(t, 3, testutil.ToFloat64(r.e.m.parked.WithLabelValues("pin-closed")), 0)
 		// A pin that forbids where something runs does not stop it while there is nowhere else.
 		r.order(func(o *orders.Orders) {
-			o.Pins = []pins.Rule{{Name: "nine", IDs: append(names("p", 3), st.Instances[0].IDs[0]), Ordinals: []int{9}}}
+			o.Pins = []pins.Rule{{Name: "nine", IDs: append(names("p", 3), st.Instances[0].IDs.At(0)), Ordinals: []int{9}}}
 		})
 		was := times(st)
 		r.wait(10 * time.Minute)
@@ -433,7 +438,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		r.wait(10 * time.Second)
 		st = r.settled(ids)
 		require.Zero(t, st.Unassigned())
-		require.Subset(t, st.Instances[9].IDs, names("p", 3))
+		require.Subset(t, st.Instances[9].IDs.Strings(), names("p", 3))
 		require.Empty(t, r.e.Progress().Parked)
 		require.Zero(t, testutil.CollectAndCount(r.e.m.parked))
 	})
@@ -462,14 +467,15 @@ func TestOthersMakeRoomForWhatIsPinned(t *testing.T) {
 	})
 }
 
-// TestWhatAPinForbidsLeavesInOneWave, however little may be in flight at a time, and although its donors stay.
+// TestWhatAPinForbidsLeavesInOneWave, however little may be in flight at a time, and although its
+// donors stay.
 func TestWhatAPinForbidsLeavesInOneWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)
 		ids := names("a", 90)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		bound, steps := r.settled(ids).Instances[0].IDs, len(r.d.did())
+		bound, steps := r.settled(ids).Instances[0].IDs.Strings(), len(r.d.did())
 		r.order(func(o *orders.Orders) {
 			o.Limits.MaxInFlight, o.Limits.Paused, o.SpreadSuspended = 8, true, "a rollout"
 			o.Pins = []pins.Rule{{Name: "two", IDs: bound, Ordinals: []int{2}}}
@@ -527,7 +533,7 @@ func TestADrainThatAPinBlocksDoesNotHoldUpTheSpread(t *testing.T) {
 		ids := append(names("a", 59), "p")
 		r.create(ids...)
 		r.wait(5 * time.Second)
-		require.Contains(t, r.settled(ids).Instances[2].IDs, "p")
+		require.Contains(t, r.settled(ids).Instances[2].IDs.Strings(), "p")
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(10 * time.Second)
 		require.Equal(t, map[int]int{0: 30, 1: 29, 2: 1}, counts(r.settled(ids)))

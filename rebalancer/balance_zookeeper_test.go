@@ -20,8 +20,9 @@ func (l *live) read(rows []observed.ResourceKnown) {
 	require.NoError(l.t, err)
 }
 
-// TestRealWeightsAndPins: a hot instance cools down within the band, pins are obeyed, a successor that knows neither waits for its first
-// read, a follower tells the weights all the same, and nothing moves in the end.
+// TestRealWeightsAndPins: a hot instance cools down within the band, pins are obeyed, a successor
+// that knows neither waits for its first read, a follower tells the weights all the same, and
+// nothing moves in the end.
 func TestRealWeightsAndPins(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
 	servers := z.Connect + z.Path(t)
@@ -41,7 +42,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	// What instance 0 holds becomes three times as heavy.
 	st := first.e.State()
 	hot := map[string]bool{}
-	for _, id := range st.Instances[0].IDs {
+	for _, id := range st.Instances[0].IDs.All() {
 		hot[id] = true
 	}
 	for i := range catalogue {
@@ -71,7 +72,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	ids = append(ids, "new")
 	second.read(catalogue)
 	second.placed(len(ids))
-	second.eventually("3 is empty", func() bool { return len(second.e.State().Instances[3].IDs) == 0 })
+	second.eventually("3 is empty", func() bool { return second.e.State().Instances[3].IDs.Len() == 0 })
 	second.eventually("the rest is even", even(second))
 	sum := 0.0
 	for _, k := range catalogue {

@@ -12,11 +12,13 @@ const (
 	round = 32
 	// roundBytes is about how much is sent at once.
 	roundBytes = 3 * protocol.MaxMultiBytes
-	// streamBytes is about how much of a stream is under way at once, in batches of which each is about one full list.
+	// streamBytes is about how much of a stream is under way at once, in batches of which each is
+	// about one full list.
 	streamBytes, streamBatch = 4 * protocol.MaxMultiBytes, protocol.MaxMultiBytes / 2
 )
 
-// batch collects what is sent at once: transactions that do not overlap, a round of them at most, and no more bytes than about limit.
+// batch collects what is sent at once: transactions that do not overlap, a round of them at most,
+// and no more bytes than about limit.
 type batch struct {
 	jobs        []job
 	size, limit int
@@ -30,7 +32,8 @@ func newBatch(limit int) *batch { return &batch{limit: limit} }
 // full says that no more should be made. After an error nothing should.
 func (b *batch) full() bool { return b.tried >= round || b.size >= b.limit || b.err != nil }
 
-// add takes a job unless it overlaps one before it; that will be made again after the others are committed.
+// add takes a job unless it overlaps one before it; that will be made again after the others are
+// committed.
 func (b *batch) add(j job, err error) {
 	if err != nil || b.err != nil {
 		b.err = graver(b.err, err)
@@ -43,7 +46,8 @@ func (b *batch) add(j job, err error) {
 	b.jobs = append(b.jobs, j)
 }
 
-// send commits a batch; did is false if it was empty. What was made before a step was refused is sent all the same.
+// send commits a batch; did is false if it was empty. What was made before a step was refused is
+// sent all the same.
 func (t *term) send(ctx context.Context, b *batch) (did bool, err error) {
 	if len(b.jobs) == 0 {
 		return false, b.err
@@ -51,29 +55,11 @@ func (t *term) send(ctx context.Context, b *batch) (did bool, err error) {
 	return true, t.commit(ctx, b.jobs...)
 }
 
-// rounds sends one transaction for each of the ordinals whose list may change now, as many at once as a round allows, and serves
-// creates between rounds. build makes it when its turn comes; none of them overlap. An empty one is left out.
-func (t *term) rounds(ctx context.Context, ns []int, build func(n int) (job, error)) (did bool, err error) {
-	ns = slices.DeleteFunc(ns, func(n int) bool { return !t.writable(n) })
-	for len(ns) > 0 {
-		b := newBatch(roundBytes)
-		for ; len(ns) > 0 && !b.full(); ns = ns[1:] {
-			b.add(build(ns[0]))
-		}
-		sent, err := t.send(ctx, b)
-		if did = did || sent; err != nil {
-			return did, err
-		}
-		if err := t.serve(ctx); err != nil {
-			return true, err
-		}
-	}
-	return did, nil
-}
-
-// stream sends the batches that next makes, until it makes none: they are made and sent while others are under way, so that neither we
-// nor ZooKeeper wait for the other. next is given the jobs under way, which it must not overlap; where it finds none beside them, its
-// batch is empty. Creates are served in between, so that what is streamed must leave every resource alive that somebody may ask for.
+// stream sends the batches that next makes, until it makes none: they are made and sent while
+// others are under way, so that neither we nor ZooKeeper wait for the other. next is given the jobs
+// under way, which it must not overlap; where it finds none beside them, its batch is empty.
+// Creates are served in between, so that what is streamed must leave every resource alive that
+// somebody may ask for.
 func (t *term) stream(ctx context.Context, next func(underWay []job) *batch) (did bool, err error) {
 	var s stream
 	t.streaming = true

@@ -12,7 +12,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
-// A drain that cannot end names what keeps it, for as long as that lasts and no longer. (A hold: the scaler, who gave it, says so.)
+// A drain that cannot end names what keeps it, for as long as that lasts and no longer. (A hold:
+// the scaler, who gave it, says so.)
 func TestWhatKeepsADrainIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, cure func(*orders.Orders)

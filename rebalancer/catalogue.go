@@ -23,7 +23,7 @@ const importChunk = 20_000
 func (e *Engine) BeginRead(now time.Time) { e.inventory.Catalogue.Begin(now) }
 
 // AbortRead says that the read begun last failed and proves nothing.
-func (e *Engine) AbortRead() { e.inventory.Catalogue.Abort(time.Now()) }
+func (e *Engine) AbortRead() { e.inventory.Catalogue.Abort(e.cfg.Now()) }
 
 // Rows hands over a part of the rows of the read that began. The slice may be used again by the
 // caller, its strings not.
@@ -35,7 +35,7 @@ func (e *Engine) Rows(rows []observed.ResourceKnown) { e.inventory.Catalogue.Row
 // confirm what is missing or to learn what the orders have come to need; zero: none must.
 func (e *Engine) EndRead(ctx context.Context, rows []observed.ResourceKnown) (next time.Time, err error) {
 	e.Rows(rows)
-	now := time.Now()
+	now := e.cfg.Now()
 	out, err := e.inventory.Catalogue.End(ctx, now, e.limits())
 	if err != nil {
 		return time.Time{}, err
@@ -84,7 +84,7 @@ func (e *Engine) logCompared(out *inventory.Compared) {
 // since.
 func (e *Engine) importRows(ctx context.Context, ids []string) error {
 	for chunk := range slices.Chunk(ids, importChunk) {
-		r, refused, err := e.inventory.Catalogue.Import(time.Now(), chunk)
+		r, refused, err := e.inventory.Catalogue.Import(e.cfg.Now(), chunk)
 		if err != nil {
 			return err
 		}
@@ -119,14 +119,14 @@ func (e *Engine) wakeForClaims() {
 // when they are durable. Where ctx ends first, what was not sent waits again, and the error is
 // ErrNotSent or ErrOutcomeUnknown; with another number it is ErrCountChanged.
 func (e *Engine) Confirm(ctx context.Context, set, count int) error {
-	c, err := e.inventory.Catalogue.Confirm(ctx, time.Now(), set, count)
+	c, err := e.inventory.Catalogue.Confirm(ctx, e.cfg.Now(), set, count)
 	e.wakeForClaims()
 	if err != nil {
 		return err
 	}
 	e.log.Info("a person confirmed deletes", "count", count, "set", set)
 	e.wake.Wake()
-	return e.await(ctx, c.Request, func() bool { return e.inventory.Catalogue.GiveUp(time.Now(), c) })
+	return e.await(ctx, c.Request, func() bool { return e.inventory.Catalogue.GiveUp(e.cfg.Now(), c) })
 }
 
 // Claim takes a delete by a condition that names these ids and may have lost a part of itself on
@@ -137,7 +137,7 @@ func (e *Engine) Confirm(ctx context.Context, set, count int) error {
 func (e *Engine) Claim(ctx context.Context, ids []string) error {
 	fault.Point("delete.received")
 	good, bad := checked(ids)
-	r, noted, err := e.inventory.Callers.Claim(time.Now(), good)
+	r, noted, err := e.inventory.Callers.Claim(e.cfg.Now(), good)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (e *Engine) Shown(ids []string) error {
 // reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a
 // moment ago.
 func (e *Engine) reread() {
-	if e.cfg.Reread != nil && e.inventory.AskRead(time.Now()) {
+	if e.cfg.Reread != nil && e.inventory.AskRead(e.cfg.Now()) {
 		e.cfg.Reread()
 	}
 }

@@ -68,9 +68,10 @@ func (c catalogueOf) rows() []observed.ResourceKnown {
 	return all
 }
 
-// TestRandomCataloguesLeaveEverythingWhereItMayBe plays random rows, pins, balances, orders and takeovers, and demands at rest that
-// nobody is lost, that whoever is somewhere may be there if there is room where he may be, that the weights are even as far as moving one resource goes,
-// and that nothing moves any more.
+// TestRandomCataloguesLeaveEverythingWhereItMayBe plays random rows, pins, balances, orders and
+// takeovers, and demands at rest that nobody is lost, that whoever is somewhere may be there if
+// there is room where he may be, that the weights are even as far as moving one resource goes, and
+// that nothing moves any more.
 func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
@@ -142,7 +143,7 @@ func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 	require.Zero(rt, st.InFlight(), "%+v", r.e.Progress())
 	load := map[int]float64{}
 	for n, in := range st.Instances {
-		for _, id := range in.IDs {
+		for _, id := range in.IDs.All() {
 			load[n] += max(c[id].Weight, map[bool]float64{true: 1}[c[id].Weight == 0])
 			may := permitted(o.Pins, c[id])
 			require.True(rt, may(n) || !slices.ContainsFunc(o.Stay, may), "%s is on %d; pins %+v", id, n, o.Pins)
@@ -150,7 +151,7 @@ func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 		}
 	}
 	for _, p := range st.Pool {
-		for _, id := range p.IDs {
+		for _, id := range p.IDs.All() {
 			require.False(rt, slices.ContainsFunc(o.Stay, permitted(o.Pins, c[id])), "%s waits; pins %+v", id, o.Pins)
 		}
 	}
@@ -169,7 +170,7 @@ func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 	}
 	for _, from := range o.Stay {
 		for _, to := range o.Stay {
-			for _, id := range st.Instances[from].IDs {
+			for _, id := range st.Instances[from].IDs.All() {
 				weight := float64(plan.WeightOf(c[id].Weight)) / 1000
 				helps := load[from] > mean+1e-9 && load[to]+weight < load[from]-1e-9 && permitted(o.Pins, c[id])(to)
 				require.False(rt, helps, "%s of weight %g could go from %d (%g) to %d (%g); %+v", id, weight, from, load[from], to, load[to], r.e.Progress())

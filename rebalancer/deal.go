@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -38,10 +39,12 @@ func (h hand) resources() (n int) {
 	return n
 }
 
-// deal turns the plan's moves out of the pool to the ordinals whose lists may change now into hands.
+// deal turns the plan's moves out of the pool to the ordinals whose lists may change now into
+// hands.
 //
-// Where neither weights nor pins tell resources apart, only the plan's numbers matter. Then whole pieces are dealt where that can be,
-// so that a transaction deletes pieces instead of rewriting what is left of them, and two seldom need the same piece.
+// Where neither weights nor pins tell resources apart, only the plan's numbers matter. Then whole
+// pieces are dealt where that can be, so that a transaction deletes pieces instead of rewriting
+// what is left of them, and two seldom need the same piece.
 func (t *term) deal(p *plan.Plan, pool *pooled) []hand {
 	wanted := p.FromPool()
 	maps.DeleteFunc(wanted, func(n int, _ []plan.Move) bool { return !t.writable(n) })
@@ -56,13 +59,14 @@ func (t *term) deal(p *plan.Plan, pool *pooled) []hand {
 		for i, m := range wanted[n] {
 			indices[i] = m.Index
 		}
-		hands = append(hands, hand{{To: n, From: t.fitting(n, pool.takes(indices), t.poolRest)}})
+		hands = append(hands, hand{{To: n, From: loop.Fitting(t.st, n, pool.takes(indices), t.view().PoolRest)}})
 	}
 	return hands
 }
 
-// dealPieces deals the oldest pieces first, to two ordinals at a time if that fits into one transaction: of two full lists less of a
-// piece is left than of one. False where a list might grow too long: the plan, which counts bytes, has chosen by them.
+// dealPieces deals the oldest pieces first, to two ordinals at a time if that fits into one
+// transaction: of two full lists less of a piece is left than of one. False where a list might grow
+// too long: the plan, which counts bytes, has chosen by them.
 func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []hand, ok bool) {
 	d := dealer{t: t, fresh: t.parts(pool)}
 	for ns := ordinals(wanted); len(ns) > 0; {
@@ -76,7 +80,7 @@ func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []han
 			}
 		}
 		if d.endHand() > protocol.MaxMultiBytes {
-			first.From = t.fitting(ns[0], first.From, t.poolRest)
+			first.From = loop.Fitting(t.st, ns[0], first.From, t.view().PoolRest)
 		}
 		if d.tooLong {
 			return nil, false
@@ -86,8 +90,9 @@ func (t *term) dealPieces(wanted map[int][]plan.Move, pool *pooled) (hands []han
 	return hands, true
 }
 
-// dealer is the pool while it is dealt: whole pieces, what is left of the one that this hand has split, and of those that others have:
-// what one transaction changes no other can take from beside it.
+// dealer is the pool while it is dealt: whole pieces, what is left of the one that this hand has
+// split, and of those that others have: what one transaction changes no other can take from beside
+// it.
 type dealer struct {
 	t            *term
 	fresh, split []part
@@ -136,7 +141,8 @@ func (d *dealer) give(to, n int) protocol.Give {
 	return g
 }
 
-// next is the part to go on with where n are still needed: a whole piece, or else the smallest rest that suffices, which leaves least.
+// next is the part to go on with where n are still needed: a whole piece, or else the smallest rest
+// that suffices, which leaves least.
 func (d *dealer) next(n int) (p part) {
 	if d.open != nil {
 		p, d.open = *d.open, nil

@@ -11,8 +11,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// double is a ZooKeeper in memory: it applies transactions if every version they name is right, all or none. After each of them it
-// checks the protocol's invariant over everything that was acknowledged.
+// double is a ZooKeeper in memory: it applies transactions if every version they name is right, all
+// or none. After each of them it checks the protocol's invariant over everything that was
+// acknowledged.
 type double struct {
 	mu       sync.Mutex
 	versions map[string]int32
@@ -22,8 +23,8 @@ type double struct {
 	zxid              int64
 	reads             int // synced reads
 
-	// away: nothing answers. before, after: that many transactions from now on vanish before they are applied, or their replies
-	// after it.
+	// away: nothing answers. before, after: that many transactions from now on vanish before they
+	// are applied, or their replies after it.
 	away          bool
 	slow          time.Duration // what a look takes
 	before, after int
@@ -34,7 +35,8 @@ type double struct {
 	broken error
 	steps  []string
 	sizes  []int
-	// refuse, if set, says with what error a transaction is refused before anything of it is done; nil: it is not.
+	// refuse, if set, says with what error a transaction is refused before anything of it is done;
+	// nil: it is not.
 	refuse func(m protocol.Multi) error
 	// tried counts the transactions that were sent, by step.
 	tried map[string]int
@@ -116,11 +118,11 @@ func (d *double) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 	for _, n := range ordinals {
 		left.Count[n] = 0
 		if in := d.st.Instances[n]; in != nil {
-			left.Count[n] = len(in.IDs)
+			left.Count[n] = in.IDs.Len()
 		}
 		for _, f := range d.st.Flight {
 			if f.From == n {
-				left.Count[n] += len(f.IDs)
+				left.Count[n] += f.IDs.Len()
 			}
 		}
 	}
@@ -254,7 +256,7 @@ func (d *double) adopted(lists map[int][]string) {
 		m, err := protocol.AddOrdinal(d.st, n, 1)
 		must(err)
 		must(d.commit(d.st.Clone(), m))
-		d.st.Instances[n].IDs = lists[n]
+		d.st.Instances[n].IDs = protocol.NewIDs(lists[n])
 		d.st.Instances[n].Used = len(lists[n])
 		for _, id := range lists[n] {
 			d.st.Instances[n].Bytes += protocol.Cost(id)

@@ -24,7 +24,8 @@ import (
 // ErrBadID says that some ids can never be resources. What was asked for the others is done.
 var ErrBadID = errors.New("bad id")
 
-// Config is what an Engine needs to know once; everything that operators tune comes with the Orders.
+// Config is what an Engine needs to know once; everything that operators tune comes with the
+// Orders.
 type Config struct {
 	// Kind is the kind of resources this engine keeps.
 	Kind string
@@ -32,15 +33,20 @@ type Config struct {
 	Holder string
 	// Refresh is the time between two looks at ZooKeeper when nothing changes. Default 2s.
 	Refresh time.Duration
-	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing is spread. Default 5m.
+	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing
+	// is spread. Default 5m.
 	AdoptionHold time.Duration
-	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be asked.
+	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
+	// asked.
 	Reread func()
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 }
 
 // Store is what an engine uses of *zk.Client.
 type Store interface {
-	// Connected says whether there is a session now, and if not, why; Changes also signals when it is lost.
+	// Connected says whether there is a session now, and if not, why; Changes also signals when it
+	// is lost.
 	Connected() (bool, error)
 	Changes(kind string) (all, statuses <-chan struct{})
 	Read(ctx context.Context, kind string, s *protocol.State) (fresh *protocol.State, changed bool, err error)
@@ -50,7 +56,8 @@ type Store interface {
 	ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error)
 }
 
-// Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also writes (Lead).
+// Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also
+// writes (Lead).
 //
 //	follower:  Run ── Refresh ──► state, index, signals
 //	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
@@ -61,7 +68,8 @@ type Engine struct {
 	m     *metrics
 	// inventory has its own locks, which may be taken under mu.
 	inventory *inventory.Inventory
-	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as long as it leads.
+	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as
+	// long as it leads.
 	turn chan struct{}
 	// looks are the pauses after looks that failed, known to Run alone.
 	looks pauses
@@ -95,14 +103,17 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	if cfg.Refresh <= 0 {
 		cfg.Refresh = 2 * time.Second
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.AdoptionHold <= 0 {
 		cfg.AdoptionHold = 5 * time.Minute
 	}
 	e := &Engine{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(time.Now(), sideBySide),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), sideBySide),
 		turn: make(chan struct{}, 1), wake: wake.New(), news: wake.New(), over: make(chan struct{}),
 	}
-	e.rounds.follow.Store(time.Now().UnixNano())
+	e.rounds.follow.Store(cfg.Now().UnixNano())
 	e.m = newMetrics(reg, cfg.Kind,
 		func() float64 { return float64(e.inventory.Catalogue.WaitingCount()) },
 		func() float64 { return float64(e.inventory.Catalogue.Claimed()) })
@@ -139,7 +150,8 @@ func sideBySide(n int, work func(i int)) {
 	_ = all.Wait()
 }
 
-// Create makes resources durable; nil means every one is in the pool, in a list or in flight. Repeating it does no harm.
+// Create makes resources durable; nil means every one is in the pool, in a list or in flight.
+// Repeating it does no harm.
 func (e *Engine) Create(ctx context.Context, rs []observed.ResourceKnown) error {
 	fault.Point("create.received")
 	ids := make([]string, len(rs))
@@ -155,11 +167,11 @@ func (e *Engine) Delete(ctx context.Context, ids []string) error {
 	return e.ask(ctx, resync.Deleted, ids)
 }
 
-// ask queues what a message said of ids and waits until it is durable. A caller that gives up waiting
-// takes nothing back: what a message says is so, and comes again.
+// ask queues what a message said of ids and waits until it is durable. A caller that gives up
+// waiting takes nothing back: what a message says is so, and comes again.
 func (e *Engine) ask(ctx context.Context, op resync.Op, ids []string) error {
 	good, bad := checked(ids)
-	r, err := e.inventory.Callers.Hear(time.Now(), op, good)
+	r, err := e.inventory.Callers.Hear(e.cfg.Now(), op, good)
 	if err != nil {
 		return err
 	}
@@ -209,8 +221,8 @@ func (e *Engine) Kept(name string) ([]byte, bool) {
 	return slices.Clone(st.Kept[name].Data), true
 }
 
-// KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and the same pointer is the same
-// document, so that whoever reads it often need not decode it often.
+// KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and
+// the same pointer is the same document, so that whoever reads it often need not decode it often.
 func (e *Engine) KeptDocument(name string) *protocol.Doc {
 	if st := e.State(); st != nil {
 		return st.Kept[name]
@@ -219,8 +231,8 @@ func (e *Engine) KeptDocument(name string) *protocol.Doc {
 }
 
 // Drained asks ZooKeeper itself (a synced read) how many resources each of the ordinals still owns:
-// in its list or in flight from it. A closed ordinal that owns nothing has 0, and that stays so until
-// it is opened again. An open ordinal is an error.
+// in its list or in flight from it. A closed ordinal that owns nothing has 0, and that stays so
+// until it is opened again. An open ordinal is an error.
 func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int, err error) {
 	read, err := e.readLeft(ctx, ordinals)
 	if err != nil {
@@ -238,6 +250,16 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 func (e *Engine) Leads(ctx context.Context) error {
 	_, err := e.readLeft(ctx, nil)
 	return err
+}
+
+// Left asks ZooKeeper itself (a synced read) how many resources n still owns, in its list or in
+// flight from it, and whether it may receive more. Any replica may ask.
+func (e *Engine) Left(ctx context.Context, n int) (left int, open bool, err error) {
+	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, []int{n})
+	if err != nil {
+		return 0, false, fmt.Errorf("read what is left: %w", err)
+	}
+	return read.Count[n], slices.Contains(read.Head.Open, n), nil
 }
 
 // readLeft reads what the ordinals own while this process leads.
@@ -289,8 +311,8 @@ func (e *Engine) leads() (holder string, leading bool) {
 	return e.holder, e.leading
 }
 
-// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by nobody (pool, flight).
-// The first call builds an index, which is then kept up.
+// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by
+// nobody (pool, flight). The first call builds an index, which is then kept up.
 func (e *Engine) Lookup(id string) (ordinal int, ok bool) {
 	if !e.inventory.Indexed() {
 		return 0, false

@@ -39,9 +39,10 @@ type history struct {
 	mute map[int]time.Time
 }
 
-// TestNoneLostNoneTwice plays random creates, deletes, claims, reads of the catalogue, orders, crashes
-// of the leader, lost requests and lost replies, and demands after every transaction that no id is in
-// two places, and at rest that each is where the answers said: what every read has is not deleted.
+// TestNoneLostNoneTwice plays random creates, deletes, claims, reads of the catalogue, orders,
+// crashes of the leader, lost requests and lost replies, and demands after every transaction that
+// no id is in two places, and at rest that each is where the answers said: what every read has is
+// not deleted.
 func TestNoneLostNoneTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) { // without t's Deadline, which is forbidden here
@@ -92,7 +93,7 @@ func (h *history) released(r *rig, old, st *protocol.State, m protocol.Multi) {
 	r.mu.Unlock()
 	for name, f := range old.Flight {
 		now := st.Flight[name]
-		if o.HandOff != config.HandOffAcknowledged || now != nil && len(now.IDs) == len(f.IDs) || o.GonePods[f.Pod] {
+		if o.HandOff != config.HandOffAcknowledged || now != nil && now.IDs.Len() == f.IDs.Len() || o.GonePods[f.Pod] {
 			continue
 		}
 		status := old.Instances[f.From].Status
@@ -183,7 +184,8 @@ func (h *history) rollBack() {
 	_, _ = h.r.e.Rollback(ctx, "override", orders.Replace(nil)) // whatever it says: nothing may be lost by it
 }
 
-// compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a delete not counted.
+// compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a
+// delete not counted.
 func (h *history) compare(rt *rapid.T) {
 	st := h.d.snapshot()
 	here := map[string]bool{}
@@ -191,7 +193,7 @@ func (h *history) compare(rt *rapid.T) {
 		here[id] = true
 	}
 	for _, f := range st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if f.Target(i) == protocol.ToDelete {
 				delete(here, id)
 			}
@@ -296,7 +298,7 @@ func (h *history) rest() {
 	require.Equal(h.rt, []int{0, 1}, st.Ordinals(), "the others were emptied and removed; blocked: %s", h.r.e.Progress().Blocked)
 	require.Zero(h.rt, st.InFlight()+st.Unassigned())
 	for n, in := range st.Instances {
-		require.Equal(h.rt, len(in.IDs), in.Used, "instance %d", n)
+		require.Equal(h.rt, in.IDs.Len(), in.Used, "instance %d", n)
 	}
 	require.Equal(h.rt, everything(st), everything(h.r.e.State()))
 	for id := range all(st) {

@@ -145,7 +145,7 @@ func names(prefix string, n int) []string {
 func counts(st *protocol.State) map[int]int {
 	c := map[int]int{}
 	for n, in := range st.Instances {
-		c[n] = len(in.IDs)
+		c[n] = in.IDs.Len()
 	}
 	return c
 }
@@ -155,7 +155,7 @@ func all(st *protocol.State) iter.Seq[string] {
 	ids, _ := inventory.Remaining(st)
 	every := slices.Collect(ids)
 	for _, f := range st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if f.Target(i) == protocol.ToDelete {
 				every = append(every, id)
 			}
@@ -168,7 +168,8 @@ func everything(st *protocol.State) []string {
 	return slices.Sorted(all(st))
 }
 
-// settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right, the engine agrees with ZooKeeper.
+// settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right,
+// the engine agrees with ZooKeeper.
 func (r *rig) settled(ids []string) *protocol.State {
 	r.t.Helper()
 	st := r.d.snapshot()
@@ -177,8 +178,8 @@ func (r *rig) settled(ids []string) *protocol.State {
 	require.Equal(r.t, slices.Sorted(slices.Values(ids)), everything(st))
 	require.Empty(r.t, st.Flight)
 	for n, in := range st.Instances {
-		require.Equal(r.t, len(in.IDs), in.Used, "instance %d", n)
-		require.LessOrEqual(r.t, len(in.IDs), in.Capacity, "instance %d", n)
+		require.Equal(r.t, in.IDs.Len(), in.Used, "instance %d", n)
+		require.LessOrEqual(r.t, in.IDs.Len(), in.Capacity, "instance %d", n)
 	}
 	require.Equal(r.t, everything(st), everything(r.e.State()))
 	return st
@@ -224,7 +225,7 @@ func TestCreatesAreDurableWhenTheyReturnAndThenPlacedEvenly(t *testing.T) {
 		require.Equal(t, map[int]int{0: 667, 1: 667, 2: 666}, counts(r.settled(ids)))
 		n, ok := r.e.Lookup(ids[7])
 		require.True(t, ok)
-		require.Contains(t, r.d.snapshot().Instances[n].IDs, ids[7])
+		require.Contains(t, r.d.snapshot().Instances[n].IDs.Strings(), ids[7])
 	})
 }
 
@@ -346,7 +347,7 @@ func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 		ids := names("a", 10*len(stay))
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		last := r.d.snapshot().Instances[len(stay)-1].IDs[0]
+		last := r.d.snapshot().Instances[len(stay)-1].IDs.At(0)
 		var recreate *inventory.Request
 		r.d.fail(func(d *double) {
 			d.watch = func(_, _ *protocol.State, m protocol.Multi) {
@@ -417,7 +418,7 @@ func TestACancelledDrainComesHome(t *testing.T) {
 		ids := names("a", 300)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		owned := slices.Clone(r.d.snapshot().Instances[2].IDs)
+		owned := slices.Clone(r.d.snapshot().Instances[2].IDs.Strings())
 		r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{2: "p2"} })
 		r.answering(2)
 		r.order(func(o *orders.Orders) {
@@ -431,10 +432,10 @@ func TestACancelledDrainComesHome(t *testing.T) {
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2}, []int{0, 1, 2} })
 		synctest.Wait()
 		require.Equal(t, []int{0, 1, 2}, r.d.snapshot().Head.Open, "reopened at once")
-		require.Len(t, r.d.snapshot().Instances[2].IDs, 70, "and nothing more is taken")
+		require.Len(t, r.d.snapshot().Instances[2].IDs.Strings(), 70, "and nothing more is taken")
 		r.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"p2": true} })
 		r.wait(5 * time.Second)
-		require.ElementsMatch(t, owned, r.settled(ids).Instances[2].IDs)
+		require.ElementsMatch(t, owned, r.settled(ids).Instances[2].IDs.Strings())
 	})
 }
 
@@ -475,7 +476,7 @@ func TestWhatHasNoRoomWaitsInThePool(t *testing.T) {
 		require.Equal(t, map[int]int{0: 100, 1: 100}, counts(st))
 		require.Equal(t, 50, st.Unassigned())
 		require.Contains(t, r.e.Progress().Blocked, "50 resources have no place")
-		n, ok := r.e.Lookup(st.Pool[st.PoolNames()[0]].IDs[0])
+		n, ok := r.e.Lookup(st.Pool[st.PoolNames()[0]].IDs.At(0))
 		require.True(t, ok)
 		require.Equal(t, -1, n)
 
@@ -521,8 +522,8 @@ func TestANewOrdinalIsFilledWithTheFewestMoves(t *testing.T) {
 		require.Equal(t, map[int]int{0: 200, 1: 200, 2: 200, 3: 200, 4: 200}, counts(st))
 		moved := 0
 		for n, in := range was.Instances {
-			for _, id := range in.IDs {
-				if !slices.Contains(st.Instances[n].IDs, id) {
+			for _, id := range in.IDs.All() {
+				if !slices.Contains(st.Instances[n].IDs.Strings(), id) {
 					moved++
 				}
 			}
@@ -538,7 +539,7 @@ func TestAnOverloadedInstanceIsAReasonToSpreadLittleDifferences(t *testing.T) {
 		ids := names("a", 1000)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[0].IDs[:12]))
+		require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[0].IDs.Strings()[:12]))
 		r.wait(3 * time.Second)
 		require.Equal(t, map[int]int{0: 488, 1: 500}, counts(r.d.snapshot()), "within the band: nothing moves")
 		r.order(func(o *orders.Orders) { o.Overloaded = []int{1} })
@@ -681,8 +682,8 @@ func TestAdoption(t *testing.T) {
 		r.lead(0, 1, 2, 3)
 		r.wait(30 * time.Second)
 		st := r.settled(append(append(slices.Clone(a), b[:20]...), c...))
-		require.Subset(t, st.Instances[0].IDs, a, "what is in one list does not move")
-		require.Subset(t, st.Instances[1].IDs, b[:20])
+		require.Subset(t, st.Instances[0].IDs.Strings(), a, "what is in one list does not move")
+		require.Subset(t, st.Instances[1].IDs.Strings(), b[:20])
 		require.Equal(t, was[0], st.Instances[0].Times, "count is corrected without a reload")
 		require.Equal(t, 5000, st.Instances[0].Capacity)
 		require.Equal(t, was[1]+1, st.Instances[1].Times, "it lost a duplicate")
@@ -831,7 +832,8 @@ func TestALeaderThatWasCutOffDoesNotTakeTheHeadBack(t *testing.T) {
 	})
 }
 
-// unaware is a connection over which looks show nothing new: a leader that is deposed does not see it.
+// unaware is a connection over which looks show nothing new: a leader that is deposed does not see
+// it.
 type unaware struct {
 	*double
 	blind atomic.Bool
@@ -898,7 +900,7 @@ func TestForeignEditsAreReadAgainAndTooManyStopTheKind(t *testing.T) {
 		edit := func(id string) {
 			r.d.edit(func(st *protocol.State) {
 				in := *st.Instances[0]
-				in.IDs = append(slices.Clone(in.IDs), id)
+				in.IDs = protocol.NewIDs(append(slices.Clone(in.IDs.Strings()), id))
 				in.Used++
 				in.ListVersion++
 				r.d.versions["/iota/orchestration/Thing/0/resources"]++
@@ -1004,7 +1006,7 @@ func TestWhatWaitsForAPersonIsCountedAnewWhenItGoesByAnotherWay(t *testing.T) {
 		require.Equal(t, 40, r.e.Waiting().Count, "a message deleted them")
 		r.d.edit(func(st *protocol.State) { // somebody takes ten more out of the list by hand
 			in := *st.Instances[0]
-			in.IDs = slices.DeleteFunc(slices.Clone(in.IDs), func(id string) bool { return slices.Contains(ids[60:70], id) })
+			in.IDs = protocol.NewIDs(slices.DeleteFunc(slices.Clone(in.IDs.Strings()), func(id string) bool { return slices.Contains(ids[60:70], id) }))
 			in.ListVersion++
 			r.d.versions["/iota/orchestration/Thing/0/resources"]++
 			st.Instances[0] = &in

@@ -126,7 +126,7 @@ func reread(t *testing.T, servers string, ids []string) *protocol.State {
 		require.True(t, here[id], "%s is lost", id)
 	}
 	for n, in := range st.Instances {
-		require.Equal(t, len(in.IDs), in.Used, "instance %d", n)
+		require.Equal(t, in.IDs.Len(), in.Used, "instance %d", n)
 	}
 	return st
 }
@@ -187,7 +187,7 @@ func TestRealImportDrainAndTakeover(t *testing.T) {
 	st := reread(t, servers, ids)
 	require.Equal(t, []int{0, 1, 2, 3, 4}, st.Head.Open)
 	for n := range 5 {
-		require.InDelta(t, 4000, len(st.Instances[n].IDs), 200, "instance %d", n)
+		require.InDelta(t, 4000, st.Instances[n].IDs.Len(), 200, "instance %d", n)
 	}
 
 	gone, left2 := ids[:13_000], ids[13_000:]
@@ -274,9 +274,9 @@ func TestRealAdoption(t *testing.T) {
 		return st.Instances[7] == nil && st.Instances[2] != nil
 	})
 	st := reread(t, servers, ids)
-	require.Equal(t, old[0], st.Instances[0].IDs)
+	require.Equal(t, old[0], st.Instances[0].IDs.Strings())
 	require.Zero(t, st.Instances[0].Times, "it sees no reload")
-	require.Equal(t, ids[40:80], st.Instances[1].IDs)
+	require.Equal(t, ids[40:80], st.Instances[1].IDs.Strings())
 	require.True(t, st.Instances[1].HasTmp)
 	require.Equal(t, 5000, st.Instances[0].Capacity)
 	require.Equal(t, []orders.Duplicate{{ID: ids[3], Stayed: "0", Removed: "1"}}, l.e.Progress().Duplicates)

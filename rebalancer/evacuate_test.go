@@ -31,7 +31,7 @@ func lost(t *testing.T, handOff config.HandOff, status *protocol.Status) (*rig, 
 func (r *rig) untouched(ids []string, why string) {
 	r.t.Helper()
 	st := r.settled(ids)
-	require.Len(r.t, st.Instances[2].IDs, 100)
+	require.Len(r.t, st.Instances[2].IDs.Strings(), 100)
 	require.Equal(r.t, []int{0, 1, 2}, st.Head.Open)
 	require.Contains(r.t, r.e.Progress().Unproven[2], why)
 }

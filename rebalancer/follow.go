@@ -6,20 +6,23 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
 	// retry is the pause after a look at ZooKeeper that failed.
 	retry = time.Second
-	// breath is the least time between two signals, and followShare the least ratio of that time to what a look takes: a storm of
-	// commits is not a storm of snapshots. A look that had to wait for a slow server puts the next one off by no more than Config.Refresh.
+	// breath is the least time between two signals, and followShare the least ratio of that time to
+	// what a look takes: a storm of commits is not a storm of snapshots. A look that had to wait
+	// for a slow server puts the next one off by no more than Config.Refresh.
 	breath      = 100 * time.Millisecond
 	followShare = 4
 )
 
-// Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed, observed.Read when a look found
-// nothing new, and observed.Failed while ZooKeeper does not answer. While this replica leads, the leader looks and Run reports.
+// Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed,
+// observed.Read when a look found nothing new, and observed.Failed while ZooKeeper does not answer.
+// While this replica leads, the leader looks and Run reports.
 func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 	changes, statuses := e.store.Changes(e.cfg.Kind)
 	timer := time.NewTimer(0)
@@ -36,10 +39,10 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-e.news:
 		case <-timer.C:
 		}
-		begun := time.Now()
+		begun := e.cfg.Now()
 		e.rounds.follow.Store(begun.UnixNano())
 		pause := e.look(ctx)
-		rest := min(max(breath, followShare*time.Since(begun)), e.cfg.Refresh)
+		rest := min(max(breath, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -60,8 +63,9 @@ func (e *Engine) noteChange() {
 	e.changed = true
 }
 
-// look refreshes the state unless the leader does, and returns the time until the next look. A lost session is a failure at once,
-// not when a call that waits for the next one gives up: until then everybody would decide on what was seen last.
+// look refreshes the state unless the leader does, and returns the time until the next look. A lost
+// session is a failure at once, not when a call that waits for the next one gives up: until then
+// everybody would decide on what was seen last.
 func (e *Engine) look(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))
@@ -105,7 +109,7 @@ func (e *Engine) show(st *protocol.State, changed bool) {
 func (e *Engine) failed(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.failure, e.failedAt = err, time.Now()
+	e.failure, e.failedAt = err, e.cfg.Now()
 }
 
 // reported is what Run has passed on already.
@@ -168,14 +172,6 @@ func (e *Engine) latest() (st *protocol.State, version int, failedAt time.Time, 
 	return e.state, e.version, e.failedAt, e.failure
 }
 
-// statusOf is what the instance says of itself; nil: nothing that can be read.
-func statusOf(in *protocol.Instance) *observed.Status {
-	if s := in.Status; s != nil {
-		return &observed.Status{Times: s.Times, PodUID: s.Pod, Fences: s.Fences, SessionMs: s.SessionMs}
-	}
-	return nil
-}
-
 // assignment is what st tells the rest of the program.
 func assignment(st *protocol.State, who speakers) observed.Assignment {
 	a := observed.Assignment{
@@ -183,13 +179,13 @@ func assignment(st *protocol.State, who speakers) observed.Assignment {
 		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,
 	}
 	for n, in := range st.Instances {
-		l := observed.List{Count: len(in.IDs), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
-		l.Status, l.StatusFault, l.StatusSince = statusOf(in), in.StatusFault, who[n].since
+		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
+		l.Status, l.StatusFault, l.StatusSince = loop.StatusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {
 		if l, ok := a.Lists[f.From]; ok {
-			l.InFlight += len(f.IDs)
+			l.InFlight += f.IDs.Len()
 			a.Lists[f.From] = l
 		}
 	}

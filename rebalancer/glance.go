@@ -10,9 +10,10 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// glance is a look at ZooKeeper that goes on beside the term's own writes, so that nobody waits for it: it costs a request a znode.
-// What it reads is put together with what was written meanwhile. Where somebody else has meddled, nothing is taken from it: then the
-// term stands still for a complete look.
+// glance is a look at ZooKeeper that goes on beside the term's own writes, so that nobody waits for
+// it: it costs a request a znode. What it reads is put together with what was written meanwhile.
+// Where somebody else has meddled, nothing is taken from it: then the term stands still for a
+// complete look.
 type glance struct {
 	begun   time.Time
 	asked   int64            // when it began, by the queue's clock
@@ -31,7 +32,7 @@ func (t *term) beginGlance(ctx context.Context) {
 	if t.glance != nil {
 		return
 	}
-	g := &glance{begun: time.Now(), asked: t.clock(), touched: protocol.Touched{}, result: make(chan glanced, 1)}
+	g := &glance{begun: t.tick(), asked: t.clock(), touched: protocol.Touched{}, result: make(chan glanced, 1)}
 	t.glance, t.changed = g, false
 	before := t.st.Clone()
 	t.glances.Go(func() {
@@ -73,7 +74,7 @@ func (t *term) adoptGlance(g *glance, seen glanced) error {
 		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, seen.fresh.Head.Holder)
 	}
 	t.proved(g.asked)
-	now := time.Now()
+	now := t.tick()
 	t.refreshed, t.rest = now, max(lookPause, lookShare*now.Sub(g.begun))
 	st := t.st.Overlay(seen.fresh, g.touched)
 	if seen.moved && foreignEdit(t.st, st) != "" {
@@ -82,7 +83,7 @@ func (t *term) adoptGlance(g *glance, seen glanced) error {
 	}
 	st.Torn = false // what changed while it was read we have written ourselves, or it is statuses
 	t.st = st
-	t.flights.observe(st, g.begun, now)
+	t.releases.Observe(st, g.begun, now)
 	t.publish(seen.moved)
 	return nil
 }

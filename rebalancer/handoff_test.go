@@ -37,8 +37,9 @@ func (r *rig) answering(ns ...int) {
 // being emptied and has applied nothing. The revoke recorded its pod, "old".
 func emptying(t *testing.T) *rig { return emptyingPods(t, map[int]string{0: "zero", 1: "old"}) }
 
-// emptyingPods is the same where the leader knows of these pods. From an instance whose pod it does not know it takes nothing while a
-// release must be proven: there the hand-off is an immediate one when it is taken.
+// emptyingPods is the same where the leader knows of these pods. From an instance whose pod it does
+// not know it takes nothing while a release must be proven: there the hand-off is an immediate one
+// when it is taken.
 func emptyingPods(t *testing.T, pods map[int]string) *rig {
 	r := newRig(t, newDouble()).lead(0, 1)
 	r.order(func(o *orders.Orders) { o.HandOff, o.Pods = config.HandOffAcknowledged, pods })
@@ -151,7 +152,8 @@ func TestWhyThePodsAreNotKnownIsSaid(t *testing.T) {
 	})
 }
 
-// One look that takes long, as when a server was frozen, must not blind the leader for ten times as long.
+// One look that takes long, as when a server was frozen, must not blind the leader for ten times as
+// long.
 func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := emptying(t)
@@ -167,7 +169,8 @@ func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	})
 }
 
-// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list before.
+// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list
+// before.
 func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
@@ -205,23 +208,4 @@ func TestAnAbsenceCountsFromTheRevoke(t *testing.T) {
 		r.wait(6 * time.Second)
 		r.settled(names("a", 20))
 	})
-}
-
-// A write of ours shows nothing new of the statuses: while nobody looks, an absence does not grow.
-func TestAnAbsenceGrowsOnlyByLooking(t *testing.T) {
-	f := newFlights()
-	begun := time.Now()
-	at := func(s int) time.Time { return begun.Add(time.Duration(s) * time.Second) }
-	there := &protocol.State{Instances: map[int]*protocol.Instance{0: {Live: true, Status: &protocol.Status{Pod: "p", Fences: true, SessionMs: 1}}}}
-	gone := &protocol.State{Instances: map[int]*protocol.Instance{0: {}}}
-	f.observe(there, at(0), at(0))
-	f.observe(gone, at(5), at(5))
-	f.note(gone, at(11))
-	require.Zero(t, f.absence(0, at(4)).For)
-	f.observe(gone, at(12), at(12))
-	require.Equal(t, 7*time.Second, f.absence(0, at(4)).For)
-	require.Equal(t, 2*time.Second, f.absence(0, at(10)).For, "the later of the two counts")
-	require.Zero(t, f.absence(0, at(13)).For)
-	f.observe(gone, at(30), at(30))
-	require.Zero(t, f.absence(0, at(4)).For, "unseen for too long: it may have been there")
 }

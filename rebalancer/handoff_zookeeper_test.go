@@ -97,7 +97,7 @@ func (f *fleet) overlaps() []dacsim.Overlap {
 // emptied waits until n owns nothing and everything is in a list.
 func (f *fleet) emptied(n, all int) {
 	f.t.Helper()
-	f.eventually(fmt.Sprintf("%d is empty", n), func() bool { return len(f.e.State().Instances[n].IDs) == 0 })
+	f.eventually(fmt.Sprintf("%d is empty", n), func() bool { return f.e.State().Instances[n].IDs.Len() == 0 })
 	f.placed(all)
 }
 
@@ -105,8 +105,9 @@ func (f *fleet) stays(stay ...int) {
 	f.order(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 }
 
-// Instances that acknowledge never run anything twice, also when one hangs for longer than its session in mid-move: if it fences itself,
-// what it held goes on when it is surely still; if not, only when it has come back or its pod is gone.
+// Instances that acknowledge never run anything twice, also when one hangs for longer than its
+// session in mid-move: if it fences itself, what it held goes on when it is surely still; if not,
+// only when it has come back or its pod is gone.
 func TestRealAcknowledgedHandOff(t *testing.T) {
 	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
 		t.Run(name, func(t *testing.T) {
@@ -135,7 +136,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 
 			f.stays(0, 1, 2)
 			f.running(len(ids))
-			f.eventually("2 has its part again", func() bool { return len(f.e.State().Instances[2].IDs) == 200 })
+			f.eventually("2 has its part again", func() bool { return f.e.State().Instances[2].IDs.Len() == 200 })
 			f.solos[2].Kill()
 			f.begin(2, "pod-2b")
 			f.order(func(o *orders.Orders) { o.GonePods = map[string]bool{"pod-2": true} })
@@ -165,7 +166,8 @@ func TestRealImmediateHandOff(t *testing.T) {
 	f.running(len(ids))
 }
 
-// A rolled-back spread between real instances ends where it began, and nothing runs twice on the way.
+// A rolled-back spread between real instances ends where it began, and nothing runs twice on the
+// way.
 func TestRealRollback(t *testing.T) {
 	f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 	f.stays(0, 1)
@@ -175,7 +177,8 @@ func TestRealRollback(t *testing.T) {
 	f.running(len(ids))
 	before := f.e.State()
 	f.solos[1].Stall()
-	// A wave of a spread takes from those whose lists may change at once: with an interval it could take from one after the other.
+	// A wave of a spread takes from those whose lists may change at once: with an interval it could
+	// take from one after the other.
 	f.order(func(o *orders.Orders) { o.Limits.ListInterval = new(config.Duration) })
 	f.stays(0, 1, 2)
 	f.eventually("half of the spread has arrived", func() bool { p := f.e.Progress(); return p.Done == 100 && p.Left == 100 })
@@ -189,7 +192,7 @@ func TestRealRollback(t *testing.T) {
 	f.running(len(ids))
 	after := reread(t, servers, ids)
 	for n := range 3 {
-		require.ElementsMatch(t, before.Instances[n].IDs, slices.Clone(after.Instances[n].IDs), "instance %d", n)
+		require.ElementsMatch(t, before.Instances[n].IDs.Strings(), slices.Clone(after.Instances[n].IDs.Strings()), "instance %d", n)
 	}
 	require.Empty(t, f.overlaps())
 }
@@ -226,7 +229,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 			after := reread(t, servers, ids)
 			require.Zero(t, after.InFlight())
 			for n, in := range before.Instances {
-				require.Equal(t, in.IDs, after.Instances[n].IDs, "instance %d", n)
+				require.Equal(t, in.IDs.Strings(), after.Instances[n].IDs.Strings(), "instance %d", n)
 				require.Equal(t, in.Times, after.Instances[n].Times, "instance %d was told nothing", n)
 			}
 
@@ -258,12 +261,12 @@ func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
 			f.stays(0, 1, 2, 3, 4)
 			f.eventually("4 has znodes", func() bool { return f.e.State().Instances[4] != nil })
 			f.begin(4, "pod-4")
-			f.eventually("4 has its share", func() bool { return len(f.e.State().Instances[4].IDs) == 75 })
+			f.eventually("4 has its share", func() bool { return f.e.State().Instances[4].IDs.Len() == 75 })
 			f.placed(len(ids))
 			f.running(len(ids))
 			after := reread(t, servers, ids)
 			require.Equal(t, map[int]int{0: 75, 1: 75, 2: 75, 3: 100, 4: 75}, counts(after))
-			require.Equal(t, before.Instances[3].IDs, after.Instances[3].IDs)
+			require.Equal(t, before.Instances[3].IDs.Strings(), after.Instances[3].IDs.Strings())
 			require.Equal(t, before.Instances[3].Times, after.Instances[3].Times)
 			require.Empty(t, f.overlaps())
 		})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
@@ -28,7 +27,7 @@ type keep struct {
 // stopped. What change fails with is returned, and nothing is written. Where ctx ends first, the
 // error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Keep(ctx context.Context, name string, change orders.Update) error {
-	k := &keep{name: name, change: change, Request: inventory.NewRequest(time.Now())}
+	k := &keep{name: name, change: change, Request: inventory.NewRequest(e.cfg.Now())}
 	if err := e.enqueue(func(c *calls) { c.keeps = append(c.keeps, k) }); err != nil {
 		return err
 	}
@@ -40,7 +39,7 @@ func (e *Engine) Keep(ctx context.Context, name string, change orders.Update) er
 // keepAlso queues a document of the term's own; no caller waits for it.
 func (t *term) keepAlso(name string, data []byte) {
 	_ = t.e.add(func(c *calls) {
-		c.keeps = append(c.keeps, &keep{name: name, change: orders.Replace(data), Request: inventory.NewRequest(time.Now())})
+		c.keeps = append(c.keeps, &keep{name: name, change: orders.Replace(data), Request: inventory.NewRequest(t.now)})
 	}) // while it leads
 }
 

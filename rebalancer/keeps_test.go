@@ -77,7 +77,7 @@ func (r *rig) untaken(st *protocol.State, ns ...int) {
 	r.t.Helper()
 	now := r.d.snapshot()
 	for _, n := range ns {
-		require.Subset(r.t, now.Instances[n].IDs, st.Instances[n].IDs, "instance %d", n)
+		require.Subset(r.t, now.Instances[n].IDs.Strings(), st.Instances[n].IDs.Strings(), "instance %d", n)
 	}
 	for _, f := range now.Flight {
 		require.NotContains(r.t, ns, f.From)
@@ -201,7 +201,7 @@ func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 
 				// What stays behind holds up nobody else.
 				r.order(func(o *orders.Orders) { o.Overloaded = []int{0} })
-				require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[1].IDs[:10]))
+				require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[1].IDs.Strings()[:10]))
 				r.apply(1)
 				r.wait(3 * time.Second)
 				r.apply(0)
@@ -337,7 +337,7 @@ func TestARollbackTakesNothingFromAnInstanceThatDoesNotAcknowledge(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, ids, before := spreadHalf(t)
-				arrived := slices.Clone(r.d.snapshot().Instances[2].IDs)
+				arrived := slices.Clone(r.d.snapshot().Instances[2].IDs.Strings())
 				require.Len(t, arrived, 50)
 				r.mute(c.status, 2)
 				r.order(func(o *orders.Orders) { o.Limits.Paused = true })
@@ -346,14 +346,14 @@ func TestARollbackTakesNothingFromAnInstanceThatDoesNotAcknowledge(t *testing.T)
 				require.Equal(t, []int{50, c.undone, 50 - c.undone}, []int{done.Returned, done.Undone, done.Kept})
 				r.apply(1)
 				r.wait(5 * time.Second)
-				require.ElementsMatch(t, arrived, r.d.snapshot().Instances[2].IDs)
+				require.ElementsMatch(t, arrived, r.d.snapshot().Instances[2].IDs.Strings())
 				r.answering(2)
 				r.apply(2)
 				r.wait(5 * time.Second)
 				st := r.settled(ids)
 				require.Nil(t, st.Plan)
-				require.ElementsMatch(t, before[1], st.Instances[1].IDs)
-				require.Len(t, st.Instances[2].IDs, 50-c.undone)
+				require.ElementsMatch(t, before[1], st.Instances[1].IDs.Strings())
+				require.Len(t, st.Instances[2].IDs.Strings(), 50-c.undone)
 			})
 		})
 	}

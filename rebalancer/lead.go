@@ -13,11 +13,13 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// readings is how often everything is read, until it holds together, before the head counts as taken.
+// readings is how often everything is read, until it holds together, before the head counts as
+// taken.
 const readings = 10
 
-// Lead takes the head and writes until ctx ends (nil) or another leader took the head (protocol.ErrFenced). While ZooKeeper does not
-// answer it goes on trying, and what was asked of it waits unanswered. Run must be running.
+// Lead takes the head and writes until ctx ends (nil) or another leader took the head
+// (protocol.ErrFenced). While ZooKeeper does not answer it goes on trying, and what was asked of it
+// waits unanswered. Run must be running.
 func (e *Engine) Lead(ctx context.Context) error {
 	select {
 	case <-e.turn:
@@ -31,10 +33,10 @@ func (e *Engine) Lead(ctx context.Context) error {
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
 	var between pauses
 	for attempt := 1; ; attempt++ {
-		begun := time.Now()
+		begun := e.cfg.Now()
 		e.leaderTurns()
 		err := e.term(ctx, name, attempt)
-		if time.Since(begun) > lastRetry { // it was no mere attempt
+		if e.cfg.Now().Sub(begun) > lastRetry { // it was no mere attempt
 			between = pauses{}
 		}
 		switch {
@@ -58,10 +60,10 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
-	e.inventory.Resign(time.Now())
+	e.inventory.Resign(e.cfg.Now())
 	e.recheck(time.Time{}, time.Time{})
 	e.m.parked.Reset()
-	e.m.progressed(&orders.Progress{})
+	e.m.progressed(&orders.Progress{}, time.Time{})
 	e.m.leading.Set(0)
 	e.m.alarm.Set(0)
 }
@@ -76,7 +78,7 @@ func (e *Engine) forgetAll() {
 
 // begin lets callers ask for writes; begins: this process did not lead before.
 func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
-	begins, err := e.inventory.Lead(time.Now(), st)
+	begins, err := e.inventory.Lead(e.cfg.Now(), st)
 	if err != nil {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
 	}
@@ -86,8 +88,9 @@ func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
 	return begins
 }
 
-// term takes the head and writes until something fails. An attempt after the first goes on only if nobody else took it meanwhile:
-// the first word of this leadership was the election's, a later one would be against it.
+// term takes the head and writes until something fails. An attempt after the first goes on only if
+// nobody else took it meanwhile: the first word of this leadership was the election's, a later one
+// would be against it.
 func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
@@ -119,7 +122,8 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	return t.run(ctx)
 }
 
-// takeHead is protocol rule 1: first the head, then everything else is read again. What did not change since before is not read twice.
+// takeHead is protocol rule 1: first the head, then everything else is read again. What did not
+// change since before is not read twice.
 func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder string) (*protocol.State, error) {
 	st := before.Clone()
 	m, err := protocol.Lead(st, holder)

@@ -112,8 +112,8 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 	}
 }
 
-// A panic with the engine's lock does not keep it: others of the kind go on, and those of all kinds,
-// who ask this one for its metrics.
+// A panic with the engine's lock does not keep it: others of the kind go on, and those of all
+// kinds, who ask this one for its metrics.
 func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	e := New(Config{Kind: "Thing", Holder: "pod"}, newDouble(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	e.leading = true

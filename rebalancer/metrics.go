@@ -86,10 +86,10 @@ func newMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 }
 
 // progressed shows the running wave.
-func (m *metrics) progressed(p *orders.Progress) {
+func (m *metrics) progressed(p *orders.Progress, now time.Time) {
 	left := 0.0
 	if p.EstimatedEnd != nil {
-		left = max(0, time.Until(*p.EstimatedEnd).Seconds())
+		left = max(0, p.EstimatedEnd.Sub(now).Seconds())
 	}
 	m.secondsLeft.Set(left)
 	m.perMinute.Set(p.PerMinute)

@@ -8,175 +8,20 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
-
-// landing is what is released, by what is to become of it.
-type landing struct {
-	forget []protocol.Take
-	pool   []protocol.Take
-	grants map[int][]protocol.Take
-	sizes  map[int]protocol.Size // of what is granted, by ordinal
-	// later is when more will be released to an ordinal within a moment: its list waits, to be written once.
-	later map[int]time.Time
-}
-
-// land ends flights that are released: deletes are forgotten, the rest goes to its destination if that is open and has room, and else
-// to the pool, from where it is placed anew.
-func (t *term) land(ctx context.Context) (bool, error) {
-	if t.idle != "" || len(t.st.Flight) == 0 {
-		return false, nil
-	}
-	l := t.survey(time.Now())
-	b := newBatch(roundBytes)
-	for _, take := range l.forget {
-		if b.full() {
-			break
-		}
-		m, err := protocol.Forget(t.st, take)
-		b.add(job{m: m}, err)
-	}
-	for _, take := range l.pool {
-		if b.full() {
-			break
-		}
-		m, err := protocol.ReleaseToPool(t.st, t.piece, take)
-		t.piece++
-		b.add(job{m: m, done: func() { t.landedIn(take.Name, len(take.IDs)) }}, err)
-	}
-	for _, n := range ordinals(l.grants) {
-		if at, wait := l.later[n]; wait {
-			t.sooner(at)
-			continue
-		}
-		if b.full() || !t.writable(n) {
-			continue
-		}
-		takes := t.fitting(n, l.grants[n], t.flightRest)
-		m, err := protocol.Grant(t.st, protocol.Give{To: n, From: takes})
-		b.add(job{m: m, lists: []int{n}, done: func() { t.landed(n, takes) }}, err)
-	}
-	return t.send(ctx, b)
-}
-
-// survey sorts what is released.
-func (t *term) survey(now time.Time) landing {
-	l := landing{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
-	for _, name := range t.st.FlightNames() {
-		f := t.st.Flight[name]
-		ok, why, at := t.released(f, now)
-		if !ok {
-			if !at.IsZero() {
-				t.sooner(at)
-				l.wait(f, at, now.Add(t.orders.ListInterval()))
-			} else {
-				t.block(why)
-			}
-			continue
-		}
-		fault.Point("move.released")
-		t.sort(&l, f)
-	}
-	return l
-}
-
-// wait notes for whom a piece will be released before the list could be written a second time.
-func (l *landing) wait(f *protocol.Flight, at, horizon time.Time) {
-	if at.After(horizon) {
-		return
-	}
-	for _, to := range f.To {
-		if l.later[to].Before(at) {
-			l.later[to] = at
-		}
-	}
-}
-
-// sort splits a released piece by where its ids go.
-func (t *term) sort(l *landing, f *protocol.Flight) {
-	dying, pool, grants := 0, []string(nil), map[int][]string{}
-	for i, id := range f.IDs {
-		switch to := f.Target(i); {
-		case to == protocol.ToDelete:
-			dying++
-		case t.receives(to, l.sizes[to], id):
-			l.sizes[to] = protocol.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + protocol.Cost(id)}
-			grants[to] = append(grants[to], id)
-		default:
-			pool = append(pool, id)
-		}
-	}
-	if dying > 0 {
-		l.forget = append(l.forget, protocol.Take{Name: f.Name})
-	}
-	if len(pool) > 0 {
-		l.pool = append(l.pool, protocol.Take{Name: f.Name, IDs: pool})
-	}
-	for _, to := range ordinals(grants) {
-		l.grants[to] = append(l.grants[to], protocol.Take{Name: f.Name, IDs: grants[to]})
-	}
-}
-
-// receives says whether n is open, stays, and has room for one more id besides what is granted to it already.
-func (t *term) receives(n int, granted protocol.Size, id string) bool {
-	in := t.st.Instances[n]
-	return in != nil && t.stays(n) && t.st.IsOpen(n) && len(in.IDs)+granted.Count < t.orders.Capacity &&
-		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
-}
-
-// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing is left.
-func (t *term) flightRest(take protocol.Take) int {
-	f := t.st.Flight[take.Name]
-	if f == nil || len(take.IDs) == len(f.IDs) {
-		return 0
-	}
-	return (len(f.IDs) - len(take.IDs)) * meanCost(f.IDs)
-}
-
-// poolRest is the same of a pool piece.
-func (t *term) poolRest(take protocol.Take) int {
-	p := t.st.Pool[take.Name]
-	if p == nil || len(take.IDs) == len(p.IDs) {
-		return 0
-	}
-	return (len(p.IDs) - len(take.IDs)) * meanCost(p.IDs)
-}
-
-// meanCost is about what one of the ids takes in a znode, its destination included.
-func meanCost(ids []string) int {
-	n, size := min(len(ids), 20), 0
-	for _, id := range ids[:n] {
-		size += protocol.Cost(id)
-	}
-	return size/max(n, 1) + 5
-}
-
-// fitting returns the first of the takes that fit into one transaction that changes the list of n; at least one.
-func (t *term) fitting(n int, takes []protocol.Take, rest func(protocol.Take) int) []protocol.Take {
-	list := t.st.Instances[n].Bytes
-	size := list
-	for i, take := range takes {
-		for _, id := range take.IDs {
-			list += protocol.Cost(id)
-			size += protocol.Cost(id)
-		}
-		size += rest(take) + 200
-		if i > 0 && (size > protocol.MaxMultiBytes || list > protocol.MaxListBytes) {
-			return takes[:i]
-		}
-	}
-	return takes
-}
 
 // landed counts what an instance received.
 func (t *term) landed(n int, takes []protocol.Take) {
 	for _, take := range takes {
-		reason := reasonDrain
+		reason := wave.Drain
 		if from, _ := flightFrom(take.Name); t.stays(from) {
-			reason = reasonSpread
+			reason = wave.Spread
 		}
-		if t.wave != nil && t.wave.flights[take.Name] {
+		if t.wave.Owns(take.Name) {
 			reason = t.wave.Reason
 		}
 		t.moved(reason, len(take.IDs))
@@ -184,6 +29,9 @@ func (t *term) landed(n int, takes []protocol.Take) {
 	}
 	t.e.log.Debug("granted", "instance", n)
 }
+
+// pooledAgain counts what has come back to the pool.
+func (t *term) pooledAgain(take protocol.Take) { t.landedIn(take.Name, len(take.IDs)) }
 
 func (t *term) moved(reason string, n int) {
 	t.e.m.moves.WithLabelValues(reason).Add(float64(n))
@@ -209,7 +57,7 @@ func poolOf(st *protocol.State) pooled {
 	p := pooled{names: st.PoolNames(), ids: make([]string, 0, st.Unassigned())}
 	for _, name := range p.names {
 		p.starts = append(p.starts, len(p.ids))
-		p.ids = append(p.ids, st.Pool[name].IDs...)
+		p.ids = append(p.ids, st.Pool[name].IDs.Strings()...)
 	}
 	return p
 }
@@ -261,32 +109,34 @@ func (t *term) world(pool []string) *plan.World {
 
 // make plans and measures how long that took.
 func (t *term) make(w *plan.World, o plan.Options) (*plan.Plan, error) {
-	begun := time.Now()
+	begun := t.e.cfg.Now()
 	p, err := plan.Make(w, o)
-	t.e.m.planning.Observe(time.Since(begun).Seconds())
+	t.e.m.planning.Observe(t.e.cfg.Now().Sub(begun).Seconds())
 	return p, err
 }
 
-// planPause is the least time between two plans of one sort: what arrives meanwhile shares the next one.
+// planPause is the least time between two plans of one sort: what arrives meanwhile shares the next
+// one.
 const planPause = 20 * time.Millisecond
 
-// tooSoon says whether the time has not come yet since what was planned last; if it has, that is now.
+// tooSoon says whether the time has not come yet since what was planned last; if it has, that is
+// now.
 func (t *term) tooSoon(last *time.Time) bool {
-	now := time.Now()
-	if next := last.Add(planPause); now.Before(next) {
+	if next := last.Add(planPause); t.now.Before(next) {
 		t.sooner(next)
 		return true
 	}
-	*last = now
+	*last = t.now
 	return false
 }
 
-// place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where its pin forbids: the emergency regime.
+// place gives what nobody owns to somebody, and takes what leaving ordinals own and what sits where
+// its pin forbids: the emergency regime.
 func (t *term) place(ctx context.Context) (bool, error) {
 	if t.idle != "" {
 		return false, nil
 	}
-	t.blockKept(time.Now())
+	t.blockKept(t.now)
 	switch {
 	case len(t.st.Pool) == 0 && !t.leaving() && !t.misplaced():
 		t.park(nil)
@@ -323,8 +173,9 @@ func (t *term) place(ctx context.Context) (bool, error) {
 	return did || more, err
 }
 
-// fullness remembers that a plan found no place for anything. More creates find none either, and a large pool is not planned anew for
-// each of them, until something that could make room has changed.
+// fullness remembers that a plan found no place for anything. More creates find none either, and a
+// large pool is not planned anew for each of them, until something that could make room has
+// changed.
 type fullness struct {
 	shape shape
 	why   string
@@ -347,7 +198,7 @@ type shape struct {
 func (t *term) shape() shape {
 	s := shape{
 		head: t.st.HeadVersion, capacity: t.orders.Capacity, lists: len(t.st.Instances), flights: len(t.st.Flight), gone: len(t.orders.Gone),
-		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.keepers), traits: t.traits,
+		orders: fmt.Sprint(t.orders.Stay, t.orders.Gone, t.releases.FixedOrdinals()), traits: t.traits,
 	}
 	if len(t.orders.AssumedDead) > 0 {
 		s.orders += fmt.Sprint(t.orders.AssumedDead, t.orders.Pods)
@@ -364,23 +215,23 @@ func (t *term) shape() shape {
 // leaving says whether an ordinal that does not stay owns a list that may be taken from it.
 func (t *term) leaving() bool {
 	for n, in := range t.st.Instances {
-		if len(in.IDs) > 0 && !t.stays(n) && t.keeps(n) == "" {
+		if in.IDs.Len() > 0 && !t.stays(n) && t.keeps(n) == "" {
 			return true
 		}
 	}
 	return false
 }
 
-// drain revokes what the plan takes from leaving ordinals. What has no place stays where it runs, but not with an ordinal
-// that is gone: that goes to the pool, where it is counted as what it is.
+// drain revokes what the plan takes from leaving ordinals. What has no place stays where it runs,
+// but not with an ordinal that is gone: that goes to the pool, where it is counted as what it is.
 func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 	if t.pendingWave() {
 		return false, nil // it goes first, and what it does not hold is planned after it
 	}
-	r := t.revocations()
+	var moves wave.Moves
 	for _, m := range p.Moves {
 		if m.From != plan.FromPool {
-			r.add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
+			moves.Add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
 		}
 	}
 	for _, refusal := range p.Refused {
@@ -388,22 +239,22 @@ func (t *term) drain(ctx context.Context, p *plan.Plan) (bool, error) {
 			continue
 		}
 		in := &p.World().Instances[refusal.From]
-		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || t.deadPod(in.Ordinal)) {
-			r.add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
+		if in.Leaving && (slices.Contains(t.orders.Gone, in.Ordinal) || loop.AssumedDead(&t.orders, in.Ordinal)) {
+			moves.Add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
 		}
 	}
-	if len(r.ids) == 0 {
+	if moves.Empty() {
 		return false, nil
 	}
 	if t.flightRoom() == 0 {
 		t.block("as many resources are in flight as the limits allow")
 		return false, nil
 	}
-	reason := reasonPin
-	if len(leaving(p.World())) > 0 {
-		reason = reasonDrain
+	reason := wave.Pin
+	if len(wave.Leaving(p.World())) > 0 {
+		reason = wave.Drain
 	}
-	if err := t.begin(ctx, r, planned(reason, p, 0)); err != nil {
+	if err := t.begin(ctx, &moves, wave.New(reason, p, 0)); err != nil {
 		return false, err
 	}
 	_, err := t.take(ctx)
@@ -419,22 +270,8 @@ func (t *term) flightRoom() int {
 	return max(0, limit-t.flying())
 }
 
-// revocations are what is to be taken from whom, for where.
-type revocations struct {
-	ids map[int][]string
-	to  map[int][]int
-}
-
-func (t *term) revocations() revocations {
-	return revocations{ids: map[int][]string{}, to: map[int][]int{}}
-}
-
-func (r *revocations) add(from int, id string, to int) {
-	r.ids[from] = append(r.ids[from], id)
-	r.to[from] = append(r.to[from], to)
-}
-
-// assign carries out what the plan takes from the pool. The plan stays good while creates are served in between: they only add.
+// assign carries out what the plan takes from the pool. The plan stays good while creates are
+// served in between: they only add.
 func (t *term) assign(ctx context.Context, p *plan.Plan, pool *pooled) (bool, error) {
 	due := t.deal(p, pool)
 	return t.stream(ctx, func(underWay []job) *batch {

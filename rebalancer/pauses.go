@@ -13,11 +13,13 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// pauses are the times between two attempts at what fails again and again. They double while ZooKeeper refuses it, and while it finds that
-// another client has changed what is to be written: another attempt changes neither. After every other failure the first pause is kept.
+// pauses are the times between two attempts at what fails again and again. They double while
+// ZooKeeper refuses it, and while it finds that another client has changed what is to be written:
+// another attempt changes neither. After every other failure the first pause is kept.
 type pauses struct{ first, next time.Duration }
 
-// lastRetry is the longest pause after what failed, lastConflict after what another client had changed.
+// lastRetry is the longest pause after what failed, lastConflict after what another client had
+// changed.
 const lastRetry, lastConflict = 30 * time.Second, 5 * time.Second
 
 // after is the pause after err, of a look or a term.
@@ -40,7 +42,8 @@ func (p *pauses) grow(err error, first, last time.Duration) time.Duration {
 	return pause
 }
 
-// lasts says that another attempt at what failed so makes no sense before something else has changed.
+// lasts says that another attempt at what failed so makes no sense before something else has
+// changed.
 func lasts(err error) bool {
 	return errors.Is(err, protocol.ErrRefused) || errors.Is(err, protocol.ErrConflict)
 }
@@ -50,16 +53,18 @@ type rest struct {
 	pauses
 	// until is when it may be tried again; zero: whenever the leader wakes.
 	until time.Time
-	// times is how often it failed in a row; why is the last error, refused whether ZooKeeper refused it.
+	// times is how often it failed in a row; why is the last error, refused whether ZooKeeper
+	// refused it.
 	times   int
 	why     string
 	refused bool
 }
 
-// resting says whether a step waits for its next attempt. Without that, each wake of the leader would make it.
+// resting says whether a step waits for its next attempt. Without that, each wake of the leader
+// would make it.
 func (t *term) resting(name string) bool {
 	r := t.rests[name]
-	if r == nil || !time.Now().Before(r.until) {
+	if r == nil || !t.now.Before(r.until) {
 		return false
 	}
 	t.sooner(r.until)
@@ -83,7 +88,7 @@ func (t *term) failed(name string, err error) *rest {
 	}
 	r.times++
 	r.why, r.refused = fmt.Sprintf("%s: %v", name, err), errors.Is(err, protocol.ErrRefused)
-	next := time.Now().Add(r.afterStep(err))
+	next := t.now.Add(r.afterStep(err))
 	if r.until = (time.Time{}); lasts(err) {
 		r.until = next
 	}
@@ -91,7 +96,8 @@ func (t *term) failed(name string, err error) *rest {
 	return r
 }
 
-// conflicted notes that another client had changed what a step was to write. Once is ordinary; what goes on is said.
+// conflicted notes that another client had changed what a step was to write. Once is ordinary; what
+// goes on is said.
 func (t *term) conflicted(name string, err error) {
 	t.e.m.conflicts.Inc()
 	t.e.log.Warn("another client changed what was being written; reading again", "step", name, "error", err)
@@ -102,8 +108,8 @@ func (t *term) conflicted(name string, err error) {
 // refused notes that a step was impossible. The others go on; it is tried again after a pause.
 func (t *term) refused(name string, err error) {
 	t.block(t.failed(name, err).why)
-	if now := time.Now(); now.Sub(t.refusals[name]) > time.Minute {
-		t.refusals[name] = now
+	if t.now.Sub(t.refusals[name]) > time.Minute {
+		t.refusals[name] = t.now
 		t.e.log.Error("a step was refused", "step", name, "error", err)
 	}
 }
@@ -120,12 +126,13 @@ func (t *term) refusedSteps() string {
 	return strings.Join(whys, "; ")
 }
 
-// serve makes creates durable between the rounds of another step, which goes on where these cannot be written.
+// serve makes creates durable between the rounds of another step, which goes on where these cannot
+// be written.
 func (t *term) serve(ctx context.Context) error {
 	if t.resting(stepCreate) {
 		return nil
 	}
-	switch _, err := t.create(ctx); {
+	switch _, err := t.propose(t.creating)(ctx); {
 	case err == nil:
 	case errors.Is(err, protocol.ErrConflict):
 		t.conflicted(stepCreate, err)
@@ -137,8 +144,9 @@ func (t *term) serve(ctx context.Context) error {
 	return nil
 }
 
-// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands against it. st may be nil. What is
-// unreadable every replica sees; what ZooKeeper refuses, and that somebody else edits too much, the leader alone knows.
+// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands
+// against it. st may be nil. What is unreadable every replica sees; what ZooKeeper refuses, and
+// that somebody else edits too much, the leader alone knows.
 func Trouble(st *protocol.State, p *orders.Progress) string {
 	alarm := p.Alarm
 	if st != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/docstest"
 )
 
-// way is a line of what tools/sequelize recorded: how an application changed rows, what was published, and the ids of the catalogue before
-// and after.
+// way is a line of what tools/sequelize recorded: how an application changed rows, what was
+// published, and the ids of the catalogue before and after.
 type way struct {
 	Way      string   `json:"way"`
 	Kind     string   `json:"kind"`
@@ -29,8 +29,8 @@ type way struct {
 	Error    string   `json:"error"`
 }
 
-// announcedWrongly: what its messages said was not so, or was no longer: hooks that run before a COMMIT which never comes, and a row that
-// is destroyed and then made again without a message.
+// announcedWrongly: what its messages said was not so, or was no longer: hooks that run before a
+// COMMIT which never comes, and a row that is destroyed and then made again without a message.
 func (w *way) announcedWrongly() bool {
 	return strings.HasPrefix(w.Way, "hooks without afterCommit") || strings.HasSuffix(w.Way, "then restore")
 }
@@ -48,8 +48,9 @@ func recordedWays(t *testing.T) (ways []way) {
 	return ways
 }
 
-// The ways of the platform's ORM, one by one: no row that exists loses its instance by a message, unless that was announced before its
-// COMMIT; and two reads of the catalogue, whatever was published, leave what the catalogue has. The table is in the documentation.
+// The ways of the platform's ORM, one by one: no row that exists loses its instance by a message,
+// unless that was announced before its COMMIT; and two reads of the catalogue, whatever was
+// published, leave what the catalogue has. The table is in the documentation.
 func TestWhatThePlatformPublishes(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| way | published | what is done | right |\n| --- | --- | --- | --- |\n")
@@ -64,7 +65,8 @@ func TestWhatThePlatformPublishes(t *testing.T) {
 	docstest.Table(t, "../docs/platform.md", "go test ./rebalancer -run TestWhatThePlatformPublishes", table.String())
 }
 
-// follow plays one way to an engine, and says what each message had it do and when the assignment was right.
+// follow plays one way to an engine, and says what each message had it do and when the assignment
+// was right.
 func follow(t *testing.T, w *way) (done []string, right string) {
 	others := names("other", 100) // so that no share of the kind is large
 	catalogue := append(slices.Clone(others), w.After...)
@@ -137,7 +139,7 @@ func (r *rig) obey(text string) string {
 // assigned are the ids that an instance has, in order.
 func (r *rig) assigned() (ids []string) {
 	for _, in := range r.d.snapshot().Instances {
-		ids = append(ids, in.IDs...)
+		ids = append(ids, in.IDs.Strings()...)
 	}
 	require.Empty(r.t, r.d.snapshot().Pool)
 	return sorted(ids)

@@ -28,8 +28,8 @@ func (r *rig) refusing(err error, steps ...string) {
 	})
 }
 
-// Creates that ZooKeeper refuses are tried again after pauses that grow, however many ask for them meanwhile; that is said, and nothing else
-// waits for it.
+// Creates that ZooKeeper refuses are tried again after pauses that grow, however many ask for them
+// meanwhile; that is said, and nothing else waits for it.
 func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		err     error
@@ -62,7 +62,7 @@ func TestRefusedCreatesAreTriedWithPausesAndSaid(t *testing.T) {
 				require.NoError(t, r.e.Delete(t.Context(), ids[:30]), "deletes go on")
 				r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 				r.wait(10 * time.Second)
-				require.Empty(t, r.d.snapshot().Instances[1].IDs, "and so do drains")
+				require.Empty(t, r.d.snapshot().Instances[1].IDs.Strings(), "and so do drains")
 
 				r.refusing(nil)
 				callers.Wait()
@@ -88,7 +88,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 		go func() { _ = r.e.Create(t.Context(), known([]string{"b"})) }()
 		r.order(func(o *orders.Orders) { o.Stay = []int{0} })
 		r.wait(5 * time.Second)
-		require.Empty(t, r.d.snapshot().Instances[1].IDs)
+		require.Empty(t, r.d.snapshot().Instances[1].IDs.Strings())
 	})
 }
 

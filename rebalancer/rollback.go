@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // ErrNothingToRollBack is what a rollback fails with when no wave runs and nothing is in flight.
@@ -19,8 +19,8 @@ var ErrNothingToRollBack = errors.New("nothing to roll back")
 type RolledBack struct {
 	// PlanID is the plan that was running; empty when only what was in flight was turned.
 	PlanID string `json:"planId,omitempty"`
-	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to their instance; Undone had arrived, and a
-	// wave of their own takes them back.
+	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to
+	// their instance; Undone had arrived, and a wave of their own takes them back.
 	Stayed   int `json:"stayed"`
 	Returned int `json:"returned"`
 	Undone   int `json:"undone"`
@@ -45,7 +45,7 @@ type rollback struct {
 // planned again, the document of that name, which pauses, is changed first; where there is nothing
 // to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
 func (e *Engine) Rollback(ctx context.Context, name string, pause orders.Update) (RolledBack, error) {
-	r := &rollback{name: name, change: pause, Request: inventory.NewRequest(time.Now())}
+	r := &rollback{name: name, change: pause, Request: inventory.NewRequest(e.cfg.Now())}
 	if err := e.enqueue(func(c *calls) { c.rollbacks = append(c.rollbacks, r) }); err != nil {
 		return RolledBack{}, err
 	}
@@ -133,10 +133,10 @@ func (t *term) turnBack(ctx context.Context, asked []*rollback) (RolledBack, err
 	if err := t.pauseFirst(ctx, asked); err != nil {
 		return done, err
 	}
-	t.spread.rolledBack, t.spread.due = time.Now(), false
+	t.spread.rolledBack, t.spread.due = t.now, false
 	if t.wave != nil {
-		done.PlanID, done.Stayed = t.wave.Plan, t.wave.left()
-		clear(t.wave.pending)
+		done.PlanID, done.Stayed = t.wave.Plan, t.wave.Left()
+		t.wave.DropAll()
 	}
 	if err := t.turnFlights(ctx, &done); err != nil {
 		return done, err
@@ -155,7 +155,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 			f := t.st.Flight[names[0]]
 			var back []string
 			home := t.stays(f.From) && t.st.IsOpen(f.From)
-			for i, id := range f.IDs {
+			for i, id := range f.IDs.All() {
 				switch to := f.Target(i); {
 				case to == protocol.ToDelete:
 				case !home:
@@ -179,28 +179,29 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 	return nil
 }
 
-// undo begins a wave that takes back what the running one has moved. What an undo has moved is not undone: it would come and go.
+// undo begins a wave that takes back what the running one has moved. What an undo has moved is not
+// undone: it would come and go.
 func (t *term) undo(ctx context.Context, done *RolledBack) error {
-	if t.wave == nil || t.wave.Reason == reasonUndo {
+	if t.wave == nil || t.wave.Reason == wave.Undo {
 		return nil
 	}
-	r := t.revocations()
+	var moves wave.Moves
 	for _, d := range t.wave.Moves {
 		home := t.stays(d.From) && t.st.IsOpen(d.From)
 		for i, id := range d.IDs {
 			at, known := t.e.inventory.Index.Find(id)
 			switch {
 			case !known || at < 0 || int(at) != d.To[i]:
-			case !home || t.keepsForGood(d.To[i]):
+			case !home || t.releases.FixedForGood(d.To[i], t.now):
 				done.Kept++
 			default:
-				r.add(d.To[i], id, d.From)
+				moves.Add(d.To[i], id, d.From)
 				done.Undone++
 			}
 		}
 	}
-	if len(r.ids) == 0 {
+	if moves.Empty() {
 		return nil
 	}
-	return t.begin(ctx, r, wave{Plan: t.wave.Plan, Reason: reasonUndo, Why: "a person rolled the plan back"})
+	return t.begin(ctx, &moves, wave.Wave{Plan: t.wave.Plan, Reason: wave.Undo, Why: "a person rolled the plan back"})
 }

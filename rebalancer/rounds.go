@@ -24,4 +24,4 @@ func (e *Engine) Rounds() (follow, lead time.Time) {
 }
 
 // leaderTurns notes that the leader's loop goes on.
-func (e *Engine) leaderTurns() { e.rounds.lead.Store(time.Now().UnixNano()) }
+func (e *Engine) leaderTurns() { e.rounds.lead.Store(e.cfg.Now().UnixNano()) }

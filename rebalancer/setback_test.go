@@ -68,8 +68,8 @@ func TestAReloadSetBackBehindWhatIsInFlightIsMended(t *testing.T) {
 	})
 }
 
-// A leader that has not seen the former `_reload` finds its instance without a session, and revokes;
-// then the instance is back, with what it applied before.
+// A leader that has not seen the former `_reload` finds its instance without a session, and
+// revokes; then the instance is back, with what it applied before.
 func TestAStatusThatIsAheadOfReloadProvesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := applied(t)

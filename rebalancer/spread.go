@@ -8,29 +8,31 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // spreading is what is remembered of voluntary moves: those between instances that stay.
 type spreading struct {
 	// due: the set of open ordinals changed, or a spread has begun and is not even yet.
 	due bool
-	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due once.
+	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due
+	// once.
 	hot []int
 	// notBefore ends the hold after an adoption.
 	notBefore time.Time
 	// rolledBack is when a person rolled a wave back: orders made before that spread nothing.
 	rolledBack time.Time
 	// moved are the voluntary moves of the last minute.
-	moved []moved
-	// reopened are ordinals whose drain was cancelled and from which something was in flight.
-	reopened map[int]bool
+	moved wave.Window
 	// futile is the question to which the answer was that no voluntary move is due or helps.
 	futile question
 }
 
-// adoptionName is the document that remembers over leaders until when nothing is spread after an adoption.
+// adoptionName is the document that remembers over leaders until when nothing is spread after an
+// adoption.
 const adoptionName = "adoption"
 
 type adoption struct {
@@ -39,7 +41,7 @@ type adoption struct {
 
 // adopt starts the hold.
 func (t *term) adopt() {
-	t.spread.notBefore = time.Now().Add(t.e.cfg.AdoptionHold)
+	t.spread.notBefore = t.now.Add(t.e.cfg.AdoptionHold)
 	data, _ := json.Marshal(adoption{t.spread.notBefore.UTC()}) // a time can be encoded
 	t.keepAlso(adoptionName, data)
 }
@@ -53,26 +55,13 @@ func heldUntil(st *protocol.State) time.Time {
 	return a.HoldUntil
 }
 
-// moved are N moves made at the same time.
-type moved struct {
-	At time.Time `json:"at,omitzero"`
-	N  int       `json:"n"`
-}
-
-// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a tree that is being adopted are not
-// new, and one that was already filling up shows by the band alone.
+// opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a
+// tree that is being adopted are not new, and one that was already filling up shows by the band
+// alone.
 func (s *spreading) opened(st *protocol.State, before, added []int) {
 	for _, n := range added {
-		if len(before) > 0 && len(st.Instances[n].IDs) == 0 {
+		if len(before) > 0 && st.Instances[n].IDs.Len() == 0 {
 			s.due = true
-		}
-		for _, f := range st.Flight {
-			if f.From == n {
-				if s.reopened == nil {
-					s.reopened = map[int]bool{}
-				}
-				s.reopened[n] = true
-			}
 		}
 	}
 }
@@ -84,42 +73,6 @@ func (s *spreading) heated(hot []int) {
 	}
 	s.hot = hot
 }
-
-// budget is how many more voluntary moves this minute allows; negative: any number.
-func (s *spreading) budget(perMinute int, now time.Time) (budget int, next time.Time) {
-	if perMinute == 0 {
-		return -1, time.Time{}
-	}
-	budget = perMinute
-	for _, m := range s.recent(now) {
-		budget -= m.N
-	}
-	if len(s.moved) > 0 {
-		next = s.moved[0].At.Add(time.Minute)
-	}
-	return max(0, budget), next
-}
-
-// recent are the voluntary moves of the last minute, those of one second together; older ones are forgotten.
-func (s *spreading) recent(now time.Time) []moved {
-	s.moved = slices.DeleteFunc(s.moved, func(m moved) bool { return now.Sub(m.At) >= time.Minute })
-	for i := len(s.moved) - 1; i > 0; i-- {
-		if s.moved[i].At.Unix() == s.moved[i-1].At.Unix() {
-			s.moved[i].N += s.moved[i-1].N // as if all were made at the later time
-			s.moved = slices.Delete(s.moved, i-1, i)
-		}
-	}
-	if over := len(s.moved) - maxRecent; over > 0 { // another leader's clock was ahead: none is forgotten, the oldest are taken together
-		for _, m := range s.moved[:over] {
-			s.moved[over].N += m.N
-		}
-		s.moved = slices.Delete(s.moved, 0, over)
-	}
-	return s.moved
-}
-
-// maxRecent bounds the entries of recent: one for each second of a minute, and as many again.
-const maxRecent = 120
 
 // held says why nothing may be spread now; "" when it may.
 func (t *term) held(now time.Time) string {
@@ -150,7 +103,7 @@ func (t *term) held(now time.Time) string {
 func (t *term) spreadWorld() (w *plan.World, withheld bool) {
 	w = t.world(t.waiting())
 	for i := range w.Instances {
-		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.MayLeave, in.Ordinal) || t.keeping[in.Ordinal].lapsed) {
+		if in := &w.Instances[i]; in.Open && (slices.Contains(t.orders.MayLeave, in.Ordinal) || t.releases.Lapsed(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}
@@ -169,10 +122,10 @@ func (t *term) flying() (n int) {
 	return n
 }
 
-// spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes everything from the donors that
-// the limits allow; land gives each receiver its part in one write.
+// spreadOut evens the lists of instances that stay, when that is due: the periodic regime. It takes
+// everything from the donors that the limits allow; land gives each receiver its part in one write.
 func (t *term) spreadOut(ctx context.Context) (bool, error) {
-	now := time.Now()
+	now := t.now
 	if why := t.held(now); why != "" || len(t.st.Head.Open) < 2 {
 		if t.spread.due {
 			t.block(why)
@@ -209,39 +162,37 @@ func (t *term) spreadOut(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	t.spread.due = true // to the end, also when the rest alone would be within the band
-	r := t.revocations()
-	for from, moves := range p.BySource() {
+	var moves wave.Moves
+	for from, planned := range p.BySource() {
 		if from == plan.FromPool {
 			continue // place does that when there is room
 		}
-		for _, m := range moves {
-			r.add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
+		for _, m := range planned {
+			moves.Add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
 		}
 	}
 	fault.Point("move.planned")
-	later := t.atOnce(&r)
-	if len(r.ids) == 0 {
+	later := t.atOnce(&moves)
+	if moves.Empty() {
 		return false, nil
 	}
-	if err := t.begin(ctx, r, planned(reasonSpread, p, p.Remaining+later)); err != nil {
+	if err := t.begin(ctx, &moves, wave.New(wave.Spread, p, p.Remaining+later)); err != nil {
 		return false, err
 	}
 	_, err = t.take(ctx)
 	return true, err
 }
 
-// atOnce leaves of r what can be taken now, in one write a donor, and returns how many moves it left out. A voluntary move that waits is
-// planned anew: creates and deletes may make it one for the worse.
-func (t *term) atOnce(r *revocations) (later int) {
-	for _, n := range ordinals(r.ids) {
+// atOnce leaves of the moves what can be revoked now, in one write a source, and returns how many
+// it left out. A voluntary move that waits is planned again: creates and deletes may make it one
+// for the worse.
+func (t *term) atOnce(moves *wave.Moves) (later int) {
+	for _, n := range moves.Sources() {
 		k := 0
 		if t.writable(n) {
-			k = protocol.Fit(r.ids[n], revokeBytes)
+			k = protocol.Fit(moves.IDs(n), loop.RevokeBytes)
 		}
-		later += len(r.ids[n]) - k
-		if r.ids[n], r.to[n] = r.ids[n][:k], r.to[n][:k]; k == 0 {
-			delete(r.ids, n)
-		}
+		later += moves.Keep(n, k)
 	}
 	return later
 }

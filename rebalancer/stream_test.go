@@ -13,8 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// What waits for room is given to new instances with one change a list, and nothing is taken from the old ones on the way: that most of
-// it still waits makes nothing uneven.
+// What waits for room is given to new instances with one change a list, and nothing is taken from
+// the old ones on the way: that most of it still waits makes nothing uneven.
 func TestALargePoolFillsEachNewListOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
@@ -56,7 +56,8 @@ func (s *slow) ReadOnce(ctx context.Context, st *protocol.State) (*protocol.Stat
 	return fresh, changed, err
 }
 
-// The glance read before what it goes on beside was written: that is neither lost nor taken for somebody else's.
+// The glance read before what it goes on beside was written: that is neither lost nor taken for
+// somebody else's.
 func TestNobodyWaitsForAGlance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -93,7 +94,7 @@ func TestAGlanceSeesForeignEdits(t *testing.T) {
 		r.wait(3 * time.Second)
 		d.edit(func(st *protocol.State) {
 			in := *st.Instances[0]
-			in.IDs, in.Used = append(slices.Clone(in.IDs), "x"), in.Used+1
+			in.IDs, in.Used = protocol.NewIDs(append(slices.Clone(in.IDs.Strings()), "x")), in.Used+1
 			in.ListVersion++
 			d.versions["/iota/orchestration/Thing/0/resources"]++
 			st.Instances[0] = &in

@@ -11,60 +11,66 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 const (
 	// foreignLimit edits by others within foreignWindow are borne; more pause the kind.
 	foreignLimit  = 3
 	foreignWindow = 10 * time.Minute
-	// lookPause is the least time between two looks, and lookShare the least ratio of that time to what a look takes.
+	// lookPause is the least time between two looks, and lookShare the least ratio of that time to
+	// what a look takes.
 	lookPause = 100 * time.Millisecond
 	lookShare = 10
 	// conflictPause keeps two who write the same znodes from a race that neither wins.
 	conflictPause = 50 * time.Millisecond
 )
 
-// term is one uninterrupted time of writing under one epoch. One goroutine owns it and its State; it ends with the first error that
-// leaves the State in doubt, and whoever comes next reads everything anew.
+// term is one uninterrupted time of writing under one epoch. One goroutine owns it and its State;
+// it ends with the first error that leaves the State in doubt, and whoever comes next reads
+// everything anew.
 //
-// It is level-triggered: each step looks at the State, the queue and the Orders, and does the next thing to do, if there is one.
-// Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
+// It is level-triggered: each step looks at the State, the queue and the Orders, and does the next
+// thing to do, if there is one. Nothing that must be finished is remembered here: a successor goes
+// on from ZooKeeper alone.
 type term struct {
-	e      *Engine
-	st     *protocol.State
+	e  *Engine
+	st *protocol.State
+	// now is when this step of the pass looks: no step reads a clock.
+	now    time.Time
 	holder string
 	// orders are those of this pass; idle is why they may not be acted upon, "" if they may.
 	orders orders.Orders
 	idle   string
-	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as draining does not depend on a hold.
+	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
+	// draining does not depend on a hold.
 	stay []int
-	// ordered is the number of the orders. keeping are the instances that keep what they have,
-	// keepers their ordinals in words; keptBy is what both were found out from.
+	// ordered is the number of the orders.
 	ordered int
-	keptBy  keptBy
-	keeping map[int]keeping
-	keepers string
 	// unproven is why lost ordinals are not emptied.
 	unproven map[int]string
 	// piece is the least number that no pool piece of this epoch has ever had.
 	piece int64
-	// written is when a list was last changed, created when a pool piece was last added, placed and evened when it was last planned where
-	// the pool goes and how to even the lists, by our own clock.
-	written                 map[int]time.Time
-	created, placed, evened time.Time
-	flights                 flights
+	// written is when a list was last changed, placed and evened when it was last planned where the
+	// pool goes and how to even the lists, by our own clock.
+	written        map[int]time.Time
+	placed, evened time.Time
+	releases       *loop.Releases
 	// proven is the time, by the queue's clock, at which something began that found us leading.
 	proven int64
 	// reconciledTo is the version of what a comparison with the catalogue depends on that is kept.
 	reconciledTo int
 	// confirmed is when the head was last read for its own sake.
 	confirmed time.Time
-	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper was last looked at.
+	// due is when there will be something to do even if nobody wakes us; refreshed when ZooKeeper
+	// was last looked at.
 	due, refreshed time.Time
-	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how long a look may be put off in the first case.
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how
+	// long a look may be put off in the first case.
 	changed, dirty bool
 	rest           time.Duration
 	// glance is the one under way, nil if none is; glances are all that have not ended.
@@ -72,13 +78,16 @@ type term struct {
 	glances sync.WaitGroup
 	// streaming: a batch is under way of which the State does not show the effects yet.
 	streaming bool
-	// begun are the ordinals that other clients have begun to make.
-	begun map[int]begun
+	// creating, repair and opening are steps that remember something.
+	creating *loop.Create
+	repair   *loop.Repair
+	opening  *loop.Open
 	// foreign are the times at which somebody else's edits were seen.
 	foreign []time.Time
 	spread  spreading
 	full    fullness
-	// traits are those in force, lists the planner's view of them, parked what the last plan found no place for.
+	// traits are those in force, lists the planner's view of them, parked what the last plan found
+	// no place for.
 	traits *inventory.Attributes
 	lists  map[int]*listing
 	parked []plan.RefusedGroup
@@ -86,8 +95,8 @@ type term struct {
 	accounted account
 	// blocked is what keeps this pass from going on; draining what is left on ordinals that leave.
 	blocked    string
-	wave       *running
-	pace       pace
+	wave       *wave.Running
+	pace       wave.Pace
 	duplicates []orders.Duplicate
 	refusals   map[string]time.Time // when an error of a step was last logged
 	rests      map[string]*rest     // of the steps that failed when they were last tried
@@ -95,11 +104,14 @@ type term struct {
 
 func newTerm(e *Engine, st *protocol.State, holder string) *term {
 	t := &term{
-		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{}, refreshed: time.Now(),
-		flights: newFlights(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, begun: map[int]begun{}, rest: lookPause,
+		e: e, st: st, holder: holder, piece: st.NextPiece(), written: map[int]time.Time{},
+		releases: loop.NewReleases(), refusals: map[string]time.Time{}, rests: map[string]*rest{}, rest: lookPause,
 	}
+	t.creating = &loop.Create{Created: t.created, Redirected: t.settle}
+	t.repair, t.opening = &loop.Repair{Completed: t.completed, Deduped: t.deduped}, &loop.Open{Opened: t.opened}
+	t.refreshed = t.tick()
 	t.spread.notBefore = heldUntil(st)
-	t.flights.observe(st, t.refreshed, t.refreshed)
+	t.releases.Observe(st, t.refreshed, t.refreshed)
 	t.recall()
 	return t
 }
@@ -114,7 +126,7 @@ func (t *term) run(ctx context.Context) error {
 			return err
 		}
 		t.progress()
-		timer := time.NewTimer(time.Until(t.due))
+		timer := time.NewTimer(t.due.Sub(t.tick()))
 		select {
 		case <-ctx.Done():
 		case <-t.e.wake:
@@ -127,7 +139,8 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// step does the next thing of its sort, at most one round of transactions, and says whether there was one.
+// step does the next thing of its sort, at most one round of transactions, and says whether there
+// was one.
 type step struct {
 	name string
 	do   func(context.Context) (did bool, err error)
@@ -138,22 +151,22 @@ const stepCreate = "create"
 
 // pass does whatever there is to do now. After each round it begins anew with what people wait for.
 func (t *term) pass(ctx context.Context) error {
-	t.due = time.Now().Add(t.e.cfg.Refresh)
+	t.due = t.tick().Add(t.e.cfg.Refresh)
 	t.blocked = ""
 	steps := []step{
 		{"keep", t.keep},
 		{"reconcile", t.reconciled},
-		{stepCreate, t.create},
-		{"delete", t.delete},
-		{"mend", t.mend},
-		{"open", t.open},
+		{stepCreate, t.propose(t.creating)},
+		{"delete", t.propose(&loop.Delete{Deleted: t.deleted, Redirected: t.settle})},
+		{"mend", t.propose(t.repair)},
+		{"open", t.propose(t.opening)},
 		{"roll back", t.rollBack},
-		{"land", t.land},
+		{"land", t.propose(&loop.Grant{Granted: t.landed, Pooled: t.pooledAgain})},
 		{"move", t.move},
 		{"place", t.place},
 		{"spread", t.spreadOut},
-		{"remove", t.remove},
-		{"compact", t.compact},
+		{"remove", t.propose(&loop.Remove{Removed: t.removed})},
+		{"compact", t.propose(loop.Compact{})},
 		{"account", t.account},
 	}
 	for i := 0; i < len(steps) && ctx.Err() == nil; {
@@ -190,24 +203,72 @@ func (t *term) pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// propose asks a step, and commits what it proposes.
+func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		p := s.Next(t.view())
+		t.piece += p.Pieces
+		if p.Blocked != "" {
+			t.block(p.Blocked)
+		}
+		if !p.Again.IsZero() {
+			t.sooner(p.Again)
+		}
+		if len(p.Jobs) == 0 && (len(p.Answer.IDs) == 0 || p.Err != nil) {
+			return false, p.Err
+		}
+		if p.Point != "" {
+			fault.Point(p.Point)
+		}
+		if len(p.Jobs) > 0 {
+			if err := t.commit(ctx, t.jobs(p.Jobs)...); err != nil {
+				return true, err
+			}
+		}
+		answered, err := t.confirm(ctx, p.Answer.Op, p.Answer.IDs)
+		return len(p.Jobs) > 0 || answered, err
+	}
+}
+
+func (t *term) jobs(proposed []loop.Job) []job {
+	jobs := make([]job, len(proposed))
+	for i, j := range proposed {
+		jobs[i] = job{m: j.Multi, lists: j.Lists}
+		if j.Then != nil {
+			jobs[i].done = func() { j.Then(t.now) }
+		}
+	}
+	return jobs
+}
+
+// view is what a step looks at.
+func (t *term) view() *loop.View {
+	return &loop.View{
+		State: t.st, Orders: &t.orders, Idle: t.idle, Index: t.e.inventory.Index, Requests: t.e.inventory.Writer, Busy: t.streaming,
+		Releases: t.releases, Written: t.written, Piece: t.piece, Now: t.now,
+	}
+}
+
 // ends says whether an error leaves in doubt what ZooKeeper holds or who may write.
 func (t *term) ends(ctx context.Context, err error) bool {
 	return errors.Is(err, protocol.ErrFenced) || errors.Is(err, protocol.ErrUnavailable) || err != nil && ctx.Err() != nil
 }
 
-// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or it is time.
+// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or
+// it is time.
 func (t *term) prepare(ctx context.Context) error {
 	t.e.leaderTurns()
+	t.tick()
 	t.takeOrders()
-	if t.idle = t.orders.Refusal(time.Now()); t.idle == "" {
-		t.evacuate()
+	if t.idle = t.orders.Refusal(t.now); t.idle == "" {
+		t.orders.Stay, t.unproven = t.releases.Reassign(t.view())
 		t.stay = append([]int{}, t.orders.Stay...)
 		t.spread.heated(t.orders.Overloaded)
 	}
 	if err := t.takeGlance(); err != nil {
 		return err
 	}
-	defer func() { t.findKeepers(time.Now()) }()
+	defer func() { t.releases.FindFixed(t.view(), t.ordered, t.refreshed) }()
 	if t.dirty {
 		return t.look(ctx)
 	}
@@ -215,7 +276,7 @@ func (t *term) prepare(ctx context.Context) error {
 	if t.changed {
 		pause = min(pause, t.rest) // a look that had to wait for a slow server is no reason to look less often than at rest
 	}
-	if next := t.refreshed.Add(pause); time.Now().Before(next) {
+	if next := t.refreshed.Add(pause); t.now.Before(next) {
 		t.sooner(next)
 		return nil
 	}
@@ -231,10 +292,10 @@ func (t *term) takeOrders() {
 	t.e.changed = false
 }
 
-// look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what instances say of themselves a glance
-// sees.
+// look reads what somebody else changed in ZooKeeper. Our own writes are known already, and what
+// instances say of themselves a glance sees.
 func (t *term) look(ctx context.Context) error {
-	begun, asked := time.Now(), t.clock()
+	begun, asked := t.tick(), t.clock()
 	fresh, moved, err := t.e.store.Read(ctx, t.st.Kind, t.st)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
@@ -243,7 +304,7 @@ func (t *term) look(ctx context.Context) error {
 		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, fresh.Head.Holder)
 	}
 	t.proved(asked)
-	now := time.Now()
+	now := t.tick()
 	t.refreshed, t.rest = now, max(lookPause, lookShare*now.Sub(begun))
 	if moved && t.foreignEdits(fresh, now) && fresh.Torn {
 		return nil // somebody is still writing: what was read does not hold together
@@ -251,12 +312,13 @@ func (t *term) look(ctx context.Context) error {
 	fresh.Torn = false // only statuses changed while it was read
 	t.st, t.changed, t.dirty, t.glance = fresh, false, false, nil
 	t.piece = max(t.piece, fresh.NextPiece())
-	t.flights.observe(fresh, begun, now)
+	t.releases.Observe(fresh, begun, now)
 	t.publish(moved)
 	return nil
 }
 
-// foreignEdits looks for changes that only the leader may make. Those of an instance's own status are none.
+// foreignEdits looks for changes that only the leader may make. Those of an instance's own status
+// are none.
 func (t *term) foreignEdits(fresh *protocol.State, now time.Time) bool {
 	where := foreignEdit(t.st, fresh)
 	if where == "" {
@@ -269,14 +331,15 @@ func (t *term) foreignEdits(fresh *protocol.State, now time.Time) bool {
 	return true
 }
 
-// foreignEdit names a place where two States of one term differ though this term did not write; "" when there is none.
+// foreignEdit names a place where two States of one term differ though this term did not write; ""
+// when there is none.
 func foreignEdit(old, fresh *protocol.State) string {
 	if old.HeadVersion != fresh.HeadVersion {
 		return "head"
 	}
 	for n, in := range fresh.Instances {
 		was := old.Instances[n]
-		if in.Begun || was != nil && was.Begun && len(in.IDs) == 0 {
+		if in.Begun || was != nil && was.Begun && in.IDs.Len() == 0 {
 			continue // what others make of an ordinal that is not ours yet is no edit of the assignment
 		}
 		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
@@ -304,7 +367,7 @@ func (t *term) alarm() string {
 	if fault := t.st.Fault(); fault != "" {
 		return fault
 	}
-	since := time.Now().Add(-foreignWindow)
+	since := t.now.Add(-foreignWindow)
 	t.foreign = slices.DeleteFunc(t.foreign, func(at time.Time) bool { return at.Before(since) })
 	if len(t.foreign) > foreignLimit {
 		return fmt.Sprintf("%d edits by somebody else within %s: who else writes here?", len(t.foreign), foreignWindow)
@@ -336,6 +399,12 @@ func (e *Engine) showAlarm(alarm string) (news bool) {
 	return news
 }
 
+// tick takes the time from the clock.
+func (t *term) tick() time.Time {
+	t.now = t.e.cfg.Now()
+	return t.now
+}
+
 // sooner makes the next pass come at that time at the latest.
 func (t *term) sooner(at time.Time) {
 	if at.Before(t.due) {
@@ -350,8 +419,8 @@ func (t *term) block(why string) {
 	}
 }
 
-// job is a transaction and what is to be noted once it is committed. lists are the ordinals whose lists it changes, hand what it gives
-// from the pool.
+// job is a transaction and what is to be noted once it is committed. lists are the ordinals whose
+// lists it changes, hand what it gives from the pool.
 type job struct {
 	m     protocol.Multi
 	lists []int
@@ -362,9 +431,10 @@ type job struct {
 // commit sends jobs that do not overlap and returns the gravest error.
 func (t *term) commit(ctx context.Context, jobs ...job) error { return t.start(ctx, jobs)() }
 
-// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the effects first and notes them then, so
-// that nobody is answered before Lookup and State know. Until then the State does not show them: what else is sent must not overlap them,
-// nor answer anybody by what they change.
+// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the
+// effects first and notes them then, so that nobody is answered before Lookup and State know. Until
+// then the State does not show them: what else is sent must not overlap them, nor answer anybody by
+// what they change.
 func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 	asked := t.clock()
 	ms := make([]protocol.Multi, len(jobs))
@@ -387,6 +457,7 @@ func (t *term) start(ctx context.Context, jobs []job) (finish func() error) {
 // note counts what was committed and tells who waits for it. All of it was sent after asked.
 func (t *term) note(jobs []job, errs []error, asked int64) error {
 	t.e.leaderTurns()
+	t.tick()
 	var worst error
 	for i, j := range jobs {
 		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more
@@ -400,7 +471,7 @@ func (t *term) note(jobs []job, errs []error, asked int64) error {
 		t.e.m.commits.WithLabelValues(j.m.Step).Inc()
 		t.e.m.changes.Add(float64(len(j.lists)))
 		for _, n := range j.lists {
-			t.written[n] = time.Now()
+			t.written[n] = t.now
 		}
 		if j.done != nil {
 			j.done()
@@ -438,7 +509,7 @@ func (t *term) writable(n int) bool {
 		return true
 	}
 	next := at.Add(t.orders.ListInterval())
-	if time.Now().Before(next) {
+	if t.now.Before(next) {
 		t.sooner(next)
 		return false
 	}
@@ -449,7 +520,7 @@ func (t *term) writable(n int) bool {
 func (t *term) progress() {
 	draining := t.draining()
 	p := orders.Progress{Duplicates: t.duplicates, Blocked: t.blocked, Refused: t.refusedSteps(), Parked: t.parked}
-	t.waveProgress(&p, time.Now())
+	t.waveProgress(&p, t.now)
 	if p.Blocked == "" && t.idle != "" && (len(draining) > 0 || len(t.st.Flight) > 0 || len(t.st.Pool) > 0) {
 		p.Blocked = t.idle
 	}
@@ -462,16 +533,16 @@ func (t *term) progress() {
 	var unannounced int
 	p.Unannounced, unannounced = t.e.inventory.Writer.Unannounced()
 	t.e.m.unannounced.Set(float64(unannounced))
-	t.e.showProgress(&p)
+	t.e.showProgress(&p, t.now)
 }
 
 // showProgress shows p with what the engine itself knows.
-func (e *Engine) showProgress(p *orders.Progress) {
+func (e *Engine) showProgress(p *orders.Progress, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p.Moved, p.Alarm = e.progress.Moved, e.progress.Alarm
 	e.progress = *p
-	e.m.progressed(p)
+	e.m.progressed(p, now)
 }
 
 // draining is what ordinals that do not stay still own, in lists and in flight.
@@ -481,13 +552,13 @@ func (t *term) draining() map[int]int {
 		return left
 	}
 	for n, in := range t.st.Instances {
-		if len(in.IDs) > 0 && !t.stays(n) {
-			left[n] += len(in.IDs)
+		if in.IDs.Len() > 0 && !t.stays(n) {
+			left[n] += in.IDs.Len()
 		}
 	}
 	for _, f := range t.st.Flight {
 		if !t.stays(f.From) {
-			left[f.From] += len(f.IDs)
+			left[f.From] += f.IDs.Len()
 		}
 	}
 	return left

@@ -1,7 +1,6 @@
 package rebalancer
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing.T) {
@@ -21,7 +21,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 		ids := names("a", 300)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		owned := r.d.snapshot().Instances[2].IDs
+		owned := r.d.snapshot().Instances[2].IDs.Strings()
 		steps, revokes := len(r.d.did()), 0
 		r.d.fail(func(d *double) {
 			d.watch = func(old, _ *protocol.State, m protocol.Multi) {
@@ -30,7 +30,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 				}
 				revokes++
 				require.NotNil(t, old.Plan)
-				w, err := parseWave(old.Plan.Data)
+				w, err := wave.Parse(old.Plan.Data)
 				require.NoError(t, err)
 				require.Equal(t, old.Plan.ID, w.Plan)
 				require.Equal(t, "instances 2 are to leave", w.Why)
@@ -64,9 +64,9 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 		var sizes []int
 		d.watch = func(_, st *protocol.State, m protocol.Multi) {
 			if m.Step == "store-plan" {
-				w, err := parseWave(st.Plan.Data)
+				w, err := wave.Parse(st.Plan.Data)
 				require.NoError(t, err)
-				sizes = append(sizes, w.count(), w.Beyond)
+				sizes = append(sizes, w.Count(), w.Beyond)
 				require.Less(t, len(st.Plan.Data), protocol.MaxPlanBytes)
 			}
 		}
@@ -75,29 +75,13 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 		require.Equal(t, []int{50_000, 5_000, 5_000, 0}, sizes)
 		st := r.settled(all)
 		for n := range 11 {
-			require.Empty(t, st.Instances[n].IDs)
+			require.Empty(t, st.Instances[n].IDs.Strings())
 		}
 	})
 }
 
-func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
-	r := (&term{}).revocations()
-	for n := range 8 {
-		for _, id := range names(fmt.Sprintf("%0240d", n), 3000) {
-			r.add(n, id, 9)
-		}
-	}
-	moves, beyond := cut(r)
-	w := wave{V: waveSchema, Moves: moves}
-	require.Equal(t, 24_000, w.count()+beyond)
-	require.Positive(t, beyond)
-	data, err := json.Marshal(w)
-	require.NoError(t, err)
-	require.Less(t, len(data), protocol.MaxPlanBytes)
-	require.Greater(t, len(data), protocol.MaxPlanBytes*9/10)
-}
-
-// Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it finds.
+// Whatever transaction was a leader's last, its successor rolls every move forward, by the wave it
+// finds.
 func TestASuccessorFinishesTheWave(t *testing.T) {
 	for kind, resize := range map[string]func(o *orders.Orders){
 		"drain":  func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} },
@@ -113,7 +97,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					first.wait(3 * time.Second)
 					count, owned := 0, map[int][]string{}
 					for n, in := range d.snapshot().Instances {
-						owned[n] = in.IDs
+						owned[n] = in.IDs.Strings()
 					}
 					d.fail(func(d *double) {
 						d.watch = func(_, _ *protocol.State, _ protocol.Multi) {
@@ -143,7 +127,7 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					require.Nil(t, st.Plan)
 					away := 0
 					for n, in := range st.Instances {
-						for _, id := range in.IDs {
+						for _, id := range in.IDs.All() {
 							if !slices.Contains(owned[n], id) {
 								away++
 							}
@@ -152,10 +136,10 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 					require.Equal(t, map[string]int{"drain": 200, "spread": 80}[kind], away, "no more moves than the least")
 					even := 400 / len(stay)
 					for _, n := range stay {
-						require.InDelta(t, even, len(st.Instances[n].IDs), 1, "instance %d", n)
+						require.InDelta(t, even, st.Instances[n].IDs.Len(), 1, "instance %d", n)
 					}
 					if kind == "drain" {
-						require.Zero(t, len(st.Instances[2].IDs)+len(st.Instances[3].IDs))
+						require.Zero(t, st.Instances[2].IDs.Len()+st.Instances[3].IDs.Len())
 					}
 				})
 			})
@@ -163,7 +147,8 @@ func TestASuccessorFinishesTheWave(t *testing.T) {
 	}
 }
 
-// A resource that waits for its list to become writable has a place already: what is planned without it would make the lists uneven.
+// A resource that waits for its list to become writable has a place already: what is planned
+// without it would make the lists uneven.
 func TestNothingIsSpreadWhileNewResourcesWaitForTheirPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)
@@ -216,7 +201,7 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				first.wait(10 * time.Second)
 				moved := func() int {
 					st := d.snapshot()
-					return st.InFlight() + len(st.Instances[2].IDs) + len(st.Instances[3].IDs)
+					return st.InFlight() + st.Instances[2].IDs.Len() + st.Instances[3].IDs.Len()
 				}
 				already := moved()
 				require.Equal(t, map[int]int{0: 120, 50: 50}[inFlight], already)
@@ -235,7 +220,8 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 	}
 }
 
-// spreadHalf is a rig in the middle of a spread from 0 and 1 to 2: what came from 0 has arrived, 1 has released nothing.
+// spreadHalf is a rig in the middle of a spread from 0 and 1 to 2: what came from 0 has arrived, 1
+// has released nothing.
 func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	r = newRig(t, newDouble()).lead(0, 1)
 	ids = names("a", 300)
@@ -243,7 +229,7 @@ func spreadHalf(t *testing.T) (r *rig, ids []string, before map[int][]string) {
 	r.wait(3 * time.Second)
 	before = map[int][]string{}
 	for n, in := range r.d.snapshot().Instances {
-		before[n] = in.IDs
+		before[n] = in.IDs.Strings()
 	}
 	r.order(func(o *orders.Orders) {
 		o.HandOff, o.Pods = config.HandOffAcknowledged, map[int]string{0: "zero", 1: "one", 2: "two"}
@@ -292,7 +278,7 @@ func TestARollbackTakesEverythingOfTheWaveBack(t *testing.T) {
 		r.wait(10 * time.Second)
 		st := r.settled(ids)
 		for n := range 2 {
-			require.ElementsMatch(t, before[n], st.Instances[n].IDs, "instance %d", n)
+			require.ElementsMatch(t, before[n], st.Instances[n].IDs.Strings(), "instance %d", n)
 		}
 		require.Nil(t, st.Plan)
 		_, err = r.e.Rollback(t.Context(), "override", orders.Replace(nil))
@@ -344,31 +330,8 @@ func TestAStoredWaveThatCannotBeReadIsPutAside(t *testing.T) {
 	})
 }
 
-func TestAWaveHasOneMeaning(t *testing.T) {
-	_, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"to":[3]}]}`))
-	require.ErrorContains(t, err, `duplicate field "moves[0].to"`)
-	w, err := parseWave([]byte(`{"v":1,"plan":"p","moves":[{"from":1,"ids":["a"],"to":[2],"To":[3]}],"newer":1}`))
-	require.NoError(t, err)
-	require.Equal(t, []donation{{From: 1, IDs: []string{"a"}, To: []int{2}}}, w.Moves)
-}
-
-func FuzzParseWave(f *testing.F) {
-	f.Add([]byte(`{"v":1,"plan":"p","reason":"drain","why":"x","begun":"2026-03-01T12:00:00Z","moves":[{"from":1,"ids":["a"],"to":[2]}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		w, err := parseWave(data)
-		if err != nil {
-			return
-		}
-		again, err := json.Marshal(w)
-		require.NoError(t, err)
-		same, err := parseWave(again)
-		require.NoError(t, err)
-		require.Equal(t, w.count(), same.count())
-		require.True(t, slices.EqualFunc(w.Moves, same.Moves, func(a, b donation) bool { return a.From == b.From && len(a.IDs) == len(b.IDs) }))
-	})
-}
-
-// A rollback whose pause is kept has been carried out in part: its caller is not told that it was not.
+// A rollback whose pause is kept has been carried out in part: its caller is not told that it was
+// not.
 func TestARollbackThatFailsHalfWayIsNotToldToHaveFailed(t *testing.T) {
 	for name, c := range map[string]struct {
 		refusal error

@@ -2,18 +2,19 @@ package rebalancer
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
-	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// recall takes up the wave that an earlier leader has stored, and what the limits of voluntary moves must remember of it.
+// recall takes up the wave that an earlier leader has stored, and what the limits of voluntary
+// moves must remember of it.
 func (t *term) recall() {
 	if note := t.st.PlanNote(); note != nil {
 		if err := exact.JSON(note, &t.spread.moved); err != nil {
@@ -23,31 +24,29 @@ func (t *term) recall() {
 	if t.st.Plan == nil {
 		return
 	}
-	w, err := parseWave(t.st.Plan.Data)
+	w, err := wave.Parse(t.st.Plan.Data)
 	if err != nil {
 		t.e.log.Error("the stored wave cannot be read; what is in flight goes on without it", "error", err)
-		w = &wave{Plan: t.st.Plan.ID}
+		w = &wave.Wave{Plan: t.st.Plan.ID}
 	}
-	t.wave = resume(w, t.st, t.e.inventory.Index.Find)
+	t.wave = wave.Resume(w, t.st, t.e.inventory.Index.Find)
 	t.spread.moved = w.Window
-	if w.Reason == reasonSpread {
-		// When it took them, nobody knows: at the latest now. What it has not taken is planned anew, since lists have changed meanwhile.
-		t.spread.moved = append(t.spread.moved, moved{At: time.Now(), N: t.wave.total - t.wave.left()})
-		clear(t.wave.pending)
+	if w.Reason == wave.Spread {
+		// When it took them, nobody knows: at the latest now. What it has not taken is planned
+		// anew, since lists have changed meanwhile.
+		t.spread.moved = append(t.spread.moved, wave.Moved{At: t.now, N: t.wave.Total - t.wave.Left()})
+		t.wave.DropAll()
 		t.spread.due = true
 	}
-	t.e.log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", t.wave.total, "left", t.wave.left())
+	t.e.log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", t.wave.Total, "left", t.wave.Left())
 }
 
-// begin stores a wave of what is to be revoked; a small one is one write. Nothing is taken before that.
-func (t *term) begin(ctx context.Context, r revocations, w wave) error {
-	now := time.Now()
-	w.V, w.Begun = waveSchema, now.UTC()
-	w.Window = t.spread.recent(now)
-	rest := 0
-	w.Moves, rest = cut(r)
-	w.Beyond += rest
-	data, err := w.encode()
+// begin stores a wave of what is to be revoked; a small one is one write. Nothing is taken before
+// that.
+func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error {
+	now := t.now
+	w.Fill(moves, t.spread.moved.Recent(now), now)
+	data, err := w.Encode()
 	if err != nil {
 		return err
 	}
@@ -68,18 +67,16 @@ func (t *term) begin(ctx context.Context, r revocations, w wave) error {
 		return err
 	}
 	t.e.m.waves.WithLabelValues(w.Reason).Inc()
-	t.wave = &running{wave: w, total: w.count(), pending: map[int]donation{}, flights: map[string]bool{}}
-	for _, d := range w.Moves {
-		t.wave.pending[d.From] = d
-	}
-	t.e.log.Info("a wave begins", "plan", w.Plan, "reason", w.Reason, "why", w.Why, "moves", t.wave.total, "beyond", w.Beyond)
+	t.wave = wave.Begin(&w)
+	t.e.log.Info("a wave begins", "plan", w.Plan, "reason", w.Reason, "why", w.Why, "moves", t.wave.Total, "beyond", w.Beyond)
 	return nil
 }
 
 // pendingWave says whether a wave has something to take yet: then no other begins.
-func (t *term) pendingWave() bool { return t.wave != nil && len(t.wave.pending) > 0 }
+func (t *term) pendingWave() bool { return t.wave != nil && t.wave.Pending() }
 
-// move carries the wave on: it takes what the limits allow, and ends the wave when all of it has landed.
+// move carries the wave on: it takes what the limits allow, and ends the wave when all of it has
+// landed.
 func (t *term) move(ctx context.Context) (bool, error) {
 	if t.wave == nil || t.idle != "" {
 		return false, nil
@@ -88,10 +85,8 @@ func (t *term) move(ctx context.Context) (bool, error) {
 	if t.pendingWave() {
 		return t.take(ctx)
 	}
-	for name := range t.wave.flights {
-		if t.st.Flight[name] != nil {
-			return false, nil
-		}
+	if len(t.wave.InFlight(t.st)) > 0 {
+		return false, nil
 	}
 	return true, t.end(ctx)
 }
@@ -99,9 +94,9 @@ func (t *term) move(ctx context.Context) (bool, error) {
 // end says in ZooKeeper that no wave runs.
 func (t *term) end(ctx context.Context) error {
 	var note []byte
-	if recent := t.spread.recent(time.Now()); t.orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
+	if recent := t.spread.moved.Recent(t.now); t.orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
 		var err error
-		if note, err = encodeNote(recent); err != nil {
+		if note, err = recent.Encode(); err != nil {
 			return err
 		}
 	}
@@ -110,18 +105,9 @@ func (t *term) end(ctx context.Context) error {
 		return err
 	}
 	return t.commit(ctx, job{m: m, done: func() {
-		t.e.log.Info("a wave has ended", "plan", t.wave.Plan, "reason", t.wave.Reason, "landed", t.wave.landed, "of", t.wave.total)
+		t.e.log.Info("a wave has ended", "plan", t.wave.Plan, "reason", t.wave.Reason, "landed", t.wave.Arrived, "of", t.wave.Total)
 		t.wave = nil
 	}})
-}
-
-// encodeNote writes what spreading.recent tells: at most maxRecent entries.
-func encodeNote(recent []moved) ([]byte, error) {
-	note, err := json.Marshal(recent)
-	if err != nil {
-		return nil, fmt.Errorf("encode the moves of the last minute: %w", err)
-	}
-	return note, nil
 }
 
 // abandon drops what the wave has not taken yet where the orders have changed since it was planned,
@@ -129,31 +115,30 @@ func encodeNote(recent []moved) ([]byte, error) {
 // must move is planned again. An undo is not, and waits for an instance that may come back.
 func (t *term) abandon() {
 	w := t.wave
-	receives := func(n int) bool {
-		return n < 0 || t.stays(n) && t.st.IsOpen(n) && (w.Reason != reasonSpread || !t.keeping[n].lapsed)
+	refuses := func(n int) bool {
+		return n >= 0 && !(t.stays(n) && t.st.IsOpen(n) && (w.Reason != wave.Spread || !t.releases.Lapsed(n)))
 	}
-	w.drop(func(d donation) bool {
-		return t.keeps(d.From) != "" && (w.Reason != reasonUndo || t.keepsForGood(d.From))
+	w.Drop(func(d wave.SourceMoves) bool {
+		return t.keeps(d.From) != "" && (w.Reason != wave.Undo || t.releases.FixedForGood(d.From, t.now))
 	})
-	if !w.voluntary() {
-		w.drop(func(d donation) bool { return t.stays(d.From) && !t.expels(d) })
+	if !w.Voluntary() {
+		w.Drop(func(d wave.SourceMoves) bool { return t.stays(d.From) && !t.expels(d) })
 	} else if t.leaving() {
-		clear(w.pending) // what leaves has precedence
+		w.DropAll() // what leaves has precedence
 	}
-	for _, d := range w.pending {
-		if w.voluntary() && !receives(d.From) || slices.ContainsFunc(d.To, func(to int) bool { return !receives(to) }) {
-			clear(w.pending)
-			return
-		}
+	if w.Any(func(d wave.SourceMoves) bool {
+		return w.Voluntary() && refuses(d.From) || slices.ContainsFunc(d.To, refuses)
+	}) {
+		w.DropAll()
 	}
 }
 
-// take revokes what is pending from all donors whose lists may change now, each once, so that every receiver's list can then be written
-// once.
+// take revokes what is pending from all donors whose lists may change now, each once, so that every
+// receiver's list can then be written once.
 func (t *term) take(ctx context.Context) (did bool, err error) {
-	w, now := t.wave, time.Now()
+	w, now := t.wave, t.now
 	room := t.flightRoom()
-	if w.voluntary() {
+	if w.Voluntary() {
 		if why := t.heldWave(); why != "" {
 			t.block(why)
 			return false, nil
@@ -169,18 +154,18 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		if room == 0 {
 			return job{}, nil
 		}
-		ids, to := w.next(n, room, revokeBytes)
+		ids, to := w.Next(n, room, loop.RevokeBytes)
 		if len(ids) == 0 {
 			return job{}, nil
 		}
 		if room > 0 {
 			room -= len(ids)
 		}
-		m, err := protocol.Revoke(t.st, n, ids, to, t.pod(n))
-		name := fmt.Sprintf("%d-%d", n, t.st.NextTimes(n))
-		return job{m: m, lists: []int{n}, done: func() { w.flights[name], taken = true, taken+len(ids) }}, err
+		m, err := protocol.Revoke(t.st, n, ids, to, t.view().Pod(n))
+		name := protocol.FlightName(n, t.st.NextTimes(n))
+		return job{m: m, lists: []int{n}, done: func() { w.Revoked(name); taken += len(ids) }}, err
 	}
-	due := slices.DeleteFunc(ordinals(w.pending), func(n int) bool {
+	due := slices.DeleteFunc(w.Sources(), func(n int) bool {
 		why := t.keeps(n)
 		if why != "" {
 			t.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
@@ -188,7 +173,7 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		return why != "" || !t.writable(n)
 	})
 	for _, n := range due { // before the stream, in which nothing leaves a list but by it
-		w.pass(n, func(id string) bool { at, known := t.e.inventory.Index.Find(id); return known && at == int32(n) })
+		w.SkipGone(n, func(id string) bool { at, known := t.e.inventory.Index.Find(id); return known && at == int32(n) })
 	}
 	did, err = t.stream(ctx, func([]job) *batch {
 		if len(due) == 0 {
@@ -200,17 +185,18 @@ func (t *term) take(ctx context.Context) (did bool, err error) {
 		}
 		return b
 	})
-	t.flights.note(t.st, time.Now())
-	if w.voluntary() && taken > 0 {
-		t.spread.moved = append(t.spread.moved, moved{At: now, N: taken})
+	t.releases.Note(t.st, t.now)
+	if w.Voluntary() && taken > 0 {
+		t.spread.moved = append(t.spread.moved, wave.Moved{At: now, N: taken})
 	}
 	return did, err
 }
 
-// heldWave says why a voluntary wave may take nothing now. An undo was asked for by a person, pause or not.
+// heldWave says why a voluntary wave may take nothing now. An undo was asked for by a person, pause
+// or not.
 func (t *term) heldWave() string {
 	switch {
-	case t.wave.Reason == reasonUndo:
+	case t.wave.Reason == wave.Undo:
 		return ""
 	case t.orders.SpreadSuspended != "":
 		return t.orders.SpreadSuspended
@@ -220,9 +206,10 @@ func (t *term) heldWave() string {
 	return ""
 }
 
-// voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight; negative: any number.
+// voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight;
+// negative: any number.
 func (t *term) voluntaryRoom(room int, now time.Time) int {
-	budget, next := t.spread.budget(t.orders.Limits.MovesPerMinute, now)
+	budget, next := t.spread.moved.Budget(t.orders.Limits.MovesPerMinute, now)
 	if !next.IsZero() {
 		t.sooner(next)
 	}
@@ -239,49 +226,25 @@ func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 		return
 	}
 	flying, released := 0, 0
-	for name := range w.flights {
-		if f := t.st.Flight[name]; f != nil {
-			flying += len(f.IDs)
-			if ok, _, _ := t.released(f, now); ok {
-				released += len(f.IDs)
-			}
+	for _, f := range w.InFlight(t.st) {
+		flying += f.IDs.Len()
+		if ok, _, _ := t.releases.Released(t.view(), f); ok {
+			released += f.IDs.Len()
 		}
 	}
 	p.PlanID, p.Reason, p.Why, p.Begun = w.Plan, w.Reason, w.Why, w.Begun
-	p.Moves, p.Beyond, p.Done, p.Acknowledged, p.Left = w.total, w.Beyond, w.landed, w.landed+released, w.left()+flying
-	p.PerMinute = t.pace.perMinute(now)
+	p.Moves, p.Beyond, p.Done, p.Acknowledged, p.Left = w.Total, w.Beyond, w.Arrived, w.Arrived+released, w.Left()+flying
+	p.PerMinute = t.pace.PerMinute(now)
 	if p.PerMinute > 0 && p.Left > 0 {
 		end := now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)
 		p.EstimatedEnd = &end
 	}
 }
 
-// pace is how fast moves land, by those of the last minute.
-type pace []moved
-
-func (p *pace) landed(now time.Time, n int) {
-	*p = append(slices.DeleteFunc(*p, func(m moved) bool { return now.Sub(m.At) > time.Minute }), moved{At: now, N: n})
-}
-
-func (p pace) perMinute(now time.Time) float64 {
-	n, since := 0, time.Second
-	for _, m := range p {
-		if age := now.Sub(m.At); age <= time.Minute {
-			n, since = n+m.N, max(since, age)
-		}
-	}
-	return float64(n) / since.Minutes()
-}
-
-// planned is a wave of what p takes from instances.
-func planned(reason string, p *plan.Plan, beyond int) wave {
-	return wave{Plan: p.ID(), Reason: reason, Why: why(reason, p), Beyond: beyond}
-}
-
 // landedIn counts what of a piece has arrived.
 func (t *term) landedIn(piece string, n int) {
-	if t.wave != nil && t.wave.flights[piece] {
-		t.wave.landed += n
-		t.pace.landed(time.Now(), n)
+	if t.wave.Owns(piece) {
+		t.wave.Arrived += n
+		t.pace.Arrived(t.now, n)
 	}
 }

@@ -70,7 +70,7 @@ func (f *fleet) look(t *testing.T) outcome.Report {
 	lists := map[int]int{}
 	if st := f.e.State(); st != nil {
 		for n, in := range st.Instances {
-			lists[n] = len(in.IDs)
+			lists[n] = in.IDs.Len()
 		}
 	}
 	f.settlePods()
@@ -110,7 +110,7 @@ func (f *fleet) until(t *testing.T, what string, ok func(*outcome.Report) bool) 
 func (f *fleet) owned() map[int]int {
 	counts := map[int]int{}
 	for n, in := range f.e.State().Instances {
-		counts[n] = len(in.IDs)
+		counts[n] = in.IDs.Len()
 	}
 	return counts
 }
@@ -119,7 +119,7 @@ func (f *fleet) owned() map[int]int {
 func (f *fleet) atRest(counts ...int) bool {
 	st := f.e.State()
 	for n, want := range counts {
-		if in := st.Instances[n]; in == nil || len(in.IDs) != want {
+		if in := st.Instances[n]; in == nil || in.IDs.Len() != want {
 			return false
 		}
 	}
@@ -144,9 +144,9 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	}
 	f.until(t, "the scaler leads", func(d *outcome.Report) bool { return f.s.claimed.holder != "" })
 	require.NoError(t, f.e.Create(t.Context(), ids))
-	f.until(t, "all are placed", func(d *outcome.Report) bool { return f.atRest(500, 500) })
-	require.NoError(t, f.e.Delete(t.Context(), f.e.State().Instances[0].IDs[:12]))
-	f.until(t, "some are deleted", func(d *outcome.Report) bool { return f.atRest(488, 500) })
+	f.until(t, "all are placed", func(*outcome.Report) bool { return f.atRest(500, 500) })
+	require.NoError(t, f.e.Delete(t.Context(), f.e.State().Instances[0].IDs.Strings()[:12]))
+	f.until(t, "some are deleted", func(*outcome.Report) bool { return f.atRest(488, 500) })
 	for range 20 {
 		f.look(t)
 		time.Sleep(20 * time.Millisecond)
@@ -167,7 +167,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	require.Equal(t, decide.ByHottestCPU, d.Reason, d)
 	f.until(t, "the new instance has its part", func(d *outcome.Report) bool {
 		st := f.e.State().Instances[2]
-		return st != nil && len(st.IDs) > 300 && f.e.State().InFlight() == 0
+		return st != nil && st.IDs.Len() > 300 && f.e.State().InFlight() == 0
 	})
 	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 3, f.size, d)

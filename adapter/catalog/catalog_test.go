@@ -73,7 +73,8 @@ func (r *reader) AbortRead() {
 	r.ended <- struct{}{}
 }
 
-// catalogue starts a Source over a database of its own with kind Thing, and returns what it reported.
+// catalogue starts a Source over a database of its own with kind Thing, and returns what it
+// reported.
 func catalogue(t *testing.T, url, query string, r *reader) (s *Source, rec *observedtest.Recorder) {
 	t.Helper()
 	kind := config.Default("Thing", "iota-dac")
@@ -396,7 +397,8 @@ func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A pooler of transactions gives the second process the session of the first, with what that left behind in it.
+// A pooler of transactions gives the second process the session of the first, with what that left
+// behind in it.
 func TestPgBouncer(t *testing.T) {
 	env := testenv.Require(t, testenv.PartPostgres)
 	db := env.Postgres.NewDatabase(t)

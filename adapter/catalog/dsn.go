@@ -69,8 +69,9 @@ func options(u *url.URL) (url.Values, error) {
 // execMode is the driver's parameter that says how a query is sent.
 const execMode = "default_query_exec_mode"
 
-// postgresDSN has each query sent as one statement without a name, unless the address says otherwise. A pooler of transactions gives the
-// next one another session, in which a statement that the driver remembers does not exist, or is another process's.
+// postgresDSN has each query sent as one statement without a name, unless the address says
+// otherwise. A pooler of transactions gives the next one another session, in which a statement that
+// the driver remembers does not exist, or is another process's.
 func postgresDSN(u *url.URL, query url.Values) (dsn, error) {
 	if u.Host == "" {
 		return dsn{}, errors.New("catalogue address: no host")
@@ -113,8 +114,9 @@ func contradicted(u *url.URL, query url.Values) string {
 	return ""
 }
 
-// mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard SQL has
-// it, so that the default query works on both databases, and no limit of the server shortens a read.
+// mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard
+// SQL has it, so that the default query works on both databases, and no limit of the server
+// shortens a read.
 func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 	password, _ := u.User.Password()
 	for name, value := range map[string]string{
@@ -144,8 +146,9 @@ func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 // connections is how many reads, one a kind, run side by side.
 const connections = 4
 
-// maxRow is the most bytes of a row, as the server sends it. A label set that is longer than this ends a read; without a bound it ended the
-// process, which keeps a row whole, and then the next leader's.
+// maxRow is the most bytes of a row, as the server sends it. A label set that is longer than this
+// ends a read; without a bound it ended the process, which keeps a row whole, and then the next
+// leader's.
 const maxRow = 8 << 20
 
 func (d dsn) open() (*sql.DB, error) {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Whatever stands in the file, it is refused or it is a database that can be opened; and no error gives the password away.
+// Whatever stands in the file, it is refused or it is a database that can be opened; and no error
+// gives the password away.
 func FuzzDSN(f *testing.F) {
 	for _, seed := range []string{
 		"postgres://user:Pa55word@host:5432/db?sslmode=disable", "postgresql:///db", "mysql://user:Pa55word@host/db?parseTime=true",

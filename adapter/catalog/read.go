@@ -19,8 +19,8 @@ import (
 // rowsAtOnce is how many rows are handed on together.
 const rowsAtOnce = 1000
 
-// read asks a kind's query once, streaming the rows to its reconciler. took is how long the database was busy: without the comparison, which
-// may wait for ZooKeeper.
+// read asks a kind's query once, streaming the rows to its reconciler. took is how long the
+// database was busy: without the comparison, which may wait for ZooKeeper.
 func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (next time.Time, took time.Duration, err error) {
 	rec, ok := s.reconcilers(w.kind)
 	if !ok {
@@ -44,8 +44,8 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 	return next, took, nil
 }
 
-// stream reads all rows within the time-out, handing on full batches; it returns the last batch and the number of rows. The driver may
-// panic at what the server sends: that is a read which failed.
+// stream reads all rows within the time-out, handing on full batches; it returns the last batch and
+// the number of rows. The driver may panic at what the server sends: that is a read which failed.
 func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -63,7 +63,8 @@ func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconcile
 
 // rows is stream without bounds; it counts as it reads.
 func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler, count *int) (batch []observed.ResourceKnown, err error) {
-	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to write the platform's database.
+	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to
+	// write the platform's database.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("query catalogue: %w", err)
@@ -111,7 +112,8 @@ type scanner struct {
 	padded bool
 	// known are label sets by their text: many rows have the same.
 	known map[string]map[string]string
-	// unread counts the rows whose weight or labels cannot be read, why says what is wrong with the first.
+	// unread counts the rows whose weight or labels cannot be read, why says what is wrong with the
+	// first.
 	unread int
 	why    error
 }
@@ -175,8 +177,8 @@ func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
 	return s, s.checkID(rows, slices.IndexFunc(columns, func(name string) bool { return strings.EqualFold(name, "id") }))
 }
 
-// idTypes are the databases' types that have one text for each value. Of anything else (bytes, fractions,
-// times) the driver would make a text of its own, which no message names.
+// idTypes are the databases' types that have one text for each value. Of anything else (bytes,
+// fractions, times) the driver would make a text of its own, which no message names.
 var idTypes = []string{
 	"TEXT", "VARCHAR", "BPCHAR", "CHAR", "NAME", "UUID", "ENUM", "INT2", "INT4", "INT8",
 	"TINYTEXT", "MEDIUMTEXT", "LONGTEXT", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT",

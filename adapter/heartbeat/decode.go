@@ -30,9 +30,9 @@ type Message struct {
 	At      time.Time
 }
 
-// Decode reads {"resource":"Thing","instanceId":"3","timestamp":"1760000000"}. The case of the names
-// does not matter, but each may come only once; instanceId and timestamp may be numbers or text; the
-// timestamp is in unix seconds and may have a fraction.
+// Decode reads {"resource":"Thing","instanceId":"3","timestamp":"1760000000"}. The case of the
+// names does not matter, but each may come only once; instanceId and timestamp may be numbers or
+// text; the timestamp is in unix seconds and may have a fraction.
 func Decode(value []byte) (Message, error) {
 	if len(value) > maxBytes {
 		return Message{}, fmt.Errorf("decode heartbeat: %w: %d bytes, at most %d", errOversized, len(value), maxBytes)

@@ -1,11 +1,13 @@
 // Package heartbeat reads the instances' heartbeats from Kafka.
 //
-// In: the messages of the topics that the configured kinds beat on, from every partition, without a consumer group: every
-// replica sees every beat. Out: one observed.Beat a message, one observed.Read a kind about every second while each partition's
-// leader answers and all it had was read, and observed.Failed when not. Invariant: silence of the broker is never reported as
-// silence of an instance.
+// In: the messages of the topics that the configured kinds beat on, from every partition, without a
+// consumer group: every replica sees every beat. Out: one observed.Beat a message, one
+// observed.Read a kind about every second while each partition's leader answers and all it had was
+// read, and observed.Failed when not. Invariant: silence of the broker is never reported as silence
+// of an instance.
 //
-// heartbeat.go keeps the set of topics, topic.go the partitions of one, partition.go reads one; decode.go is pure.
+// heartbeat.go keeps the set of topics, topic.go the partitions of one, partition.go reads one;
+// decode.go is pure.
 package heartbeat
 
 import (
@@ -33,13 +35,16 @@ type Config struct {
 	TLS *clienttls.Files
 	// SASL says who we are; nil: no broker asks, or our certificate says it.
 	SASL *SASL
-	// LookBack is how far before the start beats are read, so that a restart knows the recent ones. Default 5m.
+	// LookBack is how far before the start beats are read, so that a restart knows the recent ones.
+	// Default 5m.
 	LookBack time.Duration
 	// Refresh is the time between two listings of a topic's partitions. Default 30s.
 	Refresh time.Duration
-	// Poll is how long a broker holds an answer when there is no message, and so how often its silence is noticed. Default 1s.
+	// Poll is how long a broker holds an answer when there is no message, and so how often its
+	// silence is noticed. Default 1s.
 	Poll time.Duration
-	// Patience is how long past Poll a broker may take to answer before the connection is given up. Default 5s.
+	// Patience is how long past Poll a broker may take to answer before the connection is given up.
+	// Default 5s.
 	Patience time.Duration
 }
 
@@ -87,8 +92,8 @@ func New(cfg Config, kinds []config.Kind, log *slog.Logger, reg prometheus.Regis
 	return s
 }
 
-// Configure replaces the kinds, at any time. A topic whose kinds change is read again with look-back: a kind that is new to it
-// must not look as if it had never beaten.
+// Configure replaces the kinds, at any time. A topic whose kinds change is read again with
+// look-back: a kind that is new to it must not look as if it had never beaten.
 func (s *Source) Configure(kinds []config.Kind) {
 	topics := map[string][]string{}
 	for _, k := range kinds {
@@ -105,7 +110,8 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.changed.Wake()
 }
 
-// Run reads until ctx ends; it survives every error of the brokers. sink must be safe for concurrent use.
+// Run reads until ctx ends; it survives every error of the brokers. sink must be safe for
+// concurrent use.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	type running struct {
 		kinds []string

@@ -18,14 +18,16 @@ import (
 )
 
 const (
-	// maxStuck is how many answers in a row may bring nothing though there is something, before it is passed over.
+	// maxStuck is how many answers in a row may bring nothing though there is something, before it
+	// is passed over.
 	maxStuck = 5
 	// unset is an offset not chosen yet: it will be the one of now − look-back.
 	unset = -1
 )
 
-// partition reads one partition from its leader. kafka-go's Reader is not used: it retries inside and can stall silently, while
-// here each answer is awaited with a deadline, and is what proves that the broker was heard.
+// partition reads one partition from its leader. kafka-go's Reader is not used: it retries inside
+// and can stall silently, while here each answer is awaited with a deadline, and is what proves
+// that the broker was heard.
 type partition struct {
 	*topic
 	id     int
@@ -36,7 +38,8 @@ type partition struct {
 	stuck int
 	// undecided are beats up to next.
 	undecided undecided
-	// ahead is the end of the log as the broker once told, and when: reaching it proves that all up to then was read.
+	// ahead is the end of the log as the broker once told, and when: reaching it proves that all up
+	// to then was read.
 	ahead   int64
 	aheadAt time.Time
 
@@ -244,8 +247,8 @@ func (p *partition) count(result string, n int) {
 	p.metrics.messages.WithLabelValues(p.name, result).Add(float64(n))
 }
 
-// prove notes what an answer proves. Under a steady stream the end is always a little ahead, so the end of an earlier answer is
-// remembered until it is reached.
+// prove notes what an answer proves. Under a steady stream the end is always a little ahead, so the
+// end of an earlier answer is remembered until it is reached.
 func (p *partition) prove(answered time.Time, end int64) {
 	proof := time.Time{}
 	switch {
@@ -265,8 +268,8 @@ func (p *partition) prove(answered time.Time, end int64) {
 	p.mu.Unlock()
 }
 
-// passOver skips to the end of the log where answers keep coming and no message can be read from them: a batch that is broken, or
-// in a codec that is not known, must not blind us for ever.
+// passOver skips to the end of the log where answers keep coming and no message can be read from
+// them: a batch that is broken, or in a codec that is not known, must not blind us for ever.
 func (p *partition) passOver(ctx context.Context, asked, end int64, err error) error {
 	if p.next > asked || p.next >= end {
 		p.stuck = 0

@@ -75,7 +75,8 @@ func (t *topic) nextListing() time.Duration {
 	return t.cfg.Refresh
 }
 
-// list brings the set of readers in line with the topic's partitions. A failed listing changes nothing: they read on.
+// list brings the set of readers in line with the topic's partitions. A failed listing changes
+// nothing: they read on.
 func (t *topic) list(ctx context.Context) {
 	found, err := t.lookUp(ctx)
 	if t.listErr = err; err != nil {
@@ -154,7 +155,8 @@ func (t *topic) report(now time.Time) {
 	}
 }
 
-// proof is the oldest of the partitions' proofs, and the error of the one that has it. Without any partition there is none.
+// proof is the oldest of the partitions' proofs, and the error of the one that has it. Without any
+// partition there is none.
 func (t *topic) proof(now time.Time) (time.Time, error) {
 	if len(t.partitions) == 0 {
 		return time.Time{}, t.listErr

@@ -54,7 +54,8 @@ func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) Write(p []byte) (int, error) { return io.Discard.Write(p) }
 func (n nowhere) WriteHeader(int)             {}
 
-// BenchmarkAnswer is what an answer costs, ours beside a provider that has nothing to do, both in our server.
+// BenchmarkAnswer is what an answer costs, ours beside a provider that has nothing to do, both in
+// our server.
 func BenchmarkAnswer(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
 		w := crowd(b, n)
@@ -86,7 +87,8 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// reportCPU reports the processor time of all threads, the collector's included: on a machine that is busy elsewhere time tells little.
+// reportCPU reports the processor time of all threads, the collector's included: on a machine that
+// is busy elsewhere time tells little.
 func reportCPU(b *testing.B) (stop func()) {
 	used := func() time.Duration {
 		var u syscall.Rusage

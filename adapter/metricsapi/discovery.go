@@ -21,8 +21,8 @@ import (
 	metricsprovider "sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 )
 
-// addAggregatedDiscovery tells /apis which resources each version has. The library does so for the older, unaggregated form
-// only, and clients that ask for the newer form would see an empty list.
+// addAggregatedDiscovery tells /apis which resources each version has. The library does so for the
+// older, unaggregated form only, and clients that ask for the newer form would see an empty list.
 func addAggregatedDiscovery(server *genericapiserver.GenericAPIServer, p *provider) error {
 	custom := metricsprovider.NewCustomMetricResourceLister(p)
 	external := metricsprovider.NewExternalMetricResourceLister(p)

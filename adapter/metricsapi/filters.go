@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// metricSelectorParam is the query parameter by which a request picks series; labelSelector picks objects.
+// metricSelectorParam is the query parameter by which a request picks series; labelSelector picks
+// objects.
 const metricSelectorParam = "metricLabelSelector"
 
 // labelSelectorParam is the one by which it picks objects, and for external metrics series.
@@ -26,8 +27,9 @@ const labelSelectorParam = "labelSelector"
 // maxSelector bounds a selector's text, in bytes: each of its terms is held against each pod.
 const maxSelector = 8 << 10
 
-// withSelectorCheck answers 400 to a selector that is huge, and to a metric selector that cannot be read. The library would answer 500 to the
-// latter and write the former whole into the log, so this comes before all of it.
+// withSelectorCheck answers 400 to a selector that is huge, and to a metric selector that cannot be
+// read. The library would answer 500 to the latter and write the former whole into the log, so this
+// comes before all of it.
 func withSelectorCheck(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkSelectors(r.URL.Query()); err != nil {
@@ -54,9 +56,9 @@ func checkSelectors(query url.Values) error {
 	return nil
 }
 
-// limit keeps one caller from taking all the places of requests in flight: with half of them it may wait for itself, while the others
-// are answered. A client that reads its answers slowly, or asks for more than it can read, holds its places until the
-// deadline of a request.
+// limit keeps one caller from taking all the places of requests in flight: with half of them it may
+// wait for itself, while the others are answered. A client that reads its answers slowly, or asks
+// for more than it can read, holds its places until the deadline of a request.
 func limit(share *limits.Share, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller := ""
@@ -73,7 +75,8 @@ func limit(share *limits.Share, next http.Handler) http.Handler {
 	})
 }
 
-// withWriteDeadline cuts off a client that does not read its answer. The library's own timeout waits for the write that hangs, for ever.
+// withWriteDeadline cuts off a client that does not read its answer. The library's own timeout
+// waits for the write that hangs, for ever.
 func withWriteDeadline(limit time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit)); err != nil {
@@ -84,8 +87,8 @@ func withWriteDeadline(limit time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// withRecovery answers 500 to a request that panics. The library would end the whole connection, and with it the other
-// requests that the API server sends over it.
+// withRecovery answers 500 to a request that panics. The library would end the whole connection,
+// and with it the other requests that the API server sends over it.
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

@@ -107,7 +107,8 @@ type upstream struct {
 	paths map[string]int
 }
 
-// between returns a kubeconfig that leads through an upstream, which adds the credentials of file: over plain HTTP none are sent.
+// between returns a kubeconfig that leads through an upstream, which adds the credentials of file:
+// over plain HTTP none are sent.
 func between(t *testing.T, file string) (*upstream, string) {
 	t.Helper()
 	u := &upstream{paths: map[string]int{}}
@@ -156,7 +157,8 @@ func (u *upstream) calls() (reviews int, others map[string]int) {
 	return reviews, others
 }
 
-// aggregate serves the metrics APIs as a service account with the rights of manifests/, and registers them.
+// aggregate serves the metrics APIs as a service account with the rights of manifests/, and
+// registers them.
 func aggregate(t *testing.T) *aggregated {
 	t.Helper()
 	env := testenv.RequireAlone(t, testenv.PartKubernetes) // a cluster has one provider of custom metrics
@@ -218,8 +220,8 @@ func (a *aggregated) delegate(t *testing.T) {
 	})
 }
 
-// register creates the Service and the APIServices and waits until they are available. A loopback address can be no endpoint,
-// but a name can stand for it.
+// register creates the Service and the APIServices and waits until they are available. A loopback
+// address can be no endpoint, but a name can stand for it.
 func (a *aggregated) register(t *testing.T) {
 	t.Helper()
 	_, err := a.cluster.Client(t).CoreV1().Services(a.namespace).Create(t.Context(), &corev1.Service{
@@ -360,7 +362,8 @@ func (a *aggregated) testGoClient(t *testing.T, version schema.GroupVersion, map
 	require.True(t, apierrors.IsNotFound(err), err)
 }
 
-// A right on the API group is what it takes, through the API server and on the server's own port alike.
+// A right on the API group is what it takes, through the API server and on the server's own port
+// alike.
 func (a *aggregated) testAccess(t *testing.T) {
 	path := "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + a.namespace + "/statefulsets.apps/iota-dac/resources"
 	stranger := a.as(t, "stranger")
@@ -417,7 +420,8 @@ func (a *aggregated) testAccess(t *testing.T) {
 	require.Empty(t, others, "a read calls nobody")
 	require.Less(t, reviews, reads/5, "and who asks is remembered for a while")
 
-	// A flood of forged tokens: some are reviewed, the others turned away, and who is known is served meanwhile.
+	// A flood of forged tokens: some are reviewed, the others turned away, and who is known is
+	// served meanwhile.
 	var flood sync.WaitGroup
 	var busy, refused atomic.Int64
 	for i := range reads {

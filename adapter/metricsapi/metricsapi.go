@@ -1,10 +1,11 @@
-// Package metricsapi serves what was observed as Kubernetes metrics: custom.metrics.k8s.io (v1beta1 and v1beta2) and
-// external.metrics.k8s.io (v1beta1), so that any HPA can follow the resources of a kind.
+// Package metricsapi serves what was observed as Kubernetes metrics: custom.metrics.k8s.io (v1beta1
+// and v1beta2) and external.metrics.k8s.io (v1beta1), so that any HPA can follow the resources of a
+// kind.
 //
-// In: a View, taken anew for each request. Out: metric values, each with the time at which it was observed.
-// Invariant: a value is known and recent or it is an error that names the input and its age; there is no 0 that means
-// "unknown", and no request causes a call to Kubernetes, ZooKeeper or Kafka (who asks is checked by Kubernetes, as
-// for any API).
+// In: a View, taken anew for each request. Out: metric values, each with the time at which it was
+// observed. Invariant: a value is known and recent or it is an error that names the input and its
+// age; there is no 0 that means "unknown", and no request causes a call to Kubernetes, ZooKeeper or
+// Kafka (who asks is checked by Kubernetes, as for any API).
 //
 // table.go describes every metric once; discovery, the answers and the documentation come from it.
 package metricsapi
@@ -26,7 +27,8 @@ type View struct {
 
 // Recommendation is the size that the signals of a kind ask for.
 type Recommendation struct {
-	// Replicas is the answer to recommended_replicas; meaningless when Unknown says why it is not known.
+	// Replicas is the answer to recommended_replicas; meaningless when Unknown says why it is not
+	// known.
 	Replicas int
 	Unknown  string
 	// At is when it was decided.

@@ -38,7 +38,8 @@ func (w *world) pod(name string, ordinal int) *observed.Instance {
 	return w.kind(name).Instance(ordinal)
 }
 
-// newWorld has three Thing pods (100, 0 and 42 resources, the second without a list) and one Rule pod with 7; all is read a second ago.
+// newWorld has three Thing pods (100, 0 and 42 resources, the second without a list) and one Rule
+// pod with 7; all is read a second ago.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	cfg, err := config.Parse([]byte(testConfig))

@@ -8,18 +8,21 @@ import (
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 )
 
-// page is the memory of one answer. It is lent to a request and goes back when the answer has been written, since making it anew would
-// be most of what an answer costs: the values of a thousand pods are 250 kB, and the collector's work follows from them.
+// page is the memory of one answer. It is lent to a request and goes back when the answer has been
+// written, since making it anew would be most of what an answer costs: the values of a thousand
+// pods are 250 kB, and the collector's work follows from them.
 type page struct{ items []custom_metrics.MetricValue }
 
 var pages = sync.Pool{New: func() any { return &page{} }}
 
-// maxKept bounds the values that a page keeps room for, so that one huge answer does not hold its memory for ever.
+// maxKept bounds the values that a page keeps room for, so that one huge answer does not hold its
+// memory for ever.
 const maxKept = 20_000
 
 type pageKey struct{}
 
-// withPage lends the request a page. The library writes the answer before its handler returns, also where the client has given up.
+// withPage lends the request a page. The library writes the answer before its handler returns, also
+// where the client has given up.
 func withPage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := pages.Get().(*page)

@@ -80,8 +80,9 @@ func (p *provider) GetMetricByName(_ context.Context, name types.NamespacedName,
 	return nil, p.notKnown(apiCustom, row, name.String(), fmt.Errorf("%w: it belongs to no kind", observed.ErrUnknown))
 }
 
-// GetMetricBySelector reads all objects that match. Those whose value is not known are left out, which an HPA counts as
-// missing; when none is left the answer is an error, since an empty list would read as "nothing is running".
+// GetMetricBySelector reads all objects that match. Those whose value is not known are left out,
+// which an HPA counts as missing; when none is left the answer is an error, since an empty list
+// would read as "nothing is running".
 func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector,
 	info metricsprovider.CustomMetricInfo, metricSelector labels.Selector,
 ) (*custom_metrics.MetricValueList, error) {
@@ -120,8 +121,9 @@ func (p *provider) ListAllMetrics() []metricsprovider.CustomMetricInfo {
 	return infos
 }
 
-// GetExternalMetric reads a metric of every kind of the namespace whose labels match: a right to read is one for a namespace. An HPA
-// adds the items up: one kind that is not known spoils the sum, and a metric that does not add up must match one kind only.
+// GetExternalMetric reads a metric of every kind of the namespace whose labels match: a right to
+// read is one for a namespace. An HPA adds the items up: one kind that is not known spoils the sum,
+// and a metric that does not add up must match one kind only.
 func (p *provider) GetExternalMetric(_ context.Context, namespace string, metricSelector labels.Selector,
 	info metricsprovider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
@@ -194,7 +196,8 @@ var visitors = map[schema.GroupResource]func(query, subject, func(*described) bo
 	pods: visitPods, statefulSets: visitStatefulSet, groups: visitGroup,
 }
 
-// objects yields the StatefulSets, the InstanceGroups or the pods that a query asks for. What is yielded is good until the next one.
+// objects yields the StatefulSets, the InstanceGroups or the pods that a query asks for. What is
+// yielded is good until the next one.
 func (p *provider) objects(q query) iter.Seq[*described] {
 	return func(yield func(*described) bool) {
 		for _, s := range p.kinds(q.namespace, q.series) {
@@ -264,7 +267,8 @@ func customValue(row metric, d *described, got reading, series *metav1.LabelSele
 	}
 }
 
-// asWritten is the selector of series as an answer repeats it. It came from text of this very form, so nothing is lost.
+// asWritten is the selector of series as an answer repeats it. It came from text of this very form,
+// so nothing is lost.
 func asWritten(series labels.Selector) *metav1.LabelSelector {
 	if series.Empty() {
 		return nil

@@ -376,7 +376,8 @@ func byWeight(at time.Time) func(*world) {
 	}
 }
 
-// acknowledging makes Things acknowledge; instance 0 has a change 40 s old to apply, or said by this that it has.
+// acknowledging makes Things acknowledge; instance 0 has a change 40 s old to apply, or said by
+// this that it has.
 func acknowledging(status *observed.Status) func(*world) {
 	return func(w *world) {
 		w.Config.Kinds[0].HandOff = config.HandOffAcknowledged

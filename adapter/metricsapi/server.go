@@ -28,21 +28,24 @@ import (
 type Config struct {
 	// Address is where to listen, as host:port.
 	Address string
-	// CertFile and KeyFile are read again when they change. Both empty, and no Cert: a certificate signed by itself, which no
-	// caBundle fits; only Insecure allows that.
+	// CertFile and KeyFile are read again when they change. Both empty, and no Cert: a certificate
+	// signed by itself, which no caBundle fits; only Insecure allows that.
 	CertFile, KeyFile string
 	// Cert brings the certificate instead of files. While it has none yet, nothing is served.
 	Cert dynamiccertificates.CertKeyContentProvider
-	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own service account.
+	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own service
+	// account.
 	Kubeconfig string
 	// Insecure lets anyone ask. It is refused on an address that is not loopback.
 	Insecure bool
-	// MaxInFlight is how many requests are answered at once, further ones get 429. Default 400: the library switches API
-	// priority and fairness off, so nothing else protects it. One caller may have half of them at once.
+	// MaxInFlight is how many requests are answered at once, further ones get 429. Default 400: the
+	// library switches API priority and fairness off, so nothing else protects it. One caller may
+	// have half of them at once.
 	MaxInFlight int
 	// RequestTimeout bounds one request. Default 10s: all answers come from memory.
 	RequestTimeout time.Duration
-	// Reviews of bearer tokens. Without any, only the library reviews them: each that comes, and without a bound.
+	// Reviews of bearer tokens. Without any, only the library reviews them: each that comes, and
+	// without a bound.
 	Reviews *Reviews
 }
 
@@ -132,8 +135,8 @@ func (s *Server) Ready() error {
 // buildRetry is the time between two tries to learn from Kubernetes whom to trust.
 const buildRetry = 2 * time.Second
 
-// Run serves until ctx ends, then answers what is in flight and returns. Kubernetes need not be there yet: connections wait
-// until it was asked for the CA of the front proxy.
+// Run serves until ctx ends, then answers what is in flight and returns. Kubernetes need not be
+// there yet: connections wait until it was asked for the CA of the front proxy.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.listener.Close()
 	for {
@@ -167,7 +170,8 @@ func (s *Server) serve(ctx context.Context, server *genericapiserver.GenericAPIS
 	return nil
 }
 
-// build makes the library's server. Its command-line base is not used: it looks up objects in the cluster on each read.
+// build makes the library's server. Its command-line base is not used: it looks up objects in the
+// cluster on each read.
 func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	registerLibraryMetrics()
 	if s.cfg.Cert != nil {

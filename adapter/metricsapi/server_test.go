@@ -272,7 +272,8 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 }
 
-// The histograms that the libraries offer are fed: how old what was answered is, and how long an answer took.
+// The histograms that the libraries offer are fed: how old what was answered is, and how long an
+// answer took.
 func TestLibraryMetricsAreFed(t *testing.T) {
 	s := serve(t)
 	count := func(name string, labels map[string]string) uint64 {
@@ -312,7 +313,8 @@ func TestLibraryMetricsAreFed(t *testing.T) {
 	require.Equal(t, fresh+2, count(freshness, external))
 }
 
-// A caller that asks and does not read holds places; others still get theirs, and the deadline frees what it holds.
+// A caller that asks and does not read holds places; others still get theirs, and the deadline
+// frees what it holds.
 func TestSlowClientIsCutOff(t *testing.T) {
 	s := serveWith(t, Config{MaxInFlight: 4, RequestTimeout: time.Second})
 	const path = v1beta2Path + "/namespaces/iota/pods/*/resources_per_instance"
@@ -388,7 +390,8 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-// Whatever a caller sends as selector, it is taken as labels.Parse takes it or refused with a 400, and nothing panics.
+// Whatever a caller sends as selector, it is taken as labels.Parse takes it or refused with a 400,
+// and nothing panics.
 func FuzzMetricSelector(f *testing.F) {
 	for _, seed := range []string{"", "kind=Thing", "kind in (Thing,Rule),namespace!=x", "!kind", "==", "a in ()", "kind=Th\x00ing", "(((", "kind gt 3", "statefulset=iota-dac"} {
 		f.Add(seed)

@@ -45,7 +45,8 @@ type subject struct {
 	syncPeriod time.Duration
 }
 
-// reading is a value and when it was observed. A value made from a time, and not of a moment, has a window.
+// reading is a value and when it was observed. A value made from a time, and not of a moment, has a
+// window.
 type reading struct {
 	value  resource.Quantity
 	at     time.Time
@@ -193,7 +194,8 @@ func readLag(s subject) (reading, error) {
 	return reading{value: *resource.NewMilliQuantity(lag.Milliseconds(), resource.DecimalSI), at: s.kind.Sources.Bus.At}, nil
 }
 
-// clusterUsable guards the metrics on pods: which pod an ordinal has, and whether it is Ready, comes from Kubernetes.
+// clusterUsable guards the metrics on pods: which pod an ordinal has, and whether it is Ready,
+// comes from Kubernetes.
 func clusterUsable(s subject) error {
 	src := s.kind.Sources.Cluster
 	if src.Fresh(s.now, observed.ClusterMaxAge) {
@@ -241,7 +243,8 @@ func readStore(value func(*observed.Kind, time.Time) (float64, error)) func(subj
 // recommendedPeriods is how many periods of the control loop a recommendation counts.
 const recommendedPeriods = 3
 
-// Value returns the size if it is known and recent at now. syncPeriod is the time between two decisions.
+// Value returns the size if it is known and recent at now. syncPeriod is the time between two
+// decisions.
 func (r Recommendation) Value(kind string, now time.Time, syncPeriod time.Duration) (int, error) {
 	switch age := now.Sub(r.At); {
 	case r.Unknown != "":

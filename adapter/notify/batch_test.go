@@ -31,7 +31,8 @@ func TestFoldKeepsTheLastWord(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "k"}, f.shown)
 }
 
-// One folded commit leaves behind what the messages one by one would, and recreates what they recreate.
+// One folded commit leaves behind what the messages one by one would, and recreates what they
+// recreate.
 func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.SampledFrom([]string{"a", "b", "c", "d"})
@@ -41,7 +42,8 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 			return rapid.SampledFrom([]change{{create: ids}, {delete: ids}, {claim: ids}, {shown: ids}}).Draw(t, "what")
 		})).Draw(t, "changes")
 
-		// A world is the generation of each id that exists: a resource that was deleted and made again is another one.
+		// A world is the generation of each id that exists: a resource that was deleted and made
+		// again is another one.
 		slow, fast := newWorld(known), newWorld(known)
 		for _, c := range changes {
 			for _, id := range c.create {
@@ -115,7 +117,8 @@ func (w *world) show(id string) {
 	}
 }
 
-// missed are the ids that were shown while they were not known, and of which nothing was said since.
+// missed are the ids that were shown while they were not known, and of which nothing was said
+// since.
 func (w *world) missed() (ids []string) {
 	for id := range w.shown {
 		if _, known := w.born[id]; !known {

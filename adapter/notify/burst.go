@@ -61,8 +61,8 @@ func (b *burst) begin(now time.Time) {
 	}
 }
 
-// over says, once, that a burst has ended: nothing of it waits any more, and no more comes, or no more
-// than usual. Of one that lasts it says so once each burstPart. It is asked at each burstLook.
+// over says, once, that a burst has ended: nothing of it waits any more, and no more comes, or no
+// more than usual. Of one that lasts it says so once each burstPart. It is asked at each burstLook.
 func (b *burst) over(now time.Time, waiting bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -45,7 +45,8 @@ type flow struct {
 	reads []int
 }
 
-// goes lets so much time pass with so many messages in each second, which wait at each look or do not.
+// goes lets so much time pass with so many messages in each second, which wait at each look or do
+// not.
 func (s *flow) goes(d time.Duration, each int, waiting bool) {
 	start := s.at
 	for s.at.Sub(start) < d {
@@ -83,8 +84,8 @@ func TestALongBurstIsReadForEachMinute(t *testing.T) {
 	require.Equal(t, []int{65, 125, 181}, s.reads, "the queue has not run dry in between")
 }
 
-// A broker that hands out 20 messages and waits for the commit is slow, and drops the others all the
-// same.
+// A broker that hands out 20 messages and waits for the commit is slow, and drops the others all
+// the same.
 func TestAStreamThatAlwaysWaitsIsABurst(t *testing.T) {
 	s := newFlow()
 	s.goes(9*time.Second, 20, true)

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// maxBytes of a message that is decoded: a bulk create of 200,000 UUIDs. A larger one leads to a reconcile, which is cheaper.
+	// maxBytes of a message that is decoded: a bulk create of 200,000 UUIDs. A larger one leads to
+	// a reconcile, which is cheaper.
 	maxBytes = 8 << 20
 	// maxID is the longest id of a resource, in bytes (formats.md).
 	maxID = 256
@@ -49,8 +50,8 @@ type Message struct {
 }
 
 // Decode reads a notification. padded says whether the catalogue pads a kind's ids with blanks, as
-// char(n) does; where it does not, only the catalogue knows what an id with blanks at its end is. An
-// error means that not even the kind can be told.
+// char(n) does; where it does not, only the catalogue knows what an id with blanks at its end is.
+// An error means that not even the kind can be told.
 func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 	if len(payload) > maxBytes {
 		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, len(payload), maxBytes)
@@ -147,7 +148,8 @@ func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) 
 	return []string{id}, false
 }
 
-// keys are the ids of a bulk create. What can be read is created even where the rest cannot: a create by explicit id is no guess.
+// keys are the ids of a bulk create. What can be read is created even where the rest cannot: a
+// create by explicit id is no guess.
 func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	if ids, ok := plainTexts(raw); ok {
 		return ids, false
@@ -177,8 +179,8 @@ const (
 	fieldDeletedAt = "deletedAt"
 )
 
-// updatedRows are the rows that a bulk update names, as far as they can be read. changed: others may
-// exist than before. It names no values, so that this is so unless its hook lists the changed
+// updatedRows are the rows that a bulk update names, as far as they can be read. changed: others
+// may exist than before. It names no values, so that this is so unless its hook lists the changed
 // columns.
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
@@ -192,8 +194,8 @@ func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, ch
 	return ids, false
 }
 
-// existing is the row that a create or an update shows. inexact: it cannot be read, it shows another
-// key than before, or it is deleted softly, so that other rows may exist than it says.
+// existing is the row that a create or an update shows. inexact: it cannot be read, it shows
+// another key than before, or it is deleted softly, so that other rows may exist than it says.
 func (r reader) existing(key, instance json.RawMessage) (ids []string, inexact bool) {
 	var row struct {
 		DeletedAt json.RawMessage `json:"deletedAt"`
@@ -237,9 +239,10 @@ func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, false
 }
 
-// plainTexts are the elements of a list that has nothing but ids without escapes and without a blank
-// at the end, which is what an import of any size consists of; false where it has anything else. raw
-// is valid JSON. All ids share one copy of the list, so that they come and go as one object.
+// plainTexts are the elements of a list that has nothing but ids without escapes and without a
+// blank at the end, which is what an import of any size consists of; false where it has anything
+// else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one
+// object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
 		return nil, false

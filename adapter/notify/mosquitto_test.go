@@ -15,8 +15,8 @@ import (
 )
 
 // A mosquitto with its default limits hands out 20 messages, keeps 1,000 more while these are not
-// acknowledged, and drops the rest: it tells neither the publisher nor us. The commit is held, so that
-// it must drop.
+// acknowledged, and drops the rest: it tells neither the publisher nor us. The commit is held, so
+// that it must drop.
 func TestMosquittoDropsABurstWhileWeAreConnected(t *testing.T) {
 	broker := testenv.Require(t).NewMosquitto(t)
 	cfg, s := configFor(t, broker), newStore()

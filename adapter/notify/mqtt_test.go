@@ -437,7 +437,8 @@ func TestKindsChangeWhileRunning(t *testing.T) {
 	require.Equal(t, 1, s.reconciled("Camera"))
 }
 
-// A leader that starts knows its kinds a moment later than its broker: what the broker has kept must wait for them.
+// A leader that starts knows its kinds a moment later than its broker: what the broker has kept
+// must wait for them.
 func TestNothingIsReceivedBeforeTheKindsAreKnown(t *testing.T) {
 	broker := testenv.Require(t, testenv.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()

@@ -1,15 +1,15 @@
 // Package notify receives the platform's change notifications over MQTT.
 //
 // In: messages of topic cm/notify, QoS 1, on a persistent session with one fixed client id. Out:
-// batches of creates, deletes, claims and shown rows by kind to a Handler, a reconcile where a message
-// cannot be read exactly or where many came at once, and observed.Read or Failed for the connection. Invariant: a
-// message is acknowledged only after what it asks for is committed, or the read that it asks for is
-// ordered; what is not acknowledged comes again.
+// batches of creates, deletes, claims and shown rows by kind to a Handler, a reconcile where a
+// message cannot be read exactly or where many came at once, and observed.Read or Failed for the
+// connection. Invariant: a message is acknowledged only after what it asks for is committed, or the
+// read that it asks for is ordered; what is not acknowledged comes again.
 //
-// decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one commit,
-// many at once to a read. connect.go opens a connection and frames.go bounds what comes over it,
-// session.go is what one connection is used for, queue.go the commits of one kind, this file the
-// sequence of connections.
+// decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one
+// commit, many at once to a read. connect.go opens a connection and frames.go bounds what comes
+// over it, session.go is what one connection is used for, queue.go the commits of one kind, this
+// file the sequence of connections.
 package notify
 
 import (
@@ -37,7 +37,8 @@ type Config struct {
 	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's
 	// authorities and without a certificate of ours.
 	TLS *clienttls.Files
-	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged messages by it.
+	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged
+	// messages by it.
 	ClientID string
 	// Topic is cm/notify by default.
 	Topic string
@@ -45,8 +46,8 @@ type Config struct {
 	Username, PasswordFile string
 }
 
-// Handler commits what notifications say. Each call returns nil only when the change is durable; the calls are idempotent.
-// For one kind there is one call at a time.
+// Handler commits what notifications say. Each call returns nil only when the change is durable;
+// the calls are idempotent. For one kind there is one call at a time.
 type Handler interface {
 	// Create makes resources known; those already known stay as they are.
 	Create(ctx context.Context, kind string, rs []observed.ResourceKnown) error
@@ -66,7 +67,8 @@ type Handler interface {
 	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)
-	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not block.
+	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not
+	// block.
 	Reconcile(kind string)
 }
 
@@ -115,7 +117,8 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.changed.Wake()
 }
 
-// Run subscribes until ctx ends, then disconnects and leaves the session to the next leader. Only the leader calls it, once per term.
+// Run subscribes until ctx ends, then disconnects and leaves the session to the next leader. Only
+// the leader calls it, once per term.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	const least, most = 200 * time.Millisecond, 10 * time.Second
 	wait := least
@@ -123,7 +126,8 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	for ctx.Err() == nil {
 		kinds := s.current()
 		if len(kinds) == 0 {
-			// What the broker has kept for us would be nobody's, and be acknowledged. So it must not be sent yet.
+			// What the broker has kept for us would be nobody's, and be acknowledged. So it must
+			// not be sent yet.
 			select {
 			case <-ctx.Done():
 			case <-s.changed:

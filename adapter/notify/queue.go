@@ -10,18 +10,21 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged messages never reaches them.
+// Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged
+// messages never reaches them.
 const (
 	maxWaiting      = 16384
 	maxWaitingBytes = 32 << 20
 	// maxBatch is how many ids one commit takes.
 	maxBatch = 4096
-	// linger is how long a batch is collected while commits follow each other; a single message never waits.
+	// linger is how long a batch is collected while commits follow each other; a single message
+	// never waits.
 	linger = 5 * time.Millisecond
 )
 
-// queue commits the changes of one kind, in order, and acknowledges them in order. Between kinds there is no order: a kind that
-// cannot be committed must not hold another one, so acknowledgements may overtake each other there (brokers accept that).
+// queue commits the changes of one kind, in order, and acknowledges them in order. Between kinds
+// there is no order: a kind that cannot be committed must not hold another one, so acknowledgements
+// may overtake each other there (brokers accept that).
 type queue struct {
 	*session
 	kind string
@@ -30,7 +33,8 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []change
 	bytes   int
-	// full: a message found no room. From then on all are left to the broker, in order, until it sends them again.
+	// full: a message found no room. From then on all are left to the broker, in order, until it
+	// sends them again.
 	full bool
 	err  error
 }
@@ -56,7 +60,8 @@ func (q *queue) put(c change) bool {
 	return true
 }
 
-// peek returns the next changes to commit, of at most maxBatch ids unless the first alone has more. They go on waiting.
+// peek returns the next changes to commit, of at most maxBatch ids unless the first alone has more.
+// They go on waiting.
 func (q *queue) peek() []change {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,7 +76,8 @@ func (q *queue) peek() []change {
 	return slices.Clone(q.waiting[:n])
 }
 
-// done drops the first n changes; drained says that nothing waits any more and the broker was left with some.
+// done drops the first n changes; drained says that nothing waits any more and the broker was left
+// with some.
 func (q *queue) done(n int) (drained bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,7 +125,8 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
-// commit tries until it succeeds, or ctx ends: then it returns false and nothing may be acknowledged.
+// commit tries until it succeeds, or ctx ends: then it returns false and nothing may be
+// acknowledged.
 func (q *queue) commit(ctx context.Context, batch []change) bool {
 	const least, most = 100 * time.Millisecond, 5 * time.Second
 	f := fold(batch)

@@ -37,8 +37,9 @@ var (
 	errClosed  = errors.New("connection lost")
 )
 
-// session is one connection. What it received and did not acknowledge, the broker sends again on the next one; so a session keeps
-// nothing when it ends, and the library's own reconnect is not used.
+// session is one connection. What it received and did not acknowledge, the broker sends again on
+// the next one; so a session keeps nothing when it ends, and the library's own reconnect is not
+// used.
 type session struct {
 	*Source
 	kinds  []string
@@ -67,7 +68,8 @@ func (s *session) end(why error) {
 	}
 }
 
-// run connects, subscribes and serves until ctx ends (nil), kinds change (nil) or the connection is lost.
+// run connects, subscribes and serves until ctx ends (nil), kinds change (nil) or the connection is
+// lost.
 func (s *session) run(ctx context.Context) error {
 	client, kept, err := s.connect(ctx)
 	if client != nil {
@@ -88,7 +90,8 @@ func (s *session) run(ctx context.Context) error {
 		return cmp.Or(err, fmt.Errorf("subscribe to %s with QoS 1: the broker refuses", s.cfg.Topic))
 	}
 	for _, kind := range s.kinds {
-		// What happened meanwhile may be missing: brokers bound what they keep for a client that is away, and forget it at a restart.
+		// What happened meanwhile may be missing: brokers bound what they keep for a client that is
+		// away, and forget it at a restart.
 		s.handler.Reconcile(kind)
 	}
 	s.metrics.sessions.Inc()
@@ -118,8 +121,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// afterBurst asks for a read of each kind when a burst of messages, or a part of a long one, is over:
-// the broker may have dropped some of them.
+// afterBurst asks for a read of each kind when a burst of messages, or a part of a long one, is
+// over: the broker may have dropped some of them.
 func (s *session) afterBurst(now time.Time) {
 	waiting := slices.ContainsFunc(s.kinds, func(kind string) bool { return s.queues[kind].pending() })
 	if !s.burst.over(now, waiting) {
@@ -131,8 +134,8 @@ func (s *session) afterBurst(now time.Time) {
 	}
 }
 
-// connect opens the connection; the client is to be disconnected even where there is an error. kept: the broker kept our session,
-// with its subscription and what was not acknowledged.
+// connect opens the connection; the client is to be disconnected even where there is an error.
+// kept: the broker kept our session, with its subscription and what was not acknowledged.
 func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, err error) {
 	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).
 		SetProtocolVersion(4).SetCleanSession(false).SetAutoAckDisabled(true).SetOrderMatters(true).
@@ -177,9 +180,9 @@ func (s *session) open(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) 
 	return s.frames, nil
 }
 
-// subscribe makes the subscription. A kept session has it already, save where we died before it was made; so it is asked for in any
-// case, and there a refusal is no failure: mochi-mqtt refuses a packet id that it also uses, in the other direction, for a
-// message we have not acknowledged yet.
+// subscribe makes the subscription. A kept session has it already, save where we died before it was
+// made; so it is asked for in any case, and there a refusal is no failure: mochi-mqtt refuses a
+// packet id that it also uses, in the other direction, for a message we have not acknowledged yet.
 func (s *session) subscribe(ctx context.Context, client mqtt.Client) (granted bool, err error) {
 	token := client.Subscribe(s.cfg.Topic, 1, nil)
 	if err := wait(ctx, token); err != nil {
@@ -200,7 +203,8 @@ func wait(ctx context.Context, token mqtt.Token) error {
 	}
 }
 
-// receive sorts one message. It never blocks: behind it the library also reads the broker's answers to our pings.
+// receive sorts one message. It never blocks: behind it the library also reads the broker's answers
+// to our pings.
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
 	s.burst.came(time.Now())

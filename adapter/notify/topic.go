@@ -10,9 +10,9 @@ import (
 // maxTopic is the most bytes of a topic: MQTT sends the length in two bytes.
 const maxTopic = 1<<16 - 1
 
-// CheckTopic says why no broker takes a subscription to that topic; nil where it is one of MQTT's topic filters. Wildcards
-// count as such, and levels may be empty. Control characters are what a broker may close the connection for, so they
-// are refused as well.
+// CheckTopic says why no broker takes a subscription to that topic; nil where it is one of MQTT's
+// topic filters. Wildcards count as such, and levels may be empty. Control characters are what a
+// broker may close the connection for, so they are refused as well.
 func CheckTopic(topic string) error {
 	if len(topic) == 0 || len(topic) > maxTopic {
 		return fmt.Errorf("topic %.40q: want 1 to %d bytes, it has %d", topic, maxTopic, len(topic))

@@ -2,8 +2,9 @@ package observed
 
 import "time"
 
-// backlog is, for each ordinal whose instance lags behind its list, when the changes were made that it has not acknowledged.
-// ZooKeeper tells only of the newest change, whose age would stay small while one follows the other and the instance hangs.
+// backlog is, for each ordinal whose instance lags behind its list, when the changes were made that
+// it has not acknowledged. ZooKeeper tells only of the newest change, whose age would stay small
+// while one follows the other and the instance hangs.
 type backlog map[int][]change
 
 // change is one `_reload` and when it was written.
@@ -12,10 +13,12 @@ type change struct {
 	at    time.Time
 }
 
-// maxBacklog bounds what is kept of one ordinal. Further changes count as made with the last one kept.
+// maxBacklog bounds what is kept of one ordinal. Further changes count as made with the last one
+// kept.
 const maxBacklog = 16
 
-// follow returns what is left after a complete picture. An instance without status leaves its backlog as it is.
+// follow returns what is left after a complete picture. An instance without status leaves its
+// backlog as it is.
 func (b backlog) follow(lists map[int]List) backlog {
 	next := backlog{}
 	for ordinal, l := range lists {
@@ -47,7 +50,8 @@ func appended(left []change, c change) []change {
 	}
 }
 
-// since is when the oldest change was made that the instance has not acknowledged; zero if it lags behind by none, or says nothing.
+// since is when the oldest change was made that the instance has not acknowledged; zero if it lags
+// behind by none, or says nothing.
 func (b backlog) since(ordinal int, l *List) time.Time {
 	if left := b[ordinal]; len(left) > 0 && l.Status != nil && l.Status.Times < l.Times {
 		return left[0].at

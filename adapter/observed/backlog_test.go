@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An instance that hangs for long costs no more than one that hangs for a while, and its oldest change stays known.
+// An instance that hangs for long costs no more than one that hangs for a while, and its oldest
+// change stays known.
 func TestBacklogIsBounded(t *testing.T) {
 	var b backlog
 	behind := &Status{Times: 1}

@@ -27,8 +27,8 @@ type HPA struct {
 	Target  string `json:"target"`
 }
 
-// Groups is all InstanceGroups of a kind, oldest first. Strangers, of the first configured kind, are those of a kind that is not
-// configured: somebody has to tell them.
+// Groups is all InstanceGroups of a kind, oldest first. Strangers, of the first configured kind,
+// are those of a kind that is not configured: somebody has to tell them.
 type Groups struct {
 	Kind      string
 	At        time.Time
@@ -46,7 +46,8 @@ type HPAs struct {
 func (Groups) signal() {}
 func (HPAs) signal()   {}
 
-// GroupFor is the InstanceGroup that counts for a StatefulSet: the oldest one that names it; nil: none.
+// GroupFor is the InstanceGroup that counts for a StatefulSet: the oldest one that names it; nil:
+// none.
 func (k *Kind) GroupFor(statefulSet string) *Group {
 	for i := range k.Groups {
 		if k.Groups[i].StatefulSet == statefulSet {

@@ -14,11 +14,13 @@ const (
 	StoreMaxAge = 30 * time.Second
 	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/informer).
 	ClusterMaxAge = 30 * time.Second
-	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the answer itself.
+	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the
+	// answer itself.
 	BusMaxAge = 25 * time.Second
 )
 
-// What a reading says instead of a number. Callers branch on these with errors.Is; the text around them names the cause.
+// What a reading says instead of a number. Callers branch on these with errors.Is; the text around
+// them names the cause.
 var (
 	// ErrNoHeartbeat: the kind has no heartbeat, so it has no lag at all, ever.
 	ErrNoHeartbeat = errors.New("the kind has no heartbeat")
@@ -30,8 +32,9 @@ var (
 	ErrStale = errors.New("stale")
 )
 
-// Lag is how long the instance has been silent: now minus its newest heartbeat since its pod started. A pod that has not beaten is
-// unknown during its start-up grace, and afterwards as silent as it is old. inst may be nil.
+// Lag is how long the instance has been silent: now minus its newest heartbeat since its pod
+// started. A pod that has not beaten is unknown during its start-up grace, and afterwards as silent
+// as it is old. inst may be nil.
 func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
 	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
@@ -64,8 +67,8 @@ func StartupGrace(hb *config.Heartbeat) time.Duration {
 	return hb.RestartAfter.Std()
 }
 
-// ResourcesPerInstance counts the ids in the list of an instance that has a pod. A pod that is Ready and has no list owns nothing: 0.
-// inst may be nil: an unknown ordinal.
+// ResourcesPerInstance counts the ids in the list of an instance that has a pod. A pod that is
+// Ready and has no list owns nothing: 0. inst may be nil: an unknown ordinal.
 func ResourcesPerInstance(k *Kind, inst *Instance, now time.Time) (int, error) {
 	if inst == nil || inst.Pod == nil {
 		return 0, fmt.Errorf("resources per instance: %w: there is no such pod", ErrUnknown)
@@ -93,7 +96,8 @@ func Unassigned(k *Kind, now time.Time) (int, error) { return counted(k, k.Unass
 // InFlight counts the resources taken from an instance and not yet released by it.
 func InFlight(k *Kind, now time.Time) (int, error) { return counted(k, k.InFlight, now) }
 
-// counted is n, unless the counts of ZooKeeper are unknown, too old, or incomplete because a list cannot be read.
+// counted is n, unless the counts of ZooKeeper are unknown, too old, or incomplete because a list
+// cannot be read.
 func counted(k *Kind, n int, now time.Time) (int, error) {
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)

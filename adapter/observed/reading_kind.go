@@ -17,8 +17,8 @@ func CapacityUsed(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (floa
 	return float64(n) / float64(max(cfg.Capacity, 1)), nil
 }
 
-// AssignmentLag is how long the oldest change of its list waits for the instance to acknowledge it; 0 when it has acknowledged
-// all. inst may be nil.
+// AssignmentLag is how long the oldest change of its list waits for the instance to acknowledge it;
+// 0 when it has acknowledged all. inst may be nil.
 func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
 	if cfg.HandOff != config.HandOffAcknowledged {
 		return 0, fmt.Errorf("assignment lag of kind %s: %w", k.Name, ErrNoAcknowledgement)
@@ -44,8 +44,8 @@ func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (tim
 	return max(0, now.Sub(since)), nil
 }
 
-// MaxLag is the longest lag of the kind's instances. Those that need not have beaten yet, and those that are leaving, do not count;
-// a bus that cannot be read makes it unknown.
+// MaxLag is the longest lag of the kind's instances. Those that need not have beaten yet, and those
+// that are leaving, do not count; a bus that cannot be read makes it unknown.
 func MaxLag(k *Kind, cfg config.Kind, now time.Time) (time.Duration, error) {
 	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
@@ -74,7 +74,8 @@ func MaxLag(k *Kind, cfg config.Kind, now time.Time) (time.Duration, error) {
 	return longest, nil
 }
 
-// Window is the time from which the recommended size of a kind is made: the longer one of its stabilization windows.
+// Window is the time from which the recommended size of a kind is made: the longer one of its
+// stabilization windows.
 func Window(cfg config.Kind) time.Duration {
 	longest := time.Duration(0)
 	for _, window := range []*config.Duration{cfg.Behavior.ScaleDown.StabilizationWindow, cfg.Behavior.ScaleUp.StabilizationWindow} {

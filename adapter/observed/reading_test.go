@@ -13,7 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// TestReadings plays the stories in testdata/readings.txt. Commands, times in seconds since the epoch of the story:
+// TestReadings plays the stories in testdata/readings.txt. Commands, times in seconds since the
+// epoch of the story:
 //
 //	new [heartbeat=no] [grace=S]            nothing known, pod 0 expected
 //	pod at=S start=S|never [uid=U] [ready]  the cluster shows pod 0

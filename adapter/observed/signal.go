@@ -2,8 +2,9 @@ package observed
 
 import "time"
 
-// Signal is one report of one source. Sources send complete pictures (all pods, all lists), never deltas, so that a lost
-// or repeated signal does no harm; beats are the exception and are idempotent by themselves.
+// Signal is one report of one source. Sources send complete pictures (all pods, all lists), never
+// deltas, so that a lost or repeated signal does no harm; beats are the exception and are
+// idempotent by themselves.
 type Signal interface{ signal() }
 
 // SourceName names an input of a kind.
@@ -29,7 +30,8 @@ type Beat struct {
 	At, Arrived time.Time
 }
 
-// Read says that a source was read completely (or, for streams, that it is connected and caught up) at At.
+// Read says that a source was read completely (or, for streams, that it is connected and caught up)
+// at At.
 type Read struct {
 	Kind   string
 	Source SourceName

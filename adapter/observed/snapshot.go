@@ -1,8 +1,9 @@
 // Package observed folds what the sources report into one Snapshot.
 //
-// In: Signals, one type per source, in any order and any number of times. Out: a Snapshot, a value in which every part
-// carries the time at which it was observed. Invariant: the fold is pure (the caller brings the time), idempotent, and
-// never turns "unknown" into a number: what was not seen is nil, what could not be read keeps its old time and an error.
+// In: Signals, one type per source, in any order and any number of times. Out: a Snapshot, a value
+// in which every part carries the time at which it was observed. Invariant: the fold is pure (the
+// caller brings the time), idempotent, and never turns "unknown" into a number: what was not seen
+// is nil, what could not be read keeps its old time and an error.
 package observed
 
 import (
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// Snapshot is all that is known at one moment. It is a value: nobody changes it after Snapshot returned it.
+// Snapshot is all that is known at one moment. It is a value: nobody changes it after Snapshot
+// returned it.
 type Snapshot struct {
 	// At is the moment for which ages are computed.
 	At time.Time `json:"at,omitzero"`
@@ -22,12 +24,14 @@ type Snapshot struct {
 type Kind struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then Sources.Cluster has no error).
+	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then
+	// Sources.Cluster has no error).
 	Workload *Workload `json:"workload,omitempty"`
 	// Instances are in order of ordinal: every ordinal that has a pod, adopted or not, or a znode,
 	// or both.
 	Instances []Instance `json:"instances"`
-	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if Sources.Store.Known().
+	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if
+	// Sources.Store.Known().
 	Assigned   int `json:"assigned"`
 	InFlight   int `json:"inFlight"`
 	Unassigned int `json:"unassigned"`
@@ -35,12 +39,13 @@ type Kind struct {
 	Open []int `json:"open,omitempty"`
 	// Weights are what the resources weigh; nil: the kind is balanced by count, and each weighs 1.
 	Weights *Weights `json:"weights,omitempty"`
-	// Groups are the InstanceGroups of the kind, oldest first; GroupFor picks the one that counts. HPAs are those that scale its
-	// StatefulSet, or any InstanceGroup.
+	// Groups are the InstanceGroups of the kind, oldest first; GroupFor picks the one that counts.
+	// HPAs are those that scale its StatefulSet, or any InstanceGroup.
 	Groups    []Group `json:"groups,omitempty"`
 	Strangers []Group `json:"strangers,omitempty"` // InstanceGroups of no kind that is configured, with the first kind
 	HPAs      []HPA   `json:"hpas,omitempty"`
-	// Catalogue counts the resources of the last complete read; valid only if Sources.Catalogue.Known().
+	// Catalogue counts the resources of the last complete read; valid only if
+	// Sources.Catalogue.Known().
 	Catalogue int     `json:"catalogue"`
 	Sources   Sources `json:"sources"`
 }
@@ -105,7 +110,8 @@ type Workload struct {
 	// Start is spec.ordinals.start, Replicas is spec.replicas.
 	Start    int `json:"start"`
 	Replicas int `json:"replicas"`
-	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs during a rollout.
+	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs
+	// during a rollout.
 	StatusReplicas  int `json:"statusReplicas"`
 	ReadyReplicas   int `json:"readyReplicas"`
 	UpdatedReplicas int `json:"updatedReplicas"`
@@ -131,7 +137,8 @@ type Instance struct {
 	Unadopted *Pod   `json:"unadopted,omitempty"`
 	List      *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
 	Usage     *Usage `json:"usage,omitempty"` // nil: no sample
-	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start; nil: none.
+	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start;
+	// nil: none.
 	LastBeat *time.Time `json:"lastBeat,omitempty"`
 }
 
@@ -144,8 +151,8 @@ func (i *Instance) Occupant() *Pod {
 	return i.Unadopted
 }
 
-// Owned counts what the instance owns, in its list and in flight from it; nil owns nothing. What cannot be read
-// counts as the last that was.
+// Owned counts what the instance owns, in its list and in flight from it; nil owns nothing. What
+// cannot be read counts as the last that was.
 func (i *Instance) Owned() int {
 	if i == nil || i.List == nil {
 		return 0
@@ -153,8 +160,9 @@ func (i *Instance) Owned() int {
 	return i.List.Count + i.List.InFlight
 }
 
-// SessionLives says whether the pod's own ZooKeeper session lives: its status is there, and names this pod or, if it names none as those of
-// older instances do, was made since the pod was. Another pod of the ordinal may have left one behind for as long as its session lasted.
+// SessionLives says whether the pod's own ZooKeeper session lives: its status is there, and names
+// this pod or, if it names none as those of older instances do, was made since the pod was. Another
+// pod of the ordinal may have left one behind for as long as its session lasted.
 func (i *Instance) SessionLives() bool {
 	switch l := i.List; {
 	case i.Pod == nil || l == nil:
@@ -179,12 +187,15 @@ type Pod struct {
 	ReadyChanged time.Time `json:"readyChanged,omitzero"`
 	Created      time.Time `json:"created,omitzero"`
 	Started      time.Time `json:"started,omitzero"` // status.startTime; zero while Pending
-	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that timestamp: when its grace ends.
+	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that timestamp: when
+	// its grace ends.
 	Terminating bool      `json:"terminating,omitempty"`
 	DeleteBy    time.Time `json:"deleteBy,omitzero"`
-	// NodeLost is since when the pod's node has not been Ready by Kubernetes' word; zero: it is, or that is not known.
+	// NodeLost is since when the pod's node has not been Ready by Kubernetes' word; zero: it is, or
+	// that is not known.
 	NodeLost time.Time `json:"nodeLost,omitzero"`
-	// Reason is the waiting reason of its container, or why it cannot be scheduled: CrashLoopBackOff, Unschedulable, …
+	// Reason is the waiting reason of its container, or why it cannot be scheduled:
+	// CrashLoopBackOff, Unschedulable, …
 	Reason   string `json:"reason,omitempty"`
 	Restarts int    `json:"restarts,omitempty"`
 	// Requests by the spec: milli-CPU and bytes, of the pod itself or summed over its containers.
@@ -219,9 +230,11 @@ type List struct {
 	// this pod, or none; zero: not known.
 	StatusFault string    `json:"statusFault,omitempty"`
 	StatusSince time.Time `json:"statusSince,omitzero"`
-	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever is in it; zero: there is none.
+	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever
+	// is in it; zero: there is none.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
-	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero: none that is known of.
+	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero:
+	// none that is known of.
 	Unapplied time.Time `json:"unapplied,omitzero"`
 	// Error: the list exists and cannot be read; Count is then the last known.
 	Error string `json:"error,omitempty"`
@@ -247,13 +260,15 @@ type Usage struct {
 	MissingMemory string `json:"missingMemory,omitempty"`
 }
 
-// ResourceKnown is what a source of truth says of one resource, used by notifications and the catalogue.
+// ResourceKnown is what a source of truth says of one resource, used by notifications and the
+// catalogue.
 type ResourceKnown struct {
 	ID string
 	// Weight is the resource's cost; 0 when the catalogue names none (counted as 1).
 	Weight float64
 	// Labels may be shared with other resources: nobody changes them.
 	Labels map[string]string
-	// Unread says that the row has a weight or labels that cannot be read: what was known of both stays.
+	// Unread says that the row has a weight or labels that cannot be read: what was known of both
+	// stays.
 	Unread bool
 }

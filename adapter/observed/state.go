@@ -12,8 +12,9 @@ import (
 
 // State folds Signals into Snapshots. It may be used by any number of goroutines.
 //
-// Signals of kinds that are not configured are dropped, and so is all that was known of a kind that is configured no longer.
-// A complete picture older than the one held is dropped too, so the order in which signals arrive does not matter.
+// Signals of kinds that are not configured are dropped, and so is all that was known of a kind that
+// is configured no longer. A complete picture older than the one held is dropped too, so the order
+// in which signals arrive does not matter.
 type State struct {
 	namespace string
 
@@ -24,7 +25,8 @@ type State struct {
 	changed chan struct{}
 }
 
-// kindState is what is known of one kind, by source. Everything it points to is immutable: signals replace, never edit.
+// kindState is what is known of one kind, by source. Everything it points to is immutable: signals
+// replace, never edit.
 type kindState struct {
 	statefulSet string
 	heartbeat   bool
@@ -39,8 +41,9 @@ type kindState struct {
 	unapplied   backlog
 	sources     map[SourceName]Source
 
-	// built is the last Kind that was laid out. dirty: something changed since; moved: so did pods, lists or usage, and the
-	// instances must be laid out anew; beaten: only the beats of these ordinals did.
+	// built is the last Kind that was laid out. dirty: something changed since; moved: so did pods,
+	// lists or usage, and the instances must be laid out anew; beaten: only the beats of these
+	// ordinals did.
 	built        Kind
 	dirty, moved bool
 	beaten       []int
@@ -53,8 +56,8 @@ func New(namespace string, kinds []config.Kind) *State {
 	return s
 }
 
-// Configure replaces the kinds. What is known of kinds that stay is kept, save pods, usage and beats where another
-// StatefulSet runs them now.
+// Configure replaces the kinds. What is known of kinds that stay is kept, save pods, usage and
+// beats where another StatefulSet runs them now.
 func (s *State) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,8 +103,9 @@ func (s *State) Apply(sig Signal) {
 	}
 }
 
-// Changed returns a channel that is closed when something other than an age changes: pods, lists, usage, counts, or whether a
-// source works. Take the channel first, then the Snapshot, then wait: so no change is missed. Beats alone do not wake.
+// Changed returns a channel that is closed when something other than an age changes: pods, lists,
+// usage, counts, or whether a source works. Take the channel first, then the Snapshot, then wait:
+// so no change is missed. Beats alone do not wake.
 func (s *State) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,8 +122,8 @@ func (s *State) wake() {
 	}
 }
 
-// Snapshot returns all that is known, for ages at now. What did not change since the last call is shared with it, so a
-// call costs next to nothing; nobody may write into it.
+// Snapshot returns all that is known, for ages at now. What did not change since the last call is
+// shared with it, so a call costs next to nothing; nobody may write into it.
 func (s *State) Snapshot(now time.Time) Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,9 +199,9 @@ func (ks *kindState) clusterSeen(v Cluster) bool {
 	return news
 }
 
-// replace puts a complete picture in place of the one held, unless it is older. It reports news: substance that differs, or a
-// source that works again. A picture that is the same but younger is none, else whoever writes a note about each picture would
-// wake itself for ever.
+// replace puts a complete picture in place of the one held, unless it is older. It reports news:
+// substance that differs, or a source that works again. A picture that is the same but younger is
+// none, else whoever writes a note about each picture would wake itself for ever.
 func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source SourceName, same bool) bool {
 	if is.Before(was) {
 		return false
@@ -260,8 +264,8 @@ func (ks *kindState) failed(f Failed) bool {
 // of one that beats before it is seen.
 const strangerBeats = 1024
 
-// beat keeps the newest timestamp of an ordinal. A clock that runs ahead is cut at the arrival: the beat proves that the
-// instance lived then, and nothing about later.
+// beat keeps the newest timestamp of an ordinal. A clock that runs ahead is cut at the arrival: the
+// beat proves that the instance lived then, and nothing about later.
 func (ks *kindState) beat(b Beat) {
 	if !ks.heartbeat || b.Ordinal < 0 {
 		return
@@ -308,7 +312,8 @@ func (ks *kindState) shown(ordinal int) {
 	}
 }
 
-// strangerAge is how long the beat of an ordinal without a pod is kept: a pod may beat before the cluster source saw it.
+// strangerAge is how long the beat of an ordinal without a pod is kept: a pod may beat before the
+// cluster source saw it.
 const strangerAge = 10 * time.Minute
 
 func (ks *kindState) forgetBeats(c Cluster) {
@@ -329,7 +334,8 @@ func (ks *kindState) clearBeats() {
 	ks.strangers = 0
 }
 
-// build lays out what is known. Snapshots already given away share the former layout, so it is replaced and never edited.
+// build lays out what is known. Snapshots already given away share the former layout, so it is
+// replaced and never edited.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
 		Name: name, Namespace: namespace,
@@ -403,8 +409,8 @@ func (ks *kindState) ordinals() []int {
 	return slices.Compact(all)
 }
 
-// lastBeat is the ordinal's newest beat if it is this pod's: one from before its start is its predecessor's. Both times are whole
-// seconds, so the second of the start counts.
+// lastBeat is the ordinal's newest beat if it is this pod's: one from before its start is its
+// predecessor's. Both times are whole seconds, so the second of the start counts.
 func (ks *kindState) lastBeat(ordinal int, pod *Pod) *time.Time {
 	b, ok := ks.beats[ordinal]
 	if !ok || pod.Started.IsZero() || b.At.Before(pod.Started.Truncate(time.Second)) {

@@ -262,7 +262,8 @@ func TestChangedWakesForSubstanceOnly(t *testing.T) {
 	require.False(t, woken(Read{Kind: "Rule", Source: SourceBus, At: at(5)}), "a kind without heartbeat has no bus")
 }
 
-// Whatever order signals come in, and however often, the end is the same: each source's newest picture, each ordinal's newest beat.
+// Whatever order signals come in, and however often, the end is the same: each source's newest
+// picture, each ordinal's newest beat.
 func TestOrderAndRepetitionDoNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		signals := rapid.SliceOfN(rapid.Custom(drawSignal), 1, 20).Draw(t, "signals")
@@ -283,7 +284,8 @@ func TestOrderAndRepetitionDoNotMatter(t *testing.T) {
 	})
 }
 
-// drawSignal draws a signal whose content is a function of its kind, type and time, as a source's would be.
+// drawSignal draws a signal whose content is a function of its kind, type and time, as a source's
+// would be.
 func drawSignal(t *rapid.T) Signal {
 	kind := rapid.SampledFrom([]string{"Thing", "Rule"}).Draw(t, "kind")
 	sec := rapid.IntRange(1, 30).Draw(t, "at")

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Weights is the leader's account of what the resources of a kind weigh, for a kind that is balanced by weight: only the leader reads the
-// catalogue, and it tells everybody by way of ZooKeeper. What each list weighs is in List.Weight.
+// Weights is the leader's account of what the resources of a kind weigh, for a kind that is
+// balanced by weight: only the leader reads the catalogue, and it tells everybody by way of
+// ZooKeeper. What each list weighs is in List.Weight.
 type Weights struct {
 	// At is when it was made; zero: the leader does not know the weights yet.
 	At time.Time `json:"at,omitzero"`
@@ -26,8 +27,9 @@ func Weight(k *Kind, now time.Time) (float64, error) {
 	return float64(n), err
 }
 
-// Imbalance is the largest load of an instance over the mean: 1 when all are alike, or nothing is assigned. A load is a number of
-// resources, or what they weigh. Only instances that may receive count; those that are being emptied are not meant to be in balance.
+// Imbalance is the largest load of an instance over the mean: 1 when all are alike, or nothing is
+// assigned. A load is a number of resources, or what they weigh. Only instances that may receive
+// count; those that are being emptied are not meant to be in balance.
 func Imbalance(k *Kind, now time.Time) (float64, error) {
 	if _, err := counted(k, k.Assigned, now); err != nil {
 		return 0, fmt.Errorf("imbalance: %w", err)

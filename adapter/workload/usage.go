@@ -86,11 +86,11 @@ func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 // mostUsed bounds what a container may use, in bytes or milli-CPU: what is above is no measurement.
 const mostUsed = 1 << 50
 
-// sum adds up one resource over the containers, or says why there is no such sum: an unknown part is
-// not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
-// without the resource. It also is where a value can be none that was measured. Unlike for the
-// HPA, a pod is also missing if the answer lacks a container of its spec: metrics-server leaves out
-// what a node did not report.
+// sum adds up one resource over the containers, or says why there is no such sum: an unknown part
+// is not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
+// without the resource. It also is where a value can be none that was measured. Unlike for the HPA,
+// a pod is also missing if the answer lacks a container of its spec: metrics-server leaves out what
+// a node did not report.
 func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
 	for _, c := range m.Containers {
 		q, ok := c.Usage[name]

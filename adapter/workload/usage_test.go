@@ -28,7 +28,8 @@ func answered(containers ...[3]string) *metricsv1beta1.PodMetrics {
 	return m
 }
 
-// end marks the container as ended. policy is its own restart policy; without one the pod restarts it.
+// end marks the container as ended. policy is its own restart policy; without one the pod restarts
+// it.
 func end(p *corev1.Pod, container string, policy corev1.ContainerRestartPolicy) {
 	for i := range p.Spec.Containers {
 		if c := &p.Spec.Containers[i]; c.Name == container && policy != "" {

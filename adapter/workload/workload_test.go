@@ -233,8 +233,8 @@ func TestAResizeInPlaceIsFollowed(t *testing.T) {
 		_, err := c.Kube.CoreV1().Pods(ns).Patch(t.Context(), "work-0", types.StrategicMergePatchType, []byte(text), metav1.PatchOptions{}, subresource)
 		require.NoError(t, err)
 	}
-	// kwok does not write this part of the status. A kubelet would say here that its node can resize
-	// containers, and has no room now.
+	// kwok does not write this part of the status. A kubelet would say here that its node can
+	// resize containers, and has no room now.
 	patch("status", `{"status":{"containerStatuses":[{"name":"work","resources":{"requests":{"cpu":"500m","memory":"512Mi"}}}]}}`)
 	patch("resize", `{"spec":{"containers":[{"name":"work","resources":{"requests":{"cpu":"1"}}}]}}`)
 	patch("status", `{"status":{"conditions":[{"type":"PodResizePending","status":"True","reason":"Deferred","message":"Node didn't have enough resource: cpu"}]}}`)

@@ -1,7 +1,9 @@
-// Command prestop is a preStop hook: it holds a pod that ends until it owns nothing, or until its grace is nearly over. It is small and
-// static, so that it can be copied into any container: `prestop install DIR` does that from an init container.
+// Command prestop is a preStop hook: it holds a pod that ends until it owns nothing, or until its
+// grace is nearly over. It is small and static, so that it can be copied into any container:
+// `prestop install DIR` does that from an init container.
 //
-// Exit codes: 0 the pod may end; 1 it ends although it owns something, or nobody could say; 2 the hook was called wrongly.
+// Exit codes: 0 the pod may end; 1 it ends although it owns something, or nobody could say; 2 the
+// hook was called wrongly.
 package main
 
 import (

@@ -14,7 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// savedWorld is what a server would save of two kinds: Things that need 3 instances and have 2, Rules of which nothing is known.
+// savedWorld is what a server would save of two kinds: Things that need 3 instances and have 2,
+// Rules of which nothing is known.
 func savedWorld(t *testing.T) (decide.Saved, string) {
 	t.Helper()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -1,5 +1,5 @@
-// Command shardscaler sizes the StatefulSets of sharded, stateful workloads, publishes their metrics to Kubernetes and moves
-// their resources between instances in ZooKeeper.
+// Command shardscaler sizes the StatefulSets of sharded, stateful workloads, publishes their
+// metrics to Kubernetes and moves their resources between instances in ZooKeeper.
 package main
 
 import (
@@ -20,7 +20,8 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// exitCode is 0 for success, what the command asked for if it asked, else 2; the error is printed once, here.
+// exitCode is 0 for success, what the command asked for if it asked, else 2; the error is printed
+// once, here.
 func exitCode(err error) int {
 	if err == nil {
 		return 0

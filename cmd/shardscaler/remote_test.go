@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server answers every path with what is given, to callers with the token "secret" where it is a POST.
+// server answers every path with what is given, to callers with the token "secret" where it is a
+// POST.
 func server(t *testing.T, answers map[string]string, status int) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.Method+" "+r.URL.Path]

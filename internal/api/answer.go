@@ -94,7 +94,8 @@ func join(o Orchestration, texts []*encoded) (document, error) {
 	return append(doc, newPart(append([]byte("}"), after...))), nil
 }
 
-// tagOf is the weak ETag of an orchestration: equal where two differ only in the times at which they were looked at.
+// tagOf is the weak ETag of an orchestration: equal where two differ only in the times at which
+// they were looked at.
 func tagOf(o Orchestration, texts []*encoded) string {
 	o.ReadAt = time.Time{}
 	if o.Decision != nil {
@@ -149,8 +150,8 @@ func matches(header, tag string) bool {
 	return false
 }
 
-// sendChunk is what a reader must take within h.slowReader. The server's own limit is one on the whole of an answer, which a large
-// one cannot keep with a slow reader, and a small one need not.
+// sendChunk is what a reader must take within h.slowReader. The server's own limit is one on the
+// whole of an answer, which a large one cannot keep with a slow reader, and a small one need not.
 const sendChunk = 256 << 10
 
 // write sends a text, and gives up when the reader makes no progress.

@@ -37,7 +37,7 @@ func newFleet(instances, each int) *fleet {
 	for n := range instances {
 		in := &protocol.Instance{Ordinal: n, Used: each, Capacity: 5000, Times: 1}
 		for i := range each {
-			in.IDs = append(in.IDs, fmt.Sprintf("%08d-thing-of-instance-%d", i, n))
+			in.IDs = protocol.NewIDs(append(in.IDs.Strings(), fmt.Sprintf("%08d-thing-of-instance-%d", i, n)))
 		}
 		f.state.Instances[n] = in
 	}
@@ -60,7 +60,7 @@ func (f *fleet) change(n int, ids ...string) {
 	defer f.mu.Unlock()
 	next := f.state.Clone()
 	in := *next.Instances[n]
-	in.IDs, in.Times = ids, in.Times+1
+	in.IDs, in.Times = protocol.NewIDs(ids), in.Times+1
 	next.Instances[n] = &in
 	f.state = next
 }
@@ -110,7 +110,7 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	var o Orchestration
 	require.NoError(t, json.Unmarshal(plain, &o))
 	require.Len(t, o.Instances, 12)
-	require.Equal(t, f.state.Instances[11].IDs, o.Instances["11"].Resources.IDs)
+	require.Equal(t, f.state.Instances[11].IDs.Strings(), o.Instances["11"].Resources.IDs)
 	require.Equal(t, []string{`<a&"b\`}, o.Instances["4"].Resources.IDs)
 	require.Contains(t, string(plain), `"3":{"data":{"used":700,"count":5000},"_reload":{"times":2},"resources":{"ids":[]}}`)
 	require.Contains(t, string(plain), `<a&`)
@@ -129,7 +129,8 @@ func TestAnAnswerIsTheSamePlainAndCompressed(t *testing.T) {
 	}
 }
 
-// withoutTimes is an orchestration without the time of the decision, which each request of the fleet makes anew.
+// withoutTimes is an orchestration without the time of the decision, which each request of the
+// fleet makes anew.
 func withoutTimes(t *testing.T, text []byte) Orchestration {
 	t.Helper()
 	var o Orchestration
@@ -178,7 +179,7 @@ func TestReadersOfOlderStatesAreBounded(t *testing.T) {
 	var releases []func()
 	taken := 0
 	for {
-		f.change(0, f.state.Instances[0].IDs...)
+		f.change(0, f.state.Instances[0].IDs.Strings()...)
 		if err := e.room(); err != nil {
 			require.ErrorIs(t, err, errOutdated)
 			break
@@ -211,7 +212,8 @@ func slowReader(t *testing.T, s *httptest.Server) net.Conn {
 	return conn
 }
 
-// Readers at one address that do not read hold half of the places at most, and the other calls are answered.
+// Readers at one address that do not read hold half of the places at most, and the other calls are
+// answered.
 func TestSlowReadersDoNotShutOthersOut(t *testing.T) {
 	s := serveFleet(t, newFleet(100, 3500), Config{SlowReader: time.Hour})
 	for range maxLarge/2 + 20 {
@@ -272,7 +274,8 @@ func TestAReaderThatMakesProgressIsServedToItsEnd(t *testing.T) {
 	})
 }
 
-// crowded is a backend whose writes take so long that readers of older states hold all the memory they may when they are done.
+// crowded is a backend whose writes take so long that readers of older states hold all the memory
+// they may when they are done.
 type crowded struct {
 	*backend
 	encodings *encodings

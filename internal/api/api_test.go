@@ -45,7 +45,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 	base := config.Default("Thing", "iota-dac")
 	k, standing := b.override.Apply(base)
 	state := &protocol.State{ReadAt: time.Unix(1, 0), Instances: map[int]*protocol.Instance{
-		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: []string{"thing-1"}},
+		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: protocol.NewIDs([]string{"thing-1"})},
 		4: {Ordinal: 4, Capacity: 5000},
 	}}
 	v := KindView{

@@ -21,15 +21,17 @@ import (
 const (
 	// keptFor is how long the text of a list is kept after it was last asked for.
 	keptFor = 10 * time.Second
-	// maxOutdated bounds the bytes of texts that only answers under way still hold: readers that take an older state slowly.
+	// maxOutdated bounds the bytes of texts that only answers under way still hold: readers that
+	// take an older state slowly.
 	maxOutdated = 64 << 20
 )
 
 // errOutdated says that readers of older states hold as much memory as they may.
 var errOutdated = errors.New("too many older answers are still being read; try again in a second")
 
-// encodings keeps the texts of instances. Each is encoded once for as long as the instance is unchanged, and every answer shares it:
-// what a slow reader costs is its connection, and the lists that changed since it began.
+// encodings keeps the texts of instances. Each is encoded once for as long as the instance is
+// unchanged, and every answer shares it: what a slow reader costs is its connection, and the lists
+// that changed since it began.
 type encodings struct {
 	mu       sync.Mutex
 	kinds    map[string]map[int]*encoded
@@ -165,8 +167,9 @@ func (d document) plain(yield func([]byte) bool) {
 	}
 }
 
-// gzip is the document as a gzip member (RFC 1952), piece by piece. The parts were compressed apart, each once; deflate streams
-// that end at a byte may follow each other in one (RFC 1951, an empty stored block), so only the checksum is computed here.
+// gzip is the document as a gzip member (RFC 1952), piece by piece. The parts were compressed
+// apart, each once; deflate streams that end at a byte may follow each other in one (RFC 1951, an
+// empty stored block), so only the checksum is computed here.
 func (d document) gzip(yield func([]byte) bool) {
 	sum, size := uint32(0), uint32(0)
 	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) { // deflate, no flags, no time, unknown system

@@ -19,8 +19,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// Authorizer says who a bearer token belongs to and whether they may change a kind. source is the address that the token came from,
-// host:port.
+// Authorizer says who a bearer token belongs to and whether they may change a kind. source is the
+// address that the token came from, host:port.
 type Authorizer interface {
 	Authorize(ctx context.Context, source, token, kind string) (user string, err error)
 }
@@ -33,7 +33,8 @@ var (
 	ErrBusy = limits.ErrBusy
 )
 
-// The virtual resource that callers of POST need the verb update on (manifests/base has a Role for it).
+// The virtual resource that callers of POST need the verb update on (manifests/base has a Role for
+// it).
 const (
 	authGroup    = "shardscaler.io"
 	authResource = "orchestrations"
@@ -133,8 +134,8 @@ func (g *guard) authorize(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
-// forwarded marks a request that another replica passed on, so that two replicas that each take the other for the leader do not
-// pass it back and forth.
+// forwarded marks a request that another replica passed on, so that two replicas that each take the
+// other for the leader do not pass it back and forth.
 const forwarded = "X-Shardscaler-Forwarded"
 
 // forward lets the leader answer writes.

@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// reviewer answers reviews as the API server does for a token "operator" that may change Thing alone, and counts them.
+// reviewer answers reviews as the API server does for a token "operator" that may change Thing
+// alone, and counts them.
 func reviewer(count *int) *fake.Clientset {
 	client := fake.NewClientset()
 	client.PrependReactor("create", "tokenreviews", func(a ktesting.Action) (bool, runtime.Object, error) {

@@ -26,8 +26,8 @@ type Orchestration struct {
 	Kind string `json:"kind"`
 	// Instances by ordinal, as ZooKeeper holds them.
 	Instances map[string]Instance `json:"instances"`
-	// Orchestrating is true while resources are being moved or emptied; Succeeded says whether the last turn of the loop could do
-	// what it wanted.
+	// Orchestrating is true while resources are being moved or emptied; Succeeded says whether the
+	// last turn of the loop could do what it wanted.
 	Orchestrating bool   `json:"orchestrating"`
 	Succeeded     bool   `json:"succeeded"`
 	Problem       string `json:"problem,omitempty"`
@@ -96,10 +96,12 @@ func pauseSetting(v *KindView) PauseSetting {
 	return p
 }
 
-// HandOff is how resources are handed from one instance to another, and whether the instances could do more than is asked of them.
+// HandOff is how resources are handed from one instance to another, and whether the instances could
+// do more than is asked of them.
 type HandOff struct {
 	Mode config.HandOff `json:"mode" enum:"immediate,acknowledged"`
-	// Instances are open; Acknowledging are those of them whose status, of their present pod, shows all changes of their list as applied.
+	// Instances are open; Acknowledging are those of them whose status, of their present pod, shows
+	// all changes of their list as applied.
 	Instances     int    `json:"instances"`
 	Acknowledging int    `json:"acknowledging"`
 	Hint          string `json:"hint,omitempty"`
@@ -210,7 +212,7 @@ func instance(in *protocol.Instance) Instance {
 	var out Instance
 	out.Data.Used, out.Data.Count = in.Used, in.Capacity
 	out.Reload.Times = in.Times
-	out.Resources.IDs = in.IDs
+	out.Resources.IDs = in.IDs.Strings()
 	if out.Resources.IDs == nil {
 		out.Resources.IDs = []string{}
 	}
@@ -259,7 +261,8 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-// getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it as a schema would only drift.
+// getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it
+// as a schema would only drift.
 func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
 	b, err := json.Marshal(h.backend.Saved())
 	if err != nil {

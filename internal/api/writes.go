@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
-// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop. Fractions are refused by the schema.
+// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop. Fractions
+// are refused by the schema.
 type OrchestrateRequest struct {
 	MaxInstances        *int `json:"maxInstances,omitempty" doc:"greatest number of instances; 3 to the configured ceiling, not below init"`
 	ResourcePerInstance *int `json:"resourcePerInstance,omitempty" doc:"hard limit of resources on an instance; 1 to 5000"`

@@ -1,7 +1,9 @@
-// Package app is the whole server: it starts the sources, the loops and the APIs, and stops them in order.
+// Package app is the whole server: it starts the sources, the loops and the APIs, and stops them in
+// order.
 //
-// In: Options, and the live configuration. Out: a process. Invariant: every replica follows and serves; only the leader writes; a
-// stop first ends the writers, then gives the lease away, then ends the servers.
+// In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
+// serves; only the leader writes; a stop first ends the writers, then gives the lease away, then
+// ends the servers.
 //
 //	sources ─► observed.State ─► Snapshot ─► runners (one a kind: scaler, engine) ─► Kubernetes, ZooKeeper
 //	                                └──────► metrics API, REST, probes, Prometheus
@@ -129,7 +131,8 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	return a, nil
 }
 
-// newSources prepares every input; none of them connects before Run, but ZooKeeper's client, which does so in the background.
+// newSources prepares every input; none of them connects before Run, but ZooKeeper's client, which
+// does so in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
 	dsn, err := readSecret(o.CatalogueDSNFile)
@@ -202,7 +205,8 @@ func (a *App) Run(ctx context.Context, version string) error {
 	return cmp.Or(serving.Wait(), err)
 }
 
-// startWork starts the sources, the election and the kinds. The lease is given away only when no runner writes any more.
+// startWork starts the sources, the election and the kinds. The lease is given away only when no
+// runner writes any more.
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
@@ -223,7 +227,8 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	})
 }
 
-// duringTerms runs a source that only the leader may run, once a term. A dry run follows neither: what they lead to is a write.
+// duringTerms runs a source that only the leader may run, once a term. A dry run follows neither:
+// what they lead to is a write.
 func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(observed.Signal)) error) error {
 	if a.opts.DryRun {
 		<-ctx.Done()
@@ -250,7 +255,8 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 	}
 }
 
-// keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all have stopped.
+// keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all
+// have stopped.
 func (a *App) keepRunners(ctx context.Context) error {
 	defer a.stopRunners(func(*runner) bool { return true })
 	for {

@@ -23,7 +23,8 @@ import (
 // overrideName is the document under which a kind's override is kept in ZooKeeper.
 const overrideName = "override"
 
-// override returns what POST set for the kind, as ZooKeeper holds it. What cannot be read is ignored, and logged once.
+// override returns what POST set for the kind, as ZooKeeper holds it. What cannot be read is
+// ignored, and logged once.
 func (r *runner) override() config.Override {
 	o, _ := read(r, &r.keptOverride, overrideName, r.parseOverride)
 	return o
@@ -40,7 +41,8 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 	return o, nil
 }
 
-// effective returns a kind's configuration in force: the ConfigMap's under what still stands of the override.
+// effective returns a kind's configuration in force: the ConfigMap's under what still stands of the
+// override.
 func (a *App) effective(kind string) (config.Kind, config.Override, bool) {
 	cfg, _ := a.live.current()
 	r := a.runner(kind)
@@ -250,8 +252,8 @@ func (a *App) recommended(kind string, now time.Time, cfg *config.Config) metric
 	return metricsapi.Recommendation{Replicas: n, At: d.At}
 }
 
-// errNotRun: what a message asks for cannot be committed, and it must not be acknowledged. If the kind was removed for good, the next
-// connection finds that its messages are nobody's.
+// errNotRun: what a message asks for cannot be committed, and it must not be acknowledged. If the
+// kind was removed for good, the next connection finds that its messages are nobody's.
 var errNotRun = errors.New("the kind does not run")
 
 // Create implements notify.Handler.

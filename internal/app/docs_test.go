@@ -21,14 +21,15 @@ import (
 	"github.com/shardscaler/shardscaler/scaler"
 )
 
-// boundedLabels are those that series may have: their values are few, or as many as there are kinds, instances and topics.
-// What a caller, a pod or a resource is called is none of them.
+// boundedLabels are those that series may have: their values are few, or as many as there are
+// kinds, instances and topics. What a caller, a pod or a resource is called is none of them.
 var boundedLabels = []string{
 	"api", "apiservice", "certificate", "condition", "direction", "kind", "metric", "ordinal", "outcome", "phase", "reason", "relief", "result",
 	"signal", "source", "state", "step", "topic", "verb",
 }
 
-// The documentation has every series that is exported, and none has a label whose values nobody bounds.
+// The documentation has every series that is exported, and none has a label whose values nobody
+// bounds.
 func TestMetricsDocumentation(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| series | labels | meaning |\n| --- | --- | --- |\n")
@@ -45,7 +46,8 @@ type describedSeries struct {
 	labels     []string
 }
 
-// everySeries describes what a replica registers, as it does at start, for a kind, and for a term of the kind's leader. Nothing answers it.
+// everySeries describes what a replica registers, as it does at start, for a kind, and for a term
+// of the kind's leader. Nothing answers it.
 func everySeries(t *testing.T) []describedSeries {
 	t.Helper()
 	ports, err := testenv.FreePorts(1)
@@ -72,7 +74,8 @@ func everySeries(t *testing.T) []describedSeries {
 	return all.series
 }
 
-// descriptions is a registry that keeps what collectors say of themselves: one of vectors without series would gather nothing.
+// descriptions is a registry that keeps what collectors say of themselves: one of vectors without
+// series would gather nothing.
 type descriptions struct{ series []describedSeries }
 
 var (

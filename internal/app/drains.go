@@ -18,14 +18,15 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
-// Reads a second of StatefulSets for pods that end, and how many may be made at once. The client that makes them also writes sizes, and
-// any caller may ask.
+// Reads a second of StatefulSets for pods that end, and how many may be made at once. The client
+// that makes them also writes sizes, and any caller may ask.
 const (
 	drainsPerSecond = 10
 	drainsAtOnce    = 20
 )
 
-// drainReads are the reads that pods which end at the same time share: of their StatefulSet, by name, and of what each owns.
+// drainReads are the reads that pods which end at the same time share: of their StatefulSet, by
+// name, and of what each owns.
 type drainReads struct {
 	sets *limits.Shared[string, bounds]
 	left *limits.Shared[instanceKey, leftover]
@@ -55,8 +56,9 @@ func newDrainReads() drainReads {
 // drainLook is the time between two looks at what a pod still owns when nothing seems to change.
 const drainLook = time.Second
 
-// PodDrain implements api.Backend. Whether the pod is made again is read from the API server itself: a watch may show the end of a pod
-// before the size that caused it. That it owns nothing is read from ZooKeeper itself. What cannot be read is an error and never "empty".
+// PodDrain implements api.Backend. Whether the pod is made again is read from the API server
+// itself: a watch may show the end of a pod before the size that caused it. That it owns nothing is
+// read from ZooKeeper itself. What cannot be read is an error and never "empty".
 func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
 	k, ordinal, err := a.instanceOf(namespace, pod)
 	if err != nil {
@@ -135,7 +137,8 @@ func (a *App) readBounds(ctx context.Context, statefulSet string) (bounds, error
 	return bounds{start, start + replicas}, nil
 }
 
-// lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper itself when that is nothing.
+// lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper
+// itself when that is nothing.
 func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	r := a.runner(d.Kind)
 	if r == nil {
@@ -183,8 +186,9 @@ func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*obs
 	}
 }
 
-// Reassign implements api.Backend. What shows that the instance lives is read after the call: one that was made while ZooKeeper was
-// away must not count an instance as dead that came back meanwhile.
+// Reassign implements api.Backend. What shows that the instance lives is read after the call: one
+// that was made while ZooKeeper was away must not count an instance as dead that came back
+// meanwhile.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
 	k, _, ok := a.effective(kind)
 	r := a.runner(kind)

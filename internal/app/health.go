@@ -13,12 +13,14 @@ import (
 // check is one named line of a probe's answer.
 type check struct {
 	name string
-	// failed makes the probe fail; a detail without it is a degradation: the process serves on and says what is missing.
+	// failed makes the probe fail; a detail without it is a degradation: the process serves on and
+	// says what is missing.
 	failed bool
 	detail string
 }
 
-// serveChecks answers 200 if no check failed, else 503; the text says each check's state either way.
+// serveChecks answers 200 if no check failed, else 503; the text says each check's state either
+// way.
 func serveChecks(probe string, checks func() []check) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		var b strings.Builder
@@ -41,14 +43,16 @@ func serveChecks(probe string, checks func() []check) http.HandlerFunc {
 	}
 }
 
-// Ages past which readyz calls an input degraded. Metrics come every 10 s at best, the rest every few seconds.
+// Ages past which readyz calls an input degraded. Metrics come every 10 s at best, the rest every
+// few seconds.
 const (
 	inputOld   = 30 * time.Second
 	metricsOld = 2 * time.Minute
 )
 
-// readiness: ready once everything was seen for the first time. What is lost later degrades the answers (they become errors that
-// name the input) but not the probe: an adapter that vanished would block more than one that says "not known".
+// readiness: ready once everything was seen for the first time. What is lost later degrades the
+// answers (they become errors that name the input) but not the probe: an adapter that vanished
+// would block more than one that says "not known".
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}}
@@ -113,8 +117,9 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 	return c
 }
 
-// stuckAfter is how long a control loop may need for one turn before the process counts as hung. A turn waits for servers
-// with deadlines of its own, so this is reached only by a loop that no longer turns at all.
+// stuckAfter is how long a control loop may need for one turn before the process counts as hung. A
+// turn waits for servers with deadlines of its own, so this is reached only by a loop that no
+// longer turns at all.
 const stuckAfter = 2 * time.Minute
 
 // liveness fails when a loop that should turn does not: on every replica the one that follows

@@ -28,7 +28,8 @@ type kube struct {
 	configMap   *corev1.ObjectReference
 }
 
-// Requests a second to the API server, and how many may come at once: a tick of several kinds makes a few.
+// Requests a second to the API server, and how many may come at once: a tick of several kinds makes
+// a few.
 const (
 	kubeQPS   = 50
 	kubeBurst = 100
@@ -78,7 +79,8 @@ func (k *kube) configRefused(err error) {
 	k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
 }
 
-// notRegistered raises an event on the ConfigMap: an APIService itself is in no namespace, and only there could its events be.
+// notRegistered raises an event on the ConfigMap: an APIService itself is in no namespace, and only
+// there could its events be.
 func (k *kube) notRegistered(fault string) { k.warn("NotRegistered", fault) }
 
 func (k *kube) warn(reason, message string) {

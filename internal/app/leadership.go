@@ -14,8 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 )
 
-// leadership says whether this replica may write, and for how long. It does not promise a single leader: the head's epoch in
-// ZooKeeper and the resourceVersion in Kubernetes do.
+// leadership says whether this replica may write, and for how long. It does not promise a single
+// leader: the head's epoch in ZooKeeper and the resourceVersion in Kubernetes do.
 type leadership struct {
 	mu      sync.Mutex
 	term    context.Context // ends with the lease; nil while not leading
@@ -27,7 +27,8 @@ func newLeadership() *leadership {
 	return &leadership{changed: make(chan struct{})}
 }
 
-// await returns the context of the current term, waiting for one to begin; nil when ctx ended first.
+// await returns the context of the current term, waiting for one to begin; nil when ctx ended
+// first.
 func (l *leadership) await(ctx context.Context) context.Context {
 	for {
 		term, changed := l.present()
@@ -72,8 +73,9 @@ func (l *leadership) update(f func()) {
 	l.changed = make(chan struct{})
 }
 
-// elect takes part in the election until ctx ends, and releases the lease then. Without election this replica leads at once; so it does
-// in a dry run, which must neither write a Lease nor keep the one that works from having it.
+// elect takes part in the election until ctx ends, and releases the lease then. Without election
+// this replica leads at once; so it does in a dry run, which must neither write a Lease nor keep
+// the one that works from having it.
 func (l *leadership) elect(ctx context.Context, o Options, id string, client kubernetes.Interface, log *slog.Logger) error {
 	if !o.LeaderElect || o.DryRun {
 		l.update(func() { l.term, l.leader = ctx, id })

@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
-// Options are what a running server cannot change: addresses, credentials, identity. The command line sets them.
+// Options are what a running server cannot change: addresses, credentials, identity. The command
+// line sets them.
 type Options struct {
 	Namespace string // of the workloads, the ConfigMap and the Lease
 	PodName   string // this replica's name in the Lease, the head and the events
@@ -270,7 +271,8 @@ func loopback(addr string) bool {
 	return err == nil && samesite.Loopback(addr)
 }
 
-// readSecret returns a file's content without the final line break; an empty name gives an empty secret.
+// readSecret returns a file's content without the final line break; an empty name gives an empty
+// secret.
 func readSecret(file string) (string, error) {
 	if file == "" {
 		return "", nil

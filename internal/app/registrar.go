@@ -13,7 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/servingcert"
 )
 
-// registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and the certificate where that is ours.
+// registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and
+// the certificate where that is ours.
 type registrar struct {
 	keeper  *servingcert.Keeper // nil: the certificate comes from files
 	watcher *registration.Watcher
@@ -66,7 +67,8 @@ func (r *registrar) run(ctx context.Context) error {
 	}
 }
 
-// sync first reads the Secret, so that an old bundle is not put in place of one that another replica has just written.
+// sync first reads the Secret, so that an old bundle is not put in place of one that another
+// replica has just written.
 func (r *registrar) sync(ctx context.Context) (ok bool) {
 	var certFault error
 	if r.keeper != nil {
@@ -110,7 +112,8 @@ func text(err error) string {
 	return err.Error()
 }
 
-// checks are lines of readyz; none of them makes the probe fail: what is wrong is not this replica's.
+// checks are lines of readyz; none of them makes the probe fail: what is wrong is not this
+// replica's.
 func (r *registrar) checks() []check {
 	certFault, readFault := r.faults()
 	registered := check{name: "apiservices", detail: r.watcher.Fault()}

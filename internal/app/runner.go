@@ -100,7 +100,8 @@ func (r *runner) fell(ctx context.Context, err error) {
 	}
 }
 
-// leadAgain is the pause before the head is taken again after it was lost while the lease is still ours.
+// leadAgain is the pause before the head is taken again after it was lost while the lease is still
+// ours.
 const leadAgain = 2 * time.Second
 
 // lead writes for the kind during each of this replica's terms. Its error is a panic.
@@ -123,7 +124,8 @@ func (r *runner) lead(ctx context.Context) error {
 	}
 }
 
-// serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx ends or either fails.
+// serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx
+// ends or either fails.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -197,7 +199,8 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 	r.decision, r.input = d, in
 }
 
-// replay is what the latest decision was made from; on a replica that does not lead, what one made now would be made from.
+// replay is what the latest decision was made from; on a replica that does not lead, what one made
+// now would be made from.
 func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
@@ -213,8 +216,9 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 	return r.decision, r.input
 }
 
-// served returns the latest decision: this replica's own while it leads, else the one that the leader kept in ZooKeeper. One that is
-// older than three ticks is an error, whosever it is: a leader may hang.
+// served returns the latest decision: this replica's own while it leads, else the one that the
+// leader kept in ZooKeeper. One that is older than three ticks is an error, whosever it is: a
+// leader may hang.
 func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {

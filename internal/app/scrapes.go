@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// maxScrapes is how many scrapes of /metrics are answered at once, half of them for one address: each gathers what the whole process
-	// knows.
+	// maxScrapes is how many scrapes of /metrics are answered at once, half of them for one
+	// address: each gathers what the whole process knows.
 	maxScrapes = 8
-	// scrapeTimeout is how long a reader may take for the answer. Prometheus gives up after as much by default.
+	// scrapeTimeout is how long a reader may take for the answer. Prometheus gives up after as much
+	// by default.
 	scrapeTimeout = 10 * time.Second
 )
 

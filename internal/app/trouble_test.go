@@ -18,7 +18,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
-// leadingApp is as much of a replica as answers for one kind that it leads, with instance 0, over a real ZooKeeper.
+// leadingApp is as much of a replica as answers for one kind that it leads, with instance 0, over a
+// real ZooKeeper.
 func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -78,8 +79,8 @@ func (a *App) detail(t *testing.T, name string) check {
 	return check{}
 }
 
-// A quota that stands against creates is told by the probe and by REST, and not by an error of the log alone; when it is raised, the create
-// that waited is done.
+// A quota that stands against creates is told by the probe and by REST, and not by an error of the
+// log alone; when it is raised, the create that waited is done.
 func TestARefusalIsTold(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
 	a, e := leadingApp(t, z.Connect+"/chroot")

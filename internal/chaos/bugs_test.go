@@ -37,9 +37,9 @@ var bugs = []bug{
 	},
 	{
 		name: "grant before release",
-		file: "rebalancer/flights.go", texts: []string{
-			"if t.declaredDead(f) {",
-			"if t.declaredDead(f) || t.orders.HandOff == config.HandOffAcknowledged {",
+		file: "rebalancer/loop/releases.go", texts: []string{
+			"if revokedFromDead(v.Orders, f) {",
+			"if revokedFromDead(v.Orders, f) || v.Orders.HandOff == config.HandOffAcknowledged {",
 		},
 		folder: "rebalancer", test: "TestARecreateTurnsTheDeleteInFlight", says: "nobody has released it",
 	},
@@ -91,7 +91,7 @@ var bugs = []bug{
 	},
 	{
 		name: "deleted id re-created elsewhere before release",
-		file: "rebalancer/write.go", texts: []string{
+		file: "rebalancer/loop/create.go", texts: []string{
 			"			flying[id] = struct{}{}\n		default:\n			durable",
 			"			fresh = append(fresh, id)\n		default:\n			durable",
 		},

@@ -1,8 +1,8 @@
 // Package clienttls reads what a client's encrypted connections need: authorities, and a
 // certificate of its own.
 //
-// In: names of PEM files. Out: a tls.Config, and connections encrypted by one. The files are read for every connection, so that they
-// may be renewed without a restart.
+// In: names of PEM files. Out: a tls.Config, and connections encrypted by one. The files are read
+// for every connection, so that they may be renewed without a restart.
 package clienttls
 
 import (

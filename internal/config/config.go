@@ -1,9 +1,11 @@
 // Package config is what operators tune: the content of the ConfigMap.
 //
-// In: YAML text. Out: a Config that is complete (defaults filled in) and valid, or one error that lists every fault
-// by field, value and bound. Invariant: a Config that left Parse can be used without any further check.
+// In: YAML text. Out: a Config that is complete (defaults filled in) and valid, or one error that
+// lists every fault by field, value and bound. Invariant: a Config that left Parse can be used
+// without any further check.
 //
-// Addresses and credentials are not here: they are flags of the server, since changing them needs a restart.
+// Addresses and credentials are not here: they are flags of the server, since changing them needs a
+// restart.
 package config
 
 import (
@@ -17,9 +19,11 @@ import (
 
 // Config is the whole tunable configuration.
 type Config struct {
-	// SyncPeriod is the time between two looks of the control loops. A change of anything they look at wakes them sooner.
+	// SyncPeriod is the time between two looks of the control loops. A change of anything they look
+	// at wakes them sooner.
 	SyncPeriod Duration `json:"syncPeriod,omitempty"`
-	// MaxInstancesCeiling bounds every kind's Max and the REST call's maxInstances, 3 to 1000. Default 100.
+	// MaxInstancesCeiling bounds every kind's Max and the REST call's maxInstances, 3 to 1000.
+	// Default 100.
 	MaxInstancesCeiling int `json:"maxInstancesCeiling,omitempty"`
 	// Kinds are the classes of resources, in the order in which they are shown.
 	Kinds []Kind `json:"kinds"`
@@ -27,15 +31,18 @@ type Config struct {
 
 // Kind configures one class of resources and the StatefulSet that runs it.
 type Kind struct {
-	// Name is the kind as the platform spells it (`Thing`); it is the znode name and the `t` of notifications.
+	// Name is the kind as the platform spells it (`Thing`); it is the znode name and the `t` of
+	// notifications.
 	Name string `json:"name"`
 	// StatefulSet runs the kind's instances; pod `<statefulSet>-<n>` is ordinal n.
 	StatefulSet string `json:"statefulSet"`
-	// Capacity is the hard limit of resources on one instance, 1 to 5000. Spreading never changes it.
+	// Capacity is the hard limit of resources on one instance, 1 to 5000. Spreading never changes
+	// it.
 	Capacity int `json:"capacity"`
 	// TargetPerInstance is what sizing aims at, 1 to Capacity. Default: Capacity.
 	TargetPerInstance int `json:"targetPerInstance,omitempty"`
-	// Init is the least number of instances, Max the greatest: 1 ≤ Init ≤ Max ≤ MaxInstancesCeiling.
+	// Init is the least number of instances, Max the greatest: 1 ≤ Init ≤ Max ≤
+	// MaxInstancesCeiling.
 	Init int `json:"init"`
 	Max  int `json:"max"`
 	// Replicas says who writes the StatefulSet's replicas.
@@ -48,7 +55,8 @@ type Kind struct {
 	Behavior  Behavior  `json:"behavior,omitempty"`
 	// Heartbeat is nil for a kind whose instances do not beat.
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
-	// LostNodeGrace is how long a node may be lost before what its instances own is given to others, where that is safe. Default 5m.
+	// LostNodeGrace is how long a node may be lost before what its instances own is given to
+	// others, where that is safe. Default 5m.
 	LostNodeGrace Duration `json:"lostNodeGrace,omitempty"`
 	// Health says what is done about an instance that does not work.
 	Health Health `json:"health,omitempty"`
@@ -75,7 +83,8 @@ type Owner string
 const (
 	// OwnerShardscaler: the scaler writes /scale.
 	OwnerShardscaler Owner = "shardscaler"
-	// OwnerGroup: the scaler writes /scale, and follows the wish that an HPA or a person writes into the kind's InstanceGroup.
+	// OwnerGroup: the scaler writes /scale, and follows the wish that an HPA or a person writes
+	// into the kind's InstanceGroup.
 	OwnerGroup Owner = "group"
 	// OwnerHPA: an HPA does; we assign, drain and publish, and never write /scale.
 	OwnerHPA Owner = "hpa"
@@ -94,7 +103,8 @@ type Mode string
 const (
 	// ModeAct: they are brought about.
 	ModeAct Mode = "act"
-	// ModeRecommend: they are published, and replicas stay as they are; nothing is emptied for a shrink either.
+	// ModeRecommend: they are published, and replicas stay as they are; nothing is emptied for a
+	// shrink either.
 	ModeRecommend Mode = "recommend"
 )
 
@@ -118,10 +128,12 @@ type ResourceTarget struct {
 	Hottest *HottestTarget `json:"hottest,omitempty"`
 }
 
-// HottestTarget is a target for the most loaded instance: exactly one of the first two fields is set. Whoever is above it by more than
-// the tolerance is relieved by a rebalance first, and by growth if moving cannot help.
+// HottestTarget is a target for the most loaded instance: exactly one of the first two fields is
+// set. Whoever is above it by more than the tolerance is relieved by a rebalance first, and by
+// growth if moving cannot help.
 type HottestTarget struct {
-	// TargetUtilization is the wanted use as percent of the pod's request, at least that of the mean, at most 1000.
+	// TargetUtilization is the wanted use as percent of the pod's request, at least that of the
+	// mean, at most 1000.
 	TargetUtilization int32 `json:"targetUtilization,omitempty"`
 	// TargetValue is the wanted use of the pod (`900m`, `2Gi`), at least that of the mean.
 	TargetValue *resource.Quantity `json:"targetValue,omitempty"`
@@ -129,8 +141,8 @@ type HottestTarget struct {
 	Patience Duration `json:"patience,omitempty"`
 }
 
-// Tolerance is how far use/target may lie from 1 before a size changes. Nil is what behavior says for the direction, else 0.1; 0
-// means none.
+// Tolerance is how far use/target may lie from 1 before a size changes. Nil is what behavior says
+// for the direction, else 0.1; 0 means none.
 type Tolerance struct {
 	Up   *float64 `json:"up,omitempty"`
 	Down *float64 `json:"down,omitempty"`
@@ -144,16 +156,18 @@ type Behavior struct {
 
 // ScalingRules limits changes in one direction.
 type ScalingRules struct {
-	// StabilizationWindow: down, the largest recommendation within it holds; up, the smallest. Nil: 5m down, 0 up. At most 1h.
+	// StabilizationWindow: down, the largest recommendation within it holds; up, the smallest. Nil:
+	// 5m down, 0 up. At most 1h.
 	StabilizationWindow *Duration `json:"stabilizationWindow,omitempty"`
 	// Policies limit the rate; none means no limit by rate.
 	Policies []ScalingPolicy `json:"policies,omitempty"`
 	// SelectPolicy picks among the policies: Max (default), Min or Disabled.
 	SelectPolicy string `json:"selectPolicy,omitempty"`
-	// Tolerance is the HPA's way to write Kind.Tolerance; setting both to different values is refused.
+	// Tolerance is the HPA's way to write Kind.Tolerance; setting both to different values is
+	// refused.
 	Tolerance *float64 `json:"tolerance,omitempty"`
-	// CoolDown is the least time between any change of the size and the next one in this direction, at most 1h. 0: none. A growth
-	// that the number of resources asks for does not wait.
+	// CoolDown is the least time between any change of the size and the next one in this direction,
+	// at most 1h. 0: none. A growth that the number of resources asks for does not wait.
 	CoolDown Duration `json:"coolDown,omitempty"`
 }
 
@@ -170,12 +184,15 @@ type Heartbeat struct {
 	Topic string `json:"topic,omitempty"`
 	// StaleAfter is the lag from which an instance is reported as stale. Default 90s.
 	StaleAfter Duration `json:"staleAfter,omitempty"`
-	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s: three missed beats.
+	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s:
+	// three missed beats.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
-	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody is restarted. Default 0.34.
-	// Of a kind without heartbeat, the default holds for instances that do not work.
+	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody
+	// is restarted. Default 0.34. Of a kind without heartbeat, the default holds for instances that
+	// do not work.
 	MaxStaleShare float64 `json:"maxStaleShare,omitempty"`
-	// StartupGrace is how long after its start a pod without a beat has no lag yet. Default RestartAfter.
+	// StartupGrace is how long after its start a pod without a beat has no lag yet. Default
+	// RestartAfter.
 	StartupGrace Duration `json:"startupGrace,omitempty"`
 }
 
@@ -185,18 +202,21 @@ type Action string
 const (
 	// ActionReport: it is reported and nothing else.
 	ActionReport Action = "report"
-	// ActionRestart: a silent instance's pod is restarted, once, with its normal grace; the next time after a growing pause.
+	// ActionRestart: a silent instance's pod is restarted, once, with its normal grace; the next
+	// time after a growing pause.
 	ActionRestart Action = "restart"
-	// ActionReassign: it is restarted, and what it owns is given to others when it does not work for ReassignAfter.
+	// ActionReassign: it is restarted, and what it owns is given to others when it does not work
+	// for ReassignAfter.
 	ActionReassign Action = "reassign"
 )
 
-// Health says what is done about instances that do not work. Nothing is done about any while too many do not work at once
-// (Heartbeat.MaxStaleShare), and nothing moves during a rolling update.
+// Health says what is done about instances that do not work. Nothing is done about any while too
+// many do not work at once (Heartbeat.MaxStaleShare), and nothing moves during a rolling update.
 type Health struct {
 	// Action is the strongest that is taken. Default: restart.
 	Action Action `json:"action,omitempty"`
-	// ReassignAfter is how long an instance must have been out of work before its resources are given away, 1m to 24h. Default 10m.
+	// ReassignAfter is how long an instance must have been out of work before its resources are
+	// given away, 1m to 24h. Default 10m.
 	ReassignAfter Duration `json:"reassignAfter,omitempty"`
 }
 
@@ -208,8 +228,9 @@ type Freshness struct {
 
 // Catalogue says how a kind's resources are read from the database.
 type Catalogue struct {
-	// Query returns the column id, and optionally weight and labels. Default: SELECT id FROM "<Name>", with weight where the kind is
-	// balanced by it, and with labels where a pin selects by them.
+	// Query returns the column id, and optionally weight and labels. Default: SELECT id FROM
+	// "<Name>", with weight where the kind is balanced by it, and with labels where a pin selects
+	// by them.
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
@@ -239,7 +260,8 @@ type Rebalance struct {
 	ListInterval *Duration `json:"listInterval,omitempty"`
 	// MovesPerMinute limits voluntary moves (spreading, not drains nor orphans); 0 means no limit.
 	MovesPerMinute int `json:"movesPerMinute,omitempty"`
-	// MovesPerPlan limits the voluntary moves of one plan; what remains is planned anew when that is done. 0 means no limit.
+	// MovesPerPlan limits the voluntary moves of one plan; what remains is planned anew when that
+	// is done. 0 means no limit.
 	MovesPerPlan int `json:"movesPerPlan,omitempty"`
 	// MaxInFlight limits the resources that are in flight at once; 0 means no limit.
 	MaxInFlight int `json:"maxInFlight,omitempty"`

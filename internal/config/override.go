@@ -6,7 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Override holds what POST …/orchestrate set for one kind. It lives in ZooKeeper; the ConfigMap is never written.
+// Override holds what POST …/orchestrate set for one kind. It lives in ZooKeeper; the ConfigMap is
+// never written.
 type Override struct {
 	MaxInstances        *OverrideValue `json:"maxInstances,omitempty"`
 	ResourcePerInstance *OverrideValue `json:"resourcePerInstance,omitempty"`
@@ -20,7 +21,8 @@ type OverridePause struct {
 	Over  bool `json:"over"`
 }
 
-// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when the ConfigMap says something else.
+// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when the ConfigMap
+// says something else.
 type OverrideValue struct {
 	Value int `json:"value"`
 	Over  int `json:"over"`
@@ -40,8 +42,9 @@ func (o Override) SetPaused(k *Kind, paused bool) Override {
 	return o
 }
 
-// Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names field, value and bound.
-// The bounds are those of formats.md: maxInstances 3 to ceiling and not below init, resourcePerInstance 1 to 5000.
+// Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names
+// field, value and bound. The bounds are those of formats.md: maxInstances 3 to ceiling and not
+// below init, resourcePerInstance 1 to 5000.
 func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int) (Override, error) {
 	var errs field.ErrorList
 	if maxInstances != nil {
@@ -58,8 +61,9 @@ func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *i
 	return o, nil
 }
 
-// Apply returns kind k under the override, and what of the override still stands: a value whose key the ConfigMap has
-// changed since is dropped. The target follows the capacity down, and follows it fully where it was left at its default.
+// Apply returns kind k under the override, and what of the override still stands: a value whose key
+// the ConfigMap has changed since is dropped. The target follows the capacity down, and follows it
+// fully where it was left at its default.
 func (o Override) Apply(k Kind) (Kind, Override) {
 	if v := o.MaxInstances; v != nil {
 		if v.Over == k.Max && v.Value >= k.Init {

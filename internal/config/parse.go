@@ -9,8 +9,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Parse reads a configuration strictly (unknown and repeated fields are errors), fills in the defaults and validates it.
-// The error lists every fault with its field, its value and the bound.
+// Parse reads a configuration strictly (unknown and repeated fields are errors), fills in the
+// defaults and validates it. The error lists every fault with its field, its value and the bound.
 func Parse(text []byte) (*Config, error) {
 	var c Config
 	if err := exact.KnownYAML(text, &c); err != nil {
@@ -28,7 +28,8 @@ func (c *Config) Marshal() ([]byte, error) {
 	return yaml.Marshal(c)
 }
 
-// Default is the configuration of formats.md for one kind: what stands there when a field is left out.
+// Default is the configuration of formats.md for one kind: what stands there when a field is left
+// out.
 func Default(name, statefulSet string) Kind {
 	k := Kind{Name: name, StatefulSet: statefulSet, Capacity: 5000, Init: 10, Max: 100, Heartbeat: &Heartbeat{}}
 	k.setDefaults()

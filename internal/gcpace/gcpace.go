@@ -1,9 +1,12 @@
-// Package gcpace lets the heap grow to about the same size between two collections, however much of it is alive.
+// Package gcpace lets the heap grow to about the same size between two collections, however much of
+// it is alive.
 //
-// In: what the last collection found alive. Out: the percentage for the next, and the limit for the process. Go's own rule is a share of
-// what is alive: a server that holds 350,000 ids then piles up half as much garbage again in an import, and one that answers for 10,000
-// pods, which cost more to look through than ids, collects after every other answer. Invariant: neither the share nor the limit is ever so
-// small that a very large heap is collected all the time; GOGC and GOMEMLIMIT, where they are set, are what holds.
+// In: what the last collection found alive. Out: the percentage for the next, and the limit for the
+// process. Go's own rule is a share of what is alive: a server that holds 350,000 ids then piles up
+// half as much garbage again in an import, and one that answers for 10,000 pods, which cost more to
+// look through than ids, collects after every other answer. Invariant: neither the share nor the
+// limit is ever so small that a very large heap is collected all the time; GOGC and GOMEMLIMIT,
+// where they are set, are what holds.
 package gcpace
 
 import (
@@ -18,8 +21,9 @@ const (
 	goal, room = 64 << 20, 6 << 20
 	// Bounds of the share, in percent.
 	least, most = 12, 200
-	// whole is what the process may take before it gives back at once what it has freed, and collects sooner; beside is what it may in any
-	// case beside a fifth more than is alive. In bytes. Only an import comes near: its garbage is short-lived lists of all sizes.
+	// whole is what the process may take before it gives back at once what it has freed, and
+	// collects sooner; beside is what it may in any case beside a fifth more than is alive. In
+	// bytes. Only an import comes near: its garbage is short-lived lists of all sizes.
 	whole, beside = 86 << 20, 26 << 20
 )
 
@@ -47,7 +51,8 @@ func (p *pacer) adjust() {
 	p.set(percentFor(live), limitFor(live))
 }
 
-// set changes the share and the limit if that makes a difference: each change stops the world for a moment.
+// set changes the share and the limit if that makes a difference: each change stops the world for a
+// moment.
 func (p *pacer) set(percent int, limit int64) {
 	if differs(p.percent, percent) {
 		p.percent = percent
@@ -75,7 +80,8 @@ func percentFor(live uint64) int {
 // limitFor is what the process may take.
 func limitFor(live uint64) int64 { return int64(max(whole, live+live/5+beside)) }
 
-// afterEach calls f after every collection: what is unreachable is finalized then, and makes its successor.
+// afterEach calls f after every collection: what is unreachable is finalized then, and makes its
+// successor.
 func afterEach(f func()) {
 	type sentinel struct{ _ *byte } // with a pointer, so that it is not put together with others
 	var finalize func(*sentinel)

@@ -38,9 +38,6 @@ var larger = []string{
 	"rebalancer.Engine",
 	"rebalancer.term",
 	"rebalancer/balance.go",
-	"rebalancer/moves.go",
-	"rebalancer/plan/check.go",
-	"rebalancer/plan/describe.go",
 	"rebalancer/term.go",
 }
 

@@ -2,6 +2,7 @@
 package layering
 
 import (
+	"go/ast"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 const module = "github.com/shardscaler/shardscaler/"
 
 // pure packages import no I/O, take the time as an argument and start no goroutine.
-var pure = []string{"adapter/observed", "scaler/decide", "scaler/groupstatus", "scaler/outcome", "rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/orders", "rebalancer/plan", "rebalancer/protocol", "internal/config", "internal/exact", "internal/pins"}
+var pure = []string{"adapter/observed", "scaler/decide", "scaler/groupstatus", "scaler/outcome", "rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/loop", "rebalancer/orders", "rebalancer/plan", "rebalancer/protocol", "rebalancer/wave", "internal/config", "internal/exact", "internal/pins"}
 
 // reaching are pure packages whose values are of types that reach the outside themselves: those of
 // Kubernetes do.
@@ -77,5 +78,26 @@ func TestDependenciesFollowTheData(t *testing.T) {
 				require.False(t, d == module+f || strings.HasPrefix(d, module+f+"/"), "%s must not import %s", pattern, d)
 			}
 		}
+	}
+}
+
+// What is pure takes the time as an argument, and starts no goroutine.
+func TestPurePackagesReadNoClock(t *testing.T) {
+	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
+	for _, s := range sources(t, pure...) {
+		if strings.Contains(s.path, "test/") { // what tests use of it
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s starts a goroutine", s.position(n))
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+					t.Errorf("%s: time.%s", s.position(n), n.Sel.Name)
+				}
+			}
+			return true
+		})
 	}
 }

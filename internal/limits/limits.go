@@ -1,7 +1,9 @@
-// Package limits bounds what callers can cost: how many requests are answered at once, and how often others are asked for them.
+// Package limits bounds what callers can cost: how many requests are answered at once, and how
+// often others are asked for them.
 //
-// In: requests, each with the source that it counts for. Out: a turn, or an error at once. Invariant: a caller that gives up
-// leaves no debt behind, and one source never uses up what the others need.
+// In: requests, each with the source that it counts for. Out: a turn, or an error at once.
+// Invariant: a caller that gives up leaves no debt behind, and one source never uses up what the
+// others need.
 package limits
 
 import (
@@ -14,8 +16,9 @@ import (
 
 // Line hands out turns at a bounded rate, in the order in which callers ask.
 //
-// Only the first caller in the line holds a reservation of the rate limiter. A limiter alone takes a reservation for every caller,
-// and one that is given up keeps the time of those behind it: a hundred callers that hang up would leave a debt of a hundred turns.
+// Only the first caller in the line holds a reservation of the rate limiter. A limiter alone takes
+// a reservation for every caller, and one that is given up keeps the time of those behind it: a
+// hundred callers that hang up would leave a debt of a hundred turns.
 type Line struct {
 	first chan struct{} // holds a token while a caller is the first
 	rate  *rate.Limiter
@@ -54,7 +57,8 @@ func NewShare(most int) *Share {
 // Each is how many requests of one source may be under way at once.
 func (s *Share) Each() int { return s.each }
 
-// Enter takes a place for source; false: there is none. A place that was taken must be given back with Leave.
+// Enter takes a place for source; false: there is none. A place that was taken must be given back
+// with Leave.
 func (s *Share) Enter(source string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +80,8 @@ func (s *Share) Leave(source string) {
 	}
 }
 
-// Source is what an address host:port counts as: the IPv4 address, or the /64 network of an IPv6 address, which one host has whole.
+// Source is what an address host:port counts as: the IPv4 address, or the /64 network of an IPv6
+// address, which one host has whole.
 func Source(address string) string {
 	parsed, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// reviewsPerSecond and reviewsAtOnce are of all sources together, sourcePerSecond and sourceAtOnce of one.
+	// reviewsPerSecond and reviewsAtOnce are of all sources together, sourcePerSecond and
+	// sourceAtOnce of one.
 	reviewsPerSecond, reviewsAtOnce = 40, 40
 	sourcePerSecond, sourceAtOnce   = 5, 10
 	// maxWaiting is how many callers of one source wait for their turn at most.
@@ -35,7 +36,8 @@ var (
 	ErrBusy = errors.New("too many tokens of this address wait for a review")
 )
 
-// Reviews bounds how often bearer tokens are reviewed. A review costs the API server one call or two, and any caller can ask for one.
+// Reviews bounds how often bearer tokens are reviewed. A review costs the API server one call or
+// two, and any caller can ask for one.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -57,8 +59,9 @@ func NewReviews() *Reviews {
 	}
 }
 
-// Do calls review for a token that came from source when it is its turn, with a context of ReviewTimeout, and returns its error. An
-// error that is ErrRefused is remembered for ten seconds and returned again without a call. ErrBusy: nothing was asked.
+// Do calls review for a token that came from source when it is its turn, with a context of
+// ReviewTimeout, and returns its error. An error that is ErrRefused is remembered for ten seconds
+// and returned again without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {
@@ -92,7 +95,8 @@ func (r *Reviews) wait(ctx context.Context, s *source) error {
 	return nil
 }
 
-// sourceMemory is how long a source is remembered after its last token: longer than its budget takes to be full again.
+// sourceMemory is how long a source is remembered after its last token: longer than its budget
+// takes to be full again.
 const sourceMemory = time.Minute
 
 func (r *Reviews) source(name string) *source {

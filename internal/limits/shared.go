@@ -5,14 +5,16 @@ import (
 	"sync"
 )
 
-// Shared lets callers that ask the same share one answer. The answer comes from a call that begins after each of them asked, so
-// that it is never older than the question. For each key one call is under way at most: callers that ask meanwhile share the next.
+// Shared lets callers that ask the same share one answer. The answer comes from a call that begins
+// after each of them asked, so that it is never older than the question. For each key one call is
+// under way at most: callers that ask meanwhile share the next.
 type Shared[K comparable, V any] struct {
 	// Begin, if not nil, is waited for before each call.
 	Begin func(context.Context) error
 
 	mu sync.Mutex
-	// next are the calls that have not begun: callers may join them. latest are those that were made last.
+	// next are the calls that have not begun: callers may join them. latest are those that were
+	// made last.
 	next, latest map[K]*call[V]
 }
 
@@ -24,8 +26,8 @@ type call[V any] struct {
 	err     error
 }
 
-// Do returns what ask answers, or the error of ctx. The call goes on while one of its callers waits, with a context that ends when
-// the last of them has gone.
+// Do returns what ask answers, or the error of ctx. The call goes on while one of its callers
+// waits, with a context that ends when the last of them has gone.
 func (s *Shared[K, V]) Do(ctx context.Context, key K, ask func(context.Context) (V, error)) (V, error) {
 	c := s.join(ctx, key, ask)
 	select {

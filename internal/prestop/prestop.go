@@ -1,7 +1,8 @@
 // Package prestop is the hook that holds a pod which ends until it owns nothing.
 //
-// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, an error that says what is left when it has
-// to. Invariant: it holds the pod only while that can help, and never longer than its grace, less what the pod needs to stop by itself.
+// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, an error
+// that says what is left when it has to. Invariant: it holds the pod only while that can help, and
+// never longer than its grace, less what the pod needs to stop by itself.
 //
 // It imports the standard library alone: it is copied into containers of others.
 package prestop
@@ -24,9 +25,11 @@ type Config struct {
 	Server    string
 	Namespace string
 	Pod       string
-	// Grace is the pod's terminationGracePeriodSeconds, Margin what is left of it for the process to stop after the hook.
+	// Grace is the pod's terminationGracePeriodSeconds, Margin what is left of it for the process
+	// to stop after the hook.
 	Grace, Margin time.Duration
-	// Patience is how long nobody may answer: a server that cannot be asked cannot empty the pod either.
+	// Patience is how long nobody may answer: a server that cannot be asked cannot empty the pod
+	// either.
 	Patience time.Duration
 }
 
@@ -72,12 +75,14 @@ type answer struct {
 }
 
 const (
-	// poll is how long the server is asked to wait for news, retry the pause after a question that failed or was answered early.
+	// poll is how long the server is asked to wait for news, retry the pause after a question that
+	// failed or was answered early.
 	poll  = 20 * time.Second
 	retry = time.Second
 )
 
-// Hold returns when the pod may end (nil), or has to. What changes on the way is written to out, a line each.
+// Hold returns when the pod may end (nil), or has to. What changes on the way is written to out, a
+// line each.
 func Hold(ctx context.Context, c Config, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Grace-c.Margin)
 	defer cancel()

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answers serves one answer after the other, the last one again and again, and counts the questions.
+// answers serves one answer after the other, the last one again and again, and counts the
+// questions.
 func answers(t *testing.T, all ...string) (*httptest.Server, *atomic.Int32) {
 	var asked atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

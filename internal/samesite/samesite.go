@@ -1,6 +1,8 @@
-// Package samesite keeps web pages from using a server through the browser of somebody who can reach it.
+// Package samesite keeps web pages from using a server through the browser of somebody who can
+// reach it.
 //
-// In: requests. Out: the same requests, but for those that a page of another site makes a browser send, which get 403.
+// In: requests. Out: the same requests, but for those that a page of another site makes a browser
+// send, which get 403.
 package samesite
 
 import (
@@ -9,9 +11,9 @@ import (
 	"strings"
 )
 
-// Only refuses what a web page of another site makes a browser send here: cross-origin requests that change something and,
-// with local, every request for a host that is not this machine's own name (DNS rebinding). local is for a server that trusts
-// whatever reaches its loopback address.
+// Only refuses what a web page of another site makes a browser send here: cross-origin requests
+// that change something and, with local, every request for a host that is not this machine's own
+// name (DNS rebinding). local is for a server that trusts whatever reaches its loopback address.
 func Only(next http.Handler, local bool) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(deny("a request from the page of another site is refused"))
@@ -29,7 +31,8 @@ func Only(next http.Handler, local bool) http.Handler {
 	})
 }
 
-// Loopback says whether host, with or without a port, is this machine's own name or a loopback address.
+// Loopback says whether host, with or without a port, is this machine's own name or a loopback
+// address.
 func Loopback(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 
 var collectNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// collectView has instance 0 with all there is, instance 1 that just started, and a list without a pod.
+// collectView has instance 0 with all there is, instance 1 that just started, and a list without a
+// pod.
 func collectView(t *testing.T) metricsapi.View {
 	t.Helper()
 	cfg, err := config.Parse([]byte("kinds: [{name: Thing, statefulSet: iota-dac, capacity: 5000, targetPerInstance: 4500, init: 3, max: 10, heartbeat: {}}]"))

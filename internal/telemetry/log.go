@@ -1,7 +1,8 @@
-// Package telemetry is how the process speaks of itself: its log and the Prometheus series that follow the snapshot.
+// Package telemetry is how the process speaks of itself: its log and the Prometheus series that
+// follow the snapshot.
 //
-// In: log records of this program and of the Kubernetes libraries, and the observed Snapshot. Out: one stream of structured
-// lines, and series that exist only for what exists.
+// In: log records of this program and of the Kubernetes libraries, and the observed Snapshot. Out:
+// one stream of structured lines, and series that exist only for what exists.
 package telemetry
 
 import (
@@ -20,8 +21,8 @@ const (
 	KeyError    = "error"
 )
 
-// NewLogger returns a logger that writes lines of the given format (text or json) from the given level (debug, info, warn,
-// error) up, and routes klog into it.
+// NewLogger returns a logger that writes lines of the given format (text or json) from the given
+// level (debug, info, warn, error) up, and routes klog into it.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {

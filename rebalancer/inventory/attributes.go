@@ -24,6 +24,7 @@ type Needs struct {
 	pins    []pins.Rule
 }
 
+// NeedsOf are those of orders.
 func NeedsOf(o *orders.Orders) Needs {
 	return Needs{weights: o.Balance == config.BalanceWeight, pins: o.Pins}
 }

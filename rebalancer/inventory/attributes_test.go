@@ -94,7 +94,7 @@ func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 			require.Equal(rt, want, tr.Weight, k.ID)
 			may := permitted(s.pins, k)
 			for o := range 6 {
-				require.Equal(rt, may(o), w.Allows(tr.Pin, plan.Place(o)), "%+v on %d", k, o)
+				require.Equal(rt, may(o), w.Allows(tr.Pin, plan.InstanceIndex(o)), "%+v on %d", k, o)
 			}
 		}
 		if slices.Sort(weights); s.weights && len(weights) > 0 {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -142,7 +141,7 @@ func (x *Index) knows(id string) bool {
 func beingDeleted(st *protocol.State) map[string]struct{} {
 	ids := map[string]struct{}{}
 	for _, f := range st.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if len(f.To) == 0 || f.To[i] == protocol.ToDelete {
 				ids[id] = struct{}{}
 			}
@@ -209,8 +208,8 @@ func (x *Index) build(st *protocol.State) {
 // for it.
 func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]int32 {
 	at := make(map[uint64]int32, st.Count()/shards)
-	differences(&protocol.State{}, st, func(_, is []string, place int32) {
-		for _, id := range is {
+	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {
+		for _, id := range is.All() {
 			if h := maphash.String(x.seed, id); h%shards == shard {
 				at[h] = place
 			}
@@ -231,16 +230,16 @@ func (x *Index) len() (n int) {
 // of the pool are merged.
 func (x *Index) apply(old, st *protocol.State) {
 	changes, came := []difference(nil), map[int32]bool{}
-	differences(old, st, func(was, is []string, place int32) {
+	differences(old, st, func(was, is protocol.IDs, place int32) {
 		changes = append(changes, difference{was, is, place})
-		came[place] = came[place] || len(is) > 0
+		came[place] = came[place] || is.Len() > 0
 	})
 	remove := func(first bool) {
 		for _, c := range changes {
 			if came[c.place] != first {
 				continue
 			}
-			for _, id := range c.was {
+			for _, id := range c.was.All() {
 				if h := maphash.String(x.seed, id); x.at[h%shards][h] == c.place {
 					delete(x.at[h%shards], h)
 				}
@@ -249,7 +248,7 @@ func (x *Index) apply(old, st *protocol.State) {
 	}
 	remove(true)
 	for _, c := range changes {
-		for _, id := range c.is {
+		for _, id := range c.is.All() {
 			h := maphash.String(x.seed, id)
 			x.at[h%shards][h] = c.place
 		}
@@ -259,19 +258,20 @@ func (x *Index) apply(old, st *protocol.State) {
 
 // difference is what differs in one list or piece.
 type difference struct {
-	was, is []string
+	was, is protocol.IDs
 	place   int32
 }
 
 // differences calls visit for each place whose ids differ, with the ids that differ.
-func differences(old, st *protocol.State, visit func(was, is []string, place int32)) {
-	compare := func(was, is []string, place int32) {
-		if was, is = trim(was, is); len(was)+len(is) > 0 {
+func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place int32)) {
+	compare := func(was, is protocol.IDs, place int32) {
+		if was, is = was.Differ(is); was.Len()+is.Len() > 0 {
 			visit(was, is, place)
 		}
 	}
+	var none protocol.IDs
 	for n, in := range st.Instances {
-		var was []string
+		was := none
 		if o := old.Instances[n]; o != nil {
 			was = o.IDs
 		}
@@ -279,11 +279,11 @@ func differences(old, st *protocol.State, visit func(was, is []string, place int
 	}
 	for n, o := range old.Instances {
 		if st.Instances[n] == nil {
-			compare(o.IDs, nil, int32(n))
+			compare(o.IDs, none, int32(n))
 		}
 	}
 	for name, p := range st.Pool {
-		var was []string
+		was := none
 		if o := old.Pool[name]; o != nil {
 			was = o.IDs
 		}
@@ -291,11 +291,11 @@ func differences(old, st *protocol.State, visit func(was, is []string, place int
 	}
 	for name, o := range old.Pool {
 		if st.Pool[name] == nil {
-			compare(o.IDs, nil, InPool)
+			compare(o.IDs, none, InPool)
 		}
 	}
 	for name, f := range st.Flight {
-		var was []string
+		was := none
 		if o := old.Flight[name]; o != nil {
 			was = o.IDs
 		}
@@ -303,24 +303,9 @@ func differences(old, st *protocol.State, visit func(was, is []string, place int
 	}
 	for name, o := range old.Flight {
 		if st.Flight[name] == nil {
-			compare(o.IDs, nil, InFlight)
+			compare(o.IDs, none, InFlight)
 		}
 	}
-}
-
-// trim drops what both begin with and what both end with: lists mostly grow at their end.
-func trim(a, b []string) (restA, restB []string) {
-	if unsafe.SliceData(a) == unsafe.SliceData(b) {
-		n := min(len(a), len(b))
-		return a[n:], b[n:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return a, b
 }
 
 // Remaining yields every id of st once that is not being deleted, wherever it is, and says how many
@@ -332,21 +317,21 @@ func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 	}
 	return func(yield func(string) bool) {
 		for _, in := range st.Instances {
-			for _, id := range in.IDs {
+			for _, id := range in.IDs.All() {
 				if !yield(id) {
 					return
 				}
 			}
 		}
 		for _, p := range st.Pool {
-			for _, id := range p.IDs {
+			for _, id := range p.IDs.All() {
 				if !yield(id) {
 					return
 				}
 			}
 		}
 		for _, f := range st.Flight {
-			for i, id := range f.IDs {
+			for i, id := range f.IDs.All() {
 				if f.Target(i) != protocol.ToDelete && !yield(id) {
 					return
 				}

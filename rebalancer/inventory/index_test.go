@@ -21,7 +21,7 @@ func stateOf(ids []string, n int) *protocol.State {
 	each := (len(ids) + n - 1) / n
 	for i := range n {
 		list := ids[min(i*each, len(ids)):min((i+1)*each, len(ids))]
-		st.Instances[i] = &protocol.Instance{Ordinal: i, IDs: list, Used: len(list)}
+		st.Instances[i] = &protocol.Instance{Ordinal: i, IDs: protocol.NewIDs(list), Used: len(list)}
 	}
 	return st
 }
@@ -60,7 +60,7 @@ func BenchmarkIndexFollow350000(b *testing.B) {
 	x.start(st)
 	x.CatchUp()
 	long := *st.Instances[99]
-	long.IDs = append(append([]string(nil), long.IDs...), ids[350_000:]...)
+	long.IDs = protocol.NewIDs(append(append([]string(nil), long.IDs.Strings()...), ids[350_000:]...))
 	grown := st.Clone()
 	grown.Instances[99] = &long
 	b.ReportAllocs()

@@ -77,7 +77,7 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	message := begin(func() { _, _ = v.Callers.Hear(time.Now(), resync.Created, []string{"b"}) })
 	await(func() bool { return standing(message) })
 	created := v.state.Clone()
-	created.Pool["1-0"] = &protocol.Piece{IDs: []string{"b"}}
+	created.Pool["1-0"] = &protocol.Piece{IDs: protocol.NewIDs([]string{"b"})}
 	v.state = created
 	v.index.follow(created)
 	known, count := Remaining(created)

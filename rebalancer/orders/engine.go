@@ -29,8 +29,8 @@ var (
 	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will
 	// not be. Nothing has changed.
 	ErrNotSent = errors.New("not carried out")
-	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica ceased
-	// to lead, before it was known what became of it. What ZooKeeper shows later tells.
+	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica
+	// ceased to lead, before it was known what became of it. What ZooKeeper shows later tells.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrTooLarge: a document has more than MaxDocumentBytes.
 	ErrTooLarge = protocol.ErrTooLarge

@@ -44,13 +44,13 @@ type Orders struct {
 	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
 	// taken from an instance remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
-	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they own
-	// goes to others as an emergency, as far as its release will be proven (protocol rule 6);
+	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they
+	// own goes to others as an emergency, as far as its release will be proven (protocol rule 6);
 	// Progress.Unproven says of the others why it would not.
 	Reassign []int
 	// AssumedDead are uids of pods of which a person has said that they run nothing any more: what
-	// they ran is released on that statement alone, and what an ordinal of Stay with such a pod owns
-	// goes to others as an emergency.
+	// they ran is released on that statement alone, and what an ordinal of Stay with such a pod
+	// owns goes to others as an emergency.
 	AssumedDead map[string]bool
 	// Suspended, when not empty, is why nothing at all may be assigned or moved: blind means still.
 	// Creates and deletes go on.
@@ -58,8 +58,8 @@ type Orders struct {
 	// SpreadSuspended, when not empty, is why spreading (moves between staying, healthy instances)
 	// must wait.
 	SpreadSuspended string
-	// Overloaded are ordinals of Stay that are overloaded while others are not, ascending: a reason to
-	// spread at once, however little the lists differ.
+	// Overloaded are ordinals of Stay that are overloaded while others are not, ascending: a reason
+	// to spread at once, however little the lists differ.
 	Overloaded []int
 	// Capacity is the hard limit of resources an instance.
 	Capacity int

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// Check proves a plan against its world the slow and plain way, sharing no code with the planner: none lost, none twice, capacity,
-// bytes and pins after every move, budget, no worse balance, everything placed or refused with a reason, and the bound.
+// Check proves a plan against its world the slow and plain way, sharing no code with the planner:
+// none lost, none twice, capacity, bytes and pins after every move, budget, no worse balance,
+// everything placed or refused with a reason, and the bound.
 //
-// With pins, the bound is checked against what any single resource could still do; that no chain of several could do better is
-// proved by the tests on small worlds.
+// With pins, the bound is checked against what any single resource could still do; that no chain of
+// several could do better is proved by the tests on small worlds.
 func Check(w *World, p *Plan, o Options) error {
 	o, err := o.complete()
 	if err != nil {
@@ -31,7 +32,8 @@ type checker struct {
 	w *World
 	p *Plan
 	o Options
-	// Per instance, as the moves are played: count and weight include what waits in flight for room.
+	// Per instance, as the moves are played: count and weight include what waits in flight for
+	// room.
 	count, waiting, bytes []int
 	weight                []int64
 	moved, refused        map[Move]bool // keyed by From and Index; To is 0
@@ -39,9 +41,9 @@ type checker struct {
 	worse                 int           // change of Σ count² by voluntary moves
 }
 
-func key(from Place, index int32) Move { return Move{From: from, Index: index} }
+func key(from InstanceIndex, index int32) Move { return Move{From: from, Index: index} }
 
-func (c *checker) list(from Place) List {
+func (c *checker) list(from InstanceIndex) List {
 	if from == FromPool {
 		return c.w.Pool
 	}
@@ -52,7 +54,7 @@ func (c *checker) list(from Place) List {
 func (c *checker) ids() error {
 	seen := map[string]bool{}
 	for at := FromPool; at < len(c.w.Instances); at++ {
-		for _, id := range c.list(Place(at)).IDs {
+		for _, id := range c.list(InstanceIndex(at)).IDs {
 			if seen[id] {
 				return fmt.Errorf("id %q is in the world twice", id)
 			}
@@ -93,7 +95,7 @@ func (c *checker) permits(l List, index int, at int) bool {
 }
 
 // mustMove: nobody's, on a leaving instance, or where the pin forbids and it is not fixed.
-func (c *checker) mustMove(from Place, index int) bool {
+func (c *checker) mustMove(from InstanceIndex, index int) bool {
 	if from == FromPool || c.w.Instances[from].Leaving {
 		return true
 	}
@@ -126,7 +128,7 @@ func (c *checker) moves() error {
 }
 
 func (c *checker) move(m Move) error {
-	n := Place(len(c.w.Instances))
+	n := InstanceIndex(len(c.w.Instances))
 	if m.From < FromPool || m.From >= n || m.To < 0 || m.To >= n || m.From == m.To {
 		return fmt.Errorf("from %d to %d among %d instances", m.From, m.To, n)
 	}
@@ -198,78 +200,13 @@ func (c *checker) arrive(m Move, l List) {
 // pinned says whether any resource is pinned.
 func (c *checker) pinned() bool {
 	for at := FromPool; at < len(c.w.Instances); at++ {
-		for _, p := range c.list(Place(at)).Pins {
+		for _, p := range c.list(InstanceIndex(at)).Pins {
 			if p != 0 {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// pressed: something may have to make room, so that balance comes second.
-func (c *checker) pressed() bool {
-	for at := FromPool; at < len(c.w.Instances); at++ {
-		if at != FromPool && !c.w.Instances[at].Fixed && len(c.w.Instances[at].IDs)+c.w.Instances[at].Arriving.Count > c.w.Instances[at].Capacity {
-			return true
-		}
-		l := c.list(Place(at))
-		for i := range l.IDs {
-			if c.mustMove(Place(at), i) && c.pinned() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// refusals: each has a reason that is true in the end.
-func (c *checker) refusals() error {
-	for _, r := range c.p.Refused {
-		l := c.list(r.From)
-		if r.Index < 0 || int(r.Index) >= len(l.IDs) {
-			return fmt.Errorf("refused index %d of %d", r.Index, len(l.IDs))
-		}
-		if k := key(r.From, r.Index); c.moved[k] || c.refused[k] {
-			return fmt.Errorf("%q is refused and moved, or refused twice", l.IDs[r.Index])
-		}
-		c.refused[key(r.From, r.Index)] = true
-		if err := c.refusal(r, l); err != nil {
-			return fmt.Errorf("refused %q: %w", l.IDs[r.Index], err)
-		}
-	}
-	return nil
-}
-
-func (c *checker) refusal(r Refusal, l List) error {
-	open, room, limited := 0, 0, false
-	for i, in := range c.w.Instances {
-		if in.Open && c.permits(l, int(r.Index), i) {
-			open++
-			limited = limited || in.MaxBytes > 0
-			if c.count[i] < in.Capacity {
-				room++
-			}
-		}
-	}
-	isPinned := l.Pins != nil && l.Pins[r.Index] != 0
-	ok := false
-	switch r.Why {
-	case NoOpen:
-		ok = open == 0 && !isPinned
-	case PinClosed:
-		ok = open == 0 && isPinned
-	case Full, PinFull:
-		ok = open > 0 && (room == 0 || c.p.Remaining > 0 || !c.p.Exact) && isPinned == (r.Why == PinFull)
-	case BytesFull:
-		ok = limited && !c.p.Exact
-	case OverCapacity:
-		ok = r.From != FromPool && !c.w.Instances[r.From].Fixed && c.count[r.From] > c.w.Instances[r.From].Capacity
-	}
-	if !ok {
-		return fmt.Errorf("reason %q is not true: open to it %d, with room %d", r.Why, open, room)
-	}
-	return nil
 }
 
 // targets: what the full plan says it leads to.
@@ -280,23 +217,6 @@ func (c *checker) targets() error {
 	for i, t := range c.p.Targets {
 		if c.p.Remaining == 0 && t != c.count[i] {
 			return fmt.Errorf("instance %d: target %d, has %d in the end", c.w.Instances[i].Ordinal, t, c.count[i])
-		}
-	}
-	return nil
-}
-
-// leftOut: what must move is moved or refused, unless the rest of a cut plan moves it.
-func (c *checker) leftOut() error {
-	left := 0
-	for at := FromPool; at < len(c.w.Instances); at++ {
-		l := c.list(Place(at))
-		for i, id := range l.IDs {
-			if k := key(Place(at), int32(i)); !c.mustMove(Place(at), i) || c.moved[k] || c.refused[k] {
-				continue
-			}
-			if left++; left > c.p.Remaining {
-				return fmt.Errorf("%q is neither moved nor refused", id)
-			}
 		}
 	}
 	return nil
@@ -323,7 +243,7 @@ func (c *checker) even() error {
 func (c *checker) could(i, j int) (string, bool) {
 	l := c.w.Instances[i].List
 	for x, id := range l.IDs {
-		if !c.w.Instances[i].Fixed && !c.moved[key(Place(i), int32(x))] && c.permits(l, x, j) {
+		if !c.w.Instances[i].Fixed && !c.moved[key(InstanceIndex(i), int32(x))] && c.permits(l, x, j) {
 			return id, true
 		}
 	}
@@ -350,8 +270,9 @@ func (c *checker) bound() error {
 	return nil
 }
 
-// least is the least number of moves without pins: raise a level under everyone, one step at a time, while there is enough; the
-// rest stays, where it can, with who holds more. What is not kept moves.
+// least is the least number of moves without pins: raise a level under everyone, one step at a
+// time, while there is enough; the rest stays, where it can, with who holds more. What is not kept
+// moves.
 func (c *checker) least() int {
 	var open []Instance
 	total := len(c.w.Pool.IDs)

@@ -8,8 +8,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// TestCheckFindsFaults: the checker refuses a plan that is wrong in any one way. Without this, a checker that accepts everything would
-// make all other tests green.
+// TestCheckFindsFaults: the checker refuses a plan that is wrong in any one way. Without this, a
+// checker that accepts everything would make all other tests green.
 func TestCheckFindsFaults(t *testing.T) {
 	world := func() *plan.World {
 		w := evenWorld(12, 2, 3)

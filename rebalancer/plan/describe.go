@@ -1,16 +1,12 @@
 package plan
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 )
 
 // Why a resource moves.
@@ -26,7 +22,8 @@ type Description struct {
 	ID      string  `json:"id"`
 	Regime  Regime  `json:"regime"`
 	Balance Balance `json:"balance"`
-	// Summary is the plan in one sentence, Certificate says how its moves compare with the least possible.
+	// Summary is the plan in one sentence, Certificate says how its moves compare with the least
+	// possible.
 	Summary     string `json:"summary"`
 	Certificate string `json:"certificate"`
 	Moves       int    `json:"moves"`
@@ -43,7 +40,8 @@ type Description struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-// InstanceChange is what a plan does to one instance. After is when the moves of this plan are done, Target when the full plan is.
+// InstanceChange is what a plan does to one instance. After is when the moves of this plan are
+// done, Target when the full plan is.
 type InstanceChange struct {
 	Ordinal      int     `json:"ordinal"`
 	State        string  `json:"state"` // open, fixed (open, and keeps what it has), leaving or kept
@@ -89,14 +87,6 @@ type NamedRefusal struct {
 	Why  string `json:"why"`
 }
 
-func (m NamedMove) String() string {
-	return fmt.Sprintf("%s: %s to %d, %s", m.ID, placeName(m.From), m.To, m.Why)
-}
-
-func (r NamedRefusal) String() string {
-	return fmt.Sprintf("%s: stays in %s, %s", r.ID, placeName(r.From), r.Why)
-}
-
 // Named yields every move with names, in plan order.
 func (p *Plan) Named() iter.Seq[NamedMove] {
 	return func(yield func(NamedMove) bool) {
@@ -137,42 +127,6 @@ func (p *Plan) ID() string {
 	h := sha256.New()
 	_ = p.WriteText(h) // a hash does not fail
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// WriteText writes the canonical text: every move and refusal by id, and nothing that depends on where or when it was made.
-func (p *Plan) WriteText(to io.Writer) error {
-	out := bufio.NewWriterSize(to, 1<<16)
-	fmt.Fprintf(out, "plan v1 %s %s bound %d exact %v remaining %d\n", p.Regime, p.Balance, p.Bound, p.Exact, p.Remaining)
-	for i, t := range p.Targets {
-		fmt.Fprintf(out, "instance %d %d\n", p.world.Instances[i].Ordinal, t)
-	}
-	var line []byte
-	last := Move{From: -2}
-	for _, m := range p.Moves {
-		if m.From != last.From || m.To != last.To {
-			fmt.Fprintf(out, "move %d %d\n", p.world.Ordinal(m.From), p.world.Ordinal(m.To))
-			last = m
-		}
-		line = appendID(line[:0], p.world.ID(m))
-		_, _ = out.Write(line) // a bufio.Writer keeps its error
-	}
-	for _, r := range p.Refused {
-		fmt.Fprintf(out, "refuse %d %s\n", p.world.Ordinal(r.From), r.Why)
-		line = appendID(line[:0], p.world.list(r.From).IDs[r.Index])
-		_, _ = out.Write(line)
-	}
-	return out.Flush()
-}
-
-// appendID writes an id on a line of its own, quoted unless it is plain.
-func appendID(line []byte, id string) []byte {
-	line = append(line, ' ')
-	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c >= 0x7f || c == '"' {
-			return append(strconv.AppendQuote(line, id), '\n')
-		}
-	}
-	return append(append(line, id...), '\n')
 }
 
 // Describe says what moves from where to where, why, the bound, and what was refused and why.
@@ -270,7 +224,7 @@ func (p *Plan) flows() (flows []Flow) {
 // RefusedGroups sums up the refusals, in order of the first of each group.
 func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
 	type group struct {
-		from Place
+		from InstanceIndex
 		why  Reason
 		pin  PinIndex
 	}
@@ -350,53 +304,4 @@ func capacityOf(w *World, ordinal int) int {
 		}
 	}
 	return 0
-}
-
-// String is the description as text.
-func (d *Description) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "plan %s (%s, by %s)\n%s\n%s\n", d.ID, d.Regime, d.Balance, d.Summary, d.Certificate)
-	d.writeInstances(&b)
-	for _, f := range d.Flows {
-		fmt.Fprintf(&b, "move %d from %s to %d: %s\n", f.Count, placeName(f.From), f.To, f.Why)
-	}
-	for _, r := range d.Refused {
-		fmt.Fprintf(&b, "refused %d from %s: %s", r.Count, placeName(r.From), r.Why)
-		if r.Pin != "" {
-			fmt.Fprintf(&b, " (%s)", r.Pin)
-		}
-		fmt.Fprintf(&b, ", %s: %s", r.Meaning, strings.Join(r.Examples, ", "))
-		if r.Count > len(r.Examples) {
-			b.WriteString(", …")
-		}
-		b.WriteByte('\n')
-	}
-	for _, n := range d.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
-	}
-	return b.String()
-}
-
-func (d *Description) writeInstances(b *strings.Builder) {
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	head := "instance\tstate\tbefore\tin\tout\tafter\ttarget\t"
-	if d.Balance == ByWeight {
-		head += "weight before\tweight after\t"
-	}
-	fmt.Fprintln(table, head)
-	for _, c := range d.Instances {
-		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%d\t%d\t", c.Ordinal, c.State, c.Before, c.In, c.Out, c.After, c.Target)
-		if d.Balance == ByWeight {
-			fmt.Fprintf(table, "%.6g\t%.6g\t", c.WeightBefore, c.WeightAfter)
-		}
-		fmt.Fprintln(table)
-	}
-	_ = table.Flush() // a strings.Builder does not fail
-}
-
-func placeName(ordinal int) string {
-	if ordinal < 0 {
-		return "the pool"
-	}
-	return strconv.Itoa(ordinal)
 }

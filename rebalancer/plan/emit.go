@@ -4,20 +4,20 @@ import "slices"
 
 // emitter turns a layout into moves of single resources.
 type emitter struct {
-	*board
+	*tally
 	*picker
 	moves     []Move
 	voluntary int // how many of moves only spread or make room
 	refused   []Refusal
 }
 
-// emit picks the resources of all parcels. If a znode might grow over its limit on the way it starts over, carefully, and the
-// plan is no longer exact.
+// emit picks the resources of all bulk moves. If a znode might grow over its limit on the way it
+// starts over, carefully, and the plan is no longer exact.
 func emit(w *World, l layout, pinned bool) (e *emitter, straight bool) {
-	e = &emitter{board: newBoard(w), picker: newPicker(w, pinned), moves: make([]Move, 0, l.moves())}
+	e = &emitter{tally: newTally(w), picker: newPicker(w, pinned), moves: make([]Move, 0, l.moves())}
 	straight = e.straight(l)
 	if !straight {
-		e = &emitter{board: newBoard(w), picker: newPicker(w, pinned), moves: e.moves[:0]}
+		e = &emitter{tally: newTally(w), picker: newPicker(w, pinned), moves: e.moves[:0]}
 		e.careful(l)
 	}
 	for _, left := range l.left {
@@ -28,15 +28,16 @@ func emit(w *World, l layout, pinned bool) (e *emitter, straight bool) {
 	return e, straight
 }
 
-// straight does what the layout says. It fails as soon as what arrives somewhere, not counting what goes, exceeds a byte limit.
+// straight does what the layout says. It fails as soon as what arrives somewhere, not counting what
+// goes, exceeds a byte limit.
 func (e *emitter) straight(l layout) bool {
 	grown := slices.Clone(e.bytes)
-	for _, p := range l.parcels {
+	for _, p := range l.bulk {
 		first := len(e.moves)
 		e.moves = e.moves[:first+int(p.n)]
 		e.fill(e.moves[first:], p)
 		e.count(p)
-		limit := e.board.w.Instances[p.to].MaxBytes
+		limit := e.tally.w.Instances[p.to].MaxBytes
 		if grown == nil || limit == 0 {
 			continue
 		}
@@ -50,8 +51,8 @@ func (e *emitter) straight(l layout) bool {
 	return true
 }
 
-// count books a parcel that was emitted whole.
-func (e *emitter) count(p parcel) {
+// count books a bulk move that was emitted whole.
+func (e *emitter) count(p bulkMove) {
 	e.load[p.to] += int(p.n)
 	if p.from != FromPool {
 		e.load[p.from] -= int(p.n)
@@ -61,13 +62,13 @@ func (e *emitter) count(p parcel) {
 	}
 }
 
-// careful makes a move only where it fits at that moment. What must move and does not fit where the layout wants it goes to the
-// emptiest instance that takes it; what only spreads stays.
+// careful makes a move only where it fits at that moment. What must move and does not fit where the
+// layout wants it goes to the emptiest instance that takes it; what only spreads stays.
 func (e *emitter) careful(l layout) {
-	var homeless []Move
-	for _, p := range l.parcels {
+	var unplaced []Move
+	for _, p := range l.bulk {
 		if p.voluntary {
-			homeless = e.house(homeless)
+			unplaced = e.placeElsewhere(unplaced)
 		}
 		for range p.n {
 			m := Move{From: p.from, To: p.to, Index: e.pick(p.from, p.class)}
@@ -75,31 +76,32 @@ func (e *emitter) careful(l layout) {
 			case p.voluntary && e.helps(m) && e.try(m):
 				e.voluntary++
 			case !p.voluntary && !e.try(m):
-				homeless = append(homeless, m)
+				unplaced = append(unplaced, m)
 			}
 		}
 	}
-	for _, m := range e.house(homeless) {
+	for _, m := range e.placeElsewhere(unplaced) {
 		e.refused = append(e.refused, Refusal{From: m.From, Index: m.Index, Why: e.why(m)})
 	}
 }
 
 // why is the reason for a resource that nobody takes.
 func (e *emitter) why(m Move) Reason {
-	w := e.board.w
+	w := e.tally.w
 	class, open := w.list(m.From).pin(int(m.Index)), false
 	for i := range w.Instances {
-		if !w.Instances[i].Open || !w.Allows(class, Place(i)) {
+		if !w.Instances[i].Open || !w.Allows(class, InstanceIndex(i)) {
 			continue
 		}
-		if open = true; e.room(Place(i)) > 0 {
+		if open = true; e.room(InstanceIndex(i)) > 0 {
 			return BytesFull
 		}
 	}
 	return reason(class, open)
 }
 
-// reason is why a resource of a class found no room, by count, on the instances that are open to it.
+// reason is why a resource of a class found no room, by count, on the instances that are open to
+// it.
 func reason(class PinIndex, open bool) Reason {
 	switch {
 	case class == 0 && open:
@@ -126,13 +128,14 @@ func (e *emitter) try(m Move) bool {
 	return true
 }
 
-// house gives each resource the emptiest instance that takes it, and returns those that nobody takes.
-func (e *emitter) house(homeless []Move) (left []Move) {
-	w := e.board.w
-	for _, m := range homeless {
-		class, size, best := w.list(m.From).pin(int(m.Index)), e.size(m), Place(-1)
+// placeElsewhere gives each resource the emptiest instance that takes it, and returns those that
+// nobody takes.
+func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
+	w := e.tally.w
+	for _, m := range unplaced {
+		class, size, best := w.list(m.From).pin(int(m.Index)), e.size(m), InstanceIndex(-1)
 		for i := range w.Instances {
-			at := Place(i)
+			at := InstanceIndex(i)
 			if e.room(at) > 0 && w.Allows(class, at) && e.fits(at, size) && (best < 0 || e.load[at] < e.load[best]) {
 				best = at
 			}
@@ -144,10 +147,11 @@ func (e *emitter) house(homeless []Move) (left []Move) {
 	return left
 }
 
-// cut returns how many moves of a full plan a budget allows, and how many of these are voluntary: the longest prefix after which
-// nothing waits in flight for room and the voluntary moves have not worsened the balance, unless the full plan must.
+// cut returns how many moves of a full plan a budget allows, and how many of these are voluntary:
+// the longest prefix after which nothing waits in flight for room and the voluntary moves have not
+// worsened the balance, unless the full plan must.
 func cut(w *World, moves []Move, budget int) (n, voluntary int) {
-	b, wait, waiting := newBoard(w), make([]int, len(w.Instances)), 0
+	b, wait, waiting := newTally(w), make([]int, len(w.Instances)), 0
 	b.bytes = nil
 	type point struct{ n, voluntary, worse int }
 	var now, even, any point // even: the last good point; any: the same without looking at the balance

@@ -6,32 +6,37 @@ import (
 	"slices"
 )
 
-// network is a world with pins as a flow: classes → columns → sink. A class is what is pinned to the same ordinals; a column is an
-// open instance, and one more column is "nowhere": the pool and the lists of leaving instances.
+// network is a world with pins as a flow: classes → columns → sink. A class is what is pinned to
+// the same ordinals; a column is an open instance, and one more column is "nowhere": the pool and
+// the lists of leaving instances.
 //
-// The cheapest flow is the plan: cost is, in this order, (1) what is not placed, sits where its pin forbids or sits above a
-// capacity, (2) of these rather the last than the second than the first, (3) Σ load², (4) moves. Start from any flow that is
-// possible and cancel cycles of negative cost until there is none: then, costs being convex, no flow is cheaper.
+// The cheapest flow is the plan: cost is, in this order, (1) what is not placed, sits where its pin
+// forbids or sits above a capacity, (2) of these rather the last than the second than the first,
+// (3) Σ load², (4) moves. Start from any flow that is possible and cancel cycles of negative cost
+// until there is none: then, costs being convex, no flow is cheaper.
 type network struct {
 	w       *World
-	open    []Place // instance of each column but the last
+	open    []InstanceIndex // instance of each column but the last
 	classes []PinIndex
-	stocks  []stock
-	// By class × column: flow is how many are there in the end, held how many are there now and may stay or, where not allowed,
-	// wait there for a better place. In the column nowhere held is the most that may be there: none is ever sent there.
+	groups  []group
+	// By class × column: flow is how many are there in the end, held how many are there now and may
+	// stay or, where not allowed, wait there for a better place. In the column nowhere held is the
+	// most that may be there: none is ever sent there.
 	flow, held []int
 	allowed    []bool
-	// By column: load is everything there, limit the capacity; over says that it holds more than that: such
-	// a column gets nothing until it has come down to its limit.
+	// By column: load is everything there, limit the capacity; over says that it holds more than
+	// that: such a column gets nothing until it has come down to its limit.
 	load, limit []int
 	over        []bool
 	cost        prices
-	// dist and via are the search's: node → cost of the cheapest known way to it, and its last arc. Nodes: classes, columns, sink.
+	// dist and via are the search's: node → cost of the cheapest known way to it, and its last arc.
+	// Nodes: classes, columns, sink.
 	dist []int64
 	via  []int32
 }
 
-// prices are the costs in one number each; a step of a higher one outweighs any cycle of lower ones.
+// prices are the costs in one number each; a step of a higher one outweighs any cycle of lower
+// ones.
 type prices struct{ square, second, first, broken int64 }
 
 const (
@@ -45,7 +50,7 @@ func newNetwork(w *World, o Options) *network {
 	n := &network{w: w, open: open}
 	columns := len(open) + 1
 	n.count()
-	for _, s := range n.stocks {
+	for _, s := range n.groups {
 		n.classes = append(n.classes, s.class)
 	}
 	slices.Sort(n.classes)
@@ -60,7 +65,7 @@ func newNetwork(w *World, o Options) *network {
 		}
 	}
 	n.limit[len(open)] = none
-	for _, s := range n.stocks {
+	for _, s := range n.groups {
 		n.book(s, o)
 	}
 	n.over = make([]bool, columns)
@@ -75,7 +80,7 @@ func newNetwork(w *World, o Options) *network {
 // count counts each list by class: the pool first, then by ordinal.
 func (n *network) count() {
 	counts := make([]int32, len(n.w.Pins)+1)
-	count := func(at Place) {
+	count := func(at InstanceIndex) {
 		l := n.w.list(at)
 		clear(counts)
 		counts[0] = int32(len(l.IDs))
@@ -85,18 +90,18 @@ func (n *network) count() {
 		}
 		for class, c := range counts {
 			if c > 0 {
-				n.stocks = append(n.stocks, stock{at: at, n: c, class: PinIndex(class)})
+				n.groups = append(n.groups, group{at: at, n: c, class: PinIndex(class)})
 			}
 		}
 	}
 	count(FromPool)
 	for i := range n.w.Instances {
-		count(Place(i))
+		count(InstanceIndex(i))
 	}
 }
 
 // book enters what is there now.
-func (n *network) book(s stock, o Options) {
+func (n *network) book(s group, o Options) {
 	k, _ := slices.BinarySearch(n.classes, s.class)
 	c, isOpen := slices.BinarySearch(n.open, s.at)
 	if !isOpen {
@@ -113,7 +118,7 @@ func (n *network) book(s stock, o Options) {
 }
 
 // stays says whether resources are where they may stay.
-func (n *network) stays(s stock) bool {
+func (n *network) stays(s group) bool {
 	return s.at != FromPool && n.w.mayStay(s.class, s.at)
 }
 
@@ -124,7 +129,8 @@ func (n *network) put(k, c, count int) {
 	n.load[c] += count
 }
 
-// price sets the costs. A cycle visits each node at most once: that bounds how many steps of a price it can hold.
+// price sets the costs. A cycle visits each node at most once: that bounds how many steps of a
+// price it can hold.
 func (n *network) price() {
 	nodes, total := int64(len(n.classes)+len(n.open)+2), int64(0)
 	for _, l := range n.load {
@@ -136,8 +142,8 @@ func (n *network) price() {
 	n.cost.broken = n.cost.first * 2 * nodes
 }
 
-// add is the price of one more of a class in a column, and for how many it holds; take that of one less; up and down are those of
-// a column's load.
+// add is the price of one more of a class in a column, and for how many it holds; take that of one
+// less; up and down are those of a column's load.
 func (n *network) add(k, c int) (price int64, upTo int) {
 	i := n.cell(k, c)
 	left := n.held[i] - n.flow[i]
@@ -195,8 +201,9 @@ func (n *network) down(c int) (price int64, upTo int) {
 	return price - n.cost.broken, n.load[c] - n.limit[c] // a first guess that may not stand
 }
 
-// pour is the first guess: each class as even as it can be on top of what was poured before, the most tightly pinned first.
-func (n *network) pour() {
+// distribute is the first guess: each class as even as it can be on top of what was distributed
+// before, the most tightly pinned first.
+func (n *network) distribute() {
 	ways := func(k int) (ways int) {
 		for c := range n.open {
 			if n.allowed[n.cell(k, c)] {
@@ -216,11 +223,11 @@ func (n *network) pour() {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(ways(a), ways(b)) })
 	for _, k := range order {
-		n.pourClass(k, ways(k))
+		n.distributeClass(k, ways(k))
 	}
 }
 
-func (n *network) pourClass(k, ways int) {
+func (n *network) distributeClass(k, ways int) {
 	s, columns := newShares(ways), make([]int, 0, ways)
 	nowhere := n.cell(k, len(n.open))
 	total := n.flow[nowhere]
@@ -249,8 +256,8 @@ func (n *network) pourClass(k, ways int) {
 	}
 }
 
-// optimise cancels negative cycles until there is none, and opens the columns that have come down to their limits. It is exact
-// if all have.
+// optimise cancels negative cycles until there is none, and opens the columns that have come down
+// to their limits. It is exact if all have.
 func (n *network) optimise() (exact bool) {
 	for opened := true; opened; {
 		for cycle := n.negativeCycle(); cycle != nil; cycle = n.negativeCycle() {
@@ -266,11 +273,13 @@ func (n *network) optimise() (exact bool) {
 	return exact
 }
 
-// arc leads from one node to another: a class to a column (add), back (take), a column to the sink (up), back (down).
+// arc leads from one node to another: a class to a column (add), back (take), a column to the sink
+// (up), back (down).
 type arc struct{ from, to int32 }
 
 func (n *network) column(c int) int32 { return int32(len(n.classes) + c) }
-func (n *network) sink() int32        { return int32(len(n.classes) + len(n.open) + 1) }
+
+func (n *network) sink() int32 { return int32(len(n.classes) + len(n.open) + 1) }
 
 // price of an arc for one unit, and for how many it holds (the squares aside).
 func (n *network) arcPrice(a arc) (int64, int) {

@@ -2,10 +2,11 @@ package plan
 
 import "slices"
 
-// pinnedLayout is the layout of a world with pins. Its moves are the fewest unless some instance keeps more than its capacity.
+// pinnedLayout is the layout of a world with pins. Its moves are the fewest unless some instance
+// keeps more than its capacity.
 func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 	n := newNetwork(w, o)
-	n.pour()
+	n.distribute()
 	exact = n.optimise()
 	for k := range n.classes {
 		n.lay(&l, k)
@@ -13,23 +14,24 @@ func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 	if o.Regime == Periodic {
 		n.refuseOver(&l)
 	}
-	l.arrange(newBoard(w))
+	l.arrange(newTally(w))
 	return l, exact || o.Regime == Emergency
 }
 
-// lay turns the flow of one class into parcels: what has no owner, what sits where it may not, what only spreads or makes room.
+// lay turns the flow of one class into bulk moves: what has no owner, what sits where it may not,
+// what only spreads or makes room.
 func (n *network) lay(l *layout, k int) {
 	class := n.classes[k]
-	var takers, misplaced, givers []stock
+	var takers, misplaced, givers []group
 	for c, at := range n.open {
 		i := n.cell(k, c)
 		switch d := int32(n.flow[i] - n.held[i]); {
 		case d > 0:
-			takers = append(takers, stock{at, d, class})
+			takers = append(takers, group{at, d, class})
 		case d < 0 && n.allowed[i]:
-			givers = append(givers, stock{at, -d, class})
+			givers = append(givers, group{at, -d, class})
 		case d < 0:
-			misplaced = append(misplaced, stock{at, -d, class})
+			misplaced = append(misplaced, group{at, -d, class})
 		}
 	}
 	why := n.why(k)
@@ -40,23 +42,24 @@ func (n *network) lay(l *layout, k int) {
 	l.pair(givers, takers, true)
 	for c, at := range n.open {
 		if i := n.cell(k, c); !n.allowed[i] {
-			l.refuse([]stock{{at, int32(n.flow[i]), class}}, why)
+			l.refuse([]group{{at, int32(n.flow[i]), class}}, why)
 		}
 	}
 }
 
-// orphans are the stocks of a class in the column nowhere, the pool first: those that the flow places, and those that it leaves.
-func (n *network) orphans(k int) (placed, left []stock) {
+// orphans are the groups of a class in the column nowhere, the pool first: those that the flow
+// places, and those that it leaves.
+func (n *network) orphans(k int) (placed, left []group) {
 	i := n.cell(k, len(n.open))
 	todo := int32(n.held[i] - n.flow[i])
-	for _, s := range n.stocks {
+	for _, s := range n.groups {
 		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.stays(s) {
 			continue
 		}
 		part := min(todo, s.n)
 		todo -= part
-		placed = append(placed, stock{s.at, part, s.class})
-		left = append(left, stock{s.at, s.n - part, s.class})
+		placed = append(placed, group{s.at, part, s.class})
+		left = append(left, group{s.at, s.n - part, s.class})
 	}
 	return placed, left
 }
@@ -74,20 +77,21 @@ func (n *network) refuseOver(l *layout) {
 		for k, class := range n.classes {
 			if i := n.cell(k, c); n.allowed[i] && over > 0 {
 				stays := min(over, n.flow[i], n.held[i])
-				l.refuse([]stock{{at, int32(stays), class}}, OverCapacity)
+				l.refuse([]group{{at, int32(stays), class}}, OverCapacity)
 				over -= stays
 			}
 		}
 	}
 }
 
-// arrange puts the parcels in an order in which capacity holds after every move: what must move first, then what only spreads, from
-// the fullest; after each of these again what it made room for. Full instances that exchange resources form a ring: there one
-// resource goes ahead and waits in flight.
-func (l *layout) arrange(b *board) {
-	todo := l.parcels
-	l.parcels = nil
-	slices.SortStableFunc(todo, func(p, q parcel) int {
+// arrange puts the bulk moves in an order in which capacity holds after every move: what must move
+// first, then what only spreads, from the fullest; after each of these again what it made room for.
+// Full instances that exchange resources form a ring: there one resource goes ahead and waits in
+// flight.
+func (l *layout) arrange(b *tally) {
+	todo := l.bulk
+	l.bulk = nil
+	slices.SortStableFunc(todo, func(p, q bulkMove) int {
 		switch {
 		case p.voluntary != q.voluntary && q.voluntary:
 			return -1
@@ -98,10 +102,10 @@ func (l *layout) arrange(b *board) {
 		}
 		return 0
 	})
-	send := func(p *parcel, n int32) {
+	send := func(p *bulkMove, n int32) {
 		out := *p
 		out.n = n
-		l.parcels = append(l.parcels, out)
+		l.bulk = append(l.bulk, out)
 		p.n -= n
 		b.load[p.to] += int(n)
 		if p.from != FromPool {
@@ -123,17 +127,17 @@ func (l *layout) arrange(b *board) {
 		if !sent {
 			send(ring(todo), 1)
 		}
-		todo = slices.DeleteFunc(todo, func(p parcel) bool { return p.n == 0 })
+		todo = slices.DeleteFunc(todo, func(p bulkMove) bool { return p.n == 0 })
 	}
 }
 
-// ring returns a parcel of a ring: all targets are full, so each has to send something itself.
-func ring(todo []parcel) *parcel {
-	seen := map[Place]bool{}
+// ring returns a bulk move of a ring: all targets are full, so each has to send something itself.
+func ring(todo []bulkMove) *bulkMove {
+	seen := map[InstanceIndex]bool{}
 	p := &todo[0]
 	for !seen[p.to] {
 		seen[p.to] = true
-		i := slices.IndexFunc(todo, func(q parcel) bool { return q.from == p.to })
+		i := slices.IndexFunc(todo, func(q bulkMove) bool { return q.from == p.to })
 		if i < 0 {
 			break
 		}

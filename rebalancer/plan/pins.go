@@ -39,8 +39,8 @@ func checkRule(r *pins.Rule) error {
 	return nil
 }
 
-// Pinner turns rules and labels into the pins of a World. A resource that several rules match must satisfy all of them: it may be
-// where all their ordinals meet, which may be nowhere.
+// Pinner turns rules and labels into the pins of a World. A resource that several rules match must
+// satisfy all of them: it may be where all their ordinals meet, which may be nowhere.
 type Pinner struct {
 	rules []pins.Rule
 	named map[string][]int // id → rules that name it

@@ -11,10 +11,11 @@ import (
 type Regime string
 
 const (
-	// Emergency places what has no owner, sits on a leaving instance or sits where its pin forbids. It moves nothing else, may
-	// worsen the balance and has no budget.
+	// Emergency places what has no owner, sits on a leaving instance or sits where its pin forbids.
+	// It moves nothing else, may worsen the balance and has no budget.
 	Emergency Regime = "emergency"
-	// Periodic does that and spreads too: it does not worsen the balance, and a budget limits the moves that spread.
+	// Periodic does that and spreads too: it does not worsen the balance, and a budget limits the
+	// moves that spread.
 	Periodic Regime = "periodic"
 )
 
@@ -36,13 +37,16 @@ type Options struct {
 	Balance Balance
 	// Budget is the most moves that only spread (periodic regime); 0: no limit.
 	Budget int
-	// Enter and Leave are the hysteresis of balance by weight, as ratios of the mean (1.15: 15 % above or below it): spreading
-	// is due when an instance is farther away than Enter, and a plan spreads until all are within Leave. Defaults 1.15, 1.05.
+	// Enter and Leave are the hysteresis of balance by weight, as ratios of the mean (1.15: 15 %
+	// above or below it): spreading is due when an instance is farther away than Enter, and a plan
+	// spreads until all are within Leave. Defaults 1.15, 1.05.
 	Enter, Leave float64
-	// Running: spreading by weight has begun and not all are within Leave yet. Only ShouldRebalance looks at it.
+	// Running: spreading by weight has begun and not all are within Leave yet. Only ShouldRebalance
+	// looks at it.
 	Running bool
-	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both MinSpread and that share of the
-	// mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
+	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both
+	// MinSpread and that share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at
+	// them.
 	MinSpread      int
 	MinSpreadShare float64
 }
@@ -50,7 +54,7 @@ type Options struct {
 // Move takes one resource from one list to another. 8 bytes, since a plan may hold millions.
 type Move struct {
 	// From and To are positions in World.Instances; From may be FromPool.
-	From, To Place
+	From, To InstanceIndex
 	// Index is the resource's place in the list of From.
 	Index int32
 }
@@ -70,36 +74,40 @@ const (
 	PinFull
 	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
 	BytesFull
-	// OverCapacity: it runs on an instance that holds more than its capacity, and there is no room elsewhere. It stays.
+	// OverCapacity: it runs on an instance that holds more than its capacity, and there is no room
+	// elsewhere. It stays.
 	OverCapacity
 )
 
 // Refusal is a resource that should have a move and has none: it stays where it is (pool or list).
 type Refusal struct {
-	From  Place
+	From  InstanceIndex
 	Index int32
 	Why   Reason
 }
 
 // Plan is an ordered list of moves and its certificate.
 //
-// Moves are in order of execution: after each of them capacity, bytes and pins hold. The one exception: where full instances
-// exchange resources, a resource waits in flight until a later move made room at its target; no plan ends with one waiting.
+// Moves are in order of execution: after each of them capacity, bytes and pins hold. The one
+// exception: where full instances exchange resources, a resource waits in flight until a later move
+// made room at its target; no plan ends with one waiting.
 type Plan struct {
 	Regime  Regime
 	Balance Balance
 	// Moves starts with what must move; what only spreads comes after it, unless it makes room.
 	Moves []Move
-	// Targets is how many resources each instance holds after the full plan, arriving included; parallel to World.Instances.
+	// Targets is how many resources each instance holds after the full plan, arriving included;
+	// parallel to World.Instances.
 	Targets []int
-	// Bound is the least number of moves of any plan that places as many and spreads as evenly. The full plan
-	// (Moves + Remaining) has exactly that many if Exact. There is no such certificate by weight, where bytes bind, and for pins
-	// while an instance keeps more than its capacity.
+	// Bound is the least number of moves of any plan that places as many and spreads as evenly. The
+	// full plan (Moves + Remaining) has exactly that many if Exact. There is no such certificate by
+	// weight, where bytes bind, and for pins while an instance keeps more than its capacity.
 	Bound int
 	Exact bool
 	// Voluntary counts those of Moves that only spread or make room: the budget counts these.
 	Voluntary int
-	// Remaining are the moves of the full plan beyond the budget. Moves is a prefix of the full plan.
+	// Remaining are the moves of the full plan beyond the budget. Moves is a prefix of the full
+	// plan.
 	Remaining int
 	// Refused are the resources that could not be placed, with reasons.
 	Refused []Refusal
@@ -113,7 +121,8 @@ func (p *Plan) World() *World { return p.world }
 // Empty says that nothing moves.
 func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
 
-// BySource yields the moves grouped by From, each source once: the pool first, then by ordinal; within a source in plan order.
+// BySource yields the moves grouped by From, each source once: the pool first, then by ordinal;
+// within a source in plan order.
 func (p *Plan) BySource() iter.Seq2[int, []Move] {
 	return func(yield func(int, []Move) bool) {
 		start := make([]int, len(p.world.Instances)+2)
@@ -156,7 +165,8 @@ func (p *Plan) FromPool() map[int][]Move {
 	return byOrdinal
 }
 
-// Make plans. It fails only on a world or options that mean nothing; what cannot be placed is refused in the plan.
+// Make plans. It fails only on a world or options that mean nothing; what cannot be placed is
+// refused in the plan.
 func Make(w *World, o Options) (*Plan, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -185,11 +195,11 @@ func (p *Plan) byCount(o Options) {
 	e, straight := emit(p.world, l, pinned)
 	p.Bound, p.Exact = l.moves(), exact && straight
 	p.Moves, p.Voluntary, p.Targets, p.Refused = e.moves, e.voluntary, e.load, e.refused
-	p.keepBudget(o.Budget)
+	p.cutToBudget(o.Budget)
 }
 
 // keepBudget cuts a full plan.
-func (p *Plan) keepBudget(budget int) {
+func (p *Plan) cutToBudget(budget int) {
 	if budget == 0 || p.Voluntary <= budget {
 		return
 	}
@@ -198,9 +208,10 @@ func (p *Plan) keepBudget(budget int) {
 	p.Moves, p.Voluntary = p.Moves[:n:n], voluntary
 }
 
-// ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of open ordinals is another
-// one than when the last periodic plan was done. Without that a kind that is balanced by count is left alone until max − min is
-// large, else every delete would move something; by weight, until an instance is farther from the mean than Enter.
+// ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of
+// open ordinals is another one than when the last periodic plan was done. Without that a kind that
+// is balanced by count is left alone until max − min is large, else every delete would move
+// something; by weight, until an instance is farther from the mean than Enter.
 func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 	o, err := o.complete()
 	if err != nil {
@@ -228,7 +239,7 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 }
 
 // waitsForRoom counts what an emergency plan could place only if others made room.
-func waitsForRoom(w *World, open []Place) (n int) {
+func waitsForRoom(w *World, open []InstanceIndex) (n int) {
 	if !w.pinned() || !w.orphaned() {
 		return 0
 	}
@@ -239,13 +250,13 @@ func waitsForRoom(w *World, open []Place) (n int) {
 			n++
 		}
 	}
-	if !slices.ContainsFunc(open, func(at Place) bool { return p.Targets[at] < w.Instances[at].Capacity }) {
+	if !slices.ContainsFunc(open, func(at InstanceIndex) bool { return p.Targets[at] < w.Instances[at].Capacity }) {
 		return 0
 	}
 	return n
 }
 
-func unevenCounts(w *World, open []Place, o Options) (bool, string) {
+func unevenCounts(w *World, open []InstanceIndex, o Options) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
 		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
@@ -262,7 +273,7 @@ func unevenCounts(w *World, open []Place, o Options) (bool, string) {
 	return false, fmt.Sprintf("the fullest instance holds %d more than the emptiest, within the limit of %.4g", high-low, limit)
 }
 
-func unevenWeights(w *World, open []Place, o Options) (bool, string) {
+func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 	weight := weights(w)
 	_, worst := imbalance(evenable(w, open, weight), weight)
 	limit, name := o.Enter, "enter"

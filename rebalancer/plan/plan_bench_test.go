@@ -9,7 +9,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// evenWorld has resources spread evenly on the first from instances, of which the first to (or all, if to > from) are open.
+// evenWorld has resources spread evenly on the first from instances, of which the first to (or all,
+// if to > from) are open.
 func evenWorld(resources, from, to int) *plan.World {
 	w := &plan.World{}
 	for i := range max(from, to) {
@@ -53,7 +54,8 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// BenchmarkPlanPinned: ten classes, each pinned to ten of the instances that overlap with the next class's, and as many free.
+// BenchmarkPlanPinned: ten classes, each pinned to ten of the instances that overlap with the next
+// class's, and as many free.
 func BenchmarkPlanPinned(b *testing.B) {
 	for _, c := range []struct{ resources, from, to int }{{500_000, 100, 101}, {500_000, 100, 99}, {500_000, 10, 100}} {
 		b.Run(fmt.Sprintf("resources=%dk/instances=%d→%d/classes=10", c.resources/1000, c.from, c.to), func(b *testing.B) {

@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// optimum searches all assignments of a small world for the best: most in order, least Σ load², fewest moves.
+// optimum searches all assignments of a small world for the best: most in order, least Σ load²,
+// fewest moves.
 type optimum struct {
 	w      *plan.World
 	regime plan.Regime
@@ -174,8 +175,9 @@ func (o *optimum) of(p *plan.Plan) score {
 	return s
 }
 
-// TestEveryPlan: whatever the world, the checker accepts the plan, the same world gives the same plan, a budget gives a prefix of
-// the full plan, and a world in which a full plan was carried out needs none.
+// TestEveryPlan: whatever the world, the checker accepts the plan, the same world gives the same
+// plan, a budget gives a prefix of the full plan, and a world in which a full plan was carried out
+// needs none.
 func TestEveryPlan(t *testing.T) {
 	for name, c := range map[string]traits{
 		"free":     {resources: 60, instances: 8, arriving: true, overCapacity: true, fixed: true},
@@ -208,8 +210,8 @@ func budgeted(t *rapid.T, w *plan.World, o plan.Options, full *plan.Plan) {
 	}
 }
 
-// settled: nothing moves in a world that a full plan left. By weight, and where bytes bind, what arrived may move once more, but
-// not for ever.
+// settled: nothing moves in a world that a full plan left. By weight, and where bytes bind, what
+// arrived may move once more, but not for ever.
 func settled(t *rapid.T, w *plan.World, o plan.Options, full *plan.Plan) {
 	rounds := 1
 	if !full.Exact {

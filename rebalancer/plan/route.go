@@ -2,68 +2,71 @@ package plan
 
 import "slices"
 
-// parcel is n resources of one class that go the same way.
-type parcel struct {
-	from, to  Place
+// bulkMove is n resources of one class that go the same way.
+type bulkMove struct {
+	from, to  InstanceIndex
 	n         int32
 	class     PinIndex
 	voluntary bool
 }
 
-// stock is n resources of one class in one list.
-type stock struct {
-	at    Place
+// group is n resources of one class in one list.
+type group struct {
+	at    InstanceIndex
 	n     int32
 	class PinIndex
 }
 
-// leftover is a stock without a place.
-type leftover struct {
-	stock
+// unplaced is a group without a place.
+type unplaced struct {
+	group
 	why Reason
 }
 
-// layout is a plan by numbers, before single resources are picked: parcels in order of execution.
+// layout is a plan by numbers, before single resources are picked: bulk moves in order of
+// execution.
 type layout struct {
-	parcels []parcel
-	left    []leftover
+	bulk []bulkMove
+	left []unplaced
 }
 
-// pair sends what the givers have to the takers, both in their order, and returns what found no taker.
-func (l *layout) pair(givers, takers []stock, voluntary bool) []stock {
-	for len(givers) > 0 && len(takers) > 0 {
-		g, t := &givers[0], &takers[0]
+// pair sends what the sources have to the targets, both in their order, and returns what found no
+// target.
+func (l *layout) pair(sources, targets []group, voluntary bool) []group {
+	for len(sources) > 0 && len(targets) > 0 {
+		g, t := &sources[0], &targets[0]
 		if n := min(g.n, t.n); n > 0 {
-			l.parcels = append(l.parcels, parcel{from: g.at, to: t.at, n: n, class: g.class, voluntary: voluntary})
+			l.bulk = append(l.bulk, bulkMove{from: g.at, to: t.at, n: n, class: g.class, voluntary: voluntary})
 			g.n -= n
 			t.n -= n
 		}
 		if g.n == 0 {
-			givers = givers[1:]
+			sources = sources[1:]
 		}
 		if t.n == 0 {
-			takers = takers[1:]
+			targets = targets[1:]
 		}
 	}
-	return givers
+	return sources
 }
 
-func (l *layout) refuse(stocks []stock, why Reason) {
-	for _, s := range stocks {
+func (l *layout) refuse(groups []group, why Reason) {
+	for _, s := range groups {
 		if s.n > 0 {
-			l.left = append(l.left, leftover{s, why})
+			l.left = append(l.left, unplaced{s, why})
 		}
 	}
 }
 
 func (l *layout) moves() (n int) {
-	for _, p := range l.parcels {
+	for _, p := range l.bulk {
 		n += int(p.n)
 	}
 	return n
 }
 
-// freeLayout is the layout of a world without pins. The number of its moves is the least possible: nobody both gives and gets.
+// freeLayout is the layout of a world without pins. The number of its moves is the least possible:
+// nobody both gives and gets.
 func freeLayout(w *World, o Options) layout {
 	open, orphans, waiting := survey(w)
 	s := newShares(len(open))
@@ -94,7 +97,8 @@ func freeLayout(w *World, o Options) layout {
 	return s.layout(open, orphans, first)
 }
 
-// orphansFirst says how many each holds when so many orphans have been placed and nothing else has moved.
+// orphansFirst says how many each holds when so many orphans have been placed and nothing else has
+// moved.
 func (s shares) orphansFirst(placed int) []int {
 	f := newShares(len(s.held))
 	for i, h := range s.held {
@@ -105,24 +109,25 @@ func (s shares) orphansFirst(placed int) []int {
 	return f.want
 }
 
-// layout turns held → first → want into parcels: orphans, then what only spreads, from the fullest to the emptiest.
-func (s shares) layout(open []Place, orphans []stock, first []int) layout {
-	takers := make([]stock, 0, len(open))
+// layout turns held → first → want into bulk moves: orphans, then what only spreads, from the
+// fullest to the emptiest.
+func (s shares) layout(open []InstanceIndex, orphans []group, first []int) layout {
+	targets := make([]group, 0, len(open))
 	for i, at := range open {
 		if n := first[i] - s.held[i]; n > 0 {
-			takers = append(takers, stock{at: at, n: int32(n)})
+			targets = append(targets, group{at: at, n: int32(n)})
 		}
 	}
-	// Each parcel uses up a giver or a taker.
-	l := layout{parcels: make([]parcel, 0, len(orphans)+len(takers)+len(open))}
+	// Each bulk move uses up a source or a target.
+	l := layout{bulk: make([]bulkMove, 0, len(orphans)+len(targets)+len(open))}
 	why := Full
 	if len(open) == 0 {
 		why = NoOpen
 	}
-	l.refuse(l.pair(orphans, takers, false), why)
+	l.refuse(l.pair(orphans, targets, false), why)
 
-	takers = takers[:0]
-	givers := make([]stock, 0, len(open))
+	targets = targets[:0]
+	sources := make([]group, 0, len(open))
 	order := make([]int32, len(open))
 	for i := range order {
 		order[i] = int32(i)
@@ -130,29 +135,30 @@ func (s shares) layout(open []Place, orphans []stock, first []int) layout {
 	slices.SortStableFunc(order, func(a, b int32) int { return first[b] - first[a] })
 	for k := range order {
 		if i := order[k]; s.want[i] < s.held[i] {
-			givers = append(givers, stock{at: open[i], n: int32(s.held[i] - s.want[i])})
+			sources = append(sources, group{at: open[i], n: int32(s.held[i] - s.want[i])})
 		}
 		if i := order[len(order)-1-k]; s.want[i] > first[i] {
-			takers = append(takers, stock{at: open[i], n: int32(s.want[i] - first[i])})
+			targets = append(targets, group{at: open[i], n: int32(s.want[i] - first[i])})
 		}
 	}
-	l.refuse(l.pair(givers, takers, true), OverCapacity)
+	l.refuse(l.pair(sources, targets, true), OverCapacity)
 	return l
 }
 
-// survey lists the open instances and, of a world without pins, what has no place: the pool first, then leaving lists by ordinal.
-func survey(w *World) (open []Place, orphans []stock, total int) {
-	open = make([]Place, 0, len(w.Instances))
+// survey lists the open instances and, of a world without pins, what has no place: the pool first,
+// then leaving lists by ordinal.
+func survey(w *World) (open []InstanceIndex, orphans []group, total int) {
+	open = make([]InstanceIndex, 0, len(w.Instances))
 	if n := len(w.Pool.IDs); n > 0 {
-		orphans = append(orphans, stock{at: FromPool, n: int32(n)})
+		orphans = append(orphans, group{at: FromPool, n: int32(n)})
 		total = n
 	}
 	for i := range w.Instances {
 		switch in := &w.Instances[i]; {
 		case in.Open:
-			open = append(open, Place(i))
+			open = append(open, InstanceIndex(i))
 		case in.Leaving && len(in.IDs) > 0:
-			orphans = append(orphans, stock{at: Place(i), n: int32(len(in.IDs))})
+			orphans = append(orphans, group{at: InstanceIndex(i), n: int32(len(in.IDs))})
 			total += len(in.IDs)
 		}
 	}

@@ -1,10 +1,10 @@
 package plan
 
-// shares is how many resources of one class each of some instances shall hold: the question and the answer of water-filling.
-// All slices are parallel.
+// shares is how many resources of one class each of some instances shall hold: the question and the
+// answer of water-filling. All slices are parallel.
 type shares struct {
-	// floor is what stays in any case, limit the most it may get; floor <= limit. held is what it holds now: of equally good
-	// answers the one that keeps most is taken.
+	// floor is what stays in any case, limit the most it may get; floor <= limit. held is what it
+	// holds now: of equally good answers the one that keeps most is taken.
 	floor, limit, held []int
 	// want is the answer.
 	want []int
@@ -15,10 +15,12 @@ func newShares(n int) shares {
 	return shares{floor: all[:n:n], limit: all[n : 2*n : 2*n], held: all[2*n : 3*n : 3*n], want: all[3*n:]}
 }
 
-// fill pours total resources into the instances as evenly as floor and limit allow, and returns what found no room.
+// fill pours total resources into the instances as evenly as floor and limit allow, and returns
+// what found no room.
 //
-// The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less than one each, goes first
-// to those that hold more than the level already, then to the lowest ordinals. Total is at least Σ floor.
+// The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less
+// than one each, goes first to those that hold more than the level already, then to the lowest
+// ordinals. Total is at least Σ floor.
 func (s shares) fill(total int) (left int) {
 	room := 0
 	for _, l := range s.limit {
@@ -47,7 +49,8 @@ func (s shares) fill(total int) (left int) {
 
 func (s shares) takesExtra(i, level int) bool { return s.floor[i] <= level && level < s.limit[i] }
 
-// level is the highest level whose pouring needs no more than total, and what is then left of total.
+// level is the highest level whose pouring needs no more than total, and what is then left of
+// total.
 func (s shares) level(total int) (level, rest int) {
 	poured := func(level int) (sum int) {
 		for i, f := range s.floor {

@@ -6,28 +6,32 @@ import (
 	"slices"
 )
 
-// scale lays out moves by weight. Even weights are NP-hard: what has no place goes, the heaviest first, to the lightest instance; then
-// the heaviest instance gives the lightest one the heaviest resource that fits between them. Every move is checked at once against
-// capacity and bytes, and every voluntary one lowers Σ load².
-type scale struct {
+// weightPlanner lays out moves by weight. Even weights are NP-hard: what has no place goes, the
+// heaviest first, to the lightest instance; then the heaviest instance gives the lightest one the
+// heaviest resource that fits between them. Every move is checked at once against capacity and
+// bytes, and every voluntary one lowers Σ load².
+type weightPlanner struct {
 	*emitter
 	o    Options
-	open []Place
-	// weight is each instance's load in thousandths, arriving included; parallel to World.Instances.
+	open []InstanceIndex
+	// weight is each instance's load in thousandths, arriving included; parallel to
+	// World.Instances.
 	weight []int64
-	// quota, if set, is how many of a class an instance may take: by class × column as in a network.
-	quota   *network
-	shelves map[Place]*shelf
+	// quota, if set, is how many of a class an instance may take: by class × column as in a
+	// network.
+	quota       *network
+	sortedLists map[InstanceIndex]*sortedList
 }
 
 func (p *Plan) byWeight(o Options) {
 	w := p.world
-	s := newScale(w, o)
+	s := newWeightPlanner(w, o)
 	orphans := s.orphans()
 	left := s.place(orphans)
 	if len(left) > 0 && w.pinned() {
-		// Who may go anywhere may have taken the room of who may not: try again with each one's share counted first.
-		shared := newScale(w, o)
+		// Who may go anywhere may have taken the room of who may not: try again with each one's
+		// share counted first.
+		shared := newWeightPlanner(w, o)
 		shared.quota = sharesByCount(w, o)
 		rest := shared.place(orphans)
 		shared.quota = nil
@@ -55,13 +59,13 @@ func (p *Plan) byWeight(o Options) {
 func sharesByCount(w *World, o Options) *network {
 	o.Regime = Emergency
 	n := newNetwork(w, o)
-	n.pour()
+	n.distribute()
 	n.optimise()
 	return n
 }
 
-func newScale(w *World, o Options) *scale {
-	s := &scale{emitter: &emitter{board: newBoard(w)}, o: o, shelves: map[Place]*shelf{}}
+func newWeightPlanner(w *World, o Options) *weightPlanner {
+	s := &weightPlanner{emitter: &emitter{tally: newTally(w)}, o: o, sortedLists: map[InstanceIndex]*sortedList{}}
 	s.open, _, _ = survey(w)
 	s.weight = weights(w)
 	return s
@@ -80,11 +84,12 @@ func weights(w *World) []int64 {
 	return sums
 }
 
-// orphans are the resources that must move, the heaviest first, then as they are stored; To is not set.
-func (s *scale) orphans() []Move {
-	w := s.board.w
+// orphans are the resources that must move, the heaviest first, then as they are stored; To is not
+// set.
+func (s *weightPlanner) orphans() []Move {
+	w := s.tally.w
 	var all []Move
-	for at := Place(FromPool); at < Place(len(w.Instances)); at++ {
+	for at := InstanceIndex(FromPool); at < InstanceIndex(len(w.Instances)); at++ {
 		if at != FromPool && !w.Instances[at].Leaving && w.list(at).Pins == nil {
 			continue
 		}
@@ -100,8 +105,9 @@ func (s *scale) orphans() []Move {
 	return all
 }
 
-// place gives each its instance, again and again while what went made room, and returns those without.
-func (s *scale) place(orphans []Move) []Move {
+// place gives each its instance, again and again while what went made room, and returns those
+// without.
+func (s *weightPlanner) place(orphans []Move) []Move {
 	todo := slices.Clone(orphans)
 	for {
 		var left []Move
@@ -123,8 +129,8 @@ func (s *scale) place(orphans []Move) []Move {
 }
 
 // target is the lightest instance that takes a resource, -1: none.
-func (s *scale) target(m Move, free *heap) Place {
-	w := s.board.w
+func (s *weightPlanner) target(m Move, free *heap) InstanceIndex {
+	w := s.tally.w
 	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
 	for free.top() >= 0 && s.room(free.top()) <= 0 {
 		free.drop()
@@ -132,7 +138,7 @@ func (s *scale) target(m Move, free *heap) Place {
 	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
 		return at
 	}
-	best := Place(-1)
+	best := InstanceIndex(-1)
 	for c, at := range s.open {
 		if s.room(at) > 0 && w.Allows(class, at) && s.fits(at, size) && s.inQuota(class, c) && (best < 0 || s.weight[at] < s.weight[best]) {
 			best = at
@@ -141,7 +147,7 @@ func (s *scale) target(m Move, free *heap) Place {
 	return best
 }
 
-func (s *scale) inQuota(class PinIndex, c int) bool {
+func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 	if s.quota == nil {
 		return true
 	}
@@ -150,8 +156,8 @@ func (s *scale) inQuota(class PinIndex, c int) bool {
 }
 
 // send makes a move.
-func (s *scale) send(m Move) {
-	w := s.board.w
+func (s *weightPlanner) send(m Move) {
+	w := s.tally.w
 	cost := w.list(m.From).weight(int(m.Index))
 	s.apply(m)
 	s.moves = append(s.moves, m)
@@ -167,7 +173,7 @@ func (s *scale) send(m Move) {
 }
 
 // relieve takes from instances above their capacity what does good elsewhere.
-func (s *scale) relieve() {
+func (s *weightPlanner) relieve() {
 	for _, at := range s.open {
 		for !s.fixed(at) && s.room(at) < 0 && s.give(at, s.weight[at]/2) {
 		}
@@ -175,26 +181,27 @@ func (s *scale) relieve() {
 }
 
 // refuseOver names what stays above a capacity, the lightest.
-func (s *scale) refuseOver() {
+func (s *weightPlanner) refuseOver() {
 	for _, at := range s.open {
 		if s.fixed(at) {
 			continue
 		}
-		for _, i := range s.shelf(at).first(-s.room(at)) {
+		for _, i := range s.sorted(at).first(-s.room(at)) {
 			s.refused = append(s.refused, Refusal{From: at, Index: i, Why: OverCapacity})
 		}
 	}
 }
 
-// spread moves from the heaviest to the lightest until all are within Leave of the mean or nothing helps.
-func (s *scale) spread() {
+// spread moves from the heaviest to the lightest until all are within Leave of the mean or nothing
+// helps.
+func (s *weightPlanner) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {
-		mean, worst := imbalance(evenable(s.board.w, s.open, s.weight), s.weight)
+		mean, worst := imbalance(evenable(s.tally.w, s.open, s.weight), s.weight)
 		if worst <= s.o.Leave {
 			return
 		}
-		heaviest := Place(-1)
+		heaviest := InstanceIndex(-1)
 		for _, at := range s.open {
 			if !stuck[at] && !s.fixed(at) && s.weight[at] > mean && (heaviest < 0 || s.weight[at] > s.weight[heaviest]) {
 				heaviest = at
@@ -207,17 +214,17 @@ func (s *scale) spread() {
 	}
 }
 
-func (s *scale) fixed(at Place) bool { return s.board.w.Instances[at].Fixed }
+func (s *weightPlanner) fixed(at InstanceIndex) bool { return s.tally.w.Instances[at].Fixed }
 
 // evenable are the open instances without the fixed ones that hold more than the mean of those that
 // are left: they cannot be evened, and the others are not to be filled up to them.
-func evenable(w *World, open []Place, weight []int64) []Place {
+func evenable(w *World, open []InstanceIndex, weight []int64) []InstanceIndex {
 	for {
 		sum := int64(0)
 		for _, at := range open {
 			sum += weight[at]
 		}
-		over := func(at Place) bool { return w.Instances[at].Fixed && weight[at]*int64(len(open)) > sum }
+		over := func(at InstanceIndex) bool { return w.Instances[at].Fixed && weight[at]*int64(len(open)) > sum }
 		if !slices.ContainsFunc(open, over) {
 			return open
 		}
@@ -225,8 +232,9 @@ func evenable(w *World, open []Place, weight []int64) []Place {
 	}
 }
 
-// imbalance is the mean weight of the open instances and how far from it the farthest is: 1 + |weight − mean| / mean.
-func imbalance(open []Place, weight []int64) (mean int64, worst float64) {
+// imbalance is the mean weight of the open instances and how far from it the farthest is: 1 +
+// |weight − mean| / mean.
+func imbalance(open []InstanceIndex, weight []int64) (mean int64, worst float64) {
 	if len(open) == 0 {
 		return 0, 1
 	}
@@ -241,15 +249,16 @@ func imbalance(open []Place, weight []int64) (mean int64, worst float64) {
 	return sum / int64(len(open)), 1 + max(float64(high)-exact, exact-float64(low))/exact
 }
 
-// give moves one resource from an instance to the lightest that takes one, not past the mean if that can be.
-func (s *scale) give(from Place, mean int64) bool {
+// give moves one resource from an instance to the lightest that takes one, not past the mean if
+// that can be.
+func (s *weightPlanner) give(from InstanceIndex, mean int64) bool {
 	for to := s.lightest(-1); to >= 0 && s.weight[to] < s.weight[from]; to = s.lightest(to) {
 		if s.room(to) <= 0 {
 			continue
 		}
 		gap := s.weight[from] - s.weight[to]
 		ideal := min(gap/2, s.weight[from]-mean, mean-s.weight[to])
-		if i, ok := s.shelf(from).take(s, to, ideal, gap-1); ok {
+		if i, ok := s.sorted(from).take(s, to, ideal, gap-1); ok {
 			s.send(Move{From: from, To: to, Index: i})
 			return true
 		}
@@ -257,9 +266,10 @@ func (s *scale) give(from Place, mean int64) bool {
 	return false
 }
 
-// lightest is the open instance that comes next after that one by weight, then ordinal; after -1, the first; -1: none.
-func (s *scale) lightest(after Place) Place {
-	best := Place(-1)
+// lightest is the open instance that comes next after that one by weight, then ordinal; after -1,
+// the first; -1: none.
+func (s *weightPlanner) lightest(after InstanceIndex) InstanceIndex {
+	best := InstanceIndex(-1)
 	for _, at := range s.open {
 		if (after < 0 || s.lighter(after, at)) && (best < 0 || s.lighter(at, best)) {
 			best = at
@@ -268,6 +278,6 @@ func (s *scale) lightest(after Place) Place {
 	return best
 }
 
-func (s *scale) lighter(a, b Place) bool {
+func (s *weightPlanner) lighter(a, b InstanceIndex) bool {
 	return s.weight[a] < s.weight[b] || s.weight[a] == s.weight[b] && a < b
 }

@@ -1,12 +1,14 @@
 // Package plan decides which resources move where.
 //
-// In: a World (who holds what, who may receive, what limits that) and Options. Out: a Plan, a value that names every move, the
-// least number of moves there can be, and what was refused and why. Invariant: a pure function; the same input gives the same
-// plan, byte for byte. Nothing here is lost or doubled: a move names one entry of one list, at most once, and an entry without
-// a move stays where it is. What runs where it may is never parked.
+// In: a World (who holds what, who may receive, what limits that) and Options. Out: a Plan, a value
+// that names every move, the least number of moves there can be, and what was refused and why.
+// Invariant: a pure function; the same input gives the same plan, byte for byte. Nothing here is
+// lost or doubled: a move names one entry of one list, at most once, and an entry without a move
+// stays where it is. What runs where it may is never parked.
 //
-// Files: world.go (what comes in), plan.go (what comes out), targets.go (how many each instance shall hold), flow.go (the same
-// under pins), route.go (targets to moves), weight.go (balance by weight), check.go (a slow, plain proof), describe.go (words).
+// Files: world.go (what comes in), plan.go (what comes out), targets.go (how many each instance
+// shall hold), flow.go (the same under pins), route.go (targets to moves), weight.go (balance by
+// weight), check.go (a slow, plain proof), describe.go (words).
 package plan
 
 import (
@@ -17,8 +19,8 @@ import (
 // Unlimited is a Capacity that never binds.
 const Unlimited = math.MaxInt32
 
-// Place is a position in World.Instances, or FromPool.
-type Place int16
+// InstanceIndex is a position in World.Instances, or FromPool.
+type InstanceIndex int16
 
 // FromPool is the From of a move that takes its resource from World.Pool.
 const FromPool = -1
@@ -26,7 +28,8 @@ const FromPool = -1
 // Weight is what a resource costs, in thousandths.
 type Weight uint32
 
-// WeightOf turns a catalogue's number into a Weight. What is not positive counts as 1; the result is at least a thousandth.
+// WeightOf turns a catalogue's number into a Weight. What is not positive counts as 1; the result
+// is at least a thousandth.
 func WeightOf(v float64) Weight {
 	switch {
 	case !(v > 0):
@@ -40,7 +43,8 @@ func WeightOf(v float64) Weight {
 // PinIndex says which pin holds for a resource: 0 none, k World.Pins[k-1].
 type PinIndex uint16
 
-// World is one moment of a kind: what the planner looks at. A Plan refers to its World; nobody changes it afterwards.
+// World is one moment of a kind: what the planner looks at. A Plan refers to its World; nobody
+// changes it afterwards.
 type World struct {
 	// Instances are ascending by ordinal.
 	Instances []Instance
@@ -59,7 +63,8 @@ type List struct {
 	Pins []PinIndex
 }
 
-// Instance is one ordinal. An instance that is neither Open nor Leaving keeps what it holds and gets nothing.
+// Instance is one ordinal. An instance that is neither Open nor Leaving keeps what it holds and
+// gets nothing.
 type Instance struct {
 	Ordinal int
 	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
@@ -67,9 +72,11 @@ type Instance struct {
 	// Fixed: nothing may be taken from it, whatever its pins and its capacity say, since it would
 	// never be released. Never with Leaving.
 	Fixed bool
-	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity) refuses new ones and parks none.
+	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity)
+	// refuses new ones and parks none.
 	Capacity int
-	// MaxBytes limits the bytes of its list's znode, 0: no limit. Bytes is the znode's present length.
+	// MaxBytes limits the bytes of its list's znode, 0: no limit. Bytes is the znode's present
+	// length.
 	MaxBytes, Bytes int
 	// List is what it holds.
 	List
@@ -87,11 +94,13 @@ type Arriving struct {
 type Pin struct {
 	// Name is shown in reasons: the rule or rules that pin.
 	Name string
-	// Ordinals are ascending. None at all is allowed and cannot be satisfied (rules that contradict each other).
+	// Ordinals are ascending. None at all is allowed and cannot be satisfied (rules that contradict
+	// each other).
 	Ordinals []int
 }
 
-// IDBytes is at most how many bytes an id adds to a list's znode: quotes, comma and JSON escapes included.
+// IDBytes is at most how many bytes an id adds to a list's znode: quotes, comma and JSON escapes
+// included.
 func IDBytes(id string) int {
 	n := 3
 	for i := range len(id) {
@@ -100,7 +109,8 @@ func IDBytes(id string) int {
 	return n
 }
 
-// jsonBytes is at most how many bytes a byte of an id takes in JSON: looked up, since a plan asks it of each byte of 450,000 ids.
+// jsonBytes is at most how many bytes a byte of an id takes in JSON: looked up, since a plan asks
+// it of each byte of 450,000 ids.
 var jsonBytes = func() (table [256]uint8) {
 	for c := range table {
 		switch {
@@ -119,7 +129,7 @@ var jsonBytes = func() (table [256]uint8) {
 func (w *World) ID(m Move) string { return w.list(m.From).IDs[m.Index] }
 
 // Ordinal is the ordinal of a From or To; -1 for the pool.
-func (w *World) Ordinal(at Place) int {
+func (w *World) Ordinal(at InstanceIndex) int {
 	if at == FromPool {
 		return -1
 	}
@@ -135,7 +145,7 @@ func (w *World) Resources() int {
 	return n
 }
 
-func (w *World) list(from Place) *List {
+func (w *World) list(from InstanceIndex) *List {
 	if from == FromPool {
 		return &w.Pool
 	}

@@ -104,14 +104,14 @@ func fillWorld(t *rapid.T, w *plan.World, c traits) {
 func apply(w *plan.World, p *plan.Plan) *plan.World {
 	next := &plan.World{Pins: w.Pins, Instances: slices.Clone(w.Instances)}
 	type entry struct {
-		from  plan.Place
+		from  plan.InstanceIndex
 		index int32
 	}
 	gone := map[entry]bool{}
 	for _, m := range p.Moves {
 		gone[entry{m.From, m.Index}] = true
 	}
-	keep := func(from plan.Place, l plan.List) (kept plan.List) {
+	keep := func(from plan.InstanceIndex, l plan.List) (kept plan.List) {
 		for i := range l.IDs {
 			if !gone[entry{from, int32(i)}] {
 				add(&kept, l, i)
@@ -121,7 +121,7 @@ func apply(w *plan.World, p *plan.Plan) *plan.World {
 	}
 	next.Pool = keep(plan.FromPool, w.Pool)
 	for i := range next.Instances {
-		next.Instances[i].List = keep(plan.Place(i), w.Instances[i].List)
+		next.Instances[i].List = keep(plan.InstanceIndex(i), w.Instances[i].List)
 	}
 	for _, m := range p.Moves {
 		from := w.Pool

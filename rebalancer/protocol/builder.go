@@ -108,14 +108,14 @@ func (s *State) changeable(n int) (*Instance, error) {
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
 	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)
-	data, packed, text := in.text.encode(in.IDs, ids)
+	data, packed := in.IDs.become(ids)
 	kind := b.s.Kind
 	b.add(OpSet, InstancePath(kind, n), encodeData(len(ids), in.Capacity), in.DataVersion, func(s *State, r Result) {
 		s.update(n, func(in *Instance) { in.Used, in.DataVersion, in.dataZxid = len(ids), r.Version, r.Zxid })
 	})
 	b.add(OpSet, ResourcesPath(kind, n), data, in.ListVersion, func(s *State, r Result) {
 		s.update(n, func(in *Instance) {
-			in.IDs, in.text, in.Bytes, in.Changed, in.ListVersion, in.listZxid = packed, text, len(data), r.Mtime, r.Version, r.Zxid
+			in.IDs, in.Bytes, in.Changed, in.ListVersion, in.listZxid = packed, len(data), r.Mtime, r.Version, r.Zxid
 		})
 	})
 	b.add(OpSet, ReloadPath(kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
@@ -135,10 +135,10 @@ func (b *builder) grow(n int, ids []string) error {
 	if !b.s.IsOpen(n) {
 		return fmt.Errorf("ordinal %d: is closed", n)
 	}
-	if len(in.IDs)+len(ids) > in.Capacity {
-		return fmt.Errorf("ordinal %d: %d resources and %d more, capacity %d", n, len(in.IDs), len(ids), in.Capacity)
+	if in.IDs.Len()+len(ids) > in.Capacity {
+		return fmt.Errorf("ordinal %d: %d resources and %d more, capacity %d", n, in.IDs.Len(), len(ids), in.Capacity)
 	}
-	if size := b.setList(in, slices.Concat(in.IDs, ids)); size > MaxListBytes {
+	if size := b.setList(in, slices.Concat(in.IDs.Strings(), ids)); size > MaxListBytes {
 		return fmt.Errorf("ordinal %d: list of %d bytes, at most %d: %w", n, size, MaxListBytes, ErrTooLarge)
 	}
 	return nil
@@ -184,7 +184,7 @@ func (b *builder) setPiece(p *Piece, rest []string) {
 func (b *builder) setFlight(f Flight) {
 	b.sources++
 	path := FlightPath(b.s.Kind, f.Name)
-	if len(f.IDs) == 0 {
+	if f.IDs.Len() == 0 {
 		b.remove(path, f.Version, func(s *State) { delete(s.Flight, f.Name) })
 		return
 	}

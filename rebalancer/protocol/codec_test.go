@@ -26,7 +26,7 @@ func TestDecodeIDs(t *testing.T) {
 	} {
 		got, err := decodeIDs([]byte(data))
 		require.NoError(t, err, data)
-		require.Equal(t, want, got, data)
+		require.Equal(t, want, got.Strings(), data)
 	}
 	for data, want := range map[string]string{
 		``:                            "is no list of ids: unexpected end of JSON input",
@@ -58,7 +58,7 @@ func TestDecodeIDs(t *testing.T) {
 func TestDocumentsHaveOneMeaning(t *testing.T) {
 	ids, err := decodeIDs([]byte(`{"v":1,"ids":["a"],"IDs":["b"],"V":2,"newer":{"x":1}}`))
 	require.NoError(t, err, "what is unknown is passed over: a newer build may have added it")
-	require.Equal(t, []string{"a"}, ids)
+	require.Equal(t, []string{"a"}, ids.Strings())
 
 	_, err = decodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"open":[0,1]}`))
 	require.ErrorContains(t, err, `duplicate field "open"`)
@@ -74,7 +74,9 @@ func TestDocumentsHaveOneMeaning(t *testing.T) {
 	require.ErrorContains(t, err, "is not UTF-8")
 	f, err := decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a"],"To":[1],"POD":"w"}`))
 	require.NoError(t, err)
-	require.Equal(t, &Flight{Name: "3-7", From: 3, Times: 7, Pod: "u", IDs: []string{"a"}}, f)
+	require.Equal(t, []string{"a"}, f.IDs.Strings())
+	f.IDs = IDs{}
+	require.Equal(t, &Flight{Name: "3-7", From: 3, Times: 7, Pod: "u"}, f)
 
 	_, err = decodePlanHeader([]byte(`{"v":1,"id":"p","parts":3,"parts":2}`))
 	require.ErrorContains(t, err, `duplicate field "parts"`)
@@ -104,27 +106,24 @@ func FuzzDecodeIDs(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, plain.IDs, fast)
 		}
-		ids, text, err2 := decodeList(data)
+		read, err2 := decodeIDs(data)
 		if err2 != nil {
 			return
 		}
-		if text.plain != "" {
-			require.Equal(t, listOpen+text.plain+listClose, string(data))
-			require.Equal(t, len(text.plain), len(`"",`)*len(ids)-1+len(strings.Join(ids, "")), "every id stands there as it is")
+		ids := read.Strings()
+		if text := read.text.plain; text != "" {
+			require.Equal(t, listOpen+text+listClose, string(data))
+			require.Equal(t, len(text), len(`"",`)*len(ids)-1+len(strings.Join(ids, "")), "every id stands there as it is")
 		}
 		if err == nil {
 			require.Equal(t, plain.IDs, ids)
 		}
 		again, packed := encodeIDs(ids)
-		require.Equal(t, append([]string{}, ids...), packed)
+		require.Equal(t, append([]string{}, ids...), packed.Strings())
 		back, err := decodeIDs(again)
 		require.NoError(t, err)
-		require.Equal(t, packed, back)
-		size := len(listOpen + listClose)
-		for _, id := range ids {
-			size += Cost(id)
-		}
-		require.Equal(t, len(again), size-min(1, len(ids)), "Cost is exact, but for the comma that the first has not")
+		require.Equal(t, packed.Strings(), back.Strings())
+		require.Equal(t, len(again), len(listOpen+listClose)+read.Cost()-min(1, len(ids)), "Cost is exact, but for the comma that the first has not")
 	})
 }
 
@@ -136,22 +135,22 @@ func TestAListLosesItsEnd(t *testing.T) {
 		if rapid.Bool().Draw(rt, "somebody else wrote it") {
 			stored = []byte(strings.ReplaceAll(string(stored), `","`, rapid.SampledFrom([]string{`", "`, `" ,"`, `",7,"`}).Draw(rt, "between")))
 		}
-		ids, text, err := decodeList(stored)
+		ids, err := decodeIDs(stored)
 		require.NoError(rt, err)
-		for len(ids) > 0 {
-			rest := ids[:rapid.IntRange(0, len(ids)).Draw(rt, "rest")]
+		for ids.Len() > 0 {
+			rest := ids.Strings()[:rapid.IntRange(0, ids.Len()).Draw(rt, "rest")]
 			if rapid.Bool().Draw(rt, "grows") {
 				rest = append(slices.Clone(rest), "new")
 			}
-			data, packed, next := text.encode(ids, rest)
+			data, next := ids.become(rest)
 			want, _ := encodeIDs(rest)
 			require.Equal(rt, string(want), string(data))
-			require.True(rt, slices.Equal(rest, packed))
-			if next.plain != "" {
-				require.Equal(rt, string(want[len(listOpen):len(want)-len(listClose)]), next.plain)
+			require.True(rt, slices.Equal(rest, next.Strings()))
+			if next.text.plain != "" {
+				require.Equal(rt, string(want[len(listOpen):len(want)-len(listClose)]), next.text.plain)
 			}
-			require.LessOrEqual(rt, next.spare, len(next.plain)/4)
-			if ids, text = packed, next; len(rest) > 0 && rest[len(rest)-1] == "new" {
+			require.LessOrEqual(rt, next.text.spare, len(next.text.plain)/4)
+			if ids = next; len(rest) > 0 && rest[len(rest)-1] == "new" {
 				break
 			}
 		}
@@ -169,13 +168,13 @@ func FuzzDecodeFlight(f *testing.F) {
 		}
 		require.Equal(t, 3, fl.From)
 		again, packed := encodeFlight(fl)
-		require.True(t, slices.Equal(fl.IDs, packed))
+		require.True(t, slices.Equal(fl.IDs.Strings(), packed.Strings()))
 		back, err := decodeFlight("3-7", again)
 		require.NoError(t, err)
-		require.True(t, slices.Equal(fl.IDs, back.IDs))
+		require.True(t, slices.Equal(fl.IDs.Strings(), back.IDs.Strings()))
 		require.True(t, slices.Equal(fl.To, back.To))
 		require.Equal(t, fl.Pod, back.Pod)
-		for i := range fl.IDs {
+		for i := range fl.IDs.Len() {
 			require.GreaterOrEqual(t, fl.Target(i), ToDelete)
 		}
 	})
@@ -317,7 +316,7 @@ func TestMemoryOfAFullKind(t *testing.T) {
 	}
 	for round := range 2 {
 		for n := range instances {
-			m, err := Revoke(s, n, slices.Clone(s.Instances[n].IDs[:35]), slices.Repeat([]int{0}, 35), "")
+			m, err := Revoke(s, n, slices.Clone(s.Instances[n].IDs.Strings()[:35]), slices.Repeat([]int{0}, 35), "")
 			f.must(t, s, m, err)
 		}
 		for n := range instances {
@@ -366,10 +365,10 @@ func TestQuoting(t *testing.T) {
 		require.NoError(t, CheckID(id))
 		data, packed := encodeIDs([]string{id, "z"})
 		require.True(t, json.Valid(data) && utf8.Valid(data))
-		require.Equal(t, []string{id, "z"}, packed)
+		require.Equal(t, []string{id, "z"}, packed.Strings())
 		back, err := decodeIDs(data)
 		require.NoError(t, err)
-		require.Equal(t, packed, back)
+		require.Equal(t, packed.Strings(), back.Strings())
 	}
 	for id, want := range map[string]string{"": "id: is empty", "\xff": `id "\xff": is not UTF-8`, strings.Repeat("é", 129): "258 bytes, at most 256"} {
 		require.ErrorContains(t, CheckID(id), want)

@@ -34,17 +34,17 @@ func (p location) String() string {
 // walk visits every place in the order of rule 11: who comes first keeps a duplicate.
 func (s *State) walk(visit func(p location, ids []string)) {
 	for _, name := range s.FlightNames() {
-		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs)
+		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs.Strings())
 	}
 	for _, rank := range []int{rankLive, rankList} {
 		for _, n := range s.Ordinals() {
 			if in := s.Instances[n]; in.Live == (rank == rankLive) {
-				visit(location{rank: rank, ordinal: n}, in.IDs)
+				visit(location{rank: rank, ordinal: n}, in.IDs.Strings())
 			}
 		}
 	}
 	for _, name := range s.PoolNames() {
-		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs)
+		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs.Strings())
 	}
 }
 
@@ -80,36 +80,38 @@ type Duplicate struct {
 	Stayed, Removed string
 }
 
-// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one Multi for
-// each znode that loses something, none of which overlap.
-func Dedupe(s *State) ([]Multi, []Duplicate, error) {
+// Deduped is a transaction that takes duplicates out of one znode.
+type Deduped struct {
+	Multi Multi
+	Found []Duplicate
+}
+
+// Dedupe leaves each id that is in several places where protocol rule 11 wants it: one transaction
+// for each znode that loses something, none of which overlap.
+func Dedupe(s *State) (all []Deduped, err error) {
 	seen := make(map[string]location, s.Count())
-	var multis []Multi
-	var duplicates []Duplicate
-	var failed error
 	s.walk(func(p location, ids []string) {
 		keep := make([]bool, len(ids))
-		lost := 0
+		var found []Duplicate
 		for i, id := range ids {
 			first, twice := seen[id]
-			if keep[i] = !twice; keep[i] {
-				seen[id] = p
+			if keep[i] = !twice; twice {
+				found = append(found, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
 				continue
 			}
-			lost++
-			duplicates = append(duplicates, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
+			seen[id] = p
 		}
-		if lost == 0 || failed != nil {
+		if len(found) == 0 || err != nil {
 			return
 		}
 		var m Multi
-		m, failed = strip(s, p, keep)
-		multis = append(multis, m)
+		m, err = strip(s, p, keep)
+		all = append(all, Deduped{m, found})
 	})
-	if failed != nil {
-		return nil, nil, failed
+	if err != nil {
+		return nil, err
 	}
-	return multis, duplicates, nil
+	return all, nil
 }
 
 // strip leaves only the marked ids in a place.
@@ -128,10 +130,10 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 	}
 	switch p.rank {
 	case rankPool:
-		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs))
+		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
 	case rankFlight:
 		f := *s.Flight[p.name]
-		f.IDs, f.To = marked(f.IDs), nil
+		f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
 		for i, ok := range keep {
 			if ok {
 				f.To = append(f.To, s.Flight[p.name].Target(i))
@@ -143,7 +145,7 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 		if err != nil {
 			return b.fail("%w", err)
 		}
-		b.setList(in, marked(in.IDs))
+		b.setList(in, marked(in.IDs.Strings()))
 	}
 	return b.done()
 }

@@ -138,21 +138,21 @@ func same(t require.TestingT, want, got *State) {
 	require.Equal(t, want.Ordinals(), got.Ordinals())
 	for n, in := range want.Instances {
 		is := got.Instances[n]
-		require.Equal(t, in.IDs, is.IDs)
+		require.Equal(t, in.IDs.Strings(), is.IDs.Strings())
 		require.Equal(t,
 			[]any{in.Used, in.Capacity, in.Times, in.Bytes, in.HasTmp, in.HasReload, in.DataVersion, in.ListVersion, in.ReloadVersion},
 			[]any{is.Used, is.Capacity, is.Times, is.Bytes, is.HasTmp, is.HasReload, is.DataVersion, is.ListVersion, is.ReloadVersion})
 	}
 	require.Equal(t, want.PoolNames(), got.PoolNames())
 	for name, p := range want.Pool {
-		require.Equal(t, p.IDs, got.Pool[name].IDs)
+		require.Equal(t, p.IDs.Strings(), got.Pool[name].IDs.Strings())
 		require.Equal(t, []any{p.Version, p.bytes}, []any{got.Pool[name].Version, got.Pool[name].bytes})
 	}
 	require.Equal(t, want.FlightNames(), got.FlightNames())
 	for name, f := range want.Flight {
 		g := got.Flight[name]
-		require.Equal(t, []any{f.From, f.Times, f.Pod, f.IDs, f.Version, f.bytes}, []any{g.From, g.Times, g.Pod, g.IDs, g.Version, g.bytes})
-		for i := range f.IDs {
+		require.Equal(t, []any{f.From, f.Times, f.Pod, f.IDs.Strings(), f.Version, f.bytes}, []any{g.From, g.Times, g.Pod, g.IDs.Strings(), g.Version, g.bytes})
+		for i := range f.IDs.Len() {
 			require.Equal(t, f.Target(i), g.Target(i))
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -107,10 +109,68 @@ func appendQuoted(dst []byte, id string) []byte {
 	return append(dst, quoted...)
 }
 
+// IDs are the ids of a list, or of a piece of the pool or of the flight, in order. They do not
+// change. How they lie in memory is the business of this type alone.
+type IDs struct {
+	list []string
+	text shared
+}
+
+// NewIDs are those of a slice, which nothing may change any more.
+func NewIDs(ids []string) IDs { return IDs{list: ids} }
+
+// Len is how many there are.
+func (s IDs) Len() int { return len(s.list) }
+
+// At is the i-th.
+func (s IDs) At(i int) string { return s.list[i] }
+
+// All yields each with its place.
+func (s IDs) All() iter.Seq2[int, string] { return slices.All(s.list) }
+
+// Slice are those from one place to before another.
+func (s IDs) Slice(from, to int) IDs { return IDs{list: s.list[from:to:to]} }
+
+// Strings are all of them. The caller must not change the slice.
+func (s IDs) Strings() []string { return s.list }
+
+// Cost is what they add to a znode.
+func (s IDs) Cost() (cost int) {
+	for _, id := range s.list {
+		cost += Cost(id)
+	}
+	return cost
+}
+
+// Is says that both are the same in memory: then so are the ids. Others may be equal too.
+func (s IDs) Is(o IDs) bool {
+	return len(s.list) == len(o.list) && unsafe.SliceData(s.list) == unsafe.SliceData(o.list)
+}
+
+// Differ drops what both begin with and what both end with: lists mostly grow at their end.
+func (s IDs) Differ(o IDs) (rest, other IDs) {
+	a, b := s.list, o.list
+	if unsafe.SliceData(a) == unsafe.SliceData(b) {
+		n := min(len(a), len(b))
+		return IDs{list: a[n:]}, IDs{list: b[n:]}
+	}
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return IDs{list: a}, IDs{list: b}
+}
+
 // encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that
 // an id that came from elsewhere does not keep the whole text alive that it came with.
-func encodeIDs(ids []string) (data []byte, packed []string) {
-	data, packed, _ = packIDs([]byte(listOpen), ids, listClose)
+func encodeIDs(ids []string) (data []byte, packed IDs) {
+	data, list, plain := packIDs([]byte(listOpen), ids, listClose)
+	packed = IDs{list: list}
+	if plain {
+		packed.text.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
+	}
 	return data, packed
 }
 
@@ -151,54 +211,40 @@ type shared struct {
 	spare int
 }
 
-// encodeList writes a list, and returns its ids anew.
-func encodeList(ids []string) (data []byte, packed []string, text shared) {
-	data, packed, plain := packIDs([]byte(listOpen), ids, listClose)
-	if plain {
-		text.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
-	}
-	return data, packed, text
-}
-
-// encode writes what the list is to become. Where only its end goes, the rest is copied as it
+// become writes what the list is to become. Where only its end goes, the rest is copied as it
 // stands, and goes on sharing the text until too much of that is of no use any more.
-func (t shared) encode(was, ids []string) (data []byte, packed []string, text shared) {
-	if t.plain == "" || len(ids) == 0 || len(ids) > len(was) || unsafe.SliceData(ids) != unsafe.SliceData(was) {
-		return encodeList(ids)
+func (s IDs) become(ids []string) (data []byte, packed IDs) {
+	if s.text.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
+		return encodeIDs(ids)
 	}
 	gone := 0
-	for _, id := range was[len(ids):] {
+	for _, id := range s.list[len(ids):] {
 		gone += len(id) + len(`"",`)
 	}
-	text = shared{t.plain[:len(t.plain)-gone], t.spare + gone}
+	text := shared{s.text.plain[:len(s.text.plain)-gone], s.text.spare + gone}
 	const worthKeeping = 4 // parts of what is kept
 	if text.spare > len(text.plain)/worthKeeping {
-		return encodeList(ids)
+		return encodeIDs(ids)
 	}
 	data = make([]byte, 0, len(listOpen)+len(text.plain)+len(listClose))
-	return append(append(append(data, listOpen...), text.plain...), listClose...), ids, text
+	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
 }
 
-// decodeList reads a list. What cannot be read exactly is an error, never a shorter list.
-func decodeList(data []byte) (ids []string, text shared, err error) {
+// decodeIDs reads a list or a pool piece. What cannot be read exactly is an error, never a shorter
+// list.
+func decodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
-	if ids, text.plain, ok = scanIDs(data); !ok {
-		if ids, err = parseIDs(data); err != nil {
-			return nil, shared{}, err
+	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {
+		if ids.list, err = parseIDs(data); err != nil {
+			return IDs{}, err
 		}
 	}
-	for _, id := range ids {
+	for _, id := range ids.list {
 		if id == "" || len(id) > MaxIDBytes { // that it is UTF-8, both readers have made sure
-			return nil, shared{}, fmt.Errorf("ids: %w", CheckID(id))
+			return IDs{}, fmt.Errorf("ids: %w", CheckID(id))
 		}
 	}
-	return ids, text, nil
-}
-
-// decodeIDs is decodeList where the text does not matter: a pool piece.
-func decodeIDs(data []byte) ([]string, error) {
-	ids, _, err := decodeList(data)
-	return ids, err
+	return ids, nil
 }
 
 // scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything

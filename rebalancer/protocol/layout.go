@@ -272,7 +272,7 @@ func noStatus(data []byte) string {
 }
 
 // encodeFlight writes a flight piece and returns its ids anew, like encodeIDs.
-func encodeFlight(f *Flight) (data []byte, packed []string) {
+func encodeFlight(f *Flight) (data []byte, packed IDs) {
 	pod, _ := json.Marshal(f.Pod) // a string always encodes
 	start := fmt.Appendf(nil, `{"from":%d,"times":%d,"pod":%s,"ids":[`, f.From, f.Times, pod)
 	end := []byte(`]`)
@@ -286,8 +286,8 @@ func encodeFlight(f *Flight) (data []byte, packed []string) {
 		}
 		end = append(end, ']')
 	}
-	data, packed, _ = packIDs(start, f.IDs, string(end)+`}`)
-	return data, packed
+	data, list, _ := packIDs(start, f.IDs.list, string(end)+`}`)
+	return data, IDs{list: list}
 }
 
 // decodeFlight reads the piece of that name.
@@ -313,8 +313,8 @@ func decodeFlight(name string, data []byte) (*Flight, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw.To) != 0 && len(raw.To) != len(ids) {
-		return nil, fmt.Errorf("to: %d entries for %d ids", len(raw.To), len(ids))
+	if len(raw.To) != 0 && len(raw.To) != ids.Len() {
+		return nil, fmt.Errorf("to: %d entries for %d ids", len(raw.To), ids.Len())
 	}
 	for _, to := range raw.To {
 		if to < ToDelete || to > exact.MaxOrdinal {

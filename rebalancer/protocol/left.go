@@ -37,11 +37,11 @@ func ReadLeft(znodes Znodes, kind string, ordinals []int) (Left, error) {
 	for _, n := range ordinals {
 		left.Count[n] = 0
 		if in := r.next.Instances[n]; in != nil {
-			left.Count[n] = len(in.IDs)
+			left.Count[n] = in.IDs.Len()
 		}
 	}
 	for f := range maps.Values(r.next.Flight) {
-		left.Count[f.From] += len(f.IDs)
+		left.Count[f.From] += f.IDs.Len()
 	}
 	return left, nil
 }

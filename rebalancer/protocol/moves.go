@@ -108,7 +108,7 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 	}
 	var ids []string
 	for _, p := range merged {
-		ids = append(ids, p.IDs...)
+		ids = append(ids, p.IDs.Strings()...)
 		b.setPiece(p, nil)
 	}
 	if err := b.newPiece(k, ids); err != nil {
@@ -136,12 +136,12 @@ func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) 
 	if err := checkTargets(to); err != nil {
 		return b.fail("%w", err)
 	}
-	rest, err := without(in.IDs, ids)
+	rest, err := without(in.IDs.Strings(), ids)
 	if err != nil {
 		return b.fail("ordinal %d: %w", n, err)
 	}
 	times := s.NextTimes(n)
-	f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: ids, To: slices.Clone(to), Version: -1}
+	f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), Version: -1}
 	if s.Flight[f.Name] != nil {
 		return b.fail("flight %s: exists", f.Name)
 	}
@@ -176,12 +176,12 @@ func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
 	if err := checkTargets([]int{to}); err != nil {
 		return b.fail("%w", err)
 	}
-	if _, err := without(f.IDs, ids); err != nil {
+	if _, err := without(f.IDs.Strings(), ids); err != nil {
 		return b.fail("flight %s: %w", flight, err)
 	}
 	next, changed := *f, setOf(ids)
-	next.To = make([]int, len(f.IDs))
-	for i, id := range f.IDs {
+	next.To = make([]int, f.IDs.Len())
+	for i, id := range f.IDs.All() {
 		next.To[i] = f.Target(i)
 		if _, ok := changed[id]; ok {
 			next.To[i] = to

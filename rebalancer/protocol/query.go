@@ -45,7 +45,7 @@ func (s *State) Assigned() int {
 	count := 0
 	for _, in := range s.Instances {
 		if in.Fault == "" {
-			count += len(in.IDs)
+			count += in.IDs.Len()
 		}
 	}
 	return count
@@ -55,11 +55,11 @@ func (s *State) Assigned() int {
 func (s *State) InFlight() int {
 	count := 0
 	for _, f := range s.Flight {
-		count += len(f.IDs)
+		count += f.IDs.Len()
 	}
 	for _, in := range s.Instances {
 		if in.Fault != "" {
-			count += len(in.IDs)
+			count += in.IDs.Len()
 		}
 	}
 	return count
@@ -69,7 +69,7 @@ func (s *State) InFlight() int {
 func (s *State) Unassigned() int {
 	count := 0
 	for _, p := range s.Pool {
-		count += len(p.IDs)
+		count += p.IDs.Len()
 	}
 	return count
 }
@@ -101,7 +101,7 @@ type Size struct{ Count, Bytes int }
 func (s *State) Reserved() map[int]Size {
 	reserved := make(map[int]Size)
 	for _, f := range s.Flight {
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if to := f.Target(i); to >= 0 {
 				r := reserved[to]
 				reserved[to] = Size{r.Count + 1, r.Bytes + Cost(id)}
@@ -121,7 +121,7 @@ func (f *Flight) Target(i int) int {
 
 // Deletes is how many of its ids are to be deleted.
 func (f *Flight) Deletes() (n int) {
-	for i := range f.IDs {
+	for i := range f.IDs.Len() {
 		if f.Target(i) == ToDelete {
 			n++
 		}

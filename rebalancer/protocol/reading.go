@@ -194,7 +194,7 @@ func (r *reading) keepVanished() {
 		}
 		sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
 		switch {
-		case len(was.IDs) == 0 || !sameHead || !r.missesAny(was.IDs):
+		case was.IDs.Len() == 0 || !sameHead || !r.missesAny(was.IDs.Strings()):
 			r.changed = true
 		case was.DataVersion < 0: // known already
 			r.next.Instances[n] = was

@@ -43,7 +43,7 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 		}
 	}
 	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
-	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && len(i.in.IDs) == 0)
+	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && i.in.IDs.Len() == 0)
 	i.differs = i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun
 	r.store(i.differs || isNew, func(s *State) {
 		if !i.differs && !i.numbered && !isNew {
@@ -140,15 +140,14 @@ func (i *instanceReading) readList() error {
 	}
 	i.in.Bytes, i.in.Changed, i.in.listFault, i.in.newList = stat.Bytes, stat.Modified, "", false
 	err = got.tooLong()
-	var ids []string
-	var text shared
+	var ids IDs
 	if err == nil {
-		ids, text, err = decodeList(got.Data)
+		ids, err = decodeIDs(got.Data)
 	}
 	if err != nil {
 		return i.unwritten(path+": "+err.Error(), stat)
 	}
-	i.in.IDs, i.in.text = ids, text
+	i.in.IDs = ids
 	return nil
 }
 
@@ -156,7 +155,7 @@ func (i *instanceReading) readList() error {
 // another client has begun to make, if it was never written: protocol rule 11. Else it may have
 // held any id, and fault stops the kind.
 func (i *instanceReading) unwritten(fault string, list *Stat) error {
-	begun := len(i.was.IDs) == 0 && (list == nil || list.isNew())
+	begun := i.was.IDs.Len() == 0 && (list == nil || list.isNew())
 	if begun {
 		names, ordinal, err := i.znodes.Children(InstancePath(i.kind, i.n), false)
 		if err != nil {
@@ -168,7 +167,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 		}
 	}
 	if i.in.newList = begun; begun {
-		i.in.IDs, i.in.text, i.in.Bytes, fault = []string{}, shared{}, 0, ""
+		i.in.IDs, i.in.Bytes, fault = NewIDs([]string{}), 0, ""
 	}
 	i.in.listFault = fault
 	return nil

@@ -285,7 +285,7 @@ func (m *model) ledger(nodes map[string]znode) *ledger {
 		c.fault = err.Error()
 	}
 	for n := range ordinalsN {
-		c.lists[n] = m.set(s.Instances[n].IDs)
+		c.lists[n] = m.set(s.Instances[n].IDs.Strings())
 	}
 	m.ledgers[string(b)] = c
 	return c
@@ -448,7 +448,7 @@ func (m *model) touch(w *scene, l *leader) {
 func (m *model) next(w *scene, l *leader) (job, bool) {
 	v := l.view
 	for _, n := range v.Ordinals() {
-		if in := v.Instances[n]; !in.Begun && (in.Used != len(in.IDs) || in.Times < 0) {
+		if in := v.Instances[n]; !in.Begun && (in.Used != in.IDs.Len() || in.Times < 0) {
 			multi, _, err := Repair(v, n, 10)
 			return m.job(multi, err)
 		}
@@ -483,7 +483,7 @@ func (m *model) land(w *scene, l *leader) (job, bool) {
 	for _, name := range v.FlightNames() {
 		f := v.Flight[name]
 		released := m.released(w, l, f)
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			to := f.Target(i)
 			switch {
 			case to == ToDelete && (released || m.bugs.earlyForget):
@@ -550,7 +550,7 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 			list = p.ordinal
 		}
 	})
-	dying := flight != "" && v.Flight[flight].Target(slices.Index(v.Flight[flight].IDs, id)) == ToDelete
+	dying := flight != "" && v.Flight[flight].Target(slices.Index(v.Flight[flight].IDs.Strings(), id)) == ToDelete
 	switch {
 	case wanted && (piece == "" && flight == "" && list < 0 || dying && m.bugs.createInFlight):
 		j, ok := mine(Create(v, l.piece, []string{id}))
@@ -595,10 +595,10 @@ func (m *model) place(w *scene, l *leader) (job, bool) {
 	v := l.view
 	least, most := -1, -1
 	for _, n := range v.Head.Open {
-		if least < 0 || len(v.Instances[n].IDs) < len(v.Instances[least].IDs) {
+		if least < 0 || v.Instances[n].IDs.Len() < v.Instances[least].IDs.Len() {
 			least = n
 		}
-		if most < 0 || len(v.Instances[n].IDs) > len(v.Instances[most].IDs) {
+		if most < 0 || v.Instances[n].IDs.Len() > v.Instances[most].IDs.Len() {
 			most = n
 		}
 	}
@@ -612,12 +612,12 @@ func (m *model) place(w *scene, l *leader) (job, bool) {
 		return j, ok
 	}
 	for _, n := range v.Ordinals() {
-		if in := v.Instances[n]; len(in.IDs) > 0 && !v.IsOpen(n) {
-			return revoke(n, in.IDs, max(least, ToPool))
+		if in := v.Instances[n]; in.IDs.Len() > 0 && !v.IsOpen(n) {
+			return revoke(n, in.IDs.Strings(), max(least, ToPool))
 		}
 	}
-	if least >= 0 && len(v.Instances[most].IDs) >= len(v.Instances[least].IDs)+2 {
-		return revoke(most, v.Instances[most].IDs[:1], least)
+	if least >= 0 && v.Instances[most].IDs.Len() >= v.Instances[least].IDs.Len()+2 {
+		return revoke(most, v.Instances[most].IDs.Strings()[:1], least)
 	}
 	return job{}, false
 }
@@ -841,20 +841,20 @@ func (s *State) encode(w *scene, b []byte) []byte {
 		in := s.Instances[n]
 		b = append(b, 'i', byte(n), byte(in.Times), flags(in.Begun))
 		b = age(w, b, ResourcesPath(s.Kind, n), in.ListVersion)
-		b = encodeAll(b, in.IDs)
+		b = encodeAll(b, in.IDs.Strings())
 		if in.Status != nil {
 			b = append(append(b, in.Status.Pod...), byte(in.Status.Times))
 		}
 	}
 	for _, name := range s.PoolNames() {
 		b = age(w, append(append(b, 'p'), name...), PiecePath(s.Kind, name), s.Pool[name].Version)
-		b = encodeAll(b, s.Pool[name].IDs)
+		b = encodeAll(b, s.Pool[name].IDs.Strings())
 	}
 	for _, name := range s.FlightNames() {
 		f := s.Flight[name]
 		b = age(w, append(append(append(b, 'f'), name...), f.Pod...), FlightPath(s.Kind, name), f.Version)
-		b = encodeAll(b, f.IDs)
-		for i := range f.IDs {
+		b = encodeAll(b, f.IDs.Strings())
+		for i := range f.IDs.Len() {
 			b = strconv.AppendInt(b, int64(f.Target(i)), 10)
 		}
 	}

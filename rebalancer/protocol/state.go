@@ -6,18 +6,17 @@
 // Multi alone every acknowledged resource is in exactly one of an instance's list, the pool and the
 // flight.
 //
-// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the
-// one that it comes to change together:
+// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the one
+// that it comes to change together:
 //
-//	       Create            Assign
-//	caller ──────► pool ─────────────────► list of an instance
-//	  ▲             ▲  │ DeletePooled       │           ▲
-//	  │             │  ▼                    │ Revoke    │ Grant
-//	  │             │ (gone)                ▼           │
-//	  │             └──────────────────── flight ───────┘
-//	  │               ReleaseToPool         │  ▲
-//	  └─────────────────────────────────────┘  └─┐ Redirect: another destination
-//	    Forget: its delete is released           └─┘
+//	        Create          Assign
+//	caller ────────► pool ──────────► list of an instance
+//	                 │  ▲               │ Revoke     ▲ Grant
+//	    DeletePooled │  │ ReleaseToPool ▼            │
+//	                 │  └──────────── flight ────────┘
+//	                 ▼                  │  (Redirect: another destination)
+//	               gone ◄───────────────┘
+//	                        Forget
 //
 // Revoke, and every other change of a list, raises `_reload`; what is in the flight leaves it only
 // when the instance has released it (Released, rule 6).
@@ -90,8 +89,7 @@ type Instance struct {
 	// adopted tree, and are -1 where they cannot be read. Repair corrects them; only then may the
 	// instance receive.
 	Used, Capacity int
-	IDs            []string
-	text           shared
+	IDs            IDs
 	// Bytes is the length of the znode `resources`.
 	Bytes int
 	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest
@@ -141,7 +139,7 @@ type Status struct {
 // Piece is a part of the pool: acknowledged, owned by nobody.
 type Piece struct {
 	Name    string
-	IDs     []string
+	IDs     IDs
 	Version int32
 	bytes   int // length of the znode
 	zxid    int64
@@ -165,7 +163,7 @@ type Flight struct {
 	From    int
 	Times   int64
 	Pod     string
-	IDs     []string
+	IDs     IDs
 	To      []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
 	Version int32
 	// Created is the znode's ctime, for settleSeconds.

@@ -79,7 +79,7 @@ func AddOrdinal(s *State, n, capacity int) (Multi, error) {
 	}
 	times := s.firstTimes(n)
 	list, _ := encodeIDs(nil)
-	in := Instance{Ordinal: n, Capacity: capacity, IDs: []string{}, Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
+	in := Instance{Ordinal: n, Capacity: capacity, IDs: NewIDs([]string{}), Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
 	b.add(OpCreate, InstancePath(s.Kind, n), encodeData(0, capacity), 0, func(s *State, r Result) {
 		in := in
 		in.DataVersion, in.tmpVersion, in.ReloadVersion, in.ListVersion, in.Changed = r.Version, r.Version, r.Version, r.Version, r.Mtime
@@ -104,14 +104,14 @@ func RemoveOrdinal(s *State, n int) (Multi, error) {
 		return b.fail("ordinal %d: has no znodes", n)
 	case s.IsOpen(n):
 		return b.fail("ordinal %d: is open", n)
-	case len(in.IDs) > 0:
-		return b.fail("ordinal %d: owns %d resources", n, len(in.IDs))
+	case in.IDs.Len() > 0:
+		return b.fail("ordinal %d: owns %d resources", n, in.IDs.Len())
 	case in.Live || in.Hidden:
 		return b.fail("ordinal %d: has a live status", n)
 	}
 	for _, f := range s.Flight {
 		if f.From == n {
-			return b.fail("ordinal %d: %d resources are in flight from it", n, len(f.IDs))
+			return b.fail("ordinal %d: %d resources are in flight from it", n, f.IDs.Len())
 		}
 	}
 	if in.statusVersion >= 0 { // a persistent leftover
@@ -142,10 +142,10 @@ func Repair(s *State, n, capacity int) (Multi, bool, error) {
 	if in == nil || capacity < 0 {
 		return Multi{}, false, fmt.Errorf("repair: ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
 	}
-	if in.Used != len(in.IDs) || in.Capacity != capacity {
-		b.add(OpSet, InstancePath(s.Kind, n), encodeData(len(in.IDs), capacity), in.DataVersion, func(s *State, r Result) {
+	if in.Used != in.IDs.Len() || in.Capacity != capacity {
+		b.add(OpSet, InstancePath(s.Kind, n), encodeData(in.IDs.Len(), capacity), in.DataVersion, func(s *State, r Result) {
 			s.update(n, func(in *Instance) {
-				in.Used, in.Capacity, in.DataVersion, in.dataZxid = len(in.IDs), capacity, r.Version, r.Zxid
+				in.Used, in.Capacity, in.DataVersion, in.dataZxid = in.IDs.Len(), capacity, r.Version, r.Zxid
 			})
 		})
 	}

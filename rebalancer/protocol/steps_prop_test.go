@@ -55,8 +55,8 @@ func (m *machine) check(t *rapid.T) {
 	same(t, read, m.s)
 	require.Equal(t, len(want), m.s.Assigned()+m.s.InFlight()+m.s.Unassigned())
 	for _, n := range m.s.Ordinals() {
-		require.LessOrEqual(t, len(m.s.Instances[n].IDs), machineCapacity)
-		require.Equal(t, len(m.s.Instances[n].IDs), m.s.Instances[n].Used)
+		require.LessOrEqual(t, m.s.Instances[n].IDs.Len(), machineCapacity)
+		require.Equal(t, m.s.Instances[n].IDs.Len(), m.s.Instances[n].Used)
 	}
 }
 
@@ -100,11 +100,11 @@ func (m *machine) create(t *rapid.T) {
 	}
 }
 
-func (m *machine) room(n int) int { return machineCapacity - len(m.s.Instances[n].IDs) }
+func (m *machine) room(n int) int { return machineCapacity - m.s.Instances[n].IDs.Len() }
 
 func (m *machine) assign(t *rapid.T) {
 	name, to := pick(t, m.s.PoolNames()), pick(t, m.s.Head.Open)
-	ids := some(t, m.s.Pool[name].IDs)
+	ids := some(t, m.s.Pool[name].IDs.Strings())
 	multi, err := Assign(m.s, Give{to, []Take{{name, ids}}})
 	if len(ids) > m.room(to) {
 		require.ErrorContains(t, err, "capacity")
@@ -119,7 +119,7 @@ func (m *machine) assignTwo(t *rapid.T) {
 	}
 	name := pick(t, m.s.PoolNames())
 	a, b := m.s.Head.Open[0], m.s.Head.Open[1]
-	ids := m.s.Pool[name].IDs
+	ids := m.s.Pool[name].IDs.Strings()
 	if len(ids) < 2 || m.room(a) < 1 || m.room(b) < 1 {
 		t.Skip("too few")
 	}
@@ -129,10 +129,10 @@ func (m *machine) assignTwo(t *rapid.T) {
 
 func (m *machine) revoke(t *rapid.T) {
 	n := pick(t, m.s.Ordinals())
-	if len(m.s.Instances[n].IDs) == 0 {
+	if m.s.Instances[n].IDs.Len() == 0 {
 		t.Skip("empty")
 	}
-	ids := some(t, m.s.Instances[n].IDs)
+	ids := some(t, m.s.Instances[n].IDs.Strings())
 	var to []int
 	if rapid.Bool().Draw(t, "move") {
 		for range ids {
@@ -147,11 +147,11 @@ func (m *machine) revoke(t *rapid.T) {
 
 func (m *machine) redirect(t *rapid.T) {
 	f := m.s.Flight[pick(t, m.s.FlightNames())]
-	ids := some(t, f.IDs)
+	ids := some(t, f.IDs.Strings())
 	to := rapid.IntRange(ToDelete, 4).Draw(t, "to")
 	multi, err := Redirect(m.s, f.Name, ids, to)
 	m.do(t, multi, err)
-	for i, id := range m.s.Flight[f.Name].IDs {
+	for i, id := range m.s.Flight[f.Name].IDs.All() {
 		if slices.Contains(ids, id) {
 			require.Equal(t, to, m.s.Flight[f.Name].Target(i))
 		} else {
@@ -162,7 +162,7 @@ func (m *machine) redirect(t *rapid.T) {
 
 // flying are the ids of a flight that are, or are not, deletes.
 func flying(f *Flight, deletes bool) (ids []string) {
-	for i, id := range f.IDs {
+	for i, id := range f.IDs.All() {
 		if (f.Target(i) == ToDelete) == deletes {
 			ids = append(ids, id)
 		}
@@ -216,7 +216,7 @@ func (m *machine) forget(t *rapid.T) {
 
 func (m *machine) deletePooled(t *rapid.T) {
 	name := pick(t, m.s.PoolNames())
-	ids := some(t, m.s.Pool[name].IDs)
+	ids := some(t, m.s.Pool[name].IDs.Strings())
 	multi, err := DeletePooled(m.s, Take{name, ids})
 	m.do(t, multi, err)
 	for _, id := range ids {
@@ -248,7 +248,7 @@ func (m *machine) removeOrdinal(t *rapid.T) {
 	n := pick(t, m.s.Ordinals())
 	multi, err := RemoveOrdinal(m.s, n)
 	from := slices.ContainsFunc(m.s.FlightNames(), func(name string) bool { return m.s.Flight[name].From == n })
-	if m.s.IsOpen(n) || len(m.s.Instances[n].IDs) > 0 || from {
+	if m.s.IsOpen(n) || m.s.Instances[n].IDs.Len() > 0 || from {
 		require.Error(t, err)
 		return
 	}
@@ -281,14 +281,14 @@ func (m *machine) meddle(t *rapid.T) {
 	require.NoError(t, err)
 	require.True(t, changed)
 	m.s = next
-	times, ids := m.s.Instances[n].Times, m.s.Instances[n].IDs
+	times, ids := m.s.Instances[n].Times, m.s.Instances[n].IDs.Strings()
 	multi, needed, err := Repair(m.s, n, machineCapacity)
 	require.True(t, needed)
 	m.do(t, multi, err)
 	if times >= 0 {
 		require.Equal(t, times, m.s.Instances[n].Times)
 	}
-	require.Equal(t, ids, m.s.Instances[n].IDs)
+	require.Equal(t, ids, m.s.Instances[n].IDs.Strings())
 	_, needed, err = Repair(m.s, n, machineCapacity)
 	require.NoError(t, err)
 	require.False(t, needed)

@@ -115,7 +115,7 @@ func TestCapacityIsAHardLimit(t *testing.T) {
 	m, needed, err = Repair(s, 0, 3) // below what it owns: that stays
 	require.True(t, needed)
 	f.must(t, s, m, err)
-	require.Len(t, s.Instances[0].IDs, 5)
+	require.Len(t, s.Instances[0].IDs.Strings(), 5)
 	_, err = Assign(s, Give{0, []Take{{"1-2", []string{"p0"}}}})
 	require.ErrorContains(t, err, "capacity 3")
 	m, err = Revoke(s, 0, []string{"a0"}, []int{2}, "")
@@ -146,15 +146,15 @@ func TestBytesAreAHardLimit(t *testing.T) {
 	require.LessOrEqual(t, s.Instances[0].Bytes, MaxListBytes)
 	require.Greater(t, s.Instances[0].Bytes, MaxListBytes-MaxPieceBytes)
 
-	_, err = Revoke(s, 0, s.Instances[0].IDs, nil, "")
+	_, err = Revoke(s, 0, s.Instances[0].IDs.Strings(), nil, "")
 	require.ErrorIs(t, err, ErrTooLarge, "a flight piece has its limit")
-	m, err := Revoke(s, 0, s.Instances[0].IDs[:Fit(s.Instances[0].IDs, MaxFlight-200)], nil, "")
+	m, err := Revoke(s, 0, s.Instances[0].IDs.Strings()[:Fit(s.Instances[0].IDs.Strings(), MaxFlight-200)], nil, "")
 	f.must(t, s, m, err)
 
 	// Two lists and what is left of a piece are more than 400 kB: split. One list and one piece may
 	// be.
 	name := s.FlightNames()[0]
-	ids := s.Flight[name].IDs
+	ids := s.Flight[name].IDs.Strings()
 	m, err = Redirect(s, name, ids, 1)
 	f.must(t, s, m, err)
 	_, err = Grant(s, Give{0, []Take{{name, ids[:500]}}}, Give{1, []Take{{name, ids[500:1000]}}})
@@ -179,7 +179,7 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 	f.must(t, s, m, nil)
 	require.Len(t, s.Pool, 1)
 	require.Len(t, everything(s), MaxPool)
-	require.Equal(t, "7-0", s.Pool["1-500"].IDs[0], "the oldest first")
+	require.Equal(t, "7-0", s.Pool["1-500"].IDs.At(0), "the oldest first")
 	m, err = Create(s, MaxPool+1, []string{"one more"})
 	f.must(t, s, m, err)
 	same(t, f.load(t, thing), s)
@@ -253,8 +253,12 @@ func TestDedupe(t *testing.T) {
 	s := f.load(t, thing)
 	s.Instances[2].Live = true
 	require.Error(t, s.Check())
-	ms, duplicates, err := Dedupe(s)
+	twice, err := Dedupe(s)
 	require.NoError(t, err)
+	var duplicates []Duplicate
+	for _, d := range twice {
+		duplicates = append(duplicates, d.Found...)
+	}
 	require.Equal(t, []Duplicate{
 		{"x1", "flight", "flight"},
 		{"x1", "flight", "2"},
@@ -266,23 +270,22 @@ func TestDedupe(t *testing.T) {
 		{"d3", "0", "pool"},
 		{"p0", "pool", "pool"},
 	}, duplicates)
-	for i, m := range ms {
-		for _, o := range ms[:i] {
-			require.False(t, m.Overlaps(o))
+	for i, d := range twice {
+		for _, o := range twice[:i] {
+			require.False(t, d.Multi.Overlaps(o.Multi))
 		}
-		f.must(t, s, m, nil)
+		f.must(t, s, d.Multi, nil)
 	}
 	require.NoError(t, s.Check())
 	same(t, f.load(t, thing), s)
-	require.Equal(t, []string{"a0", "d1", "d3"}, s.Instances[0].IDs)
-	require.Empty(t, s.Instances[1].IDs)
-	require.Equal(t, []string{"d2"}, s.Instances[2].IDs)
+	require.Equal(t, []string{"a0", "d1", "d3"}, s.Instances[0].IDs.Strings())
+	require.Empty(t, s.Instances[1].IDs.Strings())
+	require.Equal(t, []string{"d2"}, s.Instances[2].IDs.Strings())
 	require.NotContains(t, s.Pool, "1-3")
 	require.Equal(t, []int{1}, s.Flight["2-8"].To)
-	ms, duplicates, err = Dedupe(s)
+	twice, err = Dedupe(s)
 	require.NoError(t, err)
-	require.Empty(t, ms)
-	require.Empty(t, duplicates)
+	require.Empty(t, twice)
 }
 
 func TestCounters(t *testing.T) {

@@ -42,12 +42,12 @@ func (b *builder) takePooled(from []Take) ([][]string, error) {
 		if p == nil {
 			return fmt.Errorf("piece %s: does not exist", name)
 		}
-		gone, err := choose(p.IDs, from, which, taken)
+		gone, err := choose(p.IDs.Strings(), from, which, taken)
 		if err != nil {
 			return fmt.Errorf("piece %s: %w", name, err)
 		}
 		var rest []string
-		for i, id := range p.IDs {
+		for i, id := range p.IDs.All() {
 			if !gone[i] {
 				rest = append(rest, id)
 			}
@@ -67,12 +67,12 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 			return fmt.Errorf("flight %s: does not exist", name)
 		}
 		var eligible []string
-		for i, id := range f.IDs {
+		for i, id := range f.IDs.All() {
 			if (f.Target(i) == ToDelete) == deletes {
 				eligible = append(eligible, id)
 			}
 		}
-		if len(eligible) < len(f.IDs) && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
+		if len(eligible) < f.IDs.Len() && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
 			return fmt.Errorf("flight %s: some of it are deletes: name the ids", name)
 		}
 		gone, err := choose(eligible, from, which, taken)
@@ -80,15 +80,17 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 			return fmt.Errorf("flight %s: %w", name, err)
 		}
 		rest, at := *f, 0
-		rest.IDs, rest.To = nil, nil
-		for i, id := range f.IDs {
+		rest.To = nil
+		var left []string
+		for i, id := range f.IDs.All() {
 			if (f.Target(i) == ToDelete) == deletes {
 				if at++; gone[at-1] {
 					continue
 				}
 			}
-			rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, f.Target(i))
+			left, rest.To = append(left, id), append(rest.To, f.Target(i))
 		}
+		rest.IDs = NewIDs(left)
 		b.setFlight(rest)
 		return nil
 	})

@@ -45,7 +45,7 @@ func BenchmarkMoveEverywhere(b *testing.B) {
 	for b.Loop() {
 		var ms []protocol.Multi
 		for n := range 100 {
-			m, err := protocol.Revoke(s, n, s.Instances[n].IDs[:50], make([]int, 50), "")
+			m, err := protocol.Revoke(s, n, s.Instances[n].IDs.Strings()[:50], make([]int, 50), "")
 			require.NoError(b, err)
 			ms = append(ms, m)
 		}

@@ -141,7 +141,7 @@ func TestOldTree(t *testing.T) {
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	require.Equal(t, []int{0, 1, 3}, s.Ordinals())
-	require.Equal(t, []string{"c", "17", "b"}, s.Instances[1].IDs)
+	require.Equal(t, []string{"c", "17", "b"}, s.Instances[1].IDs.Strings())
 	require.True(t, s.Instances[1].Live)
 	require.Nil(t, s.Instances[1].Status, "a legacy status says nothing")
 	require.False(t, s.Instances[1].LiveSince.Before(began), "but when it was made is known")
@@ -149,10 +149,11 @@ func TestOldTree(t *testing.T) {
 	require.Zero(t, s.Instances[3].LiveSince)
 	require.ErrorContains(t, s.Check(), `id "b"`)
 
-	ms, duplicates, err := protocol.Dedupe(s)
+	twice, err := protocol.Dedupe(s)
 	require.NoError(t, err)
-	require.Equal(t, []protocol.Duplicate{{ID: "b", Stayed: "1", Removed: "0"}}, duplicates, "it stays with the live status")
-	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
+	require.Len(t, twice, 1)
+	require.Equal(t, []protocol.Duplicate{{ID: "b", Stayed: "1", Removed: "0"}}, twice[0].Found, "it stays with the live status")
+	require.NoError(t, c.Commit(patient(t), s, twice[0].Multi))
 	for _, n := range s.Ordinals() {
 		m, needed, err := protocol.Repair(s, n, 10)
 		require.True(t, needed)
@@ -302,7 +303,7 @@ func TestAClosedOrdinalReceivesNothingDecidedBefore(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, c.Commit(patient(t), before.Clone(), m), protocol.ErrFenced, "%s to an ordinal that was closed since", m.Step)
 	}
-	require.Empty(t, reload(t, servers, s).Instances[1].IDs)
+	require.Empty(t, reload(t, servers, s).Instances[1].IDs.Strings())
 }
 
 func TestConflictWithAForeignEdit(t *testing.T) {
@@ -320,7 +321,7 @@ func TestConflictWithAForeignEdit(t *testing.T) {
 	s, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
-	require.Equal(t, []string{"a"}, s.Instances[0].IDs)
+	require.Equal(t, []string{"a"}, s.Instances[0].IDs.Strings())
 }
 
 // A refresh shares what did not change, and sees what did, also what only looks the same.
@@ -345,9 +346,9 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	fresh, changed, err := c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	require.True(t, changed)
-	require.Equal(t, []string{"q"}, fresh.Pool["1-7"].IDs)
+	require.Equal(t, []string{"q"}, fresh.Pool["1-7"].IDs.Strings())
 	require.Equal(t, "two", string(fresh.Kept["scaler"].Data))
-	require.Equal(t, []string{"p"}, s.Pool["1-7"].IDs, "what was given stays as it was")
+	require.Equal(t, []string{"p"}, s.Pool["1-7"].IDs.Strings(), "what was given stays as it was")
 	for n := range 3 {
 		require.Same(t, s.Instances[n], fresh.Instances[n])
 	}
@@ -476,7 +477,7 @@ func TestLargeLists(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = protocol.Grant(s, protocol.Give{To: 1, From: []protocol.Take{{Name: "0-3"}}})
 	commit(t, c, s, m, err)
-	require.Equal(t, ids, reload(t, servers, s).Instances[1].IDs)
+	require.Equal(t, ids, reload(t, servers, s).Instances[1].IDs.Strings())
 
 	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)

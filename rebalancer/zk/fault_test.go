@@ -199,12 +199,12 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 	}()
 	for i := range 60 {
 		from, to := i%4, (i+1)%4
-		m, err := protocol.Revoke(s, from, s.Instances[from].IDs, nil, "")
+		m, err := protocol.Revoke(s, from, s.Instances[from].IDs.Strings(), nil, "")
 		commit(t, c, s, m, err)
 		name := protocol.FlightName(from, s.Instances[from].Times)
-		m, err = protocol.Redirect(s, name, s.Flight[name].IDs, to)
+		m, err = protocol.Redirect(s, name, s.Flight[name].IDs.Strings(), to)
 		commit(t, c, s, m, err)
-		ids := s.Flight[name].IDs
+		ids := s.Flight[name].IDs.Strings()
 		m, err = protocol.Grant(s, protocol.Give{To: to, From: []protocol.Take{{Name: name, IDs: ids[:len(ids)/2]}}}) // what is left of a piece raises no event: the list does
 		commit(t, c, s, m, err)
 		m, err = protocol.Grant(s, protocol.Give{To: to, From: []protocol.Take{{Name: name}}})

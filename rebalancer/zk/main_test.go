@@ -162,13 +162,13 @@ func uuids(n, from int) []string {
 // everything lists all ids of a State, sorted.
 func everything(s *protocol.State) (ids []string) {
 	for _, in := range s.Instances {
-		ids = append(ids, in.IDs...)
+		ids = append(ids, in.IDs.Strings()...)
 	}
 	for _, p := range s.Pool {
-		ids = append(ids, p.IDs...)
+		ids = append(ids, p.IDs.Strings()...)
 	}
 	for _, f := range s.Flight {
-		ids = append(ids, f.IDs...)
+		ids = append(ids, f.IDs.Strings()...)
 	}
 	slices.Sort(ids)
 	return ids
@@ -186,14 +186,14 @@ func same(t testing.TB, want, got *protocol.State) {
 	summary := func(s *protocol.State) (head protocol.Head, version int32, lists map[int]list, pool, flight map[string][]string) {
 		lists, pool, flight = map[int]list{}, map[string][]string{}, map[string][]string{}
 		for n, in := range s.Instances {
-			lists[n] = list{in.IDs, in.Used, in.Capacity, in.Times, [3]int32{in.DataVersion, in.ListVersion, in.ReloadVersion}}
+			lists[n] = list{in.IDs.Strings(), in.Used, in.Capacity, in.Times, [3]int32{in.DataVersion, in.ListVersion, in.ReloadVersion}}
 		}
 		for name, p := range s.Pool {
-			pool[name] = append([]string{fmt.Sprint(p.Version)}, p.IDs...)
+			pool[name] = append([]string{fmt.Sprint(p.Version)}, p.IDs.Strings()...)
 		}
 		for name, f := range s.Flight {
 			flight[name] = []string{fmt.Sprint(f.From, f.Times, f.Pod, f.Version)}
-			for i, id := range f.IDs {
+			for i, id := range f.IDs.All() {
 				flight[name] = append(flight[name], fmt.Sprint(id, "->", f.Target(i)))
 			}
 		}

@@ -111,7 +111,7 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 				require.True(t, changed)
 				require.Empty(t, read.Fault())
 				require.True(t, read.Instances[1].Begun)
-				require.Equal(t, []string{}, read.Instances[1].IDs)
+				require.Equal(t, []string{}, read.Instances[1].IDs.Strings())
 				_, err = protocol.SetOpen(read, []int{0, 1})
 				require.ErrorContains(t, err, "ordinal 1: has no znodes, or another client has begun to make them")
 				again, changed, err := c.Read(patient(t), thing, read)
@@ -154,7 +154,7 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 			s, _, err = c.Read(patient(t), thing, s)
 			require.NoError(t, err)
 			require.False(t, s.Instances[1].Begun)
-			require.Equal(t, []string{"z"}, s.Instances[1].IDs)
+			require.Equal(t, []string{"z"}, s.Instances[1].IDs.Strings())
 		})
 	}
 }

@@ -228,13 +228,13 @@ func (s *store) verify(ctx context.Context, chroot string, ids []string) (*proto
 		}
 	}
 	for _, in := range st.Instances {
-		add(in.IDs)
+		add(in.IDs.Strings())
 	}
 	for _, p := range st.Pool {
-		add(p.IDs)
+		add(p.IDs.Strings())
 	}
 	for _, f := range st.Flight {
-		add(f.IDs)
+		add(f.IDs.Strings())
 	}
 	for _, id := range ids {
 		if _, ok := here[id]; !ok {

@@ -114,7 +114,7 @@ func (m *mover) fill(ctx context.Context, ids []string) (err error) {
 func (m *mover) swap(ctx context.Context) error {
 	var flights [2]string
 	for n := range 2 {
-		multi, err := protocol.Revoke(m.st, n, m.st.Instances[n].IDs[:1], []int{1 - n}, "")
+		multi, err := protocol.Revoke(m.st, n, m.st.Instances[n].IDs.Strings()[:1], []int{1 - n}, "")
 		if err := m.do(ctx, multi, err); err != nil {
 			return err
 		}

@@ -89,7 +89,7 @@ func (g growth) round(ctx context.Context, s *store, chroot string, ids []string
 	began := time.Now()
 	k.size(g.to, g.to)
 	err = k.await(ctx, "all in lists", func(st *protocol.State) bool {
-		return len(st.Instances[g.to-1].IDs) >= len(ids)/g.to && len(st.Pool)+len(st.Flight) == 0 && st.Assigned() == len(ids)
+		return st.Instances[g.to-1].IDs.Len() >= len(ids)/g.to && len(st.Pool)+len(st.Flight) == 0 && st.Assigned() == len(ids)
 	})
 	if err != nil {
 		return fail(err)

@@ -1,9 +1,10 @@
-// Package registration looks after the APIService objects through which a cluster finds its provider of custom metrics. A cluster has
-// one provider: whoever is named there answers every HPA.
+// Package registration looks after the APIService objects through which a cluster finds its
+// provider of custom metrics. A cluster has one provider: whoever is named there answers every HPA.
 //
-// In: the three objects, read now and then by name. Out: what is wrong with them, for people; and, where that is asked for, a patch
-// that keeps caBundle current. Invariant: an object that leads to another provider is reported and left alone, unless taking it over was
-// asked for; nothing but these three objects is ever read or written.
+// In: the three objects, read now and then by name. Out: what is wrong with them, for people; and,
+// where that is asked for, a patch that keeps caBundle current. Invariant: an object that leads to
+// another provider is reported and left alone, unless taking it over was asked for; nothing but
+// these three objects is ever read or written.
 package registration
 
 import (
@@ -34,7 +35,8 @@ type Config struct {
 	// Namespace and Service are where we answer; Port is set only where an object is taken over.
 	Namespace, Service string
 	Port               int32
-	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is somebody else's business.
+	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is somebody
+	// else's business.
 	Bundle func() []byte
 	// TakeOver changes objects that lead to another provider.
 	TakeOver bool
@@ -72,7 +74,8 @@ func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault st
 // requestTimeout bounds one request.
 const requestTimeout = 10 * time.Second
 
-// Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says that an object could not be read.
+// Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says
+// that an object could not be read.
 func (w *Watcher) Sync(ctx context.Context) error {
 	var errs []error
 	for _, name := range Names {
@@ -123,7 +126,8 @@ func target(o *apiregistrationv1.APIService) string {
 	return "Service " + o.Spec.Service.Namespace + "/" + o.Spec.Service.Name
 }
 
-// patch is what must change; nil: nothing. It names the version that was read, so that it never undoes what somebody else has just done.
+// patch is what must change; nil: nothing. It names the version that was read, so that it never
+// undoes what somebody else has just done.
 func (w *Watcher) patch(o *apiregistrationv1.APIService, leads bool) []byte {
 	var bundle []byte
 	if w.cfg.Bundle != nil {

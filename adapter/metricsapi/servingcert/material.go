@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The keys of the Secret. The first three are those of every TLS Secret, so that a certificate from elsewhere can be told apart only by
-// caKey: without it nothing is ours to renew.
+// The keys of the Secret. The first three are those of every TLS Secret, so that a certificate from
+// elsewhere can be told apart only by caKey: without it nothing is ours to renew.
 const (
 	caBundleKey = "ca.crt"
 	certKey     = "tls.crt"
@@ -17,7 +17,8 @@ const (
 	caKey       = "ca.key"
 )
 
-// material is what the Secret holds: a serving certificate, the CA whose key is at hand, and every CA that may still be needed.
+// material is what the Secret holds: a serving certificate, the CA whose key is at hand, and every
+// CA that may still be needed.
 type material struct {
 	serving *pair
 	ca      *pair
@@ -71,9 +72,9 @@ func newMaterial(names []string, now time.Time) (*material, error) {
 
 // renewed is what should follow m at now, and why; m itself when nothing is due.
 //
-// One step at a time: a new CA joins the bundle while the certificate that is served is still signed by an older one, and signs only
-// later, when every caller has had the time to trust it. Where what is served is not trusted any more, there is nothing to
-// lose: everything is made anew.
+// One step at a time: a new CA joins the bundle while the certificate that is served is still
+// signed by an older one, and signs only later, when every caller has had the time to trust it.
+// Where what is served is not trusted any more, there is nothing to lose: everything is made anew.
 func (m *material) renewed(names []string, now time.Time) (next *material, why string, err error) {
 	switch {
 	case m.trusted(now) != nil:

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// How long certificates are good for, and how much of that time may be left before the next one is made. A clock that is behind
-// must not refuse a new one, so it counts from a while ago.
+// How long certificates are good for, and how much of that time may be left before the next one is
+// made. A clock that is behind must not refuse a new one, so it counts from a while ago.
 const (
 	caValidity      = 10 * 365 * 24 * time.Hour
 	servingValidity = 90 * 24 * time.Hour

@@ -1,10 +1,13 @@
-// Package servingcert makes and renews the serving certificate of the metrics APIs, for those who have nothing else that does.
+// Package servingcert makes and renews the serving certificate of the metrics APIs, for those who
+// have nothing else that does.
 //
-// In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory and changed without a restart, and
-// the bundle of CAs that callers must trust. Invariant: what is served is signed by a CA that has been in the bundle since before;
-// a Secret that is not ours (it has a certificate and no CA key) is never written.
+// In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory
+// and changed without a restart, and the bundle of CAs that callers must trust. Invariant: what is
+// served is signed by a CA that has been in the bundle since before; a Secret that is not ours (it
+// has a certificate and no CA key) is never written.
 //
-// pair.go makes single certificates and material.go decides what comes next, both pure; this file keeps the Secret.
+// pair.go makes single certificates and material.go decides what comes next, both pure; this file
+// keeps the Secret.
 package servingcert
 
 import (
@@ -32,7 +35,8 @@ type Config struct {
 	Names []string
 }
 
-// Keeper keeps the Secret and what is served from it. It is a dynamiccertificates.CertKeyContentProvider and its Notifier.
+// Keeper keeps the Secret and what is served from it. It is a
+// dynamiccertificates.CertKeyContentProvider and its Notifier.
 type Keeper struct {
 	cfg     Config
 	secrets typedcorev1.SecretInterface
@@ -66,8 +70,8 @@ func New(cfg Config, secrets typedcorev1.SecretsGetter, now func() time.Time, lo
 	}
 }
 
-// Sync reads the Secret, renews what is due, and serves what it holds. Of two replicas that renew at once one wins, and the other takes
-// what that one wrote.
+// Sync reads the Secret, renews what is due, and serves what it holds. Of two replicas that renew
+// at once one wins, and the other takes what that one wrote.
 func (k *Keeper) Sync(ctx context.Context) error {
 	const tries = 3
 	var err error

@@ -38,7 +38,8 @@ func newReplica(client kubernetes.Interface) *replica {
 	return r
 }
 
-// served requires that a caller who trusts bundle takes what is served, at that time, and returns the certificate.
+// served requires that a caller who trusts bundle takes what is served, at that time, and returns
+// the certificate.
 func (r *replica) served(t *testing.T, bundle []byte, at time.Time) *x509.Certificate {
 	t.Helper()
 	certificate, err := tls.X509KeyPair(r.CurrentCertKeyContent())
@@ -69,8 +70,8 @@ func TestReplicasShareOneCertificate(t *testing.T) {
 	require.InDelta(t, 0, testutil.ToFloat64(b.renewed), 0)
 }
 
-// Twelve years, looked at every ten days: what is served is at all times good for who trusts the bundle of now, and for who still has
-// the bundle of the look before.
+// Twelve years, looked at every ten days: what is served is at all times good for who trusts the
+// bundle of now, and for who still has the bundle of the look before.
 func TestTwelveYears(t *testing.T) {
 	client := fake.NewClientset()
 	a, b := newReplica(client), newReplica(client)

@@ -11,7 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// Patience is how long Await waits: far longer than anything takes, so that only what never comes fails.
+// Patience is how long Await waits: far longer than anything takes, so that only what never comes
+// fails.
 const Patience = 3 * time.Minute
 
 // Recorder keeps every signal it is given.
@@ -42,7 +43,8 @@ func (r *Recorder) All() []observed.Signal {
 // Mark returns a position: Await with it as from looks only at what comes later.
 func (r *Recorder) Mark() int { return len(r.All()) }
 
-// Await returns the first signal of type S from position from on for which ok holds, and the position behind it. It waits until there is one.
+// Await returns the first signal of type S from position from on for which ok holds, and the
+// position behind it. It waits until there is one.
 func Await[S observed.Signal](t testing.TB, r *Recorder, from int, what string, ok func(S) bool) (S, int) {
 	t.Helper()
 	deadline := time.After(Patience)

@@ -58,8 +58,9 @@ func (b *builder) line(line []byte) error {
 	return b.add(l, &r)
 }
 
-// plainLine reads the usual line, {"id":"…","instance":3,"weight":1.5} in any order, several times faster than encoding/json. It
-// refuses (ok false) whatever is out of the ordinary: escapes, labels, null, a field twice, errors. FuzzPlainLine compares the two.
+// plainLine reads the usual line, {"id":"…","instance":3,"weight":1.5} in any order, several times
+// faster than encoding/json. It refuses (ok false) whatever is out of the ordinary: escapes,
+// labels, null, a field twice, errors. FuzzPlainLine compares the two.
 func plainLine(line []byte) (r Resource, ok bool) {
 	p := plain{rest: line}
 	if !p.next('{') {
@@ -139,7 +140,8 @@ func (p *plain) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number takes digits with at most one point between them, as JSON writes them: nothing else, so that strconv agrees with it.
+// number takes digits with at most one point between them, as JSON writes them: nothing else, so
+// that strconv agrees with it.
 func (p *plain) number() []byte {
 	p.spaces()
 	n, point := 0, -1

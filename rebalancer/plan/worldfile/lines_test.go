@@ -7,7 +7,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// FuzzPlainLine: the fast reader agrees with encoding/json on every line that it does not leave to it.
+// FuzzPlainLine: the fast reader agrees with encoding/json on every line that it does not leave to
+// it.
 func FuzzPlainLine(f *testing.F) {
 	for _, line := range []string{
 		`{"id":"a","instance":3,"weight":1.5}`, `{ "weight": 0.25 , "id" : "a" }`, `{"id":"a","instance":03}`, `{"id":"a","weight":1.}`,

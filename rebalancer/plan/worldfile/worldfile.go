@@ -1,8 +1,10 @@
-// Package worldfile reads the worlds that people write down for the planner, and writes plans for people and scripts.
+// Package worldfile reads the worlds that people write down for the planner, and writes plans for
+// people and scripts.
 //
-// In: a YAML file (docs/plan-world.md has its schema) and the JSON Lines file that it may refer to. Out: a plan.World with its
-// Options. Invariant: what is read was understood: unknown fields, doubled ids and owners that are not there are errors that name
-// the field, the value and what was wanted.
+// In: a YAML file (docs/plan-world.md has its schema) and the JSON Lines file that it may refer to.
+// Out: a plan.World with its Options. Invariant: what is read was understood: unknown fields,
+// doubled ids and owners that are not there are errors that name the field, the value and what was
+// wanted.
 package worldfile
 
 import (
@@ -51,7 +53,8 @@ type Instance struct {
 	// Ordinal or Ordinals ("0-99"): exactly one of the two.
 	Ordinal  *int   `json:"ordinal,omitempty"`
 	Ordinals string `json:"ordinals,omitempty"`
-	// State is open (default), leaving (to be emptied) or kept (keeps what it has, receives nothing).
+	// State is open (default), leaving (to be emptied) or kept (keeps what it has, receives
+	// nothing).
 	State string `json:"state,omitempty"`
 	// Fixed: nothing may be taken from it. Not with leaving.
 	Fixed    bool `json:"fixed,omitempty"`
@@ -168,7 +171,8 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 	return b.w, b.w.Validate()
 }
 
-// doubled finds an id that is there twice. Hashes are compared first: that takes a fifth of the time of a set of strings.
+// doubled finds an id that is there twice. Hashes are compared first: that takes a fifth of the
+// time of a set of strings.
 func (b *builder) doubled() (id string, ok bool) {
 	seed, hashes := maphash.MakeSeed(), make([]uint64, 0, b.count)
 	for id := range b.ids() {
@@ -299,7 +303,8 @@ func firstSet(values ...int) int {
 	return 0
 }
 
-// fill adds what a file says a list holds. Resources given as a count are named after the list: 3/0, 3/1, …
+// fill adds what a file says a list holds. Resources given as a count are named after the list:
+// 3/0, 3/1, …
 func (b *builder) fill(l *plan.List, name string, r *Resources) error {
 	for i := range r.Count {
 		if err := b.add(l, &Resource{ID: name + "/" + strconv.Itoa(i)}); err != nil {

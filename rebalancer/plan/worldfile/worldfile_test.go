@@ -96,7 +96,8 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-// TestLines: what lines say ends where they say, in their order; what is wrong is named with its line.
+// TestLines: what lines say ends where they say, in their order; what is wrong is named with its
+// line.
 func TestLines(t *testing.T) {
 	const world = "instances: [{ordinals: 0-1}]\nresourcesFrom: r.jsonl\npins: [{name: lyon, selector: {matchLabels: {site: lyon}}, ordinals: [1]}]"
 	good := `{"id":"a","instance":1,"weight":2.5}
@@ -136,7 +137,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestOrdinalsAreSpeltInOneWay: "+1" and "01" name no instance, so a span may not be written with them.
+// TestOrdinalsAreSpeltInOneWay: "+1" and "01" name no instance, so a span may not be written with
+// them.
 func TestOrdinalsAreSpeltInOneWay(t *testing.T) {
 	for spelt, fault := range map[string]string{
 		"+0-1": "+0", "0-+1": "+1", "00-1": "00", "0-01": "01", " 0-1": " 0", "0 - 1": "0 ", "-0": "", "x": "x",

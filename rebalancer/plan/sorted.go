@@ -2,24 +2,26 @@ package plan
 
 import "slices"
 
-// shelf is one list by weight, from which resources are taken one by one. Only those are on it that may stay in the list.
-type shelf struct {
+// sortedList is one list by weight, from which resources are taken one by one. Only those are on it
+// that may stay in the list.
+type sortedList struct {
 	list *List
 	// sorted holds weight << 32 | index, ascending.
 	sorted []uint64
-	// below[i+1] is where to look for the nearest place at or below i that has not been taken, -1: none.
+	// below[i+1] is where to look for the nearest place at or below i that has not been taken, -1:
+	// none.
 	below []int32
 	low   int // everything before has been taken
 }
 
-func (s *scale) shelf(at Place) *shelf {
-	if sh := s.shelves[at]; sh != nil {
+func (s *weightPlanner) sorted(at InstanceIndex) *sortedList {
+	if sh := s.sortedLists[at]; sh != nil {
 		return sh
 	}
-	l := s.board.w.list(at)
-	sh := &shelf{list: l, sorted: make([]uint64, 0, len(l.IDs))}
+	l := s.tally.w.list(at)
+	sh := &sortedList{list: l, sorted: make([]uint64, 0, len(l.IDs))}
 	for i := range l.IDs {
-		if s.board.w.Allows(l.pin(i), at) {
+		if s.tally.w.Allows(l.pin(i), at) {
 			sh.sorted = append(sh.sorted, uint64(l.weight(i))<<32|uint64(i))
 		}
 	}
@@ -28,12 +30,12 @@ func (s *scale) shelf(at Place) *shelf {
 	for i := range sh.below {
 		sh.below[i] = int32(i) - 1
 	}
-	s.shelves[at] = sh
+	s.sortedLists[at] = sh
 	return sh
 }
 
 // at is the nearest place at or below i that has not been taken.
-func (sh *shelf) at(i int32) int32 {
+func (sh *sortedList) at(i int32) int32 {
 	root := i
 	for root >= 0 && sh.below[root+1] != root {
 		root = sh.below[root+1]
@@ -44,8 +46,9 @@ func (sh *shelf) at(i int32) int32 {
 	return root
 }
 
-// take finds the heaviest resource of at most ideal that to takes, else the lightest of at most limit.
-func (sh *shelf) take(s *scale, to Place, ideal, limit int64) (index int32, ok bool) {
+// take finds the heaviest resource of at most ideal that to takes, else the lightest of at most
+// limit.
+func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int64) (index int32, ok bool) {
 	over, _ := slices.BinarySearch(sh.sorted, uint64(max(0, ideal)+1)<<32)
 	for i := sh.at(int32(over) - 1); i >= 0; i = sh.at(i - 1) {
 		if sh.fits(s, to, i) {
@@ -63,18 +66,18 @@ func (sh *shelf) take(s *scale, to Place, ideal, limit int64) (index int32, ok b
 	return 0, false
 }
 
-func (sh *shelf) fits(s *scale, to Place, i int32) bool {
+func (sh *sortedList) fits(s *weightPlanner, to InstanceIndex, i int32) bool {
 	index := int(uint32(sh.sorted[i]))
-	return s.board.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.board.fits(to, IDBytes(sh.list.IDs[index])))
+	return s.tally.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, IDBytes(sh.list.IDs[index])))
 }
 
-func (sh *shelf) remove(i int32) int32 {
+func (sh *sortedList) remove(i int32) int32 {
 	sh.below[i+1] = i - 1
 	return int32(uint32(sh.sorted[i]))
 }
 
 // first are the lightest n that have not been taken.
-func (sh *shelf) first(n int) (indexes []int32) {
+func (sh *sortedList) first(n int) (indexes []int32) {
 	for i := 0; i < len(sh.sorted) && len(indexes) < n; i++ {
 		if sh.at(int32(i)) == int32(i) {
 			indexes = append(indexes, int32(uint32(sh.sorted[i])))
@@ -85,12 +88,12 @@ func (sh *shelf) first(n int) (indexes []int32) {
 
 // heap has the open instances with the lightest on top.
 type heap struct {
-	s     *scale
-	items []Place
+	s     *weightPlanner
+	items []InstanceIndex
 	place []int32 // of an instance among items, -1: not there
 }
 
-func newHeap(s *scale) *heap {
+func newHeap(s *weightPlanner) *heap {
 	h := &heap{s: s, place: make([]int32, len(s.weight))}
 	for i := range h.place {
 		h.place[i] = -1
@@ -101,7 +104,7 @@ func newHeap(s *scale) *heap {
 	return h
 }
 
-func (h *heap) top() Place {
+func (h *heap) top() InstanceIndex {
 	if len(h.items) == 0 {
 		return -1
 	}
@@ -117,9 +120,10 @@ func (h *heap) drop() {
 	h.sink(0)
 }
 
-// moved puts an instance where it belongs after its weight changed; one that was dropped comes back.
-func (h *heap) moved(at Place) {
-	if at == FromPool || !h.s.board.w.Instances[at].Open {
+// moved puts an instance where it belongs after its weight changed; one that was dropped comes
+// back.
+func (h *heap) moved(at InstanceIndex) {
+	if at == FromPool || !h.s.tally.w.Instances[at].Open {
 		return
 	}
 	if h.place[at] < 0 {

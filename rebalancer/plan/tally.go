@@ -2,17 +2,19 @@ package plan
 
 import "slices"
 
-// board is the state of the instances while moves are laid out. Its slices are parallel to World.Instances.
-type board struct {
+// tally is the state of the instances while moves are laid out. Its slices are parallel to
+// World.Instances.
+type tally struct {
 	w *World
 	// load is how many resources an instance holds, arriving included.
 	load []int
-	// bytes is the length of each list's znode, arriving included; nil when no open instance has a limit.
+	// bytes is the length of each list's znode, arriving included; nil when no open instance has a
+	// limit.
 	bytes []int
 }
 
-func newBoard(w *World) *board {
-	b := &board{w: w, load: make([]int, len(w.Instances))}
+func newTally(w *World) *tally {
+	b := &tally{w: w, load: make([]int, len(w.Instances))}
 	limited := false
 	for i := range w.Instances {
 		in := &w.Instances[i]
@@ -30,7 +32,7 @@ func newBoard(w *World) *board {
 }
 
 // room is how many more resources an instance may hold.
-func (b *board) room(at Place) int {
+func (b *tally) room(at InstanceIndex) int {
 	if in := &b.w.Instances[at]; in.Open {
 		return in.Capacity - b.load[at]
 	}
@@ -38,20 +40,20 @@ func (b *board) room(at Place) int {
 }
 
 // fits says whether so many more bytes fit.
-func (b *board) fits(at Place, size int) bool {
+func (b *tally) fits(at InstanceIndex, size int) bool {
 	limit := b.w.Instances[at].MaxBytes
 	return b.bytes == nil || limit == 0 || b.bytes[at]+size <= limit
 }
 
 // size is what a move weighs in bytes, 0 when nobody counts.
-func (b *board) size(m Move) int {
+func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0
 	}
 	return IDBytes(b.w.ID(m))
 }
 
-func (b *board) apply(m Move) {
+func (b *tally) apply(m Move) {
 	size := b.size(m)
 	b.load[m.To]++
 	if b.bytes != nil {
@@ -66,12 +68,13 @@ func (b *board) apply(m Move) {
 	}
 }
 
-// picker takes resources of a class out of a list, each once: from an open instance the newest first, so that a list keeps its
-// head; from what must go, in stored order.
+// picker takes resources of a class out of a list, each once: from an open instance the newest
+// first, so that a list keeps its head; from what must go, in stored order.
 type picker struct {
 	w       *World
 	classes int
-	// next is the next place to look at, counted from the end for open instances; by list and class.
+	// next is the next place to look at, counted from the end for open instances; by list and
+	// class.
 	next []int32
 }
 
@@ -84,7 +87,7 @@ func newPicker(w *World, pinned bool) *picker {
 	return k
 }
 
-func (k *picker) pick(at Place, class PinIndex) int32 {
+func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
 	list := k.w.list(at)
 	next := &k.next[int(at+1)*k.classes+int(class)]
 	backward := k.backward(at)
@@ -121,7 +124,7 @@ func (w *World) orphaned() bool {
 	}
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		misplaced := func(p PinIndex) bool { return !w.Allows(p, Place(i)) }
+		misplaced := func(p PinIndex) bool { return !w.Allows(p, InstanceIndex(i)) }
 		if in.Leaving && len(in.IDs) > 0 || !in.Fixed && slices.ContainsFunc(in.Pins, misplaced) {
 			return true
 		}
@@ -129,10 +132,10 @@ func (w *World) orphaned() bool {
 	return false
 }
 
-func (k *picker) backward(at Place) bool { return at != FromPool && k.w.Instances[at].Open }
+func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
 
-// fill picks the resources of one parcel.
-func (k *picker) fill(moves []Move, p parcel) {
+// fill picks the resources of one bulk move.
+func (k *picker) fill(moves []Move, p bulkMove) {
 	if k.classes > 1 {
 		for i := range moves {
 			moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
@@ -153,7 +156,7 @@ func (k *picker) fill(moves []Move, p parcel) {
 }
 
 // Allows says whether a resource of that pin may be on that instance.
-func (w *World) Allows(class PinIndex, at Place) bool {
+func (w *World) Allows(class PinIndex, at InstanceIndex) bool {
 	if class == 0 {
 		return true
 	}
@@ -167,7 +170,7 @@ func (w *World) voluntary(m Move) bool {
 }
 
 // mayStay says whether a resource of that pin may stay on an instance that holds it.
-func (w *World) mayStay(class PinIndex, at Place) bool {
+func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
 	in := &w.Instances[at]
 	return in.Fixed || !in.Leaving && w.Allows(class, at)
 }

@@ -1,0 +1,217 @@
+// Package wave is the part of a plan that is stored before it is carried out, so that a successor
+// finds what moves, why, and from where, and a person can take it back.
+//
+// In: the moves of a plan, by source. Out: a Wave as it is stored, and how far it is. Invariant:
+// what fits into a Wave fits into the store.
+package wave
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Limits of one wave, by its text: what fits here fits into protocol.MaxPlanBytes even if packing
+// does not make it smaller. Beside the moves there is little: the moves of the minute before, and a
+// reason of maxSpans bytes.
+const (
+	maxMoves = 50_000
+	maxBytes = protocol.MaxPlanBytes - 1<<16
+)
+
+// What a wave is for.
+const (
+	Drain  = "drain"  // empties ordinals that leave
+	Pin    = "pin"    // moves nothing but what sits where its pin forbids
+	Spread = "spread" // evens the lists of those that stay
+	Undo   = "undo"   // takes back what a wave has moved
+)
+
+// Wave is a part of a plan as it is stored.
+type Wave struct {
+	V int `json:"v"`
+	// Plan is the id of the plan it was cut from; Beyond are that plan's moves that it does not
+	// hold.
+	Plan   string    `json:"plan"`
+	Reason string    `json:"reason"`
+	Why    string    `json:"why"`
+	Begun  time.Time `json:"begun,omitzero"`
+	Beyond int       `json:"beyond,omitempty"`
+	// Window are the voluntary moves of the minute before.
+	Window Window `json:"window,omitempty"`
+	// Moves are ascending by From, each once.
+	Moves []SourceMoves `json:"moves"`
+}
+
+// SourceMoves are the moves from one ordinal: To has one entry an id, an ordinal or
+// protocol.ToPool.
+type SourceMoves struct {
+	From int      `json:"from"`
+	IDs  []string `json:"ids"`
+	To   []int    `json:"to"`
+}
+
+const schema = 1
+
+// Parse reads a stored wave.
+func Parse(data []byte) (*Wave, error) {
+	var w Wave
+	if err := exact.JSON(data, &w); err != nil {
+		return nil, fmt.Errorf("read stored wave: %w", err)
+	}
+	if w.V != schema {
+		return nil, fmt.Errorf("read stored wave: v: schema %d, want %d", w.V, schema)
+	}
+	for _, d := range w.Moves {
+		if len(d.IDs) != len(d.To) {
+			return nil, fmt.Errorf("read stored wave: from %d: %d ids with %d destinations", d.From, len(d.IDs), len(d.To))
+		}
+	}
+	return &w, nil
+}
+
+// Encode writes ids as protocol.Cost counts them.
+func (w *Wave) Encode() ([]byte, error) {
+	data, err := exact.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("encode wave: %w", err)
+	}
+	return data, nil
+}
+
+// New is a wave of what p takes from instances, without its moves.
+func New(reason string, p *plan.Plan, beyond int) Wave {
+	return Wave{Plan: p.ID(), Reason: reason, Why: why(reason, p), Beyond: beyond}
+}
+
+// Fill gives the wave the first of the moves, as many as it may hold, and the time it begins.
+func (w *Wave) Fill(moves *Moves, window Window, now time.Time) {
+	w.V, w.Begun, w.Window = schema, now.UTC(), window
+	rest := 0
+	w.Moves, rest = moves.cut()
+	w.Beyond += rest
+}
+
+// Voluntary says whether the wave keeps to suspensions, pauses and the moves of a minute: all but
+// what must leave does.
+func (w *Wave) Voluntary() bool { return w.Reason != Drain && w.Reason != Pin }
+
+// Count is the number of moves.
+func (w *Wave) Count() (n int) {
+	for _, d := range w.Moves {
+		n += len(d.IDs)
+	}
+	return n
+}
+
+// Moves are what is to be revoked, by source, and where each id goes. The zero value is none.
+type Moves struct {
+	ids map[int][]string
+	to  map[int][]int
+}
+
+// Add adds a move.
+func (m *Moves) Add(from int, id string, to int) {
+	if m.ids == nil {
+		m.ids, m.to = map[int][]string{}, map[int][]int{}
+	}
+	m.ids[from] = append(m.ids[from], id)
+	m.to[from] = append(m.to[from], to)
+}
+
+// Empty says that there are none.
+func (m *Moves) Empty() bool { return len(m.ids) == 0 }
+
+// Sources are the ordinals that the moves are from, ascending.
+func (m *Moves) Sources() []int { return slices.Sorted(maps.Keys(m.ids)) }
+
+// IDs are those of one source.
+func (m *Moves) IDs(from int) []string { return m.ids[from] }
+
+// Keep leaves the first k moves of a source, and returns how many it left out.
+func (m *Moves) Keep(from, k int) (out int) {
+	out = len(m.ids[from]) - k
+	if m.ids[from], m.to[from] = m.ids[from][:k], m.to[from][:k]; k == 0 {
+		delete(m.ids, from)
+	}
+	return out
+}
+
+// cut takes what one wave may hold, and returns how many moves are left over.
+func (m *Moves) cut() (moves []SourceMoves, beyond int) {
+	room, left := maxMoves, maxBytes
+	for _, from := range m.Sources() {
+		ids, n := m.ids[from], 0
+		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
+		for n < len(ids) && n < room {
+			size := protocol.Cost(ids[n]) + len(strconv.Itoa(m.to[from][n])) + len(",")
+			if size > left {
+				break
+			}
+			left -= size
+			n++
+		}
+		if room -= n; n < len(ids) {
+			room = 0 // what follows would jump the queue
+		}
+		if beyond += len(ids) - n; n > 0 {
+			moves = append(moves, SourceMoves{from, ids[:n:n], m.to[from][:n:n]})
+		}
+	}
+	return moves, beyond
+}
+
+// why says in a sentence what a plan is for.
+func why(reason string, p *plan.Plan) string {
+	switch reason {
+	case Drain:
+		return fmt.Sprintf("instances %s are to leave", spans(Leaving(p.World())))
+	case Pin:
+		return "pins forbid where resources run"
+	case Spread:
+		return fmt.Sprintf("the open instances are uneven: %d moves make them even", len(p.Moves)+p.Remaining)
+	}
+	return ""
+}
+
+// Leaving are the ordinals that are to be emptied and are not empty.
+func Leaving(w *plan.World) (ns []int) {
+	for i := range w.Instances {
+		if in := &w.Instances[i]; in.Leaving && len(in.IDs) > 0 {
+			ns = append(ns, in.Ordinal)
+		}
+	}
+	return ns
+}
+
+// maxSpans is about the most bytes of spans.
+const maxSpans = 1000
+
+// spans writes ordinals as 3-5, 9.
+func spans(ns []int) string {
+	text := ""
+	for i := 0; i < len(ns); {
+		if len(text) > maxSpans {
+			return fmt.Sprintf("%s and %d more", text, len(ns)-i)
+		}
+		k := i
+		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {
+			k++
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprint(ns[i])
+		if k > i {
+			text += fmt.Sprintf("-%d", ns[k])
+		}
+		i = k + 1
+	}
+	return text
+}
