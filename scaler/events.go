@@ -57,11 +57,8 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.Shrink {
 		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
 	}
-	unannounced := t.progress.Unannounced
-	if t.in.Observed.Sources.Notify.Error != "" { // that no message comes is known by then
-		unannounced = ""
-	}
-	e.while(t, unannounced != "", actuate.RowsUnannounced(unannounced))
+	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them
+	e.while(t, unannounced != "" && noMessages == "", actuate.RowsUnannounced(unannounced))
 	e.while(t, foreign != "", actuate.ForeignWriter(foreign))
 	e.while(t, refused != nil, actuate.NotKept(refused))
 	e.while(t, d.Conflict != nil, actuate.ConflictingHPA(conflict))

@@ -63,10 +63,7 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 			o.GonePods[p.UID] = true
 		}
 	}
-	if a.missing.none() {
-		return
-	}
-	if o.PodsUnknown = a.census.failure; o.PodsUnknown != "" {
+	if o.PodsUnknown = a.census.failure; a.missing.none() || o.PodsUnknown != "" {
 		return
 	}
 	pods := &a.census.last

@@ -43,9 +43,8 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 	}
 	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven
 	stay := staying(d)
-	if now := (waiting{ready: len(ready(in, stay)), stay: len(stay), since: s.waiting.since}); now != s.waiting {
-		now.since = in.Now
-		s.waiting = now
+	if n := len(ready(in, stay)); s.waiting.ready != n || s.waiting.stay != len(stay) {
+		s.waiting = waiting{ready: n, stay: len(stay), since: in.Now}
 	}
 	a.readySince = s.waiting.since
 	return a

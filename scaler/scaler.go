@@ -131,11 +131,9 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 
 	out.Act, lacking = s.carryOut(ctx, &t)
 	out.Denied = cmp.Or(lacking, out.Denied)
-	out.Drain = outcome.Sight{
-		In: &in, Decision: &d, Act: out.Acted(), Suspended: t.suspended, Blocked: t.progress.Blocked,
-	}.Drain(s.last.Drain)
+	seen := outcome.Sight{In: &in, Decision: &d, Act: out.Acted(), Suspended: t.suspended, Blocked: t.progress.Blocked}
+	out.Drain = seen.Drain(s.last.Drain)
 	t.d = outcome.NewReport(d, out)
-
 	s.tell(ctx, &t, begun)
 	return d, out
 }
