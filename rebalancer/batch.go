@@ -46,13 +46,12 @@ func (b *batch) add(j job, err error) {
 	b.jobs = append(b.jobs, j)
 }
 
-// send commits a batch; did is false if it was empty. What was made before a step was refused is
-// sent all the same.
-func (t *term) send(ctx context.Context, b *batch) (did bool, err error) {
+// send commits a batch. What was made before a step was refused is sent all the same.
+func (t *term) send(ctx context.Context, b *batch) error {
 	if len(b.jobs) == 0 {
-		return false, b.err
+		return b.err
 	}
-	return true, t.commit(ctx, b.jobs...)
+	return t.commit(ctx, b.jobs...)
 }
 
 // stream sends the batches that next makes, until it makes none: they are made and sent while

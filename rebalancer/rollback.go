@@ -172,7 +172,7 @@ func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 				b.add(job{m: m}, err)
 			}
 		}
-		if _, err := t.send(ctx, b); err != nil {
+		if err := t.send(ctx, b); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error 
 		for ; len(parts) > 0 && !b.full(); parts = parts[1:] {
 			b.add(job{m: parts[0]}, nil)
 		}
-		if _, err := t.send(ctx, b); err != nil {
+		if err := t.send(ctx, b); err != nil {
 			return err
 		}
 	}
