@@ -132,7 +132,7 @@ func (t *term) serve(ctx context.Context) error {
 	if t.resting(stepCreate) {
 		return nil
 	}
-	switch _, err := t.propose(t.creating)(ctx); {
+	switch _, err := t.propose(t.creating, atCreates)(ctx); {
 	case err == nil:
 	case errors.Is(err, protocol.ErrConflict):
 		t.conflicted(stepCreate, err)

@@ -156,17 +156,17 @@ func (t *term) pass(ctx context.Context) error {
 	steps := []step{
 		{"keep", t.keep},
 		{"reconcile", t.reconciled},
-		{stepCreate, t.propose(t.creating)},
-		{"delete", t.propose(&loop.Delete{Deleted: t.deleted, Redirected: t.settle})},
-		{"mend", t.propose(t.repair)},
-		{"open", t.propose(t.opening)},
+		{stepCreate, t.propose(t.creating, atCreates)},
+		{"delete", t.propose(&loop.Delete{Deleted: t.deleted, Redirected: t.settle}, atDeletes)},
+		{"mend", t.propose(t.repair, nil)},
+		{"open", t.propose(t.opening, atReturns)},
 		{"roll back", t.rollBack},
-		{"land", t.propose(&loop.Grant{Granted: t.landed, Pooled: t.pooledAgain})},
+		{"land", t.propose(&loop.Grant{Granted: t.landed, Pooled: t.pooledAgain}, atReleases)},
 		{"move", t.move},
 		{"place", t.place},
 		{"spread", t.spreadOut},
-		{"remove", t.propose(&loop.Remove{Removed: t.removed})},
-		{"compact", t.propose(loop.Compact{})},
+		{"remove", t.propose(&loop.Remove{Removed: t.removed}, nil)},
+		{"compact", t.propose(loop.Compact{}, nil)},
 		{"account", t.account},
 	}
 	for i := 0; i < len(steps) && ctx.Err() == nil; {
@@ -203,8 +203,9 @@ func (t *term) pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// propose asks a step, and commits what it proposes.
-func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
+// propose asks a step, and commits what it proposes. at is a point at which tests stop the process
+// before that; nil: there is none.
+func (t *term) propose(s loop.Step, at func(loop.Proposal)) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		p := s.Next(t.view())
 		t.piece += p.Pieces
@@ -217,8 +218,8 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 		if len(p.Jobs) == 0 && (len(p.Answer.IDs) == 0 || p.Err != nil) {
 			return false, p.Err
 		}
-		if p.Point != "" {
-			fault.Point(p.Point)
+		if at != nil {
+			at(p)
 		}
 		if len(p.Jobs) > 0 {
 			if err := t.commit(ctx, t.jobs(p.Jobs)...); err != nil {
@@ -227,6 +228,17 @@ func (t *term) propose(s loop.Step) func(context.Context) (bool, error) {
 		}
 		answered, err := t.confirm(ctx, p.Answer.Op, p.Answer.IDs)
 		return len(p.Jobs) > 0 || answered, err
+	}
+}
+
+// The points of what is proposed. A release build holds nothing of them.
+func atCreates(loop.Proposal)  { fault.Point("create.queued") }
+func atDeletes(loop.Proposal)  { fault.Point("delete.queued") }
+func atReleases(loop.Proposal) { fault.Point("move.released") }
+
+func atReturns(p loop.Proposal) {
+	if p.Jobs[0].Multi.Step == "redirect" {
+		fault.Point("drain.undone")
 	}
 }
 

@@ -52,7 +52,6 @@ func (s *Create) Next(v *View) Proposal {
 			p.Answer = Answer{resync.Created, durable}
 		}
 	}
-	p.Point = "create.queued"
 	return p
 }
 

@@ -50,7 +50,7 @@ func (s *Delete) Next(v *View) Proposal {
 	s.fromPool(v, b, pooled)
 	again := s.fromLists(v, b, listed)
 	p := b.Proposal()
-	p.Again, p.Answer, p.Point = again, Answer{resync.Deleted, gone}, "delete.queued"
+	p.Again, p.Answer = again, Answer{resync.Deleted, gone}
 	return p
 }
 

@@ -61,7 +61,7 @@ func (s *Grant) Next(v *View) Proposal {
 		b.Add(m, err, func(time.Time) { s.Granted(n, takes) }, n)
 	}
 	p := b.Proposal()
-	p.Pieces, p.Blocked, p.Again, p.Point = pieces, blocked, again, "move.released"
+	p.Pieces, p.Blocked, p.Again = pieces, blocked, again
 	return p
 }
 

@@ -100,7 +100,6 @@ func (s *Open) bringBack(v *View) Proposal {
 		}
 	}
 	p := b.Proposal()
-	p.Point = "drain.undone"
 	if len(p.Jobs) == 0 && p.Err == nil {
 		clear(s.reopened)
 	}

@@ -88,8 +88,6 @@ type Proposal struct {
 	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
 	Blocked string
-	// Point names what is about to be done where tests stop the process there; "": they do not.
-	Point string
 	// Err is why something could not be proposed. What could is sent all the same.
 	Err error
 }
