@@ -124,18 +124,19 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 // Order replaces the orders.
 func (e *Engine) Order(o orders.Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
-	e.accept(o)
-	if e.inventory.Need(inventory.NeedsOf(&o)) {
+	if e.accept(o) {
 		e.reread()
 	}
 	e.wake.Wake()
 }
 
-func (e *Engine) accept(o orders.Orders) {
+// accept takes the orders, and what they need of the catalogue with them. lacks: a read is needed.
+func (e *Engine) accept(o orders.Orders) (lacks bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.orders = o
 	e.ordered++
+	return e.inventory.Need(inventory.NeedsOf(&o))
 }
 
 // sideBySide calls work for 0 to n-1, each in a goroutine of its own.

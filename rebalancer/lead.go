@@ -60,7 +60,6 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
-	e.inventory.Resign(e.cfg.Now())
 	e.recheck(time.Time{}, time.Time{})
 	e.m.parked.Reset()
 	e.m.progressed(&orders.Progress{}, time.Time{})
@@ -73,17 +72,18 @@ func (e *Engine) forgetAll() {
 	defer e.mu.Unlock()
 	e.leading, e.holder = false, ""
 	e.calls.fail(orders.ErrNotLeading)
+	e.inventory.Resign(e.cfg.Now())
 	e.orders, e.progress = orders.Orders{}, orders.Progress{Moved: e.progress.Moved}
 }
 
 // begin lets callers ask for writes; begins: this process did not lead before.
 func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	begins, err := e.inventory.Lead(e.cfg.Now(), st)
 	if err != nil {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.leading, e.holder, e.changed = true, holder, false
 	return begins
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/internal/stacks"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -120,4 +121,28 @@ func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	require.PanicsWithValue(t, "a fault", func() { _ = e.add(func(*calls) { panic("a fault") }) })
 	require.True(t, e.mu.TryLock())
 	e.mu.Unlock()
+}
+
+// A pass sees orders together with the weights and pins that are in force under them: else what new
+// pins bind could be placed by the former ones.
+func TestOrdersAndWhatTheyNeedChangeTogether(t *testing.T) {
+	e := New(Config{Kind: "Thing", Holder: "pod"}, newDouble(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	pass := &term{e: e}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20_000 {
+			e.Order(orders.Orders{Pins: []pins.Rule{{Name: "p", IDs: []string{"a"}, Ordinals: []int{1}}}})
+			e.Order(orders.Orders{})
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		pass.takeOrders()
+		require.Equal(t, len(pass.orders.Pins) > 0, pass.traits.Pinned())
+	}
 }
