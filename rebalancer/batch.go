@@ -4,20 +4,17 @@ import (
 	"context"
 	"slices"
 
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
-	// round is the most transactions that are sent at once: between two rounds creates are served.
-	round = 32
-	// roundBytes is about how much is sent at once.
-	roundBytes = 3 * protocol.MaxMultiBytes
 	// streamBytes is about how much of a stream is under way at once, in batches of which each is
 	// about one full list.
 	streamBytes, streamBatch = 4 * protocol.MaxMultiBytes, protocol.MaxMultiBytes / 2
 )
 
-// batch collects what is sent at once: transactions that do not overlap, a round of them at most,
+// batch collects what is sent at once: transactions that do not overlap, loop.MaxJobs at most,
 // and no more bytes than about limit.
 type batch struct {
 	jobs        []job
@@ -30,7 +27,7 @@ type batch struct {
 func newBatch(limit int) *batch { return &batch{limit: limit} }
 
 // full says that no more should be made. After an error nothing should.
-func (b *batch) full() bool { return b.tried >= round || b.size >= b.limit || b.err != nil }
+func (b *batch) full() bool { return b.tried >= loop.MaxJobs || b.size >= b.limit || b.err != nil }
 
 // add takes a job unless it overlaps one before it; that will be made again after the others are
 // committed.
@@ -105,7 +102,7 @@ func (s stream) full() bool {
 	for _, u := range s {
 		size, jobs = size+u.size, jobs+len(u.jobs)
 	}
-	return size >= streamBytes || jobs >= round
+	return size >= streamBytes || jobs >= loop.MaxJobs
 }
 
 // pop waits for the oldest.

@@ -23,6 +23,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -339,7 +340,7 @@ func TestTheLastWordCounts(t *testing.T) {
 
 func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stay := make([]int, 3*round)
+		stay := make([]int, 3*loop.MaxJobs)
 		for n := range stay {
 			stay[n] = n
 		}

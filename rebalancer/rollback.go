@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
@@ -150,7 +151,7 @@ func (t *term) turnBack(ctx context.Context, asked []*rollback) (RolledBack, err
 func (t *term) turnFlights(ctx context.Context, done *RolledBack) error {
 	names := t.st.FlightNames()
 	for len(names) > 0 {
-		b := newBatch(roundBytes)
+		b := newBatch(loop.MaxBytes)
 		for ; len(names) > 0 && !b.full(); names = names[1:] {
 			f := t.st.Flight[names[0]]
 			var back []string

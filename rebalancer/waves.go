@@ -55,7 +55,7 @@ func (t *term) begin(ctx context.Context, moves *wave.Moves, w wave.Wave) error 
 		return err
 	}
 	for len(parts) > 0 {
-		b := newBatch(roundBytes)
+		b := newBatch(loop.MaxBytes)
 		for ; len(parts) > 0 && !b.full(); parts = parts[1:] {
 			b.add(job{m: parts[0]}, nil)
 		}
@@ -225,10 +225,10 @@ func (t *term) waveProgress(p *orders.Progress, now time.Time) {
 	if w == nil {
 		return
 	}
-	flying, released := 0, 0
+	flying, released, view := 0, 0, t.view()
 	for _, f := range w.InFlight(t.st) {
 		flying += f.IDs.Len()
-		if ok, _, _ := t.releases.Released(t.view(), f); ok {
+		if ok, _, _ := t.releases.Released(view, f); ok {
 			released += f.IDs.Len()
 		}
 	}

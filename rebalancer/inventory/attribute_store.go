@@ -9,7 +9,7 @@ import (
 )
 
 // attributeStore keeps what is known of the resources' Attributes while this replica leads.
-// Engine.mu guards it, save notYetRead.
+// shared.mu guards it, save notYetRead.
 type attributeStore struct {
 	seed   maphash.Seed
 	wanted Needs

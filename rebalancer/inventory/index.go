@@ -53,7 +53,7 @@ const shards = 8
 
 // follow makes the index equal st when it is asked next, if it was ever used; st must not change
 // afterwards. It waits for nothing. Calls of follow and start are in the order of the States, which
-// Engine.mu sees to.
+// shared.mu sees to.
 func (x *Index) follow(st *protocol.State) {
 	if x.started.Load() {
 		x.next.Store(st)

@@ -12,7 +12,7 @@ var (
 	// ErrFenced: the head moved; another leads, or closed ordinals meanwhile. Nothing was written.
 	ErrFenced = errors.New("fenced: the head moved")
 	// ErrConflict: a znode had changed, by a hand that is not ours. Nothing is known to be written:
-	// Refresh, then decide anew.
+	// Read anew, then decide again.
 	ErrConflict = errors.New("conflict: a znode changed")
 	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may
 	// still be under way: whoever writes on must Client.Lead first, which stops it.

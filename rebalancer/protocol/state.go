@@ -44,7 +44,7 @@ type State struct {
 	Plan *StoredPlan
 	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path.
 	// Faults of instances stand at the instance. While there is either, the kind stops: every step
-	// but Lead and Keep refuses.
+	// but Lead and StoreDoc refuses.
 	Faults []string
 	head   headZnode
 	plan   planZnode

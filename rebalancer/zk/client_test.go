@@ -491,7 +491,7 @@ func TestLargeLists(t *testing.T) {
 	require.Same(t, sess, after, "it was not sent: it would have cost the session")
 }
 
-func TestSyncedRead(t *testing.T) {
+func TestReadLeftCountsWhatIsLeft(t *testing.T) {
 	servers, _ := store(t)
 	c, s := leading(t, servers, 3, 10)
 	fill(t, c, s, 1, names("a", 5))
