@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/internal/testenv"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 func (l *live) read(rows []observed.ResourceKnown) {
@@ -79,7 +80,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 		sum += k.Weight
 	}
 	second.eventually("the weights are accounted for", func() bool {
-		w := weightsOf(second.e.State(), nil)
+		w := steps.WeightsOf(second.e.State(), nil)
 		return w != nil && w.Total == sum
 	})
 	before := times(second.e.State())

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
@@ -212,12 +211,12 @@ func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
 		warning := read(3)
 		require.Contains(t, warning, "no message tells of any")
 		require.Equal(t, warning, read(7), "folded: the text stays the same")
-		require.InDelta(t, 13, testutil.ToFloat64(r.e.m.unannounced), 0)
+		require.InDelta(t, 13, r.metric("unannounced_rows")[""], 0)
 
 		r.e.Heard()
 		r.wait(5 * time.Second)
 		require.Empty(t, r.e.Progress().Unannounced, "a message has come")
-		require.Zero(t, testutil.ToFloat64(r.e.m.unannounced))
+		require.Zero(t, r.metric("unannounced_rows")[""])
 		require.Empty(t, read(1))
 		require.Empty(t, read(1))
 		require.Empty(t, read(1))

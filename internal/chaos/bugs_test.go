@@ -37,7 +37,7 @@ var bugs = []bug{
 	},
 	{
 		name: "grant before release",
-		file: "rebalancer/loop/releases.go", texts: []string{
+		file: "rebalancer/release/releases.go", texts: []string{
 			"if revokedFromDead(v.Orders, f) {",
 			"if revokedFromDead(v.Orders, f) || v.Orders.HandOff == config.HandOffAcknowledged {",
 		},
@@ -91,7 +91,7 @@ var bugs = []bug{
 	},
 	{
 		name: "deleted id re-created elsewhere before release",
-		file: "rebalancer/loop/create.go", texts: []string{
+		file: "rebalancer/steps/create.go", texts: []string{
 			"			flying[id] = struct{}{}\n		default:\n			durable",
 			"			fresh = append(fresh, id)\n		default:\n			durable",
 		},
