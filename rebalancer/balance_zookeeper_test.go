@@ -25,12 +25,12 @@ func (l *live) read(rows []observed.ResourceKnown) {
 // nothing moves in the end.
 func TestRealWeightsAndPins(t *testing.T) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
+	connect := z.Connect + z.Path(t)
 	wanted := orders.Orders{
 		Tick: time.Second, Capacity: 5000, HandOff: config.HandOffImmediate, Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3},
 		Balance: config.BalanceWeight, CatalogueMaxAge: 10 * time.Minute, Pins: []pins.Rule{selecting("lyon", "lyon", 1, 2)},
 	}
-	first := startLiveBy(t, servers, wanted)
+	first := startLiveBy(t, connect, wanted)
 	ids := uuids(2000)
 	catalogue := make([]observed.ResourceKnown, len(ids))
 	for i, id := range ids {
@@ -60,11 +60,11 @@ func TestRealWeightsAndPins(t *testing.T) {
 	}
 	first.eventually("the hot instance cools down", even(first))
 	first.end()
-	st = reread(t, servers, ids)
+	st = reread(t, connect, ids)
 	placedAsPinned(t, st, catalogue, "lyon", 1, 2)
 
 	wanted.Stay, wanted.Ready = []int{0, 1, 2}, []int{0, 1, 2}
-	second := startLiveBy(t, servers, wanted)
+	second := startLiveBy(t, connect, wanted)
 	require.NoError(t, second.e.Create(t.Context(), known([]string{"new"})))
 	second.eventually("it waits for the labels", func() bool { return second.e.Progress().Blocked != "" })
 	require.Equal(t, times(st), times(second.e.State()), "nothing was emptied by guess")
@@ -88,5 +88,5 @@ func TestRealWeightsAndPins(t *testing.T) {
 	require.NoError(t, second.e.Keep(t.Context(), "mark", orders.Replace(nil))) // a pass has gone by since
 	require.Equal(t, before, times(second.e.State()), "a constant state makes no move")
 	second.end()
-	placedAsPinned(t, reread(t, servers, ids), catalogue, "lyon", 1, 2)
+	placedAsPinned(t, reread(t, connect, ids), catalogue, "lyon", 1, 2)
 }

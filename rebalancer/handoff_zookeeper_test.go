@@ -38,11 +38,11 @@ func (f *fleet) Write(line []byte) (int, error) {
 // startFleet starts an engine and an instance for each of the ordinals.
 func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
 	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
-	f := &fleet{live: startLive(t, servers, 5000, stay...), solos: map[int]*dacsim.Solo{}, uids: map[int]string{}, cfg: dacsim.Default()}
+	connect := z.Connect + z.Path(t)
+	f := &fleet{live: startLive(t, connect, 5000, stay...), solos: map[int]*dacsim.Solo{}, uids: map[int]string{}, cfg: dacsim.Default()}
 	f.runs = dacsim.NewRunLog(f)
 	var err error
-	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(servers)
+	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(connect)
 	require.NoError(t, err)
 	f.cfg.Mode, f.cfg.Fences, f.cfg.Session = mode, fences, 4*time.Second
 	f.order(func(o *orders.Orders) {
@@ -57,7 +57,7 @@ func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.Hand
 			s.Stop()
 		}
 	})
-	return f, servers
+	return f, connect
 }
 
 // begin starts the ordinal's process in that pod, and lets Kubernetes know of it.
@@ -111,7 +111,7 @@ func (f *fleet) stays(stay ...int) {
 func TestRealAcknowledgedHandOff(t *testing.T) {
 	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
 		t.Run(name, func(t *testing.T) {
-			f, servers := startFleet(t, dacsim.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, dacsim.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
 			ids := uuids(600)
 			f.importAll(ids)
 			f.placed(len(ids))
@@ -143,7 +143,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 			f.stays(0, 1)
 			f.emptied(2, len(ids))
 			f.running(len(ids))
-			reread(t, servers, ids)
+			reread(t, connect, ids)
 			require.Empty(t, f.overlaps())
 		})
 	}
@@ -151,7 +151,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 
 // An immediate hand-off asks nobody: what it promises is what ZooKeeper shows.
 func TestRealImmediateHandOff(t *testing.T) {
-	f, servers := startFleet(t, dacsim.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
+	f, connect := startFleet(t, dacsim.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
 	ids := uuids(600)
 	f.importAll(ids)
 	f.placed(len(ids))
@@ -159,7 +159,7 @@ func TestRealImmediateHandOff(t *testing.T) {
 	f.solos[2].Hang()
 	f.stays(0, 1)
 	f.emptied(2, len(ids))
-	reread(t, servers, ids)
+	reread(t, connect, ids)
 	f.eventually("the others run it too", func() bool { return f.solos[0].Count()+f.solos[1].Count() == len(ids) })
 	require.NotEmpty(t, f.overlaps(), "the frozen one has not let go: this is what acknowledging is for")
 	f.solos[2].Resume()
@@ -169,7 +169,7 @@ func TestRealImmediateHandOff(t *testing.T) {
 // A rolled-back spread between real instances ends where it began, and nothing runs twice on the
 // way.
 func TestRealRollback(t *testing.T) {
-	f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+	f, connect := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 	f.stays(0, 1)
 	ids := uuids(600)
 	f.importAll(ids)
@@ -190,7 +190,7 @@ func TestRealRollback(t *testing.T) {
 	f.placed(len(ids))
 	f.eventually("the undo has ended", func() bool { return f.e.Progress().PlanID == "" })
 	f.running(len(ids))
-	after := reread(t, servers, ids)
+	after := reread(t, connect, ids)
 	for n := range 3 {
 		require.ElementsMatch(t, before.Instances[n].IDs.Strings(), slices.Clone(after.Instances[n].IDs.Strings()), "instance %d", n)
 	}
@@ -204,7 +204,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 		dacsim.ModeLegacy: "its status is absent", dacsim.ModeImmediate: "its status is present and empty",
 	} {
 		t.Run(string(mode), func(t *testing.T) {
-			f, servers := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
 			ids := uuids(834)
 			f.importAll(ids[:634])
 			f.placed(634)
@@ -226,7 +226,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 			require.Contains(t, f.e.Progress().Blocked, "handOff: immediate")
 			require.Equal(t, map[int]int{3: 100, 4: 100}, f.e.Progress().Draining)
 			f.running(len(ids))
-			after := reread(t, servers, ids)
+			after := reread(t, connect, ids)
 			require.Zero(t, after.InFlight())
 			for n, in := range before.Instances {
 				require.Equal(t, in.IDs.Strings(), after.Instances[n].IDs.Strings(), "instance %d", n)
@@ -237,7 +237,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 			f.emptied(4, len(ids))
 			f.emptied(3, len(ids))
 			f.running(len(ids))
-			reread(t, servers, ids)
+			reread(t, connect, ids)
 		})
 	}
 }
@@ -246,7 +246,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
 	for _, mode := range []dacsim.Mode{dacsim.ModeLegacy, dacsim.ModeImmediate} {
 		t.Run(string(mode), func(t *testing.T) {
-			f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 			f.stays(0, 1, 2, 3)
 			f.eventually("3 has znodes", func() bool { return f.e.State().Instances[3] != nil })
 			f.cfg.Mode = mode
@@ -264,7 +264,7 @@ func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
 			f.eventually("4 has its share", func() bool { return f.e.State().Instances[4].IDs.Len() == 75 })
 			f.placed(len(ids))
 			f.running(len(ids))
-			after := reread(t, servers, ids)
+			after := reread(t, connect, ids)
 			require.Equal(t, map[int]int{0: 75, 1: 75, 2: 75, 3: 100, 4: 75}, counts(after))
 			require.Equal(t, before.Instances[3].IDs.Strings(), after.Instances[3].IDs.Strings())
 			require.Equal(t, before.Instances[3].Times, after.Instances[3].Times)

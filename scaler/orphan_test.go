@@ -63,8 +63,8 @@ func startPlatform(t *testing.T, size int) *platform {
 	second, none := config.Duration(time.Second), config.Duration(0)
 	p.cfg.Init, p.cfg.Max, p.cfg.Capacity, p.cfg.Heartbeat, p.cfg.HandOff = size, size, 1000, nil, config.HandOffAcknowledged
 	p.cfg.Behavior.ScaleDown.StabilizationWindow, p.cfg.Rebalance.ListInterval = &second, &none
-	servers := env.ZooKeeper.Connect + env.ZooKeeper.Path(t)
-	p.replica = startReplica(t, servers, p.ns, "one", p.cfg, true)
+	connect := env.ZooKeeper.Connect + env.ZooKeeper.Path(t)
+	p.replica = startReplica(t, connect, p.ns, "one", p.cfg, true)
 	p.apply(size)
 	p.follow()
 	p.until("the scaler leads, and the pods are ready", func(d *outcome.Report) bool {
@@ -72,7 +72,7 @@ func startPlatform(t *testing.T, size int) *platform {
 	})
 	sim := dacsim.Default()
 	var err error
-	sim.ZooKeeper, sim.Chroot, err = dacsim.ParseZooKeeper(servers)
+	sim.ZooKeeper, sim.Chroot, err = dacsim.ParseZooKeeper(connect)
 	require.NoError(t, err)
 	sim.Mode, sim.Session = dacsim.ModeAcknowledged, 4*time.Second
 	for n := range size {

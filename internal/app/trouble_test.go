@@ -20,10 +20,10 @@ import (
 
 // leadingApp is as much of a replica as answers for one kind that it leads, with instance 0, over a
 // real ZooKeeper.
-func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
+func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	store, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	store, err := zk.Open(t.Context(), zk.Config{Servers: connect, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	e := rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())
 	kind := config.Default("Thing", "iota-dac")

@@ -174,12 +174,12 @@ func TestLostReplyBesideAnotherBatch(t *testing.T) {
 
 // A reader that follows while the leader moves sees whole States, or says that this one is torn.
 func TestFollowerSeesWholeStates(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 4, 1000)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 4, 1000)
 	fill(t, c, s, 0, names("a", 40))
 	ctx, cancel := context.WithCancel(patient(t))
 	done := make(chan int)
-	follower := client(t, Config{Servers: servers})
+	follower := client(t, Config{Servers: connect})
 	go func() {
 		var st *protocol.State
 		whole := 0
@@ -315,8 +315,8 @@ func TestSilentServer(t *testing.T) {
 
 // A session that the server has ended is replaced.
 func TestSessionExpired(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 1, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 1, 5)
 	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	expire(t, sess)
@@ -343,8 +343,8 @@ func expire(t *testing.T, s *session) {
 // The server may grant a longer session than was asked for; then reads must wait longer too, or an
 // idle session would be cut off.
 func TestGrantedSessionIsUsed(t *testing.T) {
-	servers, _ := store(t)
-	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
+	connect, _ := store(t)
+	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
 	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, c.SessionTimeout())

@@ -62,8 +62,8 @@ func (s *store) close() {
 func (s *store) dataDir() string { return filepath.Join(s.env.ZooKeeper.Servers[0].WorkDir, "data") }
 
 func (s *store) client(ctx context.Context, chroot string) (*zk.Client, error) {
-	servers := s.env.ZooKeeper.Connect + chroot
-	return zk.Open(ctx, zk.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	connect := s.env.ZooKeeper.Connect + chroot
+	return zk.Open(ctx, zk.Config{Servers: connect}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 // makePath makes a znode and those above it.
