@@ -9,7 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -24,7 +24,7 @@ func (l *live) read(rows []observed.ResourceKnown) {
 // that knows neither waits for its first read, a follower tells the weights all the same, and
 // nothing moves in the end.
 func TestRealWeightsAndPins(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	connect := z.Connect + z.Path(t)
 	wanted := orders.Orders{
 		Tick: time.Second, Capacity: 5000, HandOff: config.HandOffImmediate, Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3},

@@ -17,7 +17,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
@@ -163,7 +163,7 @@ func (l *live) importAll(ids []string) {
 }
 
 func TestRealImportDrainAndTakeover(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	connect := z.Connect + z.Path(t)
 	ids := uuids(20_000)
 	first := startLive(t, connect, 5000, 0, 1, 2, 3, 4, 5, 6, 7)
@@ -207,7 +207,7 @@ func TestRealImportDrainAndTakeover(t *testing.T) {
 }
 
 func TestRealZooKeeperStoppedAndBack(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1)
+	z := servers.Require(t, servers.PartZooKeeper).NewZooKeeper(t, 1)
 	l := startLive(t, z.Connect, 5000, 0, 1, 2)
 	ids := uuids(3000)
 	l.importAll(ids)
@@ -239,7 +239,7 @@ func TestRealZooKeeperStoppedAndBack(t *testing.T) {
 }
 
 func TestRealAdoption(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	connect := z.Connect + root
 	conn := z.Dial(t)

@@ -13,19 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/dacsim"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // fleet is instances that run what a live engine assigns, and the log of what ran where.
 type fleet struct {
 	*live
-	cfg   dacsim.Config
+	cfg   workload.Config
 	mu    sync.Mutex
 	log   bytes.Buffer
-	runs  *dacsim.RunLog
-	solos map[int]*dacsim.Solo
+	runs  *workload.RunLog
+	solos map[int]*workload.Solo
 	uids  map[int]string
 }
 
@@ -36,13 +36,13 @@ func (f *fleet) Write(line []byte) (int, error) {
 }
 
 // startFleet starts an engine and an instance for each of the ordinals.
-func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+func startFleet(t *testing.T, mode workload.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	connect := z.Connect + z.Path(t)
-	f := &fleet{live: startLive(t, connect, 5000, stay...), solos: map[int]*dacsim.Solo{}, uids: map[int]string{}, cfg: dacsim.Default()}
-	f.runs = dacsim.NewRunLog(f)
+	f := &fleet{live: startLive(t, connect, 5000, stay...), solos: map[int]*workload.Solo{}, uids: map[int]string{}, cfg: workload.Default()}
+	f.runs = workload.NewRunLog(f)
 	var err error
-	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(connect)
+	f.cfg.ZooKeeper, f.cfg.Chroot, err = workload.ParseZooKeeper(connect)
 	require.NoError(t, err)
 	f.cfg.Mode, f.cfg.Fences, f.cfg.Session = mode, fences, 4*time.Second
 	f.order(func(o *orders.Orders) {
@@ -62,7 +62,7 @@ func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.Hand
 
 // begin starts the ordinal's process in that pod, and lets Kubernetes know of it.
 func (f *fleet) begin(n int, uid string) {
-	f.solos[n] = dacsim.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
+	f.solos[n] = workload.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
 	f.order(func(o *orders.Orders) {
 		f.uids[n] = uid
 		o.Pods = map[int]string{}
@@ -85,10 +85,10 @@ func (f *fleet) running(n int) {
 }
 
 // overlaps are the resources that ran in two places at once.
-func (f *fleet) overlaps() []dacsim.Overlap {
+func (f *fleet) overlaps() []workload.Overlap {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	runs, err := dacsim.ReadRuns(strings.NewReader(f.log.String()))
+	runs, err := workload.ReadRuns(strings.NewReader(f.log.String()))
 	require.NoError(f.t, err)
 	require.Positive(f.t, runs.Records)
 	return runs.Overlaps
@@ -111,7 +111,7 @@ func (f *fleet) stays(stay ...int) {
 func TestRealAcknowledgedHandOff(t *testing.T) {
 	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
 		t.Run(name, func(t *testing.T) {
-			f, connect := startFleet(t, dacsim.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, workload.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
 			ids := uuids(600)
 			f.importAll(ids)
 			f.placed(len(ids))
@@ -151,7 +151,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 
 // An immediate hand-off asks nobody: what it promises is what ZooKeeper shows.
 func TestRealImmediateHandOff(t *testing.T) {
-	f, connect := startFleet(t, dacsim.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
+	f, connect := startFleet(t, workload.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
 	ids := uuids(600)
 	f.importAll(ids)
 	f.placed(len(ids))
@@ -169,7 +169,7 @@ func TestRealImmediateHandOff(t *testing.T) {
 // A rolled-back spread between real instances ends where it began, and nothing runs twice on the
 // way.
 func TestRealRollback(t *testing.T) {
-	f, connect := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+	f, connect := startFleet(t, workload.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 	f.stays(0, 1)
 	ids := uuids(600)
 	f.importAll(ids)
@@ -200,8 +200,8 @@ func TestRealRollback(t *testing.T) {
 // Instances that only watch `_reload` under an acknowledged hand-off: growth and a drain leave
 // everything where it runs, and say why.
 func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
-	for mode, why := range map[dacsim.Mode]string{
-		dacsim.ModeLegacy: "its status is absent", dacsim.ModeImmediate: "its status is present and empty",
+	for mode, why := range map[workload.Mode]string{
+		workload.ModeLegacy: "its status is absent", workload.ModeImmediate: "its status is present and empty",
 	} {
 		t.Run(string(mode), func(t *testing.T) {
 			f, connect := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
@@ -244,14 +244,14 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 
 // One of four does not acknowledge: it keeps what it has, and the others give the fifth its share.
 func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
-	for _, mode := range []dacsim.Mode{dacsim.ModeLegacy, dacsim.ModeImmediate} {
+	for _, mode := range []workload.Mode{workload.ModeLegacy, workload.ModeImmediate} {
 		t.Run(string(mode), func(t *testing.T) {
-			f, connect := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, workload.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 			f.stays(0, 1, 2, 3)
 			f.eventually("3 has znodes", func() bool { return f.e.State().Instances[3] != nil })
 			f.cfg.Mode = mode
 			f.begin(3, "pod-3")
-			f.cfg.Mode = dacsim.ModeAcknowledged
+			f.cfg.Mode = workload.ModeAcknowledged
 			ids := uuids(400)
 			f.importAll(ids)
 			f.placed(len(ids))

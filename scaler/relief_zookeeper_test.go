@@ -14,7 +14,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -129,7 +129,7 @@ func (f *fleet) atRest(counts ...int) bool {
 // TestAnOverloadedInstanceIsRelievedByMovesFirst: from the decision by way of the orders to the lists in ZooKeeper, and back by the use
 // that falls. What moving can help brings no growth; what it cannot brings one.
 func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	connect := z.Connect + z.Path(t)
 	f := &fleet{world: newWorld(t, 2)}
 	none, limit, interval := 0.0, resource.MustParse("495m"), config.Duration(200*time.Millisecond)

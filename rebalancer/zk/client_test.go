@@ -15,14 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // store is a place of the test's own in the shared ZooKeeper, and a naked client to look into it.
 func store(t testing.TB) (connect string, raw bare) {
 	t.Helper()
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	return z.Connect + root, bare{z.Dial(t), root}
 }
