@@ -16,7 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -138,7 +138,7 @@ func TestAClaimWaitsForACatalogueThatIsBehind(t *testing.T) {
 // TestAnOpenTransactionDeletesNothing: it hides its rows from every read until its commit, and
 // messages have told of them before.
 func TestAnOpenTransactionDeletesNothing(t *testing.T) {
-	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartZooKeeper, servers.PartPostgres)
 	l := startLive(t, env.ZooKeeper.Connect+env.ZooKeeper.Path(t), 100, 0)
 	l.order(lagging(time.Hour, readEvery))
 	l.order(func(o *orders.Orders) { o.Catalogue.MaxDeleteShare = ptr(1.0) })
@@ -174,7 +174,7 @@ func TestAnOpenTransactionDeletesNothing(t *testing.T) {
 const readEvery = 100 * time.Millisecond
 
 // readCatalogue has the engine read a database at each readEvery until the test ends.
-func readCatalogue(t *testing.T, db testenv.Database, e *Engine) *observedtest.Recorder {
+func readCatalogue(t *testing.T, db servers.Database, e *Engine) *observedtest.Recorder {
 	kind := config.Default("Thing", "iota-dac")
 	kind.Catalogue.Interval = config.Duration(readEvery)
 	s, err := catalog.New(catalog.Config{DSN: db.ReaderURL}, []config.Kind{kind}, func(string) (catalog.Reconciler, bool) { return e, true },

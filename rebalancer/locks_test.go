@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/internal/stacks"
+	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
