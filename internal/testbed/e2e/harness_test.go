@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
@@ -288,7 +289,7 @@ func (w *world) confirm(kind string, want int) {
 
 // statusOf is the HTTP status of an error answer; 0 if it is none.
 func statusOf(err error) int {
-	var status *product.StatusError
+	var status *httpcall.StatusError
 	if errors.As(err, &status) {
 		return status.Code
 	}

@@ -31,9 +31,6 @@ var larger = []string{
 	"internal/testbed/product.Stack",
 	"internal/testbed/servers",
 	"internal/testbed/servers.Env",
-	"internal/testbed/workload.Sim",
-	"internal/testbed/workload.instance",
-	"internal/testbed/workload/instance.go",
 	"rebalancer.Engine",
 }
 

@@ -1,12 +1,10 @@
 package product
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -15,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 )
 
 // Size is a StatefulSet's: wanted, existing and ready pods.
@@ -156,63 +156,9 @@ func (s *Stack) MetricOf(ctx context.Context, resource, metric string) (float64,
 	return value, nil
 }
 
-// StatusError is an HTTP answer that is an error.
-type StatusError struct {
-	Code int
-	Body string
-}
-
-func (e *StatusError) Error() string { return fmt.Sprintf("HTTP %d: %s", e.Code, e.Body) }
-
 // REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may be empty.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(raw)
-	}
-	raw, err := call(ctx, method, "http://"+v.Addr+path, token, body)
-	if err != nil || out == nil {
-		return err
-	}
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	return nil
-}
-
-func call(ctx context.Context, method, url, token string, body io.Reader) ([]byte, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves nothing behind
-	return callWith(ctx, client, method, url, token, body)
-}
-
-func callWith(ctx context.Context, client *http.Client, method, url, token string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, body)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, url, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return raw, &StatusError{resp.StatusCode, strings.TrimSpace(string(raw))}
-	}
-	return raw, nil
+	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 }
 
 // OperatorToken returns the token of a service account that may send POSTs, as a person's would.

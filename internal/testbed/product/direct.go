@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 )
 
 // CABundle is what the API server is to trust for the metrics API.
@@ -50,5 +52,5 @@ func (s *Stack) Direct(ctx context.Context, v *Server, path string) ([]byte, err
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	return callWith(ctx, client, http.MethodGet, cfg.Host+path, "", nil)
+	return httpcall.Do(ctx, client, http.MethodGet, cfg.Host+path, "", nil)
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -250,6 +251,7 @@ func (s *Stack) AwaitReady(ctx context.Context, v *Server) error {
 
 // Text gets a page of the replica: /readyz, /metrics.
 func (v *Server) Text(ctx context.Context, path string) (string, error) {
-	raw, err := call(ctx, http.MethodGet, "http://"+v.Addr+path, "", nil)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves nothing behind
+	raw, err := httpcall.Do(ctx, client, http.MethodGet, "http://"+v.Addr+path, "", nil)
 	return string(raw), err
 }
