@@ -29,8 +29,6 @@ var larger = []string{
 	"internal/app.App",
 	"internal/testbed/product.Rules",
 	"internal/testbed/product.Stack",
-	"internal/testbed/servers",
-	"internal/testbed/servers.Env",
 	"rebalancer.Engine",
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // certificates are a CA of our own and the serving certificate of the metrics API.
@@ -14,7 +14,7 @@ type certificates struct {
 }
 
 func (s *Stack) makeCertificates(context.Context) error {
-	ca, err := servers.NewCA("shardscaler test CA")
+	ca, err := certs.NewCA("shardscaler test CA")
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,8 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("find free port: none among 200 tried from %d to %d", firstPort, lastPort)
 }
 
-func freePorts(n int) ([]int, error) {
+// FreePorts returns loopback ports on which nothing listens.
+func FreePorts(n int) ([]int, error) {
 	seen := map[int]bool{}
 	ports := make([]int, 0, n)
 	for len(ports) < n {
