@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,10 +31,7 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "shardscaler-chaos-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		programs = product.Programs{Shardscaler: filepath.Join(dir, "shardscaler"), Dacsim: filepath.Join(dir, "dacsim")}
-		err = errors.Join(
-			product.BuildProgram(context.Background(), "shardscaler", programs.Shardscaler, "-tags", "faults"),
-			product.BuildProgram(context.Background(), "dacsim", programs.Dacsim))
+		programs, err = product.Build(context.Background(), dir, "-tags", "faults")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

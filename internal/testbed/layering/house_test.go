@@ -28,7 +28,6 @@ var larger = []string{
 	"adapter/observed/state.go",
 	"internal/app.App",
 	"internal/testbed/product.Rules",
-	"internal/testbed/product.Stack",
 	"rebalancer.Engine",
 }
 

@@ -187,7 +187,7 @@ func (e *place) createCluster(ctx context.Context, dir, kubeconfig string) error
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))
 		for _, log := range logs {
-			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log))
+			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log, 15))
 		}
 		return fmt.Errorf("start kubernetes: %w\n%s", err, out)
 	}
@@ -205,10 +205,10 @@ func (e *place) adopt(dir, name string, port int, speaks protocol) *Server {
 
 // learn takes the command line from the running process.
 func (s *Server) learn() error {
-	id := s.id()
+	id := s.ID()
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.Pid))
 	if err != nil || !id.Alive() {
-		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, tail(s.Log))
+		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 	}
 	s.Argv = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	return s.setID(id)

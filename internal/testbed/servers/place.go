@@ -58,6 +58,13 @@ func (e *place) newServer(name, dir string, port int, speaks protocol) *Server {
 	}
 }
 
+// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept in dir.
+func (e *place) NewProcess(name, dir string, argv ...string) *Server {
+	s := e.newServer(name, dir, 0, "")
+	s.Argv, s.Env, s.WorkDir = argv, []string{FileVar + "=" + e.File()}, ""
+	return s
+}
+
 // newSecure is what a server needs that also listens for TLS: the certificates, and n ports.
 func (e *place) newSecure(name, subject string, n int) (*certs.Files, []int, error) {
 	dir, ports, err := e.newRoom(name+"-tls", n)

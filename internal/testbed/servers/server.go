@@ -39,7 +39,7 @@ const stopTimeout = 10 * time.Second
 
 // Pid is that of the running process, or 0.
 func (s *Server) Pid() int {
-	if id := s.id(); id.Alive() {
+	if id := s.ID(); id.Alive() {
 		return id.Pid
 	}
 	return 0
@@ -52,7 +52,7 @@ func (s *Server) Running() bool { return s.Pid() != 0 }
 // it answers. A server that runs already is only waited for.
 func (s *Server) Start(ctx context.Context) error {
 	if !s.Running() {
-		if err := s.launch(); err != nil {
+		if err := s.Launch(); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Server) startFirst(ctx context.Context) error {
 
 // Stop asks the server to end, kills it when it does not, and returns when it is gone.
 func (s *Server) Stop() error {
-	id := s.id()
+	id := s.ID()
 	// A frozen process does not see SIGTERM until it is continued.
 	for _, sig := range []syscall.Signal{s.Speaks.stopSignal(), syscall.SIGCONT} {
 		if err := id.Signal(sig); err != nil {
@@ -84,7 +84,7 @@ func (s *Server) Stop() error {
 
 // Kill is kill -9; it returns when the process is gone.
 func (s *Server) Kill() error {
-	id := s.id()
+	id := s.ID()
 	if err := id.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (s *Server) Freeze() error {
 	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
 		return err
 	}
-	if !s.id().AwaitFrozen(stopTimeout) {
+	if !s.ID().AwaitFrozen(stopTimeout) {
 		return fmt.Errorf("freeze %s: process %d still runs after %s", s.Name, s.Pid(), stopTimeout)
 	}
 	return nil
@@ -109,7 +109,7 @@ func (s *Server) Freeze() error {
 func (s *Server) Continue() error { return s.signalRunning("continue", syscall.SIGCONT) }
 
 func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
-	id := s.id()
+	id := s.ID()
 	if !id.Alive() {
 		return fmt.Errorf("%s %s: it is not running", verb, s.Name)
 	}
@@ -123,13 +123,13 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 	err := until(ctx, 50*time.Millisecond, func(ctx context.Context) error {
 		err := s.Speaks.answers(ctx, s.Addr)
 		if err != nil && !s.Running() {
-			ended = fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, tail(s.Log))
+			ended = fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 			return nil
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("start %s: no answer at %s (%w); the end of %s:\n%s", s.Name, s.Addr, err, s.Log, tail(s.Log))
+		return fmt.Errorf("start %s: no answer at %s (%w); the end of %s:\n%s", s.Name, s.Addr, err, s.Log, s.Tail(15))
 	}
 	return ended
 }
@@ -147,8 +147,9 @@ func until(ctx context.Context, every time.Duration, try func(context.Context) e
 	return nil
 }
 
-// launch starts the process without waiting for it to answer.
-func (s *Server) launch() error {
+// Launch starts the process without waiting for it to answer.
+func (s *Server) Launch() error {
+	s.ID().AwaitGone(0) // else one that ended by itself stays a zombie
 	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
@@ -168,8 +169,8 @@ func (s *Server) launch() error {
 	return s.setID(id)
 }
 
-// id reads a pid file of ours, or one of kwokctl's, which is a bare number.
-func (s *Server) id() proc.ID {
+// ID reads a pid file of ours, or one of kwokctl's, which is a bare number.
+func (s *Server) ID() proc.ID {
 	raw, err := os.ReadFile(s.PidFile)
 	if err != nil {
 		return proc.ID{}
@@ -216,9 +217,10 @@ func writeJSON(file string, value any) error {
 	return os.Rename(temp.Name(), file)
 }
 
-// tail returns the last lines of a log, for error messages.
-func tail(file string) string {
-	const lines = 15
+// Tail returns the last lines of the log.
+func (s *Server) Tail(lines int) string { return tail(s.Log, lines) }
+
+func tail(file string, lines int) string {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return "(" + err.Error() + ")"

@@ -91,7 +91,7 @@ func (z *ZooKeeper) Addrs() []string {
 func (z *ZooKeeper) Start(ctx context.Context) error {
 	for _, server := range z.Servers {
 		if !server.Running() {
-			if err := server.launch(); err != nil {
+			if err := server.Launch(); err != nil {
 				return err
 			}
 		}

@@ -67,18 +67,19 @@ func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) 
 // Files are those of a server that is known by the name localhost, and what a client of
 // its own needs; all PEM.
 type Files struct {
+	CA []byte // the authority's own certificate
 	CAFile, CertFile, KeyFile string
 	// Server has the server's key and certificate in one; ServerCert and ServerKey have them apart.
 	Server, ServerCert, ServerKey string
 }
 
-// Write makes them in dir.
-func Write(dir, name string) (*Files, error) {
+// Write makes them in dir, for a server that is known by more names than localhost.
+func Write(dir, name string, more ...string) (*Files, error) {
 	ca, err := NewCA(name + " test CA")
 	if err != nil {
 		return nil, err
 	}
-	cert, key, err := ca.Issue(name, "localhost")
+	cert, key, err := ca.Issue(name, append([]string{"localhost"}, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +89,7 @@ func Write(dir, name string) (*Files, error) {
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	c := &Files{
+		CA: ca.Bundle,
 		CAFile: file("ca.pem"), CertFile: file("client.pem"), KeyFile: file("client-key.pem"),
 		Server: file("server.pem"), ServerCert: file("server-cert.pem"), ServerKey: file("server-key.pem"),
 	}

@@ -62,10 +62,20 @@ func (p ID) Signal(sig syscall.Signal) error {
 
 // AwaitGone polls, since the process need not be our child. If it is, it is also reaped.
 func (p ID) AwaitGone(limit time.Duration) bool {
-	return within(limit, 5*time.Millisecond, func() bool {
-		_, _ = syscall.Wait4(p.Pid, nil, syscall.WNOHANG, nil) // ECHILD when another process started it
+	_, gone := p.AwaitExit(limit)
+	return gone
+}
+
+// AwaitExit is AwaitGone that tells how a child of ours ended; zero: it was reaped before, or is none.
+func (p ID) AwaitExit(limit time.Duration) (status syscall.WaitStatus, gone bool) {
+	if p.Pid <= 1 {
+		return 0, true // to wait for pid 0 is to wait for any child
+	}
+	gone = within(limit, 5*time.Millisecond, func() bool {
+		_, _ = syscall.Wait4(p.Pid, &status, syscall.WNOHANG, nil) // ECHILD when another process started it
 		return !p.Alive()
 	})
+	return status, gone
 }
 
 // AwaitFrozen returns when no thread runs any more: each notices SIGSTOP by itself.
