@@ -27,7 +27,6 @@ var larger = []string{
 	"adapter/observed.kindState",
 	"adapter/observed/state.go",
 	"internal/app.App",
-	"internal/testbed/product.Rules",
 	"rebalancer.Engine",
 }
 

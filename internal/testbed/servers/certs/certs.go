@@ -67,7 +67,7 @@ func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) 
 // Files are those of a server that is known by the name localhost, and what a client of
 // its own needs; all PEM.
 type Files struct {
-	CA []byte // the authority's own certificate
+	CA                        []byte // the authority's own certificate
 	CAFile, CertFile, KeyFile string
 	// Server has the server's key and certificate in one; ServerCert and ServerKey have them apart.
 	Server, ServerCert, ServerKey string
@@ -89,7 +89,7 @@ func Write(dir, name string, more ...string) (*Files, error) {
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	c := &Files{
-		CA: ca.Bundle,
+		CA:     ca.Bundle,
 		CAFile: file("ca.pem"), CertFile: file("client.pem"), KeyFile: file("client-key.pem"),
 		Server: file("server.pem"), ServerCert: file("server-cert.pem"), ServerKey: file("server-key.pem"),
 	}
