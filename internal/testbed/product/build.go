@@ -3,8 +3,10 @@ package product
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
@@ -29,4 +31,25 @@ func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 		}
 	}
 	return Programs{Shardscaler: filepath.Join(dir, "shardscaler"), Dacsim: filepath.Join(dir, "dacsim"), Prestop: filepath.Join(dir, "prestop")}, nil
+}
+
+// RunTests is what TestMain does in a package whose tests share programs, which are built once. Without servers nothing is built: every
+// test says what it lacks.
+func RunTests(m *testing.M, programs *Programs, flags ...string) (code int) {
+	if servers.RunRole() {
+		return 0
+	}
+	if os.Getenv(servers.FileVar) == "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "shardscaler-programs-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		*programs, err = Build(context.Background(), dir, flags...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }
