@@ -74,8 +74,8 @@ var bugs = []bug{
 	{
 		name: "`resources` read before `_reload`",
 		file: "internal/testbed/workload/instance.go", texts: []string{
-			"	raw, err := in.read(conn, in.root+\"/_reload\", true)\n",
-			"	ids, err := in.readList(conn)\n	if err != nil {\n		return err\n	}\n	raw, err := in.read(conn, in.root+\"/_reload\", true)\n",
+			"	raw, err := in.read(conn, \"/_reload\", in.watch.get)\n",
+			"	ids, err := in.readList(conn)\n	if err != nil {\n		return err\n	}\n	raw, err := in.read(conn, \"/_reload\", in.watch.get)\n",
 			"	ids, err := in.readList(conn)\n	if err != nil {\n		return err\n	}\n	return in.apply(",
 			"	return in.apply(",
 		},
