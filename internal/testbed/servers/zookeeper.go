@@ -121,8 +121,7 @@ func (z *ZooKeeper) each(do func(*Server) error) error {
 // Leader is the server that leads the ensemble; a server that stands alone is its own.
 func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
 	for _, server := range z.Servers {
-		answer, err := exchange(ctx, server.Addr, []byte("srvr"), 4096)
-		if err == nil && (strings.Contains(string(answer), "Mode: leader") || strings.Contains(string(answer), "Mode: standalone")) {
+		if mode, err := srvr(ctx, server.Addr, "Mode"); err == nil && (mode == "leader" || mode == "standalone") {
 			return server, nil
 		}
 	}
@@ -155,21 +154,15 @@ func (quiet) Printf(string, ...any) {}
 // Received is the number of packets that a server has got since its start.
 func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
 	t.Helper()
-	answer, err := exchange(t.Context(), server.Addr, []byte("srvr"), 4096)
+	text, err := srvr(t.Context(), server.Addr, "Received")
 	if err != nil {
 		t.Fatalf("ask %s: %v", server.Name, err)
 	}
-	for _, line := range strings.Split(string(answer), "\n") {
-		if text, ok := strings.CutPrefix(line, "Received: "); ok {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				t.Fatalf("ask %s: %q", server.Name, line)
-			}
-			return n
-		}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("ask %s: %v", server.Name, err)
 	}
-	t.Fatalf("ask %s: no packets in %q", server.Name, answer)
-	return 0
+	return n
 }
 
 // HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
