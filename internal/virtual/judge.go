@@ -1,0 +1,114 @@
+package virtual
+
+import (
+	"fmt"
+
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Judge checks protocol rule 12 at each transaction: no id is in two places, and none goes without a
+// delete that was asked for. It decodes what a transaction has written and compares that with what
+// it knows, so that a transaction costs what it changes. Of the protocol it uses the codec alone, and
+// none of the steps.
+//
+// Its verdict is the first fault; after that nothing more is looked at.
+type Judge struct {
+	kind string
+	// released says why an instance has not let go of what was taken from it; "" if it has. Nil:
+	// the hand-off promises nothing.
+	released func(f *protocol.Flight) string
+
+	// at is where each id is, holders are the lists and the pieces by path.
+	at      map[string]*holder
+	holders map[string]*holder
+	// instances are what lies beside the lists, by ordinal.
+	instances map[int]beside
+	head      protocol.Head
+	// wanted are ids that may come: a create of them was heard, and no delete since. doomed are
+	// those that may go: a delete of them was heard, and no create answered since.
+	wanted, doomed map[string]struct{}
+	fault          error
+}
+
+// holder is a list, or a piece of the pool or of the flight.
+type holder struct {
+	path string
+	// list is the ordinal of a list; -1: it is a piece.
+	list   int
+	ids    protocol.IDs
+	flight *protocol.Flight // nil unless it is a piece of the flight
+}
+
+// beside is what a list has beside it.
+type beside struct {
+	used, capacity int
+	times          int64
+}
+
+// NewJudge knows of nothing. released may be nil.
+func NewJudge(kind string, released func(f *protocol.Flight) string) *Judge {
+	return &Judge{
+		kind: kind, released: released,
+		at: map[string]*holder{}, holders: map[string]*holder{}, instances: map[int]beside{},
+		wanted: map[string]struct{}{}, doomed: map[string]struct{}{},
+	}
+}
+
+// Fault is the first thing that was wrong; nil: nothing was.
+func (j *Judge) Fault() error { return j.fault }
+
+// Len is how many ids there are.
+func (j *Judge) Len() int { return len(j.at) }
+
+// Heard says that a leader has heard what a caller asks of ids.
+func (j *Judge) Heard(op resync.Op, ids []string) {
+	for _, id := range ids {
+		if op == resync.Created {
+			j.wanted[id] = struct{}{}
+			continue
+		}
+		delete(j.wanted, id)
+		j.doomed[id] = struct{}{}
+	}
+}
+
+// Answered says that a caller was told that op is durable for ids: what was created is somewhere,
+// and what was deleted is in no list and not in the pool.
+func (j *Judge) Answered(op resync.Op, ids []string) {
+	for _, id := range ids {
+		h := j.at[id]
+		switch {
+		case op == resync.Created:
+			if delete(j.doomed, id); h == nil {
+				j.fail("id %q: its create was answered, and it is nowhere", id)
+			}
+		case h != nil && h.flight == nil:
+			j.fail("id %q: its delete was answered, and it is in %s", id, h.path)
+		}
+	}
+}
+
+func (j *Judge) fail(format string, args ...any) {
+	if j.fault == nil {
+		j.fault = fmt.Errorf(format, args...)
+	}
+}
+
+// See judges a transaction.
+func (j *Judge) See(tx *Transaction) {
+	if j.fault != nil {
+		return
+	}
+	t := trial{j: j, tx: tx, before: map[int]beside{}}
+	if tx.Step != "" && tx.Ops[0].Path != protocol.HeadPath(j.kind) {
+		t.fail("it does not begin with the head")
+	}
+	for _, op := range tx.Ops {
+		if op.Kind != protocol.OpCheck {
+			t.see(op)
+		}
+	}
+	t.move()
+	t.checkLists()
+}
