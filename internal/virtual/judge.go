@@ -2,6 +2,8 @@ package virtual
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -74,12 +76,14 @@ func (j *Judge) Heard(op resync.Op, ids []string) {
 }
 
 // Answered says that a caller was told that op is durable for ids: what was created is somewhere,
-// and what was deleted is in no list and not in the pool.
+// and what was deleted is in no list and not in the pool. Where the opposite was heard since, that
+// is what counts.
 func (j *Judge) Answered(op resync.Op, ids []string) {
 	for _, id := range ids {
 		h := j.at[id]
-		switch {
-		case op == resync.Created:
+		switch _, wanted := j.wanted[id]; {
+		case wanted != (op == resync.Created):
+		case wanted:
 			if delete(j.doomed, id); h == nil {
 				j.fail("id %q: its create was answered, and it is nowhere", id)
 			}
@@ -111,4 +115,24 @@ func (j *Judge) See(tx *Transaction) {
 	}
 	t.move()
 	t.checkLists()
+}
+
+// Places counts the ids by the path of where they are.
+func (j *Judge) Places() map[string]int {
+	counts := map[string]int{}
+	for path, h := range j.holders {
+		counts[path] = h.ids.Len()
+	}
+	return counts
+}
+
+// Settled says what is not in the list of an open ordinal; nil: everything is.
+func (j *Judge) Settled() error {
+	for _, path := range slices.Sorted(maps.Keys(j.holders)) {
+		h := j.holders[path]
+		if _, open := slices.BinarySearch(j.head.Open, h.list); h.ids.Len() > 0 && !open {
+			return fmt.Errorf("%s, which is no list of an open ordinal, holds %d ids", path, h.ids.Len())
+		}
+	}
+	return nil
 }

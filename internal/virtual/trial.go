@@ -2,7 +2,6 @@ package virtual
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,13 +221,4 @@ func locate(kind, path string) location {
 		return location{part: partHead, ordinal: -1}
 	}
 	return location{ordinal: -1}
-}
-
-// Places counts the ids by the path of where they are.
-func (j *Judge) Places() map[string]int {
-	counts := map[string]int{}
-	for _, path := range slices.Sorted(maps.Keys(j.holders)) {
-		counts[path] = j.holders[path].ids.Len()
-	}
-	return counts
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -167,4 +168,13 @@ func TestADeadClientSendsNothingMore(t *testing.T) {
 		_, _, err := b.client.Read(t.Context(), thing, b.st)
 		require.ErrorIs(t, err, protocol.ErrUnavailable)
 	}
+}
+
+// inventory is one that leads by the bed's State.
+func (b *bed) inventory() *inventory.Inventory {
+	inv := inventory.New(noon, oneByOne)
+	inv.Follow(b.st.Clone())
+	_, err := inv.Lead(noon, b.st)
+	require.NoError(b.t, err)
+	return inv
 }

@@ -1,0 +1,183 @@
+package virtual
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+	"github.com/shardscaler/shardscaler/scaler/outcome"
+)
+
+const (
+	dayLong = 24 * time.Hour
+	// dayQuiet is the last part of a day, in which the load stays and callers ask for nothing.
+	dayQuiet = 30 * time.Minute
+	// dayTides is how often the load rises and falls.
+	dayTides = 5
+	// dayBursts of creates, and as many of deletes, of dayBurst ids each, come in messages of
+	// dayMessage ids.
+	dayBursts, dayBurst, dayMessage = 25, 1000, 500
+)
+
+// Day is a day in the life of a kind, made up from a seed: its load rises and falls, resources are
+// created and deleted in bursts, and its leader's process ends in the middle of its work.
+type Day struct {
+	Config Config
+	// asks are what callers ask for, in order.
+	asks []ask
+	// kill is when the leader ends, after is after how many more transactions.
+	kill    time.Time
+	after   int
+	unheard bool
+}
+
+type ask struct {
+	at  time.Time
+	op  resync.Op
+	ids []string
+}
+
+// NewDay is the day of that seed, of so many resources and at most so many instances. It begins with
+// all instances, and with the creates of all the resources.
+func NewDay(seed uint64, resources, instances int) (*Day, error) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	parsed, err := config.Parse(fmt.Appendf(nil, dayConfig, min(config.MaxCapacity, 2*resources/instances+1), instances))
+	if err != nil {
+		return nil, fmt.Errorf("configure the day: %w", err)
+	}
+	d := &Day{Config: Config{
+		Kind: parsed.Kinds[0], Start: start, SyncPeriod: parsed.SyncPeriod.Std(),
+		Cluster: ClusterConfig{
+			Namespace: "iot", StatefulSet: parsed.Kinds[0].StatefulSet, Replicas: instances,
+			Start: 5 * time.Second, Ready: 15 * time.Second, Stop: 10 * time.Second,
+			CPURequest: dayRequest, MemoryRequest: 1 << 30,
+		},
+		Load: tides(rng, start, float64(instances)/float64(resources)),
+	}}
+	d.plan(rng, start, resources)
+	return d, nil
+}
+
+const dayConfig = `
+kinds:
+- name: Thing
+  statefulSet: iota-dac
+  capacity: %d
+  init: 2
+  max: %d
+  handOff: acknowledged
+  cpu: {targetUtilization: 70}
+  heartbeat: {}
+`
+
+// dayRequest is the milli-CPU that a pod requests, of which 70% are to be used.
+const dayRequest = 1000
+
+// tides is a load that wants between 35% and 97% of the instances; share is how many of them there
+// are a resource. In the end it stays as it is.
+func tides(rng *rand.Rand, start time.Time, share float64) Load {
+	phase, lesser := 2*math.Pi*rng.Float64(), 2*math.Pi*rng.Float64()
+	return func(at time.Time, _, runs int) (cpu, memory int64) {
+		part := min(at.Sub(start), dayLong-dayQuiet).Hours() / dayLong.Hours()
+		wanted := 0.66 + 0.27*math.Sin(phase+2*math.Pi*dayTides*part) + 0.04*math.Sin(lesser+2*math.Pi*17*part)
+		return 10 + int64(0.7*dayRequest*wanted*share*float64(runs)), 100<<20 + int64(runs)<<10
+	}
+}
+
+// plan makes up what callers ask for, and when the leader ends: within a burst.
+func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
+	alive := make([]string, 0, resources+dayBursts*dayBurst)
+	create := func(at time.Time, n int) {
+		fresh := make([]string, n)
+		for i := range fresh {
+			fresh[i] = newID(rng)
+		}
+		alive = append(alive, fresh...)
+		d.say(at, resync.Created, fresh)
+	}
+	remove := func(at time.Time, n int) {
+		gone := make([]string, n)
+		for i := range gone {
+			k := rng.IntN(len(alive))
+			gone[i], alive[k] = alive[k], alive[len(alive)-1]
+			alive = alive[:len(alive)-1]
+		}
+		d.say(at, resync.Deleted, gone)
+	}
+	create(start.Add(time.Minute), resources)
+	slot := (dayLong - dayQuiet - time.Hour) / (2 * dayBursts)
+	killed := dayBursts/2 + rng.IntN(dayBursts)
+	for i := range 2 * dayBursts {
+		at := start.Add(time.Hour).Add(time.Duration(i) * slot).Add(time.Duration(rng.Int64N(int64(slot / 2))))
+		if i%2 == 0 {
+			create(at, dayBurst)
+		} else {
+			remove(at, min(dayBurst, resources))
+		}
+		if i == killed {
+			d.kill, d.after, d.unheard = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
+		}
+	}
+}
+
+// say asks in messages of a bounded size.
+func (d *Day) say(at time.Time, op resync.Op, ids []string) {
+	for ; len(ids) > dayMessage; ids = ids[dayMessage:] {
+		d.asks = append(d.asks, ask{at, op, ids[:dayMessage]})
+	}
+	d.asks = append(d.asks, ask{at, op, ids})
+}
+
+// newID is an id of the usual length.
+func newID(rng *rand.Rand) string {
+	return fmt.Sprintf("%08x-%04x-4%03x-a%03x-%012x", rng.Uint32(), rng.Uint32()>>16, rng.Uint32()>>20, rng.Uint32()>>20, rng.Uint64()>>16)
+}
+
+// Report is what became of a day.
+type Report struct {
+	// Looks at the world, Terms of leaders, Resizes that were written, Restarts of pods.
+	Looks, Terms, Resizes, Restarts int
+	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were not.
+	Created, Deleted, Waiting int
+	// Resources is how many there are in the end.
+	Resources int
+	// Transactions, and the bytes that they wrote.
+	Transactions, Bytes int
+	// Digest is the same where all transactions and decisions are.
+	Digest string
+}
+
+// Run plays the first part of the day, or all of it. Its error is the first thing that went wrong;
+// at the end of a whole day also what is not where it should be.
+func (d *Day) Run(ctx context.Context, long time.Duration) (Report, error) {
+	long = min(long, dayLong)
+	cfg, digest := d.Config, NewDigest()
+	cfg.Saw, cfg.Decided = digest.Saw, func(by *decide.Decision, out *outcome.Outcome) { digest.Decided(by, out) }
+	w, asks, killed := New(cfg), d.asks, false
+	var err error
+	for err == nil && w.next.Before(cfg.Start.Add(long)) {
+		for len(asks) > 0 && !asks[0].at.After(w.next) {
+			w.Ask(asks[0].op, asks[0].ids)
+			asks = asks[1:]
+		}
+		if !killed && !d.kill.After(w.next) {
+			killed = true
+			w.Kill(d.after, d.unheard)
+		}
+		err = w.Step(ctx)
+	}
+	if err == nil && long == dayLong {
+		err = w.Settled()
+	}
+	return Report{
+		Looks: w.looks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
+		Created: w.callers.Answered[resync.Created], Deleted: w.callers.Answered[resync.Deleted], Waiting: w.callers.Waiting(),
+		Resources: w.judge.Len(), Transactions: digest.Transactions, Bytes: digest.Bytes, Digest: digest.String(),
+	}, err
+}
