@@ -23,7 +23,7 @@ demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself,
 	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
 
 # The packages run two at a time on one set of servers, the longest first. A test that cannot have them fails.
-TEST       ?= ./internal/e2e ./...
+TEST       ?= ./internal/testbed/e2e ./...
 TEST_FLAGS ?=
 
 .PHONY: test
@@ -37,7 +37,7 @@ test: ## Run every test against the real servers (TEST=./rebalancer/... TEST_FLA
 chaos: ## Meet each point of the product's work with each fault, on real servers; 30 minutes (CHAOS_TIME=12m: every fault and point at least once; CHAOS_ONLY=regexp: some)
 	@rm -rf bin/reports && mkdir -p bin/reports
 	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REPORTS=$(CURDIR)/bin/reports $(GO) run ./cmd/sandbox exec -- \
-		$(GO) test -count=1 -tags chaos -timeout 120m -run TestCross -v ./internal/chaos; \
+		$(GO) test -count=1 -tags chaos -timeout 120m -run TestCross -v ./internal/testbed/chaos; \
 	status=$$?; cat bin/reports/*.txt 2>/dev/null; exit $$status
 
 .PHONY: bars

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 func TestDashboardShows(t *testing.T) {
@@ -101,7 +101,7 @@ func TestMissing(t *testing.T) {
 
 // promtool runs with a file in which each expression of the dashboard is a rule.
 func TestPromtoolParsesTheDashboard(t *testing.T) {
-	promtool := testenv.Promtool(t)
+	promtool := servers.Promtool(t)
 	expressions, err := Expressions()
 	require.NoError(t, err)
 	type rule struct {
@@ -128,7 +128,7 @@ func TestPromtoolParsesTheDashboard(t *testing.T) {
 }
 
 func TestAlerts(t *testing.T) {
-	promtool := testenv.Promtool(t)
+	promtool := servers.Promtool(t)
 	for _, args := range [][]string{{"check", "rules", "shardscaler.rules.yml"}, {"test", "rules", "shardscaler.test.yml"}} {
 		out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput()
 		require.NoError(t, err, string(out))

@@ -36,7 +36,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
@@ -64,12 +64,12 @@ func TestConfigurations(t *testing.T) {
 // tree is a copy of this folder, in which a test may write, with the certificates that the overlays expect.
 type tree struct {
 	dir     string
-	cluster *testenv.Kubernetes
+	cluster *servers.Kubernetes
 }
 
 func newTree(t *testing.T, namespace string) *tree {
 	t.Helper()
-	env := testenv.Require(t, testenv.PartKubernetes)
+	env := servers.Require(t, servers.PartKubernetes)
 	dir := filepath.Join(t.TempDir(), "manifests")
 	require.NoError(t, os.CopyFS(dir, os.DirFS(".")))
 	generate := filepath.Join(dir, "components/serving-cert/generate.sh")
@@ -134,7 +134,7 @@ func find[T any](t *testing.T, objects []unstructured.Unstructured, kind, name s
 
 // The real API server takes every object of the base and of the examples, in another namespace than their own.
 func TestServerTakesThem(t *testing.T) {
-	env := testenv.Require(t, testenv.PartKubernetes)
+	env := servers.Require(t, servers.PartKubernetes)
 	namespace := env.Kubernetes.Namespace(t)
 	tr := newTree(t, namespace)
 	tr.definitions(t)
@@ -259,7 +259,7 @@ func (tr *tree) overlays(t *testing.T) []string {
 
 // What operators tune is created once, and neither a second creation nor another apply of the overlay changes it.
 func TestAnApplyKeepsWhatOperatorsTuned(t *testing.T) {
-	env := testenv.Require(t, testenv.PartKubernetes)
+	env := servers.Require(t, servers.PartKubernetes)
 	namespace := env.Kubernetes.Namespace(t)
 	tr := newTree(t, namespace)
 	tuning := filepath.Join(tr.dir, tr.overlay(t, "namespace: "+namespace+"\nresources: [../../tuning/default]\n"))
@@ -567,7 +567,7 @@ func TestTheRoleNamesTheStatefulSets(t *testing.T) {
 
 // What the server may do, and, as telling, what it may not, after a second installation beside it came and went.
 func TestRights(t *testing.T) {
-	env := testenv.Require(t, testenv.PartKubernetes)
+	env := servers.Require(t, servers.PartKubernetes)
 	namespace, second := env.Kubernetes.Namespace(t), env.Kubernetes.Namespace(t)
 	tr := newTree(t, namespace)
 	tr.clusterRoles(t, "-"+namespace)

@@ -9,8 +9,9 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 func (l *live) read(rows []observed.ResourceKnown) {
@@ -24,13 +25,13 @@ func (l *live) read(rows []observed.ResourceKnown) {
 // that knows neither waits for its first read, a follower tells the weights all the same, and
 // nothing moves in the end.
 func TestRealWeightsAndPins(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
+	connect := z.Connect + z.Path(t)
 	wanted := orders.Orders{
 		Tick: time.Second, Capacity: 5000, HandOff: config.HandOffImmediate, Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3},
 		Balance: config.BalanceWeight, CatalogueMaxAge: 10 * time.Minute, Pins: []pins.Rule{selecting("lyon", "lyon", 1, 2)},
 	}
-	first := startLiveBy(t, servers, wanted)
+	first := startLiveBy(t, connect, wanted)
 	ids := uuids(2000)
 	catalogue := make([]observed.ResourceKnown, len(ids))
 	for i, id := range ids {
@@ -60,11 +61,11 @@ func TestRealWeightsAndPins(t *testing.T) {
 	}
 	first.eventually("the hot instance cools down", even(first))
 	first.end()
-	st = reread(t, servers, ids)
+	st = reread(t, connect, ids)
 	placedAsPinned(t, st, catalogue, "lyon", 1, 2)
 
 	wanted.Stay, wanted.Ready = []int{0, 1, 2}, []int{0, 1, 2}
-	second := startLiveBy(t, servers, wanted)
+	second := startLiveBy(t, connect, wanted)
 	require.NoError(t, second.e.Create(t.Context(), known([]string{"new"})))
 	second.eventually("it waits for the labels", func() bool { return second.e.Progress().Blocked != "" })
 	require.Equal(t, times(st), times(second.e.State()), "nothing was emptied by guess")
@@ -79,7 +80,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 		sum += k.Weight
 	}
 	second.eventually("the weights are accounted for", func() bool {
-		w := weightsOf(second.e.State(), nil)
+		w := steps.WeightsOf(second.e.State(), nil)
 		return w != nil && w.Total == sum
 	})
 	before := times(second.e.State())
@@ -88,5 +89,5 @@ func TestRealWeightsAndPins(t *testing.T) {
 	require.NoError(t, second.e.Keep(t.Context(), "mark", orders.Replace(nil))) // a pass has gone by since
 	require.Equal(t, before, times(second.e.State()), "a constant state makes no move")
 	second.end()
-	placedAsPinned(t, reread(t, servers, ids), catalogue, "lyon", 1, 2)
+	placedAsPinned(t, reread(t, connect, ids), catalogue, "lyon", 1, 2)
 }

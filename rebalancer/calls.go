@@ -1,72 +1,53 @@
 package rebalancer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
-// calls are those of Keep and Rollback that wait for the writer. Engine.mu guards them.
-type calls struct {
-	keeps     []*keep
-	rollbacks []*rollback
-}
+// RolledBack is what a rollback does.
+type RolledBack = steps.RolledBack
 
-// fail answers all of them with err.
-func (c *calls) fail(err error) {
-	for _, k := range c.keeps {
-		k.Fail(err)
-	}
-	for _, r := range c.rollbacks {
-		r.Fail(err)
-	}
-	*c = calls{}
-}
+// ErrNothingToRollBack is what a rollback fails with when no wave runs and nothing is in flight.
+var ErrNothingToRollBack = steps.ErrNothingToRollBack
 
-// except returns the calls that are not one.
-func except[C comparable](calls []C, one C) []C {
-	return slices.DeleteFunc(calls, func(other C) bool { return other == one })
-}
-
-// enqueue asks something of the writer.
-func (e *Engine) enqueue(add func(c *calls)) error {
-	if err := e.add(add); err != nil {
+// Keep changes a small document beside the assignment, leader only. It works also while the kind is
+// stopped. What change fails with is returned, and nothing is written. Where ctx ends first, the
+// error is ErrNotSent or ErrOutcomeUnknown.
+func (e *Engine) Keep(ctx context.Context, name string, change orders.Update) error {
+	k, err := e.calls.Keep(e.cfg.Now(), name, change)
+	if err != nil {
 		return err
 	}
+	return e.call(ctx, k.Request)
+}
+
+// Rollback turns the running wave round, leader only: what is in flight returns to its source if
+// that is open, and what has arrived is taken back by moves like any others. It returns when that
+// is under way. Nothing is spread until orders made later. So that what was undone is not soon
+// planned again, the document of that name, which pauses, is changed first; where there is nothing
+// to roll back it is not. Where ctx ends first, the error is ErrNotSent or ErrOutcomeUnknown.
+func (e *Engine) Rollback(ctx context.Context, name string, pause orders.Update) (RolledBack, error) {
+	r, err := e.calls.RollBack(e.cfg.Now(), name, pause)
+	if err != nil {
+		return RolledBack{}, err
+	}
+	if err := e.call(ctx, r.Request); err != nil {
+		return RolledBack{}, err
+	}
+	return r.Result, nil
+}
+
+// call waits for the answer to one of the calls.
+func (e *Engine) call(ctx context.Context, r *inventory.Request) error {
 	e.wake.Wake()
-	return nil
-}
-
-func (e *Engine) add(add func(c *calls)) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.leading {
-		return orders.ErrNotLeading
-	}
-	add(&e.calls)
-	return nil
-}
-
-// giveUp says that the caller of r does not wait any more; withdraw takes its call out of those
-// that wait. ended: the answer has come before.
-func (e *Engine) giveUp(r *inventory.Request, withdraw func(c *calls)) (ended bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if r.GiveUp() {
-		return true
-	}
-	withdraw(&e.calls)
-	return false
-}
-
-// sending is asked right before something is sent for r: an error if its caller has given up.
-func (e *Engine) sending(r *inventory.Request) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return r.Sending()
+	return e.await(ctx, r, func() bool { return e.calls.GiveUp(r) })
 }
 
 // await returns the answer to r. If ctx ends first, what of r was not sent never will be: giveUp
@@ -91,4 +72,21 @@ func (e *Engine) readFailure() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.failure
+}
+
+// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands
+// against it. st may be nil. What is unreadable every replica sees; what ZooKeeper refuses, and
+// that another client edits too much, the leader alone knows.
+func Trouble(st *protocol.State, p *orders.Progress) string {
+	stopped := p.Alarm
+	if st != nil {
+		stopped = cmp.Or(stopped, st.Fault())
+	}
+	switch {
+	case stopped != "":
+		return "the kind is stopped: " + stopped
+	case p.Refused != "":
+		return "zookeeper refuses what is to be written: " + p.Refused
+	}
+	return ""
 }

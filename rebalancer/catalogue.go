@@ -1,7 +1,6 @@
 package rebalancer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // importChunk is how many creates of one read are queued at once: the rest waits in the read's own
@@ -191,40 +189,4 @@ func (e *Engine) catalogue() config.Catalogue {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.orders.Catalogue
-}
-
-// reconciled keeps the claims and what went when they have changed, and answers the calls that made
-// claims.
-func (t *term) reconciled(ctx context.Context) (bool, error) {
-	kept, callers, version := t.e.inventory.Writer.ToKeep(t.reconciledTo)
-	if kept == nil {
-		return false, nil
-	}
-	if err := t.keepClaims(ctx, kept, callers > 0); err != nil {
-		return false, err
-	}
-	t.reconciledTo = version
-	t.e.inventory.Writer.AnswerClaims(callers)
-	return true, nil
-}
-
-// keepClaims writes the document if it differs. If it does not, and a caller waits, the head must
-// be proven to be ours all the same.
-func (t *term) keepClaims(ctx context.Context, kept *inventory.Kept, asked bool) error {
-	data, err := kept.Encode()
-	if err != nil {
-		return err
-	}
-	doc := t.st.Kept[inventory.KeptName]
-	switch same := doc == nil && kept.Empty() || doc != nil && bytes.Equal(doc.Data, data); {
-	case same && asked:
-		return t.readHead(ctx)
-	case same:
-		return nil
-	}
-	m, err := protocol.StoreDoc(t.st, inventory.KeptName, data)
-	if err != nil {
-		return err
-	}
-	return t.commit(ctx, job{m: m})
 }

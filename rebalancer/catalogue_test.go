@@ -10,14 +10,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -139,7 +138,7 @@ func TestAClaimWaitsForACatalogueThatIsBehind(t *testing.T) {
 // TestAnOpenTransactionDeletesNothing: it hides its rows from every read until its commit, and
 // messages have told of them before.
 func TestAnOpenTransactionDeletesNothing(t *testing.T) {
-	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartZooKeeper, servers.PartPostgres)
 	l := startLive(t, env.ZooKeeper.Connect+env.ZooKeeper.Path(t), 100, 0)
 	l.order(lagging(time.Hour, readEvery))
 	l.order(func(o *orders.Orders) { o.Catalogue.MaxDeleteShare = ptr(1.0) })
@@ -175,7 +174,7 @@ func TestAnOpenTransactionDeletesNothing(t *testing.T) {
 const readEvery = 100 * time.Millisecond
 
 // readCatalogue has the engine read a database at each readEvery until the test ends.
-func readCatalogue(t *testing.T, db testenv.Database, e *Engine) *observedtest.Recorder {
+func readCatalogue(t *testing.T, db servers.Database, e *Engine) *observedtest.Recorder {
 	kind := config.Default("Thing", "iota-dac")
 	kind.Catalogue.Interval = config.Duration(readEvery)
 	s, err := catalog.New(catalog.Config{DSN: db.ReaderURL}, []config.Kind{kind}, func(string) (catalog.Reconciler, bool) { return e, true },
@@ -212,12 +211,12 @@ func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
 		warning := read(3)
 		require.Contains(t, warning, "no message tells of any")
 		require.Equal(t, warning, read(7), "folded: the text stays the same")
-		require.InDelta(t, 13, testutil.ToFloat64(r.e.m.unannounced), 0)
+		require.InDelta(t, 13, r.metric("unannounced_rows")[""], 0)
 
 		r.e.Heard()
 		r.wait(5 * time.Second)
 		require.Empty(t, r.e.Progress().Unannounced, "a message has come")
-		require.Zero(t, testutil.ToFloat64(r.e.m.unannounced))
+		require.Zero(t, r.metric("unannounced_rows")[""])
 		require.Empty(t, read(1))
 		require.Empty(t, read(1))
 		require.Empty(t, read(1))

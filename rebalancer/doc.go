@@ -7,31 +7,19 @@
 //
 //	orders/       what the scaler and the engine say to each other
 //	inventory/    what is known of the resources: where each is, what is asked of it, weights and pins
-//	plan/         which moves to make
-//	loop/         steps that propose what the term commits: open, repair, remove, compact; releases
+//	plan/         which moves to make; pack/ turns what they give from the pool into transactions
+//	steps/        what to do next: pure, one file a step
+//	release/      when what was revoked may be given on
 //	wave/         what of a plan is stored before it is carried out, resumed, rolled back
+//	loop/         asks the steps, sends what they propose, reads what others write
 //	protocol/     the State of a kind, and one function a step
 //	zk/           ZooKeeper itself
 //
 //	engine.go     what callers see: Create, Delete, Order, Drained, Lookup
 //	catalogue.go  complete reads of the catalogue, deletes by a condition, and what a person confirms
-//	keep.go       documents changed by the one writer
-//	calls.go      callers of the writer, and those that give up
+//	calls.go      callers that change a document or roll a wave back, and those that give up
 //	rounds.go     when the loops last went round
 //	follow.go     every replica: read ZooKeeper, report what is there
-//	lead.go       the one that leads: take the head, start a term, start another after trouble
-//	term.go       a term: one goroutine owns the State; passes, batches of transactions, reads, alarms
-//	batch.go      transactions that are under way together while the next ones are made
-//	pauses.go     how long what failed waits for its next attempt, and what is said of it
-//	glance.go     a read of what others wrote that goes on beside our own writes
-//	write.go      steps of a pass: creates and deletes
-//	members.go    what is told of ordinals and duplicates
-//	moves.go      steps of a pass: flights that end, the pool and drains (the emergency regime)
-//	deal.go       the pool dealt out in whole pieces, two lists a transaction
-//	keeps.go      what is said of instances from which nothing is revoked
-//	spread.go     steps of a pass: voluntary moves (the periodic regime) and what suspends them
-//	waves.go      steps of a pass: the wave begun, taken up by a successor, ended
-//	rollback.go   a wave taken back on request
-//	balance.go    the planner's world: weights, pins, what is parked; the account of weights that every
-//	              replica reads
+//	lead.go       the one that leads: take the head, run a loop, run another after trouble
+//	host.go       the engine as a loop sees it
 package rebalancer

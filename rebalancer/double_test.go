@@ -3,6 +3,7 @@ package rebalancer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ func (d *double) Read(ctx context.Context, kind string, s *protocol.State) (*pro
 	if s == nil {
 		return fresh, true, nil
 	}
-	changed := foreignEdit(s, fresh) != ""
+	changed := protocol.ForeignEdit(s, fresh) != ""
 	for n, in := range fresh.Instances {
 		was := s.Instances[n]
 		changed = changed || was == nil || was.Status != in.Status || was.Begun != in.Begun || was.Hidden != in.Hidden
@@ -252,7 +253,7 @@ func (d *double) adopted(lists map[int][]string) {
 	m, err := protocol.Lead(d.st, "seed/1")
 	must(err)
 	must(d.commit(d.st.Clone(), m))
-	for _, n := range ordinals(lists) {
+	for _, n := range slices.Sorted(maps.Keys(lists)) {
 		m, err := protocol.AddOrdinal(d.st, n, 1)
 		must(err)
 		must(d.commit(d.st.Clone(), m))

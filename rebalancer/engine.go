@@ -17,8 +17,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 // ErrBadID says that some ids can never be resources. What was asked for the others is done.
@@ -45,15 +47,12 @@ type Config struct {
 
 // Store is what an engine uses of *zk.Client.
 type Store interface {
+	loop.Store
 	// Connected says whether there is a session now, and if not, why; Changes also signals when it
 	// is lost.
 	Connected() (bool, error)
 	Changes(kind string) (all, statuses <-chan struct{})
-	Read(ctx context.Context, kind string, s *protocol.State) (fresh *protocol.State, changed bool, err error)
-	ReadOnce(ctx context.Context, s *protocol.State) (fresh *protocol.State, changed bool, err error)
 	CommitAll(ctx context.Context, s *protocol.State, ms []protocol.Multi) (errs []error)
-	Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() (errs []error))
-	ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error)
 }
 
 // Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also
@@ -65,14 +64,15 @@ type Engine struct {
 	cfg   Config
 	store Store
 	log   *slog.Logger
-	m     *metrics
-	// inventory has its own locks, which may be taken under mu.
+	m     *loop.Metrics
+	// inventory and calls have their own locks, which may be taken under mu.
 	inventory *inventory.Inventory
+	calls     steps.Calls
 	// turn holds a token while nobody refreshes the state: Run takes it for each look, Lead for as
 	// long as it leads.
 	turn chan struct{}
 	// looks are the pauses after looks that failed, known to Run alone.
-	looks pauses
+	looks loop.Pauses
 	// wake tells the leader, news tells Run that there is something to look at.
 	wake, news wake.Signal
 	// over is closed when nothing runs any more that could answer a call.
@@ -88,7 +88,6 @@ type Engine struct {
 	ordered  int // counts the orders
 	leading  bool
 	holder   string
-	calls    calls
 	// later asks for a read of the catalogue that the last one needs; nil: it needs none.
 	later    *time.Timer
 	progress orders.Progress
@@ -114,7 +113,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 		turn: make(chan struct{}, 1), wake: wake.New(), news: wake.New(), over: make(chan struct{}),
 	}
 	e.rounds.follow.Store(cfg.Now().UnixNano())
-	e.m = newMetrics(reg, cfg.Kind,
+	e.m = loop.NewMetrics(reg, cfg.Kind,
 		func() float64 { return float64(e.inventory.Catalogue.WaitingCount()) },
 		func() float64 { return float64(e.inventory.Catalogue.Claimed()) })
 	e.turn <- struct{}{}

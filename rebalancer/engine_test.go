@@ -23,9 +23,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,6 +44,29 @@ type rig struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	led     error
+	metrics *prometheus.Registry
+}
+
+// metric returns the value of each series of a metric, by the labels beside the kind.
+func (r *rig) metric(name string) map[string]float64 {
+	families, err := r.metrics.Gather()
+	require.NoError(r.t, err)
+	values := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != "shardscaler_rebalancer_"+name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				if l.GetName() != "kind" {
+					labels = append(labels, l.GetValue())
+				}
+			}
+			values[strings.Join(labels, ",")] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values
 }
 
 // newRig starts an engine that follows; lead makes it lead. It is stopped at the end of the test.
@@ -51,8 +74,8 @@ func newRig(t *testing.T, d *double) *rig { return newRigOver(t, d, d) }
 
 func newRigOver(t *testing.T, d *double, store Store) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	r := &rig{t: t, d: d}
-	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, prometheus.NewRegistry())
+	r := &rig{t: t, d: d, metrics: prometheus.NewRegistry()}
+	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, r.metrics)
 	r.orders = orders.Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second, Catalogue: config.Catalogue{Lag: ptr(config.Duration(0))}}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
@@ -340,7 +363,7 @@ func TestTheLastWordCounts(t *testing.T) {
 
 func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stay := make([]int, 3*loop.MaxJobs)
+		stay := make([]int, 3*steps.MaxJobs)
 		for n := range stay {
 			stay[n] = n
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
@@ -35,13 +35,13 @@ type live struct {
 	running sync.WaitGroup
 }
 
-func startLive(t *testing.T, servers string, capacity int, stay ...int) *live {
-	return startLiveBy(t, servers, orders.Orders{Tick: time.Second, Capacity: capacity, HandOff: config.HandOffImmediate, Stay: stay, Ready: stay})
+func startLive(t *testing.T, connect string, capacity int, stay ...int) *live {
+	return startLiveBy(t, connect, orders.Orders{Tick: time.Second, Capacity: capacity, HandOff: config.HandOffImmediate, Stay: stay, Ready: stay})
 }
 
-func startLiveBy(t *testing.T, servers string, wanted orders.Orders) *live {
+func startLiveBy(t *testing.T, connect string, wanted orders.Orders) *live {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	client, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	client, err := zk.Open(t.Context(), zk.Config{Servers: connect, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	l := &live{t: t, client: client, e: New(Config{Kind: "Thing", Holder: t.Name()}, client, log, prometheus.NewRegistry())}
 	l.orders = wanted
@@ -109,9 +109,9 @@ func (l *live) placed(n int) {
 }
 
 // reread is what a client of its own finds; it must be the ids, each once, and every `used` right.
-func reread(t *testing.T, servers string, ids []string) *protocol.State {
+func reread(t *testing.T, connect string, ids []string) *protocol.State {
 	t.Helper()
-	c, err := zk.Open(t.Context(), zk.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c, err := zk.Open(t.Context(), zk.Config{Servers: connect}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
 	defer c.Close()
 	st, _, err := c.Read(t.Context(), "Thing", nil)
@@ -163,28 +163,28 @@ func (l *live) importAll(ids []string) {
 }
 
 func TestRealImportDrainAndTakeover(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
+	connect := z.Connect + z.Path(t)
 	ids := uuids(20_000)
-	first := startLive(t, servers, 5000, 0, 1, 2, 3, 4, 5, 6, 7)
+	first := startLive(t, connect, 5000, 0, 1, 2, 3, 4, 5, 6, 7)
 	begun := time.Now()
 	first.importAll(ids)
 	t.Logf("20,000 durable after %s", time.Since(begun))
 	first.placed(len(ids))
 	t.Logf("20,000 placed after %s", time.Since(begun))
-	c := counts(reread(t, servers, ids))
+	c := counts(reread(t, connect, ids))
 	require.LessOrEqual(t, slices.Max(slices.Collect(maps.Values(c)))-slices.Min(slices.Collect(maps.Values(c))), 125, "5 %% of the mean: %v", c)
 
 	first.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 2, 3, 4}, []int{0, 1, 2, 3, 4} })
 	first.eventually("something is revoked", func() bool { return first.e.Progress().Moves > 0 })
 	first.client.Close() // as if killed: whatever was under way is cut off
-	second := startLive(t, servers, 5000, 0, 1, 2, 3, 4)
+	second := startLive(t, connect, 5000, 0, 1, 2, 3, 4)
 	second.eventually("5 to 7 own nothing", func() bool {
 		left, err := second.e.Drained(t.Context(), []int{5, 6, 7})
 		return err == nil && maps.Equal(left, map[int]int{5: 0, 6: 0, 7: 0})
 	})
 	second.placed(len(ids))
-	st := reread(t, servers, ids)
+	st := reread(t, connect, ids)
 	require.Equal(t, []int{0, 1, 2, 3, 4}, st.Head.Open)
 	for n := range 5 {
 		require.InDelta(t, 4000, st.Instances[n].IDs.Len(), 200, "instance %d", n)
@@ -201,13 +201,13 @@ func TestRealImportDrainAndTakeover(t *testing.T) {
 	}
 	callers.Wait()
 	second.placed(len(left2))
-	reread(t, servers, left2)
+	reread(t, connect, left2)
 	second.order(func(o *orders.Orders) { o.Gone = []int{5, 6, 7} })
 	second.eventually("the znodes of 5 to 7 are gone", func() bool { return len(second.e.State().Instances) == 5 })
 }
 
 func TestRealZooKeeperStoppedAndBack(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1)
+	z := servers.Require(t, servers.PartZooKeeper).NewZooKeeper(t, 1)
 	l := startLive(t, z.Connect, 5000, 0, 1, 2)
 	ids := uuids(3000)
 	l.importAll(ids)
@@ -239,9 +239,9 @@ func TestRealZooKeeperStoppedAndBack(t *testing.T) {
 }
 
 func TestRealAdoption(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
-	servers := z.Connect + root
+	connect := z.Connect + root
 	conn := z.Dial(t)
 	put := func(path string, v any) {
 		data, err := json.Marshal(v)
@@ -266,14 +266,14 @@ func TestRealAdoption(t *testing.T) {
 			put(base+"/_reload", map[string]int{"times": 0})
 		}
 	}
-	l := startLive(t, servers, 5000, 0, 1, 2, 3)
+	l := startLive(t, connect, 5000, 0, 1, 2, 3)
 	l.order(func(o *orders.Orders) { o.Gone = []int{7} })
 	l.placed(len(ids))
 	l.eventually("7 is gone, 2 is there", func() bool {
 		st := l.e.State()
 		return st.Instances[7] == nil && st.Instances[2] != nil
 	})
-	st := reread(t, servers, ids)
+	st := reread(t, connect, ids)
 	require.Equal(t, old[0], st.Instances[0].IDs.Strings())
 	require.Zero(t, st.Instances[0].Times, "it sees no reload")
 	require.Equal(t, ids[40:80], st.Instances[1].IDs.Strings())

@@ -8,11 +8,11 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/release"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 const (
-	// retry is the pause after a look at ZooKeeper that failed.
-	retry = time.Second
 	// breath is the least time between two signals, and followShare the least ratio of that time to
 	// what a look takes: a storm of commits is not a storm of snapshots. A look that had to wait
 	// for a slow server puts the next one off by no more than Config.Refresh.
@@ -69,7 +69,7 @@ func (e *Engine) noteChange() {
 func (e *Engine) look(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))
-		return retry
+		return loop.Retry
 	}
 	select {
 	case <-e.turn:
@@ -80,9 +80,9 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 	st, changed, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
 		e.failed(err)
-		return e.looks.after(err)
+		return e.looks.After(err)
 	}
-	e.looks = pauses{}
+	e.looks = loop.Pauses{}
 	e.publish(st, changed)
 	e.inventory.Index.CatchUp()
 	return e.cfg.Refresh
@@ -91,8 +91,7 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 // publish makes st, which nobody changes any more, what State and Lookup answer from.
 func (e *Engine) publish(st *protocol.State, changed bool) {
 	e.show(st, changed)
-	e.m.pieces.Set(float64(len(st.Pool)))
-	e.m.inFlight.Set(float64(st.InFlight()))
+	e.m.Published(st)
 }
 
 func (e *Engine) show(st *protocol.State, changed bool) {
@@ -180,7 +179,7 @@ func assignment(st *protocol.State, who speakers) observed.Assignment {
 	}
 	for n, in := range st.Instances {
 		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
-		l.Status, l.StatusFault, l.StatusSince = loop.StatusOf(in), in.StatusFault, who[n].since
+		l.Status, l.StatusFault, l.StatusSince = release.StatusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}
 	for _, f := range st.Flight {
@@ -189,6 +188,6 @@ func assignment(st *protocol.State, who speakers) observed.Assignment {
 			a.Lists[f.From] = l
 		}
 	}
-	a.Weights = weightsOf(st, a.Lists)
+	a.Weights = steps.WeightsOf(st, a.Lists)
 	return a
 }

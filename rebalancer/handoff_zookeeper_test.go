@@ -13,19 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/dacsim"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // fleet is instances that run what a live engine assigns, and the log of what ran where.
 type fleet struct {
 	*live
-	cfg   dacsim.Config
+	cfg   workload.Config
 	mu    sync.Mutex
 	log   bytes.Buffer
-	runs  *dacsim.RunLog
-	solos map[int]*dacsim.Solo
+	runs  *workload.RunLog
+	solos map[int]*workload.Solo
 	uids  map[int]string
 }
 
@@ -36,13 +36,13 @@ func (f *fleet) Write(line []byte) (int, error) {
 }
 
 // startFleet starts an engine and an instance for each of the ordinals.
-func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
-	f := &fleet{live: startLive(t, servers, 5000, stay...), solos: map[int]*dacsim.Solo{}, uids: map[int]string{}, cfg: dacsim.Default()}
-	f.runs = dacsim.NewRunLog(f)
+func startFleet(t *testing.T, mode workload.Mode, fences bool, handOff config.HandOff, stay ...int) (*fleet, string) {
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
+	connect := z.Connect + z.Path(t)
+	f := &fleet{live: startLive(t, connect, 5000, stay...), solos: map[int]*workload.Solo{}, uids: map[int]string{}, cfg: workload.Default()}
+	f.runs = workload.NewRunLog(f)
 	var err error
-	f.cfg.ZooKeeper, f.cfg.Chroot, err = dacsim.ParseZooKeeper(servers)
+	f.cfg.ZooKeeper, f.cfg.Chroot, err = workload.ParseZooKeeper(connect)
 	require.NoError(t, err)
 	f.cfg.Mode, f.cfg.Fences, f.cfg.Session = mode, fences, 4*time.Second
 	f.order(func(o *orders.Orders) {
@@ -57,12 +57,12 @@ func startFleet(t *testing.T, mode dacsim.Mode, fences bool, handOff config.Hand
 			s.Stop()
 		}
 	})
-	return f, servers
+	return f, connect
 }
 
 // begin starts the ordinal's process in that pod, and lets Kubernetes know of it.
 func (f *fleet) begin(n int, uid string) {
-	f.solos[n] = dacsim.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
+	f.solos[n] = workload.StartSolo(f.cfg, "Thing", n, uid, f.runs, slog.New(slog.DiscardHandler))
 	f.order(func(o *orders.Orders) {
 		f.uids[n] = uid
 		o.Pods = map[int]string{}
@@ -85,10 +85,10 @@ func (f *fleet) running(n int) {
 }
 
 // overlaps are the resources that ran in two places at once.
-func (f *fleet) overlaps() []dacsim.Overlap {
+func (f *fleet) overlaps() []workload.Overlap {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	runs, err := dacsim.ReadRuns(strings.NewReader(f.log.String()))
+	runs, err := workload.ReadRuns(strings.NewReader(f.log.String()))
 	require.NoError(f.t, err)
 	require.Positive(f.t, runs.Records)
 	return runs.Overlaps
@@ -111,7 +111,7 @@ func (f *fleet) stays(stay ...int) {
 func TestRealAcknowledgedHandOff(t *testing.T) {
 	for name, fences := range map[string]bool{"fencing": true, "not fencing": false} {
 		t.Run(name, func(t *testing.T) {
-			f, servers := startFleet(t, dacsim.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, workload.ModeAcknowledged, fences, config.HandOffAcknowledged, 0, 1, 2)
 			ids := uuids(600)
 			f.importAll(ids)
 			f.placed(len(ids))
@@ -143,7 +143,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 			f.stays(0, 1)
 			f.emptied(2, len(ids))
 			f.running(len(ids))
-			reread(t, servers, ids)
+			reread(t, connect, ids)
 			require.Empty(t, f.overlaps())
 		})
 	}
@@ -151,7 +151,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 
 // An immediate hand-off asks nobody: what it promises is what ZooKeeper shows.
 func TestRealImmediateHandOff(t *testing.T) {
-	f, servers := startFleet(t, dacsim.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
+	f, connect := startFleet(t, workload.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
 	ids := uuids(600)
 	f.importAll(ids)
 	f.placed(len(ids))
@@ -159,7 +159,7 @@ func TestRealImmediateHandOff(t *testing.T) {
 	f.solos[2].Hang()
 	f.stays(0, 1)
 	f.emptied(2, len(ids))
-	reread(t, servers, ids)
+	reread(t, connect, ids)
 	f.eventually("the others run it too", func() bool { return f.solos[0].Count()+f.solos[1].Count() == len(ids) })
 	require.NotEmpty(t, f.overlaps(), "the frozen one has not let go: this is what acknowledging is for")
 	f.solos[2].Resume()
@@ -169,7 +169,7 @@ func TestRealImmediateHandOff(t *testing.T) {
 // A rolled-back spread between real instances ends where it began, and nothing runs twice on the
 // way.
 func TestRealRollback(t *testing.T) {
-	f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+	f, connect := startFleet(t, workload.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 	f.stays(0, 1)
 	ids := uuids(600)
 	f.importAll(ids)
@@ -190,7 +190,7 @@ func TestRealRollback(t *testing.T) {
 	f.placed(len(ids))
 	f.eventually("the undo has ended", func() bool { return f.e.Progress().PlanID == "" })
 	f.running(len(ids))
-	after := reread(t, servers, ids)
+	after := reread(t, connect, ids)
 	for n := range 3 {
 		require.ElementsMatch(t, before.Instances[n].IDs.Strings(), slices.Clone(after.Instances[n].IDs.Strings()), "instance %d", n)
 	}
@@ -200,11 +200,11 @@ func TestRealRollback(t *testing.T) {
 // Instances that only watch `_reload` under an acknowledged hand-off: growth and a drain leave
 // everything where it runs, and say why.
 func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
-	for mode, why := range map[dacsim.Mode]string{
-		dacsim.ModeLegacy: "its status is absent", dacsim.ModeImmediate: "its status is present and empty",
+	for mode, why := range map[workload.Mode]string{
+		workload.ModeLegacy: "its status is absent", workload.ModeImmediate: "its status is present and empty",
 	} {
 		t.Run(string(mode), func(t *testing.T) {
-			f, servers := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, mode, false, config.HandOffAcknowledged, 0, 1, 2)
 			ids := uuids(834)
 			f.importAll(ids[:634])
 			f.placed(634)
@@ -226,7 +226,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 			require.Contains(t, f.e.Progress().Blocked, "handOff: immediate")
 			require.Equal(t, map[int]int{3: 100, 4: 100}, f.e.Progress().Draining)
 			f.running(len(ids))
-			after := reread(t, servers, ids)
+			after := reread(t, connect, ids)
 			require.Zero(t, after.InFlight())
 			for n, in := range before.Instances {
 				require.Equal(t, in.IDs.Strings(), after.Instances[n].IDs.Strings(), "instance %d", n)
@@ -237,21 +237,21 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 			f.emptied(4, len(ids))
 			f.emptied(3, len(ids))
 			f.running(len(ids))
-			reread(t, servers, ids)
+			reread(t, connect, ids)
 		})
 	}
 }
 
 // One of four does not acknowledge: it keeps what it has, and the others give the fifth its share.
 func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
-	for _, mode := range []dacsim.Mode{dacsim.ModeLegacy, dacsim.ModeImmediate} {
+	for _, mode := range []workload.Mode{workload.ModeLegacy, workload.ModeImmediate} {
 		t.Run(string(mode), func(t *testing.T) {
-			f, servers := startFleet(t, dacsim.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
+			f, connect := startFleet(t, workload.ModeAcknowledged, false, config.HandOffAcknowledged, 0, 1, 2)
 			f.stays(0, 1, 2, 3)
 			f.eventually("3 has znodes", func() bool { return f.e.State().Instances[3] != nil })
 			f.cfg.Mode = mode
 			f.begin(3, "pod-3")
-			f.cfg.Mode = dacsim.ModeAcknowledged
+			f.cfg.Mode = workload.ModeAcknowledged
 			ids := uuids(400)
 			f.importAll(ids)
 			f.placed(len(ids))
@@ -264,7 +264,7 @@ func TestRealOneOfFourThatDoesNotAcknowledge(t *testing.T) {
 			f.eventually("4 has its share", func() bool { return f.e.State().Instances[4].IDs.Len() == 75 })
 			f.placed(len(ids))
 			f.running(len(ids))
-			after := reread(t, servers, ids)
+			after := reread(t, connect, ids)
 			require.Equal(t, map[int]int{0: 75, 1: 75, 2: 75, 3: 100, 4: 75}, counts(after))
 			require.Equal(t, before.Instances[3].IDs.Strings(), after.Instances[3].IDs.Strings())
 			require.Equal(t, before.Instances[3].Times, after.Instances[3].Times)

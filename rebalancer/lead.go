@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -31,13 +33,13 @@ func (e *Engine) Lead(ctx context.Context) error {
 	defer e.resign()
 	fault.Point("lead.begun")
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
-	var between pauses
+	var between loop.Pauses
 	for attempt := 1; ; attempt++ {
 		begun := e.cfg.Now()
 		e.leaderTurns()
 		err := e.term(ctx, name, attempt)
-		if e.cfg.Now().Sub(begun) > lastRetry { // it was no mere attempt
-			between = pauses{}
+		if e.cfg.Now().Sub(begun) > loop.LastRetry { // it was no mere attempt
+			between = loop.Pauses{}
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -51,7 +53,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(between.after(err)):
+		case <-time.After(between.After(err)):
 		}
 	}
 }
@@ -61,17 +63,14 @@ func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
 	e.recheck(time.Time{}, time.Time{})
-	e.m.parked.Reset()
-	e.m.progressed(&orders.Progress{}, time.Time{})
-	e.m.leading.Set(0)
-	e.m.alarm.Set(0)
+	e.m.Leads(false)
 }
 
 func (e *Engine) forgetAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.leading, e.holder = false, ""
-	e.calls.fail(orders.ErrNotLeading)
+	e.calls.Close(orders.ErrNotLeading)
 	e.inventory.Resign(e.cfg.Now())
 	e.orders, e.progress = orders.Orders{}, orders.Progress{Moved: e.progress.Moved}
 }
@@ -85,6 +84,7 @@ func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
 		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
 	}
 	e.leading, e.holder, e.changed = true, holder, false
+	e.calls.Open()
 	return begins
 }
 
@@ -112,14 +112,40 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 	if e.begin(st, holder) && e.cfg.Reread != nil {
 		e.cfg.Reread() // what asked a leader before for a read may have been answered
 	}
-	e.m.leading.Set(1)
+	e.m.Leads(true)
 	e.news.Wake()
 	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
-	t := newTerm(e, st, holder)
+	return e.loop(ctx, st, holder, adopted)
+}
+
+// loop writes until something fails. adopted: another orchestrator wrote the tree.
+func (e *Engine) loop(ctx context.Context, st *protocol.State, holder string, adopted bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	l := loop.New(loop.Config{
+		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
+		Inventory: e.inventory, Beside: beside.Go, Metrics: e.m, Log: e.log,
+	}, st)
 	if adopted {
-		t.adopt()
+		l.Adopt(e.cfg.Now().Add(e.cfg.AdoptionHold))
 	}
-	return t.run(ctx)
+	for {
+		if err := l.Pass(ctx); err != nil {
+			return err
+		}
+		timer := time.NewTimer(l.Due().Sub(e.cfg.Now()))
+		select {
+		case <-ctx.Done():
+		case <-e.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // takeHead is protocol rule 1: first the head, then everything else is read again. What did not
@@ -141,7 +167,7 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 			return nil, err
 		case next.Head.Holder != holder:
 			return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, next.Head.Holder)
-		case !next.Torn || foreignEdit(st, next) == "": // only statuses changed while it was read
+		case !next.Torn || protocol.ForeignEdit(st, next) == "": // only statuses changed while it was read
 			next.Torn = false
 			return next, nil
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/internal/stacks"
+	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
@@ -117,8 +117,7 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 // kinds, who ask this one for its metrics.
 func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	e := New(Config{Kind: "Thing", Holder: "pod"}, newDouble(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	e.leading = true
-	require.PanicsWithValue(t, "a fault", func() { _ = e.add(func(*calls) { panic("a fault") }) })
+	require.Panics(t, func() { host{e}.Show(nil, time.Time{}) })
 	require.True(t, e.mu.TryLock())
 	e.mu.Unlock()
 }
@@ -127,7 +126,6 @@ func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 // pins bind could be placed by the former ones.
 func TestOrdersAndWhatTheyNeedChangeTogether(t *testing.T) {
 	e := New(Config{Kind: "Thing", Holder: "pod"}, newDouble(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	pass := &term{e: e}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -142,7 +140,7 @@ func TestOrdersAndWhatTheyNeedChangeTogether(t *testing.T) {
 			running = false
 		default:
 		}
-		pass.takeOrders()
-		require.Equal(t, len(pass.orders.Pins) > 0, pass.traits.Pinned())
+		now := host{e}.Ordered()
+		require.Equal(t, len(now.Orders.Pins) > 0, now.Attributes.Pinned())
 	}
 }

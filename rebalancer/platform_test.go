@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/notify"
-	"github.com/shardscaler/shardscaler/internal/docstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/docstest"
 )
 
 // way is a line of what tools/sequelize recorded: how an application changed rows, what was

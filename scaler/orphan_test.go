@@ -21,8 +21,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/workload"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/dacsim"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	dacs "github.com/shardscaler/shardscaler/internal/testbed/workload"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
@@ -33,12 +33,12 @@ import (
 type platform struct {
 	*replica
 	t     *testing.T
-	k     *testenv.Kubernetes
+	k     *servers.Kubernetes
 	ns    string
 	kube  kubernetes.Interface
 	cfg   config.Kind
 	s     *Scaler
-	solos map[int]*dacsim.Solo
+	solos map[int]*dacs.Solo
 }
 
 const platformSet = `
@@ -58,25 +58,25 @@ spec:
 `
 
 func startPlatform(t *testing.T, size int) *platform {
-	env := testenv.Require(t, testenv.PartZooKeeper, testenv.PartKubernetes)
-	p := &platform{t: t, k: env.Kubernetes, ns: env.Kubernetes.Namespace(t), solos: map[int]*dacsim.Solo{}, cfg: config.Default("Thing", "work")}
+	env := servers.Require(t, servers.PartZooKeeper, servers.PartKubernetes)
+	p := &platform{t: t, k: env.Kubernetes, ns: env.Kubernetes.Namespace(t), solos: map[int]*dacs.Solo{}, cfg: config.Default("Thing", "work")}
 	second, none := config.Duration(time.Second), config.Duration(0)
 	p.cfg.Init, p.cfg.Max, p.cfg.Capacity, p.cfg.Heartbeat, p.cfg.HandOff = size, size, 1000, nil, config.HandOffAcknowledged
 	p.cfg.Behavior.ScaleDown.StabilizationWindow, p.cfg.Rebalance.ListInterval = &second, &none
-	servers := env.ZooKeeper.Connect + env.ZooKeeper.Path(t)
-	p.replica = startReplica(t, servers, p.ns, "one", p.cfg, true)
+	connect := env.ZooKeeper.Connect + env.ZooKeeper.Path(t)
+	p.replica = startReplica(t, connect, p.ns, "one", p.cfg, true)
 	p.apply(size)
 	p.follow()
 	p.until("the scaler leads, and the pods are ready", func(d *outcome.Report) bool {
 		return p.s.claimed.holder != "" && len(p.e.State().Head.Open) == size
 	})
-	sim := dacsim.Default()
+	sim := dacs.Default()
 	var err error
-	sim.ZooKeeper, sim.Chroot, err = dacsim.ParseZooKeeper(servers)
+	sim.ZooKeeper, sim.Chroot, err = dacs.ParseZooKeeper(connect)
 	require.NoError(t, err)
-	sim.Mode, sim.Session = dacsim.ModeAcknowledged, 4*time.Second
+	sim.Mode, sim.Session = dacs.ModeAcknowledged, 4*time.Second
 	for n := range size {
-		p.solos[n] = dacsim.StartSolo(sim, "Thing", n, p.pod(n), dacsim.NewRunLog(io.Discard), slog.New(slog.DiscardHandler))
+		p.solos[n] = dacs.StartSolo(sim, "Thing", n, p.pod(n), dacs.NewRunLog(io.Discard), slog.New(slog.DiscardHandler))
 		t.Cleanup(p.solos[n].Stop)
 	}
 	return p

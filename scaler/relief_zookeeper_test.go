@@ -14,7 +14,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -27,9 +27,9 @@ type replica struct {
 	state *observed.State
 }
 
-func startReplica(t *testing.T, servers, namespace, name string, cfg config.Kind, leads bool) *replica {
+func startReplica(t *testing.T, connect, namespace, name string, cfg config.Kind, leads bool) *replica {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	client, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	client, err := zk.Open(t.Context(), zk.Config{Servers: connect, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	r := &replica{
 		e:     rebalancer.New(rebalancer.Config{Kind: cfg.Name, Holder: name}, client, log, prometheus.NewRegistry()),
@@ -129,14 +129,14 @@ func (f *fleet) atRest(counts ...int) bool {
 // TestAnOverloadedInstanceIsRelievedByMovesFirst: from the decision by way of the orders to the lists in ZooKeeper, and back by the use
 // that falls. What moving can help brings no growth; what it cannot brings one.
 func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
-	servers := z.Connect + z.Path(t)
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
+	connect := z.Connect + z.Path(t)
 	f := &fleet{world: newWorld(t, 2)}
 	none, limit, interval := 0.0, resource.MustParse("495m"), config.Duration(200*time.Millisecond)
 	f.cfg.Init, f.cfg.Max, f.cfg.Capacity, f.cfg.TargetPerInstance = 2, 5, 1000, 1000
 	f.cfg.Tolerance.Up, f.cfg.Rebalance.ListInterval = &none, &interval
-	f.replica = startReplica(t, servers, "iot", "one", f.cfg, true)
-	follower := startReplica(t, servers, "iot", "two", f.cfg, false)
+	f.replica = startReplica(t, connect, "iot", "one", f.cfg, true)
+	follower := startReplica(t, connect, "iot", "two", f.cfg, false)
 	f.s = New(Config{Kind: "Thing"}, f.e, f.world, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ids := make([]observed.ResourceKnown, 1000)
 	for i := range ids {

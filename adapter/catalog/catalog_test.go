@@ -20,7 +20,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // reader is a Reconciler that remembers what it was given.
@@ -113,7 +113,7 @@ func first(t *testing.T, rec *observedtest.Recorder) observed.Signal {
 }
 
 func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing"(id, weight, labels) SELECT 'thing-'||n, n, '{"site":"a"}' FROM generate_series(1, 2500) n`))
 	r := newReader()
@@ -126,7 +126,7 @@ func TestAReadIsStreamedWholeWithWeightsAndLabels(t *testing.T) {
 }
 
 func TestTriggersAndSecondReads(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	r.again = 1
@@ -141,7 +141,7 @@ func TestTriggersAndSecondReads(t *testing.T) {
 }
 
 func TestAFloodOfTriggersIsNotAFloodOfReads(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	s, _ := catalogue(t, db.ReaderURL, "", r)
@@ -157,7 +157,7 @@ func TestAFloodOfTriggersIsNotAFloodOfReads(t *testing.T) {
 }
 
 func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	// The 2,001st row divides by zero: two batches were handed on by then.
@@ -172,7 +172,7 @@ func TestAPartialReadIsAnErrorAndNotFewerResources(t *testing.T) {
 
 // A row is kept whole while it is read.
 func TestARowThatIsTooLongEndsTheReadAndNotTheProcess(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	_, rec := catalogue(t, db.ReaderURL, `SELECT 'a' AS id, '{"site":"' || repeat('x', 9000000) || '"}' AS labels`, r)
@@ -184,7 +184,7 @@ func TestARowThatIsTooLongEndsTheReadAndNotTheProcess(t *testing.T) {
 }
 
 func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	pg := env.NewPostgres(t)
 	db := pg.NewDatabase(t)
 	r := newReader()
@@ -212,7 +212,7 @@ func TestADatabaseThatGoesAndComesBackIsReadAgain(t *testing.T) {
 }
 
 func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	for query, want := range map[string]string{
 		`SELECT 'a' AS name`:               `column "name": want id`,
@@ -237,7 +237,7 @@ func TestColumnsAndRowsThatAreNotUnderstoodAreNamed(t *testing.T) {
 }
 
 func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	for want, change := range map[string]func(k *config.Kind){
 		"no column weight, and the kind is balanced by weight":          func(k *config.Kind) { k.Balance = config.BalanceWeight },
@@ -255,7 +255,7 @@ func TestAKindThatNeedsAColumnIsNotReadWithoutIt(t *testing.T) {
 
 // A row whose weight or labels cannot be read is there all the same.
 func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	r := newReader()
 	s, rec := catalogue(t, db.ReaderURL, `SELECT * FROM (VALUES
@@ -281,7 +281,7 @@ func TestARowThatCannotBeReadWholeStopsNoOther(t *testing.T) {
 }
 
 func TestIDsOfEachTypeThatHasAText(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `CREATE TYPE mood AS ENUM ('a')`))
 	for query, want := range map[string]string{
@@ -305,7 +305,7 @@ func TestIDsOfEachTypeThatHasAText(t *testing.T) {
 
 // What a read costs is what it costs the database: the comparison may wait for ZooKeeper.
 func TestTheComparisonIsNoPartOfWhatAReadCosts(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	r := newReader()
 	r.comparing = 50 * time.Millisecond
 	s, err := New(Config{DSN: env.Postgres.NewDatabase(t).ReaderURL}, []config.Kind{config.Default("Thing", "iota-dac")},
@@ -400,7 +400,7 @@ func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
 // A pooler of transactions gives the second process the session of the first, with what that left
 // behind in it.
 func TestPgBouncer(t *testing.T) {
-	env := testenv.Require(t, testenv.PartPostgres)
+	env := servers.Require(t, servers.PartPostgres)
 	db := env.Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) SELECT 'thing-' || n FROM generate_series(1, 2500) n`))
 	address := env.NewPgBouncer(t, db)
@@ -414,7 +414,7 @@ func TestPgBouncer(t *testing.T) {
 }
 
 func TestAQueryIsOneStatement(t *testing.T) {
-	db := testenv.Require(t, testenv.PartPostgres).Postgres.NewDatabase(t)
+	db := servers.Require(t, servers.PartPostgres).Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) VALUES ('a')`))
 	r := newReader()
 	_, rec := catalogue(t, db.URL, `SELECT id FROM "Thing"; COMMIT; DELETE FROM "Thing"`, r)

@@ -9,12 +9,12 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // What these tests say of MariaDB, catalog_test.go says of PostgreSQL.
 func TestMariaDB(t *testing.T) {
-	server := testenv.Require(t).NewMariaDB(t)
+	server := servers.Require(t).NewMariaDB(t)
 	db := server.NewDatabase(t)
 	for _, statement := range []string{
 		`INSERT INTO ` + "`Thing`" + `(id, weight, labels) SELECT CONCAT('thing-', seq), seq, '{"site":"a"}' FROM seq_1_to_2500`,

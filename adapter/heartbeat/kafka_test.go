@@ -24,7 +24,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // These tests read from a real broker.
@@ -60,7 +60,7 @@ func alive(kind string) func(observed.Read) bool {
 }
 
 func TestBeatsOfEveryPartitionAreReadFromTheLookBackOn(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 3)
 	for p := range 3 { // before the start of the source
 		require.NoError(t, broker.Produce(t.Context(), topic, p, beatNow("Thing", p), []byte("garbage"), beatNow("Camera", 9)))
@@ -80,7 +80,7 @@ func TestBeatsOfEveryPartitionAreReadFromTheLookBackOn(t *testing.T) {
 }
 
 func TestOneBrokerThatAnswersIsEnough(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestOneBrokerThatAnswersIsEnough(t *testing.T) {
 
 // The broker keeps a batch as it was packed.
 func TestBeatsOfEveryCodecAreRead(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
 	w, err := kafka.DialLeader(t.Context(), "tcp", broker.Addr, topic, 0)
 	require.NoError(t, err)
@@ -112,7 +112,7 @@ func TestBeatsOfEveryCodecAreRead(t *testing.T) {
 }
 
 func TestBeatsOlderThanTheLookBackAreLeft(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
 	w, err := kafka.DialLeader(t.Context(), "tcp", broker.Addr, topic, 0)
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestBeatsOlderThanTheLookBackAreLeft(t *testing.T) {
 }
 
 func TestSilenceOfInstancesIsNotSilenceOfTheBroker(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	r := run(t, broker.Addr, broker.Topic(t, 2), "Thing", "Camera")
 	first, at := observedtest.Await(t, r.rec, 0, "read", alive("Camera"))
 	observedtest.Await(t, r.rec, at, "later read", func(read observed.Read) bool {
@@ -146,7 +146,7 @@ func TestSilenceOfInstancesIsNotSilenceOfTheBroker(t *testing.T) {
 }
 
 func TestATopicMayComeGoAndGrow(t *testing.T) {
-	env := testenv.Require(t, testenv.PartKafka)
+	env := servers.Require(t, servers.PartKafka)
 	broker := env.Kafka
 	topic := broker.Topic(t, 1)
 	admin := &kafka.Client{Addr: kafka.TCP(broker.Addr), Timeout: 20 * time.Second}
@@ -187,7 +187,7 @@ func TestATopicMayComeGoAndGrow(t *testing.T) {
 }
 
 func TestKindsChangeWhileRunning(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
 	require.NoError(t, broker.Produce(t.Context(), topic, 0, beatNow("Camera", 1), beatNow("Thing", 2)))
 	r := run(t, broker.Addr, topic, "Thing")
@@ -203,7 +203,7 @@ func TestKindsChangeWhileRunning(t *testing.T) {
 }
 
 func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).NewKafka(t)
+	broker := servers.Require(t, servers.PartKafka).NewKafka(t)
 	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
 	r := run(t, broker.Addr, "HeartBeat", "Thing")
 	_, mark := observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
@@ -228,7 +228,7 @@ func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
 // Over TLS the broker is known by its certificate, we by ours or by SASL. Files are read for each
 // connection.
 func TestTLSAndSASL(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).NewSecureKafka(t)
+	broker := servers.Require(t, servers.PartKafka).NewSecureKafka(t)
 	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
 	require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 3)))
 	password := filepath.Join(t.TempDir(), "password")
@@ -323,7 +323,7 @@ func (p *producer) end(t *testing.T, commit bool) {
 }
 
 func TestBeatsInTransactions(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartKafka).Kafka
+	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
 	r := run(t, broker.Addr, topic, "Thing") // first, so that the producers are closed before it looks for goroutines
 	hanging, committing, aborting := newProducer(t, broker.Addr, topic, "-h"), newProducer(t, broker.Addr, topic, "-c"), newProducer(t, broker.Addr, topic, "-a")

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shardscaler/shardscaler/internal/docstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/docstest"
 )
 
 // The documentation has the table that the code has.

@@ -48,7 +48,7 @@ import (
 	externalclient "k8s.io/metrics/pkg/client/external_metrics"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // authority signs serving certificates for one name.
@@ -92,7 +92,7 @@ func (a *authority) issue(t *testing.T, name string, serial int64, certFile, key
 // aggregated is a Server behind the aggregation layer of the real API server.
 type aggregated struct {
 	*Server
-	cluster   *testenv.Kubernetes
+	cluster   *servers.Kubernetes
 	config    *rest.Config // an administrator's
 	namespace string
 	ca        *authority
@@ -161,7 +161,7 @@ func (u *upstream) calls() (reviews int, others map[string]int) {
 // registers them.
 func aggregate(t *testing.T) *aggregated {
 	t.Helper()
-	env := testenv.RequireAlone(t, testenv.PartKubernetes) // a cluster has one provider of custom metrics
+	env := servers.RequireAlone(t, servers.PartKubernetes) // a cluster has one provider of custom metrics
 	a := &aggregated{cluster: env.Kubernetes, namespace: env.Kubernetes.Namespace(t), ca: newAuthority(t), world: newWorld(t)}
 	var err error
 	a.config, err = a.cluster.Config()

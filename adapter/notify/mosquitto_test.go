@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // A mosquitto with its default limits hands out 20 messages, keeps 1,000 more while these are not
 // acknowledged, and drops the rest: it tells neither the publisher nor us. The commit is held, so
 // that it must drop.
 func TestMosquittoDropsABurstWhileWeAreConnected(t *testing.T) {
-	broker := testenv.Require(t).NewMosquitto(t)
+	broker := servers.Require(t).NewMosquitto(t)
 	cfg, s := configFor(t, broker), newStore()
 	s.setFault(func(string) error { return errors.New("ZooKeeper is away") })
 	publish := publisher(t, broker, cfg.Topic)

@@ -25,7 +25,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // These tests receive from a real broker.
@@ -168,7 +168,7 @@ func kinds(names ...string) []config.Kind {
 	return all
 }
 
-func configFor(t *testing.T, broker *testenv.MQTT) Config {
+func configFor(t *testing.T, broker *servers.MQTT) Config {
 	topic := broker.Topic(t)
 	return Config{Broker: broker.URL, ClientID: strings.ReplaceAll(topic, "/", "-"), Topic: topic, Username: broker.User}
 }
@@ -203,12 +203,12 @@ func launchFor(t *testing.T, cfg Config, s *store, kinds []config.Kind) *running
 }
 
 // publisher returns what publishes to cfg's topic and awaits the broker's answers.
-func publisher(t *testing.T, broker *testenv.MQTT, topic string) func(payloads ...string) {
+func publisher(t *testing.T, broker *servers.MQTT, topic string) func(payloads ...string) {
 	return publisherOf(t, broker, topic, false)
 }
 
 // publisherOf is a publisher whose messages the broker retains, or does not.
-func publisherOf(t *testing.T, broker *testenv.MQTT, topic string, retained bool) func(payloads ...string) {
+func publisherOf(t *testing.T, broker *servers.MQTT, topic string, retained bool) func(payloads ...string) {
 	o := mqtt.NewClientOptions().AddBroker(broker.URL).SetClientID(fmt.Sprint(topic, "-publisher-", retained)).
 		SetUsername(broker.User).SetPassword(broker.Password)
 	client := mqtt.NewClient(o)
@@ -236,7 +236,7 @@ func create(kind, id string) string {
 func remove(kind, id string) string { return fmt.Sprintf(`{"o":"d","t":%q,"k":{"id":%q}}`, kind, id) }
 
 func TestWhatMessagesSayIsCommitted(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	publish := publisher(t, broker, cfg.Topic)
 	r := run(t, cfg, s)
@@ -282,7 +282,7 @@ func TestWhatMessagesSayIsCommitted(t *testing.T) {
 // TestABurstIsFollowedByOneRead, of every kind: what a broker drops is bounded by client, and not
 // by kind.
 func TestABurstIsFollowedByOneRead(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	publish := publisher(t, broker, cfg.Topic)
 	run(t, cfg, s)
@@ -304,7 +304,7 @@ func TestABurstIsFollowedByOneRead(t *testing.T) {
 
 // TestARetainedMessageIsNoNews: the broker hands it out at each subscription.
 func TestARetainedMessageIsNoNews(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	publish, retain := publisher(t, broker, cfg.Topic), publisherOf(t, broker, cfg.Topic, true)
 	t.Cleanup(func() { retain("") }) // the broker forgets it
@@ -324,7 +324,7 @@ func TestARetainedMessageIsNoNews(t *testing.T) {
 }
 
 func TestWhatWasNotCommittedComesAgain(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	s.setFault(func(string) error {
 		if rand.N(3) == 0 {
@@ -366,7 +366,7 @@ func TestWhatWasNotCommittedComesAgain(t *testing.T) {
 }
 
 func TestAKindThatCannotCommitHoldsNoOther(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	s.setFault(func(kind string) error {
 		if kind == "Thing" {
@@ -386,7 +386,7 @@ func TestAKindThatCannotCommitHoldsNoOther(t *testing.T) {
 }
 
 func TestAFloodIsBoundedAndNothingIsLost(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	s.setFault(func(string) error { return errors.New("ZooKeeper is away") })
 	publish := publisher(t, broker, cfg.Topic)
@@ -410,7 +410,7 @@ func TestAFloodIsBoundedAndNothingIsLost(t *testing.T) {
 }
 
 func TestALostBrokerIsToldAndItsLostSessionReconciled(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).NewMQTT(t, "", "")
+	broker := servers.Require(t, servers.PartMQTT).NewMQTT(t, "", "")
 	cfg, s := configFor(t, broker), newStore()
 	r := run(t, cfg, s)
 	require.NoError(t, broker.Kill())
@@ -423,7 +423,7 @@ func TestALostBrokerIsToldAndItsLostSessionReconciled(t *testing.T) {
 }
 
 func TestKindsChangeWhileRunning(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	publish := publisher(t, broker, cfg.Topic)
 	r := run(t, cfg, s)
@@ -440,7 +440,7 @@ func TestKindsChangeWhileRunning(t *testing.T) {
 // A leader that starts knows its kinds a moment later than its broker: what the broker has kept
 // must wait for them.
 func TestNothingIsReceivedBeforeTheKindsAreKnown(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg, s := configFor(t, broker), newStore()
 	run(t, cfg, s).stop() // the session exists
 	publisher(t, broker, cfg.Topic)(create("Thing", "a"), create("Rule", "b"))
@@ -454,7 +454,7 @@ func TestNothingIsReceivedBeforeTheKindsAreKnown(t *testing.T) {
 }
 
 func TestThePasswordIsReadAtEachConnect(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).NewMQTT(t, "shardscaler", "secret")
+	broker := servers.Require(t, servers.PartMQTT).NewMQTT(t, "shardscaler", "secret")
 	cfg, s := configFor(t, broker), newStore()
 	cfg.PasswordFile = filepath.Join(t.TempDir(), "password")
 	r := launch(t, cfg, s)
@@ -469,7 +469,7 @@ func TestThePasswordIsReadAtEachConnect(t *testing.T) {
 // A broker throws the older of two clients with one id out, so two installations with one id lose
 // their sessions in turn, and each receives a part of the messages.
 func TestTwoClientsWithOneIDAreTold(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).MQTT
+	broker := servers.Require(t, servers.PartMQTT).MQTT
 	cfg := configFor(t, broker)
 	one, other := launch(t, cfg, newStore()), launch(t, cfg, newStore())
 	for _, r := range []*running{one, other} {
@@ -481,7 +481,7 @@ func TestTwoClientsWithOneIDAreTold(t *testing.T) {
 
 // The broker is known by its certificate, we by ours. Files are read for each connection.
 func TestTLS(t *testing.T) {
-	broker := testenv.Require(t, testenv.PartMQTT).NewSecureMQTT(t)
+	broker := servers.Require(t, servers.PartMQTT).NewSecureMQTT(t)
 	cfg, s := configFor(t, broker.MQTT), newStore()
 	cfg.Broker = broker.Secure
 	publish := publisher(t, broker.MQTT, cfg.Topic)

@@ -27,7 +27,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
@@ -75,7 +75,7 @@ spec: {kind: Thing, statefulSetName: work}
 `
 
 func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	k.InstallDefinitions(t)
 	ns, kube := k.Namespace(t), k.Client(t)
 	cfg, err := k.Config()
@@ -145,7 +145,7 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 // kubectl replace removes the annotation and sets spec.replicas to the API's default. The status
 // stays, so that its condition Seeded proves nothing.
 func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	k.InstallDefinitions(t)
 	ns := k.Namespace(t)
 	cfg, err := k.Config()
@@ -182,7 +182,7 @@ func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
 
 func TestADefinitionThatIsGoneIsNamed(t *testing.T) {
 	// Alone, because the definition takes the InstanceGroups of all namespaces with it.
-	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
+	k := servers.RequireAlone(t, servers.PartKubernetes).Kubernetes
 	k.InstallDefinitions(t)
 	ns := k.Namespace(t)
 	cfg, err := k.Config()

@@ -13,10 +13,10 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-func podLister(t *testing.T, k *testenv.Kubernetes, namespace string) *PodLister {
+func podLister(t *testing.T, k *servers.Kubernetes, namespace string) *PodLister {
 	cfg, err := k.Config()
 	require.NoError(t, err)
 	client, err := metadata.NewForConfig(cfg)
@@ -26,7 +26,7 @@ func podLister(t *testing.T, k *testenv.Kubernetes, namespace string) *PodLister
 
 // A census has every pod that may run something, on however many pages, and no other.
 func TestACensusHasEveryPodThatHasNotEnded(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns, other := k.Namespace(t), k.Namespace(t)
 	kube := k.Client(t)
 	uids := map[string]types.UID{}
@@ -72,7 +72,7 @@ func TestACensusHasEveryPodThatHasNotEnded(t *testing.T) {
 // The pods of a StatefulSet that is deleted without them, and created again, are there all the
 // while.
 func TestPodsOutliveTheirStatefulSet(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	k.Apply(t, ns, workload3)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))

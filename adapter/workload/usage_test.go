@@ -12,7 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // answered is what metrics.k8s.io says of the pod full. Each container is its name, CPU and memory;
@@ -151,7 +151,7 @@ spec:
 // included: metrics-server then answers the pod without its sidecar, as it does with any container
 // that a node does not report.
 func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
 	k.Apply(t, ns, workload3)

@@ -26,7 +26,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // run starts a source for kind Thing and checks at the end that it leaves no goroutine behind.
@@ -99,7 +99,7 @@ spec:
       - {name: work, image: work, resources: {requests: {cpu: 500m, memory: 512Mi}}}
 `
 
-func clients(t *testing.T, k *testenv.Kubernetes) Clients {
+func clients(t *testing.T, k *servers.Kubernetes) Clients {
 	cfg, err := k.Config()
 	require.NoError(t, err)
 	m, err := metricsclient.NewForConfig(cfg)
@@ -122,7 +122,7 @@ func running(n int) func(observed.Cluster) bool {
 }
 
 func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
 	_, rec := run(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, c)
@@ -197,7 +197,7 @@ spec:
 `
 
 func TestReadyPodsAreNotYetAvailable(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
 	k.Apply(t, ns, strings.Replace(workload3, "spec:\n", "spec:\n  minReadySeconds: 3600\n", 1))
@@ -208,7 +208,7 @@ func TestReadyPodsAreNotYetAvailable(t *testing.T) {
 }
 
 func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
 	k.Apply(t, ns, podLevel)
@@ -221,7 +221,7 @@ func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
 }
 
 func TestAResizeInPlaceIsFollowed(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
@@ -248,7 +248,7 @@ func TestAResizeInPlaceIsFollowed(t *testing.T) {
 }
 
 func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
-	k := testenv.RequireAlone(t, testenv.PartKubernetes).Kubernetes
+	k := servers.RequireAlone(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	k.Apply(t, ns, workload3)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 func TestReplicasWriter(t *testing.T) {
@@ -48,7 +48,7 @@ func TestReplicasWriter(t *testing.T) {
 }
 
 func TestWhoWroteReplicasIsKnown(t *testing.T) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
 	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)

@@ -8,13 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shardscaler/shardscaler/internal/dacsim"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
 // ctlCommand speaks to a running dacsim.
 func ctlCommand() *cobra.Command {
-	var control dacsim.Control
+	var control workload.Control
 	cmd := &cobra.Command{
 		Use:   "ctl",
 		Short: "Look at the instances of a running dacsim, or break them",
@@ -37,7 +37,7 @@ func ctlCommand() *cobra.Command {
 	return cmd
 }
 
-func listCommand(control *dacsim.Control) *cobra.Command {
+func listCommand(control *workload.Control) *cobra.Command {
 	var ids bool
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -63,7 +63,7 @@ func listCommand(control *dacsim.Control) *cobra.Command {
 	return cmd
 }
 
-func faultCommand(control *dacsim.Control, name, short string) *cobra.Command {
+func faultCommand(control *workload.Control, name, short string) *cobra.Command {
 	var span time.Duration
 	cmd := &cobra.Command{
 		Use:   name + " KIND ORDINAL",
@@ -83,8 +83,8 @@ func faultCommand(control *dacsim.Control, name, short string) *cobra.Command {
 	return cmd
 }
 
-func loadCommand(control *dacsim.Control) *cobra.Command {
-	factors := dacsim.Factors{CPU: 1, Memory: 1}
+func loadCommand(control *workload.Control) *cobra.Command {
+	factors := workload.Factors{CPU: 1, Memory: 1}
 	cmd := &cobra.Command{
 		Use:   "load KIND",
 		Short: "Multiply what every instance of a kind uses; without flags: back to normal",

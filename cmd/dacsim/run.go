@@ -17,13 +17,13 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/shardscaler/shardscaler/internal/dacsim"
 	"github.com/shardscaler/shardscaler/internal/samesite"
+	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
 // options are the flags of run, as text where the configuration wants something else.
 type options struct {
-	cfg                    dacsim.Config
+	cfg                    workload.Config
 	kubeconfig, zookeeper  string
 	kinds, beating, kafka  []string
 	mode                   string
@@ -34,7 +34,7 @@ type options struct {
 }
 
 func runCommand() *cobra.Command {
-	o := options{cfg: dacsim.Default()}
+	o := options{cfg: workload.Default()}
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Play the pods of a namespace until interrupted",
@@ -72,12 +72,12 @@ func runCommand() *cobra.Command {
 func (o *options) complete() error {
 	var faults []error
 	var err error
-	if o.cfg.ZooKeeper, o.cfg.Chroot, err = dacsim.ParseZooKeeper(o.zookeeper); err != nil {
+	if o.cfg.ZooKeeper, o.cfg.Chroot, err = workload.ParseZooKeeper(o.zookeeper); err != nil {
 		faults = append(faults, err)
 	}
-	o.cfg.Kinds, o.cfg.Kafka, o.cfg.Mode = nil, o.kafka, dacsim.Mode(o.mode)
+	o.cfg.Kinds, o.cfg.Kafka, o.cfg.Mode = nil, o.kafka, workload.Mode(o.mode)
 	for _, text := range o.kinds {
-		k, err := dacsim.ParseKind(text)
+		k, err := workload.ParseKind(text)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -126,7 +126,7 @@ func (o *options) run(ctx context.Context) error {
 		return err
 	}
 	defer closeLog()
-	sim := dacsim.New(o.cfg, client, dacsim.NewRunLog(out), log)
+	sim := workload.New(o.cfg, client, workload.NewRunLog(out), log)
 	stop, err := serveControl(o.control, sim.Handler(), log)
 	if err != nil {
 		return err

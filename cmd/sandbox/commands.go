@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // exitCode is the exit code of the command that exec ran, passed on without a word of our own.
@@ -44,13 +44,13 @@ func up(cmd *cobra.Command, flags flags) error {
 	return env.Close()
 }
 
-func start(cmd *cobra.Command, flags flags) (*testenv.Env, error) {
+func start(cmd *cobra.Command, flags flags) (*servers.Env, error) {
 	options, err := flags.options()
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	env, err := testenv.Start(cmd.Context(), options)
+	env, err := servers.Start(cmd.Context(), options)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func newExecCommand() *cobra.Command {
 	var flags flags
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG…]",
-		Short: "Start the servers, run a command with " + testenv.FileVar + " set, end the servers, and exit as the command did",
+		Short: "Start the servers, run a command with " + servers.FileVar + " set, end the servers, and exit as the command did",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			env, err := start(cmd, flags)
@@ -77,7 +77,7 @@ func newExecCommand() *cobra.Command {
 }
 
 // run runs the command to its end. Ctrl-C reaches it by itself, from the terminal; SIGTERM is passed on.
-func run(cmd *cobra.Command, env *testenv.Env, args []string) error {
+func run(cmd *cobra.Command, env *servers.Env, args []string) error {
 	child := env.Command(cmd.Context(), args[0], args[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
@@ -102,11 +102,11 @@ func newFetchCommand() *cobra.Command {
 		Short: "Build and download what the servers need, and start nothing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			parts, err := testenv.ParseParts(only)
+			parts, err := servers.ParseParts(only)
 			if err != nil {
 				return err
 			}
-			_, err = testenv.Fetch(cmd.Context(), parts, os.Stderr)
+			_, err = servers.Fetch(cmd.Context(), parts, os.Stderr)
 			return err
 		},
 	}
@@ -130,7 +130,7 @@ func newDownCommand() *cobra.Command {
 			}
 			for _, dir := range dirs {
 				fmt.Fprintln(cmd.ErrOrStderr(), "sandbox: ending", dir)
-				if err := testenv.Down(dir); err != nil {
+				if err := servers.Down(dir); err != nil {
 					return err
 				}
 			}
@@ -147,10 +147,10 @@ func downDirs(state string, all bool) ([]string, error) {
 	if state != "" {
 		return []string{state}, nil
 	}
-	if err := testenv.RemoveAbandoned(); err != nil {
+	if err := servers.RemoveAbandoned(); err != nil {
 		return nil, err
 	}
-	dirs, err := testenv.Sandboxes()
+	dirs, err := servers.Sandboxes()
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func downDirs(state string, all bool) ([]string, error) {
 }
 
 // printAddresses prints where everything answers, and what to paste to ask it.
-func printAddresses(w io.Writer, env *testenv.Env) {
+func printAddresses(w io.Writer, env *servers.Env) {
 	fmt.Fprintln(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, address, command string) { fmt.Fprintf(table, "%s\t%s\t%s\n", name, address, command) }
@@ -185,5 +185,5 @@ func printAddresses(w io.Writer, env *testenv.Env) {
 All addresses, credentials, logs and pids:  %[1]s
 Tests against these servers:                %[2]s=%[1]s go test ./...
 Ctrl-C ends everything.
-`, env.File(), testenv.FileVar)
+`, env.File(), servers.FileVar)
 }

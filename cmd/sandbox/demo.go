@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shardscaler/shardscaler/internal/demo"
+	"github.com/shardscaler/shardscaler/internal/testbed/story"
 )
 
 func newDemoCommand() *cobra.Command {
@@ -25,7 +25,7 @@ ZooKeeper. It then stays up, with commands to paste, until Ctrl-C.`,
 			if err != nil {
 				return err
 			}
-			err = demo.Run(cmd.Context(), env, demo.Options{Oneshot: oneshot, Out: cmd.OutOrStdout()})
+			err = story.Run(cmd.Context(), env, story.Options{Oneshot: oneshot, Out: cmd.OutOrStdout()})
 			return errors.Join(err, env.Close())
 		},
 	}

@@ -1,5 +1,5 @@
 // Command sandbox starts the real servers that shardscaler lives among on this machine, as plain
-// processes on loopback ports, without a container engine. See internal/testenv for how.
+// processes on loopback ports, without a container engine. See internal/testbed/servers for how.
 package main
 
 import (
@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 func main() {
-	if testenv.RunRole() {
+	if servers.RunRole() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -73,12 +73,12 @@ func (f *flags) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.nodes, "nodes", 3, "nodes of the cluster, 1 to 1000")
 }
 
-func (f *flags) options() (testenv.Options, error) {
-	parts, err := testenv.ParseParts(f.only)
+func (f *flags) options() (servers.Options, error) {
+	parts, err := servers.ParseParts(f.only)
 	if err == nil {
 		err = errors.Join(inRange("--zookeepers", f.zooKeepers, 1, 7), inRange("--nodes", f.nodes, 1, 1000))
 	}
-	return testenv.Options{StateDir: f.state, Only: parts, ZooKeepers: f.zooKeepers, Nodes: f.nodes, Progress: os.Stderr}, err
+	return servers.Options{StateDir: f.state, Only: parts, ZooKeepers: f.zooKeepers, Nodes: f.nodes, Progress: os.Stderr}, err
 }
 
 func inRange(flag string, value, least, most int) error {

@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/docstest"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/docstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/scaler"
 )
@@ -50,7 +50,7 @@ type describedSeries struct {
 // of the kind's leader. Nothing answers it.
 func everySeries(t *testing.T) []describedSeries {
 	t.Helper()
-	ports, err := testenv.FreePorts(1)
+	ports, err := servers.FreePorts(1)
 	require.NoError(t, err)
 	o := validOptions()
 	o.Listen, o.BindAddress, o.SecurePort, o.Kafka = "127.0.0.1:0", "127.0.0.1", ports[0], "127.0.0.1:1"

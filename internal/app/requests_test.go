@@ -22,9 +22,9 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/api"
-	"github.com/shardscaler/shardscaler/internal/stacks"
-	"github.com/shardscaler/shardscaler/internal/testenv"
-	"github.com/shardscaler/shardscaler/internal/zkproxy"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
+	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 	"github.com/shardscaler/shardscaler/scaler"
 )
 
@@ -69,7 +69,7 @@ func startReplica(t *testing.T, patience time.Duration) *replica {
 // newReplica starts one that follows.
 func newReplica(t *testing.T, patience time.Duration) *replica {
 	t.Helper()
-	env := testenv.Require(t, testenv.PartZooKeeper)
+	env := servers.Require(t, servers.PartZooKeeper)
 	r := &replica{T: t, proxy: zkproxy.New(t, env.ZooKeeper.Addrs()...)}
 	o := offline(t)
 	o.ZooKeeper = r.proxy.Addr() + env.ZooKeeper.Path(t)
@@ -281,7 +281,7 @@ func TestAnInstanceThatCameBackMeanwhileIsNotDeclaredDead(t *testing.T) {
 			Kind: "Thing", At: time.Now(), Workload: &observed.Workload{UID: "w", Replicas: 3}, Pods: map[int]observed.Pod{0: pod},
 		})
 	}
-	conn := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper.Dial(t)
+	conn := servers.Require(t, servers.PartZooKeeper).ZooKeeper.Dial(t)
 	_, chroot, _ := strings.Cut(r.app.opts.ZooKeeper, "/")
 	instance := "/" + chroot + "/iota/orchestration/Thing/0"
 	for _, node := range [][2]string{{"", ""}, {"/data", ""}, {"/resources", `{"ids":[]}`}, {"/_reload", `{"times":0}`}, {"/tmp", ""}} {

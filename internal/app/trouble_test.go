@@ -12,7 +12,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
@@ -20,10 +20,10 @@ import (
 
 // leadingApp is as much of a replica as answers for one kind that it leads, with instance 0, over a
 // real ZooKeeper.
-func leadingApp(t *testing.T, servers string) (*App, *rebalancer.Engine) {
+func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	store, err := zk.Open(t.Context(), zk.Config{Servers: servers, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
+	store, err := zk.Open(t.Context(), zk.Config{Servers: connect, SessionTimeout: 4 * time.Second}, log, prometheus.NewRegistry())
 	require.NoError(t, err)
 	e := rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry())
 	kind := config.Default("Thing", "iota-dac")
@@ -82,11 +82,11 @@ func (a *App) detail(t *testing.T, name string) check {
 // A quota that stands against creates is told by the probe and by REST, and not by an error of the
 // log alone; when it is raised, the create that waited is done.
 func TestARefusalIsTold(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
+	z := servers.Require(t, servers.PartZooKeeper).NewZooKeeper(t, 1, servers.EnforceQuota)
 	a, e := leadingApp(t, z.Connect+"/chroot")
 	require.Equal(t, check{name: "thing-assignment"}, a.detail(t, "thing-assignment"))
 	conn := z.Dial(t)
-	testenv.HardQuota(t, conn, "/chroot", 1, 1)
+	servers.HardQuota(t, conn, "/chroot", 1, 1)
 
 	done := make(chan error, 1)
 	go func() { done <- e.Create(t.Context(), []observed.ResourceKnown{{ID: "a"}}) }()
@@ -99,14 +99,14 @@ func TestARefusalIsTold(t *testing.T) {
 	require.True(t, ok)
 	require.Contains(t, v.Progress.Blocked, "quota exceeded (-125)")
 
-	testenv.HardQuota(t, conn, "/chroot", -1, -1)
+	servers.HardQuota(t, conn, "/chroot", -1, -1)
 	require.NoError(t, <-done)
 	eventually(t, "it is told no more", func() bool { return a.detail(t, "thing-assignment").detail == "" })
 }
 
 // A kind that has stopped is told by the probe and by REST; so is that it goes on.
 func TestAStoppedKindIsTold(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	a, e := leadingApp(t, z.Connect+root)
 	require.NoError(t, e.Create(t.Context(), []observed.ResourceKnown{{ID: "a"}}))

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -71,4 +72,35 @@ func (in *Instance) withStatus(read *Instance) *Instance {
 	next.Status, next.StatusFault, next.Live, next.LiveSince, next.Hidden = read.Status, read.StatusFault, read.Live, read.LiveSince, read.Hidden
 	next.statusVersion, next.statusZxid = read.statusVersion, read.statusZxid
 	return &next
+}
+
+// ForeignEdit names a place where two States that one leader has read differ, though that leader did
+// not write between them; "" when there is none.
+func ForeignEdit(old, fresh *State) string {
+	if old.HeadVersion != fresh.HeadVersion {
+		return "head"
+	}
+	for n, in := range fresh.Instances {
+		was := old.Instances[n]
+		if in.Begun || was != nil && was.Begun && in.IDs.Len() == 0 {
+			continue // what others make of an ordinal that is not ours yet is no edit of the assignment
+		}
+		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
+			return fmt.Sprintf("instance %d", n)
+		}
+	}
+	for name, p := range fresh.Pool {
+		if was := old.Pool[name]; was == nil || was.Version != p.Version {
+			return "pool piece " + name
+		}
+	}
+	for name, f := range fresh.Flight {
+		if was := old.Flight[name]; was == nil || was.Version != f.Version {
+			return "flight " + name
+		}
+	}
+	if len(fresh.Instances) < len(old.Instances) || len(fresh.Pool) < len(old.Pool) || len(fresh.Flight) < len(old.Flight) {
+		return "a znode that is gone"
+	}
+	return ""
 }

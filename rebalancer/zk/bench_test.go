@@ -11,8 +11,8 @@ import (
 
 // full is 100 instances with 5,000 resources each.
 func full(b *testing.B) (*Client, *protocol.State) {
-	servers, _ := store(b)
-	c, s := leading(b, servers, 100, 5000)
+	connect, _ := store(b)
+	c, s := leading(b, connect, 100, 5000)
 	for n := range 100 {
 		fill(b, c, s, n, uuids(5000, n*5000))
 	}

@@ -15,22 +15,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // store is a place of the test's own in the shared ZooKeeper, and a naked client to look into it.
-func store(t testing.TB) (servers string, raw bare) {
+func store(t testing.TB) (connect string, raw bare) {
 	t.Helper()
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	return z.Connect + root, bare{z.Dial(t), root}
 }
 
 // A resource's whole life, by acknowledged hand-off, seen in the znodes that other programs read.
 func TestLifeOfAResource(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 2, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 2, 5)
 	require.Equal(t, `{"used":0,"count":5}`, raw.get(t, "/iota/orchestration/Thing/0"))
 	require.Equal(t, `{"ids":[]}`, raw.get(t, "/iota/orchestration/Thing/0/resources"))
 	require.Equal(t, `{"times":0}`, raw.get(t, "/iota/orchestration/Thing/0/_reload"))
@@ -39,7 +39,7 @@ func TestLifeOfAResource(t *testing.T) {
 	m, err := protocol.Create(s, 0, []string{"a", "b", "c"})
 	commit(t, c, s, m, err)
 	require.Equal(t, `{"ids":["a","b","c"]}`, raw.get(t, "/iota/shardscaler/Thing/pool/1-0"))
-	reload(t, servers, s)
+	reload(t, connect, s)
 
 	m, err = protocol.Assign(s, protocol.Give{To: 0, From: []protocol.Take{{Name: "1-0", IDs: []string{"a", "b"}}}})
 	commit(t, c, s, m, err)
@@ -61,7 +61,7 @@ func TestLifeOfAResource(t *testing.T) {
 	released, reason := protocol.Released(s.Flight["0-2"], s.Instances[0].Status, protocol.Fate{}, protocol.Absence{})
 	require.False(t, released)
 	require.Equal(t, "the instance has applied 1, not yet 2", reason)
-	fresh := reload(t, servers, s)
+	fresh := reload(t, connect, s)
 	require.WithinDuration(t, fresh.Flight["0-2"].Created, s.Flight["0-2"].Created, 0, "the time of a commit is the server's")
 
 	_, err = raw.Set(raw.root+protocol.StatusPath(thing, 0), []byte(`{"times":2,"pod":"uid-0"}`), -1)
@@ -79,13 +79,13 @@ func TestLifeOfAResource(t *testing.T) {
 	children, _, err := raw.Children(raw.root + "/iota/shardscaler/Thing/flight")
 	require.NoError(t, err)
 	require.Empty(t, children)
-	require.Equal(t, []string{"a", "c"}, everything(reload(t, servers, s)))
+	require.Equal(t, []string{"a", "c"}, everything(reload(t, connect, s)))
 }
 
 // What stands in place of a status is said for what it is, and no longer when it has changed.
 func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
-	servers, raw := store(t)
-	c := client(t, Config{Servers: servers})
+	connect, raw := store(t)
+	c := client(t, Config{Servers: connect})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	m, err := protocol.AddOrdinal(s, 0, 10)
@@ -121,7 +121,7 @@ func TestAStatusThatIsNoneSaysWhatItIs(t *testing.T) {
 // What the old orchestrator left behind is read, and repaired without telling an instance to
 // reload.
 func TestOldTree(t *testing.T) {
-	servers, raw := store(t)
+	connect, raw := store(t)
 	began := time.Now().Truncate(time.Millisecond)
 	old := func(n int, ids string) {
 		base := protocol.InstancePath(thing, n)
@@ -137,7 +137,7 @@ func TestOldTree(t *testing.T) {
 	raw.put(t, protocol.KindPath(thing)+"/notes", "of somebody")
 	raw.status(t, 1, "")
 
-	c := client(t, Config{Servers: servers})
+	c := client(t, Config{Servers: connect})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	require.Equal(t, []int{0, 1, 3}, s.Ordinals())
@@ -164,14 +164,14 @@ func TestOldTree(t *testing.T) {
 	require.Equal(t, `{"used":3,"count":10}`, raw.get(t, protocol.InstancePath(thing, 1)))
 	require.Equal(t, `{"times":0}`, raw.get(t, protocol.ReloadPath(thing, 1)))
 	require.Equal(t, `{ "ids": ["c", 17, "b"] }`, raw.get(t, protocol.ResourcesPath(thing, 1)))
-	require.Equal(t, []string{"17", "a", "b", "c", "d"}, everything(reload(t, servers, s)))
+	require.Equal(t, []string{"17", "a", "b", "c", "d"}, everything(reload(t, connect, s)))
 }
 
 // An ordinal whose leftovers of the old orchestrator are in the way is removed nevertheless, but
 // not while it lives.
 func TestRemoveOrdinal(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 2, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 2, 5)
 	m, err := protocol.SetOpen(s, nil)
 	commit(t, c, s, m, err)
 	raw.put(t, protocol.StatusPath(thing, 0), "left behind")
@@ -182,7 +182,7 @@ func TestRemoveOrdinal(t *testing.T) {
 	commit(t, c, s, m, err)
 	_, err = protocol.RemoveOrdinal(s, 1)
 	require.EqualError(t, err, "remove-ordinal: ordinal 1: has a live status")
-	reload(t, servers, s)
+	reload(t, connect, s)
 
 	// A status that came since we looked keeps its ordinal.
 	raw.delete(t, protocol.StatusPath(thing, 1))
@@ -214,8 +214,8 @@ func TestFaultsStopTheKind(t *testing.T) {
 		"head of newer":      {protocol.HeadPath(thing), `{"v":2,"epoch":"later"}`, "/iota/shardscaler/Thing/head: v: schema 2, at most 1 is understood"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			servers, raw := store(t)
-			c, s := leading(t, servers, 1, 5)
+			connect, raw := store(t)
+			c, s := leading(t, connect, 1, 5)
 			fill(t, c, s, 0, []string{"a", "b"})
 			if test.data == "-" {
 				raw.delete(t, test.path)
@@ -247,8 +247,8 @@ func TestFaultsStopTheKind(t *testing.T) {
 
 // A fault ends when its znode is whole again.
 func TestFaultEnds(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 1, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 1, 5)
 	fill(t, c, s, 0, []string{"a"})
 	raw.put(t, protocol.ResourcesPath(thing, 0), "garbage")
 	s, _, err := c.Read(patient(t), thing, s)
@@ -262,9 +262,9 @@ func TestFaultEnds(t *testing.T) {
 }
 
 func TestFencedByAnotherLeader(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 1, 5)
-	other := client(t, Config{Servers: servers})
+	connect, _ := store(t)
+	c, s := leading(t, connect, 1, 5)
+	other := client(t, Config{Servers: connect})
 	theirs, err := other.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 	require.Equal(t, s.Head.Epoch+1, theirs.Head.Epoch)
@@ -275,14 +275,14 @@ func TestFencedByAnotherLeader(t *testing.T) {
 	m, err = protocol.StoreDoc(s, "scaler", []byte("{}"))
 	require.NoError(t, err)
 	require.ErrorIs(t, c.Commit(patient(t), s, m), protocol.ErrFenced)
-	require.Empty(t, everything(reload(t, servers, theirs)))
+	require.Empty(t, everything(reload(t, connect, theirs)))
 }
 
 // What was decided while an ordinal was open can no longer be written once it is closed: else it
 // would receive after it was found empty.
 func TestAClosedOrdinalReceivesNothingDecidedBefore(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 2, 5)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 2, 5)
 	fill(t, c, s, 0, []string{"a"})
 	m, err := protocol.Create(s, 7, []string{"b"})
 	commit(t, c, s, m, err)
@@ -303,12 +303,12 @@ func TestAClosedOrdinalReceivesNothingDecidedBefore(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, c.Commit(patient(t), before.Clone(), m), protocol.ErrFenced, "%s to an ordinal that was closed since", m.Step)
 	}
-	require.Empty(t, reload(t, servers, s).Instances[1].IDs.Strings())
+	require.Empty(t, reload(t, connect, s).Instances[1].IDs.Strings())
 }
 
 func TestConflictWithAForeignEdit(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 1, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 1, 5)
 	fill(t, c, s, 0, []string{"a", "b"})
 	raw.put(t, protocol.ResourcesPath(thing, 0), `{"ids":["a"]}`)
 	before := s.Clone()
@@ -326,8 +326,8 @@ func TestConflictWithAForeignEdit(t *testing.T) {
 
 // A refresh shares what did not change, and sees what did, also what only looks the same.
 func TestRefreshReadsWhatChanged(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 3, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 3, 5)
 	fill(t, c, s, 0, []string{"a"})
 	m, err := protocol.Create(s, 7, []string{"p"})
 	commit(t, c, s, m, err)
@@ -358,9 +358,9 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 }
 
 func TestChangesAreNoticed(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 1, 5)
-	other := client(t, Config{Servers: servers})
+	connect, raw := store(t)
+	c, s := leading(t, connect, 1, 5)
+	other := client(t, Config{Servers: connect})
 	changes, statuses := other.Changes(thing)
 	theirs, _, err := other.Read(patient(t), thing, nil)
 	require.NoError(t, err)
@@ -435,8 +435,8 @@ func TestChangesAreNoticed(t *testing.T) {
 }
 
 func TestCommitAllTogether(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 20, 100)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 20, 100)
 	var ms []protocol.Multi
 	for n := range 20 {
 		m, err := protocol.Create(s, int64(n), names(fmt.Sprintf("r%d-", n), 50))
@@ -451,7 +451,7 @@ func TestCommitAllTogether(t *testing.T) {
 		ms = append(ms, m)
 	}
 	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
-	require.Len(t, everything(reload(t, servers, s)), 1000)
+	require.Len(t, everything(reload(t, connect, s)), 1000)
 	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", outcomeDone)), 0)
 
 	one, err := protocol.Revoke(s, 0, []string{"r0-0"}, nil, "")
@@ -461,13 +461,13 @@ func TestCommitAllTogether(t *testing.T) {
 	for _, err := range c.CommitAll(patient(t), s, []protocol.Multi{one, two}) {
 		require.ErrorContains(t, err, "both touch")
 	}
-	reload(t, servers, s)
+	reload(t, connect, s)
 }
 
 // Full lists, and what is more than a server takes.
 func TestLargeLists(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 2, 5000)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 2, 5000)
 	ids := uuids(5000, 0)
 	fill(t, c, s, 0, ids)
 	require.Greater(t, s.Instances[0].Bytes, 190_000)
@@ -477,7 +477,7 @@ func TestLargeLists(t *testing.T) {
 	commit(t, c, s, m, err)
 	m, err = protocol.Grant(s, protocol.Give{To: 1, From: []protocol.Take{{Name: "0-3"}}})
 	commit(t, c, s, m, err)
-	require.Equal(t, ids, reload(t, servers, s).Instances[1].IDs.Strings())
+	require.Equal(t, ids, reload(t, connect, s).Instances[1].IDs.Strings())
 
 	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
@@ -492,15 +492,15 @@ func TestLargeLists(t *testing.T) {
 }
 
 func TestReadLeftCountsWhatIsLeft(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 3, 10)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 3, 10)
 	fill(t, c, s, 1, names("a", 5))
 	fill(t, c, s, 2, names("b", 3))
 	m, err := protocol.SetOpen(s, []int{0})
 	commit(t, c, s, m, err)
 	m, err = protocol.Revoke(s, 1, []string{"a0", "a1"}, []int{0, 0}, "uid")
 	commit(t, c, s, m, err)
-	left, err := client(t, Config{Servers: servers}).ReadLeft(patient(t), thing, []int{1, 2, 7})
+	left, err := client(t, Config{Servers: connect}).ReadLeft(patient(t), thing, []int{1, 2, 7})
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 5, 2: 3, 7: 0}, left.Count)
 	require.Equal(t, []int{0}, left.Head.Open)
@@ -509,8 +509,8 @@ func TestReadLeftCountsWhatIsLeft(t *testing.T) {
 
 // A plan survives its leader, and one that was half written does not harm the one before.
 func TestPlanSurvives(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 1, 5)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 1, 5)
 	random := make([]byte, 0, 600_000) // does not compress
 	for i := 0; len(random) < cap(random); i++ {
 		sum := sha256.Sum256([]byte{byte(i), byte(i >> 8)})
@@ -523,22 +523,22 @@ func TestPlanSurvives(t *testing.T) {
 		commit(t, c, s, last, nil)
 	}
 	put("one", random)
-	require.Equal(t, random, reload(t, servers, s).Plan.Data)
+	require.Equal(t, random, reload(t, connect, s).Plan.Data)
 	parts, _, err := protocol.StorePlan(s, "two", random[1:])
 	require.NoError(t, err)
 	require.Greater(t, len(parts), 1)
 	commit(t, c, s, parts[0], nil)
-	require.Equal(t, "one", reload(t, servers, s).Plan.ID)
+	require.Equal(t, "one", reload(t, connect, s).Plan.ID)
 
-	s, err = client(t, Config{Servers: servers}).Lead(patient(t), thing, "pod/2")
+	s, err = client(t, Config{Servers: connect}).Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 	require.Equal(t, random, s.Plan.Data)
 	put("three", []byte("small"))
 	put("four", []byte("smaller"))
-	require.Equal(t, &protocol.StoredPlan{ID: "four", Data: []byte("smaller")}, reload(t, servers, s).Plan)
+	require.Equal(t, &protocol.StoredPlan{ID: "four", Data: []byte("smaller")}, reload(t, connect, s).Plan)
 	m, err := protocol.ClearPlan(s, []byte(`{"n":1}`))
 	commit(t, c, s, m, err)
-	cleared := reload(t, servers, s)
+	cleared := reload(t, connect, s)
 	require.Nil(t, cleared.Plan)
 	require.JSONEq(t, `{"n":1}`, string(cleared.PlanNote()))
 }
@@ -546,10 +546,10 @@ func TestPlanSurvives(t *testing.T) {
 // With credentials, our own znodes are ours to change and everybody's to read; the instances' tree
 // stays as open as it was.
 func TestAccessLists(t *testing.T) {
-	servers, raw := store(t)
+	connect, raw := store(t)
 	file := filepath.Join(t.TempDir(), "auth")
 	require.NoError(t, os.WriteFile(file, []byte("shardscaler:secret\n"), 0o600))
-	c := client(t, Config{Servers: servers, AuthFile: file})
+	c := client(t, Config{Servers: connect, AuthFile: file})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	m, err := protocol.AddOrdinal(s, 0, 5)
@@ -559,13 +559,13 @@ func TestAccessLists(t *testing.T) {
 	raw.get(t, protocol.HeadPath(thing))
 	raw.status(t, 0, `{"times":0}`)
 
-	stranger := client(t, Config{Servers: servers})
+	stranger := client(t, Config{Servers: connect})
 	theirs, _, err := stranger.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	m, err = protocol.SetOpen(theirs, []int{0})
 	require.NoError(t, err)
 	require.ErrorIs(t, stranger.Commit(patient(t), theirs, m), zk.ErrNoAuth)
-	again := client(t, Config{Servers: servers, Auth: "shardscaler:secret"})
+	again := client(t, Config{Servers: connect, Auth: "shardscaler:secret"})
 	_, err = again.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 }

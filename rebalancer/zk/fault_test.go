@@ -14,15 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
-	"github.com/shardscaler/shardscaler/internal/zkproxy"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Every kind of transaction whose answer, or request, is lost is settled; and when the lost one
 // comes late, it does nothing.
 func TestLostReply(t *testing.T) {
-	testenv.Require(t, testenv.PartZooKeeper)
+	servers.Require(t, servers.PartZooKeeper)
 	steps := []struct {
 		name string
 		take func(*protocol.State) (protocol.Multi, error)
@@ -57,7 +57,7 @@ func TestLostReply(t *testing.T) {
 		for _, harm := range []zkproxy.Harm{zkproxy.DropAnswer, zkproxy.DropRequest} {
 			t.Run(fmt.Sprintf("%s/%d", step.name, harm), func(t *testing.T) {
 				ran++
-				z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+				z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 				root := z.Path(t)
 				p := zkproxy.New(t, z.Servers[0].Addr)
 				c, s := leading(t, p.Addr()+root, 2, 10)
@@ -102,7 +102,7 @@ func TestLostReply(t *testing.T) {
 // Why the head moves after a lost answer: without that, a create that comes late is done, once
 // more, after its piece was assigned.
 func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
@@ -119,7 +119,7 @@ func TestLateCreateIsDoneUnlessTheHeadMoved(t *testing.T) {
 
 // Many at once, one answer lost: the connection takes all of them with it, and all are settled.
 func TestLostReplyAmongMany(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
@@ -139,7 +139,7 @@ func TestLostReplyAmongMany(t *testing.T) {
 // Two batches under way, an answer of the first lost: to settle it the head moves, by our own hand.
 // What of the second was not done by then is a conflict, and not another leader.
 func TestLostReplyBesideAnotherBatch(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
@@ -174,12 +174,12 @@ func TestLostReplyBesideAnotherBatch(t *testing.T) {
 
 // A reader that follows while the leader moves sees whole States, or says that this one is torn.
 func TestFollowerSeesWholeStates(t *testing.T) {
-	servers, _ := store(t)
-	c, s := leading(t, servers, 4, 1000)
+	connect, _ := store(t)
+	c, s := leading(t, connect, 4, 1000)
 	fill(t, c, s, 0, names("a", 40))
 	ctx, cancel := context.WithCancel(patient(t))
 	done := make(chan int)
-	follower := client(t, Config{Servers: servers})
+	follower := client(t, Config{Servers: connect})
 	go func() {
 		var st *protocol.State
 		whole := 0
@@ -218,7 +218,7 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 }
 
 func TestServerAwayAndBack(t *testing.T) {
-	env := testenv.Require(t, testenv.PartZooKeeper)
+	env := servers.Require(t, servers.PartZooKeeper)
 	z := env.NewZooKeeper(t, 1)
 	require.NoError(t, z.Stop())
 	c := client(t, Config{Servers: z.Connect + "/chroot"})
@@ -271,7 +271,7 @@ func TestServerAwayAndBack(t *testing.T) {
 // A call that is under way when the server freezes ends with its context; the session is given up
 // and replaced by another server.
 func TestFrozenServer(t *testing.T) {
-	env := testenv.Require(t, testenv.PartZooKeeper)
+	env := servers.Require(t, servers.PartZooKeeper)
 	z := env.NewZooKeeper(t, 3)
 	c := client(t, Config{Servers: z.Connect})
 	s, err := c.Lead(patient(t), thing, "pod/1")
@@ -299,7 +299,7 @@ func TestFrozenServer(t *testing.T) {
 
 // A server that accepts and never says a word costs half a session, not the whole of it.
 func TestSilentServer(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
@@ -315,8 +315,8 @@ func TestSilentServer(t *testing.T) {
 
 // A session that the server has ended is replaced.
 func TestSessionExpired(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 1, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 1, 5)
 	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	expire(t, sess)
@@ -343,8 +343,8 @@ func expire(t *testing.T, s *session) {
 // The server may grant a longer session than was asked for; then reads must wait longer too, or an
 // idle session would be cut off.
 func TestGrantedSessionIsUsed(t *testing.T) {
-	servers, _ := store(t)
-	c := client(t, Config{Servers: servers, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
+	connect, _ := store(t)
+	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
 	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, c.SessionTimeout())
@@ -393,7 +393,7 @@ func TestCloseWhileAway(t *testing.T) {
 }
 
 // readOnly leaves everybody nothing but READ on a znode.
-func readOnly(t *testing.T, z *testenv.ZooKeeper, path string) {
+func readOnly(t *testing.T, z *servers.ZooKeeper, path string) {
 	t.Helper()
 	_, err := z.Dial(t).SetACL(path, zk.WorldACL(zk.PermRead), -1)
 	require.NoError(t, err)
@@ -401,7 +401,7 @@ func readOnly(t *testing.T, z *testenv.ZooKeeper, path string) {
 
 // What was done is not told to be refused because the write that settles it is.
 func TestWhatCannotBeSettledIsUnknownAndNotRefused(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)
@@ -422,7 +422,7 @@ func TestWhatCannotBeSettledIsUnknownAndNotRefused(t *testing.T) {
 // A refusal of the second request says nothing of the first one, which may still be under way when
 // the two are compared.
 func TestARefusalThatFollowsALostAnswerIsNoRefusal(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	root := z.Path(t)
 	p := zkproxy.New(t, z.Servers[0].Addr)
 	c, s := leading(t, p.Addr()+root, 1, 10)

@@ -37,9 +37,9 @@ func client(t testing.TB, cfg Config) *Client {
 }
 
 // leading is a client that leads, and its State, with open instances 0 to n-1.
-func leading(t testing.TB, servers string, n, capacity int) (*Client, *protocol.State) {
+func leading(t testing.TB, connect string, n, capacity int) (*Client, *protocol.State) {
 	t.Helper()
-	c := client(t, Config{Servers: servers})
+	c := client(t, Config{Servers: connect})
 	s, err := c.Lead(patient(t), thing, "pod/"+t.Name())
 	require.NoError(t, err)
 	var open []int
@@ -60,9 +60,9 @@ func commit(t testing.TB, c *Client, s *protocol.State, m protocol.Multi, err er
 }
 
 // reload reads everything with a client of its own and compares it with s.
-func reload(t testing.TB, servers string, s *protocol.State) *protocol.State {
+func reload(t testing.TB, connect string, s *protocol.State) *protocol.State {
 	t.Helper()
-	fresh, _, err := client(t, Config{Servers: servers}).Read(patient(t), s.Kind, nil)
+	fresh, _, err := client(t, Config{Servers: connect}).Read(patient(t), s.Kind, nil)
 	require.NoError(t, err)
 	same(t, fresh, s)
 	require.NoError(t, fresh.Check())

@@ -12,8 +12,8 @@ import (
 
 // A server refreshes for months: what it has read must not keep alive what it had read before.
 func TestStateKeepsNoEarlierOneAlive(t *testing.T) {
-	servers, raw := store(t)
-	c, s := leading(t, servers, 2, 5)
+	connect, raw := store(t)
+	c, s := leading(t, connect, 2, 5)
 	raw.status(t, 0, `{"times":0,"pod":"uid-0"}`)
 	var earlier []weak.Pointer[protocol.State]
 	for times := range 3 {

@@ -101,8 +101,8 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 		"with nothing yet":             whole[:1],
 	} {
 		t.Run(name, func(t *testing.T) {
-			servers, raw := store(t)
-			c, s := leading(t, servers, 1, 5)
+			connect, raw := store(t)
+			c, s := leading(t, connect, 1, 5)
 			fill(t, c, s, 0, []string{"a"})
 			raw.create(t, paths...)
 			for _, prev := range []*protocol.State{s, nil} {
@@ -131,7 +131,7 @@ func TestAnOrdinalThatAnotherClientHasBegun(t *testing.T) {
 				commit(t, c, taken, m, err)
 				require.False(t, taken.Instances[1].Begun)
 				require.Equal(t, `{"ids":[]}`, raw.get(t, protocol.ResourcesPath(thing, 1)))
-				reload(t, servers, taken)
+				reload(t, connect, taken)
 				m, err = protocol.SetOpen(taken, []int{0, 1})
 				commit(t, c, taken, m, err)
 				fill(t, c, taken, 1, []string{"b"})
@@ -178,8 +178,8 @@ func TestAListThatWasMadeAgainIsNoBeginning(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			servers, raw := store(t)
-			c, s := leading(t, servers, 1, 5)
+			connect, raw := store(t)
+			c, s := leading(t, connect, 1, 5)
 			fill(t, c, s, 0, []string{"a", "b"})
 			again(t, raw)
 			read, _, err := c.Read(patient(t), thing, s)
@@ -189,7 +189,7 @@ func TestAListThatWasMadeAgainIsNoBeginning(t *testing.T) {
 			if name == "made again, all of it" || name == "made again, without list" {
 				return // who comes later knows of no list that there was
 			}
-			read, _, err = client(t, Config{Servers: servers}).Read(patient(t), thing, nil)
+			read, _, err = client(t, Config{Servers: connect}).Read(patient(t), thing, nil)
 			require.NoError(t, err)
 			require.Contains(t, read.Fault(), protocol.ResourcesPath(thing, 0), "who never knew its ids stops, too")
 		})

@@ -12,19 +12,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // A hard quota refuses what would exceed it, alone and in a transaction. That is an answer: nothing
 // was done, nothing is sent again, and what takes away goes on.
 func TestAQuotaIsARefusal(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).NewZooKeeper(t, 1, testenv.EnforceQuota)
+	z := servers.Require(t, servers.PartZooKeeper).NewZooKeeper(t, 1, servers.EnforceQuota)
 	c, s := leading(t, z.Connect+"/chroot", 2, 10)
 	fill(t, c, s, 0, names("a", 4))
 	m, err := protocol.Create(s, 7, []string{"p"})
 	commit(t, c, s, m, err)
-	testenv.HardQuota(t, z.Dial(t), "/chroot", 5, 100)
+	servers.HardQuota(t, z.Dial(t), "/chroot", 5, 100)
 
 	before := s.Clone()
 	refused := map[string]int{"create": 1, "keep": 1, "revoke": 2} // the server refuses shorter data, too, while the quota is exceeded

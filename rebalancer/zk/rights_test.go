@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -25,7 +25,7 @@ type owner struct {
 
 func owning(t *testing.T) owner {
 	t.Helper()
-	z := testenv.Require(t, testenv.PartZooKeeper).ZooKeeper
+	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	conn := z.Dial(t)
 	require.NoError(t, conn.AddAuth("digest", []byte("owner:secret")))
 	return owner{bare{conn, z.Path(t)}, z.Connect}

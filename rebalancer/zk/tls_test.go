@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/clienttls"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // With TLS the server is known by its certificate, we by ours and by digest. Certificates are
 // renewed without a restart.
 func TestTLS(t *testing.T) {
-	z := testenv.Require(t, testenv.PartZooKeeper).NewSecureZooKeeper(t)
+	z := servers.Require(t, servers.PartZooKeeper).NewSecureZooKeeper(t)
 	dir := t.TempDir()
 	ours := &clienttls.Files{CAFile: filepath.Join(dir, "ca"), CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
 	put := func(to, from string) {
@@ -42,7 +42,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")
 
-	other, err := testenv.NewCA("somebody else")
+	other, err := servers.NewCA("somebody else")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(ours.CAFile, other.Bundle, 0o600))
 	sess, err := c.link.await(patient(t))

@@ -13,14 +13,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // cluster is a namespace of a real API server with one StatefulSet in it.
 func cluster(t *testing.T) (kubernetes.Interface, Workload) {
-	env := testenv.Require(t, testenv.PartKubernetes)
+	env := servers.Require(t, servers.PartKubernetes)
 	client, ns := env.Kubernetes.Client(t), env.Kubernetes.Namespace(t)
 	return client, createSet(t, client, ns)
 }

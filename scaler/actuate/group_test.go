@@ -12,14 +12,14 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // kubectl runs against a namespace of the real API server and returns what it prints, errors included.
 type kubectl func(in string, args ...string) (string, error)
 
 func groups(t *testing.T) (*Groups, string, kubectl) {
-	k := testenv.Require(t, testenv.PartKubernetes).Kubernetes
+	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	k.InstallDefinitions(t)
 	ns := k.Namespace(t)
 	cfg, err := k.Config()

@@ -14,8 +14,8 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // bench is what the groups share: one sandbox and the built programs, made when first needed.
@@ -23,9 +23,9 @@ type bench struct {
 	progress io.Writer
 	began    time.Time
 
-	env      *testenv.Env
+	env      *servers.Env
 	dir      string // for logs and programs; removed by close
-	programs stack.Programs
+	programs product.Programs
 	worlds   int
 }
 
@@ -55,15 +55,15 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		}
 	}
 	b.tell("building the programs")
-	if b.programs, err = stack.Build(ctx, b.dir); err != nil {
+	if b.programs, err = product.Build(ctx, b.dir); err != nil {
 		return err
 	}
-	if file := os.Getenv(testenv.FileVar); file != "" {
+	if file := os.Getenv(servers.FileVar); file != "" {
 		b.tell("on the sandbox of %s: what else it does weighs on the figures", file)
-		b.env, err = testenv.Attach(file)
+		b.env, err = servers.Attach(file)
 		return err
 	}
-	b.env, err = testenv.Start(ctx, testenv.Options{Progress: b.progress})
+	b.env, err = servers.Start(ctx, servers.Options{Progress: b.progress})
 	return err
 }
 
@@ -75,7 +75,7 @@ const (
 
 // world is one product at work on the sandbox, with instances enough from the start, so that no growth is measured.
 type world struct {
-	*stack.Stack
+	*product.Stack
 	b         *bench
 	namespace string
 	conn      *zk.Conn // of our own
@@ -87,8 +87,8 @@ func (b *bench) start(ctx context.Context, instances, things int) (*world, error
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if os.Getenv(testenv.FileVar) != "" {
-		return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", testenv.FileVar)
+	if os.Getenv(servers.FileVar) != "" {
+		return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", servers.FileVar)
 	}
 	b.worlds++
 	w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
@@ -101,7 +101,7 @@ func (b *bench) start(ctx context.Context, instances, things int) (*world, error
 
 func (w *world) start(ctx context.Context, things int) (err error) {
 	env := w.b.env
-	o := stack.Options{
+	o := product.Options{
 		Dir: filepath.Join(w.b.dir, w.namespace), Programs: w.b.programs, Namespace: w.namespace,
 		Chroot: "/" + w.namespace, BeatTopic: w.namespace, MQTTTopic: w.namespace, Catalogue: env.Postgres.Catalogue,
 		Sizes: map[string]int{thingSet: w.instances}, Progress: prefixed{w.b},
@@ -124,10 +124,10 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20)); err != nil {
 		return err
 	}
-	if w.Stack, err = stack.Start(ctx, env, o); err != nil {
+	if w.Stack, err = product.Start(ctx, env, o); err != nil {
 		return err
 	}
-	return stack.Until(ctx, 5*time.Minute, func(ctx context.Context) error {
+	return product.Until(ctx, 5*time.Minute, func(ctx context.Context) error {
 		size, err := w.Size(ctx, thingSet)
 		if err == nil && size.Ready != w.instances {
 			err = fmt.Errorf("%d of %d instances are ready", size.Ready, w.instances)
@@ -182,7 +182,7 @@ func (w *world) poolPath() string { return w.Chroot + "/iota/shardscaler/" + thi
 // awaitListed returns when the instances' own counts add up to n and nothing waits.
 func (w *world) awaitListed(ctx context.Context, n int, limit time.Duration) (time.Time, error) {
 	var at time.Time
-	err := stack.Until(ctx, limit, func(context.Context) error {
+	err := product.Until(ctx, limit, func(context.Context) error {
 		ordinals, _, err := w.conn.Children(w.kindPath(""))
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
 // createGroup tells how long a new Thing takes: from the moment before its message is published until it is durable (in a piece of
@@ -45,7 +45,7 @@ func measureCreate(ctx context.Context, b *bench) (map[string]float64, error) {
 	}
 	defer func() { b.ended("close the world", w.close()) }()
 	measured := map[string]float64{}
-	ids := stack.IDs(createImported+createSingles, 1)
+	ids := product.IDs(createImported+createSingles, 1)
 	took, err := w.importThings(ctx, ids[:createImported], false)
 	if err != nil {
 		return nil, err
@@ -68,14 +68,14 @@ func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time
 	if err := w.Platform.Insert(ctx, thing, ids...); err != nil {
 		return 0, err
 	}
-	var messages []stack.Notification
+	var messages []product.Notification
 	if bulk {
 		for rest := ids; len(rest) > 0; {
 			part := rest[:min(500, len(rest))]
-			messages, rest = append(messages, stack.BulkCreated(thing, part)), rest[len(part):]
+			messages, rest = append(messages, product.BulkCreated(thing, part)), rest[len(part):]
 		}
 	} else {
-		messages = stack.ImportMessages(thing, ids, 1)
+		messages = product.ImportMessages(thing, ids, 1)
 	}
 	began := time.Now()
 	if err := w.Platform.Publish(ctx, messages...); err != nil {
@@ -105,11 +105,11 @@ func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, list
 		next = next.Add(time.Duration(random.ExpFloat64() / createRate * float64(time.Second)))
 		time.Sleep(time.Until(next))
 		published[id] = time.Now()
-		if err := w.Platform.Publish(ctx, stack.Created(thing, id)); err != nil {
+		if err := w.Platform.Publish(ctx, product.Created(thing, id)); err != nil {
 			return nil, nil, err
 		}
 	}
-	err = stack.Until(ctx, time.Minute, func(context.Context) error { return watch.haveSeen(ids) })
+	err = product.Until(ctx, time.Minute, func(context.Context) error { return watch.haveSeen(ids) })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	customv1beta2 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
 // freshGroup tells how soon an answer of the metrics API changes: after a heartbeat is handed to Kafka, and after a create is handed to
@@ -162,12 +162,12 @@ func (p *probe) beats(ctx context.Context) (took []float64, err error) {
 
 // creates lets Things come one by one.
 func (p *probe) creates(ctx context.Context) (took []float64, err error) {
-	for i, id := range stack.IDs(freshSamples, 7) {
+	for i, id := range product.IDs(freshSamples, 7) {
 		if err := p.w.Platform.Insert(ctx, thing, id); err != nil {
 			return nil, err
 		}
 		began := time.Now()
-		if err := p.w.Platform.Publish(ctx, stack.Created(thing, id)); err != nil {
+		if err := p.w.Platform.Publish(ctx, product.Created(thing, id)); err != nil {
 			return nil, err
 		}
 		ms, err := p.changed(ctx, began, "statefulsets.apps/"+thingSet+"/resources", func(v float64, _ time.Time) bool { return int(v) > i })

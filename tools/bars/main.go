@@ -2,7 +2,7 @@
 //
 //	bar <name with its unit> <measured> <bound, or - for none> ok|short
 //
-// In: the programs of this checkout and the real servers of internal/testenv, which it starts. Out: the lines on standard
+// In: the programs of this checkout and the real servers of internal/testbed/servers, which it starts. Out: the lines on standard
 // output, what is being done on standard error, and exit status 1 if any figure is short. A figure that could not be measured
 // is short: it is never left out, and never a guess.
 //
@@ -17,11 +17,11 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 func main() {
-	if testenv.RunRole() {
+	if servers.RunRole() {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == serveCommand {

@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 const (
@@ -93,7 +93,7 @@ func measureMemory(ctx context.Context, b *bench, things int) (m memory, err err
 	stopReading := w.readMetrics(ctx)
 	defer stopReading()
 
-	ids := stack.IDs(things, 3)
+	ids := product.IDs(things, 3)
 	took, err := w.importThings(ctx, ids, true)
 	if err != nil {
 		return m, err
@@ -130,7 +130,7 @@ func measureMemory(ctx context.Context, b *bench, things int) (m memory, err err
 // catalogue that no message told of.
 func (w *world) churnThings(ctx context.Context, ids []string) error {
 	gone := ids[:len(ids)/churnShare]
-	come := stack.IDs(len(gone), 9)
+	come := product.IDs(len(gone), 9)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for each := max(1, len(gone)/int(churnTime/time.Second)); len(gone) > 0; {
@@ -155,9 +155,9 @@ func (w *world) replaceThings(ctx context.Context, gone, come []string) error {
 	if err := w.Platform.Insert(ctx, thing, come...); err != nil {
 		return err
 	}
-	var messages []stack.Notification
+	var messages []product.Notification
 	for i := range gone {
-		messages = append(messages, stack.Deleted(thing, gone[i]), stack.Created(thing, come[i]))
+		messages = append(messages, product.Deleted(thing, gone[i]), product.Created(thing, come[i]))
 	}
 	return w.Platform.Publish(ctx, messages...)
 }
@@ -209,7 +209,7 @@ func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error
 		return program, nil
 	}
 	b.tell("building the library's test adapter")
-	root, err := testenv.ModuleRoot()
+	root, err := servers.ModuleRoot()
 	if err != nil {
 		return "", err
 	}
@@ -244,7 +244,7 @@ func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error
 
 // startTestAdapter returns when the adapter answers.
 func (w *world) startTestAdapter(ctx context.Context, program string) (pid int, stop func(), err error) {
-	ports, err := testenv.FreePorts(1)
+	ports, err := servers.FreePorts(1)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -266,7 +266,7 @@ func (w *world) startTestAdapter(ctx context.Context, program string) (pid int, 
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
-	err = stack.Until(ctx, time.Minute, func(context.Context) error {
+	err = product.Until(ctx, time.Minute, func(context.Context) error {
 		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
 		if err != nil {
 			return err

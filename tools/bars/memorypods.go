@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
 const (
@@ -52,7 +52,7 @@ func measureMemoryWithPods(ctx context.Context, b *bench) (_ map[string]float64,
 	defer func() { _, _ = ours.stop(), theirs.stop() }()
 	stopReading := w.readMetrics(ctx)
 	defer stopReading()
-	if _, err := w.importThings(ctx, stack.IDs(createImported, 3), true); err != nil {
+	if _, err := w.importThings(ctx, product.IDs(createImported, 3), true); err != nil {
 		return nil, err
 	}
 	admin, err := w.Env.Kubernetes.Config()

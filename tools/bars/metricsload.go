@@ -28,8 +28,8 @@ import (
 	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // contender is one server that is asked.
@@ -48,7 +48,7 @@ func (f *field) start(ctx context.Context, role string) (c *contender, err error
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := testenv.FreePorts(2)
+	ports, err := servers.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (f *field) start(ctx context.Context, role string) (c *contender, err error
 			return nil, err
 		}
 	}
-	err = stack.Until(ctx, time.Minute, func(ctx context.Context) error {
+	err = product.Until(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := f.read(ctx, c)
 		return err
 	})
@@ -222,7 +222,7 @@ func (f *field) createPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = stack.Until(ctx, time.Minute, func(ctx context.Context) error {
+	err = product.Until(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(f.population.Namespace).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
@@ -258,7 +258,7 @@ func (f *field) teach(ctx context.Context, port int) error {
 		}
 		return nil
 	}
-	if err := stack.Until(ctx, time.Minute, func(context.Context) error { return post(0, 0) }); err != nil {
+	if err := product.Until(ctx, time.Minute, func(context.Context) error { return post(0, 0) }); err != nil {
 		return err
 	}
 	return f.eachPod(post)

@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // otherPrograms are figures that are measured by modules of their own, below this folder, because they compare us with libraries
 // that the product does not need. Each is named after its folder, prints lines of the same form, and is given ONLY.
 func otherPrograms() []group {
-	root, err := testenv.ModuleRoot()
+	root, err := servers.ModuleRoot()
 	if err != nil {
 		return nil // the groups before these will say it
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 const (
@@ -24,7 +24,7 @@ var warmGroup = group{
 	name:    "sandbox_warm",
 	figures: []figure{{"sandbox_warm_s", atMost(warmBound)}},
 	measure: func(ctx context.Context, b *bench) (map[string]float64, error) {
-		if _, err := testenv.Fetch(ctx, testenv.AllParts, b.progress); err != nil {
+		if _, err := servers.Fetch(ctx, servers.AllParts, b.progress); err != nil {
 			return nil, err
 		}
 		var took []float64
@@ -42,7 +42,7 @@ var warmGroup = group{
 
 func (b *bench) timeStart(ctx context.Context) (seconds float64, err error) {
 	began := time.Now()
-	env, err := testenv.Start(ctx, testenv.Options{Progress: b.progress})
+	env, err := servers.Start(ctx, servers.Options{Progress: b.progress})
 	if err != nil {
 		return 0, err
 	}
@@ -72,7 +72,7 @@ func coldGroup(build bool) group {
 		figures: []figure{{name: name}},
 		measure: func(ctx context.Context, b *bench) (map[string]float64, error) {
 			b.tell("the build of the servers is not timed; -cold (make bars COLD=1) builds them into an empty cache folder")
-			if _, err := testenv.Fetch(ctx, testenv.AllParts, b.progress); err != nil {
+			if _, err := servers.Fetch(ctx, servers.AllParts, b.progress); err != nil {
 				return nil, err
 			}
 			seconds, err := b.timeStart(ctx)
@@ -92,7 +92,7 @@ func (b *bench) timeCold(ctx context.Context) (seconds float64, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(cache)
-	root, err := testenv.ModuleRoot()
+	root, err := servers.ModuleRoot()
 	if err != nil {
 		return 0, err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testenv"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -37,12 +37,12 @@ const (
 // store is a ZooKeeper of a group's own, and a bare client.
 type store struct {
 	b   *bench
-	env *testenv.Env
+	env *servers.Env
 	raw *gozk.Conn
 }
 
 func (b *bench) startStore(ctx context.Context) (*store, error) {
-	env, err := testenv.Start(ctx, testenv.Options{Only: []testenv.Part{testenv.PartZooKeeper}, Progress: b.progress})
+	env, err := servers.Start(ctx, servers.Options{Only: []servers.Part{servers.PartZooKeeper}, Progress: b.progress})
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func (s *store) close() {
 func (s *store) dataDir() string { return filepath.Join(s.env.ZooKeeper.Servers[0].WorkDir, "data") }
 
 func (s *store) client(ctx context.Context, chroot string) (*zk.Client, error) {
-	servers := s.env.ZooKeeper.Connect + chroot
-	return zk.Open(ctx, zk.Config{Servers: servers}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	connect := s.env.ZooKeeper.Connect + chroot
+	return zk.Open(ctx, zk.Config{Servers: connect}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 // makePath makes a znode and those above it.

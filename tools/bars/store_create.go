@@ -9,7 +9,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -50,7 +50,7 @@ func measureIdleCreate(ctx context.Context, b *bench) (map[string]float64, error
 	if err := s.makePath(chroot + "/bare/pool"); err != nil {
 		return nil, err
 	}
-	ids := stack.IDs(storeCreates, 13)
+	ids := product.IDs(storeCreates, 13)
 	var ours, bare []float64
 	for i, id := range ids {
 		took, err := s.timeBareCreate(chroot+"/bare", i, id)
@@ -115,7 +115,7 @@ func measureLog(ctx context.Context, b *bench) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := stack.IDs(creates, 14)
+	ids := product.IDs(creates, 14)
 	if _, err := k.storm(ctx, ids); err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func measureLog(ctx context.Context, b *bench) (map[string]float64, error) {
 
 // logBytes is the size of all records in the server's transaction log.
 func (s *store) logBytes() (sum int, err error) {
-	err = stack.WalkTxns(s.dataDir(), func(t stack.Txn) error {
+	err = product.WalkTxns(s.dataDir(), func(t product.Txn) error {
 		sum += t.Bytes
 		return nil
 	})

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
@@ -39,7 +39,7 @@ func measureHeap(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	defer client.Close()
-	ids := stack.IDs(2*fullList, 16)
+	ids := product.IDs(2*fullList, 16)
 	m := &mover{client: client}
 	if err := m.fill(ctx, ids); err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -37,7 +37,7 @@ func measureLoad(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	defer s.close()
-	ids := stack.IDs(instances*fullList, 12)
+	ids := product.IDs(instances*fullList, 12)
 	if err := s.fillLists(ctx, chroot, instances, ids); err != nil {
 		return nil, err
 	}

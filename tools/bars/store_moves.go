@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -52,7 +52,7 @@ func measureMoves(ctx context.Context, b *bench, g growth) (map[string]float64, 
 		return nil, err
 	}
 	defer s.close()
-	ids := stack.IDs(g.resources, 11)
+	ids := product.IDs(g.resources, 11)
 	var took, ratios []float64
 	lists := map[string][]byte{} // as the round before left them: those of every round are as long
 	for round := range 1 + storeMoveRounds {

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/stack"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -51,7 +51,7 @@ func measureStorm(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	b.tell("%d creates a second for %d s", stormRate, stormSeconds)
-	ids := stack.IDs(stormRate*stormSeconds, 15)
+	ids := product.IDs(stormRate*stormSeconds, 15)
 	fates, err := k.storm(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (k *keeper) storm(ctx context.Context, ids []string) (map[string]*fate, err
 // readStorm fills in when each id came to a list, and returns the most pieces that the pool had. It fails if the log shows that any was
 // lost, in two places or never in a list.
 func (s *store) readStorm(chroot string, fates map[string]*fate) (pieces int, err error) {
-	ledger, err := stack.ReadLedger(s.dataDir(), chroot, thing)
+	ledger, err := product.ReadLedger(s.dataDir(), chroot, thing)
 	if err != nil {
 		return 0, err
 	}
@@ -120,7 +120,7 @@ func (s *store) readStorm(chroot string, fates map[string]*fate) (pieces int, er
 	}
 	pool := chroot + "/iota/shardscaler/" + thing + "/pool"
 	now := map[string]bool{}
-	err = stack.WalkTxns(s.dataDir(), func(t stack.Txn) error {
+	err = product.WalkTxns(s.dataDir(), func(t product.Txn) error {
 		for _, op := range t.Ops {
 			switch {
 			case path.Dir(op.Path) == pool && op.Deleted:

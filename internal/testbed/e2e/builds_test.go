@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+)
+
+// buildBefore is the commit of the build that is held to understand this one, and that this one is held to understand: in a roll-out
+// replicas of both meet.
+const buildBefore = "20e12e8272bded347abfb15076f7a6514e2378ec"
+
+// TestTwoBuildsTakeTurns has the build before and this one lead one after the other over the same tree, twice: what one keeps in ZooKeeper
+// (moves that run, the history of sizes, an override, a pause) the other goes on with, and nothing is lost.
+func TestTwoBuildsTakeTurns(t *testing.T) {
+	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
+		o.Replicas = 2
+		slowMoves(o.Config)
+		for i := range o.Config.Kinds { // the build before refuses fields that it does not know
+			o.Config.Kinds[i].Catalogue.Lag, o.Config.Kinds[i].Catalogue.MaxDeletes = nil, nil
+		}
+	})
+	former := buildOf(t, buildBefore)
+	before, now := w.Servers[0], w.Servers[1]
+	for _, v := range w.Servers {
+		require.NoError(t, v.Stop(t.Context()))
+	}
+	before.Become(former)
+	token, err := w.OperatorToken(t.Context())
+	require.NoError(t, err)
+	post := func(v *product.Server, what string, body any) {
+		w.until("POST "+what, func(ctx context.Context) error {
+			return v.REST(ctx, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, token, body, nil)
+		})
+	}
+	ids, known := product.IDs(3_600, 1), 0
+	// leads lets v alone lead, has it take over in the middle of what the other was doing, and import more.
+	leads := func(v, other *product.Server) {
+		if !v.Running() {
+			require.NoError(t, v.Start())
+		}
+		require.NoError(t, w.AwaitReady(t.Context(), v))
+		require.NoError(t, other.Kill())
+		w.until(v.Name+" leads", func(ctx context.Context) error {
+			leader, err := w.Leader(ctx)
+			if err == nil && leader != v {
+				err = errors.New("another replica does")
+			}
+			return err
+		})
+		require.NoError(t, w.Platform.Import(t.Context(), thing, ids[known:known+900], uint64(known)))
+		known += 900
+	}
+	shows := func(v *product.Server, what string, right func(*api.Orchestration) bool) {
+		w.until(v.Name+" shows "+what, func(ctx context.Context) error {
+			var o api.Orchestration
+			if err := v.REST(ctx, http.MethodGet, "/v1/api/orchestrations/Thing", "", nil, &o); err != nil {
+				return err
+			}
+			if !right(&o) {
+				return fmt.Errorf("it shows maxInstances %+v, paused %+v, problem %q", o.MaxInstances, o.Paused, o.Problem)
+			}
+			return nil
+		})
+	}
+	overridden := func(o *api.Orchestration) bool { return o.MaxInstances == api.Setting{Value: 20, Source: "override"} }
+
+	leads(before, now)
+	post(before, "orchestrate", map[string]int{"maxInstances": 20})
+	leads(now, before)
+	shows(now, "the other's override", overridden)
+	post(now, "pause", nil)
+	leads(before, now)
+	shows(before, "the other's pause, and its own override", func(o *api.Orchestration) bool { return overridden(o) && o.Paused.Value })
+	post(before, "resume", nil)
+	leads(now, before)
+	w.holds(w.settled(thing, thingSet, size(len(ids), thingTarget), len(ids)), ids)
+	w.lostNothing(thing, nil)
+	for _, v := range w.Servers {
+		log, err := os.ReadFile(v.Log)
+		require.NoError(t, err)
+		for _, complaint := range []string{"override cannot be read", "read kept", "history is lost", "schema version", "panic"} {
+			require.NotContains(t, string(log), complaint, v.Name)
+		}
+	}
+}
+
+// buildOf builds the server of a commit.
+func buildOf(t *testing.T, commit string) (program string) {
+	t.Helper()
+	root, err := servers.ModuleRoot()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "source.tar")
+	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "archive", "-o", archive, commit).CombinedOutput()
+	if err != nil { // a shallow clone, or an archive
+		t.Skipf("this checkout has not the history of commit %s: %s", commit, out)
+	}
+	out, err = exec.CommandContext(t.Context(), "tar", "-xf", archive, "-C", dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	program = filepath.Join(dir, "shardscaler-before")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "./cmd/shardscaler")
+	build.Dir = dir
+	out, err = build.CombinedOutput()
+	require.NoError(t, err, strings.TrimSpace(string(out)))
+	return program
+}

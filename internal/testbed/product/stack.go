@@ -1,0 +1,249 @@
+// Package product runs the whole product on the servers of an Env: what `kubectl apply -k manifests` installs, one or more
+// replicas of shardscaler as processes under their own service account, and dacsim as the workload.
+//
+// In: a servers.Env and Options. Out: a Stack, with which a test or a demonstration plays the platform (Platform), looks at
+// what came of it (Assignment, Size, Metric: none of them by the product's own code), and breaks things.
+//
+// Invariant: everything a Stack made ends with Close, and its processes at the latest with the sandbox. Two Stacks in two
+// namespaces share only the APIService objects, of which a cluster has one set.
+package product
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/workload"
+)
+
+// Options say what a Stack consists of.
+type Options struct {
+	// Dir takes logs, kubeconfigs and certificates; it must exist.
+	Dir string
+	// Programs are the built commands.
+	Programs Programs
+	// Namespace must exist, and so must the Kafka topic BeatTopic. Chroot goes before ZooKeeper's paths and may be empty.
+	Namespace string
+	Chroot    string
+	BeatTopic string
+	MQTTTopic string
+	Catalogue servers.Database
+	// ZooKeeper, Kafka and MQTT are the sandbox's own unless set: a test that stops one brings its own.
+	ZooKeeper *servers.ZooKeeper
+	Kafka     *servers.Kafka
+	MQTT      *servers.MQTT
+
+	// Config is what the ConfigMap holds at the start.
+	Config *config.Config
+	// SelfManagedCert lets the product make its serving certificate; otherwise it comes from files.
+	SelfManagedCert bool
+	// Replicas of shardscaler that are started; default 1.
+	Replicas int
+	// ServerFlags and WorkloadFlags are added to the usual ones, ServerEnv to the environment.
+	ServerFlags, WorkloadFlags, ServerEnv []string
+	// EachServer are the flags of one replica, after ServerFlags; it may be nil.
+	EachServer func(i int) []string
+	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and nobody is asked for
+	// metrics through the API server.
+	Private bool
+	// Sizes are the replicas of StatefulSets at the start; those not named start as the manifests have them.
+	Sizes map[string]int
+	// Starts are the first ordinals (spec.ordinals.start); those not named start at 0.
+	Starts map[string]int
+	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service shardscaler as their server.
+	Hooks bool
+	// OwnAPIProxy leads the product to the API server through Stack.API.
+	OwnAPIProxy bool
+	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
+	Before func(context.Context, *Stack) error
+	// Progress is told what is being done; nil: nobody is.
+	Progress io.Writer
+}
+
+// Stack is the product at work.
+type Stack struct {
+	Options
+	Env  *servers.Env
+	Kube kubernetes.Interface
+
+	Platform *Platform
+	Servers  []*Server
+	Workload *Process
+	Control  workload.Control
+	// API is nil unless OwnAPIProxy.
+	API *APIProxy
+	// RunLog is the file in which the workload says what ran where and when.
+	RunLog string
+
+	conn       *zk.Conn // for looking, see zookeeperConn
+	dynamic    dynamic.Interface
+	kubeconfig string // of the product's service account
+	certs      certificates
+	front      *front // where the APIServices lead
+	rest       *front // where the Service shardscaler leads; nil if nobody asks there
+	installed  []object
+	closers    []func(context.Context) error // in the order of starting
+}
+
+// Patience is how long anything may take before it counts as failed. It bounds failures only: nothing is asserted about time.
+const Patience = 3 * time.Minute
+
+// Start installs and starts everything and returns when every replica is ready and the metrics API answers. What was
+// started is ended when it fails.
+func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
+	s := &Stack{Options: o, Env: env}
+	s.Replicas = cmp.Or(o.Replicas, 1)
+	if s.ZooKeeper == nil {
+		s.ZooKeeper = env.ZooKeeper
+	}
+	if s.Kafka == nil {
+		s.Kafka = env.Kafka
+	}
+	if s.MQTT == nil {
+		s.MQTT = env.MQTT
+	}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"connect to Kubernetes", s.connect},
+		{"make certificates", s.makeCertificates},
+		{"install the manifests", s.install},
+		{"connect the platform", s.startPlatform},
+		{"prepare", s.before},
+		{"start the workload", s.startWorkload},
+		{"start shardscaler", s.startServers},
+		{"wait for shardscaler", s.awaitReady},
+	} {
+		if err := step.do(ctx); err != nil {
+			err = fmt.Errorf("%s: %w", step.what, err)
+			return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+		s.tell("%s", step.what)
+	}
+	return s, nil
+}
+
+// Close ends the processes and removes from the cluster what is not in the namespace, newest first.
+func (s *Stack) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	var faults []error
+	for _, c := range slices.Backward(s.closers) {
+		faults = append(faults, c(ctx))
+	}
+	s.closers = nil
+	return errors.Join(faults...)
+}
+
+// onClose notes what Close has to do.
+func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.closers, c) }
+
+func (s *Stack) tell(format string, args ...any) {
+	if s.Progress != nil {
+		fmt.Fprintf(s.Progress, format+"\n", args...)
+	}
+}
+
+func (s *Stack) connect(context.Context) error {
+	rest, err := s.Env.Kubernetes.Config()
+	if err != nil {
+		return err
+	}
+	if s.Kube, err = kubernetes.NewForConfig(rest); err != nil {
+		return err
+	}
+	s.dynamic, err = dynamic.NewForConfig(rest)
+	return err
+}
+
+func (s *Stack) before(ctx context.Context) error {
+	if s.Before == nil {
+		return nil
+	}
+	return s.Before(ctx, s)
+}
+
+// startWorkload starts dacsim for every configured kind.
+func (s *Stack) startWorkload(context.Context) error {
+	s.RunLog = filepath.Join(s.Dir, "runs.jsonl")
+	ports, err := servers.FreePorts(1)
+	if err != nil {
+		return err
+	}
+	s.Control = workload.Control{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	args := []string{
+		"run", "--kubeconfig", s.Env.Kubernetes.Kubeconfig, "--namespace", s.Namespace,
+		"--zookeeper", s.zookeeper(), "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
+		"--control", s.Control.Addr, "--run-log", s.RunLog,
+	}
+	for _, k := range s.Config.Kinds {
+		args = append(args, "--kind", k.Name+"="+k.StatefulSet)
+	}
+	args = append(args, "--beating", strings.Join(s.beating(), ","))
+	if s.Hooks {
+		if s.rest, err = newFront(func(v *Server) string { return v.Addr }); err != nil {
+			return err
+		}
+		s.onClose(s.rest.close)
+		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", s.rest.port()))
+	}
+	s.Workload = s.newProcess("dacsim", s.Programs.Dacsim, append(args, s.WorkloadFlags...)...)
+	s.onClose(s.Workload.Stop)
+	return s.Workload.Start()
+}
+
+// beating are the kinds whose instances send heartbeats.
+func (s *Stack) beating() []string {
+	var names []string
+	for _, k := range s.Config.Kinds {
+		if k.Heartbeat != nil {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// zookeeper is the address that the product and the workload are given.
+func (s *Stack) zookeeper() string { return s.ZooKeeper.Connect + s.Chroot }
+
+// write puts a file into the Stack's folder.
+func (s *Stack) write(name string, content []byte) (string, error) {
+	file := filepath.Join(s.Dir, name)
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		return "", err
+	}
+	return file, nil
+}
+
+// Until calls try until it returns nil, and says what it returned last when the time is over. The times between two tries are
+// short, since a test waits for each.
+func Until(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	began := time.Now()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after %s: %w", time.Since(began).Round(time.Second), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

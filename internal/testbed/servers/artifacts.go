@@ -1,0 +1,337 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// Tools are the programs that servers are started with.
+type Tools struct {
+	Self         string `json:"self"`                   // the program that called Start: it is the MQTT broker and the reaper, too
+	Bin          string `json:"bin,omitempty"`          // kube-apiserver, …, kwokctl, kubectl
+	Manifests    string `json:"manifests,omitempty"`    // metrics-server's own
+	Jars         string `json:"jars,omitempty"`         // ZooKeeper and Kafka
+	KafkaData    string `json:"kafkaData,omitempty"`    // freshly formatted storage of a broker
+	Java         string `json:"java,omitempty"`         //
+	PostgresHome string `json:"postgresHome,omitempty"` // bin/postgres, bin/initdb
+}
+
+// java is the command line of a Java program in Jars.
+func (t Tools) java(options []string, program ...string) []string {
+	return slices.Concat([]string{t.Java}, options, []string{"-cp", filepath.Join(t.Jars, "*")}, program)
+}
+
+// The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is told
+// it as well, because a build from the module cache has no tag to read.
+const (
+	kubernetesVersion = "v1.37.1"
+	versionPackage    = "k8s.io/component-base/version"
+	buildLinkerFlags  = "-s -w -X " + versionPackage + ".gitVersion=" + kubernetesVersion +
+		" -X " + versionPackage + ".gitMajor=1 -X " + versionPackage + ".gitMinor=37"
+)
+
+// buildPackages are built by one go build, which shares what they have in common.
+var buildPackages = []string{
+	"k8s.io/kubernetes/cmd/kube-apiserver",
+	"k8s.io/kubernetes/cmd/kube-controller-manager",
+	"k8s.io/kubernetes/cmd/kube-scheduler",
+	"k8s.io/kubernetes/cmd/kubectl",
+	"sigs.k8s.io/kwok/cmd/kwok",
+	"sigs.k8s.io/kwok/cmd/kwokctl",
+	"sigs.k8s.io/metrics-server/cmd/metrics-server",
+	"go.etcd.io/etcd/server/v3",
+}
+
+// Fetch builds and downloads what the parts need and is not yet in the user's cache folder, under a
+// hash of what it is made from: a second clone of the project finds it there.
+func Fetch(ctx context.Context, parts []Part, w io.Writer) (Tools, error) {
+	p := newProgress(w)
+	self, err := os.Executable()
+	if err != nil {
+		return Tools{}, fmt.Errorf("fetch: %w", err)
+	}
+	tools := Tools{Self: self}
+	needs := func(any ...Part) bool {
+		return slices.ContainsFunc(parts, func(part Part) bool { return slices.Contains(any, part) })
+	}
+	// Java first: what is missing there is found out before minutes are spent on a build.
+	if needs(PartZooKeeper, PartKafka, PartPostgres) {
+		dir, err := fetchServers(ctx, p)
+		if err != nil {
+			return Tools{}, err
+		}
+		tools.Jars, tools.KafkaData = filepath.Join(dir, "jars"), filepath.Join(dir, "kafka")
+		tools.PostgresHome = filepath.Join(dir, "postgres")
+	}
+	if needs(PartZooKeeper, PartKafka) {
+		if tools.Java, err = ensureJava(ctx, p); err != nil {
+			return Tools{}, err
+		}
+	}
+	if needs(PartKubernetes) {
+		dir, err := buildControlPlane(ctx, p)
+		if err != nil {
+			return Tools{}, err
+		}
+		tools.Bin, tools.Manifests = filepath.Join(dir, "bin"), filepath.Join(dir, "metrics-server")
+	}
+	return tools, nil
+}
+
+// buildControlPlane returns a folder with bin/ and metrics-server/.
+func buildControlPlane(ctx context.Context, p *progress) (string, error) {
+	source, inputs, err := readSources("tools/controlplane", "go.mod", "go.sum", "tools.go")
+	if err != nil {
+		return "", err
+	}
+	inputs = append(inputs, []byte(buildLinkerFlags), []byte(strings.Join(buildPackages, " ")), []byte(runtime.Version()))
+	return cached(p, "controlplane", inputs, func(dir string) error {
+		var compiled, total atomic.Int64
+		listing := func() error {
+			out, err := goCommand(ctx, source, append([]string{"list", "-deps"}, buildPackages...)...).Output()
+			total.Store(int64(bytes.Count(out, []byte("\n"))))
+			return commandError(err)
+		}
+		if err := p.during("downloading the sources of Kubernetes, etcd and kwok", nothing, listing); err != nil {
+			return fmt.Errorf("build control plane: %w", err)
+		}
+		howFar := func() string { return fmt.Sprintf("(%d of at most %d packages)", compiled.Load(), total.Load()) }
+		building := func() error {
+			build := goCommand(ctx, source, append([]string{
+				"build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", buildLinkerFlags, "-o", filepath.Join(dir, "bin") + "/",
+			}, buildPackages...)...)
+			return runCounting(build, &compiled)
+		}
+		if err := p.during("building the control plane (once; about 7 minutes on 2 cores)", howFar, building); err != nil {
+			return fmt.Errorf("build control plane: %w", err)
+		}
+		// go build names a program after the last folder of its package that is not a version.
+		if err := os.Rename(filepath.Join(dir, "bin", "server"), filepath.Join(dir, "bin", "etcd")); err != nil {
+			return fmt.Errorf("build control plane: %w", err)
+		}
+		return copyManifests(ctx, source, filepath.Join(dir, "metrics-server"))
+	})
+}
+
+// copyManifests keeps the manifests of metrics-server's module beside its binary.
+func copyManifests(ctx context.Context, source, dir string) error {
+	out, err := goCommand(ctx, source, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/metrics-server").Output()
+	if err != nil {
+		return fmt.Errorf("find metrics-server: %w", commandError(err))
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("copy manifests: %w", err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "manifests", "base", "*.yaml"))
+	for _, file := range files {
+		var content []byte
+		if content, err = os.ReadFile(file); err == nil {
+			err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("copy manifests: %w", err)
+		}
+	}
+	return err
+}
+
+// fetchServers returns a folder with jars/, kafka/ and postgres/.
+func fetchServers(ctx context.Context, p *progress) (string, error) {
+	source, inputs, err := readSources("tools/servers", "pom.xml")
+	if err != nil {
+		return "", err
+	}
+	platform, known := map[string]string{"amd64": "linux-amd64", "arm64": "linux-arm64v8"}[runtime.GOARCH]
+	if !known {
+		return "", fmt.Errorf("fetch servers: no PostgreSQL binaries for %s", runtime.GOARCH)
+	}
+	return cached(p, "servers", append(inputs, []byte(platform), []byte(kafkaConfig)), func(dir string) error {
+		maven, java, err := ensureMaven(ctx, p)
+		if err != nil {
+			return err
+		}
+		jars := filepath.Join(dir, "jars")
+		fetching := func() error {
+			cmd := exec.CommandContext(ctx, maven, "-q", "-B", "-f", filepath.Join(source, "pom.xml"), "dependency:copy-dependencies",
+				"-DoutputDirectory="+jars, "-Dpostgres.platform="+platform)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%w\n%s", err, out)
+			}
+			return nil
+		}
+		if err := p.during("fetching ZooKeeper, Kafka and PostgreSQL with Maven", nothing, fetching); err != nil {
+			return fmt.Errorf("fetch servers: %w", err)
+		}
+		if err := unpackPostgres(jars, filepath.Join(dir, "postgres")); err != nil {
+			return err
+		}
+		return formatKafka(ctx, Tools{Java: java, Jars: jars}, filepath.Join(dir, "kafka"))
+	})
+}
+
+// cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
+func cached(p *progress, name string, inputs [][]byte, make func(dir string) error) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, name+"-"+hashOf(inputs))
+	if exists(dir) {
+		return dir, nil
+	}
+	unlock, err := lock(filepath.Join(cache, name+".lock"), func() {
+		p.Printf("another process is making %s; waiting for it", dir)
+	})
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if exists(dir) {
+		return dir, nil
+	}
+	temp, err := os.MkdirTemp(cache, name+"-unfinished-")
+	if err != nil {
+		return "", fmt.Errorf("make %s: %w", name, err)
+	}
+	defer os.RemoveAll(temp)
+	if err := make(temp); err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.Chmod(temp, 0o755), os.Rename(temp, dir)); err != nil {
+		return "", fmt.Errorf("make %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+// lock takes an exclusive lock on a file; when it has to wait, it calls waiting first.
+func lock(file string, waiting func()) (unlock func(), err error) {
+	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", file, err)
+	}
+	err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		waiting()
+		err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("lock %s: %w", file, err)
+	}
+	return func() { handle.Close() }, nil
+}
+
+// cacheDir is where everything lies that outlives a run.
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find cache folder: %w", err)
+	}
+	dir := filepath.Join(cache, "shardscaler")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make cache folder: %w", err)
+	}
+	return dir, nil
+}
+
+func hashOf(inputs [][]byte) string {
+	hash := sha256.New()
+	for _, input := range append(inputs, []byte(runtime.GOOS), []byte(runtime.GOARCH)) {
+		_ = binary.Write(hash, binary.BigEndian, int64(len(input)))
+		hash.Write(input)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:12]
+}
+
+// readSources reads files of a folder of the checkout that we run in.
+func readSources(folder string, names ...string) (dir string, contents [][]byte, err error) {
+	root, err := ModuleRoot()
+	if err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(root, filepath.FromSlash(folder))
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", nil, fmt.Errorf("read %s: %w", folder, err)
+		}
+		contents = append(contents, content)
+	}
+	return dir, contents, nil
+}
+
+// ModuleRoot is the top folder of the checkout that the current folder is in.
+func ModuleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find checkout: %w", err)
+	}
+	for here := dir; ; here = filepath.Dir(here) {
+		content, err := os.ReadFile(filepath.Join(here, "go.mod"))
+		if err == nil && bytes.HasPrefix(content, []byte("module github.com/shardscaler/shardscaler\n")) {
+			return here, nil
+		}
+		if here == filepath.Dir(here) {
+			return "", fmt.Errorf("find checkout: %s is not in a checkout of shardscaler", dir)
+		}
+	}
+}
+
+func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly")
+	return cmd
+}
+
+// runCounting runs a verbose go build and counts the packages it names as it compiles them.
+func runCounting(cmd *exec.Cmd, lines *atomic.Int64) error {
+	counter := &lineCounter{lines: lines}
+	cmd.Stderr = counter
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%w\n%s", err, counter.last)
+	}
+	return nil
+}
+
+// lineCounter counts lines and keeps the last of what was written, for the error message.
+type lineCounter struct {
+	lines *atomic.Int64
+	last  []byte
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	const keep = 4096
+	c.lines.Add(int64(bytes.Count(p, []byte("\n"))))
+	c.last = append(c.last, p...)
+	c.last = c.last[max(0, len(c.last)-keep):]
+	return len(p), nil
+}
+
+// commandError adds what the command said on standard error.
+func commandError(err error) error {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return fmt.Errorf("%w\n%s", err, exit.Stderr)
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}

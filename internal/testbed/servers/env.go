@@ -1,0 +1,337 @@
+package servers
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Part is one of the servers of a sandbox; the control plane is one.
+type Part string
+
+// The parts of a sandbox.
+const (
+	PartKubernetes Part = "kubernetes"
+	PartZooKeeper  Part = "zookeeper"
+	PartKafka      Part = "kafka"
+	PartMQTT       Part = "mqtt"
+	PartPostgres   Part = "postgres"
+)
+
+// AllParts is what a sandbox consists of unless told otherwise.
+var AllParts = []Part{PartKubernetes, PartZooKeeper, PartKafka, PartMQTT, PartPostgres}
+
+// ParseParts reads a list such as "zookeeper,kafka"; the empty one means AllParts.
+func ParseParts(names []string) ([]Part, error) {
+	if len(names) == 0 {
+		return AllParts, nil
+	}
+	parts := make([]Part, len(names))
+	for i, name := range names {
+		if parts[i] = Part(name); !slices.Contains(AllParts, parts[i]) {
+			return nil, fmt.Errorf("parse parts: %q is none of %v", name, AllParts)
+		}
+	}
+	return parts, nil
+}
+
+// Options say what Start starts.
+type Options struct {
+	StateDir     string    // folder for all state; must not exist or be empty; default: one in the temporary folder
+	Only         []Part    // default: AllParts
+	ZooKeepers   int       // servers in the ensemble; default 1
+	Nodes        int       // nodes of the cluster; default 3
+	MQTTUser     string    // with it, the broker refuses anybody else
+	MQTTPassword string    //
+	Progress     io.Writer // told what is being built, fetched or started, and for how long; default: nobody
+}
+
+// Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
+type Env struct {
+	Dir        string      `json:"dir"`
+	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
+	ZooKeeper  *ZooKeeper  `json:"zookeeper,omitempty"`
+	Kafka      *Kafka      `json:"kafka,omitempty"`
+	MQTT       *MQTT       `json:"mqtt,omitempty"`
+	Postgres   *Postgres   `json:"postgres,omitempty"`
+	Tools      Tools       `json:"tools"`
+
+	reaper     io.Closer // nil in an Env that is only attached
+	reaperDone <-chan struct{}
+}
+
+// FileVar names, in the environment, the sandbox.json that Attach and Require read.
+const FileVar = "SHARDSCALER_SANDBOX"
+
+// startTimeout bounds the start of all servers together, once everything is built and fetched.
+const startTimeout = 3 * time.Minute
+
+// File is the path of sandbox.json.
+func (e *Env) File() string { return filepath.Join(e.Dir, "sandbox.json") }
+
+// Start builds and fetches what is missing, starts the servers side by side, and returns when each of
+// them answers. On an error nothing is left running.
+func Start(ctx context.Context, options Options) (*Env, error) {
+	if runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("start sandbox: it needs Linux, this is %s", runtime.GOOS)
+	}
+	if !roleAware {
+		return nil, errors.New("start sandbox: this program does not call servers.RunRole first thing in main or TestMain")
+	}
+	if len(options.Only) == 0 {
+		options.Only = AllParts
+	}
+	progress := newProgress(options.Progress)
+	if err := RemoveAbandoned(); err != nil {
+		progress.Printf("could not clean up after an earlier sandbox: %v", err)
+	}
+	tools, err := Fetch(ctx, options.Only, options.Progress)
+	if err != nil {
+		return nil, err
+	}
+	env, err := newEnv(options.StateDir, tools)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := env.startParts(ctx, options, progress); err != nil {
+		return nil, errors.Join(err, env.Close())
+	}
+	if err := writeJSON(env.File(), env); err != nil {
+		return nil, errors.Join(fmt.Errorf("write sandbox.json: %w", err), env.Close())
+	}
+	return env, nil
+}
+
+// newEnv makes the folder of a sandbox and the reaper that will remove it.
+func newEnv(stateDir string, tools Tools) (*Env, error) {
+	dir, err := makeStateDir(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	env := &Env{Dir: dir, Tools: tools}
+	owner, _ := identify(os.Getpid())
+	if err := writeJSON(filepath.Join(dir, ownerFile), owner); err != nil {
+		return nil, fmt.Errorf("record owner: %w", err)
+	}
+	env.reaper, env.reaperDone, err = startReaper(tools.Self, dir)
+	return env, err
+}
+
+func (e *Env) startParts(ctx context.Context, options Options, progress *progress) error {
+	starts := map[Part]func(context.Context) error{
+		PartKubernetes: func(ctx context.Context) (err error) {
+			e.Kubernetes, err = e.startKubernetes(ctx, cmp.Or(options.Nodes, 3))
+			return err
+		},
+		PartZooKeeper: func(ctx context.Context) (err error) {
+			e.ZooKeeper, err = e.startZooKeeper(ctx, "zookeeper", max(options.ZooKeepers, 1))
+			return err
+		},
+		PartKafka: func(ctx context.Context) (err error) {
+			e.Kafka, err = e.startKafka(ctx, "kafka", kafkaMore{})
+			return err
+		},
+		PartMQTT: func(ctx context.Context) (err error) {
+			e.MQTT, err = e.startMQTT(ctx, "mqtt", options.MQTTUser, options.MQTTPassword)
+			return err
+		},
+		PartPostgres: func(ctx context.Context) (err error) {
+			e.Postgres, err = e.startPostgres(ctx, "postgres")
+			return err
+		},
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range options.Only {
+		group.Go(func() error {
+			began := time.Now()
+			if err := again(ctx, starts[part]); err != nil {
+				return err
+			}
+			progress.Printf("%s answers after %s", part, time.Since(began).Round(100*time.Millisecond))
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// again tries a start up to three times: another process may take a port between our choice and its use.
+func again(ctx context.Context, start func(context.Context) error) error {
+	var err error
+	for range 3 {
+		if err = start(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// Attach reads the sandbox.json of a sandbox that another process started.
+func Attach(file string) (*Env, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("attach to sandbox: %w", err)
+	}
+	env := &Env{}
+	if err := json.Unmarshal(raw, env); err != nil {
+		return nil, fmt.Errorf("attach to sandbox: read %s: %w", file, err)
+	}
+	if abandoned(env.Dir) {
+		return nil, fmt.Errorf("attach to sandbox: the one of %s has ended", file)
+	}
+	for _, server := range env.Servers() {
+		server.owner = env.Dir
+	}
+	return env, nil
+}
+
+// Close ends every process of the sandbox, also those that tests started within it, and removes its
+// folder. In an attached Env it does nothing.
+func (e *Env) Close() error {
+	if e.reaper == nil {
+		return nil
+	}
+	err := reap(e.Dir)
+	_ = e.reaper.Close()
+	<-e.reaperDone
+	return err
+}
+
+// Servers lists every server process that Start started.
+func (e *Env) Servers() []*Server {
+	var all []*Server
+	if e.Kubernetes != nil {
+		all = append(all, e.Kubernetes.Servers()...)
+	}
+	if e.ZooKeeper != nil {
+		all = append(all, e.ZooKeeper.Servers...)
+	}
+	if e.Kafka != nil {
+		all = append(all, e.Kafka.Server)
+	}
+	if e.MQTT != nil {
+		all = append(all, e.MQTT.Server)
+	}
+	if e.Postgres != nil {
+		all = append(all, e.Postgres.Server)
+	}
+	return all
+}
+
+// Command is exec.CommandContext for a process that shall end with the sandbox, whatever becomes of
+// the caller; in its environment FileVar names sandbox.json. Every test that starts the product or a
+// workload starts it so.
+func (e *Env) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = e.environ(os.Environ())
+	return cmd
+}
+
+// environ marks an environment as that of a process of this sandbox.
+func (e *Env) environ(base []string) []string {
+	return append(withoutOwner(base), ownerVar+"="+e.Dir, FileVar+"="+e.File())
+}
+
+// newDir makes a fresh folder for a server; a second try of the same server gets another one.
+func (e *Env) newDir(name string) (string, error) {
+	dir, err := os.MkdirTemp(e.Dir, name+"-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // PostgreSQL, as another user, must pass through
+	}
+	if err != nil {
+		return "", fmt.Errorf("make folder for %s: %w", name, err)
+	}
+	return dir, nil
+}
+
+// newPlace is a folder of a server's own, and n ports that were free a moment ago.
+func (e *Env) newPlace(name string, n int) (dir string, ports []int, err error) {
+	if ports, err = freePorts(n); err == nil {
+		dir, err = e.newDir(name)
+	}
+	return dir, ports, err
+}
+
+func (e *Env) newServer(name, dir string, port int, speaks protocol) *Server {
+	return &Server{
+		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: dir, owner: e.Dir,
+		Log: filepath.Join(dir, name+".log"), PidFile: filepath.Join(dir, name+".pid"),
+	}
+}
+
+// sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the user's
+// home: PostgreSQL, as another user, must get through.
+func sandboxRoot() (string, error) {
+	root := filepath.Join(os.TempDir(), fmt.Sprintf("shardscaler-%d", os.Getuid()))
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", fmt.Errorf("make folder for sandboxes: %w", err)
+	}
+	info, err := os.Lstat(root)
+	if err != nil {
+		return "", fmt.Errorf("make folder for sandboxes: %w", err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(stat.Uid) != os.Getuid() {
+		return "", fmt.Errorf("make folder for sandboxes: %s belongs to somebody else", root)
+	}
+	return root, nil
+}
+
+// makeStateDir makes the folder of a new sandbox: in sandboxRoot, or where the user wants it with a
+// link from there.
+func makeStateDir(wanted string) (string, error) {
+	root, err := sandboxRoot()
+	if err != nil {
+		return "", err
+	}
+	if wanted == "" {
+		dir, err := os.MkdirTemp(root, "sandbox-")
+		if err == nil {
+			err = os.Chmod(dir, 0o755)
+		}
+		if err != nil {
+			return "", fmt.Errorf("make state folder: %w", err)
+		}
+		return filepath.EvalSymlinks(dir)
+	}
+	if err := os.MkdirAll(wanted, 0o755); err != nil {
+		return "", fmt.Errorf("make state folder: %w", err)
+	}
+	dir, err := filepath.EvalSymlinks(wanted)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make state folder: %w", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		return "", fmt.Errorf("make state folder: %s is not empty", dir)
+	}
+	link := filepath.Join(root, strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-"))
+	_ = os.Remove(link) // of an earlier sandbox in the same place
+	if err := os.Symlink(dir, link); err != nil {
+		return "", fmt.Errorf("make state folder: %w", err)
+	}
+	return dir, nil
+}
+
+func eachServer(servers []*Server, do func(*Server) error) error {
+	var faults []error
+	for _, server := range servers {
+		faults = append(faults, do(server))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,207 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Postgres holds the platform's catalogue: tables "Thing" and "Rule".
+type Postgres struct {
+	*Server
+	Catalogue Database `json:"catalogue"` // the one of the sandbox; a test makes its own with NewDatabase
+	AdminURL  string   `json:"adminURL"`
+	Password  string   `json:"password"` // of all three users
+}
+
+// Database is one catalogue.
+type Database struct {
+	Name      string `json:"database"`
+	URL       string `json:"url"`       // as user iota, the platform: may write
+	ReaderURL string `json:"readerURL"` // as user shardscaler, the product: may read
+}
+
+// The users of a PostgreSQL server of ours.
+const (
+	pgAdmin    = "postgres"
+	pgPlatform = "iota"
+	pgReader   = "shardscaler"
+)
+
+// nobody is whom PostgreSQL runs as when root starts it, since it refuses to run as root.
+const nobody = 65534
+
+// createTables: weight and labels are what a catalogue may offer for balance and for pins.
+const createTables = `
+CREATE TABLE "Thing" (id text PRIMARY KEY, weight double precision, labels jsonb);
+CREATE TABLE "Rule" (id text PRIMARY KEY, weight double precision, labels jsonb);
+GRANT SELECT ON "Thing", "Rule" TO ` + pgReader
+
+func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error) {
+	dir, ports, err := e.newPlace(name, 1)
+	if err != nil {
+		return nil, err
+	}
+	server := e.newServer(name, dir, ports[0], speaksPostgres)
+	home := e.Tools.PostgresHome
+	if os.Geteuid() == 0 {
+		server.UID = nobody
+		home = filepath.Join(dir, "home")
+		if err := linkTree(e.Tools.PostgresHome, home); err != nil {
+			return nil, fmt.Errorf("start postgres: %w", err)
+		}
+	}
+	data, password := filepath.Join(dir, "data"), rand.Text()
+	if err := e.initPostgres(ctx, server, home, data, password); err != nil {
+		return nil, err
+	}
+	server.WorkDir = data
+	server.Argv = []string{
+		filepath.Join(home, "bin", "postgres"), "-D", data, "-h", "127.0.0.1", "-p", fmt.Sprint(ports[0]), "-k", "",
+		"-c", "fsync=off", // the data does not outlive the sandbox
+		"-c", "dynamic_shared_memory_type=mmap", // so that kill -9 leaves nothing outside of the data folder
+	}
+	p := &Postgres{Server: server, Password: password}
+	p.AdminURL = p.url(pgAdmin, "postgres")
+	if err := server.startFirst(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.createUsers(ctx); err != nil {
+		return nil, err
+	}
+	p.Catalogue, err = p.create(ctx, pgPlatform)
+	return p, err
+}
+
+// initPostgres makes the data folder, as the user who will own it.
+func (e *Env) initPostgres(ctx context.Context, server *Server, home, data, password string) error {
+	passwordFile := filepath.Join(filepath.Dir(data), "password")
+	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("initialise postgres: %w", err)
+	}
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return fmt.Errorf("initialise postgres: %w", err)
+	}
+	if server.UID != 0 {
+		for _, path := range []string{data, passwordFile} {
+			if err := os.Chown(path, int(server.UID), int(server.UID)); err != nil {
+				return fmt.Errorf("initialise postgres: %w", err)
+			}
+		}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(home, "bin", "initdb"), "-D", data, "-U", pgAdmin, "--pwfile", passwordFile,
+		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = data, e.environ(os.Environ()), asUser(server.UID)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initialise postgres: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// linkTree makes a second tree of the same files: root's cache folder is closed to the user that
+// PostgreSQL runs as. On another file system the files are copied.
+func linkTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, relative)
+		if entry.IsDir() {
+			return os.MkdirAll(target, 0o755)
+		}
+		err = os.Link(path, target)
+		if !errors.Is(err, syscall.EXDEV) {
+			return err
+		}
+		return copyEntry(path, target, entry)
+	})
+}
+
+func copyEntry(from, to string, entry fs.DirEntry) error {
+	if entry.Type() == fs.ModeSymlink {
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	}
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, info.Mode().Perm())
+}
+
+func (p *Postgres) url(user, database string) string {
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, p.Password, p.Addr, database)
+}
+
+func (p *Postgres) createUsers(ctx context.Context) error {
+	for _, user := range []string{pgPlatform, pgReader} {
+		// Neither the name nor the password, both ours, needs quoting beyond this.
+		if err := execSQL(ctx, p.AdminURL, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, user, p.Password)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create makes a database with empty tables.
+func (p *Postgres) create(ctx context.Context, name string) (Database, error) {
+	db := Database{Name: name, URL: p.url(pgPlatform, name), ReaderURL: p.url(pgReader, name)}
+	err := execSQL(ctx, p.AdminURL, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+pgPlatform)
+	if err == nil {
+		err = execSQL(ctx, db.URL, createTables)
+	}
+	return db, err
+}
+
+// NewDatabase creates a catalogue of this test's own, with empty tables, and drops it afterwards.
+func (p *Postgres) NewDatabase(t testing.TB) Database {
+	t.Helper()
+	db, err := p.create(t.Context(), uniqueName(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		drop := "DROP DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " WITH (FORCE)"
+		if err := execSQL(context.Background(), p.AdminURL, drop); err != nil && p.Running() {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// Exec runs statements on the database as the platform would.
+func (d Database) Exec(ctx context.Context, sql string, args ...any) error {
+	return execSQL(ctx, d.URL, sql, args...)
+}
+
+func execSQL(ctx context.Context, url, sql string, args ...any) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("execute sql: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, sql, args...); err != nil {
+		return fmt.Errorf("execute sql: %w", err)
+	}
+	return nil
+}

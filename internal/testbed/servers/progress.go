@@ -1,0 +1,77 @@
+package servers
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// progress tells a person, or a CI log, what is being done and for how long.
+type progress struct {
+	mu       sync.Mutex
+	w        io.Writer
+	terminal bool // rewrite the last line each second instead of adding one every 15 s
+}
+
+func newProgress(w io.Writer) *progress {
+	if w == nil {
+		w = io.Discard
+	}
+	p := &progress{w: w}
+	if file, ok := w.(*os.File); ok {
+		info, err := file.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// Printf writes one line.
+func (p *progress) Printf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "sandbox: "+format+"\n", args...)
+}
+
+// during runs work and says when it begins, that it goes on, and when it has ended. now may add how far
+// it has come.
+func (p *progress) during(what string, now func() string, work func() error) error {
+	began := time.Now()
+	p.Printf("%s …", what)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.tick(what, now, began, stop)
+	}()
+	err := work()
+	close(stop)
+	<-stopped
+	if err == nil {
+		p.Printf("%s: done in %s", what, time.Since(began).Round(time.Second))
+	}
+	return err
+}
+
+func (p *progress) tick(what string, now func() string, began time.Time, stop <-chan struct{}) {
+	interval, format := 15*time.Second, "sandbox: %s: %s %s\n"
+	if p.terminal {
+		interval, format = time.Second, "\r\033[Ksandbox: %s: %s %s"
+		defer fmt.Fprint(p.w, "\r\033[K")
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+			p.mu.Lock()
+			fmt.Fprintf(p.w, format, what, time.Since(began).Round(time.Second), now())
+			p.mu.Unlock()
+		}
+	}
+}
+
+// nothing is for work that cannot say how far it has come.
+func nothing() string { return "" }

@@ -1,0 +1,205 @@
+package servers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/segmentio/kafka-go"
+)
+
+// protocol says what a server speaks, and so how to ask it whether it serves. Anything else than these
+// is a URL that answers 200 when it does.
+type protocol string
+
+const (
+	speaksZooKeeper protocol = "zookeeper"
+	speaksKafka     protocol = "kafka"
+	speaksMQTT      protocol = "mqtt"
+	speaksPostgres  protocol = "postgres"
+	speaksMySQL     protocol = "mysql"
+)
+
+// answerTimeout bounds one question, so that a frozen server does not hold the asker.
+const answerTimeout = 2 * time.Second
+
+// answers is nil when the server at addr does its own work, not merely accepts connections.
+func (p protocol) answers(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	switch p {
+	case speaksZooKeeper:
+		return zooKeeperAnswers(ctx, addr)
+	case speaksKafka:
+		return kafkaAnswers(ctx, addr)
+	case speaksMQTT:
+		return mqttAnswers(ctx, addr)
+	case speaksPostgres:
+		return postgresAnswers(ctx, addr)
+	case speaksMySQL:
+		return mysqlAnswers(ctx, addr)
+	default:
+		return urlAnswers(ctx, string(p))
+	}
+}
+
+// stopSignal is what makes the server end in good order and at once.
+func (p protocol) stopSignal() syscall.Signal {
+	if p == speaksPostgres {
+		return syscall.SIGINT // SIGTERM would wait until the last client leaves
+	}
+	return syscall.SIGTERM
+}
+
+// exchange sends a request and reads the answer until the server closes or limit bytes have come.
+func exchange(ctx context.Context, addr string, request []byte, limit int64) ([]byte, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	if _, err := conn.Write(request); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(conn, limit))
+}
+
+// A server of an ensemble without a quorum answers "srvr" too, but without a mode.
+func zooKeeperAnswers(ctx context.Context, addr string) error {
+	answer, err := exchange(ctx, addr, []byte("srvr"), 4096)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(answer), "Mode: ") {
+		return fmt.Errorf("not serving: %q", answer)
+	}
+	return nil
+}
+
+// A broker lists itself once it has registered with its controller and is no longer fenced.
+func kafkaAnswers(ctx context.Context, addr string) error {
+	conn, err := kafka.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	brokers, err := conn.Brokers()
+	if err == nil && len(brokers) == 0 {
+		err = errors.New("no broker has registered yet")
+	}
+	return err
+}
+
+// A CONNACK is an answer also when it refuses a client without credentials.
+func mqttAnswers(ctx context.Context, addr string) error {
+	connect := []byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4 /* 3.1.1 */, 2 /* clean */, 0, 10, 0, 0}
+	answer, err := exchange(ctx, addr, connect, 4)
+	if err != nil {
+		return err
+	}
+	if len(answer) < 2 || answer[0] != 0x20 {
+		return fmt.Errorf("not a CONNACK: %x", answer)
+	}
+	return nil
+}
+
+// A refused password is an answer: only a server that takes connections asks for one.
+func postgresAnswers(ctx context.Context, addr string) error {
+	conn, err := pgx.Connect(ctx, "postgres://probe@"+addr+"/postgres?sslmode=disable")
+	if err == nil {
+		return conn.Close(ctx)
+	}
+	const invalidPassword, protocolViolation = "28P01", "08P01" // the latter is what pgbouncer says of an empty password
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && (refused.Code == invalidPassword || refused.Code == protocolViolation) {
+		return nil
+	}
+	return err
+}
+
+// A server greets whom it would let log in: after the header of the packet with version 10 of its
+// protocol, and whom it turns away with an error.
+func mysqlAnswers(ctx context.Context, addr string) error {
+	const header, version = 4, 10
+	greeting, err := exchange(ctx, addr, nil, header+1)
+	if err != nil {
+		return err
+	}
+	if len(greeting) <= header || greeting[header] != version {
+		return fmt.Errorf("not a greeting: %x", greeting)
+	}
+	return nil
+}
+
+// The certificate is not looked at: this asks whether something serves, and sends no secret.
+func urlAnswers(ctx context.Context, url string) error {
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+		DisableKeepAlives: true,
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", response.Status, body)
+	}
+	return nil
+}
+
+// Ports are taken below the range from which the kernel gives out outgoing ones: a server that a test
+// stopped and starts again finds its port still free.
+const firstPort, lastPort = 12000, 32000
+
+// freePort returns a loopback port on which nothing listens. Another process may take it before the
+// server does; starting one is therefore tried again with another port.
+func freePort() (int, error) {
+	for range 200 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		listener, err := net.Listen("tcp", loopback(port))
+		if err == nil {
+			return port, listener.Close()
+		}
+	}
+	return 0, fmt.Errorf("find free port: none among 200 tried from %d to %d", firstPort, lastPort)
+}
+
+func freePorts(n int) ([]int, error) {
+	seen := map[int]bool{}
+	ports := make([]int, 0, n)
+	for len(ports) < n {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		if !seen[port] {
+			seen[port] = true
+			ports = append(ports, port)
+		}
+	}
+	return ports, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

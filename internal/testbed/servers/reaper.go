@@ -1,0 +1,174 @@
+package servers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ownerFile, in the folder of a sandbox, names the process that started it.
+const ownerFile = "owner.json"
+
+// reaperDirVar tells the reaper which sandbox is its own.
+const reaperDirVar = "SHARDSCALER_REAPER_DIR"
+
+// startReaper starts the process that outlives us just long enough to clean up after us. Closing the
+// returned pipe, which the kernel does however we end, sets it to work; done reports its end.
+func startReaper(self, dir string) (pipe io.Closer, done <-chan struct{}, err error) {
+	read, write, err := os.Pipe() // closed on exec: no server inherits our end
+	if err != nil {
+		return nil, nil, fmt.Errorf("start reaper: %w", err)
+	}
+	defer read.Close()
+	cmd := exec.Command(self)
+	cmd.Stdin = read
+	// Not marked as the sandbox's own, nor as that of a sandbox around this one: it must outlive both.
+	cmd.Env = append(withoutOwner(os.Environ()), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		write.Close()
+		return nil, nil, fmt.Errorf("start reaper: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	return write, ended, nil
+}
+
+// serveReaper is the reaper's process.
+func serveReaper() error {
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the starter has ended
+	return reap(os.Getenv(reaperDirVar))
+}
+
+// reap ends everything that belongs to the sandbox in dir and removes the folder. It may run in two
+// processes at once.
+func reap(dir string) error {
+	if err := endOwned(dir); err != nil {
+		return err
+	}
+	// A process that was killed while it wrote may still be creating a file: hence the second try.
+	err := os.RemoveAll(dir)
+	if err != nil {
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("remove sandbox: %w", err)
+	}
+	return nil
+}
+
+// endOwned kills every process of the sandbox in dir. None gets time to write its data, which is
+// thrown away; only PostgreSQL is told first, because kill -9 would leave its shared memory behind.
+func endOwned(dir string) error {
+	deadline := time.Now().Add(stopTimeout)
+	for _, id := range owned(dir) {
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", id.Pid)); strings.TrimSpace(string(name)) == "postgres" {
+			_ = id.signal(syscall.SIGQUIT)
+			_ = id.signal(syscall.SIGCONT)
+			id.awaitGone(time.Second)
+		}
+	}
+	for {
+		left := owned(dir)
+		if len(left) == 0 {
+			time.Sleep(20 * time.Millisecond) // in the midst of exec a process shows no environment
+			if left = owned(dir); len(left) == 0 {
+				return nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("end sandbox %s: processes %v are still there after %s", dir, left, stopTimeout)
+		}
+		for _, id := range left {
+			_ = id.signal(syscall.SIGKILL)
+		}
+		for _, id := range left {
+			id.awaitGone(time.Second)
+		}
+	}
+}
+
+// Sandboxes lists the folders of all sandboxes of this user, running or left behind.
+func Sandboxes() ([]string, error) {
+	root, err := sandboxRoot()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	var dirs []string
+	for _, entry := range entries {
+		dir, err := filepath.EvalSymlinks(filepath.Join(root, entry.Name())) // --state DIR leaves a link here
+		if errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(filepath.Join(root, entry.Name()))
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list sandboxes: %w", err)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+// abandoned tells whether the process that started the sandbox in dir is gone.
+func abandoned(dir string) bool {
+	raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) && olderThan(dir, time.Minute) // else it is just being made
+	}
+	var owner processID
+	return json.Unmarshal(raw, &owner) != nil || !owner.alive()
+}
+
+func olderThan(path string, age time.Duration) bool {
+	info, err := os.Stat(path)
+	return err == nil && time.Since(info.ModTime()) > age
+}
+
+// RemoveAbandoned cleans up after sandboxes whose starter and reaper were both killed.
+func RemoveAbandoned() error {
+	dirs, err := Sandboxes()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, dir := range dirs {
+		if abandoned(dir) {
+			faults = append(faults, reap(dir))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Down ends the sandbox in dir from outside: its starter first, whose reaper does the rest.
+func Down(dir string) error {
+	raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	if err != nil {
+		return fmt.Errorf("end sandbox: %w", err)
+	}
+	var owner processID
+	if err := json.Unmarshal(raw, &owner); err != nil {
+		return fmt.Errorf("end sandbox: read %s: %w", ownerFile, err)
+	}
+	if err := owner.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	owner.awaitGone(stopTimeout)
+	_ = owner.signal(syscall.SIGKILL)
+	return reap(dir)
+}

@@ -1,0 +1,217 @@
+package servers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Server is one server process. Its methods work from any process that attached to the sandbox, not
+// only from the one that started it: the pid is kept in PidFile.
+type Server struct {
+	Name    string   `json:"name"`
+	Addr    string   `json:"addr"`     // host:port its clients dial
+	Log     string   `json:"log"`      // file of its standard output and error
+	PidFile string   `json:"pidFile"`  // {"pid":…,"start":…}; start in clock ticks since boot
+	Argv    []string `json:"argv"`     // how Start starts it again
+	Env     []string `json:"env"`      // beyond the environment of the starter
+	WorkDir string   `json:"workDir"`  // where it runs
+	Speaks  protocol `json:"protocol"` // says how readiness is asked for
+	UID     uint32   `json:"uid,omitempty"`
+
+	owner string // folder of the sandbox
+}
+
+// stopTimeout is how long a server gets between SIGTERM and SIGKILL.
+const stopTimeout = 10 * time.Second
+
+// Pid is that of the running process, or 0.
+func (s *Server) Pid() int {
+	if id := s.id(); id.alive() {
+		return id.Pid
+	}
+	return 0
+}
+
+// Running tells whether the process exists; a frozen one does.
+func (s *Server) Running() bool { return s.Pid() != 0 }
+
+// Start starts the server with the address, the data and the settings it had before, and returns when
+// it answers. A server that runs already is only waited for.
+func (s *Server) Start(ctx context.Context) error {
+	if !s.Running() {
+		if err := s.launch(); err != nil {
+			return err
+		}
+	}
+	return s.AwaitReady(ctx)
+}
+
+// startFirst is Start, and leaves nothing running when that fails: it may be tried again elsewhere.
+func (s *Server) startFirst(ctx context.Context) error {
+	if err := s.Start(ctx); err != nil {
+		return errors.Join(err, s.Kill())
+	}
+	return nil
+}
+
+// Stop asks the server to end, kills it when it does not, and returns when it is gone.
+func (s *Server) Stop() error {
+	id := s.id()
+	// A frozen process does not see SIGTERM until it is continued.
+	for _, sig := range []syscall.Signal{s.Speaks.stopSignal(), syscall.SIGCONT} {
+		if err := id.signal(sig); err != nil {
+			return err
+		}
+	}
+	if id.awaitGone(stopTimeout) {
+		return nil
+	}
+	return s.Kill()
+}
+
+// Kill is kill -9; it returns when the process is gone.
+func (s *Server) Kill() error {
+	id := s.id()
+	if err := id.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	if !id.awaitGone(stopTimeout) {
+		return fmt.Errorf("kill %s: process %d is still there after %s", s.Name, id.Pid, stopTimeout)
+	}
+	return nil
+}
+
+// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when nothing in it runs any more.
+func (s *Server) Freeze() error {
+	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if !s.id().awaitFrozen(stopTimeout) {
+		return fmt.Errorf("freeze %s: process %d still runs after %s", s.Name, s.Pid(), stopTimeout)
+	}
+	return nil
+}
+
+// Continue ends Freeze.
+func (s *Server) Continue() error { return s.signalRunning("continue", syscall.SIGCONT) }
+
+func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
+	id := s.id()
+	if !id.alive() {
+		return fmt.Errorf("%s %s: it is not running", verb, s.Name)
+	}
+	return id.signal(sig)
+}
+
+// AwaitReady returns when the server answers its own protocol, or with the end of its log when it has
+// exited or ctx is done.
+func (s *Server) AwaitReady(ctx context.Context) error {
+	for {
+		err := s.Speaks.answers(ctx, s.Addr)
+		if err == nil {
+			return nil
+		}
+		if !s.Running() {
+			return fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, tail(s.Log))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: no answer at %s (%w); the end of %s:\n%s", s.Name, s.Addr, err, s.Log, tail(s.Log))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// launch starts the process without waiting for it to answer.
+func (s *Server) launch() error {
+	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.Name, err)
+	}
+	defer log.Close()
+	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.WorkDir, log, log
+	cmd.Env = append(append(withoutOwner(os.Environ()), s.Env...), ownerVar+"="+s.owner)
+	cmd.SysProcAttr = asUser(s.UID)
+	cmd.SysProcAttr.Setsid = true // Ctrl-C in the starter's terminal is the starter's to handle
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", s.Name, err)
+	}
+	id, _ := identify(cmd.Process.Pid)
+	id.Pid = cmd.Process.Pid
+	_ = cmd.Process.Release() // reaped by awaitGone; a goroutine in Wait would be a leak to the tests
+	return s.setID(id)
+}
+
+// id reads a pid file of ours, or one of kwokctl's, which is a bare number.
+func (s *Server) id() processID {
+	raw, err := os.ReadFile(s.PidFile)
+	if err != nil {
+		return processID{}
+	}
+	var id processID
+	if pid, err := strconv.Atoi(string(raw)); err == nil {
+		id, _ = identify(pid)
+	} else if json.Unmarshal(raw, &id) != nil {
+		return processID{}
+	}
+	return id
+}
+
+func (s *Server) setID(id processID) error {
+	if err := writeJSON(s.PidFile, id); err != nil {
+		return fmt.Errorf("record pid of %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
+func asUser(uid uint32) *syscall.SysProcAttr {
+	if uid == 0 {
+		return &syscall.SysProcAttr{}
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+}
+
+// writeJSON replaces file in one step, so that a reader never sees half of it.
+func writeJSON(file string, value any) error {
+	raw, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*") // mode 0600: it may hold passwords
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(append(raw, '\n'))
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
+}
+
+// tail returns the last lines of a log, for error messages.
+func tail(file string) string {
+	const lines = 15
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "(" + err.Error() + ")"
+	}
+	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

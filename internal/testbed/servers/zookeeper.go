@@ -1,0 +1,199 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// ZooKeeper is one server, or an ensemble of several.
+type ZooKeeper struct {
+	Connect string    `json:"connect"` // host:port,host:port,…
+	Servers []*Server `json:"servers"`
+}
+
+// zooKeeperJVM: this heap is the production default, and needed: a server keeps its last 500 transactions in
+// heap at two to three times their size.
+var zooKeeperJVM = []string{"-Xmx1000m"}
+
+// zooKeeperConfig: tickTime 500 allows sessions from 1 s to 10 s. A hundred simulated instances connect from one address,
+// where the default allows 60.
+const zooKeeperConfig = `tickTime=500
+initLimit=20
+syncLimit=10
+dataDir=%s
+clientPort=%d
+clientPortAddress=127.0.0.1
+maxClientCnxns=0
+admin.enableServer=false
+4lw.commands.whitelist=*
+`
+
+// startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
+func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
+	ports, err := freePorts(3 * n)
+	if err != nil {
+		return nil, err
+	}
+	var members strings.Builder
+	for i := range n {
+		fmt.Fprintf(&members, "server.%d=127.0.0.1:%d:%d\n", i+1, ports[n+i], ports[2*n+i])
+	}
+	ensemble := &ZooKeeper{}
+	for i := range n {
+		serverName := name
+		if n > 1 {
+			serverName = fmt.Sprintf("%s-%d", name, i+1)
+		}
+		dir, err := e.newDir(serverName)
+		if err != nil {
+			return nil, err
+		}
+		config := fmt.Sprintf(zooKeeperConfig, filepath.Join(dir, "data"), ports[i]) + strings.Join(extra, "")
+		if n > 1 {
+			config += members.String()
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
+			return nil, fmt.Errorf("start zookeeper: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "data", "myid"), fmt.Appendln(nil, i+1), 0o644); err != nil {
+			return nil, fmt.Errorf("start zookeeper: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "zoo.cfg"), []byte(config), 0o644); err != nil {
+			return nil, fmt.Errorf("start zookeeper: %w", err)
+		}
+		server := e.newServer(serverName, dir, ports[i], speaksZooKeeper)
+		server.Argv = e.Tools.java(zooKeeperJVM, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(dir, "zoo.cfg"))
+		ensemble.Servers = append(ensemble.Servers, server)
+	}
+	ensemble.Connect = strings.Join(ensemble.Addrs(), ",")
+	if err := ensemble.Start(ctx); err != nil {
+		return nil, errors.Join(err, ensemble.Kill())
+	}
+	return ensemble, nil
+}
+
+// Addrs lists the servers as go-zookeeper's Connect wants them.
+func (z *ZooKeeper) Addrs() []string {
+	addrs := make([]string, len(z.Servers))
+	for i, server := range z.Servers {
+		addrs[i] = server.Addr
+	}
+	return addrs
+}
+
+// Start starts every server that does not run, at its old address with its old data, and returns when
+// all of them serve. (One Server of an ensemble alone has no quorum: launch them together.)
+func (z *ZooKeeper) Start(ctx context.Context) error {
+	for _, server := range z.Servers {
+		if !server.Running() {
+			if err := server.launch(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, server := range z.Servers {
+		if err := server.AwaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop stops every server.
+func (z *ZooKeeper) Stop() error { return eachServer(z.Servers, (*Server).Stop) }
+
+// Kill kills every server.
+func (z *ZooKeeper) Kill() error { return eachServer(z.Servers, (*Server).Kill) }
+
+// Leader is the server that leads the ensemble; a server that stands alone is its own.
+func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
+	for _, server := range z.Servers {
+		answer, err := exchange(ctx, server.Addr, []byte("srvr"), 4096)
+		if err == nil && (strings.Contains(string(answer), "Mode: leader") || strings.Contains(string(answer), "Mode: standalone")) {
+			return server, nil
+		}
+	}
+	return nil, fmt.Errorf("find leader of %s: none leads", z.Connect)
+}
+
+// Dial connects with the bare client, which a test uses to look at what the product wrote.
+func (z *ZooKeeper) Dial(t testing.TB) *zk.Conn {
+	t.Helper()
+	conn, events, err := zk.Connect(z.Addrs(), 4*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20))
+	if err != nil {
+		t.Fatalf("dial zookeeper %s: %v", z.Connect, err)
+	}
+	t.Cleanup(conn.Close)
+	for deadline := time.After(startTimeout); conn.State() != zk.StateHasSession; {
+		select {
+		case <-events:
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("dial zookeeper %s: no session after %s", z.Connect, startTimeout)
+		}
+	}
+	return conn
+}
+
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// Received is the number of packets that a server has got since its start.
+func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
+	t.Helper()
+	answer, err := exchange(t.Context(), server.Addr, []byte("srvr"), 4096)
+	if err != nil {
+		t.Fatalf("ask %s: %v", server.Name, err)
+	}
+	for _, line := range strings.Split(string(answer), "\n") {
+		if text, ok := strings.CutPrefix(line, "Received: "); ok {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatalf("ask %s: %q", server.Name, line)
+			}
+			return n
+		}
+	}
+	t.Fatalf("ask %s: no packets in %q", server.Name, answer)
+	return 0
+}
+
+// HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
+// only where the servers were started with EnforceQuota.
+func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
+	t.Helper()
+	full := "/zookeeper/quota" + path
+	for i := len("/zookeeper/quota/"); i <= len(full); i++ {
+		if i == len(full) || full[i] == '/' {
+			if _, err := conn.Create(full[:i], nil, 0, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+				t.Fatalf("set quota of %s: %v", path, err)
+			}
+		}
+	}
+	limits := fmt.Sprintf("count=-1,bytes=-1=;countHardLimit=%d;byteHardLimit=%d", znodes, bytes)
+	for name, data := range map[string]string{"zookeeper_limits": limits, "zookeeper_stats": "count=0,bytes=0"} {
+		_, err := conn.Create(full+"/"+name, []byte(data), 0, zk.WorldACL(zk.PermAll))
+		if errors.Is(err, zk.ErrNodeExists) && name == "zookeeper_limits" {
+			_, err = conn.Set(full+"/"+name, []byte(data), -1)
+		}
+		if err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			t.Fatalf("set quota of %s: %v", path, err)
+		}
+	}
+}
+
+// EnforceQuota is the line of a server's configuration by which hard quotas are enforced.
+const EnforceQuota = "enforceQuota=true\n"
+
+// Path is a path of this test's own, not yet created; its znodes are left to the end of the sandbox.
+func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }

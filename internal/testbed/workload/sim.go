@@ -1,0 +1,280 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
+)
+
+// Sim plays the pods of a namespace. Each pod name is reconciled by itself, one change after the other.
+type Sim struct {
+	cfg    Config
+	client kubernetes.Interface
+	runs   *RunLog
+	log    *slog.Logger
+
+	pods  corelisters.PodLister
+	queue workqueue.TypedRateLimitingInterface[string]
+	beats *beater
+
+	mu        sync.Mutex
+	instances map[string]*instance // by pod name
+	factors   map[string]Factors   // by kind
+	hooks     map[string]*Hook     // by pod uid
+
+	ending sync.WaitGroup // instances that close their session
+}
+
+// workers is how many pods are started and stopped at once.
+const workers = 8
+
+// New makes a simulation of a valid configuration; Run starts it.
+func New(cfg Config, client kubernetes.Interface, runs *RunLog, log *slog.Logger) *Sim {
+	return &Sim{
+		cfg:    cfg,
+		client: client,
+		runs:   runs,
+		log:    log,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
+		beats:     newBeater(cfg, log),
+		instances: map[string]*instance{},
+		factors:   map[string]Factors{},
+		hooks:     map[string]*Hook{},
+	}
+}
+
+// Run plays until ctx ends, and then stops every instance as its pod's end would.
+func (s *Sim) Run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0,
+		informers.WithNamespace(s.cfg.Namespace), informers.WithTransform(slim))
+	informer := factory.Core().V1().Pods()
+	s.pods = informer.Lister()
+	if _, err := informer.Informer().AddEventHandler(s.handler()); err != nil {
+		return fmt.Errorf("watch pods: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+
+	var group sync.WaitGroup
+	if cache.WaitForCacheSync(ctx.Done(), informer.Informer().HasSynced) {
+		for range workers {
+			group.Go(func() { s.work(ctx) })
+		}
+		group.Go(func() { s.report(ctx) })
+	}
+	<-ctx.Done()
+	s.queue.ShutDown()
+	group.Wait()
+	s.endAll()
+	return errors.Join(s.runs.Err(), s.beats.close())
+}
+
+func (s *Sim) handler() cache.ResourceEventHandler {
+	enqueue := func(obj any) {
+		if key, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+			s.queue.Add(key.Name)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    enqueue,
+		UpdateFunc: func(_, obj any) { enqueue(obj) },
+		DeleteFunc: enqueue,
+	}
+}
+
+func (s *Sim) work(ctx context.Context) {
+	for {
+		name, over := s.queue.Get()
+		if over {
+			return
+		}
+		if err := s.reconcile(ctx, name); err != nil && ctx.Err() == nil {
+			s.log.Warn("reconcile pod", "pod", name, "error", err)
+			s.queue.AddRateLimited(name)
+		} else {
+			s.queue.Forget(name)
+		}
+		s.queue.Done(name)
+	}
+}
+
+// reconcile makes the instance of that pod name be what the pod is: running, another process than before, or none.
+func (s *Sim) reconcile(ctx context.Context, name string) error {
+	pod, err := s.pods.Pods(s.cfg.Namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		s.end(name, "pod", true)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want, ours := s.identify(pod)
+	if !ours {
+		return nil
+	}
+	runs := runs(pod)
+	if cur := s.instance(name); cur != nil {
+		if runs && cur.uid == want.uid && cur.restarts == want.restarts {
+			return nil
+		}
+		if s.held(ctx, pod, cur) {
+			return nil
+		}
+		s.end(name, "pod", true)
+	}
+	if !runs {
+		return s.release(ctx, pod)
+	}
+	if err := s.hold(ctx, pod); err != nil {
+		return err
+	}
+	s.begin(name, want)
+	return nil
+}
+
+// identify says which instance a pod is; false when it belongs to no StatefulSet that is played.
+func (s *Sim) identify(pod *corev1.Pod) (identity, bool) {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil || owner.Kind != "StatefulSet" || owner.APIVersion != appsv1.SchemeGroupVersion.String() {
+		return identity{}, false
+	}
+	i := slices.IndexFunc(s.cfg.Kinds, func(k Kind) bool { return k.StatefulSet == owner.Name })
+	if i < 0 {
+		return identity{}, false
+	}
+	ordinal, ok := exact.PodOrdinal(owner.Name, pod.Name)
+	if !ok {
+		return identity{}, false
+	}
+	id := identity{kind: s.cfg.Kinds[i], ordinal: ordinal, pod: pod.Name, uid: string(pod.UID), mode: Mode(pod.Annotations[modeAnnotation])}
+	for _, c := range pod.Status.ContainerStatuses {
+		id.restarts += c.RestartCount
+	}
+	return id, true
+}
+
+// runs says whether the pod's containers run.
+func runs(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && containersRun(pod)
+}
+
+func containersRun(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodRunning {
+		return false
+	}
+	return !slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Running == nil })
+}
+
+func (s *Sim) begin(name string, id identity) {
+	ctx, cancel := context.WithCancel(context.Background()) // ended by name, so that the log has the reason
+	in := newInstance(id, s.cfg, s.runs, s.log)
+	in.cancel = cancel
+	s.mu.Lock()
+	s.instances[name] = in
+	s.mu.Unlock()
+	s.ending.Go(func() { in.run(ctx) })
+	if id.kind.Beats {
+		s.ending.Go(func() { s.beats.run(ctx, in) })
+	}
+	s.log.Debug("instance begins", "kind", id.kind.Name, "instance", id.ordinal, "pod", id.uid)
+}
+
+// end stops the work of an instance before it returns; the session is closed meanwhile.
+func (s *Sim) end(name, reason string, clean bool) {
+	s.mu.Lock()
+	in := s.instances[name]
+	delete(s.instances, name)
+	s.mu.Unlock()
+	if in != nil {
+		in.end(reason, clean)
+	}
+}
+
+func (s *Sim) endAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, in := range s.all() {
+		s.end(in.pod, "exit", true)
+		pod, err := s.client.CoreV1().Pods(s.cfg.Namespace).Get(ctx, in.pod, metav1.GetOptions{})
+		if err == nil {
+			err = s.release(ctx, pod)
+		}
+		if err != nil && !apierrors.IsNotFound(err) {
+			s.log.Warn("release pod", "pod", in.pod, "error", err)
+		}
+	}
+	s.ending.Wait()
+}
+
+func (s *Sim) instance(name string) *instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.instances[name]
+}
+
+// all returns the instances in the order of kinds and ordinals.
+func (s *Sim) all() []*instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*instance, 0, len(s.instances))
+	for _, in := range s.instances {
+		list = append(list, in)
+	}
+	slices.SortFunc(list, func(a, b *instance) int {
+		if c := strings.Compare(a.kind.Name, b.kind.Name); c != 0 {
+			return c
+		}
+		return a.ordinal - b.ordinal
+	})
+	return list
+}
+
+// slim keeps of a pod only what is used.
+func slim(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	var annotations map[string]string
+	if mode := pod.Annotations[modeAnnotation]; mode != "" {
+		annotations = map[string]string{modeAnnotation: mode}
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Annotations: annotations,
+			Name:        pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			DeletionTimestamp: pod.DeletionTimestamp, Finalizers: pod.Finalizers, OwnerReferences: pod.OwnerReferences,
+		},
+		Spec:   corev1.PodSpec{TerminationGracePeriodSeconds: pod.Spec.TerminationGracePeriodSeconds, Containers: slimContainers(pod.Spec.Containers)},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase, ContainerStatuses: pod.Status.ContainerStatuses},
+	}, nil
+}
+
+// slimContainers keeps what a preStop hook needs.
+func slimContainers(all []corev1.Container) []corev1.Container {
+	kept := make([]corev1.Container, len(all))
+	for i, c := range all {
+		if c.Lifecycle != nil {
+			kept[i] = corev1.Container{Name: c.Name, Lifecycle: c.Lifecycle, Env: c.Env}
+		}
+	}
+	return kept
+}

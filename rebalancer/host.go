@@ -1,0 +1,61 @@
+package rebalancer
+
+import (
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// host is the engine as a loop sees it.
+type host struct{ e *Engine }
+
+// Ordered implements loop.Host.
+func (h host) Ordered() loop.Ordered {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	changed := h.e.changed
+	h.e.changed = false
+	return loop.Ordered{Orders: h.e.orders, Number: h.e.ordered, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
+}
+
+// Publish implements loop.Host.
+func (h host) Publish(st *protocol.State, changed bool) {
+	h.e.publish(st, changed)
+	h.e.news.Wake()
+}
+
+// Wake implements loop.Host.
+func (h host) Wake() { h.e.wake.Wake() }
+
+// Show implements loop.Host. Shown is p with what the engine itself knows.
+func (h host) Show(p *orders.Progress, now time.Time) {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	p.Moved, p.Alarm = h.e.progress.Moved, h.e.progress.Alarm
+	h.e.progress = *p
+	h.e.m.Progressed(p, now)
+}
+
+// Stop implements loop.Host.
+func (h host) Stop(why string) (news bool) {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	news = why != h.e.progress.Alarm
+	h.e.progress.Alarm = why
+	return news
+}
+
+// Moved implements loop.Host.
+func (h host) Moved(n int) {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	h.e.progress.Moved += int64(n)
+}
+
+// Round implements loop.Host.
+func (h host) Round() { h.e.leaderTurns() }
+
+// Reread implements loop.Host.
+func (h host) Reread() { h.e.reread() }

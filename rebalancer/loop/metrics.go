@@ -1,0 +1,133 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Metrics are those of a kind's engine; every one carries the kind.
+type Metrics struct {
+	created, deleted, duplicates, conflicts, foreign prometheus.Counter
+	moves                                            *prometheus.CounterVec
+	changes                                          prometheus.Counter
+	commits                                          *prometheus.CounterVec
+	waves                                            *prometheus.CounterVec
+	wave                                             *prometheus.GaugeVec
+	perMinute, secondsLeft                           prometheus.Gauge
+	pieces, inFlight, leading, alarm, unannounced    prometheus.Gauge
+	parked                                           *prometheus.GaugeVec
+	planning, creating                               prometheus.Histogram
+}
+
+// NewMetrics registers the series; waiting counts the deletes that wait for a person, claimed those
+// that wait for a read.
+func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64) *Metrics {
+	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "shardscaler_rebalancer_" + name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "shardscaler_rebalancer_" + name, Help: help})
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "shardscaler_rebalancer_waiting_deletes",
+		Help: "Deletes found by a comparison with the catalogue that wait for a person to confirm their number.",
+	}, waiting)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "shardscaler_rebalancer_claimed_deletes",
+		Help: "Resources that a delete by a condition named and no complete read of the catalogue has decided yet.",
+	}, claimed)
+	return &Metrics{
+		created:    counter("created_total", "Resources made durable."),
+		deleted:    counter("deleted_total", "Resources deleted."),
+		duplicates: counter("duplicates_total", "Ids found in two places and left in one."),
+		conflicts:  counter("conflicts_total", "Writes refused because something else had changed; each is followed by a complete read."),
+		foreign:    counter("foreign_edits_total", "Changes of the assignment that somebody else made."),
+		changes:    counter("list_changes_total", "Changes of an instance's list."),
+		moves: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_rebalancer_moves_total",
+			Help: "Resources given to an instance, by reason: new (from the pool), drain, pin, spread, undo.",
+		}, []string{"reason"}),
+		commits: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_rebalancer_commits_total",
+			Help: "Transactions committed, by step of the protocol.",
+		}, []string{"step"}),
+		parked: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shardscaler_rebalancer_parked_resources",
+			Help: "Resources that have no place, or not the one they should have, by reason.",
+		}, []string{"reason"}),
+		waves: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "shardscaler_rebalancer_waves_total",
+			Help: "Waves of moves begun, by reason: drain, pin, spread, undo.",
+		}, []string{"reason"}),
+		wave: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shardscaler_rebalancer_wave_moves",
+			Help: "Moves of the running wave, by state: planned, acknowledged (released by their instance), moved, left; none while no wave runs.",
+		}, []string{"state"}),
+		perMinute:   gauge("wave_moves_per_minute", "Moves that arrive in a minute while a wave runs."),
+		secondsLeft: gauge("wave_left_seconds", "Estimated time to the end of the running plan; 0 when none runs or nothing can be said."),
+		pieces:      gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
+		inFlight:    gauge("in_flight_resources", "Resources taken from an instance and not yet given to another."),
+		leading:     gauge("leading", "1 while this process writes the assignment."),
+		unannounced: gauge("unannounced_rows", "Rows that reads of the catalogue found since a message of the kind last came; 0 unless that keeps happening."),
+		alarm:       gauge("stopped", "1 while the kind is stopped by an alarm."),
+		planning: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "shardscaler_rebalancer_plan_seconds",
+			Help: "Time to plan.", Buckets: []float64{.0001, .001, .005, .02, .1, .5},
+		}),
+		creating: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "shardscaler_rebalancer_create_seconds",
+			Help: "Time from a create's arrival to durable.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30},
+		}),
+	}
+}
+
+// Published shows what is in the pool and in flight.
+func (m *Metrics) Published(st *protocol.State) {
+	m.pieces.Set(float64(len(st.Pool)))
+	m.inFlight.Set(float64(st.InFlight()))
+}
+
+// Leads shows that this process writes, or, with the last of what only a leader knows, that it
+// does not.
+func (m *Metrics) Leads(leading bool) {
+	if leading {
+		m.leading.Set(1)
+		return
+	}
+	m.refused(nil)
+	m.Progressed(&orders.Progress{}, time.Time{})
+	m.leading.Set(0)
+	m.alarm.Set(0)
+}
+
+// refused shows what has no place.
+func (m *Metrics) refused(groups []plan.RefusedGroup) {
+	m.parked.Reset()
+	for _, g := range groups {
+		m.parked.WithLabelValues(g.Why).Add(float64(g.Count))
+	}
+}
+
+// Progressed shows the running wave.
+func (m *Metrics) Progressed(p *orders.Progress, now time.Time) {
+	left := 0.0
+	if p.EstimatedEnd != nil {
+		left = max(0, p.EstimatedEnd.Sub(now).Seconds())
+	}
+	m.secondsLeft.Set(left)
+	m.perMinute.Set(p.PerMinute)
+	if p.PlanID == "" {
+		m.wave.Reset()
+		return
+	}
+	for state, n := range map[string]int{"planned": p.Moves, "acknowledged": p.Acknowledged, "moved": p.Done, "left": p.Left} {
+		m.wave.WithLabelValues(state).Set(float64(n))
+	}
+}

@@ -1,0 +1,206 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+const (
+	// foreignLimit edits by others within foreignWindow are borne; more stop the kind.
+	foreignLimit  = 3
+	foreignWindow = 10 * time.Minute
+	// readPause is the least time between two reads, and readShare the least ratio of that time to
+	// what a read takes.
+	readPause = 100 * time.Millisecond
+	readShare = 10
+)
+
+// reader reads what others change in ZooKeeper: mostly beside the loop's own writes, so that no
+// caller waits for it, because it costs a request a znode. What is read so is put together with
+// what was written meanwhile. Where another client has meddled, nothing is taken from it: then the
+// loop stands still for a complete read.
+type reader struct {
+	*core
+	proof *proof
+	// refreshed is when ZooKeeper was last read.
+	refreshed time.Time
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how
+	// long a read may be put off in the first case.
+	changed, dirty bool
+	rest           time.Duration
+	// beside is the read that is under way beside the loop; nil: none is.
+	beside *reading
+	// foreign are the times at which edits of others were seen.
+	foreign []time.Time
+}
+
+// reading is one that goes on beside the loop's own writes.
+type reading struct {
+	begun   time.Time
+	asked   int64            // when it began, by the inventory's clock
+	touched protocol.Touched // by the loop since it began
+	result  chan read
+}
+
+type read struct {
+	fresh *protocol.State
+	moved bool
+	err   error
+}
+
+// refresh takes over what was read beside, and reads when something may have changed or it is time.
+func (r *reader) refresh(ctx context.Context) error {
+	if err := r.take(); err != nil {
+		return err
+	}
+	if r.dirty {
+		return r.read(ctx)
+	}
+	pause := r.Refresh
+	if r.changed {
+		pause = min(pause, r.rest) // a read that had to wait for a slow server is no reason to read less often than at rest
+	}
+	if next := r.refreshed.Add(pause); r.view.Now.Before(next) {
+		r.again(next)
+		return nil
+	}
+	r.begin(ctx)
+	return nil
+}
+
+// read reads what others changed. Our own writes are known already, and what instances say of
+// themselves a reading beside sees.
+func (r *reader) read(ctx context.Context) error {
+	begun, asked := r.tick(), r.view.Requests.Clock()
+	fresh, moved, err := r.Store.Read(ctx, r.view.State.Kind, r.view.State)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if err := r.leads(&fresh.Head); err != nil {
+		return err
+	}
+	r.proof.proved(asked)
+	r.took(begun)
+	if moved && r.isEdited(fresh) && fresh.Torn {
+		r.dirty = true // another client is still writing: what was read does not hold together
+		return nil
+	}
+	r.changed, r.dirty, r.beside = false, false, nil
+	r.view.Piece = max(r.view.Piece, fresh.NextPiece())
+	r.adopt(fresh, begun, moved)
+	return nil
+}
+
+// took notes that a read which began at that time has ended.
+func (r *reader) took(begun time.Time) {
+	r.refreshed = r.tick()
+	r.rest = max(readPause, readShare*r.refreshed.Sub(begun))
+}
+
+// adopt makes st the State. What changed in it while it was read, we have written ourselves, or it
+// is statuses.
+func (r *reader) adopt(st *protocol.State, begun time.Time, moved bool) {
+	st.Torn = false
+	r.view.State = st
+	r.view.Releases.Observe(st, begun, r.refreshed)
+	r.publish(moved)
+}
+
+// isEdited looks for changes that only the leader may make, and counts them. Those of an instance's
+// own status are none.
+func (r *reader) isEdited(fresh *protocol.State) bool {
+	where := protocol.ForeignEdit(r.view.State, fresh)
+	if where == "" {
+		return false
+	}
+	r.Metrics.foreign.Inc()
+	r.Log.Warn("another client edited the assignment", "at", where)
+	r.foreign = append(r.foreign, r.refreshed)
+	return true
+}
+
+// fault says why the kind is stopped; "" when it is not.
+func (r *reader) fault() string {
+	if fault := r.view.State.Fault(); fault != "" {
+		return fault
+	}
+	since := r.view.Now.Add(-foreignWindow)
+	r.foreign = slices.DeleteFunc(r.foreign, func(at time.Time) bool { return at.Before(since) })
+	if len(r.foreign) > foreignLimit {
+		return fmt.Sprintf("%d edits by somebody else within %s: who else writes here?", len(r.foreign), foreignWindow)
+	}
+	return ""
+}
+
+// begin starts a reading beside unless one is under way. The loop is woken at its end.
+func (r *reader) begin(ctx context.Context) {
+	if r.beside != nil {
+		return
+	}
+	g := &reading{begun: r.tick(), asked: r.view.Requests.Clock(), touched: protocol.Touched{}, result: make(chan read, 1)}
+	r.beside, r.changed = g, false
+	before := r.view.State.Clone()
+	r.Beside(func() {
+		var seen read
+		seen.err = guard.Run(func() (err error) {
+			seen.fresh, seen.moved, err = r.Store.ReadOnce(ctx, before)
+			return err
+		})
+		g.result <- seen
+		r.Host.Wake()
+	})
+}
+
+// wrote notes what the loop has written while a reading is under way.
+func (r *reader) wrote(ms []protocol.Multi) {
+	if r.beside == nil {
+		return
+	}
+	for _, m := range ms {
+		r.beside.touched.Note(m)
+	}
+}
+
+// take takes over what was read beside, if that has ended.
+func (r *reader) take() error {
+	if r.beside == nil {
+		return nil
+	}
+	g := r.beside
+	select {
+	case seen := <-g.result:
+		r.beside = nil
+		return r.takeOver(g, seen)
+	default:
+		return nil
+	}
+}
+
+func (r *reader) takeOver(g *reading, seen read) error {
+	guard.Raise(seen.err)
+	switch {
+	case errors.Is(seen.err, protocol.ErrUnavailable):
+		r.dirty = true // nothing is in doubt: what was being written meanwhile has been settled over the next session, as this read will be
+		return nil
+	case seen.err != nil:
+		return fmt.Errorf("read: %w", seen.err)
+	}
+	if err := r.leads(&seen.fresh.Head); err != nil {
+		return err
+	}
+	r.proof.proved(g.asked)
+	r.took(g.begun)
+	st := r.view.State.Overlay(seen.fresh, g.touched)
+	if seen.moved && protocol.ForeignEdit(r.view.State, st) != "" {
+		r.dirty = true // the read that follows counts it
+		return nil
+	}
+	r.adopt(st, g.begun, seen.moved)
+	return nil
+}

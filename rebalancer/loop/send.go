@@ -1,0 +1,204 @@
+package loop
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
+)
+
+// streamBytes is about how much of a stream is under way at once.
+const streamBytes = 4 * protocol.MaxMultiBytes
+
+// ask asks a step, and notes what it says but for what is to be sent.
+func (l *Loop) ask(s *step, more bool) steps.Proposal {
+	l.view.More = more
+	p := s.Next(&l.view)
+	l.view.More = false
+	l.view.Piece += p.Pieces
+	l.block(p.Blocked)
+	if !p.Again.IsZero() {
+		l.again(p.Again)
+	}
+	if p.Reread {
+		l.Host.Reread()
+	}
+	return p
+}
+
+// do does the next thing that a step proposes, if there is one.
+func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
+	p := l.ask(s, false)
+	if p.Empty() {
+		return false, p.Err
+	}
+	if s.point != nil {
+		s.point(&p)
+	}
+	did, err = l.send(fault.Doing(ctx, cmp.Or(p.As, s.name)), s, &p)
+	if err == nil && len(p.Answer.IDs) > 0 {
+		var answered bool
+		answered, err = l.proof.confirm(ctx, p.Answer)
+		did = did || answered
+	}
+	if p.Ended != nil {
+		did, err = true, p.Ended(err, errors.Is(err, protocol.ErrConflict) || l.ends(ctx, err))
+	}
+	return did, err
+}
+
+// send sends what is proposed, and returns the gravest error.
+func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+	switch {
+	case p.More:
+		did, err = l.stream(ctx, s, *p)
+	case len(p.Jobs) > 0:
+		did, err = true, l.commit(ctx, p.Jobs)
+		for i := 0; err == nil && i < len(p.Rest); i++ {
+			err = l.commit(ctx, p.Rest[i])
+		}
+		err = graver(err, p.Err)
+	case p.Prove:
+		did, err = true, graver(l.proof.readHead(ctx), p.Err)
+	default:
+		err = p.Err
+	}
+	if did {
+		l.view.Releases.Note(l.view.State, l.view.Now)
+	}
+	return did, err
+}
+
+// stream sends what a step proposes and asks it for more while that is under way, until it proposes
+// none: proposals are made and sent while others are on their way, so that neither the step nor
+// ZooKeeper waits for the other. Creates are served in between.
+func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool, err error) {
+	var way underWay
+	defer func() { l.view.UnderWay = nil }()
+	for {
+		if len(p.Jobs) > 0 {
+			did = true
+			way = append(way, batch{p.Jobs, l.start(ctx, p.Jobs)})
+		}
+		l.view.UnderWay = way.jobs()
+		if err = p.Err; err == nil && len(way) > 0 && (len(p.Jobs) == 0 || way.full()) {
+			err = way.pop()
+			l.view.UnderWay = way.jobs()
+		}
+		if err == nil {
+			err = l.serve(ctx)
+		}
+		if err != nil || !p.More || len(p.Jobs) == 0 && len(way) == 0 {
+			break
+		}
+		p = l.ask(s, true)
+	}
+	for len(way) > 0 {
+		err = graver(err, way.pop())
+	}
+	return did, err
+}
+
+// serve makes creates durable between the batches of another step, which goes on where these cannot
+// be written.
+func (l *Loop) serve(ctx context.Context) error {
+	_, _, err := l.try(ctx, l.creating)
+	return err
+}
+
+// underWay is what is on its way, oldest first.
+type underWay []batch
+
+type batch struct {
+	jobs   []steps.Job
+	finish func() error
+}
+
+func (w underWay) jobs() (jobs []steps.Job) {
+	for _, b := range w {
+		jobs = append(jobs, b.jobs...)
+	}
+	return jobs
+}
+
+func (w underWay) full() bool {
+	size, jobs := 0, w.jobs()
+	for _, j := range jobs {
+		size += j.Multi.Bytes()
+	}
+	return size >= streamBytes || len(jobs) >= steps.MaxJobs
+}
+
+// pop waits for the oldest.
+func (w *underWay) pop() error {
+	oldest := (*w)[0]
+	*w = (*w)[1:]
+	return oldest.finish()
+}
+
+// commit sends jobs that do not overlap and returns the gravest error.
+func (l *Loop) commit(ctx context.Context, jobs []steps.Job) error { return l.start(ctx, jobs)() }
+
+// start begins to send jobs. Of those that succeeded finish, which must be called, publishes the
+// effects first and notes them then, so that no caller is answered before Lookup and State know.
+// Until then the State does not show them.
+func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error) {
+	asked := l.view.Requests.Clock()
+	ms := make([]protocol.Multi, len(jobs))
+	for i, j := range jobs {
+		ms[i] = j.Multi
+	}
+	committed := l.Store.Begin(ctx, l.view.State, ms)
+	return func() error {
+		errs := committed()
+		l.reader.wrote(ms)
+		l.publish(true)
+		return l.note(jobs, errs, asked)
+	}
+}
+
+// note counts what was committed and tells who waits for it. All of it was sent after asked.
+func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
+	l.Host.Round()
+	l.tick()
+	var worst error
+	for i, j := range jobs {
+		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more
+			continue
+		}
+		if errs[i] != nil {
+			worst = graver(worst, errs[i])
+			continue
+		}
+		l.proof.proved(asked)
+		l.Metrics.commits.WithLabelValues(j.Multi.Step).Inc()
+		l.Metrics.changes.Add(float64(len(j.Lists)))
+		for _, n := range j.Lists {
+			l.view.Written[n] = l.view.Now
+		}
+		if j.Then != nil {
+			j.Then(l.view.Now)
+		}
+	}
+	return worst
+}
+
+// graver returns the error that says most about what may still be done.
+func graver(a, b error) error {
+	for _, sentinel := range []error{protocol.ErrFenced, protocol.ErrUnavailable, protocol.ErrConflict} {
+		if errors.Is(a, sentinel) {
+			return a
+		}
+		if errors.Is(b, sentinel) {
+			return b
+		}
+	}
+	if a != nil {
+		return a
+	}
+	return b
+}

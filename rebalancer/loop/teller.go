@@ -1,0 +1,149 @@
+package loop
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
+)
+
+// teller tells callers, metrics and the log what steps have done, and knows the steps that remember
+// something of which others are told.
+type teller struct {
+	*core
+	waves      *steps.Waves
+	place      *steps.Place
+	spread     *steps.Spread
+	duplicates []orders.Duplicate
+}
+
+func newTeller(c *core) *teller {
+	t := &teller{core: c}
+	t.waves = &steps.Waves{Begun: t.waveBegun, Ended: t.waveEnded}
+	t.place = &steps.Place{Waves: t.waves, Plan: t.plan, Placed: t.placed, Refused: c.Metrics.refused}
+	t.spread = &steps.Spread{Waves: t.waves, Place: t.place, Plan: t.plan}
+	return t
+}
+
+// recall takes up what an earlier leader has stored.
+func (t *teller) recall() {
+	w, err := t.waves.Recall(&t.view)
+	if err != nil {
+		t.Log.Error("not all is known of earlier moves", "error", err)
+	}
+	t.spread.Recall(t.view.State, w)
+	if w != nil {
+		t.Log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", w.Total, "left", w.Left())
+	}
+}
+
+func (t *teller) created(ids []string) {
+	fault.Point("create.published")
+	t.Metrics.created.Add(float64(len(ids)))
+	t.answer(resync.Created, ids)
+}
+
+func (t *teller) deleted(ids []string) {
+	fault.Point("delete.published")
+	t.Metrics.deleted.Add(float64(len(ids)))
+	t.answer(resync.Deleted, ids)
+}
+
+func (t *teller) notKept(name string, err error) {
+	t.Log.Error("a document is not kept", "document", name, "error", err)
+}
+
+func (t *teller) opened(open, before, added []int) {
+	t.Log.Info("instances that may receive", "open", open, "before", before)
+	t.spread.Opened(t.view.State, before, added)
+}
+
+func (t *teller) removed(n int) {
+	t.Log.Info("removed the znodes of an empty instance", "instance", n)
+}
+
+func (t *teller) completed(n int) {
+	t.Log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
+}
+
+const (
+	// listedDuplicates is how many resolved duplicates are shown, loggedDuplicates how many of one
+	// znode are logged.
+	listedDuplicates = 1000
+	loggedDuplicates = 100
+)
+
+func (t *teller) deduped(found []protocol.Duplicate) {
+	t.Metrics.duplicates.Add(float64(len(found)))
+	t.Log.Warn("ids were in two places", "count", len(found))
+	for i, d := range found {
+		if i < loggedDuplicates {
+			t.Log.Warn("an id was in two places", "resource", d.ID, "stayed", d.Stayed, "removed", d.Removed)
+		}
+		if len(t.duplicates) < listedDuplicates {
+			t.duplicates = append(t.duplicates, orders.Duplicate(d))
+		}
+	}
+}
+
+// granted counts what an instance received.
+func (t *teller) granted(n int, takes []protocol.Take) {
+	for _, take := range takes {
+		reason := t.waves.Arrived(t.view.Now, take.Name, len(take.IDs))
+		if reason == "" {
+			if reason = wave.Drain; t.stays(take.Name) {
+				reason = wave.Spread
+			}
+		}
+		t.moved(reason, len(take.IDs))
+	}
+	t.Log.Debug("granted", "instance", n)
+}
+
+// stays says whether the ordinal remains that a flight piece `<n>-<T>` was taken from.
+func (t *teller) stays(piece string) bool {
+	var from int
+	if _, err := fmt.Sscanf(piece, "%d-", &from); err != nil {
+		return false
+	}
+	_, stays := slices.BinarySearch(t.view.Orders.Stay, from)
+	return stays
+}
+
+// pooled counts what has come back to the pool.
+func (t *teller) pooled(take protocol.Take) { t.waves.Arrived(t.view.Now, take.Name, len(take.IDs)) }
+
+// placed counts what was given from the pool.
+func (t *teller) placed(n int) { t.moved("new", n) }
+
+func (t *teller) moved(reason string, n int) {
+	t.Metrics.moves.WithLabelValues(reason).Add(float64(n))
+	t.Host.Moved(n)
+}
+
+func (t *teller) waveBegun(w *wave.Running) {
+	t.Metrics.waves.WithLabelValues(w.Reason).Inc()
+	t.Log.Info("a wave begins", "plan", w.Plan, "reason", w.Reason, "why", w.Why, "moves", w.Total, "beyond", w.Beyond)
+}
+
+func (t *teller) waveEnded(w *wave.Running) {
+	t.Log.Info("a wave has ended", "plan", w.Plan, "reason", w.Reason, "landed", w.Arrived, "of", w.Total)
+}
+
+func (t *teller) rolledBack(d *steps.RolledBack) {
+	t.Log.Info("rolled back", "plan", d.PlanID, "stayed", d.Stayed, "returned", d.Returned, "undone", d.Undone, "kept", d.Kept)
+}
+
+// plan makes a plan, and measures how long that took.
+func (t *teller) plan(w *plan.World, o plan.Options) (*plan.Plan, error) {
+	begun := t.Now()
+	p, err := plan.Make(w, o)
+	t.Metrics.planning.Observe(t.Now().Sub(begun).Seconds())
+	return p, err
+}

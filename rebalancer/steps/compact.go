@@ -1,0 +1,29 @@
+package steps
+
+import "github.com/shardscaler/shardscaler/rebalancer/protocol"
+
+// crowded is the number of pool pieces from which small ones are merged.
+const crowded = protocol.MaxPool / 2
+
+// Compact merges small pool pieces when there are many and they cannot be assigned.
+type Compact struct{}
+
+// Next implements Step.
+func (Compact) Next(v *View) Proposal {
+	if len(v.State.Pool) < crowded {
+		return Proposal{}
+	}
+	return Merge{}.Next(v)
+}
+
+// Merge merges small pool pieces, however many there are.
+type Merge struct{}
+
+// Next implements Step.
+func (Merge) Next(v *View) Proposal {
+	m, ok := protocol.CompactPool(v.State, v.Piece)
+	if !ok {
+		return Proposal{}
+	}
+	return Proposal{Jobs: []Job{{Multi: m}}, Pieces: 1}
+}

@@ -1,0 +1,141 @@
+package steps
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/pack"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Grant ends flights that are released: deletes are forgotten, the rest goes to its destination if
+// that is open and has room, and else to the pool, from where it is placed again.
+type Grant struct {
+	// Granted is told what an ordinal received, Pooled what has come back to the pool.
+	Granted func(n int, takes []protocol.Take)
+	Pooled  func(take protocol.Take)
+}
+
+// released is what is released, by what is to become of it.
+type released struct {
+	forget []protocol.Take
+	pool   []protocol.Take
+	grants map[int][]protocol.Take
+	sizes  map[int]protocol.Size // of what is granted, by ordinal
+	// later is when more will be released to an ordinal within a moment: its list waits, to be
+	// written once.
+	later map[int]time.Time
+}
+
+// Next implements Step.
+func (s *Grant) Next(v *View) Proposal {
+	if v.Idle != "" || len(v.State.Flight) == 0 {
+		return Proposal{}
+	}
+	l, blocked, again := survey(v)
+	b, pieces := NewBatch(), int64(0)
+	for _, take := range l.forget {
+		if !b.Full() {
+			m, err := protocol.Forget(v.State, take)
+			b.Add(m, err, nil)
+		}
+	}
+	for _, take := range l.pool {
+		if !b.Full() {
+			m, err := protocol.ReleaseToPool(v.State, v.Piece+pieces, take)
+			pieces++
+			b.Add(m, err, func(time.Time) { s.Pooled(take) })
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
+		at, wait := l.later[n]
+		writable := v.Writable(n)
+		if wait = wait || v.Now.Before(writable); wait {
+			again = sooner(again, later(at, writable))
+		}
+		if wait || b.Full() {
+			continue
+		}
+		takes := pack.Fitting(v.State, n, l.grants[n], v.flightRest)
+		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
+		b.Add(m, err, func(time.Time) { s.Granted(n, takes) }, n)
+	}
+	p := b.Proposal()
+	p.Pieces, p.Blocked, p.Again = pieces, blocked, again
+	return p
+}
+
+// survey sorts what is released. blocked is what the first of the others waits for, again when the
+// next will be if only time is lacking.
+func survey(v *View) (l released, blocked string, again time.Time) {
+	l = released{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
+	for _, name := range v.State.FlightNames() {
+		f := v.State.Flight[name]
+		switch ok, why, at := v.Releases.Released(&v.View, f); {
+		case ok:
+			l.sort(v, f)
+		case !at.IsZero():
+			again = sooner(again, at)
+			l.wait(f, at, v.Now.Add(v.Orders.ListInterval()))
+		case blocked == "":
+			blocked = why
+		}
+	}
+	return l, blocked, again
+}
+
+// wait notes for which ordinals a piece will be released before their list could be written a
+// second time.
+func (l *released) wait(f *protocol.Flight, at, horizon time.Time) {
+	if at.After(horizon) {
+		return
+	}
+	for _, to := range f.To {
+		if l.later[to].Before(at) {
+			l.later[to] = at
+		}
+	}
+}
+
+// sort splits a released piece by where its ids go.
+func (l *released) sort(v *View, f *protocol.Flight) {
+	deletes, pool, grants := 0, []string(nil), map[int][]string{}
+	for i, id := range f.IDs.All() {
+		switch to := f.Target(i); {
+		case to == protocol.ToDelete:
+			deletes++
+		case v.receives(to, l.sizes[to], id):
+			l.sizes[to] = protocol.Size{Count: l.sizes[to].Count + 1, Bytes: l.sizes[to].Bytes + protocol.Cost(id)}
+			grants[to] = append(grants[to], id)
+		default:
+			pool = append(pool, id)
+		}
+	}
+	if deletes > 0 {
+		l.forget = append(l.forget, protocol.Take{Name: f.Name})
+	}
+	if len(pool) > 0 {
+		l.pool = append(l.pool, protocol.Take{Name: f.Name, IDs: pool})
+	}
+	for _, to := range slices.Sorted(maps.Keys(grants)) {
+		l.grants[to] = append(l.grants[to], protocol.Take{Name: f.Name, IDs: grants[to]})
+	}
+}
+
+// receives says whether n is open, stays, and has room for one more id besides what is granted to
+// it already.
+func (v *View) receives(n int, granted protocol.Size, id string) bool {
+	in := v.State.Instances[n]
+	return in != nil && v.stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
+		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
+}
+
+// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing
+// is left.
+func (v *View) flightRest(take protocol.Take) int {
+	if f := v.State.Flight[take.Name]; f != nil {
+		return pack.Rest(f.IDs, take)
+	}
+	return 0
+}

@@ -1,0 +1,151 @@
+package steps
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
+)
+
+// Move carries the running wave on: it revokes what the limits allow, and ends the wave when all of
+// it has arrived.
+type Move struct {
+	Waves *Waves
+	Place *Place
+
+	// due are the sources that are revoked from while the step is asked for more, room how many more
+	// resources may be; negative: any number.
+	due  []int
+	room int
+}
+
+// Next implements Step.
+func (s *Move) Next(v *View) Proposal {
+	w := s.Waves.running
+	if w == nil || v.Idle != "" {
+		return Proposal{}
+	}
+	if v.More {
+		return s.revoke(v, w, Proposal{})
+	}
+	s.drop(v, w)
+	switch {
+	case w.Pending():
+		return s.begin(v, w)
+	case len(w.InFlight(v.State)) > 0:
+		return Proposal{}
+	}
+	return s.end(v, w)
+}
+
+// end says in ZooKeeper that no wave runs.
+func (s *Move) end(v *View, w *wave.Running) Proposal {
+	var note []byte
+	if recent := s.Waves.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
+		var err error
+		if note, err = recent.Encode(); err != nil {
+			return Proposal{Err: err}
+		}
+	}
+	m, err := protocol.ClearPlan(v.State, note)
+	if err != nil {
+		return Proposal{Err: err}
+	}
+	return Proposal{Jobs: []Job{{Multi: m, Then: func(time.Time) {
+		s.Waves.Ended(w)
+		s.Waves.running = nil
+	}}}}
+}
+
+// drop drops what the wave has not revoked yet where the orders have changed since it was planned,
+// or its instance keeps what it has since then: that is rolled back by never having left, and what
+// must move is planned again. An undo is not, and waits for an instance that may come back.
+func (s *Move) drop(v *View, w *wave.Running) {
+	refuses := func(n int) bool {
+		return n >= 0 && !(v.stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
+	}
+	w.Drop(func(d wave.SourceMoves) bool {
+		return v.Releases.Fixed(d.From) != "" && (w.Reason != wave.Undo || v.Releases.FixedForGood(d.From, v.Now))
+	})
+	if !w.Voluntary() {
+		w.Drop(func(d wave.SourceMoves) bool { return v.stays(d.From) && !v.expels(d) })
+	} else if s.Place.urgent(v) {
+		w.DropAll() // what leaves has precedence
+	}
+	if w.Any(func(d wave.SourceMoves) bool {
+		return w.Voluntary() && refuses(d.From) || slices.ContainsFunc(d.To, refuses)
+	}) {
+		w.DropAll()
+	}
+}
+
+// begin revokes from all sources whose lists may change now, each once, so that every receiver's
+// list can then be written once.
+func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
+	s.room = v.flightRoom()
+	if w.Voluntary() {
+		if p.Blocked = heldWave(v, w); p.Blocked != "" {
+			return p
+		}
+		s.room = s.Waves.voluntaryRoom(v, &p)
+	}
+	if s.room == 0 {
+		p.Blocked = "as many resources are in flight, or have moved within a minute, as the limits allow"
+		return p
+	}
+	s.due = slices.DeleteFunc(w.Sources(), func(n int) bool {
+		why := v.Releases.Fixed(n)
+		if why != "" {
+			p.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
+		}
+		return why != "" || !v.writable(n, &p)
+	})
+	for _, n := range s.due { // before the first batch: until the last one nothing leaves a list but by them
+		w.SkipGone(n, func(id string) bool { at, known := v.Index.Find(id); return known && at == int32(n) })
+	}
+	return s.revoke(v, w, p)
+}
+
+// revoke adds the next batch to p.
+func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
+	b := newSmallBatch()
+	for ; len(s.due) > 0 && !b.Full() && s.room != 0; s.due = s.due[1:] {
+		n := s.due[0]
+		ids, to := w.Next(n, s.room, RevokeBytes)
+		if len(ids) == 0 {
+			continue
+		}
+		if s.room > 0 {
+			s.room -= len(ids)
+		}
+		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
+		name := protocol.FlightName(n, v.State.NextTimes(n))
+		b.Add(m, err, func(now time.Time) { s.revoked(w, name, len(ids), now) }, n)
+	}
+	p.Jobs, p.Err, p.More = b.proposal.Jobs, b.proposal.Err, len(b.proposal.Jobs) > 0
+	return p
+}
+
+// revoked notes what was revoked.
+func (s *Move) revoked(w *wave.Running, flight string, n int, now time.Time) {
+	w.Revoked(flight)
+	if w.Voluntary() {
+		s.Waves.window = append(s.Waves.window, wave.Moved{At: now, N: n})
+	}
+}
+
+// heldWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked for
+// by a person, pause or not.
+func heldWave(v *View, w *wave.Running) string {
+	switch {
+	case w.Reason == wave.Undo:
+		return ""
+	case v.Orders.SpreadSuspended != "":
+		return v.Orders.SpreadSuspended
+	case v.Orders.Limits.Paused:
+		return "paused"
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+package steps
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Open keeps the set of ordinals that may receive: those that stay and are open or ready. What
+// stays and has no znodes gets them.
+type Open struct {
+	// Opened is told of the set, what it was before, and what has come to it.
+	Opened func(open, before, added []int)
+
+	// reopened are ordinals whose drain was cancelled and from which something was in flight.
+	reopened map[int]bool
+}
+
+// Next implements Step.
+func (s *Open) Next(v *View) Proposal {
+	if v.Idle != "" {
+		return Proposal{}
+	}
+	b := NewBatch()
+	for _, n := range v.Orders.Stay {
+		if v.State.Instances[n] == nil && !b.Full() {
+			m, err := protocol.AddOrdinal(v.State, n, v.Orders.Capacity)
+			b.Add(m, err, nil)
+		}
+	}
+	if p := b.Proposal(); len(p.Jobs) > 0 || p.Err != nil {
+		return p
+	}
+	open, added, blocked := mayReceive(v)
+	if slices.Equal(open, v.State.Head.Open) {
+		p := s.bringBack(v)
+		p.Blocked = blocked
+		return p
+	}
+	m, err := protocol.SetOpen(v.State, open)
+	if err != nil {
+		return Proposal{Err: err, Blocked: blocked}
+	}
+	before := v.State.Head.Open
+	return Proposal{Blocked: blocked, Jobs: []Job{{Multi: m, Then: func(time.Time) {
+		s.note(v, added)
+		s.Opened(open, before, added)
+	}}}}
+}
+
+// mayReceive are the ordinals that may, and those of them that could not until now.
+func mayReceive(v *View) (open, added []int, blocked string) {
+	for _, n := range v.Orders.Stay {
+		switch in := v.State.Instances[n]; {
+		case in.Begun && blocked == "":
+			blocked = fmt.Sprintf("instance %d: another client has begun to make its znodes and has not written the list yet: it is closed until then", n)
+		case in.Begun:
+		case v.State.IsOpen(n):
+			open = append(open, n)
+		case slices.Contains(v.Orders.Ready, n):
+			open, added = append(open, n), append(added, n)
+		}
+	}
+	return open, added, blocked
+}
+
+// note notes from which ordinals that were opened something is in flight.
+func (s *Open) note(v *View, added []int) {
+	for _, f := range v.State.Flight {
+		if slices.Contains(added, f.From) {
+			if s.reopened == nil {
+				s.reopened = map[int]bool{}
+			}
+			s.reopened[f.From] = true
+		}
+	}
+}
+
+// bringBack returns what is in flight from an ordinal that has just been opened: its drain was
+// cancelled. It is done once, when the ordinal opens: what is revoked from it later is revoked on
+// purpose.
+func (s *Open) bringBack(v *View) Proposal {
+	b := NewBatch()
+	for _, name := range v.State.FlightNames() {
+		f := v.State.Flight[name]
+		if b.Full() || !s.reopened[f.From] || !v.State.IsOpen(f.From) {
+			continue
+		}
+		var back []string
+		for i, id := range f.IDs.All() {
+			if to := f.Target(i); to != protocol.ToDelete && to != f.From {
+				back = append(back, id)
+			}
+		}
+		if len(back) > 0 {
+			m, err := protocol.Redirect(v.State, name, back, f.From)
+			b.Add(m, err, nil)
+		}
+	}
+	p := b.Proposal()
+	if len(p.Jobs) == 0 && p.Err == nil {
+		clear(s.reopened)
+	}
+	return p
+}

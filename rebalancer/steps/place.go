@@ -1,0 +1,219 @@
+package steps
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/pack"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/release"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
+)
+
+// Place gives what is in the pool to open ordinals, and begins a wave of what leaving ordinals own
+// and what sits where its pin forbids: the emergency regime.
+type Place struct {
+	Waves *Waves
+	// Plan makes a plan.
+	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
+	// Placed is told how many resources were given from the pool, Refused what a plan found no place
+	// for, when that has changed; nil: everything has one.
+	Placed  func(n int)
+	Refused func(groups []plan.RefusedGroup)
+
+	// last is when it last planned.
+	last time.Time
+	// full remembers that a plan found no place for anything. More creates find none either, and a
+	// large pool is not planned anew for each of them, until something that could make room has
+	// changed.
+	full fullness
+	// due is what is given from the pool while the step is asked for more.
+	due []pack.Gives
+	// refused are the groups of what the last plan found no place for.
+	refused []plan.RefusedGroup
+}
+
+type fullness struct {
+	shape shape
+	why   string
+}
+
+// Next implements Step.
+func (s *Place) Next(v *View) (p Proposal) {
+	if v.Idle != "" {
+		return Proposal{}
+	}
+	if v.More {
+		return s.give(v)
+	}
+	p.Blocked = kept(v)
+	switch {
+	case len(v.State.Pool) == 0 && !v.leaving() && !v.misplaced():
+		s.refuse(nil, &p)
+		return p
+	case len(v.State.Pool) == 0 && s.Waves.pending():
+		return p
+	}
+	if why := unlabelled(v, &p); why != "" {
+		p.block(why)
+		return p
+	}
+	if s.isFull(v) {
+		p.block(s.full.why)
+		return p
+	}
+	if tooSoon(v, &s.last, &p) {
+		return p
+	}
+	return s.plan(v, p)
+}
+
+// isFull says that no plan would find a place for anything.
+func (s *Place) isFull(v *View) bool { return s.full.shape == shapeOf(v) }
+
+// urgent says that something is to leave and can: what pins keep from leaving is no reason to hold
+// up the others.
+func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.pinned() && s.isFull(v)) }
+
+// plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
+// gives from the pool.
+func (s *Place) plan(v *View, p Proposal) Proposal {
+	pool := pack.PoolOf(v.State)
+	made, err := s.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))
+	if err != nil {
+		p.Err = err
+		return p
+	}
+	s.refuse(made, &p)
+	if moves := leaves(v, made); !moves.Empty() && !s.Waves.pending() { // else the one that runs goes first, and what it does not hold is planned after it
+		if v.flightRoom() != 0 {
+			return s.drain(v, made, moves, p)
+		}
+		p.block("as many resources are in flight as the limits allow")
+	}
+	if len(made.Moves) == 0 {
+		s.full = fullness{shape: shapeOf(v), why: p.Blocked}
+	}
+	s.due = pack.Pack(v.State, made, &pool, func(n int) bool { return v.writable(n, &p) })
+	given := s.give(v)
+	p.Jobs, p.More, p.Err = given.Jobs, given.More, given.Err
+	return p
+}
+
+// leaves are the moves that a plan makes from leaving ordinals. What has no place stays where it
+// runs, but not with an ordinal that is gone: that goes to the pool, where it is counted as what it
+// is.
+func leaves(v *View, p *plan.Plan) (moves wave.Moves) {
+	for _, m := range p.Moves {
+		if m.From != plan.FromPool {
+			moves.Add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
+		}
+	}
+	for _, refusal := range p.Refused {
+		if refusal.From == plan.FromPool {
+			continue
+		}
+		in := &p.World().Instances[refusal.From]
+		if in.Leaving && (slices.Contains(v.Orders.Gone, in.Ordinal) || release.AssumedDead(v.Orders, in.Ordinal)) {
+			moves.Add(in.Ordinal, in.IDs[refusal.Index], protocol.ToPool)
+		}
+	}
+	return moves
+}
+
+// drain adds to p the beginning of a wave of the moves.
+func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p Proposal) Proposal {
+	reason := wave.Pin
+	if len(wave.Leaving(made.World())) > 0 {
+		reason = wave.Drain
+	}
+	rounds, err := s.Waves.begin(v, &moves, wave.New(reason, made, 0))
+	p.Err = err
+	p.rounds(rounds)
+	return p
+}
+
+// give proposes the next batch of what is due from the pool. The plan stays good while creates are
+// served in between: they only add.
+func (s *Place) give(v *View) Proposal {
+	busy := map[string]bool{} // pieces that are being changed: who needs one of them comes later
+	for _, j := range v.UnderWay {
+		for _, name := range j.Pieces {
+			busy[name] = true
+		}
+	}
+	b, later := newSmallBatch(), s.due[:0:0]
+	for i, g := range s.due {
+		if b.Full() {
+			later = append(later, s.due[i:]...)
+			break
+		}
+		pieces := g.Pieces()
+		if slices.ContainsFunc(pieces, func(name string) bool { return busy[name] }) {
+			later = append(later, g)
+			continue
+		}
+		if slices.ContainsFunc(pieces, func(name string) bool { return v.State.Pool[name] == nil }) {
+			later = nil // pieces were merged meanwhile: plan again
+			break
+		}
+		m, err := protocol.Assign(v.State, g...)
+		then := func(time.Time) { s.Placed(g.Resources()) }
+		b.add(Job{Multi: m, Then: then, Lists: g.Lists(), Pieces: pieces}, err)
+		for _, name := range pieces {
+			busy[name] = true
+		}
+	}
+	s.due = later
+	p := b.Proposal()
+	p.More = len(p.Jobs) > 0 || len(later) > 0
+	return p
+}
+
+// Parked are the first groups of what the last plan found no place for.
+func (s *Place) Parked() []plan.RefusedGroup {
+	const shown = 100
+	return s.refused[:min(len(s.refused), shown)]
+}
+
+// refuse notes what a plan found no place for, and says it; nil: everything has one.
+func (s *Place) refuse(made *plan.Plan, p *Proposal) {
+	if made == nil && s.refused == nil {
+		return
+	}
+	if s.refused = nil; made != nil && len(made.Refused) > 0 {
+		s.refused = made.RefusedGroups()
+	}
+	var whys []string
+	sums, total := map[string]int{}, 0
+	for i := range s.refused {
+		g := &s.refused[i]
+		switch g.Pin {
+		case whyUnlabelled:
+			g.Why, g.Pin, g.Meaning = whyUnlabelled, "", "the catalogue has not told its labels yet, and pins go by labels"
+			p.Reread = true
+		case whyUnreadable:
+			g.Why, g.Pin, g.Meaning = whyUnreadable, "", "the catalogue's row has a weight or labels that cannot be read, and pins go by labels"
+		}
+		why := g.Why
+		if g.Pin != "" {
+			why += " (" + g.Pin + ")"
+		}
+		if sums[why] == 0 {
+			whys = append(whys, why)
+		}
+		sums[why] += g.Count
+		total += g.Count
+	}
+	s.Refused(s.refused)
+	if total == 0 {
+		return
+	}
+	for i, why := range whys {
+		whys[i] = fmt.Sprintf("%d %s", sums[why], why)
+	}
+	p.block(fmt.Sprintf("%d resources have no place: %s", total, strings.Join(whys[:min(len(whys), 5)], ", ")))
+}

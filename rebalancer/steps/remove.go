@@ -1,0 +1,37 @@
+package steps
+
+import (
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Remove deletes the znodes of ordinals that own nothing and will not come back.
+type Remove struct {
+	// Removed is told of each.
+	Removed func(n int)
+}
+
+// Next implements Step.
+func (s *Remove) Next(v *View) Proposal {
+	if v.Idle != "" {
+		return Proposal{}
+	}
+	busy := map[int]bool{}
+	for _, f := range v.State.Flight {
+		busy[f.From] = true
+		for _, to := range f.To {
+			busy[to] = true
+		}
+	}
+	b := NewBatch()
+	for _, n := range v.Orders.Gone {
+		in := v.State.Instances[n]
+		if b.Full() || in == nil || v.stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
+			continue
+		}
+		m, err := protocol.RemoveOrdinal(v.State, n)
+		b.Add(m, err, func(time.Time) { s.Removed(n) })
+	}
+	return b.Proposal()
+}

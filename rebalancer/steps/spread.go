@@ -1,0 +1,232 @@
+package steps
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/pack"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
+)
+
+// Spread evens the lists of instances that stay, when that is due: the periodic regime. It begins a
+// wave of all that the limits allow to be revoked at once; Grant gives each receiver its part in
+// one write.
+type Spread struct {
+	Waves *Waves
+	Place *Place
+	// Plan makes a plan.
+	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
+
+	// last is when it last planned.
+	last time.Time
+	// due: the set of open ordinals changed, or a spread has begun and is not even yet.
+	due bool
+	// hot are the overloaded ordinals of the last orders: each set of them makes spreading due
+	// once.
+	hot []int
+	// notBefore ends the hold after an adoption.
+	notBefore time.Time
+	// rolledBack is when a person rolled a wave back: orders made before that spread nothing.
+	rolledBack time.Time
+	// futile is the question to which the answer was that no voluntary move is due or helps.
+	futile question
+}
+
+// adoptionName is the document that remembers over leaders until when nothing is spread after an
+// adoption.
+const adoptionName = "adoption"
+
+type adoption struct {
+	HoldUntil time.Time `json:"holdUntil,omitzero"`
+}
+
+// Adopted spreads nothing until then, and returns the document that says so to later leaders.
+func (s *Spread) Adopted(until time.Time) (name string, data []byte) {
+	s.notBefore = until
+	data, _ = json.Marshal(adoption{until.UTC()}) // a time can be encoded
+	return adoptionName, data
+}
+
+// Recall takes up what an earlier leader has remembered; resumed is the wave that it has begun, nil
+// if there is none.
+func (s *Spread) Recall(st *protocol.State, resumed *wave.Running) {
+	var a adoption
+	if doc := st.Kept[adoptionName]; doc != nil && exact.JSON(doc.Data, &a) == nil {
+		s.notBefore = a.HoldUntil
+	}
+	s.due = resumed != nil && resumed.Reason == wave.Spread
+}
+
+// Opened notes that ordinals were opened. An empty one is a reason to spread; the ordinals of a
+// tree that is being adopted are not new, and one that was already filling up shows by the band
+// alone.
+func (s *Spread) Opened(st *protocol.State, before, added []int) {
+	for _, n := range added {
+		if len(before) > 0 && st.Instances[n].IDs.Len() == 0 {
+			s.due = true
+		}
+	}
+}
+
+// Ordered notes which ordinals are overloaded by the latest orders.
+func (s *Spread) Ordered(hot []int) {
+	for _, n := range hot {
+		s.due = s.due || !slices.Contains(s.hot, n)
+	}
+	s.hot = hot
+}
+
+// undone notes that a person has rolled a wave back.
+func (s *Spread) undone(now time.Time) { s.rolledBack, s.due = now, false }
+
+// held says why nothing may be spread now; "" when it may.
+func (s *Spread) held(v *View, p *Proposal) string {
+	switch {
+	case v.Idle != "":
+		return v.Idle
+	case v.Orders.SpreadSuspended != "":
+		return v.Orders.SpreadSuspended
+	case v.Orders.Limits.Paused:
+		return "paused"
+	case !v.Orders.At.After(s.rolledBack):
+		return "a plan was rolled back a moment ago"
+	case len(v.State.Pool) > 0 && !s.Place.isFull(v):
+		return "new resources are being placed"
+	case v.Now.Before(s.notBefore):
+		return "the tree was adopted a moment ago"
+	case s.Place.urgent(v):
+		return "instances are being emptied"
+	case s.Waves.pending() || v.flying() > 0:
+		return "a wave is under way"
+	}
+	return unweighed(v, p)
+}
+
+// question is all that the answer of a periodic plan depends on.
+type question struct {
+	shape shape
+	asked bool
+	due   bool
+	room  int
+	by    config.Balance
+	band  config.Band
+	// passing are the ordinals that may soon leave.
+	passing string
+}
+
+func (s *Spread) question(v *View, room int) question {
+	q := question{
+		shape: shapeOf(v), asked: true, due: s.due, room: room, by: v.Orders.Balance, passing: fmt.Sprint(v.Orders.MayLeave),
+	}
+	if b := v.Orders.Limits.Band; b != nil {
+		q.band = *b
+	}
+	return q
+}
+
+// Next implements Step.
+func (s *Spread) Next(v *View) (p Proposal) {
+	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
+		if s.due {
+			p.Blocked = why
+		}
+		return p
+	}
+	room := s.Waves.voluntaryRoom(v, &p)
+	if room == 0 {
+		return p
+	}
+	if most := v.Orders.Limits.MovesPerPlan; most > 0 && (room < 0 || most < room) {
+		room = most
+	}
+	asked := s.question(v, room)
+	if s.futile == asked {
+		return p
+	}
+	w, withheld := spreadWorld(v)
+	o := options(v, plan.Periodic, max(0, room))
+	if due, _ := plan.ShouldRebalance(w, s.due, o); !due {
+		s.due, s.futile = false, asked
+		return p
+	}
+	if tooSoon(v, &s.last, &p) {
+		return p
+	}
+	if !v.pinned() { // else the pool is there already
+		w.Pool = poolList(v, pack.PoolOf(v.State).IDs) // what waits to be placed may be what evens the lists
+	}
+	made, err := s.Plan(w, o)
+	if err != nil {
+		p.Err = err
+		return p
+	}
+	if made.Voluntary == 0 {
+		s.due, s.futile = s.due && withheld, asked
+		return p
+	}
+	s.due = true // to the end, also when the rest alone would be within the band
+	return s.begin(v, made, p)
+}
+
+// begin adds to p the beginning of a wave of what can be revoked now of a plan's moves.
+func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
+	w := made.World()
+	var moves wave.Moves
+	for from, planned := range made.BySource() {
+		if from == plan.FromPool {
+			continue // Place does that when there is room
+		}
+		for _, m := range planned {
+			moves.Add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
+		}
+	}
+	later := atOnce(v, &moves, &p)
+	if moves.Empty() {
+		return p
+	}
+	rounds, err := s.Waves.begin(v, &moves, wave.New(wave.Spread, made, made.Remaining+later))
+	p.Err = err
+	p.rounds(rounds)
+	return p
+}
+
+// atOnce leaves of the moves what can be revoked now, in one write a source, and returns how many
+// it left out. A voluntary move that waits is planned again: creates and deletes may make it one
+// for the worse.
+func atOnce(v *View, moves *wave.Moves, p *Proposal) (later int) {
+	for _, n := range moves.Sources() {
+		k := 0
+		if v.writable(n, p) {
+			k = protocol.Fit(moves.IDs(n), RevokeBytes)
+		}
+		later += moves.Keep(n, k)
+	}
+	return later
+}
+
+// spreadWorld is the world without the ordinals that take no part in spreading as places to spread
+// to; withheld says that there are such: those that may soon leave, and those that have lost their
+// session, which may hang: what they got would run nowhere, and could not be taken back.
+//
+// The pool is in it where some of it may need others to make room; else spreading has nothing to do
+// with it.
+func spreadWorld(v *View) (w *plan.World, withheld bool) {
+	var waiting []string
+	if v.pinned() {
+		waiting = pack.PoolOf(v.State).IDs
+	}
+	w = world(v, waiting)
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Lapsed(in.Ordinal)) {
+			in.Open, withheld = false, true
+		}
+	}
+	return w, withheld
+}

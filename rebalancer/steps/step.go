@@ -1,0 +1,249 @@
+// Package steps holds the steps by which the assignment of a kind is kept: a step looks and
+// proposes, and the loop that owns the State commits.
+//
+// In: a View of what is. Out: Proposals. Invariant: a step sends nothing, starts no goroutine,
+// reads no clock, and changes nothing but memory of its own or, where several steps remember one
+// thing, of Waves. All that it must finish a successor finds in ZooKeeper: what it remembers only
+// spares work or tells of it.
+//
+//	View ─► keep, claims              what is asked of the writer, also while the kind is stopped
+//	        create, delete            what callers wait for
+//	        repair, open              znodes of ordinals, and which may receive
+//	        roll back, grant, move    what is in flight, and the wave that it belongs to
+//	        place, spread             plans, and the waves that they become
+//	        remove, compact, account  what is left over
+//	     ─► Proposal
+package steps
+
+import (
+	"slices"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/release"
+)
+
+// View is what a step looks at, and does not change.
+type View struct {
+	release.View
+	// Idle is why the orders may not be acted upon; "" if they may.
+	Idle  string
+	Index *inventory.Index
+	// Requests are what callers wait for.
+	Requests inventory.Writer
+	// Attributes are the weights and pins in force; nil: none are known, or none are needed. Lists are
+	// the lists with them, as the planner sees them.
+	Attributes *inventory.Attributes
+	Lists      *Lists
+	Releases   *release.Releases
+	// UnderWay are transactions that are on their way, and that State does not show yet. What is
+	// proposed must not overlap them, nor answer a caller by what they change.
+	UnderWay []Job
+	// More: the step is asked for more of what it has just proposed.
+	More bool
+	// Written is when this leader last changed a list.
+	Written map[int]time.Time
+	// Piece is the least number that no pool piece of this epoch has ever had.
+	Piece int64
+}
+
+// stays says whether an ordinal will remain.
+func (v *View) stays(n int) bool {
+	_, stays := slices.BinarySearch(v.Orders.Stay, n)
+	return stays
+}
+
+// leaving says whether an ordinal that does not stay owns a list that may be taken from it.
+func (v *View) leaving() bool {
+	for n, in := range v.State.Instances {
+		if in.IDs.Len() > 0 && !v.stays(n) && v.Releases.Fixed(n) == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// flying counts the resources in flight that will arrive somewhere: all but deletes.
+func (v *View) flying() (n int) {
+	for _, f := range v.State.Flight {
+		n += f.IDs.Len() - f.Deletes()
+	}
+	return n
+}
+
+// flightRoom is how many more resources may be in flight; negative: any number.
+func (v *View) flightRoom() int {
+	limit := v.Orders.Limits.MaxInFlight
+	if limit == 0 {
+		return -1
+	}
+	return max(0, limit-v.flying())
+}
+
+// Writable is when the list of n may change next, by the interval between two changes of one list.
+func (v *View) Writable(n int) time.Time {
+	at, written := v.Written[n]
+	if !written {
+		return time.Time{}
+	}
+	return at.Add(v.Orders.ListInterval())
+}
+
+// writable says whether the list of n may change now. If not, p comes again when it may.
+func (v *View) writable(n int, p *Proposal) bool {
+	at := v.Writable(n)
+	if v.Now.Before(at) {
+		p.again(at)
+		return false
+	}
+	return true
+}
+
+// sooner is the earlier of two times, of which a zero one is none; later is the later one.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// Step is one part of a pass.
+type Step interface {
+	// Next looks, and proposes what to do next. It is asked again after what it proposed was
+	// committed or refused, and whenever something has changed.
+	Next(v *View) Proposal
+}
+
+// Proposal is what a step would have done; the zero Proposal is nothing.
+type Proposal struct {
+	// As is what errors and hooks call the proposal, "": as they call the step.
+	As string
+	// Jobs are sent together, and do not overlap. Rest are sent after them, each once all before
+	// it are committed.
+	Jobs []Job
+	Rest [][]Job
+	// More: while Jobs are on their way, the step is asked for more, until it proposes none. Creates
+	// are served meanwhile, so that what is proposed so must leave every resource alive that a caller
+	// may ask for.
+	More bool
+	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
+	Pieces int64
+	// Answer are ids of which what is wanted is so already. Their callers are answered when it is proven
+	// that this process still led after they asked.
+	Answer Answer
+	// Prove: the head must be proven to be ours, although nothing is sent.
+	Prove bool
+	// Again is when the step is to be asked again at the latest; zero: when something has changed.
+	Again time.Time
+	// Blocked is what keeps the step from going on, in words; "" if nothing does.
+	Blocked string
+	// Reread: a complete read of the catalogue is needed.
+	Reread bool
+	// Err is why something could not be proposed. What could is sent all the same.
+	Err error
+	// Ended, if set, is told how all of it went: err is the gravest error, retried whether the step is
+	// asked for the same again because others have written, or because the term is over. It
+	// returns what is left of the error to be dealt with.
+	Ended func(err error, retried bool) error
+}
+
+// Empty says that there is nothing to do.
+func (p *Proposal) Empty() bool {
+	return len(p.Jobs) == 0 && len(p.Rest) == 0 && len(p.Answer.IDs) == 0 && !p.Prove && p.Ended == nil
+}
+
+// block notes what keeps the step from going on; the first reason is shown.
+func (p *Proposal) block(why string) {
+	if p.Blocked == "" {
+		p.Blocked = why
+	}
+}
+
+// again has the step asked again at that time at the latest.
+func (p *Proposal) again(at time.Time) { p.Again = sooner(p.Again, at) }
+
+// rounds has all of them sent, one after the other.
+func (p *Proposal) rounds(all [][]Job) {
+	if len(all) > 0 {
+		p.Jobs, p.Rest = all[0], all[1:]
+	}
+}
+
+// Answer says of ids that op is so.
+type Answer struct {
+	Op  resync.Op
+	IDs []string
+}
+
+// Job is a transaction, the ordinals whose lists it changes and the pool pieces that it takes
+// from. Then, if set, is called once it is committed and State shows it.
+type Job struct {
+	Multi  protocol.Multi
+	Then   func(now time.Time)
+	Lists  []int
+	Pieces []string
+}
+
+// Bounds of what is sent at once. Between two batches creates are served.
+const (
+	// MaxJobs is the most transactions.
+	MaxJobs = 32
+	// MaxBytes is about how much.
+	MaxBytes = 3 * protocol.MaxMultiBytes
+	// batchBytes is the same of a batch that is sent while others are on their way: about one full
+	// list.
+	batchBytes = protocol.MaxMultiBytes / 2
+)
+
+// Batch collects what is sent at once: transactions that do not overlap, no more than MaxJobs, and
+// no more bytes than about its limit.
+type Batch struct {
+	proposal    Proposal
+	size, limit int
+	// tried counts all that were offered, also those that overlap: making them costs as much.
+	tried int
+}
+
+// NewBatch is empty.
+func NewBatch() *Batch { return &Batch{limit: MaxBytes} }
+
+// newSmallBatch is empty, and one of several that are on their way at once.
+func newSmallBatch() *Batch { return &Batch{limit: batchBytes} }
+
+// Full says that no more should be made. After an error nothing should.
+func (b *Batch) Full() bool {
+	return b.tried >= MaxJobs || b.size >= b.limit || b.proposal.Err != nil
+}
+
+// Add takes a transaction unless it overlaps one before it: that is proposed again after the others
+// are committed. then may be nil; lists are the ordinals whose lists it changes.
+func (b *Batch) Add(m protocol.Multi, err error, then func(now time.Time), lists ...int) {
+	b.add(Job{Multi: m, Then: then, Lists: lists}, err)
+}
+
+func (b *Batch) add(j Job, err error) {
+	if b.proposal.Err != nil {
+		return
+	}
+	if b.proposal.Err = err; err != nil {
+		return
+	}
+	overlaps := func(k Job) bool { return k.Multi.Overlaps(j.Multi) }
+	if b.tried++; j.Multi.Empty() || slices.ContainsFunc(b.proposal.Jobs, overlaps) {
+		return
+	}
+	b.size += j.Multi.Bytes()
+	b.proposal.Jobs = append(b.proposal.Jobs, j)
+}
+
+// Proposal is what was collected.
+func (b *Batch) Proposal() Proposal { return b.proposal }
