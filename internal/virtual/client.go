@@ -12,6 +12,9 @@ import (
 //
 // A Read costs next to nothing while nobody else has written: it then relies on prev being what this
 // client read last, with all that it committed since, or a copy of that.
+//
+// No call looks at its context: a deadline is by another clock than the world's, and no time passes
+// here.
 type Client struct {
 	z *ZooKeeper
 	// seen is the last transaction that the State shows; under is how many commits are begun and
@@ -35,19 +38,16 @@ func (c *Client) Kill(after int, unheard bool) { c.left, c.unheard = after, unhe
 // Dead says that the process has ended.
 func (c *Client) Dead() bool { return c.left == 0 }
 
-func (c *Client) alive(ctx context.Context) error {
+func (c *Client) alive() error {
 	if c.left == 0 {
 		return fmt.Errorf("%w: the process has ended", protocol.ErrUnavailable)
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", protocol.ErrUnavailable, err)
 	}
 	return nil
 }
 
 // Read is zk.Client's.
-func (c *Client) Read(ctx context.Context, kind string, prev *protocol.State) (*protocol.State, bool, error) {
-	if err := c.alive(ctx); err != nil {
+func (c *Client) Read(_ context.Context, kind string, prev *protocol.State) (*protocol.State, bool, error) {
+	if err := c.alive(); err != nil {
 		return nil, false, err
 	}
 	now := c.z.clock.Now()
@@ -73,8 +73,8 @@ func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (*protocol.
 }
 
 // ReadLeft is zk.Client's.
-func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error) {
-	if err := c.alive(ctx); err != nil {
+func (c *Client) ReadLeft(_ context.Context, kind string, ordinals []int) (protocol.Left, error) {
+	if err := c.alive(); err != nil {
 		return protocol.Left{}, err
 	}
 	return protocol.ReadLeft(c.z, kind, ordinals)
@@ -86,7 +86,7 @@ func (c *Client) CommitAll(ctx context.Context, s *protocol.State, ms []protocol
 }
 
 // Begin is zk.Client's: the transactions are done at once, and s shows them at the end.
-func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() []error) {
+func (c *Client) Begin(_ context.Context, s *protocol.State, ms []protocol.Multi) (finish func() []error) {
 	errs, results := make([]error, len(ms)), make([][]protocol.Result, len(ms))
 	together := protocol.Together(ms)
 	for i, m := range ms {
@@ -94,7 +94,7 @@ func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Mul
 		case together != nil:
 			errs[i] = fmt.Errorf("commit %w", together)
 		case !m.Empty():
-			results[i], errs[i] = c.commit(ctx, m)
+			results[i], errs[i] = c.commit(m)
 		}
 	}
 	c.under++
@@ -110,8 +110,8 @@ func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Mul
 }
 
 // commit sends one transaction, if the process lives until then, and notes that s will show it.
-func (c *Client) commit(ctx context.Context, m protocol.Multi) ([]protocol.Result, error) {
-	if err := c.alive(ctx); err != nil {
+func (c *Client) commit(m protocol.Multi) ([]protocol.Result, error) {
+	if err := c.alive(); err != nil {
 		return nil, fmt.Errorf("commit %s: %w", m.Step, err)
 	}
 	before := c.z.zxid

@@ -3,8 +3,7 @@ package virtual
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
+	"iter"
 	"strconv"
 	"time"
 
@@ -35,8 +34,9 @@ type Cluster struct {
 	generation         int64
 	// writer is the field manager that wrote replicas last.
 	writer string
-	// pods are those that there are, by ordinal; made counts all there ever were.
-	pods map[int]*Pod
+	// pods are those that there are, by ordinal, nil where there is none; made counts all there
+	// ever were.
+	pods []*Pod
 	made int
 	// moved counts what has changed of the StatefulSet and its pods.
 	moved int
@@ -62,7 +62,7 @@ type Pod struct {
 func NewCluster(cfg ClusterConfig, clock *Clock) *Cluster {
 	return &Cluster{
 		cfg: cfg, clock: clock, replicas: cfg.Replicas, revision: 1, generation: 1,
-		pods: map[int]*Pod{}, moved: 1, Events: map[string]int{},
+		moved: 1, Events: map[string]int{},
 	}
 }
 
@@ -72,10 +72,15 @@ func (p *Pod) Runs() bool { return p.running }
 // Step lets the controller and the kubelets do what is due. They do it between two looks.
 func (c *Cluster) Step() {
 	now := c.clock.Now()
-	for _, n := range slices.Sorted(maps.Keys(c.pods)) {
-		c.age(c.pods[n], now)
+	for _, p := range c.pods {
+		if p != nil {
+			c.age(p, now)
+		}
 	}
 	for n := range c.replicas {
+		if n == len(c.pods) {
+			c.pods = append(c.pods, nil)
+		}
 		if c.pods[n] == nil {
 			c.made++
 			c.pods[n] = &Pod{Ordinal: n, UID: fmt.Sprintf("pod-%d-%d", n, c.made), created: now}
@@ -95,7 +100,7 @@ func (c *Cluster) age(p *Pod, now time.Time) {
 	p.ready = p.ends.IsZero() && !now.Before(started.Add(c.cfg.Ready))
 	if !p.ends.IsZero() && !now.Before(p.ends) {
 		p.running = false
-		delete(c.pods, p.Ordinal)
+		c.pods[p.Ordinal] = nil
 		c.moved++
 	}
 	if *p != was {
@@ -104,15 +109,22 @@ func (c *Cluster) age(p *Pod, now time.Time) {
 }
 
 // Pod is the pod of an ordinal; nil: there is none.
-func (c *Cluster) Pod(ordinal int) *Pod { return c.pods[ordinal] }
-
-// Pods are all there are, by ordinal.
-func (c *Cluster) Pods() []*Pod {
-	pods := make([]*Pod, 0, len(c.pods))
-	for _, n := range slices.Sorted(maps.Keys(c.pods)) {
-		pods = append(pods, c.pods[n])
+func (c *Cluster) Pod(ordinal int) *Pod {
+	if ordinal >= len(c.pods) {
+		return nil
 	}
-	return pods
+	return c.pods[ordinal]
+}
+
+// Pods yields those that there are, by ordinal.
+func (c *Cluster) Pods() iter.Seq2[int, *Pod] {
+	return func(yield func(int, *Pod) bool) {
+		for n, p := range c.pods {
+			if p != nil && !yield(n, p) {
+				return
+			}
+		}
+	}
 }
 
 // Replicas is the size.
@@ -125,15 +137,16 @@ func (c *Cluster) Moved() int { return c.moved }
 func (c *Cluster) Signal(kind string) observed.Cluster {
 	w := &observed.Workload{
 		UID: c.uid(), ResourceVersion: strconv.Itoa(c.revision), Generation: c.generation, Replicas: c.replicas,
-		StatusReplicas: len(c.pods), UpdatedReplicas: len(c.pods), ReplicasWriter: c.writer, Selector: "app=" + c.cfg.StatefulSet,
+		ReplicasWriter: c.writer, Selector: "app=" + c.cfg.StatefulSet,
 	}
 	pods := make(map[int]observed.Pod, len(c.pods))
-	for n, p := range c.pods {
+	for n, p := range c.Pods() {
 		pods[n] = c.show(p)
 		if p.ready {
 			w.ReadyReplicas++
 		}
 	}
+	w.StatusReplicas, w.UpdatedReplicas = len(pods), len(pods)
 	available := w.ReadyReplicas
 	w.AvailableReplicas = &available
 	return observed.Cluster{Kind: kind, At: c.clock.Now(), Workload: w, Pods: pods}
@@ -190,7 +203,7 @@ func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.S
 
 // Restart implements scaler.Actuator.
 func (c *Cluster) Restart(_ context.Context, _ actuate.Workload, _, uid string) error {
-	for _, p := range c.pods {
+	for _, p := range c.Pods() {
 		if p.UID == uid && p.ends.IsZero() {
 			p.ends = c.clock.Now().Add(c.cfg.Stop)
 			c.moved++
@@ -203,7 +216,7 @@ func (c *Cluster) Restart(_ context.Context, _ actuate.Workload, _, uid string) 
 // Census implements scaler.Actuator.
 func (c *Cluster) Census(context.Context) (observed.Census, error) {
 	uids := make(map[string]string, len(c.pods))
-	for n, p := range c.pods {
+	for n, p := range c.Pods() {
 		uids[c.podName(n)] = p.UID
 	}
 	return observed.NewCensus(c.clock.Now(), uids), nil

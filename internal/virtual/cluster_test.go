@@ -81,6 +81,20 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	require.Equal(t, c.Pod(1).UID, census.UID("iota-dac-1"))
 }
 
+// A pod that ends before its containers run is seen to go, too.
+func TestAPodThatNeverRanGoes(t *testing.T) {
+	c, clock := newCluster(2)
+	c.Step()
+	c.replicas = 1
+	c.cfg.Start = time.Hour
+	c.Step()
+	moved := c.Moved()
+	clock.Reach(noon.Add(10 * time.Second))
+	c.Step()
+	require.Nil(t, c.Pod(1))
+	require.NotEqual(t, moved, c.Moved())
+}
+
 func TestASizeIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 	c, _ := newCluster(1)
 	w := actuate.Workload{Name: "iota-dac"}

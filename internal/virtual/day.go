@@ -17,11 +17,13 @@ const (
 	dayLong = 24 * time.Hour
 	// dayQuiet is the last part of a day, in which the load stays and callers ask for nothing.
 	dayQuiet = 30 * time.Minute
-	// dayTides is how often the load rises and falls.
-	dayTides = 5
+	// dayLevels is how often the load changes to another level.
+	dayLevels = 26
 	// dayBursts of creates, and as many of deletes, of dayBurst ids each, come in messages of
 	// dayMessage ids.
-	dayBursts, dayBurst, dayMessage = 25, 1000, 500
+	dayBursts, dayBurst, dayMessage = 10, 2500, 500
+	// dayImport is how many of the resources that there are in the beginning are created in a second.
+	dayImport = 15_000
 )
 
 // Day is a day in the life of a kind, made up from a seed: its load rises and falls, resources are
@@ -58,7 +60,7 @@ func NewDay(seed uint64, resources, instances int) (*Day, error) {
 			Start: 5 * time.Second, Ready: 15 * time.Second, Stop: 10 * time.Second,
 			CPURequest: dayRequest, MemoryRequest: 1 << 30,
 		},
-		Load: tides(rng, start, float64(instances)/float64(resources)),
+		Load: levels(rng, start, float64(instances)/float64(resources)),
 	}}
 	d.plan(rng, start, resources)
 	return d, nil
@@ -79,14 +81,22 @@ kinds:
 // dayRequest is the milli-CPU that a pod requests, of which 70% are to be used.
 const dayRequest = 1000
 
-// tides is a load that wants between 35% and 97% of the instances; share is how many of them there
-// are a resource. In the end it stays as it is.
-func tides(rng *rand.Rand, start time.Time, share float64) Load {
-	phase, lesser := 2*math.Pi*rng.Float64(), 2*math.Pi*rng.Float64()
+// levels is a load that wants a share of the instances, high and low in turn, and trembles by less
+// than the tolerance; one is how many instances there are at most for a resource.
+func levels(rng *rand.Rand, start time.Time, one float64) Load {
+	const slot = (dayLong - dayQuiet) / dayLevels
+	wants := make([]float64, dayLevels+1)
+	for i := range wants {
+		wants[i] = 0.84 + 0.12*rng.Float64()
+		if i%2 == 1 {
+			wants[i] = 0.70 + 0.04*rng.Float64()
+		}
+	}
+	tremble := 2 * math.Pi * rng.Float64()
 	return func(at time.Time, _, runs int) (cpu, memory int64) {
-		part := min(at.Sub(start), dayLong-dayQuiet).Hours() / dayLong.Hours()
-		wanted := 0.66 + 0.27*math.Sin(phase+2*math.Pi*dayTides*part) + 0.04*math.Sin(lesser+2*math.Pi*17*part)
-		return 10 + int64(0.7*dayRequest*wanted*share*float64(runs)), 100<<20 + int64(runs)<<10
+		since := at.Sub(start)
+		want := wants[min(since/slot, dayLevels)] + 0.01*math.Sin(tremble+2*math.Pi*since.Hours())
+		return 10 + int64(0.7*dayRequest*want*one*float64(runs)), 100<<20 + int64(runs)<<10
 	}
 }
 
@@ -110,7 +120,9 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 		}
 		d.say(at, resync.Deleted, gone)
 	}
-	create(start.Add(time.Minute), resources)
+	for i := 0; i < resources; i += dayImport {
+		create(start.Add(time.Minute+time.Duration(i/dayImport)*time.Second), min(dayImport, resources-i))
+	}
 	slot := (dayLong - dayQuiet - time.Hour) / (2 * dayBursts)
 	killed := dayBursts/2 + rng.IntN(dayBursts)
 	for i := range 2 * dayBursts {
@@ -162,6 +174,9 @@ func (d *Day) Run(ctx context.Context, long time.Duration) (Report, error) {
 	w, asks, killed := New(cfg), d.asks, false
 	var err error
 	for err == nil && w.next.Before(cfg.Start.Add(long)) {
+		if err = ctx.Err(); err != nil {
+			break
+		}
 		for len(asks) > 0 && !asks[0].at.After(w.next) {
 			w.Ask(asks[0].op, asks[0].ids)
 			asks = asks[1:]

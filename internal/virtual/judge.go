@@ -21,16 +21,25 @@ type Judge struct {
 	// the hand-off promises nothing.
 	released func(f *protocol.Flight) string
 
-	// at is where each id is, holders are the lists and the pieces by path.
-	at      map[string]*holder
+	// known are the ids of which anything was heard, there are those that are somewhere, holders are
+	// the lists and the pieces by path.
+	known   map[string]*known
+	there   int
 	holders map[string]*holder
 	// instances are what lies beside the lists, by ordinal.
 	instances map[int]beside
 	head      protocol.Head
-	// wanted are ids that may come: a create of them was heard, and no delete since. doomed are
-	// those that may go: a delete of them was heard, and no create answered since.
-	wanted, doomed map[string]struct{}
-	fault          error
+	fault     error
+}
+
+// known is an id, and where it is; nil: nowhere.
+type known struct {
+	at *holder
+	// left is the last transaction that took it from where it was.
+	left int64
+	// wanted: it may come, because a create of it was heard, and no delete since. doomed: it may go,
+	// because a delete of it was heard, and no create answered since.
+	wanted, doomed bool
 }
 
 // holder is a list, or a piece of the pool or of the flight.
@@ -52,8 +61,7 @@ type beside struct {
 func NewJudge(kind string, released func(f *protocol.Flight) string) *Judge {
 	return &Judge{
 		kind: kind, released: released,
-		at: map[string]*holder{}, holders: map[string]*holder{}, instances: map[int]beside{},
-		wanted: map[string]struct{}{}, doomed: map[string]struct{}{},
+		known: map[string]*known{}, holders: map[string]*holder{}, instances: map[int]beside{},
 	}
 }
 
@@ -61,17 +69,18 @@ func NewJudge(kind string, released func(f *protocol.Flight) string) *Judge {
 func (j *Judge) Fault() error { return j.fault }
 
 // Len is how many ids there are.
-func (j *Judge) Len() int { return len(j.at) }
+func (j *Judge) Len() int { return j.there }
 
 // Heard says that a leader has heard what a caller asks of ids.
 func (j *Judge) Heard(op resync.Op, ids []string) {
 	for _, id := range ids {
-		if op == resync.Created {
-			j.wanted[id] = struct{}{}
-			continue
+		k := j.known[id]
+		if k == nil {
+			k = &known{}
+			j.known[id] = k
 		}
-		delete(j.wanted, id)
-		j.doomed[id] = struct{}{}
+		k.wanted = op == resync.Created
+		k.doomed = k.doomed || op == resync.Deleted
 	}
 }
 
@@ -80,15 +89,15 @@ func (j *Judge) Heard(op resync.Op, ids []string) {
 // is what counts.
 func (j *Judge) Answered(op resync.Op, ids []string) {
 	for _, id := range ids {
-		h := j.at[id]
-		switch _, wanted := j.wanted[id]; {
-		case wanted != (op == resync.Created):
-		case wanted:
-			if delete(j.doomed, id); h == nil {
+		k := j.known[id]
+		switch {
+		case k == nil || k.wanted != (op == resync.Created):
+		case k.wanted:
+			if k.doomed = false; k.at == nil {
 				j.fail("id %q: its create was answered, and it is nowhere", id)
 			}
-		case h != nil && h.flight == nil:
-			j.fail("id %q: its delete was answered, and it is in %s", id, h.path)
+		case k.at != nil && k.at.flight == nil:
+			j.fail("id %q: its delete was answered, and it is in %s", id, k.at.path)
 		}
 	}
 }

@@ -3,13 +3,12 @@ package virtual
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/seen"
 	"github.com/shardscaler/shardscaler/scaler"
 )
 
@@ -19,20 +18,24 @@ type leader struct {
 	client *Client
 	engine *engine
 	scaler *scaler.Scaler
-	// said is the State that the fold was told of.
-	said int
+	// told is the State that the fold was told of, version its version; who are those who spoke by
+	// it.
+	told    *protocol.State
+	version int
+	who     seen.Speakers
 }
 
 // elect has the next process take the head, by protocol rule 1: first the head, then everything is
 // read again.
 func (w *World) elect(ctx context.Context) error {
 	w.terms++
-	kind, client := w.cfg.Kind.Name, w.z.NewClient()
-	holder := fmt.Sprintf("pod-%d/virtual", w.terms)
-	st, _, err := client.Read(ctx, kind, nil)
+	kind, client, reg := w.cfg.Kind.Name, w.z.NewClient(), prometheus.NewRegistry()
+	holder := fmt.Sprintf("pod-%d/%d", w.terms, w.terms)
+	before, _, err := client.Read(ctx, kind, nil)
 	if err != nil {
 		return err
 	}
+	st := before.Clone()
 	m, err := protocol.Lead(st, holder)
 	if err != nil {
 		return err
@@ -43,31 +46,25 @@ func (w *World) elect(ctx context.Context) error {
 	if st, _, err = client.Read(ctx, kind, st); err != nil {
 		return err
 	}
-	inv := inventory.New(w.clock.Now(), oneByOne)
-	e := newEngine(w, client, inv, st, holder)
-	w.leader = &leader{
-		w: w, client: client, engine: e,
-		scaler: scaler.New(scaler.Config{Kind: kind}, e, w.cluster, w.cfg.Log, prometheus.NewRegistry()),
+	e, err := newEngine(w, client, st, holder, reg)
+	if err != nil {
+		return err
 	}
-	w.leader.scaler.Every(w.cfg.SyncPeriod)
+	s := scaler.New(scaler.Config{Kind: kind}, e, w.cluster, w.cfg.Log, reg)
+	s.Every(w.cfg.SyncPeriod)
+	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
 	return nil
-}
-
-func oneByOne(n int, work func(i int)) {
-	for i := range n {
-		work(i)
-	}
 }
 
 // look is a tick, and the passes that follow until the next look.
 func (l *leader) look(ctx context.Context) error {
 	w := l.w
-	if err := w.callers.speak(w.clock, l.engine.inv); err != nil {
+	if err := w.callers.speak(w.clock, l.engine.inventory); err != nil {
 		return err
 	}
 	l.tell()
-	snap := w.state.Snapshot(w.clock.Now())
-	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *snap.Kind(w.cfg.Kind.Name))
+	kind := w.state.Snapshot(w.clock.Now()).Kind(w.cfg.Kind.Name)
+	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *kind)
 	if w.cfg.Decided != nil {
 		w.cfg.Decided(&d, &out)
 	}
@@ -76,13 +73,12 @@ func (l *leader) look(ctx context.Context) error {
 
 // tell tells the fold what ZooKeeper holds.
 func (l *leader) tell() {
-	kind := l.w.cfg.Kind.Name
-	if st, version := l.engine.state, l.engine.version; version != l.said {
-		l.said = version
-		l.w.state.Apply(assignment(st))
+	st := l.engine.state
+	if l.told != nil && (l.version == l.engine.version || seen.Same(l.told, st)) {
+		l.w.state.Apply(observed.Read{Kind: st.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	} else {
-		l.w.state.Apply(observed.Read{Kind: kind, Source: observed.SourceStore, At: st.ReadAt})
+		l.who = l.who.Follow(st)
+		l.w.state.Apply(seen.Assignment(st, l.who))
 	}
+	l.told, l.version = st, l.engine.version
 }
-
-var _ = time.Now

@@ -108,44 +108,53 @@ func differ(was, is []string) (left, came []string) {
 
 // move follows each id from where it was to where it is.
 func (t *trial) move() {
-	from := map[string]*holder{}
-	for _, c := range t.changes {
-		for _, id := range c.left {
-			delete(t.j.at, id)
-			from[id] = c.of
+	left := make([][]*known, len(t.changes))
+	for i, c := range t.changes {
+		left[i] = make([]*known, len(c.left))
+		for n, id := range c.left {
+			k := t.j.known[id]
+			k.at, k.left = nil, t.tx.Zxid
+			left[i][n] = k
 		}
+		t.j.there -= len(c.left)
 	}
 	for _, c := range t.changes {
 		for _, id := range c.came {
-			t.arrive(id, c.of, from[id] != nil)
+			t.arrive(id, c.of)
 		}
+		t.j.there += len(c.came)
 	}
-	for _, c := range t.changes {
-		t.depart(&c)
+	for i, c := range t.changes {
+		t.depart(&c, left[i])
 	}
 }
 
-// arrive notes that an id has come to a place; was: it was at another one before.
-func (t *trial) arrive(id string, h *holder, was bool) {
-	if other := t.j.at[id]; other != nil {
-		t.fail("id %q: is in %s and in %s", id, other.path, h.path)
-	}
-	if _, wanted := t.j.wanted[id]; !was && !wanted {
+// arrive notes that an id has come to a place.
+func (t *trial) arrive(id string, h *holder) {
+	k := t.j.known[id]
+	switch {
+	case k == nil || k.left != t.tx.Zxid && k.at == nil && !k.wanted:
 		t.fail("id %q: comes to %s from nowhere, and no create of it was heard", id, h.path)
+	case k.at != nil:
+		t.fail("id %q: is in %s and in %s", id, k.at.path, h.path)
+	default:
+		k.at = h
 	}
-	t.j.at[strings.Clone(id)] = h // the id as it came would keep the whole text alive that it is of
 }
 
 // depart checks what has left a place: it is elsewhere or was to be deleted, and what left the
 // flight had been released, unless it went back where it was taken from.
-func (t *trial) depart(c *change) {
+func (t *trial) depart(c *change, left []*known) {
 	elsewhere := false
-	for _, id := range c.left {
-		h := t.j.at[id]
-		if _, doomed := t.j.doomed[id]; h == nil && !doomed {
-			t.fail("id %q: was in %s and is nowhere, and no delete of it was heard", id, c.of.path)
+	for i, k := range left {
+		elsewhere = elsewhere || c.flight != nil && (k.at == nil || k.at.list != c.flight.From)
+		switch {
+		case k.at != nil:
+		case !k.doomed:
+			t.fail("id %q: was in %s and is nowhere, and no delete of it was heard", c.left[i], c.of.path)
+		case !k.wanted:
+			delete(t.j.known, c.left[i])
 		}
-		elsewhere = elsewhere || c.flight != nil && (h == nil || h.list != c.flight.From)
 	}
 	if !elsewhere || t.j.released == nil {
 		return

@@ -17,6 +17,9 @@ func (w *World) usage() observed.PodUsage {
 	now := w.clock.Now()
 	samples := make(map[int]observed.Usage, len(w.instances))
 	for n, in := range w.instances {
+		if in == nil {
+			continue
+		}
 		cpu, memory := w.cfg.Load(now, n, in.Runs())
 		samples[n] = observed.Usage{At: now, Window: usageWindow, CPU: cpu, Memory: memory}
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -59,8 +57,8 @@ type World struct {
 	z       *ZooKeeper
 	judge   *Judge
 	cluster *Cluster
-	// instances are the processes that run, by ordinal.
-	instances map[int]*Instance
+	// instances are the processes that run, by ordinal, nil where there is none.
+	instances []*Instance
 	callers   *Callers
 	state     *observed.State
 	signals   signals
@@ -82,7 +80,7 @@ type signals struct {
 // New is a world before its first look.
 func New(cfg Config) *World {
 	cfg.setDefaults()
-	w := &World{cfg: cfg, clock: NewClock(cfg.Start), instances: map[int]*Instance{}, takeOver: cfg.Start, next: cfg.Start}
+	w := &World{cfg: cfg, clock: NewClock(cfg.Start), takeOver: cfg.Start, next: cfg.Start}
 	w.judge = NewJudge(cfg.Kind.Name, w.unreleased)
 	if cfg.Kind.HandOff != config.HandOffAcknowledged {
 		w.judge.released = nil
@@ -105,7 +103,7 @@ func (w *World) saw(tx *Transaction) {
 // unreleased says why what was taken from an instance may run there still: the process of its
 // ordinal, whichever pod's it is, has not applied that.
 func (w *World) unreleased(f *protocol.Flight) string {
-	if in := w.instances[f.From]; in != nil {
+	if in := w.instance(f.From); in != nil {
 		return in.unreleased(f.Times)
 	}
 	return ""
@@ -152,25 +150,39 @@ func (w *World) Step(ctx context.Context) error {
 	if err := w.lead(ctx); err != nil {
 		return err
 	}
-	for _, n := range slices.Sorted(maps.Keys(w.instances)) {
-		if err := w.instances[n].Step(); err != nil {
+	for _, in := range w.instances {
+		if in == nil {
+			continue
+		}
+		if err := in.Step(); err != nil {
 			return err
 		}
 	}
 	return errors.Join(w.judge.Fault(), w.callers.listen())
 }
 
+// instance is the process of an ordinal; nil: none runs.
+func (w *World) instance(n int) *Instance {
+	if n >= len(w.instances) {
+		return nil
+	}
+	return w.instances[n]
+}
+
 // processes starts and ends the instances' processes with their pods.
 func (w *World) processes() {
-	for _, n := range slices.Sorted(maps.Keys(w.instances)) {
-		if p := w.cluster.Pod(n); p == nil || p.UID != w.instances[n].pod || !p.Runs() {
-			w.instances[n].End()
-			delete(w.instances, n)
+	for n, in := range w.instances {
+		if p := w.cluster.Pod(n); in != nil && (p == nil || p.UID != in.pod || !p.Runs()) {
+			in.End()
+			w.instances[n] = nil
 		}
 	}
-	for _, p := range w.cluster.Pods() {
-		if p.Runs() && w.instances[p.Ordinal] == nil {
-			w.instances[p.Ordinal] = NewInstance(w.z, w.cfg.Kind.Name, p.Ordinal, p.UID)
+	for n, p := range w.cluster.Pods() {
+		for n >= len(w.instances) {
+			w.instances = append(w.instances, nil)
+		}
+		if p.Runs() && w.instances[n] == nil {
+			w.instances[n] = NewInstance(w.z, w.cfg.Kind.Name, n, p.UID)
 		}
 	}
 }
@@ -192,8 +204,11 @@ func (w *World) signal() {
 		w.signals.catalogue = now.Add(w.cfg.Kind.Catalogue.Interval.Std())
 		w.state.Apply(observed.Catalogued{Kind: kind, At: now, Count: w.judge.Len()})
 	}
-	for _, n := range slices.Sorted(maps.Keys(w.instances)) {
-		if beat, due := w.instances[n].Beat(now, w.cfg.BeatEvery); due {
+	for _, in := range w.instances {
+		if in == nil {
+			continue
+		}
+		if beat, due := in.Beat(now, w.cfg.BeatEvery); due {
 			w.state.Apply(beat)
 		}
 	}
@@ -228,7 +243,7 @@ func (w *World) Settled() error {
 	}
 	places := w.judge.Places()
 	for n := range w.cluster.Replicas() {
-		in, listed := w.instances[n], places[protocol.ResourcesPath(w.cfg.Kind.Name, n)]
+		in, listed := w.instance(n), places[protocol.ResourcesPath(w.cfg.Kind.Name, n)]
 		if in == nil || in.Runs() != listed {
 			return fmt.Errorf("instance %d has %d resources in its list, and does not run just those", n, listed)
 		}
