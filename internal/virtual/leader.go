@@ -50,7 +50,7 @@ func (w *World) elect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := scaler.New(scaler.Config{Kind: kind}, e, w.cluster, w.cfg.Log, reg)
+	s := scaler.New(scaler.Config{Kind: kind, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
 	s.Every(w.cfg.SyncPeriod)
 	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
 	return nil
