@@ -56,13 +56,6 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 	}
 }
 
-// noteChange tells the leader that a status changed.
-func (e *Engine) noteChange() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.changed = true
-}
-
 // look refreshes the state unless the leader does, and returns the time until the next look. A lost
 // session is a failure at once, not when a call that waits for the next one gives up: until then
 // everybody would decide on what was seen last.
@@ -86,29 +79,6 @@ func (e *Engine) look(ctx context.Context) time.Duration {
 	e.publish(st, changed)
 	e.inventory.Index.CatchUp()
 	return e.cfg.Refresh
-}
-
-// publish makes st, which nobody changes any more, what State and Lookup answer from.
-func (e *Engine) publish(st *protocol.State, changed bool) {
-	e.show(st, changed)
-	e.m.Published(st)
-}
-
-func (e *Engine) show(st *protocol.State, changed bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if changed || e.state == nil {
-		e.version++
-	}
-	e.state, e.failure = st, nil
-	e.inventory.Follow(st)
-}
-
-// failed notes that ZooKeeper could not be read; the state keeps its age.
-func (e *Engine) failed(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.failure, e.failedAt = err, e.cfg.Now()
 }
 
 // reported is what Run has passed on already.
@@ -162,13 +132,6 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 		said.readAt = st.ReadAt
 		sink(observed.Read{Kind: e.cfg.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	}
-}
-
-// latest is what Run reports of.
-func (e *Engine) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.state, e.version, e.failedAt, e.failure
 }
 
 // assignment is what st tells the rest of the program.

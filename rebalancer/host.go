@@ -13,11 +13,11 @@ type host struct{ e *Engine }
 
 // Ordered implements loop.Host.
 func (h host) Ordered() loop.Ordered {
-	h.e.mu.Lock()
-	defer h.e.mu.Unlock()
+	h.e.leadership.mu.Lock()
+	defer h.e.leadership.mu.Unlock()
 	changed := h.e.changed
 	h.e.changed = false
-	return loop.Ordered{Orders: h.e.orders, Number: h.e.ordered, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
+	return loop.Ordered{Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
 }
 
 // Publish implements loop.Host.
@@ -31,8 +31,8 @@ func (h host) Wake() { h.e.wake.Wake() }
 
 // Show implements loop.Host. Shown is p with what the engine itself knows.
 func (h host) Show(p *orders.Progress, now time.Time) {
-	h.e.mu.Lock()
-	defer h.e.mu.Unlock()
+	h.e.leadership.mu.Lock()
+	defer h.e.leadership.mu.Unlock()
 	p.Moved, p.Alarm = h.e.progress.Moved, h.e.progress.Alarm
 	h.e.progress = *p
 	h.e.m.Progressed(p, now)
@@ -40,8 +40,8 @@ func (h host) Show(p *orders.Progress, now time.Time) {
 
 // Stop implements loop.Host.
 func (h host) Stop(why string) (news bool) {
-	h.e.mu.Lock()
-	defer h.e.mu.Unlock()
+	h.e.leadership.mu.Lock()
+	defer h.e.leadership.mu.Unlock()
 	news = why != h.e.progress.Alarm
 	h.e.progress.Alarm = why
 	return news
@@ -49,8 +49,8 @@ func (h host) Stop(why string) (news bool) {
 
 // Moved implements loop.Host.
 func (h host) Moved(n int) {
-	h.e.mu.Lock()
-	defer h.e.mu.Unlock()
+	h.e.leadership.mu.Lock()
+	defer h.e.leadership.mu.Unlock()
 	h.e.progress.Moved += int64(n)
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -64,28 +63,6 @@ func (e *Engine) resign() {
 	e.forgetAll()
 	e.recheck(time.Time{}, time.Time{})
 	e.m.Leads(false)
-}
-
-func (e *Engine) forgetAll() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.leading, e.holder = false, ""
-	e.calls.Close(orders.ErrNotLeading)
-	e.inventory.Resign(e.cfg.Now())
-	e.orders, e.progress = orders.Orders{}, orders.Progress{Moved: e.progress.Moved}
-}
-
-// begin lets callers ask for writes; begins: this process did not lead before.
-func (e *Engine) begin(st *protocol.State, holder string) (begins bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	begins, err := e.inventory.Lead(e.cfg.Now(), st)
-	if err != nil {
-		e.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
-	}
-	e.leading, e.holder, e.changed = true, holder, false
-	e.calls.Open()
-	return begins
 }
 
 // term takes the head and writes until something fails. An attempt after the first goes on only if

@@ -58,7 +58,7 @@ func TestWhatThePlatformPublishes(t *testing.T) {
 		t.Run(w.Way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				done, right := follow(t, &w)
-				fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", w.Way, published(w.Messages), strings.Join(done, ", "), right)
+				fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", w.Way, messagesOf(w.Messages), strings.Join(done, ", "), right)
 			})
 		})
 	}
@@ -154,8 +154,8 @@ func nothing(w *way) []string {
 	return nil
 }
 
-// published shows messages in a cell of a table.
-func published(messages []string) string {
+// messagesOf shows messages in a cell of a table.
+func messagesOf(messages []string) string {
 	const longest = 110
 	if len(messages) == 0 {
 		return "nothing"

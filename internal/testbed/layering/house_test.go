@@ -34,7 +34,6 @@ var larger = []string{
 	"internal/testbed/workload.Sim",
 	"internal/testbed/workload.instance",
 	"internal/testbed/workload/instance.go",
-	"rebalancer.Engine",
 }
 
 func TestRoomsAreSmall(t *testing.T) {

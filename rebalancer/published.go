@@ -1,0 +1,114 @@
+package rebalancer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// published is what was last read of a kind, for every caller to see.
+type published struct {
+	*parts
+	mu       sync.Mutex
+	state    *protocol.State // nobody changes it
+	version  int             // of state; moves when more than its age changed
+	failure  error           // why the latest look failed; nil when it succeeded
+	failedAt time.Time
+}
+
+// Kept returns the document of that name as last read from ZooKeeper.
+func (p *published) Kept(name string) ([]byte, bool) {
+	st := p.State()
+	if st == nil || st.Kept[name] == nil {
+		return nil, false
+	}
+	return slices.Clone(st.Kept[name].Data), true
+}
+
+// KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and
+// the same pointer is the same document, so that whoever reads it often need not decode it often.
+func (p *published) KeptDocument(name string) *protocol.Doc {
+	if st := p.State(); st != nil {
+		return st.Kept[name]
+	}
+	return nil
+}
+
+// Head is the head as last read from ZooKeeper; false before the first read.
+func (p *published) Head() (orders.Head, bool) {
+	st := p.State()
+	if st == nil {
+		return orders.Head{}, false
+	}
+	return orders.Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
+}
+
+// InFlight lists what is in flight, in no order.
+func (p *published) InFlight() (all []orders.Flight) {
+	if st := p.State(); st != nil {
+		for _, f := range st.Flight {
+			all = append(all, orders.Flight{From: f.From, Pod: f.Pod})
+		}
+	}
+	return all
+}
+
+// State is the latest known state, nil before the first read. It is shared: nobody may change it.
+func (p *published) State() *protocol.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by
+// nobody (pool, flight). The first call builds an index, which is then kept up.
+func (p *published) Lookup(id string) (ordinal int, ok bool) {
+	if !p.inventory.Indexed() {
+		return 0, false
+	}
+	at, ok := p.inventory.Index.Find(id)
+	if ok && at < 0 {
+		return -1, true
+	}
+	return int(at), ok
+}
+
+// readFailure is why ZooKeeper could not be read when it was last tried; nil: it could.
+func (p *published) readFailure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failure
+}
+
+// publish makes st, which nobody changes any more, what State and Lookup answer from.
+func (p *published) publish(st *protocol.State, changed bool) {
+	p.show(st, changed)
+	p.m.Published(st)
+}
+
+func (p *published) show(st *protocol.State, changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if changed || p.state == nil {
+		p.version++
+	}
+	p.state, p.failure = st, nil
+	p.inventory.Follow(st)
+}
+
+// failed notes that ZooKeeper could not be read; the state keeps its age.
+func (p *published) failed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure, p.failedAt = err, p.cfg.Now()
+}
+
+// latest is what Run reports of.
+func (p *published) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state, p.version, p.failedAt, p.failure
+}
