@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-	"github.com/shardscaler/shardscaler/scaler/decide"
-	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 const (
@@ -19,8 +18,8 @@ const (
 	dayQuiet = 30 * time.Minute
 	// dayLevels is how often the load changes to another level.
 	dayLevels = 26
-	// dayBursts of creates, and as many of deletes, of dayBurst ids each, come in messages of
-	// dayMessage ids.
+	// dayBursts of creates, and as many of deletes, of dayBurst ids each or a quarter of all, come
+	// in messages of dayMessage ids.
 	dayBursts, dayBurst, dayMessage = 10, 2500, 500
 	// dayImport is how many of the resources that there are in the beginning are created in a second.
 	dayImport = 15_000
@@ -123,14 +122,15 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 	for i := 0; i < resources; i += dayImport {
 		create(start.Add(time.Minute+time.Duration(i/dayImport)*time.Second), min(dayImport, resources-i))
 	}
+	burst := min(dayBurst, resources/4)
 	slot := (dayLong - dayQuiet - time.Hour) / (2 * dayBursts)
-	killed := dayBursts/2 + rng.IntN(dayBursts)
+	killed := 2 + rng.IntN(4) // of the bursts
 	for i := range 2 * dayBursts {
 		at := start.Add(time.Hour).Add(time.Duration(i) * slot).Add(time.Duration(rng.Int64N(int64(slot / 2))))
 		if i%2 == 0 {
-			create(at, dayBurst)
+			create(at, burst)
 		} else {
-			remove(at, min(dayBurst, resources))
+			remove(at, burst)
 		}
 		if i == killed {
 			d.kill, d.after, d.unheard = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
@@ -165,34 +165,69 @@ type Report struct {
 	Digest string
 }
 
-// Run plays the first part of the day, or all of it. Its error is the first thing that went wrong;
-// at the end of a whole day also what is not where it should be.
-func (d *Day) Run(ctx context.Context, long time.Duration) (Report, error) {
-	long = min(long, dayLong)
+// Play is a day as it goes on.
+type Play struct {
+	day    *Day
+	World  *World
+	digest *Digest
+}
+
+// Begin is the day before its first look.
+func (d *Day) Begin() *Play {
 	cfg, digest := d.Config, NewDigest()
-	cfg.Saw, cfg.Decided = digest.Saw, func(by *decide.Decision, out *outcome.Outcome) { digest.Decided(by, out) }
-	w, asks, killed := New(cfg), d.asks, false
-	var err error
-	for err == nil && w.next.Before(cfg.Start.Add(long)) {
-		if err = ctx.Err(); err != nil {
-			break
+	cfg.Saw, cfg.Decided = digest.Saw, digest.Decided
+	return &Play{day: d, World: New(cfg), digest: digest}
+}
+
+// Run plays a whole day. Its error is the first thing that went wrong, or what is not where it should
+// be in the end.
+func (d *Day) Run(ctx context.Context) (Report, error) {
+	p := d.Begin()
+	err := p.To(ctx, dayLong)
+	if err == nil {
+		err = p.World.Settled()
+	}
+	return p.Report(), err
+}
+
+// To goes on until so long after the beginning.
+func (p *Play) To(ctx context.Context, after time.Duration) error {
+	w, d := p.World, p.day
+	for until := d.Config.Start.Add(after); w.next.Before(until); {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		for len(asks) > 0 && !asks[0].at.After(w.next) {
-			w.Ask(asks[0].op, asks[0].ids)
-			asks = asks[1:]
+		now, last := w.next, w.next.Add(-w.cfg.SyncPeriod)
+		for _, a := range d.asks[d.asked(last):d.asked(now)] {
+			w.Ask(a.op, a.ids)
 		}
-		if !killed && !d.kill.After(w.next) {
-			killed = true
+		if d.kill.After(last) && !d.kill.After(now) {
 			w.Kill(d.after, d.unheard)
 		}
-		err = w.Step(ctx)
+		if err := w.Step(ctx); err != nil {
+			return err
+		}
 	}
-	if err == nil && long == dayLong {
-		err = w.Settled()
-	}
+	return nil
+}
+
+// Report is what has become of it until now.
+func (p *Play) Report() Report {
+	w := p.World
 	return Report{
 		Looks: w.looks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
 		Created: w.callers.Answered[resync.Created], Deleted: w.callers.Answered[resync.Deleted], Waiting: w.callers.Waiting(),
-		Resources: w.judge.Len(), Transactions: digest.Transactions, Bytes: digest.Bytes, Digest: digest.String(),
-	}, err
+		Resources: w.judge.Len(), Transactions: p.digest.Transactions, Bytes: p.digest.Bytes, Digest: p.digest.String(),
+	}
+}
+
+// asked is how many messages there were by then.
+func (d *Day) asked(by time.Time) int {
+	n, _ := slices.BinarySearchFunc(d.asks, by, func(a ask, by time.Time) int {
+		if a.at.After(by) {
+			return 1
+		}
+		return -1
+	})
+	return n
 }
