@@ -2,11 +2,16 @@ package virtual
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 )
 
 // testDay is a day of 20,000 resources on 20 instances at most.
@@ -70,6 +75,43 @@ func TestALeaderMayEndAnywhere(t *testing.T) {
 			require.Equal(t, 2, p.World.Terms())
 			require.Equal(t, 3000, p.World.Resources())
 		}
+	}
+}
+
+// Leaders end again and again while the size changes all the time and resources come and go: each one
+// goes on from what it finds.
+func TestLeadersThatEndAgainAndAgain(t *testing.T) {
+	for seed := range uint64(4) {
+		d, err := NewDay(seed, 600, 6)
+		require.NoError(t, err)
+		start, window, rng := d.Config.Start, config.Duration(30*time.Second), rand.New(rand.NewPCG(seed, 1))
+		d.Config.TakeOver = 3 * time.Second
+		d.Config.Kind.Behavior.ScaleDown.StabilizationWindow = &window
+		d.Config.Load = func(at time.Time, _, runs int) (cpu, memory int64) {
+			want := 6 - int64(at.Sub(start)/(4*time.Minute)%2)*3 // instances
+			if at.Sub(start) > 50*time.Minute {
+				want = 5
+			}
+			return want * 700 * int64(runs) / 600, 1 << 20
+		}
+		p := d.Begin()
+		play(t, 10*time.Minute, p)
+		alive := slices.Clone(d.asks[0].ids)
+		for after := 10 * time.Minute; after < 50*time.Minute; after += time.Minute {
+			gone := rng.IntN(len(alive) - 20)
+			p.World.Ask(resync.Deleted, alive[gone:gone+20])
+			p.World.Ask(resync.Created, alive[gone:gone+10]) // some come back at once
+			alive = slices.Delete(alive, gone+10, gone+20)
+			play(t, after+time.Duration(rng.IntN(30))*2*time.Second, p)
+			p.World.Kill(1+rng.IntN(15), rng.IntN(2) == 0)
+			play(t, after+time.Minute, p)
+		}
+		play(t, time.Hour, p)
+		r := p.Report()
+		require.NoError(t, p.World.Settled(), "seed %d", seed)
+		require.Greater(t, r.Terms, 30)
+		require.Greater(t, r.Resizes, 8)
+		require.Zero(t, r.Restarts)
 	}
 }
 
