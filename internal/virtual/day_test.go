@@ -100,9 +100,11 @@ func TestLeadersThatEndAgainAndAgain(t *testing.T) {
 		for after := 10 * time.Minute; after < 50*time.Minute; after += time.Minute {
 			gone := rng.IntN(len(alive) - 20)
 			p.World.Ask(resync.Deleted, alive[gone:gone+20])
-			p.World.Ask(resync.Created, alive[gone:gone+10]) // some come back at once
+			p.World.Ask(resync.Created, alive[gone:gone+5]) // some come back at once, some while they go
+			play(t, after+2*time.Second, p)
+			p.World.Ask(resync.Created, alive[gone+5:gone+10])
 			alive = slices.Delete(alive, gone+10, gone+20)
-			play(t, after+time.Duration(rng.IntN(30))*2*time.Second, p)
+			play(t, after+time.Duration(1+rng.IntN(29))*2*time.Second, p)
 			p.World.Kill(1+rng.IntN(15), rng.IntN(2) == 0)
 			play(t, after+time.Minute, p)
 		}
