@@ -10,7 +10,7 @@ import (
 // Client is how one leadership reads and writes ZooKeeper, as zk.Client does: commits are applied to
 // the State that they were made from. It belongs to one kind.
 //
-// A Read costs next to nothing while nobody else has written: it then relies on prev being what this
+// A Read costs next to nothing while no other client has written: it then relies on prev being what this
 // client read last, with all that it committed since, or a copy of that.
 //
 // No call looks at its context: a deadline is by another clock than the world's, and no time passes

@@ -73,7 +73,7 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	require.Equal(t, []int{1, 2}, c.Resized)
 
 	require.NoError(t, c.Restart(t.Context(), w, "", c.Pod(0).UID))
-	require.NoError(t, c.Restart(t.Context(), w, "", "nobody"))
+	require.NoError(t, c.Restart(t.Context(), w, "", "none has this uid"))
 	require.Equal(t, []string{"Terminating", "Running"}, at(35*time.Second))
 	census, err := c.Census(t.Context())
 	require.NoError(t, err)

@@ -29,7 +29,7 @@ type Config struct {
 	// TakeOver is how long the kind is without a leader when one has ended. Default 15s.
 	TakeOver time.Duration
 	Log      *slog.Logger
-	// Saw is told of each transaction, Decided of each decision and what became of it; nil: nobody is.
+	// Saw is told of each transaction, Decided of each decision and what became of it. Both may be nil.
 	Saw     func(*Transaction)
 	Decided func(*decide.Decision, *outcome.Outcome)
 }
@@ -112,7 +112,7 @@ func (w *World) unreleased(f *protocol.Flight) string {
 // Now is the time in the world.
 func (w *World) Now() time.Time { return w.clock.Now() }
 
-// Looks is how many looks there were; Terms how many leaders.
+// Looks is how many looks there were.
 func (w *World) Looks() int { return w.looks }
 
 // Terms is how many leaders there were.
@@ -148,7 +148,7 @@ func (w *World) Step(ctx context.Context) error {
 	w.processes()
 	w.signal()
 	if err := w.lead(ctx); err != nil {
-		return err
+		return errors.Join(w.judge.Fault(), err)
 	}
 	for _, in := range w.instances {
 		if in == nil {
@@ -227,11 +227,12 @@ func (w *World) lead(ctx context.Context) error {
 		}
 	}
 	err := w.leader.look(ctx)
-	if err != nil && w.leader.client.Dead() {
-		w.leader, w.takeOver = nil, w.clock.Now().Add(w.cfg.TakeOver)
-		w.callers.forget()
-		return nil
+	if err == nil || !w.leader.client.Dead() {
+		return err
 	}
+	w.leader, w.takeOver = nil, w.clock.Now().Add(w.cfg.TakeOver)
+	err = w.callers.listen() // what it has answered counts
+	w.callers.forget()
 	return err
 }
 

@@ -56,7 +56,7 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 	require.NotEmpty(t, w.Cluster().Resized)
 }
 
-// What breaks rule 12 ends the world at that very transaction, whoever wrote it.
+// What breaks rule 12 ends the world at that very transaction, also one of another client.
 func TestAWorldEndsAtTheFirstFault(t *testing.T) {
 	w, _ := settled(t)
 	for path, n := range w.judge.Places() {

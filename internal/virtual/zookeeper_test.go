@@ -126,7 +126,7 @@ func TestASessionsZnodesEndWithIt(t *testing.T) {
 }
 
 // What a cheap read says is what a whole one would.
-func TestAReadIsCheapOnlyWhileNobodyElseWrites(t *testing.T) {
+func TestAReadIsCheapOnlyWhileNoOtherClientWrites(t *testing.T) {
 	b := newBed(t, 10, 0, 1)
 	quick := b.read()
 	require.Same(t, b.st.Instances[0], quick.Instances[0], "nothing was read again")
