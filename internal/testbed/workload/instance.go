@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
 )
 
 // identity is what an instance knows of itself before it reads anything.
@@ -142,6 +144,11 @@ func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
 	if err := in.ensureStatus(ctx, conn); err != nil {
 		return err
 	}
+	list := func() ([]string, error) { return in.readList(conn) }
+	if fault.ListReadFirst.Made() {
+		ids, err := list()
+		list = func() ([]string, error) { return ids, err }
+	}
 	raw, err := in.read(conn, in.root+"/_reload", true)
 	if err != nil {
 		return err
@@ -156,7 +163,7 @@ func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
 		in.say("runs")
 		return nil
 	}
-	ids, err := in.readList(conn)
+	ids, err := list()
 	if err != nil {
 		return err
 	}
