@@ -38,6 +38,8 @@ type Cluster struct {
 	// ever were.
 	pods []*Pod
 	made int
+	// sized is told of each size that is written; it may be nil.
+	sized func(replicas int)
 	// moved counts what has changed of the StatefulSet and its pods.
 	moved int
 	// Resized are the sizes that were written, in order; Restarted counts pods that were.
@@ -198,6 +200,9 @@ func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.S
 	c.generation++
 	c.moved++
 	c.Resized = append(c.Resized, replicas)
+	if c.sized != nil {
+		c.sized(replicas)
+	}
 	return c.Size(ctx, w)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Judge checks protocol rule 12 at each transaction: no id is in two places, and none goes without a
-// delete that was asked for. It decodes what a transaction has written and compares that with what
+// delete that was asked for; and that no size is written before what goes by it is empty. It decodes what a transaction has written and compares that with what
 // it knows, so that a transaction costs what it changes. Of the protocol it uses the codec alone, and
 // none of the steps.
 //
@@ -98,6 +98,16 @@ func (j *Judge) Answered(op resync.Op, ids []string) {
 			}
 		case k.at != nil && k.at.flight == nil:
 			j.fail("id %q: its delete was answered, and it is in %s", id, k.at.path)
+		}
+	}
+}
+
+// Sized says that replicas were written: what goes by that owns nothing (drain before shrink).
+func (j *Judge) Sized(replicas int) {
+	for _, path := range slices.Sorted(maps.Keys(j.holders)) {
+		h := j.holders[path]
+		if h.ids.Len() > 0 && (h.list >= replicas || h.flight != nil && h.flight.From >= replicas) {
+			j.fail("replicas are written as %d, and %s holds %d ids", replicas, path, h.ids.Len())
 		}
 	}
 }

@@ -160,6 +160,19 @@ func TestTheJudgeNoticesWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestTheJudgeSeesAShrinkBeforeItsDrain(t *testing.T) {
+	b := placed(t)
+	b.judge.Sized(1)
+	require.NoError(t, b.judge.Fault(), "instance 1 owns nothing")
+	b.commit(protocol.Revoke(b.st, 0, []string{"a", "b"}, []int{1, 1}, "uid"))
+	b.judge.Sized(0)
+	require.ErrorContains(t, b.judge.Fault(), "replicas are written as 0, and /iota/shardscaler/Thing/flight/0-2 holds 2 ids")
+
+	b = placed(t)
+	b.judge.Sized(0)
+	require.ErrorContains(t, b.judge.Fault(), "replicas are written as 0, and /iota/orchestration/Thing/0/resources holds 2 ids")
+}
+
 func TestTheJudgeHoldsListsToTheirBounds(t *testing.T) {
 	b := newBed(t, 2, 0, 1)
 	b.judge.Heard(resync.Created, ids("a", 3))

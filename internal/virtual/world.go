@@ -87,6 +87,7 @@ func New(cfg Config) *World {
 	}
 	w.z = NewZooKeeper(w.clock, w.saw)
 	w.cluster = NewCluster(cfg.Cluster, w.clock)
+	w.cluster.sized = w.judge.Sized
 	w.callers = &Callers{judge: w.judge}
 	w.state = observed.New(cfg.Cluster.Namespace, []config.Kind{cfg.Kind})
 	w.state.Apply(observed.Read{Kind: cfg.Kind.Name, Source: observed.SourceNotify, At: cfg.Start})
