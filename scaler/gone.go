@@ -101,12 +101,12 @@ func (s *Scaler) count(ctx context.Context, in *decide.Input) {
 	if in.Now.Before(s.census.next) {
 		return
 	}
-	begun := time.Now()
+	begun := s.cfg.Now()
 	last, err := s.act.Census(ctx)
 	if err == nil {
 		_, err = s.act.Size(ctx, statefulSet(in))
 	}
-	s.census.next = in.Now.Add(max(s.period, censusShare*time.Since(begun)))
+	s.census.next = in.Now.Add(max(s.period, censusShare*s.cfg.Now().Sub(begun)))
 	if err != nil {
 		if s.census.failure == "" {
 			s.log.Warn("it is not known which pods are gone", "error", err)

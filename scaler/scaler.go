@@ -40,6 +40,8 @@ type Config struct {
 	Kind string
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
+	// Now is the clock by which the scaler times what it does. Default time.Now.
+	Now func() time.Time
 }
 
 // Engine is what the scaler uses of *rebalancer.Engine.
@@ -94,6 +96,9 @@ type Scaler struct {
 
 // New returns a Scaler; reg gets its metrics with the label kind.
 func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg prometheus.Registerer) *Scaler {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return &Scaler{
 		cfg: cfg, engine: engine, act: act, log: log.With("kind", cfg.Kind), m: newMetrics(reg, cfg.Kind), period: 2 * time.Second,
 		events: events{act: act, dryRun: cfg.DryRun, passed: map[string]bool{}, raised: map[string]raised{}},
@@ -111,7 +116,7 @@ func (s *Scaler) Input() decide.Input { return s.input }
 // became of it. The leader alone calls it, every SyncPeriod and when something changed. The first tick
 // of a leadership takes up the windows that the predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
-	begun := time.Now()
+	begun := s.cfg.Now()
 	s.restore(now)
 	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history}
 	d := decide.Decide(in)
@@ -155,7 +160,7 @@ func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 	}
 	s.log.Log(ctx, level, t.d.Summary, "statefulset", t.d.StatefulSet, "decision", t.d.Verb, "reason", t.d.Reason, "act", act.Text)
 	s.last = *t.d
-	s.m.observe(t.d, time.Since(begun))
+	s.m.observe(t.d, s.cfg.Now().Sub(begun))
 }
 
 // statefulSet names the StatefulSet for the actuator; its UID is empty while it is not known.

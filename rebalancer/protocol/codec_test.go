@@ -24,7 +24,7 @@ func TestDecodeIDs(t *testing.T) {
 		`{"ids":[1,-2,3.50,12345678901234567890,"x"]}`: {"1", "-2", "3.50", "12345678901234567890", "x"},
 		`{"v":1,"ids":["a"],"other":{"ids":["z"]}}`:    {"a"},
 	} {
-		got, err := decodeIDs([]byte(data))
+		got, err := DecodeIDs([]byte(data))
 		require.NoError(t, err, data)
 		require.Equal(t, want, got.Strings(), data)
 	}
@@ -50,29 +50,29 @@ func TestDecodeIDs(t *testing.T) {
 		`{"v":"x","ids":[]}`:          `v: schema "x", at most 1 is understood`,
 		`{"ids":["` + strings.Repeat("x", 257) + `"]}`: "257 bytes, at most 256",
 	} {
-		_, err := decodeIDs([]byte(data))
+		_, err := DecodeIDs([]byte(data))
 		require.ErrorContains(t, err, want, data)
 	}
 }
 
 func TestDocumentsHaveOneMeaning(t *testing.T) {
-	ids, err := decodeIDs([]byte(`{"v":1,"ids":["a"],"IDs":["b"],"V":2,"newer":{"x":1}}`))
+	ids, err := DecodeIDs([]byte(`{"v":1,"ids":["a"],"IDs":["b"],"V":2,"newer":{"x":1}}`))
 	require.NoError(t, err, "what is unknown is passed over: a newer build may have added it")
 	require.Equal(t, []string{"a"}, ids.Strings())
 
-	_, err = decodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"open":[0,1]}`))
+	_, err = DecodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"open":[0,1]}`))
 	require.ErrorContains(t, err, `duplicate field "open"`)
-	h, err := decodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"Open":[0,1],"EPOCH":9}`))
+	h, err := DecodeHead([]byte(`{"v":1,"epoch":4,"holder":"p","open":[0],"Open":[0,1],"EPOCH":9}`))
 	require.NoError(t, err)
 	require.Equal(t, Head{V: 1, Epoch: 4, Holder: "p", Open: []int{0}}, h)
 
-	_, err = decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","pod":"w","ids":["a"]}`))
+	_, err = DecodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","pod":"w","ids":["a"]}`))
 	require.ErrorContains(t, err, `duplicate field "pod"`)
-	_, err = decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a\ud800"]}`))
+	_, err = DecodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a\ud800"]}`))
 	require.ErrorContains(t, err, "half a surrogate pair")
-	_, err = decodeFlight("3-7", []byte("{\"from\":3,\"times\":7,\"pod\":\"\xff\",\"ids\":[\"a\"]}"))
+	_, err = DecodeFlight("3-7", []byte("{\"from\":3,\"times\":7,\"pod\":\"\xff\",\"ids\":[\"a\"]}"))
 	require.ErrorContains(t, err, "is not UTF-8")
-	f, err := decodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a"],"To":[1],"POD":"w"}`))
+	f, err := DecodeFlight("3-7", []byte(`{"from":3,"times":7,"pod":"u","ids":["a"],"To":[1],"POD":"w"}`))
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, f.IDs.Strings())
 	f.IDs = IDs{}
@@ -81,10 +81,10 @@ func TestDocumentsHaveOneMeaning(t *testing.T) {
 	_, err = decodePlanHeader([]byte(`{"v":1,"id":"p","parts":3,"parts":2}`))
 	require.ErrorContains(t, err, `duplicate field "parts"`)
 
-	used, _ := decodeData([]byte(`{"used":1,"count":2,"used":3}`))
+	used, _ := DecodeData([]byte(`{"used":1,"count":2,"used":3}`))
 	require.Equal(t, -1, used)
-	require.EqualValues(t, -1, decodeReload([]byte(`{"times":3,"times":9}`)))
-	require.EqualValues(t, 3, decodeReload([]byte(`{"times":3,"Times":9}`)))
+	require.EqualValues(t, -1, DecodeReload([]byte(`{"times":3,"times":9}`)))
+	require.EqualValues(t, 3, DecodeReload([]byte(`{"times":3,"Times":9}`)))
 	require.Nil(t, decodeStatus([]byte(`{"times":3,"times":9,"pod":"u"}`)), "no release")
 	require.EqualValues(t, 3, decodeStatus([]byte(`{"times":3,"Times":9,"pod":"u"}`)).Times)
 }
@@ -106,7 +106,7 @@ func FuzzDecodeIDs(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, plain.IDs, fast)
 		}
-		read, err2 := decodeIDs(data)
+		read, err2 := DecodeIDs(data)
 		if err2 != nil {
 			return
 		}
@@ -120,7 +120,7 @@ func FuzzDecodeIDs(f *testing.F) {
 		}
 		again, packed := encodeIDs(ids)
 		require.Equal(t, append([]string{}, ids...), packed.Strings())
-		back, err := decodeIDs(again)
+		back, err := DecodeIDs(again)
 		require.NoError(t, err)
 		require.Equal(t, packed.Strings(), back.Strings())
 		require.Equal(t, len(again), len(listOpen+listClose)+read.Cost()-min(1, len(ids)), "Cost is exact, but for the comma that the first has not")
@@ -135,7 +135,7 @@ func TestAListLosesItsEnd(t *testing.T) {
 		if rapid.Bool().Draw(rt, "somebody else wrote it") {
 			stored = []byte(strings.ReplaceAll(string(stored), `","`, rapid.SampledFrom([]string{`", "`, `" ,"`, `",7,"`}).Draw(rt, "between")))
 		}
-		ids, err := decodeIDs(stored)
+		ids, err := DecodeIDs(stored)
 		require.NoError(rt, err)
 		for ids.Len() > 0 {
 			rest := ids.Strings()[:rapid.IntRange(0, ids.Len()).Draw(rt, "rest")]
@@ -162,14 +162,14 @@ func FuzzDecodeFlight(f *testing.F) {
 	f.Add([]byte(`{"from":3,"times":7,"ids":[]}`))
 	f.Add([]byte(`{"from":"3","times":"7","pod":"u","ids":[1]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		fl, err := decodeFlight("3-7", data)
+		fl, err := DecodeFlight("3-7", data)
 		if err != nil {
 			return
 		}
 		require.Equal(t, 3, fl.From)
 		again, packed := encodeFlight(fl)
 		require.True(t, slices.Equal(fl.IDs.Strings(), packed.Strings()))
-		back, err := decodeFlight("3-7", again)
+		back, err := DecodeFlight("3-7", again)
 		require.NoError(t, err)
 		require.True(t, slices.Equal(fl.IDs.Strings(), back.IDs.Strings()))
 		require.True(t, slices.Equal(fl.To, back.To))
@@ -185,13 +185,13 @@ func FuzzDecodeHead(f *testing.F) {
 	f.Add([]byte(`{"v":2}`))
 	f.Add([]byte(`{"open":[1,0]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := decodeHead(data)
+		h, err := DecodeHead(data)
 		if err != nil {
 			return
 		}
 		require.LessOrEqual(t, h.V, schema)
 		require.True(t, slices.IsSorted(h.Open))
-		back, err := decodeHead(encodeHead(h))
+		back, err := DecodeHead(encodeHead(h))
 		require.NoError(t, err)
 		require.Equal(t, encodeHead(h), encodeHead(back))
 	})
@@ -204,14 +204,14 @@ func FuzzDecodeSmall(f *testing.F) {
 	f.Add([]byte(`{"times":3,"pod":"u","fences":true,"sessionMs":4000}`))
 	f.Add([]byte(`{"v":1,"id":"p","first":16,"parts":3,"sum":""}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		used, capacity := decodeData(data)
+		used, capacity := DecodeData(data)
 		require.Equal(t, used < 0, capacity < 0)
 		if used >= 0 {
-			u, c := decodeData(encodeData(used, capacity))
+			u, c := DecodeData(encodeData(used, capacity))
 			require.Equal(t, []int{used, capacity}, []int{u, c})
 		}
-		if times := decodeReload(data); times >= 0 {
-			require.Equal(t, times, decodeReload(encodeReload(times)))
+		if times := DecodeReload(data); times >= 0 {
+			require.Equal(t, times, DecodeReload(encodeReload(times)))
 		} else {
 			require.EqualValues(t, -1, times)
 		}
@@ -246,14 +246,14 @@ func TestSmallZnodes(t *testing.T) {
 		`{"used":3,"count":5}`: {3, 5}, `{"count":"5","used":"3","x":1}`: {3, 5}, `{"used":3}`: {-1, -1}, ``: {-1, -1},
 		`{"used":-3,"count":5}`: {-1, -1}, `{"used":1.5,"count":5}`: {-1, -1}, `null`: {-1, -1}, `{"used":null,"count":1}`: {-1, -1},
 	} {
-		used, capacity := decodeData([]byte(data))
+		used, capacity := DecodeData([]byte(data))
 		require.Equal(t, want, [2]int{used, capacity}, data)
 	}
 	for data, want := range map[string]int64{
 		`{"times":0}`: 0, `{"times":"12"}`: 12, `{"times":9007199254740991}`: maxTimes, `{"times":9007199254740992}`: -1, `{"times":-1}`: -1,
 		`{"times":1e3}`: -1, `{}`: -1, ``: -1, `7`: -1,
 	} {
-		require.Equal(t, want, decodeReload([]byte(data)), data)
+		require.Equal(t, want, DecodeReload([]byte(data)), data)
 	}
 	for data, want := range map[string]*Status{
 		``: nil, `running`: nil, `{}`: nil, `{"pod":"u"}`: nil, `{"times":"x"}`: nil, `{"times":3,"pod":5}`: nil,
@@ -297,7 +297,7 @@ func TestMemoryOfAFullKind(t *testing.T) {
 	before := heap()
 	s := NewState(thing)
 	for n, text := range texts {
-		ids, err := decodeIDs(text)
+		ids, err := DecodeIDs(text)
 		require.NoError(t, err)
 		s.Instances[n] = &Instance{Ordinal: n, IDs: ids, Capacity: each, Bytes: len(text)}
 	}
@@ -346,7 +346,7 @@ func BenchmarkDecode195kB(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := decodeIDs(data); err != nil {
+		if _, err := DecodeIDs(data); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -366,7 +366,7 @@ func TestQuoting(t *testing.T) {
 		data, packed := encodeIDs([]string{id, "z"})
 		require.True(t, json.Valid(data) && utf8.Valid(data))
 		require.Equal(t, []string{id, "z"}, packed.Strings())
-		back, err := decodeIDs(data)
+		back, err := DecodeIDs(data)
 		require.NoError(t, err)
 		require.Equal(t, packed.Strings(), back.Strings())
 	}

@@ -230,9 +230,9 @@ func (s IDs) become(ids []string) (data []byte, packed IDs) {
 	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
 }
 
-// decodeIDs reads a list or a pool piece. What cannot be read exactly is an error, never a shorter
+// DecodeIDs reads a list or a pool piece. What cannot be read exactly is an error, never a shorter
 // list.
-func decodeIDs(data []byte) (ids IDs, err error) {
+func DecodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
 	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {
 		if ids.list, err = parseIDs(data); err != nil {

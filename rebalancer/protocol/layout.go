@@ -159,7 +159,8 @@ func encodeHead(h Head) []byte {
 	return data
 }
 
-func decodeHead(data []byte) (Head, error) {
+// DecodeHead reads the head.
+func DecodeHead(data []byte) (Head, error) {
 	var v struct {
 		V json.RawMessage `json:"v"`
 	}
@@ -198,9 +199,9 @@ func encodeData(used, capacity int) []byte {
 	return fmt.Appendf(nil, `{"used":%d,"count":%d}`, used, capacity)
 }
 
-// decodeData reads an instance's own data; -1 stands for what cannot be read, which Repair then
+// DecodeData reads an instance's own data; -1 stands for what cannot be read, which Repair then
 // writes anew.
-func decodeData(data []byte) (used, capacity int) {
+func DecodeData(data []byte) (used, capacity int) {
 	var d struct {
 		Used  *wholeNumber `json:"used"`
 		Count *wholeNumber `json:"count"`
@@ -213,8 +214,8 @@ func decodeData(data []byte) (used, capacity int) {
 
 func encodeReload(times int64) []byte { return fmt.Appendf(nil, `{"times":%d}`, times) }
 
-// decodeReload returns -1 for what cannot be read.
-func decodeReload(data []byte) int64 {
+// DecodeReload reads `_reload.times`; -1 stands for what cannot be read.
+func DecodeReload(data []byte) int64 {
 	var r struct {
 		Times *wholeNumber `json:"times"`
 	}
@@ -290,8 +291,8 @@ func encodeFlight(f *Flight) (data []byte, packed IDs) {
 	return data, IDs{list: list}
 }
 
-// decodeFlight reads the piece of that name.
-func decodeFlight(name string, data []byte) (*Flight, error) {
+// DecodeFlight reads the piece of that name.
+func DecodeFlight(name string, data []byte) (*Flight, error) {
 	var raw struct {
 		V     json.RawMessage `json:"v"`
 		From  *wholeNumber    `json:"from"`
@@ -309,7 +310,7 @@ func decodeFlight(name string, data []byte) (*Flight, error) {
 	if raw.From == nil || raw.Times == nil || FlightName(int(*raw.From), int64(*raw.Times)) != name {
 		return nil, fmt.Errorf("from, times: want those of the name %q", name)
 	}
-	ids, err := decodeIDs(append(append([]byte(listOpen[:len(listOpen)-1]), raw.IDs...), '}'))
+	ids, err := DecodeIDs(append(append([]byte(listOpen[:len(listOpen)-1]), raw.IDs...), '}'))
 	if err != nil {
 		return nil, err
 	}

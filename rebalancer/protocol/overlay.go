@@ -3,8 +3,11 @@ package protocol
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Touched are the znodes that transactions have written, by path.
@@ -19,50 +22,63 @@ func (t Touched) Note(m Multi) {
 	}
 }
 
-func (t Touched) any(paths ...string) bool {
-	for _, path := range paths {
-		if _, ok := t[path]; ok {
-			return true
-		}
-	}
-	return false
-}
-
 // Overlay returns fresh, which was read while our own transactions went on, with every znode that
 // these touched as s has it. Whether a read came before or after such a transaction does not matter
-// then. An instance's status is its own, and always fresh's.
+// then. An instance's status is its own, and always fresh's. It costs what was touched, and a Clone.
 func (s *State) Overlay(fresh *State, touched Touched) *State {
 	next := fresh.Clone()
-	if touched.any(HeadPath(s.Kind)) {
-		next.Head, next.HeadVersion, next.head = s.Head, s.HeadVersion, s.head
-	}
-	overlay(next.Instances, s.Instances, func(n int) bool {
-		return touched.any(InstancePath(s.Kind, n), ResourcesPath(s.Kind, n), ReloadPath(s.Kind, n), TmpPath(s.Kind, n))
-	})
-	for n, in := range next.Instances {
-		if read := fresh.Instances[n]; read != nil && read != in {
-			next.Instances[n] = in.withStatus(read)
+	next.plan.parts = maps.Clone(fresh.plan.parts)
+	for path := range touched {
+		if rest, ours := strings.CutPrefix(path, ownPath(s.Kind)+"/"); ours {
+			s.overlayOwn(next, rest)
+			continue
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(path, KindPath(s.Kind)+"/"), "/")
+		if n, err := exact.Ordinal(name); err == nil {
+			s.overlayInstance(next, fresh.Instances[n], n)
 		}
 	}
-	overlay(next.Pool, s.Pool, func(name string) bool { return touched.any(PiecePath(s.Kind, name)) })
-	overlay(next.Flight, s.Flight, func(name string) bool { return touched.any(FlightPath(s.Kind, name)) })
-	overlay(next.Kept, s.Kept, func(name string) bool { return touched.any(DocPath(s.Kind, name)) })
-	if path := PlanPath(s.Kind); touched.any(path) { // what was read may be one plan's header with another one's parts
-		next.Faults = slices.DeleteFunc(slices.Clone(next.Faults), func(fault string) bool { return strings.HasPrefix(fault, path+":") })
-		next.Plan, next.plan = s.Plan, s.plan
-	}
-	next.plan.parts = maps.Clone(fresh.plan.parts)
-	overlay(next.plan.parts, s.plan.parts, func(k int) bool { return touched.any(PlanPartPath(s.Kind, k)) })
 	return next
 }
 
-// overlay puts in what is ours as it is, or is not, with us.
-func overlay[K comparable, V any](next, own map[K]V, ours func(K) bool) {
-	maps.DeleteFunc(next, func(k K, _ V) bool { return ours(k) })
-	for k, v := range own {
-		if ours(k) {
-			next[k] = v
+// overlayInstance puts in an instance as it is with us, but for its status.
+func (s *State) overlayInstance(next *State, read *Instance, n int) {
+	overlay(next.Instances, s.Instances, n)
+	if in := next.Instances[n]; in != nil && read != nil && read != in {
+		next.Instances[n] = in.withStatus(read)
+	}
+}
+
+// overlayOwn puts in a znode of our own tree; rest is its path below that.
+func (s *State) overlayOwn(next *State, rest string) {
+	switch parent, name, below := strings.Cut(rest, "/"); {
+	case rest == "head":
+		next.Head, next.HeadVersion, next.head = s.Head, s.HeadVersion, s.head
+	case rest == "plan": // what was read may be one plan's header with another one's parts
+		path := PlanPath(s.Kind)
+		next.Faults = slices.DeleteFunc(slices.Clone(next.Faults), func(fault string) bool { return strings.HasPrefix(fault, path+":") })
+		parts := next.plan.parts
+		next.Plan, next.plan = s.Plan, s.plan
+		next.plan.parts = parts
+	case below && parent == "pool":
+		overlay(next.Pool, s.Pool, name)
+	case below && parent == "flight":
+		overlay(next.Flight, s.Flight, name)
+	case below && parent == "plan":
+		if k, ok := parseNumber(name, math.MaxInt32); ok {
+			overlay(next.plan.parts, s.plan.parts, int(k))
 		}
+	case !below:
+		overlay(next.Kept, s.Kept, rest)
+	}
+}
+
+// overlay puts in what is ours as it is, or is not, with us.
+func overlay[K comparable, V any](next, own map[K]V, k K) {
+	if v, ok := own[k]; ok {
+		next[k] = v
+	} else {
+		delete(next, k)
 	}
 }
 

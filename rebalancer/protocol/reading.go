@@ -174,7 +174,7 @@ func (r *reading) readHead(znodes Znodes) error {
 		r.store(false, func(s *State) { s.Head, s.HeadVersion, s.head.zxid = prev.Head, stat.Version, stat.Zxid })
 		return nil
 	}
-	head, err := decodeHead(got.Data)
+	head, err := DecodeHead(got.Data)
 	r.store(got.Zxid != prev.head.zxid, func(s *State) {
 		s.Head, s.HeadVersion, s.head = head, got.Version, headZnode{got.Zxid, err != nil}
 	})

@@ -98,7 +98,7 @@ func (i *instanceReading) readData() error {
 	}
 	i.in.DataVersion, i.in.dataZxid = stat.Version, stat.Zxid
 	if got != nil {
-		i.in.Used, i.in.Capacity = decodeData(got.Data)
+		i.in.Used, i.in.Capacity = DecodeData(got.Data)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (i *instanceReading) readReload() error {
 	}
 	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Zxid, stat.isNew()
 	if got != nil {
-		i.in.Times = decodeReload(got.Data)
+		i.in.Times = DecodeReload(got.Data)
 		i.in.highest = max(i.in.highest, i.in.Times)
 	}
 	return nil
@@ -142,7 +142,7 @@ func (i *instanceReading) readList() error {
 	err = got.tooLong()
 	var ids IDs
 	if err == nil {
-		ids, err = decodeIDs(got.Data)
+		ids, err = DecodeIDs(got.Data)
 	}
 	if err != nil {
 		return i.unwritten(path+": "+err.Error(), stat)

@@ -81,7 +81,7 @@ func parsePiece(name string, got *Znode) (*Piece, error) {
 	if err := got.tooLong(); err != nil {
 		return nil, err
 	}
-	ids, err := decodeIDs(got.Data)
+	ids, err := DecodeIDs(got.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func parseFlight(name string, got *Znode) (*Flight, error) {
 	if err := got.tooLong(); err != nil {
 		return nil, err
 	}
-	f, err := decodeFlight(name, got.Data)
+	f, err := DecodeFlight(name, got.Data)
 	if err != nil {
 		return nil, err
 	}

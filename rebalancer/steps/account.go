@@ -33,8 +33,8 @@ type account struct {
 }
 
 const (
-	// accountName is the document in which the account is kept.
-	accountName    = "weights"
+	// AccountName is the document in which the account is kept.
+	AccountName    = "weights"
 	accountVersion = 1
 	// accountEvery is the least time between two accounts, accountAgain the time after which the
 	// same is said again.
@@ -65,11 +65,11 @@ func (s *Account) Next(v *View) Proposal {
 	if err != nil {
 		return Proposal{Err: err}
 	}
-	m, err := protocol.StoreDoc(v.State, accountName, data)
+	m, err := protocol.StoreDoc(v.State, AccountName, data)
 	if err != nil {
 		return Proposal{Err: err}
 	}
-	return Proposal{As: accountName, Jobs: []Job{{Multi: m, Then: func(time.Time) { s.last = a }}}}
+	return Proposal{As: AccountName, Jobs: []Job{{Multi: m, Then: func(time.Time) { s.last = a }}}}
 }
 
 // encode writes the account: of more than accountLists ordinals the least.
@@ -113,7 +113,7 @@ func weigh(v *View) (total float64, lists map[int]float64) {
 
 // accountOf is the account that ZooKeeper holds; false: there is none that can be read.
 func accountOf(st *protocol.State) (a account, ok bool) {
-	doc := st.Kept[accountName]
+	doc := st.Kept[AccountName]
 	if doc == nil || exact.JSON(doc.Data, &a) != nil || a.V != accountVersion {
 		return account{}, false
 	}

@@ -20,7 +20,7 @@ func TestTheAccountOfWeightsFits(t *testing.T) {
 	require.LessOrEqual(t, len(data), protocol.MaxDocBytes)
 	require.Len(t, a.Lists, 50_000)
 	st := protocol.NewState("Thing")
-	st.Kept[accountName] = &protocol.Doc{Data: data}
+	st.Kept[AccountName] = &protocol.Doc{Data: data}
 	read, ok := accountOf(st)
 	require.True(t, ok)
 	require.NotEmpty(t, read.Lists)

@@ -312,5 +312,5 @@ func TestTheAccountOfWeightsIsKeptWhereAKindIsBalancedByWeight(t *testing.T) {
 	s.v.Now = s.v.Now.Add(accountEvery)
 	require.Equal(t, []string{"keep"}, s.next(account), "once more, to say so")
 	require.Nil(t, WeightsOf(s.v.State, nil))
-	require.Equal(t, []string{accountName}, slices.Collect(maps.Keys(s.v.State.Kept)))
+	require.Equal(t, []string{AccountName}, slices.Collect(maps.Keys(s.v.State.Kept)))
 }

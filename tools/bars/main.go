@@ -50,7 +50,7 @@ func main() {
 // allGroups are the figures in the order in which they are measured. What a group has in common is measured in one go.
 func allGroups(cold bool) []group {
 	groups := []group{coldGroup(cold), warmGroup, createGroup}
-	groups = append(groups, metricsGroup(1_000, 100), metricsGroup(10_000, 10), compareGroup, freshGroup, memoryPodsGroup)
+	groups = append(groups, metricsGroup(1_000, 100), metricsGroup(10_000, 10), compareGroup, freshGroup, memoryPodsGroup, virtualGroup)
 	for _, things := range []int{20_000, 350_000} {
 		groups = append(groups, memoryGroup(things))
 	}

@@ -16,13 +16,13 @@ const module = "github.com/shardscaler/shardscaler/"
 var pure = []string{
 	"adapter/observed", "scaler/decide", "scaler/groupstatus", "scaler/outcome",
 	"rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/orders", "rebalancer/pack", "rebalancer/plan",
-	"rebalancer/protocol", "rebalancer/release", "rebalancer/steps", "rebalancer/wave",
+	"rebalancer/protocol", "rebalancer/release", "rebalancer/seen", "rebalancer/steps", "rebalancer/wave",
 	"internal/config", "internal/exact", "internal/pins",
 }
 
 // turned packages reach the outside through what they are given, and are as pure otherwise: who calls
 // them moves their clock.
-var turned = []string{"rebalancer/loop"}
+var turned = []string{"rebalancer/loop", "internal/virtual"}
 
 // reaching are pure packages whose values are of types that reach the outside themselves: those of
 // Kubernetes do.
@@ -42,6 +42,7 @@ var never = map[string][]string{
 	"scaler/outcome":   {"rebalancer", "scaler/actuate", "scaler/groupstatus"},
 	"rebalancer/...":   {"scaler", "internal/app", "internal/api"},
 	"rebalancer/loop":  {"rebalancer/zk"},
+	"internal/virtual": {"rebalancer/zk", "internal/app", "internal/api", "internal/testbed"},
 	"scaler/...":       {"internal/app", "internal/api"},
 }
 

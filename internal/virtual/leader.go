@@ -1,0 +1,84 @@
+package virtual
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/seen"
+	"github.com/shardscaler/shardscaler/scaler"
+)
+
+// leader is one process while it leads: nothing of it outlives it but what is in ZooKeeper.
+type leader struct {
+	w      *World
+	client *Client
+	engine *engine
+	scaler *scaler.Scaler
+	// told is the State that the fold was told of, version its version; who are those who spoke by
+	// it.
+	told    *protocol.State
+	version int
+	who     seen.Speakers
+}
+
+// elect has the next process take the head, by protocol rule 1: first the head, then everything is
+// read again.
+func (w *World) elect(ctx context.Context) error {
+	w.terms++
+	kind, client, reg := w.cfg.Kind.Name, w.z.NewClient(), prometheus.NewRegistry()
+	holder := fmt.Sprintf("pod-%d/%d", w.terms, w.terms)
+	before, _, err := client.Read(ctx, kind, nil)
+	if err != nil {
+		return err
+	}
+	st := before.Clone()
+	m, err := protocol.Lead(st, holder)
+	if err != nil {
+		return err
+	}
+	if err := client.CommitAll(ctx, st, []protocol.Multi{m})[0]; err != nil {
+		return err
+	}
+	if st, _, err = client.Read(ctx, kind, st); err != nil {
+		return err
+	}
+	e, err := newEngine(w, client, st, holder, reg)
+	if err != nil {
+		return err
+	}
+	s := scaler.New(scaler.Config{Kind: kind, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
+	s.Every(w.cfg.SyncPeriod)
+	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
+	return nil
+}
+
+// look is a tick, and the passes that follow until the next look.
+func (l *leader) look(ctx context.Context) error {
+	w := l.w
+	if err := w.callers.speak(w.clock, l.engine.inventory); err != nil {
+		return err
+	}
+	l.tell()
+	kind := w.state.Snapshot(w.clock.Now()).Kind(w.cfg.Kind.Name)
+	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *kind)
+	if w.cfg.Decided != nil {
+		w.cfg.Decided(&d, &out)
+	}
+	return l.engine.work(ctx, w.next)
+}
+
+// tell tells the fold what ZooKeeper holds.
+func (l *leader) tell() {
+	st := l.engine.state
+	if l.told != nil && (l.version == l.engine.version || seen.Same(l.told, st)) {
+		l.w.state.Apply(observed.Read{Kind: st.Kind, Source: observed.SourceStore, At: st.ReadAt})
+	} else {
+		l.who = l.who.Follow(st)
+		l.w.state.Apply(seen.Assignment(st, l.who))
+	}
+	l.told, l.version = st, l.engine.version
+}
