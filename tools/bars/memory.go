@@ -215,7 +215,7 @@ func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error
 	}
 	run := func(args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = root
+		cmd.Dir = filepath.Join(root, "tools", "bars")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("build test adapter: go %s: %w\n%s", args[0], err, out)

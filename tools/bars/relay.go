@@ -12,19 +12,18 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// otherPrograms are figures that are measured by modules of their own, below this folder, because they compare us with libraries
-// that the product does not need. Each is named after its folder, prints lines of the same form, and is given ONLY.
+// otherPrograms are figures that compare us with libraries that the product does not need. Each program is named after its folder,
+// prints lines of the same form, and is given ONLY.
 func otherPrograms() []group {
 	root, err := servers.ModuleRoot()
 	if err != nil {
 		return nil // the groups before these will say it
 	}
-	modules, _ := filepath.Glob(filepath.Join(root, "tools", "bars", "*", "go.mod"))
 	var groups []group
-	for _, module := range modules {
-		dir := filepath.Dir(module)
+	for _, name := range []string{"decide", "plan"} {
+		dir := filepath.Join(root, "tools", "bars", name)
 		groups = append(groups, group{
-			name: filepath.Base(dir),
+			name: name,
 			relay: func(ctx context.Context, b *bench, only string, say func(string)) error {
 				return runModule(ctx, b, dir, only, say)
 			},

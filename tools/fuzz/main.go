@@ -129,9 +129,6 @@ func (t target) fuzz(ctx context.Context, root string, long string) (executions 
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long,
 		"-fuzzminimizetime", minimize, pkg)
 	cmd.Dir = filepath.Join(root, t.module)
-	if t.module != "." {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as those modules are built everywhere: what they share is compiled once
-	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
