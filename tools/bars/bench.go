@@ -82,21 +82,24 @@ type world struct {
 	instances int
 }
 
-// start starts the product with its default timers, for things resources on that many instances.
-func (b *bench) start(ctx context.Context, instances, things int) (*world, error) {
-	if err := b.prepare(ctx); err != nil {
-		return nil, err
+// inWorld measures the product with its default timers, for things resources on that many instances. It returns what was measured also
+// beside an error; a clean-up that fails is only told of, as what was measured before stays true.
+func inWorld(instances, things int, measure func(context.Context, *world) (map[string]float64, error)) measure {
+	return func(ctx context.Context, b *bench) (map[string]float64, error) {
+		if err := b.prepare(ctx); err != nil {
+			return nil, err
+		}
+		if os.Getenv(servers.FileVar) != "" {
+			return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", servers.FileVar)
+		}
+		b.worlds++
+		w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
+		defer func() { b.ended("close the world", w.close()) }()
+		if err := w.start(ctx, things); err != nil {
+			return nil, fmt.Errorf("start the product: %w", err)
+		}
+		return measure(ctx, w)
 	}
-	if os.Getenv(servers.FileVar) != "" {
-		return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", servers.FileVar)
-	}
-	b.worlds++
-	w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
-	err := w.start(ctx, things)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the product: %w", err), w.close())
-	}
-	return w, nil
 }
 
 func (w *world) start(ctx context.Context, things int) (err error) {
@@ -235,5 +238,15 @@ func (quiet) Printf(string, ...any) {}
 func (b *bench) ended(what string, err error) {
 	if err != nil {
 		b.tell("%s: %v", what, err)
+	}
+}
+
+// pause waits, or says that the run was interrupted.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }

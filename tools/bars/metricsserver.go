@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -118,32 +116,36 @@ func (p population) check(body []byte) error {
 	return nil
 }
 
+// serverOptions is what a server is told, as JSON.
+type serverOptions struct {
+	Role       string
+	Population population
+	Port       int
+	Cert, Key  string // files
+	Kubeconfig string
+}
+
 // serveMetrics is one of the servers; it ends when ctx does.
-func serveMetrics(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet(serveCommand, flag.ContinueOnError)
-	role := flags.String("role", "", "")
-	pods := flags.Int("pods", 0, "")
-	namespace := flags.String("namespace", "", "")
-	port := flags.Int("port", 0, "")
-	cert, key := flags.String("cert", "", ""), flags.String("key", "", "")
-	kubeconfig := flags.String("kubeconfig", "", "")
-	if err := flags.Parse(args); err != nil {
+func serveMetrics(ctx context.Context, options string) error {
+	var o serverOptions
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		return err
 	}
 	klog.LogToStderr(false)
-	p := population{Namespace: *namespace, Pods: *pods}
-	switch *role {
-	case roleOurs:
-		return serveOurs(ctx, p, metricsapi.Config{
-			Address: fmt.Sprintf("127.0.0.1:%d", *port), CertFile: *cert, KeyFile: *key, Kubeconfig: *kubeconfig,
-		})
-	case roleFloor:
-		return serveFloor(ctx, p, []string{
-			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", *port), "--tls-cert-file=" + *cert, "--tls-private-key-file=" + *key,
-			"--lister-kubeconfig=" + *kubeconfig, "--authentication-kubeconfig=" + *kubeconfig, "--authorization-kubeconfig=" + *kubeconfig,
+	if o.Role == roleOurs {
+		return serveOurs(ctx, o.Population, metricsapi.Config{
+			Address: fmt.Sprintf("127.0.0.1:%d", o.Port), CertFile: o.Cert, KeyFile: o.Key, Kubeconfig: o.Kubeconfig,
 		})
 	}
-	return fmt.Errorf("role %q: want %s or %s", *role, roleOurs, roleFloor)
+	return serveFloor(ctx, o.Population, libraryFlags(o.Port, o.Cert, o.Key, o.Kubeconfig))
+}
+
+// libraryFlags are those that every program made with the library takes.
+func libraryFlags(port int, cert, key, kubeconfig string) []string {
+	return []string{
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
+		"--lister-kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+	}
 }
 
 // serveOurs is the product's metrics API over a state that lives: beats arrive and sources are confirmed as in the product.
@@ -264,12 +266,4 @@ func (r readyMade) GetMetricBySelector(context.Context, string, labels.Selector,
 
 func (r readyMade) ListAllMetrics() []provider.CustomMetricInfo {
 	return []provider.CustomMetricInfo{{GroupResource: schema.GroupResource{Resource: "pods"}, Namespaced: true, Metric: theMetric}}
-}
-
-// mainServe is the whole of a process that only serves.
-func mainServe(ctx context.Context, args []string) {
-	if err := serveMetrics(ctx, args); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }

@@ -1,70 +1,11 @@
-package main
+package plan
 
 import (
-	"fmt"
 	"maps"
-	"math"
-	"math/rand/v2"
-	"os"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
-
-// weighted is 500,000 resources with lognormal weights on 100 instances, one of them hot, one of them cold.
-func weighted(r *report) error {
-	const name = "plan_weighted_100_hot_cold"
-	if !r.wants(name) {
-		return nil
-	}
-	fmt.Fprintln(os.Stderr, "plan: 500k with weights on 100, hot and cold")
-	w := hotAndCold(500_000, 100)
-	o := plan.Options{Regime: plan.Periodic, Balance: plan.ByWeight, Leave: 1.01}
-	p, err := plan.Make(w, o)
-	if err == nil {
-		err = plan.Check(w, p, o)
-	}
-	if err != nil {
-		return err
-	}
-	results, err := takeTurns(3, ours(w, o, -1, 1), greedy(w, o))
-	if err != nil {
-		return err
-	}
-	r.rows = append(r.rows, rowOf("500k weighted on 100, hot and cold", "shardscaler", results[0], 1, 0),
-		rowOf("500k weighted on 100, hot and cold", "greedy, as Cadence's", results[1], results[1].ms/results[0].ms, 0))
-	r.figure(name+"_ms", results[0].ms, "", 0)
-	r.figure(name+"_moves", float64(results[0].moves), "", 0)
-	r.figure(name+"_spread_over_mean", results[0].spread, "<=", 0.02)
-	r.figure(name+"_times_faster_than_greedy", timesOf(results[1], results[0]), "", 0)
-	return nil
-}
-
-// hotAndCold gives the first instance twice as many, the last one half as many as the others.
-func hotAndCold(resources, instances int) *plan.World {
-	w := &plan.World{}
-	var shares []int
-	for i := range instances {
-		w.Instances = append(w.Instances, plan.Instance{Ordinal: i, Open: true, Capacity: plan.Unlimited})
-		n := 2
-		switch i {
-		case 0:
-			n = 4
-		case instances - 1:
-			n = 1
-		}
-		for range n {
-			shares = append(shares, i)
-		}
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for _, id := range ids(resources) {
-		in := &w.Instances[shares[random.IntN(len(shares))]]
-		in.IDs = append(in.IDs, id)
-		in.Weights = append(in.Weights, plan.WeightOf(math.Exp(random.NormFloat64())))
-	}
-	return w
-}
 
 // greedy plans as Cadence's shard distributor does by its documentation: while an executor is over the upper band, the hottest one gives
 // the coldest one under the lower band the shard that lowers the sum of squares most, found by looking at all of its shards; a shard
@@ -72,11 +13,9 @@ func hotAndCold(resources, instances int) *plan.World {
 // state is keyed by names, as there.
 func greedy(w *plan.World, o plan.Options) planner {
 	g := &greedyState{}
-	return planner{name: "greedy", prepare: func() error { g.load(w); return nil }, plan: func() (answer, error) {
+	return planner{name: "greedy, as Cadence's", prepare: func() { g.load(w) }, plan: func() answer {
 		moves := g.plan(o.Leave, 2-o.Leave)
-		return func() (int, float64, error) {
-			return moves, relativeSpread(slices.Collect(maps.Values(g.loads))), nil
-		}, nil
+		return func() (int, float64) { return moves, relativeSpread(slices.Collect(maps.Values(g.loads))) }
 	}}
 }
 
