@@ -1,4 +1,5 @@
-// Package tools_test has the module of the figures built and tested with everything else: `./...` ends where a module begins.
+// Package tools_test has the module of the figures built and tested with everything else: `./...`
+// ends where a module begins.
 package tools_test
 
 import (
@@ -12,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBars runs what bars tests without measuring, among it the comparison of 20,000 random worlds with the HPA's own calculator. The
-// settings are those of the tests here, so that what both modules need is compiled once; a go.mod that lacks something is a failure.
+// TestBars runs what bars tests without measuring, among it the comparison of 20,000 random worlds
+// with the HPA's own calculator. The settings are those of the tests here, so that what both
+// modules need is compiled once; a go.mod that lacks something is a failure.
 func TestBars(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: building the HPA's calculator takes a while")

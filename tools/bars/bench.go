@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -73,7 +73,8 @@ const (
 	thingSet = "iota-dac"
 )
 
-// world is one product at work on the sandbox, with instances enough from the start, so that no growth is measured.
+// world is one product at work on the sandbox, with instances enough from the start, so that no
+// growth is measured.
 type world struct {
 	*product.Stack
 	b         *bench
@@ -82,8 +83,9 @@ type world struct {
 	instances int
 }
 
-// inWorld measures the product with its default timers, for things resources on that many instances. It returns what was measured also
-// beside an error; a clean-up that fails is only told of, as what was measured before stays true.
+// inWorld measures the product with its default timers, for things resources on that many
+// instances. It returns what was measured also beside an error; a clean-up that fails is only told
+// of, as what was measured before stays true.
 func inWorld(instances, things int, measure func(context.Context, *world) (map[string]float64, error)) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		if err := b.prepare(ctx); err != nil {
@@ -107,7 +109,7 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	o := product.Options{
 		Dir: filepath.Join(w.b.dir, w.namespace), Programs: w.b.programs, Namespace: w.namespace,
 		Chroot: "/" + w.namespace, BeatTopic: w.namespace, MQTTTopic: w.namespace, Catalogue: env.Postgres.Catalogue,
-		Sizes: map[string]int{thingSet: w.instances}, Progress: prefixed{w.b},
+		Sizes: map[string]int{thingSet: w.instances}, Progress: w.b.progress,
 	}
 	if err := os.Mkdir(o.Dir, 0o755); err != nil {
 		return err
@@ -124,7 +126,7 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	if err := o.Catalogue.Exec(ctx, `TRUNCATE "Thing", "Rule"`); err != nil {
 		return err
 	}
-	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20)); err != nil {
+	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(log.New(io.Discard, "", 0)), zk.WithMaxConnBufferSize(1<<20)); err != nil {
 		return err
 	}
 	if w.Stack, err = product.Start(ctx, env, o); err != nil {
@@ -139,8 +141,8 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	})
 }
 
-// worldConfig is the platform's, with the defaults for everything that takes time but one: the catalogue is read every minute
-// instead of every five, so that a time of rest has reads in it.
+// worldConfig is the platform's, with the defaults for everything that takes time but one: the
+// catalogue is read every minute instead of every five, so that a time of rest has reads in it.
 const worldConfig = `
 kinds:
 - name: Thing
@@ -221,18 +223,6 @@ func (w *world) check(ctx context.Context, n int) error {
 	}
 	return a.Check()
 }
-
-// prefixed passes a Stack's progress on.
-type prefixed struct{ b *bench }
-
-func (p prefixed) Write(text []byte) (int, error) {
-	p.b.tell("  %s", strings.TrimSpace(string(text)))
-	return len(text), nil
-}
-
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 // ended tells of a clean-up that failed; what was measured before stays true.
 func (b *bench) ended(what string, err error) {

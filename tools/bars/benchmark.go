@@ -14,8 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// benchmark measures by a Go benchmark of a package below this folder, or a case of one, which reports each figure under its name. It
-// makes that many rounds in one run.
+// benchmark measures by a Go benchmark of a package below this folder, or a case of one, which
+// reports each figure under its name. It makes that many rounds in one run.
 func benchmark(dir, name string, rounds int) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		root, err := servers.ModuleRoot()
@@ -42,7 +42,8 @@ func benchmark(dir, name string, rounds int) measure {
 	}
 }
 
-// readMetrics reads what a benchmark reports, by unit. Lines that are no results are for the reader of the progress.
+// readMetrics reads what a benchmark reports, by unit. Lines that are no results are for the reader
+// of the progress.
 func readMetrics(out io.Reader) (map[string]float64, error) {
 	measured := map[string]float64{}
 	lines := benchfmt.NewReader(out, "go test")

@@ -45,8 +45,9 @@ func quantiles(into map[string]float64, name string, ms []float64) {
 	into[name+"_p50_ms"], into[name+"_p99_ms"] = rounds.Median(ms), rounds.Quantile(ms, 0.99)
 }
 
-// importThings commits rows and then publishes: in bulk messages alone, or as a busy platform does (half one by one, a tenth
-// repeated, all shuffled). It returns the time from the first publish until all are in lists, and has then checked them.
+// importThings commits rows and then publishes: in bulk messages alone, or as a busy platform does
+// (half one by one, a tenth repeated, all shuffled). It returns the time from the first publish
+// until all are in lists, and has then checked them.
 func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time.Duration, error) {
 	if err := w.Platform.Insert(ctx, thing, ids...); err != nil {
 		return 0, err
@@ -71,7 +72,8 @@ func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time
 	return at.Sub(began), w.check(ctx, len(ids))
 }
 
-// createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns how long each took, in ms.
+// createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns
+// how long each took, in ms.
 func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, listed []float64, err error) {
 	watch, err := w.watch()
 	if err != nil {
@@ -199,7 +201,8 @@ func (s *watch) list(path string) func() (<-chan zk.Event, error) {
 	}
 }
 
-// note marks the ids of a znode that were not marked before; which says what of a sighting the znode shows.
+// note marks the ids of a znode that were not marked before; which says what of a sighting the
+// znode shows.
 func (s *watch) note(raw []byte, which func(*sighting) *time.Time) error {
 	now := time.Now()
 	var content struct{ IDs []string }

@@ -10,13 +10,12 @@ import (
 	"strings"
 )
 
-// group is figures that are measured in one go. Its name and a figure's, which ends with a unit, are the name that is printed.
+// group is figures that are measured in one go. Its name and a figure's, which ends with a unit,
+// are the name that is printed. code is the file that measures, below this folder.
 type group struct {
-	name string
-	// code is the file that measures, below this folder; how and against say how, and what it is compared with.
-	code, how, against string
-	measure            measure
-	figures            []figure
+	name, code string
+	measure    measure
+	figures    []figure
 }
 
 // measure returns what it measured, by the figure's own name, also beside an error.
@@ -26,7 +25,6 @@ type measure func(context.Context, *bench) (map[string]float64, error)
 type figure struct {
 	name  string
 	bound bound
-	what  string
 }
 
 // bound is what a figure must keep; the zero bound is none.

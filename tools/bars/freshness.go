@@ -20,7 +20,8 @@ import (
 const (
 	freshInstances = 10
 	freshSamples   = 200
-	// freshPause is between two changes: one pod's beats are then a second apart and cannot be taken for each other.
+	// freshPause is between two changes: one pod's beats are then a second apart and cannot be
+	// taken for each other.
 	freshPause = 100 * time.Millisecond
 )
 
@@ -111,7 +112,8 @@ func (p *probe) changed(ctx context.Context, began time.Time, metric string, new
 	}
 }
 
-// beats lets one pod after the other beat. A lag, read at a time, tells when the beat was that it counts from.
+// beats lets one pod after the other beat. A lag, read at a time, tells when the beat was that it
+// counts from.
 func (p *probe) beats(ctx context.Context) (took []float64, err error) {
 	out := &kafka.Writer{
 		Addr: kafka.TCP(p.w.Kafka.Addr), Topic: p.w.BeatTopic, BatchTimeout: time.Millisecond, RequiredAcks: kafka.RequireOne,

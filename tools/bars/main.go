@@ -1,11 +1,13 @@
-// Command bars measures what this project promises about its speed and size, and prints a line a figure:
+// Command bars measures what this project promises about its speed and size, and prints a line a
+// figure:
 //
 //	bar <name with its unit> <measured> <bound, or - for none> ok|short
 //
-// In: the table of this folder; what one process can measure is a Go benchmark of a package below it, which is run for its figures; the
-// rest are programs of this checkout on the real servers of internal/testbed/servers, which are started. Out: the lines on standard
-// output, what is being done on standard error, and exit status 1 if any figure is short. A figure that could not be measured is short:
-// it is never left out, and never a guess. docs/bars.md says how each is got.
+// In: the table of this folder; what one process can measure is a Go benchmark of a package below
+// it, which is run for its figures; the rest are programs of this checkout on the real servers of
+// internal/testbed/servers, which are started. Out: the lines on standard output, what is being
+// done on standard error, and exit status 1 if any figure is short. A figure that could not be
+// measured is short: it is never left out, and never a guess. docs/bars.md says how each is got.
 package main
 
 import (

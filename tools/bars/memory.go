@@ -17,8 +17,9 @@ import (
 
 const (
 	memoryInstances = 100
-	// settleTime is how long nothing is asked of the server before it counts as at rest: Go collects garbage at the latest every
-	// two minutes, and gives memory back after that. restTime is then looked at.
+	// settleTime is how long nothing is asked of the server before it counts as at rest: Go
+	// collects garbage at the latest every two minutes, and gives memory back after that. restTime
+	// is then looked at.
 	settleTime = 130 * time.Second
 	restTime   = 60 * time.Second
 	// churnTime stands for an hour: what changes in it is what an hour changes.
@@ -33,8 +34,8 @@ const (
 	churnRate = 2 * churnedPods / int(churnTime/time.Second)
 )
 
-// weighing looks at the server and at the library's own test adapter, which runs beside it on the same API server, while metrics are
-// read as an HPA and a Prometheus would.
+// weighing looks at the server and at the library's own test adapter, which runs beside it on the
+// same API server, while metrics are read as an HPA and a Prometheus would.
 type weighing struct {
 	*world
 	ids           []string // imported
@@ -70,7 +71,8 @@ func weigh(things int, measure func(context.Context, *weighing) (map[string]floa
 // peak is the server's above the adapter's.
 func (m *weighing) peak() float64 { return m.ours.peak() - m.adapter.peak() }
 
-// growth is how much more memory there is in the last quarter of churnTime than in the second, while change is at work.
+// growth is how much more memory there is in the last quarter of churnTime than in the second,
+// while change is at work.
 func (m *weighing) growth(ctx context.Context, change func(context.Context) error) (float64, error) {
 	medians, err := m.ours.quarters(ctx, change)
 	if err != nil {
@@ -80,7 +82,8 @@ func (m *weighing) growth(ctx context.Context, change func(context.Context) erro
 	return medians[quarters-1] / medians[1], nil
 }
 
-// memoryOf measures with that many Things: an hour in which they come and go, a time of rest, and a restart.
+// memoryOf measures with that many Things: an hour in which they come and go, a time of rest, and a
+// restart.
 func memoryOf(things int) measure {
 	return weigh(things, func(ctx context.Context, m *weighing) (map[string]float64, error) {
 		growth, err := m.growth(ctx, m.churnThings)
@@ -133,8 +136,8 @@ var memoryWithPods = weigh(createImported, func(ctx context.Context, m *weighing
 	return map[string]float64{"last_quarter_over_second": growth, "peak_above_test_adapter_MB": m.peak()}, nil
 })
 
-// churnThings lets Things go and as many come, one by one, over churnTime. A step that has begun is finished: half of one would leave a
-// catalogue that no message told of.
+// churnThings lets Things go and as many come, one by one, over churnTime. A step that has begun is
+// finished: half of one would leave a catalogue that no message told of.
 func (m *weighing) churnThings(ctx context.Context) error {
 	gone := m.ids[:len(m.ids)/churnShare]
 	come := product.IDs(len(gone), 9)

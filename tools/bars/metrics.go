@@ -22,8 +22,9 @@ const (
 	answerReads = 200
 )
 
-// answersOf measures what an answer costs with that many pods, rate times a second: ours, and the library itself with a provider that
-// returns ready-made lists, each in a process of its own. The value of every answer is checked.
+// answersOf measures what an answer costs with that many pods, rate times a second: ours, and the
+// library itself with a provider that returns ready-made lists, each in a process of its own. The
+// value of every answer is checked.
 func answersOf(pods int, rate float64) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		ours, floor, err := measureAnswers(ctx, b, pods, rate)
@@ -92,8 +93,8 @@ func (f *field) round(ctx context.Context, c *contender, rate float64, into *ans
 
 const comparedPods = 1000
 
-// compare tells of ours, the library's floor and the library's test adapter side by side, and returns how many calls to the API server a
-// read of ours makes, reviews of who asks apart.
+// compare tells of ours, the library's floor and the library's test adapter side by side, and
+// returns how many calls to the API server a read of ours makes, reviews of who asks apart.
 func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	f, err := b.newField(ctx, comparedPods)
 	if err != nil {

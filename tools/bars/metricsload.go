@@ -164,7 +164,8 @@ func (f *field) readSince(ctx context.Context, c *contender, began time.Time) (m
 	return ms, f.population.check(body)
 }
 
-// ask asks at that rate whether or not earlier requests are done, and returns how long each took from when it was due, in ms.
+// ask asks at that rate whether or not earlier requests are done, and returns how long each took
+// from when it was due, in ms.
 func (f *field) ask(ctx context.Context, c *contender, rate float64, long time.Duration) ([]float64, error) {
 	n := int(rate * long.Seconds())
 	took := make([]float64, n)
@@ -181,7 +182,8 @@ func (f *field) ask(ctx context.Context, c *contender, rate float64, long time.D
 	return took, all.Wait()
 }
 
-// createPods puts the population into the cluster, for a server that looks there. No scheduler is asked to place them.
+// createPods puts the population into the cluster, for a server that looks there. No scheduler is
+// asked to place them.
 func (f *field) createPods(ctx context.Context) error {
 	cfg := rest.CopyConfig(f.admin)
 	cfg.QPS = -1
@@ -241,7 +243,8 @@ func (f *field) eachPod(do func(set, ordinal int) error) error {
 	return all.Wait()
 }
 
-// upstream stands before the API server and counts what a server asks of it. It lends it an administrator's rights.
+// upstream stands before the API server and counts what a server asks of it. It lends it an
+// administrator's rights.
 type upstream struct {
 	*httptest.Server
 	calls, reviews atomic.Int64

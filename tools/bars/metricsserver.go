@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -40,8 +39,8 @@ const (
 	roleTestAdapter = "test-adapter"
 )
 
-// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod with a number of resources that follows
-// from its name, and every other one labelled half=a.
+// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod
+// with a number of resources that follows from its name, and every other one labelled half=a.
 type population struct {
 	Namespace string
 	Pods      int
@@ -148,7 +147,8 @@ func libraryFlags(port int, cert, key, kubeconfig string) []string {
 	}
 }
 
-// serveOurs is the product's metrics API over a state that lives: beats arrive and sources are confirmed as in the product.
+// serveOurs is the product's metrics API over a state that lives: beats arrive and sources are
+// confirmed as in the product.
 func serveOurs(ctx context.Context, p population, cfg metricsapi.Config) error {
 	gcpace.Start() // as `shardscaler run` does
 	var text strings.Builder
@@ -224,7 +224,7 @@ func serveFloor(ctx context.Context, p population, args []string) error {
 	if err := base.Flags().Parse(args); err != nil {
 		return err
 	}
-	base.WithCustomMetrics(readyMade{p.list()})
+	base.WithCustomMetrics(readyMade{list: p.list()})
 	if err := libmetrics.RegisterMetrics(legacyregistry.Register); err != nil {
 		return err
 	}
@@ -253,11 +253,8 @@ func (p population) list() *custom_metrics.MetricValueList {
 
 // readyMade answers every selector with the same list.
 type readyMade struct {
-	list *custom_metrics.MetricValueList
-}
-
-func (r readyMade) GetMetricByName(context.Context, types.NamespacedName, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValue, error) {
-	return nil, errors.New("asked by name")
+	provider.CustomMetricsProvider // nil: nothing else is asked
+	list                           *custom_metrics.MetricValueList
 }
 
 func (r readyMade) GetMetricBySelector(context.Context, string, labels.Selector, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValueList, error) {

@@ -27,7 +27,8 @@ type sampler struct {
 
 const (
 	samplePeriod = 50 * time.Millisecond
-	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie above the second's by noise alone.
+	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie
+	// above the second's by noise alone.
 	quarters     = 4
 	quarterNoise = 1.02
 )
@@ -74,7 +75,8 @@ func (s *sampler) sinceMark() float64 {
 	return rounds.Median(s.marked)
 }
 
-// quarters lets change run for churnTime and returns the median of the samples in each quarter of it.
+// quarters lets change run for churnTime and returns the median of the samples in each quarter of
+// it.
 func (s *sampler) quarters(ctx context.Context, change func(context.Context) error) (medians []float64, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

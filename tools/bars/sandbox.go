@@ -14,7 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// measureWarm starts the sandbox that many times, when everything it needs is in the cache folder, and takes the median.
+// measureWarm starts the sandbox that many times, when everything it needs is in the cache folder,
+// and takes the median.
 func measureWarm(starts int) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		if _, err := servers.Fetch(ctx, servers.AllParts, b.progress); err != nil {
@@ -43,8 +44,9 @@ func (b *bench) timeStart(ctx context.Context) (seconds float64, err error) {
 	return seconds, env.Close()
 }
 
-// measureCold times the command of a person whose cache folder is empty, Go's build cache included, until all servers answer. Go's
-// modules and Maven's repository stay: what they take is the network's time.
+// measureCold times the command of a person whose cache folder is empty, Go's build cache included,
+// until all servers answer. Go's modules and Maven's repository stay: what they take is the
+// network's time.
 func measureCold(ctx context.Context, b *bench) (map[string]float64, error) {
 	cache, err := os.MkdirTemp("", "shardscaler-cold-")
 	if err != nil {

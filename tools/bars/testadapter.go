@@ -20,11 +20,12 @@ import (
 
 const testAdapterPackage = "sigs.k8s.io/custom-metrics-apiserver/test-adapter"
 
-// testAdapterPort names, in the test adapter's environment, the port on which it takes values; unset: any.
+// testAdapterPort names, in the test adapter's environment, the port on which it takes values;
+// unset: any.
 const testAdapterPort = "BARS_TEST_ADAPTER_PORT"
 
-// buildTestAdapter builds the library's test adapter as it is, but for one address: it listens on port 8080 of every interface for
-// fake values, which neither we want to offer nor may be free.
+// buildTestAdapter builds the library's test adapter as it is, but for one address: it listens on
+// port 8080 of every interface for fake values, which neither we want to offer nor may be free.
 func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error) {
 	if err := b.prepare(ctx); err != nil {
 		return "", err

@@ -26,7 +26,8 @@ func TestTargetsAreFound(t *testing.T) {
 	}
 }
 
-// A target of a module of its own is run there: executions are counted, and a fault it finds is a failure.
+// A target of a module of its own is run there: executions are counted, and a fault it finds is a
+// failure.
 func TestTargetsOfOtherModulesRun(t *testing.T) {
 	root := t.TempDir()
 	for file, text := range map[string]string{

@@ -11,9 +11,10 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkDecide times ours from the inputs, as a server holds them, to complete decisions: three signals, limits, holds, verdicts on
-// every pod. The calculator is timed for its three proposals alone, without windows, bounds and rates, and its metrics client's answers
-// are made before the clock starts.
+// BenchmarkDecide times ours from the inputs, as a server holds them, to complete decisions: three
+// signals, limits, holds, verdicts on every pod. The calculator is timed for its three proposals
+// alone, without windows, bounds and rates, and its metrics client's answers are made before the
+// clock starts.
 func BenchmarkDecide(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	in := inputs(time.Now(), 1)

@@ -10,7 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// franz is a world as franz-go's sticky balancer sees it: one topic with a partition a resource, and members that own them.
+// franz is a world as franz-go's sticky balancer sees it: one topic with a partition a resource,
+// and members that own them.
 type franz struct {
 	testing.TB
 	c       change

@@ -1,16 +1,18 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// greedy plans as Cadence's shard distributor does by its documentation: while an executor is over the upper band, the hottest one gives
-// the coldest one under the lower band the shard that lowers the sum of squares most, found by looking at all of its shards; a shard
-// moves once. The releases of its module that can be fetched have no such planner yet, so this is written after the description. Its
-// state is keyed by names, as there.
+// greedy plans as Cadence's shard distributor does by its documentation: while an executor is over
+// the upper band, the hottest one gives the coldest one under the lower band the shard that lowers
+// the sum of squares most, found by looking at all of its shards; a shard moves once. The releases
+// of its module that can be fetched have no such planner yet, so this is written after the
+// description. Its state is keyed by names, as there.
 func greedy(w *plan.World, o plan.Options) planner {
 	g := &greedyState{}
 	return planner{name: "greedy, as Cadence's", prepare: func() { g.load(w) }, plan: func() answer {
@@ -69,12 +71,7 @@ func (g *greedyState) next(upper, lower float64) bool {
 	if coldest == "" {
 		return false
 	}
-	slices.SortFunc(sources, func(a, b string) int {
-		if g.loads[a] > g.loads[b] {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(sources, func(a, b string) int { return cmp.Compare(g.loads[b], g.loads[a]) })
 	for _, source := range sources {
 		if i := g.best(source, coldest); i >= 0 {
 			g.send(source, coldest, i)

@@ -48,7 +48,8 @@ func ring(c change) planner {
 	}
 }
 
-// rendezvousOf is highest-random-weight hashing; timed: one node joins and every resource is looked up.
+// rendezvousOf is highest-random-weight hashing; timed: one node joins and every resource is looked
+// up.
 func rendezvousOf(c change, ids []string) planner {
 	lookup := func(nodes int) []string {
 		var names []string

@@ -15,8 +15,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan/worldfile"
 )
 
-// BenchmarkOffline is what `shardscaler plan` does with 500,000 resources in JSON Lines, with weight and owner: read, plan, describe.
-// Only the start of the process is missing.
+// BenchmarkOffline is what `shardscaler plan` does with 500,000 resources in JSON Lines, with
+// weight and owner: read, plan, describe. Only the start of the process is missing.
 func BenchmarkOffline(b *testing.B) {
 	var lines bytes.Buffer
 	random := rand.New(rand.NewPCG(3, 4))

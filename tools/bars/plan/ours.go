@@ -11,7 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// change is a world by its numbers: resources spread evenly on from instances, of which, or of more, to are open.
+// change is a world by its numbers: resources spread evenly on from instances, of which, or of
+// more, to are open.
 type change struct {
 	resources, from, to int
 	least               int // moves
@@ -59,7 +60,8 @@ func ours(tb testing.TB, w *plan.World, o plan.Options, least int) planner {
 	}}
 }
 
-// spreadOf is the difference between the fullest and the emptiest open instance after a plan; by weight, in parts of the mean.
+// spreadOf is the difference between the fullest and the emptiest open instance after a plan; by
+// weight, in parts of the mean.
 func spreadOf(w *plan.World, p *plan.Plan, by plan.Balance) float64 {
 	if by == plan.ByWeight {
 		var loads []float64

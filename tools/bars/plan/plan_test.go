@@ -12,7 +12,8 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkChange is a growth or a shrink, ours and franz-go's, and where one instance joins the hashes' too.
+// BenchmarkChange is a growth or a shrink, ours and franz-go's, and where one instance joins the
+// hashes' too.
 func BenchmarkChange(b *testing.B) {
 	ids := product.IDs(500_000, 1)
 	for name, c := range map[string]change{"100_to_101": oneMore, "100_to_99": oneLess, "10_to_100": tenTimes} {
@@ -32,7 +33,8 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkLarge is ten times as many resources on ten times as many instances, beside the smaller world.
+// BenchmarkLarge is ten times as many resources on ten times as many instances, beside the smaller
+// world.
 func BenchmarkLarge(b *testing.B) {
 	ids := product.IDs(5_000_000, 1)
 	var planners []planner
@@ -64,7 +66,8 @@ func BenchmarkText(b *testing.B) {
 	b.ReportMetric(results[0].ms(), "ms")
 }
 
-// BenchmarkWeighted is 500,000 resources with lognormal weights on 100 instances, one of them hot, one of them cold.
+// BenchmarkWeighted is 500,000 resources with lognormal weights on 100 instances, one of them hot,
+// one of them cold.
 func BenchmarkWeighted(b *testing.B) {
 	w := hotAndCold(500_000, 100)
 	o := plan.Options{Regime: plan.Periodic, Balance: plan.ByWeight, Leave: 1.01}

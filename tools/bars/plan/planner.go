@@ -1,8 +1,10 @@
-// Package plan times the product's planner, and the same worlds through other people's planners: franz-go's sticky balancer,
-// buraksezer/consistent, a rendezvous library, and a greedy planner by weight as Cadence has it.
+// Package plan times the product's planner, and the same worlds through other people's planners:
+// franz-go's sticky balancer, buraksezer/consistent, a rendezvous library, and a greedy planner by
+// weight as Cadence has it.
 //
-// Ours is timed from the world, with its lists as they are stored, to all moves, targets and the bound; the others from whatever they
-// have prepared for themselves to their answer. Capacity is unlimited and no constraint is set, since the others know none.
+// Ours is timed from the world, with its lists as they are stored, to all moves, targets and the
+// bound; the others from whatever they have prepared for themselves to their answer. Capacity is
+// unlimited and no constraint is set, since the others know none.
 package plan
 
 import (
@@ -22,8 +24,8 @@ type planner struct {
 	plan    func() answer
 }
 
-// answer is what a planner says: how many resources move, and how many the fullest holds more than the emptiest. It is computed
-// after the clock has stopped.
+// answer is what a planner says: how many resources move, and how many the fullest holds more than
+// the emptiest. It is computed after the clock has stopped.
 type answer func() (moves int, spread float64)
 
 type result struct {

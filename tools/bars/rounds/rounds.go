@@ -1,5 +1,6 @@
-// Package rounds makes figures of what was measured in rounds. Two things that are compared take turns in each round, so that what else
-// the machine does weighs on both alike, and the comparison is the median of the rounds' ratios.
+// Package rounds makes figures of what was measured in rounds. Two things that are compared take
+// turns in each round, so that what else the machine does weighs on both alike, and the comparison
+// is the median of the rounds' ratios.
 package rounds
 
 import (
@@ -21,7 +22,8 @@ func Alternate(round int, do ...func()) {
 	}
 }
 
-// Quantile is the smallest value that at least the share q of the values do not exceed; NaN when there are none.
+// Quantile is the smallest value that at least the share q of the values do not exceed; NaN when
+// there are none.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

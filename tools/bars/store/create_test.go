@@ -15,9 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkCreate times a create until it is durable when there is nothing else to do, and a bare check and create of the same bytes.
-// They take turns, each when the one before has been assigned: lists may change at any time here (`listInterval: 0s`), so that the pool
-// is soon empty again.
+// BenchmarkCreate times a create until it is durable when there is nothing else to do, and a bare
+// check and create of the same bytes. They take turns, each when the one before has been assigned:
+// lists may change at any time here (`listInterval: 0s`), so that the pool is soon empty again.
 func BenchmarkCreate(b *testing.B) {
 	// idle is more than creates wait for others to share a transaction with.
 	const chroot, root, instances, idle = "/create", "/create/bare", 100, 10 * time.Millisecond
@@ -50,8 +50,9 @@ func BenchmarkCreate(b *testing.B) {
 	b.ReportMetric(rounds.Quantile(ours, 0.99)/rounds.Quantile(bare, 0.99), "p99_ratio")
 }
 
-// BenchmarkLog adds up what 100,000 creates, 5,000 a second and one by one, add to ZooKeeper's transaction log while nothing is
-// assigned: the records of the pool's pieces, and of their being merged.
+// BenchmarkLog adds up what 100,000 creates, 5,000 a second and one by one, add to ZooKeeper's
+// transaction log while nothing is assigned: the records of the pool's pieces, and of their being
+// merged.
 func BenchmarkLog(b *testing.B) {
 	const chroot, creates = "/log", 100_000
 	s := start(b)

@@ -12,8 +12,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
 )
 
-// BenchmarkHeap counts how many moves of the protocol's full size (two lists of 5,000 rewritten by one transaction, 400 kB) a server with
-// ZooKeeper's default heap of 1,000 MB survives in a row. It keeps its last 500 transactions in heap.
+// BenchmarkHeap counts how many moves of the protocol's full size (two lists of 5,000 rewritten by
+// one transaction, 400 kB) a server with ZooKeeper's default heap of 1,000 MB survives in a row. It
+// keeps its last 500 transactions in heap.
 func BenchmarkHeap(b *testing.B) {
 	const chroot = "/heap"
 	s := start(b)
@@ -82,7 +83,8 @@ func (m *mover) fill(ids []string) {
 	}
 }
 
-// swap takes one resource from each list and gives it to the other: two revokes, and a grant that writes both lists in full.
+// swap takes one resource from each list and gives it to the other: two revokes, and a grant that
+// writes both lists in full.
 func (m *mover) swap() error {
 	var flights [2]string
 	for n := range 2 {

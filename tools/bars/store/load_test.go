@@ -15,9 +15,10 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkLoad times a replica's start, with 500,000 resources on 100 instances, from an open session until it has read everything,
-// knows that it held together, and says where an id is; and the first leader until it may write. What the former is compared with reads
-// the lists, cuts them at the quotes without looking further, and puts each id into a map.
+// BenchmarkLoad times a replica's start, with 500,000 resources on 100 instances, from an open
+// session until it has read everything, knows that it held together, and says where an id is; and
+// the first leader until it may write. What the former is compared with reads the lists, cuts them
+// at the quotes without looking further, and puts each id into a map.
 func BenchmarkLoad(b *testing.B) {
 	const instances, chroot = 100, "/load"
 	s := start(b)

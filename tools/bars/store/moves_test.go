@@ -13,9 +13,10 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkGrow times what committing a large plan costs beyond writing the lists: from the orders for more instances until everything
-// is in its list, beside setting every changed list once to its final bytes, before it and after it. It includes the new instances'
-// znodes, the planning, the pool and the flight. Each list is written once, which is checked.
+// BenchmarkGrow times what committing a large plan costs beyond writing the lists: from the orders
+// for more instances until everything is in its list, beside setting every changed list once to its
+// final bytes, before it and after it. It includes the new instances' znodes, the planning, the
+// pool and the flight. Each list is written once, which is checked.
 func BenchmarkGrow(b *testing.B) {
 	for name, g := range map[string]growth{
 		"place":  {from: 10, to: 100, resources: 500_000, changed: 90},
@@ -65,8 +66,8 @@ func (g growth) round(s *server, chroot string, ids []string, lists map[string][
 	return before, ours, after
 }
 
-// fill makes the start: all lists even, or full and the rest in the pool; the new instances have their znodes and are not ready yet. No
-// list has changed for a second then, so that every one may.
+// fill makes the start: all lists even, or full and the rest in the pool; the new instances have
+// their znodes and are not ready yet. No list has changed for a second then, so that every one may.
 func (g growth) fill(k *keeper, ids []string) *protocol.State {
 	k.create(ids)
 	k.size(g.to, g.from)
@@ -78,7 +79,8 @@ func (g growth) fill(k *keeper, ids []string) *protocol.State {
 	return st
 }
 
-// changedOnce wants as many lists to have changed as the least number of moves changes, and each once.
+// changedOnce wants as many lists to have changed as the least number of moves changes, and each
+// once.
 func (g growth) changedOnce(tb testing.TB, before, after *protocol.State) {
 	changed := 0
 	for n, in := range after.Instances {
@@ -104,8 +106,8 @@ func (s *server) finalLists(chroot string, instances int, before *protocol.State
 	}
 }
 
-// bare is the median time of setting every list once, as many at a time as the store does, in ms. One time differs from the next by
-// half, so there are several.
+// bare is the median time of setting every list once, as many at a time as the store does, in ms.
+// One time differs from the next by half, so there are several.
 func (s *server) bare(lists map[string][]byte) float64 {
 	var took []float64
 	for range 3 {

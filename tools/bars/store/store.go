@@ -1,12 +1,15 @@
-// Package store measures the product's own engine and store client, at work within the test's process on a ZooKeeper that is started
-// for one benchmark alone. What they are compared with is the bare client on the same server. The least time between two changes of a
-// list (`listInterval`) is the product's default of a second unless a benchmark says otherwise.
+// Package store measures the product's own engine and store client, at work within the test's
+// process on a ZooKeeper that is started for one benchmark alone. What they are compared with is
+// the bare client on the same server. The least time between two changes of a list (`listInterval`)
+// is the product's default of a second unless a benchmark says otherwise.
 package store
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -46,15 +49,11 @@ func start(tb testing.TB) *server {
 	env, err := servers.Start(tb.Context(), servers.Options{Only: []servers.Part{servers.PartZooKeeper}, Progress: os.Stderr})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = env.Close() })
-	raw, _, err := gozk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, gozk.WithLogger(quiet{}), gozk.WithMaxConnBufferSize(1<<20))
+	raw, _, err := gozk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, gozk.WithLogger(log.New(io.Discard, "", 0)), gozk.WithMaxConnBufferSize(1<<20))
 	require.NoError(tb, err)
 	tb.Cleanup(raw.Close)
 	return &server{TB: tb, env: env, raw: raw}
 }
-
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 // dataDir is where the server keeps its transaction log.
 func (s *server) dataDir() string { return filepath.Join(s.env.ZooKeeper.Servers[0].WorkDir, "data") }
@@ -76,7 +75,8 @@ func (s *server) makePath(path string) {
 	}
 }
 
-// keeper is the product's engine at work in a chroot of its own, with a scaler that repeats its orders.
+// keeper is the product's engine at work in a chroot of its own, with a scaler that repeats its
+// orders.
 type keeper struct {
 	*rebalancer.Engine
 	testing.TB

@@ -19,10 +19,11 @@ import (
 // stormRate is how many creates are due in a second.
 const stormRate = 5000
 
-// BenchmarkStorm times 300,000 creates that come one by one, 5,000 a second, for 100 instances whose lists may change once a second. A
-// create's time begins when it is due, whether or not those before it are done; it is durable when the engine says so, and in a list at
-// the time of that transaction in ZooKeeper's own log. The same log tells how many pieces the pool had after each transaction, and that
-// none was lost or in two places.
+// BenchmarkStorm times 300,000 creates that come one by one, 5,000 a second, for 100 instances
+// whose lists may change once a second. A create's time begins when it is due, whether or not those
+// before it are done; it is durable when the engine says so, and in a list at the time of that
+// transaction in ZooKeeper's own log. The same log tells how many pieces the pool had after each
+// transaction, and that none was lost or in two places.
 func BenchmarkStorm(b *testing.B) {
 	const chroot, instances, seconds = "/storm", 100, 60
 	s := start(b)
@@ -71,8 +72,8 @@ func (k *keeper) storm(ids []string) map[string]*fate {
 	return fates
 }
 
-// readStorm fills in when each id came to a list, and returns the most pieces that the pool had. The log must show that none was lost,
-// in two places or never in a list.
+// readStorm fills in when each id came to a list, and returns the most pieces that the pool had.
+// The log must show that none was lost, in two places or never in a list.
 func (s *server) readStorm(chroot string, fates map[string]*fate) (pieces int) {
 	ledger, err := product.ReadLedger(s.dataDir(), chroot, kind)
 	require.NoError(s, err)
