@@ -28,11 +28,14 @@ const (
 func answersOf(pods int, rate float64) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		ours, floor, err := measureAnswers(ctx, b, pods, rate)
+		if err != nil {
+			return nil, err
+		}
 		return map[string]float64{
 			"cpu_per_request_over_floor": rounds.Ratio(ours.cpu, floor.cpu),
 			"p50_over_floor":             rounds.Ratio(ours.p50, floor.p50), "p99_over_floor": rounds.Ratio(ours.p99, floor.p99),
 			"p50_ms": rounds.Median(ours.p50), "p99_ms": rounds.Median(ours.p99), "cpu_ms_per_request": rounds.Median(ours.cpu),
-		}, err
+		}, nil
 	}
 }
 
@@ -60,7 +63,7 @@ func measureAnswers(ctx context.Context, b *bench, pods int, rate float64) (ours
 			err = errors.Join(err, f.round(ctx, z, rate, &floor))
 		})
 		if err != nil {
-			return answers{}, answers{}, err
+			return ours, floor, err
 		}
 		b.tell("round %d: ours %s ms CPU, p50 %s, p99 %s; floor %s ms CPU, p50 %s, p99 %s", round+1,
 			number(ours.cpu[round]), number(ours.p50[round]), number(ours.p99[round]),

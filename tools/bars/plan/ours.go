@@ -26,6 +26,8 @@ var (
 
 func (c change) String() string { return fmt.Sprintf("%dk on %d→%d", c.resources/1000, c.from, c.to) }
 
+var periodic = plan.Options{Regime: plan.Periodic}
+
 // world deals out ids in runs, as lists that grew in turn would not be, but as they are stored.
 func (c change) world(ids []string) *plan.World {
 	w := &plan.World{}
@@ -41,16 +43,20 @@ func (c change) world(ids []string) *plan.World {
 
 // planner plans the world of ids; each plan must have the least number of moves, and say so.
 func (c change) planner(tb testing.TB, ids []string) planner {
-	p := ours(tb, c.world(ids), plan.Options{Regime: plan.Periodic}, c.least)
+	p := ours(tb, c.world(ids), periodic, c.least)
 	p.name, p.repeat = "shardscaler, "+c.String(), 400_000/c.least
 	return p
 }
 
-// ours plans a world that is checked once. least is how many moves each plan must have, or -1.
-func ours(tb testing.TB, w *plan.World, o plan.Options, least int) planner {
+// check has one plan judged by the planner's own rules.
+func check(tb testing.TB, w *plan.World, o plan.Options) {
 	p, err := plan.Make(w, o)
 	require.NoError(tb, err)
 	require.NoError(tb, plan.Check(w, p, o))
+}
+
+// ours plans a world. least is how many moves each plan must have, or -1.
+func ours(tb testing.TB, w *plan.World, o plan.Options, least int) planner {
 	return planner{name: "shardscaler", plan: func() answer {
 		p, err := plan.Make(w, o)
 		if err != nil || least >= 0 && (len(p.Moves) != least || p.Bound != least || !p.Exact || len(p.Refused) > 0) {

@@ -37,10 +37,15 @@ type result struct {
 
 func (r result) ms() float64 { return rounds.Median(r.times) }
 
-// takeTurns lets each planner plan in each round, and logs a table.
+// takeTurns lets each planner plan in each round of the benchmark.
 func takeTurns(b *testing.B, planners ...planner) []result {
+	return takeTurnsWhile(b, func(int) bool { return b.Loop() }, planners...)
+}
+
+// takeTurnsWhile asks before each round whether there is to be one, and logs a table.
+func takeTurnsWhile(b *testing.B, more func(round int) bool, planners ...planner) []result {
 	results := make([]result, len(planners))
-	for round := 0; b.Loop(); round++ {
+	for round := 0; more(round); round++ {
 		var turns []func()
 		for i, p := range planners {
 			if p.rounds == 0 || round < p.rounds {
