@@ -23,7 +23,7 @@ demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself,
 	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
 
 # The packages run two at a time on one set of servers, the longest first. A test that cannot have them fails.
-TEST       ?= ./internal/testbed/e2e ./...
+TEST       ?= ./internal/testbed/e2e ./tools ./...
 TEST_FLAGS ?=
 
 .PHONY: test
@@ -42,7 +42,7 @@ chaos: ## Meet each point of the product's work with each fault, on real servers
 
 .PHONY: bars
 bars: ## Measure speed and size, a line a figure; fails if one is short (ONLY=memory_ for some; COLD=1: build the servers anew)
-	@$(GO) run ./tools/bars -only "$(ONLY)" $(if $(COLD),-cold)
+	@$(GO) -C tools/bars run . -only "$(ONLY)" $(if $(COLD),-cold)
 
 FUZZTIME ?= 5m
 
@@ -53,6 +53,7 @@ fuzz: ## Give each fuzz target five minutes and print how often it was executed 
 .PHONY: lint
 lint: ## Check the code with golangci-lint, at the version of tools/lint (the first run builds it, 2 minutes)
 	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
+	$(GO) -C tools/bars tool -modfile=../lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 
 .PHONY: generate
 generate: ## Write the deep copies and the CustomResourceDefinition that follow from adapter/v1alpha1

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -73,7 +73,8 @@ const (
 	thingSet = "iota-dac"
 )
 
-// world is one product at work on the sandbox, with instances enough from the start, so that no growth is measured.
+// world is one product at work on the sandbox, with instances enough from the start, so that no
+// growth is measured.
 type world struct {
 	*product.Stack
 	b         *bench
@@ -82,21 +83,25 @@ type world struct {
 	instances int
 }
 
-// start starts the product with its default timers, for things resources on that many instances.
-func (b *bench) start(ctx context.Context, instances, things int) (*world, error) {
-	if err := b.prepare(ctx); err != nil {
-		return nil, err
+// inWorld measures the product with its default timers, for things resources on that many
+// instances. It returns what was measured also beside an error; a clean-up that fails is only told
+// of, as what was measured before stays true.
+func inWorld(instances, things int, measure func(context.Context, *world) (map[string]float64, error)) measure {
+	return func(ctx context.Context, b *bench) (map[string]float64, error) {
+		if err := b.prepare(ctx); err != nil {
+			return nil, err
+		}
+		if os.Getenv(servers.FileVar) != "" {
+			return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", servers.FileVar)
+		}
+		b.worlds++
+		w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
+		defer func() { b.ended("close the world", w.close()) }()
+		if err := w.start(ctx, things); err != nil {
+			return nil, fmt.Errorf("start the product: %w", err)
+		}
+		return measure(ctx, w)
 	}
-	if os.Getenv(servers.FileVar) != "" {
-		return nil, fmt.Errorf("the product needs a sandbox of its own: unset %s", servers.FileVar)
-	}
-	b.worlds++
-	w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
-	err := w.start(ctx, things)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the product: %w", err), w.close())
-	}
-	return w, nil
 }
 
 func (w *world) start(ctx context.Context, things int) (err error) {
@@ -104,7 +109,7 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	o := product.Options{
 		Dir: filepath.Join(w.b.dir, w.namespace), Programs: w.b.programs, Namespace: w.namespace,
 		Chroot: "/" + w.namespace, BeatTopic: w.namespace, MQTTTopic: w.namespace, Catalogue: env.Postgres.Catalogue,
-		Sizes: map[string]int{thingSet: w.instances}, Progress: prefixed{w.b},
+		Sizes: map[string]int{thingSet: w.instances}, Progress: w.b.progress,
 	}
 	if err := os.Mkdir(o.Dir, 0o755); err != nil {
 		return err
@@ -121,7 +126,7 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	if err := o.Catalogue.Exec(ctx, `TRUNCATE "Thing", "Rule"`); err != nil {
 		return err
 	}
-	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20)); err != nil {
+	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(log.New(io.Discard, "", 0)), zk.WithMaxConnBufferSize(1<<20)); err != nil {
 		return err
 	}
 	if w.Stack, err = product.Start(ctx, env, o); err != nil {
@@ -136,8 +141,8 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	})
 }
 
-// worldConfig is the platform's, with the defaults for everything that takes time but one: the catalogue is read every minute
-// instead of every five, so that a time of rest has reads in it.
+// worldConfig is the platform's, with the defaults for everything that takes time but one: the
+// catalogue is read every minute instead of every five, so that a time of rest has reads in it.
 const worldConfig = `
 kinds:
 - name: Thing
@@ -219,21 +224,19 @@ func (w *world) check(ctx context.Context, n int) error {
 	return a.Check()
 }
 
-// prefixed passes a Stack's progress on.
-type prefixed struct{ b *bench }
-
-func (p prefixed) Write(text []byte) (int, error) {
-	p.b.tell("  %s", strings.TrimSpace(string(text)))
-	return len(text), nil
-}
-
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
-
 // ended tells of a clean-up that failed; what was measured before stays true.
 func (b *bench) ended(what string, err error) {
 	if err != nil {
 		b.tell("%s: %v", what, err)
+	}
+}
+
+// pause waits, or says that the run was interrupted.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }

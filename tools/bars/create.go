@@ -13,57 +13,41 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// createGroup tells how long a new Thing takes: from the moment before its message is published until it is durable (in a piece of
-// the pool in ZooKeeper) and until it is in an instance's list, both seen by a ZooKeeper client of our own; and how fast many
-// come in: from the first publish until all are in lists.
-var createGroup = group{
-	name: "create",
-	figures: []figure{
-		{name: "create_import_20000_things_per_s"},
-		{name: "create_durable_p50_ms"},
-		{name: "create_durable_p99_ms"},
-		{name: "create_listed_p50_ms"},
-		{name: "create_listed_p99_ms"},
-	},
-	measure: measureCreate,
-}
-
 const (
-	createInstances = 10
-	createImported  = 20_000
+	createImported = 20_000
 	// createSingles come one by one, at random moments, createRate a second.
 	createSingles = 1000
 	createRate    = 20
 )
 
-func measureCreate(ctx context.Context, b *bench) (map[string]float64, error) {
-	w, err := b.start(ctx, createInstances, createImported+createSingles)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { b.ended("close the world", w.close()) }()
-	measured := map[string]float64{}
+func measureCreate(ctx context.Context, w *world) (map[string]float64, error) {
 	ids := product.IDs(createImported+createSingles, 1)
 	took, err := w.importThings(ctx, ids[:createImported], false)
 	if err != nil {
 		return nil, err
 	}
-	measured["create_import_20000_things_per_s"] = createImported / took.Seconds()
-	b.tell("imported %d in %s", createImported, took.Round(10*time.Millisecond))
-
+	measured := map[string]float64{"import_20000_things_per_s": createImported / took.Seconds()}
+	w.b.tell("imported %d in %s", createImported, took.Round(10*time.Millisecond))
 	durable, listed, err := w.createOneByOne(ctx, ids[createImported:])
 	if err != nil {
 		return measured, err
 	}
-	measured["create_durable_p50_ms"], measured["create_durable_p99_ms"] = quantile(durable, 0.5), quantile(durable, 0.99)
-	measured["create_listed_p50_ms"], measured["create_listed_p99_ms"] = quantile(listed, 0.5), quantile(listed, 0.99)
+	quantiles(measured, "durable", durable)
+	quantiles(measured, "listed", listed)
 	return measured, w.check(ctx, len(ids))
 }
 
-// importThings commits rows and then publishes: in bulk messages alone, or as a busy platform does (half one by one, a tenth
-// repeated, all shuffled). It returns the time from the first publish until all are in lists, and has then checked them.
+// quantiles puts two figures of times in ms into what was measured.
+func quantiles(into map[string]float64, name string, ms []float64) {
+	into[name+"_p50_ms"], into[name+"_p99_ms"] = rounds.Median(ms), rounds.Quantile(ms, 0.99)
+}
+
+// importThings commits rows and then publishes: in bulk messages alone, or as a busy platform does
+// (half one by one, a tenth repeated, all shuffled). It returns the time from the first publish
+// until all are in lists, and has then checked them.
 func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time.Duration, error) {
 	if err := w.Platform.Insert(ctx, thing, ids...); err != nil {
 		return 0, err
@@ -88,7 +72,8 @@ func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time
 	return at.Sub(began), w.check(ctx, len(ids))
 }
 
-// createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns how long each took, in ms.
+// createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns
+// how long each took, in ms.
 func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, listed []float64, err error) {
 	watch, err := w.watch()
 	if err != nil {
@@ -193,7 +178,7 @@ func (s *watch) pool() func() (<-chan zk.Event, error) {
 			known[name] = true
 			raw, _, err := s.w.conn.Get(s.w.poolPath() + "/" + name)
 			if err == nil {
-				err = s.note(raw, func(s *sighting, now time.Time) { s.durable = now })
+				err = s.note(raw, func(s *sighting) *time.Time { return &s.durable })
 			}
 			if err != nil && !errors.Is(err, zk.ErrNoNode) {
 				return nil, fmt.Errorf("read the pool: %w", err)
@@ -207,7 +192,7 @@ func (s *watch) list(path string) func() (<-chan zk.Event, error) {
 	return func() (<-chan zk.Event, error) {
 		raw, _, changed, err := s.w.conn.GetW(path)
 		if err == nil {
-			err = s.note(raw, func(s *sighting, now time.Time) { s.listed = now })
+			err = s.note(raw, func(s *sighting) *time.Time { return &s.listed })
 		}
 		if err != nil {
 			return nil, fmt.Errorf("watch %s: %w", path, err)
@@ -216,8 +201,9 @@ func (s *watch) list(path string) func() (<-chan zk.Event, error) {
 	}
 }
 
-// note marks the ids of a znode that were not marked before.
-func (s *watch) note(raw []byte, mark func(*sighting, time.Time)) error {
+// note marks the ids of a znode that were not marked before; which says what of a sighting the
+// znode shows.
+func (s *watch) note(raw []byte, which func(*sighting) *time.Time) error {
 	now := time.Now()
 	var content struct{ IDs []string }
 	if err := json.Unmarshal(raw, &content); err != nil {
@@ -226,16 +212,11 @@ func (s *watch) note(raw []byte, mark func(*sighting, time.Time)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range content.IDs {
-		was := s.seen[id]
-		is := was
-		mark(&is, now)
-		if !was.durable.IsZero() {
-			is.durable = was.durable
+		seen := s.seen[id]
+		if at := which(&seen); at.IsZero() {
+			*at = now
+			s.seen[id] = seen
 		}
-		if !was.listed.IsZero() {
-			is.listed = was.listed
-		}
-		s.seen[id] = is
 	}
 	return nil
 }

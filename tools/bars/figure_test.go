@@ -1,17 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func measured(values map[string]float64, err error) func(context.Context, *bench) (map[string]float64, error) {
+func measured(values map[string]float64, err error) measure {
 	return func(context.Context, *bench) (map[string]float64, error) { return values, err }
 }
 
@@ -19,16 +23,20 @@ func TestEachFigureIsALine(t *testing.T) {
 	g := group{
 		name: "x",
 		figures: []figure{
-			{"x_fast_ms", atMost(10)},
-			{"x_slow_ms", atMost(10)},
-			{"x_ratio", atLeast(8)},
-			{name: "x_told_s"},
-			{name: "x_nonsense_s"},
-			{"x_absent_s", atMost(1)},
-			{name: "x_absent_MB"},
+			{"fast_ms", atMost(10)},
+			{"slow_ms", atMost(10)},
+			{"ratio", atLeast(8)},
+			{"equal_ms", below(10)},
+			{"equal_ratio", above(1)},
+			{name: "told_s"},
+			{name: "little_ms"},
+			{name: "nonsense_s"},
+			{"absent_s", atMost(1)},
+			{name: "absent_MB"},
 		},
 		measure: measured(map[string]float64{
-			"x_fast_ms": 10, "x_slow_ms": 10.01, "x_ratio": 8.25, "x_told_s": 1234.5, "x_nonsense_s": math.NaN(),
+			"fast_ms": 10, "slow_ms": 10.01, "ratio": 8.25, "equal_ms": 10, "equal_ratio": 1, "told_s": 1234.5, "little_ms": 0.01454,
+			"nonsense_s": math.NaN(),
 		}, nil),
 	}
 	var out strings.Builder
@@ -37,27 +45,32 @@ func TestEachFigureIsALine(t *testing.T) {
 	require.Equal(t, `bar x_fast_ms 10.0 <=10 ok
 bar x_slow_ms 10.0 <=10 short
 bar x_ratio 8.25 >=8 ok
+bar x_equal_ms 10.0 <10 short
+bar x_equal_ratio 1.00 >1 short
 bar x_told_s 1234 - ok
+bar x_little_ms 0.0145 - ok
 bar x_nonsense_s NaN - short
 bar x_absent_s - <=1 short
 bar x_absent_MB - - short
 `, out.String())
-	require.Equal(t, 7, r.printed)
-	require.Equal(t, 4, r.short)
+	require.Equal(t, 10, r.printed)
+	require.Equal(t, 6, r.short)
 }
 
 func TestWhatFailsIsShort(t *testing.T) {
 	broken := errors.New("broken")
-	g := group{name: "x", figures: []figure{{name: "x_a_s"}, {name: "x_b_s"}}, measure: measured(map[string]float64{"x_a_s": 1}, broken)}
+	g := group{name: "x", figures: []figure{{name: "a_s"}, {name: "b_s"}}, measure: measured(map[string]float64{"a_s": 1}, broken)}
 	var out strings.Builder
 	r := report{out: &out}
 	require.ErrorIs(t, g.run(t.Context(), nil, &r), broken)
 	require.Equal(t, "bar x_a_s 1.00 - ok\nbar x_b_s - - short\n", out.String())
 	require.Equal(t, 1, r.short)
+	require.False(t, run(t.Context(), []group{g}, "x_a"), "what was measured before a failure is good, the run is not")
+	require.False(t, run(t.Context(), []group{g}, "y"), "nothing was measured")
 }
 
 func TestOnlyPicksByPrefix(t *testing.T) {
-	g := group{name: "x", figures: []figure{{name: "x_a_s"}, {name: "x_b_s"}}, measure: measured(map[string]float64{"x_a_s": 1, "x_b_s": 2}, nil)}
+	g := group{name: "x", figures: []figure{{name: "a_s"}, {name: "b_s"}}, measure: measured(map[string]float64{"a_s": 1, "b_s": 2}, nil)}
 	var out strings.Builder
 	r := report{out: &out, only: "x_b"}
 	require.True(t, r.picksAny(g))
@@ -67,75 +80,57 @@ func TestOnlyPicksByPrefix(t *testing.T) {
 	require.True(t, (&report{}).picksAny(g))
 }
 
-func TestAnotherProgramsLinesCount(t *testing.T) {
-	relay := func(err error, lines ...string) group {
-		return group{name: "plan", relay: func(_ context.Context, _ *bench, _ string, say func(string)) error {
-			for _, line := range lines {
-				say(line)
-			}
-			return err
-		}}
-	}
-	failed := errors.New("exit status 1")
-	for name, c := range map[string]struct {
-		group   group
-		only    string
-		want    string
-		short   int
-		refused bool
-	}{
-		"good":                {group: relay(nil, "| a table |", "bar plan_a_ms 1 <=2 ok", ""), want: "bar plan_a_ms 1 <=2 ok\n"},
-		"picked":              {group: relay(nil, "bar plan_a_ms 1 - ok", "bar plan_b_ms 1 - ok"), only: "plan_b", want: "bar plan_b_ms 1 - ok\n"},
-		"short":               {group: relay(failed, "bar plan_a_ms 3 <=2 short"), want: "bar plan_a_ms 3 <=2 short\n", short: 1, refused: true},
-		"silent":              {group: relay(nil), want: "bar plan - - short\n", short: 1, refused: true},
-		"ended in the middle": {group: relay(failed, "bar plan_a_ms 1 - ok"), want: "bar plan_a_ms 1 - ok\nbar plan - - short\n", short: 1, refused: true},
-		"unreadable":          {group: relay(nil, "bar plan a"), want: "bar plan - - short\n", short: 1, refused: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var out strings.Builder
-			r := report{out: &out, only: c.only}
-			require.True(t, r.picksAny(c.group))
-			err := c.group.run(t.Context(), nil, &r)
-			require.Equal(t, c.refused, err != nil, "%v", err)
-			require.Equal(t, c.want, out.String())
-			require.Equal(t, c.short, r.short)
-		})
-	}
-	require.False(t, (&report{only: "memory_"}).picksAny(relay(nil)))
-	require.True(t, (&report{only: "pl"}).picksAny(relay(nil)))
-}
-
-func TestNamesAreUniqueAndBeginAsTheirGroups(t *testing.T) {
-	seen := map[string]bool{}
-	for _, g := range append(allGroups(false), coldGroup(true)) {
-		for _, f := range g.figures {
-			require.False(t, seen[f.name], f.name)
-			seen[f.name] = true
-			require.True(t, strings.HasPrefix(f.name, g.name+"_"), f.name)
-			require.NotContains(t, f.name, " ")
-		}
-		require.NotEqual(t, g.relay == nil, g.measure == nil, g.name)
-	}
-	printNames(io.Discard, allGroups(false))
-}
-
-func TestQuantiles(t *testing.T) {
-	var values []float64
-	for v := 100; v >= 1; v-- {
-		values = append(values, float64(v))
-	}
-	require.InDelta(t, 50, median(values), 0)
-	require.InDelta(t, 99, quantile(values, 0.99), 0)
-	require.InDelta(t, 1, quantile(values, 0), 0)
-	require.InDelta(t, 100, quantile(values, 1), 0)
-	require.InDelta(t, 7, median([]float64{7}), 0)
-	require.True(t, math.IsNaN(median(nil)))
-}
-
-func TestRssAnonIsRead(t *testing.T) {
-	mb, err := parseRssAnon([]byte("Name:\tx\nVmRSS:\t  999 kB\nRssAnon:\t   50000 kB\nRssFile:\t 1 kB\n"))
+// A unit such as MB, which the library turns into bytes, is read as it was reported.
+func TestMetricsOfABenchmarkAreRead(t *testing.T) {
+	got, err := readMetrics(strings.NewReader("goos: linux\nBenchmarkX/a-2 \t 15\t 123456 ns/op\t 0.02278 ms\t 7.5 MB\n--- BENCH: BenchmarkX/a-2\n    x_test.go:1: told\nPASS\n"))
 	require.NoError(t, err)
-	require.InDelta(t, 51.2, mb, 1e-9)
-	_, err = parseRssAnon([]byte("Name:\tzombie\nState:\tZ (zombie)\n"))
+	require.InDelta(t, 0.02278, got["ms"], 0)
+	require.InDelta(t, 7.5, got["MB"], 0)
+	got, err = readMetrics(strings.NewReader("--- FAIL: BenchmarkX\nFAIL\nexit status 1\n"))
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
+// TestPage holds docs/bars.md to the table, row by row, and the table to the code that measures.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/bars.md")
+	require.NoError(t, err)
+	type row struct{ name, bar, code string }
+	var said, meant []row
+	for _, line := range strings.Split(string(page), "\n") {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |"), " | ")
+		require.Len(t, cells, 5, line)
+		require.NotContains(t, cells, "", line)
+		said = append(said, row{cells[0], cells[3], cells[4]})
+	}
+	seen := map[string]bool{}
+	for _, g := range append(table(true)[:1:1], table(false)...) {
+		source, err := os.ReadFile(g.code)
+		require.NoError(t, err)
+		for _, f := range g.figures {
+			name := g.name + "_" + f.name
+			require.False(t, seen[name], name)
+			seen[name] = true
+			if strings.HasSuffix(g.code, "_test.go") {
+				require.True(t, bytes.Contains(source, []byte(`, "`+f.name+`")`)), "%s does not report %s", g.code, name)
+			}
+			meant = append(meant, row{"`" + name + "`", "`" + f.bound.String() + "`", "[" + g.code + "](../tools/bars/" + g.code + ")"})
+		}
+	}
+	require.Equal(t, meant, said)
+}
+
+func TestMemoryOfAProcessIsRead(t *testing.T) {
+	mb, err := rssAnon(os.Getpid())
+	require.NoError(t, err)
+	require.Greater(t, mb, 1.0)
+	gone := exec.CommandContext(t.Context(), "true")
+	require.NoError(t, gone.Start())
+	defer func() { require.NoError(t, gone.Wait()) }()
+	require.Eventually(t, func() bool { _, err = rssAnon(gone.Process.Pid); return err != nil }, 10e9, 1e6)
 	require.ErrorContains(t, err, "ended")
+	require.FileExists(t, filepath.Join("/proc", fmt.Sprint(gone.Process.Pid), "status"))
 }

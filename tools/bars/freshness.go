@@ -17,33 +17,15 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// freshGroup tells how soon an answer of the metrics API changes: after a heartbeat is handed to Kafka, and after a create is handed to
-// the broker, which is before its commit. Both are asked of the replica's own port, again and again.
-var freshGroup = group{
-	name: "metrics_fresh",
-	figures: []figure{
-		{name: "metrics_fresh_beat_p50_ms"},
-		{"metrics_fresh_beat_p99_ms", atMost(freshBound)},
-		{name: "metrics_fresh_create_p50_ms"},
-		{"metrics_fresh_create_p99_ms", atMost(freshBound)},
-	},
-	measure: measureFresh,
-}
-
 const (
-	freshBound     = 500 // ms
 	freshInstances = 10
 	freshSamples   = 200
-	// freshPause is between two changes: one pod's beats are then a second apart and cannot be taken for each other.
+	// freshPause is between two changes: one pod's beats are then a second apart and cannot be
+	// taken for each other.
 	freshPause = 100 * time.Millisecond
 )
 
-func measureFresh(ctx context.Context, b *bench) (map[string]float64, error) {
-	w, err := b.start(ctx, freshInstances, createImported)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { b.ended("close the world", w.close()) }()
+func measureFresh(ctx context.Context, w *world) (map[string]float64, error) {
 	probe, err := w.newProbe(ctx)
 	if err != nil {
 		return nil, err
@@ -53,14 +35,14 @@ func measureFresh(ctx context.Context, b *bench) (map[string]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow heartbeats: %w", err)
 	}
+	measured := map[string]float64{}
+	quantiles(measured, "beat", beats)
 	creates, err := probe.creates(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("follow creates: %w", err)
+		return measured, fmt.Errorf("follow creates: %w", err)
 	}
-	return map[string]float64{
-		"metrics_fresh_beat_p50_ms": quantile(beats, 0.5), "metrics_fresh_beat_p99_ms": quantile(beats, 0.99),
-		"metrics_fresh_create_p50_ms": quantile(creates, 0.5), "metrics_fresh_create_p99_ms": quantile(creates, 0.99),
-	}, nil
+	quantiles(measured, "create", creates)
+	return measured, nil
 }
 
 // probe reads single values from the replica's own port.
@@ -130,7 +112,8 @@ func (p *probe) changed(ctx context.Context, began time.Time, metric string, new
 	}
 }
 
-// beats lets one pod after the other beat. A lag, read at a time, tells when the beat was that it counts from.
+// beats lets one pod after the other beat. A lag, read at a time, tells when the beat was that it
+// counts from.
 func (p *probe) beats(ctx context.Context) (took []float64, err error) {
 	out := &kafka.Writer{
 		Addr: kafka.TCP(p.w.Kafka.Addr), Topic: p.w.BeatTopic, BatchTimeout: time.Millisecond, RequiredAcks: kafka.RequireOne,

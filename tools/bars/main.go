@@ -1,18 +1,19 @@
-// Command bars measures what this project promises about its speed and size, and prints a line a figure:
+// Command bars measures what this project promises about its speed and size, and prints a line a
+// figure:
 //
 //	bar <name with its unit> <measured> <bound, or - for none> ok|short
 //
-// In: the programs of this checkout and the real servers of internal/testbed/servers, which it starts. Out: the lines on standard
-// output, what is being done on standard error, and exit status 1 if any figure is short. A figure that could not be measured
-// is short: it is never left out, and never a guess.
-//
-// A figure that compares two things is made from rounds in which they take turns, so that what else the machine does weighs
-// on both alike.
+// In: the table of this folder; what one process can measure is a Go benchmark of a package below
+// it, which is run for its figures; the rest are programs of this checkout on the real servers of
+// internal/testbed/servers, which are started. Out: the lines on standard output, what is being
+// done on standard error, and exit status 1 if any figure is short. A figure that could not be
+// measured is short: it is never left out, and never a guess. docs/bars.md says how each is got.
 package main
 
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,22 +25,27 @@ func main() {
 	if servers.RunRole() {
 		return
 	}
-	if len(os.Args) > 1 && os.Args[1] == serveCommand {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		mainServe(ctx, os.Args[2:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(os.Args) == 3 && os.Args[1] == serveCommand {
+		if err := serveMetrics(ctx, os.Args[2]); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	only := flag.String("only", "", "measure the figures whose names begin so; empty: all")
 	cold := flag.Bool("cold", false, "measure the cold start as on a new machine: build everything into an empty cache folder (about 10 minutes)")
 	list := flag.Bool("list", false, "list the figures and measure nothing")
 	flag.Parse()
-	groups := allGroups(*cold)
+	groups := table(*cold)
 	if *list {
-		printNames(os.Stdout, groups)
+		for _, g := range groups {
+			for _, f := range g.figures {
+				fmt.Println(g.name+"_"+f.name, f.bound)
+			}
+		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ok := run(ctx, groups, *only)
 	stop()
 	if !ok {
@@ -47,21 +53,11 @@ func main() {
 	}
 }
 
-// allGroups are the figures in the order in which they are measured. What a group has in common is measured in one go.
-func allGroups(cold bool) []group {
-	groups := []group{coldGroup(cold), warmGroup, createGroup}
-	groups = append(groups, metricsGroup(1_000, 100), metricsGroup(10_000, 10), compareGroup, freshGroup, memoryPodsGroup, virtualGroup)
-	for _, things := range []int{20_000, 350_000} {
-		groups = append(groups, memoryGroup(things))
-	}
-	groups = append(groups, storeGroups()...)
-	return append(groups, otherPrograms()...)
-}
-
 // run measures what is picked and says whether nothing was short.
 func run(ctx context.Context, groups []group, only string) bool {
 	b := newBench(os.Stderr)
 	defer b.close()
+	ok := true
 	r := report{out: os.Stdout, only: only}
 	for _, g := range groups {
 		if !r.picksAny(g) {
@@ -70,10 +66,11 @@ func run(ctx context.Context, groups []group, only string) bool {
 		b.tell("%s", g.name)
 		if err := g.run(ctx, b, &r); err != nil {
 			b.tell("%s: %v", g.name, err)
+			ok = false
 		}
 	}
 	if r.printed == 0 {
 		b.tell("no figure's name begins with %q; -list lists them", only)
 	}
-	return r.printed > 0 && r.short == 0
+	return ok && r.printed > 0 && r.short == 0
 }

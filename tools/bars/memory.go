@@ -1,32 +1,25 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 const (
 	memoryInstances = 100
-	// fullWorld are the Things for which it is promised that memory does not grow.
-	fullWorld = 350_000
-	// memoryBound is what the server may need beyond any metrics API server, at rest and at its peak, in MB (10⁶ bytes).
-	memoryBound = 80
-	// settleTime is how long nothing is asked of the server before it counts as at rest: Go collects garbage at the latest every
-	// two minutes, and gives memory back after that. restTime is then looked at.
+	// settleTime is how long nothing is asked of the server before it counts as at rest: Go
+	// collects garbage at the latest every two minutes, and gives memory back after that. restTime
+	// is then looked at.
 	settleTime = 130 * time.Second
 	restTime   = 60 * time.Second
 	// churnTime stands for an hour: what changes in it is what an hour changes.
@@ -35,107 +28,124 @@ const (
 	churnShare = 10
 	// afterRestart is how long the peak of a restart is looked for.
 	afterRestart = 30 * time.Second
+
+	churnedPods = 10_000
+	// churnRate is so many changes a second that every pod changes twice, as in an hour.
+	churnRate = 2 * churnedPods / int(churnTime/time.Second)
 )
 
-// memoryGroup tells the anonymous memory (RssAnon, so without the program's text) of the server with that many Things on 100
-// instances, above that of the library's own test adapter, which runs beside it on the same API server: at rest, and at its peak
-// over an import, an hour in which Things come and go, and a restart; and whether that hour lets it grow. Metrics are read all the
-// while as an HPA and a Prometheus would.
-func memoryGroup(things int) group {
-	name := fmt.Sprintf("memory_%d", things)
-	growthBound := atMost(quarterNoise)
-	if things < fullWorld { // a small heap is still on its way to the size that it may reach
-		growthBound = bound{}
-	}
-	rest, peak, growth := name+"_rest_above_test_adapter_MB", name+"_peak_above_test_adapter_MB", name+"_last_quarter_over_second"
-	return group{
-		name:    name,
-		figures: []figure{{rest, atMost(memoryBound)}, {peak, atMost(memoryBound)}, {growth, growthBound}},
-		measure: func(ctx context.Context, b *bench) (map[string]float64, error) {
-			m, err := measureMemory(ctx, b, things)
-			if err != nil {
-				return nil, err
-			}
-			b.tell("RssAnon in MB: server %s at rest, %s at its peak; test adapter %s and %s",
-				number(m.server.rest), number(m.server.peak), number(m.adapter.rest), number(m.adapter.peak))
-			return map[string]float64{rest: m.server.rest - m.adapter.rest, peak: m.server.peak - m.adapter.peak, growth: m.growth}, nil
-		},
+// weighing looks at the server and at the library's own test adapter, which runs beside it on the
+// same API server, while metrics are read as an HPA and a Prometheus would.
+type weighing struct {
+	*world
+	ids           []string // imported
+	ours, adapter *sampler
+}
+
+// weigh imports Things in bulk and then measures.
+func weigh(things int, measure func(context.Context, *weighing) (map[string]float64, error)) measure {
+	inside := inWorld(memoryInstances, things, func(ctx context.Context, w *world) (_ map[string]float64, err error) {
+		pid, stop, err := w.startTestAdapter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+		m := &weighing{world: w, ids: product.IDs(things, 3), ours: newSampler(w.Servers[0].Pid), adapter: newSampler(func() int { return pid })}
+		defer func() { err = errors.Join(err, m.ours.stop(), m.adapter.stop()) }()
+		defer w.readMetrics(ctx)()
+		took, err := w.importThings(ctx, m.ids, true)
+		if err != nil {
+			return nil, err
+		}
+		w.b.tell("imported %d in %s (%s/s)", things, took.Round(10*time.Millisecond), number(float64(things)/took.Seconds()))
+		return measure(ctx, m)
+	})
+	return func(ctx context.Context, b *bench) (map[string]float64, error) {
+		if _, err := b.buildTestAdapter(ctx); err != nil { // not beside what is measured
+			return nil, err
+		}
+		return inside(ctx, b)
 	}
 }
 
-// footprint is in MB.
-type footprint struct{ rest, peak float64 }
+// peak is the server's above the adapter's.
+func (m *weighing) peak() float64 { return m.ours.peak() - m.adapter.peak() }
 
-type memory struct {
-	server, adapter footprint
-	// growth is the last quarter of the churn over the second.
-	growth float64
+// growth is how much more memory there is in the last quarter of churnTime than in the second,
+// while change is at work.
+func (m *weighing) growth(ctx context.Context, change func(context.Context) error) (float64, error) {
+	medians, err := m.ours.quarters(ctx, change)
+	if err != nil {
+		return 0, err
+	}
+	m.b.tell("RssAnon in MB: median of each quarter %.1f; peak %s; test adapter %s", medians, number(m.ours.peak()), number(m.adapter.peak()))
+	return medians[quarters-1] / medians[1], nil
 }
 
-func measureMemory(ctx context.Context, b *bench, things int) (m memory, err error) {
-	adapterProgram, err := b.buildTestAdapter(ctx)
-	if err != nil {
-		return m, err
-	}
-	w, err := b.start(ctx, memoryInstances, things)
-	if err != nil {
-		return m, err
-	}
-	defer func() { b.ended("close the world", w.close()) }()
-	adapter, stopAdapter, err := w.startTestAdapter(ctx, adapterProgram)
-	if err != nil {
-		return m, err
-	}
-	defer stopAdapter()
-
-	ours, theirs := newSampler(w.Servers[0].Pid), newSampler(func() int { return adapter })
-	defer func() { _, _ = ours.stop(), theirs.stop() }() // on the way out early; the end below takes their errors
-	stopReading := w.readMetrics(ctx)
-	defer stopReading()
-
-	ids := product.IDs(things, 3)
-	took, err := w.importThings(ctx, ids, true)
-	if err != nil {
-		return m, err
-	}
-	b.tell("imported %d in %s (%s/s), peak so far %s MB; %d are replaced in %s", things, took.Round(10*time.Millisecond),
-		number(float64(things)/took.Seconds()), number(ours.peak()), things/churnShare, churnTime)
-	medians, err := ours.quarters(ctx, func(ctx context.Context) error { return w.churnThings(ctx, ids) })
-	if err != nil {
-		return m, err
-	}
-	m.growth = medians[quarters-1] / medians[1]
-	if _, err := w.awaitListed(ctx, things, time.Minute); err != nil {
-		return m, err
-	}
-	b.tell("RssAnon in MB: median of each quarter %.1f, peak so far %s; now at rest for %s", medians, number(ours.peak()), settleTime+restTime)
-	if err := pause(ctx, settleTime); err != nil {
-		return m, err
-	}
-	ours.mark()
-	theirs.mark()
-	if err := pause(ctx, restTime); err != nil {
-		return m, err
-	}
-	m.server.rest, m.adapter.rest = ours.sinceMark(), theirs.sinceMark()
-	b.tell("peak so far %s MB; now a restart", number(ours.peak()))
-	if err := w.restart(ctx); err != nil {
-		return m, err
-	}
-	m.server.peak, m.adapter.peak = ours.peak(), theirs.peak()
-	return m, errors.Join(ours.stop(), theirs.stop(), w.check(ctx, things))
+// memoryOf measures with that many Things: an hour in which they come and go, a time of rest, and a
+// restart.
+func memoryOf(things int) measure {
+	return weigh(things, func(ctx context.Context, m *weighing) (map[string]float64, error) {
+		growth, err := m.growth(ctx, m.churnThings)
+		if err != nil {
+			return nil, err
+		}
+		measured := map[string]float64{"last_quarter_over_second": growth}
+		if _, err := m.awaitListed(ctx, things, time.Minute); err != nil {
+			return measured, err
+		}
+		m.b.tell("now at rest for %s", settleTime+restTime)
+		if err := pause(ctx, settleTime); err != nil {
+			return measured, err
+		}
+		m.ours.mark()
+		m.adapter.mark()
+		if err := pause(ctx, restTime); err != nil {
+			return measured, err
+		}
+		ours, adapter := m.ours.sinceMark(), m.adapter.sinceMark()
+		measured["rest_above_test_adapter_MB"] = ours - adapter
+		m.b.tell("at rest %s MB, test adapter %s; peak so far %s; now a restart", number(ours), number(adapter), number(m.ours.peak()))
+		if err := m.restart(ctx); err != nil {
+			return measured, err
+		}
+		measured["peak_above_test_adapter_MB"] = m.peak()
+		if err := m.check(ctx, things); err != nil {
+			return nil, err
+		}
+		return measured, nil
+	})
 }
 
-// churnThings lets Things go and as many come, one by one, over churnTime. A step that has begun is finished: half of one would leave a
-// catalogue that no message told of.
-func (w *world) churnThings(ctx context.Context, ids []string) error {
-	gone := ids[:len(ids)/churnShare]
+// memoryWithPods measures beside pods that change all the time.
+var memoryWithPods = weigh(createImported, func(ctx context.Context, m *weighing) (map[string]float64, error) {
+	admin, err := m.Env.Kubernetes.Config()
+	if err != nil {
+		return nil, err
+	}
+	f := &field{b: m.b, admin: admin, population: population{Namespace: m.namespace, Pods: churnedPods}}
+	m.b.tell("creating %d pods", churnedPods)
+	if err := f.createPods(ctx); err != nil {
+		return nil, err
+	}
+	m.b.tell("changing %d of them a second for %s", churnRate, churnTime)
+	growth, err := m.growth(ctx, f.churn)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]float64{"last_quarter_over_second": growth, "peak_above_test_adapter_MB": m.peak()}, nil
+})
+
+// churnThings lets Things go and as many come, one by one, over churnTime. A step that has begun is
+// finished: half of one would leave a catalogue that no message told of.
+func (m *weighing) churnThings(ctx context.Context) error {
+	gone := m.ids[:len(m.ids)/churnShare]
 	come := product.IDs(len(gone), 9)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for each := max(1, len(gone)/int(churnTime/time.Second)); len(gone) > 0; {
 		n := min(each, len(gone))
-		if err := w.replaceThings(context.WithoutCancel(ctx), gone[:n], come[:n]); err != nil {
+		if err := m.replaceThings(context.WithoutCancel(ctx), gone[:n], come[:n]); err != nil {
 			return err
 		}
 		gone, come = gone[n:], come[n:]
@@ -193,99 +203,28 @@ func (w *world) readMetrics(ctx context.Context) (stop func()) {
 	}
 }
 
-const testAdapterPackage = "sigs.k8s.io/custom-metrics-apiserver/test-adapter"
-
-// testAdapterPort names, in the test adapter's environment, the port on which it takes values; unset: any.
-const testAdapterPort = "BARS_TEST_ADAPTER_PORT"
-
-// buildTestAdapter builds the library's test adapter as it is, but for one address: it listens on port 8080 of every interface for
-// fake values, which neither we want to offer nor may be free.
-func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error) {
-	if err := b.prepare(ctx); err != nil {
-		return "", err
-	}
-	program = filepath.Join(b.dir, "test-adapter")
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	b.tell("building the library's test adapter")
-	root, err := servers.ModuleRoot()
+// churn changes pods all the time.
+func (f *field) churn(ctx context.Context) error {
+	cfg := rest.CopyConfig(f.admin)
+	cfg.QPS = -1
+	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
-		return "", err
+		return err
 	}
-	run := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = root
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("build test adapter: go %s: %w\n%s", args[0], err, out)
+	pods := client.CoreV1().Pods(f.population.Namespace)
+	tick := time.NewTicker(time.Second / time.Duration(churnRate))
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
-		return out, nil
-	}
-	dir, err := run("list", "-f", "{{.Dir}}", testAdapterPackage)
-	if err != nil {
-		return "", err
-	}
-	source, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "main.go"))
-	if err != nil {
-		return "", fmt.Errorf("build test adapter: %w", err)
-	}
-	const address, instead = `":8080"`, `"127.0.0.1:" + os.Getenv("` + testAdapterPort + `")`
-	if bytes.Count(source, []byte(address)) != 1 {
-		return "", fmt.Errorf("build test adapter: its main.go no longer names %s once", address)
-	}
-	file := filepath.Join(b.dir, "testadapter.go")
-	if err := os.WriteFile(file, bytes.Replace(source, []byte(address), []byte(instead), 1), 0o644); err != nil {
-		return "", fmt.Errorf("build test adapter: %w", err)
-	}
-	_, err = run("build", "-o", program, file)
-	return program, err
-}
-
-// startTestAdapter returns when the adapter answers.
-func (w *world) startTestAdapter(ctx context.Context, program string) (pid int, stop func(), err error) {
-	ports, err := servers.FreePorts(1)
-	if err != nil {
-		return 0, nil, err
-	}
-	log, err := os.Create(filepath.Join(w.Dir, "test-adapter.log"))
-	if err != nil {
-		return 0, nil, err
-	}
-	defer log.Close()
-	kubeconfig := w.Env.Kubernetes.Kubeconfig
-	cmd := w.Env.Command(context.Background(), program, "--secure-port", strconv.Itoa(ports[0]), "--bind-address", "127.0.0.1",
-		"--cert-dir", filepath.Join(w.Dir, "test-adapter-certs"),
-		"--lister-kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return 0, nil, fmt.Errorf("start test adapter: %w", err)
-	}
-	stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-	err = product.Until(ctx, time.Minute, func(context.Context) error {
-		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
+		pod := n % churnedPods
+		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, n)
+		_, err := pods.Patch(ctx, podName(pod/podsASet, pod%podsASet), types.MergePatchType, patch, metav1.PatchOptions{})
 		if err != nil {
 			return err
 		}
-		return conn.Close()
-	})
-	if err != nil {
-		stop()
-		return 0, nil, fmt.Errorf("start test adapter: %w; its log is %s", err, log.Name())
-	}
-	return cmd.Process.Pid, stop, nil
-}
-
-// pause waits, or says that the run was interrupted.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

@@ -10,13 +10,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-)
 
-// The bounds of an answer's cost, as multiples of what the library itself costs with a provider that returns ready-made lists.
-const (
-	answerCPU = 1.15
-	answerP50 = 1.25
-	answerP99 = 2
+	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
 const (
@@ -27,42 +22,21 @@ const (
 	answerReads = 200
 )
 
-// metricsGroup tells what an answer of the metrics API costs with that many pods, rate times a second, half of the pods selected by
-// label: ours beside the library's floor, each in a process of its own, straight to its port, with TLS, a service account's token
-// and the API server's own reviews. They take turns, and each value of each answer is checked.
-func metricsGroup(pods int, rate float64) group {
-	name := fmt.Sprintf("metrics_%d_pods", pods)
-	cpu, p50, p99 := name+"_cpu_per_request_over_floor", name+"_p50_over_floor", name+"_p99_over_floor"
-	return group{
-		name: name,
-		figures: []figure{
-			{cpu, atMost(answerCPU)},
-			{p50, atMost(answerP50)},
-			{p99, atMost(answerP99)},
-			{name: name + "_p50_ms"},
-			{name: name + "_p99_ms"},
-			{name: name + "_cpu_ms_per_request"},
-		},
-		measure: func(ctx context.Context, b *bench) (map[string]float64, error) {
-			ours, floor, err := measureAnswers(ctx, b, pods, rate)
-			if err != nil {
-				return nil, err
-			}
-			return map[string]float64{
-				cpu: ratio(ours.cpu, floor.cpu), p50: ratio(ours.p50, floor.p50), p99: ratio(ours.p99, floor.p99),
-				name + "_p50_ms": median(ours.p50), name + "_p99_ms": median(ours.p99), name + "_cpu_ms_per_request": median(ours.cpu),
-			}, nil
-		},
+// answersOf measures what an answer costs with that many pods, rate times a second: ours, and the
+// library itself with a provider that returns ready-made lists, each in a process of its own. The
+// value of every answer is checked.
+func answersOf(pods int, rate float64) measure {
+	return func(ctx context.Context, b *bench) (map[string]float64, error) {
+		ours, floor, err := measureAnswers(ctx, b, pods, rate)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]float64{
+			"cpu_per_request_over_floor": rounds.Ratio(ours.cpu, floor.cpu),
+			"p50_over_floor":             rounds.Ratio(ours.p50, floor.p50), "p99_over_floor": rounds.Ratio(ours.p99, floor.p99),
+			"p50_ms": rounds.Median(ours.p50), "p99_ms": rounds.Median(ours.p99), "cpu_ms_per_request": rounds.Median(ours.cpu),
+		}, nil
 	}
-}
-
-// ratio is the median of the rounds' ratios.
-func ratio(a, b []float64) float64 {
-	ratios := make([]float64, len(a))
-	for i := range a {
-		ratios[i] = a[i] / b[i]
-	}
-	return median(ratios)
 }
 
 // answers are one server's figures by round, in ms.
@@ -83,18 +57,13 @@ func measureAnswers(ctx context.Context, b *bench, pods int, rate float64) (ours
 		return ours, floor, err
 	}
 	for round := range answerRounds {
-		order := []*contender{a, z}
-		if round%2 == 1 {
-			order = []*contender{z, a}
-		}
-		for _, c := range order {
-			into := &ours
-			if c == z {
-				into = &floor
-			}
-			if err := f.round(ctx, c, rate, into); err != nil {
-				return ours, floor, err
-			}
+		rounds.Alternate(round, func() {
+			err = errors.Join(err, f.round(ctx, a, rate, &ours))
+		}, func() {
+			err = errors.Join(err, f.round(ctx, z, rate, &floor))
+		})
+		if err != nil {
+			return ours, floor, err
 		}
 		b.tell("round %d: ours %s ms CPU, p50 %s, p99 %s; floor %s ms CPU, p50 %s, p99 %s", round+1,
 			number(ours.cpu[round]), number(ours.p50[round]), number(ours.p99[round]),
@@ -120,55 +89,44 @@ func (f *field) round(ctx context.Context, c *contender, rate float64, into *ans
 	if err != nil {
 		return err
 	}
-	into.cpu = append(into.cpu, (after-before).Seconds()*1e3/float64(len(took)))
-	into.p50, into.p99 = append(into.p50, quantile(took, 0.5)), append(into.p99, quantile(took, 0.99))
+	into.cpu = append(into.cpu, (after-before)*1e3/float64(len(took)))
+	into.p50, into.p99 = append(into.p50, rounds.Median(took)), append(into.p99, rounds.Quantile(took, 0.99))
 	return nil
-}
-
-// compareGroup prints ours, the library's floor and the library's test adapter side by side, with 1,000 pods in the cluster.
-var compareGroup = group{
-	name:    "metrics_compare",
-	figures: []figure{{name: "metrics_compare_upstream_calls_per_read", bound: atMost(0)}},
-	measure: func(ctx context.Context, b *bench) (map[string]float64, error) {
-		calls, err := compare(ctx, b)
-		if err != nil {
-			return nil, err
-		}
-		return map[string]float64{"metrics_compare_upstream_calls_per_read": calls}, nil
-	},
 }
 
 const comparedPods = 1000
 
-// compare returns how many calls to the API server a read of ours makes, reviews of who asks apart.
-func compare(ctx context.Context, b *bench) (calls float64, err error) {
+// compare tells of ours, the library's floor and the library's test adapter side by side, and
+// returns how many calls to the API server a read of ours makes, reviews of who asks apart.
+func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	f, err := b.newField(ctx, comparedPods)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer f.close()
 	if err := f.createPods(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	b.tell("%d reads of %d of %d pods, one by one", answerReads, comparedPods/2, comparedPods)
 	b.tell("%-14s %8s %8s %12s %12s %14s %14s", "", "p50 ms", "p99 ms", "CPU s/1000", "RssAnon MB", "upstream/read", "reviews/read")
+	measured := map[string]float64{}
 	for _, role := range []string{roleOurs, roleFloor, roleTestAdapter} {
 		c, err := f.start(ctx, role)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		row, err := f.row(ctx, c)
 		if err != nil {
-			return 0, fmt.Errorf("read from %s: %w", role, err)
+			return nil, fmt.Errorf("read from %s: %w", role, err)
 		}
 		b.tell("%-14s %8s %8s %12s %12s %14s %14s", role, number(row.p50), number(row.p99), number(row.cpu), number(row.memory),
 			number(row.upstream), number(row.reviews))
 		if role == roleOurs {
-			calls = row.upstream
+			measured["upstream_calls_per_read"] = row.upstream
 		}
 		c.stop()
 	}
-	return calls, nil
+	return measured, nil
 }
 
 type row struct{ p50, p99, cpu, memory, upstream, reviews float64 }
@@ -199,7 +157,7 @@ func (f *field) row(ctx context.Context, c *contender) (r row, err error) {
 	}
 	upstreamAfter, reviewsAfter := c.upstream.counts()
 	r = row{
-		p50: quantile(took, 0.5), p99: quantile(took, 0.99), cpu: (after - before).Seconds() / answerReads * 1e3,
+		p50: rounds.Median(took), p99: rounds.Quantile(took, 0.99), cpu: (after - before) / answerReads * 1e3,
 		upstream: float64(upstreamAfter-upstream) / answerReads, reviews: float64(reviewsAfter-reviews) / answerReads,
 	}
 	r.memory, err = rssAnon(c.pid)

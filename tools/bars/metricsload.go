@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -68,9 +68,14 @@ func (f *field) start(ctx context.Context, role string) (c *contender, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := c.launch(cmd, filepath.Join(dir, "log")); err != nil {
+	end, err := launch(cmd, filepath.Join(dir, "log"))
+	if err != nil {
 		return nil, err
 	}
+	c.pid, c.stop = cmd.Process.Pid, sync.OnceFunc(func() {
+		end()
+		c.upstream.close()
+	})
 	f.contenders = append(f.contenders, c)
 	reader := rest.CopyConfig(f.reader)
 	reader.Host, reader.QPS, reader.TLSClientConfig = fmt.Sprintf("https://127.0.0.1:%d", ports[0]), -1, rest.TLSClientConfig{CAFile: cert}
@@ -101,9 +106,8 @@ func (f *field) command(ctx context.Context, role string, ports []int, cert, key
 		if err != nil {
 			return nil, err
 		}
-		cmd := f.b.env.Command(context.Background(), program, "--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(ports[0]),
-			"--tls-cert-file="+cert, "--tls-private-key-file="+key, "--client-qps=1000", "--client-burst=1000",
-			"--lister-kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig)
+		flags := append(libraryFlags(ports[0], cert, key, kubeconfig), "--client-qps=1000", "--client-burst=1000")
+		cmd := f.b.env.Command(context.Background(), program, flags...)
 		cmd.Env = append(cmd.Env, testAdapterPort+"="+strconv.Itoa(ports[1]))
 		return cmd, nil
 	}
@@ -111,28 +115,8 @@ func (f *field) command(ctx context.Context, role string, ports []int, cert, key
 	if err != nil {
 		return nil, err
 	}
-	return f.b.env.Command(context.Background(), self, serveCommand, "-role", role, "-pods", strconv.Itoa(f.population.Pods),
-		"-namespace", f.population.Namespace, "-port", strconv.Itoa(ports[0]), "-cert", cert, "-key", key, "-kubeconfig", kubeconfig), nil
-}
-
-func (c *contender) launch(cmd *exec.Cmd, logFile string) error {
-	log, err := os.Create(logFile)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", c.role, err)
-	}
-	c.pid = cmd.Process.Pid
-	c.stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		c.upstream.close()
-	})
-	return nil
+	options, err := json.Marshal(serverOptions{role, f.population, ports[0], cert, key, kubeconfig})
+	return f.b.env.Command(context.Background(), self, serveCommand, string(options)), err
 }
 
 func selfSigned(dir string) (certFile, keyFile string, err error) {
@@ -144,24 +128,14 @@ func selfSigned(dir string) (certFile, keyFile string, err error) {
 	return certFile, keyFile, err
 }
 
-// cpu is the processor time that the process has taken.
-func (c *contender) cpu() (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+// cpu is the processor time that the process has taken, in seconds.
+func (c *contender) cpu() (float64, error) {
+	proc, err := procfs.NewProc(c.pid)
 	if err != nil {
 		return 0, fmt.Errorf("read processor time: %w", err)
 	}
-	// The name, in parentheses, may have blanks. After it utime and stime are the 12th and the 13th, in hundredths of a second.
-	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	const utime, stime, tick = 11, 12, 10 * time.Millisecond
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("read processor time: %q", raw)
-	}
-	user, err := strconv.Atoi(fields[utime])
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.Atoi(fields[stime])
-	return time.Duration(user+system) * tick, err
+	stat, err := proc.Stat()
+	return stat.CPUTime(), err
 }
 
 // read asks once and checks every value; it returns the time until the last byte had come, in ms.
@@ -190,31 +164,26 @@ func (f *field) readSince(ctx context.Context, c *contender, began time.Time) (m
 	return ms, f.population.check(body)
 }
 
-// ask asks at that rate whether or not earlier requests are done, and returns how long each took from when it was due, in ms.
+// ask asks at that rate whether or not earlier requests are done, and returns how long each took
+// from when it was due, in ms.
 func (f *field) ask(ctx context.Context, c *contender, rate float64, long time.Duration) ([]float64, error) {
 	n := int(rate * long.Seconds())
-	took, errs := make([]float64, n), make([]error, n)
-	var all sync.WaitGroup
+	took := make([]float64, n)
+	var all errgroup.Group
 	began := time.Now()
 	for i := range n {
 		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))
-		all.Go(func() { took[i], errs[i] = f.readSince(ctx, c, due) })
+		all.Go(func() (err error) {
+			took[i], err = f.readSince(ctx, c, due)
+			return err
+		})
 	}
-	all.Wait()
-	return took, firstOf(errs)
+	return took, all.Wait()
 }
 
-// firstOf says how many failed and why the first did: hundreds that fail alike are one line.
-func firstOf(errs []error) error {
-	failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	if len(failed) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d requests failed: %w", len(failed), failed[0])
-}
-
-// createPods puts the population into the cluster, for a server that looks there. No scheduler is asked to place them.
+// createPods puts the population into the cluster, for a server that looks there. No scheduler is
+// asked to place them.
 func (f *field) createPods(ctx context.Context) error {
 	cfg := rest.CopyConfig(f.admin)
 	cfg.QPS = -1
@@ -266,31 +235,16 @@ func (f *field) teach(ctx context.Context, port int) error {
 
 // eachPod calls do for every pod, several at a time, and returns the first error.
 func (f *field) eachPod(do func(set, ordinal int) error) error {
-	const workers = 8
-	var next atomic.Int64
-	var first atomic.Pointer[error]
-	var all sync.WaitGroup
-	for range workers {
-		all.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= f.population.Pods || first.Load() != nil {
-					return
-				}
-				if err := do(i/podsASet, i%podsASet); err != nil {
-					first.CompareAndSwap(nil, &err)
-				}
-			}
-		})
+	var all errgroup.Group
+	all.SetLimit(8)
+	for i := range f.population.Pods {
+		all.Go(func() error { return do(i/podsASet, i%podsASet) })
 	}
-	all.Wait()
-	if err := first.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return all.Wait()
 }
 
-// upstream stands before the API server and counts what a server asks of it. It lends it an administrator's rights.
+// upstream stands before the API server and counts what a server asks of it. It lends it an
+// administrator's rights.
 type upstream struct {
 	*httptest.Server
 	calls, reviews atomic.Int64

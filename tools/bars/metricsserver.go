@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -42,8 +39,8 @@ const (
 	roleTestAdapter = "test-adapter"
 )
 
-// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod with a number of resources that follows
-// from its name, and every other one labelled half=a.
+// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod
+// with a number of resources that follows from its name, and every other one labelled half=a.
 type population struct {
 	Namespace string
 	Pods      int
@@ -118,35 +115,40 @@ func (p population) check(body []byte) error {
 	return nil
 }
 
+// serverOptions is what a server is told, as JSON.
+type serverOptions struct {
+	Role       string
+	Population population
+	Port       int
+	Cert, Key  string // files
+	Kubeconfig string
+}
+
 // serveMetrics is one of the servers; it ends when ctx does.
-func serveMetrics(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet(serveCommand, flag.ContinueOnError)
-	role := flags.String("role", "", "")
-	pods := flags.Int("pods", 0, "")
-	namespace := flags.String("namespace", "", "")
-	port := flags.Int("port", 0, "")
-	cert, key := flags.String("cert", "", ""), flags.String("key", "", "")
-	kubeconfig := flags.String("kubeconfig", "", "")
-	if err := flags.Parse(args); err != nil {
+func serveMetrics(ctx context.Context, options string) error {
+	var o serverOptions
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
 		return err
 	}
 	klog.LogToStderr(false)
-	p := population{Namespace: *namespace, Pods: *pods}
-	switch *role {
-	case roleOurs:
-		return serveOurs(ctx, p, metricsapi.Config{
-			Address: fmt.Sprintf("127.0.0.1:%d", *port), CertFile: *cert, KeyFile: *key, Kubeconfig: *kubeconfig,
-		})
-	case roleFloor:
-		return serveFloor(ctx, p, []string{
-			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", *port), "--tls-cert-file=" + *cert, "--tls-private-key-file=" + *key,
-			"--lister-kubeconfig=" + *kubeconfig, "--authentication-kubeconfig=" + *kubeconfig, "--authorization-kubeconfig=" + *kubeconfig,
+	if o.Role == roleOurs {
+		return serveOurs(ctx, o.Population, metricsapi.Config{
+			Address: fmt.Sprintf("127.0.0.1:%d", o.Port), CertFile: o.Cert, KeyFile: o.Key, Kubeconfig: o.Kubeconfig,
 		})
 	}
-	return fmt.Errorf("role %q: want %s or %s", *role, roleOurs, roleFloor)
+	return serveFloor(ctx, o.Population, libraryFlags(o.Port, o.Cert, o.Key, o.Kubeconfig))
 }
 
-// serveOurs is the product's metrics API over a state that lives: beats arrive and sources are confirmed as in the product.
+// libraryFlags are those that every program made with the library takes.
+func libraryFlags(port int, cert, key, kubeconfig string) []string {
+	return []string{
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
+		"--lister-kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+	}
+}
+
+// serveOurs is the product's metrics API over a state that lives: beats arrive and sources are
+// confirmed as in the product.
 func serveOurs(ctx context.Context, p population, cfg metricsapi.Config) error {
 	gcpace.Start() // as `shardscaler run` does
 	var text strings.Builder
@@ -222,7 +224,7 @@ func serveFloor(ctx context.Context, p population, args []string) error {
 	if err := base.Flags().Parse(args); err != nil {
 		return err
 	}
-	base.WithCustomMetrics(readyMade{p.list()})
+	base.WithCustomMetrics(readyMade{list: p.list()})
 	if err := libmetrics.RegisterMetrics(legacyregistry.Register); err != nil {
 		return err
 	}
@@ -251,11 +253,8 @@ func (p population) list() *custom_metrics.MetricValueList {
 
 // readyMade answers every selector with the same list.
 type readyMade struct {
-	list *custom_metrics.MetricValueList
-}
-
-func (r readyMade) GetMetricByName(context.Context, types.NamespacedName, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValue, error) {
-	return nil, errors.New("asked by name")
+	provider.CustomMetricsProvider // nil: nothing else is asked
+	list                           *custom_metrics.MetricValueList
 }
 
 func (r readyMade) GetMetricBySelector(context.Context, string, labels.Selector, provider.CustomMetricInfo, labels.Selector) (*custom_metrics.MetricValueList, error) {
@@ -264,12 +263,4 @@ func (r readyMade) GetMetricBySelector(context.Context, string, labels.Selector,
 
 func (r readyMade) ListAllMetrics() []provider.CustomMetricInfo {
 	return []provider.CustomMetricInfo{{GroupResource: schema.GroupResource{Resource: "pods"}, Namespaced: true, Metric: theMetric}}
-}
-
-// mainServe is the whole of a process that only serves.
-func mainServe(ctx context.Context, args []string) {
-	if err := serveMetrics(ctx, args); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }

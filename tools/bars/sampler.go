@@ -1,16 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
 // sampler looks at a process's memory all the time.
@@ -28,7 +27,8 @@ type sampler struct {
 
 const (
 	samplePeriod = 50 * time.Millisecond
-	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie above the second's by noise alone.
+	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie
+	// above the second's by noise alone.
 	quarters     = 4
 	quarterNoise = 1.02
 )
@@ -72,10 +72,11 @@ func (s *sampler) mark() {
 func (s *sampler) sinceMark() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return median(s.marked)
+	return rounds.Median(s.marked)
 }
 
-// quarters lets change run for churnTime and returns the median of the samples in each quarter of it.
+// quarters lets change run for churnTime and returns the median of the samples in each quarter of
+// it.
 func (s *sampler) quarters(ctx context.Context, change func(context.Context) error) (medians []float64, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -115,21 +116,15 @@ func (s *sampler) stop() error {
 	return s.err
 }
 
-// rssAnon is a process's anonymous resident memory, in MB.
+// rssAnon is a process's anonymous resident memory, without the program's text, in MB.
 func rssAnon(pid int) (float64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	proc, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, fmt.Errorf("read memory: %w", err)
 	}
-	return parseRssAnon(raw)
-}
-
-func parseRssAnon(status []byte) (float64, error) {
-	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
-		if rest, found := strings.CutPrefix(lines.Text(), "RssAnon:"); found {
-			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 64)
-			return kib * 1024 / 1e6, err
-		}
+	status, err := proc.NewStatus()
+	if err == nil && status.RssAnon == 0 {
+		err = errors.New("the process has ended")
 	}
-	return 0, errors.New("read memory: no RssAnon, the process has ended")
+	return float64(status.RssAnon) / 1e6, err
 }

@@ -1,9 +1,11 @@
-// Command fuzz gives every fuzz target of this checkout, modules of their own included, some time, and prints a line for each:
+// Command fuzz gives every fuzz target of this checkout, modules of their own included, some time,
+// and prints a line for each:
 //
 //	fuzz <package> <target> <executions> ok|failed
 //
-// In: the targets, found in the tests' source. Out: the lines on standard output, what `go test` says of a failure on standard error,
-// and exit status 1 if there is one; the input that failed is then in the package's testdata/fuzz and fails the ordinary tests too.
+// In: the targets, found in the tests' source. Out: the lines on standard output, what `go test`
+// says of a failure on standard error, and exit status 1 if there is one; the input that failed is
+// then in the package's testdata/fuzz and fails the ordinary tests too.
 package main
 
 import (
@@ -35,7 +37,8 @@ func main() {
 	}
 }
 
-// target is one fuzz function. Its folder and that of its module are below the root that was searched.
+// target is one fuzz function. Its folder and that of its module are below the root that was
+// searched.
 type target struct{ module, dir, name string }
 
 func (t target) String() string { return "./" + t.dir + " " + t.name }
@@ -115,8 +118,9 @@ func run(ctx context.Context, root string, long string, only string) (ok bool) {
 
 var progress = regexp.MustCompile(`execs: (\d+) `)
 
-// minimize is how many tries each new input gets to become smaller. Go's own limit, a minute, is longer than that of most targets
-// here to find the next one, and where the same input does not always take the same way (keys are made) it is always used up.
+// minimize is how many tries each new input gets to become smaller. Go's own limit, a minute, is
+// longer than that of most targets here to find the next one, and where the same input does not
+// always take the same way (keys are made) it is always used up.
 const minimize = "50x"
 
 // fuzz returns how often the target was executed, as `go test` last said.
@@ -129,9 +133,6 @@ func (t target) fuzz(ctx context.Context, root string, long string) (executions 
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long,
 		"-fuzzminimizetime", minimize, pkg)
 	cmd.Dir = filepath.Join(root, t.module)
-	if t.module != "." {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as those modules are built everywhere: what they share is compiled once
-	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()

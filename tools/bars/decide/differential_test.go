@@ -1,4 +1,4 @@
-package main
+package decide
 
 import (
 	"context"
@@ -24,8 +24,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// One decision after the other is made from the same pods and samples by decide.Decide and by the HPA's own calculator. The proposals for
-// cpu and memory must be equal but for two differences on purpose, and each of these is proved for the case at hand:
+// One decision after the other is made from the same pods and samples by decide.Decide and by the
+// HPA's own calculator. The proposals for cpu and memory must be equal but for two differences on
+// purpose, and each of these is proved for the case at hand:
 //
 //   - whole percent: the HPA cuts a utilisation to whole percent, and a mean to whole units. Then ours lies between what the HPA says
 //     of this use and of a use that is larger by one such step; or it is kept, as the HPA would with a tolerance wider by one step.
@@ -73,7 +74,8 @@ func TestAgainstTheRealCalculator(t *testing.T) {
 	}
 }
 
-// TestComparisonNoticesAFault: a calculator that sees one more milli-core, or a pod less, is another one.
+// TestComparisonNoticesAFault: a calculator that sees one more milli-core, or a pod less, is
+// another one.
 func TestComparisonNoticesAFault(t *testing.T) {
 	r, noticed := rand.New(rand.NewPCG(1, 1)), map[string]int{}
 	for range 2_000 {
@@ -243,7 +245,8 @@ func (w *world) judge(ours decide.Signal) (reason, error) {
 	if low <= ours.Proposed && ours.Proposed <= high {
 		return wholePercent, nil
 	}
-	// What lies within the tolerance uncut lies within a tolerance that is wider by one step when it is cut.
+	// What lies within the tolerance uncut lies within a tolerance that is wider by one step when
+	// it is cut.
 	if kept, err := w.theirs(false, w.step()); ours.Within && err == nil && kept == ours.Proposed && kept == w.in.Observed.Workload.Replicas {
 		return wholePercent, nil
 	}
@@ -253,7 +256,8 @@ func (w *world) judge(ours decide.Signal) (reason, error) {
 	return "", fmt.Errorf("the HPA says %d, at most %d; ours is %d: %s\n%s", theirs, high, ours.Proposed, ours, w)
 }
 
-// theirs is the HPA's proposal; raised by one step of what it cuts off, and with a tolerance that is wider by edge.
+// theirs is the HPA's proposal; raised by one step of what it cuts off, and with a tolerance that
+// is wider by edge.
 func (w *world) theirs(raised bool, edge float64) (int, error) {
 	in := []decide.Input{w.in}
 	c, err := newCalculator(in)
@@ -287,8 +291,8 @@ func (w *world) step() float64 {
 	return 1 / float64(w.target().TargetAverageValue.MilliValue())
 }
 
-// allOverMeasured is how many pods there are for each that counts by its sample, by what they request for a utilisation: what is cut off
-// is a step of all.
+// allOverMeasured is how many pods there are for each that counts by its sample, by what they
+// request for a utilisation: what is cut off is a step of all.
 func (w *world) allOverMeasured() float64 {
 	var all, measured int64
 	for _, inst := range w.in.Observed.Instances {

@@ -1,8 +1,9 @@
-package main
+// Package decide holds the product's decision beside that of the real HPA's calculator, on the same
+// inputs: proposal by proposal in random worlds, and in a benchmark by how long both take.
+package decide
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -32,7 +33,8 @@ type calculator struct {
 	tolerances podautoscaler.Tolerances
 }
 
-// newCalculator turns the inputs into what the HPA reads: pods in an informer's store, metrics in a client's answers.
+// newCalculator turns the inputs into what the HPA reads: pods in an informer's store, metrics in a
+// client's answers.
 func newCalculator(in []decide.Input) (*calculator, error) {
 	pods := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	c := &calculator{metrics: &samples{}, inputs: in}
@@ -114,10 +116,13 @@ func podOf(k *observed.Kind, p *observed.Pod) *v1.Pod {
 	return pod
 }
 
-// samples is a metrics client whose answers are ready before they are asked for. The calculator changes what it is given, so each
-// answer is good for one question, and prepare makes them anew.
+// samples is a metrics client whose answers are ready before they are asked for. The calculator
+// changes what it is given, so each answer is good for one question, and prepare makes them anew.
 type samples struct {
-	// more is added to what every pod is said to use, as a share of what it requests and in thousandths of its unit.
+	metrics.MetricsClient // nil: nothing else is asked
+
+	// more is added to what every pod is said to use, as a share of what it requests and in
+	// thousandths of its unit.
 	more struct {
 		share float64
 		milli int64
@@ -159,16 +164,4 @@ func (s *samples) GetResourceMetric(_ context.Context, name v1.ResourceName, nam
 // GetObjectMetric implements metrics.MetricsClient.
 func (s *samples) GetObjectMetric(_, namespace string, _ *autoscaling.CrossVersionObjectReference, _ labels.Selector) (int64, time.Time, error) {
 	return s.resources[namespace], time.Time{}, nil
-}
-
-var errNotAsked = errors.New("nobody asks for this")
-
-// GetRawMetric implements metrics.MetricsClient.
-func (s *samples) GetRawMetric(string, string, labels.Selector, labels.Selector) (metrics.PodMetricsInfo, time.Time, error) {
-	return nil, time.Time{}, errNotAsked
-}
-
-// GetExternalMetric implements metrics.MetricsClient.
-func (s *samples) GetExternalMetric(string, string, labels.Selector) ([]int64, time.Time, error) {
-	return nil, time.Time{}, errNotAsked
 }

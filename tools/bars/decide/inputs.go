@@ -1,4 +1,4 @@
-package main
+package decide
 
 import (
 	"fmt"
@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// The world that is decided: targets of podsPerTarget pods, each with a resource count, cpu and memory.
+// The world that is decided: targets of podsPerTarget pods, each with a resource count, cpu and
+// memory.
 const (
 	targets       = 1000
 	podsPerTarget = 20
@@ -24,8 +25,8 @@ const (
 // targetName is a target's kind, StatefulSet and namespace.
 func targetName(n int) string { return fmt.Sprintf("target-%03d", n) }
 
-// inputs are the targets as decide sees them, watched for hours, with a past of changing recommendations. Loads differ between
-// targets and between pods; one pod in fifty is starting.
+// inputs are the targets as decide sees them, watched for hours, with a past of changing
+// recommendations. Loads differ between targets and between pods; one pod in fifty is starting.
 func inputs(now time.Time, seed uint64) []decide.Input {
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a world that can be made again, no secret
 	out := make([]decide.Input, targets)
