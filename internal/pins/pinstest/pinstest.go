@@ -1,4 +1,5 @@
-// Package pinstest draws a catalogue's rows and pins for tests, and says by plain means what the pins allow.
+// Package pinstest draws a catalogue's rows and pins for tests, and says by plain means what the
+// pins allow.
 package pinstest
 
 import (
@@ -24,15 +25,18 @@ func Row(id string, weight float64, site string) observed.ResourceKnown {
 
 // Selecting pins what has that site.
 func Selecting(name, site string, ordinals ...int) pins.Rule {
-	return pins.Rule{Name: name, Selector: &pins.Selector{MatchLabels: map[string]string{"site": site}}, Ordinals: ordinals}
+	labels := map[string]string{"site": site}
+	return pins.Rule{Name: name, Selector: &pins.Selector{MatchLabels: labels}, Ordinals: ordinals}
 }
 
 // DrawRow draws a weight and a site.
 func DrawRow(rt *rapid.T, id string) observed.ResourceKnown {
-	return Row(id, rapid.SampledFrom([]float64{0, 1, 1, 2, 0.5, 7.25, 90}).Draw(rt, "weight"), rapid.SampledFrom(sites).Draw(rt, "site"))
+	weight := rapid.SampledFrom([]float64{0, 1, 1, 2, 0.5, 7.25, 90}).Draw(rt, "weight")
+	return Row(id, weight, rapid.SampledFrom(sites).Draw(rt, "site"))
 }
 
-// DrawPins draws pins that overlap and contradict each other, to ordinals up to that one, of ids from id-00 to id-40.
+// DrawPins draws pins that overlap and contradict each other, to ordinals up to that one, of ids
+// from id-00 to id-40.
 func DrawPins(rt *rapid.T, ordinals int) (drawn []pins.Rule) {
 	for i := range rapid.IntRange(0, 3).Draw(rt, "pins") {
 		p := pins.Rule{
@@ -53,12 +57,15 @@ func DrawPins(rt *rapid.T, ordinals int) (drawn []pins.Rule) {
 
 // Matches says whether a pin binds the row.
 func Matches(p pins.Rule, r observed.ResourceKnown) bool {
-	return slices.Contains(p.IDs, r.ID) || p.Selector != nil && p.Selector.MatchLabels["site"] == r.Labels["site"]
+	return slices.Contains(p.IDs, r.ID) ||
+		p.Selector != nil && p.Selector.MatchLabels["site"] == r.Labels["site"]
 }
 
 // Permitted is the plain meaning of pins: the ordinals of all that match, or all.
 func Permitted(rules []pins.Rule, r observed.ResourceKnown) func(ordinal int) bool {
 	return func(ordinal int) bool {
-		return !slices.ContainsFunc(rules, func(p pins.Rule) bool { return Matches(p, r) && !slices.Contains(p.Ordinals, ordinal) })
+		return !slices.ContainsFunc(rules, func(p pins.Rule) bool {
+			return Matches(p, r) && !slices.Contains(p.Ordinals, ordinal)
+		})
 	}
 }

@@ -16,7 +16,8 @@ type lostOnce struct {
 	lost map[string]int  // how many, by what the transaction did
 }
 
-// keptOften bounds how often a document's write is lost: there is one every second, each with another content.
+// keptOften bounds how often a document's write is lost: there is one every second, each with
+// another content.
 const keptOften = 2
 
 func (l *lostOnce) harm(f []byte) zkproxy.Harm {
@@ -42,7 +43,8 @@ const (
 	opCreate2 = 15
 )
 
-// describe says what a transaction does, in the words of docs/protocol.md, by the znodes that it creates, sets and deletes.
+// describe says what a transaction does, in the words of docs/protocol.md, by the znodes that it
+// creates, sets and deletes.
 func describe(frame []byte) string {
 	did := map[string]bool{}
 	for _, op := range operations(frame) {

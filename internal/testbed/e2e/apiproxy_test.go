@@ -21,8 +21,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// apiProxy is the product's way to the API server, and nobody else's: what it cuts is away for the product alone, while the servers that
-// tests share work on. It passes on the product's own token, so its rights are what they are.
+// apiProxy is the product's way to the API server, and nobody else's: what it cuts is away for the
+// product alone, while the servers that tests share work on. It passes on the product's own token,
+// so its rights are what they are.
 type apiProxy struct {
 	proxy  *httputil.ReverseProxy
 	frozen gate.Gate
@@ -72,7 +73,8 @@ func (p *apiProxy) lead(t *testing.T, s *product.Stack) error {
 	return clientcmd.WriteToFile(*config, s.Kubeconfig)
 }
 
-// freeze makes the API server silent: what is under way ends, and what is asked from now on is not answered until mend.
+// freeze makes the API server silent: what is under way ends, and what is asked from now on is not
+// answered until mend.
 func (p *apiProxy) freeze() {
 	p.frozen.Shut()
 	p.mu.Lock()
@@ -80,7 +82,8 @@ func (p *apiProxy) freeze() {
 	p.endAll()
 }
 
-// refuse makes every request whose path begins so an error from now on: an aggregated API whose server is down.
+// refuse makes every request whose path begins so an error from now on: an aggregated API whose
+// server is down.
 func (p *apiProxy) refuse(prefix string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

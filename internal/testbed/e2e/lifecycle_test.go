@@ -15,9 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// TestImportLoadAndShrink plays the story of the demonstration, Things and Rules at the same time, with load on both, and asks more
-// of it: that exactly those ids are there, that the metrics API says so, that the decisions can be made again, and the same
-// for memory.
+// TestImportLoadAndShrink plays the story of the demonstration, Things and Rules at the same time,
+// with load on both, and asks more of it: that exactly those ids are there, that the metrics API
+// says so, that the decisions can be made again, and the same for memory.
 func TestImportLoadAndShrink(t *testing.T) {
 	w := start(t, nil)
 	things := &story.Kind{Name: thing, Set: thingSet, Init: thingInit, Target: thingTarget, CPU: 0.5, IDs: product.IDs(20_000, 1)}
@@ -107,7 +107,8 @@ func (w *world) publishes(kind, set string, ids, size int) {
 	})
 }
 
-// memoryGrowsAndShrinks turns the memory target on instead of the CPU's, raises the memory of both kinds and lets it go again.
+// memoryGrowsAndShrinks turns the memory target on instead of the CPU's, raises the memory of both
+// kinds and lets it go again.
 func (w *world) memoryGrowsAndShrinks(ctx context.Context, s *story.Story) {
 	const target, more = 1 << 30, 1.3 // 1Gi
 	for _, k := range s.Kinds {

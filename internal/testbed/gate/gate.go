@@ -1,6 +1,7 @@
 // Package gate holds up what passes through it, for what a test freezes or cuts off.
 //
-// In: Shut and Open. Out: Pass, which returns while the gate is open. Invariant: whatever was held up goes on when it opens.
+// In: Shut and Open. Out: Pass, which returns while the gate is open. Invariant: whatever was held
+// up goes on when it opens.
 package gate
 
 import (

@@ -1,4 +1,5 @@
-// Package httpcall asks HTTP servers as a test or a command does: one call, no connection left behind.
+// Package httpcall asks HTTP servers as a test or a command does: one call, no connection left
+// behind.
 //
 // In: an address and perhaps a body and a token. Out: the answer, or a StatusError.
 package httpcall
@@ -23,7 +24,8 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.Code, http.StatusText(e.Code), e.Body)
 }
 
-// JSON sends in and decodes the answer into out; nil: there is none, or it is not wanted. The token may be empty.
+// JSON sends in and decodes the answer into out; nil: there is none, or it is not wanted. The token
+// may be empty.
 func JSON(ctx context.Context, method, url, token string, in, out any) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	raw, err := Do(ctx, client, method, url, token, in)

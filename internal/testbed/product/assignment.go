@@ -104,21 +104,6 @@ func (a *Assignment) Owners() map[string]int {
 	return owners
 }
 
-// Spread is the least and the greatest length of the lists of these ordinals; one without a subtree has none.
-func (a *Assignment) Spread(ordinals []int) (least, most int) {
-	for i, n := range ordinals {
-		held := 0
-		if in := a.Instances[n]; in != nil {
-			held = len(in.IDs)
-		}
-		if i == 0 || held < least {
-			least = held
-		}
-		most = max(most, held)
-	}
-	return least, most
-}
-
 // Roots in ZooKeeper, below the chroot: what existing systems read, and what the product keeps for itself.
 const (
 	sharedRoot = "/iota/orchestration"

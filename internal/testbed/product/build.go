@@ -16,25 +16,29 @@ type Programs struct {
 	Shardscaler, Dacsim, Prestop string
 }
 
-// Build builds the commands of this checkout into a folder, with more flags of `go build` for shardscaler: a test's tags, or an
-// overlay. Go's own cache makes it quick when nothing has changed.
+// Build builds the commands of this checkout into a folder, with more flags of `go build` for
+// shardscaler: a test's tags, or an overlay. Go's own cache makes it quick when nothing has
+// changed.
 func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 	root, err := servers.ModuleRoot()
 	if err != nil {
 		return Programs{}, err
 	}
-	for _, what := range [][]string{append(flags, "./cmd/shardscaler"), {"./cmd/dacsim", "./cmd/prestop"}} {
-		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, what...)...)
+	ours, others := append(flags, "./cmd/shardscaler"), []string{"./cmd/dacsim", "./cmd/prestop"}
+	for _, what := range [][]string{ours, others} {
+		args := append([]string{"build", "-o", dir + string(filepath.Separator)}, what...)
+		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return Programs{}, fmt.Errorf("build %v: %w\n%s", what, err, out)
 		}
 	}
-	return Programs{Shardscaler: filepath.Join(dir, "shardscaler"), Dacsim: filepath.Join(dir, "dacsim"), Prestop: filepath.Join(dir, "prestop")}, nil
+	file := func(name string) string { return filepath.Join(dir, name) }
+	return Programs{Shardscaler: file("shardscaler"), Dacsim: file("dacsim"), Prestop: file("prestop")}, nil
 }
 
-// RunTests is what TestMain does in a package whose tests share programs, which are built once. Without servers nothing is built: every
-// test says what it lacks.
+// RunTests is what TestMain does in a package whose tests share programs, which are built once.
+// Without servers nothing is built: every test says what it lacks.
 func RunTests(m *testing.M, programs *Programs, flags ...string) (code int) {
 	if servers.RunRole() {
 		return 0

@@ -42,12 +42,17 @@ func (s *Stack) Settled(ctx context.Context, kind, statefulSet string, size, ids
 
 // balanced says whether the lists of the ordinals from first on differ by no more than the band of a kind that is balanced by count.
 func (a *Assignment) balanced(first, size int) error {
-	ordinals := make([]int, size)
-	for n := range ordinals {
-		ordinals[n] = first + n
+	held := make([]int, size) // nothing, where there is no subtree
+	for n := range held {
+		if in := a.Instances[first+n]; in != nil {
+			held[n] = len(in.IDs)
+		}
 	}
-	least, most := a.Spread(ordinals)
-	if band := max(2, a.Assigned()/max(size, 1)/20); most-least > band {
+	if size == 0 {
+		return nil
+	}
+	least, most := slices.Min(held), slices.Max(held)
+	if band := max(2, a.Assigned()/size/20); most-least > band {
 		return fmt.Errorf("lists have from %d to %d ids, they may differ by %d", least, most, band)
 	}
 	return nil

@@ -64,13 +64,16 @@ type ScaleWrite struct {
 	StatefulSet string
 	Replicas    int
 	User        string
-	// Received is when the API server got the request: before it nobody can have acted on the new size.
+	// Received is when the API server got the request: before it nobody can have acted on the new
+	// size.
 	Received time.Time
-	// Accepted: it was not refused. Unknown: whoever asked was gone before the answer, so that it may have been done or not.
+	// Accepted: it was not refused. Unknown: whoever asked was gone before the answer, so that it
+	// may have been done or not.
 	Accepted, Unknown bool
 }
 
-// audit reads what the API server recorded of one kind of object in this namespace, in the order in which it got the requests.
+// audit reads what the API server recorded of one kind of object in this namespace, in the order in
+// which it got the requests.
 func (c *Cluster) audit(resource, subresource string, visit func(e auditv1.Event, accepted bool) error) error {
 	events, err := c.control.Audit(c.space)
 	if err != nil {
@@ -87,7 +90,8 @@ func (c *Cluster) audit(resource, subresource string, visit func(e auditv1.Event
 	return nil
 }
 
-// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server got them.
+// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server
+// got them.
 func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
 	return writes, c.audit("statefulsets", "scale", func(e auditv1.Event, accepted bool) error {
 		if e.RequestObject == nil {
@@ -141,8 +145,8 @@ func (c *Cluster) Raw(ctx context.Context, path string) ([]byte, error) {
 	return c.Kube.Discovery().RESTClient().Get().RequestURI(path).DoRaw(ctx)
 }
 
-// Metric reads a custom metric through the aggregation layer: one value per item, by the name of the described object. The
-// resource is `pods/*`, `pods/NAME` or `statefulsets.apps/NAME`.
+// Metric reads a custom metric through the aggregation layer: one value per item, by the name of
+// the described object. The resource is `pods/*`, `pods/NAME` or `statefulsets.apps/NAME`.
 func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[string]float64, error) {
 	raw, err := c.Raw(ctx, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/%s/%s", c.space, resource, metric))
 	if err != nil {
@@ -173,7 +177,8 @@ func (c *Cluster) MetricOf(ctx context.Context, resource, metric string) (float6
 	return value, nil
 }
 
-// REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may be empty.
+// REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may
+// be empty.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
 	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 }
@@ -209,8 +214,8 @@ func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
 	return nil
 }
 
-// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it looks at the number, and sends it
-// back if it is the one expected.
+// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it looks at
+// the number, and sends it back if it is the one expected.
 func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	leader, err := s.Leader(ctx)
 	if err != nil {

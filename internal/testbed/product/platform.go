@@ -44,22 +44,21 @@ func (s *Stack) startPlatform(ctx context.Context) error {
 
 // Insert commits rows.
 func (p *Platform) Insert(ctx context.Context, kind string, ids ...string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rows := pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) { return []any{ids[i]}, nil })
-	if _, err := p.sql.CopyFrom(ctx, pgx.Identifier{kind}, []string{"id"}, rows); err != nil {
-		return fmt.Errorf("insert %d %ss: %w", len(ids), kind, err)
-	}
-	return nil
+	return p.copy(ctx, kind, []string{"id"}, len(ids), func(i int) ([]any, error) { return []any{ids[i]}, nil })
 }
 
 // InsertDescribed commits rows with their weights and labels, all at once: no read of the catalogue sees some of it.
 func (p *Platform) InsertDescribed(ctx context.Context, kind string, rs ...observed.ResourceKnown) error {
+	return p.copy(ctx, kind, []string{"id", "weight", "labels"}, len(rs), func(i int) ([]any, error) {
+		return []any{rs[i].ID, rs[i].Weight, rs[i].Labels}, nil
+	})
+}
+
+func (p *Platform) copy(ctx context.Context, kind string, columns []string, n int, row func(i int) ([]any, error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rows := pgx.CopyFromSlice(len(rs), func(i int) ([]any, error) { return []any{rs[i].ID, rs[i].Weight, rs[i].Labels}, nil })
-	if _, err := p.sql.CopyFrom(ctx, pgx.Identifier{kind}, []string{"id", "weight", "labels"}, rows); err != nil {
-		return fmt.Errorf("insert %d described %ss: %w", len(rs), kind, err)
+	if _, err := p.sql.CopyFrom(ctx, pgx.Identifier{kind}, columns, pgx.CopyFromSlice(n, row)); err != nil {
+		return fmt.Errorf("insert %d %ss: %w", n, kind, err)
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// Process is one of our programs; it can be ended in any way and started again. What is added to its Env takes force at the next start.
+// Process is one of our programs; it can be ended in any way and started again. What is added to
+// its Env takes force at the next start.
 type Process struct{ *servers.Server }
 
 func newProcess(env *servers.Env, dir, name, program string, args ...string) *Process {
@@ -46,7 +47,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	case !gone:
 		return errors.Join(fmt.Errorf("stop %s: it did not end\n%s", p.Name, p.Tail(10)), p.Kill())
 	case status.Signaled() || status.ExitStatus() > 0:
-		return fmt.Errorf("stop %s: it ended with exit code %d, signal %v\n%s", p.Name, status.ExitStatus(), status.Signal(), p.Tail(10))
+		return fmt.Errorf("stop %s: it ended with exit code %d, signal %v\n%s",
+			p.Name, status.ExitStatus(), status.Signal(), p.Tail(10))
 	}
 	return nil
 }
@@ -114,7 +116,8 @@ func (v *Server) Ready(ctx context.Context) error {
 	return err
 }
 
-// awaitReady returns when every replica is ready and the metrics API answers through the API server.
+// awaitReady returns when every replica is ready and the metrics API answers through the API
+// server.
 func (s *Stack) awaitReady(ctx context.Context) error {
 	for _, v := range s.Servers {
 		if err := s.AwaitReady(ctx, v); err != nil {

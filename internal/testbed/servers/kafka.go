@@ -230,22 +230,21 @@ func (k *SecureKafka) addUser(ctx context.Context) error {
 			return fmt.Errorf("add kafka user: %w", err)
 		}
 		user := kafka.UserScramCredentialsUpsertion{Name: k.User, Mechanism: mechanism, Iterations: iterations, Salt: []byte(salt), SaltedPassword: salted}
-		if err := k.admin(func(client *kafka.Client) error { return alterUser(ctx, client, user) }); err != nil {
+		err = k.admin(func(client *kafka.Client) error {
+			res, err := client.AlterUserScramCredentials(ctx, &kafka.AlterUserScramCredentialsRequest{
+				Upsertions: []kafka.UserScramCredentialsUpsertion{user},
+			})
+			if err != nil {
+				return err
+			}
+			for _, result := range res.Results {
+				err = errors.Join(err, result.Error)
+			}
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("add kafka user: %w", err)
 		}
 	}
 	return nil
-}
-
-func alterUser(ctx context.Context, client *kafka.Client, user kafka.UserScramCredentialsUpsertion) error {
-	res, err := client.AlterUserScramCredentials(ctx, &kafka.AlterUserScramCredentialsRequest{
-		Upsertions: []kafka.UserScramCredentialsUpsertion{user},
-	})
-	if err != nil {
-		return err
-	}
-	for _, result := range res.Results {
-		err = errors.Join(err, result.Error)
-	}
-	return err
 }

@@ -21,8 +21,8 @@ type place struct {
 func (e *place) File() string { return filepath.Join(e.Dir, "sandbox.json") }
 
 // Command is exec.CommandContext for a process that shall end with the sandbox, whatever becomes of
-// the caller; in its environment FileVar names sandbox.json. Every test that starts the product or a
-// workload starts it so.
+// the caller; in its environment FileVar names sandbox.json. Every test that starts the product or
+// a workload starts it so.
 func (e *place) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = e.environ(os.Environ())
@@ -58,7 +58,8 @@ func (e *place) newServer(name, dir string, port int, speaks protocol) *Server {
 	}
 }
 
-// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept in dir.
+// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept
+// in dir.
 func (e *place) NewProcess(name, dir string, argv ...string) *Server {
 	s := e.newServer(name, dir, 0, "")
 	s.Argv, s.Env, s.WorkDir = argv, []string{FileVar + "=" + e.File()}, ""

@@ -30,9 +30,12 @@ func Where(calls ...*Call) []Goroutine {
 	})
 }
 
-// Waiting says whether all calls have ended or wait: for a lock, or in one of these states for what they asked for.
+// Waiting says whether all calls have ended or wait: for a lock, or in one of these states for what
+// they asked for.
 func Waiting(states []string, calls ...*Call) bool {
-	return !slices.ContainsFunc(Where(calls...), func(g Goroutine) bool { return !g.AtLock() && !slices.Contains(states, g.State) })
+	return !slices.ContainsFunc(Where(calls...), func(g Goroutine) bool {
+		return !g.AtLock() && !slices.Contains(states, g.State)
+	})
 }
 
 // Await lets all the others run until something is so. It ends with the test's own deadline.

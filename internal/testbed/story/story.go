@@ -1,8 +1,10 @@
-// Package story plays a fleet's life with the product at work on real servers, act by act: an import, load that comes and goes, and
-// the deletion of two thirds. The demonstration shows it on a terminal; an end-to-end test plays it too.
+// Package story plays a fleet's life with the product at work on real servers, act by act: an
+// import, load that comes and goes, and the deletion of two thirds. The demonstration shows it on a
+// terminal; an end-to-end test plays it too.
 //
-// In: a running product. Out: what was done and what came true, one step after the other. Invariant: a step is judged by Kubernetes
-// and ZooKeeper, never by what the product says of itself; the product's own words are only shown.
+// In: a running product. Out: what was done and what came true, one step after the other.
+// Invariant: a step is judged by Kubernetes and ZooKeeper, never by what the product says of
+// itself; the product's own words are only shown.
 package story
 
 import (
@@ -14,8 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// What the story needs: the target of CPU by which the product sizes, in percent of what an instance requests, and the cores
-// that a resource uses.
+// What the story needs: the target of CPU by which the product sizes, in percent of what an
+// instance requests, and the cores that a resource uses.
 const (
 	CPUTarget   = 70
 	cpuResource = 0.00005
@@ -38,8 +40,11 @@ func (k *Kind) Size() int { return max(k.Init, (len(k.IDs)+k.Target-1)/k.Target)
 type Story struct {
 	*product.Stack
 	Kinds     []*Kind
-	Do, Await func(ctx context.Context, text string, step func(context.Context) error)
+	Do, Await func(ctx context.Context, text string, step Step)
 }
+
+// Step is a part of an act; an error says that it is not true.
+type Step = func(context.Context) error
 
 // Import makes everything at once: rows, then messages.
 func (s *Story) Import(ctx context.Context) {
@@ -47,19 +52,20 @@ func (s *Story) Import(ctx context.Context) {
 		return s.Platform.Import(ctx, k.Name, k.IDs, uint64(i+1))
 	}))
 	s.Settle(ctx)
-	s.Await(ctx, "the instances run exactly what ZooKeeper assigns", s.each(func(ctx context.Context, _ int, k *Kind) error {
-		return s.RunsAsAssigned(ctx, k.Name)
-	}))
+	s.Await(ctx, "the instances run exactly what ZooKeeper assigns",
+		s.each(func(ctx context.Context, _ int, k *Kind) error { return s.RunsAsAssigned(ctx, k.Name) }))
 }
 
-// Busy raises the CPU of some kinds so that a part more of instances is needed, and lets it go again.
+// Busy raises the CPU of some kinds so that a part more of instances is needed, and lets it go
+// again.
 func (s *Story) Busy(ctx context.Context, part float64, kinds ...*Kind) {
 	grown := make([]int, len(kinds))
 	for i, k := range kinds {
 		full := k.Size()
 		grown[i] = full + int(part*float64(full))
 		perInstance := cpuResource * float64(len(k.IDs)) / float64(full)
-		// The mean use over the target, such that exactly that many instances bring it back to the target.
+		// The mean use over the target, such that exactly that many instances bring it back to the
+		// target.
 		s.load(ctx, k, (float64(grown[i])-0.5)/float64(full)*CPUTarget/100*k.CPU/perInstance)
 	}
 	for i, k := range kinds {
@@ -77,7 +83,8 @@ func (s *Story) Busy(ctx context.Context, part float64, kinds ...*Kind) {
 func (s *Story) DeleteByID(ctx context.Context) {
 	for _, k := range s.Kinds {
 		ids := k.take(len(k.IDs) / 3)
-		s.Do(ctx, fmt.Sprintf("%d %ss are deleted by id", len(ids), k.Name), func(ctx context.Context) error {
+		text := fmt.Sprintf("%d %ss are deleted by id", len(ids), k.Name)
+		s.Do(ctx, text, func(ctx context.Context) error {
 			messages := []product.Notification{product.BulkDeleted(k.Name, ids[len(ids)/2:])}
 			for _, id := range ids[:len(ids)/2] {
 				messages = append(messages, product.Deleted(k.Name, id))
@@ -88,32 +95,33 @@ func (s *Story) DeleteByID(ctx context.Context) {
 	s.Settle(ctx)
 }
 
-// DeleteByWhere deletes half of what is left, and says so only by an empty `where`: a person has to confirm.
+// DeleteByWhere deletes half of what is left, and says so only by an empty `where`: a person has to
+// confirm.
 func (s *Story) DeleteByWhere(ctx context.Context) {
 	for _, k := range s.Kinds {
 		ids := k.take(len(k.IDs) / 2)
-		s.Do(ctx, fmt.Sprintf("%d %ss are deleted by an empty where", len(ids), k.Name), func(ctx context.Context) error {
+		text := fmt.Sprintf("%d %ss are deleted by an empty where", len(ids), k.Name)
+		s.Do(ctx, text, func(ctx context.Context) error {
 			return s.delete(ctx, k, ids, product.DeletedWhere(k.Name))
 		})
-		s.Await(ctx, fmt.Sprintf("%d deletes of %ss wait for a person, who confirms that number", len(ids), k.Name), func(ctx context.Context) error {
-			return s.Confirm(ctx, k.Name, len(ids))
-		})
+		text = fmt.Sprintf("%d deletes of %ss wait for a person, who confirms that number", len(ids), k.Name)
+		s.Await(ctx, text, func(ctx context.Context) error { return s.Confirm(ctx, k.Name, len(ids)) })
 	}
 	s.Settle(ctx)
 }
 
 // LookBack judges all that was done by the API server's audit log and ZooKeeper's transaction log.
 func (s *Story) LookBack(ctx context.Context) {
-	s.Do(ctx, "replicas fell only after every leaving instance was empty", s.each(func(ctx context.Context, _ int, k *Kind) error {
+	drained := s.each(func(ctx context.Context, _ int, k *Kind) error {
 		lowered, err := s.DrainedFirst(ctx, k.Name, k.Set, k.Init)
 		if err == nil && lowered == 0 {
 			err = fmt.Errorf("%s was never lowered", k.Set)
 		}
 		return err
-	}))
-	s.Do(ctx, "at no transaction was a resource in two places, and only deleted ones are gone", s.each(func(_ context.Context, _ int, k *Kind) error {
-		return s.none(k)
-	}))
+	})
+	s.Do(ctx, "replicas fell only after every leaving instance was empty", drained)
+	s.Do(ctx, "at no transaction was a resource in two places, and only deleted ones are gone",
+		s.each(func(_ context.Context, _ int, k *Kind) error { return s.none(k) }))
 }
 
 // Settle waits until every kind has the size that its count asks for.
@@ -124,7 +132,8 @@ func (s *Story) Settle(ctx context.Context) {
 }
 
 func (s *Story) settle(ctx context.Context, k *Kind, size int) {
-	text := fmt.Sprintf("%d %ss settle on %d instances of %s, each assigned once, evenly", len(k.IDs), k.Name, size, k.Set)
+	text := fmt.Sprintf("%d %ss settle on %d instances of %s, each assigned once, evenly",
+		len(k.IDs), k.Name, size, k.Set)
 	s.Await(ctx, text, func(ctx context.Context) error {
 		_, err := s.Settled(ctx, k.Name, k.Set, size, len(k.IDs))
 		return err
@@ -138,7 +147,7 @@ func (k *Kind) take(n int) []string {
 	return ids
 }
 
-func (s *Story) each(step func(ctx context.Context, i int, k *Kind) error) func(context.Context) error {
+func (s *Story) each(step func(ctx context.Context, i int, k *Kind) error) Step {
 	return func(ctx context.Context) error {
 		var faults []error
 		for i, k := range s.Kinds {
@@ -149,16 +158,17 @@ func (s *Story) each(step func(ctx context.Context, i int, k *Kind) error) func(
 }
 
 func (s *Story) load(ctx context.Context, k *Kind, factor float64) {
-	s.Do(ctx, fmt.Sprintf("each %s uses %.1f times its usual CPU", k.Name, factor), func(ctx context.Context) error {
+	text := fmt.Sprintf("each %s uses %.1f times its usual CPU", k.Name, factor)
+	s.Do(ctx, text, func(ctx context.Context) error {
 		return s.Control.Load(ctx, k.Name, workload.Factors{CPU: factor, Memory: 1})
 	})
 }
 
-func (s *Story) delete(ctx context.Context, k *Kind, ids []string, messages ...product.Notification) error {
+func (s *Story) delete(ctx context.Context, k *Kind, ids []string, say ...product.Notification) error {
 	if err := s.Platform.Remove(ctx, k.Name, ids...); err != nil {
 		return err
 	}
-	return s.Platform.Publish(ctx, messages...)
+	return s.Platform.Publish(ctx, say...)
 }
 
 // none judges ZooKeeper's own log.

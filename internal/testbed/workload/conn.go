@@ -11,14 +11,16 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/gate"
 )
 
-// line is the network cable of one instance: every TCP connection of its ZooKeeper client goes through it, so that an
-// instance can be frozen (nothing is sent, the server ends the session) or cut (the session is not closed, only dropped),
-// and so that the session timeout the server granted and the time of its last answer can be read, which the client hides.
+// line is the network cable of one instance: every TCP connection of its ZooKeeper client goes
+// through it, so that an instance can be frozen (nothing is sent, the server ends the session) or
+// cut (the session is not closed, only dropped), and so that the session timeout the server granted
+// and the time of its last answer can be read, which the client hides.
 type line struct {
-	// clamp bounds how long a read or a write may wait: the client's own limit for the handshake is 6.7 session timeouts,
-	// so that one frozen server of three would cost the session.
+	// clamp bounds how long a read or a write may wait: the client's own limit for the handshake is
+	// 6.7 session timeouts, so that one frozen server of three would cost the session.
 	clamp time.Duration
-	// granted is the session timeout in milliseconds, heard the unix nanoseconds of the last answer; 0: none yet.
+	// granted is the session timeout in milliseconds, heard the unix nanoseconds of the last
+	// answer; 0: none yet.
 	granted atomic.Int64
 	heard   atomic.Int64
 
@@ -107,7 +109,8 @@ func (c *lineConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// SetWriteDeadline does nothing: Write sets its own once it may pass, else a thawed write would fail for a reason of our making.
+// SetWriteDeadline does nothing: Write sets its own once it may pass, else a thawed write would
+// fail for a reason of our making.
 func (c *lineConn) SetWriteDeadline(time.Time) error { return nil }
 
 func (c *lineConn) SetReadDeadline(t time.Time) error {

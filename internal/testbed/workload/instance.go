@@ -30,7 +30,8 @@ type identity struct {
 	mode Mode
 }
 
-// instance is one process that runs resources. Its loop brings what runs into line with ZooKeeper again and again:
+// instance is one process that runs resources. Its loop brings what runs into line with ZooKeeper
+// again and again:
 //
 //	own status ─► read _reload ─► read resources ─► stop what was removed ─► acknowledge ─► start what is new
 //
@@ -48,7 +49,8 @@ type instance struct {
 
 	hung  atomic.Bool
 	muted atomic.Bool
-	// paused is shut while it hangs or is stalled; pauseMu makes one change of hung, line and paused.
+	// paused is shut while it hangs or is stalled; pauseMu makes one change of hung, line and
+	// paused.
 	pauseMu sync.Mutex
 	paused  gate.Gate
 
@@ -56,7 +58,8 @@ type instance struct {
 	done   chan struct{} // closed when its session is closed too
 }
 
-// retryEvery is the time between two passes when one failed, pollEvery when all is well (it cures a lost watch).
+// retryEvery is the time between two passes when one failed, pollEvery when all is well (it cures a
+// lost watch).
 const (
 	retryEvery = 300 * time.Millisecond
 	pollEvery  = 10 * time.Second
@@ -75,7 +78,8 @@ func newInstance(id identity, cfg Config, runs *RunLog, log *slog.Logger) *insta
 		watch:    &watches{wake: make(chan struct{}, 1), live: map[string]bool{}},
 		done:     make(chan struct{}),
 	}
-	in.work = &work{runs: runs, of: Record{Kind: id.kind.Name, Ordinal: id.ordinal, Pod: id.uid}, fenced: in.fenced, held: map[string]struct{}{}}
+	of := Record{Kind: id.kind.Name, Ordinal: id.ordinal, Pod: id.uid}
+	in.work = &work{runs: runs, of: of, fenced: in.fenced, held: map[string]struct{}{}}
 	in.doing.Store("connects")
 	return in
 }
@@ -145,7 +149,8 @@ func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
 	return in.apply(ctx, conn, reload.Times, ids)
 }
 
-// apply stops what was removed, acknowledges, and only then starts what is new. A freeze may fall between any two steps.
+// apply stops what was removed, acknowledges, and only then starts what is new. A freeze may fall
+// between any two steps.
 func (in *instance) apply(ctx context.Context, conn *zk.Conn, times int64, ids []string) error {
 	stops, starts := in.work.diff(ids)
 	if err := in.paused.Pass(ctx); err != nil {
@@ -191,10 +196,12 @@ func (in *instance) limit() time.Duration {
 	return in.cfg.Session * 2 / 3
 }
 
-// fenced says whether it must not run anything: it declares that it fences, and ZooKeeper has been silent for too long.
+// fenced says whether it must not run anything: it declares that it fences, and ZooKeeper has been
+// silent for too long.
 func (in *instance) fenced() bool { return in.cfg.Fences && in.line.silence() >= in.limit() }
 
-// end stops the work at once and lets the loop end; a clean end closes the session, any other drops it.
+// end stops the work at once and lets the loop end; a clean end closes the session, any other drops
+// it.
 func (in *instance) end(reason string, clean bool) {
 	in.work.halt(reason, true)
 	if !clean {
@@ -204,7 +211,8 @@ func (in *instance) end(reason string, clean bool) {
 	in.resume()
 }
 
-// hang freezes the process as SIGSTOP would: what runs is left as it is, and nothing else happens until resume.
+// hang freezes the process as SIGSTOP would: what runs is left as it is, and nothing else happens
+// until resume.
 func (in *instance) hang() {
 	in.pauseMu.Lock()
 	defer in.pauseMu.Unlock()

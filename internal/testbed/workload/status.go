@@ -108,7 +108,9 @@ func (in *instance) readList(conn *zk.Conn) ([]string, error) {
 	return ids, nil
 }
 
-func (in *instance) read(conn *zk.Conn, node string, get func(*zk.Conn, string) ([]byte, *zk.Stat, error)) ([]byte, error) {
+type getter func(conn *zk.Conn, file string) ([]byte, *zk.Stat, error)
+
+func (in *instance) read(conn *zk.Conn, node string, get getter) ([]byte, error) {
 	raw, _, err := get(conn, in.root+node)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path.Base(node), err)

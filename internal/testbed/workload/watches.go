@@ -14,7 +14,8 @@ type watches struct {
 	live map[string]bool
 }
 
-// get reads and sets a watch unless one is still live: each watch stays in the client until it fires.
+// get reads and sets a watch unless one is still live: each watch stays in the client until it
+// fires.
 func (w *watches) get(conn *zk.Conn, file string) ([]byte, *zk.Stat, error) {
 	w.mu.Lock()
 	live := w.live[file]

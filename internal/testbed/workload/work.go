@@ -16,7 +16,8 @@ type work struct {
 
 	mu   sync.Mutex
 	held map[string]struct{}
-	// applied is the `_reload.times` last acknowledged; current says that held is what was read then.
+	// applied is the `_reload.times` last acknowledged; current says that held is what was read
+	// then.
 	applied int64
 	current bool
 	over    bool
@@ -116,7 +117,8 @@ func (w *work) ids() []string {
 	return slices.Sorted(maps.Keys(w.held))
 }
 
-// HashIDs is the sum of the ids' FNV-1a hashes: equal sets have equal sums, in whatever order they are listed.
+// HashIDs is the sum of the ids' FNV-1a hashes: equal sets have equal sums, in whatever order they
+// are listed.
 func HashIDs(ids []string) uint64 {
 	var sum uint64
 	h := fnv.New64a()

@@ -1,7 +1,9 @@
-// Package zkproxy stands between a client of ZooKeeper and its servers, knows their frames, and harms what passes.
+// Package zkproxy stands between a client of ZooKeeper and its servers, knows their frames, and
+// harms what passes.
 //
-// In: connections, and what is to happen to the transactions on them. Out: the same bytes, or not. Invariant: what it does not harm it
-// passes on unchanged and in order, and it counts what it harmed: a test that harmed nothing can tell.
+// In: connections, and what is to happen to the transactions on them. Out: the same bytes, or not.
+// Invariant: what it does not harm it passes on unchanged and in order, and it counts what it
+// harmed: a test that harmed nothing can tell.
 package zkproxy
 
 import (
@@ -37,7 +39,8 @@ const (
 	Remember
 )
 
-// Proxy is one listener before any number of servers: each connection goes to the next one that answers.
+// Proxy is one listener before any number of servers: each connection goes to the next one that
+// answers.
 type Proxy struct {
 	listener net.Listener
 	servers  []string
@@ -101,22 +104,25 @@ func (p *Proxy) Count() int {
 	return p.fired
 }
 
-// SetEach lets choose say what happens to each transaction, by its frame; nil: nothing does. What Set said goes before.
+// SetEach lets choose say what happens to each transaction, by its frame; nil: nothing does. What
+// Set said goes before.
 func (p *Proxy) SetEach(choose func(frame []byte) Harm) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.choose = choose
 }
 
-// OnRead calls f with the path of each znode that a client asks to read, before the server hears of it; nil: nobody is told. The client's
-// connection waits for f, which thus does something between two reads.
+// OnRead calls f with the path of each znode that a client asks to read, before the server hears of
+// it; nil: nobody is told. The client's connection waits for f, which thus does something between
+// two reads.
 func (p *Proxy) OnRead(f func(path string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reading = f
 }
 
-// Partition lets nothing pass in either direction until Heal: connections stay, and new ones are accepted.
+// Partition lets nothing pass in either direction until Heal: connections stay, and new ones are
+// accepted.
 func (p *Proxy) Partition() { p.partition.Shut() }
 
 // Heal ends a Partition: what was held up passes.

@@ -1,4 +1,5 @@
-// Package certs makes certificates for servers and clients of tests, under authorities of their own.
+// Package certs makes certificates for servers and clients of tests, under authorities of their
+// own.
 //
 // In: names. Out: PEM, or files of it.
 package certs
@@ -42,7 +43,8 @@ func NewCA(name string) (*CA, error) {
 	return ca, nil
 }
 
-// Issue makes a certificate for those host names, or a client's if there are none, and its key; both PEM.
+// Issue makes a certificate for those host names, or a client's if there are none, and its key;
+// both PEM.
 func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

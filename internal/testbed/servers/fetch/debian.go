@@ -11,16 +11,19 @@ import (
 	"strings"
 )
 
-// Debian returns a folder into which a package of Debian is unpacked, and with others those that it needs
-// and this system lacks. Nothing is installed.
+// Debian returns a folder into which a package of Debian is unpacked, and with others those that it
+// needs and this system lacks. Nothing is installed.
 func Debian(ctx context.Context, p *Progress, name string, others bool) (string, error) {
 	release, _ := os.ReadFile("/etc/os-release") // what the system has itself depends on it
 	return Cached(p, name, [][]byte{[]byte("from Debian's package"), release}, func(dir string) error {
-		return p.During("fetching Debian's package "+name, nothing, func() error { return unpackDebian(ctx, dir, name, others) })
+		return p.During("fetching Debian's package "+name, nothing, func() error {
+			return unpackDebian(ctx, dir, name, others)
+		})
 	})
 }
 
-// unpackDebian unpacks a package into dir, and with others those that it needs and this system lacks.
+// unpackDebian unpacks a package into dir, and with others those that it needs and this system
+// lacks.
 func unpackDebian(ctx context.Context, dir, name string, others bool) error {
 	work, err := os.MkdirTemp("", "debian-")
 	if err != nil {
@@ -48,7 +51,8 @@ func unpackDebian(ctx context.Context, dir, name string, others bool) error {
 	return nil
 }
 
-// apt calls the package manager in a folder of its own, where it needs no right that its caller lacks.
+// apt calls the package manager in a folder of its own, where it needs no right that its caller
+// lacks.
 type apt struct {
 	work  string
 	lists []string // options that name package lists in work instead of the system's

@@ -1,7 +1,8 @@
-// Package proc knows processes of this machine by more than their pid, and those of a sandbox by their environment.
+// Package proc knows processes of this machine by more than their pid, and those of a sandbox by
+// their environment.
 //
-// In: /proc. Out: an ID that stays that of one process for ever. Invariant: no signal reaches a process other than
-// the one that the ID was made of, save for the instant between look and kill.
+// In: /proc. Out: an ID that stays that of one process for ever. Invariant: no signal reaches a
+// process other than the one that the ID was made of, save for the instant between look and kill.
 package proc
 
 import (
@@ -26,8 +27,9 @@ type ID struct {
 	Start uint64 `json:"start"`
 }
 
-// Identify returns the identity of a live process. A zombie is not alive, unless it still has threads: the first thread of a
-// killed process may be one while the others still hold its files and ports.
+// Identify returns the identity of a live process. A zombie is not alive, unless it still has
+// threads: the first thread of a killed process may be one while the others still hold its files
+// and ports.
 func Identify(pid int) (ID, bool) {
 	process, err := procfs.NewProc(pid)
 	if err != nil {
@@ -66,7 +68,8 @@ func (p ID) AwaitGone(limit time.Duration) bool {
 	return gone
 }
 
-// AwaitExit is AwaitGone that tells how a child of ours ended; zero: it was reaped before, or is none.
+// AwaitExit is AwaitGone that tells how a child of ours ended; zero: it was reaped before, or is
+// none.
 func (p ID) AwaitExit(limit time.Duration) (status syscall.WaitStatus, gone bool) {
 	if p.Pid <= 1 {
 		return 0, true // to wait for pid 0 is to wait for any child
