@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 const (
@@ -79,7 +80,7 @@ func (p *partition) run(ctx context.Context) {
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
 		p.refresh.Wake()
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
 }
@@ -281,6 +282,6 @@ func (p *partition) passOver(ctx context.Context, asked, end int64, err error) e
 		p.next, p.stuck = end, 0
 		return err
 	}
-	sleep(ctx, 100*time.Millisecond)
+	wake.Sleep(ctx, 100*time.Millisecond)
 	return err
 }

@@ -62,7 +62,7 @@ func (t *topic) run(ctx context.Context) {
 		case <-report.C:
 		case <-t.refresh:
 			listed = time.Time{}
-			sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
+			wake.Sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
 		}
 	}
 }
@@ -172,11 +172,4 @@ func (t *topic) proof(now time.Time) (time.Time, error) {
 		}
 	}
 	return oldest, err
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/cmd/options"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config says where the API is served and who may ask.
@@ -139,18 +140,14 @@ const buildRetry = 2 * time.Second
 // there yet: connections wait until it was asked for the CA of the front proxy.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.listener.Close()
-	for {
+	for again := true; again; again = wake.Sleep(ctx, buildRetry) {
 		server, err := s.build()
 		if err == nil {
 			return s.serve(ctx, server)
 		}
 		s.log.Warn("cannot serve metrics APIs yet", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(buildRetry):
-		}
 	}
+	return nil
 }
 
 func (s *Server) serve(ctx context.Context, server *genericapiserver.GenericAPIServer) error {

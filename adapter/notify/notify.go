@@ -148,7 +148,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 		if time.Since(began) > most {
 			wait = least
 		}
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
 	return nil

@@ -101,7 +101,7 @@ func (q *queue) run(ctx context.Context) {
 	var last time.Time
 	for ctx.Err() == nil {
 		if time.Since(last) < 4*linger {
-			sleep(ctx, linger)
+			wake.Sleep(ctx, linger)
 		}
 		batch := q.peek()
 		if len(batch) == 0 {
@@ -145,7 +145,7 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 		q.failing.Do(func() {
 			q.log.Warn("notifications cannot be committed yet", "kind", q.kind, "messages", len(batch), "error", err)
 		})
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 	}
 }
 
@@ -182,11 +182,4 @@ func (q *queue) failure() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.err
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -15,23 +15,16 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // poll asks metrics.k8s.io about every kind's pods at each interval.
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
-	for {
-		pause := s.cfg.MetricsInterval
-		if !s.synced() {
-			pause = s.cfg.Debounce
-		} else {
-			for _, k := range s.configured() {
-				s.pollKind(ctx, k, sink)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
+	for !s.synced() && wake.Sleep(ctx, s.cfg.Debounce) {
+	}
+	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
+		for _, k := range s.configured() {
+			s.pollKind(ctx, k, sink)
 		}
 	}
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is what is followed and how often it is asked.
@@ -174,7 +175,7 @@ var errWatchLags = errors.New("the watch lags behind the API server")
 // store, and whether the watches deliver what it says. A watch that silently stands still is found
 // out, and so is a server that has lost its store.
 func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.Probe) {
 		for _, k := range s.configured() {
 			at := time.Now()
 			if err := s.proof(ctx, k); err != nil {
@@ -186,11 +187,6 @@ func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 				continue
 			}
 			s.tell(k, sink)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(s.cfg.Probe):
 		}
 	}
 }
@@ -210,20 +206,15 @@ func (s *Source) proof(ctx context.Context, k config.Kind) error {
 		want = live.ResourceVersion
 	}
 	before := s.seen(k.StatefulSet)
-	for deadline := time.Now().Add(settleTime); ; {
+	ctx, cancel = context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for again := true; again; again = wake.Sleep(ctx, 50*time.Millisecond) {
 		// A version that moved since the answer is a watch that lives.
 		if now := s.seen(k.StatefulSet); s.synced() && (now == want || now != before) {
 			return informer.Silence("the watches have", s.heard(), 2*s.cfg.Probe)
 		}
-		if time.Now().After(deadline) {
-			return errWatchLags
-		}
-		select {
-		case <-ctx.Done():
-			return errWatchLags
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
+	return errWatchLags
 }
 
 // seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.

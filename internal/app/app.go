@@ -234,7 +234,7 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 		<-ctx.Done()
 		return nil
 	}
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
 		term := a.leadership.await(ctx)
 		if term == nil {
 			return nil
@@ -247,12 +247,8 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 		if err != nil && ctx.Err() == nil && term.Err() == nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(leadAgain):
-		}
 	}
+	return nil
 }
 
 // keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all

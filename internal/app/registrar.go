@@ -11,6 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/servingcert"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and
@@ -54,17 +55,14 @@ const (
 )
 
 func (r *registrar) run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		pause := registrarPeriod
 		if !r.sync(ctx) {
 			pause = registrarRetry
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
+		wake.Sleep(ctx, pause)
 	}
+	return nil
 }
 
 // sync first reads the Secret, so that an old bundle is not put in place of one that another

@@ -94,10 +94,7 @@ func (r *runner) fell(ctx context.Context, err error) {
 	r.log.Error("the kind ended and begins again", "error", err, "stack", stack)
 	r.app.metrics.restarts.WithLabelValues(r.kind).Inc()
 	r.engine.Abandon()
-	select {
-	case <-ctx.Done():
-	case <-time.After(leadAgain):
-	}
+	wake.Sleep(ctx, leadAgain)
 }
 
 // leadAgain is the pause before the head is taken again after it was lost while the lease is still
@@ -106,7 +103,7 @@ const leadAgain = 2 * time.Second
 
 // lead writes for the kind during each of this replica's terms. Its error is a panic.
 func (r *runner) lead(ctx context.Context) error {
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
 		term := r.app.leadership.await(ctx)
 		if term == nil {
 			return nil
@@ -116,12 +113,8 @@ func (r *runner) lead(ctx context.Context) error {
 		} else if err != nil {
 			r.log.Error("leading ended early", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(leadAgain):
-		}
 	}
+	return nil
 }
 
 // serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx
@@ -162,10 +155,8 @@ func (r *runner) tick(ctx context.Context) {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
 		period := r.turn(ctx, s)
-		select {
-		case <-ctx.Done():
+		if !wake.Sleep(ctx, settle) {
 			return
-		case <-time.After(settle):
 		}
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -62,10 +64,7 @@ func (l *link) run(ctx context.Context, serve func(context.Context) (used bool, 
 		if used {
 			pause = reconnectPause
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		wake.Sleep(ctx, pause)
 	}
 }
 
