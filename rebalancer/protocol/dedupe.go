@@ -116,10 +116,6 @@ func Dedupe(s *State) (all []Deduped, err error) {
 
 // strip leaves only the marked ids in a place.
 func strip(s *State, p location, keep []bool) (Multi, error) {
-	b, err := begin(s, "dedupe")
-	if err != nil {
-		return Multi{}, err
-	}
 	marked := func(ids []string) (rest []string) {
 		for i, id := range ids {
 			if keep[i] {
@@ -128,24 +124,26 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 		}
 		return rest
 	}
-	switch p.rank {
-	case rankPool:
-		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
-	case rankFlight:
-		f := *s.Flight[p.name]
-		f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
-		for i, ok := range keep {
-			if ok {
-				f.To = append(f.To, s.Flight[p.name].Target(i))
+	return transact(s, "dedupe", func(b *builder) error {
+		switch p.rank {
+		case rankPool:
+			b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
+		case rankFlight:
+			f := *s.Flight[p.name]
+			f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
+			for i, ok := range keep {
+				if ok {
+					f.To = append(f.To, s.Flight[p.name].Target(i))
+				}
 			}
+			b.setFlight(f)
+		default:
+			in, err := s.changeable(p.ordinal)
+			if err != nil {
+				return err
+			}
+			b.setList(in, marked(in.IDs.Strings()))
 		}
-		b.setFlight(f)
-	default:
-		in, err := s.changeable(p.ordinal)
-		if err != nil {
-			return b.fail("%w", err)
-		}
-		b.setList(in, marked(in.IDs.Strings()))
-	}
-	return b.done()
+		return nil
+	})
 }
