@@ -43,8 +43,8 @@ type HPAs struct {
 	HPAs []HPA
 }
 
-func (Groups) signal() {}
-func (HPAs) signal()   {}
+func (s Groups) kind() string { return s.Kind }
+func (s HPAs) kind() string   { return s.Kind }
 
 // GroupFor is the InstanceGroup that counts for a StatefulSet: the oldest one that names it; nil:
 // none.

@@ -94,7 +94,7 @@ func (ks *kindState) configure(k config.Kind) {
 func (s *State) Apply(sig Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ks := s.kinds[kindOf(sig)]
+	ks := s.kinds[sig.kind()]
 	if ks == nil {
 		return
 	}
@@ -136,30 +136,6 @@ func (s *State) Snapshot(now time.Time) Snapshot {
 		snap.Kinds = append(snap.Kinds, ks.built)
 	}
 	return snap
-}
-
-func kindOf(sig Signal) string {
-	switch v := sig.(type) {
-	case Beat:
-		return v.Kind
-	case Read:
-		return v.Kind
-	case Failed:
-		return v.Kind
-	case Cluster:
-		return v.Kind
-	case PodUsage:
-		return v.Kind
-	case Assignment:
-		return v.Kind
-	case Catalogued:
-		return v.Kind
-	case Groups:
-		return v.Kind
-	case HPAs:
-		return v.Kind
-	}
-	return ""
 }
 
 // apply reports whether something a control loop looks at changed, ages and beats excepted.

@@ -13,14 +13,6 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Keys of log attributes, the same everywhere.
-const (
-	KeyKind     = "kind"
-	KeyInstance = "instance"
-	KeyDecision = "decision"
-	KeyError    = "error"
-)
-
 // NewLogger returns a logger that writes lines of the given format (text or json) from the given
 // level (debug, info, warn, error) up, and routes klog into it.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {

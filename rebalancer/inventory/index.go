@@ -264,46 +264,34 @@ type difference struct {
 
 // differences calls visit for each place whose ids differ, with the ids that differ.
 func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place int32)) {
-	compare := func(was, is protocol.IDs, place int32) {
-		if was, is = was.Differ(is); was.Len()+is.Len() > 0 {
-			visit(was, is, place)
+	differ(old.Instances, st.Instances, func(in *protocol.Instance) protocol.IDs { return in.IDs },
+		func(n int, was, is protocol.IDs) { visit(was, is, int32(n)) })
+	differ(old.Pool, st.Pool, func(p *protocol.Piece) protocol.IDs { return p.IDs },
+		func(_ string, was, is protocol.IDs) { visit(was, is, InPool) })
+	differ(old.Flight, st.Flight, func(f *protocol.Flight) protocol.IDs { return f.IDs },
+		func(_ string, was, is protocol.IDs) { visit(was, is, InFlight) })
+}
+
+// differ calls visit for each key under which both hold other ids, with those that differ.
+func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, visit func(k K, was, is protocol.IDs)) {
+	compare := func(k K, was, is *V) {
+		var before, after protocol.IDs
+		if was != nil {
+			before = ids(was)
+		}
+		if is != nil {
+			after = ids(is)
+		}
+		if before, after = before.Differ(after); before.Len()+after.Len() > 0 {
+			visit(k, before, after)
 		}
 	}
-	var none protocol.IDs
-	for n, in := range st.Instances {
-		was := none
-		if o := old.Instances[n]; o != nil {
-			was = o.IDs
-		}
-		compare(was, in.IDs, int32(n))
+	for k, is := range now {
+		compare(k, old[k], is)
 	}
-	for n, o := range old.Instances {
-		if st.Instances[n] == nil {
-			compare(o.IDs, none, int32(n))
-		}
-	}
-	for name, p := range st.Pool {
-		was := none
-		if o := old.Pool[name]; o != nil {
-			was = o.IDs
-		}
-		compare(was, p.IDs, InPool)
-	}
-	for name, o := range old.Pool {
-		if st.Pool[name] == nil {
-			compare(o.IDs, none, InPool)
-		}
-	}
-	for name, f := range st.Flight {
-		was := none
-		if o := old.Flight[name]; o != nil {
-			was = o.IDs
-		}
-		compare(was, f.IDs, InFlight)
-	}
-	for name, o := range old.Flight {
-		if st.Flight[name] == nil {
-			compare(o.IDs, none, InFlight)
+	for k, was := range old {
+		if now[k] == nil {
+			compare(k, was, nil)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
@@ -287,24 +288,9 @@ func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 }
 
 func (o Options) complete() (Options, error) {
-	if o.Regime == "" {
-		o.Regime = Emergency
-	}
-	if o.Balance == "" {
-		o.Balance = ByCount
-	}
-	if o.Enter == 0 {
-		o.Enter = 1.15
-	}
-	if o.Leave == 0 {
-		o.Leave = 1.05
-	}
-	if o.MinSpread == 0 {
-		o.MinSpread = 2
-	}
-	if o.MinSpreadShare == 0 {
-		o.MinSpreadShare = 0.05
-	}
+	o.Regime, o.Balance = cmp.Or(o.Regime, Emergency), cmp.Or(o.Balance, ByCount)
+	o.Enter, o.Leave = cmp.Or(o.Enter, 1.15), cmp.Or(o.Leave, 1.05)
+	o.MinSpread, o.MinSpreadShare = cmp.Or(o.MinSpread, 2), cmp.Or(o.MinSpreadShare, 0.05)
 	switch {
 	case o.Regime != Emergency && o.Regime != Periodic:
 		return o, fmt.Errorf("check options: regime: %q, want %s or %s", o.Regime, Emergency, Periodic)

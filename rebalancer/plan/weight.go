@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"container/heap"
 	"math"
 	"slices"
 )
@@ -111,7 +112,7 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 	todo := slices.Clone(orphans)
 	for {
 		var left []Move
-		free := newHeap(s)
+		free := newLightest(s)
 		for _, m := range todo {
 			if m.To = s.target(m, free); m.To < 0 {
 				left = append(left, m)
@@ -129,11 +130,11 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 }
 
 // target is the lightest instance that takes a resource, -1: none.
-func (s *weightPlanner) target(m Move, free *heap) InstanceIndex {
+func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
 	w := s.tally.w
 	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
 	for free.top() >= 0 && s.room(free.top()) <= 0 {
-		free.drop()
+		heap.Pop(free)
 	}
 	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
 		return at

@@ -11,8 +11,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-
-	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // docName is what a kept document may be called.
@@ -125,18 +123,9 @@ func decodePlanHeader(data []byte) (planHeader, error) {
 	if len(data) == 0 {
 		return planHeader{}, nil
 	}
-	var v struct {
-		V json.RawMessage `json:"v"`
-	}
-	if err := exact.JSON(data, &v); err != nil {
-		return planHeader{}, fmt.Errorf("is no plan: %w", err)
-	}
-	if err := checkSchema(v.V); err != nil {
+	h, err := decode[planHeader](data, "plan")
+	if err != nil {
 		return planHeader{}, err
-	}
-	var h planHeader
-	if err := exact.JSON(data, &h); err != nil {
-		return planHeader{}, fmt.Errorf("is no plan: %w", err)
 	}
 	if h.First < 0 || h.Parts < 0 || h.Parts > maxPlanParts || h.First > maxPlanParts {
 		return planHeader{}, fmt.Errorf("first, parts: %d, %d: want 0 to %d", h.First, h.Parts, maxPlanParts)
@@ -166,12 +155,7 @@ func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 		return nil, "", fmt.Errorf("plan: %d bytes, at most %d: %w", len(data), maxPlanText, ErrTooLarge)
 	}
 	hash := sha256.Sum256(packed)
-	for len(packed) > 0 {
-		n := min(len(packed), planPartBytes)
-		parts = append(parts, packed[:n])
-		packed = packed[n:]
-	}
-	return parts, hex.EncodeToString(hash[:]), nil
+	return slices.Collect(slices.Chunk(packed, planPartBytes)), hex.EncodeToString(hash[:]), nil
 }
 
 // unpackPlan is the reverse of packPlan, over the parts put together.

@@ -159,19 +159,27 @@ func encodeHead(h Head) []byte {
 	return data
 }
 
-func decodeHead(data []byte) (Head, error) {
+// decode reads a document that has a schema, which is looked at first.
+func decode[T any](data []byte, what string) (doc T, err error) {
 	var v struct {
 		V json.RawMessage `json:"v"`
 	}
-	if err := exact.JSON(data, &v); err != nil {
-		return Head{}, fmt.Errorf("is no head: %w", err)
+	if err = exact.JSON(data, &v); err != nil {
+		return doc, fmt.Errorf("is no %s: %w", what, err)
 	}
-	if err := checkSchema(v.V); err != nil {
+	if err = checkSchema(v.V); err != nil {
+		return doc, err
+	}
+	if err = exact.JSON(data, &doc); err != nil {
+		return doc, fmt.Errorf("is no %s: %w", what, err)
+	}
+	return doc, nil
+}
+
+func decodeHead(data []byte) (Head, error) {
+	h, err := decode[Head](data, "head")
+	if err != nil {
 		return Head{}, err
-	}
-	var h Head
-	if err := exact.JSON(data, &h); err != nil {
-		return Head{}, fmt.Errorf("is no head: %w", err)
 	}
 	if h.Epoch < 0 || h.Epoch >= maxTimes {
 		return Head{}, fmt.Errorf("epoch: %d, at least 0 and below %d", h.Epoch, int64(maxTimes))
@@ -234,12 +242,6 @@ func (w *wholeNumber) UnmarshalJSON(raw []byte) error {
 	}
 	*w = wholeNumber(n)
 	return nil
-}
-
-// EncodeStatus writes what an acknowledging instance puts into its status.
-func EncodeStatus(s Status) []byte {
-	data, _ := json.Marshal(s) // ints and strings always encode
-	return data
 }
 
 // decodeStatus reads what an instance wrote of itself. Legacy content is unknown and says nothing:

@@ -82,10 +82,6 @@ func isAny(err error, kinds []error) bool {
 	return false
 }
 
-// definite says that the server has answered, so that a write with this error was not done. Of
-// every other error, also one that is not known here, the outcome is unknown.
-func definite(err error) bool { return isConflict(err) || isRefusal(err) }
-
 // settledErrors are those that say already what has become of a call.
 var settledErrors = []error{protocol.ErrUnavailable, protocol.ErrRefused, protocol.ErrConflict, protocol.ErrStopped}
 

@@ -8,6 +8,7 @@
 package worldfile
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -129,11 +130,9 @@ func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (*plan.Wo
 }
 
 func (f *File) options() plan.Options {
-	o := plan.Options{Regime: f.Regime, Balance: f.Balance, Budget: f.Budget, Enter: f.Enter, Leave: f.Leave}
-	if o.Regime == "" {
-		o.Regime = plan.Periodic
+	return plan.Options{
+		Regime: cmp.Or(f.Regime, plan.Periodic), Balance: f.Balance, Budget: f.Budget, Enter: f.Enter, Leave: f.Leave,
 	}
-	return o
 }
 
 // builder fills a world.
@@ -288,19 +287,10 @@ func (in *Instance) validate() error {
 func (in *Instance) instance(ordinal int, f *File) plan.Instance {
 	out := plan.Instance{
 		Ordinal: ordinal, Open: in.State == "" || in.State == "open", Leaving: in.State == "leaving", Fixed: in.Fixed,
-		Capacity: firstSet(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: firstSet(in.MaxBytes, f.MaxBytes, 0),
+		Capacity: cmp.Or(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: cmp.Or(in.MaxBytes, f.MaxBytes, 0),
 	}
 	out.Arriving = plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)}
 	return out
-}
-
-func firstSet(values ...int) int {
-	for _, v := range values {
-		if v != 0 {
-			return v
-		}
-	}
-	return 0
 }
 
 // fill adds what a file says a list holds. Resources given as a count are named after the list:
