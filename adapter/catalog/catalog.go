@@ -48,8 +48,7 @@ type Reconciler interface {
 	AbortRead()
 }
 
-// Reconcilers returns the reconciler of a kind; false while it has none, and then the kind is not
-// read.
+// Reconcilers returns the reconciler of a kind; false: it has none, and is not read.
 type Reconcilers func(kind string) (Reconciler, bool)
 
 // Source reads the catalogues of all configured kinds.
@@ -80,8 +79,7 @@ type watch struct {
 	pace   pace // of keepReading alone
 }
 
-// New returns a Source for kinds; Configure changes them later. It checks the DSN and does not
-// connect.
+// New returns a Source for kinds; Configure changes them later. It checks the DSN only.
 func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
 	d, err := parseDSN(cfg.DSN)
 	if err != nil {
@@ -144,8 +142,7 @@ func (s *Source) Padded(kind string) bool {
 	return w != nil && w.padded.Load()
 }
 
-// Run reads until ctx ends, every kind at once at its start. Only the leader calls it, once per
-// term.
+// Run reads until ctx ends, every kind first at once. Only the leader calls it, once per term.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	db, err := s.dsn.open()
 	if err != nil {

@@ -35,8 +35,7 @@ type Config struct {
 	TLS *clienttls.Files
 	// SASL says who we are; nil: no broker asks, or our certificate says it.
 	SASL *SASL
-	// LookBack is how far before the start beats are read, so that a restart knows the recent ones.
-	// Default 5m.
+	// LookBack is how far before the start beats are read, for a restart. Default 5m.
 	LookBack time.Duration
 	// Refresh is the time between two listings of a topic's partitions. Default 30s.
 	Refresh time.Duration
@@ -110,8 +109,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.changed.Wake()
 }
 
-// Run reads until ctx ends; it survives every error of the brokers. sink must be safe for
-// concurrent use.
+// Run reads until ctx ends, whatever the brokers do. sink must be safe for concurrent use.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	type running struct {
 		kinds []string

@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	// maxStuck is how many answers in a row may bring nothing though there is something, before it
-	// is passed over.
+	// maxStuck is how many answers in a row may bring nothing though there is something to bring.
 	maxStuck = 5
 	// unset is an offset not chosen yet: it will be the one of now − look-back.
 	unset = -1
@@ -209,8 +208,7 @@ func (p *partition) unreadable(b batch, err error) {
 	})
 }
 
-// message hands on a message, if it is a beat of ours: at once, or when its transaction is
-// committed.
+// message hands on a message if it is ours: at once, or when its transaction is committed.
 func (p *partition) message(b batch, r record) {
 	m, err := Decode(r.value)
 	switch {

@@ -51,8 +51,7 @@ type record struct {
 	key, value []byte
 }
 
-// readBatch reads the next batch of an answer, which has left bytes still. What is cut off at its
-// end is io.EOF.
+// readBatch reads the next batch of an answer, which has left bytes still. A cut-off end is io.EOF.
 func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
 	var header [headerBytes]byte
 	if left < prefixBytes {
@@ -250,8 +249,7 @@ func unpack(codec int8, packed []byte) ([]byte, error) {
 var errTooLarge = fmt.Errorf("unpack: %w: more than %d bytes", errOversized, maxBatch)
 
 // unpackSnappy undoes what Java's library makes: blocks behind their lengths, after a magic word
-// and two versions; or one block alone. The reader that kafka-go uses makes room for whatever the
-// lengths say.
+// and two versions; or one block alone. kafka-go's reader makes room for whatever the lengths say.
 func unpackSnappy(packed []byte) ([]byte, error) {
 	const versions = 2 * 4
 	rest, framed := bytes.CutPrefix(packed, []byte("\x82SNAPPY\x00"))

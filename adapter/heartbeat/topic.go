@@ -75,8 +75,7 @@ func (t *topic) nextListing() time.Duration {
 	return t.cfg.Refresh
 }
 
-// list brings the set of readers in line with the topic's partitions. A failed listing changes
-// nothing: they read on.
+// list brings the readers in line with the topic's partitions. A failed listing changes nothing.
 func (t *topic) list(ctx context.Context) {
 	found, err := t.lookUp(ctx)
 	if t.listErr = err; err != nil {

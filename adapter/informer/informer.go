@@ -56,8 +56,7 @@ type lister[L runtime.Object] interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// New does not connect. client is the one that api belongs to: it says whether its lists come as
-// watches.
+// New does not connect. client is api's: it says whether its lists come as watches.
 func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, error) {
 	i := &Informer{}
 	lw := &cache.ListWatch{

@@ -38,8 +38,7 @@ func (m *metrics) served(api, metric string) {
 	m.reads.WithLabelValues(api, metric, resultServed).Inc()
 }
 
-// refused takes metric "" for a name that is not in the table: names that callers make up are no
-// label values.
+// refused takes metric "" for a name that is not in the table: made-up names are no label values.
 func (m *metrics) refused(api, metric, result string) {
 	m.reads.WithLabelValues(api, metric, result).Inc()
 }

@@ -34,8 +34,7 @@ type Config struct {
 	CertFile, KeyFile string
 	// Cert brings the certificate instead of files. While it has none yet, nothing is served.
 	Cert dynamiccertificates.CertKeyContentProvider
-	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own service
-	// account.
+	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own account.
 	Kubeconfig string
 	// Insecure lets anyone ask. It is refused on an address that is not loopback.
 	Insecure bool
@@ -45,8 +44,7 @@ type Config struct {
 	MaxInFlight int
 	// RequestTimeout bounds one request. Default 10s: all answers come from memory.
 	RequestTimeout time.Duration
-	// Reviews of bearer tokens. Without any, only the library reviews them: each that comes, and
-	// without a bound.
+	// Reviews of bearer tokens. Without any, only the library reviews them: each, without a bound.
 	Reviews *Reviews
 }
 

@@ -45,8 +45,7 @@ type subject struct {
 	syncPeriod time.Duration
 }
 
-// reading is a value and when it was observed. A value made from a time, and not of a moment, has a
-// window.
+// reading is a value with its time. A value made from a time, and not of a moment, has a window.
 type reading struct {
 	value  resource.Quantity
 	at     time.Time
@@ -243,8 +242,7 @@ func readStore(value func(*observed.Kind, time.Time) (float64, error)) func(subj
 // recommendedPeriods is how many periods of the control loop a recommendation counts.
 const recommendedPeriods = 3
 
-// Value returns the size if it is known and recent at now. syncPeriod is the time between two
-// decisions.
+// Value returns the size if it is known and recent at now. syncPeriod is between two decisions.
 func (r Recommendation) Value(kind string, now time.Time, syncPeriod time.Duration) (int, error) {
 	switch age := now.Sub(r.At); {
 	case r.Unknown != "":

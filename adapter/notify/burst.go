@@ -21,9 +21,8 @@ const (
 	burstPart = time.Minute
 )
 
-// burst notices that so many messages came at once that the broker may have dropped some, or handed
-// them out in another order. It counts messages of any kind: what a broker keeps is bounded by
-// client.
+// burst notices that so many messages came at once that the broker may have dropped or disordered
+// some. It counts messages of any kind: what a broker keeps is bounded by client.
 type burst struct {
 	mu sync.Mutex
 	// last are the times of the last messages, as a ring: at next is the oldest one.

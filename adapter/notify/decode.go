@@ -172,16 +172,14 @@ func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, inexact
 }
 
-// Columns whose change says that other rows exist than before: the key, and the mark of a row that
-// is deleted softly.
+// Columns whose change says that other rows exist: the key, and the mark of a soft delete.
 const (
 	fieldID        = "id"
 	fieldDeletedAt = "deletedAt"
 )
 
 // updatedRows are the rows that a bulk update names, as far as they can be read. changed: others
-// may exist than before. It names no values, so that this is so unless its hook lists the changed
-// columns.
+// may exist than before. It names no values, so this is so unless its hook lists the columns.
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 {
@@ -286,8 +284,7 @@ func (r reader) idOf(raw json.RawMessage) (string, error) {
 	return id, nil
 }
 
-// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes
-// text.
+// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number as text.
 func (r reader) scalar(raw json.RawMessage) (string, bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {

@@ -92,8 +92,7 @@ func (f *frames) Close() error {
 }
 
 // answerLengths are the lengths of what a broker may send beside messages, to a client that
-// subscribes to one topic at a time. The library, whose goroutines cannot be guarded from here,
-// does not check them.
+// subscribes to one topic at a time. The library, which cannot be guarded from here, checks none.
 var answerLengths = map[byte]int{
 	packets.Connack: 2, packets.Suback: 3, packets.Unsuback: 2, packets.Pingresp: 0,
 	packets.Puback: 2, packets.Pubrec: 2, packets.Pubrel: 2, packets.Pubcomp: 2,

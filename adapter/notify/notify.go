@@ -37,8 +37,7 @@ type Config struct {
 	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's
 	// authorities and without a certificate of ours.
 	TLS *clienttls.Files
-	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged
-	// messages by it.
+	// ClientID is fixed over restarts and leaders: the broker keeps what is unacknowledged by it.
 	ClientID string
 	// Topic is cm/notify by default.
 	Topic string
@@ -67,8 +66,7 @@ type Handler interface {
 	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)
-	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not
-	// block.
+	// Reconcile asks for a comparison with the catalogue soon. It must not block.
 	Reconcile(kind string)
 }
 

@@ -10,8 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged
-// messages never reaches them.
+// Bounds of what waits for a commit, a kind. Brokers with the usual window never reach them.
 const (
 	maxWaiting      = 16384
 	maxWaitingBytes = 32 << 20
@@ -76,8 +75,7 @@ func (q *queue) peek() []change {
 	return slices.Clone(q.waiting[:n])
 }
 
-// done drops the first n changes; drained says that nothing waits any more and the broker was left
-// with some.
+// done drops the first n changes; drained: nothing waits any more, and the broker was left some.
 func (q *queue) done(n int) (drained bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -125,8 +123,7 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
-// commit tries until it succeeds, or ctx ends: then it returns false and nothing may be
-// acknowledged.
+// commit tries until it succeeds, or ctx ends: then it is false, and nothing may be acknowledged.
 func (q *queue) commit(ctx context.Context, batch []change) bool {
 	const least, most = 100 * time.Millisecond, 5 * time.Second
 	f := fold(batch)

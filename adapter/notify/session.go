@@ -203,8 +203,7 @@ func wait(ctx context.Context, token mqtt.Token) error {
 	}
 }
 
-// receive sorts one message. It never blocks: behind it the library also reads the broker's answers
-// to our pings.
+// receive sorts one message. It never blocks: behind it the library reads the answers to our pings.
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
 	s.burst.came(time.Now())

@@ -13,12 +13,10 @@ type change struct {
 	at    time.Time
 }
 
-// maxBacklog bounds what is kept of one ordinal. Further changes count as made with the last one
-// kept.
+// maxBacklog bounds what is kept of one ordinal. Further ones count as made with the last.
 const maxBacklog = 16
 
-// follow returns what is left after a complete picture. An instance without status leaves its
-// backlog as it is.
+// follow returns what is left after a complete picture. Without status a backlog stays.
 func (b backlog) follow(lists map[int]List) backlog {
 	next := backlog{}
 	for ordinal, l := range lists {

@@ -96,8 +96,7 @@ func Unassigned(k *Kind, now time.Time) (int, error) { return counted(k, k.Unass
 // InFlight counts the resources taken from an instance and not yet released by it.
 func InFlight(k *Kind, now time.Time) (int, error) { return counted(k, k.InFlight, now) }
 
-// counted is n, unless the counts of ZooKeeper are unknown, too old, or incomplete because a list
-// cannot be read.
+// counted is n, unless the counts of ZooKeeper are unknown, too old, or lack a list.
 func counted(k *Kind, n int, now time.Time) (int, error) {
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)

@@ -30,8 +30,7 @@ type Beat struct {
 	At, Arrived time.Time
 }
 
-// Read says that a source was read completely (or, for streams, that it is connected and caught up)
-// at At.
+// Read says that a source was read completely (a stream: is connected and caught up) at At.
 type Read struct {
 	Kind   string
 	Source SourceName

@@ -310,8 +310,7 @@ func (ks *kindState) clearBeats() {
 	ks.strangers = 0
 }
 
-// build lays out what is known. Snapshots already given away share the former layout, so it is
-// replaced and never edited.
+// build lays out what is known, and replaces the former layout: Snapshots given away share it.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
 		Name: name, Namespace: namespace,

@@ -26,8 +26,7 @@ func NotAcknowledging(s *Status, fault, uid string) string {
 	return ""
 }
 
-// NotAcknowledging says why the instance's status is no word of its present pod on what it has
-// applied; "" when it is one.
+// NotAcknowledging says why the instance's status is no word of its present pod; "" when it is one.
 func (i *Instance) NotAcknowledging() string {
 	uid, l := "", i.List
 	if pod := i.Occupant(); pod != nil {

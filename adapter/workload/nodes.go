@@ -41,8 +41,7 @@ func (s *Source) nodeLost(name string) time.Time {
 	return unready(obj.(*corev1.Node))
 }
 
-// unready is since when the condition Ready is not True; zero while it is, and of a node that has
-// not reported yet.
+// unready is since when the condition Ready is not True; zero: it is, or the node has not reported.
 func unready(node *corev1.Node) time.Time {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {

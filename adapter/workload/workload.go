@@ -72,8 +72,7 @@ type Source struct {
 
 	mu    sync.Mutex
 	kinds []config.Kind
-	// telling is held while a picture is made and sent, so that an older one never comes after a
-	// younger one.
+	// telling is held while a picture is made and sent: an older one never comes after a younger.
 	telling sync.Mutex
 }
 
@@ -256,8 +255,7 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	return c
 }
 
-// bySet indexes pods by the StatefulSet whose pods have such names: their owner now may not be the
-// one that made them.
+// bySet indexes pods by the StatefulSet whose pods have such names: another may own them now.
 const bySet = "set"
 
 func setNameOf(obj any) ([]string, error) {
@@ -271,8 +269,7 @@ func setNameOf(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// named are the pods that have a name of this StatefulSet's pods, by ordinal, with any owner or
-// none.
+// named are the pods that have a name of this StatefulSet's pods, by ordinal, under any owner.
 func (s *Source) named(set string) map[int]*corev1.Pod {
 	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
 	if err != nil {

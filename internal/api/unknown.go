@@ -34,8 +34,7 @@ func (h *handlers) patient(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, h.patience)
 }
 
-// looks says, by operation, where what it does can be seen: a path below the kind's, and the
-// members there.
+// looks says, by operation, where what it does can be seen: a path below the kind's, with members.
 var looks = map[string]struct{ below, members string }{
 	"orchestrate":     {"", "maxInstances and resourcePerInstance"},
 	"pause":           {"", "paused"},

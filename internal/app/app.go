@@ -1,5 +1,4 @@
-// Package app is the whole server: it starts the sources, the loops and the APIs, and stops them in
-// order.
+// Package app is the whole server: it starts sources, loops and APIs, and stops them in order.
 //
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
 // serves; only the leader writes; a stop first ends the writers, then gives the lease away, then
@@ -251,8 +250,7 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 	return nil
 }
 
-// keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all
-// have stopped.
+// keepRunners starts and stops kinds as the configuration says until ctx ends, and stops them.
 func (a *App) keepRunners(ctx context.Context) error {
 	defer a.stopRunners(func(*runner) bool { return true })
 	for {

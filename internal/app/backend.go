@@ -41,8 +41,7 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 	return o, nil
 }
 
-// effective returns a kind's configuration in force: the ConfigMap's under what still stands of the
-// override.
+// effective is a kind's configuration in force: the ConfigMap's under what stands of the override.
 func (a *App) effective(kind string) (config.Kind, config.Override, bool) {
 	cfg, _ := a.live.current()
 	r := a.runner(kind)
@@ -190,8 +189,7 @@ func (r *runner) overrideChange(base *config.Kind, change overriding) orders.Upd
 	}
 }
 
-// Rollback implements api.Backend. It pauses too: else what is taken back would be planned again at
-// once.
+// Rollback implements api.Backend. It pauses too: else the same would be planned again at once.
 func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {

@@ -187,8 +187,7 @@ func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*obs
 }
 
 // Reassign implements api.Backend. What shows that the instance lives is read after the call: one
-// that was made while ZooKeeper was away must not count an instance as dead that came back
-// meanwhile.
+// made while ZooKeeper was away must not count an instance as dead that came back since.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
 	k, _, ok := a.effective(kind)
 	r := a.runner(kind)

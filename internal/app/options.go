@@ -271,8 +271,7 @@ func loopback(addr string) bool {
 	return err == nil && samesite.Loopback(addr)
 }
 
-// readSecret returns a file's content without the final line break; an empty name gives an empty
-// secret.
+// readSecret returns a file's content without the final line break; without a name it is empty.
 func readSecret(file string) (string, error) {
 	if file == "" {
 		return "", nil

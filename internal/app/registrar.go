@@ -110,8 +110,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// checks are lines of readyz; none of them makes the probe fail: what is wrong is not this
-// replica's.
+// checks are lines of readyz; none fails the probe: what is wrong is not this replica's.
 func (r *registrar) checks() []check {
 	certFault, readFault := r.faults()
 	registered := check{name: "apiservices", detail: r.watcher.Fault()}

@@ -190,8 +190,7 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 	r.decision, r.input = d, in
 }
 
-// replay is what the latest decision was made from; on a replica that does not lead, what one made
-// now would be made from.
+// replay is what the latest decision was made from; on a replica that does not lead, one made now.
 func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
@@ -208,8 +207,7 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
-// leader kept in ZooKeeper. One that is older than three ticks is an error, whosever it is: a
-// leader may hang.
+// leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
 func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {

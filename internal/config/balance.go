@@ -21,8 +21,7 @@ const (
 	BalanceWeight Balance = "weight"
 )
 
-// Band is the hysteresis of balance by weight, in ratios of the mean: 1.15 is 15 % above or below
-// it.
+// Band is the hysteresis of balance by weight, in ratios of the mean: 1.15 is 15 % off it.
 type Band struct {
 	// Enter is from where an instance counts as uneven, 1 to 10. Default 1.15.
 	Enter float64 `json:"enter,omitempty"`

@@ -89,8 +89,7 @@ func scalarAsWritten(n *yaml.Node, value any) error {
 	return nil
 }
 
-// mappingAsWritten looks at all keys before the values: of those that become one, only the last
-// one's value is there.
+// mappingAsWritten looks at all keys first: of those that become one, only the last has a value.
 func mappingAsWritten(n *yaml.Node, object map[string]any) error {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {

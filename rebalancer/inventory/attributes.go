@@ -53,8 +53,7 @@ type Attribute struct {
 // Unit is the weight of a resource for which the catalogue names none.
 const Unit plan.Weight = 1000
 
-// Attributes is one complete read of the catalogue, reduced to a Needs. It does not change any
-// more.
+// Attributes is one complete read of the catalogue, reduced to a Needs. It never changes.
 type Attributes struct {
 	needs Needs
 	at    time.Time // when the read began; zero: no read was needed
@@ -84,8 +83,7 @@ func (x *Attributes) Of(hash uint64) (Attribute, bool) {
 	return Attribute{Weight: Unit, Pin: x.absent}, false
 }
 
-// Unreadable says whether nothing can be known of an id before its row is mended. What a pin names
-// is known.
+// Unreadable says whether nothing is known of an id before its row is mended. A pinned one is.
 func (x *Attributes) Unreadable(hash uint64) bool {
 	if !x.unread[hash] {
 		return false
@@ -143,14 +141,12 @@ type catalogueRead struct {
 	// before is the read in force, if it has the same Needs.
 	before *Attributes
 	ones   int // rows of weight 1
-	// named are the ids that pins name, classes the pins of label sets by their address: rows share
-	// equal ones.
+	// named are the ids that pins name, classes the pins of label sets by address: rows share them.
 	named   map[string]bool
 	classes map[unsafe.Pointer]class
 }
 
-// class is the pin of all resources with these labels. It keeps the labels, so that their address
-// stays theirs.
+// class is the pin of all resources with these labels. It keeps them: the address stays theirs.
 type class struct {
 	labels map[string]string
 	pin    plan.PinIndex

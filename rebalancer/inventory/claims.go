@@ -65,8 +65,7 @@ func (s *shared) takeUp(now time.Time, st *protocol.State) error {
 	return nil
 }
 
-// owe notes that the delete of claimed ids is asked for and not durable yet, as far as the document
-// has room.
+// owe notes that the delete of claimed ids is not durable yet, as far as the document has room.
 func (s *shared) owe(ids []string) {
 	room := claimsBytes
 	for _, id := range ids {

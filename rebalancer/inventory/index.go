@@ -60,8 +60,7 @@ func (x *Index) follow(st *protocol.State) {
 	}
 }
 
-// start has the index built of st when it is asked next, and kept up from then on. It waits for
-// nothing.
+// start has the index built of st when it is asked next, and kept up. It never waits.
 func (x *Index) start(st *protocol.State) {
 	x.started.Store(true)
 	x.next.Store(st)
@@ -204,8 +203,7 @@ func (x *Index) build(st *protocol.State) {
 	x.twice = st.Count() - x.len()
 }
 
-// buildShard hashes every id to find those of the shard: that costs less than putting them aside
-// for it.
+// buildShard hashes every id to find those of the shard: cheaper than putting them aside.
 func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]int32 {
 	at := make(map[uint64]int32, st.Count()/shards)
 	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {

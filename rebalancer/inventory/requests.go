@@ -72,8 +72,7 @@ func (r *Request) Fail(err error) {
 	r.End(err)
 }
 
-// GiveUp says that the caller does not wait any more: what was not sent never will be. ended: it
-// was answered before.
+// GiveUp says that the caller waits no more: what was not sent never is. ended: it was answered.
 func (r *Request) GiveUp() (ended bool) {
 	if !r.ended {
 		r.gaveUp = true
@@ -81,8 +80,7 @@ func (r *Request) GiveUp() (ended bool) {
 	return r.ended
 }
 
-// less says that one of what is left is durable, or that all is queued; complete: that was the
-// last.
+// less says that one more is durable, or that all is queued; complete: that was the last.
 func (r *Request) less() (complete bool) {
 	if r.left--; r.left == 0 {
 		r.End(nil)
@@ -96,8 +94,7 @@ func (r *Request) less() (complete bool) {
 // answer removes.
 type requests struct {
 	by map[string]*wanted
-	// order lists the ids of each op as they came. An id may stand in it twice, or with a wanted
-	// that has turned or gone.
+	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
 	order [2][]string
 	// shown counts the calls of pending.
 	shown int
@@ -187,8 +184,7 @@ func (q *requests) answer(op resync.Op, ids []string) (complete []*Request) {
 	return complete
 }
 
-// withdraw takes r's part in wanting op of ids away. It returns those that no other request wants:
-// they are not queued any more.
+// withdraw takes r's part in wanting op of ids away. It returns those that no other request wants.
 func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []string) {
 	for _, id := range ids {
 		w := q.by[id]

@@ -2,8 +2,7 @@ package inventory
 
 import "github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 
-// Writer is the inventory as the one writer sees it. Nothing is taken out of it before it is
-// committed.
+// Writer is the inventory as the one writer sees it. Nothing leaves it uncommitted.
 type Writer struct{ *shared }
 
 // Pending are the ids of which op is wanted now, each once, in the order in which they came.
@@ -28,8 +27,7 @@ func (s Writer) Answer(op resync.Op, ids []string) (complete []*Request) {
 	return s.requests.answer(op, ids)
 }
 
-// Clock counts all that was ever asked for, and tells the writer what had been asked when it sent
-// or read something.
+// Clock counts all that was ever asked for: what had been asked when something was sent or read.
 func (s Writer) Clock() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

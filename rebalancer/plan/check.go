@@ -32,8 +32,7 @@ type checker struct {
 	w *World
 	p *Plan
 	o Options
-	// Per instance, as the moves are played: count and weight include what waits in flight for
-	// room.
+	// Per instance, as the moves are played: count and weight include what waits for room.
 	count, waiting, bytes []int
 	weight                []int64
 	moved, refused        map[Move]bool // keyed by From and Index; To is 0
@@ -271,8 +270,7 @@ func (c *checker) bound() error {
 }
 
 // least is the least number of moves without pins: raise a level under everyone, one step at a
-// time, while there is enough; the rest stays, where it can, with who holds more. What is not kept
-// moves.
+// time, while there is enough; the rest stays, where it can, with who holds more.
 func (c *checker) least() int {
 	var open []Instance
 	total := len(c.w.Pool.IDs)

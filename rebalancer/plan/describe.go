@@ -22,8 +22,7 @@ type Description struct {
 	ID      string  `json:"id"`
 	Regime  Regime  `json:"regime"`
 	Balance Balance `json:"balance"`
-	// Summary is the plan in one sentence, Certificate says how its moves compare with the least
-	// possible.
+	// Summary is the plan in one sentence, Certificate compares its moves with the least possible.
 	Summary     string `json:"summary"`
 	Certificate string `json:"certificate"`
 	Moves       int    `json:"moves"`

@@ -15,8 +15,7 @@ const (
 	// Emergency places what has no owner, sits on a leaving instance or sits where its pin forbids.
 	// It moves nothing else, may worsen the balance and has no budget.
 	Emergency Regime = "emergency"
-	// Periodic does that and spreads too: it does not worsen the balance, and a budget limits the
-	// moves that spread.
+	// Periodic does that and spreads too: within a budget, and without worsening the balance.
 	Periodic Regime = "periodic"
 )
 
@@ -42,12 +41,10 @@ type Options struct {
 	// above or below it): spreading is due when an instance is farther away than Enter, and a plan
 	// spreads until all are within Leave. Defaults 1.15, 1.05.
 	Enter, Leave float64
-	// Running: spreading by weight has begun and not all are within Leave yet. Only ShouldRebalance
-	// looks at it.
+	// Running: spreading by weight has begun and is not over. Only ShouldRebalance looks at it.
 	Running bool
 	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both
-	// MinSpread and that share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at
-	// them.
+	// MinSpread and the share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
 	MinSpread      int
 	MinSpreadShare float64
 }
@@ -107,8 +104,7 @@ type Plan struct {
 	Exact bool
 	// Voluntary counts those of Moves that only spread or make room: the budget counts these.
 	Voluntary int
-	// Remaining are the moves of the full plan beyond the budget. Moves is a prefix of the full
-	// plan.
+	// Remaining are the full plan's moves beyond the budget. Moves is a prefix of that.
 	Remaining int
 	// Refused are the resources that could not be placed, with reasons.
 	Refused []Refusal
@@ -166,8 +162,7 @@ func (p *Plan) FromPool() map[int][]Move {
 	return byOrdinal
 }
 
-// Make plans. It fails only on a world or options that mean nothing; what cannot be placed is
-// refused in the plan.
+// Make plans. It fails on a world or options that mean nothing; the plan has what is refused.
 func Make(w *World, o Options) (*Plan, error) {
 	o, err := o.complete()
 	if err != nil {

@@ -11,8 +11,7 @@ type sortedList struct {
 	list *List
 	// sorted holds weight << 32 | index, ascending.
 	sorted []uint64
-	// below[i+1] is where to look for the nearest place at or below i that has not been taken, -1:
-	// none.
+	// below[i+1] is where to look for the nearest place at or below i that is not taken, -1: none.
 	below []int32
 	low   int // everything before has been taken
 }
@@ -49,8 +48,7 @@ func (sh *sortedList) at(i int32) int32 {
 	return root
 }
 
-// take finds the heaviest resource of at most ideal that to takes, else the lightest of at most
-// limit.
+// take finds the heaviest that to takes of at most ideal, else the lightest of at most limit.
 func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int64) (index int32, ok bool) {
 	over, _ := slices.BinarySearch(sh.sorted, uint64(max(0, ideal)+1)<<32)
 	for i := sh.at(int32(over) - 1); i >= 0; i = sh.at(i - 1) {
@@ -111,8 +109,7 @@ func (h *lightest) top() InstanceIndex {
 	return h.items[0]
 }
 
-// moved puts an instance where it belongs after its weight changed; one that was dropped comes
-// back.
+// moved puts an instance where it belongs after its weight changed, also a dropped one.
 func (h *lightest) moved(at InstanceIndex) {
 	switch {
 	case at == FromPool || !h.s.tally.w.Instances[at].Open:

@@ -2,14 +2,12 @@ package plan
 
 import "slices"
 
-// tally is the state of the instances while moves are laid out. Its slices are parallel to
-// World.Instances.
+// tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
 	w *World
 	// load is how many resources an instance holds, arriving included.
 	load []int
-	// bytes is the length of each list's znode, arriving included; nil when no open instance has a
-	// limit.
+	// bytes is the length of each list's znode, arriving included; nil: no open one has a limit.
 	bytes []int
 }
 
@@ -73,8 +71,7 @@ func (b *tally) apply(m Move) {
 type picker struct {
 	w       *World
 	classes int
-	// next is the next place to look at, counted from the end for open instances; by list and
-	// class.
+	// next is the next place to look at, from the end for open instances; by list and class.
 	next []int32
 }
 

@@ -49,8 +49,7 @@ func (s shares) fill(total int) (left int) {
 
 func (s shares) takesExtra(i, level int) bool { return s.floor[i] <= level && level < s.limit[i] }
 
-// level is the highest level whose pouring needs no more than total, and what is then left of
-// total.
+// level is the highest level whose pouring needs no more than total, and what is then left.
 func (s shares) level(total int) (level, rest int) {
 	poured := func(level int) (sum int) {
 		for i, f := range s.floor {

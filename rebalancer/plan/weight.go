@@ -15,11 +15,9 @@ type weightPlanner struct {
 	*emitter
 	o    Options
 	open []InstanceIndex
-	// weight is each instance's load in thousandths, arriving included; parallel to
-	// World.Instances.
+	// weight is each instance's load in thousandths, parallel to World.Instances.
 	weight []int64
-	// quota, if set, is how many of a class an instance may take: by class × column as in a
-	// network.
+	// quota, if set, is how many of a class an instance may take, by cell of a network.
 	quota       *network
 	sortedLists map[InstanceIndex]*sortedList
 }
@@ -85,8 +83,7 @@ func weights(w *World) []int64 {
 	return sums
 }
 
-// orphans are the resources that must move, the heaviest first, then as they are stored; To is not
-// set.
+// orphans are the resources that must move, the heaviest first, then as stored; To is not set.
 func (s *weightPlanner) orphans() []Move {
 	w := s.tally.w
 	var all []Move
@@ -106,8 +103,7 @@ func (s *weightPlanner) orphans() []Move {
 	return all
 }
 
-// place gives each its instance, again and again while what went made room, and returns those
-// without.
+// place gives each its instance, again while what went makes room, and returns those without.
 func (s *weightPlanner) place(orphans []Move) []Move {
 	todo := slices.Clone(orphans)
 	for {
@@ -193,8 +189,7 @@ func (s *weightPlanner) refuseOver() {
 	}
 }
 
-// spread moves from the heaviest to the lightest until all are within Leave of the mean or nothing
-// helps.
+// spread moves from the heaviest to the lightest until all are within Leave or nothing helps.
 func (s *weightPlanner) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {

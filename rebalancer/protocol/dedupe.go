@@ -7,8 +7,7 @@ import (
 
 // place is where an id was found.
 type location struct {
-	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other
-	// lists, pool.
+	// rank orders the places by which keeps a duplicate: flight, lists with a live status, others.
 	rank    int
 	ordinal int
 	name    string
@@ -51,8 +50,7 @@ func (s *State) walk(visit func(p location, ids []string)) {
 // Count is how many ids there are, wherever they are.
 func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned() }
 
-// Check says which id is in two places, if any is, and which is not allowed. It costs a map insert
-// an id.
+// Check says which id is in two places, or not allowed. It costs an insert an id.
 func (s *State) Check() error {
 	seen := make(map[string]location, s.Count())
 	var err error

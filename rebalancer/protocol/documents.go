@@ -100,8 +100,7 @@ func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
 	})
 }
 
-// planHeader is the content of `plan`: which parts make up the stored plan. An empty ID: none is
-// stored.
+// planHeader is the content of `plan`: the parts of the stored plan. An empty ID: none is stored.
 type planHeader struct {
 	V     int    `json:"v"`
 	ID    string `json:"id"`

@@ -204,8 +204,7 @@ func packIDs(start []byte, ids []string, end string) (data []byte, packed []stri
 
 // shared is the text that the ids of a list are parts of.
 type shared struct {
-	// plain is how all the ids stand in the znode, `"a","b"`; "" if one of them stands there in
-	// another way.
+	// plain is how all the ids stand in the znode, `"a","b"`; "" if one stands otherwise.
 	plain string
 	// spare is how many bytes that follow belong to ids that have gone.
 	spare int
@@ -230,8 +229,7 @@ func (s IDs) become(ids []string) (data []byte, packed IDs) {
 	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
 }
 
-// decodeIDs reads a list or a pool piece. What cannot be read exactly is an error, never a shorter
-// list.
+// decodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.
 func decodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
 	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {

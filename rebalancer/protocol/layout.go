@@ -10,19 +10,16 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Where things lie. The first tree belongs to the instances as much as to us, the second to us
-// alone.
+// Where things lie. The first tree is the instances' as much as ours, the second ours alone.
 const (
 	InstancesRoot = "/iota/orchestration"
 	OwnRoot       = "/iota/shardscaler"
 )
 
-// KindPath is the parent of a kind's ordinals. Its children are ordinals and nothing else: other
-// programs list them.
+// KindPath is the parent of a kind's ordinals. Others list them: no other children.
 func KindPath(kind string) string { return InstancesRoot + "/" + kind }
 
-// InstancePath is the znode of one ordinal; its children are tmp (with status), _reload and
-// resources.
+// InstancePath is the znode of one ordinal; below are tmp (with status), _reload and resources.
 func InstancePath(kind string, n int) string { return KindPath(kind) + "/" + strconv.Itoa(n) }
 
 // TmpPath is the parent of an instance's status.
@@ -206,8 +203,7 @@ func encodeData(used, capacity int) []byte {
 	return fmt.Appendf(nil, `{"used":%d,"count":%d}`, used, capacity)
 }
 
-// decodeData reads an instance's own data; -1 stands for what cannot be read, which Repair then
-// writes anew.
+// decodeData reads an instance's own data; -1: it cannot be read, and Repair writes it anew.
 func decodeData(data []byte) (used, capacity int) {
 	var d struct {
 		Used  *wholeNumber `json:"used"`
@@ -244,8 +240,7 @@ func (w *wholeNumber) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// decodeStatus reads what an instance wrote of itself. Legacy content is unknown and says nothing:
-// nil.
+// decodeStatus reads what an instance wrote of itself. Legacy content is unknown: nil.
 func decodeStatus(data []byte) *Status {
 	var raw struct {
 		Times     *wholeNumber `json:"times"`

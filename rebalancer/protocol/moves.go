@@ -73,8 +73,7 @@ func DeletePooled(s *State, from ...Take) (Multi, error) {
 	})
 }
 
-// CompactPool merges small pieces into one, `<epoch>-<k>`; false when there is nothing worth
-// merging.
+// CompactPool merges small pieces into one, `<epoch>-<k>`; false: there are none worth it.
 func CompactPool(s *State, k int64) (Multi, bool) {
 	var merged []*Piece
 	size := len(listOpen + listClose)

@@ -22,8 +22,7 @@ func (s *State) Clone() *State {
 	return &c
 }
 
-// Fault is the first reason why this kind stops: an unreadable list, a newer schema; "" when there
-// is none.
+// Fault is why this kind stops: an unreadable list, a newer schema; "": none.
 func (s *State) Fault() string {
 	if len(s.Faults) > 0 {
 		return s.Faults[0]

@@ -15,8 +15,7 @@ import (
 
 // Read reads once what differs from prev and shares the rest with it. What cannot be understood is
 // a fault in the State; missing trees are an empty one. changed says that something differs. The
-// State is Torn where something vanished while it was read; what else was written meanwhile, the
-// watches tell.
+// State is Torn where something vanished while it was read; of other writes the watches tell.
 func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool, err error) {
 	r := newReading(prev)
 	r.next.ReadAt = now
@@ -103,8 +102,7 @@ func (r *reading) readAll(znodes Znodes) error {
 	}); err != nil {
 		return err
 	}
-	// Lists before pieces: then the watch of a list fires for what moves between the two after the
-	// list was read.
+	// Lists before pieces: then a list's watch fires for what moves between the two after its read.
 	if err := r.each(znodes, r.instances(ordinals)); err != nil {
 		return err
 	}

@@ -22,8 +22,7 @@ type instanceReading struct {
 	n      int
 	was    *Instance
 	in     Instance
-	// fault says what beside the list may not be read; newReload that `_reload` has never been
-	// written.
+	// fault says what beside the list may not be read; newReload: `_reload` was never written.
 	fault     string
 	newReload bool
 	// differs: something is not as was. numbered: only a transaction's number became known.
@@ -173,8 +172,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 	return nil
 }
 
-// readStatus takes a status for one only if it is ephemeral and may be read: a persistent leftover
-// says nothing.
+// readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
 	stat, got, err := i.look(path, true, known{i.was.statusZxid, i.was.statusVersion, -1})

@@ -57,8 +57,7 @@ func SetOpen(s *State, open []int) (Multi, error) {
 	return setHead(s, "open", head), nil
 }
 
-// TouchHead writes the head as it is, so that requests of ours that are still under way somewhere
-// can no longer succeed.
+// TouchHead writes the head as it is, so that our requests still under way can no longer succeed.
 func TouchHead(s *State) Multi { return setHead(s, "touch", s.Head) }
 
 func setHead(s *State, step string, head Head) Multi {

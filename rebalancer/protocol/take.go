@@ -97,8 +97,7 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 	return taken, err
 }
 
-// byName calls visit once for each name, in order of first appearance, with the indices of its
-// Takes.
+// byName calls visit for each name, in order of first appearance, with its Takes' indices.
 func byName(from []Take, visit func(name string, which []int) error) error {
 	which := make(map[string][]int, len(from))
 	for i, t := range from {

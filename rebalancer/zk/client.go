@@ -27,8 +27,7 @@ import (
 type Config struct {
 	// Servers is `host:port,host:port/chroot`; the chroot is created if missing.
 	Servers string
-	// SessionTimeout is what is asked of the server; Client.SessionTimeout is what it granted.
-	// Default 10s.
+	// SessionTimeout is what is asked for; Client.SessionTimeout is what is granted. Default 10s.
 	SessionTimeout time.Duration
 	// Auth is `user:password` of the digest scheme, or empty; AuthFile a file that holds it, read
 	// anew on every connection. With either, our own znodes can be changed by that user alone, and
@@ -200,8 +199,7 @@ func (f *followers) wake(path string) {
 }
 
 // Lead takes the head of the kind by protocol rule 1 and returns what was read afterwards. holder
-// must be `<pod>/<nonce>` with a nonce that no other call uses. ErrFenced: another took it at the
-// same moment.
+// must be `<pod>/<nonce>` with a nonce that no other call uses. ErrFenced: another took it.
 func (c *Client) Lead(ctx context.Context, kind, holder string) (*protocol.State, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

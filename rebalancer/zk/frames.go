@@ -18,8 +18,7 @@ import (
 // Reads come from one goroutine at a time, and so do writes; each write is one request.
 type frames struct {
 	net.Conn
-	// given is what is left of the present answer; greeted says that the first one, which opens the
-	// session, has come.
+	// given is what is left of the present answer; greeted says that the first one has come.
 	given     []byte
 	greeted   bool
 	asked     bool // the session, by the first request
@@ -136,8 +135,7 @@ func (f *frames) check(answer []byte) error {
 	return nil
 }
 
-// checkGreeting looks at the answer that opens a session, or says that it has ended: then its
-// number is 0.
+// checkGreeting looks at the answer that opens a session, or says that it has ended: number 0.
 func checkGreeting(answer []byte) error {
 	timeout, session := int32At(answer[4:]), binary.BigEndian.Uint64(answer[8:])
 	password, ok := skipBytes(answer[greeting-4:])

@@ -208,8 +208,7 @@ func (l *link) await(ctx context.Context) (*session, error) {
 	}
 }
 
-// present is the session, nil while there is none, what is closed when that changes, and why there
-// is none.
+// present is the session, nil while there is none, what its change closes, and why there is none.
 func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,8 +230,7 @@ func (l *link) acl(path string) []zk.ACL {
 }
 
 // ensure makes a znode without content where there is none. It looks first: the server looks at the
-// right to create before it looks whether the znode exists, and where all is there nobody needs
-// that right.
+// right to create before it looks whether the znode exists, and not all callers have that right.
 func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
 	if there, err := present(ctx, s, fullPath); there || err != nil {
 		return err

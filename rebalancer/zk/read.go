@@ -61,8 +61,7 @@ func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (s *protoco
 	return s, changed, nil
 }
 
-// readOnce reads what differs from prev; the result is Torn if that differs and a watch has fired
-// meanwhile.
+// readOnce reads what differs from prev; the result is Torn if a watch has fired meanwhile.
 func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.State, bool, error) {
 	z, err := c.synced(ctx)
 	if err != nil {
@@ -82,8 +81,7 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	return next, changed, nil
 }
 
-// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own; see the function of
-// that name.
+// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own (protocol.ReadLeft).
 func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

@@ -116,8 +116,7 @@ func denied(err error, right, path string) error {
 	return missingRight{right, path}
 }
 
-// deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a
-// right on its parent.
+// deniedOp is denied for an operation of a transaction: that may need a right on the parent.
 func deniedOp(err error, op protocol.Op) error {
 	switch op.Kind {
 	case protocol.OpCreate:

@@ -35,8 +35,7 @@ type Config struct {
 	// Namespace and Service are where we answer; Port is set only where an object is taken over.
 	Namespace, Service string
 	Port               int32
-	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is somebody
-	// else's business.
+	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is not ours.
 	Bundle func() []byte
 	// TakeOver changes objects that lead to another provider.
 	TakeOver bool

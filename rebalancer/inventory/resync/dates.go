@@ -8,8 +8,7 @@ import (
 
 // dates are when messages last spoke of ids.
 type dates struct {
-	// start is when it began to listen: all that was known by then may have been created just
-	// before.
+	// start is when it began to listen: what was known by then may be new.
 	start time.Time
 	// created and deleted are when a message last created or deleted an id, by its hash, as the
 	// time since start. Only what is younger than the lag is kept.
@@ -40,8 +39,7 @@ func (d *dates) deletedAt(id string) (at time.Time, told bool) {
 	return d.start.Add(since), told
 }
 
-// young says whether a message, heard or before the start, may have created the id within the lag
-// before a read began.
+// young says whether a message, heard or not, may have created the id within the lag before a read.
 func (d *dates) young(id string, began time.Time, lag time.Duration) bool {
 	since := d.created[maphash.String(d.seed, id)]
 	return began.Before(d.start.Add(since + lag))

@@ -42,8 +42,7 @@ type Went struct {
 
 // Waiting is what a person is to decide.
 type Waiting struct {
-	// Count is the number of deletes that wait; Share is Count over Known, Since the time of the
-	// oldest.
+	// Count is how many deletes wait; Share is Count over Known, Since the oldest's time.
 	Count int       `json:"count"`
 	Known int       `json:"known"`
 	Share float64   `json:"share"`
@@ -69,8 +68,7 @@ var (
 
 func newHeld() held { return held{by: map[string]*set{}} }
 
-// admit returns the deletes that may go now. The others wait as a set of their own, however many
-// wait already.
+// admit returns the deletes that may go now. The others wait, as a set.
 func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
 	if len(confirmed) == 0 {
 		return nil
@@ -113,8 +111,7 @@ func (h *held) newest(now time.Time) *set {
 	return h.sets[len(h.sets)-1]
 }
 
-// spent is how many have gone without a person within budgetSpan, and those of a wentStep before
-// it.
+// spent is how many have gone without a person within budgetSpan and a wentStep.
 func (h *held) spent(now time.Time) (n int) {
 	h.went = slices.DeleteFunc(h.went, func(w Went) bool { return now.Sub(w.At) >= budgetSpan+wentStep })
 	for _, w := range h.went {

@@ -1,10 +1,8 @@
-// Package worldfile reads the worlds that people write down for the planner, and writes plans for
-// people and scripts.
+// Package worldfile reads worlds that people write for the planner, and writes plans.
 //
 // In: a YAML file (docs/plan-world.md has its schema) and the JSON Lines file that it may refer to.
 // Out: a plan.World with its Options. Invariant: what is read was understood: unknown fields,
-// doubled ids and owners that are not there are errors that name the field, the value and what was
-// wanted.
+// doubled ids and owners that are not there are errors with field, value and what was wanted.
 package worldfile
 
 import (
@@ -54,8 +52,7 @@ type Instance struct {
 	// Ordinal or Ordinals ("0-99"): exactly one of the two.
 	Ordinal  *int   `json:"ordinal,omitempty"`
 	Ordinals string `json:"ordinals,omitempty"`
-	// State is open (default), leaving (to be emptied) or kept (keeps what it has, receives
-	// nothing).
+	// State is open (default), leaving (to be emptied) or kept (keeps what it has).
 	State string `json:"state,omitempty"`
 	// Fixed: nothing may be taken from it. Not with leaving.
 	Fixed    bool `json:"fixed,omitempty"`
@@ -293,8 +290,7 @@ func (in *Instance) instance(ordinal int, f *File) plan.Instance {
 	return out
 }
 
-// fill adds what a file says a list holds. Resources given as a count are named after the list:
-// 3/0, 3/1, …
+// fill adds what a file says a list holds. A count's are named after the list: 3/0, 3/1, …
 func (b *builder) fill(l *plan.List, name string, r *Resources) error {
 	for i := range r.Count {
 		if err := b.add(l, &Resource{ID: name + "/" + strconv.Itoa(i)}); err != nil {
