@@ -10,6 +10,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"log/slog"
@@ -85,9 +86,7 @@ func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultTimeout
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
 	s := &Source{
 		cfg: cfg, dsn: d, reconcilers: reconcilers, log: log, metrics: newMetrics(reg),
 		kinds: map[string]*watch{}, changed: make(chan struct{}),
@@ -173,7 +172,6 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 	all.Wait()
 }
 
-// keepReading reads a kind until ctx ends.
 func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
 	why := periodic
 	for {

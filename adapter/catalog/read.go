@@ -16,7 +16,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
-// rowsAtOnce is how many rows are handed on together.
 const rowsAtOnce = 1000
 
 // read asks a kind's query once, streaming the rows to its reconciler. took is how long the
@@ -217,7 +216,6 @@ func (s *scanner) scan(rows *sql.Rows) (observed.ResourceKnown, error) {
 	return r, nil
 }
 
-// describe adds the weight and the labels.
 func (s *scanner) describe(r *observed.ResourceKnown) (err error) {
 	if s.weight.err != nil {
 		return fmt.Errorf("weight of %q: %w", r.ID, s.weight.err)

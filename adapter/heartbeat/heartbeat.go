@@ -11,6 +11,7 @@
 package heartbeat
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -56,14 +57,8 @@ type SASL struct {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{{&c.LookBack, 5 * time.Minute}, {&c.Refresh, 30 * time.Second}, {&c.Poll, time.Second}, {&c.Patience, 5 * time.Second}} {
-		if *d.field <= 0 {
-			*d.field = d.value
-		}
-	}
+	c.LookBack, c.Refresh = cmp.Or(c.LookBack, 5*time.Minute), cmp.Or(c.Refresh, 30*time.Second)
+	c.Poll, c.Patience = cmp.Or(c.Poll, time.Second), cmp.Or(c.Patience, 5*time.Second)
 	return c
 }
 

@@ -84,7 +84,6 @@ func (p *partition) run(ctx context.Context) {
 	}
 }
 
-// session reads over one connection until it fails.
 func (p *partition) session(ctx context.Context) error {
 	leader := p.leader.Load().Leader
 	conn, err := p.connect(ctx, net.JoinHostPort(leader.Host, strconv.Itoa(leader.Port)))
@@ -120,7 +119,6 @@ func (p *partition) seek(conn *broker) error {
 	return err
 }
 
-// fetch asks for one answer and hands on its messages.
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
 	switch {
@@ -154,7 +152,6 @@ func (p *partition) drain(answer *answer) error {
 	}
 }
 
-// take hands on the messages of a batch.
 func (p *partition) take(b batch) {
 	for r, err := range b.records(p.guardedUnpack) {
 		if err != nil {
@@ -196,7 +193,6 @@ func (p *partition) guardedUnpack(codec int8, packed []byte) (plain []byte, err 
 	return plain, err
 }
 
-// unreadable counts and tells a batch that is passed over.
 func (p *partition) unreadable(b batch, err error) {
 	result := "unreadable"
 	if errors.Is(err, errOversized) {

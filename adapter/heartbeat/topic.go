@@ -67,7 +67,6 @@ func (t *topic) run(ctx context.Context) {
 	}
 }
 
-// nextListing is soon after a failure.
 func (t *topic) nextListing() time.Duration {
 	if t.listErr != nil {
 		return time.Second

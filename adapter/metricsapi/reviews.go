@@ -20,7 +20,6 @@ const (
 	// acceptedFor is how long an accepted token passes without a turn: the library remembers its
 	// review for as long.
 	acceptedFor = 10 * time.Second
-	// maxAccepted bounds the tokens that are remembered.
 	maxAccepted = 1024
 )
 

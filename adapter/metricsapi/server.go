@@ -1,6 +1,7 @@
 package metricsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/cmd/options"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -64,7 +66,7 @@ func (c Config) Validate() error {
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		errs = append(errs, fmt.Errorf("certificate file %q and key file %q: want both or none", c.CertFile, c.KeyFile))
 	}
-	if c.Insecure && err == nil && !isLoopback(host) {
+	if c.Insecure && err == nil && !samesite.Loopback(host) {
 		errs = append(errs, fmt.Errorf("address %q: without authentication it must be a loopback address", c.Address))
 	}
 	if c.Cert != nil && c.CertFile != "" {
@@ -82,14 +84,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
 // Server serves the metrics APIs.
 type Server struct {
 	cfg      Config
@@ -104,12 +98,8 @@ func New(cfg Config, view func() View, log *slog.Logger, reg prometheus.Register
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure metrics API: %w", err)
 	}
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = DefaultMaxInFlight
-	}
-	if cfg.RequestTimeout == 0 {
-		cfg.RequestTimeout = DefaultRequestTimeout
-	}
+	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)
+	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, DefaultRequestTimeout)
 	listener, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics API: %w", err)

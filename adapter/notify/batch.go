@@ -9,7 +9,6 @@ type change struct {
 	ack                          func()
 }
 
-// ids is how many it names.
 func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) + len(c.shown) }
 
 // folded is what many changes come to. Deletes must be committed first, then creates, then claims;

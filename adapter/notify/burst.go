@@ -36,7 +36,6 @@ type burst struct {
 	crowded int
 }
 
-// came takes in a message.
 func (b *burst) came(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -102,7 +102,6 @@ func (m Message) outdated() Message {
 	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
 }
 
-// ids is how many it names.
 func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim) + len(m.Shown) }
 
 // ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It

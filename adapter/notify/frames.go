@@ -98,7 +98,6 @@ var answerLengths = map[byte]int{
 	packets.Puback: 2, packets.Pubrec: 2, packets.Pubrel: 2, packets.Pubcomp: 2,
 }
 
-// next begins a packet.
 func (f *frames) next() error {
 	first, err := f.in.ReadByte()
 	if err != nil {

@@ -13,6 +13,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,9 +88,7 @@ type Source struct {
 
 // New returns a Source for kinds; Configure changes them later. It does not connect.
 func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
-	if cfg.Topic == "" {
-		cfg.Topic = "cm/notify"
-	}
+	cfg.Topic = cmp.Or(cfg.Topic, "cm/notify")
 	s := &Source{
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},

@@ -42,7 +42,6 @@ func newQueue(s *session, kind string) *queue {
 	return &queue{session: s, kind: kind, more: wake.New()}
 }
 
-// put takes a change unless there is no room.
 func (q *queue) put(c change) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -87,14 +86,12 @@ func (q *queue) done(n int) (drained bool) {
 	return q.full && len(q.waiting) == 0
 }
 
-// pending says whether anything waits for its commit.
 func (q *queue) pending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting) > 0
 }
 
-// run commits until ctx ends.
 func (q *queue) run(ctx context.Context) {
 	var last time.Time
 	for ctx.Err() == nil {

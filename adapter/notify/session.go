@@ -60,7 +60,6 @@ func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session
 	return c
 }
 
-// end asks for the end of the session.
 func (s *session) end(why error) {
 	select {
 	case s.ended <- why:

@@ -12,7 +12,6 @@ import (
 // not known of a node, because it may not be read or its watch is silent, holds nothing up: the
 // node then counts as neither lost nor sound.
 
-// prepareNodes makes the informer of the nodes.
 func (s *Source) prepareNodes() (err error) {
 	kube := s.clients.Kube
 	nodes := informer.Config{Example: &corev1.Node{}, Renew: s.cfg.Probe, Strip: strip}

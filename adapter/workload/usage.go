@@ -18,7 +18,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// poll asks metrics.k8s.io about every kind's pods at each interval.
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
 	for !s.synced() && wake.Sleep(ctx, s.cfg.Debounce) {
 	}
@@ -68,7 +67,6 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	return usage, nil
 }
 
-// sample is what the answer m says of pod p.
 func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 	u := observed.Usage{At: m.Timestamp.Time, Window: m.Window.Duration}
 	u.CPU, u.MissingCPU = sum(p, m, corev1.ResourceCPU, (*resource.Quantity).MilliValue)

@@ -116,7 +116,6 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	return nil
 }
 
-// prepare makes the informers.
 func (s *Source) prepare() (err error) {
 	kube, ns, renew := s.clients.Kube, s.cfg.Namespace, s.cfg.Probe
 	sets := informer.Config{Example: &appsv1.StatefulSet{}, Renew: renew, Strip: strip}
@@ -138,7 +137,6 @@ func (s *Source) prepare() (err error) {
 // synced says whether both watches have delivered their first complete picture.
 func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
 
-// report sends every kind's picture soon after a change.
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	for s.changes.Await(ctx, nil) {
 		if !s.synced() {
@@ -232,7 +230,6 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 	return obj.(*appsv1.StatefulSet)
 }
 
-// picture is all that is known of a kind's StatefulSet and pods.
 func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)

@@ -174,7 +174,6 @@ func (h *handlers) view(kind string) (KindView, error) {
 	return v, nil
 }
 
-// problem turns a backend's error into the status that fits.
 func problem(err error) error {
 	switch {
 	case err == nil:

@@ -268,7 +268,6 @@ func (a *App) keepRunners(ctx context.Context) error {
 	}
 }
 
-// configure makes the sources and the runners follow cfg.
 func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	a.state.Configure(cfg.Kinds)
 	a.workload.Configure(cfg.Kinds)
@@ -337,7 +336,6 @@ func (a *App) takeRunners(gone []*runner) {
 	}
 }
 
-// serveHTTP serves REST, probes and Prometheus until ctx ends.
 func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))

@@ -93,10 +93,8 @@ func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Dur
 	}
 }
 
-// callsTimeout bounds what a look at a drain asks of others.
 const callsTimeout = 10 * time.Second
 
-// instanceOf finds the kind whose StatefulSet makes this pod.
 func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
 	cfg, _ := a.live.current()
 	if cfg == nil {

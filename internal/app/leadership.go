@@ -49,7 +49,6 @@ func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
 	return l.term, l.changed
 }
 
-// leads says whether this replica leads now.
 func (l *leadership) leads() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

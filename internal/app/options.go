@@ -148,7 +148,6 @@ func together(server, cert, key string) error {
 	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
-// kafkaBrokers are the addresses in --kafka.
 func (o *Options) kafkaBrokers() []string {
 	brokers := strings.Split(o.Kafka, ",")
 	for i := range brokers {

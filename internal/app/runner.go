@@ -66,7 +66,6 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 	return r
 }
 
-// over says whether the runner has ended.
 func (r *runner) over() bool {
 	select {
 	case <-r.done:

@@ -123,7 +123,6 @@ func (x *Attributes) bucket(hash uint64) int {
 	return int(high)
 }
 
-// index fills starts; the rows are in order.
 func (x *Attributes) index() {
 	x.starts = make([]int32, len(x.rows)/bucketSize+2)
 	for _, t := range x.rows {
@@ -247,7 +246,6 @@ func (r *catalogueRead) done() *Attributes {
 	return &done
 }
 
-// weigh finds the median.
 func (r *catalogueRead) weigh() {
 	if !r.needs.weights {
 		return

@@ -46,7 +46,6 @@ func (s *saying) tell(c *resync.Comparison) {
 
 func newComparison(now time.Time) *comparison { return &comparison{with: resync.New(now)} }
 
-// hear takes what a message said.
 func (c *comparison) hear(s saying) {
 	if c.lent == nil {
 		s.tell(c.with)

@@ -40,9 +40,8 @@ type Index struct {
 	mu   sync.RWMutex
 	seed maphash.Seed
 	// of is the State that the index equals; nil: not built.
-	of *protocol.State
-	at [shards]map[uint64]int32 // by hash, in the shard that it is of
-	// updated counts the updates.
+	of      *protocol.State
+	at      [shards]map[uint64]int32 // by hash, in the shard that it is of
 	updated int
 	// twice is how many places hold an id that another one holds too: 0 except in an adopted tree.
 	twice int
@@ -127,10 +126,8 @@ func (x *Index) Remain(ids []string) []bool {
 	return stay
 }
 
-// remains is Remain for one id.
 func (x *Index) remains(id string) bool { return x.Remain([]string{id})[0] }
 
-// knows says whether the id is anywhere.
 func (x *Index) knows(id string) bool {
 	_, known := x.Find(id)
 	return known
@@ -196,7 +193,6 @@ func (x *Index) update(st *protocol.State) {
 	x.of = st
 }
 
-// build hashes everything.
 func (x *Index) build(st *protocol.State) {
 	x.seed = maphash.MakeSeed()
 	x.each(shards, func(shard int) { x.at[shard] = x.buildShard(st, uint64(shard)) })

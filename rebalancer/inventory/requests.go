@@ -96,7 +96,6 @@ type requests struct {
 	by map[string]*wanted
 	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
 	order [2][]string
-	// shown counts the calls of pending.
 	shown int
 	// now counts what was ever added: a clock by which the writer knows what had been asked when it
 	// sent or read something.
@@ -111,7 +110,6 @@ type wanted struct {
 	by    []*Request
 }
 
-// add notes that op is wanted of id.
 func (q *requests) add(op resync.Op, id string, r *Request) {
 	if q.by == nil {
 		q.by = map[string]*wanted{}

@@ -101,7 +101,6 @@ func (c *checker) mustMove(from InstanceIndex, index int) bool {
 	return !c.w.Instances[from].Fixed && !c.permits(c.list(from), index, int(from))
 }
 
-// moves plays the plan.
 func (c *checker) moves() error {
 	for i, m := range c.p.Moves {
 		if err := c.move(m); err != nil {
@@ -196,7 +195,6 @@ func (c *checker) arrive(m Move, l List) {
 	c.waiting[m.From] = min(c.waiting[m.From], max(0, c.count[m.From]-c.w.Instances[m.From].Capacity))
 }
 
-// pinned says whether any resource is pinned.
 func (c *checker) pinned() bool {
 	for at := FromPool; at < len(c.w.Instances); at++ {
 		for _, p := range c.list(InstanceIndex(at)).Pins {

@@ -51,7 +51,6 @@ func (e *emitter) straight(l layout) bool {
 	return true
 }
 
-// count books a bulk move that was emitted whole.
 func (e *emitter) count(p bulkMove) {
 	e.load[p.to] += int(p.n)
 	if p.from != FromPool {

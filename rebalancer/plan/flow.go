@@ -116,7 +116,6 @@ func (n *network) book(s group, o Options) {
 	}
 }
 
-// stays says whether resources are where they may stay.
 func (n *network) stays(s group) bool {
 	return s.at != FromPool && n.w.mayStay(s.class, s.at)
 }

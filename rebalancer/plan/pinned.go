@@ -64,7 +64,6 @@ func (n *network) orphans(k int) (placed, left []group) {
 	return placed, left
 }
 
-// why is the reason for what is left of a class.
 func (n *network) why(k int) Reason {
 	row := n.allowed[n.cell(k, 0):n.cell(k, len(n.open))]
 	return reason(n.classes[k], slices.Contains(row, true))

@@ -194,7 +194,6 @@ func (p *Plan) byCount(o Options) {
 	p.cutToBudget(o.Budget)
 }
 
-// keepBudget cuts a full plan.
 func (p *Plan) cutToBudget(budget int) {
 	if budget == 0 || p.Voluntary <= budget {
 		return

@@ -17,7 +17,6 @@ type group struct {
 	class PinIndex
 }
 
-// unplaced is a group without a place.
 type unplaced struct {
 	group
 	why Reason

@@ -100,7 +100,6 @@ func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
 	}
 }
 
-// pinned says whether any resource is pinned.
 func (w *World) pinned() bool {
 	some := func(l *List) bool { return slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return p != 0 }) }
 	if some(&w.Pool) {
@@ -114,7 +113,6 @@ func (w *World) pinned() bool {
 	return false
 }
 
-// orphaned says whether anything must move.
 func (w *World) orphaned() bool {
 	if len(w.Pool.IDs) > 0 {
 		return true
@@ -131,7 +129,6 @@ func (w *World) orphaned() bool {
 
 func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
 
-// fill picks the resources of one bulk move.
 func (k *picker) fill(moves []Move, p bulkMove) {
 	if k.classes > 1 {
 		for i := range moves {

@@ -152,7 +152,6 @@ func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 	return s.quota.flow[s.quota.cell(k, c)] > 0
 }
 
-// send makes a move.
 func (s *weightPlanner) send(m Move) {
 	w := s.tally.w
 	cost := w.list(m.From).weight(int(m.Index))

@@ -143,7 +143,6 @@ func (b *builder) grow(n int, ids []string) error {
 	return nil
 }
 
-// newPiece creates a pool piece.
 func (b *builder) newPiece(k int64, ids []string) error {
 	name := PieceName(b.s.Head.Epoch, k)
 	data, packed := encodeIDs(ids)

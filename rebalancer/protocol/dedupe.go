@@ -112,7 +112,6 @@ func Dedupe(s *State) (all []Deduped, err error) {
 	return all, nil
 }
 
-// strip leaves only the marked ids in a place.
 func strip(s *State, p location, keep []bool) (Multi, error) {
 	marked := func(ids []string) (rest []string) {
 		for i, id := range ids {

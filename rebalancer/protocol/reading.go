@@ -61,7 +61,6 @@ func (r *reading) store(differs bool, change func(*State)) {
 	change(r.next)
 }
 
-// fault notes what cannot be understood.
 func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
@@ -86,7 +85,6 @@ func (r *reading) each(znodes Znodes, parts []func(Znodes) error) error {
 	return znodes.Each(reads)
 }
 
-// readAll fills next.
 func (r *reading) readAll(znodes Znodes) error {
 	var pool, flights, own, ordinals []string
 	list := func(path string, names *[]string) func(Znodes) error {

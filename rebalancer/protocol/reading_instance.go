@@ -55,7 +55,6 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	return nil
 }
 
-// look is look for a part of the instance.
 func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	if !watch && was.version < 0 { // most likely it is there, and small: one request instead of two
 		if got, err = i.znodes.Get(path); got == nil || err != nil {

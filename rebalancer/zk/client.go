@@ -8,6 +8,7 @@
 package zk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,7 @@ type Config struct {
 
 // Default returns c with what it leaves open filled in.
 func (c Config) Default() Config {
-	if c.SessionTimeout == 0 {
-		c.SessionTimeout = 10 * time.Second
-	}
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
 	return c
 }
 

@@ -92,7 +92,6 @@ func (f *frames) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// next reads an answer.
 func (f *frames) next() error {
 	var length [lengthBytes]byte
 	if _, err := io.ReadFull(f.Conn, length[:]); err != nil {
@@ -119,7 +118,6 @@ func (f *frames) next() error {
 
 var errNoAnswer = errors.New("this is no answer of a ZooKeeper server")
 
-// check looks at an answer.
 func (f *frames) check(answer []byte) error {
 	if !f.greeted {
 		f.greeted = true

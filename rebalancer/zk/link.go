@@ -127,7 +127,6 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 	return nil
 }
 
-// credentials are `user:password`, or empty.
 func credentials(cfg Config) (string, error) {
 	if cfg.AuthFile == "" {
 		return cfg.Auth, nil

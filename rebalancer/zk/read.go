@@ -117,7 +117,6 @@ type znodes struct {
 	sess *session
 }
 
-// Stat implements Znodes.
 func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 	full := z.sess.path(path)
 	watch = watch && z.sess.arm(dataWatch(full))
@@ -150,7 +149,6 @@ func statOf(exists bool, stat *zk.Stat) *protocol.Stat {
 	}
 }
 
-// Get implements Znodes.
 func (z znodes) Get(path string) (*protocol.Znode, error) {
 	got, err := do(z.ctx, z.sess, func(conn *zk.Conn) (*protocol.Znode, error) {
 		data, stat, err := conn.Get(z.sess.path(path))
@@ -165,7 +163,6 @@ func (z znodes) Get(path string) (*protocol.Znode, error) {
 	return got, denied(err, rightRead, path)
 }
 
-// Children implements Znodes.
 func (z znodes) Children(path string, watch bool) (names []string, stat *protocol.Stat, err error) {
 	full := z.sess.path(path)
 	watch = watch && z.sess.arm(childrenWatch(full))
@@ -190,7 +187,6 @@ func (z znodes) Children(path string, watch bool) (names []string, stat *protoco
 	return got.names, got.stat, denied(err, rightRead, path)
 }
 
-// Each implements Znodes.
 func (z znodes) Each(reads []func(protocol.Znodes) error) error {
 	g, ctx := guard.NewGroup(z.ctx)
 	g.SetLimit(readers)

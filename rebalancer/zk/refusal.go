@@ -34,11 +34,7 @@ var serverErrors = map[serverError]string{
 }
 
 func (e serverError) Error() string {
-	text := serverErrors[e]
-	if text == "" {
-		text = "server error"
-	}
-	return fmt.Sprintf("zk: %s (%d)", text, int32(e))
+	return fmt.Sprintf("zk: %s (%d)", cmp.Or(serverErrors[e], "server error"), int32(e))
 }
 
 // refusal: what the server does not do it refuses by a code below that of API errors. Those above
@@ -101,7 +97,6 @@ const (
 	rightRead, rightWrite, rightCreate, rightDelete = "READ", "WRITE", "CREATE", "DELETE"
 )
 
-// missingRight is an answer that says so.
 type missingRight struct{ right, path string }
 
 func (e missingRight) Error() string { return fmt.Sprintf("%s is missing on %s", e.right, e.path) }

@@ -155,7 +155,6 @@ func dataWatch(path string) string { return "d" + path }
 
 func childrenWatch(path string) string { return "c" + path }
 
-// hasFired counts the watches that have fired.
 func (s *session) hasFired() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,7 +277,6 @@ func (h *hosts) resolve() []address {
 	return round
 }
 
-// name is the host name behind an address.
 func (h *hosts) name(hostPort string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

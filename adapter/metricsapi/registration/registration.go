@@ -70,7 +70,6 @@ func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault st
 	}
 }
 
-// requestTimeout bounds one request.
 const requestTimeout = 10 * time.Second
 
 // Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says

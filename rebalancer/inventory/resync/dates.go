@@ -22,7 +22,6 @@ func newDates(now time.Time) dates {
 	}
 }
 
-// note notes when a message spoke of the id.
 func (d *dates) note(now time.Time, op Op, id string) {
 	hash := maphash.String(d.seed, id)
 	if op == Created {
@@ -45,7 +44,6 @@ func (d *dates) young(id string, began time.Time, lag time.Duration) bool {
 	return began.Before(d.start.Add(since + lag))
 }
 
-// forget forgets what is young no more.
 func (d *dates) forget(began time.Time, lag time.Duration) {
 	for _, dates := range []map[uint64]time.Duration{d.created, d.deleted} {
 		maps.DeleteFunc(dates, func(_ uint64, since time.Duration) bool {

@@ -129,10 +129,8 @@ func (h *held) spend(now time.Time, n int) {
 	h.went = append(h.went, Went{now, n})
 }
 
-// has says whether the id waits.
 func (h *held) has(id string) bool { return h.by[id] != nil }
 
-// drop lets go of an id that waits.
 func (h *held) drop(id string) {
 	s := h.by[id]
 	if s == nil {
@@ -144,7 +142,6 @@ func (h *held) drop(id string) {
 	}
 }
 
-// waiting is what a person is shown; nil when nothing waits.
 func (h *held) waiting() *Waiting {
 	if len(h.sets) == 0 {
 		return nil
@@ -202,7 +199,6 @@ func (h *held) choose(number, count int) (chosen []*set, err error) {
 	return chosen, nil
 }
 
-// list shows the sets.
 func (h *held) list() string {
 	var all []string
 	for _, s := range h.sets {

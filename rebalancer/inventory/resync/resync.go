@@ -166,7 +166,6 @@ func (r *Comparison) doubt(rd *read, at time.Time, id string) {
 	}
 }
 
-// withdraw forgets a claim.
 func (r *Comparison) withdraw(id string) {
 	if _, ok := r.claims[id]; ok {
 		delete(r.claims, id)
@@ -374,7 +373,6 @@ func (r *Comparison) Resume(went []Went) { r.held.went = slices.Clone(went) }
 // before the end of another read, which might have found them.
 func (r *Comparison) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
 
-// has says whether the read had a row with that id.
 func (rd *read) has(id string) bool {
 	_, found := slices.BinarySearch(rd.rows, maphash.String(rd.seed, id))
 	return found

@@ -13,7 +13,6 @@ import (
 // maxLine is the longest line of a JSON Lines file, in bytes.
 const maxLine = 1 << 20
 
-// from reads resources from JSON Lines.
 func (b *builder) from(name string, open func(string) (io.ReadCloser, error)) error {
 	in, err := open(name)
 	if err != nil {

@@ -205,7 +205,6 @@ func (b *builder) ids() iter.Seq[string] {
 	}
 }
 
-// instances lays out all ordinals, then fills them.
 func (b *builder) instances(f *File) error {
 	given := map[int]*Instance{}
 	for i := range f.Instances {
@@ -338,7 +337,6 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 	return nil
 }
 
-// bytes computes the lengths that the lists have as znodes.
 func (b *builder) bytes() {
 	for i := range b.w.Instances {
 		in := &b.w.Instances[i]
