@@ -5,8 +5,7 @@
 // observed.Catalogued for each complete read, observed.Failed for one that failed. Invariant: a
 // read that did not reach its last row is an error and never "fewer resources".
 //
-// Only the leader reads: what a read leads to is a write, and a follower's copy of 350,000 rows
-// would serve no purpose.
+// Only the leader reads: a read leads to writes, and a follower needs no copy of 350,000 rows.
 package catalog
 
 import (
@@ -42,8 +41,7 @@ type Reconciler interface {
 	BeginRead(now time.Time)
 	// Rows takes rows of the read that began; the slice is used again, its strings are not.
 	Rows(rs []observed.ResourceKnown)
-	// EndRead says that the read is complete, rs being its last rows. next is when another read
-	// must begin; zero: none must.
+	// EndRead ends a complete read by its last rows. next is when another must begin; zero: none.
 	EndRead(ctx context.Context, rs []observed.ResourceKnown) (next time.Time, err error)
 	// AbortRead says that the read begun last failed and proves nothing.
 	AbortRead()
@@ -132,8 +130,7 @@ func (s *Source) Trigger(kind string) {
 	}
 }
 
-// Padded says whether the kind's ids are of type char(n): blanks at their end mean nothing. false
-// while no read has told.
+// Padded says whether the kind's ids are char(n), as the last read told: final blanks mean nothing.
 func (s *Source) Padded(kind string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -90,8 +90,7 @@ func postgresDSN(u *url.URL, query url.Values) (dsn, error) {
 	return dsn{driver: "pgx", address: u.String()}, nil
 }
 
-// contradicted is an option that the driver puts in the place of a part of the URL, or of another
-// option.
+// contradicted is an option that the driver takes instead of a part of the URL, or of another.
 func contradicted(u *url.URL, query url.Values) string {
 	_, password := u.User.Password()
 	for _, part := range []struct {

@@ -62,8 +62,7 @@ func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconcile
 
 // rows is stream without bounds; it counts as it reads.
 func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler, count *int) (batch []observed.ResourceKnown, err error) {
-	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to
-	// write the platform's database.
+	// Read-only: the query comes from a ConfigMap, whose editors may have no right to write here.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("query catalogue: %w", err)
@@ -111,8 +110,7 @@ type scanner struct {
 	padded bool
 	// known are label sets by their text: many rows have the same.
 	known map[string]map[string]string
-	// unread counts the rows whose weight or labels cannot be read, why says what is wrong with the
-	// first.
+	// unread counts the rows whose weight or labels cannot be read, why says it of the first.
 	unread int
 	why    error
 }

@@ -6,8 +6,7 @@
 // read, and observed.Failed when not. Invariant: silence of the broker is never reported as silence
 // of an instance.
 //
-// heartbeat.go keeps the set of topics, topic.go the partitions of one, partition.go reads one;
-// decode.go is pure.
+// heartbeat.go keeps the topics, topic.go one's partitions, partition.go reads; decode.go is pure.
 package heartbeat
 
 import (

@@ -183,8 +183,7 @@ func (p *partition) marker(producer int64, key []byte) {
 	}
 }
 
-// guardedUnpack unpacks a batch with code that is not ours. Where that panics, the batch cannot be
-// read, and that is all.
+// guardedUnpack unpacks a batch with foreign code. If that panics, the batch cannot be read.
 func (p *partition) guardedUnpack(codec int8, packed []byte) (plain []byte, err error) {
 	err = p.guarded(func() error {
 		plain, err = p.unpack(codec, packed)

@@ -288,8 +288,7 @@ func appendSnappy(plain, block []byte) ([]byte, error) {
 	return append(plain, block...), nil
 }
 
-// zstandard takes no more memory than it has room for. The reader that kafka-go uses takes as much
-// as a batch says that it needs.
+// zstandard takes no more memory than it has room for. kafka-go's takes what a batch asks for.
 var zstandard, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true)) // the options are valid
 
 func unpackZstd(packed []byte) ([]byte, error) {

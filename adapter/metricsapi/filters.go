@@ -17,8 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// metricSelectorParam is the query parameter by which a request picks series; labelSelector picks
-// objects.
+// metricSelectorParam is the query parameter that picks series; labelSelector picks objects.
 const metricSelectorParam = "metricLabelSelector"
 
 // labelSelectorParam is the one by which it picks objects, and for external metrics series.

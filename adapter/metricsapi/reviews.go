@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	// acceptedFor is how long an accepted token passes without a turn: the library remembers its
-	// review for as long.
+	// acceptedFor is how long an accepted token needs no turn: the library remembers it as long.
 	acceptedFor = 10 * time.Second
 	maxAccepted = 1024
 )

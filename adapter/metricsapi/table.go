@@ -193,8 +193,7 @@ func readLag(s subject) (reading, error) {
 	return reading{value: *resource.NewMilliQuantity(lag.Milliseconds(), resource.DecimalSI), at: s.kind.Sources.Bus.At}, nil
 }
 
-// clusterUsable guards the metrics on pods: which pod an ordinal has, and whether it is Ready,
-// comes from Kubernetes.
+// clusterUsable guards the metrics on pods: whether an ordinal has a Ready pod is Kubernetes'.
 func clusterUsable(s subject) error {
 	src := s.kind.Sources.Cluster
 	if src.Fresh(s.now, observed.ClusterMaxAge) {

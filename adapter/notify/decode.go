@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// maxBytes of a message that is decoded: a bulk create of 200,000 UUIDs. A larger one leads to
-	// a reconcile, which is cheaper.
+	// maxBytes of a decoded message: a bulk create of 200,000 UUIDs. A reconcile is cheaper.
 	maxBytes = 8 << 20
 	// maxID is the longest id of a resource, in bytes (formats.md).
 	maxID = 256

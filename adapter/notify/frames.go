@@ -22,8 +22,7 @@ const (
 	// skipStep is how much of a payload is skipped between two signs of life for the library. It
 	// gives a connection up that shows none for pingTimeout.
 	skipStep = 64 << 10
-	// maxElements of a notification. In memory an element of a list takes many times the two bytes
-	// that it may have as text.
+	// maxElements of a notification. In memory a list's element takes many times its two bytes.
 	maxElements = 1 << 18
 )
 

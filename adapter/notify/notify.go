@@ -7,9 +7,8 @@
 // read that it asks for is ordered; what is not acknowledged comes again.
 //
 // decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one
-// commit, many at once to a read. connect.go opens a connection and frames.go bounds what comes
-// over it, session.go is what one connection is used for, queue.go the commits of one kind, this
-// file the sequence of connections.
+// commit, many at once to a read. connect.go opens a connection, frames.go bounds what comes,
+// session.go uses it, queue.go the commits of one kind, this file the sequence of connections.
 package notify
 
 import (
@@ -123,8 +122,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	for ctx.Err() == nil {
 		kinds := s.current()
 		if len(kinds) == 0 {
-			// What the broker has kept for us would be nobody's, and be acknowledged. So it must
-			// not be sent yet.
+			// What the broker has kept for us would be acknowledged unread. So it must wait.
 			select {
 			case <-ctx.Done():
 			case <-s.changed:

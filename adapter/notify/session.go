@@ -89,8 +89,7 @@ func (s *session) run(ctx context.Context) error {
 		return cmp.Or(err, fmt.Errorf("subscribe to %s with QoS 1: the broker refuses", s.cfg.Topic))
 	}
 	for _, kind := range s.kinds {
-		// What happened meanwhile may be missing: brokers bound what they keep for a client that is
-		// away, and forget it at a restart.
+		// Some may be missing: brokers bound what they keep, and forget it at a restart.
 		s.handler.Reconcile(kind)
 	}
 	s.metrics.sessions.Inc()
@@ -252,8 +251,7 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 	return said, err
 }
 
-// held is what a message that waits for its commit takes: its payload, which what acknowledges it
-// refers to, and its ids.
+// held is what a waiting message takes: its payload, which its ack refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
 	return 2*len(m.Payload()) + header*said.ids()

@@ -48,8 +48,7 @@ func appended(left []change, c change) []change {
 	}
 }
 
-// since is when the oldest change was made that the instance has not acknowledged; zero if it lags
-// behind by none, or says nothing.
+// since is when the oldest unacknowledged change was made; zero: none.
 func (b backlog) since(ordinal int, l *List) time.Time {
 	if left := b[ordinal]; len(left) > 0 && l.Status != nil && l.Status.Times < l.Times {
 		return left[0].at

@@ -23,8 +23,7 @@ type Snapshot struct {
 type Kind struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then
-	// Sources.Cluster has no error).
+	// Workload is the StatefulSet; nil: not seen yet, or, if Sources.Cluster has no error, none.
 	Workload *Workload `json:"workload,omitempty"`
 	// Instances are in order of ordinal: each that has a pod, adopted or not, or a znode.
 	Instances []Instance `json:"instances"`
@@ -183,12 +182,10 @@ type Pod struct {
 	ReadyChanged time.Time `json:"readyChanged,omitzero"`
 	Created      time.Time `json:"created,omitzero"`
 	Started      time.Time `json:"started,omitzero"` // status.startTime; zero while Pending
-	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that timestamp: when
-	// its grace ends.
+	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that: its grace's end.
 	Terminating bool      `json:"terminating,omitempty"`
 	DeleteBy    time.Time `json:"deleteBy,omitzero"`
-	// NodeLost is since when the pod's node has not been Ready by Kubernetes' word; zero: it is, or
-	// that is not known.
+	// NodeLost is since when the pod's node has not been Ready; zero: it is, or that is not known.
 	NodeLost time.Time `json:"nodeLost,omitzero"`
 	// Reason is the waiting reason of its container, or why it cannot be scheduled:
 	// CrashLoopBackOff, Unschedulable, …

@@ -25,8 +25,7 @@ type State struct {
 	changed chan struct{}
 }
 
-// kindState is what is known of one kind, by source. Everything it points to is immutable: signals
-// replace, never edit.
+// kindState is what is known of one kind, by source. What it points to is immutable: never edited.
 type kindState struct {
 	statefulSet string
 	heartbeat   bool
@@ -288,8 +287,7 @@ func (ks *kindState) shown(ordinal int) {
 	}
 }
 
-// strangerAge is how long the beat of an ordinal without a pod is kept: a pod may beat before the
-// cluster source saw it.
+// strangerAge is how long the beat of an ordinal without a pod is kept: beats may outrun watches.
 const strangerAge = 10 * time.Minute
 
 func (ks *kindState) forgetBeats(c Cluster) {

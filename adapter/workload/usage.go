@@ -41,8 +41,7 @@ func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed
 	}
 }
 
-// usage returns the samples of the pods that the StatefulSet owns, by ordinal. Pods without a
-// sample are not in it.
+// usage returns the samples of the pods that the StatefulSet owns, by ordinal, as far as there are.
 func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usage, error) {
 	usage := map[int]observed.Usage{}
 	set := s.set(k.StatefulSet)

@@ -93,8 +93,7 @@ func join(o Orchestration, texts []*encoded) (document, error) {
 	return append(doc, newPart(append([]byte("}"), after...))), nil
 }
 
-// tagOf is the weak ETag of an orchestration: equal where two differ only in the times at which
-// they were looked at.
+// tagOf is the weak ETag of an orchestration, which the times of looks do not change.
 func tagOf(o Orchestration, texts []*encoded) string {
 	o.ReadAt = time.Time{}
 	if o.Decision != nil {

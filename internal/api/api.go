@@ -83,8 +83,7 @@ type KindView struct {
 // Config configures New.
 type Config struct {
 	Version string
-	// InsecureLocal lets POST pass without a token. The caller has checked that the address is a
-	// loopback one.
+	// InsecureLocal lets POST pass without a token. The address must be a loopback one.
 	InsecureLocal bool
 	// SlowReader is how long a reader may take for 256 KiB before it is cut off. Default 5s.
 	SlowReader time.Duration

@@ -130,8 +130,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	return a, nil
 }
 
-// newSources prepares every input; none of them connects before Run, but ZooKeeper's client, which
-// does so in the background.
+// newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
 	dsn, err := readSecret(o.CatalogueDSNFile)
@@ -204,8 +203,7 @@ func (a *App) Run(ctx context.Context, version string) error {
 	return cmp.Or(serving.Wait(), err)
 }
 
-// startWork starts the sources, the election and the kinds. The lease is given away only when no
-// runner writes any more.
+// startWork starts sources, election and kinds. The lease is kept until no runner writes.
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })

@@ -106,8 +106,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	return v, true
 }
 
-// configured is a kind's runner, the configuration, and what that says of the kind without any
-// override.
+// configured is a kind's runner, the configuration, and its entry there, without any override.
 func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, error) {
 	cfg, _ := a.live.current()
 	if r := a.runner(kind); cfg != nil && r != nil {

@@ -25,8 +25,7 @@ const (
 	drainsAtOnce    = 20
 )
 
-// drainReads are the reads that pods which end at the same time share: of their StatefulSet, by
-// name, and of what each owns.
+// drainReads are the reads that pods which end together share: StatefulSets and what is owned.
 type drainReads struct {
 	sets *limits.Shared[string, bounds]
 	left *limits.Shared[instanceKey, leftover]

@@ -96,8 +96,7 @@ func (r *runner) fell(ctx context.Context, err error) {
 	wake.Sleep(ctx, leadAgain)
 }
 
-// leadAgain is the pause before the head is taken again after it was lost while the lease is still
-// ours.
+// leadAgain is the pause before a lost head is taken again while the lease is still ours.
 const leadAgain = 2 * time.Second
 
 // lead writes for the kind during each of this replica's terms. Its error is a panic.
@@ -116,8 +115,7 @@ func (r *runner) lead(ctx context.Context) error {
 	return nil
 }
 
-// serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx
-// ends or either fails.
+// serveTerm runs the engine's writer and the scaler's ticks together until any ends.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

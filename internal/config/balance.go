@@ -16,8 +16,7 @@ type Balance string
 const (
 	// BalanceCount evens the number of resources.
 	BalanceCount Balance = "count"
-	// BalanceWeight evens the sum of the weights that the catalogue names; the number is only
-	// limited by capacity.
+	// BalanceWeight evens the sum of the catalogue's weights, within capacity.
 	BalanceWeight Balance = "weight"
 )
 

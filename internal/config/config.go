@@ -79,8 +79,7 @@ type Owner string
 const (
 	// OwnerShardscaler: the scaler writes /scale.
 	OwnerShardscaler Owner = "shardscaler"
-	// OwnerGroup: the scaler writes /scale, and follows the wish that an HPA or a person writes
-	// into the kind's InstanceGroup.
+	// OwnerGroup: the scaler writes /scale, and follows the wish in the kind's InstanceGroup.
 	OwnerGroup Owner = "group"
 	// OwnerHPA: an HPA does; we assign, drain and publish, and never write /scale.
 	OwnerHPA Owner = "hpa"
@@ -192,8 +191,7 @@ type Action string
 const (
 	// ActionReport: it is reported and nothing else.
 	ActionReport Action = "report"
-	// ActionRestart: a silent instance's pod is restarted, once, with its normal grace; the next
-	// time after a growing pause.
+	// ActionRestart: a silent instance's pod is restarted, with its grace, after growing pauses.
 	ActionRestart Action = "restart"
 	// ActionReassign: and after ReassignAfter without work, others get what it owns.
 	ActionReassign Action = "reassign"
@@ -229,8 +227,7 @@ type Catalogue struct {
 	// Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
-	// which a reconcile's deletes go within an hour without a person. Nil: 0.1, and 5, or 0 where
-	// the share is 0.
+	// which a reconcile deletes in an hour without a person. Nil: 0.1, and 5, or 0 with share 0.
 	MaxDeleteShare *float64 `json:"maxDeleteShare,omitempty"`
 	MaxDeletes     *int     `json:"maxDeletes,omitempty"`
 }
@@ -249,8 +246,7 @@ type Rebalance struct {
 	ListInterval *Duration `json:"listInterval,omitempty"`
 	// MovesPerMinute limits voluntary moves (spreading, not drains nor orphans); 0 means no limit.
 	MovesPerMinute int `json:"movesPerMinute,omitempty"`
-	// MovesPerPlan limits the voluntary moves of one plan; what remains is planned anew when that
-	// is done. 0 means no limit.
+	// MovesPerPlan limits the voluntary moves of one plan; the rest is planned after that. 0: none.
 	MovesPerPlan int `json:"movesPerPlan,omitempty"`
 	// MaxInFlight limits the resources that are in flight at once; 0 means no limit.
 	MaxInFlight int `json:"maxInFlight,omitempty"`

@@ -6,8 +6,7 @@ package pins
 
 import "slices"
 
-// Rule binds resources to ordinals: those that its selector matches, and those named. One that
-// several rules match must satisfy all.
+// Rule binds resources to ordinals: by selector, or named. All that match must hold.
 type Rule struct {
 	// Name is shown where a resource has no place for this rule. A configuration wants one each.
 	Name string `json:"name"`

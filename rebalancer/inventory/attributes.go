@@ -63,8 +63,7 @@ type Attributes struct {
 	// that a look-up reads a handful of neighbours.
 	rows   []Attribute
 	starts []int32
-	// absent is the pin of a resource without labels, median the weight of one that the read could
-	// not see yet.
+	// absent is the pin of a resource without labels, median the weight of one not read yet.
 	absent plan.PinIndex
 	median plan.Weight
 	pins   []plan.Pin

@@ -87,8 +87,7 @@ func (s *shared) paid() (some bool) {
 	return some
 }
 
-// toKeep is what went, what is owed and the claims that no read has decided yet, as far as there is
-// room.
+// toKeep is what went, is owed and the claims that no read has decided, within the room.
 func (s *shared) toKeep() *Kept {
 	kept, room := &Kept{V: keptVersion, Went: s.comparison.with.Went()}, claimsBytes
 	add := func(id string) bool {

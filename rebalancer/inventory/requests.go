@@ -130,8 +130,7 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 	w.by = append(w.by, r)
 }
 
-// pending are the ids of which op is wanted now, each once, in the order in which they came. The
-// result is the caller's.
+// pending are the ids of which op is wanted now, each once, as they came, in a new slice.
 func (q *requests) pending(op resync.Op) []string {
 	if len(q.order[op]) == 0 {
 		return nil
@@ -198,8 +197,7 @@ func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []s
 	return dropped
 }
 
-// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is
-// not wanted any more.
+// sending says that ids are about to be sent, op being wanted of them; false: not of all any more.
 func (q *requests) sending(op resync.Op, ids []string) bool {
 	for _, id := range ids {
 		if w := q.by[id]; w == nil || w.op != op {

@@ -38,8 +38,7 @@ type Progress struct {
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
 	// Alarm says why the engine has stopped, if so (an unreadable list, foreign edits).
 	Alarm string `json:"alarm,omitempty"`
-	// Blocked says what keeps the running work from ending: capacity elsewhere, a hold, an instance
-	// that does not acknowledge.
+	// Blocked says what keeps the running work from ending: capacity, a hold, an acknowledgement.
 	Blocked string `json:"blocked,omitempty"`
 	// Unannounced is a warning: rows keep appearing of which no message tells. Empty: none.
 	Unannounced string `json:"unannounced,omitempty"`

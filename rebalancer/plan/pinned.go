@@ -2,8 +2,7 @@ package plan
 
 import "slices"
 
-// pinnedLayout is the layout of a world with pins. Its moves are the fewest unless some instance
-// keeps more than its capacity.
+// pinnedLayout lays out a world with pins. Its moves are the fewest unless one stays over capacity.
 func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 	n := newNetwork(w, o)
 	n.distribute()

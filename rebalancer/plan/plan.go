@@ -72,8 +72,7 @@ const (
 	PinFull
 	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
 	BytesFull
-	// OverCapacity: it runs on an instance that holds more than its capacity, and there is no room
-	// elsewhere. It stays.
+	// OverCapacity: its instance is over its capacity, and there is no room elsewhere. It stays.
 	OverCapacity
 )
 
@@ -118,8 +117,7 @@ func (p *Plan) World() *World { return p.world }
 // Empty says that nothing moves.
 func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
 
-// BySource yields the moves grouped by From, each source once: the pool first, then by ordinal;
-// within a source in plan order.
+// BySource yields the moves grouped by From, the pool first, then by ordinal, each in plan order.
 func (p *Plan) BySource() iter.Seq2[int, []Move] {
 	return func(yield func(int, []Move) bool) {
 		start := make([]int, len(p.world.Instances)+2)

@@ -15,8 +15,7 @@ func newShares(n int) shares {
 	return shares{floor: all[:n:n], limit: all[n : 2*n : 2*n], held: all[2*n : 3*n : 3*n], want: all[3*n:]}
 }
 
-// fill pours total resources into the instances as evenly as floor and limit allow, and returns
-// what found no room.
+// fill pours total resources into instances as evenly as can be, and returns the rest.
 //
 // The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less
 // than one each, goes first to those that hold more than the level already, then to the lowest

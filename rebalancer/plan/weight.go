@@ -28,8 +28,7 @@ func (p *Plan) byWeight(o Options) {
 	orphans := s.orphans()
 	left := s.place(orphans)
 	if len(left) > 0 && w.pinned() {
-		// Who may go anywhere may have taken the room of who may not: try again with each one's
-		// share counted first.
+		// The unpinned may have taken the room of others: try again, the shares counted first.
 		shared := newWeightPlanner(w, o)
 		shared.quota = sharesByCount(w, o)
 		rest := shared.place(orphans)

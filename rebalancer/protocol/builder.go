@@ -14,8 +14,7 @@ type builder struct {
 	lists, sources int
 }
 
-// transact makes a step of the check of the head and what build adds. A kind that has stopped takes
-// none.
+// transact makes a step: the check of the head, and what build adds. A stopped kind takes none.
 func transact(s *State, name string, build func(*builder) error) (Multi, error) {
 	if fault := s.Fault(); fault != "" {
 		return Multi{}, fmt.Errorf("%s: %w: %s", name, ErrStopped, fault)
@@ -102,8 +101,7 @@ func (s *State) changeable(n int) (*Instance, error) {
 	return in, nil
 }
 
-// setList writes a list with all that goes with it: `used`, and a higher `_reload`. It returns the
-// list's bytes.
+// setList writes a list with `used` and a higher `_reload`. It returns the list's bytes.
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
 	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)

@@ -289,8 +289,7 @@ func scanArray(text string) ([]string, bool) {
 	}
 }
 
-// parseIDs reads any JSON of the right meaning: numbers as ids become strings, other fields are
-// passed over.
+// parseIDs reads any JSON of the right meaning: ids may be numbers, other fields pass.
 func parseIDs(data []byte) ([]string, error) {
 	var list struct {
 		V   json.RawMessage `json:"v"`

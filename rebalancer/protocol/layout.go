@@ -124,8 +124,7 @@ const (
 	MaxMultiBytes = 400_000 // a transaction with more than one list or source; one list and one piece may be larger
 	MaxPlanBytes  = 4 << 20 // a stored plan, compressed
 
-	// maxRequest is what the server surely takes: jute.maxbuffer is 1 MiB, and a request over it
-	// costs the session.
+	// maxRequest is what the server takes: jute.maxbuffer is 1 MiB, beyond which a session ends.
 	MaxRequestBytes = 1_000_000
 	// maxPlanText bounds what a stored plan may unpack to.
 	maxPlanText = 64 << 20

@@ -141,8 +141,7 @@ func checkTargets(to []int) error {
 	return nil
 }
 
-// Redirect changes where ids in flight will go: a re-create of an id whose delete is in flight, a
-// delete of what moves, another target.
+// Redirect changes where ids in flight will go: another target, a delete, or a create after one.
 func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
 	return transact(s, "redirect", func(b *builder) error {
 		f := s.Flight[flight]
@@ -190,8 +189,7 @@ func ReleaseToPool(s *State, k int64, from ...Take) (Multi, error) {
 	})
 }
 
-// Forget ends deletes: it removes released ids whose destination is ToDelete. A Take with nil IDs
-// means all deletes of that piece.
+// Forget ends deletes: released ids for ToDelete are removed. nil IDs: all of a piece.
 func Forget(s *State, from ...Take) (Multi, error) {
 	return transact(s, "forget", func(b *builder) error {
 		_, err := b.takeFlying(from, true)

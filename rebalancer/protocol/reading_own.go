@@ -137,8 +137,7 @@ func (r *reading) readPlan(znodes Znodes) error {
 	return nil
 }
 
-// readParts reads every `plan/<k>`, also those of plans that are no longer stored: their versions
-// are needed to overwrite them.
+// readParts reads every `plan/<k>`, also of plans no longer stored, to overwrite them by version.
 func (r *reading) readParts(znodes Znodes) (parts map[int][]byte, versions map[int]int32, err error) {
 	names, _, err := znodes.Children(PlanPath(r.kind), true)
 	if err != nil {

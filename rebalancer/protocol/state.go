@@ -103,8 +103,7 @@ type Instance struct {
 	Live bool
 	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
 	LiveSince time.Time
-	// Hidden says that there is a `tmp/status` which may not be read: it is no status, and it is
-	// not absent either.
+	// Hidden says that `tmp/status` is there and not to be read: neither a status nor absent.
 	Hidden bool
 	// Begun says that another client has begun to make these znodes and has not written all of
 	// them: the list is empty, and closed. newList says that the list is what was never written.

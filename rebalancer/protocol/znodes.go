@@ -47,8 +47,7 @@ func (z *Znode) tooLong() error {
 // ErrDenied says that what is asked for may not be read or written. Nothing was written.
 var ErrDenied = errors.New("a right is missing")
 
-// Znodes is ZooKeeper as a reading sees it: over one session, or in memory. What may not be read
-// fails with ErrDenied.
+// Znodes is ZooKeeper as a reading sees it: a session, or memory. ErrDenied: it may not be read.
 type Znodes interface {
 	// Stat asks for a znode without its data; nil: none. With watch, its next change is notified.
 	Stat(path string, watch bool) (*Stat, error)

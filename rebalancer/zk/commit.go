@@ -200,8 +200,7 @@ func (l *link) request(sess *session, op protocol.Op) any {
 	return &zk.CheckVersionRequest{Path: path, Version: op.Version}
 }
 
-// rejection names the operation that failed. The ones before it report no error, those after it
-// "unknown error: -2".
+// rejection names the failed operation. Before it there is no error, behind it "unknown error: -2".
 func rejection(m protocol.Multi, got []zk.MultiResponse, err error) error {
 	for i, answer := range got {
 		switch why := named(answer.Error); {

@@ -185,8 +185,7 @@ func hasStrings(b []byte) bool {
 	return ok
 }
 
-// hasResults looks at the results of a transaction, each behind a header: its type, whether it ends
-// the list, and an error.
+// hasResults looks at a transaction's results, each behind its type, an end mark and an error.
 func hasResults(b []byte) bool {
 	const header = 4 + 1 + 4
 	for len(b) >= header {

@@ -98,8 +98,7 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 	return protocol.Left{}, fmt.Errorf("read what is left: the head moves all the time: %w", protocol.ErrConflict)
 }
 
-// synced returns ZooKeeper as the present session sees it, after its server has caught up with the
-// leader of the ensemble.
+// synced returns ZooKeeper in the present session, whose server has caught up with the leader.
 func (c *Client) synced(ctx context.Context) (znodes, error) {
 	sess, err := c.link.await(ctx)
 	if err != nil {

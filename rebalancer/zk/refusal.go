@@ -11,8 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// This file says what an error of a call means: the server refused it, a znode had changed, or
-// nothing is known of its outcome.
+// This file says what an error of a call means: refused, a znode had changed, or nothing is known.
 
 // serverError is an error code in an answer of the server for which go-zookeeper has no name.
 type serverError int32

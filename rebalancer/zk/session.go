@@ -186,8 +186,7 @@ func (s *session) timeout() time.Duration {
 	return s.granted
 }
 
-// do runs a call of the client, which knows no context, until it answers, ctx ends or the session
-// is lost.
+// do runs a call of the client, which knows no context, until it answers or ctx or session end.
 func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) (T, error) {
 	type answer struct {
 		value T

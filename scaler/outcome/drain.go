@@ -150,8 +150,7 @@ func (s Sight) leaving() (dr Drain) {
 	return dr
 }
 
-// ordinals are those that leave: those that this decision wants gone, and those beyond the size of
-// which something is left.
+// ordinals are those that leave: by this decision, or beyond the size with something left.
 func (s Sight) ordinals() (planned, beyond []int) {
 	for n := s.Decision.Start + s.Decision.Stays(); n < s.Decision.Start+*s.Decision.Current; n++ {
 		planned = append(planned, n)

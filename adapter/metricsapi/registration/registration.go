@@ -72,8 +72,7 @@ func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault st
 
 const requestTimeout = 10 * time.Second
 
-// Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says
-// that an object could not be read.
+// Sync looks at each object once. Fault has what is wrong, the error what could not be read.
 func (w *Watcher) Sync(ctx context.Context) error {
 	var errs []error
 	for _, name := range Names {

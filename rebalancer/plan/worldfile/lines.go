@@ -139,8 +139,7 @@ func (p *plain) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number takes digits with at most one point between them, as JSON writes them: nothing else, so
-// that strconv agrees with it.
+// number takes digits with at most one point between them, as in JSON, and for strconv alike.
 func (p *plain) number() []byte {
 	p.spaces()
 	n, point := 0, -1

@@ -167,8 +167,7 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 	return b.w, b.w.Validate()
 }
 
-// doubled finds an id that is there twice. Hashes are compared first: that takes a fifth of the
-// time of a set of strings.
+// doubled finds an id that is there twice. Hashes are compared first: five times as fast as a set.
 func (b *builder) doubled() (id string, ok bool) {
 	seed, hashes := maphash.MakeSeed(), make([]uint64, 0, b.count)
 	for id := range b.ids() {
