@@ -112,15 +112,11 @@ func counted(k *Kind, n int, now time.Time) (int, error) {
 
 // usable is nil if src was read completely within limit.
 func usable(name string, src Source, now time.Time, limit time.Duration) error {
-	because := ""
-	if src.Error != "" {
-		because = ": " + src.Error
-	}
 	switch {
 	case !src.Known():
-		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, because)
+		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, src.Because())
 	case !src.Fresh(now, limit):
-		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), because)
+		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), src.Because())
 	}
 	return nil
 }

@@ -97,6 +97,14 @@ func (s Source) Age(now time.Time) time.Duration { return now.Sub(s.At) }
 // Fresh says whether the input was read completely within max before now.
 func (s Source) Fresh(now time.Time, max time.Duration) bool { return s.Known() && s.Age(now) <= max }
 
+// Because is why the input cannot be read now, as the end of a sentence; "" when it can.
+func (s Source) Because() string {
+	if s.Error == "" {
+		return ""
+	}
+	return ": " + s.Error
+}
+
 // Workload is a StatefulSet, reduced to what is used.
 type Workload struct {
 	UID             string `json:"uid"`

@@ -186,9 +186,8 @@ func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*obs
 // Reassign implements api.Backend. What shows that the instance lives is read after the call: one
 // made while ZooKeeper was away must not count an instance as dead that came back since.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
-	k, _, ok := a.effective(kind)
-	r := a.runner(kind)
-	if !ok || r == nil {
+	r, k, _, ok := a.effective(kind)
+	if !ok {
 		return api.Reassigned{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
 	seen, now, err := a.seenSince(ctx, kind, time.Now())

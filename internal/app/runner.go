@@ -170,7 +170,7 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	kind, _, ok := r.app.effective(r.kind)
+	_, kind, _, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
 	if k := snap.Kind(r.kind); ok && k != nil {

@@ -99,7 +99,7 @@ func (m *measure) read(in *Input, cfg *config.ResourceTarget, s *Signal) sample 
 		if src.Known() {
 			s.Missing = "usage was last read " + ago(src, in.Now)
 		}
-		s.Missing += because(src)
+		s.Missing += src.Because()
 		return sample{}
 	}
 	needRequest := cfg.TargetUtilization > 0 || cfg.Hottest != nil && cfg.Hottest.TargetUtilization > 0
