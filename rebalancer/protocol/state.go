@@ -5,17 +5,8 @@
 // that checks the head and every version it rests on. Invariant: after each Multi alone every
 // acknowledged resource is in exactly one of an instance's list, the pool and the flight.
 //
-// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the one
-// that it comes to change together:
-//
-//	        Create          Assign
-//	caller ────────► pool ──────────► list of an instance
-//	                 │  ▲               │ Revoke     ▲ Grant
-//	    DeletePooled │  │ ReleaseToPool ▼            │
-//	                 │  └──────────── flight ────────┘
-//	                 ▼                  │  (Redirect: another destination)
-//	               gone ◄───────────────┘
-//	                        Forget
+// docs/architecture.md draws the way of a resource; each of its arrows is one Multi, and the znode
+// that a resource leaves and the one that it comes to change together.
 //
 // Revoke, and every other change of a list, raises `_reload`; what is in the flight leaves it only
 // when the instance has released it (Released, rule 6).

@@ -30,10 +30,9 @@ type Config struct {
 	Servers string
 	// SessionTimeout is what is asked for; Client.SessionTimeout is what is granted. Default 10s.
 	SessionTimeout time.Duration
-	// Auth is `user:password` of the digest scheme, or empty; AuthFile a file that holds it, read
-	// anew on every connection. With either, our own znodes can be changed by that user alone, and
-	// read by everybody.
-	Auth, AuthFile string
+	// AuthFile holds `user:password` of the digest scheme, read anew on every connection; empty: no
+	// name. With it our own znodes can be changed by that user alone, and read by everybody.
+	AuthFile string
 	// TLS, when not nil, is used for every connection.
 	TLS *clienttls.Files
 }
@@ -49,12 +48,6 @@ func (c Config) Validate() error {
 	_, err := parseServers(c.Servers)
 	if c.SessionTimeout < time.Second || c.SessionTimeout > time.Minute {
 		err = errors.Join(err, fmt.Errorf("session timeout: %s, at least 1s and at most 1m", c.SessionTimeout))
-	}
-	if c.Auth != "" && c.AuthFile != "" {
-		err = errors.Join(err, errors.New("auth: given both as text and as a file"))
-	}
-	if c.Auth != "" && !strings.Contains(c.Auth, ":") {
-		err = errors.Join(err, errors.New("auth: want user:password"))
 	}
 	return errors.Join(err, c.TLS.Validate())
 }

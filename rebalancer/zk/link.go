@@ -129,7 +129,7 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 
 func credentials(cfg Config) (string, error) {
 	if cfg.AuthFile == "" {
-		return cfg.Auth, nil
+		return "", nil
 	}
 	raw, err := os.ReadFile(cfg.AuthFile)
 	if err != nil {
@@ -222,7 +222,7 @@ var (
 )
 
 func (l *link) acl(path string) []zk.ACL {
-	if (l.cfg.Auth != "" || l.cfg.AuthFile != "") && protocol.IsOwn(path) {
+	if l.cfg.AuthFile != "" && protocol.IsOwn(path) {
 		return ownerACL
 	}
 	return openACL
