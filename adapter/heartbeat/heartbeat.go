@@ -42,8 +42,7 @@ type Config struct {
 	// Poll is how long a broker holds an answer when there is no message, and so how often its
 	// silence is noticed. Default 1s.
 	Poll time.Duration
-	// Patience is how long past Poll a broker may take to answer before the connection is given up.
-	// Default 5s.
+	// Patience is how long past Poll a broker may take before its connection ends. Default 5s.
 	Patience time.Duration
 }
 

@@ -38,8 +38,7 @@ type partition struct {
 	stuck int
 	// undecided are beats up to next.
 	undecided undecided
-	// ahead is the end of the log as the broker once told, and when: reaching it proves that all up
-	// to then was read.
+	// ahead is the end of the log as once told, and when: reaching it proves what was read.
 	ahead   int64
 	aheadAt time.Time
 

@@ -32,8 +32,7 @@ const (
 
 var errBroken = errors.New("broken batch")
 
-// batch is what a broker keeps and sends as one. In the formats before 2 that is one message, which
-// may contain others.
+// batch is what a broker keeps and sends as one. Before format 2: a message, maybe of others.
 type batch struct {
 	base, last int64 // offsets of its first and its last record, be they there or compacted away
 	format     byte
@@ -119,8 +118,7 @@ func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 	}
 }
 
-// cutRecord reads one record of format 2: its length, and within that attributes, time, offset,
-// key, value and headers.
+// cutRecord reads a record of format 2: length, attributes, time, offset, key, value and headers.
 func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
 	body, rest, ok := cutBytes(plain, varint)
 	if !ok || len(body) < 1 {

@@ -267,8 +267,7 @@ func customValue(row metric, d *described, got reading, series *metav1.LabelSele
 	}
 }
 
-// asWritten is the selector of series as an answer repeats it. It came from text of this very form,
-// so nothing is lost.
+// asWritten is the selector of series as answers repeat it. It came from such text.
 func asWritten(series labels.Selector) *metav1.LabelSelector {
 	if series.Empty() {
 		return nil

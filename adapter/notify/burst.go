@@ -11,8 +11,7 @@ const (
 	// QoS 1 or not. How many fit depends on how long a commit takes.
 	burstSize = 500
 	burstSpan = 10 * time.Second
-	// burstLook is the time between two looks whether a burst is over. Without a message since the
-	// look before, it is.
+	// burstLook is the time between two looks whether a burst is over: when no message came.
 	burstLook = time.Second
 	// crowdedLooks is how many looks in a row must find messages that wait: then a broker may have
 	// dropped some, however few it hands out at once.

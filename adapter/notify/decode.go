@@ -237,8 +237,7 @@ func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 
 // plainTexts are the elements of a list that has nothing but ids without escapes and without a
 // blank at the end, which is what an import of any size consists of; false where it has anything
-// else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one
-// object.
+// else. raw is valid JSON. All ids share one copy of the list, as one object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
 		return nil, false

@@ -58,11 +58,9 @@ type Handler interface {
 	Claim(ctx context.Context, kind string, ids []string) error
 	// Shown tells of rows that an update has shown, after what was said of them before is
 	// committed: where one is not known, or is being deleted, a read of the catalogue is asked for,
-	// since it may have been made or restored without a message. It must not block. nil: that read,
-	// if any, is ordered.
+	// since no message may have told of it. It must not block. nil: that read, if any, is ordered.
 	Shown(kind string, ids []string) error
-	// Padded says whether the catalogue pads the ids of the kind with blanks that mean nothing. It
-	// must not block.
+	// Padded says whether blanks at the end of the kind's ids mean nothing. It must not block.
 	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)

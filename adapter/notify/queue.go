@@ -16,8 +16,7 @@ const (
 	maxWaitingBytes = 32 << 20
 	// maxBatch is how many ids one commit takes.
 	maxBatch = 4096
-	// linger is how long a batch is collected while commits follow each other; a single message
-	// never waits.
+	// linger is how long a batch grows while commits follow each other; one alone is not held.
 	linger = 5 * time.Millisecond
 )
 
@@ -32,8 +31,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []change
 	bytes   int
-	// full: a message found no room. From then on all are left to the broker, in order, until it
-	// sends them again.
+	// full: a message found no room. From then on all wait at the broker, which sends them again.
 	full bool
 	err  error
 }
@@ -58,8 +56,7 @@ func (q *queue) put(c change) bool {
 	return true
 }
 
-// peek returns the next changes to commit, of at most maxBatch ids unless the first alone has more.
-// They go on waiting.
+// peek returns the next changes to commit, at most maxBatch ids or one change. They stay.
 func (q *queue) peek() []change {
 	q.mu.Lock()
 	defer q.mu.Unlock()

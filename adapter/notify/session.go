@@ -38,8 +38,7 @@ var (
 )
 
 // session is one connection. What it received and did not acknowledge, the broker sends again on
-// the next one; so a session keeps nothing when it ends, and the library's own reconnect is not
-// used.
+// the next one; so a session keeps nothing, and the library's own reconnect is not used.
 type session struct {
 	*Source
 	kinds  []string

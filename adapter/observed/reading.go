@@ -14,8 +14,7 @@ const (
 	StoreMaxAge = 30 * time.Second
 	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/informer).
 	ClusterMaxAge = 30 * time.Second
-	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the
-	// answer itself.
+	// BusMaxAge is below the 30 s within which a silent bus is an error, less an answer's time.
 	BusMaxAge = 25 * time.Second
 )
 

@@ -41,8 +41,7 @@ type kindState struct {
 	sources     map[SourceName]Source
 
 	// built is the last Kind that was laid out. dirty: something changed since; moved: so did pods,
-	// lists or usage, and the instances must be laid out anew; beaten: only the beats of these
-	// ordinals did.
+	// lists or usage, and all is laid out anew; beaten: only the beats of these ordinals did.
 	built        Kind
 	dirty, moved bool
 	beaten       []int

@@ -53,8 +53,7 @@ type Backend interface {
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
 	// Reassign declares the pod of an instance dead on user's word. ErrConflict: it seems to live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
-	// Leader returns whether this replica leads, and else at which host:port the leader's API is;
-	// empty: not known.
+	// Leader says whether this replica leads, or at which host:port the leader's API is, if known.
 	Leader() (self bool, addr string)
 }
 

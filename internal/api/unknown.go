@@ -14,8 +14,7 @@ import (
 )
 
 // OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
-// whose answer has not come. A write that ends with any other problem was not carried out, and will
-// not be.
+// whose answer has not come. After any other problem it was not carried out, and will not be.
 const OutcomeUnknown = "urn:shardscaler:outcome-unknown"
 
 // UnknownOutcome is that document.

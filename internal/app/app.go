@@ -80,8 +80,7 @@ type store interface {
 	Close()
 }
 
-// actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is
-// not enough.
+// actuator writes StatefulSets and InstanceGroups, and asks the API server beyond watches.
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups

@@ -32,13 +32,11 @@ type Kind struct {
 	Name string `json:"name"`
 	// StatefulSet runs the kind's instances; pod `<statefulSet>-<n>` is ordinal n.
 	StatefulSet string `json:"statefulSet"`
-	// Capacity is the hard limit of resources on one instance, 1 to 5000. Spreading never changes
-	// it.
+	// Capacity is the hard limit of resources on an instance, 1 to 5000; spreading keeps it.
 	Capacity int `json:"capacity"`
 	// TargetPerInstance is what sizing aims at, 1 to Capacity. Default: Capacity.
 	TargetPerInstance int `json:"targetPerInstance,omitempty"`
-	// Init is the least number of instances, Max the greatest: 1 ≤ Init ≤ Max ≤
-	// MaxInstancesCeiling.
+	// Init is the least number, Max the greatest: 1 ≤ Init ≤ Max ≤ MaxInstancesCeiling.
 	Init int `json:"init"`
 	Max  int `json:"max"`
 	// Replicas says who writes the StatefulSet's replicas.
@@ -178,8 +176,7 @@ type Heartbeat struct {
 	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
 	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody
-	// is restarted. Default 0.34. Of a kind without heartbeat, the default holds for instances that
-	// do not work.
+	// is restarted. Default 0.34. Without heartbeat, the default holds for those that do not work.
 	MaxStaleShare float64 `json:"maxStaleShare,omitempty"`
 	// StartupGrace is how long a new pod without a beat has no lag. Default RestartAfter.
 	StartupGrace Duration `json:"startupGrace,omitempty"`
@@ -216,15 +213,13 @@ type Freshness struct {
 // Catalogue says how a kind's resources are read from the database.
 type Catalogue struct {
 	// Query returns the column id, and optionally weight and labels. Default: SELECT id FROM
-	// "<Name>", with weight where the kind is balanced by it, and with labels where a pin selects
-	// by them.
+	// "<Name>", with weight if the kind is balanced by it, and labels if a pin selects by them.
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
 	// Lag is how far what a read sees may be behind what messages say (a standby, an open
 	// transaction): what a message created within it is not missed yet, and a read that confirms
-	// what another one missed begins so long after that, or Interval if that is shorter. 0 to 1h.
-	// Nil: 10m.
+	// another one begins so long after it, or Interval if that is shorter. 0 to 1h. Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
 	// which a reconcile deletes in an hour without a person. Nil: 0.1, and 5, or 0 with share 0.

@@ -16,8 +16,7 @@ import (
 
 // asWritten says what YAML has that the JSON which the library made of it does not show: a second
 // document, which is left out; two keys that become one, such as 1 and "1", of which the last
-// counts; a number or a truth value that becomes another text than the one written; bytes that are
-// no text.
+// counts; a number or a truth value that becomes another text; bytes that are no text.
 func asWritten(text []byte, asJSON stdjson.RawMessage) error {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node

@@ -1,7 +1,6 @@
 // Package samesite keeps web pages from using a server through the browser of a person.
 //
-// In: requests. Out: the same requests, but for those that a page of another site makes a browser
-// send, which get 403.
+// In: requests. Out: the same requests, but those that another site's page causes, which get 403.
 package samesite
 
 import (

@@ -90,15 +90,13 @@ func (r *Request) less() (complete bool) {
 
 // requests are what was asked for and is not committed yet: for each id the last that was said of
 // it. A create that follows a delete turns it, and the other way; the callers of both are answered
-// when the last is durable. The writer takes nothing out before it is committed: pending shows,
-// answer removes.
+// when the last is durable. Nothing goes before it is committed: pending shows, answer removes.
 type requests struct {
 	by map[string]*wanted
 	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
 	order [2][]string
 	shown int
-	// now counts what was ever added: a clock by which the writer knows what had been asked when it
-	// sent or read something.
+	// now counts what was ever added: a clock that tells what was asked before a send or read.
 	now int64
 }
 

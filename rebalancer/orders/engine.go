@@ -10,9 +10,8 @@ import (
 
 // Update makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
 // and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
-// after a lost answer, over what is there then: so two calls of Keep never lose what the other one
-// changed. It must be quick, have no effects of its own, and make the same of what it has made
-// before.
+// after a lost answer, over what is there then: so calls of Keep never lose each other's changes.
+// It must be quick, have no effects of its own, and make the same of what it has made before.
 type Update func(old []byte) (fresh []byte, err error)
 
 // Replace is the Update of a document that one writer alone makes, and makes whole.

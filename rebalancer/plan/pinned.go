@@ -84,8 +84,7 @@ func (n *network) refuseOver(l *layout) {
 
 // arrange puts the bulk moves in an order in which capacity holds after every move: what must move
 // first, then what only spreads, from the fullest; after each of these again what it made room for.
-// Full instances that exchange resources form a ring: there one resource goes ahead and waits in
-// flight.
+// Full instances that exchange form a ring: there one resource goes ahead and waits in flight.
 func (l *layout) arrange(b *tally) {
 	todo := l.bulk
 	l.bulk = nil

@@ -260,8 +260,7 @@ func (s *weightPlanner) give(from InstanceIndex, mean int64) bool {
 	return false
 }
 
-// lightest is the open instance that comes next after that one by weight, then ordinal; after -1,
-// the first; -1: none.
+// lightest is the next open instance by weight, then ordinal; after -1, the first; -1: none.
 func (s *weightPlanner) lightest(after InstanceIndex) InstanceIndex {
 	best := InstanceIndex(-1)
 	for _, at := range s.open {

@@ -246,8 +246,7 @@ func decodeIDs(data []byte) (ids IDs, err error) {
 }
 
 // scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
-// else it says nothing. text is what stands between the brackets: the ids, and no byte besides
-// quotes and commas.
+// else it says nothing. text is what is between the brackets: ids, quotes and commas.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
 	if len(data) < len(listOpen)+len(listClose) || string(data[:len(listOpen)]) != listOpen ||
 		string(data[len(data)-len(listClose):]) != listClose || !utf8.Valid(data) {

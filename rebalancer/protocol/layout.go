@@ -134,8 +134,7 @@ const (
 	schema = 1
 )
 
-// checkSchema refuses a `v` that we do not know: a newer program wrote it, and what it means is not
-// ours to guess.
+// checkSchema refuses a `v` that we do not know: a newer program wrote it, and we do not guess.
 func checkSchema(raw json.RawMessage) error {
 	if raw == nil {
 		return nil

@@ -1,5 +1,4 @@
-// Package protocol is docs/protocol.md as pure functions: how the assignment lies in ZooKeeper, and
-// how it changes.
+// Package protocol is docs/protocol.md as pure functions: the assignment's form and its changes.
 //
 // In: the znodes of one kind, read into a State (reading.go). Out: Multis, each one transaction
 // that checks the head and every version it rests on. Invariant: after each Multi alone every
@@ -75,8 +74,7 @@ type Head struct {
 type Instance struct {
 	Ordinal int
 	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an
-	// adopted tree, and are -1 where they cannot be read. Repair corrects them; only then may the
-	// instance receive.
+	// adopted tree; -1: unreadable. Repair corrects them; only then may the instance receive.
 	Used, Capacity int
 	IDs            IDs
 	// Bytes is the length of the znode `resources`.

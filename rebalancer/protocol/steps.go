@@ -9,8 +9,7 @@ import (
 
 // This file is the protocol: one pure function a step, from a State to the Multi that takes it. A
 // step reads no clock and makes no names up: what is not in the State is an argument. It refuses
-// what would break an invariant, so that a caller's mistake is an error here and not a lost
-// resource there.
+// what would break an invariant, so that a caller's mistake is an error and not a lost resource.
 //
 // All steps of one State are computed from what was read; two Multis that share a znode
 // (Multi.Overlaps) cannot both succeed: apply the first, then compute the second.

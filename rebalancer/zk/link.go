@@ -46,8 +46,7 @@ func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)
 }
 
 // reconnectPause keeps a server that accepts and then drops us from being called in a tight loop.
-// It doubles up to lastReconnectPause while sessions come to nothing because of what must be done
-// before one is of use.
+// It doubles up to lastReconnectPause while sessions come to nothing before they are of use.
 const reconnectPause, lastReconnectPause = 200 * time.Millisecond, 5 * time.Second
 
 // run keeps one session until ctx ends. serve opens one, and returns when it is over, whether it

@@ -80,8 +80,7 @@ type Limits struct {
 	MaxDeletes int
 	// Lag is how far what a read sees may be behind what messages say. Gap is the least time from
 	// the end of a read that lacks an id to the beginning of the one that confirms it, Revive that
-	// from a message that deleted a row to the beginning of a read that has it all the same and is
-	// believed.
+	// from a message that deleted a row to the beginning of a read that is believed to have it.
 	Lag, Gap, Revive time.Duration
 }
 
