@@ -267,7 +267,7 @@ func customValue(row metric, d *described, got reading, series *metav1.LabelSele
 	}
 }
 
-// asWritten is the selector of series as answers repeat it. It came from such text.
+// asWritten is the selector of series as answers repeat it. It came as such text: nothing is lost.
 func asWritten(series labels.Selector) *metav1.LabelSelector {
 	if series.Empty() {
 		return nil

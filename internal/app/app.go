@@ -80,7 +80,7 @@ type store interface {
 	Close()
 }
 
-// actuator writes StatefulSets and InstanceGroups, and asks the API server beyond watches.
+// actuator writes StatefulSets and InstanceGroups, and asks the API server where watches fail.
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups

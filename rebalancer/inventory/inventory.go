@@ -32,7 +32,8 @@ type Inventory struct {
 	*shared
 }
 
-// New takes no requests until Lead. each calls work for 0 to n-1, several at once if it can.
+// New returns an Inventory that takes no requests until Lead. each calls work for 0 to n-1, several
+// at once if it can.
 func New(now time.Time, each func(n int, work func(i int))) *Inventory {
 	s := &shared{
 		index: &Index{each: each}, comparison: newComparison(now), attributes: newAttributeStore(), owed: map[string]struct{}{},

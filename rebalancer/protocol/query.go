@@ -73,7 +73,7 @@ func (s *State) Unassigned() int {
 	return count
 }
 
-// IsOpen says whether the ordinal may receive. One that others have begun may not, by any head.
+// IsOpen says whether the ordinal may receive: open, and not just begun by another client.
 func (s *State) IsOpen(n int) bool {
 	_, open := slices.BinarySearch(s.Head.Open, n)
 	return open && (s.Instances[n] == nil || !s.Instances[n].Begun)
