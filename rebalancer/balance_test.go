@@ -14,19 +14,11 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/internal/pins/pinstest"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
-
-// row is a catalogue's row; site is a label.
-func row(id string, weight float64, site string) observed.ResourceKnown {
-	r := observed.ResourceKnown{ID: id, Weight: weight}
-	if site != "" {
-		r.Labels = map[string]string{"site": site}
-	}
-	return r
-}
 
 // read is one complete read of a catalogue that holds these rows; again says that another one is
 // asked for.
@@ -43,7 +35,7 @@ func (r *rig) read(rows ...observed.ResourceKnown) (again bool) {
 func rows(ids []string, weights ...float64) []observed.ResourceKnown {
 	all := make([]observed.ResourceKnown, len(ids))
 	for i, id := range ids {
-		all[i] = row(id, weights[i%len(weights)], "")
+		all[i] = pinstest.Row(id, weights[i%len(weights)], "")
 	}
 	return all
 }
@@ -66,11 +58,6 @@ func heaviness(st *protocol.State, known []observed.ResourceKnown) float64 {
 	}
 	mean := total / float64(len(loads))
 	return 1 + max(slices.Max(loads)-mean, mean-slices.Min(loads))/mean
-}
-
-// selecting pins what has that site.
-func selecting(name, site string, ordinals ...int) pins.Rule {
-	return pins.Rule{Name: name, Selector: &pins.Selector{MatchLabels: map[string]string{"site": site}}, Ordinals: ordinals}
 }
 
 func byWeight(o *orders.Orders) { o.Balance = config.BalanceWeight }
@@ -235,7 +222,7 @@ func TestPinsByLabel(t *testing.T) {
 		r := newRig(t, d)
 		var asked atomic.Int32
 		r.e.cfg.Reread = func() { asked.Add(1) }
-		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1, 2)} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1, 2)} })
 		r.lead(0, 1, 2)
 		r.wait(time.Second)
 		require.Positive(t, asked.Load(), "the labels are needed")
@@ -244,9 +231,9 @@ func TestPinsByLabel(t *testing.T) {
 		require.Equal(t, 1, r.d.snapshot().Unassigned(), "what may be bound goes nowhere by guess")
 		require.Contains(t, r.e.Progress().Blocked, "labels have not been read yet")
 
-		catalogue := []observed.ResourceKnown{row("early", 0, "lyon")}
+		catalogue := []observed.ResourceKnown{pinstest.Row("early", 0, "lyon")}
 		for i, id := range names("a", 60) {
-			catalogue = append(catalogue, row(id, 0, []string{"lyon", "metz", ""}[i%3]))
+			catalogue = append(catalogue, pinstest.Row(id, 0, []string{"lyon", "metz", ""}[i%3]))
 		}
 		r.read(catalogue...)
 		r.wait(5 * time.Second)
@@ -256,14 +243,14 @@ func TestPinsByLabel(t *testing.T) {
 
 		// A message creates one that is bound to lyon; only the catalogue says so.
 		asked.Store(0)
-		require.NoError(t, r.e.Create(t.Context(), []observed.ResourceKnown{row("new", 0, "")}))
+		require.NoError(t, r.e.Create(t.Context(), []observed.ResourceKnown{pinstest.Row("new", 0, "")}))
 		r.wait(2 * time.Second)
 		require.Equal(t, 1, r.d.snapshot().Unassigned())
 		require.Equal(t, []plan.RefusedGroup{{
 			From: -1, Why: "labels-unknown", Meaning: "the catalogue has not told its labels yet, and pins go by labels", Count: 1, Examples: []string{"new"},
 		}}, r.e.Progress().Parked)
 		require.EqualValues(t, 1, asked.Load(), "a read is asked for at once, and once")
-		catalogue = append(catalogue, row("new", 0, "lyon"))
+		catalogue = append(catalogue, pinstest.Row("new", 0, "lyon"))
 		r.read(catalogue...)
 		r.wait(3 * time.Second)
 		placedAsPinned(t, r.settled(idsOf(catalogue)), catalogue, "lyon", 1, 2)
@@ -272,7 +259,7 @@ func TestPinsByLabel(t *testing.T) {
 		// Another set of ordinals: the former pins hold until the catalogue has been read under the
 		// new ones.
 		was := times(r.d.snapshot())
-		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 0)} })
+		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 0)} })
 		r.wait(time.Minute)
 		require.Equal(t, was, times(r.d.snapshot()))
 		r.read(catalogue...)
@@ -280,8 +267,8 @@ func TestPinsByLabel(t *testing.T) {
 		placedAsPinned(t, r.settled(idsOf(catalogue)), catalogue, "lyon", 0)
 
 		// A label changes in the catalogue.
-		catalogue[len(catalogue)-1] = row("new", 0, "metz")
-		catalogue[1] = row(catalogue[1].ID, 0, "metz")
+		catalogue[len(catalogue)-1] = pinstest.Row("new", 0, "metz")
+		catalogue[1] = pinstest.Row(catalogue[1].ID, 0, "metz")
 		r.read(catalogue...)
 		r.wait(10 * time.Second)
 		was = times(r.settled(idsOf(catalogue)))
@@ -300,13 +287,13 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 		elsewhere := pins.Rule{Name: "elsewhere", Ordinals: []int{2}, Selector: &pins.Selector{
 			MatchExpressions: []pins.Requirement{{Key: "site", Operator: pins.DoesNotExist}},
 		}}
-		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1), elsewhere} }
+		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1), elsewhere} }
 		r := newRig(t, d)
 		var asked atomic.Int32
 		r.e.cfg.Reread = func() { asked.Add(1) }
 		r.order(pinned)
 		r.lead(0, 1, 2)
-		catalogue := []observed.ResourceKnown{row("a", 0, "lyon"), row("b", 0, "metz"), row("c", 0, "lyon"), row("d", 0, "")}
+		catalogue := []observed.ResourceKnown{pinstest.Row("a", 0, "lyon"), pinstest.Row("b", 0, "metz"), pinstest.Row("c", 0, "lyon"), pinstest.Row("d", 0, "")}
 		r.read(catalogue...)
 		r.wait(3 * time.Second)
 		r.settled(idsOf(catalogue))
@@ -333,7 +320,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 			r.order(pinned)
 			r.lead(0, 1, 2)
 		}
-		r.read(row("a", 0, "lyon"), row("b", 0, "metz"), row("c", 0, "lyon"), row("d", 0, ""), row("new", 0, "lyon"))
+		r.read(pinstest.Row("a", 0, "lyon"), pinstest.Row("b", 0, "metz"), pinstest.Row("c", 0, "lyon"), pinstest.Row("d", 0, ""), pinstest.Row("new", 0, "lyon"))
 		r.wait(3 * time.Second)
 		require.Contains(t, r.settled(idsOf(catalogue)).Instances[1].IDs.Strings(), "new")
 	})
@@ -367,13 +354,13 @@ func placedAsPinned(t *testing.T, st *protocol.State, known []observed.ResourceK
 func TestASuccessorKnowsNoPinsBeforeItsFirstRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
-		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{selecting("lyon", "lyon", 1)} }
+		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1)} }
 		r := newRig(t, d)
 		r.order(pinned)
 		r.lead(0, 1, 2)
 		var catalogue []observed.ResourceKnown
 		for i, id := range names("a", 30) {
-			catalogue = append(catalogue, row(id, 0, []string{"lyon", "", ""}[i%3]))
+			catalogue = append(catalogue, pinstest.Row(id, 0, []string{"lyon", "", ""}[i%3]))
 		}
 		r.read(catalogue...)
 		r.wait(3 * time.Second)
@@ -498,7 +485,7 @@ func TestListsThatAreFullInBytes(t *testing.T) {
 		r.lead(0)
 		var known []observed.ResourceKnown
 		for i := range 4200 {
-			known = append(known, row(strings.Repeat("x", 250)+fmt.Sprintf("%06d", i), 2, ""))
+			known = append(known, pinstest.Row(strings.Repeat("x", 250)+fmt.Sprintf("%06d", i), 2, ""))
 		}
 		r.read(known...)
 		r.wait(30 * time.Second)
@@ -514,7 +501,7 @@ func TestACountBalancedKindKeepsNothingOfTheCatalogue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1)
 		r.create("b")
-		r.read(row("b", 3, "lyon"), row("c", 4, "metz"))
+		r.read(pinstest.Row("b", 3, "lyon"), pinstest.Row("c", 4, "metz"))
 		r.wait(30 * time.Second)
 		r.settled([]string{"b", "c"})
 		require.Nil(t, r.e.inventory.Writer.Attributes())

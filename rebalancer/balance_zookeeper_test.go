@@ -9,6 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/internal/pins/pinstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
@@ -29,13 +30,13 @@ func TestRealWeightsAndPins(t *testing.T) {
 	connect := z.Connect + z.Path(t)
 	wanted := orders.Orders{
 		Tick: time.Second, Capacity: 5000, HandOff: config.HandOffImmediate, Stay: []int{0, 1, 2, 3}, Ready: []int{0, 1, 2, 3},
-		Balance: config.BalanceWeight, CatalogueMaxAge: 10 * time.Minute, Pins: []pins.Rule{selecting("lyon", "lyon", 1, 2)},
+		Balance: config.BalanceWeight, CatalogueMaxAge: 10 * time.Minute, Pins: []pins.Rule{pinstest.Selecting("lyon", "lyon", 1, 2)},
 	}
 	first := startLiveBy(t, connect, wanted)
 	ids := uuids(2000)
 	catalogue := make([]observed.ResourceKnown, len(ids))
 	for i, id := range ids {
-		catalogue[i] = row(id, float64(1+i%7), []string{"lyon", "metz", "", "nice"}[i%4])
+		catalogue[i] = pinstest.Row(id, float64(1+i%7), []string{"lyon", "metz", "", "nice"}[i%4])
 	}
 	first.read(catalogue)
 	first.placed(len(ids))
@@ -69,7 +70,7 @@ func TestRealWeightsAndPins(t *testing.T) {
 	require.NoError(t, second.e.Create(t.Context(), known([]string{"new"})))
 	second.eventually("it waits for the labels", func() bool { return second.e.Progress().Blocked != "" })
 	require.Equal(t, times(st), times(second.e.State()), "nothing was emptied by guess")
-	catalogue = append(catalogue, row("new", 2, "lyon"))
+	catalogue = append(catalogue, pinstest.Row("new", 2, "lyon"))
 	ids = append(ids, "new")
 	second.read(catalogue)
 	second.placed(len(ids))

@@ -14,48 +14,10 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/internal/pins/pinstest"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
-
-var sites = []string{"", "lyon", "metz", "nice"}
-
-func drawRow(rt *rapid.T, id string) observed.ResourceKnown {
-	return row(id, rapid.SampledFrom([]float64{0, 1, 1, 2, 0.5, 7.25, 90}).Draw(rt, "weight"), rapid.SampledFrom(sites).Draw(rt, "site"))
-}
-
-// drawPins draws pins that overlap and contradict each other.
-func drawPins(rt *rapid.T, ordinals int) (drawn []pins.Rule) {
-	for i := range rapid.IntRange(0, 3).Draw(rt, "pins") {
-		p := pins.Rule{
-			Name:     fmt.Sprint("pin", i),
-			Ordinals: rapid.SliceOfNDistinct(rapid.IntRange(0, ordinals), 1, 3, rapid.ID).Draw(rt, "ordinals"),
-		}
-		if rapid.Bool().Draw(rt, "labels") {
-			p.Selector = selecting("", rapid.SampledFrom(sites[1:]).Draw(rt, "site")).Selector
-		} else {
-			for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 1, 5, rapid.ID).Draw(rt, "ids") {
-				p.IDs = append(p.IDs, fmt.Sprintf("id-%02d", n))
-			}
-		}
-		drawn = append(drawn, p)
-	}
-	return drawn
-}
-
-// permitted is the plain meaning of pins: the ordinals of all that match, or all.
-func permitted(rules []pins.Rule, r observed.ResourceKnown) func(ordinal int) bool {
-	return func(ordinal int) bool {
-		for _, p := range rules {
-			matches := slices.Contains(p.IDs, r.ID) || p.Selector != nil && p.Selector.MatchLabels["site"] == r.Labels["site"]
-			if matches && !slices.Contains(p.Ordinals, ordinal) {
-				return false
-			}
-		}
-		return true
-	}
-}
 
 // world of weights and pins, as the engine should make it.
 type catalogueOf map[string]observed.ResourceKnown
@@ -90,14 +52,14 @@ func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 				"message": func(rt *rapid.T) {
 					id := fmt.Sprintf("id-%02d", rapid.IntRange(0, 40).Draw(rt, "id"))
 					if _, there := c[id]; !there {
-						c[id] = drawRow(rt, id)
-						require.NoError(rt, r.e.Create(t.Context(), []observed.ResourceKnown{row(id, 0, "")}))
+						c[id] = pinstest.DrawRow(rt, id)
+						require.NoError(rt, r.e.Create(t.Context(), []observed.ResourceKnown{pinstest.Row(id, 0, "")}))
 					}
 				},
 				"rows": func(rt *rapid.T) {
 					for range rapid.IntRange(1, 10).Draw(rt, "n") {
 						id := fmt.Sprintf("id-%02d", rapid.IntRange(0, 40).Draw(rt, "id"))
-						c[id] = drawRow(rt, id)
+						c[id] = pinstest.DrawRow(rt, id)
 					}
 				},
 				"read": func(*rapid.T) { r.read(c.rows()...) },
@@ -106,7 +68,7 @@ func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 					change(func(o *orders.Orders) { o.Stay, o.Ready = stay, stay })
 				},
 				"pins": func(rt *rapid.T) {
-					pins := drawPins(rt, 3)
+					pins := pinstest.DrawPins(rt, 3)
 					change(func(o *orders.Orders) { o.Pins = pins })
 				},
 				"balance": func(rt *rapid.T) {
@@ -145,14 +107,14 @@ func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 	for n, in := range st.Instances {
 		for _, id := range in.IDs.All() {
 			load[n] += max(c[id].Weight, map[bool]float64{true: 1}[c[id].Weight == 0])
-			may := permitted(o.Pins, c[id])
+			may := pinstest.Permitted(o.Pins, c[id])
 			require.True(rt, may(n) || !slices.ContainsFunc(o.Stay, may), "%s is on %d; pins %+v", id, n, o.Pins)
 			require.True(rt, slices.Contains(o.Stay, n) || !slices.ContainsFunc(o.Stay, may), "%s is left on %d", id, n)
 		}
 	}
 	for _, p := range st.Pool {
 		for _, id := range p.IDs.All() {
-			require.False(rt, slices.ContainsFunc(o.Stay, permitted(o.Pins, c[id])), "%s waits; pins %+v", id, o.Pins)
+			require.False(rt, slices.ContainsFunc(o.Stay, pinstest.Permitted(o.Pins, c[id])), "%s waits; pins %+v", id, o.Pins)
 		}
 	}
 	if o.Balance != config.BalanceWeight {
@@ -172,7 +134,7 @@ func atRest(rt *rapid.T, r *rig, c catalogueOf, o *orders.Orders) {
 		for _, to := range o.Stay {
 			for _, id := range st.Instances[from].IDs.All() {
 				weight := float64(plan.WeightOf(c[id].Weight)) / 1000
-				helps := load[from] > mean+1e-9 && load[to]+weight < load[from]-1e-9 && permitted(o.Pins, c[id])(to)
+				helps := load[from] > mean+1e-9 && load[to]+weight < load[from]-1e-9 && pinstest.Permitted(o.Pins, c[id])(to)
 				require.False(rt, helps, "%s of weight %g could go from %d (%g) to %d (%g); %+v", id, weight, from, load[from], to, load[to], r.e.Progress())
 			}
 		}

@@ -3,8 +3,6 @@ package rebalancer
 import (
 	"context"
 	"log/slog"
-	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,46 +19,8 @@ import (
 // These tests hold goroutines at the engine's locks and look where they wait: whether two of them
 // wait for each other is then so or not, and no test waits for a time to pass.
 
-// call is a goroutine of a test.
-type call struct {
-	id   string
-	done chan struct{}
-}
-
-func begin(f func()) *call {
-	c, id := &call{done: make(chan struct{})}, make(chan string)
-	go func() {
-		defer close(c.done)
-		id <- stacks.Mine().ID
-		f()
-	}()
-	c.id = <-id
-	return c
-}
-
-// where are the goroutines of calls, all at the same moment; those that have ended are left out.
-func where(calls ...*call) (there []stacks.Goroutine) {
-	for _, g := range stacks.All() {
-		if slices.ContainsFunc(calls, func(c *call) bool { return c.id == g.ID }) {
-			there = append(there, g)
-		}
-	}
-	return there
-}
-
-// waiting says whether all calls have ended or wait, be it for a lock or for what they asked for.
-func waiting(calls ...*call) bool {
-	return !slices.ContainsFunc(where(calls...), func(g stacks.Goroutine) bool {
-		return !g.AtLock() && g.State != "select" && g.State != "chan receive"
-	})
-}
-
-// await lets all the others run until something is so. It ends with the test's own deadline.
-func await(so func() bool) {
-	for !so() {
-		runtime.Gosched()
-	}
-}
+// waits says whether a call has ended or waits, be it for a lock or for what it asked for.
+func waits(c *stacks.Call) bool { return stacks.Waiting([]string{"select", "chan receive"}, c) }
 
 // No call may wait for the index while it holds one of the engine's locks: an index that is built takes its
 // time, and its builder may need the engine's lock.
@@ -95,17 +55,17 @@ func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 			})
 			e.publish(d.snapshot(), true)
 			e.begin(e.State(), "pod/1")
-			builder := begin(func() { _, _ = e.Lookup(ids[0]) })
+			builder := stacks.Begin(func() { _, _ = e.Lookup(ids[0]) })
 			<-building
 			ctx, cancel := context.WithCancel(t.Context())
-			c := begin(func() { f(ctx, e) })
-			await(func() bool { return waiting(c) })
-			at := where(c)
+			c := stacks.Begin(func() { f(ctx, e) })
+			stacks.Await(func() bool { return waits(c) })
+			at := stacks.Where(c)
 			free := isFree(&e.leadership.mu) && isFree(&e.published.mu)
 			close(built)
 			cancel()
-			<-c.done
-			<-builder.done
+			<-c.Done
+			<-builder.Done
 			require.True(t, free, "who waits holds one of the engine's locks:\n%v", at)
 		})
 	}

@@ -251,9 +251,11 @@ type Status struct {
 // Usage is one sample of metrics.k8s.io, summed over the pod's containers.
 type Usage struct {
 	At     time.Time     `json:"at,omitzero"` // end of the window
-	Window time.Duration `json:"window"`
-	CPU    int64         `json:"cpu"`    // milli-CPU
-	Memory int64         `json:"memory"` // bytes
+	Window time.Duration `json:"window"`      // in nanoseconds
+	// WindowText is the window for a person to read.
+	WindowText string `json:"windowText,omitempty"`
+	CPU        int64  `json:"cpu"`    // milli-CPU
+	Memory     int64  `json:"memory"` // bytes
 	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum
 	// that lacks a container is no value: CPU or Memory is then 0 and means nothing.
 	MissingCPU    string `json:"missingCPU,omitempty"`

@@ -35,8 +35,7 @@ type kindState struct {
 	catalogued  Catalogued
 	groups      Groups
 	hpas        HPAs
-	beats       map[int]Beat
-	strangers   int // how many of beats are of ordinals that are not expected
+	beats       beats
 	unapplied   backlog
 	sources     map[SourceName]Source
 
@@ -64,7 +63,7 @@ func (s *State) Configure(kinds []config.Kind) {
 	for _, k := range kinds {
 		ks := old[k.Name]
 		if ks == nil {
-			ks = &kindState{beats: map[int]Beat{}, sources: map[SourceName]Source{}}
+			ks = &kindState{beats: newBeats(), sources: map[SourceName]Source{}}
 		}
 		ks.configure(k)
 		s.names = append(s.names, k.Name)
@@ -78,11 +77,11 @@ func (ks *kindState) configure(k config.Kind) {
 		ks.cluster, ks.usage = Cluster{}, PodUsage{}
 		delete(ks.sources, SourceCluster)
 		delete(ks.sources, SourceMetrics)
-		ks.clearBeats()
+		ks.beats.clear()
 	}
 	ks.statefulSet, ks.heartbeat = k.StatefulSet, k.Heartbeat != nil
 	if !ks.heartbeat {
-		ks.clearBeats()
+		ks.beats.clear()
 		delete(ks.sources, SourceBus)
 	}
 	ks.dirty, ks.moved = true, true
@@ -169,7 +168,7 @@ func (ks *kindState) clusterSeen(v Cluster) bool {
 	same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
 		reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
 	news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
-	ks.forgetBeats(ks.cluster)
+	ks.beats.forget(&ks.cluster)
 	return news
 }
 
@@ -232,47 +231,14 @@ func (ks *kindState) failed(f Failed) bool {
 	return news
 }
 
-// strangerBeats bounds the beats held for ordinals of which no pod is known: so many from the
-// StatefulSet's first ordinal on, which is more than it may have (config.MaxCeiling), and so many
-// of any others. Garbage on the topic can neither fill memory nor take the place of a pod, also not
-// of one that beats before it is seen.
-const strangerBeats = 1024
-
-// beat keeps the newest timestamp of an ordinal. A clock that runs ahead is cut at the arrival: the
-// beat proves that the instance lived then, and nothing about later.
+// beat keeps the newest timestamp of an ordinal.
 func (ks *kindState) beat(b Beat) {
-	if !ks.heartbeat || b.Ordinal < 0 {
+	if !ks.heartbeat || !ks.beats.take(b, &ks.cluster) {
 		return
 	}
-	if b.At.After(b.Arrived) {
-		b.At = b.Arrived
-	}
-	old, seen := ks.beats[b.Ordinal]
-	if seen && !b.At.After(old.At) {
-		return
-	}
-	if !seen && !ks.expected(b.Ordinal) {
-		if ks.strangers >= strangerBeats {
-			return
-		}
-		ks.strangers++
-	}
-	ks.beats[b.Ordinal] = b
 	if _, has := ks.cluster.Pods[b.Ordinal]; has {
 		ks.shown(b.Ordinal)
 	}
-}
-
-// expected says whether an ordinal has a pod, or may have one soon.
-func (ks *kindState) expected(ordinal int) bool {
-	if _, has := ks.cluster.Pods[ordinal]; has {
-		return true
-	}
-	start := 0
-	if w := ks.cluster.Workload; w != nil {
-		start = w.Start
-	}
-	return ordinal >= start && ordinal < start+strangerBeats
 }
 
 // shown notes that the layout shows another beat of an ordinal.
@@ -284,109 +250,4 @@ func (ks *kindState) shown(ordinal int) {
 	if !ks.moved {
 		ks.beaten = append(ks.beaten, ordinal)
 	}
-}
-
-// strangerAge is how long the beat of an ordinal without a pod is kept: beats may outrun watches.
-const strangerAge = 10 * time.Minute
-
-func (ks *kindState) forgetBeats(c Cluster) {
-	ks.strangers = 0
-	for ordinal, b := range ks.beats {
-		_, has := c.Pods[ordinal]
-		switch {
-		case !has && c.At.Sub(b.Arrived) > strangerAge:
-			delete(ks.beats, ordinal)
-		case !ks.expected(ordinal):
-			ks.strangers++
-		}
-	}
-}
-
-func (ks *kindState) clearBeats() {
-	clear(ks.beats)
-	ks.strangers = 0
-}
-
-// build lays out what is known, and replaces the former layout: Snapshots given away share it.
-func (ks *kindState) build(name, namespace string) {
-	k := Kind{
-		Name: name, Namespace: namespace,
-		Workload: ks.cluster.Workload,
-		Assigned: ks.assignment.Assigned, InFlight: ks.assignment.InFlight, Unassigned: ks.assignment.Unassigned,
-		Open: ks.assignment.Open, Weights: ks.assignment.Weights,
-		Catalogue: ks.catalogued.Count,
-		Groups:    ks.groups.Groups, Strangers: ks.groups.Strangers, HPAs: ks.hpas.HPAs,
-		Instances: ks.built.Instances,
-		Sources: Sources{
-			Store: ks.sources[SourceStore], Cluster: ks.sources[SourceCluster], Metrics: ks.sources[SourceMetrics],
-			Catalogue: ks.sources[SourceCatalogue], Notify: ks.sources[SourceNotify],
-			Groups: ks.sources[SourceGroups], HPAs: ks.sources[SourceHPAs],
-		},
-	}
-	if ks.heartbeat {
-		bus := ks.sources[SourceBus]
-		k.Sources.Bus = &bus
-	}
-	switch {
-	case ks.moved:
-		k.Instances = ks.instances()
-	case len(ks.beaten) > 0:
-		k.Instances = slices.Clone(k.Instances)
-		for _, ordinal := range ks.beaten {
-			if inst := k.Instance(ordinal); inst != nil && inst.Pod != nil {
-				inst.LastBeat = ks.lastBeat(ordinal, inst.Pod)
-			}
-		}
-	}
-	ks.built, ks.dirty, ks.moved, ks.beaten = k, false, false, ks.beaten[:0]
-}
-
-// instances lays out every ordinal that has a pod, adopted or not, or a list, ascending.
-func (ks *kindState) instances() []Instance {
-	all := ks.ordinals()
-	instances := make([]Instance, len(all))
-	pods, lists, usages := make([]Pod, len(all)), make([]List, len(all)), make([]Usage, len(all))
-	for i, ordinal := range all {
-		inst := &instances[i]
-		inst.Ordinal = ordinal
-		if pod, ok := ks.cluster.Pods[ordinal]; ok {
-			pods[i] = pod
-			inst.Pod = &pods[i]
-			inst.LastBeat = ks.lastBeat(ordinal, inst.Pod)
-			// A sample from before this pod is another pod's. Kubernetes' times are whole seconds.
-			if u, ok := ks.usage.Usage[ordinal]; ok && !u.At.Before(pod.Created.Truncate(time.Second)) {
-				usages[i] = u
-				inst.Usage = &usages[i]
-			}
-		}
-		if _, ok := ks.cluster.Unadopted[ordinal]; ok {
-			pod := ks.cluster.Unadopted[ordinal]
-			inst.Unadopted = &pod
-		}
-		if list, ok := ks.assignment.Lists[ordinal]; ok {
-			list.Unapplied = ks.unapplied.since(ordinal, &list)
-			lists[i] = list
-			inst.List = &lists[i]
-		}
-	}
-	return instances
-}
-
-func (ks *kindState) ordinals() []int {
-	all := make([]int, 0, len(ks.cluster.Pods)+len(ks.cluster.Unadopted)+len(ks.assignment.Lists))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Pods))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
-	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// lastBeat is the ordinal's newest beat if it is this pod's: one from before its start is its
-// predecessor's. Both times are whole seconds, so the second of the start counts.
-func (ks *kindState) lastBeat(ordinal int, pod *Pod) *time.Time {
-	b, ok := ks.beats[ordinal]
-	if !ok || pod.Started.IsZero() || b.At.Before(pod.Started.Truncate(time.Second)) {
-		return nil
-	}
-	return &b.At
 }

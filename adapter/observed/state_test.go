@@ -86,7 +86,7 @@ func TestBeatsOfStrangersAreBoundedAndForgotten(t *testing.T) {
 	for n := range 10 * strangerBeats {
 		s.Apply(Beat{Kind: "Thing", Ordinal: n, At: at(0), Arrived: at(0)})
 	}
-	held := func() int { return len(s.kinds["Thing"].beats) }
+	held := func() int { return len(s.kinds["Thing"].beats.by) }
 	require.Equal(t, 2*strangerBeats, held())
 	s.Apply(Beat{Kind: "Thing", Ordinal: -1, At: at(0), Arrived: at(0)})
 	s.Apply(Cluster{Kind: "Thing", At: at(10), Pods: map[int]Pod{1: {}}})

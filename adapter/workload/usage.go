@@ -67,7 +67,7 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 }
 
 func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
-	u := observed.Usage{At: m.Timestamp.Time, Window: m.Window.Duration}
+	u := observed.Usage{At: m.Timestamp.Time, Window: m.Window.Duration, WindowText: m.Window.Duration.String()}
 	u.CPU, u.MissingCPU = sum(p, m, corev1.ResourceCPU, (*resource.Quantity).MilliValue)
 	u.Memory, u.MissingMemory = sum(p, m, corev1.ResourceMemory, (*resource.Quantity).Value)
 	return u

@@ -120,7 +120,7 @@ func TestAGapInAPodsMetricsIsNoZero(t *testing.T) {
 			stripped, err := strip(p)
 			require.NoError(t, err)
 			require.Equal(t, observed.Usage{
-				At: time.Unix(2000, 0), Window: 15 * time.Second,
+				At: time.Unix(2000, 0), Window: 15 * time.Second, WindowText: "15s",
 				CPU: c.cpu, Memory: c.memory, MissingCPU: c.noCPU, MissingMemory: c.noBytes,
 			}, sample(stripped.(*corev1.Pod), c.answer))
 		})

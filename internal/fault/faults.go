@@ -31,6 +31,12 @@ func Fail(name string) error {
 	return nil
 }
 
+// bug is the one that is made; "": none is.
+var bug = Bug(os.Getenv(BugVar))
+
+// Made says whether the bug is made.
+func (b Bug) Made() bool { return b == bug }
+
 type doingKey struct{}
 
 // Doing notes in ctx what the transactions sent with it are part of.

@@ -43,7 +43,7 @@ var Points = []Info{
 	{Group: "delete", Name: "forget.sending", Passed: "the instance has let go; the flight record is to go", Fails: true},
 	{Group: "delete", Name: "forget.replied", Passed: "it is gone"},
 
-	{Group: "move", Name: "move.planned", Passed: "moves are planned"},
+	{Group: "move", Name: "move.planned", Passed: "moves are planned, and the wave that holds them is to be stored"},
 	{Group: "move", Name: "store-plan.sent", Passed: "a wave of them is on its way to ZooKeeper, and nothing is taken yet"},
 	{Group: "move", Name: "store-plan.replied", Passed: "it is stored"},
 	{Group: "move", Name: "revoke.sending", Passed: "what takes them from a list is computed", Fails: true},
@@ -70,7 +70,7 @@ var Points = []Info{
 	{Group: "scale", Name: "open.sending", Passed: "another set of open ordinals is computed", Fails: true},
 	{Group: "scale", Name: "open.sent", Passed: "it is on its way to ZooKeeper"},
 	{Group: "scale", Name: "open.replied", Passed: "it is in the head, and nothing in memory says so"},
-	{Group: "scale", Name: "drain.planned", Passed: "it is planned where what leaving ordinals own will go"},
+	{Group: "scale", Name: "drain.planned", Passed: "it is planned where what leaving ordinals own and what the pool holds will go"},
 	{Group: "scale", Name: "drain.undone", Passed: "what is in flight from an ordinal that stays after all is sent home"},
 	{Group: "scale", Name: "remove-ordinal.sending", Passed: "an empty ordinal's znodes are to go", Fails: true},
 	{Group: "scale", Name: "remove-ordinal.replied", Passed: "they are gone"},

@@ -10,6 +10,9 @@ func Point(string) {}
 // Fail is a Point that can also return an error.
 func Fail(string) error { return nil }
 
+// Made says whether the bug is made.
+func (Bug) Made() bool { return false }
+
 // Doing notes in ctx what the transactions sent with it are part of.
 func Doing(ctx context.Context, _ string) context.Context { return ctx }
 

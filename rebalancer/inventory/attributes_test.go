@@ -7,59 +7,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/internal/pins"
-	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/pins"
+	"github.com/shardscaler/shardscaler/internal/pins/pinstest"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
-
-var sites = []string{"", "lyon", "metz", "nice"}
-
-func drawRow(rt *rapid.T, id string) observed.ResourceKnown {
-	return row(id, rapid.SampledFrom([]float64{0, 1, 1, 2, 0.5, 7.25, 90}).Draw(rt, "weight"), rapid.SampledFrom(sites).Draw(rt, "site"))
-}
-
-// drawPins draws pins that overlap and contradict each other.
-func drawPins(rt *rapid.T, ordinals int) (drawn []pins.Rule) {
-	for i := range rapid.IntRange(0, 3).Draw(rt, "pins") {
-		p := pins.Rule{
-			Name:     fmt.Sprint("pin", i),
-			Ordinals: rapid.SliceOfNDistinct(rapid.IntRange(0, ordinals), 1, 3, rapid.ID).Draw(rt, "ordinals"),
-		}
-		if rapid.Bool().Draw(rt, "labels") {
-			p.Selector = selecting("", rapid.SampledFrom(sites[1:]).Draw(rt, "site")).Selector
-		} else {
-			for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 1, 5, rapid.ID).Draw(rt, "ids") {
-				p.IDs = append(p.IDs, fmt.Sprintf("id-%02d", n))
-			}
-		}
-		drawn = append(drawn, p)
-	}
-	return drawn
-}
-
-// permitted is the plain meaning of pins: the ordinals of all that match, or all.
-func permitted(rules []pins.Rule, r observed.ResourceKnown) func(ordinal int) bool {
-	return func(ordinal int) bool {
-		for _, p := range rules {
-			matches := slices.Contains(p.IDs, r.ID) || p.Selector != nil && p.Selector.MatchLabels["site"] == r.Labels["site"]
-			if matches && !slices.Contains(p.Ordinals, ordinal) {
-				return false
-			}
-		}
-		return true
-	}
-}
 
 // TestAttributesSayWhatTheCatalogueSaid, for every row and for ids that it lacks, and keep only
 // rows that differ from the rest.
 func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := Needs{weights: rapid.Bool().Draw(rt, "weights"), pins: drawPins(rt, 4)}
+		s := Needs{weights: rapid.Bool().Draw(rt, "weights"), pins: pinstest.DrawPins(rt, 4)}
 		var known []observed.ResourceKnown
 		for _, n := range rapid.SliceOfNDistinct(rapid.IntRange(0, 60), 0, 40, rapid.ID).Draw(rt, "rows") {
-			known = append(known, drawRow(rt, fmt.Sprintf("id-%02d", n)))
+			known = append(known, pinstest.DrawRow(rt, fmt.Sprintf("id-%02d", n)))
 		}
 		r := newCatalogueRead(s, maphash.MakeSeed(), time.Time{})
 		special, weights := map[string]bool{}, []plan.Weight(nil)
@@ -82,7 +46,7 @@ func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 			w.Instances[i].Ordinal = i
 		}
 		for n := range 70 {
-			k := row(fmt.Sprintf("id-%02d", n), 0, "")
+			k := pinstest.Row(fmt.Sprintf("id-%02d", n), 0, "")
 			if i := slices.IndexFunc(known, func(o observed.ResourceKnown) bool { return o.ID == k.ID }); i >= 0 {
 				k = known[i]
 			}
@@ -92,7 +56,7 @@ func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 				want = plan.WeightOf(k.Weight)
 			}
 			require.Equal(rt, want, tr.Weight, k.ID)
-			may := permitted(s.pins, k)
+			may := pinstest.Permitted(s.pins, k)
 			for o := range 6 {
 				require.Equal(rt, may(o), w.Allows(tr.Pin, plan.InstanceIndex(o)), "%+v on %d", k, o)
 			}
@@ -104,9 +68,7 @@ func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 }
 
 func matchesAny(rules []pins.Rule, r observed.ResourceKnown) bool {
-	return slices.ContainsFunc(rules, func(p pins.Rule) bool {
-		return slices.Contains(p.IDs, r.ID) || p.Selector != nil && p.Selector.MatchLabels["site"] == r.Labels["site"]
-	})
+	return slices.ContainsFunc(rules, func(p pins.Rule) bool { return pinstest.Matches(p, r) })
 }
 
 // TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt.
@@ -118,7 +80,7 @@ func TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt(t *testing.T) {
 	b.begin(time.Unix(1, 0))
 	b.created("during")
 	b.created("during and read")
-	b.row(row("during and read", 0, ""))
+	b.row(pinstest.Row("during and read", 0, ""))
 	b.abort(time.Unix(2, 0))
 	require.True(t, has("before"), "a read that failed proves nothing")
 	require.Nil(t, b.now)
@@ -136,7 +98,7 @@ func TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt(t *testing.T) {
 
 func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
 	b := newAttributeStore()
-	b.want(Needs{weights: true, pins: []pins.Rule{selecting("metz", "metz", 1), selecting("lyon", "lyon", 2, 3)}})
+	b.want(Needs{weights: true, pins: []pins.Rule{pinstest.Selecting("metz", "metz", 1), pinstest.Selecting("lyon", "lyon", 2, 3)}})
 	unread := func(id string) observed.ResourceKnown { return observed.ResourceKnown{ID: id, Unread: true} }
 	read := func(rows ...observed.ResourceKnown) {
 		b.begin(time.Unix(1, 0))
@@ -156,11 +118,11 @@ func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
 	}
 	heard := func(id string) bool { _, _, h := says(id); return h }
 
-	read(row("a", 3, "lyon"), unread("b"), row("c", 1, "metz"))
+	read(pinstest.Row("a", 3, "lyon"), unread("b"), pinstest.Row("c", 1, "metz"))
 	require.False(t, heard("b"), "nothing is known of it")
 	lyon := plan.Pin{Name: "lyon", Ordinals: []int{2, 3}}
 	for range 3 {
-		read(unread("a"), unread("b"), row("c", 1, "lyon"), unread("new"))
+		read(unread("a"), unread("b"), pinstest.Row("c", 1, "lyon"), unread("new"))
 		pin, weight, _ := says("a")
 		require.Equal(t, lyon, pin)
 		require.Equal(t, plan.WeightOf(3), weight)
@@ -169,14 +131,14 @@ func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
 		require.True(t, heard("c"))
 	}
 	b.created("a") // it was deleted and made again: what was known was of another one
-	read(unread("a"), row("b", 2, ""), unread("c"))
+	read(unread("a"), pinstest.Row("b", 2, ""), unread("c"))
 	require.False(t, heard("a"))
 	require.True(t, heard("b"))
 	pin, _, _ := says("c")
 	require.Equal(t, lyon, pin)
 
-	b.want(Needs{weights: true, pins: []pins.Rule{selecting("lyon", "lyon", 4)}})
-	read(unread("c"), row("b", 2, ""))
+	b.want(Needs{weights: true, pins: []pins.Rule{pinstest.Selecting("lyon", "lyon", 4)}})
+	read(unread("c"), pinstest.Row("b", 2, ""))
 	require.False(t, heard("c"), "the pins have changed, and its labels were not kept")
 }
 
@@ -192,7 +154,7 @@ func TestReadsAreAskedForOnceAndNotWhileTheCatalogueFails(t *testing.T) {
 	require.False(t, b.ask(at.Add(askPause-1)), "it tries again by itself")
 	require.True(t, b.ask(at.Add(askPause)))
 	b.begin(at)
-	b.want(Needs{weights: true, pins: []pins.Rule{selecting("p", "lyon", 1)}})
+	b.want(Needs{weights: true, pins: []pins.Rule{pinstest.Selecting("p", "lyon", 1)}})
 	b.end(b.read, b.read.done())
 	require.True(t, b.lacks(), "the read was under the former orders")
 	b.begin(at)
@@ -200,18 +162,4 @@ func TestReadsAreAskedForOnceAndNotWhileTheCatalogueFails(t *testing.T) {
 	require.False(t, b.lacks())
 	b.want(Needs{})
 	require.Nil(t, b.now)
-}
-
-// row is a catalogue's row; site is a label.
-func row(id string, weight float64, site string) observed.ResourceKnown {
-	r := observed.ResourceKnown{ID: id, Weight: weight}
-	if site != "" {
-		r.Labels = map[string]string{"site": site}
-	}
-	return r
-}
-
-// selecting pins what has that site.
-func selecting(name, site string, ordinals ...int) pins.Rule {
-	return pins.Rule{Name: name, Selector: &pins.Selector{MatchLabels: map[string]string{"site": site}}, Ordinals: ordinals}
 }

@@ -2,14 +2,13 @@ package inventory
 
 import (
 	"context"
-	"runtime"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/pins/pinstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -31,7 +30,7 @@ func holding(t *testing.T, leading bool, ids ...string) *Inventory {
 
 func rows(ids ...string) (all []observed.ResourceKnown) {
 	for _, id := range ids {
-		all = append(all, row(id, 1, ""))
+		all = append(all, pinstest.Row(id, 1, ""))
 	}
 	return all
 }
@@ -74,8 +73,8 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	require.True(t, v.Indexed())
 	v.Index.CatchUp()
 	v.mu.Lock()
-	message := begin(func() { _, _ = v.Callers.Hear(time.Now(), resync.Created, []string{"b"}) })
-	await(func() bool { return standing(message) })
+	message := stacks.Begin(func() { _, _ = v.Callers.Hear(time.Now(), resync.Created, []string{"b"}) })
+	stacks.Await(func() bool { return standing(message) })
 	created := v.state.Clone()
 	created.Pool["1-0"] = &protocol.Piece{IDs: protocol.NewIDs([]string{"b"})}
 	v.state = created
@@ -83,7 +82,7 @@ func TestAMessageOvertakenByTheBeginningOfAReadIsRemembered(t *testing.T) {
 	known, count := Remaining(created)
 	v.comparison.with.Begin(time.Now(), known, count)
 	v.mu.Unlock()
-	<-message.done
+	<-message.Done
 	v.Catalogue.Rows(rows("a"))
 	out, err := v.Catalogue.End(t.Context(), time.Now(), noBounds)
 	require.NoError(t, err)
@@ -138,44 +137,8 @@ func TestAnIndexThatWasLeftHalfBuiltIsBuiltFromTheStart(t *testing.T) {
 // These tests hold goroutines at locks and look where they wait: whether two of them wait for each
 // other is then so or not, and no test waits for a time to pass.
 
-// call is a goroutine of a test.
-type call struct {
-	id   string
-	done chan struct{}
-}
-
-func begin(f func()) *call {
-	c, id := &call{done: make(chan struct{})}, make(chan string)
-	go func() {
-		defer close(c.done)
-		id <- stacks.Mine().ID
-		f()
-	}()
-	c.id = <-id
-	return c
-}
-
-// where are the goroutines of calls, all at the same moment; those that have ended are left out.
-func where(calls ...*call) (there []stacks.Goroutine) {
-	for _, g := range stacks.All() {
-		if slices.ContainsFunc(calls, func(c *call) bool { return c.id == g.ID }) {
-			there = append(there, g)
-		}
-	}
-	return there
-}
-
 // standing says whether all calls have ended or wait, be it for a lock or for what they asked for.
-func standing(calls ...*call) bool {
-	return !slices.ContainsFunc(where(calls...), func(g stacks.Goroutine) bool { return !g.AtLock() && g.State != "select" })
-}
-
-// await lets all the others run until something is so. It ends with the test's own deadline.
-func await(so func() bool) {
-	for !so() {
-		runtime.Gosched()
-	}
-}
+func standing(calls ...*stacks.Call) bool { return stacks.Waiting([]string{"select"}, calls...) }
 
 // No call may wait for the index while it holds the other lock: an index that is built takes its
 // time. The test holds the index as its builder does.
@@ -215,16 +178,16 @@ func TestNoCallWaitsForTheIndexWithTheOtherLock(t *testing.T) {
 
 			ctx, cancel := context.WithCancel(t.Context())
 			v.index.mu.Lock()
-			c := begin(func() { f(ctx, v) })
-			await(func() bool { return standing(c) })
+			c := stacks.Begin(func() { f(ctx, v) })
+			stacks.Await(func() bool { return standing(c) })
 			free := v.mu.TryLock()
-			at := where(c)
+			at := stacks.Where(c)
 			if free {
 				v.mu.Unlock()
 			}
 			v.index.mu.Unlock()
 			cancel()
-			<-c.done
+			<-c.Done
 			require.True(t, free, "who waits holds the lock:\n%v", at)
 		})
 	}
@@ -240,13 +203,13 @@ func TestBuildingTheIndexAndAskingItDoNotWaitForEachOther(t *testing.T) {
 			v := holding(t, false, "a")
 			require.True(t, v.Indexed())
 			v.index.mu.RLock()
-			builds := begin(func() { _, _ = v.Index.Find("a") })
-			await(func() bool { return standing(builds) })
-			other := begin(func() { asks(v) })
-			await(func() bool { return standing(other) })
+			builds := stacks.Begin(func() { _, _ = v.Index.Find("a") })
+			stacks.Await(func() bool { return standing(builds) })
+			other := stacks.Begin(func() { asks(v) })
+			stacks.Await(func() bool { return standing(other) })
 			v.index.mu.RUnlock()
-			await(func() bool { return standing(builds, other) })
-			if there := where(builds, other); len(there) > 0 {
+			stacks.Await(func() bool { return standing(builds, other) })
+			if there := stacks.Where(builds, other); len(there) > 0 {
 				t.Fatalf("they wait for each other:\n%v", there)
 			}
 		})

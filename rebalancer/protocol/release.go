@@ -3,6 +3,8 @@ package protocol
 import (
 	"fmt"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/fault"
 )
 
 // Absence is what one leader has seen itself of a status that is gone.
@@ -55,7 +57,7 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 		if absence.Fault != "" {
 			return false, fmt.Sprintf("the status %s, which proves nothing", absence.Fault)
 		}
-		return false, "the status is absent, which proves nothing of an instance that does not fence itself"
+		return fault.AbsentTakenAsFree.Made(), "the status is absent, which proves nothing of an instance that does not fence itself"
 	}
 	wait := time.Duration(last.SessionMs)*time.Millisecond + fenceMargin
 	if absence.For >= wait {

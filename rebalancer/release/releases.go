@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -95,7 +96,7 @@ func (r *Releases) since(name string, now time.Time) time.Time {
 // Released says whether what is in flight may be given on. If not, why, and when it will be if only
 // time is lacking.
 func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, at time.Time) {
-	if revokedFromDead(v.Orders, f) {
+	if revokedFromDead(v.Orders, f) || fault.GrantedEarly.Made() && v.Orders.HandOff == config.HandOffAcknowledged {
 		return true, "", time.Time{}
 	}
 	since := r.since(f.Name, v.Now)

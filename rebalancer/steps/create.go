@@ -3,6 +3,7 @@ package steps
 import (
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -37,6 +38,8 @@ func (s *Create) Next(v *View) Proposal {
 	for _, id := range wanted {
 		switch at, known := v.Index.Find(id); {
 		case !known:
+			fresh = append(fresh, id)
+		case at == inventory.InFlight && fault.RecreatedElsewhere.Made():
 			fresh = append(fresh, id)
 		case at == inventory.InFlight:
 			flying[id] = struct{}{}

@@ -19,6 +19,7 @@ type story struct {
 	t         *testing.T
 	v         View
 	inventory *inventory.Inventory
+	blocked   string // by the step that was asked last
 }
 
 // tell begins a story: a State with a head, and orders.
@@ -63,17 +64,43 @@ func (s *story) commit(m protocol.Multi, err error) {
 // next asks the step, commits what it proposes, and returns the names of the transactions.
 func (s *story) next(step Step) (names []string) {
 	s.t.Helper()
+	names, err := s.try(step)
+	require.NoError(s.t, err)
+	return names
+}
+
+// try is next of a step that may fail.
+func (s *story) try(step Step) (names []string, err error) {
+	s.t.Helper()
 	p := step.Next(&s.v)
-	require.NoError(s.t, p.Err)
 	s.v.Piece += p.Pieces
-	for _, j := range p.Jobs {
-		s.commit(j.Multi, nil)
-		names = append(names, j.Multi.Step)
-		if j.Then != nil {
-			j.Then(s.v.Now)
+	s.blocked, err = p.Blocked, p.Err
+	for rounds := append([][]Job{p.Jobs}, p.Rest...); len(rounds) > 0; rounds = rounds[1:] {
+		for _, j := range rounds[0] {
+			if j.Multi.Gate != nil && j.Multi.Gate() != nil {
+				continue // its caller has given up
+			}
+			s.commit(j.Multi, nil)
+			names = append(names, j.Multi.Step)
+			for _, n := range j.Lists {
+				s.v.Written[n] = s.v.Now
+			}
+			if j.Then != nil {
+				j.Then(s.v.Now)
+			}
+		}
+		if len(rounds) == 1 && p.More && len(rounds[0]) > 0 {
+			s.v.More = true
+			p = step.Next(&s.v)
+			s.v.More = false
+			rounds = append(rounds, p.Jobs)
 		}
 	}
-	return names
+	s.v.Releases.Note(s.v.State, s.v.Now)
+	if p.Ended != nil {
+		err = p.Ended(err, false)
+	}
+	return names, err
 }
 
 func (s *story) assign(n int, ids ...string) {

@@ -155,7 +155,7 @@ func (l *link) sendOnce(ctx context.Context, m protocol.Multi, a *attempt) {
 	results, err := l.send(ctx, sess, m)
 	fault.Step(ctx, fault.Replied, m.Step)
 	a.results, a.err = results, err
-	a.unknown = errors.Is(err, protocol.ErrUnavailable)
+	a.unknown = errors.Is(err, protocol.ErrUnavailable) && !fault.LossTakenAsFailure.Made()
 }
 
 // send returns ErrUnavailable if no answer came; every other error means that nothing was done.
@@ -193,11 +193,19 @@ func (l *link) request(sess *session, op protocol.Op) any {
 	case protocol.OpCreate:
 		return &zk.CreateRequest{Path: path, Data: op.Data, Acl: l.acl(op.Path)}
 	case protocol.OpSet:
-		return &zk.SetDataRequest{Path: path, Data: op.Data, Version: op.Version}
+		return &zk.SetDataRequest{Path: path, Data: op.Data, Version: version(op, fault.VersionIgnored)}
 	case protocol.OpDelete:
 		return &zk.DeleteRequest{Path: path, Version: op.Version}
 	}
-	return &zk.CheckVersionRequest{Path: path, Version: op.Version}
+	return &zk.CheckVersionRequest{Path: path, Version: version(op, fault.HeadUnchecked)}
+}
+
+// version is what a znode must have; -1, any, where the bug is made.
+func version(op protocol.Op, ignored fault.Bug) int32 {
+	if ignored.Made() {
+		return -1
+	}
+	return op.Version
 }
 
 // rejection names the failed operation. Before it there is no error, behind it "unknown error: -2".

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -44,7 +45,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")
 
-	other, err := servers.NewCA("somebody else")
+	other, err := certs.NewCA("somebody else")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(ours.CAFile, other.Bundle, 0o600))
 	sess, err := c.link.await(patient(t))

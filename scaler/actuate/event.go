@@ -47,8 +47,8 @@ func Scaled(from, to int, why string) Event {
 }
 
 // Draining says that instances are being emptied before they go.
-func Draining(first, last int, why string) Event {
-	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying instances %d to %d: %s", first, last, why)}
+func Draining(instances, why string) Event {
+	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying %s: %s", instances, why)}
 }
 
 // DrainUndone says that load returned before the shrink was written.

@@ -255,11 +255,19 @@ func (d *Decision) by() string {
 	return ""
 }
 
-func leaving(from, to int) string {
-	if from == to {
-		return fmt.Sprintf("instance %d is empty", from)
+func leaving(first, last int) string {
+	if first == last {
+		return Instances(first, last) + " is empty"
 	}
-	return fmt.Sprintf("instances %d to %d are empty", from, to)
+	return Instances(first, last) + " are empty"
+}
+
+// Instances names the ordinals from first to last.
+func Instances(first, last int) string {
+	if first == last {
+		return fmt.Sprintf("instance %d", first)
+	}
+	return fmt.Sprintf("instances %d to %d", first, last)
 }
 
 // String is the whole decision, as a person reads it.

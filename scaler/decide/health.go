@@ -63,7 +63,8 @@ type Verdict struct {
 	By   Evidence `json:"by"`
 	Text string   `json:"text,omitempty"`
 	// Lag is nil when it is not known.
-	Lag *time.Duration `json:"lag,omitempty"`
+	Lag     *time.Duration `json:"lag,omitempty"` // in nanoseconds
+	LagText string         `json:"lagText,omitempty"`
 	// Restart says that the pod is to be restarted now; at most one a tick.
 	Restart bool `json:"restart,omitempty"`
 	// Reassign says that what it owns is to be given to others, as far as its release is proven.
@@ -216,7 +217,7 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 		return v.Condition
 	}
 	*lag = known
-	v.Lag = lag
+	v.Lag, v.LagText = lag, lag.String()
 	// Silence counts from when the bus could be heard: a beat that nobody could read was not missed by its sender.
 	heard := min(known, in.Now.Sub(in.History.BusSince))
 	if in.History.BusSince.IsZero() {

@@ -29,8 +29,7 @@ func (d *Decision) size(in *Input) {
 		return
 	}
 	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
-	d.step(min(max(stable, d.Init), d.Max), ByWindow, "recommendations of the last %s (for a shrink) and %s (for growth) stand against it",
-		windows.Down, windows.Up)
+	d.stabilize(min(max(stable, d.Init), d.Max), windows)
 	d.keepRaise(in, current)
 	d.step(in.rate(current, d.Desired), ByRate, "the behavior's policies allow no faster change")
 	d.coolDown(in, current)
@@ -44,11 +43,19 @@ func (d *Decision) layOut(in *Input) {
 	d.asked = d.askedOwn
 	d.bound()
 	d.Wanted = d.Desired
-	d.step(d.Own, ByWindow, "recommendations of the last %s stand against it, or a hold does", downWindow(&in.Config))
+	d.step(d.Own, ByWindow, "recommendations of the last %s were higher, and the highest of them stands, or a hold does", downWindow(&in.Config))
 	if !d.adopted {
 		d.step(max(d.Desired, *d.Current), ByAdoption, "nothing is emptied yet: every source must be complete for one window of %s", downWindow(&in.Config))
 	}
 	d.keepRaise(in, *d.Current)
+}
+
+// stabilize keeps to the windows, in the HPA's words.
+func (d *Decision) stabilize(to int, windows hpa.Windows) {
+	if to > d.Desired {
+		d.step(to, ByWindow, "recommendations of the last %s were higher, and the highest of them stands", windows.Down)
+	}
+	d.step(to, ByWindow, "recommendations of the last %s were lower, and the lowest of them stands", windows.Up)
 }
 
 // step changes the size and notes why.

@@ -2,7 +2,7 @@
 // and judges what it left.
 //
 // In: shardscaler built with -tags faults (package fault names the points), dacsim as the workload, and what is to go wrong. Out: a
-// verdict on ZooKeeper's own transaction log (product.Rules, docs/protocol.md rule 12), on the API server's audit log (drained before
+// verdict on ZooKeeper's own transaction log (Rules, docs/protocol.md rule 12), on the API server's audit log (drained before
 // shrunk) and on the instances' own logs (none runs twice), and the counts of what was tried. Invariant: a case counts only if its fault
 // fired and the work went on afterwards; the counts are asserted, so that an empty run fails.
 //

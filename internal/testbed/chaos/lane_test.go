@@ -296,7 +296,7 @@ func (l *lane) told(what, point string) (n int) {
 
 // verdict is the judgement over everything the lane did.
 type verdict struct {
-	rules   *product.Rules
+	rules   *Rules
 	lowered int
 	faults  []string
 }
@@ -306,7 +306,7 @@ func (l *lane) judgeMoves() (v verdict) {
 	l.t.Helper()
 	txns, err := l.Transactions()
 	require.NoError(l.t, err)
-	v.rules = product.Judge(txns, product.RulesOptions{
+	v.rules = Judge(txns, RulesOptions{
 		Chroot: l.Chroot, Kind: thing, Acknowledged: l.Config.Kinds[0].HandOff == config.HandOffAcknowledged, Gone: l.pods.gone,
 		Foreign: l.foreign,
 	})

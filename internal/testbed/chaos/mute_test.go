@@ -101,9 +101,6 @@ func (m *mute) keeps(l *lane, what string, try func(context.Context) error) {
 	})
 }
 
-// toDelete is the target of what is in flight and goes nowhere.
-const toDelete = -2
-
 // end makes the instance acknowledge: it starts again without the annotation, or another pod
 // does.
 func (m *mute) end(l *lane) {

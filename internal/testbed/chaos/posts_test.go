@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
@@ -130,7 +131,7 @@ func (v *posted) ask(l *lane, operation string, body any, first, value int) outc
 
 // outcomeOf is what a caller may conclude from an answer, by docs/formats.md.
 func outcomeOf(err error) outcome {
-	var status *product.StatusError
+	var status *httpcall.StatusError
 	switch {
 	case err == nil:
 		return done

@@ -23,7 +23,8 @@ func TestEachReplyLost(t *testing.T) {
 	z := env.NewZooKeeper(t, 3)
 	proxy := zkproxy.New(t, z.Addrs()...)
 	l := startLane(t, env, z, laneOptions{change: through(proxy)})
-	proxy.LoseEach(true)
+	losing := &lostOnce{seen: map[uint64]bool{}, lost: map[string]int{}}
+	proxy.SetEach(losing.harm)
 	l.up()
 	l.settled()
 	l.down()
@@ -31,11 +32,13 @@ func TestEachReplyLost(t *testing.T) {
 	l.undone()
 	l.pooled()
 	l.turned()
-	proxy.LoseEach(false)
+	proxy.SetEach(nil)
 	v := l.clean()
 	require.Positive(t, v.lowered)
 
-	lost, total := proxy.Lost(), 0
+	losing.mu.Lock()
+	defer losing.mu.Unlock()
+	lost, total := losing.lost, 0
 	for _, step := range []string{
 		"head", "create", "assign", "delete-pooled", "add-ordinal", "remove-ordinal", "plan", "revoke", "redirect", "grant", "forget", "keep",
 	} {

@@ -1,8 +1,6 @@
 package chaos
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,41 +10,18 @@ import (
 	"testing"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // programs are built once for all tests: shardscaler with -tags faults, and dacsim.
 var programs product.Programs
 
 func TestMain(m *testing.M) {
-	if servers.RunRole() {
-		return
-	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if os.Getenv(servers.FileVar) == "" {
-		return m.Run() // every test says what it lacks
-	}
-	dir, err := os.MkdirTemp("", "shardscaler-chaos-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		programs = product.Programs{Shardscaler: filepath.Join(dir, "shardscaler"), Dacsim: filepath.Join(dir, "dacsim")}
-		err = errors.Join(
-			product.BuildProgram(context.Background(), "shardscaler", programs.Shardscaler, "-tags", "faults"),
-			product.BuildProgram(context.Background(), "dacsim", programs.Dacsim))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
+	code := product.RunTests(m, &programs, "-tags", "faults")
 	if err := counted.write(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
 	}
-	return code
+	os.Exit(code)
 }
 
 // report counts what was tried, for people: each test asserts its own counts.

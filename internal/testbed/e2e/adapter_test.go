@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 	customv1beta2 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 
@@ -201,7 +202,16 @@ func (w *world) lead(name, namespace, service string) {
 
 // valuesOf is what one replica says, past the API server, as text.
 func (w *world) valuesOf(ctx context.Context, v *product.Server, metric string) (string, error) {
-	raw, err := w.Direct(ctx, v, "/apis/custom.metrics.k8s.io/v1beta2/namespaces/"+w.Namespace+"/"+metric)
+	cfg, err := w.DirectConfig(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", err
+	}
+	path := "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + w.Namespace + "/" + metric
+	raw, err := client.RESTClient().Get().RequestURI(path).DoRaw(ctx)
 	if err != nil {
 		return "", err
 	}

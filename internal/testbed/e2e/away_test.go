@@ -22,8 +22,9 @@ import (
 // first nothing is sized, restarted or moved, and what the platform said meanwhile is done afterwards; without the second nothing shrinks
 // and growth by count goes on.
 func TestAPIServerAndMetricsServerAway(t *testing.T) {
+	var api apiProxy
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
-		o.OwnAPIProxy = true
+		o.Before = func(_ context.Context, s *product.Stack) error { return api.lead(t, s) }
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
 		k.CPU = &config.ResourceTarget{TargetUtilization: 70}
@@ -40,7 +41,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 		require.NoError(t, err)
 		ran, err := w.Runs()
 		require.NoError(t, err)
-		w.API.Freeze()
+		api.freeze()
 		back := time.Now().Add(30 * time.Second)
 		imported := make(chan error, 1)
 		go func() { imported <- w.Platform.Import(t.Context(), thing, things[2_700:3_600], 2) }()
@@ -61,7 +62,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 			require.Equal(t, places, still.Running[thing][id], "%s moved", id)
 		}
 		w.onlyRestarted()
-		w.API.Mend()
+		api.mend()
 		require.NoError(t, <-imported)
 		w.holds(w.settled(thing, thingSet, 4, 3_600), things[:3_600])
 		w.lostNothing(thing, nil)
@@ -79,7 +80,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 			}
 			return err
 		})
-		w.API.Refuse("/apis/metrics.k8s.io/")
+		api.refuse("/apis/metrics.k8s.io/")
 		w.until("it is missed", func(context.Context) error { return w.heldFor("cpu") })
 		gone := things[1_700:3_600]
 		require.NoError(t, w.Platform.Remove(t.Context(), thing, gone...))
@@ -102,7 +103,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 		})
 		require.NoError(t, w.Platform.Import(t.Context(), thing, things[1_700:4_500], 3))
 		w.settled(thing, thingSet, 5, 4_500)
-		w.API.Mend()
+		api.mend()
 	})
 }
 

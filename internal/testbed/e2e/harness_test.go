@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
@@ -20,28 +21,7 @@ import (
 // programs are built once for all tests.
 var programs product.Programs
 
-func TestMain(m *testing.M) {
-	if servers.RunRole() {
-		return
-	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if os.Getenv(servers.FileVar) == "" {
-		return m.Run() // every test says what it lacks
-	}
-	dir, err := os.MkdirTemp("", "shardscaler-e2e-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		programs, err = product.Build(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(product.RunTests(m, &programs)) }
 
 // The kinds of every test, and what the manifests call their StatefulSets.
 const (
@@ -176,7 +156,6 @@ func (w *world) until(what string, try func(ctx context.Context) error) {
 	w.t.Logf("%s: after %s", what, time.Since(began).Round(100*time.Millisecond))
 }
 
-// change edits one kind in the ConfigMap.
 // change edits a kind in the ConfigMap. It does not wait until that is in force.
 func (w *world) change(kind string, edit func(*config.Kind)) {
 	w.t.Helper()
@@ -278,17 +257,9 @@ func (w *world) leader() *product.Server {
 	return leader
 }
 
-// confirm waits for the deletes of a reconcile and confirms them as a person would.
-func (w *world) confirm(kind string, want int) {
-	w.t.Helper()
-	w.until(fmt.Sprintf("%d deletes of %ss wait for a person and are confirmed", want, kind), func(ctx context.Context) error {
-		return w.Confirm(ctx, kind, want)
-	})
-}
-
 // statusOf is the HTTP status of an error answer; 0 if it is none.
 func statusOf(err error) int {
-	var status *product.StatusError
+	var status *httpcall.StatusError
 	if errors.As(err, &status) {
 		return status.Code
 	}
@@ -296,15 +267,6 @@ func statusOf(err error) int {
 }
 
 func podName(set string, ordinal int) string { return fmt.Sprintf("%s-%d", set, ordinal) }
-
-// without returns a minus b.
-func without(a, b []string) []string {
-	in := make(map[string]bool, len(b))
-	for _, id := range b {
-		in[id] = true
-	}
-	return slices.DeleteFunc(slices.Clone(a), func(id string) bool { return in[id] })
-}
 
 // slowMoves lets what is revoked stay in flight for a second, so that a test can meet it there.
 func slowMoves(c *config.Config) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -128,7 +129,7 @@ func TestSilentInstanceAndSilentBus(t *testing.T) {
 // ready returns what /readyz of the first replica says; an error if it is not ready.
 func (w *world) ready(ctx context.Context) (string, error) {
 	text, err := w.Servers[0].Text(ctx, "/readyz")
-	var status *product.StatusError
+	var status *httpcall.StatusError
 	if errors.As(err, &status) && status.Code == http.StatusServiceUnavailable {
 		return status.Body, err
 	}

@@ -11,55 +11,64 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/story"
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// TestImportLoadAndShrink plays a fleet's life, Things and Rules at the same time: an import, load that comes and goes,
-// and the deletion of two thirds.
+// TestImportLoadAndShrink plays the story of the demonstration, Things and Rules at the same time, with load on both, and asks more
+// of it: that exactly those ids are there, that the metrics API says so, that the decisions can be made again, and the same
+// for memory.
 func TestImportLoadAndShrink(t *testing.T) {
 	w := start(t, nil)
-	things, rules := product.IDs(20_000, 1), product.IDs(500, 2)
-	thingSize, ruleSize := size(len(things), thingTarget), size(len(rules), ruleTarget)
-
-	t.Run("import", func(t *testing.T) {
-		w.t = t
-		require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
-		require.NoError(t, w.Platform.Import(t.Context(), rule, rules, 2))
-		w.holds(w.settled(thing, thingSet, thingSize, len(things)), things)
-		w.holds(w.settled(rule, ruleSet, ruleSize, len(rules)), rules)
-		w.runsWhatIsAssigned(thing)
-		w.runsWhatIsAssigned(rule)
-		w.publishes(thing, thingSet, len(things), thingSize)
-		w.publishes(rule, ruleSet, len(rules), ruleSize)
-		w.replays(w.leader(), thing, rule)
-	})
-	if t.Failed() {
-		return
+	things := &story.Kind{Name: thing, Set: thingSet, Init: thingInit, Target: thingTarget, CPU: 0.5, IDs: product.IDs(20_000, 1)}
+	rules := &story.Kind{Name: rule, Set: ruleSet, Init: ruleInit, Target: ruleTarget, CPU: 0.25, IDs: product.IDs(500, 2)}
+	s := &story.Story{
+		Stack: w.Stack, Kinds: []*story.Kind{things, rules},
+		Do: func(ctx context.Context, text string, step func(context.Context) error) {
+			w.t.Helper()
+			require.NoError(w.t, step(ctx), text)
+		},
+		Await: func(_ context.Context, text string, step func(context.Context) error) { w.until(text, step) },
 	}
-
-	t.Run("cpu and memory", func(t *testing.T) {
-		w.t = t
-		w.loadGrowsAndShrinks(len(things), len(rules), thingSize, ruleSize)
-	})
-	if t.Failed() {
-		return
+	for _, act := range []struct {
+		name string
+		play func(ctx context.Context)
+	}{
+		{"import", func(ctx context.Context) {
+			s.Import(ctx)
+			for _, k := range s.Kinds {
+				w.publishes(k.Name, k.Set, len(k.IDs), k.Size())
+			}
+			w.replays(w.leader(), thing, rule)
+		}},
+		{"cpu", func(ctx context.Context) {
+			for _, k := range s.Kinds {
+				w.change(k.Name, func(k *config.Kind) { k.CPU = &config.ResourceTarget{TargetUtilization: story.CPUTarget} })
+			}
+			s.Busy(ctx, 0.3, s.Kinds...)
+		}},
+		{"memory", func(ctx context.Context) { w.memoryGrowsAndShrinks(ctx, s) }},
+		{"delete two thirds", func(ctx context.Context) {
+			s.DeleteByID(ctx)
+			s.DeleteByWhere(ctx)
+			w.runsWhatIsAssigned(thing)
+			w.runsWhatIsAssigned(rule)
+			s.LookBack(ctx)
+			w.drainedFirst(thing, thingSet, thingInit)
+			w.drainedFirst(rule, ruleSet, ruleInit)
+		}},
+	} {
+		ended := t.Run(act.name, func(t *testing.T) {
+			w.t = t
+			act.play(t.Context())
+			for _, k := range s.Kinds {
+				w.holds(w.settled(k.Name, k.Set, k.Size(), len(k.IDs)), k.IDs)
+			}
+		})
+		if !ended {
+			return
+		}
 	}
-
-	t.Run("delete two thirds", func(t *testing.T) {
-		w.t = t
-		goneThings, goneRules := things[:len(things)*2/3], rules[:len(rules)*2/3]
-		w.deleteHalfByIDAndHalfByWhere(thing, goneThings)
-		w.deleteHalfByIDAndHalfByWhere(rule, goneRules)
-		keptThings, keptRules := without(things, goneThings), without(rules, goneRules)
-		w.holds(w.settled(thing, thingSet, size(len(keptThings), thingTarget), len(keptThings)), keptThings)
-		w.holds(w.settled(rule, ruleSet, size(len(keptRules), ruleTarget), len(keptRules)), keptRules)
-		w.runsWhatIsAssigned(thing)
-		w.runsWhatIsAssigned(rule)
-		w.lostNothing(thing, goneThings)
-		w.lostNothing(rule, goneRules)
-		require.Positive(t, w.drainedFirst(thing, thingSet, thingInit), "Things never shrank")
-		require.Positive(t, w.drainedFirst(rule, ruleSet, ruleInit), "Rules never shrank")
-	})
 }
 
 // size is what the count alone asks for.
@@ -98,63 +107,29 @@ func (w *world) publishes(kind, set string, ids, size int) {
 	})
 }
 
-// loadGrowsAndShrinks turns the CPU and then the memory target on, raises the load of both kinds and lets it go again.
-func (w *world) loadGrowsAndShrinks(things, rules, thingSize, ruleSize int) {
-	// A resource uses 50u of CPU and 100Ki of memory: per instance of 870 Things 43m of 500m and 85Mi, of 72 Rules 4m of
-	// 250m and 7Mi. The factors bring that to 1.2 times what the targets allow.
-	const cpuPercent = 70
-	w.change(thing, func(k *config.Kind) { k.CPU = &config.ResourceTarget{TargetUtilization: cpuPercent} })
-	w.change(rule, func(k *config.Kind) { k.CPU = &config.ResourceTarget{TargetUtilization: cpuPercent} })
-	w.load(thing, workload.Factors{CPU: 1.2 * cpuPercent / 100 * 0.5 / (0.00005 * float64(things) / float64(thingSize)), Memory: 1})
-	w.load(rule, workload.Factors{CPU: 1.2 * cpuPercent / 100 * 0.25 / (0.00005 * float64(rules) / float64(ruleSize)), Memory: 1})
-	w.settled(thing, thingSet, ceil(1.2*float64(thingSize)), things)
-	w.settled(rule, ruleSet, ceil(1.2*float64(ruleSize)), rules)
-	w.load(thing, workload.Factors{CPU: 1, Memory: 1})
-	w.load(rule, workload.Factors{CPU: 1, Memory: 1})
-	w.settled(thing, thingSet, thingSize, things)
-	w.settled(rule, ruleSet, ruleSize, rules)
-
-	const target = 1 << 30 // 1Gi
-	average := func(resources, size int) float64 { return 100 << 10 * float64(resources) / float64(size) }
-	for _, kind := range []string{thing, rule} {
-		w.change(kind, func(k *config.Kind) {
-			k.CPU, k.Memory = nil, memoryTarget("1Gi")
-		})
+// memoryGrowsAndShrinks turns the memory target on instead of the CPU's, raises the memory of both kinds and lets it go again.
+func (w *world) memoryGrowsAndShrinks(ctx context.Context, s *story.Story) {
+	const target, more = 1 << 30, 1.3 // 1Gi
+	for _, k := range s.Kinds {
+		w.change(k.Name, func(k *config.Kind) { k.CPU, k.Memory = nil, memoryTarget("1Gi") })
+		average := 100 << 10 * float64(len(k.IDs)) / float64(k.Size()) // a resource uses 100Ki
+		w.load(k.Name, workload.Factors{CPU: 1, Memory: more * target / average})
 	}
-	w.load(thing, workload.Factors{CPU: 1, Memory: 1.3 * target / average(things, thingSize)})
-	w.load(rule, workload.Factors{CPU: 1, Memory: 1.3 * target / average(rules, ruleSize)})
-	w.settled(thing, thingSet, ceil(1.3*float64(thingSize)), things)
-	w.settled(rule, ruleSet, ceil(1.3*float64(ruleSize)), rules)
-	w.load(thing, workload.Factors{CPU: 1, Memory: 1})
-	w.load(rule, workload.Factors{CPU: 1, Memory: 1})
-	w.settled(thing, thingSet, thingSize, things)
-	w.settled(rule, ruleSet, ruleSize, rules)
-	for _, kind := range []string{thing, rule} {
-		w.change(kind, func(k *config.Kind) { k.Memory = nil })
+	for _, k := range s.Kinds {
+		w.settled(k.Name, k.Set, ceil(more*float64(k.Size())), len(k.IDs))
+	}
+	for _, k := range s.Kinds {
+		w.load(k.Name, workload.Factors{CPU: 1, Memory: 1})
+	}
+	s.Settle(ctx)
+	for _, k := range s.Kinds {
+		w.change(k.Name, func(k *config.Kind) { k.Memory = nil })
 	}
 }
 
 func (w *world) load(kind string, f workload.Factors) {
 	w.t.Helper()
 	require.NoError(w.t, w.Control.Load(w.t.Context(), kind, f))
-}
-
-// deleteHalfByIDAndHalfByWhere deletes ids: the first half named in messages, one by one and in bulk, the second half said
-// only by an empty `where`, which a person has to confirm.
-func (w *world) deleteHalfByIDAndHalfByWhere(kind string, ids []string) {
-	w.t.Helper()
-	ctx := w.t.Context()
-	named, unnamed := ids[:len(ids)/2], ids[len(ids)/2:]
-	require.NoError(w.t, w.Platform.Remove(ctx, kind, named...))
-	var messages []product.Notification
-	for _, id := range named[:len(named)/2] {
-		messages = append(messages, product.Deleted(kind, id))
-	}
-	messages = append(messages, product.BulkDeleted(kind, named[len(named)/2:]))
-	require.NoError(w.t, w.Platform.Publish(ctx, messages...))
-	require.NoError(w.t, w.Platform.Remove(ctx, kind, unnamed...))
-	require.NoError(w.t, w.Platform.Publish(ctx, product.DeletedWhere(kind)))
-	w.confirm(kind, len(unnamed))
 }
 
 func ceil(f float64) int {

@@ -59,6 +59,25 @@ func TestTheScalerKnowsOnlyTheOrders(t *testing.T) {
 	require.True(t, found, "the test finds the imports")
 }
 
+// bed is what the tests run on, and the commands that are its doors.
+var bed = []string{"internal/testbed/", "cmd/sandbox/", "cmd/dacsim/"}
+
+func TestTheProductKnowsNothingOfItsTestBed(t *testing.T) {
+	found := false
+	for _, s := range sources(t, "adapter", "cmd", "dashboards", "internal", "manifests", "rebalancer", "scaler") {
+		ours := slices.ContainsFunc(bed, func(folder string) bool { return strings.HasPrefix(s.path, folder) })
+		for _, spec := range s.file.Imports {
+			if !strings.HasPrefix(strings.Trim(spec.Path.Value, `"`)+"/", module+bed[0]) {
+				continue
+			}
+			if found = true; !ours {
+				t.Errorf("%s imports %s", s.position(spec), spec.Path.Value)
+			}
+		}
+	}
+	require.True(t, found, "the test finds the imports")
+}
+
 func TestPurePackagesReachNothingOutside(t *testing.T) {
 	for _, p := range pure {
 		all := deps(t, p)

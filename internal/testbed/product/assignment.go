@@ -13,6 +13,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // Assignment is what ZooKeeper holds for one kind, read by code of our own.
@@ -124,18 +125,35 @@ const (
 	ownRoot    = "/iota/shardscaler"
 )
 
-// zookeeperConn is connected once, at the first use.
-func (s *Stack) zookeeperConn() (*zk.Conn, error) {
-	if s.conn != nil {
-		return s.conn, nil
+// roots are where a kind's znodes are.
+func roots(chroot, kind string) (shared, own string) {
+	return path.Join("/", chroot, sharedRoot, kind), path.Join("/", chroot, ownRoot, kind)
+}
+
+// Tree is what ZooKeeper holds below the Stack's chroot, and its transaction log.
+type Tree struct {
+	ensemble *servers.ZooKeeper
+	chroot   string
+	conn     *zk.Conn // for looking; made at the first use
+}
+
+func (t *Tree) connect() error {
+	if t.conn != nil {
+		return nil
 	}
-	conn, _, err := zk.Connect(s.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20))
+	conn, _, err := zk.Connect(t.ensemble.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20))
 	if err != nil {
-		return nil, fmt.Errorf("connect to ZooKeeper: %w", err)
+		return fmt.Errorf("connect to ZooKeeper: %w", err)
 	}
-	s.conn = conn
-	s.onClose(func(context.Context) error { conn.Close(); return nil })
-	return conn, nil
+	t.conn = conn
+	return nil
+}
+
+func (t *Tree) close(context.Context) error {
+	if t.conn != nil {
+		t.conn.Close()
+	}
+	return nil
 }
 
 type quiet struct{}
@@ -146,15 +164,14 @@ func (quiet) Printf(string, ...any) {}
 var errMoved = errors.New("changed while it was read")
 
 // Assignment reads a kind as it was at one moment: it reads again until nothing changed meanwhile.
-func (s *Stack) Assignment(ctx context.Context, kind string) (*Assignment, error) {
-	conn, err := s.zookeeperConn()
-	if err != nil {
+func (t *Tree) Assignment(ctx context.Context, kind string) (*Assignment, error) {
+	if err := t.connect(); err != nil {
 		return nil, err
 	}
 	var last map[string]int64
 	for range 50 {
-		r := reader{conn: conn, seen: map[string]int64{}}
-		a := r.kind(s.Chroot, kind)
+		r := reader{conn: t.conn, seen: map[string]int64{}}
+		a := r.kind(t.chroot, kind)
 		if r.err == nil && last != nil && maps.Equal(last, r.seen) {
 			return a, nil
 		}
@@ -172,13 +189,12 @@ func (s *Stack) Assignment(ctx context.Context, kind string) (*Assignment, error
 }
 
 // Glimpse reads a kind once, quickly; it may mix what was there at different moments.
-func (s *Stack) Glimpse(_ context.Context, kind string) (*Assignment, error) {
-	conn, err := s.zookeeperConn()
-	if err != nil {
+func (t *Tree) Glimpse(_ context.Context, kind string) (*Assignment, error) {
+	if err := t.connect(); err != nil {
 		return nil, err
 	}
-	r := reader{conn: conn, seen: map[string]int64{}}
-	a := r.kind(s.Chroot, kind)
+	r := reader{conn: t.conn, seen: map[string]int64{}}
+	a := r.kind(t.chroot, kind)
 	return a, r.err
 }
 
@@ -192,7 +208,7 @@ type reader struct {
 
 func (r *reader) kind(chroot, kind string) *Assignment {
 	a := &Assignment{Kind: kind, Instances: map[int]*Instance{}}
-	shared, own := path.Join("/", chroot, sharedRoot, kind), path.Join("/", chroot, ownRoot, kind)
+	shared, own := roots(chroot, kind)
 	for _, child := range r.children(shared) {
 		n, err := exact.Ordinal(child)
 		if err != nil {

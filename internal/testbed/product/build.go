@@ -3,8 +3,10 @@ package product
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
@@ -14,31 +16,40 @@ type Programs struct {
 	Shardscaler, Dacsim, Prestop string
 }
 
-// BuildProgram builds one command of this checkout into a file, with more flags of `go build`: a test's tags, or an overlay.
-func BuildProgram(ctx context.Context, command, file string, flags ...string) error {
-	root, err := servers.ModuleRoot()
-	if err != nil {
-		return err
-	}
-	args := append(append([]string{"build"}, flags...), "-o", file, "./cmd/"+command)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s %v: %w\n%s", command, flags, err, out)
-	}
-	return nil
-}
-
-// Build builds the commands of this checkout into a folder; Go's own cache makes it quick when nothing has changed.
-func Build(ctx context.Context, dir string) (Programs, error) {
+// Build builds the commands of this checkout into a folder, with more flags of `go build` for shardscaler: a test's tags, or an
+// overlay. Go's own cache makes it quick when nothing has changed.
+func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 	root, err := servers.ModuleRoot()
 	if err != nil {
 		return Programs{}, err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "./cmd/shardscaler", "./cmd/dacsim", "./cmd/prestop")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return Programs{}, fmt.Errorf("build commands: %w\n%s", err, out)
+	for _, what := range [][]string{append(flags, "./cmd/shardscaler"), {"./cmd/dacsim", "./cmd/prestop"}} {
+		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, what...)...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return Programs{}, fmt.Errorf("build %v: %w\n%s", what, err, out)
+		}
 	}
 	return Programs{Shardscaler: filepath.Join(dir, "shardscaler"), Dacsim: filepath.Join(dir, "dacsim"), Prestop: filepath.Join(dir, "prestop")}, nil
+}
+
+// RunTests is what TestMain does in a package whose tests share programs, which are built once. Without servers nothing is built: every
+// test says what it lacks.
+func RunTests(m *testing.M, programs *Programs, flags ...string) (code int) {
+	if servers.RunRole() {
+		return 0
+	}
+	if os.Getenv(servers.FileVar) == "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "shardscaler-programs-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		*programs, err = Build(context.Background(), dir, flags...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
 }

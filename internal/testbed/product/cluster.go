@@ -1,21 +1,32 @@
 package product
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
+
+// Cluster is what Kubernetes holds in the Stack's namespace, read as an administrator.
+type Cluster struct {
+	Kube    kubernetes.Interface
+	control *servers.Kubernetes
+	space   string // the namespace
+}
 
 // Size is a StatefulSet's: wanted, existing and ready pods.
 type Size struct {
@@ -23,8 +34,8 @@ type Size struct {
 }
 
 // Size reads a StatefulSet.
-func (s *Stack) Size(ctx context.Context, statefulSet string) (Size, error) {
-	set, err := s.Kube.AppsV1().StatefulSets(s.Namespace).Get(ctx, statefulSet, metav1.GetOptions{})
+func (c *Cluster) Size(ctx context.Context, statefulSet string) (Size, error) {
+	set, err := c.Kube.AppsV1().StatefulSets(c.space).Get(ctx, statefulSet, metav1.GetOptions{})
 	if err != nil {
 		return Size{}, fmt.Errorf("read StatefulSet: %w", err)
 	}
@@ -36,8 +47,8 @@ func (s *Stack) Size(ctx context.Context, statefulSet string) (Size, error) {
 }
 
 // Pods reads the pods of a StatefulSet, by name.
-func (s *Stack) Pods(ctx context.Context, statefulSet string) (map[string]corev1.Pod, error) {
-	list, err := s.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + statefulSet})
+func (c *Cluster) Pods(ctx context.Context, statefulSet string) (map[string]corev1.Pod, error) {
+	list, err := c.Kube.CoreV1().Pods(c.space).List(ctx, metav1.ListOptions{LabelSelector: "app=" + statefulSet})
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
@@ -59,29 +70,40 @@ type ScaleWrite struct {
 	Accepted, Unknown bool
 }
 
-// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server got them.
-func (s *Stack) ScaleWrites() ([]ScaleWrite, error) {
-	events, err := s.Env.Kubernetes.Audit(s.Namespace)
+// audit reads what the API server recorded of one kind of object in this namespace, in the order in which it got the requests.
+func (c *Cluster) audit(resource, subresource string, visit func(e auditv1.Event, accepted bool) error) error {
+	events, err := c.control.Audit(c.space)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var writes []ScaleWrite
 	for _, e := range events {
-		if e.ObjectRef.Subresource != "scale" || e.ObjectRef.Resource != "statefulsets" || e.RequestObject == nil {
+		if e.ObjectRef.Resource != resource || e.ObjectRef.Subresource != subresource {
 			continue
+		}
+		if err := visit(e, e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest); err != nil {
+			return fmt.Errorf("read audit record: %w", err)
+		}
+	}
+	return nil
+}
+
+// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server got them.
+func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
+	return writes, c.audit("statefulsets", "scale", func(e auditv1.Event, accepted bool) error {
+		if e.RequestObject == nil {
+			return nil
 		}
 		var scale autoscalingv1.Scale
 		if err := json.Unmarshal(e.RequestObject.Raw, &scale); err != nil {
-			return nil, fmt.Errorf("read audit record: %w", err)
+			return err
 		}
 		writes = append(writes, ScaleWrite{
 			StatefulSet: e.ObjectRef.Name, Replicas: int(scale.Spec.Replicas), User: e.User.Username,
-			Received: e.RequestReceivedTimestamp.Time,
-			Accepted: e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest,
-			Unknown:  e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
+			Received: e.RequestReceivedTimestamp.Time, Accepted: accepted,
+			Unknown: e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
 		})
-	}
-	return writes, nil
+		return nil
+	})
 }
 
 // PodDeletion is one deletion of a pod, as the API server recorded it.
@@ -91,28 +113,23 @@ type PodDeletion struct {
 }
 
 // PodDeletions lists the accepted deletions of pods in this namespace.
-func (s *Stack) PodDeletions() ([]PodDeletion, error) {
-	events, err := s.Env.Kubernetes.Audit(s.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	var found []PodDeletion
-	for _, e := range events {
-		if e.Verb == "delete" && e.ObjectRef.Resource == "pods" && e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest {
+func (c *Cluster) PodDeletions() (found []PodDeletion, err error) {
+	return found, c.audit("pods", "", func(e auditv1.Event, accepted bool) error {
+		if e.Verb == "delete" && accepted {
 			found = append(found, PodDeletion{Pod: e.ObjectRef.Name, User: e.User.Username, Received: e.RequestReceivedTimestamp.Time})
 		}
-	}
-	return found, nil
+		return nil
+	})
 }
 
 // User is the product's name in the audit log.
-func (s *Stack) User() string {
-	return "system:serviceaccount:" + s.Namespace + ":" + serviceAccountName
+func (c *Cluster) User() string {
+	return "system:serviceaccount:" + c.space + ":" + serviceAccountName
 }
 
 // Events lists the reasons of the events in the namespace.
-func (s *Stack) Events(ctx context.Context) ([]corev1.Event, error) {
-	list, err := s.Kube.CoreV1().Events(s.Namespace).List(ctx, metav1.ListOptions{})
+func (c *Cluster) Events(ctx context.Context) ([]corev1.Event, error) {
+	list, err := c.Kube.CoreV1().Events(c.space).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
@@ -120,14 +137,14 @@ func (s *Stack) Events(ctx context.Context) ([]corev1.Event, error) {
 }
 
 // Raw asks the API server for any path and query, as an administrator.
-func (s *Stack) Raw(ctx context.Context, path string) ([]byte, error) {
-	return s.Kube.Discovery().RESTClient().Get().RequestURI(path).DoRaw(ctx)
+func (c *Cluster) Raw(ctx context.Context, path string) ([]byte, error) {
+	return c.Kube.Discovery().RESTClient().Get().RequestURI(path).DoRaw(ctx)
 }
 
 // Metric reads a custom metric through the aggregation layer: one value per item, by the name of the described object. The
 // resource is `pods/*`, `pods/NAME` or `statefulsets.apps/NAME`.
-func (s *Stack) Metric(ctx context.Context, resource, metric string) (map[string]float64, error) {
-	raw, err := s.Raw(ctx, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/%s/%s", s.Namespace, resource, metric))
+func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[string]float64, error) {
+	raw, err := c.Raw(ctx, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/%s/%s", c.space, resource, metric))
 	if err != nil {
 		return nil, fmt.Errorf("read metric %s of %s: %w", metric, resource, err)
 	}
@@ -143,8 +160,8 @@ func (s *Stack) Metric(ctx context.Context, resource, metric string) (map[string
 }
 
 // MetricOf reads the metric of one object.
-func (s *Stack) MetricOf(ctx context.Context, resource, metric string) (float64, error) {
-	values, err := s.Metric(ctx, resource, metric)
+func (c *Cluster) MetricOf(ctx context.Context, resource, metric string) (float64, error) {
+	values, err := c.Metric(ctx, resource, metric)
 	if err != nil {
 		return 0, err
 	}
@@ -156,78 +173,40 @@ func (s *Stack) MetricOf(ctx context.Context, resource, metric string) (float64,
 	return value, nil
 }
 
-// StatusError is an HTTP answer that is an error.
-type StatusError struct {
-	Code int
-	Body string
-}
-
-func (e *StatusError) Error() string { return fmt.Sprintf("HTTP %d: %s", e.Code, e.Body) }
-
 // REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may be empty.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(raw)
-	}
-	raw, err := call(ctx, method, "http://"+v.Addr+path, token, body)
-	if err != nil || out == nil {
-		return err
-	}
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	return nil
-}
-
-func call(ctx context.Context, method, url, token string, body io.Reader) ([]byte, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves nothing behind
-	return callWith(ctx, client, method, url, token, body)
-}
-
-func callWith(ctx context.Context, client *http.Client, method, url, token string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, body)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, url, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return raw, &StatusError{resp.StatusCode, strings.TrimSpace(string(raw))}
-	}
-	return raw, nil
+	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 }
 
 // OperatorToken returns the token of a service account that may send POSTs, as a person's would.
-func (s *Stack) OperatorToken(ctx context.Context) (string, error) {
+func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
 	const name = "operator"
-	if err := s.Env.Kubernetes.ServiceAccountKubeconfig(ctx, s.Namespace, name, s.Dir+"/operator.kubeconfig"); err != nil {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := c.Kube.CoreV1().ServiceAccounts(c.space).Create(ctx, account, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return "", err
 	}
-	_, err := s.Env.Kubernetes.Run(ctx, "--namespace", s.Namespace, "create", "rolebinding", name,
-		"--role=shardscaler-operator", "--serviceaccount="+s.Namespace+":"+name)
+	_, err = c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
+		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+name)
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	token, err := s.Env.Kubernetes.Run(ctx, "--namespace", s.Namespace, "create", "token", name)
+	token, err := c.control.Run(ctx, "--namespace", c.space, "create", "token", name)
 	return strings.TrimSpace(token), err
+}
+
+// ConfigureText writes any text into the ConfigMap.
+func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
+	maps := c.Kube.CoreV1().ConfigMaps(c.space)
+	m, err := maps.Get(ctx, configMapName, metav1.GetOptions{})
+	if err == nil {
+		m.Data[configKey] = text
+		_, err = maps.Update(ctx, m, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("change ConfigMap: %w", err)
+	}
+	return nil
 }
 
 // Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it looks at the number, and sends it

@@ -3,7 +3,6 @@ package product
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -12,7 +11,7 @@ import (
 // CABundle is what the API server is to trust for the metrics API.
 func (s *Stack) CABundle(ctx context.Context) ([]byte, error) {
 	if !s.SelfManagedCert {
-		return s.certs.caBundle, nil
+		return s.Certs.CA, nil
 	}
 	secret, err := s.Kube.CoreV1().Secrets(s.Namespace).Get(ctx, "shardscaler-self-managed-cert", metav1.GetOptions{})
 	if err != nil {
@@ -28,27 +27,13 @@ func (s *Stack) DirectConfig(ctx context.Context, v *Server) (*rest.Config, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := s.Env.Kubernetes.Config()
+	cfg, err := s.control.Config()
 	if err != nil {
 		return nil, err
 	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.Host = "https://" + v.Secure
 	cfg.CAFile, cfg.CAData = "", bundle
-	cfg.ServerName = fmt.Sprintf("%s.%s.svc", serviceName, s.Namespace)
+	cfg.ServerName = s.serverName()
 	return cfg, nil
-}
-
-// Direct gets a path from a replica's own port.
-func (s *Stack) Direct(ctx context.Context, v *Server, path string) ([]byte, error) {
-	cfg, err := s.DirectConfig(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	client, err := rest.HTTPClientFor(cfg)
-	if err != nil {
-		return nil, err
-	}
-	defer client.CloseIdleConnections()
-	return callWith(ctx, client, http.MethodGet, cfg.Host+path, "", nil)
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // front is the one address of a Service: it leads each connection to a replica that is ready, as kubelet and kube-proxy would. A replica that is frozen or gone loses its connections when its probe fails.
@@ -63,7 +65,7 @@ func (f *front) close(context.Context) error {
 
 // probe keeps the list of replicas that are ready.
 func (f *front) probe(ctx context.Context, servers []*Server) {
-	for ctx.Err() == nil {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		var ready []*Server
 		for _, v := range servers {
 			one, cancel := context.WithTimeout(ctx, probePeriod)
@@ -73,11 +75,7 @@ func (f *front) probe(ctx context.Context, servers []*Server) {
 			cancel()
 		}
 		f.setReady(ready)
-		select {
-		case <-ctx.Done():
-		case <-time.After(probePeriod):
-		}
-	}
+	}, probePeriod)
 }
 
 // setReady also cuts the connections of those that are not.

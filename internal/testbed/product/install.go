@@ -1,8 +1,6 @@
 package product
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -13,16 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/restmapper"
-	"sigs.k8s.io/yaml"
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -34,7 +24,6 @@ const (
 	serviceAccountName = "shardscaler"
 	configMapName      = "shardscaler"
 	configKey          = "config.yaml"
-	fieldManager       = "installer"
 )
 
 // kustomization is the overlay of one Stack: the manifests as they are shipped, in its namespace.
@@ -44,12 +33,6 @@ namespace: %[1]s
 resources: [%[2]s/cluster/base, %[2]s/base, %[2]s/tuning/default]
 components: [%[2]s/components/example-workload%[3]s]
 `
-
-// object is one installed object that is not in the Stack's namespace.
-type object struct {
-	resource schema.GroupVersionResource
-	name     string
-}
 
 // install applies the manifests. Processes on this machine stand for the Deployment, and a front on a loopback port for the
 // Service of the metrics API, so those two differ; everything else is what is shipped.
@@ -64,29 +47,47 @@ func (s *Stack) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(s.Kube.Discovery()))
-	s.onClose(s.uninstall)
+	var all, outside unstructured.UnstructuredList // outside of the namespace
 	for _, o := range objects {
-		keep, err := s.adapt(o)
+		keep, err := s.adapt(&o)
 		if err != nil {
 			return fmt.Errorf("adapt %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 		if !keep {
 			continue
 		}
-		if err := s.apply(ctx, mapper, o); err != nil {
-			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		all.Items = append(all.Items, o)
+		if o.GetNamespace() == "" && o.GetKind() != "CustomResourceDefinition" { // every Stack brings the same one, and it takes all InstanceGroups along when it goes
+			outside.Items = append(outside.Items, o)
 		}
 	}
-	s.kubeconfig = filepath.Join(s.Dir, "kubeconfig")
-	if err := s.Env.Kubernetes.ServiceAccountKubeconfig(ctx, s.Namespace, serviceAccountName, s.kubeconfig); err != nil || !s.OwnAPIProxy {
+	// An APIService without a server would keep every namespace from going.
+	s.onClose(func(ctx context.Context) error {
+		return s.kubectl(ctx, outside, "delete", "--ignore-not-found", "--wait=false")
+	})
+	if err := s.kubectl(ctx, all, "apply", "--server-side", "--force-conflicts", "--field-manager", "installer"); err != nil {
 		return err
 	}
-	return s.startAPIProxy(s.kubeconfig)
+	s.Kubeconfig = filepath.Join(s.Dir, "kubeconfig")
+	return s.control.ServiceAccountKubeconfig(ctx, s.Namespace, serviceAccountName, s.Kubeconfig)
+}
+
+// kubectl does something with objects.
+func (s *Stack) kubectl(ctx context.Context, objects unstructured.UnstructuredList, args ...string) error {
+	objects.Object = map[string]any{"apiVersion": "v1", "kind": "List"}
+	text, err := objects.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	file, err := s.write(args[0]+".json", text)
+	if err == nil {
+		_, err = s.control.Run(ctx, append(args, "-f", file)...)
+	}
+	return err
 }
 
 // render runs kustomize over the shipped manifests.
-func (s *Stack) render(ctx context.Context) ([]*unstructured.Unstructured, error) {
+func (s *Stack) render(ctx context.Context) ([]unstructured.Unstructured, error) {
 	root, err := servers.ModuleRoot()
 	if err != nil {
 		return nil, err
@@ -110,30 +111,22 @@ func (s *Stack) render(ctx context.Context) ([]*unstructured.Unstructured, error
 	if err := os.WriteFile(file, fmt.Appendf(nil, kustomization, s.Namespace, relative, more), 0o644); err != nil {
 		return nil, err
 	}
-	out, err := s.Env.Kubernetes.Run(ctx, "kustomize", dir)
+	out, err := s.control.Run(ctx, "kustomize", dir)
 	if err != nil {
 		return nil, err
 	}
 	return decodeManifests(out)
 }
 
-func decodeManifests(text string) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
-	for in := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader([]byte(text)))); ; {
-		doc, err := in.Read()
-		if errors.Is(err, io.EOF) {
+func decodeManifests(text string) (objects []unstructured.Unstructured, err error) {
+	for in := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096); ; {
+		var o unstructured.Unstructured
+		if err := in.Decode(&o); errors.Is(err, io.EOF) {
 			return objects, nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return nil, fmt.Errorf("read manifests: %w", err)
 		}
-		o := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal(doc, &o.Object); err != nil {
-			return nil, fmt.Errorf("read manifests: %w", err)
-		}
-		if len(o.Object) > 0 {
-			objects = append(objects, o)
-		}
+		objects = append(objects, o)
 	}
 }
 
@@ -157,7 +150,7 @@ func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 		}
 		set(int64(s.front.port()), "spec", "service", "port")
 		if !s.SelfManagedCert { // else the product does it
-			set(base64.StdEncoding.EncodeToString(s.certs.caBundle), "spec", "caBundle")
+			set(base64.StdEncoding.EncodeToString(s.Certs.CA), "spec", "caBundle")
 		}
 	case "ConfigMap":
 		if o.GetName() != configMapName {
@@ -188,34 +181,6 @@ func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 	return true, err
 }
 
-func (s *Stack) apply(ctx context.Context, mapper meta.RESTMapper, o *unstructured.Unstructured) error {
-	kind := o.GroupVersionKind()
-	mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if err != nil {
-		return err
-	}
-	var client dynamic.ResourceInterface = s.dynamic.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		client = s.dynamic.Resource(mapping.Resource).Namespace(s.Namespace)
-	} else if o.GetKind() != "CustomResourceDefinition" { // every Stack brings the same one, and it takes all InstanceGroups along when it goes
-		s.installed = append(s.installed, object{mapping.Resource, o.GetName()})
-	}
-	_, err = client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
-	return err
-}
-
-// uninstall removes what is not in the namespace; an APIService without a server would keep every namespace from going.
-func (s *Stack) uninstall(ctx context.Context) error {
-	var faults []error
-	for _, o := range s.installed {
-		err := s.dynamic.Resource(o.resource).Delete(ctx, o.name, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			faults = append(faults, fmt.Errorf("remove %s %s: %w", o.resource.Resource, o.name, err))
-		}
-	}
-	return errors.Join(faults...)
-}
-
 // Configure changes the ConfigMap as an operator would.
 func (s *Stack) Configure(ctx context.Context, change func(*config.Config)) error {
 	change(s.Config)
@@ -224,18 +189,4 @@ func (s *Stack) Configure(ctx context.Context, change func(*config.Config)) erro
 		return err
 	}
 	return s.ConfigureText(ctx, string(text))
-}
-
-// ConfigureText writes any text into the ConfigMap.
-func (s *Stack) ConfigureText(ctx context.Context, text string) error {
-	maps := s.Kube.CoreV1().ConfigMaps(s.Namespace)
-	m, err := maps.Get(ctx, configMapName, metav1.GetOptions{})
-	if err == nil {
-		m.Data[configKey] = text
-		_, err = maps.Update(ctx, m, metav1.UpdateOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("change ConfigMap: %w", err)
-	}
-	return nil
 }

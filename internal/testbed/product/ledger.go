@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
@@ -47,15 +48,15 @@ type place struct {
 
 // Ledger folds the transaction log of the ensemble. Faults up to the transaction `after` are left out: what
 // a test wrote itself, as it pleased.
-func (s *Stack) Ledger(kind string, after int64) (*Ledger, error) {
-	txns, err := s.Transactions()
+func (t *Tree) Ledger(kind string, after int64) (*Ledger, error) {
+	txns, err := t.Transactions()
 	if err != nil {
 		return nil, err
 	}
-	l := newLedger(s.Chroot, kind)
-	for _, t := range txns {
-		if err := l.add(t, t.Zxid > after); err != nil {
-			return nil, fmt.Errorf("transaction 0x%x: %w", t.Zxid, err)
+	l := newLedger(t.chroot, kind)
+	for _, txn := range txns {
+		if err := l.add(txn, txn.Zxid > after); err != nil {
+			return nil, err
 		}
 	}
 	return l, nil
@@ -64,30 +65,24 @@ func (s *Stack) Ledger(kind string, after int64) (*Ledger, error) {
 // ReadLedger folds the transaction log in the data folder of a server that stands alone. It may be longer than can be kept.
 func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 	l := newLedger(chroot, kind)
-	err := WalkTxns(dataDir, func(t Txn) error {
-		if err := l.add(t, true); err != nil {
-			return fmt.Errorf("transaction 0x%x: %w", t.Zxid, err)
-		}
-		return nil
-	})
+	err := WalkTxns(dataDir, func(t Txn) error { return l.add(t, true) })
 	return l, err
 }
 
 // Transactions reads the transaction log of the ensemble.
-func (s *Stack) Transactions() ([]Txn, error) {
+func (t *Tree) Transactions() ([]Txn, error) {
 	var dirs []string
-	for _, server := range s.ZooKeeper.Servers {
+	for _, server := range t.ensemble.Servers {
 		dirs = append(dirs, filepath.Join(server.WorkDir, "data"))
 	}
 	return ReadEnsemble(dirs)
 }
 
 func newLedger(chroot, kind string) *Ledger {
+	shared, own := roots(chroot, kind)
 	return &Ledger{
 		Kind: kind, Vanished: map[string]time.Time{}, Busy: map[int][]Span{}, Reloads: map[int]int{},
-		places: map[string]place{}, count: map[string]int{},
-		shared: path.Join("/", chroot, sharedRoot, kind) + "/",
-		own:    path.Join("/", chroot, ownRoot, kind) + "/",
+		places: map[string]place{}, count: map[string]int{}, shared: shared + "/", own: own + "/",
 	}
 }
 
@@ -104,7 +99,7 @@ func (l *Ledger) add(t Txn, judged bool) error {
 			l.Faults = append(l.Faults, fmt.Sprintf("0x%x at %s: %v", t.Zxid, t.Time.Format(time.StampMilli), err))
 		}
 		if err != nil && !errors.Is(err, errGarbage) {
-			return err
+			return fmt.Errorf("transaction 0x%x: %w", t.Zxid, err)
 		}
 		if !ours {
 			continue
@@ -114,7 +109,7 @@ func (l *Ledger) add(t Txn, judged bool) error {
 		before = append(before, was.ids...)
 		after = append(after, now.ids...)
 		if !op.Deleted && strings.HasPrefix(op.Path, l.shared) {
-			l.Grants += len(subtract(now.ids, was.ids))
+			l.Grants += sets.New(now.ids...).Difference(sets.New(was.ids...)).Len()
 		}
 		if op.Deleted {
 			delete(l.places, op.Path)
@@ -212,19 +207,4 @@ func (l *Ledger) BusyBetween(ordinal int, from, to time.Time) bool {
 	return slices.ContainsFunc(l.Busy[ordinal], func(s Span) bool {
 		return s.From.Before(to) && (s.To.IsZero() || s.To.After(from))
 	})
-}
-
-// subtract returns what is in a and not in b.
-func subtract(a, b []string) []string {
-	in := make(map[string]struct{}, len(b))
-	for _, id := range b {
-		in[id] = struct{}{}
-	}
-	var left []string
-	for _, id := range a {
-		if _, ok := in[id]; !ok {
-			left = append(left, id)
-		}
-	}
-	return left
 }

@@ -34,7 +34,7 @@ func (s *Stack) startPlatform(ctx context.Context) error {
 	options := paho.NewClientOptions().AddBroker(s.MQTT.URL).SetClientID(s.Namespace + "-platform").
 		SetUsername(s.MQTT.User).SetPassword(s.MQTT.Password).SetWriteTimeout(10 * time.Second)
 	client := paho.NewClient(options)
-	if err := wait(ctx, client.Connect()); err != nil {
+	if err := await(ctx, client.Connect()); err != nil {
 		return err
 	}
 	s.onClose(func(context.Context) error { client.Disconnect(100); return nil })
@@ -86,7 +86,7 @@ func (p *Platform) Publish(ctx context.Context, messages ...Notification) error 
 			tokens[i] = p.mqtt.Publish(p.topic, 1, false, []byte(m))
 		}
 		for _, token := range tokens {
-			if err := wait(ctx, token); err != nil {
+			if err := await(ctx, token); err != nil {
 				return fmt.Errorf("publish notification: %w", err)
 			}
 		}
@@ -94,7 +94,7 @@ func (p *Platform) Publish(ctx context.Context, messages ...Notification) error 
 	return nil
 }
 
-func wait(ctx context.Context, token paho.Token) error {
+func await(ctx context.Context, token paho.Token) error {
 	select {
 	case <-token.Done():
 		return token.Error()

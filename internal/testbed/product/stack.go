@@ -20,12 +20,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-zookeeper/zk"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
@@ -65,8 +64,6 @@ type Options struct {
 	Starts map[string]int
 	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service shardscaler as their server.
 	Hooks bool
-	// OwnAPIProxy leads the product to the API server through Stack.API.
-	OwnAPIProxy bool
 	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
 	Before func(context.Context, *Stack) error
 	// Progress is told what is being done; nil: nobody is.
@@ -76,26 +73,25 @@ type Options struct {
 // Stack is the product at work.
 type Stack struct {
 	Options
-	Env  *servers.Env
-	Kube kubernetes.Interface
+	Cluster
+	Tree
+	Env *servers.Env
 
 	Platform *Platform
 	Servers  []*Server
 	Workload *Process
 	Control  workload.Control
-	// API is nil unless OwnAPIProxy.
-	API *APIProxy
 	// RunLog is the file in which the workload says what ran where and when.
 	RunLog string
+	// Kubeconfig is the file that the product is given, of its service account.
+	Kubeconfig string
 
-	conn       *zk.Conn // for looking, see zookeeperConn
-	dynamic    dynamic.Interface
-	kubeconfig string // of the product's service account
-	certs      certificates
-	front      *front // where the APIServices lead
-	rest       *front // where the Service shardscaler leads; nil if nobody asks there
-	installed  []object
-	closers    []func(context.Context) error // in the order of starting
+	// Certs are those of the metrics API.
+	Certs *certs.Files
+
+	front   *front                        // where the APIServices lead
+	rest    *front                        // where the Service shardscaler leads; nil if nobody asks there
+	closers []func(context.Context) error // in the order of starting
 }
 
 // Patience is how long anything may take before it counts as failed. It bounds failures only: nothing is asserted about time.
@@ -120,10 +116,14 @@ func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
 		do   func(context.Context) error
 	}{
 		{"connect to Kubernetes", s.connect},
-		{"make certificates", s.makeCertificates},
 		{"install the manifests", s.install},
 		{"connect the platform", s.startPlatform},
-		{"prepare", s.before},
+		{"prepare", func(ctx context.Context) error {
+			if s.Before == nil {
+				return nil
+			}
+			return s.Before(ctx, s)
+		}},
 		{"start the workload", s.startWorkload},
 		{"start shardscaler", s.startServers},
 		{"wait for shardscaler", s.awaitReady},
@@ -132,7 +132,9 @@ func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
 			err = fmt.Errorf("%s: %w", step.what, err)
 			return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
-		s.tell("%s", step.what)
+		if s.Progress != nil {
+			fmt.Fprintln(s.Progress, step.what)
+		}
 	}
 	return s, nil
 }
@@ -152,29 +154,20 @@ func (s *Stack) Close(ctx context.Context) error {
 // onClose notes what Close has to do.
 func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.closers, c) }
 
-func (s *Stack) tell(format string, args ...any) {
-	if s.Progress != nil {
-		fmt.Fprintf(s.Progress, format+"\n", args...)
-	}
-}
-
-func (s *Stack) connect(context.Context) error {
-	rest, err := s.Env.Kubernetes.Config()
+// connect also makes certificates: the API server asks for the name of the Service, whatever address that leads to.
+func (s *Stack) connect(context.Context) (err error) {
+	s.Cluster = Cluster{control: s.Env.Kubernetes, space: s.Namespace}
+	s.Tree = Tree{ensemble: s.ZooKeeper, chroot: s.Chroot}
+	s.onClose(s.Tree.close)
+	rest, err := s.control.Config()
 	if err != nil {
 		return err
 	}
 	if s.Kube, err = kubernetes.NewForConfig(rest); err != nil {
 		return err
 	}
-	s.dynamic, err = dynamic.NewForConfig(rest)
+	s.Certs, err = certs.Write(s.Dir, "shardscaler", s.serverName())
 	return err
-}
-
-func (s *Stack) before(ctx context.Context) error {
-	if s.Before == nil {
-		return nil
-	}
-	return s.Before(ctx, s)
 }
 
 // startWorkload starts dacsim for every configured kind.
@@ -190,10 +183,14 @@ func (s *Stack) startWorkload(context.Context) error {
 		"--zookeeper", s.zookeeper(), "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
 		"--control", s.Control.Addr, "--run-log", s.RunLog,
 	}
+	var beating []string
 	for _, k := range s.Config.Kinds {
 		args = append(args, "--kind", k.Name+"="+k.StatefulSet)
+		if k.Heartbeat != nil {
+			beating = append(beating, k.Name)
+		}
 	}
-	args = append(args, "--beating", strings.Join(s.beating(), ","))
+	args = append(args, "--beating", strings.Join(beating, ","))
 	if s.Hooks {
 		if s.rest, err = newFront(func(v *Server) string { return v.Addr }); err != nil {
 			return err
@@ -201,20 +198,9 @@ func (s *Stack) startWorkload(context.Context) error {
 		s.onClose(s.rest.close)
 		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", s.rest.port()))
 	}
-	s.Workload = s.newProcess("dacsim", s.Programs.Dacsim, append(args, s.WorkloadFlags...)...)
+	s.Workload = newProcess(s.Env, s.Dir, "dacsim", s.Programs.Dacsim, append(args, s.WorkloadFlags...)...)
 	s.onClose(s.Workload.Stop)
 	return s.Workload.Start()
-}
-
-// beating are the kinds whose instances send heartbeats.
-func (s *Stack) beating() []string {
-	var names []string
-	for _, k := range s.Config.Kinds {
-		if k.Heartbeat != nil {
-			names = append(names, k.Name)
-		}
-	}
-	return names
 }
 
 // zookeeper is the address that the product and the workload are given.
@@ -228,6 +214,9 @@ func (s *Stack) write(name string, content []byte) (string, error) {
 	}
 	return file, nil
 }
+
+// serverName is what the certificate of the metrics API must name.
+func (s *Stack) serverName() string { return fmt.Sprintf("%s.%s.svc", serviceName, s.Namespace) }
 
 // Until calls try until it returns nil, and says what it returned last when the time is over. The times between two tries are
 // short, since a test waits for each.

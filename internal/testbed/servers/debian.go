@@ -1,15 +1,13 @@
 package servers
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
 // RequireDebianVar, set to 1, makes a test fail that would be skipped for want of Debian's packages.
@@ -20,18 +18,9 @@ const RequireDebianVar = "SHARDSCALER_REQUIRE_DEBIAN"
 // test is skipped, saying why, or fails where RequireDebianVar is 1.
 func debianTree(t testing.TB, name string) string {
 	t.Helper()
-	release, _ := os.ReadFile("/etc/os-release") // what the system has itself depends on it
-	p := newProgress(os.Stderr)
-	dir, err := cached(p, name, [][]byte{[]byte("from Debian's package"), release}, func(dir string) error {
-		return p.during("fetching Debian's package "+name, nothing, func() error {
-			return unpackDebian(t.Context(), dir, name, true)
-		})
-	})
-	switch {
-	case err != nil && os.Getenv(RequireDebianVar) == "1":
-		t.Fatalf("needs Debian's package %s: %v", name, err)
-	case err != nil:
-		t.Skipf("needs Debian's package %s: %v", name, err)
+	dir, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), name, true)
+	if err != nil {
+		lacking(t, RequireDebianVar, "needs Debian's package %s: %v", name, err)
 	}
 	return dir
 }
@@ -43,81 +32,16 @@ func libraryPath(tree string) string {
 	return "LD_LIBRARY_PATH=" + strings.Join(append(dirs, more...), ":")
 }
 
-// unpackDebian unpacks a package into dir, and with others those that it needs and this system lacks.
-func unpackDebian(ctx context.Context, dir, name string, others bool) error {
-	work, err := os.MkdirTemp("", "debian-")
+// Promtool returns Prometheus's checker of rules: the one on PATH, or one out of Debian's package in the user's cache
+// folder. The package is not installed: that would start a Prometheus.
+func Promtool(t testing.TB) string {
+	t.Helper()
+	if path, err := exec.LookPath("promtool"); err == nil {
+		return path
+	}
+	dir, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), "prometheus", false)
 	if err != nil {
-		return fmt.Errorf("fetch package %s: %w", name, err)
+		lacking(t, RequireServersVar, "needs promtool on PATH (it comes with Prometheus): %v", err)
 	}
-	defer os.RemoveAll(work)
-	a := apt{work: work}
-	if err := a.download(ctx, name, others); err != nil { // the package lists are missing or old
-		if again := a.update(ctx); again != nil {
-			return fmt.Errorf("fetch package %s: %w", name, errors.Join(err, again))
-		}
-		if err := a.download(ctx, name, others); err != nil {
-			return fmt.Errorf("fetch package %s: %w", name, err)
-		}
-	}
-	packages, err := filepath.Glob(filepath.Join(work, "*.deb"))
-	if err != nil || len(packages) == 0 {
-		return fmt.Errorf("fetch package %s: apt-get download left nothing", name)
-	}
-	for _, file := range packages {
-		if _, err := a.run(ctx, "dpkg-deb", "-x", file, dir); err != nil {
-			return fmt.Errorf("unpack package %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// apt calls the package manager in a folder of its own, where it needs no right that its caller lacks.
-type apt struct {
-	work  string
-	lists []string // options that name package lists in work instead of the system's
-}
-
-func (a *apt) run(ctx context.Context, line ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-	cmd.Dir = a.work
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%v: %w\n%s", line, err, out)
-	}
-	return string(out), nil
-}
-
-func (a *apt) get(ctx context.Context, args ...string) (string, error) {
-	return a.run(ctx, slices.Concat([]string{"apt-get", "-q", "-o", "APT::Sandbox::User=root"}, a.lists, args)...)
-}
-
-func (a *apt) update(ctx context.Context) error {
-	lists, cache := filepath.Join(a.work, "lists"), filepath.Join(a.work, "cache")
-	for _, dir := range []string{lists, cache} {
-		if err := os.MkdirAll(filepath.Join(dir, "partial"), 0o755); err != nil {
-			return err
-		}
-	}
-	a.lists = []string{"-o", "Dir::State::lists=" + lists, "-o", "Dir::Cache=" + cache}
-	_, err := a.get(ctx, "update")
-	return err
-}
-
-// download leaves the packages in work.
-func (a *apt) download(ctx context.Context, name string, others bool) error {
-	names := []string{name}
-	if others {
-		plan, err := a.get(ctx, "install", "--simulate", "--no-install-recommends", name)
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(plan) {
-			if what := strings.Fields(line); len(what) > 1 && what[0] == "Inst" && what[1] != name {
-				names = append(names, what[1])
-			}
-		}
-	}
-	_, err := a.get(ctx, append([]string{"download"}, names...)...)
-	return err
+	return filepath.Join(dir, "usr", "bin", "promtool")
 }

@@ -23,7 +23,7 @@
 // RequireAlone, which waits until no other test uses the Env.
 //
 // Invariant: nothing that an Env started outlives the process that started it. Every process of a
-// sandbox carries the sandbox's folder in its environment (ownerVar); a reaper process holds one end
+// sandbox carries the sandbox's folder in its environment (proc.OwnerVar); a reaper process holds one end
 // of a pipe to the starter and, when that end closes for whatever reason, kills everything that
 // carries the folder and removes it. A folder whose starter and reaper were both killed is cleaned
 // up by the next start. All ports are on loopback.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,6 +16,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
 // Part is one of the servers of a sandbox; the control plane is one.
@@ -61,13 +64,12 @@ type Options struct {
 
 // Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
 type Env struct {
-	Dir        string      `json:"dir"`
+	place
 	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	ZooKeeper  *ZooKeeper  `json:"zookeeper,omitempty"`
 	Kafka      *Kafka      `json:"kafka,omitempty"`
 	MQTT       *MQTT       `json:"mqtt,omitempty"`
 	Postgres   *Postgres   `json:"postgres,omitempty"`
-	Tools      Tools       `json:"tools"`
 
 	reaper     io.Closer // nil in an Env that is only attached
 	reaperDone <-chan struct{}
@@ -78,9 +80,6 @@ const FileVar = "SHARDSCALER_SANDBOX"
 
 // startTimeout bounds the start of all servers together, once everything is built and fetched.
 const startTimeout = 3 * time.Minute
-
-// File is the path of sandbox.json.
-func (e *Env) File() string { return filepath.Join(e.Dir, "sandbox.json") }
 
 // Start builds and fetches what is missing, starts the servers side by side, and returns when each of
 // them answers. On an error nothing is left running.
@@ -94,7 +93,7 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	if len(options.Only) == 0 {
 		options.Only = AllParts
 	}
-	progress := newProgress(options.Progress)
+	progress := fetch.NewProgress(options.Progress)
 	if err := RemoveAbandoned(); err != nil {
 		progress.Printf("could not clean up after an earlier sandbox: %v", err)
 	}
@@ -123,8 +122,8 @@ func newEnv(stateDir string, tools Tools) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := &Env{Dir: dir, Tools: tools}
-	owner, _ := identify(os.Getpid())
+	env := &Env{place: place{Dir: dir, Tools: tools}}
+	owner, _ := proc.Identify(os.Getpid())
 	if err := writeJSON(filepath.Join(dir, ownerFile), owner); err != nil {
 		return nil, fmt.Errorf("record owner: %w", err)
 	}
@@ -132,7 +131,7 @@ func newEnv(stateDir string, tools Tools) (*Env, error) {
 	return env, err
 }
 
-func (e *Env) startParts(ctx context.Context, options Options, progress *progress) error {
+func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.Progress) error {
 	starts := map[Part]func(context.Context) error{
 		PartKubernetes: func(ctx context.Context) (err error) {
 			e.Kubernetes, err = e.startKubernetes(ctx, cmp.Or(options.Nodes, 3))
@@ -143,7 +142,7 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *progres
 			return err
 		},
 		PartKafka: func(ctx context.Context) (err error) {
-			e.Kafka, err = e.startKafka(ctx, "kafka", kafkaMore{})
+			e.Kafka, err = e.startKafka(ctx, "kafka")
 			return err
 		},
 		PartMQTT: func(ctx context.Context) (err error) {
@@ -212,65 +211,33 @@ func (e *Env) Close() error {
 }
 
 // Servers lists every server process that Start started.
-func (e *Env) Servers() []*Server {
-	var all []*Server
-	if e.Kubernetes != nil {
-		all = append(all, e.Kubernetes.Servers()...)
-	}
-	if e.ZooKeeper != nil {
-		all = append(all, e.ZooKeeper.Servers...)
-	}
-	if e.Kafka != nil {
-		all = append(all, e.Kafka.Server)
-	}
-	if e.MQTT != nil {
-		all = append(all, e.MQTT.Server)
-	}
-	if e.Postgres != nil {
-		all = append(all, e.Postgres.Server)
+func (e *Env) Servers() (all []*Server) {
+	parts := e.parts()
+	for _, part := range AllParts {
+		all = append(all, parts[part]...)
 	}
 	return all
 }
 
-// Command is exec.CommandContext for a process that shall end with the sandbox, whatever becomes of
-// the caller; in its environment FileVar names sandbox.json. Every test that starts the product or a
-// workload starts it so.
-func (e *Env) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = e.environ(os.Environ())
-	return cmd
-}
-
-// environ marks an environment as that of a process of this sandbox.
-func (e *Env) environ(base []string) []string {
-	return append(withoutOwner(base), ownerVar+"="+e.Dir, FileVar+"="+e.File())
-}
-
-// newDir makes a fresh folder for a server; a second try of the same server gets another one.
-func (e *Env) newDir(name string) (string, error) {
-	dir, err := os.MkdirTemp(e.Dir, name+"-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755) // PostgreSQL, as another user, must pass through
+// parts are the servers of each part that was started.
+func (e *Env) parts() map[Part][]*Server {
+	parts := map[Part][]*Server{}
+	if e.Kubernetes != nil {
+		parts[PartKubernetes] = e.Kubernetes.Servers()
 	}
-	if err != nil {
-		return "", fmt.Errorf("make folder for %s: %w", name, err)
+	if e.ZooKeeper != nil {
+		parts[PartZooKeeper] = e.ZooKeeper.Servers
 	}
-	return dir, nil
-}
-
-// newPlace is a folder of a server's own, and n ports that were free a moment ago.
-func (e *Env) newPlace(name string, n int) (dir string, ports []int, err error) {
-	if ports, err = freePorts(n); err == nil {
-		dir, err = e.newDir(name)
+	if e.Kafka != nil {
+		parts[PartKafka] = []*Server{e.Kafka.Server}
 	}
-	return dir, ports, err
-}
-
-func (e *Env) newServer(name, dir string, port int, speaks protocol) *Server {
-	return &Server{
-		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: dir, owner: e.Dir,
-		Log: filepath.Join(dir, name+".log"), PidFile: filepath.Join(dir, name+".pid"),
+	if e.MQTT != nil {
+		parts[PartMQTT] = []*Server{e.MQTT.Server}
 	}
+	if e.Postgres != nil {
+		parts[PartPostgres] = []*Server{e.Postgres.Server}
+	}
+	return parts
 }
 
 // sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the user's
@@ -290,6 +257,15 @@ func sandboxRoot() (string, error) {
 	return root, nil
 }
 
+// openDir makes a fresh folder that PostgreSQL, as another user, can pass through.
+func openDir(parent, name string) (string, error) {
+	dir, err := os.MkdirTemp(parent, name+"-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	return dir, err
+}
+
 // makeStateDir makes the folder of a new sandbox: in sandboxRoot, or where the user wants it with a
 // link from there.
 func makeStateDir(wanted string) (string, error) {
@@ -298,10 +274,7 @@ func makeStateDir(wanted string) (string, error) {
 		return "", err
 	}
 	if wanted == "" {
-		dir, err := os.MkdirTemp(root, "sandbox-")
-		if err == nil {
-			err = os.Chmod(dir, 0o755)
-		}
+		dir, err := openDir(root, "sandbox")
 		if err != nil {
 			return "", fmt.Errorf("make state folder: %w", err)
 		}
@@ -326,12 +299,4 @@ func makeStateDir(wanted string) (string, error) {
 		return "", fmt.Errorf("make state folder: %w", err)
 	}
 	return dir, nil
-}
-
-func eachServer(servers []*Server, do func(*Server) error) error {
-	var faults []error
-	for _, server := range servers {
-		faults = append(faults, do(server))
-	}
-	return errors.Join(faults...)
 }

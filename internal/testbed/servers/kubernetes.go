@@ -3,7 +3,6 @@ package servers
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -110,20 +109,16 @@ status:
   capacity: {cpu: "64", memory: 256Gi, pods: "500"}
 `
 
-func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
-	dir, err := e.newDir("kubernetes")
+func (e *place) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
+	dir, ports, err := e.newRoom("kubernetes", 7)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(7)
+	err = writeFiles(dir, map[string]string{
+		"kwokctl.yaml":      fmt.Sprintf(kwokctlConfig, dir, e.Tools.Manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]),
+		"audit-policy.yaml": auditPolicy,
+	})
 	if err != nil {
-		return nil, err
-	}
-	config := fmt.Sprintf(kwokctlConfig, dir, e.Tools.Manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6])
-	if err := os.WriteFile(filepath.Join(dir, "kwokctl.yaml"), []byte(config), 0o644); err != nil {
-		return nil, fmt.Errorf("start kubernetes: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "audit-policy.yaml"), []byte(auditPolicy), 0o644); err != nil {
 		return nil, fmt.Errorf("start kubernetes: %w", err)
 	}
 	k := &Kubernetes{
@@ -144,7 +139,7 @@ func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, erro
 }
 
 // adoptAll makes Servers of what kwokctl started, and returns when each of them and the nodes are ready.
-func (k *Kubernetes) adoptAll(ctx context.Context, e *Env, dir string, ports []int, nodes int) error {
+func (k *Kubernetes) adoptAll(ctx context.Context, e *place, dir string, ports []int, nodes int) error {
 	https := func(port int, path string) protocol { return protocol("https://" + loopback(port) + path) }
 	k.APIServer = e.adopt(dir, "kube-apiserver", ports[2], https(ports[2], "/readyz"))
 	k.Etcd = e.adopt(dir, "etcd", ports[0], protocol("http://"+loopback(ports[0])+"/health"))
@@ -178,7 +173,7 @@ func killCluster(dir string) {
 
 // createCluster has kwokctl start the processes. They are daemons of their own session; that they end
 // with the sandbox is due to the mark in the environment they inherit.
-func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
+func (e *place) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	bin := func(name string) string { return filepath.Join(e.Tools.Bin, name) }
 	cmd := exec.CommandContext(ctx, bin("kwokctl"), "create", "cluster", "--name", clusterName, "--runtime", "binary",
 		"--enable", "metrics-server", "--kubeconfig", kubeconfig, "--config", filepath.Join(dir, "kwokctl.yaml"),
@@ -192,7 +187,7 @@ func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))
 		for _, log := range logs {
-			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log))
+			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log, 15))
 		}
 		return fmt.Errorf("start kubernetes: %w\n%s", err, out)
 	}
@@ -200,7 +195,7 @@ func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 }
 
 // adopt makes a Server of a process that kwokctl started.
-func (e *Env) adopt(dir, name string, port int, speaks protocol) *Server {
+func (e *place) adopt(dir, name string, port int, speaks protocol) *Server {
 	cluster := filepath.Join(dir, "clusters", clusterName)
 	return &Server{
 		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: cluster, owner: e.Dir,
@@ -210,10 +205,10 @@ func (e *Env) adopt(dir, name string, port int, speaks protocol) *Server {
 
 // learn takes the command line from the running process.
 func (s *Server) learn() error {
-	id := s.id()
+	id := s.ID()
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.Pid))
-	if err != nil || !id.alive() {
-		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, tail(s.Log))
+	if err != nil || !id.Alive() {
+		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 	}
 	s.Argv = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	return s.setID(id)
@@ -244,20 +239,13 @@ func (k *Kubernetes) awaitDefaults(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
+	return until(ctx, 100*time.Millisecond, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
-		if err == nil {
-			err = nodesReady(ctx, client)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("start kubernetes: %w", errors.Join(ctx.Err(), err))
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+		return nodesReady(ctx, client)
+	})
 }
 
 func nodesReady(ctx context.Context, client kubernetes.Interface) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,15 +48,16 @@ func (k *Kubernetes) Namespace(t testing.TB) string {
 		}
 	})
 	// Pods are refused until the controller manager has made their service account.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := until(ctx, 20*time.Millisecond, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
-		if err == nil {
-			return name
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("create namespace %s: no default service account: %v", name, err)
-		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("create namespace %s: no default service account: %v", name, err)
 	}
+	return name
 }
 
 // Apply is kubectl apply of a manifest in a namespace.
@@ -127,6 +129,24 @@ func (k *Kubernetes) Audit(namespace string) ([]auditv1.Event, error) {
 		}
 		if event.ObjectRef != nil && event.ObjectRef.Namespace == namespace {
 			events = append(events, event)
+		}
+	}
+}
+
+// InstallDefinitions installs the CustomResourceDefinition that is shipped. It stays: other tests use it too.
+func (k *Kubernetes) InstallDefinitions(t testing.TB) {
+	t.Helper()
+	root, err := ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "manifests", "cluster", "base", "shardscaler.io_instancegroups.yaml")
+	for _, args := range [][]string{
+		{"apply", "--server-side", "--force-conflicts", "-f", file},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", file},
+	} {
+		if _, err := k.Run(t.Context(), args...); err != nil {
+			t.Fatalf("install definitions: %v", err)
 		}
 	}
 }

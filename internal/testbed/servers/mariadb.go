@@ -23,8 +23,8 @@ type MariaDB struct {
 }
 
 // startMariaDB starts a server out of tree.
-func (e *Env) startMariaDB(ctx context.Context, name, tree string) (*MariaDB, error) {
-	dir, ports, err := e.newPlace(name, 1)
+func (e *place) startMariaDB(ctx context.Context, name, tree string) (*MariaDB, error) {
+	dir, ports, err := e.newRoom(name, 1)
 	if err != nil {
 		return nil, err
 	}

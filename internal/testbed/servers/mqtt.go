@@ -19,6 +19,8 @@ import (
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // MQTT is a broker (mochi-mqtt in a process of its own). Its sessions live as long as its process, so a
@@ -45,32 +47,24 @@ const (
 type SecureMQTT struct {
 	*MQTT
 	Secure string // ssl://host:port, by the name that its certificate has
-	*Certificates
+	*certs.Files
 }
 
-// NewSecureMQTT starts a broker for this test alone.
-func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
-	t.Helper()
-	m := startFor(t, func(ctx context.Context) (*SecureMQTT, error) { return e.startSecureMQTT(ctx, uniqueName(t)) })
-	t.Cleanup(func() { stopAfter(t, m.Kill) })
-	return m
-}
-
-func (e *Env) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, error) {
-	certs, ports, err := e.newSecure(name, "mqtt", 1)
+func (e *place) startSecureMQTT(ctx context.Context, name string) (*SecureMQTT, error) {
+	files, ports, err := e.newSecure(name, "mqtt", 1)
 	if err != nil {
 		return nil, err
 	}
-	m := &SecureMQTT{Secure: "ssl://" + net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Certificates: certs}
+	m := &SecureMQTT{Secure: "ssl://" + net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Files: files}
 	m.MQTT, err = e.startMQTT(ctx, name, "", "",
-		mqttSecureVar+"="+loopback(ports[0]), mqttFilesVar+"="+strings.Join([]string{certs.serverKey, certs.serverCert, certs.CAFile}, ","))
+		mqttSecureVar+"="+loopback(ports[0]), mqttFilesVar+"="+strings.Join([]string{files.ServerKey, files.ServerCert, files.CAFile}, ","))
 	return m, err
 }
 
 // startMQTT starts a broker; with a user, only that user may connect. More are further variables of
 // its process.
-func (e *Env) startMQTT(ctx context.Context, name, user, password string, more ...string) (*MQTT, error) {
-	dir, ports, err := e.newPlace(name, 1)
+func (e *place) startMQTT(ctx context.Context, name, user, password string, more ...string) (*MQTT, error) {
+	dir, ports, err := e.newRoom(name, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +80,8 @@ func (e *Env) startMQTT(ctx context.Context, name, user, password string, more .
 
 // startMosquitto starts a mosquitto out of tree with its own defaults: at most 20 messages of a
 // session are unacknowledged, at most 1,000 wait, and what does not fit is dropped.
-func (e *Env) startMosquitto(ctx context.Context, name, tree string) (*MQTT, error) {
-	dir, ports, err := e.newPlace(name, 1)
+func (e *place) startMosquitto(ctx context.Context, name, tree string) (*MQTT, error) {
+	dir, ports, err := e.newRoom(name, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +89,11 @@ func (e *Env) startMosquitto(ctx context.Context, name, tree string) (*MQTT, err
 	if os.Geteuid() == 0 {
 		settings += "user root\n" // it would become a user that cannot read the folders of root
 	}
-	file := filepath.Join(dir, "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+	if err := writeFiles(dir, map[string]string{"mosquitto.conf": settings}); err != nil {
 		return nil, fmt.Errorf("configure mosquitto: %w", err)
 	}
 	server := e.newServer(name, dir, ports[0], speaksMQTT)
-	server.Argv = []string{filepath.Join(tree, "usr", "sbin", "mosquitto"), "-c", file}
+	server.Argv = []string{filepath.Join(tree, "usr", "sbin", "mosquitto"), "-c", filepath.Join(dir, "mosquitto.conf")}
 	server.Env = []string{libraryPath(tree)}
 	return &MQTT{Server: server, URL: "tcp://" + server.Addr}, server.startFirst(ctx)
 }

@@ -15,8 +15,9 @@ import (
 func (e *Env) NewPgBouncer(t testing.TB, db Database) (readerURL string) {
 	t.Helper()
 	tree := debianTree(t, "pgbouncer")
-	server := startFor(t, func(ctx context.Context) (*Server, error) { return e.startPgBouncer(ctx, uniqueName(t), tree, db) })
-	t.Cleanup(func() { stopAfter(t, server.Kill) })
+	server := startFor(t, (*Server).Kill, func(ctx context.Context, name string) (*Server, error) {
+		return e.startPgBouncer(ctx, name, tree, db, e.Postgres)
+	})
 	address, err := url.Parse(db.ReaderURL)
 	if err != nil {
 		t.Fatal(err)
@@ -25,19 +26,19 @@ func (e *Env) NewPgBouncer(t testing.TB, db Database) (readerURL string) {
 	return address.String()
 }
 
-func (e *Env) startPgBouncer(ctx context.Context, name, tree string, db Database) (*Server, error) {
-	dir, ports, err := e.newPlace(name, 1)
+func (e *place) startPgBouncer(ctx context.Context, name, tree string, db Database, behind *Postgres) (*Server, error) {
+	dir, ports, err := e.newRoom(name, 1)
 	if err != nil {
 		return nil, err
 	}
-	_, port, err := net.SplitHostPort(e.Postgres.Addr)
+	_, port, err := net.SplitHostPort(behind.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
 	users, file := filepath.Join(dir, "users"), filepath.Join(dir, "pgbouncer.ini")
-	for path, content := range map[string]string{
-		users: fmt.Sprintf("\"%s\" \"%s\"\n", pgReader, e.Postgres.Password),
-		file: fmt.Sprintf(`[databases]
+	err = writeFiles(dir, map[string]string{
+		"users": fmt.Sprintf("\"%s\" \"%s\"\n", pgReader, behind.Password),
+		"pgbouncer.ini": fmt.Sprintf(`[databases]
 %[1]s = host=127.0.0.1 port=%[2]s
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -48,10 +49,9 @@ auth_file = %[4]s
 pool_mode = transaction
 default_pool_size = 1
 `, db.Name, port, ports[0], users),
-	} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			return nil, fmt.Errorf("start pgbouncer: %w", err)
-		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
 	server := e.newServer(name, dir, ports[0], speaksPostgres)
 	if os.Geteuid() == 0 { // it refuses to run as root

@@ -5,11 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -46,8 +44,8 @@ CREATE TABLE "Thing" (id text PRIMARY KEY, weight double precision, labels jsonb
 CREATE TABLE "Rule" (id text PRIMARY KEY, weight double precision, labels jsonb);
 GRANT SELECT ON "Thing", "Rule" TO ` + pgReader
 
-func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error) {
-	dir, ports, err := e.newPlace(name, 1)
+func (e *place) startPostgres(ctx context.Context, name string) (*Postgres, error) {
+	dir, ports, err := e.newRoom(name, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +81,7 @@ func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error)
 }
 
 // initPostgres makes the data folder, as the user who will own it.
-func (e *Env) initPostgres(ctx context.Context, server *Server, home, data, password string) error {
+func (e *place) initPostgres(ctx context.Context, server *Server, home, data, password string) error {
 	passwordFile := filepath.Join(filepath.Dir(data), "password")
 	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("initialise postgres: %w", err)
@@ -110,43 +108,11 @@ func (e *Env) initPostgres(ctx context.Context, server *Server, home, data, pass
 // linkTree makes a second tree of the same files: root's cache folder is closed to the user that
 // PostgreSQL runs as. On another file system the files are copied.
 func linkTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, relative)
-		if entry.IsDir() {
-			return os.MkdirAll(target, 0o755)
-		}
-		err = os.Link(path, target)
-		if !errors.Is(err, syscall.EXDEV) {
-			return err
-		}
-		return copyEntry(path, target, entry)
-	})
-}
-
-func copyEntry(from, to string, entry fs.DirEntry) error {
-	if entry.Type() == fs.ModeSymlink {
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
+	linked := exec.Command("cp", "-al", from, to).Run() == nil
+	if linked {
+		return nil
 	}
-	info, err := entry.Info()
-	if err != nil {
-		return err
-	}
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, content, info.Mode().Perm())
+	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)))
 }
 
 func (p *Postgres) url(user, database string) string {

@@ -17,6 +17,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/segmentio/kafka-go"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 )
 
 // protocol says what a server speaks, and so how to ask it whether it serves. Anything else than these
@@ -38,20 +40,15 @@ const answerTimeout = 2 * time.Second
 func (p protocol) answers(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	switch p {
-	case speaksZooKeeper:
-		return zooKeeperAnswers(ctx, addr)
-	case speaksKafka:
-		return kafkaAnswers(ctx, addr)
-	case speaksMQTT:
-		return mqttAnswers(ctx, addr)
-	case speaksPostgres:
-		return postgresAnswers(ctx, addr)
-	case speaksMySQL:
-		return mysqlAnswers(ctx, addr)
-	default:
-		return urlAnswers(ctx, string(p))
+	if answers, ok := askers[p]; ok {
+		return answers(ctx, addr)
 	}
+	return urlAnswers(ctx, string(p))
+}
+
+var askers = map[protocol]func(ctx context.Context, addr string) error{
+	speaksZooKeeper: zooKeeperAnswers, speaksKafka: kafkaAnswers, speaksMQTT: mqttAnswers,
+	speaksPostgres: postgresAnswers, speaksMySQL: mysqlAnswers,
 }
 
 // stopSignal is what makes the server end in good order and at once.
@@ -78,16 +75,24 @@ func exchange(ctx context.Context, addr string, request []byte, limit int64) ([]
 	return io.ReadAll(io.LimitReader(conn, limit))
 }
 
-// A server of an ensemble without a quorum answers "srvr" too, but without a mode.
-func zooKeeperAnswers(ctx context.Context, addr string) error {
+// srvr asks a ZooKeeper how it is; the answer is a line a fact.
+func srvr(ctx context.Context, addr, fact string) (string, error) {
 	answer, err := exchange(ctx, addr, []byte("srvr"), 4096)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if !strings.Contains(string(answer), "Mode: ") {
-		return fmt.Errorf("not serving: %q", answer)
+	for line := range strings.Lines(string(answer)) {
+		if value, ok := strings.CutPrefix(line, fact+": "); ok {
+			return strings.TrimSpace(value), nil
+		}
 	}
-	return nil
+	return "", fmt.Errorf("no %s in %q", fact, answer)
+}
+
+// A server of an ensemble without a quorum answers "srvr" too, but without a mode.
+func zooKeeperAnswers(ctx context.Context, addr string) error {
+	_, err := srvr(ctx, addr, "Mode")
+	return err
 }
 
 // A broker lists itself once it has registered with its controller and is no longer fenced.
@@ -153,20 +158,8 @@ func urlAnswers(ctx context.Context, url string) error {
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 		DisableKeepAlives: true,
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", response.Status, body)
-	}
-	return nil
+	_, err := httpcall.Do(ctx, client, http.MethodGet, url, "", nil)
+	return err
 }
 
 // Ports are taken below the range from which the kernel gives out outgoing ones: a server that a test
@@ -186,7 +179,8 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("find free port: none among 200 tried from %d to %d", firstPort, lastPort)
 }
 
-func freePorts(n int) ([]int, error) {
+// FreePorts returns loopback ports on which nothing listens.
+func FreePorts(n int) ([]int, error) {
 	seen := map[int]bool{}
 	ports := make([]int, 0, n)
 	for len(ports) < n {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
 // ownerFile, in the folder of a sandbox, names the process that started it.
@@ -31,7 +33,7 @@ func startReaper(self, dir string) (pipe io.Closer, done <-chan struct{}, err er
 	cmd := exec.Command(self)
 	cmd.Stdin = read
 	// Not marked as the sandbox's own, nor as that of a sandbox around this one: it must outlive both.
-	cmd.Env = append(withoutOwner(os.Environ()), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
+	cmd.Env = append(proc.WithoutOwner(os.Environ()), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -73,18 +75,18 @@ func reap(dir string) error {
 // thrown away; only PostgreSQL is told first, because kill -9 would leave its shared memory behind.
 func endOwned(dir string) error {
 	deadline := time.Now().Add(stopTimeout)
-	for _, id := range owned(dir) {
+	for _, id := range proc.Owned(dir) {
 		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", id.Pid)); strings.TrimSpace(string(name)) == "postgres" {
-			_ = id.signal(syscall.SIGQUIT)
-			_ = id.signal(syscall.SIGCONT)
-			id.awaitGone(time.Second)
+			_ = id.Signal(syscall.SIGQUIT)
+			_ = id.Signal(syscall.SIGCONT)
+			id.AwaitGone(time.Second)
 		}
 	}
 	for {
-		left := owned(dir)
+		left := proc.Owned(dir)
 		if len(left) == 0 {
 			time.Sleep(20 * time.Millisecond) // in the midst of exec a process shows no environment
-			if left = owned(dir); len(left) == 0 {
+			if left = proc.Owned(dir); len(left) == 0 {
 				return nil
 			}
 		}
@@ -92,10 +94,10 @@ func endOwned(dir string) error {
 			return fmt.Errorf("end sandbox %s: processes %v are still there after %s", dir, left, stopTimeout)
 		}
 		for _, id := range left {
-			_ = id.signal(syscall.SIGKILL)
+			_ = id.Signal(syscall.SIGKILL)
 		}
 		for _, id := range left {
-			id.awaitGone(time.Second)
+			id.AwaitGone(time.Second)
 		}
 	}
 }
@@ -125,14 +127,22 @@ func Sandboxes() ([]string, error) {
 	return dirs, nil
 }
 
+// ownerOf reads who started the sandbox in dir.
+func ownerOf(dir string) (owner proc.ID, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	if err == nil {
+		err = json.Unmarshal(raw, &owner)
+	}
+	return owner, err
+}
+
 // abandoned tells whether the process that started the sandbox in dir is gone.
 func abandoned(dir string) bool {
-	raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
-	if err != nil {
+	owner, err := ownerOf(dir)
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
 		return errors.Is(err, fs.ErrNotExist) && olderThan(dir, time.Minute) // else it is just being made
 	}
-	var owner processID
-	return json.Unmarshal(raw, &owner) != nil || !owner.alive()
+	return err != nil || !owner.Alive()
 }
 
 func olderThan(path string, age time.Duration) bool {
@@ -157,18 +167,14 @@ func RemoveAbandoned() error {
 
 // Down ends the sandbox in dir from outside: its starter first, whose reaper does the rest.
 func Down(dir string) error {
-	raw, err := os.ReadFile(filepath.Join(dir, ownerFile))
+	owner, err := ownerOf(dir)
 	if err != nil {
 		return fmt.Errorf("end sandbox: %w", err)
 	}
-	var owner processID
-	if err := json.Unmarshal(raw, &owner); err != nil {
-		return fmt.Errorf("end sandbox: read %s: %w", ownerFile, err)
-	}
-	if err := owner.signal(syscall.SIGTERM); err != nil {
+	if err := owner.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	owner.awaitGone(stopTimeout)
-	_ = owner.signal(syscall.SIGKILL)
+	owner.AwaitGone(stopTimeout)
+	_ = owner.Signal(syscall.SIGKILL)
 	return reap(dir)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
 // startElsewhere starts a sandbox in another process, which the test may kill.
@@ -40,7 +42,7 @@ func startElsewhere(t *testing.T, part string) (starter *exec.Cmd, dir string) {
 
 func gone(dir string) bool {
 	_, err := os.Stat(dir)
-	return errors.Is(err, fs.ErrNotExist) && len(owned(dir)) == 0
+	return errors.Is(err, fs.ErrNotExist) && len(proc.Owned(dir)) == 0
 }
 
 func TestNothingOutlivesAKilledStarter(t *testing.T) {
@@ -53,9 +55,9 @@ func TestNothingOutlivesAKilledStarter(t *testing.T) {
 	require.NoError(t, workload.Start())
 	t.Cleanup(func() { _ = workload.Wait() })
 	require.NoError(t, env.ZooKeeper.Servers[0].Freeze())
-	var before []processID
+	var before []proc.ID
 	require.Eventually(t, func() bool { // a process in the midst of exec shows no environment
-		before = owned(dir)
+		before = proc.Owned(dir)
 		return len(before) > len(env.Servers())
 	}, time.Minute, 10*time.Millisecond)
 	for _, server := range env.Servers() {
@@ -63,21 +65,21 @@ func TestNothingOutlivesAKilledStarter(t *testing.T) {
 	}
 
 	require.NoError(t, starter.Process.Signal(syscall.SIGKILL))
-	require.Eventually(t, func() bool { return gone(dir) }, time.Minute, 50*time.Millisecond, "left behind: %v", owned(dir))
+	require.Eventually(t, func() bool { return gone(dir) }, time.Minute, 50*time.Millisecond, "left behind: %v", proc.Owned(dir))
 	for _, id := range before {
-		require.False(t, id.alive(), "process %d is still there", id.Pid)
+		require.False(t, id.Alive(), "process %d is still there", id.Pid)
 	}
 }
 
 func TestNextStartCleansUpWhenTheReaperWasKilledToo(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // where no other sandbox that starts now can come first
 	starter, dir := startElsewhere(t, string(PartZooKeeper))
-	require.NotEmpty(t, owned(dir))
+	require.NotEmpty(t, proc.Owned(dir))
 	require.False(t, abandoned(dir))
-	require.NoError(t, reaperOf(t, dir).signal(syscall.SIGKILL))
+	require.NoError(t, reaperOf(t, dir).Signal(syscall.SIGKILL))
 	require.NoError(t, starter.Process.Signal(syscall.SIGKILL))
 	_ = starter.Wait()
-	require.NotEmpty(t, owned(dir), "nobody is left to end it")
+	require.NotEmpty(t, proc.Owned(dir), "nobody is left to end it")
 	require.True(t, abandoned(dir))
 
 	require.NoError(t, RemoveAbandoned())
@@ -85,19 +87,19 @@ func TestNextStartCleansUpWhenTheReaperWasKilledToo(t *testing.T) {
 }
 
 // reaperOf finds the reaper of a sandbox by its environment.
-func reaperOf(t *testing.T, dir string) processID {
+func reaperOf(t *testing.T, dir string) proc.ID {
 	t.Helper()
 	for _, file := range must(filepath.Glob("/proc/[0-9]*/environ")) {
 		environ, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(environ), reaperDirVar+"="+dir+"\x00") {
 			continue
 		}
-		if id, alive := identify(must(strconv.Atoi(filepath.Base(filepath.Dir(file))))); alive {
+		if id, alive := proc.Identify(must(strconv.Atoi(filepath.Base(filepath.Dir(file))))); alive {
 			return id
 		}
 	}
 	t.Fatalf("no reaper of %s", dir)
-	return processID{}
+	return proc.ID{}
 }
 
 func TestDownEndsASandboxOfAnotherProcess(t *testing.T) {

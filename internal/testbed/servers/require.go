@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
 // RequireServersVar, set to 1, makes a test fail that would be skipped for want of the servers.
@@ -35,43 +37,28 @@ func acquire(t testing.TB, mode int, parts []Part) *Env {
 	t.Helper()
 	file := os.Getenv(FileVar)
 	if file == "" {
-		lacking(t, "needs real servers (%v): run it under `go run ./cmd/sandbox exec -- go test …`, or set %s to the sandbox.json of a running one", parts, FileVar)
+		lacking(t, RequireServersVar, "needs real servers (%v): run it under `go run ./cmd/sandbox exec -- go test …`, or set %s to the sandbox.json of a running one", parts, FileVar)
 	}
 	env, err := Attach(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range parts {
-		if !env.has(part) {
-			lacking(t, "needs %s, which the sandbox %s was started without", part, env.Dir)
+		if len(env.parts()[part]) == 0 {
+			lacking(t, RequireServersVar, "needs %s, which the sandbox %s was started without", part, env.Dir)
 		}
 	}
 	env.lockFor(t, mode)
 	return env
 }
 
-func lacking(t testing.TB, format string, args ...any) {
+// lacking skips the test, or fails it where the variable is 1.
+func lacking(t testing.TB, demanded, format string, args ...any) {
 	t.Helper()
-	if os.Getenv(RequireServersVar) == "1" {
+	if os.Getenv(demanded) == "1" {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)
-}
-
-func (e *Env) has(part Part) bool {
-	switch part {
-	case PartKubernetes:
-		return e.Kubernetes != nil
-	case PartZooKeeper:
-		return e.ZooKeeper != nil
-	case PartKafka:
-		return e.Kafka != nil
-	case PartMQTT:
-		return e.MQTT != nil
-	case PartPostgres:
-		return e.Postgres != nil
-	}
-	return false
 }
 
 // held notes which top-level tests of this process hold the lock, and how: a subtest uses its parent's.
@@ -94,7 +81,7 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 		return
 	}
 	held.Unlock() // other tests of this process go on while this one waits
-	openGate, err := lock(filepath.Join(e.Dir, "gate.lock"), func() { t.Log("waiting for a test that uses the servers alone") })
+	openGate, err := fetch.Lock(filepath.Join(e.Dir, "gate.lock"), func() { t.Log("waiting for a test that uses the servers alone") })
 	var handle *os.File
 	if err == nil {
 		handle, err = os.OpenFile(filepath.Join(e.Dir, "tests.lock"), os.O_CREATE|os.O_RDWR, 0o644)
@@ -119,27 +106,39 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 // NewZooKeeper starts an ensemble of n servers for this test alone; extra lines go into their configuration.
 func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	t.Helper()
-	z := startFor(t, func(ctx context.Context) (*ZooKeeper, error) {
-		return e.startZooKeeper(ctx, uniqueName(t), n, extra...)
+	return startFor(t, (*ZooKeeper).Kill, func(ctx context.Context, name string) (*ZooKeeper, error) {
+		return e.startZooKeeper(ctx, name, n, extra...)
 	})
-	t.Cleanup(func() { stopAfter(t, z.Kill) })
-	return z
+}
+
+// NewSecureZooKeeper starts a server for this test alone.
+func (e *Env) NewSecureZooKeeper(t testing.TB) *SecureZooKeeper {
+	t.Helper()
+	return startFor(t, (*SecureZooKeeper).Kill, e.startSecureZooKeeper)
 }
 
 // NewKafka starts a broker for this test alone.
 func (e *Env) NewKafka(t testing.TB) *Kafka {
 	t.Helper()
-	k := startFor(t, func(ctx context.Context) (*Kafka, error) { return e.startKafka(ctx, uniqueName(t), kafkaMore{}) })
-	t.Cleanup(func() { stopAfter(t, k.Kill) })
-	return k
+	return startFor(t, (*Kafka).Kill, e.startKafka)
+}
+
+// NewSecureKafka starts a broker for this test alone.
+func (e *Env) NewSecureKafka(t testing.TB) *SecureKafka {
+	t.Helper()
+	return startFor(t, (*SecureKafka).Kill, e.startSecureKafka)
 }
 
 // NewMQTT starts a broker for this test alone, which refuses anybody but the user if one is given.
 func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	t.Helper()
-	m := startFor(t, func(ctx context.Context) (*MQTT, error) { return e.startMQTT(ctx, uniqueName(t), user, password) })
-	t.Cleanup(func() { stopAfter(t, m.Kill) })
-	return m
+	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })
+}
+
+// NewSecureMQTT starts a broker for this test alone.
+func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
+	t.Helper()
+	return startFor(t, (*SecureMQTT).Kill, e.startSecureMQTT)
 }
 
 // NewMosquitto starts a mosquitto with its default limits for this test alone; see debianTree for where
@@ -147,48 +146,52 @@ func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 func (e *Env) NewMosquitto(t testing.TB) *MQTT {
 	t.Helper()
 	tree := debianTree(t, "mosquitto")
-	m := startFor(t, func(ctx context.Context) (*MQTT, error) { return e.startMosquitto(ctx, uniqueName(t), tree) })
-	t.Cleanup(func() { stopAfter(t, m.Kill) })
-	return m
+	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMosquitto(ctx, name, tree) })
 }
 
 // NewMariaDB starts a server for this test alone; see debianTree for where it comes from.
 func (e *Env) NewMariaDB(t testing.TB) *MariaDB {
 	t.Helper()
 	tree := debianTree(t, "mariadb-server-core")
-	m := startFor(t, func(ctx context.Context) (*MariaDB, error) { return e.startMariaDB(ctx, uniqueName(t), tree) })
-	t.Cleanup(func() { stopAfter(t, m.Kill) })
-	return m
+	return startFor(t, (*MariaDB).Kill, func(ctx context.Context, name string) (*MariaDB, error) { return e.startMariaDB(ctx, name, tree) })
 }
 
 // NewPostgres starts a server for this test alone.
 func (e *Env) NewPostgres(t testing.TB) *Postgres {
 	t.Helper()
-	p := startFor(t, func(ctx context.Context) (*Postgres, error) { return e.startPostgres(ctx, uniqueName(t)) })
-	t.Cleanup(func() { stopAfter(t, p.Stop) })
-	return p
+	return startFor(t, (*Postgres).Stop, e.startPostgres)
 }
 
-func startFor[S any](t testing.TB, start func(context.Context) (S, error)) S {
+// startFor starts what one test uses, and ends it with the test.
+func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Context, name string) (S, error)) S {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	var server S
 	err := again(ctx, func(ctx context.Context) (err error) {
-		server, err = start(ctx)
+		server, err = start(ctx, uniqueName(t))
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := end(server); err != nil {
+			t.Error(err)
+		}
+	})
 	return server
 }
 
-func stopAfter(t testing.TB, stop func() error) {
+// LockMetricsAPI waits until no other test, in any package, provides custom metrics in this cluster, and keeps others
+// waiting until the test has ended: a cluster has one set of APIService objects.
+func (e *Env) LockMetricsAPI(t testing.TB) {
 	t.Helper()
-	if err := stop(); err != nil {
-		t.Error(err)
+	unlock, err := fetch.Lock(filepath.Join(e.Dir, "metrics-api.lock"), func() { t.Log("waiting for a test that provides custom metrics") })
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(unlock)
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

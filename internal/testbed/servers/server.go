@@ -12,6 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Server is one server process. Its methods work from any process that attached to the sandbox, not
@@ -35,7 +39,7 @@ const stopTimeout = 10 * time.Second
 
 // Pid is that of the running process, or 0.
 func (s *Server) Pid() int {
-	if id := s.id(); id.alive() {
+	if id := s.ID(); id.Alive() {
 		return id.Pid
 	}
 	return 0
@@ -48,7 +52,7 @@ func (s *Server) Running() bool { return s.Pid() != 0 }
 // it answers. A server that runs already is only waited for.
 func (s *Server) Start(ctx context.Context) error {
 	if !s.Running() {
-		if err := s.launch(); err != nil {
+		if err := s.Launch(); err != nil {
 			return err
 		}
 	}
@@ -65,14 +69,14 @@ func (s *Server) startFirst(ctx context.Context) error {
 
 // Stop asks the server to end, kills it when it does not, and returns when it is gone.
 func (s *Server) Stop() error {
-	id := s.id()
+	id := s.ID()
 	// A frozen process does not see SIGTERM until it is continued.
 	for _, sig := range []syscall.Signal{s.Speaks.stopSignal(), syscall.SIGCONT} {
-		if err := id.signal(sig); err != nil {
+		if err := id.Signal(sig); err != nil {
 			return err
 		}
 	}
-	if id.awaitGone(stopTimeout) {
+	if id.AwaitGone(stopTimeout) {
 		return nil
 	}
 	return s.Kill()
@@ -80,11 +84,11 @@ func (s *Server) Stop() error {
 
 // Kill is kill -9; it returns when the process is gone.
 func (s *Server) Kill() error {
-	id := s.id()
-	if err := id.signal(syscall.SIGKILL); err != nil {
+	id := s.ID()
+	if err := id.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	if !id.awaitGone(stopTimeout) {
+	if !id.AwaitGone(stopTimeout) {
 		return fmt.Errorf("kill %s: process %d is still there after %s", s.Name, id.Pid, stopTimeout)
 	}
 	return nil
@@ -95,7 +99,7 @@ func (s *Server) Freeze() error {
 	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
 		return err
 	}
-	if !s.id().awaitFrozen(stopTimeout) {
+	if !s.ID().AwaitFrozen(stopTimeout) {
 		return fmt.Errorf("freeze %s: process %d still runs after %s", s.Name, s.Pid(), stopTimeout)
 	}
 	return nil
@@ -105,34 +109,47 @@ func (s *Server) Freeze() error {
 func (s *Server) Continue() error { return s.signalRunning("continue", syscall.SIGCONT) }
 
 func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
-	id := s.id()
-	if !id.alive() {
+	id := s.ID()
+	if !id.Alive() {
 		return fmt.Errorf("%s %s: it is not running", verb, s.Name)
 	}
-	return id.signal(sig)
+	return id.Signal(sig)
 }
 
 // AwaitReady returns when the server answers its own protocol, or with the end of its log when it has
 // exited or ctx is done.
 func (s *Server) AwaitReady(ctx context.Context) error {
-	for {
+	var ended error
+	err := until(ctx, 50*time.Millisecond, func(ctx context.Context) error {
 		err := s.Speaks.answers(ctx, s.Addr)
-		if err == nil {
+		if err != nil && !s.Running() {
+			ended = fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 			return nil
 		}
-		if !s.Running() {
-			return fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, tail(s.Log))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("start %s: no answer at %s (%w); the end of %s:\n%s", s.Name, s.Addr, err, s.Log, tail(s.Log))
-		case <-time.After(50 * time.Millisecond):
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: no answer at %s (%w); the end of %s:\n%s", s.Name, s.Addr, err, s.Log, s.Tail(15))
 	}
+	return ended
 }
 
-// launch starts the process without waiting for it to answer.
-func (s *Server) launch() error {
+// until calls try again and again until it returns nil, or ctx is over.
+func until(ctx context.Context, every time.Duration, try func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextCancel(ctx, every, true, func(ctx context.Context) (bool, error) {
+		last = try(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
+}
+
+// Launch starts the process without waiting for it to answer.
+func (s *Server) Launch() error {
+	s.ID().AwaitGone(0) // else one that ended by itself stays a zombie
 	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
@@ -140,34 +157,34 @@ func (s *Server) launch() error {
 	defer log.Close()
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.WorkDir, log, log
-	cmd.Env = append(append(withoutOwner(os.Environ()), s.Env...), ownerVar+"="+s.owner)
+	cmd.Env = append(append(proc.WithoutOwner(os.Environ()), s.Env...), proc.OwnerVar+"="+s.owner)
 	cmd.SysProcAttr = asUser(s.UID)
 	cmd.SysProcAttr.Setsid = true // Ctrl-C in the starter's terminal is the starter's to handle
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	id, _ := identify(cmd.Process.Pid)
+	id, _ := proc.Identify(cmd.Process.Pid)
 	id.Pid = cmd.Process.Pid
 	_ = cmd.Process.Release() // reaped by awaitGone; a goroutine in Wait would be a leak to the tests
 	return s.setID(id)
 }
 
-// id reads a pid file of ours, or one of kwokctl's, which is a bare number.
-func (s *Server) id() processID {
+// ID reads a pid file of ours, or one of kwokctl's, which is a bare number.
+func (s *Server) ID() proc.ID {
 	raw, err := os.ReadFile(s.PidFile)
 	if err != nil {
-		return processID{}
+		return proc.ID{}
 	}
-	var id processID
+	var id proc.ID
 	if pid, err := strconv.Atoi(string(raw)); err == nil {
-		id, _ = identify(pid)
+		id, _ = proc.Identify(pid)
 	} else if json.Unmarshal(raw, &id) != nil {
-		return processID{}
+		return proc.ID{}
 	}
 	return id
 }
 
-func (s *Server) setID(id processID) error {
+func (s *Server) setID(id proc.ID) error {
 	if err := writeJSON(s.PidFile, id); err != nil {
 		return fmt.Errorf("record pid of %s: %w", s.Name, err)
 	}
@@ -192,22 +209,18 @@ func writeJSON(file string, value any) error {
 	if err != nil {
 		return err
 	}
+	defer os.Remove(temp.Name()) // after an error
 	_, err = temp.Write(append(raw, '\n'))
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
+	if err := errors.Join(err, temp.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
+	return os.Rename(temp.Name(), file)
 }
 
-// tail returns the last lines of a log, for error messages.
-func tail(file string) string {
-	const lines = 15
+// Tail returns the last lines of the log.
+func (s *Server) Tail(lines int) string { return tail(s.Log, lines) }
+
+func tail(file string, lines int) string {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return "(" + err.Error() + ")"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // ZooKeeper is one server, or an ensemble of several.
@@ -38,8 +40,8 @@ admin.enableServer=false
 `
 
 // startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
-func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
-	ports, err := freePorts(3 * n)
+func (e *place) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
+	ports, err := FreePorts(3 * n)
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +63,7 @@ func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...s
 		if n > 1 {
 			config += members.String()
 		}
-		if err := os.MkdirAll(filepath.Join(dir, "data"), 0o755); err != nil {
-			return nil, fmt.Errorf("start zookeeper: %w", err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "data", "myid"), fmt.Appendln(nil, i+1), 0o644); err != nil {
-			return nil, fmt.Errorf("start zookeeper: %w", err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "zoo.cfg"), []byte(config), 0o644); err != nil {
+		if err := writeFiles(dir, map[string]string{"data/myid": fmt.Sprintln(i + 1), "zoo.cfg": config}); err != nil {
 			return nil, fmt.Errorf("start zookeeper: %w", err)
 		}
 		server := e.newServer(serverName, dir, ports[i], speaksZooKeeper)
@@ -95,7 +91,7 @@ func (z *ZooKeeper) Addrs() []string {
 func (z *ZooKeeper) Start(ctx context.Context) error {
 	for _, server := range z.Servers {
 		if !server.Running() {
-			if err := server.launch(); err != nil {
+			if err := server.Launch(); err != nil {
 				return err
 			}
 		}
@@ -109,16 +105,23 @@ func (z *ZooKeeper) Start(ctx context.Context) error {
 }
 
 // Stop stops every server.
-func (z *ZooKeeper) Stop() error { return eachServer(z.Servers, (*Server).Stop) }
+func (z *ZooKeeper) Stop() error { return z.each((*Server).Stop) }
 
 // Kill kills every server.
-func (z *ZooKeeper) Kill() error { return eachServer(z.Servers, (*Server).Kill) }
+func (z *ZooKeeper) Kill() error { return z.each((*Server).Kill) }
+
+func (z *ZooKeeper) each(do func(*Server) error) error {
+	var faults []error
+	for _, server := range z.Servers {
+		faults = append(faults, do(server))
+	}
+	return errors.Join(faults...)
+}
 
 // Leader is the server that leads the ensemble; a server that stands alone is its own.
 func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
 	for _, server := range z.Servers {
-		answer, err := exchange(ctx, server.Addr, []byte("srvr"), 4096)
-		if err == nil && (strings.Contains(string(answer), "Mode: leader") || strings.Contains(string(answer), "Mode: standalone")) {
+		if mode, err := srvr(ctx, server.Addr, "Mode"); err == nil && (mode == "leader" || mode == "standalone") {
 			return server, nil
 		}
 	}
@@ -151,21 +154,15 @@ func (quiet) Printf(string, ...any) {}
 // Received is the number of packets that a server has got since its start.
 func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
 	t.Helper()
-	answer, err := exchange(t.Context(), server.Addr, []byte("srvr"), 4096)
+	text, err := srvr(t.Context(), server.Addr, "Received")
 	if err != nil {
 		t.Fatalf("ask %s: %v", server.Name, err)
 	}
-	for _, line := range strings.Split(string(answer), "\n") {
-		if text, ok := strings.CutPrefix(line, "Received: "); ok {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				t.Fatalf("ask %s: %q", server.Name, line)
-			}
-			return n
-		}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("ask %s: %v", server.Name, err)
 	}
-	t.Fatalf("ask %s: no packets in %q", server.Name, answer)
-	return 0
+	return n
 }
 
 // HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
@@ -197,3 +194,28 @@ const EnforceQuota = "enforceQuota=true\n"
 
 // Path is a path of this test's own, not yet created; its znodes are left to the end of the sandbox.
 func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }
+
+// SecureZooKeeper is one server that also listens for TLS, and wants a certificate of its clients there.
+type SecureZooKeeper struct {
+	*ZooKeeper
+	Secure string // host:port of the TLS port, by the name that its certificate has
+	*certs.Files
+}
+
+const zooKeeperTLSConfig = `serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+secureClientPort=%d
+secureClientPortAddress=127.0.0.1
+ssl.keyStore.location=%s
+ssl.trustStore.location=%s
+ssl.clientAuth=need
+`
+
+func (e *place) startSecureZooKeeper(ctx context.Context, name string) (*SecureZooKeeper, error) {
+	files, ports, err := e.newSecure(name, "zookeeper", 1)
+	if err != nil {
+		return nil, err
+	}
+	z := &SecureZooKeeper{Secure: net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Files: files}
+	z.ZooKeeper, err = e.startZooKeeper(ctx, name, 1, fmt.Sprintf(zooKeeperTLSConfig, ports[0], files.Server, files.CAFile))
+	return z, err
+}

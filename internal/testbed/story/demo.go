@@ -1,8 +1,3 @@
-// Package story shows the product at work on real servers, act by act, and checks what it claims.
-//
-// In: the running servers. Out: a story on a terminal, a live table of what the product sees and decides, commands to paste,
-// and an error that lists every claim that did not come true. Invariant: a claim is judged by Kubernetes and ZooKeeper,
-// never by what the product says of itself; the product's own words are only shown.
 package story
 
 import (
@@ -18,7 +13,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
-	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
 // Options of Run.
@@ -27,15 +21,6 @@ type Options struct {
 	Oneshot bool
 	Out     io.Writer
 }
-
-const (
-	things, rules         = 20_000, 500
-	thingInit, ruleInit   = 3, 2
-	thingTarget           = 900
-	ruleTarget            = 80
-	cpuTarget, cpuRequest = 70, 0.5 // percent; cores of an instance of Things, as the example workload requests
-	cpuPerThing           = 0.00005
-)
 
 // demoConfig has instances small enough that 20,000 resources need many, and windows short enough to watch.
 const demoConfig = `
@@ -61,27 +46,10 @@ kinds:
   catalogue: {lag: 3s}
 `
 
-// kind is one of the two that are shown.
-type kind struct {
-	name, set string
-	init      int
-	target    int
-	// ids exist now, gone did.
-	ids, gone []string
-}
-
-// deleted notes that the first n are gone.
-func (k *kind) deleted(n int) { k.ids, k.gone = k.ids[n:], append(k.gone, k.ids[:n]...) }
-
-// size is what the count alone asks for.
-func (k *kind) size() int { return max(k.init, (len(k.ids)+k.target-1)/k.target) }
-
 // demo is one showing.
 type demo struct {
-	*product.Stack
+	Story
 	out    io.Writer
-	things kind
-	rules  kind
 	claims []claim
 	began  time.Time
 }
@@ -94,11 +62,11 @@ type claim struct {
 
 // Run shows everything. It returns an error if anything it claims did not happen.
 func Run(ctx context.Context, env *servers.Env, o Options) error {
-	d := &demo{
-		out: o.Out, began: time.Now(),
-		things: kind{name: "Thing", set: "iota-dac", init: thingInit, target: thingTarget},
-		rules:  kind{name: "Rule", set: "iota-rules-engine", init: ruleInit, target: ruleTarget},
-	}
+	d := &demo{out: o.Out, began: time.Now()}
+	d.Story = Story{Do: d.claim, Await: d.eventually, Kinds: []*Kind{
+		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)}, // CPU as the example workload requests
+		{Name: "Rule", Set: "iota-rules-engine", Init: 2, Target: 80, CPU: 0.25, IDs: product.IDs(500, 2)},
+	}}
 	if err := d.start(ctx, env); err != nil {
 		return err
 	}
@@ -136,7 +104,7 @@ func (d *demo) start(ctx context.Context, env *servers.Env) error {
 		return err
 	}
 	d.title("Installing the manifests; starting two replicas of shardscaler and the simulated workload")
-	if err := createNamespace(ctx, env, namespace); err != nil {
+	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", namespace); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
 		return err
 	}
 	topic := cfg.Kinds[0].Heartbeat.Topic
@@ -146,7 +114,7 @@ func (d *demo) start(ctx context.Context, env *servers.Env) error {
 	d.Stack, err = product.Start(ctx, env, product.Options{
 		Dir: dir, Programs: programs, Namespace: namespace, BeatTopic: topic, MQTTTopic: "cm/notify",
 		Catalogue: env.Postgres.Catalogue, Config: cfg, Replicas: 2,
-		Sizes:         map[string]int{d.things.set: d.things.init, d.rules.set: d.rules.init},
+		Sizes:         map[string]int{d.Kinds[0].Set: d.Kinds[0].Init, d.Kinds[1].Set: d.Kinds[1].Init},
 		WorkloadFlags: []string{"--beat", "5s", "--cpu-base", "0", "--cpu-per-resource", "50u"},
 		Progress:      d.out,
 	})
@@ -161,11 +129,11 @@ func (d *demo) acts(ctx context.Context) {
 		title string
 		play  func(context.Context)
 	}{
-		{"The platform imports 20,000 Things and 500 Rules: rows in SQL, then messages on cm/notify (single, bulk, repeated, shuffled)", d.imports},
-		{"Every Thing becomes busier: CPU rises, the count stays", d.becomesBusy},
-		{"A third is deleted, by id", d.deletesByID},
-		{"Another third by a bulk delete whose `where` was lost on its way: only the catalogue knows, and a person must confirm", d.deletesByWhere},
-		{"Looking back, in the API server's audit log and ZooKeeper's transaction log", d.looksBack},
+		{"The platform imports 20,000 Things and 500 Rules: rows in SQL, then messages on cm/notify (single, bulk, repeated, shuffled)", d.Import},
+		{"Every Thing becomes busier: CPU rises, the count stays", func(ctx context.Context) { d.Busy(ctx, 0.25, d.Kinds[0]) }},
+		{"A third is deleted, by id", d.DeleteByID},
+		{"Another third by a bulk delete whose `where` was lost on its way: only the catalogue knows, and a person must confirm", d.DeleteByWhere},
+		{"Looking back, in the API server's audit log and ZooKeeper's transaction log", d.LookBack},
 	} {
 		if ctx.Err() != nil {
 			return
@@ -173,127 +141,6 @@ func (d *demo) acts(ctx context.Context) {
 		d.title(fmt.Sprintf("%d. %s", i+1, act.title))
 		act.play(ctx)
 	}
-}
-
-func (d *demo) imports(ctx context.Context) {
-	t, r := &d.things, &d.rules
-	t.ids, r.ids = product.IDs(things, 1), product.IDs(rules, 2)
-	d.claim(ctx, "the import is published", func(ctx context.Context) error {
-		return errors.Join(d.Platform.Import(ctx, t.name, t.ids, 1), d.Platform.Import(ctx, r.name, r.ids, 2))
-	})
-	d.settleBoth(ctx)
-	d.eventually(ctx, "the instances run exactly what ZooKeeper assigns", func(ctx context.Context) error {
-		return errors.Join(d.RunsAsAssigned(ctx, t.name), d.RunsAsAssigned(ctx, r.name))
-	})
-}
-
-func (d *demo) becomesBusy(ctx context.Context) {
-	t := &d.things
-	full := t.size()
-	grown := full + full/4
-	perInstance := cpuPerThing * float64(len(t.ids)) / float64(full)
-	// The mean use over the target, such that exactly `grown` instances bring it back to the target.
-	d.load(ctx, (float64(grown)-0.5)/float64(full)*cpuTarget/100*cpuRequest/perInstance)
-	d.settle(ctx, t, grown)
-	d.load(ctx, 1)
-	d.settle(ctx, t, full)
-}
-
-func (d *demo) deletesByID(ctx context.Context) {
-	for _, k := range []*kind{&d.things, &d.rules} {
-		d.deleteByID(ctx, k, k.ids[:len(k.ids)/3])
-	}
-	d.settleBoth(ctx)
-}
-
-func (d *demo) deletesByWhere(ctx context.Context) {
-	for _, k := range []*kind{&d.things, &d.rules} {
-		d.deleteByWhere(ctx, k, k.ids[:len(k.ids)/2])
-	}
-	d.settleBoth(ctx)
-}
-
-func (d *demo) looksBack(ctx context.Context) {
-	t, r := &d.things, &d.rules
-	d.claim(ctx, "replicas fell only after every leaving instance was empty", func(ctx context.Context) error {
-		return errors.Join(d.drained(ctx, t), d.drained(ctx, r))
-	})
-	d.claim(ctx, "at no transaction was a resource in two places, and only deleted ones are gone", func(context.Context) error {
-		return errors.Join(d.none(t), d.none(r))
-	})
-}
-
-func (d *demo) settleBoth(ctx context.Context) {
-	for _, k := range []*kind{&d.things, &d.rules} {
-		d.settle(ctx, k, k.size())
-	}
-}
-
-func (d *demo) load(ctx context.Context, factor float64) {
-	d.claim(ctx, fmt.Sprintf("each Thing uses %.1f times its usual CPU", factor), func(ctx context.Context) error {
-		return d.Control.Load(ctx, d.things.name, workload.Factors{CPU: factor, Memory: 1})
-	})
-}
-
-func (d *demo) settle(ctx context.Context, k *kind, size int) {
-	text := fmt.Sprintf("%d %ss settle on %d instances of %s, each assigned once, evenly", len(k.ids), k.name, size, k.set)
-	d.eventually(ctx, text, func(ctx context.Context) error {
-		_, err := d.Settled(ctx, k.name, k.set, size, len(k.ids))
-		return err
-	})
-}
-
-func (d *demo) deleteByID(ctx context.Context, k *kind, ids []string) {
-	k.deleted(len(ids))
-	d.claim(ctx, fmt.Sprintf("%d %ss are deleted by id", len(ids), k.name), func(ctx context.Context) error {
-		if err := d.Platform.Remove(ctx, k.name, ids...); err != nil {
-			return err
-		}
-		messages := []product.Notification{product.BulkDeleted(k.name, ids[len(ids)/2:])}
-		for _, id := range ids[:len(ids)/2] {
-			messages = append(messages, product.Deleted(k.name, id))
-		}
-		return d.Platform.Publish(ctx, messages...)
-	})
-}
-
-func (d *demo) deleteByWhere(ctx context.Context, k *kind, ids []string) {
-	k.deleted(len(ids))
-	d.claim(ctx, fmt.Sprintf("%d %ss are deleted by an empty where", len(ids), k.name), func(ctx context.Context) error {
-		if err := d.Platform.Remove(ctx, k.name, ids...); err != nil {
-			return err
-		}
-		return d.Platform.Publish(ctx, product.DeletedWhere(k.name))
-	})
-	d.eventually(ctx, fmt.Sprintf("%d deletes of %ss wait for a person, who confirms that number", len(ids), k.name), func(ctx context.Context) error {
-		return d.Confirm(ctx, k.name, len(ids))
-	})
-}
-
-func (d *demo) drained(ctx context.Context, k *kind) error {
-	lowered, err := d.DrainedFirst(ctx, k.name, k.set, k.init)
-	if err == nil && lowered == 0 {
-		err = fmt.Errorf("%s was never lowered", k.set)
-	}
-	return err
-}
-
-// none judges ZooKeeper's own log.
-func (d *demo) none(k *kind) error {
-	ledger, err := d.Ledger(k.name, 0)
-	if err != nil {
-		return err
-	}
-	if len(ledger.Faults) > 0 {
-		return fmt.Errorf("%d times in two places, first %s", len(ledger.Faults), ledger.Faults[0])
-	}
-	for _, id := range k.gone {
-		delete(ledger.Vanished, id)
-	}
-	if n := len(ledger.Vanished); n > 0 {
-		return fmt.Errorf("%d %ss are gone that nobody deleted", n, k.name)
-	}
-	return nil
 }
 
 // claim does something and notes whether it came true.

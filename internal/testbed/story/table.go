@@ -8,11 +8,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -53,7 +48,7 @@ func (d *demo) watchTable(ctx context.Context) {
 	shown := map[string]row{}
 	for drawn := false; ; drawn = true {
 		var rows []row
-		for _, k := range []*kind{&d.things, &d.rules} {
+		for _, k := range d.Kinds {
 			rows = append(rows, d.row(ctx, k))
 		}
 		if ctx.Err() != nil {
@@ -82,12 +77,12 @@ func (d *demo) watchTable(ctx context.Context) {
 }
 
 // row asks Kubernetes, the metrics API and a replica.
-func (d *demo) row(ctx context.Context, k *kind) row {
-	r := row{kind: k.name, lag: "-"}
-	if size, err := d.Size(ctx, k.set); err == nil {
+func (d *demo) row(ctx context.Context, k *Kind) row {
+	r := row{kind: k.Name, lag: "-"}
+	if size, err := d.Size(ctx, k.Set); err == nil {
 		r.ready, r.size = size.Ready, size.Spec
 	}
-	if lags, err := d.Metric(ctx, "pods/*", "heartbeat_lag_seconds?labelSelector=app%3D"+k.set); err == nil {
+	if lags, err := d.Metric(ctx, "pods/*", "heartbeat_lag_seconds?labelSelector=app%3D"+k.Set); err == nil {
 		worst := 0.0
 		for _, lag := range lags {
 			worst = max(worst, lag)
@@ -97,7 +92,7 @@ func (d *demo) row(ctx context.Context, k *kind) row {
 	var s shown
 	leader, err := d.Leader(ctx)
 	if err == nil {
-		err = leader.REST(ctx, "GET", "/v1/api/orchestrations/"+k.name, "", nil, &s)
+		err = leader.REST(ctx, "GET", "/v1/api/orchestrations/"+k.Name, "", nil, &s)
 	}
 	if err != nil {
 		r.why = err.Error()
@@ -154,20 +149,4 @@ func (d *demo) invite(env *servers.Env) {
 		"",
 	}
 	fmt.Fprintln(d.out, strings.Join(lines, "\n"))
-}
-
-func createNamespace(ctx context.Context, env *servers.Env, name string) error {
-	rest, err := env.Kubernetes.Config()
-	if err != nil {
-		return err
-	}
-	client, err := kubernetes.NewForConfig(rest)
-	if err != nil {
-		return err
-	}
-	_, err = client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create namespace: %w", err)
-	}
-	return nil
 }

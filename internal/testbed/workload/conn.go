@@ -1,12 +1,14 @@
 package workload
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/gate"
 )
 
 // line is the network cable of one instance: every TCP connection of its ZooKeeper client goes through it, so that an
@@ -20,61 +22,24 @@ type line struct {
 	granted atomic.Int64
 	heard   atomic.Int64
 
-	mu   sync.Mutex
-	open chan struct{} // closed while traffic may pass
-	down chan struct{} // closed once the cable is cut, for ever
+	gate gate.Gate       // shut while it is frozen
+	down context.Context // over once the cable is cut, for ever
+	cut  context.CancelFunc
 }
 
 var errCut = errors.New("the connection was cut on purpose")
 
 func newLine(clamp time.Duration) *line {
-	open := make(chan struct{})
-	close(open)
-	return &line{clamp: clamp, open: open, down: make(chan struct{})}
-}
-
-// freeze lets writes wait until thaw or cut.
-func (l *line) freeze() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if isClosed(l.open) {
-		l.open = make(chan struct{})
-	}
-}
-
-func (l *line) thaw() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !isClosed(l.open) {
-		close(l.open)
-	}
-}
-
-// cut drops everything; nothing can be dialled again.
-func (l *line) cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !isClosed(l.down) {
-		close(l.down)
-	}
+	down, cut := context.WithCancel(context.Background())
+	return &line{clamp: clamp, down: down, cut: cut}
 }
 
 // pass blocks while frozen.
 func (l *line) pass() error {
-	l.mu.Lock()
-	open := l.open
-	l.mu.Unlock()
-	select {
-	case <-l.down:
+	if l.gate.Pass(l.down) != nil {
 		return errCut
-	default:
 	}
-	select {
-	case <-l.down:
-		return errCut
-	case <-open:
-		return nil
-	}
+	return nil
 }
 
 // silence is the time since ZooKeeper last answered; 0 when it never did.
@@ -151,13 +116,4 @@ func (c *lineConn) SetReadDeadline(t time.Time) error {
 		t = limit
 	}
 	return c.Conn.SetReadDeadline(t)
-}
-
-func isClosed(ch chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
 }

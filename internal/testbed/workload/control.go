@@ -66,14 +66,12 @@ func (s *Sim) answer(w http.ResponseWriter, list any) {
 }
 
 func (in *instance) describe(withIDs bool) Instance {
-	ids, hash := in.ids()
+	ids := in.work.ids()
 	d := Instance{
 		Kind: in.kind.Name, Ordinal: in.ordinal, Pod: in.pod, UID: in.uid, Restarts: in.restarts,
-		Count: len(ids), Hash: hash, Times: in.appliedTimes(), Hung: in.hung.Load(), Muted: in.muted.Load(),
+		Count: len(ids), Hash: HashIDs(ids), Times: in.work.appliedTimes(), Hung: in.hung.Load(), Muted: in.muted.Load(),
 	}
-	in.mu.Lock()
-	d.State = in.doing
-	in.mu.Unlock()
+	d.State, _ = in.doing.Load().(string)
 	if withIDs {
 		d.IDs = ids
 	}

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/retry"
 )
 
@@ -30,41 +32,43 @@ const (
 	memoryAnnotation = "kwok.x-k8s.io/usage-memory"
 )
 
+// pods are those of one namespace, as a kubelet has them.
+type pods struct{ typedcorev1.PodInterface }
+
 // hold puts the finalizer on a pod before its instance begins.
-func (s *Sim) hold(ctx context.Context, pod *corev1.Pod) error {
+func (p pods) hold(ctx context.Context, pod *corev1.Pod) error {
 	if slices.Contains(pod.Finalizers, runningFinalizer) {
 		return nil
 	}
-	return s.setFinalizers(ctx, pod, append(slices.Clone(pod.Finalizers), runningFinalizer))
+	return p.setFinalizers(ctx, pod, append(slices.Clone(pod.Finalizers), runningFinalizer))
 }
 
 // release lets a pod go whose process has ended.
-func (s *Sim) release(ctx context.Context, pod *corev1.Pod) error {
+func (p pods) release(ctx context.Context, pod *corev1.Pod) error {
 	if !slices.Contains(pod.Finalizers, runningFinalizer) {
 		return nil
 	}
 	left := slices.DeleteFunc(slices.Clone(pod.Finalizers), func(f string) bool { return f == runningFinalizer })
-	if err := s.setFinalizers(ctx, pod, left); err != nil && !apierrors.IsNotFound(err) {
+	if err := p.setFinalizers(ctx, pod, left); !apierrors.IsNotFound(err) {
 		return err
 	}
 	return nil
 }
 
 // setFinalizers replaces the whole list, so it carries the resourceVersion it was read at.
-func (s *Sim) setFinalizers(ctx context.Context, pod *corev1.Pod, finalizers []string) error {
-	return s.patch(ctx, pod.Name, map[string]any{
+func (p pods) setFinalizers(ctx context.Context, pod *corev1.Pod, finalizers []string) error {
+	return p.patch(ctx, pod.Name, map[string]any{
 		"uid": pod.UID, "resourceVersion": pod.ResourceVersion, "finalizers": finalizers,
 	})
 }
 
 // patch changes the metadata of a pod; the uid in it keeps a successor of the same name untouched.
-func (s *Sim) patch(ctx context.Context, name string, metadata map[string]any) error {
+func (p pods) patch(ctx context.Context, name string, metadata map[string]any) error {
 	raw, err := json.Marshal(map[string]any{"metadata": metadata})
-	if err != nil {
-		return fmt.Errorf("patch pod: %w", err)
+	if err == nil {
+		_, err = p.Patch(ctx, name, types.MergePatchType, raw, metav1.PatchOptions{})
 	}
-	pods := s.client.CoreV1().Pods(s.cfg.Namespace)
-	if _, err := pods.Patch(ctx, name, types.MergePatchType, raw, metav1.PatchOptions{}); err != nil {
+	if err != nil {
 		return fmt.Errorf("patch pod: %w", err)
 	}
 	return nil
@@ -75,7 +79,7 @@ func (s *Sim) patch(ctx context.Context, name string, metadata map[string]any) e
 func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) error {
 	in.end("crash", false)
 	died := metav1.Now()
-	if err := s.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
+	if err := s.kubelet.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
 		c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: 137, Reason: "Error", FinishedAt: died,
 		}}
@@ -93,35 +97,28 @@ func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) erro
 // restart shows the container of an instance as running again. It tries until that is done, or there is no pod, or for too long; and on
 // its own time, since whoever asked may be gone by then.
 func (s *Sim) restart(in *instance) {
-	ctx, cancel := context.WithTimeout(context.Background(), restartTimeout)
-	defer cancel()
-	for {
-		err := s.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
+	_ = wait.PollUntilContextTimeout(context.Background(), retryEvery, restartTimeout, true, func(ctx context.Context) (bool, error) {
+		err := s.kubelet.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
 			c.LastTerminationState = c.State
 			c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
 			c.RestartCount++
 			c.Ready = true
 		})
 		if err == nil || apierrors.IsNotFound(err) {
-			return
+			return true, nil
 		}
 		s.log.Warn("restart container", "pod", in.pod, "error", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(retryEvery):
-		}
-	}
+		return false, nil
+	})
 }
 
 // restartTimeout bounds how long a container's restart is tried.
 const restartTimeout = 2 * time.Minute
 
 // setContainers changes the statuses of the pod's containers, and the Ready conditions with them, as a kubelet would.
-func (s *Sim) setContainers(ctx context.Context, in *instance, change func(*corev1.ContainerStatus)) error {
-	pods := s.client.CoreV1().Pods(s.cfg.Namespace)
+func (p pods) setContainers(ctx context.Context, in *instance, change func(*corev1.ContainerStatus)) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		pod, err := pods.Get(ctx, in.pod, metav1.GetOptions{})
+		pod, err := p.Get(ctx, in.pod, metav1.GetOptions{})
 		if err != nil || string(pod.UID) != in.uid {
 			return err
 		}
@@ -137,7 +134,7 @@ func (s *Sim) setContainers(ctx context.Context, in *instance, change func(*core
 				pod.Status.Conditions[i].Status, pod.Status.Conditions[i].LastTransitionTime = ready, metav1.Now()
 			}
 		}
-		_, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+		_, err = p.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 		return err
 	})
 	if err != nil {
@@ -165,13 +162,13 @@ const (
 // report writes the usage of the pods until ctx ends.
 func (s *Sim) report(ctx context.Context) {
 	written := map[string]usage{} // by pod uid
-	for {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		for _, in := range s.all() {
 			now := s.usage(in)
 			if last, ok := written[in.uid]; ok && !differs(last.cpu, now.cpu) && !differs(last.memory, now.memory) {
 				continue
 			}
-			err := s.patch(ctx, in.pod, map[string]any{
+			err := s.kubelet.patch(ctx, in.pod, map[string]any{
 				"uid": in.uid,
 				"annotations": map[string]string{
 					cpuAnnotation:    resource.NewMilliQuantity(now.cpu, resource.DecimalSI).String(),
@@ -184,17 +181,12 @@ func (s *Sim) report(ctx context.Context) {
 				s.log.Warn("report usage", "pod", in.pod, "error", err)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(reportEvery):
-		}
-	}
+	}, reportEvery)
 }
 
 func (s *Sim) usage(in *instance) usage {
 	f := s.factorsOf(in.kind.Name)
-	n := float64(in.count())
+	n := float64(in.work.count())
 	return usage{
 		cpu:    int64(math.Round((s.cfg.CPU.Base + s.cfg.CPU.PerResource*n) * f.CPU * 1000)),
 		memory: int64(math.Round((s.cfg.Memory.Base + s.cfg.Memory.PerResource*n) * f.Memory)),

@@ -1,10 +1,12 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,8 @@ type Sim struct {
 	runs   *RunLog
 	log    *slog.Logger
 
+	kubelet pods
+
 	pods  corelisters.PodLister
 	queue workqueue.TypedRateLimitingInterface[string]
 	beats *beater
@@ -49,9 +53,9 @@ const workers = 8
 func New(cfg Config, client kubernetes.Interface, runs *RunLog, log *slog.Logger) *Sim {
 	return &Sim{
 		cfg:    cfg,
-		client: client,
-		runs:   runs,
-		log:    log,
+		client: client, kubelet: pods{client.CoreV1().Pods(cfg.Namespace)},
+		runs: runs,
+		log:  log,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		beats:     newBeater(cfg, log),
@@ -141,9 +145,9 @@ func (s *Sim) reconcile(ctx context.Context, name string) error {
 		s.end(name, "pod", true)
 	}
 	if !runs {
-		return s.release(ctx, pod)
+		return s.kubelet.release(ctx, pod)
 	}
-	if err := s.hold(ctx, pod); err != nil {
+	if err := s.kubelet.hold(ctx, pod); err != nil {
 		return err
 	}
 	s.begin(name, want)
@@ -213,9 +217,9 @@ func (s *Sim) endAll() {
 	defer cancel()
 	for _, in := range s.all() {
 		s.end(in.pod, "exit", true)
-		pod, err := s.client.CoreV1().Pods(s.cfg.Namespace).Get(ctx, in.pod, metav1.GetOptions{})
+		pod, err := s.kubelet.Get(ctx, in.pod, metav1.GetOptions{})
 		if err == nil {
-			err = s.release(ctx, pod)
+			err = s.kubelet.release(ctx, pod)
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			s.log.Warn("release pod", "pod", in.pod, "error", err)
@@ -234,15 +238,9 @@ func (s *Sim) instance(name string) *instance {
 func (s *Sim) all() []*instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*instance, 0, len(s.instances))
-	for _, in := range s.instances {
-		list = append(list, in)
-	}
+	list := slices.Collect(maps.Values(s.instances))
 	slices.SortFunc(list, func(a, b *instance) int {
-		if c := strings.Compare(a.kind.Name, b.kind.Name); c != 0 {
-			return c
-		}
-		return a.ordinal - b.ordinal
+		return cmp.Or(strings.Compare(a.kind.Name, b.kind.Name), a.ordinal-b.ordinal)
 	})
 	return list
 }

@@ -39,4 +39,4 @@ func (s *Solo) Stop() {
 }
 
 // Count is the number of resources that run.
-func (s *Solo) Count() int { return s.in.count() }
+func (s *Solo) Count() int { return s.in.work.count() }

@@ -5,25 +5,22 @@
 package zkproxy
 
 import (
+	"context"
 	"encoding/binary"
-	"hash/fnv"
 	"io"
-	"maps"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/gate"
 )
 
 // Numbers of the wire protocol.
 const (
-	opCreate  = 1
-	opDelete  = 2
-	opGet     = 4
-	opSet     = 5
-	opCheck   = 13
-	opMulti   = 14
-	opCreate2 = 15
+	opGet   = 4
+	opCheck = 13
+	opMulti = 14
 )
 
 // Harm is what happens to the next transaction.
@@ -49,19 +46,17 @@ type Proxy struct {
 	mu   sync.Mutex
 	next int // of servers
 	harm Harm
-	// each: the answer of every transaction is lost, once. seen are those that were lost, by their content.
-	each bool
-	seen map[uint64]bool
-	lost map[string]int
+	// choose says what happens to a transaction of which Set says nothing; it may be nil.
+	choose func(frame []byte) Harm
 	// held is the transaction that was harmed last, fired how many were.
 	held  []byte
 	fired int
 	conns map[net.Conn]bool
 	// reading is told of the znodes that clients are about to read.
-	reading func(path string)
-	// open is closed while frames may pass.
-	open     chan struct{}
+	reading  func(path string)
 	sessions []Session
+
+	partition gate.Gate
 }
 
 // Session is what a server granted to a client.
@@ -78,9 +73,7 @@ func New(t testing.TB, servers ...string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := make(chan struct{})
-	close(open)
-	p := &Proxy{listener: listener, servers: servers, seen: map[uint64]bool{}, lost: map[string]int{}, conns: map[net.Conn]bool{}, open: open}
+	p := &Proxy{listener: listener, servers: servers, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -108,18 +101,11 @@ func (p *Proxy) Count() int {
 	return p.fired
 }
 
-// LoseEach makes the answer of every transaction be lost once: the same one sent again is answered.
-func (p *Proxy) LoseEach(on bool) {
+// SetEach lets choose say what happens to each transaction, by its frame; nil: nothing does. What Set said goes before.
+func (p *Proxy) SetEach(choose func(frame []byte) Harm) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.each = on
-}
-
-// Lost counts the answers that LoseEach lost, by what the transaction did.
-func (p *Proxy) Lost() map[string]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return maps.Clone(p.lost)
+	p.choose = choose
 }
 
 // OnRead calls f with the path of each znode that a client asks to read, before the server hears of it; nil: nobody is told. The client's
@@ -131,26 +117,10 @@ func (p *Proxy) OnRead(f func(path string)) {
 }
 
 // Partition lets nothing pass in either direction until Heal: connections stay, and new ones are accepted.
-func (p *Proxy) Partition() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.open:
-		p.open = make(chan struct{})
-	default:
-	}
-}
+func (p *Proxy) Partition() { p.partition.Shut() }
 
 // Heal ends a Partition: what was held up passes.
-func (p *Proxy) Heal() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.open:
-	default:
-		close(p.open)
-	}
-}
+func (p *Proxy) Heal() { p.partition.Open() }
 
 // Cut ends every connection.
 func (p *Proxy) Cut() {
@@ -224,14 +194,6 @@ func (c *connection) end() {
 	delete(c.conns, c.out)
 }
 
-// wait holds a frame up while there is a partition.
-func (c *connection) wait() {
-	c.mu.Lock()
-	open := c.open
-	c.mu.Unlock()
-	<-open
-}
-
 func (c *connection) requests() {
 	defer c.end()
 	for first := true; ; first = false {
@@ -239,7 +201,7 @@ func (c *connection) requests() {
 		if err != nil {
 			return
 		}
-		c.wait()
+		_ = c.partition.Pass(context.Background()) // the end of the test heals
 		switch {
 		case first || len(f) < 12:
 		case binary.BigEndian.Uint32(f[8:]) == opGet:
@@ -258,9 +220,9 @@ func (c *connection) tell(f []byte) {
 	c.mu.Lock()
 	reading := c.reading
 	c.mu.Unlock()
-	if reading != nil {
-		r := reader{rest: f[12:]} // length, xid, type
-		reading(string(r.buffer()))
+	if reading != nil && len(f) >= 16 {
+		path := f[16:] // after length, xid, type and the path's length
+		reading(string(path[:min(len(path), int(binary.BigEndian.Uint32(f[12:])))]))
 	}
 }
 
@@ -270,8 +232,8 @@ func (c *connection) pass(f []byte) bool {
 	defer c.mu.Unlock()
 	h := c.harm
 	c.harm = None
-	if h == None && c.each {
-		h = c.once(f)
+	if h == None && c.choose != nil {
+		h = c.choose(f)
 	}
 	if h == None {
 		return true
@@ -287,22 +249,6 @@ func (c *connection) pass(f []byte) bool {
 	return true
 }
 
-// keptOften bounds how often a document's write is lost: there is one every second, each with another content.
-const keptOften = 2
-
-// once loses an answer unless that of the same transaction was lost before.
-func (c *connection) once(f []byte) Harm {
-	h := fnv.New64a()
-	_, _ = h.Write(f[8:]) // all but its length and number
-	key, what := h.Sum64(), Describe(f)
-	if c.seen[key] || what == "keep" && c.lost[what] >= keptOften {
-		return None
-	}
-	c.seen[key] = true
-	c.lost[what]++
-	return DropAnswer
-}
-
 func (c *connection) answers() {
 	defer c.end()
 	for first := true; ; first = false {
@@ -310,7 +256,7 @@ func (c *connection) answers() {
 		if err != nil {
 			return
 		}
-		c.wait()
+		_ = c.partition.Pass(context.Background()) // the end of the test heals
 		if first {
 			c.granted(f)
 		}

@@ -1,4 +1,7 @@
-package servers
+// Package certs makes certificates for servers and clients of tests, under authorities of their own.
+//
+// In: names. Out: PEM, or files of it.
+package certs
 
 import (
 	"crypto/ecdsa"
@@ -61,31 +64,22 @@ func (ca *CA) Issue(name string, hosts ...string) (cert, key []byte, err error) 
 	return encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", keyDER), nil
 }
 
-// Certificates are the files of a server that is known by the name localhost, and what a client of
+// Files are those of a server that is known by the name localhost, and what a client of
 // its own needs; all PEM.
-type Certificates struct {
+type Files struct {
+	CA                        []byte // the authority's own certificate
 	CAFile, CertFile, KeyFile string
-	// server has the server's key and certificate in one; serverCert and serverKey have them apart.
-	server, serverCert, serverKey string
+	// Server has the server's key and certificate in one; ServerCert and ServerKey have them apart.
+	Server, ServerCert, ServerKey string
 }
 
-// newSecure is what a server needs that also listens for TLS: the certificates, and n ports.
-func (e *Env) newSecure(name, subject string, n int) (*Certificates, []int, error) {
-	dir, ports, err := e.newPlace(name+"-tls", n)
-	if err != nil {
-		return nil, nil, err
-	}
-	certs, err := newCertificates(dir, subject)
-	return certs, ports, err
-}
-
-// newCertificates makes them in dir.
-func newCertificates(dir, name string) (*Certificates, error) {
+// Write makes them in dir, for a server that is known by more names than localhost.
+func Write(dir, name string, more ...string) (*Files, error) {
 	ca, err := NewCA(name + " test CA")
 	if err != nil {
 		return nil, err
 	}
-	cert, key, err := ca.Issue(name, "localhost")
+	cert, key, err := ca.Issue(name, append([]string{"localhost"}, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -94,13 +88,14 @@ func newCertificates(dir, name string) (*Certificates, error) {
 		return nil, err
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	c := &Certificates{
+	c := &Files{
+		CA:     ca.Bundle,
 		CAFile: file("ca.pem"), CertFile: file("client.pem"), KeyFile: file("client-key.pem"),
-		server: file("server.pem"), serverCert: file("server-cert.pem"), serverKey: file("server-key.pem"),
+		Server: file("server.pem"), ServerCert: file("server-cert.pem"), ServerKey: file("server-key.pem"),
 	}
 	for name, data := range map[string][]byte{
 		c.CAFile: ca.Bundle, c.CertFile: clientCert, c.KeyFile: clientKey,
-		c.server: slices.Concat(key, cert), c.serverCert: cert, c.serverKey: key,
+		c.Server: slices.Concat(key, cert), c.ServerCert: cert, c.ServerKey: key,
 	} {
 		err = errors.Join(err, os.WriteFile(name, data, 0o600))
 	}

@@ -1,4 +1,4 @@
-package servers
+package fetch
 
 import (
 	"archive/tar"
@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ulikunitz/xz"
 )
@@ -35,22 +35,20 @@ func unpackJar(jar, dir string) error {
 		return err
 	}
 	defer archive.Close()
-	for _, file := range archive.File {
-		if !strings.HasSuffix(file.Name, ".txz") {
-			continue
-		}
-		packed, err := file.Open()
-		if err != nil {
-			return err
-		}
-		defer packed.Close()
-		plain, err := xz.NewReader(packed)
-		if err != nil {
-			return err
-		}
-		return untar(plain, dir)
+	names, err := fs.Glob(archive, "*.txz")
+	if err != nil || len(names) == 0 {
+		return fmt.Errorf("no .txz in %s", jar)
 	}
-	return fmt.Errorf("no .txz in %s", jar)
+	packed, err := archive.Open(names[0])
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	plain, err := xz.NewReader(packed)
+	if err != nil {
+		return err
+	}
+	return untar(plain, dir)
 }
 
 func untar(r io.Reader, dir string) error {

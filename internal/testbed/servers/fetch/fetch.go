@@ -1,4 +1,8 @@
-package servers
+// Package fetch builds and downloads the programs of the servers, once, into the user's cache folder.
+//
+// In: the sources that this checkout pins, and the registries. Out: folders, each under a hash of what it
+// is made from: a second clone of the project finds it there. Invariant: a folder that has its name is whole.
+package fetch
 
 import (
 	"bytes"
@@ -8,33 +12,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 )
-
-// Tools are the programs that servers are started with.
-type Tools struct {
-	Self         string `json:"self"`                   // the program that called Start: it is the MQTT broker and the reaper, too
-	Bin          string `json:"bin,omitempty"`          // kube-apiserver, …, kwokctl, kubectl
-	Manifests    string `json:"manifests,omitempty"`    // metrics-server's own
-	Jars         string `json:"jars,omitempty"`         // ZooKeeper and Kafka
-	KafkaData    string `json:"kafkaData,omitempty"`    // freshly formatted storage of a broker
-	Java         string `json:"java,omitempty"`         //
-	PostgresHome string `json:"postgresHome,omitempty"` // bin/postgres, bin/initdb
-}
-
-// java is the command line of a Java program in Jars.
-func (t Tools) java(options []string, program ...string) []string {
-	return slices.Concat([]string{t.Java}, options, []string{"-cp", filepath.Join(t.Jars, "*")}, program)
-}
 
 // The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is told
 // it as well, because a build from the module cache has no tag to read.
@@ -57,57 +43,21 @@ var buildPackages = []string{
 	"go.etcd.io/etcd/server/v3",
 }
 
-// Fetch builds and downloads what the parts need and is not yet in the user's cache folder, under a
-// hash of what it is made from: a second clone of the project finds it there.
-func Fetch(ctx context.Context, parts []Part, w io.Writer) (Tools, error) {
-	p := newProgress(w)
-	self, err := os.Executable()
-	if err != nil {
-		return Tools{}, fmt.Errorf("fetch: %w", err)
-	}
-	tools := Tools{Self: self}
-	needs := func(any ...Part) bool {
-		return slices.ContainsFunc(parts, func(part Part) bool { return slices.Contains(any, part) })
-	}
-	// Java first: what is missing there is found out before minutes are spent on a build.
-	if needs(PartZooKeeper, PartKafka, PartPostgres) {
-		dir, err := fetchServers(ctx, p)
-		if err != nil {
-			return Tools{}, err
-		}
-		tools.Jars, tools.KafkaData = filepath.Join(dir, "jars"), filepath.Join(dir, "kafka")
-		tools.PostgresHome = filepath.Join(dir, "postgres")
-	}
-	if needs(PartZooKeeper, PartKafka) {
-		if tools.Java, err = ensureJava(ctx, p); err != nil {
-			return Tools{}, err
-		}
-	}
-	if needs(PartKubernetes) {
-		dir, err := buildControlPlane(ctx, p)
-		if err != nil {
-			return Tools{}, err
-		}
-		tools.Bin, tools.Manifests = filepath.Join(dir, "bin"), filepath.Join(dir, "metrics-server")
-	}
-	return tools, nil
-}
-
-// buildControlPlane returns a folder with bin/ and metrics-server/.
-func buildControlPlane(ctx context.Context, p *progress) (string, error) {
+// ControlPlane returns a folder with bin/ and metrics-server/.
+func ControlPlane(ctx context.Context, p *Progress) (string, error) {
 	source, inputs, err := readSources("tools/controlplane", "go.mod", "go.sum", "tools.go")
 	if err != nil {
 		return "", err
 	}
 	inputs = append(inputs, []byte(buildLinkerFlags), []byte(strings.Join(buildPackages, " ")), []byte(runtime.Version()))
-	return cached(p, "controlplane", inputs, func(dir string) error {
+	return Cached(p, "controlplane", inputs, func(dir string) error {
 		var compiled, total atomic.Int64
 		listing := func() error {
 			out, err := goCommand(ctx, source, append([]string{"list", "-deps"}, buildPackages...)...).Output()
 			total.Store(int64(bytes.Count(out, []byte("\n"))))
 			return commandError(err)
 		}
-		if err := p.during("downloading the sources of Kubernetes, etcd and kwok", nothing, listing); err != nil {
+		if err := p.During("downloading the sources of Kubernetes, etcd and kwok", nothing, listing); err != nil {
 			return fmt.Errorf("build control plane: %w", err)
 		}
 		howFar := func() string { return fmt.Sprintf("(%d of at most %d packages)", compiled.Load(), total.Load()) }
@@ -117,7 +67,7 @@ func buildControlPlane(ctx context.Context, p *progress) (string, error) {
 			}, buildPackages...)...)
 			return runCounting(build, &compiled)
 		}
-		if err := p.during("building the control plane (once; about 7 minutes on 2 cores)", howFar, building); err != nil {
+		if err := p.During("building the control plane (once; about 7 minutes on 2 cores)", howFar, building); err != nil {
 			return fmt.Errorf("build control plane: %w", err)
 		}
 		// go build names a program after the last folder of its package that is not a version.
@@ -134,24 +84,15 @@ func copyManifests(ctx context.Context, source, dir string) error {
 	if err != nil {
 		return fmt.Errorf("find metrics-server: %w", commandError(err))
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	base := filepath.Join(strings.TrimSpace(string(out)), "manifests", "base")
+	if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
 		return fmt.Errorf("copy manifests: %w", err)
 	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "manifests", "base", "*.yaml"))
-	for _, file := range files {
-		var content []byte
-		if content, err = os.ReadFile(file); err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), content, 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("copy manifests: %w", err)
-		}
-	}
-	return err
+	return nil
 }
 
-// fetchServers returns a folder with jars/, kafka/ and postgres/.
-func fetchServers(ctx context.Context, p *progress) (string, error) {
+// Servers returns a folder with jars/ and postgres/, and what finish, which depends on settings, adds to it.
+func Servers(ctx context.Context, p *Progress, settings string, finish func(dir, java string) error) (string, error) {
 	source, inputs, err := readSources("tools/servers", "pom.xml")
 	if err != nil {
 		return "", err
@@ -160,8 +101,8 @@ func fetchServers(ctx context.Context, p *progress) (string, error) {
 	if !known {
 		return "", fmt.Errorf("fetch servers: no PostgreSQL binaries for %s", runtime.GOARCH)
 	}
-	return cached(p, "servers", append(inputs, []byte(platform), []byte(kafkaConfig)), func(dir string) error {
-		maven, java, err := ensureMaven(ctx, p)
+	return Cached(p, "servers", append(inputs, []byte(platform), []byte(settings)), func(dir string) error {
+		maven, java, err := Maven(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -174,18 +115,18 @@ func fetchServers(ctx context.Context, p *progress) (string, error) {
 			}
 			return nil
 		}
-		if err := p.during("fetching ZooKeeper, Kafka and PostgreSQL with Maven", nothing, fetching); err != nil {
+		if err := p.During("fetching ZooKeeper, Kafka and PostgreSQL with Maven", nothing, fetching); err != nil {
 			return fmt.Errorf("fetch servers: %w", err)
 		}
 		if err := unpackPostgres(jars, filepath.Join(dir, "postgres")); err != nil {
 			return err
 		}
-		return formatKafka(ctx, Tools{Java: java, Jars: jars}, filepath.Join(dir, "kafka"))
+		return finish(dir, java)
 	})
 }
 
-// cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
-func cached(p *progress, name string, inputs [][]byte, make func(dir string) error) (string, error) {
+// Cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
+func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) error) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return "", err
@@ -194,7 +135,7 @@ func cached(p *progress, name string, inputs [][]byte, make func(dir string) err
 	if exists(dir) {
 		return dir, nil
 	}
-	unlock, err := lock(filepath.Join(cache, name+".lock"), func() {
+	unlock, err := Lock(filepath.Join(cache, name+".lock"), func() {
 		p.Printf("another process is making %s; waiting for it", dir)
 	})
 	if err != nil {
@@ -218,8 +159,8 @@ func cached(p *progress, name string, inputs [][]byte, make func(dir string) err
 	return dir, nil
 }
 
-// lock takes an exclusive lock on a file; when it has to wait, it calls waiting first.
-func lock(file string, waiting func()) (unlock func(), err error) {
+// Lock takes an exclusive lock on a file; when it has to wait, it calls waiting first.
+func Lock(file string, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", file, err)

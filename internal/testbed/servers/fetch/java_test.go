@@ -1,4 +1,4 @@
-package servers
+package fetch
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ func TestMissingJavaIsToldWithTheCommandThatHelps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			onPath(t, test.scripts)
-			_, err := ensureJava(t.Context(), newProgress(nil))
+			_, err := Java(t.Context(), NewProgress(nil))
 			require.ErrorContains(t, err, test.want)
 		})
 	}
@@ -51,7 +51,7 @@ case "$*" in
 esac`,
 	})
 	var told bytes.Buffer
-	java, err := ensureJava(t.Context(), newProgress(&told))
+	java, err := Java(t.Context(), NewProgress(&told))
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(dir, "java"), java)
 	require.Contains(t, told.String(), "installing it with: apt-get install -y --no-install-recommends openjdk-17-jdk-headless maven")

@@ -1,4 +1,4 @@
-package servers
+package fetch
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 // minJava is the oldest Java that Kafka 4 runs on.
 const minJava = 17
 
-// ensureJava returns a java that is new enough. Where there is none and the system's package manager may
+// Java returns a java that is new enough. Where there is none and the system's package manager may
 // be used, it is installed, after saying so.
-func ensureJava(ctx context.Context, p *progress) (string, error) {
+func Java(ctx context.Context, p *Progress) (string, error) {
 	java, found := findJava(ctx)
 	if java != "" {
 		return java, nil
@@ -36,9 +36,9 @@ func ensureJava(ctx context.Context, p *progress) (string, error) {
 	return java, nil
 }
 
-// ensureMaven is ensureJava for Maven, which needs a Java itself.
-func ensureMaven(ctx context.Context, p *progress) (maven, java string, err error) {
-	if java, err = ensureJava(ctx, p); err != nil {
+// Maven is Java for Maven, which needs a Java itself.
+func Maven(ctx context.Context, p *Progress) (maven, java string, err error) {
+	if java, err = Java(ctx, p); err != nil {
 		return "", "", err
 	}
 	if maven, err = exec.LookPath("mvn"); err == nil {
@@ -102,7 +102,7 @@ var packageManagers = []packageManager{
 
 // install installs with apt-get where that may be done without asking anybody, and otherwise returns an
 // error with the one command that does it.
-func install(ctx context.Context, p *progress, why string, what ...wanted) error {
+func install(ctx context.Context, p *Progress, why string, what ...wanted) error {
 	for _, manager := range packageManagers {
 		if _, err := exec.LookPath(manager.program); err != nil {
 			continue
@@ -116,7 +116,7 @@ func install(ctx context.Context, p *progress, why string, what ...wanted) error
 			return fmt.Errorf("%s; install it with: sudo %s %s", why, manager.install, strings.Join(names, " "))
 		}
 		p.Printf("%s; installing it with: %s %s", why, manager.install, strings.Join(names, " "))
-		return p.during("installing "+strings.Join(names, " and "), nothing, func() error {
+		return p.During("installing "+strings.Join(names, " and "), nothing, func() error {
 			return aptInstall(ctx, become, manager, names)
 		})
 	}

@@ -1,4 +1,4 @@
-package product
+package chaos
 
 import (
 	"fmt"
@@ -6,25 +6,27 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
 // tale is a transaction log told by hand.
 type tale struct {
-	txns []Txn
+	txns []product.Txn
 	head int32
 }
 
 const taleRoot = "/x/iota/shardscaler/Thing/"
 
-func (s *tale) commit(ops ...TxnOp) *tale {
+func (s *tale) commit(ops ...product.TxnOp) *tale {
 	n := int64(len(s.txns) + 1)
-	s.txns = append(s.txns, Txn{Zxid: n, Session: 1, Time: time.Unix(n, 0), Ops: ops})
+	s.txns = append(s.txns, product.Txn{Zxid: n, Session: 1, Time: time.Unix(n, 0), Ops: ops})
 	return s
 }
 
 // leads takes the head; write commits under it.
 func (s *tale) leads(epoch int) *tale {
-	op := TxnOp{Path: taleRoot + "head", Data: fmt.Appendf(nil, `{"v":1,"epoch":%d,"holder":"p/%d","open":[0,1]}`, epoch, epoch)}
+	op := product.TxnOp{Path: taleRoot + "head", Data: fmt.Appendf(nil, `{"v":1,"epoch":%d,"holder":"p/%d","open":[0,1]}`, epoch, epoch)}
 	if s.head++; s.head == 1 {
 		op.Created = true
 	} else {
@@ -33,25 +35,29 @@ func (s *tale) leads(epoch int) *tale {
 	return s.commit(op)
 }
 
-func (s *tale) write(ops ...TxnOp) *tale {
-	return s.commit(append([]TxnOp{{Path: taleRoot + "head", Checked: true, Version: s.head - 1}}, ops...)...)
+func (s *tale) write(ops ...product.TxnOp) *tale {
+	return s.commit(append([]product.TxnOp{{Path: taleRoot + "head", Checked: true, Version: s.head - 1}}, ops...)...)
 }
 
-func piece(name, ids string) TxnOp {
-	return TxnOp{Path: taleRoot + "pool/" + name, Created: true, Data: []byte(`{"ids":[` + ids + `]}`)}
+func piece(name, ids string) product.TxnOp {
+	return product.TxnOp{Path: taleRoot + "pool/" + name, Created: true, Data: []byte(`{"ids":[` + ids + `]}`)}
 }
 
-func flight(from int, times int, ids string) TxnOp {
-	return TxnOp{
+func list(n int, ids string) product.TxnOp {
+	return product.TxnOp{Path: fmt.Sprintf("/x/iota/orchestration/Thing/%d/resources", n), Data: []byte(`{"ids":[` + ids + `]}`)}
+}
+
+func flight(from int, times int, ids string) product.TxnOp {
+	return product.TxnOp{
 		Path: taleRoot + fmt.Sprintf("flight/%d-%d", from, times), Created: true,
 		Data: fmt.Appendf(nil, `{"from":%d,"times":%d,"pod":"u","ids":[%s],"to":[1]}`, from, times, ids),
 	}
 }
 
-func deleted(path string) TxnOp { return TxnOp{Path: taleRoot + path, Deleted: true} }
+func deleted(path string) product.TxnOp { return product.TxnOp{Path: taleRoot + path, Deleted: true} }
 
-func status(n, times int, more string) TxnOp {
-	return TxnOp{
+func status(n, times int, more string) product.TxnOp {
+	return product.TxnOp{
 		Path: fmt.Sprintf("/x/iota/orchestration/Thing/%d/tmp/status", n), Created: true, Ephemeral: true,
 		Data: fmt.Appendf(nil, `{"times":%d,"pod":"u"%s}`, times, more),
 	}
@@ -85,7 +91,7 @@ func TestRulesOfAMove(t *testing.T) {
 }
 
 func TestRulesReleases(t *testing.T) {
-	land := []TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	gone := func(o *RulesOptions) { o.Gone = func(string) time.Time { return time.Unix(4, 0) } }
 	require.Equal(t, map[string]int{"ii": 1}, moved(false).write(land...).judge(gone).Released)
 
@@ -106,7 +112,7 @@ func TestRulesReleases(t *testing.T) {
 
 // What was taken when no pod was known is released by the present pod's word, and by no other.
 func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
-	land := []TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	taken := func() *tale {
 		s := (&tale{}).leads(1).write(piece("1-0", `"a"`)).write(deleted("pool/1-0"), list(0, `"a"`))
 		f := flight(0, 2, `"a"`)
@@ -135,7 +141,7 @@ func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
 }
 
 func TestRulesSeeEachBreach(t *testing.T) {
-	land := []TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	persistent := status(0, 2, "")
 	persistent.Ephemeral = false
 	other := status(0, 2, "")
@@ -153,7 +159,7 @@ func TestRulesSeeEachBreach(t *testing.T) {
 		"absent status taken as release":     {moved(false).commit(status(0, 1, "")).commit(vanished).write(land...), "nothing had released it"},
 		"forgotten before the release":       {moved(false).write(deleted("flight/0-2")), "nothing had released it"},
 		"no check of the head":               {moved(true).commit(land...), "without a check of the head"},
-		"an older head":                      {moved(true).leads(2).commit(append([]TxnOp{{Path: taleRoot + "head", Checked: true}}, land...)...), "without a check of the head"},
+		"an older head":                      {moved(true).leads(2).commit(append([]product.TxnOp{{Path: taleRoot + "head", Checked: true}}, land...)...), "without a check of the head"},
 		"in the pool and in the flight":      {moved(false).write(piece("1-1", `"a"`)), "is created in [pool] and is in"},
 		"in two lists":                       {moved(true).write(deleted("flight/0-2"), list(1, `"a"`), list(0, `"a"`)), "a is in ["},
 		"moved without a flight":             {(&tale{}).leads(1).write(list(0, `"a"`)).write(list(0, ""), list(1, `"a"`)), "not in flight from there"},
@@ -172,8 +178,8 @@ func TestRulesSeeEachBreach(t *testing.T) {
 }
 
 func TestRulesCountDeletes(t *testing.T) {
-	turned := func(to string) TxnOp {
-		return TxnOp{Path: taleRoot + "flight/0-2", Data: []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":` + to + `}`), Version: 1}
+	turned := func(to string) product.TxnOp {
+		return product.TxnOp{Path: taleRoot + "flight/0-2", Data: []byte(`{"from":0,"times":2,"pod":"u","ids":["a","b"],"to":` + to + `}`), Version: 1}
 	}
 	both := (&tale{}).leads(1).write(list(0, `"a","b"`))
 	taken := flight(0, 2, `"a","b"`)
@@ -184,13 +190,13 @@ func TestRulesCountDeletes(t *testing.T) {
 	require.Equal(t, map[string]int{"a": 1, "b": 1}, both.write(turned("[-1,-1]")).judge(nil).Deleted)
 	require.Equal(t, map[string]int{"a": 2, "b": 1}, both.write(turned("[-2,-1]")).judge(nil).Deleted)
 
-	pooled := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1})
+	pooled := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(product.TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1})
 	require.Equal(t, map[string]int{"a": 1}, pooled.judge(nil).Deleted)
 	require.Empty(t, moved(true).write(deleted("flight/0-2"), list(1, `"a"`)).judge(nil).Deleted)
 }
 
 func TestRulesSeeWhatVanished(t *testing.T) {
-	r := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1}).judge(nil)
+	r := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(product.TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1}).judge(nil)
 	require.Empty(t, r.Faults)
 	require.Equal(t, map[string]time.Time{"a": time.Unix(3, 0)}, r.Vanished)
 	require.Contains(t, r.Held, "b")

@@ -1,12 +1,49 @@
-package zkproxy
+package chaos
 
 import (
 	"encoding/binary"
+	"hash/fnv"
 	"strings"
+	"sync"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 )
 
-// Describe says what a transaction does, in the words of docs/protocol.md, by the znodes that it creates, sets and deletes.
-func Describe(frame []byte) string {
+// lostOnce loses the answer of every transaction once: the same one sent again is answered.
+type lostOnce struct {
+	mu   sync.Mutex
+	seen map[uint64]bool // those that were lost, by their content
+	lost map[string]int  // how many, by what the transaction did
+}
+
+// keptOften bounds how often a document's write is lost: there is one every second, each with another content.
+const keptOften = 2
+
+func (l *lostOnce) harm(f []byte) zkproxy.Harm {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := fnv.New64a()
+	_, _ = h.Write(f[8:]) // all but its length and number
+	key, what := h.Sum64(), describe(f)
+	if l.seen[key] || what == "keep" && l.lost[what] >= keptOften {
+		return zkproxy.None
+	}
+	l.seen[key] = true
+	l.lost[what]++
+	return zkproxy.DropAnswer
+}
+
+// The types of operations in ZooKeeper's protocol.
+const (
+	opCreate  = 1
+	opDelete  = 2
+	opSet     = 5
+	opCheck   = 13
+	opCreate2 = 15
+)
+
+// describe says what a transaction does, in the words of docs/protocol.md, by the znodes that it creates, sets and deletes.
+func describe(frame []byte) string {
 	did := map[string]bool{}
 	for _, op := range operations(frame) {
 		if verb, ok := verbs[op.kind]; ok {

@@ -1,4 +1,4 @@
-package servers
+package fetch
 
 import (
 	"fmt"
@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// progress tells a person, or a CI log, what is being done and for how long.
-type progress struct {
+// Progress tells a person, or a CI log, what is being done and for how long.
+type Progress struct {
 	mu       sync.Mutex
 	w        io.Writer
 	terminal bool // rewrite the last line each second instead of adding one every 15 s
 }
 
-func newProgress(w io.Writer) *progress {
+// NewProgress tells w; nil: nobody.
+func NewProgress(w io.Writer) *Progress {
 	if w == nil {
 		w = io.Discard
 	}
-	p := &progress{w: w}
+	p := &Progress{w: w}
 	if file, ok := w.(*os.File); ok {
 		info, err := file.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -28,15 +29,15 @@ func newProgress(w io.Writer) *progress {
 }
 
 // Printf writes one line.
-func (p *progress) Printf(format string, args ...any) {
+func (p *Progress) Printf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintf(p.w, "sandbox: "+format+"\n", args...)
 }
 
-// during runs work and says when it begins, that it goes on, and when it has ended. now may add how far
+// During runs work and says when it begins, that it goes on, and when it has ended. now may add how far
 // it has come.
-func (p *progress) during(what string, now func() string, work func() error) error {
+func (p *Progress) During(what string, now func() string, work func() error) error {
 	began := time.Now()
 	p.Printf("%s …", what)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -53,7 +54,7 @@ func (p *progress) during(what string, now func() string, work func() error) err
 	return err
 }
 
-func (p *progress) tick(what string, now func() string, began time.Time, stop <-chan struct{}) {
+func (p *Progress) tick(what string, now func() string, began time.Time, stop <-chan struct{}) {
 	interval, format := 15*time.Second, "sandbox: %s: %s %s\n"
 	if p.terminal {
 		interval, format = time.Second, "\r\033[Ksandbox: %s: %s %s"

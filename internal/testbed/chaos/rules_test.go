@@ -1,4 +1,4 @@
-package product
+package chaos
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
 // Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at every transaction
@@ -36,7 +37,11 @@ type Rules struct {
 	Vanished map[string]time.Time
 	// Held are the ids that are somewhere at the end.
 	Held map[string]string
+}
 
+// judge is the state of the tree after the transactions so far.
+type judge struct {
+	*Rules
 	o     RulesOptions
 	head  headSeen
 	nodes map[string]holder // what holds ids, by path
@@ -102,27 +107,27 @@ type statusSeen struct {
 }
 
 // Judge folds transactions, oldest first.
-func Judge(txns []Txn, o RulesOptions) *Rules {
-	r := &Rules{
-		Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}, o: o,
-		head: headSeen{version: -1}, nodes: map[string]holder{}, names: map[string]bool{}, acked: map[instancePod]int64{}, status: map[int]statusSeen{},
-		shared: path.Join("/", o.Chroot, sharedRoot, o.Kind) + "/",
-		own:    path.Join("/", o.Chroot, ownRoot, o.Kind) + "/",
+func Judge(txns []product.Txn, o RulesOptions) *Rules {
+	r := &judge{
+		Rules: &Rules{Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}},
+		o:     o, head: headSeen{version: -1}, nodes: map[string]holder{}, names: map[string]bool{}, acked: map[instancePod]int64{}, status: map[int]statusSeen{},
+		shared: path.Join("/", o.Chroot, "/iota/orchestration", o.Kind) + "/",
+		own:    path.Join("/", o.Chroot, "/iota/shardscaler", o.Kind) + "/",
 	}
 	for _, t := range txns {
 		r.add(t)
 	}
-	return r
+	return r.Rules
 }
 
-func (r *Rules) fault(t Txn, format string, args ...any) {
+func (r *judge) fault(t product.Txn, format string, args ...any) {
 	if len(r.Faults) < maxFaults {
 		r.Faults = append(r.Faults, fmt.Sprintf("0x%x at %s: ", t.Zxid, t.Time.Format(time.StampMilli))+fmt.Sprintf(format, args...))
 	}
 }
 
 // add judges one transaction as a whole: between its operations nobody can look.
-func (r *Rules) add(t Txn) {
+func (r *judge) add(t product.Txn) {
 	checked, touched := false, ""
 	before, after := map[string]holder{}, map[string]holder{}
 	for _, op := range t.Ops {
@@ -159,7 +164,7 @@ func (r *Rules) add(t Txn) {
 }
 
 // newHead notes a head that was taken or changed.
-func (r *Rules) newHead(t Txn, op TxnOp) {
+func (r *judge) newHead(t product.Txn, op product.TxnOp) {
 	var head struct {
 		Epoch  int64
 		Holder string
@@ -183,7 +188,7 @@ func (r *Rules) newHead(t Txn, op TxnOp) {
 }
 
 // newStatus follows an instance's status: what it acknowledged, and since when it is absent.
-func (r *Rules) newStatus(t Txn, op TxnOp, ordinal string) {
+func (r *judge) newStatus(t product.Txn, op product.TxnOp, ordinal string) {
 	n, err := exact.Ordinal(ordinal)
 	if err != nil {
 		return
@@ -204,7 +209,7 @@ func (r *Rules) newStatus(t Txn, op TxnOp, ordinal string) {
 }
 
 // content notes what a list, a piece of the pool or of the flight held and holds.
-func (r *Rules) content(t Txn, op TxnOp, shared, own string, before, after map[string]holder) {
+func (r *judge) content(t product.Txn, op product.TxnOp, shared, own string, before, after map[string]holder) {
 	h := holder{ordinal: -1}
 	name, leaf, _ := strings.Cut(shared, "/")
 	switch {
@@ -251,7 +256,7 @@ func (r *Rules) content(t Txn, op TxnOp, shared, own string, before, after map[s
 }
 
 // piece holds a new pool piece to its name.
-func (r *Rules) piece(t Txn, op TxnOp, name string) {
+func (r *judge) piece(t product.Txn, op product.TxnOp, name string) {
 	if !op.Created || r.o.Foreign[t.Session] {
 		return
 	}
@@ -265,7 +270,7 @@ func (r *Rules) piece(t Txn, op TxnOp, name string) {
 }
 
 // movements judges where each id of the changed places went.
-func (r *Rules) movements(t Txn, before, after map[string]holder) {
+func (r *judge) movements(t product.Txn, before, after map[string]holder) {
 	was, is := placesOf(before), placesOf(after)
 	for id, old := range was {
 		now := is[id]
@@ -302,7 +307,7 @@ func (r *Rules) movements(t Txn, before, after map[string]holder) {
 }
 
 // release demands that an id that leaves the flight was let go of.
-func (r *Rules) release(t Txn, id string, f holder) {
+func (r *judge) release(t product.Txn, id string, f holder) {
 	if !r.o.Acknowledged {
 		return
 	}
@@ -323,12 +328,12 @@ func (r *Rules) release(t Txn, id string, f holder) {
 // saidSo says whether the pod that wrote the ordinal's last status has applied the revoke, and was
 // there still when what was taken was given on: where no pod was recorded, the present one may run
 // it. A pod that is gone says nothing of the one that came after it.
-func (r *Rules) saidSo(t Txn, f holder, pod string) bool {
+func (r *judge) saidSo(t product.Txn, f holder, pod string) bool {
 	gone := r.gone(pod)
 	return pod != "" && r.acked[instancePod{f.ordinal, pod}] >= f.times && (gone.IsZero() || gone.After(t.Time.Add(-goneSkew)))
 }
 
-func (r *Rules) gone(uid string) time.Time {
+func (r *judge) gone(uid string) time.Time {
 	if r.o.Gone == nil {
 		return time.Time{}
 	}
@@ -336,7 +341,7 @@ func (r *Rules) gone(uid string) time.Time {
 }
 
 // settle makes what the transaction left the state.
-func (r *Rules) settle(t Txn, before, after map[string]holder) {
+func (r *judge) settle(t product.Txn, before, after map[string]holder) {
 	for file, h := range after {
 		for _, id := range before[file].ids {
 			delete(r.Held, id)

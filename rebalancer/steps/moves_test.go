@@ -1,0 +1,316 @@
+package steps
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/wave"
+)
+
+// mover are the steps that move resources, and what they tell.
+type mover struct {
+	open   *Open
+	calls  *Calls
+	back   *RollBack
+	grant  *Grant
+	move   *Move
+	place  *Place
+	spread *Spread
+	placed int
+	told   []string // of waves
+}
+
+func newMover() *mover {
+	m := &mover{calls: &Calls{}}
+	m.calls.Open()
+	note := func(format string, args ...any) { m.told = append(m.told, fmt.Sprintf(format, args...)) }
+	waves := &Waves{
+		Begun: func(w *wave.Running) { note("%s of %d begins", w.Reason, w.Total) },
+		Ended: func(w *wave.Running) { note("%s ends with %d", w.Reason, w.Arrived) },
+	}
+	m.place = &Place{
+		Waves: waves, Plan: plan.Make, Placed: func(n int) { m.placed += n }, Refused: func([]plan.RefusedGroup) {},
+	}
+	m.spread = &Spread{Waves: waves, Place: m.place, Plan: plan.Make}
+	m.move = &Move{Waves: waves, Place: m.place}
+	m.open = &Open{Opened: func(_, _, _ []int) {}}
+	m.back = &RollBack{Calls: m.calls, Waves: waves, Spread: m.spread, Done: func(*RolledBack) {}}
+	m.grant = &Grant{}
+	m.grant.Granted = func(_ int, takes []protocol.Take) {
+		for _, take := range takes {
+			waves.Arrived(time.Time{}, take.Name, len(take.IDs))
+		}
+	}
+	m.grant.Pooled = func(take protocol.Take) { waves.Arrived(time.Time{}, take.Name, len(take.IDs)) }
+	return m
+}
+
+// pass asks the steps in their order until none has anything to do; each second another list may
+// change.
+func (s *story) pass(m *mover) (names []string) {
+	s.t.Helper()
+	for range 100 {
+		before := len(names)
+		for _, step := range []Step{m.open, m.back, m.grant, m.move, m.place, m.spread} {
+			names = append(names, s.next(step)...)
+		}
+		if s.v.Now = s.v.Now.Add(time.Second); len(names) == before {
+			return names
+		}
+		s.v.Orders.At = s.v.Now
+	}
+	s.t.Fatalf("no end: %v", names)
+	return nil
+}
+
+// ids makes n ids.
+func ids(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf("r-%04d", i))
+	}
+	return all
+}
+
+// sizes are the lengths of the lists, by ordinal.
+func (s *story) sizes() map[int]int {
+	sizes := map[int]int{}
+	for n, in := range s.v.State.Instances {
+		sizes[n] = in.IDs.Len()
+	}
+	return sizes
+}
+
+func filled(t *testing.T, m *mover, resources int, stay ...int) *story {
+	t.Helper()
+	s := tell(t, orders.Orders{At: time.Unix(1000, 0), Stay: stay, Ready: stay, Capacity: 100, HandOff: config.HandOffImmediate})
+	create, _ := s.writing()
+	s.hear(0, ids(resources)...)
+	s.next(create)
+	s.pass(m)
+	require.Zero(t, s.v.State.Unassigned())
+	require.Equal(t, resources, m.placed)
+	return s
+}
+
+func TestThePoolIsPlacedEvenlyAndWhatHasNoPlaceIsSaid(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1, 2)
+	require.Equal(t, map[int]int{0: 30, 1: 30, 2: 30}, s.sizes())
+
+	s.v.Orders.Capacity = 31
+	s.hear(0, "x-1", "x-2", "x-3", "x-4", "x-5")
+	create, _ := s.writing()
+	s.next(create)
+	s.pass(m)
+	require.Equal(t, map[int]int{0: 31, 1: 31, 2: 31}, s.sizes())
+	require.Empty(t, s.next(m.place))
+	require.Equal(t, "2 resources have no place: 2 full", s.blocked)
+	require.Equal(t, 2, m.place.Parked()[0].Count)
+	s.v.Orders.Capacity = 32
+	s.pass(m)
+	require.Zero(t, s.v.State.Unassigned(), "another capacity is another question")
+	require.Empty(t, m.place.Parked())
+}
+
+func TestWhatLeavesIsMovedByAWaveThatIsStoredFirst(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1, 2)
+	s.v.Orders.Stay = []int{0, 1}
+	names := s.pass(m)
+	require.Equal(t, []string{"open", "store-plan", "revoke"}, names[:3], "nothing is revoked before the wave is stored")
+	require.Equal(t, "clear-plan", names[len(names)-1])
+	require.Equal(t, map[int]int{0: 45, 1: 45, 2: 0}, s.sizes())
+	require.Equal(t, []string{"drain of 30 begins", "drain ends with 30"}, m.told)
+}
+
+func TestANewInstanceIsReasonToSpreadUnlessItIsHeld(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1)
+	opened := 0
+	m.open.Opened = func(_, before, added []int) {
+		opened++
+		m.spread.Opened(s.v.State, before, added)
+	}
+	s.v.Orders.Stay, s.v.Orders.Ready = []int{0, 1, 2}, []int{0, 1, 2}
+	s.v.Orders.Limits.Paused = true
+	s.pass(m)
+	require.Equal(t, 1, opened)
+	require.Empty(t, s.next(m.spread))
+	require.Equal(t, "paused", s.blocked)
+	s.v.Orders.Limits.Paused, s.v.Orders.SpreadSuspended = false, "a roll-out is under way"
+	require.Empty(t, s.next(m.spread))
+	require.Equal(t, "a roll-out is under way", s.blocked)
+	s.v.Orders.SpreadSuspended = ""
+	s.pass(m)
+	require.Equal(t, map[int]int{0: 30, 1: 30, 2: 30}, s.sizes())
+	require.Equal(t, []string{"spread of 30 begins", "spread ends with 30"}, m.told)
+}
+
+func TestMovesKeepToTheirLimits(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1)
+	s.v.Orders.HandOff, s.v.Orders.Settle = config.HandOffImmediate, time.Minute
+	s.v.Orders.Limits.MaxInFlight = 10
+	s.v.Orders.Stay = []int{0}
+	s.v.Orders.Capacity = 90
+	s.next(m.open)
+	require.Equal(t, []string{"store-plan"}, s.next(m.place))
+	require.Equal(t, []string{"revoke"}, s.next(m.move))
+	require.Equal(t, 10, s.v.flying())
+	require.Empty(t, s.next(m.move))
+	require.Equal(t, "as many resources are in flight, or have moved within a minute, as the limits allow", s.blocked)
+}
+
+func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1)
+	s.v.Orders.Settle = 10 * time.Second
+	s.v.Orders.Stay, s.v.Orders.Ready = []int{0, 1, 2}, []int{0, 1, 2}
+	m.open.Opened = func(_, before, added []int) { m.spread.Opened(s.v.State, before, added) }
+	s.next(m.open)
+	s.next(m.open)
+	require.Equal(t, []string{"store-plan"}, s.next(m.spread))
+	require.Equal(t, []string{"revoke", "revoke"}, s.next(m.move))
+
+	pause := orders.Replace([]byte(`{"paused":true}`))
+	r, err := m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	gone, err := m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	require.False(t, m.calls.GiveUp(gone.Request))
+	require.Equal(t, []string{"keep"}, s.next(m.back))
+	require.JSONEq(t, `{"paused":true}`, string(s.v.State.Kept["override"].Data))
+	require.Equal(t, []string{"redirect", "redirect"}, s.next(m.back))
+	<-r.Done()
+	require.NoError(t, r.Err())
+	require.Equal(t, RolledBack{PlanID: r.Result.PlanID, Returned: 30}, r.Result)
+	s.v.Now = s.v.Now.Add(10 * time.Second)
+	require.Equal(t, []string{"grant", "grant"}, s.next(m.grant))
+	require.Equal(t, []string{"clear-plan"}, s.next(m.move))
+	require.Equal(t, map[int]int{0: 45, 1: 45, 2: 0}, s.sizes())
+	require.Empty(t, s.next(m.spread), "these orders were made before")
+
+	r, err = m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	require.Empty(t, s.next(m.back))
+	require.ErrorIs(t, r.Err(), ErrNothingToRollBack)
+	s.v.Idle = "blind"
+	r, err = m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	require.Empty(t, s.next(m.back))
+	require.EqualError(t, r.Err(), "roll back: nothing may be moved: blind")
+}
+
+func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1, 2)
+	s.v.Orders.Stay, s.v.Orders.Limits.MaxInFlight = []int{0, 1}, 12
+	s.next(m.open)
+	s.next(m.place)
+	s.next(m.move)
+	require.Equal(t, 12, s.v.flying())
+
+	successor := newMover()
+	w, err := successor.move.Waves.Recall(&s.v)
+	require.NoError(t, err)
+	require.Equal(t, 30, w.Total)
+	require.Equal(t, 18, w.Left())
+	successor.spread.Recall(s.v.State, w)
+	s.pass(successor)
+	require.Equal(t, map[int]int{0: 45, 1: 45, 2: 0}, s.sizes())
+	require.Equal(t, []string{"drain ends with 30"}, successor.told)
+
+	s.v.State.Plan = &protocol.StoredPlan{Data: []byte("{")}
+	_, err = newMover().move.Waves.Recall(&s.v)
+	require.ErrorContains(t, err, "what is in flight goes on without it")
+}
+
+func TestADocumentIsKeptOrItsCallerKnowsWhyNot(t *testing.T) {
+	s := tell(t, orders.Orders{})
+	calls := &Calls{}
+	_, err := calls.Keep(s.v.Now, "override", orders.Replace(nil))
+	require.ErrorIs(t, err, orders.ErrNotLeading)
+	calls.Open()
+	var refused []string
+	keep := &Keep{Calls: calls, Refused: func(name string, err error) { refused = append(refused, fmt.Sprint(name, ": ", err)) }}
+	require.Empty(t, s.next(keep))
+	add := func(text string) orders.Update {
+		return func(old []byte) ([]byte, error) { return append(old, text...), nil }
+	}
+	first, _ := calls.Keep(s.v.Now, "override", add("a"))
+	second, _ := calls.Keep(s.v.Now, "override", add("b"))
+	no := errors.New("not so")
+	third, _ := calls.Keep(s.v.Now, "override", func([]byte) ([]byte, error) { return nil, no })
+	fourth, _ := calls.Keep(s.v.Now, "override", add("c"))
+	require.Equal(t, []string{"keep"}, s.next(keep))
+	require.Equal(t, []string{"keep"}, s.next(keep))
+	require.Equal(t, "ab", string(s.v.State.Kept["override"].Data), "each is made of what the one before has left")
+	require.NoError(t, first.Err())
+	require.NoError(t, second.Err())
+	require.Empty(t, s.next(keep))
+	require.ErrorIs(t, third.Err(), no)
+	require.Equal(t, []string{"override: not so"}, refused)
+
+	p := keep.Next(&s.v)
+	require.NoError(t, p.Jobs[0].Multi.Gate())
+	lost := fmt.Errorf("%w: the reply is lost", protocol.ErrUnavailable)
+	require.ErrorIs(t, p.Ended(lost, true), lost, "it is tried again")
+	require.False(t, fourth.Ended())
+	p = keep.Next(&s.v)
+	require.NoError(t, p.Ended(errors.New("too long"), false))
+	require.ErrorIs(t, fourth.Err(), orders.ErrOutcomeUnknown, "the first attempt may have been carried out")
+	fifth, _ := calls.Keep(s.v.Now, "override", add("d"))
+	calls.Close(orders.ErrNotLeading)
+	require.ErrorIs(t, fifth.Err(), orders.ErrNotLeading)
+}
+
+func TestAClaimIsAnsweredOnceItIsKept(t *testing.T) {
+	s := tell(t, orders.Orders{})
+	create, _ := s.writing()
+	s.hear(0, "a", "b")
+	s.next(create)
+	claims := &Claims{}
+	s.next(claims)
+	require.Empty(t, s.next(claims), "nothing has changed")
+	r, _, err := s.inventory.Callers.Claim(s.v.Now, []string{"a"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"keep"}, s.next(claims))
+	require.True(t, r.Ended())
+	again, _, err := s.inventory.Callers.Claim(s.v.Now, []string{"a"})
+	require.NoError(t, err)
+	p := claims.Next(&s.v)
+	require.Empty(t, p.Jobs)
+	require.True(t, p.Prove, "it is kept already: the head must be proven to be ours")
+	require.ErrorIs(t, p.Ended(protocol.ErrFenced, true), protocol.ErrFenced)
+	require.False(t, again.Ended())
+	require.NoError(t, p.Ended(nil, false))
+	require.True(t, again.Ended())
+}
+
+func TestTheAccountOfWeightsIsKeptWhereAKindIsBalancedByWeight(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 10, 0, 1)
+	account := &Account{}
+	require.Empty(t, s.next(account))
+	s.v.Orders.Balance = config.BalanceWeight
+	require.Equal(t, []string{"keep"}, s.next(account))
+	require.Empty(t, s.next(account), "a moment ago")
+	w := WeightsOf(s.v.State, nil)
+	require.NotNil(t, w)
+	require.Zero(t, w.Total, "the weights have not been read yet")
+	s.v.Orders.Balance = config.BalanceCount
+	s.v.Now = s.v.Now.Add(accountEvery)
+	require.Equal(t, []string{"keep"}, s.next(account), "once more, to say so")
+	require.Nil(t, WeightsOf(s.v.State, nil))
+	require.Equal(t, []string{accountName}, slices.Collect(maps.Keys(s.v.State.Kept)))
+}
