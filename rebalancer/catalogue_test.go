@@ -14,8 +14,8 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )

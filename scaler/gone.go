@@ -25,8 +25,7 @@ type census struct {
 // censusShare bounds the time that goes into censuses: one part of so many.
 const censusShare = 20
 
-// missing is what the snapshot does not show, and what waits for a census to be concluded from
-// that.
+// missing is what the snapshot does not show, and what a census is to conclude from that.
 type missing struct {
 	// uids are those of pods that something in flight was taken from, from their ordinals.
 	uids map[string]bool

@@ -77,7 +77,6 @@ func groupRef(t *tick, g *observed.Group) actuate.Workload {
 	return actuate.Workload{Namespace: t.in.Observed.Namespace, Name: g.Name, UID: g.UID, Group: true}
 }
 
-// write writes the status if it has changed.
 func (gs *groups) write(ctx context.Context, t *tick, g *observed.Group) {
 	view := groupstatus.View{In: t.in, Report: t.d, Group: g}
 	last, next := gs.told[g.UID], v1alpha1.InstanceGroupStatus{}

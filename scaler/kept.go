@@ -101,7 +101,6 @@ func ServedHistory(data []byte) decide.History {
 	return k.History
 }
 
-// restore takes up what the predecessor kept, once.
 func (s *Scaler) restore(now time.Time) {
 	if _, read := s.engine.Head(); s.doc.restored || !read {
 		return
@@ -135,7 +134,6 @@ type document struct {
 	refused error
 }
 
-// keep stores the report and the history.
 func (s *Scaler) keep(ctx context.Context, r *outcome.Report) {
 	last := &s.last
 	same := r.Verb == last.Verb && r.Desired == last.Desired && r.Acted().Done == last.Acted().Done && r.Phase() == last.Phase()

@@ -79,7 +79,6 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 	return m
 }
 
-// observe publishes a decision and its outcome.
 func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
@@ -142,7 +141,6 @@ func (m *metrics) observeSizes(d *outcome.Report) {
 	}
 }
 
-// scaled counts a size that was written.
 func (m *metrics) scaled(from, to int) {
 	direction := "up"
 	if to < from {

@@ -84,7 +84,6 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	return o, notes
 }
 
-// staying are the ordinals that remain.
 func staying(d *decide.Decision) (stay []int) {
 	for n := d.Start; n < d.Start+d.Stays(); n++ {
 		stay = append(stay, n)
@@ -92,7 +91,6 @@ func staying(d *decide.Decision) (stay []int) {
 	return stay
 }
 
-// ready are those of the ordinals whose pods are.
 func ready(in *decide.Input, ordinals []int) (all []int) {
 	for _, n := range ordinals {
 		if i := in.Observed.Instance(n); i != nil && i.Pod != nil && i.Pod.Ready && !i.Pod.Terminating {

@@ -67,8 +67,7 @@ type Actuator interface {
 	Size(ctx context.Context, w actuate.Workload) (actuate.Size, error)
 	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error)
 	Restart(ctx context.Context, w actuate.Workload, pod, uid string) error
-	// Census lists all pods of the namespace that have not ended, with any owner or none:
-	// completely, or not at all.
+	// Census lists all pods of the namespace that have not ended, under any owner, or fails.
 	Census(ctx context.Context) (observed.Census, error)
 	Publish(w actuate.Workload, e actuate.Event)
 }

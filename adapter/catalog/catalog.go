@@ -5,11 +5,11 @@
 // observed.Catalogued for each complete read, observed.Failed for one that failed. Invariant: a
 // read that did not reach its last row is an error and never "fewer resources".
 //
-// Only the leader reads: what a read leads to is a write, and a follower's copy of 350,000 rows
-// would serve no purpose.
+// Only the leader reads: a read leads to writes, and a follower needs no copy of 350,000 rows.
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"log/slog"
@@ -41,15 +41,13 @@ type Reconciler interface {
 	BeginRead(now time.Time)
 	// Rows takes rows of the read that began; the slice is used again, its strings are not.
 	Rows(rs []observed.ResourceKnown)
-	// EndRead says that the read is complete, rs being its last rows. next is when another read
-	// must begin; zero: none must.
+	// EndRead ends a complete read by its last rows. next is when another must begin; zero: none.
 	EndRead(ctx context.Context, rs []observed.ResourceKnown) (next time.Time, err error)
 	// AbortRead says that the read begun last failed and proves nothing.
 	AbortRead()
 }
 
-// Reconcilers returns the reconciler of a kind; false while it has none, and then the kind is not
-// read.
+// Reconcilers returns the reconciler of a kind; false: it has none, and is not read.
 type Reconcilers func(kind string) (Reconciler, bool)
 
 // Source reads the catalogues of all configured kinds.
@@ -80,16 +78,13 @@ type watch struct {
 	pace   pace // of keepReading alone
 }
 
-// New returns a Source for kinds; Configure changes them later. It checks the DSN and does not
-// connect.
+// New returns a Source for kinds; Configure changes them later. It checks the DSN only.
 func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
 	d, err := parseDSN(cfg.DSN)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultTimeout
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
 	s := &Source{
 		cfg: cfg, dsn: d, reconcilers: reconcilers, log: log, metrics: newMetrics(reg),
 		kinds: map[string]*watch{}, changed: make(chan struct{}),
@@ -135,8 +130,7 @@ func (s *Source) Trigger(kind string) {
 	}
 }
 
-// Padded says whether the kind's ids are of type char(n): blanks at their end mean nothing. false
-// while no read has told.
+// Padded says whether the kind's ids are char(n), as the last read told: final blanks mean nothing.
 func (s *Source) Padded(kind string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,8 +138,7 @@ func (s *Source) Padded(kind string) bool {
 	return w != nil && w.padded.Load()
 }
 
-// Run reads until ctx ends, every kind at once at its start. Only the leader calls it, once per
-// term.
+// Run reads until ctx ends, every kind first at once. Only the leader calls it, once per term.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	db, err := s.dsn.open()
 	if err != nil {
@@ -176,7 +169,6 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 	all.Wait()
 }
 
-// keepReading reads a kind until ctx ends.
 func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
 	why := periodic
 	for {

@@ -90,8 +90,7 @@ func postgresDSN(u *url.URL, query url.Values) (dsn, error) {
 	return dsn{driver: "pgx", address: u.String()}, nil
 }
 
-// contradicted is an option that the driver puts in the place of a part of the URL, or of another
-// option.
+// contradicted is an option that the driver takes instead of a part of the URL, or of another.
 func contradicted(u *url.URL, query url.Values) string {
 	_, password := u.User.Password()
 	for _, part := range []struct {
@@ -115,8 +114,7 @@ func contradicted(u *url.URL, query url.Values) string {
 }
 
 // mysqlDSN turns an URL into the driver's form. The session takes "Thing" as a name, as standard
-// SQL has it, so that the default query works on both databases, and no limit of the server
-// shortens a read.
+// SQL has it, so that the default query works on both, and no limit of the server shortens a read.
 func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 	password, _ := u.User.Password()
 	for name, value := range map[string]string{
@@ -146,9 +144,8 @@ func mysqlDSN(u *url.URL, query url.Values) (dsn, error) {
 // connections is how many reads, one a kind, run side by side.
 const connections = 4
 
-// maxRow is the most bytes of a row, as the server sends it. A label set that is longer than this
-// ends a read; without a bound it ended the process, which keeps a row whole, and then the next
-// leader's.
+// maxRow is the most bytes of a row as sent. A label set that is longer than this ends a read;
+// without a bound it ended the process, which keeps a row whole, and then the next leader's.
 const maxRow = 8 << 20
 
 func (d dsn) open() (*sql.DB, error) {

@@ -40,8 +40,7 @@ func (p *pace) read(why reason, now time.Time, took time.Duration) {
 	p.pay(why, now, took)
 }
 
-// failed takes in a read that failed just now, and returns when it is tried again: no sooner
-// because of what is asked meanwhile.
+// failed takes in a read that failed now, and returns when it is tried again, whatever is asked.
 func (p *pace) failed(why reason, now time.Time, took time.Duration) (again time.Time) {
 	p.pay(why, now, took)
 	again = now.Add(max(p.retry, firstRetry))

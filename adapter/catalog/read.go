@@ -16,7 +16,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/guard"
 )
 
-// rowsAtOnce is how many rows are handed on together.
 const rowsAtOnce = 1000
 
 // read asks a kind's query once, streaming the rows to its reconciler. took is how long the
@@ -63,8 +62,7 @@ func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconcile
 
 // rows is stream without bounds; it counts as it reads.
 func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler, count *int) (batch []observed.ResourceKnown, err error) {
-	// Read-only: the query comes from a ConfigMap, and who may edit that need not be allowed to
-	// write the platform's database.
+	// Read-only: the query comes from a ConfigMap, whose editors may have no right to write here.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("query catalogue: %w", err)
@@ -112,8 +110,7 @@ type scanner struct {
 	padded bool
 	// known are label sets by their text: many rows have the same.
 	known map[string]map[string]string
-	// unread counts the rows whose weight or labels cannot be read, why says what is wrong with the
-	// first.
+	// unread counts the rows whose weight or labels cannot be read, why says it of the first.
 	unread int
 	why    error
 }
@@ -217,7 +214,6 @@ func (s *scanner) scan(rows *sql.Rows) (observed.ResourceKnown, error) {
 	return r, nil
 }
 
-// describe adds the weight and the labels.
 func (s *scanner) describe(r *observed.ResourceKnown) (err error) {
 	if s.weight.err != nil {
 		return fmt.Errorf("weight of %q: %w", r.ID, s.weight.err)

@@ -131,8 +131,7 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	return offset, nil
 }
 
-// partitions lists the partitions of a topic, with their leaders. The topic is not created, as
-// kafka-go's connection would.
+// partitions lists the partitions of a topic with their leaders. kafka-go would also create it.
 func (b *broker) partitions(topic string) ([]kafka.Partition, error) {
 	const least, most = 4, 8 // the least that does not create, the most that kafka-go knows
 	version, f, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 )
 
 // These tests talk to a server that answers what the test says.

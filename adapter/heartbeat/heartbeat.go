@@ -6,11 +6,11 @@
 // read, and observed.Failed when not. Invariant: silence of the broker is never reported as silence
 // of an instance.
 //
-// heartbeat.go keeps the set of topics, topic.go the partitions of one, partition.go reads one;
-// decode.go is pure.
+// heartbeat.go keeps the topics, topic.go one's partitions, partition.go reads; decode.go is pure.
 package heartbeat
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -35,16 +35,14 @@ type Config struct {
 	TLS *clienttls.Files
 	// SASL says who we are; nil: no broker asks, or our certificate says it.
 	SASL *SASL
-	// LookBack is how far before the start beats are read, so that a restart knows the recent ones.
-	// Default 5m.
+	// LookBack is how far before the start beats are read, for a restart. Default 5m.
 	LookBack time.Duration
 	// Refresh is the time between two listings of a topic's partitions. Default 30s.
 	Refresh time.Duration
 	// Poll is how long a broker holds an answer when there is no message, and so how often its
 	// silence is noticed. Default 1s.
 	Poll time.Duration
-	// Patience is how long past Poll a broker may take to answer before the connection is given up.
-	// Default 5s.
+	// Patience is how long past Poll a broker may take before its connection ends. Default 5s.
 	Patience time.Duration
 }
 
@@ -57,14 +55,8 @@ type SASL struct {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{{&c.LookBack, 5 * time.Minute}, {&c.Refresh, 30 * time.Second}, {&c.Poll, time.Second}, {&c.Patience, 5 * time.Second}} {
-		if *d.field <= 0 {
-			*d.field = d.value
-		}
-	}
+	c.LookBack, c.Refresh = cmp.Or(c.LookBack, 5*time.Minute), cmp.Or(c.Refresh, 30*time.Second)
+	c.Poll, c.Patience = cmp.Or(c.Poll, time.Second), cmp.Or(c.Patience, 5*time.Second)
 	return c
 }
 
@@ -110,8 +102,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.changed.Wake()
 }
 
-// Run reads until ctx ends; it survives every error of the brokers. sink must be safe for
-// concurrent use.
+// Run reads until ctx ends, whatever the brokers do. sink must be safe for concurrent use.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	type running struct {
 		kinds []string

@@ -15,11 +15,11 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 const (
-	// maxStuck is how many answers in a row may bring nothing though there is something, before it
-	// is passed over.
+	// maxStuck is how many answers in a row may bring nothing though there is something to bring.
 	maxStuck = 5
 	// unset is an offset not chosen yet: it will be the one of now − look-back.
 	unset = -1
@@ -38,8 +38,7 @@ type partition struct {
 	stuck int
 	// undecided are beats up to next.
 	undecided undecided
-	// ahead is the end of the log as the broker once told, and when: reaching it proves that all up
-	// to then was read.
+	// ahead is the end of the log as once told, and when: reaching it proves what was read.
 	ahead   int64
 	aheadAt time.Time
 
@@ -79,12 +78,11 @@ func (p *partition) run(ctx context.Context) {
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
 		p.refresh.Wake()
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
 }
 
-// session reads over one connection until it fails.
 func (p *partition) session(ctx context.Context) error {
 	leader := p.leader.Load().Leader
 	conn, err := p.connect(ctx, net.JoinHostPort(leader.Host, strconv.Itoa(leader.Port)))
@@ -120,7 +118,6 @@ func (p *partition) seek(conn *broker) error {
 	return err
 }
 
-// fetch asks for one answer and hands on its messages.
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
 	switch {
@@ -154,7 +151,6 @@ func (p *partition) drain(answer *answer) error {
 	}
 }
 
-// take hands on the messages of a batch.
 func (p *partition) take(b batch) {
 	for r, err := range b.records(p.guardedUnpack) {
 		if err != nil {
@@ -186,8 +182,7 @@ func (p *partition) marker(producer int64, key []byte) {
 	}
 }
 
-// guardedUnpack unpacks a batch with code that is not ours. Where that panics, the batch cannot be
-// read, and that is all.
+// guardedUnpack unpacks a batch with foreign code. If that panics, the batch cannot be read.
 func (p *partition) guardedUnpack(codec int8, packed []byte) (plain []byte, err error) {
 	err = p.guarded(func() error {
 		plain, err = p.unpack(codec, packed)
@@ -196,7 +191,6 @@ func (p *partition) guardedUnpack(codec int8, packed []byte) (plain []byte, err 
 	return plain, err
 }
 
-// unreadable counts and tells a batch that is passed over.
 func (p *partition) unreadable(b batch, err error) {
 	result := "unreadable"
 	if errors.Is(err, errOversized) {
@@ -208,8 +202,7 @@ func (p *partition) unreadable(b batch, err error) {
 	})
 }
 
-// message hands on a message, if it is a beat of ours: at once, or when its transaction is
-// committed.
+// message hands on a message if it is ours: at once, or when its transaction is committed.
 func (p *partition) message(b batch, r record) {
 	m, err := Decode(r.value)
 	switch {
@@ -281,6 +274,6 @@ func (p *partition) passOver(ctx context.Context, asked, end int64, err error) e
 		p.next, p.stuck = end, 0
 		return err
 	}
-	sleep(ctx, 100*time.Millisecond)
+	wake.Sleep(ctx, 100*time.Millisecond)
 	return err
 }

@@ -32,8 +32,7 @@ const (
 
 var errBroken = errors.New("broken batch")
 
-// batch is what a broker keeps and sends as one. In the formats before 2 that is one message, which
-// may contain others.
+// batch is what a broker keeps and sends as one. Before format 2: a message, maybe of others.
 type batch struct {
 	base, last int64 // offsets of its first and its last record, be they there or compacted away
 	format     byte
@@ -51,8 +50,7 @@ type record struct {
 	key, value []byte
 }
 
-// readBatch reads the next batch of an answer, which has left bytes still. What is cut off at its
-// end is io.EOF.
+// readBatch reads the next batch of an answer, which has left bytes still. A cut-off end is io.EOF.
 func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
 	var header [headerBytes]byte
 	if left < prefixBytes {
@@ -120,8 +118,7 @@ func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 	}
 }
 
-// cutRecord reads one record of format 2: its length, and within that attributes, time, offset,
-// key, value and headers.
+// cutRecord reads a record of format 2: length, attributes, time, offset, key, value and headers.
 func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
 	body, rest, ok := cutBytes(plain, varint)
 	if !ok || len(body) < 1 {
@@ -250,8 +247,7 @@ func unpack(codec int8, packed []byte) ([]byte, error) {
 var errTooLarge = fmt.Errorf("unpack: %w: more than %d bytes", errOversized, maxBatch)
 
 // unpackSnappy undoes what Java's library makes: blocks behind their lengths, after a magic word
-// and two versions; or one block alone. The reader that kafka-go uses makes room for whatever the
-// lengths say.
+// and two versions; or one block alone. kafka-go's reader makes room for whatever the lengths say.
 func unpackSnappy(packed []byte) ([]byte, error) {
 	const versions = 2 * 4
 	rest, framed := bytes.CutPrefix(packed, []byte("\x82SNAPPY\x00"))
@@ -290,8 +286,7 @@ func appendSnappy(plain, block []byte) ([]byte, error) {
 	return append(plain, block...), nil
 }
 
-// zstandard takes no more memory than it has room for. The reader that kafka-go uses takes as much
-// as a batch says that it needs.
+// zstandard takes no more memory than it has room for. kafka-go's takes what a batch asks for.
 var zstandard, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true)) // the options are valid
 
 func unpackZstd(packed []byte) ([]byte, error) {

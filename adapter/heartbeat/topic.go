@@ -62,12 +62,11 @@ func (t *topic) run(ctx context.Context) {
 		case <-report.C:
 		case <-t.refresh:
 			listed = time.Time{}
-			sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
+			wake.Sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
 		}
 	}
 }
 
-// nextListing is soon after a failure.
 func (t *topic) nextListing() time.Duration {
 	if t.listErr != nil {
 		return time.Second
@@ -75,8 +74,7 @@ func (t *topic) nextListing() time.Duration {
 	return t.cfg.Refresh
 }
 
-// list brings the set of readers in line with the topic's partitions. A failed listing changes
-// nothing: they read on.
+// list brings the readers in line with the topic's partitions. A failed listing changes nothing.
 func (t *topic) list(ctx context.Context) {
 	found, err := t.lookUp(ctx)
 	if t.listErr = err; err != nil {
@@ -172,11 +170,4 @@ func (t *topic) proof(now time.Time) (time.Time, error) {
 		}
 	}
 	return oldest, err
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

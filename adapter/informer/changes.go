@@ -42,11 +42,6 @@ func (c Changes) Await(ctx context.Context, tick <-chan time.Time) bool {
 	case <-tick:
 		return true
 	case <-c.dirty:
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(c.debounce):
-		return true
+		return wake.Sleep(ctx, c.debounce)
 	}
 }

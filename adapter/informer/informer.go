@@ -56,8 +56,7 @@ type lister[L runtime.Object] interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// New does not connect. client is the one that api belongs to: it says whether its lists come as
-// watches.
+// New does not connect. client is api's: it says whether its lists come as watches.
 func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, error) {
 	i := &Informer{}
 	lw := &cache.ListWatch{
@@ -81,7 +80,7 @@ func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, er
 				return nil, err
 			}
 			i.Hear()
-			return newRenewed(w, i.Hear, cfg.Renew, first), nil
+			return renewed(w, i.Hear, cfg.Renew, first), nil
 		},
 	}
 	i.SharedIndexInformer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), cfg.Example, 0, cfg.Indexers)
@@ -114,51 +113,42 @@ func Silence(what string, heard time.Time, limit time.Duration) error {
 }
 
 // renewed is a watch that ends by itself, so that the informer opens another one.
-type renewed struct {
-	inner  watch.Interface
-	hear   func()
-	events chan watch.Event
-	done   chan struct{}
-	stop   sync.Once
+func renewed(inner watch.Interface, hear func(), renew time.Duration, first bool) watch.Interface {
+	events := make(chan watch.Event)
+	outer := watch.NewProxyWatcher(events)
+	go func() {
+		defer close(events)
+		defer inner.Stop()
+		pass(inner, hear, events, outer.StopChan(), renew, first)
+	}()
+	return outer
 }
 
-func newRenewed(inner watch.Interface, hear func(), renew time.Duration, first bool) *renewed {
-	w := &renewed{inner: inner, hear: hear, events: make(chan watch.Event), done: make(chan struct{})}
-	go w.run(renew, first)
-	return w
-}
-
-func (w *renewed) ResultChan() <-chan watch.Event { return w.events }
-
-func (w *renewed) Stop() { w.stop.Do(func() { close(w.done) }) }
-
-func (w *renewed) run(renew time.Duration, first bool) {
-	defer close(w.events)
-	defer w.inner.Stop()
+func pass(inner watch.Interface, hear func(), to chan<- watch.Event, stopped <-chan struct{}, renew time.Duration, first bool) {
 	var over <-chan time.Time // nil while the first picture is coming
 	if !first {
 		over = time.After(2 * renew) // the server ends it at renew, unless it is frozen
 	}
 	for {
 		select {
-		case <-w.done:
+		case <-stopped:
 			return
 		case <-over:
 			return
-		case e, ok := <-w.inner.ResultChan():
+		case e, ok := <-inner.ResultChan():
 			if !ok {
 				return
 			}
 			if e.Type != watch.Error {
-				w.hear()
+				hear()
 			}
 			if first && endsFirstPicture(e) {
 				over = time.After(renew)
 			}
 			select {
-			case <-w.done:
+			case <-stopped:
 				return
-			case w.events <- e:
+			case to <- e:
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
 	inner := watch.NewFake()
 	var i Informer
-	w := newRenewed(inner, i.Hear, time.Millisecond, true)
+	w := renewed(inner, i.Hear, time.Millisecond, true)
 	defer w.Stop()
 	end := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
 	go func() {

@@ -17,8 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// metricSelectorParam is the query parameter by which a request picks series; labelSelector picks
-// objects.
+// metricSelectorParam is the query parameter that picks series; labelSelector picks objects.
 const metricSelectorParam = "metricLabelSelector"
 
 // labelSelectorParam is the one by which it picks objects, and for external metrics series.
@@ -28,8 +27,7 @@ const labelSelectorParam = "labelSelector"
 const maxSelector = 8 << 10
 
 // withSelectorCheck answers 400 to a selector that is huge, and to a metric selector that cannot be
-// read. The library would answer 500 to the latter and write the former whole into the log, so this
-// comes before all of it.
+// read, before the library does: it would answer 500 to the latter and log the former whole.
 func withSelectorCheck(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkSelectors(r.URL.Query()); err != nil {

@@ -34,12 +34,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-func (m *metrics) served(api, metric string) {
-	m.reads.WithLabelValues(api, metric, resultServed).Inc()
-}
-
-// refused takes metric "" for a name that is not in the table: names that callers make up are no
-// label values.
-func (m *metrics) refused(api, metric, result string) {
+// count takes metric "" for a name that is not in the table: made-up names are no label values.
+func (m *metrics) count(api, metric, result string) {
 	m.reads.WithLabelValues(api, metric, result).Inc()
 }

@@ -27,8 +27,7 @@ type View struct {
 
 // Recommendation is the size that the signals of a kind ask for.
 type Recommendation struct {
-	// Replicas is the answer to recommended_replicas; meaningless when Unknown says why it is not
-	// known.
+	// Replicas is the answer to recommended_replicas; it means nothing if Unknown says why.
 	Replicas int
 	Unknown  string
 	// At is when it was decided.

@@ -15,8 +15,7 @@ type page struct{ items []custom_metrics.MetricValue }
 
 var pages = sync.Pool{New: func() any { return &page{} }}
 
-// maxKept bounds the values that a page keeps room for, so that one huge answer does not hold its
-// memory for ever.
+// maxKept bounds the values that a page keeps room for: a huge answer must not hold it for ever.
 const maxKept = 20_000
 
 type pageKey struct{}

@@ -73,7 +73,7 @@ func (p *provider) GetMetricByName(_ context.Context, name types.NamespacedName,
 			return nil, p.notKnown(apiCustom, row, name.String(), err)
 		}
 		fault.Point("metrics.one-read")
-		p.metrics.served(apiCustom, row.name)
+		p.metrics.count(apiCustom, row.name, resultServed)
 		value := customValue(row, d, got, asWritten(metricSelector))
 		return &value, nil
 	}
@@ -106,7 +106,7 @@ func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, se
 	if len(list.Items) == 0 {
 		return nil, p.notKnown(apiCustom, row, fmt.Sprintf("any in %s matching %q", namespace, selector), reasons...)
 	}
-	p.metrics.served(apiCustom, row.name)
+	p.metrics.count(apiCustom, row.name, resultServed)
 	return list, nil
 }
 
@@ -155,7 +155,7 @@ func (p *provider) GetExternalMetric(_ context.Context, namespace string, metric
 		})
 	}
 	fault.Point("metrics.external-read")
-	p.metrics.served(apiExternal, row.name)
+	p.metrics.count(apiExternal, row.name, resultServed)
 	return list, nil
 }
 
@@ -267,8 +267,7 @@ func customValue(row metric, d *described, got reading, series *metav1.LabelSele
 	}
 }
 
-// asWritten is the selector of series as an answer repeats it. It came from text of this very form,
-// so nothing is lost.
+// asWritten is the selector of series as answers repeat it. It came as such text: nothing is lost.
 func asWritten(series labels.Selector) *metav1.LabelSelector {
 	if series.Empty() {
 		return nil
@@ -287,7 +286,7 @@ func (r reading) seconds() *int64 {
 }
 
 func (p *provider) unknownMetric(api, name string) error {
-	p.metrics.refused(api, "", resultNoMetric)
+	p.metrics.count(api, "", resultNoMetric)
 	return notFound(fmt.Sprintf("there is no metric %s; the resource list of this API names those that exist", name))
 }
 
@@ -297,7 +296,7 @@ func (p *provider) notKnown(api string, row metric, of string, reasons ...error)
 	if len(reasons) > 0 && errors.Is(reasons[0], observed.ErrStale) {
 		result = resultStale
 	}
-	p.metrics.refused(api, row.name, result)
+	p.metrics.count(api, row.name, result)
 	return notFound(fmt.Sprintf("metric %s of %s %s: %s", row.name, row.object, of, summarize(reasons)))
 }
 

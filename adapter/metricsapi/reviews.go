@@ -17,24 +17,20 @@ import (
 )
 
 const (
-	// acceptedFor is how long an accepted token passes without a turn: the library remembers its
-	// review for as long.
+	// acceptedFor is how long an accepted token needs no turn: the library remembers it as long.
 	acceptedFor = 10 * time.Second
-	// maxAccepted bounds the tokens that are remembered.
 	maxAccepted = 1024
 )
 
-// tokens stands before the library's authentication, which reviews every bearer token that comes
-// and writes a line into the log for each that is refused. Callers without one, such as the API
-// server with its certificate, pass.
+// tokens stands before the library's authentication, which reviews every bearer token and logs each
+// that is refused. Callers without one, such as the API server with its certificate, pass.
 type tokens struct {
 	Reviews
 	accepted *cache.LRUExpireCache // of hashes of tokens
 	log      *slog.Logger
 }
 
-// Reviews say how bearer tokens are reviewed before the library does it again for those that are
-// valid.
+// Reviews say how bearer tokens are reviewed before the library reviews valid ones again.
 type Reviews struct {
 	// Limit bounds how often; it may be shared with other servers of the process.
 	Limit *limits.Reviews
@@ -46,8 +42,7 @@ func newTokens(r Reviews, log *slog.Logger) *tokens {
 	return &tokens{Reviews: r, accepted: cache.NewLRUExpireCache(maxAccepted), log: log}
 }
 
-// check answers 401 to a token that is not valid, 429 to one that cannot be reviewed now, and lets
-// the others through.
+// check answers 401 to a token that is not valid and 429 to one that cannot be reviewed now.
 func (t *tokens) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch err := t.authenticate(r); {

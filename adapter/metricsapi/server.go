@@ -1,6 +1,7 @@
 package metricsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/cmd/options"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/samesite"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config says where the API is served and who may ask.
@@ -33,8 +36,7 @@ type Config struct {
 	CertFile, KeyFile string
 	// Cert brings the certificate instead of files. While it has none yet, nothing is served.
 	Cert dynamiccertificates.CertKeyContentProvider
-	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own service
-	// account.
+	// Kubeconfig reaches the API server that vouches for callers; empty: the pod's own account.
 	Kubeconfig string
 	// Insecure lets anyone ask. It is refused on an address that is not loopback.
 	Insecure bool
@@ -44,8 +46,7 @@ type Config struct {
 	MaxInFlight int
 	// RequestTimeout bounds one request. Default 10s: all answers come from memory.
 	RequestTimeout time.Duration
-	// Reviews of bearer tokens. Without any, only the library reviews them: each that comes, and
-	// without a bound.
+	// Reviews of bearer tokens. Without any, only the library reviews them: each, without a bound.
 	Reviews *Reviews
 }
 
@@ -65,7 +66,7 @@ func (c Config) Validate() error {
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		errs = append(errs, fmt.Errorf("certificate file %q and key file %q: want both or none", c.CertFile, c.KeyFile))
 	}
-	if c.Insecure && err == nil && !isLoopback(host) {
+	if c.Insecure && err == nil && !samesite.Loopback(host) {
 		errs = append(errs, fmt.Errorf("address %q: without authentication it must be a loopback address", c.Address))
 	}
 	if c.Cert != nil && c.CertFile != "" {
@@ -83,14 +84,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
 // Server serves the metrics APIs.
 type Server struct {
 	cfg      Config
@@ -105,12 +98,8 @@ func New(cfg Config, view func() View, log *slog.Logger, reg prometheus.Register
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure metrics API: %w", err)
 	}
-	if cfg.MaxInFlight == 0 {
-		cfg.MaxInFlight = DefaultMaxInFlight
-	}
-	if cfg.RequestTimeout == 0 {
-		cfg.RequestTimeout = DefaultRequestTimeout
-	}
+	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)
+	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, DefaultRequestTimeout)
 	listener, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics API: %w", err)
@@ -139,18 +128,14 @@ const buildRetry = 2 * time.Second
 // there yet: connections wait until it was asked for the CA of the front proxy.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.listener.Close()
-	for {
+	for again := true; again; again = wake.Sleep(ctx, buildRetry) {
 		server, err := s.build()
 		if err == nil {
 			return s.serve(ctx, server)
 		}
 		s.log.Warn("cannot serve metrics APIs yet", "err", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(buildRetry):
-		}
 	}
+	return nil
 }
 
 func (s *Server) serve(ctx context.Context, server *genericapiserver.GenericAPIServer) error {

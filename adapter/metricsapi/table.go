@@ -45,8 +45,7 @@ type subject struct {
 	syncPeriod time.Duration
 }
 
-// reading is a value and when it was observed. A value made from a time, and not of a moment, has a
-// window.
+// reading is a value with its time. A value made from a time, and not of a moment, has a window.
 type reading struct {
 	value  resource.Quantity
 	at     time.Time
@@ -58,23 +57,23 @@ var table = []metric{
 	{
 		name: "resources_per_instance", object: pods, unit: "resources",
 		meaning: "Ids in the list of the instance; it does not grow past the capacity. A Ready pod that owns nothing has 0.",
-		read:    readResourcesPerInstance,
+		read:    onPods(storeRead, resourcesPerInstance),
 	},
 	{
 		name: "capacity_used_ratio", object: pods, unit: "ratio",
 		meaning: "Share of the kind's capacity that the list of the instance takes; 1 is full.",
-		read:    readCapacityUsed,
+		read:    onPods(storeRead, capacityUsed),
 	},
 	{
 		name: "heartbeat_lag_seconds", object: pods, unit: "seconds",
 		meaning: "Time since the newest heartbeat of the instance, since its pod started. Kinds without heartbeat have none.",
-		read:    readLag,
+		read:    onPods(busRead, lag),
 	},
 	{
 		name: "assignment_lag_seconds", object: pods, unit: "seconds",
 		meaning: "Time since the oldest change of its list that the instance has not acknowledged; 0 when it has acknowledged all. " +
 			"Only where `handOff: acknowledged`.",
-		read: readAssignmentLag,
+		read: onPods(storeRead, assignmentLag),
 	},
 	{
 		name: "resources", object: statefulSets, unit: "resources", external: true, additive: true,
@@ -104,7 +103,7 @@ var table = []metric{
 	{
 		name: "heartbeat_lag_seconds_max", object: statefulSets, unit: "seconds", external: true,
 		meaning: "Longest heartbeat lag of the kind's instances; those that are starting or leaving do not count.",
-		read:    readMaxLag,
+		read:    onPods(busRead, maxLag),
 	},
 	{
 		name: "recommended_replicas", object: statefulSets, unit: "instances", external: true,
@@ -133,48 +132,52 @@ func lookup(object schema.GroupResource, name string) (metric, bool) {
 	return metric{}, false
 }
 
-func readResourcesPerInstance(s subject) (reading, error) {
-	if err := clusterUsable(s); err != nil {
-		return reading{}, err
+// onPods reads what needs the pods to be known beside the source of its own time, at.
+func onPods(at func(*observed.Sources) time.Time, value func(subject) (resource.Quantity, error)) func(subject) (reading, error) {
+	return func(s subject) (reading, error) {
+		if err := clusterUsable(s); err != nil {
+			return reading{}, err
+		}
+		v, err := value(s)
+		if err != nil {
+			return reading{}, err
+		}
+		return reading{value: v, at: at(&s.kind.Sources)}, nil
 	}
+}
+
+func storeRead(s *observed.Sources) time.Time { return s.Store.At }
+func busRead(s *observed.Sources) time.Time   { return s.Bus.At }
+
+func resourcesPerInstance(s subject) (resource.Quantity, error) {
 	n, err := observed.ResourcesPerInstance(s.kind, s.instance, s.now)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{value: *resource.NewQuantity(int64(n), resource.DecimalSI), at: s.kind.Sources.Store.At}, nil
+	return whole(n), err
 }
 
-func readCapacityUsed(s subject) (reading, error) {
-	if err := clusterUsable(s); err != nil {
-		return reading{}, err
-	}
+func capacityUsed(s subject) (resource.Quantity, error) {
 	used, err := observed.CapacityUsed(s.kind, *s.config, s.instance, s.now)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{value: milli(used), at: s.kind.Sources.Store.At}, nil
+	return milli(used), err
 }
 
-func readAssignmentLag(s subject) (reading, error) {
-	if err := clusterUsable(s); err != nil {
-		return reading{}, err
-	}
+func assignmentLag(s subject) (resource.Quantity, error) {
 	lag, err := observed.AssignmentLag(s.kind, *s.config, s.instance, s.now)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{value: *resource.NewMilliQuantity(lag.Milliseconds(), resource.DecimalSI), at: s.kind.Sources.Store.At}, nil
+	return seconds(lag), err
 }
 
-func readMaxLag(s subject) (reading, error) {
-	if err := clusterUsable(s); err != nil {
-		return reading{}, err
-	}
+func lag(s subject) (resource.Quantity, error) {
+	lag, err := observed.Lag(s.kind, *s.config, s.instance, s.now)
+	return seconds(lag), err
+}
+
+func maxLag(s subject) (resource.Quantity, error) {
 	lag, err := observed.MaxLag(s.kind, *s.config, s.now)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{value: *resource.NewMilliQuantity(lag.Milliseconds(), resource.DecimalSI), at: s.kind.Sources.Bus.At}, nil
+	return seconds(lag), err
+}
+
+func whole(n int) resource.Quantity { return *resource.NewQuantity(int64(n), resource.DecimalSI) }
+
+func seconds(d time.Duration) resource.Quantity {
+	return *resource.NewMilliQuantity(d.Milliseconds(), resource.DecimalSI)
 }
 
 // milli is v to three digits.
@@ -183,36 +186,17 @@ func milli(v float64) resource.Quantity {
 	return *resource.NewMilliQuantity(int64(math.Round(v*perUnit)), resource.DecimalSI)
 }
 
-func readLag(s subject) (reading, error) {
-	if err := clusterUsable(s); err != nil {
-		return reading{}, err
-	}
-	lag, err := observed.Lag(s.kind, *s.config, s.instance, s.now)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{value: *resource.NewMilliQuantity(lag.Milliseconds(), resource.DecimalSI), at: s.kind.Sources.Bus.At}, nil
-}
-
-// clusterUsable guards the metrics on pods: which pod an ordinal has, and whether it is Ready,
-// comes from Kubernetes.
+// clusterUsable guards the metrics on pods: whether an ordinal has a Ready pod is Kubernetes'.
 func clusterUsable(s subject) error {
 	src := s.kind.Sources.Cluster
 	if src.Fresh(s.now, observed.ClusterMaxAge) {
 		return nil
 	}
 	if !src.Known() {
-		return fmt.Errorf("%w: the pods of %s have not been read yet%s", observed.ErrUnknown, s.config.StatefulSet, because(src))
+		return fmt.Errorf("%w: the pods of %s have not been read yet%s", observed.ErrUnknown, s.config.StatefulSet, src.Because())
 	}
 	return fmt.Errorf("%w: the pods of %s were last read %s ago%s",
-		observed.ErrStale, s.config.StatefulSet, src.Age(s.now).Round(time.Second), because(src))
-}
-
-func because(src observed.Source) string {
-	if src.Error == "" {
-		return ""
-	}
-	return ": " + src.Error
+		observed.ErrStale, s.config.StatefulSet, src.Age(s.now).Round(time.Second), src.Because())
 }
 
 func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject) (reading, error) {
@@ -221,7 +205,7 @@ func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject)
 		if err != nil {
 			return reading{}, err
 		}
-		return reading{value: *resource.NewQuantity(int64(n), resource.DecimalSI), at: s.kind.Sources.Store.At}, nil
+		return reading{value: whole(n), at: s.kind.Sources.Store.At}, nil
 	}
 }
 
@@ -243,8 +227,7 @@ func readStore(value func(*observed.Kind, time.Time) (float64, error)) func(subj
 // recommendedPeriods is how many periods of the control loop a recommendation counts.
 const recommendedPeriods = 3
 
-// Value returns the size if it is known and recent at now. syncPeriod is the time between two
-// decisions.
+// Value returns the size if it is known and recent at now. syncPeriod is between two decisions.
 func (r Recommendation) Value(kind string, now time.Time, syncPeriod time.Duration) (int, error) {
 	switch age := now.Sub(r.At); {
 	case r.Unknown != "":
@@ -263,6 +246,6 @@ func readRecommended(s subject) (reading, error) {
 		return reading{}, err
 	}
 	return reading{
-		value: *resource.NewQuantity(int64(n), resource.DecimalSI), at: s.recommended.At, window: observed.Window(*s.config),
+		value: whole(n), at: s.recommended.At, window: observed.Window(*s.config),
 	}, nil
 }

@@ -9,7 +9,6 @@ type change struct {
 	ack                          func()
 }
 
-// ids is how many it names.
 func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) + len(c.shown) }
 
 // folded is what many changes come to. Deletes must be committed first, then creates, then claims;
@@ -23,9 +22,8 @@ type folded struct {
 
 // fold turns changes, in the order of their messages, into one delete, one create and one claim
 // that leave the same behind: an id whose last word is "delete" is deleted; one whose last word is
-// "create" is created, and deleted before if any earlier word was "delete". A claim is made, and an
-// id counts as shown, unless a later create or delete follows. The ids keep the order in which they
-// were first named.
+// "create" is created, and deleted before if any earlier word was "delete". A claim and a shown row
+// count unless a create or delete follows. The ids keep the order in which they were first named.
 func fold(changes []change) (f folded) {
 	type said struct {
 		id                              string

@@ -11,8 +11,7 @@ const (
 	// QoS 1 or not. How many fit depends on how long a commit takes.
 	burstSize = 500
 	burstSpan = 10 * time.Second
-	// burstLook is the time between two looks whether a burst is over. Without a message since the
-	// look before, it is.
+	// burstLook is the time between two looks whether a burst is over: when no message came.
 	burstLook = time.Second
 	// crowdedLooks is how many looks in a row must find messages that wait: then a broker may have
 	// dropped some, however few it hands out at once.
@@ -21,9 +20,8 @@ const (
 	burstPart = time.Minute
 )
 
-// burst notices that so many messages came at once that the broker may have dropped some, or handed
-// them out in another order. It counts messages of any kind: what a broker keeps is bounded by
-// client.
+// burst notices that so many messages came at once that the broker may have dropped or disordered
+// some. It counts messages of any kind: what a broker keeps is bounded by client.
 type burst struct {
 	mu sync.Mutex
 	// last are the times of the last messages, as a ring: at next is the oldest one.
@@ -37,7 +35,6 @@ type burst struct {
 	crowded int
 }
 
-// came takes in a message.
 func (b *burst) came(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// maxBytes of a message that is decoded: a bulk create of 200,000 UUIDs. A larger one leads to
-	// a reconcile, which is cheaper.
+	// maxBytes of a decoded message: a bulk create of 200,000 UUIDs. A reconcile is cheaper.
 	maxBytes = 8 << 20
 	// maxID is the longest id of a resource, in bytes (formats.md).
 	maxID = 256
@@ -102,7 +101,6 @@ func (m Message) outdated() Message {
 	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
 }
 
-// ids is how many it names.
 func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim) + len(m.Shown) }
 
 // ambiguous is a message in which a field comes twice: only the catalogue can settle what is so. It
@@ -172,16 +170,14 @@ func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	return ids, inexact
 }
 
-// Columns whose change says that other rows exist than before: the key, and the mark of a row that
-// is deleted softly.
+// Columns whose change says that other rows exist: the key, and the mark of a soft delete.
 const (
 	fieldID        = "id"
 	fieldDeletedAt = "deletedAt"
 )
 
 // updatedRows are the rows that a bulk update names, as far as they can be read. changed: others
-// may exist than before. It names no values, so that this is so unless its hook lists the changed
-// columns.
+// may exist than before. It names no values, so this is so unless its hook lists the columns.
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 {
@@ -241,8 +237,7 @@ func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 
 // plainTexts are the elements of a list that has nothing but ids without escapes and without a
 // blank at the end, which is what an import of any size consists of; false where it has anything
-// else. raw is valid JSON. All ids share one copy of the list, so that they come and go as one
-// object.
+// else. raw is valid JSON. All ids share one copy of the list, as one object.
 func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	if len(raw) == 0 || raw[0] != '[' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
 		return nil, false
@@ -286,8 +281,7 @@ func (r reader) idOf(raw json.RawMessage) (string, error) {
 	return id, nil
 }
 
-// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number, which becomes
-// text.
+// scalar is an id: text of 1 to maxID bytes without its padding, or a whole number as text.
 func (r reader) scalar(raw json.RawMessage) (string, bool) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {

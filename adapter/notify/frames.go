@@ -22,8 +22,7 @@ const (
 	// skipStep is how much of a payload is skipped between two signs of life for the library. It
 	// gives a connection up that shows none for pingTimeout.
 	skipStep = 64 << 10
-	// maxElements of a notification. In memory an element of a list takes many times the two bytes
-	// that it may have as text.
+	// maxElements of a notification. In memory a list's element takes many times its two bytes.
 	maxElements = 1 << 18
 )
 
@@ -92,14 +91,12 @@ func (f *frames) Close() error {
 }
 
 // answerLengths are the lengths of what a broker may send beside messages, to a client that
-// subscribes to one topic at a time. The library, whose goroutines cannot be guarded from here,
-// does not check them.
+// subscribes to one topic at a time. The library, which cannot be guarded from here, checks none.
 var answerLengths = map[byte]int{
 	packets.Connack: 2, packets.Suback: 3, packets.Unsuback: 2, packets.Pingresp: 0,
 	packets.Puback: 2, packets.Pubrec: 2, packets.Pubrel: 2, packets.Pubcomp: 2,
 }
 
-// next begins a packet.
 func (f *frames) next() error {
 	first, err := f.in.ReadByte()
 	if err != nil {

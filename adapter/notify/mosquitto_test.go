@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 

@@ -7,12 +7,12 @@
 // read that it asks for is ordered; what is not acknowledged comes again.
 //
 // decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one
-// commit, many at once to a read. connect.go opens a connection and frames.go bounds what comes
-// over it, session.go is what one connection is used for, queue.go the commits of one kind, this
-// file the sequence of connections.
+// commit, many at once to a read. connect.go opens a connection, frames.go bounds what comes,
+// session.go uses it, queue.go the commits of one kind, this file the sequence of connections.
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +37,7 @@ type Config struct {
 	// TLS says how connections to ssl:// or wss:// are encrypted; nil: with the system's
 	// authorities and without a certificate of ours.
 	TLS *clienttls.Files
-	// ClientID is fixed over restarts and leaders: the broker keeps the session's unacknowledged
-	// messages by it.
+	// ClientID is fixed over restarts and leaders: the broker keeps what is unacknowledged by it.
 	ClientID string
 	// Topic is cm/notify by default.
 	Topic string
@@ -59,16 +58,13 @@ type Handler interface {
 	Claim(ctx context.Context, kind string, ids []string) error
 	// Shown tells of rows that an update has shown, after what was said of them before is
 	// committed: where one is not known, or is being deleted, a read of the catalogue is asked for,
-	// since it may have been made or restored without a message. It must not block. nil: that read,
-	// if any, is ordered.
+	// since no message may have told of it. It must not block. nil: that read, if any, is ordered.
 	Shown(kind string, ids []string) error
-	// Padded says whether the catalogue pads the ids of the kind with blanks that mean nothing. It
-	// must not block.
+	// Padded says whether blanks at the end of the kind's ids mean nothing. It must not block.
 	Padded(kind string) bool
 	// Heard tells that a message of the kind has come, whatever it says. It must not block.
 	Heard(kind string)
-	// Reconcile asks for a comparison with the catalogue soon. It does not wait, and must not
-	// block.
+	// Reconcile asks for a comparison with the catalogue soon. It must not block.
 	Reconcile(kind string)
 }
 
@@ -89,9 +85,7 @@ type Source struct {
 
 // New returns a Source for kinds; Configure changes them later. It does not connect.
 func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
-	if cfg.Topic == "" {
-		cfg.Topic = "cm/notify"
-	}
+	cfg.Topic = cmp.Or(cfg.Topic, "cm/notify")
 	s := &Source{
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
@@ -126,8 +120,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	for ctx.Err() == nil {
 		kinds := s.current()
 		if len(kinds) == 0 {
-			// What the broker has kept for us would be nobody's, and be acknowledged. So it must
-			// not be sent yet.
+			// What the broker has kept for us would be acknowledged unread. So it must wait.
 			select {
 			case <-ctx.Done():
 			case <-s.changed:
@@ -148,7 +141,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 		if time.Since(began) > most {
 			wait = least
 		}
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
 	return nil

@@ -10,15 +10,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// Bounds of what waits for a commit, a kind. A broker with the usual window of unacknowledged
-// messages never reaches them.
+// Bounds of what waits for a commit, a kind. Brokers with the usual window never reach them.
 const (
 	maxWaiting      = 16384
 	maxWaitingBytes = 32 << 20
 	// maxBatch is how many ids one commit takes.
 	maxBatch = 4096
-	// linger is how long a batch is collected while commits follow each other; a single message
-	// never waits.
+	// linger is how long a batch grows while commits follow each other; one alone is not held.
 	linger = 5 * time.Millisecond
 )
 
@@ -33,8 +31,7 @@ type queue struct {
 	mu      sync.Mutex
 	waiting []change
 	bytes   int
-	// full: a message found no room. From then on all are left to the broker, in order, until it
-	// sends them again.
+	// full: a message found no room. From then on all wait at the broker, which sends them again.
 	full bool
 	err  error
 }
@@ -43,7 +40,6 @@ func newQueue(s *session, kind string) *queue {
 	return &queue{session: s, kind: kind, more: wake.New()}
 }
 
-// put takes a change unless there is no room.
 func (q *queue) put(c change) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,8 +56,7 @@ func (q *queue) put(c change) bool {
 	return true
 }
 
-// peek returns the next changes to commit, of at most maxBatch ids unless the first alone has more.
-// They go on waiting.
+// peek returns the next changes to commit, at most maxBatch ids or one change. They stay.
 func (q *queue) peek() []change {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -76,8 +71,7 @@ func (q *queue) peek() []change {
 	return slices.Clone(q.waiting[:n])
 }
 
-// done drops the first n changes; drained says that nothing waits any more and the broker was left
-// with some.
+// done drops the first n changes; drained: nothing waits any more, and the broker was left some.
 func (q *queue) done(n int) (drained bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,19 +83,17 @@ func (q *queue) done(n int) (drained bool) {
 	return q.full && len(q.waiting) == 0
 }
 
-// pending says whether anything waits for its commit.
 func (q *queue) pending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting) > 0
 }
 
-// run commits until ctx ends.
 func (q *queue) run(ctx context.Context) {
 	var last time.Time
 	for ctx.Err() == nil {
 		if time.Since(last) < 4*linger {
-			sleep(ctx, linger)
+			wake.Sleep(ctx, linger)
 		}
 		batch := q.peek()
 		if len(batch) == 0 {
@@ -125,8 +117,7 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
-// commit tries until it succeeds, or ctx ends: then it returns false and nothing may be
-// acknowledged.
+// commit tries until it succeeds, or ctx ends: then it is false, and nothing may be acknowledged.
 func (q *queue) commit(ctx context.Context, batch []change) bool {
 	const least, most = 100 * time.Millisecond, 5 * time.Second
 	f := fold(batch)
@@ -145,7 +136,7 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 		q.failing.Do(func() {
 			q.log.Warn("notifications cannot be committed yet", "kind", q.kind, "messages", len(batch), "error", err)
 		})
-		sleep(ctx, wait)
+		wake.Sleep(ctx, wait)
 	}
 }
 
@@ -182,11 +173,4 @@ func (q *queue) failure() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.err
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

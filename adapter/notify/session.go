@@ -38,8 +38,7 @@ var (
 )
 
 // session is one connection. What it received and did not acknowledge, the broker sends again on
-// the next one; so a session keeps nothing when it ends, and the library's own reconnect is not
-// used.
+// the next one; so a session keeps nothing, and the library's own reconnect is not used.
 type session struct {
 	*Source
 	kinds  []string
@@ -60,7 +59,6 @@ func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session
 	return c
 }
 
-// end asks for the end of the session.
 func (s *session) end(why error) {
 	select {
 	case s.ended <- why:
@@ -90,8 +88,7 @@ func (s *session) run(ctx context.Context) error {
 		return cmp.Or(err, fmt.Errorf("subscribe to %s with QoS 1: the broker refuses", s.cfg.Topic))
 	}
 	for _, kind := range s.kinds {
-		// What happened meanwhile may be missing: brokers bound what they keep for a client that is
-		// away, and forget it at a restart.
+		// Some may be missing: brokers bound what they keep, and forget it at a restart.
 		s.handler.Reconcile(kind)
 	}
 	s.metrics.sessions.Inc()
@@ -203,8 +200,7 @@ func wait(ctx context.Context, token mqtt.Token) error {
 	}
 }
 
-// receive sorts one message. It never blocks: behind it the library also reads the broker's answers
-// to our pings.
+// receive sorts one message. It never blocks: behind it the library reads the answers to our pings.
 func (s *session) receive(m mqtt.Message) {
 	fault.Point("message.received")
 	s.burst.came(time.Now())
@@ -254,8 +250,7 @@ func (s *session) decode(payload []byte) (said Message, err error) {
 	return said, err
 }
 
-// held is what a message that waits for its commit takes: its payload, which what acknowledges it
-// refers to, and its ids.
+// held is what a waiting message takes: its payload, which its ack refers to, and its ids.
 func held(m mqtt.Message, said Message) int {
 	const header = 16 // bytes of a string beside its text
 	return 2*len(m.Payload()) + header*said.ids()

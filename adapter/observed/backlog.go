@@ -13,12 +13,10 @@ type change struct {
 	at    time.Time
 }
 
-// maxBacklog bounds what is kept of one ordinal. Further changes count as made with the last one
-// kept.
+// maxBacklog bounds what is kept of one ordinal. Further ones count as made with the last.
 const maxBacklog = 16
 
-// follow returns what is left after a complete picture. An instance without status leaves its
-// backlog as it is.
+// follow returns what is left after a complete picture. Without status a backlog stays.
 func (b backlog) follow(lists map[int]List) backlog {
 	next := backlog{}
 	for ordinal, l := range lists {
@@ -50,8 +48,7 @@ func appended(left []change, c change) []change {
 	}
 }
 
-// since is when the oldest change was made that the instance has not acknowledged; zero if it lags
-// behind by none, or says nothing.
+// since is when the oldest unacknowledged change was made; zero: none.
 func (b backlog) since(ordinal int, l *List) time.Time {
 	if left := b[ordinal]; len(left) > 0 && l.Status != nil && l.Status.Times < l.Times {
 		return left[0].at

@@ -6,8 +6,7 @@ import "time"
 // owner or none, by the API server itself. Only a census tells that a pod is gone: a watch tells
 // what there is, and may be behind.
 type Census struct {
-	// Begun is when it was asked for: a uid that it lacks was gone, or had ended, at some moment
-	// after that, and stays so.
+	// Begun is when it was asked for: a uid that it lacks was gone or had ended since, for good.
 	Begun time.Time
 	// uids has the uid of each pod by its name, names the other way round.
 	uids, names map[string]string

@@ -43,11 +43,10 @@ type HPAs struct {
 	HPAs []HPA
 }
 
-func (Groups) signal() {}
-func (HPAs) signal()   {}
+func (s Groups) kind() string { return s.Kind }
+func (s HPAs) kind() string   { return s.Kind }
 
-// GroupFor is the InstanceGroup that counts for a StatefulSet: the oldest one that names it; nil:
-// none.
+// GroupFor is the InstanceGroup that counts for a StatefulSet: the oldest that names it; nil: none.
 func (k *Kind) GroupFor(statefulSet string) *Group {
 	for i := range k.Groups {
 		if k.Groups[i].StatefulSet == statefulSet {

@@ -14,8 +14,7 @@ const (
 	StoreMaxAge = 30 * time.Second
 	// ClusterMaxAge: a healthy watch is confirmed about every 5 s (adapter/informer).
 	ClusterMaxAge = 30 * time.Second
-	// BusMaxAge is below the 30 s within which a silent bus must be an error, to leave time for the
-	// answer itself.
+	// BusMaxAge is below the 30 s within which a silent bus is an error, less an answer's time.
 	BusMaxAge = 25 * time.Second
 )
 
@@ -96,8 +95,7 @@ func Unassigned(k *Kind, now time.Time) (int, error) { return counted(k, k.Unass
 // InFlight counts the resources taken from an instance and not yet released by it.
 func InFlight(k *Kind, now time.Time) (int, error) { return counted(k, k.InFlight, now) }
 
-// counted is n, unless the counts of ZooKeeper are unknown, too old, or incomplete because a list
-// cannot be read.
+// counted is n, unless the counts of ZooKeeper are unknown, too old, or lack a list.
 func counted(k *Kind, n int, now time.Time) (int, error) {
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)
@@ -113,15 +111,11 @@ func counted(k *Kind, n int, now time.Time) (int, error) {
 
 // usable is nil if src was read completely within limit.
 func usable(name string, src Source, now time.Time, limit time.Duration) error {
-	because := ""
-	if src.Error != "" {
-		because = ": " + src.Error
-	}
 	switch {
 	case !src.Known():
-		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, because)
+		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, src.Because())
 	case !src.Fresh(now, limit):
-		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), because)
+		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), src.Because())
 	}
 	return nil
 }

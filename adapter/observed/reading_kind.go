@@ -74,8 +74,7 @@ func MaxLag(k *Kind, cfg config.Kind, now time.Time) (time.Duration, error) {
 	return longest, nil
 }
 
-// Window is the time from which the recommended size of a kind is made: the longer one of its
-// stabilization windows.
+// Window is what a kind's recommended size is made from: the longer of its stabilization windows.
 func Window(cfg config.Kind) time.Duration {
 	longest := time.Duration(0)
 	for _, window := range []*config.Duration{cfg.Behavior.ScaleDown.StabilizationWindow, cfg.Behavior.ScaleUp.StabilizationWindow} {

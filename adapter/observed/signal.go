@@ -5,7 +5,7 @@ import "time"
 // Signal is one report of one source. Sources send complete pictures (all pods, all lists), never
 // deltas, so that a lost or repeated signal does no harm; beats are the exception and are
 // idempotent by themselves.
-type Signal interface{ signal() }
+type Signal interface{ kind() string }
 
 // SourceName names an input of a kind.
 type SourceName string
@@ -30,8 +30,7 @@ type Beat struct {
 	At, Arrived time.Time
 }
 
-// Read says that a source was read completely (or, for streams, that it is connected and caught up)
-// at At.
+// Read says that a source was read completely (a stream: is connected and caught up) at At.
 type Read struct {
 	Kind   string
 	Source SourceName
@@ -82,10 +81,10 @@ type Catalogued struct {
 	Count int
 }
 
-func (Beat) signal()       {}
-func (Read) signal()       {}
-func (Failed) signal()     {}
-func (Cluster) signal()    {}
-func (PodUsage) signal()   {}
-func (Assignment) signal() {}
-func (Catalogued) signal() {}
+func (s Beat) kind() string       { return s.Kind }
+func (s Read) kind() string       { return s.Kind }
+func (s Failed) kind() string     { return s.Kind }
+func (s Cluster) kind() string    { return s.Kind }
+func (s PodUsage) kind() string   { return s.Kind }
+func (s Assignment) kind() string { return s.Kind }
+func (s Catalogued) kind() string { return s.Kind }

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Snapshot is all that is known at one moment. It is a value: nobody changes it after Snapshot
-// returned it.
+// Snapshot is all that is known at one moment. It is a value: nothing changes it afterwards.
 type Snapshot struct {
 	// At is the moment for which ages are computed.
 	At time.Time `json:"at,omitzero"`
@@ -24,14 +23,11 @@ type Snapshot struct {
 type Kind struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
-	// Workload is the StatefulSet; nil until it was seen, or when it does not exist (then
-	// Sources.Cluster has no error).
+	// Workload is the StatefulSet; nil: not seen yet, or, if Sources.Cluster has no error, none.
 	Workload *Workload `json:"workload,omitempty"`
-	// Instances are in order of ordinal: every ordinal that has a pod, adopted or not, or a znode,
-	// or both.
+	// Instances are in order of ordinal: each that has a pod, adopted or not, or a znode.
 	Instances []Instance `json:"instances"`
-	// Assigned, InFlight and Unassigned count resources in ZooKeeper; valid only if
-	// Sources.Store.Known().
+	// Assigned, InFlight and Unassigned are ZooKeeper's; valid only if Sources.Store.Known().
 	Assigned   int `json:"assigned"`
 	InFlight   int `json:"inFlight"`
 	Unassigned int `json:"unassigned"`
@@ -44,8 +40,7 @@ type Kind struct {
 	Groups    []Group `json:"groups,omitempty"`
 	Strangers []Group `json:"strangers,omitempty"` // InstanceGroups of no kind that is configured, with the first kind
 	HPAs      []HPA   `json:"hpas,omitempty"`
-	// Catalogue counts the resources of the last complete read; valid only if
-	// Sources.Catalogue.Known().
+	// Catalogue counts the last complete read's; valid only if Sources.Catalogue.Known().
 	Catalogue int     `json:"catalogue"`
 	Sources   Sources `json:"sources"`
 }
@@ -101,6 +96,14 @@ func (s Source) Age(now time.Time) time.Duration { return now.Sub(s.At) }
 
 // Fresh says whether the input was read completely within max before now.
 func (s Source) Fresh(now time.Time, max time.Duration) bool { return s.Known() && s.Age(now) <= max }
+
+// Because is why the input cannot be read now, as the end of a sentence; "" when it can.
+func (s Source) Because() string {
+	if s.Error == "" {
+		return ""
+	}
+	return ": " + s.Error
+}
 
 // Workload is a StatefulSet, reduced to what is used.
 type Workload struct {
@@ -187,12 +190,10 @@ type Pod struct {
 	ReadyChanged time.Time `json:"readyChanged,omitzero"`
 	Created      time.Time `json:"created,omitzero"`
 	Started      time.Time `json:"started,omitzero"` // status.startTime; zero while Pending
-	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that timestamp: when
-	// its grace ends.
+	// Terminating is set while the pod has a deletion timestamp; DeleteBy is that: its grace's end.
 	Terminating bool      `json:"terminating,omitempty"`
 	DeleteBy    time.Time `json:"deleteBy,omitzero"`
-	// NodeLost is since when the pod's node has not been Ready by Kubernetes' word; zero: it is, or
-	// that is not known.
+	// NodeLost is since when the pod's node has not been Ready; zero: it is, or that is not known.
 	NodeLost time.Time `json:"nodeLost,omitzero"`
 	// Reason is the waiting reason of its container, or why it cannot be scheduled:
 	// CrashLoopBackOff, Unschedulable, …
@@ -208,8 +209,7 @@ type Pod struct {
 	Resizing string `json:"resizing,omitempty"`
 }
 
-// Ended says that the pod's containers have terminated for good: no kubelet starts one of them
-// again.
+// Ended says that the pod's containers have terminated for good: no kubelet starts one again.
 func (p *Pod) Ended() bool { return p.Phase == "Succeeded" || p.Phase == "Failed" }
 
 // List is an ordinal's list in ZooKeeper, without the ids.
@@ -262,15 +262,13 @@ type Usage struct {
 	MissingMemory string `json:"missingMemory,omitempty"`
 }
 
-// ResourceKnown is what a source of truth says of one resource, used by notifications and the
-// catalogue.
+// ResourceKnown is what a source of truth says of one resource: a message or the catalogue.
 type ResourceKnown struct {
 	ID string
 	// Weight is the resource's cost; 0 when the catalogue names none (counted as 1).
 	Weight float64
 	// Labels may be shared with other resources: nobody changes them.
 	Labels map[string]string
-	// Unread says that the row has a weight or labels that cannot be read: what was known of both
-	// stays.
+	// Unread says that the row has a weight or labels that cannot be read: what was known stays.
 	Unread bool
 }

@@ -25,8 +25,7 @@ type State struct {
 	changed chan struct{}
 }
 
-// kindState is what is known of one kind, by source. Everything it points to is immutable: signals
-// replace, never edit.
+// kindState is what is known of one kind, by source. What it points to is immutable: never edited.
 type kindState struct {
 	statefulSet string
 	heartbeat   bool
@@ -41,8 +40,7 @@ type kindState struct {
 	sources     map[SourceName]Source
 
 	// built is the last Kind that was laid out. dirty: something changed since; moved: so did pods,
-	// lists or usage, and the instances must be laid out anew; beaten: only the beats of these
-	// ordinals did.
+	// lists or usage, and all is laid out anew; beaten: only the beats of these ordinals did.
 	built        Kind
 	dirty, moved bool
 	beaten       []int
@@ -93,7 +91,7 @@ func (ks *kindState) configure(k config.Kind) {
 func (s *State) Apply(sig Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ks := s.kinds[kindOf(sig)]
+	ks := s.kinds[sig.kind()]
 	if ks == nil {
 		return
 	}
@@ -135,30 +133,6 @@ func (s *State) Snapshot(now time.Time) Snapshot {
 		snap.Kinds = append(snap.Kinds, ks.built)
 	}
 	return snap
-}
-
-func kindOf(sig Signal) string {
-	switch v := sig.(type) {
-	case Beat:
-		return v.Kind
-	case Read:
-		return v.Kind
-	case Failed:
-		return v.Kind
-	case Cluster:
-		return v.Kind
-	case PodUsage:
-		return v.Kind
-	case Assignment:
-		return v.Kind
-	case Catalogued:
-		return v.Kind
-	case Groups:
-		return v.Kind
-	case HPAs:
-		return v.Kind
-	}
-	return ""
 }
 
 // apply reports whether something a control loop looks at changed, ages and beats excepted.

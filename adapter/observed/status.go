@@ -9,9 +9,8 @@ import (
 // its session has ended, its pod is made again.
 const StatusLapse = time.Minute
 
-// NotAcknowledging says why a status is no word of the pod with that uid on what it has applied; ""
-// when it is one. A status that is nil is absent, or fault says what stands in its place: "is
-// present and empty".
+// NotAcknowledging says why a status is no word of the pod with that uid; "" when it is one. A
+// status that is nil is absent, or fault says what stands in its place: "is present and empty".
 func NotAcknowledging(s *Status, fault, uid string) string {
 	switch {
 	case s == nil && fault == "":
@@ -26,8 +25,7 @@ func NotAcknowledging(s *Status, fault, uid string) string {
 	return ""
 }
 
-// NotAcknowledging says why the instance's status is no word of its present pod on what it has
-// applied; "" when it is one.
+// NotAcknowledging says why the instance's status is no word of its present pod; "" when it is one.
 func (i *Instance) NotAcknowledging() string {
 	uid, l := "", i.List
 	if pod := i.Occupant(); pod != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is what is followed and how often it is asked.
@@ -139,21 +140,14 @@ func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Sig
 
 // await returns true when the API server has the type, and false when ctx ends.
 func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Signal)) bool {
-	for {
+	for again := true; again; again = wake.Sleep(ctx, s.cfg.Probe) {
 		err := f.probe(ctx)
-		if ctx.Err() != nil {
-			return false
-		}
-		if err == nil {
-			return true
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err() == nil
 		}
 		s.failed(f, err, sink)
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(s.cfg.Probe):
-		}
 	}
+	return false
 }
 
 // watch follows the objects until the type is gone, or ctx ends.

@@ -24,9 +24,9 @@ import (
 	ktesting "k8s.io/client-go/testing"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )

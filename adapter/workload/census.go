@@ -24,8 +24,7 @@ func NewPodLister(client metadata.Interface, namespace string) *PodLister {
 }
 
 const (
-	// censusPage is how many pods are asked for at once: 10,000 pods never are in memory at one
-	// time.
+	// censusPage is how many pods are asked for at once: never 10,000 pods are in memory.
 	censusPage = 500
 	// censusTimeout bounds a census. 10,000 pods take about a second.
 	censusTimeout = 5 * time.Second

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/metadata"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 

@@ -12,7 +12,6 @@ import (
 // not known of a node, because it may not be read or its watch is silent, holds nothing up: the
 // node then counts as neither lost nor sound.
 
-// prepareNodes makes the informer of the nodes.
 func (s *Source) prepareNodes() (err error) {
 	kube := s.clients.Kube
 	nodes := informer.Config{Example: &corev1.Node{}, Renew: s.cfg.Probe, Strip: strip}
@@ -41,8 +40,7 @@ func (s *Source) nodeLost(name string) time.Time {
 	return unready(obj.(*corev1.Node))
 }
 
-// unready is since when the condition Ready is not True; zero while it is, and of a node that has
-// not reported yet.
+// unready is since when the condition Ready is not True; zero: it is, or the node has not reported.
 func unready(node *corev1.Node) time.Time {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {

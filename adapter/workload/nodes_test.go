@@ -16,7 +16,7 @@ import (
 	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 )
 
 // placed is the StatefulSet work with one pod on node-1.

@@ -15,23 +15,15 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// poll asks metrics.k8s.io about every kind's pods at each interval.
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
-	for {
-		pause := s.cfg.MetricsInterval
-		if !s.synced() {
-			pause = s.cfg.Debounce
-		} else {
-			for _, k := range s.configured() {
-				s.pollKind(ctx, k, sink)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
+	for !s.synced() && wake.Sleep(ctx, s.cfg.Debounce) {
+	}
+	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
+		for _, k := range s.configured() {
+			s.pollKind(ctx, k, sink)
 		}
 	}
 }
@@ -49,8 +41,7 @@ func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed
 	}
 }
 
-// usage returns the samples of the pods that the StatefulSet owns, by ordinal. Pods without a
-// sample are not in it.
+// usage returns the samples of the pods that the StatefulSet owns, by ordinal, as far as there are.
 func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usage, error) {
 	usage := map[int]observed.Usage{}
 	set := s.set(k.StatefulSet)
@@ -75,7 +66,6 @@ func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usa
 	return usage, nil
 }
 
-// sample is what the answer m says of pod p.
 func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 	u := observed.Usage{At: m.Timestamp.Time, Window: m.Window.Duration, WindowText: m.Window.Duration.String()}
 	u.CPU, u.MissingCPU = sum(p, m, corev1.ResourceCPU, (*resource.Quantity).MilliValue)

@@ -10,8 +10,8 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 

@@ -33,6 +33,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Config is what is followed and how often it is asked.
@@ -71,8 +72,7 @@ type Source struct {
 
 	mu    sync.Mutex
 	kinds []config.Kind
-	// telling is held while a picture is made and sent, so that an older one never comes after a
-	// younger one.
+	// telling is held while a picture is made and sent: an older one never comes after a younger.
 	telling sync.Mutex
 }
 
@@ -116,7 +116,6 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	return nil
 }
 
-// prepare makes the informers.
 func (s *Source) prepare() (err error) {
 	kube, ns, renew := s.clients.Kube, s.cfg.Namespace, s.cfg.Probe
 	sets := informer.Config{Example: &appsv1.StatefulSet{}, Renew: renew, Strip: strip}
@@ -138,7 +137,6 @@ func (s *Source) prepare() (err error) {
 // synced says whether both watches have delivered their first complete picture.
 func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
 
-// report sends every kind's picture soon after a change.
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	for s.changes.Await(ctx, nil) {
 		if !s.synced() {
@@ -174,7 +172,7 @@ var errWatchLags = errors.New("the watch lags behind the API server")
 // store, and whether the watches deliver what it says. A watch that silently stands still is found
 // out, and so is a server that has lost its store.
 func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.Probe) {
 		for _, k := range s.configured() {
 			at := time.Now()
 			if err := s.proof(ctx, k); err != nil {
@@ -186,11 +184,6 @@ func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 				continue
 			}
 			s.tell(k, sink)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(s.cfg.Probe):
 		}
 	}
 }
@@ -210,20 +203,15 @@ func (s *Source) proof(ctx context.Context, k config.Kind) error {
 		want = live.ResourceVersion
 	}
 	before := s.seen(k.StatefulSet)
-	for deadline := time.Now().Add(settleTime); ; {
+	ctx, cancel = context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for again := true; again; again = wake.Sleep(ctx, 50*time.Millisecond) {
 		// A version that moved since the answer is a watch that lives.
 		if now := s.seen(k.StatefulSet); s.synced() && (now == want || now != before) {
 			return informer.Silence("the watches have", s.heard(), 2*s.cfg.Probe)
 		}
-		if time.Now().After(deadline) {
-			return errWatchLags
-		}
-		select {
-		case <-ctx.Done():
-			return errWatchLags
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
+	return errWatchLags
 }
 
 // seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.
@@ -242,7 +230,6 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 	return obj.(*appsv1.StatefulSet)
 }
 
-// picture is all that is known of a kind's StatefulSet and pods.
 func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
@@ -265,8 +252,7 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 	return c
 }
 
-// bySet indexes pods by the StatefulSet whose pods have such names: their owner now may not be the
-// one that made them.
+// bySet indexes pods by the StatefulSet whose pods have such names: another may own them now.
 const bySet = "set"
 
 func setNameOf(obj any) ([]string, error) {
@@ -280,8 +266,7 @@ func setNameOf(obj any) ([]string, error) {
 	return nil, nil
 }
 
-// named are the pods that have a name of this StatefulSet's pods, by ordinal, with any owner or
-// none.
+// named are the pods that have a name of this StatefulSet's pods, by ordinal, under any owner.
 func (s *Source) named(set string) map[int]*corev1.Pod {
 	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// writerKey holds, in what is kept of a StatefulSet, who wrote its replicas last: the one thing
-// that is needed of managedFields.
+// writerKey holds, in what is kept of a StatefulSet, who wrote replicas last, from managedFields.
 const writerKey = "replicas-writer"
 
 // keptAnnotations are those that are read here. A transform may see the same object twice, and the

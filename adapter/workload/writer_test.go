@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
-	"github.com/shardscaler/shardscaler/adapter/observed/observedtest"
+	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 

@@ -2,8 +2,7 @@
 // grace is nearly over. It is small and static, so that it can be copied into any container:
 // `prestop install DIR` does that from an init container.
 //
-// Exit codes: 0 the pod may end; 1 it ends although it owns something, or nobody could say; 2 the
-// hook was called wrongly.
+// Exit codes: 0 the pod may end; 1 it ends owning something, or that is unknown; 2 bad flags.
 package main
 
 import (

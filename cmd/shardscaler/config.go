@@ -68,8 +68,7 @@ func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
 	return nil
 }
 
-// mute names the instances that do not acknowledge, and what becomes of them where the
-// configuration asks for it.
+// mute names the instances that do not acknowledge, and what becomes of them if they must.
 func mute(k config.Kind, of int, why map[string]string) string {
 	ordinals := slices.SortedFunc(maps.Keys(why), func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
 	for i, n := range ordinals {

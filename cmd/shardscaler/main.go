@@ -20,8 +20,7 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// exitCode is 0 for success, what the command asked for if it asked, else 2; the error is printed
-// once, here.
+// exitCode is 0 for success, a command's own code, or 2; the error is printed once, here.
 func exitCode(err error) int {
 	if err == nil {
 		return 0

@@ -36,7 +36,6 @@ const (
 	exitUnknown = 3
 )
 
-// remote calls a server's API.
 type remote struct {
 	server, tokenFile string
 	client            http.Client
@@ -97,7 +96,6 @@ func (r *remote) call(ctx context.Context, method, kind, what string, body, answ
 	return exitError{exitUnknown, fmt.Errorf("the outcome is unknown, it may have been carried out or not: %w\nbefore you ask again: curl %s", err, see)}
 }
 
-// exchange sends one request and decodes the answer.
 func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
@@ -204,7 +202,6 @@ back, 2 errors, 3 the outcome is unknown: what was asked may have been carried o
 	return c
 }
 
-// newPauseCommand is pause, or resume.
 func newPauseCommand(paused bool) *cobra.Command {
 	var r remote
 	verb, short, long := "resume", "Let voluntary moves go on", "Lets a kind's voluntary moves go on after a pause."

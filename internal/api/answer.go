@@ -72,7 +72,6 @@ func (h *handlers) answer(kind string) (*huma.StreamResponse, error) {
 // noInstances is how an Orchestration without them is encoded.
 var noInstances = []byte(`"instances":null`)
 
-// join puts the texts of the instances into their place.
 func join(o Orchestration, texts []*encoded) (document, error) {
 	var b bytes.Buffer
 	to := json.NewEncoder(&b)
@@ -94,8 +93,7 @@ func join(o Orchestration, texts []*encoded) (document, error) {
 	return append(doc, newPart(append([]byte("}"), after...))), nil
 }
 
-// tagOf is the weak ETag of an orchestration: equal where two differ only in the times at which
-// they were looked at.
+// tagOf is the weak ETag of an orchestration, which the times of looks do not change.
 func tagOf(o Orchestration, texts []*encoded) string {
 	o.ReadAt = time.Time{}
 	if o.Decision != nil {
@@ -139,7 +137,6 @@ func (h *handlers) send(ctx huma.Context, doc document, tag string) {
 	}
 }
 
-// matches says whether a value of If-None-Match names the tag.
 func matches(header, tag string) bool {
 	for value := range strings.SplitSeq(header, ",") {
 		value = strings.TrimSpace(value)

@@ -1,5 +1,4 @@
-// Package api is the REST interface: the calls that old clients keep using, the snapshot and the
-// decisions.
+// Package api is the REST interface: what old clients keep calling, the snapshot, the decisions.
 //
 // In: HTTP requests. Out: JSON built from what this replica knows, and problem documents (RFC 9457)
 // for every error. Invariant: reads never leave the process; writes need an authorised caller and
@@ -47,17 +46,14 @@ type Backend interface {
 	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
 	Pause(ctx context.Context, kind string, paused bool) error
-	// Rollback pauses and turns the running wave of moves round. ErrConflict: there is nothing to
-	// roll back.
+	// Rollback pauses and turns the running wave of moves round. ErrConflict: nothing runs.
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
 	// PodDrain says of a pod that is about to end whether it may, and waits up to wait for that.
 	// ErrUnknownPod: it is not an instance.
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
-	// Reassign declares the pod of an instance dead on user's word. ErrConflict: something shows
-	// that it lives.
+	// Reassign declares the pod of an instance dead on user's word. ErrConflict: it seems to live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
-	// Leader returns whether this replica leads, and else at which host:port the leader's API is;
-	// empty: not known.
+	// Leader says whether this replica leads, or at which host:port the leader's API is, if known.
 	Leader() (self bool, addr string)
 }
 
@@ -86,11 +82,9 @@ type KindView struct {
 // Config configures New.
 type Config struct {
 	Version string
-	// InsecureLocal lets POST pass without a token. The caller has checked that the address is a
-	// loopback one.
+	// InsecureLocal lets POST pass without a token. The address must be a loopback one.
 	InsecureLocal bool
-	// SlowReader is how long a reader may take for 256 KiB of an answer before it is cut off.
-	// Default 5s.
+	// SlowReader is how long a reader may take for 256 KiB before it is cut off. Default 5s.
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
 	Patience time.Duration
@@ -178,7 +172,6 @@ func (h *handlers) view(kind string) (KindView, error) {
 	return v, nil
 }
 
-// problem turns a backend's error into the status that fits.
 func problem(err error) error {
 	switch {
 	case err == nil:

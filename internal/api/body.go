@@ -12,8 +12,7 @@ import (
 func init() { huma.ValidateStrictCasing = true } // huma has it as a variable of the package
 
 // readBody decodes a request. A field in two cases is a request with two meanings, and not a known
-// field beside an unknown one. huma answers 400 to what readBody refuses, and 422 to what the
-// schema refuses.
+// field beside an unknown one. What it refuses is 400, what the schema refuses 422.
 func readBody(body []byte, into any) error {
 	if err := exact.JSON(body, into); err != nil {
 		return err

@@ -79,8 +79,7 @@ func waitFor(text string) (time.Duration, error) {
 	return wait, nil
 }
 
-// ReassignRequest gives what an instance owns to others although nothing proves that it has
-// stopped.
+// ReassignRequest gives what an instance owns to others without a proof that it has stopped.
 type ReassignRequest struct {
 	AssumeDead bool `json:"assumeDead" doc:"must be true: you know that nothing of this pod runs any more"`
 }

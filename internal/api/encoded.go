@@ -78,7 +78,6 @@ func (e *encodings) take(kind string, st *protocol.State) (texts []*encoded, rel
 	return texts, func() { e.release(texts) }, nil
 }
 
-// update makes the texts of a kind those of st.
 func (e *encodings) update(kind string, st *protocol.State) error {
 	if e.kinds == nil {
 		e.kinds = map[string]map[int]*encoded{}
@@ -158,7 +157,6 @@ func newPart(plain []byte) part {
 
 var comma = newPart([]byte(","))
 
-// plain is the document, piece by piece.
 func (d document) plain(yield func([]byte) bool) {
 	for _, p := range d {
 		if !yield(p.plain) {

@@ -33,8 +33,7 @@ var (
 	ErrBusy = limits.ErrBusy
 )
 
-// The virtual resource that callers of POST need the verb update on (manifests/base has a Role for
-// it).
+// The virtual resource that callers of POST need the verb update on (Role: manifests/base).
 const (
 	authGroup    = "shardscaler.io"
 	authResource = "orchestrations"

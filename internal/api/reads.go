@@ -130,8 +130,7 @@ func handOff(v *KindView, silent int) HandOff {
 	return h
 }
 
-// mute says of each open instance that does not acknowledge why; one that has not applied
-// everything yet does.
+// mute says of each open instance that does not acknowledge why; one that lags behind does.
 func mute(v *KindView) map[string]string {
 	why := map[string]string{}
 	for _, n := range v.State.Head.Open {

@@ -14,8 +14,7 @@ import (
 )
 
 // OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
-// whose answer has not come. A write that ends with any other problem was not carried out, and will
-// not be.
+// whose answer has not come. After any other problem it was not carried out, and will not be.
 const OutcomeUnknown = "urn:shardscaler:outcome-unknown"
 
 // UnknownOutcome is that document.
@@ -34,8 +33,7 @@ func (h *handlers) patient(ctx context.Context) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, h.patience)
 }
 
-// looks says, by operation, where what it does can be seen: a path below the kind's, and the
-// members there.
+// looks says, by operation, where what it does can be seen: a path below the kind's, with members.
 var looks = map[string]struct{ below, members string }{
 	"orchestrate":     {"", "maxInstances and resourcePerInstance"},
 	"pause":           {"", "paused"},

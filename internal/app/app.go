@@ -1,5 +1,4 @@
-// Package app is the whole server: it starts the sources, the loops and the APIs, and stops them in
-// order.
+// Package app is the whole server: it starts sources, loops and APIs, and stops them in order.
 //
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
 // serves; only the leader writes; a stop first ends the writers, then gives the lease away, then
@@ -81,8 +80,7 @@ type store interface {
 	Close()
 }
 
-// actuator writes StatefulSets and InstanceGroups, and asks the API server itself where a watch is
-// not enough.
+// actuator writes StatefulSets and InstanceGroups, and asks the API server where watches fail.
 type actuator struct {
 	*actuate.Kubernetes
 	*actuate.Groups
@@ -131,8 +129,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	return a, nil
 }
 
-// newSources prepares every input; none of them connects before Run, but ZooKeeper's client, which
-// does so in the background.
+// newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
 	dsn, err := readSecret(o.CatalogueDSNFile)
@@ -205,8 +202,7 @@ func (a *App) Run(ctx context.Context, version string) error {
 	return cmp.Or(serving.Wait(), err)
 }
 
-// startWork starts the sources, the election and the kinds. The lease is given away only when no
-// runner writes any more.
+// startWork starts sources, election and kinds. The lease is kept until no runner writes.
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
@@ -234,7 +230,7 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 		<-ctx.Done()
 		return nil
 	}
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
 		term := a.leadership.await(ctx)
 		if term == nil {
 			return nil
@@ -247,16 +243,11 @@ func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(ob
 		if err != nil && ctx.Err() == nil && term.Err() == nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(leadAgain):
-		}
 	}
+	return nil
 }
 
-// keepRunners starts and stops kinds as the configuration says, until ctx ends; it returns when all
-// have stopped.
+// keepRunners starts and stops kinds as the configuration says until ctx ends, and stops them.
 func (a *App) keepRunners(ctx context.Context) error {
 	defer a.stopRunners(func(*runner) bool { return true })
 	for {
@@ -274,7 +265,6 @@ func (a *App) keepRunners(ctx context.Context) error {
 	}
 }
 
-// configure makes the sources and the runners follow cfg.
 func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	a.state.Configure(cfg.Kinds)
 	a.workload.Configure(cfg.Kinds)
@@ -343,7 +333,6 @@ func (a *App) takeRunners(gone []*runner) {
 	}
 }
 
-// serveHTTP serves REST, probes and Prometheus until ctx ends.
 func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))

@@ -41,20 +41,15 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 	return o, nil
 }
 
-// effective returns a kind's configuration in force: the ConfigMap's under what still stands of the
-// override.
-func (a *App) effective(kind string) (config.Kind, config.Override, bool) {
-	cfg, _ := a.live.current()
-	r := a.runner(kind)
-	if cfg == nil || r == nil {
-		return config.Kind{}, config.Override{}, false
+// effective is a kind's runner and its configuration in force: the ConfigMap's under what stands of
+// the override.
+func (a *App) effective(kind string) (r *runner, k config.Kind, standing config.Override, ok bool) {
+	r, _, base, err := a.configured(kind)
+	if err != nil {
+		return nil, config.Kind{}, config.Override{}, false
 	}
-	base, ok := cfg.Kind(kind)
-	if !ok {
-		return config.Kind{}, config.Override{}, false
-	}
-	k, standing := r.override().Apply(*base)
-	return k, standing, true
+	k, standing = r.override().Apply(*base)
+	return r, k, standing, true
 }
 
 // Saved implements api.Backend.
@@ -63,8 +58,7 @@ func (a *App) Saved() decide.Saved {
 	saved := decide.Saved{At: now, Inputs: []decide.Input{}}
 	snap := a.state.Snapshot(now)
 	for i := range snap.Kinds {
-		k, _, ok := a.effective(snap.Kinds[i].Name)
-		if r := a.runner(snap.Kinds[i].Name); ok && r != nil {
+		if r, k, _, ok := a.effective(snap.Kinds[i].Name); ok {
 			saved.Inputs = append(saved.Inputs, r.replay(now, k, snap.Kinds[i]))
 		}
 	}
@@ -85,9 +79,8 @@ func (a *App) Kinds() []string {
 
 // Kind implements api.Backend.
 func (a *App) Kind(name string) (api.KindView, bool) {
-	k, standing, ok := a.effective(name)
-	r := a.runner(name)
-	if !ok || r == nil {
+	r, k, standing, ok := a.effective(name)
+	if !ok {
 		return api.KindView{}, false
 	}
 	now := time.Now()
@@ -107,8 +100,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	return v, true
 }
 
-// configured is a kind's runner, the configuration, and what that says of the kind without any
-// override.
+// configured is a kind's runner, the configuration, and its entry there, without any override.
 func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, error) {
 	cfg, _ := a.live.current()
 	if r := a.runner(kind); cfg != nil && r != nil {
@@ -136,11 +128,11 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 
 // Confirm implements api.Backend.
 func (a *App) Confirm(ctx context.Context, kind string, set, count int) error {
-	r := a.runner(kind)
-	if r == nil {
-		return fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
+	r, _, _, err := a.configured(kind)
+	if err != nil {
+		return err
 	}
-	err := r.engine.Confirm(ctx, set, count)
+	err = r.engine.Confirm(ctx, set, count)
 	if errors.Is(err, inventory.ErrCountChanged) {
 		return fmt.Errorf("%w: %w", api.ErrConflict, err)
 	}
@@ -190,8 +182,7 @@ func (r *runner) overrideChange(base *config.Kind, change overriding) orders.Upd
 	}
 }
 
-// Rollback implements api.Backend. It pauses too: else what is taken back would be planned again at
-// once.
+// Rollback implements api.Backend. It pauses too: else the same would be planned again at once.
 func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {
@@ -226,21 +217,15 @@ func (a *App) view() metricsapi.View {
 	}
 	v.Config.SyncPeriod = cfg.SyncPeriod
 	for _, name := range a.Kinds() {
-		k, _, ok := a.effective(name)
-		if !ok {
-			continue
+		if r, k, _, ok := a.effective(name); ok {
+			v.Config.Kinds = append(v.Config.Kinds, k)
+			v.Recommended[name] = r.recommended(now, cfg)
 		}
-		v.Config.Kinds = append(v.Config.Kinds, k)
-		v.Recommended[name] = a.recommended(name, now, cfg)
 	}
 	return v
 }
 
-func (a *App) recommended(kind string, now time.Time, cfg *config.Config) metricsapi.Recommendation {
-	r := a.runner(kind)
-	if r == nil {
-		return metricsapi.Recommendation{Unknown: "the kind has just been removed"}
-	}
+func (r *runner) recommended(now time.Time, cfg *config.Config) metricsapi.Recommendation {
 	d, err := r.served(now, cfg)
 	if err != nil {
 		return metricsapi.Recommendation{Unknown: err.Error()}

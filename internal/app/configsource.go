@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // offered is one version of the configuration's text, or why there is none.
@@ -66,7 +68,7 @@ const filePoll = time.Second
 
 func watchFile(ctx context.Context, file string, changed func(offered)) error {
 	var last []byte
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, filePoll) {
 		text, err := os.ReadFile(file)
 		switch {
 		case err != nil:
@@ -76,10 +78,6 @@ func watchFile(ctx context.Context, file string, changed func(offered)) error {
 			changed(offered{text: text, version: file})
 			last = text
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(filePoll):
-		}
 	}
+	return nil
 }

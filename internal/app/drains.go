@@ -25,8 +25,7 @@ const (
 	drainsAtOnce    = 20
 )
 
-// drainReads are the reads that pods which end at the same time share: of their StatefulSet, by
-// name, and of what each owns.
+// drainReads are the reads that pods which end together share: StatefulSets and what is owned.
 type drainReads struct {
 	sets *limits.Shared[string, bounds]
 	left *limits.Shared[instanceKey, leftover]
@@ -93,10 +92,8 @@ func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Dur
 	}
 }
 
-// callsTimeout bounds what a look at a drain asks of others.
 const callsTimeout = 10 * time.Second
 
-// instanceOf finds the kind whose StatefulSet makes this pod.
 func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
 	cfg, _ := a.live.current()
 	if cfg == nil {
@@ -187,12 +184,10 @@ func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*obs
 }
 
 // Reassign implements api.Backend. What shows that the instance lives is read after the call: one
-// that was made while ZooKeeper was away must not count an instance as dead that came back
-// meanwhile.
+// made while ZooKeeper was away must not count an instance as dead that came back since.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
-	k, _, ok := a.effective(kind)
-	r := a.runner(kind)
-	if !ok || r == nil {
+	r, k, _, ok := a.effective(kind)
+	if !ok {
 		return api.Reassigned{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
 	seen, now, err := a.seenSince(ctx, kind, time.Now())

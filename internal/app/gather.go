@@ -8,8 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// gatherers is a set of registries that changes while it is scraped: kinds come and go with their
-// own.
+// gatherers is a set of registries that changes while it is scraped: kinds come and go with theirs.
 type gatherers struct {
 	mu  sync.Mutex
 	all prometheus.Gatherers

@@ -13,14 +13,12 @@ import (
 // check is one named line of a probe's answer.
 type check struct {
 	name string
-	// failed makes the probe fail; a detail without it is a degradation: the process serves on and
-	// says what is missing.
+	// failed makes the probe fail; a detail without it is a degradation: it says what is missing.
 	failed bool
 	detail string
 }
 
-// serveChecks answers 200 if no check failed, else 503; the text says each check's state either
-// way.
+// serveChecks answers 200 if no check failed, else 503, with each check's state.
 func serveChecks(probe string, checks func() []check) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		var b strings.Builder
@@ -43,8 +41,7 @@ func serveChecks(probe string, checks func() []check) http.HandlerFunc {
 	}
 }
 
-// Ages past which readyz calls an input degraded. Metrics come every 10 s at best, the rest every
-// few seconds.
+// Ages past which readyz calls inputs degraded. Metrics come every 10 s at best, others sooner.
 const (
 	inputOld   = 30 * time.Second
 	metricsOld = 2 * time.Minute
@@ -118,13 +115,11 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 }
 
 // stuckAfter is how long a control loop may need for one turn before the process counts as hung. A
-// turn waits for servers with deadlines of its own, so this is reached only by a loop that no
-// longer turns at all.
+// turn waits for servers with deadlines of its own, so only a loop that hangs reaches this.
 const stuckAfter = 2 * time.Minute
 
-// liveness fails when a loop that should turn does not: on every replica the one that follows
-// ZooKeeper, and on the leader the one that writes there and the one that decides. It takes no lock
-// that those loops wait for.
+// liveness fails when a loop that should turn does not: the one that follows ZooKeeper, and on the
+// leader those that write there and decide. It takes no lock that those loops wait for.
 func (a *App) liveness() []check {
 	c := check{name: "loops"}
 	now := time.Now()

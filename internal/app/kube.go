@@ -28,8 +28,7 @@ type kube struct {
 	configMap   *corev1.ObjectReference
 }
 
-// Requests a second to the API server, and how many may come at once: a tick of several kinds makes
-// a few.
+// Requests a second to the API server, and how many may come at once: a tick makes a few.
 const (
 	kubeQPS   = 50
 	kubeBurst = 100

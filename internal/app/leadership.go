@@ -27,8 +27,7 @@ func newLeadership() *leadership {
 	return &leadership{changed: make(chan struct{})}
 }
 
-// await returns the context of the current term, waiting for one to begin; nil when ctx ended
-// first.
+// await returns the current term's context, waiting for one to begin; nil: ctx ended first.
 func (l *leadership) await(ctx context.Context) context.Context {
 	for {
 		term, changed := l.present()
@@ -43,15 +42,13 @@ func (l *leadership) await(ctx context.Context) context.Context {
 	}
 }
 
-// present is the term, nil or over while this replica does not lead, and what is closed when that
-// changes.
+// present is the term, nil or over while this replica does not lead, and what its change closes.
 func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.term, l.changed
 }
 
-// leads says whether this replica leads now.
 func (l *leadership) leads() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,8 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 )
 
-// live holds the configuration in force: the last good text of the ConfigMap. A bad one is refused
-// and the last good stays.
+// live holds the configuration in force: the ConfigMap's last good text; a bad one is refused.
 type live struct {
 	log     *slog.Logger
 	metrics *metrics
@@ -70,16 +69,14 @@ func (l *live) take(cfg *config.Config, version string, err error) (news bool) {
 	return true
 }
 
-// current returns the configuration in force (nil: none yet) and a channel that closes when it
-// changes.
+// current returns the configuration in force (nil: none yet) and what its change closes.
 func (l *live) current() (*config.Config, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cfg, l.changed
 }
 
-// check is the health of the configuration: an error while there is none, or while the newest text
-// is refused.
+// check is the health of the configuration: wrong while there is none, or the newest is refused.
 func (l *live) check() (ready bool, detail string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -148,7 +148,6 @@ func together(server, cert, key string) error {
 	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
-// kafkaBrokers are the addresses in --kafka.
 func (o *Options) kafkaBrokers() []string {
 	brokers := strings.Split(o.Kafka, ",")
 	for i := range brokers {
@@ -271,8 +270,7 @@ func loopback(addr string) bool {
 	return err == nil && samesite.Loopback(addr)
 }
 
-// readSecret returns a file's content without the final line break; an empty name gives an empty
-// secret.
+// readSecret returns a file's content without the final line break; without a name it is empty.
 func readSecret(file string) (string, error) {
 	if file == "" {
 		return "", nil

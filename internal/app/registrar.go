@@ -11,6 +11,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/servingcert"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and
@@ -54,17 +55,14 @@ const (
 )
 
 func (r *registrar) run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		pause := registrarPeriod
 		if !r.sync(ctx) {
 			pause = registrarRetry
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
+		wake.Sleep(ctx, pause)
 	}
+	return nil
 }
 
 // sync first reads the Secret, so that an old bundle is not put in place of one that another
@@ -112,8 +110,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// checks are lines of readyz; none of them makes the probe fail: what is wrong is not this
-// replica's.
+// checks are lines of readyz; none fails the probe: what is wrong is not this replica's.
 func (r *registrar) checks() []check {
 	certFault, readFault := r.faults()
 	registered := check{name: "apiservices", detail: r.watcher.Fault()}

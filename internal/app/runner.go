@@ -66,7 +66,6 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 	return r
 }
 
-// over says whether the runner has ended.
 func (r *runner) over() bool {
 	select {
 	case <-r.done:
@@ -94,19 +93,15 @@ func (r *runner) fell(ctx context.Context, err error) {
 	r.log.Error("the kind ended and begins again", "error", err, "stack", stack)
 	r.app.metrics.restarts.WithLabelValues(r.kind).Inc()
 	r.engine.Abandon()
-	select {
-	case <-ctx.Done():
-	case <-time.After(leadAgain):
-	}
+	wake.Sleep(ctx, leadAgain)
 }
 
-// leadAgain is the pause before the head is taken again after it was lost while the lease is still
-// ours.
+// leadAgain is the pause before a lost head is taken again while the lease is still ours.
 const leadAgain = 2 * time.Second
 
 // lead writes for the kind during each of this replica's terms. Its error is a panic.
 func (r *runner) lead(ctx context.Context) error {
-	for {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
 		term := r.app.leadership.await(ctx)
 		if term == nil {
 			return nil
@@ -116,16 +111,11 @@ func (r *runner) lead(ctx context.Context) error {
 		} else if err != nil {
 			r.log.Error("leading ended early", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(leadAgain):
-		}
 	}
+	return nil
 }
 
-// serveTerm runs the engine's writer and the scaler's ticks side by side, until the term or ctx
-// ends or either fails.
+// serveTerm runs the engine's writer and the scaler's ticks together until any ends.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -162,10 +152,8 @@ func (r *runner) tick(ctx context.Context) {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
 		period := r.turn(ctx, s)
-		select {
-		case <-ctx.Done():
+		if !wake.Sleep(ctx, settle) {
 			return
-		case <-time.After(settle):
 		}
 		select {
 		case <-ctx.Done():
@@ -182,7 +170,7 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	kind, _, ok := r.app.effective(r.kind)
+	_, kind, _, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
 	if k := snap.Kind(r.kind); ok && k != nil {
@@ -199,8 +187,7 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 	r.decision, r.input = d, in
 }
 
-// replay is what the latest decision was made from; on a replica that does not lead, what one made
-// now would be made from.
+// replay is what the latest decision was made from; on a replica that does not lead, one made now.
 func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
@@ -217,8 +204,7 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
-// leader kept in ZooKeeper. One that is older than three ticks is an error, whosever it is: a
-// leader may hang.
+// leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
 func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {

@@ -15,8 +15,7 @@ const (
 	// maxScrapes is how many scrapes of /metrics are answered at once, half of them for one
 	// address: each gathers what the whole process knows.
 	maxScrapes = 8
-	// scrapeTimeout is how long a reader may take for the answer. Prometheus gives up after as much
-	// by default.
+	// scrapeTimeout bounds the time of an answer. Prometheus gives up after as much by default.
 	scrapeTimeout = 10 * time.Second
 )
 

@@ -1,5 +1,4 @@
-// Package clienttls reads what a client's encrypted connections need: authorities, and a
-// certificate of its own.
+// Package clienttls reads what encrypted connections need: authorities, and our certificate.
 //
 // In: names of PEM files. Out: a tls.Config, and connections encrypted by one. The files are read
 // for every connection, so that they may be renewed without a restart.
@@ -17,11 +16,9 @@ import (
 
 // Files says how connections are encrypted; nil: they are not.
 type Files struct {
-	// CAFile are the authorities that a server's certificate may come from; empty: those of the
-	// system.
+	// CAFile are the authorities of the servers' certificates; empty: those of the system.
 	CAFile string
-	// CertFile and KeyFile are our own certificate, both or none: only a server that asks for one
-	// needs them.
+	// CertFile and KeyFile are our own certificate, both or none, for servers that ask for one.
 	CertFile, KeyFile string
 }
 

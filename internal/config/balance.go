@@ -16,13 +16,11 @@ type Balance string
 const (
 	// BalanceCount evens the number of resources.
 	BalanceCount Balance = "count"
-	// BalanceWeight evens the sum of the weights that the catalogue names; the number is only
-	// limited by capacity.
+	// BalanceWeight evens the sum of the catalogue's weights, within capacity.
 	BalanceWeight Balance = "weight"
 )
 
-// Band is the hysteresis of balance by weight, in ratios of the mean: 1.15 is 15 % above or below
-// it.
+// Band is the hysteresis of balance by weight, in ratios of the mean: 1.15 is 15 % off it.
 type Band struct {
 	// Enter is from where an instance counts as uneven, 1 to 10. Default 1.15.
 	Enter float64 `json:"enter,omitempty"`

@@ -4,8 +4,7 @@
 // lists every fault by field, value and bound. Invariant: a Config that left Parse can be used
 // without any further check.
 //
-// Addresses and credentials are not here: they are flags of the server, since changing them needs a
-// restart.
+// Addresses and credentials are flags of the server: changing them needs a restart.
 package config
 
 import (
@@ -19,11 +18,9 @@ import (
 
 // Config is the whole tunable configuration.
 type Config struct {
-	// SyncPeriod is the time between two looks of the control loops. A change of anything they look
-	// at wakes them sooner.
+	// SyncPeriod is the time between two looks of the control loops, which changes wake sooner.
 	SyncPeriod Duration `json:"syncPeriod,omitempty"`
-	// MaxInstancesCeiling bounds every kind's Max and the REST call's maxInstances, 3 to 1000.
-	// Default 100.
+	// MaxInstancesCeiling bounds each Max and REST's maxInstances, 3 to 1000. Default 100.
 	MaxInstancesCeiling int `json:"maxInstancesCeiling,omitempty"`
 	// Kinds are the classes of resources, in the order in which they are shown.
 	Kinds []Kind `json:"kinds"`
@@ -31,18 +28,15 @@ type Config struct {
 
 // Kind configures one class of resources and the StatefulSet that runs it.
 type Kind struct {
-	// Name is the kind as the platform spells it (`Thing`); it is the znode name and the `t` of
-	// notifications.
+	// Name is the kind as the platform spells it (`Thing`): the znode and the `t` of messages.
 	Name string `json:"name"`
 	// StatefulSet runs the kind's instances; pod `<statefulSet>-<n>` is ordinal n.
 	StatefulSet string `json:"statefulSet"`
-	// Capacity is the hard limit of resources on one instance, 1 to 5000. Spreading never changes
-	// it.
+	// Capacity is the hard limit of resources on an instance, 1 to 5000; spreading keeps it.
 	Capacity int `json:"capacity"`
 	// TargetPerInstance is what sizing aims at, 1 to Capacity. Default: Capacity.
 	TargetPerInstance int `json:"targetPerInstance,omitempty"`
-	// Init is the least number of instances, Max the greatest: 1 ≤ Init ≤ Max ≤
-	// MaxInstancesCeiling.
+	// Init is the least number, Max the greatest: 1 ≤ Init ≤ Max ≤ MaxInstancesCeiling.
 	Init int `json:"init"`
 	Max  int `json:"max"`
 	// Replicas says who writes the StatefulSet's replicas.
@@ -83,8 +77,7 @@ type Owner string
 const (
 	// OwnerShardscaler: the scaler writes /scale.
 	OwnerShardscaler Owner = "shardscaler"
-	// OwnerGroup: the scaler writes /scale, and follows the wish that an HPA or a person writes
-	// into the kind's InstanceGroup.
+	// OwnerGroup: the scaler writes /scale, and follows the wish in the kind's InstanceGroup.
 	OwnerGroup Owner = "group"
 	// OwnerHPA: an HPA does; we assign, drain and publish, and never write /scale.
 	OwnerHPA Owner = "hpa"
@@ -103,8 +96,7 @@ type Mode string
 const (
 	// ModeAct: they are brought about.
 	ModeAct Mode = "act"
-	// ModeRecommend: they are published, and replicas stay as they are; nothing is emptied for a
-	// shrink either.
+	// ModeRecommend: they are published only: replicas stay, and nothing is emptied.
 	ModeRecommend Mode = "recommend"
 )
 
@@ -129,11 +121,9 @@ type ResourceTarget struct {
 }
 
 // HottestTarget is a target for the most loaded instance: exactly one of the first two fields is
-// set. Whoever is above it by more than the tolerance is relieved by a rebalance first, and by
-// growth if moving cannot help.
+// set. What is above it by more than the tolerance is relieved by a rebalance, or else by growth.
 type HottestTarget struct {
-	// TargetUtilization is the wanted use as percent of the pod's request, at least that of the
-	// mean, at most 1000.
+	// TargetUtilization is the wanted use in percent of the request, from that of the mean to 1000.
 	TargetUtilization int32 `json:"targetUtilization,omitempty"`
 	// TargetValue is the wanted use of the pod (`900m`, `2Gi`), at least that of the mean.
 	TargetValue *resource.Quantity `json:"targetValue,omitempty"`
@@ -163,8 +153,7 @@ type ScalingRules struct {
 	Policies []ScalingPolicy `json:"policies,omitempty"`
 	// SelectPolicy picks among the policies: Max (default), Min or Disabled.
 	SelectPolicy string `json:"selectPolicy,omitempty"`
-	// Tolerance is the HPA's way to write Kind.Tolerance; setting both to different values is
-	// refused.
+	// Tolerance is the HPA's way to write Kind.Tolerance; both, if different, are refused.
 	Tolerance *float64 `json:"tolerance,omitempty"`
 	// CoolDown is the least time between any change of the size and the next one in this direction,
 	// at most 1h. 0: none. A growth that the number of resources asks for does not wait.
@@ -184,15 +173,12 @@ type Heartbeat struct {
 	Topic string `json:"topic,omitempty"`
 	// StaleAfter is the lag from which an instance is reported as stale. Default 90s.
 	StaleAfter Duration `json:"staleAfter,omitempty"`
-	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s:
-	// three missed beats.
+	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
 	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody
-	// is restarted. Default 0.34. Of a kind without heartbeat, the default holds for instances that
-	// do not work.
+	// is restarted. Default 0.34. Without heartbeat, the default holds for those that do not work.
 	MaxStaleShare float64 `json:"maxStaleShare,omitempty"`
-	// StartupGrace is how long after its start a pod without a beat has no lag yet. Default
-	// RestartAfter.
+	// StartupGrace is how long a new pod without a beat has no lag. Default RestartAfter.
 	StartupGrace Duration `json:"startupGrace,omitempty"`
 }
 
@@ -202,11 +188,9 @@ type Action string
 const (
 	// ActionReport: it is reported and nothing else.
 	ActionReport Action = "report"
-	// ActionRestart: a silent instance's pod is restarted, once, with its normal grace; the next
-	// time after a growing pause.
+	// ActionRestart: a silent instance's pod is restarted, with its grace, after growing pauses.
 	ActionRestart Action = "restart"
-	// ActionReassign: it is restarted, and what it owns is given to others when it does not work
-	// for ReassignAfter.
+	// ActionReassign: and after ReassignAfter without work, others get what it owns.
 	ActionReassign Action = "reassign"
 )
 
@@ -229,19 +213,16 @@ type Freshness struct {
 // Catalogue says how a kind's resources are read from the database.
 type Catalogue struct {
 	// Query returns the column id, and optionally weight and labels. Default: SELECT id FROM
-	// "<Name>", with weight where the kind is balanced by it, and with labels where a pin selects
-	// by them.
+	// "<Name>", with weight if the kind is balanced by it, and labels if a pin selects by them.
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
 	// Lag is how far what a read sees may be behind what messages say (a standby, an open
 	// transaction): what a message created within it is not missed yet, and a read that confirms
-	// what another one missed begins so long after that, or Interval if that is shorter. 0 to 1h.
-	// Nil: 10m.
+	// another one begins so long after it, or Interval if that is shorter. 0 to 1h. Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
-	// which a reconcile's deletes go within an hour without a person. Nil: 0.1, and 5, or 0 where
-	// the share is 0.
+	// which a reconcile deletes in an hour without a person. Nil: 0.1, and 5, or 0 with share 0.
 	MaxDeleteShare *float64 `json:"maxDeleteShare,omitempty"`
 	MaxDeletes     *int     `json:"maxDeletes,omitempty"`
 }
@@ -260,8 +241,7 @@ type Rebalance struct {
 	ListInterval *Duration `json:"listInterval,omitempty"`
 	// MovesPerMinute limits voluntary moves (spreading, not drains nor orphans); 0 means no limit.
 	MovesPerMinute int `json:"movesPerMinute,omitempty"`
-	// MovesPerPlan limits the voluntary moves of one plan; what remains is planned anew when that
-	// is done. 0 means no limit.
+	// MovesPerPlan limits the voluntary moves of one plan; the rest is planned after that. 0: none.
 	MovesPerPlan int `json:"movesPerPlan,omitempty"`
 	// MaxInFlight limits the resources that are in flight at once; 0 means no limit.
 	MaxInFlight int `json:"maxInFlight,omitempty"`

@@ -6,8 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Override holds what POST …/orchestrate set for one kind. It lives in ZooKeeper; the ConfigMap is
-// never written.
+// Override holds what POST …/orchestrate set for a kind. It lives in ZooKeeper, not the ConfigMap.
 type Override struct {
 	MaxInstances        *OverrideValue `json:"maxInstances,omitempty"`
 	ResourcePerInstance *OverrideValue `json:"resourcePerInstance,omitempty"`
@@ -21,8 +20,7 @@ type OverridePause struct {
 	Over  bool `json:"over"`
 }
 
-// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when the ConfigMap
-// says something else.
+// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when that changes.
 type OverrideValue struct {
 	Value int `json:"value"`
 	Over  int `json:"over"`

@@ -28,8 +28,7 @@ func (c *Config) Marshal() ([]byte, error) {
 	return yaml.Marshal(c)
 }
 
-// Default is the configuration of formats.md for one kind: what stands there when a field is left
-// out.
+// Default is the configuration of formats.md for one kind: what a field is when left out.
 func Default(name, statefulSet string) Kind {
 	k := Kind{Name: name, StatefulSet: statefulSet, Capacity: 5000, Init: 10, Max: 100, Heartbeat: &Heartbeat{}}
 	k.setDefaults()

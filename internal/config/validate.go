@@ -12,8 +12,7 @@ import (
 
 // Bounds of the configuration, by formats.md.
 const (
-	// MaxCapacity keeps an instance's list (about 39 bytes an id) far below ZooKeeper's limit of 1
-	// MiB a znode.
+	// MaxCapacity keeps an instance's list (about 39 bytes an id) far below ZooKeeper's 1 MiB.
 	MaxCapacity = 5000
 	// MinCeiling and MaxCeiling bound MaxInstancesCeiling.
 	MinCeiling = 3

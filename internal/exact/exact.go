@@ -47,8 +47,7 @@ func KnownJSON(text []byte, into any) error {
 }
 
 // KnownYAML is KnownJSON for one document of YAML. A number or a truth value is taken for text
-// where into has text and it is written in the one way in which it would be printed: 7, not 007,
-// and true, not yes.
+// where into has text, if it is written as it would be printed: 7, not 007, and true, not yes.
 func KnownYAML(text []byte, into any) error {
 	var asJSON stdjson.RawMessage
 	// The library turns YAML into JSON that suits the types of into: a number becomes text where

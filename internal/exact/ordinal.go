@@ -10,9 +10,8 @@ import (
 // MaxOrdinal bounds ordinals: the size of a StatefulSet is an int32.
 const MaxOrdinal = math.MaxInt32
 
-// Ordinal reads an ordinal, from 0 to MaxOrdinal, as Kubernetes writes it into the name of a pod:
-// digits without a sign, a leading zero or a space. strconv.Atoi reads "+1", "01" and "-0" as well,
-// which name no instance.
+// Ordinal reads an ordinal, from 0 to MaxOrdinal, as in the name of a pod: digits without a sign, a
+// leading zero or a space. strconv.Atoi reads "+1", "01" and "-0" as well, which name no instance.
 func Ordinal(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > MaxOrdinal || strconv.Itoa(n) != text {
@@ -21,8 +20,7 @@ func Ordinal(text string) (int, error) {
 	return n, nil
 }
 
-// PodOrdinal reads the ordinal out of `<statefulSet>-<n>`; false where that StatefulSet makes no
-// pod of such a name.
+// PodOrdinal is the ordinal of `<statefulSet>-<n>`; false: no pod of that StatefulSet.
 func PodOrdinal(statefulSet, pod string) (int, bool) {
 	tail, ours := strings.CutPrefix(pod, statefulSet+"-")
 	n, err := Ordinal(tail)

@@ -16,8 +16,7 @@ import (
 
 // asWritten says what YAML has that the JSON which the library made of it does not show: a second
 // document, which is left out; two keys that become one, such as 1 and "1", of which the last
-// counts; a number or a truth value that becomes another text than the one written; bytes that are
-// no text.
+// counts; a number or a truth value that becomes another text; bytes that are no text.
 func asWritten(text []byte, asJSON stdjson.RawMessage) error {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
@@ -89,8 +88,7 @@ func scalarAsWritten(n *yaml.Node, value any) error {
 	return nil
 }
 
-// mappingAsWritten looks at all keys before the values: of those that become one, only the last
-// one's value is there.
+// mappingAsWritten looks at all keys first: of those that become one, only the last has a value.
 func mappingAsWritten(n *yaml.Node, object map[string]any) error {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -1,5 +1,4 @@
-// Package gcpace lets the heap grow to about the same size between two collections, however much of
-// it is alive.
+// Package gcpace lets the heap grow to about the same size, however much of it is alive.
 //
 // In: what the last collection found alive. Out: the percentage for the next, and the limit for the
 // process. Go's own rule is a share of what is alive: a server that holds 350,000 ids then piles up
@@ -51,8 +50,7 @@ func (p *pacer) adjust() {
 	p.set(percentFor(live), limitFor(live))
 }
 
-// set changes the share and the limit if that makes a difference: each change stops the world for a
-// moment.
+// set changes share and limit where that makes a difference: it stops the world.
 func (p *pacer) set(percent int, limit int64) {
 	if differs(p.percent, percent) {
 		p.percent = percent
@@ -80,8 +78,7 @@ func percentFor(live uint64) int {
 // limitFor is what the process may take.
 func limitFor(live uint64) int64 { return int64(max(whole, live+live/5+beside)) }
 
-// afterEach calls f after every collection: what is unreachable is finalized then, and makes its
-// successor.
+// afterEach calls f after every collection: an unreachable value is finalized then.
 func afterEach(f func()) {
 	type sentinel struct{ _ *byte } // with a pointer, so that it is not put together with others
 	var finalize func(*sentinel)

@@ -2,8 +2,7 @@
 // often others are asked for them.
 //
 // In: requests, each with the source that it counts for. Out: a turn, or an error at once.
-// Invariant: a caller that gives up leaves no debt behind, and one source never uses up what the
-// others need.
+// Invariant: what is given up leaves no debt, one source never uses up what the others need.
 package limits
 
 import (
@@ -57,8 +56,7 @@ func NewShare(most int) *Share {
 // Each is how many requests of one source may be under way at once.
 func (s *Share) Each() int { return s.each }
 
-// Enter takes a place for source; false: there is none. A place that was taken must be given back
-// with Leave.
+// Enter takes a place for source; false: there is none. Leave gives it back.
 func (s *Share) Enter(source string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

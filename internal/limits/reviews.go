@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// reviewsPerSecond and reviewsAtOnce are of all sources together, sourcePerSecond and
-	// sourceAtOnce of one.
+	// reviewsPerSecond, reviewsAtOnce are of all sources, sourcePerSecond and sourceAtOnce of one.
 	reviewsPerSecond, reviewsAtOnce = 40, 40
 	sourcePerSecond, sourceAtOnce   = 5, 10
 	// maxWaiting is how many callers of one source wait for their turn at most.

@@ -13,8 +13,7 @@ type Shared[K comparable, V any] struct {
 	Begin func(context.Context) error
 
 	mu sync.Mutex
-	// next are the calls that have not begun: callers may join them. latest are those that were
-	// made last.
+	// next are the calls that have not begun, to be joined; latest those that were made last.
 	next, latest map[K]*call[V]
 }
 

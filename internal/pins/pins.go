@@ -1,5 +1,4 @@
-// Package pins has the rules that bind resources to ordinals, as configurations and worlds write
-// them.
+// Package pins has the rules that bind resources to ordinals, as they are written.
 //
 // In: a rule and the labels of a resource, which are free text. Out: whether the rule's selector
 // picks it. Whoever reads a rule checks it: a configuration asks for more than a world.
@@ -7,11 +6,9 @@ package pins
 
 import "slices"
 
-// Rule binds resources to ordinals: those that its selector matches, and those named. One that
-// several rules match must satisfy all.
+// Rule binds resources to ordinals: by selector, or named. All that match must hold.
 type Rule struct {
-	// Name is shown where a resource has no place because of this rule. A configuration wants one,
-	// and each once.
+	// Name is shown where a resource has no place for this rule. A configuration wants one each.
 	Name string `json:"name"`
 	// Selector looks at the catalogue's labels; absent: it matches none, empty: it matches all.
 	Selector *Selector `json:"selector,omitempty"`
@@ -22,8 +19,7 @@ type Rule struct {
 }
 
 // Selector is a label selector in the shape that Kubernetes gives it: all conditions must hold.
-// Kubernetes' own package reaches the network, which pure ones must not, and wants labels of a
-// certain form.
+// Kubernetes' own package reaches the network, which pure ones must not, and restricts labels.
 type Selector struct {
 	MatchLabels      map[string]string `json:"matchLabels,omitempty"`
 	MatchExpressions []Requirement     `json:"matchExpressions,omitempty"`

@@ -28,8 +28,7 @@ type Config struct {
 	// Grace is the pod's terminationGracePeriodSeconds, Margin what is left of it for the process
 	// to stop after the hook.
 	Grace, Margin time.Duration
-	// Patience is how long nobody may answer: a server that cannot be asked cannot empty the pod
-	// either.
+	// Patience is how long nobody may answer: without a server nothing empties the pod.
 	Patience time.Duration
 }
 
@@ -81,8 +80,7 @@ const (
 	retry = time.Second
 )
 
-// Hold returns when the pod may end (nil), or has to. What changes on the way is written to out, a
-// line each.
+// Hold returns when the pod may end (nil), or has to. Each change is a line of out.
 func Hold(ctx context.Context, c Config, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Grace-c.Margin)
 	defer cancel()

@@ -1,8 +1,6 @@
-// Package samesite keeps web pages from using a server through the browser of somebody who can
-// reach it.
+// Package samesite keeps web pages from using a server through the browser of a person.
 //
-// In: requests. Out: the same requests, but for those that a page of another site makes a browser
-// send, which get 403.
+// In: requests. Out: the same requests, but those that another site's page causes, which get 403.
 package samesite
 
 import (
@@ -31,8 +29,7 @@ func Only(next http.Handler, local bool) http.Handler {
 	})
 }
 
-// Loopback says whether host, with or without a port, is this machine's own name or a loopback
-// address.
+// Loopback says whether host, with or without a port, is localhost or a loopback address.
 func Loopback(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package telemetry is how the process speaks of itself: its log and the Prometheus series that
-// follow the snapshot.
+// Package telemetry is the process's log, and the Prometheus series of the snapshot.
 //
 // In: log records of this program and of the Kubernetes libraries, and the observed Snapshot. Out:
 // one stream of structured lines, and series that exist only for what exists.
@@ -11,14 +10,6 @@ import (
 	"log/slog"
 
 	"k8s.io/klog/v2"
-)
-
-// Keys of log attributes, the same everywhere.
-const (
-	KeyKind     = "kind"
-	KeyInstance = "instance"
-	KeyDecision = "decision"
-	KeyError    = "error"
 )
 
 // NewLogger returns a logger that writes lines of the given format (text or json) from the given

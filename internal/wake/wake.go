@@ -1,8 +1,13 @@
-// Package wake tells a loop that there is something to do.
+// Package wake tells a loop that there is something to do, or lets it pause.
 //
 // In: wakes, from any goroutine. Out: one token, however often the loop was woken since it took the
 // last. Invariant: no wake waits, and a wake after the loop took a token leaves another.
 package wake
+
+import (
+	"context"
+	"time"
+)
 
 // Signal is what a loop receives from. Make it with New.
 type Signal chan struct{}
@@ -15,5 +20,15 @@ func (s Signal) Wake() {
 	select {
 	case s <- struct{}{}:
 	default:
+	}
+}
+
+// Sleep returns true after d, or false as soon as ctx ends.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }

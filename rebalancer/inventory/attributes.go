@@ -53,8 +53,7 @@ type Attribute struct {
 // Unit is the weight of a resource for which the catalogue names none.
 const Unit plan.Weight = 1000
 
-// Attributes is one complete read of the catalogue, reduced to a Needs. It does not change any
-// more.
+// Attributes is one complete read of the catalogue, reduced to a Needs. It never changes.
 type Attributes struct {
 	needs Needs
 	at    time.Time // when the read began; zero: no read was needed
@@ -64,8 +63,7 @@ type Attributes struct {
 	// that a look-up reads a handful of neighbours.
 	rows   []Attribute
 	starts []int32
-	// absent is the pin of a resource without labels, median the weight of one that the read could
-	// not see yet.
+	// absent is the pin of a resource without labels, median the weight of one not read yet.
 	absent plan.PinIndex
 	median plan.Weight
 	pins   []plan.Pin
@@ -84,8 +82,7 @@ func (x *Attributes) Of(hash uint64) (Attribute, bool) {
 	return Attribute{Weight: Unit, Pin: x.absent}, false
 }
 
-// Unreadable says whether nothing can be known of an id before its row is mended. What a pin names
-// is known.
+// Unreadable says whether nothing is known of an id before its row is mended. A pinned one is.
 func (x *Attributes) Unreadable(hash uint64) bool {
 	if !x.unread[hash] {
 		return false
@@ -125,7 +122,6 @@ func (x *Attributes) bucket(hash uint64) int {
 	return int(high)
 }
 
-// index fills starts; the rows are in order.
 func (x *Attributes) index() {
 	x.starts = make([]int32, len(x.rows)/bucketSize+2)
 	for _, t := range x.rows {
@@ -143,14 +139,12 @@ type catalogueRead struct {
 	// before is the read in force, if it has the same Needs.
 	before *Attributes
 	ones   int // rows of weight 1
-	// named are the ids that pins name, classes the pins of label sets by their address: rows share
-	// equal ones.
+	// named are the ids that pins name, classes the pins of label sets by address: rows share them.
 	named   map[string]bool
 	classes map[unsafe.Pointer]class
 }
 
-// class is the pin of all resources with these labels. It keeps the labels, so that their address
-// stays theirs.
+// class is the pin of all resources with these labels. It keeps them: the address stays theirs.
 type class struct {
 	labels map[string]string
 	pin    plan.PinIndex
@@ -251,7 +245,6 @@ func (r *catalogueRead) done() *Attributes {
 	return &done
 }
 
-// weigh finds the median.
 func (r *catalogueRead) weigh() {
 	if !r.needs.weights {
 		return

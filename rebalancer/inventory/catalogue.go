@@ -60,11 +60,9 @@ type Compared struct {
 	resync.Outcome
 	// Deleting is complete when what the read lacks is deleted.
 	Deleting *Request
-	// Next is when another read must begin, to confirm what is missing or to learn what is needed
-	// by now; zero: none must.
+	// Next is when another read must begin, to confirm or to learn what is needed; zero: none must.
 	Next time.Time
-	// Warning is Writer.Unannounced's, where this read is the one that makes it a matter of
-	// warning.
+	// Warning is Writer.Unannounced's, if it is this read that raises it.
 	Warning     string
 	Rows, Reads int
 }
@@ -117,8 +115,7 @@ func (s *shared) abortAttributes(now time.Time) {
 	s.attributes.abort(now)
 }
 
-// endAttributes puts what the read says of attributes into force; lacks: more has come to be needed
-// meanwhile.
+// endAttributes puts what the read says of attributes into force; lacks: more is needed by now.
 func (s *shared) endAttributes() (lacks bool) {
 	r := s.catalogueRead()
 	var read *Attributes
@@ -131,16 +128,14 @@ func (s *shared) endAttributes() (lacks bool) {
 	return s.attributes.lacks()
 }
 
-// catalogueRead is the read under way, if attributes are needed of it. The goroutine that reads
-// alone adds to it.
+// catalogueRead is the read under way, if attributes are needed of it. Only its reader adds to it.
 func (s *shared) catalogueRead() *catalogueRead {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attributes.read
 }
 
-// deletesAtOnce is how many deletes are queued under one hold of the lock: it takes a few
-// milliseconds.
+// deletesAtOnce is how many deletes are queued under one lock: a few milliseconds.
 const deletesAtOnce = 10_000
 
 // enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a
@@ -172,8 +167,7 @@ func (s *shared) enqueueSome(c *comparison, ids []string, r *Request) error {
 }
 
 // Import queues the creation of some rows that a read has found new, but for what a message has
-// deleted since. refused counts the ids that can be no resources. Imported must follow the last
-// call.
+// deleted since. refused counts ids that can be no resources. Imported must come last.
 func (s Catalogue) Import(now time.Time, ids []string) (r *Request, refused int, err error) {
 	r = NewRequest(now)
 	s.compare(func(c *comparison) {
@@ -218,8 +212,7 @@ func (s *shared) shown() *resync.Waiting {
 	return s.comparison.waiting()
 }
 
-// WaitingCount is the number of deletes that wait for a person. A scrape asks for it: it costs
-// nothing and waits for nothing.
+// WaitingCount is the number of deletes that wait for a person. A scrape asks for it: it is free.
 func (s Catalogue) WaitingCount() int {
 	if w := s.shown(); w != nil {
 		return w.Count
@@ -234,9 +227,8 @@ func (s Catalogue) Claimed() int {
 	return s.comparison.claims()
 }
 
-// forget lets go of waiting deletes whose ids have gone by another way, so that no person confirms
-// a number that is out of date. It looks at each of them, but only after something has changed. c
-// is lent.
+// forget lets go of waiting deletes whose ids have gone by another way, so that no outdated number
+// is confirmed. It looks at each, but only after something has changed. c is lent.
 func (s *shared) forget(c *comparison) {
 	if c.shown == nil {
 		return
@@ -249,8 +241,7 @@ func (s *shared) forget(c *comparison) {
 	c.with.Forget(s.index.knows)
 }
 
-// ErrCountChanged says that another number of deletes waits for a person than the one that was to
-// be confirmed.
+// ErrCountChanged says that another number of deletes waits than was to be confirmed.
 var ErrCountChanged = errors.New("another number of deletes waits")
 
 // Confirmation is a set of deletes that a person has confirmed.

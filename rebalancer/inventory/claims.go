@@ -65,8 +65,7 @@ func (s *shared) takeUp(now time.Time, st *protocol.State) error {
 	return nil
 }
 
-// owe notes that the delete of claimed ids is asked for and not durable yet, as far as the document
-// has room.
+// owe notes that the delete of claimed ids is not durable yet, as far as the document has room.
 func (s *shared) owe(ids []string) {
 	room := claimsBytes
 	for _, id := range ids {
@@ -88,8 +87,7 @@ func (s *shared) paid() (some bool) {
 	return some
 }
 
-// toKeep is what went, what is owed and the claims that no read has decided yet, as far as there is
-// room.
+// toKeep is what went, is owed and the claims that no read has decided, within the room.
 func (s *shared) toKeep() *Kept {
 	kept, room := &Kept{V: keptVersion, Went: s.comparison.with.Went()}, claimsBytes
 	add := func(id string) bool {

@@ -16,21 +16,18 @@ type comparison struct {
 	// lent is closed when it is back; nil: it is here.
 	lent chan struct{}
 	// said is what messages said while it is lent, spoken of which ids they said more than a claim.
-	// shown is what waited for a person when it was lent, claimed how many ids were claimed to be
-	// deleted.
+	// shown is what waited for a person when it was lent, claimed how many claims there were.
 	said    []saying
 	spoken  map[string]struct{}
 	shown   *resync.Waiting
 	claimed int
 	// ended counts the reads that were compared.
 	ended int
-	// forgotten is the update of the index after which waiting deletes last let go of what is known
-	// no more.
+	// forgotten is the update of the index at which waiting deletes last let go of the unknown.
 	forgotten int
 }
 
-// saying is what a message said of an id, and when; claim: that it is deleted if nothing of a
-// condition was lost.
+// saying is what a message said of an id, and when; claim: that it is deleted, by a condition.
 type saying struct {
 	at     time.Time
 	id     string
@@ -49,7 +46,6 @@ func (s *saying) tell(c *resync.Comparison) {
 
 func newComparison(now time.Time) *comparison { return &comparison{with: resync.New(now)} }
 
-// hear takes what a message said.
 func (c *comparison) hear(s saying) {
 	if c.lent == nil {
 		s.tell(c.with)
@@ -84,8 +80,7 @@ func (c *comparison) waiting() *resync.Waiting {
 	return c.with.Waiting()
 }
 
-// borrow takes the comparison; back is not nil where another goroutine has it, and closed when it
-// is back.
+// borrow takes the comparison; back, if not nil, is closed when another goroutine gives it back.
 func (s *shared) borrow() (c *comparison, back <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

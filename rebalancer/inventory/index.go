@@ -40,9 +40,8 @@ type Index struct {
 	mu   sync.RWMutex
 	seed maphash.Seed
 	// of is the State that the index equals; nil: not built.
-	of *protocol.State
-	at [shards]map[uint64]int32 // by hash, in the shard that it is of
-	// updated counts the updates.
+	of      *protocol.State
+	at      [shards]map[uint64]int32 // by hash, in the shard that it is of
 	updated int
 	// twice is how many places hold an id that another one holds too: 0 except in an adopted tree.
 	twice int
@@ -60,8 +59,7 @@ func (x *Index) follow(st *protocol.State) {
 	}
 }
 
-// start has the index built of st when it is asked next, and kept up from then on. It waits for
-// nothing.
+// start has the index built of st when it is asked next, and kept up. It never waits.
 func (x *Index) start(st *protocol.State) {
 	x.started.Store(true)
 	x.next.Store(st)
@@ -128,10 +126,8 @@ func (x *Index) Remain(ids []string) []bool {
 	return stay
 }
 
-// remains is Remain for one id.
 func (x *Index) remains(id string) bool { return x.Remain([]string{id})[0] }
 
-// knows says whether the id is anywhere.
 func (x *Index) knows(id string) bool {
 	_, known := x.Find(id)
 	return known
@@ -197,15 +193,13 @@ func (x *Index) update(st *protocol.State) {
 	x.of = st
 }
 
-// build hashes everything.
 func (x *Index) build(st *protocol.State) {
 	x.seed = maphash.MakeSeed()
 	x.each(shards, func(shard int) { x.at[shard] = x.buildShard(st, uint64(shard)) })
 	x.twice = st.Count() - x.len()
 }
 
-// buildShard hashes every id to find those of the shard: that costs less than putting them aside
-// for it.
+// buildShard hashes every id to find those of the shard: cheaper than putting them aside.
 func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]int32 {
 	at := make(map[uint64]int32, st.Count()/shards)
 	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {
@@ -264,46 +258,34 @@ type difference struct {
 
 // differences calls visit for each place whose ids differ, with the ids that differ.
 func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place int32)) {
-	compare := func(was, is protocol.IDs, place int32) {
-		if was, is = was.Differ(is); was.Len()+is.Len() > 0 {
-			visit(was, is, place)
+	differ(old.Instances, st.Instances, func(in *protocol.Instance) protocol.IDs { return in.IDs },
+		func(n int, was, is protocol.IDs) { visit(was, is, int32(n)) })
+	differ(old.Pool, st.Pool, func(p *protocol.Piece) protocol.IDs { return p.IDs },
+		func(_ string, was, is protocol.IDs) { visit(was, is, InPool) })
+	differ(old.Flight, st.Flight, func(f *protocol.Flight) protocol.IDs { return f.IDs },
+		func(_ string, was, is protocol.IDs) { visit(was, is, InFlight) })
+}
+
+// differ calls visit for each key under which both hold other ids, with those that differ.
+func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, visit func(k K, was, is protocol.IDs)) {
+	compare := func(k K, was, is *V) {
+		var before, after protocol.IDs
+		if was != nil {
+			before = ids(was)
+		}
+		if is != nil {
+			after = ids(is)
+		}
+		if before, after = before.Differ(after); before.Len()+after.Len() > 0 {
+			visit(k, before, after)
 		}
 	}
-	var none protocol.IDs
-	for n, in := range st.Instances {
-		was := none
-		if o := old.Instances[n]; o != nil {
-			was = o.IDs
-		}
-		compare(was, in.IDs, int32(n))
+	for k, is := range now {
+		compare(k, old[k], is)
 	}
-	for n, o := range old.Instances {
-		if st.Instances[n] == nil {
-			compare(o.IDs, none, int32(n))
-		}
-	}
-	for name, p := range st.Pool {
-		was := none
-		if o := old.Pool[name]; o != nil {
-			was = o.IDs
-		}
-		compare(was, p.IDs, InPool)
-	}
-	for name, o := range old.Pool {
-		if st.Pool[name] == nil {
-			compare(o.IDs, none, InPool)
-		}
-	}
-	for name, f := range st.Flight {
-		was := none
-		if o := old.Flight[name]; o != nil {
-			was = o.IDs
-		}
-		compare(was, f.IDs, InFlight)
-	}
-	for name, o := range old.Flight {
-		if st.Flight[name] == nil {
-			compare(o.IDs, none, InFlight)
+	for k, was := range old {
+		if now[k] == nil {
+			compare(k, was, nil)
 		}
 	}
 }

@@ -54,8 +54,7 @@ type shared struct {
 	attributes attributeStore
 	// claiming are the callers of claims that are not kept yet.
 	claiming []*Request
-	// importing: what a read has found new is being created, and not all of it has been asked for
-	// yet.
+	// importing: what a read has found new is not all asked for yet.
 	importing bool
 	// owed are ids of claims that a read has found right, and whose delete is not durable yet.
 	owed map[string]struct{}
@@ -175,8 +174,7 @@ func (s Callers) Claim(now time.Time, ids []string) (r *Request, noted bool, err
 	return r, noted, nil
 }
 
-// Lacks says whether any of the ids has no resource, or one that is being deleted. What is asked
-// for counts as done.
+// Lacks says whether any of the ids has no resource that stays. What is asked for counts as done.
 func (s Callers) Lacks(ids []string) (bool, error) {
 	remain := s.index.Remain(ids)
 	s.mu.Lock()
@@ -193,8 +191,7 @@ func (s Callers) Lacks(ids []string) (bool, error) {
 	return false, nil
 }
 
-// Indexed has the index kept up from now on, and built when it is next asked; false while there is
-// no State to build it of.
+// Indexed has the index kept up from now on, built when it is asked; false: there is no State yet.
 func (s *shared) Indexed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -72,8 +72,7 @@ func (r *Request) Fail(err error) {
 	r.End(err)
 }
 
-// GiveUp says that the caller does not wait any more: what was not sent never will be. ended: it
-// was answered before.
+// GiveUp says that the caller waits no more: what was not sent never is. ended: it was answered.
 func (r *Request) GiveUp() (ended bool) {
 	if !r.ended {
 		r.gaveUp = true
@@ -81,8 +80,7 @@ func (r *Request) GiveUp() (ended bool) {
 	return r.ended
 }
 
-// less says that one of what is left is durable, or that all is queued; complete: that was the
-// last.
+// less says that one more is durable, or that all is queued; complete: that was the last.
 func (r *Request) less() (complete bool) {
 	if r.left--; r.left == 0 {
 		r.End(nil)
@@ -92,17 +90,13 @@ func (r *Request) less() (complete bool) {
 
 // requests are what was asked for and is not committed yet: for each id the last that was said of
 // it. A create that follows a delete turns it, and the other way; the callers of both are answered
-// when the last is durable. The writer takes nothing out before it is committed: pending shows,
-// answer removes.
+// when the last is durable. Nothing goes before it is committed: pending shows, answer removes.
 type requests struct {
 	by map[string]*wanted
-	// order lists the ids of each op as they came. An id may stand in it twice, or with a wanted
-	// that has turned or gone.
+	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
 	order [2][]string
-	// shown counts the calls of pending.
 	shown int
-	// now counts what was ever added: a clock by which the writer knows what had been asked when it
-	// sent or read something.
+	// now counts what was ever added: a clock that tells what was asked before a send or read.
 	now int64
 }
 
@@ -114,7 +108,6 @@ type wanted struct {
 	by    []*Request
 }
 
-// add notes that op is wanted of id.
 func (q *requests) add(op resync.Op, id string, r *Request) {
 	if q.by == nil {
 		q.by = map[string]*wanted{}
@@ -135,8 +128,7 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 	w.by = append(w.by, r)
 }
 
-// pending are the ids of which op is wanted now, each once, in the order in which they came. The
-// result is the caller's.
+// pending are the ids of which op is wanted now, each once, as they came, in a new slice.
 func (q *requests) pending(op resync.Op) []string {
 	if len(q.order[op]) == 0 {
 		return nil
@@ -187,8 +179,7 @@ func (q *requests) answer(op resync.Op, ids []string) (complete []*Request) {
 	return complete
 }
 
-// withdraw takes r's part in wanting op of ids away. It returns those that no other request wants:
-// they are not queued any more.
+// withdraw takes r's part in wanting op of ids away. It returns those that no other request wants.
 func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []string) {
 	for _, id := range ids {
 		w := q.by[id]
@@ -204,8 +195,7 @@ func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []s
 	return dropped
 }
 
-// sending says that ids are about to be sent, op being wanted of them; false: of one of them it is
-// not wanted any more.
+// sending says that ids are about to be sent, op being wanted of them; false: not of all any more.
 func (q *requests) sending(op resync.Op, ids []string) bool {
 	for _, id := range ids {
 		if w := q.by[id]; w == nil || w.op != op {

@@ -1,11 +1,8 @@
 package inventory
 
-import (
-	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-)
+import "github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 
-// Writer is the inventory as the one writer sees it. Nothing is taken out of it before it is
-// committed.
+// Writer is the inventory as the one writer sees it. Nothing leaves it uncommitted.
 type Writer struct{ *shared }
 
 // Pending are the ids of which op is wanted now, each once, in the order in which they came.
@@ -13,19 +10,6 @@ func (s Writer) Pending(op resync.Op) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests.pending(op)
-}
-
-// StillWanted are those of ids of which op is still the last that was said: a create that was
-// served since may have turned them, and was answered.
-func (s Writer) StillWanted(op resync.Op, ids []string) (still []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, id := range ids {
-		if w := s.requests.by[id]; w != nil && w.op == op {
-			still = append(still, id)
-		}
-	}
-	return still
 }
 
 // Sending is asked right before a transaction is sent that does what is wanted of ids; false: of
@@ -43,8 +27,7 @@ func (s Writer) Answer(op resync.Op, ids []string) (complete []*Request) {
 	return s.requests.answer(op, ids)
 }
 
-// Clock counts all that was ever asked for, and tells the writer what had been asked when it sent
-// or read something.
+// Clock counts all that was ever asked for: what had been asked when something was sent or read.
 func (s Writer) Clock() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,9 +10,8 @@ import (
 
 // Update makes a kept document from the one that ZooKeeper holds; old is nil where there is none,
 // and belongs to the callee. The one goroutine that writes calls it, again after a conflict and
-// after a lost answer, over what is there then: so two calls of Keep never lose what the other one
-// changed. It must be quick, have no effects of its own, and make the same of what it has made
-// before.
+// after a lost answer, over what is there then: so calls of Keep never lose each other's changes.
+// It must be quick, have no effects of its own, and make the same of what it has made before.
 type Update func(old []byte) (fresh []byte, err error)
 
 // Replace is the Update of a document that one writer alone makes, and makes whole.
@@ -23,11 +22,9 @@ func Replace(data []byte) Update {
 
 // What a call can fail with.
 var (
-	// ErrNotLeading: a write was asked of a replica that does not lead, or that ceased to lead
-	// before it was durable.
+	// ErrNotLeading: a write was asked of a replica that does not lead, or ceased to.
 	ErrNotLeading = errors.New("not leading")
-	// ErrNotSent: what was asked for was not sent to ZooKeeper before its caller gave up, and will
-	// not be. Nothing has changed.
+	// ErrNotSent: what was asked for was not sent before its caller gave up, and never will be.
 	ErrNotSent = errors.New("not carried out")
 	// ErrOutcomeUnknown: what was asked for was sent, and the caller gave up, or this replica
 	// ceased to lead, before it was known what became of it. What ZooKeeper shows later tells.
@@ -52,8 +49,7 @@ type Flight struct {
 	Pod string
 }
 
-// ReassignCommand is what a person types to have what an instance owns given to others without
-// proof.
+// ReassignCommand is what a person types to reassign what an instance owns without proof.
 func ReassignCommand(kind string, ordinal int) string {
 	return fmt.Sprintf("shardscaler reassign %s %d --assume-dead --server URL", kind, ordinal)
 }

@@ -1,8 +1,7 @@
 // Package orders is what the scaler and the engine of a kind say to each other.
 //
 // In: from the scaler, Orders on every tick. Out: from the engine, Progress, and the documents that
-// it stores for the scaler. Invariant: the latest Orders alone count, and old ones count for
-// nothing.
+// it stores for the scaler. Invariant: the latest Orders alone count, if not old.
 package orders
 
 import (
@@ -19,15 +18,13 @@ type Orders struct {
 	// At is when the orders were made from a snapshot; Tick is the time between two orders, 0: 2s.
 	At   time.Time
 	Tick time.Duration
-	// Stay are the ordinals that will remain, ascending. Every other ordinal that owns something is
-	// to be emptied.
+	// Stay are the ordinals that will remain, ascending. All others are to be emptied.
 	Stay []int
 	// MayLeave are those of Stay that only a window or a rate still keeps: if what is recommended
 	// now stands, they will leave. They keep what they have and get new resources, but nothing is
 	// spread onto them, to be taken away again a moment later.
 	MayLeave []int
-	// Ready are those of Stay whose pod is ready and may be opened. An ordinal once open stays open
-	// through a restart.
+	// Ready are those of Stay whose pod is ready and may be opened. Open ones stay so in a restart.
 	Ready []int
 	// PodsAt is when the complete list of the namespace's pods was begun by which pods are gone;
 	// zero: there is none, and nothing is released for a pod's absence. What was revoked later is
@@ -55,8 +52,7 @@ type Orders struct {
 	// Suspended, when not empty, is why nothing at all may be assigned or moved: blind means still.
 	// Creates and deletes go on.
 	Suspended string
-	// SpreadSuspended, when not empty, is why spreading (moves between staying, healthy instances)
-	// must wait.
+	// SpreadSuspended, if not empty, is why spreading must wait: moves between healthy instances.
 	SpreadSuspended string
 	// Overloaded are ordinals of Stay that are overloaded while others are not, ascending: a reason
 	// to spread at once, however little the lists differ.
@@ -67,8 +63,7 @@ type Orders struct {
 	// Settle is how long an immediate hand-off waits between revoke and grant.
 	Settle time.Duration
 	Limits config.Rebalance
-	// Balance is what is to be even; Pins bind resources to ordinals. Both need the catalogue's
-	// weights and labels.
+	// Balance is what is to be even; Pins bind resources to ordinals. Both need attributes.
 	Balance config.Balance
 	Pins    []pins.Rule
 	// CatalogueMaxAge is how old the catalogue's weights may be for voluntary moves. 0: any age.

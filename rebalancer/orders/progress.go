@@ -13,8 +13,7 @@ type Progress struct {
 	Refused string `json:"refused,omitempty"`
 	// Draining counts what is left on ordinals that leave, by ordinal.
 	Draining map[int]int `json:"draining,omitempty"`
-	// Unproven says of instances that are lost why what they own is not given to others, by
-	// ordinal.
+	// Unproven says of instances that are lost why what they own stays, by ordinal.
 	Unproven map[int]string `json:"unproven,omitempty"`
 	// PlanID is the running plan's, empty when none runs. It is carried out in waves; what follows
 	// describes the present one. Reason is drain, spread or undo, and Why says it in words.
@@ -30,23 +29,18 @@ type Progress struct {
 	Acknowledged int `json:"acknowledged,omitempty"`
 	Left         int `json:"left,omitempty"`
 	Beyond       int `json:"beyond,omitempty"`
-	// PerMinute is how fast moves arrive, by the last minute; EstimatedEnd is when the plan will
-	// have ended at that pace.
+	// PerMinute is the pace of moves, by the last minute; EstimatedEnd when the plan ends at that.
 	PerMinute    float64    `json:"perMinute,omitempty"`
 	EstimatedEnd *time.Time `json:"estimatedEnd,omitempty"`
 	// Moved counts resources moved since this process started.
 	Moved int64 `json:"moved"`
-	// Duplicates lists ids that were found in two places since this process leads and where each
-	// one stayed, at most 1000.
+	// Duplicates lists ids that were found in two places since this process leads, at most 1000.
 	Duplicates []Duplicate `json:"duplicates,omitempty"`
-	// Alarm says why the engine has stopped (an unreadable list, foreign edits); empty when it
-	// works.
+	// Alarm says why the engine has stopped, if so (an unreadable list, foreign edits).
 	Alarm string `json:"alarm,omitempty"`
-	// Blocked says what keeps the running work from ending: capacity elsewhere, a hold, an instance
-	// that does not acknowledge.
+	// Blocked says what keeps the running work from ending: capacity, a hold, an acknowledgement.
 	Blocked string `json:"blocked,omitempty"`
-	// Unannounced is a warning: rows keep appearing in the catalogue of which no message tells.
-	// Empty: they do not.
+	// Unannounced is a warning: rows keep appearing of which no message tells. Empty: none.
 	Unannounced string `json:"unannounced,omitempty"`
 	// Parked are the resources that have no place, or not the one they should have, summed up by
 	// where they are (-1: the pool) and why.
@@ -56,8 +50,7 @@ type Progress struct {
 // Duplicate is an id that was found in more than one place.
 type Duplicate struct {
 	ID string `json:"id"`
-	// Stayed is where the id was left, Removed where it was taken from: an ordinal, "pool" or
-	// "flight".
+	// Stayed is where the id is, Removed where it was too: an ordinal, "pool" or "flight".
 	Stayed  string `json:"stayed"`
 	Removed string `json:"removed"`
 }

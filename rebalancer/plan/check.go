@@ -32,8 +32,7 @@ type checker struct {
 	w *World
 	p *Plan
 	o Options
-	// Per instance, as the moves are played: count and weight include what waits in flight for
-	// room.
+	// Per instance, as the moves are played: count and weight include what waits for room.
 	count, waiting, bytes []int
 	weight                []int64
 	moved, refused        map[Move]bool // keyed by From and Index; To is 0
@@ -102,7 +101,6 @@ func (c *checker) mustMove(from InstanceIndex, index int) bool {
 	return !c.w.Instances[from].Fixed && !c.permits(c.list(from), index, int(from))
 }
 
-// moves plays the plan.
 func (c *checker) moves() error {
 	for i, m := range c.p.Moves {
 		if err := c.move(m); err != nil {
@@ -197,7 +195,6 @@ func (c *checker) arrive(m Move, l List) {
 	c.waiting[m.From] = min(c.waiting[m.From], max(0, c.count[m.From]-c.w.Instances[m.From].Capacity))
 }
 
-// pinned says whether any resource is pinned.
 func (c *checker) pinned() bool {
 	for at := FromPool; at < len(c.w.Instances); at++ {
 		for _, p := range c.list(InstanceIndex(at)).Pins {
@@ -271,8 +268,7 @@ func (c *checker) bound() error {
 }
 
 // least is the least number of moves without pins: raise a level under everyone, one step at a
-// time, while there is enough; the rest stays, where it can, with who holds more. What is not kept
-// moves.
+// time, while there is enough; the rest stays, where it can, with who holds more.
 func (c *checker) least() int {
 	var open []Instance
 	total := len(c.w.Pool.IDs)

@@ -22,8 +22,7 @@ type Description struct {
 	ID      string  `json:"id"`
 	Regime  Regime  `json:"regime"`
 	Balance Balance `json:"balance"`
-	// Summary is the plan in one sentence, Certificate says how its moves compare with the least
-	// possible.
+	// Summary is the plan in one sentence, Certificate compares its moves with the least possible.
 	Summary     string `json:"summary"`
 	Certificate string `json:"certificate"`
 	Moves       int    `json:"moves"`
@@ -249,7 +248,6 @@ func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
 	return groups
 }
 
-// meaning is the reason for a person.
 func (r Reason) meaning() string {
 	switch r {
 	case NoOpen:
@@ -270,14 +268,16 @@ func (r Reason) meaning() string {
 
 // notes say what room is missing now, and what would be missing if one instance were lost.
 func (p *Plan) notes() (notes []string) {
-	room, largest, capacity := 0, InstanceChange{Ordinal: -1}, 0
+	var largest InstanceChange
+	room, own, capacity := 0, 0, 0 // own is the part of room that the largest has
 	for i, c := range p.changes() {
 		if in := &p.world.Instances[i]; in.Open {
-			room += max(0, in.Capacity-c.After)
-			capacity = max(capacity, in.Capacity)
-			if largest.Ordinal < 0 || c.After > largest.After {
-				largest = c
+			left := max(0, in.Capacity-c.After)
+			room += left
+			if capacity == 0 || c.After > largest.After {
+				largest, own = c, left
 			}
+			capacity = max(capacity, in.Capacity)
 		}
 	}
 	short := 0
@@ -290,18 +290,9 @@ func (p *Plan) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("no room for %s: scale up by %s of capacity %d",
 			number(short, "resource"), number((short+capacity-1)/capacity, "instance"), capacity))
 	}
-	if others := room - max(0, capacityOf(p.world, largest.Ordinal)-largest.After); short == 0 && largest.After > others {
+	if others := room - own; short == 0 && largest.After > others {
 		notes = append(notes, fmt.Sprintf("no headroom: losing instance %d would leave %s without a place; scale up to be safe",
 			largest.Ordinal, number(largest.After-others, "resource")))
 	}
 	return notes
-}
-
-func capacityOf(w *World, ordinal int) int {
-	for i := range w.Instances {
-		if w.Instances[i].Ordinal == ordinal {
-			return w.Instances[i].Capacity
-		}
-	}
-	return 0
 }

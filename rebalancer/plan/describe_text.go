@@ -58,8 +58,7 @@ func placeName(ordinal int) string {
 	return strconv.Itoa(ordinal)
 }
 
-// WriteText writes the canonical text: every move and refusal by id, and nothing that depends on
-// where or when it was made.
+// WriteText writes the canonical text: every move and refusal by id, the same anywhere and always.
 func (p *Plan) WriteText(to io.Writer) error {
 	out := bufio.NewWriterSize(to, 1<<16)
 	fmt.Fprintf(out, "plan v1 %s %s bound %d exact %v remaining %d\n", p.Regime, p.Balance, p.Bound, p.Exact, p.Remaining)

@@ -51,7 +51,6 @@ func (e *emitter) straight(l layout) bool {
 	return true
 }
 
-// count books a bulk move that was emitted whole.
 func (e *emitter) count(p bulkMove) {
 	e.load[p.to] += int(p.n)
 	if p.from != FromPool {
@@ -100,8 +99,7 @@ func (e *emitter) why(m Move) Reason {
 	return reason(class, open)
 }
 
-// reason is why a resource of a class found no room, by count, on the instances that are open to
-// it.
+// reason is why a resource of a class found no room, by count, on instances open to it.
 func reason(class PinIndex, open bool) Reason {
 	switch {
 	case class == 0 && open:
@@ -128,8 +126,7 @@ func (e *emitter) try(m Move) bool {
 	return true
 }
 
-// placeElsewhere gives each resource the emptiest instance that takes it, and returns those that
-// nobody takes.
+// placeElsewhere gives each resource the emptiest instance that takes it, and returns the others.
 func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
 	w := e.tally.w
 	for _, m := range unplaced {

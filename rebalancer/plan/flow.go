@@ -35,8 +35,7 @@ type network struct {
 	via  []int32
 }
 
-// prices are the costs in one number each; a step of a higher one outweighs any cycle of lower
-// ones.
+// prices are the costs as one number each; a step of a higher one outweighs cycles of lower.
 type prices struct{ square, second, first, broken int64 }
 
 const (
@@ -117,7 +116,6 @@ func (n *network) book(s group, o Options) {
 	}
 }
 
-// stays says whether resources are where they may stay.
 func (n *network) stays(s group) bool {
 	return s.at != FromPool && n.w.mayStay(s.class, s.at)
 }
@@ -129,8 +127,7 @@ func (n *network) put(k, c, count int) {
 	n.load[c] += count
 }
 
-// price sets the costs. A cycle visits each node at most once: that bounds how many steps of a
-// price it can hold.
+// price sets the costs. A cycle visits each node at most once: that bounds the steps it can hold.
 func (n *network) price() {
 	nodes, total := int64(len(n.classes)+len(n.open)+2), int64(0)
 	for _, l := range n.load {

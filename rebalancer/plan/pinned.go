@@ -2,8 +2,7 @@ package plan
 
 import "slices"
 
-// pinnedLayout is the layout of a world with pins. Its moves are the fewest unless some instance
-// keeps more than its capacity.
+// pinnedLayout lays out a world with pins. Its moves are the fewest unless one stays over capacity.
 func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 	n := newNetwork(w, o)
 	n.distribute()
@@ -64,7 +63,6 @@ func (n *network) orphans(k int) (placed, left []group) {
 	return placed, left
 }
 
-// why is the reason for what is left of a class.
 func (n *network) why(k int) Reason {
 	row := n.allowed[n.cell(k, 0):n.cell(k, len(n.open))]
 	return reason(n.classes[k], slices.Contains(row, true))
@@ -86,8 +84,7 @@ func (n *network) refuseOver(l *layout) {
 
 // arrange puts the bulk moves in an order in which capacity holds after every move: what must move
 // first, then what only spreads, from the fullest; after each of these again what it made room for.
-// Full instances that exchange resources form a ring: there one resource goes ahead and waits in
-// flight.
+// Full instances that exchange form a ring: there one resource goes ahead and waits in flight.
 func (l *layout) arrange(b *tally) {
 	todo := l.bulk
 	l.bulk = nil

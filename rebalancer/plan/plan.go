@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
@@ -14,8 +15,7 @@ const (
 	// Emergency places what has no owner, sits on a leaving instance or sits where its pin forbids.
 	// It moves nothing else, may worsen the balance and has no budget.
 	Emergency Regime = "emergency"
-	// Periodic does that and spreads too: it does not worsen the balance, and a budget limits the
-	// moves that spread.
+	// Periodic does that and spreads too: within a budget, and without worsening the balance.
 	Periodic Regime = "periodic"
 )
 
@@ -41,12 +41,10 @@ type Options struct {
 	// above or below it): spreading is due when an instance is farther away than Enter, and a plan
 	// spreads until all are within Leave. Defaults 1.15, 1.05.
 	Enter, Leave float64
-	// Running: spreading by weight has begun and not all are within Leave yet. Only ShouldRebalance
-	// looks at it.
+	// Running: spreading by weight has begun and is not over. Only ShouldRebalance looks at it.
 	Running bool
 	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both
-	// MinSpread and that share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at
-	// them.
+	// MinSpread and the share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
 	MinSpread      int
 	MinSpreadShare float64
 }
@@ -74,8 +72,7 @@ const (
 	PinFull
 	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
 	BytesFull
-	// OverCapacity: it runs on an instance that holds more than its capacity, and there is no room
-	// elsewhere. It stays.
+	// OverCapacity: its instance is over its capacity, and there is no room elsewhere. It stays.
 	OverCapacity
 )
 
@@ -106,8 +103,7 @@ type Plan struct {
 	Exact bool
 	// Voluntary counts those of Moves that only spread or make room: the budget counts these.
 	Voluntary int
-	// Remaining are the moves of the full plan beyond the budget. Moves is a prefix of the full
-	// plan.
+	// Remaining are the full plan's moves beyond the budget. Moves is a prefix of that.
 	Remaining int
 	// Refused are the resources that could not be placed, with reasons.
 	Refused []Refusal
@@ -121,8 +117,7 @@ func (p *Plan) World() *World { return p.world }
 // Empty says that nothing moves.
 func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
 
-// BySource yields the moves grouped by From, each source once: the pool first, then by ordinal;
-// within a source in plan order.
+// BySource yields the moves grouped by From, the pool first, then by ordinal, each in plan order.
 func (p *Plan) BySource() iter.Seq2[int, []Move] {
 	return func(yield func(int, []Move) bool) {
 		start := make([]int, len(p.world.Instances)+2)
@@ -165,8 +160,7 @@ func (p *Plan) FromPool() map[int][]Move {
 	return byOrdinal
 }
 
-// Make plans. It fails only on a world or options that mean nothing; what cannot be placed is
-// refused in the plan.
+// Make plans. It fails on a world or options that mean nothing; the plan has what is refused.
 func Make(w *World, o Options) (*Plan, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -198,7 +192,6 @@ func (p *Plan) byCount(o Options) {
 	p.cutToBudget(o.Budget)
 }
 
-// keepBudget cuts a full plan.
 func (p *Plan) cutToBudget(budget int) {
 	if budget == 0 || p.Voluntary <= budget {
 		return
@@ -287,24 +280,9 @@ func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 }
 
 func (o Options) complete() (Options, error) {
-	if o.Regime == "" {
-		o.Regime = Emergency
-	}
-	if o.Balance == "" {
-		o.Balance = ByCount
-	}
-	if o.Enter == 0 {
-		o.Enter = 1.15
-	}
-	if o.Leave == 0 {
-		o.Leave = 1.05
-	}
-	if o.MinSpread == 0 {
-		o.MinSpread = 2
-	}
-	if o.MinSpreadShare == 0 {
-		o.MinSpreadShare = 0.05
-	}
+	o.Regime, o.Balance = cmp.Or(o.Regime, Emergency), cmp.Or(o.Balance, ByCount)
+	o.Enter, o.Leave = cmp.Or(o.Enter, 1.15), cmp.Or(o.Leave, 1.05)
+	o.MinSpread, o.MinSpreadShare = cmp.Or(o.MinSpread, 2), cmp.Or(o.MinSpreadShare, 0.05)
 	switch {
 	case o.Regime != Emergency && o.Regime != Periodic:
 		return o, fmt.Errorf("check options: regime: %q, want %s or %s", o.Regime, Emergency, Periodic)

@@ -17,21 +17,18 @@ type group struct {
 	class PinIndex
 }
 
-// unplaced is a group without a place.
 type unplaced struct {
 	group
 	why Reason
 }
 
-// layout is a plan by numbers, before single resources are picked: bulk moves in order of
-// execution.
+// layout is a plan by numbers, before resources are picked: bulk moves in order of execution.
 type layout struct {
 	bulk []bulkMove
 	left []unplaced
 }
 
-// pair sends what the sources have to the targets, both in their order, and returns what found no
-// target.
+// pair sends what the sources have to the targets, both in order, and returns what found no target.
 func (l *layout) pair(sources, targets []group, voluntary bool) []group {
 	for len(sources) > 0 && len(targets) > 0 {
 		g, t := &sources[0], &targets[0]
@@ -97,8 +94,7 @@ func freeLayout(w *World, o Options) layout {
 	return s.layout(open, orphans, first)
 }
 
-// orphansFirst says how many each holds when so many orphans have been placed and nothing else has
-// moved.
+// orphansFirst says how many each holds when so many orphans are placed and nothing else has moved.
 func (s shares) orphansFirst(placed int) []int {
 	f := newShares(len(s.held))
 	for i, h := range s.held {

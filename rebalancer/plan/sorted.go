@@ -1,6 +1,9 @@
 package plan
 
-import "slices"
+import (
+	"container/heap"
+	"slices"
+)
 
 // sortedList is one list by weight, from which resources are taken one by one. Only those are on it
 // that may stay in the list.
@@ -8,8 +11,7 @@ type sortedList struct {
 	list *List
 	// sorted holds weight << 32 | index, ascending.
 	sorted []uint64
-	// below[i+1] is where to look for the nearest place at or below i that has not been taken, -1:
-	// none.
+	// below[i+1] is where to look for the nearest place at or below i that is not taken, -1: none.
 	below []int32
 	low   int // everything before has been taken
 }
@@ -46,8 +48,7 @@ func (sh *sortedList) at(i int32) int32 {
 	return root
 }
 
-// take finds the heaviest resource of at most ideal that to takes, else the lightest of at most
-// limit.
+// take finds the heaviest that to takes of at most ideal, else the lightest of at most limit.
 func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int64) (index int32, ok bool) {
 	over, _ := slices.BinarySearch(sh.sorted, uint64(max(0, ideal)+1)<<32)
 	for i := sh.at(int32(over) - 1); i >= 0; i = sh.at(i - 1) {
@@ -86,75 +87,57 @@ func (sh *sortedList) first(n int) (indexes []int32) {
 	return indexes
 }
 
-// heap has the open instances with the lightest on top.
-type heap struct {
+// lightest has the open instances with the lightest on top.
+type lightest struct {
 	s     *weightPlanner
 	items []InstanceIndex
-	place []int32 // of an instance among items, -1: not there
+	place []int // of an instance among items, -1: not there
 }
 
-func newHeap(s *weightPlanner) *heap {
-	h := &heap{s: s, place: make([]int32, len(s.weight))}
-	for i := range h.place {
-		h.place[i] = -1
-	}
+func newLightest(s *weightPlanner) *lightest {
+	h := &lightest{s: s, place: slices.Repeat([]int{-1}, len(s.weight))}
 	for _, at := range s.open {
 		h.moved(at)
 	}
 	return h
 }
 
-func (h *heap) top() InstanceIndex {
+func (h *lightest) top() InstanceIndex {
 	if len(h.items) == 0 {
 		return -1
 	}
 	return h.items[0]
 }
 
-// drop removes the top.
-func (h *heap) drop() {
-	last := len(h.items) - 1
-	h.swap(0, last)
-	h.place[h.items[last]] = -1
-	h.items = h.items[:last]
-	h.sink(0)
-}
-
-// moved puts an instance where it belongs after its weight changed; one that was dropped comes
-// back.
-func (h *heap) moved(at InstanceIndex) {
-	if at == FromPool || !h.s.tally.w.Instances[at].Open {
-		return
-	}
-	if h.place[at] < 0 {
-		h.place[at] = int32(len(h.items))
-		h.items = append(h.items, at)
-	}
-	i := int(h.place[at])
-	for i > 0 && h.s.lighter(h.items[i], h.items[(i-1)/2]) {
-		h.swap(i, (i-1)/2)
-		i = (i - 1) / 2
-	}
-	h.sink(i)
-}
-
-func (h *heap) sink(i int) {
-	for {
-		least := i
-		for _, child := range []int{2*i + 1, 2*i + 2} {
-			if child < len(h.items) && h.s.lighter(h.items[child], h.items[least]) {
-				least = child
-			}
-		}
-		if least == i {
-			return
-		}
-		h.swap(i, least)
-		i = least
+// moved puts an instance where it belongs after its weight changed, also a dropped one.
+func (h *lightest) moved(at InstanceIndex) {
+	switch {
+	case at == FromPool || !h.s.tally.w.Instances[at].Open:
+	case h.place[at] < 0:
+		heap.Push(h, at)
+	default:
+		heap.Fix(h, h.place[at])
 	}
 }
 
-func (h *heap) swap(i, j int) {
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (h *lightest) Len() int { return len(h.items) }
+
+func (h *lightest) Less(i, j int) bool { return h.s.lighter(h.items[i], h.items[j]) }
+
+func (h *lightest) Swap(i, j int) {
 	h.items[i], h.items[j] = h.items[j], h.items[i]
-	h.place[h.items[i]], h.place[h.items[j]] = int32(i), int32(j)
+	h.place[h.items[i]], h.place[h.items[j]] = i, j
+}
+
+func (h *lightest) Push(at any) {
+	h.place[at.(InstanceIndex)] = len(h.items)
+	h.items = append(h.items, at.(InstanceIndex))
+}
+
+func (h *lightest) Pop() any {
+	last := len(h.items) - 1
+	at := h.items[last]
+	h.items, h.place[at] = h.items[:last], -1
+	return at
 }

@@ -2,14 +2,12 @@ package plan
 
 import "slices"
 
-// tally is the state of the instances while moves are laid out. Its slices are parallel to
-// World.Instances.
+// tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
 	w *World
 	// load is how many resources an instance holds, arriving included.
 	load []int
-	// bytes is the length of each list's znode, arriving included; nil when no open instance has a
-	// limit.
+	// bytes is the length of each list's znode, arriving included; nil: no open one has a limit.
 	bytes []int
 }
 
@@ -73,8 +71,7 @@ func (b *tally) apply(m Move) {
 type picker struct {
 	w       *World
 	classes int
-	// next is the next place to look at, counted from the end for open instances; by list and
-	// class.
+	// next is the next place to look at, from the end for open instances; by list and class.
 	next []int32
 }
 
@@ -103,7 +100,6 @@ func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
 	}
 }
 
-// pinned says whether any resource is pinned.
 func (w *World) pinned() bool {
 	some := func(l *List) bool { return slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return p != 0 }) }
 	if some(&w.Pool) {
@@ -117,7 +113,6 @@ func (w *World) pinned() bool {
 	return false
 }
 
-// orphaned says whether anything must move.
 func (w *World) orphaned() bool {
 	if len(w.Pool.IDs) > 0 {
 		return true
@@ -134,7 +129,6 @@ func (w *World) orphaned() bool {
 
 func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
 
-// fill picks the resources of one bulk move.
 func (k *picker) fill(moves []Move, p bulkMove) {
 	if k.classes > 1 {
 		for i := range moves {

@@ -15,8 +15,7 @@ func newShares(n int) shares {
 	return shares{floor: all[:n:n], limit: all[n : 2*n : 2*n], held: all[2*n : 3*n : 3*n], want: all[3*n:]}
 }
 
-// fill pours total resources into the instances as evenly as floor and limit allow, and returns
-// what found no room.
+// fill pours total resources into instances as evenly as can be, and returns the rest.
 //
 // The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less
 // than one each, goes first to those that hold more than the level already, then to the lowest
@@ -49,8 +48,7 @@ func (s shares) fill(total int) (left int) {
 
 func (s shares) takesExtra(i, level int) bool { return s.floor[i] <= level && level < s.limit[i] }
 
-// level is the highest level whose pouring needs no more than total, and what is then left of
-// total.
+// level is the highest level whose pouring needs no more than total, and what is then left.
 func (s shares) level(total int) (level, rest int) {
 	poured := func(level int) (sum int) {
 		for i, f := range s.floor {

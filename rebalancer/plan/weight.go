@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"container/heap"
 	"math"
 	"slices"
 )
@@ -14,11 +15,9 @@ type weightPlanner struct {
 	*emitter
 	o    Options
 	open []InstanceIndex
-	// weight is each instance's load in thousandths, arriving included; parallel to
-	// World.Instances.
+	// weight is each instance's load in thousandths, parallel to World.Instances.
 	weight []int64
-	// quota, if set, is how many of a class an instance may take: by class × column as in a
-	// network.
+	// quota, if set, is how many of a class an instance may take, by cell of a network.
 	quota       *network
 	sortedLists map[InstanceIndex]*sortedList
 }
@@ -29,8 +28,7 @@ func (p *Plan) byWeight(o Options) {
 	orphans := s.orphans()
 	left := s.place(orphans)
 	if len(left) > 0 && w.pinned() {
-		// Who may go anywhere may have taken the room of who may not: try again with each one's
-		// share counted first.
+		// The unpinned may have taken the room of others: try again, the shares counted first.
 		shared := newWeightPlanner(w, o)
 		shared.quota = sharesByCount(w, o)
 		rest := shared.place(orphans)
@@ -84,8 +82,7 @@ func weights(w *World) []int64 {
 	return sums
 }
 
-// orphans are the resources that must move, the heaviest first, then as they are stored; To is not
-// set.
+// orphans are the resources that must move, the heaviest first, then as stored; To is not set.
 func (s *weightPlanner) orphans() []Move {
 	w := s.tally.w
 	var all []Move
@@ -105,13 +102,12 @@ func (s *weightPlanner) orphans() []Move {
 	return all
 }
 
-// place gives each its instance, again and again while what went made room, and returns those
-// without.
+// place gives each its instance, again while what went makes room, and returns those without.
 func (s *weightPlanner) place(orphans []Move) []Move {
 	todo := slices.Clone(orphans)
 	for {
 		var left []Move
-		free := newHeap(s)
+		free := newLightest(s)
 		for _, m := range todo {
 			if m.To = s.target(m, free); m.To < 0 {
 				left = append(left, m)
@@ -129,11 +125,11 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 }
 
 // target is the lightest instance that takes a resource, -1: none.
-func (s *weightPlanner) target(m Move, free *heap) InstanceIndex {
+func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
 	w := s.tally.w
 	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
 	for free.top() >= 0 && s.room(free.top()) <= 0 {
-		free.drop()
+		heap.Pop(free)
 	}
 	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
 		return at
@@ -155,7 +151,6 @@ func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 	return s.quota.flow[s.quota.cell(k, c)] > 0
 }
 
-// send makes a move.
 func (s *weightPlanner) send(m Move) {
 	w := s.tally.w
 	cost := w.list(m.From).weight(int(m.Index))
@@ -192,8 +187,7 @@ func (s *weightPlanner) refuseOver() {
 	}
 }
 
-// spread moves from the heaviest to the lightest until all are within Leave of the mean or nothing
-// helps.
+// spread moves from the heaviest to the lightest until all are within Leave or nothing helps.
 func (s *weightPlanner) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {
@@ -266,8 +260,7 @@ func (s *weightPlanner) give(from InstanceIndex, mean int64) bool {
 	return false
 }
 
-// lightest is the open instance that comes next after that one by weight, then ordinal; after -1,
-// the first; -1: none.
+// lightest is the next open instance by weight, then ordinal; after -1, the first; -1: none.
 func (s *weightPlanner) lightest(after InstanceIndex) InstanceIndex {
 	best := InstanceIndex(-1)
 	for _, at := range s.open {

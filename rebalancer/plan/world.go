@@ -43,8 +43,7 @@ func WeightOf(v float64) Weight {
 // PinIndex says which pin holds for a resource: 0 none, k World.Pins[k-1].
 type PinIndex uint16
 
-// World is one moment of a kind: what the planner looks at. A Plan refers to its World; nobody
-// changes it afterwards.
+// World is one moment of a kind: what the planner looks at. It does not change: Plans refer to it.
 type World struct {
 	// Instances are ascending by ordinal.
 	Instances []Instance
@@ -63,8 +62,7 @@ type List struct {
 	Pins []PinIndex
 }
 
-// Instance is one ordinal. An instance that is neither Open nor Leaving keeps what it holds and
-// gets nothing.
+// Instance is one ordinal. One neither Open nor Leaving keeps what it has and gets nothing.
 type Instance struct {
 	Ordinal int
 	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
@@ -75,8 +73,7 @@ type Instance struct {
 	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity)
 	// refuses new ones and parks none.
 	Capacity int
-	// MaxBytes limits the bytes of its list's znode, 0: no limit. Bytes is the znode's present
-	// length.
+	// MaxBytes limits its list's znode in bytes, 0: no limit. Bytes is its present length.
 	MaxBytes, Bytes int
 	// List is what it holds.
 	List
@@ -94,13 +91,11 @@ type Arriving struct {
 type Pin struct {
 	// Name is shown in reasons: the rule or rules that pin.
 	Name string
-	// Ordinals are ascending. None at all is allowed and cannot be satisfied (rules that contradict
-	// each other).
+	// Ordinals are ascending. None at all cannot be satisfied (rules that contradict each other).
 	Ordinals []int
 }
 
-// IDBytes is at most how many bytes an id adds to a list's znode: quotes, comma and JSON escapes
-// included.
+// IDBytes is the most bytes an id adds to a list's znode: quotes, comma and JSON escapes.
 func IDBytes(id string) int {
 	n := 3
 	for i := range len(id) {

@@ -14,22 +14,25 @@ type builder struct {
 	lists, sources int
 }
 
-// begin starts a step with the check of the head. A kind that has stopped takes no step.
-func begin(s *State, step string) (*builder, error) {
+// transact makes a step: the check of the head, and what build adds. A stopped kind takes none.
+func transact(s *State, name string, build func(*builder) error) (Multi, error) {
 	if fault := s.Fault(); fault != "" {
-		return nil, fmt.Errorf("%s: %w: %s", step, ErrStopped, fault)
+		return Multi{}, fmt.Errorf("%s: %w: %s", name, ErrStopped, fault)
 	}
-	return fenced(s, step)
+	return fenced(s, name, build)
 }
 
-// fenced is begin for the steps that a fault does not stop.
-func fenced(s *State, step string) (*builder, error) {
+// fenced is transact for what a fault does not stop.
+func fenced(s *State, name string, build func(*builder) error) (Multi, error) {
 	if s.HeadVersion < 0 {
-		return nil, fmt.Errorf("%s: there is no head: lead first", step)
+		return Multi{}, fmt.Errorf("%s: there is no head: lead first", name)
 	}
-	b := &builder{s: s, m: Multi{Step: step}}
+	b := &builder{s: s, m: Multi{Step: name}}
 	b.add(OpCheck, HeadPath(s.Kind), nil, s.HeadVersion, nil)
-	return b, nil
+	if err := build(b); err != nil {
+		return Multi{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return b.done()
 }
 
 // add appends an operation; effect gets its result.
@@ -77,11 +80,6 @@ func (b *builder) done() (Multi, error) {
 	return b.m, nil
 }
 
-// fail wraps an error with the step's name.
-func (b *builder) fail(format string, args ...any) (Multi, error) {
-	return Multi{}, fmt.Errorf(b.m.Step+": "+format, args...)
-}
-
 // update replaces one instance by a changed copy.
 func (s *State) update(n int, change func(*Instance)) {
 	in := *s.Instances[n]
@@ -103,8 +101,7 @@ func (s *State) changeable(n int) (*Instance, error) {
 	return in, nil
 }
 
-// setList writes a list with all that goes with it: `used`, and a higher `_reload`. It returns the
-// list's bytes.
+// setList writes a list with `used` and a higher `_reload`. It returns the list's bytes.
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
 	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)
@@ -144,7 +141,6 @@ func (b *builder) grow(n int, ids []string) error {
 	return nil
 }
 
-// newPiece creates a pool piece.
 func (b *builder) newPiece(k int64, ids []string) error {
 	name := PieceName(b.s.Head.Epoch, k)
 	data, packed := encodeIDs(ids)

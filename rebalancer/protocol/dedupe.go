@@ -7,8 +7,7 @@ import (
 
 // place is where an id was found.
 type location struct {
-	// rank orders the places by who keeps a duplicate: flight, lists with a live status, other
-	// lists, pool.
+	// rank orders the places by which keeps a duplicate: flight, lists with a live status, others.
 	rank    int
 	ordinal int
 	name    string
@@ -51,8 +50,7 @@ func (s *State) walk(visit func(p location, ids []string)) {
 // Count is how many ids there are, wherever they are.
 func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned() }
 
-// Check says which id is in two places, if any is, and which is not allowed. It costs a map insert
-// an id.
+// Check says which id is in two places, or not allowed. It costs an insert an id.
 func (s *State) Check() error {
 	seen := make(map[string]location, s.Count())
 	var err error
@@ -114,12 +112,7 @@ func Dedupe(s *State) (all []Deduped, err error) {
 	return all, nil
 }
 
-// strip leaves only the marked ids in a place.
 func strip(s *State, p location, keep []bool) (Multi, error) {
-	b, err := begin(s, "dedupe")
-	if err != nil {
-		return Multi{}, err
-	}
 	marked := func(ids []string) (rest []string) {
 		for i, id := range ids {
 			if keep[i] {
@@ -128,24 +121,26 @@ func strip(s *State, p location, keep []bool) (Multi, error) {
 		}
 		return rest
 	}
-	switch p.rank {
-	case rankPool:
-		b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
-	case rankFlight:
-		f := *s.Flight[p.name]
-		f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
-		for i, ok := range keep {
-			if ok {
-				f.To = append(f.To, s.Flight[p.name].Target(i))
+	return transact(s, "dedupe", func(b *builder) error {
+		switch p.rank {
+		case rankPool:
+			b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
+		case rankFlight:
+			f := *s.Flight[p.name]
+			f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
+			for i, ok := range keep {
+				if ok {
+					f.To = append(f.To, s.Flight[p.name].Target(i))
+				}
 			}
+			b.setFlight(f)
+		default:
+			in, err := s.changeable(p.ordinal)
+			if err != nil {
+				return err
+			}
+			b.setList(in, marked(in.IDs.Strings()))
 		}
-		b.setFlight(f)
-	default:
-		in, err := s.changeable(p.ordinal)
-		if err != nil {
-			return b.fail("%w", err)
-		}
-		b.setList(in, marked(in.IDs.Strings()))
-	}
-	return b.done()
+		return nil
+	})
 }

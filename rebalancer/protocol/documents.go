@@ -11,8 +11,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-
-	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // docName is what a kept document may be called.
@@ -20,25 +18,23 @@ var docName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 // StoreDoc creates or replaces the document of that name. It works also while the kind has stopped.
 func StoreDoc(s *State, name string, data []byte) (Multi, error) {
-	b, err := fenced(s, "keep")
-	if err != nil {
-		return Multi{}, err
-	}
-	if !docName.MatchString(name) || isProtocolName(name) {
-		return b.fail("document %q: want a name like %s that the protocol does not use", name, docName)
-	}
-	if len(data) > MaxDocBytes {
-		return b.fail("document %s: %d bytes, at most %d: %w", name, len(data), MaxDocBytes, ErrTooLarge)
-	}
-	data = slices.Clone(data)
-	version := int32(-1)
-	if doc := s.Kept[name]; doc != nil {
-		version = doc.Version
-	}
-	b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
-		s.Kept[name] = &Doc{Data: data, Version: r.Version, zxid: r.Zxid}
+	return fenced(s, "keep", func(b *builder) error {
+		if !docName.MatchString(name) || isProtocolName(name) {
+			return fmt.Errorf("document %q: want a name like %s that the protocol does not use", name, docName)
+		}
+		if len(data) > MaxDocBytes {
+			return fmt.Errorf("document %s: %d bytes, at most %d: %w", name, len(data), MaxDocBytes, ErrTooLarge)
+		}
+		data = slices.Clone(data)
+		version := int32(-1)
+		if doc := s.Kept[name]; doc != nil {
+			version = doc.Version
+		}
+		b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
+			s.Kept[name] = &Doc{Data: data, Version: r.Version, zxid: r.Zxid}
+		})
+		return nil
 	})
-	return b.done()
 }
 
 // StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last
@@ -53,39 +49,35 @@ func StorePlan(s *State, id string, data []byte) (parts []Multi, last Multi, err
 	if s.plan.header.ID != "" && s.plan.header.First == 0 {
 		h.First = maxPlanParts
 	}
-	for i, part := range packed {
-		final := i == len(packed)-1
-		b, err := begin(s, map[bool]string{false: "plan-part", true: "store-plan"}[final])
-		if err != nil {
-			return nil, Multi{}, err
-		}
-		b.putPlanPart(h.First+i, part)
-		if final {
-			b.putPlan(h, &StoredPlan{ID: id, Data: slices.Clone(data)})
-			last, err = b.done()
-			return parts, last, err
-		}
-		m, err := b.done()
+	end := len(packed) - 1 // what is packed is never empty
+	for i, part := range packed[:end] {
+		m, err := transact(s, "plan-part", func(b *builder) error {
+			b.putPlanPart(h.First+i, part)
+			return nil
+		})
 		if err != nil {
 			return nil, Multi{}, err
 		}
 		parts = append(parts, m)
 	}
-	return nil, Multi{}, fmt.Errorf("store-plan: nothing to store")
+	last, err = transact(s, "store-plan", func(b *builder) error {
+		b.putPlanPart(h.First+end, packed[end])
+		b.putPlan(h, &StoredPlan{ID: id, Data: slices.Clone(data)})
+		return nil
+	})
+	return parts, last, err
 }
 
 // ClearPlan says that no plan runs, and keeps a short note, JSON, for the next one (PlanNote); nil:
 // none. The parts are overwritten by later plans.
 func ClearPlan(s *State, note []byte) (Multi, error) {
-	b, err := begin(s, "clear-plan")
-	if err != nil {
-		return Multi{}, err
-	}
-	if len(note) > maxPlanNote || note != nil && !json.Valid(note) {
-		return b.fail("note of %d bytes: want JSON of at most %d: %w", len(note), maxPlanNote, ErrTooLarge)
-	}
-	b.putPlan(planHeader{Note: note}, nil)
-	return b.done()
+	return transact(s, "clear-plan", func(b *builder) error {
+		if len(note) > maxPlanNote || note != nil && !json.Valid(note) {
+			return fmt.Errorf("note of %d bytes: want JSON of at most %d: %w", len(note), maxPlanNote, ErrTooLarge)
+		}
+		b.putPlan(planHeader{Note: note}, nil)
+		return nil
+	})
 }
 
 // PlanNote is what ClearPlan kept, until the next plan is stored; nil: nothing.
@@ -108,8 +100,7 @@ func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
 	})
 }
 
-// planHeader is the content of `plan`: which parts make up the stored plan. An empty ID: none is
-// stored.
+// planHeader is the content of `plan`: the parts of the stored plan. An empty ID: none is stored.
 type planHeader struct {
 	V     int    `json:"v"`
 	ID    string `json:"id"`
@@ -131,18 +122,9 @@ func decodePlanHeader(data []byte) (planHeader, error) {
 	if len(data) == 0 {
 		return planHeader{}, nil
 	}
-	var v struct {
-		V json.RawMessage `json:"v"`
-	}
-	if err := exact.JSON(data, &v); err != nil {
-		return planHeader{}, fmt.Errorf("is no plan: %w", err)
-	}
-	if err := checkSchema(v.V); err != nil {
+	h, err := decode[planHeader](data, "plan")
+	if err != nil {
 		return planHeader{}, err
-	}
-	var h planHeader
-	if err := exact.JSON(data, &h); err != nil {
-		return planHeader{}, fmt.Errorf("is no plan: %w", err)
 	}
 	if h.First < 0 || h.Parts < 0 || h.Parts > maxPlanParts || h.First > maxPlanParts {
 		return planHeader{}, fmt.Errorf("first, parts: %d, %d: want 0 to %d", h.First, h.Parts, maxPlanParts)
@@ -172,12 +154,7 @@ func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 		return nil, "", fmt.Errorf("plan: %d bytes, at most %d: %w", len(data), maxPlanText, ErrTooLarge)
 	}
 	hash := sha256.Sum256(packed)
-	for len(packed) > 0 {
-		n := min(len(packed), planPartBytes)
-		parts = append(parts, packed[:n])
-		packed = packed[n:]
-	}
-	return parts, hex.EncodeToString(hash[:]), nil
+	return slices.Collect(slices.Chunk(packed, planPartBytes)), hex.EncodeToString(hash[:]), nil
 }
 
 // unpackPlan is the reverse of packPlan, over the parts put together.

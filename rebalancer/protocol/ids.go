@@ -204,8 +204,7 @@ func packIDs(start []byte, ids []string, end string) (data []byte, packed []stri
 
 // shared is the text that the ids of a list are parts of.
 type shared struct {
-	// plain is how all the ids stand in the znode, `"a","b"`; "" if one of them stands there in
-	// another way.
+	// plain is how all the ids stand in the znode, `"a","b"`; "" if one stands otherwise.
 	plain string
 	// spare is how many bytes that follow belong to ids that have gone.
 	spare int
@@ -230,8 +229,7 @@ func (s IDs) become(ids []string) (data []byte, packed IDs) {
 	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
 }
 
-// DecodeIDs reads a list or a pool piece. What cannot be read exactly is an error, never a shorter
-// list.
+// DecodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.
 func DecodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
 	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {
@@ -248,8 +246,7 @@ func DecodeIDs(data []byte) (ids IDs, err error) {
 }
 
 // scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
-// else it says nothing. text is what stands between the brackets: the ids, and no byte besides
-// quotes and commas.
+// else it says nothing. text is what is between the brackets: ids, quotes and commas.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
 	if len(data) < len(listOpen)+len(listClose) || string(data[:len(listOpen)]) != listOpen ||
 		string(data[len(data)-len(listClose):]) != listClose || !utf8.Valid(data) {
@@ -291,8 +288,7 @@ func scanArray(text string) ([]string, bool) {
 	}
 }
 
-// parseIDs reads any JSON of the right meaning: numbers as ids become strings, other fields are
-// passed over.
+// parseIDs reads any JSON of the right meaning: ids may be numbers, other fields pass.
 func parseIDs(data []byte) ([]string, error) {
 	var list struct {
 		V   json.RawMessage `json:"v"`

@@ -10,19 +10,16 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Where things lie. The first tree belongs to the instances as much as to us, the second to us
-// alone.
+// Where things lie. The first tree is the instances' as much as ours, the second ours alone.
 const (
 	InstancesRoot = "/iota/orchestration"
 	OwnRoot       = "/iota/shardscaler"
 )
 
-// KindPath is the parent of a kind's ordinals. Its children are ordinals and nothing else: other
-// programs list them.
+// KindPath is the parent of a kind's ordinals. Others list them: no other children.
 func KindPath(kind string) string { return InstancesRoot + "/" + kind }
 
-// InstancePath is the znode of one ordinal; its children are tmp (with status), _reload and
-// resources.
+// InstancePath is the znode of one ordinal; below are tmp (with status), _reload and resources.
 func InstancePath(kind string, n int) string { return KindPath(kind) + "/" + strconv.Itoa(n) }
 
 // TmpPath is the parent of an instance's status.
@@ -127,8 +124,7 @@ const (
 	MaxMultiBytes = 400_000 // a transaction with more than one list or source; one list and one piece may be larger
 	MaxPlanBytes  = 4 << 20 // a stored plan, compressed
 
-	// maxRequest is what the server surely takes: jute.maxbuffer is 1 MiB, and a request over it
-	// costs the session.
+	// maxRequest is what the server takes: jute.maxbuffer is 1 MiB, beyond which a session ends.
 	MaxRequestBytes = 1_000_000
 	// maxPlanText bounds what a stored plan may unpack to.
 	maxPlanText = 64 << 20
@@ -138,8 +134,7 @@ const (
 	schema = 1
 )
 
-// checkSchema refuses a `v` that we do not know: a newer program wrote it, and what it means is not
-// ours to guess.
+// checkSchema refuses a `v` that we do not know: a newer program wrote it, and we do not guess.
 func checkSchema(raw json.RawMessage) error {
 	if raw == nil {
 		return nil
@@ -159,20 +154,34 @@ func encodeHead(h Head) []byte {
 	return data
 }
 
-// DecodeHead reads the head.
-func DecodeHead(data []byte) (Head, error) {
+// decode reads a document that has a schema, which is looked at first.
+func decode[T any](data []byte, what string) (doc T, err error) {
 	var v struct {
 		V json.RawMessage `json:"v"`
 	}
-	if err := exact.JSON(data, &v); err != nil {
-		return Head{}, fmt.Errorf("is no head: %w", err)
+	if err = exact.JSON(data, &v); err != nil {
+		return doc, fmt.Errorf("is no %s: %w", what, err)
 	}
-	if err := checkSchema(v.V); err != nil {
+	if err = checkSchema(v.V); err != nil {
+		return doc, err
+	}
+	if err = exact.JSON(data, &doc); err != nil {
+		return doc, fmt.Errorf("is no %s: %w", what, err)
+	}
+	return doc, nil
+}
+
+// EncodeStatus is what an instance that acknowledges writes.
+func EncodeStatus(s Status) []byte {
+	data, _ := json.Marshal(s) // ints and strings always encode
+	return data
+}
+
+// DecodeHead reads the head.
+func DecodeHead(data []byte) (Head, error) {
+	h, err := decode[Head](data, "head")
+	if err != nil {
 		return Head{}, err
-	}
-	var h Head
-	if err := exact.JSON(data, &h); err != nil {
-		return Head{}, fmt.Errorf("is no head: %w", err)
 	}
 	if h.Epoch < 0 || h.Epoch >= maxTimes {
 		return Head{}, fmt.Errorf("epoch: %d, at least 0 and below %d", h.Epoch, int64(maxTimes))
@@ -199,8 +208,7 @@ func encodeData(used, capacity int) []byte {
 	return fmt.Appendf(nil, `{"used":%d,"count":%d}`, used, capacity)
 }
 
-// DecodeData reads an instance's own data; -1 stands for what cannot be read, which Repair then
-// writes anew.
+// DecodeData reads an instance's own data; -1: it cannot be read, and Repair writes it anew.
 func DecodeData(data []byte) (used, capacity int) {
 	var d struct {
 		Used  *wholeNumber `json:"used"`
@@ -237,14 +245,7 @@ func (w *wholeNumber) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// EncodeStatus writes what an acknowledging instance puts into its status.
-func EncodeStatus(s Status) []byte {
-	data, _ := json.Marshal(s) // ints and strings always encode
-	return data
-}
-
-// decodeStatus reads what an instance wrote of itself. Legacy content is unknown and says nothing:
-// nil.
+// decodeStatus reads what an instance wrote of itself. Legacy content is unknown: nil.
 func decodeStatus(data []byte) *Status {
 	var raw struct {
 		Times     *wholeNumber `json:"times"`

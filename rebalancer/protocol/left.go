@@ -12,8 +12,7 @@ type Left struct {
 	// Head is as it was before and after the rest was read.
 	Head        Head
 	HeadVersion int32
-	// Count are the ids each ordinal still owns: in its list or in flight from it. Ordinals without
-	// znodes have 0.
+	// Count are the ids each ordinal still owns, in list or flight. Ordinals without znodes have 0.
 	Count map[int]int
 }
 

@@ -39,60 +39,42 @@ func (s *State) NextPiece() int64 {
 // knows (an id whose delete is in flight goes through Redirect). At most MaxPieceBytes, see Fit,
 // and MaxPool pieces, see CompactPool.
 func Create(s *State, k int64, ids []string) (Multi, error) {
-	b, err := begin(s, "create")
-	if err != nil {
-		return Multi{}, err
-	}
-	if len(s.Pool) >= MaxPool {
-		return b.fail("%d pool pieces, at most %d: compact the pool first", len(s.Pool), MaxPool)
-	}
-	if n := Fit(ids, MaxPieceBytes); n < len(ids) {
-		return b.fail("%d ids, the first %d fill a piece of %d bytes: %w", len(ids), n, MaxPieceBytes, ErrTooLarge)
-	}
-	seen := make(map[string]struct{}, len(ids))
-	for _, id := range ids {
-		if err := CheckID(id); err != nil {
-			return b.fail("%w", err)
+	return transact(s, "create", func(b *builder) error {
+		if len(s.Pool) >= MaxPool {
+			return fmt.Errorf("%d pool pieces, at most %d: compact the pool first", len(s.Pool), MaxPool)
 		}
-		if _, twice := seen[id]; twice {
-			return b.fail("id %q: is given twice", id)
+		if n := Fit(ids, MaxPieceBytes); n < len(ids) {
+			return fmt.Errorf("%d ids, the first %d fill a piece of %d bytes: %w", len(ids), n, MaxPieceBytes, ErrTooLarge)
 		}
-		seen[id] = struct{}{}
-	}
-	if err := b.newPiece(k, ids); err != nil {
-		return b.fail("%w", err)
-	}
-	return b.done()
+		seen := make(map[string]struct{}, len(ids))
+		for _, id := range ids {
+			if err := CheckID(id); err != nil {
+				return err
+			}
+			if _, twice := seen[id]; twice {
+				return fmt.Errorf("id %q: is given twice", id)
+			}
+			seen[id] = struct{}{}
+		}
+		return b.newPiece(k, ids)
+	})
 }
 
 // Assign moves ids from the pool to at most two lists.
 func Assign(s *State, grants ...Give) (Multi, error) {
-	b, err := begin(s, "assign")
-	if err != nil {
-		return Multi{}, err
-	}
-	return b.place(grants, b.takePooled)
+	return transact(s, "assign", func(b *builder) error { return b.place(grants, b.takePooled) })
 }
 
 // DeletePooled removes ids that are in the pool.
 func DeletePooled(s *State, from ...Take) (Multi, error) {
-	b, err := begin(s, "delete-pooled")
-	if err != nil {
-		return Multi{}, err
-	}
-	if _, err := b.takePooled(from); err != nil {
-		return b.fail("%w", err)
-	}
-	return b.done()
+	return transact(s, "delete-pooled", func(b *builder) error {
+		_, err := b.takePooled(from)
+		return err
+	})
 }
 
-// CompactPool merges small pieces into one, `<epoch>-<k>`; false when there is nothing worth
-// merging.
+// CompactPool merges small pieces into one, `<epoch>-<k>`; false: there are none worth it.
 func CompactPool(s *State, k int64) (Multi, bool) {
-	b, err := begin(s, "compact")
-	if err != nil {
-		return Multi{}, false
-	}
 	var merged []*Piece
 	size := len(listOpen + listClose)
 	for _, name := range s.PoolNames() {
@@ -106,15 +88,14 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 	if len(merged) < 2 {
 		return Multi{}, false
 	}
-	var ids []string
-	for _, p := range merged {
-		ids = append(ids, p.IDs.Strings()...)
-		b.setPiece(p, nil)
-	}
-	if err := b.newPiece(k, ids); err != nil {
-		return Multi{}, false
-	}
-	m, err := b.done()
+	m, err := transact(s, "compact", func(b *builder) error {
+		var ids []string
+		for _, p := range merged {
+			ids = append(ids, p.IDs.Strings()...)
+			b.setPiece(p, nil)
+		}
+		return b.newPiece(k, ids)
+	})
 	return m, err == nil
 }
 
@@ -122,35 +103,33 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 // ToPool, ToDelete), or is nil: deletes. pod is the uid of the pod that runs the list now, as
 // Kubernetes or the status has it; "" if unknown.
 func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) {
-	b, err := begin(s, "revoke")
-	if err != nil {
-		return Multi{}, err
-	}
-	in, err := s.changeable(n)
-	if err != nil {
-		return b.fail("%w", err)
-	}
-	if len(ids) == 0 || (to != nil && len(to) != len(ids)) {
-		return b.fail("ordinal %d: %d ids with %d destinations", n, len(ids), len(to))
-	}
-	if err := checkTargets(to); err != nil {
-		return b.fail("%w", err)
-	}
-	rest, err := without(in.IDs.Strings(), ids)
-	if err != nil {
-		return b.fail("ordinal %d: %w", n, err)
-	}
-	times := s.NextTimes(n)
-	f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), Version: -1}
-	if s.Flight[f.Name] != nil {
-		return b.fail("flight %s: exists", f.Name)
-	}
-	b.setList(in, rest)
-	b.setFlight(f)
-	if size := len(b.m.Ops[len(b.m.Ops)-1].Data); size > MaxFlight {
-		return b.fail("flight %s: %d bytes, at most %d: %w", f.Name, size, MaxFlight, ErrTooLarge)
-	}
-	return b.done()
+	return transact(s, "revoke", func(b *builder) error {
+		in, err := s.changeable(n)
+		if err != nil {
+			return err
+		}
+		if len(ids) == 0 || (to != nil && len(to) != len(ids)) {
+			return fmt.Errorf("ordinal %d: %d ids with %d destinations", n, len(ids), len(to))
+		}
+		if err := checkTargets(to); err != nil {
+			return err
+		}
+		rest, err := without(in.IDs.Strings(), ids)
+		if err != nil {
+			return fmt.Errorf("ordinal %d: %w", n, err)
+		}
+		times := s.NextTimes(n)
+		f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), Version: -1}
+		if s.Flight[f.Name] != nil {
+			return fmt.Errorf("flight %s: exists", f.Name)
+		}
+		b.setList(in, rest)
+		b.setFlight(f)
+		if size := len(b.m.Ops[len(b.m.Ops)-1].Data); size > MaxFlight {
+			return fmt.Errorf("flight %s: %d bytes, at most %d: %w", f.Name, size, MaxFlight, ErrTooLarge)
+		}
+		return nil
+	})
 }
 
 func checkTargets(to []int) error {
@@ -162,70 +141,58 @@ func checkTargets(to []int) error {
 	return nil
 }
 
-// Redirect changes where ids in flight will go: a re-create of an id whose delete is in flight, a
-// delete of what moves, another target.
+// Redirect changes where ids in flight will go: another target, a delete, or a create after one.
 func Redirect(s *State, flight string, ids []string, to int) (Multi, error) {
-	b, err := begin(s, "redirect")
-	if err != nil {
-		return Multi{}, err
-	}
-	f := s.Flight[flight]
-	if f == nil {
-		return b.fail("flight %s: does not exist", flight)
-	}
-	if err := checkTargets([]int{to}); err != nil {
-		return b.fail("%w", err)
-	}
-	if _, err := without(f.IDs.Strings(), ids); err != nil {
-		return b.fail("flight %s: %w", flight, err)
-	}
-	next, changed := *f, setOf(ids)
-	next.To = make([]int, f.IDs.Len())
-	for i, id := range f.IDs.All() {
-		next.To[i] = f.Target(i)
-		if _, ok := changed[id]; ok {
-			next.To[i] = to
+	return transact(s, "redirect", func(b *builder) error {
+		f := s.Flight[flight]
+		if f == nil {
+			return fmt.Errorf("flight %s: does not exist", flight)
 		}
-	}
-	b.setFlight(next)
-	return b.done()
+		if err := checkTargets([]int{to}); err != nil {
+			return err
+		}
+		if _, err := without(f.IDs.Strings(), ids); err != nil {
+			return fmt.Errorf("flight %s: %w", flight, err)
+		}
+		next, changed := *f, setOf(ids)
+		next.To = make([]int, f.IDs.Len())
+		for i, id := range f.IDs.All() {
+			next.To[i] = f.Target(i)
+			if _, ok := changed[id]; ok {
+				next.To[i] = to
+			}
+		}
+		b.setFlight(next)
+		return nil
+	})
 }
 
 // Grant moves released ids from any number of flight pieces to at most two lists, whatever their To
 // says, unless that is ToDelete. That they are released (see Released), the caller knows.
 func Grant(s *State, grants ...Give) (Multi, error) {
-	b, err := begin(s, "grant")
-	if err != nil {
-		return Multi{}, err
-	}
-	return b.place(grants, func(from []Take) ([][]string, error) { return b.takeFlying(from, false) })
+	return transact(s, "grant", func(b *builder) error {
+		return b.place(grants, func(from []Take) ([][]string, error) { return b.takeFlying(from, false) })
+	})
 }
 
 // ReleaseToPool moves released ids from the flight to a new pool piece `<epoch>-<k>`.
 func ReleaseToPool(s *State, k int64, from ...Take) (Multi, error) {
-	b, err := begin(s, "release")
-	if err != nil {
-		return Multi{}, err
-	}
-	taken, err := b.takeFlying(from, false)
-	if err == nil {
-		err = b.newPiece(k, slices.Concat(taken...))
-	}
-	if err != nil {
-		return b.fail("%w", err)
-	}
-	return b.done()
+	return transact(s, "release", func(b *builder) error {
+		taken, err := b.takeFlying(from, false)
+		if err == nil {
+			err = b.newPiece(k, slices.Concat(taken...))
+		}
+		if err != nil {
+			return err
+		}
+		return nil
+	})
 }
 
-// Forget ends deletes: it removes released ids whose destination is ToDelete. A Take with nil IDs
-// means all deletes of that piece.
+// Forget ends deletes: released ids for ToDelete are removed. nil IDs: all of a piece.
 func Forget(s *State, from ...Take) (Multi, error) {
-	b, err := begin(s, "forget")
-	if err != nil {
-		return Multi{}, err
-	}
-	if _, err := b.takeFlying(from, true); err != nil {
-		return b.fail("%w", err)
-	}
-	return b.done()
+	return transact(s, "forget", func(b *builder) error {
+		_, err := b.takeFlying(from, true)
+		return err
+	})
 }

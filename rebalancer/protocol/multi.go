@@ -38,8 +38,7 @@ func (m Multi) Apply(s *State, results []Result) {
 	}
 }
 
-// opOverhead is about what an operation takes on the wire beside its path and data: header,
-// lengths, version, ACLs.
+// opOverhead is about what an operation takes on the wire beside its path and data.
 const opOverhead = 80
 
 // Bytes is about what the transaction takes on the wire.
@@ -69,15 +68,13 @@ func (m Multi) touched() []Op { return m.Ops[min(1, len(m.Ops)):] }
 
 // Multi is one transaction and its effect. The zero Multi is empty: it does nothing.
 type Multi struct {
-	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, assign,
-	// revoke, grant, …
+	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, …
 	Step string
 	Ops  []Op
 	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
 	// its error the commit fails, and nothing was sent. It must not wait.
 	Gate func() error
-	// Parents are znodes without data that must exist first; they are created outside the
-	// transaction.
+	// Parents are znodes without data that must exist first, created outside the transaction.
 	Parents []string
 	apply   func(*State, []Result)
 }
@@ -102,8 +99,7 @@ type Op struct {
 }
 
 // Result is what the server answered to one operation: the znode's new version, and the time and
-// number of the transaction, which are zero where the server did not tell (it does not when nothing
-// was set).
+// number of the transaction, which are zero where the server did not tell (where nothing was set).
 type Result struct {
 	Version int32
 	Mtime   time.Time

@@ -22,8 +22,7 @@ func (s *State) Clone() *State {
 	return &c
 }
 
-// Fault is the first reason why this kind stops: an unreadable list, a newer schema; "" when there
-// is none.
+// Fault is why this kind stops: an unreadable list, a newer schema; "": none.
 func (s *State) Fault() string {
 	if len(s.Faults) > 0 {
 		return s.Faults[0]
@@ -74,8 +73,7 @@ func (s *State) Unassigned() int {
 	return count
 }
 
-// IsOpen says whether the ordinal may receive. One that another client has begun to make may not,
-// whatever the head says.
+// IsOpen says whether the ordinal may receive: open, and not just begun by another client.
 func (s *State) IsOpen(n int) bool {
 	_, open := slices.BinarySearch(s.Head.Open, n)
 	return open && (s.Instances[n] == nil || !s.Instances[n].Begun)

@@ -15,8 +15,7 @@ import (
 
 // Read reads once what differs from prev and shares the rest with it. What cannot be understood is
 // a fault in the State; missing trees are an empty one. changed says that something differs. The
-// State is Torn where something vanished while it was read; what else was written meanwhile, the
-// watches tell.
+// State is Torn where something vanished while it was read; of other writes the watches tell.
 func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool, err error) {
 	r := newReading(prev)
 	r.next.ReadAt = now
@@ -62,7 +61,6 @@ func (r *reading) store(differs bool, change func(*State)) {
 	change(r.next)
 }
 
-// fault notes what cannot be understood.
 func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
@@ -87,7 +85,6 @@ func (r *reading) each(znodes Znodes, parts []func(Znodes) error) error {
 	return znodes.Each(reads)
 }
 
-// readAll fills next.
 func (r *reading) readAll(znodes Znodes) error {
 	var pool, flights, own, ordinals []string
 	list := func(path string, names *[]string) func(Znodes) error {
@@ -103,8 +100,7 @@ func (r *reading) readAll(znodes Znodes) error {
 	}); err != nil {
 		return err
 	}
-	// Lists before pieces: then the watch of a list fires for what moves between the two after the
-	// list was read.
+	// Lists before pieces: then a list's watch fires for what moves between the two after its read.
 	if err := r.each(znodes, r.instances(ordinals)); err != nil {
 		return err
 	}

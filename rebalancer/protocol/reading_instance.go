@@ -22,8 +22,7 @@ type instanceReading struct {
 	n      int
 	was    *Instance
 	in     Instance
-	// fault says what beside the list may not be read; newReload that `_reload` has never been
-	// written.
+	// fault says what beside the list may not be read; newReload: `_reload` was never written.
 	fault     string
 	newReload bool
 	// differs: something is not as was. numbered: only a transaction's number became known.
@@ -56,7 +55,6 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	return nil
 }
 
-// look is look for a part of the instance.
 func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	if !watch && was.version < 0 { // most likely it is there, and small: one request instead of two
 		if got, err = i.znodes.Get(path); got == nil || err != nil {
@@ -173,8 +171,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 	return nil
 }
 
-// readStatus takes a status for one only if it is ephemeral and may be read: a persistent leftover
-// says nothing.
+// readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
 	stat, got, err := i.look(path, true, known{i.was.statusZxid, i.was.statusVersion, -1})

@@ -9,10 +9,9 @@ import (
 // own is a part of a State that is one znode of our own tree.
 type own[T any] interface {
 	*T
-	// known is what the State holds of the znode; of a nil one nothing.
+	// known is what the State holds of the znode, number its transaction's number.
 	known() known
-	// numbered is the same with its transaction's number.
-	numbered(zxid int64) *T
+	number() *int64
 }
 
 // readOwn reads one znode of our own tree. Of one that cannot be read any more, what was last known
@@ -20,14 +19,23 @@ type own[T any] interface {
 func readOwn[T any, P own[T]](r *reading, znodes Znodes, path string, was P,
 	parse func(*Znode) (P, error), put func(*State, P),
 ) error {
-	stat, got, err := look(znodes, path, false, was.known())
+	held := unknown
+	if was != nil {
+		held = was.known()
+	}
+	stat, got, err := look(znodes, path, false, held)
 	switch {
 	case err != nil:
 		return err
 	case stat == nil:
 		return errVanished
 	case got == nil:
-		r.store(false, func(s *State) { put(s, was.numbered(stat.Zxid)) })
+		if held.zxid != stat.Zxid {
+			numbered := *was
+			was = &numbered
+			*was.number() = stat.Zxid
+		}
+		r.store(false, func(s *State) { put(s, was) })
 		return nil
 	}
 	next, err := parse(got)
@@ -58,21 +66,8 @@ func (r *reading) readDoc(znodes Znodes, name string) error {
 		func(s *State, d *Doc) { s.Kept[name] = d })
 }
 
-func (p *Piece) known() known {
-	if p == nil {
-		return unknown
-	}
-	return known{p.zxid, p.Version, p.bytes}
-}
-
-func (p *Piece) numbered(zxid int64) *Piece {
-	if p.zxid == zxid {
-		return p
-	}
-	q := *p
-	q.zxid = zxid
-	return &q
-}
+func (p *Piece) known() known   { return known{p.zxid, p.Version, p.bytes} }
+func (p *Piece) number() *int64 { return &p.zxid }
 
 func parsePiece(name string, got *Znode) (*Piece, error) {
 	if _, _, ok := parsePair(name); !ok {
@@ -88,21 +83,8 @@ func parsePiece(name string, got *Znode) (*Piece, error) {
 	return &Piece{Name: name, IDs: ids, Version: got.Version, bytes: len(got.Data), zxid: got.Zxid}, nil
 }
 
-func (f *Flight) known() known {
-	if f == nil {
-		return unknown
-	}
-	return known{f.zxid, f.Version, f.bytes}
-}
-
-func (f *Flight) numbered(zxid int64) *Flight {
-	if f.zxid == zxid {
-		return f
-	}
-	g := *f
-	g.zxid = zxid
-	return &g
-}
+func (f *Flight) known() known   { return known{f.zxid, f.Version, f.bytes} }
+func (f *Flight) number() *int64 { return &f.zxid }
 
 func parseFlight(name string, got *Znode) (*Flight, error) {
 	if err := got.tooLong(); err != nil {
@@ -116,14 +98,8 @@ func parseFlight(name string, got *Znode) (*Flight, error) {
 	return f, nil
 }
 
-func (d *Doc) known() known {
-	if d == nil {
-		return unknown
-	}
-	return known{d.zxid, d.Version, len(d.Data)}
-}
-
-func (d *Doc) numbered(zxid int64) *Doc { return &Doc{Data: d.Data, Version: d.Version, zxid: zxid} }
+func (d *Doc) known() known   { return known{d.zxid, d.Version, len(d.Data)} }
+func (d *Doc) number() *int64 { return &d.zxid }
 
 func parseDoc(got *Znode) (*Doc, error) {
 	return &Doc{Data: got.Data, Version: got.Version, zxid: got.Zxid}, nil
@@ -161,8 +137,7 @@ func (r *reading) readPlan(znodes Znodes) error {
 	return nil
 }
 
-// readParts reads every `plan/<k>`, also those of plans that are no longer stored: their versions
-// are needed to overwrite them.
+// readParts reads every `plan/<k>`, also of plans no longer stored, to overwrite them by version.
 func (r *reading) readParts(znodes Znodes) (parts map[int][]byte, versions map[int]int32, err error) {
 	names, _, err := znodes.Children(PlanPath(r.kind), true)
 	if err != nil {

@@ -23,8 +23,7 @@ type Absence struct {
 // revoke. An older one would miss a successor that has read the old list.
 type Fate struct {
 	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
-	// good. Where none was recorded, because none was known: the ordinal has no pod, and no status
-	// that lives.
+	// good. Where none was recorded: the ordinal has no pod, and no status that lives.
 	Gone bool
 	// Successor is the uid of the pod that the ordinal has instead, "" if it has none. It is also
 	// the present pod where none was recorded.
@@ -37,8 +36,7 @@ const fenceMargin = 2 * time.Second
 // Released says whether the instance has let go of what is in flight from it, by protocol rule 6,
 // and by which part of it: "i" the instance's own status, "ii" the pod is gone and its successor,
 // if it has one, knows of the revoke, "iii" a fencing instance lost its session long enough ago. If
-// not, the reason says what is waited for. status is nil unless it is ephemeral and readable
-// (Instance.Status).
+// not, it says what is waited for. status is Instance.Status.
 func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, string) {
 	switch {
 	case f.Pod == "" && pod.Successor == "" && !pod.Gone:

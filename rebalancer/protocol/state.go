@@ -1,22 +1,11 @@
-// Package protocol is docs/protocol.md as pure functions: how the assignment lies in ZooKeeper, and
-// how it changes.
+// Package protocol is docs/protocol.md as pure functions: the assignment's form and its changes.
 //
-// In: the znodes of one kind, read into a State (reading.go). Out: Multis, each a single
-// transaction that checks the head and every version it was computed from. Invariant: after each
-// Multi alone every acknowledged resource is in exactly one of an instance's list, the pool and the
-// flight.
+// In: the znodes of one kind, read into a State (reading.go). Out: Multis, each one transaction
+// that checks the head and every version it rests on. Invariant: after each Multi alone every
+// acknowledged resource is in exactly one of an instance's list, the pool and the flight.
 //
-// A resource goes round like this; each arrow is one Multi, and the znode that it leaves and the one
-// that it comes to change together:
-//
-//	        Create          Assign
-//	caller ────────► pool ──────────► list of an instance
-//	                 │  ▲               │ Revoke     ▲ Grant
-//	    DeletePooled │  │ ReleaseToPool ▼            │
-//	                 │  └──────────── flight ────────┘
-//	                 ▼                  │  (Redirect: another destination)
-//	               gone ◄───────────────┘
-//	                        Forget
+// docs/architecture.md draws the way of a resource; each of its arrows is one Multi, and the znode
+// that a resource leaves and the one that it comes to change together.
 //
 // Revoke, and every other change of a list, raises `_reload`; what is in the flight leaves it only
 // when the instance has released it (Released, rule 6).
@@ -37,8 +26,7 @@ type State struct {
 	// Pool by piece name `<epoch>-<k>`, Flight by name `<ordinal>-<times>`.
 	Pool   map[string]*Piece
 	Flight map[string]*Flight
-	// Kept are the small documents the leader keeps beside the protocol's znodes (`scaler`,
-	// `override`), by name.
+	// Kept are the documents the leader keeps beside the protocol's znodes, by name.
 	Kept map[string]*Doc
 	// Plan is the running wave and its undo, nil when none is stored.
 	Plan *StoredPlan
@@ -86,8 +74,7 @@ type Head struct {
 type Instance struct {
 	Ordinal int
 	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an
-	// adopted tree, and are -1 where they cannot be read. Repair corrects them; only then may the
-	// instance receive.
+	// adopted tree; -1: unreadable. Repair corrects them; only then may the instance receive.
 	Used, Capacity int
 	IDs            IDs
 	// Bytes is the length of the znode `resources`.
@@ -101,13 +88,11 @@ type Instance struct {
 	// StatusFault says, as the end of a sentence, what `tmp/status` is where it is there and Status
 	// is nil: "is present and empty".
 	StatusFault string
-	// Live says that `tmp/status` is ephemeral, whatever it contains: a legacy instance's may be
-	// empty.
+	// Live says that `tmp/status` is ephemeral, whatever is in it: a legacy one's may be empty.
 	Live bool
 	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
 	LiveSince time.Time
-	// Hidden says that there is a `tmp/status` which may not be read: it is no status, and it is
-	// not absent either.
+	// Hidden says that `tmp/status` is there and not to be read: neither a status nor absent.
 	Hidden bool
 	// Begun says that another client has begun to make these znodes and has not written all of
 	// them: the list is empty, and closed. newList says that the list is what was never written.
@@ -124,8 +109,7 @@ type Instance struct {
 }
 
 // Ahead says that the instance's status tells of a `_reload` above the one that there is: another
-// hand has set that back, or the instance counts for itself. It is no word on what was taken from
-// it.
+// hand has set that back, or the instance counts for itself. It is no word on what it has let go.
 func (in *Instance) Ahead() bool { return in.Status != nil && in.Status.Times > in.Times }
 
 // Status is what an instance writes of itself (formats.md).

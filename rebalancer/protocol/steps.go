@@ -9,8 +9,7 @@ import (
 
 // This file is the protocol: one pure function a step, from a State to the Multi that takes it. A
 // step reads no clock and makes no names up: what is not in the State is an argument. It refuses
-// what would break an invariant, so that a caller's mistake is an error here and not a lost
-// resource there.
+// what would break an invariant, so that a caller's mistake is an error and not a lost resource.
 //
 // All steps of one State are computed from what was read; two Multis that share a znode
 // (Multi.Overlaps) cannot both succeed: apply the first, then compute the second.
@@ -35,28 +34,29 @@ func Lead(s *State, holder string) (Multi, error) {
 // SetOpen replaces the set of ordinals that may receive. It moves the head's version: every Multi
 // computed before it fails.
 func SetOpen(s *State, open []int) (Multi, error) {
-	b, err := begin(s, "open")
-	if err != nil {
-		return Multi{}, err
-	}
-	if err := checkOrdinals(open); err != nil {
-		return b.fail("%w", err)
-	}
-	for _, n := range open {
-		if in := s.Instances[n]; in == nil || in.Begun {
-			return b.fail("ordinal %d: has no znodes, or another client has begun to make them", n)
-		}
-	}
 	head := s.Head
 	head.Open = slices.Clone(open)
-	if size := len(encodeHead(head)); size > MaxDocBytes {
-		return b.fail("%d ordinals: head of %d bytes, at most %d: %w", len(open), size, MaxDocBytes, ErrTooLarge)
+	_, err := transact(s, "open", func(*builder) error {
+		if err := checkOrdinals(open); err != nil {
+			return err
+		}
+		for _, n := range open {
+			if in := s.Instances[n]; in == nil || in.Begun {
+				return fmt.Errorf("ordinal %d: has no znodes, or another client has begun to make them", n)
+			}
+		}
+		if size := len(encodeHead(head)); size > MaxDocBytes {
+			return fmt.Errorf("%d ordinals: head of %d bytes, at most %d: %w", len(open), size, MaxDocBytes, ErrTooLarge)
+		}
+		return nil
+	})
+	if err != nil {
+		return Multi{}, err
 	}
 	return setHead(s, "open", head), nil
 }
 
-// TouchHead writes the head as it is, so that requests of ours that are still under way somewhere
-// can no longer succeed.
+// TouchHead writes the head as it is, so that our requests still under way can no longer succeed.
 func TouchHead(s *State) Multi { return setHead(s, "touch", s.Head) }
 
 func setHead(s *State, step string, head Head) Multi {
@@ -70,77 +70,77 @@ func setHead(s *State, step string, head Head) Multi {
 
 // AddOrdinal creates the znodes of a new instance; it is not open yet.
 func AddOrdinal(s *State, n, capacity int) (Multi, error) {
-	b, err := begin(s, "add-ordinal")
-	if err != nil {
-		return Multi{}, err
-	}
-	if s.Instances[n] != nil || n < 0 || n > exact.MaxOrdinal || capacity < 0 {
-		return b.fail("ordinal %d with capacity %d: exists already, or is out of range", n, capacity)
-	}
-	times := s.firstTimes(n)
-	list, _ := encodeIDs(nil)
-	in := Instance{Ordinal: n, Capacity: capacity, IDs: NewIDs([]string{}), Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
-	b.add(OpCreate, InstancePath(s.Kind, n), encodeData(0, capacity), 0, func(s *State, r Result) {
-		in := in
-		in.DataVersion, in.tmpVersion, in.ReloadVersion, in.ListVersion, in.Changed = r.Version, r.Version, r.Version, r.Version, r.Mtime
-		s.Instances[n] = &in
+	return transact(s, "add-ordinal", func(b *builder) error {
+		if s.Instances[n] != nil || n < 0 || n > exact.MaxOrdinal || capacity < 0 {
+			return fmt.Errorf("ordinal %d with capacity %d: exists already, or is out of range", n, capacity)
+		}
+		times := s.firstTimes(n)
+		list, _ := encodeIDs(nil)
+		in := Instance{Ordinal: n, Capacity: capacity, IDs: NewIDs([]string{}), Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
+		b.add(OpCreate, InstancePath(s.Kind, n), encodeData(0, capacity), 0, func(s *State, r Result) {
+			in := in
+			in.DataVersion, in.tmpVersion, in.ReloadVersion, in.ListVersion, in.Changed = r.Version, r.Version, r.Version, r.Version, r.Mtime
+			s.Instances[n] = &in
+		})
+		b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, nil)
+		b.add(OpCreate, ReloadPath(s.Kind, n), encodeReload(times), 0, nil)
+		b.add(OpCreate, ResourcesPath(s.Kind, n), list, 0, nil)
+		return nil
 	})
-	b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, nil)
-	b.add(OpCreate, ReloadPath(s.Kind, n), encodeReload(times), 0, nil)
-	b.add(OpCreate, ResourcesPath(s.Kind, n), list, 0, nil)
-	return b.done()
 }
 
 // RemoveOrdinal deletes the znodes of an instance that is closed, owns nothing and has no status.
 // That its pod is gone, the caller knows.
 func RemoveOrdinal(s *State, n int) (Multi, error) {
-	b, err := begin(s, "remove-ordinal")
-	if err != nil {
-		return Multi{}, err
-	}
-	in := s.Instances[n]
-	switch {
-	case in == nil:
-		return b.fail("ordinal %d: has no znodes", n)
-	case s.IsOpen(n):
-		return b.fail("ordinal %d: is open", n)
-	case in.IDs.Len() > 0:
-		return b.fail("ordinal %d: owns %d resources", n, in.IDs.Len())
-	case in.Live || in.Hidden:
-		return b.fail("ordinal %d: has a live status", n)
-	}
-	for _, f := range s.Flight {
-		if f.From == n {
-			return b.fail("ordinal %d: %d resources are in flight from it", n, f.IDs.Len())
+	return transact(s, "remove-ordinal", func(b *builder) error {
+		in := s.Instances[n]
+		switch {
+		case in == nil:
+			return fmt.Errorf("ordinal %d: has no znodes", n)
+		case s.IsOpen(n):
+			return fmt.Errorf("ordinal %d: is open", n)
+		case in.IDs.Len() > 0:
+			return fmt.Errorf("ordinal %d: owns %d resources", n, in.IDs.Len())
+		case in.Live || in.Hidden:
+			return fmt.Errorf("ordinal %d: has a live status", n)
 		}
-	}
-	if in.statusVersion >= 0 { // a persistent leftover
-		b.remove(StatusPath(s.Kind, n), in.statusVersion, nil)
-	}
-	if in.HasTmp {
-		b.remove(TmpPath(s.Kind, n), in.tmpVersion, nil)
-	}
-	if in.HasReload {
-		b.remove(ReloadPath(s.Kind, n), in.ReloadVersion, nil)
-	}
-	if in.ListVersion >= 0 {
-		b.remove(ResourcesPath(s.Kind, n), in.ListVersion, nil)
-	}
-	b.remove(InstancePath(s.Kind, n), in.DataVersion, func(s *State) { delete(s.Instances, n) })
-	return b.done()
+		for _, f := range s.Flight {
+			if f.From == n {
+				return fmt.Errorf("ordinal %d: %d resources are in flight from it", n, f.IDs.Len())
+			}
+		}
+		if in.statusVersion >= 0 { // a persistent leftover
+			b.remove(StatusPath(s.Kind, n), in.statusVersion, nil)
+		}
+		if in.HasTmp {
+			b.remove(TmpPath(s.Kind, n), in.tmpVersion, nil)
+		}
+		if in.HasReload {
+			b.remove(ReloadPath(s.Kind, n), in.ReloadVersion, nil)
+		}
+		if in.ListVersion >= 0 {
+			b.remove(ResourcesPath(s.Kind, n), in.ListVersion, nil)
+		}
+		b.remove(InstancePath(s.Kind, n), in.DataVersion, func(s *State) { delete(s.Instances, n) })
+		return nil
+	})
 }
 
 // Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal
 // n, and tells no instance to reload: its ids did not change. It writes the list of one that
 // another client has begun to make, and is taken to have left alone. False when nothing is wrong.
 func Repair(s *State, n, capacity int) (Multi, bool, error) {
-	b, err := begin(s, "repair")
-	if err != nil {
+	m, err := transact(s, "repair", func(b *builder) error { return b.repair(n, capacity) })
+	if err != nil || len(m.Ops) == 1 { // the check of the head alone
 		return Multi{}, false, err
 	}
-	in := s.Instances[n]
+	return m, true, nil
+}
+
+func (b *builder) repair(n, capacity int) error {
+	s, in := b.s, b.s.Instances[n]
 	if in == nil || capacity < 0 {
-		return Multi{}, false, fmt.Errorf("repair: ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
+		return fmt.Errorf("ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
 	}
 	if in.Used != in.IDs.Len() || in.Capacity != capacity {
 		b.add(OpSet, InstancePath(s.Kind, n), encodeData(in.IDs.Len(), capacity), in.DataVersion, func(s *State, r Result) {
@@ -170,11 +170,7 @@ func Repair(s *State, n, capacity int) (Multi, bool, error) {
 			})
 		})
 	}
-	if len(b.m.Ops) == 1 {
-		return Multi{}, false, nil
-	}
-	m, err := b.done()
-	return m, err == nil, err
+	return nil
 }
 
 // firstTimes is where a new `_reload` starts: above what there was of it and what the instance said

@@ -6,12 +6,12 @@ import (
 )
 
 // place takes from pieces and gives to lists, in one transaction.
-func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) (Multi, error) {
+func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) error {
 	if len(grants) == 0 || len(grants) > maxGrants {
-		return b.fail("%d lists, want 1 to %d", len(grants), maxGrants)
+		return fmt.Errorf("%d lists, want 1 to %d", len(grants), maxGrants)
 	}
 	if len(grants) == 2 && grants[0].To == grants[1].To {
-		return b.fail("ordinal %d: is given twice", grants[0].To)
+		return fmt.Errorf("ordinal %d: is given twice", grants[0].To)
 	}
 	var from []Take
 	for _, g := range grants {
@@ -19,19 +19,19 @@ func (b *builder) place(grants []Give, take func([]Take) ([][]string, error)) (M
 	}
 	taken, err := take(from)
 	if err != nil {
-		return b.fail("%w", err)
+		return err
 	}
 	for _, g := range grants {
 		ids := slices.Concat(taken[:len(g.From)]...)
 		taken = taken[len(g.From):]
 		if len(ids) == 0 {
-			return b.fail("ordinal %d: no ids", g.To)
+			return fmt.Errorf("ordinal %d: no ids", g.To)
 		}
 		if err := b.grow(g.To, ids); err != nil {
-			return b.fail("%w", err)
+			return err
 		}
 	}
-	return b.done()
+	return nil
 }
 
 // takePooled takes ids out of pool pieces; the result has one entry a Take.
@@ -97,8 +97,7 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 	return taken, err
 }
 
-// byName calls visit once for each name, in order of first appearance, with the indices of its
-// Takes.
+// byName calls visit for each name, in order of first appearance, with its Takes' indices.
 func byName(from []Take, visit func(name string, which []int) error) error {
 	which := make(map[string][]int, len(from))
 	for i, t := range from {

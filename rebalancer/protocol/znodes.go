@@ -17,8 +17,7 @@ type Stat struct {
 	Created, Modified time.Time
 	// Ephemeral: the znode ends with the session that made it.
 	Ephemeral bool
-	// Children is how many znodes are below it, ChildChanges how often one was made or deleted
-	// there.
+	// Children is how many znodes are below it, ChildChanges how often one came or went.
 	Children, ChildChanges int32
 }
 
@@ -48,11 +47,9 @@ func (z *Znode) tooLong() error {
 // ErrDenied says that what is asked for may not be read or written. Nothing was written.
 var ErrDenied = errors.New("a right is missing")
 
-// Znodes is ZooKeeper as a reading sees it: over one session, or in memory. What may not be read
-// fails with ErrDenied.
+// Znodes is ZooKeeper as a reading sees it: a session, or memory. ErrDenied: it may not be read.
 type Znodes interface {
-	// Stat asks for a znode without its data; nil: there is none. With watch, its next change is
-	// notified.
+	// Stat asks for a znode without its data; nil: none. With watch, its next change is notified.
 	Stat(path string, watch bool) (*Stat, error)
 	// Get fetches a znode; nil: there is none.
 	Get(path string) (*Znode, error)

@@ -100,8 +100,7 @@ func (r *Running) SkipGone(from int, here func(id string) bool) {
 	r.leave(from, rest)
 }
 
-// Next takes at most n moves (negative: any number) and that many bytes from a source's pending
-// ones.
+// Next takes at most n moves (negative: any number) and so many bytes of a source's pending.
 func (r *Running) Next(from, n, bytes int) (ids []string, to []int) {
 	d := r.pending[from]
 	k := protocol.Fit(d.IDs, bytes)

@@ -36,8 +36,7 @@ const (
 // Wave is a part of a plan as it is stored.
 type Wave struct {
 	V int `json:"v"`
-	// Plan is the id of the plan it was cut from; Beyond are that plan's moves that it does not
-	// hold.
+	// Plan is the id of the plan it was cut from; Beyond are that plan's other moves.
 	Plan   string    `json:"plan"`
 	Reason string    `json:"reason"`
 	Why    string    `json:"why"`
@@ -49,8 +48,7 @@ type Wave struct {
 	Moves []SourceMoves `json:"moves"`
 }
 
-// SourceMoves are the moves from one ordinal: To has one entry an id, an ordinal or
-// protocol.ToPool.
+// SourceMoves are the moves from one ordinal; To has an ordinal or protocol.ToPool an id.
 type SourceMoves struct {
 	From int      `json:"from"`
 	IDs  []string `json:"ids"`

@@ -8,6 +8,7 @@
 package zk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,22 +28,18 @@ import (
 type Config struct {
 	// Servers is `host:port,host:port/chroot`; the chroot is created if missing.
 	Servers string
-	// SessionTimeout is what is asked of the server; Client.SessionTimeout is what it granted.
-	// Default 10s.
+	// SessionTimeout is what is asked for; Client.SessionTimeout is what is granted. Default 10s.
 	SessionTimeout time.Duration
-	// Auth is `user:password` of the digest scheme, or empty; AuthFile a file that holds it, read
-	// anew on every connection. With either, our own znodes can be changed by that user alone, and
-	// read by everybody.
-	Auth, AuthFile string
+	// AuthFile holds `user:password` of the digest scheme, read anew on every connection; empty: no
+	// name. With it our own znodes can be changed by that user alone, and read by everybody.
+	AuthFile string
 	// TLS, when not nil, is used for every connection.
 	TLS *clienttls.Files
 }
 
 // Default returns c with what it leaves open filled in.
 func (c Config) Default() Config {
-	if c.SessionTimeout == 0 {
-		c.SessionTimeout = 10 * time.Second
-	}
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 10*time.Second)
 	return c
 }
 
@@ -51,12 +48,6 @@ func (c Config) Validate() error {
 	_, err := parseServers(c.Servers)
 	if c.SessionTimeout < time.Second || c.SessionTimeout > time.Minute {
 		err = errors.Join(err, fmt.Errorf("session timeout: %s, at least 1s and at most 1m", c.SessionTimeout))
-	}
-	if c.Auth != "" && c.AuthFile != "" {
-		err = errors.Join(err, errors.New("auth: given both as text and as a file"))
-	}
-	if c.Auth != "" && !strings.Contains(c.Auth, ":") {
-		err = errors.Join(err, errors.New("auth: want user:password"))
 	}
 	return errors.Join(err, c.TLS.Validate())
 }
@@ -200,8 +191,7 @@ func (f *followers) wake(path string) {
 }
 
 // Lead takes the head of the kind by protocol rule 1 and returns what was read afterwards. holder
-// must be `<pod>/<nonce>` with a nonce that no other call uses. ErrFenced: another took it at the
-// same moment.
+// must be `<pod>/<nonce>` with a nonce that no other call uses. ErrFenced: another took it.
 func (c *Client) Lead(ctx context.Context, kind, holder string) (*protocol.State, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

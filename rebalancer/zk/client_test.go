@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -565,7 +566,7 @@ func TestAccessLists(t *testing.T) {
 	m, err = protocol.SetOpen(theirs, []int{0})
 	require.NoError(t, err)
 	require.ErrorIs(t, stranger.Commit(patient(t), theirs, m), zk.ErrNoAuth)
-	again := client(t, Config{Servers: connect, Auth: "shardscaler:secret"})
+	again := client(t, Config{Servers: connect, AuthFile: file})
 	_, err = again.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err)
 }
@@ -581,11 +582,10 @@ func TestConfig(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	err := Config{Servers: "a:1,,b", SessionTimeout: time.Hour, Auth: "nobody", AuthFile: "f"}.Validate()
+	err := Config{Servers: "a:1,,b", SessionTimeout: time.Hour, TLS: &clienttls.Files{KeyFile: "k"}}.Validate()
 	require.EqualError(t, err, `zookeeper servers "a:1,,b": want host:port,host:port/chroot
 session timeout: 1h0m0s, at least 1s and at most 1m
-auth: given both as text and as a file
-auth: want user:password`)
+tls: certificate and key go together`)
 	require.ErrorContains(t, Config{Servers: "a/b//c"}.Default().Validate(), "empty part")
 	for _, text := range []string{"a:1/b,c:1/b", "a:1/b,c:1", "a:1/b;c:1/b", "a:1/b?x=1", "a:1/b#x", "a:1/b c"} {
 		require.ErrorContains(t, Config{Servers: text}.Default().Validate(), "want it once, after the last server", text)

@@ -18,8 +18,7 @@ import (
 const writers = 8
 
 // Commit sends one transaction, settles an unknown outcome by protocol rule 9, and applies it to s.
-// On an error s is as before, but that its head version may have moved (see TouchHead). An empty
-// Multi is nothing.
+// On an error s is as before, but that its head version may have moved (TouchHead).
 func (c *Client) Commit(ctx context.Context, s *protocol.State, m protocol.Multi) error {
 	return c.CommitAll(ctx, s, []protocol.Multi{m})[0]
 }
@@ -209,8 +208,7 @@ func version(op protocol.Op, ignored fault.Bug) int32 {
 	return op.Version
 }
 
-// rejection names the operation that failed. The ones before it report no error, those after it
-// "unknown error: -2".
+// rejection names the failed operation. Before it there is no error, behind it "unknown error: -2".
 func rejection(m protocol.Multi, got []zk.MultiResponse, err error) error {
 	for i, answer := range got {
 		switch why := named(answer.Error); {
@@ -229,8 +227,7 @@ func rejection(m protocol.Multi, got []zk.MultiResponse, err error) error {
 	return err
 }
 
-// resultsOf gives every operation the transaction's number and time, which the server tells for
-// sets alone.
+// resultsOf gives each operation the transaction's number and time, which only sets are told.
 func resultsOf(m protocol.Multi, got []zk.MultiResponse) []protocol.Result {
 	var common protocol.Result
 	for _, answer := range got {

@@ -18,8 +18,7 @@ import (
 // Reads come from one goroutine at a time, and so do writes; each write is one request.
 type frames struct {
 	net.Conn
-	// given is what is left of the present answer; greeted says that the first one, which opens the
-	// session, has come.
+	// given is what is left of the present answer; greeted says that the first one has come.
 	given     []byte
 	greeted   bool
 	asked     bool // the session, by the first request
@@ -93,7 +92,6 @@ func (f *frames) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// next reads an answer.
 func (f *frames) next() error {
 	var length [lengthBytes]byte
 	if _, err := io.ReadFull(f.Conn, length[:]); err != nil {
@@ -120,7 +118,6 @@ func (f *frames) next() error {
 
 var errNoAnswer = errors.New("this is no answer of a ZooKeeper server")
 
-// check looks at an answer.
 func (f *frames) check(answer []byte) error {
 	if !f.greeted {
 		f.greeted = true
@@ -136,8 +133,7 @@ func (f *frames) check(answer []byte) error {
 	return nil
 }
 
-// checkGreeting looks at the answer that opens a session, or says that it has ended: then its
-// number is 0.
+// checkGreeting looks at the answer that opens a session, or says that it has ended: number 0.
 func checkGreeting(answer []byte) error {
 	timeout, session := int32At(answer[4:]), binary.BigEndian.Uint64(answer[8:])
 	password, ok := skipBytes(answer[greeting-4:])
@@ -189,8 +185,7 @@ func hasStrings(b []byte) bool {
 	return ok
 }
 
-// hasResults looks at the results of a transaction, each behind a header: its type, whether it ends
-// the list, and an error.
+// hasResults looks at a transaction's results, each behind its type, an end mark and an error.
 func hasResults(b []byte) bool {
 	const header = 4 + 1 + 4
 	for len(b) >= header {

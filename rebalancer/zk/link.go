@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -44,8 +46,7 @@ func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)
 }
 
 // reconnectPause keeps a server that accepts and then drops us from being called in a tight loop.
-// It doubles up to lastReconnectPause while sessions come to nothing because of what must be done
-// before one is of use.
+// It doubles up to lastReconnectPause while sessions come to nothing before they are of use.
 const reconnectPause, lastReconnectPause = 200 * time.Millisecond, 5 * time.Second
 
 // run keeps one session until ctx ends. serve opens one, and returns when it is over, whether it
@@ -62,10 +63,7 @@ func (l *link) run(ctx context.Context, serve func(context.Context) (used bool, 
 		if used {
 			pause = reconnectPause
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		wake.Sleep(ctx, pause)
 	}
 }
 
@@ -128,10 +126,9 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 	return nil
 }
 
-// credentials are `user:password`, or empty.
 func credentials(cfg Config) (string, error) {
 	if cfg.AuthFile == "" {
-		return cfg.Auth, nil
+		return "", nil
 	}
 	raw, err := os.ReadFile(cfg.AuthFile)
 	if err != nil {
@@ -209,8 +206,7 @@ func (l *link) await(ctx context.Context) (*session, error) {
 	}
 }
 
-// present is the session, nil while there is none, what is closed when that changes, and why there
-// is none.
+// present is the session, nil while there is none, what its change closes, and why there is none.
 func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,15 +221,14 @@ var (
 )
 
 func (l *link) acl(path string) []zk.ACL {
-	if (l.cfg.Auth != "" || l.cfg.AuthFile != "") && protocol.IsOwn(path) {
+	if l.cfg.AuthFile != "" && protocol.IsOwn(path) {
 		return ownerACL
 	}
 	return openACL
 }
 
 // ensure makes a znode without content where there is none. It looks first: the server looks at the
-// right to create before it looks whether the znode exists, and where all is there nobody needs
-// that right.
+// right to create before it looks whether the znode exists, and not all callers have that right.
 func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
 	if there, err := present(ctx, s, fullPath); there || err != nil {
 		return err

@@ -62,7 +62,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-// observe counts what became of a transaction.
 func (m *metrics) observe(multi protocol.Multi, a *attempt) {
 	if multi.Empty() {
 		return

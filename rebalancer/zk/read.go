@@ -61,8 +61,7 @@ func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (s *protoco
 	return s, changed, nil
 }
 
-// readOnce reads what differs from prev; the result is Torn if that differs and a watch has fired
-// meanwhile.
+// readOnce reads what differs from prev; the result is Torn if a watch has fired meanwhile.
 func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.State, bool, error) {
 	z, err := c.synced(ctx)
 	if err != nil {
@@ -82,8 +81,7 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	return next, changed, nil
 }
 
-// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own; see the function of
-// that name.
+// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own (protocol.ReadLeft).
 func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -100,8 +98,7 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 	return protocol.Left{}, fmt.Errorf("read what is left: the head moves all the time: %w", protocol.ErrConflict)
 }
 
-// synced returns ZooKeeper as the present session sees it, after its server has caught up with the
-// leader of the ensemble.
+// synced returns ZooKeeper in the present session, whose server has caught up with the leader.
 func (c *Client) synced(ctx context.Context) (znodes, error) {
 	sess, err := c.link.await(ctx)
 	if err != nil {
@@ -119,7 +116,6 @@ type znodes struct {
 	sess *session
 }
 
-// Stat implements Znodes.
 func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 	full := z.sess.path(path)
 	watch = watch && z.sess.arm(dataWatch(full))
@@ -152,7 +148,6 @@ func statOf(exists bool, stat *zk.Stat) *protocol.Stat {
 	}
 }
 
-// Get implements Znodes.
 func (z znodes) Get(path string) (*protocol.Znode, error) {
 	got, err := do(z.ctx, z.sess, func(conn *zk.Conn) (*protocol.Znode, error) {
 		data, stat, err := conn.Get(z.sess.path(path))
@@ -167,7 +162,6 @@ func (z znodes) Get(path string) (*protocol.Znode, error) {
 	return got, denied(err, rightRead, path)
 }
 
-// Children implements Znodes.
 func (z znodes) Children(path string, watch bool) (names []string, stat *protocol.Stat, err error) {
 	full := z.sess.path(path)
 	watch = watch && z.sess.arm(childrenWatch(full))
@@ -192,7 +186,6 @@ func (z znodes) Children(path string, watch bool) (names []string, stat *protoco
 	return got.names, got.stat, denied(err, rightRead, path)
 }
 
-// Each implements Znodes.
 func (z znodes) Each(reads []func(protocol.Znodes) error) error {
 	g, ctx := guard.NewGroup(z.ctx)
 	g.SetLimit(readers)

@@ -11,8 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// This file says what an error of a call means: the server refused it, a znode had changed, or
-// nothing is known of its outcome.
+// This file says what an error of a call means: refused, a znode had changed, or nothing is known.
 
 // serverError is an error code in an answer of the server for which go-zookeeper has no name.
 type serverError int32
@@ -34,11 +33,7 @@ var serverErrors = map[serverError]string{
 }
 
 func (e serverError) Error() string {
-	text := serverErrors[e]
-	if text == "" {
-		text = "server error"
-	}
-	return fmt.Sprintf("zk: %s (%d)", text, int32(e))
+	return fmt.Sprintf("zk: %s (%d)", cmp.Or(serverErrors[e], "server error"), int32(e))
 }
 
 // refusal: what the server does not do it refuses by a code below that of API errors. Those above
@@ -82,10 +77,6 @@ func isAny(err error, kinds []error) bool {
 	return false
 }
 
-// definite says that the server has answered, so that a write with this error was not done. Of
-// every other error, also one that is not known here, the outcome is unknown.
-func definite(err error) bool { return isConflict(err) || isRefusal(err) }
-
 // settledErrors are those that say already what has become of a call.
 var settledErrors = []error{protocol.ErrUnavailable, protocol.ErrRefused, protocol.ErrConflict, protocol.ErrStopped}
 
@@ -105,7 +96,6 @@ const (
 	rightRead, rightWrite, rightCreate, rightDelete = "READ", "WRITE", "CREATE", "DELETE"
 )
 
-// missingRight is an answer that says so.
 type missingRight struct{ right, path string }
 
 func (e missingRight) Error() string { return fmt.Sprintf("%s is missing on %s", e.right, e.path) }
@@ -120,8 +110,7 @@ func denied(err error, right, path string) error {
 	return missingRight{right, path}
 }
 
-// deniedOp is denied for an operation of a transaction: what creates or deletes a znode needs a
-// right on its parent.
+// deniedOp is denied for an operation of a transaction: that may need a right on the parent.
 func deniedOp(err error, op protocol.Op) error {
 	switch op.Kind {
 	case protocol.OpCreate:

@@ -22,8 +22,7 @@ import (
 // errLost is what a call gets whose session has gone; whether the server did it is unknown.
 var errLost = errors.New("the session was lost")
 
-// session is one connection with one ZooKeeper session, from its handshake to its first
-// disconnection.
+// session is a connection with one ZooKeeper session, from handshake to first disconnection.
 type session struct {
 	conn   *zk.Conn
 	events <-chan zk.Event
@@ -156,7 +155,6 @@ func dataWatch(path string) string { return "d" + path }
 
 func childrenWatch(path string) string { return "c" + path }
 
-// hasFired counts the watches that have fired.
 func (s *session) hasFired() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,8 +186,7 @@ func (s *session) timeout() time.Duration {
 	return s.granted
 }
 
-// do runs a call of the client, which knows no context, until it answers, ctx ends or the session
-// is lost.
+// do runs a call of the client, which knows no context, until it answers or ctx or session end.
 func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -223,8 +220,7 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 	}
 }
 
-// hosts gives the client one address after the other. Names are resolved anew on every round, and
-// shuffled.
+// hosts gives the client one address after the other. Each round resolves the names anew.
 type hosts struct {
 	mu      sync.Mutex
 	servers []string
@@ -246,8 +242,7 @@ func (h *hosts) Len() int { return len(h.servers) }
 // Connected has nothing to do: a connection is used for one session.
 func (h *hosts) Connected() {}
 
-// Next returns the next address; wrapped says that all were tried, whereupon the client waits a
-// second.
+// Next returns the next address; wrapped: all were tried, and the client waits a second.
 func (h *hosts) Next() (server string, wrapped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -281,7 +276,6 @@ func (h *hosts) resolve() []address {
 	return round
 }
 
-// name is the host name behind an address.
 func (h *hosts) name(hostPort string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -348,8 +342,7 @@ type clampedConn struct {
 	net.Conn
 	dialer *dialer
 	limit  time.Duration
-	// hello are the first bytes read: length (4), protocol version (4), session timeout in
-	// milliseconds (4).
+	// hello are the first bytes: length (4), protocol version (4), session timeout in ms (4).
 	hello []byte
 }
 

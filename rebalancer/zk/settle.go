@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -99,13 +100,8 @@ const firstSettlePause, lastSettlePause = 10 * time.Millisecond, 2 * time.Second
 func untilAnswered(ctx context.Context, try func() error) error {
 	for pause := firstSettlePause; ; pause = min(2*pause, lastSettlePause) {
 		err := try()
-		if !errors.Is(err, protocol.ErrUnavailable) || errors.Is(err, errClosed) {
+		if !errors.Is(err, protocol.ErrUnavailable) || errors.Is(err, errClosed) || !wake.Sleep(ctx, pause) {
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
 		}
 	}
 }

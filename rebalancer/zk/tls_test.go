@@ -33,7 +33,9 @@ func TestTLS(t *testing.T) {
 	put(ours.CertFile, z.CertFile)
 	put(ours.KeyFile, z.KeyFile)
 
-	c := client(t, Config{Servers: z.Secure + "/secure", TLS: ours, Auth: "shardscaler:secret"})
+	auth := filepath.Join(dir, "auth")
+	require.NoError(t, os.WriteFile(auth, []byte("shardscaler:secret"), 0o600))
+	c := client(t, Config{Servers: z.Secure + "/secure", TLS: ours, AuthFile: auth})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	m, err := protocol.Create(s, 0, []string{"a"})

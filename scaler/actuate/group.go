@@ -75,7 +75,6 @@ func (g *Groups) UpdateGroupStatus(ctx context.Context, w Workload, update func(
 	return group.Status, wrap(err, "write status of instancegroup %s", w.Name)
 }
 
-// get reads the InstanceGroup of that uid.
 func (g *Groups) get(ctx context.Context, w Workload) (*v1alpha1.InstanceGroup, error) {
 	object, err := g.client.Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

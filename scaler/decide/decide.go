@@ -168,7 +168,6 @@ func rollout(in *Input) string {
 // all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
 func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !available(k) }
 
-// outdated says whether some pods are of a former revision.
 func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
 
 // available says whether all pods of the size exist, stay, and are available: ready pods may still
@@ -201,7 +200,6 @@ func staying(k *observed.Kind) (all, ready int) {
 // unschedulablePatience is how long a pod may look for a node before a growth is called vain.
 const unschedulablePatience = time.Minute
 
-// unschedulable names the pods that find no node.
 func unschedulable(in *Input) string {
 	var pods []string
 	for _, i := range in.Observed.Instances {

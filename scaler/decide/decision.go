@@ -116,8 +116,7 @@ type Decision struct {
 
 	// Health are the verdicts on the instances.
 	Health Health `json:"health"`
-	// Mute are the instances that do not acknowledge although the hand-off asks for it; nil: there
-	// are none.
+	// Mute are the instances that do not acknowledge although they should; nil: none.
 	Mute *Mute `json:"mute,omitempty"`
 	// Lost are the instances on lost nodes.
 	Lost []Lost `json:"lost,omitempty"`

@@ -8,8 +8,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Mute says which instances do not acknowledge although the kind's hand-off asks for it: nothing is
-// moved out of them.
+// Mute says which instances do not acknowledge although they should: nothing leaves them.
 type Mute struct {
 	Instances []MuteInstance `json:"instances"`
 	// Of counts all instances that have a pod. Text is what a person reads.
@@ -24,8 +23,7 @@ type MuteInstance struct {
 	Why     string `json:"why"`
 }
 
-// mute says why an instance does not acknowledge; "" when it does, need not, or may do so in a
-// moment.
+// mute says why an instance does not acknowledge; "": it does, need not, or soon may.
 func mute(in *Input, inst *observed.Instance) string {
 	p, l := inst.Pod, inst.List
 	if in.Config.HandOff != config.HandOffAcknowledged || p == nil || !p.Ready || p.Terminating || l == nil {

@@ -110,7 +110,6 @@ func Assess(in Input) (h Health) {
 	return h
 }
 
-// judgeAll gives the verdicts in order of ordinal.
 func (h *Health) judgeAll(in *Input) {
 	instances, w := in.Observed.Instances, in.Observed.Workload
 	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))

@@ -143,7 +143,6 @@ func (h *History) heat(in Input, d Decision, resized bool) {
 	}
 }
 
-// see notes a change of the size.
 func (h *History) see(in Input, d Decision) {
 	if d.Current == nil {
 		return
@@ -169,7 +168,6 @@ func (h *History) record(r Recommendation) {
 	h.Recommendations = h.Recommendations[max(0, len(h.Recommendations)-entries):]
 }
 
-// watched is how long the sources have been complete.
 func (h *History) watched(now time.Time) time.Duration {
 	if h.CompleteSince.IsZero() {
 		return 0

@@ -99,7 +99,7 @@ func (m *measure) read(in *Input, cfg *config.ResourceTarget, s *Signal) sample 
 		if src.Known() {
 			s.Missing = "usage was last read " + ago(src, in.Now)
 		}
-		s.Missing += because(src)
+		s.Missing += src.Because()
 		return sample{}
 	}
 	needRequest := cfg.TargetUtilization > 0 || cfg.Hottest != nil && cfg.Hottest.TargetUtilization > 0
@@ -145,8 +145,7 @@ type sample struct {
 	use   int64
 	// returning counts pods that are not ready but hold resources: their load will be back.
 	returning int
-	// missing counts pods without a sample.
-	missing int
+	missing   int
 }
 
 // sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.
@@ -209,7 +208,6 @@ func resting(in *Input) (pods []string) {
 	return pods
 }
 
-// load groups one pod.
 func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	p := inst.Pod
 	pod := hpa.Pod{

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -118,11 +119,7 @@ func (d *Decision) recommend(in *Input) {
 	if len(d.Holds) > 0 {
 		least = max(least, h.Own)
 	}
-	from := h.Own
-	if from == 0 {
-		from = least
-	}
-	own := hpa.Stabilize(from, least, h.spans(func(r Recommendation) int { return r.Own }), windows(&in.Config), in.Now)
+	own := hpa.Stabilize(cmp.Or(h.Own, least), least, h.spans(func(r Recommendation) int { return r.Own }), windows(&in.Config), in.Now)
 	most := d.Max
 	if len(d.Holds) > 0 { // a hold keeps it from falling even to a max that was lowered
 		most = max(most, h.Own)
@@ -156,7 +153,6 @@ func occupied(k *observed.Kind) (size int) {
 	return size
 }
 
-// largest is the largest proposal.
 func largest(signals []Signal, of func(Signal) int) (size int) {
 	for _, s := range signals {
 		size = max(size, of(s))
@@ -164,7 +160,6 @@ func largest(signals []Signal, of func(Signal) int) (size int) {
 	return size
 }
 
-// rate limits a change by the behavior's policies.
 func (in *Input) rate(current, size int) int {
 	changes := in.changes()
 	if size > current {

@@ -43,9 +43,9 @@ func wish(in *Input) Signal {
 	case !src.Known():
 		s.Missing = "the InstanceGroups have not been read yet"
 	case !src.Fresh(in.Now, groupsMaxAge):
-		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + because(src)
+		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + src.Because()
 	case g == nil:
-		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + because(src)
+		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + src.Because()
 	case !g.Seeded:
 		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
 	default:
@@ -53,14 +53,6 @@ func wish(in *Input) Signal {
 		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Wish)
 	}
 	return s
-}
-
-// because is why a source cannot be read now; "" when it can.
-func because(src observed.Source) string {
-	if src.Error == "" {
-		return ""
-	}
-	return ": " + src.Error
 }
 
 // owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what

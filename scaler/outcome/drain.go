@@ -56,8 +56,7 @@ const (
 	WarnedAfter = time.Minute
 )
 
-// Waits says whether the drain has waited for so long without getting on; a drain that is nil does
-// not.
+// Waits says whether the drain has waited for so long; a nil one has not.
 func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
 	return dr != nil && dr.Blocked != "" && !dr.BlockedSince.IsZero() && now.Sub(dr.BlockedSince) >= long
 }
@@ -151,8 +150,7 @@ func (s Sight) leaving() (dr Drain) {
 	return dr
 }
 
-// ordinals are those that leave: those that this decision wants gone, and those beyond the size of
-// which something is left.
+// ordinals are those that leave: by this decision, or beyond the size with something left.
 func (s Sight) ordinals() (planned, beyond []int) {
 	for n := s.Decision.Start + s.Decision.Stays(); n < s.Decision.Start+*s.Decision.Current; n++ {
 		planned = append(planned, n)
@@ -166,8 +164,7 @@ func (s Sight) ordinals() (planned, beyond []int) {
 	return planned, beyond
 }
 
-// lowering is the phase of ordinals that are closed and seem to own nothing, by what has just been
-// done about them.
+// lowering is the phase of closed ordinals that seem to own nothing, by what was just done.
 func (s Sight) lowering() (phase Phase, blocked string) {
 	switch s.Act.Done {
 	case Scaled:

@@ -35,8 +35,7 @@ type Config struct {
 	// Namespace and Service are where we answer; Port is set only where an object is taken over.
 	Namespace, Service string
 	Port               int32
-	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is somebody
-	// else's business.
+	// Bundle returns the CAs that the API server is to trust, as PEM; nil: caBundle is not ours.
 	Bundle func() []byte
 	// TakeOver changes objects that lead to another provider.
 	TakeOver bool
@@ -71,11 +70,9 @@ func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault st
 	}
 }
 
-// requestTimeout bounds one request.
 const requestTimeout = 10 * time.Second
 
-// Sync looks at each object once. What it finds wrong is in Fault, not in the error, which says
-// that an object could not be read.
+// Sync looks at each object once. Fault has what is wrong, the error what could not be read.
 func (w *Watcher) Sync(ctx context.Context) error {
 	var errs []error
 	for _, name := range Names {

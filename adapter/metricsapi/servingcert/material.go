@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	certutil "k8s.io/client-go/util/cert"
 )
 
 // The keys of the Secret. The first three are those of every TLS Secret, so that a certificate from
@@ -57,7 +59,6 @@ func (m *material) trusted(now time.Time) error {
 	return err
 }
 
-// newMaterial makes everything anew.
 func newMaterial(names []string, now time.Time) (*material, error) {
 	ca, err := newCA(now)
 	if err != nil {
@@ -81,7 +82,7 @@ func (m *material) renewed(names []string, now time.Time) (next *material, why s
 		next, err = newMaterial(names, now)
 		return next, "the certificate is not good any more", err
 	case due(m.ca.parsed, now):
-		bundle, err := parseBundle(m.bundle)
+		bundle, err := certutil.ParseCertsPEM(m.bundle)
 		if err != nil {
 			return nil, "", err
 		}

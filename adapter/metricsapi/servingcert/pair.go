@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -33,44 +32,15 @@ type pair struct {
 
 // parsePair takes the first certificate of cert: that of a bundle whose key it is.
 func parsePair(cert, key []byte) (*pair, error) {
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		return nil, err
-	}
-	certs, err := parseBundle(cert)
+	both, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(key)
-	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	signer, ok := private.(*ecdsa.PrivateKey)
+	signer, ok := both.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("private key is of type %T, want ECDSA", private)
+		return nil, fmt.Errorf("private key is of type %T, want ECDSA", both.PrivateKey)
 	}
-	return &pair{cert: cert, key: key, parsed: certs[0], signer: signer}, nil
-}
-
-// parseBundle returns the certificates of a bundle, of which there is at least one.
-func parseBundle(bundle []byte) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
-	for {
-		block, rest := pem.Decode(bundle)
-		if block == nil {
-			break
-		}
-		bundle = rest
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		certs = append(certs, cert)
-	}
-	if len(certs) == 0 {
-		return nil, errors.New("there is no certificate in it")
-	}
-	return certs, nil
+	return &pair{cert: cert, key: key, parsed: both.Leaf, signer: signer}, nil
 }
 
 // due says whether the time has come to make the next one.
@@ -90,7 +60,6 @@ func newCA(now time.Time) (*pair, error) {
 	return sign(template, nil)
 }
 
-// newServing makes a certificate for the names, signed by ca.
 func newServing(names []string, ca *pair, now time.Time) (*pair, error) {
 	template, err := template(names[0], now, servingValidity)
 	if err != nil {

@@ -128,7 +128,6 @@ func (k *Keeper) create(ctx context.Context) error {
 
 var errForeign = errors.New("it holds a certificate that somebody else made: delete it, or do without --tls-self-managed")
 
-// next is what the Secret holds and what it should hold.
 func (k *Keeper) next(secret *corev1.Secret) (current, next *material, why string, err error) {
 	if len(secret.Data[caKey]) == 0 && len(secret.Data[certKey]) > 0 {
 		return nil, nil, "", errForeign

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -88,7 +89,7 @@ func TestTwelveYears(t *testing.T) {
 			r.served(t, r.Bundle(), r.at)
 			require.Greater(t, leaf.NotAfter.Sub(r.at), servingValidity/renewShare-11*24*time.Hour, "renewed well before its end")
 			serials[leaf.SerialNumber.String()] = true
-			certs, err := parseBundle(r.Bundle())
+			certs, err := certutil.ParseCertsPEM(r.Bundle())
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(certs), 2)
 			cas[certs[0].SerialNumber.String()] = true

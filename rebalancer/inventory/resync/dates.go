@@ -8,8 +8,7 @@ import (
 
 // dates are when messages last spoke of ids.
 type dates struct {
-	// start is when it began to listen: all that was known by then may have been created just
-	// before.
+	// start is when it began to listen: what was known by then may be new.
 	start time.Time
 	// created and deleted are when a message last created or deleted an id, by its hash, as the
 	// time since start. Only what is younger than the lag is kept.
@@ -23,7 +22,6 @@ func newDates(now time.Time) dates {
 	}
 }
 
-// note notes when a message spoke of the id.
 func (d *dates) note(now time.Time, op Op, id string) {
 	hash := maphash.String(d.seed, id)
 	if op == Created {
@@ -40,14 +38,12 @@ func (d *dates) deletedAt(id string) (at time.Time, told bool) {
 	return d.start.Add(since), told
 }
 
-// young says whether a message, heard or before the start, may have created the id within the lag
-// before a read began.
+// young says whether a message, heard or not, may have created the id within the lag before a read.
 func (d *dates) young(id string, began time.Time, lag time.Duration) bool {
 	since := d.created[maphash.String(d.seed, id)]
 	return began.Before(d.start.Add(since + lag))
 }
 
-// forget forgets what is young no more.
 func (d *dates) forget(began time.Time, lag time.Duration) {
 	for _, dates := range []map[uint64]time.Duration{d.created, d.deleted} {
 		maps.DeleteFunc(dates, func(_ uint64, since time.Duration) bool {

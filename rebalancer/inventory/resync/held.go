@@ -42,8 +42,7 @@ type Went struct {
 
 // Waiting is what a person is to decide.
 type Waiting struct {
-	// Count is the number of deletes that wait; Share is Count over Known, Since the time of the
-	// oldest.
+	// Count is how many deletes wait; Share is Count over Known, Since the oldest's time.
 	Count int       `json:"count"`
 	Known int       `json:"known"`
 	Share float64   `json:"share"`
@@ -69,8 +68,7 @@ var (
 
 func newHeld() held { return held{by: map[string]*set{}} }
 
-// admit returns the deletes that may go now. The others wait as a set of their own, however many
-// wait already.
+// admit returns the deletes that may go now. The others wait, as a set.
 func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
 	if len(confirmed) == 0 {
 		return nil
@@ -113,8 +111,7 @@ func (h *held) newest(now time.Time) *set {
 	return h.sets[len(h.sets)-1]
 }
 
-// spent is how many have gone without a person within budgetSpan, and those of a wentStep before
-// it.
+// spent is how many have gone without a person within budgetSpan and a wentStep.
 func (h *held) spent(now time.Time) (n int) {
 	h.went = slices.DeleteFunc(h.went, func(w Went) bool { return now.Sub(w.At) >= budgetSpan+wentStep })
 	for _, w := range h.went {
@@ -132,10 +129,8 @@ func (h *held) spend(now time.Time, n int) {
 	h.went = append(h.went, Went{now, n})
 }
 
-// has says whether the id waits.
 func (h *held) has(id string) bool { return h.by[id] != nil }
 
-// drop lets go of an id that waits.
 func (h *held) drop(id string) {
 	s := h.by[id]
 	if s == nil {
@@ -147,7 +142,6 @@ func (h *held) drop(id string) {
 	}
 }
 
-// waiting is what a person is shown; nil when nothing waits.
 func (h *held) waiting() *Waiting {
 	if len(h.sets) == 0 {
 		return nil
@@ -205,7 +199,6 @@ func (h *held) choose(number, count int) (chosen []*set, err error) {
 	return chosen, nil
 }
 
-// list shows the sets.
 func (h *held) list() string {
 	var all []string
 	for _, s := range h.sets {

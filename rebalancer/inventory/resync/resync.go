@@ -1,5 +1,4 @@
-// Package resync compares complete reads of the catalogue with what is known, and says what to
-// create and to delete.
+// Package resync compares complete reads of the catalogue with what is known.
 //
 // In: the ids known when a read began, the read's rows, and what messages said meanwhile. Out: an
 // Outcome. Invariant: an id is deleted only if one of two things is so, and no message has created
@@ -39,19 +38,16 @@ const (
 type Comparison struct {
 	read  *read
 	dates dates
-	// said is what messages said since the last read began, only for ids that the read could get
-	// wrong.
+	// said is what messages said since the last read began, of ids that it could get wrong.
 	said map[string]Op
-	// claims are the ids of which a message claimed that they are deleted and no read has shown yet
-	// whether they are.
+	// claims are ids that a message claimed to be deleted, and no read has shown yet.
 	claims map[string]claim
 	// version counts the changes of what a successor must know, reads the reads that have begun.
 	version, reads int
 	// suspects were missing from every complete read since the one that ended at that time. No
 	// message spoke of them since.
 	suspects map[string]time.Time
-	// due is when a read is to begin that confirms the suspects of the one that asked for it; zero:
-	// none is asked for.
+	// due is when a read that was asked for is to begin, to confirm suspects; zero: none is.
 	due time.Time
 	// held are those that were missing twice and too many: a person decides.
 	held held
@@ -84,8 +80,7 @@ type Limits struct {
 	MaxDeletes int
 	// Lag is how far what a read sees may be behind what messages say. Gap is the least time from
 	// the end of a read that lacks an id to the beginning of the one that confirms it, Revive that
-	// from a message that deleted a row to the beginning of a read that has it all the same and is
-	// believed.
+	// from a message that deleted a row to the beginning of a read that is believed to have it.
 	Lag, Gap, Revive time.Duration
 }
 
@@ -96,8 +91,7 @@ type Outcome struct {
 	Creates, Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
 	// zero: none is needed for that. Recheck is when another one may show what this one could not
-	// show yet: it still had ids that are deleted by what messages said, and may have been too far
-	// behind.
+	// show yet: it still had ids that messages deleted, and may have been too far behind.
 	Confirm, Recheck time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
@@ -163,8 +157,7 @@ func (r *Comparison) Claim(now time.Time, id string) {
 	r.claims[id] = c
 }
 
-// doubt makes a claim of what a message said at that time, before the read that has the id all the
-// same.
+// doubt makes a claim of what a message said then, before the read that has the id.
 func (r *Comparison) doubt(rd *read, at time.Time, id string) {
 	if _, claimed := r.claims[id]; !claimed {
 		r.claims[id] = claim{first: rd.number - 1, last: rd.number - 1, at: at}
@@ -172,7 +165,6 @@ func (r *Comparison) doubt(rd *read, at time.Time, id string) {
 	}
 }
 
-// withdraw forgets a claim.
 func (r *Comparison) withdraw(id string) {
 	if _, ok := r.claims[id]; ok {
 		delete(r.claims, id)
@@ -180,8 +172,7 @@ func (r *Comparison) withdraw(id string) {
 	}
 }
 
-// Claims yields the ids that are claimed to be deleted and when a message last said so, in no
-// order.
+// Claims yields the ids that are claimed to be deleted, and when last, in no order.
 func (r *Comparison) Claims() iter.Seq2[string, time.Time] {
 	return func(yield func(string, time.Time) bool) {
 		for id, c := range r.claims {
@@ -256,8 +247,7 @@ func (r *Comparison) Gone(id string) bool {
 
 // creates are the rows that are not known, without those of which a message said after the read
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
-// read behind: it waits for another read. If that is not long ago, it is created and stays in
-// doubt.
+// read behind: it waits for another read. If that is long ago, it is created, in doubt.
 func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
 	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
 		if r.Gone(id) || exists(id) {
@@ -308,8 +298,7 @@ func (c *claim) recheck(now time.Time) time.Time {
 	return now.Add(max(leastRecheck, now.Sub(c.at)))
 }
 
-// compare returns the ids that are missing for the second time, and makes the ones missing for the
-// first time suspects.
+// compare returns the ids that are missing for the second time; others become suspects.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
 	suspects := map[string]time.Time{}
 	for id := range rd.known {
@@ -338,8 +327,7 @@ func (r *Comparison) spokenOf(id string) bool {
 	return said || claimed || r.held.has(id)
 }
 
-// dropReappeared lets go of what waits for a person and is in the catalogue again, or is known no
-// more.
+// dropReappeared lets go of what waits for a person and is back in the catalogue, or gone.
 func (r *Comparison) dropReappeared(rd *read) {
 	if len(r.held.by) == 0 {
 		return
@@ -384,7 +372,6 @@ func (r *Comparison) Resume(went []Went) { r.held.went = slices.Clone(went) }
 // before the end of another read, which might have found them.
 func (r *Comparison) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
 
-// has says whether the read had a row with that id.
 func (rd *read) has(id string) bool {
 	_, found := slices.BinarySearch(rd.rows, maphash.String(rd.seed, id))
 	return found

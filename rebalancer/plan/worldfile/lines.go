@@ -13,7 +13,6 @@ import (
 // maxLine is the longest line of a JSON Lines file, in bytes.
 const maxLine = 1 << 20
 
-// from reads resources from JSON Lines.
 func (b *builder) from(name string, open func(string) (io.ReadCloser, error)) error {
 	in, err := open(name)
 	if err != nil {
@@ -140,8 +139,7 @@ func (p *plain) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number takes digits with at most one point between them, as JSON writes them: nothing else, so
-// that strconv agrees with it.
+// number takes digits with at most one point between them, as in JSON, and for strconv alike.
 func (p *plain) number() []byte {
 	p.spaces()
 	n, point := 0, -1

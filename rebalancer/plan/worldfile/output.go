@@ -24,8 +24,7 @@ type Output struct {
 	RefusedList       []plan.NamedRefusal `json:"refusedList"`
 }
 
-// Write writes a plan. Text has sums, and each move and refusal too if every is set; JSON and YAML
-// always have them.
+// Write writes a plan. Text has sums, and every move and refusal if set; JSON and YAML always do.
 func Write(to io.Writer, p *plan.Plan, o plan.Options, format string, every bool) error {
 	out := Output{Description: p.Describe(), MoveList: []plan.NamedMove{}, RefusedList: []plan.NamedRefusal{}}
 	out.ServerWouldSpread, out.ServerReason = plan.ShouldRebalance(p.World(), false, o)

@@ -11,8 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// Patience is how long Await waits: far longer than anything takes, so that only what never comes
-// fails.
+// Patience is how long Await waits: so long that only what never comes fails.
 const Patience = 3 * time.Minute
 
 // Recorder keeps every signal it is given.
