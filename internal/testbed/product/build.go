@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -24,8 +25,9 @@ func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 	if err != nil {
 		return Programs{}, err
 	}
-	ours, others := append(flags, "./cmd/shardscaler"), []string{"./cmd/dacsim", "./cmd/prestop"}
-	for _, what := range [][]string{ours, others} {
+	for _, what := range [][]string{
+		slices.Concat(flags, []string{"./cmd/shardscaler"}), {"./cmd/dacsim", "./cmd/prestop"},
+	} {
 		args := append([]string{"build", "-o", dir + string(filepath.Separator)}, what...)
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = root
