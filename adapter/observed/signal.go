@@ -84,7 +84,7 @@ type Catalogued struct {
 func (s Beat) kind() string       { return s.Kind }
 func (s Read) kind() string       { return s.Kind }
 func (s Failed) kind() string     { return s.Kind }
-func (s Cluster) kind() string    { return s.Kind }
+func (c Cluster) kind() string    { return c.Kind }
 func (s PodUsage) kind() string   { return s.Kind }
 func (s Assignment) kind() string { return s.Kind }
 func (s Catalogued) kind() string { return s.Kind }
