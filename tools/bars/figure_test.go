@@ -120,7 +120,10 @@ func TestPage(t *testing.T) {
 			meant = append(meant, row{"`" + name + "`", "`" + f.bound.String() + "`", "[" + g.code + "](../tools/bars/" + g.code + ")"})
 		}
 	}
-	require.Equal(t, meant, said)
+	for i, row := range meant[:min(len(meant), len(said))] {
+		require.Equal(t, row, said[i], "row %d", i+1)
+	}
+	require.Len(t, said, len(meant))
 }
 
 func TestMemoryOfAProcessIsRead(t *testing.T) {
