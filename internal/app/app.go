@@ -14,11 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,24 +51,30 @@ type App struct {
 	leadership *leadership
 	metrics    *metrics
 	gather     *gatherers
-	turns      turns
 	drainReads drainReads
 	reviews    *limits.Reviews
 
-	store      store
-	actuator   actuator
+	store    store
+	actuator actuator
+	sources
+	serving
+	runners
+}
+
+// sources are where signals come from.
+type sources struct {
 	heartbeats *heartbeat.Source // nil without Kafka
 	notify     *notify.Source
 	workload   *workload.Source
 	owners     *owners.Source
 	catalog    *catalog.Source
+}
+
+// serving is what is served beside REST.
+type serving struct {
 	metricsAPI *metricsapi.Server // nil without a secure port
 	registrar  *registrar         // nil without a secure port
 	listener   net.Listener
-
-	mu      sync.RWMutex
-	runners map[string]*runner
-	fallen  wake.Signal // holds a token when a runner has ended by itself
 }
 
 // store is what the app uses of *zk.Client.
@@ -110,9 +113,8 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		opts: o, log: log, kube: k,
 		state:      observed.New(o.Namespace, nil),
 		leadership: newLeadership(),
-		runners:    map[string]*runner{},
-		fallen:     wake.New(),
-		drainReads: newDrainReads(),
+		runners:    newRunners(),
+		drainReads: newDrainReads(k.client, o.Namespace),
 		reviews:    limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
@@ -145,7 +147,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	}
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
-	}, nil, a, a.log, reg)
+	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
@@ -214,7 +216,7 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	if a.registrar != nil {
 		g.Go(func() error { return a.registrar.run(ctx) })
 	}
-	g.Go(func() error { return a.leadership.elect(electing, a.opts, a.identity(), a.kube.client, a.log) })
+	g.Go(func() error { return a.leadership.elect(electing, a.opts, a.opts.identity(), a.kube.client, a.log) })
 	g.Go(func() error { return a.duringTerms(ctx, a.notify.Run) })
 	g.Go(func() error { return a.duringTerms(ctx, a.catalog.Run) })
 	g.Go(func() error {
@@ -259,7 +261,7 @@ func (a *App) keepRunners(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-		case <-a.fallen:
+		case <-a.runners.fallen:
 			a.stopRunners((*runner).over)
 		}
 	}
@@ -278,9 +280,9 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 	})
 	for _, k := range cfg.Kinds {
 		if a.runner(k.Name) == nil {
-			r := a.startRunner(ctx, k.Name)
+			r := startRunner(ctx, a, k.Name)
 			a.gather.add(r.reg)
-			a.putRunner(r)
+			a.runners.put(r)
 		}
 	}
 	// Last: they ask for the runners' engines.
@@ -292,44 +294,18 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 // stopRunners stops the kinds that which names, all at once, and waits for them.
 func (a *App) stopRunners(which func(*runner) bool) {
 	var stopped []*runner
-	for _, r := range a.allRunners() {
+	for _, r := range a.runners.all() {
 		if which(r) {
 			stopped = append(stopped, r)
 		}
 	}
-	a.takeRunners(stopped)
+	a.runners.take(stopped)
 	for _, r := range stopped {
 		r.stop()
 	}
 	for _, r := range stopped {
 		<-r.done
 		a.gather.remove(r.reg)
-	}
-}
-
-func (a *App) runner(kind string) *runner {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.runners[kind]
-}
-
-func (a *App) allRunners() []*runner {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return slices.Collect(maps.Values(a.runners))
-}
-
-func (a *App) putRunner(r *runner) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.runners[r.kind] = r
-}
-
-func (a *App) takeRunners(gone []*runner) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, r := range gone {
-		delete(a.runners, r.kind)
 	}
 }
 
@@ -359,9 +335,4 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
-}
-
-// identity is this replica's name in the Lease: the pod, and where the others reach it.
-func (a *App) identity() string {
-	return a.opts.PodName + "@" + a.opts.Advertise
 }

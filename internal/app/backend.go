@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/catalog"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
@@ -235,66 +234,4 @@ func (r *runner) recommended(now time.Time, cfg *config.Config) metricsapi.Recom
 		return metricsapi.Recommendation{Unknown: err.Error(), At: d.At}
 	}
 	return metricsapi.Recommendation{Replicas: n, At: d.At}
-}
-
-// errNotRun: what a message asks for cannot be committed, and it must not be acknowledged. If the
-// kind was removed for good, the next connection finds that its messages are nobody's.
-var errNotRun = errors.New("the kind does not run")
-
-// Create implements notify.Handler.
-func (a *App) Create(ctx context.Context, kind string, rs []observed.ResourceKnown) error {
-	r := a.runner(kind)
-	if r == nil {
-		return errNotRun
-	}
-	return r.engine.Create(ctx, rs)
-}
-
-// Delete implements notify.Handler.
-func (a *App) Delete(ctx context.Context, kind string, ids []string) error {
-	r := a.runner(kind)
-	if r == nil {
-		return errNotRun
-	}
-	return r.engine.Delete(ctx, ids)
-}
-
-// Claim implements notify.Handler.
-func (a *App) Claim(ctx context.Context, kind string, ids []string) error {
-	r := a.runner(kind)
-	if r == nil {
-		return errNotRun
-	}
-	return r.engine.Claim(ctx, ids)
-}
-
-// Shown implements notify.Handler.
-func (a *App) Shown(kind string, ids []string) error {
-	r := a.runner(kind)
-	if r == nil {
-		return errNotRun
-	}
-	return r.engine.Shown(ids)
-}
-
-// Padded implements notify.Handler.
-func (a *App) Padded(kind string) bool { return a.catalog.Padded(kind) }
-
-// Heard implements notify.Handler.
-func (a *App) Heard(kind string) {
-	if r := a.runner(kind); r != nil {
-		r.engine.Heard()
-	}
-}
-
-// Reconcile implements notify.Handler.
-func (a *App) Reconcile(kind string) { a.catalog.Trigger(kind) }
-
-// reconciler is how the catalogue finds a kind's engine.
-func (a *App) reconciler(kind string) (catalog.Reconciler, bool) {
-	r := a.runner(kind)
-	if r == nil {
-		return nil, false
-	}
-	return r.engine, true
 }

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
@@ -27,6 +28,9 @@ const (
 
 // drainReads are the reads that pods which end together share: StatefulSets and what is owned.
 type drainReads struct {
+	client    kubernetes.Interface
+	namespace string
+
 	sets *limits.Shared[string, bounds]
 	left *limits.Shared[instanceKey, leftover]
 }
@@ -45,8 +49,9 @@ type leftover struct {
 	open  bool
 }
 
-func newDrainReads() drainReads {
+func newDrainReads(client kubernetes.Interface, namespace string) drainReads {
 	return drainReads{
+		client: client, namespace: namespace,
 		sets: &limits.Shared[string, bounds]{Begin: limits.NewLine(drainsPerSecond, drainsAtOnce).Wait},
 		left: &limits.Shared[instanceKey, leftover]{},
 	}
@@ -59,12 +64,13 @@ const drainLook = time.Second
 // itself: a watch may show the end of a pod before the size that caused it. That it owns nothing is
 // read from ZooKeeper itself. What cannot be read is an error and never "empty".
 func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
-	k, ordinal, err := a.instanceOf(namespace, pod)
+	cfg, _ := a.live.current()
+	k, ordinal, err := instanceOf(cfg, a.opts.Namespace, namespace, pod)
 	if err != nil {
 		return api.PodDrain{}, err
 	}
 	d := api.PodDrain{Kind: k.Name, Pod: pod, Ordinal: ordinal}
-	stays, err := a.staysNow(ctx, k.StatefulSet, ordinal)
+	stays, err := a.drainReads.staysNow(ctx, k.StatefulSet, ordinal)
 	if err != nil {
 		return d, err
 	}
@@ -94,30 +100,30 @@ func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Dur
 
 const callsTimeout = 10 * time.Second
 
-func (a *App) instanceOf(namespace, pod string) (*config.Kind, int, error) {
-	cfg, _ := a.live.current()
+// instanceOf is the kind and the ordinal of a pod; ours is the namespace that the kinds run in.
+func instanceOf(cfg *config.Config, ours, namespace, pod string) (*config.Kind, int, error) {
 	if cfg == nil {
 		return nil, 0, errors.New("the configuration has not been read yet")
 	}
 	for i := range cfg.Kinds {
-		if n, ours := exact.PodOrdinal(cfg.Kinds[i].StatefulSet, pod); ours && namespace == a.opts.Namespace {
+		if n, made := exact.PodOrdinal(cfg.Kinds[i].StatefulSet, pod); made && namespace == ours {
 			return &cfg.Kinds[i], n, nil
 		}
 	}
-	return nil, 0, fmt.Errorf("%w: pod %s of namespace %s belongs to no configured StatefulSet of namespace %s", api.ErrUnknownPod, pod, namespace, a.opts.Namespace)
+	return nil, 0, fmt.Errorf("%w: pod %s of namespace %s belongs to no configured StatefulSet of namespace %s", api.ErrUnknownPod, pod, namespace, ours)
 }
 
 // staysNow says whether the StatefulSet, as the API server has it now, makes this ordinal.
-func (a *App) staysNow(ctx context.Context, statefulSet string, ordinal int) (bool, error) {
-	made, err := a.drainReads.sets.Do(ctx, statefulSet, func(ctx context.Context) (bounds, error) { return a.readBounds(ctx, statefulSet) })
+func (s *drainReads) staysNow(ctx context.Context, statefulSet string, ordinal int) (bool, error) {
+	made, err := s.sets.Do(ctx, statefulSet, func(ctx context.Context) (bounds, error) { return s.readBounds(ctx, statefulSet) })
 	return err == nil && ordinal >= made.first && ordinal < made.end, err
 }
 
 // readBounds reads from the API server itself which ordinals a StatefulSet makes.
-func (a *App) readBounds(ctx context.Context, statefulSet string) (bounds, error) {
+func (s *drainReads) readBounds(ctx context.Context, statefulSet string) (bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, callsTimeout)
 	defer cancel()
-	set, err := a.kube.client.AppsV1().StatefulSets(a.opts.Namespace).Get(ctx, statefulSet, metav1.GetOptions{})
+	set, err := s.client.AppsV1().StatefulSets(s.namespace).Get(ctx, statefulSet, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil: // there is nothing left that its resources could go to
 		return bounds{}, fmt.Errorf("%w: there is no StatefulSet %s any more", api.ErrUnknownPod, statefulSet)
@@ -167,10 +173,10 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 }
 
 // seenSince waits until the snapshot shows a kind as ZooKeeper had it after since.
-func (a *App) seenSince(ctx context.Context, kind string, since time.Time) (*observed.Kind, time.Time, error) {
+func seenSince(ctx context.Context, state *observed.State, kind string, since time.Time) (*observed.Kind, time.Time, error) {
 	for {
-		changed, now := a.state.Changed(), time.Now()
-		seen := a.state.Snapshot(now).Kind(kind)
+		changed, now := state.Changed(), time.Now()
+		seen := state.Snapshot(now).Kind(kind)
 		if seen != nil && seen.Sources.Store.At.After(since) {
 			return seen, now, nil
 		}
@@ -190,7 +196,7 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 	if !ok {
 		return api.Reassigned{}, fmt.Errorf("kind %s: %w", kind, errors.ErrUnsupported)
 	}
-	seen, now, err := a.seenSince(ctx, kind, time.Now())
+	seen, now, err := seenSince(ctx, a.state, kind, time.Now())
 	if err != nil {
 		return api.Reassigned{}, err
 	}

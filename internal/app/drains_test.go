@@ -20,7 +20,7 @@ import (
 )
 
 // setsOnly is an App of which only the reads of StatefulSets work, and the number of these reads.
-func setsOnly(replicas int32) (*App, *atomic.Int64) {
+func setsOnly(replicas int32) (*drainReads, *atomic.Int64) {
 	client := fake.NewClientset(&appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: "iota-dac"}, Spec: appsv1.StatefulSetSpec{Replicas: &replicas},
 	})
@@ -30,8 +30,8 @@ func setsOnly(replicas int32) (*App, *atomic.Int64) {
 		time.Sleep(10 * time.Millisecond)
 		return false, nil, nil
 	})
-	a := &App{opts: Options{Namespace: "iota"}, kube: &kube{client: client}, drainReads: newDrainReads()}
-	return a, reads
+	a := newDrainReads(client, "iota")
+	return &a, reads
 }
 
 func TestPodsThatEndTogetherShareOneRead(t *testing.T) {
@@ -74,14 +74,14 @@ func TestHooksThatHangUpDoNotDelayTheOthers(t *testing.T) {
 }
 
 func TestOnlyTheNamesThatAStatefulSetGivesAreInstances(t *testing.T) {
-	a := &App{opts: Options{Namespace: "iota"}, live: &live{cfg: &config.Config{Kinds: []config.Kind{config.Default("Thing", "iota-dac")}}}}
-	_, n, err := a.instanceOf("iota", "iota-dac-10")
+	cfg := &config.Config{Kinds: []config.Kind{config.Default("Thing", "iota-dac")}}
+	_, n, err := instanceOf(cfg, "iota", "iota", "iota-dac-10")
 	require.NoError(t, err)
 	require.Equal(t, 10, n)
 	for _, name := range []string{"iota-dac-+1", "iota-dac--1", "iota-dac-01", "iota-dac-1_0", "iota-dac-", "iota-dac", "iota-dac-x"} {
-		_, _, err := a.instanceOf("iota", name)
+		_, _, err := instanceOf(cfg, "iota", "iota", name)
 		require.ErrorIs(t, err, api.ErrUnknownPod, name)
 	}
-	_, _, err = a.instanceOf("other", "iota-dac-1")
+	_, _, err = instanceOf(cfg, "iota", "other", "iota-dac-1")
 	require.ErrorIs(t, err, api.ErrUnknownPod)
 }

@@ -128,7 +128,7 @@ func (a *App) liveness() []check {
 			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last turned %s ago", kind, loop, age.Round(time.Second))
 		}
 	}
-	for _, r := range a.allRunners() {
+	for _, r := range a.runners.all() {
 		follow, lead := r.engine.Rounds()
 		turned(r.kind, "follows ZooKeeper", follow)
 		turned(r.kind, "writes to ZooKeeper", lead)

@@ -281,3 +281,6 @@ func readSecret(file string) (string, error) {
 	}
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
+
+// identity is this replica's name in the Lease: the pod, and where the others reach it.
+func (o *Options) identity() string { return o.PodName + "@" + o.Advertise }

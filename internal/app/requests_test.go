@@ -81,10 +81,10 @@ func newReplica(t *testing.T, patience time.Duration) *replica {
 	cfg, _ := a.live.current()
 	a.state.Configure(cfg.Kinds)
 	ctx, cancel := context.WithCancel(context.Background())
-	r.app, r.runner, r.running = a, a.startRunner(ctx, "Thing"), ctx
-	a.mu.Lock()
-	a.runners["Thing"] = r.runner
-	a.mu.Unlock()
+	r.app, r.runner, r.running = a, startRunner(ctx, a, "Thing"), ctx
+	a.runners.mu.Lock()
+	a.runners.by["Thing"] = r.runner
+	a.runners.mu.Unlock()
 	mux := http.NewServeMux()
 	api.New(api.Config{Version: "test", InsecureLocal: true, Patience: patience}, mux, leader{a}, nil, log)
 	server := httptest.NewServer(mux)

@@ -43,7 +43,7 @@ type runner struct {
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
-func (a *App) startRunner(ctx context.Context, kind string) *runner {
+func startRunner(ctx context.Context, a *App, kind string) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{
 		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
@@ -60,7 +60,7 @@ func (a *App) startRunner(ctx context.Context, kind string) *runner {
 		}
 		close(r.done)
 		if again {
-			a.fallen.Wake()
+			a.runners.fallen.Wake()
 		}
 	}()
 	return r

@@ -105,16 +105,16 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 					}
 				}}
 				log := slog.New(slog.DiscardHandler)
-				a := &App{log: log, runners: map[string]*runner{}}
-				a.runners["Thing"] = &runner{
+				a := &App{log: log, runners: runners{by: map[string]*runner{}}}
+				a.runners.by["Thing"] = &runner{
 					app: a, kind: "Thing",
 					engine: rebalancer.New(rebalancer.Config{Kind: "Thing", Holder: "pod"}, store, log, prometheus.NewRegistry()),
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				var running sync.WaitGroup
-				running.Go(func() { _ = a.runners["Thing"].engine.Run(ctx, func(observed.Signal) {}) })
+				running.Go(func() { _ = a.runners.by["Thing"].engine.Run(ctx, func(observed.Signal) {}) })
 				if c.leads {
-					running.Go(func() { _ = a.runners["Thing"].engine.Lead(ctx) })
+					running.Go(func() { _ = a.runners.by["Thing"].engine.Lead(ctx) })
 				}
 				defer func() {
 					cancel()
@@ -124,7 +124,7 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 				synctest.Wait()
 				close(begun)
 				if c.call == "commit" {
-					running.Go(func() { _ = a.runners["Thing"].engine.Keep(ctx, "doc", orders.Replace(nil)) })
+					running.Go(func() { _ = a.runners.by["Thing"].engine.Keep(ctx, "doc", orders.Replace(nil)) })
 				}
 				time.Sleep(stuckAfter + 10*time.Second)
 				loops := a.liveness()[1]

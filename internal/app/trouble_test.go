@@ -29,7 +29,7 @@ func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 	kind := config.Default("Thing", "iota-dac")
 	a := &App{
 		state: observed.New("shardscaler", nil), leadership: newLeadership(), live: &live{cfg: &config.Config{Kinds: []config.Kind{kind}}},
-		runners: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}},
+		runners: runners{by: map[string]*runner{"Thing": {kind: "Thing", engine: e, log: log}}},
 	}
 	a.state.Configure([]config.Kind{kind})
 	ctx, cancel := context.WithCancel(t.Context())
