@@ -83,8 +83,11 @@ func isFree(mu *sync.Mutex) bool {
 // kinds, who ask this one for its metrics.
 func TestAPanicLetsGoOfTheEnginesLock(t *testing.T) {
 	e := New(Config{Kind: "Thing", Holder: "pod"}, newDouble(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	require.Panics(t, func() { host{e}.Show(nil, time.Time{}) })
+	const fault = "runtime error: invalid memory address or nil pointer dereference"
+	require.PanicsWithError(t, fault, func() { host{e}.Show(nil, time.Time{}) })
 	require.True(t, isFree(&e.leadership.mu))
+	host{e}.Show(&orders.Progress{Blocked: "shown"}, time.Time{})
+	require.Equal(t, "shown", e.Progress().Blocked)
 }
 
 // A pass sees orders together with the weights and pins that are in force under them: else what new

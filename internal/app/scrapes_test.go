@@ -59,11 +59,14 @@ func TestSlowReadersOfMetricsDoNotShutPrometheusOut(t *testing.T) {
 	s := scrapedServer(t)
 	// A slow reader is refused while a scrape of this test holds the place it would take: only
 	// asking again fills every place of the address in the end.
+	asked := 0
 	full := func() bool {
+		asked++
 		ignoreAnswer(t, s)
 		return scrape(t, s, "127.0.0.1") == http.StatusTooManyRequests
 	}
 	require.Eventually(t, full, time.Minute, 10*time.Millisecond)
+	require.LessOrEqual(t, asked, 4*maxScrapes)
 	require.Equal(t, http.StatusOK, scrape(t, s, "127.0.0.2"), "another address")
 }
 

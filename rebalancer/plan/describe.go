@@ -268,13 +268,13 @@ func (r Reason) meaning() string {
 
 // notes say what room is missing now, and what would be missing if one instance were lost.
 func (p *Plan) notes() (notes []string) {
-	var largest InstanceChange
+	largest := InstanceChange{Ordinal: -1}
 	room, own, capacity := 0, 0, 0 // own is the part of room that the largest has
 	for i, c := range p.changes() {
 		if in := &p.world.Instances[i]; in.Open {
 			left := max(0, in.Capacity-c.After)
 			room += left
-			if capacity == 0 || c.After > largest.After {
+			if largest.Ordinal < 0 || c.After > largest.After {
 				largest, own = c, left
 			}
 			capacity = max(capacity, in.Capacity)

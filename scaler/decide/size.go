@@ -29,7 +29,7 @@ func (d *Decision) size(in *Input) {
 		return
 	}
 	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
-	d.stabilize(min(max(stable, d.Init), d.Max), windows)
+	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
 	d.keepRaise(in, current)
 	d.step(in.rate(current, d.Desired), ByRate, "the behavior's policies allow no faster change")
 	d.coolDown(in, current)
@@ -43,19 +43,19 @@ func (d *Decision) layOut(in *Input) {
 	d.asked = d.askedOwn
 	d.bound()
 	d.Wanted = d.Desired
-	d.step(d.Own, ByWindow, "recommendations of the last %s were higher, and the highest of them stands, or a hold does", downWindow(&in.Config))
+	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
 	if !d.adopted {
 		d.step(max(d.Desired, *d.Current), ByAdoption, "nothing is emptied yet: every source must be complete for one window of %s", downWindow(&in.Config))
 	}
 	d.keepRaise(in, *d.Current)
 }
 
-// stabilize keeps to the windows, in the HPA's words.
-func (d *Decision) stabilize(to int, windows hpa.Windows) {
+// stabilize keeps to the windows. orElse is what may be the cause beside them.
+func (d *Decision) stabilize(to int, windows hpa.Windows, orElse string) {
 	if to > d.Desired {
-		d.step(to, ByWindow, "recommendations of the last %s were higher, and the highest of them stands", windows.Down)
+		d.step(to, ByWindow, "recommendations of the last %s were higher%s", windows.Down, orElse)
 	}
-	d.step(to, ByWindow, "recommendations of the last %s were lower, and the lowest of them stands", windows.Up)
+	d.step(to, ByWindow, "recommendations of the last %s were lower%s", windows.Up, orElse)
 }
 
 // step changes the size and notes why.

@@ -38,6 +38,9 @@ func parse(data map[string][]byte, names []string) (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s and %s: %w", caBundleKey, caKey, err)
 	}
+	if _, err := certutil.ParseCertsPEM(data[caBundleKey]); err != nil {
+		return nil, fmt.Errorf("read %s: %w", caBundleKey, err)
+	}
 	m := &material{serving: serving, ca: ca, bundle: data[caBundleKey]}
 	if !slices.Equal(serving.parsed.DNSNames, names) {
 		return nil, fmt.Errorf("the certificate is for %v, want %v", serving.parsed.DNSNames, names)

@@ -40,7 +40,11 @@ func parsePair(cert, key []byte) (*pair, error) {
 	if !ok {
 		return nil, fmt.Errorf("private key is of type %T, want ECDSA", both.PrivateKey)
 	}
-	return &pair{cert: cert, key: key, parsed: both.Leaf, signer: signer}, nil
+	parsed, err := x509.ParseCertificate(both.Certificate[0])
+	if err != nil {
+		return nil, err
+	}
+	return &pair{cert: cert, key: key, parsed: parsed, signer: signer}, nil
 }
 
 // due says whether the time has come to make the next one.

@@ -120,6 +120,10 @@ func TestSecretInAnyState(t *testing.T) {
 			o := ours(t)
 			s.Data[caBundleKey], s.Data[caKey] = o.Data[caBundleKey], o.Data[caKey]
 		}},
+		"a bad CA behind a good one": {change: func(s *corev1.Secret) {
+			bad := "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+			s.Data[caBundleKey] = append(s.Data[caBundleKey], bad...)
+		}},
 		"empty": {change: func(s *corev1.Secret) { s.Data = nil }},
 		"made by others": {
 			change: func(s *corev1.Secret) { delete(s.Data, caKey) },
