@@ -17,13 +17,16 @@ const (
 	// dayQuiet is the last part of a day, in which the load stays and callers ask for nothing.
 	dayQuiet = 30 * time.Minute
 	// dayLevels is how often the load changes to another level.
-	dayLevels = 26
-	// dayBursts of creates, and as many of deletes, of dayBurst ids each or a quarter of all, come
-	// in messages of dayMessage ids.
-	dayBursts, dayBurst, dayMessage = 10, 2500, 500
+	dayLevels = 22
+	// dayChanges is how many resources are created, and how many are deleted, in bursts of messages
+	// of dayMessage ids.
+	dayChanges, dayMessage = 25_000, 500
 	// dayImport is how many of the resources that there are in the beginning are created in a second.
-	dayImport = 15_000
+	dayImport = 40_000
 )
+
+// dayBurst is how many resources a burst creates or deletes, where there are so many.
+func dayBurst(resources int) int { return min(max(resources/70, dayMessage), dayChanges, resources/4) }
 
 // Day is a day in the life of a kind, made up from a seed: its load rises and falls, resources are
 // created and deleted in bursts, and its leader's process ends in the middle of its work.
@@ -86,9 +89,9 @@ func levels(rng *rand.Rand, start time.Time, one float64) Load {
 	const slot = (dayLong - dayQuiet) / dayLevels
 	wants := make([]float64, dayLevels+1)
 	for i := range wants {
-		wants[i] = 0.84 + 0.12*rng.Float64()
+		wants[i] = 0.90 + 0.06*rng.Float64()
 		if i%2 == 1 {
-			wants[i] = 0.70 + 0.04*rng.Float64()
+			wants[i] = 0.76 + 0.03*rng.Float64()
 		}
 	}
 	tremble := 2 * math.Pi * rng.Float64()
@@ -101,7 +104,7 @@ func levels(rng *rand.Rand, start time.Time, one float64) Load {
 
 // plan makes up what callers ask for, and when the leader ends: within a burst.
 func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
-	alive := make([]string, 0, resources+dayBursts*dayBurst)
+	alive := make([]string, 0, resources+dayChanges)
 	create := func(at time.Time, n int) {
 		fresh := make([]string, n)
 		for i := range fresh {
@@ -122,10 +125,11 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 	for i := 0; i < resources; i += dayImport {
 		create(start.Add(time.Minute+time.Duration(i/dayImport)*time.Second), min(dayImport, resources-i))
 	}
-	burst := min(dayBurst, resources/4)
-	slot := (dayLong - dayQuiet - time.Hour) / (2 * dayBursts)
+	burst := max(1, dayBurst(resources))
+	bursts := (dayChanges + burst - 1) / burst
+	slot := (dayLong - dayQuiet - time.Hour) / time.Duration(2*bursts)
 	killed := 2 + rng.IntN(4) // of the bursts
-	for i := range 2 * dayBursts {
+	for i := range 2 * bursts {
 		at := start.Add(time.Hour).Add(time.Duration(i) * slot).Add(time.Duration(rng.Int64N(int64(slot / 2))))
 		if i%2 == 0 {
 			create(at, burst)

@@ -21,9 +21,8 @@ type Instance struct {
 	status, reload, list string
 	// said is the version of its status; -1: it has none yet.
 	said int32
-	// seen is the transaction that wrote the `_reload` which it has applied; applied are its times,
-	// and runs what it runs since.
-	seen    int64
+	// seen is the `_reload` which it has applied; applied are its times, and runs what it runs since.
+	seen    *znode
 	applied int64
 	runs    protocol.IDs
 	beat    time.Time
@@ -32,7 +31,7 @@ type Instance struct {
 // NewInstance begins a session and runs nothing yet.
 func NewInstance(z *ZooKeeper, kind string, ordinal int, pod string) *Instance {
 	return &Instance{
-		kind: kind, ordinal: ordinal, pod: pod, z: z, session: z.Begin(), said: -1, seen: -1,
+		kind: kind, ordinal: ordinal, pod: pod, z: z, session: z.Begin(), said: -1,
 		status: protocol.StatusPath(kind, ordinal), reload: protocol.ReloadPath(kind, ordinal), list: protocol.ResourcesPath(kind, ordinal),
 	}
 }
@@ -59,21 +58,19 @@ func (in *Instance) Step() error {
 	if in.said < 0 && !in.show() {
 		return nil
 	}
-	stat, _ := in.z.Stat(in.reload, false)
-	if stat == nil || stat.Zxid == in.seen {
+	if in.seen != nil && !in.seen.old {
 		return nil
 	}
-	reload, _ := in.z.Get(in.reload)
-	list, _ := in.z.Get(in.list)
-	times := protocol.DecodeReload(reload.Data)
-	if list == nil || times < 0 {
+	reload, list := in.z.nodes[in.reload], in.z.nodes[in.list]
+	if reload == nil || list == nil {
 		return nil
 	}
-	ids, err := protocol.DecodeIDs(list.Data)
+	ids, err := protocol.DecodeIDs(list.data)
 	if err != nil {
 		return fmt.Errorf("instance %d: read its list: %w", in.ordinal, err)
 	}
-	in.runs, in.applied, in.seen = ids, times, stat.Zxid
+	times := protocol.DecodeReload(reload.data)
+	in.runs, in.applied, in.seen = ids, times, reload
 	err = in.z.Write(in.session, protocol.Op{Kind: protocol.OpSet, Path: in.status, Data: in.word(), Version: in.said})
 	if err != nil {
 		return fmt.Errorf("instance %d: acknowledge %d: %w", in.ordinal, times, err)

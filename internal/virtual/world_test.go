@@ -78,7 +78,7 @@ func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 	w, d := settled(t)
 	for _, in := range w.instances {
 		if in != nil {
-			in.reload = "/nowhere" // it hears of no change
+			in.seen = &znode{} // it hears of no change
 		}
 	}
 	w.Ask(resync.Deleted, d.asks[0].ids[:5])

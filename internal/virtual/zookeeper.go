@@ -26,8 +26,10 @@ type ZooKeeper struct {
 	watch func(*Transaction)
 }
 
-// znode is replaced and never changed, but for what it counts of its children.
+// znode is replaced and never changed, but for what it counts of its children, and old, which says
+// that it was replaced or deleted.
 type znode struct {
+	old      bool
 	stat     protocol.Stat
 	data     []byte
 	session  int64 // 0: it is persistent
@@ -151,8 +153,8 @@ func (z *ZooKeeper) do(op protocol.Op, session int64) (undo func(), err error) {
 	is.data = op.Data
 	is.stat.Version, is.stat.Zxid = was.stat.Version+1, z.zxid
 	is.stat.Bytes, is.stat.Modified = len(op.Data), z.clock.Now()
-	z.nodes[op.Path] = &is
-	return func() { z.nodes[op.Path] = was }, nil
+	z.nodes[op.Path], was.old = &is, true
+	return func() { z.nodes[op.Path], was.old = was, false }, nil
 }
 
 func (z *ZooKeeper) create(op protocol.Op, session int64) (undo func(), err error) {
@@ -192,10 +194,11 @@ func (z *ZooKeeper) remove(path string, was *znode) (undo func(), err error) {
 	above := z.nodes[parent]
 	before := above.stat
 	delete(z.nodes, path)
+	was.old = true
 	delete(above.children, name)
 	above.stat.Children, above.stat.ChildChanges = before.Children-1, before.ChildChanges+1
 	return func() {
-		z.nodes[path] = was
+		z.nodes[path], was.old = was, false
 		above.children[name] = struct{}{}
 		above.stat = before
 	}, nil
