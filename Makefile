@@ -50,6 +50,10 @@ FUZZTIME ?= 5m
 fuzz: ## Give each fuzz target five minutes and print how often it was executed (FUZZTIME=1m ONLY=heartbeat)
 	@$(GO) run ./tools/fuzz -time $(FUZZTIME) -only "$(ONLY)"
 
+.PHONY: race
+race: ## Run the tests of the product's own packages that need no servers under the race detector (RACE=./rebalancer for some)
+	$(GO) test -race -short -count=1 $(or $(RACE),$(shell $(GO) list ./... | grep -v -e /internal/testbed -e /cmd/sandbox -e /cmd/dacsim -e /tools))
+
 .PHONY: lint
 lint: ## Check the code with golangci-lint, at the version of tools/lint (the first run builds it, 2 minutes)
 	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,8 +47,12 @@ func TestTheProgramIsStaticAndSmall(t *testing.T) {
 func TestInstallAndExitCodes(t *testing.T) {
 	shared := t.TempDir()
 	require.NoError(t, exec.CommandContext(t.Context(), build(t), "install", shared).Run())
-	state := "empty"
+	var leaving atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		state := "empty"
+		if leaving.Load() {
+			state = "leaving"
+		}
 		_, _ = w.Write([]byte(`{"state":"` + state + `","left":3}`))
 	}))
 	defer server.Close()
@@ -59,7 +64,7 @@ func TestInstallAndExitCodes(t *testing.T) {
 	}
 	code, out := hook()
 	require.Zero(t, code, out)
-	state = "leaving"
+	leaving.Store(true)
 	code, out = hook("--grace", "1s", "--margin", "500ms")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "3 resources are left")

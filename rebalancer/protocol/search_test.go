@@ -268,6 +268,7 @@ var scenarios = []struct {
 }
 
 func TestSearchFindsNothing(t *testing.T) {
+	long(t)
 	total, steps, begun := 0, map[string]int{}, time.Now()
 	for _, c := range scenarios {
 		t.Run(c.name, func(t *testing.T) {
@@ -292,9 +293,18 @@ func TestSearchFindsNothing(t *testing.T) {
 	}
 }
 
+// long skips a search in short runs: one goroutine makes it, and takes a minute under the race
+// detector.
+func long(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a search is long")
+	}
+}
+
 // Each mistake must be found, with no more trouble than its limits allow; without the mistake the
 // same limits find nothing.
 func TestSearchFindsBugs(t *testing.T) {
+	long(t)
 	const twice, owned = "two instances run a", "id \"a\": is in "
 	for name, c := range map[string]struct {
 		bugs bugs
