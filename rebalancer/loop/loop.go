@@ -3,7 +3,7 @@
 // In: orders, ZooKeeper, what callers ask for. Out: transactions, answers, Progress. Invariant: the
 // loop alone sends, one goroutine owns it and its State, and it ends with the first error that
 // leaves in doubt what ZooKeeper holds or who may write: whoever leads next reads everything anew.
-// It reads no clock and starts no goroutine of its own.
+// It has no clock of its own and starts no goroutine.
 //
 // It is level-triggered: each step looks at what is, and proposes the next thing to do, if there is
 // one. Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.

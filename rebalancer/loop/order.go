@@ -32,7 +32,7 @@ func inOrder(t *teller) []step {
 		{name: "open", point: atReturns, Step: &steps.Open{Opened: t.opened}},
 		{name: "roll back", Step: &steps.RollBack{Calls: c.Calls, Waves: t.waves, Spread: t.spread, Done: t.rolledBack}},
 		{name: "grant", point: atReleases, Step: &steps.Grant{Granted: t.granted, Pooled: t.pooled}},
-		{name: "move", Step: &steps.Move{Waves: t.waves, Place: t.place}},
+		{name: "move", Step: t.move},
 		{name: "place", point: atDrains, Step: t.place},
 		{name: "spread", point: atSpreads, Step: t.spread},
 		{name: "remove", Step: &steps.Remove{Removed: t.removed}},

@@ -30,16 +30,27 @@ func (l *Loop) ask(s *step, more bool) steps.Proposal {
 	return p
 }
 
-// do does the next thing that a step proposes, if there is one.
+// do does the next thing that a step proposes, if there is one, and what the step has to go on with
+// right after it.
 func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
 	p := l.ask(s, false)
-	if p.Empty() {
-		return false, p.Err
-	}
-	if s.point != nil {
+	if !p.Empty() && s.point != nil {
 		s.point(&p)
 	}
-	did, err = l.send(fault.Doing(ctx, cmp.Or(p.As, s.name)), s, &p)
+	for !p.Empty() {
+		done, err := l.carryOut(fault.Doing(ctx, cmp.Or(p.As, s.name)), s, &p)
+		did = did || done
+		if err != nil || !p.Onward {
+			return did, err
+		}
+		p = l.ask(s, true)
+	}
+	return did, p.Err
+}
+
+// carryOut sends what is proposed, and answers and tells whom it concerns.
+func (l *Loop) carryOut(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+	did, err = l.send(ctx, s, p)
 	if err == nil && len(p.Answer.IDs) > 0 {
 		var answered bool
 		answered, err = l.proof.confirm(ctx, p.Answer)
@@ -51,7 +62,8 @@ func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
 	return did, err
 }
 
-// send sends what is proposed, and returns the gravest error.
+// send sends what is proposed, and returns the gravest error. What could not be proposed is no error
+// while something else could: the step is asked again, and says so then.
 func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
 	switch {
 	case p.More:
@@ -61,7 +73,9 @@ func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, 
 		for i := 0; err == nil && i < len(p.Rest); i++ {
 			err = l.commit(ctx, p.Rest[i])
 		}
-		err = graver(err, p.Err)
+		if p.Ended != nil { // the step is told of all of it now
+			err = graver(err, p.Err)
+		}
 	case p.Prove:
 		did, err = true, graver(l.proof.readHead(ctx), p.Err)
 	default:
@@ -78,13 +92,15 @@ func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, 
 // ZooKeeper waits for the other. Creates are served in between.
 func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool, err error) {
 	var way underWay
-	defer func() { l.view.UnderWay = nil }()
+	l.view.Busy = true
+	defer func() { l.view.Busy, l.view.UnderWay = false, nil }()
 	for {
 		if len(p.Jobs) > 0 {
 			did = true
 			way = append(way, batch{p.Jobs, l.start(ctx, p.Jobs)})
 		}
 		l.view.UnderWay = way.jobs()
+		over := !p.More || len(way) == 0
 		if err = p.Err; err == nil && len(way) > 0 && (len(p.Jobs) == 0 || way.full()) {
 			err = way.pop()
 			l.view.UnderWay = way.jobs()
@@ -92,7 +108,7 @@ func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool,
 		if err == nil {
 			err = l.serve(ctx)
 		}
-		if err != nil || !p.More || len(p.Jobs) == 0 && len(way) == 0 {
+		if err != nil || over {
 			break
 		}
 		p = l.ask(s, true)

@@ -18,6 +18,7 @@ import (
 type teller struct {
 	*core
 	waves      *steps.Waves
+	move       *steps.Move
 	place      *steps.Place
 	spread     *steps.Spread
 	duplicates []orders.Duplicate
@@ -26,8 +27,10 @@ type teller struct {
 func newTeller(c *core) *teller {
 	t := &teller{core: c}
 	t.waves = &steps.Waves{Begun: t.waveBegun, Ended: t.waveEnded}
-	t.place = &steps.Place{Waves: t.waves, Plan: t.plan, Placed: t.placed, Refused: c.Metrics.refused}
-	t.spread = &steps.Spread{Waves: t.waves, Place: t.place, Plan: t.plan}
+	t.move = &steps.Move{Waves: t.waves}
+	t.place = &steps.Place{Waves: t.waves, Move: t.move, Plan: t.plan, Placed: t.placed, Refused: c.Metrics.refused}
+	t.spread = &steps.Spread{Waves: t.waves, Place: t.place, Move: t.move, Plan: t.plan}
+	t.move.Place = t.place
 	return t
 }
 

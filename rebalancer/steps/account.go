@@ -15,8 +15,9 @@ import (
 
 // Account keeps an account of the weights, for kinds that are balanced by weight or were so.
 type Account struct {
-	// last is the last account.
-	last account
+	// last is the last account, tried when one was last made.
+	last  account
+	tried time.Time
 }
 
 // account is what the leader says of the weights, for every replica to read: only the leader reads
@@ -47,7 +48,7 @@ const (
 
 // Next implements Step.
 func (s *Account) Next(v *View) Proposal {
-	if v.Idle != "" || v.Now.Sub(s.last.At) < accountEvery {
+	if v.Idle != "" || v.Now.Sub(s.tried) < accountEvery {
 		return Proposal{}
 	}
 	byWeight := v.Orders.Balance == config.BalanceWeight
@@ -61,6 +62,7 @@ func (s *Account) Next(v *View) Proposal {
 	if a.equal(s.last) && v.Now.Sub(s.last.At) < accountAgain {
 		return Proposal{}
 	}
+	s.tried = v.Now
 	data, err := a.encode()
 	if err != nil {
 		return Proposal{Err: err}

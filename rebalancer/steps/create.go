@@ -63,7 +63,7 @@ func (s *Create) pieces(v *View, ids []string) Proposal {
 	if len(ids) == 0 {
 		return Proposal{}
 	}
-	if len(v.State.Pool)+MaxJobs > protocol.MaxPool && len(v.UnderWay) == 0 { // what is under way makes room, and may need the pieces
+	if len(v.State.Pool)+MaxJobs > protocol.MaxPool && !v.Busy { // what is under way makes room, and may need the pieces
 		if p := (Merge{}).Next(v); len(p.Jobs) > 0 {
 			return p
 		}

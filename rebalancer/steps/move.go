@@ -15,6 +15,8 @@ type Move struct {
 	Waves *Waves
 	Place *Place
 
+	// carried is the wave that another step has stored and this one has begun to carry out for it.
+	carried *wave.Running
 	// due are the sources that are revoked from while the step is asked for more, room how many more
 	// resources may be; negative: any number.
 	due  []int
@@ -38,6 +40,20 @@ func (s *Move) Next(v *View) Proposal {
 		return Proposal{}
 	}
 	return s.end(v, w)
+}
+
+// carry revokes what the limits allow of the wave that another step has just stored, for that step:
+// the orders are those that it was planned by, so that nothing of it is dropped.
+func (s *Move) carry(v *View) Proposal {
+	w := s.Waves.running
+	switch {
+	case w == nil:
+		return Proposal{}
+	case s.carried != w:
+		s.carried = w
+		return s.begin(v, w)
+	}
+	return s.revoke(v, w, Proposal{})
 }
 
 // end says in ZooKeeper that no wave runs.

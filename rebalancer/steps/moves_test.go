@@ -41,8 +41,9 @@ func newMover() *mover {
 	m.place = &Place{
 		Waves: waves, Plan: plan.Make, Placed: func(n int) { m.placed += n }, Refused: func([]plan.RefusedGroup) {},
 	}
-	m.spread = &Spread{Waves: waves, Place: m.place, Plan: plan.Make}
 	m.move = &Move{Waves: waves, Place: m.place}
+	m.place.Move = m.move
+	m.spread = &Spread{Waves: waves, Place: m.place, Move: m.move, Plan: plan.Make}
 	m.open = &Open{Opened: func(_, _, _ []int) {}}
 	m.back = &RollBack{Calls: m.calls, Waves: waves, Spread: m.spread, Done: func(*RolledBack) {}}
 	m.grant = &Grant{}
@@ -164,8 +165,7 @@ func TestMovesKeepToTheirLimits(t *testing.T) {
 	s.v.Orders.Stay = []int{0}
 	s.v.Orders.Capacity = 90
 	s.next(m.open)
-	require.Equal(t, []string{"store-plan"}, s.next(m.place))
-	require.Equal(t, []string{"revoke"}, s.next(m.move))
+	require.Equal(t, []string{"store-plan", "revoke"}, s.next(m.place))
 	require.Equal(t, 10, s.v.flying())
 	require.Empty(t, s.next(m.move))
 	require.Equal(t, "as many resources are in flight, or have moved within a minute, as the limits allow", s.blocked)
@@ -179,8 +179,7 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	m.open.Opened = func(_, before, added []int) { m.spread.Opened(s.v.State, before, added) }
 	s.next(m.open)
 	s.next(m.open)
-	require.Equal(t, []string{"store-plan"}, s.next(m.spread))
-	require.Equal(t, []string{"revoke", "revoke"}, s.next(m.move))
+	require.Equal(t, []string{"store-plan", "revoke", "revoke"}, s.next(m.spread))
 
 	pause := orders.Replace([]byte(`{"paused":true}`))
 	r, err := m.calls.RollBack(s.v.Now, "override", pause)
@@ -188,9 +187,8 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	gone, err := m.calls.RollBack(s.v.Now, "override", pause)
 	require.NoError(t, err)
 	require.False(t, m.calls.GiveUp(gone.Request))
-	require.Equal(t, []string{"keep"}, s.next(m.back))
+	require.Equal(t, []string{"keep", "redirect", "redirect"}, s.next(m.back))
 	require.JSONEq(t, `{"paused":true}`, string(s.v.State.Kept["override"].Data))
-	require.Equal(t, []string{"redirect", "redirect"}, s.next(m.back))
 	<-r.Done()
 	require.NoError(t, r.Err())
 	require.Equal(t, RolledBack{PlanID: r.Result.PlanID, Returned: 30}, r.Result)

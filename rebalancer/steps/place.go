@@ -17,6 +17,7 @@ import (
 // and what sits where its pin forbids: the emergency regime.
 type Place struct {
 	Waves *Waves
+	Move  *Move
 	// Plan makes a plan.
 	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
 	// Placed is told how many resources were given from the pool, Refused what a plan found no place
@@ -30,8 +31,9 @@ type Place struct {
 	// large pool is not planned anew for each of them, until something that could make room has
 	// changed.
 	full fullness
-	// due is what is given from the pool while the step is asked for more.
-	due []pack.Gives
+	// draining: more is revoked of a wave, else more is given from the pool: due is what.
+	draining bool
+	due      []pack.Gives
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
 }
@@ -46,7 +48,10 @@ func (s *Place) Next(v *View) (p Proposal) {
 	if v.Idle != "" {
 		return Proposal{}
 	}
-	if v.More {
+	switch {
+	case v.More && s.draining:
+		return s.Move.carry(v)
+	case v.More:
 		return s.give(v)
 	}
 	p.Blocked = kept(v)
@@ -97,6 +102,7 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 	if len(made.Moves) == 0 {
 		s.full = fullness{shape: shapeOf(v), why: p.Blocked}
 	}
+	s.draining = false
 	s.due = pack.Pack(v.State, made, &pool, func(n int) bool { return v.writable(n, &p) })
 	given := s.give(v)
 	p.Jobs, p.More, p.Err = given.Jobs, given.More, given.Err
@@ -131,7 +137,7 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p Proposal) Pr
 		reason = wave.Drain
 	}
 	rounds, err := s.Waves.begin(v, &moves, wave.New(reason, made, 0))
-	p.Err = err
+	p.Err, p.Onward, s.draining = err, err == nil, true
 	p.rounds(rounds)
 	return p
 }

@@ -95,7 +95,7 @@ func (s *RollBack) pause(v *View, r *Rollback) Proposal {
 		gone = s.Calls.sending(r.Request)
 		return gone
 	}
-	return Proposal{Jobs: []Job{{Multi: m}}, Ended: func(err error, retried bool) error {
+	return Proposal{Jobs: []Job{{Multi: m}}, Onward: true, Ended: func(err error, retried bool) error {
 		if err != nil {
 			r.paused = r.paused || r.Sent() && unsettled(err)
 			return s.ended(RolledBack{}, err, retried)

@@ -20,6 +20,7 @@ import (
 type Spread struct {
 	Waves *Waves
 	Place *Place
+	Move  *Move
 	// Plan makes a plan.
 	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
 
@@ -132,6 +133,9 @@ func (s *Spread) question(v *View, room int) question {
 
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
+	if v.More {
+		return s.Move.carry(v)
+	}
 	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due {
 			p.Blocked = why
@@ -191,7 +195,7 @@ func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
 		return p
 	}
 	rounds, err := s.Waves.begin(v, &moves, wave.New(wave.Spread, made, made.Remaining+later))
-	p.Err = err
+	p.Err, p.Onward = err, err == nil
 	p.rounds(rounds)
 	return p
 }

@@ -2,11 +2,11 @@
 // proposes, and the loop that owns the State commits.
 //
 // In: a View of what is. Out: Proposals. Invariant: a step sends nothing, starts no goroutine,
-// reads no clock, and changes nothing but memory of its own or, where several steps remember one
-// thing, of Waves. All that it must finish a successor finds in ZooKeeper: what it remembers only
-// spares work or tells of it.
+// reads no clock, and changes nothing but what it and other steps remember. All that it must finish
+// a successor finds in ZooKeeper: what it remembers only spares work or tells of it.
 //
-//	View ─► keep, claims              what is asked of the writer, also while the kind is stopped
+//	View ─► keep                      documents, also while the kind is stopped
+//	        claims                    what deletes by a condition have claimed
 //	        create, delete            what callers wait for
 //	        repair, open              znodes of ordinals, and which may receive
 //	        roll back, grant, move    what is in flight, and the wave that it belongs to
@@ -39,8 +39,10 @@ type View struct {
 	Lists      *Lists
 	Releases   *release.Releases
 	// UnderWay are transactions that are on their way, and that State does not show yet. What is
-	// proposed must not overlap them, nor answer a caller by what they change.
+	// proposed must not overlap them, nor answer a caller by what they change. Busy: there are such, or
+	// will be in a moment.
 	UnderWay []Job
+	Busy     bool
 	// More: the step is asked for more of what it has just proposed.
 	More bool
 	// Written is when this leader last changed a list.
@@ -131,10 +133,12 @@ type Proposal struct {
 	// it are committed.
 	Jobs []Job
 	Rest [][]Job
-	// More: while Jobs are on their way, the step is asked for more, until it proposes none. Creates
-	// are served meanwhile, so that what is proposed so must leave every resource alive that a caller
-	// may ask for.
+	// More: while Jobs are on their way, the step is asked for more, until it says that there is none.
+	// Creates are served meanwhile, so that what is proposed so must leave every resource alive that
+	// a caller may ask for.
 	More bool
+	// Onward: once all of it is committed, the step is asked for more before any other step is.
+	Onward bool
 	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
 	Pieces int64
 	// Answer are ids of which what is wanted is so already. Their callers are answered when it is proven

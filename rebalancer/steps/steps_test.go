@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -72,35 +73,72 @@ func (s *story) next(step Step) (names []string) {
 // try is next of a step that may fail.
 func (s *story) try(step Step) (names []string, err error) {
 	s.t.Helper()
+	p := s.ask(step, false)
+	for {
+		sent := s.stream(step, &p)
+		for _, jobs := range p.Rest {
+			sent = append(sent, s.send(jobs)...)
+		}
+		names = append(names, sent...)
+		s.v.Releases.Note(s.v.State, s.v.Now)
+		if err = p.Err; p.Ended != nil {
+			err = p.Ended(err, false)
+		}
+		if err != nil || !p.Onward {
+			return names, err
+		}
+		p = s.ask(step, true)
+	}
+}
+
+func (s *story) ask(step Step, more bool) Proposal {
+	s.v.More = more
 	p := step.Next(&s.v)
+	s.v.More = false
 	s.v.Piece += p.Pieces
-	s.blocked, err = p.Blocked, p.Err
-	for rounds := append([][]Job{p.Jobs}, p.Rest...); len(rounds) > 0; rounds = rounds[1:] {
-		for _, j := range rounds[0] {
-			if j.Multi.Gate != nil && j.Multi.Gate() != nil {
-				continue // its caller has given up
-			}
-			s.commit(j.Multi, nil)
-			names = append(names, j.Multi.Step)
-			for _, n := range j.Lists {
-				s.v.Written[n] = s.v.Now
-			}
-			if j.Then != nil {
-				j.Then(s.v.Now)
-			}
+	s.blocked = p.Blocked
+	return p
+}
+
+// stream sends the jobs of p; where there are more, while two batches of them are under way.
+func (s *story) stream(step Step, p *Proposal) (names []string) {
+	var way [][]Job
+	for more := *p; ; more = s.ask(step, true) {
+		if len(more.Jobs) > 0 {
+			way = append(way, more.Jobs)
 		}
-		if len(rounds) == 1 && p.More && len(rounds[0]) > 0 {
-			s.v.More = true
-			p = step.Next(&s.v)
-			s.v.More = false
-			rounds = append(rounds, p.Jobs)
+		over := !more.More || len(way) == 0
+		if len(way) > 0 && (len(more.Jobs) == 0 || len(way) > 2) {
+			names, way = append(names, s.send(way[0])...), way[1:]
+		}
+		if p.Err = more.Err; over || p.Err != nil {
+			break
+		}
+		s.v.UnderWay = slices.Concat(way...)
+	}
+	for _, jobs := range way {
+		names = append(names, s.send(jobs)...)
+	}
+	s.v.UnderWay = nil
+	return names
+}
+
+// send commits jobs.
+func (s *story) send(jobs []Job) (names []string) {
+	for _, j := range jobs {
+		if j.Multi.Gate != nil && j.Multi.Gate() != nil {
+			continue // its caller has given up
+		}
+		s.commit(j.Multi, nil)
+		names = append(names, j.Multi.Step)
+		for _, n := range j.Lists {
+			s.v.Written[n] = s.v.Now
+		}
+		if j.Then != nil {
+			j.Then(s.v.Now)
 		}
 	}
-	s.v.Releases.Note(s.v.State, s.v.Now)
-	if p.Ended != nil {
-		err = p.Ended(err, false)
-	}
-	return names, err
+	return names
 }
 
 func (s *story) assign(n int, ids ...string) {
