@@ -11,6 +11,7 @@
 //	steps/        what to do next: pure, one file a step
 //	release/      when what was revoked may be given on
 //	wave/         what of a plan is stored before it is carried out, resumed, rolled back
+//	seen/         what a State tells the rest of the program
 //	loop/         asks the steps, sends what they propose, reads what others write
 //	protocol/     the State of a kind, and one function a step
 //	zk/           ZooKeeper itself

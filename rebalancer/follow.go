@@ -8,8 +8,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/release"
-	"github.com/shardscaler/shardscaler/rebalancer/steps"
+	"github.com/shardscaler/shardscaler/rebalancer/seen"
 )
 
 const (
@@ -86,33 +85,7 @@ type reported struct {
 	version  int
 	readAt   time.Time
 	failed   time.Time
-	speakers speakers
-}
-
-// speakers is when each ordinal's status was first found to be of the pod that it is of, or to be
-// none.
-type speakers map[int]speaker
-
-type speaker struct {
-	pod   string
-	none  bool
-	since time.Time
-}
-
-// follow returns who speaks by st.
-func (s speakers) follow(st *protocol.State) speakers {
-	next := make(speakers, len(st.Instances))
-	for n, in := range st.Instances {
-		now := speaker{none: in.Status == nil, since: st.ReadAt}
-		if in.Status != nil {
-			now.pod = in.Status.Pod
-		}
-		if was, known := s[n]; known && was.pod == now.pod && was.none == now.none {
-			now.since = was.since
-		}
-		next[n] = now
-	}
-	return next
+	speakers seen.Speakers
 }
 
 // report sends what is new since the last report.
@@ -126,31 +99,10 @@ func (e *Engine) report(said *reported, sink func(observed.Signal)) {
 		}
 	case st == nil:
 	case version != said.version || !said.failed.IsZero() && said.readAt.Before(said.failed):
-		said.version, said.readAt, said.speakers = version, st.ReadAt, said.speakers.follow(st)
-		sink(assignment(st, said.speakers))
+		said.version, said.readAt, said.speakers = version, st.ReadAt, said.speakers.Follow(st)
+		sink(seen.Assignment(st, said.speakers))
 	case st.ReadAt.After(said.readAt):
 		said.readAt = st.ReadAt
 		sink(observed.Read{Kind: e.cfg.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	}
-}
-
-// assignment is what st tells the rest of the program.
-func assignment(st *protocol.State, who speakers) observed.Assignment {
-	a := observed.Assignment{
-		Kind: st.Kind, At: st.ReadAt, Lists: make(map[int]observed.List, len(st.Instances)),
-		Assigned: st.Assigned(), InFlight: st.InFlight(), Unassigned: st.Unassigned(), Open: st.Head.Open,
-	}
-	for n, in := range st.Instances {
-		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
-		l.Status, l.StatusFault, l.StatusSince = release.StatusOf(in), in.StatusFault, who[n].since
-		a.Lists[n] = l
-	}
-	for _, f := range st.Flight {
-		if l, ok := a.Lists[f.From]; ok {
-			l.InFlight += f.IDs.Len()
-			a.Lists[f.From] = l
-		}
-	}
-	a.Weights = steps.WeightsOf(st, a.Lists)
-	return a
 }
