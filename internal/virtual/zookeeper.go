@@ -106,7 +106,7 @@ func (z *ZooKeeper) Commit(m protocol.Multi) ([]protocol.Result, error) {
 	failed, err := z.transact(m.Step, m.Ops, 0)
 	switch {
 	case err == nil:
-		return z.resultsOf(m.Ops), nil
+		return z.resultsOf(m), nil
 	case failed == 0:
 		return nil, fmt.Errorf("%w (%w)", protocol.ErrFenced, err)
 	}
@@ -212,22 +212,12 @@ func split(path string) (parent, name string) {
 
 // resultsOf gives every operation the transaction's number and time, which a server tells where
 // something was set, and nowhere else.
-func (z *ZooKeeper) resultsOf(ops []protocol.Op) []protocol.Result {
+func (z *ZooKeeper) resultsOf(m protocol.Multi) []protocol.Result {
 	var common protocol.Result
-	if slices.ContainsFunc(ops, func(op protocol.Op) bool { return op.Kind == protocol.OpSet }) {
+	if slices.ContainsFunc(m.Ops, func(op protocol.Op) bool { return op.Kind == protocol.OpSet }) {
 		common.Zxid, common.Mtime = z.zxid, z.clock.Now()
 	}
-	results := make([]protocol.Result, len(ops))
-	for i, op := range ops {
-		results[i] = common
-		switch op.Kind {
-		case protocol.OpSet:
-			results[i].Version = op.Version + 1
-		case protocol.OpCheck:
-			results[i].Version = op.Version
-		}
-	}
-	return results
+	return m.Results(common)
 }
 
 // Stat implements protocol.Znodes. There are no watches: Zxid tells that something has changed.

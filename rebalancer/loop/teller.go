@@ -2,7 +2,6 @@ package loop
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
@@ -115,8 +114,7 @@ func (t *teller) stays(piece string) bool {
 	if _, err := fmt.Sscanf(piece, "%d-", &from); err != nil {
 		return false
 	}
-	_, stays := slices.BinarySearch(t.view.Orders.Stay, from)
-	return stays
+	return t.view.Orders.Stays(from)
 }
 
 // pooled counts what has come back to the pool.

@@ -5,6 +5,7 @@
 package orders
 
 import (
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -92,6 +93,12 @@ func (o *Orders) Refusal(now time.Time) string {
 		return "the scaler's orders name no capacity"
 	}
 	return ""
+}
+
+// Stays says whether an ordinal is one of Stay.
+func (o *Orders) Stays(n int) bool {
+	_, stays := slices.BinarySearch(o.Stay, n)
+	return stays
 }
 
 // ListInterval is the least time between two changes of one list.

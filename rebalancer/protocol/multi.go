@@ -106,6 +106,22 @@ type Result struct {
 	Zxid    int64
 }
 
+// Results are those of m once it is done, each with the transaction's number and time and with the
+// version that follows from m.
+func (m Multi) Results(common Result) []Result {
+	results := make([]Result, len(m.Ops))
+	for i, op := range m.Ops {
+		results[i] = common
+		switch op.Kind {
+		case OpSet:
+			results[i].Version = op.Version + 1
+		case OpCheck:
+			results[i].Version = op.Version
+		}
+	}
+	return results
+}
+
 // Together says why the transactions could not all succeed when they are sent together.
 func Together(ms []Multi) error {
 	owner := make(map[string]int)

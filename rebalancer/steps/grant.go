@@ -127,7 +127,7 @@ func (l *released) sort(v *View, f *protocol.Flight) {
 // it already.
 func (v *View) receives(n int, granted protocol.Size, id string) bool {
 	in := v.State.Instances[n]
-	return in != nil && v.stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
+	return in != nil && v.Orders.Stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
 		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
 }
 

@@ -54,14 +54,19 @@ func (c *Calls) Close(err error) {
 
 // Keep asks for a change of a document.
 func (c *Calls) Keep(now time.Time, name string, change orders.Update) (*Kept, error) {
+	k := &Kept{name: name, change: change, Request: inventory.NewRequest(now)}
+	return k, c.add(func() { c.keep = append(c.keep, k) })
+}
+
+// add takes a call up, if calls may be made.
+func (c *Calls) add(take func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.open {
-		return nil, orders.ErrNotLeading
+		return orders.ErrNotLeading
 	}
-	k := &Kept{name: name, change: change, Request: inventory.NewRequest(now)}
-	c.keep = append(c.keep, k)
-	return k, nil
+	take()
+	return nil
 }
 
 // GiveUp says that the caller of r does not wait any more. ended: the answer has come before.

@@ -80,13 +80,13 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // must move is planned again. An undo is not, and waits for an instance that may come back.
 func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
-		return n >= 0 && !(v.stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
+		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
 	}
 	w.Drop(func(d wave.SourceMoves) bool {
 		return v.Releases.Fixed(d.From) != "" && (w.Reason != wave.Undo || v.Releases.FixedForGood(d.From, v.Now))
 	})
 	if !w.Voluntary() {
-		w.Drop(func(d wave.SourceMoves) bool { return v.stays(d.From) && !v.expels(d) })
+		w.Drop(func(d wave.SourceMoves) bool { return v.Orders.Stays(d.From) && !v.expels(d) })
 	} else if s.Place.urgent(v) {
 		w.DropAll() // what leaves has precedence
 	}

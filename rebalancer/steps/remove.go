@@ -27,7 +27,7 @@ func (s *Remove) Next(v *View) Proposal {
 	b := NewBatch()
 	for _, n := range v.Orders.Gone {
 		in := v.State.Instances[n]
-		if b.Full() || in == nil || v.stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
+		if b.Full() || in == nil || v.Orders.Stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
 		m, err := protocol.RemoveOrdinal(v.State, n)

@@ -138,7 +138,7 @@ func turnFlights(v *View, done *RolledBack) (rounds [][]Job, err error) {
 		for ; len(names) > 0 && !b.Full(); names = names[1:] {
 			f := v.State.Flight[names[0]]
 			var back []string
-			home := v.stays(f.From) && v.State.IsOpen(f.From)
+			home := v.Orders.Stays(f.From) && v.State.IsOpen(f.From)
 			for i, id := range f.IDs.All() {
 				switch to := f.Target(i); {
 				case to == protocol.ToDelete:
@@ -167,7 +167,7 @@ func turnFlights(v *View, done *RolledBack) (rounds [][]Job, err error) {
 func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) (rounds [][]Job, err error) {
 	var moves wave.Moves
 	for _, d := range running.Moves {
-		home := v.stays(d.From) && v.State.IsOpen(d.From)
+		home := v.Orders.Stays(d.From) && v.State.IsOpen(d.From)
 		for i, id := range d.IDs {
 			at, known := v.Index.Find(id)
 			switch {
@@ -204,14 +204,8 @@ func (s *RollBack) ended(done RolledBack, err error, retried bool) error {
 
 // RollBack asks for a rollback, before which the document is changed.
 func (c *Calls) RollBack(now time.Time, name string, change orders.Update) (*Rollback, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.open {
-		return nil, orders.ErrNotLeading
-	}
 	r := &Rollback{name: name, change: change, Request: inventory.NewRequest(now)}
-	c.back = append(c.back, r)
-	return r, nil
+	return r, c.add(func() { c.back = append(c.back, r) })
 }
 
 // rollbacks are all that are asked for.

@@ -51,16 +51,10 @@ type View struct {
 	Piece int64
 }
 
-// stays says whether an ordinal will remain.
-func (v *View) stays(n int) bool {
-	_, stays := slices.BinarySearch(v.Orders.Stay, n)
-	return stays
-}
-
 // leaving says whether an ordinal that does not stay owns a list that may be taken from it.
 func (v *View) leaving() bool {
 	for n, in := range v.State.Instances {
-		if in.IDs.Len() > 0 && !v.stays(n) && v.Releases.Fixed(n) == "" {
+		if in.IDs.Len() > 0 && !v.Orders.Stays(n) && v.Releases.Fixed(n) == "" {
 			return true
 		}
 	}

@@ -48,17 +48,7 @@ func tell(t *testing.T, o orders.Orders) *story {
 func (s *story) commit(m protocol.Multi, err error) {
 	s.t.Helper()
 	require.NoError(s.t, err)
-	results := make([]protocol.Result, len(m.Ops))
-	for i, op := range m.Ops {
-		results[i].Mtime = s.v.Now
-		switch op.Kind {
-		case protocol.OpSet:
-			results[i].Version = op.Version + 1
-		case protocol.OpCheck:
-			results[i].Version = op.Version
-		}
-	}
-	m.Apply(s.v.State, results)
+	m.Apply(s.v.State, m.Results(protocol.Result{Mtime: s.v.Now}))
 	s.inventory.Follow(s.v.State.Clone())
 }
 

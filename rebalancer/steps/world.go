@@ -34,7 +34,7 @@ func world(v *View, pool []string) *plan.World {
 	for _, n := range v.State.Ordinals() {
 		in, fixed := v.State.Instances[n], v.Releases.Fixed(n) != ""
 		w.Instances = append(w.Instances, plan.Instance{
-			Ordinal: n, Open: v.State.IsOpen(n) && v.stays(n), Leaving: !v.stays(n) && !fixed, Fixed: fixed,
+			Ordinal: n, Open: v.State.IsOpen(n) && v.Orders.Stays(n), Leaving: !v.Orders.Stays(n) && !fixed, Fixed: fixed,
 			Capacity: v.Orders.Capacity,
 			MaxBytes: protocol.MaxListBytes, Bytes: in.Bytes, List: v.listed(n, in).list,
 			Arriving: plan.Arriving{Count: reserved[n].Count, Bytes: reserved[n].Bytes, Weight: weight[n]},
@@ -139,7 +139,7 @@ func keptBy(v *View, n int) string {
 		return ""
 	}
 	what, count := "is to leave and keeps %d resources", in.IDs.Len()
-	if v.stays(n) {
+	if v.Orders.Stays(n) {
 		what, count = "keeps %d resources that pins forbid there", 0
 		if v.pinned() {
 			count = v.listed(n, in).misplaced

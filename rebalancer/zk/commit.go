@@ -235,15 +235,5 @@ func resultsOf(m protocol.Multi, got []zk.MultiResponse) []protocol.Result {
 			common.Zxid, common.Mtime = answer.Stat.Mzxid, time.UnixMilli(answer.Stat.Mtime)
 		}
 	}
-	results := make([]protocol.Result, len(m.Ops))
-	for i, op := range m.Ops {
-		results[i] = common
-		switch op.Kind {
-		case protocol.OpSet:
-			results[i].Version = op.Version + 1
-		case protocol.OpCheck:
-			results[i].Version = op.Version
-		}
-	}
-	return results
+	return m.Results(common)
 }
