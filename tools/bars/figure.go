@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -21,43 +22,33 @@ type group struct {
 // measure returns what it measured, by the figure's own name, also beside an error.
 type measure func(context.Context, *bench) (map[string]float64, error)
 
-// figure is one number that is promised.
-type figure struct {
-	name  string
-	bound bound
-}
+// figure is one number that is promised. Its bar, such as "<=10", begins with <=, >=, < or >;
+// empty: there is none.
+type figure struct{ name, bar string }
 
-// bound is what a figure must keep; the zero bound is none.
-type bound struct {
-	sense string // "<=", ">=", "<", ">" or none
-	value float64
-}
-
-func atMost(v float64) bound  { return bound{"<=", v} }
-func atLeast(v float64) bound { return bound{">=", v} }
-func below(v float64) bound   { return bound{"<", v} }
-func above(v float64) bound   { return bound{">", v} }
-
-func (b bound) holds(v float64) bool {
-	switch b.sense {
-	case "<=":
-		return v <= b.value
-	case ">=":
-		return v >= b.value
-	case "<":
-		return v < b.value
-	case ">":
-		return v > b.value
+// figures reads figures that are written as their name and, after a space, their bar if they have
+// one.
+func figures(texts ...string) (all []figure) {
+	for _, text := range texts {
+		name, bar, _ := strings.Cut(text, " ")
+		all = append(all, figure{name, bar})
 	}
-	return !math.IsNaN(v)
+	return all
 }
 
-func (b bound) String() string {
-	if b.sense == "" {
-		return "-"
+func (f figure) holds(v float64) bool {
+	if f.bar == "" {
+		return !math.IsNaN(v)
 	}
-	return b.sense + strconv.FormatFloat(b.value, 'f', -1, 64)
+	limit, err := strconv.ParseFloat(strings.TrimLeft(f.bar, "<>="), 64)
+	if err != nil {
+		panic(err) // the table is in this program
+	}
+	return strings.Contains(f.bar, "=") && v == limit || f.bar[0] == '<' && v < limit || f.bar[0] == '>' && v > limit
 }
+
+// printed is the bar as it is printed and on the page.
+func (f figure) printed() string { return cmp.Or(f.bar, "-") }
 
 // report prints lines and counts.
 type report struct {
@@ -86,13 +77,13 @@ func (g group) run(ctx context.Context, b *bench, r *report) error {
 		if ran {
 			text = number(v)
 		}
-		if ran && f.bound.holds(v) {
+		if ran && f.holds(v) {
 			verdict = "ok"
 		} else {
 			r.short++
 		}
 		r.printed++
-		fmt.Fprintln(r.out, "bar", g.name+"_"+f.name, text, f.bound, verdict)
+		fmt.Fprintln(r.out, "bar", g.name+"_"+f.name, text, f.printed(), verdict)
 	}
 	return err
 }

@@ -22,18 +22,8 @@ func measured(values map[string]float64, err error) measure {
 func TestEachFigureIsALine(t *testing.T) {
 	g := group{
 		name: "x",
-		figures: []figure{
-			{"fast_ms", atMost(10)},
-			{"slow_ms", atMost(10)},
-			{"ratio", atLeast(8)},
-			{"equal_ms", below(10)},
-			{"equal_ratio", above(1)},
-			{name: "told_s"},
-			{name: "little_ms"},
-			{name: "nonsense_s"},
-			{"absent_s", atMost(1)},
-			{name: "absent_MB"},
-		},
+		figures: figures("fast_ms <=10", "slow_ms <=10", "ratio >=8", "equal_ms <10", "equal_ratio >1", "told_s", "little_ms",
+			"nonsense_s", "absent_s <=1", "absent_MB"),
 		measure: measured(map[string]float64{
 			"fast_ms": 10, "slow_ms": 10.01, "ratio": 8.25, "equal_ms": 10, "equal_ratio": 1, "told_s": 1234.5, "little_ms": 0.01454,
 			"nonsense_s": math.NaN(),
@@ -59,7 +49,7 @@ bar x_absent_MB - - short
 
 func TestWhatFailsIsShort(t *testing.T) {
 	broken := errors.New("broken")
-	g := group{name: "x", figures: []figure{{name: "a_s"}, {name: "b_s"}}, measure: measured(map[string]float64{"a_s": 1}, broken)}
+	g := group{name: "x", figures: figures("a_s", "b_s"), measure: measured(map[string]float64{"a_s": 1}, broken)}
 	var out strings.Builder
 	r := report{out: &out}
 	require.ErrorIs(t, g.run(t.Context(), nil, &r), broken)
@@ -70,7 +60,7 @@ func TestWhatFailsIsShort(t *testing.T) {
 }
 
 func TestOnlyPicksByPrefix(t *testing.T) {
-	g := group{name: "x", figures: []figure{{name: "a_s"}, {name: "b_s"}}, measure: measured(map[string]float64{"a_s": 1, "b_s": 2}, nil)}
+	g := group{name: "x", figures: figures("a_s", "b_s"), measure: measured(map[string]float64{"a_s": 1, "b_s": 2}, nil)}
 	var out strings.Builder
 	r := report{out: &out, only: "x_b"}
 	require.True(t, r.picksAny(g))
@@ -117,7 +107,7 @@ func TestPage(t *testing.T) {
 			if strings.HasSuffix(g.code, "_test.go") {
 				require.True(t, bytes.Contains(source, []byte(`, "`+f.name+`")`)), "%s does not report %s", g.code, name)
 			}
-			meant = append(meant, row{"`" + name + "`", "`" + f.bound.String() + "`", "[" + g.code + "](../tools/bars/" + g.code + ")"})
+			meant = append(meant, row{"`" + name + "`", "`" + f.printed() + "`", "[" + g.code + "](../tools/bars/" + g.code + ")"})
 		}
 	}
 	for i, row := range meant[:min(len(meant), len(said))] {

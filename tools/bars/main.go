@@ -41,7 +41,7 @@ func main() {
 	if *list {
 		for _, g := range groups {
 			for _, f := range g.figures {
-				fmt.Println(g.name+"_"+f.name, f.bound)
+				fmt.Println(g.name+"_"+f.name, f.printed())
 			}
 		}
 		return

@@ -27,10 +27,7 @@ type sampler struct {
 
 const (
 	samplePeriod = 50 * time.Millisecond
-	// quarters of the churn: memory that still grows in the last one is a leak. Its median may lie
-	// above the second's by noise alone.
-	quarters     = 4
-	quarterNoise = 1.02
+	quarters     = 4 // of the churn
 )
 
 func newSampler(pid func() int) *sampler {

@@ -1,131 +1,83 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // table is every figure, in the order of measuring; docs/bars.md says how each is got and what it
-// is compared with. A cold start, which happens once on a machine, is measured only if asked for: it
-// takes ten minutes.
+// is compared with. A cold start, which happens once on a machine, is measured only if asked for:
+// it takes ten minutes.
 func table(cold bool) []group {
-	first := group{"sandbox_first_from_cache", "sandbox.go", measureWarm(1), told("s")}
+	first := group{"sandbox_first_from_cache", "sandbox.go", measureWarm(1), figures("s")}
 	if cold {
-		first = group{"sandbox_cold", "sandbox.go", measureCold, told("s")}
+		first = group{"sandbox_cold", "sandbox.go", measureCold, figures("s")}
 	}
 	imported := inWorld(10, createImported+createSingles, measureCreate)
 	fresh := inWorld(freshInstances, createImported, measureFresh)
+	answer := figures("cpu_per_request_over_floor <=1.15", "p50_over_floor <=1.25", "p99_over_floor <=2",
+		"p50_ms", "p99_ms", "cpu_ms_per_request")
+	const growth = "last_quarter_over_second"
 	return slices.Concat([]group{
 		first,
-		{"sandbox_warm", "sandbox.go", measureWarm(3), []figure{{"s", atMost(15)}}},
-		{"create", "create.go", imported, told("import_20000_things_per_s",
+		{"sandbox_warm", "sandbox.go", measureWarm(3), figures("s <=15")},
+		{"create", "create.go", imported, figures("import_20000_things_per_s",
 			"durable_p50_ms", "durable_p99_ms", "listed_p50_ms", "listed_p99_ms")},
 		{"metrics_1000_pods", "metrics.go", answersOf(1_000, 100), answer},
 		{"metrics_10000_pods", "metrics.go", answersOf(10_000, 10), answer},
-		{"metrics_compare", "metrics.go", compare, []figure{{"upstream_calls_per_read", atMost(0)}}},
-		{"metrics_fresh", "freshness.go", fresh, []figure{
-			{name: "beat_p50_ms"},
-			{"beat_p99_ms", atMost(500)},
-			{name: "create_p50_ms"},
-			{"create_p99_ms", atMost(500)},
-		}},
-		{"metrics_memory_10000_pods", "memory.go", memoryWithPods, []figure{
-			{"peak_above_test_adapter_MB", atMost(140)},
-			{"last_quarter_over_second", atMost(quarterNoise)},
-		}},
+		{"metrics_compare", "metrics.go", compare, figures("upstream_calls_per_read <=0")},
+		{"metrics_fresh", "freshness.go", fresh, figures("beat_p50_ms", "beat_p99_ms <=500",
+			"create_p50_ms", "create_p99_ms <=500")},
+		{"metrics_memory_10000_pods", "memory.go", memoryWithPods, figures("peak_above_test_adapter_MB <=140", growth+quarterNoise)},
 		// A small heap is still on its way to the size that it may reach: its growth has no bar.
-		{"memory_20000", "memory.go", memoryOf(20_000), footprint(bound{})},
-		{"memory_350000", "memory.go", memoryOf(350_000), footprint(atMost(quarterNoise))},
+		{"memory_20000", "memory.go", memoryOf(20_000), footprint(growth)},
+		{"memory_350000", "memory.go", memoryOf(350_000), footprint(growth + quarterNoise)},
 	}, inStore(), []group{
-		{"decide", "decide/bench_test.go", benchmark("decide", "BenchmarkDecide$", 31), []figure{
-			{"1000_targets_ms", below(100)},
-			{"real_calculator_time_over_ours_ratio", above(1)},
-		}},
-		{"virtual", "virtual/day_test.go", benchmark("virtual", "BenchmarkDay$", 1), []figure{
-			{"day_350000_resources_100_instances_s", atMost(20)},
-		}},
+		{"decide", "decide/bench_test.go", benchmark("decide", "BenchmarkDecide$", 31), figures("1000_targets_ms <100",
+			"real_calculator_time_over_ours_ratio >1")},
+		{"virtual", "virtual/day_test.go", benchmark("virtual", "BenchmarkDay$", 1), figures("day_350000_resources_100_instances_s <=20")},
 	}, inPlan())
 }
 
-// told are figures without a bar.
-func told(names ...string) (figures []figure) {
-	for _, name := range names {
-		figures = append(figures, figure{name: name})
-	}
-	return figures
-}
-
-// answer is what an answer of the metrics API costs.
-var answer = append([]figure{
-	{"cpu_per_request_over_floor", atMost(1.15)},
-	{"p50_over_floor", atMost(1.25)},
-	{"p99_over_floor", atMost(2)},
-}, told("p50_ms", "p99_ms", "cpu_ms_per_request")...)
+// quarterNoise bounds how far the median of the last quarter may lie above the second's by noise
+// alone: memory that still grows then is a leak.
+const quarterNoise = " <=1.02"
 
 // footprint is the memory of the server beyond what any metrics API server needs.
-func footprint(growth bound) []figure {
-	return []figure{
-		{"rest_above_test_adapter_MB", atMost(80)},
-		{"peak_above_test_adapter_MB", atMost(80)},
-		{"last_quarter_over_second", growth},
-	}
+func footprint(growth string) []figure {
+	return figures("rest_above_test_adapter_MB <=80", "peak_above_test_adapter_MB <=80", growth)
 }
 
 func inStore() []group {
 	of := func(name string, rounds int) measure { return benchmark("store", name, rounds) }
-	grow := []figure{{name: "s"}, {"ratio", atMost(2)}}
+	grow := figures("s", "ratio <=2")
 	return []group{
 		{"store_place_450000", "store/moves_test.go", of("BenchmarkGrow/^place$", 15), grow},
 		{"store_spread_100_to_101", "store/moves_test.go", of("BenchmarkGrow/^spread$", 15), grow},
-		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad$", 9), []figure{
-			{name: "s"}, {"ratio", atMost(1.5)}, {name: "lead_s"},
-		}},
-		{"store_create_idle", "store/create_test.go", of("BenchmarkCreate$", 2000), []figure{
-			{name: "p50_ms"}, {name: "p99_ms"}, {name: "p50_ratio"}, {"p99_ratio", atMost(3)},
-		}},
-		{"store_storm", "store/storm_test.go", of("BenchmarkStorm$", 1), []figure{
-			{name: "durable_p50_ms"},
-			{"durable_p99_ms", atMost(50)},
-			{name: "listed_p50_ms"},
-			{"listed_p99_ms", atMost(5000)},
-			{"pool_pieces", atMost(protocol.MaxPool)},
-		}},
-		{"store_log_100000_creates", "store/create_test.go", of("BenchmarkLog$", 1), []figure{
-			{"MB", atMost(10)},
-		}},
-		{"store_heap_1000MB", "store/heap_test.go", of("BenchmarkHeap$", 2000), []figure{
-			{"full_moves", atLeast(2000)},
-		}},
+		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad$", 9), figures("s", "ratio <=1.5", "lead_s")},
+		{"store_create_idle", "store/create_test.go", of("BenchmarkCreate$", 2000), figures("p50_ms", "p99_ms",
+			"p50_ratio", "p99_ratio <=3")},
+		{"store_storm", "store/storm_test.go", of("BenchmarkStorm$", 1), figures("durable_p50_ms", "durable_p99_ms <=50",
+			"listed_p50_ms", "listed_p99_ms <=5000", fmt.Sprint("pool_pieces <=", protocol.MaxPool))},
+		{"store_log_100000_creates", "store/create_test.go", of("BenchmarkLog$", 1), figures("MB <=10")},
+		{"store_heap_1000MB", "store/heap_test.go", of("BenchmarkHeap$", 2000), figures("full_moves >=2000")},
 	}
 }
 
 func inPlan() []group {
 	const code = "plan/plan_test.go"
 	of := func(name string, rounds int) measure { return benchmark("plan", name, rounds) }
-	change := []figure{
-		{name: "ms"},
-		{"times_faster_than_franz_go", atLeast(8)},
-		{"allocated_bytes_per_move", atMost(16)},
-		{"moves_over_bound", atMost(1)},
-		{"spread", atMost(1)},
-	}
+	change := figures("ms", "times_faster_than_franz_go >=8", "allocated_bytes_per_move <=16", "moves_over_bound <=1", "spread <=1")
 	return []group{
 		{"plan_100_to_101", code, of("BenchmarkChange/^100_to_101$", 9), change},
 		{"plan_100_to_99", code, of("BenchmarkChange/^100_to_99$", 9), change},
 		{"plan_10_to_100", code, of("BenchmarkChange/^10_to_100$", 9), change},
-		{"plan_5m_over_500k", code, of("BenchmarkLarge$", 1), []figure{{"times", atMost(20)}}},
-		{"plan_text_and_id_of_450k_moves", code, of("BenchmarkText$", 9), []figure{
-			{"ms", atMost(100)},
-		}},
-		{"plan_weighted_100_hot_cold", code, of("BenchmarkWeighted$", 3), []figure{
-			{name: "ms"},
-			{name: "moves"},
-			{"spread_over_mean", atMost(0.02)},
-			{name: "times_faster_than_greedy"},
-		}},
-		{"plan_offline_500k_json_lines", "plan/offline_test.go", of("BenchmarkOffline$", 3), []figure{
-			{"s", atMost(2)},
-		}},
+		{"plan_5m_over_500k", code, of("BenchmarkLarge$", 1), figures("times <=20")},
+		{"plan_text_and_id_of_450k_moves", code, of("BenchmarkText$", 9), figures("ms <=100")},
+		{"plan_weighted_100_hot_cold", code, of("BenchmarkWeighted$", 3), figures("ms", "moves", "spread_over_mean <=0.02",
+			"times_faster_than_greedy")},
+		{"plan_offline_500k_json_lines", "plan/offline_test.go", of("BenchmarkOffline$", 3), figures("s <=2")},
 	}
 }
