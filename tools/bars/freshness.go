@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	customv1beta2 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
@@ -61,34 +61,19 @@ func (w *world) newProbe(ctx context.Context) (*probe, error) {
 	return &probe{w: w, client: client, base: cfg.Host + "/apis/custom.metrics.k8s.io/v1beta2/namespaces/" + w.Namespace + "/"}, err
 }
 
-// errUnknown: the value is not known yet.
-var errUnknown = errors.New("not known")
-
 // value reads one metric of one object, and says when the answer had come.
 func (p *probe) value(ctx context.Context, metric string) (v float64, at time.Time, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+metric, nil)
-	if err != nil {
-		return 0, at, err
-	}
-	response, err := p.client.Do(request)
-	if err != nil {
-		return 0, at, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	body, err := httpcall.Do(ctx, p.client, http.MethodGet, p.base+metric, "", nil)
 	at = time.Now()
 	if err != nil {
-		return 0, at, err
-	}
-	if response.StatusCode == http.StatusNotFound {
-		return 0, at, fmt.Errorf("read %s: %w: %.300s", metric, errUnknown, body)
+		return 0, at, fmt.Errorf("read %s: %w", metric, err)
 	}
 	var list customv1beta2.MetricValueList
 	if err := json.Unmarshal(body, &list); err != nil {
 		return 0, at, err
 	}
-	if response.StatusCode != http.StatusOK || len(list.Items) != 1 {
-		return 0, at, fmt.Errorf("read %s: HTTP %d: %.200s", metric, response.StatusCode, body)
+	if len(list.Items) != 1 {
+		return 0, at, fmt.Errorf("read %s: %.200s", metric, body)
 	}
 	return list.Items[0].Value.AsApproximateFloat64(), at, nil
 }
@@ -98,8 +83,10 @@ func (p *probe) changed(ctx context.Context, began time.Time, metric string, new
 	const patience = 30 * time.Second
 	for {
 		v, at, err := p.value(ctx, metric)
+		var refused *httpcall.StatusError
+		unknown := errors.As(err, &refused) && refused.Code == http.StatusNotFound
 		switch {
-		case err != nil && (!errors.Is(err, errUnknown) || at.Sub(began) > patience):
+		case err != nil && (!unknown || at.Sub(began) > patience):
 			return 0, err
 		case err == nil && news(v, at):
 			return at.Sub(began).Seconds() * 1e3, nil

@@ -9,8 +9,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
@@ -45,11 +43,12 @@ type weighing struct {
 // weigh imports Things in bulk and then measures.
 func weigh(things int, measure func(context.Context, *weighing) (map[string]float64, error)) measure {
 	inside := inWorld(memoryInstances, things, func(ctx context.Context, w *world) (_ map[string]float64, err error) {
-		pid, stop, err := w.startTestAdapter(ctx)
+		adapter, err := w.startTestAdapter(ctx)
 		if err != nil {
 			return nil, err
 		}
-		defer stop()
+		defer func() { err = errors.Join(err, adapter.Kill()) }()
+		pid := adapter.Pid() // one that ends is noticed
 		m := &weighing{world: w, ids: product.IDs(things, 3), ours: newSampler(w.Servers[0].Pid), adapter: newSampler(func() int { return pid })}
 		defer func() { err = errors.Join(err, m.ours.stop(), m.adapter.stop()) }()
 		defer w.readMetrics(ctx)()
@@ -119,17 +118,13 @@ func memoryOf(things int) measure {
 
 // memoryWithPods measures beside pods that change all the time.
 var memoryWithPods = weigh(createImported, func(ctx context.Context, m *weighing) (map[string]float64, error) {
-	admin, err := m.Env.Kubernetes.Config()
-	if err != nil {
-		return nil, err
-	}
-	f := &field{b: m.b, admin: admin, population: population{Namespace: m.namespace, Pods: churnedPods}}
+	p := population{Namespace: m.namespace, Pods: churnedPods}
 	m.b.tell("creating %d pods", churnedPods)
-	if err := f.createPods(ctx); err != nil {
+	if err := p.create(ctx, m.Kube); err != nil {
 		return nil, err
 	}
 	m.b.tell("changing %d of them a second for %s", churnRate, churnTime)
-	growth, err := m.growth(ctx, f.churn)
+	growth, err := m.growth(ctx, m.churnPods)
 	if err != nil {
 		return nil, err
 	}
@@ -203,15 +198,8 @@ func (w *world) readMetrics(ctx context.Context) (stop func()) {
 	}
 }
 
-// churn changes pods all the time.
-func (f *field) churn(ctx context.Context) error {
-	cfg := rest.CopyConfig(f.admin)
-	cfg.QPS = -1
-	client, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		return err
-	}
-	pods := client.CoreV1().Pods(f.population.Namespace)
+// churnPods changes pods all the time.
+func (m *weighing) churnPods(ctx context.Context) error {
 	tick := time.NewTicker(time.Second / time.Duration(churnRate))
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -220,9 +208,8 @@ func (f *field) churn(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		pod := n % churnedPods
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, n)
-		_, err := pods.Patch(ctx, podName(pod/podsASet, pod%podsASet), types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := m.Kube.CoreV1().Pods(m.namespace).Patch(ctx, pod(n%churnedPods).name(), types.MergePatchType, patch, metav1.PatchOptions{})
 		if err != nil {
 			return err
 		}

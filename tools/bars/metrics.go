@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -19,18 +20,43 @@ const (
 	// answerTime is how long one server is asked in one round.
 	answerTime = 8 * time.Second
 	// answerReads are read one by one of each server for the table.
-	answerReads = 200
+	answerReads  = 200
+	comparedPods = 1000
 )
+
+// answers are what the answers of one server cost, by round, in ms.
+type answers struct{ cpu, p50, p99 []float64 }
 
 // answersOf measures what an answer costs with that many pods, rate times a second: ours, and the
 // library itself with a provider that returns ready-made lists, each in a process of its own. The
 // value of every answer is checked.
 func answersOf(pods int, rate float64) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
-		ours, floor, err := measureAnswers(ctx, b, pods, rate)
+		f, err := b.newField(ctx, pods)
 		if err != nil {
 			return nil, err
 		}
+		defer f.close()
+		servers := [2]*contender{}
+		for i, role := range []string{roleOurs, roleFloor} {
+			if servers[i], err = f.start(ctx, role); err != nil {
+				return nil, err
+			}
+		}
+		var costs [2]answers
+		for round := range answerRounds {
+			ask := func(i int) func() {
+				return func() { err = errors.Join(err, f.round(ctx, servers[i], rate, &costs[i])) }
+			}
+			if rounds.Alternate(round, ask(0), ask(1)); err != nil {
+				return nil, err
+			}
+			for i, c := range costs {
+				b.tell("round %d: %s %s ms CPU, p50 %s, p99 %s", round+1, servers[i].role,
+					number(c.cpu[round]), number(c.p50[round]), number(c.p99[round]))
+			}
+		}
+		ours, floor := costs[0], costs[1]
 		return map[string]float64{
 			"cpu_per_request_over_floor": rounds.Ratio(ours.cpu, floor.cpu),
 			"p50_over_floor":             rounds.Ratio(ours.p50, floor.p50), "p99_over_floor": rounds.Ratio(ours.p99, floor.p99),
@@ -39,62 +65,20 @@ func answersOf(pods int, rate float64) measure {
 	}
 }
 
-// answers are one server's figures by round, in ms.
-type answers struct{ cpu, p50, p99 []float64 }
-
-func measureAnswers(ctx context.Context, b *bench, pods int, rate float64) (ours, floor answers, err error) {
-	f, err := b.newField(ctx, pods)
-	if err != nil {
-		return ours, floor, err
-	}
-	defer f.close()
-	a, err := f.start(ctx, roleOurs)
-	if err != nil {
-		return ours, floor, err
-	}
-	z, err := f.start(ctx, roleFloor)
-	if err != nil {
-		return ours, floor, err
-	}
-	for round := range answerRounds {
-		rounds.Alternate(round, func() {
-			err = errors.Join(err, f.round(ctx, a, rate, &ours))
-		}, func() {
-			err = errors.Join(err, f.round(ctx, z, rate, &floor))
-		})
-		if err != nil {
-			return ours, floor, err
-		}
-		b.tell("round %d: ours %s ms CPU, p50 %s, p99 %s; floor %s ms CPU, p50 %s, p99 %s", round+1,
-			number(ours.cpu[round]), number(ours.p50[round]), number(ours.p99[round]),
-			number(floor.cpu[round]), number(floor.p50[round]), number(floor.p99[round]))
-	}
-	return ours, floor, nil
-}
-
 // round asks one server for a while.
 func (f *field) round(ctx context.Context, c *contender, rate float64, into *answers) error {
 	if _, err := f.ask(ctx, c, rate, time.Second); err != nil { // connections, and the reviews' answers kept for ten seconds
 		return fmt.Errorf("warm up %s: %w", c.role, err)
 	}
-	before, err := c.cpu()
-	if err != nil {
-		return err
-	}
+	before := c.cpu()
 	took, err := f.ask(ctx, c, rate, answerTime)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.role, err)
 	}
-	after, err := c.cpu()
-	if err != nil {
-		return err
-	}
-	into.cpu = append(into.cpu, (after-before)*1e3/float64(len(took)))
+	into.cpu = append(into.cpu, (c.cpu()-before)*1e3/float64(len(took)))
 	into.p50, into.p99 = append(into.p50, rounds.Median(took)), append(into.p99, rounds.Quantile(took, 0.99))
 	return nil
 }
-
-const comparedPods = 1000
 
 // compare tells of ours, the library's floor and the library's test adapter side by side, and
 // returns how many calls to the API server a read of ours makes, reviews of who asks apart.
@@ -104,7 +88,11 @@ func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 		return nil, err
 	}
 	defer f.close()
-	if err := f.createPods(ctx); err != nil {
+	kube, err := kubernetes.NewForConfig(f.admin)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.population.create(ctx, kube); err != nil {
 		return nil, err
 	}
 	b.tell("%d reads of %d of %d pods, one by one", answerReads, comparedPods/2, comparedPods)
@@ -115,59 +103,46 @@ func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		row, err := f.row(ctx, c)
+		upstream, err := f.row(ctx, c)
 		if err != nil {
 			return nil, fmt.Errorf("read from %s: %w", role, err)
 		}
-		b.tell("%-14s %8s %8s %12s %12s %14s %14s", role, number(row.p50), number(row.p99), number(row.cpu), number(row.memory),
-			number(row.upstream), number(row.reviews))
 		if role == roleOurs {
-			measured["upstream_calls_per_read"] = row.upstream
+			measured["upstream_calls_per_read"] = upstream
 		}
 		c.stop()
 	}
 	return measured, nil
 }
 
-type row struct{ p50, p99, cpu, memory, upstream, reviews float64 }
-
-func (f *field) row(ctx context.Context, c *contender) (r row, err error) {
+// row tells what the reads of a server cost, and returns the calls that each makes to the API server.
+func (f *field) row(ctx context.Context, c *contender) (upstream float64, err error) {
 	const warm = 10
-	for range warm {
-		if _, err := f.read(ctx, c); err != nil {
-			return r, err
-		}
-	}
-	before, err := c.cpu()
-	if err != nil {
-		return r, err
-	}
-	upstream, reviews := c.upstream.counts()
 	var took []float64
-	for range answerReads {
-		ms, err := f.read(ctx, c)
+	var cpu float64
+	var calls, reviews int64
+	for i := range warm + answerReads {
+		if i == warm {
+			took, cpu, calls, reviews = nil, c.cpu(), c.upstream.calls.Load(), c.upstream.reviews.Load()
+		}
+		ms, err := f.read(ctx, c, time.Now())
 		if err != nil {
-			return r, err
+			return 0, err
 		}
 		took = append(took, ms)
 	}
-	after, err := c.cpu()
-	if err != nil {
-		return r, err
-	}
-	upstreamAfter, reviewsAfter := c.upstream.counts()
-	r = row{
-		p50: rounds.Median(took), p99: rounds.Quantile(took, 0.99), cpu: (after - before) / answerReads * 1e3,
-		upstream: float64(upstreamAfter-upstream) / answerReads, reviews: float64(reviewsAfter-reviews) / answerReads,
-	}
-	r.memory, err = rssAnon(c.pid)
-	return r, err
+	cpu = c.cpu() - cpu
+	upstream = float64(c.upstream.calls.Load()-calls) / answerReads
+	memory, err := rssAnon(c.server.Pid())
+	f.b.tell("%-14s %8s %8s %12s %12s %14s %14s", c.role, number(rounds.Median(took)), number(rounds.Quantile(took, 0.99)),
+		number(cpu/answerReads*1e3), number(memory), number(upstream), number(float64(c.upstream.reviews.Load()-reviews)/answerReads))
+	return upstream, err
 }
 
 // field is what the servers that are compared have in common.
 type field struct {
 	b          *bench
-	dir        string
+	dir        string // for logs and what they are told
 	population population
 	reader     *rest.Config // a service account that may read metrics, and nothing else
 	admin      *rest.Config

@@ -39,8 +39,7 @@ const (
 	roleTestAdapter = "test-adapter"
 )
 
-// population is what the servers answer from: pods of StatefulSets of a thousand each, each pod
-// with a number of resources that follows from its name, and every other one labelled half=a.
+// population is what the servers answer from: pods of StatefulSets of a thousand each.
 type population struct {
 	Namespace string
 	Pods      int
@@ -54,28 +53,31 @@ const (
 
 func (p population) sets() int { return (p.Pods + podsASet - 1) / podsASet }
 
-func setName(set int) string { return "set-" + strconv.Itoa(set) }
-
 // size of a set: the last one may be smaller.
 func (p population) size(set int) int { return min(podsASet, p.Pods-set*podsASet) }
 
-func count(set, ordinal int) int { return (set*podsASet + ordinal) * 37 % 4501 }
+func setName(set int) string { return "set-" + strconv.Itoa(set) }
 
-func half(ordinal int) string {
-	if ordinal%2 == 0 {
-		return "a"
+// pod is the place of a pod in the population. Every other one is labelled half=a.
+type pod int
+
+func podOf(set, ordinal int) pod { return pod(set*podsASet + ordinal) }
+
+func (p pod) set() string { return setName(int(p) / podsASet) }
+
+func (p pod) name() string { return p.set() + "-" + strconv.Itoa(int(p)%podsASet) }
+
+func (p pod) uid() string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", int(p)) }
+
+// count is the number of its resources.
+func (p pod) count() int { return int(p) * 37 % 4501 }
+
+func (p pod) labels() map[string]string {
+	half := "a"
+	if p%2 == 1 {
+		half = "b"
 	}
-	return "b"
-}
-
-func podLabels(set, ordinal int) map[string]string {
-	return map[string]string{"app": setName(set), halfLabel: half(ordinal), "statefulset.kubernetes.io/pod-name": podName(set, ordinal)}
-}
-
-func podName(set, ordinal int) string { return setName(set) + "-" + strconv.Itoa(ordinal) }
-
-func podUID(set, ordinal int) string {
-	return fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", set, ordinal)
+	return map[string]string{"app": p.set(), halfLabel: half, "statefulset.kubernetes.io/pod-name": p.name()}
 }
 
 // check holds an answer against the population.
@@ -90,27 +92,22 @@ func (p population) check(body []byte) error {
 	if err := json.Unmarshal(body, &list); err != nil {
 		return err
 	}
-	if len(list.Items) != p.Pods/2 {
-		return fmt.Errorf("%w: %d items, want %d", errAnswer, len(list.Items), p.Pods/2)
+	want := make(map[string]int, p.Pods/2)
+	for i := pod(0); i < pod(p.Pods); i += 2 {
+		want[i.name()] = i.count()
 	}
-	seen := make(map[string]bool, len(list.Items))
 	for _, item := range list.Items {
-		parts := strings.Split(item.DescribedObject.Name, "-")
-		set, err := strconv.Atoi(parts[1])
-		if err != nil {
-			return err
-		}
-		ordinal, err := strconv.Atoi(parts[2])
-		if err != nil {
-			return err
-		}
-		if got := item.Value.Value(); got != int64(count(set, ordinal)) || half(ordinal) != "a" || seen[item.DescribedObject.Name] {
-			return fmt.Errorf("%w: %s has %d, want %d once", errAnswer, item.DescribedObject.Name, got, count(set, ordinal))
+		count, known := want[item.DescribedObject.Name]
+		if got := item.Value.Value(); !known || got != int64(count) {
+			return fmt.Errorf("%w: %s has %d, want %d once", errAnswer, item.DescribedObject.Name, got, count)
 		}
 		if item.Timestamp.IsZero() {
 			return fmt.Errorf("%w: no time", errAnswer)
 		}
-		seen[item.DescribedObject.Name] = true
+		delete(want, item.DescribedObject.Name)
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("%w: %d of %d are not in it", errAnswer, len(want), p.Pods/2)
 	}
 	return nil
 }
@@ -154,7 +151,7 @@ func serveOurs(ctx context.Context, p population, cfg metricsapi.Config) error {
 	var text strings.Builder
 	text.WriteString("maxInstancesCeiling: 1000\nkinds:\n")
 	for set := range p.sets() {
-		fmt.Fprintf(&text, "- {name: Kind%d, statefulSet: %s, capacity: 5000, init: 1, max: 1000, heartbeat: {topic: HeartBeat}}\n", set, setName(set))
+		fmt.Fprintf(&text, "- {name: %[1]s, statefulSet: %[1]s, capacity: 5000, init: 1, max: 1000, heartbeat: {topic: HeartBeat}}\n", setName(set))
 	}
 	kinds, err := config.Parse([]byte(text.String()))
 	if err != nil {
@@ -173,21 +170,20 @@ func serveOurs(ctx context.Context, p population, cfg metricsapi.Config) error {
 	return server.Run(ctx)
 }
 
-func kindName(set int) string { return "Kind" + strconv.Itoa(set) }
-
 func (p population) populate(state *observed.State) {
 	now := time.Now()
 	for set := range p.sets() {
 		cluster := observed.Cluster{
-			Kind: kindName(set), At: now, Pods: map[int]observed.Pod{}, Workload: &observed.Workload{UID: setName(set), Replicas: p.size(set)},
+			Kind: setName(set), At: now, Pods: map[int]observed.Pod{}, Workload: &observed.Workload{UID: setName(set), Replicas: p.size(set)},
 		}
-		assignment := observed.Assignment{Kind: kindName(set), At: now, Lists: map[int]observed.List{}}
+		assignment := observed.Assignment{Kind: setName(set), At: now, Lists: map[int]observed.List{}}
 		for n := range p.size(set) {
+			one := podOf(set, n)
 			cluster.Pods[n] = observed.Pod{
-				Name: podName(set, n), UID: podUID(set, n), Labels: podLabels(set, n), Phase: "Running", Ready: true, Started: now.Add(-time.Hour),
+				Name: one.name(), UID: one.uid(), Labels: one.labels(), Phase: "Running", Ready: true, Started: now.Add(-time.Hour),
 			}
-			assignment.Lists[n] = observed.List{Count: count(set, n)}
-			assignment.Assigned += count(set, n)
+			assignment.Lists[n] = observed.List{Count: one.count()}
+			assignment.Assigned += one.count()
 		}
 		state.Apply(cluster)
 		state.Apply(assignment)
@@ -206,12 +202,12 @@ func (p population) live(ctx context.Context, state *observed.State) {
 		case <-ctx.Done():
 			return
 		case now := <-beats.C:
-			state.Apply(observed.Beat{Kind: kindName(next / podsASet), Ordinal: next % podsASet, At: now, Arrived: now})
+			state.Apply(observed.Beat{Kind: pod(next).set(), Ordinal: next % podsASet, At: now, Arrived: now})
 			next = (next + 1) % p.Pods
 		case now := <-confirms.C:
 			for set := range p.sets() {
 				for _, source := range []observed.SourceName{observed.SourceStore, observed.SourceCluster, observed.SourceBus} {
-					state.Apply(observed.Read{Kind: kindName(set), Source: source, At: now})
+					state.Apply(observed.Read{Kind: setName(set), Source: source, At: now})
 				}
 			}
 		}
@@ -234,19 +230,14 @@ func serveFloor(ctx context.Context, p population, args []string) error {
 // list is what the population's half has, ready-made.
 func (p population) list() *custom_metrics.MetricValueList {
 	list, now := &custom_metrics.MetricValueList{}, metav1.Now()
-	for set := range p.sets() {
-		for n := range p.size(set) {
-			if half(n) != "a" {
-				continue
-			}
-			list.Items = append(list.Items, custom_metrics.MetricValue{
-				DescribedObject: custom_metrics.ObjectReference{
-					APIVersion: "v1", Kind: "Pod", Namespace: p.Namespace, Name: podName(set, n), UID: types.UID(podUID(set, n)),
-				},
-				Metric: custom_metrics.MetricIdentifier{Name: theMetric}, Timestamp: now,
-				Value: *resource.NewQuantity(int64(count(set, n)), resource.DecimalSI),
-			})
-		}
+	for i := pod(0); i < pod(p.Pods); i += 2 {
+		list.Items = append(list.Items, custom_metrics.MetricValue{
+			DescribedObject: custom_metrics.ObjectReference{
+				APIVersion: "v1", Kind: "Pod", Namespace: p.Namespace, Name: i.name(), UID: types.UID(i.uid()),
+			},
+			Metric: custom_metrics.MetricIdentifier{Name: theMetric}, Timestamp: now,
+			Value: *resource.NewQuantity(int64(i.count()), resource.DecimalSI),
+		})
 	}
 	return list
 }

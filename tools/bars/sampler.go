@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
 // sampler looks at a process's memory all the time.
 type sampler struct {
-	pid  func() int
-	quit chan struct{}
-	once sync.Once
+	quit context.CancelFunc
 	done sync.WaitGroup
 
 	mu     sync.Mutex
@@ -31,19 +31,14 @@ const (
 )
 
 func newSampler(pid func() int) *sampler {
-	s := &sampler{pid: pid, quit: make(chan struct{})}
+	ctx, quit := context.WithCancel(context.Background())
+	s := &sampler{quit: quit}
 	s.done.Go(func() {
-		for tick := time.NewTicker(samplePeriod); ; {
-			select {
-			case <-s.quit:
-				tick.Stop()
-				return
-			case <-tick.C:
-			}
-			if pid := s.pid(); pid != 0 {
+		wait.UntilWithContext(ctx, func(context.Context) {
+			if pid := pid(); pid != 0 {
 				s.add(rssAnon(pid))
 			}
-		}
+		}, samplePeriod)
 	})
 	return s
 }
@@ -75,29 +70,26 @@ func (s *sampler) sinceMark() float64 {
 // quarters lets change run for churnTime and returns the median of the samples in each quarter of
 // it.
 func (s *sampler) quarters(ctx context.Context, change func(context.Context) error) (medians []float64, err error) {
+	group, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var failed error
-	var changing sync.WaitGroup
-	changing.Go(func() {
-		if err := change(ctx); err != nil && ctx.Err() == nil {
-			failed = err
-			stop()
+	group.Go(func() error {
+		if err := change(ctx); ctx.Err() == nil {
+			return err
 		}
+		return nil
 	})
-	for range quarters {
-		s.mark()
-		if err = pause(ctx, churnTime/quarters); err != nil {
-			break
+	group.Go(func() error {
+		defer stop()
+		for range quarters {
+			s.mark()
+			if err := pause(ctx, churnTime/quarters); err != nil {
+				return err
+			}
+			medians = append(medians, s.sinceMark())
 		}
-		medians = append(medians, s.sinceMark())
-	}
-	stop()
-	changing.Wait()
-	if failed != nil {
-		err = failed
-	}
-	return medians, err
+		return nil
+	})
+	return medians, group.Wait()
 }
 
 func (s *sampler) peak() float64 {
@@ -108,7 +100,7 @@ func (s *sampler) peak() float64 {
 
 // stop returns why the last look failed, such as that the process had ended.
 func (s *sampler) stop() error {
-	s.once.Do(func() { close(s.quit) })
+	s.quit()
 	s.done.Wait()
 	return s.err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,8 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
@@ -68,23 +67,31 @@ func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error
 	return program, err
 }
 
+// testAdapter is the library's test adapter as a process that takes values on a port; it is not
+// started.
+func (b *bench) testAdapter(ctx context.Context, dir string, port int, flags ...string) (*servers.Server, error) {
+	program, err := b.buildTestAdapter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	adapter := b.env.NewProcess(roleTestAdapter, dir, append([]string{program}, flags...)...)
+	adapter.Env = append(adapter.Env, testAdapterPort+"="+strconv.Itoa(port))
+	return adapter, nil
+}
+
 // startTestAdapter returns when the adapter answers.
-func (w *world) startTestAdapter(ctx context.Context) (pid int, stop func(), err error) {
-	program, err := w.b.buildTestAdapter(ctx)
+func (w *world) startTestAdapter(ctx context.Context) (*servers.Server, error) {
+	ports, err := servers.FreePorts(2)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	ports, err := servers.FreePorts(1)
+	flags := libraryFlags(ports[0], w.Certs.ServerCert, w.Certs.ServerKey, w.Env.Kubernetes.Kubeconfig)
+	adapter, err := w.b.testAdapter(ctx, w.Dir, ports[1], flags...)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	kubeconfig := w.Env.Kubernetes.Kubeconfig
-	cmd := w.Env.Command(context.Background(), program, "--secure-port", strconv.Itoa(ports[0]), "--bind-address", "127.0.0.1",
-		"--cert-dir", filepath.Join(w.Dir, "test-adapter-certs"),
-		"--lister-kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig)
-	log := filepath.Join(w.Dir, "test-adapter.log")
-	if stop, err = launch(cmd, log); err != nil {
-		return 0, nil, err
+	if err := adapter.Launch(); err != nil {
+		return nil, err
 	}
 	err = product.Until(ctx, time.Minute, func(context.Context) error {
 		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
@@ -94,26 +101,7 @@ func (w *world) startTestAdapter(ctx context.Context) (pid int, stop func(), err
 		return conn.Close()
 	})
 	if err != nil {
-		stop()
-		return 0, nil, fmt.Errorf("start test adapter: %w; its log is %s", err, log)
+		return nil, errors.Join(fmt.Errorf("start test adapter: %w\n%s", err, adapter.Tail(20)), adapter.Kill())
 	}
-	return cmd.Process.Pid, stop, nil
-}
-
-// launch starts a process that the terminal's signals do not reach; stop ends it.
-func launch(cmd *exec.Cmd, logFile string) (stop func(), err error) {
-	log, err := os.Create(logFile)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
-	}
-	return sync.OnceFunc(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}), nil
+	return adapter, nil
 }
