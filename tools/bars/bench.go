@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // bench is what the groups share: one sandbox and the built programs, made when first needed.
@@ -179,28 +180,19 @@ func (w *world) close() error {
 	return errors.Join(faults...)
 }
 
-// kindPath is a path below what instances and orchestrators share; poolPath is that of what waits.
-func (w *world) kindPath(rest string) string { return w.Chroot + "/iota/orchestration/" + thing + rest }
-
-func (w *world) poolPath() string { return w.Chroot + "/iota/shardscaler/" + thing + "/pool" }
-
 // awaitListed returns when the instances' own counts add up to n and nothing waits.
 func (w *world) awaitListed(ctx context.Context, n int, limit time.Duration) (time.Time, error) {
 	var at time.Time
 	err := product.Until(ctx, limit, func(context.Context) error {
-		ordinals, _, err := w.conn.Children(w.kindPath(""))
-		if err != nil {
-			return err
-		}
 		sum := 0
-		for _, ordinal := range ordinals {
-			raw, _, err := w.conn.Get(w.kindPath("/" + ordinal))
+		for n := range w.instances {
+			raw, _, err := w.conn.Get(w.Chroot + protocol.InstancePath(thing, n))
 			if err != nil {
 				return err
 			}
 			var data struct{ Used int }
 			if err := json.Unmarshal(raw, &data); err != nil {
-				return fmt.Errorf("instance %s: %w", ordinal, err)
+				return fmt.Errorf("instance %d: %w", n, err)
 			}
 			sum += data.Used
 		}

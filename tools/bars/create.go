@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
@@ -54,9 +56,8 @@ func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time
 	}
 	var messages []product.Notification
 	if bulk {
-		for rest := ids; len(rest) > 0; {
-			part := rest[:min(500, len(rest))]
-			messages, rest = append(messages, product.BulkCreated(thing, part)), rest[len(part):]
+		for part := range slices.Chunk(ids, 500) {
+			messages = append(messages, product.BulkCreated(thing, part))
 		}
 	} else {
 		messages = product.ImportMessages(thing, ids, 1)
@@ -75,11 +76,8 @@ func (w *world) importThings(ctx context.Context, ids []string, bulk bool) (time
 // createOneByOne creates ids at random moments, whether or not earlier ones are done, and returns
 // how long each took, in ms.
 func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, listed []float64, err error) {
-	watch, err := w.watch()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer watch.close()
+	watch := w.watch(ctx)
+	defer watch.stop()
 	random := rand.New(rand.NewPCG(1, 1))
 	published := make(map[string]time.Time, len(ids))
 	next := time.Now()
@@ -94,19 +92,20 @@ func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, list
 			return nil, nil, err
 		}
 	}
-	err = product.Until(ctx, time.Minute, func(context.Context) error { return watch.haveSeen(ids) })
-	if err != nil {
+	err = product.Until(watch.ctx, time.Minute, func(context.Context) error { return watch.haveSeen(ids) })
+	watch.stop()
+	if err := errors.Join(err, watch.group.Wait()); err != nil {
 		return nil, nil, err
 	}
 	unseen := 0
 	for id, at := range published {
-		seen := watch.seen[id]
-		if seen.durable.IsZero() { // it was in the pool for less time than we take to look
-			seen.durable = seen.listed
+		seen, first := watch.listed[id], watch.durable[id]
+		if first.IsZero() { // it was in the pool for less time than we take to look
+			first = seen
 			unseen++
 		}
-		durable = append(durable, seen.durable.Sub(at).Seconds()*1e3)
-		listed = append(listed, seen.listed.Sub(at).Seconds()*1e3)
+		durable = append(durable, first.Sub(at).Seconds()*1e3)
+		listed = append(listed, seen.Sub(at).Seconds()*1e3)
 	}
 	w.b.tell("created %d one by one; %d went through the pool unseen and count as durable when listed", len(ids), unseen)
 	return durable, listed, nil
@@ -114,96 +113,79 @@ func (w *world) createOneByOne(ctx context.Context, ids []string) (durable, list
 
 // watch notes when each id is first seen in the pool and in a list.
 type watch struct {
-	w       *world
-	stopped chan struct{}
-	group   sync.WaitGroup
+	w     *world
+	ctx   context.Context // until it is stopped or cannot look
+	stop  context.CancelFunc
+	group *errgroup.Group
 
-	mu   sync.Mutex
-	seen map[string]sighting
-	err  error
+	mu              sync.Mutex
+	durable, listed map[string]time.Time
 }
 
-type sighting struct{ durable, listed time.Time }
-
-func (w *world) watch() (*watch, error) {
-	ordinals, _, err := w.conn.Children(w.kindPath(""))
-	if err != nil {
-		return nil, err
+func (w *world) watch(ctx context.Context) *watch {
+	s := &watch{w: w, durable: map[string]time.Time{}, listed: map[string]time.Time{}}
+	ctx, s.stop = context.WithCancel(ctx)
+	s.group, s.ctx = errgroup.WithContext(ctx)
+	pieces := map[string]bool{}
+	s.follow(func() (<-chan zk.Event, error) { return s.pool(pieces) })
+	for n := range w.instances {
+		s.follow(func() (<-chan zk.Event, error) { return s.list(n) })
 	}
-	s := &watch{w: w, stopped: make(chan struct{}), seen: map[string]sighting{}}
-	s.group.Go(func() { s.follow(s.pool()) })
-	for _, ordinal := range ordinals {
-		if _, err := strconv.Atoi(ordinal); err == nil {
-			s.group.Go(func() { s.follow(s.list(w.kindPath("/" + ordinal + "/resources"))) })
-		}
-	}
-	return s, nil
-}
-
-func (s *watch) close() {
-	close(s.stopped)
-	s.group.Wait()
+	return s
 }
 
 // follow calls look whenever what it looked at has changed.
 func (s *watch) follow(look func() (<-chan zk.Event, error)) {
-	for {
-		changed, err := look()
-		if err != nil {
-			s.mu.Lock()
-			s.err = err
-			s.mu.Unlock()
-			return
+	s.group.Go(func() error {
+		for {
+			changed, err := look()
+			if err != nil {
+				return err
+			}
+			select {
+			case <-s.ctx.Done():
+				return nil
+			case <-changed:
+			}
 		}
-		select {
-		case <-s.stopped:
-			return
-		case <-changed:
-		}
-	}
+	})
 }
 
 // pool looks at the pieces that it has not yet seen. A piece never gets longer.
-func (s *watch) pool() func() (<-chan zk.Event, error) {
-	known := map[string]bool{}
-	return func() (<-chan zk.Event, error) {
-		names, _, changed, err := s.w.conn.ChildrenW(s.w.poolPath())
-		if err != nil {
-			return nil, fmt.Errorf("watch the pool: %w", err)
-		}
-		for _, name := range names {
-			if known[name] {
-				continue
-			}
-			known[name] = true
-			raw, _, err := s.w.conn.Get(s.w.poolPath() + "/" + name)
-			if err == nil {
-				err = s.note(raw, func(s *sighting) *time.Time { return &s.durable })
-			}
-			if err != nil && !errors.Is(err, zk.ErrNoNode) {
-				return nil, fmt.Errorf("read the pool: %w", err)
-			}
-		}
-		return changed, nil
+func (s *watch) pool(known map[string]bool) (<-chan zk.Event, error) {
+	names, _, changed, err := s.w.conn.ChildrenW(s.w.Chroot + protocol.PoolPath(thing))
+	if err != nil {
+		return nil, fmt.Errorf("watch the pool: %w", err)
 	}
-}
-
-func (s *watch) list(path string) func() (<-chan zk.Event, error) {
-	return func() (<-chan zk.Event, error) {
-		raw, _, changed, err := s.w.conn.GetW(path)
+	for _, name := range names {
+		if known[name] {
+			continue
+		}
+		known[name] = true
+		raw, _, err := s.w.conn.Get(s.w.Chroot + protocol.PiecePath(thing, name))
 		if err == nil {
-			err = s.note(raw, func(s *sighting) *time.Time { return &s.listed })
+			err = s.note(raw, s.durable)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("watch %s: %w", path, err)
+		if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			return nil, fmt.Errorf("read the pool: %w", err)
 		}
-		return changed, nil
 	}
+	return changed, nil
 }
 
-// note marks the ids of a znode that were not marked before; which says what of a sighting the
-// znode shows.
-func (s *watch) note(raw []byte, which func(*sighting) *time.Time) error {
+func (s *watch) list(n int) (<-chan zk.Event, error) {
+	raw, _, changed, err := s.w.conn.GetW(s.w.Chroot + protocol.ResourcesPath(thing, n))
+	if err == nil {
+		err = s.note(raw, s.listed)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watch list %d: %w", n, err)
+	}
+	return changed, nil
+}
+
+// note marks the ids of a znode that were not marked before.
+func (s *watch) note(raw []byte, first map[string]time.Time) error {
 	now := time.Now()
 	var content struct{ IDs []string }
 	if err := json.Unmarshal(raw, &content); err != nil {
@@ -212,10 +194,8 @@ func (s *watch) note(raw []byte, which func(*sighting) *time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range content.IDs {
-		seen := s.seen[id]
-		if at := which(&seen); at.IsZero() {
-			*at = now
-			s.seen[id] = seen
+		if first[id].IsZero() {
+			first[id] = now
 		}
 	}
 	return nil
@@ -225,11 +205,8 @@ func (s *watch) note(raw []byte, which func(*sighting) *time.Time) error {
 func (s *watch) haveSeen(ids []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.err
-	}
 	for _, id := range ids {
-		if s.seen[id].listed.IsZero() {
+		if s.listed[id].IsZero() {
 			return fmt.Errorf("%s is in no list", id)
 		}
 	}
