@@ -30,24 +30,17 @@ func main() {
 	only := flag.String("only", "", "targets whose package and name contain this; empty: all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ok := run(ctx, ".", *long, *only)
+	ok := run(ctx, *long, *only)
 	stop()
 	if !ok {
 		os.Exit(1)
 	}
 }
 
-// target is one fuzz function. Its folder and that of its module are below the root that was
-// searched.
-type target struct{ module, dir, name string }
+// target is one fuzz function. Its folder is below the root that was searched.
+type target struct{ dir, name string }
 
 func (t target) String() string { return "./" + t.dir + " " + t.name }
-
-// pkg is the target's package as `go test` takes it in the module's folder.
-func (t target) pkg() (string, error) {
-	rel, err := filepath.Rel(t.module, t.dir)
-	return "./" + filepath.ToSlash(rel), err
-}
 
 var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
 
@@ -72,25 +65,15 @@ func find(root string) (found []target, err error) {
 			if err != nil {
 				return err
 			}
-			found = append(found, target{module: moduleOf(root, dir), dir: filepath.ToSlash(dir), name: string(match[1])})
+			found = append(found, target{filepath.ToSlash(dir), string(match[1])})
 		}
 		return nil
 	})
 	return found, err
 }
 
-// moduleOf is the folder of the module that dir, below root, belongs to.
-func moduleOf(root, dir string) string {
-	for ; dir != "."; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(root, dir, "go.mod")); err == nil {
-			break
-		}
-	}
-	return filepath.ToSlash(dir)
-}
-
-func run(ctx context.Context, root string, long string, only string) (ok bool) {
-	targets, err := find(root)
+func run(ctx context.Context, long, only string) (ok bool) {
+	targets, err := find(".")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return false
@@ -102,7 +85,7 @@ func run(ctx context.Context, root string, long string, only string) (ok bool) {
 			continue
 		}
 		tried++
-		executions, err := t.fuzz(ctx, root, long)
+		executions, err := t.fuzz(ctx, ".", long)
 		verdict := "ok"
 		if err != nil {
 			verdict, ok = "failed", false
@@ -124,15 +107,11 @@ var progress = regexp.MustCompile(`execs: (\d+) `)
 const minimize = "50x"
 
 // fuzz returns how often the target was executed, as `go test` last said.
-func (t target) fuzz(ctx context.Context, root string, long string) (executions string, err error) {
+func (t target) fuzz(ctx context.Context, root, long string) (executions string, err error) {
 	executions = "0"
-	pkg, err := t.pkg()
-	if err != nil {
-		return executions, err
-	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long,
-		"-fuzzminimizetime", minimize, pkg)
-	cmd.Dir = filepath.Join(root, t.module)
+		"-fuzzminimizetime", minimize)
+	cmd.Dir = filepath.Join(root, t.dir) // of whichever module
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
