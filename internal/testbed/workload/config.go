@@ -91,51 +91,28 @@ func Default() Config {
 // Validate reports every fault of the configuration at once.
 func (c Config) Validate() error {
 	var faults []error
-	refuse := func(field string, value any, bound string) {
-		faults = append(faults, fmt.Errorf("%s %v: %s", field, value, bound))
+	refuse := func(is bool, field string, value any, bound string) {
+		if is {
+			faults = append(faults, fmt.Errorf("%s %v: %s", field, value, bound))
+		}
 	}
-	if c.Namespace == "" {
-		refuse("namespace", `""`, "must not be empty")
-	}
-	if len(c.Kinds) == 0 {
-		refuse("kind", "(none)", "at least one is needed")
-	}
-	var sets []string
+	refuse(c.Namespace == "", "namespace", `""`, "must not be empty")
+	refuse(len(c.Kinds) == 0, "kind", "(none)", "at least one is needed")
+	sets := map[string]bool{}
 	for _, k := range c.Kinds {
-		if k.Name == "" || k.StatefulSet == "" || strings.Contains(k.Name, "/") {
-			refuse("kind", k.Name+"="+k.StatefulSet, "want NAME=STATEFULSET")
-		}
-		if slices.Contains(sets, k.StatefulSet) {
-			refuse("kind", k.Name+"="+k.StatefulSet, "this StatefulSet is named twice")
-		}
-		sets = append(sets, k.StatefulSet)
+		refuse(sets[k.StatefulSet], "kind", k.Name+"="+k.StatefulSet, "this StatefulSet is named twice")
+		sets[k.StatefulSet] = true
 	}
-	if len(c.ZooKeeper) == 0 {
-		refuse("zookeeper", "(none)", "at least one host:port is needed")
-	}
-	if c.Chroot != "" && (!strings.HasPrefix(c.Chroot, "/") || strings.HasSuffix(c.Chroot, "/")) {
-		refuse("zookeeper chroot", c.Chroot, "must begin with / and not end with it")
-	}
-	if !slices.Contains([]Mode{ModeAcknowledged, ModeImmediate, ModeLegacy}, c.Mode) {
-		refuse("hand-off", c.Mode, "must be acknowledged, immediate or legacy")
-	}
-	if c.Fences && c.Mode != ModeAcknowledged {
-		refuse("fences", c.Mode, "only an instance that acknowledges can declare that it fences")
-	}
-	if c.Session < time.Second {
-		refuse("session-timeout", c.Session, "must be at least 1s")
-	}
-	if c.Beat <= 0 {
-		refuse("beat", c.Beat, "must be greater than 0")
-	}
-	for _, l := range []struct {
-		field string
-		Load
-	}{{"cpu", c.CPU}, {"memory", c.Memory}} {
-		if l.Base < 0 || l.PerResource < 0 {
-			refuse(l.field, l.Load, "must not be negative")
-		}
-	}
+	refuse(len(c.ZooKeeper) == 0, "zookeeper", "(none)", "at least one host:port is needed")
+	refuse(c.Chroot != "" && (!strings.HasPrefix(c.Chroot, "/") || strings.HasSuffix(c.Chroot, "/")),
+		"zookeeper chroot", c.Chroot, "must begin with / and not end with it")
+	refuse(!slices.Contains([]Mode{ModeAcknowledged, ModeImmediate, ModeLegacy}, c.Mode),
+		"hand-off", c.Mode, "must be acknowledged, immediate or legacy")
+	refuse(c.Fences && c.Mode != ModeAcknowledged, "fences", c.Mode, "only an instance that acknowledges can declare that it fences")
+	refuse(c.Session < time.Second, "session-timeout", c.Session, "must be at least 1s")
+	refuse(c.Beat <= 0, "beat", c.Beat, "must be greater than 0")
+	refuse(min(c.CPU.Base, c.CPU.PerResource) < 0, "cpu", c.CPU, "must not be negative")
+	refuse(min(c.Memory.Base, c.Memory.PerResource) < 0, "memory", c.Memory, "must not be negative")
 	return errors.Join(faults...)
 }
 
@@ -157,7 +134,7 @@ func ParseZooKeeper(s string) (servers []string, chroot string, err error) {
 // ParseKind reads NAME=STATEFULSET.
 func ParseKind(s string) (Kind, error) {
 	name, set, ok := strings.Cut(s, "=")
-	if !ok || name == "" || set == "" {
+	if !ok || name == "" || set == "" || strings.Contains(name, "/") {
 		return Kind{}, fmt.Errorf("kind %q: want NAME=STATEFULSET", s)
 	}
 	return Kind{Name: name, StatefulSet: set}, nil

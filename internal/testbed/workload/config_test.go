@@ -55,7 +55,7 @@ func TestParseKind(t *testing.T) {
 	k, err := ParseKind("Thing=iota-dac")
 	require.NoError(t, err)
 	require.Equal(t, Kind{Name: "Thing", StatefulSet: "iota-dac"}, k)
-	for _, text := range []string{"Thing", "=x", "Thing="} {
+	for _, text := range []string{"Thing", "=x", "Thing=", "Thing/1=x"} {
 		_, err := ParseKind(text)
 		require.ErrorContains(t, err, "NAME=STATEFULSET", text)
 	}

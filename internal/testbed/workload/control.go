@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -142,11 +141,11 @@ func (s *Sim) find(kind, ordinal string) (*instance, error) {
 
 func (s *Sim) serveLoad(w http.ResponseWriter, r *http.Request) {
 	kind := r.PathValue("kind")
-	if !slices.ContainsFunc(s.cfg.Kinds, func(k Kind) bool { return k.Name == kind }) {
+	factors, played := s.factorsOf(kind)
+	if !played {
 		http.Error(w, fmt.Sprintf("kind %q: is not played", kind), http.StatusNotFound)
 		return
 	}
-	factors := s.factorsOf(kind)
 	err := errors.Join(parseFactor(r, "cpu", &factors.CPU), parseFactor(r, "memory", &factors.Memory))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -3,10 +3,8 @@ package workload
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os/exec"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -71,22 +69,15 @@ func (s *Sim) runHook(ctx context.Context, pod *corev1.Pod, command *corev1.Cont
 	cmd := exec.CommandContext(ctx, s.cfg.PreStop.Program, args...)
 	cmd.Env = environment(pod, command)
 	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	code := 0
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		code = exit.ExitCode()
-	case err != nil:
-		code = -1
-		out.WriteString(err.Error())
+	out, err := cmd.CombinedOutput()
+	code := cmd.ProcessState.ExitCode() // -1 if it did not end by itself
+	if cmd.ProcessState == nil {
+		out = []byte(err.Error()) // it could not be started
 	}
-	s.log.Info("preStop hook ended", "pod", pod.Name, "code", code, "output", strings.TrimSpace(out.String()))
+	s.log.Info("preStop hook ended", "pod", pod.Name, "code", code, "output", string(bytes.TrimSpace(out)))
 	now := time.Now()
 	s.mu.Lock()
-	hook.Ended, hook.ExitCode, hook.Output = &now, code, out.String()
+	hook.Ended, hook.ExitCode, hook.Output = &now, code, string(out)
 	s.mu.Unlock()
 	s.queue.Add(pod.Name)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"path"
 	"strconv"
@@ -13,9 +15,11 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/testbed/gate"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // identity is what an instance knows of itself before it reads anything.
@@ -43,7 +47,7 @@ type instance struct {
 	root string // znode of the ordinal
 
 	line  *line
-	watch *watches
+	wake  wake.Signal // by every event of its session
 	work  *work
 	doing atomic.Value // a string
 
@@ -54,6 +58,7 @@ type instance struct {
 	pauseMu sync.Mutex
 	paused  gate.Gate
 
+	ctx    context.Context // until end, and of its own: so that the log has the reason
 	cancel context.CancelFunc
 	done   chan struct{} // closed when its session is closed too
 }
@@ -75,25 +80,27 @@ func newInstance(id identity, cfg Config, runs *RunLog, log *slog.Logger) *insta
 		log:      log.With("kind", id.kind.Name, "instance", id.ordinal, "pod", id.uid),
 		root:     path.Join("/", cfg.Chroot, "iota/orchestration", id.kind.Name, strconv.Itoa(id.ordinal)),
 		line:     newLine(cfg.Session / 2),
-		watch:    &watches{wake: make(chan struct{}, 1), live: map[string]bool{}},
+		wake:     wake.New(),
 		done:     make(chan struct{}),
 	}
 	of := Record{Kind: id.kind.Name, Ordinal: id.ordinal, Pod: id.uid}
-	in.work = &work{runs: runs, of: of, fenced: in.fenced, held: map[string]struct{}{}}
+	in.work = &work{runs: runs, of: of, fenced: in.fenced, held: sets.Set[string]{}}
+	in.ctx, in.cancel = context.WithCancel(context.Background())
 	in.doing.Store("connects")
 	return in
 }
 
 // run lives until end was called, which has then stopped the work with its reason.
-func (in *instance) run(ctx context.Context) {
+func (in *instance) run() {
 	defer close(in.done)
+	ctx := in.ctx
 	conn, _, err := zk.Connect(in.cfg.ZooKeeper, in.cfg.Session,
 		zk.WithDialer(in.line.dial),
-		zk.WithEventCallback(in.watch.event), // the event channel drops what it cannot hold
+		zk.WithEventCallback(func(zk.Event) { in.wake.Wake() }), // the event channel drops what it cannot hold
 		zk.WithMaxBufferSize(2<<20),
 		zk.WithMaxConnBufferSize(16<<10), // all it ever sends is a status
 		zk.WithLogInfo(false),
-		zk.WithLogger(quiet{}))
+		zk.WithLogger(log.New(io.Discard, "", 0))) // all it says comes back as an error of a call
 	if err != nil {
 		in.log.Error("connect to ZooKeeper", "error", err)
 		return
@@ -103,15 +110,20 @@ func (in *instance) run(ctx context.Context) {
 	if in.cfg.Fences {
 		go in.fence(ctx)
 	}
+	// Without an event since the last good pass its watches are still set: another one of each would
+	// stay in the client until it fires.
+	get := getWatching
 	for ctx.Err() == nil {
-		wait := pollEvery
-		if err := in.pass(ctx, conn); err != nil {
-			wait = retryEvery
+		wait := retryEvery
+		if err := in.pass(ctx, conn, get); err != nil {
 			in.say(err.Error())
+		} else {
+			wait, get = pollEvery, (*zk.Conn).Get
 		}
 		select {
 		case <-ctx.Done():
-		case <-in.watch.wake:
+		case <-in.wake:
+			get = getWatching
 		case <-time.After(wait):
 		}
 	}
@@ -119,8 +131,8 @@ func (in *instance) run(ctx context.Context) {
 }
 
 // pass brings what runs into line with ZooKeeper once.
-func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
-	if err := in.ensureStatus(ctx, conn); err != nil {
+func (in *instance) pass(ctx context.Context, conn *zk.Conn, get getter) error {
+	if err := in.ensureStatus(ctx, conn, get); err != nil {
 		return err
 	}
 	list := func() ([]string, error) { return in.readList(conn) }
@@ -128,7 +140,7 @@ func (in *instance) pass(ctx context.Context, conn *zk.Conn) error {
 		ids, err := list()
 		list = func() ([]string, error) { return ids, err }
 	}
-	raw, err := in.read(conn, "/_reload", in.watch.get)
+	raw, err := in.read(conn, "/_reload", get)
 	if err != nil {
 		return err
 	}
@@ -239,8 +251,3 @@ func (in *instance) say(what string) {
 		in.log.Debug("instance", "state", what)
 	}
 }
-
-// quiet takes the client's own log: everything it says comes back as an error of a call.
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}

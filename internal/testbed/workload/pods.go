@@ -185,7 +185,7 @@ func (s *Sim) report(ctx context.Context) {
 }
 
 func (s *Sim) usage(in *instance) usage {
-	f := s.factorsOf(in.kind.Name)
+	f, _ := s.factorsOf(in.kind.Name)
 	n := float64(in.work.count())
 	return usage{
 		cpu:    int64(math.Round((s.cfg.CPU.Base + s.cfg.CPU.PerResource*n) * f.CPU * 1000)),
@@ -197,12 +197,10 @@ func differs(was, is int64) bool {
 	return math.Abs(float64(is-was)) > noticeable*math.Max(float64(was), 1)
 }
 
-func (s *Sim) factorsOf(kind string) Factors {
+// factorsOf is false for a kind that is not played.
+func (s *Sim) factorsOf(kind string) (Factors, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, ok := s.factors[kind]
-	if !ok {
-		return Factors{CPU: 1, Memory: 1}
-	}
-	return f
+	return f, ok
 }

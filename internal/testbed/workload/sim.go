@@ -51,24 +51,24 @@ const workers = 8
 
 // New makes a simulation of a valid configuration; Run starts it.
 func New(cfg Config, client kubernetes.Interface, runs *RunLog, log *slog.Logger) *Sim {
+	factors := map[string]Factors{}
+	for _, k := range cfg.Kinds {
+		factors[k.Name] = Factors{CPU: 1, Memory: 1}
+	}
 	return &Sim{
-		cfg:    cfg,
-		client: client, kubelet: pods{client.CoreV1().Pods(cfg.Namespace)},
-		runs: runs,
-		log:  log,
+		cfg: cfg, client: client, kubelet: pods{client.CoreV1().Pods(cfg.Namespace)}, runs: runs, log: log,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 5*time.Second)),
 		beats:     newBeater(cfg, log),
 		instances: map[string]*instance{},
-		factors:   map[string]Factors{},
+		factors:   factors,
 		hooks:     map[string]*Hook{},
 	}
 }
 
 // Run plays until ctx ends, and then stops every instance as its pod's end would.
 func (s *Sim) Run(ctx context.Context) error {
-	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0,
-		informers.WithNamespace(s.cfg.Namespace), informers.WithTransform(slim))
+	factory := informers.NewSharedInformerFactoryWithOptions(s.client, 0, informers.WithNamespace(s.cfg.Namespace))
 	informer := factory.Core().V1().Pods()
 	s.pods = informer.Lister()
 	if _, err := informer.Informer().AddEventHandler(s.handler()); err != nil {
@@ -188,15 +188,13 @@ func containersRun(pod *corev1.Pod) bool {
 }
 
 func (s *Sim) begin(name string, id identity) {
-	ctx, cancel := context.WithCancel(context.Background()) // ended by name, so that the log has the reason
 	in := newInstance(id, s.cfg, s.runs, s.log)
-	in.cancel = cancel
 	s.mu.Lock()
 	s.instances[name] = in
 	s.mu.Unlock()
-	s.ending.Go(func() { in.run(ctx) })
+	s.ending.Go(in.run)
 	if id.kind.Beats {
-		s.ending.Go(func() { s.beats.run(ctx, in) })
+		s.ending.Go(func() { s.beats.run(in.ctx, in) })
 	}
 	s.log.Debug("instance begins", "kind", id.kind.Name, "instance", id.ordinal, "pod", id.uid)
 }
@@ -243,36 +241,4 @@ func (s *Sim) all() []*instance {
 		return cmp.Or(strings.Compare(a.kind.Name, b.kind.Name), a.ordinal-b.ordinal)
 	})
 	return list
-}
-
-// slim keeps of a pod only what is used.
-func slim(obj any) (any, error) {
-	pod, ok := obj.(*corev1.Pod)
-	if !ok {
-		return obj, nil
-	}
-	var annotations map[string]string
-	if mode := pod.Annotations[modeAnnotation]; mode != "" {
-		annotations = map[string]string{modeAnnotation: mode}
-	}
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Annotations: annotations,
-			Name:        pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			DeletionTimestamp: pod.DeletionTimestamp, Finalizers: pod.Finalizers, OwnerReferences: pod.OwnerReferences,
-		},
-		Spec:   corev1.PodSpec{TerminationGracePeriodSeconds: pod.Spec.TerminationGracePeriodSeconds, Containers: slimContainers(pod.Spec.Containers)},
-		Status: corev1.PodStatus{Phase: pod.Status.Phase, ContainerStatuses: pod.Status.ContainerStatuses},
-	}, nil
-}
-
-// slimContainers keeps what a preStop hook needs.
-func slimContainers(all []corev1.Container) []corev1.Container {
-	kept := make([]corev1.Container, len(all))
-	for i, c := range all {
-		if c.Lifecycle != nil {
-			kept[i] = corev1.Container{Name: c.Name, Lifecycle: c.Lifecycle, Env: c.Env}
-		}
-	}
-	return kept
 }

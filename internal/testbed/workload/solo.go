@@ -1,19 +1,14 @@
 package workload
 
-import (
-	"context"
-	"log/slog"
-)
+import "log/slog"
 
 // Solo is one instance without Kubernetes: a test says of which pod it is a process, and when it hangs or ends.
 type Solo struct{ in *instance }
 
 // StartSolo starts the ordinal's process. cfg needs the addresses and the mode only; uid is its pod's.
 func StartSolo(cfg Config, kind string, ordinal int, uid string, runs *RunLog, log *slog.Logger) *Solo {
-	ctx, cancel := context.WithCancel(context.Background()) // ended by name, so that the log has the reason
 	in := newInstance(identity{kind: Kind{Name: kind}, ordinal: ordinal, pod: uid, uid: uid}, cfg, runs, log)
-	in.cancel = cancel
-	go in.run(ctx)
+	go in.run()
 	return &Solo{in}
 }
 

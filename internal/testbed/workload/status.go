@@ -20,7 +20,7 @@ type status struct {
 }
 
 // ensureStatus makes the ephemeral status exist under this session, before anything is read.
-func (in *instance) ensureStatus(ctx context.Context, conn *zk.Conn) error {
+func (in *instance) ensureStatus(ctx context.Context, conn *zk.Conn, get getter) error {
 	if in.cfg.Mode == ModeLegacy {
 		return nil
 	}
@@ -28,12 +28,12 @@ func (in *instance) ensureStatus(ctx context.Context, conn *zk.Conn) error {
 		return err
 	}
 	file := in.root + "/tmp/status"
-	raw, stat, err := in.watch.get(conn, file)
+	raw, stat, err := get(conn, file)
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
 		_, err = conn.Create(file, in.status(in.work.appliedTimes()), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
 		if err == nil {
-			in.watch.poke() // the next pass sets the watch on what now exists
+			in.wake.Wake() // the next pass sets the watch on what now exists
 			return nil
 		}
 		return fmt.Errorf("create status: %w", err)
@@ -109,6 +109,12 @@ func (in *instance) readList(conn *zk.Conn) ([]string, error) {
 }
 
 type getter func(conn *zk.Conn, file string) ([]byte, *zk.Stat, error)
+
+// getWatching sets a watch too, whose event wakes the instance.
+func getWatching(conn *zk.Conn, file string) ([]byte, *zk.Stat, error) {
+	raw, stat, _, err := conn.GetW(file)
+	return raw, stat, err
+}
 
 func (in *instance) read(conn *zk.Conn, node string, get getter) ([]byte, error) {
 	raw, _, err := get(conn, in.root+node)

@@ -2,9 +2,9 @@ package workload
 
 import (
 	"hash/fnv"
-	"maps"
-	"slices"
 	"sync"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // work is what one instance runs, and tells the run log of every change. Under one lock, so that
@@ -15,7 +15,7 @@ type work struct {
 	fenced func() bool // nothing may be started now
 
 	mu   sync.Mutex
-	held map[string]struct{}
+	held sets.Set[string]
 	// applied is the `_reload.times` last acknowledged; current says that held is what was read
 	// then.
 	applied int64
@@ -27,20 +27,8 @@ type work struct {
 func (w *work) diff(want []string) (stops, starts []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	wanted := make(map[string]struct{}, len(want))
-	for _, id := range want {
-		wanted[id] = struct{}{}
-		if _, ok := w.held[id]; !ok {
-			starts = append(starts, id)
-		}
-	}
-	for id := range w.held {
-		if _, ok := wanted[id]; !ok {
-			stops = append(stops, id)
-		}
-	}
-	slices.Sort(stops)
-	return stops, slices.Compact(starts)
+	wanted := sets.New(want...)
+	return sets.List(w.held.Difference(wanted)), sets.List(wanted.Difference(w.held))
 }
 
 func (w *work) stop(times int64, reason string, ids []string) {
@@ -50,9 +38,7 @@ func (w *work) stop(times int64, reason string, ids []string) {
 	if w.over || len(ids) == 0 {
 		return
 	}
-	for _, id := range ids {
-		delete(w.held, id)
-	}
+	w.held.Delete(ids...)
 	w.write(EventStop, times, reason, ids)
 }
 
@@ -65,9 +51,7 @@ func (w *work) start(times int64, ids []string) bool {
 	if len(ids) > 0 {
 		w.write(EventRun, times, "", ids)
 	}
-	for _, id := range ids {
-		w.held[id] = struct{}{}
-	}
+	w.held.Insert(ids...)
 	w.applied, w.current = times, true
 	return true
 }
@@ -81,7 +65,7 @@ func (w *work) halt(reason string, final bool) {
 	if len(w.held) == 0 {
 		return
 	}
-	ids := slices.Sorted(maps.Keys(w.held))
+	ids := sets.List(w.held)
 	clear(w.held)
 	w.write(EventStop, 0, reason, ids)
 }
@@ -114,7 +98,7 @@ func (w *work) count() int {
 func (w *work) ids() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Sorted(maps.Keys(w.held))
+	return sets.List(w.held)
 }
 
 // HashIDs is the sum of the ids' FNV-1a hashes: equal sets have equal sums, in whatever order they
