@@ -7,10 +7,12 @@
 package zkproxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -142,7 +144,7 @@ func (p *Proxy) Cut() {
 func (p *Proxy) Sessions() []Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Session(nil), p.sessions...)
+	return slices.Clone(p.sessions)
 }
 
 func (p *Proxy) accept() {
@@ -160,8 +162,8 @@ func (p *Proxy) accept() {
 		p.conns[in], p.conns[out] = true, true
 		p.mu.Unlock()
 		c := &connection{Proxy: p, in: in, out: out, server: server}
-		p.wg.Go(c.requests)
-		p.wg.Go(c.answers)
+		p.wg.Go(func() { c.relay(in, out, c.request) })
+		p.wg.Go(func() { c.relay(out, in, c.answer) })
 	}
 }
 
@@ -184,11 +186,26 @@ type connection struct {
 	*Proxy
 	in, out net.Conn
 	server  string
+	// lost is the number of the request that is not to be answered; nil: there is none.
+	lost []byte
+}
 
-	answer sync.Mutex
-	// xid is the number of a request that is not to be answered, if drop.
-	xid  uint32
-	drop bool
+// relay passes on frames until one is not to pass. The first is the handshake's.
+func (c *connection) relay(from, to net.Conn, passes func(f []byte, first bool) bool) {
+	defer c.end()
+	for first := true; ; first = false {
+		f, err := frame(from)
+		if err != nil {
+			return
+		}
+		_ = c.partition.Pass(context.Background()) // the end of the test heals
+		if !passes(f, first) {
+			return
+		}
+		if _, err := to.Write(f); err != nil {
+			return
+		}
+	}
 }
 
 func (c *connection) end() {
@@ -200,25 +217,17 @@ func (c *connection) end() {
 	delete(c.conns, c.out)
 }
 
-func (c *connection) requests() {
-	defer c.end()
-	for first := true; ; first = false {
-		f, err := Frame(c.in)
-		if err != nil {
-			return
-		}
-		_ = c.partition.Pass(context.Background()) // the end of the test heals
-		switch {
-		case first || len(f) < 12:
-		case binary.BigEndian.Uint32(f[8:]) == opGet:
-			c.tell(f)
-		case binary.BigEndian.Uint32(f[8:]) == opMulti && !c.pass(f):
-			return
-		}
-		if _, err := c.out.Write(f); err != nil {
-			return
-		}
+func (c *connection) request(f []byte, first bool) bool {
+	if first || len(f) < 12 {
+		return true
 	}
+	switch binary.BigEndian.Uint32(f[8:]) {
+	case opGet:
+		c.tell(f)
+	case opMulti:
+		return c.transaction(f)
+	}
+	return true
 }
 
 // tell tells of a read.
@@ -232,8 +241,8 @@ func (c *connection) tell(f []byte) {
 	}
 }
 
-// pass says whether a transaction goes on to the server.
-func (c *connection) pass(f []byte) bool {
+// transaction says whether a transaction goes on to the server.
+func (c *connection) transaction(f []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.harm
@@ -246,36 +255,19 @@ func (c *connection) pass(f []byte) bool {
 	}
 	c.fired++
 	c.held = f
-	if h != DropAnswer {
-		return h == Remember
+	if h == DropAnswer {
+		c.lost = f[4:8]
 	}
-	c.answer.Lock()
-	defer c.answer.Unlock()
-	c.xid, c.drop = binary.BigEndian.Uint32(f[4:]), true
-	return true
+	return h != DropRequest
 }
 
-func (c *connection) answers() {
-	defer c.end()
-	for first := true; ; first = false {
-		f, err := Frame(c.out)
-		if err != nil {
-			return
-		}
-		_ = c.partition.Pass(context.Background()) // the end of the test heals
-		if first {
-			c.granted(f)
-		}
-		c.answer.Lock()
-		drop := !first && c.drop && len(f) >= 8 && binary.BigEndian.Uint32(f[4:]) == c.xid
-		c.answer.Unlock()
-		if drop {
-			return
-		}
-		if _, err := c.in.Write(f); err != nil {
-			return
-		}
+func (c *connection) answer(f []byte, first bool) bool {
+	if first {
+		c.granted(f)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost == nil || !bytes.HasPrefix(f[4:], c.lost)
 }
 
 // granted notes the session: protocol, timeout, id, password.
@@ -286,7 +278,7 @@ func (c *connection) granted(f []byte) {
 	}
 	s := Session{ID: int64(binary.BigEndian.Uint64(f[head:])), server: c.server}
 	if n := int(binary.BigEndian.Uint32(f[head+8:])); len(f) >= head+12+n {
-		s.Password = append([]byte(nil), f[head+12:head+12+n]...)
+		s.Password = bytes.Clone(f[head+12 : head+12+n])
 	}
 	if s.ID != 0 {
 		c.mu.Lock()
@@ -295,8 +287,8 @@ func (c *connection) granted(f []byte) {
 	}
 }
 
-// Frame reads one frame, its length included.
-func Frame(r io.Reader) ([]byte, error) {
+// frame reads one frame, its length included.
+func frame(r io.Reader) ([]byte, error) {
 	head := make([]byte, 4)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func join(t testing.TB, server string, s Session) net.Conn {
 	hello = binary.BigEndian.AppendUint64(hello, uint64(s.ID))
 	hello = binary.BigEndian.AppendUint32(hello, uint32(len(s.Password)))
 	if _, err = conn.Write(append(hello, s.Password...)); err == nil {
-		_, err = Frame(conn)
+		_, err = frame(conn)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -50,13 +50,11 @@ func ExpireSession(t testing.TB, server string, id int64, password []byte) {
 	t.Helper()
 	conn := join(t, server, Session{ID: id, Password: password})
 	defer conn.Close()
-	goodbye := binary.BigEndian.AppendUint32(nil, 8)
-	goodbye = binary.BigEndian.AppendUint32(goodbye, 1)
-	goodbye = binary.BigEndian.AppendUint32(goodbye, uint32(0xfffffff5)) // -11: close
-	if _, err := conn.Write(goodbye); err != nil {
+	const goodbye = "\x00\x00\x00\x08" + "\x00\x00\x00\x01" + "\xff\xff\xff\xf5" // length, xid, type -11: close
+	if _, err := conn.Write([]byte(goodbye)); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = Frame(conn)
+	_, _ = frame(conn)
 }
 
 // Late delivers the transaction that was harmed (or remembered) once more, over a session of its own, as a server that had been frozen
@@ -71,7 +69,7 @@ func (p *Proxy) Late(t testing.TB) (done bool) {
 	if _, err := conn.Write(held); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := Frame(conn)
+	answer, err := frame(conn)
 	// Length, xid, zxid, error; then the type of the first answer, which is an error if nothing was done.
 	const first = 4 + 4 + 8 + 4
 	if err != nil || len(answer) < first+4 {
