@@ -25,8 +25,7 @@ import (
 type options struct {
 	cfg                    workload.Config
 	kubeconfig, zookeeper  string
-	kinds, beating, kafka  []string
-	mode                   string
+	kinds, beating         []string
 	cpuBase, cpuEach       string
 	memoryBase, memoryEach string
 	control, runLog        string
@@ -50,9 +49,9 @@ func runCommand() *cobra.Command {
 	f.StringSliceVar(&o.beating, "beating", []string{"Thing"}, "kinds whose instances send heartbeats")
 	f.StringVar(&o.zookeeper, "zookeeper", "127.0.0.1:2181", "host:port,…[/chroot]")
 	f.DurationVar(&o.cfg.Session, "session-timeout", o.cfg.Session, "ZooKeeper session each instance asks for")
-	f.StringVar(&o.mode, "hand-off", string(o.cfg.Mode), "how instances answer a reload: acknowledged (status with times), immediate (empty status), legacy (no status)")
+	f.StringVar((*string)(&o.cfg.Mode), "hand-off", string(o.cfg.Mode), "how instances answer a reload: acknowledged (status with times), immediate (empty status), legacy (no status)")
 	f.BoolVar(&o.cfg.Fences, "fences", false, "instances declare and keep that they stop all work 2/3 of the session after ZooKeeper's last answer")
-	f.StringSliceVar(&o.kafka, "kafka", nil, "brokers host:port,…; empty: nobody beats")
+	f.StringSliceVar(&o.cfg.Kafka, "kafka", nil, "brokers host:port,…; empty: nobody beats")
 	f.StringVar(&o.cfg.Topic, "topic", o.cfg.Topic, "Kafka topic of the heartbeats")
 	f.DurationVar(&o.cfg.Beat, "beat", o.cfg.Beat, "time between two heartbeats of an instance")
 	f.StringVar(&o.cpuBase, "cpu-base", "20m", "CPU of an instance that runs nothing")
@@ -75,7 +74,7 @@ func (o *options) complete() error {
 	if o.cfg.ZooKeeper, o.cfg.Chroot, err = workload.ParseZooKeeper(o.zookeeper); err != nil {
 		faults = append(faults, err)
 	}
-	o.cfg.Kinds, o.cfg.Kafka, o.cfg.Mode = nil, o.kafka, workload.Mode(o.mode)
+	o.cfg.Kinds = nil
 	for _, text := range o.kinds {
 		k, err := workload.ParseKind(text)
 		if err != nil {

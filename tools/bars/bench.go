@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -225,10 +226,6 @@ func (b *bench) ended(what string, err error) {
 
 // pause waits, or says that the run was interrupted.
 func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
+	wake.Sleep(ctx, d)
+	return ctx.Err()
 }

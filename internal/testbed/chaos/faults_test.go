@@ -259,10 +259,10 @@ func sessionExpires(l *lane, z *servers.ZooKeeper) {
 	proxy := zkproxy.New(l.t, z.Addrs()...)
 	l = startLane(l.t, l.Env, z, laneOptions{change: through(proxy)})
 	l.drainHeld()
-	before := len(proxy.Sessions())
+	before := proxy.Session().ID
 	proxy.Expire(l.t)
 	l.until("another session", func(context.Context) error {
-		if len(proxy.Sessions()) == before {
+		if proxy.Session().ID == before {
 			return errors.New("there is none")
 		}
 		return nil

@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"net"
 	"sync/atomic"
 	"time"
@@ -29,19 +28,9 @@ type line struct {
 	cut  context.CancelFunc
 }
 
-var errCut = errors.New("the connection was cut on purpose")
-
 func newLine(clamp time.Duration) *line {
 	down, cut := context.WithCancel(context.Background())
 	return &line{clamp: clamp, down: down, cut: cut}
-}
-
-// pass blocks while frozen.
-func (l *line) pass() error {
-	if l.gate.Pass(l.down) != nil {
-		return errCut
-	}
-	return nil
 }
 
 // silence is the time since ZooKeeper last answered; 0 when it never did.
@@ -57,7 +46,7 @@ func (l *line) session() time.Duration { return time.Duration(l.granted.Load()) 
 
 // dial is a zk.Dialer.
 func (l *line) dial(network, address string, timeout time.Duration) (net.Conn, error) {
-	if err := l.pass(); err != nil {
+	if err := l.gate.Pass(l.down); err != nil {
 		return nil, err
 	}
 	conn, err := net.DialTimeout(network, address, timeout)
@@ -99,7 +88,7 @@ func (c *lineConn) Read(p []byte) (int, error) {
 }
 
 func (c *lineConn) Write(p []byte) (int, error) {
-	if err := c.line.pass(); err != nil {
+	if err := c.line.gate.Pass(c.line.down); err != nil {
 		_ = c.Conn.Close()
 		return 0, err
 	}

@@ -12,7 +12,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,8 +57,8 @@ type Proxy struct {
 	fired int
 	conns map[net.Conn]bool
 	// reading is told of the znodes that clients are about to read.
-	reading  func(path string)
-	sessions []Session
+	reading func(path string)
+	session Session
 
 	partition gate.Gate
 }
@@ -140,11 +139,11 @@ func (p *Proxy) Cut() {
 	clear(p.conns)
 }
 
-// Sessions are those that were granted through the proxy, oldest first.
-func (p *Proxy) Sessions() []Session {
+// Session is the one that was granted through the proxy last; its ID is 0 if none was.
+func (p *Proxy) Session() Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.sessions)
+	return p.session
 }
 
 func (p *Proxy) accept() {
@@ -282,7 +281,7 @@ func (c *connection) granted(f []byte) {
 	}
 	if s.ID != 0 {
 		c.mu.Lock()
-		c.sessions = append(c.sessions, s)
+		c.session = s
 		c.mu.Unlock()
 	}
 }
