@@ -200,6 +200,7 @@ func (w *world) readMetrics(ctx context.Context) (stop func()) {
 
 // churnPods changes pods all the time.
 func (m *weighing) churnPods(ctx context.Context) error {
+	pods := m.Kube.CoreV1().Pods(m.namespace)
 	tick := time.NewTicker(time.Second / time.Duration(churnRate))
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -209,7 +210,7 @@ func (m *weighing) churnPods(ctx context.Context) error {
 		case <-tick.C:
 		}
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, n)
-		_, err := m.Kube.CoreV1().Pods(m.namespace).Patch(ctx, pod(n%churnedPods).name(), types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := pods.Patch(ctx, pod(n%churnedPods).name(), types.MergePatchType, patch, metav1.PatchOptions{})
 		if err != nil {
 			return err
 		}

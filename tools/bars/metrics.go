@@ -115,7 +115,7 @@ func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	return measured, nil
 }
 
-// row tells what the reads of a server cost, and returns the calls that each makes to the API server.
+// row tells what the reads of a server cost, and returns how many calls to the API server each makes.
 func (f *field) row(ctx context.Context, c *contender) (upstream float64, err error) {
 	const warm = 10
 	var took []float64
@@ -134,8 +134,9 @@ func (f *field) row(ctx context.Context, c *contender) (upstream float64, err er
 	cpu = c.cpu() - cpu
 	upstream = float64(c.upstream.calls.Load()-calls) / answerReads
 	memory, err := rssAnon(c.server.Pid())
-	f.b.tell("%-14s %8s %8s %12s %12s %14s %14s", c.role, number(rounds.Median(took)), number(rounds.Quantile(took, 0.99)),
-		number(cpu/answerReads*1e3), number(memory), number(upstream), number(float64(c.upstream.reviews.Load()-reviews)/answerReads))
+	reviewed := float64(c.upstream.reviews.Load()-reviews) / answerReads
+	f.b.tell("%-14s %8s %8s %12s %12s %14s %14s", c.role, number(rounds.Median(took)),
+		number(rounds.Quantile(took, 0.99)), number(cpu/answerReads*1e3), number(memory), number(upstream), number(reviewed))
 	return upstream, err
 }
 

@@ -178,7 +178,8 @@ func (p population) create(ctx context.Context, kube kubernetes.Interface) error
 func (p population) teach(ctx context.Context, port int) error {
 	base := fmt.Sprintf("http://127.0.0.1:%d/write-metrics/namespaces/%s/pods/", port, p.Namespace)
 	post := func(one pod) error {
-		_, err := httpcall.Do(ctx, http.DefaultClient, http.MethodPost, base+one.name()+"/"+theMetric, "", strconv.Itoa(one.count()))
+		address, value := base+one.name()+"/"+theMetric, strconv.Itoa(one.count())
+		_, err := httpcall.Do(ctx, http.DefaultClient, http.MethodPost, address, "", value)
 		return err
 	}
 	if err := product.Until(ctx, time.Minute, func(context.Context) error { return post(0) }); err != nil {

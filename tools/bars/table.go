@@ -30,7 +30,8 @@ func table(cold bool) []group {
 		{"metrics_compare", "metrics.go", compare, figures("upstream_calls_per_read <=0")},
 		{"metrics_fresh", "freshness.go", fresh, figures("beat_p50_ms", "beat_p99_ms <=500",
 			"create_p50_ms", "create_p99_ms <=500")},
-		{"metrics_memory_10000_pods", "memory.go", memoryWithPods, figures("peak_above_test_adapter_MB <=140", growth+quarterNoise)},
+		{"metrics_memory_10000_pods", "memory.go", memoryWithPods,
+			figures("peak_above_test_adapter_MB <=140", growth+quarterNoise)},
 		// A small heap is still on its way to the size that it may reach: its growth has no bar.
 		{"memory_20000", "memory.go", memoryOf(20_000), footprint(growth)},
 		{"memory_350000", "memory.go", memoryOf(350_000), footprint(growth + quarterNoise)},
@@ -69,7 +70,8 @@ func inStore() []group {
 func inPlan() []group {
 	const code = "plan/plan_test.go"
 	of := func(name string, rounds int) measure { return benchmark("plan", name, rounds) }
-	change := figures("ms", "times_faster_than_franz_go >=8", "allocated_bytes_per_move <=16", "moves_over_bound <=1", "spread <=1")
+	change := figures("ms", "times_faster_than_franz_go >=8", "allocated_bytes_per_move <=16", "moves_over_bound <=1",
+		"spread <=1")
 	return []group{
 		{"plan_100_to_101", code, of("BenchmarkChange/^100_to_101$", 9), change},
 		{"plan_100_to_99", code, of("BenchmarkChange/^100_to_99$", 9), change},

@@ -108,7 +108,8 @@ func (c Config) Validate() error {
 		"zookeeper chroot", c.Chroot, "must begin with / and not end with it")
 	refuse(!slices.Contains([]Mode{ModeAcknowledged, ModeImmediate, ModeLegacy}, c.Mode),
 		"hand-off", c.Mode, "must be acknowledged, immediate or legacy")
-	refuse(c.Fences && c.Mode != ModeAcknowledged, "fences", c.Mode, "only an instance that acknowledges can declare that it fences")
+	refuse(c.Fences && c.Mode != ModeAcknowledged,
+		"fences", c.Mode, "only an instance that acknowledges can declare that it fences")
 	refuse(c.Session < time.Second, "session-timeout", c.Session, "must be at least 1s")
 	refuse(c.Beat <= 0, "beat", c.Beat, "must be greater than 0")
 	refuse(min(c.CPU.Base, c.CPU.PerResource) < 0, "cpu", c.CPU, "must not be negative")

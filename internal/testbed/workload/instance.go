@@ -110,8 +110,8 @@ func (in *instance) run() {
 	if in.cfg.Fences {
 		go in.fence(ctx)
 	}
-	// Without an event since the last good pass its watches are still set: another one of each would
-	// stay in the client until it fires.
+	// Without an event since the last good pass its watches are still set: another one of each
+	// would stay in the client until it fires.
 	get := getWatching
 	for ctx.Err() == nil {
 		wait := retryEvery
