@@ -42,7 +42,7 @@ type weighing struct {
 
 // weigh imports Things in bulk and then measures.
 func weigh(things int, measure func(context.Context, *weighing) (map[string]float64, error)) measure {
-	inside := inWorld(memoryInstances, things, func(ctx context.Context, w *world) (_ map[string]float64, err error) {
+	return inWorld(memoryInstances, things, func(ctx context.Context, w *world) (_ map[string]float64, err error) {
 		adapter, err := w.startTestAdapter(ctx)
 		if err != nil {
 			return nil, err
@@ -59,12 +59,6 @@ func weigh(things int, measure func(context.Context, *weighing) (map[string]floa
 		w.b.tell("imported %d in %s (%s/s)", things, took.Round(10*time.Millisecond), number(float64(things)/took.Seconds()))
 		return measure(ctx, m)
 	})
-	return func(ctx context.Context, b *bench) (map[string]float64, error) {
-		if _, err := b.buildTestAdapter(ctx); err != nil { // not beside what is measured
-			return nil, err
-		}
-		return inside(ctx, b)
-	}
 }
 
 // peak is the server's above the adapter's.

@@ -26,9 +26,6 @@ const testAdapterPort = "BARS_TEST_ADAPTER_PORT"
 // buildTestAdapter builds the library's test adapter as it is, but for one address: it listens on
 // port 8080 of every interface for fake values, which neither we want to offer nor may be free.
 func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error) {
-	if err := b.prepare(ctx); err != nil {
-		return "", err
-	}
 	program = filepath.Join(b.dir, "test-adapter")
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
