@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // beater sends heartbeats for all instances over one producer, and makes their topic where it is missing.
 type beater struct {
 	out   *kafka.Writer // nil: no instance beats
-	admin *kafka.Client
 	every time.Duration
 	log   *slog.Logger
 }
@@ -30,15 +32,13 @@ type beat struct {
 func newBeater(cfg Config, log *slog.Logger) *beater {
 	b := &beater{every: cfg.Beat, log: log}
 	if len(cfg.Kafka) > 0 {
-		transport := &kafka.Transport{MetadataTTL: time.Second}
-		b.admin = &kafka.Client{Addr: kafka.TCP(cfg.Kafka...), Transport: transport}
 		b.out = &kafka.Writer{
 			Addr:         kafka.TCP(cfg.Kafka...),
 			Topic:        cfg.Topic,
 			BatchTimeout: 10 * time.Millisecond,
 			RequiredAcks: kafka.RequireOne,
 			MaxAttempts:  3,
-			Transport:    transport,
+			Transport:    &kafka.Transport{MetadataTTL: time.Second},
 		}
 	}
 	return b
@@ -50,18 +50,11 @@ func (b *beater) run(ctx context.Context, in *instance) {
 	if b.out == nil {
 		return
 	}
-	tick := time.NewTicker(b.every)
-	defer tick.Stop()
-	for {
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		if !in.hung.Load() && !in.muted.Load() {
 			b.send(ctx, in)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	}, b.every)
 }
 
 func (b *beater) send(ctx context.Context, in *instance) {
@@ -94,23 +87,22 @@ func (b *beater) write(ctx context.Context, m kafka.Message) error {
 		if err := b.makeTopic(ctx); err != nil {
 			return fmt.Errorf("make topic %s: %w", b.out.Topic, err)
 		}
-		select {
-		case <-ctx.Done():
+		if !wake.Sleep(ctx, topicPause) {
 			return err
-		case <-time.After(topicPause):
 		}
 	}
 }
 
 // makeTopic is content with a topic that another instance has just made.
 func (b *beater) makeTopic(ctx context.Context) error {
-	made, err := b.admin.CreateTopics(ctx, &kafka.CreateTopicsRequest{
+	admin := kafka.Client{Addr: b.out.Addr, Transport: b.out.Transport}
+	made, err := admin.CreateTopics(ctx, &kafka.CreateTopicsRequest{
 		Topics: []kafka.TopicConfig{{Topic: b.out.Topic, NumPartitions: 1, ReplicationFactor: 1}},
 	})
 	if err != nil {
 		return err
 	}
-	if err := made.Errors[b.out.Topic]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+	if err := made.Errors[b.out.Topic]; !errors.Is(err, kafka.TopicAlreadyExists) {
 		return err
 	}
 	return nil

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,15 +112,10 @@ func (s *Sim) fault(ctx context.Context, in *instance, fault string, span time.D
 		}
 	case "resume":
 		in.resume()
-	case "mute":
-		in.muted.Store(true)
-	case "unmute":
-		in.muted.Store(false)
+	case "mute", "unmute":
+		in.muted.Store(fault == "mute")
 	case "crash":
-		if span == 0 {
-			span = s.cfg.Restart
-		}
-		return s.crash(ctx, in, span)
+		return s.crash(ctx, in, cmp.Or(span, s.cfg.Restart))
 	default:
 		return fmt.Errorf("fault %q: must be hang, stall, resume, crash, mute or unmute", fault)
 	}

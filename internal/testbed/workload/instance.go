@@ -193,10 +193,7 @@ func (in *instance) fence(ctx context.Context) {
 			in.work.halt("fence", false)
 			wait = 50 * time.Millisecond
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(max(wait, time.Millisecond)):
-		}
+		wake.Sleep(ctx, max(wait, time.Millisecond))
 	}
 }
 
