@@ -120,11 +120,10 @@ func (o *options) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make Kubernetes client: %w", err)
 	}
-	out, closeLog, err := openRunLog(o.runLog)
+	out, err := openRunLog(o.runLog)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
 	sim := workload.New(o.cfg, client, workload.NewRunLog(out), log)
 	stop, err := serveControl(o.control, sim.Handler(), log)
 	if err != nil {
@@ -134,18 +133,19 @@ func (o *options) run(ctx context.Context) error {
 	return sim.Run(ctx)
 }
 
-func openRunLog(name string) (io.Writer, func(), error) {
+// openRunLog opens a file for the life of the process: every line is written at once.
+func openRunLog(name string) (io.Writer, error) {
 	switch name {
 	case "":
-		return nil, func() {}, nil
+		return nil, nil
 	case "-":
-		return os.Stdout, func() {}, nil
+		return os.Stdout, nil
 	}
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open run log: %w", err)
+		return nil, fmt.Errorf("open run log: %w", err)
 	}
-	return file, func() { _ = file.Close() }, nil
+	return file, nil
 }
 
 // serveControl refuses any address but loopback: every caller may break every instance.

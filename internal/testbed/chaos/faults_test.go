@@ -197,12 +197,8 @@ func targetDrained(l *lane, _ *servers.ZooKeeper) {
 	l.flightTo(2)
 	l.target *= 2
 	require.NoError(l.t, l.Configure(l.t.Context(), func(c *config.Config) { c.Kinds[0].TargetPerInstance = l.target }))
-	l.until("2 is closed again", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && slices.Contains(a.Open, 2) {
-			err = fmt.Errorf("open are %v", a.Open)
-		}
-		return err
+	l.sees("2 is closed again", func(a *product.Assignment) bool {
+		return !slices.Contains(a.Open, 2)
 	})
 	l.resume(0)
 	l.resume(1)
@@ -213,18 +209,14 @@ func targetDrained(l *lane, _ *servers.ZooKeeper) {
 // flightTo waits until something is in flight to an ordinal, and returns from where.
 func (l *lane) flightTo(to int) (from int) {
 	l.t.Helper()
-	l.until(fmt.Sprintf("something is in flight to %d", to), func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err != nil {
-			return err
-		}
+	l.sees(fmt.Sprintf("something is in flight to %d", to), func(a *product.Assignment) bool {
 		for _, f := range a.Flight {
 			if slices.Contains(f.To, to) {
 				from = f.From
-				return nil
+				return true
 			}
 		}
-		return errors.New("nothing is")
+		return false
 	})
 	return from
 }
@@ -235,21 +227,13 @@ func targetFilled(l *lane, _ *servers.ZooKeeper) {
 	l.up()
 	l.flightTo(2)
 	l.create(3*20 - least - batch) // all the room there is, reservations included
-	l.until("all but what is in flight is placed", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && a.Assigned()+a.InFlight() != 60 {
-			err = fmt.Errorf("%d assigned, %d in flight, %d wait", a.Assigned(), a.InFlight(), len(a.Pool))
-		}
-		return err
+	l.sees("all but what is in flight is placed", func(a *product.Assignment) bool {
+		return a.Assigned()+a.InFlight() == 60
 	})
 	l.resume(0)
 	l.resume(1)
-	l.until("three instances are full", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && a.Assigned() != 60 {
-			err = fmt.Errorf("%d assigned, %d in flight, %d wait", a.Assigned(), a.InFlight(), len(a.Pool))
-		}
-		return err
+	l.sees("three instances are full", func(a *product.Assignment) bool {
+		return a.Assigned() == 60
 	})
 	v := l.clean()
 	require.LessOrEqual(l.t, v.rules.Longest, 20, "a list was longer than the capacity")
@@ -363,12 +347,8 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 	l.disarm()
 	l.up()
 	require.NoError(l.t, successor.Continue())
-	l.until("its successor has opened 2 again, which owns something", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && (!slices.Contains(a.Open, 2) || a.Instances[2] == nil || len(a.Instances[2].IDs) == 0) {
-			err = fmt.Errorf("open are %v", a.Open)
-		}
-		return err
+	l.sees("its successor has opened 2 again, which owns something", func(a *product.Assignment) bool {
+		return slices.Contains(a.Open, 2) && a.Instances[2] != nil && len(a.Instances[2].IDs) > 0
 	})
 	require.NoError(l.t, former.Continue())
 	shrinks := func(accepted bool) bool {
@@ -488,12 +468,8 @@ func legacyFirst(*testing.T, *servers.ZooKeeper) laneOptions {
 func rollingUpdate(l *lane, _ *servers.ZooKeeper) {
 	before := l.assignment().Owners()
 	l.up()
-	l.until("2 is open", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && !slices.Contains(a.Open, 2) {
-			err = fmt.Errorf("open are %v", a.Open)
-		}
-		return err
+	l.sees("2 is open", func(a *product.Assignment) bool {
+		return slices.Contains(a.Open, 2)
 	})
 	var o api.Orchestration
 	require.NoError(l.t, l.server().REST(l.t.Context(), http.MethodGet, "/v1/api/orchestrations/"+thing, "", nil, &o))

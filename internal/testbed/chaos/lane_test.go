@@ -110,12 +110,8 @@ func startLane(t *testing.T, env *servers.Env, z *servers.ZooKeeper, o laneOptio
 	})
 	l.pods = watchPods(t, l.Kube, l.Namespace)
 	// Else the first one receives all, and instances that do not acknowledge never give it away.
-	l.until("both instances may receive", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && len(a.Open) != 2 {
-			err = fmt.Errorf("open are %v", a.Open)
-		}
-		return err
+	l.sees("both instances may receive", func(a *product.Assignment) bool {
+		return len(a.Open) == 2
 	})
 	l.create(least)
 	l.settled()
@@ -141,6 +137,18 @@ func (l *lane) until(what string, try func(ctx context.Context) error) {
 	if err := product.Until(l.t.Context(), product.Patience, try); err != nil {
 		l.t.Fatalf("never: %s: %v", what, err)
 	}
+}
+
+// sees waits until the assignment is as it is to be.
+func (l *lane) sees(what string, holds func(*product.Assignment) bool) {
+	l.t.Helper()
+	l.until(what, func(ctx context.Context) error {
+		a, err := l.Assignment(ctx, thing)
+		if err == nil && !holds(a) {
+			err = fmt.Errorf("%d are assigned, %d wait, in flight are %+v, open are %v", a.Assigned(), len(a.Pool), a.Flight, a.Open)
+		}
+		return err
+	})
 }
 
 // assignment reads the assignment; a ZooKeeper that does not answer is asked again.
@@ -370,12 +378,8 @@ func (l *lane) hang(ordinal int) { l.instance(ordinal, "hang", 0) }
 // stall waits for the instance's status: from one that has never had any, nothing voluntary is taken.
 func (l *lane) stall(ordinal int) {
 	l.t.Helper()
-	l.until(fmt.Sprintf("instance %d has a status", ordinal), func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && (a.Instances[ordinal] == nil || a.Instances[ordinal].Status == "") {
-			err = errors.New("it has none")
-		}
-		return err
+	l.sees(fmt.Sprintf("instance %d has a status", ordinal), func(a *product.Assignment) bool {
+		return a.Instances[ordinal] != nil && a.Instances[ordinal].Status != ""
 	})
 	l.instance(ordinal, "stall", 0)
 }

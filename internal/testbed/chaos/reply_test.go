@@ -1,8 +1,6 @@
 package chaos
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,12 +58,8 @@ func (l *lane) undone() {
 	l.t.Helper()
 	l.drainHeld()
 	l.up()
-	l.until("2 is open again", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && !slices.Contains(a.Open, 2) {
-			err = fmt.Errorf("open are %v", a.Open)
-		}
-		return err
+	l.sees("2 is open again", func(a *product.Assignment) bool {
+		return slices.Contains(a.Open, 2)
 	})
 	l.resume(2)
 	l.settled()
@@ -78,29 +72,18 @@ func (l *lane) grown() {
 	l.t.Helper()
 	l.up()
 	l.settled()
-	l.until("instance 2 has its share", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && (a.InFlight() > 0 || len(a.Instances[2].IDs) < target/2) {
-			err = fmt.Errorf("it has %d, %d are in flight", len(a.Instances[2].IDs), a.InFlight())
-		}
-		return err
+	l.sees("instance 2 has its share", func(a *product.Assignment) bool {
+		return a.InFlight() == 0 && len(a.Instances[2].IDs) >= target/2
 	})
 }
 
 // inFlight waits until something is in flight to others from an ordinal that is closed.
 func (l *lane) inFlight(from int) {
 	l.t.Helper()
-	l.until(fmt.Sprintf("something is in flight from %d to others", from), func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err != nil {
-			return err
-		}
-		for _, f := range a.Flight {
-			if f.From == from && len(f.To) > 0 && !slices.Contains(a.Open, from) {
-				return nil
-			}
-		}
-		return errors.New("nothing is")
+	l.sees(fmt.Sprintf("something is in flight from %d to others", from), func(a *product.Assignment) bool {
+		return !slices.Contains(a.Open, from) && slices.ContainsFunc(a.Flight, func(f product.Flight) bool {
+			return f.From == from && len(f.To) > 0
+		})
 	})
 }
 
@@ -110,20 +93,12 @@ func (l *lane) pooled() {
 	l.pause(true)
 	l.shows(`shardscaler_shrink_held{kind="Thing",reason="paused"} 1`) // else what is created may still be placed
 	fresh := l.create(4)
-	l.until("they wait in the pool", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && len(a.Pool) != len(fresh) {
-			err = fmt.Errorf("the pool has %d", len(a.Pool))
-		}
-		return err
+	l.sees("they wait in the pool", func(a *product.Assignment) bool {
+		return len(a.Pool) == len(fresh)
 	})
 	l.take(fresh[:2])
-	l.until("two are deleted there", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && len(a.Pool) != 2 {
-			err = fmt.Errorf("the pool has %d", len(a.Pool))
-		}
-		return err
+	l.sees("two are deleted there", func(a *product.Assignment) bool {
+		return len(a.Pool) == 2
 	})
 	l.pause(false)
 	l.settled()
@@ -144,20 +119,12 @@ func (l *lane) hangTurned() {
 	l.hang(0)
 	ids := slices.Clone(l.assignment().Instances[0].IDs[:2])
 	l.take(ids)
-	l.until("their delete is in flight", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && a.InFlight() != len(ids) {
-			err = fmt.Errorf("%d are in flight", a.InFlight())
-		}
-		return err
+	l.sees("their delete is in flight", func(a *product.Assignment) bool {
+		return a.InFlight() == len(ids)
 	})
 	l.give(ids)
-	l.until("they are to be kept", func(ctx context.Context) error {
-		a, err := l.Assignment(ctx, thing)
-		if err == nil && (len(a.Flight) != 1 || len(a.Flight[0].To) == 0) {
-			err = fmt.Errorf("in flight are %+v", a.Flight)
-		}
-		return err
+	l.sees("they are to be kept", func(a *product.Assignment) bool {
+		return len(a.Flight) == 1 && len(a.Flight[0].To) > 0
 	})
 }
 
