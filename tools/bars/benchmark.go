@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,21 +26,14 @@ func benchmark(dir, name string, rounds int) measure {
 		}
 		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", name, "-benchtime", fmt.Sprintf("%dx", rounds),
 			"-timeout", "0", "./"+dir)
-		cmd.Dir, cmd.Stderr = filepath.Join(root, "tools", "bars"), b.progress
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, b.progress), b.progress
+		cmd.Dir = filepath.Join(root, "tools", "bars")
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		cmd.WaitDelay = 10 * time.Second
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, err
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, fmt.Errorf("run benchmark: %w", err)
-		}
-		measured, err := readMetrics(io.TeeReader(out, b.progress))
-		if failed := cmd.Wait(); failed != nil {
-			err = failed
-		}
-		return measured, err
+		failed := cmd.Run()
+		measured, err := readMetrics(&out)
+		return measured, errors.Join(failed, err)
 	}
 }
 
