@@ -30,8 +30,8 @@ func table(cold bool) []group {
 		{"metrics_compare", "metrics.go", compare, figures("upstream_calls_per_read <=0")},
 		{"metrics_fresh", "freshness.go", fresh, figures("beat_p50_ms", "beat_p99_ms <=500",
 			"create_p50_ms", "create_p99_ms <=500")},
-		{"metrics_memory_10000_pods", "memory.go", memoryWithPods,
-			figures("peak_above_test_adapter_MB <=140", growth+quarterNoise)},
+		{"metrics_memory_10000_pods", "memory.go", memoryWithPods, figures("peak_above_test_adapter_MB <=140",
+			growth+quarterNoise)},
 		// A small heap is still on its way to the size that it may reach: its growth has no bar.
 		{"memory_20000", "memory.go", memoryOf(20_000), footprint(growth)},
 		{"memory_350000", "memory.go", memoryOf(350_000), footprint(growth + quarterNoise)},
