@@ -21,7 +21,7 @@ import (
 type View struct {
 	Snapshot observed.Snapshot
 	Config   *config.Config
-	// Recommended is the latest decision of each kind, by the kind's name.
+	// Recommended is what each kind's latest decision says, by the kind's name; none that is too old.
 	Recommended map[string]Recommendation
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +34,6 @@ const (
 // provider answers reads from a View.
 type provider struct {
 	view    func() View
-	now     func() time.Time
 	metrics *metrics
 	// selected is shared by all requests.
 	selected selected
@@ -172,7 +170,7 @@ func (p *provider) ListAllExternalMetrics() []metricsprovider.ExternalMetricInfo
 
 // kinds are those in namespace (all: "") whose series match.
 func (p *provider) kinds(namespace string, series labels.Selector) []subject {
-	view, now := p.view(), p.now()
+	view := p.view()
 	var found []subject
 	for i := range view.Snapshot.Kinds {
 		kind := &view.Snapshot.Kinds[i]
@@ -183,10 +181,7 @@ func (p *provider) kinds(namespace string, series labels.Selector) []subject {
 		if !ok || !series.Empty() && !series.Matches(seriesLabels(kind, cfg)) {
 			continue
 		}
-		found = append(found, subject{
-			now: now, kind: kind, config: cfg,
-			recommended: view.Recommended[kind.Name], syncPeriod: view.Config.SyncPeriod.Std(),
-		})
+		found = append(found, subject{now: view.Snapshot.At, kind: kind, config: cfg, recommended: view.Recommended[kind.Name]})
 	}
 	return found
 }

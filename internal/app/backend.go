@@ -214,7 +214,6 @@ func (a *App) view() metricsapi.View {
 	if cfg == nil {
 		return v
 	}
-	v.Config.SyncPeriod = cfg.SyncPeriod
 	for _, name := range a.Kinds() {
 		if r, k, _, ok := a.effective(name); ok {
 			v.Config.Kinds = append(v.Config.Kinds, k)

@@ -127,8 +127,7 @@ func (s series) counts(view metricsapi.View) {
 	if s.kind.Sources.Catalogue.Known() {
 		s.gauge(kindCatalogued, float64(s.kind.Catalogue))
 	}
-	n, err := view.Recommended[s.kind.Name].Value(s.kind.Name, s.now, view.Config.SyncPeriod.Std())
-	if err == nil {
+	if n, err := view.Recommended[s.kind.Name].Value(s.kind.Name); err == nil {
 		s.gauge(kindRecommended, float64(n))
 	}
 }
