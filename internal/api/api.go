@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -126,10 +128,8 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
 	h.registerReads(api)
-	h.registerDrains(api)
 	guard := &guard{api: api, insecure: cfg.InsecureLocal, auth: auth, backend: backend, log: log}
 	h.registerWrites(api, huma.Middlewares{guard.authorize, guard.forward})
-	h.registerReassign(api, huma.Middlewares{guard.authorize, guard.forward})
 }
 
 type handlers struct {
@@ -167,7 +167,7 @@ func refuse(api huma.API, ctx huma.Context, log *slog.Logger, status int, detail
 func (h *handlers) view(kind string) (KindView, error) {
 	v, ok := h.backend.Kind(kind)
 	if !ok {
-		return KindView{}, huma.Error404NotFound("kind " + quote(kind) + " is not configured; there are " + list(h.backend.Kinds()))
+		return KindView{}, huma.Error404NotFound("kind " + strconv.Quote(kind) + " is not configured; there are " + strings.Join(h.backend.Kinds(), ", "))
 	}
 	return v, nil
 }
@@ -178,6 +178,8 @@ func problem(err error) error {
 		return nil
 	case errors.Is(err, ErrInvalid):
 		return huma.Error422UnprocessableEntity(err.Error())
+	case errors.Is(err, ErrUnknownPod):
+		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	default:

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
@@ -27,11 +25,6 @@ type UnknownOutcome struct {
 // patience is how long a write waits to be carried out, unless Config says otherwise. It is less
 // than the server's write timeout.
 const patience = 30 * time.Second
-
-// patient bounds how long a write may wait. What is not sent to ZooKeeper by then never is.
-func (h *handlers) patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, h.patience)
-}
 
 // looks says, by operation, where what it does can be seen: a path below the kind's, with members.
 var looks = map[string]struct{ below, members string }{
@@ -54,14 +47,6 @@ func unknown(operation, kind, why string) *UnknownOutcome {
 		},
 		See: see,
 	}
-}
-
-// failed turns a backend's error of a write into the answer.
-func failed(operation, kind string, err error) error {
-	if errors.Is(err, orders.ErrOutcomeUnknown) {
-		return unknown(operation, kind, err.Error())
-	}
-	return problem(err)
 }
 
 // MayBeSent says of the error of an HTTP request whether the server may have heard of the request:
