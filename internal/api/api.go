@@ -122,18 +122,20 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
 	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
-	api := humago.New(mux, hc)
 	h := &handlers{
-		backend: backend, log: log, slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
+		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,
+		slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
-	h.registerReads(api)
-	guard := &guard{api: api, insecure: cfg.InsecureLocal, auth: auth, backend: backend, log: log}
-	h.registerWrites(api, huma.Middlewares{guard.authorize, guard.forward})
+	h.registerReads()
+	h.registerWrites()
 }
 
 type handlers struct {
+	api        huma.API
 	backend    Backend
+	insecure   bool
+	auth       Authorizer
 	log        *slog.Logger
 	slowReader time.Duration
 	patience   time.Duration
@@ -143,12 +145,12 @@ type handlers struct {
 }
 
 // places lets as many requests through as share has places, and answers 429 to the others.
-func (h *handlers) places(api huma.API, share *limits.Share) huma.Middlewares {
+func (h *handlers) places(share *limits.Share) huma.Middlewares {
 	return huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		source := limits.Source(ctx.RemoteAddr())
 		if !share.Enter(source) {
 			ctx.SetHeader("Retry-After", "1")
-			refuse(api, ctx, h.log, http.StatusTooManyRequests, fmt.Sprintf(
+			h.refuse(ctx, http.StatusTooManyRequests, fmt.Sprintf(
 				"as many requests of this sort are being answered as may be at once, %d for one address", share.Each()))
 			return
 		}
@@ -157,9 +159,9 @@ func (h *handlers) places(api huma.API, share *limits.Share) huma.Middlewares {
 	}}
 }
 
-func refuse(api huma.API, ctx huma.Context, log *slog.Logger, status int, detail string) {
-	if err := huma.WriteErr(api, ctx, status, detail); err != nil {
-		log.Debug("answer not written", "error", err)
+func (h *handlers) refuse(ctx huma.Context, status int, detail string) {
+	if err := huma.WriteErr(h.api, ctx, status, detail); err != nil {
+		h.log.Debug("answer not written", "error", err)
 	}
 }
 

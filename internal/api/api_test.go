@@ -16,6 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -146,7 +147,7 @@ func (tokens) Authorize(_ context.Context, _, token, _ string) (string, error) {
 	case "down":
 		return "", io.ErrUnexpectedEOF
 	}
-	return "", ErrUnauthenticated
+	return "", limits.ErrRefused
 }
 
 func serve(t *testing.T, b *backend) *httptest.Server {

@@ -55,7 +55,7 @@ func TestAFloodOfForgedTokensCostsFewReviewsAndDelaysNoOperator(t *testing.T) {
 		require.Zero(t, time.Since(begun))
 		for range 900 {
 			err := <-answers
-			require.True(t, errors.Is(err, ErrBusy) || errors.Is(err, ErrUnauthenticated), err)
+			require.True(t, errors.Is(err, limits.ErrBusy) || errors.Is(err, limits.ErrRefused), err)
 		}
 		require.LessOrEqual(t, reviewed, 32, "of 901 tokens")
 		_, err = auth.Authorize(t.Context(), "10.0.0.1:1234", "operator", "Rule")

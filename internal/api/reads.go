@@ -156,19 +156,19 @@ type jsonBody[T any] struct {
 	Body T
 }
 
-func (h *handlers) registerReads(api huma.API) {
+func (h *handlers) registerReads() {
 	read := func(id, path, summary string, share *limits.Share) huma.Operation {
-		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.places(api, share)}
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.places(share)}
 	}
 	whole := read("get-orchestration", "orchestrations/{kind}", "A kind's orchestration: each instance with its data, _reload and resources", h.large)
-	whole.Responses = orchestrationResponse(api)
-	huma.Register(api, whole, h.getOrchestration)
-	huma.Register(api, read("find-resource", "orchestrations/{kind}/{id}/instances", "The instance that runs a resource", h.small), h.findResource)
-	huma.Register(api, read("get-decision", "orchestrations/{kind}/decision",
+	whole.Responses = orchestrationResponse(h.api)
+	huma.Register(h.api, whole, h.getOrchestration)
+	huma.Register(h.api, read("find-resource", "orchestrations/{kind}/{id}/instances", "The instance that runs a resource", h.small), h.findResource)
+	huma.Register(h.api, read("get-decision", "orchestrations/{kind}/decision",
 		"The latest size decision with every input, limit and reason", h.small), h.getDecision)
-	huma.Register(api, read("get-snapshot", "snapshot",
+	huma.Register(h.api, read("get-snapshot", "snapshot",
 		"What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again", h.large), h.getSnapshot)
-	huma.Register(api, read("get-pod-drain", "drains/{namespace}/{pod}",
+	huma.Register(h.api, read("get-pod-drain", "drains/{namespace}/{pod}",
 		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains), h.getPodDrain)
 }
 

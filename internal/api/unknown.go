@@ -58,15 +58,15 @@ func MayBeSent(err error) bool {
 
 // unanswered writes the answer to a request that was passed on to the leader and came to nothing.
 // Where there was no connection, the leader has not heard of it.
-func (g *guard) unanswered(ctx huma.Context, addr string, err error) {
+func (h *handlers) unanswered(ctx huma.Context, addr string, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
 	if !MayBeSent(err) {
-		g.refuse(ctx, http.StatusServiceUnavailable, why)
+		h.refuse(ctx, http.StatusServiceUnavailable, why)
 		return
 	}
 	ctx.SetHeader("Content-Type", "application/problem+json")
 	ctx.SetStatus(http.StatusGatewayTimeout)
 	if err := json.NewEncoder(ctx.BodyWriter()).Encode(unknown(ctx.Operation().OperationID, ctx.Param("kind"), why)); err != nil {
-		g.log.Debug("answer not written", "error", err)
+		h.log.Debug("answer not written", "error", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,23 +26,23 @@ type ConfirmRequest struct {
 	Set     int `json:"set,omitempty" minimum:"1" doc:"the set's number; needed where several sets have that count"`
 }
 
-func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
+func (h *handlers) registerWrites() {
 	write := func(id, below, summary string, share *limits.Share) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
-			Middlewares: slices.Concat(h.places(api, share), guards), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Middlewares: append(h.places(share), h.authorize, h.forward), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
 		}
 	}
 	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)
-	orchestrate.Responses = orchestrationResponse(api)
-	huma.Register(api, orchestrate, h.orchestrate)
-	huma.Register(api, write("confirm-deletes", "reconcile/confirm", "Confirm the deletes that a comparison with the catalogue found", h.small), h.confirm)
-	huma.Register(api, write("pause", "pause", "Stop voluntary moves; what is in flight lands, drains and orphans go on", h.small), h.pause("pause", true))
-	huma.Register(api, write("resume", "resume", "Let voluntary moves go on", h.small), h.pause("resume", false))
+	orchestrate.Responses = orchestrationResponse(h.api)
+	huma.Register(h.api, orchestrate, h.orchestrate)
+	huma.Register(h.api, write("confirm-deletes", "reconcile/confirm", "Confirm the deletes that a comparison with the catalogue found", h.small), h.confirm)
+	huma.Register(h.api, write("pause", "pause", "Stop voluntary moves; what is in flight lands, drains and orphans go on", h.small), h.pause("pause", true))
+	huma.Register(h.api, write("resume", "resume", "Let voluntary moves go on", h.small), h.pause("resume", false))
 	rollback := write("rollback", "rollback", "Take back the running wave of moves, and pause", h.small)
 	rollback.Description = "What is in flight returns to its instance if that is open, and what has arrived is moved back. 409: nothing runs."
-	huma.Register(api, rollback, h.rollback)
-	huma.Register(api, write("reassign", "instances/{ordinal}/reassign",
+	huma.Register(h.api, rollback, h.rollback)
+	huma.Register(h.api, write("reassign", "instances/{ordinal}/reassign",
 		"Declare a pod dead, so that what it owns goes to others without proof of release", h.small), h.reassign)
 }
 
