@@ -50,7 +50,7 @@ type App struct {
 	live       *live
 	leadership *leadership
 	metrics    *metrics
-	gather     *gatherers
+	gather     gatherers
 	drainReads drainReads
 	reviews    *limits.Reviews
 
@@ -97,7 +97,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.gather = newGatherers(reg, legacyregistry.DefaultGatherer) // the latter has those of Go and the process
+	a.gather.all = prometheus.Gatherers{reg, legacyregistry.DefaultGatherer} // the latter has those of Go and the process
 	return a, nil
 }
 
@@ -313,7 +313,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
-	mux.Handle("GET /metrics", serveMetrics(a.gather, scrapeTimeout))
+	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
 		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
 	server := &http.Server{

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
@@ -130,14 +132,8 @@ func (s *drainReads) readBounds(ctx context.Context, statefulSet string) (bounds
 	case err != nil:
 		return bounds{}, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
 	}
-	start, replicas := 0, 1 // the API server's defaults
-	if set.Spec.Ordinals != nil {
-		start = int(set.Spec.Ordinals.Start)
-	}
-	if set.Spec.Replicas != nil {
-		replicas = int(*set.Spec.Replicas)
-	}
-	return bounds{start, start + replicas}, nil
+	start := int(ptr.Deref(set.Spec.Ordinals, appsv1.StatefulSetOrdinals{}).Start)
+	return bounds{start, start + int(ptr.Deref(set.Spec.Replicas, 1))}, nil // the API server's defaults
 }
 
 // lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper

@@ -132,9 +132,9 @@ func (a *App) liveness() []check {
 		follow, lead := r.engine.Rounds()
 		turned(r.kind, "follows ZooKeeper", follow)
 		turned(r.kind, "writes to ZooKeeper", lead)
-	}
-	for kind, last := range a.turns.all() {
-		turned(kind, "decides", last)
+		if at := r.ticked.Load(); at != nil {
+			turned(r.kind, "decides", *at)
+		}
 	}
 	return []check{{name: "ping"}, c}
 }

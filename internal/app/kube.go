@@ -51,18 +51,9 @@ func newKube(o Options) (*kube, error) {
 	if k.client, err = kubernetes.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)
 	}
-	if k.metrics, err = metricsclient.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make metrics client: %w", err)
-	}
-	if k.dynamic, err = dynamic.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make dynamic client: %w", err)
-	}
-	if k.metadata, err = metadata.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make metadata client: %w", err)
-	}
-	if k.apiServices, err = apiregistration.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make APIService client: %w", err)
-	}
+	// What one client can be made of, the others can.
+	k.metrics, k.dynamic = metricsclient.NewForConfigOrDie(cfg), dynamic.NewForConfigOrDie(cfg)
+	k.metadata, k.apiServices = metadata.NewForConfigOrDie(cfg), apiregistration.NewForConfigOrDie(cfg)
 	k.broadcaster = record.NewBroadcaster()
 	if !o.DryRun {
 		k.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: k.client.CoreV1().Events(o.Namespace)})

@@ -50,9 +50,8 @@ func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
 }
 
 func (l *leadership) leads() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.term != nil && l.term.Err() == nil
+	term, _ := l.present()
+	return term != nil && term.Err() == nil
 }
 
 // identity returns who leads as far as this replica knows; empty: nobody known.

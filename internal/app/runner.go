@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,8 @@ type runner struct {
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
-	poke   wake.Signal // a tick is asked for now
+	poke   wake.Signal               // a tick is asked for now
+	ticked atomic.Pointer[time.Time] // when a tick ended, for the liveness probe; nil: nothing ticks
 
 	mu       sync.Mutex
 	decision *outcome.Report // this replica's own latest, only while it leads
@@ -146,7 +148,7 @@ func (r *runner) tick(ctx context.Context) {
 	s := scaler.New(scaler.Config{Kind: r.kind, DryRun: r.app.opts.DryRun}, r.engine, r.app.actuator, r.app.log, reg)
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
-	defer r.app.turns.forget(r.kind)
+	defer r.ticked.Store(nil)
 	defer r.decided(nil, decide.Input{})
 	for {
 		changed := r.app.state.Changed()
@@ -177,7 +179,8 @@ func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 		d, out := s.Tick(ctx, now, kind, *k)
 		r.decided(outcome.NewReport(d, out), s.Input())
 	}
-	r.app.turns.ended(r.kind, time.Now())
+	ended := time.Now()
+	r.ticked.Store(&ended)
 	return cfg.SyncPeriod.Std()
 }
 

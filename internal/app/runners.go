@@ -14,7 +14,6 @@ type runners struct {
 	mu     sync.RWMutex
 	by     map[string]*runner
 	fallen wake.Signal // holds a token when a runner has ended by itself
-	turns  turns
 }
 
 func newRunners() runners { return runners{by: map[string]*runner{}, fallen: wake.New()} }
