@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -134,25 +136,25 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 // newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
-	dsn, err := readSecret(o.CatalogueDSNFile)
+	dsn, err := os.ReadFile(o.CatalogueDSNFile)
 	if err != nil {
 		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
 	}
-	a.catalog, err = catalog.New(catalog.Config{DSN: dsn}, nil, a.reconciler, a.log, reg)
+	a.catalog, err = catalog.New(catalog.Config{DSN: strings.TrimRight(string(dsn), "\r\n")}, nil, a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.kafkaTLS(), SASL: o.kafkaSASL()}, nil, a.log, reg)
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, nil, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
-		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
 	a.store, err = zk.Open(ctx, zk.Config{
-		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.zooKeeperTLS(),
+		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
 	}, a.log, reg)
 	return err
 }

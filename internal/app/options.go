@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -30,16 +29,10 @@ type Options struct {
 	ZooKeeper        string // host:port,…[/chroot]
 	ZooKeeperAuth    string // file with user:password for digest authentication
 	ZooKeeperSession time.Duration
-	ZooKeeperTLS     bool   // implied by each of the files
-	ZooKeeperCA      string // file with the authorities of the servers' certificates; empty: those of the system
-	ZooKeeperCert    string // file with our own certificate, for servers that ask for one
-	ZooKeeperKey     string // file with its private key
+	ZooKeeperTLS     TLS
 
 	Kafka             string // host:port,…; empty only if no kind has a heartbeat
-	KafkaTLS          bool   // implied by each of the files
-	KafkaCA           string // as ZooKeeperCA
-	KafkaCert         string
-	KafkaKey          string
+	KafkaTLS          TLS
 	KafkaSASL         string // one of heartbeat.Mechanisms; empty: none
 	KafkaUsername     string
 	KafkaPasswordFile string
@@ -49,9 +42,7 @@ type Options struct {
 	MQTTTopic        string
 	MQTTUsername     string
 	MQTTPasswordFile string
-	MQTTCA           string // as ZooKeeperCA, for ssl:// and wss://
-	MQTTCert         string
-	MQTTKey          string
+	MQTTTLS          TLS // for ssl:// and wss://
 
 	CatalogueDSNFile string // file with postgres://…, mysql://… or mariadb://…
 
@@ -78,6 +69,28 @@ type Options struct {
 	RetryPeriod   time.Duration
 }
 
+// TLS says how connections to a kind of server are encrypted.
+type TLS struct {
+	Wanted bool // implied by each of the files
+	clienttls.Files
+}
+
+// files is nil where TLS is neither wanted nor implied.
+func (t *TLS) files() *clienttls.Files {
+	if !t.Wanted && t.Files == (clienttls.Files{}) {
+		return nil
+	}
+	return &t.Files
+}
+
+// together is an error where one of our certificate and its key is set without the other.
+func (t *TLS) together(server string) error {
+	if (t.CertFile == "") == (t.KeyFile == "") {
+		return nil
+	}
+	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
+}
+
 // ConfigKey is the ConfigMap's key that holds the configuration.
 const ConfigKey = "config.yaml"
 
@@ -101,14 +114,14 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file go together"))
 	}
 	errs = append(errs, // Join passes over those that are nil
-		together("zookeeper", o.ZooKeeperCert, o.ZooKeeperKey), together("kafka", o.KafkaCert, o.KafkaKey), together("mqtt", o.MQTTCert, o.MQTTKey))
+		o.ZooKeeperTLS.together("zookeeper"), o.KafkaTLS.together("kafka"), o.MQTTTLS.together("mqtt"))
 	errs = append(errs, o.validateKafka()...)
 	errs = append(errs, o.validateMQTT()...)
 	errs = append(errs, o.validateCertificate()...)
 	if o.SecurePort < 0 || o.SecurePort > 65535 {
 		errs = append(errs, fmt.Errorf("--secure-port %d: must be between 0 (off) and 65535", o.SecurePort))
 	}
-	if o.InsecureLocal && !loopback(o.Listen) {
+	if o.InsecureLocal && !samesite.Loopback(o.Listen) {
 		errs = append(errs, fmt.Errorf("--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen))
 	}
 	if !(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0) {
@@ -125,27 +138,6 @@ func (o *Options) Validate() error {
 // installation: a broker throws the older of two clients with one id out.
 func (o *Options) mqttClientID() string {
 	return cmp.Or(o.MQTTClientID, o.LeaseName+"-"+o.Namespace)
-}
-
-// zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.
-func (o *Options) zooKeeperTLS() *clienttls.Files {
-	return tlsFiles(o.ZooKeeperTLS, o.ZooKeeperCA, o.ZooKeeperCert, o.ZooKeeperKey)
-}
-
-// tlsFiles are the files of a client's TLS; nil where it is neither wanted nor implied by a file.
-func tlsFiles(wanted bool, ca, cert, key string) *clienttls.Files {
-	if !wanted && ca == "" && cert == "" {
-		return nil
-	}
-	return &clienttls.Files{CAFile: ca, CertFile: cert, KeyFile: key}
-}
-
-// together is an error where one of a server's certificate and key is set without the other.
-func together(server, cert, key string) error {
-	if (cert == "") == (key == "") {
-		return nil
-	}
-	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
 func (o *Options) kafkaBrokers() []string {
@@ -176,15 +168,10 @@ func (o *Options) validateKafka() (errs []error) {
 	if o.KafkaUsername == "" || o.KafkaPasswordFile == "" {
 		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-username and --kafka-password-file"))
 	}
-	if o.kafkaTLS() == nil {
+	if o.KafkaTLS.files() == nil {
 		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-tls: the password must not be read on its way"))
 	}
 	return errs
-}
-
-// kafkaTLS is nil where connections to Kafka are not encrypted.
-func (o *Options) kafkaTLS() *clienttls.Files {
-	return tlsFiles(o.KafkaTLS, o.KafkaCA, o.KafkaCert, o.KafkaKey)
 }
 
 // kafkaSASL is nil where Kafka is not told who we are.
@@ -216,7 +203,7 @@ func (o *Options) validateMQTT() (errs []error) {
 	if !known {
 		return append(errs, fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted()))
 	}
-	if !encrypted && o.mqttTLS() != nil {
+	if !encrypted && o.MQTTTLS.files() != nil {
 		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
 	}
 	return append(errs, o.mqttLeavesOut(broker))
@@ -238,11 +225,6 @@ func (o *Options) mqttLeavesOut(broker *url.URL) error {
 	return nil
 }
 
-// mqttTLS is nil where nothing is to be added to what the system has.
-func (o *Options) mqttTLS() *clienttls.Files {
-	return tlsFiles(false, o.MQTTCA, o.MQTTCert, o.MQTTKey)
-}
-
 func (o *Options) validateCertificate() (errs []error) {
 	if o.TLSSelfManaged {
 		if o.TLSCertFile != "" {
@@ -262,24 +244,6 @@ func (o *Options) validateCertificate() (errs []error) {
 		errs = append(errs, fmt.Errorf("--metrics-service-port %d: must be between 1 and 65535", o.MetricsServicePort))
 	}
 	return errs
-}
-
-// loopback says whether addr (host:port) can be reached from this machine only.
-func loopback(addr string) bool {
-	_, _, err := net.SplitHostPort(addr)
-	return err == nil && samesite.Loopback(addr)
-}
-
-// readSecret returns a file's content without the final line break; without a name it is empty.
-func readSecret(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
 // identity is this replica's name in the Lease: the pod, and where the others reach it.
