@@ -26,8 +26,8 @@ func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 }
 
 func TestEveryOverrideFits(t *testing.T) {
-	value := &config.OverrideValue{Value: math.MinInt, Over: math.MinInt}
-	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverridePause{}})
+	value := &config.OverrideValue[int]{Value: math.MinInt, Over: math.MinInt}
+	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverrideValue[bool]{}})
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(doc), protocol.MaxDocBytes)
 	fields := reflect.TypeFor[config.Override]()

@@ -227,14 +227,6 @@ type Catalogue struct {
 	MaxDeletes     *int     `json:"maxDeletes,omitempty"`
 }
 
-// What stands for fields of Catalogue that are not set.
-const (
-	defaultCatalogueInterval = 5 * time.Minute
-	defaultCatalogueLag      = 10 * time.Minute
-	defaultMaxDeleteShare    = 0.1
-	defaultMaxDeletes        = 5
-)
-
 // Rebalance limits how resources move between healthy instances.
 type Rebalance struct {
 	// ListInterval is the least time between two changes of one instance's list. Default 1s.

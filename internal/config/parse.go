@@ -45,11 +45,11 @@ func (c *Config) setDefaults() {
 
 // Completed is c with the defaults of what it leaves open, but for the query.
 func (c Catalogue) Completed() Catalogue {
-	setDefault(&c.Interval, Duration(defaultCatalogueInterval))
-	setDefaultPtr(&c.Lag, Duration(defaultCatalogueLag))
-	setDefaultPtr(&c.MaxDeleteShare, defaultMaxDeleteShare)
+	setDefault(&c.Interval, Duration(5*time.Minute))
+	setDefaultPtr(&c.Lag, Duration(10*time.Minute))
+	setDefaultPtr(&c.MaxDeleteShare, 0.1)
 	if *c.MaxDeleteShare > 0 {
-		setDefaultPtr(&c.MaxDeletes, defaultMaxDeletes)
+		setDefaultPtr(&c.MaxDeletes, 5)
 	}
 	setDefaultPtr(&c.MaxDeletes, 0)
 	return c

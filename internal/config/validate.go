@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,6 @@ const (
 	MaxCeiling = 1000
 	// MaxWindow is the longest stabilisation window, as in the HPA, and the longest cool-down.
 	MaxWindow = time.Hour
-	// MaxLag is the longest Catalogue.Lag.
-	MaxLag = time.Hour
 	// DefaultMaxStaleShare is Heartbeat.MaxStaleShare where it is not set.
 	DefaultMaxStaleShare = 0.34
 )
@@ -186,7 +185,7 @@ func (c *Catalogue) validate(path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, between(path.Child("interval"), c.Interval, Duration(time.Second), Duration(24*time.Hour))...)
 	errs = append(errs, between(path.Child("maxDeletes"), *c.MaxDeletes, 0, 1000)...)
-	errs = append(errs, between(path.Child("lag"), *c.Lag, 0, Duration(MaxLag))...)
+	errs = append(errs, between(path.Child("lag"), *c.Lag, 0, Duration(time.Hour))...)
 	return append(errs, between(path.Child("maxDeleteShare"), *c.MaxDeleteShare, 0, 1)...)
 }
 
@@ -214,10 +213,8 @@ func shown(v any) any {
 }
 
 func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return field.ErrorList{field.NotSupported(path, value, allowed)}
 }
