@@ -36,10 +36,7 @@ const (
 	exitUnknown = 3
 )
 
-type remote struct {
-	server, tokenFile string
-	client            http.Client
-}
+type remote struct{ server, tokenFile string }
 
 func (r *remote) flags(c *cobra.Command, required bool) {
 	c.Flags().StringVar(&r.server, "server", "", "URL of the server's API, such as http://shardscaler.shardscaler")
@@ -105,7 +102,7 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 	if err != nil {
 		return err
 	}
-	resp, err := r.client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		if connected {
 			err = unanswered{err}
@@ -185,13 +182,12 @@ back, 2 errors, 3 the outcome is unknown: what was asked may have been carried o
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var done rebalancer.RolledBack
-			err := r.call(cmd.Context(), http.MethodPost, args[0], "rollback", nil, &done)
-			var no *refused
-			if errors.As(err, &no) && no.Status == http.StatusConflict {
-				return exitError{exitRefused, fmt.Errorf("roll back %s: %w", args[0], err)}
-			}
-			if err != nil {
-				return fmt.Errorf("roll back %s: %w", args[0], err)
+			if err := r.call(cmd.Context(), http.MethodPost, args[0], "rollback", nil, &done); err != nil {
+				var no *refused
+				if err = fmt.Errorf("roll back %s: %w", args[0], err); errors.As(err, &no) && no.Status == http.StatusConflict {
+					return exitError{exitRefused, err}
+				}
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: plan %s is rolled back: %d moves were not begun, %d return from flight, %d are undone, %d go on; voluntary moves are paused\n",
 				args[0], cmp.Or(done.PlanID, "of an earlier wave"), done.Stayed, done.Returned, done.Undone, done.Kept)
