@@ -122,7 +122,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 	a.metrics = newMetrics(reg, a.leadership.leads)
 	a.live = newLive(log, a.metrics, k.configRefused)
 	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), workload.NewPodLister(k.metadata, o.Namespace)}
-	reg.MustRegister(telemetry.NewCollector(a.view))
+	reg.MustRegister(telemetry.Collector(a.view))
 	if err := a.newSources(ctx, reg); err != nil {
 		return nil, err
 	}
