@@ -71,7 +71,7 @@ func (p *provider) GetMetricByName(_ context.Context, name types.NamespacedName,
 			return nil, p.notKnown(apiCustom, row, name.String(), err)
 		}
 		fault.Point("metrics.one-read")
-		p.metrics.count(apiCustom, row.name, resultServed)
+		p.metrics.reads.WithLabelValues(apiCustom, row.name, resultServed).Inc()
 		value := customValue(row, d, got, asWritten(metricSelector))
 		return &value, nil
 	}
@@ -104,7 +104,7 @@ func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, se
 	if len(list.Items) == 0 {
 		return nil, p.notKnown(apiCustom, row, fmt.Sprintf("any in %s matching %q", namespace, selector), reasons...)
 	}
-	p.metrics.count(apiCustom, row.name, resultServed)
+	p.metrics.reads.WithLabelValues(apiCustom, row.name, resultServed).Inc()
 	return list, nil
 }
 
@@ -153,7 +153,7 @@ func (p *provider) GetExternalMetric(_ context.Context, namespace string, metric
 		})
 	}
 	fault.Point("metrics.external-read")
-	p.metrics.count(apiExternal, row.name, resultServed)
+	p.metrics.reads.WithLabelValues(apiExternal, row.name, resultServed).Inc()
 	return list, nil
 }
 
@@ -281,7 +281,7 @@ func (r reading) seconds() *int64 {
 }
 
 func (p *provider) unknownMetric(api, name string) error {
-	p.metrics.count(api, "", resultNoMetric)
+	p.metrics.reads.WithLabelValues(api, "", resultNoMetric).Inc()
 	return notFound(fmt.Sprintf("there is no metric %s; the resource list of this API names those that exist", name))
 }
 
@@ -291,7 +291,7 @@ func (p *provider) notKnown(api string, row metric, of string, reasons ...error)
 	if len(reasons) > 0 && errors.Is(reasons[0], observed.ErrStale) {
 		result = resultStale
 	}
-	p.metrics.count(api, row.name, result)
+	p.metrics.reads.WithLabelValues(api, row.name, result).Inc()
 	return notFound(fmt.Sprintf("metric %s of %s %s: %s", row.name, row.object, of, summarize(reasons)))
 }
 

@@ -156,7 +156,7 @@ func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 
 func (s *Server) options() *options.CustomMetricsAdapterServerOptions {
 	o := options.NewCustomMetricsAdapterServerOptions()
-	o.OpenAPIConfig, o.OpenAPIV3Config = openAPI(), openAPIV3()
+	o.OpenAPIConfig, o.OpenAPIV3Config = openAPI()
 	o.Features.EnableProfiling = false
 	o.SecureServing.Listener = s.listener
 	o.SecureServing.BindPort = s.listener.Addr().(*net.TCPAddr).Port

@@ -71,10 +71,11 @@ func (a *App) readiness() []check {
 		checks = append(checks,
 			required(name+"store", k.Sources.Store, now),
 			required(name+"cluster", k.Sources.Cluster, now),
-			optional(name+"metrics", k.Sources.Metrics, now, metricsOld))
-		checks = append(checks, optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
+			optional(name+"metrics", k.Sources.Metrics, now, metricsOld),
+			optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
 		if r := a.runner(k.Name); r != nil {
-			checks = append(checks, r.writable(name+"assignment"))
+			p := r.engine.Progress() // while the assignment cannot be written, it is degraded
+			checks = append(checks, check{name: name + "assignment", detail: rebalancer.Trouble(r.engine.State(), &p)})
 		}
 		if k.Sources.Bus != nil {
 			checks = append(checks, optional(name+"heartbeats", *k.Sources.Bus, now, inputOld))
@@ -84,12 +85,6 @@ func (a *App) readiness() []check {
 		}
 	}
 	return checks
-}
-
-// writable is degraded while the kind's assignment cannot be written.
-func (r *runner) writable(name string) check {
-	p := r.engine.Progress()
-	return check{name: name, detail: rebalancer.Trouble(r.engine.State(), &p)}
 }
 
 // required fails until the source was read once.
