@@ -94,8 +94,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	if !a.leadership.leads() { // what failed in a former term does so no longer
 		v.Snapshot.Sources.Notify = observed.Source{}
 	}
-	cfg, _ := a.live.current()
-	v.Decision, _ = r.served(now, cfg)
+	v.Decision, _ = r.served(now)
 	return v, true
 }
 
@@ -209,22 +208,18 @@ func (a *App) Leader() (self bool, addr string) {
 // view is what the metrics API and the Prometheus collector are made from.
 func (a *App) view() metricsapi.View {
 	now := time.Now()
-	cfg, _ := a.live.current()
 	v := metricsapi.View{Snapshot: a.state.Snapshot(now), Config: &config.Config{}, Recommended: map[string]metricsapi.Recommendation{}}
-	if cfg == nil {
-		return v
-	}
 	for _, name := range a.Kinds() {
 		if r, k, _, ok := a.effective(name); ok {
 			v.Config.Kinds = append(v.Config.Kinds, k)
-			v.Recommended[name] = r.recommended(now, cfg)
+			v.Recommended[name] = r.recommended(now)
 		}
 	}
 	return v
 }
 
-func (r *runner) recommended(now time.Time, cfg *config.Config) metricsapi.Recommendation {
-	d, err := r.served(now, cfg)
+func (r *runner) recommended(now time.Time) metricsapi.Recommendation {
+	d, err := r.served(now)
 	if err != nil {
 		return metricsapi.Recommendation{Unknown: err.Error()}
 	}

@@ -145,10 +145,8 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	}
 	now := time.Now()
 	d.State, d.Left = api.DrainLeaving, a.state.Snapshot(now).Kind(d.Kind).Instance(d.Ordinal).Owned()
-	if cfg, _ := a.live.current(); cfg != nil {
-		if dec, err := r.served(now, cfg); err == nil && dec.Drain != nil {
-			d.Blocked = dec.Drain.Blocked
-		}
+	if dec, err := r.served(now); err == nil && dec.Drain != nil {
+		d.Blocked = dec.Drain.Blocked
 	}
 	if d.Left > 0 {
 		return nil

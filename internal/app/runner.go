@@ -208,7 +208,7 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
 // leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
-func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
+func (r *runner) served(now time.Time) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {
 		var err error
@@ -216,6 +216,7 @@ func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, err
 			return nil, err
 		}
 	}
+	cfg, _ := r.app.live.current() // no kind runs without one
 	if err := latest.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
 		return nil, err
 	}

@@ -89,9 +89,6 @@ func Source(address string) string {
 	if ip.Is4() {
 		return ip.String()
 	}
-	network, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
+	network, _ := ip.WithZone("").Prefix(64) // an IPv6 address has that many bits
 	return network.String()
 }
