@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/cache"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/tools/clientcmd"
@@ -142,7 +143,8 @@ func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
 		chain := genericapiserver.DefaultBuildHandlerChain(s.withRecovery(limit(share, withPage(api))), c)
 		if s.cfg.Reviews != nil {
-			chain = newTokens(*s.cfg.Reviews, s.log).check(chain)
+			known := cache.NewLRUExpireCache(maxAccepted)
+			chain = (&tokens{Reviews: *s.cfg.Reviews, accepted: known, log: s.log}).check(chain)
 		}
 		return withWriteDeadline(s.requestTimeout*3/2, withSelectorCheck(chain))
 	}

@@ -35,21 +35,17 @@ const (
 	authVerb     = "update"
 )
 
-// kubernetesAuthorizer asks the API server: TokenReview, then SubjectAccessReview.
-type kubernetesAuthorizer struct {
-	client    kubernetes.Interface
-	namespace string
-	// reviews keep a flood of forged tokens from becoming a flood of reviews.
-	reviews *limits.Reviews
+// KubernetesAuthorizer asks the API server: TokenReview, then SubjectAccessReview.
+type KubernetesAuthorizer struct {
+	Client    kubernetes.Interface
+	Namespace string
+	// Reviews keep a flood of forged tokens from becoming a flood of reviews.
+	Reviews *limits.Reviews
 }
 
-// NewKubernetesAuthorizer returns an Authorizer that asks Kubernetes as often as reviews allow.
-func NewKubernetesAuthorizer(client kubernetes.Interface, namespace string, reviews *limits.Reviews) Authorizer {
-	return &kubernetesAuthorizer{client: client, namespace: namespace, reviews: reviews}
-}
-
-func (a *kubernetesAuthorizer) Authorize(ctx context.Context, source, token, kind string) (user string, err error) {
-	err = a.reviews.Do(ctx, limits.Source(source), token, func(ctx context.Context) error {
+// Authorize implements Authorizer.
+func (a *KubernetesAuthorizer) Authorize(ctx context.Context, source, token, kind string) (user string, err error) {
+	err = a.Reviews.Do(ctx, limits.Source(source), token, func(ctx context.Context) error {
 		user, err = a.review(ctx, token, kind)
 		return err
 	})
@@ -57,8 +53,8 @@ func (a *kubernetesAuthorizer) Authorize(ctx context.Context, source, token, kin
 }
 
 // review asks who the token belongs to, and whether that user may change the kind.
-func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (string, error) {
-	user, err := limits.ReviewToken(ctx, a.client, token)
+func (a *KubernetesAuthorizer) review(ctx context.Context, token, kind string) (string, error) {
+	user, err := limits.ReviewToken(ctx, a.Client, token)
 	if err != nil {
 		return "", err
 	}
@@ -66,11 +62,11 @@ func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (
 	for k, v := range user.Extra {
 		extra[k] = authorization.ExtraValue(v)
 	}
-	access, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
+	access, err := a.Client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
 		Spec: authorization.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 			ResourceAttributes: &authorization.ResourceAttributes{
-				Namespace: a.namespace, Group: authGroup, Resource: authResource, Verb: authVerb, Name: kind,
+				Namespace: a.Namespace, Group: authGroup, Resource: authResource, Verb: authVerb, Name: kind,
 			},
 		},
 	}, metav1.CreateOptions{})

@@ -39,7 +39,7 @@ func reviewer(count *int) *fake.Clientset {
 func TestAFloodOfForgedTokensCostsFewReviewsAndDelaysNoOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reviewed := 0
-		auth := NewKubernetesAuthorizer(reviewer(&reviewed), "iota", limits.NewReviews())
+		auth := &KubernetesAuthorizer{Client: reviewer(&reviewed), Namespace: "iota", Reviews: limits.NewReviews()}
 		answers := make(chan error, 900)
 		for i := range 900 {
 			go func() {

@@ -120,7 +120,9 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		reviews:    limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
-	a.live = newLive(log, a.metrics, k.configRefused)
+	a.live = newLive(log, a.metrics, func(err error) {
+		k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
+	})
 	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), workload.NewPodLister(k.metadata, o.Namespace)}
 	reg.MustRegister(telemetry.Collector(a.view))
 	if err := a.newSources(ctx, reg); err != nil {
@@ -317,7 +319,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
 	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
-		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
+		&api.KubernetesAuthorizer{Client: a.kube.client, Namespace: a.opts.Namespace, Reviews: a.reviews}, a.log)
 	server := &http.Server{
 		Handler:           samesite.Only(mux, a.opts.InsecureLocal),
 		ReadHeaderTimeout: 5 * time.Second,

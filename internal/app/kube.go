@@ -64,15 +64,8 @@ func newKube(o Options) (*kube, error) {
 
 func (k *kube) close() { k.broadcaster.Shutdown() }
 
-// configRefused raises an event on the ConfigMap.
-func (k *kube) configRefused(err error) {
-	k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
-}
-
-// notRegistered raises an event on the ConfigMap: an APIService itself is in no namespace, and only
+// warn raises an event on the ConfigMap, also of an APIService: that is in no namespace, and only
 // there could its events be.
-func (k *kube) notRegistered(fault string) { k.warn("NotRegistered", fault) }
-
 func (k *kube) warn(reason, message string) {
 	if k.configMap.Name != "" {
 		k.recorder.Event(k.configMap, corev1.EventTypeWarning, reason, message)

@@ -38,7 +38,7 @@ func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registere
 			k.client.CoreV1(), time.Now, log, reg)
 		cfg.Bundle = r.keeper.Bundle
 	}
-	r.watcher = registration.New(cfg, k.apiServices, k.notRegistered, log, reg)
+	r.watcher = registration.New(cfg, k.apiServices, func(fault string) { k.warn("NotRegistered", fault) }, log, reg)
 	return r
 }
 

@@ -9,6 +9,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -248,11 +249,8 @@ type Duration time.Duration
 
 // UnmarshalJSON reads "90s".
 func (d *Duration) UnmarshalJSON(b []byte) error {
-	if len(b) < 2 || b[0] != '"' {
-		return fmt.Errorf("duration %s: want text such as \"90s\"", b)
-	}
-	v, err := time.ParseDuration(string(b[1 : len(b)-1]))
-	if err != nil {
+	v, err := time.ParseDuration(strings.Trim(string(b), `"`))
+	if err != nil || b[0] != '"' {
 		return fmt.Errorf("duration %s: want text such as \"90s\"", b)
 	}
 	*d = Duration(v)
