@@ -17,8 +17,7 @@ const (
 )
 
 type metrics struct {
-	// reads by api, metric and result; metric "" for a name that is not in the table: made-up names
-	// are no label values.
+	// reads have metric "" for a name that is not in the table: made-up names are no label values.
 	reads  *prometheus.CounterVec
 	panics prometheus.Counter
 }

@@ -1,6 +1,5 @@
-// Package metricsapi serves what was observed as Kubernetes metrics: custom.metrics.k8s.io (v1beta1
-// and v1beta2) and external.metrics.k8s.io (v1beta1), so that any HPA can follow the resources of a
-// kind.
+// Package metricsapi serves what was observed as Kubernetes metrics, which any HPA can follow:
+// custom.metrics.k8s.io (v1beta1 and v1beta2) and external.metrics.k8s.io (v1beta1).
 //
 // In: a View, taken anew for each request. Out: metric values, each with the time at which it was
 // observed. Invariant: a value is known and recent or it is an error that names the input and its

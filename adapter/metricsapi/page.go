@@ -20,8 +20,7 @@ const maxKept = 20_000
 
 type pageKey struct{}
 
-// withPage lends the request a page. The library writes the answer before its handler returns, also
-// where the client has given up.
+// withPage lends the request a page. The library's handler returns only when the answer is written.
 func withPage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := pages.Get().(*page)

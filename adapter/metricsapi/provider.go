@@ -78,9 +78,8 @@ func (p *provider) GetMetricByName(_ context.Context, name types.NamespacedName,
 	return nil, p.notKnown(apiCustom, row, name.String(), fmt.Errorf("%w: it belongs to no kind", observed.ErrUnknown))
 }
 
-// GetMetricBySelector reads all objects that match. Those whose value is not known are left out,
-// which an HPA counts as missing; when none is left the answer is an error, since an empty list
-// would read as "nothing is running".
+// GetMetricBySelector reads all objects that match, without those whose value is not known: an HPA
+// counts them as missing. None left is an error: an empty list reads as "nothing is running".
 func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector,
 	info metricsprovider.CustomMetricInfo, metricSelector labels.Selector,
 ) (*custom_metrics.MetricValueList, error) {
@@ -119,9 +118,8 @@ func (p *provider) ListAllMetrics() []metricsprovider.CustomMetricInfo {
 	return infos
 }
 
-// GetExternalMetric reads a metric of every kind of the namespace whose labels match: a right to
-// read is one for a namespace. An HPA adds the items up: one kind that is not known spoils the sum,
-// and a metric that does not add up must match one kind only.
+// GetExternalMetric reads a metric of every kind of the namespace whose labels match. An HPA adds
+// the items up: a kind that is not known spoils the sum, and what does not add up matches one kind.
 func (p *provider) GetExternalMetric(_ context.Context, namespace string, metricSelector labels.Selector,
 	info metricsprovider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
@@ -168,7 +166,7 @@ func (p *provider) ListAllExternalMetrics() []metricsprovider.ExternalMetricInfo
 	return infos
 }
 
-// kinds are those in namespace (all: "") whose series match.
+// kinds are those of namespace, as rights to read are (all: ""), whose series match.
 func (p *provider) kinds(namespace string, series labels.Selector) []subject {
 	view := p.view()
 	var found []subject
@@ -191,8 +189,7 @@ var visitors = map[schema.GroupResource]func(query, subject, func(*described) bo
 	pods: visitPods, statefulSets: visitStatefulSet, groups: visitGroup,
 }
 
-// objects yields the StatefulSets, the InstanceGroups or the pods that a query asks for. What is
-// yielded is good until the next one.
+// objects yields what a query asks for; what is yielded is good until the next one.
 func (p *provider) objects(q query) iter.Seq[*described] {
 	return func(yield func(*described) bool) {
 		for _, s := range p.kinds(q.namespace, q.series) {

@@ -118,8 +118,7 @@ func (s *Server) serve(ctx context.Context, server *genericapiserver.GenericAPIS
 	return nil
 }
 
-// build makes the library's server. Its command-line base is not used: it looks up objects in the
-// cluster on each read.
+// build makes the library's server, without its base, which looks objects up on each read.
 func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	registerLibraryMetrics()
 	if s.cfg.Cert != nil {

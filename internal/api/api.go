@@ -1,8 +1,7 @@
 // Package api is the REST interface: what old clients keep calling, the snapshot, the decisions.
 //
-// In: HTTP requests. Out: JSON built from what this replica knows, and problem documents (RFC 9457)
-// for every error. Invariant: reads never leave the process; writes need an authorised caller and
-// are carried out by the leader alone.
+// In: HTTP requests. Out: JSON, and a problem document (RFC 9457) for every error. Invariant: reads
+// never leave the process; writes need an authorised caller, and the leader alone carries them out.
 package api
 
 import (
@@ -31,9 +30,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// Backend is what the API shows and changes. Where the context of a change ends before it is
-// carried out, the error wraps orders.ErrOutcomeUnknown if ZooKeeper may have it already; after
-// any other error it is not carried out.
+// Backend is what the API shows and changes. A change's error wraps orders.ErrOutcomeUnknown if
+// ZooKeeper may have it already; after any other error it is not carried out.
 type Backend interface {
 	// Saved is all that decisions are made from.
 	Saved() decide.Saved
@@ -43,15 +41,13 @@ type Backend interface {
 	Kinds() []string
 	// Orchestrate puts values over the ConfigMap's (nil: leave as it is) and wakes the kind's loop.
 	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error
-	// Confirm carries out the waiting deletes of a set if their number is count. Set 0: of the only
-	// one of that size, or of all.
+	// Confirm carries out a set's waiting deletes if they are count. Set 0: the only such, or all.
 	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
 	Pause(ctx context.Context, kind string, paused bool) error
 	// Rollback pauses and turns the running wave of moves round. ErrConflict: nothing runs.
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
-	// PodDrain says of a pod that is about to end whether it may, and waits up to wait for that.
-	// ErrUnknownPod: it is not an instance.
+	// PodDrain says whether a pod may end, and waits up to wait for that. It can be ErrUnknownPod.
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
 	// Reassign declares the pod of an instance dead on user's word. ErrConflict: it seems to live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
@@ -97,8 +93,7 @@ const (
 	// maxLarge is of answers that can hold every id of a kind.
 	maxLarge = 32
 	maxSmall = 256
-	// maxDrains is of preStop hooks, each of which waits up to half a minute: they come from as
-	// many pods as end at once.
+	// maxDrains is of preStop hooks, which wait: they come from as many pods as end at once.
 	maxDrains = 4096
 )
 

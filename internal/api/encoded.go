@@ -19,14 +19,12 @@ import (
 const (
 	// keptFor is how long the text of a list is kept after it was last asked for.
 	keptFor = 10 * time.Second
-	// maxOutdated bounds the bytes of texts that only answers under way still hold: readers that
-	// take an older state slowly.
+	// maxOutdated bounds the bytes of texts that only slow readers of older states still hold.
 	maxOutdated = 64 << 20
 )
 
-// encodings keeps the texts of instances. Each is encoded once for as long as the instance is
-// unchanged, and every answer shares it: what a slow reader costs is its connection, and the lists
-// that changed since it began.
+// encodings keeps the texts of instances, each encoded once while the instance is unchanged.
+// Answers share them: a slow reader costs its connection, and the lists that changed since it began.
 type encodings struct {
 	mu       sync.Mutex
 	kinds    map[string]map[int]*encoded

@@ -92,12 +92,10 @@ func pauseSetting(v *KindView) PauseSetting {
 	return PauseSetting{Value: v.Config.Rebalance.Paused, Source: source(v.Override.Paused != nil)}
 }
 
-// HandOff is how resources are handed from one instance to another, and whether the instances could
-// do more than is asked of them.
+// HandOff says when a revoked resource counts as released, and whether instances could do more.
 type HandOff struct {
 	Mode config.HandOff `json:"mode" enum:"immediate,acknowledged"`
-	// Instances are open; Acknowledging are those of them whose status, of their present pod, shows
-	// all changes of their list as applied.
+	// Instances are open; the present pods of those Acknowledging have applied their whole list.
 	Instances     int    `json:"instances"`
 	Acknowledging int    `json:"acknowledging"`
 	Hint          string `json:"hint,omitempty"`
@@ -250,8 +248,7 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-// getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it
-// as a schema would only drift.
+// getSnapshot has no schema: that would be a copy of the decide package's shape, and drift.
 func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
 	b, err := json.Marshal(h.backend.Saved())
 	if err != nil {

@@ -22,8 +22,7 @@ type UnknownOutcome struct {
 	See string `json:"see" doc:"GET this path to learn what became of it"`
 }
 
-// patience is how long a write waits to be carried out, unless Config says otherwise. It is less
-// than the server's write timeout.
+// patience is Config.Patience where that is not set: less than the server's write timeout.
 const patience = 30 * time.Second
 
 // looks says, by operation, where what it does can be seen: a path below the kind's, with members.
@@ -49,15 +48,13 @@ func unknown(operation, kind, why string) *UnknownOutcome {
 	}
 }
 
-// MayBeSent says of the error of an HTTP request whether the server may have heard of the request:
-// not where there was no connection.
+// MayBeSent says by the error of an HTTP request whether there was a connection to the server.
 func MayBeSent(err error) bool {
 	op := (*net.OpError)(nil)
 	return !errors.As(err, &op) || op.Op != "dial"
 }
 
 // unanswered writes the answer to a request that was passed on to the leader and came to nothing.
-// Where there was no connection, the leader has not heard of it.
 func (h *handlers) unanswered(ctx huma.Context, addr string, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
 	if !MayBeSent(err) {

@@ -13,8 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
-// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop. Fractions
-// are refused by the schema.
+// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop.
 type OrchestrateRequest struct {
 	MaxInstances        *int `json:"maxInstances,omitempty" doc:"greatest number of instances; 3 to the configured ceiling, not below init"`
 	ResourcePerInstance *int `json:"resourcePerInstance,omitempty" doc:"hard limit of resources on an instance; 1 to 5000"`

@@ -1,8 +1,7 @@
 // Package app is the whole server: it starts sources, loops and APIs, and stops them in order.
 //
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
-// serves; only the leader writes; a stop first ends the writers, then gives the lease away, then
-// ends the servers.
+// serves; only the leader writes; a stop ends the writers, gives the lease away, ends the servers.
 //
 //	sources ─► observed.State ─► Snapshot ─► runners (one a kind: scaler, engine) ─► Kubernetes, ZooKeeper
 //	                                └──────► metrics API, REST, probes, Prometheus
@@ -229,8 +228,7 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	})
 }
 
-// duringTerms runs a source that only the leader may run, once a term. A dry run follows neither:
-// what they lead to is a write.
+// duringTerms runs a source once a term. A dry run runs none: what they lead to is a write.
 func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(observed.Signal)) error) error {
 	if a.opts.DryRun {
 		<-ctx.Done()

@@ -22,8 +22,7 @@ import (
 // overrideName is the document under which a kind's override is kept in ZooKeeper.
 const overrideName = "override"
 
-// override returns what POST set for the kind, as ZooKeeper holds it. What cannot be read is
-// ignored, and logged once.
+// override is what POST set for the kind. What cannot be read is ignored, and logged once.
 func (r *runner) override() config.Override {
 	o, _ := read(r, &r.keptOverride, overrideName, r.parseOverride)
 	return o
@@ -40,8 +39,7 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 	return o, nil
 }
 
-// effective is a kind's runner and its configuration in force: the ConfigMap's under what stands of
-// the override.
+// effective is a kind's runner, and its configuration under what stands of the override.
 func (a *App) effective(kind string) (r *runner, k config.Kind, standing config.Override, ok bool) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {

@@ -136,8 +136,7 @@ func (s *drainReads) readBounds(ctx context.Context, statefulSet string) (bounds
 	return bounds{start, start + int(ptr.Deref(set.Spec.Replicas, 1))}, nil // the API server's defaults
 }
 
-// lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper
-// itself when that is nothing.
+// lookAtDrain looks at what this replica has seen, and at ZooKeeper itself when that is nothing.
 func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	r := a.runner(d.Kind)
 	if r == nil {

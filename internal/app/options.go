@@ -16,8 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
-// Options are what a running server cannot change: addresses, credentials, identity. The command
-// line sets them.
+// Options are the flags: addresses, credentials, identity, which a running server cannot change.
 type Options struct {
 	Namespace string // of the workloads, the ConfigMap and the Lease
 	PodName   string // this replica's name in the Lease, the head and the events

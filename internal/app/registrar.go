@@ -15,8 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and
-// the certificate where that is ours.
+// registrar keeps what lets the API server find and trust the metrics APIs.
 type registrar struct {
 	keeper  *servingcert.Keeper // nil: the certificate comes from files
 	watcher *registration.Watcher
@@ -67,8 +66,7 @@ func (r *registrar) run(ctx context.Context) error {
 	return nil
 }
 
-// sync first reads the Secret, so that an old bundle is not put in place of one that another
-// replica has just written.
+// sync reads the Secret first: an old bundle must not replace what another replica just wrote.
 func (r *registrar) sync(ctx context.Context) (ok bool) {
 	var now faults
 	if r.keeper != nil {

@@ -1,8 +1,7 @@
 // Package config is what operators tune: the content of the ConfigMap.
 //
-// In: YAML text. Out: a Config that is complete (defaults filled in) and valid, or one error that
-// lists every fault by field, value and bound. Invariant: a Config that left Parse can be used
-// without any further check.
+// In: YAML text. Out: a Config, or one error that lists every fault by field, value and bound.
+// Invariant: a Config that left Parse is complete and valid.
 //
 // Addresses and credentials are flags of the server: changing them needs a restart.
 package config
@@ -50,8 +49,7 @@ type Kind struct {
 	Behavior  Behavior  `json:"behavior,omitempty"`
 	// Heartbeat is nil for a kind whose instances do not beat.
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
-	// LostNodeGrace is how long a node may be lost before what its instances own is given to
-	// others, where that is safe. Default 5m.
+	// LostNodeGrace is how long a node is lost before others get what is safe to give. Default 5m.
 	LostNodeGrace Duration `json:"lostNodeGrace,omitempty"`
 	// Health says what is done about an instance that does not work.
 	Health Health `json:"health,omitempty"`
@@ -147,8 +145,7 @@ type Behavior struct {
 
 // ScalingRules limits changes in one direction.
 type ScalingRules struct {
-	// StabilizationWindow: down, the largest recommendation within it holds; up, the smallest. Nil:
-	// 5m down, 0 up. At most 1h.
+	// StabilizationWindow: its largest (up: smallest) recommendation holds. Nil: 5m (up: 0). To 1h.
 	StabilizationWindow *Duration `json:"stabilizationWindow,omitempty"`
 	// Policies limit the rate; none means no limit by rate.
 	Policies []ScalingPolicy `json:"policies,omitempty"`
@@ -200,8 +197,8 @@ const (
 type Health struct {
 	// Action is the strongest that is taken. Default: restart.
 	Action Action `json:"action,omitempty"`
-	// ReassignAfter is how long an instance must have been out of work before its resources are
-	// given away, 1m to 24h. Default 10m.
+	// ReassignAfter is how long an instance is not working before others get its resources, 1m to
+	// 24h. Default 10m.
 	ReassignAfter Duration `json:"reassignAfter,omitempty"`
 }
 

@@ -51,9 +51,8 @@ func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *i
 	return o, nil
 }
 
-// Apply returns kind k under the override, and what of the override still stands: a value whose key
-// the ConfigMap has changed since is dropped. The target follows the capacity down, and follows it
-// fully where it was left at its default.
+// Apply returns kind k under the override, and what of that still stands. The target follows the
+// capacity down, and follows it fully where it was left at its default.
 func (o Override) Apply(k Kind) (Kind, Override) {
 	if v := o.MaxInstances; v.stands(k.Max) && v.Value >= k.Init {
 		k.Max = v.Value

@@ -17,9 +17,8 @@
 //	sleep:2s       a pause
 //	error          an error, at points that can fail
 //
-// Several are separated by commas. The variable holds them, or SHARDSCALER_FAULT_FILE names a file that does and that may change while
-// the process runs. SHARDSCALER_FAULT_LOG names a file that gets a line for each point that was passed, once a process, and for each
-// fault that fired, before it does.
+// Several are separated by commas. The variable holds them, or SHARDSCALER_FAULT_FILE names a file that does and may change at any
+// time. SHARDSCALER_FAULT_LOG names a file that gets a line for each point when it is first passed, and for each fault before it fires.
 package fault
 
 // Names of the variables that a build with -tags faults reads.

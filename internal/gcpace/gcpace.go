@@ -1,11 +1,9 @@
 // Package gcpace lets the heap grow to about the same size, however much of it is alive.
 //
 // In: what the last collection found alive. Out: the percentage for the next, and the limit for the
-// process. Go's own rule is a share of what is alive: a server that holds 350,000 ids then piles up
-// half as much garbage again in an import, and one that answers for 10,000 pods, which cost more to
-// look through than ids, collects after every other answer. Invariant: neither the share nor the
-// limit is ever so small that a very large heap is collected all the time; GOGC and GOMEMLIMIT,
-// where they are set, are what holds.
+// process. By Go's own rule, a share of what is alive, 350,000 ids pile up half as much garbage in
+// an import, and 10,000 pods, dearer to look through, are collected after every other answer.
+// Invariant: a very large heap is not collected all the time; GOGC and GOMEMLIMIT, if set, hold.
 package gcpace
 
 import (

@@ -1,5 +1,4 @@
-// Package limits bounds what callers can cost: how many requests are answered at once, and how
-// often others are asked for them.
+// Package limits bounds what callers cost: requests at once, and questions to others for them.
 //
 // In: requests, each with the source that it counts for. Out: a turn, or an error at once.
 // Invariant: what is given up leaves no debt, one source never uses up what the others need.
@@ -78,8 +77,7 @@ func (s *Share) Leave(source string) {
 	}
 }
 
-// Source is what an address host:port counts as: the IPv4 address, or the /64 network of an IPv6
-// address, which one host has whole.
+// Source is what host:port counts as: the IPv4 address, or the /64 network that an IPv6 host has.
 func Source(address string) string {
 	parsed, err := netip.ParseAddrPort(address)
 	if err != nil {

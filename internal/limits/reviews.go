@@ -35,8 +35,7 @@ var (
 	ErrBusy = errors.New("too many tokens of this address wait for a review")
 )
 
-// Reviews bounds how often bearer tokens are reviewed. A review costs the API server one call or
-// two, and any caller can ask for one.
+// Reviews bounds how often bearer tokens are reviewed: any caller can cause that.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -94,8 +93,7 @@ func (r *Reviews) wait(ctx context.Context, s *source) error {
 	return nil
 }
 
-// sourceMemory is how long a source is remembered after its last token: longer than its budget
-// takes to be full again.
+// sourceMemory is how long a source is remembered: longer than its budget takes to be full again.
 const sourceMemory = time.Minute
 
 func (r *Reviews) source(name string) *source {

@@ -25,8 +25,7 @@ type Config struct {
 	Server    string
 	Namespace string
 	Pod       string
-	// Grace is the pod's terminationGracePeriodSeconds, Margin what is left of it for the process
-	// to stop after the hook.
+	// Grace is the pod's terminationGracePeriodSeconds, of which the process needs Margin to stop.
 	Grace, Margin time.Duration
 	// Patience is how long nobody may answer: without a server nothing empties the pod.
 	Patience time.Duration
@@ -74,8 +73,7 @@ type answer struct {
 }
 
 const (
-	// poll is how long the server is asked to wait for news, retry the pause after a question that
-	// failed or was answered early.
+	// poll is how long the server is asked to wait for news, retry the least time between asking.
 	poll  = 20 * time.Second
 	retry = time.Second
 )

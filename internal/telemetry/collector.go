@@ -11,9 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Collector turns the newest View into series at each scrape. Series of instances and kinds that
-// are gone disappear by construction, and what is not known, or no longer, has no series: there is
-// no 0 that means "unknown".
+// Collector turns the newest View into series at each scrape. What is gone, and what is not known,
+// or no longer, has no series: there is no 0 that means "unknown".
 type Collector func() metricsapi.View // safe for concurrent use
 
 // described are all series.

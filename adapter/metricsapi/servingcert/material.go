@@ -18,12 +18,11 @@ const (
 	caKey       = "ca.key"
 )
 
-// material is what the Secret holds: a serving certificate, the CA whose key is at hand, and every
-// CA that may still be needed.
+// material is what the Secret holds.
 type material struct {
 	serving *pair
 	ca      *pair
-	// bundle is what callers are to trust, as PEM; ca comes first.
+	// bundle is what callers are to trust, as PEM: ca, and older ones that may still be needed.
 	bundle []byte
 }
 

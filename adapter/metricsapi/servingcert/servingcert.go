@@ -1,13 +1,11 @@
-// Package servingcert makes and renews the serving certificate of the metrics APIs, for those who
-// have nothing else that does.
+// Package servingcert makes and renews the serving certificate of the metrics APIs.
 //
 // In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory
 // and changed without a restart, and the bundle of CAs that callers must trust. Invariant: what is
 // served is signed by a CA that has been in the bundle since before; a Secret that is not ours (it
 // has a certificate and no CA key) is never written.
 //
-// pair.go makes single certificates and material.go decides what comes next, both pure; this file
-// keeps the Secret.
+// pair.go makes certificates, material.go decides what comes next, this file keeps the Secret.
 package servingcert
 
 import (
