@@ -27,9 +27,10 @@ func (g *gatherers) remove(reg *prometheus.Registry) {
 }
 
 // Gather implements prometheus.Gatherer.
-func (g *gatherers) Gather() ([]*dto.MetricFamily, error) {
+func (g *gatherers) Gather() ([]*dto.MetricFamily, error) { return g.present().Gather() }
+
+func (g *gatherers) present() prometheus.Gatherers {
 	g.mu.Lock()
-	all := g.all
-	g.mu.Unlock()
-	return all.Gather()
+	defer g.mu.Unlock()
+	return g.all
 }
