@@ -36,16 +36,16 @@ func (o Override) SetPaused(k *Kind, paused bool) Override {
 // field, value and bound. The bounds are those of formats.md: maxInstances 3 to ceiling and not
 // below init, resourcePerInstance 1 to 5000.
 func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int) (Override, error) {
-	var errs field.ErrorList
+	var errs faults
 	if maxInstances != nil {
-		errs = append(errs, between(field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)...)
+		between(&errs, field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)
 		o.MaxInstances = &OverrideValue[int]{Value: *maxInstances, Over: k.Max}
 	}
 	if resourcePerInstance != nil {
-		errs = append(errs, between(field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)...)
+		between(&errs, field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)
 		o.ResourcePerInstance = &OverrideValue[int]{Value: *resourcePerInstance, Over: k.Capacity}
 	}
-	if len(errs) > 0 {
+	if len(errs.ErrorList) > 0 {
 		return Override{}, fmt.Errorf("invalid override: %w", errs.ToAggregate())
 	}
 	return o, nil

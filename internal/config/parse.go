@@ -17,7 +17,8 @@ func Parse(text []byte) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c.setDefaults()
-	if errs := c.validate(); len(errs) > 0 {
+	var errs faults
+	if c.validate(&errs); len(errs.ErrorList) > 0 {
 		return nil, fmt.Errorf("invalid configuration: %w", errs.ToAggregate())
 	}
 	return &c, nil
