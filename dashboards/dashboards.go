@@ -1,7 +1,7 @@
 // Package dashboards holds what is seen of shardscaler in Grafana and Prometheus: a dashboard, alerts and recorded series.
 //
-// In: nothing. Out: the expressions of the dashboard, and which metrics they name, so that tests can hold them against a scrape.
-// Invariant: an expression names only metrics that the server exports.
+// In: nothing. Out: the dashboard's expressions, and the metrics that they name, all of which the
+// server exports.
 package dashboards
 
 import (

@@ -54,9 +54,8 @@ func checkSelectors(query url.Values) error {
 	return nil
 }
 
-// limit keeps one caller from taking all the places of requests in flight: with half of them it may
-// wait for itself, while the others are answered. A client that reads its answers slowly, or asks
-// for more than it can read, holds its places until the deadline of a request.
+// limit lets one caller have half the places of requests in flight: one that reads its answers
+// slowly, or asks for more than it can read, holds its places until the deadline of a request.
 func limit(share *limits.Share, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := request.UserFrom(r.Context()) // the library has authenticated the caller

@@ -8,9 +8,8 @@ import (
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 )
 
-// page is the memory of one answer. It is lent to a request and goes back when the answer has been
-// written, since making it anew would be most of what an answer costs: the values of a thousand
-// pods are 250 kB, and the collector's work follows from them.
+// page is the memory of one answer, lent to a request until that is written: to make it anew would
+// be most of what an answer costs. The values of a thousand pods are 250 kB.
 type page struct{ items []custom_metrics.MetricValue }
 
 var pages = sync.Pool{New: func() any { return &page{} }}

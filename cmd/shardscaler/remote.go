@@ -59,8 +59,7 @@ type refused struct {
 func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
 
 // unknown says whether the answer leaves open what became of the request: the server says so, or
-// something between here and the server that may have got no answer from it. Such things tell of a
-// connection that broke after the request by 500, 502, 503 or 504, as they please.
+// something in between does that may have got no answer, by 500, 502, 503 or 504 as it pleases.
 func (p *refused) unknown() bool {
 	return p.Type == api.OutcomeUnknown || p.foreign && p.Status >= http.StatusInternalServerError ||
 		p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
@@ -69,9 +68,8 @@ func (p *refused) unknown() bool {
 // unanswered is an error of a request of which the server may have heard.
 type unanswered struct{ error }
 
-// call sends a request, with body as JSON unless that is nil, about a kind, or about what below it,
-// and decodes the answer. What the server refuses is a *refused. A write whose outcome is unknown
-// ends with exitUnknown; its error has the URL that tells.
+// call sends a request about a kind, or what below it, and decodes the answer. What the server
+// refuses is a *refused. A write of unknown outcome ends with exitUnknown, and the URL that tells.
 func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
 	base, err := url.Parse(r.server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {

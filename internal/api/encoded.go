@@ -146,9 +146,8 @@ func (d document) plain(yield func([]byte) bool) {
 	}
 }
 
-// gzip is the document as a gzip member (RFC 1952), piece by piece. The parts were compressed
-// apart, each once; deflate streams that end at a byte may follow each other in one (RFC 1951, an
-// empty stored block), so only the checksum is computed here.
+// gzip is the document as a gzip member (RFC 1952), piece by piece: deflate streams that end at a
+// byte (RFC 1951, an empty stored block) may follow each other, so each part is compressed once.
 func (d document) gzip(yield func([]byte) bool) {
 	sum, size := uint32(0), uint32(0)
 	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) { // deflate, no flags, no time, unknown system

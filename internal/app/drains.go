@@ -62,9 +62,8 @@ func newDrainReads(client kubernetes.Interface, namespace string) drainReads {
 // drainLook is the time between two looks at what a pod still owns when nothing seems to change.
 const drainLook = time.Second
 
-// PodDrain implements api.Backend. Whether the pod is made again is read from the API server
-// itself: a watch may show the end of a pod before the size that caused it. That it owns nothing is
-// read from ZooKeeper itself. What cannot be read is an error and never "empty".
+// PodDrain implements api.Backend. Whether the pod is made again is asked of the API server: a
+// watch may show the pod's end before the size that caused it. What cannot be read is never "empty".
 func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
 	cfg, _ := a.live.current()
 	k, ordinal, err := instanceOf(cfg, a.opts.Namespace, namespace, pod)

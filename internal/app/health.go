@@ -47,9 +47,8 @@ const (
 	metricsOld = 2 * time.Minute
 )
 
-// readiness: ready once everything was seen for the first time. What is lost later degrades the
-// answers (they become errors that name the input) but not the probe: an adapter that vanished
-// would block more than one that says "not known".
+// readiness: ready once everything was seen for the first time. What is lost later makes answers
+// errors, and does not fail the probe: an adapter that vanishes would block more.
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}}

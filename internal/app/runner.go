@@ -22,9 +22,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this
-// one leads. Kinds share nothing, so that one kind's trouble never holds another: a panic ends its
-// runner alone, and the next runner begins from ZooKeeper.
+// runner follows one kind on every replica, and decides and writes for it while this one leads.
+// Kinds share nothing: a panic ends its runner alone, and the next runner begins from ZooKeeper.
 type runner struct {
 	app    *App
 	kind   string

@@ -215,9 +215,8 @@ type Catalogue struct {
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
-	// Lag is how far what a read sees may be behind what messages say (a standby, an open
-	// transaction): what a message created within it is not missed yet, and a read that confirms
-	// another one begins so long after it, or Interval if that is shorter. 0 to 1h. Nil: 10m.
+	// Lag is how far a read may be behind messages (standby, open transaction): what is younger is
+	// not missed, and a confirming read waits as long, at most Interval. 0 to 1h. Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
 	// which a reconcile deletes in an hour without a person. Nil: 0.1, and 5, or 0 with share 0.

@@ -33,8 +33,7 @@ func (o Override) SetPaused(k *Kind, paused bool) Override {
 }
 
 // Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names
-// field, value and bound. The bounds are those of formats.md: maxInstances 3 to ceiling and not
-// below init, resourcePerInstance 1 to 5000.
+// field, value and bound.
 func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int) (Override, error) {
 	var errs faults
 	if maxInstances != nil {

@@ -49,9 +49,8 @@ func KnownJSON(text []byte, into any) error {
 // where into has text, if it is written as it would be printed: 7, not 007, and true, not yes.
 func KnownYAML(text []byte, into any) error {
 	var asJSON stdjson.RawMessage
-	// The library turns YAML into JSON that suits the types of into: a number becomes text where
-	// into has text. Then it would give that JSON to encoding/json. take keeps the JSON and leaves
-	// null in its place, which changes nothing.
+	// The library turns YAML into JSON that suits the types of into, for encoding/json. take keeps
+	// the JSON and leaves null in its place, which changes nothing.
 	take := func(d *stdjson.Decoder) *stdjson.Decoder {
 		_ = d.Decode(&asJSON)                                // the library has just encoded it
 		return stdjson.NewDecoder(strings.NewReader("null")) //nolint:forbidigo // there is no name in it

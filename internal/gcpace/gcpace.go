@@ -18,9 +18,8 @@ const (
 	goal, room = 64 << 20, 6 << 20
 	// Bounds of the share, in percent.
 	least, most = 12, 200
-	// whole is what the process may take before it gives back at once what it has freed, and
-	// collects sooner; beside is what it may in any case beside a fifth more than is alive. In
-	// bytes. Only an import comes near: its garbage is short-lived lists of all sizes.
+	// whole, in bytes, is what the process may take before it gives back what it has freed and
+	// collects sooner, beside what it may in any case beside a fifth more than is alive.
 	whole, beside = 86 << 20, 26 << 20
 )
 

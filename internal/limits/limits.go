@@ -14,9 +14,8 @@ import (
 
 // Line hands out turns at a bounded rate, in the order in which callers ask.
 //
-// Only the first caller in the line holds a reservation of the rate limiter. A limiter alone takes
-// a reservation for every caller, and one that is given up keeps the time of those behind it: a
-// hundred callers that hang up would leave a debt of a hundred turns.
+// Only the first caller in the line holds a reservation of the rate limiter: those of a hundred
+// callers that hang up would leave a debt of a hundred turns.
 type Line struct {
 	first chan struct{} // holds a token while a caller is the first
 	rate  *rate.Limiter

@@ -57,9 +57,8 @@ func NewReviews() *Reviews {
 	}
 }
 
-// Do calls review for a token that came from source when it is its turn, with a context of
-// ReviewTimeout, and returns its error. An error that is ErrRefused is remembered for ten seconds
-// and returned again without a call. ErrBusy: nothing was asked.
+// Do calls review for a token when it is its turn, for at most ReviewTimeout, and returns its
+// error. ErrRefused is returned again for ten seconds without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {

@@ -1,10 +1,8 @@
 // Package prestop is the hook that holds a pod which ends until it owns nothing.
 //
-// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, an error
-// that says what is left when it has to. Invariant: it holds the pod only while that can help, and
-// never longer than its grace, less what the pod needs to stop by itself.
-//
-// It imports the standard library alone: it is copied into containers of others.
+// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, what is
+// left when it has to. Invariant: it holds the pod only while that can help, and never longer than
+// its grace less its margin; it imports the standard library alone, for containers of others.
 package prestop
 
 import (

@@ -1,10 +1,9 @@
 // Package registration looks after the APIService objects through which a cluster finds its
 // provider of custom metrics. A cluster has one provider: whoever is named there answers every HPA.
 //
-// In: the three objects, read now and then by name. Out: what is wrong with them, for people; and,
-// where that is asked for, a patch that keeps caBundle current. Invariant: an object that leads to
-// another provider is reported and left alone, unless taking it over was asked for; nothing but
-// these three objects is ever read or written.
+// In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
+// asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
+// provider is left alone unless taking it over was asked for; nothing else is read or written.
 package registration
 
 import (

@@ -72,9 +72,8 @@ func newMaterial(names []string, now time.Time) (*material, error) {
 
 // renewed is what should follow m at now, and why; m itself, and no reason, when nothing is due.
 //
-// One step at a time: a new CA joins the bundle while the certificate that is served is still
-// signed by an older one, and signs only later, when every caller has had the time to trust it.
-// Where what is served is not trusted any more, there is nothing to lose: everything is made anew.
+// One step at a time: a new CA joins the bundle and signs only later, when every caller has had the
+// time to trust it. What is not trusted any more is made anew as a whole: there is nothing to lose.
 func (m *material) renewed(names []string, now time.Time) (next *material, why string, err error) {
 	switch {
 	case m.trusted(now) != nil:

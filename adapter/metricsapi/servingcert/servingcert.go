@@ -1,9 +1,8 @@
 // Package servingcert makes and renews the serving certificate of the metrics APIs.
 //
-// In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory
-// and changed without a restart, and the bundle of CAs that callers must trust. Invariant: what is
-// served is signed by a CA that has been in the bundle since before; a Secret that is not ours (it
-// has a certificate and no CA key) is never written.
+// In: a Secret that all replicas share, and the time. Out: the certificate to serve, which changes
+// without a restart, and the CAs to trust. Invariant: what is served is signed by a CA that was
+// among them before; a Secret that is not ours (a certificate, no CA key) is never written.
 //
 // pair.go makes certificates, material.go decides what comes next, this file keeps the Secret.
 package servingcert
