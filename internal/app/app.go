@@ -295,13 +295,7 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 
 // stopRunners stops the kinds that which names, all at once, and waits for them.
 func (a *App) stopRunners(which func(*runner) bool) {
-	var stopped []*runner
-	for _, r := range a.runners.all() {
-		if which(r) {
-			stopped = append(stopped, r)
-		}
-	}
-	a.runners.take(stopped)
+	stopped := a.runners.take(which)
 	for _, r := range stopped {
 		r.stop()
 	}

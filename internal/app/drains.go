@@ -63,7 +63,7 @@ func newDrainReads(client kubernetes.Interface, namespace string) drainReads {
 const drainLook = time.Second
 
 // PodDrain implements api.Backend. Whether the pod is made again is asked of the API server: a
-// watch may show the pod's end before the size that caused it. What cannot be read is never "empty".
+// watch may show the pod's end before the size that caused it. What is not read is never "empty".
 func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
 	cfg, _ := a.live.current()
 	k, ordinal, err := instanceOf(cfg, a.opts.Namespace, namespace, pod)

@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/shardscaler/shardscaler/internal/telemetry"
 )
 
 type metrics struct {
@@ -15,10 +16,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "shardscaler_leading", Help: "1 while this replica leads."}, func() float64 {
-		if leads() {
-			return 1
-		}
-		return 0
+		return telemetry.Number(leads())
 	})
 	return &metrics{
 		configOK: f.NewGauge(prometheus.GaugeOpts{

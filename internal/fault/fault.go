@@ -1,7 +1,7 @@
 // Package fault marks the places at which a process may die, so that tests can make it die at every one of them.
 //
 // In: a name at each place, and in builds with the tag `faults` what is to happen there (SHARDSCALER_FAULT). Out: nothing, or the fault.
-// Invariant: a release build holds no trace of a point: neither a symbol of this package nor a point's name.
+// Invariant: a release build holds neither a symbol of this package nor a point's name.
 //
 // A fault is `point=action@n`: the n-th time the process passes the point, 1 unless given, one of
 //

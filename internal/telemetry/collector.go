@@ -129,7 +129,7 @@ func (s series) sources() {
 		if source == nil {
 			continue // a kind without heartbeat has no bus
 		}
-		s.gauge(sourceFailing, number(source.Error != ""), string(name))
+		s.gauge(sourceFailing, Number(source.Error != ""), string(name))
 		if source.Known() {
 			s.gauge(sourceAge, source.Age(s.now).Seconds(), string(name))
 		}
@@ -142,7 +142,7 @@ func (s series) instance(cfg *config.Kind, inst *observed.Instance) {
 		return
 	}
 	ordinal := strconv.Itoa(inst.Ordinal)
-	s.gauge(instanceReady, number(pod.Ready), ordinal)
+	s.gauge(instanceReady, Number(pod.Ready), ordinal)
 	if n, err := observed.ResourcesPerInstance(s.kind, inst, s.now); err == nil {
 		s.gauge(instanceResources, float64(n), ordinal)
 	}
@@ -166,7 +166,8 @@ func (s series) instance(cfg *config.Kind, inst *observed.Instance) {
 	}
 }
 
-func number(b bool) float64 {
+// Number is 1 or 0.
+func Number(b bool) float64 {
 	if b {
 		return 1
 	}

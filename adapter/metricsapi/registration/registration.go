@@ -50,7 +50,7 @@ type Watcher struct {
 	writes prometheus.Counter
 
 	mu     sync.Mutex
-	faults map[string]string // by object; only those with a fault
+	faults map[string]string // by object; empty: none
 }
 
 // New returns a Watcher; report is called with every fault when it is new.
@@ -155,11 +155,7 @@ func (w *Watcher) found(name string, ours bool, fault string) {
 	w.ours.WithLabelValues(name).Set(value)
 	w.mu.Lock()
 	before := w.faults[name]
-	if fault == "" {
-		delete(w.faults, name)
-	} else {
-		w.faults[name] = fault
-	}
+	w.faults[name] = fault
 	w.mu.Unlock()
 	switch fault {
 	case before:
