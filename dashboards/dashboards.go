@@ -1,7 +1,7 @@
 // Package dashboards holds what is seen of shardscaler in Grafana and Prometheus: a dashboard, alerts and recorded series.
 //
-// In: nothing. Out: the expressions of the dashboard, and which metrics they name, so that tests can hold them against a scrape.
-// Invariant: an expression names only metrics that the server exports.
+// In: nothing. Out: the dashboard's expressions, and the metrics that they name, all of which the
+// server exports.
 package dashboards
 
 import (
@@ -10,10 +10,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 //go:embed shardscaler.json
@@ -80,13 +81,13 @@ var (
 
 // Names lists the metrics that a query names.
 func Names(query string) []string {
-	names := map[string]bool{}
+	names := sets.New[string]()
 	for _, w := range word.FindAllString(noMetrics.ReplaceAllString(query, " "), -1) {
 		if !strings.HasSuffix(w, "(") && !slices.Contains(keywords, strings.ToLower(strings.TrimSpace(w))) {
-			names[strings.TrimSpace(w)] = true
+			names.Insert(strings.TrimSpace(w))
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	return sets.List(names)
 }
 
 // Missing lists the metrics that the dashboard names and a scrape, in the text format, does not have.
@@ -95,24 +96,19 @@ func Missing(scrape io.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	have := map[string]bool{}
+	have, named := sets.New[string](), sets.New[string]()
 	lines := bufio.NewScanner(scrape)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if end := strings.IndexAny(lines.Text(), "{ "); end > 0 {
-			have[lines.Text()[:end]] = true
+			have.Insert(lines.Text()[:end])
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read scrape: %w", err)
 	}
-	missing := map[string]bool{}
 	for _, e := range expressions {
-		for _, name := range Names(e.Query) {
-			if !have[name] {
-				missing[name] = true
-			}
-		}
+		named.Insert(Names(e.Query)...)
 	}
-	return slices.Sorted(maps.Keys(missing)), nil
+	return sets.List(named.Difference(have)), nil
 }

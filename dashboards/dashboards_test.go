@@ -73,7 +73,7 @@ func TestNames(t *testing.T) {
 		`a and on (kind) b or absent(c) unless d offset 5m`:                  {"a", "b", "c", "d"},
 		`1 - min(a)`:                     {"a"},
 		`avg without (pod) (kind:a:sum)`: {"kind:a:sum"},
-		`{__name__="a"}`:                 nil,
+		`{__name__="a"}`:                 {},
 	} {
 		require.Equal(t, want, Names(query), query)
 	}

@@ -2,6 +2,7 @@ package metricsapi
 
 import (
 	"fmt"
+	"maps"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,23 +52,16 @@ func addAggregatedDiscovery(server *genericapiserver.GenericAPIServer, p *provid
 func openAPIDefinitions(ref openapicommon.ReferenceCallback) map[string]openapicommon.OpenAPIDefinition {
 	all := generatedcore.GetOpenAPIDefinitions(ref)
 	for _, more := range []openapicommon.GetOpenAPIDefinitions{generatedcustom.GetOpenAPIDefinitions, generatedexternal.GetOpenAPIDefinitions} {
-		for name, definition := range more(ref) {
-			all[name] = definition
-		}
+		maps.Copy(all, more(ref))
 	}
 	return all
 }
 
-const openAPITitle, openAPIVersion = "shardscaler metrics", "v1"
-
-func openAPI() *openapicommon.Config {
-	c := genericapiserver.DefaultOpenAPIConfig(openAPIDefinitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
-	c.Info.Title, c.Info.Version = openAPITitle, openAPIVersion
-	return c
-}
-
-func openAPIV3() *openapicommon.OpenAPIV3Config {
-	c := genericapiserver.DefaultOpenAPIV3Config(openAPIDefinitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
-	c.Info.Title, c.Info.Version = openAPITitle, openAPIVersion
-	return c
+func openAPI() (*openapicommon.Config, *openapicommon.OpenAPIV3Config) {
+	namer := openapinamer.NewDefinitionNamer(apiserver.Scheme)
+	v2 := genericapiserver.DefaultOpenAPIConfig(openAPIDefinitions, namer)
+	v3 := genericapiserver.DefaultOpenAPIV3Config(openAPIDefinitions, namer)
+	v2.Info.Title, v2.Info.Version = "shardscaler metrics", "v1"
+	v3.Info = v2.Info
+	return v2, v3
 }

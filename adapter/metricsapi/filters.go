@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,17 +13,18 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
+	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// metricSelectorParam is the query parameter that picks series; labelSelector picks objects.
-const metricSelectorParam = "metricLabelSelector"
-
-// labelSelectorParam is the one by which it picks objects, and for external metrics series.
-const labelSelectorParam = "labelSelector"
-
-// maxSelector bounds a selector's text, in bytes: each of its terms is held against each pod.
-const maxSelector = 8 << 10
+const (
+	// metricSelectorParam is the query parameter that picks series.
+	metricSelectorParam = "metricLabelSelector"
+	// labelSelectorParam is the one that picks objects, and for external metrics series.
+	labelSelectorParam = "labelSelector"
+	// maxSelector bounds a selector's text, in bytes: each of its terms is held against each pod.
+	maxSelector = 8 << 10
+)
 
 // withSelectorCheck answers 400 to a selector that is huge, and to a metric selector that cannot be
 // read, before the library does: it would answer 500 to the latter and log the former whole.
@@ -54,15 +54,12 @@ func checkSelectors(query url.Values) error {
 	return nil
 }
 
-// limit keeps one caller from taking all the places of requests in flight: with half of them it may
-// wait for itself, while the others are answered. A client that reads its answers slowly, or asks
-// for more than it can read, holds its places until the deadline of a request.
+// limit lets one caller have half the places of requests in flight: one that reads its answers
+// slowly, or asks for more than it can read, holds its places until the deadline of a request.
 func limit(share *limits.Share, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller := ""
-		if u, ok := request.UserFrom(r.Context()); ok {
-			caller = u.GetName()
-		}
+		user, _ := request.UserFrom(r.Context()) // the library has authenticated the caller
+		caller := user.GetName()
 		if !share.Enter(caller) {
 			w.Header().Set("Retry-After", "1")
 			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s has %d requests in flight, which is the most", caller, share.Each()), 1))
@@ -89,19 +86,16 @@ func withWriteDeadline(limit time.Duration, next http.Handler) http.Handler {
 // and with it the other requests that the API server sends over it.
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			cause := recover()
-			if cause == nil {
-				return
-			}
-			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(cause) // asks for exactly that
-			}
-			s.provider.metrics.panics.Inc()
-			s.log.Error("metrics API request panicked", "path", r.URL.Path, "err", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			writeStatus(w, apierrors.NewInternalError(errors.New("the request panicked; the server's log has the stack")))
-		}()
-		next.ServeHTTP(w, r)
+		p := guard.Caught(guard.Run(func() error { next.ServeHTTP(w, r); return nil }))
+		switch {
+		case p == nil:
+			return
+		case p.Value == http.ErrAbortHandler:
+			panic(p.Value) // asks for exactly that
+		}
+		s.provider.metrics.panics.Inc()
+		s.log.Error("metrics API request panicked", "path", r.URL.Path, "err", fmt.Sprint(p.Value), "stack", string(p.Stack))
+		writeStatus(w, apierrors.NewInternalError(errors.New("the request panicked; the server's log has the stack")))
 	})
 }
 

@@ -190,7 +190,6 @@ func aggregate(t *testing.T) *aggregated {
 
 	a.Server, err = New(cfg, func() View { return a.world.View }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
-	a.provider.now = func() time.Time { return a.world.now }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

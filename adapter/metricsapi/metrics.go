@@ -17,6 +17,7 @@ const (
 )
 
 type metrics struct {
+	// reads have metric "" for a name that is not in the table: made-up names are no label values.
 	reads  *prometheus.CounterVec
 	panics prometheus.Counter
 }
@@ -32,9 +33,4 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Requests to the metrics APIs that panicked and were answered 500.",
 		}),
 	}
-}
-
-// count takes metric "" for a name that is not in the table: made-up names are no label values.
-func (m *metrics) count(api, metric, result string) {
-	m.reads.WithLabelValues(api, metric, result).Inc()
 }

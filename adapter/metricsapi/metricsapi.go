@@ -1,11 +1,9 @@
-// Package metricsapi serves what was observed as Kubernetes metrics: custom.metrics.k8s.io (v1beta1
-// and v1beta2) and external.metrics.k8s.io (v1beta1), so that any HPA can follow the resources of a
-// kind.
+// Package metricsapi serves what was observed as Kubernetes metrics, which any HPA can follow:
+// custom.metrics.k8s.io (v1beta1 and v1beta2) and external.metrics.k8s.io (v1beta1).
 //
-// In: a View, taken anew for each request. Out: metric values, each with the time at which it was
-// observed. Invariant: a value is known and recent or it is an error that names the input and its
-// age; there is no 0 that means "unknown", and no request causes a call to Kubernetes, ZooKeeper or
-// Kafka (who asks is checked by Kubernetes, as for any API).
+// In: a View, taken anew for each request. Out: values, each with the time of its observation.
+// Invariant: a value is known and recent or it is an error that names the input and its age; no 0
+// means "unknown". No request causes a call, but that Kubernetes is asked who the caller is.
 //
 // table.go describes every metric once; discovery, the answers and the documentation come from it.
 package metricsapi
@@ -21,7 +19,7 @@ import (
 type View struct {
 	Snapshot observed.Snapshot
 	Config   *config.Config
-	// Recommended is the latest decision of each kind, by the kind's name.
+	// Recommended is what each kind's latest decision says, by the kind's name; none that is too old.
 	Recommended map[string]Recommendation
 }
 

@@ -20,10 +20,7 @@ kinds:
 var testNow = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // world is a View that a test changes before it asks.
-type world struct {
-	View
-	now time.Time
-}
+type world struct{ View }
 
 func (w *world) kind(name string) *observed.Kind {
 	for i := range w.Snapshot.Kinds {
@@ -68,7 +65,7 @@ func newWorld(t testing.TB) *world {
 		Instances: []observed.Instance{{Ordinal: 0, Pod: testPod("iota-rules-engine", 0), List: &observed.List{Count: 7}}},
 	}
 	decided := testNow.Add(-3 * time.Second)
-	return &world{now: testNow, View: View{
+	return &world{View: View{
 		Snapshot:    observed.Snapshot{At: testNow, Kinds: []observed.Kind{thing, rule}},
 		Config:      cfg,
 		Recommended: map[string]Recommendation{"Thing": {Replicas: 3, At: decided}, "Rule": {Replicas: 1, At: decided}},
@@ -85,7 +82,7 @@ func testPod(set string, n int) *observed.Pod {
 
 func newProvider(w *world) *provider {
 	return &provider{
-		view: func() View { return w.View }, now: func() time.Time { return w.now },
+		view:    func() View { return w.View },
 		metrics: newMetrics(prometheus.NewRegistry()),
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 )
 
-// page is the memory of one answer. It is lent to a request and goes back when the answer has been
-// written, since making it anew would be most of what an answer costs: the values of a thousand
-// pods are 250 kB, and the collector's work follows from them.
+// page is the memory of one answer, lent to a request until that is written: to make it anew would
+// be most of what an answer costs. The values of a thousand pods are 250 kB.
 type page struct{ items []custom_metrics.MetricValue }
 
 var pages = sync.Pool{New: func() any { return &page{} }}
@@ -20,8 +19,7 @@ const maxKept = 20_000
 
 type pageKey struct{}
 
-// withPage lends the request a page. The library writes the answer before its handler returns, also
-// where the client has given up.
+// withPage lends the request a page. The library's handler returns only when the answer is written.
 func withPage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := pages.Get().(*page)

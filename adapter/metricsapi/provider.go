@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +34,6 @@ const (
 // provider answers reads from a View.
 type provider struct {
 	view    func() View
-	now     func() time.Time
 	metrics *metrics
 	// selected is shared by all requests.
 	selected selected
@@ -73,16 +71,15 @@ func (p *provider) GetMetricByName(_ context.Context, name types.NamespacedName,
 			return nil, p.notKnown(apiCustom, row, name.String(), err)
 		}
 		fault.Point("metrics.one-read")
-		p.metrics.count(apiCustom, row.name, resultServed)
+		p.metrics.reads.WithLabelValues(apiCustom, row.name, resultServed).Inc()
 		value := customValue(row, d, got, asWritten(metricSelector))
 		return &value, nil
 	}
 	return nil, p.notKnown(apiCustom, row, name.String(), fmt.Errorf("%w: it belongs to no kind", observed.ErrUnknown))
 }
 
-// GetMetricBySelector reads all objects that match. Those whose value is not known are left out,
-// which an HPA counts as missing; when none is left the answer is an error, since an empty list
-// would read as "nothing is running".
+// GetMetricBySelector reads all objects that match, without those whose value is not known: an HPA
+// counts them as missing. None left is an error: an empty list reads as "nothing is running".
 func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector,
 	info metricsprovider.CustomMetricInfo, metricSelector labels.Selector,
 ) (*custom_metrics.MetricValueList, error) {
@@ -106,7 +103,7 @@ func (p *provider) GetMetricBySelector(ctx context.Context, namespace string, se
 	if len(list.Items) == 0 {
 		return nil, p.notKnown(apiCustom, row, fmt.Sprintf("any in %s matching %q", namespace, selector), reasons...)
 	}
-	p.metrics.count(apiCustom, row.name, resultServed)
+	p.metrics.reads.WithLabelValues(apiCustom, row.name, resultServed).Inc()
 	return list, nil
 }
 
@@ -121,9 +118,8 @@ func (p *provider) ListAllMetrics() []metricsprovider.CustomMetricInfo {
 	return infos
 }
 
-// GetExternalMetric reads a metric of every kind of the namespace whose labels match: a right to
-// read is one for a namespace. An HPA adds the items up: one kind that is not known spoils the sum,
-// and a metric that does not add up must match one kind only.
+// GetExternalMetric reads a metric of every kind of the namespace whose labels match. An HPA adds
+// the items up: a kind that is not known spoils the sum, and what does not add up matches one kind.
 func (p *provider) GetExternalMetric(_ context.Context, namespace string, metricSelector labels.Selector,
 	info metricsprovider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
@@ -155,7 +151,7 @@ func (p *provider) GetExternalMetric(_ context.Context, namespace string, metric
 		})
 	}
 	fault.Point("metrics.external-read")
-	p.metrics.count(apiExternal, row.name, resultServed)
+	p.metrics.reads.WithLabelValues(apiExternal, row.name, resultServed).Inc()
 	return list, nil
 }
 
@@ -170,9 +166,9 @@ func (p *provider) ListAllExternalMetrics() []metricsprovider.ExternalMetricInfo
 	return infos
 }
 
-// kinds are those in namespace (all: "") whose series match.
+// kinds are those of namespace, as rights to read are (all: ""), whose series match.
 func (p *provider) kinds(namespace string, series labels.Selector) []subject {
-	view, now := p.view(), p.now()
+	view := p.view()
 	var found []subject
 	for i := range view.Snapshot.Kinds {
 		kind := &view.Snapshot.Kinds[i]
@@ -183,10 +179,7 @@ func (p *provider) kinds(namespace string, series labels.Selector) []subject {
 		if !ok || !series.Empty() && !series.Matches(seriesLabels(kind, cfg)) {
 			continue
 		}
-		found = append(found, subject{
-			now: now, kind: kind, config: cfg,
-			recommended: view.Recommended[kind.Name], syncPeriod: view.Config.SyncPeriod.Std(),
-		})
+		found = append(found, subject{now: view.Snapshot.At, kind: kind, config: cfg, recommended: view.Recommended[kind.Name]})
 	}
 	return found
 }
@@ -196,8 +189,7 @@ var visitors = map[schema.GroupResource]func(query, subject, func(*described) bo
 	pods: visitPods, statefulSets: visitStatefulSet, groups: visitGroup,
 }
 
-// objects yields the StatefulSets, the InstanceGroups or the pods that a query asks for. What is
-// yielded is good until the next one.
+// objects yields what a query asks for; what is yielded is good until the next one.
 func (p *provider) objects(q query) iter.Seq[*described] {
 	return func(yield func(*described) bool) {
 		for _, s := range p.kinds(q.namespace, q.series) {
@@ -286,7 +278,7 @@ func (r reading) seconds() *int64 {
 }
 
 func (p *provider) unknownMetric(api, name string) error {
-	p.metrics.count(api, "", resultNoMetric)
+	p.metrics.reads.WithLabelValues(api, "", resultNoMetric).Inc()
 	return notFound(fmt.Sprintf("there is no metric %s; the resource list of this API names those that exist", name))
 }
 
@@ -296,7 +288,7 @@ func (p *provider) notKnown(api string, row metric, of string, reasons ...error)
 	if len(reasons) > 0 && errors.Is(reasons[0], observed.ErrStale) {
 		result = resultStale
 	}
-	p.metrics.count(api, row.name, result)
+	p.metrics.reads.WithLabelValues(api, row.name, result).Inc()
 	return notFound(fmt.Sprintf("metric %s of %s %s: %s", row.name, row.object, of, summarize(reasons)))
 }
 

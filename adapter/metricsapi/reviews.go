@@ -38,10 +38,6 @@ type Reviews struct {
 	Client kubernetes.Interface
 }
 
-func newTokens(r Reviews, log *slog.Logger) *tokens {
-	return &tokens{Reviews: r, accepted: cache.NewLRUExpireCache(maxAccepted), log: log}
-}
-
 // check answers 401 to a token that is not valid and 429 to one that cannot be reviewed now.
 func (t *tokens) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,13 +8,11 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// selected remembers which pods label selectors pick. HPAs ask with the same few selectors again
-// and again, while pods change seldom, and holding a selector against ten thousand sets of labels
-// is most of what the values themselves cost.
+// selected remembers which pods label selectors pick. HPAs ask with the same few, pods change
+// seldom, and holding a selector against ten thousand sets of labels costs most of an answer.
 //
-// Invariant: what is remembered is used only for the very pods for which it was found. They are
-// values that nobody changes, so it is enough that they are the same by address; and since they are
-// held here, no other pod can have that address.
+// Invariant: what is remembered is used only for the very pods for which it was found. Nobody
+// changes them, so the address says which they are; and held here, no other pod can have it.
 type selected struct {
 	mu    sync.Mutex
 	known map[selection]*picks

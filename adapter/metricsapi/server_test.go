@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	certutil "k8s.io/client-go/util/cert"
 	"k8s.io/component-base/metrics/legacyregistry"
 	customv1beta1 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta1"
 	customv1beta2 "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
@@ -42,14 +47,42 @@ type served struct {
 
 func serve(t *testing.T) *served {
 	t.Helper()
-	return serveWith(t, Config{})
+	return serveWith(t, func(*Server) {})
 }
 
-func serveWith(t *testing.T, cfg Config) *served {
+// anyone is the kubeconfig of an API server by which anyone may do everything.
+func anyone(t *testing.T) string {
 	t.Helper()
-	cfg.Address, cfg.Insecure = "127.0.0.1:0", true
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
+			_, _ = io.WriteString(w, `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":true}}`)
+		case r.URL.Query().Get("watch") != "":
+			<-r.Context().Done()
+		case strings.HasSuffix(r.URL.Path, "/configmaps"):
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMapList","metadata":{"resourceVersion":"1"},"items":[]}`)
+		default: // it holds no CA: nobody has a certificate
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"extension-apiserver-authentication"}}`)
+		}
+	}))
+	t.Cleanup(api.Close)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
+		CurrentContext: "it", Contexts: map[string]*clientcmdapi.Context{"it": {Cluster: "it"}},
+		Clusters: map[string]*clientcmdapi.Cluster{"it": {Server: api.URL}},
+	}, file))
+	return file
+}
+
+func serveWith(t *testing.T, change func(*Server)) *served {
+	t.Helper()
+	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", nil, nil)
+	require.NoError(t, err)
+	cfg := Config{Address: "127.0.0.1:0", Kubeconfig: anyone(t)}
+	cfg.Cert, err = dynamiccertificates.NewStaticCertKeyContent("test", cert, key)
+	require.NoError(t, err)
 	s := &served{world: newWorld(t)}
-	var err error
 	s.Server, err = New(cfg, func() View {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -57,7 +90,7 @@ func serveWith(t *testing.T, cfg Config) *served {
 		return s.world.View
 	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
-	s.provider.now = func() time.Time { return s.world.now }
+	change(s.Server)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -316,7 +349,7 @@ func TestLibraryMetricsAreFed(t *testing.T) {
 // A caller that asks and does not read holds places; others still get theirs, and the deadline
 // frees what it holds.
 func TestSlowClientIsCutOff(t *testing.T) {
-	s := serveWith(t, Config{MaxInFlight: 4, RequestTimeout: time.Second})
+	s := serveWith(t, func(s *Server) { s.maxInFlight, s.requestTimeout = 4, time.Second })
 	const path = v1beta2Path + "/namespaces/iota/pods/*/resources_per_instance"
 	s.mu.Lock()
 	thing := s.world.kind("Thing")
@@ -370,24 +403,9 @@ func TestShareIsPerCaller(t *testing.T) {
 	require.Equal(t, http.StatusOK, ask("greedy", "/").Code)
 }
 
-func TestConfigFaults(t *testing.T) {
-	for name, tc := range map[string]struct {
-		cfg  Config
-		says string
-	}{
-		"address":     {Config{Address: "here", Insecure: true}, `address "here": want host:port`},
-		"half a pair": {Config{Address: ":0", CertFile: "tls.crt"}, `key file "": want both`},
-		"no pair":     {Config{Address: ":0"}, "certificate file: required"},
-		"open":        {Config{Address: "0.0.0.0:0", Insecure: true}, "must be a loopback address"},
-		"open name":   {Config{Address: "example.org:0", Insecure: true}, "must be a loopback address"},
-		"in flight":   {Config{Address: "127.0.0.1:0", Insecure: true, MaxInFlight: -1}, "max in flight -1"},
-		"timeout":     {Config{Address: "127.0.0.1:0", Insecure: true, RequestTimeout: -1}, "request timeout -1ns"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := New(tc.cfg, func() View { return View{} }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-			require.ErrorContains(t, err, tc.says)
-		})
-	}
+func TestWithoutACertificateNothingIsServed(t *testing.T) {
+	_, err := New(Config{Address: "127.0.0.1:0"}, func() View { return View{} }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	require.ErrorContains(t, err, "certificate file: required")
 }
 
 // Whatever a caller sends as selector, it is taken as labels.Parse takes it or refused with a 400,

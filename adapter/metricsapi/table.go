@@ -41,8 +41,6 @@ type subject struct {
 	config      *config.Kind
 	instance    *observed.Instance
 	recommended Recommendation
-	// syncPeriod is the time between two decisions.
-	syncPeriod time.Duration
 }
 
 // reading is a value with its time. A value made from a time, and not of a moment, has a window.
@@ -139,7 +137,7 @@ func onPods(at func(*observed.Sources) time.Time, value func(subject) (resource.
 			return reading{}, err
 		}
 		v, err := value(s)
-		if err != nil {
+		if err != nil { // and then the source of the time may be missing
 			return reading{}, err
 		}
 		return reading{value: v, at: at(&s.kind.Sources)}, nil
@@ -202,10 +200,7 @@ func clusterUsable(s subject) error {
 func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject) (reading, error) {
 	return func(s subject) (reading, error) {
 		n, err := count(s.kind, s.now)
-		if err != nil {
-			return reading{}, err
-		}
-		return reading{value: whole(n), at: s.kind.Sources.Store.At}, nil
+		return reading{value: whole(n), at: s.kind.Sources.Store.At}, err
 	}
 }
 
@@ -213,39 +208,26 @@ func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject)
 func readStore(value func(*observed.Kind, time.Time) (float64, error)) func(subject) (reading, error) {
 	return func(s subject) (reading, error) {
 		v, err := value(s.kind, s.now)
-		if err != nil {
-			return reading{}, err
-		}
 		at := s.kind.Sources.Store.At
 		if w := s.kind.Weights; w != nil && w.At.Before(at) {
 			at = w.At
 		}
-		return reading{value: milli(v), at: at}, nil
+		return reading{value: milli(v), at: at}, err
 	}
 }
 
-// recommendedPeriods is how many periods of the control loop a recommendation counts.
-const recommendedPeriods = 3
-
-// Value returns the size if it is known and recent at now. syncPeriod is between two decisions.
-func (r Recommendation) Value(kind string, now time.Time, syncPeriod time.Duration) (int, error) {
-	switch age := now.Sub(r.At); {
+// Value returns the size if it is known.
+func (r Recommendation) Value(kind string) (int, error) {
+	switch {
 	case r.Unknown != "":
 		return 0, fmt.Errorf("%w: no size can be decided for kind %s: %s", observed.ErrUnknown, kind, r.Unknown)
 	case r.At.IsZero():
 		return 0, fmt.Errorf("%w: no size has been decided for kind %s yet", observed.ErrUnknown, kind)
-	case age > recommendedPeriods*syncPeriod:
-		return 0, fmt.Errorf("%w: the size of kind %s was last decided %s ago", observed.ErrStale, kind, age.Round(time.Second))
 	}
 	return r.Replicas, nil
 }
 
 func readRecommended(s subject) (reading, error) {
-	n, err := s.recommended.Value(s.kind.Name, s.now, s.syncPeriod)
-	if err != nil {
-		return reading{}, err
-	}
-	return reading{
-		value: whole(n), at: s.recommended.At, window: observed.Window(*s.config),
-	}, nil
+	n, err := s.recommended.Value(s.kind.Name)
+	return reading{value: whole(n), at: s.recommended.At, window: observed.Window(*s.config)}, err
 }

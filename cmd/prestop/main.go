@@ -26,12 +26,15 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 2 && args[0] == "install" {
-		if err := install(args[1]); err != nil {
-			fmt.Fprintln(stderr, "prestop:", err)
-			return 1
+	ended := func(code int, err error) int {
+		if err == nil {
+			return 0
 		}
-		return 0
+		fmt.Fprintln(stderr, "prestop:", err)
+		return code
+	}
+	if len(args) == 2 && args[0] == "install" {
+		return ended(1, install(args[1]))
 	}
 	c := prestop.Default()
 	f := flag.NewFlagSet("prestop", flag.ContinueOnError)
@@ -46,18 +49,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if f.NArg() > 0 {
-		fmt.Fprintf(stderr, "prestop: unexpected argument %q; want flags, or: prestop install DIR\n", f.Arg(0))
-		return 2
+		return ended(2, fmt.Errorf("unexpected argument %q; want flags, or: prestop install DIR", f.Arg(0)))
 	}
 	if err := c.Validate(); err != nil {
-		fmt.Fprintln(stderr, "prestop:", err)
-		return 2
+		return ended(2, err)
 	}
-	if err := prestop.Hold(ctx, c, stdout); err != nil {
-		fmt.Fprintln(stderr, "prestop:", err)
-		return 1
-	}
-	return 0
+	return ended(1, prestop.Hold(ctx, c, stdout))
 }
 
 // install copies this program into a folder that the pod's containers share.

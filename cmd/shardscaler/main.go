@@ -28,9 +28,9 @@ func exitCode(err error) int {
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "shardscaler:", text)
 	}
-	var coded interface{ ExitCode() int }
+	var coded exitError
 	if errors.As(err, &coded) {
-		return coded.ExitCode()
+		return coded.code
 	}
 	return 2
 }

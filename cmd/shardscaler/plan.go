@@ -28,16 +28,8 @@ func (e exitError) Error() string {
 	return e.err.Error()
 }
 
-func (e exitError) Unwrap() error { return e.err }
-
-// ExitCode is what the process ends with.
-func (e exitError) ExitCode() int { return e.code }
-
-// What `shardscaler plan` ends with.
-const (
-	exitMoves = 1 // something moves
-	exitFault = 2
-)
+// exitMoves is what `shardscaler plan` ends with when something moves.
+const exitMoves = 1
 
 type planFlags struct {
 	file, format string
@@ -57,18 +49,13 @@ The file is described in docs/plan-world.md. Exit code 0: nothing moves. 1: some
 		Example: `  shardscaler plan -f world.yaml
   shardscaler plan -f world.yaml -o json | jq '.moveList[] | select(.why == "leaving")'
   mysql … | shardscaler plan -f world.yaml          # with "resourcesFrom: -" in the file`,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			moves, err := f.run(cmd.InOrStdin(), cmd.OutOrStdout())
-			switch {
-			case err != nil:
-				return exitError{exitFault, err}
-			case moves:
+			if err == nil && moves {
 				return exitError{code: exitMoves}
 			}
-			return nil
+			return err
 		},
 	}
 	c.Flags().StringVarP(&f.file, "file", "f", "", "the world, YAML; - is standard input (required)")

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -23,14 +22,7 @@ func runPlan(t *testing.T, stdin string, args ...string) (out string, code int, 
 	c.SetIn(strings.NewReader(stdin))
 	c.SetOut(&stdout)
 	err = c.Execute()
-	var coded exitError
-	switch {
-	case errors.As(err, &coded):
-		code = coded.ExitCode()
-	case err != nil:
-		code = exitCode(err)
-	}
-	return stdout.String(), code, err
+	return stdout.String(), exitCode(err), err
 }
 
 func TestPlanEndsWithWhatHappens(t *testing.T) {

@@ -36,10 +36,7 @@ const (
 	exitUnknown = 3
 )
 
-type remote struct {
-	server, tokenFile string
-	client            http.Client
-}
+type remote struct{ server, tokenFile string }
 
 func (r *remote) flags(c *cobra.Command, required bool) {
 	c.Flags().StringVar(&r.server, "server", "", "URL of the server's API, such as http://shardscaler.shardscaler")
@@ -62,8 +59,7 @@ type refused struct {
 func (p *refused) Error() string { return fmt.Sprintf("%d: %s", p.Status, p.Detail) }
 
 // unknown says whether the answer leaves open what became of the request: the server says so, or
-// something between here and the server that may have got no answer from it. Such things tell of a
-// connection that broke after the request by 500, 502, 503 or 504, as they please.
+// something in between does that may have got no answer, by 500, 502, 503 or 504 as it pleases.
 func (p *refused) unknown() bool {
 	return p.Type == api.OutcomeUnknown || p.foreign && p.Status >= http.StatusInternalServerError ||
 		p.Status == http.StatusBadGateway || p.Status == http.StatusGatewayTimeout
@@ -72,9 +68,8 @@ func (p *refused) unknown() bool {
 // unanswered is an error of a request of which the server may have heard.
 type unanswered struct{ error }
 
-// call sends a request, with body as JSON unless that is nil, about a kind, or about what below it,
-// and decodes the answer. What the server refuses is a *refused. A write whose outcome is unknown
-// ends with exitUnknown; its error has the URL that tells.
+// call sends a request about a kind, or what below it, and decodes the answer. What the server
+// refuses is a *refused. A write of unknown outcome ends with exitUnknown, and the URL that tells.
 func (r *remote) call(ctx context.Context, method, kind, what string, body, answer any) error {
 	base, err := url.Parse(r.server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
@@ -105,7 +100,7 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 	if err != nil {
 		return err
 	}
-	resp, err := r.client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		if connected {
 			err = unanswered{err}
@@ -185,13 +180,12 @@ back, 2 errors, 3 the outcome is unknown: what was asked may have been carried o
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var done rebalancer.RolledBack
-			err := r.call(cmd.Context(), http.MethodPost, args[0], "rollback", nil, &done)
-			var no *refused
-			if errors.As(err, &no) && no.Status == http.StatusConflict {
-				return exitError{exitRefused, fmt.Errorf("roll back %s: %w", args[0], err)}
-			}
-			if err != nil {
-				return fmt.Errorf("roll back %s: %w", args[0], err)
+			if err := r.call(cmd.Context(), http.MethodPost, args[0], "rollback", nil, &done); err != nil {
+				var no *refused
+				if err = fmt.Errorf("roll back %s: %w", args[0], err); errors.As(err, &no) && no.Status == http.StatusConflict {
+					return exitError{exitRefused, err}
+				}
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: plan %s is rolled back: %d moves were not begun, %d return from flight, %d are undone, %d go on; voluntary moves are paused\n",
 				args[0], cmp.Or(done.PlanID, "of an earlier wave"), done.Stayed, done.Returned, done.Undone, done.Kept)

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -38,10 +37,11 @@ func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*huma.Stre
 
 // room is 429 while the readers of older states hold as much memory as they may.
 func (h *handlers) room() error {
-	if err := h.encodings.room(); err != nil {
-		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
+	if !h.encodings.full() {
+		return nil
 	}
-	return nil
+	busy := huma.Error429TooManyRequests("too many older answers are still being read; try again in a second")
+	return huma.ErrorWithHeaders(busy, http.Header{"Retry-After": {"1"}})
 }
 
 // answer is a document whose instances all answers share.
@@ -53,10 +53,7 @@ func (h *handlers) answer(kind string) (*huma.StreamResponse, error) {
 	if v.State == nil {
 		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
 	}
-	texts, release, err := h.encodings.take(kind, v.State)
-	if err != nil {
-		return nil, err
-	}
+	texts, release := h.encodings.take(kind, v.State)
 	o := orchestration(v)
 	doc, err := join(o, texts)
 	if err != nil {
@@ -79,10 +76,7 @@ func join(o Orchestration, texts []*encoded) (document, error) {
 	if err := to.Encode(o); err != nil {
 		return nil, fmt.Errorf("encode orchestration: %w", err)
 	}
-	before, after, found := bytes.Cut(b.Bytes(), noInstances)
-	if !found {
-		return nil, errors.New("encode orchestration: it has instances already")
-	}
+	before, after, _ := bytes.Cut(b.Bytes(), noInstances)
 	doc := document{newPart(append(before[:len(before):len(before)], `"instances":{`...))}
 	for i, text := range texts {
 		if i > 0 {

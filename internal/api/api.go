@@ -1,8 +1,7 @@
 // Package api is the REST interface: what old clients keep calling, the snapshot, the decisions.
 //
-// In: HTTP requests. Out: JSON built from what this replica knows, and problem documents (RFC 9457)
-// for every error. Invariant: reads never leave the process; writes need an authorised caller and
-// are carried out by the leader alone.
+// In: HTTP requests. Out: JSON, and a problem document (RFC 9457) for every error. Invariant: reads
+// never leave the process; writes need an authorised caller, and the leader alone carries them out.
 package api
 
 import (
@@ -13,6 +12,8 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,9 +30,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// Backend is what the API shows and changes. Where the context of a change ends before it is
-// carried out, the error wraps orders.ErrOutcomeUnknown if ZooKeeper may have it already; after
-// any other error it is not carried out.
+// Backend is what the API shows and changes. A change's error wraps orders.ErrOutcomeUnknown if
+// ZooKeeper may have it already; after any other error it is not carried out.
 type Backend interface {
 	// Saved is all that decisions are made from.
 	Saved() decide.Saved
@@ -41,15 +41,13 @@ type Backend interface {
 	Kinds() []string
 	// Orchestrate puts values over the ConfigMap's (nil: leave as it is) and wakes the kind's loop.
 	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error
-	// Confirm carries out the waiting deletes of a set if their number is count. Set 0: of the only
-	// one of that size, or of all.
+	// Confirm carries out a set's waiting deletes if they are count. Set 0: the only such, or all.
 	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
 	Pause(ctx context.Context, kind string, paused bool) error
 	// Rollback pauses and turns the running wave of moves round. ErrConflict: nothing runs.
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
-	// PodDrain says of a pod that is about to end whether it may, and waits up to wait for that.
-	// ErrUnknownPod: it is not an instance.
+	// PodDrain says whether a pod may end, and waits up to wait for that. It can be ErrUnknownPod.
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
 	// Reassign declares the pod of an instance dead on user's word. ErrConflict: it seems to live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
@@ -95,8 +93,7 @@ const (
 	// maxLarge is of answers that can hold every id of a kind.
 	maxLarge = 32
 	maxSmall = 256
-	// maxDrains is of preStop hooks, each of which waits up to half a minute: they come from as
-	// many pods as end at once.
+	// maxDrains is of preStop hooks, which wait: they come from as many pods as end at once.
 	maxDrains = 4096
 )
 
@@ -120,20 +117,20 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
 	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
-	api := humago.New(mux, hc)
 	h := &handlers{
-		backend: backend, log: log, slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
+		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,
+		slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
-	h.registerReads(api)
-	h.registerDrains(api)
-	guard := &guard{api: api, insecure: cfg.InsecureLocal, auth: auth, backend: backend, log: log}
-	h.registerWrites(api, huma.Middlewares{guard.authorize, guard.forward})
-	h.registerReassign(api, huma.Middlewares{guard.authorize, guard.forward})
+	h.registerReads()
+	h.registerWrites()
 }
 
 type handlers struct {
+	api        huma.API
 	backend    Backend
+	insecure   bool
+	auth       Authorizer
 	log        *slog.Logger
 	slowReader time.Duration
 	patience   time.Duration
@@ -143,12 +140,12 @@ type handlers struct {
 }
 
 // places lets as many requests through as share has places, and answers 429 to the others.
-func (h *handlers) places(api huma.API, share *limits.Share) huma.Middlewares {
+func (h *handlers) places(share *limits.Share) huma.Middlewares {
 	return huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		source := limits.Source(ctx.RemoteAddr())
 		if !share.Enter(source) {
 			ctx.SetHeader("Retry-After", "1")
-			refuse(api, ctx, h.log, http.StatusTooManyRequests, fmt.Sprintf(
+			h.refuse(ctx, http.StatusTooManyRequests, fmt.Sprintf(
 				"as many requests of this sort are being answered as may be at once, %d for one address", share.Each()))
 			return
 		}
@@ -157,9 +154,9 @@ func (h *handlers) places(api huma.API, share *limits.Share) huma.Middlewares {
 	}}
 }
 
-func refuse(api huma.API, ctx huma.Context, log *slog.Logger, status int, detail string) {
-	if err := huma.WriteErr(api, ctx, status, detail); err != nil {
-		log.Debug("answer not written", "error", err)
+func (h *handlers) refuse(ctx huma.Context, status int, detail string) {
+	if err := huma.WriteErr(h.api, ctx, status, detail); err != nil {
+		h.log.Debug("answer not written", "error", err)
 	}
 }
 
@@ -167,7 +164,7 @@ func refuse(api huma.API, ctx huma.Context, log *slog.Logger, status int, detail
 func (h *handlers) view(kind string) (KindView, error) {
 	v, ok := h.backend.Kind(kind)
 	if !ok {
-		return KindView{}, huma.Error404NotFound("kind " + quote(kind) + " is not configured; there are " + list(h.backend.Kinds()))
+		return KindView{}, huma.Error404NotFound("kind " + strconv.Quote(kind) + " is not configured; there are " + strings.Join(h.backend.Kinds(), ", "))
 	}
 	return v, nil
 }
@@ -178,6 +175,8 @@ func problem(err error) error {
 		return nil
 	case errors.Is(err, ErrInvalid):
 		return huma.Error422UnprocessableEntity(err.Error())
+	case errors.Is(err, ErrUnknownPod):
+		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	default:

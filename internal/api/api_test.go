@@ -16,6 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -146,7 +147,7 @@ func (tokens) Authorize(_ context.Context, _, token, _ string) (string, error) {
 	case "down":
 		return "", io.ErrUnexpectedEOF
 	}
-	return "", ErrUnauthenticated
+	return "", limits.ErrRefused
 }
 
 func serve(t *testing.T, b *backend) *httptest.Server {
@@ -259,7 +260,7 @@ func TestOrchestrateRefusesBadInputNamingTheField(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(answer), &problem), "a problem document: %s", answer)
 		require.Equal(t, status, problem.Status)
 	}
-	require.True(t, b.override.Empty(), "nothing is half applied")
+	require.Zero(t, b.override, "nothing is half applied")
 	status, _ := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"x":"`+strings.Repeat("y", 5000)+`"}`)
 	require.Equal(t, http.StatusRequestEntityTooLarge, status)
 }
@@ -290,7 +291,7 @@ func TestOrchestrateWithoutABodyOnlyWakesTheLoop(t *testing.T) {
 	status, body := call(t, serve(t, b), http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", "")
 	require.Equal(t, 200, status, body)
 	require.Equal(t, 1, b.calls)
-	require.True(t, b.override.Empty())
+	require.Zero(t, b.override)
 }
 
 func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {
@@ -341,7 +342,7 @@ func TestPauseResumeAndRollback(t *testing.T) {
 		status, _ := post(what, "guest")
 		require.Equal(t, http.StatusForbidden, status, what)
 	}
-	require.True(t, b.override.Empty())
+	require.Zero(t, b.override)
 	status, body := post("pause", "operator")
 	require.Equal(t, http.StatusOK, status, body)
 	require.JSONEq(t, `{"value":true,"source":"override"}`, body)

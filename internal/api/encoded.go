@@ -5,8 +5,6 @@ import (
 	"compress/flate"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash/crc32"
 	"maps"
 	"slices"
@@ -21,17 +19,12 @@ import (
 const (
 	// keptFor is how long the text of a list is kept after it was last asked for.
 	keptFor = 10 * time.Second
-	// maxOutdated bounds the bytes of texts that only answers under way still hold: readers that
-	// take an older state slowly.
+	// maxOutdated bounds the bytes of texts that only slow readers of older states still hold.
 	maxOutdated = 64 << 20
 )
 
-// errOutdated says that readers of older states hold as much memory as they may.
-var errOutdated = errors.New("too many older answers are still being read; try again in a second")
-
-// encodings keeps the texts of instances. Each is encoded once for as long as the instance is
-// unchanged, and every answer shares it: what a slow reader costs is its connection, and the lists
-// that changed since it began.
+// encodings keeps the texts of instances, each encoded once while the instance is unchanged.
+// Answers share them: a slow reader costs its connection, and the lists that changed since it began.
 type encodings struct {
 	mu       sync.Mutex
 	kinds    map[string]map[int]*encoded
@@ -49,23 +42,18 @@ type encoded struct {
 	kept    bool
 }
 
-// room fails with errOutdated while there is none for another answer.
-func (e *encodings) room() error {
+// full says that readers of older states hold as much memory as they may.
+func (e *encodings) full() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.outdated > maxOutdated {
-		return errOutdated
-	}
-	return nil
+	return e.outdated > maxOutdated
 }
 
 // take returns the texts of all instances, by ordinal. release must be called when they are sent.
-func (e *encodings) take(kind string, st *protocol.State) (texts []*encoded, release func(), err error) {
+func (e *encodings) take(kind string, st *protocol.State) (texts []*encoded, release func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.update(kind, st); err != nil {
-		return nil, nil, err
-	}
+	e.update(kind, st)
 	for _, n := range slices.Sorted(maps.Keys(st.Instances)) {
 		text := e.kinds[kind][n]
 		text.answers++
@@ -75,24 +63,18 @@ func (e *encodings) take(kind string, st *protocol.State) (texts []*encoded, rel
 		e.clear = time.AfterFunc(keptFor, e.dropAll)
 	}
 	e.clear.Reset(keptFor)
-	return texts, func() { e.release(texts) }, nil
+	return texts, func() { e.release(texts) }
 }
 
-func (e *encodings) update(kind string, st *protocol.State) error {
+func (e *encodings) update(kind string, st *protocol.State) {
 	if e.kinds == nil {
 		e.kinds = map[string]map[int]*encoded{}
 	}
 	old, texts := e.kinds[kind], make(map[int]*encoded, len(st.Instances))
 	for n, in := range st.Instances {
-		if text := old[n]; text != nil && text.of == in {
-			texts[n] = text
-			continue
+		if texts[n] = old[n]; texts[n] == nil || texts[n].of != in {
+			texts[n] = encode(n, in)
 		}
-		text, err := encode(n, in)
-		if err != nil {
-			return err
-		}
-		texts[n] = text
 	}
 	for n, text := range old {
 		if texts[n] != text {
@@ -100,16 +82,15 @@ func (e *encodings) update(kind string, st *protocol.State) error {
 		}
 	}
 	e.kinds[kind] = texts
-	return nil
 }
 
-func encode(n int, in *protocol.Instance) (*encoded, error) {
+func encode(n int, in *protocol.Instance) *encoded {
 	text, err := exact.Marshal(instance(in))
 	if err != nil {
-		return nil, fmt.Errorf("encode instance %d: %w", n, err)
+		panic(err) // numbers and text
 	}
 	plain := slices.Concat([]byte(strconv.Quote(strconv.Itoa(n))+":"), text)
-	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}, nil
+	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}
 }
 
 // drop lets go of a text that is not that of its instance any more; e.mu is held.
@@ -165,9 +146,8 @@ func (d document) plain(yield func([]byte) bool) {
 	}
 }
 
-// gzip is the document as a gzip member (RFC 1952), piece by piece. The parts were compressed
-// apart, each once; deflate streams that end at a byte may follow each other in one (RFC 1951, an
-// empty stored block), so only the checksum is computed here.
+// gzip is the document as a gzip member (RFC 1952), piece by piece: deflate streams that end at a
+// byte (RFC 1951, an empty stored block) may follow each other, so each part is compressed once.
 func (d document) gzip(yield func([]byte) bool) {
 	sum, size := uint32(0), uint32(0)
 	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) { // deflate, no flags, no time, unknown system

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -25,13 +24,9 @@ type Authorizer interface {
 	Authorize(ctx context.Context, source, token, kind string) (user string, err error)
 }
 
-// What an Authorizer refuses with; any other error means that it could not be asked.
-var (
-	ErrUnauthenticated = limits.ErrRefused
-	ErrForbidden       = errors.New("not allowed")
-	// ErrBusy: so many tokens wait for a review that this one was not taken. 429.
-	ErrBusy = limits.ErrBusy
-)
+// ErrForbidden is what an Authorizer refuses with, beside limits.ErrRefused and limits.ErrBusy; any
+// other error means that it could not be asked.
+var ErrForbidden = errors.New("not allowed")
 
 // The virtual resource that callers of POST need the verb update on (Role: manifests/base).
 const (
@@ -40,21 +35,17 @@ const (
 	authVerb     = "update"
 )
 
-// kubernetesAuthorizer asks the API server: TokenReview, then SubjectAccessReview.
-type kubernetesAuthorizer struct {
-	client    kubernetes.Interface
-	namespace string
-	// reviews keep a flood of forged tokens from becoming a flood of reviews.
-	reviews *limits.Reviews
+// KubernetesAuthorizer asks the API server: TokenReview, then SubjectAccessReview.
+type KubernetesAuthorizer struct {
+	Client    kubernetes.Interface
+	Namespace string
+	// Reviews keep a flood of forged tokens from becoming a flood of reviews.
+	Reviews *limits.Reviews
 }
 
-// NewKubernetesAuthorizer returns an Authorizer that asks Kubernetes as often as reviews allow.
-func NewKubernetesAuthorizer(client kubernetes.Interface, namespace string, reviews *limits.Reviews) Authorizer {
-	return &kubernetesAuthorizer{client: client, namespace: namespace, reviews: reviews}
-}
-
-func (a *kubernetesAuthorizer) Authorize(ctx context.Context, source, token, kind string) (user string, err error) {
-	err = a.reviews.Do(ctx, limits.Source(source), token, func(ctx context.Context) error {
+// Authorize implements Authorizer.
+func (a *KubernetesAuthorizer) Authorize(ctx context.Context, source, token, kind string) (user string, err error) {
+	err = a.Reviews.Do(ctx, limits.Source(source), token, func(ctx context.Context) error {
 		user, err = a.review(ctx, token, kind)
 		return err
 	})
@@ -62,8 +53,8 @@ func (a *kubernetesAuthorizer) Authorize(ctx context.Context, source, token, kin
 }
 
 // review asks who the token belongs to, and whether that user may change the kind.
-func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (string, error) {
-	user, err := limits.ReviewToken(ctx, a.client, token)
+func (a *KubernetesAuthorizer) review(ctx context.Context, token, kind string) (string, error) {
+	user, err := limits.ReviewToken(ctx, a.Client, token)
 	if err != nil {
 		return "", err
 	}
@@ -71,11 +62,11 @@ func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (
 	for k, v := range user.Extra {
 		extra[k] = authorization.ExtraValue(v)
 	}
-	access, err := a.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
+	access, err := a.Client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorization.SubjectAccessReview{
 		Spec: authorization.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 			ResourceAttributes: &authorization.ResourceAttributes{
-				Namespace: a.namespace, Group: authGroup, Resource: authResource, Verb: authVerb, Name: kind,
+				Namespace: a.Namespace, Group: authGroup, Resource: authResource, Verb: authVerb, Name: kind,
 			},
 		},
 	}, metav1.CreateOptions{})
@@ -88,15 +79,6 @@ func (a *kubernetesAuthorizer) review(ctx context.Context, token, kind string) (
 	return user.Username, nil
 }
 
-// guard stands before every write: first the caller's right, then the way to the leader.
-type guard struct {
-	api      huma.API
-	insecure bool
-	auth     Authorizer
-	backend  Backend
-	log      *slog.Logger
-}
-
 type userKey struct{}
 
 func userFrom(ctx context.Context) string {
@@ -104,32 +86,33 @@ func userFrom(ctx context.Context) string {
 	return user
 }
 
-func (g *guard) authorize(ctx huma.Context, next func(huma.Context)) {
-	if g.insecure {
+// authorize lets only callers pass who may change the kind.
+func (h *handlers) authorize(ctx huma.Context, next func(huma.Context)) {
+	if h.insecure {
 		next(huma.WithValue(ctx, userKey{}, "insecure-local"))
 		return
 	}
 	token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
 	if !ok || token == "" {
 		ctx.SetHeader("WWW-Authenticate", `Bearer realm="shardscaler"`)
-		g.refuse(ctx, http.StatusUnauthorized, "a bearer token is needed")
+		h.refuse(ctx, http.StatusUnauthorized, "a bearer token is needed")
 		return
 	}
-	user, err := g.auth.Authorize(ctx.Context(), ctx.RemoteAddr(), token, ctx.Param("kind"))
+	user, err := h.auth.Authorize(ctx.Context(), ctx.RemoteAddr(), token, ctx.Param("kind"))
 	switch {
 	case err == nil:
 		next(huma.WithValue(ctx, userKey{}, user))
-	case errors.Is(err, ErrUnauthenticated):
+	case errors.Is(err, limits.ErrRefused):
 		ctx.SetHeader("WWW-Authenticate", `Bearer realm="shardscaler", error="invalid_token"`)
-		g.refuse(ctx, http.StatusUnauthorized, err.Error())
-	case errors.Is(err, ErrBusy):
+		h.refuse(ctx, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, limits.ErrBusy):
 		ctx.SetHeader("Retry-After", "1")
-		g.refuse(ctx, http.StatusTooManyRequests, err.Error())
+		h.refuse(ctx, http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, ErrForbidden):
-		g.refuse(ctx, http.StatusForbidden, fmt.Sprintf("user %q may not %s %s.%s %q", user, authVerb, authResource, authGroup, ctx.Param("kind")))
+		h.refuse(ctx, http.StatusForbidden, fmt.Sprintf("user %q may not %s %s.%s %q", user, authVerb, authResource, authGroup, ctx.Param("kind")))
 	default:
-		g.log.Error("caller not checked", "error", err)
-		g.refuse(ctx, http.StatusServiceUnavailable, "the caller could not be checked with Kubernetes")
+		h.log.Error("caller not checked", "error", err)
+		h.refuse(ctx, http.StatusServiceUnavailable, "the caller could not be checked with Kubernetes")
 	}
 }
 
@@ -138,13 +121,13 @@ func (g *guard) authorize(ctx huma.Context, next func(huma.Context)) {
 const forwarded = "X-Shardscaler-Forwarded"
 
 // forward lets the leader answer writes.
-func (g *guard) forward(ctx huma.Context, next func(huma.Context)) {
-	self, addr := g.backend.Leader()
+func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
+	self, addr := h.backend.Leader()
 	switch {
 	case self:
 		next(ctx)
 	case addr == "" || ctx.Header(forwarded) != "":
-		g.refuse(ctx, http.StatusServiceUnavailable, "no leader is known at the moment; try again in a few seconds")
+		h.refuse(ctx, http.StatusServiceUnavailable, "no leader is known at the moment; try again in a few seconds")
 	default:
 		r, w := humago.Unwrap(ctx)
 		proxy := &httputil.ReverseProxy{
@@ -153,13 +136,9 @@ func (g *guard) forward(ctx huma.Context, next func(huma.Context)) {
 				p.Out.Header.Set(forwarded, "true")
 			},
 			ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-				g.unanswered(ctx, addr, err)
+				h.unanswered(ctx, addr, err)
 			},
 		}
 		proxy.ServeHTTP(w, r)
 	}
-}
-
-func (g *guard) refuse(ctx huma.Context, status int, detail string) {
-	refuse(g.api, ctx, g.log, status, detail)
 }

@@ -39,7 +39,7 @@ func reviewer(count *int) *fake.Clientset {
 func TestAFloodOfForgedTokensCostsFewReviewsAndDelaysNoOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reviewed := 0
-		auth := NewKubernetesAuthorizer(reviewer(&reviewed), "iota", limits.NewReviews())
+		auth := &KubernetesAuthorizer{Client: reviewer(&reviewed), Namespace: "iota", Reviews: limits.NewReviews()}
 		answers := make(chan error, 900)
 		for i := range 900 {
 			go func() {
@@ -55,7 +55,7 @@ func TestAFloodOfForgedTokensCostsFewReviewsAndDelaysNoOperator(t *testing.T) {
 		require.Zero(t, time.Since(begun))
 		for range 900 {
 			err := <-answers
-			require.True(t, errors.Is(err, ErrBusy) || errors.Is(err, ErrUnauthenticated), err)
+			require.True(t, errors.Is(err, limits.ErrBusy) || errors.Is(err, limits.ErrRefused), err)
 		}
 		require.LessOrEqual(t, reviewed, 32, "of 901 tokens")
 		_, err = auth.Authorize(t.Context(), "10.0.0.1:1234", "operator", "Rule")

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -75,11 +75,11 @@ type Setting struct {
 	Source string `json:"source" enum:"ConfigMap,override"`
 }
 
-func setting(value int, over *config.OverrideValue) Setting {
-	if over != nil {
-		return Setting{Value: value, Source: "override"}
+func source(overridden bool) string {
+	if overridden {
+		return "override"
 	}
-	return Setting{Value: value, Source: "ConfigMap"}
+	return "ConfigMap"
 }
 
 // PauseSetting is whether voluntary moves are stopped, and by what.
@@ -89,19 +89,13 @@ type PauseSetting struct {
 }
 
 func pauseSetting(v *KindView) PauseSetting {
-	p := PauseSetting{Value: v.Config.Rebalance.Paused, Source: "ConfigMap"}
-	if v.Override.Paused != nil {
-		p.Source = "override"
-	}
-	return p
+	return PauseSetting{Value: v.Config.Rebalance.Paused, Source: source(v.Override.Paused != nil)}
 }
 
-// HandOff is how resources are handed from one instance to another, and whether the instances could
-// do more than is asked of them.
+// HandOff says when a revoked resource counts as released, and whether instances could do more.
 type HandOff struct {
 	Mode config.HandOff `json:"mode" enum:"immediate,acknowledged"`
-	// Instances are open; Acknowledging are those of them whose status, of their present pod, shows
-	// all changes of their list as applied.
+	// Instances are open; the present pods of those Acknowledging have applied their whole list.
 	Instances     int    `json:"instances"`
 	Acknowledging int    `json:"acknowledging"`
 	Hint          string `json:"hint,omitempty"`
@@ -160,26 +154,20 @@ type jsonBody[T any] struct {
 	Body T
 }
 
-func (h *handlers) registerReads(api huma.API) {
-	large, small := h.places(api, h.large), h.places(api, h.small)
-	huma.Register(api, huma.Operation{
-		OperationID: "get-orchestration", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}",
-		Summary:     "A kind's orchestration: each instance with its data, _reload and resources",
-		Middlewares: large, Responses: orchestrationResponse(api),
-	}, h.getOrchestration)
-	huma.Register(api, huma.Operation{
-		OperationID: "find-resource", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/{id}/instances",
-		Summary: "The instance that runs a resource", Middlewares: small,
-	}, h.findResource)
-	huma.Register(api, huma.Operation{
-		OperationID: "get-decision", Method: http.MethodGet, Path: "/v1/api/orchestrations/{kind}/decision",
-		Summary: "The latest size decision with every input, limit and reason", Middlewares: small,
-	}, h.getDecision)
-	huma.Register(api, huma.Operation{
-		OperationID: "get-snapshot", Method: http.MethodGet, Path: "/v1/api/snapshot",
-		Summary:     "What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again",
-		Middlewares: large,
-	}, h.getSnapshot)
+func (h *handlers) registerReads() {
+	read := func(id, path, summary string, share *limits.Share) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.places(share)}
+	}
+	whole := read("get-orchestration", "orchestrations/{kind}", "A kind's orchestration: each instance with its data, _reload and resources", h.large)
+	whole.Responses = orchestrationResponse(h.api)
+	huma.Register(h.api, whole, h.getOrchestration)
+	huma.Register(h.api, read("find-resource", "orchestrations/{kind}/{id}/instances", "The instance that runs a resource", h.small), h.findResource)
+	huma.Register(h.api, read("get-decision", "orchestrations/{kind}/decision",
+		"The latest size decision with every input, limit and reason", h.small), h.getDecision)
+	huma.Register(h.api, read("get-snapshot", "snapshot",
+		"What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again", h.large), h.getSnapshot)
+	huma.Register(h.api, read("get-pod-drain", "drains/{namespace}/{pod}",
+		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains), h.getPodDrain)
 }
 
 // orchestration lays a view out as GET shows it, but for the instances.
@@ -189,8 +177,8 @@ func orchestration(v KindView) Orchestration {
 		Kind:      v.Config.Name,
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
 		Orchestrating:       v.Progress.PlanID != "" || len(v.Progress.Draining) > 0,
-		MaxInstances:        setting(v.Config.Max, v.Override.MaxInstances),
-		ResourcePerInstance: setting(v.Config.Capacity, v.Override.ResourcePerInstance),
+		MaxInstances:        Setting{v.Config.Max, source(v.Override.MaxInstances != nil)},
+		ResourcePerInstance: Setting{v.Config.Capacity, source(v.Override.ResourcePerInstance != nil)},
 		Paused:              pauseSetting(&v),
 		HandOff:             handOff(&v, len(silent)),
 		Mute:                silent,
@@ -239,7 +227,7 @@ func (h *handlers) findResource(_ context.Context, in *resourcePath) (*jsonBody[
 	}
 	ordinal, ok := v.Lookup(in.ID)
 	if !ok {
-		return nil, huma.Error404NotFound("no " + in.Kind + " has the id " + quote(in.ID))
+		return nil, huma.Error404NotFound("no " + in.Kind + " has the id " + strconv.Quote(in.ID))
 	}
 	out := &jsonBody[RunIn]{}
 	if ordinal >= 0 {
@@ -260,8 +248,7 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-// getSnapshot writes the document itself: its shape is that of the decide package, and a copy of it
-// as a schema would only drift.
+// getSnapshot has no schema: that would be a copy of the decide package's shape, and drift.
 func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
 	b, err := json.Marshal(h.backend.Saved())
 	if err != nil {
@@ -269,7 +256,3 @@ func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.R
 	}
 	return &jsonBody[json.RawMessage]{Body: b}, nil
 }
-
-func quote(s string) string { return strconv.Quote(s) }
-
-func list(names []string) string { return strings.Join(names, ", ") }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
@@ -24,14 +22,8 @@ type UnknownOutcome struct {
 	See string `json:"see" doc:"GET this path to learn what became of it"`
 }
 
-// patience is how long a write waits to be carried out, unless Config says otherwise. It is less
-// than the server's write timeout.
+// patience is Config.Patience where that is not set: less than the server's write timeout.
 const patience = 30 * time.Second
-
-// patient bounds how long a write may wait. What is not sent to ZooKeeper by then never is.
-func (h *handlers) patient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, h.patience)
-}
 
 // looks says, by operation, where what it does can be seen: a path below the kind's, with members.
 var looks = map[string]struct{ below, members string }{
@@ -56,32 +48,22 @@ func unknown(operation, kind, why string) *UnknownOutcome {
 	}
 }
 
-// failed turns a backend's error of a write into the answer.
-func failed(operation, kind string, err error) error {
-	if errors.Is(err, orders.ErrOutcomeUnknown) {
-		return unknown(operation, kind, err.Error())
-	}
-	return problem(err)
-}
-
-// MayBeSent says of the error of an HTTP request whether the server may have heard of the request:
-// not where there was no connection.
+// MayBeSent says by the error of an HTTP request whether there was a connection to the server.
 func MayBeSent(err error) bool {
 	op := (*net.OpError)(nil)
 	return !errors.As(err, &op) || op.Op != "dial"
 }
 
 // unanswered writes the answer to a request that was passed on to the leader and came to nothing.
-// Where there was no connection, the leader has not heard of it.
-func (g *guard) unanswered(ctx huma.Context, addr string, err error) {
+func (h *handlers) unanswered(ctx huma.Context, addr string, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
 	if !MayBeSent(err) {
-		g.refuse(ctx, http.StatusServiceUnavailable, why)
+		h.refuse(ctx, http.StatusServiceUnavailable, why)
 		return
 	}
 	ctx.SetHeader("Content-Type", "application/problem+json")
 	ctx.SetStatus(http.StatusGatewayTimeout)
 	if err := json.NewEncoder(ctx.BodyWriter()).Encode(unknown(ctx.Operation().OperationID, ctx.Param("kind"), why)); err != nil {
-		g.log.Debug("answer not written", "error", err)
+		h.log.Debug("answer not written", "error", err)
 	}
 }

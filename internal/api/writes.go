@@ -2,16 +2,18 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
-// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop. Fractions
-// are refused by the schema.
+// OrchestrateRequest sets values over the ConfigMap's. An empty body only wakes the loop.
 type OrchestrateRequest struct {
 	MaxInstances        *int `json:"maxInstances,omitempty" doc:"greatest number of instances; 3 to the configured ceiling, not below init"`
 	ResourcePerInstance *int `json:"resourcePerInstance,omitempty" doc:"hard limit of resources on an instance; 1 to 5000"`
@@ -23,68 +25,63 @@ type ConfirmRequest struct {
 	Set     int `json:"set,omitempty" minimum:"1" doc:"the set's number; needed where several sets have that count"`
 }
 
-func (h *handlers) registerWrites(api huma.API, guards huma.Middlewares) {
-	secured := []map[string][]string{{"bearer": {}}}
-	large := slices.Concat(h.places(api, h.large), guards)
-	guards = slices.Concat(h.places(api, h.small), guards)
-	huma.Register(api, huma.Operation{
-		OperationID: "orchestrate", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/orchestrate",
-		Summary:     "Orchestrate now, optionally with other bounds",
-		Middlewares: large, Security: secured, MaxBodyBytes: 4096, Responses: orchestrationResponse(api),
-	}, h.orchestrate)
-	huma.Register(api, huma.Operation{
-		OperationID: "confirm-deletes", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/reconcile/confirm",
-		Summary:     "Confirm the deletes that a comparison with the catalogue found",
-		Middlewares: guards, Security: secured, MaxBodyBytes: 4096,
-	}, h.confirm)
-	for _, o := range []struct {
-		id, summary string
-		paused      bool
-	}{
-		{"pause", "Stop voluntary moves; what is in flight lands, drains and orphans go on", true},
-		{"resume", "Let voluntary moves go on", false},
-	} {
-		huma.Register(api, huma.Operation{
-			OperationID: o.id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + o.id,
-			Summary: o.summary, Middlewares: guards, Security: secured, MaxBodyBytes: 4096,
-		}, func(ctx context.Context, in *KindPath) (*jsonBody[PauseSetting], error) {
-			return h.pause(ctx, in, o.id, o.paused)
-		})
+func (h *handlers) registerWrites() {
+	write := func(id, below, summary string, share *limits.Share) huma.Operation {
+		return huma.Operation{
+			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
+			Middlewares: append(h.places(share), h.authorize, h.forward), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+		}
 	}
-	huma.Register(api, huma.Operation{
-		OperationID: "rollback", Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/rollback",
-		Summary:     "Take back the running wave of moves, and pause",
-		Description: "What is in flight returns to its instance if that is open, and what has arrived is moved back. 409: nothing runs.",
-		Middlewares: guards, Security: secured, MaxBodyBytes: 4096,
-	}, h.rollback)
+	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)
+	orchestrate.Responses = orchestrationResponse(h.api)
+	huma.Register(h.api, orchestrate, h.orchestrate)
+	huma.Register(h.api, write("confirm-deletes", "reconcile/confirm", "Confirm the deletes that a comparison with the catalogue found", h.small), h.confirm)
+	huma.Register(h.api, write("pause", "pause", "Stop voluntary moves; what is in flight lands, drains and orphans go on", h.small), h.pause("pause", true))
+	huma.Register(h.api, write("resume", "resume", "Let voluntary moves go on", h.small), h.pause("resume", false))
+	rollback := write("rollback", "rollback", "Take back the running wave of moves, and pause", h.small)
+	rollback.Description = "What is in flight returns to its instance if that is open, and what has arrived is moved back. 409: nothing runs."
+	huma.Register(h.api, rollback, h.rollback)
+	huma.Register(h.api, write("reassign", "instances/{ordinal}/reassign",
+		"Declare a pod dead, so that what it owns goes to others without proof of release", h.small), h.reassign)
 }
 
-func (h *handlers) pause(ctx context.Context, in *KindPath, operation string, paused bool) (*jsonBody[PauseSetting], error) {
-	if _, err := h.view(in.Kind); err != nil {
-		return nil, err
+// carryOut makes a change of a kind. What is not sent to ZooKeeper within the patience never is.
+func (h *handlers) carryOut(ctx context.Context, operation, kind string, change func(context.Context) error) error {
+	if _, err := h.view(kind); err != nil {
+		return err
 	}
-	ctx, cancel := h.patient(ctx)
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
-	if err := h.backend.Pause(ctx, in.Kind, paused); err != nil {
-		return nil, failed(operation, in.Kind, err)
+	err := change(ctx)
+	if errors.Is(err, orders.ErrOutcomeUnknown) {
+		return unknown(operation, kind, err.Error())
 	}
-	h.log.Info("voluntary moves paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
-	v, err := h.view(in.Kind)
-	if err != nil {
-		return nil, err
+	return problem(err)
+}
+
+func (h *handlers) pause(operation string, paused bool) func(context.Context, *KindPath) (*jsonBody[PauseSetting], error) {
+	return func(ctx context.Context, in *KindPath) (*jsonBody[PauseSetting], error) {
+		err := h.carryOut(ctx, operation, in.Kind, func(ctx context.Context) error { return h.backend.Pause(ctx, in.Kind, paused) })
+		if err != nil {
+			return nil, err
+		}
+		h.log.Info("voluntary moves paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
+		v, err := h.view(in.Kind)
+		if err != nil {
+			return nil, err
+		}
+		return &jsonBody[PauseSetting]{Body: pauseSetting(&v)}, nil
 	}
-	return &jsonBody[PauseSetting]{Body: pauseSetting(&v)}, nil
 }
 
 func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebalancer.RolledBack], error) {
-	if _, err := h.view(in.Kind); err != nil {
-		return nil, err
-	}
-	ctx, cancel := h.patient(ctx)
-	defer cancel()
-	done, err := h.backend.Rollback(ctx, in.Kind)
+	var done rebalancer.RolledBack
+	err := h.carryOut(ctx, "rollback", in.Kind, func(ctx context.Context) (err error) {
+		done, err = h.backend.Rollback(ctx, in.Kind)
+		return err
+	})
 	if err != nil {
-		return nil, failed("rollback", in.Kind, err)
+		return nil, err
 	}
 	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", userFrom(ctx))
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
@@ -96,9 +93,6 @@ type orchestrateInput struct {
 }
 
 func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma.StreamResponse, error) {
-	if _, err := h.view(in.Kind); err != nil {
-		return nil, err
-	}
 	if err := h.room(); err != nil { // what is carried out is not answered with that
 		return nil, err
 	}
@@ -106,10 +100,11 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if in.Body != nil {
 		req = *in.Body
 	}
-	ctx, cancel := h.patient(ctx)
-	defer cancel()
-	if err := h.backend.Orchestrate(ctx, in.Kind, req.MaxInstances, req.ResourcePerInstance); err != nil {
-		return nil, failed("orchestrate", in.Kind, err)
+	err := h.carryOut(ctx, "orchestrate", in.Kind, func(ctx context.Context) error {
+		return h.backend.Orchestrate(ctx, in.Kind, req.MaxInstances, req.ResourcePerInstance)
+	})
+	if err != nil {
+		return nil, err
 	}
 	h.log.Info("orchestrate called", "kind", in.Kind, "user", userFrom(ctx))
 	return h.answer(in.Kind)
@@ -121,14 +116,60 @@ type confirmInput struct {
 }
 
 func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[ConfirmRequest], error) {
-	if _, err := h.view(in.Kind); err != nil {
+	err := h.carryOut(ctx, "confirm-deletes", in.Kind, func(ctx context.Context) error {
+		return h.backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes)
+	})
+	if err != nil {
 		return nil, err
-	}
-	ctx, cancel := h.patient(ctx)
-	defer cancel()
-	if err := h.backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes); err != nil {
-		return nil, failed("confirm-deletes", in.Kind, err)
 	}
 	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", userFrom(ctx))
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
+}
+
+// ReassignRequest gives what an instance owns to others without a proof that it has stopped.
+type ReassignRequest struct {
+	AssumeDead bool `json:"assumeDead" doc:"must be true: you know that nothing of this pod runs any more"`
+}
+
+// Reassigned is the word that was kept.
+type Reassigned struct {
+	Kind    string `json:"kind"`
+	Ordinal int    `json:"ordinal"`
+	Pod     string `json:"pod"`
+	UID     string `json:"uid"`
+	By      string `json:"by"`
+	Left    int    `json:"left" doc:"resources that go to others"`
+}
+
+type reassignInput struct {
+	KindPath
+	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod: without sign and leading zeros"`
+	Body    ReassignRequest
+
+	ordinal int
+}
+
+// Resolve implements huma.Resolver.
+func (in *reassignInput) Resolve(huma.Context) []error {
+	var err error
+	if in.ordinal, err = exact.Ordinal(in.Ordinal); err != nil {
+		return []error{&huma.ErrorDetail{Message: err.Error(), Location: "path.ordinal", Value: in.Ordinal}}
+	}
+	return nil
+}
+
+func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[Reassigned], error) {
+	if !in.Body.AssumeDead {
+		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is given to others without being asked for")
+	}
+	var out Reassigned
+	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (err error) {
+		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, userFrom(ctx))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.log.Warn("a pod was declared dead", "kind", in.Kind, "instance", in.ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
+	return &jsonBody[Reassigned]{Body: out}, nil
 }

@@ -1,8 +1,7 @@
 // Package app is the whole server: it starts sources, loops and APIs, and stops them in order.
 //
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
-// serves; only the leader writes; a stop first ends the writers, then gives the lease away, then
-// ends the servers.
+// serves; only the leader writes; a stop ends the writers, gives the lease away, ends the servers.
 //
 //	sources ─► observed.State ─► Snapshot ─► runners (one a kind: scaler, engine) ─► Kubernetes, ZooKeeper
 //	                                └──────► metrics API, REST, probes, Prometheus
@@ -16,6 +15,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +51,7 @@ type App struct {
 	live       *live
 	leadership *leadership
 	metrics    *metrics
-	gather     *gatherers
+	gather     gatherers
 	drainReads drainReads
 	reviews    *limits.Reviews
 
@@ -97,7 +98,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.gather = newGatherers(reg, legacyregistry.DefaultGatherer) // the latter has those of Go and the process
+	a.gather.all = prometheus.Gatherers{reg, legacyregistry.DefaultGatherer} // the latter has those of Go and the process
 	return a, nil
 }
 
@@ -118,9 +119,11 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		reviews:    limits.NewReviews(),
 	}
 	a.metrics = newMetrics(reg, a.leadership.leads)
-	a.live = newLive(log, a.metrics, k.configRefused)
+	a.live = newLive(log, a.metrics, func(err error) {
+		k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
+	})
 	a.actuator = actuator{actuate.New(k.client, k.recorder, log), actuate.NewGroups(k.dynamic), workload.NewPodLister(k.metadata, o.Namespace)}
-	reg.MustRegister(telemetry.NewCollector(a.view))
+	reg.MustRegister(telemetry.Collector(a.view))
 	if err := a.newSources(ctx, reg); err != nil {
 		return nil, err
 	}
@@ -134,25 +137,25 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 // newSources prepares every input; only ZooKeeper's client connects before Run, in the background.
 func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	o := a.opts
-	dsn, err := readSecret(o.CatalogueDSNFile)
+	dsn, err := os.ReadFile(o.CatalogueDSNFile)
 	if err != nil {
 		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
 	}
-	a.catalog, err = catalog.New(catalog.Config{DSN: dsn}, nil, a.reconciler, a.log, reg)
+	a.catalog, err = catalog.New(catalog.Config{DSN: strings.TrimRight(string(dsn), "\r\n")}, nil, a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.kafkaTLS(), SASL: o.kafkaSASL()}, nil, a.log, reg)
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, nil, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
-		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
+		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
 	a.store, err = zk.Open(ctx, zk.Config{
-		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.zooKeeperTLS(),
+		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
 	}, a.log, reg)
 	return err
 }
@@ -225,8 +228,7 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	})
 }
 
-// duringTerms runs a source that only the leader may run, once a term. A dry run follows neither:
-// what they lead to is a write.
+// duringTerms runs a source once a term. A dry run runs none: what they lead to is a write.
 func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(observed.Signal)) error) error {
 	if a.opts.DryRun {
 		<-ctx.Done()
@@ -293,13 +295,7 @@ func (a *App) configure(ctx context.Context, cfg *config.Config) {
 
 // stopRunners stops the kinds that which names, all at once, and waits for them.
 func (a *App) stopRunners(which func(*runner) bool) {
-	var stopped []*runner
-	for _, r := range a.runners.all() {
-		if which(r) {
-			stopped = append(stopped, r)
-		}
-	}
-	a.runners.take(stopped)
+	stopped := a.runners.take(which)
 	for _, r := range stopped {
 		r.stop()
 	}
@@ -313,9 +309,9 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
-	mux.Handle("GET /metrics", serveMetrics(a.gather, scrapeTimeout))
+	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
 	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
-		api.NewKubernetesAuthorizer(a.kube.client, a.opts.Namespace, a.reviews), a.log)
+		&api.KubernetesAuthorizer{Client: a.kube.client, Namespace: a.opts.Namespace, Reviews: a.reviews}, a.log)
 	server := &http.Server{
 		Handler:           samesite.Only(mux, a.opts.InsecureLocal),
 		ReadHeaderTimeout: 5 * time.Second,

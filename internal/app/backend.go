@@ -22,8 +22,7 @@ import (
 // overrideName is the document under which a kind's override is kept in ZooKeeper.
 const overrideName = "override"
 
-// override returns what POST set for the kind, as ZooKeeper holds it. What cannot be read is
-// ignored, and logged once.
+// override is what POST set for the kind. What cannot be read is ignored, and logged once.
 func (r *runner) override() config.Override {
 	o, _ := read(r, &r.keptOverride, overrideName, r.parseOverride)
 	return o
@@ -40,8 +39,7 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 	return o, nil
 }
 
-// effective is a kind's runner and its configuration in force: the ConfigMap's under what stands of
-// the override.
+// effective is a kind's runner, and its configuration under what stands of the override.
 func (a *App) effective(kind string) (r *runner, k config.Kind, standing config.Override, ok bool) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {
@@ -94,8 +92,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	if !a.leadership.leads() { // what failed in a former term does so no longer
 		v.Snapshot.Sources.Notify = observed.Source{}
 	}
-	cfg, _ := a.live.current()
-	v.Decision, _ = r.served(now, cfg)
+	v.Decision, _ = r.served(now)
 	return v, true
 }
 
@@ -209,23 +206,18 @@ func (a *App) Leader() (self bool, addr string) {
 // view is what the metrics API and the Prometheus collector are made from.
 func (a *App) view() metricsapi.View {
 	now := time.Now()
-	cfg, _ := a.live.current()
 	v := metricsapi.View{Snapshot: a.state.Snapshot(now), Config: &config.Config{}, Recommended: map[string]metricsapi.Recommendation{}}
-	if cfg == nil {
-		return v
-	}
-	v.Config.SyncPeriod = cfg.SyncPeriod
 	for _, name := range a.Kinds() {
 		if r, k, _, ok := a.effective(name); ok {
 			v.Config.Kinds = append(v.Config.Kinds, k)
-			v.Recommended[name] = r.recommended(now, cfg)
+			v.Recommended[name] = r.recommended(now)
 		}
 	}
 	return v
 }
 
-func (r *runner) recommended(now time.Time, cfg *config.Config) metricsapi.Recommendation {
-	d, err := r.served(now, cfg)
+func (r *runner) recommended(now time.Time) metricsapi.Recommendation {
+	d, err := r.served(now)
 	if err != nil {
 		return metricsapi.Recommendation{Unknown: err.Error()}
 	}

@@ -23,8 +23,7 @@ type offered struct {
 	err     error
 }
 
-// watchConfig calls changed with the configuration's text at start and after every change, until
-// ctx ends.
+// watchConfig calls changed at start and after every change, until ctx ends.
 func watchConfig(ctx context.Context, o Options, client kubernetes.Interface, changed func(offered)) error {
 	if o.ConfigFile != "" {
 		return watchFile(ctx, o.ConfigFile, changed)
@@ -62,8 +61,7 @@ func watchConfigMap(ctx context.Context, client kubernetes.Interface, namespace,
 	return nil
 }
 
-// filePoll is how often a configuration file is looked at; mounted ConfigMaps change by a symbolic
-// link, which file notifications miss.
+// filePoll is how often a file is looked at: notifications miss the symbolic link of a mounted one.
 const filePoll = time.Second
 
 func watchFile(ctx context.Context, file string, changed func(offered)) error {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
@@ -60,9 +62,8 @@ func newDrainReads(client kubernetes.Interface, namespace string) drainReads {
 // drainLook is the time between two looks at what a pod still owns when nothing seems to change.
 const drainLook = time.Second
 
-// PodDrain implements api.Backend. Whether the pod is made again is read from the API server
-// itself: a watch may show the end of a pod before the size that caused it. That it owns nothing is
-// read from ZooKeeper itself. What cannot be read is an error and never "empty".
+// PodDrain implements api.Backend. Whether the pod is made again is asked of the API server: a
+// watch may show the pod's end before the size that caused it. What is not read is never "empty".
 func (a *App) PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (api.PodDrain, error) {
 	cfg, _ := a.live.current()
 	k, ordinal, err := instanceOf(cfg, a.opts.Namespace, namespace, pod)
@@ -130,18 +131,11 @@ func (s *drainReads) readBounds(ctx context.Context, statefulSet string) (bounds
 	case err != nil:
 		return bounds{}, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
 	}
-	start, replicas := 0, 1 // the API server's defaults
-	if set.Spec.Ordinals != nil {
-		start = int(set.Spec.Ordinals.Start)
-	}
-	if set.Spec.Replicas != nil {
-		replicas = int(*set.Spec.Replicas)
-	}
-	return bounds{start, start + replicas}, nil
+	start := int(ptr.Deref(set.Spec.Ordinals, appsv1.StatefulSetOrdinals{}).Start)
+	return bounds{start, start + int(ptr.Deref(set.Spec.Replicas, 1))}, nil // the API server's defaults
 }
 
-// lookAtDrain looks once at what the pod owns: at what this replica has seen, and at ZooKeeper
-// itself when that is nothing.
+// lookAtDrain looks at what this replica has seen, and at ZooKeeper itself when that is nothing.
 func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	r := a.runner(d.Kind)
 	if r == nil {
@@ -149,10 +143,8 @@ func (a *App) lookAtDrain(ctx context.Context, d *api.PodDrain) error {
 	}
 	now := time.Now()
 	d.State, d.Left = api.DrainLeaving, a.state.Snapshot(now).Kind(d.Kind).Instance(d.Ordinal).Owned()
-	if cfg, _ := a.live.current(); cfg != nil {
-		if dec, err := r.served(now, cfg); err == nil && dec.Drain != nil {
-			d.Blocked = dec.Drain.Blocked
-		}
+	if dec, err := r.served(now); err == nil && dec.Drain != nil {
+		d.Blocked = dec.Drain.Blocked
 	}
 	if d.Left > 0 {
 		return nil

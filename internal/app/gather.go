@@ -14,10 +14,6 @@ type gatherers struct {
 	all prometheus.Gatherers
 }
 
-func newGatherers(fixed ...prometheus.Gatherer) *gatherers {
-	return &gatherers{all: fixed}
-}
-
 func (g *gatherers) add(reg *prometheus.Registry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -31,9 +27,7 @@ func (g *gatherers) remove(reg *prometheus.Registry) {
 }
 
 // Gather implements prometheus.Gatherer.
-func (g *gatherers) Gather() ([]*dto.MetricFamily, error) {
-	return g.present().Gather()
-}
+func (g *gatherers) Gather() ([]*dto.MetricFamily, error) { return g.present().Gather() }
 
 func (g *gatherers) present() prometheus.Gatherers {
 	g.mu.Lock()

@@ -19,48 +19,33 @@ type handler struct {
 // kind was removed for good, the next connection finds that its messages are of no kind.
 var errNotRun = errors.New("the kind does not run")
 
-func (h handler) engine(kind string) (*rebalancer.Engine, error) {
+// with lets the engine of a kind do something.
+func (h handler) with(kind string, do func(*rebalancer.Engine) error) error {
 	r := h.runners.runner(kind)
 	if r == nil {
-		return nil, errNotRun
+		return errNotRun
 	}
-	return r.engine, nil
+	return do(r.engine)
 }
 
 // Create implements notify.Handler.
 func (h handler) Create(ctx context.Context, kind string, rs []observed.ResourceKnown) error {
-	e, err := h.engine(kind)
-	if err != nil {
-		return err
-	}
-	return e.Create(ctx, rs)
+	return h.with(kind, func(e *rebalancer.Engine) error { return e.Create(ctx, rs) })
 }
 
 // Delete implements notify.Handler.
 func (h handler) Delete(ctx context.Context, kind string, ids []string) error {
-	e, err := h.engine(kind)
-	if err != nil {
-		return err
-	}
-	return e.Delete(ctx, ids)
+	return h.with(kind, func(e *rebalancer.Engine) error { return e.Delete(ctx, ids) })
 }
 
 // Claim implements notify.Handler.
 func (h handler) Claim(ctx context.Context, kind string, ids []string) error {
-	e, err := h.engine(kind)
-	if err != nil {
-		return err
-	}
-	return e.Claim(ctx, ids)
+	return h.with(kind, func(e *rebalancer.Engine) error { return e.Claim(ctx, ids) })
 }
 
 // Shown implements notify.Handler.
 func (h handler) Shown(kind string, ids []string) error {
-	e, err := h.engine(kind)
-	if err != nil {
-		return err
-	}
-	return e.Shown(ids)
+	return h.with(kind, func(e *rebalancer.Engine) error { return e.Shown(ids) })
 }
 
 // Padded implements notify.Handler.
@@ -68,8 +53,8 @@ func (h handler) Padded(kind string) bool { return h.catalog.Padded(kind) }
 
 // Heard implements notify.Handler.
 func (h handler) Heard(kind string) {
-	if e, err := h.engine(kind); err == nil {
-		e.Heard()
+	if r := h.runners.runner(kind); r != nil {
+		r.engine.Heard()
 	}
 }
 

@@ -47,9 +47,8 @@ const (
 	metricsOld = 2 * time.Minute
 )
 
-// readiness: ready once everything was seen for the first time. What is lost later degrades the
-// answers (they become errors that name the input) but not the probe: an adapter that vanished
-// would block more than one that says "not known".
+// readiness: ready once everything was seen for the first time. What is lost later makes answers
+// errors, and does not fail the probe: an adapter that vanishes would block more.
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}}
@@ -71,10 +70,11 @@ func (a *App) readiness() []check {
 		checks = append(checks,
 			required(name+"store", k.Sources.Store, now),
 			required(name+"cluster", k.Sources.Cluster, now),
-			optional(name+"metrics", k.Sources.Metrics, now, metricsOld))
-		checks = append(checks, optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
+			optional(name+"metrics", k.Sources.Metrics, now, metricsOld),
+			optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
 		if r := a.runner(k.Name); r != nil {
-			checks = append(checks, r.writable(name+"assignment"))
+			p := r.engine.Progress() // while the assignment cannot be written, it is degraded
+			checks = append(checks, check{name: name + "assignment", detail: rebalancer.Trouble(r.engine.State(), &p)})
 		}
 		if k.Sources.Bus != nil {
 			checks = append(checks, optional(name+"heartbeats", *k.Sources.Bus, now, inputOld))
@@ -84,12 +84,6 @@ func (a *App) readiness() []check {
 		}
 	}
 	return checks
-}
-
-// writable is degraded while the kind's assignment cannot be written.
-func (r *runner) writable(name string) check {
-	p := r.engine.Progress()
-	return check{name: name, detail: rebalancer.Trouble(r.engine.State(), &p)}
 }
 
 // required fails until the source was read once.
@@ -132,9 +126,9 @@ func (a *App) liveness() []check {
 		follow, lead := r.engine.Rounds()
 		turned(r.kind, "follows ZooKeeper", follow)
 		turned(r.kind, "writes to ZooKeeper", lead)
-	}
-	for kind, last := range a.turns.all() {
-		turned(kind, "decides", last)
+		if at := r.ticked.Load(); at != nil {
+			turned(r.kind, "decides", *at)
+		}
 	}
 	return []check{{name: "ping"}, c}
 }

@@ -51,18 +51,9 @@ func newKube(o Options) (*kube, error) {
 	if k.client, err = kubernetes.NewForConfig(cfg); err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)
 	}
-	if k.metrics, err = metricsclient.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make metrics client: %w", err)
-	}
-	if k.dynamic, err = dynamic.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make dynamic client: %w", err)
-	}
-	if k.metadata, err = metadata.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make metadata client: %w", err)
-	}
-	if k.apiServices, err = apiregistration.NewForConfig(cfg); err != nil {
-		return nil, fmt.Errorf("make APIService client: %w", err)
-	}
+	// What one client can be made of, the others can.
+	k.metrics, k.dynamic = metricsclient.NewForConfigOrDie(cfg), dynamic.NewForConfigOrDie(cfg)
+	k.metadata, k.apiServices = metadata.NewForConfigOrDie(cfg), apiregistration.NewForConfigOrDie(cfg)
 	k.broadcaster = record.NewBroadcaster()
 	if !o.DryRun {
 		k.broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: k.client.CoreV1().Events(o.Namespace)})
@@ -73,15 +64,8 @@ func newKube(o Options) (*kube, error) {
 
 func (k *kube) close() { k.broadcaster.Shutdown() }
 
-// configRefused raises an event on the ConfigMap.
-func (k *kube) configRefused(err error) {
-	k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
-}
-
-// notRegistered raises an event on the ConfigMap: an APIService itself is in no namespace, and only
+// warn raises an event on the ConfigMap, also of an APIService: that is in no namespace, and only
 // there could its events be.
-func (k *kube) notRegistered(fault string) { k.warn("NotRegistered", fault) }
-
 func (k *kube) warn(reason, message string) {
 	if k.configMap.Name != "" {
 		k.recorder.Event(k.configMap, corev1.EventTypeWarning, reason, message)

@@ -50,9 +50,8 @@ func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
 }
 
 func (l *leadership) leads() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.term != nil && l.term.Err() == nil
+	term, _ := l.present()
+	return term != nil && term.Err() == nil
 }
 
 // identity returns who leads as far as this replica knows; empty: nobody known.
@@ -71,8 +70,7 @@ func (l *leadership) update(f func()) {
 }
 
 // elect takes part in the election until ctx ends, and releases the lease then. Without election
-// this replica leads at once; so it does in a dry run, which must neither write a Lease nor keep
-// the one that works from having it.
+// this replica leads at once, also in a dry run: that must not keep the working one from leading.
 func (l *leadership) elect(ctx context.Context, o Options, id string, client kubernetes.Interface, log *slog.Logger) error {
 	if !o.LeaderElect || o.DryRun {
 		l.update(func() { l.term, l.leader = ctx, id })

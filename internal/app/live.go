@@ -38,7 +38,7 @@ func (l *live) offer(o offered) {
 		cfg, err = config.Parse(o.text)
 	}
 	fault.Point("config.parsed")
-	l.metrics.configLoaded(err == nil, time.Now())
+	l.metrics.configLoaded(err == nil)
 	switch news := l.take(cfg, o.version, err); {
 	case err != nil && news:
 		l.log.Error("configuration refused, the last good one stays", "error", err)

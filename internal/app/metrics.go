@@ -1,12 +1,9 @@
 package app
 
 import (
-	"maps"
-	"sync"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/shardscaler/shardscaler/internal/telemetry"
 )
 
 type metrics struct {
@@ -19,10 +16,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "shardscaler_leading", Help: "1 while this replica leads."}, func() float64 {
-		if leads() {
-			return 1
-		}
-		return 0
+		return telemetry.Number(leads())
 	})
 	return &metrics{
 		configOK: f.NewGauge(prometheus.GaugeOpts{
@@ -44,39 +38,12 @@ func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 	}
 }
 
-func (m *metrics) configLoaded(ok bool, now time.Time) {
+func (m *metrics) configLoaded(ok bool) {
 	if !ok {
 		m.configOK.Set(0)
 		m.refusals.Inc()
 		return
 	}
 	m.configOK.Set(1)
-	m.configTime.Set(float64(now.Unix()))
-}
-
-// turns remembers when each control loop last ended a turn, for the liveness probe.
-type turns struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func (t *turns) ended(kind string, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.last == nil {
-		t.last = map[string]time.Time{}
-	}
-	t.last[kind] = now
-}
-
-func (t *turns) forget(kind string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.last, kind)
-}
-
-func (t *turns) all() map[string]time.Time {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.last)
+	m.configTime.SetToCurrentTime()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
-// Options are what a running server cannot change: addresses, credentials, identity. The command
-// line sets them.
+// Options are the flags: addresses, credentials, identity, which a running server cannot change.
 type Options struct {
 	Namespace string // of the workloads, the ConfigMap and the Lease
 	PodName   string // this replica's name in the Lease, the head and the events
@@ -30,16 +28,10 @@ type Options struct {
 	ZooKeeper        string // host:port,…[/chroot]
 	ZooKeeperAuth    string // file with user:password for digest authentication
 	ZooKeeperSession time.Duration
-	ZooKeeperTLS     bool   // implied by each of the files
-	ZooKeeperCA      string // file with the authorities of the servers' certificates; empty: those of the system
-	ZooKeeperCert    string // file with our own certificate, for servers that ask for one
-	ZooKeeperKey     string // file with its private key
+	ZooKeeperTLS     TLS
 
 	Kafka             string // host:port,…; empty only if no kind has a heartbeat
-	KafkaTLS          bool   // implied by each of the files
-	KafkaCA           string // as ZooKeeperCA
-	KafkaCert         string
-	KafkaKey          string
+	KafkaTLS          TLS
 	KafkaSASL         string // one of heartbeat.Mechanisms; empty: none
 	KafkaUsername     string
 	KafkaPasswordFile string
@@ -49,9 +41,7 @@ type Options struct {
 	MQTTTopic        string
 	MQTTUsername     string
 	MQTTPasswordFile string
-	MQTTCA           string // as ZooKeeperCA, for ssl:// and wss://
-	MQTTCert         string
-	MQTTKey          string
+	MQTTTLS          TLS // for ssl:// and wss://
 
 	CatalogueDSNFile string // file with postgres://…, mysql://… or mariadb://…
 
@@ -78,74 +68,70 @@ type Options struct {
 	RetryPeriod   time.Duration
 }
 
+// TLS says how connections to a kind of server are encrypted.
+type TLS struct {
+	Wanted bool // implied by each of the files
+	clienttls.Files
+}
+
+// files is nil where TLS is neither wanted nor implied.
+func (t *TLS) files() *clienttls.Files {
+	if !t.Wanted && t.Files == (clienttls.Files{}) {
+		return nil
+	}
+	return &t.Files
+}
+
+func (t *TLS) validate(f *flagFaults, server string) {
+	f.when((t.CertFile == "") != (t.KeyFile == ""), "--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
+}
+
 // ConfigKey is the ConfigMap's key that holds the configuration.
 const ConfigKey = "config.yaml"
 
+// flagFaults collects what is wrong with the flags.
+type flagFaults []error
+
+func (f *flagFaults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+// when notes a fault if something is wrong.
+func (f *flagFaults) when(wrong bool, format string, args ...any) {
+	if wrong {
+		f.add(format, args...)
+	}
+}
+
 // Validate reports all faults at once, each with the flag's name.
 func (o *Options) Validate() error {
-	var errs []error
-	require := func(flag, value string) {
-		if value == "" {
-			errs = append(errs, fmt.Errorf("--%s must be set", flag))
-		}
-	}
-	require("namespace", o.Namespace)
-	require("pod-name", o.PodName)
-	require("zookeeper", o.ZooKeeper)
-	require("mqtt", o.MQTT)
-	require("catalogue-dsn-file", o.CatalogueDSNFile)
-	if (o.ConfigMap == "") == (o.ConfigFile == "") {
-		errs = append(errs, errors.New("set one of --config-map and --config"))
-	}
-	if (o.TLSCertFile == "") != (o.TLSKeyFile == "") {
-		errs = append(errs, errors.New("--tls-cert-file and --tls-private-key-file go together"))
-	}
-	errs = append(errs, // Join passes over those that are nil
-		together("zookeeper", o.ZooKeeperCert, o.ZooKeeperKey), together("kafka", o.KafkaCert, o.KafkaKey), together("mqtt", o.MQTTCert, o.MQTTKey))
-	errs = append(errs, o.validateKafka()...)
-	errs = append(errs, o.validateMQTT()...)
-	errs = append(errs, o.validateCertificate()...)
-	if o.SecurePort < 0 || o.SecurePort > 65535 {
-		errs = append(errs, fmt.Errorf("--secure-port %d: must be between 0 (off) and 65535", o.SecurePort))
-	}
-	if o.InsecureLocal && !loopback(o.Listen) {
-		errs = append(errs, fmt.Errorf("--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen))
-	}
-	if !(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0) {
-		errs = append(errs, fmt.Errorf("--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
-			o.LeaseDuration, o.RenewDeadline, o.RetryPeriod))
-	}
-	if o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute {
-		errs = append(errs, fmt.Errorf("--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession))
-	}
-	return errors.Join(errs...)
+	var f flagFaults
+	f.when(o.Namespace == "", "--namespace must be set")
+	f.when(o.PodName == "", "--pod-name must be set")
+	f.when(o.ZooKeeper == "", "--zookeeper must be set")
+	f.when(o.MQTT == "", "--mqtt must be set")
+	f.when(o.CatalogueDSNFile == "", "--catalogue-dsn-file must be set")
+	f.when((o.ConfigMap == "") == (o.ConfigFile == ""), "set one of --config-map and --config")
+	f.when((o.TLSCertFile == "") != (o.TLSKeyFile == ""), "--tls-cert-file and --tls-private-key-file go together")
+	o.ZooKeeperTLS.validate(&f, "zookeeper")
+	o.KafkaTLS.validate(&f, "kafka")
+	o.MQTTTLS.validate(&f, "mqtt")
+	o.validateKafka(&f)
+	o.validateMQTT(&f)
+	o.validateCertificate(&f)
+	f.when(o.SecurePort < 0 || o.SecurePort > 65535, "--secure-port %d: must be between 0 (off) and 65535", o.SecurePort)
+	f.when(o.InsecureLocal && !samesite.Loopback(o.Listen),
+		"--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen)
+	f.when(!(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0),
+		"--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
+		o.LeaseDuration, o.RenewDeadline, o.RetryPeriod)
+	f.when(o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute,
+		"--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession)
+	return errors.Join(f...)
 }
 
 // mqttClientID is the same for all replicas of an installation, and another one for each
 // installation: a broker throws the older of two clients with one id out.
 func (o *Options) mqttClientID() string {
 	return cmp.Or(o.MQTTClientID, o.LeaseName+"-"+o.Namespace)
-}
-
-// zooKeeperTLS is nil where connections to ZooKeeper are not encrypted.
-func (o *Options) zooKeeperTLS() *clienttls.Files {
-	return tlsFiles(o.ZooKeeperTLS, o.ZooKeeperCA, o.ZooKeeperCert, o.ZooKeeperKey)
-}
-
-// tlsFiles are the files of a client's TLS; nil where it is neither wanted nor implied by a file.
-func tlsFiles(wanted bool, ca, cert, key string) *clienttls.Files {
-	if !wanted && ca == "" && cert == "" {
-		return nil
-	}
-	return &clienttls.Files{CAFile: ca, CertFile: cert, KeyFile: key}
-}
-
-// together is an error where one of a server's certificate and key is set without the other.
-func together(server, cert, key string) error {
-	if (cert == "") == (key == "") {
-		return nil
-	}
-	return fmt.Errorf("--%[1]s-tls-cert-file and --%[1]s-tls-key-file go together", server)
 }
 
 func (o *Options) kafkaBrokers() []string {
@@ -156,35 +142,19 @@ func (o *Options) kafkaBrokers() []string {
 	return brokers
 }
 
-func (o *Options) validateKafka() (errs []error) {
-	for _, broker := range o.kafkaBrokers() {
+func (o *Options) validateKafka(f *flagFaults) {
+	f.when(o.Kafka != "" && slices.ContainsFunc(o.kafkaBrokers(), func(broker string) bool {
 		host, port, err := net.SplitHostPort(broker)
-		if o.Kafka != "" && (err != nil || host == "" || port == "" || strings.ContainsAny(broker, "/;?# ")) {
-			errs = append(errs, fmt.Errorf("--kafka %q: must be host:port,host:port", o.Kafka))
-			break
-		}
-	}
+		return err != nil || host == "" || port == "" || strings.ContainsAny(broker, "/;?# ")
+	}), "--kafka %q: must be host:port,host:port", o.Kafka)
 	if o.KafkaSASL == "" {
-		if o.KafkaUsername != "" || o.KafkaPasswordFile != "" {
-			errs = append(errs, errors.New("--kafka-username and --kafka-password-file need --kafka-sasl-mechanism"))
-		}
-		return errs
+		f.when(o.KafkaUsername != "" || o.KafkaPasswordFile != "", "--kafka-username and --kafka-password-file need --kafka-sasl-mechanism")
+		return
 	}
-	if !slices.Contains(heartbeat.Mechanisms, o.KafkaSASL) {
-		errs = append(errs, fmt.Errorf("--kafka-sasl-mechanism %q: must be one of %s", o.KafkaSASL, strings.Join(heartbeat.Mechanisms, ", ")))
-	}
-	if o.KafkaUsername == "" || o.KafkaPasswordFile == "" {
-		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-username and --kafka-password-file"))
-	}
-	if o.kafkaTLS() == nil {
-		errs = append(errs, errors.New("--kafka-sasl-mechanism needs --kafka-tls: the password must not be read on its way"))
-	}
-	return errs
-}
-
-// kafkaTLS is nil where connections to Kafka are not encrypted.
-func (o *Options) kafkaTLS() *clienttls.Files {
-	return tlsFiles(o.KafkaTLS, o.KafkaCA, o.KafkaCert, o.KafkaKey)
+	f.when(!slices.Contains(heartbeat.Mechanisms, o.KafkaSASL),
+		"--kafka-sasl-mechanism %q: must be one of %s", o.KafkaSASL, strings.Join(heartbeat.Mechanisms, ", "))
+	f.when(o.KafkaUsername == "" || o.KafkaPasswordFile == "", "--kafka-sasl-mechanism needs --kafka-username and --kafka-password-file")
+	f.when(o.KafkaTLS.files() == nil, "--kafka-sasl-mechanism needs --kafka-tls: the password must not be read on its way")
 }
 
 // kafkaSASL is nil where Kafka is not told who we are.
@@ -201,85 +171,47 @@ var encryptedMQTT = map[string]bool{
 	"ssl": true, "tls": true, "tcps": true, "mqtts": true, "mqtt+ssl": true, "wss": true,
 }
 
-func (o *Options) validateMQTT() (errs []error) {
-	if err := notify.CheckTopic(o.MQTTTopic); err != nil {
-		errs = append(errs, fmt.Errorf("--mqtt-topic: %w", err))
-	}
+func (o *Options) validateMQTT(f *flagFaults) {
+	topic := notify.CheckTopic(o.MQTTTopic)
+	f.when(topic != nil, "--mqtt-topic: %w", topic)
 	if o.MQTT == "" {
-		return errs // said already
+		return // said already
 	}
 	broker, err := url.Parse(o.MQTT)
 	if err != nil { // it has the text, and that may have a password
-		return append(errs, errors.New("--mqtt: not an URL such as tcp://host:port or ssl://host:port"))
+		f.add("--mqtt: not an URL such as tcp://host:port or ssl://host:port")
+		return
 	}
 	encrypted, known := encryptedMQTT[broker.Scheme]
 	if !known {
-		return append(errs, fmt.Errorf("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted()))
+		f.add("--mqtt %q: must be tcp://host:port or ssl://host:port", broker.Redacted())
+		return
 	}
-	if !encrypted && o.mqttTLS() != nil {
-		errs = append(errs, fmt.Errorf("--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme))
-	}
-	return append(errs, o.mqttLeavesOut(broker))
-}
-
-// mqttLeavesOut is what of the broker's address, or beside it, would not count.
-func (o *Options) mqttLeavesOut(broker *url.URL) error {
+	f.when(!encrypted && o.MQTTTLS.files() != nil,
+		"--mqtt-tls-ca-file and --mqtt-tls-cert-file need --mqtt ssl://host:port, not %s://", broker.Scheme)
 	ws := strings.HasPrefix(broker.Scheme, "ws")
-	switch {
+	switch { // what of the address, or beside it, would not count
 	case broker.User != nil && (o.MQTTUsername != "" || o.MQTTPasswordFile != ""):
-		return errors.New("--mqtt has a user, and so have --mqtt-username and --mqtt-password-file: set one of them")
+		f.add("--mqtt has a user, and so have --mqtt-username and --mqtt-password-file: set one of them")
 	case broker.Fragment != "":
-		return errors.New("--mqtt: a part that begins with #: want none")
+		f.add("--mqtt: a part that begins with #: want none")
 	case broker.RawQuery != "" && !ws:
-		return fmt.Errorf("--mqtt: options after a question mark: %s:// has none", broker.Scheme)
+		f.add("--mqtt: options after a question mark: %s:// has none", broker.Scheme)
 	case strings.Trim(broker.Path, "/") != "" && !ws && broker.Scheme != "unix":
-		return fmt.Errorf("--mqtt: path %q: %s:// has none; the topic is --mqtt-topic", broker.Path, broker.Scheme)
+		f.add("--mqtt: path %q: %s:// has none; the topic is --mqtt-topic", broker.Path, broker.Scheme)
 	}
-	return nil
 }
 
-// mqttTLS is nil where nothing is to be added to what the system has.
-func (o *Options) mqttTLS() *clienttls.Files {
-	return tlsFiles(false, o.MQTTCA, o.MQTTCert, o.MQTTKey)
-}
-
-func (o *Options) validateCertificate() (errs []error) {
+func (o *Options) validateCertificate(f *flagFaults) {
 	if o.TLSSelfManaged {
-		if o.TLSCertFile != "" {
-			errs = append(errs, fmt.Errorf("--tls-self-managed and --tls-cert-file %q: set one of them", o.TLSCertFile))
-		}
-		if o.TLSSecret == "" || o.MetricsService == "" {
-			errs = append(errs, errors.New("--tls-self-managed needs --tls-secret and --metrics-service"))
-		}
-		if o.DryRun {
-			errs = append(errs, errors.New("--tls-self-managed writes a Secret and APIServices, --dry-run writes nothing: set one of them"))
-		}
+		f.when(o.TLSCertFile != "", "--tls-self-managed and --tls-cert-file %q: set one of them", o.TLSCertFile)
+		f.when(o.TLSSecret == "" || o.MetricsService == "", "--tls-self-managed needs --tls-secret and --metrics-service")
+		f.when(o.DryRun, "--tls-self-managed writes a Secret and APIServices, --dry-run writes nothing: set one of them")
 	}
-	if o.TakeOverAPIServices && !o.TLSSelfManaged {
-		errs = append(errs, errors.New("--take-over-apiservices needs --tls-self-managed: the caBundle must be known to be taken over as well"))
-	}
-	if o.MetricsServicePort < 0 || o.MetricsServicePort > 65535 || o.TakeOverAPIServices && o.MetricsServicePort == 0 {
-		errs = append(errs, fmt.Errorf("--metrics-service-port %d: must be between 1 and 65535", o.MetricsServicePort))
-	}
-	return errs
-}
-
-// loopback says whether addr (host:port) can be reached from this machine only.
-func loopback(addr string) bool {
-	_, _, err := net.SplitHostPort(addr)
-	return err == nil && samesite.Loopback(addr)
-}
-
-// readSecret returns a file's content without the final line break; without a name it is empty.
-func readSecret(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+	f.when(o.TakeOverAPIServices && !o.TLSSelfManaged,
+		"--take-over-apiservices needs --tls-self-managed: the caBundle must be known to be taken over as well")
+	f.when(o.MetricsServicePort < 0 || o.MetricsServicePort > 65535 || o.TakeOverAPIServices && o.MetricsServicePort == 0,
+		"--metrics-service-port %d: must be between 1 and 65535", o.MetricsServicePort)
 }
 
 // identity is this replica's name in the Lease: the pod, and where the others reach it.

@@ -1,9 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,20 +15,20 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// registrar keeps what lets the API server find and trust the metrics APIs: the APIServices, and
-// the certificate where that is ours.
+// registrar keeps what lets the API server find and trust the metrics APIs.
 type registrar struct {
 	keeper  *servingcert.Keeper // nil: the certificate comes from files
 	watcher *registration.Watcher
 	log     *slog.Logger
-
-	mu        sync.Mutex
-	certFault error
-	readFault error
+	faults  atomic.Pointer[faults]
 }
+
+// faults are why the certificate or the APIServices are not looked after; empty: they are.
+type faults struct{ cert, apiServices string }
 
 func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registerer) *registrar {
 	r := &registrar{log: log}
+	r.faults.Store(&faults{})
 	cfg := registration.Config{
 		Namespace: o.Namespace, Service: o.MetricsService, Port: int32(o.MetricsServicePort), TakeOver: o.TakeOverAPIServices,
 	}
@@ -36,7 +37,7 @@ func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registere
 			k.client.CoreV1(), time.Now, log, reg)
 		cfg.Bundle = r.keeper.Bundle
 	}
-	r.watcher = registration.New(cfg, k.apiServices, k.notRegistered, log, reg)
+	r.watcher = registration.New(cfg, k.apiServices, func(fault string) { k.warn("NotRegistered", fault) }, log, reg)
 	return r
 }
 
@@ -65,42 +66,23 @@ func (r *registrar) run(ctx context.Context) error {
 	return nil
 }
 
-// sync first reads the Secret, so that an old bundle is not put in place of one that another
-// replica has just written.
+// sync reads the Secret first: an old bundle must not replace what another replica just wrote.
 func (r *registrar) sync(ctx context.Context) (ok bool) {
-	var certFault error
+	var now faults
 	if r.keeper != nil {
-		certFault = r.keeper.Sync(ctx)
+		now.cert = text(r.keeper.Sync(ctx))
 	}
-	var readFault error
-	if certFault == nil {
-		readFault = r.watcher.Sync(ctx)
+	if now.cert == "" {
+		now.apiServices = text(r.watcher.Sync(ctx))
 	}
 	if ctx.Err() != nil {
 		return true
 	}
-	news := r.note(certFault, readFault)
-	for _, err := range []error{certFault, readFault} {
-		if err != nil && news {
-			r.log.Warn("the metrics APIs are not looked after", "error", err)
-		}
+	ok = now == faults{}
+	if was := r.faults.Swap(&now); !ok && now != *was {
+		r.log.Warn("the metrics APIs are not looked after", "error", cmp.Or(now.cert, now.apiServices))
 	}
-	return certFault == nil && readFault == nil
-}
-
-// note says whether that is news.
-func (r *registrar) note(certFault, readFault error) (news bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	news = text(certFault) != text(r.certFault) || text(readFault) != text(r.readFault)
-	r.certFault, r.readFault = certFault, readFault
-	return news
-}
-
-func (r *registrar) faults() (certFault, readFault error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.certFault, r.readFault
+	return ok
 }
 
 func text(err error) string {
@@ -112,13 +94,10 @@ func text(err error) string {
 
 // checks are lines of readyz; none fails the probe: what is wrong is not this replica's.
 func (r *registrar) checks() []check {
-	certFault, readFault := r.faults()
-	registered := check{name: "apiservices", detail: r.watcher.Fault()}
-	if readFault != nil {
-		registered.detail = readFault.Error()
-	}
+	now := r.faults.Load()
+	registered := check{name: "apiservices", detail: cmp.Or(now.apiServices, r.watcher.Fault())}
 	if r.keeper == nil {
 		return []check{registered}
 	}
-	return []check{{name: "serving-cert", detail: text(certFault)}, registered}
+	return []check{{name: "serving-cert", detail: now.cert}, registered}
 }

@@ -76,7 +76,6 @@ func newReplica(t *testing.T, patience time.Duration) *replica {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	a, err := newApp(t.Context(), o, log, prometheus.NewRegistry())
 	require.NoError(t, err)
-	a.gather = newGatherers()
 	a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: iota-dac, capacity: 10, init: 3, max: 50, catalogue: {lag: 0s}, replicas: {owner: shardscaler}}\n")})
 	cfg, _ := a.live.current()
 	a.state.Configure(cfg.Kinds)

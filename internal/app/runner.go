@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,9 +22,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// runner runs one kind: it follows ZooKeeper on every replica, and decides and writes while this
-// one leads. Kinds share nothing, so that one kind's trouble never holds another: a panic ends its
-// runner alone, and the next runner begins from ZooKeeper.
+// runner follows one kind on every replica, and decides and writes for it while this one leads.
+// Kinds share nothing: a panic ends its runner alone, and the next runner begins from ZooKeeper.
 type runner struct {
 	app    *App
 	kind   string
@@ -32,7 +32,8 @@ type runner struct {
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
-	poke   wake.Signal // a tick is asked for now
+	poke   wake.Signal               // a tick is asked for now
+	ticked atomic.Pointer[time.Time] // when a tick ended, for the liveness probe; nil: nothing ticks
 
 	mu       sync.Mutex
 	decision *outcome.Report // this replica's own latest, only while it leads
@@ -146,7 +147,7 @@ func (r *runner) tick(ctx context.Context) {
 	s := scaler.New(scaler.Config{Kind: r.kind, DryRun: r.app.opts.DryRun}, r.engine, r.app.actuator, r.app.log, reg)
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
-	defer r.app.turns.forget(r.kind)
+	defer r.ticked.Store(nil)
 	defer r.decided(nil, decide.Input{})
 	for {
 		changed := r.app.state.Changed()
@@ -177,7 +178,8 @@ func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
 		d, out := s.Tick(ctx, now, kind, *k)
 		r.decided(outcome.NewReport(d, out), s.Input())
 	}
-	r.app.turns.ended(r.kind, time.Now())
+	ended := time.Now()
+	r.ticked.Store(&ended)
 	return cfg.SyncPeriod.Std()
 }
 
@@ -205,7 +207,7 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
 // leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
-func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, error) {
+func (r *runner) served(now time.Time) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {
 		var err error
@@ -213,6 +215,7 @@ func (r *runner) served(now time.Time, cfg *config.Config) (*outcome.Report, err
 			return nil, err
 		}
 	}
+	cfg, _ := r.app.live.current() // no kind runs without one
 	if err := latest.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
 		return nil, err
 	}

@@ -17,17 +17,17 @@ import (
 
 func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 	now, cfg := time.Now(), &config.Config{SyncPeriod: config.Duration(2 * time.Second)}
-	r := &runner{decision: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}
-	d, err := r.served(now.Add(6*time.Second), cfg)
+	r := &runner{app: &App{live: &live{cfg: cfg}}, decision: &outcome.Report{Decision: decide.Decision{Kind: "Thing", At: now}}}
+	d, err := r.served(now.Add(6 * time.Second))
 	require.NoError(t, err)
 	require.Same(t, r.decision, d)
-	_, err = r.served(now.Add(7*time.Second), cfg)
+	_, err = r.served(now.Add(7 * time.Second))
 	require.ErrorContains(t, err, "7s old, more than 6s")
 }
 
 func TestEveryOverrideFits(t *testing.T) {
-	value := &config.OverrideValue{Value: math.MinInt, Over: math.MinInt}
-	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverridePause{}})
+	value := &config.OverrideValue[int]{Value: math.MinInt, Over: math.MinInt}
+	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverrideValue[bool]{}})
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(doc), protocol.MaxDocBytes)
 	fields := reflect.TypeFor[config.Override]()

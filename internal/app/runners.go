@@ -14,7 +14,6 @@ type runners struct {
 	mu     sync.RWMutex
 	by     map[string]*runner
 	fallen wake.Signal // holds a token when a runner has ended by itself
-	turns  turns
 }
 
 func newRunners() runners { return runners{by: map[string]*runner{}, fallen: wake.New()} }
@@ -38,13 +37,17 @@ func (s *runners) put(r *runner) {
 	s.by[r.kind] = r
 }
 
-// take takes out those that are gone.
-func (s *runners) take(gone []*runner) {
+// take takes out those that which names.
+func (s *runners) take(which func(*runner) bool) (taken []*runner) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range gone {
-		delete(s.by, r.kind)
+	for kind, r := range s.by {
+		if which(r) {
+			taken = append(taken, r)
+			delete(s.by, kind)
+		}
 	}
+	return taken
 }
 
 // reconciler is how the catalogue finds a kind's engine.

@@ -152,7 +152,7 @@ func TestAPanicInOneKindLeavesTheOthersAndTheKindBeginsAgain(t *testing.T) {
 			defer a.kube.close()
 			defer a.listener.Close()
 			a.store.Close()
-			a.store, a.gather = store, newGatherers()
+			a.store = store
 			a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: a, capacity: 10, init: 1, max: 5}\n- {name: Rule, statefulSet: b, capacity: 10, init: 1, max: 5}\n")})
 			ctx, cancel := context.WithCancel(t.Context())
 			a.leadership.update(func() { a.leadership.term = ctx })

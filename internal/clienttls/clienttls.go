@@ -1,7 +1,7 @@
 // Package clienttls reads what encrypted connections need: authorities, and our certificate.
 //
-// In: names of PEM files. Out: a tls.Config, and connections encrypted by one. The files are read
-// for every connection, so that they may be renewed without a restart.
+// In: names of PEM files, read for every connection: they may be renewed. Out: a tls.Config, and
+// connections encrypted by one.
 package clienttls
 
 import (

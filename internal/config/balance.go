@@ -63,51 +63,48 @@ func (k *Kind) setBand() {
 	setDefault(&k.Rebalance.Band.Leave, 1.05)
 }
 
-func (k *Kind) validateBalance(path *field.Path) field.ErrorList {
-	errs := oneOf(path.Child("balance"), k.Balance, BalanceCount, BalanceWeight)
+func (k *Kind) validateBalance(errs *faults, path *field.Path) {
+	oneOf(errs, path.Child("balance"), k.Balance, BalanceCount, BalanceWeight)
 	band := path.Child("rebalance", "band")
 	switch b := k.Rebalance.Band; {
 	case b != nil && k.Balance != BalanceWeight:
-		errs = append(errs, field.Forbidden(band, "only with balance: weight"))
+		errs.add(field.Forbidden(band, "only with balance: weight"))
 	case b != nil:
-		errs = append(errs, between(band.Child("enter"), b.Enter, 1, 10)...)
-		errs = append(errs, between(band.Child("leave"), b.Leave, 1, max(b.Enter, 1))...)
+		between(errs, band.Child("enter"), b.Enter, 1, 10)
+		between(errs, band.Child("leave"), b.Leave, 1, max(b.Enter, 1))
 	}
-	return append(errs, validatePins(path.Child("pins"), k.Pins)...)
+	validatePins(errs, path.Child("pins"), k.Pins)
 }
 
-func validatePins(path *field.Path, rules []pins.Rule) field.ErrorList {
-	var errs field.ErrorList
+func validatePins(errs *faults, path *field.Path, rules []pins.Rule) {
 	if len(rules) > maxPins {
-		errs = append(errs, field.TooMany(path, len(rules), maxPins))
+		errs.add(field.TooMany(path, len(rules), maxPins))
 	}
 	names, ids := map[string]bool{}, 0
 	for i := range rules {
 		p, at := &rules[i], path.Index(i)
 		switch {
 		case p.Name == "" || len(p.Name) > maxPinName:
-			errs = append(errs, field.Invalid(at.Child("name"), p.Name, fmt.Sprintf("must have 1 to %d bytes", maxPinName)))
+			errs.add(field.Invalid(at.Child("name"), p.Name, fmt.Sprintf("must have 1 to %d bytes", maxPinName)))
 		case names[p.Name]:
-			errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
+			errs.add(field.Duplicate(at.Child("name"), p.Name))
 		}
 		names[p.Name] = true
 		ids += len(p.IDs)
-		errs = append(errs, validatePin(at, p)...)
+		validatePin(errs, at, p)
 	}
 	if ids > maxPinnedIDs {
-		errs = append(errs, field.Invalid(path, ids, fmt.Sprintf("all pins together must name at most %d ids", maxPinnedIDs)))
+		errs.add(field.Invalid(path, ids, fmt.Sprintf("all pins together must name at most %d ids", maxPinnedIDs)))
 	}
-	return errs
 }
 
-func validatePin(path *field.Path, p *pins.Rule) field.ErrorList {
-	var errs field.ErrorList
+func validatePin(errs *faults, path *field.Path, p *pins.Rule) {
 	if p.Selector == nil && len(p.IDs) == 0 {
-		errs = append(errs, field.Required(path, "selector or ids"))
+		errs.add(field.Required(path, "selector or ids"))
 	}
 	if p.Selector != nil {
 		for i, r := range p.Selector.MatchExpressions {
-			errs = append(errs, validateRequirement(path.Child("selector", "matchExpressions").Index(i), r)...)
+			validateRequirement(errs, path.Child("selector", "matchExpressions").Index(i), r)
 		}
 	}
 	seen := map[string]bool{}
@@ -115,42 +112,39 @@ func validatePin(path *field.Path, p *pins.Rule) field.ErrorList {
 		at := path.Child("ids").Index(i)
 		switch {
 		case id == "" || len(id) > maxIDBytes:
-			errs = append(errs, field.Invalid(at, id, fmt.Sprintf("must have 1 to %d bytes", maxIDBytes)))
+			errs.add(field.Invalid(at, id, fmt.Sprintf("must have 1 to %d bytes", maxIDBytes)))
 		case seen[id]:
-			errs = append(errs, field.Duplicate(at, id))
+			errs.add(field.Duplicate(at, id))
 		}
 		seen[id] = true
 	}
 	if len(p.Ordinals) == 0 {
-		errs = append(errs, field.Required(path.Child("ordinals"), "at least one ordinal"))
+		errs.add(field.Required(path.Child("ordinals"), "at least one ordinal"))
 	}
 	for i, o := range p.Ordinals {
 		at := path.Child("ordinals").Index(i)
-		errs = append(errs, between(at, o, 0, maxPinOrdinal)...)
+		between(errs, at, o, 0, maxPinOrdinal)
 		if slices.Contains(p.Ordinals[:i], o) {
-			errs = append(errs, field.Duplicate(at, o))
+			errs.add(field.Duplicate(at, o))
 		}
 	}
-	return errs
 }
 
 // validateRequirement checks the form; keys and values are the catalogue's and may be any text.
-func validateRequirement(path *field.Path, r pins.Requirement) field.ErrorList {
-	var errs field.ErrorList
+func validateRequirement(errs *faults, path *field.Path, r pins.Requirement) {
 	if strings.TrimSpace(r.Key) == "" {
-		errs = append(errs, field.Required(path.Child("key"), "the label's name"))
+		errs.add(field.Required(path.Child("key"), "the label's name"))
 	}
 	switch r.Operator {
 	case pins.In, pins.NotIn:
 		if len(r.Values) == 0 {
-			errs = append(errs, field.Required(path.Child("values"), "at least one with "+string(r.Operator)))
+			errs.add(field.Required(path.Child("values"), "at least one with "+string(r.Operator)))
 		}
 	case pins.Exists, pins.DoesNotExist:
 		if len(r.Values) > 0 {
-			errs = append(errs, field.Forbidden(path.Child("values"), "none with "+string(r.Operator)))
+			errs.add(field.Forbidden(path.Child("values"), "none with "+string(r.Operator)))
 		}
 	default:
-		errs = append(errs, oneOf(path.Child("operator"), r.Operator, pins.In, pins.NotIn, pins.Exists, pins.DoesNotExist)...)
+		oneOf(errs, path.Child("operator"), r.Operator, pins.In, pins.NotIn, pins.Exists, pins.DoesNotExist)
 	}
-	return errs
 }

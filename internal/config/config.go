@@ -1,14 +1,14 @@
 // Package config is what operators tune: the content of the ConfigMap.
 //
-// In: YAML text. Out: a Config that is complete (defaults filled in) and valid, or one error that
-// lists every fault by field, value and bound. Invariant: a Config that left Parse can be used
-// without any further check.
+// In: YAML text. Out: a Config, or one error that lists every fault by field, value and bound.
+// Invariant: a Config that left Parse is complete and valid.
 //
 // Addresses and credentials are flags of the server: changing them needs a restart.
 package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -49,8 +49,7 @@ type Kind struct {
 	Behavior  Behavior  `json:"behavior,omitempty"`
 	// Heartbeat is nil for a kind whose instances do not beat.
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
-	// LostNodeGrace is how long a node may be lost before what its instances own is given to
-	// others, where that is safe. Default 5m.
+	// LostNodeGrace is how long a node is lost before others get what is safe to give. Default 5m.
 	LostNodeGrace Duration `json:"lostNodeGrace,omitempty"`
 	// Health says what is done about an instance that does not work.
 	Health Health `json:"health,omitempty"`
@@ -146,8 +145,7 @@ type Behavior struct {
 
 // ScalingRules limits changes in one direction.
 type ScalingRules struct {
-	// StabilizationWindow: down, the largest recommendation within it holds; up, the smallest. Nil:
-	// 5m down, 0 up. At most 1h.
+	// StabilizationWindow: its largest (up: smallest) recommendation holds. Nil: 5m (up: 0). To 1h.
 	StabilizationWindow *Duration `json:"stabilizationWindow,omitempty"`
 	// Policies limit the rate; none means no limit by rate.
 	Policies []ScalingPolicy `json:"policies,omitempty"`
@@ -199,8 +197,8 @@ const (
 type Health struct {
 	// Action is the strongest that is taken. Default: restart.
 	Action Action `json:"action,omitempty"`
-	// ReassignAfter is how long an instance must have been out of work before its resources are
-	// given away, 1m to 24h. Default 10m.
+	// ReassignAfter is how long an instance is not working before others get its resources, 1m to
+	// 24h. Default 10m.
 	ReassignAfter Duration `json:"reassignAfter,omitempty"`
 }
 
@@ -217,23 +215,14 @@ type Catalogue struct {
 	Query string `json:"query,omitempty"`
 	// Interval is the time between two periodic reads. Default 5m.
 	Interval Duration `json:"interval,omitempty"`
-	// Lag is how far what a read sees may be behind what messages say (a standby, an open
-	// transaction): what a message created within it is not missed yet, and a read that confirms
-	// another one begins so long after it, or Interval if that is shorter. 0 to 1h. Nil: 10m.
+	// Lag is how far a read may be behind messages (standby, open transaction): what is younger is
+	// not missed, and a confirming read waits as long, at most Interval. 0 to 1h. Nil: 10m.
 	Lag *Duration `json:"lag,omitempty"`
 	// MaxDeleteShare is the share of known resources, MaxDeletes the number if that is more, up to
 	// which a reconcile deletes in an hour without a person. Nil: 0.1, and 5, or 0 with share 0.
 	MaxDeleteShare *float64 `json:"maxDeleteShare,omitempty"`
 	MaxDeletes     *int     `json:"maxDeletes,omitempty"`
 }
-
-// What stands for fields of Catalogue that are not set.
-const (
-	defaultCatalogueInterval = 5 * time.Minute
-	defaultCatalogueLag      = 10 * time.Minute
-	defaultMaxDeleteShare    = 0.1
-	defaultMaxDeletes        = 5
-)
 
 // Rebalance limits how resources move between healthy instances.
 type Rebalance struct {
@@ -256,11 +245,8 @@ type Duration time.Duration
 
 // UnmarshalJSON reads "90s".
 func (d *Duration) UnmarshalJSON(b []byte) error {
-	if len(b) < 2 || b[0] != '"' {
-		return fmt.Errorf("duration %s: want text such as \"90s\"", b)
-	}
-	v, err := time.ParseDuration(string(b[1 : len(b)-1]))
-	if err != nil {
+	v, err := time.ParseDuration(strings.Trim(string(b), `"`))
+	if err != nil || b[0] != '"' {
 		return fmt.Errorf("duration %s: want text such as \"90s\"", b)
 	}
 	*d = Duration(v)

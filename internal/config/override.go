@@ -8,85 +8,68 @@ import (
 
 // Override holds what POST …/orchestrate set for a kind. It lives in ZooKeeper, not the ConfigMap.
 type Override struct {
-	MaxInstances        *OverrideValue `json:"maxInstances,omitempty"`
-	ResourcePerInstance *OverrideValue `json:"resourcePerInstance,omitempty"`
+	MaxInstances        *OverrideValue[int] `json:"maxInstances,omitempty"`
+	ResourcePerInstance *OverrideValue[int] `json:"resourcePerInstance,omitempty"`
 	// Paused is what POST …/pause and …/resume set.
-	Paused *OverridePause `json:"paused,omitempty"`
-}
-
-// OverridePause is OverrideValue for rebalance.paused.
-type OverridePause struct {
-	Value bool `json:"value"`
-	Over  bool `json:"over"`
+	Paused *OverrideValue[bool] `json:"paused,omitempty"`
 }
 
 // OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when that changes.
-type OverrideValue struct {
-	Value int `json:"value"`
-	Over  int `json:"over"`
+type OverrideValue[T comparable] struct {
+	Value T `json:"value"`
+	Over  T `json:"over"`
 }
 
-// Empty says that nothing is overridden.
-func (o Override) Empty() bool {
-	return o.MaxInstances == nil && o.ResourcePerInstance == nil && o.Paused == nil
-}
+// stands says whether there is a value, and base is still what it was put over.
+func (v *OverrideValue[T]) stands(base T) bool { return v != nil && v.Over == base }
 
 // SetPaused returns o with rebalance.paused put over kind k's; nothing is put over the same value.
 func (o Override) SetPaused(k *Kind, paused bool) Override {
 	o.Paused = nil
 	if paused != k.Rebalance.Paused {
-		o.Paused = &OverridePause{Value: paused, Over: k.Rebalance.Paused}
+		o.Paused = &OverrideValue[bool]{Value: paused, Over: k.Rebalance.Paused}
 	}
 	return o
 }
 
 // Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names
-// field, value and bound. The bounds are those of formats.md: maxInstances 3 to ceiling and not
-// below init, resourcePerInstance 1 to 5000.
+// field, value and bound.
 func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int) (Override, error) {
-	var errs field.ErrorList
+	var errs faults
 	if maxInstances != nil {
-		errs = append(errs, between(field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)...)
-		o.MaxInstances = &OverrideValue{Value: *maxInstances, Over: k.Max}
+		between(&errs, field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)
+		o.MaxInstances = &OverrideValue[int]{Value: *maxInstances, Over: k.Max}
 	}
 	if resourcePerInstance != nil {
-		errs = append(errs, between(field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)...)
-		o.ResourcePerInstance = &OverrideValue{Value: *resourcePerInstance, Over: k.Capacity}
+		between(&errs, field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)
+		o.ResourcePerInstance = &OverrideValue[int]{Value: *resourcePerInstance, Over: k.Capacity}
 	}
-	if len(errs) > 0 {
+	if len(errs.ErrorList) > 0 {
 		return Override{}, fmt.Errorf("invalid override: %w", errs.ToAggregate())
 	}
 	return o, nil
 }
 
-// Apply returns kind k under the override, and what of the override still stands: a value whose key
-// the ConfigMap has changed since is dropped. The target follows the capacity down, and follows it
-// fully where it was left at its default.
+// Apply returns kind k under the override, and what of that still stands. The target follows the
+// capacity down, and follows it fully where it was left at its default.
 func (o Override) Apply(k Kind) (Kind, Override) {
-	if v := o.MaxInstances; v != nil {
-		if v.Over == k.Max && v.Value >= k.Init {
-			k.Max = v.Value
-		} else {
-			o.MaxInstances = nil
-		}
+	if v := o.MaxInstances; v.stands(k.Max) && v.Value >= k.Init {
+		k.Max = v.Value
+	} else {
+		o.MaxInstances = nil
 	}
-	if v := o.Paused; v != nil {
-		if v.Over == k.Rebalance.Paused {
-			k.Rebalance.Paused = v.Value
-		} else {
-			o.Paused = nil
-		}
+	if v := o.Paused; v.stands(k.Rebalance.Paused) {
+		k.Rebalance.Paused = v.Value
+	} else {
+		o.Paused = nil
 	}
-	if v := o.ResourcePerInstance; v != nil {
-		if v.Over == k.Capacity {
-			if k.TargetPerInstance == k.Capacity {
-				k.TargetPerInstance = v.Value
-			}
-			k.Capacity = v.Value
-			k.TargetPerInstance = min(k.TargetPerInstance, v.Value)
-		} else {
-			o.ResourcePerInstance = nil
+	if v := o.ResourcePerInstance; v.stands(k.Capacity) {
+		if k.TargetPerInstance == k.Capacity {
+			k.TargetPerInstance = v.Value
 		}
+		k.Capacity, k.TargetPerInstance = v.Value, min(k.TargetPerInstance, v.Value)
+	} else {
+		o.ResourcePerInstance = nil
 	}
 	return k, o
 }

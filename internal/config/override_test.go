@@ -54,15 +54,15 @@ func TestOverrideKeepsAChosenTargetUnlessTheCapacityFallsBelowIt(t *testing.T) {
 func TestAPauseStandsUntilTheConfigMapSaysSomethingElse(t *testing.T) {
 	k := Default("Thing", "iota-dac")
 	o := Override{}.SetPaused(&k, true)
-	require.False(t, o.Empty())
+	require.NotZero(t, o)
 	got, left := o.Apply(k)
 	require.True(t, got.Rebalance.Paused)
 	require.Equal(t, o, left)
-	require.True(t, o.SetPaused(&k, false).Empty(), "resumed: as the ConfigMap has it")
+	require.Zero(t, o.SetPaused(&k, false), "resumed: as the ConfigMap has it")
 
 	k.Rebalance.Paused = true
 	_, left = o.Apply(k)
-	require.True(t, left.Empty(), "the ConfigMap says it itself now")
+	require.Zero(t, left, "the ConfigMap says it itself now")
 	got, _ = Override{}.SetPaused(&k, false).Apply(k)
 	require.False(t, got.Rebalance.Paused)
 }

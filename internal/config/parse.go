@@ -17,7 +17,8 @@ func Parse(text []byte) (*Config, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	c.setDefaults()
-	if errs := c.validate(); len(errs) > 0 {
+	var errs faults
+	if c.validate(&errs); len(errs.ErrorList) > 0 {
 		return nil, fmt.Errorf("invalid configuration: %w", errs.ToAggregate())
 	}
 	return &c, nil
@@ -45,11 +46,11 @@ func (c *Config) setDefaults() {
 
 // Completed is c with the defaults of what it leaves open, but for the query.
 func (c Catalogue) Completed() Catalogue {
-	setDefault(&c.Interval, Duration(defaultCatalogueInterval))
-	setDefaultPtr(&c.Lag, Duration(defaultCatalogueLag))
-	setDefaultPtr(&c.MaxDeleteShare, defaultMaxDeleteShare)
+	setDefault(&c.Interval, Duration(5*time.Minute))
+	setDefaultPtr(&c.Lag, Duration(10*time.Minute))
+	setDefaultPtr(&c.MaxDeleteShare, 0.1)
 	if *c.MaxDeleteShare > 0 {
-		setDefaultPtr(&c.MaxDeletes, defaultMaxDeletes)
+		setDefaultPtr(&c.MaxDeletes, 5)
 	}
 	setDefaultPtr(&c.MaxDeletes, 0)
 	return c

@@ -2,10 +2,9 @@
 //
 // In: text, and the value it is read into. Out: an error that names the field, or nothing.
 // Invariant: a text has one meaning. A name counts only as it is documented: in another case it is
-// another name, and a name that comes twice is an error. encoding/json takes any case and the last
-// of several: it reads {"id":"b","Id":"a"} as a. And two different texts never become one:
-// encoding/json puts U+FFFD in the place of each byte that is not UTF-8 and of each half of a
-// surrogate pair; here they are errors.
+// another name, and a name that comes twice is an error; encoding/json takes any case and the last
+// of several. And two different texts never become one: bytes that are not UTF-8 and halves of a
+// surrogate pair, for which encoding/json puts U+FFFD, are errors.
 //
 // A json.RawMessage is read only when it is read itself.
 package exact
@@ -50,9 +49,8 @@ func KnownJSON(text []byte, into any) error {
 // where into has text, if it is written as it would be printed: 7, not 007, and true, not yes.
 func KnownYAML(text []byte, into any) error {
 	var asJSON stdjson.RawMessage
-	// The library turns YAML into JSON that suits the types of into: a number becomes text where
-	// into has text. Then it would give that JSON to encoding/json. take keeps the JSON and leaves
-	// null in its place, which changes nothing.
+	// The library turns YAML into JSON that suits the types of into, for encoding/json. take keeps
+	// the JSON and leaves null in its place, which changes nothing.
 	take := func(d *stdjson.Decoder) *stdjson.Decoder {
 		_ = d.Decode(&asJSON)                                // the library has just encoded it
 		return stdjson.NewDecoder(strings.NewReader("null")) //nolint:forbidigo // there is no name in it

@@ -14,9 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// asWritten says what YAML has that the JSON which the library made of it does not show: a second
-// document, which is left out; two keys that become one, such as 1 and "1", of which the last
-// counts; a number or a truth value that becomes another text; bytes that are no text.
+// asWritten says what the JSON that the library made of YAML does not show: a second document, two
+// keys that become one, such as 1 and "1", a scalar that becomes another text, bytes that are none.
 func asWritten(text []byte, asJSON stdjson.RawMessage) error {
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node

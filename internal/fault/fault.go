@@ -1,13 +1,7 @@
 // Package fault marks the places at which a process may die, so that tests can make it die at every one of them.
 //
 // In: a name at each place, and in builds with the tag `faults` what is to happen there (SHARDSCALER_FAULT). Out: nothing, or the fault.
-// Invariant: a release build holds no trace of a point. The functions are empty there and inlined, and a test over the built program
-// finds neither a symbol of this package nor a point's name.
-//
-//	release.go   the empty functions
-//	faults.go    the functions of a build with -tags faults
-//	spec.go      what SHARDSCALER_FAULT says
-//	points.go    every point, with what has been done when it is passed
+// Invariant: a release build holds neither a symbol of this package nor a point's name.
 //
 // A fault is `point=action@n`: the n-th time the process passes the point, 1 unless given, one of
 //
@@ -17,9 +11,8 @@
 //	sleep:2s       a pause
 //	error          an error, at points that can fail
 //
-// Several are separated by commas. The variable holds them, or SHARDSCALER_FAULT_FILE names a file that does and that may change while
-// the process runs. SHARDSCALER_FAULT_LOG names a file that gets a line for each point that was passed, once a process, and for each
-// fault that fired, before it does.
+// Several are separated by commas. The variable holds them, or SHARDSCALER_FAULT_FILE names a file that does and may change at any
+// time. SHARDSCALER_FAULT_LOG names a file that gets a line for each point when it is first passed, and for each fault before it fires.
 package fault
 
 // Names of the variables that a build with -tags faults reads.

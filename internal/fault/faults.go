@@ -65,8 +65,7 @@ func SoonAt(name string) {
 	}
 }
 
-// transaction names a step; a delete is a revoke or a redirect by what it is for, and the override is
-// a document of those that are kept.
+// transaction names a step, where a delete is revoked or redirected and an override kept, by that.
 func transaction(ctx context.Context, step string) string {
 	doing, _ := ctx.Value(doingKey{}).(string)
 	switch {

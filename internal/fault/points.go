@@ -10,8 +10,7 @@ type Info struct {
 	Fails bool
 }
 
-// Stages of every transaction, in their order. Each step of the protocol has all of them, as `<step>.<stage>`: the table lists those at
-// which the product is killed in tests.
+// Stages of every transaction, in their order, as `<step>.<stage>`: the table lists those at which tests kill the product.
 const (
 	Sending = "sending" // computed, not sent
 	Sent    = "sent"    // on its way: whether the server does it is open

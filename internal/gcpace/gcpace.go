@@ -1,11 +1,9 @@
 // Package gcpace lets the heap grow to about the same size, however much of it is alive.
 //
 // In: what the last collection found alive. Out: the percentage for the next, and the limit for the
-// process. Go's own rule is a share of what is alive: a server that holds 350,000 ids then piles up
-// half as much garbage again in an import, and one that answers for 10,000 pods, which cost more to
-// look through than ids, collects after every other answer. Invariant: neither the share nor the
-// limit is ever so small that a very large heap is collected all the time; GOGC and GOMEMLIMIT,
-// where they are set, are what holds.
+// process. By Go's own rule, a share of what is alive, 350,000 ids pile up half as much garbage in
+// an import, and 10,000 pods, dearer to look through, are collected after every other answer.
+// Invariant: a very large heap is not collected all the time; GOGC and GOMEMLIMIT, if set, hold.
 package gcpace
 
 import (
@@ -20,9 +18,8 @@ const (
 	goal, room = 64 << 20, 6 << 20
 	// Bounds of the share, in percent.
 	least, most = 12, 200
-	// whole is what the process may take before it gives back at once what it has freed, and
-	// collects sooner; beside is what it may in any case beside a fifth more than is alive. In
-	// bytes. Only an import comes near: its garbage is short-lived lists of all sizes.
+	// whole, in bytes, is what the process may take before it gives back what it has freed and
+	// collects sooner, beside what it may in any case beside a fifth more than is alive.
 	whole, beside = 86 << 20, 26 << 20
 )
 

@@ -1,5 +1,4 @@
-// Package limits bounds what callers can cost: how many requests are answered at once, and how
-// often others are asked for them.
+// Package limits bounds what callers cost: requests at once, and questions to others for them.
 //
 // In: requests, each with the source that it counts for. Out: a turn, or an error at once.
 // Invariant: what is given up leaves no debt, one source never uses up what the others need.
@@ -15,9 +14,8 @@ import (
 
 // Line hands out turns at a bounded rate, in the order in which callers ask.
 //
-// Only the first caller in the line holds a reservation of the rate limiter. A limiter alone takes
-// a reservation for every caller, and one that is given up keeps the time of those behind it: a
-// hundred callers that hang up would leave a debt of a hundred turns.
+// Only the first caller in the line holds a reservation of the rate limiter: those of a hundred
+// callers that hang up would leave a debt of a hundred turns.
 type Line struct {
 	first chan struct{} // holds a token while a caller is the first
 	rate  *rate.Limiter
@@ -78,8 +76,7 @@ func (s *Share) Leave(source string) {
 	}
 }
 
-// Source is what an address host:port counts as: the IPv4 address, or the /64 network of an IPv6
-// address, which one host has whole.
+// Source is what host:port counts as: the IPv4 address, or the /64 network that an IPv6 host has.
 func Source(address string) string {
 	parsed, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -89,9 +86,6 @@ func Source(address string) string {
 	if ip.Is4() {
 		return ip.String()
 	}
-	network, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
+	network, _ := ip.WithZone("").Prefix(64) // an IPv6 address has that many bits
 	return network.String()
 }

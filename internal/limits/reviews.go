@@ -35,8 +35,7 @@ var (
 	ErrBusy = errors.New("too many tokens of this address wait for a review")
 )
 
-// Reviews bounds how often bearer tokens are reviewed. A review costs the API server one call or
-// two, and any caller can ask for one.
+// Reviews bounds how often bearer tokens are reviewed: any caller can cause that.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -58,9 +57,8 @@ func NewReviews() *Reviews {
 	}
 }
 
-// Do calls review for a token that came from source when it is its turn, with a context of
-// ReviewTimeout, and returns its error. An error that is ErrRefused is remembered for ten seconds
-// and returned again without a call. ErrBusy: nothing was asked.
+// Do calls review for a token when it is its turn, for at most ReviewTimeout, and returns its
+// error. ErrRefused is returned again for ten seconds without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {
@@ -94,8 +92,7 @@ func (r *Reviews) wait(ctx context.Context, s *source) error {
 	return nil
 }
 
-// sourceMemory is how long a source is remembered after its last token: longer than its budget
-// takes to be full again.
+// sourceMemory is how long a source is remembered: longer than its budget takes to be full again.
 const sourceMemory = time.Minute
 
 func (r *Reviews) source(name string) *source {

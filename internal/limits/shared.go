@@ -5,9 +5,8 @@ import (
 	"sync"
 )
 
-// Shared lets callers that ask the same share one answer. The answer comes from a call that begins
-// after each of them asked, so that it is never older than the question. For each key one call is
-// under way at most: callers that ask meanwhile share the next.
+// Shared lets callers that ask the same share one answer, of a call that begins after each of them
+// asked. For each key one call is under way at most: callers that ask meanwhile share the next.
 type Shared[K comparable, V any] struct {
 	// Begin, if not nil, is waited for before each call.
 	Begin func(context.Context) error

@@ -1,10 +1,8 @@
 // Package prestop is the hook that holds a pod which ends until it owns nothing.
 //
-// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, an error
-// that says what is left when it has to. Invariant: it holds the pod only while that can help, and
-// never longer than its grace, less what the pod needs to stop by itself.
-//
-// It imports the standard library alone: it is copied into containers of others.
+// In: what a server says of the pod, asked again and again. Out: nil when the pod may end, what is
+// left when it has to. Invariant: it holds the pod only while that can help, and never longer than
+// its grace less its margin; it imports the standard library alone, for containers of others.
 package prestop
 
 import (
@@ -25,8 +23,7 @@ type Config struct {
 	Server    string
 	Namespace string
 	Pod       string
-	// Grace is the pod's terminationGracePeriodSeconds, Margin what is left of it for the process
-	// to stop after the hook.
+	// Grace is the pod's terminationGracePeriodSeconds, of which the process needs Margin to stop.
 	Grace, Margin time.Duration
 	// Patience is how long nobody may answer: without a server nothing empties the pod.
 	Patience time.Duration
@@ -74,8 +71,7 @@ type answer struct {
 }
 
 const (
-	// poll is how long the server is asked to wait for news, retry the pause after a question that
-	// failed or was answered early.
+	// poll is how long the server is asked to wait for news, retry the least time between asking.
 	poll  = 20 * time.Second
 	retry = time.Second
 )

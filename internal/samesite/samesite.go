@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// Only refuses what a web page of another site makes a browser send here: cross-origin requests
-// that change something and, with local, every request for a host that is not this machine's own
-// name (DNS rebinding). local is for a server that trusts whatever reaches its loopback address.
+// Only refuses cross-origin requests that change something and, with local, requests for a host
+// that is not this machine's own name (DNS rebinding): for a server that trusts what reaches it.
 func Only(next http.Handler, local bool) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(deny("a request from the page of another site is refused"))

@@ -52,7 +52,7 @@ func collectView(t *testing.T) metricsapi.View {
 func text(t *testing.T, view metricsapi.View, filter string) []string {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(NewCollector(func() metricsapi.View { return view }))
+	reg.MustRegister(Collector(func() metricsapi.View { return view }))
 	families, err := reg.Gather()
 	require.NoError(t, err)
 	var raw strings.Builder
@@ -151,7 +151,7 @@ func TestCollectorForgets(t *testing.T) {
 
 func TestCollectorLints(t *testing.T) {
 	view := collectView(t)
-	problems, err := testutil.CollectAndLint(NewCollector(func() metricsapi.View { return view }))
+	problems, err := testutil.CollectAndLint(Collector(func() metricsapi.View { return view }))
 	require.NoError(t, err)
 	require.Empty(t, problems)
 }

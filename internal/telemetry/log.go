@@ -1,7 +1,6 @@
 // Package telemetry is the process's log, and the Prometheus series of the snapshot.
 //
-// In: log records of this program and of the Kubernetes libraries, and the observed Snapshot. Out:
-// one stream of structured lines, and series that exist only for what exists.
+// In: log records, also of the Kubernetes libraries; Snapshots. Out: lines; series of what exists.
 package telemetry
 
 import (

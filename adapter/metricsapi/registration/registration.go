@@ -1,10 +1,9 @@
 // Package registration looks after the APIService objects through which a cluster finds its
 // provider of custom metrics. A cluster has one provider: whoever is named there answers every HPA.
 //
-// In: the three objects, read now and then by name. Out: what is wrong with them, for people; and,
-// where that is asked for, a patch that keeps caBundle current. Invariant: an object that leads to
-// another provider is reported and left alone, unless taking it over was asked for; nothing but
-// these three objects is ever read or written.
+// In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
+// asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
+// provider is left alone unless taking it over was asked for; nothing else is read or written.
 package registration
 
 import (
@@ -51,7 +50,7 @@ type Watcher struct {
 	writes prometheus.Counter
 
 	mu     sync.Mutex
-	faults map[string]string // by object; only those with a fault
+	faults map[string]string // by object; empty: none
 }
 
 // New returns a Watcher; report is called with every fault when it is new.
@@ -156,11 +155,7 @@ func (w *Watcher) found(name string, ours bool, fault string) {
 	w.ours.WithLabelValues(name).Set(value)
 	w.mu.Lock()
 	before := w.faults[name]
-	if fault == "" {
-		delete(w.faults, name)
-	} else {
-		w.faults[name] = fault
-	}
+	w.faults[name] = fault
 	w.mu.Unlock()
 	switch fault {
 	case before:

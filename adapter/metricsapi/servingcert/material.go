@@ -2,7 +2,6 @@ package servingcert
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,12 +18,11 @@ const (
 	caKey       = "ca.key"
 )
 
-// material is what the Secret holds: a serving certificate, the CA whose key is at hand, and every
-// CA that may still be needed.
+// material is what the Secret holds.
 type material struct {
 	serving *pair
 	ca      *pair
-	// bundle is what callers are to trust, as PEM; ca comes first.
+	// bundle is what callers are to trust, as PEM: ca, and older ones that may still be needed.
 	bundle []byte
 }
 
@@ -55,9 +53,7 @@ func (m *material) data() map[string][]byte {
 // trusted says whether a caller that trusts the bundle takes the serving certificate at now.
 func (m *material) trusted(now time.Time) error {
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(m.bundle) {
-		return errors.New("there is no CA in the bundle")
-	}
+	roots.AppendCertsFromPEM(m.bundle)
 	_, err := m.serving.parsed.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, DNSName: m.serving.parsed.DNSNames[0]})
 	return err
 }
@@ -74,21 +70,17 @@ func newMaterial(names []string, now time.Time) (*material, error) {
 	return &material{serving: serving, ca: ca, bundle: ca.cert}, nil
 }
 
-// renewed is what should follow m at now, and why; m itself when nothing is due.
+// renewed is what should follow m at now, and why; m itself, and no reason, when nothing is due.
 //
-// One step at a time: a new CA joins the bundle while the certificate that is served is still
-// signed by an older one, and signs only later, when every caller has had the time to trust it.
-// Where what is served is not trusted any more, there is nothing to lose: everything is made anew.
+// One step at a time: a new CA joins the bundle and signs only later, when every caller has had the
+// time to trust it. What is not trusted any more is made anew as a whole: there is nothing to lose.
 func (m *material) renewed(names []string, now time.Time) (next *material, why string, err error) {
 	switch {
 	case m.trusted(now) != nil:
 		next, err = newMaterial(names, now)
 		return next, "the certificate is not good any more", err
 	case due(m.ca.parsed, now):
-		bundle, err := certutil.ParseCertsPEM(m.bundle)
-		if err != nil {
-			return nil, "", err
-		}
+		bundle, _ := certutil.ParseCertsPEM(m.bundle) // parse has read it
 		ca, err := newCA(now)
 		if err != nil {
 			return nil, "", fmt.Errorf("make CA: %w", err)

@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"time"
 )
 
@@ -40,11 +39,7 @@ func parsePair(cert, key []byte) (*pair, error) {
 	if !ok {
 		return nil, fmt.Errorf("private key is of type %T, want ECDSA", both.PrivateKey)
 	}
-	parsed, err := x509.ParseCertificate(both.Certificate[0])
-	if err != nil {
-		return nil, err
-	}
-	return &pair{cert: cert, key: key, parsed: parsed, signer: signer}, nil
+	return &pair{cert: cert, key: key, parsed: both.Leaf, signer: signer}, nil
 }
 
 // due says whether the time has come to make the next one.
@@ -55,34 +50,22 @@ func due(c *x509.Certificate, now time.Time) bool {
 
 // newCA makes a CA that signs serving certificates of one Service and nothing else.
 func newCA(now time.Time) (*pair, error) {
-	template, err := template("shardscaler-metrics-ca", now, caValidity)
-	if err != nil {
-		return nil, err
-	}
-	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
-	template.KeyUsage = x509.KeyUsageCertSign
-	return sign(template, nil)
+	ca := template("shardscaler-metrics-ca", now, caValidity)
+	ca.IsCA, ca.BasicConstraintsValid, ca.MaxPathLenZero = true, true, true
+	ca.KeyUsage = x509.KeyUsageCertSign
+	return sign(ca, nil)
 }
 
 func newServing(names []string, ca *pair, now time.Time) (*pair, error) {
-	template, err := template(names[0], now, servingValidity)
-	if err != nil {
-		return nil, err
-	}
-	template.DNSNames = names
-	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	return sign(template, ca)
+	serving := template(names[0], now, servingValidity)
+	serving.DNSNames = names
+	serving.KeyUsage, serving.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	return sign(serving, ca)
 }
 
-func template(name string, now time.Time, validity time.Duration) (*x509.Certificate, error) {
-	const serialBits = 127
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
-	if err != nil {
-		return nil, err
-	}
-	return &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: now.Add(validity),
-	}, nil
+// template has no serial number: x509 draws one.
+func template(name string, now time.Time, validity time.Duration) *x509.Certificate {
+	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: now.Add(validity)}
 }
 
 // sign makes a key and its certificate; without a CA it is signed by itself.

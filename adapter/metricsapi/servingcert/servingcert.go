@@ -1,13 +1,10 @@
-// Package servingcert makes and renews the serving certificate of the metrics APIs, for those who
-// have nothing else that does.
+// Package servingcert makes and renews the serving certificate of the metrics APIs.
 //
-// In: a Secret that all replicas share, and the time. Out: the certificate to serve, kept in memory
-// and changed without a restart, and the bundle of CAs that callers must trust. Invariant: what is
-// served is signed by a CA that has been in the bundle since before; a Secret that is not ours (it
-// has a certificate and no CA key) is never written.
+// In: a Secret that all replicas share, and the time. Out: the certificate to serve, which changes
+// without a restart, and the CAs to trust. Invariant: what is served is signed by a CA that was
+// among them before; a Secret that is not ours (a certificate, no CA key) is never written.
 //
-// pair.go makes single certificates and material.go decides what comes next, both pure; this file
-// keeps the Secret.
+// pair.go makes certificates, material.go decides what comes next, this file keeps the Secret.
 package servingcert
 
 import (
@@ -29,16 +26,13 @@ import (
 )
 
 // Config names the Secret and the Service that callers ask for.
-type Config struct {
-	Namespace, Secret, Service string
-	// Names are those of the certificate; default <service>.<namespace>.svc.
-	Names []string
-}
+type Config struct{ Namespace, Secret, Service string }
 
 // Keeper keeps the Secret and what is served from it. It is a
 // dynamiccertificates.CertKeyContentProvider and its Notifier.
 type Keeper struct {
 	cfg     Config
+	names   []string // of the certificate
 	secrets typedcorev1.SecretInterface
 	now     func() time.Time
 	log     *slog.Logger
@@ -52,13 +46,10 @@ type Keeper struct {
 
 // New returns a Keeper that has nothing to serve until Sync succeeded once.
 func New(cfg Config, secrets typedcorev1.SecretsGetter, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Keeper {
-	if len(cfg.Names) == 0 {
-		name := cfg.Service + "." + cfg.Namespace + ".svc"
-		cfg.Names = []string{name, name + ".cluster.local"}
-	}
+	name := cfg.Service + "." + cfg.Namespace + ".svc"
 	f := promauto.With(reg)
 	return &Keeper{
-		cfg: cfg, secrets: secrets.Secrets(cfg.Namespace), now: now, log: log,
+		cfg: cfg, names: []string{name, name + ".cluster.local"}, secrets: secrets.Secrets(cfg.Namespace), now: now, log: log,
 		expires: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "shardscaler_serving_cert_expiry_timestamp_seconds",
 			Help: "When the self-managed serving certificate, and its CA, expire, in Unix seconds.",
@@ -88,62 +79,51 @@ func (k *Keeper) Sync(ctx context.Context) error {
 
 func (k *Keeper) sync(ctx context.Context) error {
 	secret, err := k.secrets.Get(ctx, k.cfg.Secret, metav1.GetOptions{})
+	missing := apierrors.IsNotFound(err)
 	switch {
-	case apierrors.IsNotFound(err):
-		return k.create(ctx)
+	case missing:
+		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: k.cfg.Secret, Namespace: k.cfg.Namespace}, Type: corev1.SecretTypeTLS}
 	case err != nil:
 		return err
 	}
-	current, next, why, err := k.next(secret)
+	next, why, err := k.next(secret.Data)
 	if err != nil {
 		return err
 	}
-	if next != current {
+	if why != "" {
 		secret.Data = next.data()
-		if _, err := k.secrets.Update(ctx, secret, metav1.UpdateOptions{}); err != nil {
+		if missing {
+			_, err = k.secrets.Create(ctx, secret, metav1.CreateOptions{})
+		} else {
+			_, err = k.secrets.Update(ctx, secret, metav1.UpdateOptions{})
+		}
+		if err != nil {
 			return err
 		}
-		k.made(why)
+		k.renewed.Inc()
+		k.log.Info("serving certificate made", "secret", k.cfg.Secret, "because", why)
 	}
 	k.serve(next)
 	return nil
 }
 
-func (k *Keeper) create(ctx context.Context) error {
-	m, err := newMaterial(k.cfg.Names, k.now())
-	if err != nil {
-		return err
-	}
-	_, err = k.secrets.Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: k.cfg.Secret, Namespace: k.cfg.Namespace},
-		Type:       corev1.SecretTypeTLS, Data: m.data(),
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return err
-	}
-	k.made("there was none")
-	k.serve(m)
-	return nil
-}
-
 var errForeign = errors.New("it holds a certificate that somebody else made: delete it, or do without --tls-self-managed")
 
-func (k *Keeper) next(secret *corev1.Secret) (current, next *material, why string, err error) {
-	if len(secret.Data[caKey]) == 0 && len(secret.Data[certKey]) > 0 {
-		return nil, nil, "", errForeign
+// next is what the Secret should hold, and why it does not; "": it does.
+func (k *Keeper) next(data map[string][]byte) (next *material, why string, err error) {
+	if len(data[caKey]) == 0 && len(data[certKey]) > 0 {
+		return nil, "", errForeign
 	}
-	current, err = parse(secret.Data, k.cfg.Names)
-	if err != nil {
-		next, makeErr := newMaterial(k.cfg.Names, k.now())
-		return nil, next, err.Error(), makeErr
+	if len(data) == 0 {
+		next, err = newMaterial(k.names, k.now())
+		return next, "there was none", err
 	}
-	next, why, err = current.renewed(k.cfg.Names, k.now())
-	return current, next, why, err
-}
-
-func (k *Keeper) made(why string) {
-	k.renewed.Inc()
-	k.log.Info("serving certificate made", "secret", k.cfg.Secret, "because", why)
+	current, fault := parse(data, k.names)
+	if fault != nil {
+		next, err = newMaterial(k.names, k.now())
+		return next, fault.Error(), err
+	}
+	return current.renewed(k.names, k.now())
 }
 
 // serve takes m into use and tells those who listen if it is news.

@@ -1,5 +1,4 @@
-// Package pinstest draws a catalogue's rows and pins for tests, and says by plain means what the
-// pins allow.
+// Package pinstest draws rows and pins for tests, and says by plain means what the pins allow.
 package pinstest
 
 import (
@@ -35,8 +34,7 @@ func DrawRow(rt *rapid.T, id string) observed.ResourceKnown {
 	return Row(id, weight, rapid.SampledFrom(sites).Draw(rt, "site"))
 }
 
-// DrawPins draws pins that overlap and contradict each other, to ordinals up to that one, of ids
-// from id-00 to id-40.
+// DrawPins draws pins that may contradict each other, of id-00 to id-40, to ordinals up to that.
 func DrawPins(rt *rapid.T, ordinals int) (drawn []pins.Rule) {
 	for i := range rapid.IntRange(0, 3).Draw(rt, "pins") {
 		p := pins.Rule{
