@@ -92,20 +92,19 @@ func TestUselessMoves(t *testing.T) {
 
 func TestMakeRefusesWhatMeansNothing(t *testing.T) {
 	for want, spoil := range map[string]func(*plan.World, *plan.Options){
-		"ascending ordinals":           func(w *plan.World, _ *plan.Options) { w.Instances[1].Ordinal = 0 },
-		"ordinal: -1":                  func(w *plan.World, _ *plan.Options) { w.Instances[0].Ordinal = -1 },
-		"open and leaving":             func(w *plan.World, _ *plan.Options) { w.Instances[0].Leaving = true },
-		"capacity: 0":                  func(w *plan.World, _ *plan.Options) { w.Instances[0].Capacity = 0 },
-		"bytes: -1":                    func(w *plan.World, _ *plan.Options) { w.Instances[0].Bytes = -1 },
-		"arriving":                     func(w *plan.World, _ *plan.Options) { w.Instances[0].Arriving.Count = -1 },
-		"weights: 1 for 2 ids":         func(w *plan.World, _ *plan.Options) { w.Instances[0].Weights = []plan.Weight{1} },
-		"pins: 1 for 2 ids":            func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0} },
-		"want at most 0":               func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0, 1} },
-		`regime: "never"`:              func(_ *plan.World, o *plan.Options) { o.Regime = "never" },
-		`balance: "size"`:              func(_ *plan.World, o *plan.Options) { o.Balance = "size" },
-		"budget: -1":                   func(_ *plan.World, o *plan.Options) { o.Budget = -1 },
-		"enter 1.15 and leave 1.2":     func(_ *plan.World, o *plan.Options) { o.Leave = 1.2 },
-		"minSpread -1 and minSpreadSh": func(_ *plan.World, o *plan.Options) { o.MinSpread = -1 },
+		"ascending ordinals":       func(w *plan.World, _ *plan.Options) { w.Instances[1].Ordinal = 0 },
+		"ordinal: -1":              func(w *plan.World, _ *plan.Options) { w.Instances[0].Ordinal = -1 },
+		"open and leaving":         func(w *plan.World, _ *plan.Options) { w.Instances[0].Leaving = true },
+		"capacity: 0":              func(w *plan.World, _ *plan.Options) { w.Instances[0].Capacity = 0 },
+		"bytes: -1":                func(w *plan.World, _ *plan.Options) { w.Instances[0].Bytes = -1 },
+		"arriving":                 func(w *plan.World, _ *plan.Options) { w.Instances[0].Arriving.Count = -1 },
+		"weights: 1 for 2 ids":     func(w *plan.World, _ *plan.Options) { w.Instances[0].Weights = []plan.Weight{1} },
+		"pins: 1 for 2 ids":        func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0} },
+		"want at most 0":           func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0, 1} },
+		`regime: "never"`:          func(_ *plan.World, o *plan.Options) { o.Regime = "never" },
+		`balance: "size"`:          func(_ *plan.World, o *plan.Options) { o.Balance = "size" },
+		"budget: -1":               func(_ *plan.World, o *plan.Options) { o.Budget = -1 },
+		"enter 1.15 and leave 1.2": func(_ *plan.World, o *plan.Options) { o.Leave = 1.2 },
 	} {
 		w, o := evenWorld(4, 2, 2), plan.Options{}
 		spoil(w, &o)

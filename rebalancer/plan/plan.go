@@ -41,12 +41,6 @@ type Options struct {
 	// above or below it): spreading is due when an instance is farther away than Enter, and a plan
 	// spreads until all are within Leave. Defaults 1.15, 1.05.
 	Enter, Leave float64
-	// Running: spreading by weight has begun and is not over. Only ShouldRebalance looks at it.
-	Running bool
-	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both
-	// MinSpread and the share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
-	MinSpread      int
-	MinSpreadShare float64
 }
 
 // Move takes one resource from one list to another. 8 bytes, since a plan may hold millions.
@@ -202,9 +196,10 @@ func (p *Plan) cutToBudget(budget int) {
 }
 
 // ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of
-// open ordinals is another one than when the last periodic plan was done. Without that a kind that
-// is balanced by count is left alone until max − min is large, else every delete would move
-// something; by weight, until an instance is farther from the mean than Enter.
+// open ordinals is another one than when the last periodic plan was done, or that one is not done
+// yet. Without that a kind that is balanced by count is left alone until max − min is large, else
+// every delete would move something; by weight, until an instance is farther from the mean than
+// Enter.
 func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 	o, err := o.complete()
 	if err != nil {
@@ -228,7 +223,7 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 	if o.Balance == ByWeight {
 		return unevenWeights(w, open, o)
 	}
-	return unevenCounts(w, open, o)
+	return unevenCounts(w, open)
 }
 
 // waitsForRoom counts what an emergency plan could place only if others made room.
@@ -249,7 +244,13 @@ func waitsForRoom(w *World, open []InstanceIndex) (n int) {
 	return n
 }
 
-func unevenCounts(w *World, open []InstanceIndex, o Options) (bool, string) {
+// Spreading by count is due when max − min exceeds both minSpread and that share of the mean.
+const (
+	minSpread      = 2.0
+	minSpreadShare = 0.05
+)
+
+func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
 		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
@@ -259,7 +260,7 @@ func unevenCounts(w *World, open []InstanceIndex, o Options) (bool, string) {
 		}
 	}
 	high = max(high, low) // where all are fixed
-	limit := max(float64(o.MinSpread), o.MinSpreadShare*float64(sum)/float64(len(open)))
+	limit := max(minSpread, minSpreadShare*float64(sum)/float64(len(open)))
 	if spread := high - low; float64(spread) > limit {
 		return true, fmt.Sprintf("the fullest instance holds %d more than the emptiest, over the limit of %.4g", spread, limit)
 	}
@@ -269,20 +270,15 @@ func unevenCounts(w *World, open []InstanceIndex, o Options) (bool, string) {
 func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 	weight := weights(w)
 	_, worst := imbalance(evenable(w, open, weight), weight)
-	limit, name := o.Enter, "enter"
-	if o.Running {
-		limit, name = o.Leave, "leave"
+	if worst > o.Enter {
+		return true, fmt.Sprintf("imbalance by weight %.3f, over the enter ratio of %.4g", worst, o.Enter)
 	}
-	if worst > limit {
-		return true, fmt.Sprintf("imbalance by weight %.3f, over the %s ratio of %.4g", worst, name, limit)
-	}
-	return false, fmt.Sprintf("imbalance by weight %.3f, within the %s ratio of %.4g", worst, name, limit)
+	return false, fmt.Sprintf("imbalance by weight %.3f, within the enter ratio of %.4g", worst, o.Enter)
 }
 
 func (o Options) complete() (Options, error) {
 	o.Regime, o.Balance = cmp.Or(o.Regime, Emergency), cmp.Or(o.Balance, ByCount)
 	o.Enter, o.Leave = cmp.Or(o.Enter, 1.15), cmp.Or(o.Leave, 1.05)
-	o.MinSpread, o.MinSpreadShare = cmp.Or(o.MinSpread, 2), cmp.Or(o.MinSpreadShare, 0.05)
 	switch {
 	case o.Regime != Emergency && o.Regime != Periodic:
 		return o, fmt.Errorf("check options: regime: %q, want %s or %s", o.Regime, Emergency, Periodic)
@@ -292,8 +288,6 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("check options: budget: %d, want 0 (no limit) or more", o.Budget)
 	case !(o.Leave >= 1 && o.Enter >= o.Leave):
 		return o, fmt.Errorf("check options: enter %g and leave %g: want 1 <= leave <= enter", o.Enter, o.Leave)
-	case o.MinSpread < 1 || !(o.MinSpreadShare >= 0):
-		return o, fmt.Errorf("check options: minSpread %d and minSpreadShare %g: want 1 and 0 or more", o.MinSpread, o.MinSpreadShare)
 	}
 	return o, nil
 }
