@@ -177,7 +177,7 @@ func (p *Plan) changes() []InstanceChange {
 	before := weights(w)
 	after := slices.Clone(before)
 	for _, m := range p.Moves {
-		cost := w.list(m.From).weight(int(m.Index))
+		cost := w.weightOf(m)
 		all[m.To].In++
 		after[m.To] += cost
 		if m.From != FromPool {
@@ -196,7 +196,7 @@ func (p *Plan) changes() []InstanceChange {
 		case in.Leaving:
 			c.State = "leaving"
 		}
-		c.Before = len(in.IDs) + in.Arriving.Count
+		c.Before = in.held()
 		c.After = c.Before + c.In - c.Out
 		if p.Balance == ByWeight {
 			c.WeightBefore, c.WeightAfter = float64(before[i])/1000, float64(after[i])/1000

@@ -87,7 +87,7 @@ func (e *emitter) careful(l layout) {
 // why is the reason for a resource that nobody takes.
 func (e *emitter) why(m Move) Reason {
 	w := e.tally.w
-	class, open := w.list(m.From).pin(int(m.Index)), false
+	class, open := w.pinOf(m), false
 	for i := range w.Instances {
 		if !w.Instances[i].Open || !w.Allows(class, InstanceIndex(i)) {
 			continue
@@ -130,7 +130,7 @@ func (e *emitter) try(m Move) bool {
 func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
 	w := e.tally.w
 	for _, m := range unplaced {
-		class, size, best := w.list(m.From).pin(int(m.Index)), e.size(m), InstanceIndex(-1)
+		class, size, best := w.pinOf(m), e.size(m), InstanceIndex(-1)
 		for i := range w.Instances {
 			at := InstanceIndex(i)
 			if e.room(at) > 0 && w.Allows(class, at) && e.fits(at, size) && (best < 0 || e.load[at] < e.load[best]) {

@@ -79,8 +79,7 @@ func newNetwork(w *World, o Options) *network {
 // count counts each list by class: the pool first, then by ordinal.
 func (n *network) count() {
 	counts := make([]int32, len(n.w.Pins)+1)
-	count := func(at InstanceIndex) {
-		l := n.w.list(at)
+	for at, l := range n.w.Lists() {
 		clear(counts)
 		counts[0] = int32(len(l.IDs))
 		for _, p := range l.Pins {
@@ -93,10 +92,6 @@ func (n *network) count() {
 			}
 		}
 	}
-	count(FromPool)
-	for i := range n.w.Instances {
-		count(InstanceIndex(i))
-	}
 }
 
 // book enters what is there now.
@@ -106,7 +101,7 @@ func (n *network) book(s group, o Options) {
 	if !isOpen {
 		c = len(n.open)
 	}
-	switch stays := n.stays(s); {
+	switch stays := n.w.mayStay(s.class, s.at); {
 	case stays && !isOpen: // keeps it and takes no part
 	case stays && (o.Regime == Emergency || n.w.Instances[s.at].Fixed):
 		n.load[c] += int(s.n)
@@ -114,10 +109,6 @@ func (n *network) book(s group, o Options) {
 		n.put(k, c, int(s.n))
 		n.held[n.cell(k, c)] += int(s.n)
 	}
-}
-
-func (n *network) stays(s group) bool {
-	return s.at != FromPool && n.w.mayStay(s.class, s.at)
 }
 
 func (n *network) cell(k, c int) int { return k*(len(n.open)+1) + c }

@@ -52,7 +52,7 @@ func (n *network) orphans(k int) (placed, left []group) {
 	i := n.cell(k, len(n.open))
 	todo := int32(n.held[i] - n.flow[i])
 	for _, s := range n.groups {
-		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.stays(s) {
+		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.w.mayStay(s.class, s.at) {
 			continue
 		}
 		part := min(todo, s.n)

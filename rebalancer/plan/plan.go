@@ -213,8 +213,8 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 		return false, "fewer than two instances are open"
 	}
 	for _, at := range open {
-		if in := &w.Instances[at]; !in.Fixed && len(in.IDs)+in.Arriving.Count > in.Capacity {
-			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, len(in.IDs)+in.Arriving.Count, in.Capacity)
+		if in := &w.Instances[at]; !in.Fixed && in.held() > in.Capacity {
+			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, in.held(), in.Capacity)
 		}
 	}
 	if n := waitsForRoom(w, open); n > 0 {
@@ -253,7 +253,7 @@ const (
 func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
-		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
+		n := w.Instances[at].held()
 		low, sum = min(low, n), sum+n
 		if !w.Instances[at].Fixed {
 			high = max(high, n)

@@ -70,13 +70,12 @@ func freeLayout(w *World, o Options) layout {
 	total := waiting
 	for i, at := range open {
 		in := &w.Instances[at]
-		held := len(in.IDs) + in.Arriving.Count
-		s.held[i], s.floor[i] = held, in.Arriving.Count
+		s.held[i], s.floor[i] = in.held(), in.Arriving.Count
 		if o.Regime == Emergency || in.Fixed {
-			s.floor[i] = held
+			s.floor[i] = s.held[i]
 		}
 		s.limit[i] = max(in.Capacity, s.floor[i])
-		total += held
+		total += s.held[i]
 	}
 	s.fill(total)
 	surplus, deficit := 0, 0

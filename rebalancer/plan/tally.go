@@ -1,7 +1,5 @@
 package plan
 
-import "slices"
-
 // tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
 	w *World
@@ -16,7 +14,7 @@ func newTally(w *World) *tally {
 	limited := false
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		b.load[i] = len(in.IDs) + in.Arriving.Count
+		b.load[i] = in.held()
 		limited = limited || in.Open && in.MaxBytes > 0
 	}
 	if !limited {
@@ -100,33 +98,6 @@ func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
 	}
 }
 
-func (w *World) pinned() bool {
-	some := func(l *List) bool { return slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return p != 0 }) }
-	if some(&w.Pool) {
-		return true
-	}
-	for i := range w.Instances {
-		if some(&w.Instances[i].List) {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *World) orphaned() bool {
-	if len(w.Pool.IDs) > 0 {
-		return true
-	}
-	for i := range w.Instances {
-		in := &w.Instances[i]
-		misplaced := func(p PinIndex) bool { return !w.Allows(p, InstanceIndex(i)) }
-		if in.Leaving && len(in.IDs) > 0 || !in.Fixed && slices.ContainsFunc(in.Pins, misplaced) {
-			return true
-		}
-	}
-	return false
-}
-
 func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
 
 func (k *picker) fill(moves []Move, p bulkMove) {
@@ -147,24 +118,4 @@ func (k *picker) fill(moves []Move, p bulkMove) {
 		index += step
 	}
 	*next += p.n
-}
-
-// Allows says whether a resource of that pin may be on that instance.
-func (w *World) Allows(class PinIndex, at InstanceIndex) bool {
-	if class == 0 {
-		return true
-	}
-	_, ok := slices.BinarySearch(w.Pins[class-1].Ordinals, w.Instances[at].Ordinal)
-	return ok
-}
-
-// voluntary says whether a move takes a resource from where it may stay.
-func (w *World) voluntary(m Move) bool {
-	return m.From != FromPool && w.mayStay(w.list(m.From).pin(int(m.Index)), m.From)
-}
-
-// mayStay says whether a resource of that pin may stay on an instance that holds it.
-func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
-	in := &w.Instances[at]
-	return in.Fixed || !in.Leaving && w.Allows(class, at)
 }

@@ -86,19 +86,17 @@ func weights(w *World) []int64 {
 func (s *weightPlanner) orphans() []Move {
 	w := s.tally.w
 	var all []Move
-	for at := InstanceIndex(FromPool); at < InstanceIndex(len(w.Instances)); at++ {
-		if at != FromPool && !w.Instances[at].Leaving && w.list(at).Pins == nil {
+	for at, l := range w.Lists() {
+		if l.Pins == nil && w.mayStay(0, at) {
 			continue
 		}
-		for i := range w.list(at).IDs {
+		for i := range l.IDs {
 			if m := (Move{From: at, Index: int32(i)}); !w.voluntary(m) {
 				all = append(all, m)
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Move) int {
-		return cmp.Compare(w.list(b.From).weight(int(b.Index)), w.list(a.From).weight(int(a.Index)))
-	})
+	slices.SortStableFunc(all, func(a, b Move) int { return cmp.Compare(w.weightOf(b), w.weightOf(a)) })
 	return all
 }
 
@@ -127,7 +125,7 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 // target is the lightest instance that takes a resource, -1: none.
 func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
 	w := s.tally.w
-	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
+	class, size := w.pinOf(m), s.size(m)
 	for free.top() >= 0 && s.room(free.top()) <= 0 {
 		heap.Pop(free)
 	}
@@ -153,7 +151,7 @@ func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 
 func (s *weightPlanner) send(m Move) {
 	w := s.tally.w
-	cost := w.list(m.From).weight(int(m.Index))
+	cost := w.weightOf(m)
 	s.apply(m)
 	s.moves = append(s.moves, m)
 	s.weight[m.To] += cost
@@ -161,7 +159,7 @@ func (s *weightPlanner) send(m Move) {
 		s.weight[m.From] -= cost
 	}
 	if s.quota != nil && !w.voluntary(m) {
-		k, _ := slices.BinarySearch(s.quota.classes, w.list(m.From).pin(int(m.Index)))
+		k, _ := slices.BinarySearch(s.quota.classes, w.pinOf(m))
 		c, _ := slices.BinarySearch(s.open, m.To)
 		s.quota.flow[s.quota.cell(k, c)]--
 	}
