@@ -114,36 +114,6 @@ func TestMakeRefusesWhatMeansNothing(t *testing.T) {
 	}
 }
 
-// TestBySource: each source once, pool first, nothing lost and the plan's order kept.
-func TestBySource(t *testing.T) {
-	w := evenWorld(40, 4, 4)
-	w.Instances[1].Open, w.Instances[1].Leaving = false, true
-	w.Instances = append(w.Instances, plan.Instance{Ordinal: 4, Open: true, Capacity: plan.Unlimited})
-	w.Pool.IDs = []string{"a", "b"}
-	p, err := plan.Make(w, plan.Options{Regime: plan.Periodic})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sources []int
-	total := 0
-	for source, moves := range p.BySource() {
-		sources = append(sources, source)
-		total += len(moves)
-		var want []plan.Move
-		for _, m := range p.Moves {
-			if int(m.From) == source {
-				want = append(want, m)
-			}
-		}
-		if !slices.Equal(moves, want) {
-			t.Errorf("source %d: %v, want %v", source, moves, want)
-		}
-	}
-	if want := []int{-1, 1}; !slices.Equal(sources[:2], want) || !slices.IsSorted(sources) || total != len(p.Moves) {
-		t.Errorf("sources %v with %d of %d moves", sources, total, len(p.Moves))
-	}
-}
-
 // TestWeightOf: what a catalogue says, in thousandths, never nothing.
 func TestWeightOf(t *testing.T) {
 	for v, want := range map[float64]plan.Weight{0: 1000, -3: 1000, 1: 1000, 2.5: 2500, 0.0001: 1, 1e30: 1<<32 - 1} {

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 )
@@ -110,49 +109,6 @@ func (p *Plan) World() *World { return p.world }
 
 // Empty says that nothing moves.
 func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
-
-// BySource yields the moves grouped by From, the pool first, then by ordinal, each in plan order.
-func (p *Plan) BySource() iter.Seq2[int, []Move] {
-	return func(yield func(int, []Move) bool) {
-		start := make([]int, len(p.world.Instances)+2)
-		for _, m := range p.Moves {
-			start[m.From+2]++
-		}
-		for i := 1; i < len(start); i++ {
-			start[i] += start[i-1]
-		}
-		sorted := make([]Move, len(p.Moves))
-		for _, m := range p.Moves {
-			sorted[start[m.From+1]] = m
-			start[m.From+1]++
-		}
-		// start[k] is now where group k ends.
-		begin := 0
-		for k, end := range start[:len(start)-1] {
-			if end > begin && !yield(k-1, sorted[begin:end:end]) {
-				return
-			}
-			begin = end
-		}
-	}
-}
-
-// FromPool are the moves out of the pool by the ordinal that receives, in plan order.
-func (p *Plan) FromPool() map[int][]Move {
-	byOrdinal := map[int][]Move{}
-	for rest := p.Moves; len(rest) > 0; {
-		n := 1 // moves with one source and one target mostly stand side by side
-		for n < len(rest) && rest[n].From == rest[0].From && rest[n].To == rest[0].To {
-			n++
-		}
-		if rest[0].From == FromPool {
-			to := p.world.Ordinal(rest[0].To)
-			byOrdinal[to] = append(byOrdinal[to], rest[:n:n]...)
-		}
-		rest = rest[n:]
-	}
-	return byOrdinal
-}
 
 // Make plans. It fails on a world or options that mean nothing; the plan has what is refused.
 func Make(w *World, o Options) (*Plan, error) {

@@ -33,7 +33,7 @@ func TestEveryWaveFits(t *testing.T) {
 		"controlled ids": func(n, i int) string { return fmt.Sprintf("%s%d-%d", strings.Repeat("\x01", 200), n, i) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var moves Moves
+			moves := Moves{}
 			w := Wave{Plan: "p", Reason: Drain}
 			for n := range 4000 {
 				from := 1_000_000_000 + 2*n
@@ -43,7 +43,7 @@ func TestEveryWaveFits(t *testing.T) {
 			}
 			w.Why = why(Drain, planOf(t, moves.Sources()))
 			now, window := time.Now(), manyMoves(time.Now(), 5000)
-			w.Fill(&moves, window.Recent(now), now)
+			w.Fill(moves, window.Recent(now), now)
 			data, err := w.Encode()
 			require.NoError(t, err)
 			require.NotEmpty(t, w.Moves)
@@ -85,10 +85,7 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 	now := time.Now()
 	window := manyMoves(now, 5000)
 	recent := window.Recent(now)
-	note, err := recent.Encode()
-	require.NoError(t, err)
-	st := led(t)
-	_, err = protocol.ClearPlan(st, note)
+	_, err := protocol.ClearPlan(led(t), recent.Note())
 	require.NoError(t, err)
 	sum := 0
 	for _, m := range window {
@@ -99,7 +96,7 @@ func TestTheNoteOfMovesFits(t *testing.T) {
 }
 
 func TestAWaveHoldsAtMostSoManyBytes(t *testing.T) {
-	var all Moves
+	all := Moves{}
 	for n := range 8 {
 		for i := range 3000 {
 			all.Add(n, fmt.Sprintf("%0240d-%05d", n, i), 9)
