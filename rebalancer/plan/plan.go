@@ -50,24 +50,31 @@ type Move struct {
 	Index int32
 }
 
-// Reason is why a resource could not go where it should.
+// Reason is why a resource could not go where it should: each a fault of another kind with another
+// cure.
 type Reason uint8
 
-// The reasons, each a fault of another kind and another cure.
 const (
-	// NoOpen: no instance is open.
 	NoOpen Reason = iota + 1
-	// Full: all open instances are at their capacity.
 	Full
-	// PinClosed: no ordinal that it is pinned to is open.
 	PinClosed
-	// PinFull: the open ordinals that it is pinned to are at their capacity.
 	PinFull
-	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
 	BytesFull
-	// OverCapacity: its instance is over its capacity, and there is no room elsewhere. It stays.
 	OverCapacity
 )
+
+// reasons are each as a word, in text and JSON, and as a sentence.
+var reasons = [...]struct{ word, meaning string }{
+	NoOpen:       {"no-open-instance", "no instance is open"},
+	Full:         {"full", "all open instances are at their capacity"},
+	PinClosed:    {"pin-closed", "none of the ordinals it is pinned to is open"},
+	PinFull:      {"pin-full", "the open ordinals it is pinned to are at their capacity"},
+	BytesFull:    {"bytes-full", "where there is room by count, the list would grow over its limit in bytes"},
+	OverCapacity: {"over-capacity", "its instance holds more than its capacity and there is no room elsewhere: it stays"},
+}
+
+// String is the reason as a word.
+func (r Reason) String() string { return reasons[r].word }
 
 // Refusal is a resource that should have a move and has none: it stays where it is (pool or list).
 type Refusal struct {
@@ -129,26 +136,19 @@ func Make(w *World, o Options) (*Plan, error) {
 }
 
 func (p *Plan) byCount(o Options) {
-	pinned := p.world.pinned()
-	l, exact := layout{}, true
-	if pinned {
+	var l layout
+	exact := true
+	if p.world.pinned() {
 		l, exact = pinnedLayout(p.world, o)
 	} else {
 		l = freeLayout(p.world, o)
 	}
-	e, straight := emit(p.world, l, pinned)
+	e, straight := emit(p.world, l)
 	p.Bound, p.Exact = l.moves(), exact && straight
 	p.Moves, p.Voluntary, p.Targets, p.Refused = e.moves, e.voluntary, e.load, e.refused
-	p.cutToBudget(o.Budget)
-}
-
-func (p *Plan) cutToBudget(budget int) {
-	if budget == 0 || p.Voluntary <= budget {
-		return
+	if o.Budget > 0 && p.Voluntary > o.Budget {
+		p.cut(o.Budget)
 	}
-	n, voluntary := cut(p.world, p.Moves, budget)
-	p.Remaining = len(p.Moves) - n
-	p.Moves, p.Voluntary = p.Moves[:n:n], voluntary
 }
 
 // ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of
@@ -246,9 +246,4 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("check options: enter %g and leave %g: want 1 <= leave <= enter", o.Enter, o.Leave)
 	}
 	return o, nil
-}
-
-// String is the reason as a word, in text and JSON.
-func (r Reason) String() string {
-	return [...]string{"none", "no-open-instance", "full", "pin-closed", "pin-full", "bytes-full", "over-capacity"}[r]
 }

@@ -48,7 +48,7 @@ func story(w *plan.World, o plan.Options, moves bool) string {
 	}
 	out := p.Describe().String()
 	if moves {
-		for m := range p.Named() {
+		for _, m := range p.Named() {
 			out += fmt.Sprintf("  %s\n", m)
 		}
 	}

@@ -67,55 +67,46 @@ func (b *tally) apply(m Move) {
 // picker takes resources of a class out of a list, each once: from an open instance the newest
 // first, so that a list keeps its head; from what must go, in stored order.
 type picker struct {
-	w       *World
-	classes int
+	world *World
 	// next is the next place to look at, from the end for open instances; by list and class.
 	next []int32
 }
 
-func newPicker(w *World, pinned bool) *picker {
-	k := &picker{w: w, classes: 1}
-	if pinned {
-		k.classes = len(w.Pins) + 1
+func newPicker(w *World) *picker {
+	return &picker{world: w, next: make([]int32, (len(w.Instances)+1)*(len(w.Pins)+1))}
+}
+
+// look is where to look next for a class in a list, and the way from there.
+func (k *picker) look(at InstanceIndex, class PinIndex) (next *int32, first, step int32) {
+	next = &k.next[int(at+1)*(len(k.world.Pins)+1)+int(class)]
+	if at != FromPool && k.world.Instances[at].Open {
+		return next, int32(len(k.world.Instances[at].IDs)) - 1 - *next, -1
 	}
-	k.next = make([]int32, (len(w.Instances)+1)*k.classes)
-	return k
+	return next, *next, 1
 }
 
 func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
-	list := k.w.list(at)
-	next := &k.next[int(at+1)*k.classes+int(class)]
-	backward := k.backward(at)
-	for {
-		i := *next
+	list := k.world.list(at)
+	next, i, step := k.look(at, class)
+	for list.pin(int(i)) != class {
+		i += step
 		*next++
-		if backward {
-			i = int32(len(list.IDs)) - 1 - i
-		}
-		if list.Pins == nil || list.Pins[i] == class {
-			return i
-		}
 	}
+	*next++
+	return i
 }
 
-func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
-
 func (k *picker) fill(moves []Move, p bulkMove) {
-	if k.classes > 1 {
+	next, index, step := k.look(p.from, p.class)
+	if k.world.list(p.from).Pins == nil { // the indexes are consecutive
 		for i := range moves {
-			moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
+			moves[i] = Move{From: p.from, To: p.to, Index: index}
+			index += step
 		}
+		*next += p.n
 		return
 	}
-	// One class: the indexes are consecutive.
-	next := &k.next[p.from+1]
-	index, step := *next, int32(1)
-	if k.backward(p.from) {
-		index, step = int32(len(k.w.list(p.from).IDs))-1-*next, -1
-	}
 	for i := range moves {
-		moves[i] = Move{From: p.from, To: p.to, Index: index}
-		index += step
+		moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
 	}
-	*next += p.n
 }

@@ -84,7 +84,7 @@ func weights(w *World) []int64 {
 
 // orphans are the resources that must move, the heaviest first, then as stored; To is not set.
 func (s *weightPlanner) orphans() []Move {
-	w := s.tally.w
+	w := s.w
 	var all []Move
 	for at, l := range w.Lists() {
 		if l.Pins == nil && w.mayStay(0, at) {
@@ -124,7 +124,7 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 
 // target is the lightest instance that takes a resource, -1: none.
 func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
-	w := s.tally.w
+	w := s.w
 	class, size := w.pinOf(m), s.size(m)
 	for free.top() >= 0 && s.room(free.top()) <= 0 {
 		heap.Pop(free)
@@ -150,7 +150,7 @@ func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 }
 
 func (s *weightPlanner) send(m Move) {
-	w := s.tally.w
+	w := s.w
 	cost := w.weightOf(m)
 	s.apply(m)
 	s.moves = append(s.moves, m)
@@ -189,7 +189,7 @@ func (s *weightPlanner) refuseOver() {
 func (s *weightPlanner) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {
-		mean, worst := imbalance(evenable(s.tally.w, s.open, s.weight), s.weight)
+		mean, worst := imbalance(evenable(s.w, s.open, s.weight), s.weight)
 		if worst <= s.o.Leave {
 			return
 		}
@@ -206,7 +206,7 @@ func (s *weightPlanner) spread() {
 	}
 }
 
-func (s *weightPlanner) fixed(at InstanceIndex) bool { return s.tally.w.Instances[at].Fixed }
+func (s *weightPlanner) fixed(at InstanceIndex) bool { return s.w.Instances[at].Fixed }
 
 // evenable are the open instances without the fixed ones that hold more than the mean of those that
 // are left: they cannot be evened, and the others are not to be filled up to them.
