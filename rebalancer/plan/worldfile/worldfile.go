@@ -109,26 +109,21 @@ func (r *Resources) UnmarshalJSON(b []byte) error {
 }
 
 // Read reads a world. open opens the file that resourcesFrom names.
-func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (*plan.World, plan.Options, error) {
-	text, err := io.ReadAll(in)
-	if err != nil {
-		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
-	}
+func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (w *plan.World, o plan.Options, err error) {
 	var f File
-	if err := exact.KnownYAML(text, &f); err != nil {
-		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
+	text, err := io.ReadAll(in)
+	if err == nil {
+		err = exact.KnownYAML(text, &f)
 	}
-	w, err := f.world(open)
+	if err == nil {
+		w, err = f.world(open)
+	}
 	if err != nil {
 		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
 	}
-	return w, f.options(), nil
-}
-
-func (f *File) options() plan.Options {
-	return plan.Options{
+	return w, plan.Options{
 		Regime: cmp.Or(f.Regime, plan.Periodic), Balance: f.Balance, Budget: f.Budget, Enter: f.Enter, Leave: f.Leave,
-	}
+	}, nil
 }
 
 // builder fills a world.
@@ -266,12 +261,11 @@ func (in *Instance) validate() error {
 }
 
 func (in *Instance) instance(ordinal int, f *File) plan.Instance {
-	out := plan.Instance{
+	return plan.Instance{
 		Ordinal: ordinal, Open: in.State == "" || in.State == "open", Leaving: in.State == "leaving", Fixed: in.Fixed,
-		Capacity: cmp.Or(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: cmp.Or(in.MaxBytes, f.MaxBytes, 0),
+		Capacity: cmp.Or(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: cmp.Or(in.MaxBytes, f.MaxBytes),
+		Arriving: plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)},
 	}
-	out.Arriving = plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)}
-	return out
 }
 
 // fill adds what a file says a list holds. A count's are named after the list: 3/0, 3/1, …
@@ -305,18 +299,16 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 	n := len(l.IDs)
 	l.IDs = append(l.IDs, r.ID)
 	if r.Weight != 0 && l.Weights == nil {
-		for range n {
-			l.Weights = append(l.Weights, plan.WeightOf(1))
-		}
+		l.Weights = slices.Repeat([]plan.Weight{plan.WeightOf(1)}, n)
 	}
-	if l.Weights != nil || r.Weight != 0 {
+	if l.Weights != nil {
 		l.Weights = append(l.Weights, plan.WeightOf(r.Weight))
 	}
 	pin := b.pinner.Pin(r.ID, r.Labels, r.Pin)
 	if pin != 0 && l.Pins == nil {
-		l.Pins = make([]plan.PinIndex, n, n+1)
+		l.Pins = make([]plan.PinIndex, n)
 	}
-	if l.Pins != nil || pin != 0 {
+	if l.Pins != nil {
 		l.Pins = append(l.Pins, pin)
 	}
 	return nil
