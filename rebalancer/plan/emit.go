@@ -140,9 +140,8 @@ func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
 	return left
 }
 
-// cut leaves as much of a full plan as a budget allows: the longest prefix after which nothing waits
-// in flight for room and the voluntary moves have not worsened the balance, unless the full plan
-// must.
+// cut leaves of a full plan what a budget allows: the longest prefix after which nothing waits in
+// flight for room and the voluntary moves have not worsened the balance, unless the full plan must.
 func (p *Plan) cut(budget int) {
 	b, wait, waiting := newTally(p.world), make([]int, len(p.world.Instances)), 0
 	b.bytes = nil

@@ -206,6 +206,8 @@ const (
 	minSpreadShare = 0.05
 )
 
+var bounds = map[bool]string{false: "within", true: "over"}
+
 func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
@@ -217,19 +219,15 @@ func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	}
 	high = max(high, low) // where all are fixed
 	limit := max(minSpread, minSpreadShare*float64(sum)/float64(len(open)))
-	if spread := high - low; float64(spread) > limit {
-		return true, fmt.Sprintf("the fullest instance holds %d more than the emptiest, over the limit of %.4g", spread, limit)
-	}
-	return false, fmt.Sprintf("the fullest instance holds %d more than the emptiest, within the limit of %.4g", high-low, limit)
+	over := float64(high-low) > limit
+	return over, fmt.Sprintf("the fullest instance holds %d more than the emptiest, %s the limit of %.4g", high-low, bounds[over], limit)
 }
 
 func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 	weight := weights(w)
 	_, worst := imbalance(evenable(w, open, weight), weight)
-	if worst > o.Enter {
-		return true, fmt.Sprintf("imbalance by weight %.3f, over the enter ratio of %.4g", worst, o.Enter)
-	}
-	return false, fmt.Sprintf("imbalance by weight %.3f, within the enter ratio of %.4g", worst, o.Enter)
+	over := worst > o.Enter
+	return over, fmt.Sprintf("imbalance by weight %.3f, %s the enter ratio of %.4g", worst, bounds[over], o.Enter)
 }
 
 func (o Options) complete() (Options, error) {
