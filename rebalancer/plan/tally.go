@@ -1,5 +1,7 @@
 package plan
 
+import "github.com/shardscaler/shardscaler/rebalancer/protocol"
+
 // tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
 	w *World
@@ -46,7 +48,7 @@ func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0
 	}
-	return IDBytes(b.w.ID(m))
+	return protocol.Cost(b.w.ID(m))
 }
 
 func (b *tally) apply(m Move) {

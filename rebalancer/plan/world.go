@@ -97,31 +97,6 @@ type Pin struct {
 	Ordinals []int
 }
 
-// IDBytes is the most bytes an id adds to a list's znode: quotes, comma and JSON escapes.
-func IDBytes(id string) int {
-	n := 3
-	for i := range len(id) {
-		n += int(jsonBytes[id[i]])
-	}
-	return n
-}
-
-// jsonBytes is at most how many bytes a byte of an id takes in JSON: looked up, since a plan asks
-// it of each byte of 450,000 ids.
-var jsonBytes = func() (table [256]uint8) {
-	for c := range table {
-		switch {
-		case c == '"' || c == '\\':
-			table[c] = 2
-		case c < 0x20 || c >= 0x7f || c == '<' || c == '>' || c == '&':
-			table[c] = 6
-		default:
-			table[c] = 1
-		}
-	}
-	return table
-}()
-
 // ID is the resource that a move takes, pinOf its pin, weightOf its weight.
 func (w *World) ID(m Move) string { return w.list(m.From).IDs[m.Index] }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // MaxResources is the most a world file may hold.
@@ -316,13 +317,8 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 
 func (b *builder) bytes() {
 	for i := range b.w.Instances {
-		in := &b.w.Instances[i]
-		if in.MaxBytes == 0 {
-			continue
-		}
-		in.Bytes = len(`{"ids":[]}`)
-		for _, id := range in.IDs {
-			in.Bytes += plan.IDBytes(id)
+		if in := &b.w.Instances[i]; in.MaxBytes != 0 {
+			in.Bytes = len(`{"ids":[]}`) + protocol.NewIDs(in.IDs).Cost()
 		}
 	}
 }
