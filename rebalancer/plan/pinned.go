@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // pinnedLayout lays out a world with pins. Its moves are the fewest unless one stays over capacity.
 func pinnedLayout(w *World, o Options) (l layout, exact bool) {
@@ -33,7 +37,7 @@ func (n *network) lay(l *layout, k int) {
 			misplaced = append(misplaced, group{at, -d, class})
 		}
 	}
-	why := n.why(k)
+	why := reason(class, slices.Contains(n.allowed[n.cell(k, 0):n.cell(k, len(n.open))], true))
 	placed, left := n.orphans(k)
 	l.pair(placed, takers, false)
 	l.refuse(left, why)
@@ -63,11 +67,6 @@ func (n *network) orphans(k int) (placed, left []group) {
 	return placed, left
 }
 
-func (n *network) why(k int) Reason {
-	row := n.allowed[n.cell(k, 0):n.cell(k, len(n.open))]
-	return reason(n.classes[k], slices.Contains(row, true))
-}
-
 // refuseOver names what stays above a capacity.
 func (n *network) refuseOver(l *layout) {
 	for c, at := range n.open {
@@ -88,17 +87,13 @@ func (n *network) refuseOver(l *layout) {
 func (l *layout) arrange(b *tally) {
 	todo := l.bulk
 	l.bulk = nil
-	slices.SortStableFunc(todo, func(p, q bulkMove) int {
-		switch {
-		case p.voluntary != q.voluntary && q.voluntary:
-			return -1
-		case p.voluntary != q.voluntary:
-			return 1
-		case p.voluntary:
-			return b.load[q.from] - b.load[p.from]
+	fullness := func(p bulkMove) int {
+		if !p.voluntary {
+			return math.MaxInt
 		}
-		return 0
-	})
+		return b.load[p.from]
+	}
+	slices.SortStableFunc(todo, func(p, q bulkMove) int { return cmp.Compare(fullness(q), fullness(p)) })
 	send := func(p *bulkMove, n int32) {
 		out := *p
 		out.n = n

@@ -104,13 +104,6 @@ func newLightest(s *weightPlanner) *lightest {
 	return h
 }
 
-func (h *lightest) top() InstanceIndex {
-	if len(h.items) == 0 {
-		return -1
-	}
-	return h.items[0]
-}
-
 // moved puts an instance where it belongs after its weight changed, also a dropped one.
 func (h *lightest) moved(at InstanceIndex) {
 	switch {

@@ -101,12 +101,11 @@ func (s *weightPlanner) orphans() []Move {
 }
 
 // place gives each its instance, again while what went makes room, and returns those without.
-func (s *weightPlanner) place(orphans []Move) []Move {
-	todo := slices.Clone(orphans)
+func (s *weightPlanner) place(orphans []Move) (left []Move) {
 	for {
-		var left []Move
+		left = nil
 		free := newLightest(s)
-		for _, m := range todo {
+		for _, m := range orphans {
 			if m.To = s.target(m, free); m.To < 0 {
 				left = append(left, m)
 				continue
@@ -115,10 +114,10 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 			free.moved(m.From)
 			free.moved(m.To)
 		}
-		if len(left) == len(todo) || len(left) == 0 {
+		if len(left) == len(orphans) || len(left) == 0 {
 			return left
 		}
-		todo = left
+		orphans = left
 	}
 }
 
@@ -126,11 +125,11 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
 	w := s.w
 	class, size := w.pinOf(m), s.size(m)
-	for free.top() >= 0 && s.room(free.top()) <= 0 {
+	for free.Len() > 0 && s.room(free.items[0]) <= 0 {
 		heap.Pop(free)
 	}
-	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
-		return at
+	if class == 0 && s.quota == nil && free.Len() > 0 && s.fits(free.items[0], size) {
+		return free.items[0]
 	}
 	best := InstanceIndex(-1)
 	for c, at := range s.open {

@@ -232,8 +232,6 @@ func (in *Instance) validate(pins int) error {
 
 func (l *List) validate(pins int) error {
 	switch n := len(l.IDs); {
-	case n > math.MaxInt32:
-		return fmt.Errorf("ids: %d, want at most %d", n, math.MaxInt32)
 	case l.Weights != nil && len(l.Weights) != n:
 		return fmt.Errorf("weights: %d for %d ids, want one each", len(l.Weights), n)
 	case l.Pins != nil && len(l.Pins) != n:
