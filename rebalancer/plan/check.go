@@ -19,6 +19,9 @@ func Check(w *World, p *Plan, o Options) error {
 	if err := w.Validate(); err != nil {
 		return err
 	}
+	if id, doubled := w.Doubled(); doubled {
+		return fmt.Errorf("check plan: id %q is in the world twice", id)
+	}
 	c := &checker{w: w, p: p, o: o, pinned: w.pinned(), moved: map[Move]bool{}, refused: map[Move]bool{}}
 	for i := range w.Instances {
 		in := &w.Instances[i]
@@ -29,7 +32,7 @@ func Check(w *World, p *Plan, o Options) error {
 			c.at[i].weight += in.weight(j)
 		}
 	}
-	for _, step := range []func() error{c.ids, c.moves, c.refusals, c.targets, c.leftOut, c.even, c.bound} {
+	for _, step := range []func() error{c.moves, c.refusals, c.targets, c.leftOut, c.even, c.bound} {
 		if err := step(); err != nil {
 			return fmt.Errorf("check plan: %w", err)
 		}
@@ -62,20 +65,6 @@ func (in *played) add(n, bytes int, weight int64) {
 }
 
 func key(from InstanceIndex, index int) Move { return Move{From: from, Index: int32(index)} }
-
-// ids: the world itself must hold each id once.
-func (c *checker) ids() error {
-	seen := map[string]bool{}
-	for _, l := range c.w.Lists() {
-		for _, id := range l.IDs {
-			if seen[id] {
-				return fmt.Errorf("id %q is in the world twice", id)
-			}
-			seen[id] = true
-		}
-	}
-	return nil
-}
 
 func (c *checker) permits(l *List, index int, to *Instance) bool {
 	pin := l.pin(index)

@@ -114,9 +114,6 @@ type Plan struct {
 // World is what the plan was made of.
 func (p *Plan) World() *World { return p.world }
 
-// Empty says that nothing moves.
-func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
-
 // Make plans. It fails on a world or options that mean nothing; the plan has what is refused.
 func Make(w *World, o Options) (*Plan, error) {
 	o, err := o.complete()

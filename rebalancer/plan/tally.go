@@ -53,16 +53,16 @@ func (b *tally) size(m Move) int {
 
 func (b *tally) apply(m Move) {
 	size := b.size(m)
-	b.load[m.To]++
-	if b.bytes != nil {
-		b.bytes[m.To] += size
+	b.add(m.To, 1, size)
+	if m.From != FromPool {
+		b.add(m.From, -1, -size)
 	}
-	if m.From == FromPool {
-		return
-	}
-	b.load[m.From]--
+}
+
+func (b *tally) add(at InstanceIndex, n, size int) {
+	b.load[at] += n
 	if b.bytes != nil {
-		b.bytes[m.From] -= size
+		b.bytes[at] += size
 	}
 }
 

@@ -17,7 +17,8 @@ type weightPlanner struct {
 	open []InstanceIndex
 	// weight is each instance's load in thousandths, parallel to World.Instances.
 	weight []int64
-	// quota, if set, is how many of a class an instance may take, by cell of a network.
+	// quota, if set, is how many orphans of each class each instance may take so that most are
+	// placed: the flow of a network.
 	quota       *network
 	sortedLists map[InstanceIndex]*sortedList
 }
@@ -30,7 +31,10 @@ func (p *Plan) byWeight(o Options) {
 	if len(left) > 0 && w.pinned() {
 		// The unpinned may have taken the room of others: try again, the shares counted first.
 		shared := newWeightPlanner(w, o)
-		shared.quota = sharesByCount(w, o)
+		o.Regime = Emergency
+		shared.quota = newNetwork(w, o)
+		shared.quota.distribute()
+		shared.quota.optimise()
 		rest := shared.place(orphans)
 		shared.quota = nil
 		if rest = shared.place(rest); len(rest) < len(left) {
@@ -51,15 +55,6 @@ func (p *Plan) byWeight(o Options) {
 		p.Remaining, p.Voluntary = over, s.o.Budget
 		p.Moves = p.Moves[: len(p.Moves)-over : len(p.Moves)-over]
 	}
-}
-
-// sharesByCount is how many orphans of each class each instance may take so that most are placed.
-func sharesByCount(w *World, o Options) *network {
-	o.Regime = Emergency
-	n := newNetwork(w, o)
-	n.distribute()
-	n.optimise()
-	return n
 }
 
 func newWeightPlanner(w *World, o Options) *weightPlanner {

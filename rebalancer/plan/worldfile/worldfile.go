@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"maps"
 	"slices"
@@ -154,36 +153,12 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 			return nil, fmt.Errorf("resourcesFrom: %s: %w", f.ResourcesFrom, err)
 		}
 	}
-	if id, doubled := b.doubled(); doubled {
+	if id, doubled := b.w.Doubled(); doubled {
 		return nil, fmt.Errorf("id %q is there twice", id)
 	}
 	b.w.Pins = pinner.Pins()
 	b.bytes()
 	return b.w, b.w.Validate()
-}
-
-// doubled finds an id that is there twice. Hashes are compared first: five times as fast as a set.
-func (b *builder) doubled() (id string, ok bool) {
-	seed, hashes := maphash.MakeSeed(), make([]uint64, 0, b.count)
-	for _, l := range b.w.Lists() {
-		for _, id := range l.IDs {
-			hashes = append(hashes, maphash.String(seed, id))
-		}
-	}
-	slices.Sort(hashes)
-	if len(slices.Compact(hashes)) == b.count {
-		return "", false
-	}
-	seen := make(map[string]bool, b.count)
-	for _, l := range b.w.Lists() {
-		for _, id := range l.IDs {
-			if seen[id] {
-				return id, true
-			}
-			seen[id] = true
-		}
-	}
-	return "", false
 }
 
 func (b *builder) instances(f *File) error {
