@@ -36,9 +36,9 @@ func (e *emitter) straight(l layout) bool {
 		first := len(e.moves)
 		e.moves = e.moves[:first+int(p.n)]
 		e.fill(e.moves[first:], p)
-		e.load[p.to] += int(p.n)
+		e.add(p.to, int(p.n), 0)
 		if p.from != FromPool {
-			e.load[p.from] -= int(p.n)
+			e.add(p.from, -int(p.n), 0)
 		}
 		if p.voluntary {
 			e.voluntary += int(p.n)

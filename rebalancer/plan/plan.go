@@ -30,10 +30,8 @@ const (
 
 // Options say what is wanted. The zero value of each field is its default.
 type Options struct {
-	// Regime: default Emergency.
-	Regime Regime
-	// Balance: default ByCount.
-	Balance Balance
+	Regime  Regime  // default Emergency
+	Balance Balance // default ByCount
 	// Budget is the most moves that only spread (periodic regime); 0: no limit.
 	Budget int
 	// Enter and Leave are the hysteresis of balance by weight, as ratios of the mean (1.15: 15 %

@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/shardscaler/shardscaler/rebalancer/protocol"
+import (
+	"slices"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
 
 // tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
@@ -13,18 +17,12 @@ type tally struct {
 
 func newTally(w *World) *tally {
 	b := &tally{w: w, load: make([]int, len(w.Instances))}
-	limited := false
+	if slices.ContainsFunc(w.Instances, func(in Instance) bool { return in.Open && in.MaxBytes > 0 }) {
+		b.bytes = make([]int, len(w.Instances))
+	}
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		b.load[i] = in.held()
-		limited = limited || in.Open && in.MaxBytes > 0
-	}
-	if !limited {
-		return b
-	}
-	b.bytes = make([]int, len(w.Instances))
-	for i := range w.Instances {
-		b.bytes[i] = w.Instances[i].Bytes + w.Instances[i].Arriving.Bytes
+		b.add(InstanceIndex(i), in.held(), in.Bytes+in.Arriving.Bytes)
 	}
 	return b
 }

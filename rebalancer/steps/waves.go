@@ -54,8 +54,7 @@ func (s *Waves) Recall(v *View) (resumed *wave.Running, err error) {
 // begin is what stores a wave of what is to be revoked, all of it before anything is revoked: a
 // small one is one write.
 func (s *Waves) begin(v *View, moves wave.Moves, w wave.Wave) (rounds [][]Job, err error) {
-	w.Fill(moves, s.window.Recent(v.Now), v.Now)
-	data, err := w.Encode()
+	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -74,25 +74,22 @@ func Parse(data []byte) (*Wave, error) {
 	return &w, nil
 }
 
-// Encode writes ids as protocol.Cost counts them.
-func (w *Wave) Encode() ([]byte, error) {
-	data, err := exact.Marshal(w)
-	if err != nil {
-		return nil, fmt.Errorf("encode wave: %w", err)
-	}
-	return data, nil
-}
-
 // New is a wave of what p takes from instances, without its moves.
 func New(reason string, p *plan.Plan, beyond int) Wave {
 	return Wave{Plan: p.ID(), Reason: reason, Why: why(reason, p), Beyond: beyond}
 }
 
-// Fill gives the wave the first of the moves, as many as it may hold, and the time it begins.
-func (w *Wave) Fill(moves Moves, window Window, now time.Time) {
+// Fill gives the wave the first of the moves, as many as it may hold, and the time it begins, and
+// returns it as it is stored: with ids as protocol.Cost counts them.
+func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
 	w.V, w.Begun, w.Window = schema, now.UTC(), window
 	cut, rest := moves.cut()
 	w.Moves, w.Beyond = cut, w.Beyond+rest
+	data, err := exact.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("encode wave: %w", err)
+	}
+	return data, nil
 }
 
 // Voluntary says whether the wave keeps to suspensions, pauses and the moves of a minute: all but

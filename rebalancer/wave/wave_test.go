@@ -43,8 +43,7 @@ func TestEveryWaveFits(t *testing.T) {
 			}
 			w.Why = why(Drain, planOf(t, moves.Sources()))
 			now, window := time.Now(), manyMoves(time.Now(), 5000)
-			w.Fill(moves, window.Recent(now), now)
-			data, err := w.Encode()
+			data, err := w.Fill(moves, window.Recent(now), now)
 			require.NoError(t, err)
 			require.NotEmpty(t, w.Moves)
 			require.LessOrEqual(t, len(data), protocol.MaxPlanBytes, "what is stored fits even if it does not shrink")

@@ -157,7 +157,11 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 		return nil, fmt.Errorf("id %q is there twice", id)
 	}
 	b.w.Pins = pinner.Pins()
-	b.bytes()
+	for i := range b.w.Instances {
+		if in := &b.w.Instances[i]; in.MaxBytes != 0 {
+			in.Bytes = len(`{"ids":[]}`) + protocol.NewIDs(in.IDs).Cost()
+		}
+	}
 	return b.w, b.w.Validate()
 }
 
@@ -288,12 +292,4 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 		l.Pins = append(l.Pins, pin)
 	}
 	return nil
-}
-
-func (b *builder) bytes() {
-	for i := range b.w.Instances {
-		if in := &b.w.Instances[i]; in.MaxBytes != 0 {
-			in.Bytes = len(`{"ids":[]}`) + protocol.NewIDs(in.IDs).Cost()
-		}
-	}
 }
