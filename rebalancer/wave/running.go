@@ -21,9 +21,10 @@ type Running struct {
 
 // Begin is a wave of which nothing is revoked yet.
 func Begin(w *Wave) *Running {
-	r := &Running{Wave: *w, Total: w.Count(), Pending: Moves{}, flights: map[string]bool{}}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
 	for _, d := range w.Moves {
 		r.Pending[d.From] = d
+		r.Total += len(d.IDs)
 	}
 	return r
 }
@@ -31,9 +32,10 @@ func Begin(w *Wave) *Running {
 // Resume finds out how far a stored wave is. find says where an id is; what is neither where it was
 // nor in flight has arrived, or is no business of the wave any more.
 func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Running {
-	r := &Running{Wave: *w, Total: w.Count(), Pending: Moves{}, flights: map[string]bool{}}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
 	flying := map[string]bool{}
 	for _, d := range w.Moves {
+		r.Total += len(d.IDs)
 		for i, id := range d.IDs {
 			switch at, known := find(id); {
 			case known && at == int32(d.From):

@@ -96,14 +96,6 @@ func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
 // what must leave does.
 func (w *Wave) Voluntary() bool { return w.Reason != Drain && w.Reason != Pin }
 
-// Count is the number of moves.
-func (w *Wave) Count() (n int) {
-	for _, d := range w.Moves {
-		n += len(d.IDs)
-	}
-	return n
-}
-
 // Moves are what is to be revoked, by source; a source without moves is not in it.
 type Moves map[int]SourceMoves
 
