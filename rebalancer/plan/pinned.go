@@ -25,24 +25,24 @@ func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 // what only spreads or makes room.
 func (n *network) lay(l *layout, k int) {
 	class := n.classes[k]
-	var takers, misplaced, givers []group
+	var targets, misplaced, sources []group
 	for c, at := range n.open {
 		i := n.cell(k, c)
 		switch d := int32(n.flow[i] - n.held[i]); {
 		case d > 0:
-			takers = append(takers, group{at, d, class})
+			targets = append(targets, group{at, d, class})
 		case d < 0 && n.allowed[i]:
-			givers = append(givers, group{at, -d, class})
+			sources = append(sources, group{at, -d, class})
 		case d < 0:
 			misplaced = append(misplaced, group{at, -d, class})
 		}
 	}
 	why := reason(class, slices.Contains(n.allowed[n.cell(k, 0):n.cell(k, len(n.open))], true))
 	placed, left := n.orphans(k)
-	l.pair(placed, takers, false)
+	l.pair(placed, targets, false)
 	l.refuse(left, why)
-	l.pair(misplaced, takers, false)
-	l.pair(givers, takers, true)
+	l.pair(misplaced, targets, false)
+	l.pair(sources, targets, true)
 	for c, at := range n.open {
 		if i := n.cell(k, c); !n.allowed[i] {
 			l.refuse([]group{{at, int32(n.flow[i]), class}}, why)

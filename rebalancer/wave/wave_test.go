@@ -23,7 +23,7 @@ func led(t *testing.T) *protocol.State {
 	return st
 }
 
-// Of whatever a wave is full, it fits: ids that JSON could write longer, many donors, far
+// Of whatever a wave is full, it fits: ids that JSON could write longer, many sources, far
 // destinations, a long reason, many moves before.
 func TestEveryWaveFits(t *testing.T) {
 	for name, id := range map[string]func(n, i int) string{

@@ -142,10 +142,12 @@ func (p *plain) text() ([]byte, bool) {
 // number takes digits with points between them, as in JSON; of two points strconv says the rest.
 func (p *plain) number() []byte {
 	p.spaces()
-	rest := bytes.TrimLeft(p.rest, "0123456789.")
-	number := p.rest[:len(p.rest)-len(rest)]
-	p.rest = rest
-	n := len(number)
+	n := 0
+	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] == '.') {
+		n++
+	}
+	number := p.rest[:n]
+	p.rest = p.rest[n:]
 	if n == 0 || number[0] == '.' || number[n-1] == '.' || n > 1 && number[0] == '0' && number[1] != '.' {
 		return nil
 	}
