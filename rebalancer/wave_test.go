@@ -66,7 +66,7 @@ func TestALargePlanRunsInWaves(t *testing.T) {
 			if m.Step == "store-plan" {
 				w, err := wave.Parse(st.Plan.Data)
 				require.NoError(t, err)
-				sizes = append(sizes, w.Count(), w.Beyond)
+				sizes = append(sizes, wave.Begin(w).Total, w.Beyond)
 				require.Less(t, len(st.Plan.Data), protocol.MaxPlanBytes)
 			}
 		}

@@ -90,7 +90,7 @@ func (f planFlags) run(stdin io.Reader, stdout io.Writer) (moves bool, err error
 	if err := worldfile.Write(out, p, o, f.format, f.moves); err != nil {
 		return false, err
 	}
-	return !p.Empty(), out.Flush()
+	return len(p.Moves) > 0, out.Flush()
 }
 
 func (f planFlags) read(stdin io.Reader) (*plan.World, plan.Options, error) {

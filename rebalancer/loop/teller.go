@@ -41,7 +41,7 @@ func (t *teller) recall() {
 	}
 	t.spread.Recall(t.view.State, w)
 	if w != nil {
-		t.Log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", w.Total, "left", w.Left())
+		t.Log.Info("taking up a wave", "plan", w.Plan, "reason", w.Reason, "moves", w.Total, "left", w.Pending.Count())
 	}
 }
 

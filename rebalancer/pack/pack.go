@@ -5,7 +5,6 @@
 package pack
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -16,16 +15,16 @@ import (
 type Gives []protocol.Give
 
 // Lists are the ordinals that get something.
-func (h Gives) Lists() (ns []int) {
-	for _, g := range h {
+func (all Gives) Lists() (ns []int) {
+	for _, g := range all {
 		ns = append(ns, g.To)
 	}
 	return ns
 }
 
 // Pieces are the pool pieces that it takes from; one may stand twice.
-func (h Gives) Pieces() (names []string) {
-	for _, g := range h {
+func (all Gives) Pieces() (names []string) {
+	for _, g := range all {
 		for _, take := range g.From {
 			names = append(names, take.Name)
 		}
@@ -34,8 +33,8 @@ func (h Gives) Pieces() (names []string) {
 }
 
 // Resources is how many it gives.
-func (h Gives) Resources() (n int) {
-	for _, g := range h {
+func (all Gives) Resources() (n int) {
+	for _, g := range all {
 		for _, take := range g.From {
 			n += len(take.IDs)
 		}
@@ -50,51 +49,66 @@ func (h Gives) Resources() (n int) {
 // pieces are given where that can be, so that a transaction deletes pieces instead of rewriting
 // what is left of them, and two seldom need the same piece.
 func Pack(st *protocol.State, p *plan.Plan, pool *Pool, writable func(n int) bool) []Gives {
-	wanted := p.FromPool()
-	maps.DeleteFunc(wanted, func(n int, _ []plan.Move) bool { return !writable(n) })
+	all := slices.DeleteFunc(portions(p), func(w portion) bool { return !writable(w.to) })
 	if list := &p.World().Pool; list.Weights == nil && list.Pins == nil {
-		if all, ok := packPieces(st, wanted, pool); ok {
-			return all
+		if gives, ok := packPieces(st, all, pool); ok {
+			return gives
 		}
 	}
-	var all []Gives
-	for _, n := range ordinals(wanted) {
-		indices := make([]int32, len(wanted[n]))
-		for i, m := range wanted[n] {
-			indices[i] = m.Index
-		}
-		all = append(all, Gives{{To: n, From: Fitting(st, n, pool.takes(indices), restOf(st))}})
+	var gives []Gives
+	for _, w := range all {
+		gives = append(gives, Gives{{To: w.to, From: Fitting(st, w.to, pool.takes(w.indices), pooled(st))}})
 	}
-	return all
+	return gives
 }
 
-// ordinals of a map, ascending.
-func ordinals[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }
+// portion is what of the pool a plan gives to an ordinal, by places in the list.
+type portion struct {
+	to      int
+	indices []int32
+}
+
+// portions are those of a plan, ascending by ordinal.
+func portions(p *plan.Plan) []portion {
+	all := make([]portion, len(p.World().Instances))
+	for _, m := range p.Moves {
+		if m.From == plan.FromPool {
+			all[m.To].to = p.World().Ordinal(m.To)
+			all[m.To].indices = append(all[m.To].indices, m.Index)
+		}
+	}
+	return slices.DeleteFunc(all, func(w portion) bool { return len(w.indices) == 0 })
+}
+
+// pooled says what is in a piece of the pool.
+func pooled(st *protocol.State) func(piece string) protocol.IDs {
+	return func(piece string) protocol.IDs { return st.Pool[piece].IDs }
+}
 
 // packPieces gives the oldest pieces first, to two ordinals at a time if that fits into one
 // transaction: of two full lists less of a piece is left than of one. False where a list might grow
 // too long: the plan, which counts bytes, has chosen by them.
-func packPieces(st *protocol.State, wanted map[int][]plan.Move, pool *Pool) (all []Gives, ok bool) {
-	d := packer{st: st, fresh: partsOf(st, pool)}
-	for ns := ordinals(wanted); len(ns) > 0; {
-		first := d.give(ns[0], len(wanted[ns[0]]))
-		if len(ns) > 1 {
-			both := d // a copy goes on by itself
-			second := both.give(ns[1], len(wanted[ns[1]]))
+func packPieces(st *protocol.State, all []portion, pool *Pool) (gives []Gives, ok bool) {
+	k := packer{st: st, fresh: pool.pieces}
+	for len(all) > 0 {
+		first := k.give(all[0])
+		if len(all) > 1 {
+			both := k // a copy goes on by itself
+			second := both.give(all[1])
 			if both.end() <= protocol.MaxMultiBytes && !both.tooLong {
-				all, d, ns = append(all, Gives{first, second}), both, ns[2:]
+				gives, k, all = append(gives, Gives{first, second}), both, all[2:]
 				continue
 			}
 		}
-		if d.end() > protocol.MaxMultiBytes {
-			first.From = Fitting(st, ns[0], first.From, restOf(st))
+		if k.end() > protocol.MaxMultiBytes {
+			first.From = Fitting(st, first.To, first.From, pooled(st))
 		}
-		if d.tooLong {
+		if k.tooLong {
 			return nil, false
 		}
-		all, ns = append(all, Gives{first}), ns[1:]
+		gives, all = append(gives, Gives{first}), all[1:]
 	}
-	return all, true
+	return gives, true
 }
 
 // packer is the pool while it is given away: whole pieces, what is left of the one that this
@@ -108,84 +122,61 @@ type packer struct {
 	tooLong      bool
 }
 
-// part is a piece of the pool or some of it, and what that adds to a list's znode.
-type part struct {
-	protocol.Take
-	cost int
-}
-
-func partsOf(st *protocol.State, pool *Pool) []part {
-	pieces := pool.pieces()
-	parts := make([]part, len(pieces))
-	for i, take := range pieces {
-		parts[i] = part{take, st.Pool[take.Name].Cost()}
-	}
-	return parts
-}
-
-// give takes n resources for an ordinal.
-func (d *packer) give(to, n int) protocol.Give {
-	list := d.st.Instances[to].Bytes
-	g := protocol.Give{To: to}
-	for n > 0 {
-		p := d.next(n)
+// give takes as many resources as an ordinal is to get.
+func (k *packer) give(w portion) protocol.Give {
+	list := k.st.Instances[w.to].Bytes
+	g := protocol.Give{To: w.to}
+	for n := len(w.indices); n > 0; {
+		p := k.next(n)
 		if len(p.IDs) > n {
 			rest := part{protocol.Take{Name: p.Name, IDs: p.IDs[n:]}, p.cost}
-			p.IDs, p.cost = p.IDs[:n:n], costOf(p.IDs[:n])
+			p.IDs, p.cost = p.IDs[:n:n], protocol.NewIDs(p.IDs[:n]).Cost()
 			rest.cost -= p.cost
-			d.open = &rest
+			k.open = &rest
 		}
 		n -= len(p.IDs)
 		list += p.cost
-		d.size += perOperation
+		k.size += perOperation
 		g.From = append(g.From, p.Take)
 	}
-	d.size += list + 3*perOperation
-	d.tooLong = d.tooLong || list > protocol.MaxListBytes
+	k.size += list + 3*perOperation
+	k.tooLong = k.tooLong || list > protocol.MaxListBytes
 	return g
 }
 
 // next is the part to go on with where n are still needed: a whole piece, or else the smallest rest
 // that suffices, which leaves least.
-func (d *packer) next(n int) (p part) {
-	if d.open != nil {
-		p, d.open = *d.open, nil
+func (k *packer) next(n int) (p part) {
+	if k.open != nil {
+		p, k.open = *k.open, nil
 		return p
 	}
-	if len(d.fresh) == 0 {
-		d.fresh, d.split = d.split, nil
+	if len(k.fresh) == 0 {
+		k.fresh, k.split = k.split, nil
 	}
-	if len(d.fresh[0].IDs) > n {
+	if len(k.fresh[0].IDs) > n {
 		best := -1
-		for i := range d.split {
-			if size := len(d.split[i].IDs); size >= n && (best < 0 || size < len(d.split[best].IDs)) {
+		for i := range k.split {
+			if size := len(k.split[i].IDs); size >= n && (best < 0 || size < len(k.split[best].IDs)) {
 				best = i
 			}
 		}
 		if best >= 0 {
-			p, d.split = d.split[best], slices.Concat(d.split[:best], d.split[best+1:])
+			p, k.split = k.split[best], slices.Concat(k.split[:best], k.split[best+1:])
 			return p
 		}
 	}
-	p, d.fresh = d.fresh[0], d.fresh[1:]
+	p, k.fresh = k.fresh[0], k.fresh[1:]
 	return p
 }
 
 // end ends the transaction, and returns its bytes.
-func (d *packer) end() int {
-	size := d.size
-	if d.open != nil {
-		size += d.open.cost
-		d.split = append(slices.Clip(d.split), *d.open)
+func (k *packer) end() int {
+	size := k.size
+	if k.open != nil {
+		size += k.open.cost
+		k.split = append(slices.Clip(k.split), *k.open)
 	}
-	d.open, d.size = nil, 0
-	return size
-}
-
-// costOf is what ids add to a znode.
-func costOf(ids []string) (size int) {
-	for _, id := range ids {
-		size += protocol.Cost(id)
-	}
+	k.open, k.size = nil, 0
 	return size
 }

@@ -9,28 +9,26 @@ import (
 // Pool is the pool as the planner sees it: one list. It says which piece each id came from.
 type Pool struct {
 	IDs    []string
-	names  []string
+	pieces []part
 	starts []int // of each piece in IDs; ascending
 }
 
-// PoolOf is that of a State.
-func PoolOf(st *protocol.State) Pool {
-	p := Pool{names: st.PoolNames(), IDs: make([]string, 0, st.Unassigned())}
-	for _, name := range p.names {
-		p.starts = append(p.starts, len(p.IDs))
-		p.IDs = append(p.IDs, st.Pool[name].IDs.Strings()...)
-	}
-	return p
+// part is a piece of the pool or some of it, and what that adds to a list's znode.
+type part struct {
+	protocol.Take
+	cost int
 }
 
-// pieces are all of it, each whole, oldest first.
-func (p *Pool) pieces() []protocol.Take {
-	takes := make([]protocol.Take, len(p.names))
-	ends := append(slices.Clone(p.starts), len(p.IDs))[1:]
-	for i, name := range p.names {
-		takes[i] = protocol.Take{Name: name, IDs: p.IDs[p.starts[i]:ends[i]:ends[i]]}
+// PoolOf is that of a State, oldest first.
+func PoolOf(st *protocol.State) Pool {
+	p := Pool{IDs: make([]string, 0, st.Unassigned())}
+	for _, name := range st.PoolNames() {
+		piece := st.Pool[name]
+		p.starts = append(p.starts, len(p.IDs))
+		p.pieces = append(p.pieces, part{protocol.Take{Name: name, IDs: piece.IDs.Strings()}, piece.Cost()})
+		p.IDs = append(p.IDs, piece.IDs.Strings()...)
 	}
-	return takes
+	return p
 }
 
 // takes turns places in the list into takes of the pieces, in order.
@@ -41,7 +39,7 @@ func (p *Pool) takes(indices []int32) (takes []protocol.Take) {
 		if !exact {
 			k--
 		}
-		name := p.names[k]
+		name := p.pieces[k].Name
 		if len(takes) == 0 || takes[len(takes)-1].Name != name {
 			takes = append(takes, protocol.Take{Name: name})
 		}

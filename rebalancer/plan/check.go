@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Check proves a plan against its world the slow and plain way, sharing no code with the planner:
-// none lost, none twice, capacity, bytes and pins after every move, budget, no worse balance,
-// everything placed or refused with a reason, and the bound.
+// Check proves a plan against its world the slow and plain way: none lost, none twice, capacity,
+// bytes and pins after every move, budget, no worse balance, everything placed or refused with a
+// reason, and the bound. It shares no code with the planner but how a World is read.
 //
 // With pins, the bound is checked against what any single resource could still do; that no chain of
 // several could do better is proved by the tests on small worlds.
@@ -19,8 +19,20 @@ func Check(w *World, p *Plan, o Options) error {
 	if err := w.Validate(); err != nil {
 		return err
 	}
-	c := &checker{w: w, p: p, o: o}
-	for _, step := range []func() error{c.ids, c.place, c.moves, c.refusals, c.targets, c.leftOut, c.even, c.bound} {
+	if id, doubled := w.Doubled(); doubled {
+		return fmt.Errorf("check plan: id %q is in the world twice", id)
+	}
+	c := &checker{w: w, p: p, o: o, pinned: w.pinned(), moved: map[Move]bool{}, refused: map[Move]bool{}}
+	for i := range w.Instances {
+		in := &w.Instances[i]
+		c.at = append(c.at, played{
+			Instance: in, count: in.held(), bytes: in.Bytes + in.Arriving.Bytes, weight: in.Arriving.Weight,
+		})
+		for j := range in.IDs {
+			c.at[i].weight += in.weight(j)
+		}
+	}
+	for _, step := range []func() error{c.moves, c.refusals, c.targets, c.leftOut, c.even, c.bound} {
 		if err := step(); err != nil {
 			return fmt.Errorf("check plan: %w", err)
 		}
@@ -29,76 +41,43 @@ func Check(w *World, p *Plan, o Options) error {
 }
 
 type checker struct {
-	w *World
-	p *Plan
-	o Options
-	// Per instance, as the moves are played: count and weight include what waits for room.
-	count, waiting, bytes []int
-	weight                []int64
-	moved, refused        map[Move]bool // keyed by From and Index; To is 0
-	must, voluntary       int           // moves so far
-	worse                 int           // change of Σ count² by voluntary moves
+	w              *World
+	p              *Plan
+	o              Options
+	pinned         bool
+	at             []played      // parallel to World.Instances
+	moved, refused map[Move]bool // keyed by From and Index; To is 0
+	voluntary      int           // moves so far
+	worse          int           // change of Σ count² by voluntary moves
 }
 
-func key(from InstanceIndex, index int32) Move { return Move{From: from, Index: index} }
-
-func (c *checker) list(from InstanceIndex) List {
-	if from == FromPool {
-		return c.w.Pool
-	}
-	return c.w.Instances[from].List
+// played is an instance as the moves are played: count and weight include what waits for room.
+type played struct {
+	*Instance
+	count, waiting, bytes int
+	weight                int64
 }
 
-// ids: the world itself must hold each id once.
-func (c *checker) ids() error {
-	seen := map[string]bool{}
-	for at := FromPool; at < len(c.w.Instances); at++ {
-		for _, id := range c.list(InstanceIndex(at)).IDs {
-			if seen[id] {
-				return fmt.Errorf("id %q is in the world twice", id)
-			}
-			seen[id] = true
-		}
-	}
-	return nil
+func (in *played) add(n, bytes int, weight int64) {
+	in.count += n
+	in.bytes += bytes
+	in.weight += weight
 }
 
-// place sets everything as it is before the first move.
-func (c *checker) place() error {
-	n := len(c.w.Instances)
-	c.count, c.waiting, c.bytes, c.weight = make([]int, n), make([]int, n), make([]int, n), make([]int64, n)
-	c.moved, c.refused = map[Move]bool{}, map[Move]bool{}
-	for i, in := range c.w.Instances {
-		c.count[i] = len(in.IDs) + in.Arriving.Count
-		c.bytes[i] = in.Bytes + in.Arriving.Bytes
-		c.weight[i] = in.Arriving.Weight
-		for j := range in.IDs {
-			c.weight[i] += c.cost(in.List, j)
-		}
-	}
-	return nil
-}
+func key(from InstanceIndex, index int) Move { return Move{From: from, Index: int32(index)} }
 
-func (c *checker) cost(l List, i int) int64 {
-	if l.Weights == nil {
-		return 1000
-	}
-	return int64(l.Weights[i])
-}
-
-func (c *checker) permits(l List, index int, at int) bool {
-	if l.Pins == nil || l.Pins[index] == 0 {
-		return true
-	}
-	return slices.Contains(c.w.Pins[l.Pins[index]-1].Ordinals, c.w.Instances[at].Ordinal)
+func (c *checker) permits(l *List, index int, to *Instance) bool {
+	pin := l.pin(index)
+	return pin == 0 || slices.Contains(c.w.Pins[pin-1].Ordinals, to.Ordinal)
 }
 
 // mustMove: nobody's, on a leaving instance, or where the pin forbids and it is not fixed.
 func (c *checker) mustMove(from InstanceIndex, index int) bool {
-	if from == FromPool || c.w.Instances[from].Leaving {
+	if from == FromPool || c.at[from].Leaving {
 		return true
 	}
-	return !c.w.Instances[from].Fixed && !c.permits(c.list(from), index, int(from))
+	in := c.at[from].Instance
+	return !in.Fixed && !c.permits(&in.List, index, in)
 }
 
 func (c *checker) moves() error {
@@ -107,9 +86,9 @@ func (c *checker) moves() error {
 			return fmt.Errorf("move %d of %d: %w", i, len(c.p.Moves), err)
 		}
 	}
-	for i, n := range c.waiting {
-		if n > 0 {
-			return fmt.Errorf("instance %d: %d resources wait for room in the end", c.w.Instances[i].Ordinal, n)
+	for _, in := range c.at {
+		if in.waiting > 0 {
+			return fmt.Errorf("instance %d: %d resources wait for room in the end", in.Ordinal, in.waiting)
 		}
 	}
 	switch {
@@ -126,79 +105,75 @@ func (c *checker) moves() error {
 }
 
 func (c *checker) move(m Move) error {
-	n := InstanceIndex(len(c.w.Instances))
+	n := InstanceIndex(len(c.at))
 	if m.From < FromPool || m.From >= n || m.To < 0 || m.To >= n || m.From == m.To {
 		return fmt.Errorf("from %d to %d among %d instances", m.From, m.To, n)
 	}
-	l := c.list(m.From)
-	if m.Index < 0 || int(m.Index) >= len(l.IDs) {
-		return fmt.Errorf("index %d of %d", m.Index, len(l.IDs))
+	l, index := c.w.list(m.From), int(m.Index)
+	if index < 0 || index >= len(l.IDs) {
+		return fmt.Errorf("index %d of %d", index, len(l.IDs))
 	}
-	id, to := l.IDs[m.Index], c.w.Instances[m.To]
+	id, to := l.IDs[index], c.at[m.To]
 	switch {
-	case c.moved[key(m.From, m.Index)]:
+	case c.moved[key(m.From, index)]:
 		return fmt.Errorf("%q moves twice", id)
-	case m.From != FromPool && c.w.Instances[m.From].Fixed:
-		return fmt.Errorf("%q is taken from instance %d, which is fixed", id, c.w.Instances[m.From].Ordinal)
+	case m.From != FromPool && c.at[m.From].Fixed:
+		return fmt.Errorf("%q is taken from instance %d, which is fixed", id, c.at[m.From].Ordinal)
 	case !to.Open:
 		return fmt.Errorf("%q goes to instance %d, which is not open", id, to.Ordinal)
-	case !c.permits(l, int(m.Index), int(m.To)):
+	case !c.permits(l, index, to.Instance):
 		return fmt.Errorf("%q goes to instance %d against its pin", id, to.Ordinal)
 	}
-	c.moved[key(m.From, m.Index)] = true
-	if err := c.judge(m, l); err != nil {
-		return err
+	c.moved[key(m.From, index)] = true
+	if !c.mustMove(m.From, index) {
+		if err := c.judge(id, l.weight(index), &c.at[m.From], &to); err != nil {
+			return err
+		}
 	}
-	c.arrive(m, l)
-	if to.MaxBytes > 0 && c.bytes[m.To] > to.MaxBytes {
-		return fmt.Errorf("%q: the list of instance %d grows to %d bytes, over its %d", id, to.Ordinal, c.bytes[m.To], to.MaxBytes)
+	c.play(m, len(id)+3, l.weight(index))
+	if bytes := c.at[m.To].bytes; to.MaxBytes > 0 && bytes > to.MaxBytes {
+		return fmt.Errorf("%q: the list of instance %d grows to %d bytes, over its %d", id, to.Ordinal, bytes, to.MaxBytes)
 	}
 	return nil
 }
 
 // judge: a voluntary move has to be of use.
-func (c *checker) judge(m Move, l List) error {
-	if c.mustMove(m.From, int(m.Index)) {
-		c.must++
-		return nil
-	}
+func (c *checker) judge(id string, weight int64, from, to *played) error {
 	c.voluntary++
-	before, after := c.count[m.From], c.count[m.To]
-	c.worse += 2 * (after - before + 1)
-	cost := c.cost(l, int(m.Index))
+	c.worse += 2 * (to.count - from.count + 1)
 	switch {
-	case !c.w.Instances[m.From].Open:
-		return fmt.Errorf("%q leaves instance %d, which is not open, without need", l.IDs[m.Index], c.w.Instances[m.From].Ordinal)
-	case c.o.Balance == ByWeight && c.weight[m.From] <= c.weight[m.To]+cost:
-		return fmt.Errorf("%q does not lower the sum of squared weights: %d to %d with %d", l.IDs[m.Index], c.weight[m.From], c.weight[m.To], cost)
-	case c.o.Balance == ByCount && !c.pinned() && before <= c.w.Instances[m.From].Capacity && before <= after+1:
-		return fmt.Errorf("%q does not lower the sum of squared counts: %d to %d", l.IDs[m.Index], before, after)
+	case !from.Open:
+		return fmt.Errorf("%q leaves instance %d, which is not open, without need", id, from.Ordinal)
+	case c.o.Balance == ByWeight && from.weight <= to.weight+weight:
+		return fmt.Errorf("%q does not lower the sum of squared weights: %d to %d with %d", id, from.weight, to.weight, weight)
+	case c.o.Balance == ByCount && !c.pinned && from.count <= from.Capacity && from.count <= to.count+1:
+		return fmt.Errorf("%q does not lower the sum of squared counts: %d to %d", id, from.count, to.count)
 	}
 	return nil
 }
 
-// arrive books a move: who finds the target full waits until something leaves it.
-func (c *checker) arrive(m Move, l List) {
-	size := len(l.IDs[m.Index]) + 3
-	c.count[m.To]++
-	c.bytes[m.To] += size
-	c.weight[m.To] += c.cost(l, int(m.Index))
-	if c.count[m.To] > c.w.Instances[m.To].Capacity {
-		c.waiting[m.To]++
+// play makes a move: what finds the target full waits until something leaves it.
+func (c *checker) play(m Move, bytes int, weight int64) {
+	to := &c.at[m.To]
+	to.add(1, bytes, weight)
+	if to.count > to.Capacity {
+		to.waiting++
 	}
-	if m.From == FromPool {
-		return
+	if m.From != FromPool {
+		from := &c.at[m.From]
+		from.add(-1, -bytes, -weight)
+		from.waiting = min(from.waiting, max(0, from.count-from.Capacity))
 	}
-	c.count[m.From]--
-	c.bytes[m.From] -= size
-	c.weight[m.From] -= c.cost(l, int(m.Index))
-	c.waiting[m.From] = min(c.waiting[m.From], max(0, c.count[m.From]-c.w.Instances[m.From].Capacity))
 }
 
-func (c *checker) pinned() bool {
-	for at := FromPool; at < len(c.w.Instances); at++ {
-		for _, p := range c.list(InstanceIndex(at)).Pins {
-			if p != 0 {
+// pressed: something may have to make room, so that balance comes second.
+func (c *checker) pressed() bool {
+	for at, l := range c.w.Lists() {
+		if at != FromPool && !c.at[at].Fixed && c.at[at].held() > c.at[at].Capacity {
+			return true
+		}
+		for i := range l.IDs {
+			if c.pinned && c.mustMove(at, i) {
 				return true
 			}
 		}
@@ -206,14 +181,80 @@ func (c *checker) pinned() bool {
 	return false
 }
 
+// refusals: each has a reason that is true in the end.
+func (c *checker) refusals() error {
+	for _, r := range c.p.Refused {
+		l, index := c.w.list(r.From), int(r.Index)
+		if index < 0 || index >= len(l.IDs) {
+			return fmt.Errorf("refused index %d of %d", index, len(l.IDs))
+		}
+		k := key(r.From, index)
+		if c.moved[k] || c.refused[k] {
+			return fmt.Errorf("%q is refused and moved, or refused twice", l.IDs[index])
+		}
+		c.refused[k] = true
+		if err := c.refusal(r, l); err != nil {
+			return fmt.Errorf("refused %q: %w", l.IDs[index], err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) refusal(r Refusal, l *List) error {
+	open, room, limited := 0, 0, false
+	for _, in := range c.at {
+		if in.Open && c.permits(l, int(r.Index), in.Instance) {
+			open++
+			limited = limited || in.MaxBytes > 0
+			if in.count < in.Capacity {
+				room++
+			}
+		}
+	}
+	isPinned := l.pin(int(r.Index)) != 0
+	ok := false
+	switch r.Why {
+	case NoOpen:
+		ok = open == 0 && !isPinned
+	case PinClosed:
+		ok = open == 0 && isPinned
+	case Full, PinFull:
+		ok = open > 0 && (room == 0 || c.p.Remaining > 0 || !c.p.Exact) && isPinned == (r.Why == PinFull)
+	case BytesFull:
+		ok = limited && !c.p.Exact
+	case OverCapacity:
+		ok = r.From != FromPool && !c.at[r.From].Fixed && c.at[r.From].count > c.at[r.From].Capacity
+	}
+	if !ok {
+		return fmt.Errorf("reason %q is not true: open to it %d, with room %d", r.Why, open, room)
+	}
+	return nil
+}
+
+// leftOut: what must move is moved or refused, unless the rest of a cut plan moves it.
+func (c *checker) leftOut() error {
+	left := 0
+	for at, l := range c.w.Lists() {
+		for i, id := range l.IDs {
+			if k := key(at, i); !c.mustMove(at, i) || c.moved[k] || c.refused[k] {
+				continue
+			}
+			if left++; left > c.p.Remaining {
+				return fmt.Errorf("%q is neither moved nor refused", id)
+			}
+		}
+	}
+	return nil
+}
+
 // targets: what the full plan says it leads to.
 func (c *checker) targets() error {
-	if len(c.p.Targets) != len(c.w.Instances) {
-		return fmt.Errorf("targets: %d for %d instances", len(c.p.Targets), len(c.w.Instances))
+	if len(c.p.Targets) != len(c.at) {
+		return fmt.Errorf("targets: %d for %d instances", len(c.p.Targets), len(c.at))
 	}
 	for i, t := range c.p.Targets {
-		if c.p.Remaining == 0 && t != c.count[i] {
-			return fmt.Errorf("instance %d: target %d, has %d in the end", c.w.Instances[i].Ordinal, t, c.count[i])
+		if c.p.Remaining == 0 && t != c.at[i].count {
+			return fmt.Errorf("instance %d: target %d, has %d in the end", c.at[i].Ordinal, t, c.at[i].count)
 		}
 	}
 	return nil
@@ -224,11 +265,11 @@ func (c *checker) even() error {
 	if c.o.Balance == ByWeight || c.o.Regime == Emergency || c.p.Remaining > 0 || !c.p.Exact {
 		return nil
 	}
-	for i, a := range c.w.Instances {
-		for j, b := range c.w.Instances {
-			if a.Open && b.Open && c.count[i] > c.count[j]+1 && c.count[j] < b.Capacity {
-				if id, ok := c.could(i, j); ok {
-					return fmt.Errorf("%q could still go from instance %d with %d to %d with %d", id, a.Ordinal, c.count[i], b.Ordinal, c.count[j])
+	for i, a := range c.at {
+		for _, b := range c.at {
+			if a.Open && b.Open && a.count > b.count+1 && b.count < b.Capacity {
+				if id, ok := c.could(InstanceIndex(i), b.Instance); ok {
+					return fmt.Errorf("%q could still go from instance %d with %d to %d with %d", id, a.Ordinal, a.count, b.Ordinal, b.count)
 				}
 			}
 		}
@@ -236,17 +277,17 @@ func (c *checker) even() error {
 	return nil
 }
 
-// could finds a resource that is on i in the end and may be on j.
-func (c *checker) could(i, j int) (string, bool) {
-	l := c.w.Instances[i].List
-	for x, id := range l.IDs {
-		if !c.w.Instances[i].Fixed && !c.moved[key(InstanceIndex(i), int32(x))] && c.permits(l, x, j) {
+// could finds a resource that is on an instance in the end and may be on another.
+func (c *checker) could(from InstanceIndex, to *Instance) (id string, ok bool) {
+	in := c.at[from]
+	for i, id := range in.IDs {
+		if !in.Fixed && !c.moved[key(from, i)] && c.permits(&in.List, i, to) {
 			return id, true
 		}
 	}
 	for _, m := range c.p.Moves {
-		if l := c.list(m.From); int(m.To) == i && c.permits(l, int(m.Index), j) {
-			return l.IDs[m.Index], true
+		if m.To == from && c.permits(c.w.list(m.From), int(m.Index), to) {
+			return c.w.ID(m), true
 		}
 	}
 	return "", false
@@ -258,7 +299,7 @@ func (c *checker) bound() error {
 	if c.p.Exact && full != c.p.Bound {
 		return fmt.Errorf("%d moves in full, bound %d", full, c.p.Bound)
 	}
-	if c.o.Balance == ByWeight || c.pinned() {
+	if c.o.Balance == ByWeight || c.pinned {
 		return nil
 	}
 	if want := c.least(); want != c.p.Bound {
@@ -267,52 +308,41 @@ func (c *checker) bound() error {
 	return nil
 }
 
-// least is the least number of moves without pins: raise a level under everyone, one step at a
-// time, while there is enough; the rest stays, where it can, with who holds more.
-func (c *checker) least() int {
-	var open []Instance
-	total := len(c.w.Pool.IDs)
+// least is the least number of moves without pins: all is taken from where it need not stay, and a
+// level raised one step at a time under those that have room for more. What is given to one that
+// holds more than the level is no move, so that these get it first.
+func (c *checker) least() (moves int) {
+	type open struct{ held, floor, limit int }
+	var all []open
+	left := len(c.w.Pool.IDs)
 	for _, in := range c.w.Instances {
 		switch {
 		case in.Open:
-			open = append(open, in)
-			total += len(in.IDs) + in.Arriving.Count
+			floor := in.Arriving.Count
+			if c.o.Regime == Emergency || in.Fixed {
+				floor = in.held()
+			}
+			left += in.held() - floor
+			all = append(all, open{in.held(), floor, max(in.Capacity, floor)})
 		case in.Leaving:
-			total += len(in.IDs)
+			left += len(in.IDs)
 		}
 	}
-	held := func(in Instance) int { return len(in.IDs) + in.Arriving.Count }
-	at := func(in Instance, level int) int {
-		floor := in.Arriving.Count
-		if c.o.Regime == Emergency || in.Fixed {
-			floor = held(in)
+	for level, room := 0, true; room && left > 0; level++ {
+		rising, kept := 0, 0
+		room = false
+		for _, in := range all {
+			room = room || level < in.limit
+			if in.floor <= level && level < in.limit {
+				rising++
+				if in.held > level {
+					kept++
+				}
+			}
 		}
-		return min(max(level, floor), max(in.Capacity, floor))
+		rising = min(rising, left)
+		left -= rising
+		moves += max(0, rising-kept)
 	}
-	poured := func(level int) (sum int) {
-		for _, in := range open {
-			sum += at(in, level)
-		}
-		return sum
-	}
-	level, sum := 0, poured(0)
-	for sum < total {
-		next := poured(level + 1)
-		if next == sum && next == poured(1<<40) || next > total {
-			break
-		}
-		level, sum = level+1, next
-	}
-	kept, extra := 0, 0
-	for _, in := range open {
-		kept += min(held(in), at(in, level))
-		if at(in, level+1) > at(in, level) && held(in) > at(in, level) {
-			extra++
-		}
-	}
-	rest := 0
-	if sum < total && poured(1<<40) > sum {
-		rest = total - sum
-	}
-	return sum + rest - kept - min(rest, extra)
+	return moves
 }

@@ -92,56 +92,25 @@ func TestUselessMoves(t *testing.T) {
 
 func TestMakeRefusesWhatMeansNothing(t *testing.T) {
 	for want, spoil := range map[string]func(*plan.World, *plan.Options){
-		"ascending ordinals":           func(w *plan.World, _ *plan.Options) { w.Instances[1].Ordinal = 0 },
-		"ordinal: -1":                  func(w *plan.World, _ *plan.Options) { w.Instances[0].Ordinal = -1 },
-		"open and leaving":             func(w *plan.World, _ *plan.Options) { w.Instances[0].Leaving = true },
-		"capacity: 0":                  func(w *plan.World, _ *plan.Options) { w.Instances[0].Capacity = 0 },
-		"bytes: -1":                    func(w *plan.World, _ *plan.Options) { w.Instances[0].Bytes = -1 },
-		"arriving":                     func(w *plan.World, _ *plan.Options) { w.Instances[0].Arriving.Count = -1 },
-		"weights: 1 for 2 ids":         func(w *plan.World, _ *plan.Options) { w.Instances[0].Weights = []plan.Weight{1} },
-		"pins: 1 for 2 ids":            func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0} },
-		"want at most 0":               func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0, 1} },
-		`regime: "never"`:              func(_ *plan.World, o *plan.Options) { o.Regime = "never" },
-		`balance: "size"`:              func(_ *plan.World, o *plan.Options) { o.Balance = "size" },
-		"budget: -1":                   func(_ *plan.World, o *plan.Options) { o.Budget = -1 },
-		"enter 1.15 and leave 1.2":     func(_ *plan.World, o *plan.Options) { o.Leave = 1.2 },
-		"minSpread -1 and minSpreadSh": func(_ *plan.World, o *plan.Options) { o.MinSpread = -1 },
+		"ascending ordinals":       func(w *plan.World, _ *plan.Options) { w.Instances[1].Ordinal = 0 },
+		"ordinal: -1":              func(w *plan.World, _ *plan.Options) { w.Instances[0].Ordinal = -1 },
+		"open and leaving":         func(w *plan.World, _ *plan.Options) { w.Instances[0].Leaving = true },
+		"capacity: 0":              func(w *plan.World, _ *plan.Options) { w.Instances[0].Capacity = 0 },
+		"bytes: -1":                func(w *plan.World, _ *plan.Options) { w.Instances[0].Bytes = -1 },
+		"arriving":                 func(w *plan.World, _ *plan.Options) { w.Instances[0].Arriving.Count = -1 },
+		"weights: 1 for 2 ids":     func(w *plan.World, _ *plan.Options) { w.Instances[0].Weights = []plan.Weight{1} },
+		"pins: 1 for 2 ids":        func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0} },
+		"want at most 0":           func(w *plan.World, _ *plan.Options) { w.Instances[0].Pins = []plan.PinIndex{0, 1} },
+		`regime: "never"`:          func(_ *plan.World, o *plan.Options) { o.Regime = "never" },
+		`balance: "size"`:          func(_ *plan.World, o *plan.Options) { o.Balance = "size" },
+		"budget: -1":               func(_ *plan.World, o *plan.Options) { o.Budget = -1 },
+		"enter 1.15 and leave 1.2": func(_ *plan.World, o *plan.Options) { o.Leave = 1.2 },
 	} {
 		w, o := evenWorld(4, 2, 2), plan.Options{}
 		spoil(w, &o)
 		if _, err := plan.Make(w, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
-	}
-}
-
-// TestBySource: each source once, pool first, nothing lost and the plan's order kept.
-func TestBySource(t *testing.T) {
-	w := evenWorld(40, 4, 4)
-	w.Instances[1].Open, w.Instances[1].Leaving = false, true
-	w.Instances = append(w.Instances, plan.Instance{Ordinal: 4, Open: true, Capacity: plan.Unlimited})
-	w.Pool.IDs = []string{"a", "b"}
-	p, err := plan.Make(w, plan.Options{Regime: plan.Periodic})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sources []int
-	total := 0
-	for source, moves := range p.BySource() {
-		sources = append(sources, source)
-		total += len(moves)
-		var want []plan.Move
-		for _, m := range p.Moves {
-			if int(m.From) == source {
-				want = append(want, m)
-			}
-		}
-		if !slices.Equal(moves, want) {
-			t.Errorf("source %d: %v, want %v", source, moves, want)
-		}
-	}
-	if want := []int{-1, 1}; !slices.Equal(sources[:2], want) || !slices.IsSorted(sources) || total != len(p.Moves) {
-		t.Errorf("sources %v with %d of %d moves", sources, total, len(p.Moves))
 	}
 }
 

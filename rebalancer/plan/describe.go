@@ -1,10 +1,7 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 )
@@ -86,27 +83,22 @@ type NamedRefusal struct {
 	Why  string `json:"why"`
 }
 
-// Named yields every move with names, in plan order.
-func (p *Plan) Named() iter.Seq[NamedMove] {
-	return func(yield func(NamedMove) bool) {
-		for _, m := range p.Moves {
-			if !yield(NamedMove{p.world.ID(m), p.world.Ordinal(m.From), p.world.Ordinal(m.To), p.why(m)}) {
-				return
-			}
-		}
+// Named are the moves with names, in plan order.
+func (p *Plan) Named() []NamedMove {
+	all := make([]NamedMove, len(p.Moves))
+	for i, m := range p.Moves {
+		all[i] = NamedMove{p.world.ID(m), p.world.Ordinal(m.From), p.world.Ordinal(m.To), p.why(m)}
 	}
+	return all
 }
 
-// NamedRefused yields every refused resource with names.
-func (p *Plan) NamedRefused() iter.Seq[NamedRefusal] {
-	return func(yield func(NamedRefusal) bool) {
-		for _, r := range p.Refused {
-			id := p.world.list(r.From).IDs[r.Index]
-			if !yield(NamedRefusal{id, p.world.Ordinal(r.From), r.Why.String()}) {
-				return
-			}
-		}
+// NamedRefused are the refused resources with names.
+func (p *Plan) NamedRefused() []NamedRefusal {
+	all := make([]NamedRefusal, len(p.Refused))
+	for i, r := range p.Refused {
+		all[i] = NamedRefusal{p.world.list(r.From).IDs[r.Index], p.world.Ordinal(r.From), r.Why.String()}
 	}
+	return all
 }
 
 func (p *Plan) why(m Move) string {
@@ -121,22 +113,14 @@ func (p *Plan) why(m Move) string {
 	return WhyPin
 }
 
-// ID is the hash of the plan's canonical text: equal plans of equal worlds have equal ids.
-func (p *Plan) ID() string {
-	h := sha256.New()
-	_ = p.WriteText(h) // a hash does not fail
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
 // Describe says what moves from where to where, why, the bound, and what was refused and why.
 func (p *Plan) Describe() *Description {
-	d := &Description{
-		ID: p.ID(), Regime: p.Regime, Balance: p.Balance, Certificate: p.certificate(), Moves: len(p.Moves),
+	changes := p.changes()
+	return &Description{
+		ID: p.ID(), Regime: p.Regime, Balance: p.Balance, Summary: p.summary(), Certificate: p.certificate(), Moves: len(p.Moves),
 		Voluntary: p.Voluntary, Remaining: p.Remaining, Bound: p.Bound, Exact: p.Exact,
-		Instances: p.changes(), Flows: p.flows(), Refused: p.RefusedGroups(), Notes: p.notes(),
+		Instances: changes, Flows: p.flows(), Refused: p.RefusedGroups(), Notes: p.notes(changes),
 	}
-	d.Summary = p.summary()
-	return d
 }
 
 func (p *Plan) summary() string {
@@ -177,7 +161,7 @@ func (p *Plan) changes() []InstanceChange {
 	before := weights(w)
 	after := slices.Clone(before)
 	for _, m := range p.Moves {
-		cost := w.list(m.From).weight(int(m.Index))
+		cost := w.weightOf(m)
 		all[m.To].In++
 		after[m.To] += cost
 		if m.From != FromPool {
@@ -196,7 +180,7 @@ func (p *Plan) changes() []InstanceChange {
 		case in.Leaving:
 			c.State = "leaving"
 		}
-		c.Before = len(in.IDs) + in.Arriving.Count
+		c.Before = in.held()
 		c.After = c.Before + c.In - c.Out
 		if p.Balance == ByWeight {
 			c.WeightBefore, c.WeightAfter = float64(before[i])/1000, float64(after[i])/1000
@@ -235,7 +219,7 @@ func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
 		if !ok {
 			i = len(groups)
 			known[g] = i
-			groups = append(groups, RefusedGroup{From: p.world.Ordinal(r.From), Why: r.Why.String(), Meaning: r.Why.meaning()})
+			groups = append(groups, RefusedGroup{From: p.world.Ordinal(r.From), Why: r.Why.String(), Meaning: reasons[r.Why].meaning})
 			if g.pin > 0 {
 				groups[i].Pin = p.world.Pins[g.pin-1].Name
 			}
@@ -248,29 +232,11 @@ func (p *Plan) RefusedGroups() (groups []RefusedGroup) {
 	return groups
 }
 
-func (r Reason) meaning() string {
-	switch r {
-	case NoOpen:
-		return "no instance is open"
-	case Full:
-		return "all open instances are at their capacity"
-	case PinClosed:
-		return "none of the ordinals it is pinned to is open"
-	case PinFull:
-		return "the open ordinals it is pinned to are at their capacity"
-	case BytesFull:
-		return "where there is room by count, the list would grow over its limit in bytes"
-	case OverCapacity:
-		return "its instance holds more than its capacity and there is no room elsewhere: it stays"
-	}
-	return r.String()
-}
-
 // notes say what room is missing now, and what would be missing if one instance were lost.
-func (p *Plan) notes() (notes []string) {
+func (p *Plan) notes(changes []InstanceChange) (notes []string) {
 	largest := InstanceChange{Ordinal: -1}
 	room, own, capacity := 0, 0, 0 // own is the part of room that the largest has
-	for i, c := range p.changes() {
+	for i, c := range changes {
 		if in := &p.world.Instances[i]; in.Open {
 			left := max(0, in.Capacity-c.After)
 			room += left

@@ -2,8 +2,9 @@ package plan
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -58,29 +59,28 @@ func placeName(ordinal int) string {
 	return strconv.Itoa(ordinal)
 }
 
-// WriteText writes the canonical text: every move and refusal by id, the same anywhere and always.
-func (p *Plan) WriteText(to io.Writer) error {
-	out := bufio.NewWriterSize(to, 1<<16)
+// ID is a hash of every move and refusal by id: equal plans of equal worlds have equal ids.
+func (p *Plan) ID() string {
+	h := sha256.New()
+	out := bufio.NewWriterSize(h, 1<<16) // a hash does not fail
 	fmt.Fprintf(out, "plan v1 %s %s bound %d exact %v remaining %d\n", p.Regime, p.Balance, p.Bound, p.Exact, p.Remaining)
 	for i, t := range p.Targets {
 		fmt.Fprintf(out, "instance %d %d\n", p.world.Instances[i].Ordinal, t)
 	}
-	var line []byte
 	last := Move{From: -2}
 	for _, m := range p.Moves {
 		if m.From != last.From || m.To != last.To {
 			fmt.Fprintf(out, "move %d %d\n", p.world.Ordinal(m.From), p.world.Ordinal(m.To))
 			last = m
 		}
-		line = appendID(line[:0], p.world.ID(m))
-		_, _ = out.Write(line) // a bufio.Writer keeps its error
+		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.ID(m)))
 	}
 	for _, r := range p.Refused {
 		fmt.Fprintf(out, "refuse %d %s\n", p.world.Ordinal(r.From), r.Why)
-		line = appendID(line[:0], p.world.list(r.From).IDs[r.Index])
-		_, _ = out.Write(line)
+		_, _ = out.Write(appendID(out.AvailableBuffer(), p.world.list(r.From).IDs[r.Index]))
 	}
-	return out.Flush()
+	_ = out.Flush()
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // appendID writes an id on a line of its own, quoted unless it is plain.

@@ -13,11 +13,11 @@ type emitter struct {
 
 // emit picks the resources of all bulk moves. If a znode might grow over its limit on the way it
 // starts over, carefully, and the plan is no longer exact.
-func emit(w *World, l layout, pinned bool) (e *emitter, straight bool) {
-	e = &emitter{tally: newTally(w), picker: newPicker(w, pinned), moves: make([]Move, 0, l.moves())}
+func emit(w *World, l layout) (e *emitter, straight bool) {
+	e = &emitter{tally: newTally(w), picker: newPicker(w), moves: make([]Move, 0, l.moves())}
 	straight = e.straight(l)
 	if !straight {
-		e = &emitter{tally: newTally(w), picker: newPicker(w, pinned), moves: e.moves[:0]}
+		e = &emitter{tally: newTally(w), picker: newPicker(w), moves: e.moves[:0]}
 		e.careful(l)
 	}
 	for _, left := range l.left {
@@ -36,8 +36,14 @@ func (e *emitter) straight(l layout) bool {
 		first := len(e.moves)
 		e.moves = e.moves[:first+int(p.n)]
 		e.fill(e.moves[first:], p)
-		e.count(p)
-		limit := e.tally.w.Instances[p.to].MaxBytes
+		e.add(p.to, int(p.n), 0)
+		if p.from != FromPool {
+			e.add(p.from, -int(p.n), 0)
+		}
+		if p.voluntary {
+			e.voluntary += int(p.n)
+		}
+		limit := e.w.Instances[p.to].MaxBytes
 		if grown == nil || limit == 0 {
 			continue
 		}
@@ -49,16 +55,6 @@ func (e *emitter) straight(l layout) bool {
 		}
 	}
 	return true
-}
-
-func (e *emitter) count(p bulkMove) {
-	e.load[p.to] += int(p.n)
-	if p.from != FromPool {
-		e.load[p.from] -= int(p.n)
-	}
-	if p.voluntary {
-		e.voluntary += int(p.n)
-	}
 }
 
 // careful makes a move only where it fits at that moment. What must move and does not fit where the
@@ -86,8 +82,8 @@ func (e *emitter) careful(l layout) {
 
 // why is the reason for a resource that nobody takes.
 func (e *emitter) why(m Move) Reason {
-	w := e.tally.w
-	class, open := w.list(m.From).pin(int(m.Index)), false
+	w := e.w
+	class, open := w.pinOf(m), false
 	for i := range w.Instances {
 		if !w.Instances[i].Open || !w.Allows(class, InstanceIndex(i)) {
 			continue
@@ -128,9 +124,9 @@ func (e *emitter) try(m Move) bool {
 
 // placeElsewhere gives each resource the emptiest instance that takes it, and returns the others.
 func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
-	w := e.tally.w
+	w := e.w
 	for _, m := range unplaced {
-		class, size, best := w.list(m.From).pin(int(m.Index)), e.size(m), InstanceIndex(-1)
+		class, size, best := w.pinOf(m), e.size(m), InstanceIndex(-1)
 		for i := range w.Instances {
 			at := InstanceIndex(i)
 			if e.room(at) > 0 && w.Allows(class, at) && e.fits(at, size) && (best < 0 || e.load[at] < e.load[best]) {
@@ -144,16 +140,15 @@ func (e *emitter) placeElsewhere(unplaced []Move) (left []Move) {
 	return left
 }
 
-// cut returns how many moves of a full plan a budget allows, and how many of these are voluntary:
-// the longest prefix after which nothing waits in flight for room and the voluntary moves have not
-// worsened the balance, unless the full plan must.
-func cut(w *World, moves []Move, budget int) (n, voluntary int) {
-	b, wait, waiting := newTally(w), make([]int, len(w.Instances)), 0
+// cut leaves of a full plan what a budget allows: the longest prefix after which nothing waits in
+// flight for room and the voluntary moves have not worsened the balance, unless the full plan must.
+func (p *Plan) cut(budget int) {
+	b, wait, waiting := newTally(p.world), make([]int, len(p.world.Instances)), 0
 	b.bytes = nil
 	type point struct{ n, voluntary, worse int }
 	var now, even, any point // even: the last good point; any: the same without looking at the balance
-	for i, m := range moves {
-		if w.voluntary(m) {
+	for i, m := range p.Moves {
+		if p.world.voluntary(m) {
 			now.voluntary++
 			now.worse += 2 * (b.load[m.To] - b.load[m.From] + 1)
 		}
@@ -176,8 +171,10 @@ func cut(w *World, moves []Move, budget int) (n, voluntary int) {
 			even = now
 		}
 	}
+	end := even
 	if now.worse > 0 {
-		return any.n, any.voluntary
+		end = any
 	}
-	return even.n, even.voluntary
+	p.Remaining = len(p.Moves) - end.n
+	p.Moves, p.Voluntary = p.Moves[:end.n:end.n], end.voluntary
 }

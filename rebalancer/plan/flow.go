@@ -65,7 +65,7 @@ func newNetwork(w *World, o Options) *network {
 	}
 	n.limit[len(open)] = none
 	for _, s := range n.groups {
-		n.book(s, o)
+		n.enter(s, o)
 	}
 	n.over = make([]bool, columns)
 	for c := range n.over {
@@ -79,8 +79,7 @@ func newNetwork(w *World, o Options) *network {
 // count counts each list by class: the pool first, then by ordinal.
 func (n *network) count() {
 	counts := make([]int32, len(n.w.Pins)+1)
-	count := func(at InstanceIndex) {
-		l := n.w.list(at)
+	for at, l := range n.w.Lists() {
 		clear(counts)
 		counts[0] = int32(len(l.IDs))
 		for _, p := range l.Pins {
@@ -93,39 +92,28 @@ func (n *network) count() {
 			}
 		}
 	}
-	count(FromPool)
-	for i := range n.w.Instances {
-		count(InstanceIndex(i))
-	}
 }
 
-// book enters what is there now.
-func (n *network) book(s group, o Options) {
+// enter notes what is there now.
+func (n *network) enter(s group, o Options) {
 	k, _ := slices.BinarySearch(n.classes, s.class)
 	c, isOpen := slices.BinarySearch(n.open, s.at)
 	if !isOpen {
 		c = len(n.open)
 	}
-	switch stays := n.stays(s); {
+	switch stays := n.w.mayStay(s.class, s.at); {
 	case stays && !isOpen: // keeps it and takes no part
 	case stays && (o.Regime == Emergency || n.w.Instances[s.at].Fixed):
 		n.load[c] += int(s.n)
 	default:
-		n.put(k, c, int(s.n))
-		n.held[n.cell(k, c)] += int(s.n)
+		i := n.cell(k, c)
+		n.flow[i] += int(s.n)
+		n.held[i] += int(s.n)
+		n.load[c] += int(s.n)
 	}
 }
 
-func (n *network) stays(s group) bool {
-	return s.at != FromPool && n.w.mayStay(s.class, s.at)
-}
-
 func (n *network) cell(k, c int) int { return k*(len(n.open)+1) + c }
-
-func (n *network) put(k, c, count int) {
-	n.flow[n.cell(k, c)] += count
-	n.load[c] += count
-}
 
 // price sets the costs. A cycle visits each node at most once: that bounds the steps it can hold.
 func (n *network) price() {

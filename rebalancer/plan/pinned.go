@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // pinnedLayout lays out a world with pins. Its moves are the fewest unless one stays over capacity.
 func pinnedLayout(w *World, o Options) (l layout, exact bool) {
@@ -21,24 +25,24 @@ func pinnedLayout(w *World, o Options) (l layout, exact bool) {
 // what only spreads or makes room.
 func (n *network) lay(l *layout, k int) {
 	class := n.classes[k]
-	var takers, misplaced, givers []group
+	var targets, misplaced, sources []group
 	for c, at := range n.open {
 		i := n.cell(k, c)
 		switch d := int32(n.flow[i] - n.held[i]); {
 		case d > 0:
-			takers = append(takers, group{at, d, class})
+			targets = append(targets, group{at, d, class})
 		case d < 0 && n.allowed[i]:
-			givers = append(givers, group{at, -d, class})
+			sources = append(sources, group{at, -d, class})
 		case d < 0:
 			misplaced = append(misplaced, group{at, -d, class})
 		}
 	}
-	why := n.why(k)
+	why := reason(class, slices.Contains(n.allowed[n.cell(k, 0):n.cell(k, len(n.open))], true))
 	placed, left := n.orphans(k)
-	l.pair(placed, takers, false)
+	l.pair(placed, targets, false)
 	l.refuse(left, why)
-	l.pair(misplaced, takers, false)
-	l.pair(givers, takers, true)
+	l.pair(misplaced, targets, false)
+	l.pair(sources, targets, true)
 	for c, at := range n.open {
 		if i := n.cell(k, c); !n.allowed[i] {
 			l.refuse([]group{{at, int32(n.flow[i]), class}}, why)
@@ -52,7 +56,7 @@ func (n *network) orphans(k int) (placed, left []group) {
 	i := n.cell(k, len(n.open))
 	todo := int32(n.held[i] - n.flow[i])
 	for _, s := range n.groups {
-		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.stays(s) {
+		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.w.mayStay(s.class, s.at) {
 			continue
 		}
 		part := min(todo, s.n)
@@ -61,11 +65,6 @@ func (n *network) orphans(k int) (placed, left []group) {
 		left = append(left, group{s.at, s.n - part, s.class})
 	}
 	return placed, left
-}
-
-func (n *network) why(k int) Reason {
-	row := n.allowed[n.cell(k, 0):n.cell(k, len(n.open))]
-	return reason(n.classes[k], slices.Contains(row, true))
 }
 
 // refuseOver names what stays above a capacity.
@@ -88,17 +87,13 @@ func (n *network) refuseOver(l *layout) {
 func (l *layout) arrange(b *tally) {
 	todo := l.bulk
 	l.bulk = nil
-	slices.SortStableFunc(todo, func(p, q bulkMove) int {
-		switch {
-		case p.voluntary != q.voluntary && q.voluntary:
-			return -1
-		case p.voluntary != q.voluntary:
-			return 1
-		case p.voluntary:
-			return b.load[q.from] - b.load[p.from]
+	fullness := func(p bulkMove) int {
+		if !p.voluntary {
+			return math.MaxInt
 		}
-		return 0
-	})
+		return b.load[p.from]
+	}
+	slices.SortStableFunc(todo, func(p, q bulkMove) int { return cmp.Compare(fullness(q), fullness(p)) })
 	send := func(p *bulkMove, n int32) {
 		out := *p
 		out.n = n

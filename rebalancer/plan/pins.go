@@ -108,9 +108,8 @@ func (p *Pinner) meet(matched, own []int) Pin {
 		names = append(names, "its own pin")
 		sets = append(sets, own)
 	}
-	common := slices.Clone(sets[0])
-	slices.Sort(common)
-	common = slices.DeleteFunc(slices.Compact(common), func(o int) bool {
+	common := slices.Compact(slices.Sorted(slices.Values(sets[0])))
+	common = slices.DeleteFunc(common, func(o int) bool {
 		return slices.ContainsFunc(sets, func(set []int) bool { return !slices.Contains(set, o) })
 	})
 	return Pin{Name: strings.Join(names, " and "), Ordinals: common}

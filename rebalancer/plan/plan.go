@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 )
@@ -31,22 +30,14 @@ const (
 
 // Options say what is wanted. The zero value of each field is its default.
 type Options struct {
-	// Regime: default Emergency.
-	Regime Regime
-	// Balance: default ByCount.
-	Balance Balance
+	Regime  Regime  // default Emergency
+	Balance Balance // default ByCount
 	// Budget is the most moves that only spread (periodic regime); 0: no limit.
 	Budget int
 	// Enter and Leave are the hysteresis of balance by weight, as ratios of the mean (1.15: 15 %
 	// above or below it): spreading is due when an instance is farther away than Enter, and a plan
 	// spreads until all are within Leave. Defaults 1.15, 1.05.
 	Enter, Leave float64
-	// Running: spreading by weight has begun and is not over. Only ShouldRebalance looks at it.
-	Running bool
-	// MinSpread and MinSpreadShare say when spreading by count is due: max − min exceeds both
-	// MinSpread and the share of the mean. Defaults 2 and 0.05. Only ShouldRebalance looks at them.
-	MinSpread      int
-	MinSpreadShare float64
 }
 
 // Move takes one resource from one list to another. 8 bytes, since a plan may hold millions.
@@ -57,24 +48,31 @@ type Move struct {
 	Index int32
 }
 
-// Reason is why a resource could not go where it should.
+// Reason is why a resource could not go where it should: each a fault of another kind with another
+// cure.
 type Reason uint8
 
-// The reasons, each a fault of another kind and another cure.
 const (
-	// NoOpen: no instance is open.
 	NoOpen Reason = iota + 1
-	// Full: all open instances are at their capacity.
 	Full
-	// PinClosed: no ordinal that it is pinned to is open.
 	PinClosed
-	// PinFull: the open ordinals that it is pinned to are at their capacity.
 	PinFull
-	// BytesFull: wherever there is room by count, the list's znode would grow over its limit.
 	BytesFull
-	// OverCapacity: its instance is over its capacity, and there is no room elsewhere. It stays.
 	OverCapacity
 )
+
+// reasons are each as a word, in text and JSON, and as a sentence.
+var reasons = [...]struct{ word, meaning string }{
+	NoOpen:       {"no-open-instance", "no instance is open"},
+	Full:         {"full", "all open instances are at their capacity"},
+	PinClosed:    {"pin-closed", "none of the ordinals it is pinned to is open"},
+	PinFull:      {"pin-full", "the open ordinals it is pinned to are at their capacity"},
+	BytesFull:    {"bytes-full", "where there is room by count, the list would grow over its limit in bytes"},
+	OverCapacity: {"over-capacity", "its instance holds more than its capacity and there is no room elsewhere: it stays"},
+}
+
+// String is the reason as a word.
+func (r Reason) String() string { return reasons[r].word }
 
 // Refusal is a resource that should have a move and has none: it stays where it is (pool or list).
 type Refusal struct {
@@ -114,52 +112,6 @@ type Plan struct {
 // World is what the plan was made of.
 func (p *Plan) World() *World { return p.world }
 
-// Empty says that nothing moves.
-func (p *Plan) Empty() bool { return len(p.Moves) == 0 }
-
-// BySource yields the moves grouped by From, the pool first, then by ordinal, each in plan order.
-func (p *Plan) BySource() iter.Seq2[int, []Move] {
-	return func(yield func(int, []Move) bool) {
-		start := make([]int, len(p.world.Instances)+2)
-		for _, m := range p.Moves {
-			start[m.From+2]++
-		}
-		for i := 1; i < len(start); i++ {
-			start[i] += start[i-1]
-		}
-		sorted := make([]Move, len(p.Moves))
-		for _, m := range p.Moves {
-			sorted[start[m.From+1]] = m
-			start[m.From+1]++
-		}
-		// start[k] is now where group k ends.
-		begin := 0
-		for k, end := range start[:len(start)-1] {
-			if end > begin && !yield(k-1, sorted[begin:end:end]) {
-				return
-			}
-			begin = end
-		}
-	}
-}
-
-// FromPool are the moves out of the pool by the ordinal that receives, in plan order.
-func (p *Plan) FromPool() map[int][]Move {
-	byOrdinal := map[int][]Move{}
-	for rest := p.Moves; len(rest) > 0; {
-		n := 1 // moves with one source and one target mostly stand side by side
-		for n < len(rest) && rest[n].From == rest[0].From && rest[n].To == rest[0].To {
-			n++
-		}
-		if rest[0].From == FromPool {
-			to := p.world.Ordinal(rest[0].To)
-			byOrdinal[to] = append(byOrdinal[to], rest[:n:n]...)
-		}
-		rest = rest[n:]
-	}
-	return byOrdinal
-}
-
 // Make plans. It fails on a world or options that mean nothing; the plan has what is refused.
 func Make(w *World, o Options) (*Plan, error) {
 	o, err := o.complete()
@@ -179,32 +131,26 @@ func Make(w *World, o Options) (*Plan, error) {
 }
 
 func (p *Plan) byCount(o Options) {
-	pinned := p.world.pinned()
-	l, exact := layout{}, true
-	if pinned {
+	var l layout
+	exact := true
+	if p.world.pinned() {
 		l, exact = pinnedLayout(p.world, o)
 	} else {
 		l = freeLayout(p.world, o)
 	}
-	e, straight := emit(p.world, l, pinned)
+	e, straight := emit(p.world, l)
 	p.Bound, p.Exact = l.moves(), exact && straight
 	p.Moves, p.Voluntary, p.Targets, p.Refused = e.moves, e.voluntary, e.load, e.refused
-	p.cutToBudget(o.Budget)
-}
-
-func (p *Plan) cutToBudget(budget int) {
-	if budget == 0 || p.Voluntary <= budget {
-		return
+	if o.Budget > 0 && p.Voluntary > o.Budget {
+		p.cut(o.Budget)
 	}
-	n, voluntary := cut(p.world, p.Moves, budget)
-	p.Remaining = len(p.Moves) - n
-	p.Moves, p.Voluntary = p.Moves[:n:n], voluntary
 }
 
 // ShouldRebalance says whether a periodic plan is due, and why or why not. openChanged: the set of
-// open ordinals is another one than when the last periodic plan was done. Without that a kind that
-// is balanced by count is left alone until max − min is large, else every delete would move
-// something; by weight, until an instance is farther from the mean than Enter.
+// open ordinals is another one than when the last periodic plan was done, or that one is not done
+// yet. Without that a kind that is balanced by count is left alone until max − min is large, else
+// every delete would move something; by weight, until an instance is farther from the mean than
+// Enter.
 func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 	o, err := o.complete()
 	if err != nil {
@@ -218,8 +164,8 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 		return false, "fewer than two instances are open"
 	}
 	for _, at := range open {
-		if in := &w.Instances[at]; !in.Fixed && len(in.IDs)+in.Arriving.Count > in.Capacity {
-			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, len(in.IDs)+in.Arriving.Count, in.Capacity)
+		if in := &w.Instances[at]; !in.Fixed && in.held() > in.Capacity {
+			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, in.held(), in.Capacity)
 		}
 	}
 	if n := waitsForRoom(w, open); n > 0 {
@@ -228,7 +174,7 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 	if o.Balance == ByWeight {
 		return unevenWeights(w, open, o)
 	}
-	return unevenCounts(w, open, o)
+	return unevenCounts(w, open)
 }
 
 // waitsForRoom counts what an emergency plan could place only if others made room.
@@ -249,40 +195,39 @@ func waitsForRoom(w *World, open []InstanceIndex) (n int) {
 	return n
 }
 
-func unevenCounts(w *World, open []InstanceIndex, o Options) (bool, string) {
+// Spreading by count is due when max − min exceeds both minSpread and that share of the mean.
+const (
+	minSpread      = 2.0
+	minSpreadShare = 0.05
+)
+
+var bounds = map[bool]string{false: "within", true: "over"}
+
+func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
-		n := len(w.Instances[at].IDs) + w.Instances[at].Arriving.Count
+		n := w.Instances[at].held()
 		low, sum = min(low, n), sum+n
 		if !w.Instances[at].Fixed {
 			high = max(high, n)
 		}
 	}
 	high = max(high, low) // where all are fixed
-	limit := max(float64(o.MinSpread), o.MinSpreadShare*float64(sum)/float64(len(open)))
-	if spread := high - low; float64(spread) > limit {
-		return true, fmt.Sprintf("the fullest instance holds %d more than the emptiest, over the limit of %.4g", spread, limit)
-	}
-	return false, fmt.Sprintf("the fullest instance holds %d more than the emptiest, within the limit of %.4g", high-low, limit)
+	limit := max(minSpread, minSpreadShare*float64(sum)/float64(len(open)))
+	over := float64(high-low) > limit
+	return over, fmt.Sprintf("the fullest instance holds %d more than the emptiest, %s the limit of %.4g", high-low, bounds[over], limit)
 }
 
 func unevenWeights(w *World, open []InstanceIndex, o Options) (bool, string) {
 	weight := weights(w)
 	_, worst := imbalance(evenable(w, open, weight), weight)
-	limit, name := o.Enter, "enter"
-	if o.Running {
-		limit, name = o.Leave, "leave"
-	}
-	if worst > limit {
-		return true, fmt.Sprintf("imbalance by weight %.3f, over the %s ratio of %.4g", worst, name, limit)
-	}
-	return false, fmt.Sprintf("imbalance by weight %.3f, within the %s ratio of %.4g", worst, name, limit)
+	over := worst > o.Enter
+	return over, fmt.Sprintf("imbalance by weight %.3f, %s the enter ratio of %.4g", worst, bounds[over], o.Enter)
 }
 
 func (o Options) complete() (Options, error) {
 	o.Regime, o.Balance = cmp.Or(o.Regime, Emergency), cmp.Or(o.Balance, ByCount)
 	o.Enter, o.Leave = cmp.Or(o.Enter, 1.15), cmp.Or(o.Leave, 1.05)
-	o.MinSpread, o.MinSpreadShare = cmp.Or(o.MinSpread, 2), cmp.Or(o.MinSpreadShare, 0.05)
 	switch {
 	case o.Regime != Emergency && o.Regime != Periodic:
 		return o, fmt.Errorf("check options: regime: %q, want %s or %s", o.Regime, Emergency, Periodic)
@@ -292,13 +237,6 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("check options: budget: %d, want 0 (no limit) or more", o.Budget)
 	case !(o.Leave >= 1 && o.Enter >= o.Leave):
 		return o, fmt.Errorf("check options: enter %g and leave %g: want 1 <= leave <= enter", o.Enter, o.Leave)
-	case o.MinSpread < 1 || !(o.MinSpreadShare >= 0):
-		return o, fmt.Errorf("check options: minSpread %d and minSpreadShare %g: want 1 and 0 or more", o.MinSpread, o.MinSpreadShare)
 	}
 	return o, nil
-}
-
-// String is the reason as a word, in text and JSON.
-func (r Reason) String() string {
-	return [...]string{"none", "no-open-instance", "full", "pin-closed", "pin-full", "bytes-full", "over-capacity"}[r]
 }

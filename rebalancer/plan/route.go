@@ -65,43 +65,31 @@ func (l *layout) moves() (n int) {
 // freeLayout is the layout of a world without pins. The number of its moves is the least possible:
 // nobody both gives and gets.
 func freeLayout(w *World, o Options) layout {
-	open, orphans, waiting := survey(w)
+	open, orphans, total := survey(w)
 	s := newShares(len(open))
-	total := waiting
 	for i, at := range open {
 		in := &w.Instances[at]
-		held := len(in.IDs) + in.Arriving.Count
-		s.held[i], s.floor[i] = held, in.Arriving.Count
+		s.held[i], s.floor[i] = in.held(), in.Arriving.Count
 		if o.Regime == Emergency || in.Fixed {
-			s.floor[i] = held
+			s.floor[i] = s.held[i]
 		}
 		s.limit[i] = max(in.Capacity, s.floor[i])
-		total += held
+		total += s.held[i]
 	}
 	s.fill(total)
-	surplus, deficit := 0, 0
-	for i := range open {
-		surplus += max(0, s.held[i]-s.want[i])
-		deficit += max(0, s.want[i]-s.held[i])
-	}
-	first := s.held // what they hold once the orphans are placed
-	if placed := deficit - min(surplus, deficit); placed > 0 {
-		first = s.want
-		if surplus > 0 {
-			first = s.orphansFirst(placed)
-		}
-	}
-	return s.layout(open, orphans, first)
+	return s.layout(open, orphans, s.orphansFirst())
 }
 
-// orphansFirst says how many each holds when so many orphans are placed and nothing else has moved.
-func (s shares) orphansFirst(placed int) []int {
+// orphansFirst says how many each holds when the orphans are placed and nothing else has moved.
+func (s shares) orphansFirst() []int {
 	f := newShares(len(s.held))
+	held, want := 0, 0
 	for i, h := range s.held {
 		f.floor[i], f.held[i], f.limit[i] = h, h, max(h, s.want[i])
-		placed += h
+		held += h
+		want += s.want[i]
 	}
-	f.fill(placed)
+	f.fill(max(held, want))
 	return f.want
 }
 

@@ -3,6 +3,8 @@ package plan
 import (
 	"container/heap"
 	"slices"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // sortedList is one list by weight, from which resources are taken one by one. Only those are on it
@@ -20,10 +22,10 @@ func (s *weightPlanner) sorted(at InstanceIndex) *sortedList {
 	if sh := s.sortedLists[at]; sh != nil {
 		return sh
 	}
-	l := s.tally.w.list(at)
+	l := s.w.list(at)
 	sh := &sortedList{list: l, sorted: make([]uint64, 0, len(l.IDs))}
 	for i := range l.IDs {
-		if s.tally.w.Allows(l.pin(i), at) {
+		if s.w.Allows(l.pin(i), at) {
 			sh.sorted = append(sh.sorted, uint64(l.weight(i))<<32|uint64(i))
 		}
 	}
@@ -69,7 +71,7 @@ func (sh *sortedList) take(s *weightPlanner, to InstanceIndex, ideal, limit int6
 
 func (sh *sortedList) fits(s *weightPlanner, to InstanceIndex, i int32) bool {
 	index := int(uint32(sh.sorted[i]))
-	return s.tally.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, IDBytes(sh.list.IDs[index])))
+	return s.w.Allows(sh.list.pin(index), to) && (s.bytes == nil || s.tally.fits(to, protocol.Cost(sh.list.IDs[index])))
 }
 
 func (sh *sortedList) remove(i int32) int32 {
@@ -102,17 +104,10 @@ func newLightest(s *weightPlanner) *lightest {
 	return h
 }
 
-func (h *lightest) top() InstanceIndex {
-	if len(h.items) == 0 {
-		return -1
-	}
-	return h.items[0]
-}
-
 // moved puts an instance where it belongs after its weight changed, also a dropped one.
 func (h *lightest) moved(at InstanceIndex) {
 	switch {
-	case at == FromPool || !h.s.tally.w.Instances[at].Open:
+	case at == FromPool || !h.s.w.Instances[at].Open:
 	case h.place[at] < 0:
 		heap.Push(h, at)
 	default:

@@ -16,7 +16,7 @@ import (
 // TestStories plays testdata/*.txt: worlds, and the plans for them. Commands:
 //
 //	plan [moves]    the plan, checked; with every move
-//	due [changed] [running]    whether a server would spread
+//	due [changed]   whether a server would spread
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -30,7 +30,6 @@ func TestStories(t *testing.T) {
 			case "plan":
 				return story(w, o, d.HasArg("moves"))
 			case "due":
-				o.Running = d.HasArg("running")
 				due, why := plan.ShouldRebalance(w, d.HasArg("changed"), o)
 				return fmt.Sprintf("%v: %s", due, why)
 			}
@@ -49,7 +48,7 @@ func story(w *plan.World, o plan.Options, moves bool) string {
 	}
 	out := p.Describe().String()
 	if moves {
-		for m := range p.Named() {
+		for _, m := range p.Named() {
 			out += fmt.Sprintf("  %s\n", m)
 		}
 	}

@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
 
 // tally is the instances' state as moves are laid out, in slices parallel to World.Instances.
 type tally struct {
@@ -13,18 +17,12 @@ type tally struct {
 
 func newTally(w *World) *tally {
 	b := &tally{w: w, load: make([]int, len(w.Instances))}
-	limited := false
+	if slices.ContainsFunc(w.Instances, func(in Instance) bool { return in.Open && in.MaxBytes > 0 }) {
+		b.bytes = make([]int, len(w.Instances))
+	}
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		b.load[i] = len(in.IDs) + in.Arriving.Count
-		limited = limited || in.Open && in.MaxBytes > 0
-	}
-	if !limited {
-		return b
-	}
-	b.bytes = make([]int, len(w.Instances))
-	for i := range w.Instances {
-		b.bytes[i] = w.Instances[i].Bytes + w.Instances[i].Arriving.Bytes
+		b.add(InstanceIndex(i), in.held(), in.Bytes+in.Arriving.Bytes)
 	}
 	return b
 }
@@ -48,123 +46,67 @@ func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0
 	}
-	return IDBytes(b.w.ID(m))
+	return protocol.Cost(b.w.ID(m))
 }
 
 func (b *tally) apply(m Move) {
 	size := b.size(m)
-	b.load[m.To]++
-	if b.bytes != nil {
-		b.bytes[m.To] += size
+	b.add(m.To, 1, size)
+	if m.From != FromPool {
+		b.add(m.From, -1, -size)
 	}
-	if m.From == FromPool {
-		return
-	}
-	b.load[m.From]--
+}
+
+func (b *tally) add(at InstanceIndex, n, size int) {
+	b.load[at] += n
 	if b.bytes != nil {
-		b.bytes[m.From] -= size
+		b.bytes[at] += size
 	}
 }
 
 // picker takes resources of a class out of a list, each once: from an open instance the newest
 // first, so that a list keeps its head; from what must go, in stored order.
 type picker struct {
-	w       *World
-	classes int
+	world *World
 	// next is the next place to look at, from the end for open instances; by list and class.
 	next []int32
 }
 
-func newPicker(w *World, pinned bool) *picker {
-	k := &picker{w: w, classes: 1}
-	if pinned {
-		k.classes = len(w.Pins) + 1
+func newPicker(w *World) *picker {
+	return &picker{world: w, next: make([]int32, (len(w.Instances)+1)*(len(w.Pins)+1))}
+}
+
+// look is where to look next for a class in a list, and the way from there.
+func (k *picker) look(at InstanceIndex, class PinIndex) (next *int32, first, step int32) {
+	next = &k.next[int(at+1)*(len(k.world.Pins)+1)+int(class)]
+	if at != FromPool && k.world.Instances[at].Open {
+		return next, int32(len(k.world.Instances[at].IDs)) - 1 - *next, -1
 	}
-	k.next = make([]int32, (len(w.Instances)+1)*k.classes)
-	return k
+	return next, *next, 1
 }
 
 func (k *picker) pick(at InstanceIndex, class PinIndex) int32 {
-	list := k.w.list(at)
-	next := &k.next[int(at+1)*k.classes+int(class)]
-	backward := k.backward(at)
-	for {
-		i := *next
+	list := k.world.list(at)
+	next, i, step := k.look(at, class)
+	for list.pin(int(i)) != class {
+		i += step
 		*next++
-		if backward {
-			i = int32(len(list.IDs)) - 1 - i
-		}
-		if list.Pins == nil || list.Pins[i] == class {
-			return i
-		}
 	}
+	*next++
+	return i
 }
-
-func (w *World) pinned() bool {
-	some := func(l *List) bool { return slices.ContainsFunc(l.Pins, func(p PinIndex) bool { return p != 0 }) }
-	if some(&w.Pool) {
-		return true
-	}
-	for i := range w.Instances {
-		if some(&w.Instances[i].List) {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *World) orphaned() bool {
-	if len(w.Pool.IDs) > 0 {
-		return true
-	}
-	for i := range w.Instances {
-		in := &w.Instances[i]
-		misplaced := func(p PinIndex) bool { return !w.Allows(p, InstanceIndex(i)) }
-		if in.Leaving && len(in.IDs) > 0 || !in.Fixed && slices.ContainsFunc(in.Pins, misplaced) {
-			return true
-		}
-	}
-	return false
-}
-
-func (k *picker) backward(at InstanceIndex) bool { return at != FromPool && k.w.Instances[at].Open }
 
 func (k *picker) fill(moves []Move, p bulkMove) {
-	if k.classes > 1 {
+	next, index, step := k.look(p.from, p.class)
+	if k.world.list(p.from).Pins == nil { // the indexes are consecutive
 		for i := range moves {
-			moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
+			moves[i] = Move{From: p.from, To: p.to, Index: index}
+			index += step
 		}
+		*next += p.n
 		return
 	}
-	// One class: the indexes are consecutive.
-	next := &k.next[p.from+1]
-	index, step := *next, int32(1)
-	if k.backward(p.from) {
-		index, step = int32(len(k.w.list(p.from).IDs))-1-*next, -1
-	}
 	for i := range moves {
-		moves[i] = Move{From: p.from, To: p.to, Index: index}
-		index += step
+		moves[i] = Move{From: p.from, To: p.to, Index: k.pick(p.from, p.class)}
 	}
-	*next += p.n
-}
-
-// Allows says whether a resource of that pin may be on that instance.
-func (w *World) Allows(class PinIndex, at InstanceIndex) bool {
-	if class == 0 {
-		return true
-	}
-	_, ok := slices.BinarySearch(w.Pins[class-1].Ordinals, w.Instances[at].Ordinal)
-	return ok
-}
-
-// voluntary says whether a move takes a resource from where it may stay.
-func (w *World) voluntary(m Move) bool {
-	return m.From != FromPool && w.mayStay(w.list(m.From).pin(int(m.Index)), m.From)
-}
-
-// mayStay says whether a resource of that pin may stay on an instance that holds it.
-func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
-	in := &w.Instances[at]
-	return in.Fixed || !in.Leaving && w.Allows(class, at)
 }

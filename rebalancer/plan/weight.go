@@ -17,7 +17,8 @@ type weightPlanner struct {
 	open []InstanceIndex
 	// weight is each instance's load in thousandths, parallel to World.Instances.
 	weight []int64
-	// quota, if set, is how many of a class an instance may take, by cell of a network.
+	// quota, if set, is how many orphans of each class each instance may take so that most are
+	// placed: the flow of a network.
 	quota       *network
 	sortedLists map[InstanceIndex]*sortedList
 }
@@ -30,7 +31,10 @@ func (p *Plan) byWeight(o Options) {
 	if len(left) > 0 && w.pinned() {
 		// The unpinned may have taken the room of others: try again, the shares counted first.
 		shared := newWeightPlanner(w, o)
-		shared.quota = sharesByCount(w, o)
+		o.Regime = Emergency
+		shared.quota = newNetwork(w, o)
+		shared.quota.distribute()
+		shared.quota.optimise()
 		rest := shared.place(orphans)
 		shared.quota = nil
 		if rest = shared.place(rest); len(rest) < len(left) {
@@ -51,15 +55,6 @@ func (p *Plan) byWeight(o Options) {
 		p.Remaining, p.Voluntary = over, s.o.Budget
 		p.Moves = p.Moves[: len(p.Moves)-over : len(p.Moves)-over]
 	}
-}
-
-// sharesByCount is how many orphans of each class each instance may take so that most are placed.
-func sharesByCount(w *World, o Options) *network {
-	o.Regime = Emergency
-	n := newNetwork(w, o)
-	n.distribute()
-	n.optimise()
-	return n
 }
 
 func newWeightPlanner(w *World, o Options) *weightPlanner {
@@ -84,31 +79,28 @@ func weights(w *World) []int64 {
 
 // orphans are the resources that must move, the heaviest first, then as stored; To is not set.
 func (s *weightPlanner) orphans() []Move {
-	w := s.tally.w
+	w := s.w
 	var all []Move
-	for at := InstanceIndex(FromPool); at < InstanceIndex(len(w.Instances)); at++ {
-		if at != FromPool && !w.Instances[at].Leaving && w.list(at).Pins == nil {
+	for at, l := range w.Lists() {
+		if l.Pins == nil && w.mayStay(0, at) {
 			continue
 		}
-		for i := range w.list(at).IDs {
+		for i := range l.IDs {
 			if m := (Move{From: at, Index: int32(i)}); !w.voluntary(m) {
 				all = append(all, m)
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Move) int {
-		return cmp.Compare(w.list(b.From).weight(int(b.Index)), w.list(a.From).weight(int(a.Index)))
-	})
+	slices.SortStableFunc(all, func(a, b Move) int { return cmp.Compare(w.weightOf(b), w.weightOf(a)) })
 	return all
 }
 
 // place gives each its instance, again while what went makes room, and returns those without.
-func (s *weightPlanner) place(orphans []Move) []Move {
-	todo := slices.Clone(orphans)
+func (s *weightPlanner) place(orphans []Move) (left []Move) {
 	for {
-		var left []Move
+		left = nil
 		free := newLightest(s)
-		for _, m := range todo {
+		for _, m := range orphans {
 			if m.To = s.target(m, free); m.To < 0 {
 				left = append(left, m)
 				continue
@@ -117,22 +109,22 @@ func (s *weightPlanner) place(orphans []Move) []Move {
 			free.moved(m.From)
 			free.moved(m.To)
 		}
-		if len(left) == len(todo) || len(left) == 0 {
+		if len(left) == len(orphans) || len(left) == 0 {
 			return left
 		}
-		todo = left
+		orphans = left
 	}
 }
 
 // target is the lightest instance that takes a resource, -1: none.
 func (s *weightPlanner) target(m Move, free *lightest) InstanceIndex {
-	w := s.tally.w
-	class, size := w.list(m.From).pin(int(m.Index)), s.size(m)
-	for free.top() >= 0 && s.room(free.top()) <= 0 {
+	w := s.w
+	class, size := w.pinOf(m), s.size(m)
+	for free.Len() > 0 && s.room(free.items[0]) <= 0 {
 		heap.Pop(free)
 	}
-	if at := free.top(); class == 0 && s.quota == nil && at >= 0 && s.fits(at, size) {
-		return at
+	if class == 0 && s.quota == nil && free.Len() > 0 && s.fits(free.items[0], size) {
+		return free.items[0]
 	}
 	best := InstanceIndex(-1)
 	for c, at := range s.open {
@@ -152,8 +144,8 @@ func (s *weightPlanner) inQuota(class PinIndex, c int) bool {
 }
 
 func (s *weightPlanner) send(m Move) {
-	w := s.tally.w
-	cost := w.list(m.From).weight(int(m.Index))
+	w := s.w
+	cost := w.weightOf(m)
 	s.apply(m)
 	s.moves = append(s.moves, m)
 	s.weight[m.To] += cost
@@ -161,7 +153,7 @@ func (s *weightPlanner) send(m Move) {
 		s.weight[m.From] -= cost
 	}
 	if s.quota != nil && !w.voluntary(m) {
-		k, _ := slices.BinarySearch(s.quota.classes, w.list(m.From).pin(int(m.Index)))
+		k, _ := slices.BinarySearch(s.quota.classes, w.pinOf(m))
 		c, _ := slices.BinarySearch(s.open, m.To)
 		s.quota.flow[s.quota.cell(k, c)]--
 	}
@@ -191,7 +183,7 @@ func (s *weightPlanner) refuseOver() {
 func (s *weightPlanner) spread() {
 	stuck := make([]bool, len(s.weight))
 	for {
-		mean, worst := imbalance(evenable(s.tally.w, s.open, s.weight), s.weight)
+		mean, worst := imbalance(evenable(s.w, s.open, s.weight), s.weight)
 		if worst <= s.o.Leave {
 			return
 		}
@@ -208,7 +200,7 @@ func (s *weightPlanner) spread() {
 	}
 }
 
-func (s *weightPlanner) fixed(at InstanceIndex) bool { return s.tally.w.Instances[at].Fixed }
+func (s *weightPlanner) fixed(at InstanceIndex) bool { return s.w.Instances[at].Fixed }
 
 // evenable are the open instances without the fixed ones that hold more than the mean of those that
 // are left: they cannot be evened, and the others are not to be filled up to them.

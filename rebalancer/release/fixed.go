@@ -23,10 +23,6 @@ type fixed struct {
 	sure, lapsed bool
 }
 
-// final says that this is no lapse, lapses that it looks like one.
-func (k fixed) final(now time.Time) bool  { return k.sure || now.Sub(k.since) >= observed.StatusLapse }
-func (k fixed) lapses(now time.Time) bool { return k.lapsed && !k.final(now) }
-
 // fixedBy is what the answers depend on.
 type fixedBy struct {
 	ordered   int
@@ -88,14 +84,14 @@ func (r *Releases) FixedOrdinals() []int { return slices.Sorted(maps.Keys(r.fixe
 // FixedForGood says that nothing may be revoked from n, and that this is no lapse.
 func (r *Releases) FixedForGood(n int, now time.Time) bool {
 	k, fixed := r.fixed[n]
-	return fixed && k.final(now)
+	return fixed && (k.sure || now.Sub(k.since) >= observed.StatusLapse)
 }
 
 // Lapsed says that n acknowledged before, and that its status is gone now.
 func (r *Releases) Lapsed(n int) bool { return r.fixed[n].lapsed }
 
 // Lapses is Lapsed while n may still come back.
-func (r *Releases) Lapses(n int, now time.Time) bool { return r.fixed[n].lapses(now) }
+func (r *Releases) Lapses(n int, now time.Time) bool { return r.Lapsed(n) && !r.FixedForGood(n, now) }
 
 // WaysOut is what a person can do where nothing will prove what an instance has released.
 func WaysOut(kind string, n int) string {
@@ -115,23 +111,20 @@ func (r *Releases) Reassign(v *View) (stay []int, unproven map[int]string) {
 	if len(v.Orders.Reassign) == 0 && len(v.Orders.AssumedDead) == 0 {
 		return v.Orders.Stay, nil
 	}
-	stay = make([]int, 0, len(v.Orders.Stay))
-	for _, n := range v.Orders.Stay {
-		if AssumedDead(v.Orders, n) {
-			continue
+	unproven = map[int]string{}
+	stay = slices.DeleteFunc(slices.Clone(v.Orders.Stay), func(n int) bool {
+		switch {
+		case AssumedDead(v.Orders, n):
+			return true
+		case !slices.Contains(v.Orders.Reassign, n):
+			return false
 		}
-		if slices.Contains(v.Orders.Reassign, n) {
-			why := r.unproven(v, n)
-			if why == "" {
-				continue
-			}
-			if unproven == nil {
-				unproven = map[int]string{}
-			}
+		why := r.unproven(v, n)
+		if why != "" {
 			unproven[n] = why
 		}
-		stay = append(stay, n)
-	}
+		return why == ""
+	})
 	return stay, unproven
 }
 

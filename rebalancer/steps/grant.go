@@ -57,7 +57,7 @@ func (s *Grant) Next(v *View) Proposal {
 		if wait || b.Full() {
 			continue
 		}
-		takes := pack.Fitting(v.State, n, l.grants[n], v.flightRest)
+		takes := pack.Fitting(v.State, n, l.grants[n], func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
 		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
 		b.Add(m, err, func(time.Time) { s.Granted(n, takes) }, n)
 	}
@@ -129,13 +129,4 @@ func (v *View) receives(n int, granted protocol.Size, id string) bool {
 	in := v.State.Instances[n]
 	return in != nil && v.Orders.Stays(n) && v.State.IsOpen(n) && in.IDs.Len()+granted.Count < v.Orders.Capacity &&
 		in.Bytes+granted.Bytes+protocol.Cost(id) <= protocol.MaxListBytes
-}
-
-// flightRest is about how many bytes a flight piece has when the ids of take are gone; 0 if nothing
-// is left.
-func (v *View) flightRest(take protocol.Take) int {
-	if f := v.State.Flight[take.Name]; f != nil {
-		return pack.Rest(f.IDs, take)
-	}
-	return 0
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *Move) Next(v *View) Proposal {
 	}
 	s.drop(v, w)
 	switch {
-	case w.Pending():
+	case len(w.Pending) > 0:
 		return s.begin(v, w)
 	case len(w.InFlight(v.State)) > 0:
 		return Proposal{}
@@ -60,10 +61,7 @@ func (s *Move) carry(v *View) Proposal {
 func (s *Move) end(v *View, w *wave.Running) Proposal {
 	var note []byte
 	if recent := s.Waves.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
-		var err error
-		if note, err = recent.Encode(); err != nil {
-			return Proposal{Err: err}
-		}
+		note = recent.Note()
 	}
 	m, err := protocol.ClearPlan(v.State, note)
 	if err != nil {
@@ -82,18 +80,18 @@ func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
 		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
 	}
-	w.Drop(func(d wave.SourceMoves) bool {
+	maps.DeleteFunc(w.Pending, func(_ int, d wave.SourceMoves) bool {
 		return v.Releases.Fixed(d.From) != "" && (w.Reason != wave.Undo || v.Releases.FixedForGood(d.From, v.Now))
 	})
 	if !w.Voluntary() {
-		w.Drop(func(d wave.SourceMoves) bool { return v.Orders.Stays(d.From) && !v.expels(d) })
+		maps.DeleteFunc(w.Pending, func(_ int, d wave.SourceMoves) bool { return v.Orders.Stays(d.From) && !v.expels(d) })
 	} else if s.Place.urgent(v) {
-		w.DropAll() // what leaves has precedence
+		clear(w.Pending) // what leaves has precedence
 	}
-	if w.Any(func(d wave.SourceMoves) bool {
-		return w.Voluntary() && refuses(d.From) || slices.ContainsFunc(d.To, refuses)
-	}) {
-		w.DropAll()
+	for _, d := range w.Pending {
+		if w.Voluntary() && refuses(d.From) || slices.ContainsFunc(d.To, refuses) {
+			clear(w.Pending)
+		}
 	}
 }
 
@@ -111,7 +109,7 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		p.Blocked = "as many resources are in flight, or have moved within a minute, as the limits allow"
 		return p
 	}
-	s.due = slices.DeleteFunc(w.Sources(), func(n int) bool {
+	s.due = slices.DeleteFunc(w.Pending.Sources(), func(n int) bool {
 		why := v.Releases.Fixed(n)
 		if why != "" {
 			p.block(fmt.Sprintf("waiting for instance %d: %s", n, why))

@@ -222,7 +222,7 @@ func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
 	w, err := successor.move.Waves.Recall(&s.v)
 	require.NoError(t, err)
 	require.Equal(t, 30, w.Total)
-	require.Equal(t, 18, w.Left())
+	require.Equal(t, 18, w.Pending.Count())
 	successor.spread.Recall(s.v.State, w)
 	s.pass(successor)
 	require.Equal(t, map[int]int{0: 45, 1: 45, 2: 0}, s.sizes())

@@ -93,7 +93,7 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 		return p
 	}
 	s.refuse(made, &p)
-	if moves := leaves(v, made); !moves.Empty() && !s.Waves.pending() { // else the one that runs goes first, and what it does not hold is planned after it
+	if moves := leaves(v, made); len(moves) > 0 && !s.Waves.pending() { // else the one that runs goes first, and what it does not hold is planned after it
 		if v.flightRoom() != 0 {
 			return s.drain(v, made, moves, p)
 		}
@@ -112,12 +112,8 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 // leaves are the moves that a plan makes from leaving ordinals. What has no place stays where it
 // runs, but not with an ordinal that is gone: that goes to the pool, where it is counted as what it
 // is.
-func leaves(v *View, p *plan.Plan) (moves wave.Moves) {
-	for _, m := range p.Moves {
-		if m.From != plan.FromPool {
-			moves.Add(p.World().Ordinal(m.From), p.World().ID(m), p.World().Ordinal(m.To))
-		}
-	}
+func leaves(v *View, p *plan.Plan) wave.Moves {
+	moves := wave.MovesOf(p)
 	for _, refusal := range p.Refused {
 		if refusal.From == plan.FromPool {
 			continue
@@ -136,7 +132,7 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p Proposal) Pr
 	if len(wave.Leaving(made.World())) > 0 {
 		reason = wave.Drain
 	}
-	rounds, err := s.Waves.begin(v, &moves, wave.New(reason, made, 0))
+	rounds, err := s.Waves.begin(v, moves, wave.New(reason, made, 0))
 	p.Err, p.Onward, s.draining = err, err == nil, true
 	p.rounds(rounds)
 	return p

@@ -112,8 +112,8 @@ func (s *RollBack) turn(v *View) Proposal {
 	s.Spread.undone(v.Now)
 	running := s.Waves.running
 	if running != nil {
-		done.PlanID, done.Stayed = running.Plan, running.Left()
-		running.DropAll()
+		done.PlanID, done.Stayed = running.Plan, running.Pending.Count()
+		clear(running.Pending)
 	}
 	rounds, err := turnFlights(v, &done)
 	if err == nil && running != nil && running.Reason != wave.Undo { // what an undo has moved is not undone: it would come and go
@@ -165,7 +165,7 @@ func turnFlights(v *View, done *RolledBack) (rounds [][]Job, err error) {
 
 // undo begins a wave that takes back what the running one has moved.
 func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) (rounds [][]Job, err error) {
-	var moves wave.Moves
+	moves := wave.Moves{}
 	for _, d := range running.Moves {
 		home := v.Orders.Stays(d.From) && v.State.IsOpen(d.From)
 		for i, id := range d.IDs {
@@ -180,10 +180,10 @@ func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) (round
 			}
 		}
 	}
-	if moves.Empty() {
+	if len(moves) == 0 {
 		return nil, nil
 	}
-	return s.Waves.begin(v, &moves, wave.Wave{Plan: running.Plan, Reason: wave.Undo, Why: "a person rolled the plan back"})
+	return s.Waves.begin(v, moves, wave.Wave{Plan: running.Plan, Reason: wave.Undo, Why: "a person rolled the plan back"})
 }
 
 // ended answers the callers, unless all of it is tried again.

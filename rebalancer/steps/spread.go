@@ -180,21 +180,12 @@ func (s *Spread) Next(v *View) (p Proposal) {
 
 // begin adds to p the beginning of a wave of what can be revoked now of a plan's moves.
 func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
-	w := made.World()
-	var moves wave.Moves
-	for from, planned := range made.BySource() {
-		if from == plan.FromPool {
-			continue // Place does that when there is room
-		}
-		for _, m := range planned {
-			moves.Add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
-		}
-	}
-	later := atOnce(v, &moves, &p)
-	if moves.Empty() {
+	moves := wave.MovesOf(made) // Place gives from the pool when there is room
+	later := atOnce(v, moves, &p)
+	if len(moves) == 0 {
 		return p
 	}
-	rounds, err := s.Waves.begin(v, &moves, wave.New(wave.Spread, made, made.Remaining+later))
+	rounds, err := s.Waves.begin(v, moves, wave.New(wave.Spread, made, made.Remaining+later))
 	p.Err, p.Onward = err, err == nil
 	p.rounds(rounds)
 	return p
@@ -203,11 +194,11 @@ func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
 // atOnce leaves of the moves what can be revoked now, in one write a source, and returns how many
 // it left out. A voluntary move that waits is planned again: creates and deletes may make it one
 // for the worse.
-func atOnce(v *View, moves *wave.Moves, p *Proposal) (later int) {
+func atOnce(v *View, moves wave.Moves, p *Proposal) (later int) {
 	for _, n := range moves.Sources() {
 		k := 0
 		if v.writable(n, p) {
-			k = protocol.Fit(moves.IDs(n), RevokeBytes)
+			k = protocol.Fit(moves[n].IDs, RevokeBytes)
 		}
 		later += moves.Keep(n, k)
 	}

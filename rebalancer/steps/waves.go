@@ -45,17 +45,16 @@ func (s *Waves) Recall(v *View) (resumed *wave.Running, err error) {
 	if w.Reason == wave.Spread {
 		// When it revoked them is not known: at the latest now. What it has not revoked is planned
 		// again, since lists have changed meanwhile.
-		s.window = append(s.window, wave.Moved{At: v.Now, N: s.running.Total - s.running.Left()})
-		s.running.DropAll()
+		s.window = append(s.window, wave.Moved{At: v.Now, N: s.running.Total - s.running.Pending.Count()})
+		clear(s.running.Pending)
 	}
 	return s.running, err
 }
 
 // begin is what stores a wave of what is to be revoked, all of it before anything is revoked: a
 // small one is one write.
-func (s *Waves) begin(v *View, moves *wave.Moves, w wave.Wave) (rounds [][]Job, err error) {
-	w.Fill(moves, s.window.Recent(v.Now), v.Now)
-	data, err := w.Encode()
+func (s *Waves) begin(v *View, moves wave.Moves, w wave.Wave) (rounds [][]Job, err error) {
+	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +76,7 @@ func (s *Waves) begin(v *View, moves *wave.Moves, w wave.Wave) (rounds [][]Job, 
 }
 
 // pending says whether a wave has something to revoke yet: then no other begins.
-func (s *Waves) pending() bool { return s.running != nil && s.running.Pending() }
+func (s *Waves) pending() bool { return s.running != nil && len(s.running.Pending) > 0 }
 
 // voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight;
 // negative: any number. p comes again when more may.
@@ -118,7 +117,7 @@ func (s *Waves) Progress(v *View, p *orders.Progress) {
 		}
 	}
 	p.PlanID, p.Reason, p.Why, p.Begun = w.Plan, w.Reason, w.Why, w.Begun
-	p.Moves, p.Beyond, p.Done, p.Acknowledged, p.Left = w.Total, w.Beyond, w.Arrived, w.Arrived+released, w.Left()+flying
+	p.Moves, p.Beyond, p.Done, p.Acknowledged, p.Left = w.Total, w.Beyond, w.Arrived, w.Arrived+released, w.Pending.Count()+flying
 	p.PerMinute = s.pace.PerMinute(v.Now)
 	if p.PerMinute > 0 && p.Left > 0 {
 		end := v.Now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)

@@ -1,7 +1,6 @@
 package wave
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
@@ -14,17 +13,18 @@ type Running struct {
 	Total int
 	// Arrived counts moves that have arrived.
 	Arrived int
-	// pending is what is not revoked from its source yet, by source; flights are the pieces that
-	// hold what was revoked.
-	pending map[int]SourceMoves
+	// Pending is what is not revoked from its source yet: it stays where it runs if it is taken out.
+	Pending Moves
+	// flights are the pieces that hold what was revoked.
 	flights map[string]bool
 }
 
 // Begin is a wave of which nothing is revoked yet.
 func Begin(w *Wave) *Running {
-	r := &Running{Wave: *w, Total: w.Count(), pending: map[int]SourceMoves{}, flights: map[string]bool{}}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
 	for _, d := range w.Moves {
-		r.pending[d.From] = d
+		r.Pending[d.From] = d
+		r.Total += len(d.IDs)
 	}
 	return r
 }
@@ -32,90 +32,50 @@ func Begin(w *Wave) *Running {
 // Resume finds out how far a stored wave is. find says where an id is; what is neither where it was
 // nor in flight has arrived, or is no business of the wave any more.
 func Resume(w *Wave, st *protocol.State, find func(id string) (int32, bool)) *Running {
-	r := &Running{Wave: *w, Total: w.Count(), pending: map[int]SourceMoves{}, flights: map[string]bool{}}
-	flying := map[string]struct{}{}
+	r := &Running{Wave: *w, Pending: Moves{}, flights: map[string]bool{}}
+	flying := map[string]bool{}
 	for _, d := range w.Moves {
-		rest := SourceMoves{From: d.From}
+		r.Total += len(d.IDs)
 		for i, id := range d.IDs {
 			switch at, known := find(id); {
 			case known && at == int32(d.From):
-				rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, d.To[i])
+				r.Pending.Add(d.From, id, d.To[i])
 			case known && at == inventory.InFlight:
-				flying[id] = struct{}{}
+				flying[id] = true
 			default:
 				r.Arrived++
 			}
 		}
-		r.leave(d.From, rest)
 	}
 	for name, f := range st.Flight {
-		if slices.ContainsFunc(f.IDs.Strings(), func(id string) bool { _, mine := flying[id]; return mine }) {
+		if slices.ContainsFunc(f.IDs.Strings(), func(id string) bool { return flying[id] }) {
 			r.flights[name] = true
 		}
 	}
 	return r
 }
 
-// Pending says whether the wave has something to revoke yet.
-func (r *Running) Pending() bool { return len(r.pending) > 0 }
-
-// Sources are the ordinals from which it has, ascending.
-func (r *Running) Sources() []int { return slices.Sorted(maps.Keys(r.pending)) }
-
-// Left is the number of moves that are not revoked yet.
-func (r *Running) Left() (n int) {
-	for _, d := range r.pending {
-		n += len(d.IDs)
-	}
-	return n
-}
-
-// Drop forgets pending moves of which bad says so: what is not revoked stays where it runs.
-func (r *Running) Drop(bad func(d SourceMoves) bool) {
-	maps.DeleteFunc(r.pending, func(_ int, d SourceMoves) bool { return bad(d) })
-}
-
-// DropAll forgets all pending moves.
-func (r *Running) DropAll() { clear(r.pending) }
-
-// Any says whether some of the pending moves are as is says.
-func (r *Running) Any(is func(d SourceMoves) bool) bool {
-	for _, d := range r.pending {
-		if is(d) {
-			return true
-		}
-	}
-	return false
-}
-
 // SkipGone passes over a source's pending moves whose id is not there any more.
 func (r *Running) SkipGone(from int, here func(id string) bool) {
-	d := r.pending[from]
-	rest := SourceMoves{From: from}
+	d, rest := r.Pending[from], SourceMoves{From: from}
 	for i, id := range d.IDs {
 		if here(id) {
 			rest.IDs, rest.To = append(rest.IDs, id), append(rest.To, d.To[i])
 		}
 	}
-	r.leave(from, rest)
+	r.Pending.set(from, rest)
 }
 
 // Next takes at most n moves (negative: any number) and so many bytes of a source's pending.
 func (r *Running) Next(from, n, bytes int) (ids []string, to []int) {
-	d := r.pending[from]
+	d := r.Pending[from]
 	k := protocol.Fit(d.IDs, bytes)
 	if n >= 0 {
 		k = min(k, n)
 	}
-	r.leave(from, SourceMoves{from, d.IDs[k:], d.To[k:]})
-	return d.IDs[:k:k], d.To[:k:k]
-}
-
-// leave is what is pending of a source from now on.
-func (r *Running) leave(from int, rest SourceMoves) {
-	if r.pending[from] = rest; len(rest.IDs) == 0 {
-		delete(r.pending, from)
-	}
+	first, rest := d.split(k)
+	r.Pending.set(from, rest)
+	return first.IDs, first.To
 }
 
 // Revoked notes the flight piece that holds what was revoked.

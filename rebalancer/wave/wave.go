@@ -74,8 +74,17 @@ func Parse(data []byte) (*Wave, error) {
 	return &w, nil
 }
 
-// Encode writes ids as protocol.Cost counts them.
-func (w *Wave) Encode() ([]byte, error) {
+// New is a wave of what p takes from instances, without its moves.
+func New(reason string, p *plan.Plan, beyond int) Wave {
+	return Wave{Plan: p.ID(), Reason: reason, Why: why(reason, p), Beyond: beyond}
+}
+
+// Fill gives the wave the first of the moves, as many as it may hold, and the time it begins, and
+// returns it as it is stored: with ids as protocol.Cost counts them.
+func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
+	w.V, w.Begun, w.Window = schema, now.UTC(), window
+	cut, rest := moves.cut()
+	w.Moves, w.Beyond = cut, w.Beyond+rest
 	data, err := exact.Marshal(w)
 	if err != nil {
 		return nil, fmt.Errorf("encode wave: %w", err)
@@ -83,83 +92,80 @@ func (w *Wave) Encode() ([]byte, error) {
 	return data, nil
 }
 
-// New is a wave of what p takes from instances, without its moves.
-func New(reason string, p *plan.Plan, beyond int) Wave {
-	return Wave{Plan: p.ID(), Reason: reason, Why: why(reason, p), Beyond: beyond}
-}
-
-// Fill gives the wave the first of the moves, as many as it may hold, and the time it begins.
-func (w *Wave) Fill(moves *Moves, window Window, now time.Time) {
-	w.V, w.Begun, w.Window = schema, now.UTC(), window
-	rest := 0
-	w.Moves, rest = moves.cut()
-	w.Beyond += rest
-}
-
 // Voluntary says whether the wave keeps to suspensions, pauses and the moves of a minute: all but
 // what must leave does.
 func (w *Wave) Voluntary() bool { return w.Reason != Drain && w.Reason != Pin }
 
+// Moves are what is to be revoked, by source; a source without moves is not in it.
+type Moves map[int]SourceMoves
+
+// MovesOf are those that a plan makes from instances.
+func MovesOf(p *plan.Plan) Moves {
+	moves, w := Moves{}, p.World()
+	for _, m := range p.Moves {
+		if m.From != plan.FromPool {
+			moves.Add(w.Ordinal(m.From), w.ID(m), w.Ordinal(m.To))
+		}
+	}
+	return moves
+}
+
+// Add adds a move.
+func (m Moves) Add(from int, id string, to int) {
+	d := m[from]
+	m[from] = SourceMoves{from, append(d.IDs, id), append(d.To, to)}
+}
+
+// Sources are the ordinals that the moves are from, ascending.
+func (m Moves) Sources() []int { return slices.Sorted(maps.Keys(m)) }
+
 // Count is the number of moves.
-func (w *Wave) Count() (n int) {
-	for _, d := range w.Moves {
+func (m Moves) Count() (n int) {
+	for _, d := range m {
 		n += len(d.IDs)
 	}
 	return n
 }
 
-// Moves are what is to be revoked, by source, and where each id goes. The zero value is none.
-type Moves struct {
-	ids map[int][]string
-	to  map[int][]int
-}
-
-// Add adds a move.
-func (m *Moves) Add(from int, id string, to int) {
-	if m.ids == nil {
-		m.ids, m.to = map[int][]string{}, map[int][]int{}
-	}
-	m.ids[from] = append(m.ids[from], id)
-	m.to[from] = append(m.to[from], to)
-}
-
-// Empty says that there are none.
-func (m *Moves) Empty() bool { return len(m.ids) == 0 }
-
-// Sources are the ordinals that the moves are from, ascending.
-func (m *Moves) Sources() []int { return slices.Sorted(maps.Keys(m.ids)) }
-
-// IDs are those of one source.
-func (m *Moves) IDs(from int) []string { return m.ids[from] }
-
 // Keep leaves the first k moves of a source, and returns how many it left out.
-func (m *Moves) Keep(from, k int) (out int) {
-	out = len(m.ids[from]) - k
-	if m.ids[from], m.to[from] = m.ids[from][:k], m.to[from][:k]; k == 0 {
-		delete(m.ids, from)
+func (m Moves) Keep(from, k int) (out int) {
+	first, rest := m[from].split(k)
+	m.set(from, first)
+	return len(rest.IDs)
+}
+
+// set replaces the moves of a source.
+func (m Moves) set(from int, d SourceMoves) {
+	if m[from] = d; len(d.IDs) == 0 {
+		delete(m, from)
 	}
-	return out
+}
+
+// split divides them into the first k and the rest.
+func (d SourceMoves) split(k int) (first, rest SourceMoves) {
+	return SourceMoves{d.From, d.IDs[:k:k], d.To[:k:k]}, SourceMoves{d.From, d.IDs[k:], d.To[k:]}
 }
 
 // cut takes what one wave may hold, and returns how many moves are left over.
-func (m *Moves) cut() (moves []SourceMoves, beyond int) {
+func (m Moves) cut() (moves []SourceMoves, beyond int) {
 	room, left := maxMoves, maxBytes
 	for _, from := range m.Sources() {
-		ids, n := m.ids[from], 0
+		d, n := m[from], 0
 		left -= len(`{"from":,"ids":[],"to":[]},`) + len(strconv.Itoa(from))
-		for n < len(ids) && n < room {
-			size := protocol.Cost(ids[n]) + len(strconv.Itoa(m.to[from][n])) + len(",")
+		for n < len(d.IDs) && n < room {
+			size := protocol.Cost(d.IDs[n]) + len(strconv.Itoa(d.To[n])) + len(",")
 			if size > left {
 				break
 			}
 			left -= size
 			n++
 		}
-		if room -= n; n < len(ids) {
+		if room -= n; n < len(d.IDs) {
 			room = 0 // what follows would jump the queue
 		}
-		if beyond += len(ids) - n; n > 0 {
-			moves = append(moves, SourceMoves{from, ids[:n:n], m.to[from][:n:n]})
+		first, rest := d.split(n)
+		if beyond += len(rest.IDs); n > 0 {
+			moves = append(moves, first)
 		}
 	}
 	return moves, beyond

@@ -2,7 +2,6 @@ package wave
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -55,13 +54,10 @@ func (w *Window) Recent(now time.Time) Window {
 	return all
 }
 
-// Encode writes it as the note of a plan that has ended.
-func (w *Window) Encode() ([]byte, error) {
-	note, err := json.Marshal(*w)
-	if err != nil {
-		return nil, fmt.Errorf("encode the moves of the last minute: %w", err)
-	}
-	return note, nil
+// Note writes it as the note of a plan that has ended.
+func (w Window) Note() []byte {
+	note, _ := json.Marshal(w) // times of a clock can be encoded
+	return note
 }
 
 // Pace is how fast moves arrive, by those of the last minute.

@@ -139,20 +139,17 @@ func (p *plain) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number takes digits with at most one point between them, as in JSON, and for strconv alike.
+// number takes digits with points between them, as in JSON; of two points strconv says the rest.
 func (p *plain) number() []byte {
 	p.spaces()
-	n, point := 0, -1
-	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] == '.' && point < 0 && n > 0) {
-		if p.rest[n] == '.' {
-			point = n
-		}
+	n := 0
+	for n < len(p.rest) && (p.rest[n] >= '0' && p.rest[n] <= '9' || p.rest[n] == '.') {
 		n++
-	}
-	if point == n-1 || n > 1 && p.rest[0] == '0' && point != 1 {
-		return nil
 	}
 	number := p.rest[:n]
 	p.rest = p.rest[n:]
+	if n == 0 || number[0] == '.' || number[n-1] == '.' || n > 1 && number[0] == '0' && number[1] != '.' {
+		return nil
+	}
 	return number
 }

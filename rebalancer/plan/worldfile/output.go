@@ -1,10 +1,10 @@
 package worldfile
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 
 	"sigs.k8s.io/yaml"
 
@@ -26,13 +26,14 @@ type Output struct {
 
 // Write writes a plan. Text has sums, and every move and refusal if set; JSON and YAML always do.
 func Write(to io.Writer, p *plan.Plan, o plan.Options, format string, every bool) error {
-	out := Output{Description: p.Describe(), MoveList: []plan.NamedMove{}, RefusedList: []plan.NamedRefusal{}}
+	out := Output{Description: p.Describe()}
 	out.ServerWouldSpread, out.ServerReason = plan.ShouldRebalance(p.World(), false, o)
-	if format == "text" {
-		return writeText(to, p, out, every)
+	if every || format != "text" {
+		out.MoveList, out.RefusedList = p.Named(), p.NamedRefused()
 	}
-	out.MoveList = slices.AppendSeq(out.MoveList, p.Named())
-	out.RefusedList = slices.AppendSeq(out.RefusedList, p.NamedRefused())
+	if format == "text" {
+		return out.writeText(to)
+	}
 	text, err := json.MarshalIndent(out, "", "  ")
 	if err == nil && format == "yaml" {
 		text, err = yaml.JSONToYAML(text)
@@ -47,23 +48,18 @@ func Write(to io.Writer, p *plan.Plan, o plan.Options, format string, every bool
 	return err
 }
 
-func writeText(to io.Writer, p *plan.Plan, out Output, every bool) error {
+func (o *Output) writeText(to io.Writer) error {
+	out := bufio.NewWriter(to) // keeps its error
 	would := "would not"
-	if out.ServerWouldSpread {
+	if o.ServerWouldSpread {
 		would = "would"
 	}
-	if _, err := fmt.Fprintf(to, "%sa server %s spread by itself: %s\n", out.Description, would, out.ServerReason); err != nil || !every {
-		return err
+	fmt.Fprintf(out, "%sa server %s spread by itself: %s\n", o.Description, would, o.ServerReason)
+	for _, m := range o.MoveList {
+		fmt.Fprintln(out, m)
 	}
-	for m := range p.Named() {
-		if _, err := fmt.Fprintln(to, m); err != nil {
-			return err
-		}
+	for _, r := range o.RefusedList {
+		fmt.Fprintln(out, r)
 	}
-	for r := range p.NamedRefused() {
-		if _, err := fmt.Fprintln(to, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out.Flush()
 }

@@ -9,9 +9,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/pins"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // MaxResources is the most a world file may hold.
@@ -110,26 +109,21 @@ func (r *Resources) UnmarshalJSON(b []byte) error {
 }
 
 // Read reads a world. open opens the file that resourcesFrom names.
-func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (*plan.World, plan.Options, error) {
-	text, err := io.ReadAll(in)
-	if err != nil {
-		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
-	}
+func Read(in io.Reader, open func(name string) (io.ReadCloser, error)) (w *plan.World, o plan.Options, err error) {
 	var f File
-	if err := exact.KnownYAML(text, &f); err != nil {
-		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
+	text, err := io.ReadAll(in)
+	if err == nil {
+		err = exact.KnownYAML(text, &f)
 	}
-	w, err := f.world(open)
+	if err == nil {
+		w, err = f.world(open)
+	}
 	if err != nil {
 		return nil, plan.Options{}, fmt.Errorf("read world: %w", err)
 	}
-	return w, f.options(), nil
-}
-
-func (f *File) options() plan.Options {
-	return plan.Options{
+	return w, plan.Options{
 		Regime: cmp.Or(f.Regime, plan.Periodic), Balance: f.Balance, Budget: f.Budget, Enter: f.Enter, Leave: f.Leave,
-	}
+	}, nil
 }
 
 // builder fills a world.
@@ -159,49 +153,16 @@ func (f *File) world(open func(string) (io.ReadCloser, error)) (*plan.World, err
 			return nil, fmt.Errorf("resourcesFrom: %s: %w", f.ResourcesFrom, err)
 		}
 	}
-	if id, doubled := b.doubled(); doubled {
+	if id, doubled := b.w.Doubled(); doubled {
 		return nil, fmt.Errorf("id %q is there twice", id)
 	}
 	b.w.Pins = pinner.Pins()
-	b.bytes()
+	for i := range b.w.Instances {
+		if in := &b.w.Instances[i]; in.MaxBytes != 0 {
+			in.Bytes = len(`{"ids":[]}`) + protocol.NewIDs(in.IDs).Cost()
+		}
+	}
 	return b.w, b.w.Validate()
-}
-
-// doubled finds an id that is there twice. Hashes are compared first: five times as fast as a set.
-func (b *builder) doubled() (id string, ok bool) {
-	seed, hashes := maphash.MakeSeed(), make([]uint64, 0, b.count)
-	for id := range b.ids() {
-		hashes = append(hashes, maphash.String(seed, id))
-	}
-	slices.Sort(hashes)
-	if len(slices.Compact(hashes)) == b.count {
-		return "", false
-	}
-	seen := make(map[string]bool, b.count)
-	for id := range b.ids() {
-		if seen[id] {
-			return id, true
-		}
-		seen[id] = true
-	}
-	return "", false
-}
-
-func (b *builder) ids() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, id := range b.w.Pool.IDs {
-			if !yield(id) {
-				return
-			}
-		}
-		for i := range b.w.Instances {
-			for _, id := range b.w.Instances[i].IDs {
-				if !yield(id) {
-					return
-				}
-			}
-		}
-	}
 }
 
 func (b *builder) instances(f *File) error {
@@ -280,12 +241,11 @@ func (in *Instance) validate() error {
 }
 
 func (in *Instance) instance(ordinal int, f *File) plan.Instance {
-	out := plan.Instance{
+	return plan.Instance{
 		Ordinal: ordinal, Open: in.State == "" || in.State == "open", Leaving: in.State == "leaving", Fixed: in.Fixed,
-		Capacity: cmp.Or(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: cmp.Or(in.MaxBytes, f.MaxBytes, 0),
+		Capacity: cmp.Or(in.Capacity, f.Capacity, plan.Unlimited), MaxBytes: cmp.Or(in.MaxBytes, f.MaxBytes),
+		Arriving: plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)},
 	}
-	out.Arriving = plan.Arriving{Count: in.Arriving, Weight: 1000 * int64(in.Arriving)}
-	return out
 }
 
 // fill adds what a file says a list holds. A count's are named after the list: 3/0, 3/1, …
@@ -319,32 +279,17 @@ func (b *builder) add(l *plan.List, r *Resource) error {
 	n := len(l.IDs)
 	l.IDs = append(l.IDs, r.ID)
 	if r.Weight != 0 && l.Weights == nil {
-		for range n {
-			l.Weights = append(l.Weights, plan.WeightOf(1))
-		}
+		l.Weights = slices.Repeat([]plan.Weight{plan.WeightOf(1)}, n)
 	}
-	if l.Weights != nil || r.Weight != 0 {
+	if l.Weights != nil {
 		l.Weights = append(l.Weights, plan.WeightOf(r.Weight))
 	}
 	pin := b.pinner.Pin(r.ID, r.Labels, r.Pin)
 	if pin != 0 && l.Pins == nil {
-		l.Pins = make([]plan.PinIndex, n, n+1)
+		l.Pins = make([]plan.PinIndex, n)
 	}
-	if l.Pins != nil || pin != 0 {
+	if l.Pins != nil {
 		l.Pins = append(l.Pins, pin)
 	}
 	return nil
-}
-
-func (b *builder) bytes() {
-	for i := range b.w.Instances {
-		in := &b.w.Instances[i]
-		if in.MaxBytes == 0 {
-			continue
-		}
-		in.Bytes = len(`{"ids":[]}`)
-		for _, id := range in.IDs {
-			in.Bytes += plan.IDBytes(id)
-		}
-	}
 }

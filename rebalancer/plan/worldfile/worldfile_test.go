@@ -157,7 +157,14 @@ func FuzzRead(f *testing.F) {
 	f.Add("instances: [{ordinal: 1, state: leaving, resources: 3}]\nbalance: weight\nresourcesFrom: r", []byte(`{"id":"x","labels":{"a":"b"}}`))
 	f.Fuzz(func(t *testing.T, text string, from []byte) {
 		w, o, err := read(text, from)
-		if err != nil || w.Resources() > 10_000 || len(w.Instances) > 200 {
+		if err != nil || len(w.Instances) > 200 {
+			return
+		}
+		resources := len(w.Pool.IDs)
+		for _, in := range w.Instances {
+			resources += len(in.IDs) + in.Arriving.Count
+		}
+		if resources > 10_000 {
 			return
 		}
 		p, err := plan.Make(w, o)
