@@ -36,6 +36,8 @@ type Config struct {
 	Reread func()
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.
+	Each func(n int, work func(i int))
 }
 
 // Store is what an engine uses of *zk.Client.
@@ -94,8 +96,11 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	if cfg.AdoptionHold <= 0 {
 		cfg.AdoptionHold = 5 * time.Minute
 	}
+	if cfg.Each == nil {
+		cfg.Each = sideBySide
+	}
 	p := &parts{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), sideBySide),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), cfg.Each),
 		wake: wake.New(), news: wake.New(),
 	}
 	p.m = loop.NewMetrics(reg, cfg.Kind,

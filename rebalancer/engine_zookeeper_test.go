@@ -67,7 +67,7 @@ func startLiveBy(t *testing.T, connect string, wanted orders.Orders) *live {
 		}
 	})
 	t.Cleanup(l.end)
-	l.eventually("it leads", func() bool { return l.e.hasLed() })
+	l.eventually("it leads", func() bool { _, leads := l.e.leads(); return leads })
 	return l
 }
 

@@ -65,48 +65,15 @@ func (e *Engine) resign() {
 	e.m.Leads(false)
 }
 
-// term takes the head and writes until something fails. An attempt after the first goes on only if
-// nobody else took it meanwhile: the first word of this leadership was the election's, a later one
-// would be against it.
+// term takes the head and writes until something fails.
 func (e *Engine) term(ctx context.Context, name string, attempt int) error {
-	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
-	if err != nil {
-		return fmt.Errorf("read before leading: %w", err)
-	}
-	if other := before.Head.Holder; attempt > 1 && e.hasLed() && !strings.HasPrefix(other, name+".") {
-		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
-	}
-	adopted := before.HeadVersion < 0 && before.Count() > 0
-	holder := fmt.Sprintf("%s.%d", name, attempt)
-	st, err := e.takeHead(ctx, before, holder)
-	if err != nil {
-		return fmt.Errorf("take the head: %w", err)
-	}
-	fault.Point("lead.reread")
-	e.publish(st.Clone(), true)
-	e.inventory.Indexed()
-	e.inventory.Index.CatchUp()
-	if e.begin(st, holder) && e.cfg.Reread != nil {
-		e.cfg.Reread() // what asked a leader before for a read may have been answered
-	}
-	e.m.Leads(true)
-	e.news.Wake()
-	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
-	return e.loop(ctx, st, holder, adopted)
-}
-
-// loop writes until something fails. adopted: another orchestrator wrote the tree.
-func (e *Engine) loop(ctx context.Context, st *protocol.State, holder string, adopted bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel()
-	l := loop.New(loop.Config{
-		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
-		Inventory: e.inventory, Beside: beside.Go, Metrics: e.m, Log: e.log,
-	}, st)
-	if adopted {
-		l.Adopt(e.cfg.Now().Add(e.cfg.AdoptionHold))
+	l, err := e.Begin(ctx, name, attempt, beside.Go)
+	if err != nil {
+		return err
 	}
 	for {
 		if err := l.Pass(ctx); err != nil {
@@ -123,6 +90,45 @@ func (e *Engine) loop(ctx context.Context, st *protocol.State, holder string, ad
 			return ctx.Err()
 		}
 	}
+}
+
+// Begin takes the head under a name, and returns the loop that writes from then on as its owner
+// passes it; beside has work done beside it. An attempt after the first goes on only if nobody else
+// took the head meanwhile: the first word of this leadership was the election's, a later one would
+// be against it.
+func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside func(work func())) (*loop.Loop, error) {
+	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
+	if err != nil {
+		return nil, fmt.Errorf("read before leading: %w", err)
+	}
+	_, led := e.leads()
+	if other := before.Head.Holder; attempt > 1 && led && !strings.HasPrefix(other, name+".") {
+		return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
+	}
+	adopted := before.HeadVersion < 0 && before.Count() > 0 // another orchestrator wrote the tree
+	holder := fmt.Sprintf("%s.%d", name, attempt)
+	st, err := e.takeHead(ctx, before, holder)
+	if err != nil {
+		return nil, fmt.Errorf("take the head: %w", err)
+	}
+	fault.Point("lead.reread")
+	e.publish(st.Clone(), true)
+	e.inventory.Indexed()
+	e.inventory.Index.CatchUp()
+	if e.begin(st, holder) && e.cfg.Reread != nil {
+		e.cfg.Reread() // what asked a leader before for a read may have been answered
+	}
+	e.m.Leads(true)
+	e.news.Wake()
+	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
+	l := loop.New(loop.Config{
+		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
+		Inventory: e.inventory, Beside: beside, Metrics: e.m, Log: e.log,
+	}, st)
+	if adopted {
+		l.Adopt(e.cfg.Now().Add(e.cfg.AdoptionHold))
+	}
+	return l, nil
 }
 
 // takeHead is protocol rule 1: first the head, then everything else is read again. What did not
@@ -151,9 +157,4 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 		st = next
 	}
 	return nil, fmt.Errorf("%w: somebody else keeps writing", protocol.ErrConflict)
-}
-
-func (e *Engine) hasLed() bool {
-	_, leading := e.leads()
-	return leading
 }

@@ -72,6 +72,12 @@ func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	return c.Read(ctx, prev.Kind, prev)
 }
 
+// Connected is zk.Client's.
+func (c *Client) Connected() (bool, error) { return !c.Dead(), nil }
+
+// Changes is zk.Client's. There are no watches.
+func (c *Client) Changes(string) (all, statuses <-chan struct{}) { return nil, nil }
+
 // ReadLeft is zk.Client's.
 func (c *Client) ReadLeft(_ context.Context, kind string, ordinals []int) (protocol.Left, error) {
 	if err := c.alive(); err != nil {

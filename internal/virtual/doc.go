@@ -1,4 +1,4 @@
-// Package virtual runs the product's core in virtual time: the fold, the scaler, the orders, the
+// Package virtual runs the product's core in virtual time: the fold, the scaler, the engine, its
 // loop and the protocol, against a ZooKeeper, a cluster and instances in memory.
 //
 // In: a configuration, a load, and what callers create and delete, each at its time. Out: every

@@ -3,55 +3,33 @@ package virtual
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
-	"github.com/shardscaler/shardscaler/rebalancer/protocol"
-	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
-// engine is what a Scaler uses, and what a loop runs in: rebalancer.Engine without goroutines.
+// engine is one that leads, and whose loop is passed here and not by a goroutine.
 type engine struct {
-	kind, holder string
-	clock        *Clock
-	client       *Client
-	inventory    *inventory.Inventory
-	calls        steps.Calls
-	loop         *loop.Loop
-	// state is published: it is not changed any more. version moves when more than its age did.
-	state    *protocol.State
-	version  int
-	orders   orders.Orders
-	ordered  int
-	progress orders.Progress
+	*rebalancer.Engine
+	clock *Clock
+	loop  *loop.Loop
 	// idle: the loop was passed since it was ordered anything. over is why it has ended.
 	idle bool
 	over error
 }
 
-// newEngine leads from st on, which holds the head.
-func newEngine(w *World, client *Client, st *protocol.State, holder string, reg prometheus.Registerer) (*engine, error) {
-	e := &engine{
-		kind: w.cfg.Kind.Name, holder: holder, clock: w.clock, client: client, inventory: inventory.New(w.clock.Now(), oneByOne),
-	}
-	host{e}.Publish(st.Clone(), true)
-	e.inventory.Indexed()
-	if _, err := e.inventory.Lead(w.clock.Now(), st); err != nil {
-		return nil, err
-	}
-	e.calls.Open()
-	none := func() float64 { return 0 } // a world's catalogue is not read
-	e.loop = loop.New(loop.Config{
-		Holder: holder, Refresh: w.cfg.SyncPeriod, Now: w.clock.Now, Store: client, Host: host{e}, Calls: &e.calls,
-		Inventory: e.inventory, Beside: func(work func()) { work() }, Log: w.cfg.Log,
-		Metrics: loop.NewMetrics(reg, e.kind, none, none),
-	}, st)
-	return e, nil
+// newEngine takes the head under a name.
+func newEngine(ctx context.Context, w *World, client *Client, name string, reg prometheus.Registerer) (*engine, error) {
+	e := &engine{clock: w.clock, Engine: rebalancer.New(rebalancer.Config{
+		Kind: w.cfg.Kind.Name, Refresh: w.cfg.SyncPeriod, Now: w.clock.Now, Each: oneByOne,
+	}, client, w.cfg.Log, reg)}
+	var err error
+	e.loop, err = e.Begin(ctx, name, 1, func(work func()) { work() })
+	return e, err
 }
 
 // oneByOne calls work for 0 to n-1.
@@ -85,10 +63,8 @@ func (e *engine) work(ctx context.Context, until time.Time) error {
 
 // Order implements scaler.Engine.
 func (e *engine) Order(o orders.Orders) {
-	o.Stay = slices.Sorted(slices.Values(o.Stay))
-	e.orders, e.idle = o, false
-	e.ordered++
-	e.inventory.Need(inventory.NeedsOf(&o))
+	e.Engine.Order(o)
+	e.idle = false
 }
 
 // keepPasses is how often the loop is passed for a document before its caller gives up.
@@ -96,7 +72,7 @@ const keepPasses = 10
 
 // Keep implements scaler.Engine: it passes the loop until the document is kept.
 func (e *engine) Keep(ctx context.Context, name string, change orders.Update) error {
-	k, err := e.calls.Keep(e.clock.Now(), name, change)
+	k, err := e.loop.Calls.Keep(e.clock.Now(), name, change)
 	if err != nil {
 		return err
 	}
@@ -112,64 +88,6 @@ func (e *engine) Keep(ctx context.Context, name string, change orders.Update) er
 			e.clock.Reach(e.loop.Due())
 		}
 	}
-	e.calls.GiveUp(k.Request)
+	e.loop.Calls.GiveUp(k.Request)
 	return fmt.Errorf("%w: not kept in %d passes", orders.ErrOutcomeUnknown, keepPasses)
 }
-
-// Kept implements scaler.Engine.
-func (e *engine) Kept(name string) ([]byte, bool) {
-	doc := e.state.Kept[name]
-	if doc == nil {
-		return nil, false
-	}
-	return slices.Clone(doc.Data), true
-}
-
-// Drained implements scaler.Engine.
-func (e *engine) Drained(ctx context.Context, ordinals []int) (map[int]int, error) {
-	left, err := e.left(ctx, ordinals)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range ordinals {
-		if slices.Contains(left.Head.Open, n) {
-			return nil, fmt.Errorf("read what is left: instance %d is open", n)
-		}
-	}
-	return left.Count, nil
-}
-
-// Leads implements scaler.Engine.
-func (e *engine) Leads(ctx context.Context) error {
-	_, err := e.left(ctx, nil)
-	return err
-}
-
-// left reads what the ordinals own while this process leads.
-func (e *engine) left(ctx context.Context, ordinals []int) (protocol.Left, error) {
-	left, err := e.client.ReadLeft(ctx, e.kind, ordinals)
-	switch {
-	case err != nil:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w", err)
-	case left.Head.Holder != e.holder:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, left.Head.Holder)
-	}
-	return left, nil
-}
-
-// Head implements scaler.Engine.
-func (e *engine) Head() (orders.Head, bool) {
-	return orders.Head{Holder: e.state.Head.Holder, Epoch: e.state.Head.Epoch}, true
-}
-
-// InFlight implements scaler.Engine.
-func (e *engine) InFlight() (all []orders.Flight) {
-	for _, name := range e.state.FlightNames() {
-		f := e.state.Flight[name]
-		all = append(all, orders.Flight{From: f.From, Pod: f.Pod})
-	}
-	return all
-}
-
-// Progress implements scaler.Engine.
-func (e *engine) Progress() orders.Progress { return e.progress }

@@ -18,39 +18,20 @@ type leader struct {
 	client *Client
 	engine *engine
 	scaler *scaler.Scaler
-	// told is the State that the fold was told of, version its version; who are those who spoke by
-	// it.
-	told    *protocol.State
-	version int
-	who     seen.Speakers
+	// told is the State that the fold was told of, who are those who spoke by it.
+	told *protocol.State
+	who  seen.Speakers
 }
 
-// elect has the next process take the head, by protocol rule 1: first the head, then everything is
-// read again.
+// elect has the next process take the head.
 func (w *World) elect(ctx context.Context) error {
 	w.terms++
-	kind, client, reg := w.cfg.Kind.Name, w.z.NewClient(), prometheus.NewRegistry()
-	holder := fmt.Sprintf("pod-%d/%d", w.terms, w.terms)
-	before, _, err := client.Read(ctx, kind, nil)
+	client, reg := w.z.NewClient(), prometheus.NewRegistry()
+	e, err := newEngine(ctx, w, client, fmt.Sprintf("pod-%d/%d", w.terms, w.terms), reg)
 	if err != nil {
 		return err
 	}
-	st := before.Clone()
-	m, err := protocol.Lead(st, holder)
-	if err != nil {
-		return err
-	}
-	if err := client.CommitAll(ctx, st, []protocol.Multi{m})[0]; err != nil {
-		return err
-	}
-	if st, _, err = client.Read(ctx, kind, st); err != nil {
-		return err
-	}
-	e, err := newEngine(w, client, st, holder, reg)
-	if err != nil {
-		return err
-	}
-	s := scaler.New(scaler.Config{Kind: kind, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
+	s := scaler.New(scaler.Config{Kind: w.cfg.Kind.Name, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
 	s.Every(w.cfg.SyncPeriod)
 	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
 	return nil
@@ -59,7 +40,7 @@ func (w *World) elect(ctx context.Context) error {
 // look is a tick, and the passes that follow until the next look.
 func (l *leader) look(ctx context.Context) error {
 	w := l.w
-	if err := w.callers.speak(w.clock, l.engine.inventory); err != nil {
+	if err := w.callers.speak(w.clock, l.engine.loop.Inventory); err != nil {
 		return err
 	}
 	l.tell()
@@ -73,12 +54,12 @@ func (l *leader) look(ctx context.Context) error {
 
 // tell tells the fold what ZooKeeper holds.
 func (l *leader) tell() {
-	st := l.engine.state
-	if l.told != nil && (l.version == l.engine.version || seen.Same(l.told, st)) {
+	st := l.engine.State()
+	if l.told != nil && seen.Same(l.told, st) {
 		l.w.state.Apply(observed.Read{Kind: st.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	} else {
 		l.who = l.who.Follow(st)
 		l.w.state.Apply(seen.Assignment(st, l.who))
 	}
-	l.told, l.version = st, l.engine.version
+	l.told = st
 }

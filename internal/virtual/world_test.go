@@ -39,7 +39,7 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 		}
 		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.Now())
 		require.NoError(t, err)
-		known := w.leader.engine.state
+		known := w.leader.engine.State()
 		require.Equal(t, whole.Head, known.Head)
 		require.Equal(t, whole.Ordinals(), known.Ordinals())
 		require.Equal(t, whole.PoolNames(), known.PoolNames())
