@@ -141,7 +141,7 @@ type Loop struct {
 func New(cfg Config, st *protocol.State) *Loop {
 	c := &core{Config: cfg, view: steps.View{
 		View: release.View{State: st}, Index: cfg.Inventory.Index, Requests: cfg.Inventory.Writer,
-		Releases: release.New(), Lists: &steps.Lists{}, Written: map[int]time.Time{}, Piece: st.NextPiece(),
+		Releases: release.New(), Written: map[int]time.Time{}, Piece: st.NextPiece(),
 	}}
 	l := &Loop{core: c, failures: newFailures()}
 	l.view.Orders = &l.ordered.Orders

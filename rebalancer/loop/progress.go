@@ -23,7 +23,7 @@ func (l *Loop) progress() {
 	p := orders.Progress{
 		Duplicates: l.teller.duplicates, Blocked: l.blocked, Refused: l.failures.refused(), Parked: l.teller.place.Parked(),
 	}
-	l.teller.waves.Progress(&l.view, &p)
+	l.teller.move.Progress(&l.view, &p)
 	st := l.view.State
 	if p.Blocked == "" && l.view.Idle != "" && (len(draining) > 0 || len(st.Flight) > 0 || len(st.Pool) > 0) {
 		p.Blocked = l.view.Idle

@@ -196,6 +196,7 @@ func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 		for _, n := range j.Lists {
 			l.view.Written[n] = l.view.Now
 		}
+		l.teller.done(j.Multi.Step, j.Answer)
 		if j.Then != nil {
 			j.Then(l.view.Now)
 		}

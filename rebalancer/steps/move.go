@@ -5,16 +5,24 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // Move carries the running wave on: it revokes what the limits allow, and ends the wave when all of
-// it has arrived.
+// it has arrived. It remembers for all steps that move resources the wave that runs, nil if none
+// does, how fast it goes, and the voluntary moves of the last minute.
 type Move struct {
-	Waves *Waves
+	// Plan makes a plan. Begun and Ended are told of each wave.
+	Plan  func(w *plan.World, o plan.Options) (*plan.Plan, error)
+	Begun func(w *wave.Running)
+	Ended func(w *wave.Running)
 	Place *Place
 
+	running *wave.Running
+	pace    wave.Pace
+	window  wave.Window
 	// carried is the wave that another step has stored and this one has begun to carry out for it.
 	carried *wave.Running
 	// due are the sources that are revoked from while the step is asked for more, room how many more
@@ -25,7 +33,7 @@ type Move struct {
 
 // Next implements Step.
 func (s *Move) Next(v *View) Proposal {
-	w := s.Waves.running
+	w := s.running
 	if w == nil || v.Idle != "" {
 		return Proposal{}
 	}
@@ -45,7 +53,7 @@ func (s *Move) Next(v *View) Proposal {
 // carry revokes what the limits allow of the wave that another step has just stored, for that step:
 // the orders are those that it was planned by, so that nothing of it is dropped.
 func (s *Move) carry(v *View) Proposal {
-	w := s.Waves.running
+	w := s.running
 	switch {
 	case w == nil:
 		return Proposal{}
@@ -59,20 +67,17 @@ func (s *Move) carry(v *View) Proposal {
 // end says in ZooKeeper that no wave runs.
 func (s *Move) end(v *View, w *wave.Running) Proposal {
 	var note []byte
-	if recent := s.Waves.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
+	if recent := s.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
 		var err error
 		if note, err = recent.Encode(); err != nil {
 			return Proposal{Err: err}
 		}
 	}
 	m, err := protocol.ClearPlan(v.State, note)
-	if err != nil {
-		return Proposal{Err: err}
-	}
-	return Proposal{Jobs: []Job{{Multi: m, Then: func(time.Time) {
-		s.Waves.Ended(w)
-		s.Waves.running = nil
-	}}}}
+	return propose(m, err, func(time.Time) {
+		s.Ended(w)
+		s.running = nil
+	})
 }
 
 // drop drops what the wave has not revoked yet where the orders have changed since it was planned,
@@ -105,7 +110,7 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		if p.Blocked = heldWave(v, w); p.Blocked != "" {
 			return p
 		}
-		s.room = s.Waves.voluntaryRoom(v, &p)
+		s.room = s.voluntaryRoom(v, &p)
 	}
 	if s.room == 0 {
 		p.Blocked = "as many resources are in flight, or have moved within a minute, as the limits allow"
@@ -126,8 +131,8 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 
 // revoke adds the next batch to p.
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
-	b := newSmallBatch()
-	for ; len(s.due) > 0 && !b.Full() && s.room != 0; s.due = s.due[1:] {
+	p.More = true
+	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
 		n := s.due[0]
 		ids, to := w.Next(n, s.room, RevokeBytes)
 		if len(ids) == 0 {
@@ -138,9 +143,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
 		name := protocol.FlightName(n, v.State.NextTimes(n))
-		b.Add(m, err, func(now time.Time) { s.revoked(w, name, len(ids), now) }, n)
+		p.add(Job{Multi: m, Then: func(now time.Time) { s.revoked(w, name, len(ids), now) }, Lists: []int{n}}, err)
 	}
-	p.Jobs, p.Err, p.More = b.proposal.Jobs, b.proposal.Err, len(b.proposal.Jobs) > 0
+	p.More = len(p.Jobs) > 0
 	return p
 }
 
@@ -148,7 +153,7 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 func (s *Move) revoked(w *wave.Running, flight string, n int, now time.Time) {
 	w.Revoked(flight)
 	if w.Voluntary() {
-		s.Waves.window = append(s.Waves.window, wave.Moved{At: now, N: n})
+		s.window = append(s.window, wave.Moved{At: now, N: n})
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/pack"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -18,11 +17,8 @@ import (
 // wave of all that the limits allow to be revoked at once; Grant gives each receiver its part in
 // one write.
 type Spread struct {
-	Waves *Waves
 	Place *Place
 	Move  *Move
-	// Plan makes a plan.
-	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
 
 	// last is when it last planned.
 	last time.Time
@@ -103,7 +99,7 @@ func (s *Spread) held(v *View, p *Proposal) string {
 		return "the tree was adopted a moment ago"
 	case s.Place.urgent(v):
 		return "instances are being emptied"
-	case s.Waves.pending() || v.flying() > 0:
+	case s.Move.pending() || v.flying() > 0:
 		return "a wave is under way"
 	}
 	return unweighed(v, p)
@@ -111,24 +107,11 @@ func (s *Spread) held(v *View, p *Proposal) string {
 
 // question is all that the answer of a periodic plan depends on.
 type question struct {
-	shape shape
-	asked bool
-	due   bool
-	room  int
-	by    config.Balance
-	band  config.Band
+	shape   shape
+	options plan.Options
+	due     bool
 	// passing are the ordinals that may soon leave.
 	passing string
-}
-
-func (s *Spread) question(v *View, room int) question {
-	q := question{
-		shape: shapeOf(v), asked: true, due: s.due, room: room, by: v.Orders.Balance, passing: fmt.Sprint(v.Orders.MayLeave),
-	}
-	if b := v.Orders.Limits.Band; b != nil {
-		q.band = *b
-	}
-	return q
 }
 
 // Next implements Step.
@@ -142,19 +125,19 @@ func (s *Spread) Next(v *View) (p Proposal) {
 		}
 		return p
 	}
-	room := s.Waves.voluntaryRoom(v, &p)
+	room := s.Move.voluntaryRoom(v, &p)
 	if room == 0 {
 		return p
 	}
 	if most := v.Orders.Limits.MovesPerPlan; most > 0 && (room < 0 || most < room) {
 		room = most
 	}
-	asked := s.question(v, room)
+	o := options(v, plan.Periodic, max(0, room))
+	asked := question{shapeOf(v), o, s.due, fmt.Sprint(v.Orders.MayLeave)}
 	if s.futile == asked {
 		return p
 	}
 	w, withheld := spreadWorld(v)
-	o := options(v, plan.Periodic, max(0, room))
 	if due, _ := plan.ShouldRebalance(w, s.due, o); !due {
 		s.due, s.futile = false, asked
 		return p
@@ -165,7 +148,7 @@ func (s *Spread) Next(v *View) (p Proposal) {
 	if !v.pinned() { // else the pool is there already
 		w.Pool = poolList(v, pack.PoolOf(v.State).IDs) // what waits to be placed may be what evens the lists
 	}
-	made, err := s.Plan(w, o)
+	made, err := s.Move.Plan(w, o)
 	if err != nil {
 		p.Err = err
 		return p
@@ -194,9 +177,8 @@ func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
 	if moves.Empty() {
 		return p
 	}
-	rounds, err := s.Waves.begin(v, &moves, wave.New(wave.Spread, made, made.Remaining+later))
-	p.Err, p.Onward = err, err == nil
-	p.rounds(rounds)
+	s.Move.store(v, &moves, wave.New(wave.Spread, made, made.Remaining+later), nil, &p)
+	p.Onward = p.Err == nil
 	return p
 }
 

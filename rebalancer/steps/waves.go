@@ -11,22 +11,10 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// Waves is what the steps that move resources remember together: the wave that runs, if one does,
-// how fast it goes, and the voluntary moves of the last minute.
-type Waves struct {
-	// Begun and Ended are told of each wave.
-	Begun func(w *wave.Running)
-	Ended func(w *wave.Running)
-
-	running *wave.Running
-	pace    wave.Pace
-	window  wave.Window
-}
-
 // Recall takes up the wave that an earlier leader has stored, and what the limits of voluntary
 // moves must remember of it. resumed is nil if there is none; err says what cannot be read, and
 // that what is in flight goes on without it.
-func (s *Waves) Recall(v *View) (resumed *wave.Running, err error) {
+func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
 	if note := v.State.PlanNote(); note != nil {
 		if err = exact.JSON(note, &s.window); err != nil {
 			err = fmt.Errorf("the voluntary moves of the last minute are not known: %w", err)
@@ -51,37 +39,35 @@ func (s *Waves) Recall(v *View) (resumed *wave.Running, err error) {
 	return s.running, err
 }
 
-// begin is what stores a wave of what is to be revoked, all of it before anything is revoked: a
-// small one is one write.
-func (s *Waves) begin(v *View, moves *wave.Moves, w wave.Wave) (rounds [][]Job, err error) {
+// store has p store a wave of what is to be revoked, all of it before anything is revoked, and then
+// begin to revoke. before is sent before the wave is there.
+func (s *Move) store(v *View, moves *wave.Moves, w wave.Wave, before []Job, p *Proposal) {
 	w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	data, err := w.Encode()
 	if err != nil {
-		return nil, err
+		p.Err = err
+		return
 	}
 	parts, last, err := protocol.StorePlan(v.State, w.Plan, data)
 	if err != nil {
-		return nil, err
+		p.Err = err
+		return
 	}
-	for len(parts) > 0 {
-		b := NewBatch()
-		for ; len(parts) > 0 && !b.Full(); parts = parts[1:] {
-			b.Add(parts[0], nil, nil)
-		}
-		rounds = append(rounds, b.proposal.Jobs)
+	for _, part := range parts {
+		before = append(before, Job{Multi: part})
 	}
-	return append(rounds, []Job{{Multi: last, Then: func(time.Time) {
+	p.inOrder(before, Job{Multi: last, Then: func(time.Time) {
 		s.running = wave.Begin(&w)
 		s.Begun(s.running)
-	}}}), nil
+	}})
 }
 
 // pending says whether a wave has something to revoke yet: then no other begins.
-func (s *Waves) pending() bool { return s.running != nil && s.running.Pending() }
+func (s *Move) pending() bool { return s.running != nil && s.running.Pending() }
 
 // voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight;
 // negative: any number. p comes again when more may.
-func (s *Waves) voluntaryRoom(v *View, p *Proposal) int {
+func (s *Move) voluntaryRoom(v *View, p *Proposal) int {
 	room := v.flightRoom()
 	budget, next := s.window.Budget(v.Orders.Limits.MovesPerMinute, v.Now)
 	if !next.IsZero() {
@@ -95,7 +81,7 @@ func (s *Waves) voluntaryRoom(v *View, p *Proposal) int {
 
 // Arrived counts what of a flight piece has arrived, and returns the reason of the wave that the
 // piece belongs to; "": it belongs to none.
-func (s *Waves) Arrived(now time.Time, piece string, n int) (reason string) {
+func (s *Move) Arrived(now time.Time, piece string, n int) (reason string) {
 	if !s.running.Owns(piece) {
 		return ""
 	}
@@ -105,7 +91,7 @@ func (s *Waves) Arrived(now time.Time, piece string, n int) (reason string) {
 }
 
 // Progress describes the running wave.
-func (s *Waves) Progress(v *View, p *orders.Progress) {
+func (s *Move) Progress(v *View, p *orders.Progress) {
 	w := s.running
 	if w == nil {
 		return
