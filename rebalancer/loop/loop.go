@@ -12,11 +12,11 @@
 //	        │                                                                │
 //	        ├─ stopped? ─► only what is asked of the writer itself           │
 //	        ▼                                                                │
-//	      the next step that does not rest                                   │
+//	      the next step that does not back off                                   │
 //	        ├─ proposes nothing ─────────────────────────► the step after it ┤
 //	        ├─ proposes ─► send ─► note, publish, answer ─► the first step ──┤
-//	        ├─ is refused ─► it rests ───────────────────► the step after it ┘
-//	        ├─ meets a conflict ─► it rests, and the pass ends: all is read again
+//	        ├─ is refused ─► it backs off ───────────────► the step after it ┘
+//	        ├─ meets a conflict ─► it backs off, and the pass ends: all is read again
 //	        └─ fenced, unavailable ─► the term is over
 package loop
 
@@ -127,11 +127,10 @@ func (c *core) publish(changed bool) { c.Host.Publish(c.view.State.Clone(), chan
 // Loop is one uninterrupted time of writing under one epoch.
 type Loop struct {
 	*core
-	ordered  ordered
-	reader   reader
-	proof    proof
-	failures failures
-	teller   *teller
+	ordered ordered
+	reader  reader
+	proof   proof
+	teller  *teller
 	// creating is served between the batches of other steps, too.
 	steps    []step
 	creating *step
@@ -143,10 +142,10 @@ func New(cfg Config, st *protocol.State) *Loop {
 		View: release.View{State: st}, Index: cfg.Inventory.Index, Requests: cfg.Inventory.Writer,
 		Releases: release.New(), Written: map[int]time.Time{}, Piece: st.NextPiece(),
 	}}
-	l := &Loop{core: c, failures: newFailures()}
+	l := &Loop{core: c}
 	l.view.Orders = &l.ordered.Orders
 	l.proof = proof{core: c}
-	l.reader = reader{core: c, proof: &l.proof, refreshed: l.tick(), rest: readPause}
+	l.reader = reader{core: c, proof: &l.proof, refreshed: l.tick(), pause: readPause, damage: st.Fault()}
 	l.teller = newTeller(c)
 	l.steps = inOrder(l.teller)
 	l.creating = &l.steps[stepCreate]
@@ -195,26 +194,26 @@ func (l *Loop) Pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// try has a step done, unless it rests. did: something was done; ended: the pass is over, because
+// try has a step done, unless it backs off. did: something was done; ended: the pass is over, because
 // others have written. An error ends the term.
 func (l *Loop) try(ctx context.Context, s *step) (did, ended bool, err error) {
-	if why, until := l.failures.resting(s.name, l.view.Now); !until.IsZero() {
+	if until := s.failure.until; l.view.Now.Before(until) {
 		l.again(until)
-		l.block(why)
+		l.block(s.failure.worthSaying())
 		return false, false, nil
 	}
 	did, err = l.do(ctx, s)
 	switch {
 	case err == nil:
-		l.failures.mended(s.name)
+		s.failure = failure{}
 		return did, false, nil
 	case errors.Is(err, protocol.ErrConflict):
-		l.conflicted(s.name, err)
+		l.conflicted(s, err)
 		return false, true, nil
 	case l.ends(ctx, err):
 		return false, false, err
 	}
-	l.refused(s.name, err)
+	l.refused(s, err)
 	return false, false, nil
 }
 
@@ -225,22 +224,21 @@ func (l *Loop) ends(ctx context.Context, err error) bool {
 
 // conflicted notes that another client had changed what a step was to write. Once is ordinary; what
 // goes on is said.
-func (l *Loop) conflicted(name string, err error) {
+func (l *Loop) conflicted(s *step, err error) {
 	l.Metrics.conflicts.Inc()
-	l.Log.Warn("another client changed what was being written; reading again", "step", name, "error", err)
+	l.Log.Warn("another client changed what was being written; reading again", "step", s.name, "error", err)
 	l.reader.dirty = true
-	why, next := l.failures.failed(name, err, l.view.Now)
-	l.again(next)
-	l.block(why)
+	l.again(s.failed(err, l.view.Now))
+	l.block(s.failure.worthSaying())
 }
 
 // refused notes that a step was impossible. The others go on; it is tried again after a pause.
-func (l *Loop) refused(name string, err error) {
-	_, next := l.failures.failed(name, err, l.view.Now)
-	l.again(next)
-	l.block(l.failures.why(name))
-	if l.failures.news(name, l.view.Now) {
-		l.Log.Error("a step was refused", "step", name, "error", err)
+func (l *Loop) refused(s *step, err error) {
+	l.again(s.failed(err, l.view.Now))
+	l.block(s.failure.text)
+	if l.view.Now.Sub(s.logged) > time.Minute {
+		s.logged = l.view.Now
+		l.Log.Error("a step was refused", "step", s.name, "error", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
@@ -14,7 +15,10 @@ type step struct {
 	// always: also while the kind is stopped.
 	always bool
 	// point is passed right before what it proposes is sent; nil: there is none.
-	point func(p *steps.Proposal)
+	point   func(p *steps.Proposal)
+	failure failure
+	// logged is when an error of it was last logged.
+	logged time.Time
 }
 
 // stepCreate is the place of the step that is served between the batches of others, too.
