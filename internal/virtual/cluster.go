@@ -40,7 +40,8 @@ type Cluster struct {
 	made int
 	// sized is told of each size that is written; it may be nil.
 	sized func(replicas int)
-	// moved counts what has changed of the StatefulSet and its pods.
+	// moved counts what has changed of the StatefulSet and its pods: as long as it stays, Signal
+	// tells nothing new.
 	moved int
 	// Resized are the sizes that were written, in order; Restarted counts pods that were.
 	Resized   []int
@@ -56,7 +57,8 @@ type Pod struct {
 	created time.Time
 	// ends is when it is gone, zero as long as it stays.
 	ends time.Time
-	// running and ready are what the StatefulSet's controller has seen of it.
+	// running: its containers run now, also while it is to end, until it is gone. ready: it is
+	// ready, as the StatefulSet's controller has seen.
 	running, ready bool
 }
 
@@ -67,9 +69,6 @@ func NewCluster(cfg ClusterConfig, clock *Clock) *Cluster {
 		moved: 1, Events: map[string]int{},
 	}
 }
-
-// Runs says that the pod's containers run now: also while it is to end, until it is gone.
-func (p *Pod) Runs() bool { return p.running }
 
 // Step lets the controller and the kubelets do what is due. They do it between two looks.
 func (c *Cluster) Step() {
@@ -128,12 +127,6 @@ func (c *Cluster) Pods() iter.Seq2[int, *Pod] {
 		}
 	}
 }
-
-// Replicas is the size.
-func (c *Cluster) Replicas() int { return c.replicas }
-
-// Moved counts changes: as long as it stays, Signal tells nothing new.
-func (c *Cluster) Moved() int { return c.moved }
 
 // Signal is what a watch shows of the StatefulSet and its pods.
 func (c *Cluster) Signal(kind string) observed.Cluster {

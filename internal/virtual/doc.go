@@ -17,9 +17,6 @@ import "time"
 // Clock is the time of a world. Its owner moves it, never backwards.
 type Clock struct{ now time.Time }
 
-// NewClock stands at start.
-func NewClock(start time.Time) *Clock { return &Clock{now: start} }
-
 // Now is the time.
 func (c *Clock) Now() time.Time { return c.now }
 

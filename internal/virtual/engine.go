@@ -3,6 +3,7 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,7 @@ type engine struct {
 func newEngine(ctx context.Context, w *World, client *Client, name string, reg prometheus.Registerer) (*engine, error) {
 	e := &engine{clock: w.clock, Engine: rebalancer.New(rebalancer.Config{
 		Kind: w.cfg.Kind.Name, Refresh: w.cfg.SyncPeriod, Now: w.clock.Now, Each: oneByOne,
-	}, client, w.cfg.Log, reg)}
+	}, client, slog.New(slog.DiscardHandler), reg)}
 	var err error
 	e.loop, err = e.Begin(ctx, name, 1, func(work func()) { work() })
 	return e, err
@@ -81,12 +82,10 @@ func (e *engine) Keep(ctx context.Context, name string, change orders.Update) er
 		if err := e.pass(ctx); err != nil {
 			return fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, err)
 		}
-		select {
-		case <-k.Done():
+		if k.Ended() {
 			return k.Err()
-		default:
-			e.clock.Reach(e.loop.Due())
 		}
+		e.clock.Reach(e.loop.Due())
 	}
 	e.loop.Calls.GiveUp(k.Request)
 	return fmt.Errorf("%w: not kept in %d passes", orders.ErrOutcomeUnknown, keepPasses)

@@ -3,6 +3,7 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,7 +32,7 @@ func (w *World) elect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := scaler.New(scaler.Config{Kind: w.cfg.Kind.Name, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
+	s := scaler.New(scaler.Config{Kind: w.cfg.Kind.Name, Now: w.clock.Now}, e, w.cluster, slog.New(slog.DiscardHandler), reg)
 	s.Every(w.cfg.SyncPeriod)
 	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
 	return nil
@@ -46,9 +47,7 @@ func (l *leader) look(ctx context.Context) error {
 	l.tell()
 	kind := w.state.Snapshot(w.clock.Now()).Kind(w.cfg.Kind.Name)
 	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *kind)
-	if w.cfg.Decided != nil {
-		w.cfg.Decided(&d, &out)
-	}
+	w.cfg.Decided(&d, &out)
 	return l.engine.work(ctx, w.next)
 }
 

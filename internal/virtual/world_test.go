@@ -37,7 +37,7 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 		if w.leader == nil {
 			continue
 		}
-		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.Now())
+		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.clock.Now())
 		require.NoError(t, err)
 		known := w.leader.engine.State()
 		require.Equal(t, whole.Head, known.Head)
@@ -48,12 +48,12 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 			require.Equal(t, in.IDs.Strings(), known.Instances[n].IDs.Strings())
 			require.Equal(t, in.Times, known.Instances[n].Times)
 		}
-		require.Equal(t, whole.Count(), w.Resources())
+		require.Equal(t, whole.Count(), w.judge.there)
 		require.NoError(t, whole.Check())
 		looks++
 	}
 	require.Greater(t, looks, 300)
-	require.NotEmpty(t, w.Cluster().Resized)
+	require.NotEmpty(t, w.cluster.Resized)
 }
 
 // What breaks rule 12 ends the world at that very transaction, also one of another client.
@@ -81,12 +81,12 @@ func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 			in.seen = &znode{} // it hears of no change
 		}
 	}
-	w.Ask(resync.Deleted, d.asks[0].ids[:5])
+	w.callers.Ask(resync.Deleted, d.asks[0].ids[:5])
 	for range 10 {
 		require.NoError(t, w.Step(t.Context()))
 	}
-	require.Equal(t, 1000, w.Resources())
-	st, _, err := protocol.Read(w.z, protocol.NewState(thing), w.Now())
+	require.Equal(t, 1000, w.judge.there)
+	st, _, err := protocol.Read(w.z, protocol.NewState(thing), w.clock.Now())
 	require.NoError(t, err)
 	require.Equal(t, 5, st.InFlight())
 
@@ -110,5 +110,5 @@ func TestALookIsADecision(t *testing.T) {
 	for i := range at {
 		require.Equal(t, d.Config.Start.Add(time.Duration(i)*2*time.Second), at[i])
 	}
-	require.Equal(t, 30, p.World.Looks())
+	require.Equal(t, 30, p.World.looks)
 }
