@@ -5,7 +5,6 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
@@ -19,7 +18,7 @@ type teller struct {
 	move       *steps.Move
 	place      *steps.Place
 	spread     *steps.Spread
-	duplicates []orders.Duplicate
+	duplicates []protocol.Duplicate
 }
 
 func newTeller(c *core) *teller {
@@ -92,7 +91,7 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 			t.Log.Warn("an id was in two places", "resource", d.ID, "stayed", d.Stayed, "removed", d.Removed)
 		}
 		if len(t.duplicates) < listedDuplicates {
-			t.duplicates = append(t.duplicates, orders.Duplicate(d))
+			t.duplicates = append(t.duplicates, d)
 		}
 	}
 }
