@@ -156,7 +156,7 @@ func (c *callers) await(ctx context.Context, r *inventory.Request, giveUp func()
 	if giveUp() {
 		return r.Err()
 	}
-	if failure := c.readFailure(); failure != nil {
+	if _, _, _, failure := c.latest(); failure != nil {
 		why = fmt.Errorf("%w; the latest look at ZooKeeper: %w", why, failure)
 	}
 	if r.Sent() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,9 +67,9 @@ type Engine struct {
 	turn chan struct{}
 	// looks are the pauses after looks that failed, known to Run alone.
 	looks loop.Pauses
-	// rounds are when the loops last went round, for a liveness probe that must not wait for a
-	// lock.
-	rounds rounds
+	// followed is when Run's loop last went round, led when the leader's did, 0 while Lead does not
+	// run: in nanoseconds since 1970, for a liveness probe that must not wait for a lock.
+	followed, led atomic.Int64
 }
 
 // parts are what all parts of an engine share.
@@ -109,7 +110,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, turn: make(chan struct{}, 1)}
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
-	e.rounds.follow.Store(cfg.Now().UnixNano())
+	e.followed.Store(cfg.Now().UnixNano())
 	e.turn <- struct{}{}
 	return e
 }
@@ -180,6 +181,18 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, read.Head.Holder)
 	}
 	return read, nil
+}
+
+// Rounds returns when the loop that follows last went round, and the one that leads, zero while it
+// does not run. Each step of a loop waits for ZooKeeper with a deadline of its own, so that only a
+// loop that stands still falls far behind. It takes no lock: who holds one may be what the loop
+// waits for.
+func (e *Engine) Rounds() (follow, lead time.Time) {
+	follow = time.Unix(0, e.followed.Load())
+	if at := e.led.Load(); at != 0 {
+		lead = time.Unix(0, at)
+	}
+	return follow, lead
 }
 
 // Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands

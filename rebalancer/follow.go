@@ -39,7 +39,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-timer.C:
 		}
 		begun := e.cfg.Now()
-		e.rounds.follow.Store(begun.UnixNano())
+		e.followed.Store(begun.UnixNano())
 		pause := e.look(ctx)
 		rest := min(max(breath, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
 		if ctx.Err() != nil {

@@ -28,14 +28,14 @@ func (e *Engine) Lead(ctx context.Context) error {
 		return nil
 	}
 	defer func() { e.turn <- struct{}{} }()
-	defer e.rounds.lead.Store(0)
+	defer e.led.Store(0)
 	defer e.resign()
 	fault.Point("lead.begun")
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
 	var between loop.Pauses
 	for attempt := 1; ; attempt++ {
 		begun := e.cfg.Now()
-		e.leaderTurns()
+		e.led.Store(e.cfg.Now().UnixNano())
 		err := e.term(ctx, name, attempt)
 		if e.cfg.Now().Sub(begun) > loop.LastRetry { // it was no mere attempt
 			between = loop.Pauses{}
@@ -143,7 +143,7 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 		return nil, err
 	}
 	for range readings {
-		e.leaderTurns()
+		e.led.Store(e.cfg.Now().UnixNano())
 		next, _, err := e.store.Read(ctx, e.cfg.Kind, st)
 		switch {
 		case err != nil:

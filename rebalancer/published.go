@@ -21,11 +21,11 @@ type published struct {
 
 // Kept returns the document of that name as last read from ZooKeeper.
 func (p *published) Kept(name string) ([]byte, bool) {
-	st := p.State()
-	if st == nil || st.Kept[name] == nil {
+	doc := p.KeptDocument(name)
+	if doc == nil {
 		return nil, false
 	}
-	return slices.Clone(st.Kept[name].Data), true
+	return slices.Clone(doc.Data), true
 }
 
 // KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and
@@ -76,20 +76,9 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 	return int(at), ok
 }
 
-// readFailure is why ZooKeeper could not be read when it was last tried; nil: it could.
-func (p *published) readFailure() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failure
-}
-
 // publish makes st, which nobody changes any more, what State and Lookup answer from.
 func (p *published) publish(st *protocol.State, changed bool) {
-	p.show(st, changed)
 	p.m.Published(st)
-}
-
-func (p *published) show(st *protocol.State, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if changed || p.state == nil {
@@ -106,7 +95,7 @@ func (p *published) failed(err error) {
 	p.failure, p.failedAt = err, p.cfg.Now()
 }
 
-// latest is what Run reports of.
+// latest is what was read last, and why the latest look failed since; nil: it did not.
 func (p *published) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

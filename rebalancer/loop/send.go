@@ -91,69 +91,44 @@ func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, 
 // none: proposals are made and sent while others are on their way, so that neither the step nor
 // ZooKeeper waits for the other. Creates are served in between.
 func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool, err error) {
-	var way underWay
+	var finish []func() error // of the batches that are under way, oldest first
 	l.view.Busy = true
 	defer func() { l.view.Busy, l.view.UnderWay = false, nil }()
 	for {
-		if len(p.Jobs) > 0 {
+		if jobs := p.Jobs; len(jobs) > 0 {
 			did = true
-			way = append(way, batch{p.Jobs, l.start(ctx, p.Jobs)})
+			committed := l.start(ctx, jobs)
+			l.view.UnderWay = append(l.view.UnderWay, jobs...)
+			finish = append(finish, func() error {
+				l.view.UnderWay = l.view.UnderWay[len(jobs):]
+				return committed()
+			})
 		}
-		l.view.UnderWay = way.jobs()
-		over := !p.More || len(way) == 0
-		if err = p.Err; err == nil && len(way) > 0 && (len(p.Jobs) == 0 || way.full()) {
-			err = way.pop()
-			l.view.UnderWay = way.jobs()
+		over := !p.More || len(finish) == 0
+		if err = p.Err; err == nil && len(finish) > 0 && (len(p.Jobs) == 0 || isFull(l.view.UnderWay)) {
+			err, finish = finish[0](), finish[1:]
 		}
 		if err == nil {
-			err = l.serve(ctx)
+			_, _, err = l.try(ctx, l.creating) // the stream goes on where creates cannot be written
 		}
 		if err != nil || over {
 			break
 		}
 		p = l.ask(s, true)
 	}
-	for len(way) > 0 {
-		err = graver(err, way.pop())
+	for _, f := range finish {
+		err = graver(err, f())
 	}
 	return did, err
 }
 
-// serve makes creates durable between the batches of another step, which goes on where these cannot
-// be written.
-func (l *Loop) serve(ctx context.Context) error {
-	_, _, err := l.try(ctx, l.creating)
-	return err
-}
-
-// underWay is what is on its way, oldest first.
-type underWay []batch
-
-type batch struct {
-	jobs   []steps.Job
-	finish func() error
-}
-
-func (w underWay) jobs() (jobs []steps.Job) {
-	for _, b := range w {
-		jobs = append(jobs, b.jobs...)
-	}
-	return jobs
-}
-
-func (w underWay) full() bool {
-	size, jobs := 0, w.jobs()
+// isFull says that no more than these jobs is to be under way.
+func isFull(jobs []steps.Job) bool {
+	size := 0
 	for _, j := range jobs {
 		size += j.Multi.Bytes()
 	}
 	return size >= streamBytes || len(jobs) >= steps.MaxJobs
-}
-
-// pop waits for the oldest.
-func (w *underWay) pop() error {
-	oldest := (*w)[0]
-	*w = (*w)[1:]
-	return oldest.finish()
 }
 
 // commit sends jobs that do not overlap and returns the gravest error.

@@ -56,7 +56,7 @@ func (s *Account) Next(v *View) Proposal {
 		return Proposal{}
 	}
 	a := account{V: accountVersion, At: v.Now, ByWeight: byWeight}
-	if byWeight && v.weighed() {
+	if byWeight && v.Attributes.Weighed() {
 		a.Total, a.Lists = weigh(v)
 	}
 	if a.equal(s.last) && v.Now.Sub(s.last.At) < accountAgain {

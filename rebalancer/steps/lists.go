@@ -119,19 +119,15 @@ const (
 
 // pins are those of the planner's world.
 func pinsOf(v *View) []plan.Pin {
-	if !v.pinned() {
+	if !v.Attributes.Pinned() {
 		return nil
 	}
 	return append(slices.Clip(v.Attributes.Pins()), plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
-// pinned says whether any resource may be bound to ordinals, weighed whether weights are known.
-func (v *View) pinned() bool  { return v.Attributes.Pinned() }
-func (v *View) weighed() bool { return v.Attributes.Weighed() }
-
 // misplaced says whether anything sits where its pin forbids and may be taken from there.
 func (v *View) misplaced() bool {
-	if !v.pinned() {
+	if !v.Attributes.Pinned() {
 		return false
 	}
 	for n, in := range v.State.Instances {
@@ -146,7 +142,7 @@ func (v *View) misplaced() bool {
 // leave although their source stays.
 func (v *View) expels(d wave.SourceMoves) bool {
 	in := v.State.Instances[d.From]
-	if in == nil || !v.pinned() || v.listed(d.From, in).misplaced == 0 {
+	if in == nil || !v.Attributes.Pinned() || v.listed(d.From, in).misplaced == 0 {
 		return false
 	}
 	w := plan.World{Pins: v.Attributes.Pins(), Instances: []plan.Instance{{Ordinal: d.From}}}
@@ -168,7 +164,7 @@ func (v *View) weightOf(ids protocol.IDs) (sum int64) {
 // reservedWeight is what is in flight to each ordinal, in thousandths; nil where a kind is balanced
 // by count.
 func reservedWeight(v *View) map[int]int64 {
-	if !v.weighed() {
+	if !v.Attributes.Weighed() {
 		return nil
 	}
 	reserved := map[int]int64{}

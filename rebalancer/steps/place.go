@@ -74,7 +74,7 @@ func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 
 // urgent says that something is to leave and can: what pins keep from leaving is no reason to hold
 // up the others.
-func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.pinned() && s.isFull(v)) }
+func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
 // plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
 // gives from the pool.

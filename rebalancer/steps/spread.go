@@ -145,7 +145,7 @@ func (s *Spread) Next(v *View) (p Proposal) {
 	if tooSoon(v, &s.last, &p) {
 		return p
 	}
-	if !v.pinned() { // else the pool is there already
+	if !v.Attributes.Pinned() { // else the pool is there already
 		w.Pool = poolList(v, pack.PoolOf(v.State).IDs) // what waits to be placed may be what evens the lists
 	}
 	made, err := s.Move.Plan(w, o)
@@ -204,7 +204,7 @@ func atOnce(v *View, moves *wave.Moves, p *Proposal) (later int) {
 // with it.
 func spreadWorld(v *View) (w *plan.World, withheld bool) {
 	var waiting []string
-	if v.pinned() {
+	if v.Attributes.Pinned() {
 		waiting = pack.PoolOf(v.State).IDs
 	}
 	w = world(v, waiting)

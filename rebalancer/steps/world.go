@@ -81,7 +81,7 @@ func shapeOf(v *View) shape {
 	if len(v.Orders.AssumedDead) > 0 {
 		s.orders += fmt.Sprint(v.Orders.AssumedDead, v.Orders.Pods)
 	}
-	if v.pinned() {
+	if v.Attributes.Pinned() {
 		s.piece = v.Piece
 	}
 	for _, in := range v.State.Instances {
@@ -105,7 +105,7 @@ func unweighed(v *View, p *Proposal) string {
 	if why := unlabelled(v, p); why != "" || v.Orders.Balance != config.BalanceWeight {
 		return why
 	}
-	if !v.weighed() {
+	if !v.Attributes.Weighed() {
 		p.Reread = true
 		return "the catalogue's weights have not been read yet"
 	}
@@ -141,7 +141,7 @@ func keptBy(v *View, n int) string {
 	what, count := "is to leave and keeps %d resources", in.IDs.Len()
 	if v.Orders.Stays(n) {
 		what, count = "keeps %d resources that pins forbid there", 0
-		if v.pinned() {
+		if v.Attributes.Pinned() {
 			count = v.listed(n, in).misplaced
 		}
 	}
