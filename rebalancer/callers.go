@@ -126,7 +126,7 @@ func (c *callers) Keep(ctx context.Context, name string, change orders.Update) e
 	return c.call(ctx, k.Request)
 }
 
-// Rollback turns the running wave round, leader only: what is in flight returns to its source if
+// Rollback takes the running wave back, leader only: what is in flight returns to its source if
 // that is open, and what has arrived is taken back by moves like any others. It returns when that
 // is under way. Nothing is spread until orders made later. So that what was undone is not soon
 // planned again, the document of that name, which pauses, is changed first; where there is nothing

@@ -27,7 +27,7 @@ type Config struct {
 	Kind string
 	// Holder names this process in the head, for people: the pod's name. A nonce is added.
 	Holder string
-	// Refresh is the time between two looks at ZooKeeper when nothing changes. Default 2s.
+	// Refresh is the time between two reads of ZooKeeper when nothing changes. Default 2s.
 	Refresh time.Duration
 	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing
 	// is spread. Default 5m.
@@ -54,7 +54,7 @@ type Store interface {
 // Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also
 // writes (Lead).
 //
-//	follower:  Run ── Refresh ──► state, index, signals
+//	follower:  Run ── read ─────► state, index, signals
 //	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
 type Engine struct {
 	*parts
@@ -62,12 +62,12 @@ type Engine struct {
 	*leadership
 	*callers
 	*reads
-	// turn holds a token while nothing refreshes the state: Run takes it for each look, Lead for as
-	// long as it leads.
-	turn chan struct{}
-	// looks are the pauses after looks that failed, known to Run alone.
-	looks loop.Pauses
-	// followed is when Run's loop last went round, led when the leader's did, 0 while Lead does not
+	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as long
+	// as it leads.
+	reader chan struct{}
+	// pauses are those after reads that failed, known to Run alone.
+	pauses loop.Pauses
+	// followed is when Run's loop last went on, led when the leader's did, 0 while Lead does not
 	// run: in nanoseconds since 1970, for a liveness probe that must not wait for a lock.
 	followed, led atomic.Int64
 }
@@ -82,7 +82,7 @@ type parts struct {
 	// leadership.
 	inventory *inventory.Inventory
 	calls     steps.Calls
-	// wake tells the leader, news tells Run that there is something to look at.
+	// wake tells the leader, news tells Run that there is something to report.
 	wake, news wake.Signal
 }
 
@@ -107,11 +107,11 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	p.m = loop.NewMetrics(reg, cfg.Kind,
 		func() float64 { return float64(p.inventory.Catalogue.WaitingCount()) },
 		func() float64 { return float64(p.inventory.Catalogue.Claimed()) })
-	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, turn: make(chan struct{}, 1)}
+	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
 	e.followed.Store(cfg.Now().UnixNano())
-	e.turn <- struct{}{}
+	e.reader <- struct{}{}
 	return e
 }
 
@@ -183,11 +183,11 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 	return read, nil
 }
 
-// Rounds returns when the loop that follows last went round, and the one that leads, zero while it
+// Alive returns when the loop that follows last went on, and the one that leads, zero while it
 // does not run. Each step of a loop waits for ZooKeeper with a deadline of its own, so that only a
 // loop that stands still falls far behind. It takes no lock: who holds one may be what the loop
 // waits for.
-func (e *Engine) Rounds() (follow, lead time.Time) {
+func (e *Engine) Alive() (follow, lead time.Time) {
 	follow = time.Unix(0, e.followed.Load())
 	if at := e.led.Load(); at != 0 {
 		lead = time.Unix(0, at)

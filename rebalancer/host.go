@@ -54,8 +54,8 @@ func (h host) Moved(n int) {
 	h.e.progress.Moved += int64(n)
 }
 
-// Round implements loop.Host.
-func (h host) Round() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
+// Alive implements loop.Host.
+func (h host) Alive() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
 
 // Reread implements loop.Host.
 func (h host) Reread() { h.e.reread() }

@@ -23,11 +23,11 @@ const readings = 10
 // waits unanswered. Run must be running.
 func (e *Engine) Lead(ctx context.Context) error {
 	select {
-	case <-e.turn:
+	case <-e.reader:
 	case <-ctx.Done():
 		return nil
 	}
-	defer func() { e.turn <- struct{}{} }()
+	defer func() { e.reader <- struct{}{} }()
 	defer e.led.Store(0)
 	defer e.resign()
 	fault.Point("lead.begun")

@@ -15,7 +15,7 @@ type published struct {
 	mu       sync.Mutex
 	state    *protocol.State // nobody changes it
 	version  int             // of state; moves when more than its age changed
-	failure  error           // why the latest look failed; nil when it succeeded
+	failure  error           // why the latest read failed; nil when it succeeded
 	failedAt time.Time
 }
 
@@ -95,7 +95,7 @@ func (p *published) failed(err error) {
 	p.failure, p.failedAt = err, p.cfg.Now()
 }
 
-// latest is what was read last, and why the latest look failed since; nil: it did not.
+// latest is what was read last, and why the latest read failed since; nil: it did not.
 func (p *published) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

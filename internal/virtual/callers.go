@@ -26,7 +26,7 @@ type call struct {
 	heard *inventory.Request
 }
 
-// Ask says a message: op, of ids. It is heard at the next look.
+// Ask says a message: op, of ids. It is heard at the next tick.
 func (c *Callers) Ask(op resync.Op, ids []string) {
 	c.open = append(c.open, &call{op: op, ids: ids})
 }

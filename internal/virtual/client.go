@@ -13,7 +13,7 @@ import (
 // A Read costs next to nothing while no other client has written: it then relies on prev being what this
 // client read last, with all that it committed since, or a copy of that.
 //
-// No call looks at its context: a deadline is by another clock than the world's, and no time passes
+// No call heeds its context: a deadline is by another clock than the world's, and no time passes
 // here.
 type Client struct {
 	z *ZooKeeper

@@ -70,7 +70,7 @@ func NewCluster(cfg ClusterConfig, clock *Clock) *Cluster {
 	}
 }
 
-// Step lets the controller and the kubelets do what is due. They do it between two looks.
+// Step lets the controller and the kubelets do what is due. They do it between two ticks.
 func (c *Cluster) Step() {
 	now := c.clock.Now()
 	for _, p := range c.pods {

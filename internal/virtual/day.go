@@ -156,8 +156,8 @@ func newID(rng *rand.Rand) string {
 
 // Report is what became of a day.
 type Report struct {
-	// Looks at the world, Terms of leaders, Resizes that were written, Restarts of pods.
-	Looks, Terms, Resizes, Restarts int
+	// Ticks of the world, Terms of leaders, Resizes that were written, Restarts of pods.
+	Ticks, Terms, Resizes, Restarts int
 	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were not.
 	Created, Deleted, Waiting int
 	// Resources is how many there are in the end.
@@ -177,7 +177,7 @@ type Play struct {
 	asks []ask
 }
 
-// Begin is the day before its first look.
+// Begin is the day before its first tick.
 func (d *Day) Begin() *Play {
 	cfg, digest := d.Config, NewDigest()
 	cfg.Saw, cfg.Decided = digest.Saw, digest.Decided
@@ -220,7 +220,7 @@ func (p *Play) To(ctx context.Context, after time.Duration) error {
 func (p *Play) Report() Report {
 	w := p.World
 	return Report{
-		Looks: w.looks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
+		Ticks: w.ticks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
 		Created: w.callers.Answered[resync.Created], Deleted: w.callers.Answered[resync.Deleted], Waiting: len(w.callers.open),
 		Resources: w.judge.there, Transactions: p.digest.Transactions, Bytes: p.digest.Bytes, Digest: p.digest.String(),
 	}

@@ -45,7 +45,7 @@ func TestADayIsTheSameForTheSameSeed(t *testing.T) {
 	r := day.Report()
 	t.Logf("two thirds of a day in %s: %+v", time.Since(begun).Round(time.Millisecond), r)
 	require.NoError(t, day.World.Settled())
-	require.Equal(t, 43_200, r.Looks)
+	require.Equal(t, 43_200, r.Ticks)
 	require.Equal(t, 2, r.Terms)
 	require.GreaterOrEqual(t, r.Resizes, 20)
 	require.Zero(t, r.Restarts)
@@ -124,5 +124,5 @@ func TestADayEndsWithItsContext(t *testing.T) {
 	require.NoError(t, err)
 	r, err := d.Run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	require.Zero(t, r.Looks)
+	require.Zero(t, r.Ticks)
 }

@@ -38,8 +38,8 @@ func (w *World) elect(ctx context.Context) error {
 	return nil
 }
 
-// look is a tick, and the passes that follow until the next look.
-func (l *leader) look(ctx context.Context) error {
+// tick is one of the scaler, and the passes that follow until the next one.
+func (l *leader) tick(ctx context.Context) error {
 	w := l.w
 	if err := w.callers.speak(w.clock, l.engine.loop.Inventory); err != nil {
 		return err

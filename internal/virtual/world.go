@@ -19,7 +19,7 @@ type Config struct {
 	Cluster ClusterConfig
 	Load    Load
 	Start   time.Time
-	// SyncPeriod is the time between two looks, TakeOver how long the kind is without a leader when
+	// SyncPeriod is the time between two ticks, TakeOver how long the kind is without a leader when
 	// one has ended.
 	SyncPeriod, TakeOver time.Duration
 	// Saw is told of each transaction, Decided of each decision and what became of it.
@@ -53,9 +53,9 @@ type World struct {
 	leader   *leader
 	takeOver time.Time
 	terms    int
-	// next is when the next look is, looks how many there were.
+	// next is when the next tick is, ticks how many there were.
 	next  time.Time
-	looks int
+	ticks int
 }
 
 // signals is when the sources are to be read next, and what was told of the cluster.
@@ -64,7 +64,7 @@ type signals struct {
 	cluster          int
 }
 
-// New is a world before its first look.
+// New is a world before its first tick.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, clock: &Clock{now: cfg.Start}, takeOver: cfg.Start, next: cfg.Start}
 	w.judge = NewJudge(cfg.Kind.Name, w.unreleased)
@@ -102,12 +102,12 @@ func (w *World) Kill(after int, unheard bool) {
 	}
 }
 
-// Step is one look, and all that happens until the next one. Its error is what the judge has found,
+// Step is one tick, and all that happens until the next one. Its error is what the judge has found,
 // or what must not happen in a world in which everything else works.
 func (w *World) Step(ctx context.Context) error {
 	w.clock.Reach(w.next)
 	w.next = w.next.Add(w.cfg.SyncPeriod)
-	w.looks++
+	w.ticks++
 	w.cluster.Step()
 	w.processes()
 	w.signal()
@@ -192,7 +192,7 @@ func (w *World) usage() observed.PodUsage {
 	return observed.PodUsage{Kind: w.cfg.Kind.Name, At: now, Usage: samples}
 }
 
-// lead lets the leader do all it has to until the next look; where there is none, the next one takes
+// lead lets the leader do all it has to until the next tick; where there is none, the next one takes
 // over when it is time.
 func (w *World) lead(ctx context.Context) error {
 	if w.leader == nil {
@@ -203,7 +203,7 @@ func (w *World) lead(ctx context.Context) error {
 			return fmt.Errorf("take over: %w", err)
 		}
 	}
-	err := w.leader.look(ctx)
+	err := w.leader.tick(ctx)
 	if err == nil || !w.leader.client.Dead() {
 		return err
 	}

@@ -30,7 +30,7 @@ func settled(t *testing.T) (*World, *Day) {
 func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 	d, err := NewDay(5, 2000, 6)
 	require.NoError(t, err)
-	p, looks := d.Begin(), 0
+	p, ticks := d.Begin(), 0
 	w := p.World
 	for after := time.Duration(0); after < 3*time.Hour; after += 30 * time.Second {
 		play(t, after, p)
@@ -50,9 +50,9 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 		}
 		require.Equal(t, whole.Count(), w.judge.there)
 		require.NoError(t, whole.Check())
-		looks++
+		ticks++
 	}
-	require.Greater(t, looks, 300)
+	require.Greater(t, ticks, 300)
 	require.NotEmpty(t, w.cluster.Resized)
 }
 
@@ -98,8 +98,8 @@ func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 	require.ErrorContains(t, w.Step(t.Context()), "is given on before it is released: the process of pod")
 }
 
-// In every look the scaler decides once, at the time of the look.
-func TestALookIsADecision(t *testing.T) {
+// In every tick the scaler decides once, at the time of the tick.
+func TestATickIsADecision(t *testing.T) {
 	d, err := NewDay(3, 1000, 4)
 	require.NoError(t, err)
 	var at []time.Time
@@ -110,5 +110,5 @@ func TestALookIsADecision(t *testing.T) {
 	for i := range at {
 		require.Equal(t, d.Config.Start.Add(time.Duration(i)*2*time.Second), at[i])
 	}
-	require.Equal(t, 30, p.World.looks)
+	require.Equal(t, 30, p.World.ticks)
 }

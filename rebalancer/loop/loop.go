@@ -38,7 +38,7 @@ import (
 type Config struct {
 	// Holder is what the head names while this loop leads.
 	Holder string
-	// Refresh is the time between two looks at ZooKeeper when nothing changes.
+	// Refresh is the time between two reads of ZooKeeper when nothing changes.
 	Refresh   time.Duration
 	Now       func() time.Time
 	Store     Store
@@ -61,8 +61,8 @@ type Store interface {
 
 // Host is the engine that a Loop runs in.
 type Host interface {
-	// Round notes that the loop goes on.
-	Round()
+	// Alive notes that the loop goes on.
+	Alive()
 	// Ordered is what is ordered now. It forgets that a status has changed.
 	Ordered() Ordered
 	// Publish shows everybody a State, which is not changed any more; changed: more than its age is
@@ -101,8 +101,8 @@ type core struct {
 	blocked string
 }
 
-// tick takes the time from the clock.
-func (c *core) tick() time.Time {
+// clock takes the time from the clock.
+func (c *core) clock() time.Time {
 	c.view.Now = c.Now()
 	return c.view.Now
 }
@@ -145,7 +145,7 @@ func New(cfg Config, st *protocol.State) *Loop {
 	l := &Loop{core: c}
 	l.view.Orders = &l.ordered.Orders
 	l.proof = proof{core: c}
-	l.reader = reader{core: c, proof: &l.proof, refreshed: l.tick(), pause: readPause, damage: st.Fault()}
+	l.reader = reader{core: c, proof: &l.proof, refreshed: l.clock(), pause: readPause, damage: st.Fault()}
 	l.teller = newTeller(c)
 	l.steps = inOrder(l.teller)
 	l.creating = &l.steps[stepCreate]
@@ -166,7 +166,7 @@ func (l *Loop) Due() time.Time { return l.due }
 // Pass does whatever there is to do now. After each thing done it begins anew with what callers
 // wait for. An error says that this loop must not go on.
 func (l *Loop) Pass(ctx context.Context) error {
-	l.due = l.tick().Add(l.Refresh)
+	l.due = l.clock().Add(l.Refresh)
 	l.blocked = ""
 	for i := 0; i < len(l.steps) && ctx.Err() == nil; {
 		s := &l.steps[i]
@@ -242,14 +242,14 @@ func (l *Loop) refused(s *step, err error) {
 	}
 }
 
-// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or
-// it is time.
+// prepare takes the latest orders, and reads ZooKeeper when something may have changed there or it
+// is time.
 func (l *Loop) prepare(ctx context.Context) error {
-	l.Host.Round()
-	l.tick()
+	l.Host.Alive()
+	l.clock()
 	l.order()
 	defer func() { l.view.Releases.FindFixed(&l.view.View, l.ordered.Number, l.reader.refreshed) }()
-	return l.reader.refresh(ctx)
+	return l.reader.keepUp(ctx)
 }
 
 // order takes the latest orders.

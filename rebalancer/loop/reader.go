@@ -54,8 +54,8 @@ type reading struct {
 	err   error
 }
 
-// refresh takes over what was read beside, and reads when something may have changed or it is time.
-func (r *reader) refresh(ctx context.Context) error {
+// keepUp takes over what was read beside, and reads when something may have changed or it is time.
+func (r *reader) keepUp(ctx context.Context) error {
 	if err := r.take(); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (r *reader) refresh(ctx context.Context) error {
 	}
 	pause := r.Refresh
 	if r.changed {
-		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than at rest
+		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than when nothing changes
 	}
 	if next := r.refreshed.Add(pause); r.view.Now.Before(next) {
 		r.again(next)
@@ -77,7 +77,7 @@ func (r *reader) refresh(ctx context.Context) error {
 // read reads what others changed. Our own writes are known already, and what instances say of
 // themselves a reading beside sees.
 func (r *reader) read(ctx context.Context) error {
-	begun, asked := r.tick(), r.view.Requests.Clock()
+	begun, asked := r.clock(), r.view.Requests.Clock()
 	fresh, moved, err := r.Store.Read(ctx, r.view.State.Kind, r.view.State)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
@@ -101,7 +101,7 @@ func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error
 		return err
 	}
 	r.proof.proved(asked)
-	r.refreshed = r.tick()
+	r.refreshed = r.clock()
 	r.pause = max(readPause, readShare*r.refreshed.Sub(begun))
 	return nil
 }
@@ -146,7 +146,7 @@ func (r *reader) begin(ctx context.Context) {
 	if r.beside != nil {
 		return
 	}
-	g := &reading{begun: r.tick(), asked: r.view.Requests.Clock(), touched: protocol.Touched{}, ended: make(chan struct{})}
+	g := &reading{begun: r.clock(), asked: r.view.Requests.Clock(), touched: protocol.Touched{}, ended: make(chan struct{})}
 	r.beside, r.changed = g, false
 	before := r.view.State.Clone()
 	r.Beside(func() {

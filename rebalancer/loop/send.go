@@ -154,8 +154,8 @@ func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error
 
 // note counts what was committed and tells who waits for it. All of it was sent after asked.
 func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
-	l.Host.Round()
-	l.tick()
+	l.Host.Alive()
+	l.clock()
 	var worst error
 	for i, j := range jobs {
 		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more

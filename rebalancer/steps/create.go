@@ -84,20 +84,20 @@ func redirect(v *View, p *Proposal, op resync.Op, ids map[string]struct{}, to in
 	}
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
-		var turn []string
+		var other []string
 		for i, id := range f.IDs.All() {
 			if _, wanted := ids[id]; !wanted {
 				continue
 			}
 			if deleted := f.Target(i) == protocol.ToDelete; deleted == (op == resync.Created) {
-				turn = append(turn, id)
+				other = append(other, id)
 			} else {
 				right = append(right, id)
 			}
 		}
-		if len(turn) > 0 && !p.full() {
-			m, err := protocol.Redirect(v.State, name, turn, to)
-			p.ask(v, m, err, Answer{op, turn})
+		if len(other) > 0 && !p.full() {
+			m, err := protocol.Redirect(v.State, name, other, to)
+			p.ask(v, m, err, Answer{op, other})
 		}
 	}
 	return right

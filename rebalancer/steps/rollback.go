@@ -15,7 +15,7 @@ var ErrNothingToRollBack = errors.New("nothing to roll back")
 
 // RolledBack is what a rollback does.
 type RolledBack struct {
-	// PlanID is the plan that was running; empty when only what was in flight was turned.
+	// PlanID is the plan that was running; empty when only what was in flight was returned.
 	PlanID string `json:"planId,omitempty"`
 	// Stayed were not taken yet and stay where they are; Returned were in flight and go back to
 	// their instance; Undone had arrived, and a wave of their own takes them back.
@@ -28,7 +28,7 @@ type RolledBack struct {
 }
 
 // RollBack serves calls that roll back, all that there are at once: first the documents that pause,
-// then what turns the wave round. It is tried until it succeeds, the term ends or the callers go:
+// then what takes the wave back. It is tried until it succeeds, the term ends or the callers go:
 // each part of it may be repeated.
 type RollBack struct {
 	Calls  *Calls
@@ -62,7 +62,7 @@ func (s *RollBack) Next(v *View) Proposal {
 	case !s.here:
 		return s.refuse(inventory.ErrGaveUp)
 	}
-	return s.turn(v)
+	return s.takeBack(v)
 }
 
 // refuse answers all callers with an error.
@@ -95,8 +95,8 @@ func (s *RollBack) pause(v *View, k *Call) Proposal {
 	return p
 }
 
-// turn turns the wave round: what is in flight goes home, and a wave takes back what has arrived.
-func (s *RollBack) turn(v *View) Proposal {
+// takeBack returns what is in flight, and begins a wave that takes back what has arrived.
+func (s *RollBack) takeBack(v *View) Proposal {
 	var done RolledBack
 	s.Spread.undone(v.Now)
 	running := s.Move.running
@@ -105,7 +105,7 @@ func (s *RollBack) turn(v *View) Proposal {
 		running.DropAll()
 	}
 	var p Proposal
-	jobs := turnFlights(v, &done, &p)
+	jobs := returnFlights(v, &done, &p)
 	undo := s.undo(v, running, &done)
 	if p.Err == nil && !undo.Empty() {
 		again := wave.Wave{Plan: running.Plan, Reason: wave.Undo, Why: "a person rolled the plan back"}
@@ -123,8 +123,8 @@ func (s *RollBack) turn(v *View) Proposal {
 	return p
 }
 
-// turnFlights returns what is in flight to where it came from.
-func turnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
+// returnFlights returns what is in flight to where it came from.
+func returnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
 		var back []string
