@@ -15,7 +15,7 @@ import (
 const streamBytes = 4 * protocol.MaxMultiBytes
 
 // ask asks a step, and notes what it says but for what is to be sent.
-func (l *Loop) ask(s *step, more bool) steps.Proposal {
+func (l *Loop) ask(s steps.Step, more bool) steps.Proposal {
 	l.view.More = more
 	p := s.Next(&l.view)
 	l.view.More = false
@@ -33,23 +33,25 @@ func (l *Loop) ask(s *step, more bool) steps.Proposal {
 // do does the next thing that a step proposes, if there is one, and what the step has to go on with
 // right after it.
 func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
-	p := l.ask(s, false)
+	asked := s.Step
+	p := l.ask(asked, false)
 	if !p.Empty() && s.point != nil {
 		s.point(&p)
 	}
 	for !p.Empty() {
-		done, err := l.carryOut(fault.Doing(ctx, cmp.Or(p.As, s.name)), s, &p)
+		done, err := l.carryOut(fault.Doing(ctx, cmp.Or(p.As, s.name)), asked, &p)
 		did = did || done
-		if err != nil || !p.Onward {
+		if err != nil || p.Onward == nil {
 			return did, err
 		}
-		p = l.ask(s, true)
+		asked = p.Onward
+		p = l.ask(asked, true)
 	}
 	return did, p.Err
 }
 
 // carryOut sends what is proposed, and answers and tells whom it concerns.
-func (l *Loop) carryOut(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+func (l *Loop) carryOut(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	did, err = l.send(ctx, s, p)
 	if err == nil && len(p.Answer.IDs) > 0 {
 		var answered bool
@@ -64,7 +66,7 @@ func (l *Loop) carryOut(ctx context.Context, s *step, p *steps.Proposal) (did bo
 
 // send sends what is proposed, and returns the gravest error. What could not be proposed is no error
 // while something else could: the step is asked again, and says so then.
-func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+func (l *Loop) send(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	switch {
 	case p.More:
 		did, err = l.stream(ctx, s, *p)
@@ -90,7 +92,7 @@ func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, 
 // stream sends what a step proposes and asks it for more while that is under way, until it proposes
 // none: proposals are made and sent while others are on their way, so that neither the step nor
 // ZooKeeper waits for the other. Creates are served in between.
-func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool, err error) {
+func (l *Loop) stream(ctx context.Context, s steps.Step, p steps.Proposal) (did bool, err error) {
 	var finish []func() error // of the batches that are under way, oldest first
 	l.view.Busy = true
 	defer func() { l.view.Busy, l.view.UnderWay = false, nil }()

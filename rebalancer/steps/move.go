@@ -26,8 +26,8 @@ type Move struct {
 	running *wave.Running
 	pace    wave.Pace
 	window  wave.Window
-	// carried is the wave that another step has stored and this one has begun to carry out for it.
-	carried *wave.Running
+	// begun is the wave of which revoking has begun.
+	begun *wave.Running
 	// due are the sources that are revoked from while the step is asked for more, room how many more
 	// resources may be; negative: any number.
 	due  []int
@@ -37,11 +37,13 @@ type Move struct {
 // Next implements Step.
 func (s *Move) Next(v *View) Proposal {
 	w := s.running
-	if w == nil || v.Idle != "" {
+	switch {
+	case w == nil || v.Idle != "":
 		return Proposal{}
-	}
-	if v.More {
+	case v.More && s.begun == w:
 		return s.revoke(v, w, Proposal{})
+	case v.More: // it was stored just now, by the orders that it was planned by: nothing of it is dropped
+		return s.begin(v, w)
 	}
 	s.drop(v, w)
 	switch {
@@ -51,20 +53,6 @@ func (s *Move) Next(v *View) Proposal {
 		return Proposal{}
 	}
 	return s.end(v, w)
-}
-
-// carry revokes what the limits allow of the wave that another step has just stored, for that step:
-// the orders are those that it was planned by, so that nothing of it is dropped.
-func (s *Move) carry(v *View) Proposal {
-	w := s.running
-	switch {
-	case w == nil:
-		return Proposal{}
-	case s.carried != w:
-		s.carried = w
-		return s.begin(v, w)
-	}
-	return s.revoke(v, w, Proposal{})
 }
 
 // end says in ZooKeeper that no wave runs.
@@ -108,7 +96,7 @@ func (s *Move) drop(v *View, w *wave.Running) {
 // begin revokes from all sources whose lists may change now, each once, so that every receiver's
 // list can then be written once.
 func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
-	s.room = v.flightRoom()
+	s.begun, s.room = w, v.flightRoom()
 	if w.Voluntary() {
 		if p.Blocked = heldWave(v, w); p.Blocked != "" {
 			return p
@@ -202,8 +190,8 @@ func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
 	return s.running, err
 }
 
-// store has p store a wave of what is to be revoked, all of it before anything is revoked, and then
-// begin to revoke. before is sent before the wave is there.
+// store has p store a wave of what is to be revoked, all of it before anything is revoked. before is
+// sent before the wave is there.
 func (s *Move) store(v *View, moves *wave.Moves, w wave.Wave, before []Job, p *Proposal) {
 	w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	data, err := w.Encode()

@@ -29,9 +29,8 @@ type Place struct {
 	// could make room has changed.
 	full    shape
 	fullWhy string
-	// draining: more is revoked of a wave, else more is given from the pool: due is what.
-	draining bool
-	due      []pack.Gives
+	// due is what else is given from the pool.
+	due []pack.Gives
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
 }
@@ -41,10 +40,7 @@ func (s *Place) Next(v *View) (p Proposal) {
 	if v.Idle != "" {
 		return Proposal{}
 	}
-	switch {
-	case v.More && s.draining:
-		return s.Move.carry(v)
-	case v.More:
+	if v.More {
 		return s.give(v, p)
 	}
 	p.Blocked = kept(v)
@@ -88,14 +84,14 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 	s.refuse(made, &p)
 	if moves := leaves(v, made); !moves.Empty() && !s.Move.pending() { // else the one that runs goes first, and what it does not hold is planned after it
 		if v.flightRoom() != 0 {
-			return s.drain(v, made, moves, p)
+			s.drain(v, made, moves, &p)
+			return p
 		}
 		p.block("as many resources are in flight as the limits allow")
 	}
 	if len(made.Moves) == 0 {
 		s.full, s.fullWhy = shapeOf(v), p.Blocked
 	}
-	s.draining = false
 	s.due = pack.Pack(v.State, made, &pool, func(n int) bool { return v.writable(n, &p) })
 	return s.give(v, p)
 }
@@ -121,15 +117,14 @@ func leaves(v *View, p *plan.Plan) (moves wave.Moves) {
 	return moves
 }
 
-// drain adds to p the beginning of a wave of the moves.
-func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p Proposal) Proposal {
+// drain has p begin a wave of the moves.
+func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 	reason := wave.Pin
 	if len(wave.Leaving(made.World())) > 0 {
 		reason = wave.Drain
 	}
-	s.Move.store(v, &moves, wave.New(reason, made, 0), nil, &p)
-	p.Onward, s.draining = p.Err == nil, true
-	return p
+	s.Move.store(v, &moves, wave.New(reason, made, 0), nil, p)
+	p.Onward = s.Move
 }
 
 // give adds to p the next batch of what is due from the pool. The plan stays good while creates are

@@ -83,7 +83,7 @@ func (s *RollBack) pause(v *View, k *Call) Proposal {
 		return gone
 	}
 	p := propose(m, nil, nil)
-	p.Onward, p.Ended = true, func(err error, retried bool) error {
+	p.Onward, p.Ended = s, func(err error, retried bool) error {
 		if err != nil {
 			k.failed(err)
 			return s.ended(RolledBack{}, err, retried)

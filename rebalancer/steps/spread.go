@@ -116,9 +116,6 @@ type question struct {
 
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
-	if v.More {
-		return s.Move.carry(v)
-	}
 	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due {
 			p.Blocked = why
@@ -178,7 +175,7 @@ func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
 		return p
 	}
 	s.Move.store(v, &moves, wave.New(wave.Spread, made, made.Remaining+later), nil, &p)
-	p.Onward = p.Err == nil
+	p.Onward = s.Move
 	return p
 }
 

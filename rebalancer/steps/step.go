@@ -131,8 +131,9 @@ type Proposal struct {
 	// none. Creates are served meanwhile, so that what is proposed so must leave every resource
 	// alive that a caller may ask for.
 	More bool
-	// Onward: once all of it is committed, the step is asked for more before any other step is.
-	Onward bool
+	// Onward is the step that is asked for more once all of it is committed, before any other is;
+	// nil: none is.
+	Onward Step
 	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
 	Pieces int64
 	// Answer is what is so already. The callers are answered when it is proven that this process

@@ -74,9 +74,10 @@ func (s *story) try(step Step) (names []string, err error) {
 		if err = p.Err; p.Ended != nil {
 			err = p.Ended(err, false)
 		}
-		if err != nil || !p.Onward {
+		if err != nil || p.Onward == nil {
 			return names, err
 		}
+		step = p.Onward
 		p = s.ask(step, true)
 	}
 }
