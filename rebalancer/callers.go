@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,14 +57,12 @@ func (c *callers) ask(ctx context.Context, op resync.Op, ids []string) error {
 	if err != nil {
 		return err
 	}
-	c.wake.Wake()
-	if err := c.wait(ctx, r); err != nil {
-		return err
-	}
-	return bad
+	return cmp.Or(c.wait(ctx, r), bad)
 }
 
+// wait wakes the writer, and waits for its answer.
 func (c *callers) wait(ctx context.Context, r *inventory.Request) error {
+	c.wake.Wake()
 	select {
 	case <-r.Done():
 		return r.Err()
@@ -93,11 +92,7 @@ func (c *callers) Claim(ctx context.Context, ids []string) error {
 	if noted && c.cfg.Reread != nil {
 		c.cfg.Reread()
 	}
-	c.wake.Wake()
-	if err := c.wait(ctx, r); err != nil {
-		return err
-	}
-	return bad
+	return cmp.Or(c.wait(ctx, r), bad)
 }
 
 // Heard tells that a message of the kind has come, whatever it said.
@@ -144,7 +139,6 @@ func (c *callers) Rollback(ctx context.Context, name string, pause orders.Update
 
 // call waits for the answer to one of the calls.
 func (c *callers) call(ctx context.Context, r *inventory.Request) error {
-	c.wake.Wake()
 	return c.await(ctx, r, func() bool { return c.calls.GiveUp(r) })
 }
 

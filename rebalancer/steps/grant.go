@@ -48,12 +48,14 @@ func (s *Grant) Next(v *View) Proposal {
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
-		at, wait := l.later[n]
-		if writable := v.Writable(n); wait || v.Now.Before(writable) {
-			p.again(later(at, writable))
-			continue
+		at := v.writableAt(n)
+		if more := l.later[n]; more.After(at) {
+			at = more
 		}
-		if p.full() {
+		if v.Now.Before(at) {
+			p.again(at)
+		}
+		if v.Now.Before(at) || p.full() {
 			continue
 		}
 		takes := pack.Fitting(v.State, n, l.grants[n], v.flightRest)

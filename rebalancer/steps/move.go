@@ -133,19 +133,16 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 			s.room -= len(ids)
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
-		name := protocol.FlightName(n, v.State.NextTimes(n))
-		p.add(Job{Multi: m, Then: func(now time.Time) { s.revoked(w, name, len(ids), now) }, Lists: []int{n}}, err)
+		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
+			w.Revoked(flight)
+			if w.Voluntary() {
+				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
+			}
+		}}, err)
 	}
 	p.More = len(p.Jobs) > 0
 	return p
-}
-
-// revoked notes what was revoked.
-func (s *Move) revoked(w *wave.Running, flight string, n int, now time.Time) {
-	w.Revoked(flight)
-	if w.Voluntary() {
-		s.window = append(s.window, wave.Moved{At: now, N: n})
-	}
 }
 
 // heldWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked for

@@ -98,7 +98,7 @@ func (s *RollBack) pause(v *View, k *Call) Proposal {
 // takeBack returns what is in flight, and begins a wave that takes back what has arrived.
 func (s *RollBack) takeBack(v *View) Proposal {
 	var done RolledBack
-	s.Spread.undone(v.Now)
+	s.Spread.rolledBack, s.Spread.due = v.Now, false
 	running := s.Move.running
 	if running != nil {
 		done.PlanID, done.Stayed = running.Plan, running.Left()

@@ -79,9 +79,6 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
-// undone notes that a person has rolled a wave back.
-func (s *Spread) undone(now time.Time) { s.rolledBack, s.due = now, false }
-
 // held says why nothing may be spread now; "" when it may.
 func (s *Spread) held(v *View, p *Proposal) string {
 	switch {

@@ -78,8 +78,8 @@ func (v *View) flightRoom() int {
 	return max(0, limit-v.flying())
 }
 
-// Writable is when the list of n may change next, by the interval between two changes of one list.
-func (v *View) Writable(n int) time.Time {
+// writableAt is when the list of n may change next, by the interval between two changes of one list.
+func (v *View) writableAt(n int) time.Time {
 	at, written := v.Written[n]
 	if !written {
 		return time.Time{}
@@ -89,27 +89,12 @@ func (v *View) Writable(n int) time.Time {
 
 // writable says whether the list of n may change now. If not, p comes again when it may.
 func (v *View) writable(n int, p *Proposal) bool {
-	at := v.Writable(n)
+	at := v.writableAt(n)
 	if v.Now.Before(at) {
 		p.again(at)
 		return false
 	}
 	return true
-}
-
-// sooner is the earlier of two times, of which a zero one is none; later is the later one.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // Step is one part of a pass.
@@ -250,4 +235,8 @@ func (p *Proposal) block(why string) {
 }
 
 // again has the step asked again at that time at the latest.
-func (p *Proposal) again(at time.Time) { p.Again = sooner(p.Again, at) }
+func (p *Proposal) again(at time.Time) {
+	if p.Again.IsZero() || at.Before(p.Again) {
+		p.Again = at
+	}
+}

@@ -61,7 +61,7 @@ type shape struct {
 	head            int32
 	capacity, lists int
 	times           int64
-	flights, gone   int
+	flights         int
 	// orders are the ordinals that stay, those that are gone and those that keep what they have,
 	// and what a person declared dead.
 	orders     string
@@ -74,7 +74,7 @@ type shape struct {
 func shapeOf(v *View) shape {
 	s := shape{
 		head: v.State.HeadVersion, capacity: v.Orders.Capacity, lists: len(v.State.Instances),
-		flights: len(v.State.Flight), gone: len(v.Orders.Gone),
+		flights:    len(v.State.Flight),
 		orders:     fmt.Sprint(v.Orders.Stay, v.Orders.Gone, v.Releases.FixedOrdinals()),
 		attributes: v.Attributes,
 	}
