@@ -43,7 +43,7 @@ func (p *published) Head() (orders.Head, bool) {
 	if st == nil {
 		return orders.Head{}, false
 	}
-	return orders.Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
+	return st.Head, true
 }
 
 // InFlight lists what is in flight, in no order.

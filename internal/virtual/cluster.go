@@ -46,8 +46,6 @@ type Cluster struct {
 	// Resized are the sizes that were written, in order; Restarted counts pods that were.
 	Resized   []int
 	Restarted int
-	// Events counts those that were published, by reason.
-	Events map[string]int
 }
 
 // Pod is one pod.
@@ -66,7 +64,7 @@ type Pod struct {
 func NewCluster(cfg ClusterConfig, clock *Clock) *Cluster {
 	return &Cluster{
 		cfg: cfg, clock: clock, replicas: cfg.Replicas, revision: 1, generation: 1,
-		moved: 1, Events: map[string]int{},
+		moved: 1,
 	}
 }
 
@@ -220,8 +218,8 @@ func (c *Cluster) Census(context.Context) (observed.Census, error) {
 	return observed.NewCensus(c.clock.Now(), uids), nil
 }
 
-// Publish implements scaler.Actuator.
-func (c *Cluster) Publish(_ actuate.Workload, e actuate.Event) { c.Events[e.Reason]++ }
+// Publish implements scaler.Actuator. Nobody reads the events of a world.
+func (c *Cluster) Publish(actuate.Workload, actuate.Event) {}
 
 // SeedGroup implements scaler.GroupActuator. A world has no InstanceGroups.
 func (c *Cluster) SeedGroup(context.Context, actuate.Workload, int64, int) error {

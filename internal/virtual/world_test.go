@@ -13,7 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-var _ scaler.Engine = (*engine)(nil)
+var _ scaler.Engine = (*leader)(nil)
 
 // settled is a world of 1,000 resources that has nothing to do.
 func settled(t *testing.T) (*World, *Day) {
@@ -39,7 +39,7 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 		}
 		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.clock.Now())
 		require.NoError(t, err)
-		known := w.leader.engine.State()
+		known := w.leader.State()
 		require.Equal(t, whole.Head, known.Head)
 		require.Equal(t, whole.Ordinals(), known.Ordinals())
 		require.Equal(t, whole.PoolNames(), known.PoolNames())
