@@ -115,7 +115,8 @@ func (c *Calls) answer(some []*Call, with func(k *Call) error) {
 
 // failed notes an attempt that failed: what was sent may have been carried out all the same.
 func (k *Call) failed(err error) {
-	unsettled := errors.Is(err, protocol.ErrUnavailable) || errors.Is(err, protocol.ErrConflict) && errors.Is(err, protocol.ErrRefused)
+	unsettled := errors.Is(err, protocol.ErrUnavailable) ||
+		errors.Is(err, protocol.ErrConflict) && errors.Is(err, protocol.ErrRefused)
 	k.done = k.done || k.Sent() && unsettled
 }
 
