@@ -29,9 +29,6 @@ type Config struct {
 	Holder string
 	// Refresh is the time between two reads of ZooKeeper when nothing changes. Default 2s.
 	Refresh time.Duration
-	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing
-	// is spread. Default 5m.
-	AdoptionHold time.Duration
 	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
 	// asked.
 	Reread func()
@@ -88,14 +85,9 @@ type parts struct {
 
 // New returns an engine that does nothing until Run.
 func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *Engine {
-	if cfg.Refresh <= 0 {
-		cfg.Refresh = 2 * time.Second
-	}
+	cfg.Refresh = cmp.Or(cfg.Refresh, 2*time.Second)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
-	}
-	if cfg.AdoptionHold <= 0 {
-		cfg.AdoptionHold = 5 * time.Minute
 	}
 	if cfg.Each == nil {
 		cfg.Each = sideBySide

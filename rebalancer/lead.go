@@ -14,9 +14,14 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// readings is how often everything is read, until it holds together, before the head counts as
-// taken.
-const readings = 10
+const (
+	// readings is how often everything is read, until it holds together, before the head counts as
+	// taken.
+	readings = 10
+	// adoptionHold is how long nothing is spread after the adoption of a tree that another
+	// orchestrator wrote.
+	adoptionHold = 5 * time.Minute
+)
 
 // Lead takes the head and writes until ctx ends (nil) or another leader took the head
 // (protocol.ErrFenced). While ZooKeeper does not answer it goes on trying, and what was asked of it
@@ -126,7 +131,7 @@ func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside fun
 		Inventory: e.inventory, Beside: beside, Metrics: e.m, Log: e.log,
 	}, st)
 	if adopted {
-		l.Adopt(e.cfg.Now().Add(e.cfg.AdoptionHold))
+		l.Adopt(e.cfg.Now().Add(adoptionHold))
 	}
 	return l, nil
 }

@@ -7,17 +7,7 @@
 //
 // It is level-triggered: each step looks at what is, and proposes the next thing to do, if there is
 // one. Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
-//
-//	Pass ─► prepare: orders, and what others changed in ZooKeeper ◄──────────┐
-//	        │                                                                │
-//	        ├─ stopped? ─► only what is asked of the writer itself           │
-//	        ▼                                                                │
-//	      the next step that does not back off                                   │
-//	        ├─ proposes nothing ─────────────────────────► the step after it ┤
-//	        ├─ proposes ─► send ─► note, publish, answer ─► the first step ──┤
-//	        ├─ is refused ─► it backs off ───────────────► the step after it ┘
-//	        ├─ meets a conflict ─► it backs off, and the pass ends: all is read again
-//	        └─ fenced, unavailable ─► the term is over
+// docs/architecture.md draws a pass.
 package loop
 
 import (
@@ -127,10 +117,14 @@ func (c *core) publish(changed bool) { c.Host.Publish(c.view.State.Clone(), chan
 // Loop is one uninterrupted time of writing under one epoch.
 type Loop struct {
 	*core
-	ordered ordered
-	reader  reader
-	proof   proof
-	teller  *teller
+	ordered Ordered
+	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
+	// draining does not depend on a hold. unproven is why lost ordinals are not emptied.
+	stay     []int
+	unproven map[int]string
+	reader   reader
+	proof    proof
+	teller   *teller
 	// creating is served between the batches of other steps, too.
 	steps    []step
 	creating *step
@@ -254,12 +248,12 @@ func (l *Loop) prepare(ctx context.Context) error {
 
 // order takes the latest orders.
 func (l *Loop) order() {
-	l.ordered.Ordered = l.Host.Ordered()
+	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
 	if l.view.Idle = l.ordered.Orders.Refusal(l.view.Now); l.view.Idle == "" {
-		l.ordered.Orders.Stay, l.ordered.unproven = l.view.Releases.Reassign(&l.view.View)
-		l.ordered.stay = append([]int{}, l.ordered.Orders.Stay...)
+		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
+		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)
 	}
 }

@@ -7,21 +7,11 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
-// ordered is what is ordered.
-type ordered struct {
-	Ordered
-	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
-	// draining does not depend on a hold.
-	stay []int
-	// unproven is why lost ordinals are not emptied.
-	unproven map[int]string
-}
-
 // progress shows what is under way.
 func (l *Loop) progress() {
 	p := orders.Progress{
 		Duplicates: l.teller.duplicates, Blocked: l.blocked, Refused: refusals(l.steps), Parked: l.teller.place.Parked(),
-		Draining: l.draining(), Unproven: maps.Clone(l.ordered.unproven),
+		Draining: l.draining(), Unproven: maps.Clone(l.unproven),
 	}
 	l.teller.move.Progress(&l.view, &p)
 	st := l.view.State
@@ -36,12 +26,12 @@ func (l *Loop) progress() {
 
 // draining is what ordinals that do not stay still own, in lists and in flight.
 func (l *Loop) draining() map[int]int {
-	if l.ordered.stay == nil {
+	if l.stay == nil {
 		return nil
 	}
 	left := map[int]int{}
 	add := func(n, count int) {
-		if _, stays := slices.BinarySearch(l.ordered.stay, n); count > 0 && !stays {
+		if _, stays := slices.BinarySearch(l.stay, n); count > 0 && !stays {
 			left[n] += count
 		}
 	}

@@ -82,13 +82,7 @@ func (s *Open) bringBack(v *View, p *Proposal) {
 		if p.full() || !s.reopened[f.From] || !v.State.IsOpen(f.From) {
 			continue
 		}
-		var back []string
-		for i, id := range f.IDs.All() {
-			if to := f.Target(i); to != protocol.ToDelete && to != f.From {
-				back = append(back, id)
-			}
-		}
-		if len(back) > 0 {
+		if back := departing(f); len(back) > 0 {
 			m, err := protocol.Redirect(v.State, name, back, f.From)
 			p.add(Job{Multi: m}, err)
 		}
@@ -96,4 +90,15 @@ func (s *Open) bringBack(v *View, p *Proposal) {
 	if len(p.Jobs) == 0 && p.Err == nil {
 		clear(s.reopened)
 	}
+}
+
+// departing are the ids of a flight that go elsewhere than where they came from; what is deleted
+// does not.
+func departing(f *protocol.Flight) (ids []string) {
+	for i, id := range f.IDs.All() {
+		if to := f.Target(i); to != protocol.ToDelete && to != f.From {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

@@ -127,20 +127,13 @@ func (s *RollBack) takeBack(v *View) Proposal {
 func returnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
-		var back []string
-		returns := v.Orders.Stays(f.From) && v.State.IsOpen(f.From)
-		for i, id := range f.IDs.All() {
-			switch to := f.Target(i); {
-			case to == protocol.ToDelete:
-			case !returns:
-				done.Kept++
-			default:
-				done.Returned++
-				if to != f.From {
-					back = append(back, id)
-				}
-			}
+		n := f.IDs.Len() - f.Deletes()
+		if !v.Orders.Stays(f.From) || !v.State.IsOpen(f.From) {
+			done.Kept += n
+			continue
 		}
+		done.Returned += n
+		back := departing(f)
 		if len(back) == 0 {
 			continue
 		}
