@@ -70,10 +70,7 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 		return 0, false
 	}
 	at, ok := p.inventory.Index.Find(id)
-	if ok && at < 0 {
-		return -1, true
-	}
-	return int(at), ok
+	return int(max(at, -1)), ok
 }
 
 // publish makes st, which nobody changes any more, what State and Lookup answer from.

@@ -33,9 +33,7 @@ func (s *Create) Next(v *View) Proposal {
 	flying := map[string]struct{}{}
 	for _, id := range wanted {
 		switch at, known := v.Index.Find(id); {
-		case !known:
-			fresh = append(fresh, id)
-		case at == inventory.InFlight && fault.RecreatedElsewhere.Made():
+		case !known, at == inventory.InFlight && fault.RecreatedElsewhere.Made():
 			fresh = append(fresh, id)
 		case at == inventory.InFlight:
 			flying[id] = struct{}{}
