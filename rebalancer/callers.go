@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,14 +57,12 @@ func (c *callers) ask(ctx context.Context, op resync.Op, ids []string) error {
 	if err != nil {
 		return err
 	}
-	c.wake.Wake()
-	if err := c.wait(ctx, r); err != nil {
-		return err
-	}
-	return bad
+	return cmp.Or(c.wait(ctx, r), bad)
 }
 
+// wait wakes the writer, and waits for its answer.
 func (c *callers) wait(ctx context.Context, r *inventory.Request) error {
+	c.wake.Wake()
 	select {
 	case <-r.Done():
 		return r.Err()
@@ -93,11 +92,7 @@ func (c *callers) Claim(ctx context.Context, ids []string) error {
 	if noted && c.cfg.Reread != nil {
 		c.cfg.Reread()
 	}
-	c.wake.Wake()
-	if err := c.wait(ctx, r); err != nil {
-		return err
-	}
-	return bad
+	return cmp.Or(c.wait(ctx, r), bad)
 }
 
 // Heard tells that a message of the kind has come, whatever it said.
@@ -126,7 +121,7 @@ func (c *callers) Keep(ctx context.Context, name string, change orders.Update) e
 	return c.call(ctx, k.Request)
 }
 
-// Rollback turns the running wave round, leader only: what is in flight returns to its source if
+// Rollback takes the running wave back, leader only: what is in flight returns to its source if
 // that is open, and what has arrived is taken back by moves like any others. It returns when that
 // is under way. Nothing is spread until orders made later. So that what was undone is not soon
 // planned again, the document of that name, which pauses, is changed first; where there is nothing
@@ -144,7 +139,6 @@ func (c *callers) Rollback(ctx context.Context, name string, pause orders.Update
 
 // call waits for the answer to one of the calls.
 func (c *callers) call(ctx context.Context, r *inventory.Request) error {
-	c.wake.Wake()
 	return c.await(ctx, r, func() bool { return c.calls.GiveUp(r) })
 }
 
@@ -156,7 +150,7 @@ func (c *callers) await(ctx context.Context, r *inventory.Request, giveUp func()
 	if giveUp() {
 		return r.Err()
 	}
-	if failure := c.readFailure(); failure != nil {
+	if _, _, _, failure := c.latest(); failure != nil {
 		why = fmt.Errorf("%w; the latest look at ZooKeeper: %w", why, failure)
 	}
 	if r.Sent() {

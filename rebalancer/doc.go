@@ -15,14 +15,4 @@
 //	loop/         asks the steps, sends what they propose, reads what others write
 //	protocol/     the State of a kind, and one function a step
 //	zk/           ZooKeeper itself
-//
-//	engine.go     one engine a kind, and what only the leader may ask of ZooKeeper itself
-//	callers.go    what callers ask of the writer, and those that give up waiting
-//	reads.go      complete reads of the catalogue, and what a person confirms of them
-//	published.go  what was last read of the kind, for every caller to see
-//	leadership.go what the scaler has ordered, and who leads
-//	follow.go     every replica: read ZooKeeper, report what is there
-//	lead.go       the one that leads: take the head, run a loop, run another after trouble
-//	host.go       the engine as a loop sees it
-//	rounds.go     when the loops last went round
 package rebalancer

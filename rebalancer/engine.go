@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,16 +27,15 @@ type Config struct {
 	Kind string
 	// Holder names this process in the head, for people: the pod's name. A nonce is added.
 	Holder string
-	// Refresh is the time between two looks at ZooKeeper when nothing changes. Default 2s.
+	// Refresh is the time between two reads of ZooKeeper when nothing changes. Default 2s.
 	Refresh time.Duration
-	// AdoptionHold is how long after the adoption of a tree that another orchestrator wrote nothing
-	// is spread. Default 5m.
-	AdoptionHold time.Duration
 	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
 	// asked.
 	Reread func()
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.
+	Each func(n int, work func(i int))
 }
 
 // Store is what an engine uses of *zk.Client.
@@ -51,7 +51,7 @@ type Store interface {
 // Engine keeps the assignment of one kind. Every replica follows (Run); the one that leads also
 // writes (Lead).
 //
-//	follower:  Run ── Refresh ──► state, index, signals
+//	follower:  Run ── read ─────► state, index, signals
 //	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
 type Engine struct {
 	*parts
@@ -59,14 +59,14 @@ type Engine struct {
 	*leadership
 	*callers
 	*reads
-	// turn holds a token while nothing refreshes the state: Run takes it for each look, Lead for as
-	// long as it leads.
-	turn chan struct{}
-	// looks are the pauses after looks that failed, known to Run alone.
-	looks loop.Pauses
-	// rounds are when the loops last went round, for a liveness probe that must not wait for a
-	// lock.
-	rounds rounds
+	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as long
+	// as it leads.
+	reader chan struct{}
+	// pauses are those after reads that failed, known to Run alone.
+	pauses loop.Pauses
+	// followed is when Run's loop last went on, led when the leader's did, 0 while Lead does not
+	// run: in nanoseconds since 1970, for a liveness probe that must not wait for a lock.
+	followed, led atomic.Int64
 }
 
 // parts are what all parts of an engine share.
@@ -79,33 +79,31 @@ type parts struct {
 	// leadership.
 	inventory *inventory.Inventory
 	calls     steps.Calls
-	// wake tells the leader, news tells Run that there is something to look at.
+	// wake tells the leader, news tells Run that there is something to report.
 	wake, news wake.Signal
 }
 
 // New returns an engine that does nothing until Run.
 func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *Engine {
-	if cfg.Refresh <= 0 {
-		cfg.Refresh = 2 * time.Second
-	}
+	cfg.Refresh = cmp.Or(cfg.Refresh, 2*time.Second)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.AdoptionHold <= 0 {
-		cfg.AdoptionHold = 5 * time.Minute
+	if cfg.Each == nil {
+		cfg.Each = sideBySide
 	}
 	p := &parts{
-		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), sideBySide),
+		cfg: cfg, store: store, log: log.With("kind", cfg.Kind), inventory: inventory.New(cfg.Now(), cfg.Each),
 		wake: wake.New(), news: wake.New(),
 	}
 	p.m = loop.NewMetrics(reg, cfg.Kind,
 		func() float64 { return float64(p.inventory.Catalogue.WaitingCount()) },
 		func() float64 { return float64(p.inventory.Catalogue.Claimed()) })
-	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, turn: make(chan struct{}, 1)}
+	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
-	e.rounds.follow.Store(cfg.Now().UnixNano())
-	e.turn <- struct{}{}
+	e.followed.Store(cfg.Now().UnixNano())
+	e.reader <- struct{}{}
 	return e
 }
 
@@ -175,6 +173,18 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, read.Head.Holder)
 	}
 	return read, nil
+}
+
+// Alive returns when the loop that follows last went on, and the one that leads, zero while it
+// does not run. Each step of a loop waits for ZooKeeper with a deadline of its own, so that only a
+// loop that stands still falls far behind. It takes no lock: who holds one may be what the loop
+// waits for.
+func (e *Engine) Alive() (follow, lead time.Time) {
+	follow = time.Unix(0, e.followed.Load())
+	if at := e.led.Load(); at != 0 {
+		lead = time.Unix(0, at)
+	}
+	return follow, lead
 }
 
 // Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands

@@ -712,7 +712,7 @@ func TestAdoption(t *testing.T) {
 		require.Equal(t, 5000, st.Instances[0].Capacity)
 		require.Equal(t, was[1]+1, st.Instances[1].Times, "it lost a duplicate")
 		require.NotContains(t, st.Instances, 5)
-		require.Equal(t, []orders.Duplicate{{ID: "a-00003", Stayed: "0", Removed: "1"}}, r.e.Progress().Duplicates)
+		require.Equal(t, []protocol.Duplicate{{ID: "a-00003", Stayed: "0", Removed: "1"}}, r.e.Progress().Duplicates)
 		require.Equal(t, map[int]int{0: 30, 1: 20, 2: 5, 3: 5}, counts(st), "only the orphans of 5 were placed")
 		r.wait(6 * time.Minute)
 		require.Equal(t, map[int]int{0: 15, 1: 15, 2: 15, 3: 15}, counts(r.settled(everything(st))), "later it is evened")

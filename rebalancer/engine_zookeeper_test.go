@@ -67,7 +67,7 @@ func startLiveBy(t *testing.T, connect string, wanted orders.Orders) *live {
 		}
 	})
 	t.Cleanup(l.end)
-	l.eventually("it leads", func() bool { return l.e.hasLed() })
+	l.eventually("it leads", func() bool { _, leads := l.e.leads(); return leads })
 	return l
 }
 
@@ -279,6 +279,6 @@ func TestRealAdoption(t *testing.T) {
 	require.Equal(t, ids[40:80], st.Instances[1].IDs.Strings())
 	require.True(t, st.Instances[1].HasTmp)
 	require.Equal(t, 5000, st.Instances[0].Capacity)
-	require.Equal(t, []orders.Duplicate{{ID: ids[3], Stayed: "0", Removed: "1"}}, l.e.Progress().Duplicates)
+	require.Equal(t, []protocol.Duplicate{{ID: ids[3], Stayed: "0", Removed: "1"}}, l.e.Progress().Duplicates)
 	require.Equal(t, map[int]int{0: 40, 1: 40, 2: 10, 3: 10}, counts(st))
 }

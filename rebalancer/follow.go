@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// breath is the least time between two signals, and followShare the least ratio of that time to
-	// what a look takes: a storm of commits is not a storm of snapshots. A look that had to wait
-	// for a slow server puts the next one off by no more than Config.Refresh.
-	breath      = 100 * time.Millisecond
+	// followPause is the least time between two signals, and followShare the least ratio of that
+	// time to what a read takes: a storm of commits is not a storm of snapshots. A read that had to
+	// wait for a slow server puts the next one off by no more than Config.Refresh.
+	followPause = 100 * time.Millisecond
 	followShare = 4
 )
 
 // Run follows ZooKeeper until ctx ends: it reports observed.Assignment whenever something changed,
-// observed.Read when a look found nothing new, and observed.Failed while ZooKeeper does not answer.
-// While this replica leads, the leader looks and Run reports.
+// observed.Read when a read found nothing new, and observed.Failed while ZooKeeper does not answer.
+// While this replica leads, the leader reads and Run reports.
 func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 	changes, statuses := e.store.Changes(e.cfg.Kind)
 	timer := time.NewTimer(0)
@@ -39,42 +39,42 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		case <-timer.C:
 		}
 		begun := e.cfg.Now()
-		e.rounds.follow.Store(begun.UnixNano())
-		pause := e.look(ctx)
-		rest := min(max(breath, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
+		e.followed.Store(begun.UnixNano())
+		next := e.read(ctx)
+		pause := min(max(followPause, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
 		if ctx.Err() != nil {
 			return nil
 		}
 		e.report(&said, sink)
-		timer.Reset(pause)
+		timer.Reset(next)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(rest):
+		case <-time.After(pause):
 		}
 	}
 }
 
-// look refreshes the state unless the leader does, and returns the time until the next look. A lost
+// read reads the state unless the leader does, and returns the time until the next read. A lost
 // session is a failure at once, not when a call that waits for the next one gives up: until then
 // everybody would decide on what was seen last.
-func (e *Engine) look(ctx context.Context) time.Duration {
+func (e *Engine) read(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))
 		return loop.Retry
 	}
 	select {
-	case <-e.turn:
+	case <-e.reader:
 	default:
 		return e.cfg.Refresh
 	}
-	defer func() { e.turn <- struct{}{} }()
+	defer func() { e.reader <- struct{}{} }()
 	st, changed, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
 		e.failed(err)
-		return e.looks.After(err)
+		return e.pauses.After(err)
 	}
-	e.looks = loop.Pauses{}
+	e.pauses = loop.Pauses{}
 	e.publish(st, changed)
 	e.inventory.Index.CatchUp()
 	return e.cfg.Refresh

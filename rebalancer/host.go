@@ -8,10 +8,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// host is the engine as a loop sees it.
+// host is the engine as a loop sees it: it implements loop.Host.
 type host struct{ e *Engine }
 
-// Ordered implements loop.Host.
 func (h host) Ordered() loop.Ordered {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
@@ -20,16 +19,14 @@ func (h host) Ordered() loop.Ordered {
 	return loop.Ordered{Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
 }
 
-// Publish implements loop.Host.
 func (h host) Publish(st *protocol.State, changed bool) {
 	h.e.publish(st, changed)
 	h.e.news.Wake()
 }
 
-// Wake implements loop.Host.
 func (h host) Wake() { h.e.wake.Wake() }
 
-// Show implements loop.Host. Shown is p with what the engine itself knows.
+// Show shows p with what the engine itself knows.
 func (h host) Show(p *orders.Progress, now time.Time) {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
@@ -38,7 +35,6 @@ func (h host) Show(p *orders.Progress, now time.Time) {
 	h.e.m.Progressed(p, now)
 }
 
-// Stop implements loop.Host.
 func (h host) Stop(why string) (news bool) {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
@@ -47,15 +43,12 @@ func (h host) Stop(why string) (news bool) {
 	return news
 }
 
-// Moved implements loop.Host.
 func (h host) Moved(n int) {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
 	h.e.progress.Moved += int64(n)
 }
 
-// Round implements loop.Host.
-func (h host) Round() { h.e.leaderTurns() }
+func (h host) Alive() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
 
-// Reread implements loop.Host.
 func (h host) Reread() { h.e.reread() }

@@ -14,28 +14,33 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// readings is how often everything is read, until it holds together, before the head counts as
-// taken.
-const readings = 10
+const (
+	// readings is how often everything is read, until it holds together, before the head counts as
+	// taken.
+	readings = 10
+	// adoptionHold is how long nothing is spread after the adoption of a tree that another
+	// orchestrator wrote.
+	adoptionHold = 5 * time.Minute
+)
 
 // Lead takes the head and writes until ctx ends (nil) or another leader took the head
 // (protocol.ErrFenced). While ZooKeeper does not answer it goes on trying, and what was asked of it
 // waits unanswered. Run must be running.
 func (e *Engine) Lead(ctx context.Context) error {
 	select {
-	case <-e.turn:
+	case <-e.reader:
 	case <-ctx.Done():
 		return nil
 	}
-	defer func() { e.turn <- struct{}{} }()
-	defer e.rounds.lead.Store(0)
+	defer func() { e.reader <- struct{}{} }()
+	defer e.led.Store(0)
 	defer e.resign()
 	fault.Point("lead.begun")
 	name := e.cfg.Holder + "/" + rand.Text()[:8]
 	var between loop.Pauses
 	for attempt := 1; ; attempt++ {
 		begun := e.cfg.Now()
-		e.leaderTurns()
+		e.led.Store(e.cfg.Now().UnixNano())
 		err := e.term(ctx, name, attempt)
 		if e.cfg.Now().Sub(begun) > loop.LastRetry { // it was no mere attempt
 			between = loop.Pauses{}
@@ -65,48 +70,15 @@ func (e *Engine) resign() {
 	e.m.Leads(false)
 }
 
-// term takes the head and writes until something fails. An attempt after the first goes on only if
-// nobody else took it meanwhile: the first word of this leadership was the election's, a later one
-// would be against it.
+// term takes the head and writes until something fails.
 func (e *Engine) term(ctx context.Context, name string, attempt int) error {
-	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
-	if err != nil {
-		return fmt.Errorf("read before leading: %w", err)
-	}
-	if other := before.Head.Holder; attempt > 1 && e.hasLed() && !strings.HasPrefix(other, name+".") {
-		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
-	}
-	adopted := before.HeadVersion < 0 && before.Count() > 0
-	holder := fmt.Sprintf("%s.%d", name, attempt)
-	st, err := e.takeHead(ctx, before, holder)
-	if err != nil {
-		return fmt.Errorf("take the head: %w", err)
-	}
-	fault.Point("lead.reread")
-	e.publish(st.Clone(), true)
-	e.inventory.Indexed()
-	e.inventory.Index.CatchUp()
-	if e.begin(st, holder) && e.cfg.Reread != nil {
-		e.cfg.Reread() // what asked a leader before for a read may have been answered
-	}
-	e.m.Leads(true)
-	e.news.Wake()
-	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
-	return e.loop(ctx, st, holder, adopted)
-}
-
-// loop writes until something fails. adopted: another orchestrator wrote the tree.
-func (e *Engine) loop(ctx context.Context, st *protocol.State, holder string, adopted bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel()
-	l := loop.New(loop.Config{
-		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
-		Inventory: e.inventory, Beside: beside.Go, Metrics: e.m, Log: e.log,
-	}, st)
-	if adopted {
-		l.Adopt(e.cfg.Now().Add(e.cfg.AdoptionHold))
+	l, err := e.Begin(ctx, name, attempt, beside.Go)
+	if err != nil {
+		return err
 	}
 	for {
 		if err := l.Pass(ctx); err != nil {
@@ -125,6 +97,45 @@ func (e *Engine) loop(ctx context.Context, st *protocol.State, holder string, ad
 	}
 }
 
+// Begin takes the head under a name, and returns the loop that writes from then on as its owner
+// passes it; beside has work done beside it. An attempt after the first goes on only if nobody else
+// took the head meanwhile: the first word of this leadership was the election's, a later one would
+// be against it.
+func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside func(work func())) (*loop.Loop, error) {
+	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
+	if err != nil {
+		return nil, fmt.Errorf("read before leading: %w", err)
+	}
+	_, led := e.leads()
+	if other := before.Head.Holder; attempt > 1 && led && !strings.HasPrefix(other, name+".") {
+		return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
+	}
+	adopted := before.HeadVersion < 0 && before.Count() > 0 // another orchestrator wrote the tree
+	holder := fmt.Sprintf("%s.%d", name, attempt)
+	st, err := e.takeHead(ctx, before, holder)
+	if err != nil {
+		return nil, fmt.Errorf("take the head: %w", err)
+	}
+	fault.Point("lead.reread")
+	e.publish(st.Clone(), true)
+	e.inventory.Indexed()
+	e.inventory.Index.CatchUp()
+	if e.begin(st, holder) && e.cfg.Reread != nil {
+		e.cfg.Reread() // what asked a leader before for a read may have been answered
+	}
+	e.m.Leads(true)
+	e.news.Wake()
+	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
+	l := loop.New(loop.Config{
+		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
+		Inventory: e.inventory, Beside: beside, Metrics: e.m, Log: e.log,
+	}, st)
+	if adopted {
+		l.Adopt(e.cfg.Now().Add(adoptionHold))
+	}
+	return l, nil
+}
+
 // takeHead is protocol rule 1: first the head, then everything else is read again. What did not
 // change since before is not read twice.
 func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder string) (*protocol.State, error) {
@@ -137,7 +148,7 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 		return nil, err
 	}
 	for range readings {
-		e.leaderTurns()
+		e.led.Store(e.cfg.Now().UnixNano())
 		next, _, err := e.store.Read(ctx, e.cfg.Kind, st)
 		switch {
 		case err != nil:
@@ -151,9 +162,4 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 		st = next
 	}
 	return nil, fmt.Errorf("%w: somebody else keeps writing", protocol.ErrConflict)
-}
-
-func (e *Engine) hasLed() bool {
-	_, leading := e.leads()
-	return leading
 }

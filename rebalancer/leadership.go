@@ -15,7 +15,7 @@ import (
 type leadership struct {
 	*parts
 	mu      sync.Mutex
-	changed bool // ZooKeeper said that a status changed, and the leader has not looked yet
+	changed bool // ZooKeeper said that a status changed, and the leader has not read it yet
 	orders  orders.Orders
 	number  int // counts the orders
 	leading bool

@@ -15,17 +15,17 @@ type published struct {
 	mu       sync.Mutex
 	state    *protocol.State // nobody changes it
 	version  int             // of state; moves when more than its age changed
-	failure  error           // why the latest look failed; nil when it succeeded
+	failure  error           // why the latest read failed; nil when it succeeded
 	failedAt time.Time
 }
 
 // Kept returns the document of that name as last read from ZooKeeper.
 func (p *published) Kept(name string) ([]byte, bool) {
-	st := p.State()
-	if st == nil || st.Kept[name] == nil {
+	doc := p.KeptDocument(name)
+	if doc == nil {
 		return nil, false
 	}
-	return slices.Clone(st.Kept[name].Data), true
+	return slices.Clone(doc.Data), true
 }
 
 // KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and
@@ -43,7 +43,7 @@ func (p *published) Head() (orders.Head, bool) {
 	if st == nil {
 		return orders.Head{}, false
 	}
-	return orders.Head{Holder: st.Head.Holder, Epoch: st.Head.Epoch}, true
+	return st.Head, true
 }
 
 // InFlight lists what is in flight, in no order.
@@ -70,26 +70,12 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 		return 0, false
 	}
 	at, ok := p.inventory.Index.Find(id)
-	if ok && at < 0 {
-		return -1, true
-	}
-	return int(at), ok
-}
-
-// readFailure is why ZooKeeper could not be read when it was last tried; nil: it could.
-func (p *published) readFailure() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failure
+	return int(max(at, -1)), ok
 }
 
 // publish makes st, which nobody changes any more, what State and Lookup answer from.
 func (p *published) publish(st *protocol.State, changed bool) {
-	p.show(st, changed)
 	p.m.Published(st)
-}
-
-func (p *published) show(st *protocol.State, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if changed || p.state == nil {
@@ -106,7 +92,7 @@ func (p *published) failed(err error) {
 	p.failure, p.failedAt = err, p.cfg.Now()
 }
 
-// latest is what Run reports of.
+// latest is what was read last, and why the latest read failed since; nil: it did not.
 func (p *published) latest() (st *protocol.State, version int, failedAt time.Time, failure error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -84,7 +84,6 @@ func (s *reads) importRows(ctx context.Context, ids []string) error {
 		if refused > 0 {
 			s.log.Warn("the catalogue has ids that cannot be resources", "count", refused)
 		}
-		s.wake.Wake()
 		if err := s.wait(ctx, r); err != nil {
 			return err
 		}
@@ -118,7 +117,6 @@ func (s *reads) Confirm(ctx context.Context, set, count int) error {
 		return err
 	}
 	s.log.Info("a person confirmed deletes", "count", count, "set", set)
-	s.wake.Wake()
 	return s.await(ctx, c.Request, func() bool { return s.inventory.Catalogue.GiveUp(s.cfg.Now(), c) })
 }
 

@@ -107,7 +107,8 @@ func TestARefusedHeadIsTriedWithPausesAndSaid(t *testing.T) {
 		require.ErrorContains(t, last.(observed.Failed).Err, "over the quota")
 		r.refusing(nil)
 		r.wait(time.Minute)
-		require.True(t, r.e.hasLed())
+		_, leads := r.e.leads()
+		require.True(t, leads)
 		r.create("a")
 	})
 }

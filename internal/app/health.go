@@ -123,7 +123,7 @@ func (a *App) liveness() []check {
 		}
 	}
 	for _, r := range a.runners.all() {
-		follow, lead := r.engine.Rounds()
+		follow, lead := r.engine.Alive()
 		turned(r.kind, "follows ZooKeeper", follow)
 		turned(r.kind, "writes to ZooKeeper", lead)
 		if at := r.ticked.Load(); at != nil {

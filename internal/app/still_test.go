@@ -163,7 +163,7 @@ func TestAPanicInOneKindLeavesTheOthersAndTheKindBeginsAgain(t *testing.T) {
 				if r == nil {
 					return false
 				}
-				_, lead := r.engine.Rounds()
+				_, lead := r.engine.Alive()
 				return !lead.IsZero() && r.engine.Keep(ctx, "doc", orders.Replace(nil)) == nil
 			}
 			require.Eventually(t, func() bool { return leads("Rule") }, observedtest.Patience, time.Millisecond)

@@ -9,24 +9,12 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 )
 
-// answered says whether the answer has come.
-func (m *call) answered() bool {
-	if m.heard == nil {
-		return false
-	}
-	select {
-	case <-m.heard.Done():
-		return true
-	default:
-		return false
-	}
-}
-
 // Callers are those who create and delete resources, each message until it is answered: what one
 // leader has heard and not answered the next one is asked again, in the same order.
 type Callers struct {
 	judge *Judge
-	open  []*call
+	// open are the messages that are not answered yet.
+	open []*call
 	// Answered counts the ids of which a create and a delete were answered.
 	Answered [2]int
 }
@@ -38,13 +26,10 @@ type call struct {
 	heard *inventory.Request
 }
 
-// Ask says a message: op, of ids.
+// Ask says a message: op, of ids. It is heard at the next tick.
 func (c *Callers) Ask(op resync.Op, ids []string) {
 	c.open = append(c.open, &call{op: op, ids: ids})
 }
-
-// Waiting is how many messages are not answered yet.
-func (c *Callers) Waiting() int { return len(c.open) }
 
 // forget says that the leader is gone: what it heard is asked again.
 func (c *Callers) forget() {
@@ -73,7 +58,7 @@ func (c *Callers) speak(clock *Clock, inv *inventory.Inventory) error {
 func (c *Callers) listen() error {
 	var failed error
 	c.open = slices.DeleteFunc(c.open, func(m *call) bool {
-		if !m.answered() {
+		if m.heard == nil || !m.heard.Ended() {
 			return false
 		}
 		if err := m.heard.Err(); err != nil {

@@ -13,7 +13,7 @@ import (
 // A Read costs next to nothing while no other client has written: it then relies on prev being what this
 // client read last, with all that it committed since, or a copy of that.
 //
-// No call looks at its context: a deadline is by another clock than the world's, and no time passes
+// No call heeds its context: a deadline is by another clock than the world's, and no time passes
 // here.
 type Client struct {
 	z *ZooKeeper
@@ -71,6 +71,12 @@ func (c *Client) Read(_ context.Context, kind string, prev *protocol.State) (*pr
 func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (*protocol.State, bool, error) {
 	return c.Read(ctx, prev.Kind, prev)
 }
+
+// Connected is zk.Client's.
+func (c *Client) Connected() (bool, error) { return !c.Dead(), nil }
+
+// Changes is zk.Client's. There are no watches.
+func (c *Client) Changes(string) (all, statuses <-chan struct{}) { return nil, nil }
 
 // ReadLeft is zk.Client's.
 func (c *Client) ReadLeft(_ context.Context, kind string, ordinals []int) (protocol.Left, error) {

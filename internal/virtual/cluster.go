@@ -40,13 +40,12 @@ type Cluster struct {
 	made int
 	// sized is told of each size that is written; it may be nil.
 	sized func(replicas int)
-	// moved counts what has changed of the StatefulSet and its pods.
+	// moved counts what has changed of the StatefulSet and its pods: as long as it stays, Signal
+	// tells nothing new.
 	moved int
 	// Resized are the sizes that were written, in order; Restarted counts pods that were.
 	Resized   []int
 	Restarted int
-	// Events counts those that were published, by reason.
-	Events map[string]int
 }
 
 // Pod is one pod.
@@ -56,7 +55,8 @@ type Pod struct {
 	created time.Time
 	// ends is when it is gone, zero as long as it stays.
 	ends time.Time
-	// running and ready are what the StatefulSet's controller has seen of it.
+	// running: its containers run now, also while it is to end, until it is gone. ready: it is
+	// ready, as the StatefulSet's controller has seen.
 	running, ready bool
 }
 
@@ -64,14 +64,11 @@ type Pod struct {
 func NewCluster(cfg ClusterConfig, clock *Clock) *Cluster {
 	return &Cluster{
 		cfg: cfg, clock: clock, replicas: cfg.Replicas, revision: 1, generation: 1,
-		moved: 1, Events: map[string]int{},
+		moved: 1,
 	}
 }
 
-// Runs says that the pod's containers run now: also while it is to end, until it is gone.
-func (p *Pod) Runs() bool { return p.running }
-
-// Step lets the controller and the kubelets do what is due. They do it between two looks.
+// Step lets the controller and the kubelets do what is due. They do it between two ticks.
 func (c *Cluster) Step() {
 	now := c.clock.Now()
 	for _, p := range c.pods {
@@ -128,12 +125,6 @@ func (c *Cluster) Pods() iter.Seq2[int, *Pod] {
 		}
 	}
 }
-
-// Replicas is the size.
-func (c *Cluster) Replicas() int { return c.replicas }
-
-// Moved counts changes: as long as it stays, Signal tells nothing new.
-func (c *Cluster) Moved() int { return c.moved }
 
 // Signal is what a watch shows of the StatefulSet and its pods.
 func (c *Cluster) Signal(kind string) observed.Cluster {
@@ -227,8 +218,8 @@ func (c *Cluster) Census(context.Context) (observed.Census, error) {
 	return observed.NewCensus(c.clock.Now(), uids), nil
 }
 
-// Publish implements scaler.Actuator.
-func (c *Cluster) Publish(_ actuate.Workload, e actuate.Event) { c.Events[e.Reason]++ }
+// Publish implements scaler.Actuator. Nobody reads the events of a world.
+func (c *Cluster) Publish(actuate.Workload, actuate.Event) {}
 
 // SeedGroup implements scaler.GroupActuator. A world has no InstanceGroups.
 func (c *Cluster) SeedGroup(context.Context, actuate.Workload, int64, int) error {

@@ -13,7 +13,7 @@ import (
 var _ scaler.Actuator = (*Cluster)(nil)
 
 func newCluster(replicas int) (*Cluster, *Clock) {
-	clock := NewClock(noon)
+	clock := &Clock{now: noon}
 	return NewCluster(ClusterConfig{
 		Namespace: "iot", StatefulSet: "iota-dac", Replicas: replicas,
 		Start: 4 * time.Second, Ready: 6 * time.Second, Stop: 10 * time.Second, CPURequest: 500,
@@ -47,9 +47,9 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	require.Equal(t, []string{"Pending", "Pending"}, at(2*time.Second))
 	require.Equal(t, []string{"Running", "Running"}, at(4*time.Second))
 	require.Equal(t, []string{"Ready", "Ready"}, at(10*time.Second))
-	moved := c.Moved()
+	moved := c.moved
 	at(20 * time.Second)
-	require.Equal(t, moved, c.Moved(), "nothing new")
+	require.Equal(t, moved, c.moved, "nothing new")
 
 	first := c.Signal(thing).Pods[1]
 	require.Equal(t, noon.Add(4*time.Second), first.Started)
@@ -60,7 +60,7 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	_, err = c.Resize(t.Context(), w, size, 1)
 	require.NoError(t, err)
 	require.Equal(t, []string{"Ready", "Terminating"}, at(21*time.Second), "from the top ordinal")
-	require.True(t, c.Pod(1).Runs(), "until its grace is over")
+	require.True(t, c.Pod(1).running, "until its grace is over")
 	require.Equal(t, noon.Add(31*time.Second), c.Signal(thing).Pods[1].DeleteBy)
 	require.Equal(t, 1, c.Signal(thing).Workload.ReadyReplicas)
 
@@ -88,11 +88,11 @@ func TestAPodThatNeverRanGoes(t *testing.T) {
 	c.replicas = 1
 	c.cfg.Start = time.Hour
 	c.Step()
-	moved := c.Moved()
+	moved := c.moved
 	clock.Reach(noon.Add(10 * time.Second))
 	c.Step()
 	require.Nil(t, c.Pod(1))
-	require.NotEqual(t, moved, c.Moved())
+	require.NotEqual(t, moved, c.moved)
 }
 
 func TestASizeIsWrittenOnlyOverWhatWasRead(t *testing.T) {
@@ -103,5 +103,5 @@ func TestASizeIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 	require.NoError(t, c.Claim(t.Context(), w, "pod/2"))
 	_, err = c.Resize(t.Context(), w, size, 3)
 	require.ErrorIs(t, err, actuate.ErrConflict)
-	require.Equal(t, 1, c.Replicas())
+	require.Equal(t, 1, c.replicas)
 }

@@ -56,7 +56,7 @@ func NewDay(seed uint64, resources, instances int) (*Day, error) {
 		return nil, fmt.Errorf("configure the day: %w", err)
 	}
 	d := &Day{Config: Config{
-		Kind: parsed.Kinds[0], Start: start, SyncPeriod: parsed.SyncPeriod.Std(),
+		Kind: parsed.Kinds[0], Start: start, SyncPeriod: parsed.SyncPeriod.Std(), TakeOver: 15 * time.Second,
 		Cluster: ClusterConfig{
 			Namespace: "iot", StatefulSet: parsed.Kinds[0].StatefulSet, Replicas: instances,
 			Start: 5 * time.Second, Ready: 15 * time.Second, Stop: 10 * time.Second,
@@ -144,10 +144,9 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 
 // say asks in messages of a bounded size.
 func (d *Day) say(at time.Time, op resync.Op, ids []string) {
-	for ; len(ids) > dayMessage; ids = ids[dayMessage:] {
-		d.asks = append(d.asks, ask{at, op, ids[:dayMessage]})
+	for some := range slices.Chunk(ids, dayMessage) {
+		d.asks = append(d.asks, ask{at, op, some})
 	}
-	d.asks = append(d.asks, ask{at, op, ids})
 }
 
 // newID is an id of the usual length.
@@ -157,8 +156,8 @@ func newID(rng *rand.Rand) string {
 
 // Report is what became of a day.
 type Report struct {
-	// Looks at the world, Terms of leaders, Resizes that were written, Restarts of pods.
-	Looks, Terms, Resizes, Restarts int
+	// Ticks of the world, Terms of leaders, Resizes that were written, Restarts of pods.
+	Ticks, Terms, Resizes, Restarts int
 	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were not.
 	Created, Deleted, Waiting int
 	// Resources is how many there are in the end.
@@ -174,13 +173,15 @@ type Play struct {
 	day    *Day
 	World  *World
 	digest *Digest
+	// asks are what callers have not asked for yet.
+	asks []ask
 }
 
-// Begin is the day before its first look.
+// Begin is the day before its first tick.
 func (d *Day) Begin() *Play {
 	cfg, digest := d.Config, NewDigest()
 	cfg.Saw, cfg.Decided = digest.Saw, digest.Decided
-	return &Play{day: d, World: New(cfg), digest: digest}
+	return &Play{day: d, World: New(cfg), digest: digest, asks: d.asks}
 }
 
 // Run plays a whole day. Its error is the first thing that went wrong, or what is not where it should
@@ -202,8 +203,8 @@ func (p *Play) To(ctx context.Context, after time.Duration) error {
 			return err
 		}
 		now, last := w.next, w.next.Add(-w.cfg.SyncPeriod)
-		for _, a := range d.asks[d.asked(last):d.asked(now)] {
-			w.Ask(a.op, a.ids)
+		for ; len(p.asks) > 0 && !p.asks[0].at.After(now); p.asks = p.asks[1:] {
+			w.callers.Ask(p.asks[0].op, p.asks[0].ids)
 		}
 		if d.kill.After(last) && !d.kill.After(now) {
 			w.Kill(d.after, d.unheard)
@@ -219,19 +220,8 @@ func (p *Play) To(ctx context.Context, after time.Duration) error {
 func (p *Play) Report() Report {
 	w := p.World
 	return Report{
-		Looks: w.looks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
-		Created: w.callers.Answered[resync.Created], Deleted: w.callers.Answered[resync.Deleted], Waiting: w.callers.Waiting(),
-		Resources: w.judge.Len(), Transactions: p.digest.Transactions, Bytes: p.digest.Bytes, Digest: p.digest.String(),
+		Ticks: w.ticks, Terms: w.terms, Resizes: len(w.cluster.Resized), Restarts: w.cluster.Restarted,
+		Created: w.callers.Answered[resync.Created], Deleted: w.callers.Answered[resync.Deleted], Waiting: len(w.callers.open),
+		Resources: w.judge.there, Transactions: p.digest.Transactions, Bytes: p.digest.Bytes, Digest: p.digest.String(),
 	}
-}
-
-// asked is how many messages there were by then.
-func (d *Day) asked(by time.Time) int {
-	n, _ := slices.BinarySearchFunc(d.asks, by, func(a ask, by time.Time) int {
-		if a.at.After(by) {
-			return 1
-		}
-		return -1
-	})
-	return n
 }

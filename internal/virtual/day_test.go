@@ -45,7 +45,7 @@ func TestADayIsTheSameForTheSameSeed(t *testing.T) {
 	r := day.Report()
 	t.Logf("two thirds of a day in %s: %+v", time.Since(begun).Round(time.Millisecond), r)
 	require.NoError(t, day.World.Settled())
-	require.Equal(t, 43_200, r.Looks)
+	require.Equal(t, 43_200, r.Ticks)
 	require.Equal(t, 2, r.Terms)
 	require.GreaterOrEqual(t, r.Resizes, 20)
 	require.Zero(t, r.Restarts)
@@ -72,8 +72,8 @@ func TestALeaderMayEndAnywhere(t *testing.T) {
 			p := d.Begin()
 			play(t, 5*time.Minute, p)
 			require.NoError(t, p.World.Settled(), "after %d, unheard %t", d.after, unheard)
-			require.Equal(t, 2, p.World.Terms())
-			require.Equal(t, 3000, p.World.Resources())
+			require.Equal(t, 2, p.World.terms)
+			require.Equal(t, 3000, p.World.judge.there)
 		}
 	}
 }
@@ -99,10 +99,10 @@ func TestLeadersThatEndAgainAndAgain(t *testing.T) {
 		alive := slices.Clone(d.asks[0].ids)
 		for after := 10 * time.Minute; after < 50*time.Minute; after += time.Minute {
 			gone := rng.IntN(len(alive) - 20)
-			p.World.Ask(resync.Deleted, alive[gone:gone+20])
-			p.World.Ask(resync.Created, alive[gone:gone+5]) // some come back at once, some while they go
+			p.World.callers.Ask(resync.Deleted, alive[gone:gone+20])
+			p.World.callers.Ask(resync.Created, alive[gone:gone+5]) // some come back at once, some while they go
 			play(t, after+2*time.Second, p)
-			p.World.Ask(resync.Created, alive[gone+5:gone+10])
+			p.World.callers.Ask(resync.Created, alive[gone+5:gone+10])
 			alive = slices.Delete(alive, gone+10, gone+20)
 			play(t, after+time.Duration(1+rng.IntN(29))*2*time.Second, p)
 			p.World.Kill(1+rng.IntN(15), rng.IntN(2) == 0)
@@ -124,5 +124,5 @@ func TestADayEndsWithItsContext(t *testing.T) {
 	require.NoError(t, err)
 	r, err := d.Run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	require.Zero(t, r.Looks)
+	require.Zero(t, r.Ticks)
 }

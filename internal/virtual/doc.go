@@ -1,4 +1,4 @@
-// Package virtual runs the product's core in virtual time: the fold, the scaler, the orders, the
+// Package virtual runs the product's core in virtual time: the fold, the scaler, the engine, its
 // loop and the protocol, against a ZooKeeper, a cluster and instances in memory.
 //
 // In: a configuration, a load, and what callers create and delete, each at its time. Out: every
@@ -16,9 +16,6 @@ import "time"
 
 // Clock is the time of a world. Its owner moves it, never backwards.
 type Clock struct{ now time.Time }
-
-// NewClock stands at start.
-func NewClock(start time.Time) *Clock { return &Clock{now: start} }
 
 // Now is the time.
 func (c *Clock) Now() time.Time { return c.now }

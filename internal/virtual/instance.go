@@ -36,9 +36,6 @@ func NewInstance(z *ZooKeeper, kind string, ordinal int, pod string) *Instance {
 	}
 }
 
-// Runs is how many resources it runs.
-func (in *Instance) Runs() int { return in.runs.Len() }
-
 // End ends the process and its session.
 func (in *Instance) End() {
 	in.runs = protocol.IDs{}

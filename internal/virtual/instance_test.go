@@ -15,17 +15,17 @@ func TestAnInstanceReleasesBeforeItAcknowledges(t *testing.T) {
 	in := NewInstance(b.z, thing, 0, "uid")
 	require.NotEmpty(t, in.unreleased(1))
 	require.NoError(t, in.Step())
-	require.Equal(t, 2, in.Runs())
-	quiet := b.z.Zxid()
+	require.Equal(t, 2, in.runs.Len())
+	quiet := b.z.zxid
 	require.NoError(t, in.Step())
-	require.Equal(t, quiet, b.z.Zxid(), "nothing new, nothing said")
+	require.Equal(t, quiet, b.z.zxid, "nothing new, nothing said")
 
 	b.commit(protocol.Revoke(b.st, 0, []string{"a"}, []int{1}, "uid"))
 	b.st = b.read()
 	require.EqualValues(t, 1, b.st.Instances[0].Status.Times)
 	require.Equal(t, "the process of pod uid runs 2 resources and has applied 1, not 2", in.unreleased(2))
 	require.NoError(t, in.Step())
-	require.Equal(t, 1, in.Runs())
+	require.Equal(t, 1, in.runs.Len())
 	require.Empty(t, in.unreleased(2))
 	require.Equal(t, protocol.Status{Times: 2, Pod: "uid", SessionMs: sessionMs}, *b.read().Instances[0].Status)
 }
@@ -34,16 +34,16 @@ func TestAnInstanceWaitsForItsZnodesAndForTheStatusOfAnother(t *testing.T) {
 	b := placed(t)
 	early := NewInstance(b.z, thing, 5, "uid")
 	require.NoError(t, early.Step())
-	require.Zero(t, early.Runs())
+	require.Zero(t, early.runs.Len())
 
 	first, second := NewInstance(b.z, thing, 0, "one"), NewInstance(b.z, thing, 0, "two")
 	require.NoError(t, first.Step())
 	require.NoError(t, second.Step())
-	require.Zero(t, second.Runs(), "the status is another's")
+	require.Zero(t, second.runs.Len(), "the status is another's")
 	first.End()
-	require.Zero(t, first.Runs())
+	require.Zero(t, first.runs.Len())
 	require.NoError(t, second.Step())
-	require.Equal(t, 2, second.Runs())
+	require.Equal(t, 2, second.runs.Len())
 	require.Equal(t, "two", b.read().Instances[0].Status.Pod)
 }
 
@@ -69,7 +69,7 @@ func TestWhatALeaderHeardAndDidNotAnswerIsAskedAgain(t *testing.T) {
 	require.Equal(t, []string{"x"}, first.Writer.Pending(resync.Created))
 	require.NoError(t, c.speak(b.clock, first), "it is heard once")
 	require.NoError(t, c.listen())
-	require.Equal(t, 2, c.Waiting())
+	require.Equal(t, 2, len(c.open))
 
 	c.forget()
 	second := b.inventory()
@@ -77,9 +77,9 @@ func TestWhatALeaderHeardAndDidNotAnswerIsAskedAgain(t *testing.T) {
 	b.commit(protocol.Create(b.st, 2, second.Writer.Pending(resync.Created)))
 	second.Writer.Answer(resync.Created, []string{"x"})
 	require.NoError(t, c.listen())
-	require.Equal(t, 1, c.Waiting())
+	require.Equal(t, 1, len(c.open))
 	require.Equal(t, [2]int{1, 0}, c.Answered)
 	second.Writer.Answer(resync.Deleted, []string{"a"})
 	require.NoError(t, c.listen())
-	require.ErrorContains(t, b.judge.Fault(), `id "a": its delete was answered, and it is in`)
+	require.ErrorContains(t, b.judge.fault, `id "a": its delete was answered, and it is in`)
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // Judge checks protocol rule 12 at each transaction: no id is in two places, and none goes without a
-// delete that was asked for; and that no size is written before what goes by it is empty. It decodes what a transaction has written and compares that with what
-// it knows, so that a transaction costs what it changes. Of the protocol it uses the codec alone, and
-// none of the steps.
+// delete that was asked for; and that no size is written before what goes by it is empty. It decodes
+// what a transaction has written and compares that with what it knows, so that a transaction costs
+// what it changes. Of the protocol it uses the codec alone, and none of the steps.
 //
 // Its verdict is the first fault; after that nothing more is looked at.
 type Judge struct {
@@ -64,12 +64,6 @@ func NewJudge(kind string, released func(f *protocol.Flight) string) *Judge {
 		known: map[string]*known{}, holders: map[string]*holder{}, instances: map[int]beside{},
 	}
 }
-
-// Fault is the first thing that was wrong; nil: nothing was.
-func (j *Judge) Fault() error { return j.fault }
-
-// Len is how many ids there are.
-func (j *Judge) Len() int { return j.there }
 
 // Heard says that a leader has heard what a caller asks of ids.
 func (j *Judge) Heard(op resync.Op, ids []string) {

@@ -45,7 +45,7 @@ func placed(t *testing.T) *bed {
 	b.commit(protocol.Create(b.st, 1, []string{"c"}))
 	b.judge.Answered(resync.Created, []string{"a", "b", "c"})
 	b.commit(protocol.Assign(b.st, protocol.Give{To: 0, From: []protocol.Take{{Name: "1-0"}}}))
-	require.NoError(t, b.judge.Fault())
+	require.NoError(t, b.judge.fault)
 	return b
 }
 
@@ -70,9 +70,9 @@ func TestTheJudgeSeesTheRightWayOfAResource(t *testing.T) {
 	b.commit(protocol.Revoke(b.st, 1, []string{"a"}, nil, "uid"))
 	b.judge.Answered(resync.Deleted, []string{"a", "c"})
 	b.commit(protocol.Forget(b.st, protocol.Take{Name: "1-2"}))
-	require.NoError(t, b.judge.Fault())
+	require.NoError(t, b.judge.fault)
 	require.NoError(t, b.st.Check())
-	require.Equal(t, b.st.Count(), b.judge.Len())
+	require.Equal(t, b.st.Count(), b.judge.there)
 }
 
 // Each of these is a single transaction that breaks one thing, and the judge names it.
@@ -155,7 +155,7 @@ func TestTheJudgeNoticesWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := placed(t)
 			c.do(b)
-			require.ErrorContains(t, b.judge.Fault(), c.want)
+			require.ErrorContains(t, b.judge.fault, c.want)
 		})
 	}
 }
@@ -163,14 +163,14 @@ func TestTheJudgeNoticesWhatIsWrong(t *testing.T) {
 func TestTheJudgeSeesAShrinkBeforeItsDrain(t *testing.T) {
 	b := placed(t)
 	b.judge.Sized(1)
-	require.NoError(t, b.judge.Fault(), "instance 1 owns nothing")
+	require.NoError(t, b.judge.fault, "instance 1 owns nothing")
 	b.commit(protocol.Revoke(b.st, 0, []string{"a", "b"}, []int{1, 1}, "uid"))
 	b.judge.Sized(0)
-	require.ErrorContains(t, b.judge.Fault(), "replicas are written as 0, and /iota/shardscaler/Thing/flight/0-2 holds 2 ids")
+	require.ErrorContains(t, b.judge.fault, "replicas are written as 0, and /iota/shardscaler/Thing/flight/0-2 holds 2 ids")
 
 	b = placed(t)
 	b.judge.Sized(0)
-	require.ErrorContains(t, b.judge.Fault(), "replicas are written as 0, and /iota/orchestration/Thing/0/resources holds 2 ids")
+	require.ErrorContains(t, b.judge.fault, "replicas are written as 0, and /iota/orchestration/Thing/0/resources holds 2 ids")
 }
 
 func TestTheJudgeHoldsListsToTheirBounds(t *testing.T) {
@@ -180,14 +180,14 @@ func TestTheJudgeHoldsListsToTheirBounds(t *testing.T) {
 	full := b.rewrite(0, `"a-0","a-1","a-2"`, 3)
 	full[0] = set(full[0].Path, `{"used":3,"count":2}`)
 	b.wrong(append(full, protocol.Op{Kind: protocol.OpDelete, Path: protocol.PiecePath(thing, "1-0")})...)
-	require.ErrorContains(t, b.judge.Fault(), "has 3 ids, capacity 2")
+	require.ErrorContains(t, b.judge.fault, "has 3 ids, capacity 2")
 
 	b = newBed(t, 10, 0, 1)
 	b.judge.Heard(resync.Created, ids("a", 1))
 	b.commit(protocol.Create(b.st, 0, ids("a", 1)))
 	b.commit(protocol.SetOpen(b.st, []int{1}))
 	b.wrong(append(b.rewrite(0, `"a-0"`, 1), protocol.Op{Kind: protocol.OpDelete, Path: protocol.PiecePath(thing, "1-0")})...)
-	require.ErrorContains(t, b.judge.Fault(), "receives and is closed")
+	require.ErrorContains(t, b.judge.fault, "receives and is closed")
 }
 
 // What left and what came, put together with what stayed, are both lists.

@@ -3,82 +3,133 @@ package virtual
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/loop"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/seen"
 	"github.com/shardscaler/shardscaler/scaler"
 )
 
-// leader is one process while it leads: nothing of it outlives it but what is in ZooKeeper.
+// leader is one process while it leads: nothing of it outlives it but what is in ZooKeeper. The
+// loop of its engine is passed here and not by a goroutine.
 type leader struct {
+	*rebalancer.Engine
 	w      *World
 	client *Client
-	engine *engine
+	loop   *loop.Loop
 	scaler *scaler.Scaler
-	// told is the State that the fold was told of, version its version; who are those who spoke by
-	// it.
-	told    *protocol.State
-	version int
-	who     seen.Speakers
+	// idle: the loop was passed since it was ordered anything. over is why it has ended.
+	idle bool
+	over error
+	// told is the State that the fold was told of, who are those who spoke by it.
+	told *protocol.State
+	who  seen.Speakers
 }
 
-// elect has the next process take the head, by protocol rule 1: first the head, then everything is
-// read again.
-func (w *World) elect(ctx context.Context) error {
+// elect has the next process take the head.
+func (w *World) elect(ctx context.Context) (err error) {
 	w.terms++
-	kind, client, reg := w.cfg.Kind.Name, w.z.NewClient(), prometheus.NewRegistry()
-	holder := fmt.Sprintf("pod-%d/%d", w.terms, w.terms)
-	before, _, err := client.Read(ctx, kind, nil)
+	kind, log, reg := w.cfg.Kind.Name, slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	l := &leader{w: w, client: w.z.NewClient()}
+	l.Engine = rebalancer.New(rebalancer.Config{
+		Kind: kind, Refresh: w.cfg.SyncPeriod, Now: w.clock.Now, Each: oneByOne,
+	}, l.client, log, reg)
+	l.loop, err = l.Begin(ctx, fmt.Sprintf("pod-%d/%d", w.terms, w.terms), 1, func(work func()) { work() })
 	if err != nil {
 		return err
 	}
-	st := before.Clone()
-	m, err := protocol.Lead(st, holder)
-	if err != nil {
-		return err
-	}
-	if err := client.CommitAll(ctx, st, []protocol.Multi{m})[0]; err != nil {
-		return err
-	}
-	if st, _, err = client.Read(ctx, kind, st); err != nil {
-		return err
-	}
-	e, err := newEngine(w, client, st, holder, reg)
-	if err != nil {
-		return err
-	}
-	s := scaler.New(scaler.Config{Kind: kind, Now: w.clock.Now}, e, w.cluster, w.cfg.Log, reg)
-	s.Every(w.cfg.SyncPeriod)
-	w.leader = &leader{w: w, client: client, engine: e, scaler: s}
+	l.scaler = scaler.New(scaler.Config{Kind: kind, Now: w.clock.Now}, l, w.cluster, log, reg)
+	l.scaler.Every(w.cfg.SyncPeriod)
+	w.leader = l
 	return nil
 }
 
-// look is a tick, and the passes that follow until the next look.
-func (l *leader) look(ctx context.Context) error {
+// oneByOne calls work for 0 to n-1.
+func oneByOne(n int, work func(i int)) {
+	for i := range n {
+		work(i)
+	}
+}
+
+// tick is one of the scaler, and the passes that follow until the next one.
+func (l *leader) tick(ctx context.Context) error {
 	w := l.w
-	if err := w.callers.speak(w.clock, l.engine.inventory); err != nil {
+	if err := w.callers.speak(w.clock, l.loop.Inventory); err != nil {
 		return err
 	}
 	l.tell()
 	kind := w.state.Snapshot(w.clock.Now()).Kind(w.cfg.Kind.Name)
 	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *kind)
-	if w.cfg.Decided != nil {
-		w.cfg.Decided(&d, &out)
-	}
-	return l.engine.work(ctx, w.next)
+	w.cfg.Decided(&d, &out)
+	return l.work(ctx, w.next)
 }
 
 // tell tells the fold what ZooKeeper holds.
 func (l *leader) tell() {
-	st := l.engine.state
-	if l.told != nil && (l.version == l.engine.version || seen.Same(l.told, st)) {
+	st := l.State()
+	if l.told != nil && seen.Same(l.told, st) {
 		l.w.state.Apply(observed.Read{Kind: st.Kind, Source: observed.SourceStore, At: st.ReadAt})
 	} else {
 		l.who = l.who.Follow(st)
 		l.w.state.Apply(seen.Assignment(st, l.who))
 	}
-	l.told, l.version = st, l.engine.version
+	l.told = st
+}
+
+// pass passes the loop once.
+func (l *leader) pass(ctx context.Context) error {
+	if l.over == nil {
+		l.over, l.idle = l.loop.Pass(ctx), true
+	}
+	return l.over
+}
+
+// work passes the loop until it has nothing to do before that time, and moves the clock to whatever
+// it has to do until then.
+func (l *leader) work(ctx context.Context, until time.Time) error {
+	for !l.idle || l.over != nil || l.loop.Due().Before(until) {
+		if l.idle {
+			l.w.clock.Reach(l.loop.Due())
+		}
+		if err := l.pass(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Order implements scaler.Engine.
+func (l *leader) Order(o orders.Orders) {
+	l.Engine.Order(o)
+	l.idle = false
+}
+
+// keepPasses is how often the loop is passed for a document before its caller gives up.
+const keepPasses = 10
+
+// Keep implements scaler.Engine: it passes the loop until the document is kept.
+func (l *leader) Keep(ctx context.Context, name string, change orders.Update) error {
+	k, err := l.loop.Calls.Keep(l.w.clock.Now(), name, change)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // a caller that gives up, as the Scaler does by a clock, ends no pass
+	for range keepPasses {
+		if err := l.pass(ctx); err != nil {
+			return fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, err)
+		}
+		if k.Ended() {
+			return k.Err()
+		}
+		l.w.clock.Reach(l.loop.Due())
+	}
+	l.loop.Calls.GiveUp(k.Request)
+	return fmt.Errorf("%w: not kept in %d passes", orders.ErrOutcomeUnknown, keepPasses)
 }

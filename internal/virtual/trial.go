@@ -35,7 +35,7 @@ func (t *trial) fail(format string, args ...any) {
 // znodes.
 func (t *trial) see(op protocol.Op) {
 	at := locate(t.j.kind, op.Path)
-	if at.part == partData || at.part == partReload || at.part == partList {
+	if at.ordinal >= 0 {
 		if _, touched := t.before[at.ordinal]; !touched {
 			t.before[at.ordinal] = t.j.instances[at.ordinal]
 		}
@@ -211,23 +211,19 @@ type location struct {
 var partsOfInstance = map[string]part{"": partData, "_reload": partReload, "resources": partList}
 
 func locate(kind, path string) location {
+	at := location{ordinal: -1}
 	if rest, ok := strings.CutPrefix(path, protocol.KindPath(kind)+"/"); ok {
 		number, below, _ := strings.Cut(rest, "/")
 		n, err := strconv.Atoi(number)
-		of, known := partsOfInstance[below]
-		if err != nil || !known {
-			return location{ordinal: -1}
+		if of, known := partsOfInstance[below]; err == nil && known {
+			at.part, at.ordinal = of, n
 		}
-		return location{part: of, ordinal: n}
+	} else if name, ok := strings.CutPrefix(path, protocol.PoolPath(kind)+"/"); ok {
+		at.part, at.name = partPool, name
+	} else if name, ok := strings.CutPrefix(path, protocol.FlightsPath(kind)+"/"); ok {
+		at.part, at.name = partFlight, name
+	} else if path == protocol.HeadPath(kind) {
+		at.part = partHead
 	}
-	if name, ok := strings.CutPrefix(path, protocol.PoolPath(kind)+"/"); ok {
-		return location{part: partPool, ordinal: -1, name: name}
-	}
-	if name, ok := strings.CutPrefix(path, protocol.FlightsPath(kind)+"/"); ok {
-		return location{part: partFlight, ordinal: -1, name: name}
-	}
-	if path == protocol.HeadPath(kind) {
-		return location{part: partHead, ordinal: -1}
-	}
-	return location{ordinal: -1}
+	return at
 }

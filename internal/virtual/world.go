@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
@@ -21,34 +19,23 @@ type Config struct {
 	Cluster ClusterConfig
 	Load    Load
 	Start   time.Time
-	// SyncPeriod is the time between two looks. Default 2s.
-	SyncPeriod time.Duration
-	// UsageEvery is the time between two samples of the pods' use, BeatEvery that between two
-	// heartbeats of an instance. Defaults 15s and 30s.
-	UsageEvery, BeatEvery time.Duration
-	// TakeOver is how long the kind is without a leader when one has ended. Default 15s.
-	TakeOver time.Duration
-	Log      *slog.Logger
-	// Saw is told of each transaction, Decided of each decision and what became of it. Both may be nil.
+	// SyncPeriod is the time between two ticks, TakeOver how long the kind is without a leader when
+	// one has ended.
+	SyncPeriod, TakeOver time.Duration
+	// Saw is told of each transaction, Decided of each decision and what became of it.
 	Saw     func(*Transaction)
 	Decided func(*decide.Decision, *outcome.Outcome)
 }
 
-func (c *Config) setDefaults() {
-	setDefault(&c.SyncPeriod, 2*time.Second)
-	setDefault(&c.UsageEvery, 15*time.Second)
-	setDefault(&c.BeatEvery, 30*time.Second)
-	setDefault(&c.TakeOver, 15*time.Second)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-}
+// Load is what a pod uses that runs so many of the kind's resources: milli-CPU and bytes.
+type Load func(at time.Time, ordinal, runs int) (cpu, memory int64)
 
-func setDefault(field *time.Duration, value time.Duration) {
-	if *field == 0 {
-		*field = value
-	}
-}
+const (
+	// usageEvery is the time between two samples of the pods' use, and over how long metrics.k8s.io
+	// measures it; beatEvery is that between two heartbeats of an instance.
+	usageEvery = 15 * time.Second
+	beatEvery  = 30 * time.Second
+)
 
 // World is one kind in virtual time. It is used by one goroutine.
 type World struct {
@@ -66,9 +53,9 @@ type World struct {
 	leader   *leader
 	takeOver time.Time
 	terms    int
-	// next is when the next look is, looks how many there were.
+	// next is when the next tick is, ticks how many there were.
 	next  time.Time
-	looks int
+	ticks int
 }
 
 // signals is when the sources are to be read next, and what was told of the cluster.
@@ -77,10 +64,9 @@ type signals struct {
 	cluster          int
 }
 
-// New is a world before its first look.
+// New is a world before its first tick.
 func New(cfg Config) *World {
-	cfg.setDefaults()
-	w := &World{cfg: cfg, clock: NewClock(cfg.Start), takeOver: cfg.Start, next: cfg.Start}
+	w := &World{cfg: cfg, clock: &Clock{now: cfg.Start}, takeOver: cfg.Start, next: cfg.Start}
 	w.judge = NewJudge(cfg.Kind.Name, w.unreleased)
 	if cfg.Kind.HandOff != config.HandOffAcknowledged {
 		w.judge.released = nil
@@ -96,9 +82,7 @@ func New(cfg Config) *World {
 
 func (w *World) saw(tx *Transaction) {
 	w.judge.See(tx)
-	if w.cfg.Saw != nil {
-		w.cfg.Saw(tx)
-	}
+	w.cfg.Saw(tx)
 }
 
 // unreleased says why what was taken from an instance may run there still: the process of its
@@ -110,27 +94,6 @@ func (w *World) unreleased(f *protocol.Flight) string {
 	return ""
 }
 
-// Now is the time in the world.
-func (w *World) Now() time.Time { return w.clock.Now() }
-
-// Looks is how many looks there were.
-func (w *World) Looks() int { return w.looks }
-
-// Terms is how many leaders there were.
-func (w *World) Terms() int { return w.terms }
-
-// Cluster is the StatefulSet and its pods.
-func (w *World) Cluster() *Cluster { return w.cluster }
-
-// Callers are those who create and delete.
-func (w *World) Callers() *Callers { return w.callers }
-
-// Resources is how many there are.
-func (w *World) Resources() int { return w.judge.Len() }
-
-// Ask creates or deletes ids, from the next look on.
-func (w *World) Ask(op resync.Op, ids []string) { w.callers.Ask(op, ids) }
-
 // Kill ends the leader's process in the middle of its work, after that many more transactions. With
 // unheard it does not learn of the last one that it was done.
 func (w *World) Kill(after int, unheard bool) {
@@ -139,17 +102,17 @@ func (w *World) Kill(after int, unheard bool) {
 	}
 }
 
-// Step is one look, and all that happens until the next one. Its error is what the judge has found,
+// Step is one tick, and all that happens until the next one. Its error is what the judge has found,
 // or what must not happen in a world in which everything else works.
 func (w *World) Step(ctx context.Context) error {
 	w.clock.Reach(w.next)
 	w.next = w.next.Add(w.cfg.SyncPeriod)
-	w.looks++
+	w.ticks++
 	w.cluster.Step()
 	w.processes()
 	w.signal()
 	if err := w.lead(ctx); err != nil {
-		return errors.Join(w.judge.Fault(), err)
+		return errors.Join(w.judge.fault, err)
 	}
 	for _, in := range w.instances {
 		if in == nil {
@@ -159,7 +122,7 @@ func (w *World) Step(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(w.judge.Fault(), w.callers.listen())
+	return errors.Join(w.judge.fault, w.callers.listen())
 }
 
 // instance is the process of an ordinal; nil: none runs.
@@ -173,7 +136,7 @@ func (w *World) instance(n int) *Instance {
 // processes starts and ends the instances' processes with their pods.
 func (w *World) processes() {
 	for n, in := range w.instances {
-		if p := w.cluster.Pod(n); in != nil && (p == nil || p.UID != in.pod || !p.Runs()) {
+		if p := w.cluster.Pod(n); in != nil && (p == nil || p.UID != in.pod || !p.running) {
 			in.End()
 			w.instances[n] = nil
 		}
@@ -182,7 +145,7 @@ func (w *World) processes() {
 		for n >= len(w.instances) {
 			w.instances = append(w.instances, nil)
 		}
-		if p.Runs() && w.instances[n] == nil {
+		if p.running && w.instances[n] == nil {
 			w.instances[n] = NewInstance(w.z, w.cfg.Kind.Name, n, p.UID)
 		}
 	}
@@ -191,32 +154,45 @@ func (w *World) processes() {
 // signal tells the fold what the sources see, save ZooKeeper: that, the leader tells.
 func (w *World) signal() {
 	now, kind := w.clock.Now(), w.cfg.Kind.Name
-	if moved := w.cluster.Moved(); moved != w.signals.cluster {
+	if moved := w.cluster.moved; moved != w.signals.cluster {
 		w.signals.cluster = moved
 		w.state.Apply(w.cluster.Signal(kind))
 	} else {
 		w.state.Apply(observed.Read{Kind: kind, Source: observed.SourceCluster, At: now})
 	}
 	if !now.Before(w.signals.usage) {
-		w.signals.usage = now.Add(w.cfg.UsageEvery)
+		w.signals.usage = now.Add(usageEvery)
 		w.state.Apply(w.usage())
 	}
 	if !now.Before(w.signals.catalogue) {
 		w.signals.catalogue = now.Add(w.cfg.Kind.Catalogue.Interval.Std())
-		w.state.Apply(observed.Catalogued{Kind: kind, At: now, Count: w.judge.Len()})
+		w.state.Apply(observed.Catalogued{Kind: kind, At: now, Count: w.judge.there})
 	}
 	for _, in := range w.instances {
 		if in == nil {
 			continue
 		}
-		if beat, due := in.Beat(now, w.cfg.BeatEvery); due {
+		if beat, due := in.Beat(now, beatEvery); due {
 			w.state.Apply(beat)
 		}
 	}
 	w.state.Apply(observed.Read{Kind: kind, Source: observed.SourceBus, At: now})
 }
 
-// lead lets the leader do all it has to until the next look; where there is none, the next one takes
+// usage is a sample of every pod that runs.
+func (w *World) usage() observed.PodUsage {
+	now := w.clock.Now()
+	samples := make(map[int]observed.Usage, len(w.instances))
+	for n, in := range w.instances {
+		if in != nil {
+			cpu, memory := w.cfg.Load(now, n, in.runs.Len())
+			samples[n] = observed.Usage{At: now, Window: usageEvery, CPU: cpu, Memory: memory}
+		}
+	}
+	return observed.PodUsage{Kind: w.cfg.Kind.Name, At: now, Usage: samples}
+}
+
+// lead lets the leader do all it has to until the next tick; where there is none, the next one takes
 // over when it is time.
 func (w *World) lead(ctx context.Context) error {
 	if w.leader == nil {
@@ -227,7 +203,7 @@ func (w *World) lead(ctx context.Context) error {
 			return fmt.Errorf("take over: %w", err)
 		}
 	}
-	err := w.leader.look(ctx)
+	err := w.leader.tick(ctx)
 	if err == nil || !w.leader.client.Dead() {
 		return err
 	}
@@ -244,13 +220,13 @@ func (w *World) Settled() error {
 		return err
 	}
 	places := w.judge.Places()
-	for n := range w.cluster.Replicas() {
+	for n := range w.cluster.replicas {
 		in, listed := w.instance(n), places[protocol.ResourcesPath(w.cfg.Kind.Name, n)]
-		if in == nil || in.Runs() != listed {
+		if in == nil || in.runs.Len() != listed {
 			return fmt.Errorf("instance %d has %d resources in its list, and does not run just those", n, listed)
 		}
 	}
-	if n := w.callers.Waiting(); n > 0 {
+	if n := len(w.callers.open); n > 0 {
 		return fmt.Errorf("%d messages are not answered", n)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-var _ scaler.Engine = (*engine)(nil)
+var _ scaler.Engine = (*leader)(nil)
 
 // settled is a world of 1,000 resources that has nothing to do.
 func settled(t *testing.T) (*World, *Day) {
@@ -30,16 +30,16 @@ func settled(t *testing.T) (*World, *Day) {
 func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 	d, err := NewDay(5, 2000, 6)
 	require.NoError(t, err)
-	p, looks := d.Begin(), 0
+	p, ticks := d.Begin(), 0
 	w := p.World
 	for after := time.Duration(0); after < 3*time.Hour; after += 30 * time.Second {
 		play(t, after, p)
 		if w.leader == nil {
 			continue
 		}
-		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.Now())
+		whole, _, err := protocol.Read(w.z, protocol.NewState(thing), w.clock.Now())
 		require.NoError(t, err)
-		known := w.leader.engine.state
+		known := w.leader.State()
 		require.Equal(t, whole.Head, known.Head)
 		require.Equal(t, whole.Ordinals(), known.Ordinals())
 		require.Equal(t, whole.PoolNames(), known.PoolNames())
@@ -48,12 +48,12 @@ func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 			require.Equal(t, in.IDs.Strings(), known.Instances[n].IDs.Strings())
 			require.Equal(t, in.Times, known.Instances[n].Times)
 		}
-		require.Equal(t, whole.Count(), w.Resources())
+		require.Equal(t, whole.Count(), w.judge.there)
 		require.NoError(t, whole.Check())
-		looks++
+		ticks++
 	}
-	require.Greater(t, looks, 300)
-	require.NotEmpty(t, w.Cluster().Resized)
+	require.Greater(t, ticks, 300)
+	require.NotEmpty(t, w.cluster.Resized)
 }
 
 // What breaks rule 12 ends the world at that very transaction, also one of another client.
@@ -81,12 +81,12 @@ func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 			in.seen = &znode{} // it hears of no change
 		}
 	}
-	w.Ask(resync.Deleted, d.asks[0].ids[:5])
+	w.callers.Ask(resync.Deleted, d.asks[0].ids[:5])
 	for range 10 {
 		require.NoError(t, w.Step(t.Context()))
 	}
-	require.Equal(t, 1000, w.Resources())
-	st, _, err := protocol.Read(w.z, protocol.NewState(thing), w.Now())
+	require.Equal(t, 1000, w.judge.there)
+	st, _, err := protocol.Read(w.z, protocol.NewState(thing), w.clock.Now())
 	require.NoError(t, err)
 	require.Equal(t, 5, st.InFlight())
 
@@ -98,8 +98,8 @@ func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 	require.ErrorContains(t, w.Step(t.Context()), "is given on before it is released: the process of pod")
 }
 
-// In every look the scaler decides once, at the time of the look.
-func TestALookIsADecision(t *testing.T) {
+// In every tick the scaler decides once, at the time of the tick.
+func TestATickIsADecision(t *testing.T) {
 	d, err := NewDay(3, 1000, 4)
 	require.NoError(t, err)
 	var at []time.Time
@@ -110,5 +110,5 @@ func TestALookIsADecision(t *testing.T) {
 	for i := range at {
 		require.Equal(t, d.Config.Start.Add(time.Duration(i)*2*time.Second), at[i])
 	}
-	require.Equal(t, 30, p.World.Looks())
+	require.Equal(t, 30, p.World.ticks)
 }

@@ -258,6 +258,3 @@ func (z *ZooKeeper) Each(reads []func(protocol.Znodes) error) error {
 	}
 	return nil
 }
-
-// Zxid is the number of the last transaction.
-func (z *ZooKeeper) Zxid() int64 { return z.zxid }

@@ -28,7 +28,7 @@ type bed struct {
 
 // newBed leads instances that are open.
 func newBed(t *testing.T, capacity int, ordinals ...int) *bed {
-	b := &bed{t: t, clock: NewClock(noon), judge: NewJudge(thing, nil)}
+	b := &bed{t: t, clock: &Clock{now: noon}, judge: NewJudge(thing, nil)}
 	b.z = NewZooKeeper(b.clock, b.judge.See)
 	b.client = b.z.NewClient()
 	b.st = b.read()
@@ -63,7 +63,7 @@ func ids(prefix string, n int) []string {
 
 func TestATransactionIsDoneAsAWholeOrNotAtAll(t *testing.T) {
 	b := newBed(t, 10, 0)
-	before := b.z.Zxid()
+	before := b.z.zxid
 	stat, _ := b.z.Stat(protocol.InstancePath(thing, 0), false)
 	for name, op := range map[string]protocol.Op{
 		"exists":        {Kind: protocol.OpCreate, Path: protocol.TmpPath(thing, 0)},
@@ -83,7 +83,7 @@ func TestATransactionIsDoneAsAWholeOrNotAtAll(t *testing.T) {
 		require.ErrorContains(t, err, op.Path, name)
 		is, _ := b.z.Stat(protocol.InstancePath(thing, 0), false)
 		require.Equal(t, stat, is, name)
-		require.Equal(t, before, b.z.Zxid(), name)
+		require.Equal(t, before, b.z.zxid, name)
 	}
 	fresh, changed, err := protocol.Read(b.z, b.st, noon)
 	require.NoError(t, err)
@@ -105,10 +105,10 @@ func TestTheHeadFencesAndTheGateHolds(t *testing.T) {
 	require.NoError(t, err)
 	gaveUp := errors.New("gave up")
 	m.Gate = func() error { return gaveUp }
-	before := b.z.Zxid()
+	before := b.z.zxid
 	_, err = b.z.Commit(m)
 	require.ErrorIs(t, err, gaveUp)
-	require.Equal(t, before, b.z.Zxid())
+	require.Equal(t, before, b.z.zxid)
 }
 
 func TestASessionsZnodesEndWithIt(t *testing.T) {
@@ -164,7 +164,7 @@ func TestADeadClientSendsNothingMore(t *testing.T) {
 		require.Equal(t, unheard, errors.Is(errs[0], protocol.ErrUnavailable))
 		require.ErrorIs(t, errs[1], protocol.ErrUnavailable)
 		require.True(t, b.client.Dead())
-		require.Equal(t, 1, b.judge.Len())
+		require.Equal(t, 1, b.judge.there)
 		_, _, err := b.client.Read(t.Context(), thing, b.st)
 		require.ErrorIs(t, err, protocol.ErrUnavailable)
 	}

@@ -128,7 +128,8 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 	w.by = append(w.by, r)
 }
 
-// pending are the ids of which op is wanted now, each once, as they came, in a new slice.
+// pending are the ids of which op is wanted now, each once, as they came. Nobody may write into the
+// slice, which is good until the next call for op.
 func (q *requests) pending(op resync.Op) []string {
 	if len(q.order[op]) == 0 {
 		return nil
@@ -146,7 +147,7 @@ func (q *requests) pending(op resync.Op) []string {
 	if len(live) == 0 {
 		q.order[op] = nil
 	}
-	return append([]string(nil), live...)
+	return live[:len(live):len(live)]
 }
 
 // askedBy splits ids of which op is wanted by whether that was last asked for by then.

@@ -5,7 +5,8 @@ import "github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 // Writer is the inventory as the one writer sees it. Nothing leaves it uncommitted.
 type Writer struct{ *shared }
 
-// Pending are the ids of which op is wanted now, each once, in the order in which they came.
+// Pending are the ids of which op is wanted now, each once, in the order in which they came. Nobody
+// may write into the slice, which is good until the next call for op.
 func (s Writer) Pending(op resync.Op) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

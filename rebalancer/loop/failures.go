@@ -24,7 +24,7 @@ const (
 	conflictPause, lastConflict = 50 * time.Millisecond, 5 * time.Second
 )
 
-// After is the pause after err, of a look or a term.
+// After is the pause after err, of a read or a term.
 func (p *Pauses) After(err error) time.Duration { return p.grow(err, Retry, LastRetry) }
 
 // afterStep is the pause after err, of a step.
@@ -50,37 +50,17 @@ func lasts(err error) bool {
 	return errors.Is(err, protocol.ErrRefused) || errors.Is(err, protocol.ErrConflict)
 }
 
-// failures are those of the steps, by the step's name.
-type failures struct {
-	now map[string]*failure
-	// said is when an error of a step was last logged.
-	said map[string]time.Time
-}
-
-// failure is that of a step that failed when it was last tried.
+// failure is that of a step that failed when it was last tried; the zero value: it did not.
 type failure struct {
 	pauses Pauses
-	// until is when it may be tried again; zero: whenever the loop is passed.
+	// until is when it may be tried again; zero: whenever the loop is passed. Without that, each
+	// pass would try it.
 	until time.Time
 	// times is how often it failed in a row; text is the last error, refused whether ZooKeeper
 	// refused it.
 	times   int
 	text    string
 	refused bool
-}
-
-func newFailures() failures {
-	return failures{now: map[string]*failure{}, said: map[string]time.Time{}}
-}
-
-// resting says until when a step waits for its next attempt, zero if it does not, and why if that is
-// to be said. Without that, each pass would make it.
-func (s *failures) resting(name string, now time.Time) (why string, until time.Time) {
-	f := s.now[name]
-	if f == nil || !now.Before(f.until) {
-		return "", time.Time{}
-	}
-	return f.worthSaying(), f.until
 }
 
 // worthSaying is why it failed; "" if that is ordinary: another client has changed a znode once.
@@ -91,42 +71,23 @@ func (f *failure) worthSaying() string {
 	return ""
 }
 
-// failed has a step rest, until next. why is what is to be said of it.
-func (s *failures) failed(name string, err error, now time.Time) (why string, next time.Time) {
-	f := s.now[name]
-	if f == nil {
-		f = &failure{}
-		s.now[name] = f
-	}
+// failed has the step back off, until next.
+func (s *step) failed(err error, now time.Time) (next time.Time) {
+	f := &s.failure
 	f.times++
-	f.text, f.refused = fmt.Sprintf("%s: %v", name, err), errors.Is(err, protocol.ErrRefused)
+	f.text, f.refused = fmt.Sprintf("%s: %v", s.name, err), errors.Is(err, protocol.ErrRefused)
 	next = now.Add(f.pauses.afterStep(err))
 	if f.until = (time.Time{}); lasts(err) {
 		f.until = next
 	}
-	return f.worthSaying(), next
+	return next
 }
 
-// mended says that a step has not failed.
-func (s *failures) mended(name string) { delete(s.now, name) }
-
-// why is what a step failed with.
-func (s *failures) why(name string) string { return s.now[name].text }
-
-// news says whether a failure of a step is to be logged now: once a minute it is.
-func (s *failures) news(name string, now time.Time) bool {
-	if now.Sub(s.said[name]) <= time.Minute {
-		return false
-	}
-	s.said[name] = now
-	return true
-}
-
-// refused says what ZooKeeper refuses at present.
-func (s *failures) refused() string {
+// refusals says what ZooKeeper refuses at present.
+func refusals(all []step) string {
 	var whys []string
-	for _, f := range s.now {
-		if f.refused {
+	for i := range all {
+		if f := &all[i].failure; f.refused {
 			whys = append(whys, f.text)
 		}
 	}

@@ -7,17 +7,7 @@
 //
 // It is level-triggered: each step looks at what is, and proposes the next thing to do, if there is
 // one. Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
-//
-//	Pass ─► prepare: orders, and what others changed in ZooKeeper ◄──────────┐
-//	        │                                                                │
-//	        ├─ stopped? ─► only what is asked of the writer itself           │
-//	        ▼                                                                │
-//	      the next step that does not rest                                   │
-//	        ├─ proposes nothing ─────────────────────────► the step after it ┤
-//	        ├─ proposes ─► send ─► note, publish, answer ─► the first step ──┤
-//	        ├─ is refused ─► it rests ───────────────────► the step after it ┘
-//	        ├─ meets a conflict ─► it rests, and the pass ends: all is read again
-//	        └─ fenced, unavailable ─► the term is over
+// docs/architecture.md draws a pass.
 package loop
 
 import (
@@ -38,7 +28,7 @@ import (
 type Config struct {
 	// Holder is what the head names while this loop leads.
 	Holder string
-	// Refresh is the time between two looks at ZooKeeper when nothing changes.
+	// Refresh is the time between two reads of ZooKeeper when nothing changes.
 	Refresh   time.Duration
 	Now       func() time.Time
 	Store     Store
@@ -61,8 +51,8 @@ type Store interface {
 
 // Host is the engine that a Loop runs in.
 type Host interface {
-	// Round notes that the loop goes on.
-	Round()
+	// Alive notes that the loop goes on.
+	Alive()
 	// Ordered is what is ordered now. It forgets that a status has changed.
 	Ordered() Ordered
 	// Publish shows everybody a State, which is not changed any more; changed: more than its age is
@@ -101,8 +91,8 @@ type core struct {
 	blocked string
 }
 
-// tick takes the time from the clock.
-func (c *core) tick() time.Time {
+// clock takes the time from the clock.
+func (c *core) clock() time.Time {
 	c.view.Now = c.Now()
 	return c.view.Now
 }
@@ -127,10 +117,13 @@ func (c *core) publish(changed bool) { c.Host.Publish(c.view.State.Clone(), chan
 // Loop is one uninterrupted time of writing under one epoch.
 type Loop struct {
 	*core
-	ordered  ordered
+	ordered Ordered
+	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
+	// draining does not depend on a hold. unproven is why lost ordinals are not emptied.
+	stay     []int
+	unproven map[int]string
 	reader   reader
 	proof    proof
-	failures failures
 	teller   *teller
 	// creating is served between the batches of other steps, too.
 	steps    []step
@@ -141,12 +134,12 @@ type Loop struct {
 func New(cfg Config, st *protocol.State) *Loop {
 	c := &core{Config: cfg, view: steps.View{
 		View: release.View{State: st}, Index: cfg.Inventory.Index, Requests: cfg.Inventory.Writer,
-		Releases: release.New(), Lists: &steps.Lists{}, Written: map[int]time.Time{}, Piece: st.NextPiece(),
+		Releases: release.New(), Written: map[int]time.Time{}, Piece: st.NextPiece(),
 	}}
-	l := &Loop{core: c, failures: newFailures()}
+	l := &Loop{core: c}
 	l.view.Orders = &l.ordered.Orders
 	l.proof = proof{core: c}
-	l.reader = reader{core: c, proof: &l.proof, refreshed: l.tick(), rest: readPause}
+	l.reader = reader{core: c, proof: &l.proof, refreshed: l.clock(), pause: readPause, damage: st.Fault()}
 	l.teller = newTeller(c)
 	l.steps = inOrder(l.teller)
 	l.creating = &l.steps[stepCreate]
@@ -167,7 +160,7 @@ func (l *Loop) Due() time.Time { return l.due }
 // Pass does whatever there is to do now. After each thing done it begins anew with what callers
 // wait for. An error says that this loop must not go on.
 func (l *Loop) Pass(ctx context.Context) error {
-	l.due = l.tick().Add(l.Refresh)
+	l.due = l.clock().Add(l.Refresh)
 	l.blocked = ""
 	for i := 0; i < len(l.steps) && ctx.Err() == nil; {
 		s := &l.steps[i]
@@ -195,26 +188,26 @@ func (l *Loop) Pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// try has a step done, unless it rests. did: something was done; ended: the pass is over, because
+// try has a step done, unless it backs off. did: something was done; ended: the pass is over, because
 // others have written. An error ends the term.
 func (l *Loop) try(ctx context.Context, s *step) (did, ended bool, err error) {
-	if why, until := l.failures.resting(s.name, l.view.Now); !until.IsZero() {
+	if until := s.failure.until; l.view.Now.Before(until) {
 		l.again(until)
-		l.block(why)
+		l.block(s.failure.worthSaying())
 		return false, false, nil
 	}
 	did, err = l.do(ctx, s)
 	switch {
 	case err == nil:
-		l.failures.mended(s.name)
+		s.failure = failure{}
 		return did, false, nil
 	case errors.Is(err, protocol.ErrConflict):
-		l.conflicted(s.name, err)
+		l.conflicted(s, err)
 		return false, true, nil
 	case l.ends(ctx, err):
 		return false, false, err
 	}
-	l.refused(s.name, err)
+	l.refused(s, err)
 	return false, false, nil
 }
 
@@ -225,43 +218,42 @@ func (l *Loop) ends(ctx context.Context, err error) bool {
 
 // conflicted notes that another client had changed what a step was to write. Once is ordinary; what
 // goes on is said.
-func (l *Loop) conflicted(name string, err error) {
+func (l *Loop) conflicted(s *step, err error) {
 	l.Metrics.conflicts.Inc()
-	l.Log.Warn("another client changed what was being written; reading again", "step", name, "error", err)
+	l.Log.Warn("another client changed what was being written; reading again", "step", s.name, "error", err)
 	l.reader.dirty = true
-	why, next := l.failures.failed(name, err, l.view.Now)
-	l.again(next)
-	l.block(why)
+	l.again(s.failed(err, l.view.Now))
+	l.block(s.failure.worthSaying())
 }
 
 // refused notes that a step was impossible. The others go on; it is tried again after a pause.
-func (l *Loop) refused(name string, err error) {
-	_, next := l.failures.failed(name, err, l.view.Now)
-	l.again(next)
-	l.block(l.failures.why(name))
-	if l.failures.news(name, l.view.Now) {
-		l.Log.Error("a step was refused", "step", name, "error", err)
+func (l *Loop) refused(s *step, err error) {
+	l.again(s.failed(err, l.view.Now))
+	l.block(s.failure.text)
+	if l.view.Now.Sub(s.logged) > time.Minute {
+		s.logged = l.view.Now
+		l.Log.Error("a step was refused", "step", s.name, "error", err)
 	}
 }
 
-// prepare takes the latest orders, and looks at ZooKeeper when something may have changed there or
-// it is time.
+// prepare takes the latest orders, and reads ZooKeeper when something may have changed there or it
+// is time.
 func (l *Loop) prepare(ctx context.Context) error {
-	l.Host.Round()
-	l.tick()
+	l.Host.Alive()
+	l.clock()
 	l.order()
 	defer func() { l.view.Releases.FindFixed(&l.view.View, l.ordered.Number, l.reader.refreshed) }()
-	return l.reader.refresh(ctx)
+	return l.reader.keepUp(ctx)
 }
 
 // order takes the latest orders.
 func (l *Loop) order() {
-	l.ordered.Ordered = l.Host.Ordered()
+	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
 	if l.view.Idle = l.ordered.Orders.Refusal(l.view.Now); l.view.Idle == "" {
-		l.ordered.Orders.Stay, l.ordered.unproven = l.view.Releases.Reassign(&l.view.View)
-		l.ordered.stay = append([]int{}, l.ordered.Orders.Stay...)
+		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
+		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)
 	}
 }

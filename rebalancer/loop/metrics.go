@@ -29,20 +29,28 @@ type Metrics struct {
 // that wait for a read.
 func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64) *Metrics {
 	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Name: "shardscaler_rebalancer_" + name, Help: help}
+	}
 	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "shardscaler_rebalancer_" + name, Help: help})
+		return f.NewCounter(prometheus.CounterOpts(opts(name, help)))
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "shardscaler_rebalancer_" + name, Help: help})
+		return f.NewGauge(prometheus.GaugeOpts(opts(name, help)))
 	}
-	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "shardscaler_rebalancer_waiting_deletes",
-		Help: "Deletes found by a comparison with the catalogue that wait for a person to confirm their number.",
-	}, waiting)
-	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "shardscaler_rebalancer_claimed_deletes",
-		Help: "Resources that a delete by a condition named and no complete read of the catalogue has decided yet.",
-	}, claimed)
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts(opts(name, help)), []string{label})
+	}
+	gauges := func(name, help, label string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), []string{label})
+	}
+	seconds := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return f.NewHistogram(prometheus.HistogramOpts{Name: "shardscaler_rebalancer_" + name, Help: help, Buckets: buckets})
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts(opts("waiting_deletes",
+		"Deletes found by a comparison with the catalogue that wait for a person to confirm their number.")), waiting)
+	f.NewGaugeFunc(prometheus.GaugeOpts(opts("claimed_deletes",
+		"Resources that a delete by a condition named and no complete read of the catalogue has decided yet.")), claimed)
 	return &Metrics{
 		created:    counter("created_total", "Resources made durable."),
 		deleted:    counter("deleted_total", "Resources deleted."),
@@ -50,26 +58,15 @@ func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 		conflicts:  counter("conflicts_total", "Writes refused because something else had changed; each is followed by a complete read."),
 		foreign:    counter("foreign_edits_total", "Changes of the assignment that somebody else made."),
 		changes:    counter("list_changes_total", "Changes of an instance's list."),
-		moves: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_rebalancer_moves_total",
-			Help: "Resources given to an instance, by reason: new (from the pool), drain, pin, spread, undo.",
-		}, []string{"reason"}),
-		commits: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_rebalancer_commits_total",
-			Help: "Transactions committed, by step of the protocol.",
-		}, []string{"step"}),
-		parked: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_rebalancer_parked_resources",
-			Help: "Resources that have no place, or not the one they should have, by reason.",
-		}, []string{"reason"}),
-		waves: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_rebalancer_waves_total",
-			Help: "Waves of moves begun, by reason: drain, pin, spread, undo.",
-		}, []string{"reason"}),
-		wave: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_rebalancer_wave_moves",
-			Help: "Moves of the running wave, by state: planned, acknowledged (released by their instance), moved, left; none while no wave runs.",
-		}, []string{"state"}),
+		moves: counters("moves_total",
+			"Resources given to an instance, by reason: new (from the pool), drain, pin, spread, undo.", "reason"),
+		commits: counters("commits_total", "Transactions committed, by step of the protocol.", "step"),
+		parked: gauges("parked_resources",
+			"Resources that have no place, or not the one they should have, by reason.", "reason"),
+		waves: counters("waves_total", "Waves of moves begun, by reason: drain, pin, spread, undo.", "reason"),
+		wave: gauges("wave_moves",
+			"Moves of the running wave, by state: planned, acknowledged (released by their instance), moved, left; none while no wave runs.",
+			"state"),
 		perMinute:   gauge("wave_moves_per_minute", "Moves that arrive in a minute while a wave runs."),
 		secondsLeft: gauge("wave_left_seconds", "Estimated time to the end of the running plan; 0 when none runs or nothing can be said."),
 		pieces:      gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
@@ -77,14 +74,9 @@ func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() 
 		leading:     gauge("leading", "1 while this process writes the assignment."),
 		unannounced: gauge("unannounced_rows", "Rows that reads of the catalogue found since a message of the kind last came; 0 unless that keeps happening."),
 		alarm:       gauge("stopped", "1 while the kind is stopped by an alarm."),
-		planning: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "shardscaler_rebalancer_plan_seconds",
-			Help: "Time to plan.", Buckets: []float64{.0001, .001, .005, .02, .1, .5},
-		}),
-		creating: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "shardscaler_rebalancer_create_seconds",
-			Help: "Time from a create's arrival to durable.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30},
-		}),
+		planning:    seconds("plan_seconds", "Time to plan.", .0001, .001, .005, .02, .1, .5),
+		creating: seconds("create_seconds", "Time from a create's arrival to durable.",
+			.001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30),
 	}
 }
 

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
@@ -14,7 +15,10 @@ type step struct {
 	// always: also while the kind is stopped.
 	always bool
 	// point is passed right before what it proposes is sent; nil: there is none.
-	point func(p *steps.Proposal)
+	point   func(p *steps.Proposal)
+	failure failure
+	// logged is when an error of it was last logged.
+	logged time.Time
 }
 
 // stepCreate is the place of the step that is served between the batches of others, too.
@@ -26,11 +30,11 @@ func inOrder(t *teller) []step {
 	return []step{
 		{name: "keep", always: true, Step: &steps.Keep{Calls: c.Calls, Refused: t.notKept}},
 		{name: "claims", Step: &steps.Claims{}},
-		stepCreate: {name: "create", point: atCreates, Step: &steps.Create{Created: t.created, Redirected: t.answer}},
-		{name: "delete", point: atDeletes, Step: &steps.Delete{Deleted: t.deleted, Redirected: t.answer}},
+		stepCreate: {name: "create", point: atCreates, Step: &steps.Create{}},
+		{name: "delete", point: atDeletes, Step: steps.Delete{}},
 		{name: "repair", Step: &steps.Repair{Completed: t.completed, Deduped: t.deduped}},
 		{name: "open", point: atReturns, Step: &steps.Open{Opened: t.opened}},
-		{name: "roll back", Step: &steps.RollBack{Calls: c.Calls, Waves: t.waves, Spread: t.spread, Done: t.rolledBack}},
+		{name: "roll back", Step: &steps.RollBack{Calls: c.Calls, Move: t.move, Spread: t.spread, Done: t.rolledBack}},
 		{name: "grant", point: atReleases, Step: &steps.Grant{Granted: t.granted, Pooled: t.pooled}},
 		{name: "move", Step: t.move},
 		{name: "place", point: atDrains, Step: t.place},

@@ -12,7 +12,7 @@ import (
 
 // proof answers callers for what is so already. Our State says that, and it is true while we lead;
 // whether we still did when it was asked, only something of ours shows that began later and found
-// our head: a transaction, a look, or else a read of the head alone. Without that, a leader that
+// our head: a transaction, a read, or else one of the head alone. Without that, a leader that
 // was deposed unawares would answer for a resource that its successor has just deleted.
 type proof struct {
 	*core

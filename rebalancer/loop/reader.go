@@ -30,10 +30,12 @@ type reader struct {
 	proof *proof
 	// refreshed is when ZooKeeper was last read.
 	refreshed time.Time
-	// changed: ZooKeeper says that a status changed, dirty: we know that something did. rest is how
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. pause is how
 	// long a read may be put off in the first case.
 	changed, dirty bool
-	rest           time.Duration
+	pause          time.Duration
+	// damage is why the State that was last read is not written; "": it is.
+	damage string
 	// beside is the read that is under way beside the loop; nil: none is.
 	beside *reading
 	// foreign are the times at which edits of others were seen.
@@ -45,17 +47,15 @@ type reading struct {
 	begun   time.Time
 	asked   int64            // when it began, by the inventory's clock
 	touched protocol.Touched // by the loop since it began
-	result  chan read
-}
-
-type read struct {
+	// ended is closed when the rest is there.
+	ended chan struct{}
 	fresh *protocol.State
 	moved bool
 	err   error
 }
 
-// refresh takes over what was read beside, and reads when something may have changed or it is time.
-func (r *reader) refresh(ctx context.Context) error {
+// keepUp takes over what was read beside, and reads when something may have changed or it is time.
+func (r *reader) keepUp(ctx context.Context) error {
 	if err := r.take(); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (r *reader) refresh(ctx context.Context) error {
 	}
 	pause := r.Refresh
 	if r.changed {
-		pause = min(pause, r.rest) // a read that had to wait for a slow server is no reason to read less often than at rest
+		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than when nothing changes
 	}
 	if next := r.refreshed.Add(pause); r.view.Now.Before(next) {
 		r.again(next)
@@ -77,16 +77,14 @@ func (r *reader) refresh(ctx context.Context) error {
 // read reads what others changed. Our own writes are known already, and what instances say of
 // themselves a reading beside sees.
 func (r *reader) read(ctx context.Context) error {
-	begun, asked := r.tick(), r.view.Requests.Clock()
+	begun, asked := r.clock(), r.view.Requests.Clock()
 	fresh, moved, err := r.Store.Read(ctx, r.view.State.Kind, r.view.State)
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	if err := r.leads(&fresh.Head); err != nil {
+	if err := r.took(fresh, begun, asked); err != nil {
 		return err
 	}
-	r.proof.proved(asked)
-	r.took(begun)
 	if moved && r.isEdited(fresh) && fresh.Torn {
 		r.dirty = true // another client is still writing: what was read does not hold together
 		return nil
@@ -97,17 +95,22 @@ func (r *reader) read(ctx context.Context) error {
 	return nil
 }
 
-// took notes that a read which began at that time has ended.
-func (r *reader) took(begun time.Time) {
-	r.refreshed = r.tick()
-	r.rest = max(readPause, readShare*r.refreshed.Sub(begun))
+// took notes that a read which began at that time has ended, and what it proves.
+func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error {
+	if err := r.leads(&fresh.Head); err != nil {
+		return err
+	}
+	r.proof.proved(asked)
+	r.refreshed = r.clock()
+	r.pause = max(readPause, readShare*r.refreshed.Sub(begun))
+	return nil
 }
 
 // adopt makes st the State. What changed in it while it was read, we have written ourselves, or it
 // is statuses.
 func (r *reader) adopt(st *protocol.State, begun time.Time, moved bool) {
 	st.Torn = false
-	r.view.State = st
+	r.view.State, r.damage = st, st.Fault()
 	r.view.Releases.Observe(st, begun, r.refreshed)
 	r.publish(moved)
 }
@@ -127,8 +130,8 @@ func (r *reader) isEdited(fresh *protocol.State) bool {
 
 // fault says why the kind is stopped; "" when it is not.
 func (r *reader) fault() string {
-	if fault := r.view.State.Fault(); fault != "" {
-		return fault
+	if r.damage != "" {
+		return r.damage
 	}
 	since := r.view.Now.Add(-foreignWindow)
 	r.foreign = slices.DeleteFunc(r.foreign, func(at time.Time) bool { return at.Before(since) })
@@ -143,16 +146,15 @@ func (r *reader) begin(ctx context.Context) {
 	if r.beside != nil {
 		return
 	}
-	g := &reading{begun: r.tick(), asked: r.view.Requests.Clock(), touched: protocol.Touched{}, result: make(chan read, 1)}
+	g := &reading{begun: r.clock(), asked: r.view.Requests.Clock(), touched: protocol.Touched{}, ended: make(chan struct{})}
 	r.beside, r.changed = g, false
 	before := r.view.State.Clone()
 	r.Beside(func() {
-		var seen read
-		seen.err = guard.Run(func() (err error) {
-			seen.fresh, seen.moved, err = r.Store.ReadOnce(ctx, before)
+		g.err = guard.Run(func() (err error) {
+			g.fresh, g.moved, err = r.Store.ReadOnce(ctx, before)
 			return err
 		})
-		g.result <- seen
+		close(g.ended)
 		r.Host.Wake()
 	})
 }
@@ -174,33 +176,27 @@ func (r *reader) take() error {
 	}
 	g := r.beside
 	select {
-	case seen := <-g.result:
+	case <-g.ended:
 		r.beside = nil
-		return r.takeOver(g, seen)
 	default:
 		return nil
 	}
-}
-
-func (r *reader) takeOver(g *reading, seen read) error {
-	guard.Raise(seen.err)
+	guard.Raise(g.err)
 	switch {
-	case errors.Is(seen.err, protocol.ErrUnavailable):
+	case errors.Is(g.err, protocol.ErrUnavailable):
 		r.dirty = true // nothing is in doubt: what was being written meanwhile has been settled over the next session, as this read will be
 		return nil
-	case seen.err != nil:
-		return fmt.Errorf("read: %w", seen.err)
+	case g.err != nil:
+		return fmt.Errorf("read: %w", g.err)
 	}
-	if err := r.leads(&seen.fresh.Head); err != nil {
+	if err := r.took(g.fresh, g.begun, g.asked); err != nil {
 		return err
 	}
-	r.proof.proved(g.asked)
-	r.took(g.begun)
-	st := r.view.State.Overlay(seen.fresh, g.touched)
-	if seen.moved && protocol.ForeignEdit(r.view.State, st) != "" {
+	st := r.view.State.Overlay(g.fresh, g.touched)
+	if g.moved && protocol.ForeignEdit(r.view.State, st) != "" {
 		r.dirty = true // the read that follows counts it
 		return nil
 	}
-	r.adopt(st, g.begun, seen.moved)
+	r.adopt(st, g.begun, g.moved)
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 const streamBytes = 4 * protocol.MaxMultiBytes
 
 // ask asks a step, and notes what it says but for what is to be sent.
-func (l *Loop) ask(s *step, more bool) steps.Proposal {
+func (l *Loop) ask(s steps.Step, more bool) steps.Proposal {
 	l.view.More = more
 	p := s.Next(&l.view)
 	l.view.More = false
@@ -33,23 +33,25 @@ func (l *Loop) ask(s *step, more bool) steps.Proposal {
 // do does the next thing that a step proposes, if there is one, and what the step has to go on with
 // right after it.
 func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
-	p := l.ask(s, false)
+	asked := s.Step
+	p := l.ask(asked, false)
 	if !p.Empty() && s.point != nil {
 		s.point(&p)
 	}
 	for !p.Empty() {
-		done, err := l.carryOut(fault.Doing(ctx, cmp.Or(p.As, s.name)), s, &p)
+		done, err := l.carryOut(fault.Doing(ctx, cmp.Or(p.As, s.name)), asked, &p)
 		did = did || done
-		if err != nil || !p.Onward {
+		if err != nil || p.Onward == nil {
 			return did, err
 		}
-		p = l.ask(s, true)
+		asked = p.Onward
+		p = l.ask(asked, true)
 	}
 	return did, p.Err
 }
 
 // carryOut sends what is proposed, and answers and tells whom it concerns.
-func (l *Loop) carryOut(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+func (l *Loop) carryOut(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	did, err = l.send(ctx, s, p)
 	if err == nil && len(p.Answer.IDs) > 0 {
 		var answered bool
@@ -64,7 +66,7 @@ func (l *Loop) carryOut(ctx context.Context, s *step, p *steps.Proposal) (did bo
 
 // send sends what is proposed, and returns the gravest error. What could not be proposed is no error
 // while something else could: the step is asked again, and says so then.
-func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, err error) {
+func (l *Loop) send(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	switch {
 	case p.More:
 		did, err = l.stream(ctx, s, *p)
@@ -90,70 +92,45 @@ func (l *Loop) send(ctx context.Context, s *step, p *steps.Proposal) (did bool, 
 // stream sends what a step proposes and asks it for more while that is under way, until it proposes
 // none: proposals are made and sent while others are on their way, so that neither the step nor
 // ZooKeeper waits for the other. Creates are served in between.
-func (l *Loop) stream(ctx context.Context, s *step, p steps.Proposal) (did bool, err error) {
-	var way underWay
+func (l *Loop) stream(ctx context.Context, s steps.Step, p steps.Proposal) (did bool, err error) {
+	var finish []func() error // of the batches that are under way, oldest first
 	l.view.Busy = true
 	defer func() { l.view.Busy, l.view.UnderWay = false, nil }()
 	for {
-		if len(p.Jobs) > 0 {
+		if jobs := p.Jobs; len(jobs) > 0 {
 			did = true
-			way = append(way, batch{p.Jobs, l.start(ctx, p.Jobs)})
+			committed := l.start(ctx, jobs)
+			l.view.UnderWay = append(l.view.UnderWay, jobs...)
+			finish = append(finish, func() error {
+				l.view.UnderWay = l.view.UnderWay[len(jobs):]
+				return committed()
+			})
 		}
-		l.view.UnderWay = way.jobs()
-		over := !p.More || len(way) == 0
-		if err = p.Err; err == nil && len(way) > 0 && (len(p.Jobs) == 0 || way.full()) {
-			err = way.pop()
-			l.view.UnderWay = way.jobs()
+		over := !p.More || len(finish) == 0
+		if err = p.Err; err == nil && len(finish) > 0 && (len(p.Jobs) == 0 || isFull(l.view.UnderWay)) {
+			err, finish = finish[0](), finish[1:]
 		}
 		if err == nil {
-			err = l.serve(ctx)
+			_, _, err = l.try(ctx, l.creating) // the stream goes on where creates cannot be written
 		}
 		if err != nil || over {
 			break
 		}
 		p = l.ask(s, true)
 	}
-	for len(way) > 0 {
-		err = graver(err, way.pop())
+	for _, f := range finish {
+		err = graver(err, f())
 	}
 	return did, err
 }
 
-// serve makes creates durable between the batches of another step, which goes on where these cannot
-// be written.
-func (l *Loop) serve(ctx context.Context) error {
-	_, _, err := l.try(ctx, l.creating)
-	return err
-}
-
-// underWay is what is on its way, oldest first.
-type underWay []batch
-
-type batch struct {
-	jobs   []steps.Job
-	finish func() error
-}
-
-func (w underWay) jobs() (jobs []steps.Job) {
-	for _, b := range w {
-		jobs = append(jobs, b.jobs...)
-	}
-	return jobs
-}
-
-func (w underWay) full() bool {
-	size, jobs := 0, w.jobs()
+// isFull says that no more than these jobs is to be under way.
+func isFull(jobs []steps.Job) bool {
+	size := 0
 	for _, j := range jobs {
 		size += j.Multi.Bytes()
 	}
 	return size >= streamBytes || len(jobs) >= steps.MaxJobs
-}
-
-// pop waits for the oldest.
-func (w *underWay) pop() error {
-	oldest := (*w)[0]
-	*w = (*w)[1:]
-	return oldest.finish()
 }
 
 // commit sends jobs that do not overlap and returns the gravest error.
@@ -179,8 +156,8 @@ func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error
 
 // note counts what was committed and tells who waits for it. All of it was sent after asked.
 func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
-	l.Host.Round()
-	l.tick()
+	l.Host.Alive()
+	l.clock()
 	var worst error
 	for i, j := range jobs {
 		if errors.Is(errs[i], inventory.ErrGaveUp) { // its caller does not wait any more
@@ -196,6 +173,7 @@ func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 		for _, n := range j.Lists {
 			l.view.Written[n] = l.view.Now
 		}
+		l.teller.done(j.Multi.Step, j.Answer)
 		if j.Then != nil {
 			j.Then(l.view.Now)
 		}

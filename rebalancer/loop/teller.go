@@ -5,7 +5,6 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
@@ -16,26 +15,24 @@ import (
 // something of which others are told.
 type teller struct {
 	*core
-	waves      *steps.Waves
 	move       *steps.Move
 	place      *steps.Place
 	spread     *steps.Spread
-	duplicates []orders.Duplicate
+	duplicates []protocol.Duplicate
 }
 
 func newTeller(c *core) *teller {
 	t := &teller{core: c}
-	t.waves = &steps.Waves{Begun: t.waveBegun, Ended: t.waveEnded}
-	t.move = &steps.Move{Waves: t.waves}
-	t.place = &steps.Place{Waves: t.waves, Move: t.move, Plan: t.plan, Placed: t.placed, Refused: c.Metrics.refused}
-	t.spread = &steps.Spread{Waves: t.waves, Place: t.place, Move: t.move, Plan: t.plan}
+	t.move = &steps.Move{Plan: t.plan, Begun: t.waveBegun, Ended: t.waveEnded}
+	t.place = &steps.Place{Move: t.move, Placed: t.placed, Refused: c.Metrics.refused}
+	t.spread = &steps.Spread{Place: t.place, Move: t.move}
 	t.move.Place = t.place
 	return t
 }
 
 // recall takes up what an earlier leader has stored.
 func (t *teller) recall() {
-	w, err := t.waves.Recall(&t.view)
+	w, err := t.move.Recall(&t.view)
 	if err != nil {
 		t.Log.Error("not all is known of earlier moves", "error", err)
 	}
@@ -45,16 +42,21 @@ func (t *teller) recall() {
 	}
 }
 
-func (t *teller) created(ids []string) {
-	fault.Point("create.published")
-	t.Metrics.created.Add(float64(len(ids)))
-	t.answer(resync.Created, ids)
-}
-
-func (t *teller) deleted(ids []string) {
-	fault.Point("delete.published")
-	t.Metrics.deleted.Add(float64(len(ids)))
-	t.answer(resync.Deleted, ids)
+// done answers the callers who wait for what a transaction did, and counts that. A redirect only
+// has what was asked for before not take place.
+func (t *teller) done(step string, a steps.Answer) {
+	switch {
+	case len(a.IDs) == 0:
+		return
+	case step == "redirect":
+	case a.Op == resync.Created:
+		fault.Point("create.published")
+		t.Metrics.created.Add(float64(len(a.IDs)))
+	default:
+		fault.Point("delete.published")
+		t.Metrics.deleted.Add(float64(len(a.IDs)))
+	}
+	t.answer(a.Op, a.IDs)
 }
 
 func (t *teller) notKept(name string, err error) {
@@ -89,7 +91,7 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 			t.Log.Warn("an id was in two places", "resource", d.ID, "stayed", d.Stayed, "removed", d.Removed)
 		}
 		if len(t.duplicates) < listedDuplicates {
-			t.duplicates = append(t.duplicates, orders.Duplicate(d))
+			t.duplicates = append(t.duplicates, d)
 		}
 	}
 }
@@ -97,7 +99,7 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 // granted counts what an instance received.
 func (t *teller) granted(n int, takes []protocol.Take) {
 	for _, take := range takes {
-		reason := t.waves.Arrived(t.view.Now, take.Name, len(take.IDs))
+		reason := t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
 		if reason == "" {
 			if reason = wave.Drain; t.stays(take.Name) {
 				reason = wave.Spread
@@ -118,7 +120,7 @@ func (t *teller) stays(piece string) bool {
 }
 
 // pooled counts what has come back to the pool.
-func (t *teller) pooled(take protocol.Take) { t.waves.Arrived(t.view.Now, take.Name, len(take.IDs)) }
+func (t *teller) pooled(take protocol.Take) { t.move.Arrived(t.view.Now, take.Name, len(take.IDs)) }
 
 // placed counts what was given from the pool.
 func (t *teller) placed(n int) { t.moved("new", n) }

@@ -36,11 +36,8 @@ var (
 // MaxDocumentBytes is the largest document that ZooKeeper takes.
 const MaxDocumentBytes = protocol.MaxDocBytes
 
-// Head is who holds the head of the kind in ZooKeeper, and its epoch.
-type Head struct {
-	Holder string
-	Epoch  int64
-}
+// Head says who holds the head of the kind in ZooKeeper, and its epoch.
+type Head = protocol.Head
 
 // Flight is what was revoked from an ordinal while that pod ran it, and is not released yet.
 type Flight struct {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Progress is what an engine is doing, for the API and the metrics.
@@ -35,7 +36,7 @@ type Progress struct {
 	// Moved counts resources moved since this process started.
 	Moved int64 `json:"moved"`
 	// Duplicates lists ids that were found in two places since this process leads, at most 1000.
-	Duplicates []Duplicate `json:"duplicates,omitempty"`
+	Duplicates []protocol.Duplicate `json:"duplicates,omitempty"`
 	// Alarm says why the engine has stopped, if so (an unreadable list, foreign edits).
 	Alarm string `json:"alarm,omitempty"`
 	// Blocked says what keeps the running work from ending: capacity, a hold, an acknowledgement.
@@ -45,12 +46,4 @@ type Progress struct {
 	// Parked are the resources that have no place, or not the one they should have, summed up by
 	// where they are (-1: the pool) and why.
 	Parked []plan.RefusedGroup `json:"parked,omitempty"`
-}
-
-// Duplicate is an id that was found in more than one place.
-type Duplicate struct {
-	ID string `json:"id"`
-	// Stayed is where the id is, Removed where it was too: an ordinal, "pool" or "flight".
-	Stayed  string `json:"stayed"`
-	Removed string `json:"removed"`
 }

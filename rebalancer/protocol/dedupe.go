@@ -73,9 +73,10 @@ func (s *State) Check() error {
 
 // Duplicate is an id that was found in more than one place.
 type Duplicate struct {
-	ID string
-	// Stayed and Removed are places: an ordinal's number, "pool" or "flight".
-	Stayed, Removed string
+	ID string `json:"id"`
+	// Stayed is where the id is, Removed where it was too: an ordinal, "pool" or "flight".
+	Stayed  string `json:"stayed"`
+	Removed string `json:"removed"`
 }
 
 // Deduped is a transaction that takes duplicates out of one znode.

@@ -56,7 +56,7 @@ func (s *Account) Next(v *View) Proposal {
 		return Proposal{}
 	}
 	a := account{V: accountVersion, At: v.Now, ByWeight: byWeight}
-	if byWeight && v.weighed() {
+	if byWeight && v.Attributes.Weighed() {
 		a.Total, a.Lists = weigh(v)
 	}
 	if a.equal(s.last) && v.Now.Sub(s.last.At) < accountAgain {
@@ -68,10 +68,9 @@ func (s *Account) Next(v *View) Proposal {
 		return Proposal{Err: err}
 	}
 	m, err := protocol.StoreDoc(v.State, AccountName, data)
-	if err != nil {
-		return Proposal{Err: err}
-	}
-	return Proposal{As: AccountName, Jobs: []Job{{Multi: m, Then: func(time.Time) { s.last = a }}}}
+	p := propose(m, err, func(time.Time) { s.last = a })
+	p.As = AccountName
+	return p
 }
 
 // encode writes the account: of more than accountLists ordinals the least.

@@ -39,10 +39,6 @@ func (s *Claims) Next(v *View) Proposal {
 		return p
 	}
 	m, err := protocol.StoreDoc(v.State, inventory.KeptName, data)
-	if err != nil {
-		p.Err = err
-		return p
-	}
-	p.Jobs = []Job{{Multi: m}}
+	p.add(Job{Multi: m}, err)
 	return p
 }

@@ -13,17 +13,13 @@ func (Compact) Next(v *View) Proposal {
 	if len(v.State.Pool) < crowded {
 		return Proposal{}
 	}
-	return Merge{}.Next(v)
+	return merge(v)
 }
 
-// Merge merges small pool pieces, however many there are.
-type Merge struct{}
-
-// Next implements Step.
-func (Merge) Next(v *View) Proposal {
-	m, ok := protocol.CompactPool(v.State, v.Piece)
-	if !ok {
-		return Proposal{}
+// merge merges small pool pieces, however many there are.
+func merge(v *View) (p Proposal) {
+	if m, ok := protocol.CompactPool(v.State, v.Piece); ok {
+		p.Jobs, p.Pieces = []Job{{Multi: m}}, 1
 	}
-	return Proposal{Jobs: []Job{{Multi: m}}, Pieces: 1}
+	return p
 }

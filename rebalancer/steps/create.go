@@ -16,10 +16,6 @@ const Gather = 5 * time.Millisecond
 // Create makes durable what is wanted and nowhere yet: as new pool pieces, or, where its delete is
 // still in flight, by another destination.
 type Create struct {
-	// Created is told of ids that are in new pieces, Redirected of those that live on.
-	Created    func(ids []string)
-	Redirected func(op resync.Op, ids []string)
-
 	// last is when a pool piece was last added.
 	last time.Time
 }
@@ -37,9 +33,7 @@ func (s *Create) Next(v *View) Proposal {
 	flying := map[string]struct{}{}
 	for _, id := range wanted {
 		switch at, known := v.Index.Find(id); {
-		case !known:
-			fresh = append(fresh, id)
-		case at == inventory.InFlight && fault.RecreatedElsewhere.Made():
+		case !known, at == inventory.InFlight && fault.RecreatedElsewhere.Made():
 			fresh = append(fresh, id)
 		case at == inventory.InFlight:
 			flying[id] = struct{}{}
@@ -47,9 +41,8 @@ func (s *Create) Next(v *View) Proposal {
 			durable = append(durable, id)
 		}
 	}
-	b := NewBatch()
-	durable = append(durable, redirect(v, b, resync.Created, flying, protocol.ToPool, s.Redirected)...)
-	p := b.Proposal()
+	var p Proposal
+	durable = append(durable, redirect(v, &p, resync.Created, flying, protocol.ToPool)...)
 	if len(p.Jobs) == 0 && p.Err == nil {
 		if p = s.pieces(v, fresh); p.Err == nil {
 			p.Answer = Answer{resync.Created, durable}
@@ -59,71 +52,63 @@ func (s *Create) Next(v *View) Proposal {
 }
 
 // pieces adds up to a batch of pool pieces.
-func (s *Create) pieces(v *View, ids []string) Proposal {
+func (s *Create) pieces(v *View, ids []string) (p Proposal) {
 	if len(ids) == 0 {
-		return Proposal{}
+		return p
 	}
 	if len(v.State.Pool)+MaxJobs > protocol.MaxPool && !v.Busy { // what is under way makes room, and may need the pieces
-		if p := (Merge{}).Next(v); len(p.Jobs) > 0 {
+		if p = merge(v); len(p.Jobs) > 0 {
 			return p
 		}
 	}
-	b, pieces := NewBatch(), int64(0)
-	for len(ids) > 0 && !b.Full() && len(v.State.Pool)+int(pieces) < protocol.MaxPool {
+	for len(ids) > 0 && !p.full() && len(v.State.Pool)+int(p.Pieces) < protocol.MaxPool {
 		n := protocol.Fit(ids, protocol.MaxPieceBytes)
-		some := ids[:n:n]
-		m, err := protocol.Create(v.State, v.Piece+pieces, some)
-		pieces++
+		m, err := protocol.Create(v.State, v.Piece+p.Pieces, ids[:n:n])
+		p.add(Job{Multi: m, Answer: Answer{resync.Created, ids[:n:n]}, Then: func(now time.Time) { s.last = now }}, err)
+		p.Pieces++
 		ids = ids[n:]
-		b.Add(m, err, func(now time.Time) {
-			s.last = now
-			s.Created(some)
-		})
 	}
-	p := b.Proposal()
-	if p.Pieces = pieces; pieces == 0 {
+	if p.Pieces == 0 {
 		p.Blocked = "the pool is full: no create can be taken"
 	}
 	return p
 }
 
-// redirect gives ids in flight another destination: op says whether they are to live or to go. It
-// returns what goes the right way already.
-func redirect(
-	v *View, b *Batch, op resync.Op, ids map[string]struct{}, to int, redirected func(resync.Op, []string),
-) (right []string) {
+// redirect has p give ids in flight another destination: op says whether they are to live or to go.
+// It returns what goes the right way already.
+func redirect(v *View, p *Proposal, op resync.Op, ids map[string]struct{}, to int) (right []string) {
 	if len(ids) == 0 {
 		return nil
 	}
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
-		var turn []string
+		var other []string
 		for i, id := range f.IDs.All() {
 			if _, wanted := ids[id]; !wanted {
 				continue
 			}
 			if deleted := f.Target(i) == protocol.ToDelete; deleted == (op == resync.Created) {
-				turn = append(turn, id)
+				other = append(other, id)
 			} else {
 				right = append(right, id)
 			}
 		}
-		if len(turn) > 0 && !b.Full() {
-			m, err := protocol.Redirect(v.State, name, turn, to)
-			m.Gate = unlessGaveUp(v, op, turn)
-			b.Add(m, err, func(time.Time) { redirected(op, turn) })
+		if len(other) > 0 && !p.full() {
+			m, err := protocol.Redirect(v.State, name, other, to)
+			p.ask(v, m, err, Answer{op, other})
 		}
 	}
 	return right
 }
 
-// unlessGaveUp lets a transaction that does what is wanted of ids be sent only if it is wanted still:
-// its caller may have given up.
-func unlessGaveUp(v *View, op resync.Op, ids []string) func() error {
-	return func() error {
-		if !v.Requests.Sending(op, ids) {
+// ask adds a transaction that does what callers want. It is sent only if that is wanted still: a
+// caller may have given up.
+func (p *Proposal) ask(v *View, m protocol.Multi, err error, a Answer, lists ...int) {
+	m.Gate = func() error {
+		if !v.Requests.Sending(a.Op, a.IDs) {
 			return inventory.ErrGaveUp
 		}
 		return nil
 	}
+	p.add(Job{Multi: m, Answer: a, Lists: lists}, err)
 }

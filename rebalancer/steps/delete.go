@@ -3,7 +3,6 @@ package steps
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
@@ -16,17 +15,13 @@ const RevokeBytes = protocol.MaxFlight * 3 / 4
 
 // Delete takes away what is to go: from the pool at once, from a list as soon as that may change, in
 // flight by another destination.
-type Delete struct {
-	// Deleted is told of ids whose delete is durable, Redirected of those in flight.
-	Deleted    func(ids []string)
-	Redirected func(op resync.Op, ids []string)
-}
+type Delete struct{}
 
 // Next implements Step.
-func (s *Delete) Next(v *View) Proposal {
+func (Delete) Next(v *View) (p Proposal) {
 	wanted := v.Requests.Pending(resync.Deleted)
 	if len(wanted) == 0 || v.Index.Duplicates() > 0 { // of a duplicate the other one would stay
-		return Proposal{}
+		return p
 	}
 	var gone []string
 	pooled, flying, listed := map[string]struct{}{}, map[string]struct{}{}, map[int]map[string]struct{}{}
@@ -45,48 +40,41 @@ func (s *Delete) Next(v *View) Proposal {
 			listed[int(at)][id] = struct{}{}
 		}
 	}
-	b := NewBatch()
-	gone = append(gone, redirect(v, b, resync.Deleted, flying, protocol.ToDelete, s.Redirected)...)
-	s.fromPool(v, b, pooled)
-	again := s.fromLists(v, b, listed)
-	p := b.Proposal()
-	p.Again, p.Answer = again, Answer{resync.Deleted, gone}
+	gone = append(gone, redirect(v, &p, resync.Deleted, flying, protocol.ToDelete)...)
+	p.deletePooled(v, pooled)
+	p.deleteListed(v, listed)
+	p.Answer = Answer{resync.Deleted, gone}
 	return p
 }
 
-// fromPool takes ids out of the pool, a transaction a piece.
-func (s *Delete) fromPool(v *View, b *Batch, ids map[string]struct{}) {
+// deletePooled takes ids out of the pool, a transaction a piece.
+func (p *Proposal) deletePooled(v *View, ids map[string]struct{}) {
 	if len(ids) == 0 {
 		return
 	}
 	for _, name := range v.State.PoolNames() {
 		here := among(v.State.Pool[name].IDs, ids)
-		if len(here) == 0 || b.Full() {
+		if len(here) == 0 || p.full() {
 			continue
 		}
 		m, err := protocol.DeletePooled(v.State, protocol.Take{Name: name, IDs: here})
-		m.Gate = unlessGaveUp(v, resync.Deleted, here)
-		b.Add(m, err, func(time.Time) { s.Deleted(here) })
+		p.ask(v, m, err, Answer{resync.Deleted, here})
 	}
 }
 
-// fromLists revokes ids from the lists that may change now, a transaction a list. again is when the
-// next one may.
-func (s *Delete) fromLists(v *View, b *Batch, listed map[int]map[string]struct{}) (again time.Time) {
+// deleteListed revokes ids from the lists that may change now, a transaction a list.
+func (p *Proposal) deleteListed(v *View, listed map[int]map[string]struct{}) {
 	for _, n := range slices.Sorted(maps.Keys(listed)) {
-		if at := v.Writable(n); v.Now.Before(at) {
-			again = sooner(again, at)
+		if !v.writable(n, p) {
 			continue
 		}
 		ids := among(v.State.Instances[n].IDs, listed[n])
-		if ids = ids[:protocol.Fit(ids, RevokeBytes)]; len(ids) == 0 || b.Full() {
+		if ids = ids[:protocol.Fit(ids, RevokeBytes)]; len(ids) == 0 || p.full() {
 			continue
 		}
 		m, err := protocol.Revoke(v.State, n, ids, nil, v.Pod(n))
-		m.Gate = unlessGaveUp(v, resync.Deleted, ids)
-		b.Add(m, err, func(time.Time) { s.Deleted(ids) }, n)
+		p.ask(v, m, err, Answer{resync.Deleted, ids}, n)
 	}
-	return again
 }
 
 // among returns those of ids that are in the set, in their order.

@@ -33,42 +33,41 @@ func (s *Grant) Next(v *View) Proposal {
 	if v.Idle != "" || len(v.State.Flight) == 0 {
 		return Proposal{}
 	}
-	l, blocked, again := survey(v)
-	b, pieces := NewBatch(), int64(0)
+	l, p := survey(v)
 	for _, take := range l.forget {
-		if !b.Full() {
+		if !p.full() {
 			m, err := protocol.Forget(v.State, take)
-			b.Add(m, err, nil)
+			p.add(Job{Multi: m}, err)
 		}
 	}
 	for _, take := range l.pool {
-		if !b.Full() {
-			m, err := protocol.ReleaseToPool(v.State, v.Piece+pieces, take)
-			pieces++
-			b.Add(m, err, func(time.Time) { s.Pooled(take) })
+		if !p.full() {
+			m, err := protocol.ReleaseToPool(v.State, v.Piece+p.Pieces, take)
+			p.Pieces++
+			p.add(Job{Multi: m, Then: func(time.Time) { s.Pooled(take) }}, err)
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(l.grants)) {
-		at, wait := l.later[n]
-		writable := v.Writable(n)
-		if wait = wait || v.Now.Before(writable); wait {
-			again = sooner(again, later(at, writable))
+		at := v.writableAt(n)
+		if more := l.later[n]; more.After(at) {
+			at = more
 		}
-		if wait || b.Full() {
+		if v.Now.Before(at) {
+			p.again(at)
+		}
+		if v.Now.Before(at) || p.full() {
 			continue
 		}
 		takes := pack.Fitting(v.State, n, l.grants[n], func(piece string) protocol.IDs { return v.State.Flight[piece].IDs })
 		m, err := protocol.Grant(v.State, protocol.Give{To: n, From: takes})
-		b.Add(m, err, func(time.Time) { s.Granted(n, takes) }, n)
+		p.add(Job{Multi: m, Then: func(time.Time) { s.Granted(n, takes) }, Lists: []int{n}}, err)
 	}
-	p := b.Proposal()
-	p.Pieces, p.Blocked, p.Again = pieces, blocked, again
 	return p
 }
 
-// survey sorts what is released. blocked is what the first of the others waits for, again when the
-// next will be if only time is lacking.
-func survey(v *View) (l released, blocked string, again time.Time) {
+// survey sorts what is released. p says what the first of the others waits for, and comes again
+// when the next will be released if only time is lacking.
+func survey(v *View) (l released, p Proposal) {
 	l = released{grants: map[int][]protocol.Take{}, sizes: map[int]protocol.Size{}, later: map[int]time.Time{}}
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
@@ -76,13 +75,13 @@ func survey(v *View) (l released, blocked string, again time.Time) {
 		case ok:
 			l.sort(v, f)
 		case !at.IsZero():
-			again = sooner(again, at)
+			p.again(at)
 			l.wait(f, at, v.Now.Add(v.Orders.ListInterval()))
-		case blocked == "":
-			blocked = why
+		default:
+			p.block(why)
 		}
 	}
-	return l, blocked, again
+	return l, p
 }
 
 // wait notes for which ordinals a piece will be released before their list could be written a

@@ -17,18 +17,20 @@ import (
 type Calls struct {
 	mu   sync.Mutex
 	open bool
-	keep []*Kept
-	back []*Rollback
+	all  []*Call
 }
 
-// Kept is a call that changes a document beside the assignment.
-type Kept struct {
+// Call changes a document beside the assignment, and then, with back, rolls the running wave back.
+type Call struct {
 	name   string
 	change orders.Update
-	// lost: the answer to an attempt was lost, and whether it was carried out is not known. A later
-	// attempt, which finds the document as it is then, may succeed; if it fails, that says nothing
-	// of the one before.
-	lost bool
+	back   bool
+	// done: the document is changed, or may be: the answer to an attempt was lost. A later attempt,
+	// which finds the document as it is then, may succeed; if it fails, that says nothing of the
+	// one before.
+	done bool
+	// Result is what a rollback has done, once it is answered.
+	Result RolledBack
 	*inventory.Request
 }
 
@@ -43,30 +45,30 @@ func (c *Calls) Open() {
 func (c *Calls) Close(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range c.keep {
+	for _, k := range c.all {
 		k.Fail(err)
 	}
-	for _, r := range c.back {
-		r.Fail(err)
-	}
-	c.open, c.keep, c.back = false, nil, nil
+	c.open, c.all = false, nil
 }
 
 // Keep asks for a change of a document.
-func (c *Calls) Keep(now time.Time, name string, change orders.Update) (*Kept, error) {
-	k := &Kept{name: name, change: change, Request: inventory.NewRequest(now)}
-	return k, c.add(func() { c.keep = append(c.keep, k) })
+func (c *Calls) Keep(now time.Time, name string, change orders.Update) (*Call, error) {
+	return c.add(&Call{name: name, change: change, Request: inventory.NewRequest(now)})
 }
 
-// add takes a call up, if calls may be made.
-func (c *Calls) add(take func()) error {
+// RollBack asks for a rollback, before which the document is changed.
+func (c *Calls) RollBack(now time.Time, name string, change orders.Update) (*Call, error) {
+	return c.add(&Call{name: name, change: change, back: true, Request: inventory.NewRequest(now)})
+}
+
+func (c *Calls) add(k *Call) (*Call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.open {
-		return orders.ErrNotLeading
+		return nil, orders.ErrNotLeading
 	}
-	take()
-	return nil
+	c.all = append(c.all, k)
+	return k, nil
 }
 
 // GiveUp says that the caller of r does not wait any more. ended: the answer has come before.
@@ -76,34 +78,59 @@ func (c *Calls) GiveUp(r *inventory.Request) (ended bool) {
 	if r.GiveUp() {
 		return true
 	}
-	c.keep = slices.DeleteFunc(c.keep, func(k *Kept) bool { return k.Request == r })
-	c.back = slices.DeleteFunc(c.back, func(b *Rollback) bool { return b.Request == r })
+	c.all = slices.DeleteFunc(c.all, func(k *Call) bool { return k.Request == r })
 	return false
 }
 
-// sending is asked right before something is sent for r: an error if its caller has given up.
-func (c *Calls) sending(r *inventory.Request) error {
+// waiting are the calls that roll back, or those that do not, as they came.
+func (c *Calls) waiting(back bool) (some []*Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return r.Sending()
-}
-
-// nextKeep is the change that was asked for first; nil: none is asked for.
-func (c *Calls) nextKeep() *Kept {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.keep) == 0 {
-		return nil
+	for _, k := range c.all {
+		if k.back == back {
+			some = append(some, k)
+		}
 	}
-	return c.keep[0]
+	return some
 }
 
-// answerKeep ends a call.
-func (c *Calls) answerKeep(k *Kept, err error) {
+// sending is asked right before something is sent for k: an error if its caller has given up.
+func (c *Calls) sending(k *Call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep = slices.DeleteFunc(c.keep, func(other *Kept) bool { return other == k })
-	k.End(err)
+	return k.Sending()
+}
+
+// answer ends calls, each with what the function says.
+func (c *Calls) answer(some []*Call, with func(k *Call) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = slices.DeleteFunc(c.all, func(k *Call) bool { return slices.Contains(some, k) })
+	for _, k := range some {
+		if !k.Ended() {
+			k.End(with(k))
+		}
+	}
+}
+
+// failed notes an attempt that failed: what was sent may have been carried out all the same.
+func (k *Call) failed(err error) {
+	unsettled := errors.Is(err, protocol.ErrUnavailable) ||
+		errors.Is(err, protocol.ErrConflict) && errors.Is(err, protocol.ErrRefused)
+	k.done = k.done || k.Sent() && unsettled
+}
+
+// store is the transaction that changes the document.
+func (k *Call) store(st *protocol.State) (protocol.Multi, error) {
+	var old []byte
+	if doc := st.Kept[k.name]; doc != nil {
+		old = slices.Clone(doc.Data)
+	}
+	fresh, err := k.change(old)
+	if err != nil {
+		return protocol.Multi{}, err
+	}
+	return protocol.StoreDoc(st, k.name, fresh)
 }
 
 // Keep stores documents, one at a time: each change is made of what the one before it has left.
@@ -115,51 +142,30 @@ type Keep struct {
 
 // Next implements Step.
 func (s *Keep) Next(v *View) Proposal {
-	k := s.Calls.nextKeep()
-	if k == nil {
+	waiting := s.Calls.waiting(false)
+	if len(waiting) == 0 {
 		return Proposal{}
 	}
-	p := Proposal{As: k.name, Ended: func(err error, retried bool) error { return s.ended(k, err, retried) }}
-	m, err := document(v.State, k.name, k.change)
-	if err != nil {
-		p.Err = err
-		return p
-	}
-	m.Gate = func() error { return s.Calls.sending(k.Request) }
-	p.Jobs = []Job{{Multi: m}}
+	k := waiting[0]
+	m, err := k.store(v.State)
+	m.Gate = func() error { return s.Calls.sending(k) }
+	p := propose(m, err, nil)
+	p.As, p.Ended = k.name, func(err error, retried bool) error { return s.ended(k, err, retried) }
 	return p
 }
 
 // ended answers the caller, unless the change is tried again.
-func (s *Keep) ended(k *Kept, err error, retried bool) error {
+func (s *Keep) ended(k *Call, err error, retried bool) error {
 	if retried {
-		k.lost = k.lost || k.Sent() && unsettled(err)
+		k.failed(err)
 		return err
 	}
-	if err != nil && k.lost {
+	if err != nil && k.done {
 		err = fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, err)
 	}
 	if err != nil && !errors.Is(err, inventory.ErrGaveUp) {
 		s.Refused(k.name, err)
 	}
-	s.Calls.answerKeep(k, err)
+	s.Calls.answer([]*Call{k}, func(*Call) error { return err })
 	return nil
-}
-
-// unsettled says that what was sent may have been carried out all the same.
-func unsettled(err error) bool {
-	return errors.Is(err, protocol.ErrUnavailable) || errors.Is(err, protocol.ErrConflict) && errors.Is(err, protocol.ErrRefused)
-}
-
-// document is the transaction that changes a document.
-func document(st *protocol.State, name string, change orders.Update) (protocol.Multi, error) {
-	var old []byte
-	if doc := st.Kept[name]; doc != nil {
-		old = slices.Clone(doc.Data)
-	}
-	fresh, err := change(old)
-	if err != nil {
-		return protocol.Multi{}, err
-	}
-	return protocol.StoreDoc(st, name, fresh)
 }

@@ -10,11 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// Lists are the lists of the instances with weights and pins, as the planner sees them. A list is
-// kept until its ids or the attributes change: a plan costs what changed, not a look-up a resource.
-type Lists struct{ by map[int]*attributed }
-
-// attributed is one list.
+// attributed is the list of an instance with weights and pins, as the planner sees it. It is kept
+// until its ids or the attributes change: a plan costs what changed, not a look-up a resource.
 type attributed struct {
 	ids  protocol.IDs
 	of   *inventory.Attributes
@@ -27,16 +24,16 @@ type attributed struct {
 // listed is the list of an instance. Without attributes it costs nothing.
 func (v *View) listed(n int, in *protocol.Instance) *attributed {
 	if v.Attributes == nil {
-		v.Lists.by = nil
+		v.lists = nil
 		return &attributed{ids: in.IDs, list: plan.List{IDs: in.IDs.Strings()}}
 	}
-	if l := v.Lists.by[n]; l != nil && l.of == v.Attributes && l.ids.Is(in.IDs) {
+	if l := v.lists[n]; l != nil && l.of == v.Attributes && l.ids.Is(in.IDs) {
 		return l
 	}
-	if v.Lists.by == nil {
-		v.Lists.by = map[int]*attributed{}
+	if v.lists == nil {
+		v.lists = map[int]*attributed{}
 	}
-	maps.DeleteFunc(v.Lists.by, func(n int, _ *attributed) bool { return v.State.Instances[n] == nil })
+	maps.DeleteFunc(v.lists, func(n int, _ *attributed) bool { return v.State.Instances[n] == nil })
 	l := &attributed{ids: in.IDs, of: v.Attributes, list: plan.List{IDs: in.IDs.Strings()}}
 	w := plan.World{Pins: v.Attributes.Pins(), Instances: []plan.Instance{{Ordinal: n}}}
 	for i, id := range in.IDs.All() {
@@ -47,7 +44,7 @@ func (v *View) listed(n int, in *protocol.Instance) *attributed {
 			l.misplaced++
 		}
 	}
-	v.Lists.by[n] = l
+	v.lists[n] = l
 	return l
 }
 
@@ -122,19 +119,15 @@ const (
 
 // pins are those of the planner's world.
 func pinsOf(v *View) []plan.Pin {
-	if !v.pinned() {
+	if !v.Attributes.Pinned() {
 		return nil
 	}
 	return append(slices.Clip(v.Attributes.Pins()), plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
-// pinned says whether any resource may be bound to ordinals, weighed whether weights are known.
-func (v *View) pinned() bool  { return v.Attributes.Pinned() }
-func (v *View) weighed() bool { return v.Attributes.Weighed() }
-
 // misplaced says whether anything sits where its pin forbids and may be taken from there.
 func (v *View) misplaced() bool {
-	if !v.pinned() {
+	if !v.Attributes.Pinned() {
 		return false
 	}
 	for n, in := range v.State.Instances {
@@ -149,7 +142,7 @@ func (v *View) misplaced() bool {
 // leave although their source stays.
 func (v *View) expels(d wave.SourceMoves) bool {
 	in := v.State.Instances[d.From]
-	if in == nil || !v.pinned() || v.listed(d.From, in).misplaced == 0 {
+	if in == nil || !v.Attributes.Pinned() || v.listed(d.From, in).misplaced == 0 {
 		return false
 	}
 	w := plan.World{Pins: v.Attributes.Pins(), Instances: []plan.Instance{{Ordinal: d.From}}}
@@ -171,7 +164,7 @@ func (v *View) weightOf(ids protocol.IDs) (sum int64) {
 // reservedWeight is what is in flight to each ordinal, in thousandths; nil where a kind is balanced
 // by count.
 func reservedWeight(v *View) map[int]int64 {
-	if !v.weighed() {
+	if !v.Attributes.Weighed() {
 		return nil
 	}
 	reserved := map[int]int64{}

@@ -1,23 +1,34 @@
 package steps
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
 // Move carries the running wave on: it revokes what the limits allow, and ends the wave when all of
-// it has arrived.
+// it has arrived. It remembers for all steps that move resources the wave that runs, nil if none
+// does, how fast it goes, and the voluntary moves of the last minute.
 type Move struct {
-	Waves *Waves
+	// Plan makes a plan. Begun and Ended are told of each wave.
+	Plan  func(w *plan.World, o plan.Options) (*plan.Plan, error)
+	Begun func(w *wave.Running)
+	Ended func(w *wave.Running)
 	Place *Place
 
-	// carried is the wave that another step has stored and this one has begun to carry out for it.
-	carried *wave.Running
+	running *wave.Running
+	pace    wave.Pace
+	window  wave.Window
+	// begun is the wave of which revoking has begun.
+	begun *wave.Running
 	// due are the sources that are revoked from while the step is asked for more, room how many more
 	// resources may be; negative: any number.
 	due  []int
@@ -26,12 +37,14 @@ type Move struct {
 
 // Next implements Step.
 func (s *Move) Next(v *View) Proposal {
-	w := s.Waves.running
-	if w == nil || v.Idle != "" {
+	w := s.running
+	switch {
+	case w == nil || v.Idle != "":
 		return Proposal{}
-	}
-	if v.More {
+	case v.More && s.begun == w:
 		return s.revoke(v, w, Proposal{})
+	case v.More: // it was stored just now, by the orders that it was planned by: nothing of it is dropped
+		return s.begin(v, w)
 	}
 	s.drop(v, w)
 	switch {
@@ -43,34 +56,17 @@ func (s *Move) Next(v *View) Proposal {
 	return s.end(v, w)
 }
 
-// carry revokes what the limits allow of the wave that another step has just stored, for that step:
-// the orders are those that it was planned by, so that nothing of it is dropped.
-func (s *Move) carry(v *View) Proposal {
-	w := s.Waves.running
-	switch {
-	case w == nil:
-		return Proposal{}
-	case s.carried != w:
-		s.carried = w
-		return s.begin(v, w)
-	}
-	return s.revoke(v, w, Proposal{})
-}
-
 // end says in ZooKeeper that no wave runs.
 func (s *Move) end(v *View, w *wave.Running) Proposal {
 	var note []byte
-	if recent := s.Waves.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
+	if recent := s.window.Recent(v.Now); v.Orders.Limits.MovesPerMinute > 0 && len(recent) > 0 {
 		note = recent.Note()
 	}
 	m, err := protocol.ClearPlan(v.State, note)
-	if err != nil {
-		return Proposal{Err: err}
-	}
-	return Proposal{Jobs: []Job{{Multi: m, Then: func(time.Time) {
-		s.Waves.Ended(w)
-		s.Waves.running = nil
-	}}}}
+	return propose(m, err, func(time.Time) {
+		s.Ended(w)
+		s.running = nil
+	})
 }
 
 // drop drops what the wave has not revoked yet where the orders have changed since it was planned,
@@ -98,12 +94,12 @@ func (s *Move) drop(v *View, w *wave.Running) {
 // begin revokes from all sources whose lists may change now, each once, so that every receiver's
 // list can then be written once.
 func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
-	s.room = v.flightRoom()
+	s.begun, s.room = w, v.flightRoom()
 	if w.Voluntary() {
 		if p.Blocked = heldWave(v, w); p.Blocked != "" {
 			return p
 		}
-		s.room = s.Waves.voluntaryRoom(v, &p)
+		s.room = s.voluntaryRoom(v, &p)
 	}
 	if s.room == 0 {
 		p.Blocked = "as many resources are in flight, or have moved within a minute, as the limits allow"
@@ -124,8 +120,8 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 
 // revoke adds the next batch to p.
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
-	b := newSmallBatch()
-	for ; len(s.due) > 0 && !b.Full() && s.room != 0; s.due = s.due[1:] {
+	p.More = true
+	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
 		n := s.due[0]
 		ids, to := w.Next(n, s.room, RevokeBytes)
 		if len(ids) == 0 {
@@ -135,19 +131,16 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 			s.room -= len(ids)
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
-		name := protocol.FlightName(n, v.State.NextTimes(n))
-		b.Add(m, err, func(now time.Time) { s.revoked(w, name, len(ids), now) }, n)
+		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
+			w.Revoked(flight)
+			if w.Voluntary() {
+				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
+			}
+		}}, err)
 	}
-	p.Jobs, p.Err, p.More = b.proposal.Jobs, b.proposal.Err, len(b.proposal.Jobs) > 0
+	p.More = len(p.Jobs) > 0
 	return p
-}
-
-// revoked notes what was revoked.
-func (s *Move) revoked(w *wave.Running, flight string, n int, now time.Time) {
-	w.Revoked(flight)
-	if w.Voluntary() {
-		s.Waves.window = append(s.Waves.window, wave.Moved{At: now, N: n})
-	}
 }
 
 // heldWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked for
@@ -162,4 +155,104 @@ func heldWave(v *View, w *wave.Running) string {
 		return "paused"
 	}
 	return ""
+}
+
+// Recall takes up the wave that an earlier leader has stored, and what the limits of voluntary
+// moves must remember of it. resumed is nil if there is none; err says what cannot be read, and
+// that what is in flight goes on without it.
+func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
+	if note := v.State.PlanNote(); note != nil {
+		if err = exact.JSON(note, &s.window); err != nil {
+			err = fmt.Errorf("the voluntary moves of the last minute are not known: %w", err)
+		}
+	}
+	if v.State.Plan == nil {
+		return nil, err
+	}
+	w, unread := wave.Parse(v.State.Plan.Data)
+	if unread != nil {
+		err = errors.Join(err, fmt.Errorf("the stored wave cannot be read, and what is in flight goes on without it: %w", unread))
+		w = &wave.Wave{Plan: v.State.Plan.ID}
+	}
+	s.running = wave.Resume(w, v.State, v.Index.Find)
+	s.window = w.Window
+	if w.Reason == wave.Spread {
+		// When it revoked them is not known: at the latest now. What it has not revoked is planned
+		// again, since lists have changed meanwhile.
+		s.window = append(s.window, wave.Moved{At: v.Now, N: s.running.Total - s.running.Pending.Count()})
+		clear(s.running.Pending)
+	}
+	return s.running, err
+}
+
+// store has p store a wave of what is to be revoked, all of it before anything is revoked. before is
+// sent before the wave is there.
+func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) {
+	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
+	if err != nil {
+		p.Err = err
+		return
+	}
+	parts, last, err := protocol.StorePlan(v.State, w.Plan, data)
+	if err != nil {
+		p.Err = err
+		return
+	}
+	for _, part := range parts {
+		before = append(before, Job{Multi: part})
+	}
+	p.inOrder(before, Job{Multi: last, Then: func(time.Time) {
+		s.running = wave.Begin(&w)
+		s.Begun(s.running)
+	}})
+}
+
+// pending says whether a wave has something to revoke yet: then no other begins.
+func (s *Move) pending() bool { return s.running != nil && len(s.running.Pending) > 0 }
+
+// voluntaryRoom is how many voluntary moves may be made now, of those that may be in flight;
+// negative: any number. p comes again when more may.
+func (s *Move) voluntaryRoom(v *View, p *Proposal) int {
+	room := v.flightRoom()
+	budget, next := s.window.Budget(v.Orders.Limits.MovesPerMinute, v.Now)
+	if !next.IsZero() {
+		p.again(next)
+	}
+	if budget >= 0 && (room < 0 || budget < room) {
+		return budget
+	}
+	return room
+}
+
+// Arrived counts what of a flight piece has arrived, and returns the reason of the wave that the
+// piece belongs to; "": it belongs to none.
+func (s *Move) Arrived(now time.Time, piece string, n int) (reason string) {
+	if !s.running.Owns(piece) {
+		return ""
+	}
+	s.running.Arrived += n
+	s.pace.Arrived(now, n)
+	return s.running.Reason
+}
+
+// Progress describes the running wave.
+func (s *Move) Progress(v *View, p *orders.Progress) {
+	w := s.running
+	if w == nil {
+		return
+	}
+	flying, released := 0, 0
+	for _, f := range w.InFlight(v.State) {
+		flying += f.IDs.Len()
+		if ok, _, _ := v.Releases.Released(&v.View, f); ok {
+			released += f.IDs.Len()
+		}
+	}
+	p.PlanID, p.Reason, p.Why, p.Begun = w.Plan, w.Reason, w.Why, w.Begun
+	p.Moves, p.Beyond, p.Done, p.Acknowledged, p.Left = w.Total, w.Beyond, w.Arrived, w.Arrived+released, w.Pending.Count()+flying
+	p.PerMinute = s.pace.PerMinute(v.Now)
+	if p.PerMinute > 0 && p.Left > 0 {
+		end := v.Now.Add(time.Duration(float64(p.Left+p.Beyond) / p.PerMinute * float64(time.Minute))).UTC().Truncate(time.Second)
+		p.EstimatedEnd = &end
+	}
 }

@@ -34,25 +34,23 @@ func newMover() *mover {
 	m := &mover{calls: &Calls{}}
 	m.calls.Open()
 	note := func(format string, args ...any) { m.told = append(m.told, fmt.Sprintf(format, args...)) }
-	waves := &Waves{
+	m.move = &Move{
+		Plan:  plan.Make,
 		Begun: func(w *wave.Running) { note("%s of %d begins", w.Reason, w.Total) },
 		Ended: func(w *wave.Running) { note("%s ends with %d", w.Reason, w.Arrived) },
 	}
-	m.place = &Place{
-		Waves: waves, Plan: plan.Make, Placed: func(n int) { m.placed += n }, Refused: func([]plan.RefusedGroup) {},
-	}
-	m.move = &Move{Waves: waves, Place: m.place}
-	m.place.Move = m.move
-	m.spread = &Spread{Waves: waves, Place: m.place, Move: m.move, Plan: plan.Make}
+	m.place = &Place{Move: m.move, Placed: func(n int) { m.placed += n }, Refused: func([]plan.RefusedGroup) {}}
+	m.move.Place = m.place
+	m.spread = &Spread{Place: m.place, Move: m.move}
 	m.open = &Open{Opened: func(_, _, _ []int) {}}
-	m.back = &RollBack{Calls: m.calls, Waves: waves, Spread: m.spread, Done: func(*RolledBack) {}}
+	m.back = &RollBack{Calls: m.calls, Move: m.move, Spread: m.spread, Done: func(*RolledBack) {}}
 	m.grant = &Grant{}
 	m.grant.Granted = func(_ int, takes []protocol.Take) {
 		for _, take := range takes {
-			waves.Arrived(time.Time{}, take.Name, len(take.IDs))
+			m.move.Arrived(time.Time{}, take.Name, len(take.IDs))
 		}
 	}
-	m.grant.Pooled = func(take protocol.Take) { waves.Arrived(time.Time{}, take.Name, len(take.IDs)) }
+	m.grant.Pooled = func(take protocol.Take) { m.move.Arrived(time.Time{}, take.Name, len(take.IDs)) }
 	return m
 }
 
@@ -94,7 +92,7 @@ func (s *story) sizes() map[int]int {
 func filled(t *testing.T, m *mover, resources int, stay ...int) *story {
 	t.Helper()
 	s := tell(t, orders.Orders{At: time.Unix(1000, 0), Stay: stay, Ready: stay, Capacity: 100, HandOff: config.HandOffImmediate})
-	create, _ := s.writing()
+	create := &Create{}
 	s.hear(0, ids(resources)...)
 	s.next(create)
 	s.pass(m)
@@ -110,7 +108,7 @@ func TestThePoolIsPlacedEvenlyAndWhatHasNoPlaceIsSaid(t *testing.T) {
 
 	s.v.Orders.Capacity = 31
 	s.hear(0, "x-1", "x-2", "x-3", "x-4", "x-5")
-	create, _ := s.writing()
+	create := &Create{}
 	s.next(create)
 	s.pass(m)
 	require.Equal(t, map[int]int{0: 31, 1: 31, 2: 31}, s.sizes())
@@ -219,7 +217,7 @@ func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
 	require.Equal(t, 12, s.v.flying())
 
 	successor := newMover()
-	w, err := successor.move.Waves.Recall(&s.v)
+	w, err := successor.move.Recall(&s.v)
 	require.NoError(t, err)
 	require.Equal(t, 30, w.Total)
 	require.Equal(t, 18, w.Pending.Count())
@@ -229,7 +227,7 @@ func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
 	require.Equal(t, []string{"drain ends with 30"}, successor.told)
 
 	s.v.State.Plan = &protocol.StoredPlan{Data: []byte("{")}
-	_, err = newMover().move.Waves.Recall(&s.v)
+	_, err = newMover().move.Recall(&s.v)
 	require.ErrorContains(t, err, "what is in flight goes on without it")
 }
 
@@ -274,7 +272,7 @@ func TestADocumentIsKeptOrItsCallerKnowsWhyNot(t *testing.T) {
 
 func TestAClaimIsAnsweredOnceItIsKept(t *testing.T) {
 	s := tell(t, orders.Orders{})
-	create, _ := s.writing()
+	create := &Create{}
 	s.hear(0, "a", "b")
 	s.next(create)
 	claims := &Claims{}

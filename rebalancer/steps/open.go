@@ -19,60 +19,55 @@ type Open struct {
 }
 
 // Next implements Step.
-func (s *Open) Next(v *View) Proposal {
+func (s *Open) Next(v *View) (p Proposal) {
 	if v.Idle != "" {
-		return Proposal{}
-	}
-	b := NewBatch()
-	for _, n := range v.Orders.Stay {
-		if v.State.Instances[n] == nil && !b.Full() {
-			m, err := protocol.AddOrdinal(v.State, n, v.Orders.Capacity)
-			b.Add(m, err, nil)
-		}
-	}
-	if p := b.Proposal(); len(p.Jobs) > 0 || p.Err != nil {
 		return p
 	}
-	open, added, blocked := mayReceive(v)
+	for _, n := range v.Orders.Stay {
+		if v.State.Instances[n] == nil && !p.full() {
+			m, err := protocol.AddOrdinal(v.State, n, v.Orders.Capacity)
+			p.add(Job{Multi: m}, err)
+		}
+	}
+	if len(p.Jobs) > 0 || p.Err != nil {
+		return p
+	}
+	open, added := mayReceive(v, &p)
 	if slices.Equal(open, v.State.Head.Open) {
-		p := s.bringBack(v)
-		p.Blocked = blocked
+		s.bringBack(v, &p)
 		return p
 	}
 	m, err := protocol.SetOpen(v.State, open)
-	if err != nil {
-		return Proposal{Err: err, Blocked: blocked}
-	}
 	before := v.State.Head.Open
-	return Proposal{Blocked: blocked, Jobs: []Job{{Multi: m, Then: func(time.Time) {
+	p.add(Job{Multi: m, Then: func(time.Time) {
 		s.note(v, added)
 		s.Opened(open, before, added)
-	}}}}
+	}}, err)
+	return p
 }
 
 // mayReceive are the ordinals that may, and those of them that could not until now.
-func mayReceive(v *View) (open, added []int, blocked string) {
+func mayReceive(v *View, p *Proposal) (open, added []int) {
 	for _, n := range v.Orders.Stay {
-		switch in := v.State.Instances[n]; {
-		case in.Begun && blocked == "":
-			blocked = fmt.Sprintf("instance %d: another client has begun to make its znodes and has not written the list yet: it is closed until then", n)
-		case in.Begun:
+		switch {
+		case v.State.Instances[n].Begun:
+			p.block(fmt.Sprintf("instance %d: another client has begun to make its znodes and has not written the list yet: it is closed until then", n))
 		case v.State.IsOpen(n):
 			open = append(open, n)
 		case slices.Contains(v.Orders.Ready, n):
 			open, added = append(open, n), append(added, n)
 		}
 	}
-	return open, added, blocked
+	return open, added
 }
 
 // note notes from which ordinals that were opened something is in flight.
 func (s *Open) note(v *View, added []int) {
+	if s.reopened == nil {
+		s.reopened = map[int]bool{}
+	}
 	for _, f := range v.State.Flight {
 		if slices.Contains(added, f.From) {
-			if s.reopened == nil {
-				s.reopened = map[int]bool{}
-			}
 			s.reopened[f.From] = true
 		}
 	}
@@ -81,27 +76,29 @@ func (s *Open) note(v *View, added []int) {
 // bringBack returns what is in flight from an ordinal that has just been opened: its drain was
 // cancelled. It is done once, when the ordinal opens: what is revoked from it later is revoked on
 // purpose.
-func (s *Open) bringBack(v *View) Proposal {
-	b := NewBatch()
+func (s *Open) bringBack(v *View, p *Proposal) {
 	for _, name := range v.State.FlightNames() {
 		f := v.State.Flight[name]
-		if b.Full() || !s.reopened[f.From] || !v.State.IsOpen(f.From) {
+		if p.full() || !s.reopened[f.From] || !v.State.IsOpen(f.From) {
 			continue
 		}
-		var back []string
-		for i, id := range f.IDs.All() {
-			if to := f.Target(i); to != protocol.ToDelete && to != f.From {
-				back = append(back, id)
-			}
-		}
-		if len(back) > 0 {
+		if back := departing(f); len(back) > 0 {
 			m, err := protocol.Redirect(v.State, name, back, f.From)
-			b.Add(m, err, nil)
+			p.add(Job{Multi: m}, err)
 		}
 	}
-	p := b.Proposal()
 	if len(p.Jobs) == 0 && p.Err == nil {
 		clear(s.reopened)
 	}
-	return p
+}
+
+// departing are the ids of a flight that go elsewhere than where they came from; what is deleted
+// does not.
+func departing(f *protocol.Flight) (ids []string) {
+	for i, id := range f.IDs.All() {
+		if to := f.Target(i); to != protocol.ToDelete && to != f.From {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

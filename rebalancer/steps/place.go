@@ -16,10 +16,7 @@ import (
 // Place gives what is in the pool to open ordinals, and begins a wave of what leaving ordinals own
 // and what sits where its pin forbids: the emergency regime.
 type Place struct {
-	Waves *Waves
-	Move  *Move
-	// Plan makes a plan.
-	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
+	Move *Move
 	// Placed is told how many resources were given from the pool, Refused what a plan found no place
 	// for, when that has changed; nil: everything has one.
 	Placed  func(n int)
@@ -27,20 +24,15 @@ type Place struct {
 
 	// last is when it last planned.
 	last time.Time
-	// full remembers that a plan found no place for anything. More creates find none either, and a
-	// large pool is not planned anew for each of them, until something that could make room has
-	// changed.
-	full fullness
-	// draining: more is revoked of a wave, else more is given from the pool: due is what.
-	draining bool
-	due      []pack.Gives
+	// full is by what a plan last found no place for anything, and fullWhy why. More creates find
+	// none either, and a large pool is not planned anew for each of them, until something that
+	// could make room has changed.
+	full    shape
+	fullWhy string
+	// due is what else is given from the pool.
+	due []pack.Gives
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
-}
-
-type fullness struct {
-	shape shape
-	why   string
 }
 
 // Next implements Step.
@@ -48,18 +40,15 @@ func (s *Place) Next(v *View) (p Proposal) {
 	if v.Idle != "" {
 		return Proposal{}
 	}
-	switch {
-	case v.More && s.draining:
-		return s.Move.carry(v)
-	case v.More:
-		return s.give(v)
+	if v.More {
+		return s.give(v, p)
 	}
 	p.Blocked = kept(v)
 	switch {
 	case len(v.State.Pool) == 0 && !v.leaving() && !v.misplaced():
 		s.refuse(nil, &p)
 		return p
-	case len(v.State.Pool) == 0 && s.Waves.pending():
+	case len(v.State.Pool) == 0 && s.Move.pending():
 		return p
 	}
 	if why := unlabelled(v, &p); why != "" {
@@ -67,7 +56,7 @@ func (s *Place) Next(v *View) (p Proposal) {
 		return p
 	}
 	if s.isFull(v) {
-		p.block(s.full.why)
+		p.block(s.fullWhy)
 		return p
 	}
 	if tooSoon(v, &s.last, &p) {
@@ -77,36 +66,34 @@ func (s *Place) Next(v *View) (p Proposal) {
 }
 
 // isFull says that no plan would find a place for anything.
-func (s *Place) isFull(v *View) bool { return s.full.shape == shapeOf(v) }
+func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 
 // urgent says that something is to leave and can: what pins keep from leaving is no reason to hold
 // up the others.
-func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.pinned() && s.isFull(v)) }
+func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
 // plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
 // gives from the pool.
 func (s *Place) plan(v *View, p Proposal) Proposal {
 	pool := pack.PoolOf(v.State)
-	made, err := s.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))
+	made, err := s.Move.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))
 	if err != nil {
 		p.Err = err
 		return p
 	}
 	s.refuse(made, &p)
-	if moves := leaves(v, made); len(moves) > 0 && !s.Waves.pending() { // else the one that runs goes first, and what it does not hold is planned after it
+	if moves := leaves(v, made); len(moves) > 0 && !s.Move.pending() { // else the one that runs goes first, and what it does not hold is planned after it
 		if v.flightRoom() != 0 {
-			return s.drain(v, made, moves, p)
+			s.drain(v, made, moves, &p)
+			return p
 		}
 		p.block("as many resources are in flight as the limits allow")
 	}
 	if len(made.Moves) == 0 {
-		s.full = fullness{shape: shapeOf(v), why: p.Blocked}
+		s.full, s.fullWhy = shapeOf(v), p.Blocked
 	}
-	s.draining = false
 	s.due = pack.Pack(v.State, made, &pool, func(n int) bool { return v.writable(n, &p) })
-	given := s.give(v)
-	p.Jobs, p.More, p.Err = given.Jobs, given.More, given.Err
-	return p
+	return s.give(v, p)
 }
 
 // leaves are the moves that a plan makes from leaving ordinals. What has no place stays where it
@@ -126,30 +113,29 @@ func leaves(v *View, p *plan.Plan) wave.Moves {
 	return moves
 }
 
-// drain adds to p the beginning of a wave of the moves.
-func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p Proposal) Proposal {
+// drain has p begin a wave of the moves.
+func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 	reason := wave.Pin
 	if len(wave.Leaving(made.World())) > 0 {
 		reason = wave.Drain
 	}
-	rounds, err := s.Waves.begin(v, moves, wave.New(reason, made, 0))
-	p.Err, p.Onward, s.draining = err, err == nil, true
-	p.rounds(rounds)
-	return p
+	s.Move.store(v, moves, wave.New(reason, made, 0), nil, p)
+	p.Onward = s.Move
 }
 
-// give proposes the next batch of what is due from the pool. The plan stays good while creates are
+// give adds to p the next batch of what is due from the pool. The plan stays good while creates are
 // served in between: they only add.
-func (s *Place) give(v *View) Proposal {
+func (s *Place) give(v *View, p Proposal) Proposal {
 	busy := map[string]bool{} // pieces that are being changed: who needs one of them comes later
 	for _, j := range v.UnderWay {
 		for _, name := range j.Pieces {
 			busy[name] = true
 		}
 	}
-	b, later := newSmallBatch(), s.due[:0:0]
+	p.More = true
+	later := s.due[:0:0]
 	for i, g := range s.due {
-		if b.Full() {
+		if p.full() {
 			later = append(later, s.due[i:]...)
 			break
 		}
@@ -164,13 +150,12 @@ func (s *Place) give(v *View) Proposal {
 		}
 		m, err := protocol.Assign(v.State, g...)
 		then := func(time.Time) { s.Placed(g.Resources()) }
-		b.add(Job{Multi: m, Then: then, Lists: g.Lists(), Pieces: pieces}, err)
+		p.add(Job{Multi: m, Then: then, Lists: g.Lists(), Pieces: pieces}, err)
 		for _, name := range pieces {
 			busy[name] = true
 		}
 	}
 	s.due = later
-	p := b.Proposal()
 	p.More = len(p.Jobs) > 0 || len(later) > 0
 	return p
 }

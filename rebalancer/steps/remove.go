@@ -13,9 +13,9 @@ type Remove struct {
 }
 
 // Next implements Step.
-func (s *Remove) Next(v *View) Proposal {
+func (s *Remove) Next(v *View) (p Proposal) {
 	if v.Idle != "" {
-		return Proposal{}
+		return p
 	}
 	busy := map[int]bool{}
 	for _, f := range v.State.Flight {
@@ -24,14 +24,13 @@ func (s *Remove) Next(v *View) Proposal {
 			busy[to] = true
 		}
 	}
-	b := NewBatch()
 	for _, n := range v.Orders.Gone {
 		in := v.State.Instances[n]
-		if b.Full() || in == nil || v.Orders.Stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
+		if p.full() || in == nil || v.Orders.Stays(n) || v.State.IsOpen(n) || in.IDs.Len() > 0 || in.Live || in.Hidden || busy[n] {
 			continue
 		}
 		m, err := protocol.RemoveOrdinal(v.State, n)
-		b.Add(m, err, func(time.Time) { s.Removed(n) })
+		p.add(Job{Multi: m, Then: func(time.Time) { s.Removed(n) }}, err)
 	}
-	return b.Proposal()
+	return p
 }

@@ -30,12 +30,11 @@ type begun struct {
 }
 
 // Next implements Step.
-func (s *Repair) Next(v *View) Proposal {
+func (s *Repair) Next(v *View) (p Proposal) {
 	s.note(v)
-	b := NewBatch()
 	for _, n := range v.State.Ordinals() {
 		in := v.State.Instances[n]
-		if b.Full() || !s.damaged(v, in) {
+		if p.full() || !s.damaged(v, in) {
 			continue
 		}
 		m, _, err := protocol.Repair(v.State, n, capacity(v, in))
@@ -43,26 +42,19 @@ func (s *Repair) Next(v *View) Proposal {
 		if in.Begun {
 			then = func(time.Time) { s.Completed(n) }
 		}
-		b.Add(m, err, then)
+		p.add(Job{Multi: m, Then: then}, err)
 	}
-	if p := b.Proposal(); len(p.Jobs) > 0 || p.Err != nil || v.Index.Duplicates() == 0 {
+	if len(p.Jobs) > 0 || p.Err != nil || v.Index.Duplicates() == 0 {
 		return p
 	}
-	return s.dedupe(v)
-}
-
-func (s *Repair) dedupe(v *View) Proposal {
 	twice, err := protocol.Dedupe(v.State)
-	if err != nil {
-		return Proposal{Err: err}
-	}
-	b := NewBatch()
+	p.Err = err
 	for _, d := range twice {
-		if !b.Full() {
-			b.Add(d.Multi, nil, func(time.Time) { s.Deduped(d.Found) })
+		if !p.full() {
+			p.add(Job{Multi: d.Multi, Then: func(time.Time) { s.Deduped(d.Found) }}, nil)
 		}
 	}
-	return b.Proposal()
+	return p
 }
 
 // note notes which ordinals other clients have begun to make.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/pack"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -18,11 +17,8 @@ import (
 // wave of all that the limits allow to be revoked at once; Grant gives each receiver its part in
 // one write.
 type Spread struct {
-	Waves *Waves
 	Place *Place
 	Move  *Move
-	// Plan makes a plan.
-	Plan func(w *plan.World, o plan.Options) (*plan.Plan, error)
 
 	// last is when it last planned.
 	last time.Time
@@ -83,9 +79,6 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
-// undone notes that a person has rolled a wave back.
-func (s *Spread) undone(now time.Time) { s.rolledBack, s.due = now, false }
-
 // held says why nothing may be spread now; "" when it may.
 func (s *Spread) held(v *View, p *Proposal) string {
 	switch {
@@ -103,7 +96,7 @@ func (s *Spread) held(v *View, p *Proposal) string {
 		return "the tree was adopted a moment ago"
 	case s.Place.urgent(v):
 		return "instances are being emptied"
-	case s.Waves.pending() || v.flying() > 0:
+	case s.Move.pending() || v.flying() > 0:
 		return "a wave is under way"
 	}
 	return unweighed(v, p)
@@ -111,50 +104,34 @@ func (s *Spread) held(v *View, p *Proposal) string {
 
 // question is all that the answer of a periodic plan depends on.
 type question struct {
-	shape shape
-	asked bool
-	due   bool
-	room  int
-	by    config.Balance
-	band  config.Band
+	shape   shape
+	options plan.Options
+	due     bool
 	// passing are the ordinals that may soon leave.
 	passing string
 }
 
-func (s *Spread) question(v *View, room int) question {
-	q := question{
-		shape: shapeOf(v), asked: true, due: s.due, room: room, by: v.Orders.Balance, passing: fmt.Sprint(v.Orders.MayLeave),
-	}
-	if b := v.Orders.Limits.Band; b != nil {
-		q.band = *b
-	}
-	return q
-}
-
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
-	if v.More {
-		return s.Move.carry(v)
-	}
 	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due {
 			p.Blocked = why
 		}
 		return p
 	}
-	room := s.Waves.voluntaryRoom(v, &p)
+	room := s.Move.voluntaryRoom(v, &p)
 	if room == 0 {
 		return p
 	}
 	if most := v.Orders.Limits.MovesPerPlan; most > 0 && (room < 0 || most < room) {
 		room = most
 	}
-	asked := s.question(v, room)
+	o := options(v, plan.Periodic, max(0, room))
+	asked := question{shapeOf(v), o, s.due, fmt.Sprint(v.Orders.MayLeave)}
 	if s.futile == asked {
 		return p
 	}
 	w, withheld := spreadWorld(v)
-	o := options(v, plan.Periodic, max(0, room))
 	if due, _ := plan.ShouldRebalance(w, s.due, o); !due {
 		s.due, s.futile = false, asked
 		return p
@@ -162,10 +139,10 @@ func (s *Spread) Next(v *View) (p Proposal) {
 	if tooSoon(v, &s.last, &p) {
 		return p
 	}
-	if !v.pinned() { // else the pool is there already
+	if !v.Attributes.Pinned() { // else the pool is there already
 		w.Pool = poolList(v, pack.PoolOf(v.State).IDs) // what waits to be placed may be what evens the lists
 	}
-	made, err := s.Plan(w, o)
+	made, err := s.Move.Plan(w, o)
 	if err != nil {
 		p.Err = err
 		return p
@@ -185,9 +162,8 @@ func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
 	if len(moves) == 0 {
 		return p
 	}
-	rounds, err := s.Waves.begin(v, moves, wave.New(wave.Spread, made, made.Remaining+later))
-	p.Err, p.Onward = err, err == nil
-	p.rounds(rounds)
+	s.Move.store(v, moves, wave.New(wave.Spread, made, made.Remaining+later), nil, &p)
+	p.Onward = s.Move
 	return p
 }
 
@@ -213,7 +189,7 @@ func atOnce(v *View, moves wave.Moves, p *Proposal) (later int) {
 // with it.
 func spreadWorld(v *View) (w *plan.World, withheld bool) {
 	var waiting []string
-	if v.pinned() {
+	if v.Attributes.Pinned() {
 		waiting = pack.PoolOf(v.State).IDs
 	}
 	w = world(v, waiting)

@@ -33,14 +33,14 @@ type View struct {
 	Index *inventory.Index
 	// Requests are what callers wait for.
 	Requests inventory.Writer
-	// Attributes are the weights and pins in force; nil: none are known, or none are needed. Lists are
-	// the lists with them, as the planner sees them.
+	// Attributes are the weights and pins in force; nil: none are known, or none are needed. lists
+	// are the lists with them.
 	Attributes *inventory.Attributes
-	Lists      *Lists
+	lists      map[int]*attributed
 	Releases   *release.Releases
 	// UnderWay are transactions that are on their way, and that State does not show yet. What is
-	// proposed must not overlap them, nor answer a caller by what they change. Busy: there are such, or
-	// will be in a moment.
+	// proposed must not overlap them, nor answer a caller by what they change. Busy: there are such,
+	// or will be in a moment.
 	UnderWay []Job
 	Busy     bool
 	// More: the step is asked for more of what it has just proposed.
@@ -78,8 +78,8 @@ func (v *View) flightRoom() int {
 	return max(0, limit-v.flying())
 }
 
-// Writable is when the list of n may change next, by the interval between two changes of one list.
-func (v *View) Writable(n int) time.Time {
+// writableAt is when the list of n may change next, by the interval between two changes of one list.
+func (v *View) writableAt(n int) time.Time {
 	at, written := v.Written[n]
 	if !written {
 		return time.Time{}
@@ -89,27 +89,12 @@ func (v *View) Writable(n int) time.Time {
 
 // writable says whether the list of n may change now. If not, p comes again when it may.
 func (v *View) writable(n int, p *Proposal) bool {
-	at := v.Writable(n)
+	at := v.writableAt(n)
 	if v.Now.Before(at) {
 		p.again(at)
 		return false
 	}
 	return true
-}
-
-// sooner is the earlier of two times, of which a zero one is none; later is the later one.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // Step is one part of a pass.
@@ -127,16 +112,17 @@ type Proposal struct {
 	// it are committed.
 	Jobs []Job
 	Rest [][]Job
-	// More: while Jobs are on their way, the step is asked for more, until it says that there is none.
-	// Creates are served meanwhile, so that what is proposed so must leave every resource alive that
-	// a caller may ask for.
+	// More: while Jobs are on their way, the step is asked for more, until it says that there is
+	// none. Creates are served meanwhile, so that what is proposed so must leave every resource
+	// alive that a caller may ask for.
 	More bool
-	// Onward: once all of it is committed, the step is asked for more before any other step is.
-	Onward bool
+	// Onward is the step that is asked for more once all of it is committed, before any other is;
+	// nil: none is.
+	Onward Step
 	// Pieces is how many numbers of pool pieces they use, from View.Piece on.
 	Pieces int64
-	// Answer are ids of which what is wanted is so already. Their callers are answered when it is proven
-	// that this process still led after they asked.
+	// Answer is what is so already. The callers are answered when it is proven that this process
+	// still led after they asked.
 	Answer Answer
 	// Prove: the head must be proven to be ours, although nothing is sent.
 	Prove bool
@@ -148,10 +134,92 @@ type Proposal struct {
 	Reread bool
 	// Err is why something could not be proposed. What could is sent all the same.
 	Err error
-	// Ended, if set, is told how all of it went: err is the gravest error, retried whether the step is
-	// asked for the same again because others have written, or because the term is over. It
+	// Ended, if set, is told how all of it went: err is the gravest error, retried whether the step
+	// is asked for the same again because others have written, or because the term is over. It
 	// returns what is left of the error to be dealt with.
 	Ended func(err error, retried bool) error
+
+	// size is about how many bytes Jobs are, tried how many were offered, also those that overlap:
+	// making them costs as much.
+	size, tried int
+}
+
+// Answer says of ids that op is so.
+type Answer struct {
+	Op  resync.Op
+	IDs []string
+}
+
+// Job is a transaction. Once it is committed and State shows it, the callers that wait for Answer
+// are answered, and Then, if set, is called.
+type Job struct {
+	Multi  protocol.Multi
+	Answer Answer
+	Then   func(now time.Time)
+	// Lists are the ordinals whose lists it changes, Pieces the pool pieces that it takes from.
+	Lists  []int
+	Pieces []string
+}
+
+// Bounds of what is sent at once. Between two batches creates are served.
+const (
+	// MaxJobs is the most transactions.
+	MaxJobs = 32
+	// MaxBytes is about how much.
+	MaxBytes = 3 * protocol.MaxMultiBytes
+	// moreBytes is the same of a batch that is sent while others are on their way: about one full
+	// list.
+	moreBytes = protocol.MaxMultiBytes / 2
+)
+
+// propose is a proposal of one transaction.
+func propose(m protocol.Multi, err error, then func(now time.Time)) (p Proposal) {
+	p.add(Job{Multi: m, Then: then}, err)
+	return p
+}
+
+// add adds a job to those that are sent together, unless its transaction could not be made, or
+// overlaps one before it: that is proposed again after the others are committed.
+func (p *Proposal) add(j Job, err error) {
+	if p.Err != nil {
+		return
+	}
+	if p.Err = err; err != nil {
+		return
+	}
+	overlaps := func(k Job) bool { return k.Multi.Overlaps(j.Multi) }
+	if p.tried++; j.Multi.Empty() || slices.ContainsFunc(p.Jobs, overlaps) {
+		return
+	}
+	p.size += j.Multi.Bytes()
+	p.Jobs = append(p.Jobs, j)
+}
+
+// full says that no more jobs should be made. After an error none should.
+func (p *Proposal) full() bool {
+	most := MaxBytes
+	if p.More {
+		most = moreBytes
+	}
+	return p.tried >= MaxJobs || p.size >= most || p.Err != nil
+}
+
+// inOrder has jobs that do not overlap sent before last, in as many batches as they need.
+func (p *Proposal) inOrder(jobs []Job, last ...Job) {
+	var batches [][]Job
+	for len(jobs) > 0 {
+		n := 0
+		for size := 0; n < min(len(jobs), MaxJobs) && size < MaxBytes; n++ {
+			size += jobs[n].Multi.Bytes()
+		}
+		batches, jobs = append(batches, jobs[:n:n]), jobs[n:]
+	}
+	if len(last) > 0 {
+		batches = append(batches, last)
+	}
+	if len(batches) > 0 {
+		p.Jobs, p.Rest = batches[0], batches[1:]
+	}
 }
 
 // Empty says that there is nothing to do.
@@ -167,81 +235,8 @@ func (p *Proposal) block(why string) {
 }
 
 // again has the step asked again at that time at the latest.
-func (p *Proposal) again(at time.Time) { p.Again = sooner(p.Again, at) }
-
-// rounds has all of them sent, one after the other.
-func (p *Proposal) rounds(all [][]Job) {
-	if len(all) > 0 {
-		p.Jobs, p.Rest = all[0], all[1:]
+func (p *Proposal) again(at time.Time) {
+	if p.Again.IsZero() || at.Before(p.Again) {
+		p.Again = at
 	}
 }
-
-// Answer says of ids that op is so.
-type Answer struct {
-	Op  resync.Op
-	IDs []string
-}
-
-// Job is a transaction, the ordinals whose lists it changes and the pool pieces that it takes
-// from. Then, if set, is called once it is committed and State shows it.
-type Job struct {
-	Multi  protocol.Multi
-	Then   func(now time.Time)
-	Lists  []int
-	Pieces []string
-}
-
-// Bounds of what is sent at once. Between two batches creates are served.
-const (
-	// MaxJobs is the most transactions.
-	MaxJobs = 32
-	// MaxBytes is about how much.
-	MaxBytes = 3 * protocol.MaxMultiBytes
-	// batchBytes is the same of a batch that is sent while others are on their way: about one full
-	// list.
-	batchBytes = protocol.MaxMultiBytes / 2
-)
-
-// Batch collects what is sent at once: transactions that do not overlap, no more than MaxJobs, and
-// no more bytes than about its limit.
-type Batch struct {
-	proposal    Proposal
-	size, limit int
-	// tried counts all that were offered, also those that overlap: making them costs as much.
-	tried int
-}
-
-// NewBatch is empty.
-func NewBatch() *Batch { return &Batch{limit: MaxBytes} }
-
-// newSmallBatch is empty, and one of several that are on their way at once.
-func newSmallBatch() *Batch { return &Batch{limit: batchBytes} }
-
-// Full says that no more should be made. After an error nothing should.
-func (b *Batch) Full() bool {
-	return b.tried >= MaxJobs || b.size >= b.limit || b.proposal.Err != nil
-}
-
-// Add takes a transaction unless it overlaps one before it: that is proposed again after the others
-// are committed. then may be nil; lists are the ordinals whose lists it changes.
-func (b *Batch) Add(m protocol.Multi, err error, then func(now time.Time), lists ...int) {
-	b.add(Job{Multi: m, Then: then, Lists: lists}, err)
-}
-
-func (b *Batch) add(j Job, err error) {
-	if b.proposal.Err != nil {
-		return
-	}
-	if b.proposal.Err = err; err != nil {
-		return
-	}
-	overlaps := func(k Job) bool { return k.Multi.Overlaps(j.Multi) }
-	if b.tried++; j.Multi.Empty() || slices.ContainsFunc(b.proposal.Jobs, overlaps) {
-		return
-	}
-	b.size += j.Multi.Bytes()
-	b.proposal.Jobs = append(b.proposal.Jobs, j)
-}
-
-// Proposal is what was collected.
-func (b *Batch) Proposal() Proposal { return b.proposal }

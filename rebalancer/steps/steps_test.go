@@ -34,7 +34,7 @@ func tell(t *testing.T, o orders.Orders) *story {
 	})
 	s := &story{t: t, inventory: v, v: View{
 		View: release.View{State: st, Orders: &o, Now: time.Unix(1000, 0)}, Index: v.Index, Requests: v.Writer,
-		Releases: release.New(), Lists: &Lists{}, Written: map[int]time.Time{},
+		Releases: release.New(), Written: map[int]time.Time{},
 	}}
 	m, err := protocol.Lead(st, "pod/1")
 	s.commit(m, err)
@@ -74,9 +74,10 @@ func (s *story) try(step Step) (names []string, err error) {
 		if err = p.Err; p.Ended != nil {
 			err = p.Ended(err, false)
 		}
-		if err != nil || !p.Onward {
+		if err != nil || p.Onward == nil {
 			return names, err
 		}
+		step = p.Onward
 		p = s.ask(step, true)
 	}
 }
@@ -124,6 +125,7 @@ func (s *story) send(jobs []Job) (names []string) {
 		for _, n := range j.Lists {
 			s.v.Written[n] = s.v.Now
 		}
+		s.inventory.Writer.Answer(j.Answer.Op, j.Answer.IDs)
 		if j.Then != nil {
 			j.Then(s.v.Now)
 		}
@@ -233,9 +235,14 @@ func TestSmallPiecesAreMergedWhenThereAreMany(t *testing.T) {
 		s.v.Piece++
 	}
 	require.Empty(t, s.next(Compact{}))
-	require.Equal(t, []string{"compact"}, s.next(Merge{}), "on demand")
+	require.Equal(t, []string{"compact"}, s.next(merging{}), "on demand")
 	require.Len(t, s.v.State.Pool, 1)
 }
+
+// merging merges on demand.
+type merging struct{}
+
+func (merging) Next(v *View) Proposal { return merge(v) }
 
 // hear asks for ids, and returns the request.
 func (s *story) hear(op resync.Op, ids ...string) *inventory.Request {
@@ -245,17 +252,9 @@ func (s *story) hear(op resync.Op, ids ...string) *inventory.Request {
 	return r
 }
 
-func (s *story) answer(op resync.Op, ids []string) { s.inventory.Writer.Answer(op, ids) }
-
-// writing are the steps of callers; what they tell is answered.
-func (s *story) writing() (create *Create, remove *Delete) {
-	return &Create{Created: func(ids []string) { s.answer(resync.Created, ids) }, Redirected: s.answer},
-		&Delete{Deleted: func(ids []string) { s.answer(resync.Deleted, ids) }, Redirected: s.answer}
-}
-
 func TestCreatesShareAPieceAndAreAnswered(t *testing.T) {
 	s := tell(t, orders.Orders{})
-	create, _ := s.writing()
+	create := &Create{}
 	require.Empty(t, s.next(create))
 	one, other := s.hear(resync.Created, "a"), s.hear(resync.Created, "b", "c")
 	require.Equal(t, []string{"create"}, s.next(create))
@@ -277,7 +276,7 @@ func TestADeleteTakesFromWhereverItIs(t *testing.T) {
 	open := &Open{Opened: func(_, _, _ []int) {}}
 	for len(s.next(open)) > 0 {
 	}
-	create, remove := s.writing()
+	create, remove := &Create{}, Delete{}
 	s.assign(0, "a", "b", "c")
 	s.assign(1, "d")
 	m, err := protocol.Revoke(s.v.State, 0, []string{"c"}, []int{1}, "")
@@ -307,13 +306,13 @@ func TestADeleteTakesFromWhereverItIs(t *testing.T) {
 
 func TestNothingIsSentForACallerThatGaveUp(t *testing.T) {
 	s := tell(t, orders.Orders{})
-	create, remove := s.writing()
+	create, remove := &Create{}, Delete{}
 	s.hear(resync.Created, "a")
 	require.Equal(t, []string{"create"}, s.next(create))
 	s.hear(resync.Deleted, "a")
 	p := remove.Next(&s.v)
 	require.Len(t, p.Jobs, 1)
-	s.answer(resync.Deleted, []string{"a"}) // it is wanted no more
+	s.inventory.Writer.Answer(resync.Deleted, []string{"a"}) // it is wanted no more
 	require.ErrorIs(t, p.Jobs[0].Multi.Gate(), inventory.ErrGaveUp)
 }
 

@@ -61,7 +61,7 @@ type shape struct {
 	head            int32
 	capacity, lists int
 	times           int64
-	flights, gone   int
+	flights         int
 	// orders are the ordinals that stay, those that are gone and those that keep what they have,
 	// and what a person declared dead.
 	orders     string
@@ -74,14 +74,14 @@ type shape struct {
 func shapeOf(v *View) shape {
 	s := shape{
 		head: v.State.HeadVersion, capacity: v.Orders.Capacity, lists: len(v.State.Instances),
-		flights: len(v.State.Flight), gone: len(v.Orders.Gone),
+		flights:    len(v.State.Flight),
 		orders:     fmt.Sprint(v.Orders.Stay, v.Orders.Gone, v.Releases.FixedOrdinals()),
 		attributes: v.Attributes,
 	}
 	if len(v.Orders.AssumedDead) > 0 {
 		s.orders += fmt.Sprint(v.Orders.AssumedDead, v.Orders.Pods)
 	}
-	if v.pinned() {
+	if v.Attributes.Pinned() {
 		s.piece = v.Piece
 	}
 	for _, in := range v.State.Instances {
@@ -105,7 +105,7 @@ func unweighed(v *View, p *Proposal) string {
 	if why := unlabelled(v, p); why != "" || v.Orders.Balance != config.BalanceWeight {
 		return why
 	}
-	if !v.weighed() {
+	if !v.Attributes.Weighed() {
 		p.Reread = true
 		return "the catalogue's weights have not been read yet"
 	}
@@ -141,7 +141,7 @@ func keptBy(v *View, n int) string {
 	what, count := "is to leave and keeps %d resources", in.IDs.Len()
 	if v.Orders.Stays(n) {
 		what, count = "keeps %d resources that pins forbid there", 0
-		if v.pinned() {
+		if v.Attributes.Pinned() {
 			count = v.listed(n, in).misplaced
 		}
 	}
