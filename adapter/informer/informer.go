@@ -18,12 +18,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Times of the sources that follow objects by an Informer.
 const (
-	// DefaultDebounce is how long changes are collected before they are reported.
-	DefaultDebounce = 150 * time.Millisecond
+	// Debounce is how long changes are collected before they are reported.
+	Debounce = 150 * time.Millisecond
 	// DefaultProbe is the time between two proofs that a watch lives.
 	DefaultProbe = 5 * time.Second
 	// RequestTimeout bounds one request of a source's own; lists and watches are the library's.
@@ -32,12 +34,12 @@ const (
 
 // Config is what an Informer keeps.
 type Config struct {
-	// Example is an empty object of the type.
-	Example runtime.Object
 	// Renew is how long one watch lasts.
 	Renew time.Duration
 	// Strip drops what is not read before an object is kept. It may see an object twice.
 	Strip cache.TransformFunc
+	// Changed hears of every event.
+	Changed cache.ResourceEventHandler
 	// Indexers may be nil.
 	Indexers cache.Indexers
 }
@@ -50,14 +52,15 @@ type Informer struct {
 	heard time.Time
 }
 
-// lister is one resource of the API, as clients offer it.
-type lister[L runtime.Object] interface {
+// API is one resource of the API, as clients offer it.
+type API[L runtime.Object] interface {
 	List(ctx context.Context, opts metav1.ListOptions) (L, error)
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// New does not connect. client is api's: it says whether its lists come as watches.
-func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, error) {
+// New does not connect. example is an empty object of the type; client is api's: it says whether
+// its lists come as watches.
+func New[L runtime.Object](cfg Config, example runtime.Object, client any, api API[L]) *Informer {
 	i := &Informer{}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
@@ -83,8 +86,33 @@ func New[L runtime.Object](cfg Config, client any, api lister[L]) (*Informer, er
 			return renewed(w, i.Hear, cfg.Renew, first), nil
 		},
 	}
-	i.SharedIndexInformer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), cfg.Example, 0, cfg.Indexers)
-	return i, i.SetTransform(cfg.Strip)
+	i.SharedIndexInformer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), example, 0, cfg.Indexers)
+	// Only an informer that runs, or has stopped, refuses these.
+	_ = i.SetTransform(cfg.Strip)
+	_, _ = i.AddEventHandler(cfg.Changed)
+	return i
+}
+
+// Waking wakes at every event of an informer.
+func Waking(changed wake.Signal) cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { changed.Wake() },
+		UpdateFunc: func(any, any) { changed.Wake() },
+		DeleteFunc: func(any) { changed.Wake() },
+	}
+}
+
+// Await returns true when a report is due: at tick, or Debounce after a change, so that many make
+// one report. It returns false when ctx ends. A nil tick never comes.
+func Await(ctx context.Context, changed wake.Signal, tick <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-tick:
+		return true
+	case <-changed:
+		return wake.Sleep(ctx, Debounce)
+	}
 }
 
 // Hear notes that the API server has answered now.

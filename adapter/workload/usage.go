@@ -19,10 +19,10 @@ import (
 )
 
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
-	for !s.synced() && wake.Sleep(ctx, s.cfg.Debounce) {
+	for !s.synced() && wake.Sleep(ctx, informer.Debounce) {
 	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
-		for _, k := range s.configured() {
+		for _, k := range *s.kinds.Load() {
 			s.pollKind(ctx, k, sink)
 		}
 	}
@@ -34,7 +34,7 @@ func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		s.metrics.failures.WithLabelValues("metrics").Inc()
+		s.failures.WithLabelValues("metrics").Inc()
 		sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
 	default:
 		sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
