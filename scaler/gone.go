@@ -10,22 +10,22 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// That a pod is gone is proven in one way: by a census, a complete list of the namespace's pods
-// from the API server itself, begun after what it is to prove (protocol rule 6 ii). The snapshot
-// only says when to ask: it has the pods of one StatefulSet, as watches showed them.
+// That a pod is gone is proven in one way: by a complete list of the namespace's pods from the API
+// server itself, begun after what it is to prove (protocol rule 6 ii). The snapshot only says when
+// to ask: it has the pods of one StatefulSet, as watches showed them.
 
-// census is the last one, and when the next one may be asked for.
-type census struct {
-	last observed.Census
+// podList is the last list, and when the next one may be asked for.
+type podList struct {
+	observed.PodList
 	next time.Time
 	// failure is why the latest try brought none; empty: it did.
 	failure string
 }
 
-// censusShare bounds the time that goes into censuses: one part of so many.
-const censusShare = 20
+// listShare bounds the time that goes into lists: one part of so many.
+const listShare = 20
 
-// missing is what the snapshot does not show, and what a census is to conclude from that.
+// missing is what the snapshot does not show, and what a pod list is to conclude from that.
 type missing struct {
 	// uids are those of pods that something in flight was taken from, from their ordinals.
 	uids map[string]bool
@@ -62,23 +62,26 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 			o.GonePods[p.UID] = true
 		}
 	}
-	if o.PodsUnknown = a.census.failure; a.missing.none() || o.PodsUnknown != "" {
+	if o.PodsUnknown = a.pods.failure; a.missing.none() || o.PodsUnknown != "" {
 		return
 	}
-	pods := &a.census.last
-	o.PodsAt = pods.Begun
+	o.PodsAt = a.pods.Begun
+	listed := map[string]bool{}
+	for _, uid := range a.pods.UIDs {
+		listed[uid] = true
+	}
 	for uid := range a.missing.uids {
-		if !pods.Has(uid) {
+		if !listed[uid] {
 			o.GonePods[uid] = true
 		}
 	}
 	for n := range a.missing.from {
-		if uid := pods.UID(podName(in, n)); uid != "" && !present(in, n) {
+		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
 	for _, n := range a.missing.beyond {
-		if pods.UID(podName(in, n)) == "" {
+		if a.pods.UIDs[podName(in, n)] == "" {
 			o.Gone = append(o.Gone, n)
 		}
 	}
@@ -94,24 +97,24 @@ func podName(in *decide.Input, ordinal int) string {
 	return fmt.Sprintf("%s-%d", in.Config.StatefulSet, ordinal)
 }
 
-// count takes a census, unless the last one was a moment ago. It counts only if the StatefulSet is
-// still there after it: an API server that has lost its store has no pods either.
-func (s *Scaler) count(ctx context.Context, in *decide.Input) {
-	if in.Now.Before(s.census.next) {
+// listPods lists the pods, unless the last list is a moment old. It counts only if the StatefulSet
+// is still there after it: an API server that has lost its store has no pods either.
+func (s *Scaler) listPods(ctx context.Context, in *decide.Input) {
+	if in.Now.Before(s.pods.next) {
 		return
 	}
 	begun := s.cfg.Now()
-	last, err := s.act.Census(ctx)
+	list, err := s.act.ListPods(ctx)
 	if err == nil {
 		_, err = s.act.Size(ctx, statefulSet(in))
 	}
-	s.census.next = in.Now.Add(max(s.period, censusShare*s.cfg.Now().Sub(begun)))
+	s.pods.next = in.Now.Add(max(s.period, listShare*s.cfg.Now().Sub(begun)))
 	if err != nil {
-		if s.census.failure == "" {
+		if s.pods.failure == "" {
 			s.log.Warn("it is not known which pods are gone", "error", err)
 		}
-		s.census.failure = "it is not known which pods are gone: " + err.Error()
+		s.pods.failure = "it is not known which pods are gone: " + err.Error()
 		return
 	}
-	s.census.last, s.census.failure = last, ""
+	s.pods.PodList, s.pods.failure = list, ""
 }

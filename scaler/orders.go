@@ -19,9 +19,9 @@ type answers struct {
 	tick time.Duration
 	// suspended is why nothing may be moved or written now.
 	suspended string
-	// missing is what the census has to prove.
+	// missing is what the pod list has to prove.
 	missing missing
-	census  census
+	pods    podList
 	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
 	dead     map[string]AssumedDead
 	unproven map[int]string
@@ -37,8 +37,8 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 	}
 	if a.suspended == "" {
 		if a.missing = missingPods(in, d, s.engine.InFlight()); !a.missing.none() {
-			s.count(ctx, in)
-			a.census = s.census
+			s.listPods(ctx, in)
+			a.pods = s.pods
 		}
 	}
 	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven

@@ -67,8 +67,8 @@ type Actuator interface {
 	Size(ctx context.Context, w actuate.Workload) (actuate.Size, error)
 	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error)
 	Restart(ctx context.Context, w actuate.Workload, pod, uid string) error
-	// Census lists all pods of the namespace that have not ended, under any owner, or fails.
-	Census(ctx context.Context) (observed.Census, error)
+	// ListPods lists all pods of the namespace that have not ended, under any owner, or fails.
+	ListPods(ctx context.Context) (observed.PodList, error)
 	Publish(w actuate.Workload, e actuate.Event)
 }
 
@@ -87,7 +87,7 @@ type Scaler struct {
 	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
-	census  census
+	pods    podList
 	waiting waiting
 	events  events
 	groups  groups

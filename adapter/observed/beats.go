@@ -70,11 +70,6 @@ func (s *beats) forget(c *Cluster) {
 	}
 }
 
-func (s *beats) clear() {
-	clear(s.by)
-	s.strangers = 0
-}
-
 // last is the ordinal's newest beat if it is this pod's: one from before its start is its
 // predecessor's. Both times are whole seconds, so the second of the start counts.
 func (s *beats) last(ordinal int, pod *Pod) *time.Time {

@@ -43,7 +43,11 @@ func (ks *kindState) build(name, namespace string) {
 
 // instances lays out every ordinal that has a pod, adopted or not, or a list, ascending.
 func (ks *kindState) instances() []Instance {
-	all := ks.ordinals()
+	all := slices.Collect(maps.Keys(ks.cluster.Pods))
+	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
+	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
+	slices.Sort(all)
+	all = slices.Compact(all)
 	instances := make([]Instance, len(all))
 	pods, lists, usages := make([]Pod, len(all)), make([]List, len(all)), make([]Usage, len(all))
 	for i, ordinal := range all {
@@ -59,8 +63,7 @@ func (ks *kindState) instances() []Instance {
 				inst.Usage = &usages[i]
 			}
 		}
-		if _, ok := ks.cluster.Unadopted[ordinal]; ok {
-			pod := ks.cluster.Unadopted[ordinal]
+		if pod, ok := ks.cluster.Unadopted[ordinal]; ok {
 			inst.Unadopted = &pod
 		}
 		if list, ok := ks.assignment.Lists[ordinal]; ok {
@@ -70,13 +73,4 @@ func (ks *kindState) instances() []Instance {
 		}
 	}
 	return instances
-}
-
-func (ks *kindState) ordinals() []int {
-	all := make([]int, 0, len(ks.cluster.Pods)+len(ks.cluster.Unadopted)+len(ks.assignment.Lists))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Pods))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
-	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
-	slices.Sort(all)
-	return slices.Compact(all)
 }

@@ -74,6 +74,16 @@ type Assignment struct {
 	Weights    *Weights
 }
 
+// PodList is a complete list of the pods of the namespace that have not ended, with any name and
+// any owner or none, by the API server itself. Only such a list tells that a pod is gone: a watch
+// tells what there is, and may be behind. It is no Signal: who needs one asks for it.
+type PodList struct {
+	// Begun is when it was asked for: a uid that it lacks was gone or had ended since, for good.
+	Begun time.Time
+	// UIDs are the pods' uids, by their names.
+	UIDs map[string]string
+}
+
 // Catalogued is the number of resources in a complete read of the catalogue.
 type Catalogued struct {
 	Kind  string

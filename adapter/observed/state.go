@@ -74,14 +74,13 @@ func (s *State) Configure(kinds []config.Kind) {
 
 func (ks *kindState) configure(k config.Kind) {
 	if ks.statefulSet != k.StatefulSet {
-		ks.cluster, ks.usage = Cluster{}, PodUsage{}
+		ks.cluster, ks.usage, ks.beats = Cluster{}, PodUsage{}, newBeats()
 		delete(ks.sources, SourceCluster)
 		delete(ks.sources, SourceMetrics)
-		ks.beats.clear()
 	}
 	ks.statefulSet, ks.heartbeat = k.StatefulSet, k.Heartbeat != nil
 	if !ks.heartbeat {
-		ks.beats.clear()
+		ks.beats = newBeats()
 		delete(ks.sources, SourceBus)
 	}
 	ks.dirty, ks.moved = true, true
@@ -157,7 +156,8 @@ func (ks *kindState) apply(sig Signal) bool {
 	case Catalogued:
 		return replace(ks, &ks.catalogued, v, ks.catalogued.At, v.At, SourceCatalogue, ks.catalogued.Count == v.Count)
 	case Groups:
-		return replace(ks, &ks.groups, v, ks.groups.At, v.At, SourceGroups, sameGroups(ks.groups, v))
+		same := reflect.DeepEqual(ks.groups.Groups, v.Groups) && reflect.DeepEqual(ks.groups.Strangers, v.Strangers)
+		return replace(ks, &ks.groups, v, ks.groups.At, v.At, SourceGroups, same)
 	case HPAs:
 		return replace(ks, &ks.hpas, v, ks.hpas.At, v.At, SourceHPAs, slices.Equal(ks.hpas.HPAs, v.HPAs))
 	}
@@ -183,10 +183,6 @@ func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source Sourc
 	recovered := ks.read(source, is)
 	ks.dirty, ks.moved = true, true
 	return !same || recovered
-}
-
-func sameGroups(a, b Groups) bool {
-	return reflect.DeepEqual(a.Groups, b.Groups) && reflect.DeepEqual(a.Strangers, b.Strangers)
 }
 
 func sameAssignment(a, b Assignment) bool {

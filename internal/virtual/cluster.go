@@ -218,13 +218,13 @@ func (c *Cluster) Restart(_ context.Context, _ actuate.Workload, _, uid string) 
 	return nil
 }
 
-// Census implements scaler.Actuator.
-func (c *Cluster) Census(context.Context) (observed.Census, error) {
+// ListPods implements scaler.Actuator.
+func (c *Cluster) ListPods(context.Context) (observed.PodList, error) {
 	uids := make(map[string]string, len(c.pods))
 	for n, p := range c.Pods() {
 		uids[c.podName(n)] = p.UID
 	}
-	return observed.NewCensus(c.clock.Now(), uids), nil
+	return observed.PodList{Begun: c.clock.Now(), UIDs: uids}, nil
 }
 
 // Publish implements scaler.Actuator.

@@ -75,10 +75,10 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	require.NoError(t, c.Restart(t.Context(), w, "", c.Pod(0).UID))
 	require.NoError(t, c.Restart(t.Context(), w, "", "none has this uid"))
 	require.Equal(t, []string{"Terminating", "Running"}, at(35*time.Second))
-	census, err := c.Census(t.Context())
+	list, err := c.ListPods(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, census.Len())
-	require.Equal(t, c.Pod(1).UID, census.UID("iota-dac-1"))
+	require.Len(t, list.UIDs, 2)
+	require.Equal(t, c.Pod(1).UID, list.UIDs["iota-dac-1"])
 }
 
 // A pod that ends before its containers run is seen to go, too.
