@@ -37,14 +37,11 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	e.while(t, e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
 	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
 	e.while(t, d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
-	var full, foreign, conflict string
+	var full, conflict string
 	for _, l := range d.Limits {
 		if l.By == decide.ByUnschedulable {
 			full = l.Text
 		}
-	}
-	if d.Foreign != nil && d.Foreign.Stopped {
-		foreign = d.Foreign.Text()
 	}
 	if d.Conflict != nil {
 		conflict = d.Conflict.Text
@@ -59,7 +56,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	}
 	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them
 	e.while(t, unannounced != "" && noMessages == "", actuate.RowsUnannounced(unannounced))
-	e.while(t, foreign != "", actuate.ForeignWriter(foreign))
+	e.while(t, d.Foreign.Text() != "", actuate.ForeignWriter(d.Foreign.Text()))
 	e.while(t, refused != nil, actuate.NotKept(refused))
 	e.while(t, d.Conflict != nil, actuate.ConflictingHPA(conflict))
 	e.taken(t)

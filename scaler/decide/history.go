@@ -21,7 +21,7 @@ type History struct {
 	// Recommendations are what the signals asked for, oldest first; equal ones in a row are one entry.
 	Recommendations []Recommendation `json:"recommendations,omitempty"`
 	// Scales are the changes of size that were seen, by whomever, oldest first.
-	Scales []Scale `json:"scales,omitempty"`
+	Scales []hpa.Scale `json:"scales,omitempty"`
 	// Own is Decision.Own of the last decision; 0: none yet.
 	Own int `json:"own,omitempty"`
 	// Replicas is the size seen last, Wrote the one that we wrote last; 0: none yet.
@@ -56,13 +56,6 @@ type Recommendation struct {
 	Own  int `json:"own"`
 }
 
-// Scale is one change of size.
-type Scale struct {
-	At   time.Time `json:"at,omitzero"`
-	From int       `json:"from"`
-	To   int       `json:"to"`
-}
-
 // Raise is a growth that another writer made.
 type Raise struct {
 	At time.Time `json:"at,omitzero"`
@@ -95,14 +88,13 @@ const (
 // Next is the history after d was decided from in. It shares nothing with in.History that it changes.
 func Next(in Input, d Decision) History {
 	h := in.History
-	h.Recommendations, h.Scales = slices.Clone(h.Recommendations), slices.Clone(h.Scales)
-	resized := d.Current != nil && *d.Current != h.Replicas
+	h.Recommendations = slices.Clone(h.Recommendations)
 	h.watch(in, d)
 	h.see(in, d)
 	if d.Blind == "" {
 		h.record(Recommendation{From: d.At, To: d.At, Size: d.asked, Own: d.askedOwn})
 		h.Own, h.Desired = d.Own, d.Desired
-		h.heat(in, d, resized)
+		h.heat(in, d)
 		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""
 		h.Down = downs(in, d.Health.Verdicts)
 	}
@@ -134,11 +126,11 @@ func (h *History) watch(in Input, d Decision) {
 
 // heat keeps since when moving has had its chance to relieve an overloaded instance: a new size, or one that is being made, gives it
 // another one.
-func (h *History) heat(in Input, d Decision, resized bool) {
+func (h *History) heat(in Input, d Decision) {
 	switch {
 	case len(d.Hot) == 0:
 		h.HotSince = time.Time{}
-	case h.HotSince.IsZero() || resized || !settled(&in.Observed):
+	case h.HotSince.IsZero() || *d.Current != in.History.Replicas || !settled(&in.Observed):
 		h.HotSince = d.At
 	}
 }
@@ -147,13 +139,10 @@ func (h *History) see(in Input, d Decision) {
 	if d.Current == nil {
 		return
 	}
-	h.Raised, h.Foreign = in.raised(d.Own), d.Foreign
-	if h.Replicas > 0 && *d.Current != h.Replicas {
-		h.Scales = append(h.Scales, Scale{At: d.At, From: h.Replicas, To: *d.Current})
-	}
+	h.Raised, h.Foreign, h.Scales = in.raised(d.Own), d.Foreign, slices.Clone(in.scales())
 	h.Unseen = h.Unseen && *d.Current == h.Replicas && h.Replicas != h.Wrote && in.Paused() == ""
 	h.Replicas, h.Set = *d.Current, in.Observed.Workload.UID
-	h.Scales = slices.DeleteFunc(h.Scales, func(s Scale) bool { return d.At.Sub(s.At) > remembered })
+	h.Scales = slices.DeleteFunc(h.Scales, func(s hpa.Scale) bool { return d.At.Sub(s.At) > remembered })
 	h.Scales = h.Scales[max(0, len(h.Scales)-entries):]
 }
 
@@ -184,14 +173,6 @@ func (h History) Resumed(last, now time.Time) History {
 	return h
 }
 
-// lastChange is when the size last changed, by whomever; zero: not within memory.
-func (in *Input) lastChange() time.Time {
-	if all := in.changes(); len(all) > 0 {
-		return all[len(all)-1].At
-	}
-	return time.Time{}
-}
-
 func (h *History) spans(size func(Recommendation) int) []hpa.Span {
 	out := make([]hpa.Span, len(h.Recommendations))
 	for i, r := range h.Recommendations {
@@ -200,15 +181,11 @@ func (h *History) spans(size func(Recommendation) int) []hpa.Span {
 	return out
 }
 
-// changes are the changes of size, the one seen at this moment included.
-func (in *Input) changes() []hpa.Change {
-	h := &in.History
-	out := make([]hpa.Change, 0, len(h.Scales)+1)
-	for _, s := range h.Scales {
-		out = append(out, hpa.Change{At: s.At, By: s.To - s.From})
+// scales are the changes of size, the one seen at this moment included.
+func (in *Input) scales() []hpa.Scale {
+	h, current := &in.History, in.Observed.Workload.Replicas
+	if h.Replicas > 0 && current != h.Replicas {
+		return append(slices.Clip(h.Scales), hpa.Scale{At: in.Now, From: h.Replicas, To: current})
 	}
-	if current := in.Observed.Workload.Replicas; h.Replicas > 0 && current != h.Replicas {
-		out = append(out, hpa.Change{At: in.Now, By: current - h.Replicas})
-	}
-	return out
+	return h.Scales
 }

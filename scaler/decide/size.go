@@ -25,7 +25,9 @@ func (d *Decision) size(in *Input) {
 	d.Desired = max(d.asked, wished)
 	d.bound()
 	d.Wanted = d.Desired
-	if d.stopped(current) {
+	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
+		d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: text})
+		d.Desired = current
 		return
 	}
 	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
@@ -39,8 +41,7 @@ func (d *Decision) size(in *Input) {
 
 // layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
 func (d *Decision) layOut(in *Input) {
-	d.Desired = d.askedOwn
-	d.asked = d.askedOwn
+	d.Desired, d.asked = d.askedOwn, d.askedOwn
 	d.bound()
 	d.Wanted = d.Desired
 	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
@@ -91,8 +92,12 @@ func (d *Decision) coolDown(in *Input, current int) {
 	if d.Desired == current || rules.CoolDown == 0 {
 		return
 	}
-	if at := in.lastChange(); !at.IsZero() && in.Now.Sub(at) < rules.CoolDown.Std() {
-		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", in.Now.Sub(at).Round(time.Second), rules.CoolDown.Std())
+	scales, wait := in.scales(), rules.CoolDown.Std()
+	if len(scales) == 0 {
+		return
+	}
+	if since := in.Now.Sub(scales[len(scales)-1].At); since < wait {
+		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", since.Round(time.Second), wait)
 	}
 }
 
@@ -161,20 +166,14 @@ func largest(signals []Signal, of func(Signal) int) (size int) {
 }
 
 func (in *Input) rate(current, size int) int {
-	changes := in.changes()
 	if size > current {
-		return min(size, hpa.UpLimit(current, changes, rules(in.Config.Behavior.ScaleUp), in.Now))
+		return min(size, hpa.UpLimit(current, in.scales(), rules(in.Config.Behavior.ScaleUp), in.Now))
 	}
-	return max(size, hpa.DownLimit(current, changes, rules(in.Config.Behavior.ScaleDown), in.Now))
+	return max(size, hpa.DownLimit(current, in.scales(), rules(in.Config.Behavior.ScaleDown), in.Now))
 }
 
-func rules(r config.ScalingRules) (out hpa.Rules) {
-	switch r.SelectPolicy {
-	case config.SelectMin:
-		out.Select = hpa.SelectMin
-	case config.SelectDisabled:
-		out.Select = hpa.SelectDisabled
-	}
+func rules(r config.ScalingRules) hpa.Rules {
+	out := hpa.Rules{Select: hpa.Select(r.SelectPolicy)}
 	for _, p := range r.Policies {
 		out.Policies = append(out.Policies, hpa.Policy{Percent: p.Type == config.PolicyPercent, Value: int(p.Value), Period: p.Period.Std()})
 	}

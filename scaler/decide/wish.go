@@ -129,21 +129,13 @@ type Foreign struct {
 	Lifting bool `json:"lifting,omitempty"`
 }
 
-// Text is what a person reads about a stop.
+// Text is what a person reads about a stop; "" without one. f may be nil.
 func (f *Foreign) Text() string {
+	if f == nil || !f.Stopped {
+		return ""
+	}
 	return fmt.Sprintf("%s wrote replicas %d -> %d against us for the second time within %s: sizes are written no more until the kind is paused and unpaused",
 		f.name(), f.From, f.To, contraryWithin)
-}
-
-// stopped leaves the size to whoever insists on it.
-func (d *Decision) stopped(current int) bool {
-	f := d.Foreign
-	if f == nil || !f.Stopped {
-		return false
-	}
-	d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: f.Text()})
-	d.Desired = current
-	return true
 }
 
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
@@ -156,8 +148,13 @@ func (in *Input) foreign(owner config.Owner) *Foreign {
 	if owner == config.OwnerHPA || in.Config.Replicas.Mode == config.ModeRecommend {
 		return nil
 	}
-	if f != nil && f.Stopped {
-		return f.lift(in.Paused() != "")
+	if f != nil && f.Stopped { // a pause that ends lifts the stop
+		paused, lifting := in.Paused() != "", *f
+		if f.Lifting && !paused {
+			return nil
+		}
+		lifting.Lifting = paused
+		return &lifting
 	}
 	if f != nil && in.Now.Sub(f.At) > contraryWithin {
 		f = nil
@@ -191,19 +188,6 @@ func (f *Foreign) answered() *Foreign {
 	g := *f
 	g.Answered = true
 	return &g
-}
-
-// lift ends a stop when a pause ends.
-func (f *Foreign) lift(paused bool) *Foreign {
-	switch {
-	case paused && !f.Lifting:
-		g := *f
-		g.Lifting = true
-		return &g
-	case !paused && f.Lifting:
-		return nil
-	}
-	return f
 }
 
 // Intended is h when we are about to write a size. It is kept before, so that a successor does not take the size for another's.

@@ -109,7 +109,7 @@ func (v View) Active() Condition {
 		return condition(false, v1alpha1.ReasonBlind, "%s", d.Blind)
 	case d.Owner == config.OwnerHPA:
 		return condition(false, v1alpha1.ReasonOnStatefulSet, "%s", d.Conflict.Text)
-	case d.Foreign != nil && d.Foreign.Stopped:
+	case d.Foreign.Text() != "":
 		return condition(false, v1alpha1.ReasonContraryWrites, "%s", d.Foreign.Text())
 	case v.In.Paused() != "":
 		return condition(false, v1alpha1.ReasonPaused, "%s", v.In.Paused())
@@ -156,8 +156,8 @@ func (v View) draining() Condition {
 }
 
 func (v View) foreign() Condition {
-	if f := v.Report.Foreign; f != nil && f.Stopped {
-		return Condition{true, v1alpha1.ReasonContraryWrites, f.Text()}
+	if text := v.Report.Foreign.Text(); text != "" {
+		return Condition{true, v1alpha1.ReasonContraryWrites, text}
 	}
 	return Condition{false, v1alpha1.ReasonNoContraryWrites, "nobody insists on another size of the StatefulSet"}
 }

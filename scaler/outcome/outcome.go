@@ -119,7 +119,7 @@ func (r *Report) Problem() string {
 		return ""
 	case r.Denied != "":
 		return r.Denied
-	case r.Foreign != nil && r.Foreign.Stopped:
+	case r.Foreign.Text() != "":
 		return r.Foreign.Text()
 	case r.Conflict != nil:
 		return r.Conflict.Text
