@@ -42,7 +42,7 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 		}
 	}
 	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven
-	stay := staying(d)
+	stay := d.Stay()
 	if n := len(ready(in, stay)); s.waiting.ready != n || s.waiting.stay != len(stay) {
 		s.waiting = waiting{ready: n, stay: len(stay), since: in.Now}
 	}
@@ -62,7 +62,7 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	if d.Blind != "" {
 		return o, notes
 	}
-	o.Stay = staying(d)
+	o.Stay = d.Stay()
 	o.Ready, o.MayLeave = ready(in, o.Stay), untimely(d, o.Stay)
 	o.Pods = map[int]string{}
 	for i := range in.Observed.Instances {
@@ -82,13 +82,6 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	}
 	slices.Sort(o.Overloaded)
 	return o, notes
-}
-
-func staying(d *decide.Decision) (stay []int) {
-	for n := d.Start; n < d.Start+d.Stays(); n++ {
-		stay = append(stay, n)
-	}
-	return stay
 }
 
 func ready(in *decide.Input, ordinals []int) (all []int) {

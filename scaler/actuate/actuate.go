@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -49,14 +50,17 @@ type Size struct {
 
 // Kubernetes acts on a real API server. It may be used by any number of goroutines.
 type Kubernetes struct {
-	client kubernetes.Interface
-	log    *slog.Logger
-	events
+	client   kubernetes.Interface
+	recorder record.EventRecorder
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	last map[eventKey]raised // of its reason, on its object
 }
 
-// New returns an actuator. recorder may be nil: then events are only logged.
+// New returns an actuator.
 func New(client kubernetes.Interface, recorder record.EventRecorder, log *slog.Logger) *Kubernetes {
-	return &Kubernetes{client: client, log: log, events: events{recorder: recorder, log: log, last: map[eventKey]raised{}}}
+	return &Kubernetes{client: client, recorder: recorder, log: log, last: map[eventKey]raised{}}
 }
 
 // Claim marks the StatefulSet as led by leader, which raises its resourceVersion: a size that a former leader read before can be
@@ -64,13 +68,10 @@ func New(client kubernetes.Interface, recorder record.EventRecorder, log *slog.L
 func (k *Kubernetes) Claim(ctx context.Context, w Workload, leader string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+	patch, _ := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": w.UID, "annotations": map[string]string{LeaderAnnotation: leader},
 	}})
-	if err != nil {
-		return fmt.Errorf("claim statefulset %s: %w", w.Name, err)
-	}
-	_, err = k.client.AppsV1().StatefulSets(w.Namespace).Patch(ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err := k.client.AppsV1().StatefulSets(w.Namespace).Patch(ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	return wrap(err, "claim statefulset %s", w.Name)
 }
 

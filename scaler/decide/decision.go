@@ -174,6 +174,19 @@ func (d *Decision) Stays() int {
 	return d.Desired
 }
 
+// Stay are the ordinals that remain, ascending.
+func (d *Decision) Stay() []int { return ordinals(d.Start, d.Start+d.Stays()) }
+
+// Leave are those of the present size that do not remain, ascending.
+func (d *Decision) Leave() []int { return ordinals(d.Start+d.Stays(), d.Start+*d.Current) }
+
+func ordinals(from, to int) (all []int) {
+	for n := from; n < to; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
 // RecommendedReplicas is the value of the metric recommended_replicas, or why there is none.
 func (d *Decision) RecommendedReplicas() (int, error) {
 	switch {
@@ -220,7 +233,11 @@ func (d *Decision) sentence() string {
 	case Grow:
 		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
 	case Shrink:
-		fmt.Fprintf(&b, "shrink from %d to %d%s once %s", *d.Current, d.Desired, d.by(), leaving(d.Start+d.Desired, d.Start+*d.Current-1))
+		are := "are"
+		if d.Desired == *d.Current-1 {
+			are = "is"
+		}
+		fmt.Fprintf(&b, "shrink from %d to %d%s once %s %s empty", *d.Current, d.Desired, d.by(), d.Leaving(), are)
 	default:
 		fmt.Fprintf(&b, "keep %d", d.Desired)
 	}
@@ -255,15 +272,9 @@ func (d *Decision) by() string {
 	return ""
 }
 
-func leaving(first, last int) string {
-	if first == last {
-		return Instances(first, last) + " is empty"
-	}
-	return Instances(first, last) + " are empty"
-}
-
-// Instances names the ordinals from first to last.
-func Instances(first, last int) string {
+// Leaving names the ordinals that a smaller size leaves out.
+func (d *Decision) Leaving() string {
+	first, last := d.Start+d.Desired, d.Start+*d.Current-1
 	if first == last {
 		return fmt.Sprintf("instance %d", first)
 	}

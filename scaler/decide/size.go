@@ -107,7 +107,7 @@ func (d *Decision) hold(in *Input, current int) {
 		d.step(current, d.Holds[0].By, "no shrink: %s", d.Holds[0].Text)
 	}
 	if d.Desired < current {
-		least, by := d.predicted(in)
+		least, by := predicted(d.Signals, *in.Config.Tolerance.Up)
 		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for growth again", by)
 	}
 	if pods := unschedulable(in); d.Desired > current && pods != "" {
@@ -188,9 +188,9 @@ func downWindow(c *config.Kind) time.Duration { return windows(c).Down }
 
 // predicted is the least size on which no usage signal would leave its tolerance upwards. Instances that are not ready and hold
 // resources will bring their load back; the HPA forgets them, and then growth and shrink chase each other.
-func (d *Decision) predicted(in *Input) (least int, by Reason) {
-	for _, s := range d.Signals {
-		if n := hpa.Ceil(s.total / (1 + *in.Config.Tolerance.Up)); n > least {
+func predicted(signals []Signal, tolerance float64) (least int, by Reason) {
+	for _, s := range signals {
+		if n := hpa.Ceil(s.total / (1 + tolerance)); n > least {
 			least, by = n, s.Name
 		}
 	}

@@ -152,16 +152,13 @@ func (s Sight) leaving() (dr Drain) {
 
 // ordinals are those that leave: by this decision, or beyond the size with something left.
 func (s Sight) ordinals() (planned, beyond []int) {
-	for n := s.Decision.Start + s.Decision.Stays(); n < s.Decision.Start+*s.Decision.Current; n++ {
-		planned = append(planned, n)
-	}
 	for i := range s.In.Observed.Instances {
 		inst := &s.In.Observed.Instances[i]
 		if !s.In.Observed.Workload.Has(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
 			beyond = append(beyond, inst.Ordinal)
 		}
 	}
-	return planned, beyond
+	return s.Decision.Leave(), beyond
 }
 
 // lowering is the phase of closed ordinals that seem to own nothing, by what was just done.
