@@ -104,8 +104,7 @@ func (e *events) taken(t *tick) {
 	}
 	var all, ending, gone []int
 	left, behind := 0, 0
-	for i := range t.in.Observed.Instances {
-		inst := &t.in.Observed.Instances[i]
+	for _, inst := range t.in.Observed.Instances {
 		n := inst.Owned()
 		if n == 0 || t.in.Observed.Workload.Has(inst.Ordinal) {
 			continue

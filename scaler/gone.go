@@ -45,9 +45,9 @@ func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) 
 			m.uids[f.Pod], m.from[f.From] = true, true
 		}
 	}
-	for i := range in.Observed.Instances {
-		n := in.Observed.Instances[i].Ordinal
-		if in.Observed.Instances[i].Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
+	for _, inst := range in.Observed.Instances {
+		n := inst.Ordinal
+		if inst.Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
 			m.beyond, m.from[n] = append(m.beyond, n), true
 		}
 	}
@@ -57,8 +57,8 @@ func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) 
 // orderGone puts into the orders which pods are gone.
 func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
-	for i := range in.Observed.Instances {
-		if p := in.Observed.Instances[i].Occupant(); p != nil && p.Ended() {
+	for _, inst := range in.Observed.Instances {
+		if p := inst.Occupant(); p != nil && p.Ended() {
 			o.GonePods[p.UID] = true
 		}
 	}

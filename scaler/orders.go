@@ -65,9 +65,9 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	o.Stay = d.Stay()
 	o.Ready, o.MayLeave = ready(in, o.Stay), untimely(d, o.Stay)
 	o.Pods = map[int]string{}
-	for i := range in.Observed.Instances {
-		if inst := &in.Observed.Instances[i]; inst.Occupant() != nil {
-			o.Pods[inst.Ordinal] = inst.Occupant().UID
+	for _, inst := range in.Observed.Instances {
+		if pod := inst.Occupant(); pod != nil {
+			o.Pods[inst.Ordinal] = pod.UID
 		}
 	}
 	if o.Suspended == "" {

@@ -1,6 +1,7 @@
 package observed
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -51,19 +52,11 @@ func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration
 		return 0, fmt.Errorf("heartbeat lag of %s: %w: the pod has not started", inst.Pod.Name, ErrUnknown)
 	}
 	age := now.Sub(inst.Pod.Started)
-	if grace := StartupGrace(cfg.Heartbeat); age < grace {
+	if grace := cfg.Heartbeat.StartupGrace.Std(); age < grace {
 		return 0, fmt.Errorf("heartbeat lag of %s: %w: no heartbeat yet, and its start-up grace ends in %s",
 			inst.Pod.Name, ErrUnknown, (grace - age).Round(time.Second))
 	}
 	return age, nil
-}
-
-// StartupGrace is how long after its start a pod may be without a beat.
-func StartupGrace(hb *config.Heartbeat) time.Duration {
-	if hb.StartupGrace > 0 {
-		return hb.StartupGrace.Std()
-	}
-	return hb.RestartAfter.Std()
 }
 
 // ResourcesPerInstance counts the ids in the list of an instance that has a pod. A pod that is
@@ -115,11 +108,7 @@ func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (tim
 	case list.Status.Times >= list.Times:
 		return 0, nil
 	}
-	since := list.Unapplied
-	if since.IsZero() {
-		since = list.Changed
-	}
-	return max(0, now.Sub(since)), nil
+	return max(0, now.Sub(cmp.Or(list.Unapplied, list.Changed))), nil
 }
 
 // MaxLag is the longest lag of the kind's instances. Those that need not have beaten yet, and those
@@ -132,12 +121,11 @@ func MaxLag(k *Kind, cfg config.Kind, now time.Time) (time.Duration, error) {
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, err)
 	}
 	longest, known := time.Duration(0), false
-	for i := range k.Instances {
-		inst := &k.Instances[i]
+	for _, inst := range k.Instances {
 		if inst.Pod == nil || inst.Pod.Terminating {
 			continue
 		}
-		lag, err := Lag(k, cfg, inst, now)
+		lag, err := Lag(k, cfg, &inst, now)
 		if errors.Is(err, ErrUnknown) {
 			continue
 		}
@@ -171,10 +159,9 @@ func counted(k *Kind, n int, now time.Time) (int, error) {
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)
 	}
-	for i := range k.Instances {
-		if l := k.Instances[i].List; l != nil && l.Error != "" {
-			return 0, fmt.Errorf("resources of kind %s: %w: the list of instance %d cannot be read: %s",
-				k.Name, ErrUnknown, k.Instances[i].Ordinal, l.Error)
+	for _, inst := range k.Instances {
+		if l := inst.List; l != nil && l.Error != "" {
+			return 0, fmt.Errorf("resources of kind %s: %w: the list of instance %d cannot be read: %s", k.Name, ErrUnknown, inst.Ordinal, l.Error)
 		}
 	}
 	return n, nil

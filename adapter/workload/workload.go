@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,11 +125,7 @@ func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
 
 // heard is when the API server was last heard on both watches.
 func (s *Source) heard() time.Time {
-	sets, pods := s.sets.Heard(), s.pods.Heard()
-	if sets.Before(pods) {
-		return sets
-	}
-	return pods
+	return slices.MinFunc([]time.Time{s.sets.Heard(), s.pods.Heard()}, time.Time.Compare)
 }
 
 func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {

@@ -56,23 +56,19 @@ func Decide(in Input) Decision {
 // blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old or incomplete. One failed
 // read is enough; whoever acts on the answer before it does more harm than waiting.
 func blind(in *Input) (Reason, string) {
-	k := &in.Observed
-	if e := k.Sources.Cluster.Error; e != "" {
-		return BlindCluster, "Kubernetes cannot be read: " + e
-	}
-	if !k.Sources.Cluster.Known() {
+	_, unread := observed.Resources(&in.Observed, in.Now)
+	switch cluster, store := in.Observed.Sources.Cluster, in.Observed.Sources.Store; {
+	case cluster.Error != "":
+		return BlindCluster, "Kubernetes cannot be read: " + cluster.Error
+	case !cluster.Known():
 		return BlindCluster, "the StatefulSet and its pods have not been read yet"
-	}
-	if !k.Sources.Cluster.Fresh(in.Now, observed.ClusterMaxAge) {
-		return BlindCluster, "the StatefulSet and its pods were last read " + ago(k.Sources.Cluster, in.Now)
-	}
-	if e := k.Sources.Store.Error; e != "" {
-		return BlindStore, "ZooKeeper cannot be read: " + e
-	}
-	if _, err := observed.Resources(k, in.Now); err != nil {
-		return BlindStore, err.Error()
-	}
-	if k.Workload == nil {
+	case !cluster.Fresh(in.Now, observed.ClusterMaxAge):
+		return BlindCluster, "the StatefulSet and its pods were last read " + ago(cluster, in.Now)
+	case store.Error != "":
+		return BlindStore, "ZooKeeper cannot be read: " + store.Error
+	case unread != nil:
+		return BlindStore, unread.Error()
+	case in.Observed.Workload == nil:
 		return NoWorkload, fmt.Sprintf("there is no StatefulSet %s", in.Config.StatefulSet)
 	}
 	return "", ""
@@ -186,8 +182,7 @@ func available(k *observed.Kind) bool {
 // controller counts a pod that terminates as ready until it is gone, and then none until it has made the
 // next one.
 func staying(k *observed.Kind) (all, ready int) {
-	for i := range k.Instances {
-		inst := &k.Instances[i]
+	for _, inst := range k.Instances {
 		if p := inst.Pod; p != nil && !p.Terminating && k.Workload.Has(inst.Ordinal) {
 			if all++; p.Ready {
 				ready++
@@ -215,9 +210,9 @@ func unschedulable(in *Input) string {
 // absent or silent by it, and nothing shrinks.
 func unadopted(in *Input) string {
 	var pods []string
-	for i := range in.Observed.Instances {
-		if p := in.Observed.Instances[i].Unadopted; p != nil {
-			pods = append(pods, p.Name)
+	for _, i := range in.Observed.Instances {
+		if i.Unadopted != nil {
+			pods = append(pods, i.Unadopted.Name)
 		}
 	}
 	return listed(pods, "is not adopted by the StatefulSet", "are not adopted by the StatefulSet")

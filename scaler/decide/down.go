@@ -1,8 +1,8 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -37,14 +37,9 @@ func downs(in Input, verdicts []Verdict) (out []Down) {
 			continue
 		}
 		since := in.History.downSince(v.Ordinal)
-		works, known := v.works()
-		switch {
-		case works || !known && since.IsZero():
-			continue
-		case since.IsZero():
-			since = in.Now
+		if works, known := v.works(); !works && (known || !since.IsZero()) {
+			out = append(out, Down{Ordinal: v.Ordinal, Since: cmp.Or(since, in.Now)})
 		}
-		out = append(out, Down{Ordinal: v.Ordinal, Since: since})
 	}
 	return out
 }
@@ -97,7 +92,7 @@ func (h *Health) reassign(in *Input) {
 	if lost == size {
 		return // there are no others
 	}
-	for v := range slices.Values(marked) {
+	for _, v := range marked {
 		v.Reassign = true
 	}
 }

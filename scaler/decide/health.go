@@ -91,8 +91,7 @@ func Assess(in Input) (h Health) {
 		return h
 	}
 	h.judgeAll(&in)
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Lag != nil {
 			h.Judged++
 		}
@@ -111,34 +110,30 @@ func Assess(in Input) (h Health) {
 }
 
 func (h *Health) judgeAll(in *Input) {
-	instances, w := in.Observed.Instances, in.Observed.Workload
-	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))
-	lags := make([]time.Duration, len(instances))
-	next := w.Start // the next ordinal that should have a pod
-	absent := func(until int) {
-		for ; next < min(until, w.Start+w.Replicas); next++ {
-			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: next, Condition: Absent, By: ByPod, Text: "there is no such pod"})
-		}
+	w := in.Observed.Workload
+	all := ordinals(w.Start, w.Start+w.Replicas)
+	for _, inst := range in.Observed.Instances {
+		all = append(all, inst.Ordinal)
 	}
-	for i := range instances {
-		inst := &instances[i]
-		absent(inst.Ordinal)
-		switch {
-		case inst.Pod != nil:
-			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
-		case inst.Unadopted != nil:
-			h.Verdicts = append(h.Verdicts, Verdict{
-				Ordinal: inst.Ordinal, Pod: inst.Unadopted.Name, UID: inst.Unadopted.UID, Condition: Unknown, By: ByPod,
-				Text: "the StatefulSet has not adopted it",
-			})
-		case inst.List != nil && inst.List.Count > 0:
-			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByRecord, Text: fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)})
-		default:
-			absent(inst.Ordinal + 1)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	h.Verdicts = make([]Verdict, 0, len(all))
+	lags := make([]time.Duration, len(all))
+	for i, n := range all {
+		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "there is no such pod"}
+		switch inst := in.Observed.Instance(n); {
+		case inst != nil && inst.Pod != nil:
+			v = judge(in, inst, &lags[i])
+		case inst != nil && inst.Unadopted != nil:
+			v.Pod, v.UID = inst.Unadopted.Name, inst.Unadopted.UID
+			v.Condition, v.Text = Unknown, "the StatefulSet has not adopted it"
+		case inst != nil && inst.List != nil && inst.List.Count > 0:
+			v.By, v.Text = ByRecord, fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)
+		case !w.Has(n):
+			continue
 		}
-		next = max(next, inst.Ordinal+1)
+		h.Verdicts = append(h.Verdicts, v)
 	}
-	absent(w.Start + w.Replicas)
 }
 
 // judge gives the verdict on one pod; lag is where its lag is kept.
@@ -315,8 +310,7 @@ func (h History) Restarted(v Verdict, at time.Time) History {
 // bus itself is silent, that is said for all at once.)
 func (h *Health) unheard() string {
 	var names []string
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Condition == Stale || v.Condition == Silent || v.Condition == Starting && v.By == ByHeartbeat {
 			names = append(names, v.Pod)
 		}
@@ -326,8 +320,7 @@ func (h *Health) unheard() string {
 
 // print writes what is worth a line: everything but health.
 func (h *Health) print(line func(string, ...any)) {
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Condition == Healthy && v.Text == "" {
 			continue
 		}

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -104,23 +105,16 @@ func Next(in Input, d Decision) History {
 // watch keeps since when the sources are complete.
 func (h *History) watch(in Input, d Decision) {
 	if d.Complete {
-		h.BrokenSince = time.Time{}
-		if h.CompleteSince.IsZero() {
-			h.CompleteSince = d.At
-		}
+		h.BrokenSince, h.CompleteSince = time.Time{}, cmp.Or(h.CompleteSince, d.At)
 		h.Adopted = h.Adopted || d.At.Sub(h.CompleteSince) >= downWindow(&in.Config)
 	} else {
-		if h.BrokenSince.IsZero() {
-			h.BrokenSince = d.At
-		}
+		h.BrokenSince = cmp.Or(h.BrokenSince, d.At)
 		if d.At.Sub(h.BrokenSince) > breakGrace {
 			h.CompleteSince = time.Time{}
 		}
 	}
-	if !busReadable(&in) {
+	if h.BusSince = cmp.Or(h.BusSince, d.At); !busReadable(&in) {
 		h.BusSince = time.Time{}
-	} else if h.BusSince.IsZero() {
-		h.BusSince = d.At
 	}
 }
 

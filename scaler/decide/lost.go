@@ -39,8 +39,7 @@ func lost(in *Input) (all []Lost) {
 	if w == nil {
 		return nil
 	}
-	for i := range in.Observed.Instances {
-		inst := &in.Observed.Instances[i]
+	for _, inst := range in.Observed.Instances {
 		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && w.Has(inst.Ordinal) {
 			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: inst.Owned()}
 			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))

@@ -196,8 +196,7 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 // resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
 // about to. They use nothing now, and will again.
 func resting(in *Input) (pods []string) {
-	for i := range in.Observed.Instances {
-		inst := &in.Observed.Instances[i]
+	for _, inst := range in.Observed.Instances {
 		if !in.Observed.Workload.Has(inst.Ordinal) || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
 			continue
 		}

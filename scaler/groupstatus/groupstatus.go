@@ -122,16 +122,13 @@ func (v View) Active() Condition {
 // limited says whether, and why, another size is brought about than the one wished for.
 func (v View) limited(active bool) Condition {
 	d, wish := v.Report, v.Group.Wish
-	if !active || d.Desired == wish {
-		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
-	}
-	if d.Desired < wish {
-		if wish > d.Max {
-			return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
-		}
-		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
-	}
 	switch {
+	case !active || d.Desired == wish:
+		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
+	case d.Desired < wish && wish > d.Max:
+		return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
+	case d.Desired < wish:
+		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
 	case d.Floor > wish && d.Floor >= d.Init:
 		return condition(true, v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
 	case d.Init > wish:

@@ -63,22 +63,18 @@ func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
 
 // continues gives dr the times of the drain before it, which may be nil, or lack them.
 func (dr *Drain) continues(before *Drain, now time.Time) {
-	dr.Since, dr.PhaseSince = now, now
+	if before == nil {
+		before = &Drain{}
+	}
+	dr.Since, dr.PhaseSince = cmp.Or(before.Since, now), now
 	if dr.Blocked != "" {
 		dr.BlockedSince = now
 	}
-	if before == nil {
-		return
-	}
-	still := dr.Phase == before.Phase && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left
-	if dr.Blocked != "" && still && !before.BlockedSince.IsZero() {
-		dr.BlockedSince = before.BlockedSince
-	}
-	if !before.Since.IsZero() {
-		dr.Since = before.Since
-	}
-	if before.Phase == dr.Phase && !before.PhaseSince.IsZero() {
-		dr.PhaseSince = before.PhaseSince
+	if dr.Phase == before.Phase {
+		dr.PhaseSince = cmp.Or(before.PhaseSince, now)
+		if dr.Blocked != "" && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left {
+			dr.BlockedSince = cmp.Or(before.BlockedSince, now)
+		}
 	}
 	dr.Taken = dr.Taken || before.Taken
 }
@@ -118,9 +114,7 @@ func (s Sight) Drain(before *Drain) *Drain {
 		return nil
 	default: // it is where it was, as far as can be known
 		dr = *before
-		if dr.Blocked = s.Decision.Blind; dr.BlockedSince.IsZero() {
-			dr.BlockedSince = s.In.Now
-		}
+		dr.Blocked, dr.BlockedSince = s.Decision.Blind, cmp.Or(before.BlockedSince, s.In.Now)
 	}
 	return &dr
 }
@@ -152,8 +146,7 @@ func (s Sight) leaving() (dr Drain) {
 
 // ordinals are those that leave: by this decision, or beyond the size with something left.
 func (s Sight) ordinals() (planned, beyond []int) {
-	for i := range s.In.Observed.Instances {
-		inst := &s.In.Observed.Instances[i]
+	for _, inst := range s.In.Observed.Instances {
 		if !s.In.Observed.Workload.Has(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
 			beyond = append(beyond, inst.Ordinal)
 		}
