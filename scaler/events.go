@@ -66,8 +66,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 // startGrace is how long a leader that has just begun may lack what it has not read yet.
 const startGrace = 30 * time.Second
 
-// settled says whether a state that may only mean that this leader has just begun is on, and means
-// more: it was off once, or lasts.
+// settled says whether a state is on and not only a new leader's start: it was off once, or lasts.
 func (e *events) settled(now time.Time, state string, on bool) bool {
 	if !on || now.Sub(e.began) >= startGrace {
 		e.passed[state] = true

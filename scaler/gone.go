@@ -36,8 +36,7 @@ type missing struct {
 
 func (m *missing) none() bool { return len(m.uids)+len(m.beyond) == 0 }
 
-// missingPods finds what is in flight from pods that the snapshot does not show, and what is left of
-// ordinals without one.
+// missingPods finds flights from pods that the snapshot does not show, and ordinals without a pod.
 func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) missing {
 	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
 	for _, f := range flights {

@@ -1,8 +1,7 @@
 // Package informer is client-go's informer, with proof that its watch lives.
 //
-// In: list and watch of one resource of the API.
-// Out: the objects, in the informer's store; when the API server was last heard; when a report of
-// changes is due.
+// In: list and watch of one resource of the API. Out: the objects, in the informer's store; when
+// the API server was last heard; when a report of changes is due.
 // Invariant: only an answer of the API server makes Heard younger. A watch that has died looks like
 // one that is silent, so a watch that has delivered its first picture is renewed all the time.
 package informer
@@ -58,8 +57,7 @@ type API[L runtime.Object] interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-// New does not connect. example is an empty object of the type; client is api's: it says whether
-// its lists come as watches.
+// New does not connect. example is an empty object; client is api's: whether lists come as watches.
 func New[L runtime.Object](cfg Config, example runtime.Object, client any, api API[L]) *Informer {
 	i := &Informer{}
 	lw := &cache.ListWatch{
@@ -70,8 +68,7 @@ func New[L runtime.Object](cfg Config, example runtime.Object, client any, api A
 			}
 			return list, err
 		},
-		// The API server sends a bookmark shortly before a watch times out, and answers to the next
-		// one after it: both are heard.
+		// Heard are the bookmark shortly before a watch times out, and the answer to the next.
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			first := o.SendInitialEvents != nil // begins with all there is, which may take its time
 			if !first {

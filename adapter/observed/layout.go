@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// build lays out what is known. Snapshots already given away share the former layout, so it is
-// replaced and never edited.
+// build replaces the layout and never edits the former one, which snapshots given away share.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
 		Name: name, Namespace: namespace,

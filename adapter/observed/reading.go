@@ -19,8 +19,7 @@ const (
 	BusMaxAge = 25 * time.Second
 )
 
-// What a reading says instead of a number. Callers branch on these with errors.Is; the text around
-// them names the cause.
+// What a reading says instead of a number, for errors.Is; the text around them names the cause.
 var (
 	// ErrNoHeartbeat: the kind has no heartbeat, so it has no lag at all, ever.
 	ErrNoHeartbeat = errors.New("the kind has no heartbeat")
@@ -32,9 +31,8 @@ var (
 	ErrStale = errors.New("stale")
 )
 
-// Lag is how long the instance has been silent: now minus its newest heartbeat since its pod
-// started. A pod that has not beaten is unknown during its start-up grace, and afterwards as silent
-// as it is old. inst may be nil.
+// Lag is now minus the newest heartbeat of the instance since its pod started. Without one it is
+// unknown during the start-up grace, and then as long as the pod is old. inst may be nil.
 func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
 	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
@@ -88,8 +86,7 @@ func CapacityUsed(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (floa
 	return float64(n) / float64(max(cfg.Capacity, 1)), nil
 }
 
-// AssignmentLag is how long the oldest change of its list waits for the instance to acknowledge it;
-// 0 when it has acknowledged all. inst may be nil.
+// AssignmentLag is how long the oldest change of its list is not acknowledged. inst may be nil.
 func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
 	if cfg.HandOff != config.HandOffAcknowledged {
 		return 0, fmt.Errorf("assignment lag of kind %s: %w", k.Name, ErrNoAcknowledgement)

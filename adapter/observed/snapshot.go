@@ -114,8 +114,7 @@ type Workload struct {
 	// Start is spec.ordinals.start, Replicas is spec.replicas.
 	Start    int `json:"start"`
 	Replicas int `json:"replicas"`
-	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs
-	// during a rollout.
+	// What its controller reports; UpdatedReplicas differs from the others during a rollout.
 	StatusReplicas  int `json:"statusReplicas"`
 	ReadyReplicas   int `json:"readyReplicas"`
 	UpdatedReplicas int `json:"updatedReplicas"`
@@ -135,19 +134,16 @@ func (w *Workload) Has(ordinal int) bool { return ordinal >= w.Start && ordinal 
 type Instance struct {
 	Ordinal int  `json:"ordinal"`
 	Pod     *Pod `json:"pod,omitempty"` // nil: the StatefulSet owns no such pod
-	// Unadopted is a pod of the instance's name that the StatefulSet does not own: it was orphaned,
-	// another StatefulSet of that name made it, or its labels were edited. It may run what the
-	// instance owns, and nothing else is known of it.
+	// Unadopted is a pod of the instance's name that the StatefulSet does not own: an orphan, that
+	// of another StatefulSet, or with edited labels. It may run what the instance owns.
 	Unadopted *Pod   `json:"unadopted,omitempty"`
 	List      *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
 	Usage     *Usage `json:"usage,omitempty"` // nil: no sample
-	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start;
-	// nil: none.
+	// LastBeat is the newest heartbeat since the pod's start, at most its arrival; nil: none.
 	LastBeat *time.Time `json:"lastBeat,omitempty"`
 }
 
-// Occupant is the pod that has the instance's name, with any owner or none; nil: none was seen. A
-// name belongs to one pod at a time.
+// Occupant is the pod that has the instance's name, of any owner or none; nil: none was seen.
 func (i *Instance) Occupant() *Pod {
 	if i.Pod != nil {
 		return i.Pod
@@ -155,8 +151,7 @@ func (i *Instance) Occupant() *Pod {
 	return i.Unadopted
 }
 
-// Owned counts what the instance owns, in its list and in flight from it; nil owns nothing. What
-// cannot be read counts as the last that was.
+// Owned counts what is in its list and in flight from it, as last read; nil owns nothing.
 func (i *Instance) Owned() int {
 	if i == nil || i.List == nil {
 		return 0
@@ -196,8 +191,7 @@ type Pod struct {
 	DeleteBy    time.Time `json:"deleteBy,omitzero"`
 	// NodeLost is since when the pod's node has not been Ready; zero: it is, or that is not known.
 	NodeLost time.Time `json:"nodeLost,omitzero"`
-	// Reason is the waiting reason of its container, or why it cannot be scheduled:
-	// CrashLoopBackOff, Unschedulable, …
+	// Reason is why its container waits, or why it cannot be scheduled: CrashLoopBackOff, …
 	Reason   string `json:"reason,omitempty"`
 	Restarts int    `json:"restarts,omitempty"`
 	// Requests by the spec: milli-CPU and bytes, of the pod itself or summed over its containers.
@@ -226,16 +220,13 @@ type List struct {
 	Weight *float64 `json:"weight,omitempty"`
 	// Status is what the instance itself says; nil: no ephemeral status.
 	Status *Status `json:"status,omitempty"`
-	// StatusFault says what stands in its place, "is present and empty"; "" where nothing does, or
-	// where it can be read. StatusSince is when our own looks found first that the status is of
-	// this pod, or none; zero: not known.
+	// StatusFault says what is in place of a status that cannot be read: "is present and empty".
+	// StatusSince is when we first saw the status of this pod, or none; zero: not known.
 	StatusFault string    `json:"statusFault,omitempty"`
 	StatusSince time.Time `json:"statusSince,omitzero"`
-	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever
-	// is in it; zero: there is none.
+	// SessionSince is when its ephemeral status was made, by ZooKeeper's clock; zero: none.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
-	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero:
-	// none that is known of.
+	// Unapplied is when the oldest change was made that is not acknowledged; zero: none is known.
 	Unapplied time.Time `json:"unapplied,omitzero"`
 	// Error: the list exists and cannot be read; Count is then the last known.
 	Error string `json:"error,omitempty"`
@@ -249,8 +240,7 @@ type Status struct {
 	SessionMs int64  `json:"sessionMs,omitempty"`
 }
 
-// StatusLapse is how long an instance may be without a status although it acknowledges: it starts,
-// its session has ended, its pod is made again.
+// StatusLapse is how long an instance that acknowledges may lack a status: in a start, say.
 const StatusLapse = time.Minute
 
 // NotAcknowledging says why a status is no word of the pod with that uid; "" when it is one. A

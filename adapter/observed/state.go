@@ -12,9 +12,8 @@ import (
 
 // State folds Signals into Snapshots. It may be used by any number of goroutines.
 //
-// Signals of kinds that are not configured are dropped, and so is all that was known of a kind that
-// is configured no longer. A complete picture older than the one held is dropped too, so the order
-// in which signals arrive does not matter.
+// It drops what concerns kinds that are not configured, or no longer, and signals that are older
+// than what it has: the order in which they arrive does not matter.
 type State struct {
 	namespace string
 
@@ -53,8 +52,7 @@ func New(namespace string, kinds []config.Kind) *State {
 	return s
 }
 
-// Configure replaces the kinds. What is known of kinds that stay is kept, save pods, usage and
-// beats where another StatefulSet runs them now.
+// Configure replaces the kinds. Those that stay lose pods, usage and beats with their StatefulSet.
 func (s *State) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,9 +97,8 @@ func (s *State) Apply(sig Signal) {
 	}
 }
 
-// Changed returns a channel that is closed when something other than an age changes: pods, lists,
-// usage, counts, or whether a source works. Take the channel first, then the Snapshot, then wait:
-// so no change is missed. Beats alone do not wake.
+// Changed returns a channel that is closed when something other than an age or a beat changes. Take
+// the channel first, then the Snapshot, then wait: so no change is missed.
 func (s *State) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,8 +1,7 @@
 // Package owners follows what says how large the StatefulSets should be: InstanceGroups, and HPAs.
 //
-// In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace.
-// Out: an observed.Groups and an observed.HPAs a kind at each change and at each Probe, as old as
-// their watch; observed.Failed when either cannot be had.
+// In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace. Out: observed.Groups
+// and observed.HPAs of each kind at each change and each Probe, as old as their watch; or Failed.
 // Invariant: either comes without the other, since a cluster without the CustomResourceDefinition
 // has HPAs all the same; an age grows unless the API server was heard.
 package owners
@@ -68,8 +67,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.hpas.changed.Wake()
 }
 
-// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
-// concurrent use. It may be called once.
+// Run follows until ctx ends, whatever fails, and calls sink concurrently. It may be called once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	var all sync.WaitGroup
 	for _, f := range []*follower{&s.groups, &s.hpas} {
@@ -148,8 +146,8 @@ func (s *Source) watch(ctx context.Context, f *follower, sink func(observed.Sign
 	running.Wait()
 }
 
-// report sends every kind's picture at each change, and at each Probe with the age of the watch. It
-// returns when the type is gone.
+// report sends every kind's picture at each change and each Probe, as old as the watch, until the
+// type is gone.
 func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, sink func(observed.Signal)) {
 	for informer.Await(ctx, f.changed, time.After(s.cfg.Probe)) {
 		heard := i.Heard()

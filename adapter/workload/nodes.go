@@ -10,9 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// Nodes are followed only to tell a pod that cannot be reached from one that is not ready. What is
-// not known of a node, because it may not be read or its watch is silent, holds nothing up: the
-// node then counts as neither lost nor sound.
+// Nodes are followed only to tell a pod that cannot be reached from one that is not ready. A node
+// that may not be read, or whose watch is silent, holds nothing up: it is neither lost nor sound.
 
 func nodeChanges(changed wake.Signal) cache.ResourceEventHandlerFuncs {
 	events := informer.Waking(changed)

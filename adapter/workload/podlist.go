@@ -32,9 +32,8 @@ const (
 	notEnded = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
 )
 
-// ListPods lists all pods of the namespace that have not ended. It asks for no resourceVersion, so
-// that the answer holds every write from before the request, and all pages are of one moment. What
-// cannot be read completely is an error.
+// ListPods lists all pods of the namespace that have not ended, or fails. It asks for no
+// resourceVersion: the answer holds every earlier write, and all pages are of one moment.
 func (l *PodLister) ListPods(ctx context.Context) (observed.PodList, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()

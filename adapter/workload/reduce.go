@@ -14,8 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// strip drops what is not read here before an object is kept: with 10,000 pods the informers would
-// otherwise hold most of the process's memory.
+// strip drops what is not read here: of 10,000 pods, it would be most of the process's memory.
 func strip(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		kept := keptAnnotations(m)

@@ -77,10 +77,9 @@ func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 const mostUsed = 1 << 50
 
 // sum adds up one resource over the containers, or says why there is no such sum: an unknown part
-// is not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
-// without the resource. It also is where a value can be none that was measured. Unlike for the HPA,
-// a pod is also missing if the answer lacks a container of its spec: metrics-server leaves out what
-// a node did not report.
+// is not 0. As for the HPA, a pod is missing if the answer has none of its containers, or one
+// without the resource. Unlike for the HPA it is, too, where a value cannot have been measured, or
+// where a container of its spec lacks: metrics-server leaves out what a node did not report.
 func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
 	for _, c := range m.Containers {
 		q, ok := c.Usage[name]
@@ -104,8 +103,7 @@ func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, 
 	return total, ""
 }
 
-// ended says whether a container has ended for good. Only a container with a restart policy of its
-// own can: the pods of a StatefulSet restart all others.
+// ended says whether a container has ended for good, as only one with its own restart policy can.
 func ended(p *corev1.Pod, c *corev1.Container) bool {
 	if c.RestartPolicy == nil || *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 		return false

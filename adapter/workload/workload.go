@@ -1,9 +1,8 @@
 // Package workload follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
 // In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io.
-// Out: an observed.Cluster a kind at each change and at each proof that the watches live, an
-// observed.PodUsage at each poll, observed.Failed when either cannot be had; an observed.PodList
-// when it is asked for.
+// Out: of each kind an observed.Cluster at each change and each proof that the watches live, and an
+// observed.PodUsage at each poll; or observed.Failed. An observed.PodList when it is asked for.
 // Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
 // a PodList; an age grows unless the API server was heard.
 package workload
@@ -87,8 +86,7 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.changed.Wake()
 }
 
-// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
-// concurrent use. It may be called once.
+// Run follows until ctx ends, whatever fails, and calls sink concurrently. It may be called once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	var all sync.WaitGroup
 	all.Go(func() { s.sets.RunWithContext(ctx) })
@@ -138,9 +136,8 @@ func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {
 // errWatchLags says that the API server knows more than the watch delivered.
 var errWatchLags = errors.New("the watch lags behind the API server")
 
-// prove asks the API server itself about each StatefulSet now and then: whether it answers from its
-// store, and whether the watches deliver what it says. A watch that silently stands still is found
-// out, and so is a server that has lost its store.
+// prove asks the API server about each StatefulSet now and then, and the watches for what it said:
+// it finds out a watch that stands still, and a server that has lost its store.
 func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.Probe) {
 		for _, k := range *s.kinds.Load() {

@@ -148,8 +148,7 @@ func gaps(in *Input) (hs []Hold) {
 	return hs
 }
 
-// rollout says why a rolling update holds up what can wait: its pods are being replaced, or all of
-// them are and not all are available yet.
+// rollout says why a rolling update holds up what can wait.
 func rollout(in *Input) string {
 	switch k, w := &in.Observed, in.Observed.Workload; {
 	case replacing(k):
@@ -166,8 +165,7 @@ func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !availabl
 
 func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
 
-// available says whether all pods of the size exist, stay, and are available: ready pods may still
-// have to wait for minReadySeconds.
+// available says whether all pods of the size exist, stay, and are ready for minReadySeconds.
 func available(k *observed.Kind) bool {
 	w := k.Workload
 	n := w.ReadyReplicas
@@ -205,9 +203,8 @@ func unschedulable(in *Input) string {
 	return listed(pods, "finds no node", "find no node")
 }
 
-// unadopted names the pods that may be instances and that the StatefulSet does not own. As long as
-// there are any, what is seen of the others is a part of the whole: no instance is called lost,
-// absent or silent by it, and nothing shrinks.
+// unadopted names the pods that may be instances and that the StatefulSet does not own: then what
+// is seen is a part of the whole, and calls no instance lost, absent or silent, nor shrinks.
 func unadopted(in *Input) string {
 	var pods []string
 	for _, i := range in.Observed.Instances {

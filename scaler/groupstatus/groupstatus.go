@@ -1,8 +1,7 @@
 // Package groupstatus turns a decision and its outcome into the status of an InstanceGroup.
 //
-// In: a report, what it was made from, and one InstanceGroup of its kind. Out: status fields and
-// conditions. Invariant: what is not known keeps its last value, and ScalingActive says that nothing
-// is decided.
+// In: a report, what it was made from, and one InstanceGroup. Out: status fields and conditions.
+// Invariant: what is not known keeps its last value, and ScalingActive says so.
 package groupstatus
 
 import (
@@ -37,7 +36,7 @@ func condition(on bool, reason, format string, args ...any) Condition {
 	return Condition{on, reason, fmt.Sprintf(format, args...)}
 }
 
-// Fill sets every field that is known now. What is not known keeps its last value, and ScalingActive says that nothing is decided.
+// Fill sets every field that is known now.
 func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
 	k, d, active := &v.In.Observed, v.Report, v.Active()
 	if v.stranger() {

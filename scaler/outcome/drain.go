@@ -41,16 +41,14 @@ type Drain struct {
 	Left int `json:"left"`
 	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
 	Taken bool `json:"taken,omitempty"`
-	// Blocked says what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an
-	// API. BlockedSince is since when it waits without getting on: in the same phase, for the same
-	// ordinals, with no less left.
+	// Blocked is what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an API.
+	// BlockedSince is since when: in the same phase, for the same ordinals, with no less left.
 	Blocked      string    `json:"blocked,omitempty"`
 	BlockedSince time.Time `json:"blockedSince,omitzero"`
 }
 
-// An ordinary drain waits too, again and again: for each acknowledgement. One that has waited for
-// ShownAfter without getting on is shown as blocked, and one that has for WarnedAfter, which no
-// acknowledgement should take, is worth a warning.
+// An ordinary drain waits too, for each acknowledgement. After ShownAfter without getting on it is
+// shown as blocked; after WarnedAfter, which no acknowledgement should take, it deserves a warning.
 const (
 	ShownAfter  = 5 * time.Second
 	WarnedAfter = time.Minute
