@@ -42,8 +42,7 @@ func did(done, format string, args ...any) *outcome.Act {
 	return &outcome.Act{Done: done, Text: fmt.Sprintf(format, args...)}
 }
 
-// resize brings the size about: a larger one at once, a smaller one when what leaves is empty. Its
-// error is why the size could not be written.
+// resize brings the size about: a larger one at once, a smaller one when what leaves is empty.
 func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if t.d.Blind != "" || t.d.Verb == decide.Keep {
 		return nil, nil
@@ -172,7 +171,7 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 	err := fault.Fail("scale.sending")
 	if err == nil {
 		fault.SoonAt("scale.sent")
-		_, err = s.act.Resize(ctx, t.set, size, to)
+		err = s.act.Resize(ctx, t.set, size, to)
 	}
 	if err != nil {
 		return nil, err

@@ -123,8 +123,7 @@ func (e *events) taken(t *tick) {
 	e.whileAs(t, fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
 }
 
-// lost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
-// changes.
+// lost raises an event while instances are on lost nodes or leave for not working, for each fate.
 func (e *events) lost(t *tick) {
 	var state, texts []string
 	for _, l := range t.d.Lost {

@@ -10,9 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// That a pod is gone is proven in one way: by a complete list of the namespace's pods from the API
-// server itself, begun after what it is to prove (protocol rule 6 ii). The snapshot only says when
-// to ask: it has the pods of one StatefulSet, as watches showed them.
+// That a pod is gone is proven by a pod list alone, begun after what it is to prove (protocol rule
+// 6 ii). The snapshot, which is of one StatefulSet and by watches, only says when to ask for one.
 
 // podList is the last list, and when the next one may be asked for.
 type podList struct {

@@ -14,12 +14,6 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/groupstatus"
 )
 
-// GroupActuator is what the scaler uses of *actuate.Groups.
-type GroupActuator interface {
-	SeedGroup(ctx context.Context, group actuate.Workload, generation int64, replicas int) error
-	UpdateGroupStatus(ctx context.Context, group actuate.Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error)
-}
-
 // groups tells the kind's InstanceGroups what becomes of their wishes.
 type groups struct {
 	act Actuator
@@ -97,8 +91,7 @@ func (gs *groups) write(ctx context.Context, t *tick, g *observed.Group) {
 // passing are the reasons not to follow a wish that are no news: somebody chose them, or they are told elsewhere.
 var passing = map[string]bool{v1alpha1.ReasonBlind: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonNotSeeded: true}
 
-// setGrace is how long an InstanceGroup may be without its StatefulSet: one apply brings both, in any order, and they are
-// watched apart.
+// setGrace is how long an InstanceGroup may lack its StatefulSet: one apply brings both.
 const setGrace = 30 * time.Second
 
 // warnNotFollowed raises an event when an InstanceGroup begins to count for nothing, or does so for another reason.

@@ -117,8 +117,7 @@ type waiting struct {
 	since       time.Time
 }
 
-// spreadSuspended says why nothing may be spread between instances that stay and are healthy; unchanged is
-// for how long as many of them are ready as now.
+// spreadSuspended says why nothing may be spread; unchanged: for how long as many are ready as now.
 func spreadSuspended(d *decide.Decision, o *orders.Orders, unchanged time.Duration) string {
 	switch missing := len(o.Stay) - len(o.Ready); {
 	case d.Rollout != "":

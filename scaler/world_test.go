@@ -368,12 +368,12 @@ func (w *world) Size(context.Context, actuate.Workload) (actuate.Size, error) {
 	return actuate.Size{UID: w.uid, ResourceVersion: strconv.Itoa(w.rev), Replicas: w.size}, w.sizeErr
 }
 
-func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) error {
 	if w.resizeErr != nil {
-		return actuate.Size{}, w.resizeErr
+		return w.resizeErr
 	}
 	if read.UID != w.uid || read.ResourceVersion != strconv.Itoa(w.rev) {
-		return actuate.Size{}, actuate.ErrConflict
+		return actuate.ErrConflict
 	}
 	for n := w.start + replicas; n < w.start+w.size; n++ {
 		if w.open[n] || w.lists[n] > 0 {
@@ -385,7 +385,7 @@ func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size,
 	if w.onResize != nil {
 		w.onResize()
 	}
-	return w.Size(context.Background(), actuate.Workload{})
+	return nil
 }
 
 func (w *world) SeedGroup(_ context.Context, g actuate.Workload, generation int64, replicas int) error {

@@ -224,23 +224,19 @@ func (ks *kindState) failed(f Failed) bool {
 	return news
 }
 
-// beat keeps the newest timestamp of an ordinal.
+// beat keeps the newest timestamp of an ordinal, and notes that its pod's layout has to show it.
 func (ks *kindState) beat(b Beat) {
 	if !ks.heartbeat || !ks.beats.take(b, &ks.cluster) {
 		return
 	}
-	if _, has := ks.cluster.Pods[b.Ordinal]; has {
-		ks.shown(b.Ordinal)
+	if _, has := ks.cluster.Pods[b.Ordinal]; !has {
+		return
 	}
-}
-
-// shown notes that the layout shows another beat of an ordinal.
-func (ks *kindState) shown(ordinal int) {
 	ks.dirty = true
 	if len(ks.beaten) > len(ks.cluster.Pods) { // no snapshot was taken for long: stop listing
 		ks.moved = true
 	}
 	if !ks.moved {
-		ks.beaten = append(ks.beaten, ordinal)
+		ks.beaten = append(ks.beaten, b.Ordinal)
 	}
 }

@@ -117,7 +117,14 @@ var errNotServed = errors.New("is the CustomResourceDefinition installed?")
 // the type. Without the type an informer would only fill the log.
 func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Signal)) {
 	for s.await(ctx, f, sink) {
-		s.watch(ctx, f, sink)
+		i := f.informer()
+		i.Hear() // the API server has just said that it has the type
+		watching, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { i.RunWithContext(watching) })
+		s.report(ctx, f, i, sink)
+		cancel()
+		running.Wait()
 	}
 }
 
@@ -131,19 +138,6 @@ func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Sign
 		s.failed(f, err, sink)
 	}
 	return false
-}
-
-// watch follows the objects until the type is gone, or ctx ends.
-func (s *Source) watch(ctx context.Context, f *follower, sink func(observed.Signal)) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	i := f.informer()
-	i.Hear() // the API server has just said that it has the type
-	var running sync.WaitGroup
-	running.Go(func() { i.RunWithContext(ctx) })
-	s.report(ctx, f, i, sink)
-	cancel()
-	running.Wait()
 }
 
 // report sends every kind's picture at each change and each Probe, as old as the watch, until the

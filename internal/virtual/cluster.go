@@ -191,9 +191,9 @@ func (c *Cluster) Size(context.Context, actuate.Workload) (actuate.Size, error) 
 }
 
 // Resize implements scaler.Actuator.
-func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+func (c *Cluster) Resize(_ context.Context, w actuate.Workload, read actuate.Size, replicas int) error {
 	if read.ResourceVersion != strconv.Itoa(c.revision) {
-		return actuate.Size{}, fmt.Errorf("scale %s to %d: %w", w.Name, replicas, actuate.ErrConflict)
+		return fmt.Errorf("scale %s to %d: %w", w.Name, replicas, actuate.ErrConflict)
 	}
 	c.replicas, c.writer = replicas, "shardscaler"
 	c.revision++
@@ -203,7 +203,7 @@ func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.S
 	if c.sized != nil {
 		c.sized(replicas)
 	}
-	return c.Size(ctx, w)
+	return nil
 }
 
 // Restart implements scaler.Actuator.
@@ -230,12 +230,12 @@ func (c *Cluster) ListPods(context.Context) (observed.PodList, error) {
 // Publish implements scaler.Actuator.
 func (c *Cluster) Publish(_ actuate.Workload, e actuate.Event) { c.Events[e.Reason]++ }
 
-// SeedGroup implements scaler.GroupActuator. A world has no InstanceGroups.
+// SeedGroup implements scaler.Actuator. A world has no InstanceGroups.
 func (c *Cluster) SeedGroup(context.Context, actuate.Workload, int64, int) error {
 	return actuate.ErrConflict
 }
 
-// UpdateGroupStatus implements scaler.GroupActuator.
+// UpdateGroupStatus implements scaler.Actuator.
 func (c *Cluster) UpdateGroupStatus(
 	context.Context, actuate.Workload, func(*v1alpha1.InstanceGroupStatus),
 ) (v1alpha1.InstanceGroupStatus, error) {

@@ -57,16 +57,14 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	w := actuate.Workload{Namespace: "iot", Name: "iota-dac"}
 	size, err := c.Size(t.Context(), w)
 	require.NoError(t, err)
-	_, err = c.Resize(t.Context(), w, size, 1)
-	require.NoError(t, err)
+	require.NoError(t, c.Resize(t.Context(), w, size, 1))
 	require.Equal(t, []string{"Ready", "Terminating"}, at(21*time.Second), "from the top ordinal")
 	require.True(t, c.Pod(1).Runs(), "until its grace is over")
 	require.Equal(t, noon.Add(31*time.Second), c.Signal(thing).Pods[1].DeleteBy)
 	require.Equal(t, 1, c.Signal(thing).Workload.ReadyReplicas)
 
 	size, _ = c.Size(t.Context(), w)
-	_, err = c.Resize(t.Context(), w, size, 2)
-	require.NoError(t, err)
+	require.NoError(t, c.Resize(t.Context(), w, size, 2))
 	require.Equal(t, []string{"Ready", "Terminating"}, at(22*time.Second), "what terminates is not kept")
 	require.Equal(t, []string{"Ready", "Pending"}, at(31*time.Second))
 	require.NotEqual(t, first.UID, c.Pod(1).UID)
@@ -101,7 +99,6 @@ func TestASizeIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 	size, err := c.Size(t.Context(), w)
 	require.NoError(t, err)
 	require.NoError(t, c.Claim(t.Context(), w, "pod/2"))
-	_, err = c.Resize(t.Context(), w, size, 3)
-	require.ErrorIs(t, err, actuate.ErrConflict)
+	require.ErrorIs(t, c.Resize(t.Context(), w, size, 3), actuate.ErrConflict)
 	require.Equal(t, 1, c.Replicas())
 }

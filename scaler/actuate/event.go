@@ -11,8 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 )
 
-// Event is one Kubernetes event about a StatefulSet or an InstanceGroup. Each comes from one of the functions below, so that all there are can be
-// read in one place.
+// Event is a Kubernetes event. Each comes from a function below: all there are stand in one place.
 type Event struct {
 	Warning bool
 	Reason  string

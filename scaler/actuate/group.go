@@ -50,8 +50,7 @@ func (g *Groups) SeedGroup(ctx context.Context, w Workload, generation int64, re
 	return wrap(err, "seed instancegroup %s", w.Name)
 }
 
-// UpdateGroupStatus lets update change the status that the API server has, and writes it if that changed anything. It returns the
-// status that the API server has then.
+// UpdateGroupStatus writes what update changes of the API server's status, and returns what it has.
 func (g *Groups) UpdateGroupStatus(ctx context.Context, w Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

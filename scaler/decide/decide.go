@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -93,31 +94,28 @@ func (d *Decision) observe(in *Input) {
 
 // holds are the reasons not to shrink other than incomplete sources.
 func (d *Decision) holds(in *Input) (hs []Hold) {
+	hold := func(by Reason, text string) {
+		if text != "" {
+			hs = append(hs, Hold{by, text})
+		}
+	}
 	for _, s := range d.Signals {
-		if s.Missing != "" {
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.Missing)})
-		} else if s.unsure != "" {
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.unsure)})
+		if text := cmp.Or(s.Missing, s.unsure); text != "" {
+			hold(ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, text))
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {
-		hs = append(hs, Hold{ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
-			watched.Round(time.Second), window)})
+		hold(ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
+			watched.Round(time.Second), window))
 	}
-	if d.Rollout != "" {
-		hs = append(hs, Hold{ByRollout, d.Rollout})
-	}
+	hold(ByRollout, d.Rollout)
 	if text := unadopted(in); text != "" {
-		hs = append(hs, Hold{ByUnadopted, text})
-	} else if d.Health.Breaker != "" {
-		hs = append(hs, Hold{BySilence, d.Health.Breaker})
+		hold(ByUnadopted, text)
+	} else {
+		hold(BySilence, d.Health.Breaker)
 	}
-	if text := d.Health.unheard(); text != "" {
-		hs = append(hs, Hold{ByIncomplete, text})
-	}
-	if p := in.Paused(); p != "" {
-		hs = append(hs, Hold{ByPause, p})
-	}
+	hold(ByIncomplete, d.Health.unheard())
+	hold(ByPause, in.Paused())
 	return hs
 }
 
@@ -176,9 +174,8 @@ func available(k *observed.Kind) bool {
 	return n >= w.StatusReplicas && all >= w.Replicas
 }
 
-// staying counts the pods of the size that exist and are not terminating, and the ready ones of them. The
-// controller counts a pod that terminates as ready until it is gone, and then none until it has made the
-// next one.
+// staying counts the pods of the size that are not terminating, and the ready ones of them: to the
+// controller, a pod that terminates is ready until it is gone.
 func staying(k *observed.Kind) (all, ready int) {
 	for _, inst := range k.Instances {
 		if p := inst.Pod; p != nil && !p.Terminating && k.Workload.Has(inst.Ordinal) {

@@ -104,8 +104,7 @@ type Decision struct {
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
-	// Rollout, when not empty, says that pods are being replaced, or that the last of them are not available
-	// yet: nothing is spread meanwhile.
+	// Rollout says that pods are being replaced, or the last not available yet: nothing is spread.
 	Rollout string `json:"rollout,omitempty"`
 	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
 	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
@@ -162,8 +161,8 @@ type Hold struct {
 	Text string `json:"text"`
 }
 
-// Stays is the number of ordinals that remain. An HPA has not made yet what it does not have: nothing
-// waits for that. What is only recommended leaves all as it is.
+// Stays is the number of ordinals that remain: at most what an HPA has made, and all that there are
+// where a size is only recommended.
 func (d *Decision) Stays() int {
 	if d.Mode == config.ModeRecommend {
 		return *d.Current

@@ -118,8 +118,7 @@ func (h *History) watch(in Input, d Decision) {
 	}
 }
 
-// heat keeps since when moving has had its chance to relieve an overloaded instance: a new size, or one that is being made, gives it
-// another one.
+// heat keeps since when moving has had its chance to relieve an overloaded instance, at this size.
 func (h *History) heat(in Input, d Decision) {
 	switch {
 	case len(d.Hot) == 0:

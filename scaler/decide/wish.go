@@ -203,8 +203,7 @@ func (h History) Written(to int) History {
 	return h
 }
 
-// Undone says that what we wrote last was overwritten before we saw it: replicas, read at this moment, are not what we wrote. Somebody
-// answers faster than we look.
+// Undone says that replicas, read at this moment, are not what we wrote last and have not seen yet.
 func (h *History) Undone(replicas int) bool { return h.Unseen && replicas != h.Wrote }
 
 // Opposed is h after such a write by somebody else was found out.

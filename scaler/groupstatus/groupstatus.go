@@ -191,8 +191,7 @@ func (v View) state(active Condition) v1alpha1.State {
 	return v1alpha1.Steady
 }
 
-// Counts change with every step of a drain, and sentences hold ages: they wait for a while. What an HPA or a script looks at is
-// written at once.
+// Counts, which a drain changes all the time, and sentences, which hold ages, wait for a while.
 const (
 	CountsEvery = 5 * time.Second
 	wordsEvery  = 30 * time.Second

@@ -18,8 +18,7 @@ import (
 type Outcome struct {
 	// Drain is the way out of what leaves, nil when nothing does.
 	Drain *Drain `json:"drain,omitempty"`
-	// Denied is what the rights of the server lack for this kind, and where to add it; "": nothing is
-	// known to be lacking.
+	// Denied is what the server's rights are known to lack for this kind, and where to add it.
 	Denied string `json:"denied,omitempty"`
 	// Act is what was done, nil when nothing was to be done.
 	Act *Act `json:"act,omitempty"`
