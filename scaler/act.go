@@ -19,9 +19,8 @@ import (
 type tick struct {
 	in *decide.Input
 	// d is the decision with what its outcome is so far: that is kept before anything is written.
-	d   *outcome.Report
-	set actuate.Workload
-	// suspended is why nothing may be written.
+	d         *outcome.Report
+	set       actuate.Workload
 	suspended string
 	progress  orders.Progress
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// events raises the events of states that last.
 type events struct {
 	act    Actuator
 	dryRun bool
@@ -74,7 +73,6 @@ func (e *events) settled(now time.Time, state string, on bool) bool {
 	return on && e.passed[state]
 }
 
-// raiseAgain is when the event of a state that lasts is raised again.
 const raiseAgain = time.Hour
 
 // while raises the event when its state begins, and again every hour as long as it lasts.

@@ -52,7 +52,6 @@ func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) 
 	return m
 }
 
-// orderGone puts into the orders which pods are gone.
 func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
 	for _, inst := range in.Observed.Instances {

@@ -16,9 +16,8 @@ import (
 
 // groups tells the kind's InstanceGroups what becomes of their wishes.
 type groups struct {
-	act Actuator
-	// told is what each says by now, by uid.
-	told map[string]*told
+	act  Actuator
+	told map[string]*told // by uid
 }
 
 // told is the status of an InstanceGroup as it was written last, and when.
@@ -110,7 +109,6 @@ func (gs *groups) warnNotFollowed(t *tick, g *observed.Group) {
 	}
 }
 
-// publish raises an event for each condition that began to be news.
 func (gs *groups) publish(group actuate.Workload, old, next *v1alpha1.InstanceGroupStatus) {
 	for _, c := range next.Conditions {
 		if was := meta.FindStatusCondition(old.Conditions, c.Type); was != nil && was.Status == c.Status && was.Reason == c.Reason {

@@ -49,7 +49,7 @@ func (k kept) encode() ([]byte, error) {
 	if err != nil || len(data) <= orders.MaxDocumentBytes {
 		return data, err
 	}
-	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
+	k.Decision = fit(k.Decision, decisionBytes)
 	k.LeftOut = bound(&k.History)
 	return json.Marshal(k)
 }

@@ -19,9 +19,8 @@ type answers struct {
 	tick time.Duration
 	// suspended is why nothing may be moved or written now.
 	suspended string
-	// missing is what the pod list has to prove.
-	missing missing
-	pods    podList
+	missing   missing
+	pods      podList
 	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
 	dead     map[string]AssumedDead
 	unproven map[int]string
@@ -29,7 +28,6 @@ type answers struct {
 	readySince time.Time
 }
 
-// ask finds out what the orders need to know.
 func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) *answers {
 	a := &answers{tick: s.period, suspended: cmp.Or(d.Blind, notLeading, in.Paused())}
 	if d.Blind != "" {

@@ -37,7 +37,6 @@ import (
 
 // Config is what a Scaler needs to know once; everything that operators tune comes with each tick.
 type Config struct {
-	// Kind is the kind of resources it sizes.
 	Kind string
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
@@ -67,7 +66,6 @@ type Actuator interface {
 	Size(ctx context.Context, w actuate.Workload) (actuate.Size, error)
 	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) error
 	Restart(ctx context.Context, w actuate.Workload, pod, uid string) error
-	// ListPods lists all pods of the namespace that have not ended, under any owner, or fails.
 	ListPods(ctx context.Context) (observed.PodList, error)
 	SeedGroup(ctx context.Context, group actuate.Workload, generation int64, replicas int) error
 	UpdateGroupStatus(ctx context.Context, group actuate.Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error)

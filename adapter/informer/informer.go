@@ -36,10 +36,8 @@ type Config struct {
 	// Renew is how long one watch lasts.
 	Renew time.Duration
 	// Strip drops what is not read before an object is kept. It may see an object twice.
-	Strip cache.TransformFunc
-	// Changed hears of every event.
-	Changed cache.ResourceEventHandler
-	// Indexers may be nil.
+	Strip    cache.TransformFunc
+	Changed  cache.ResourceEventHandler
 	Indexers cache.Indexers
 }
 

@@ -54,7 +54,6 @@ func (c *Cluster) expects(ordinal int) bool {
 // strangerAge is how long such a beat is kept: a pod may beat before the cluster source saw it.
 const strangerAge = 10 * time.Minute
 
-// forget forgets old beats of ordinals without a pod.
 func (s *beats) forget(c *Cluster) {
 	s.strangers = 0
 	for ordinal, b := range s.by {

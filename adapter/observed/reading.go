@@ -22,11 +22,9 @@ const (
 // What a reading says instead of a number, for errors.Is; the text around them names the cause.
 var (
 	// ErrNoHeartbeat: the kind has no heartbeat, so it has no lag at all, ever.
-	ErrNoHeartbeat = errors.New("the kind has no heartbeat")
-	// ErrNoAcknowledgement: instances of the kind do not say what they applied.
+	ErrNoHeartbeat       = errors.New("the kind has no heartbeat")
 	ErrNoAcknowledgement = errors.New("the kind's instances do not acknowledge")
-	// ErrUnknown: the value is not known, or not yet.
-	ErrUnknown = errors.New("not known")
+	ErrUnknown           = errors.New("not known")
 	// ErrStale: the value was known and its source cannot be read any more.
 	ErrStale = errors.New("stale")
 )
@@ -164,7 +162,6 @@ func counted(k *Kind, n int, now time.Time) (int, error) {
 	return n, nil
 }
 
-// usable is nil if src was read completely within limit.
 func usable(name string, src Source, now time.Time, limit time.Duration) error {
 	switch {
 	case !src.Known():

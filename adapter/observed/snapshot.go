@@ -122,9 +122,8 @@ type Workload struct {
 	AvailableReplicas *int   `json:"availableReplicas,omitempty"`
 	Selector          string `json:"selector"`
 	// ReplicasWriter is the field manager that wrote Replicas last; empty: not known.
-	ReplicasWriter string `json:"replicasWriter,omitempty"`
-	// Labels are the StatefulSet's own; metric reads by label selector are answered from them.
-	Labels map[string]string `json:"labels,omitempty"`
+	ReplicasWriter string            `json:"replicasWriter,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
 }
 
 // Has says whether an ordinal is of the size there is.
@@ -273,12 +272,11 @@ func (i *Instance) NotAcknowledging() string {
 
 // Usage is one sample of metrics.k8s.io, summed over the pod's containers.
 type Usage struct {
-	At     time.Time     `json:"at,omitzero"` // end of the window
-	Window time.Duration `json:"window"`      // in nanoseconds
-	// WindowText is the window for a person to read.
-	WindowText string `json:"windowText,omitempty"`
-	CPU        int64  `json:"cpu"`    // milli-CPU
-	Memory     int64  `json:"memory"` // bytes
+	At         time.Time     `json:"at,omitzero"` // end of the window
+	Window     time.Duration `json:"window"`      // in nanoseconds
+	WindowText string        `json:"windowText,omitempty"`
+	CPU        int64         `json:"cpu"`    // milli-CPU
+	Memory     int64         `json:"memory"` // bytes
 	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum
 	// that lacks a container is no value: CPU or Memory is then 0 and means nothing.
 	MissingCPU    string `json:"missingCPU,omitempty"`

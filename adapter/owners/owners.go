@@ -79,8 +79,7 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 
 // follower keeps all objects of one type.
 type follower struct {
-	source observed.SourceName
-	// picture is a kind's part of the objects.
+	source  observed.SourceName
 	picture picture
 	// probe asks for one object: whether the API server has the type at all.
 	probe    func(context.Context) error
@@ -88,6 +87,7 @@ type follower struct {
 	changed  wake.Signal
 }
 
+// picture makes a kind's part of the objects.
 type picture func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
 
 func newFollower[L runtime.Object](
@@ -110,7 +110,6 @@ func newFollower[L runtime.Object](
 	}
 }
 
-// errNotServed: the API server does not know the type.
 var errNotServed = errors.New("is the CustomResourceDefinition installed?")
 
 // follow reports every change and every proof that the watch lives, as long as the API server has

@@ -23,7 +23,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -133,7 +132,6 @@ func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {
 	}, []string{"api"})
 }
 
-// errWatchLags says that the API server knows more than the watch delivered.
 var errWatchLags = errors.New("the watch lags behind the API server")
 
 // prove asks the API server about each StatefulSet now and then, and the watches for what it said:
@@ -223,22 +221,16 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 const bySet = "set"
 
 func setNameOf(obj any) ([]string, error) {
-	o, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, err
-	}
-	if at := strings.LastIndexByte(o.GetName(), '-'); at > 0 {
-		return []string{o.GetName()[:at]}, nil
+	name := obj.(*corev1.Pod).Name
+	if at := strings.LastIndexByte(name, '-'); at > 0 {
+		return []string{name[:at]}, nil
 	}
 	return nil, nil
 }
 
 // named are the pods that have a name of this StatefulSet's pods, by ordinal, under any owner.
 func (s *Source) named(set string) map[int]*corev1.Pod {
-	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
-	if err != nil {
-		return nil // the index exists
-	}
+	found, _ := s.pods.GetIndexer().ByIndex(bySet, set) // it fails without the index alone
 	pods := make(map[int]*corev1.Pod, len(found))
 	for _, obj := range found {
 		pod := obj.(*corev1.Pod)

@@ -17,8 +17,7 @@ type Input struct {
 	// Config is one that left config.Parse: complete and valid.
 	Config   config.Kind   `json:"config"`
 	Observed observed.Kind `json:"observed"`
-	// History is what earlier decisions left behind.
-	History History `json:"history"`
+	History  History       `json:"history"`
 }
 
 // Decide computes the size. It changes nothing that in refers to.
@@ -125,10 +124,8 @@ func gaps(in *Input) (hs []Hold) {
 	sources := in.Observed.Sources
 	check := func(name observed.SourceName, s observed.Source, limit time.Duration) {
 		switch {
-		case !s.Known() && s.Error != "":
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet: %s", name, s.Error)})
 		case !s.Known():
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet", name)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet%s", name, s.Because())})
 		case limit > 0 && !s.Fresh(in.Now, limit):
 			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s was last read %s, more than %s", name, ago(s, in.Now), limit)})
 		case limit == 0 && s.Error != "":

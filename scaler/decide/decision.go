@@ -64,12 +64,10 @@ type Decision struct {
 	Owner       config.Owner `json:"owner"`
 	Mode        config.Mode  `json:"mode,omitempty"`
 
-	Verb   Verb   `json:"verb"`
-	Reason Reason `json:"reason"`
-	// Summary is the sentence a person reads.
+	Verb    Verb   `json:"verb"`
+	Reason  Reason `json:"reason"`
 	Summary string `json:"summary"`
-	// Blind says why nothing could be computed.
-	Blind string `json:"blind,omitempty"`
+	Blind   string `json:"blind,omitempty"`
 
 	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
 	Current *int `json:"current,omitempty"`
@@ -113,12 +111,9 @@ type Decision struct {
 	// Complete says that every source was complete at this moment.
 	Complete bool `json:"complete"`
 
-	// Health are the verdicts on the instances.
 	Health Health `json:"health"`
-	// Mute are the instances that do not acknowledge although they should; nil: none.
-	Mute *Mute `json:"mute,omitempty"`
-	// Lost are the instances on lost nodes.
-	Lost []Lost `json:"lost,omitempty"`
+	Mute   *Mute  `json:"mute,omitempty"`
+	Lost   []Lost `json:"lost,omitempty"`
 
 	asked, askedOwn int  // what the signals asked for, before bounds; for the History
 	adopted         bool // every source was once complete for a whole window
@@ -222,7 +217,6 @@ func (d *Decision) top() Signal {
 	return slices.MaxFunc(d.Signals, func(a, b Signal) int { return cmp.Compare(a.Proposed, b.Proposed) })
 }
 
-// sentence says the decision in one line.
 func (d *Decision) sentence() string {
 	if d.Blind != "" {
 		return "nothing is decided or done: " + d.Blind

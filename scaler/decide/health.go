@@ -59,9 +59,8 @@ type Verdict struct {
 	Pod       string    `json:"pod,omitempty"`
 	UID       string    `json:"uid,omitempty"`
 	Condition Condition `json:"condition"`
-	// By is the evidence that decided.
-	By   Evidence `json:"by"`
-	Text string   `json:"text,omitempty"`
+	By        Evidence  `json:"by"`
+	Text      string    `json:"text,omitempty"`
 	// Lag is nil when it is not known.
 	Lag     *time.Duration `json:"lag,omitempty"` // in nanoseconds
 	LagText string         `json:"lagText,omitempty"`

@@ -31,19 +31,16 @@ type History struct {
 	// Unseen: no snapshot has shown yet what we wrote last.
 	Unseen bool `json:"unseen,omitempty"`
 	// Set is the uid of the StatefulSet of that size, Desired is Decision.Desired of the last decision; 0: none yet.
-	Set     string `json:"set,omitempty"`
-	Desired int    `json:"desired,omitempty"`
-	// Raised is the latest growth that another writer made.
-	Raised *Raise `json:"raised,omitempty"`
-	// Foreign is what another writer did against us lately.
+	Set     string   `json:"set,omitempty"`
+	Desired int      `json:"desired,omitempty"`
+	Raised  *Raise   `json:"raised,omitempty"`
 	Foreign *Foreign `json:"foreign,omitempty"`
 	// HotSince is since when an instance is overloaded at the present size with all instances ready; zero: none is.
 	HotSince time.Time `json:"hotSince,omitzero"`
 	// Rollout says that pods were of a former revision when they were seen last, or that one which replaced
 	// such a pod was not available yet. The StatefulSet's status says the first alone.
-	Rollout bool `json:"rollout,omitempty"`
-	// Down are the instances that do not work, and since when.
-	Down []Down `json:"down,omitempty"`
+	Rollout bool   `json:"rollout,omitempty"`
+	Down    []Down `json:"down,omitempty"`
 	// Restarts are the pods that were restarted for being silent, the last one of each ordinal.
 	Restarts []Restart `json:"restarts,omitempty"`
 }

@@ -14,8 +14,7 @@ type Lost struct {
 	Since   time.Time `json:"since,omitzero"`
 	// Leaves says that its grace is over: what it owns is given to others, as far as its release is proven.
 	Leaves bool `json:"leaves,omitempty"`
-	// Owned counts what it owns, in its list and in flight from it.
-	Owned int `json:"owned"`
+	Owned  int  `json:"owned"`
 	// Fate is empty in a decision: it is a part of what a report shows of an outcome.
 	Fate
 	Text string `json:"text"`

@@ -27,7 +27,6 @@ func (d *Decision) observeSignals(in *Input) {
 	}
 }
 
-// observeUsage adds the proposals of cpu or memory.
 func (d *Decision) observeUsage(in *Input, m *measure, cfg *config.ResourceTarget) {
 	s := Signal{Name: m.name}
 	sample := m.read(in, cfg, &s)
@@ -138,7 +137,6 @@ func tolerance(in *Input) hpa.Tolerance {
 	return hpa.Tolerance{Up: *in.Config.Tolerance.Up, Down: *in.Config.Tolerance.Down}
 }
 
-// sample is the pods of one signal.
 type sample struct {
 	loads []hpa.Load
 	of    []*observed.Instance // of loads, one by one

@@ -59,7 +59,6 @@ func (d *Decision) stabilize(to int, windows hpa.Windows, orElse string) {
 	d.step(to, ByWindow, "recommendations of the last %s were lower%s", windows.Up, orElse)
 }
 
-// step changes the size and notes why.
 func (d *Decision) step(to int, by Reason, format string, args ...any) {
 	if to == d.Desired {
 		return

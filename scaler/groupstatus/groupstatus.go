@@ -169,7 +169,6 @@ func (v View) conflict() Condition {
 	}
 }
 
-// state is the InstanceGroup in one word.
 func (v View) state(active Condition) v1alpha1.State {
 	d := v.Report
 	switch {

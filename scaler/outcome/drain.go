@@ -33,12 +33,10 @@ const (
 type Drain struct {
 	Phase Phase `json:"phase"`
 	// Ordinals are those that go, ascending; those whose pod is gone and that own nothing are not listed any more.
-	Ordinals []int `json:"ordinals"`
-	// Since is when it began, PhaseSince when its phase did.
+	Ordinals   []int     `json:"ordinals"`
 	Since      time.Time `json:"since,omitzero"`
 	PhaseSince time.Time `json:"phaseSince,omitzero"`
-	// Left counts what they still own.
-	Left int `json:"left"`
+	Left       int       `json:"left"`
 	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
 	Taken bool `json:"taken,omitempty"`
 	// Blocked is what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an API.
@@ -168,7 +166,6 @@ func (s Sight) lowering() (phase Phase, blocked string) {
 // stuckAfter is how long a pod may outlive its grace before the drain is called blocked by it.
 const stuckAfter = time.Minute
 
-// stuck names a pod that should be gone.
 func (s Sight) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := s.In.Observed.Instance(n).Occupant()

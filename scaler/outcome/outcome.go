@@ -16,13 +16,11 @@ import (
 
 // Outcome is what became of a decision.
 type Outcome struct {
-	// Drain is the way out of what leaves, nil when nothing does.
 	Drain *Drain `json:"drain,omitempty"`
 	// Denied is what the server's rights are known to lack for this kind, and where to add it.
 	Denied string `json:"denied,omitempty"`
 	// Act is what was done, nil when nothing was to be done.
-	Act *Act `json:"act,omitempty"`
-	// Notes are what the orders say of single instances.
+	Act   *Act  `json:"act,omitempty"`
 	Notes Notes `json:"-"`
 }
 

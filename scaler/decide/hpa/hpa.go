@@ -175,7 +175,6 @@ func settle(current int, ratio float64, filled sum, tol Tolerance) (size int, wh
 	return size, ""
 }
 
-// sum adds up the use of some pods.
 type sum struct {
 	target       Target
 	pods         int
