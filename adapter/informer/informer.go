@@ -9,7 +9,7 @@ package informer
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
@@ -44,9 +45,7 @@ type Config struct {
 // Informer keeps all objects of one type, and when the API server was last heard about them.
 type Informer struct {
 	cache.SharedIndexInformer
-
-	mu    sync.Mutex
-	heard time.Time
+	heard atomic.Pointer[time.Time]
 }
 
 // API is one resource of the API, as clients offer it.
@@ -111,18 +110,10 @@ func Await(ctx context.Context, changed wake.Signal, tick <-chan time.Time) bool
 }
 
 // Hear notes that the API server has answered now.
-func (i *Informer) Hear() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.heard = time.Now()
-}
+func (i *Informer) Hear() { i.heard.Store(ptr.To(time.Now())) }
 
 // Heard is when the API server was last heard; zero: it has not been yet.
-func (i *Informer) Heard() time.Time {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.heard
-}
+func (i *Informer) Heard() time.Time { return ptr.Deref(i.heard.Load(), time.Time{}) }
 
 // Silence is an error where what was last heard longer than limit ago, or never.
 func Silence(what string, heard time.Time, limit time.Duration) error {

@@ -142,7 +142,11 @@ func (ks *kindState) apply(sig Signal) bool {
 	case Failed:
 		return ks.failed(v)
 	case Cluster:
-		return ks.clusterSeen(v)
+		same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
+			reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
+		news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
+		ks.beats.forget(&ks.cluster)
+		return news
 	case PodUsage:
 		return replace(ks, &ks.usage, v, ks.usage.At, v.At, SourceMetrics, maps.Equal(ks.usage.Usage, v.Usage))
 	case Assignment:
@@ -159,14 +163,6 @@ func (ks *kindState) apply(sig Signal) bool {
 		return replace(ks, &ks.hpas, v, ks.hpas.At, v.At, SourceHPAs, slices.Equal(ks.hpas.HPAs, v.HPAs))
 	}
 	return false
-}
-
-func (ks *kindState) clusterSeen(v Cluster) bool {
-	same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
-		reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
-	news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
-	ks.beats.forget(&ks.cluster)
-	return news
 }
 
 // replace puts a complete picture in place of the one held, unless it is older. It reports news:

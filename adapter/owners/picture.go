@@ -2,6 +2,7 @@ package owners
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,12 +19,10 @@ import (
 // strip drops what is not read here before an object is kept: of its annotations, all but one.
 func strip(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
-		var kept map[string]string
-		if seeded := m.GetAnnotations()[v1alpha1.SeededAnnotation]; seeded != "" {
-			kept = map[string]string{v1alpha1.SeededAnnotation: seeded}
-		}
+		annotations := m.GetAnnotations()
+		maps.DeleteFunc(annotations, func(name, _ string) bool { return name != v1alpha1.SeededAnnotation })
+		m.SetAnnotations(annotations)
 		m.SetManagedFields(nil)
-		m.SetAnnotations(kept)
 	}
 	return obj, nil
 }

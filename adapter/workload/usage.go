@@ -23,21 +23,18 @@ func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
 	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
 		for _, k := range *s.kinds.Load() {
-			s.pollKind(ctx, k, sink)
+			at := time.Now()
+			usage, err := s.usage(ctx, k)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.failures.WithLabelValues("metrics").Inc()
+				sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
+			default:
+				sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
+			}
 		}
-	}
-}
-
-func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed.Signal)) {
-	at := time.Now()
-	usage, err := s.usage(ctx, k)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		s.failures.WithLabelValues("metrics").Inc()
-		sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
-	default:
-		sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
 	}
 }
 

@@ -34,8 +34,8 @@ const (
 const (
 	// pendingLong is how long a pod may wait for a node, an image or a volume before it is reported.
 	pendingLong = 5 * time.Minute
-	// stuckAfter is how long a pod may outlive its deletion deadline.
-	stuckAfter = time.Minute
+	// StuckAfter is how long a pod may outlive its deletion deadline.
+	StuckAfter = time.Minute
 	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they count anew.
 	maxPause    = time.Hour
 	forgetAfter = 24 * time.Hour
@@ -165,7 +165,7 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 // stopped judges a pod that does not run or is to go.
 func stopped(in *Input, p *observed.Pod, v *Verdict) bool {
 	switch pending := in.Now.Sub(p.Created); {
-	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= stuckAfter:
+	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= StuckAfter:
 		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
 	case p.Terminating:
 		v.Condition, v.Text = Terminating, "is going away"

@@ -163,13 +163,10 @@ func (s Sight) lowering() (phase Phase, blocked string) {
 	return Verifying, s.Act.Text
 }
 
-// stuckAfter is how long a pod may outlive its grace before the drain is called blocked by it.
-const stuckAfter = time.Minute
-
 func (s Sight) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := s.In.Observed.Instance(n).Occupant()
-		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= stuckAfter {
+		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= decide.StuckAfter {
 			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, s.In.Now.Sub(p.DeleteBy).Round(time.Second))
 		}
 	}
