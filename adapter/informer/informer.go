@@ -3,7 +3,7 @@
 // In: list and watch of one resource of the API. Out: the objects, in the informer's store; when
 // the API server was last heard; when a report of changes is due.
 // Invariant: only an answer of the API server makes Heard younger. A watch that has died looks like
-// one that is silent, so a watch that has delivered its first picture is renewed all the time.
+// one that is silent, so a watch that has delivered its first list is renewed all the time.
 package informer
 
 import (
@@ -139,7 +139,7 @@ func renewed(inner watch.Interface, hear func(), renew time.Duration, first bool
 }
 
 func pass(inner watch.Interface, hear func(), to chan<- watch.Event, stopped <-chan struct{}, renew time.Duration, first bool) {
-	var over <-chan time.Time // nil while the first picture is coming
+	var over <-chan time.Time // nil while the first list is coming
 	if !first {
 		over = time.After(2 * renew) // the server ends it at renew, unless it is frozen
 	}
@@ -156,7 +156,7 @@ func pass(inner watch.Interface, hear func(), to chan<- watch.Event, stopped <-c
 			if e.Type != watch.Error {
 				hear()
 			}
-			if first && endsFirstPicture(e) {
+			if first && endsFirstList(e) {
 				over = time.After(renew)
 			}
 			select {
@@ -168,7 +168,7 @@ func pass(inner watch.Interface, hear func(), to chan<- watch.Event, stopped <-c
 	}
 }
 
-func endsFirstPicture(e watch.Event) bool {
+func endsFirstList(e watch.Event) bool {
 	if e.Type != watch.Bookmark {
 		return false
 	}

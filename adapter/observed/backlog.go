@@ -15,7 +15,7 @@ type change struct {
 // maxBacklog bounds what is kept of one ordinal. Further ones count as made with the last.
 const maxBacklog = 16
 
-// follow returns what is left after a complete picture. Without status a backlog stays.
+// follow returns what is left after a complete read. Without status a backlog stays.
 func (b backlog) follow(lists map[int]List) backlog {
 	next := backlog{}
 	for ordinal, l := range lists {

@@ -165,9 +165,9 @@ func (ks *kindState) apply(sig Signal) bool {
 	return false
 }
 
-// replace puts a complete picture in place of the one held, unless it is older. It reports news:
-// substance that differs, or a source that works again. A picture that is the same but younger is
-// none, else whoever writes a note about each picture would wake itself for ever.
+// replace puts a signal in place of the one held, unless it is older. It reports news:
+// substance that differs, or a source that works again. A signal that is the same but younger is
+// none, else whoever writes a note about each signal would wake itself for ever.
 func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source SourceName, same bool) bool {
 	if is.Before(was) {
 		return false

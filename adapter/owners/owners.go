@@ -53,8 +53,8 @@ func New(cfg Config, kube kubernetes.Interface, dyn dynamic.Interface, log *slog
 	hpas := kube.AutoscalingV2().HorizontalPodAutoscalers(cfg.Namespace)
 	s := &Source{
 		cfg: cfg, log: log,
-		groups: newFollower(cfg, observed.SourceGroups, pictureOfGroups, &unstructured.Unstructured{}, dyn, groups),
-		hpas:   newFollower(cfg, observed.SourceHPAs, pictureOfHPAs, &autoscalingv2.HorizontalPodAutoscaler{}, kube, hpas),
+		groups: newFollower(cfg, observed.SourceGroups, groupsOf, &unstructured.Unstructured{}, dyn, groups),
+		hpas:   newFollower(cfg, observed.SourceHPAs, hpasOf, &autoscalingv2.HorizontalPodAutoscaler{}, kube, hpas),
 	}
 	s.Configure(nil)
 	return s
@@ -79,24 +79,24 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 
 // follower keeps all objects of one type.
 type follower struct {
-	source  observed.SourceName
-	picture picture
+	source observed.SourceName
+	signal signal
 	// probe asks for one object: whether the API server has the type at all.
 	probe    func(context.Context) error
 	informer func() *informer.Informer
 	changed  wake.Signal
 }
 
-// picture makes a kind's part of the objects.
-type picture func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
+// signal is what the objects say of one of the kinds.
+type signal func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
 
 func newFollower[L runtime.Object](
-	cfg Config, source observed.SourceName, of picture, example runtime.Object, client any, api informer.API[L],
+	cfg Config, source observed.SourceName, of signal, example runtime.Object, client any, api informer.API[L],
 ) follower {
 	changed := wake.New()
 	follow := informer.Config{Renew: cfg.Probe, Strip: strip, Changed: informer.Waking(changed)}
 	return follower{
-		source: source, picture: of, changed: changed,
+		source: source, signal: of, changed: changed,
 		informer: func() *informer.Informer { return informer.New(follow, example, client, api) },
 		probe: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
@@ -139,7 +139,7 @@ func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Sign
 	return false
 }
 
-// report sends every kind's picture at each change and each Probe, as old as the watch, until the
+// report sends every kind's signal at each change and each Probe, as old as the watch, until the
 // type is gone.
 func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, sink func(observed.Signal)) {
 	for informer.Await(ctx, f.changed, time.After(s.cfg.Probe)) {
@@ -153,12 +153,12 @@ func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, 
 			continue
 		}
 		if !i.HasSynced() {
-			f.changed.Wake() // the first picture is still coming
+			f.changed.Wake() // the first list is still coming
 			continue
 		}
 		kinds, objects := *s.kinds.Load(), i.GetStore().List()
 		for _, k := range kinds {
-			sink(f.picture(kinds, k, heard, objects))
+			sink(f.signal(kinds, k, heard, objects))
 		}
 	}
 }

@@ -59,7 +59,7 @@ type Source struct {
 
 	sets, pods, nodes *informer.Informer
 	changed           wake.Signal
-	// telling is held while a picture is made and sent: an older one never comes after a younger.
+	// telling is held while a signal is made and sent: an older one never comes after a younger.
 	telling sync.Mutex
 }
 
@@ -98,13 +98,13 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	return nil
 }
 
-// synced says whether both watches have delivered their first complete picture.
+// synced says whether both watches have delivered their first complete list.
 func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
 
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	for informer.Await(ctx, s.changed, nil) {
 		if !s.synced() {
-			s.changed.Wake() // the first pictures are still coming
+			s.changed.Wake() // the first lists are still coming
 			continue
 		}
 		for _, k := range *s.kinds.Load() {
@@ -113,11 +113,11 @@ func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	}
 }
 
-// tell sends a kind's picture, as old as the older of the two watches.
+// tell sends what is known of a kind, as old as the older of the two watches.
 func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	sink(s.picture(k, s.heard()))
+	sink(s.cluster(k, s.heard()))
 }
 
 // heard is when the API server was last heard on both watches.
@@ -195,7 +195,7 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 	return obj.(*appsv1.StatefulSet)
 }
 
-func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
+func (s *Source) cluster(k config.Kind, at time.Time) observed.Cluster {
 	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
 	if set != nil {

@@ -82,7 +82,7 @@ func ago(s observed.Source, now time.Time) string {
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
-	d.Mute = muted(in)
+	d.Mute = notAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
 	d.Rollout = rollout(in)
@@ -113,7 +113,7 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	} else {
 		hold(BySilence, d.Health.Breaker)
 	}
-	hold(ByIncomplete, d.Health.unheard())
+	hold(ByIncomplete, d.Health.notReporting())
 	hold(ByPause, in.Paused())
 	return hs
 }

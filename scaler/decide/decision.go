@@ -115,8 +115,8 @@ type Decision struct {
 	Mute   *Mute  `json:"mute,omitempty"`
 	Lost   []Lost `json:"lost,omitempty"`
 
-	asked, askedOwn int  // what the signals asked for, before bounds; for the History
-	adopted         bool // every source was once complete for a whole window
+	needed, neededOwn int  // what the signals asked for, before bounds; for the History
+	adopted           bool // every source was once complete for a whole window
 }
 
 // Signal is what one signal proposes.

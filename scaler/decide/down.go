@@ -19,8 +19,8 @@ func (v *Verdict) works() (works, known bool) {
 	return false, true
 }
 
-// lost says that the instance does not work and is not about to: what starts or is going away has an end of its own.
-func (v *Verdict) lost() bool {
+// unhealthy says that the instance does not work and is not about to: what starts or is going away has an end of its own.
+func (v *Verdict) unhealthy() bool {
 	switch v.Condition {
 	case Silent, NotReady, CrashLooping, Failed, ImagePull, Pending, Stuck, Absent:
 		return true
@@ -62,13 +62,13 @@ func (h *Health) reassign(in *Input) {
 		return
 	}
 	var marked []*Verdict
-	lost, w := 0, in.Observed.Workload
+	unhealthy, w := 0, in.Observed.Workload
 	for i := range h.Verdicts {
 		v := &h.Verdicts[i]
-		if !v.lost() || !w.Has(v.Ordinal) {
+		if !v.unhealthy() || !w.Has(v.Ordinal) {
 			continue
 		}
-		lost++
+		unhealthy++
 		since := in.History.downSince(v.Ordinal)
 		if inst := in.Observed.Instance(v.Ordinal); since.IsZero() || inst == nil || inst.List == nil || inst.List.Count == 0 {
 			continue
@@ -83,13 +83,13 @@ func (h *Health) reassign(in *Input) {
 		share = c.Heartbeat.MaxStaleShare
 	}
 	size := max(1, w.Replicas)
-	if lost >= 2 && float64(lost)/float64(size) > share {
+	if unhealthy >= 2 && float64(unhealthy)/float64(size) > share {
 		if len(marked) > 0 {
-			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", lost, size, share*100)
+			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
 		}
 		return
 	}
-	if lost == size {
+	if unhealthy == size {
 		return // there are no others
 	}
 	for _, v := range marked {

@@ -35,8 +35,8 @@ func mute(in *Input, inst *observed.Instance) string {
 	return inst.NotAcknowledging()
 }
 
-// muted lists the instances that do not acknowledge; nil: there are none.
-func muted(in *Input) *Mute {
+// notAcknowledging lists the instances that do not acknowledge; nil: there are none.
+func notAcknowledging(in *Input) *Mute {
 	m := Mute{}
 	for _, inst := range in.Observed.Instances {
 		if inst.Pod != nil {

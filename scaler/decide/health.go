@@ -139,7 +139,7 @@ func (h *Health) judgeAll(in *Input) {
 func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	p := inst.Pod
 	v := Verdict{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID}
-	if stopped(in, p, &v) {
+	if judgeState(in, p, &v) {
 		return v
 	}
 	silence := beats(in, inst, &v, lag)
@@ -162,8 +162,8 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	return v
 }
 
-// stopped judges a pod that does not run or is to go.
-func stopped(in *Input, p *observed.Pod, v *Verdict) bool {
+// judgeState judges a pod that does not run or is to go.
+func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	switch pending := in.Now.Sub(p.Created); {
 	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= StuckAfter:
 		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
@@ -305,9 +305,9 @@ func (h History) Restarted(v Verdict, at time.Time) History {
 	return h
 }
 
-// unheard names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
+// notReporting names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
 // bus itself is silent, that is said for all at once.)
-func (h *Health) unheard() string {
+func (h *Health) notReporting() string {
 	var names []string
 	for _, v := range h.Verdicts {
 		if v.Condition == Stale || v.Condition == Silent || v.Condition == Starting && v.By == ByHeartbeat {

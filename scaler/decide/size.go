@@ -14,15 +14,15 @@ import (
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
 	wished := 0
-	d.asked = largest(d.Signals, func(s Signal) int {
+	d.needed = largest(d.Signals, func(s Signal) int {
 		if s.Name == ByWish {
 			wished = s.Proposed
 			return 0
 		}
 		return s.Proposed
 	})
-	stable := hpa.Stabilize(current, d.asked, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
-	d.Desired = max(d.asked, wished)
+	stable := hpa.Stabilize(current, d.needed, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
+	d.Desired = max(d.needed, wished)
 	d.bound()
 	d.Wanted = d.Desired
 	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
@@ -41,7 +41,7 @@ func (d *Decision) size(in *Input) {
 
 // layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
 func (d *Decision) layOut(in *Input) {
-	d.Desired, d.asked = d.askedOwn, d.askedOwn
+	d.Desired, d.needed = d.neededOwn, d.neededOwn
 	d.bound()
 	d.Wanted = d.Desired
 	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
@@ -118,8 +118,8 @@ func (d *Decision) hold(in *Input, current int) {
 // recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History
-	d.askedOwn = largest(d.Signals, func(s Signal) int { return s.own })
-	least := d.askedOwn
+	d.neededOwn = largest(d.Signals, func(s Signal) int { return s.own })
+	least := d.neededOwn
 	if len(d.Holds) > 0 {
 		least = max(least, h.Own)
 	}

@@ -10,9 +10,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// groupsMaxAge is how old the picture of the InstanceGroups may be, as that of the StatefulSet.
-const groupsMaxAge = observed.ClusterMaxAge
-
 // Group is the InstanceGroup whose wish counts; nil: there is none, or the configuration gives the size to somebody else.
 func (in *Input) Group() *observed.Group {
 	if in.Config.Replicas.Owner != config.OwnerGroup {
@@ -42,7 +39,7 @@ func wish(in *Input) Signal {
 		s.Missing = "the InstanceGroups cannot be read: " + src.Error
 	case !src.Known():
 		s.Missing = "the InstanceGroups have not been read yet"
-	case !src.Fresh(in.Now, groupsMaxAge):
+	case !src.Fresh(in.Now, observed.ClusterMaxAge):
 		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + src.Because()
 	case g == nil:
 		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + src.Because()

@@ -27,7 +27,7 @@ func strip(obj any) (any, error) {
 	return obj, nil
 }
 
-func pictureOfGroups(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
+func groupsOf(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
 	s := observed.Groups{Kind: k.Name, At: at}
 	for _, obj := range objects {
 		var g v1alpha1.InstanceGroup
@@ -59,7 +59,7 @@ func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
 	}
 }
 
-func pictureOfHPAs(_ []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
+func hpasOf(_ []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
 	s := observed.HPAs{Kind: k.Name, At: at}
 	for _, obj := range objects {
 		h := obj.(*autoscalingv2.HorizontalPodAutoscaler)
