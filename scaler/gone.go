@@ -3,6 +3,7 @@ package scaler
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -63,15 +64,11 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 		return
 	}
 	o.PodsAt = a.pods.Begun
-	listed := map[string]bool{}
+	gone := maps.Clone(a.missing.uids)
 	for _, uid := range a.pods.UIDs {
-		listed[uid] = true
+		delete(gone, uid)
 	}
-	for uid := range a.missing.uids {
-		if !listed[uid] {
-			o.GonePods[uid] = true
-		}
-	}
+	maps.Copy(o.GonePods, gone)
 	for n := range a.missing.from {
 		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot

@@ -196,7 +196,7 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 }
 
 func (s *Source) cluster(k config.Kind, at time.Time) observed.Cluster {
-	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
+	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}, Unadopted: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
 	if set != nil {
 		w := reduceSet(set)
@@ -208,9 +208,6 @@ func (s *Source) cluster(k config.Kind, at time.Time) observed.Cluster {
 			o.NodeLost = s.nodeLost(o.Node)
 			c.Pods[n] = o
 		} else if !o.Ended() { // else it runs nothing
-			if c.Unadopted == nil {
-				c.Unadopted = map[int]observed.Pod{}
-			}
 			c.Unadopted[n] = o
 		}
 	}

@@ -28,16 +28,13 @@ func (v *Verdict) unhealthy() bool {
 	return false
 }
 
-// downs are the instances of the size that do not work, each since when it was first seen so: an outage goes on through the stations
-// of a restart that does not succeed.
+// downs are the instances of the size that do not work, since when they were first seen so: an outage
+// goes on through the stations of a restart that does not succeed.
 func downs(in Input, verdicts []Verdict) (out []Down) {
-	for i := range verdicts {
-		v := &verdicts[i]
-		if !in.Observed.Workload.Has(v.Ordinal) {
-			continue
-		}
+	for _, v := range verdicts {
 		since := in.History.downSince(v.Ordinal)
-		if works, known := v.works(); !works && (known || !since.IsZero()) {
+		works, known := v.works()
+		if in.Observed.Workload.Has(v.Ordinal) && !works && (known || !since.IsZero()) {
 			out = append(out, Down{Ordinal: v.Ordinal, Since: cmp.Or(since, in.Now)})
 		}
 	}

@@ -100,10 +100,9 @@ func Assess(in Input) (h Health) {
 	}
 	h.Breaker = cmp.Or(unadopted(&in), breaker(&in, &h), text)
 	if h.Breaker == "" && in.Paused() == "" {
-		h.reassign(&in)
-	}
-	if h.Breaker == "" && in.Paused() == "" {
-		h.choose(&in)
+		if h.reassign(&in); h.Breaker == "" {
+			h.choose(&in)
+		}
 	}
 	return h
 }
