@@ -527,7 +527,7 @@ func (tr *tree) requireNamedAlone(t *testing.T, namespace string) {
 	for name, denied := range map[string]bool{"iota-dac": false, "iota-rules-engine": false, "other": true} {
 		w := actuate.Workload{Namespace: namespace, Name: name, UID: "uid"}
 		_, sizeErr := act.Size(t.Context(), w)
-		_, resizeErr := act.Resize(t.Context(), w, actuate.Size{UID: "uid", ResourceVersion: "1"}, 1)
+		resizeErr := act.Resize(t.Context(), w, actuate.Size{UID: "uid", ResourceVersion: "1"}, 1)
 		for what, err := range map[string]error{"claim": act.Claim(t.Context(), w, "one/a"), "read": sizeErr, "write": resizeErr} {
 			require.Error(t, err, "%s %s", what, name)
 			require.Equal(t, denied, errors.Is(err, actuate.ErrDenied), "%s %s: %v", what, name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -18,9 +19,8 @@ import (
 type tick struct {
 	in *decide.Input
 	// d is the decision with what its outcome is so far: that is kept before anything is written.
-	d   *outcome.Report
-	set actuate.Workload
-	// suspended is why nothing may be written.
+	d         *outcome.Report
+	set       actuate.Workload
 	suspended string
 	progress  orders.Progress
 }
@@ -41,27 +41,26 @@ func did(done, format string, args ...any) *outcome.Act {
 	return &outcome.Act{Done: done, Text: fmt.Sprintf(format, args...)}
 }
 
-// resize brings the size about: a larger one at once, a smaller one when what leaves is empty. Its
-// error is why the size could not be written.
+// resize brings the size about: a larger one at once, a smaller one when what leaves is empty.
 func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if t.d.Blind != "" || t.d.Verb == decide.Keep {
 		return nil, nil
 	}
 	fault.Point("scale.decided")
 	from, to, left := *t.d.Current, t.d.Desired, t.left()
-	first, last, owned := t.d.Start+to, t.d.Start+from-1, outcome.Total(left)
+	owned := outcome.Total(left)
 	switch {
 	case t.d.Owner == config.OwnerHPA && to > from:
 		return did(outcome.NotOurs, "replicas are the HPA's: it is recommended %d and has %d", to, from), nil
 	case t.d.Owner == config.OwnerHPA:
-		act := did(outcome.NotOurs, "emptying %s: %d resources are left; replicas are the HPA's", decide.Instances(first, last), owned)
+		act := did(outcome.NotOurs, "emptying %s: %d resources are left; replicas are the HPA's", t.d.Leaving(), owned)
 		act.Left = left
 		return act, nil
 	case t.d.Mode == config.ModeRecommend:
 		return did(outcome.Advised, "replicas %d -> %d is recommended, and nothing is emptied or written: replicas.mode is recommend", from, to), nil
 	case s.cfg.DryRun && owned > 0:
 		return did(outcome.WouldDrain, "would empty %s, with %d resources, and then write replicas %d -> %d",
-			decide.Instances(first, last), owned, from, to), nil
+			t.d.Leaving(), owned, from, to), nil
 	case s.cfg.DryRun:
 		return did(outcome.WouldScale, "would write replicas %d -> %d", from, to), nil
 	case t.suspended != "":
@@ -72,7 +71,7 @@ func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	return s.shrink(ctx, t)
 }
 
-// left counts what the ordinals that leave own by the snapshot, without those that own nothing.
+// left counts what the snapshot shows of those beyond the desired size that own something.
 func (t *tick) left() map[int]int {
 	left := map[int]int{}
 	for n := t.d.Start + t.d.Desired; n < t.d.Start+*t.d.Current; n++ {
@@ -93,14 +92,10 @@ func (s *Scaler) shrink(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ordinals []int
-	for n := t.d.Start + t.d.Desired; n < t.d.Start+*t.d.Current; n++ {
-		ordinals = append(ordinals, n)
-	}
-	left, err := s.engine.Drained(ctx, ordinals)
+	left, err := s.engine.Drained(ctx, t.d.Leave())
 	switch {
 	case err != nil:
-		return did(outcome.Draining, "%s: not proven empty yet: %v", decide.Instances(ordinals[0], ordinals[len(ordinals)-1]), err), nil
+		return did(outcome.Draining, "%s: not proven empty yet: %v", t.d.Leaving(), err), nil
 	case outcome.Total(left) > 0 && !s.givenUp():
 		return s.draining(t, left), nil
 	}
@@ -115,13 +110,12 @@ func (s *Scaler) givenUp() bool {
 
 // draining says how far the drain is and what it waits for. It never ends by giving up.
 func (s *Scaler) draining(t *tick, left map[int]int) *outcome.Act {
-	leaving := decide.Instances(t.d.Start+t.d.Desired, t.d.Start+*t.d.Current-1)
-	act := did(outcome.Draining, "emptying %s: %d resources are left", leaving, outcome.Total(left))
+	act := did(outcome.Draining, "emptying %s: %d resources are left", t.d.Leaving(), outcome.Total(left))
 	act.Left = left
 	if t.progress.Blocked != "" {
 		act.Text += "; " + t.progress.Blocked
 	}
-	s.act.Publish(t.set, actuate.Draining(leaving, t.d.Summary))
+	s.act.Publish(t.set, actuate.Draining(t.d.Leaving(), t.d.Summary))
 	return act
 }
 
@@ -176,7 +170,7 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 	err := fault.Fail("scale.sending")
 	if err == nil {
 		fault.SoonAt("scale.sent")
-		_, err = s.act.Resize(ctx, t.set, size, to)
+		err = s.act.Resize(ctx, t.set, size, to)
 	}
 	if err != nil {
 		return nil, err
@@ -206,35 +200,32 @@ func isFault(ctx context.Context, err error) bool {
 
 // restart deletes the pod that the verdicts chose, if any, and adds that to what was done.
 func (s *Scaler) restart(ctx context.Context, t *tick, act *outcome.Act) *outcome.Act {
-	if t.suspended != "" {
+	chosen := slices.IndexFunc(t.d.Health.Verdicts, func(v decide.Verdict) bool { return v.Restart })
+	if t.suspended != "" || chosen < 0 {
 		return act
 	}
-	for _, v := range t.d.Health.Verdicts {
-		if !v.Restart {
-			continue
-		}
-		if err := s.leads(ctx); err != nil {
-			s.log.Warn("a pod is not restarted", "pod", v.Pod, "error", err)
-			return act
-		}
-		if act == nil {
-			act = &outcome.Act{}
-		}
-		err := fault.Fail("restart.sending")
-		if err == nil {
-			err = s.act.Restart(ctx, t.set, v.Pod, v.UID)
-		}
-		if err != nil {
-			if isFault(ctx, err) {
-				s.act.Publish(t.set, actuate.CannotRestart(err.Error()))
-			}
-			continue
-		}
-		fault.Point("restart.replied")
-		s.history = s.history.Restarted(v, t.in.Now)
-		s.m.restarts.Inc()
-		act.Restarted = append(act.Restarted, v.Pod)
-		s.act.Publish(t.set, actuate.Restarted(v.Pod, v.Text))
+	v := t.d.Health.Verdicts[chosen]
+	if err := s.leads(ctx); err != nil {
+		s.log.Warn("a pod is not restarted", "pod", v.Pod, "error", err)
+		return act
 	}
+	if act == nil {
+		act = &outcome.Act{}
+	}
+	err := fault.Fail("restart.sending")
+	if err == nil {
+		err = s.act.Restart(ctx, t.set, v.Pod, v.UID)
+	}
+	if err != nil {
+		if isFault(ctx, err) {
+			s.act.Publish(t.set, actuate.CannotRestart(err.Error()))
+		}
+		return act
+	}
+	fault.Point("restart.replied")
+	s.history = s.history.Restarted(v, t.in.Now)
+	s.m.restarts.Inc()
+	act.Restarted = append(act.Restarted, v.Pod)
+	s.act.Publish(t.set, actuate.Restarted(v.Pod, v.Text))
 	return act
 }

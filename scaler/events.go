@@ -11,7 +11,6 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// events raises the events of states that last.
 type events struct {
 	act    Actuator
 	dryRun bool
@@ -37,14 +36,11 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	e.while(t, e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
 	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
 	e.while(t, d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
-	var full, foreign, conflict string
+	var full, conflict string
 	for _, l := range d.Limits {
 		if l.By == decide.ByUnschedulable {
 			full = l.Text
 		}
-	}
-	if d.Foreign != nil && d.Foreign.Stopped {
-		foreign = d.Foreign.Text()
 	}
 	if d.Conflict != nil {
 		conflict = d.Conflict.Text
@@ -59,7 +55,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	}
 	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them
 	e.while(t, unannounced != "" && noMessages == "", actuate.RowsUnannounced(unannounced))
-	e.while(t, foreign != "", actuate.ForeignWriter(foreign))
+	e.while(t, d.Foreign.Text() != "", actuate.ForeignWriter(d.Foreign.Text()))
 	e.while(t, refused != nil, actuate.NotKept(refused))
 	e.while(t, d.Conflict != nil, actuate.ConflictingHPA(conflict))
 	e.taken(t)
@@ -69,8 +65,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 // startGrace is how long a leader that has just begun may lack what it has not read yet.
 const startGrace = 30 * time.Second
 
-// settled says whether a state that may only mean that this leader has just begun is on, and means
-// more: it was off once, or lasts.
+// settled says whether a state is on and not only a new leader's start: it was off once, or lasts.
 func (e *events) settled(now time.Time, state string, on bool) bool {
 	if !on || now.Sub(e.began) >= startGrace {
 		e.passed[state] = true
@@ -78,7 +73,6 @@ func (e *events) settled(now time.Time, state string, on bool) bool {
 	return on && e.passed[state]
 }
 
-// raiseAgain is when the event of a state that lasts is raised again.
 const raiseAgain = time.Hour
 
 // while raises the event when its state begins, and again every hour as long as it lasts.
@@ -107,8 +101,7 @@ func (e *events) taken(t *tick) {
 	}
 	var all, ending, gone []int
 	left, behind := 0, 0
-	for i := range t.in.Observed.Instances {
-		inst := &t.in.Observed.Instances[i]
+	for _, inst := range t.in.Observed.Instances {
 		n := inst.Owned()
 		if n == 0 || t.in.Observed.Workload.Has(inst.Ordinal) {
 			continue
@@ -128,8 +121,7 @@ func (e *events) taken(t *tick) {
 	e.whileAs(t, fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
 }
 
-// lost raises an event while instances are on lost nodes or are to leave for not working, and another one when what becomes of them
-// changes.
+// lost raises an event while instances are on lost nodes or leave for not working, for each fate.
 func (e *events) lost(t *tick) {
 	var state, texts []string
 	for _, l := range t.d.Lost {

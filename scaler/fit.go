@@ -7,23 +7,27 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
 // This file makes what is kept in ZooKeeper fit into its document, whatever it holds: a bound by construction, and not by the hope that no
 // list and no text will ever be that long.
 
-// caps are the most entries of each list and bytes of each text, tried one after the other until all of it fits.
+// caps are tried one after the other until all of it fits.
 var caps = []struct{ entries, text int }{{1000, 2000}, {300, 1000}, {100, 500}, {30, 300}, {10, 200}, {3, 100}, {0, 50}}
 
-// fit cuts the lists and texts of v until its JSON has no more than room bytes, and counts the entries that it leaves out. With the last caps
-// it fits: what remains is as many short texts and numbers as the type has fields.
-func fit[T any](v T, room int) (cut T, leftOut int) {
+// fit cuts the lists and texts of r until its JSON has no more than room bytes, and counts the
+// entries that it leaves out. The last caps leave as many short texts and numbers as r has fields.
+func fit(r outcome.Report, room int) (cut outcome.Report) {
 	for _, c := range caps {
-		if cut, leftOut = shorten(v, c.entries, c.text); size(cut) <= room {
+		s := shortener{entries: c.entries, text: c.text}
+		cut = s.copied(reflect.ValueOf(r)).Interface().(outcome.Report)
+		if cut.LeftOut = s.leftOut; size(cut) <= room {
 			break
 		}
 	}
-	return cut, leftOut
+	return cut
 }
 
 // size is that of the JSON of what can be encoded.
@@ -32,12 +36,7 @@ func size(v any) int {
 	return len(data)
 }
 
-func shorten[T any](v T, entries, text int) (cut T, leftOut int) {
-	s := shortener{entries: entries, text: text}
-	return s.copied(reflect.ValueOf(v)).Interface().(T), s.leftOut
-}
-
-// shortener copies values deeply, and no more of them than its caps allow.
+// shortener copies values deeply, with so many entries of each list and bytes of each text at most.
 type shortener struct{ entries, text, leftOut int }
 
 func (s *shortener) copied(v reflect.Value) reflect.Value {

@@ -3,6 +3,7 @@ package scaler
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -10,22 +11,21 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// That a pod is gone is proven in one way: by a census, a complete list of the namespace's pods
-// from the API server itself, begun after what it is to prove (protocol rule 6 ii). The snapshot
-// only says when to ask: it has the pods of one StatefulSet, as watches showed them.
+// That a pod is gone is proven by a pod list alone, begun after what it is to prove (protocol rule
+// 6 ii). The snapshot, which is of one StatefulSet and by watches, only says when to ask for one.
 
-// census is the last one, and when the next one may be asked for.
-type census struct {
-	last observed.Census
+// podList is the last list, and when the next one may be asked for.
+type podList struct {
+	observed.PodList
 	next time.Time
 	// failure is why the latest try brought none; empty: it did.
 	failure string
 }
 
-// censusShare bounds the time that goes into censuses: one part of so many.
-const censusShare = 20
+// listShare bounds the time that goes into lists: one part of so many.
+const listShare = 20
 
-// missing is what the snapshot does not show, and what a census is to conclude from that.
+// missing is what the snapshot does not show, and what a pod list is to conclude from that.
 type missing struct {
 	// uids are those of pods that something in flight was taken from, from their ordinals.
 	uids map[string]bool
@@ -36,8 +36,7 @@ type missing struct {
 
 func (m *missing) none() bool { return len(m.uids)+len(m.beyond) == 0 }
 
-// missingPods finds what is in flight from pods that the snapshot does not show, and what is left of
-// ordinals without one.
+// missingPods finds flights from pods that the snapshot does not show, and ordinals without a pod.
 func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) missing {
 	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
 	for _, f := range flights {
@@ -45,40 +44,38 @@ func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) 
 			m.uids[f.Pod], m.from[f.From] = true, true
 		}
 	}
-	for i := range in.Observed.Instances {
-		n := in.Observed.Instances[i].Ordinal
-		if in.Observed.Instances[i].Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
+	for _, inst := range in.Observed.Instances {
+		n := inst.Ordinal
+		if inst.Occupant() == nil && (n < d.Start || n >= d.Start+max(d.Stays(), *d.Current)) {
 			m.beyond, m.from[n] = append(m.beyond, n), true
 		}
 	}
 	return m
 }
 
-// orderGone puts into the orders which pods are gone.
 func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 	o.GonePods = map[string]bool{}
-	for i := range in.Observed.Instances {
-		if p := in.Observed.Instances[i].Occupant(); p != nil && p.Ended() {
+	for _, inst := range in.Observed.Instances {
+		if p := inst.Occupant(); p != nil && p.Ended() {
 			o.GonePods[p.UID] = true
 		}
 	}
-	if o.PodsUnknown = a.census.failure; a.missing.none() || o.PodsUnknown != "" {
+	if o.PodsUnknown = a.pods.failure; a.missing.none() || o.PodsUnknown != "" {
 		return
 	}
-	pods := &a.census.last
-	o.PodsAt = pods.Begun
-	for uid := range a.missing.uids {
-		if !pods.Has(uid) {
-			o.GonePods[uid] = true
-		}
+	o.PodsAt = a.pods.Begun
+	gone := maps.Clone(a.missing.uids)
+	for _, uid := range a.pods.UIDs {
+		delete(gone, uid)
 	}
+	maps.Copy(o.GonePods, gone)
 	for n := range a.missing.from {
-		if uid := pods.UID(podName(in, n)); uid != "" && !present(in, n) {
+		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
 	for _, n := range a.missing.beyond {
-		if pods.UID(podName(in, n)) == "" {
+		if a.pods.UIDs[podName(in, n)] == "" {
 			o.Gone = append(o.Gone, n)
 		}
 	}
@@ -94,24 +91,24 @@ func podName(in *decide.Input, ordinal int) string {
 	return fmt.Sprintf("%s-%d", in.Config.StatefulSet, ordinal)
 }
 
-// count takes a census, unless the last one was a moment ago. It counts only if the StatefulSet is
-// still there after it: an API server that has lost its store has no pods either.
-func (s *Scaler) count(ctx context.Context, in *decide.Input) {
-	if in.Now.Before(s.census.next) {
+// listPods lists the pods, unless the last list is a moment old. It counts only if the StatefulSet
+// is still there after it: an API server that has lost its store has no pods either.
+func (s *Scaler) listPods(ctx context.Context, in *decide.Input) {
+	if in.Now.Before(s.pods.next) {
 		return
 	}
 	begun := s.cfg.Now()
-	last, err := s.act.Census(ctx)
+	list, err := s.act.ListPods(ctx)
 	if err == nil {
 		_, err = s.act.Size(ctx, statefulSet(in))
 	}
-	s.census.next = in.Now.Add(max(s.period, censusShare*s.cfg.Now().Sub(begun)))
+	s.pods.next = in.Now.Add(max(s.period, listShare*s.cfg.Now().Sub(begun)))
 	if err != nil {
-		if s.census.failure == "" {
+		if s.pods.failure == "" {
 			s.log.Warn("it is not known which pods are gone", "error", err)
 		}
-		s.census.failure = "it is not known which pods are gone: " + err.Error()
+		s.pods.failure = "it is not known which pods are gone: " + err.Error()
 		return
 	}
-	s.census.last, s.census.failure = last, ""
+	s.pods.PodList, s.pods.failure = list, ""
 }

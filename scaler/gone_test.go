@@ -54,15 +54,15 @@ func TestNothingIsLearntOfPodsWhileTheirStatefulSetIsMadeAnew(t *testing.T) {
 }
 
 // That the snapshot does not show a pod is a reason to ask, and proves nothing.
-func TestAPodIsGoneByACensusAlone(t *testing.T) {
+func TestAPodIsGoneByAPodListAlone(t *testing.T) {
 	w, s, uid := flying(t)
 	w.tick(s, 2*second)
-	require.Zero(t, w.censuses, "the pod is there: nothing is asked")
+	require.Zero(t, w.podLists, "the pod is there: nothing is asked")
 	require.Zero(t, w.orders.PodsAt)
 
 	w.unseen = map[int]bool{2: true}
 	w.tick(s, 2*second)
-	require.Equal(t, 1, w.censuses)
+	require.Equal(t, 1, w.podLists)
 	require.False(t, w.orders.GonePods[uid], "the watch is wrong")
 	require.Equal(t, w.now, w.orders.PodsAt)
 
@@ -88,7 +88,7 @@ func TestAPodThatHasEndedIsGone(t *testing.T) {
 	require.Equal(t, w.now, w.orders.PodsAt, "a successor would have been found by it")
 }
 
-func TestAnOrdinalBeyondTheSizeIsGoneByACensusAlone(t *testing.T) {
+func TestAnOrdinalBeyondTheSizeIsGoneByAPodListAlone(t *testing.T) {
 	w, s := byHPA(t, 3, 90)
 	w.perStep = 0
 	w.setSize(2)
@@ -99,20 +99,20 @@ func TestAnOrdinalBeyondTheSizeIsGoneByACensusAlone(t *testing.T) {
 	w.unseen = map[int]bool{2: true}
 	w.tick(s, 2*second)
 	require.Empty(t, w.orders.Gone, "the watch is wrong")
-	require.Equal(t, 1, w.censuses)
+	require.Equal(t, 1, w.podLists)
 	delete(w.pods, 2)
 	w.tick(s, 2*second)
 	require.Equal(t, []int{2}, w.orders.Gone)
 	require.Equal(t, w.now, w.orders.PodsAt)
 }
 
-func TestACensusThatCannotBeHadProvesNothing(t *testing.T) {
+func TestAPodListThatCannotBeHadProvesNothing(t *testing.T) {
 	w, s, uid := flying(t)
 	w.unseen = map[int]bool{2: true}
 	for name, fail := range map[string]func(on bool){
 		"the list is refused": func(on bool) {
-			if w.censusErr = nil; on {
-				w.censusErr = errors.New("forbidden")
+			if w.podListErr = nil; on {
+				w.podListErr = errors.New("forbidden")
 			}
 		},
 		"the StatefulSet is another one by now": func(on bool) {
@@ -137,16 +137,16 @@ func TestACensusThatCannotBeHadProvesNothing(t *testing.T) {
 	require.Equal(t, w.now, w.orders.PodsAt)
 }
 
-func TestACensusIsTakenOncePerPeriod(t *testing.T) {
+func TestPodsAreListedOncePerPeriod(t *testing.T) {
 	w, s, _ := flying(t)
 	w.unseen = map[int]bool{2: true}
 	for range 20 {
 		w.tick(s, 200*time.Millisecond)
 	}
-	require.Equal(t, 2, w.censuses)
+	require.Equal(t, 2, w.podLists)
 }
 
-// Builds before the census kept the uids of the pods they had seen: that is passed over.
+// Builds before the pod list kept the uids of the pods they had seen: that is passed over.
 func TestADocumentThatHasTheUIDsOfFormerPodsIsRead(t *testing.T) {
 	w, s := led(t, 2, 200)
 	w.tick(s, 2*second)

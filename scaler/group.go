@@ -14,17 +14,10 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/groupstatus"
 )
 
-// GroupActuator is what the scaler uses of *actuate.Groups.
-type GroupActuator interface {
-	SeedGroup(ctx context.Context, group actuate.Workload, generation int64, replicas int) error
-	UpdateGroupStatus(ctx context.Context, group actuate.Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error)
-}
-
 // groups tells the kind's InstanceGroups what becomes of their wishes.
 type groups struct {
-	act Actuator
-	// told is what each says by now, by uid.
-	told map[string]*told
+	act  Actuator
+	told map[string]*told // by uid
 }
 
 // told is the status of an InstanceGroup as it was written last, and when.
@@ -97,8 +90,7 @@ func (gs *groups) write(ctx context.Context, t *tick, g *observed.Group) {
 // passing are the reasons not to follow a wish that are no news: somebody chose them, or they are told elsewhere.
 var passing = map[string]bool{v1alpha1.ReasonBlind: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonNotSeeded: true}
 
-// setGrace is how long an InstanceGroup may be without its StatefulSet: one apply brings both, in any order, and they are
-// watched apart.
+// setGrace is how long an InstanceGroup may lack its StatefulSet: one apply brings both.
 const setGrace = 30 * time.Second
 
 // warnNotFollowed raises an event when an InstanceGroup begins to count for nothing, or does so for another reason.
@@ -117,7 +109,6 @@ func (gs *groups) warnNotFollowed(t *tick, g *observed.Group) {
 	}
 }
 
-// publish raises an event for each condition that began to be news.
 func (gs *groups) publish(group actuate.Workload, old, next *v1alpha1.InstanceGroupStatus) {
 	for _, c := range next.Conditions {
 		if was := meta.FindStatusCondition(old.Conditions, c.Type); was != nil && was.Status == c.Status && was.Reason == c.Reason {

@@ -42,14 +42,14 @@ const (
 	restartBytes        = 20 << 10
 )
 
-// encode returns the document. Where it is too large it is made smaller by the oldest of the history, and by the longest lists and texts
-// of the decision.
+// encode returns the document: where it is too large, without the oldest of the history and the
+// ends of the decision's longest lists and texts.
 func (k kept) encode() ([]byte, error) {
 	data, err := json.Marshal(k)
 	if err != nil || len(data) <= orders.MaxDocumentBytes {
 		return data, err
 	}
-	k.Decision, k.Decision.LeftOut = fit(k.Decision, decisionBytes)
+	k.Decision = fit(k.Decision, decisionBytes)
 	k.LeftOut = bound(&k.History)
 	return json.Marshal(k)
 }

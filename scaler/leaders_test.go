@@ -101,9 +101,9 @@ func (m *mortal) Claim(ctx context.Context, w actuate.Workload, leader string) e
 	return m.world.Claim(ctx, w, leader)
 }
 
-func (m *mortal) Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+func (m *mortal) Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) error {
 	if m.dead || m.conflict {
-		return actuate.Size{}, errKilled
+		return errKilled
 	}
 	m.resized = true
 	return m.world.Resize(ctx, w, read, replicas)

@@ -49,11 +49,7 @@ func AssumeDead(doc []byte, word AssumedDead) ([]byte, error) {
 	}
 	entries = append(entries, word)
 	entries = tail(entries[max(0, len(entries)-assumedDeadKept):], assumedDeadBytes)
-	out, err := json.Marshal(assumedDeadDoc{entries})
-	if err != nil {
-		return nil, fmt.Errorf("encode who is assumed dead: %w", err)
-	}
-	return out, nil
+	return json.Marshal(assumedDeadDoc{entries})
 }
 
 func parseAssumedDead(doc []byte) ([]AssumedDead, error) {

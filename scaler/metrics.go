@@ -29,26 +29,20 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "shardscaler_" + name, Help: help})
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "shardscaler_" + name, Help: help}, labels)
 	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "shardscaler_" + name, Help: help})
-	}
+	counter := func(name, help string) prometheus.Counter { return counters(name, help).WithLabelValues() }
 	vector := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return f.NewGaugeVec(prometheus.GaugeOpts{Name: "shardscaler_" + name, Help: help}, labels)
 	}
+	gauge := func(name, help string) prometheus.Gauge { return vector(name, help).WithLabelValues() }
 	m := &metrics{
 		sizes:     map[string]*prometheus.GaugeVec{},
 		proposals: vector("signal_proposed_replicas", "Size that a signal asks for; no series while it is missing.", "signal"),
-		decisions: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_decisions_total",
-			Help: "Decisions, by verb (keep, grow, shrink, still) and by what determined them.",
-		}, []string{"verb", "reason"}),
-		scales: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_scales_total",
-			Help: "Sizes written, by direction.",
-		}, []string{"direction"}),
+		decisions: counters("decisions_total", "Decisions, by verb (keep, grow, shrink, still) and by what determined them.",
+			"verb", "reason"),
+		scales:       counters("scales_total", "Sizes written, by direction.", "direction"),
 		instances:    vector("instances", "Instances, by condition.", "condition"),
 		holds:        vector("shrink_held", "1 while this reason keeps the size from falling.", "reason"),
 		drainPhase:   vector("drain_phase", "1 for the phase that a drain is in: closing, emptying, verifying, lowering, waiting, ending.", "phase"),
@@ -84,7 +78,7 @@ func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
 	m.blind.Set(oneIf(d.Blind != ""))
 	m.breaker.Set(oneIf(d.Health.Breaker != ""))
-	m.foreign.Set(oneIf(d.Foreign != nil && d.Foreign.Stopped))
+	m.foreign.Set(oneIf(d.Foreign.Text() != ""))
 	m.conflict.Set(oneIf(d.Conflict != nil))
 	for _, v := range []*prometheus.GaugeVec{m.proposals, m.instances, m.holds, m.overloaded} {
 		v.Reset()

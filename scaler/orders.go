@@ -19,9 +19,8 @@ type answers struct {
 	tick time.Duration
 	// suspended is why nothing may be moved or written now.
 	suspended string
-	// missing is what the census has to prove.
-	missing missing
-	census  census
+	missing   missing
+	pods      podList
 	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
 	dead     map[string]AssumedDead
 	unproven map[int]string
@@ -29,7 +28,6 @@ type answers struct {
 	readySince time.Time
 }
 
-// ask finds out what the orders need to know.
 func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, notLeading string) *answers {
 	a := &answers{tick: s.period, suspended: cmp.Or(d.Blind, notLeading, in.Paused())}
 	if d.Blind != "" {
@@ -37,12 +35,12 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 	}
 	if a.suspended == "" {
 		if a.missing = missingPods(in, d, s.engine.InFlight()); !a.missing.none() {
-			s.count(ctx, in)
-			a.census = s.census
+			s.listPods(ctx, in)
+			a.pods = s.pods
 		}
 	}
 	a.dead, a.unproven = s.assumedDead(&in.Observed), s.engine.Progress().Unproven
-	stay := staying(d)
+	stay := d.Stay()
 	if n := len(ready(in, stay)); s.waiting.ready != n || s.waiting.stay != len(stay) {
 		s.waiting = waiting{ready: n, stay: len(stay), since: in.Now}
 	}
@@ -62,12 +60,12 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	if d.Blind != "" {
 		return o, notes
 	}
-	o.Stay = staying(d)
+	o.Stay = d.Stay()
 	o.Ready, o.MayLeave = ready(in, o.Stay), untimely(d, o.Stay)
 	o.Pods = map[int]string{}
-	for i := range in.Observed.Instances {
-		if inst := &in.Observed.Instances[i]; inst.Occupant() != nil {
-			o.Pods[inst.Ordinal] = inst.Occupant().UID
+	for _, inst := range in.Observed.Instances {
+		if pod := inst.Occupant(); pod != nil {
+			o.Pods[inst.Ordinal] = pod.UID
 		}
 	}
 	if o.Suspended == "" {
@@ -82,13 +80,6 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	}
 	slices.Sort(o.Overloaded)
 	return o, notes
-}
-
-func staying(d *decide.Decision) (stay []int) {
-	for n := d.Start; n < d.Start+d.Stays(); n++ {
-		stay = append(stay, n)
-	}
-	return stay
 }
 
 func ready(in *decide.Input, ordinals []int) (all []int) {
@@ -124,8 +115,7 @@ type waiting struct {
 	since       time.Time
 }
 
-// spreadSuspended says why nothing may be spread between instances that stay and are healthy; unchanged is
-// for how long as many of them are ready as now.
+// spreadSuspended says why nothing may be spread; unchanged: for how long as many are ready as now.
 func spreadSuspended(d *decide.Decision, o *orders.Orders, unchanged time.Duration) string {
 	switch missing := len(o.Stay) - len(o.Ready); {
 	case d.Rollout != "":

@@ -94,8 +94,9 @@ func (p *platform) follow() {
 	meta, err := metadata.NewForConfig(cfg)
 	require.NoError(p.t, err)
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
-	source := workload.New(workload.Config{Namespace: p.ns, Probe: time.Second}, []config.Kind{p.cfg},
-		workload.Clients{Kube: p.kube, Metrics: metrics}, log, prometheus.NewRegistry())
+	source := workload.New(workload.Config{Namespace: p.ns, Probe: time.Second},
+		workload.Clients{Kube: p.kube, Metrics: metrics}, prometheus.NewRegistry())
+	source.Configure([]config.Kind{p.cfg})
 	p.state.Configure([]config.Kind{p.cfg})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

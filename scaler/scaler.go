@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -36,7 +37,6 @@ import (
 
 // Config is what a Scaler needs to know once; everything that operators tune comes with each tick.
 type Config struct {
-	// Kind is the kind of resources it sizes.
 	Kind string
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
@@ -60,15 +60,15 @@ type Engine interface {
 	Kept(name string) ([]byte, bool)
 }
 
-// Actuator is what the scaler uses of *actuate.Kubernetes and *workload.PodLister.
+// Actuator is what the scaler uses of *actuate.Kubernetes, *actuate.Groups and *workload.PodLister.
 type Actuator interface {
-	GroupActuator
 	Claim(ctx context.Context, w actuate.Workload, leader string) error
 	Size(ctx context.Context, w actuate.Workload) (actuate.Size, error)
-	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error)
+	Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) error
 	Restart(ctx context.Context, w actuate.Workload, pod, uid string) error
-	// Census lists all pods of the namespace that have not ended, under any owner, or fails.
-	Census(ctx context.Context) (observed.Census, error)
+	ListPods(ctx context.Context) (observed.PodList, error)
+	SeedGroup(ctx context.Context, group actuate.Workload, generation int64, replicas int) error
+	UpdateGroupStatus(ctx context.Context, group actuate.Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error)
 	Publish(w actuate.Workload, e actuate.Event)
 }
 
@@ -87,7 +87,7 @@ type Scaler struct {
 	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
-	census  census
+	pods    podList
 	waiting waiting
 	events  events
 	groups  groups
@@ -111,9 +111,8 @@ func (s *Scaler) Every(period time.Duration) { s.period = period }
 // Input is what the last Tick's decision was made from. It may be called between ticks only.
 func (s *Scaler) Input() decide.Input { return s.input }
 
-// Tick decides, orders, acts and tells, once. It returns the decision as it was decided, and what
-// became of it. The leader alone calls it, every SyncPeriod and when something changed. The first tick
-// of a leadership takes up the windows that the predecessor kept in ZooKeeper.
+// Tick decides, orders, acts and tells, once, and returns the decision and what became of it. The
+// leader alone calls it; the first time, it takes up what the predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := s.cfg.Now()
 	s.restore(now)

@@ -54,15 +54,15 @@ type world struct {
 	orphaned, ended map[int]bool
 	// strangers are other pods of the namespace, uids by name; unseen are pods of which the
 	// snapshot does not know yet.
-	strangers map[string]string
-	unseen    map[int]bool
-	flights   []orders.Flight
-	censuses  int
-	noPods    bool // an API server that has lost its store
-	censusErr error
-	sizeErr   error
-	claimErr  error
-	resizeErr error
+	strangers  map[string]string
+	unseen     map[int]bool
+	flights    []orders.Flight
+	podLists   int
+	noPods     bool // an API server that has lost its store
+	podListErr error
+	sizeErr    error
+	claimErr   error
+	resizeErr  error
 	// ctx is that of the looks; nil: one that does not end. What follows runs when the scaler asks for such a thing.
 	ctx              context.Context
 	onSize           func()
@@ -368,12 +368,12 @@ func (w *world) Size(context.Context, actuate.Workload) (actuate.Size, error) {
 	return actuate.Size{UID: w.uid, ResourceVersion: strconv.Itoa(w.rev), Replicas: w.size}, w.sizeErr
 }
 
-func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size, replicas int) error {
 	if w.resizeErr != nil {
-		return actuate.Size{}, w.resizeErr
+		return w.resizeErr
 	}
 	if read.UID != w.uid || read.ResourceVersion != strconv.Itoa(w.rev) {
-		return actuate.Size{}, actuate.ErrConflict
+		return actuate.ErrConflict
 	}
 	for n := w.start + replicas; n < w.start+w.size; n++ {
 		if w.open[n] || w.lists[n] > 0 {
@@ -385,7 +385,7 @@ func (w *world) Resize(_ context.Context, _ actuate.Workload, read actuate.Size,
 	if w.onResize != nil {
 		w.onResize()
 	}
-	return w.Size(context.Background(), actuate.Workload{})
+	return nil
 }
 
 func (w *world) SeedGroup(_ context.Context, g actuate.Workload, generation int64, replicas int) error {
@@ -435,13 +435,13 @@ func (w *world) Restart(_ context.Context, _ actuate.Workload, pod, uid string) 
 	return nil
 }
 
-func (w *world) Census(context.Context) (observed.Census, error) {
-	if w.censuses++; w.censusErr != nil {
-		return observed.Census{}, w.censusErr
+func (w *world) ListPods(context.Context) (observed.PodList, error) {
+	if w.podLists++; w.podListErr != nil {
+		return observed.PodList{}, w.podListErr
 	}
 	pods := map[string]string{}
 	if w.noPods {
-		return observed.NewCensus(w.now, pods), nil
+		return observed.PodList{Begun: w.now, UIDs: pods}, nil
 	}
 	maps.Copy(pods, w.strangers)
 	for n, uid := range w.pods {
@@ -449,7 +449,7 @@ func (w *world) Census(context.Context) (observed.Census, error) {
 			pods[fmt.Sprintf("iota-dac-%d", n)] = uid
 		}
 	}
-	return observed.NewCensus(w.now, pods), nil
+	return observed.PodList{Begun: w.now, UIDs: pods}, nil
 }
 
 func (w *world) Publish(_ actuate.Workload, e actuate.Event) {

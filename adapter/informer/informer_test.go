@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
@@ -43,19 +45,19 @@ func TestSilence(t *testing.T) {
 
 func TestManyChangesMakeOneReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewChanges(time.Second)
+		changed := wake.New()
 		begun := time.Now()
-		c.Wake()
-		c.Wake()
-		require.True(t, c.Await(t.Context(), nil))
-		require.Equal(t, time.Second, time.Since(begun))
-		require.True(t, c.Await(t.Context(), time.After(time.Hour)), "nothing has changed since: it is the tick's")
-		require.Equal(t, time.Hour+time.Second, time.Since(begun))
+		changed.Wake()
+		changed.Wake()
+		require.True(t, Await(t.Context(), changed, nil))
+		require.Equal(t, Debounce, time.Since(begun))
+		require.True(t, Await(t.Context(), changed, time.After(time.Hour)), "nothing has changed since: it is the tick's")
+		require.Equal(t, time.Hour+Debounce, time.Since(begun))
 
 		ending, end := context.WithTimeout(t.Context(), time.Minute)
 		defer end()
-		require.False(t, c.Await(ending, nil))
-		c.Wake()
-		require.False(t, c.Await(ending, nil), "ctx ends while changes are collected")
+		require.False(t, Await(ending, changed, nil))
+		changed.Wake()
+		require.False(t, Await(ending, changed, nil), "ctx ends while changes are collected")
 	})
 }

@@ -2,9 +2,8 @@ package observed
 
 import "time"
 
-// backlog is, for each ordinal whose instance lags behind its list, when the changes were made that
-// it has not acknowledged. ZooKeeper tells only of the newest change, whose age would stay small
-// while one follows the other and the instance hangs.
+// backlog is, by ordinal, when the changes were made that an instance has not acknowledged.
+// ZooKeeper tells only of the newest, whose age stays small while one follows the other.
 type backlog map[int][]change
 
 // change is one `_reload` and when it was written.
@@ -16,7 +15,7 @@ type change struct {
 // maxBacklog bounds what is kept of one ordinal. Further ones count as made with the last.
 const maxBacklog = 16
 
-// follow returns what is left after a complete picture. Without status a backlog stays.
+// follow returns what is left after a complete read. Without status a backlog stays.
 func (b backlog) follow(lists map[int]List) backlog {
 	next := backlog{}
 	for ordinal, l := range lists {

@@ -11,10 +11,9 @@ type beats struct {
 
 func newBeats() beats { return beats{by: map[int]Beat{}} }
 
-// strangerBeats bounds the beats held for ordinals of which no pod is known: so many from the
-// StatefulSet's first ordinal on, which is more than it may have (config.MaxCeiling), and so many
-// of any others. Garbage on the topic can neither fill memory nor take the place of a pod, also not
-// of one that beats before it is seen.
+// strangerBeats bounds the beats held for ordinals without a pod: so many from the StatefulSet's
+// first ordinal on, which is more than it may have (config.MaxCeiling), and so many of any others.
+// Garbage on the topic neither fills memory nor takes the place of a pod that is yet to be seen.
 const strangerBeats = 1024
 
 // take keeps a beat if it is the newest of its ordinal. A clock that runs ahead is cut at the
@@ -52,11 +51,9 @@ func (c *Cluster) expects(ordinal int) bool {
 	return ordinal >= start && ordinal < start+strangerBeats
 }
 
-// strangerAge is how long the beat of an ordinal without a pod is kept: a pod may beat before the
-// cluster source saw it.
+// strangerAge is how long such a beat is kept: a pod may beat before the cluster source saw it.
 const strangerAge = 10 * time.Minute
 
-// forget forgets old beats of ordinals without a pod.
 func (s *beats) forget(c *Cluster) {
 	s.strangers = 0
 	for ordinal, b := range s.by {
@@ -68,11 +65,6 @@ func (s *beats) forget(c *Cluster) {
 			s.strangers++
 		}
 	}
-}
-
-func (s *beats) clear() {
-	clear(s.by)
-	s.strangers = 0
 }
 
 // last is the ordinal's newest beat if it is this pod's: one from before its start is its

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// build lays out what is known. Snapshots already given away share the former layout, so it is
-// replaced and never edited.
+// build replaces the layout and never edits the former one, which snapshots given away share.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
 		Name: name, Namespace: namespace,
@@ -43,7 +42,11 @@ func (ks *kindState) build(name, namespace string) {
 
 // instances lays out every ordinal that has a pod, adopted or not, or a list, ascending.
 func (ks *kindState) instances() []Instance {
-	all := ks.ordinals()
+	all := slices.Collect(maps.Keys(ks.cluster.Pods))
+	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
+	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
+	slices.Sort(all)
+	all = slices.Compact(all)
 	instances := make([]Instance, len(all))
 	pods, lists, usages := make([]Pod, len(all)), make([]List, len(all)), make([]Usage, len(all))
 	for i, ordinal := range all {
@@ -59,8 +62,7 @@ func (ks *kindState) instances() []Instance {
 				inst.Usage = &usages[i]
 			}
 		}
-		if _, ok := ks.cluster.Unadopted[ordinal]; ok {
-			pod := ks.cluster.Unadopted[ordinal]
+		if pod, ok := ks.cluster.Unadopted[ordinal]; ok {
 			inst.Unadopted = &pod
 		}
 		if list, ok := ks.assignment.Lists[ordinal]; ok {
@@ -70,13 +72,4 @@ func (ks *kindState) instances() []Instance {
 		}
 	}
 	return instances
-}
-
-func (ks *kindState) ordinals() []int {
-	all := make([]int, 0, len(ks.cluster.Pods)+len(ks.cluster.Unadopted)+len(ks.assignment.Lists))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Pods))
-	all = slices.AppendSeq(all, maps.Keys(ks.cluster.Unadopted))
-	all = slices.AppendSeq(all, maps.Keys(ks.assignment.Lists))
-	slices.Sort(all)
-	return slices.Compact(all)
 }

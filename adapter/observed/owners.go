@@ -15,8 +15,7 @@ type Group struct {
 	Paused      bool   `json:"paused,omitempty"`
 	// Seeded says that shardscaler has set Wish to the size of the StatefulSet, and that the object
 	// was not replaced since. Otherwise Wish may be the API's default.
-	Seeded bool `json:"seeded,omitempty"`
-	// Labels are the InstanceGroup's own; metric reads by label selector are answered from them.
+	Seeded bool              `json:"seeded,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package observed
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -18,22 +19,18 @@ const (
 	BusMaxAge = 25 * time.Second
 )
 
-// What a reading says instead of a number. Callers branch on these with errors.Is; the text around
-// them names the cause.
+// What a reading says instead of a number, for errors.Is; the text around them names the cause.
 var (
 	// ErrNoHeartbeat: the kind has no heartbeat, so it has no lag at all, ever.
-	ErrNoHeartbeat = errors.New("the kind has no heartbeat")
-	// ErrNoAcknowledgement: instances of the kind do not say what they applied.
+	ErrNoHeartbeat       = errors.New("the kind has no heartbeat")
 	ErrNoAcknowledgement = errors.New("the kind's instances do not acknowledge")
-	// ErrUnknown: the value is not known, or not yet.
-	ErrUnknown = errors.New("not known")
+	ErrUnknown           = errors.New("not known")
 	// ErrStale: the value was known and its source cannot be read any more.
 	ErrStale = errors.New("stale")
 )
 
-// Lag is how long the instance has been silent: now minus its newest heartbeat since its pod
-// started. A pod that has not beaten is unknown during its start-up grace, and afterwards as silent
-// as it is old. inst may be nil.
+// Lag is now minus the newest heartbeat of the instance since its pod started. Without one it is
+// unknown during the start-up grace, and then as long as the pod is old. inst may be nil.
 func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
 	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
@@ -51,19 +48,11 @@ func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration
 		return 0, fmt.Errorf("heartbeat lag of %s: %w: the pod has not started", inst.Pod.Name, ErrUnknown)
 	}
 	age := now.Sub(inst.Pod.Started)
-	if grace := StartupGrace(cfg.Heartbeat); age < grace {
+	if grace := cfg.Heartbeat.StartupGrace.Std(); age < grace {
 		return 0, fmt.Errorf("heartbeat lag of %s: %w: no heartbeat yet, and its start-up grace ends in %s",
 			inst.Pod.Name, ErrUnknown, (grace - age).Round(time.Second))
 	}
 	return age, nil
-}
-
-// StartupGrace is how long after its start a pod may be without a beat.
-func StartupGrace(hb *config.Heartbeat) time.Duration {
-	if hb.StartupGrace > 0 {
-		return hb.StartupGrace.Std()
-	}
-	return hb.RestartAfter.Std()
 }
 
 // ResourcesPerInstance counts the ids in the list of an instance that has a pod. A pod that is
@@ -86,6 +75,71 @@ func ResourcesPerInstance(k *Kind, inst *Instance, now time.Time) (int, error) {
 	return inst.List.Count, nil
 }
 
+// CapacityUsed is the share of its capacity that an instance's list takes. inst may be nil.
+func CapacityUsed(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (float64, error) {
+	n, err := ResourcesPerInstance(k, inst, now)
+	if err != nil {
+		return 0, err
+	}
+	return float64(n) / float64(max(cfg.Capacity, 1)), nil
+}
+
+// AssignmentLag is how long the oldest change of its list is not acknowledged. inst may be nil.
+func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration, error) {
+	if cfg.HandOff != config.HandOffAcknowledged {
+		return 0, fmt.Errorf("assignment lag of kind %s: %w", k.Name, ErrNoAcknowledgement)
+	}
+	if _, err := ResourcesPerInstance(k, inst, now); err != nil { // a list that is not known has no lag
+		return 0, fmt.Errorf("assignment lag: %w", err)
+	}
+	list := inst.List
+	switch {
+	case list == nil:
+		return 0, nil // nothing was ever assigned
+	case list.Status == nil:
+		return 0, fmt.Errorf("assignment lag of %s: %w: the instance has not said what it applied", inst.Pod.Name, ErrUnknown)
+	case list.Status.PodUID != "" && list.Status.PodUID != inst.Pod.UID:
+		return 0, fmt.Errorf("assignment lag of %s: %w: the status is another pod's", inst.Pod.Name, ErrUnknown)
+	case list.Status.Times >= list.Times:
+		return 0, nil
+	}
+	return max(0, now.Sub(cmp.Or(list.Unapplied, list.Changed))), nil
+}
+
+// MaxLag is the longest lag of the kind's instances. Those that need not have beaten yet, and those
+// that are leaving, do not count; a bus that cannot be read makes it unknown.
+func MaxLag(k *Kind, cfg config.Kind, now time.Time) (time.Duration, error) {
+	if cfg.Heartbeat == nil || k.Sources.Bus == nil {
+		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
+	}
+	if err := usable("Kafka", *k.Sources.Bus, now, BusMaxAge); err != nil {
+		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, err)
+	}
+	longest, known := time.Duration(0), false
+	for _, inst := range k.Instances {
+		if inst.Pod == nil || inst.Pod.Terminating {
+			continue
+		}
+		lag, err := Lag(k, cfg, &inst, now)
+		if errors.Is(err, ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		longest, known = max(longest, lag), true
+	}
+	if !known {
+		return 0, fmt.Errorf("heartbeat lag of kind %s: %w: no instance has a lag yet", k.Name, ErrUnknown)
+	}
+	return longest, nil
+}
+
+// Window is what a kind's recommended size is made from: the longer of its stabilization windows.
+func Window(cfg config.Kind) time.Duration {
+	return max(cfg.Behavior.ScaleDown.StabilizationWindow.Std(), cfg.Behavior.ScaleUp.StabilizationWindow.Std())
+}
+
 // Resources counts all resources of the kind: assigned, in flight and unassigned.
 func Resources(k *Kind, now time.Time) (int, error) { return counted(k, k.Resources(), now) }
 
@@ -100,16 +154,14 @@ func counted(k *Kind, n int, now time.Time) (int, error) {
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of kind %s: %w", k.Name, err)
 	}
-	for i := range k.Instances {
-		if l := k.Instances[i].List; l != nil && l.Error != "" {
-			return 0, fmt.Errorf("resources of kind %s: %w: the list of instance %d cannot be read: %s",
-				k.Name, ErrUnknown, k.Instances[i].Ordinal, l.Error)
+	for _, inst := range k.Instances {
+		if l := inst.List; l != nil && l.Error != "" {
+			return 0, fmt.Errorf("resources of kind %s: %w: the list of instance %d cannot be read: %s", k.Name, ErrUnknown, inst.Ordinal, l.Error)
 		}
 	}
 	return n, nil
 }
 
-// usable is nil if src was read completely within limit.
 func usable(name string, src Source, now time.Time, limit time.Duration) error {
 	switch {
 	case !src.Known():

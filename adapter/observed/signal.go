@@ -2,9 +2,8 @@ package observed
 
 import "time"
 
-// Signal is one report of one source. Sources send complete pictures (all pods, all lists), never
-// deltas, so that a lost or repeated signal does no harm; beats are the exception and are
-// idempotent by themselves.
+// Signal is one report of one source: all pods, all lists, never a delta, so that a lost or
+// repeated one does no harm; beats are the exception, and idempotent by themselves.
 type Signal interface{ kind() string }
 
 // SourceName names an input of a kind.
@@ -45,8 +44,8 @@ type Failed struct {
 	Err    error
 }
 
-// Cluster is the StatefulSet (nil: it does not exist), all pods it owns, and all that have a name
-// of its pods and that it does not own, by ordinal.
+// Cluster is the StatefulSet (nil: there is none), its pods, and those of such a name that it does
+// not own, by ordinal.
 type Cluster struct {
 	Kind      string
 	At        time.Time
@@ -72,6 +71,15 @@ type Assignment struct {
 	Unassigned int
 	Open       []int
 	Weights    *Weights
+}
+
+// PodList is a complete list of the namespace's pods that have not ended, of any name and owner, by
+// the API server itself. Only it tells that a pod is gone: a watch may be behind. It is no Signal.
+type PodList struct {
+	// Begun is when it was asked for: a uid that it lacks was gone or had ended since, for good.
+	Begun time.Time
+	// UIDs are the pods' uids, by their names.
+	UIDs map[string]string
 }
 
 // Catalogued is the number of resources in a complete read of the catalogue.

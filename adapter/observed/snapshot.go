@@ -7,6 +7,7 @@
 package observed
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -113,8 +114,7 @@ type Workload struct {
 	// Start is spec.ordinals.start, Replicas is spec.replicas.
 	Start    int `json:"start"`
 	Replicas int `json:"replicas"`
-	// StatusReplicas and ReadyReplicas are what its controller reports; UpdatedReplicas differs
-	// during a rollout.
+	// What its controller reports; UpdatedReplicas differs from the others during a rollout.
 	StatusReplicas  int `json:"statusReplicas"`
 	ReadyReplicas   int `json:"readyReplicas"`
 	UpdatedReplicas int `json:"updatedReplicas"`
@@ -122,9 +122,8 @@ type Workload struct {
 	AvailableReplicas *int   `json:"availableReplicas,omitempty"`
 	Selector          string `json:"selector"`
 	// ReplicasWriter is the field manager that wrote Replicas last; empty: not known.
-	ReplicasWriter string `json:"replicasWriter,omitempty"`
-	// Labels are the StatefulSet's own; metric reads by label selector are answered from them.
-	Labels map[string]string `json:"labels,omitempty"`
+	ReplicasWriter string            `json:"replicasWriter,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
 }
 
 // Has says whether an ordinal is of the size there is.
@@ -134,19 +133,16 @@ func (w *Workload) Has(ordinal int) bool { return ordinal >= w.Start && ordinal 
 type Instance struct {
 	Ordinal int  `json:"ordinal"`
 	Pod     *Pod `json:"pod,omitempty"` // nil: the StatefulSet owns no such pod
-	// Unadopted is a pod of the instance's name that the StatefulSet does not own: it was orphaned,
-	// another StatefulSet of that name made it, or its labels were edited. It may run what the
-	// instance owns, and nothing else is known of it.
+	// Unadopted is a pod of the instance's name that the StatefulSet does not own: an orphan, that
+	// of another StatefulSet, or with edited labels. It may run what the instance owns.
 	Unadopted *Pod   `json:"unadopted,omitempty"`
 	List      *List  `json:"list,omitempty"`  // nil: ZooKeeper has no such ordinal, or its list has not been read
 	Usage     *Usage `json:"usage,omitempty"` // nil: no sample
-	// LastBeat is the newest heartbeat timestamp not later than its arrival, since the pod's start;
-	// nil: none.
+	// LastBeat is the newest heartbeat since the pod's start, at most its arrival; nil: none.
 	LastBeat *time.Time `json:"lastBeat,omitempty"`
 }
 
-// Occupant is the pod that has the instance's name, with any owner or none; nil: none was seen. A
-// name belongs to one pod at a time.
+// Occupant is the pod that has the instance's name, of any owner or none; nil: none was seen.
 func (i *Instance) Occupant() *Pod {
 	if i.Pod != nil {
 		return i.Pod
@@ -154,8 +150,7 @@ func (i *Instance) Occupant() *Pod {
 	return i.Unadopted
 }
 
-// Owned counts what the instance owns, in its list and in flight from it; nil owns nothing. What
-// cannot be read counts as the last that was.
+// Owned counts what is in its list and in flight from it, as last read; nil owns nothing.
 func (i *Instance) Owned() int {
 	if i == nil || i.List == nil {
 		return 0
@@ -195,8 +190,7 @@ type Pod struct {
 	DeleteBy    time.Time `json:"deleteBy,omitzero"`
 	// NodeLost is since when the pod's node has not been Ready; zero: it is, or that is not known.
 	NodeLost time.Time `json:"nodeLost,omitzero"`
-	// Reason is the waiting reason of its container, or why it cannot be scheduled:
-	// CrashLoopBackOff, Unschedulable, …
+	// Reason is why its container waits, or why it cannot be scheduled: CrashLoopBackOff, …
 	Reason   string `json:"reason,omitempty"`
 	Restarts int    `json:"restarts,omitempty"`
 	// Requests by the spec: milli-CPU and bytes, of the pod itself or summed over its containers.
@@ -225,16 +219,13 @@ type List struct {
 	Weight *float64 `json:"weight,omitempty"`
 	// Status is what the instance itself says; nil: no ephemeral status.
 	Status *Status `json:"status,omitempty"`
-	// StatusFault says what stands in its place, "is present and empty"; "" where nothing does, or
-	// where it can be read. StatusSince is when our own looks found first that the status is of
-	// this pod, or none; zero: not known.
+	// StatusFault says what is in place of a status that cannot be read: "is present and empty".
+	// StatusSince is when we first saw the status of this pod, or none; zero: not known.
 	StatusFault string    `json:"statusFault,omitempty"`
 	StatusSince time.Time `json:"statusSince,omitzero"`
-	// SessionSince is when the instance's ephemeral status was made, by ZooKeeper's clock, whatever
-	// is in it; zero: there is none.
+	// SessionSince is when its ephemeral status was made, by ZooKeeper's clock; zero: none.
 	SessionSince time.Time `json:"sessionSince,omitzero"`
-	// Unapplied is when the oldest change was made that the instance has not acknowledged; zero:
-	// none that is known of.
+	// Unapplied is when the oldest change was made that is not acknowledged; zero: none is known.
 	Unapplied time.Time `json:"unapplied,omitzero"`
 	// Error: the list exists and cannot be read; Count is then the last known.
 	Error string `json:"error,omitempty"`
@@ -248,14 +239,44 @@ type Status struct {
 	SessionMs int64  `json:"sessionMs,omitempty"`
 }
 
+// StatusLapse is how long an instance that acknowledges may lack a status: in a start, say.
+const StatusLapse = time.Minute
+
+// NotAcknowledging says why a status is no word of the pod with that uid; "" when it is one. A
+// status that is nil is absent, or fault says what stands in its place: "is present and empty".
+func NotAcknowledging(s *Status, fault, uid string) string {
+	switch {
+	case s == nil && fault == "":
+		return "its status is absent"
+	case s == nil:
+		return "its status " + fault
+	case uid == "":
+		return fmt.Sprintf("its status is of pod %q, and Kubernetes has no pod of it", s.PodUID)
+	case s.PodUID != uid:
+		return fmt.Sprintf("its status is of pod %q, and it is pod %s", s.PodUID, uid)
+	}
+	return ""
+}
+
+// NotAcknowledging says why the instance's status is no word of its present pod; "" when it is one.
+func (i *Instance) NotAcknowledging() string {
+	uid, l := "", i.List
+	if pod := i.Occupant(); pod != nil {
+		uid = pod.UID
+	}
+	if l == nil {
+		l = &List{}
+	}
+	return NotAcknowledging(l.Status, l.StatusFault, uid)
+}
+
 // Usage is one sample of metrics.k8s.io, summed over the pod's containers.
 type Usage struct {
-	At     time.Time     `json:"at,omitzero"` // end of the window
-	Window time.Duration `json:"window"`      // in nanoseconds
-	// WindowText is the window for a person to read.
-	WindowText string `json:"windowText,omitempty"`
-	CPU        int64  `json:"cpu"`    // milli-CPU
-	Memory     int64  `json:"memory"` // bytes
+	At         time.Time     `json:"at,omitzero"` // end of the window
+	Window     time.Duration `json:"window"`      // in nanoseconds
+	WindowText string        `json:"windowText,omitempty"`
+	CPU        int64         `json:"cpu"`    // milli-CPU
+	Memory     int64         `json:"memory"` // bytes
 	// MissingCPU and MissingMemory say why the sample has no such value; empty: it has one. A sum
 	// that lacks a container is no value: CPU or Memory is then 0 and means nothing.
 	MissingCPU    string `json:"missingCPU,omitempty"`

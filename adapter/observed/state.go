@@ -12,9 +12,8 @@ import (
 
 // State folds Signals into Snapshots. It may be used by any number of goroutines.
 //
-// Signals of kinds that are not configured are dropped, and so is all that was known of a kind that
-// is configured no longer. A complete picture older than the one held is dropped too, so the order
-// in which signals arrive does not matter.
+// It drops what concerns kinds that are not configured, or no longer, and signals that are older
+// than what it has: the order in which they arrive does not matter.
 type State struct {
 	namespace string
 
@@ -53,8 +52,7 @@ func New(namespace string, kinds []config.Kind) *State {
 	return s
 }
 
-// Configure replaces the kinds. What is known of kinds that stay is kept, save pods, usage and
-// beats where another StatefulSet runs them now.
+// Configure replaces the kinds. Those that stay lose pods, usage and beats with their StatefulSet.
 func (s *State) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,14 +72,13 @@ func (s *State) Configure(kinds []config.Kind) {
 
 func (ks *kindState) configure(k config.Kind) {
 	if ks.statefulSet != k.StatefulSet {
-		ks.cluster, ks.usage = Cluster{}, PodUsage{}
+		ks.cluster, ks.usage, ks.beats = Cluster{}, PodUsage{}, newBeats()
 		delete(ks.sources, SourceCluster)
 		delete(ks.sources, SourceMetrics)
-		ks.beats.clear()
 	}
 	ks.statefulSet, ks.heartbeat = k.StatefulSet, k.Heartbeat != nil
 	if !ks.heartbeat {
-		ks.beats.clear()
+		ks.beats = newBeats()
 		delete(ks.sources, SourceBus)
 	}
 	ks.dirty, ks.moved = true, true
@@ -100,9 +97,8 @@ func (s *State) Apply(sig Signal) {
 	}
 }
 
-// Changed returns a channel that is closed when something other than an age changes: pods, lists,
-// usage, counts, or whether a source works. Take the channel first, then the Snapshot, then wait:
-// so no change is missed. Beats alone do not wake.
+// Changed returns a channel that is closed when something other than an age or a beat changes. Take
+// the channel first, then the Snapshot, then wait: so no change is missed.
 func (s *State) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +142,11 @@ func (ks *kindState) apply(sig Signal) bool {
 	case Failed:
 		return ks.failed(v)
 	case Cluster:
-		return ks.clusterSeen(v)
+		same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
+			reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
+		news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
+		ks.beats.forget(&ks.cluster)
+		return news
 	case PodUsage:
 		return replace(ks, &ks.usage, v, ks.usage.At, v.At, SourceMetrics, maps.Equal(ks.usage.Usage, v.Usage))
 	case Assignment:
@@ -157,24 +157,17 @@ func (ks *kindState) apply(sig Signal) bool {
 	case Catalogued:
 		return replace(ks, &ks.catalogued, v, ks.catalogued.At, v.At, SourceCatalogue, ks.catalogued.Count == v.Count)
 	case Groups:
-		return replace(ks, &ks.groups, v, ks.groups.At, v.At, SourceGroups, sameGroups(ks.groups, v))
+		same := reflect.DeepEqual(ks.groups.Groups, v.Groups) && reflect.DeepEqual(ks.groups.Strangers, v.Strangers)
+		return replace(ks, &ks.groups, v, ks.groups.At, v.At, SourceGroups, same)
 	case HPAs:
 		return replace(ks, &ks.hpas, v, ks.hpas.At, v.At, SourceHPAs, slices.Equal(ks.hpas.HPAs, v.HPAs))
 	}
 	return false
 }
 
-func (ks *kindState) clusterSeen(v Cluster) bool {
-	same := reflect.DeepEqual(ks.cluster.Workload, v.Workload) && reflect.DeepEqual(ks.cluster.Pods, v.Pods) &&
-		reflect.DeepEqual(ks.cluster.Unadopted, v.Unadopted)
-	news := replace(ks, &ks.cluster, v, ks.cluster.At, v.At, SourceCluster, same)
-	ks.beats.forget(&ks.cluster)
-	return news
-}
-
-// replace puts a complete picture in place of the one held, unless it is older. It reports news:
-// substance that differs, or a source that works again. A picture that is the same but younger is
-// none, else whoever writes a note about each picture would wake itself for ever.
+// replace puts a signal in place of the one held, unless it is older. It reports news:
+// substance that differs, or a source that works again. A signal that is the same but younger is
+// none, else whoever writes a note about each signal would wake itself for ever.
 func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source SourceName, same bool) bool {
 	if is.Before(was) {
 		return false
@@ -183,10 +176,6 @@ func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source Sourc
 	recovered := ks.read(source, is)
 	ks.dirty, ks.moved = true, true
 	return !same || recovered
-}
-
-func sameGroups(a, b Groups) bool {
-	return reflect.DeepEqual(a.Groups, b.Groups) && reflect.DeepEqual(a.Strangers, b.Strangers)
 }
 
 func sameAssignment(a, b Assignment) bool {
@@ -231,23 +220,19 @@ func (ks *kindState) failed(f Failed) bool {
 	return news
 }
 
-// beat keeps the newest timestamp of an ordinal.
+// beat keeps the newest timestamp of an ordinal, and notes that its pod's layout has to show it.
 func (ks *kindState) beat(b Beat) {
 	if !ks.heartbeat || !ks.beats.take(b, &ks.cluster) {
 		return
 	}
-	if _, has := ks.cluster.Pods[b.Ordinal]; has {
-		ks.shown(b.Ordinal)
+	if _, has := ks.cluster.Pods[b.Ordinal]; !has {
+		return
 	}
-}
-
-// shown notes that the layout shows another beat of an ordinal.
-func (ks *kindState) shown(ordinal int) {
 	ks.dirty = true
 	if len(ks.beaten) > len(ks.cluster.Pods) { // no snapshot was taken for long: stop listing
 		ks.moved = true
 	}
 	if !ks.moved {
-		ks.beaten = append(ks.beaten, ordinal)
+		ks.beaten = append(ks.beaten, b.Ordinal)
 	}
 }

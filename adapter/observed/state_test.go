@@ -20,7 +20,7 @@ func at(seconds int) time.Time { return epoch.Add(time.Duration(seconds) * time.
 
 func things() []config.Kind {
 	return []config.Kind{
-		{Name: "Thing", StatefulSet: "iota-dac", Heartbeat: &config.Heartbeat{RestartAfter: config.Duration(180 * time.Second)}},
+		{Name: "Thing", StatefulSet: "iota-dac", Heartbeat: &config.Heartbeat{StartupGrace: config.Duration(180 * time.Second)}},
 		{Name: "Rule", StatefulSet: "iota-rules-engine"},
 	}
 }

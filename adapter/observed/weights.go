@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Weights is the leader's account of what the resources of a kind weigh, for a kind that is
-// balanced by weight: only the leader reads the catalogue, and it tells everybody by way of
-// ZooKeeper. What each list weighs is in List.Weight.
+// Weights is what the resources of a kind that is balanced by weight weigh. Only the leader reads
+// the catalogue, and tells everybody by way of ZooKeeper. List.Weight is what one list weighs.
 type Weights struct {
 	// At is when it was made; zero: the leader does not know the weights yet.
 	At time.Time `json:"at,omitzero"`

@@ -1,8 +1,7 @@
 // Package owners follows what says how large the StatefulSets should be: InstanceGroups, and HPAs.
 //
-// In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace.
-// Out: an observed.Groups and an observed.HPAs a kind at each change and at each Probe, as old as
-// their watch; observed.Failed when either cannot be had.
+// In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace. Out: observed.Groups
+// and observed.HPAs of each kind at each change and each Probe, as old as their watch; or Failed.
 // Invariant: either comes without the other, since a cluster without the CustomResourceDefinition
 // has HPAs all the same; an age grows unless the API server was heard.
 package owners
@@ -13,8 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -35,16 +34,8 @@ import (
 // Config is what is followed and how often it is asked.
 type Config struct {
 	Namespace string
-	// Debounce is how long changes are collected before they are reported. Default 150ms.
-	Debounce time.Duration
 	// Probe is the time between two reports when nothing changes. Default 5s.
 	Probe time.Duration
-}
-
-func (c Config) withDefaults() Config {
-	c.Debounce = cmp.Or(c.Debounce, informer.DefaultDebounce)
-	c.Probe = cmp.Or(c.Probe, informer.DefaultProbe)
-	return c
 }
 
 // Source follows the owners of the sizes of all configured kinds.
@@ -52,43 +43,31 @@ type Source struct {
 	cfg          Config
 	log          *slog.Logger
 	groups, hpas follower
-
-	mu    sync.Mutex
-	kinds []config.Kind
+	kinds        atomic.Pointer[[]config.Kind]
 }
 
-// New returns a Source for kinds; Configure changes them later. It does not connect.
-func New(cfg Config, kinds []config.Kind, kube kubernetes.Interface, dyn dynamic.Interface, log *slog.Logger) *Source {
-	cfg = cfg.withDefaults()
-	s := &Source{cfg: cfg, log: log, kinds: slices.Clone(kinds)}
+// New returns a Source without kinds. It does not connect.
+func New(cfg Config, kube kubernetes.Interface, dyn dynamic.Interface, log *slog.Logger) *Source {
+	cfg.Probe = cmp.Or(cfg.Probe, informer.DefaultProbe)
 	groups := dyn.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)).Namespace(cfg.Namespace)
-	s.groups = newFollower(cfg, observed.SourceGroups, pictureOfGroups, groups.List, func() (*informer.Informer, error) {
-		return informer.New(informer.Config{Example: &unstructured.Unstructured{}, Renew: cfg.Probe, Strip: strip}, dyn, groups)
-	})
 	hpas := kube.AutoscalingV2().HorizontalPodAutoscalers(cfg.Namespace)
-	s.hpas = newFollower(cfg, observed.SourceHPAs, pictureOfHPAs, hpas.List, func() (*informer.Informer, error) {
-		return informer.New(informer.Config{Example: &autoscalingv2.HorizontalPodAutoscaler{}, Renew: cfg.Probe, Strip: strip}, kube, hpas)
-	})
+	s := &Source{
+		cfg: cfg, log: log,
+		groups: newFollower(cfg, observed.SourceGroups, groupsOf, &unstructured.Unstructured{}, dyn, groups),
+		hpas:   newFollower(cfg, observed.SourceHPAs, hpasOf, &autoscalingv2.HorizontalPodAutoscaler{}, kube, hpas),
+	}
+	s.Configure(nil)
 	return s
 }
 
-// Configure replaces the kinds, at any time.
+// Configure replaces the kinds, at any time. Nobody changes them afterwards.
 func (s *Source) Configure(kinds []config.Kind) {
-	s.mu.Lock()
-	s.kinds = slices.Clone(kinds)
-	s.mu.Unlock()
-	s.groups.changes.Wake()
-	s.hpas.changes.Wake()
+	s.kinds.Store(&kinds)
+	s.groups.changed.Wake()
+	s.hpas.changed.Wake()
 }
 
-func (s *Source) configured() []config.Kind {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.kinds
-}
-
-// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
-// concurrent use. It may be called once.
+// Run follows until ctx ends, whatever fails, and calls sink concurrently. It may be called once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	var all sync.WaitGroup
 	for _, f := range []*follower{&s.groups, &s.hpas} {
@@ -101,24 +80,28 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 // follower keeps all objects of one type.
 type follower struct {
 	source observed.SourceName
-	// picture is a kind's part of the objects.
-	picture func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
+	signal signal
 	// probe asks for one object: whether the API server has the type at all.
 	probe    func(context.Context) error
-	informer func() (*informer.Informer, error)
-	changes  informer.Changes
+	informer func() *informer.Informer
+	changed  wake.Signal
 }
 
-func newFollower[L runtime.Object](cfg Config, source observed.SourceName,
-	picture func([]config.Kind, config.Kind, time.Time, []any) observed.Signal,
-	list func(context.Context, metav1.ListOptions) (L, error), newInformer func() (*informer.Informer, error),
+// signal is what the objects say of one of the kinds.
+type signal func(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal
+
+func newFollower[L runtime.Object](
+	cfg Config, source observed.SourceName, of signal, example runtime.Object, client any, api informer.API[L],
 ) follower {
+	changed := wake.New()
+	follow := informer.Config{Renew: cfg.Probe, Strip: strip, Changed: informer.Waking(changed)}
 	return follower{
-		source: source, picture: picture, informer: newInformer, changes: informer.NewChanges(cfg.Debounce),
+		source: source, signal: of, changed: changed,
+		informer: func() *informer.Informer { return informer.New(follow, example, client, api) },
 		probe: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
 			defer cancel()
-			_, err := list(ctx, metav1.ListOptions{Limit: 1})
+			_, err := api.List(ctx, metav1.ListOptions{Limit: 1})
 			if apierrors.IsNotFound(err) {
 				return fmt.Errorf("the API server has no %s: %w", source, errNotServed)
 			}
@@ -127,14 +110,20 @@ func newFollower[L runtime.Object](cfg Config, source observed.SourceName,
 	}
 }
 
-// errNotServed: the API server does not know the type.
 var errNotServed = errors.New("is the CustomResourceDefinition installed?")
 
 // follow reports every change and every proof that the watch lives, as long as the API server has
 // the type. Without the type an informer would only fill the log.
 func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Signal)) {
 	for s.await(ctx, f, sink) {
-		s.watch(ctx, f, sink)
+		i := f.informer()
+		i.Hear() // the API server has just said that it has the type
+		watching, cancel := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { i.RunWithContext(watching) })
+		s.report(ctx, f, i, sink)
+		cancel()
+		running.Wait()
 	}
 }
 
@@ -150,30 +139,10 @@ func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Sign
 	return false
 }
 
-// watch follows the objects until the type is gone, or ctx ends.
-func (s *Source) watch(ctx context.Context, f *follower, sink func(observed.Signal)) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	i, err := f.informer()
-	if err == nil {
-		_, err = i.AddEventHandler(f.changes.Handler())
-	}
-	if err != nil { // only an informer that has run or stopped refuses
-		s.failed(f, err, sink)
-		return
-	}
-	i.Hear() // the API server has just said that it has the type
-	var running sync.WaitGroup
-	running.Go(func() { i.RunWithContext(ctx) })
-	s.report(ctx, f, i, sink)
-	cancel()
-	running.Wait()
-}
-
-// report sends every kind's picture at each change, and at each Probe with the age of the watch. It
-// returns when the type is gone.
+// report sends every kind's signal at each change and each Probe, as old as the watch, until the
+// type is gone.
 func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, sink func(observed.Signal)) {
-	for f.changes.Await(ctx, time.After(s.cfg.Probe)) {
+	for informer.Await(ctx, f.changed, time.After(s.cfg.Probe)) {
 		heard := i.Heard()
 		if silent := informer.Silence("the watch has", heard, 2*s.cfg.Probe); silent != nil {
 			err := f.probe(ctx)
@@ -184,19 +153,19 @@ func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, 
 			continue
 		}
 		if !i.HasSynced() {
-			f.changes.Wake() // the first picture is still coming
+			f.changed.Wake() // the first list is still coming
 			continue
 		}
-		kinds, objects := s.configured(), i.GetStore().List()
+		kinds, objects := *s.kinds.Load(), i.GetStore().List()
 		for _, k := range kinds {
-			sink(f.picture(kinds, k, heard, objects))
+			sink(f.signal(kinds, k, heard, objects))
 		}
 	}
 }
 
 func (s *Source) failed(f *follower, err error, sink func(observed.Signal)) {
 	s.log.Debug("cannot read who owns the size", "source", f.source, "error", err)
-	for _, k := range s.configured() {
+	for _, k := range *s.kinds.Load() {
 		sink(observed.Failed{Kind: k.Name, Source: f.source, At: time.Now(), Err: err})
 	}
 }

@@ -33,7 +33,8 @@ import (
 
 // follow starts a Source for kinds Thing and Rule until the test ends.
 func follow(t *testing.T, cfg Config, kube kubernetes.Interface, dyn dynamic.Interface) *observedtest.Recorder {
-	s := New(cfg, []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Rule", StatefulSet: "rules"}}, kube, dyn, slog.New(slog.DiscardHandler))
+	s := New(cfg, kube, dyn, slog.New(slog.DiscardHandler))
+	s.Configure([]config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Rule", StatefulSet: "rules"}})
 	rec := &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)

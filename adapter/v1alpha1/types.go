@@ -2,6 +2,16 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupVersion is that of every type here.
+var GroupVersion = schema.GroupVersion{Group: "shardscaler.io", Version: "v1alpha1"}
+
+// Names of the InstanceGroup in the API.
+const (
+	Kind     = "InstanceGroup"
+	Resource = "instancegroups"
 )
 
 // InstanceGroup is the size that an HPA or a person wishes for the StatefulSet of one kind of resources. With
@@ -69,38 +79,24 @@ type State string
 
 // The states.
 const (
-	// Steady: the size is the one desired.
-	Steady State = "Steady"
-	// Growing: the StatefulSet is to get more replicas.
-	Growing State = "Growing"
-	// Draining: the instances that go are being emptied.
-	Draining State = "Draining"
-	// DrainBlocked: they cannot be emptied; the condition Draining says why.
-	DrainBlocked State = "DrainBlocked"
-	// Paused: nothing is written.
-	Paused State = "Paused"
-	// Blind: an input is missing without which nothing is decided.
-	Blind State = "Blind"
-	// Stopped: sizes are not written, since another writer or an HPA writes those of the StatefulSet.
-	Stopped State = "Stopped"
-	// NotFollowed: the wish does not count; the condition ScalingActive says why.
-	NotFollowed State = "NotFollowed"
+	Steady       State = "Steady"       // the size is the one desired
+	Growing      State = "Growing"      // the StatefulSet is to get more replicas
+	Draining     State = "Draining"     // the instances that go are being emptied
+	DrainBlocked State = "DrainBlocked" // they cannot be emptied; the condition Draining says why
+	Paused       State = "Paused"       // nothing is written
+	Blind        State = "Blind"        // an input is missing without which nothing is decided
+	Stopped      State = "Stopped"      // sizes are not written, since another writer or an HPA writes them
+	NotFollowed  State = "NotFollowed"  // the wish does not count; the condition ScalingActive says why
 )
 
-// Types of conditions.
+// Types of conditions, and what is so when they are true.
 const (
-	// ConditionSeeded: spec.replicas was set to the size of the StatefulSet, once.
-	ConditionSeeded = "Seeded"
-	// ConditionScalingActive: the wish is followed, as far as ScalingLimited lets it.
-	ConditionScalingActive = "ScalingActive"
-	// ConditionScalingLimited: another size than the one wished for is brought about.
-	ConditionScalingLimited = "ScalingLimited"
-	// ConditionDraining: instances are being emptied before they go.
-	ConditionDraining = "Draining"
-	// ConditionForeignWriter: somebody else writes the replicas of the StatefulSet against us, and we have stopped.
-	ConditionForeignWriter = "ForeignWriter"
-	// ConditionConflictingHPA: there is an HPA on the StatefulSet itself.
-	ConditionConflictingHPA = "ConflictingHPA"
+	ConditionSeeded         = "Seeded"         // spec.replicas was set to the size of the StatefulSet, once
+	ConditionScalingActive  = "ScalingActive"  // the wish is followed, as far as ScalingLimited lets it
+	ConditionScalingLimited = "ScalingLimited" // another size than the one wished for is brought about
+	ConditionDraining       = "Draining"       // instances are being emptied before they go
+	ConditionForeignWriter  = "ForeignWriter"  // somebody else writes replicas against us, and we have stopped
+	ConditionConflictingHPA = "ConflictingHPA" // there is an HPA on the StatefulSet itself
 )
 
 // Reasons of conditions.

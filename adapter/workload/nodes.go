@@ -4,28 +4,23 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/shardscaler/shardscaler/adapter/informer"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// Nodes are followed only to tell a pod that cannot be reached from one that is not ready. What is
-// not known of a node, because it may not be read or its watch is silent, holds nothing up: the
-// node then counts as neither lost nor sound.
+// Nodes are followed only to tell a pod that cannot be reached from one that is not ready. A node
+// that may not be read, or whose watch is silent, holds nothing up: it is neither lost nor sound.
 
-func (s *Source) prepareNodes() (err error) {
-	kube := s.clients.Kube
-	nodes := informer.Config{Example: &corev1.Node{}, Renew: s.cfg.Probe, Strip: strip}
-	if s.nodes, err = informer.New(nodes, kube, kube.CoreV1().Nodes()); err != nil {
-		return err
-	}
-	changed := s.changes.Handler()
-	changed.UpdateFunc = func(old, is any) { // of every node every few minutes; what counts is rare
+func nodeChanges(changed wake.Signal) cache.ResourceEventHandlerFuncs {
+	events := informer.Waking(changed)
+	events.UpdateFunc = func(old, is any) { // of every node every few minutes; what counts is rare
 		if !unready(old.(*corev1.Node)).Equal(unready(is.(*corev1.Node))) {
-			s.changes.Wake()
+			changed.Wake()
 		}
 	}
-	_, err = s.nodes.AddEventHandler(changed)
-	return err
+	return events
 }
 
 // nodeLost is since when the node is not Ready; zero: it is, or that is not known.

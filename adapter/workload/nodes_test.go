@@ -50,7 +50,7 @@ func node(ready corev1.ConditionStatus, since time.Time) *corev1.Node {
 func TestANodeThatIsLostShowsOnItsPods(t *testing.T) {
 	since := time.Unix(1000, 0).UTC()
 	kube := fake.NewClientset(append(placed(), node(corev1.ConditionTrue, since))...)
-	_, rec := run(t, Config{Namespace: "iota", Debounce: time.Millisecond, Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
+	_, rec := run(t, Config{Namespace: "iota", Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
 	lost := func(at time.Time) func(observed.Cluster) bool {
 		return func(c observed.Cluster) bool { p, ok := c.Pods[0]; return ok && p.NodeLost.Equal(at) }
 	}
@@ -68,7 +68,7 @@ func TestNodesThatMayNotBeReadHoldNothingUp(t *testing.T) {
 	kube := fake.NewClientset(placed()...)
 	kube.PrependReactor("list", "nodes", func(ktesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") })
 	kube.PrependWatchReactor("nodes", func(ktesting.Action) (bool, watch.Interface, error) { return true, nil, errors.New("forbidden") })
-	_, rec := run(t, Config{Namespace: "iota", Debounce: time.Millisecond, Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
+	_, rec := run(t, Config{Namespace: "iota", Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
 	c, _ := observedtest.Await(t, rec, 0, "a pod", func(c observed.Cluster) bool { return len(c.Pods) == 1 })
 	require.Zero(t, c.Pods[0].NodeLost)
 }

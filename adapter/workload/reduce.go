@@ -9,12 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
-// strip drops what is not read here before an object is kept: with 10,000 pods the informers would
-// otherwise hold most of the process's memory.
+// strip drops what is not read here: of 10,000 pods, it would be most of the process's memory.
 func strip(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		kept := keptAnnotations(m)
@@ -98,17 +98,11 @@ func stripStatuses(cs []corev1.ContainerStatus) []corev1.ContainerStatus {
 func reduceSet(set *appsv1.StatefulSet) observed.Workload {
 	w := observed.Workload{
 		UID: string(set.UID), ResourceVersion: set.ResourceVersion, Generation: set.Generation,
-		Replicas:       1, // the API server's default
+		Replicas:       int(ptr.Deref(set.Spec.Replicas, 1)), // the API server's default
 		StatusReplicas: int(set.Status.Replicas), ReadyReplicas: int(set.Status.ReadyReplicas), UpdatedReplicas: int(set.Status.UpdatedReplicas),
-		Selector: metav1.FormatLabelSelector(set.Spec.Selector),
-		Labels:   set.Labels,
-
+		AvailableReplicas: ptr.To(int(set.Status.AvailableReplicas)),
+		Selector:          metav1.FormatLabelSelector(set.Spec.Selector), Labels: set.Labels,
 		ReplicasWriter: set.Annotations[writerKey],
-	}
-	available := int(set.Status.AvailableReplicas)
-	w.AvailableReplicas = &available
-	if set.Spec.Replicas != nil {
-		w.Replicas = int(*set.Spec.Replicas)
 	}
 	if set.Spec.Ordinals != nil {
 		w.Start = int(set.Spec.Ordinals.Start)
@@ -121,9 +115,7 @@ func reducePod(p *corev1.Pod) observed.Pod {
 		Name: p.Name, UID: string(p.UID), Labels: p.Labels, Node: p.Spec.NodeName, Phase: string(p.Status.Phase),
 		Created: p.CreationTimestamp.Time, Reason: reason(p),
 	}
-	if p.Status.StartTime != nil {
-		o.Started = p.Status.StartTime.Time
-	}
+	o.Started = ptr.Deref(p.Status.StartTime, metav1.Time{}).Time
 	if p.DeletionTimestamp != nil {
 		o.Terminating, o.DeleteBy = true, p.DeletionTimestamp.Time
 	}

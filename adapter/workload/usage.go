@@ -19,25 +19,22 @@ import (
 )
 
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
-	for !s.synced() && wake.Sleep(ctx, s.cfg.Debounce) {
+	for !s.synced() && wake.Sleep(ctx, informer.Debounce) {
 	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
-		for _, k := range s.configured() {
-			s.pollKind(ctx, k, sink)
+		for _, k := range *s.kinds.Load() {
+			at := time.Now()
+			usage, err := s.usage(ctx, k)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.failures.WithLabelValues("metrics").Inc()
+				sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
+			default:
+				sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
+			}
 		}
-	}
-}
-
-func (s *Source) pollKind(ctx context.Context, k config.Kind, sink func(observed.Signal)) {
-	at := time.Now()
-	usage, err := s.usage(ctx, k)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		s.metrics.failures.WithLabelValues("metrics").Inc()
-		sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
-	default:
-		sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
 	}
 }
 
@@ -77,10 +74,9 @@ func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {
 const mostUsed = 1 << 50
 
 // sum adds up one resource over the containers, or says why there is no such sum: an unknown part
-// is not 0. As for the HPA, a pod is missing if the answer has none of its containers, or has one
-// without the resource. It also is where a value can be none that was measured. Unlike for the HPA,
-// a pod is also missing if the answer lacks a container of its spec: metrics-server leaves out what
-// a node did not report.
+// is not 0. As for the HPA, a pod is missing if the answer has none of its containers, or one
+// without the resource. Unlike for the HPA it is, too, where a value cannot have been measured, or
+// where a container of its spec lacks: metrics-server leaves out what a node did not report.
 func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, value func(*resource.Quantity) int64) (total int64, missing string) {
 	for _, c := range m.Containers {
 		q, ok := c.Usage[name]
@@ -104,8 +100,7 @@ func sum(p *corev1.Pod, m *metricsv1beta1.PodMetrics, name corev1.ResourceName, 
 	return total, ""
 }
 
-// ended says whether a container has ended for good. Only a container with a restart policy of its
-// own can: the pods of a StatefulSet restart all others.
+// ended says whether a container has ended for good, as only one with its own restart policy can.
 func ended(p *corev1.Pod, c *corev1.Container) bool {
 	if c.RestartPolicy == nil || *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 		return false

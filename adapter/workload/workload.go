@@ -1,11 +1,10 @@
 // Package workload follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
 // In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io.
-// Out: an observed.Cluster a kind at each change and at each proof that the watches live, an
-// observed.PodUsage at each poll, observed.Failed when either cannot be had; an observed.Census
-// when it is asked for.
+// Out: of each kind an observed.Cluster at each change and each proof that the watches live, and an
+// observed.PodUsage at each poll; or observed.Failed. An observed.PodList when it is asked for.
 // Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
-// a Census; an age grows unless the API server was heard.
+// a PodList; an age grows unless the API server was heard.
 package workload
 
 import (
@@ -13,17 +12,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -41,17 +40,8 @@ type Config struct {
 	Namespace string
 	// MetricsInterval is the time between two polls of metrics.k8s.io. Default 10s.
 	MetricsInterval time.Duration
-	// Debounce is how long changes are collected before they are reported. Default 150ms.
-	Debounce time.Duration
 	// Probe is the time between two proofs that the watches live. Default 5s.
 	Probe time.Duration
-}
-
-func (c Config) withDefaults() Config {
-	c.MetricsInterval = cmp.Or(c.MetricsInterval, 10*time.Second)
-	c.Debounce = cmp.Or(c.Debounce, informer.DefaultDebounce)
-	c.Probe = cmp.Or(c.Probe, informer.DefaultProbe)
-	return c
 }
 
 // Clients are the two APIs that are read.
@@ -62,49 +52,41 @@ type Clients struct {
 
 // Source follows the StatefulSets of all configured kinds.
 type Source struct {
-	cfg     Config
-	clients Clients
-	log     *slog.Logger
-	metrics *metrics
+	cfg      Config
+	clients  Clients
+	failures *prometheus.CounterVec
+	kinds    atomic.Pointer[[]config.Kind]
 
 	sets, pods, nodes *informer.Informer
-	changes           informer.Changes
-
-	mu    sync.Mutex
-	kinds []config.Kind
-	// telling is held while a picture is made and sent: an older one never comes after a younger.
+	changed           wake.Signal
+	// telling is held while a signal is made and sent: an older one never comes after a younger.
 	telling sync.Mutex
 }
 
-// New returns a Source for kinds; Configure changes them later. It does not connect.
-func New(cfg Config, kinds []config.Kind, clients Clients, log *slog.Logger, reg prometheus.Registerer) *Source {
-	cfg = cfg.withDefaults()
-	return &Source{
-		cfg: cfg, clients: clients, log: log, metrics: newMetrics(reg), kinds: slices.Clone(kinds),
-		changes: informer.NewChanges(cfg.Debounce),
-	}
+// New returns a Source without kinds. It does not connect.
+func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
+	cfg.MetricsInterval = cmp.Or(cfg.MetricsInterval, 10*time.Second)
+	cfg.Probe = cmp.Or(cfg.Probe, informer.DefaultProbe)
+	s := &Source{cfg: cfg, clients: clients, failures: newFailures(reg), changed: wake.New()}
+	kube, ns := clients.Kube, cfg.Namespace
+	sets := informer.Config{Renew: cfg.Probe, Strip: strip, Changed: informer.Waking(s.changed)}
+	pods, nodes := sets, sets
+	pods.Indexers, nodes.Changed = cache.Indexers{bySet: setNameOf}, nodeChanges(s.changed)
+	s.sets = informer.New(sets, &appsv1.StatefulSet{}, kube, kube.AppsV1().StatefulSets(ns))
+	s.pods = informer.New(pods, &corev1.Pod{}, kube, kube.CoreV1().Pods(ns))
+	s.nodes = informer.New(nodes, &corev1.Node{}, kube, kube.CoreV1().Nodes())
+	s.Configure(nil)
+	return s
 }
 
-// Configure replaces the kinds, at any time.
+// Configure replaces the kinds, at any time. Nobody changes them afterwards.
 func (s *Source) Configure(kinds []config.Kind) {
-	s.mu.Lock()
-	s.kinds = slices.Clone(kinds)
-	s.mu.Unlock()
-	s.changes.Wake()
+	s.kinds.Store(&kinds)
+	s.changed.Wake()
 }
 
-func (s *Source) configured() []config.Kind {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.kinds
-}
-
-// Run follows until ctx ends; it survives every error of the API server. sink must be safe for
-// concurrent use. It may be called once.
+// Run follows until ctx ends, whatever fails, and calls sink concurrently. It may be called once.
 func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
-	if err := s.prepare(); err != nil {
-		return fmt.Errorf("follow the cluster: %w", err)
-	}
 	var all sync.WaitGroup
 	all.Go(func() { s.sets.RunWithContext(ctx) })
 	all.Go(func() { s.pods.RunWithContext(ctx) })
@@ -116,70 +98,53 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 	return nil
 }
 
-func (s *Source) prepare() (err error) {
-	kube, ns, renew := s.clients.Kube, s.cfg.Namespace, s.cfg.Probe
-	sets := informer.Config{Example: &appsv1.StatefulSet{}, Renew: renew, Strip: strip}
-	if s.sets, err = informer.New(sets, kube, kube.AppsV1().StatefulSets(ns)); err != nil {
-		return err
-	}
-	pods := informer.Config{Example: &corev1.Pod{}, Renew: renew, Strip: strip, Indexers: cache.Indexers{bySet: setNameOf}}
-	if s.pods, err = informer.New(pods, kube, kube.CoreV1().Pods(ns)); err != nil {
-		return err
-	}
-	for _, i := range []*informer.Informer{s.sets, s.pods} {
-		if _, err := i.AddEventHandler(s.changes.Handler()); err != nil {
-			return err
-		}
-	}
-	return s.prepareNodes()
-}
-
-// synced says whether both watches have delivered their first complete picture.
+// synced says whether both watches have delivered their first complete list.
 func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
 
 func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
-	for s.changes.Await(ctx, nil) {
+	for informer.Await(ctx, s.changed, nil) {
 		if !s.synced() {
-			s.changes.Wake() // the first pictures are still coming
+			s.changed.Wake() // the first lists are still coming
 			continue
 		}
-		for _, k := range s.configured() {
+		for _, k := range *s.kinds.Load() {
 			s.tell(k, sink)
 		}
 	}
 }
 
-// tell sends a kind's picture, as old as the older of the two watches.
+// tell sends what is known of a kind, as old as the older of the two watches.
 func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	sink(s.picture(k, s.heard()))
+	sink(s.cluster(k, s.heard()))
 }
 
 // heard is when the API server was last heard on both watches.
 func (s *Source) heard() time.Time {
-	sets, pods := s.sets.Heard(), s.pods.Heard()
-	if sets.Before(pods) {
-		return sets
-	}
-	return pods
+	return slices.MinFunc([]time.Time{s.sets.Heard(), s.pods.Heard()}, time.Time.Compare)
 }
 
-// errWatchLags says that the API server knows more than the watch delivered.
+func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {
+	return promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "shardscaler_cluster_failures_total",
+		Help: "Tries to hear the Kubernetes API that failed: watch (StatefulSets and pods) or metrics (metrics.k8s.io).",
+	}, []string{"api"})
+}
+
 var errWatchLags = errors.New("the watch lags behind the API server")
 
-// prove asks the API server itself about each StatefulSet now and then: whether it answers from its
-// store, and whether the watches deliver what it says. A watch that silently stands still is found
-// out, and so is a server that has lost its store.
+// prove asks the API server about each StatefulSet now and then, and the watches for what it said:
+// it finds out a watch that stands still, and a server that has lost its store.
 func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
 	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.Probe) {
-		for _, k := range s.configured() {
+		for _, k := range *s.kinds.Load() {
 			at := time.Now()
 			if err := s.proof(ctx, k); err != nil {
 				if ctx.Err() != nil {
 					return
 				}
-				s.metrics.failures.WithLabelValues("watch").Inc()
+				s.failures.WithLabelValues("watch").Inc()
 				sink(observed.Failed{Kind: k.Name, Source: observed.SourceCluster, At: at, Err: err})
 				continue
 			}
@@ -230,8 +195,8 @@ func (s *Source) set(name string) *appsv1.StatefulSet {
 	return obj.(*appsv1.StatefulSet)
 }
 
-func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
-	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}}
+func (s *Source) cluster(k config.Kind, at time.Time) observed.Cluster {
+	c := observed.Cluster{Kind: k.Name, At: at, Pods: map[int]observed.Pod{}, Unadopted: map[int]observed.Pod{}}
 	set := s.set(k.StatefulSet)
 	if set != nil {
 		w := reduceSet(set)
@@ -243,9 +208,6 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 			o.NodeLost = s.nodeLost(o.Node)
 			c.Pods[n] = o
 		} else if !o.Ended() { // else it runs nothing
-			if c.Unadopted == nil {
-				c.Unadopted = map[int]observed.Pod{}
-			}
 			c.Unadopted[n] = o
 		}
 	}
@@ -256,22 +218,16 @@ func (s *Source) picture(k config.Kind, at time.Time) observed.Cluster {
 const bySet = "set"
 
 func setNameOf(obj any) ([]string, error) {
-	o, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, err
-	}
-	if at := strings.LastIndexByte(o.GetName(), '-'); at > 0 {
-		return []string{o.GetName()[:at]}, nil
+	name := obj.(*corev1.Pod).Name
+	if at := strings.LastIndexByte(name, '-'); at > 0 {
+		return []string{name[:at]}, nil
 	}
 	return nil, nil
 }
 
 // named are the pods that have a name of this StatefulSet's pods, by ordinal, under any owner.
 func (s *Source) named(set string) map[int]*corev1.Pod {
-	found, err := s.pods.GetIndexer().ByIndex(bySet, set)
-	if err != nil {
-		return nil // the index exists
-	}
+	found, _ := s.pods.GetIndexer().ByIndex(bySet, set) // it fails without the index alone
 	pods := make(map[int]*corev1.Pod, len(found))
 	for _, obj := range found {
 		pod := obj.(*corev1.Pod)

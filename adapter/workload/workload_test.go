@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,7 +35,8 @@ func run(t *testing.T, cfg Config, clients Clients) (*Source, *observedtest.Reco
 
 func runKinds(t *testing.T, cfg Config, kinds []config.Kind, clients Clients) (*Source, *observedtest.Recorder) {
 	before := goleak.IgnoreCurrent()
-	s := New(cfg, kinds, clients, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(cfg, clients, prometheus.NewRegistry())
+	s.Configure(kinds)
 	rec := &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)

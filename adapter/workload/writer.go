@@ -13,8 +13,8 @@ import (
 // writerKey holds, in what is kept of a StatefulSet, who wrote replicas last, from managedFields.
 const writerKey = "replicas-writer"
 
-// keptAnnotations are those that are read here. A transform may see the same object twice, and the
-// second time there are no managedFields any more.
+// keptAnnotations are those that are read here. A transform may see an object twice, the second
+// time without managedFields.
 func keptAnnotations(o metav1.Object) map[string]string {
 	writer := cmp.Or(replicasWriter(o.GetManagedFields()), o.GetAnnotations()[writerKey])
 	if writer == "" {

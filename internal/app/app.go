@@ -152,8 +152,8 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
-	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
-	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
+	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
+	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)
 	a.store, err = zk.Open(ctx, zk.Config{
 		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
 	}, a.log, reg)

@@ -182,9 +182,9 @@ func (c *Cluster) Size(context.Context, actuate.Workload) (actuate.Size, error) 
 }
 
 // Resize implements scaler.Actuator.
-func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.Size, replicas int) (actuate.Size, error) {
+func (c *Cluster) Resize(_ context.Context, w actuate.Workload, read actuate.Size, replicas int) error {
 	if read.ResourceVersion != strconv.Itoa(c.revision) {
-		return actuate.Size{}, fmt.Errorf("scale %s to %d: %w", w.Name, replicas, actuate.ErrConflict)
+		return fmt.Errorf("scale %s to %d: %w", w.Name, replicas, actuate.ErrConflict)
 	}
 	c.replicas, c.writer = replicas, "shardscaler"
 	c.revision++
@@ -194,7 +194,7 @@ func (c *Cluster) Resize(ctx context.Context, w actuate.Workload, read actuate.S
 	if c.sized != nil {
 		c.sized(replicas)
 	}
-	return c.Size(ctx, w)
+	return nil
 }
 
 // Restart implements scaler.Actuator.
@@ -209,24 +209,24 @@ func (c *Cluster) Restart(_ context.Context, _ actuate.Workload, _, uid string) 
 	return nil
 }
 
-// Census implements scaler.Actuator.
-func (c *Cluster) Census(context.Context) (observed.Census, error) {
+// ListPods implements scaler.Actuator.
+func (c *Cluster) ListPods(context.Context) (observed.PodList, error) {
 	uids := make(map[string]string, len(c.pods))
 	for n, p := range c.Pods() {
 		uids[c.podName(n)] = p.UID
 	}
-	return observed.NewCensus(c.clock.Now(), uids), nil
+	return observed.PodList{Begun: c.clock.Now(), UIDs: uids}, nil
 }
 
 // Publish implements scaler.Actuator. Nobody reads the events of a world.
 func (c *Cluster) Publish(actuate.Workload, actuate.Event) {}
 
-// SeedGroup implements scaler.GroupActuator. A world has no InstanceGroups.
+// SeedGroup implements scaler.Actuator. A world has no InstanceGroups.
 func (c *Cluster) SeedGroup(context.Context, actuate.Workload, int64, int) error {
 	return actuate.ErrConflict
 }
 
-// UpdateGroupStatus implements scaler.GroupActuator.
+// UpdateGroupStatus implements scaler.Actuator.
 func (c *Cluster) UpdateGroupStatus(
 	context.Context, actuate.Workload, func(*v1alpha1.InstanceGroupStatus),
 ) (v1alpha1.InstanceGroupStatus, error) {

@@ -57,16 +57,14 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	w := actuate.Workload{Namespace: "iot", Name: "iota-dac"}
 	size, err := c.Size(t.Context(), w)
 	require.NoError(t, err)
-	_, err = c.Resize(t.Context(), w, size, 1)
-	require.NoError(t, err)
+	require.NoError(t, c.Resize(t.Context(), w, size, 1))
 	require.Equal(t, []string{"Ready", "Terminating"}, at(21*time.Second), "from the top ordinal")
 	require.True(t, c.Pod(1).running, "until its grace is over")
 	require.Equal(t, noon.Add(31*time.Second), c.Signal(thing).Pods[1].DeleteBy)
 	require.Equal(t, 1, c.Signal(thing).Workload.ReadyReplicas)
 
 	size, _ = c.Size(t.Context(), w)
-	_, err = c.Resize(t.Context(), w, size, 2)
-	require.NoError(t, err)
+	require.NoError(t, c.Resize(t.Context(), w, size, 2))
 	require.Equal(t, []string{"Ready", "Terminating"}, at(22*time.Second), "what terminates is not kept")
 	require.Equal(t, []string{"Ready", "Pending"}, at(31*time.Second))
 	require.NotEqual(t, first.UID, c.Pod(1).UID)
@@ -75,10 +73,10 @@ func TestPodsComeAndGoInTheirTime(t *testing.T) {
 	require.NoError(t, c.Restart(t.Context(), w, "", c.Pod(0).UID))
 	require.NoError(t, c.Restart(t.Context(), w, "", "none has this uid"))
 	require.Equal(t, []string{"Terminating", "Running"}, at(35*time.Second))
-	census, err := c.Census(t.Context())
+	list, err := c.ListPods(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 2, census.Len())
-	require.Equal(t, c.Pod(1).UID, census.UID("iota-dac-1"))
+	require.Len(t, list.UIDs, 2)
+	require.Equal(t, c.Pod(1).UID, list.UIDs["iota-dac-1"])
 }
 
 // A pod that ends before its containers run is seen to go, too.
@@ -101,7 +99,6 @@ func TestASizeIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 	size, err := c.Size(t.Context(), w)
 	require.NoError(t, err)
 	require.NoError(t, c.Claim(t.Context(), w, "pod/2"))
-	_, err = c.Resize(t.Context(), w, size, 3)
-	require.ErrorIs(t, err, actuate.ErrConflict)
+	require.ErrorIs(t, c.Resize(t.Context(), w, size, 3), actuate.ErrConflict)
 	require.Equal(t, 1, c.replicas)
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -49,14 +50,17 @@ type Size struct {
 
 // Kubernetes acts on a real API server. It may be used by any number of goroutines.
 type Kubernetes struct {
-	client kubernetes.Interface
-	log    *slog.Logger
-	events
+	client   kubernetes.Interface
+	recorder record.EventRecorder
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	last map[eventKey]raised // of its reason, on its object
 }
 
-// New returns an actuator. recorder may be nil: then events are only logged.
+// New returns an actuator.
 func New(client kubernetes.Interface, recorder record.EventRecorder, log *slog.Logger) *Kubernetes {
-	return &Kubernetes{client: client, log: log, events: events{recorder: recorder, log: log, last: map[eventKey]raised{}}}
+	return &Kubernetes{client: client, recorder: recorder, log: log, last: map[eventKey]raised{}}
 }
 
 // Claim marks the StatefulSet as led by leader, which raises its resourceVersion: a size that a former leader read before can be
@@ -64,13 +68,10 @@ func New(client kubernetes.Interface, recorder record.EventRecorder, log *slog.L
 func (k *Kubernetes) Claim(ctx context.Context, w Workload, leader string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+	patch, _ := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": w.UID, "annotations": map[string]string{LeaderAnnotation: leader},
 	}})
-	if err != nil {
-		return fmt.Errorf("claim statefulset %s: %w", w.Name, err)
-	}
-	_, err = k.client.AppsV1().StatefulSets(w.Namespace).Patch(ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err := k.client.AppsV1().StatefulSets(w.Namespace).Patch(ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	return wrap(err, "claim statefulset %s", w.Name)
 }
 
@@ -85,33 +86,25 @@ func (k *Kubernetes) Size(ctx context.Context, w Workload) (Size, error) {
 	if string(scale.UID) != w.UID {
 		return Size{}, fmt.Errorf("read scale of %s: %w: its uid is %s, not %s", w.Name, ErrConflict, scale.UID, w.UID)
 	}
-	return sizeOf(scale), nil
+	return Size{UID: string(scale.UID), ResourceVersion: scale.ResourceVersion, Replicas: int(scale.Spec.Replicas)}, nil
 }
 
 // Resize writes /scale if nothing about the object has changed since read.
-func (k *Kubernetes) Resize(ctx context.Context, w Workload, read Size, replicas int) (Size, error) {
+func (k *Kubernetes) Resize(ctx context.Context, w Workload, read Size, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if read.UID == "" || read.ResourceVersion == "" {
-		return Size{}, fmt.Errorf("scale %s to %d: the size was not read before", w.Name, replicas)
+		return fmt.Errorf("scale %s to %d: the size was not read before", w.Name, replicas)
 	}
 	scale := &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{Name: w.Name, Namespace: w.Namespace, UID: types.UID(read.UID), ResourceVersion: read.ResourceVersion},
 		Spec:       autoscalingv1.ScaleSpec{Replicas: int32(replicas)},
 	}
-	written, err := k.client.AppsV1().StatefulSets(w.Namespace).UpdateScale(ctx, w.Name, scale, metav1.UpdateOptions{FieldManager: fieldManager})
-	if err != nil {
-		return Size{}, wrap(err, "scale %s from %d to %d", w.Name, read.Replicas, replicas)
-	}
-	return sizeOf(written), nil
+	_, err := k.client.AppsV1().StatefulSets(w.Namespace).UpdateScale(ctx, w.Name, scale, metav1.UpdateOptions{FieldManager: fieldManager})
+	return wrap(err, "scale %s from %d to %d", w.Name, read.Replicas, replicas)
 }
 
-func sizeOf(s *autoscalingv1.Scale) Size {
-	return Size{UID: string(s.UID), ResourceVersion: s.ResourceVersion, Replicas: int(s.Spec.Replicas)}
-}
-
-// Restart deletes the pod of that uid with its normal grace, so that the StatefulSet makes it anew. A pod that is gone, or
-// another one by now, is no error.
+// Restart deletes the pod of that uid with its normal grace; that it is gone by now is no error.
 func (k *Kubernetes) Restart(ctx context.Context, w Workload, pod, uid string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -60,24 +60,18 @@ func TestSizesAreWrittenOnlyOverWhatWasRead(t *testing.T) {
 	k := New(client, nil, quiet())
 	read := steady(t, k, w)
 	require.Equal(t, 1, read.Replicas)
-	written, err := k.Resize(t.Context(), w, read, 3)
-	require.NoError(t, err)
-	require.Equal(t, 3, written.Replicas)
-
-	_, err = k.Resize(t.Context(), w, read, 5)
-	require.ErrorIs(t, err, ErrConflict, "the version read is old")
+	require.NoError(t, k.Resize(t.Context(), w, read, 3))
+	require.ErrorIs(t, k.Resize(t.Context(), w, read, 5), ErrConflict, "the version read is old")
 
 	// A new leader claims: what a former one has read is void.
 	former := steady(t, k, w)
 	require.NoError(t, k.Claim(t.Context(), w, "two/b"))
-	_, err = k.Resize(t.Context(), w, former, 1)
-	require.ErrorIs(t, err, ErrConflict)
+	require.ErrorIs(t, k.Resize(t.Context(), w, former, 1), ErrConflict)
 	now, err := k.Size(t.Context(), w)
 	require.NoError(t, err)
 	require.Equal(t, 3, now.Replicas)
 
-	_, err = k.Resize(t.Context(), w, Size{}, 1)
-	require.ErrorContains(t, err, "was not read before", "never without a version")
+	require.ErrorContains(t, k.Resize(t.Context(), w, Size{}, 1), "was not read before", "never without a version")
 }
 
 func TestASetMadeAnewIsNotTakenForTheOld(t *testing.T) {
@@ -93,8 +87,7 @@ func TestASetMadeAnewIsNotTakenForTheOld(t *testing.T) {
 
 	_, err := k.Size(t.Context(), w)
 	require.ErrorIs(t, err, ErrConflict)
-	_, err = k.Resize(t.Context(), w, read, 4)
-	require.Error(t, err)
+	require.Error(t, k.Resize(t.Context(), w, read, 4))
 	require.Error(t, k.Claim(t.Context(), w, "one/a"))
 	set, err := client.AppsV1().StatefulSets(w.Namespace).Get(t.Context(), w.Name, metav1.GetOptions{})
 	require.NoError(t, err)

@@ -2,19 +2,16 @@ package actuate
 
 import (
 	"fmt"
-	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/record"
 
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 )
 
-// Event is one Kubernetes event about a StatefulSet or an InstanceGroup. Each comes from one of the functions below, so that all there are can be
-// read in one place.
+// Event is a Kubernetes event. Each comes from a function below: all there are stand in one place.
 type Event struct {
 	Warning bool
 	Reason  string
@@ -99,15 +96,6 @@ func ScalingLimited(reason, why string) Event {
 // repeatAfter is when an event that says the same as its last one is raised again.
 const repeatAfter = time.Hour
 
-// events folds repetitions.
-type events struct {
-	recorder record.EventRecorder
-	log      *slog.Logger
-
-	mu   sync.Mutex
-	last map[eventKey]raised
-}
-
 type eventKey struct {
 	workload Workload
 	reason   string
@@ -119,19 +107,16 @@ type raised struct {
 }
 
 // Publish raises e on the StatefulSet or the InstanceGroup. One that says the same as the last of its reason is raised once an hour.
-func (v *events) Publish(w Workload, e Event) {
-	if !v.fresh(eventKey{w, e.Reason}, e.Message, time.Now()) {
+func (k *Kubernetes) Publish(w Workload, e Event) {
+	if !k.fresh(eventKey{w, e.Reason}, e.Message, time.Now()) {
 		return
 	}
-	v.log.Info("event", key(w), w.Name, "reason", e.Reason, "message", e.Message)
-	if v.recorder == nil {
-		return
-	}
-	kind := corev1.EventTypeNormal
+	object, kind := reference(w), corev1.EventTypeNormal
+	k.log.Info("event", strings.ToLower(object.Kind), w.Name, "reason", e.Reason, "message", e.Message)
 	if e.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	v.recorder.Event(reference(w), kind, e.Reason, e.Message)
+	k.recorder.Event(object, kind, e.Reason, e.Message)
 }
 
 func reference(w Workload) *corev1.ObjectReference {
@@ -142,21 +127,13 @@ func reference(w Workload) *corev1.ObjectReference {
 	return ref
 }
 
-// key is the log's name for what an event is about.
-func key(w Workload) string {
-	if w.Group {
-		return "instancegroup"
-	}
-	return "statefulset"
-}
-
 // fresh notes the event and says whether it is worth raising.
-func (v *events) fresh(key eventKey, message string, now time.Time) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if old, ok := v.last[key]; ok && old.message == message && now.Sub(old.at) < repeatAfter {
+func (k *Kubernetes) fresh(key eventKey, message string, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old, ok := k.last[key]; ok && old.message == message && now.Sub(old.at) < repeatAfter {
 		return false
 	}
-	v.last[key] = raised{message, now}
+	k.last[key] = raised{message, now}
 	return true
 }

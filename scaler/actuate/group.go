@@ -39,22 +39,18 @@ func (g *Groups) SeedGroup(ctx context.Context, w Workload, generation int64, re
 	if group.Generation != generation {
 		return fmt.Errorf("seed instancegroup %s: %w: its generation is %d by now, not %d", w.Name, ErrConflict, group.Generation, generation)
 	}
-	patch, err := json.Marshal(map[string]any{
+	patch, _ := json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid": w.UID, "resourceVersion": group.ResourceVersion,
 			"annotations": map[string]string{v1alpha1.SeededAnnotation: strconv.Itoa(replicas)},
 		},
 		"spec": map[string]any{"replicas": replicas},
 	})
-	if err != nil {
-		return fmt.Errorf("seed instancegroup %s: %w", w.Name, err)
-	}
 	_, err = g.client.Namespace(w.Namespace).Patch(ctx, w.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	return wrap(err, "seed instancegroup %s", w.Name)
 }
 
-// UpdateGroupStatus lets update change the status that the API server has, and writes it if that changed anything. It returns the
-// status that the API server has then.
+// UpdateGroupStatus writes what update changes of the API server's status, and returns what it has.
 func (g *Groups) UpdateGroupStatus(ctx context.Context, w Workload, update func(*v1alpha1.InstanceGroupStatus)) (v1alpha1.InstanceGroupStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

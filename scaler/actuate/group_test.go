@@ -2,6 +2,7 @@ package actuate
 
 import (
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/shardscaler/shardscaler/adapter/v1alpha1"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -121,11 +123,13 @@ func TestTheAPIServerRefusesWhatMakesNoSense(t *testing.T) {
 }
 
 func TestEventsOnInstanceGroups(t *testing.T) {
-	v := events{last: map[eventKey]raised{}}
+	var log strings.Builder
+	k := New(nil, record.NewFakeRecorder(1), slog.New(slog.NewTextHandler(&log, nil)))
 	set, group := Workload{Namespace: "iot", Name: "x", UID: "1"}, Workload{Namespace: "iot", Name: "x", UID: "1", Group: true}
-	require.True(t, v.fresh(eventKey{set, "ForeignWriter"}, "text", time.Now()))
-	require.True(t, v.fresh(eventKey{group, "ForeignWriter"}, "text", time.Now()), "another object")
-	require.Equal(t, "instancegroup", key(group))
+	require.True(t, k.fresh(eventKey{set, "ForeignWriter"}, "text", time.Now()))
+	require.True(t, k.fresh(eventKey{group, "ForeignWriter"}, "text", time.Now()), "another object")
+	k.Publish(group, NotFollowed("text"))
+	require.Contains(t, log.String(), "instancegroup=x")
 	require.Equal(t, "InstanceGroup", reference(group).Kind)
 	require.Equal(t, "StatefulSet", reference(set).Kind)
 }

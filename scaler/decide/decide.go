@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,7 @@ type Input struct {
 	// Config is one that left config.Parse: complete and valid.
 	Config   config.Kind   `json:"config"`
 	Observed observed.Kind `json:"observed"`
-	// History is what earlier decisions left behind.
-	History History `json:"history"`
+	History  History       `json:"history"`
 }
 
 // Decide computes the size. It changes nothing that in refers to.
@@ -56,23 +56,19 @@ func Decide(in Input) Decision {
 // blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old or incomplete. One failed
 // read is enough; whoever acts on the answer before it does more harm than waiting.
 func blind(in *Input) (Reason, string) {
-	k := &in.Observed
-	if e := k.Sources.Cluster.Error; e != "" {
-		return BlindCluster, "Kubernetes cannot be read: " + e
-	}
-	if !k.Sources.Cluster.Known() {
+	_, unread := observed.Resources(&in.Observed, in.Now)
+	switch cluster, store := in.Observed.Sources.Cluster, in.Observed.Sources.Store; {
+	case cluster.Error != "":
+		return BlindCluster, "Kubernetes cannot be read: " + cluster.Error
+	case !cluster.Known():
 		return BlindCluster, "the StatefulSet and its pods have not been read yet"
-	}
-	if !k.Sources.Cluster.Fresh(in.Now, observed.ClusterMaxAge) {
-		return BlindCluster, "the StatefulSet and its pods were last read " + ago(k.Sources.Cluster, in.Now)
-	}
-	if e := k.Sources.Store.Error; e != "" {
-		return BlindStore, "ZooKeeper cannot be read: " + e
-	}
-	if _, err := observed.Resources(k, in.Now); err != nil {
-		return BlindStore, err.Error()
-	}
-	if k.Workload == nil {
+	case !cluster.Fresh(in.Now, observed.ClusterMaxAge):
+		return BlindCluster, "the StatefulSet and its pods were last read " + ago(cluster, in.Now)
+	case store.Error != "":
+		return BlindStore, "ZooKeeper cannot be read: " + store.Error
+	case unread != nil:
+		return BlindStore, unread.Error()
+	case in.Observed.Workload == nil:
 		return NoWorkload, fmt.Sprintf("there is no StatefulSet %s", in.Config.StatefulSet)
 	}
 	return "", ""
@@ -86,7 +82,7 @@ func ago(s observed.Source, now time.Time) string {
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
-	d.Mute = muted(in)
+	d.Mute = notAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
 	d.Rollout = rollout(in)
@@ -97,31 +93,28 @@ func (d *Decision) observe(in *Input) {
 
 // holds are the reasons not to shrink other than incomplete sources.
 func (d *Decision) holds(in *Input) (hs []Hold) {
+	hold := func(by Reason, text string) {
+		if text != "" {
+			hs = append(hs, Hold{by, text})
+		}
+	}
 	for _, s := range d.Signals {
-		if s.Missing != "" {
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.Missing)})
-		} else if s.unsure != "" {
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, s.unsure)})
+		if text := cmp.Or(s.Missing, s.unsure); text != "" {
+			hold(ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, text))
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {
-		hs = append(hs, Hold{ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
-			watched.Round(time.Second), window)})
+		hold(ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
+			watched.Round(time.Second), window))
 	}
-	if d.Rollout != "" {
-		hs = append(hs, Hold{ByRollout, d.Rollout})
-	}
+	hold(ByRollout, d.Rollout)
 	if text := unadopted(in); text != "" {
-		hs = append(hs, Hold{ByUnadopted, text})
-	} else if d.Health.Breaker != "" {
-		hs = append(hs, Hold{BySilence, d.Health.Breaker})
+		hold(ByUnadopted, text)
+	} else {
+		hold(BySilence, d.Health.Breaker)
 	}
-	if text := d.Health.unheard(); text != "" {
-		hs = append(hs, Hold{ByIncomplete, text})
-	}
-	if p := in.Paused(); p != "" {
-		hs = append(hs, Hold{ByPause, p})
-	}
+	hold(ByIncomplete, d.Health.notReporting())
+	hold(ByPause, in.Paused())
 	return hs
 }
 
@@ -131,10 +124,8 @@ func gaps(in *Input) (hs []Hold) {
 	sources := in.Observed.Sources
 	check := func(name observed.SourceName, s observed.Source, limit time.Duration) {
 		switch {
-		case !s.Known() && s.Error != "":
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet: %s", name, s.Error)})
 		case !s.Known():
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet", name)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet%s", name, s.Because())})
 		case limit > 0 && !s.Fresh(in.Now, limit):
 			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s was last read %s, more than %s", name, ago(s, in.Now), limit)})
 		case limit == 0 && s.Error != "":
@@ -152,8 +143,7 @@ func gaps(in *Input) (hs []Hold) {
 	return hs
 }
 
-// rollout says why a rolling update holds up what can wait: its pods are being replaced, or all of
-// them are and not all are available yet.
+// rollout says why a rolling update holds up what can wait.
 func rollout(in *Input) string {
 	switch k, w := &in.Observed, in.Observed.Workload; {
 	case replacing(k):
@@ -170,8 +160,7 @@ func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !availabl
 
 func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
 
-// available says whether all pods of the size exist, stay, and are available: ready pods may still
-// have to wait for minReadySeconds.
+// available says whether all pods of the size exist, stay, and are ready for minReadySeconds.
 func available(k *observed.Kind) bool {
 	w := k.Workload
 	n := w.ReadyReplicas
@@ -182,12 +171,10 @@ func available(k *observed.Kind) bool {
 	return n >= w.StatusReplicas && all >= w.Replicas
 }
 
-// staying counts the pods of the size that exist and are not terminating, and the ready ones of them. The
-// controller counts a pod that terminates as ready until it is gone, and then none until it has made the
-// next one.
+// staying counts the pods of the size that are not terminating, and the ready ones of them: to the
+// controller, a pod that terminates is ready until it is gone.
 func staying(k *observed.Kind) (all, ready int) {
-	for i := range k.Instances {
-		inst := &k.Instances[i]
+	for _, inst := range k.Instances {
 		if p := inst.Pod; p != nil && !p.Terminating && k.Workload.Has(inst.Ordinal) {
 			if all++; p.Ready {
 				ready++
@@ -210,14 +197,13 @@ func unschedulable(in *Input) string {
 	return listed(pods, "finds no node", "find no node")
 }
 
-// unadopted names the pods that may be instances and that the StatefulSet does not own. As long as
-// there are any, what is seen of the others is a part of the whole: no instance is called lost,
-// absent or silent by it, and nothing shrinks.
+// unadopted names the pods that may be instances and that the StatefulSet does not own: then what
+// is seen is a part of the whole, and calls no instance lost, absent or silent, nor shrinks.
 func unadopted(in *Input) string {
 	var pods []string
-	for i := range in.Observed.Instances {
-		if p := in.Observed.Instances[i].Unadopted; p != nil {
-			pods = append(pods, p.Name)
+	for _, i := range in.Observed.Instances {
+		if i.Unadopted != nil {
+			pods = append(pods, i.Unadopted.Name)
 		}
 	}
 	return listed(pods, "is not adopted by the StatefulSet", "are not adopted by the StatefulSet")

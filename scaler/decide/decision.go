@@ -64,12 +64,10 @@ type Decision struct {
 	Owner       config.Owner `json:"owner"`
 	Mode        config.Mode  `json:"mode,omitempty"`
 
-	Verb   Verb   `json:"verb"`
-	Reason Reason `json:"reason"`
-	// Summary is the sentence a person reads.
+	Verb    Verb   `json:"verb"`
+	Reason  Reason `json:"reason"`
 	Summary string `json:"summary"`
-	// Blind says why nothing could be computed.
-	Blind string `json:"blind,omitempty"`
+	Blind   string `json:"blind,omitempty"`
 
 	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
 	Current *int `json:"current,omitempty"`
@@ -104,8 +102,7 @@ type Decision struct {
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
-	// Rollout, when not empty, says that pods are being replaced, or that the last of them are not available
-	// yet: nothing is spread meanwhile.
+	// Rollout says that pods are being replaced, or the last not available yet: nothing is spread.
 	Rollout string `json:"rollout,omitempty"`
 	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
 	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
@@ -114,15 +111,12 @@ type Decision struct {
 	// Complete says that every source was complete at this moment.
 	Complete bool `json:"complete"`
 
-	// Health are the verdicts on the instances.
 	Health Health `json:"health"`
-	// Mute are the instances that do not acknowledge although they should; nil: none.
-	Mute *Mute `json:"mute,omitempty"`
-	// Lost are the instances on lost nodes.
-	Lost []Lost `json:"lost,omitempty"`
+	Mute   *Mute  `json:"mute,omitempty"`
+	Lost   []Lost `json:"lost,omitempty"`
 
-	asked, askedOwn int  // what the signals asked for, before bounds; for the History
-	adopted         bool // every source was once complete for a whole window
+	needed, neededOwn int  // what the signals asked for, before bounds; for the History
+	adopted           bool // every source was once complete for a whole window
 }
 
 // Signal is what one signal proposes.
@@ -162,8 +156,8 @@ type Hold struct {
 	Text string `json:"text"`
 }
 
-// Stays is the number of ordinals that remain. An HPA has not made yet what it does not have: nothing
-// waits for that. What is only recommended leaves all as it is.
+// Stays is the number of ordinals that remain: at most what an HPA has made, and all that there are
+// where a size is only recommended.
 func (d *Decision) Stays() int {
 	if d.Mode == config.ModeRecommend {
 		return *d.Current
@@ -172,6 +166,19 @@ func (d *Decision) Stays() int {
 		return min(d.Desired, *d.Current)
 	}
 	return d.Desired
+}
+
+// Stay are the ordinals that remain, ascending.
+func (d *Decision) Stay() []int { return ordinals(d.Start, d.Start+d.Stays()) }
+
+// Leave are those of the present size that do not remain, ascending.
+func (d *Decision) Leave() []int { return ordinals(d.Start+d.Stays(), d.Start+*d.Current) }
+
+func ordinals(from, to int) (all []int) {
+	for n := from; n < to; n++ {
+		all = append(all, n)
+	}
+	return all
 }
 
 // RecommendedReplicas is the value of the metric recommended_replicas, or why there is none.
@@ -210,7 +217,6 @@ func (d *Decision) top() Signal {
 	return slices.MaxFunc(d.Signals, func(a, b Signal) int { return cmp.Compare(a.Proposed, b.Proposed) })
 }
 
-// sentence says the decision in one line.
 func (d *Decision) sentence() string {
 	if d.Blind != "" {
 		return "nothing is decided or done: " + d.Blind
@@ -220,7 +226,11 @@ func (d *Decision) sentence() string {
 	case Grow:
 		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
 	case Shrink:
-		fmt.Fprintf(&b, "shrink from %d to %d%s once %s", *d.Current, d.Desired, d.by(), leaving(d.Start+d.Desired, d.Start+*d.Current-1))
+		are := "are"
+		if d.Desired == *d.Current-1 {
+			are = "is"
+		}
+		fmt.Fprintf(&b, "shrink from %d to %d%s once %s %s empty", *d.Current, d.Desired, d.by(), d.Leaving(), are)
 	default:
 		fmt.Fprintf(&b, "keep %d", d.Desired)
 	}
@@ -255,15 +265,9 @@ func (d *Decision) by() string {
 	return ""
 }
 
-func leaving(first, last int) string {
-	if first == last {
-		return Instances(first, last) + " is empty"
-	}
-	return Instances(first, last) + " are empty"
-}
-
-// Instances names the ordinals from first to last.
-func Instances(first, last int) string {
+// Leaving names the ordinals that a smaller size leaves out.
+func (d *Decision) Leaving() string {
+	first, last := d.Start+d.Desired, d.Start+*d.Current-1
 	if first == last {
 		return fmt.Sprintf("instance %d", first)
 	}

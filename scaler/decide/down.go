@@ -1,8 +1,8 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -19,8 +19,8 @@ func (v *Verdict) works() (works, known bool) {
 	return false, true
 }
 
-// lost says that the instance does not work and is not about to: what starts or is going away has an end of its own.
-func (v *Verdict) lost() bool {
+// unhealthy says that the instance does not work and is not about to: what starts or is going away has an end of its own.
+func (v *Verdict) unhealthy() bool {
 	switch v.Condition {
 	case Silent, NotReady, CrashLooping, Failed, ImagePull, Pending, Stuck, Absent:
 		return true
@@ -28,23 +28,15 @@ func (v *Verdict) lost() bool {
 	return false
 }
 
-// downs are the instances of the size that do not work, each since when it was first seen so: an outage goes on through the stations
-// of a restart that does not succeed.
+// downs are the instances of the size that do not work, since when they were first seen so: an outage
+// goes on through the stations of a restart that does not succeed.
 func downs(in Input, verdicts []Verdict) (out []Down) {
-	for i := range verdicts {
-		v := &verdicts[i]
-		if !in.Observed.Workload.Has(v.Ordinal) {
-			continue
-		}
+	for _, v := range verdicts {
 		since := in.History.downSince(v.Ordinal)
 		works, known := v.works()
-		switch {
-		case works || !known && since.IsZero():
-			continue
-		case since.IsZero():
-			since = in.Now
+		if in.Observed.Workload.Has(v.Ordinal) && !works && (known || !since.IsZero()) {
+			out = append(out, Down{Ordinal: v.Ordinal, Since: cmp.Or(since, in.Now)})
 		}
-		out = append(out, Down{Ordinal: v.Ordinal, Since: since})
 	}
 	return out
 }
@@ -67,13 +59,13 @@ func (h *Health) reassign(in *Input) {
 		return
 	}
 	var marked []*Verdict
-	lost, w := 0, in.Observed.Workload
+	unhealthy, w := 0, in.Observed.Workload
 	for i := range h.Verdicts {
 		v := &h.Verdicts[i]
-		if !v.lost() || !w.Has(v.Ordinal) {
+		if !v.unhealthy() || !w.Has(v.Ordinal) {
 			continue
 		}
-		lost++
+		unhealthy++
 		since := in.History.downSince(v.Ordinal)
 		if inst := in.Observed.Instance(v.Ordinal); since.IsZero() || inst == nil || inst.List == nil || inst.List.Count == 0 {
 			continue
@@ -88,16 +80,16 @@ func (h *Health) reassign(in *Input) {
 		share = c.Heartbeat.MaxStaleShare
 	}
 	size := max(1, w.Replicas)
-	if lost >= 2 && float64(lost)/float64(size) > share {
+	if unhealthy >= 2 && float64(unhealthy)/float64(size) > share {
 		if len(marked) > 0 {
-			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", lost, size, share*100)
+			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
 		}
 		return
 	}
-	if lost == size {
+	if unhealthy == size {
 		return // there are no others
 	}
-	for v := range slices.Values(marked) {
+	for _, v := range marked {
 		v.Reassign = true
 	}
 }

@@ -35,15 +35,14 @@ func mute(in *Input, inst *observed.Instance) string {
 	return inst.NotAcknowledging()
 }
 
-// muted lists the instances that do not acknowledge; nil: there are none.
-func muted(in *Input) *Mute {
+// notAcknowledging lists the instances that do not acknowledge; nil: there are none.
+func notAcknowledging(in *Input) *Mute {
 	m := Mute{}
-	for i := range in.Observed.Instances {
-		inst := &in.Observed.Instances[i]
+	for _, inst := range in.Observed.Instances {
 		if inst.Pod != nil {
 			m.Of++
 		}
-		if why := mute(in, inst); why != "" {
+		if why := mute(in, &inst); why != "" {
 			m.Instances = append(m.Instances, MuteInstance{Ordinal: inst.Ordinal, Pod: inst.Pod.Name, Why: why})
 		}
 	}

@@ -34,8 +34,8 @@ const (
 const (
 	// pendingLong is how long a pod may wait for a node, an image or a volume before it is reported.
 	pendingLong = 5 * time.Minute
-	// stuckAfter is how long a pod may outlive its deletion deadline.
-	stuckAfter = time.Minute
+	// StuckAfter is how long a pod may outlive its deletion deadline.
+	StuckAfter = time.Minute
 	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they count anew.
 	maxPause    = time.Hour
 	forgetAfter = 24 * time.Hour
@@ -59,9 +59,8 @@ type Verdict struct {
 	Pod       string    `json:"pod,omitempty"`
 	UID       string    `json:"uid,omitempty"`
 	Condition Condition `json:"condition"`
-	// By is the evidence that decided.
-	By   Evidence `json:"by"`
-	Text string   `json:"text,omitempty"`
+	By        Evidence  `json:"by"`
+	Text      string    `json:"text,omitempty"`
 	// Lag is nil when it is not known.
 	Lag     *time.Duration `json:"lag,omitempty"` // in nanoseconds
 	LagText string         `json:"lagText,omitempty"`
@@ -91,8 +90,7 @@ func Assess(in Input) (h Health) {
 		return h
 	}
 	h.judgeAll(&in)
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Lag != nil {
 			h.Judged++
 		}
@@ -102,50 +100,45 @@ func Assess(in Input) (h Health) {
 	}
 	h.Breaker = cmp.Or(unadopted(&in), breaker(&in, &h), text)
 	if h.Breaker == "" && in.Paused() == "" {
-		h.reassign(&in)
-	}
-	if h.Breaker == "" && in.Paused() == "" {
-		h.choose(&in)
+		if h.reassign(&in); h.Breaker == "" {
+			h.choose(&in)
+		}
 	}
 	return h
 }
 
 func (h *Health) judgeAll(in *Input) {
-	instances, w := in.Observed.Instances, in.Observed.Workload
-	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))
-	lags := make([]time.Duration, len(instances))
-	next := w.Start // the next ordinal that should have a pod
-	absent := func(until int) {
-		for ; next < min(until, w.Start+w.Replicas); next++ {
-			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: next, Condition: Absent, By: ByPod, Text: "there is no such pod"})
-		}
+	w := in.Observed.Workload
+	all := ordinals(w.Start, w.Start+w.Replicas)
+	for _, inst := range in.Observed.Instances {
+		all = append(all, inst.Ordinal)
 	}
-	for i := range instances {
-		inst := &instances[i]
-		absent(inst.Ordinal)
-		switch {
-		case inst.Pod != nil:
-			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
-		case inst.Unadopted != nil:
-			h.Verdicts = append(h.Verdicts, Verdict{
-				Ordinal: inst.Ordinal, Pod: inst.Unadopted.Name, UID: inst.Unadopted.UID, Condition: Unknown, By: ByPod,
-				Text: "the StatefulSet has not adopted it",
-			})
-		case inst.List != nil && inst.List.Count > 0:
-			h.Verdicts = append(h.Verdicts, Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByRecord, Text: fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)})
-		default:
-			absent(inst.Ordinal + 1)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	h.Verdicts = make([]Verdict, 0, len(all))
+	lags := make([]time.Duration, len(all))
+	for i, n := range all {
+		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "there is no such pod"}
+		switch inst := in.Observed.Instance(n); {
+		case inst != nil && inst.Pod != nil:
+			v = judge(in, inst, &lags[i])
+		case inst != nil && inst.Unadopted != nil:
+			v.Pod, v.UID = inst.Unadopted.Name, inst.Unadopted.UID
+			v.Condition, v.Text = Unknown, "the StatefulSet has not adopted it"
+		case inst != nil && inst.List != nil && inst.List.Count > 0:
+			v.By, v.Text = ByRecord, fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)
+		case !w.Has(n):
+			continue
 		}
-		next = max(next, inst.Ordinal+1)
+		h.Verdicts = append(h.Verdicts, v)
 	}
-	absent(w.Start + w.Replicas)
 }
 
 // judge gives the verdict on one pod; lag is where its lag is kept.
 func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	p := inst.Pod
 	v := Verdict{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID}
-	if stopped(in, p, &v) {
+	if judgeState(in, p, &v) {
 		return v
 	}
 	silence := beats(in, inst, &v, lag)
@@ -168,10 +161,10 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	return v
 }
 
-// stopped judges a pod that does not run or is to go.
-func stopped(in *Input, p *observed.Pod, v *Verdict) bool {
+// judgeState judges a pod that does not run or is to go.
+func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	switch pending := in.Now.Sub(p.Created); {
-	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= stuckAfter:
+	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= StuckAfter:
 		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
 	case p.Terminating:
 		v.Condition, v.Text = Terminating, "is going away"
@@ -311,12 +304,11 @@ func (h History) Restarted(v Verdict, at time.Time) History {
 	return h
 }
 
-// unheard names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
+// notReporting names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
 // bus itself is silent, that is said for all at once.)
-func (h *Health) unheard() string {
+func (h *Health) notReporting() string {
 	var names []string
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Condition == Stale || v.Condition == Silent || v.Condition == Starting && v.By == ByHeartbeat {
 			names = append(names, v.Pod)
 		}
@@ -326,8 +318,7 @@ func (h *Health) unheard() string {
 
 // print writes what is worth a line: everything but health.
 func (h *Health) print(line func(string, ...any)) {
-	for i := range h.Verdicts {
-		v := &h.Verdicts[i]
+	for _, v := range h.Verdicts {
 		if v.Condition == Healthy && v.Text == "" {
 			continue
 		}

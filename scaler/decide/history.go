@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ type History struct {
 	// Recommendations are what the signals asked for, oldest first; equal ones in a row are one entry.
 	Recommendations []Recommendation `json:"recommendations,omitempty"`
 	// Scales are the changes of size that were seen, by whomever, oldest first.
-	Scales []Scale `json:"scales,omitempty"`
+	Scales []hpa.Scale `json:"scales,omitempty"`
 	// Own is Decision.Own of the last decision; 0: none yet.
 	Own int `json:"own,omitempty"`
 	// Replicas is the size seen last, Wrote the one that we wrote last; 0: none yet.
@@ -30,19 +31,16 @@ type History struct {
 	// Unseen: no snapshot has shown yet what we wrote last.
 	Unseen bool `json:"unseen,omitempty"`
 	// Set is the uid of the StatefulSet of that size, Desired is Decision.Desired of the last decision; 0: none yet.
-	Set     string `json:"set,omitempty"`
-	Desired int    `json:"desired,omitempty"`
-	// Raised is the latest growth that another writer made.
-	Raised *Raise `json:"raised,omitempty"`
-	// Foreign is what another writer did against us lately.
+	Set     string   `json:"set,omitempty"`
+	Desired int      `json:"desired,omitempty"`
+	Raised  *Raise   `json:"raised,omitempty"`
 	Foreign *Foreign `json:"foreign,omitempty"`
 	// HotSince is since when an instance is overloaded at the present size with all instances ready; zero: none is.
 	HotSince time.Time `json:"hotSince,omitzero"`
 	// Rollout says that pods were of a former revision when they were seen last, or that one which replaced
 	// such a pod was not available yet. The StatefulSet's status says the first alone.
-	Rollout bool `json:"rollout,omitempty"`
-	// Down are the instances that do not work, and since when.
-	Down []Down `json:"down,omitempty"`
+	Rollout bool   `json:"rollout,omitempty"`
+	Down    []Down `json:"down,omitempty"`
 	// Restarts are the pods that were restarted for being silent, the last one of each ordinal.
 	Restarts []Restart `json:"restarts,omitempty"`
 }
@@ -54,13 +52,6 @@ type Recommendation struct {
 	// Size is relative to the current size (the HPA's arithmetic), Own to the last recommendation.
 	Size int `json:"size"`
 	Own  int `json:"own"`
-}
-
-// Scale is one change of size.
-type Scale struct {
-	At   time.Time `json:"at,omitzero"`
-	From int       `json:"from"`
-	To   int       `json:"to"`
 }
 
 // Raise is a growth that another writer made.
@@ -95,14 +86,13 @@ const (
 // Next is the history after d was decided from in. It shares nothing with in.History that it changes.
 func Next(in Input, d Decision) History {
 	h := in.History
-	h.Recommendations, h.Scales = slices.Clone(h.Recommendations), slices.Clone(h.Scales)
-	resized := d.Current != nil && *d.Current != h.Replicas
+	h.Recommendations = slices.Clone(h.Recommendations)
 	h.watch(in, d)
 	h.see(in, d)
 	if d.Blind == "" {
-		h.record(Recommendation{From: d.At, To: d.At, Size: d.asked, Own: d.askedOwn})
+		h.record(Recommendation{From: d.At, To: d.At, Size: d.needed, Own: d.neededOwn})
 		h.Own, h.Desired = d.Own, d.Desired
-		h.heat(in, d, resized)
+		h.heat(in, d)
 		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""
 		h.Down = downs(in, d.Health.Verdicts)
 	}
@@ -112,33 +102,25 @@ func Next(in Input, d Decision) History {
 // watch keeps since when the sources are complete.
 func (h *History) watch(in Input, d Decision) {
 	if d.Complete {
-		h.BrokenSince = time.Time{}
-		if h.CompleteSince.IsZero() {
-			h.CompleteSince = d.At
-		}
+		h.BrokenSince, h.CompleteSince = time.Time{}, cmp.Or(h.CompleteSince, d.At)
 		h.Adopted = h.Adopted || d.At.Sub(h.CompleteSince) >= downWindow(&in.Config)
 	} else {
-		if h.BrokenSince.IsZero() {
-			h.BrokenSince = d.At
-		}
+		h.BrokenSince = cmp.Or(h.BrokenSince, d.At)
 		if d.At.Sub(h.BrokenSince) > breakGrace {
 			h.CompleteSince = time.Time{}
 		}
 	}
-	if !busReadable(&in) {
+	if h.BusSince = cmp.Or(h.BusSince, d.At); !busReadable(&in) {
 		h.BusSince = time.Time{}
-	} else if h.BusSince.IsZero() {
-		h.BusSince = d.At
 	}
 }
 
-// heat keeps since when moving has had its chance to relieve an overloaded instance: a new size, or one that is being made, gives it
-// another one.
-func (h *History) heat(in Input, d Decision, resized bool) {
+// heat keeps since when moving has had its chance to relieve an overloaded instance, at this size.
+func (h *History) heat(in Input, d Decision) {
 	switch {
 	case len(d.Hot) == 0:
 		h.HotSince = time.Time{}
-	case h.HotSince.IsZero() || resized || !settled(&in.Observed):
+	case h.HotSince.IsZero() || *d.Current != in.History.Replicas || !settled(&in.Observed):
 		h.HotSince = d.At
 	}
 }
@@ -147,13 +129,10 @@ func (h *History) see(in Input, d Decision) {
 	if d.Current == nil {
 		return
 	}
-	h.Raised, h.Foreign = in.raised(d.Own), d.Foreign
-	if h.Replicas > 0 && *d.Current != h.Replicas {
-		h.Scales = append(h.Scales, Scale{At: d.At, From: h.Replicas, To: *d.Current})
-	}
+	h.Raised, h.Foreign, h.Scales = in.raised(d.Own), d.Foreign, slices.Clone(in.scales())
 	h.Unseen = h.Unseen && *d.Current == h.Replicas && h.Replicas != h.Wrote && in.Paused() == ""
 	h.Replicas, h.Set = *d.Current, in.Observed.Workload.UID
-	h.Scales = slices.DeleteFunc(h.Scales, func(s Scale) bool { return d.At.Sub(s.At) > remembered })
+	h.Scales = slices.DeleteFunc(h.Scales, func(s hpa.Scale) bool { return d.At.Sub(s.At) > remembered })
 	h.Scales = h.Scales[max(0, len(h.Scales)-entries):]
 }
 
@@ -184,14 +163,6 @@ func (h History) Resumed(last, now time.Time) History {
 	return h
 }
 
-// lastChange is when the size last changed, by whomever; zero: not within memory.
-func (in *Input) lastChange() time.Time {
-	if all := in.changes(); len(all) > 0 {
-		return all[len(all)-1].At
-	}
-	return time.Time{}
-}
-
 func (h *History) spans(size func(Recommendation) int) []hpa.Span {
 	out := make([]hpa.Span, len(h.Recommendations))
 	for i, r := range h.Recommendations {
@@ -200,15 +171,11 @@ func (h *History) spans(size func(Recommendation) int) []hpa.Span {
 	return out
 }
 
-// changes are the changes of size, the one seen at this moment included.
-func (in *Input) changes() []hpa.Change {
-	h := &in.History
-	out := make([]hpa.Change, 0, len(h.Scales)+1)
-	for _, s := range h.Scales {
-		out = append(out, hpa.Change{At: s.At, By: s.To - s.From})
+// scales are the changes of size, the one seen at this moment included.
+func (in *Input) scales() []hpa.Scale {
+	h, current := &in.History, in.Observed.Workload.Replicas
+	if h.Replicas > 0 && current != h.Replicas {
+		return append(slices.Clip(h.Scales), hpa.Scale{At: in.Now, From: h.Replicas, To: current})
 	}
-	if current := in.Observed.Workload.Replicas; h.Replicas > 0 && current != h.Replicas {
-		out = append(out, hpa.Change{At: in.Now, By: current - h.Replicas})
-	}
-	return out
+	return h.Scales
 }

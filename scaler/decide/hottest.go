@@ -91,7 +91,6 @@ func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within 
 	return hpa.Ceil(need), false
 }
 
-// relief says what can be done for an overloaded instance.
 func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relief {
 	h := &in.History
 	switch {

@@ -14,8 +14,7 @@ type Lost struct {
 	Since   time.Time `json:"since,omitzero"`
 	// Leaves says that its grace is over: what it owns is given to others, as far as its release is proven.
 	Leaves bool `json:"leaves,omitempty"`
-	// Owned counts what it owns, in its list and in flight from it.
-	Owned int `json:"owned"`
+	Owned  int  `json:"owned"`
 	// Fate is empty in a decision: it is a part of what a report shows of an outcome.
 	Fate
 	Text string `json:"text"`
@@ -39,8 +38,7 @@ func lost(in *Input) (all []Lost) {
 	if w == nil {
 		return nil
 	}
-	for i := range in.Observed.Instances {
-		inst := &in.Observed.Instances[i]
+	for _, inst := range in.Observed.Instances {
 		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && w.Has(inst.Ordinal) {
 			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: inst.Owned()}
 			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))

@@ -27,7 +27,6 @@ func (d *Decision) observeSignals(in *Input) {
 	}
 }
 
-// observeUsage adds the proposals of cpu or memory.
 func (d *Decision) observeUsage(in *Input, m *measure, cfg *config.ResourceTarget) {
 	s := Signal{Name: m.name}
 	sample := m.read(in, cfg, &s)
@@ -138,7 +137,6 @@ func tolerance(in *Input) hpa.Tolerance {
 	return hpa.Tolerance{Up: *in.Config.Tolerance.Up, Down: *in.Config.Tolerance.Down}
 }
 
-// sample is the pods of one signal.
 type sample struct {
 	loads []hpa.Load
 	of    []*observed.Instance // of loads, one by one
@@ -196,8 +194,7 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 // resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
 // about to. They use nothing now, and will again.
 func resting(in *Input) (pods []string) {
-	for i := range in.Observed.Instances {
-		inst := &in.Observed.Instances[i]
+	for _, inst := range in.Observed.Instances {
 		if !in.Observed.Workload.Has(inst.Ordinal) || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
 			continue
 		}

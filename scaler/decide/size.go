@@ -14,18 +14,20 @@ import (
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
 	wished := 0
-	d.asked = largest(d.Signals, func(s Signal) int {
+	d.needed = largest(d.Signals, func(s Signal) int {
 		if s.Name == ByWish {
 			wished = s.Proposed
 			return 0
 		}
 		return s.Proposed
 	})
-	stable := hpa.Stabilize(current, d.asked, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
-	d.Desired = max(d.asked, wished)
+	stable := hpa.Stabilize(current, d.needed, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
+	d.Desired = max(d.needed, wished)
 	d.bound()
 	d.Wanted = d.Desired
-	if d.stopped(current) {
+	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
+		d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: text})
+		d.Desired = current
 		return
 	}
 	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
@@ -39,8 +41,7 @@ func (d *Decision) size(in *Input) {
 
 // layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
 func (d *Decision) layOut(in *Input) {
-	d.Desired = d.askedOwn
-	d.asked = d.askedOwn
+	d.Desired, d.needed = d.neededOwn, d.neededOwn
 	d.bound()
 	d.Wanted = d.Desired
 	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
@@ -58,7 +59,6 @@ func (d *Decision) stabilize(to int, windows hpa.Windows, orElse string) {
 	d.step(to, ByWindow, "recommendations of the last %s were lower%s", windows.Up, orElse)
 }
 
-// step changes the size and notes why.
 func (d *Decision) step(to int, by Reason, format string, args ...any) {
 	if to == d.Desired {
 		return
@@ -91,8 +91,12 @@ func (d *Decision) coolDown(in *Input, current int) {
 	if d.Desired == current || rules.CoolDown == 0 {
 		return
 	}
-	if at := in.lastChange(); !at.IsZero() && in.Now.Sub(at) < rules.CoolDown.Std() {
-		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", in.Now.Sub(at).Round(time.Second), rules.CoolDown.Std())
+	scales, wait := in.scales(), rules.CoolDown.Std()
+	if len(scales) == 0 {
+		return
+	}
+	if since := in.Now.Sub(scales[len(scales)-1].At); since < wait {
+		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", since.Round(time.Second), wait)
 	}
 }
 
@@ -102,7 +106,7 @@ func (d *Decision) hold(in *Input, current int) {
 		d.step(current, d.Holds[0].By, "no shrink: %s", d.Holds[0].Text)
 	}
 	if d.Desired < current {
-		least, by := d.predicted(in)
+		least, by := predicted(d.Signals, *in.Config.Tolerance.Up)
 		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for growth again", by)
 	}
 	if pods := unschedulable(in); d.Desired > current && pods != "" {
@@ -114,8 +118,8 @@ func (d *Decision) hold(in *Input, current int) {
 // recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History
-	d.askedOwn = largest(d.Signals, func(s Signal) int { return s.own })
-	least := d.askedOwn
+	d.neededOwn = largest(d.Signals, func(s Signal) int { return s.own })
+	least := d.neededOwn
 	if len(d.Holds) > 0 {
 		least = max(least, h.Own)
 	}
@@ -161,20 +165,14 @@ func largest(signals []Signal, of func(Signal) int) (size int) {
 }
 
 func (in *Input) rate(current, size int) int {
-	changes := in.changes()
 	if size > current {
-		return min(size, hpa.UpLimit(current, changes, rules(in.Config.Behavior.ScaleUp), in.Now))
+		return min(size, hpa.UpLimit(current, in.scales(), rules(in.Config.Behavior.ScaleUp), in.Now))
 	}
-	return max(size, hpa.DownLimit(current, changes, rules(in.Config.Behavior.ScaleDown), in.Now))
+	return max(size, hpa.DownLimit(current, in.scales(), rules(in.Config.Behavior.ScaleDown), in.Now))
 }
 
-func rules(r config.ScalingRules) (out hpa.Rules) {
-	switch r.SelectPolicy {
-	case config.SelectMin:
-		out.Select = hpa.SelectMin
-	case config.SelectDisabled:
-		out.Select = hpa.SelectDisabled
-	}
+func rules(r config.ScalingRules) hpa.Rules {
+	out := hpa.Rules{Select: hpa.Select(r.SelectPolicy)}
 	for _, p := range r.Policies {
 		out.Policies = append(out.Policies, hpa.Policy{Percent: p.Type == config.PolicyPercent, Value: int(p.Value), Period: p.Period.Std()})
 	}
@@ -189,9 +187,9 @@ func downWindow(c *config.Kind) time.Duration { return windows(c).Down }
 
 // predicted is the least size on which no usage signal would leave its tolerance upwards. Instances that are not ready and hold
 // resources will bring their load back; the HPA forgets them, and then growth and shrink chase each other.
-func (d *Decision) predicted(in *Input) (least int, by Reason) {
-	for _, s := range d.Signals {
-		if n := hpa.Ceil(s.total / (1 + *in.Config.Tolerance.Up)); n > least {
+func predicted(signals []Signal, tolerance float64) (least int, by Reason) {
+	for _, s := range signals {
+		if n := hpa.Ceil(s.total / (1 + tolerance)); n > least {
 			least, by = n, s.Name
 		}
 	}

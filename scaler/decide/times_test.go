@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
 // What was kept may lack a time. No text says the year 1, or an age of 292 years.
@@ -19,7 +20,7 @@ func TestATimeThatIsNotKnownIsSaidToBeUnknown(t *testing.T) {
 	require.Contains(t, d.String(), "Thing (iota-dac) at an unknown time: keep 4")
 	require.Contains(t, d.String(), "against us at an unknown time: kubectl")
 
-	raw, err := json.Marshal(Input{History: History{Foreign: d.Foreign, Scales: []Scale{{}}, Down: []Down{{}}, Restarts: []Restart{{}}}})
+	raw, err := json.Marshal(Input{History: History{Foreign: d.Foreign, Scales: []hpa.Scale{{}}, Down: []Down{{}}, Restarts: []Restart{{}}}})
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "0001-01-01")
 }

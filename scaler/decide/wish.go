@@ -10,9 +10,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// groupsMaxAge is how old the picture of the InstanceGroups may be, as that of the StatefulSet.
-const groupsMaxAge = observed.ClusterMaxAge
-
 // Group is the InstanceGroup whose wish counts; nil: there is none, or the configuration gives the size to somebody else.
 func (in *Input) Group() *observed.Group {
 	if in.Config.Replicas.Owner != config.OwnerGroup {
@@ -42,7 +39,7 @@ func wish(in *Input) Signal {
 		s.Missing = "the InstanceGroups cannot be read: " + src.Error
 	case !src.Known():
 		s.Missing = "the InstanceGroups have not been read yet"
-	case !src.Fresh(in.Now, groupsMaxAge):
+	case !src.Fresh(in.Now, observed.ClusterMaxAge):
 		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + src.Because()
 	case g == nil:
 		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + src.Because()
@@ -129,21 +126,13 @@ type Foreign struct {
 	Lifting bool `json:"lifting,omitempty"`
 }
 
-// Text is what a person reads about a stop.
+// Text is what a person reads about a stop; "" without one. f may be nil.
 func (f *Foreign) Text() string {
+	if f == nil || !f.Stopped {
+		return ""
+	}
 	return fmt.Sprintf("%s wrote replicas %d -> %d against us for the second time within %s: sizes are written no more until the kind is paused and unpaused",
 		f.name(), f.From, f.To, contraryWithin)
-}
-
-// stopped leaves the size to whoever insists on it.
-func (d *Decision) stopped(current int) bool {
-	f := d.Foreign
-	if f == nil || !f.Stopped {
-		return false
-	}
-	d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: f.Text()})
-	d.Desired = current
-	return true
 }
 
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
@@ -156,8 +145,13 @@ func (in *Input) foreign(owner config.Owner) *Foreign {
 	if owner == config.OwnerHPA || in.Config.Replicas.Mode == config.ModeRecommend {
 		return nil
 	}
-	if f != nil && f.Stopped {
-		return f.lift(in.Paused() != "")
+	if f != nil && f.Stopped { // a pause that ends lifts the stop
+		paused, lifting := in.Paused() != "", *f
+		if f.Lifting && !paused {
+			return nil
+		}
+		lifting.Lifting = paused
+		return &lifting
 	}
 	if f != nil && in.Now.Sub(f.At) > contraryWithin {
 		f = nil
@@ -193,19 +187,6 @@ func (f *Foreign) answered() *Foreign {
 	return &g
 }
 
-// lift ends a stop when a pause ends.
-func (f *Foreign) lift(paused bool) *Foreign {
-	switch {
-	case paused && !f.Lifting:
-		g := *f
-		g.Lifting = true
-		return &g
-	case !paused && f.Lifting:
-		return nil
-	}
-	return f
-}
-
 // Intended is h when we are about to write a size. It is kept before, so that a successor does not take the size for another's.
 func (h History) Intended(to int) History {
 	h.Wrote, h.Unseen = to, false
@@ -219,8 +200,7 @@ func (h History) Written(to int) History {
 	return h
 }
 
-// Undone says that what we wrote last was overwritten before we saw it: replicas, read at this moment, are not what we wrote. Somebody
-// answers faster than we look.
+// Undone says that replicas, read at this moment, are not what we wrote last and have not seen yet.
 func (h *History) Undone(replicas int) bool { return h.Unseen && replicas != h.Wrote }
 
 // Opposed is h after such a write by somebody else was found out.

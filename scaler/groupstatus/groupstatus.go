@@ -1,8 +1,7 @@
 // Package groupstatus turns a decision and its outcome into the status of an InstanceGroup.
 //
-// In: a report, what it was made from, and one InstanceGroup of its kind. Out: status fields and
-// conditions. Invariant: what is not known keeps its last value, and ScalingActive says that nothing
-// is decided.
+// In: a report, what it was made from, and one InstanceGroup. Out: status fields and conditions.
+// Invariant: what is not known keeps its last value, and ScalingActive says so.
 package groupstatus
 
 import (
@@ -37,7 +36,7 @@ func condition(on bool, reason, format string, args ...any) Condition {
 	return Condition{on, reason, fmt.Sprintf(format, args...)}
 }
 
-// Fill sets every field that is known now. What is not known keeps its last value, and ScalingActive says that nothing is decided.
+// Fill sets every field that is known now.
 func (v View) Fill(st *v1alpha1.InstanceGroupStatus) {
 	k, d, active := &v.In.Observed, v.Report, v.Active()
 	if v.stranger() {
@@ -109,7 +108,7 @@ func (v View) Active() Condition {
 		return condition(false, v1alpha1.ReasonBlind, "%s", d.Blind)
 	case d.Owner == config.OwnerHPA:
 		return condition(false, v1alpha1.ReasonOnStatefulSet, "%s", d.Conflict.Text)
-	case d.Foreign != nil && d.Foreign.Stopped:
+	case d.Foreign.Text() != "":
 		return condition(false, v1alpha1.ReasonContraryWrites, "%s", d.Foreign.Text())
 	case v.In.Paused() != "":
 		return condition(false, v1alpha1.ReasonPaused, "%s", v.In.Paused())
@@ -122,16 +121,13 @@ func (v View) Active() Condition {
 // limited says whether, and why, another size is brought about than the one wished for.
 func (v View) limited(active bool) Condition {
 	d, wish := v.Report, v.Group.Wish
-	if !active || d.Desired == wish {
-		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
-	}
-	if d.Desired < wish {
-		if wish > d.Max {
-			return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
-		}
-		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
-	}
 	switch {
+	case !active || d.Desired == wish:
+		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
+	case d.Desired < wish && wish > d.Max:
+		return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
+	case d.Desired < wish:
+		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
 	case d.Floor > wish && d.Floor >= d.Init:
 		return condition(true, v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
 	case d.Init > wish:
@@ -156,8 +152,8 @@ func (v View) draining() Condition {
 }
 
 func (v View) foreign() Condition {
-	if f := v.Report.Foreign; f != nil && f.Stopped {
-		return Condition{true, v1alpha1.ReasonContraryWrites, f.Text()}
+	if text := v.Report.Foreign.Text(); text != "" {
+		return Condition{true, v1alpha1.ReasonContraryWrites, text}
 	}
 	return Condition{false, v1alpha1.ReasonNoContraryWrites, "nobody insists on another size of the StatefulSet"}
 }
@@ -173,7 +169,6 @@ func (v View) conflict() Condition {
 	}
 }
 
-// state is the InstanceGroup in one word.
 func (v View) state(active Condition) v1alpha1.State {
 	d := v.Report
 	switch {
@@ -195,8 +190,7 @@ func (v View) state(active Condition) v1alpha1.State {
 	return v1alpha1.Steady
 }
 
-// Counts change with every step of a drain, and sentences hold ages: they wait for a while. What an HPA or a script looks at is
-// written at once.
+// Counts, which a drain changes all the time, and sentences, which hold ages, wait for a while.
 const (
 	CountsEvery = 5 * time.Second
 	wordsEvery  = 30 * time.Second

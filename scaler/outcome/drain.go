@@ -33,24 +33,20 @@ const (
 type Drain struct {
 	Phase Phase `json:"phase"`
 	// Ordinals are those that go, ascending; those whose pod is gone and that own nothing are not listed any more.
-	Ordinals []int `json:"ordinals"`
-	// Since is when it began, PhaseSince when its phase did.
+	Ordinals   []int     `json:"ordinals"`
 	Since      time.Time `json:"since,omitzero"`
 	PhaseSince time.Time `json:"phaseSince,omitzero"`
-	// Left counts what they still own.
-	Left int `json:"left"`
+	Left       int       `json:"left"`
 	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
 	Taken bool `json:"taken,omitempty"`
-	// Blocked says what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an
-	// API. BlockedSince is since when it waits without getting on: in the same phase, for the same
-	// ordinals, with no less left.
+	// Blocked is what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an API.
+	// BlockedSince is since when: in the same phase, for the same ordinals, with no less left.
 	Blocked      string    `json:"blocked,omitempty"`
 	BlockedSince time.Time `json:"blockedSince,omitzero"`
 }
 
-// An ordinary drain waits too, again and again: for each acknowledgement. One that has waited for
-// ShownAfter without getting on is shown as blocked, and one that has for WarnedAfter, which no
-// acknowledgement should take, is worth a warning.
+// An ordinary drain waits too, for each acknowledgement. After ShownAfter without getting on it is
+// shown as blocked; after WarnedAfter, which no acknowledgement should take, it deserves a warning.
 const (
 	ShownAfter  = 5 * time.Second
 	WarnedAfter = time.Minute
@@ -63,22 +59,18 @@ func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
 
 // continues gives dr the times of the drain before it, which may be nil, or lack them.
 func (dr *Drain) continues(before *Drain, now time.Time) {
-	dr.Since, dr.PhaseSince = now, now
+	if before == nil {
+		before = &Drain{}
+	}
+	dr.Since, dr.PhaseSince = cmp.Or(before.Since, now), now
 	if dr.Blocked != "" {
 		dr.BlockedSince = now
 	}
-	if before == nil {
-		return
-	}
-	still := dr.Phase == before.Phase && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left
-	if dr.Blocked != "" && still && !before.BlockedSince.IsZero() {
-		dr.BlockedSince = before.BlockedSince
-	}
-	if !before.Since.IsZero() {
-		dr.Since = before.Since
-	}
-	if before.Phase == dr.Phase && !before.PhaseSince.IsZero() {
-		dr.PhaseSince = before.PhaseSince
+	if dr.Phase == before.Phase {
+		dr.PhaseSince = cmp.Or(before.PhaseSince, now)
+		if dr.Blocked != "" && slices.Equal(dr.Ordinals, before.Ordinals) && dr.Left >= before.Left {
+			dr.BlockedSince = cmp.Or(before.BlockedSince, now)
+		}
 	}
 	dr.Taken = dr.Taken || before.Taken
 }
@@ -118,9 +110,7 @@ func (s Sight) Drain(before *Drain) *Drain {
 		return nil
 	default: // it is where it was, as far as can be known
 		dr = *before
-		if dr.Blocked = s.Decision.Blind; dr.BlockedSince.IsZero() {
-			dr.BlockedSince = s.In.Now
-		}
+		dr.Blocked, dr.BlockedSince = s.Decision.Blind, cmp.Or(before.BlockedSince, s.In.Now)
 	}
 	return &dr
 }
@@ -152,16 +142,12 @@ func (s Sight) leaving() (dr Drain) {
 
 // ordinals are those that leave: by this decision, or beyond the size with something left.
 func (s Sight) ordinals() (planned, beyond []int) {
-	for n := s.Decision.Start + s.Decision.Stays(); n < s.Decision.Start+*s.Decision.Current; n++ {
-		planned = append(planned, n)
-	}
-	for i := range s.In.Observed.Instances {
-		inst := &s.In.Observed.Instances[i]
+	for _, inst := range s.In.Observed.Instances {
 		if !s.In.Observed.Workload.Has(inst.Ordinal) && (inst.Occupant() != nil || inst.Owned() > 0) {
 			beyond = append(beyond, inst.Ordinal)
 		}
 	}
-	return planned, beyond
+	return s.Decision.Leave(), beyond
 }
 
 // lowering is the phase of closed ordinals that seem to own nothing, by what was just done.
@@ -177,14 +163,10 @@ func (s Sight) lowering() (phase Phase, blocked string) {
 	return Verifying, s.Act.Text
 }
 
-// stuckAfter is how long a pod may outlive its grace before the drain is called blocked by it.
-const stuckAfter = time.Minute
-
-// stuck names a pod that should be gone.
 func (s Sight) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := s.In.Observed.Instance(n).Occupant()
-		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= stuckAfter {
+		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= decide.StuckAfter {
 			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, s.In.Now.Sub(p.DeleteBy).Round(time.Second))
 		}
 	}

@@ -16,14 +16,11 @@ import (
 
 // Outcome is what became of a decision.
 type Outcome struct {
-	// Drain is the way out of what leaves, nil when nothing does.
 	Drain *Drain `json:"drain,omitempty"`
-	// Denied is what the rights of the server lack for this kind, and where to add it; "": nothing is
-	// known to be lacking.
+	// Denied is what the server's rights are known to lack for this kind, and where to add it.
 	Denied string `json:"denied,omitempty"`
 	// Act is what was done, nil when nothing was to be done.
-	Act *Act `json:"act,omitempty"`
-	// Notes are what the orders say of single instances.
+	Act   *Act  `json:"act,omitempty"`
 	Notes Notes `json:"-"`
 }
 
@@ -119,7 +116,7 @@ func (r *Report) Problem() string {
 		return ""
 	case r.Denied != "":
 		return r.Denied
-	case r.Foreign != nil && r.Foreign.Stopped:
+	case r.Foreign.Text() != "":
 		return r.Foreign.Text()
 	case r.Conflict != nil:
 		return r.Conflict.Text

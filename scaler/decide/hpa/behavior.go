@@ -2,6 +2,7 @@ package hpa
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -29,10 +30,11 @@ func Stabilize(current, wanted int, past []Span, w Windows, now time.Time) int {
 	return min(max(current, least), most)
 }
 
-// Change is a change of size at a time; By is negative for a shrink.
-type Change struct {
-	At time.Time
-	By int
+// Scale is one change of size.
+type Scale struct {
+	At   time.Time `json:"at,omitzero"`
+	From int       `json:"from"`
+	To   int       `json:"to"`
 }
 
 // Policy allows a change within a period: by Value pods, or by Value percent of the size at the period's start.
@@ -42,14 +44,13 @@ type Policy struct {
 	Period  time.Duration
 }
 
-// Select picks among policies.
-type Select int
+// Select picks among policies: by default the one that allows the greatest change.
+type Select string
 
-// The choices.
+// The other choices, as the HPA names them.
 const (
-	SelectMax Select = iota // the policy that allows the greatest change
-	SelectMin
-	SelectDisabled // no change in this direction
+	SelectMin      Select = "Min"
+	SelectDisabled Select = "Disabled" // no change in this direction
 )
 
 // Rules limit the rate in one direction. Without policies there is no limit.
@@ -59,7 +60,7 @@ type Rules struct {
 }
 
 // UpLimit is the greatest size the rules allow now, never less than current.
-func UpLimit(current int, past []Change, r Rules, now time.Time) int {
+func UpLimit(current int, past []Scale, r Rules, now time.Time) int {
 	return max(current, r.limit(current, past, now, math.MaxInt32, func(start int, p Policy) int {
 		if p.Percent {
 			// Rounded up, or a small size could never grow. In whole numbers: 100 and 10 percent are 110, not 111.
@@ -70,39 +71,38 @@ func UpLimit(current int, past []Change, r Rules, now time.Time) int {
 }
 
 // DownLimit is the least size the rules allow now, never more than current.
-func DownLimit(current int, past []Change, r Rules, now time.Time) int {
+func DownLimit(current int, past []Scale, r Rules, now time.Time) int {
 	return min(current, r.limit(current, past, now, 0, func(start int, p Policy) int {
 		if p.Percent {
 			return start * (100 - p.Value) / 100
 		}
 		return start - p.Value
-	}, r.Select == SelectMax))
+	}, r.Select != SelectMin))
 }
 
 // limit applies allowed to the size at each policy's start and picks the least or the greatest result.
-func (r Rules) limit(current int, past []Change, now time.Time, none int, allowed func(start int, p Policy) int, least bool) int {
+func (r Rules) limit(current int, past []Scale, now time.Time, none int, allowed func(start int, p Policy) int, least bool) int {
 	if r.Select == SelectDisabled {
 		return current
 	}
 	if len(r.Policies) == 0 {
 		return none
 	}
-	pick := func(a, b int) int { return max(a, b) }
+	limits := make([]int, len(r.Policies))
+	for i, p := range r.Policies {
+		limits[i] = allowed(current-Moved(past, p.Period, now), p)
+	}
 	if least {
-		pick = func(a, b int) int { return min(a, b) }
+		return slices.Min(limits)
 	}
-	limit := allowed(current-Moved(past, r.Policies[0].Period, now), r.Policies[0])
-	for _, p := range r.Policies[1:] {
-		limit = pick(limit, allowed(current-Moved(past, p.Period, now), p))
-	}
-	return limit
+	return slices.Max(limits)
 }
 
 // Moved is what the size changed by within the period, on balance.
-func Moved(past []Change, period time.Duration, now time.Time) (by int) {
+func Moved(past []Scale, period time.Duration, now time.Time) (by int) {
 	for _, c := range past {
 		if c.At.After(now.Add(-period)) {
-			by += c.By
+			by += c.To - c.From
 		}
 	}
 	return by

@@ -109,9 +109,9 @@ func Ceil(need float64) int {
 // Result is a size and how it came about.
 type Result struct {
 	Replicas int
-	// Ratio is mean use over target of the counted pods; Filled the same with missing and unready pods filled in.
-	Ratio, Filled float64
-	// Need is Filled times the pods in it: the load in units of instances at target.
+	// Ratio is mean use over target of the counted pods.
+	Ratio float64
+	// Need is the load in units of instances at target, with missing and unready pods filled in.
 	Need float64
 	// Pods are the counted ones, Unready and Missing the others that are alive.
 	Pods, Unready, Missing int
@@ -154,7 +154,7 @@ func Replicas(current int, pods []Load, target Target, tol Tolerance) (Result, e
 	}
 	r.Ratio = counted.ratio()
 	filled := counted.fillIn(pods, r.Ratio)
-	r.Filled, r.Need = filled.ratio(), filled.need()
+	r.Need = filled.need()
 	r.Replicas, r.Kept = settle(current, r.Ratio, filled, tol)
 	return r, nil
 }
@@ -175,7 +175,6 @@ func settle(current int, ratio float64, filled sum, tol Tolerance) (size int, wh
 	return size, ""
 }
 
-// sum adds up the use of some pods.
 type sum struct {
 	target       Target
 	pods         int

@@ -109,7 +109,7 @@ func TestStabilize(t *testing.T) {
 func TestLimits(t *testing.T) {
 	pods := Policy{Value: 4, Period: time.Minute}
 	percent := Policy{Percent: true, Value: 10, Period: time.Minute}
-	grown := []Change{{At: now.Add(-30 * time.Second), By: 2}, {At: now.Add(-2 * time.Minute), By: 50}}
+	grown := []Scale{{At: now.Add(-30 * time.Second), From: 8, To: 10}, {At: now.Add(-2 * time.Minute), To: 50}}
 	require.Equal(t, 14, UpLimit(10, nil, Rules{Policies: []Policy{pods}}, now))
 	require.Equal(t, 12, UpLimit(10, grown, Rules{Policies: []Policy{pods}}, now), "two of four were used in this period")
 	require.Equal(t, 110, UpLimit(100, nil, Rules{Policies: []Policy{pods, percent}}, now))
@@ -118,7 +118,7 @@ func TestLimits(t *testing.T) {
 	require.Equal(t, 10, UpLimit(10, nil, Rules{Select: SelectDisabled}, now))
 	require.Equal(t, 90, DownLimit(100, nil, Rules{Policies: []Policy{pods, percent}}, now))
 	require.Equal(t, 96, DownLimit(100, nil, Rules{Policies: []Policy{pods, percent}, Select: SelectMin}, now))
-	require.Equal(t, 10, DownLimit(10, []Change{{At: now, By: -4}}, Rules{Policies: []Policy{pods}}, now), "used up")
+	require.Equal(t, 10, DownLimit(10, []Scale{{At: now, From: 14, To: 10}}, Rules{Policies: []Policy{pods}}, now), "used up")
 	require.Equal(t, 0, DownLimit(10, nil, Rules{}, now), "no policy, no limit")
 }
 

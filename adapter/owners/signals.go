@@ -2,6 +2,7 @@ package owners
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,17 +19,15 @@ import (
 // strip drops what is not read here before an object is kept: of its annotations, all but one.
 func strip(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
-		var kept map[string]string
-		if seeded := m.GetAnnotations()[v1alpha1.SeededAnnotation]; seeded != "" {
-			kept = map[string]string{v1alpha1.SeededAnnotation: seeded}
-		}
+		annotations := m.GetAnnotations()
+		maps.DeleteFunc(annotations, func(name, _ string) bool { return name != v1alpha1.SeededAnnotation })
+		m.SetAnnotations(annotations)
 		m.SetManagedFields(nil)
-		m.SetAnnotations(kept)
 	}
 	return obj, nil
 }
 
-func pictureOfGroups(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
+func groupsOf(kinds []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
 	s := observed.Groups{Kind: k.Name, At: at}
 	for _, obj := range objects {
 		var g v1alpha1.InstanceGroup
@@ -60,7 +59,7 @@ func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
 	}
 }
 
-func pictureOfHPAs(_ []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
+func hpasOf(_ []config.Kind, k config.Kind, at time.Time, objects []any) observed.Signal {
 	s := observed.HPAs{Kind: k.Name, At: at}
 	for _, obj := range objects {
 		h := obj.(*autoscalingv2.HorizontalPodAutoscaler)

@@ -9,15 +9,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-func TestACensusKnowsPodsByNameAndByUID(t *testing.T) {
-	c := NewCensus(at(1), map[string]string{"a-0": "u0", "a-1": "u1"})
-	require.Equal(t, 2, c.Len())
-	require.True(t, c.Has("u1"))
-	require.False(t, c.Has("a-1"))
-	require.Equal(t, "u0", c.UID("a-0"))
-	require.Empty(t, c.UID("u0"))
-}
-
 // An ordinal whose pod is orphaned has that pod, and no pod of the StatefulSet's: nothing is read
 // off it.
 func TestAPodThatIsNotAdoptedIsShownApart(t *testing.T) {

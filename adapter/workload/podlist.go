@@ -1,0 +1,54 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+)
+
+// PodLister asks the API server itself for all pods of a namespace.
+type PodLister struct {
+	pods metadata.ResourceInterface
+	page int64
+}
+
+// NewPodLister does not connect.
+func NewPodLister(client metadata.Interface, namespace string) *PodLister {
+	return &PodLister{pods: client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(namespace), page: listPage}
+}
+
+const (
+	// listPage is how many pods are asked for at once: never 10,000 pods are in memory.
+	listPage = 500
+	// listTimeout bounds a list. 10,000 pods take about a second.
+	listTimeout = 5 * time.Second
+	// notEnded selects the pods of which a container may run or be started.
+	notEnded = "status.phase!=" + string(corev1.PodSucceeded) + ",status.phase!=" + string(corev1.PodFailed)
+)
+
+// ListPods lists all pods of the namespace that have not ended, or fails. It asks for no
+// resourceVersion: the answer holds every earlier write, and all pages are of one moment.
+func (l *PodLister) ListPods(ctx context.Context) (observed.PodList, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	list := observed.PodList{Begun: time.Now(), UIDs: map[string]string{}}
+	for opts := (metav1.ListOptions{Limit: l.page, FieldSelector: notEnded}); ; {
+		page, err := l.pods.List(ctx, opts)
+		if err != nil {
+			return observed.PodList{}, fmt.Errorf("list all pods of the namespace: %w", err)
+		}
+		for i := range page.Items {
+			list.UIDs[page.Items[i].Name] = string(page.Items[i].UID)
+		}
+		if page.Continue == "" {
+			return list, nil
+		}
+		opts.Continue = page.Continue
+	}
+}
