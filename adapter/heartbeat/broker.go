@@ -3,6 +3,7 @@ package heartbeat
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -32,6 +33,7 @@ type broker struct {
 	in       *bufio.Reader
 	versions []kafka.ApiVersion
 	asked    int32
+	answered time.Time // when the last answer began to come
 }
 
 // connect opens a connection to the broker at addr, host:port, within the patience.
@@ -73,8 +75,8 @@ func (b *broker) within(d time.Duration) error {
 }
 
 // ask sends a request in the greatest version from least to most that the broker knows. It returns
-// the version and the answer's fields.
-func (b *broker) ask(request protocol.Message, least, most int16) (version int16, answer fields, err error) {
+// the version and the size of the answer, which is to be read next.
+func (b *broker) ask(request protocol.Message, least, most int16) (version int16, size int, err error) {
 	key := request.ApiKey()
 	for _, v := range b.versions {
 		if protocol.ApiKey(v.ApiKey) == key && v.MinVersion <= most {
@@ -82,29 +84,39 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 		}
 	}
 	if version < least {
-		return 0, fields{}, fmt.Errorf("ask for %s: the broker knows none of the versions %d to %d", key, least, most)
+		return 0, 0, fmt.Errorf("ask for %s: the broker knows none of the versions %d to %d", key, least, most)
 	}
 	b.asked++
 	if err := protocol.WriteRequest(b.raw, version, b.asked, clientID, request); err != nil {
-		return 0, fields{}, fmt.Errorf("ask for %s: %w", key, err)
+		return 0, 0, fmt.Errorf("ask for %s: %w", key, err)
 	}
-	f := fields{in: b.in, left: 2 * 4}
-	size, asked := int(f.int32()), f.int32()
+	const header = 2 * 4
+	head := b.read(header)
+	size, asked := int(head.int32()), head.int32()
 	switch {
-	case f.err != nil:
-		return 0, fields{}, fmt.Errorf("read answer to %s: %w", key, f.err)
+	case head.err != nil:
+		return 0, 0, fmt.Errorf("read answer to %s: %w", key, head.err)
 	case asked != b.asked || size < 4:
-		return 0, fields{}, fmt.Errorf("read answer to %s: this is none", key)
+		return 0, 0, fmt.Errorf("read answer to %s: this is none", key)
 	}
-	f.left = size - 4
-	return version, f, nil
+	b.answered = time.Now()
+	return version, size - 4, nil
+}
+
+// read reads the next n bytes of an answer.
+func (b *broker) read(n int) (f fields) {
+	raw := make([]byte, n)
+	if _, f.err = io.ReadFull(b.in, raw); f.err == nil {
+		f.rest = raw
+	}
+	return f
 }
 
 // offset is that of the first message of a partition from that time on, in milliseconds, or at one
 // of kafka-go's marks; -1: there is none.
 func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	const least, most = 1, 1
-	_, f, err := b.ask(&listoffsets.Request{
+	_, size, err := b.ask(&listoffsets.Request{
 		ReplicaID: -1,
 		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{{
 			Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at, //nolint:gosec // its number
@@ -113,18 +125,19 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	f := b.read(min(size, fetchBytes))
 	topics := f.int32()
-	f.skip(int(f.int16())) // the topic's name
+	f.take(int(f.int16())) // the topic's name
 	partitions := f.int32()
-	f.skip(4) // the partition's number
+	f.take(4) // the partition's number
 	code := f.int16()
-	f.skip(8) // the message's time
+	f.take(8) // the message's time
 	offset := f.int64()
 	switch {
 	case f.err != nil:
 		return 0, fmt.Errorf("read answer to ListOffsets: %w", f.err)
-	case topics != 1 || partitions != 1 || f.left != 0:
-		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, f.left)
+	case topics != 1 || partitions != 1 || len(f.rest) != 0:
+		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, len(f.rest))
 	case code != 0:
 		return 0, kafka.Error(code)
 	}
@@ -134,19 +147,19 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 // partitions lists the partitions of a topic with their leaders. kafka-go would also create it.
 func (b *broker) partitions(topic string) ([]kafka.Partition, error) {
 	const least, most = 4, 8 // the least that does not create, the most that kafka-go knows
-	version, f, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)
+	version, size, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)
 	if err != nil {
 		return nil, err
 	}
-	if f.left > maxListing {
-		return nil, fmt.Errorf("the answer has %d bytes, at most %d", f.left, maxListing)
+	if size > maxListing {
+		return nil, fmt.Errorf("the answer has %d bytes, at most %d", size, maxListing)
 	}
-	answer := make([]byte, 2*4+f.left)                   // with the prefix that kafka-go reads again
-	binary.BigEndian.PutUint32(answer, uint32(4+f.left)) //nolint:gosec // not that large
-	if _, err := io.ReadFull(b.in, answer[2*4:]); err != nil {
-		return nil, err
+	answer := b.read(size)
+	if answer.err != nil {
+		return nil, answer.err
 	}
-	_, message, err := protocol.ReadResponse(bytes.NewReader(answer), protocol.Metadata, version)
+	header := binary.BigEndian.AppendUint64(nil, uint64(4+size)<<32) // kafka-go reads it again
+	_, message, err := protocol.ReadResponse(bytes.NewReader(append(header, answer.rest...)), protocol.Metadata, version)
 	if err != nil {
 		return nil, err
 	}
@@ -176,37 +189,50 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 	return nil, errors.New("it does not exist")
 }
 
-// fields reads an answer. After an error, numbers are 0.
+// fields reads an answer, or a part of one. After an error, numbers are 0 and there are no bytes.
 type fields struct {
-	in   *bufio.Reader
-	left int
+	rest []byte
+	// over is how many bytes of the answer follow that were not kept.
+	over int
 	err  error
 }
 
 var errShort = errors.New("it is too short")
 
-func (f *fields) take(n int) []byte {
-	var room [8]byte
-	if f.err == nil && n > f.left {
-		f.err = errShort
+func (f *fields) take(n int) (taken []byte) {
+	if n < 0 || n > len(f.rest) {
+		f.rest, f.err = nil, cmp.Or(f.err, errShort)
+		return nil
 	}
-	if f.err == nil {
-		f.left -= n
-		_, f.err = io.ReadFull(f.in, room[:n])
-	}
-	return room[:n]
+	taken, f.rest = f.rest[:n], f.rest[n:]
+	return taken
 }
 
-func (f *fields) skip(n int) {
-	if f.err == nil && (n < 0 || n > f.left) {
-		f.err = errShort
+// block takes bytes whose length has been read; a length of -1 stands for none.
+func (f *fields) block(length int64) []byte {
+	if length == -1 {
+		return nil
 	}
-	if f.err == nil {
-		f.left -= n
-		_, f.err = f.in.Discard(n)
-	}
+	return f.take(int(length))
 }
 
-func (f *fields) int16() int16 { return int16(binary.BigEndian.Uint16(f.take(2))) } //nolint:gosec // as it was written
-func (f *fields) int32() int32 { return int32(binary.BigEndian.Uint32(f.take(4))) } //nolint:gosec // as it was written
-func (f *fields) int64() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) } //nolint:gosec // as it was written
+func (f *fields) number(width int) (n uint64) {
+	for _, b := range f.take(width) {
+		n = n<<8 | uint64(b)
+	}
+	return n
+}
+
+func (f *fields) int8() int8   { return int8(f.number(1)) }  //nolint:gosec // as it was written
+func (f *fields) int16() int16 { return int16(f.number(2)) } //nolint:gosec // as it was written
+func (f *fields) int32() int32 { return int32(f.number(4)) } //nolint:gosec // as it was written
+func (f *fields) int64() int64 { return int64(f.number(8)) } //nolint:gosec // as it was written
+
+func (f *fields) varint() int64 {
+	n, width := binary.Varint(f.rest)
+	if width <= 0 {
+		width = -1
+	}
+	f.take(width)
+	return n
+}

@@ -119,7 +119,7 @@ func (p *partition) seek(conn *broker) error {
 }
 
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
-	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
+	batches, end, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
 		p.next, p.undecided = unset, undecided{}
@@ -127,19 +127,19 @@ func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	case err != nil:
 		return err
 	}
-	answered, asked := time.Now(), p.next
-	err = p.drain(answer)
-	p.prove(answered, answer.end)
-	return p.passOver(ctx, asked, answer.end, err)
+	asked := p.next
+	err = p.drain(&batches)
+	p.prove(conn.answered, end)
+	return p.passOver(ctx, asked, end, err)
 }
 
 // drain hands on the messages of one answer. A batch that cannot be read is passed over.
-func (p *partition) drain(answer *answer) error {
+func (p *partition) drain(batches *fields) error {
 	for {
-		b, err := answer.next()
+		b, err := readBatch(batches)
 		switch {
 		case errors.Is(err, io.EOF):
-			return answer.close()
+			return nil
 		case err != nil:
 			return err
 		case b.body == nil:

@@ -1,7 +1,6 @@
 package heartbeat
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -112,13 +111,13 @@ func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 	})
 }
 
-// answering is an answer with these batches, as a partition that ends at end has it.
-func answering(end int64, batches ...kept) *answer {
+// answering is an answer with these batches.
+func answering(batches ...kept) *fields {
 	var sent []byte
 	for _, b := range batches {
 		sent = append(sent, b.bytes()...)
 	}
-	return &answer{fields: fields{in: bufio.NewReader(bytes.NewReader(sent)), left: len(sent)}, end: end}
+	return &fields{rest: sent}
 }
 
 func beatAt(base int64, ordinal int, attributes int16) kept {
@@ -146,7 +145,7 @@ func TestAPanicAtABatchPassesItOver(t *testing.T) {
 		return plain, err
 	}
 	p.next = 10
-	require.NoError(t, p.drain(answering(13, beatAt(10, 1, packed), beatAt(11, 2, packed), beatAt(12, 3, packed))))
+	require.NoError(t, p.drain(answering(beatAt(10, 1, packed), beatAt(11, 2, packed), beatAt(12, 3, packed))))
 	require.Equal(t, []int{1, 3}, beatenBy(&rec))
 	require.EqualValues(t, 13, p.next)
 	require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.panics.WithLabelValues("HeartBeat")))
@@ -161,7 +160,7 @@ func TestCompactedBatchesAndWhatWasReadBefore(t *testing.T) {
 	two.records = append(two.records, record{offset: 11, value: beatAt(11, 2, 0).records[0].value})
 	two.last = 14
 	p.next = 11
-	require.NoError(t, p.drain(answering(40, two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))
+	require.NoError(t, p.drain(answering(two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))
 	require.Equal(t, []int{2, 3}, beatenBy(&rec))
 	require.EqualValues(t, 40, p.next)
 }
