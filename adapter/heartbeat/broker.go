@@ -44,7 +44,7 @@ func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
 	}
 	b := &broker{}
 	dialer := kafka.Dialer{
-		ClientID: clientID, Timeout: s.cfg.Patience, SASLMechanism: mechanism,
+		ClientID: clientID, Timeout: s.patience, SASLMechanism: mechanism,
 		DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := s.cfg.open(ctx, network, addr)
 			b.raw = conn
@@ -55,12 +55,12 @@ func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
 		return nil, err
 	}
 	b.in = bufio.NewReader(b.raw)
-	err = b.within(s.cfg.Patience)
+	err = b.within(s.patience)
 	if err == nil {
 		b.versions, err = b.ApiVersions()
 	}
 	if err == nil {
-		err = b.within(s.cfg.Patience) // kafka-go has taken it back
+		err = b.within(s.patience) // kafka-go has taken it back
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ask %s for its versions: %w", addr, err), b.Close())

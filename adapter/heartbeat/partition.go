@@ -33,6 +33,7 @@ type partition struct {
 	id     int
 	leader atomic.Pointer[kafka.Partition]
 	unpack unpacker
+	stop   func() // ends run
 
 	next  int64 // offset of the next message
 	stuck int
@@ -77,7 +78,7 @@ func (p *partition) run(ctx context.Context) {
 		p.mu.Unlock()
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
-		p.refresh.Wake()
+		p.relist.Wake()
 		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
@@ -92,12 +93,12 @@ func (p *partition) session(ctx context.Context) error {
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	for {
-		if err := conn.within(p.cfg.Poll + p.cfg.Patience); err != nil {
+		if err := conn.within(p.poll + p.patience); err != nil {
 			return err
 		}
 		if p.next == unset {
 			if err := p.seek(conn); err != nil {
-				return fmt.Errorf("find the offset of %s ago: %w", p.cfg.LookBack, err)
+				return fmt.Errorf("find the offset of %s ago: %w", lookBack, err)
 			}
 		}
 		if err := p.fetch(ctx, conn); err != nil {
@@ -108,7 +109,7 @@ func (p *partition) session(ctx context.Context) error {
 
 // seek chooses the first message younger than the look-back; the end of the log if there is none.
 func (p *partition) seek(conn *broker) error {
-	offset, err := conn.offset(p.name, p.id, time.Now().Add(-p.cfg.LookBack).UnixMilli())
+	offset, err := conn.offset(p.name, p.id, time.Now().Add(-lookBack).UnixMilli())
 	if err == nil && offset < 0 {
 		offset, err = conn.offset(p.name, p.id, kafka.LastOffset)
 	}
@@ -119,7 +120,7 @@ func (p *partition) seek(conn *broker) error {
 }
 
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
-	batches, end, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
+	batches, end, err := conn.fetch(p.name, p.id, p.next, p.poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
 		p.next, p.undecided = unset, undecided{}

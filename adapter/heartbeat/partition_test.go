@@ -30,8 +30,10 @@ func kinds(topic string, names ...string) []config.Kind {
 }
 
 func newSource(brokers string, names ...string) *Source {
-	cfg := Config{Brokers: strings.Split(brokers, ","), Refresh: time.Second, Poll: 200 * time.Millisecond, Patience: time.Second}
-	return New(cfg, kinds("HeartBeat", names...), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(Config{Brokers: strings.Split(brokers, ",")}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s.refresh, s.poll, s.patience = time.Second, 200*time.Millisecond, time.Second
+	s.Configure(kinds("HeartBeat", names...))
+	return s
 }
 
 func sec(n int) time.Time { return time.Unix(1_760_000_000+int64(n), 0) }
@@ -95,7 +97,7 @@ func TestMessagesAreToldApart(t *testing.T) {
 func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		source := New(Config{}, kinds("HeartBeat", "Thing"), slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		source := New(Config{}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		p := source.newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
 		lines := func() int { return bytes.Count(log.Bytes(), []byte("heartbeat passed over")) }
 		for range 1000 {

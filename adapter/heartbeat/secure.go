@@ -2,7 +2,7 @@ package heartbeat
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -11,8 +11,6 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
-
-	"github.com/shardscaler/shardscaler/internal/clienttls"
 )
 
 // Mechanisms are what SASL can do, by Kafka's names.
@@ -45,14 +43,8 @@ func (c *Config) open(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, network, addr)
-	if err != nil || encrypted == nil {
-		return conn, err
+	if encrypted == nil {
+		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return clienttls.Secure(ctx, conn, encrypted, host)
+	return (&tls.Dialer{Config: encrypted}).DialContext(ctx, network, addr)
 }

@@ -143,7 +143,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 		return err
 	}
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.kafkaTLS(), SASL: o.kafkaSASL()}, nil, a.log, reg)
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.kafkaTLS(), SASL: o.kafkaSASL()}, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
