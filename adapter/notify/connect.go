@@ -17,30 +17,27 @@ import (
 
 // dial opens a connection to the broker, as the library would by itself.
 func dial(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+	encrypted := false
 	switch broker.Scheme {
 	case "mqtt", "tcp":
-		return proxy.FromEnvironmentUsing(o.Dialer).Dial("tcp", broker.Host)
 	case "ssl", "tls", "mqtts", "mqtt+ssl", "tcps":
-		return dialTLS(broker, o)
+		encrypted = true
 	case "unix":
 		return o.Dialer.Dial("unix", broker.Host+broker.Path)
 	case "ws", "wss":
 		plain := *broker
 		plain.User = nil // the WebSocket library refuses it
 		return mqtt.NewWebsocket(plain.String(), o.TLSConfig, o.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
+	default:
+		return nil, fmt.Errorf("scheme %q: want tcp, ssl, ws, wss or unix", broker.Scheme)
 	}
-	return nil, fmt.Errorf("scheme %q: want tcp, ssl, ws, wss or unix", broker.Scheme)
-}
-
-func dialTLS(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
 	conn, err := proxy.FromEnvironmentUsing(o.Dialer).Dial("tcp", broker.Host)
-	if err != nil {
-		return nil, err
+	if err != nil || !encrypted {
+		return conn, err
 	}
-	config := cmp.Or(o.TLSConfig, &tls.Config{MinVersion: tls.VersionTLS12})
 	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
 	defer cancel()
-	return clienttls.Secure(ctx, conn, config, broker.Hostname())
+	return clienttls.Secure(ctx, conn, cmp.Or(o.TLSConfig, &tls.Config{MinVersion: tls.VersionTLS12}), broker.Hostname())
 }
 
 // noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the

@@ -12,7 +12,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ type Config struct {
 	TLS *clienttls.Files
 	// ClientID is fixed over restarts and leaders: the broker keeps what is unacknowledged by it.
 	ClientID string
-	// Topic is cm/notify by default.
+	// Topic is what is subscribed to; CheckTopic finds nothing against it.
 	Topic string
 	// Username and PasswordFile are optional; the file is read at each connect.
 	Username, PasswordFile string
@@ -83,20 +82,17 @@ type Source struct {
 	changed wake.Signal // after the kinds changed
 }
 
-// New returns a Source for kinds; Configure changes them later. It does not connect.
-func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
-	cfg.Topic = cmp.Or(cfg.Topic, "cm/notify")
-	s := &Source{
+// New returns a Source without kinds, which does not connect.
+func New(cfg Config, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
+	return &Source{
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		failing: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		changed: wake.New(),
 	}
-	s.Configure(kinds)
-	return s
 }
 
-// Configure replaces the kinds whose messages are ours. A change of them connects anew.
+// Configure sets the kinds whose messages are ours. A change of them connects anew.
 func (s *Source) Configure(kinds []config.Kind) {
 	var names []string
 	for _, k := range kinds {

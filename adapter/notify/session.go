@@ -52,7 +52,7 @@ type session struct {
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
-	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1), decoder: decodeBounded}
+	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1), decoder: Decode}
 	for _, kind := range kinds {
 		c.queues[kind] = newQueue(c, kind)
 	}
@@ -134,17 +134,14 @@ func (s *session) afterBurst(now time.Time) {
 // connect opens the connection; the client is to be disconnected even where there is an error.
 // kept: the broker kept our session, with its subscription and what was not acknowledged.
 func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, err error) {
-	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).
+	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).SetUsername(s.cfg.Username).
 		SetProtocolVersion(4).SetCleanSession(false).SetAutoAckDisabled(true).SetOrderMatters(true).
 		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(connectTimeout).
 		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(fmt.Errorf("%w: %w", errClosed, err)) }).
 		// The broker may send what it kept before the subscription is made again.
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) })
-	o.SetStore(noStore{}).SetCustomOpenConnectionFn(s.open)
-	if s.cfg.Username != "" {
-		o.SetUsername(s.cfg.Username)
-	}
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) }).
+		SetStore(noStore{}).SetCustomOpenConnectionFn(s.open)
 	if s.cfg.PasswordFile != "" {
 		password, err := os.ReadFile(s.cfg.PasswordFile)
 		if err != nil {
@@ -152,14 +149,11 @@ func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, e
 		}
 		o.SetPassword(strings.TrimSpace(string(password)))
 	}
-	if s.cfg.TLS != nil {
-		encrypted, err := s.cfg.TLS.Load()
-		if err != nil {
-			return nil, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
-		}
-		o.SetTLSConfig(encrypted)
+	encrypted, err := s.cfg.TLS.Load()
+	if err != nil {
+		return nil, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
 	}
-	client = mqtt.NewClient(o)
+	client = mqtt.NewClient(o.SetTLSConfig(encrypted))
 	token := client.Connect()
 	if err := wait(ctx, token); err != nil {
 		return client, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
@@ -224,13 +218,12 @@ func (s *session) receive(m mqtt.Message) {
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
-	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, shown: said.Shown, bytes: held(m, said), ack: m.Ack}
-	if c.ids() == 0 {
+	if said.ids() == 0 {
 		m.Ack()
 		return
 	}
 	fault.Point("message.parsed")
-	if !q.put(c) {
+	if !q.put(change{Message: said, bytes: held(m, said), ack: m.Ack}) {
 		s.metrics.messages.WithLabelValues("deferred").Inc()
 	}
 }

@@ -147,7 +147,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	}
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.mqttTLS(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
-	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
+	}, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, nil, clients, a.log, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, nil, a.kube.client, a.kube.dynamic, a.log)
