@@ -9,7 +9,6 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"log/slog"
@@ -23,17 +22,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
-
-// Config is where the database is.
-type Config struct {
-	// DSN is postgres://user:password@host:port/db?… or the same with mysql or mariadb.
-	DSN string
-	// Timeout bounds one read, connecting included. Default 2m.
-	Timeout time.Duration
-}
-
-// DefaultTimeout is the Timeout of a Config that names none.
-const DefaultTimeout = 2 * time.Minute
 
 // Reconciler compares complete reads with what is assigned. *rebalancer.Engine is one.
 type Reconciler interface {
@@ -52,8 +40,8 @@ type Reconcilers func(kind string) (Reconciler, bool)
 
 // Source reads the catalogues of all configured kinds.
 type Source struct {
-	cfg         Config
 	dsn         dsn
+	timeout     time.Duration // of one read, connecting included
 	reconcilers Reconcilers
 	log         *slog.Logger
 	metrics     *metrics
@@ -63,14 +51,18 @@ type Source struct {
 	changed chan struct{} // closed and replaced when the set of watches changes
 }
 
-// needs are the columns without which a kind's configuration means nothing.
-type needs struct{ weight, labels bool }
+// question is a kind's query, and how often it is asked.
+type question struct {
+	query    string
+	interval time.Duration
+	// weight and labels: without this column the kind's configuration means nothing.
+	weight, labels bool
+}
 
-// watch is one kind's query and when to ask it.
+// watch is one kind's question and when to ask it.
 type watch struct {
-	kind, query string
-	interval    time.Duration
-	needs       needs
+	question
+	kind string
 	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
 	asked wake.Signal
 	// padded: the column id has the type char(n), by the last read.
@@ -78,22 +70,19 @@ type watch struct {
 	pace   pace // of keepReading alone
 }
 
-// New returns a Source for kinds; Configure changes them later. It checks the DSN only.
-func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
-	d, err := parseDSN(cfg.DSN)
+// New returns a Source without kinds. It only checks the DSN, which is
+// postgres://user:password@host:port/db?… or the same with mysql or mariadb.
+func New(dsn string, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+	d, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
-	s := &Source{
-		cfg: cfg, dsn: d, reconcilers: reconcilers, log: log, metrics: newMetrics(reg),
-		kinds: map[string]*watch{}, changed: make(chan struct{}),
-	}
-	s.Configure(kinds)
-	return s, nil
+	return &Source{
+		dsn: d, timeout: 2 * time.Minute, reconcilers: reconcilers, log: log, metrics: newMetrics(reg), changed: make(chan struct{}),
+	}, nil
 }
 
-// Configure replaces the kinds, at any time; a new kind and a changed query are read at once.
+// Configure sets the kinds, at any time; a new kind and a changed query are read at once.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,10 +90,10 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds = map[string]*watch{}
 	differs := len(old) != len(kinds)
 	for _, k := range kinds {
+		q := question{k.Catalogue.Query, k.Catalogue.Interval.Std(), k.Balance == config.BalanceWeight, k.ByLabels()}
 		w := old[k.Name]
-		needed := needs{weight: k.Balance == config.BalanceWeight, labels: k.ByLabels()}
-		if w == nil || w.query != k.Catalogue.Query || w.interval != k.Catalogue.Interval.Std() || w.needs != needed {
-			w = &watch{kind: k.Name, query: k.Catalogue.Query, interval: k.Catalogue.Interval.Std(), needs: needed, asked: wake.New()}
+		if w == nil || w.question != q {
+			w = &watch{question: q, kind: k.Name, asked: wake.New()}
 			differs = true
 		}
 		s.kinds[k.Name] = w

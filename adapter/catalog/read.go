@@ -46,7 +46,7 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 // stream reads all rows within the time-out, handing on full batches; it returns the last batch and
 // the number of rows. The driver may panic at what the server sends: that is a read which failed.
 func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	err = guard.Run(func() error {
 		batch, err = s.rows(ctx, db, w, rec, &count)
@@ -73,7 +73,7 @@ func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler,
 		return nil, fmt.Errorf("query catalogue: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // what could fail there is in rows.Err
-	sc, err := newScanner(rows, w.needs)
+	sc, err := newScanner(rows, w.question)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ const (
 	knownLabels = 10_000
 )
 
-func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
+func newScanner(rows *sql.Rows, need question) (*scanner, error) {
 	columns, err := rows.Columns()
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue's columns: %w", err)

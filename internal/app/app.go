@@ -138,7 +138,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	if err != nil {
 		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
 	}
-	a.catalog, err = catalog.New(catalog.Config{DSN: dsn}, nil, a.reconciler, a.log, reg)
+	a.catalog, err = catalog.New(dsn, a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
