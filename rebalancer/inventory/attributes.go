@@ -55,17 +55,17 @@ const Unit plan.Weight = 1000
 
 // Attributes is one complete read of the catalogue, reduced to a Needs. It never changes.
 type Attributes struct {
-	needs Needs
-	at    time.Time // when the read began; zero: no read was needed
-	seed  maphash.Seed
+	needs  Needs
+	ReadAt time.Time // when the read began; zero: no read was needed
+	seed   maphash.Seed
 	// rows are ascending by hash. Those that are as if the catalogue said nothing are left out.
 	// starts is where the rows begin whose hash begins with the index's bits: hashes are even, so
 	// that a look-up reads a handful of neighbours.
 	rows   []Attribute
 	starts []int32
-	// absent is the pin of a resource without labels, median the weight of one not read yet.
+	// absent is the pin of a resource without labels, Median the weight of one not read yet.
 	absent plan.PinIndex
-	median plan.Weight
+	Median plan.Weight
 	pins   []plan.Pin
 	// unread are the hashes of rows that could not be read, and of which nothing was known before.
 	unread map[uint64]bool
@@ -106,12 +106,6 @@ func (x *Attributes) Pinned() bool { return x != nil && len(x.needs.pins) > 0 }
 
 // Labelled is explained at Weighed.
 func (x *Attributes) Labelled() bool { return x != nil && x.needs.ByLabels() }
-
-// Median is the weight of a resource of which nothing is known yet.
-func (x *Attributes) Median() plan.Weight { return x.median }
-
-// ReadAt is when the read began; zero: none was needed.
-func (x *Attributes) ReadAt() time.Time { return x.at }
 
 // bucketSize is about how many rows begin with the same bits.
 const bucketSize = 4
@@ -158,7 +152,7 @@ func newCatalogueRead(s Needs, seed maphash.Seed, at time.Time) *catalogueRead {
 	if err != nil {
 		panic(fmt.Sprintf("pins that were validated are refused: %v", err))
 	}
-	r := &catalogueRead{Attributes: Attributes{needs: s, at: at, seed: seed, median: Unit}, pinner: pinner}
+	r := &catalogueRead{Attributes: Attributes{needs: s, ReadAt: at, seed: seed, Median: Unit}, pinner: pinner}
 	r.absent = pinner.Pin("", nil, nil)
 	r.named, r.classes = map[string]bool{}, map[unsafe.Pointer]class{}
 	for _, p := range s.pins {
@@ -260,6 +254,6 @@ func (r *catalogueRead) weigh() {
 	}
 	slices.Sort(weights)
 	if len(weights) > 0 {
-		r.median = weights[len(weights)/2]
+		r.Median = weights[len(weights)/2]
 	}
 }

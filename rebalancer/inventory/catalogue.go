@@ -198,23 +198,24 @@ func (s Catalogue) Imported() {
 func (s Catalogue) Waiting() *resync.Waiting {
 	c, back := s.borrow()
 	if back != nil {
-		return s.shown()
+		waiting, _ := s.open()
+		return waiting
 	}
 	defer s.giveBack(c)
 	s.forget(c)
 	return c.with.Waiting()
 }
 
-// shown is what waits for a person as it was when something was last done with it.
-func (s *shared) shown() *resync.Waiting {
+// open is comparison.open.
+func (s *shared) open() (waiting *resync.Waiting, claimed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.comparison.waiting()
+	return s.comparison.open()
 }
 
 // WaitingCount is the number of deletes that wait for a person. A scrape asks for it: it is free.
 func (s Catalogue) WaitingCount() int {
-	if w := s.shown(); w != nil {
+	if w, _ := s.open(); w != nil {
 		return w.Count
 	}
 	return 0
@@ -222,9 +223,8 @@ func (s Catalogue) WaitingCount() int {
 
 // Claimed is the number of ids that are claimed to be deleted.
 func (s Catalogue) Claimed() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.comparison.claims()
+	_, claimed := s.open()
+	return claimed
 }
 
 // forget lets go of waiting deletes whose ids have gone by another way, so that no outdated number

@@ -64,20 +64,12 @@ func (c *comparison) hear(s saying) {
 // reading says whether a read is under way, or being compared.
 func (c *comparison) reading() bool { return c.lent != nil || c.with.Reading() }
 
-// claims counts the ids that are claimed to be deleted; while it is lent, those that were then.
-func (c *comparison) claims() int {
+// open is what waits for a person and how many claims there are; while it is lent, as it was then.
+func (c *comparison) open() (waiting *resync.Waiting, claimed int) {
 	if c.lent != nil {
-		return c.claimed
+		return c.shown, c.claimed
 	}
-	return c.with.Claimed()
-}
-
-// waiting is what waits for a person; while it is lent, what did then.
-func (c *comparison) waiting() *resync.Waiting {
-	if c.lent != nil {
-		return c.shown
-	}
-	return c.with.Waiting()
+	return c.with.Waiting(), c.with.Claimed()
 }
 
 // borrow takes the comparison; back, if not nil, is closed when another goroutine gives it back.
@@ -88,8 +80,7 @@ func (s *shared) borrow() (c *comparison, back <-chan struct{}) {
 	if c.lent != nil {
 		return nil, c.lent
 	}
-	c.shown = c.with.Waiting()
-	c.claimed = c.with.Claimed()
+	c.shown, c.claimed = c.open()
 	c.lent = make(chan struct{})
 	return c, nil
 }

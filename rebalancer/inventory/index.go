@@ -78,21 +78,12 @@ func (x *Index) CatchUp() {
 }
 
 // Find returns where the id is.
-func (x *Index) Find(id string) (int32, bool) {
+func (x *Index) Find(id string) (place int32, known bool) {
 	x.CatchUp()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.find(id)
-}
-
-// Known says of each id whether it is anywhere, and by which State.
-func (x *Index) Known(ids []string) (known []bool, of *protocol.State) {
-	places, of := x.places(ids)
-	known = make([]bool, len(ids))
-	for i, place := range places {
-		known[i] = place != nowhere
-	}
-	return known, of
+	place = x.find(id)
+	return place, place != nowhere
 }
 
 // places returns where each id is, nowhere included, and by which State.
@@ -102,11 +93,7 @@ func (x *Index) places(ids []string) (places []int32, of *protocol.State) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for i, id := range ids {
-		place, known := x.find(id)
-		if !known {
-			place = nowhere
-		}
-		places[i] = place
+		places[i] = x.find(id)
 	}
 	return places, x.of
 }
@@ -138,7 +125,7 @@ func beingDeleted(st *protocol.State) map[string]struct{} {
 	ids := map[string]struct{}{}
 	for _, f := range st.Flight {
 		for i, id := range f.IDs.All() {
-			if len(f.To) == 0 || f.To[i] == protocol.ToDelete {
+			if f.Target(i) == protocol.ToDelete {
 				ids[id] = struct{}{}
 			}
 		}
@@ -146,14 +133,16 @@ func beingDeleted(st *protocol.State) map[string]struct{} {
 	return ids
 }
 
-// find is Find with the lock held.
-func (x *Index) find(id string) (int32, bool) {
+// find is where the id is, with the lock held.
+func (x *Index) find(id string) int32 {
 	if x.of == nil {
-		return 0, false
+		return nowhere
 	}
 	h := maphash.String(x.seed, id)
-	p, ok := x.at[h%shards][h]
-	return p, ok
+	if place, known := x.at[h%shards][h]; known {
+		return place
+	}
+	return nowhere
 }
 
 // Updates is how often the index was brought up to a State.

@@ -133,7 +133,7 @@ func (s Callers) Message() {
 // the State has changed since, it is taken for known, which only makes the next comparison with the
 // catalogue remember the message.
 func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, error) {
-	known, of := s.index.Known(ids)
+	places, of := s.index.places(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.leading {
@@ -141,8 +141,9 @@ func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, erro
 	}
 	r, current := NewRequest(now), of == s.state
 	for i, id := range ids {
-		s.comparison.hear(saying{at: now, id: id, op: op, exists: known[i] || !current})
-		if op == resync.Created && !known[i] {
+		known := places[i] != nowhere
+		s.comparison.hear(saying{at: now, id: id, op: op, exists: known || !current})
+		if op == resync.Created && !known {
 			s.attributes.created(id)
 		}
 		s.requests.add(op, id, r)
@@ -156,7 +157,7 @@ func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, erro
 // since the index was asked, an id is taken for one that exists: the read decides. noted: there is
 // such an id. The caller is answered when the claim is kept.
 func (s Callers) Claim(now time.Time, ids []string) (r *Request, noted bool, err error) {
-	known, of := s.index.Known(ids)
+	places, of := s.index.places(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.leading {
@@ -164,7 +165,7 @@ func (s Callers) Claim(now time.Time, ids []string) (r *Request, noted bool, err
 	}
 	any := of != s.state || s.importing || s.comparison.reading()
 	for i, id := range ids {
-		if known[i] || any || s.requests.by[id] != nil {
+		if places[i] != nowhere || any || s.requests.by[id] != nil {
 			s.comparison.hear(saying{at: now, id: id, claim: true})
 			noted = true
 		}

@@ -98,7 +98,11 @@ func (s Writer) Attributes() *Attributes {
 
 // NotYetRead says of a hash of Attributes whether only a message has spoken of the resource: the
 // catalogue has a word of it that has not been read yet.
-func (s Writer) NotYetRead(hash uint64) bool { return s.attributes.notYetRead.has(hash) }
+func (s Writer) NotYetRead(hash uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attributes.notYetRead(hash)
+}
 
 // Unannounced is the warning that rows keep appearing of which no message tells, and how many;
 // "" if there is nothing to say.
