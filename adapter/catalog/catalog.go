@@ -159,7 +159,7 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 }
 
 func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
-	why := periodic
+	periodic := true // the read comes so long after the last one, or again after one that failed
 	for {
 		select { // this read answers all that asked before it begins
 		case <-w.asked:
@@ -174,16 +174,18 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		if err != nil {
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
 			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: ended, Err: err})
-			due = w.pace.failed(why, ended, took)
+			due = w.pace.failed(periodic, ended, took)
 		} else {
-			w.pace.read(why, ended, took)
+			w.pace.read(periodic, ended, took)
 		}
-		why = periodic
-		if !next.IsZero() && next.Before(due) {
-			due, why = next, confirming
+		confirms := !next.IsZero() && next.Before(due)
+		if confirms {
+			due = next
 		}
-		if why = w.await(ctx, due, why); ctx.Err() != nil {
+		asked := w.await(ctx, due)
+		if ctx.Err() != nil {
 			return
 		}
+		periodic = !confirms && !asked
 	}
 }

@@ -1,8 +1,6 @@
 package catalog
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -30,10 +28,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Reads of a kind's catalogue at which the database's driver panicked; each failed.",
 		}, []string{"kind"}),
 	}
-}
-
-func (m *metrics) read(kind, outcome string, d time.Duration) {
-	m.duration.WithLabelValues(kind, outcome).Observe(d.Seconds())
 }
 
 func (m *metrics) forget(kind string) {

@@ -29,12 +29,15 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 	rec.BeginRead(began)
 	last, count, err := s.stream(ctx, db, w, rec)
 	took = time.Since(began)
+	outcome := "complete"
+	if err != nil {
+		outcome = "failed"
+	}
+	s.metrics.duration.WithLabelValues(w.kind, outcome).Observe(took.Seconds())
 	if err != nil {
 		rec.AbortRead()
-		s.metrics.read(w.kind, "failed", took)
 		return time.Time{}, took, err
 	}
-	s.metrics.read(w.kind, "complete", took)
 	// The age of a read is that of its beginning: what happened since may be missing in it.
 	sink(observed.Catalogued{Kind: w.kind, At: began, Count: count})
 	if next, err = rec.EndRead(ctx, last); err != nil {

@@ -168,14 +168,17 @@ func (p *partition) take(b batch) {
 	}
 }
 
-// marker ends a producer's transaction.
+// marker ends a producer's transaction, if it says so: its key is a version, and 0 for aborted or 1
+// for committed.
 func (p *partition) marker(producer int64, key []byte) {
-	committed, ends := outcome(key)
-	if !ends {
+	head := fields{rest: key}
+	head.take(2)
+	outcome := head.int16()
+	if head.err != nil || outcome != 0 && outcome != 1 {
 		return
 	}
 	for _, beat := range p.undecided.end(producer) {
-		if !committed {
+		if outcome == 0 {
 			p.count("aborted", 1)
 			continue
 		}

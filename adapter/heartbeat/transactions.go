@@ -1,10 +1,6 @@
 package heartbeat
 
-import (
-	"encoding/binary"
-
-	"github.com/shardscaler/shardscaler/adapter/observed"
-)
+import "github.com/shardscaler/shardscaler/adapter/observed"
 
 // maxUndecided bounds the beats of a partition that wait for the ends of their transactions.
 const maxUndecided = 4096
@@ -44,15 +40,4 @@ func (u *undecided) end(producer int64) []observed.Beat {
 	delete(u.of, producer)
 	u.total -= len(beats)
 	return beats
-}
-
-// outcome is what the key of a control record says: a version, and 0 for aborted or 1 for
-// committed; anything else ends no transaction.
-func outcome(key []byte) (committed, ends bool) {
-	const size = 2 + 2
-	if len(key) < size {
-		return false, false
-	}
-	kind := binary.BigEndian.Uint16(key[2:])
-	return kind == 1, kind <= 1
 }

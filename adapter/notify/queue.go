@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -33,7 +34,8 @@ type queue struct {
 	bytes   int
 	// full: a message found no room. From then on all wait at the broker, which sends them again.
 	full bool
-	err  error
+
+	failure atomic.Pointer[error] // of the latest attempt to commit; nil: there was none
 }
 
 func newQueue(s *session, kind string) *queue {
@@ -124,7 +126,7 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 	began := time.Now()
 	for wait := least; ; wait = min(2*wait, most) {
 		err := q.attempt(ctx, f)
-		q.fail(err)
+		q.failure.Store(&err)
 		if err == nil {
 			q.metrics.commits.WithLabelValues(q.kind).Observe(time.Since(began).Seconds())
 			return true
@@ -160,17 +162,4 @@ func (q *queue) attempt(ctx context.Context, f folded) error {
 		return nil
 	}
 	return q.handler.Shown(q.kind, f.shown)
-}
-
-func (q *queue) fail(err error) {
-	q.mu.Lock()
-	q.err = err
-	q.mu.Unlock()
-}
-
-// failure is why the latest attempt to commit failed; nil when it succeeded.
-func (q *queue) failure() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.err
 }

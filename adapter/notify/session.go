@@ -283,8 +283,8 @@ func result(m Message, ours bool) string {
 // report tells each kind that its notifications arrive, or that they cannot be committed.
 func (s *session) report(now time.Time) {
 	for _, kind := range s.kinds {
-		if err := s.queues[kind].failure(); err != nil {
-			s.sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: now, Err: fmt.Errorf("commit notifications: %w", err)})
+		if err := s.queues[kind].failure.Load(); err != nil && *err != nil {
+			s.sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: now, Err: fmt.Errorf("commit notifications: %w", *err)})
 			continue
 		}
 		s.sink(observed.Read{Kind: kind, Source: observed.SourceNotify, At: now})
