@@ -2,7 +2,8 @@ package catalog
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 type metrics struct {
@@ -12,21 +13,15 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	f := promauto.With(reg)
+	m := meter.In(reg)
 	return &metrics{
-		unread: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_catalogue_unread_rows",
-			Help: "Rows of a kind's last complete read whose weight or labels cannot be read.",
-		}, []string{"kind"}),
-		duration: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "shardscaler_catalogue_read_duration_seconds",
-			Help:    "Time to read a kind's catalogue, by outcome: complete or failed.",
-			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
-		}, []string{"kind", "outcome"}),
-		panics: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_catalogue_panics_total",
-			Help: "Reads of a kind's catalogue at which the database's driver panicked; each failed.",
-		}, []string{"kind"}),
+		unread: m.Gauges("shardscaler_catalogue_unread_rows",
+			"Rows of a kind's last complete read whose weight or labels cannot be read.", "kind"),
+		duration: m.Histograms("shardscaler_catalogue_read_duration_seconds",
+			"Time to read a kind's catalogue, by outcome: complete or failed.",
+			prometheus.ExponentialBuckets(0.01, 2, 14), "kind", "outcome"),
+		panics: m.Counters("shardscaler_catalogue_panics_total",
+			"Reads of a kind's catalogue at which the database's driver panicked; each failed.", "kind"),
 	}
 }
 

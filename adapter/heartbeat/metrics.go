@@ -2,7 +2,8 @@ package heartbeat
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 type metrics struct {
@@ -13,24 +14,16 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	f := promauto.With(reg)
+	m := meter.In(reg)
 	return &metrics{
-		messages: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_heartbeat_messages_total",
-			Help: "Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, aborted (a beat of a transaction that was), undecided (a beat given up since its transaction did not end), unreadable (a whole batch each).",
-		}, []string{"topic", "result"}),
-		reconnects: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_heartbeat_reconnects_total",
-			Help: "Connections to a partition's leader that were given up because of an error or of silence.",
-		}, []string{"topic"}),
-		partitions: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_heartbeat_partitions",
-			Help: "Partitions of a heartbeat topic that are read.",
-		}, []string{"topic"}),
-		panics: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_heartbeat_panics_total",
-			Help: "Panics of the libraries that read a heartbeat topic; what they were given was passed over.",
-		}, []string{"topic"}),
+		messages: m.Counters("shardscaler_heartbeat_messages_total",
+			"Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, aborted (a beat of a transaction that was), undecided (a beat given up since its transaction did not end), unreadable (a whole batch each).",
+			"topic", "result"),
+		reconnects: m.Counters("shardscaler_heartbeat_reconnects_total",
+			"Connections to a partition's leader that were given up because of an error or of silence.", "topic"),
+		partitions: m.Gauges("shardscaler_heartbeat_partitions", "Partitions of a heartbeat topic that are read.", "topic"),
+		panics: m.Counters("shardscaler_heartbeat_panics_total",
+			"Panics of the libraries that read a heartbeat topic; what they were given was passed over.", "topic"),
 	}
 }
 
