@@ -5,23 +5,34 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
 const (
 	clientID = "shardscaler"
 	// maxListing is the most bytes of a listing of one topic's partitions.
 	maxListing = 4 << 20
+	// fetchBytes is the most one answer holds, save that a broker always sends a whole batch.
+	fetchBytes = 1 << 20
+	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than maxBatch.
+	maxAnswer = maxBatch + fetchBytes
 )
 
 // broker is a connection to a broker, which kafka-go opens. What the broker answers is read here,
@@ -66,6 +77,42 @@ func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
 		return nil, errors.Join(fmt.Errorf("ask %s for its versions: %w", addr, err), b.Close())
 	}
 	return b, nil
+}
+
+// Mechanisms are what SASL can do, by Kafka's names.
+var Mechanisms = []string{"PLAIN", scram.SHA256.Name(), scram.SHA512.Name()}
+
+// mechanism is how to say who we are; nil: it is not said.
+func (s *SASL) mechanism() (sasl.Mechanism, error) {
+	if s == nil {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("read Kafka password: %w", err)
+	}
+	password := strings.TrimRight(string(raw), "\r\n")
+	switch s.Mechanism {
+	case "PLAIN":
+		return plain.Mechanism{Username: s.Username, Password: password}, nil
+	case scram.SHA256.Name():
+		return scram.Mechanism(scram.SHA256, s.Username, password)
+	case scram.SHA512.Name():
+		return scram.Mechanism(scram.SHA512, s.Username, password)
+	}
+	return nil, fmt.Errorf("SASL mechanism %q: want one of %s", s.Mechanism, strings.Join(Mechanisms, ", "))
+}
+
+// open opens the connection beneath one to the broker at addr.
+func (c *Config) open(ctx context.Context, network, addr string) (net.Conn, error) {
+	encrypted, err := c.TLS.Load()
+	if err != nil {
+		return nil, err
+	}
+	if encrypted == nil {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	return (&tls.Dialer{Config: encrypted}).DialContext(ctx, network, addr)
 }
 
 // within gives the broker time for its next answers.
@@ -187,6 +234,64 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 		}
 	}
 	return nil, errors.New("it does not exist")
+}
+
+// fetch asks for what is at offset of a partition and behind it; the broker waits if there is
+// nothing. It returns the batches, and where the partition ends. kafka-go's own readers are not used:
+// they do not tell where a batch ends, so that one that cannot be read could not be passed over, and
+// unpack whatever a batch unpacks to.
+func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, err error) {
+	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
+	version, size, err := b.ask(&fetch.Request{
+		ReplicaID: -1, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes, SessionEpoch: -1, //nolint:gosec // small
+		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: fetchBytes, //nolint:gosec // its number
+		}}}},
+	}, least, most)
+	if err != nil {
+		return fields{}, 0, err
+	}
+	batches = b.read(min(size, maxAnswer))
+	if batches.err == nil {
+		batches.over, batches.err = b.in.Discard(size - len(batches.rest))
+	}
+	if end, err = batches.fetched(version); err != nil {
+		return fields{}, 0, fmt.Errorf("read answer to Fetch: %w", err)
+	}
+	return batches, end, nil
+}
+
+// fetched reads an answer up to its batches, and where the partition ends.
+func (f *fields) fetched(version int16) (end int64, err error) {
+	f.take(4) // throttle
+	whole := int16(0)
+	if version >= 7 {
+		whole = f.int16()
+		f.take(4) // session
+	}
+	topics := f.int32()
+	f.take(int(f.int16())) // the topic's name
+	partitions := f.int32()
+	f.take(4) // the partition's number
+	code := f.int16()
+	end = f.int64()
+	f.take(8) // last stable offset
+	if version >= 5 {
+		f.take(8) // start of the log
+	}
+	f.take(16 * max(0, int(f.int32()))) // aborted transactions
+	size, sent := max(0, int(f.int32())), len(f.rest)+f.over
+	switch {
+	case whole != 0:
+		return 0, kafka.Error(whole)
+	case f.err != nil:
+		return 0, f.err
+	case topics != 1 || partitions != 1 || size != sent:
+		return 0, fmt.Errorf("%d topics, %d partitions and %d bytes in %d", topics, partitions, size, sent)
+	case code != 0:
+		return 0, kafka.Error(code)
+	}
+	return end, nil
 }
 
 // fields reads an answer, or a part of one. After an error, numbers are 0 and there are no bytes.
