@@ -222,8 +222,12 @@ func (r *catalogueRead) pin(row observed.ResourceKnown) plan.PinIndex {
 	return c.pin
 }
 
-// done is the read as a whole. Ids that a pin names and no row had are bound all the same.
+// done is the read as a whole; nil: no attributes are needed. Ids that a pin names and no row had are
+// bound all the same.
 func (r *catalogueRead) done() *Attributes {
+	if r == nil {
+		return nil
+	}
 	r.weigh()
 	for _, p := range r.needs.pins {
 		for _, id := range p.IDs {

@@ -73,19 +73,13 @@ type Compared struct {
 func (s Catalogue) End(ctx context.Context, now time.Time, limits resync.Limits) (out Compared, err error) {
 	out.Deleting = NewRequest(now)
 	err = s.lend(ctx, func(c *comparison) error {
-		if !s.leads(c) {
-			return orders.ErrNotLeading
-		}
 		if out.Outcome, err = c.with.End(now, limits, s.index.remains); err != nil {
 			s.abortAttributes(now)
 			return err
 		}
 		c.ended++
-		out.Next = out.Confirm
-		if s.endAttributes() { // more has come to be needed meanwhile
-			out.Next = now
-		}
-		s.found(&out)
+		r := s.catalogueRead()
+		s.found(now, &out, r, r.done()) // done sorts every row: not under the lock
 		return s.enqueueDeletes(c, slices.Concat(out.Claimed, out.Deletes), out.Deleting)
 	})
 	return out, err
@@ -98,10 +92,15 @@ func (s *shared) leads(c *comparison) bool {
 	return s.leading && s.comparison == c
 }
 
-// found notes what a read has found: its claims are owed, and its new rows are being created.
-func (s *shared) found(out *Compared) {
+// found notes what a read has found: what it says of attributes is in force, its claims are owed, and
+// its new rows are being created.
+func (s *shared) found(now time.Time, out *Compared, r *catalogueRead, read *Attributes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.attributes.end(r, read)
+	if out.Next = out.Confirm; s.attributes.lacks() { // more has come to be needed meanwhile
+		out.Next = now
+	}
 	if s.unannounced.read(len(out.Creates), s.messages) {
 		out.Warning, out.Rows, out.Reads = unannouncedText, s.unannounced.rows, s.unannounced.reads
 	}
@@ -113,19 +112,6 @@ func (s *shared) abortAttributes(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.attributes.abort(now)
-}
-
-// endAttributes puts what the read says of attributes into force; lacks: more is needed by now.
-func (s *shared) endAttributes() (lacks bool) {
-	r := s.catalogueRead()
-	var read *Attributes
-	if r != nil {
-		read = r.done() // sorts every row: not under the lock
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.attributes.end(r, read)
-	return s.attributes.lacks()
 }
 
 // catalogueRead is the read under way, if attributes are needed of it. Only its reader adds to it.
@@ -257,9 +243,6 @@ type Confirmation struct {
 func (s Catalogue) Confirm(ctx context.Context, now time.Time, set, count int) (*Confirmation, error) {
 	out := &Confirmation{Request: NewRequest(now)}
 	err := s.lend(ctx, func(c *comparison) (err error) {
-		if !s.leads(c) {
-			return orders.ErrNotLeading
-		}
 		s.forget(c)
 		if out.ids, err = c.with.Confirm(set, count); err != nil {
 			return fmt.Errorf("%w: %w", ErrCountChanged, err)

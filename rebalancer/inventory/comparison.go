@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // comparison is the comparison with the catalogue and what it is to be told. Long work with it (the
@@ -96,12 +97,15 @@ func (s *shared) giveBack(c *comparison) {
 	c.lent, c.said, c.spoken, c.shown = nil, nil, nil, nil
 }
 
-// lend does long work with the comparison, as soon as no other goroutine has it.
+// lend does long work with the comparison of who leads, as soon as no other goroutine has it.
 func (s *shared) lend(ctx context.Context, work func(c *comparison) error) error {
 	for {
 		c, back := s.borrow()
 		if back == nil {
 			defer s.giveBack(c)
+			if !s.leads(c) {
+				return orders.ErrNotLeading
+			}
 			return work(c)
 		}
 		select {

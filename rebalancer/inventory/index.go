@@ -287,18 +287,17 @@ func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 		n -= f.Deletes()
 	}
 	return func(yield func(string) bool) {
+		all := func(ids protocol.IDs) bool {
+			return !slices.ContainsFunc(ids.Strings(), func(id string) bool { return !yield(id) })
+		}
 		for _, in := range st.Instances {
-			for _, id := range in.IDs.All() {
-				if !yield(id) {
-					return
-				}
+			if !all(in.IDs) {
+				return
 			}
 		}
 		for _, p := range st.Pool {
-			for _, id := range p.IDs.All() {
-				if !yield(id) {
-					return
-				}
+			if !all(p.IDs) {
+				return
 			}
 		}
 		for _, f := range st.Flight {

@@ -110,17 +110,15 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 		q.by = map[string]*wanted{}
 	}
 	w := q.by[id]
-	switch {
-	case w == nil:
-		w = &wanted{op: op}
-		q.by[id] = w
-		q.order[op] = append(q.order[op], id)
-	case w.op != op:
-		w.op = op
+	if w == nil || w.op != op {
 		q.order[op] = append(q.order[op], id)
 	}
+	if w == nil {
+		w = &wanted{}
+		q.by[id] = w
+	}
 	q.now++
-	w.at = q.now
+	w.op, w.at = op, q.now
 	r.left++
 	w.by = append(w.by, r)
 }
