@@ -77,24 +77,18 @@ func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []s
 	return nil
 }
 
-// add has deletes wait, as a set of their own.
+// add has deletes wait, as a set of their own if there is room for one.
 func (h *held) add(now time.Time, ids []string) {
-	s := h.newest(now)
+	if len(h.sets) < maxSets {
+		h.last++
+		h.sets = append(h.sets, &Set{Set: h.last, Since: now})
+	}
+	s := h.sets[len(h.sets)-1]
 	s.Known = h.known
 	for _, id := range ids { // cloned: what is known may change while they wait, and need not be kept alive by them
 		h.by[strings.Clone(id)] = s
 		s.Count++
 	}
-}
-
-// newest is a new set, or the last one where there are too many.
-func (h *held) newest(now time.Time) *Set {
-	if len(h.sets) == maxSets {
-		return h.sets[maxSets-1]
-	}
-	h.last++
-	h.sets = append(h.sets, &Set{Set: h.last, Since: now})
-	return h.sets[len(h.sets)-1]
 }
 
 // spent is how many have gone without a person within budgetSpan and a wentStep.
@@ -147,12 +141,24 @@ func share(count, known int) float64 { return float64(count) / float64(max(known
 // Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
 // of the only one of that size, or of all if there are as many in all. They wait no more: if they
 // are not carried out, the next two reads find them again.
-func (h *held) Confirm(set, count int) ([]string, error) {
-	chosen, err := h.choose(set, count)
-	if err != nil {
-		return nil, err
+func (h *held) Confirm(set, count int) (ids []string, err error) {
+	var chosen []*Set
+	all := set == 0 && count == len(h.by)
+	for _, s := range h.sets {
+		if all || s.Count == count && (set == 0 || set == s.Set) {
+			chosen = append(chosen, s)
+		}
 	}
-	var ids []string
+	switch {
+	case len(h.sets) == 0:
+		return nil, fmt.Errorf("confirm deletes: count %d given, %w", count, errNoneWait)
+	case len(chosen) > 1 && !all:
+		return nil, fmt.Errorf("confirm deletes: count %d given: %w: %s", count, errAmbiguous, h.list())
+	case len(chosen) == 0 && set != 0:
+		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
+	case len(chosen) == 0:
+		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
+	}
 	for id, s := range h.by {
 		if slices.Contains(chosen, s) {
 			ids = append(ids, id)
@@ -178,29 +184,6 @@ func (h *held) Went() []Went { return slices.Clone(h.went) }
 
 // Resume goes on with what went under the leader before.
 func (h *held) Resume(went []Went) { h.went = slices.Clone(went) }
-
-func (h *held) choose(set, count int) (chosen []*Set, err error) {
-	if len(h.sets) == 0 {
-		return nil, fmt.Errorf("confirm deletes: count %d given, %w", count, errNoneWait)
-	}
-	if set == 0 && count == len(h.by) {
-		return slices.Clone(h.sets), nil
-	}
-	for _, s := range h.sets {
-		if s.Count == count && (set == 0 || set == s.Set) {
-			chosen = append(chosen, s)
-		}
-	}
-	switch {
-	case len(chosen) > 1:
-		return nil, fmt.Errorf("confirm deletes: count %d given: %w: %s", count, errAmbiguous, h.list())
-	case len(chosen) == 0 && set != 0:
-		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
-	case len(chosen) == 0:
-		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
-	}
-	return chosen, nil
-}
 
 func (h *held) list() string {
 	var all []string

@@ -99,8 +99,8 @@ type Outcome struct {
 // New returns a Comparison that knows of no read and hears messages from now on.
 func New(now time.Time) *Comparison {
 	return &Comparison{
-		dates: newDates(now), said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
-		held: held{by: map[string]*Set{}},
+		dates: dates{start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed()},
+		said:  map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: held{by: map[string]*Set{}},
 	}
 }
 
@@ -281,8 +281,8 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		case !has || c.last >= rd.number:
 		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
-		default:
-			recheck = earlier(recheck, c.recheck(now))
+		default: // at twice its age, so that a claim costs few reads
+			recheck = earlier(recheck, now.Add(max(leastRecheck, now.Sub(c.at))))
 		}
 	}
 	slices.Sort(gone)
@@ -291,11 +291,6 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 
 // leastRecheck is the least time to another read of what a read had against a claim.
 const leastRecheck = time.Second
-
-// recheck is when to read again: at twice the claim's age, so that a claim costs few reads.
-func (c *claim) recheck(now time.Time) time.Time {
-	return now.Add(max(leastRecheck, now.Sub(c.at)))
-}
 
 // compare returns the ids that are missing for the second time; others become suspects.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
