@@ -143,14 +143,15 @@ const (
 )
 
 func newScanner(rows *sql.Rows, need question) (*scanner, error) {
-	columns, err := rows.Columns()
+	columns, err := rows.ColumnTypes()
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue's columns: %w", err)
 	}
 	s := &scanner{known: map[string]map[string]string{}}
 	seen := map[string]bool{}
-	for _, name := range columns {
-		name = strings.ToLower(name)
+	var idType string
+	for _, column := range columns {
+		name := strings.ToLower(column.Name())
 		if seen[name] {
 			return nil, fmt.Errorf("catalogue query: column %q comes twice", name)
 		}
@@ -158,6 +159,7 @@ func newScanner(rows *sql.Rows, need question) (*scanner, error) {
 		switch name {
 		case "id":
 			s.into = append(s.into, &s.id)
+			idType = column.DatabaseTypeName()
 		case "weight":
 			s.into = append(s.into, &s.weight)
 		case "labels":
@@ -174,7 +176,8 @@ func newScanner(rows *sql.Rows, need question) (*scanner, error) {
 	case need.labels && !seen["labels"]:
 		return nil, errors.New("catalogue query: no column labels, and the kind has pins that select by labels")
 	}
-	return s, s.checkID(rows, slices.IndexFunc(columns, func(name string) bool { return strings.EqualFold(name, "id") }))
+	s.padded = idType == "BPCHAR" || idType == "CHAR"
+	return s, checkID(idType)
 }
 
 // idTypes are the databases' types that have one text for each value. Of anything else (bytes,
@@ -184,19 +187,13 @@ var idTypes = []string{
 	"TINYTEXT", "MEDIUMTEXT", "LONGTEXT", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT",
 }
 
-func (s *scanner) checkID(rows *sql.Rows, column int) error {
-	types, err := rows.ColumnTypes()
-	if err != nil {
-		return fmt.Errorf("read the catalogue's columns: %w", err)
-	}
-	name := types[column].DatabaseTypeName()
-	if _, err := strconv.Atoi(name); err == nil || name == "" {
+func checkID(databaseType string) error {
+	if _, err := strconv.Atoi(databaseType); err == nil || databaseType == "" {
 		return nil // a type that was made in this PostgreSQL, such as an enumeration, or none is told
 	}
-	if !slices.Contains(idTypes, strings.TrimPrefix(name, "UNSIGNED ")) {
-		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", name)
+	if !slices.Contains(idTypes, strings.TrimPrefix(databaseType, "UNSIGNED ")) {
+		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", databaseType)
 	}
-	s.padded = name == "BPCHAR" || name == "CHAR"
 	return nil
 }
 
