@@ -18,7 +18,7 @@ import (
 )
 
 // Needs says what of the catalogue's rows a kind needs beside their ids. A kind that is balanced by
-// count and has no pins needs nothing, and nothing is kept for it.
+// count and has no pins needs nothing.
 type Needs struct {
 	weights bool
 	pins    []pins.Rule
@@ -41,9 +41,8 @@ func (s Needs) ByLabels() bool {
 // reads says whether only a read of the catalogue can tell.
 func (s Needs) reads() bool { return s.weights || s.ByLabels() }
 
-// Attribute is what the planner must know of one resource, by a hash of its id: 16 bytes, and no
-// string that would keep a row alive. Two of 350,000 ids share a hash in one process in 300
-// million; the next process has another seed.
+// Attribute is what the planner must know of one resource, by a hash of its id, as in Index: 16
+// bytes, and no string that would keep a row alive.
 type Attribute struct {
 	hash   uint64
 	Weight plan.Weight
@@ -97,14 +96,13 @@ func (x *Attributes) Hash(id string) uint64 { return maphash.String(x.seed, id) 
 // Pins are what Attribute.Pin counts from 1; the caller must not change them.
 func (x *Attributes) Pins() []plan.Pin { return x.pins }
 
-// Weighed says whether weights are known, Pinned whether any resource may be bound to ordinals, and
-// Labelled whether that goes by labels.
+// Weighed says whether weights are known.
 func (x *Attributes) Weighed() bool { return x != nil && x.needs.weights }
 
-// Pinned is explained at Weighed.
+// Pinned says whether any resource may be bound to ordinals.
 func (x *Attributes) Pinned() bool { return x != nil && len(x.needs.pins) > 0 }
 
-// Labelled is explained at Weighed.
+// Labelled says whether any is bound by its labels.
 func (x *Attributes) Labelled() bool { return x != nil && x.needs.ByLabels() }
 
 // bucketSize is about how many rows begin with the same bits.

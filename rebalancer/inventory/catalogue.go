@@ -38,9 +38,8 @@ func (s Catalogue) Abort(now time.Time) {
 	})
 }
 
-// Rows hands over a part of the rows of the read that began. The slice may be used again by the
-// caller, its strings not. A row whose resource is being deleted counts as new: it is there again,
-// and its create turns the delete.
+// Rows takes a part of the rows of the read that began; the slice may be used again, its strings
+// not. A row whose resource is being deleted counts as new: its create turns the delete.
 func (s Catalogue) Rows(rows []observed.ResourceKnown) {
 	ids := make([]string, len(rows))
 	for i := range rows {
@@ -124,8 +123,8 @@ func (s *shared) catalogueRead() *catalogueRead {
 // deletesAtOnce is how many deletes are queued under one lock: a few milliseconds.
 const deletesAtOnce = 10_000
 
-// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a
-// message has spoken meanwhile the message decides.
+// enqueueDeletes queues deletes that no message asked for. c is lent: of what a message has spoken
+// meanwhile the message decides.
 func (s *shared) enqueueDeletes(c *comparison, ids []string, r *Request) error {
 	for some := range slices.Chunk(ids, deletesAtOnce) {
 		if err := s.enqueueSome(c, some, r); err != nil {
@@ -214,7 +213,7 @@ func (s Catalogue) Claimed() int {
 }
 
 // forget lets go of waiting deletes whose ids have gone by another way, so that no outdated number
-// is confirmed. It looks at each, but only after something has changed. c is lent.
+// is confirmed, if anything has changed since it last did. c is lent.
 func (s *shared) forget(c *comparison) {
 	if c.shown == nil {
 		return

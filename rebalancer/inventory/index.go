@@ -18,17 +18,14 @@ const (
 )
 
 // Index says where each id is. It is built from a State at its first use and from then on kept up
-// by comparing States: what both share costs nothing, so that a create costs what it creates and a
-// change of a list what differs in it. It is brought up to the latest State when it is asked, or
-// when nobody waits: a plan of many transactions does not wait for it after each.
+// by comparing States, at the cost of what differs. It is brought up to the latest State when it is
+// asked, or when nobody waits: a plan of many transactions does not wait for it after each.
 //
 // It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive
 // the whole list that it was once read from. Two of 350,000 ids share a hash in one process in 300
 // million; the next process has another seed.
 //
-// Its lock may be held for half a second while it is built. It takes values and calls nothing that
-// it was given, so that no other lock can be taken under its own; and no caller asks it while it
-// holds the other one (a test sees to that).
+// It calls nothing that it was given, so that no other lock can be taken under its own.
 type Index struct {
 	// each calls work for 0 to n-1, several at once if it can.
 	each func(n int, work func(i int))
@@ -255,7 +252,7 @@ func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place
 		func(_ string, was, is protocol.IDs) { visit(was, is, InFlight) })
 }
 
-// differ calls visit for each key under which both hold other ids, with those that differ.
+// differ calls visit for each key under which the two hold other ids, with those that differ.
 func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, visit func(k K, was, is protocol.IDs)) {
 	compare := func(k K, was, is *V) {
 		var before, after protocol.IDs
@@ -279,8 +276,8 @@ func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, v
 	}
 }
 
-// Remaining yields every id of st once that is not being deleted, wherever it is, and says how many
-// there are. A State with duplicates yields them as often as they occur.
+// Remaining yields every id of st that is not being deleted, duplicates as often as they occur, and
+// says how many there are.
 func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 	n = st.Count()
 	for _, f := range st.Flight {

@@ -11,7 +11,7 @@ import (
 )
 
 // Request is one call that waits for the writer. Its methods are called with the lock of the queue
-// that holds it, save Done and, once Done is closed, Err.
+// that holds it, save Done and, once that is closed, Err.
 type Request struct {
 	Begun time.Time
 	// left counts its ids that are not durable yet, and one more until all of them are queued.
@@ -24,7 +24,7 @@ type Request struct {
 	sent, gaveUp bool
 }
 
-// NewRequest is one that begins now.
+// NewRequest returns one that begins now.
 func NewRequest(now time.Time) *Request {
 	return &Request{left: 1, Begun: now, done: make(chan struct{})}
 }

@@ -11,8 +11,8 @@
 // time from an early message to its commit. An open transaction hides its rows from every read that
 // begins before its commit, so two reads that follow each other at once prove no more than one.
 //
-// Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that
-// one of them is missing, never the contrary, and the next read uses another seed.
+// Of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that one of
+// them is missing, and the next read uses another seed.
 package resync
 
 import (
