@@ -90,10 +90,11 @@ func readBatch(answer *fields) (b batch, err error) {
 // records are the records of a batch. They refer to its body, or to what unpack made of it. After
 // an error there are no more.
 func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
-	if b.format < 2 {
-		return func(yield func(record, error) bool) { b.messages(unpack, yield) }
-	}
 	return func(yield func(record, error) bool) {
+		if b.format < 2 {
+			b.messages(unpack, yield)
+			return
+		}
 		plain, err := b.body, error(nil)
 		if codec := b.attributes & codecMask; codec != 0 && b.count > 0 { // a batch whose records are all compacted away is its header
 			plain, err = unpack(int8(codec), b.body)

@@ -51,7 +51,11 @@ func (t *topic) run(ctx context.Context) {
 	defer report.Stop()
 	listed := time.Time{}
 	for ctx.Err() == nil {
-		if time.Since(listed) >= t.nextListing() {
+		every := t.refresh
+		if t.listErr != nil {
+			every = time.Second
+		}
+		if time.Since(listed) >= every {
 			t.list(ctx)
 			listed = time.Now()
 		}
@@ -64,13 +68,6 @@ func (t *topic) run(ctx context.Context) {
 			wake.Sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
 		}
 	}
-}
-
-func (t *topic) nextListing() time.Duration {
-	if t.listErr != nil {
-		return time.Second
-	}
-	return t.refresh
 }
 
 // list brings the readers in line with the topic's partitions. A failed listing changes nothing.

@@ -169,20 +169,12 @@ func list(raw json.RawMessage, read func(json.RawMessage) (id string, ok bool)) 
 	return ids, inexact
 }
 
-// Columns whose change says that other rows exist: the key, and the mark of a soft delete.
-const (
-	fieldID        = "id"
-	fieldDeletedAt = "deletedAt"
-)
-
 // updatedRows are the rows that a bulk update names, as far as they can be read. changed: others
 // may exist than before. It names no values, so this is so unless its hook lists the columns.
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
-	if exact.JSON(fields, &names) != nil || len(names) == 0 {
-		return nil, true
-	}
-	if slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt) {
+	if exact.JSON(fields, &names) != nil || len(names) == 0 ||
+		slices.Contains(names, "id") || slices.Contains(names, "deletedAt") { // the key, and the mark of a soft delete
 		return nil, true
 	}
 	ids, _ = r.where(condition)
@@ -196,10 +188,8 @@ func (r reader) existing(key, instance json.RawMessage) (ids []string, inexact b
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
 	ids, inexact = r.one(key, instance)
-	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
-		return nil, true
-	}
-	if len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null" {
+	unread := instance != nil && exact.Parts(instance, &row) != nil
+	if inexact || unread || row.DeletedAt != nil && string(row.DeletedAt) != "null" {
 		return nil, true
 	}
 	return ids, false

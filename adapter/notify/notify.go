@@ -7,8 +7,8 @@
 // read that it asks for is ordered; what is not acknowledged comes again.
 //
 // decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one
-// commit, many at once to a read. connect.go opens a connection, frames.go bounds what comes,
-// session.go uses it, queue.go the commits of one kind, this file the sequence of connections.
+// commit, many at once to a read. session.go opens a connection and uses it, frames.go bounds what
+// comes, queue.go the commits of one kind, this file the sequence of connections.
 package notify
 
 import (
