@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,22 +219,18 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 	for _, b := range listing.Brokers {
 		brokers[b.NodeID] = kafka.Broker{Host: b.Host, Port: int(b.Port), ID: int(b.NodeID)}
 	}
-	for _, t := range listing.Topics {
-		if t.Name != topic {
-			continue
-		}
-		if t.ErrorCode != 0 {
-			return nil, kafka.Error(t.ErrorCode)
-		}
-		var found []kafka.Partition
-		for _, p := range t.Partitions {
-			found = append(found, kafka.Partition{Topic: topic, ID: int(p.PartitionIndex), Leader: brokers[p.LeaderID]})
-		}
-		if len(found) > 0 {
-			return found, nil
-		}
+	i := slices.IndexFunc(listing.Topics, func(t metadata.ResponseTopic) bool { return t.Name == topic })
+	switch {
+	case i >= 0 && listing.Topics[i].ErrorCode != 0:
+		return nil, kafka.Error(listing.Topics[i].ErrorCode)
+	case i < 0 || len(listing.Topics[i].Partitions) == 0:
+		return nil, errors.New("it does not exist")
 	}
-	return nil, errors.New("it does not exist")
+	var found []kafka.Partition
+	for _, p := range listing.Topics[i].Partitions {
+		found = append(found, kafka.Partition{Topic: topic, ID: int(p.PartitionIndex), Leader: brokers[p.LeaderID]})
+	}
+	return found, nil
 }
 
 // fetch asks for what is at offset of a partition and behind it; the broker waits if there is

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,22 +44,20 @@ type partition struct {
 	ahead   int64
 	aheadAt time.Time
 
-	mu     sync.Mutex
-	proven time.Time
-	err    error
+	proof atomic.Pointer[proof]
+}
+
+// proof is the time up to which everything the broker had was read, and why that does not advance.
+type proof struct {
+	at  time.Time
+	err error
 }
 
 func (t *topic) newPartition(p kafka.Partition) *partition {
 	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset}
 	r.leader.Store(&p)
+	r.proof.Store(&proof{})
 	return r
-}
-
-// proof is the time up to which everything the broker had was read, and why it does not advance.
-func (p *partition) proof() (time.Time, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proven, p.err
 }
 
 func (p *partition) run(ctx context.Context) {
@@ -75,9 +72,7 @@ func (p *partition) run(ctx context.Context) {
 		if time.Since(began) > most {
 			wait = least
 		}
-		p.mu.Lock()
-		p.err = fmt.Errorf("read partition %d of topic %s: %w", p.id, p.name, err)
-		p.mu.Unlock()
+		p.proof.Store(&proof{p.proof.Load().at, fmt.Errorf("read partition %d of topic %s: %w", p.id, p.name, err)})
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
 		p.relist.Wake()
@@ -249,22 +244,19 @@ func (p *partition) count(result string, n int) {
 // prove notes what an answer proves. Under a steady stream the end is always a little ahead, so the
 // end of an earlier answer is remembered until it is reached.
 func (p *partition) prove(answered time.Time, end int64) {
-	proof := time.Time{}
+	proven := time.Time{}
 	switch {
 	case p.next >= end:
-		proof, p.aheadAt = answered, time.Time{}
+		proven, p.aheadAt = answered, time.Time{}
 	case p.aheadAt.IsZero():
 		p.ahead, p.aheadAt = end, answered
 	case p.next >= p.ahead:
-		proof = p.aheadAt
+		proven = p.aheadAt
 		p.ahead, p.aheadAt = end, answered
 	}
-	if proof.IsZero() {
-		return
+	if !proven.IsZero() {
+		p.proof.Store(&proof{at: proven})
 	}
-	p.mu.Lock()
-	p.proven, p.err = proof, nil
-	p.mu.Unlock()
 }
 
 // passOver skips to the end of the log where answers keep coming and no message can be read from

@@ -1,6 +1,7 @@
 package heartbeat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,12 +157,8 @@ func (t *topic) proof(now time.Time) (time.Time, error) {
 	}
 	oldest, err := now, t.listErr
 	for _, p := range t.partitions {
-		at, failure := p.proof()
-		if at.Before(oldest) {
-			oldest = at
-			if failure != nil {
-				err = failure
-			}
+		if of := p.proof.Load(); of.at.Before(oldest) {
+			oldest, err = of.at, cmp.Or(of.err, err)
 		}
 	}
 	return oldest, err

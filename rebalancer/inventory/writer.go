@@ -109,8 +109,8 @@ func (s Writer) NotYetRead(hash uint64) bool {
 func (s Writer) Unannounced() (warning string, rows int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if warning = s.unannounced.warning(s.messages); warning != "" {
-		rows = s.unannounced.rows
+	if u := &s.unannounced; s.messages == u.messages && u.reads >= unannouncedReads {
+		return unannouncedText, u.rows
 	}
-	return warning, rows
+	return "", 0
 }
