@@ -35,14 +35,11 @@ type Reconciler interface {
 	AbortRead()
 }
 
-// Reconcilers returns the reconciler of a kind; false: it has none, and is not read.
-type Reconcilers func(kind string) (Reconciler, bool)
-
 // Source reads the catalogues of all configured kinds.
 type Source struct {
 	dsn         dsn
 	timeout     time.Duration // of one read, connecting included
-	reconcilers Reconcilers
+	reconcilers func(kind string) (Reconciler, bool)
 	log         *slog.Logger
 	metrics     *metrics
 
@@ -71,8 +68,9 @@ type watch struct {
 }
 
 // New returns a Source without kinds. It only checks the DSN, which is
-// postgres://user:password@host:port/db?… or the same with mysql or mariadb.
-func New(dsn string, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+// postgres://user:password@host:port/db?… or the same with mysql or mariadb. reconcilers returns the
+// reconciler of a kind; false: it has none, and is not read.
+func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
 	d, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ type proof struct {
 }
 
 func (t *topic) newPartition(p kafka.Partition) *partition {
-	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset}
+	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset, undecided: newUndecided()}
 	r.leader.Store(&p)
 	r.proof.Store(&proof{})
 	return r
@@ -120,7 +120,7 @@ func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	batches, end, err := conn.fetch(p.name, p.id, p.next, p.poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
-		p.next, p.undecided = unset, undecided{}
+		p.next, p.undecided = unset, newUndecided()
 		return nil
 	case err != nil:
 		return err
@@ -285,12 +285,11 @@ type undecided struct {
 	total int
 }
 
+func newUndecided() undecided { return undecided{of: map[int64][]observed.Beat{}} }
+
 // add keeps a beat until its producer's transaction ends. Where there is no room, the longest
 // transaction is given up; it returns how many beats that had.
 func (u *undecided) add(producer int64, b observed.Beat) (givenUp int) {
-	if u.of == nil {
-		u.of = map[int64][]observed.Beat{}
-	}
 	if u.total >= maxUndecided {
 		longest := producer
 		for p, beats := range u.of {

@@ -245,14 +245,11 @@ func (r *catalogueRead) weigh() {
 	if !r.needs.weights {
 		return
 	}
-	weights := make([]plan.Weight, 0, len(r.rows)+r.ones)
+	weights := slices.Grow(slices.Repeat([]plan.Weight{Unit}, r.ones), len(r.rows))
 	for _, t := range r.rows {
 		if t.Weight != Unit {
 			weights = append(weights, t.Weight)
 		}
-	}
-	for range r.ones {
-		weights = append(weights, Unit)
 	}
 	slices.Sort(weights)
 	if len(weights) > 0 {

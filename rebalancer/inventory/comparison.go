@@ -62,9 +62,6 @@ func (c *comparison) hear(s saying) {
 	c.spoken[s.id] = struct{}{}
 }
 
-// reading says whether a read is under way, or being compared.
-func (c *comparison) reading() bool { return c.lent != nil || c.with.Reading() }
-
 // open is what waits for a person and how many claims there are; while it is lent, as it was then.
 func (c *comparison) open() (waiting *resync.Waiting, claimed int) {
 	if c.lent != nil {

@@ -163,7 +163,7 @@ func (s Callers) Claim(now time.Time, ids []string) (r *Request, noted bool, err
 	if !s.leading {
 		return nil, false, orders.ErrNotLeading
 	}
-	any := of != s.state || s.importing || s.comparison.reading()
+	any := of != s.state || s.importing || s.comparison.lent != nil || s.comparison.with.Reading()
 	for i, id := range ids {
 		if places[i] != nowhere || any || s.requests.by[id] != nil {
 			s.comparison.hear(saying{at: now, id: id, claim: true})
