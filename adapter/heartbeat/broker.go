@@ -299,11 +299,9 @@ type fields struct {
 	err  error
 }
 
-var errShort = errors.New("it is too short")
-
 func (f *fields) take(n int) (taken []byte) {
 	if n < 0 || n > len(f.rest) {
-		f.rest, f.err = nil, cmp.Or(f.err, errShort)
+		f.rest, f.err = nil, cmp.Or(f.err, errors.New("it is too short"))
 		return nil
 	}
 	taken, f.rest = f.rest[:n], f.rest[n:]

@@ -118,7 +118,7 @@ func (f *frames) next() error {
 		return nil
 	}
 	if kind == packets.Disconnect { // in MQTT 3.1.1 no broker sends it; some do
-		return errDisconnected
+		return errors.New("the broker ended it")
 	}
 	if want, ok := answerLengths[kind]; !ok || length != want {
 		return fmt.Errorf("read packet: type %d with %d bytes is none that a broker may send", kind, length)
@@ -191,8 +191,6 @@ func (f *frames) took(n int) {
 	f.mu.Unlock()
 	f.room.Broadcast()
 }
-
-var errDisconnected = errors.New("the broker ended it")
 
 // inside is an error within a packet, where an end is not expected.
 func inside(err error) error {

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -113,7 +114,7 @@ func (q *queue) run(ctx context.Context) {
 		}
 		fault.Point("message.acknowledged")
 		if q.done(len(batch)) {
-			q.end(errFlooded)
+			q.end(errors.New("more messages than fit came at once; connecting anew to be sent the rest"))
 		}
 		last = time.Now()
 	}

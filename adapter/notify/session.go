@@ -36,10 +36,7 @@ const (
 	quiesce = 250
 )
 
-var (
-	errFlooded = errors.New("more messages than fit came at once; connecting anew to be sent the rest")
-	errClosed  = errors.New("connection lost")
-)
+var errClosed = errors.New("connection lost")
 
 // session is one connection. What it received and did not acknowledge, the broker sends again on
 // the next one; so a session keeps nothing, and the library's own reconnect is not used.

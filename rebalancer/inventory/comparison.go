@@ -115,11 +115,7 @@ func (s *shared) lend(ctx context.Context, work func(c *comparison) error) error
 
 // compare does short work with the comparison, with the lock, as soon as it is here.
 func (s *shared) compare(work func(c *comparison)) {
-	for {
-		back := s.tryCompare(work)
-		if back == nil {
-			return
-		}
+	for back := s.tryCompare(work); back != nil; back = s.tryCompare(work) {
 		<-back
 	}
 }

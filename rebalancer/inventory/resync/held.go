@@ -1,7 +1,6 @@
 package resync
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,12 +53,6 @@ type Set struct {
 	Share float64   `json:"share"`
 	Since time.Time `json:"since,omitzero"`
 }
-
-// Errors of Confirm.
-var (
-	errNoneWait  = errors.New("none wait")
-	errAmbiguous = errors.New("several sets have that size; name one")
-)
 
 // admit returns the deletes that may go now. The others wait, as a set.
 func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
@@ -151,9 +144,9 @@ func (h *held) Confirm(set, count int) (ids []string, err error) {
 	}
 	switch {
 	case len(h.sets) == 0:
-		return nil, fmt.Errorf("confirm deletes: count %d given, %w", count, errNoneWait)
+		return nil, fmt.Errorf("confirm deletes: count %d given, none wait", count)
 	case len(chosen) > 1 && !all:
-		return nil, fmt.Errorf("confirm deletes: count %d given: %w: %s", count, errAmbiguous, h.list())
+		return nil, fmt.Errorf("confirm deletes: count %d given: several sets have that size; name one: %s", count, h.list())
 	case len(chosen) == 0 && set != 0:
 		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
 	case len(chosen) == 0:
