@@ -141,10 +141,8 @@ func start(ctx context.Context, f func(context.Context)) (stop func()) {
 }
 
 type metrics struct {
-	messages   *prometheus.CounterVec
-	reconnects *prometheus.CounterVec
-	partitions *prometheus.GaugeVec
-	panics     *prometheus.CounterVec
+	messages, reconnects, panics *prometheus.CounterVec
+	partitions                   *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {

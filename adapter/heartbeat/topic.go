@@ -97,15 +97,8 @@ func (t *topic) list(ctx context.Context) {
 
 // lookUp asks one broker for the topic's partitions, and another one the next time if that fails.
 func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error) {
-	addr := t.cfg.Brokers[t.broker%len(t.cfg.Brokers)]
-	defer func() {
-		if err != nil {
-			t.broker++
-			err = fmt.Errorf("list partitions of topic %s: %w", t.name, err)
-		}
-	}()
 	err = t.guarded(func() error {
-		conn, err := t.connect(ctx, addr)
+		conn, err := t.connect(ctx, t.cfg.Brokers[t.broker%len(t.cfg.Brokers)])
 		if err != nil {
 			return err
 		}
@@ -114,7 +107,11 @@ func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error)
 		found, err = conn.partitions(t.name)
 		return err
 	})
-	return found, err
+	if err != nil {
+		t.broker++
+		return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, err)
+	}
+	return found, nil
 }
 
 // guarded makes a panic of code that is not ours an error, and counts and tells it.

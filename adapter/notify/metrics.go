@@ -7,13 +7,11 @@ import (
 )
 
 type metrics struct {
-	messages  *prometheus.CounterVec
-	commits   *prometheus.HistogramVec
-	failures  *prometheus.CounterVec
-	waiting   *prometheus.GaugeVec
-	connected prometheus.Gauge
-	sessions  prometheus.Counter
-	panics    prometheus.Counter
+	messages, failures *prometheus.CounterVec
+	commits            *prometheus.HistogramVec
+	waiting            *prometheus.GaugeVec
+	connected          prometheus.Gauge
+	sessions, panics   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
