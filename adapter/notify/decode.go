@@ -129,10 +129,10 @@ type reader struct{ padded bool }
 
 // one is the id in k or in instance. If both have one they must agree.
 func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) {
-	k, err := r.idOf(key)
-	i, err2 := r.idOf(instance)
+	k, readable := r.idOf(key)
+	i, readable2 := r.idOf(instance)
 	id := cmp.Or(k, i)
-	if err != nil || err2 != nil || id == "" || i != "" && i != id {
+	if !readable || !readable2 || id == "" || i != "" && i != id {
 		return nil, true
 	}
 	return []string{id}, false
@@ -145,8 +145,8 @@ func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 		if id, ok := r.scalar(key); ok {
 			return id, true
 		}
-		id, err := r.idOf(key)
-		return id, err == nil && id != ""
+		id, ok := r.idOf(key)
+		return id, ok && id != ""
 	})
 }
 
@@ -240,23 +240,19 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	}
 }
 
-// idOf is the field id of a JSON object; "" where there is no object, or no id in it. An id that is
-// there and cannot be read is an error.
-func (r reader) idOf(raw json.RawMessage) (string, error) {
+// idOf is the field id of a JSON object; "" where there is no object, or no id in it. ok: what is
+// there can be read.
+func (r reader) idOf(raw json.RawMessage) (id string, ok bool) {
 	var object struct {
 		ID json.RawMessage `json:"id"`
 	}
-	if raw == nil {
-		return "", nil
+	if raw != nil && exact.Parts(raw, &object) != nil {
+		return "", false
 	}
-	if err := exact.Parts(raw, &object); err != nil || object.ID == nil {
-		return "", err
+	if object.ID == nil {
+		return "", true
 	}
-	id, ok := r.scalar(object.ID)
-	if !ok {
-		return "", fmt.Errorf("id %.40q: want text or a whole number", object.ID)
-	}
-	return id, nil
+	return r.scalar(object.ID)
 }
 
 // scalar is an id: text of 1 to maxID bytes without its padding, or a whole number as text.

@@ -30,8 +30,8 @@ const (
 	answerTimeout = 2 * connectTimeout
 	keepAlive     = 10 * time.Second
 	pingTimeout   = 5 * time.Second
-	// reportEvery is the time between two words that the connection is up.
-	reportEvery = 3 * time.Second
+	// subscribeEvery is the time between two attempts at a subscription that a broker refuses.
+	subscribeEvery = 3 * time.Second
 	// quiesce is how long a disconnect may take, in milliseconds.
 	quiesce = 250
 )
@@ -95,8 +95,8 @@ func (s *session) run(ctx context.Context) error {
 	s.metrics.sessions.Inc()
 	s.metrics.connected.Set(1)
 	defer s.metrics.connected.Set(0)
-	report, look := time.NewTicker(reportEvery), time.NewTicker(burstLook)
-	defer report.Stop()
+	again, look := time.NewTicker(subscribeEvery), time.NewTicker(burstLook)
+	defer again.Stop()
 	defer look.Stop()
 	for {
 		s.report(time.Now())
@@ -109,7 +109,7 @@ func (s *session) run(ctx context.Context) error {
 			return nil
 		case err := <-s.ended:
 			return err
-		case <-report.C:
+		case <-again.C:
 			if !subscribed {
 				if subscribed, err = s.subscribe(ctx, client); err != nil {
 					return err
