@@ -77,7 +77,8 @@ func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog
 		return nil, err
 	}
 	return &Source{
-		dsn: d, timeout: 2 * time.Minute, reconcilers: reconcilers, log: log, metrics: newMetrics(reg), changed: make(chan struct{}),
+		dsn: d, timeout: 2 * time.Minute, reconcilers: reconcilers,
+		log: log, metrics: newMetrics(reg), changed: make(chan struct{}),
 	}, nil
 }
 

@@ -36,7 +36,8 @@ type Inventory struct {
 // at once if it can.
 func New(now time.Time, each func(n int, work func(i int))) *Inventory {
 	s := &shared{
-		index: &Index{each: each}, comparison: newComparison(now), attributes: newAttributeStore(), owed: map[string]struct{}{},
+		index: &Index{each: each}, comparison: newComparison(now),
+		attributes: newAttributeStore(), owed: map[string]struct{}{},
 	}
 	return &Inventory{Index: s.index, Callers: Callers{s}, Catalogue: Catalogue{s}, Writer: Writer{s}, shared: s}
 }

@@ -99,8 +99,11 @@ type Outcome struct {
 // New returns a Comparison that knows of no read and hears messages from now on.
 func New(now time.Time) *Comparison {
 	return &Comparison{
-		dates: dates{start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed()},
-		said:  map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: held{by: map[string]*Set{}},
+		dates: dates{
+			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
+		},
+		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
+		held: held{by: map[string]*Set{}},
 	}
 }
 
