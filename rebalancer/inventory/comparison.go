@@ -53,13 +53,9 @@ func (c *comparison) hear(s saying) {
 		return
 	}
 	c.said = append(c.said, s)
-	if s.claim {
-		return
+	if !s.claim {
+		c.spoken[s.id] = struct{}{}
 	}
-	if c.spoken == nil {
-		c.spoken = map[string]struct{}{}
-	}
-	c.spoken[s.id] = struct{}{}
 }
 
 // open is what waits for a person and how many claims there are; while it is lent, as it was then.
@@ -79,7 +75,7 @@ func (s *shared) borrow() (c *comparison, back <-chan struct{}) {
 		return nil, c.lent
 	}
 	c.shown, c.claimed = c.open()
-	c.lent = make(chan struct{})
+	c.lent, c.spoken = make(chan struct{}), map[string]struct{}{}
 	return c, nil
 }
 

@@ -71,9 +71,7 @@ func (r *Request) Fail(err error) {
 
 // GiveUp says that the caller waits no more: what was not sent never is. ended: it was answered.
 func (r *Request) GiveUp() (ended bool) {
-	if !r.ended {
-		r.gaveUp = true
-	}
+	r.gaveUp = r.gaveUp || !r.ended
 	return r.ended
 }
 
