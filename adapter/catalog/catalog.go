@@ -9,7 +9,6 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"log/slog"
@@ -21,19 +20,9 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
-
-// Config is where the database is.
-type Config struct {
-	// DSN is postgres://user:password@host:port/db?… or the same with mysql or mariadb.
-	DSN string
-	// Timeout bounds one read, connecting included. Default 2m.
-	Timeout time.Duration
-}
-
-// DefaultTimeout is the Timeout of a Config that names none.
-const DefaultTimeout = 2 * time.Minute
 
 // Reconciler compares complete reads with what is assigned. *rebalancer.Engine is one.
 type Reconciler interface {
@@ -47,14 +36,11 @@ type Reconciler interface {
 	AbortRead()
 }
 
-// Reconcilers returns the reconciler of a kind; false: it has none, and is not read.
-type Reconcilers func(kind string) (Reconciler, bool)
-
 // Source reads the catalogues of all configured kinds.
 type Source struct {
-	cfg         Config
 	dsn         dsn
-	reconcilers Reconcilers
+	timeout     time.Duration // of one read, connecting included
+	reconcilers func(kind string) (Reconciler, bool)
 	log         *slog.Logger
 	metrics     *metrics
 
@@ -63,14 +49,18 @@ type Source struct {
 	changed chan struct{} // closed and replaced when the set of watches changes
 }
 
-// needs are the columns without which a kind's configuration means nothing.
-type needs struct{ weight, labels bool }
+// question is a kind's query, and how often it is asked.
+type question struct {
+	query    string
+	interval time.Duration
+	// weight and labels: without this column the kind's configuration means nothing.
+	weight, labels bool
+}
 
-// watch is one kind's query and when to ask it.
+// watch is one kind's question and when to ask it.
 type watch struct {
-	kind, query string
-	interval    time.Duration
-	needs       needs
+	question
+	kind string
 	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
 	asked wake.Signal
 	// padded: the column id has the type char(n), by the last read.
@@ -78,22 +68,21 @@ type watch struct {
 	pace   pace // of keepReading alone
 }
 
-// New returns a Source for kinds; Configure changes them later. It checks the DSN only.
-func New(cfg Config, kinds []config.Kind, reconcilers Reconcilers, log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
-	d, err := parseDSN(cfg.DSN)
+// New returns a Source without kinds. It only checks the DSN, which is
+// postgres://user:password@host:port/db?… or the same with mysql or mariadb. reconcilers returns the
+// reconciler of a kind; false: it has none, and is not read.
+func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
+	d, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
-	s := &Source{
-		cfg: cfg, dsn: d, reconcilers: reconcilers, log: log, metrics: newMetrics(reg),
-		kinds: map[string]*watch{}, changed: make(chan struct{}),
-	}
-	s.Configure(kinds)
-	return s, nil
+	return &Source{
+		dsn: d, timeout: 2 * time.Minute, reconcilers: reconcilers,
+		log: log, metrics: newMetrics(reg), changed: make(chan struct{}),
+	}, nil
 }
 
-// Configure replaces the kinds, at any time; a new kind and a changed query are read at once.
+// Configure sets the kinds, at any time; a new kind and a changed query are read at once.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,10 +90,10 @@ func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds = map[string]*watch{}
 	differs := len(old) != len(kinds)
 	for _, k := range kinds {
+		q := question{k.Catalogue.Query, k.Catalogue.Interval.Std(), k.Balance == config.BalanceWeight, k.ByLabels()}
 		w := old[k.Name]
-		needed := needs{weight: k.Balance == config.BalanceWeight, labels: k.ByLabels()}
-		if w == nil || w.query != k.Catalogue.Query || w.interval != k.Catalogue.Interval.Std() || w.needs != needed {
-			w = &watch{kind: k.Name, query: k.Catalogue.Query, interval: k.Catalogue.Interval.Std(), needs: needed, asked: wake.New()}
+		if w == nil || w.question != q {
+			w = &watch{question: q, kind: k.Name, asked: wake.New()}
 			differs = true
 		}
 		s.kinds[k.Name] = w
@@ -170,7 +159,7 @@ func (s *Source) readUntilChanged(ctx context.Context, db *sql.DB, sink func(obs
 }
 
 func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) {
-	why := periodic
+	periodic := true // the read comes so long after the last one, or again after one that failed
 	for {
 		select { // this read answers all that asked before it begins
 		case <-w.asked:
@@ -185,16 +174,43 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		if err != nil {
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
 			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: ended, Err: err})
-			due = w.pace.failed(why, ended, took)
+			due = w.pace.failed(periodic, ended, took)
 		} else {
-			w.pace.read(why, ended, took)
+			w.pace.read(periodic, ended, took)
 		}
-		why = periodic
-		if !next.IsZero() && next.Before(due) {
-			due, why = next, confirming
+		confirms := !next.IsZero() && next.Before(due)
+		if confirms {
+			due = next
 		}
-		if why = w.await(ctx, due, why); ctx.Err() != nil {
+		asked := w.await(ctx, due)
+		if ctx.Err() != nil {
 			return
 		}
+		periodic = !confirms && !asked
 	}
+}
+
+type metrics struct {
+	duration *prometheus.HistogramVec
+	unread   *prometheus.GaugeVec
+	panics   *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := meter.In(reg)
+	return &metrics{
+		unread: m.Gauges("shardscaler_catalogue_unread_rows",
+			"Rows of a kind's last complete read whose weight or labels cannot be read.", "kind"),
+		duration: m.Histograms("shardscaler_catalogue_read_duration_seconds",
+			"Time to read a kind's catalogue, by outcome: complete or failed.",
+			prometheus.ExponentialBuckets(0.01, 2, 14), "kind", "outcome"),
+		panics: m.Counters("shardscaler_catalogue_panics_total",
+			"Reads of a kind's catalogue at which the database's driver panicked; each failed.", "kind"),
+	}
+}
+
+func (m *metrics) forget(kind string) {
+	m.duration.DeletePartialMatch(prometheus.Labels{"kind": kind})
+	m.unread.DeleteLabelValues(kind)
+	m.panics.DeleteLabelValues(kind)
 }

@@ -87,9 +87,10 @@ func catalogue(t *testing.T, url, query string, r *reader) (s *Source, rec *obse
 func catalogueOf(t *testing.T, url string, kind config.Kind, r *reader) (s *Source, rec *observedtest.Recorder) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	s, err := New(Config{DSN: url, Timeout: 20 * time.Second}, []config.Kind{kind}, func(string) (Reconciler, bool) { return r, true },
-		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err := New(url, func(string) (Reconciler, bool) { return r, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
+	s.timeout = 20 * time.Second
+	s.Configure([]config.Kind{kind})
 	rec = &observedtest.Recorder{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -308,9 +309,10 @@ func TestTheComparisonIsNoPartOfWhatAReadCosts(t *testing.T) {
 	env := servers.Require(t, servers.PartPostgres)
 	r := newReader()
 	r.comparing = 50 * time.Millisecond
-	s, err := New(Config{DSN: env.Postgres.NewDatabase(t).ReaderURL}, []config.Kind{config.Default("Thing", "iota-dac")},
-		func(string) (Reconciler, bool) { return r, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err := New(env.Postgres.NewDatabase(t).ReaderURL, func(string) (Reconciler, bool) { return r, true },
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
+	s.Configure([]config.Kind{config.Default("Thing", "iota-dac")})
 	db, err := s.dsn.open()
 	require.NoError(t, err)
 	defer db.Close()

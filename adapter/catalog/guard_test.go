@@ -57,9 +57,10 @@ func (p *panicking) Next(into []driver.Value) error {
 func TestAPanicOfTheDriverIsAFailedRead(t *testing.T) {
 	r := newReader()
 	kind := config.Default("Thing", "iota-dac")
-	s, err := New(Config{DSN: "postgres://localhost/db"}, []config.Kind{kind}, func(string) (Reconciler, bool) { return r, true },
+	s, err := New("postgres://localhost/db", func(string) (Reconciler, bool) { return r, true },
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
+	s.Configure([]config.Kind{kind})
 	db := sql.OpenDB(&panicking{})
 	defer func() { require.NoError(t, db.Close()) }()
 	read := func() error {

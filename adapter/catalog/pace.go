@@ -16,35 +16,26 @@ const (
 	askedPart = 20
 )
 
-// reason is why a read begins.
-type reason int
-
-const (
-	periodic   reason = iota // so long after the last one, or again after one that failed
-	confirming               // the read before needs another one, at that time
-	asked                    // a message, or the orders, ask for it
-)
-
 // pace spaces the reads of one kind. What messages ask for is paid for with pauses; what comes
-// periodically is not held up by them, and answers all that asked before it.
+// periodically is not held up by them, and answers all that asked before it. A read that confirms
+// the one before is paid for too, since it may well be on account of one that was asked for.
 type pace struct {
 	// free is when a read may begin that is asked for.
 	free  time.Time
-	retry time.Duration
+	retry time.Duration // the latest pause, if the latest read failed
 }
 
-// read takes in a complete read that ended now. A read that confirms counts as asked for, since it
-// may well be on account of one that was.
-func (p *pace) read(why reason, now time.Time, took time.Duration) {
-	p.retry = firstRetry
-	p.pay(why, now, took)
+// read takes in a complete read that ended now.
+func (p *pace) read(periodic bool, now time.Time, took time.Duration) {
+	p.retry = 0
+	p.pay(periodic, now, took)
 }
 
 // failed takes in a read that failed now, and returns when it is tried again, whatever is asked.
-func (p *pace) failed(why reason, now time.Time, took time.Duration) (again time.Time) {
-	p.pay(why, now, took)
-	again = now.Add(max(p.retry, firstRetry))
-	p.retry = min(2*max(p.retry, firstRetry), lastRetry)
+func (p *pace) failed(periodic bool, now time.Time, took time.Duration) (again time.Time) {
+	p.pay(periodic, now, took)
+	p.retry = min(max(firstRetry, 2*p.retry), lastRetry)
+	again = now.Add(p.retry)
 	if p.free.Before(again) {
 		p.free = again
 	}
@@ -53,11 +44,11 @@ func (p *pace) failed(why reason, now time.Time, took time.Duration) (again time
 
 // pay puts off what is asked for next: by the pause that this read costs, from when the former one
 // is paid for, and by leastPause at least.
-func (p *pace) pay(why reason, now time.Time, took time.Duration) {
+func (p *pace) pay(periodic bool, now time.Time, took time.Duration) {
 	if p.free.Before(now) {
 		p.free = now
 	}
-	if why != periodic {
+	if !periodic {
 		p.free = p.free.Add((askedPart - 1) * took)
 	}
 	if least := now.Add(leastPause); p.free.Before(least) {
@@ -65,19 +56,19 @@ func (p *pace) pay(why reason, now time.Time, took time.Duration) {
 	}
 }
 
-// await returns when the next read is to begin: at due, or before that when a read is asked for and
-// the pause for what was asked before is over.
-func (w *watch) await(ctx context.Context, due time.Time, why reason) reason {
+// await waits until the next read is to begin: at due, or before that when a read is asked for and
+// the pause for what was asked before is over: asked.
+func (w *watch) await(ctx context.Context, due time.Time) (asked bool) {
 	sleep(ctx, time.Until(due), w.asked)
 	if ctx.Err() != nil || !time.Now().Before(due) {
-		return why
+		return false
 	}
-	if w.pace.free.Before(due) {
-		sleep(ctx, time.Until(w.pace.free), nil)
-		return asked
+	asked = w.pace.free.Before(due)
+	if asked {
+		due = w.pace.free
 	}
 	sleep(ctx, time.Until(due), nil)
-	return why
+	return asked
 }
 
 // sleep ends after d, with ctx, or when woken.

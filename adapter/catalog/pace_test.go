@@ -100,9 +100,11 @@ func (c *compared) EndRead(context.Context, []observed.ResourceKnown) (next time
 func readSlowly(t *testing.T, d *slowDB, interval time.Duration, c *compared) *Source {
 	kind := config.Default("Thing", "iota-dac")
 	kind.Catalogue.Interval = config.Duration(interval)
-	s, err := New(Config{DSN: "postgres://u:p@h/db", Timeout: time.Hour}, []config.Kind{kind},
-		func(string) (Reconciler, bool) { return c, true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err := New("postgres://u:p@h/db", func(string) (Reconciler, bool) { return c, true },
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	require.NoError(t, err)
+	s.timeout = time.Hour
+	s.Configure([]config.Kind{kind})
 	db := sql.OpenDB(d)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -29,12 +29,15 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 	rec.BeginRead(began)
 	last, count, err := s.stream(ctx, db, w, rec)
 	took = time.Since(began)
+	outcome := "complete"
+	if err != nil {
+		outcome = "failed"
+	}
+	s.metrics.duration.WithLabelValues(w.kind, outcome).Observe(took.Seconds())
 	if err != nil {
 		rec.AbortRead()
-		s.metrics.read(w.kind, "failed", took)
 		return time.Time{}, took, err
 	}
-	s.metrics.read(w.kind, "complete", took)
 	// The age of a read is that of its beginning: what happened since may be missing in it.
 	sink(observed.Catalogued{Kind: w.kind, At: began, Count: count})
 	if next, err = rec.EndRead(ctx, last); err != nil {
@@ -46,7 +49,7 @@ func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(obser
 // stream reads all rows within the time-out, handing on full batches; it returns the last batch and
 // the number of rows. The driver may panic at what the server sends: that is a read which failed.
 func (s *Source) stream(ctx context.Context, db *sql.DB, w *watch, rec Reconciler) (batch []observed.ResourceKnown, count int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	err = guard.Run(func() error {
 		batch, err = s.rows(ctx, db, w, rec, &count)
@@ -73,7 +76,7 @@ func (s *Source) rows(ctx context.Context, db *sql.DB, w *watch, rec Reconciler,
 		return nil, fmt.Errorf("query catalogue: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // what could fail there is in rows.Err
-	sc, err := newScanner(rows, w.needs)
+	sc, err := newScanner(rows, w.question)
 	if err != nil {
 		return nil, err
 	}
@@ -139,15 +142,16 @@ const (
 	knownLabels = 10_000
 )
 
-func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
-	columns, err := rows.Columns()
+func newScanner(rows *sql.Rows, need question) (*scanner, error) {
+	columns, err := rows.ColumnTypes()
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue's columns: %w", err)
 	}
 	s := &scanner{known: map[string]map[string]string{}}
 	seen := map[string]bool{}
-	for _, name := range columns {
-		name = strings.ToLower(name)
+	var idType string
+	for _, column := range columns {
+		name := strings.ToLower(column.Name())
 		if seen[name] {
 			return nil, fmt.Errorf("catalogue query: column %q comes twice", name)
 		}
@@ -155,6 +159,7 @@ func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
 		switch name {
 		case "id":
 			s.into = append(s.into, &s.id)
+			idType = column.DatabaseTypeName()
 		case "weight":
 			s.into = append(s.into, &s.weight)
 		case "labels":
@@ -171,7 +176,8 @@ func newScanner(rows *sql.Rows, need needs) (*scanner, error) {
 	case need.labels && !seen["labels"]:
 		return nil, errors.New("catalogue query: no column labels, and the kind has pins that select by labels")
 	}
-	return s, s.checkID(rows, slices.IndexFunc(columns, func(name string) bool { return strings.EqualFold(name, "id") }))
+	s.padded = idType == "BPCHAR" || idType == "CHAR"
+	return s, checkID(idType)
 }
 
 // idTypes are the databases' types that have one text for each value. Of anything else (bytes,
@@ -181,19 +187,13 @@ var idTypes = []string{
 	"TINYTEXT", "MEDIUMTEXT", "LONGTEXT", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT",
 }
 
-func (s *scanner) checkID(rows *sql.Rows, column int) error {
-	types, err := rows.ColumnTypes()
-	if err != nil {
-		return fmt.Errorf("read the catalogue's columns: %w", err)
-	}
-	name := types[column].DatabaseTypeName()
-	if _, err := strconv.Atoi(name); err == nil || name == "" {
+func checkID(databaseType string) error {
+	if _, err := strconv.Atoi(databaseType); err == nil || databaseType == "" {
 		return nil // a type that was made in this PostgreSQL, such as an enumeration, or none is told
 	}
-	if !slices.Contains(idTypes, strings.TrimPrefix(name, "UNSIGNED ")) {
-		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", name)
+	if !slices.Contains(idTypes, strings.TrimPrefix(databaseType, "UNSIGNED ")) {
+		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", databaseType)
 	}
-	s.padded = name == "BPCHAR" || name == "CHAR"
 	return nil
 }
 

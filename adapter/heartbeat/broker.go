@@ -3,24 +3,37 @@ package heartbeat
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
 const (
 	clientID = "shardscaler"
 	// maxListing is the most bytes of a listing of one topic's partitions.
 	maxListing = 4 << 20
+	// fetchBytes is the most one answer holds, save that a broker always sends a whole batch.
+	fetchBytes = 1 << 20
+	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than maxBatch.
+	maxAnswer = maxBatch + fetchBytes
 )
 
 // broker is a connection to a broker, which kafka-go opens. What the broker answers is read here,
@@ -32,6 +45,7 @@ type broker struct {
 	in       *bufio.Reader
 	versions []kafka.ApiVersion
 	asked    int32
+	answered time.Time // when the last answer began to come
 }
 
 // connect opens a connection to the broker at addr, host:port, within the patience.
@@ -42,7 +56,7 @@ func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
 	}
 	b := &broker{}
 	dialer := kafka.Dialer{
-		ClientID: clientID, Timeout: s.cfg.Patience, SASLMechanism: mechanism,
+		ClientID: clientID, Timeout: s.patience, SASLMechanism: mechanism,
 		DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := s.cfg.open(ctx, network, addr)
 			b.raw = conn
@@ -53,17 +67,53 @@ func (s *Source) connect(ctx context.Context, addr string) (*broker, error) {
 		return nil, err
 	}
 	b.in = bufio.NewReader(b.raw)
-	err = b.within(s.cfg.Patience)
+	err = b.within(s.patience)
 	if err == nil {
 		b.versions, err = b.ApiVersions()
 	}
 	if err == nil {
-		err = b.within(s.cfg.Patience) // kafka-go has taken it back
+		err = b.within(s.patience) // kafka-go has taken it back
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ask %s for its versions: %w", addr, err), b.Close())
 	}
 	return b, nil
+}
+
+// Mechanisms are what SASL can do, by Kafka's names.
+var Mechanisms = []string{"PLAIN", scram.SHA256.Name(), scram.SHA512.Name()}
+
+// mechanism is how to say who we are; nil: it is not said.
+func (s *SASL) mechanism() (sasl.Mechanism, error) {
+	if s == nil {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("read Kafka password: %w", err)
+	}
+	password := strings.TrimRight(string(raw), "\r\n")
+	switch s.Mechanism {
+	case "PLAIN":
+		return plain.Mechanism{Username: s.Username, Password: password}, nil
+	case scram.SHA256.Name():
+		return scram.Mechanism(scram.SHA256, s.Username, password)
+	case scram.SHA512.Name():
+		return scram.Mechanism(scram.SHA512, s.Username, password)
+	}
+	return nil, fmt.Errorf("SASL mechanism %q: want one of %s", s.Mechanism, strings.Join(Mechanisms, ", "))
+}
+
+// open opens the connection beneath one to the broker at addr.
+func (c *Config) open(ctx context.Context, network, addr string) (net.Conn, error) {
+	encrypted, err := c.TLS.Load()
+	if err != nil {
+		return nil, err
+	}
+	if encrypted == nil {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	return (&tls.Dialer{Config: encrypted}).DialContext(ctx, network, addr)
 }
 
 // within gives the broker time for its next answers.
@@ -73,8 +123,8 @@ func (b *broker) within(d time.Duration) error {
 }
 
 // ask sends a request in the greatest version from least to most that the broker knows. It returns
-// the version and the answer's fields.
-func (b *broker) ask(request protocol.Message, least, most int16) (version int16, answer fields, err error) {
+// the version and the size of the answer, which is to be read next.
+func (b *broker) ask(request protocol.Message, least, most int16) (version int16, size int, err error) {
 	key := request.ApiKey()
 	for _, v := range b.versions {
 		if protocol.ApiKey(v.ApiKey) == key && v.MinVersion <= most {
@@ -82,29 +132,39 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 		}
 	}
 	if version < least {
-		return 0, fields{}, fmt.Errorf("ask for %s: the broker knows none of the versions %d to %d", key, least, most)
+		return 0, 0, fmt.Errorf("ask for %s: the broker knows none of the versions %d to %d", key, least, most)
 	}
 	b.asked++
 	if err := protocol.WriteRequest(b.raw, version, b.asked, clientID, request); err != nil {
-		return 0, fields{}, fmt.Errorf("ask for %s: %w", key, err)
+		return 0, 0, fmt.Errorf("ask for %s: %w", key, err)
 	}
-	f := fields{in: b.in, left: 2 * 4}
-	size, asked := int(f.int32()), f.int32()
+	const header = 2 * 4
+	head := b.read(header)
+	size, asked := int(head.int32()), head.int32()
 	switch {
-	case f.err != nil:
-		return 0, fields{}, fmt.Errorf("read answer to %s: %w", key, f.err)
+	case head.err != nil:
+		return 0, 0, fmt.Errorf("read answer to %s: %w", key, head.err)
 	case asked != b.asked || size < 4:
-		return 0, fields{}, fmt.Errorf("read answer to %s: this is none", key)
+		return 0, 0, fmt.Errorf("read answer to %s: this is none", key)
 	}
-	f.left = size - 4
-	return version, f, nil
+	b.answered = time.Now()
+	return version, size - 4, nil
+}
+
+// read reads the next n bytes of an answer.
+func (b *broker) read(n int) (f fields) {
+	raw := make([]byte, n)
+	if _, f.err = io.ReadFull(b.in, raw); f.err == nil {
+		f.rest = raw
+	}
+	return f
 }
 
 // offset is that of the first message of a partition from that time on, in milliseconds, or at one
 // of kafka-go's marks; -1: there is none.
 func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	const least, most = 1, 1
-	_, f, err := b.ask(&listoffsets.Request{
+	_, size, err := b.ask(&listoffsets.Request{
 		ReplicaID: -1,
 		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{{
 			Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at, //nolint:gosec // its number
@@ -113,18 +173,19 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	f := b.read(min(size, fetchBytes))
 	topics := f.int32()
-	f.skip(int(f.int16())) // the topic's name
+	f.take(int(f.int16())) // the topic's name
 	partitions := f.int32()
-	f.skip(4) // the partition's number
+	f.take(4) // the partition's number
 	code := f.int16()
-	f.skip(8) // the message's time
+	f.take(8) // the message's time
 	offset := f.int64()
 	switch {
 	case f.err != nil:
 		return 0, fmt.Errorf("read answer to ListOffsets: %w", f.err)
-	case topics != 1 || partitions != 1 || f.left != 0:
-		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, f.left)
+	case topics != 1 || partitions != 1 || len(f.rest) != 0:
+		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, len(f.rest))
 	case code != 0:
 		return 0, kafka.Error(code)
 	}
@@ -134,19 +195,19 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 // partitions lists the partitions of a topic with their leaders. kafka-go would also create it.
 func (b *broker) partitions(topic string) ([]kafka.Partition, error) {
 	const least, most = 4, 8 // the least that does not create, the most that kafka-go knows
-	version, f, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)
+	version, size, err := b.ask(&metadata.Request{TopicNames: []string{topic}}, least, most)
 	if err != nil {
 		return nil, err
 	}
-	if f.left > maxListing {
-		return nil, fmt.Errorf("the answer has %d bytes, at most %d", f.left, maxListing)
+	if size > maxListing {
+		return nil, fmt.Errorf("the answer has %d bytes, at most %d", size, maxListing)
 	}
-	answer := make([]byte, 2*4+f.left)                   // with the prefix that kafka-go reads again
-	binary.BigEndian.PutUint32(answer, uint32(4+f.left)) //nolint:gosec // not that large
-	if _, err := io.ReadFull(b.in, answer[2*4:]); err != nil {
-		return nil, err
+	answer := b.read(size)
+	if answer.err != nil {
+		return nil, answer.err
 	}
-	_, message, err := protocol.ReadResponse(bytes.NewReader(answer), protocol.Metadata, version)
+	header := binary.BigEndian.AppendUint64(nil, uint64(4+size)<<32) // kafka-go reads it again
+	_, message, err := protocol.ReadResponse(bytes.NewReader(append(header, answer.rest...)), protocol.Metadata, version)
 	if err != nil {
 		return nil, err
 	}
@@ -158,55 +219,120 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 	for _, b := range listing.Brokers {
 		brokers[b.NodeID] = kafka.Broker{Host: b.Host, Port: int(b.Port), ID: int(b.NodeID)}
 	}
-	for _, t := range listing.Topics {
-		if t.Name != topic {
-			continue
-		}
-		if t.ErrorCode != 0 {
-			return nil, kafka.Error(t.ErrorCode)
-		}
-		var found []kafka.Partition
-		for _, p := range t.Partitions {
-			found = append(found, kafka.Partition{Topic: topic, ID: int(p.PartitionIndex), Leader: brokers[p.LeaderID]})
-		}
-		if len(found) > 0 {
-			return found, nil
-		}
+	i := slices.IndexFunc(listing.Topics, func(t metadata.ResponseTopic) bool { return t.Name == topic })
+	switch {
+	case i >= 0 && listing.Topics[i].ErrorCode != 0:
+		return nil, kafka.Error(listing.Topics[i].ErrorCode)
+	case i < 0 || len(listing.Topics[i].Partitions) == 0:
+		return nil, errors.New("it does not exist")
 	}
-	return nil, errors.New("it does not exist")
+	var found []kafka.Partition
+	for _, p := range listing.Topics[i].Partitions {
+		found = append(found, kafka.Partition{Topic: topic, ID: int(p.PartitionIndex), Leader: brokers[p.LeaderID]})
+	}
+	return found, nil
 }
 
-// fields reads an answer. After an error, numbers are 0.
+// fetch asks for what is at offset of a partition and behind it; the broker waits if there is
+// nothing. It returns the batches, and where the partition ends. kafka-go's own readers are not used:
+// they do not tell where a batch ends, so that one that cannot be read could not be passed over, and
+// unpack whatever a batch unpacks to.
+func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, err error) {
+	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
+	version, size, err := b.ask(&fetch.Request{
+		ReplicaID: -1, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes, SessionEpoch: -1, //nolint:gosec // small
+		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{{
+			Partition: int32(partition), CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: fetchBytes, //nolint:gosec // its number
+		}}}},
+	}, least, most)
+	if err != nil {
+		return fields{}, 0, err
+	}
+	batches = b.read(min(size, maxAnswer))
+	if batches.err == nil {
+		batches.over, batches.err = b.in.Discard(size - len(batches.rest))
+	}
+	if end, err = batches.fetched(version); err != nil {
+		return fields{}, 0, fmt.Errorf("read answer to Fetch: %w", err)
+	}
+	return batches, end, nil
+}
+
+// fetched reads an answer up to its batches, and where the partition ends.
+func (f *fields) fetched(version int16) (end int64, err error) {
+	f.take(4) // throttle
+	whole := int16(0)
+	if version >= 7 {
+		whole = f.int16()
+		f.take(4) // session
+	}
+	topics := f.int32()
+	f.take(int(f.int16())) // the topic's name
+	partitions := f.int32()
+	f.take(4) // the partition's number
+	code := f.int16()
+	end = f.int64()
+	f.take(8) // last stable offset
+	if version >= 5 {
+		f.take(8) // start of the log
+	}
+	f.take(16 * max(0, int(f.int32()))) // aborted transactions
+	size, sent := max(0, int(f.int32())), len(f.rest)+f.over
+	switch {
+	case whole != 0:
+		return 0, kafka.Error(whole)
+	case f.err != nil:
+		return 0, f.err
+	case topics != 1 || partitions != 1 || size != sent:
+		return 0, fmt.Errorf("%d topics, %d partitions and %d bytes in %d", topics, partitions, size, sent)
+	case code != 0:
+		return 0, kafka.Error(code)
+	}
+	return end, nil
+}
+
+// fields reads an answer, or a part of one. After an error, numbers are 0 and there are no bytes.
 type fields struct {
-	in   *bufio.Reader
-	left int
+	rest []byte
+	// over is how many bytes of the answer follow that were not kept.
+	over int
 	err  error
 }
 
-var errShort = errors.New("it is too short")
-
-func (f *fields) take(n int) []byte {
-	var room [8]byte
-	if f.err == nil && n > f.left {
-		f.err = errShort
+func (f *fields) take(n int) (taken []byte) {
+	if n < 0 || n > len(f.rest) {
+		f.rest, f.err = nil, cmp.Or(f.err, errors.New("it is too short"))
+		return nil
 	}
-	if f.err == nil {
-		f.left -= n
-		_, f.err = io.ReadFull(f.in, room[:n])
-	}
-	return room[:n]
+	taken, f.rest = f.rest[:n], f.rest[n:]
+	return taken
 }
 
-func (f *fields) skip(n int) {
-	if f.err == nil && (n < 0 || n > f.left) {
-		f.err = errShort
+// block takes bytes whose length has been read; a length of -1 stands for none.
+func (f *fields) block(length int64) []byte {
+	if length == -1 {
+		return nil
 	}
-	if f.err == nil {
-		f.left -= n
-		_, f.err = f.in.Discard(n)
-	}
+	return f.take(int(length))
 }
 
-func (f *fields) int16() int16 { return int16(binary.BigEndian.Uint16(f.take(2))) } //nolint:gosec // as it was written
-func (f *fields) int32() int32 { return int32(binary.BigEndian.Uint32(f.take(4))) } //nolint:gosec // as it was written
-func (f *fields) int64() int64 { return int64(binary.BigEndian.Uint64(f.take(8))) } //nolint:gosec // as it was written
+func (f *fields) number(width int) (n uint64) {
+	for _, b := range f.take(width) {
+		n = n<<8 | uint64(b)
+	}
+	return n
+}
+
+func (f *fields) int8() int8   { return int8(f.number(1)) }  //nolint:gosec // as it was written
+func (f *fields) int16() int16 { return int16(f.number(2)) } //nolint:gosec // as it was written
+func (f *fields) int32() int32 { return int32(f.number(4)) } //nolint:gosec // as it was written
+func (f *fields) int64() int64 { return int64(f.number(8)) } //nolint:gosec // as it was written
+
+func (f *fields) varint() int64 {
+	n, width := binary.Varint(f.rest)
+	if width <= 0 {
+		width = -1
+	}
+	f.take(width)
+	return n
+}

@@ -60,20 +60,16 @@ func Decode(value []byte) (Message, error) {
 	if kind == "" {
 		return Message{}, errors.New("decode heartbeat: resource is missing")
 	}
-	return measured(kind, raw.InstanceID.value, raw.Timestamp.value)
-}
-
-func measured(kind string, instance, timestamp []byte) (Message, error) {
-	ordinal, err := exact.Ordinal(text(instance))
+	ordinal, err := exact.Ordinal(text(raw.InstanceID.value))
 	if err == nil && ordinal > maxOrdinal {
 		err = fmt.Errorf("ordinal %d: want one from 0 to %d", ordinal, maxOrdinal)
 	}
 	if err != nil {
 		return Message{}, fmt.Errorf("decode heartbeat: instanceId: %w", err)
 	}
-	seconds, err := strconv.ParseFloat(text(timestamp), 64)
+	seconds, err := strconv.ParseFloat(text(raw.Timestamp.value), 64)
 	if err != nil || !(seconds >= 0 && seconds <= maxTimestamp) {
-		return Message{}, fmt.Errorf("decode heartbeat: timestamp %.40q: want unix seconds from 0 to %d", timestamp, int64(maxTimestamp))
+		return Message{}, fmt.Errorf("decode heartbeat: timestamp %.40q: want unix seconds from 0 to %d", raw.Timestamp.value, int64(maxTimestamp))
 	}
 	whole := int64(seconds)
 	at := time.Unix(whole, int64((seconds-float64(whole))*1e9))

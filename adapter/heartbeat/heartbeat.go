@@ -10,7 +10,6 @@
 package heartbeat
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -24,6 +23,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -35,15 +35,6 @@ type Config struct {
 	TLS *clienttls.Files
 	// SASL says who we are; nil: no broker asks, or our certificate says it.
 	SASL *SASL
-	// LookBack is how far before the start beats are read, for a restart. Default 5m.
-	LookBack time.Duration
-	// Refresh is the time between two listings of a topic's partitions. Default 30s.
-	Refresh time.Duration
-	// Poll is how long a broker holds an answer when there is no message, and so how often its
-	// silence is noticed. Default 1s.
-	Poll time.Duration
-	// Patience is how long past Poll a broker may take before its connection ends. Default 5s.
-	Patience time.Duration
 }
 
 // SASL are credentials.
@@ -54,11 +45,8 @@ type SASL struct {
 	PasswordFile string
 }
 
-func (c Config) withDefaults() Config {
-	c.LookBack, c.Refresh = cmp.Or(c.LookBack, 5*time.Minute), cmp.Or(c.Refresh, 30*time.Second)
-	c.Poll, c.Patience = cmp.Or(c.Poll, time.Second), cmp.Or(c.Patience, 5*time.Second)
-	return c
-}
+// lookBack is how far before the start beats are read, for a restart.
+const lookBack = 5 * time.Minute
 
 // Source reads all topics of all configured kinds.
 type Source struct {
@@ -67,24 +55,27 @@ type Source struct {
 	metrics *metrics
 	// sampled limits what one bad producer can write into our log.
 	sampled *rate.Sometimes
+	// refresh is the time between two listings of a topic's partitions, poll how long a broker holds
+	// an answer when there is no message, and so how often its silence is noticed, patience how long
+	// past that it may take before its connection ends.
+	refresh, poll, patience time.Duration
 
 	mu      sync.Mutex
 	topics  map[string][]string // kinds by topic, sorted
 	changed wake.Signal         // after Configure
 }
 
-// New returns a Source for kinds; Configure changes them later. It does not connect.
-func New(cfg Config, kinds []config.Kind, log *slog.Logger, reg prometheus.Registerer) *Source {
-	s := &Source{
-		cfg: cfg.withDefaults(), log: log, metrics: newMetrics(reg),
+// New returns a Source without kinds, which does not connect.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Source {
+	return &Source{
+		cfg: cfg, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
+		refresh: 30 * time.Second, poll: time.Second, patience: 5 * time.Second,
 		changed: wake.New(),
 	}
-	s.Configure(kinds)
-	return s
 }
 
-// Configure replaces the kinds, at any time. A topic whose kinds change is read again with
+// Configure sets the kinds, at any time. A topic whose kinds change is read again with
 // look-back: a kind that is new to it must not look as if it had never beaten.
 func (s *Source) Configure(kinds []config.Kind) {
 	topics := map[string][]string{}
@@ -141,13 +132,37 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 // start runs f and returns what stops it and waits for its end.
 func start(ctx context.Context, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
+}
+
+type metrics struct {
+	messages, reconnects, panics *prometheus.CounterVec
+	partitions                   *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := meter.In(reg)
+	return &metrics{
+		messages: m.Counters("shardscaler_heartbeat_messages_total",
+			"Messages read from a heartbeat topic: beat, foreign (a kind that does not beat there), malformed, oversized, aborted (a beat of a transaction that was), undecided (a beat given up since its transaction did not end), unreadable (a whole batch each).",
+			"topic", "result"),
+		reconnects: m.Counters("shardscaler_heartbeat_reconnects_total",
+			"Connections to a partition's leader that were given up because of an error or of silence.", "topic"),
+		partitions: m.Gauges("shardscaler_heartbeat_partitions", "Partitions of a heartbeat topic that are read.", "topic"),
+		panics: m.Counters("shardscaler_heartbeat_panics_total",
+			"Panics of the libraries that read a heartbeat topic; what they were given was passed over.", "topic"),
+	}
+}
+
+// forget drops the series of a topic that is read no more.
+func (m *metrics) forget(topic string) {
+	m.messages.DeletePartialMatch(prometheus.Labels{"topic": topic})
+	m.reconnects.DeleteLabelValues(topic)
+	m.partitions.DeleteLabelValues(topic)
+	m.panics.DeleteLabelValues(topic)
 }

@@ -234,7 +234,7 @@ func TestTLSAndSASL(t *testing.T) {
 	password := filepath.Join(t.TempDir(), "password")
 	with := func(addr string, files *clienttls.Files, sasl *SASL) *observedtest.Recorder {
 		r := running{newSource(addr, "Thing"), &observedtest.Recorder{}}
-		r.cfg.TLS, r.cfg.SASL, r.cfg.Patience = files, sasl, 3*time.Second
+		r.cfg.TLS, r.cfg.SASL, r.patience = files, sasl, 3*time.Second
 		t.Cleanup(start(t.Context(), func(ctx context.Context) { _ = r.Run(ctx, r.rec.Sink) }))
 		return r.rec
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,8 @@ const (
 	maxStuck = 5
 	// unset is an offset not chosen yet: it will be the one of now − look-back.
 	unset = -1
+	// maxUndecided bounds the beats of a partition that wait for the ends of their transactions.
+	maxUndecided = 4096
 )
 
 // partition reads one partition from its leader. kafka-go's Reader is not used: it retries inside
@@ -33,6 +34,7 @@ type partition struct {
 	id     int
 	leader atomic.Pointer[kafka.Partition]
 	unpack unpacker
+	stop   func() // ends run
 
 	next  int64 // offset of the next message
 	stuck int
@@ -42,22 +44,20 @@ type partition struct {
 	ahead   int64
 	aheadAt time.Time
 
-	mu     sync.Mutex
-	proven time.Time
-	err    error
+	proof atomic.Pointer[proof]
+}
+
+// proof is the time up to which everything the broker had was read, and why that does not advance.
+type proof struct {
+	at  time.Time
+	err error
 }
 
 func (t *topic) newPartition(p kafka.Partition) *partition {
-	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset}
+	r := &partition{topic: t, id: p.ID, unpack: unpack, next: unset, undecided: newUndecided()}
 	r.leader.Store(&p)
+	r.proof.Store(&proof{})
 	return r
-}
-
-// proof is the time up to which everything the broker had was read, and why it does not advance.
-func (p *partition) proof() (time.Time, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proven, p.err
 }
 
 func (p *partition) run(ctx context.Context) {
@@ -72,12 +72,10 @@ func (p *partition) run(ctx context.Context) {
 		if time.Since(began) > most {
 			wait = least
 		}
-		p.mu.Lock()
-		p.err = fmt.Errorf("read partition %d of topic %s: %w", p.id, p.name, err)
-		p.mu.Unlock()
+		p.proof.Store(&proof{p.proof.Load().at, fmt.Errorf("read partition %d of topic %s: %w", p.id, p.name, err)})
 		p.metrics.reconnects.WithLabelValues(p.name).Inc()
 		p.log.Debug("heartbeat reader reconnects", "partition", p.id, "error", err)
-		p.refresh.Wake()
+		p.relist.Wake()
 		wake.Sleep(ctx, wait)
 		wait = min(2*wait, most)
 	}
@@ -92,12 +90,12 @@ func (p *partition) session(ctx context.Context) error {
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	for {
-		if err := conn.within(p.cfg.Poll + p.cfg.Patience); err != nil {
+		if err := conn.within(p.poll + p.patience); err != nil {
 			return err
 		}
 		if p.next == unset {
 			if err := p.seek(conn); err != nil {
-				return fmt.Errorf("find the offset of %s ago: %w", p.cfg.LookBack, err)
+				return fmt.Errorf("find the offset of %s ago: %w", lookBack, err)
 			}
 		}
 		if err := p.fetch(ctx, conn); err != nil {
@@ -108,7 +106,7 @@ func (p *partition) session(ctx context.Context) error {
 
 // seek chooses the first message younger than the look-back; the end of the log if there is none.
 func (p *partition) seek(conn *broker) error {
-	offset, err := conn.offset(p.name, p.id, time.Now().Add(-p.cfg.LookBack).UnixMilli())
+	offset, err := conn.offset(p.name, p.id, time.Now().Add(-lookBack).UnixMilli())
 	if err == nil && offset < 0 {
 		offset, err = conn.offset(p.name, p.id, kafka.LastOffset)
 	}
@@ -119,27 +117,27 @@ func (p *partition) seek(conn *broker) error {
 }
 
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
-	answer, err := conn.fetch(p.name, p.id, p.next, p.cfg.Poll)
+	batches, end, err := conn.fetch(p.name, p.id, p.next, p.poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
-		p.next, p.undecided = unset, undecided{}
+		p.next, p.undecided = unset, newUndecided()
 		return nil
 	case err != nil:
 		return err
 	}
-	answered, asked := time.Now(), p.next
-	err = p.drain(answer)
-	p.prove(answered, answer.end)
-	return p.passOver(ctx, asked, answer.end, err)
+	asked := p.next
+	err = p.drain(&batches)
+	p.prove(conn.answered, end)
+	return p.passOver(ctx, asked, end, err)
 }
 
 // drain hands on the messages of one answer. A batch that cannot be read is passed over.
-func (p *partition) drain(answer *answer) error {
+func (p *partition) drain(batches *fields) error {
 	for {
-		b, err := answer.next()
+		b, err := readBatch(batches)
 		switch {
 		case errors.Is(err, io.EOF):
-			return answer.close()
+			return nil
 		case err != nil:
 			return err
 		case b.body == nil:
@@ -167,14 +165,17 @@ func (p *partition) take(b batch) {
 	}
 }
 
-// marker ends a producer's transaction.
+// marker ends a producer's transaction, if it says so: its key is a version, and 0 for aborted or 1
+// for committed.
 func (p *partition) marker(producer int64, key []byte) {
-	committed, ends := outcome(key)
-	if !ends {
+	head := fields{rest: key}
+	head.take(2)
+	outcome := head.int16()
+	if head.err != nil || outcome != 0 && outcome != 1 {
 		return
 	}
 	for _, beat := range p.undecided.end(producer) {
-		if !committed {
+		if outcome == 0 {
 			p.count("aborted", 1)
 			continue
 		}
@@ -243,22 +244,19 @@ func (p *partition) count(result string, n int) {
 // prove notes what an answer proves. Under a steady stream the end is always a little ahead, so the
 // end of an earlier answer is remembered until it is reached.
 func (p *partition) prove(answered time.Time, end int64) {
-	proof := time.Time{}
+	proven := time.Time{}
 	switch {
 	case p.next >= end:
-		proof, p.aheadAt = answered, time.Time{}
+		proven, p.aheadAt = answered, time.Time{}
 	case p.aheadAt.IsZero():
 		p.ahead, p.aheadAt = end, answered
 	case p.next >= p.ahead:
-		proof = p.aheadAt
+		proven = p.aheadAt
 		p.ahead, p.aheadAt = end, answered
 	}
-	if proof.IsZero() {
-		return
+	if !proven.IsZero() {
+		p.proof.Store(&proof{at: proven})
 	}
-	p.mu.Lock()
-	p.proven, p.err = proof, nil
-	p.mu.Unlock()
 }
 
 // passOver skips to the end of the log where answers keep coming and no message can be read from
@@ -276,4 +274,40 @@ func (p *partition) passOver(ctx context.Context, asked, end int64, err error) e
 	}
 	wake.Sleep(ctx, 100*time.Millisecond)
 	return err
+}
+
+// undecided are the beats of transactions that have not ended, by producer: a producer has one
+// transaction at a time, and the broker writes a marker behind each. The broker could be asked for
+// what is committed alone; then one transaction that hangs, whosever it is, would hold back every
+// beat behind its first message.
+type undecided struct {
+	of    map[int64][]observed.Beat
+	total int
+}
+
+func newUndecided() undecided { return undecided{of: map[int64][]observed.Beat{}} }
+
+// add keeps a beat until its producer's transaction ends. Where there is no room, the longest
+// transaction is given up; it returns how many beats that had.
+func (u *undecided) add(producer int64, b observed.Beat) (givenUp int) {
+	if u.total >= maxUndecided {
+		longest := producer
+		for p, beats := range u.of {
+			if len(beats) > len(u.of[longest]) {
+				longest = p
+			}
+		}
+		givenUp = len(u.end(longest))
+	}
+	u.of[producer] = append(u.of[producer], b)
+	u.total++
+	return givenUp
+}
+
+// end returns the beats of a producer's transaction, which are undecided no longer.
+func (u *undecided) end(producer int64) []observed.Beat {
+	beats := u.of[producer]
+	delete(u.of, producer)
+	u.total -= len(beats)
+	return beats
 }

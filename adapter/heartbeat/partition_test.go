@@ -1,7 +1,6 @@
 package heartbeat
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -31,8 +30,10 @@ func kinds(topic string, names ...string) []config.Kind {
 }
 
 func newSource(brokers string, names ...string) *Source {
-	cfg := Config{Brokers: strings.Split(brokers, ","), Refresh: time.Second, Poll: 200 * time.Millisecond, Patience: time.Second}
-	return New(cfg, kinds("HeartBeat", names...), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s := New(Config{Brokers: strings.Split(brokers, ",")}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s.refresh, s.poll, s.patience = time.Second, 200*time.Millisecond, time.Second
+	s.Configure(kinds("HeartBeat", names...))
+	return s
 }
 
 func sec(n int) time.Time { return time.Unix(1_760_000_000+int64(n), 0) }
@@ -42,8 +43,7 @@ func TestAProofIsTheTimeUpToWhichAllWasRead(t *testing.T) {
 	answer := func(next int64, at int, end int64) time.Time {
 		p.next = next
 		p.prove(sec(at), end)
-		proof, _ := p.proof()
-		return proof
+		return p.proof.Load().at
 	}
 	require.Zero(t, answer(10, 1, 100), "far behind")
 	require.Zero(t, answer(50, 2, 120), "nearer")
@@ -96,7 +96,7 @@ func TestMessagesAreToldApart(t *testing.T) {
 func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		source := New(Config{}, kinds("HeartBeat", "Thing"), slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		source := New(Config{}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		p := source.newTopic("HeartBeat", nil, nil).newPartition(kafka.Partition{})
 		lines := func() int { return bytes.Count(log.Bytes(), []byte("heartbeat passed over")) }
 		for range 1000 {
@@ -112,13 +112,13 @@ func TestWhatIsPassedOverIsSampledInTheLog(t *testing.T) {
 	})
 }
 
-// answering is an answer with these batches, as a partition that ends at end has it.
-func answering(end int64, batches ...kept) *answer {
+// answering is an answer with these batches.
+func answering(batches ...kept) *fields {
 	var sent []byte
 	for _, b := range batches {
 		sent = append(sent, b.bytes()...)
 	}
-	return &answer{fields: fields{in: bufio.NewReader(bytes.NewReader(sent)), left: len(sent)}, end: end}
+	return &fields{rest: sent}
 }
 
 func beatAt(base int64, ordinal int, attributes int16) kept {
@@ -146,7 +146,7 @@ func TestAPanicAtABatchPassesItOver(t *testing.T) {
 		return plain, err
 	}
 	p.next = 10
-	require.NoError(t, p.drain(answering(13, beatAt(10, 1, packed), beatAt(11, 2, packed), beatAt(12, 3, packed))))
+	require.NoError(t, p.drain(answering(beatAt(10, 1, packed), beatAt(11, 2, packed), beatAt(12, 3, packed))))
 	require.Equal(t, []int{1, 3}, beatenBy(&rec))
 	require.EqualValues(t, 13, p.next)
 	require.EqualValues(t, 1, testutil.ToFloat64(p.metrics.panics.WithLabelValues("HeartBeat")))
@@ -161,7 +161,7 @@ func TestCompactedBatchesAndWhatWasReadBefore(t *testing.T) {
 	two.records = append(two.records, record{offset: 11, value: beatAt(11, 2, 0).records[0].value})
 	two.last = 14
 	p.next = 11
-	require.NoError(t, p.drain(answering(40, two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))
+	require.NoError(t, p.drain(answering(two, kept{base: 15, last: 19}, beatAt(25, 3, 0), kept{base: 30, last: 39})))
 	require.Equal(t, []int{2, 3}, beatenBy(&rec))
 	require.EqualValues(t, 40, p.next)
 }

@@ -2,7 +2,6 @@ package heartbeat
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,9 +38,8 @@ type batch struct {
 	attributes int16
 	producer   int64
 	count      int32
-	// body follows the header; nil where the batch has more than maxBatch bytes: size.
+	// body follows the header; nil where the batch has more than maxBatch bytes.
 	body []byte
-	size int
 }
 
 // record is a message. A batch may begin with records from before the offset that was asked for.
@@ -50,65 +48,61 @@ type record struct {
 	key, value []byte
 }
 
-// readBatch reads the next batch of an answer, which has left bytes still. A cut-off end is io.EOF.
-func readBatch(in io.Reader, left int) (b batch, taken int, err error) {
-	var header [headerBytes]byte
-	if left < prefixBytes {
-		return batch{}, 0, io.EOF
-	}
-	if _, err := io.ReadFull(in, header[:prefixBytes]); err != nil {
-		return batch{}, 0, err
-	}
-	b.base = int64(binary.BigEndian.Uint64(header[:])) //nolint:gosec // as it was written
-	b.last, b.format = b.base, header[prefixBytes-1]
-	b.size = lengthFrom + int(int32(binary.BigEndian.Uint32(header[8:]))) //nolint:gosec // as it was written
-	known := prefixBytes
+// readBatch reads the next batch of an answer. A cut-off end is io.EOF.
+func readBatch(answer *fields) (b batch, err error) {
+	head, known := fields{rest: answer.rest}, prefixBytes
+	b.base = head.int64()
+	size := lengthFrom + int(head.int32())
+	head.take(4)
+	b.format, b.last = byte(head.int8()), b.base
 	switch {
+	case head.err != nil:
+		return batch{}, io.EOF
 	case b.format > 2:
-		return batch{}, known, fmt.Errorf("%w: format %d", errBroken, b.format)
+		return batch{}, fmt.Errorf("%w: format %d", errBroken, b.format)
 	case b.format == 2:
 		known = headerBytes
+		head.take(4) // checksum
+		b.attributes = head.int16()
+		b.last += int64(head.int32())
+		head.take(8 + 8) // times
+		b.producer = head.int64()
+		head.take(2 + 4) // the producer's epoch and sequence
+		b.count = head.int32()
 	}
 	switch {
-	case b.size < known:
-		return batch{}, prefixBytes, fmt.Errorf("%w: %d bytes", errBroken, b.size)
-	case b.size > left:
-		return batch{}, prefixBytes, io.EOF
+	case size < known:
+		return batch{}, fmt.Errorf("%w: %d bytes", errBroken, size)
+	case head.err != nil, size > len(answer.rest)+answer.over:
+		return batch{}, io.EOF
+	case b.last < b.base:
+		return batch{}, fmt.Errorf("%w: it ends at offset %d and begins at %d", errBroken, b.last, b.base)
+	case size > maxBatch:
+		answer.take(min(size, len(answer.rest)))
+		return b, nil
+	case size > len(answer.rest):
+		return batch{}, io.EOF
 	}
-	if _, err := io.ReadFull(in, header[prefixBytes:known]); err != nil {
-		return batch{}, prefixBytes, err
-	}
-	if b.format == 2 {
-		b.attributes = int16(binary.BigEndian.Uint16(header[21:]))           //nolint:gosec // as it was written
-		b.last = b.base + int64(int32(binary.BigEndian.Uint32(header[23:]))) //nolint:gosec // as it was written
-		b.producer = int64(binary.BigEndian.Uint64(header[43:]))             //nolint:gosec // as it was written
-		b.count = int32(binary.BigEndian.Uint32(header[57:]))                //nolint:gosec // as it was written
-	}
-	if b.last < b.base {
-		return batch{}, known, fmt.Errorf("%w: it ends at offset %d and begins at %d", errBroken, b.last, b.base)
-	}
-	if b.size > maxBatch {
-		return b, known, nil
-	}
-	b.body = make([]byte, b.size-known)
-	_, err = io.ReadFull(in, b.body)
-	return b, b.size, err
+	b.body = answer.take(size)[known:]
+	return b, nil
 }
 
 // records are the records of a batch. They refer to its body, or to what unpack made of it. After
 // an error there are no more.
 func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
-	if b.format < 2 {
-		return func(yield func(record, error) bool) { b.messages(unpack, yield) }
-	}
 	return func(yield func(record, error) bool) {
+		if b.format < 2 {
+			b.messages(unpack, yield)
+			return
+		}
 		plain, err := b.body, error(nil)
 		if codec := b.attributes & codecMask; codec != 0 && b.count > 0 { // a batch whose records are all compacted away is its header
 			plain, err = unpack(int8(codec), b.body)
 		}
+		rest := fields{rest: plain}
 		for n := int32(0); n < b.count && err == nil; n++ {
 			var r record
-			if r, plain, err = cutRecord(plain, b.base); err == nil && !yield(r, nil) {
+			if r, err = b.record(&rest); err == nil && !yield(r, nil) {
 				return
 			}
 		}
@@ -118,20 +112,21 @@ func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 	}
 }
 
-// cutRecord reads a record of format 2: length, attributes, time, offset, key, value and headers.
-func cutRecord(plain []byte, base int64) (r record, rest []byte, err error) {
-	body, rest, ok := cutBytes(plain, varint)
-	if !ok || len(body) < 1 {
-		return record{}, nil, fmt.Errorf("%w: a record is cut off", errBroken)
+// record reads a record of format 2: length, attributes, time, offset, key, value and headers.
+func (b batch) record(plain *fields) (r record, err error) {
+	body := fields{rest: plain.block(plain.varint())}
+	if len(body.rest) < 1 {
+		return record{}, fmt.Errorf("%w: a record is cut off", errBroken)
 	}
-	_, body, timed := varint(body[1:])
-	delta, body, placed := varint(body)
-	key, body, keyed := cutBytes(body, varint)
-	value, _, valued := cutBytes(body, varint)
-	if !timed || !placed || !keyed || !valued {
-		return record{}, nil, fmt.Errorf("%w: a record has no value", errBroken)
+	body.take(1)  // attributes
+	body.varint() // time
+	r.offset = b.base + body.varint()
+	r.key = body.block(body.varint())
+	r.value = body.block(body.varint())
+	if body.err != nil {
+		return record{}, fmt.Errorf("%w: a record has no value", errBroken)
 	}
-	return record{base + delta, key, value}, rest, nil
+	return r, nil
 }
 
 // messages are the message of format 0 or 1, or those that it contains. The offsets of contained
@@ -148,13 +143,11 @@ func (b batch) messages(unpack unpacker, yield func(record, error) bool) {
 	}
 	plain, err := unpack(codec, value)
 	var inner []record
-	for len(plain) > 0 && err == nil {
+	for rest := (fields{rest: plain}); len(rest.rest) > 0 && err == nil; {
 		var m batch
-		var taken int
-		if m, taken, err = readBatch(bytes.NewReader(plain), len(plain)); err != nil {
+		if m, err = readBatch(&rest); err != nil {
 			break
 		}
-		plain = plain[taken:]
 		if codec, value, err = m.message(); err == nil && (codec != 0 || m.format > 1) {
 			err = fmt.Errorf("%w: a batch within a batch", errBroken)
 		}
@@ -176,45 +169,16 @@ func (b batch) messages(unpack unpacker, yield func(record, error) bool) {
 
 // message is the codec and the value of a message of format 0 or 1.
 func (b batch) message() (codec int8, value []byte, err error) {
-	const attributes, time = 1, 8
-	from := attributes
+	body := fields{rest: b.body}
+	codec = body.int8() & codecMask
 	if b.format == 1 {
-		from += time
+		body.take(8) // time
 	}
-	if len(b.body) < from {
-		return 0, nil, fmt.Errorf("%w: a message is cut off", errBroken)
-	}
-	_, rest, keyed := cutBytes(b.body[from:], int32Prefix)
-	value, _, valued := cutBytes(rest, int32Prefix)
-	if !keyed || !valued {
+	body.block(int64(body.int32())) // key
+	if value = body.block(int64(body.int32())); body.err != nil {
 		return 0, nil, fmt.Errorf("%w: a message has no value", errBroken)
 	}
-	return int8(b.body[0] & codecMask), value, nil
-}
-
-// cutBytes cuts off bytes that follow their length; a length of -1 stands for none.
-func cutBytes(b []byte, prefix func([]byte) (int64, []byte, bool)) (found, rest []byte, ok bool) {
-	n, rest, ok := prefix(b)
-	if !ok || n < -1 || n > int64(len(rest)) {
-		return nil, nil, false
-	}
-	n = max(n, 0)
-	return rest[:n], rest[n:], true
-}
-
-func varint(b []byte) (int64, []byte, bool) {
-	n, width := binary.Varint(b)
-	if width <= 0 {
-		return 0, nil, false
-	}
-	return n, b[width:], true
-}
-
-func int32Prefix(b []byte) (int64, []byte, bool) {
-	if len(b) < 4 {
-		return 0, nil, false
-	}
-	return int64(int32(binary.BigEndian.Uint32(b))), b[4:], true //nolint:gosec // as it was written
+	return codec, value, nil
 }
 
 // unpacker undoes a compression. It fails where that gives more than maxBatch bytes.
@@ -248,28 +212,23 @@ var errTooLarge = fmt.Errorf("unpack: %w: more than %d bytes", errOversized, max
 
 // unpackSnappy undoes what Java's library makes: blocks behind their lengths, after a magic word
 // and two versions; or one block alone. kafka-go's reader makes room for whatever the lengths say.
-func unpackSnappy(packed []byte) ([]byte, error) {
+func unpackSnappy(packed []byte) (plain []byte, err error) {
 	const versions = 2 * 4
-	rest, framed := bytes.CutPrefix(packed, []byte("\x82SNAPPY\x00"))
-	if !framed {
+	framed, ok := bytes.CutPrefix(packed, []byte("\x82SNAPPY\x00"))
+	if !ok {
 		return appendSnappy(nil, packed)
 	}
-	if len(rest) < versions {
-		return nil, fmt.Errorf("%w: snappy's header is cut off", errBroken)
-	}
-	var plain []byte
-	for rest = rest[versions:]; len(rest) > 0; {
-		block, behind, ok := cutBytes(rest, int32Prefix)
-		if !ok {
-			return nil, fmt.Errorf("%w: a snappy block is cut off", errBroken)
+	blocks := fields{rest: framed}
+	blocks.take(versions)
+	for len(blocks.rest) > 0 && err == nil && blocks.err == nil {
+		if block := blocks.block(int64(blocks.int32())); blocks.err == nil {
+			plain, err = appendSnappy(plain, block)
 		}
-		var err error
-		if plain, err = appendSnappy(plain, block); err != nil {
-			return nil, err
-		}
-		rest = behind
 	}
-	return plain, nil
+	if blocks.err != nil {
+		return nil, fmt.Errorf("%w: a snappy block is cut off", errBroken)
+	}
+	return plain, err
 }
 
 func appendSnappy(plain, block []byte) ([]byte, error) {

@@ -71,10 +71,8 @@ func pack(codec compress.Codec, plain []byte) []byte {
 
 // readAll reads batches that follow each other.
 func readAll(sent []byte) (found []record, ends []int64, err error) {
-	in := bytes.NewReader(sent)
-	for left := len(sent); ; {
-		b, taken, err := readBatch(in, left)
-		left -= taken
+	for answer := (fields{rest: sent}); ; {
+		b, err := readBatch(&answer)
 		if errors.Is(err, io.EOF) {
 			return found, ends, nil
 		}
@@ -187,15 +185,16 @@ func TestWhatABatchUnpacksToIsBounded(t *testing.T) {
 // The end of a batch that is too large is known all the same, and of one that cannot be read.
 func TestWhatCannotBeReadHasAnEnd(t *testing.T) {
 	large := kept{base: 5, last: 8}.header(maxBatch)
-	b, taken, err := readBatch(bytes.NewReader(large), len(large)+maxBatch)
+	answer := fields{rest: large, over: maxBatch}
+	b, err := readBatch(&answer)
 	require.NoError(t, err)
 	require.Nil(t, b.body)
-	require.Equal(t, headerBytes, taken)
+	require.Empty(t, answer.rest)
 	require.EqualValues(t, 8, b.last)
 	broken := kept{base: 5, last: 8, records: []record{{offset: 5, value: []byte("a")}, {offset: 6, value: []byte("b")}}}.bytes()
 	for cut := headerBytes; cut < len(broken); cut++ {
 		binary.BigEndian.PutUint32(broken[8:], uint32(cut-lengthFrom))
-		b, _, err := readBatch(bytes.NewReader(broken), cut)
+		b, err := readBatch(&fields{rest: broken[:cut]})
 		require.NoError(t, err)
 		require.EqualValues(t, 8, b.last)
 		err = nil
@@ -206,7 +205,7 @@ func TestWhatCannotBeReadHasAnEnd(t *testing.T) {
 	for _, header := range [][]byte{
 		kept{}.header(-1), kept{base: 5, last: 4}.header(0), append(make([]byte, 16), 3), make([]byte, prefixBytes),
 	} {
-		_, _, err := readBatch(bytes.NewReader(header), len(header))
+		_, err := readBatch(&fields{rest: header})
 		require.ErrorIs(t, err, errBroken)
 	}
 }
@@ -217,15 +216,14 @@ func FuzzBatches(f *testing.F) {
 	f.Add(kept{base: 7, last: 9, records: []record{{offset: 7, value: []byte("a")}, {offset: 9, value: []byte("b")}}}.bytes())
 	f.Add(kept{attributes: int16(compress.Snappy), records: []record{{offset: 0, value: []byte("a")}}}.bytes())
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		in := bytes.NewReader(sent)
-		for left := len(sent); ; {
-			b, taken, err := readBatch(in, left)
+		for answer := (fields{rest: sent}); ; {
+			left := len(answer.rest)
+			b, err := readBatch(&answer)
 			if err != nil || b.body == nil {
 				return
 			}
-			require.Positive(t, taken)
+			require.Less(t, len(answer.rest), left)
 			require.LessOrEqual(t, b.base, b.last)
-			left -= taken
 			for r, err := range b.records(unpack) {
 				require.LessOrEqual(t, len(r.value), maxBatch)
 				_ = err

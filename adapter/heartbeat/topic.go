@@ -1,6 +1,7 @@
 package heartbeat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,15 +19,14 @@ import (
 // topic reads all partitions of one topic for the kinds that beat on it.
 type topic struct {
 	*Source
-	name    string
-	kinds   []string
-	sink    func(observed.Signal)
-	log     *slog.Logger
-	broker  int         // which of the brokers is asked for the partitions
-	refresh wake.Signal // asks for a listing before its time
+	name   string
+	kinds  []string
+	sink   func(observed.Signal)
+	log    *slog.Logger
+	broker int         // which of the brokers is asked for the partitions
+	relist wake.Signal // asks for a listing before its time
 
 	partitions map[int]*partition
-	stops      map[int]func()
 	listErr    error
 	// proven is the proof last reported; before the first, the start.
 	proven time.Time
@@ -36,23 +36,27 @@ func (s *Source) newTopic(name string, kinds []string, sink func(observed.Signal
 	return &topic{
 		Source: s, name: name, kinds: kinds, sink: sink,
 		log:        s.log.With("topic", name),
-		refresh:    wake.New(),
-		partitions: map[int]*partition{}, stops: map[int]func(){},
-		proven: time.Now(),
+		relist:     wake.New(),
+		partitions: map[int]*partition{},
+		proven:     time.Now(),
 	}
 }
 
 func (t *topic) run(ctx context.Context) {
 	defer func() {
-		for _, stop := range t.stops {
-			stop()
+		for _, p := range t.partitions {
+			p.stop()
 		}
 	}()
-	report := time.NewTicker(min(time.Second, t.cfg.Poll))
+	report := time.NewTicker(min(time.Second, t.poll))
 	defer report.Stop()
 	listed := time.Time{}
 	for ctx.Err() == nil {
-		if time.Since(listed) >= t.nextListing() {
+		every := t.refresh
+		if t.listErr != nil {
+			every = time.Second
+		}
+		if time.Since(listed) >= every {
 			t.list(ctx)
 			listed = time.Now()
 		}
@@ -60,18 +64,11 @@ func (t *topic) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-report.C:
-		case <-t.refresh:
+		case <-t.relist:
 			listed = time.Time{}
 			wake.Sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
 		}
 	}
-}
-
-func (t *topic) nextListing() time.Duration {
-	if t.listErr != nil {
-		return time.Second
-	}
-	return t.cfg.Refresh
 }
 
 // list brings the readers in line with the topic's partitions. A failed listing changes nothing.
@@ -80,10 +77,9 @@ func (t *topic) list(ctx context.Context) {
 	if t.listErr = err; err != nil {
 		return
 	}
-	for id, stop := range t.stops {
-		if !slices.ContainsFunc(found, func(p kafka.Partition) bool { return p.ID == id }) {
-			stop()
-			delete(t.stops, id)
+	for id, p := range t.partitions {
+		if !slices.ContainsFunc(found, func(f kafka.Partition) bool { return f.ID == id }) {
+			p.stop()
 			delete(t.partitions, id)
 		}
 	}
@@ -93,23 +89,16 @@ func (t *topic) list(ctx context.Context) {
 			continue
 		}
 		p := t.newPartition(f)
+		p.stop = start(ctx, p.run)
 		t.partitions[f.ID] = p
-		t.stops[f.ID] = start(ctx, p.run)
 	}
 	t.metrics.partitions.WithLabelValues(t.name).Set(float64(len(t.partitions)))
 }
 
 // lookUp asks one broker for the topic's partitions, and another one the next time if that fails.
 func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error) {
-	addr := t.cfg.Brokers[t.broker%len(t.cfg.Brokers)]
-	defer func() {
-		if err != nil {
-			t.broker++
-			err = fmt.Errorf("list partitions of topic %s: %w", t.name, err)
-		}
-	}()
 	err = t.guarded(func() error {
-		conn, err := t.connect(ctx, addr)
+		conn, err := t.connect(ctx, t.cfg.Brokers[t.broker%len(t.cfg.Brokers)])
 		if err != nil {
 			return err
 		}
@@ -118,7 +107,11 @@ func (t *topic) lookUp(ctx context.Context) (found []kafka.Partition, err error)
 		found, err = conn.partitions(t.name)
 		return err
 	})
-	return found, err
+	if err != nil {
+		t.broker++
+		return nil, fmt.Errorf("list partitions of topic %s: %w", t.name, err)
+	}
+	return found, nil
 }
 
 // guarded makes a panic of code that is not ours an error, and counts and tells it.
@@ -142,7 +135,7 @@ func (t *topic) report(now time.Time) {
 		return
 	}
 	// By default well below observed.BusMaxAge: the reason is known before the value is refused.
-	if now.Sub(t.proven) < t.cfg.Poll+t.cfg.Patience {
+	if now.Sub(t.proven) < t.poll+t.patience {
 		return
 	}
 	if err == nil {
@@ -161,12 +154,8 @@ func (t *topic) proof(now time.Time) (time.Time, error) {
 	}
 	oldest, err := now, t.listErr
 	for _, p := range t.partitions {
-		at, failure := p.proof()
-		if at.Before(oldest) {
-			oldest = at
-			if failure != nil {
-				err = failure
-			}
+		if of := p.proof.Load(); of.at.Before(oldest) {
+			oldest, err = of.at, cmp.Or(of.err, err)
 		}
 	}
 	return oldest, err

@@ -41,7 +41,7 @@ func TestBeatsOfATransactionCountWhenItIsCommitted(t *testing.T) {
 	const aborted, committed = 0, 1
 	step := func(b kept, want ...int) {
 		t.Helper()
-		require.NoError(t, p.drain(answering(b.last+1, b)))
+		require.NoError(t, p.drain(answering(b)))
 		require.Equal(t, want, beatenBy(&rec))
 	}
 	var none []int
@@ -66,7 +66,7 @@ func TestBeatsOfATransactionCountWhenItIsCommitted(t *testing.T) {
 func TestBeatsOfTransactionsThatDoNotEndAreBounded(t *testing.T) {
 	var rec observedtest.Recorder
 	p := newPartition(&rec)
-	feed := func(b kept) { require.NoError(t, p.drain(answering(b.last+1, b))) }
+	feed := func(b kept) { require.NoError(t, p.drain(answering(b))) }
 	next := int64(0)
 	tell := func(producer int64, ordinal int) {
 		feed(told(next, producer, ordinal))

@@ -2,14 +2,12 @@ package notify
 
 import "github.com/shardscaler/shardscaler/adapter/observed"
 
-// change is what one message asks of one kind, and how it is acknowledged.
+// change is what one message asks of one kind, what it takes, and how it is acknowledged.
 type change struct {
-	create, delete, claim, shown []string
-	bytes                        int
-	ack                          func()
+	Message
+	bytes int
+	ack   func()
 }
-
-func (c *change) ids() int { return len(c.create) + len(c.delete) + len(c.claim) + len(c.shown) }
 
 // folded is what many changes come to. Deletes must be committed first, then creates, then claims;
 // what was shown comes last.
@@ -41,17 +39,17 @@ func fold(changes []change) (f folded) {
 		return &all[i]
 	}
 	for _, c := range changes {
-		for _, id := range c.create {
+		for _, id := range c.Create {
 			s := about(id)
 			s.exists, s.claimed, s.shown = true, false, false
 		}
-		for _, id := range c.delete {
+		for _, id := range c.Delete {
 			*about(id) = said{id: id, deleted: true}
 		}
-		for _, id := range c.claim {
+		for _, id := range c.Claim {
 			about(id).claimed = true
 		}
-		for _, id := range c.shown {
+		for _, id := range c.Shown {
 			about(id).shown = true
 		}
 	}

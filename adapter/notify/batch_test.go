@@ -12,18 +12,18 @@ import (
 
 func TestFoldKeepsTheLastWord(t *testing.T) {
 	f := fold([]change{
-		{create: []string{"a", "b"}},
-		{delete: []string{"b", "c"}},
-		{create: []string{"c", "a", "d"}},
-		{delete: []string{"e"}},
-		{create: []string{"e"}},
-		{delete: []string{"e"}},
-		{claim: []string{"f", "a", "g", "h"}},
-		{create: []string{"g"}},
-		{delete: []string{"h"}},
-		{shown: []string{"a", "b", "i", "j", "k"}},
-		{create: []string{"i"}},
-		{delete: []string{"j"}},
+		{Message: Message{Create: []string{"a", "b"}}},
+		{Message: Message{Delete: []string{"b", "c"}}},
+		{Message: Message{Create: []string{"c", "a", "d"}}},
+		{Message: Message{Delete: []string{"e"}}},
+		{Message: Message{Create: []string{"e"}}},
+		{Message: Message{Delete: []string{"e"}}},
+		{Message: Message{Claim: []string{"f", "a", "g", "h"}}},
+		{Message: Message{Create: []string{"g"}}},
+		{Message: Message{Delete: []string{"h"}}},
+		{Message: Message{Shown: []string{"a", "b", "i", "j", "k"}}},
+		{Message: Message{Create: []string{"i"}}},
+		{Message: Message{Delete: []string{"j"}}},
 	})
 	require.Equal(t, []string{"b", "c", "e", "h", "j"}, f.deletes)
 	require.Equal(t, []observed.ResourceKnown{{ID: "a"}, {ID: "c"}, {ID: "d"}, {ID: "g"}, {ID: "i"}}, f.creates)
@@ -39,23 +39,23 @@ func TestFoldIsTheMessagesOneByOne(t *testing.T) {
 		known := rapid.SliceOf(id).Draw(t, "known")
 		changes := rapid.SliceOf(rapid.Custom(func(t *rapid.T) change {
 			ids := rapid.SliceOfN(id, 1, 3).Draw(t, "ids")
-			return rapid.SampledFrom([]change{{create: ids}, {delete: ids}, {claim: ids}, {shown: ids}}).Draw(t, "what")
+			return rapid.SampledFrom([]change{{Message: Message{Create: ids}}, {Message: Message{Delete: ids}}, {Message: Message{Claim: ids}}, {Message: Message{Shown: ids}}}).Draw(t, "what")
 		})).Draw(t, "changes")
 
 		// A world is the generation of each id that exists: a resource that was deleted and made
 		// again is another one.
 		slow, fast := newWorld(known), newWorld(known)
 		for _, c := range changes {
-			for _, id := range c.create {
+			for _, id := range c.Create {
 				slow.create(id)
 			}
-			for _, id := range c.delete {
+			for _, id := range c.Delete {
 				slow.delete(id)
 			}
-			for _, id := range c.claim {
+			for _, id := range c.Claim {
 				slow.claimed[id] = true
 			}
-			for _, id := range c.shown {
+			for _, id := range c.Shown {
 				slow.show(id)
 			}
 		}

@@ -38,8 +38,8 @@ type burst struct {
 func (b *burst) came(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fast(now) {
-		b.begin(now)
+	if b.fast(now) && !b.on {
+		b.on, b.since = true, now
 	}
 	b.last[b.next], b.latest = now, now
 	b.next = (b.next + 1) % burstSize
@@ -51,13 +51,6 @@ func (b *burst) fast(now time.Time) bool {
 	return !oldest.IsZero() && now.Sub(oldest) <= burstSpan
 }
 
-// begin notes that there is a burst. b.mu is held.
-func (b *burst) begin(now time.Time) {
-	if !b.on {
-		b.on, b.since = true, now
-	}
-}
-
 // over says, once, that a burst has ended: nothing of it waits any more, and no more comes, or no
 // more than usual. Of one that lasts it says so once each burstPart. It is asked at each burstLook.
 func (b *burst) over(now time.Time, waiting bool) bool {
@@ -67,8 +60,8 @@ func (b *burst) over(now time.Time, waiting bool) bool {
 	if !waiting {
 		b.crowded = 0
 	}
-	if b.crowded >= crowdedLooks {
-		b.begin(now)
+	if b.crowded >= crowdedLooks && !b.on {
+		b.on, b.since = true, now
 	}
 	ended := !waiting && (now.Sub(b.latest) >= burstLook || !b.fast(now))
 	switch {

@@ -16,28 +16,16 @@ import (
 const (
 	// maxBytes of a decoded message: a bulk create of 200,000 UUIDs. A reconcile is cheaper.
 	maxBytes = 8 << 20
+	// maxElements of a notification. In memory a list's element takes many times its two bytes.
+	maxElements = 1 << 18
 	// maxID is the longest id of a resource, in bytes (formats.md).
 	maxID = 256
 )
 
 var errOversized = errors.New("oversized")
 
-// Op is what happened in the database.
-type Op string
-
-// The operations that are known.
-const (
-	OpCreate     Op = "c"
-	OpUpdate     Op = "u"
-	OpDelete     Op = "d"
-	OpBulkCreate Op = "bc"
-	OpBulkUpdate Op = "bu"
-	OpBulkDelete Op = "bd"
-)
-
 // Message is a notification: what it says exactly, and whether that is all.
 type Message struct {
-	Op   Op
 	Kind string
 	// Create and Delete are the ids it names beyond doubt, Claim those that are deleted if no part
 	// of its condition was lost on its way; at most one of the three has any.
@@ -52,8 +40,11 @@ type Message struct {
 // char(n) does; where it does not, only the catalogue knows what an id with blanks at its end is.
 // An error means that not even the kind can be told.
 func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
-	if len(payload) > maxBytes {
-		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, len(payload), maxBytes)
+	if size, stub := stubSize(payload); stub || len(payload) > maxBytes {
+		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, max(size, len(payload)), maxBytes)
+	}
+	if n := bytes.Count(payload, []byte{','}) + 1; n > maxElements {
+		return Message{}, fmt.Errorf("decode notification: %w: %d elements, at most %d", errOversized, n, maxElements)
 	}
 	if !utf8.Valid(payload) { // encoding/json would replace what is not, and so change ids
 		return Message{}, errors.New("decode notification: not UTF-8")
@@ -75,20 +66,21 @@ func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 		return Message{}, fmt.Errorf("decode notification: %w", err)
 	}
 	m, r := Message{Kind: kind}, reader{padded: padded(kind)}
-	_ = exact.JSON(raw.Op, (*string)(&m.Op)) // what is no text is no known operation
-	switch m.Op {
-	case OpCreate:
+	var op string
+	_ = exact.JSON(raw.Op, &op) // what is no text is no known operation
+	switch op {
+	case "c": // create
 		m.Create, m.Reconcile = r.existing(raw.Key, raw.Instance)
-	case OpDelete:
-		m.Delete, m.Reconcile = r.one(raw.Key, raw.Instance)
-	case OpBulkCreate:
-		m.Create, m.Reconcile = r.keys(raw.Keys)
-	case OpBulkDelete:
-		m.Claim, m.Reconcile = r.where(raw.Where)
-	case OpBulkUpdate:
-		m.Shown, m.Reconcile = r.updatedRows(raw.Where, raw.Fields)
-	case OpUpdate:
+	case "u": // update
 		m.Shown, m.Reconcile = r.existing(raw.Key, raw.Instance)
+	case "d": // delete
+		m.Delete, m.Reconcile = r.one(raw.Key, raw.Instance)
+	case "bc": // bulk create
+		m.Create, m.Reconcile = r.keys(raw.Keys)
+	case "bu": // bulk update
+		m.Shown, m.Reconcile = r.updatedRows(raw.Where, raw.Fields)
+	case "bd": // bulk delete
+		m.Claim, m.Reconcile = r.where(raw.Where)
 	default:
 		m.Reconcile = true
 	}
@@ -98,7 +90,7 @@ func Decode(payload []byte, padded func(kind string) bool) (Message, error) {
 // outdated is what a message says that the broker hands out again at each subscription: which rows
 // existed once. Only the catalogue knows whether that is still so.
 func (m Message) outdated() Message {
-	return Message{Op: m.Op, Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
+	return Message{Kind: m.Kind, Reconcile: m.Reconcile || m.ids() > 0}
 }
 
 func (m *Message) ids() int { return len(m.Create) + len(m.Delete) + len(m.Claim) + len(m.Shown) }
@@ -120,10 +112,10 @@ func ambiguous(payload []byte, why error) (Message, error) {
 }
 
 func kindOf(raw json.RawMessage) (kind string, err error) {
-	if raw == nil {
-		return "", errors.New("t is missing")
+	if raw != nil {
+		err = exact.JSON(raw, &kind)
 	}
-	if err := exact.JSON(raw, &kind); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("t: %w", err)
 	}
 	if kind == "" {
@@ -137,10 +129,10 @@ type reader struct{ padded bool }
 
 // one is the id in k or in instance. If both have one they must agree.
 func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) {
-	k, err := r.idOf(key)
-	i, err2 := r.idOf(instance)
+	k, readable := r.idOf(key)
+	i, readable2 := r.idOf(instance)
 	id := cmp.Or(k, i)
-	if err != nil || err2 != nil || id == "" || i != "" && i != id {
+	if !readable || !readable2 || id == "" || i != "" && i != id {
 		return nil, true
 	}
 	return []string{id}, false
@@ -149,41 +141,40 @@ func (r reader) one(key, instance json.RawMessage) (ids []string, inexact bool) 
 // keys are the ids of a bulk create. What can be read is created even where the rest cannot: a
 // create by explicit id is no guess.
 func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
+	return list(raw, func(key json.RawMessage) (string, bool) {
+		if id, ok := r.scalar(key); ok {
+			return id, true
+		}
+		id, ok := r.idOf(key)
+		return id, ok && id != ""
+	})
+}
+
+// list reads the ids of a list one by one. inexact: it has some that cannot be read, or none at all.
+func list(raw json.RawMessage, read func(json.RawMessage) (id string, ok bool)) (ids []string, inexact bool) {
 	if ids, ok := plainTexts(raw); ok {
 		return ids, false
 	}
-	var list []json.RawMessage
-	if exact.Parts(raw, &list) != nil || len(list) == 0 {
+	var elements []json.RawMessage
+	if exact.Parts(raw, &elements) != nil || len(elements) == 0 {
 		return nil, true
 	}
-	for _, key := range list {
-		id, ok := r.scalar(key)
-		if !ok {
-			id, _ = r.idOf(key)
-		}
-		if id == "" {
+	for _, element := range elements {
+		if id, ok := read(element); ok {
+			ids = append(ids, id)
+		} else {
 			inexact = true
-			continue
 		}
-		ids = append(ids, id)
 	}
 	return ids, inexact
 }
-
-// Columns whose change says that other rows exist: the key, and the mark of a soft delete.
-const (
-	fieldID        = "id"
-	fieldDeletedAt = "deletedAt"
-)
 
 // updatedRows are the rows that a bulk update names, as far as they can be read. changed: others
 // may exist than before. It names no values, so this is so unless its hook lists the columns.
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
-	if exact.JSON(fields, &names) != nil || len(names) == 0 {
-		return nil, true
-	}
-	if slices.Contains(names, fieldID) || slices.Contains(names, fieldDeletedAt) {
+	if exact.JSON(fields, &names) != nil || len(names) == 0 ||
+		slices.Contains(names, "id") || slices.Contains(names, "deletedAt") { // the key, and the mark of a soft delete
 		return nil, true
 	}
 	ids, _ = r.where(condition)
@@ -197,10 +188,8 @@ func (r reader) existing(key, instance json.RawMessage) (ids []string, inexact b
 		DeletedAt json.RawMessage `json:"deletedAt"`
 	}
 	ids, inexact = r.one(key, instance)
-	if inexact || instance != nil && exact.Parts(instance, &row) != nil {
-		return nil, true
-	}
-	if len(row.DeletedAt) > 0 && string(row.DeletedAt) != "null" {
+	unread := instance != nil && exact.Parts(instance, &row) != nil
+	if inexact || unread || row.DeletedAt != nil && string(row.DeletedAt) != "null" {
 		return nil, true
 	}
 	return ids, false
@@ -218,19 +207,8 @@ func (r reader) where(raw json.RawMessage) (ids []string, inexact bool) {
 	if id, ok := r.scalar(condition["id"]); ok {
 		return []string{id}, false
 	}
-	if ids, ok := plainTexts(condition["id"]); ok {
-		return ids, false
-	}
-	var list []json.RawMessage
-	if exact.Parts(condition["id"], &list) != nil || len(list) == 0 {
+	if ids, inexact = list(condition["id"], r.scalar); inexact {
 		return nil, true
-	}
-	for _, element := range list {
-		id, ok := r.scalar(element)
-		if !ok {
-			return nil, true
-		}
-		ids = append(ids, id)
 	}
 	return ids, false
 }
@@ -262,23 +240,19 @@ func plainTexts(raw json.RawMessage) (ids []string, ok bool) {
 	}
 }
 
-// idOf is the field id of a JSON object; "" where there is no object, or no id in it. An id that is
-// there and cannot be read is an error.
-func (r reader) idOf(raw json.RawMessage) (string, error) {
+// idOf is the field id of a JSON object; "" where there is no object, or no id in it. ok: what is
+// there can be read.
+func (r reader) idOf(raw json.RawMessage) (id string, ok bool) {
 	var object struct {
 		ID json.RawMessage `json:"id"`
 	}
-	if raw == nil {
-		return "", nil
+	if raw != nil && exact.Parts(raw, &object) != nil {
+		return "", false
 	}
-	if err := exact.Parts(raw, &object); err != nil || object.ID == nil {
-		return "", err
+	if object.ID == nil {
+		return "", true
 	}
-	id, ok := r.scalar(object.ID)
-	if !ok {
-		return "", fmt.Errorf("id %.40q: want text or a whole number", object.ID)
-	}
-	return id, nil
+	return r.scalar(object.ID)
 }
 
 // scalar is an id: text of 1 to maxID bytes without its padding, or a whole number as text.

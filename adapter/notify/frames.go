@@ -22,8 +22,8 @@ const (
 	// skipStep is how much of a payload is skipped between two signs of life for the library. It
 	// gives a connection up that shows none for pingTimeout.
 	skipStep = 64 << 10
-	// maxElements of a notification. In memory a list's element takes many times its two bytes.
-	maxElements = 1 << 18
+	// maxLength is the most bytes of a packet: MQTT sends the length in four bytes of seven bits.
+	maxLength = 1<<(4*7) - 1
 )
 
 // frames is a connection to a broker. It follows the packets that the broker sends (MQTT 3.1.1) and
@@ -102,10 +102,14 @@ func (f *frames) next() error {
 	if err != nil {
 		return err
 	}
-	length, err := f.length()
-	if err != nil {
-		return fmt.Errorf("read packet length: %w", err)
+	long, err := binary.ReadUvarint(f.in)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read packet length: %w", inside(err))
+	case long > maxLength:
+		return errors.New("read packet length: more than four bytes")
 	}
+	length := int(long) //nolint:gosec // it has 28 bits
 	kind := first >> 4
 	if kind == packets.Publish {
 		if err := f.message(first, length); err != nil {
@@ -114,29 +118,13 @@ func (f *frames) next() error {
 		return nil
 	}
 	if kind == packets.Disconnect { // in MQTT 3.1.1 no broker sends it; some do
-		return errDisconnected
+		return errors.New("the broker ended it")
 	}
 	if want, ok := answerLengths[kind]; !ok || length != want {
 		return fmt.Errorf("read packet: type %d with %d bytes is none that a broker may send", kind, length)
 	}
 	f.given, f.passed = []byte{first, byte(length)}, length
 	return nil
-}
-
-// length reads the length of a packet: up to four bytes of seven bits, the lowest first.
-func (f *frames) length() (int, error) {
-	length := 0
-	for shift := 0; shift < 4*7; shift += 7 {
-		b, err := f.in.ReadByte()
-		if err != nil {
-			return 0, inside(err)
-		}
-		length |= int(b&0x7f) << shift
-		if b < 0x80 {
-			return length, nil
-		}
-	}
-	return 0, errors.New("more than four bytes")
 }
 
 // message begins a message, whose packet has that length.
@@ -204,8 +192,6 @@ func (f *frames) took(n int) {
 	f.room.Broadcast()
 }
 
-var errDisconnected = errors.New("the broker ended it")
-
 // inside is an error within a packet, where an end is not expected.
 func inside(err error) error {
 	if errors.Is(err, io.EOF) {
@@ -226,16 +212,4 @@ func stubSize(payload []byte) (size int, ok bool) {
 	}
 	size, err := strconv.Atoi(string(digits))
 	return size, err == nil
-}
-
-// decodeBounded reads a message that came through frames. It refuses what would take much more
-// memory than it has bytes.
-func decodeBounded(payload []byte, padded func(kind string) bool) (Message, error) {
-	if size, ok := stubSize(payload); ok {
-		return Message{}, fmt.Errorf("decode notification: %w: %d bytes, at most %d", errOversized, size, maxBytes)
-	}
-	if n := bytes.Count(payload, []byte{','}) + 1; n > maxElements {
-		return Message{}, fmt.Errorf("decode notification: %w: %d elements, at most %d", errOversized, n, maxElements)
-	}
-	return Decode(payload, padded)
 }

@@ -188,7 +188,8 @@ func launchFor(t *testing.T, cfg Config, s *store, kinds []config.Kind) *running
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	r := &running{Source: New(cfg, kinds, s, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()), rec: &observedtest.Recorder{}}
+	r := &running{Source: New(cfg, s, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry()), rec: &observedtest.Recorder{}}
+	r.Configure(kinds)
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		<-done

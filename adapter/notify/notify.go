@@ -7,12 +7,11 @@
 // read that it asks for is ordered; what is not acknowledged comes again.
 //
 // decode.go, batch.go and burst.go are pure: a message to what it says, many messages to one
-// commit, many at once to a read. connect.go opens a connection, frames.go bounds what comes,
-// session.go uses it, queue.go the commits of one kind, this file the sequence of connections.
+// commit, many at once to a read. session.go opens a connection and uses it, frames.go bounds what
+// comes, queue.go the commits of one kind, this file the sequence of connections.
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ type Config struct {
 	TLS *clienttls.Files
 	// ClientID is fixed over restarts and leaders: the broker keeps what is unacknowledged by it.
 	ClientID string
-	// Topic is cm/notify by default.
+	// Topic is what is subscribed to; CheckTopic finds nothing against it.
 	Topic string
 	// Username and PasswordFile are optional; the file is read at each connect.
 	Username, PasswordFile string
@@ -83,20 +82,17 @@ type Source struct {
 	changed wake.Signal // after the kinds changed
 }
 
-// New returns a Source for kinds; Configure changes them later. It does not connect.
-func New(cfg Config, kinds []config.Kind, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
-	cfg.Topic = cmp.Or(cfg.Topic, "cm/notify")
-	s := &Source{
+// New returns a Source without kinds, which does not connect.
+func New(cfg Config, h Handler, log *slog.Logger, reg prometheus.Registerer) *Source {
+	return &Source{
 		cfg: cfg, handler: h, log: log, metrics: newMetrics(reg),
 		sampled: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		failing: &rate.Sometimes{First: 5, Interval: 10 * time.Second},
 		changed: wake.New(),
 	}
-	s.Configure(kinds)
-	return s
 }
 
-// Configure replaces the kinds whose messages are ours. A change of them connects anew.
+// Configure sets the kinds whose messages are ours. A change of them connects anew.
 func (s *Source) Configure(kinds []config.Kind) {
 	var names []string
 	for _, k := range kinds {

@@ -2,8 +2,10 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -33,7 +35,8 @@ type queue struct {
 	bytes   int
 	// full: a message found no room. From then on all wait at the broker, which sends them again.
 	full bool
-	err  error
+
+	failure atomic.Pointer[error] // of the latest attempt to commit; nil: there was none
 }
 
 func newQueue(s *session, kind string) *queue {
@@ -111,7 +114,7 @@ func (q *queue) run(ctx context.Context) {
 		}
 		fault.Point("message.acknowledged")
 		if q.done(len(batch)) {
-			q.end(errFlooded)
+			q.end(errors.New("more messages than fit came at once; connecting anew to be sent the rest"))
 		}
 		last = time.Now()
 	}
@@ -124,7 +127,7 @@ func (q *queue) commit(ctx context.Context, batch []change) bool {
 	began := time.Now()
 	for wait := least; ; wait = min(2*wait, most) {
 		err := q.attempt(ctx, f)
-		q.fail(err)
+		q.failure.Store(&err)
 		if err == nil {
 			q.metrics.commits.WithLabelValues(q.kind).Observe(time.Since(began).Seconds())
 			return true
@@ -160,17 +163,4 @@ func (q *queue) attempt(ctx context.Context, f folded) error {
 		return nil
 	}
 	return q.handler.Shown(q.kind, f.shown)
-}
-
-func (q *queue) fail(err error) {
-	q.mu.Lock()
-	q.err = err
-	q.mu.Unlock()
-}
-
-// failure is why the latest attempt to commit failed; nil when it succeeded.
-func (q *queue) failure() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.err
 }

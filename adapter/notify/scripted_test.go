@@ -39,7 +39,7 @@ func serve(t *testing.T, script func(conn net.Conn)) Config {
 		_ = listener.Close()
 		<-done
 	})
-	return Config{Broker: "tcp://" + listener.Addr().String(), ClientID: "scripted"}
+	return Config{Broker: "tcp://" + listener.Addr().String(), ClientID: "scripted", Topic: "cm/notify"}
 }
 
 func accept(t *testing.T, conn net.Conn) {

@@ -3,6 +3,7 @@ package notify
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,8 +15,11 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"golang.org/x/net/proxy"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/guard"
 )
@@ -26,16 +30,13 @@ const (
 	answerTimeout = 2 * connectTimeout
 	keepAlive     = 10 * time.Second
 	pingTimeout   = 5 * time.Second
-	// reportEvery is the time between two words that the connection is up.
-	reportEvery = 3 * time.Second
+	// subscribeEvery is the time between two attempts at a subscription that a broker refuses.
+	subscribeEvery = 3 * time.Second
 	// quiesce is how long a disconnect may take, in milliseconds.
 	quiesce = 250
 )
 
-var (
-	errFlooded = errors.New("more messages than fit came at once; connecting anew to be sent the rest")
-	errClosed  = errors.New("connection lost")
-)
+var errClosed = errors.New("connection lost")
 
 // session is one connection. What it received and did not acknowledge, the broker sends again on
 // the next one; so a session keeps nothing, and the library's own reconnect is not used.
@@ -52,7 +53,7 @@ type session struct {
 }
 
 func (s *Source) newSession(kinds []string, sink func(observed.Signal)) *session {
-	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1), decoder: decodeBounded}
+	c := &session{Source: s, kinds: kinds, sink: sink, queues: map[string]*queue{}, ended: make(chan error, 1), decoder: Decode}
 	for _, kind := range kinds {
 		c.queues[kind] = newQueue(c, kind)
 	}
@@ -94,8 +95,8 @@ func (s *session) run(ctx context.Context) error {
 	s.metrics.sessions.Inc()
 	s.metrics.connected.Set(1)
 	defer s.metrics.connected.Set(0)
-	report, look := time.NewTicker(reportEvery), time.NewTicker(burstLook)
-	defer report.Stop()
+	again, look := time.NewTicker(subscribeEvery), time.NewTicker(burstLook)
+	defer again.Stop()
 	defer look.Stop()
 	for {
 		s.report(time.Now())
@@ -108,7 +109,7 @@ func (s *session) run(ctx context.Context) error {
 			return nil
 		case err := <-s.ended:
 			return err
-		case <-report.C:
+		case <-again.C:
 			if !subscribed {
 				if subscribed, err = s.subscribe(ctx, client); err != nil {
 					return err
@@ -134,17 +135,14 @@ func (s *session) afterBurst(now time.Time) {
 // connect opens the connection; the client is to be disconnected even where there is an error.
 // kept: the broker kept our session, with its subscription and what was not acknowledged.
 func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, err error) {
-	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).
+	o := mqtt.NewClientOptions().AddBroker(s.cfg.Broker).SetClientID(s.cfg.ClientID).SetUsername(s.cfg.Username).
 		SetProtocolVersion(4).SetCleanSession(false).SetAutoAckDisabled(true).SetOrderMatters(true).
 		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(connectTimeout).SetWriteTimeout(connectTimeout).
 		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(fmt.Errorf("%w: %w", errClosed, err)) }).
 		// The broker may send what it kept before the subscription is made again.
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) })
-	o.SetStore(noStore{}).SetCustomOpenConnectionFn(s.open)
-	if s.cfg.Username != "" {
-		o.SetUsername(s.cfg.Username)
-	}
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.receive(m) }).
+		SetStore(noStore{}).SetCustomOpenConnectionFn(s.open)
 	if s.cfg.PasswordFile != "" {
 		password, err := os.ReadFile(s.cfg.PasswordFile)
 		if err != nil {
@@ -152,14 +150,11 @@ func (s *session) connect(ctx context.Context) (client mqtt.Client, kept bool, e
 		}
 		o.SetPassword(strings.TrimSpace(string(password)))
 	}
-	if s.cfg.TLS != nil {
-		encrypted, err := s.cfg.TLS.Load()
-		if err != nil {
-			return nil, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
-		}
-		o.SetTLSConfig(encrypted)
+	encrypted, err := s.cfg.TLS.Load()
+	if err != nil {
+		return nil, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
 	}
-	client = mqtt.NewClient(o)
+	client = mqtt.NewClient(o.SetTLSConfig(encrypted))
 	token := client.Connect()
 	if err := wait(ctx, token); err != nil {
 		return client, false, fmt.Errorf("connect to %s: %w", s.cfg.Broker, err)
@@ -176,6 +171,44 @@ func (s *session) open(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) 
 	s.frames = newFrames(conn)
 	return s.frames, nil
 }
+
+// dial opens a connection to the broker, as the library would by itself.
+func dial(broker *url.URL, o mqtt.ClientOptions) (net.Conn, error) {
+	encrypted := false
+	switch broker.Scheme {
+	case "mqtt", "tcp":
+	case "ssl", "tls", "mqtts", "mqtt+ssl", "tcps":
+		encrypted = true
+	case "unix":
+		return o.Dialer.Dial("unix", broker.Host+broker.Path)
+	case "ws", "wss":
+		plain := *broker
+		plain.User = nil // the WebSocket library refuses it
+		return mqtt.NewWebsocket(plain.String(), o.TLSConfig, o.ConnectTimeout, o.HTTPHeaders, o.WebsocketOptions)
+	default:
+		return nil, fmt.Errorf("scheme %q: want tcp, ssl, ws, wss or unix", broker.Scheme)
+	}
+	conn, err := proxy.FromEnvironmentUsing(o.Dialer).Dial("tcp", broker.Host)
+	if err != nil || !encrypted {
+		return conn, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
+	defer cancel()
+	return clienttls.Secure(ctx, conn, cmp.Or(o.TLSConfig, &tls.Config{MinVersion: tls.VersionTLS12}), broker.Hostname())
+}
+
+// noStore keeps nothing of what is not acknowledged yet: the broker does, and sends it again on the
+// next connection. The library's own store would hold every message until its commit, those for
+// which the queues had no room too.
+type noStore struct{}
+
+func (noStore) Open()                             {}
+func (noStore) Put(string, packets.ControlPacket) {}
+func (noStore) Get(string) packets.ControlPacket  { return nil }
+func (noStore) All() []string                     { return nil }
+func (noStore) Del(string)                        {}
+func (noStore) Close()                            {}
+func (noStore) Reset()                            {}
 
 // subscribe makes the subscription. A kept session has it already, save where we died before it was
 // made; so it is asked for in any case, and there a refusal is no failure: mochi-mqtt refuses a
@@ -224,13 +257,12 @@ func (s *session) receive(m mqtt.Message) {
 	if said.Reconcile {
 		s.handler.Reconcile(said.Kind)
 	}
-	c := change{create: said.Create, delete: said.Delete, claim: said.Claim, shown: said.Shown, bytes: held(m, said), ack: m.Ack}
-	if c.ids() == 0 {
+	if said.ids() == 0 {
 		m.Ack()
 		return
 	}
 	fault.Point("message.parsed")
-	if !q.put(c) {
+	if !q.put(change{Message: said, bytes: held(m, said), ack: m.Ack}) {
 		s.metrics.messages.WithLabelValues("deferred").Inc()
 	}
 }
@@ -290,8 +322,8 @@ func result(m Message, ours bool) string {
 // report tells each kind that its notifications arrive, or that they cannot be committed.
 func (s *session) report(now time.Time) {
 	for _, kind := range s.kinds {
-		if err := s.queues[kind].failure(); err != nil {
-			s.sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: now, Err: fmt.Errorf("commit notifications: %w", err)})
+		if err := s.queues[kind].failure.Load(); err != nil && *err != nil {
+			s.sink(observed.Failed{Kind: kind, Source: observed.SourceNotify, At: now, Err: fmt.Errorf("commit notifications: %w", *err)})
 			continue
 		}
 		s.sink(observed.Read{Kind: kind, Source: observed.SourceNotify, At: now})

@@ -29,14 +29,14 @@ func TestGarbageDoesNotHideFailures(t *testing.T) {
 		var log bytes.Buffer
 		s := newStore()
 		s.setFault(func(string) error { return errors.New("no quorum") })
-		source := New(Config{}, kinds("Thing"), s, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		source := New(Config{}, s, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		c := source.newSession([]string{"Thing"}, func(observed.Signal) {})
 		for range 1000 {
 			c.unreadable(garbage{}, errors.New("not JSON"))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		c.queues["Thing"].commit(ctx, []change{{create: []string{"a"}}})
+		c.queues["Thing"].commit(ctx, []change{{Message: Message{Create: []string{"a"}}}})
 		require.Contains(t, log.String(), "cannot be read")
 		require.Contains(t, log.String(), "no quorum")
 	})
@@ -44,7 +44,7 @@ func TestGarbageDoesNotHideFailures(t *testing.T) {
 
 func TestAPanicAtAMessageMakesItMalformed(t *testing.T) {
 	s := newStore()
-	source := New(Config{}, kinds("Thing"), s, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	source := New(Config{}, s, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c := source.newSession([]string{"Thing"}, func(observed.Signal) {})
 	c.frames = newFrames(nil)
 	c.decoder = func([]byte, func(string) bool) (Message, error) { panic("index out of range") }

@@ -20,7 +20,10 @@ func CheckTopic(topic string) error {
 	if !utf8.ValidString(topic) {
 		return fmt.Errorf("topic %.40q: want UTF-8", topic)
 	}
-	if i := strings.IndexFunc(topic, refusable); i >= 0 {
+	refused := func(r rune) bool { // a control character, or what Unicode reserves as no character at all
+		return unicode.IsControl(r) || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef
+	}
+	if i := strings.IndexFunc(topic, refused); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(topic[i:])
 		return fmt.Errorf("topic %.40q: want no control character, it has %U", topic, r)
 	}
@@ -34,9 +37,4 @@ func CheckTopic(topic string) error {
 		}
 	}
 	return nil
-}
-
-// refusable are the control characters, and what Unicode reserves as no character at all.
-func refusable(r rune) bool {
-	return unicode.IsControl(r) || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef
 }

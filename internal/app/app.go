@@ -141,16 +141,16 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	if err != nil {
 		return fmt.Errorf("read --catalogue-dsn-file: %w", err)
 	}
-	a.catalog, err = catalog.New(catalog.Config{DSN: strings.TrimRight(string(dsn), "\r\n")}, nil, a.reconciler, a.log, reg)
+	a.catalog, err = catalog.New(strings.TrimRight(string(dsn), "\r\n"), a.reconciler, a.log, reg)
 	if err != nil {
 		return err
 	}
 	if o.Kafka != "" {
-		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, nil, a.log, reg)
+		a.heartbeats = heartbeat.New(heartbeat.Config{Brokers: o.kafkaBrokers(), TLS: o.KafkaTLS.files(), SASL: o.kafkaSASL()}, a.log, reg)
 	}
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
-	}, nil, handler{&a.runners, a.catalog}, a.log, reg)
+	}, handler{&a.runners, a.catalog}, a.log, reg)
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)

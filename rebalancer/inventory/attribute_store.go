@@ -2,23 +2,26 @@ package inventory
 
 import (
 	"hash/maphash"
-	"sync"
+	"maps"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 )
 
 // attributeStore keeps what is known of the resources' Attributes while this replica leads.
-// shared.mu guards it, save notYetRead.
+// shared.mu guards it.
 type attributeStore struct {
 	seed   maphash.Seed
 	wanted Needs
 	// now is in force: the latest complete read, or, if pins name ids and nothing else, the pins
 	// alone. nil: nothing is known, or nothing needed. After a change of the pins the former ones
 	// hold until a read under the new ones is complete.
-	now        *Attributes
-	read       *catalogueRead
-	notYetRead notYetRead
+	now  *Attributes
+	read *catalogueRead
+	// old and young are the resources, by hash, that were created by a message after the last
+	// complete read began: the catalogue has a word of them that we have not heard yet. Old ones are
+	// from before the read under way began.
+	old, young map[uint64]struct{}
 	// asked: a read was asked for and has not begun. After one that failed the catalogue tries
 	// again by itself, and is asked no more until then.
 	asked bool
@@ -39,8 +42,7 @@ func (b *attributeStore) want(s Needs) {
 	}
 	b.wanted = s
 	if !s.reads() {
-		b.now, b.read = nil, nil
-		b.notYetRead.clear()
+		b.now, b.read, b.old, b.young = nil, nil, nil, nil
 		if len(s.pins) > 0 {
 			b.now = newCatalogueRead(s, b.seed, time.Time{}).done()
 		}
@@ -69,7 +71,12 @@ func (b *attributeStore) begin(now time.Time) {
 		if !b.lacks() {
 			b.read.before = b.now
 		}
-		b.notYetRead.begin()
+		if b.old == nil {
+			b.old = b.young
+		} else {
+			maps.Copy(b.old, b.young)
+		}
+		b.young = nil
 	}
 }
 
@@ -82,8 +89,8 @@ func (b *attributeStore) row(r observed.ResourceKnown) {
 		return
 	}
 	hash := maphash.String(b.seed, r.ID)
-	created := b.notYetRead.has(hash) // by a message: what was known may be of another one with this id
-	b.notYetRead.seen(hash)
+	created := b.notYetRead(hash) // by a message: what was known may be of another one with this id
+	delete(b.young, hash)
 	switch {
 	case !r.Unread:
 		b.read.add(r, hash)
@@ -95,78 +102,27 @@ func (b *attributeStore) row(r observed.ResourceKnown) {
 // end puts a complete read, which r has collected, into force, unless the orders want it no more.
 func (b *attributeStore) end(r *catalogueRead, read *Attributes) {
 	if r != nil && b.read == r {
-		b.now, b.read, b.pause = read, nil, time.Time{}
-		b.notYetRead.end()
+		b.now, b.read, b.old, b.pause = read, nil, nil, time.Time{}
 	}
 }
 
 // created notes a resource of which only a message has spoken.
 func (b *attributeStore) created(id string) {
-	if b.wanted.reads() {
-		b.notYetRead.add(maphash.String(b.seed, id))
+	if !b.wanted.reads() {
+		return
 	}
+	if b.young == nil {
+		b.young = map[uint64]struct{}{}
+	}
+	b.young[maphash.String(b.seed, id)] = struct{}{}
+}
+
+// notYetRead says whether only a message has spoken of the resource.
+func (b *attributeStore) notYetRead(hash uint64) bool {
+	_, old := b.old[hash]
+	_, young := b.young[hash]
+	return old || young
 }
 
 // forget all that a leader knew.
-func (b *attributeStore) forget() {
-	b.now, b.read, b.asked, b.pause, b.wanted = nil, nil, false, time.Time{}, Needs{}
-	b.notYetRead.clear()
-}
-
-// notYetRead are the resources, by hash, that were created by a message after the last complete
-// read began: the catalogue has a word of them that we have not heard yet.
-type notYetRead struct {
-	mu sync.RWMutex
-	// old are those from before the read under way began, young those since.
-	old, young map[uint64]struct{}
-}
-
-func (f *notYetRead) add(hash uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.young == nil {
-		f.young = map[uint64]struct{}{}
-	}
-	f.young[hash] = struct{}{}
-}
-
-// begin: the read that begins will see all that there are.
-func (f *notYetRead) begin() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.old == nil {
-		f.old, f.young = f.young, nil
-		return
-	}
-	for hash := range f.young {
-		f.old[hash] = struct{}{}
-	}
-	f.young = nil
-}
-
-// seen: the read under way had this one.
-func (f *notYetRead) seen(hash uint64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.young, hash)
-}
-
-func (f *notYetRead) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.old = nil
-}
-
-func (f *notYetRead) clear() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.old, f.young = nil, nil
-}
-
-func (f *notYetRead) has(hash uint64) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	_, old := f.old[hash]
-	_, young := f.young[hash]
-	return old || young
-}
+func (b *attributeStore) forget() { *b = attributeStore{seed: b.seed} }

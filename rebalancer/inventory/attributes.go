@@ -18,7 +18,7 @@ import (
 )
 
 // Needs says what of the catalogue's rows a kind needs beside their ids. A kind that is balanced by
-// count and has no pins needs nothing, and nothing is kept for it.
+// count and has no pins needs nothing.
 type Needs struct {
 	weights bool
 	pins    []pins.Rule
@@ -41,9 +41,8 @@ func (s Needs) ByLabels() bool {
 // reads says whether only a read of the catalogue can tell.
 func (s Needs) reads() bool { return s.weights || s.ByLabels() }
 
-// Attribute is what the planner must know of one resource, by a hash of its id: 16 bytes, and no
-// string that would keep a row alive. Two of 350,000 ids share a hash in one process in 300
-// million; the next process has another seed.
+// Attribute is what the planner must know of one resource, by a hash of its id, as in Index: 16
+// bytes, and no string that would keep a row alive.
 type Attribute struct {
 	hash   uint64
 	Weight plan.Weight
@@ -55,17 +54,17 @@ const Unit plan.Weight = 1000
 
 // Attributes is one complete read of the catalogue, reduced to a Needs. It never changes.
 type Attributes struct {
-	needs Needs
-	at    time.Time // when the read began; zero: no read was needed
-	seed  maphash.Seed
+	needs  Needs
+	ReadAt time.Time // when the read began; zero: no read was needed
+	seed   maphash.Seed
 	// rows are ascending by hash. Those that are as if the catalogue said nothing are left out.
 	// starts is where the rows begin whose hash begins with the index's bits: hashes are even, so
 	// that a look-up reads a handful of neighbours.
 	rows   []Attribute
 	starts []int32
-	// absent is the pin of a resource without labels, median the weight of one not read yet.
+	// absent is the pin of a resource without labels, Median the weight of one not read yet.
 	absent plan.PinIndex
-	median plan.Weight
+	Median plan.Weight
 	pins   []plan.Pin
 	// unread are the hashes of rows that could not be read, and of which nothing was known before.
 	unread map[uint64]bool
@@ -97,21 +96,14 @@ func (x *Attributes) Hash(id string) uint64 { return maphash.String(x.seed, id) 
 // Pins are what Attribute.Pin counts from 1; the caller must not change them.
 func (x *Attributes) Pins() []plan.Pin { return x.pins }
 
-// Weighed says whether weights are known, Pinned whether any resource may be bound to ordinals, and
-// Labelled whether that goes by labels.
+// Weighed says whether weights are known.
 func (x *Attributes) Weighed() bool { return x != nil && x.needs.weights }
 
-// Pinned is explained at Weighed.
+// Pinned says whether any resource may be bound to ordinals.
 func (x *Attributes) Pinned() bool { return x != nil && len(x.needs.pins) > 0 }
 
-// Labelled is explained at Weighed.
+// Labelled says whether any is bound by its labels.
 func (x *Attributes) Labelled() bool { return x != nil && x.needs.ByLabels() }
-
-// Median is the weight of a resource of which nothing is known yet.
-func (x *Attributes) Median() plan.Weight { return x.median }
-
-// ReadAt is when the read began; zero: none was needed.
-func (x *Attributes) ReadAt() time.Time { return x.at }
 
 // bucketSize is about how many rows begin with the same bits.
 const bucketSize = 4
@@ -158,7 +150,7 @@ func newCatalogueRead(s Needs, seed maphash.Seed, at time.Time) *catalogueRead {
 	if err != nil {
 		panic(fmt.Sprintf("pins that were validated are refused: %v", err))
 	}
-	r := &catalogueRead{Attributes: Attributes{needs: s, at: at, seed: seed, median: Unit}, pinner: pinner}
+	r := &catalogueRead{Attributes: Attributes{needs: s, ReadAt: at, seed: seed, Median: Unit}, pinner: pinner}
 	r.absent = pinner.Pin("", nil, nil)
 	r.named, r.classes = map[string]bool{}, map[unsafe.Pointer]class{}
 	for _, p := range s.pins {
@@ -228,8 +220,12 @@ func (r *catalogueRead) pin(row observed.ResourceKnown) plan.PinIndex {
 	return c.pin
 }
 
-// done is the read as a whole. Ids that a pin names and no row had are bound all the same.
+// done is the read as a whole; nil: no attributes are needed. Ids that a pin names and no row had are
+// bound all the same.
 func (r *catalogueRead) done() *Attributes {
+	if r == nil {
+		return nil
+	}
 	r.weigh()
 	for _, p := range r.needs.pins {
 		for _, id := range p.IDs {
@@ -249,17 +245,14 @@ func (r *catalogueRead) weigh() {
 	if !r.needs.weights {
 		return
 	}
-	weights := make([]plan.Weight, 0, len(r.rows)+r.ones)
+	weights := slices.Grow(slices.Repeat([]plan.Weight{Unit}, r.ones), len(r.rows))
 	for _, t := range r.rows {
 		if t.Weight != Unit {
 			weights = append(weights, t.Weight)
 		}
 	}
-	for range r.ones {
-		weights = append(weights, Unit)
-	}
 	slices.Sort(weights)
 	if len(weights) > 0 {
-		r.median = weights[len(weights)/2]
+		r.Median = weights[len(weights)/2]
 	}
 }

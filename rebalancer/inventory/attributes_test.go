@@ -62,7 +62,7 @@ func TestAttributesSayWhatTheCatalogueSaid(t *testing.T) {
 			}
 		}
 		if slices.Sort(weights); s.weights && len(weights) > 0 {
-			require.Equal(rt, weights[len(weights)/2], got.median)
+			require.Equal(rt, weights[len(weights)/2], got.Median)
 		}
 	})
 }
@@ -75,7 +75,7 @@ func matchesAny(rules []pins.Rule, r observed.ResourceKnown) bool {
 func TestWhatAMessageCreatedIsUnheardUntilAReadBegunAfterIt(t *testing.T) {
 	b := newAttributeStore()
 	b.want(Needs{weights: true})
-	has := func(id string) bool { return b.notYetRead.has(maphash.String(b.seed, id)) }
+	has := func(id string) bool { return b.notYetRead(maphash.String(b.seed, id)) }
 	b.created("before")
 	b.begin(time.Unix(1, 0))
 	b.created("during")
@@ -113,7 +113,7 @@ func TestARowThatCannotBeReadLeavesWhatWasKnown(t *testing.T) {
 		if tr.Pin > 0 {
 			pin = b.now.pins[tr.Pin-1]
 		}
-		require.False(t, b.notYetRead.has(hash), "the read had it: there is nothing to ask for")
+		require.False(t, b.notYetRead(hash), "the read had it: there is nothing to ask for")
 		return pin, tr.Weight, found || !b.now.Unreadable(hash)
 	}
 	heard := func(id string) bool { _, _, h := says(id); return h }

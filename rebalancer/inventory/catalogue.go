@@ -38,9 +38,8 @@ func (s Catalogue) Abort(now time.Time) {
 	})
 }
 
-// Rows hands over a part of the rows of the read that began. The slice may be used again by the
-// caller, its strings not. A row whose resource is being deleted counts as new: it is there again,
-// and its create turns the delete.
+// Rows takes a part of the rows of the read that began; the slice may be used again, its strings
+// not. A row whose resource is being deleted counts as new: its create turns the delete.
 func (s Catalogue) Rows(rows []observed.ResourceKnown) {
 	ids := make([]string, len(rows))
 	for i := range rows {
@@ -73,19 +72,13 @@ type Compared struct {
 func (s Catalogue) End(ctx context.Context, now time.Time, limits resync.Limits) (out Compared, err error) {
 	out.Deleting = NewRequest(now)
 	err = s.lend(ctx, func(c *comparison) error {
-		if !s.leads(c) {
-			return orders.ErrNotLeading
-		}
 		if out.Outcome, err = c.with.End(now, limits, s.index.remains); err != nil {
 			s.abortAttributes(now)
 			return err
 		}
 		c.ended++
-		out.Next = out.Confirm
-		if s.endAttributes() { // more has come to be needed meanwhile
-			out.Next = now
-		}
-		s.found(&out)
+		r := s.catalogueRead()
+		s.found(now, &out, r, r.done()) // done sorts every row: not under the lock
 		return s.enqueueDeletes(c, slices.Concat(out.Claimed, out.Deletes), out.Deleting)
 	})
 	return out, err
@@ -98,10 +91,15 @@ func (s *shared) leads(c *comparison) bool {
 	return s.leading && s.comparison == c
 }
 
-// found notes what a read has found: its claims are owed, and its new rows are being created.
-func (s *shared) found(out *Compared) {
+// found notes what a read has found: what it says of attributes is in force, its claims are owed, and
+// its new rows are being created.
+func (s *shared) found(now time.Time, out *Compared, r *catalogueRead, read *Attributes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.attributes.end(r, read)
+	if out.Next = out.Confirm; s.attributes.lacks() { // more has come to be needed meanwhile
+		out.Next = now
+	}
 	if s.unannounced.read(len(out.Creates), s.messages) {
 		out.Warning, out.Rows, out.Reads = unannouncedText, s.unannounced.rows, s.unannounced.reads
 	}
@@ -115,19 +113,6 @@ func (s *shared) abortAttributes(now time.Time) {
 	s.attributes.abort(now)
 }
 
-// endAttributes puts what the read says of attributes into force; lacks: more is needed by now.
-func (s *shared) endAttributes() (lacks bool) {
-	r := s.catalogueRead()
-	var read *Attributes
-	if r != nil {
-		read = r.done() // sorts every row: not under the lock
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.attributes.end(r, read)
-	return s.attributes.lacks()
-}
-
 // catalogueRead is the read under way, if attributes are needed of it. Only its reader adds to it.
 func (s *shared) catalogueRead() *catalogueRead {
 	s.mu.Lock()
@@ -138,8 +123,8 @@ func (s *shared) catalogueRead() *catalogueRead {
 // deletesAtOnce is how many deletes are queued under one lock: a few milliseconds.
 const deletesAtOnce = 10_000
 
-// enqueueDeletes queues deletes that no message asked for, some at a time. c is lent: of what a
-// message has spoken meanwhile the message decides.
+// enqueueDeletes queues deletes that no message asked for. c is lent: of what a message has spoken
+// meanwhile the message decides.
 func (s *shared) enqueueDeletes(c *comparison, ids []string, r *Request) error {
 	for some := range slices.Chunk(ids, deletesAtOnce) {
 		if err := s.enqueueSome(c, some, r); err != nil {
@@ -198,23 +183,24 @@ func (s Catalogue) Imported() {
 func (s Catalogue) Waiting() *resync.Waiting {
 	c, back := s.borrow()
 	if back != nil {
-		return s.shown()
+		waiting, _ := s.open()
+		return waiting
 	}
 	defer s.giveBack(c)
 	s.forget(c)
 	return c.with.Waiting()
 }
 
-// shown is what waits for a person as it was when something was last done with it.
-func (s *shared) shown() *resync.Waiting {
+// open is comparison.open.
+func (s *shared) open() (waiting *resync.Waiting, claimed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.comparison.waiting()
+	return s.comparison.open()
 }
 
 // WaitingCount is the number of deletes that wait for a person. A scrape asks for it: it is free.
 func (s Catalogue) WaitingCount() int {
-	if w := s.shown(); w != nil {
+	if w, _ := s.open(); w != nil {
 		return w.Count
 	}
 	return 0
@@ -222,13 +208,12 @@ func (s Catalogue) WaitingCount() int {
 
 // Claimed is the number of ids that are claimed to be deleted.
 func (s Catalogue) Claimed() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.comparison.claims()
+	_, claimed := s.open()
+	return claimed
 }
 
 // forget lets go of waiting deletes whose ids have gone by another way, so that no outdated number
-// is confirmed. It looks at each, but only after something has changed. c is lent.
+// is confirmed, if anything has changed since it last did. c is lent.
 func (s *shared) forget(c *comparison) {
 	if c.shown == nil {
 		return
@@ -257,9 +242,6 @@ type Confirmation struct {
 func (s Catalogue) Confirm(ctx context.Context, now time.Time, set, count int) (*Confirmation, error) {
 	out := &Confirmation{Request: NewRequest(now)}
 	err := s.lend(ctx, func(c *comparison) (err error) {
-		if !s.leads(c) {
-			return orders.ErrNotLeading
-		}
 		s.forget(c)
 		if out.ids, err = c.with.Confirm(set, count); err != nil {
 			return fmt.Errorf("%w: %w", ErrCountChanged, err)

@@ -79,7 +79,7 @@ func (s *shared) owe(ids []string) {
 // paid forgets what was owed and is durable by now, or has been turned.
 func (s *shared) paid() (some bool) {
 	for id := range s.owed {
-		if w := s.requests.by[id]; w == nil || w.op != resync.Deleted {
+		if s.requests.wanted(resync.Deleted, id) == nil {
 			delete(s.owed, id)
 			some = true
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // comparison is the comparison with the catalogue and what it is to be told. Long work with it (the
@@ -52,32 +53,17 @@ func (c *comparison) hear(s saying) {
 		return
 	}
 	c.said = append(c.said, s)
-	if s.claim {
-		return
+	if !s.claim {
+		c.spoken[s.id] = struct{}{}
 	}
-	if c.spoken == nil {
-		c.spoken = map[string]struct{}{}
-	}
-	c.spoken[s.id] = struct{}{}
 }
 
-// reading says whether a read is under way, or being compared.
-func (c *comparison) reading() bool { return c.lent != nil || c.with.Reading() }
-
-// claims counts the ids that are claimed to be deleted; while it is lent, those that were then.
-func (c *comparison) claims() int {
+// open is what waits for a person and how many claims there are; while it is lent, as it was then.
+func (c *comparison) open() (waiting *resync.Waiting, claimed int) {
 	if c.lent != nil {
-		return c.claimed
+		return c.shown, c.claimed
 	}
-	return c.with.Claimed()
-}
-
-// waiting is what waits for a person; while it is lent, what did then.
-func (c *comparison) waiting() *resync.Waiting {
-	if c.lent != nil {
-		return c.shown
-	}
-	return c.with.Waiting()
+	return c.with.Waiting(), c.with.Claimed()
 }
 
 // borrow takes the comparison; back, if not nil, is closed when another goroutine gives it back.
@@ -88,9 +74,8 @@ func (s *shared) borrow() (c *comparison, back <-chan struct{}) {
 	if c.lent != nil {
 		return nil, c.lent
 	}
-	c.shown = c.with.Waiting()
-	c.claimed = c.with.Claimed()
-	c.lent = make(chan struct{})
+	c.shown, c.claimed = c.open()
+	c.lent, c.spoken = make(chan struct{}), map[string]struct{}{}
 	return c, nil
 }
 
@@ -105,12 +90,15 @@ func (s *shared) giveBack(c *comparison) {
 	c.lent, c.said, c.spoken, c.shown = nil, nil, nil, nil
 }
 
-// lend does long work with the comparison, as soon as no other goroutine has it.
+// lend does long work with the comparison of who leads, as soon as no other goroutine has it.
 func (s *shared) lend(ctx context.Context, work func(c *comparison) error) error {
 	for {
 		c, back := s.borrow()
 		if back == nil {
 			defer s.giveBack(c)
+			if !s.leads(c) {
+				return orders.ErrNotLeading
+			}
 			return work(c)
 		}
 		select {
@@ -123,11 +111,7 @@ func (s *shared) lend(ctx context.Context, work func(c *comparison) error) error
 
 // compare does short work with the comparison, with the lock, as soon as it is here.
 func (s *shared) compare(work func(c *comparison)) {
-	for {
-		back := s.tryCompare(work)
-		if back == nil {
-			return
-		}
+	for back := s.tryCompare(work); back != nil; back = s.tryCompare(work) {
 		<-back
 	}
 }

@@ -18,17 +18,14 @@ const (
 )
 
 // Index says where each id is. It is built from a State at its first use and from then on kept up
-// by comparing States: what both share costs nothing, so that a create costs what it creates and a
-// change of a list what differs in it. It is brought up to the latest State when it is asked, or
-// when nobody waits: a plan of many transactions does not wait for it after each.
+// by comparing States, at the cost of what differs. It is brought up to the latest State when it is
+// asked, or when nobody waits: a plan of many transactions does not wait for it after each.
 //
 // It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive
 // the whole list that it was once read from. Two of 350,000 ids share a hash in one process in 300
 // million; the next process has another seed.
 //
-// Its lock may be held for half a second while it is built. It takes values and calls nothing that
-// it was given, so that no other lock can be taken under its own; and no caller asks it while it
-// holds the other one (a test sees to that).
+// It calls nothing that it was given, so that no other lock can be taken under its own.
 type Index struct {
 	// each calls work for 0 to n-1, several at once if it can.
 	each func(n int, work func(i int))
@@ -78,21 +75,12 @@ func (x *Index) CatchUp() {
 }
 
 // Find returns where the id is.
-func (x *Index) Find(id string) (int32, bool) {
+func (x *Index) Find(id string) (place int32, known bool) {
 	x.CatchUp()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.find(id)
-}
-
-// Known says of each id whether it is anywhere, and by which State.
-func (x *Index) Known(ids []string) (known []bool, of *protocol.State) {
-	places, of := x.places(ids)
-	known = make([]bool, len(ids))
-	for i, place := range places {
-		known[i] = place != nowhere
-	}
-	return known, of
+	place = x.find(id)
+	return place, place != nowhere
 }
 
 // places returns where each id is, nowhere included, and by which State.
@@ -102,11 +90,7 @@ func (x *Index) places(ids []string) (places []int32, of *protocol.State) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for i, id := range ids {
-		place, known := x.find(id)
-		if !known {
-			place = nowhere
-		}
-		places[i] = place
+		places[i] = x.find(id)
 	}
 	return places, x.of
 }
@@ -138,7 +122,7 @@ func beingDeleted(st *protocol.State) map[string]struct{} {
 	ids := map[string]struct{}{}
 	for _, f := range st.Flight {
 		for i, id := range f.IDs.All() {
-			if len(f.To) == 0 || f.To[i] == protocol.ToDelete {
+			if f.Target(i) == protocol.ToDelete {
 				ids[id] = struct{}{}
 			}
 		}
@@ -146,14 +130,16 @@ func beingDeleted(st *protocol.State) map[string]struct{} {
 	return ids
 }
 
-// find is Find with the lock held.
-func (x *Index) find(id string) (int32, bool) {
+// find is where the id is, with the lock held.
+func (x *Index) find(id string) int32 {
 	if x.of == nil {
-		return 0, false
+		return nowhere
 	}
 	h := maphash.String(x.seed, id)
-	p, ok := x.at[h%shards][h]
-	return p, ok
+	if place, known := x.at[h%shards][h]; known {
+		return place
+	}
+	return nowhere
 }
 
 // Updates is how often the index was brought up to a State.
@@ -266,7 +252,7 @@ func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place
 		func(_ string, was, is protocol.IDs) { visit(was, is, InFlight) })
 }
 
-// differ calls visit for each key under which both hold other ids, with those that differ.
+// differ calls visit for each key under which the two hold other ids, with those that differ.
 func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, visit func(k K, was, is protocol.IDs)) {
 	compare := func(k K, was, is *V) {
 		var before, after protocol.IDs
@@ -290,26 +276,25 @@ func differ[K comparable, V any](old, now map[K]*V, ids func(*V) protocol.IDs, v
 	}
 }
 
-// Remaining yields every id of st once that is not being deleted, wherever it is, and says how many
-// there are. A State with duplicates yields them as often as they occur.
+// Remaining yields every id of st that is not being deleted, duplicates as often as they occur, and
+// says how many there are.
 func Remaining(st *protocol.State) (ids iter.Seq[string], n int) {
 	n = st.Count()
 	for _, f := range st.Flight {
 		n -= f.Deletes()
 	}
 	return func(yield func(string) bool) {
+		all := func(ids protocol.IDs) bool {
+			return !slices.ContainsFunc(ids.Strings(), func(id string) bool { return !yield(id) })
+		}
 		for _, in := range st.Instances {
-			for _, id := range in.IDs.All() {
-				if !yield(id) {
-					return
-				}
+			if !all(in.IDs) {
+				return
 			}
 		}
 		for _, p := range st.Pool {
-			for _, id := range p.IDs.All() {
-				if !yield(id) {
-					return
-				}
+			if !all(p.IDs) {
+				return
 			}
 		}
 		for _, f := range st.Flight {

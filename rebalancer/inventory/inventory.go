@@ -10,7 +10,7 @@
 //	catalogue ► Catalogue ─┴─► resync, attributes ────┴──► Writer: attributes
 //	State ────► Follow ──────► Index ────────────────────► where an id is
 //
-// One lock guards all but the index, which has its own, because it takes half a second to build. No
+// One lock guards all but the index, which has its own, held for half a second while it is built. No
 // caller asks the index while it holds the other one (a test sees to that).
 package inventory
 
@@ -36,7 +36,8 @@ type Inventory struct {
 // at once if it can.
 func New(now time.Time, each func(n int, work func(i int))) *Inventory {
 	s := &shared{
-		index: &Index{each: each}, comparison: newComparison(now), attributes: newAttributeStore(), owed: map[string]struct{}{},
+		index: &Index{each: each}, comparison: newComparison(now),
+		attributes: newAttributeStore(), owed: map[string]struct{}{},
 	}
 	return &Inventory{Index: s.index, Callers: Callers{s}, Catalogue: Catalogue{s}, Writer: Writer{s}, shared: s}
 }
@@ -133,7 +134,7 @@ func (s Callers) Message() {
 // the State has changed since, it is taken for known, which only makes the next comparison with the
 // catalogue remember the message.
 func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, error) {
-	known, of := s.index.Known(ids)
+	places, of := s.index.places(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.leading {
@@ -141,8 +142,9 @@ func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, erro
 	}
 	r, current := NewRequest(now), of == s.state
 	for i, id := range ids {
-		s.comparison.hear(saying{at: now, id: id, op: op, exists: known[i] || !current})
-		if op == resync.Created && !known[i] {
+		known := places[i] != nowhere
+		s.comparison.hear(saying{at: now, id: id, op: op, exists: known || !current})
+		if op == resync.Created && !known {
 			s.attributes.created(id)
 		}
 		s.requests.add(op, id, r)
@@ -156,15 +158,15 @@ func (s Callers) Hear(now time.Time, op resync.Op, ids []string) (*Request, erro
 // since the index was asked, an id is taken for one that exists: the read decides. noted: there is
 // such an id. The caller is answered when the claim is kept.
 func (s Callers) Claim(now time.Time, ids []string) (r *Request, noted bool, err error) {
-	known, of := s.index.Known(ids)
+	places, of := s.index.places(ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.leading {
 		return nil, false, orders.ErrNotLeading
 	}
-	any := of != s.state || s.importing || s.comparison.reading()
+	any := of != s.state || s.importing || s.comparison.lent != nil || s.comparison.with.Reading()
 	for i, id := range ids {
-		if known[i] || any || s.requests.by[id] != nil {
+		if places[i] != nowhere || any || s.requests.by[id] != nil {
 			s.comparison.hear(saying{at: now, id: id, claim: true})
 			noted = true
 		}

@@ -98,7 +98,7 @@ func TestNothingIsKeptWithoutNeed(t *testing.T) {
 	v.Catalogue.Begin(time.Now())
 	v.Catalogue.Rows(rows("b", "c"))
 	require.Nil(t, v.attributes.read)
-	require.Empty(t, v.attributes.notYetRead.young)
+	require.Empty(t, v.attributes.young)
 	require.Nil(t, v.Writer.Attributes())
 }
 

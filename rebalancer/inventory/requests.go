@@ -11,29 +11,26 @@ import (
 )
 
 // Request is one call that waits for the writer. Its methods are called with the lock of the queue
-// that holds it, save Done and Begun, and, once Done is closed, Err.
+// that holds it, save Done and, once that is closed, Err.
 type Request struct {
+	Begun time.Time
 	// left counts its ids that are not durable yet, and one more until all of them are queued.
 	left  int
 	ended bool
 	err   error
-	begun time.Time
 	done  chan struct{}
 	// sent: something of it is or was on its way to ZooKeeper. gaveUp: its caller does not wait any
 	// more, and nothing more of it is to be sent.
 	sent, gaveUp bool
 }
 
-// NewRequest is one that begins now.
+// NewRequest returns one that begins now.
 func NewRequest(now time.Time) *Request {
-	return &Request{left: 1, begun: now, done: make(chan struct{})}
+	return &Request{left: 1, Begun: now, done: make(chan struct{})}
 }
 
 // ErrGaveUp says that a transaction was not sent, because its caller had given up before.
 var ErrGaveUp = errors.New("the caller has given up")
-
-// Begun is when it began.
-func (r *Request) Begun() time.Time { return r.begun }
 
 // Done is closed when it is answered.
 func (r *Request) Done() <-chan struct{} { return r.done }
@@ -74,9 +71,7 @@ func (r *Request) Fail(err error) {
 
 // GiveUp says that the caller waits no more: what was not sent never is. ended: it was answered.
 func (r *Request) GiveUp() (ended bool) {
-	if !r.ended {
-		r.gaveUp = true
-	}
+	r.gaveUp = r.gaveUp || !r.ended
 	return r.ended
 }
 
@@ -90,7 +85,7 @@ func (r *Request) less() (complete bool) {
 
 // requests are what was asked for and is not committed yet: for each id the last that was said of
 // it. A create that follows a delete turns it, and the other way; the callers of both are answered
-// when the last is durable. Nothing goes before it is committed: pending shows, answer removes.
+// when the last is durable. Nothing goes before it is committed: Pending shows, Answer removes.
 type requests struct {
 	by map[string]*wanted
 	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
@@ -103,7 +98,7 @@ type requests struct {
 // wanted is the last that was said of an id, and who waits for it.
 type wanted struct {
 	op    resync.Op
-	shown int   // the last call of pending that showed it
+	shown int   // the last call of Pending that showed it
 	at    int64 // by the clock, when it was last asked for
 	by    []*Request
 }
@@ -113,78 +108,32 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 		q.by = map[string]*wanted{}
 	}
 	w := q.by[id]
-	switch {
-	case w == nil:
-		w = &wanted{op: op}
-		q.by[id] = w
-		q.order[op] = append(q.order[op], id)
-	case w.op != op:
-		w.op = op
+	if w == nil || w.op != op {
 		q.order[op] = append(q.order[op], id)
 	}
+	if w == nil {
+		w = &wanted{}
+		q.by[id] = w
+	}
 	q.now++
-	w.at = q.now
+	w.op, w.at = op, q.now
 	r.left++
 	w.by = append(w.by, r)
 }
 
-// pending are the ids of which op is wanted now, each once, as they came. Nobody may write into the
-// slice, which is good until the next call for op.
-func (q *requests) pending(op resync.Op) []string {
-	if len(q.order[op]) == 0 {
-		return nil
+// wanted is what is said of an id if that is op; else nil.
+func (q *requests) wanted(op resync.Op, id string) *wanted {
+	if w := q.by[id]; w != nil && w.op == op {
+		return w
 	}
-	q.shown++
-	live := q.order[op][:0]
-	for _, id := range q.order[op] {
-		if w := q.by[id]; w != nil && w.op == op && w.shown != q.shown {
-			w.shown = q.shown
-			live = append(live, id)
-		}
-	}
-	clear(q.order[op][len(live):])
-	q.order[op] = live
-	if len(live) == 0 {
-		q.order[op] = nil
-	}
-	return live[:len(live):len(live)]
-}
-
-// askedBy splits ids of which op is wanted by whether that was last asked for by then.
-func (q *requests) askedBy(op resync.Op, ids []string, then int64) (by, after []string) {
-	for _, id := range ids {
-		if w := q.by[id]; w != nil && w.op == op && w.at > then {
-			after = append(after, id)
-		} else {
-			by = append(by, id)
-		}
-	}
-	return by, after
-}
-
-// answer says that op is durable now for ids. Those that turned meanwhile stay: the last that was
-// said of them is still to be carried out. It returns the requests that are thereby complete.
-func (q *requests) answer(op resync.Op, ids []string) (complete []*Request) {
-	for _, id := range ids {
-		w := q.by[id]
-		if w == nil || w.op != op {
-			continue
-		}
-		delete(q.by, id)
-		for _, r := range w.by {
-			if r.less() {
-				complete = append(complete, r)
-			}
-		}
-	}
-	return complete
+	return nil
 }
 
 // withdraw takes r's part in wanting op of ids away. It returns those that no other request wants.
 func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []string) {
 	for _, id := range ids {
-		w := q.by[id]
-		if w == nil || w.op != op || !slices.Contains(w.by, r) {
+		w := q.wanted(op, id)
+		if w == nil || !slices.Contains(w.by, r) {
 			continue
 		}
 		w.by = slices.DeleteFunc(w.by, func(other *Request) bool { return other == r })
@@ -194,21 +143,6 @@ func (q *requests) withdraw(op resync.Op, ids []string, r *Request) (dropped []s
 		}
 	}
 	return dropped
-}
-
-// sending says that ids are about to be sent, op being wanted of them; false: not of all any more.
-func (q *requests) sending(op resync.Op, ids []string) bool {
-	for _, id := range ids {
-		if w := q.by[id]; w == nil || w.op != op {
-			return false
-		}
-	}
-	for _, id := range ids {
-		for _, r := range q.by[id].by {
-			r.sent = true
-		}
-	}
-	return true
 }
 
 // fail answers all callers with err and forgets what they asked for.

@@ -28,11 +28,3 @@ func (u *unannounced) read(fresh, messages int) (warn bool) {
 	}
 	return false
 }
-
-// warning is what to say of it; "" if there is nothing to say.
-func (u *unannounced) warning(messages int) string {
-	if messages != u.messages || u.reads < unannouncedReads {
-		return ""
-	}
-	return unannouncedText
-}

@@ -79,7 +79,7 @@ func (c *core) answer(op resync.Op, ids []string) {
 	complete := c.view.Requests.Answer(op, ids)
 	if op == resync.Created {
 		for _, r := range complete {
-			c.Metrics.creating.Observe(c.view.Now.Sub(r.Begun()).Seconds())
+			c.Metrics.creating.Observe(c.view.Now.Sub(r.Begun).Seconds())
 		}
 	}
 }

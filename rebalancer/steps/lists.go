@@ -81,7 +81,7 @@ func (v *View) attribute(id string) (a inventory.Attribute, unheard, unread bool
 		a.Pin = 0
 	}
 	if (unheard || unread) && v.Attributes.Weighed() {
-		a.Weight = v.Attributes.Median()
+		a.Weight = v.Attributes.Median
 	}
 	return a, unheard, unread
 }

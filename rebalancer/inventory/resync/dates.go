@@ -16,12 +16,6 @@ type dates struct {
 	seed             maphash.Seed
 }
 
-func newDates(now time.Time) dates {
-	return dates{
-		start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
-	}
-}
-
 func (d *dates) note(now time.Time, op Op, id string) {
 	hash := maphash.String(d.seed, id)
 	if op == Created {

@@ -1,7 +1,6 @@
 package resync
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,17 +11,12 @@ import (
 // one read found is one set. Beside them it counts what has gone without a person: a large loss
 // that is noticed in small parts is a large loss.
 type held struct {
-	by   map[string]*set // by id
-	sets []*set          // the oldest first; those that have become empty are taken out
+	by   map[string]*Set // by id
+	sets []*Set          // the oldest first, without shares; those that have become empty are taken out
 	last int             // the number of the newest set
 	// known is how many ids were known when deletes were last found.
 	known int
 	went  []Went
-}
-
-type set struct {
-	number, count, known int
-	since                time.Time
 }
 
 const (
@@ -60,14 +54,6 @@ type Set struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Errors of Confirm.
-var (
-	errNoneWait  = errors.New("none wait")
-	errAmbiguous = errors.New("several sets have that size; name one")
-)
-
-func newHeld() held { return held{by: map[string]*set{}} }
-
 // admit returns the deletes that may go now. The others wait, as a set.
 func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
 	if len(confirmed) == 0 {
@@ -84,31 +70,18 @@ func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []s
 	return nil
 }
 
-// add has deletes wait, as a set of their own.
+// add has deletes wait, as a set of their own if there is room for one.
 func (h *held) add(now time.Time, ids []string) {
-	s := h.newest(now)
-	s.known = h.known
+	if len(h.sets) < maxSets {
+		h.last++
+		h.sets = append(h.sets, &Set{Set: h.last, Since: now})
+	}
+	s := h.sets[len(h.sets)-1]
+	s.Known = h.known
 	for _, id := range ids { // cloned: what is known may change while they wait, and need not be kept alive by them
 		h.by[strings.Clone(id)] = s
-		s.count++
+		s.Count++
 	}
-}
-
-// again lets deletes wait again that were confirmed and not carried out.
-func (h *held) again(now time.Time, ids []string) {
-	if len(ids) > 0 {
-		h.add(now, ids)
-	}
-}
-
-// newest is a new set, or the last one where there are too many.
-func (h *held) newest(now time.Time) *set {
-	if len(h.sets) == maxSets {
-		return h.sets[maxSets-1]
-	}
-	h.last++
-	h.sets = append(h.sets, &set{number: h.last, since: now})
-	return h.sets[len(h.sets)-1]
 }
 
 // spent is how many have gone without a person within budgetSpan and a wentStep.
@@ -137,33 +110,48 @@ func (h *held) drop(id string) {
 		return
 	}
 	delete(h.by, id)
-	if s.count--; s.count == 0 {
-		h.sets = slices.DeleteFunc(h.sets, func(o *set) bool { return o == s })
+	if s.Count--; s.Count == 0 {
+		h.sets = slices.DeleteFunc(h.sets, func(o *Set) bool { return o == s })
 	}
 }
 
-func (h *held) waiting() *Waiting {
+// Waiting is what waits for a person, nil when nothing does.
+func (h *held) Waiting() *Waiting {
 	if len(h.sets) == 0 {
 		return nil
 	}
-	w := &Waiting{Count: len(h.by), Known: h.sets[len(h.sets)-1].known, Since: h.sets[0].since}
+	w := &Waiting{Count: len(h.by), Known: h.sets[len(h.sets)-1].Known, Since: h.sets[0].Since}
 	w.Share = share(w.Count, w.Known)
-	for _, s := range h.sets {
-		w.Sets = append(w.Sets, Set{Set: s.number, Count: s.count, Known: s.known, Share: share(s.count, s.known), Since: s.since})
+	for i, s := range h.sets {
+		w.Sets = append(w.Sets, *s)
+		w.Sets[i].Share = share(s.Count, s.Known)
 	}
 	return w
 }
 
 func share(count, known int) float64 { return float64(count) / float64(max(known, 1)) }
 
-// confirm takes out the deletes of the set of that number, if it has as many as the person was
-// shown. Number 0: of the only set of that size, or of all sets if there are as many in all.
-func (h *held) confirm(number, count int) ([]string, error) {
-	chosen, err := h.choose(number, count)
-	if err != nil {
-		return nil, err
+// Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
+// of the only one of that size, or of all if there are as many in all. They wait no more: if they
+// are not carried out, the next two reads find them again.
+func (h *held) Confirm(set, count int) (ids []string, err error) {
+	var chosen []*Set
+	all := set == 0 && count == len(h.by)
+	for _, s := range h.sets {
+		if all || s.Count == count && (set == 0 || set == s.Set) {
+			chosen = append(chosen, s)
+		}
 	}
-	var ids []string
+	switch {
+	case len(h.sets) == 0:
+		return nil, fmt.Errorf("confirm deletes: count %d given, none wait", count)
+	case len(chosen) > 1 && !all:
+		return nil, fmt.Errorf("confirm deletes: count %d given: several sets have that size; name one: %s", count, h.list())
+	case len(chosen) == 0 && set != 0:
+		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
+	case len(chosen) == 0:
+		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
+	}
 	for id, s := range h.by {
 		if slices.Contains(chosen, s) {
 			ids = append(ids, id)
@@ -176,33 +164,24 @@ func (h *held) confirm(number, count int) ([]string, error) {
 	return ids, nil
 }
 
-func (h *held) choose(number, count int) (chosen []*set, err error) {
-	if len(h.sets) == 0 {
-		return nil, fmt.Errorf("confirm deletes: count %d given, %w", count, errNoneWait)
+// Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
+// before the end of another read, which might have found them.
+func (h *held) Unconfirm(now time.Time, ids []string) {
+	if len(ids) > 0 {
+		h.add(now, ids)
 	}
-	if number == 0 && count == len(h.by) {
-		return slices.Clone(h.sets), nil
-	}
-	for _, s := range h.sets {
-		if s.count == count && (number == 0 || number == s.number) {
-			chosen = append(chosen, s)
-		}
-	}
-	switch {
-	case len(chosen) > 1:
-		return nil, fmt.Errorf("confirm deletes: count %d given: %w: %s", count, errAmbiguous, h.list())
-	case len(chosen) == 0 && number != 0:
-		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", number, count, h.list())
-	case len(chosen) == 0:
-		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
-	}
-	return chosen, nil
 }
+
+// Went is what went without a person within the last hour, for a successor to go on with.
+func (h *held) Went() []Went { return slices.Clone(h.went) }
+
+// Resume goes on with what went under the leader before.
+func (h *held) Resume(went []Went) { h.went = slices.Clone(went) }
 
 func (h *held) list() string {
 	var all []string
 	for _, s := range h.sets {
-		all = append(all, fmt.Sprintf("set %d of %d", s.number, s.count))
+		all = append(all, fmt.Sprintf("set %d of %d", s.Set, s.Count))
 	}
 	return strings.Join(all, ", ")
 }

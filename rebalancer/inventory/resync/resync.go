@@ -11,8 +11,8 @@
 // time from an early message to its commit. An open transaction hides its rows from every read that
 // begins before its commit, so two reads that follow each other at once prove no more than one.
 //
-// Memory: of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that
-// one of them is missing, never the contrary, and the next read uses another seed.
+// Of a read only a 64-bit hash a row is kept. Two ids with the same hash can only hide that one of
+// them is missing, and the next read uses another seed.
 package resync
 
 import (
@@ -48,9 +48,8 @@ type Comparison struct {
 	// message spoke of them since.
 	suspects map[string]time.Time
 	// due is when a read that was asked for is to begin, to confirm suspects; zero: none is.
-	due time.Time
-	// held are those that were missing twice and too many: a person decides.
-	held held
+	due  time.Time
+	held // those that were missing twice and too many
 }
 
 // claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
@@ -100,8 +99,11 @@ type Outcome struct {
 // New returns a Comparison that knows of no read and hears messages from now on.
 func New(now time.Time) *Comparison {
 	return &Comparison{
-		dates: newDates(now),
-		said:  map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{}, held: newHeld(),
+		dates: dates{
+			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
+		},
+		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
+		held: held{by: map[string]*Set{}},
 	}
 }
 
@@ -282,8 +284,8 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		case !has || c.last >= rd.number:
 		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
-		default:
-			recheck = earlier(recheck, c.recheck(now))
+		default: // at twice its age, so that a claim costs few reads
+			recheck = earlier(recheck, now.Add(max(leastRecheck, now.Sub(c.at))))
 		}
 	}
 	slices.Sort(gone)
@@ -292,11 +294,6 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 
 // leastRecheck is the least time to another read of what a read had against a claim.
 const leastRecheck = time.Second
-
-// recheck is when to read again: at twice the claim's age, so that a claim costs few reads.
-func (c *claim) recheck(now time.Time) time.Time {
-	return now.Add(max(leastRecheck, now.Sub(c.at)))
-}
 
 // compare returns the ids that are missing for the second time; others become suspects.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
@@ -353,24 +350,6 @@ func (r *Comparison) Forget(known func(id string) bool) {
 		}
 	}
 }
-
-// Waiting is what waits for a person, nil when nothing does.
-func (r *Comparison) Waiting() *Waiting { return r.held.waiting() }
-
-// Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
-// of the only one of that size, or of all if there are as many in all. They wait no more: if they
-// are not carried out, the next two reads find them again.
-func (r *Comparison) Confirm(set, count int) ([]string, error) { return r.held.confirm(set, count) }
-
-// Went is what went without a person within the last hour, for a successor to go on with.
-func (r *Comparison) Went() []Went { return slices.Clone(r.held.went) }
-
-// Resume goes on with what went under the leader before.
-func (r *Comparison) Resume(went []Went) { r.held.went = slices.Clone(went) }
-
-// Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
-// before the end of another read, which might have found them.
-func (r *Comparison) Unconfirm(now time.Time, ids []string) { r.held.again(now, ids) }
 
 func (rd *read) has(id string) bool {
 	_, found := slices.BinarySearch(rd.rows, maphash.String(rd.seed, id))
