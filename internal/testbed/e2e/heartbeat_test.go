@@ -24,7 +24,7 @@ func podsOf(metric, set string) string { return metric + "?labelSelector=app%3D"
 // it is restarted, once, and nothing moves. A bus that is silent restarts nobody and costs only the metric that comes from it.
 func TestSilentInstanceAndSilentBus(t *testing.T) {
 	w := start(t, func(env *servers.Env, o *product.Options) {
-		o.Kafka = env.NewKafka(t)
+		o.Kafka = env.NewKafka(t, "", "")
 		o.Sizes = map[string]int{thingSet: 4, ruleSet: ruleInit}
 		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "immediate") // their status is empty, and shows their session all the same
 	})

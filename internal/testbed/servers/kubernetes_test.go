@@ -151,7 +151,7 @@ func testFrozenKwok(t *testing.T, k *Kubernetes) {
 func testRestarts(t *testing.T, k *Kubernetes, namespace string) {
 	for _, server := range k.Servers() {
 		require.NoError(t, server.Kill(), server.Name)
-		require.Error(t, server.Speaks.answers(t.Context(), server.Addr), server.Name)
+		require.Error(t, server.answers(t.Context()), server.Name)
 		ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 		require.NoError(t, server.Start(ctx), server.Name)
 		cancel()

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
@@ -25,55 +24,39 @@ func (e *place) File() string { return filepath.Join(e.Dir, "sandbox.json") }
 // a workload starts it so.
 func (e *place) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = e.environ(os.Environ())
+	cmd.Env = proc.Environ(e.Dir, FileVar+"="+e.File())
 	return cmd
 }
 
-// environ marks an environment as that of a process of this sandbox.
-func (e *place) environ(base []string) []string {
-	return append(proc.WithoutOwner(base), proc.OwnerVar+"="+e.Dir, FileVar+"="+e.File())
-}
-
-// newDir makes a fresh folder for a server; a second try of the same server gets another one.
-func (e *place) newDir(name string) (string, error) {
-	dir, err := openDir(e.Dir, name)
-	if err != nil {
-		return "", fmt.Errorf("make folder for %s: %w", name, err)
-	}
-	return dir, nil
-}
-
-// newRoom is a folder of a server's own, and n ports that were free a moment ago.
+// newRoom is a fresh folder of a server's own, and n ports that were free a moment ago.
 func (e *place) newRoom(name string, n int) (dir string, ports []int, err error) {
-	if ports, err = FreePorts(n); err == nil {
-		dir, err = e.newDir(name)
+	if ports, err = FreePorts(n); err != nil {
+		return "", nil, err
 	}
-	return dir, ports, err
-}
-
-func (e *place) newServer(name, dir string, port int, speaks protocol) *Server {
-	return &Server{
-		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: dir, owner: e.Dir,
-		Log: filepath.Join(dir, name+".log"), PidFile: filepath.Join(dir, name+".pid"),
+	if dir, err = openDir(e.Dir, name); err != nil {
+		return "", nil, fmt.Errorf("make folder for %s: %w", name, err)
 	}
+	return dir, ports, nil
 }
 
-// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept
-// in dir.
-func (e *place) NewProcess(name, dir string, argv ...string) *Server {
-	s := e.newServer(name, dir, 0, "")
-	s.Argv, s.Env, s.WorkDir = argv, []string{FileVar + "=" + e.File()}, ""
-	return s
-}
-
-// newSecure is what a server needs that also listens for TLS: the certificates, and n ports.
-func (e *place) newSecure(name, subject string, n int) (*certs.Files, []int, error) {
-	dir, ports, err := e.newRoom(name+"-tls", n)
+// newServer is a server in a room of its own that has no files and no command line yet. Its clients dial the
+// first of its n ports.
+func (e *place) newServer(name string, speaks protocol, n int) (*Server, []int, error) {
+	dir, ports, err := e.newRoom(name, n)
 	if err != nil {
 		return nil, nil, err
 	}
-	files, err := certs.Write(dir, subject)
-	return files, ports, err
+	s := e.NewProcess(name, dir)
+	s.Addr, s.Speaks, s.WorkDir = loopback(ports[0]), speaks, dir
+	return s, ports, nil
+}
+
+// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept in dir.
+func (e *place) NewProcess(name, dir string, argv ...string) *Server {
+	return &Server{
+		Name: name, Argv: argv, Env: []string{FileVar + "=" + e.File()}, owner: e.Dir,
+		Log: filepath.Join(dir, name+".log"), PidFile: filepath.Join(dir, name+".pid"),
+	}
 }
 
 // writeFiles writes files, by their names below dir.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,25 +31,28 @@ const (
 	speaksKafka     protocol = "kafka"
 	speaksMQTT      protocol = "mqtt"
 	speaksPostgres  protocol = "postgres"
-	speaksMySQL     protocol = "mysql"
 )
 
 // answerTimeout bounds one question, so that a frozen server does not hold the asker.
 const answerTimeout = 2 * time.Second
 
-// answers is nil when the server at addr does its own work, not merely accepts connections.
-func (p protocol) answers(ctx context.Context, addr string) error {
+// answers is nil when the server does its own work, not merely accepts connections.
+func (s *Server) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if answers, ok := askers[p]; ok {
-		return answers(ctx, addr)
+	switch {
+	case s.Answers != nil:
+		return s.Answers(ctx, s.Addr)
+	case s.Speaks == speaksZooKeeper:
+		return zooKeeperAnswers(ctx, s.Addr)
+	case s.Speaks == speaksKafka:
+		return kafkaAnswers(ctx, s.Addr)
+	case s.Speaks == speaksMQTT:
+		return mqttAnswers(ctx, s.Addr)
+	case s.Speaks == speaksPostgres:
+		return postgresAnswers(ctx, s.Addr)
 	}
-	return urlAnswers(ctx, string(p))
-}
-
-var askers = map[protocol]func(ctx context.Context, addr string) error{
-	speaksZooKeeper: zooKeeperAnswers, speaksKafka: kafkaAnswers, speaksMQTT: mqttAnswers,
-	speaksPostgres: postgresAnswers, speaksMySQL: mysqlAnswers,
+	return urlAnswers(ctx, string(s.Speaks))
 }
 
 // stopSignal is what makes the server end in good order and at once.
@@ -131,25 +135,11 @@ func postgresAnswers(ctx context.Context, addr string) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	const invalidPassword, protocolViolation = "28P01", "08P01" // the latter is what pgbouncer says of an empty password
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && (refused.Code == invalidPassword || refused.Code == protocolViolation) {
+	const invalidPassword = "28P01"
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == invalidPassword {
 		return nil
 	}
 	return err
-}
-
-// A server greets whom it would let log in: after the header of the packet with version 10 of its
-// protocol, and whom it turns away with an error.
-func mysqlAnswers(ctx context.Context, addr string) error {
-	const header, version = 4, 10
-	greeting, err := exchange(ctx, addr, nil, header+1)
-	if err != nil {
-		return err
-	}
-	if len(greeting) <= header || greeting[header] != version {
-		return fmt.Errorf("not a greeting: %x", greeting)
-	}
-	return nil
 }
 
 // The certificate is not looked at: this asks whether something serves, and sends no secret.
@@ -166,34 +156,26 @@ func urlAnswers(ctx context.Context, url string) error {
 // stopped and starts again finds its port still free.
 const firstPort, lastPort = 12000, 32000
 
-// freePort returns a loopback port on which nothing listens. Another process may take it before the
-// server does; starting one is therefore tried again with another port.
-func freePort() (int, error) {
-	for range 200 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		listener, err := net.Listen("tcp", loopback(port))
-		if err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("find free port: none among 200 tried from %d to %d", firstPort, lastPort)
-}
-
-// FreePorts returns loopback ports on which nothing listens.
+// FreePorts returns loopback ports on which nothing listens. Another process may take one before the server
+// does; starting one is therefore tried again with other ports.
 func FreePorts(n int) ([]int, error) {
-	seen := map[int]bool{}
+	const tries = 200
 	ports := make([]int, 0, n)
-	for len(ports) < n {
-		port, err := freePort()
+	for range tries * n {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if slices.Contains(ports, port) {
+			continue
+		}
+		listener, err := net.Listen("tcp", loopback(port))
 		if err != nil {
-			return nil, err
+			continue
 		}
-		if !seen[port] {
-			seen[port] = true
-			ports = append(ports, port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports, listener.Close()
 		}
+		_ = listener.Close()
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports: too few among %d tried from %d to %d", n, tries*n, firstPort, lastPort)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -44,7 +44,7 @@ func acquire(t testing.TB, mode int, parts []Part) *Env {
 		t.Fatal(err)
 	}
 	for _, part := range parts {
-		if len(env.parts()[part]) == 0 {
+		if len(env.part(part)) == 0 {
 			lacking(t, RequireServersVar, "needs %s, which the sandbox %s was started without", part, env.Dir)
 		}
 	}
@@ -111,22 +111,12 @@ func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	})
 }
 
-// NewSecureZooKeeper starts a server for this test alone.
-func (e *Env) NewSecureZooKeeper(t testing.TB) *SecureZooKeeper {
+// NewKafka starts a broker for this test alone; more listeners, each after a comma, and more lines go into its configuration.
+func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	t.Helper()
-	return startFor(t, (*SecureZooKeeper).Kill, e.startSecureZooKeeper)
-}
-
-// NewKafka starts a broker for this test alone.
-func (e *Env) NewKafka(t testing.TB) *Kafka {
-	t.Helper()
-	return startFor(t, (*Kafka).Kill, e.startKafka)
-}
-
-// NewSecureKafka starts a broker for this test alone.
-func (e *Env) NewSecureKafka(t testing.TB) *SecureKafka {
-	t.Helper()
-	return startFor(t, (*SecureKafka).Kill, e.startSecureKafka)
+	return startFor(t, (*Kafka).Kill, func(ctx context.Context, name string) (*Kafka, error) {
+		return e.startKafka(ctx, name, listeners, config)
+	})
 }
 
 // NewMQTT starts a broker for this test alone, which refuses anybody but the user if one is given.
@@ -135,25 +125,20 @@ func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })
 }
 
-// NewSecureMQTT starts a broker for this test alone.
-func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
+// NewServer starts a server of another kind for this test alone: prepare puts files into its WorkDir, and says
+// how it is started and how it Answers.
+func (e *Env) NewServer(t testing.TB, prepare func(*Server) error) *Server {
 	t.Helper()
-	return startFor(t, (*SecureMQTT).Kill, e.startSecureMQTT)
-}
-
-// NewMosquitto starts a mosquitto with its default limits for this test alone; see debianTree for where
-// it comes from.
-func (e *Env) NewMosquitto(t testing.TB) *MQTT {
-	t.Helper()
-	tree := debianTree(t, "mosquitto")
-	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMosquitto(ctx, name, tree) })
-}
-
-// NewMariaDB starts a server for this test alone; see debianTree for where it comes from.
-func (e *Env) NewMariaDB(t testing.TB) *MariaDB {
-	t.Helper()
-	tree := debianTree(t, "mariadb-server-core")
-	return startFor(t, (*MariaDB).Kill, func(ctx context.Context, name string) (*MariaDB, error) { return e.startMariaDB(ctx, name, tree) })
+	return startFor(t, (*Server).Kill, func(ctx context.Context, name string) (*Server, error) {
+		server, _, err := e.newServer(name, "", 1)
+		if err == nil {
+			err = prepare(server)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return server, server.startFirst(ctx)
+	})
 }
 
 // NewPostgres starts a server for this test alone.
@@ -168,10 +153,7 @@ func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Con
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	var server S
-	err := again(ctx, func(ctx context.Context) (err error) {
-		server, err = start(ctx, uniqueName(t))
-		return err
-	})
+	err := into(&server, func(ctx context.Context) (S, error) { return start(ctx, uniqueName(t)) })(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,9 @@ type Server struct {
 	Speaks  protocol `json:"protocol"` // says how readiness is asked for
 	UID     uint32   `json:"uid,omitempty"`
 
+	// Answers is nil when the server of one test does its own work; it takes the place of what Speaks says.
+	Answers func(ctx context.Context, addr string) error `json:"-"`
+
 	owner string // folder of the sandbox
 }
 
@@ -121,7 +124,7 @@ func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
 func (s *Server) AwaitReady(ctx context.Context) error {
 	var ended error
 	err := until(ctx, 50*time.Millisecond, func(ctx context.Context) error {
-		err := s.Speaks.answers(ctx, s.Addr)
+		err := s.answers(ctx)
 		if err != nil && !s.Running() {
 			ended = fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 			return nil
@@ -157,7 +160,7 @@ func (s *Server) Launch() error {
 	defer log.Close()
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.WorkDir, log, log
-	cmd.Env = append(append(proc.WithoutOwner(os.Environ()), s.Env...), proc.OwnerVar+"="+s.owner)
+	cmd.Env = proc.Environ(s.owner, s.Env...)
 	cmd.SysProcAttr = asUser(s.UID)
 	cmd.SysProcAttr.Setsid = true // Ctrl-C in the starter's terminal is the starter's to handle
 	if err := cmd.Start(); err != nil {

@@ -116,7 +116,12 @@ func Owned(dir string) (found []ID) {
 	return found
 }
 
-// WithoutOwner is the environment for a process that must outlive the sandbox it was started in.
-func WithoutOwner(environ []string) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
+// WithoutOwner is our environment for a process that must outlive the sandbox that we were started in.
+func WithoutOwner() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
+}
+
+// Environ is our environment, and more, for a process that shall end with the sandbox in dir.
+func Environ(dir string, more ...string) []string {
+	return append(append(WithoutOwner(), OwnerVar+"="+dir), more...)
 }
