@@ -136,21 +136,6 @@ func (w *world) ready(ctx context.Context) (string, error) {
 	return text, err
 }
 
-// onlyRestarted requires that the product deleted exactly these pods, each once, since the beginning.
-func (w *world) onlyRestarted(pods ...string) {
-	w.t.Helper()
-	deletions, err := w.PodDeletions()
-	require.NoError(w.t, err)
-	var got []string
-	for _, d := range deletions {
-		if d.User == w.User() {
-			got = append(got, d.Pod)
-		}
-	}
-	slices.Sort(got)
-	require.Equal(w.t, slices.Sorted(slices.Values(pods)), got)
-}
-
 // nothingMoved requires that no list was written since.
 func (w *world) nothingMoved(before *product.Assignment) {
 	w.t.Helper()

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 
@@ -72,72 +71,29 @@ type ScaleWrite struct {
 	Accepted, Unknown bool
 }
 
-// audit reads what the API server recorded of one kind of object in this namespace, in the order in
-// which it got the requests.
-func (c *Cluster) audit(resource, subresource string, visit func(e auditv1.Event, accepted bool) error) error {
-	events, err := c.control.Audit(c.space)
-	if err != nil {
-		return err
-	}
-	for _, e := range events {
-		if e.ObjectRef.Resource != resource || e.ObjectRef.Subresource != subresource {
-			continue
-		}
-		if err := visit(e, e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest); err != nil {
-			return fmt.Errorf("read audit record: %w", err)
-		}
-	}
-	return nil
-}
-
 // ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server
 // got them.
 func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
-	return writes, c.audit("statefulsets", "scale", func(e auditv1.Event, accepted bool) error {
-		if e.RequestObject == nil {
-			return nil
+	events, err := c.control.Audit(c.space)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if e.ObjectRef.Resource != "statefulsets" || e.ObjectRef.Subresource != "scale" || e.RequestObject == nil {
+			continue
 		}
 		var scale autoscalingv1.Scale
 		if err := json.Unmarshal(e.RequestObject.Raw, &scale); err != nil {
-			return err
+			return nil, fmt.Errorf("read audit record: %w", err)
 		}
 		writes = append(writes, ScaleWrite{
 			StatefulSet: e.ObjectRef.Name, Replicas: int(scale.Spec.Replicas), User: e.User.Username,
-			Received: e.RequestReceivedTimestamp.Time, Accepted: accepted,
-			Unknown: e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
+			Received: e.RequestReceivedTimestamp.Time,
+			Accepted: e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest,
+			Unknown:  e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
 		})
-		return nil
-	})
-}
-
-// PodDeletion is one deletion of a pod, as the API server recorded it.
-type PodDeletion struct {
-	Pod, User string
-	Received  time.Time
-}
-
-// PodDeletions lists the accepted deletions of pods in this namespace.
-func (c *Cluster) PodDeletions() (found []PodDeletion, err error) {
-	return found, c.audit("pods", "", func(e auditv1.Event, accepted bool) error {
-		if e.Verb == "delete" && accepted {
-			found = append(found, PodDeletion{Pod: e.ObjectRef.Name, User: e.User.Username, Received: e.RequestReceivedTimestamp.Time})
-		}
-		return nil
-	})
-}
-
-// User is the product's name in the audit log.
-func (c *Cluster) User() string {
-	return "system:serviceaccount:" + c.space + ":" + serviceAccountName
-}
-
-// Events lists the reasons of the events in the namespace.
-func (c *Cluster) Events(ctx context.Context) ([]corev1.Event, error) {
-	list, err := c.Kube.CoreV1().Events(c.space).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list events: %w", err)
 	}
-	return list.Items, nil
+	return writes, nil
 }
 
 // Raw asks the API server for any path and query, as an administrator.
@@ -161,20 +117,6 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 		values[item.DescribedObject.Name] = item.Value.AsApproximateFloat64()
 	}
 	return values, nil
-}
-
-// MetricOf reads the metric of one object.
-func (c *Cluster) MetricOf(ctx context.Context, resource, metric string) (float64, error) {
-	values, err := c.Metric(ctx, resource, metric)
-	if err != nil {
-		return 0, err
-	}
-	_, name, _ := strings.Cut(resource, "/")
-	value, ok := values[name]
-	if !ok {
-		return 0, fmt.Errorf("read metric %s of %s: no item among %d", metric, resource, len(values))
-	}
-	return value, nil
 }
 
 // REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may

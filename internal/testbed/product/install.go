@@ -37,12 +37,11 @@ components: [%[2]s/components/example-workload%[3]s]
 // install applies the manifests. Processes on this machine stand for the Deployment, and a front on a loopback port for the
 // Service of the metrics API, so those two differ; everything else is what is shipped.
 func (s *Stack) install(ctx context.Context) error {
-	front, err := newFront(func(v *Server) string { return v.Secure })
+	front, err := s.newFront(func(v *Server) string { return v.Secure })
 	if err != nil {
 		return err
 	}
 	s.front = front
-	s.onClose(front.close)
 	objects, err := s.render(ctx)
 	if err != nil {
 		return err

@@ -28,8 +28,6 @@ type Ledger struct {
 	// Grants counts the additions of an id to a list, Reloads the changes of each ordinal's `_reload`.
 	Grants  int
 	Reloads map[int]int
-	// LastZxid is that of the last transaction read.
-	LastZxid int64
 
 	places map[string]place // by znode
 	count  map[string]int   // in how many places an id is
@@ -90,7 +88,6 @@ func newLedger(chroot, kind string) *Ledger {
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {
-	l.LastZxid = t.Zxid
 	var before, after []string // ids that places of this transaction held and hold
 	changed := false
 	for _, op := range t.Ops {

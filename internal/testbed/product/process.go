@@ -28,9 +28,6 @@ func (p *Process) Start() error {
 	return p.Launch()
 }
 
-// Become makes another program of it, with the same arguments, at the next start.
-func (p *Process) Become(program string) { p.Argv[0] = program }
-
 // Stop asks it to end and waits for that; one that does not is killed and reported.
 func (p *Process) Stop(ctx context.Context) error {
 	if !p.Running() {
@@ -77,7 +74,7 @@ func (s *Stack) startServers(context.Context) error {
 		args := []string{
 			"run", "--namespace", s.Namespace, "--pod-name", name, "--kubeconfig", s.Kubeconfig,
 			"--zookeeper", s.zookeeper(), "--zookeeper-session-timeout", "4s",
-			"--kafka", s.Kafka.Addr, "--mqtt", s.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
+			"--kafka", s.Kafka.Addr, "--mqtt", s.Env.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
 			"--catalogue-dsn-file", dsn, "--listen", addr, "--advertise", addr,
 			"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
 			"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms",
@@ -102,12 +99,10 @@ func (s *Stack) startServers(context.Context) error {
 		}
 		s.Servers = append(s.Servers, server)
 	}
-	if s.rest != nil {
-		if err := s.rest.serve(s.Servers); err != nil {
-			return err
-		}
+	for _, f := range s.fronts {
+		f.serve(s.Servers)
 	}
-	return s.front.serve(s.Servers)
+	return nil
 }
 
 // Ready asks /readyz.
@@ -151,7 +146,6 @@ func (s *Stack) AwaitReady(ctx context.Context, v *Server) error {
 
 // Text gets a page of the replica: /readyz, /metrics.
 func (v *Server) Text(ctx context.Context, path string) (string, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves nothing behind
-	raw, err := httpcall.Do(ctx, client, http.MethodGet, "http://"+v.Addr+path, "", nil)
+	raw, err := httpcall.Do(ctx, httpcall.Once, http.MethodGet, "http://"+v.Addr+path, "", nil)
 	return string(raw), err
 }

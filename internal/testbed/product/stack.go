@@ -40,10 +40,9 @@ type Options struct {
 	BeatTopic string
 	MQTTTopic string
 	Catalogue servers.Database
-	// ZooKeeper, Kafka and MQTT are the sandbox's own unless set: a test that stops one brings its own.
+	// ZooKeeper and Kafka are the sandbox's own unless set: a test that stops one brings its own.
 	ZooKeeper *servers.ZooKeeper
 	Kafka     *servers.Kafka
-	MQTT      *servers.MQTT
 
 	// Config is what the ConfigMap holds at the start.
 	Config *config.Config
@@ -90,7 +89,7 @@ type Stack struct {
 	Certs *certs.Files
 
 	front   *front                        // where the APIServices lead
-	rest    *front                        // where the Service shardscaler leads; nil if nobody asks there
+	fronts  []*front                      // front, and where the Service shardscaler leads if somebody asks there
 	closers []func(context.Context) error // in the order of starting
 }
 
@@ -101,16 +100,7 @@ const Patience = 3 * time.Minute
 // started is ended when it fails.
 func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
 	s := &Stack{Options: o, Env: env}
-	s.Replicas = cmp.Or(o.Replicas, 1)
-	if s.ZooKeeper == nil {
-		s.ZooKeeper = env.ZooKeeper
-	}
-	if s.Kafka == nil {
-		s.Kafka = env.Kafka
-	}
-	if s.MQTT == nil {
-		s.MQTT = env.MQTT
-	}
+	s.Replicas, s.ZooKeeper, s.Kafka = cmp.Or(o.Replicas, 1), cmp.Or(o.ZooKeeper, env.ZooKeeper), cmp.Or(o.Kafka, env.Kafka)
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -157,8 +147,12 @@ func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.cl
 // connect also makes certificates: the API server asks for the name of the Service, whatever address that leads to.
 func (s *Stack) connect(context.Context) (err error) {
 	s.Cluster = Cluster{control: s.Env.Kubernetes, space: s.Namespace}
-	s.Tree = Tree{ensemble: s.ZooKeeper, chroot: s.Chroot}
-	s.onClose(s.Tree.close)
+	conn, _, err := s.ZooKeeper.Open(10 * time.Second)
+	if err != nil {
+		return fmt.Errorf("connect to ZooKeeper: %w", err)
+	}
+	s.onClose(func(context.Context) error { conn.Close(); return nil })
+	s.Tree = Tree{ensemble: s.ZooKeeper, chroot: s.Chroot, conn: conn}
 	rest, err := s.control.Config()
 	if err != nil {
 		return err
@@ -192,11 +186,11 @@ func (s *Stack) startWorkload(context.Context) error {
 	}
 	args = append(args, "--beating", strings.Join(beating, ","))
 	if s.Hooks {
-		if s.rest, err = newFront(func(v *Server) string { return v.Addr }); err != nil {
+		rest, err := s.newFront(func(v *Server) string { return v.Addr })
+		if err != nil {
 			return err
 		}
-		s.onClose(s.rest.close)
-		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", s.rest.port()))
+		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", rest.port()))
 	}
 	s.Workload = newProcess(s.Env, s.Dir, "dacsim", s.Programs.Dacsim, append(args, s.WorkloadFlags...)...)
 	s.onClose(s.Workload.Stop)
@@ -209,10 +203,7 @@ func (s *Stack) zookeeper() string { return s.ZooKeeper.Connect + s.Chroot }
 // write puts a file into the Stack's folder.
 func (s *Stack) write(name string, content []byte) (string, error) {
 	file := filepath.Join(s.Dir, name)
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		return "", err
-	}
-	return file, nil
+	return file, os.WriteFile(file, content, 0o600)
 }
 
 // serverName is what the certificate of the metrics API must name.
