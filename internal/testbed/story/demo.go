@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,13 +13,6 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
-
-// Options of Run.
-type Options struct {
-	// Oneshot ends after the last act instead of staying up.
-	Oneshot bool
-	Out     io.Writer
-}
 
 // demoConfig has instances small enough that 20,000 resources need many, and windows short enough to watch.
 const demoConfig = `
@@ -60,9 +52,10 @@ type claim struct {
 	err  error
 }
 
-// Run shows everything. It returns an error if anything it claims did not happen.
-func Run(ctx context.Context, env *servers.Env, o Options) error {
-	d := &demo{out: o.Out, began: time.Now()}
+// Run shows everything, and stays up unless it is to end with the last act. It returns an error if
+// anything it claims did not happen.
+func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) error {
+	d := &demo{out: out, began: time.Now()}
 	d.Story = Story{Do: d.claim, Await: d.eventually, Kinds: []*Kind{
 		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)}, // CPU as the example workload requests
 		{Name: "Rule", Set: "iota-rules-engine", Init: 2, Target: 80, CPU: 0.25, IDs: product.IDs(500, 2)},
@@ -72,7 +65,7 @@ func Run(ctx context.Context, env *servers.Env, o Options) error {
 	}
 	defer func() {
 		if err := d.Close(context.WithoutCancel(ctx)); err != nil {
-			d.say("%v", err)
+			fmt.Fprintln(d.out, err)
 		}
 	}()
 	d.acts(ctx)
@@ -80,21 +73,17 @@ func Run(ctx context.Context, env *servers.Env, o Options) error {
 		return nil // whoever watched has seen enough
 	}
 	err := d.summary()
-	if o.Oneshot {
-		return err
+	if !oneshot {
+		d.invite(env)
+		d.watchTable(ctx)
 	}
-	d.invite(env)
-	d.watchTable(ctx)
 	return err
 }
 
 // start builds and starts the product with two replicas.
 func (d *demo) start(ctx context.Context, env *servers.Env) error {
 	d.title("Building shardscaler and dacsim")
-	dir := filepath.Join(env.Dir, "demo")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+	dir := filepath.Join(env.Dir, "demo") // go build makes it
 	programs, err := product.Build(ctx, dir)
 	if err != nil {
 		return err
@@ -158,16 +147,13 @@ func (d *demo) claim(ctx context.Context, text string, do func(context.Context) 
 	d.say("   %s", c)
 }
 
-// patience is how long a claim may take to come true.
-const patience = 3 * time.Minute
-
 // eventually waits for something while the table is shown.
 func (d *demo) eventually(ctx context.Context, text string, try func(context.Context) error) {
 	d.claim(ctx, text, func(ctx context.Context) error {
 		ctx, stop := context.WithCancel(ctx)
 		shown := make(chan struct{})
 		go func() { defer close(shown); d.watchTable(ctx) }()
-		err := product.Until(ctx, patience, try)
+		err := product.Until(ctx, product.Patience, try)
 		stop()
 		<-shown
 		return err
@@ -198,5 +184,5 @@ func (d *demo) summary() error {
 func (d *demo) title(text string) { fmt.Fprintf(d.out, "\n%s\n", text) }
 
 func (d *demo) say(format string, args ...any) {
-	fmt.Fprintf(d.out, strings.TrimRight(format, "\n")+"\n", args...)
+	fmt.Fprintf(d.out, format+"\n", args...)
 }
