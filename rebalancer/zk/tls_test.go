@@ -60,7 +60,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")
 
-	other, err := certs.NewCA("somebody else")
+	other, err := certs.NewCA("somebody-else")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(ours.CAFile, other.Bundle, 0o600))
 	sess, err := c.link.await(patient(t))

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -65,15 +64,6 @@ func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 	l := newLedger(chroot, kind)
 	err := WalkTxns(dataDir, func(t Txn) error { return l.add(t, true) })
 	return l, err
-}
-
-// Transactions reads the transaction log of the ensemble.
-func (t *Tree) Transactions() ([]Txn, error) {
-	var dirs []string
-	for _, server := range t.ensemble.Servers {
-		dirs = append(dirs, filepath.Join(server.WorkDir, "data"))
-	}
-	return ReadEnsemble(dirs)
 }
 
 func newLedger(chroot, kind string) *Ledger {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,14 +52,6 @@ func (s *Server) answers(ctx context.Context) error {
 		return postgresAnswers(ctx, s.Addr)
 	}
 	return urlAnswers(ctx, string(s.Speaks))
-}
-
-// stopSignal is what makes the server end in good order and at once.
-func (p protocol) stopSignal() syscall.Signal {
-	if p == speaksPostgres {
-		return syscall.SIGINT // SIGTERM would wait until the last client leaves
-	}
-	return syscall.SIGTERM
 }
 
 // exchange sends a request and reads the answer until the server closes or limit bytes have come.

@@ -73,33 +73,31 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
 	held.Lock()
-	defer held.Unlock()
-	if now, already := held.modes[test]; already {
+	now, already := held.modes[test]
+	held.Unlock() // other tests of this process go on while this one waits
+	if already {
 		if now == syscall.LOCK_SH && mode == syscall.LOCK_EX {
 			t.Fatalf("RequireAlone: %s has called Require already; call RequireAlone there", test)
 		}
 		return
 	}
-	held.Unlock() // other tests of this process go on while this one waits
-	openGate, err := fetch.Lock(filepath.Join(e.Dir, "gate.lock"), func() { t.Log("waiting for a test that uses the servers alone") })
-	var handle *os.File
-	if err == nil {
-		handle, err = os.OpenFile(filepath.Join(e.Dir, "tests.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	openGate, err := fetch.Lock(filepath.Join(e.Dir, "gate.lock"), syscall.LOCK_EX, func() { t.Log("waiting for a test that uses the servers alone") })
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
-		err = syscall.Flock(int(handle.Fd()), mode)
-		openGate()
+	unlock, err := fetch.Lock(filepath.Join(e.Dir, "tests.lock"), mode, func() {})
+	openGate()
+	if err != nil {
+		t.Fatal(err)
 	}
 	held.Lock()
-	if err != nil {
-		t.Fatalf("lock servers: %v", err)
-	}
+	defer held.Unlock()
 	held.modes[test] = mode
 	t.Cleanup(func() {
 		held.Lock()
 		defer held.Unlock()
 		delete(held.modes, test)
-		handle.Close()
+		unlock()
 	})
 }
 
@@ -163,17 +161,6 @@ func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Con
 		}
 	})
 	return server
-}
-
-// LockMetricsAPI waits until no other test, in any package, provides custom metrics in this cluster, and keeps others
-// waiting until the test has ended: a cluster has one set of APIService objects.
-func (e *Env) LockMetricsAPI(t testing.TB) {
-	t.Helper()
-	unlock, err := fetch.Lock(filepath.Join(e.Dir, "metrics-api.lock"), func() { t.Log("waiting for a test that provides custom metrics") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(unlock)
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

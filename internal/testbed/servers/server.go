@@ -72,15 +72,13 @@ func (s *Server) startFirst(ctx context.Context) error {
 
 // Stop asks the server to end, kills it when it does not, and returns when it is gone.
 func (s *Server) Stop() error {
-	id := s.ID()
-	// A frozen process does not see SIGTERM until it is continued.
-	for _, sig := range []syscall.Signal{s.Speaks.stopSignal(), syscall.SIGCONT} {
-		if err := id.Signal(sig); err != nil {
-			return err
-		}
+	id, end := s.ID(), syscall.SIGTERM
+	if s.Speaks == speaksPostgres {
+		end = syscall.SIGINT // SIGTERM would wait until the last client leaves
 	}
-	if id.AwaitGone(stopTimeout) {
-		return nil
+	// A frozen process does not see the signal until it is continued.
+	if err := errors.Join(id.Signal(end), id.Signal(syscall.SIGCONT)); err != nil || id.AwaitGone(stopTimeout) {
+		return err
 	}
 	return s.Kill()
 }
@@ -97,7 +95,8 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when nothing in it runs any more.
+// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when nothing in
+// it runs any more.
 func (s *Server) Freeze() error {
 	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
 		return err
@@ -138,16 +137,12 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 }
 
 // until calls try again and again until it returns nil, or ctx is over.
-func until(ctx context.Context, every time.Duration, try func(context.Context) error) error {
-	var last error
+func until(ctx context.Context, every time.Duration, try func(context.Context) error) (last error) {
 	err := wait.PollUntilContextCancel(ctx, every, true, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
 		return last == nil, nil
 	})
-	if err != nil {
-		return errors.Join(err, last)
-	}
-	return nil
+	return errors.Join(err, last)
 }
 
 // Launch starts the process without waiting for it to answer.
@@ -196,10 +191,11 @@ func (s *Server) setID(id proc.ID) error {
 
 // asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
 func asUser(uid uint32) *syscall.SysProcAttr {
-	if uid == 0 {
-		return &syscall.SysProcAttr{}
+	attributes := &syscall.SysProcAttr{}
+	if uid != 0 {
+		attributes.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return attributes
 }
 
 // writeJSON replaces file in one step, so that a reader never sees half of it.

@@ -162,7 +162,7 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	unlock, err := Lock(filepath.Join(cache, name+".lock"), func() {
+	unlock, err := Lock(filepath.Join(cache, name+".lock"), syscall.LOCK_EX, func() {
 		p.Printf("another process is making %s; waiting for it", dir)
 	})
 	if err != nil {
@@ -186,16 +186,16 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 	return dir, nil
 }
 
-// Lock takes an exclusive lock on a file; when it has to wait, it calls waiting first.
-func Lock(file string, waiting func()) (unlock func(), err error) {
+// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting first.
+func Lock(file string, mode int, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", file, err)
 	}
-	err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = syscall.Flock(int(handle.Fd()), mode|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		waiting()
-		err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX)
+		err = syscall.Flock(int(handle.Fd()), mode)
 	}
 	if err != nil {
 		handle.Close()
