@@ -100,8 +100,8 @@ func TestMissing(t *testing.T) {
 	require.Empty(t, missing)
 }
 
-// promtool is Prometheus's checker of rules: the one on PATH, or one out of Debian's package in the user's
-// cache folder. The package is not installed: that would start a Prometheus.
+// promtool is Prometheus's checker of rules: the one on PATH, or one out of Debian's package in the
+// user's cache folder. The package is not installed: that would start a Prometheus.
 func promtool(t *testing.T) string {
 	t.Helper()
 	if path, err := exec.LookPath("promtool"); err == nil {

@@ -77,8 +77,8 @@ func startMariaDB(t *testing.T) *mariaDB {
 	return m
 }
 
-// mariaScripts reads the scripts that make the system tables, and says in which folder they are, beside the
-// messages; the names of both have changed over the versions.
+// mariaScripts reads the scripts that make the system tables, and says in which folder they are,
+// beside the messages; the names of both have changed over the versions.
 func mariaScripts(tree string) (scripts []byte, share string, err error) {
 	for _, name := range []string{"m*_system_tables.sql", "m*_system_tables_data.sql"} {
 		found, err := filepath.Glob(filepath.Join(tree, "usr", "share", "m*", name))

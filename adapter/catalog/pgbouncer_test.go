@@ -28,9 +28,9 @@ pool_mode = transaction
 default_pool_size = 1
 `
 
-// startPgBouncer starts a pgbouncer out of Debian's package, and returns the address by which the product
-// reaches db through it. It pools transactions over one connection: each gets what the session before left
-// behind.
+// startPgBouncer starts a pgbouncer out of Debian's package, and returns the address by which the
+// product reaches db through it. It pools transactions over one connection: each gets what the
+// session before left behind.
 func startPgBouncer(t *testing.T, env *servers.Env, db servers.Database) (readerURL string) {
 	t.Helper()
 	tree, libraries := servers.Debian(t, "pgbouncer")

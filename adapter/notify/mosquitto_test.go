@@ -19,8 +19,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// startMosquitto starts a mosquitto out of Debian's package with its own defaults: at most 20 messages of a
-// session are unacknowledged, at most 1,000 wait, and what does not fit is dropped.
+// startMosquitto starts a mosquitto out of Debian's package with its own defaults: at most 20
+// messages of a session are unacknowledged, at most 1,000 wait, and what does not fit is dropped.
 func startMosquitto(t *testing.T) *servers.MQTT {
 	t.Helper()
 	env := servers.Require(t)

@@ -41,8 +41,8 @@ func (r *Recorder) All() []observed.Signal {
 // Mark returns a position: Await with it as from looks only at what comes later.
 func (r *Recorder) Mark() int { return len(r.All()) }
 
-// Await returns the first signal of type S from position from on for which ok holds, and the position
-// behind it. It waits until there is one.
+// Await returns the first signal of type S from position from on for which ok holds, and the
+// position behind it. It waits until there is one.
 func Await[S observed.Signal](t testing.TB, r *Recorder, from int, what string, ok func(S) bool) (S, int) {
 	t.Helper()
 	deadline := time.After(Patience)

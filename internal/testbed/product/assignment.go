@@ -32,18 +32,17 @@ type Instance struct {
 	Used, Count int // its data
 	Times       int64
 	IDs         []string
-	// Changed is when the list was last written, Reloaded when `_reload` was: by ZooKeeper's clock.
-	Changed, Reloaded time.Time
+	// Changed is when the list was last written, by ZooKeeper's clock.
+	Changed time.Time
 	// Status is the raw ephemeral status; empty: there is none.
 	Status string
 }
 
 // Flight is what was taken from an ordinal and not yet released.
 type Flight struct {
-	From  int      `json:"from"`
-	Times int64    `json:"times"`
-	IDs   []string `json:"ids"`
-	To    []int    `json:"to"`
+	From int      `json:"from"`
+	IDs  []string `json:"ids"`
+	To   []int    `json:"to"`
 }
 
 // Assigned counts the ids in lists.
@@ -194,7 +193,7 @@ func (r *reader) instance(node string) *Instance {
 	in.Changed = r.json(node+"/resources", &list, true)
 	in.IDs = list.IDs
 	var reload struct{ Times int64 }
-	in.Reloaded = r.json(node+"/_reload", &reload, false)
+	r.json(node+"/_reload", &reload, false)
 	in.Times = reload.Times
 	if raw, stat := r.get(node+"/tmp/status", false); stat != nil && stat.EphemeralOwner != 0 {
 		in.Status = string(raw)

@@ -11,10 +11,11 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -38,11 +39,9 @@ func (c *Cluster) Size(ctx context.Context, statefulSet string) (Size, error) {
 	if err != nil {
 		return Size{}, fmt.Errorf("read StatefulSet: %w", err)
 	}
-	size := Size{Status: int(set.Status.Replicas), Ready: int(set.Status.ReadyReplicas)}
-	if set.Spec.Replicas != nil {
-		size.Spec = int(*set.Spec.Replicas)
-	}
-	return size, nil
+	return Size{
+		Spec: int(ptr.Deref(set.Spec.Replicas, 0)), Status: int(set.Status.Replicas), Ready: int(set.Status.ReadyReplicas),
+	}, nil
 }
 
 // Pods reads the pods of a StatefulSet, by name.
@@ -105,11 +104,11 @@ func (c *Cluster) Raw(ctx context.Context, path string) ([]byte, error) {
 // the described object. The resource is `pods/*`, `pods/NAME` or `statefulsets.apps/NAME`.
 func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[string]float64, error) {
 	raw, err := c.Raw(ctx, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/%s/%s", c.space, resource, metric))
-	if err != nil {
-		return nil, fmt.Errorf("read metric %s of %s: %w", metric, resource, err)
-	}
 	var list v1beta2.MetricValueList
-	if err := json.Unmarshal(raw, &list); err != nil {
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read metric %s of %s: %w", metric, resource, err)
 	}
 	values := make(map[string]float64, len(list.Items))
@@ -128,18 +127,12 @@ func (v *Server) REST(ctx context.Context, method, path, token string, in, out a
 // OperatorToken returns the token of a service account that may send POSTs, as a person's would.
 func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
 	const name = "operator"
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	_, err := c.Kube.CoreV1().ServiceAccounts(c.space).Create(ctx, account, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return "", err
-	}
-	_, err = c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
+	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
 		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+name)
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	token, err := c.control.Run(ctx, "--namespace", c.space, "create", "token", name)
-	return strings.TrimSpace(token), err
+	return c.control.Token(ctx, c.space, name)
 }
 
 // ConfigureText writes any text into the ConfigMap.
@@ -179,20 +172,46 @@ func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	return leader.REST(ctx, http.MethodPost, "/v1/api/orchestrations/"+kind+"/reconcile/confirm", token, map[string]int{"deletes": want}, nil)
 }
 
-var errNoLeader = errors.New("no replica leads")
-
 // Leader is the replica that holds the Lease.
 func (s *Stack) Leader(ctx context.Context) (*Server, error) {
 	lease, err := s.Kube.CoordinationV1().Leases(s.Namespace).Get(ctx, "shardscaler", metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read Lease: %w", err)
 	}
-	if lease.Spec.HolderIdentity != nil {
-		for _, v := range s.Servers {
-			if strings.HasPrefix(*lease.Spec.HolderIdentity, v.Name+"@") && v.Running() {
-				return v, nil
-			}
+	for _, v := range s.Servers {
+		if strings.HasPrefix(ptr.Deref(lease.Spec.HolderIdentity, ""), v.Name+"@") && v.Running() {
+			return v, nil
 		}
 	}
-	return nil, errNoLeader
+	return nil, errors.New("no replica leads")
+}
+
+// CABundle is what the API server is to trust for the metrics API.
+func (s *Stack) CABundle(ctx context.Context) ([]byte, error) {
+	if !s.SelfManagedCert {
+		return s.Certs.CA, nil
+	}
+	secret, err := s.Kube.CoreV1().Secrets(s.Namespace).Get(ctx, "shardscaler-self-managed-cert", metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read the self-managed certificate: %w", err)
+	}
+	return secret.Data["ca.crt"], nil
+}
+
+// DirectConfig asks a replica's own port for metrics, past the API server, as an administrator
+// whose certificate the replica checks as the API server would. The replica's certificate is
+// checked too.
+func (s *Stack) DirectConfig(ctx context.Context, v *Server) (*rest.Config, error) {
+	bundle, err := s.CABundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := s.control.Config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Host = "https://" + v.Secure
+	cfg.CAFile, cfg.CAData = "", bundle
+	cfg.ServerName = s.serverName()
+	return cfg, nil
 }

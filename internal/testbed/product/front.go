@@ -12,8 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// front is the one address of a Service: it leads each connection to a replica that is ready, as kubelet and
-// kube-proxy would. A replica that is frozen or gone loses its connections when its probe fails.
+// front is the one address of a Service: it leads each connection to a replica that is ready, as
+// kubelet and kube-proxy would. A replica that is frozen or gone loses its connections when its
+// probe fails.
 type front struct {
 	listener net.Listener
 	// target is the address of a replica that it leads to.

@@ -58,8 +58,8 @@ const (
 	endOfRecord = 'B'
 )
 
-// ReadTxns reads the transaction log in a server's data folder, oldest first. The end of a log that is still
-// being written is where it stops.
+// ReadTxns reads the transaction log in a server's data folder, oldest first. The end of a log that
+// is still being written is where it stops.
 func ReadTxns(dataDir string) (all []Txn, err error) {
 	err = WalkTxns(dataDir, func(t Txn) error {
 		all = append(all, t)
@@ -88,9 +88,9 @@ func WalkTxns(dataDir string, visit func(Txn) error) error {
 	return nil
 }
 
-// Transactions reads the logs of all servers of the ensemble and returns what a majority of them has: a
-// proposal that the others never saw is no transaction. While something is written, what a majority has is
-// not all of it yet.
+// Transactions reads the logs of all servers of the ensemble and returns what a majority of them
+// has: a proposal that the others never saw is no transaction. While something is written, what a
+// majority has is not all of it yet.
 func (t *Tree) Transactions() ([]Txn, error) {
 	seen := map[int64]int{}
 	byZxid := map[int64]Txn{}

@@ -62,7 +62,8 @@ type Options struct {
 
 // Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
 type Env struct {
-	place
+	Dir        string      `json:"dir"`
+	Tools      Tools       `json:"tools"`
 	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	ZooKeeper  *ZooKeeper  `json:"zookeeper,omitempty"`
 	Kafka      *Kafka      `json:"kafka,omitempty"`
@@ -104,11 +105,12 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := env.startParts(ctx, options, progress); err != nil {
-		return nil, errors.Join(err, env.Close())
+	err = env.startParts(ctx, options, progress)
+	if err == nil {
+		err = writeJSON(env.File(), env)
 	}
-	if err := writeJSON(env.File(), env); err != nil {
-		return nil, errors.Join(fmt.Errorf("write sandbox.json: %w", err), env.Close())
+	if err != nil {
+		return nil, errors.Join(err, env.Close())
 	}
 	return env, nil
 }
@@ -119,7 +121,7 @@ func newEnv(stateDir string, tools Tools) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	env := &Env{place: place{Dir: dir, Tools: tools}}
+	env := &Env{Dir: dir, Tools: tools}
 	owner, _ := proc.Identify(os.Getpid())
 	if err := writeJSON(filepath.Join(dir, ownerFile), owner); err != nil {
 		return nil, fmt.Errorf("record owner: %w", err)
@@ -154,7 +156,8 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.P
 	return group.Wait()
 }
 
-// into starts a server up to three times: another process may take a port between our choice and its use.
+// into starts a server up to three times: another process may take a port between our choice and
+// its use.
 func into[S any](server *S, start func(context.Context) (S, error)) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		for range 3 {

@@ -44,9 +44,9 @@ log.segment.bytes=16777216
 log.index.size.max.bytes=1048576
 `
 
-// startKafka starts a broker that has beside the usual more listeners, each after a comma, and more lines of
-// configuration.
-func (e *place) startKafka(ctx context.Context, name, listeners, config string) (*Kafka, error) {
+// startKafka starts a broker that has beside the usual more listeners, each after a comma, and more
+// lines of configuration.
+func (e *Env) startKafka(ctx context.Context, name, listeners, config string) (*Kafka, error) {
 	server, ports, err := e.newServer(name, speaksKafka, 2)
 	if err != nil {
 		return nil, err

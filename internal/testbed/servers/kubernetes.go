@@ -112,7 +112,7 @@ status:
   capacity: {cpu: "64", memory: 256Gi, pods: "500"}
 `
 
-func (e *place) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
+func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
 	dir, ports, err := e.newRoom("kubernetes", 7)
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (e *place) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, er
 }
 
 // adoptAll makes Servers of what kwokctl started, and returns when each of them and the nodes are ready.
-func (k *Kubernetes) adoptAll(ctx context.Context, e *place, dir string, ports []int, nodes int) error {
+func (k *Kubernetes) adoptAll(ctx context.Context, e *Env, dir string, ports []int, nodes int) error {
 	cluster := filepath.Join(dir, "clusters", clusterName)
 	for i, c := range []struct {
 		server        **Server
@@ -189,7 +189,7 @@ func killCluster(dir string) {
 
 // createCluster has kwokctl start the processes. They are daemons of their own session; that they end
 // with the sandbox is due to the mark in the environment they inherit.
-func (e *place) createCluster(ctx context.Context, dir, kubeconfig string) error {
+func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	bin := func(name string) string { return filepath.Join(e.Tools.Bin, name) }
 	cmd := exec.CommandContext(ctx, bin("kwokctl"), "create", "cluster", "--name", clusterName, "--runtime", "binary",
 		"--enable", "metrics-server", "--kubeconfig", kubeconfig, "--config", filepath.Join(dir, "kwokctl.yaml"),
@@ -226,20 +226,16 @@ func (k *Kubernetes) Servers() []*Server {
 	return []*Server{k.Etcd, k.APIServer, k.ControllerManager, k.Scheduler, k.Kwok, k.MetricsServer}
 }
 
-// awaitDefaults returns when a pod could be created: the nodes are Ready, and the controller manager has
-// made the default service account.
+// awaitDefaults returns when a pod could be created.
 func (k *Kubernetes) awaitDefaults(ctx context.Context) error {
 	client, err := k.client()
+	if err == nil {
+		err = awaitAccount(ctx, client, metav1.NamespaceDefault)
+	}
 	if err != nil {
 		return err
 	}
-	return until(ctx, 100*time.Millisecond, func(ctx context.Context) error {
-		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		return nodesReady(ctx, client)
-	})
+	return until(ctx, 100*time.Millisecond, func(ctx context.Context) error { return nodesReady(ctx, client) })
 }
 
 func nodesReady(ctx context.Context, client kubernetes.Interface) error {

@@ -45,17 +45,21 @@ func (k *Kubernetes) Namespace(t testing.TB) string {
 			t.Errorf("delete namespace: %v", err)
 		}
 	})
-	// Pods are refused until the controller manager has made their service account.
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := until(ctx, 20*time.Millisecond, func(ctx context.Context) error {
-		_, err := client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
-	if err != nil {
+	if err := awaitAccount(ctx, client, name); err != nil {
 		t.Fatalf("create namespace %s: no default service account: %v", name, err)
 	}
 	return name
+}
+
+// awaitAccount returns when the controller manager has made a namespace's service account: pods are
+// refused until then.
+func awaitAccount(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	return until(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+		_, err := client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
 }
 
 // Apply is kubectl apply of a manifest in a namespace.
@@ -69,7 +73,7 @@ func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
 // ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account and
 // nobody else, for a day. The account is created if it does not exist.
 func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
-	token, err := k.token(ctx, namespace, name)
+	token, err := k.Token(ctx, namespace, name)
 	if err != nil {
 		return fmt.Errorf("make token of %s/%s: %w", namespace, name, err)
 	}
@@ -83,7 +87,9 @@ func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, na
 	return clientcmd.WriteToFile(*config, file)
 }
 
-func (k *Kubernetes) token(ctx context.Context, namespace, name string) (string, error) {
+// Token returns the token of a service account, for a day. The account is created if it does not
+// exist.
+func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string, error) {
 	client, err := k.client()
 	if err != nil {
 		return "", err

@@ -33,7 +33,7 @@ const (
 )
 
 // startMQTT starts a broker; with a user, only that user may connect.
-func (e *place) startMQTT(ctx context.Context, name, user, password string) (*MQTT, error) {
+func (e *Env) startMQTT(ctx context.Context, name, user, password string) (*MQTT, error) {
 	server, _, err := e.newServer(name, speaksMQTT, 1)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ CREATE TABLE "Thing" (id text PRIMARY KEY, weight double precision, labels jsonb
 CREATE TABLE "Rule" (id text PRIMARY KEY, weight double precision, labels jsonb);
 GRANT SELECT ON "Thing", "Rule" TO ` + pgReader
 
-func (e *place) startPostgres(ctx context.Context, name string) (*Postgres, error) {
+func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error) {
 	server, ports, err := e.newServer(name, speaksPostgres, 1)
 	if err != nil {
 		return nil, err

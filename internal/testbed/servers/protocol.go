@@ -43,7 +43,8 @@ func (s *Server) answers(ctx context.Context) error {
 	case s.Answers != nil:
 		return s.Answers(ctx, s.Addr)
 	case s.Speaks == speaksZooKeeper:
-		return zooKeeperAnswers(ctx, s.Addr)
+		_, err := zooKeeperMode(ctx, s.Addr)
+		return err
 	case s.Speaks == speaksKafka:
 		return kafkaAnswers(ctx, s.Addr)
 	case s.Speaks == speaksMQTT:
@@ -70,24 +71,20 @@ func exchange(ctx context.Context, addr string, request []byte, limit int64) ([]
 	return io.ReadAll(io.LimitReader(conn, limit))
 }
 
-// srvr asks a ZooKeeper how it is; the answer is a line a fact.
-func srvr(ctx context.Context, addr, fact string) (string, error) {
+// zooKeeperMode is what a ZooKeeper is in its ensemble: leader, follower or standalone. One without
+// a quorum answers too, but without a mode. (The client's own FLWSrvr does not read how newer
+// servers write the date of their build.)
+func zooKeeperMode(ctx context.Context, addr string) (string, error) {
 	answer, err := exchange(ctx, addr, []byte("srvr"), 4096)
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(string(answer)) {
-		if value, ok := strings.CutPrefix(line, fact+": "); ok {
-			return strings.TrimSpace(value), nil
-		}
+	_, after, found := strings.Cut(string(answer), "\nMode: ")
+	if !found {
+		return "", fmt.Errorf("no mode in %q", answer)
 	}
-	return "", fmt.Errorf("no %s in %q", fact, answer)
-}
-
-// A server of an ensemble without a quorum answers "srvr" too, but without a mode.
-func zooKeeperAnswers(ctx context.Context, addr string) error {
-	_, err := srvr(ctx, addr, "Mode")
-	return err
+	mode, _, _ := strings.Cut(after, "\n")
+	return mode, nil
 }
 
 // A broker lists itself once it has registered with its controller and is no longer fenced.
@@ -147,8 +144,8 @@ func urlAnswers(ctx context.Context, url string) error {
 // stopped and starts again finds its port still free.
 const firstPort, lastPort = 12000, 32000
 
-// FreePorts returns loopback ports on which nothing listens. Another process may take one before the server
-// does; starting one is therefore tried again with other ports.
+// FreePorts returns loopback ports on which nothing listens. Another process may take one before
+// the server does; starting one is therefore tried again with other ports.
 func FreePorts(n int) ([]int, error) {
 	const tries = 200
 	ports := make([]int, 0, n)

@@ -22,8 +22,9 @@ const ownerFile = "owner.json"
 // reaperDirVar tells the reaper which sandbox is its own.
 const reaperDirVar = "SHARDSCALER_REAPER_DIR"
 
-// startReaper starts the process that outlives us just long enough to clean up after us: the kernel closes
-// our end of a pipe however we end, which sets it to work. end does the same and waits for its end.
+// startReaper starts the process that outlives us just long enough to clean up after us: the kernel
+// closes our end of a pipe however we end, which sets it to work. end does the same and waits for
+// its end.
 func startReaper(self, dir string) (end func(), err error) {
 	read, write, err := os.Pipe() // closed on exec: no server inherits our end
 	if err != nil {
@@ -63,15 +64,10 @@ func reap(dir string) error {
 	if err := endOwned(dir); err != nil {
 		return err
 	}
-	// A process that was killed while it wrote may still be creating a file: hence the second try.
-	err := os.RemoveAll(dir)
-	if err != nil {
-		err = os.RemoveAll(dir)
+	if os.RemoveAll(dir) == nil {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("remove sandbox: %w", err)
-	}
-	return nil
+	return os.RemoveAll(dir) // a process that was killed while it wrote was still creating a file
 }
 
 // endOwned kills every process of the sandbox in dir. None gets time to write its data, which is

@@ -61,6 +61,25 @@ func lacking(t testing.TB, demanded, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
+// RequireDebianVar, set to 1, makes a test fail that would be skipped for want of Debian's
+// packages.
+const RequireDebianVar = "SHARDSCALER_REQUIRE_DEBIAN"
+
+// Debian returns a folder into which a package of Debian is unpacked, with what it needs and this
+// system lacks, and the environment in which its programs find their libraries. It lies in the
+// user's cache folder; nothing is installed. Where it cannot be had, the test is skipped, saying
+// why, or fails where RequireDebianVar is 1.
+func Debian(t testing.TB, name string) (tree, libraryPath string) {
+	t.Helper()
+	tree, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), name, true)
+	if err != nil {
+		lacking(t, RequireDebianVar, "needs Debian's package %s: %v", name, err)
+	}
+	dirs, _ := filepath.Glob(filepath.Join(tree, "usr", "lib", "*-linux-gnu*"))
+	more, _ := filepath.Glob(filepath.Join(tree, "lib", "*-linux-gnu*"))
+	return tree, "LD_LIBRARY_PATH=" + strings.Join(append(dirs, more...), ":")
+}
+
 // held notes which top-level tests of this process hold the lock, and how: a subtest uses its parent's.
 var held = struct {
 	sync.Mutex
@@ -109,7 +128,8 @@ func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	})
 }
 
-// NewKafka starts a broker for this test alone; more listeners, each after a comma, and more lines go into its configuration.
+// NewKafka starts a broker for this test alone; more listeners, each after a comma, and more lines
+// go into its configuration.
 func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	t.Helper()
 	return startFor(t, (*Kafka).Kill, func(ctx context.Context, name string) (*Kafka, error) {
@@ -123,8 +143,8 @@ func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })
 }
 
-// NewServer starts a server of another kind for this test alone: prepare puts files into its WorkDir, and says
-// how it is started and how it Answers.
+// NewServer starts a server of another kind for this test alone: prepare puts files into its
+// WorkDir, and says how it is started and how it Answers.
 func (e *Env) NewServer(t testing.TB, prepare func(*Server) error) *Server {
 	t.Helper()
 	return startFor(t, (*Server).Kill, func(ctx context.Context, name string) (*Server, error) {

@@ -31,7 +31,8 @@ type Server struct {
 	Speaks  protocol `json:"protocol"` // says how readiness is asked for
 	UID     uint32   `json:"uid,omitempty"`
 
-	// Answers is nil when the server of one test does its own work; it takes the place of what Speaks says.
+	// Answers is nil when the server of one test does its own work; it takes the place of what
+	// Speaks says.
 	Answers func(ctx context.Context, addr string) error `json:"-"`
 
 	owner string // folder of the sandbox
@@ -95,8 +96,8 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when nothing in
-// it runs any more.
+// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when
+// nothing in it runs any more.
 func (s *Server) Freeze() error {
 	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +38,7 @@ admin.enableServer=false
 `
 
 // startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
-func (e *place) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
+func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
 	ensemble, serverName := &ZooKeeper{}, name
 	for i := range n {
 		if n > 1 {
@@ -114,7 +113,7 @@ func (z *ZooKeeper) each(do func(*Server) error) error {
 // Leader is the server that leads the ensemble; a server that stands alone is its own.
 func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
 	for _, server := range z.Servers {
-		if mode, err := srvr(ctx, server.Addr, "Mode"); err == nil && (mode == "leader" || mode == "standalone") {
+		if mode, err := zooKeeperMode(ctx, server.Addr); err == nil && (mode == "leader" || mode == "standalone") {
 			return server, nil
 		}
 	}
@@ -145,22 +144,8 @@ func (z *ZooKeeper) Open(session time.Duration) (*zk.Conn, <-chan zk.Event, erro
 	return zk.Connect(z.Addrs(), session, zk.WithLogger(log.New(io.Discard, "", 0)), zk.WithMaxConnBufferSize(1<<20))
 }
 
-// Received is the number of packets that a server has got since its start.
-func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
-	t.Helper()
-	text, err := srvr(t.Context(), server.Addr, "Received")
-	if err != nil {
-		t.Fatalf("ask %s: %v", server.Name, err)
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("ask %s: %v", server.Name, err)
-	}
-	return n
-}
-
-// HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
-// only where the servers were started with EnforceQuota.
+// HardQuota lets no more than so many znodes be at and below path, itself included, and no more
+// bytes in them; -1: any number. It counts only where the servers were started with EnforceQuota.
 func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
 	t.Helper()
 	full := "/zookeeper/quota" + path

@@ -60,7 +60,8 @@ func (d *demo) watchTable(ctx context.Context) {
 	}
 }
 
-// row asks Kubernetes, the metrics API and a replica for a line of the table; timeless is the line without the lag.
+// row asks Kubernetes, the metrics API and a replica for a line of the table; timeless is the line
+// without the lag.
 func (d *demo) row(ctx context.Context, k *Kind) (row, timeless string) {
 	size, _ := d.Size(ctx, k.Set) // zero while it is not known
 	lag := "-"

@@ -1,4 +1,5 @@
-// Package certs makes certificates for servers and clients of tests, under authorities of their own.
+// Package certs makes certificates for servers and clients of tests, under authorities of their
+// own.
 //
 // In: names. Out: PEM, or files of it.
 package certs
@@ -40,8 +41,8 @@ func NewCA(name string) (*CA, error) {
 	return &CA{Bundle: encodePEM("CERTIFICATE", cert.Raw), cert: cert, key: key}, nil
 }
 
-// issue makes a certificate for those host names, or a client's if there are none, that is valid for a week,
-// and its key; both PEM.
+// issue makes a certificate for those host names, or a client's if there are none, that is valid
+// for a week, and its key; both PEM.
 func (ca *CA) issue(name string, hosts ...string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,7 +64,8 @@ func (ca *CA) issue(name string, hosts ...string) (cert, key []byte, err error) 
 	return encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", keyDER), err
 }
 
-// Files are those of a server that is known by the name localhost, and what a client of its own needs; all PEM.
+// Files are those of a server that is known by the name localhost, and what a client of its own
+// needs; all PEM.
 type Files struct {
 	CA                        []byte // the authority's own certificate
 	CAFile, CertFile, KeyFile string

@@ -61,7 +61,8 @@ func run(ctx context.Context, dir string, line ...string) (string, error) {
 	return string(out), nil
 }
 
-// apt calls the package manager in a folder of its own, where it needs no right that its caller lacks.
+// apt calls the package manager in a folder of its own, where it needs no right that its caller
+// lacks.
 type apt struct {
 	work  string
 	lists []string // options that name package lists in work instead of the system's

@@ -87,8 +87,8 @@ func ControlPlane(ctx context.Context, p *Progress) (string, error) {
 	})
 }
 
-// packageCounter counts the packages that a verbose go build names as it compiles them, a line each, and
-// keeps the last of what was written, for the error message.
+// packageCounter counts the packages that a verbose go build names as it compiles them, a line
+// each, and keeps the last of what was written, for the error message.
 type packageCounter struct {
 	compiled atomic.Int64
 	last     []byte
@@ -186,7 +186,8 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 	return dir, nil
 }
 
-// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting first.
+// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting
+// first.
 func Lock(file string, mode int, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // minJava is the oldest Java that Kafka 4 runs on.
 const minJava = 17
 
-// Java returns a java that is new enough. Where there is none and the system's package manager may be used,
-// it is installed, after saying so.
+// Java returns a java that is new enough. Where there is none and the system's package manager may
+// be used, it is installed, after saying so.
 func Java(ctx context.Context, p *Progress) (string, error) {
 	java, found := findJava(ctx)
 	if java != "" {
@@ -74,8 +74,8 @@ func findJava(ctx context.Context) (java, found string) {
 	return "", path + ", which says " + strings.SplitN(string(out), "\n", 2)[0]
 }
 
-// packageManagers are how families of systems install a JDK; Maven is called maven everywhere. Only the
-// first is used by us; the others are for the sentence that tells a person what to do.
+// packageManagers are how families of systems install a JDK; Maven is called maven everywhere. Only
+// the first is used by us; the others are for the sentence that tells a person what to do.
 var packageManagers = []struct{ program, install, jdk string }{
 	{"apt-get", "apt-get install -y --no-install-recommends", "openjdk-17-jdk-headless"},
 	{"dnf", "dnf install -y", "java-17-openjdk-devel"},

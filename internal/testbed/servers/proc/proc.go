@@ -116,7 +116,8 @@ func Owned(dir string) (found []ID) {
 	return found
 }
 
-// WithoutOwner is our environment for a process that must outlive the sandbox that we were started in.
+// WithoutOwner is our environment for a process that must outlive the sandbox that we were started
+// in.
 func WithoutOwner() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
 }

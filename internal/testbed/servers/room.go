@@ -10,26 +10,20 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
-// place is where servers are started: the folder of a sandbox, and the programs.
-type place struct {
-	Dir   string `json:"dir"`
-	Tools Tools  `json:"tools"`
-}
-
 // File is the path of sandbox.json.
-func (e *place) File() string { return filepath.Join(e.Dir, "sandbox.json") }
+func (e *Env) File() string { return filepath.Join(e.Dir, "sandbox.json") }
 
 // Command is exec.CommandContext for a process that shall end with the sandbox, whatever becomes of
 // the caller; in its environment FileVar names sandbox.json. Every test that starts the product or
 // a workload starts it so.
-func (e *place) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+func (e *Env) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = proc.Environ(e.Dir, FileVar+"="+e.File())
 	return cmd
 }
 
 // newRoom is a fresh folder of a server's own, and n ports that were free a moment ago.
-func (e *place) newRoom(name string, n int) (dir string, ports []int, err error) {
+func (e *Env) newRoom(name string, n int) (dir string, ports []int, err error) {
 	if ports, err = FreePorts(n); err != nil {
 		return "", nil, err
 	}
@@ -39,9 +33,9 @@ func (e *place) newRoom(name string, n int) (dir string, ports []int, err error)
 	return dir, ports, nil
 }
 
-// newServer is a server in a room of its own that has no files and no command line yet. Its clients dial the
-// first of its n ports.
-func (e *place) newServer(name string, speaks protocol, n int) (*Server, []int, error) {
+// newServer is a server in a room of its own that has no files and no command line yet. Its clients
+// dial the first of its n ports.
+func (e *Env) newServer(name string, speaks protocol, n int) (*Server, []int, error) {
 	dir, ports, err := e.newRoom(name, n)
 	if err != nil {
 		return nil, nil, err
@@ -51,8 +45,9 @@ func (e *place) newServer(name string, speaks protocol, n int) (*Server, []int, 
 	return s, ports, nil
 }
 
-// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept in dir.
-func (e *place) NewProcess(name, dir string, argv ...string) *Server {
+// NewProcess is a program that runs beside the servers and ends with the sandbox; its log is kept
+// in dir.
+func (e *Env) NewProcess(name, dir string, argv ...string) *Server {
 	return &Server{
 		Name: name, Argv: argv, Env: []string{FileVar + "=" + e.File()}, owner: e.Dir,
 		Log: filepath.Join(dir, name+".log"), PidFile: filepath.Join(dir, name+".pid"),
