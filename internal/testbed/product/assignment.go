@@ -103,15 +103,10 @@ func (a *Assignment) Owners() map[string]int {
 	return owners
 }
 
-// Roots in ZooKeeper, below the chroot: what existing systems read, and what the product keeps for itself.
-const (
-	sharedRoot = "/iota/orchestration"
-	ownRoot    = "/iota/shardscaler"
-)
-
-// roots are where a kind's znodes are.
+// roots are where a kind's znodes are: what existing systems read, and what the product keeps for
+// itself.
 func roots(chroot, kind string) (shared, own string) {
-	return path.Join("/", chroot, sharedRoot, kind), path.Join("/", chroot, ownRoot, kind)
+	return path.Join("/", chroot, "iota/orchestration", kind), path.Join("/", chroot, "iota/shardscaler", kind)
 }
 
 // Tree is what ZooKeeper holds below the Stack's chroot, and its transaction log.

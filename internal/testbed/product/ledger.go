@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/sets"
-
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
@@ -24,8 +22,7 @@ type Ledger struct {
 	Vanished map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
-	// Grants counts the additions of an id to a list, Reloads the changes of each ordinal's `_reload`.
-	Grants  int
+	// Reloads counts the changes of each ordinal's `_reload`.
 	Reloads map[int]int
 
 	places map[string]place // by znode
@@ -92,12 +89,8 @@ func (l *Ledger) add(t Txn, judged bool) error {
 			continue
 		}
 		changed = true
-		was := l.places[op.Path]
-		before = append(before, was.ids...)
+		before = append(before, l.places[op.Path].ids...)
 		after = append(after, now.ids...)
-		if !op.Deleted && strings.HasPrefix(op.Path, l.shared) {
-			l.Grants += sets.New(now.ids...).Difference(sets.New(was.ids...)).Len()
-		}
 		if op.Deleted {
 			delete(l.places, op.Path)
 		} else {

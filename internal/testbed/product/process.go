@@ -52,9 +52,8 @@ func (p *Process) Stop(ctx context.Context) error {
 
 // Server is one replica of shardscaler.
 type Server struct {
-	*Process
-	// Addr is host:port of REST, probes and Prometheus; Secure that of the metrics API.
-	Addr, Secure string
+	*Process        // its Addr is that of REST, probes and Prometheus
+	Secure   string // host:port of the metrics API
 }
 
 // startServers starts the replicas and the front before them.
@@ -90,9 +89,9 @@ func (s *Stack) startServers(context.Context) error {
 		}
 		server := &Server{
 			Process: newProcess(s.Env, s.Dir, name, s.Programs.Shardscaler, args...),
-			Addr:    addr, Secure: fmt.Sprintf("127.0.0.1:%d", secure),
+			Secure:  fmt.Sprintf("127.0.0.1:%d", secure),
 		}
-		server.Env = append(server.Env, s.ServerEnv...)
+		server.Addr, server.Env = addr, append(server.Env, s.ServerEnv...)
 		s.onClose(server.Stop)
 		if err := server.Start(); err != nil {
 			return err

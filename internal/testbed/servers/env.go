@@ -42,11 +42,12 @@ func ParseParts(names []string) ([]Part, error) {
 	if len(names) == 0 {
 		return AllParts, nil
 	}
-	parts := make([]Part, len(names))
-	for i, name := range names {
-		if parts[i] = Part(name); !slices.Contains(AllParts, parts[i]) {
+	parts := make([]Part, 0, len(names))
+	for _, name := range names {
+		if !slices.Contains(AllParts, Part(name)) {
 			return nil, fmt.Errorf("parse parts: %q is none of %v", name, AllParts)
 		}
+		parts = append(parts, Part(name))
 	}
 	return parts, nil
 }

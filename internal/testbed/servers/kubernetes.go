@@ -8,15 +8,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	nodeutil "k8s.io/component-helpers/node/util"
 )
 
 // Kubernetes is a control plane whose nodes and pods kwok plays: pods get Ready and have no processes.
@@ -203,7 +200,7 @@ func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))
 		for _, log := range logs {
-			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log, 15))
+			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, (&Server{Log: log}).Tail(15))
 		}
 		return fmt.Errorf("start kubernetes: %w\n%s", err, out)
 	}
@@ -218,7 +215,7 @@ func (s *Server) learn() error {
 		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 	}
 	s.Argv = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	return s.setID(id)
+	return writeJSON(s.PidFile, id)
 }
 
 // Servers lists the processes of the control plane.
@@ -232,23 +229,10 @@ func (k *Kubernetes) awaitDefaults(ctx context.Context) error {
 	if err == nil {
 		err = awaitAccount(ctx, client, metav1.NamespaceDefault)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = k.Run(ctx, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=-1s")
 	}
-	return until(ctx, 100*time.Millisecond, func(ctx context.Context) error { return nodesReady(ctx, client) })
-}
-
-func nodesReady(ctx context.Context, client kubernetes.Interface) error {
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
-	}
-	for _, node := range nodes.Items {
-		if _, ready := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady); ready == nil || ready.Status != corev1.ConditionTrue {
-			return fmt.Errorf("%s is not Ready", node.Name)
-		}
-	}
-	return nil
+	return err
 }
 
 // Config is that of an administrator, without client-side limits on requests.

@@ -75,7 +75,7 @@ func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error)
 	}
 	for _, user := range []string{pgPlatform, pgReader} {
 		// Neither the name nor the password, both ours, needs quoting beyond this.
-		if err := execSQL(ctx, p.AdminURL, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, user, p.Password)); err != nil {
+		if err := p.exec(ctx, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, user, p.Password)); err != nil {
 			return nil, err
 		}
 	}
@@ -118,9 +118,9 @@ func (p *Postgres) url(user, database string) string {
 // create makes a database with empty tables.
 func (p *Postgres) create(ctx context.Context, name string) (Database, error) {
 	db := Database{Name: name, URL: p.url(pgPlatform, name), ReaderURL: p.url(pgReader, name)}
-	err := execSQL(ctx, p.AdminURL, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+pgPlatform)
+	err := p.exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+pgPlatform)
 	if err == nil {
-		err = execSQL(ctx, db.URL, createTables)
+		err = db.Exec(ctx, createTables)
 	}
 	return db, err
 }
@@ -134,7 +134,7 @@ func (p *Postgres) NewDatabase(t testing.TB) Database {
 	}
 	t.Cleanup(func() {
 		drop := "DROP DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " WITH (FORCE)"
-		if err := execSQL(context.Background(), p.AdminURL, drop); err != nil && p.Running() {
+		if err := p.exec(context.Background(), drop); err != nil && p.Running() {
 			t.Error(err)
 		}
 	})
@@ -143,11 +143,7 @@ func (p *Postgres) NewDatabase(t testing.TB) Database {
 
 // Exec runs statements on the database as the platform would.
 func (d Database) Exec(ctx context.Context, sql string, args ...any) error {
-	return execSQL(ctx, d.URL, sql, args...)
-}
-
-func execSQL(ctx context.Context, url, sql string, args ...any) error {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := pgx.Connect(ctx, d.URL)
 	if err != nil {
 		return fmt.Errorf("execute sql: %w", err)
 	}
@@ -156,4 +152,9 @@ func execSQL(ctx context.Context, url, sql string, args ...any) error {
 		return fmt.Errorf("execute sql: %w", err)
 	}
 	return nil
+}
+
+// exec runs statements as the administrator.
+func (p *Postgres) exec(ctx context.Context, sql string) error {
+	return Database{URL: p.AdminURL}.Exec(ctx, sql)
 }

@@ -62,9 +62,8 @@ func exchange(ctx context.Context, addr string, request []byte, limit int64) ([]
 		return nil, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
 	}
@@ -94,9 +93,8 @@ func kafkaAnswers(ctx context.Context, addr string) error {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
 	brokers, err := conn.Brokers()
 	if err == nil && len(brokers) == 0 {
 		err = errors.New("no broker has registered yet")

@@ -139,14 +139,10 @@ func ownerOf(dir string) (owner proc.ID, err error) {
 func abandoned(dir string) bool {
 	owner, err := ownerOf(dir)
 	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
-		return errors.Is(err, fs.ErrNotExist) && olderThan(dir, time.Minute) // else it is just being made
+		info, gone := os.Stat(dir)
+		return errors.Is(err, fs.ErrNotExist) && gone == nil && time.Since(info.ModTime()) > time.Minute // else it is just being made
 	}
 	return err != nil || !owner.Alive()
-}
-
-func olderThan(path string, age time.Duration) bool {
-	info, err := os.Stat(path)
-	return err == nil && time.Since(info.ModTime()) > age
 }
 
 // RemoveAbandoned cleans up after sandboxes whose starter and reaper were both killed.

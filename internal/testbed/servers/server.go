@@ -165,7 +165,7 @@ func (s *Server) Launch() error {
 	id, _ := proc.Identify(cmd.Process.Pid)
 	id.Pid = cmd.Process.Pid
 	_ = cmd.Process.Release() // reaped by awaitGone; a goroutine in Wait would be a leak to the tests
-	return s.setID(id)
+	return writeJSON(s.PidFile, id)
 }
 
 // ID reads a pid file of ours, or one of kwokctl's, which is a bare number.
@@ -181,13 +181,6 @@ func (s *Server) ID() proc.ID {
 		return proc.ID{}
 	}
 	return id
-}
-
-func (s *Server) setID(id proc.ID) error {
-	if err := writeJSON(s.PidFile, id); err != nil {
-		return fmt.Errorf("record pid of %s: %w", s.Name, err)
-	}
-	return nil
 }
 
 // asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
@@ -218,10 +211,8 @@ func writeJSON(file string, value any) error {
 }
 
 // Tail returns the last lines of the log.
-func (s *Server) Tail(lines int) string { return tail(s.Log, lines) }
-
-func tail(file string, lines int) string {
-	raw, err := os.ReadFile(file)
+func (s *Server) Tail(lines int) string {
+	raw, err := os.ReadFile(s.Log)
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}

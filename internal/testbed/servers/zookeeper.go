@@ -39,7 +39,7 @@ admin.enableServer=false
 
 // startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
 func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
-	ensemble, serverName := &ZooKeeper{}, name
+	ensemble, serverName, addrs := &ZooKeeper{}, name, []string{}
 	for i := range n {
 		if n > 1 {
 			serverName = fmt.Sprintf("%s-%d", name, i+1)
@@ -48,7 +48,7 @@ func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...s
 		if err != nil {
 			return nil, err
 		}
-		ensemble.Servers = append(ensemble.Servers, server)
+		ensemble.Servers, addrs = append(ensemble.Servers, server), append(addrs, server.Addr)
 		if n > 1 {
 			extra = append(extra, fmt.Sprintf("server.%d=127.0.0.1:%d:%d\n", i+1, ports[1], ports[2]))
 		}
@@ -62,7 +62,7 @@ func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...s
 		}
 		server.Argv = e.Tools.java(zooKeeperJVM, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	}
-	ensemble.Connect = strings.Join(ensemble.Addrs(), ",")
+	ensemble.Connect = strings.Join(addrs, ",")
 	if err := ensemble.Start(ctx); err != nil {
 		return nil, errors.Join(err, ensemble.Kill())
 	}
@@ -70,13 +70,7 @@ func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...s
 }
 
 // Addrs lists the servers as go-zookeeper's Connect wants them.
-func (z *ZooKeeper) Addrs() []string {
-	addrs := make([]string, len(z.Servers))
-	for i, server := range z.Servers {
-		addrs[i] = server.Addr
-	}
-	return addrs
-}
+func (z *ZooKeeper) Addrs() []string { return strings.Split(z.Connect, ",") }
 
 // Start starts every server that does not run, at its old address with its old data, and returns when
 // all of them serve. (One Server of an ensemble alone has no quorum: launch them together.)
@@ -128,15 +122,14 @@ func (z *ZooKeeper) Dial(t testing.TB) *zk.Conn {
 		t.Fatalf("dial zookeeper %s: %v", z.Connect, err)
 	}
 	t.Cleanup(conn.Close)
-	for deadline := time.After(startTimeout); conn.State() != zk.StateHasSession; {
-		select {
-		case <-events:
-		case <-time.After(10 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("dial zookeeper %s: no session after %s", z.Connect, startTimeout)
+	defer time.AfterFunc(startTimeout, conn.Close).Stop() // which ends the events
+	for event := range events {
+		if event.State == zk.StateHasSession {
+			return conn
 		}
 	}
-	return conn
+	t.Fatalf("dial zookeeper %s: no session after %s", z.Connect, startTimeout)
+	return nil
 }
 
 // Open is Dial that does not wait for the session.

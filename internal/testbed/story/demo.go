@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -42,14 +41,9 @@ kinds:
 type demo struct {
 	Story
 	out    io.Writer
-	claims []claim
+	claims []string // what became of each
+	failed []error
 	began  time.Time
-}
-
-type claim struct {
-	text string
-	took time.Duration
-	err  error
 }
 
 // Run shows everything, and stays up unless it is to end with the last act. It returns an error if
@@ -93,7 +87,7 @@ func (d *demo) start(ctx context.Context, env *servers.Env) error {
 		return err
 	}
 	d.title("Installing the manifests; starting two replicas of shardscaler and the simulated workload")
-	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", namespace); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
+	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", namespace); err != nil {
 		return err
 	}
 	topic := cfg.Kinds[0].Heartbeat.Topic
@@ -142,9 +136,13 @@ func (d *demo) claim(ctx context.Context, text string, do func(context.Context) 
 	if ctx.Err() != nil {
 		return // interrupted: nothing was found out
 	}
-	c := claim{text: text, took: time.Since(began), err: err}
-	d.claims = append(d.claims, c)
-	d.say("   %s", c)
+	line := fmt.Sprintf("ok  %s (%s)", text, time.Since(began).Round(100*time.Millisecond))
+	if err != nil {
+		line = fmt.Sprintf("FAILED  %s: %v", text, err)
+		d.failed = append(d.failed, errors.New(text))
+	}
+	d.claims = append(d.claims, line)
+	d.say("   %s", line)
 }
 
 // eventually waits for something while the table is shown.
@@ -160,25 +158,14 @@ func (d *demo) eventually(ctx context.Context, text string, try func(context.Con
 	})
 }
 
-func (c claim) String() string {
-	if c.err != nil {
-		return fmt.Sprintf("FAILED  %s: %v", c.text, c.err)
-	}
-	return fmt.Sprintf("ok  %s (%s)", c.text, c.took.Round(100*time.Millisecond))
-}
-
 // summary prints every claim and returns those that failed.
 func (d *demo) summary() error {
 	d.title("Summary")
-	var failed []error
-	for _, c := range d.claims {
-		d.say("   %s", c)
-		if c.err != nil {
-			failed = append(failed, errors.New(c.text))
-		}
+	for _, line := range d.claims {
+		d.say("   %s", line)
 	}
-	d.say("   %d of %d claims came true, in %s", len(d.claims)-len(failed), len(d.claims), time.Since(d.began).Round(time.Second))
-	return errors.Join(failed...)
+	d.say("   %d of %d claims came true, in %s", len(d.claims)-len(d.failed), len(d.claims), time.Since(d.began).Round(time.Second))
+	return errors.Join(d.failed...)
 }
 
 func (d *demo) title(text string) { fmt.Fprintf(d.out, "\n%s\n", text) }

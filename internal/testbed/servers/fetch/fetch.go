@@ -5,6 +5,7 @@
 package fetch
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +21,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/ulikunitz/xz"
 )
 
 // The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is told
@@ -150,6 +154,40 @@ func Servers(ctx context.Context, p *Progress, settings string, finish func(dir,
 		}
 		return finish(dir, java)
 	})
+}
+
+// unpackPostgres unpacks the PostgreSQL jar among jars (a zip around one .txz) into dir, and removes the
+// jar: it is no Java. Not every system's tar can read xz.
+func unpackPostgres(ctx context.Context, jars, dir string) error {
+	found, err := filepath.Glob(filepath.Join(jars, "embedded-postgres-binaries-*.jar"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("%d PostgreSQL jars in %s, expected one", len(found), jars)
+	}
+	archive, err := zip.OpenReader(found[0])
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	names, err := fs.Glob(archive, "*.txz")
+	if err != nil || len(names) == 0 {
+		return fmt.Errorf("no .txz in %s", found[0])
+	}
+	packed, err := archive.Open(names[0])
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	tar := exec.CommandContext(ctx, "tar", "--extract", "--no-same-owner", "--file=-", "--directory="+dir)
+	if tar.Stdin, err = xz.NewReader(packed); err != nil {
+		return err
+	}
+	if out, err := tar.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return os.Remove(found[0])
 }
 
 // Cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
