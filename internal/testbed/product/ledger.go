@@ -25,10 +25,9 @@ type Ledger struct {
 	// Reloads counts the changes of each ordinal's `_reload`.
 	Reloads map[int]int
 
-	places map[string]place // by znode
-	count  map[string]int   // in how many places an id is
-	shared string
-	own    string
+	places      map[string]place // by znode
+	count       map[string]int   // in how many places an id is
+	shared, own string
 }
 
 // Span is a time; To is zero while it lasts.

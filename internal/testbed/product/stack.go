@@ -31,8 +31,7 @@ import (
 // Options say what a Stack consists of.
 type Options struct {
 	// Dir takes logs, kubeconfigs and certificates; it must exist.
-	Dir string
-	// Programs are the built commands.
+	Dir      string
 	Programs Programs
 	// Namespace must exist, and so must the Kafka topic BeatTopic. Chroot goes before ZooKeeper's paths and may be empty.
 	Namespace string
@@ -44,12 +43,10 @@ type Options struct {
 	ZooKeeper *servers.ZooKeeper
 	Kafka     *servers.Kafka
 
-	// Config is what the ConfigMap holds at the start.
-	Config *config.Config
+	Config *config.Config // what the ConfigMap holds at the start
 	// SelfManagedCert lets the product make its serving certificate; otherwise it comes from files.
 	SelfManagedCert bool
-	// Replicas of shardscaler that are started; default 1.
-	Replicas int
+	Replicas        int // of shardscaler; default 1
 	// ServerFlags and WorkloadFlags are added to the usual ones, ServerEnv to the environment.
 	ServerFlags, WorkloadFlags, ServerEnv []string
 	// EachServer are the flags of one replica, after ServerFlags; it may be nil.
@@ -57,10 +54,9 @@ type Options struct {
 	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and nobody is asked for
 	// metrics through the API server.
 	Private bool
-	// Sizes are the replicas of StatefulSets at the start; those not named start as the manifests have them.
-	Sizes map[string]int
-	// Starts are the first ordinals (spec.ordinals.start); those not named start at 0.
-	Starts map[string]int
+	// Sizes are the replicas of StatefulSets at the start, Starts their first ordinals; those not
+	// named start as the manifests have them.
+	Sizes, Starts map[string]int
 	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service shardscaler as their server.
 	Hooks bool
 	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
@@ -80,13 +76,10 @@ type Stack struct {
 	Servers  []*Server
 	Workload *Process
 	Control  workload.Control
-	// RunLog is the file in which the workload says what ran where and when.
-	RunLog string
-	// Kubeconfig is the file that the product is given, of its service account.
-	Kubeconfig string
 
-	// Certs are those of the metrics API.
-	Certs *certs.Files
+	RunLog     string       // file in which the workload says what ran where and when
+	Kubeconfig string       // file that the product is given, of its service account
+	Certs      *certs.Files // of the metrics API
 
 	front   *front                        // where the APIServices lead
 	fronts  []*front                      // front, and where the Service shardscaler leads if somebody asks there

@@ -53,7 +53,7 @@ func (e *Env) startKafka(ctx context.Context, name, listeners, config string) (*
 	}
 	data, file := filepath.Join(server.WorkDir, "data"), filepath.Join(server.WorkDir, "kafka.properties")
 	config = fmt.Sprintf(kafkaConfig, server.Addr, loopback(ports[1]), data, listeners) + config
-	if err := errors.Join(os.WriteFile(file, []byte(config), 0o600), os.CopyFS(data, os.DirFS(e.Tools.KafkaData))); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte(config), 0o600), os.CopyFS(data, os.DirFS(filepath.Join(e.Tools.Servers, "kafka")))); err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
 	server.Argv = e.Tools.java(kafkaJVM, "kafka.Kafka", file)
@@ -126,12 +126,9 @@ func (k *Kafka) writable(ctx context.Context, topic string, partitions int) erro
 	if err == nil && len(found) != partitions {
 		err = fmt.Errorf("%d partitions, want %d", len(found), partitions)
 	}
-	for _, p := range found {
-		if err != nil {
-			return err
-		}
+	for i := 0; err == nil && i < partitions; i++ {
 		var conn *kafka.Conn
-		if conn, err = kafka.DialPartition(ctx, "tcp", k.Addr, p); err == nil {
+		if conn, err = kafka.DialPartition(ctx, "tcp", k.Addr, found[i]); err == nil {
 			_, err = conn.ReadLastOffset()
 			_ = conn.Close()
 		}

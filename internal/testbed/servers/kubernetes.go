@@ -114,8 +114,9 @@ func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, erro
 	if err != nil {
 		return nil, err
 	}
+	manifests := filepath.Join(e.Tools.ControlPlane, "metrics-server")
 	err = writeFiles(dir, map[string]string{
-		"kwokctl.yaml":      fmt.Sprintf(kwokctlConfig, dir, e.Tools.Manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]),
+		"kwokctl.yaml":      fmt.Sprintf(kwokctlConfig, dir, manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]),
 		"audit-policy.yaml": auditPolicy,
 	})
 	if err != nil {
@@ -124,7 +125,7 @@ func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, erro
 	k := &Kubernetes{
 		URL:        "https://" + loopback(ports[1]),
 		Kubeconfig: filepath.Join(dir, "kubeconfig"),
-		Kubectl:    filepath.Join(e.Tools.Bin, "kubectl"),
+		Kubectl:    filepath.Join(e.Tools.ControlPlane, "bin", "kubectl"),
 		AuditLog:   filepath.Join(dir, "clusters", clusterName, "logs", "audit.log"),
 	}
 	err = e.createCluster(ctx, dir, k.Kubeconfig)
@@ -187,7 +188,7 @@ func killCluster(dir string) {
 // createCluster has kwokctl start the processes. They are daemons of their own session; that they end
 // with the sandbox is due to the mark in the environment they inherit.
 func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
-	bin := func(name string) string { return filepath.Join(e.Tools.Bin, name) }
+	bin := func(name string) string { return filepath.Join(e.Tools.ControlPlane, "bin", name) }
 	cmd := exec.CommandContext(ctx, bin("kwokctl"), "create", "cluster", "--name", clusterName, "--runtime", "binary",
 		"--enable", "metrics-server", "--kubeconfig", kubeconfig, "--config", filepath.Join(dir, "kwokctl.yaml"),
 		"--kube-apiserver-binary", bin("kube-apiserver"), "--kube-controller-manager-binary", bin("kube-controller-manager"),
@@ -195,7 +196,7 @@ func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	cmd.Dir = dir
 	cmd.Env = proc.Environ(e.Dir,
 		"KWOK_WORKDIR="+dir, "KWOK_ETCD_BINARY="+bin("etcd"), "KWOK_METRICS_SERVER_BINARY="+bin("metrics-server"),
-		"PATH="+e.Tools.Bin+":"+os.Getenv("PATH")) // it takes a kubectl from PATH before the one it is told of
+		"PATH="+bin("")+":"+os.Getenv("PATH")) // it takes a kubectl from PATH before the one it is told of
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))

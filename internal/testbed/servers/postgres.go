@@ -51,11 +51,12 @@ func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error)
 		return nil, err
 	}
 	p := &Postgres{Server: server, Password: rand.Text()}
-	home, data := e.Tools.PostgresHome, filepath.Join(server.WorkDir, "data")
+	home, data := filepath.Join(e.Tools.Servers, "postgres"), filepath.Join(server.WorkDir, "data")
 	if os.Geteuid() == 0 {
 		server.UID = nobody
-		home = filepath.Join(server.WorkDir, "home")
-		err = linkTree(e.Tools.PostgresHome, home)
+		ours := filepath.Join(server.WorkDir, "home")
+		err = linkTree(home, ours)
+		home = ours
 	}
 	if err == nil {
 		err = p.initialise(ctx, home, data)

@@ -170,15 +170,12 @@ func (s *Server) Launch() error {
 
 // ID reads a pid file of ours, or one of kwokctl's, which is a bare number.
 func (s *Server) ID() proc.ID {
-	raw, err := os.ReadFile(s.PidFile)
-	if err != nil {
-		return proc.ID{}
-	}
+	raw, _ := os.ReadFile(s.PidFile)
 	var id proc.ID
 	if pid, err := strconv.Atoi(string(raw)); err == nil {
 		id, _ = proc.Identify(pid)
-	} else if json.Unmarshal(raw, &id) != nil {
-		return proc.ID{}
+	} else {
+		_ = json.Unmarshal(raw, &id) // without a file it never ran, and a file is written in one step
 	}
 	return id
 }

@@ -6,6 +6,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // OwnerVar names, in the environment of every process of a sandbox, the folder of that sandbox.
@@ -93,12 +95,8 @@ func (p ID) AwaitFrozen(limit time.Duration) bool {
 }
 
 func within(limit, every time.Duration, done func() bool) bool {
-	for deadline := time.Now().Add(limit); !done(); time.Sleep(every) {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
+	return wait.PollUntilContextTimeout(context.Background(), every, limit, true,
+		func(context.Context) (bool, error) { return done(), nil }) == nil
 }
 
 // Owned lists the live processes whose environment names dir as their sandbox.
