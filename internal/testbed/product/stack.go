@@ -167,7 +167,7 @@ func (s *Stack) startWorkload(context.Context) error {
 	s.Control = workload.Control{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	args := []string{
 		"run", "--kubeconfig", s.Env.Kubernetes.Kubeconfig, "--namespace", s.Namespace,
-		"--zookeeper", s.zookeeper(), "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
+		"--zookeeper", s.ZooKeeper.Connect + s.Chroot, "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
 		"--control", s.Control.Addr, "--run-log", s.RunLog,
 	}
 	var beating []string
@@ -189,9 +189,6 @@ func (s *Stack) startWorkload(context.Context) error {
 	s.onClose(s.Workload.Stop)
 	return s.Workload.Start()
 }
-
-// zookeeper is the address that the product and the workload are given.
-func (s *Stack) zookeeper() string { return s.ZooKeeper.Connect + s.Chroot }
 
 // write puts a file into the Stack's folder.
 func (s *Stack) write(name string, content []byte) (string, error) {
