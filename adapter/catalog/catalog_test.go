@@ -399,22 +399,6 @@ func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A pooler of transactions gives the second process the session of the first, with what that left
-// behind in it.
-func TestPgBouncer(t *testing.T) {
-	env := servers.Require(t, servers.PartPostgres)
-	db := env.Postgres.NewDatabase(t)
-	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) SELECT 'thing-' || n FROM generate_series(1, 2500) n`))
-	address := env.NewPgBouncer(t, db)
-	for process := range 3 {
-		r := newReader()
-		_, rec := catalogue(t, address, `SELECT id FROM "Thing"`, r)
-		sig := first(t, rec)
-		require.IsType(t, observed.Catalogued{}, sig, "process %d: %v", process, sig)
-		require.Equal(t, 2500, sig.(observed.Catalogued).Count)
-	}
-}
-
 func TestAQueryIsOneStatement(t *testing.T) {
 	db := servers.Require(t, servers.PartPostgres).Postgres.NewDatabase(t)
 	require.NoError(t, db.Exec(t.Context(), `INSERT INTO "Thing" (id) VALUES ('a')`))

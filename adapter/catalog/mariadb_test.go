@@ -9,24 +9,23 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // What these tests say of MariaDB, catalog_test.go says of PostgreSQL.
 func TestMariaDB(t *testing.T) {
-	server := servers.Require(t).NewMariaDB(t)
-	db := server.NewDatabase(t)
+	server := startMariaDB(t)
+	require.ErrorContains(t, execMySQL(t.Context(), "shardscaler:wrong@tcp("+server.Addr+")/", "SELECT 1"), "Access denied")
 	for _, statement := range []string{
 		`INSERT INTO ` + "`Thing`" + `(id, weight, labels) SELECT CONCAT('thing-', seq), seq, '{"site":"a"}' FROM seq_1_to_2500`,
 		`CREATE TABLE ids (c CHAR(9), v VARCHAR(9), l VARCHAR(9) CHARACTER SET latin1, u UUID, n BIGINT UNSIGNED, e ENUM('a'),
 			b BINARY(2), vb VARBINARY(9), bl BLOB, d DOUBLE, dt DATETIME)`,
 		`INSERT INTO ids VALUES ('a', 'a ', 'é', '05ecb845-c150-4f97-ac00-e556b6541c1e', 18446744073709551615, 'a', 'a', 'a', 'a', 1, NOW())`,
 	} {
-		require.NoError(t, server.Exec(t.Context(), db, statement))
+		server.exec(t, statement)
 	}
 	read := func(t *testing.T, query string) (*reader, observed.Signal) {
 		r := newReader()
-		_, rec := catalogue(t, db.ReaderURL, query, r)
+		_, rec := catalogue(t, server.readerURL(), query, r)
 		<-r.ended
 		return r, first(t, rec)
 	}
@@ -40,13 +39,13 @@ func TestMariaDB(t *testing.T) {
 
 	t.Run("the default query", func(t *testing.T) {
 		r := newReader()
-		_, rec := catalogueOf(t, strings.Replace(db.ReaderURL, "mysql://", "mariadb://", 1), config.Default("Thing", "iota-dac"), r)
+		_, rec := catalogueOf(t, strings.Replace(server.readerURL(), "mysql://", "mariadb://", 1), config.Default("Thing", "iota-dac"), r)
 		require.Equal(t, 2500, first(t, rec).(observed.Catalogued).Count)
 	})
 
 	t.Run("a limit of the session does not shorten a read", func(t *testing.T) {
-		require.NoError(t, server.Exec(t.Context(), db, `SET GLOBAL sql_select_limit = 10`))
-		defer func() { require.NoError(t, server.Exec(t.Context(), db, `SET GLOBAL sql_select_limit = DEFAULT`)) }()
+		server.exec(t, `SET GLOBAL sql_select_limit = 10`)
+		defer server.exec(t, `SET GLOBAL sql_select_limit = DEFAULT`)
 		_, sig := read(t, `SELECT id FROM "Thing"`)
 		require.Equal(t, 2500, sig.(observed.Catalogued).Count)
 	})
@@ -62,7 +61,7 @@ func TestMariaDB(t *testing.T) {
 			"c": "a", "v": "a ", "l": "é", "u": "05ecb845-c150-4f97-ac00-e556b6541c1e", "n": "18446744073709551615", "e": "a",
 		} {
 			r := newReader()
-			s, _ := catalogue(t, db.ReaderURL, `SELECT `+column+` AS id FROM ids`, r)
+			s, _ := catalogue(t, server.readerURL(), `SELECT `+column+` AS id FROM ids`, r)
 			<-r.ended
 			require.Len(t, r.complete, 1, column)
 			require.Equal(t, want, r.complete[0][0].ID, column)
@@ -71,8 +70,8 @@ func TestMariaDB(t *testing.T) {
 	})
 
 	t.Run("a server that pads", func(t *testing.T) {
-		require.NoError(t, server.Exec(t.Context(), db, `SET GLOBAL sql_mode = CONCAT(@@sql_mode, ',PAD_CHAR_TO_FULL_LENGTH')`))
-		defer func() { require.NoError(t, server.Exec(t.Context(), db, `SET GLOBAL sql_mode = DEFAULT`)) }()
+		server.exec(t, `SET GLOBAL sql_mode = CONCAT(@@sql_mode, ',PAD_CHAR_TO_FULL_LENGTH')`)
+		defer server.exec(t, `SET GLOBAL sql_mode = DEFAULT`)
 		r, _ := read(t, `SELECT c AS id FROM ids`)
 		require.Equal(t, "a", r.complete[0][0].ID)
 	})

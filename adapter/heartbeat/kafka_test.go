@@ -3,6 +3,7 @@ package heartbeat
 import (
 	"bytes"
 	"context"
+	"crypto/pbkdf2"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -17,6 +18,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -25,6 +27,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/clienttls"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // These tests read from a real broker.
@@ -203,7 +206,7 @@ func TestKindsChangeWhileRunning(t *testing.T) {
 }
 
 func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
-	broker := servers.Require(t, servers.PartKafka).NewKafka(t)
+	broker := servers.Require(t, servers.PartKafka).NewKafka(t, "", "")
 	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
 	r := run(t, broker.Addr, "HeartBeat", "Thing")
 	_, mark := observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
@@ -225,10 +228,71 @@ func TestABrokerThatStopsOrFreezesIsTold(t *testing.T) {
 	}
 }
 
+// secureKafka is a broker that also has listeners for TLS.
+type secureKafka struct {
+	*servers.Kafka
+	*certs.Files
+	tls  string // host:port at which clients are known by their certificates
+	sasl string // host:port at which clients are known by user and password: by each of Mechanisms
+}
+
+const kafkaUser, kafkaPassword = "shardscaler", "secret"
+
+// secureConfig is what the listeners need.
+const secureConfig = `listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=%[1]s
+ssl.truststore.type=PEM
+ssl.truststore.location=%[2]s
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_%[3]s="%[4]s";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+`
+
+func startSecureKafka(t *testing.T) *secureKafka {
+	t.Helper()
+	env := servers.Require(t, servers.PartKafka)
+	files, err := certs.Write(t.TempDir(), "kafka")
+	require.NoError(t, err)
+	ports, err := servers.FreePorts(2)
+	require.NoError(t, err)
+	k := &secureKafka{Files: files, tls: fmt.Sprintf("localhost:%d", ports[0]), sasl: fmt.Sprintf("localhost:%d", ports[1])}
+	k.Kafka = env.NewKafka(t, ",SSL://"+k.tls+",SASL_SSL://"+k.sasl,
+		fmt.Sprintf(secureConfig, files.Server, files.CAFile, kafkaUser, kafkaPassword))
+	k.addUser(t)
+	return k
+}
+
+// addUser makes the user known to SCRAM.
+func (k *secureKafka) addUser(t *testing.T) {
+	t.Helper()
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &kafka.Client{Addr: kafka.TCP(k.Addr), Transport: transport, Timeout: observedtest.Patience}
+	const salt, iterations = "c2FsdA", 4096
+	for mechanism, algorithm := range map[kafka.ScramMechanism]scram.Algorithm{
+		kafka.ScramMechanismSha256: scram.SHA256, kafka.ScramMechanismSha512: scram.SHA512,
+	} {
+		salted, err := pbkdf2.Key(algorithm.Hash, kafkaPassword, []byte(salt), iterations, algorithm.Hash().Size())
+		require.NoError(t, err)
+		res, err := client.AlterUserScramCredentials(t.Context(), &kafka.AlterUserScramCredentialsRequest{
+			Upsertions: []kafka.UserScramCredentialsUpsertion{{
+				Name: kafkaUser, Mechanism: mechanism, Iterations: iterations, Salt: []byte(salt), SaltedPassword: salted,
+			}},
+		})
+		require.NoError(t, err)
+		for _, result := range res.Results {
+			require.NoError(t, result.Error)
+		}
+	}
+}
+
 // Over TLS the broker is known by its certificate, we by ours or by SASL. Files are read for each
 // connection.
 func TestTLSAndSASL(t *testing.T) {
-	broker := servers.Require(t, servers.PartKafka).NewSecureKafka(t)
+	broker := startSecureKafka(t)
 	require.NoError(t, broker.CreateTopic(t.Context(), "HeartBeat", 1))
 	require.NoError(t, broker.Produce(t.Context(), "HeartBeat", 0, beatNow("Thing", 3)))
 	password := filepath.Join(t.TempDir(), "password")
@@ -244,14 +308,14 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 	authorities := &clienttls.Files{CAFile: broker.CAFile}
 	ours := &clienttls.Files{CAFile: broker.CAFile, CertFile: broker.CertFile, KeyFile: broker.KeyFile}
-	observedtest.Await(t, with(broker.TLS, ours, nil), 0, "beat", beats("Thing", 3))
-	fails(with(broker.TLS, authorities, nil), "certificate")
-	fails(with(broker.TLS, &clienttls.Files{}, nil), "certificate")
+	observedtest.Await(t, with(broker.tls, ours, nil), 0, "beat", beats("Thing", 3))
+	fails(with(broker.tls, authorities, nil), "certificate")
+	fails(with(broker.tls, &clienttls.Files{}, nil), "certificate")
 
 	var all []*observedtest.Recorder
 	for _, mechanism := range Mechanisms {
-		sasl := &SASL{Mechanism: mechanism, Username: broker.User, PasswordFile: password}
-		all = append(all, with(broker.SASL, authorities, sasl))
+		sasl := &SASL{Mechanism: mechanism, Username: kafkaUser, PasswordFile: password}
+		all = append(all, with(broker.sasl, authorities, sasl))
 	}
 	for _, rec := range all {
 		fails(rec, "read Kafka password")
@@ -260,7 +324,7 @@ func TestTLSAndSASL(t *testing.T) {
 	for _, rec := range all {
 		fails(rec, "SASL")
 	}
-	require.NoError(t, os.WriteFile(password, []byte(broker.Password+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(password, []byte(kafkaPassword+"\n"), 0o600))
 	for _, rec := range all {
 		observedtest.Await(t, rec, 0, "beat", beats("Thing", 3))
 	}

@@ -2,10 +2,14 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +30,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // These tests receive from a real broker.
@@ -482,27 +487,71 @@ func TestTwoClientsWithOneIDAreTold(t *testing.T) {
 
 // The broker is known by its certificate, we by ours. Files are read for each connection.
 func TestTLS(t *testing.T) {
-	broker := servers.Require(t, servers.PartMQTT).NewSecureMQTT(t)
-	cfg, s := configFor(t, broker.MQTT), newStore()
-	cfg.Broker = broker.Secure
-	publish := publisher(t, broker.MQTT, cfg.Topic)
-	refused := func(what string, files *clienttls.Files) {
+	broker := servers.Require(t, servers.PartMQTT).MQTT
+	cfg, s := configFor(t, broker), newStore()
+	files, err := certs.Write(t.TempDir(), "mqtt")
+	require.NoError(t, err)
+	cfg.Broker = "ssl://localhost:" + secureFront(t, broker, files)
+	publish := publisher(t, broker, cfg.Topic)
+	refused := func(what string, with *clienttls.Files) {
 		cfg := cfg
 		cfg.ClientID += "-" + what
-		cfg.TLS = files
+		cfg.TLS = with
 		f, _ := observedtest.Await(t, launch(t, cfg, newStore()).rec, 0, "failure", func(observed.Failed) bool { return true })
 		require.ErrorContains(t, f.Err, "certificate", what)
 	}
 	refused("no authorities", nil)
-	refused("no certificate", &clienttls.Files{CAFile: broker.CAFile})
-	cfg.TLS = &clienttls.Files{CAFile: filepath.Join(t.TempDir(), "ca"), CertFile: broker.CertFile, KeyFile: broker.KeyFile}
+	refused("no certificate", &clienttls.Files{CAFile: files.CAFile})
+	cfg.TLS = &clienttls.Files{CAFile: filepath.Join(t.TempDir(), "ca"), CertFile: files.CertFile, KeyFile: files.KeyFile}
 	r := launch(t, cfg, s)
 	f, _ := observedtest.Await(t, r.rec, 0, "failure", func(observed.Failed) bool { return true })
 	require.ErrorContains(t, f.Err, "read tls authorities")
-	bundle, err := os.ReadFile(broker.CAFile)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(cfg.TLS.CAFile, bundle, 0o600))
+	require.NoError(t, os.WriteFile(cfg.TLS.CAFile, files.CA, 0o600))
 	observedtest.Await(t, r.rec, 0, "read", func(observed.Read) bool { return true })
 	publish(create("Thing", "a"))
 	s.await(t, "Thing", "a")
+}
+
+// secureFront is a port at which the broker speaks TLS and wants a certificate of its clients.
+func secureFront(t *testing.T, broker *servers.MQTT, files *certs.Files) (port string) {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(files.ServerCert, files.ServerKey)
+	require.NoError(t, err)
+	authorities := x509.NewCertPool()
+	require.True(t, authorities.AppendCertsFromPEM(files.CA))
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authorities,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go forward(conn.(*tls.Conn), broker.Addr)
+		}
+	}()
+	_, port, err = net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+// forward carries a connection on to addr, until either side ends it.
+func forward(conn *tls.Conn, addr string) {
+	defer conn.Close()
+	if conn.Handshake() != nil {
+		return
+	}
+	back, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer back.Close()
+	go func() {
+		_, _ = io.Copy(back, conn)
+		back.Close()
+	}()
+	_, _ = io.Copy(conn, back)
 }

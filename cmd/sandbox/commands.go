@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/story"
 )
 
 // exitCode is the exit code of the command that exec ran, passed on without a word of our own.
@@ -21,58 +22,23 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
 
-func newUpCommand() *cobra.Command {
-	var flags flags
-	cmd := &cobra.Command{
-		Use:   "up",
-		Short: "Start the servers and stay up until Ctrl-C (the default)",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return up(cmd, flags) },
-	}
-	flags.register(cmd)
-	return cmd
-}
-
-func up(cmd *cobra.Command, flags flags) error {
-	env, err := start(cmd, flags)
-	if err != nil {
-		return err
-	}
+func up(cmd *cobra.Command, env *servers.Env, _ []string) error {
 	printAddresses(cmd.OutOrStdout(), env)
 	<-cmd.Context().Done()
 	fmt.Fprintln(cmd.ErrOrStderr(), "\nsandbox: ending everything")
-	return env.Close()
+	return nil
 }
 
-func start(cmd *cobra.Command, flags flags) (*servers.Env, error) {
-	options, err := flags.options()
-	if err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	env, err := servers.Start(cmd.Context(), options)
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "sandbox: up after %s; %s\n", time.Since(began).Round(100*time.Millisecond), env.File())
-	return env, nil
-}
-
-func newExecCommand() *cobra.Command {
-	var flags flags
-	cmd := &cobra.Command{
-		Use:   "exec [flags] -- COMMAND [ARG…]",
-		Short: "Start the servers, run a command with " + servers.FileVar + " set, end the servers, and exit as the command did",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			env, err := start(cmd, flags)
-			if err != nil {
-				return err
-			}
-			return errors.Join(run(cmd, env, args), env.Close())
-		},
-	}
-	flags.register(cmd)
+func newDemoCommand() *cobra.Command {
+	var oneshot bool
+	cmd := newSandboxCommand("demo", "Start the servers and the product, and show an import, load, deletion, drain and shrink", cobra.NoArgs,
+		func(cmd *cobra.Command, env *servers.Env, _ []string) error {
+			return story.Run(cmd.Context(), env, cmd.OutOrStdout(), oneshot)
+		})
+	cmd.Long = `Starts the servers, two replicas of shardscaler and a simulated workload, and shows what happens when 20,000 Things and 500
+Rules are imported, become busy, and are deleted again by two thirds. What it claims it checks against Kubernetes and
+ZooKeeper. It then stays up, with commands to paste, until Ctrl-C.`
+	cmd.Flags().BoolVar(&oneshot, "oneshot", false, "end after the story with a summary; exit 1 if anything it claims did not happen")
 	return cmd
 }
 

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +34,24 @@ func main() {
 	}
 }
 
+// endWithGoRun is done also when `go run`, if that started this program, is gone. To whoever typed it that
+// is the sandbox, and a kill -9 of it does not reach us.
+func endWithGoRun(ctx context.Context) context.Context {
+	self, err := os.Executable()
+	if err != nil || !strings.Contains(self, "/go-build") {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	parent := os.Getppid()
+	go func() {
+		defer cancel()
+		for os.Getppid() == parent && ctx.Err() == nil {
+			time.Sleep(500 * time.Millisecond)
+		}
+	}()
+	return ctx
+}
+
 const help = `Start the real servers that shardscaler lives among, on this machine, and stay up until Ctrl-C:
 a Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok for nodes
 and pods, metrics-server), ZooKeeper, Kafka, an MQTT broker and PostgreSQL. No container engine is needed.
@@ -43,42 +63,46 @@ was started ends with this program, also after kill -9. Several sandboxes can ru
 Addresses, credentials and the kubeconfig are in sandbox.json, whose path is printed.`
 
 func newCommand() *cobra.Command {
-	var flags flags
-	root := &cobra.Command{
-		Use:           "sandbox",
-		Short:         "Start real servers on this machine for shardscaler to run against",
-		Long:          help,
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return up(cmd, flags) },
-	}
-	flags.register(root)
-	root.AddCommand(newUpCommand(), newExecCommand(), newDemoCommand(), newFetchCommand(), newDownCommand())
+	root := newSandboxCommand("sandbox", "Start real servers on this machine for shardscaler to run against", cobra.NoArgs, up)
+	root.Long, root.SilenceUsage, root.SilenceErrors = help, true, true
+	root.AddCommand(
+		newSandboxCommand("up", "Start the servers and stay up until Ctrl-C (the default)", cobra.NoArgs, up),
+		newSandboxCommand("exec [flags] -- COMMAND [ARG…]",
+			"Start the servers, run a command with "+servers.FileVar+" set, end the servers, and exit as the command did",
+			cobra.MinimumNArgs(1), run),
+		newDemoCommand(), newFetchCommand(), newDownCommand())
 	return root
 }
 
-// flags choose what is started and where its state lies.
-type flags struct {
-	state      string
-	only       []string
-	zooKeepers int
-	nodes      int
-}
-
-func (f *flags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.state, "state", "", "folder for all state, which must be empty or not exist (default: one in the temporary folder)")
-	cmd.Flags().StringSliceVar(&f.only, "only", nil, "start these alone: kubernetes, zookeeper, kafka, mqtt, postgres")
-	cmd.Flags().IntVar(&f.zooKeepers, "zookeepers", 1, "servers in the ZooKeeper ensemble, 1 to 7")
-	cmd.Flags().IntVar(&f.nodes, "nodes", 3, "nodes of the cluster, 1 to 1000")
-}
-
-func (f *flags) options() (servers.Options, error) {
-	parts, err := servers.ParseParts(f.only)
-	if err == nil {
-		err = errors.Join(inRange("--zookeepers", f.zooKeepers, 1, 7), inRange("--nodes", f.nodes, 1, 1000))
+// newSandboxCommand is a command that starts the servers, does something with them, and ends them.
+func newSandboxCommand(use, short string, args cobra.PositionalArgs, do func(*cobra.Command, *servers.Env, []string) error) *cobra.Command {
+	var only []string
+	options := servers.Options{Progress: os.Stderr}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: args,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if options.Only, err = servers.ParseParts(only); err != nil {
+				return err
+			}
+			err = errors.Join(inRange("--zookeepers", options.ZooKeepers, 1, 7), inRange("--nodes", options.Nodes, 1, 1000))
+			if err != nil {
+				return err
+			}
+			began := time.Now()
+			env, err := servers.Start(cmd.Context(), options)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "sandbox: up after %s; %s\n", time.Since(began).Round(100*time.Millisecond), env.File())
+			return errors.Join(do(cmd, env, args), env.Close())
+		},
 	}
-	return servers.Options{StateDir: f.state, Only: parts, ZooKeepers: f.zooKeepers, Nodes: f.nodes, Progress: os.Stderr}, err
+	flags := cmd.Flags()
+	flags.StringVar(&options.StateDir, "state", "", "folder for all state, which must be empty or not exist (default: one in the temporary folder)")
+	flags.StringSliceVar(&only, "only", nil, "start these alone: kubernetes, zookeeper, kafka, mqtt, postgres")
+	flags.IntVar(&options.ZooKeepers, "zookeepers", 1, "servers in the ZooKeeper ensemble, 1 to 7")
+	flags.IntVar(&options.Nodes, "nodes", 3, "nodes of the cluster, 1 to 1000")
+	return cmd
 }
 
 func inRange(flag string, value, least, most int) error {

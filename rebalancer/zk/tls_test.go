@@ -2,6 +2,7 @@ package zk
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,24 +19,38 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
+// secureConfig gives a server a port at which it speaks TLS and wants a certificate of its clients.
+const secureConfig = `serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+secureClientPort=%d
+secureClientPortAddress=127.0.0.1
+ssl.keyStore.location=%s
+ssl.trustStore.location=%s
+ssl.clientAuth=need
+`
+
 // With TLS the server is known by its certificate, we by ours and by digest. Certificates are
 // renewed without a restart.
 func TestTLS(t *testing.T) {
-	z := servers.Require(t, servers.PartZooKeeper).NewSecureZooKeeper(t)
-	dir := t.TempDir()
+	env, dir := servers.Require(t, servers.PartZooKeeper), t.TempDir()
+	files, err := certs.Write(t.TempDir(), "zookeeper")
+	require.NoError(t, err)
+	ports, err := servers.FreePorts(1)
+	require.NoError(t, err)
+	secure := fmt.Sprintf("localhost:%d", ports[0])
+	z := env.NewZooKeeper(t, 1, fmt.Sprintf(secureConfig, ports[0], files.Server, files.CAFile))
 	ours := &clienttls.Files{CAFile: filepath.Join(dir, "ca"), CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
 	put := func(to, from string) {
 		data, err := os.ReadFile(from)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(to, data, 0o600))
 	}
-	put(ours.CAFile, z.CAFile)
-	put(ours.CertFile, z.CertFile)
-	put(ours.KeyFile, z.KeyFile)
+	put(ours.CAFile, files.CAFile)
+	put(ours.CertFile, files.CertFile)
+	put(ours.KeyFile, files.KeyFile)
 
 	auth := filepath.Join(dir, "auth")
 	require.NoError(t, os.WriteFile(auth, []byte("shardscaler:secret"), 0o600))
-	c := client(t, Config{Servers: z.Secure + "/secure", TLS: ours, AuthFile: auth})
+	c := client(t, Config{Servers: secure + "/secure", TLS: ours, AuthFile: auth})
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
 	m, err := protocol.Create(s, 0, []string{"a"})
@@ -45,21 +60,21 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")
 
-	other, err := certs.NewCA("somebody else")
+	other, err := certs.NewCA("somebody-else")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(ours.CAFile, other.Bundle, 0o600))
 	sess, err := c.link.await(patient(t))
 	require.NoError(t, err)
 	sess.lose()
 	eventually(t, "a server of unknown authority is refused", refuses(c, "certificate signed by unknown authority"))
-	put(ours.CAFile, z.CAFile)
+	put(ours.CAFile, files.CAFile)
 	s, err = c.Lead(patient(t), thing, "pod/2")
 	require.NoError(t, err, "the renewed file is read")
 	require.Equal(t, []string{"a"}, everything(s))
 
-	anonymous := client(t, Config{Servers: z.Secure, TLS: &clienttls.Files{CAFile: z.CAFile}})
+	anonymous := client(t, Config{Servers: secure, TLS: &clienttls.Files{CAFile: files.CAFile}})
 	eventually(t, "who has no certificate is refused", refuses(anonymous, "certificate"))
-	byAddress := client(t, Config{Servers: "127.0.0.1:" + z.Secure[len("localhost:"):], TLS: ours})
+	byAddress := client(t, Config{Servers: fmt.Sprintf("127.0.0.1:%d", ports[0]), TLS: ours})
 	eventually(t, "a server of another name is refused", refuses(byAddress, "127.0.0.1"))
 }
 

@@ -37,7 +37,7 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 	for _, v := range w.Servers {
 		require.NoError(t, v.Stop(t.Context()))
 	}
-	before.Become(former)
+	before.Argv[0] = former
 	token, err := w.OperatorToken(t.Context())
 	require.NoError(t, err)
 	post := func(v *product.Server, what string, body any) {

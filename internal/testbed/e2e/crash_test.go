@@ -77,7 +77,7 @@ func (w *world) killLeaderUnless(what string, right func(*product.Assignment) bo
 	w.t.Helper()
 	leader, asked := w.leader(), time.Now()
 	for deadline := time.Now().Add(product.Patience); ; time.Sleep(2 * time.Millisecond) {
-		a, err := w.Glimpse(w.t.Context(), thing)
+		a, err := w.Glimpse(thing)
 		if err == nil && right(a) {
 			break
 		}

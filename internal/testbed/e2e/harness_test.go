@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
 // programs are built once for all tests.
@@ -78,8 +81,11 @@ func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	if change != nil {
 		change(env, &o)
 	}
-	if !o.Private {
-		env.LockMetricsAPI(t)
+	if !o.Private { // a cluster has one set of APIServices: the tests of all packages take turns
+		unlock, err := fetch.Lock(filepath.Join(env.Dir, "metrics-api.lock"), syscall.LOCK_EX,
+			func() { t.Log("waiting for a test that provides custom metrics") })
+		require.NoError(t, err)
+		t.Cleanup(unlock)
 	}
 	if o.Namespace == "" {
 		o.Namespace = env.Kubernetes.Namespace(t)

@@ -24,7 +24,7 @@ func podsOf(metric, set string) string { return metric + "?labelSelector=app%3D"
 // it is restarted, once, and nothing moves. A bus that is silent restarts nobody and costs only the metric that comes from it.
 func TestSilentInstanceAndSilentBus(t *testing.T) {
 	w := start(t, func(env *servers.Env, o *product.Options) {
-		o.Kafka = env.NewKafka(t)
+		o.Kafka = env.NewKafka(t, "", "")
 		o.Sizes = map[string]int{thingSet: 4, ruleSet: ruleInit}
 		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "immediate") // their status is empty, and shows their session all the same
 	})
@@ -134,21 +134,6 @@ func (w *world) ready(ctx context.Context) (string, error) {
 		return status.Body, err
 	}
 	return text, err
-}
-
-// onlyRestarted requires that the product deleted exactly these pods, each once, since the beginning.
-func (w *world) onlyRestarted(pods ...string) {
-	w.t.Helper()
-	deletions, err := w.PodDeletions()
-	require.NoError(w.t, err)
-	var got []string
-	for _, d := range deletions {
-		if d.User == w.User() {
-			got = append(got, d.Pod)
-		}
-	}
-	slices.Sort(got)
-	require.Equal(w.t, slices.Sorted(slices.Values(pods)), got)
 }
 
 // nothingMoved requires that no list was written since.

@@ -24,11 +24,13 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.Code, http.StatusText(e.Code), e.Body)
 }
 
+// Once is a client that leaves no connection behind.
+var Once = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // JSON sends in and decodes the answer into out; nil: there is none, or it is not wanted. The token
 // may be empty.
 func JSON(ctx context.Context, method, url, token string, in, out any) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	raw, err := Do(ctx, client, method, url, token, in)
+	raw, err := Do(ctx, Once, method, url, token, in)
 	if err != nil || out == nil {
 		return err
 	}

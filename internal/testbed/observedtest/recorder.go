@@ -3,7 +3,6 @@ package observedtest
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ const Patience = 3 * time.Minute
 type Recorder struct {
 	mu      sync.Mutex
 	signals []observed.Signal
-	more    chan struct{}
+	more    chan struct{} // closed by the next signal; nil while nobody waits
 }
 
 // Sink takes a signal; it is what a source's Run is given.
@@ -47,35 +46,32 @@ func (r *Recorder) Mark() int { return len(r.All()) }
 func Await[S observed.Signal](t testing.TB, r *Recorder, from int, what string, ok func(S) bool) (S, int) {
 	t.Helper()
 	deadline := time.After(Patience)
-	for i := from; ; {
-		r.mu.Lock()
-		if i == len(r.signals) {
-			if r.more == nil {
-				r.more = make(chan struct{})
-			}
-			more := r.more
-			r.mu.Unlock()
-			select {
-			case <-more:
-				continue
-			case <-deadline:
-				t.Fatalf("no %s within %s; the last signals were:\n%s", what, Patience, r.last())
+	for {
+		all, more := r.since(from)
+		for _, sig := range all {
+			from++
+			if s, is := sig.(S); is && ok(s) {
+				return s, from
 			}
 		}
-		sig := r.signals[i]
-		r.mu.Unlock()
-		i++
-		if s, is := sig.(S); is && ok(s) {
-			return s, i
+		select {
+		case <-more:
+		case <-deadline:
+			last := ""
+			for _, sig := range r.All()[max(0, from-10):] {
+				last += fmt.Sprintf("%T%+v\n", sig, sig)
+			}
+			t.Fatalf("no %s within %s; the last signals were:\n%s", what, Patience, last)
 		}
 	}
 }
 
-func (r *Recorder) last() string {
-	all := r.All()
-	var b strings.Builder
-	for _, sig := range all[max(0, len(all)-10):] {
-		fmt.Fprintf(&b, "%T%+v\n", sig, sig)
+// since returns the signals from a position on, and what is closed when there are more.
+func (r *Recorder) since(from int) ([]observed.Signal, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.more == nil {
+		r.more = make(chan struct{})
 	}
-	return b.String()
+	return r.signals[from:len(r.signals):len(r.signals)], r.more
 }

@@ -32,18 +32,17 @@ type Instance struct {
 	Used, Count int // its data
 	Times       int64
 	IDs         []string
-	// Changed is when the list was last written, Reloaded when `_reload` was: by ZooKeeper's clock.
-	Changed, Reloaded time.Time
+	// Changed is when the list was last written, by ZooKeeper's clock.
+	Changed time.Time
 	// Status is the raw ephemeral status; empty: there is none.
 	Status string
 }
 
 // Flight is what was taken from an ordinal and not yet released.
 type Flight struct {
-	From  int      `json:"from"`
-	Times int64    `json:"times"`
-	IDs   []string `json:"ids"`
-	To    []int    `json:"to"`
+	From int      `json:"from"`
+	IDs  []string `json:"ids"`
+	To   []int    `json:"to"`
 }
 
 // Assigned counts the ids in lists.
@@ -104,69 +103,37 @@ func (a *Assignment) Owners() map[string]int {
 	return owners
 }
 
-// Roots in ZooKeeper, below the chroot: what existing systems read, and what the product keeps for itself.
-const (
-	sharedRoot = "/iota/orchestration"
-	ownRoot    = "/iota/shardscaler"
-)
-
-// roots are where a kind's znodes are.
+// roots are where a kind's znodes are: what existing systems read, and what the product keeps for
+// itself.
 func roots(chroot, kind string) (shared, own string) {
-	return path.Join("/", chroot, sharedRoot, kind), path.Join("/", chroot, ownRoot, kind)
+	return path.Join("/", chroot, "iota/orchestration", kind), path.Join("/", chroot, "iota/shardscaler", kind)
 }
 
 // Tree is what ZooKeeper holds below the Stack's chroot, and its transaction log.
 type Tree struct {
 	ensemble *servers.ZooKeeper
 	chroot   string
-	conn     *zk.Conn // for looking; made at the first use
+	conn     *zk.Conn
 }
-
-func (t *Tree) connect() error {
-	if t.conn != nil {
-		return nil
-	}
-	conn, _, err := zk.Connect(t.ensemble.Addrs(), 10*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20))
-	if err != nil {
-		return fmt.Errorf("connect to ZooKeeper: %w", err)
-	}
-	t.conn = conn
-	return nil
-}
-
-func (t *Tree) close(context.Context) error {
-	if t.conn != nil {
-		t.conn.Close()
-	}
-	return nil
-}
-
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 // errMoved says that something changed while it was read.
 var errMoved = errors.New("changed while it was read")
 
 // Assignment reads a kind as it was at one moment: it reads again until nothing changed meanwhile.
 func (t *Tree) Assignment(ctx context.Context, kind string) (*Assignment, error) {
-	if err := t.connect(); err != nil {
-		return nil, err
-	}
-	var last map[string]int64
+	var last map[string]int64 // what the read before this one saw; nil if there was none, or it met a change
 	for range 50 {
 		r := reader{conn: t.conn, seen: map[string]int64{}}
 		a := r.kind(t.chroot, kind)
-		if r.err == nil && last != nil && maps.Equal(last, r.seen) {
+		switch {
+		case errors.Is(r.err, errMoved):
+			r.seen = nil
+		case r.err != nil:
+			return nil, fmt.Errorf("read assignment of %s: %w", kind, r.err)
+		case last != nil && maps.Equal(last, r.seen):
 			return a, nil
 		}
-		if r.err != nil && !errors.Is(r.err, errMoved) {
-			return nil, fmt.Errorf("read assignment of %s: %w", kind, r.err)
-		}
-		if last = r.seen; r.err != nil {
-			last = nil
-		}
-		if ctx.Err() != nil {
+		if last = r.seen; ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
@@ -174,13 +141,9 @@ func (t *Tree) Assignment(ctx context.Context, kind string) (*Assignment, error)
 }
 
 // Glimpse reads a kind once, quickly; it may mix what was there at different moments.
-func (t *Tree) Glimpse(_ context.Context, kind string) (*Assignment, error) {
-	if err := t.connect(); err != nil {
-		return nil, err
-	}
+func (t *Tree) Glimpse(kind string) (*Assignment, error) {
 	r := reader{conn: t.conn, seen: map[string]int64{}}
-	a := r.kind(t.chroot, kind)
-	return a, r.err
+	return r.kind(t.chroot, kind), r.err
 }
 
 // reader reads a tree and notes what it saw; the first error ends it.
@@ -225,7 +188,7 @@ func (r *reader) instance(node string) *Instance {
 	in.Changed = r.json(node+"/resources", &list, true)
 	in.IDs = list.IDs
 	var reload struct{ Times int64 }
-	in.Reloaded = r.json(node+"/_reload", &reload, false)
+	r.json(node+"/_reload", &reload, false)
 	in.Times = reload.Times
 	if raw, stat := r.get(node+"/tmp/status", false); stat != nil && stat.EphemeralOwner != 0 {
 		in.Status = string(raw)
@@ -250,13 +213,13 @@ func (r *reader) get(node string, must bool) ([]byte, *zk.Stat) {
 		return nil, nil
 	}
 	raw, stat, err := r.conn.Get(node)
-	switch {
-	case errors.Is(err, zk.ErrNoNode) && must:
-		r.fail(fmt.Errorf("%s: %w", node, errMoved))
-		return nil, nil
-	case errors.Is(err, zk.ErrNoNode):
-		return nil, nil
-	case err != nil:
+	if errors.Is(err, zk.ErrNoNode) {
+		if !must {
+			return nil, nil
+		}
+		err = errMoved
+	}
+	if err != nil {
 		r.fail(fmt.Errorf("%s: %w", node, err))
 		return nil, nil
 	}

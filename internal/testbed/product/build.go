@@ -18,8 +18,7 @@ type Programs struct {
 }
 
 // Build builds the commands of this checkout into a folder, with more flags of `go build` for
-// shardscaler: a test's tags, or an overlay. Go's own cache makes it quick when nothing has
-// changed.
+// shardscaler: a test's tags, or an overlay.
 func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 	root, err := servers.ModuleRoot()
 	if err != nil {

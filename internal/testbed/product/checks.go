@@ -2,7 +2,6 @@ package product
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -106,9 +105,6 @@ func (s *Stack) RunsAsAssigned(ctx context.Context, kind string) error {
 	return nil
 }
 
-// ErrNotDrained says that replicas were lowered while an ordinal that went owned something.
-var ErrNotDrained = errors.New("not drained first")
-
 // DrainedFirst looks at every accepted write of /scale that lowered a StatefulSet, and compares the API server's record with
 // ZooKeeper's transaction log: the ordinals that went owned nothing when the request came, and nothing from then on until
 // replicas rose over them again. It returns how often replicas were lowered. initial is the size at the start.
@@ -140,8 +136,8 @@ func (s *Stack) DrainedFirst(ctx context.Context, kind, statefulSet string, init
 				to = from.Add(time.Millisecond)
 			}
 			if ledger.BusyBetween(first+n, from, to) {
-				return lowered, fmt.Errorf("%w: %s %d → %d at %s, ordinal %d owned something in %v",
-					ErrNotDrained, statefulSet, size, w.Replicas, w.Received, first+n, ledger.Busy[first+n])
+				return lowered, fmt.Errorf("not drained first: %s %d → %d at %s, ordinal %d owned something in %v",
+					statefulSet, size, w.Replicas, w.Received, first+n, ledger.Busy[first+n])
 			}
 		}
 		if w.Accepted || w.Replicas > size {
@@ -162,10 +158,8 @@ func withoutUndone(writes []ScaleWrite, size int) []ScaleWrite {
 
 // returns is when replicas rose over the n-th ordinal again; now if they never did.
 func returns(n int, later []ScaleWrite) time.Time {
-	for _, w := range later {
-		if w.Replicas > n {
-			return w.Received
-		}
+	if i := slices.IndexFunc(later, func(w ScaleWrite) bool { return w.Replicas > n }); i >= 0 {
+		return later[i].Received
 	}
 	return time.Now()
 }

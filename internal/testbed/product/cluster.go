@@ -11,11 +11,11 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
@@ -39,11 +39,9 @@ func (c *Cluster) Size(ctx context.Context, statefulSet string) (Size, error) {
 	if err != nil {
 		return Size{}, fmt.Errorf("read StatefulSet: %w", err)
 	}
-	size := Size{Status: int(set.Status.Replicas), Ready: int(set.Status.ReadyReplicas)}
-	if set.Spec.Replicas != nil {
-		size.Spec = int(*set.Spec.Replicas)
-	}
-	return size, nil
+	return Size{
+		Spec: int(ptr.Deref(set.Spec.Replicas, 0)), Status: int(set.Status.Replicas), Ready: int(set.Status.ReadyReplicas),
+	}, nil
 }
 
 // Pods reads the pods of a StatefulSet, by name.
@@ -72,72 +70,29 @@ type ScaleWrite struct {
 	Accepted, Unknown bool
 }
 
-// audit reads what the API server recorded of one kind of object in this namespace, in the order in
-// which it got the requests.
-func (c *Cluster) audit(resource, subresource string, visit func(e auditv1.Event, accepted bool) error) error {
-	events, err := c.control.Audit(c.space)
-	if err != nil {
-		return err
-	}
-	for _, e := range events {
-		if e.ObjectRef.Resource != resource || e.ObjectRef.Subresource != subresource {
-			continue
-		}
-		if err := visit(e, e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest); err != nil {
-			return fmt.Errorf("read audit record: %w", err)
-		}
-	}
-	return nil
-}
-
 // ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server
 // got them.
 func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
-	return writes, c.audit("statefulsets", "scale", func(e auditv1.Event, accepted bool) error {
-		if e.RequestObject == nil {
-			return nil
+	events, err := c.control.Audit(c.space)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if e.ObjectRef.Resource != "statefulsets" || e.ObjectRef.Subresource != "scale" || e.RequestObject == nil {
+			continue
 		}
 		var scale autoscalingv1.Scale
 		if err := json.Unmarshal(e.RequestObject.Raw, &scale); err != nil {
-			return err
+			return nil, fmt.Errorf("read audit record: %w", err)
 		}
 		writes = append(writes, ScaleWrite{
 			StatefulSet: e.ObjectRef.Name, Replicas: int(scale.Spec.Replicas), User: e.User.Username,
-			Received: e.RequestReceivedTimestamp.Time, Accepted: accepted,
-			Unknown: e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
+			Received: e.RequestReceivedTimestamp.Time,
+			Accepted: e.ResponseStatus != nil && e.ResponseStatus.Code < http.StatusBadRequest,
+			Unknown:  e.ResponseStatus == nil || e.ResponseStatus.Code >= http.StatusInternalServerError,
 		})
-		return nil
-	})
-}
-
-// PodDeletion is one deletion of a pod, as the API server recorded it.
-type PodDeletion struct {
-	Pod, User string
-	Received  time.Time
-}
-
-// PodDeletions lists the accepted deletions of pods in this namespace.
-func (c *Cluster) PodDeletions() (found []PodDeletion, err error) {
-	return found, c.audit("pods", "", func(e auditv1.Event, accepted bool) error {
-		if e.Verb == "delete" && accepted {
-			found = append(found, PodDeletion{Pod: e.ObjectRef.Name, User: e.User.Username, Received: e.RequestReceivedTimestamp.Time})
-		}
-		return nil
-	})
-}
-
-// User is the product's name in the audit log.
-func (c *Cluster) User() string {
-	return "system:serviceaccount:" + c.space + ":" + serviceAccountName
-}
-
-// Events lists the reasons of the events in the namespace.
-func (c *Cluster) Events(ctx context.Context) ([]corev1.Event, error) {
-	list, err := c.Kube.CoreV1().Events(c.space).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list events: %w", err)
 	}
-	return list.Items, nil
+	return writes, nil
 }
 
 // Raw asks the API server for any path and query, as an administrator.
@@ -149,11 +104,11 @@ func (c *Cluster) Raw(ctx context.Context, path string) ([]byte, error) {
 // the described object. The resource is `pods/*`, `pods/NAME` or `statefulsets.apps/NAME`.
 func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[string]float64, error) {
 	raw, err := c.Raw(ctx, fmt.Sprintf("/apis/custom.metrics.k8s.io/v1beta2/namespaces/%s/%s/%s", c.space, resource, metric))
-	if err != nil {
-		return nil, fmt.Errorf("read metric %s of %s: %w", metric, resource, err)
-	}
 	var list v1beta2.MetricValueList
-	if err := json.Unmarshal(raw, &list); err != nil {
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read metric %s of %s: %w", metric, resource, err)
 	}
 	values := make(map[string]float64, len(list.Items))
@@ -161,20 +116,6 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 		values[item.DescribedObject.Name] = item.Value.AsApproximateFloat64()
 	}
 	return values, nil
-}
-
-// MetricOf reads the metric of one object.
-func (c *Cluster) MetricOf(ctx context.Context, resource, metric string) (float64, error) {
-	values, err := c.Metric(ctx, resource, metric)
-	if err != nil {
-		return 0, err
-	}
-	_, name, _ := strings.Cut(resource, "/")
-	value, ok := values[name]
-	if !ok {
-		return 0, fmt.Errorf("read metric %s of %s: no item among %d", metric, resource, len(values))
-	}
-	return value, nil
 }
 
 // REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may
@@ -186,18 +127,12 @@ func (v *Server) REST(ctx context.Context, method, path, token string, in, out a
 // OperatorToken returns the token of a service account that may send POSTs, as a person's would.
 func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
 	const name = "operator"
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	_, err := c.Kube.CoreV1().ServiceAccounts(c.space).Create(ctx, account, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return "", err
-	}
-	_, err = c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
+	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
 		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+name)
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	token, err := c.control.Run(ctx, "--namespace", c.space, "create", "token", name)
-	return strings.TrimSpace(token), err
+	return c.control.Token(ctx, c.space, name)
 }
 
 // ConfigureText writes any text into the ConfigMap.
@@ -237,20 +172,46 @@ func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	return leader.REST(ctx, http.MethodPost, "/v1/api/orchestrations/"+kind+"/reconcile/confirm", token, map[string]int{"deletes": want}, nil)
 }
 
-var errNoLeader = errors.New("no replica leads")
-
 // Leader is the replica that holds the Lease.
 func (s *Stack) Leader(ctx context.Context) (*Server, error) {
 	lease, err := s.Kube.CoordinationV1().Leases(s.Namespace).Get(ctx, "shardscaler", metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read Lease: %w", err)
 	}
-	if lease.Spec.HolderIdentity != nil {
-		for _, v := range s.Servers {
-			if strings.HasPrefix(*lease.Spec.HolderIdentity, v.Name+"@") && v.Running() {
-				return v, nil
-			}
+	for _, v := range s.Servers {
+		if strings.HasPrefix(ptr.Deref(lease.Spec.HolderIdentity, ""), v.Name+"@") && v.Running() {
+			return v, nil
 		}
 	}
-	return nil, errNoLeader
+	return nil, errors.New("no replica leads")
+}
+
+// CABundle is what the API server is to trust for the metrics API.
+func (s *Stack) CABundle(ctx context.Context) ([]byte, error) {
+	if !s.SelfManagedCert {
+		return s.Certs.CA, nil
+	}
+	secret, err := s.Kube.CoreV1().Secrets(s.Namespace).Get(ctx, "shardscaler-self-managed-cert", metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read the self-managed certificate: %w", err)
+	}
+	return secret.Data["ca.crt"], nil
+}
+
+// DirectConfig asks a replica's own port for metrics, past the API server, as an administrator
+// whose certificate the replica checks as the API server would. The replica's certificate is
+// checked too.
+func (s *Stack) DirectConfig(ctx context.Context, v *Server) (*rest.Config, error) {
+	bundle, err := s.CABundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := s.control.Config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Host = "https://" + v.Secure
+	cfg.CAFile, cfg.CAData = "", bundle
+	cfg.ServerName = s.serverName()
+	return cfg, nil
 }

@@ -12,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// front is the one address of a Service: it leads each connection to a replica that is ready, as kubelet and kube-proxy would. A replica that is frozen or gone loses its connections when its probe fails.
+// front is the one address of a Service: it leads each connection to a replica that is ready, as
+// kubelet and kube-proxy would. A replica that is frozen or gone loses its connections when its
+// probe fails.
 type front struct {
 	listener net.Listener
 	// target is the address of a replica that it leads to.
@@ -21,28 +23,29 @@ type front struct {
 	ready  []*Server
 	next   int
 	conns  map[net.Conn]*Server
-	stop   context.CancelFunc
+	closed chan struct{}
 	group  sync.WaitGroup
 }
 
 // probePeriod is the time between two probes of a replica, and how long it may take to answer one.
 const probePeriod = 500 * time.Millisecond
 
-func newFront(target func(*Server) string) (*front, error) {
+// newFront listens; it serves when there are replicas, and until the Stack closes.
+func (s *Stack) newFront(target func(*Server) string) (*front, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen before the replicas: %w", err)
 	}
-	return &front{listener: listener, target: target, conns: map[net.Conn]*Server{}, stop: func() {}}, nil
+	f := &front{listener: listener, target: target, conns: map[net.Conn]*Server{}, closed: make(chan struct{})}
+	s.fronts = append(s.fronts, f)
+	s.onClose(f.close)
+	return f, nil
 }
 
 func (f *front) port() int { return f.listener.Addr().(*net.TCPAddr).Port }
 
-// serve forwards until close.
-func (f *front) serve(servers []*Server) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	f.stop = cancel
-	f.group.Go(func() { f.probe(ctx, servers) })
+func (f *front) serve(servers []*Server) {
+	f.group.Go(func() { f.probe(servers) })
 	f.group.Go(func() {
 		for {
 			conn, err := f.listener.Accept()
@@ -52,20 +55,19 @@ func (f *front) serve(servers []*Server) error {
 			f.group.Go(func() { f.forward(conn) })
 		}
 	})
-	return nil
 }
 
 func (f *front) close(context.Context) error {
-	f.stop()
+	close(f.closed)
 	err := f.listener.Close()
-	f.setReady(nil)
 	f.group.Wait()
 	return err
 }
 
-// probe keeps the list of replicas that are ready.
-func (f *front) probe(ctx context.Context, servers []*Server) {
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
+// probe keeps the list of replicas that are ready: at the end none is, which ends all connections.
+func (f *front) probe(servers []*Server) {
+	defer f.setReady(nil)
+	wait.UntilWithContext(wait.ContextForChannel(f.closed), func(ctx context.Context) {
 		var ready []*Server
 		for _, v := range servers {
 			one, cancel := context.WithTimeout(ctx, probePeriod)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,12 +36,11 @@ components: [%[2]s/components/example-workload%[3]s]
 // install applies the manifests. Processes on this machine stand for the Deployment, and a front on a loopback port for the
 // Service of the metrics API, so those two differ; everything else is what is shipped.
 func (s *Stack) install(ctx context.Context) error {
-	front, err := newFront(func(v *Server) string { return v.Secure })
+	front, err := s.newFront(func(v *Server) string { return v.Secure })
 	if err != nil {
 		return err
 	}
 	s.front = front
-	s.onClose(front.close)
 	objects, err := s.render(ctx)
 	if err != nil {
 		return err
@@ -87,7 +85,7 @@ func (s *Stack) kubectl(ctx context.Context, objects unstructured.UnstructuredLi
 }
 
 // render runs kustomize over the shipped manifests.
-func (s *Stack) render(ctx context.Context) ([]unstructured.Unstructured, error) {
+func (s *Stack) render(ctx context.Context) (objects []unstructured.Unstructured, err error) {
 	root, err := servers.ModuleRoot()
 	if err != nil {
 		return nil, err
@@ -96,34 +94,27 @@ func (s *Stack) render(ctx context.Context) ([]unstructured.Unstructured, error)
 	if err != nil {
 		return nil, err
 	}
-	dir = filepath.Join(dir, "install")
 	relative, err := filepath.Rel(dir, filepath.Join(root, "manifests")) // kustomize refuses absolute paths
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	file, more := filepath.Join(dir, "kustomization.yaml"), ""
+	more := ""
 	if s.SelfManagedCert {
 		more = ", " + relative + "/components/self-managed-cert"
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, kustomization, s.Namespace, relative, more), 0o644); err != nil {
+	if _, err := s.write("kustomization.yaml", fmt.Appendf(nil, kustomization, s.Namespace, relative, more)); err != nil {
 		return nil, err
 	}
 	out, err := s.control.Run(ctx, "kustomize", dir)
 	if err != nil {
 		return nil, err
 	}
-	return decodeManifests(out)
-}
-
-func decodeManifests(text string) (objects []unstructured.Unstructured, err error) {
-	for in := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096); ; {
+	for in := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(out), 4096); ; {
 		var o unstructured.Unstructured
-		if err := in.Decode(&o); errors.Is(err, io.EOF) {
+		switch err := in.Decode(&o); {
+		case errors.Is(err, io.EOF):
 			return objects, nil
-		} else if err != nil {
+		case err != nil:
 			return nil, fmt.Errorf("read manifests: %w", err)
 		}
 		objects = append(objects, o)

@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
@@ -25,16 +22,12 @@ type Ledger struct {
 	Vanished map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
-	// Grants counts the additions of an id to a list, Reloads the changes of each ordinal's `_reload`.
-	Grants  int
+	// Reloads counts the changes of each ordinal's `_reload`.
 	Reloads map[int]int
-	// LastZxid is that of the last transaction read.
-	LastZxid int64
 
-	places map[string]place // by znode
-	count  map[string]int   // in how many places an id is
-	shared string
-	own    string
+	places      map[string]place // by znode
+	count       map[string]int   // in how many places an id is
+	shared, own string
 }
 
 // Span is a time; To is zero while it lasts.
@@ -69,15 +62,6 @@ func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 	return l, err
 }
 
-// Transactions reads the transaction log of the ensemble.
-func (t *Tree) Transactions() ([]Txn, error) {
-	var dirs []string
-	for _, server := range t.ensemble.Servers {
-		dirs = append(dirs, filepath.Join(server.WorkDir, "data"))
-	}
-	return ReadEnsemble(dirs)
-}
-
 func newLedger(chroot, kind string) *Ledger {
 	shared, own := roots(chroot, kind)
 	return &Ledger{
@@ -90,7 +74,6 @@ func newLedger(chroot, kind string) *Ledger {
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {
-	l.LastZxid = t.Zxid
 	var before, after []string // ids that places of this transaction held and hold
 	changed := false
 	for _, op := range t.Ops {
@@ -105,12 +88,8 @@ func (l *Ledger) add(t Txn, judged bool) error {
 			continue
 		}
 		changed = true
-		was := l.places[op.Path]
-		before = append(before, was.ids...)
+		before = append(before, l.places[op.Path].ids...)
 		after = append(after, now.ids...)
-		if !op.Deleted && strings.HasPrefix(op.Path, l.shared) {
-			l.Grants += sets.New(now.ids...).Difference(sets.New(was.ids...)).Len()
-		}
 		if op.Deleted {
 			delete(l.places, op.Path)
 		} else {

@@ -54,7 +54,6 @@ func TestLedgerFollowsAnIDThroughPoolListAndFlight(t *testing.T) {
 	require.Empty(t, s.l.Faults)
 	require.Empty(t, s.l.Vanished)
 	require.Equal(t, 4, s.l.Transactions)
-	require.Equal(t, 2, s.l.Grants)
 	require.Equal(t, []Span{{time.Unix(2, 0), time.Unix(4, 0)}}, s.l.Busy[0], "busy while it has the id or the id is in flight from it")
 	require.True(t, s.l.BusyBetween(0, time.Unix(3, 0), time.Unix(5, 0)))
 	require.False(t, s.l.BusyBetween(0, time.Unix(4, 0), time.Unix(9, 0)))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +32,7 @@ func (s *Stack) startPlatform(ctx context.Context) error {
 		return err
 	}
 	s.onClose(conn.Close)
-	options := paho.NewClientOptions().AddBroker(s.MQTT.URL).SetClientID(s.Namespace + "-platform").
-		SetUsername(s.MQTT.User).SetPassword(s.MQTT.Password).SetWriteTimeout(10 * time.Second)
+	options := paho.NewClientOptions().AddBroker(s.Env.MQTT.URL).SetClientID(s.Namespace + "-platform").SetWriteTimeout(10 * time.Second)
 	client := paho.NewClient(options)
 	if err := await(ctx, client.Connect()); err != nil {
 		return err
@@ -77,9 +77,7 @@ func (p *Platform) Remove(ctx context.Context, kind string, ids ...string) error
 func (p *Platform) Publish(ctx context.Context, messages ...Notification) error {
 	// The client numbers what is not yet acknowledged with 16 bits, and a window keeps the broker's memory small.
 	const window = 1000
-	for len(messages) > 0 {
-		part := messages[:min(window, len(messages))]
-		messages = messages[len(part):]
+	for part := range slices.Chunk(messages, window) {
 		tokens := make([]paho.Token, len(part))
 		for i, m := range part {
 			tokens[i] = p.mqtt.Publish(p.topic, 1, false, []byte(m))
@@ -102,8 +100,8 @@ func await(ctx context.Context, token paho.Token) error {
 	}
 }
 
-// Notify is a message of any content.
-func Notify(content map[string]any) Notification {
+// notify is a message of any content.
+func notify(content map[string]any) Notification {
 	raw, err := json.Marshal(content)
 	if err != nil {
 		panic(err) // tests pass strings and lists
@@ -113,27 +111,27 @@ func Notify(content map[string]any) Notification {
 
 // Created says that one is new.
 func Created(kind, id string) Notification {
-	return Notify(map[string]any{"o": "c", "t": kind, "k": map[string]any{"id": id}, "instance": map[string]any{"name": id}})
+	return notify(map[string]any{"o": "c", "t": kind, "k": map[string]any{"id": id}, "instance": map[string]any{"name": id}})
 }
 
 // Deleted says that one is gone.
 func Deleted(kind, id string) Notification {
-	return Notify(map[string]any{"o": "d", "t": kind, "k": map[string]any{"id": id}})
+	return notify(map[string]any{"o": "d", "t": kind, "k": map[string]any{"id": id}})
 }
 
 // BulkCreated says that many are new.
 func BulkCreated(kind string, ids []string) Notification {
-	return Notify(map[string]any{"o": "bc", "t": kind, "keys": ids})
+	return notify(map[string]any{"o": "bc", "t": kind, "keys": ids})
 }
 
 // BulkDeleted says that many are gone.
 func BulkDeleted(kind string, ids []string) Notification {
-	return Notify(map[string]any{"o": "bd", "t": kind, "where": map[string]any{"id": ids}})
+	return notify(map[string]any{"o": "bd", "t": kind, "where": map[string]any{"id": ids}})
 }
 
 // DeletedWhere says that some are gone and not which: operators vanish in JSON.
 func DeletedWhere(kind string) Notification {
-	return Notify(map[string]any{"o": "bd", "t": kind, "where": map[string]any{}})
+	return notify(map[string]any{"o": "bd", "t": kind, "where": map[string]any{}})
 }
 
 // bulk is how many ids the platform puts into one bulk message.
@@ -156,10 +154,8 @@ func ImportMessages(kind string, ids []string, seed uint64) []Notification {
 	for _, id := range ids[:half] {
 		messages = append(messages, Created(kind, id))
 	}
-	for rest := ids[half:]; len(rest) > 0; {
-		part := rest[:min(bulk, len(rest))]
+	for part := range slices.Chunk(ids[half:], bulk) {
 		messages = append(messages, BulkCreated(kind, part))
-		rest = rest[len(part):]
 	}
 	for range len(messages) / 10 {
 		messages = append(messages, messages[random.IntN(len(messages))])

@@ -28,9 +28,6 @@ func (p *Process) Start() error {
 	return p.Launch()
 }
 
-// Become makes another program of it, with the same arguments, at the next start.
-func (p *Process) Become(program string) { p.Argv[0] = program }
-
 // Stop asks it to end and waits for that; one that does not is killed and reported.
 func (p *Process) Stop(ctx context.Context) error {
 	if !p.Running() {
@@ -55,9 +52,8 @@ func (p *Process) Stop(ctx context.Context) error {
 
 // Server is one replica of shardscaler.
 type Server struct {
-	*Process
-	// Addr is host:port of REST, probes and Prometheus; Secure that of the metrics API.
-	Addr, Secure string
+	*Process        // its Addr is that of REST, probes and Prometheus
+	Secure   string // host:port of the metrics API
 }
 
 // startServers starts the replicas and the front before them.
@@ -76,8 +72,8 @@ func (s *Stack) startServers(context.Context) error {
 		secure := ports[2*i+1]
 		args := []string{
 			"run", "--namespace", s.Namespace, "--pod-name", name, "--kubeconfig", s.Kubeconfig,
-			"--zookeeper", s.zookeeper(), "--zookeeper-session-timeout", "4s",
-			"--kafka", s.Kafka.Addr, "--mqtt", s.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
+			"--zookeeper", s.ZooKeeper.Connect + s.Chroot, "--zookeeper-session-timeout", "4s",
+			"--kafka", s.Kafka.Addr, "--mqtt", s.Env.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
 			"--catalogue-dsn-file", dsn, "--listen", addr, "--advertise", addr,
 			"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
 			"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms",
@@ -93,21 +89,19 @@ func (s *Stack) startServers(context.Context) error {
 		}
 		server := &Server{
 			Process: newProcess(s.Env, s.Dir, name, s.Programs.Shardscaler, args...),
-			Addr:    addr, Secure: fmt.Sprintf("127.0.0.1:%d", secure),
+			Secure:  fmt.Sprintf("127.0.0.1:%d", secure),
 		}
-		server.Env = append(server.Env, s.ServerEnv...)
+		server.Addr, server.Env = addr, append(server.Env, s.ServerEnv...)
 		s.onClose(server.Stop)
 		if err := server.Start(); err != nil {
 			return err
 		}
 		s.Servers = append(s.Servers, server)
 	}
-	if s.rest != nil {
-		if err := s.rest.serve(s.Servers); err != nil {
-			return err
-		}
+	for _, f := range s.fronts {
+		f.serve(s.Servers)
 	}
-	return s.front.serve(s.Servers)
+	return nil
 }
 
 // Ready asks /readyz.
@@ -151,7 +145,6 @@ func (s *Stack) AwaitReady(ctx context.Context, v *Server) error {
 
 // Text gets a page of the replica: /readyz, /metrics.
 func (v *Server) Text(ctx context.Context, path string) (string, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // leaves nothing behind
-	raw, err := httpcall.Do(ctx, client, http.MethodGet, "http://"+v.Addr+path, "", nil)
+	raw, err := httpcall.Do(ctx, httpcall.Once, http.MethodGet, "http://"+v.Addr+path, "", nil)
 	return string(raw), err
 }

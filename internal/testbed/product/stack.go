@@ -31,8 +31,7 @@ import (
 // Options say what a Stack consists of.
 type Options struct {
 	// Dir takes logs, kubeconfigs and certificates; it must exist.
-	Dir string
-	// Programs are the built commands.
+	Dir      string
 	Programs Programs
 	// Namespace must exist, and so must the Kafka topic BeatTopic. Chroot goes before ZooKeeper's paths and may be empty.
 	Namespace string
@@ -40,17 +39,14 @@ type Options struct {
 	BeatTopic string
 	MQTTTopic string
 	Catalogue servers.Database
-	// ZooKeeper, Kafka and MQTT are the sandbox's own unless set: a test that stops one brings its own.
+	// ZooKeeper and Kafka are the sandbox's own unless set: a test that stops one brings its own.
 	ZooKeeper *servers.ZooKeeper
 	Kafka     *servers.Kafka
-	MQTT      *servers.MQTT
 
-	// Config is what the ConfigMap holds at the start.
-	Config *config.Config
+	Config *config.Config // what the ConfigMap holds at the start
 	// SelfManagedCert lets the product make its serving certificate; otherwise it comes from files.
 	SelfManagedCert bool
-	// Replicas of shardscaler that are started; default 1.
-	Replicas int
+	Replicas        int // of shardscaler; default 1
 	// ServerFlags and WorkloadFlags are added to the usual ones, ServerEnv to the environment.
 	ServerFlags, WorkloadFlags, ServerEnv []string
 	// EachServer are the flags of one replica, after ServerFlags; it may be nil.
@@ -58,10 +54,9 @@ type Options struct {
 	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and nobody is asked for
 	// metrics through the API server.
 	Private bool
-	// Sizes are the replicas of StatefulSets at the start; those not named start as the manifests have them.
-	Sizes map[string]int
-	// Starts are the first ordinals (spec.ordinals.start); those not named start at 0.
-	Starts map[string]int
+	// Sizes are the replicas of StatefulSets at the start, Starts their first ordinals; those not
+	// named start as the manifests have them.
+	Sizes, Starts map[string]int
 	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service shardscaler as their server.
 	Hooks bool
 	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
@@ -81,16 +76,13 @@ type Stack struct {
 	Servers  []*Server
 	Workload *Process
 	Control  workload.Control
-	// RunLog is the file in which the workload says what ran where and when.
-	RunLog string
-	// Kubeconfig is the file that the product is given, of its service account.
-	Kubeconfig string
 
-	// Certs are those of the metrics API.
-	Certs *certs.Files
+	RunLog     string       // file in which the workload says what ran where and when
+	Kubeconfig string       // file that the product is given, of its service account
+	Certs      *certs.Files // of the metrics API
 
 	front   *front                        // where the APIServices lead
-	rest    *front                        // where the Service shardscaler leads; nil if nobody asks there
+	fronts  []*front                      // front, and where the Service shardscaler leads if somebody asks there
 	closers []func(context.Context) error // in the order of starting
 }
 
@@ -101,16 +93,7 @@ const Patience = 3 * time.Minute
 // started is ended when it fails.
 func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
 	s := &Stack{Options: o, Env: env}
-	s.Replicas = cmp.Or(o.Replicas, 1)
-	if s.ZooKeeper == nil {
-		s.ZooKeeper = env.ZooKeeper
-	}
-	if s.Kafka == nil {
-		s.Kafka = env.Kafka
-	}
-	if s.MQTT == nil {
-		s.MQTT = env.MQTT
-	}
+	s.Replicas, s.ZooKeeper, s.Kafka = cmp.Or(o.Replicas, 1), cmp.Or(o.ZooKeeper, env.ZooKeeper), cmp.Or(o.Kafka, env.Kafka)
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -157,8 +140,12 @@ func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.cl
 // connect also makes certificates: the API server asks for the name of the Service, whatever address that leads to.
 func (s *Stack) connect(context.Context) (err error) {
 	s.Cluster = Cluster{control: s.Env.Kubernetes, space: s.Namespace}
-	s.Tree = Tree{ensemble: s.ZooKeeper, chroot: s.Chroot}
-	s.onClose(s.Tree.close)
+	conn, _, err := s.ZooKeeper.Open(10 * time.Second)
+	if err != nil {
+		return fmt.Errorf("connect to ZooKeeper: %w", err)
+	}
+	s.onClose(func(context.Context) error { conn.Close(); return nil })
+	s.Tree = Tree{ensemble: s.ZooKeeper, chroot: s.Chroot, conn: conn}
 	rest, err := s.control.Config()
 	if err != nil {
 		return err
@@ -180,7 +167,7 @@ func (s *Stack) startWorkload(context.Context) error {
 	s.Control = workload.Control{Addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	args := []string{
 		"run", "--kubeconfig", s.Env.Kubernetes.Kubeconfig, "--namespace", s.Namespace,
-		"--zookeeper", s.zookeeper(), "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
+		"--zookeeper", s.ZooKeeper.Connect + s.Chroot, "--kafka", s.Kafka.Addr, "--topic", s.BeatTopic,
 		"--control", s.Control.Addr, "--run-log", s.RunLog,
 	}
 	var beating []string
@@ -192,27 +179,21 @@ func (s *Stack) startWorkload(context.Context) error {
 	}
 	args = append(args, "--beating", strings.Join(beating, ","))
 	if s.Hooks {
-		if s.rest, err = newFront(func(v *Server) string { return v.Addr }); err != nil {
+		rest, err := s.newFront(func(v *Server) string { return v.Addr })
+		if err != nil {
 			return err
 		}
-		s.onClose(s.rest.close)
-		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", s.rest.port()))
+		args = append(args, "--prestop", s.Programs.Prestop, "--prestop-server", fmt.Sprintf("http://127.0.0.1:%d", rest.port()))
 	}
 	s.Workload = newProcess(s.Env, s.Dir, "dacsim", s.Programs.Dacsim, append(args, s.WorkloadFlags...)...)
 	s.onClose(s.Workload.Stop)
 	return s.Workload.Start()
 }
 
-// zookeeper is the address that the product and the workload are given.
-func (s *Stack) zookeeper() string { return s.ZooKeeper.Connect + s.Chroot }
-
 // write puts a file into the Stack's folder.
 func (s *Stack) write(name string, content []byte) (string, error) {
 	file := filepath.Join(s.Dir, name)
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		return "", err
-	}
-	return file, nil
+	return file, os.WriteFile(file, content, 0o600)
 }
 
 // serverName is what the certificate of the metrics API must name.

@@ -58,8 +58,8 @@ const (
 	endOfRecord = 'B'
 )
 
-// ReadTxns reads the transaction log in a server's data folder, oldest first. The end of a log that is still being written
-// is where it stops.
+// ReadTxns reads the transaction log in a server's data folder, oldest first. The end of a log that
+// is still being written is where it stops.
 func ReadTxns(dataDir string) (all []Txn, err error) {
 	err = WalkTxns(dataDir, func(t Txn) error {
 		all = append(all, t)
@@ -88,13 +88,14 @@ func WalkTxns(dataDir string, visit func(Txn) error) error {
 	return nil
 }
 
-// ReadEnsemble reads the logs of all servers and returns what a majority of them has: a proposal that the others never saw is no
-// transaction. While something is written, what a majority has is not all of it yet.
-func ReadEnsemble(dataDirs []string) ([]Txn, error) {
+// Transactions reads the logs of all servers of the ensemble and returns what a majority of them
+// has: a proposal that the others never saw is no transaction. While something is written, what a
+// majority has is not all of it yet.
+func (t *Tree) Transactions() ([]Txn, error) {
 	seen := map[int64]int{}
 	byZxid := map[int64]Txn{}
-	for _, dir := range dataDirs {
-		txns, err := ReadTxns(dir)
+	for _, server := range t.ensemble.Servers {
+		txns, err := ReadTxns(filepath.Join(server.WorkDir, "data"))
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +108,7 @@ func ReadEnsemble(dataDirs []string) ([]Txn, error) {
 	}
 	var common []Txn
 	for _, zxid := range slices.Sorted(maps.Keys(seen)) {
-		if 2*seen[zxid] > len(dataDirs) {
+		if 2*seen[zxid] > len(t.ensemble.Servers) {
 			common = append(common, byZxid[zxid])
 		}
 	}
@@ -168,12 +169,7 @@ func (j *jute) read(into any) {
 }
 
 func (j *jute) int32() (v int32) { j.read(&v); return v }
-func (j *jute) int64() (v int64) { j.read(&v); return v }
-func (j *jute) bool() bool {
-	var v int8
-	j.read(&v)
-	return v != 0
-}
+func (j *jute) bool() (v bool)   { j.read(&v); return v }
 
 func (j *jute) buffer() []byte {
 	n := j.int32()
@@ -191,16 +187,14 @@ func (j *jute) buffer() []byte {
 
 func decodeTxn(body []byte) (Txn, error) {
 	j := &jute{in: bytes.NewReader(body)}
-	txn := Txn{Session: j.int64()}
-	_ = j.int32() // xid
-	txn.Zxid = j.int64()
-	txn.Time = time.UnixMilli(j.int64())
-	kind := j.int32()
-	if kind == txnMulti {
-		txn.Ops = j.multi()
-	} else {
-		txn.Ops = j.op(kind)
+	var header struct {
+		Session    int64
+		XID        int32
+		Zxid, Time int64
+		Type       int32
 	}
+	j.read(&header)
+	txn := Txn{Session: header.Session, Zxid: header.Zxid, Time: time.UnixMilli(header.Time), Ops: j.op(header.Type)}
 	if j.err != nil {
 		return Txn{}, fmt.Errorf("decode transaction 0x%x: %w", txn.Zxid, j.err)
 	}
@@ -228,6 +222,8 @@ func (j *jute) multi() []TxnOp {
 // op reads one operation; what follows in it (a digest of the tree) is not needed.
 func (j *jute) op(kind int32) []TxnOp {
 	switch kind {
+	case txnMulti:
+		return j.multi()
 	case txnCreate, txnCreate2, txnCreateContainer, txnCreateTTL:
 		op := TxnOp{Path: string(j.buffer()), Data: j.buffer(), Created: true}
 		for n := j.int32(); n > 0 && j.err == nil; n-- { // access list: permissions, scheme, id
@@ -244,12 +240,11 @@ func (j *jute) op(kind int32) []TxnOp {
 	case txnDelete, txnDeleteContainer:
 		return []TxnOp{{Path: string(j.buffer()), Deleted: true}}
 	case txnCloseSession:
-		if j.in.Len() == 0 {
-			return nil
-		}
 		var ops []TxnOp
-		for n := j.int32(); n > 0 && j.err == nil; n-- {
-			ops = append(ops, TxnOp{Path: string(j.buffer()), Deleted: true})
+		if j.in.Len() > 0 {
+			for n := j.int32(); n > 0 && j.err == nil; n-- {
+				ops = append(ops, TxnOp{Path: string(j.buffer()), Deleted: true})
+			}
 		}
 		return ops
 	}

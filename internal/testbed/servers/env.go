@@ -42,37 +42,36 @@ func ParseParts(names []string) ([]Part, error) {
 	if len(names) == 0 {
 		return AllParts, nil
 	}
-	parts := make([]Part, len(names))
-	for i, name := range names {
-		if parts[i] = Part(name); !slices.Contains(AllParts, parts[i]) {
+	parts := make([]Part, 0, len(names))
+	for _, name := range names {
+		if !slices.Contains(AllParts, Part(name)) {
 			return nil, fmt.Errorf("parse parts: %q is none of %v", name, AllParts)
 		}
+		parts = append(parts, Part(name))
 	}
 	return parts, nil
 }
 
 // Options say what Start starts.
 type Options struct {
-	StateDir     string    // folder for all state; must not exist or be empty; default: one in the temporary folder
-	Only         []Part    // default: AllParts
-	ZooKeepers   int       // servers in the ensemble; default 1
-	Nodes        int       // nodes of the cluster; default 3
-	MQTTUser     string    // with it, the broker refuses anybody else
-	MQTTPassword string    //
-	Progress     io.Writer // told what is being built, fetched or started, and for how long; default: nobody
+	StateDir   string    // folder for all state; must not exist or be empty; default: one in the temporary folder
+	Only       []Part    // default: AllParts
+	ZooKeepers int       // servers in the ensemble; default 1
+	Nodes      int       // nodes of the cluster; default 3
+	Progress   io.Writer // told what is being built, fetched or started, and for how long; default: nobody
 }
 
 // Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
 type Env struct {
-	place
+	Dir        string      `json:"dir"`
+	Tools      Tools       `json:"tools"`
 	Kubernetes *Kubernetes `json:"kubernetes,omitempty"`
 	ZooKeeper  *ZooKeeper  `json:"zookeeper,omitempty"`
 	Kafka      *Kafka      `json:"kafka,omitempty"`
 	MQTT       *MQTT       `json:"mqtt,omitempty"`
 	Postgres   *Postgres   `json:"postgres,omitempty"`
 
-	reaper     io.Closer // nil in an Env that is only attached
-	reaperDone <-chan struct{}
+	endReaper func() // nil in an Env that is only attached
 }
 
 // FileVar names, in the environment, the sandbox.json that Attach and Require read.
@@ -107,11 +106,12 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := env.startParts(ctx, options, progress); err != nil {
-		return nil, errors.Join(err, env.Close())
+	err = env.startParts(ctx, options, progress)
+	if err == nil {
+		err = writeJSON(env.File(), env)
 	}
-	if err := writeJSON(env.File(), env); err != nil {
-		return nil, errors.Join(fmt.Errorf("write sandbox.json: %w", err), env.Close())
+	if err != nil {
+		return nil, errors.Join(err, env.Close())
 	}
 	return env, nil
 }
@@ -120,45 +120,34 @@ func Start(ctx context.Context, options Options) (*Env, error) {
 func newEnv(stateDir string, tools Tools) (*Env, error) {
 	dir, err := makeStateDir(stateDir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make state folder: %w", err)
 	}
-	env := &Env{place: place{Dir: dir, Tools: tools}}
+	env := &Env{Dir: dir, Tools: tools}
 	owner, _ := proc.Identify(os.Getpid())
 	if err := writeJSON(filepath.Join(dir, ownerFile), owner); err != nil {
 		return nil, fmt.Errorf("record owner: %w", err)
 	}
-	env.reaper, env.reaperDone, err = startReaper(tools.Self, dir)
+	env.endReaper, err = startReaper(tools.Self, dir)
 	return env, err
 }
 
 func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.Progress) error {
 	starts := map[Part]func(context.Context) error{
-		PartKubernetes: func(ctx context.Context) (err error) {
-			e.Kubernetes, err = e.startKubernetes(ctx, cmp.Or(options.Nodes, 3))
-			return err
-		},
-		PartZooKeeper: func(ctx context.Context) (err error) {
-			e.ZooKeeper, err = e.startZooKeeper(ctx, "zookeeper", max(options.ZooKeepers, 1))
-			return err
-		},
-		PartKafka: func(ctx context.Context) (err error) {
-			e.Kafka, err = e.startKafka(ctx, "kafka")
-			return err
-		},
-		PartMQTT: func(ctx context.Context) (err error) {
-			e.MQTT, err = e.startMQTT(ctx, "mqtt", options.MQTTUser, options.MQTTPassword)
-			return err
-		},
-		PartPostgres: func(ctx context.Context) (err error) {
-			e.Postgres, err = e.startPostgres(ctx, "postgres")
-			return err
-		},
+		PartKubernetes: into(&e.Kubernetes, func(ctx context.Context) (*Kubernetes, error) {
+			return e.startKubernetes(ctx, cmp.Or(options.Nodes, 3))
+		}),
+		PartZooKeeper: into(&e.ZooKeeper, func(ctx context.Context) (*ZooKeeper, error) {
+			return e.startZooKeeper(ctx, "zookeeper", max(options.ZooKeepers, 1))
+		}),
+		PartKafka:    into(&e.Kafka, func(ctx context.Context) (*Kafka, error) { return e.startKafka(ctx, "kafka", "", "") }),
+		PartMQTT:     into(&e.MQTT, func(ctx context.Context) (*MQTT, error) { return e.startMQTT(ctx, "mqtt", "", "") }),
+		PartPostgres: into(&e.Postgres, func(ctx context.Context) (*Postgres, error) { return e.startPostgres(ctx, "postgres") }),
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range options.Only {
 		group.Go(func() error {
 			began := time.Now()
-			if err := again(ctx, starts[part]); err != nil {
+			if err := starts[part](ctx); err != nil {
 				return err
 			}
 			progress.Printf("%s answers after %s", part, time.Since(began).Round(100*time.Millisecond))
@@ -168,15 +157,17 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.P
 	return group.Wait()
 }
 
-// again tries a start up to three times: another process may take a port between our choice and its use.
-func again(ctx context.Context, start func(context.Context) error) error {
-	var err error
-	for range 3 {
-		if err = start(ctx); err == nil || ctx.Err() != nil {
-			break
+// into starts a server up to three times: another process may take a port between our choice and
+// its use.
+func into[S any](server *S, start func(context.Context) (S, error)) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		for range 3 {
+			if *server, err = start(ctx); err == nil || ctx.Err() != nil {
+				break
+			}
 		}
+		return err
 	}
-	return err
 }
 
 // Attach reads the sandbox.json of a sandbox that another process started.
@@ -201,58 +192,53 @@ func Attach(file string) (*Env, error) {
 // Close ends every process of the sandbox, also those that tests started within it, and removes its
 // folder. In an attached Env it does nothing.
 func (e *Env) Close() error {
-	if e.reaper == nil {
+	if e.endReaper == nil {
 		return nil
 	}
 	err := reap(e.Dir)
-	_ = e.reaper.Close()
-	<-e.reaperDone
+	e.endReaper()
 	return err
 }
 
 // Servers lists every server process that Start started.
 func (e *Env) Servers() (all []*Server) {
-	parts := e.parts()
 	for _, part := range AllParts {
-		all = append(all, parts[part]...)
+		all = append(all, e.part(part)...)
 	}
 	return all
 }
 
-// parts are the servers of each part that was started.
-func (e *Env) parts() map[Part][]*Server {
-	parts := map[Part][]*Server{}
-	if e.Kubernetes != nil {
-		parts[PartKubernetes] = e.Kubernetes.Servers()
+// part are the servers of a part; none if it was not started.
+func (e *Env) part(part Part) []*Server {
+	switch {
+	case part == PartKubernetes && e.Kubernetes != nil:
+		return e.Kubernetes.Servers()
+	case part == PartZooKeeper && e.ZooKeeper != nil:
+		return e.ZooKeeper.Servers
+	case part == PartKafka && e.Kafka != nil:
+		return []*Server{e.Kafka.Server}
+	case part == PartMQTT && e.MQTT != nil:
+		return []*Server{e.MQTT.Server}
+	case part == PartPostgres && e.Postgres != nil:
+		return []*Server{e.Postgres.Server}
 	}
-	if e.ZooKeeper != nil {
-		parts[PartZooKeeper] = e.ZooKeeper.Servers
-	}
-	if e.Kafka != nil {
-		parts[PartKafka] = []*Server{e.Kafka.Server}
-	}
-	if e.MQTT != nil {
-		parts[PartMQTT] = []*Server{e.MQTT.Server}
-	}
-	if e.Postgres != nil {
-		parts[PartPostgres] = []*Server{e.Postgres.Server}
-	}
-	return parts
+	return nil
 }
 
 // sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the user's
 // home: PostgreSQL, as another user, must get through.
 func sandboxRoot() (string, error) {
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("shardscaler-%d", os.Getuid()))
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return "", fmt.Errorf("make folder for sandboxes: %w", err)
+	err := os.MkdirAll(root, 0o755)
+	if err == nil {
+		var info os.FileInfo
+		info, err = os.Lstat(root)
+		if err == nil && (!info.IsDir() || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid())) {
+			err = fmt.Errorf("%s belongs to somebody else", root)
+		}
 	}
-	info, err := os.Lstat(root)
 	if err != nil {
 		return "", fmt.Errorf("make folder for sandboxes: %w", err)
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(stat.Uid) != os.Getuid() {
-		return "", fmt.Errorf("make folder for sandboxes: %s belongs to somebody else", root)
 	}
 	return root, nil
 }
@@ -260,10 +246,10 @@ func sandboxRoot() (string, error) {
 // openDir makes a fresh folder that PostgreSQL, as another user, can pass through.
 func openDir(parent, name string) (string, error) {
 	dir, err := os.MkdirTemp(parent, name+"-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
+	if err != nil {
+		return "", err
 	}
-	return dir, err
+	return dir, os.Chmod(dir, 0o755)
 }
 
 // makeStateDir makes the folder of a new sandbox: in sandboxRoot, or where the user wants it with a
@@ -274,29 +260,25 @@ func makeStateDir(wanted string) (string, error) {
 		return "", err
 	}
 	if wanted == "" {
-		dir, err := openDir(root, "sandbox")
-		if err != nil {
-			return "", fmt.Errorf("make state folder: %w", err)
+		if wanted, err = openDir(root, "sandbox"); err != nil {
+			return "", err
 		}
-		return filepath.EvalSymlinks(dir)
+		return filepath.EvalSymlinks(wanted)
 	}
 	if err := os.MkdirAll(wanted, 0o755); err != nil {
-		return "", fmt.Errorf("make state folder: %w", err)
+		return "", err
 	}
 	dir, err := filepath.EvalSymlinks(wanted)
 	if err == nil {
 		dir, err = filepath.Abs(dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("make state folder: %w", err)
+		return "", err
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		return "", fmt.Errorf("make state folder: %s is not empty", dir)
+		return "", fmt.Errorf("%s is not empty", dir)
 	}
 	link := filepath.Join(root, strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-"))
 	_ = os.Remove(link) // of an earlier sandbox in the same place
-	if err := os.Symlink(dir, link); err != nil {
-		return "", fmt.Errorf("make state folder: %w", err)
-	}
-	return dir, nil
+	return dir, os.Symlink(dir, link)
 }

@@ -36,7 +36,7 @@ func TestZooKeeperKeepsItsDataOverARestart(t *testing.T) {
 	pid := server.Pid()
 	require.NoError(t, server.Kill())
 	require.False(t, server.Running())
-	require.Error(t, server.Speaks.answers(t.Context(), server.Addr))
+	require.Error(t, server.answers(t.Context()))
 	require.NoError(t, server.Start(t.Context()))
 	require.NotEqual(t, pid, server.Pid())
 
@@ -51,7 +51,7 @@ func TestFrozenServerAcceptsAndStaysSilent(t *testing.T) {
 	server := env.ZooKeeper.Servers[0]
 	require.NoError(t, server.Freeze())
 	require.True(t, server.Running())
-	require.ErrorContains(t, server.Speaks.answers(t.Context(), server.Addr), "timeout")
+	require.ErrorContains(t, server.answers(t.Context()), "timeout")
 	require.NoError(t, server.Continue())
 	require.NoError(t, server.AwaitReady(t.Context()))
 }
@@ -97,11 +97,12 @@ func TestKafkaCarriesMessagesOverARestart(t *testing.T) {
 
 func TestMQTTDeliversToAPersistentSession(t *testing.T) {
 	t.Parallel()
-	env := start(t, Options{Only: []Part{PartMQTT}, MQTTUser: "someone", MQTTPassword: "secret"})
-	topic := env.MQTT.Topic(t)
+	env := start(t, Options{Only: []Part{PartMQTT}})
+	broker := env.NewMQTT(t, "someone", "secret")
+	topic := broker.Topic(t)
 	received := make(chan string, 1)
 	connect := func(id, password string, clean bool) (mqtt.Client, error) {
-		options := mqtt.NewClientOptions().AddBroker(env.MQTT.URL).SetClientID(id).SetCleanSession(clean).
+		options := mqtt.NewClientOptions().AddBroker(broker.URL).SetClientID(id).SetCleanSession(clean).
 			SetUsername("someone").SetPassword(password).SetProtocolVersion(4).
 			SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { received <- string(m.Payload()) })
 		client := mqtt.NewClient(options)

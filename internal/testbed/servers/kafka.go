@@ -2,21 +2,15 @@ package servers
 
 import (
 	"context"
-	"crypto/pbkdf2"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/sasl/scram"
-
-	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // Kafka is one broker that is its own KRaft controller.
@@ -50,29 +44,19 @@ log.segment.bytes=16777216
 log.index.size.max.bytes=1048576
 `
 
-// kafkaMore is what a broker has beside the usual: listeners, each after a comma, and lines of
-// configuration.
-type kafkaMore struct{ listeners, config string }
-
-func (e *place) startKafka(ctx context.Context, name string) (*Kafka, error) {
-	return e.startKafkaWith(ctx, name, kafkaMore{})
-}
-
-func (e *place) startKafkaWith(ctx context.Context, name string, more kafkaMore) (*Kafka, error) {
-	dir, ports, err := e.newRoom(name, 2)
+// startKafka starts a broker that has beside the usual more listeners, each after a comma, and more
+// lines of configuration.
+func (e *Env) startKafka(ctx context.Context, name, listeners, config string) (*Kafka, error) {
+	server, ports, err := e.newServer(name, speaksKafka, 2)
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf(kafkaConfig, loopback(ports[0]), loopback(ports[1]), filepath.Join(dir, "data"), more.listeners) + more.config
-	err = writeFiles(dir, map[string]string{"kafka.properties": config})
-	if err == nil {
-		err = os.CopyFS(filepath.Join(dir, "data"), os.DirFS(e.Tools.KafkaData))
-	}
-	if err != nil {
+	data, file := filepath.Join(server.WorkDir, "data"), filepath.Join(server.WorkDir, "kafka.properties")
+	config = fmt.Sprintf(kafkaConfig, server.Addr, loopback(ports[1]), data, listeners) + config
+	if err := errors.Join(os.WriteFile(file, []byte(config), 0o600), os.CopyFS(data, os.DirFS(filepath.Join(e.Tools.Servers, "kafka")))); err != nil {
 		return nil, fmt.Errorf("start kafka: %w", err)
 	}
-	server := e.newServer(name, dir, ports[0], speaksKafka)
-	server.Argv = e.Tools.java(kafkaJVM, "kafka.Kafka", filepath.Join(dir, "kafka.properties"))
+	server.Argv = e.Tools.java(kafkaJVM, "kafka.Kafka", file)
 	return &Kafka{server}, server.startFirst(ctx)
 }
 
@@ -127,10 +111,9 @@ func (k *Kafka) CreateTopic(ctx context.Context, topic string, partitions int) e
 		}
 		return response.Errors[topic]
 	})
-	if err != nil {
-		return fmt.Errorf("create topic %s: %w", topic, err)
+	if err == nil {
+		err = until(ctx, 20*time.Millisecond, func(ctx context.Context) error { return k.writable(ctx, topic, partitions) })
 	}
-	err = until(ctx, 20*time.Millisecond, func(ctx context.Context) error { return k.writable(ctx, topic, partitions) })
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
@@ -143,12 +126,9 @@ func (k *Kafka) writable(ctx context.Context, topic string, partitions int) erro
 	if err == nil && len(found) != partitions {
 		err = fmt.Errorf("%d partitions, want %d", len(found), partitions)
 	}
-	for _, p := range found {
-		if err != nil {
-			return err
-		}
+	for i := 0; err == nil && i < partitions; i++ {
 		var conn *kafka.Conn
-		if conn, err = kafka.DialPartition(ctx, "tcp", k.Addr, p); err == nil {
+		if conn, err = kafka.DialPartition(ctx, "tcp", k.Addr, found[i]); err == nil {
 			_, err = conn.ReadLastOffset()
 			_ = conn.Close()
 		}
@@ -178,73 +158,4 @@ func (k *Kafka) admin(do func(*kafka.Client) error) error {
 	transport := &kafka.Transport{}
 	defer transport.CloseIdleConnections()
 	return do(&kafka.Client{Addr: kafka.TCP(k.Addr), Transport: transport, Timeout: startTimeout})
-}
-
-// SecureKafka is a broker that also has listeners for TLS.
-type SecureKafka struct {
-	*Kafka
-	TLS  string // host:port at which clients are known by their certificates
-	SASL string // host:port at which clients are known by User and Password: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512
-	*certs.Files
-	User, Password string
-}
-
-// kafkaTLSConfig is what the listeners need.
-const kafkaTLSConfig = `listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
-ssl.keystore.type=PEM
-ssl.keystore.location=%[1]s
-ssl.truststore.type=PEM
-ssl.truststore.location=%[2]s
-listener.name.ssl.ssl.client.auth=required
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
-listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_%[3]s="%[4]s";
-listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-`
-
-func (e *place) startSecureKafka(ctx context.Context, name string) (*SecureKafka, error) {
-	files, ports, err := e.newSecure(name, "kafka", 2)
-	if err != nil {
-		return nil, err
-	}
-	addr := func(port int) string { return net.JoinHostPort("localhost", strconv.Itoa(port)) }
-	k := &SecureKafka{TLS: addr(ports[0]), SASL: addr(ports[1]), Files: files, User: "shardscaler", Password: "secret"}
-	k.Kafka, err = e.startKafkaWith(ctx, name, kafkaMore{
-		listeners: ",SSL://" + k.TLS + ",SASL_SSL://" + k.SASL,
-		config:    fmt.Sprintf(kafkaTLSConfig, files.Server, files.CAFile, k.User, k.Password),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return k, k.addUser(ctx)
-}
-
-// addUser makes the user known to SCRAM.
-func (k *SecureKafka) addUser(ctx context.Context) error {
-	const salt, iterations = "c2FsdA", 4096
-	for mechanism, algorithm := range map[kafka.ScramMechanism]scram.Algorithm{
-		kafka.ScramMechanismSha256: scram.SHA256, kafka.ScramMechanismSha512: scram.SHA512,
-	} {
-		salted, err := pbkdf2.Key(algorithm.Hash, k.Password, []byte(salt), iterations, algorithm.Hash().Size())
-		if err != nil {
-			return fmt.Errorf("add kafka user: %w", err)
-		}
-		user := kafka.UserScramCredentialsUpsertion{Name: k.User, Mechanism: mechanism, Iterations: iterations, Salt: []byte(salt), SaltedPassword: salted}
-		err = k.admin(func(client *kafka.Client) error {
-			res, err := client.AlterUserScramCredentials(ctx, &kafka.AlterUserScramCredentialsRequest{
-				Upsertions: []kafka.UserScramCredentialsUpsertion{user},
-			})
-			if err != nil {
-				return err
-			}
-			for _, result := range res.Results {
-				err = errors.Join(err, result.Error)
-			}
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("add kafka user: %w", err)
-		}
-	}
-	return nil
 }

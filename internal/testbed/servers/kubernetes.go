@@ -8,8 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -43,12 +43,12 @@ apiVersion: config.kwok.x-k8s.io/v1alpha1
 options:
   bindAddress: 127.0.0.1
   etcdPort: %[3]d
-  etcdPeerPort: %[4]d
-  kubeApiserverPort: %[5]d
-  kubeControllerManagerPort: %[6]d
-  kubeSchedulerPort: %[7]d
-  kwokControllerPort: %[8]d
-  metricsServerPort: %[9]d
+  kubeApiserverPort: %[4]d
+  kubeControllerManagerPort: %[5]d
+  kubeSchedulerPort: %[6]d
+  kwokControllerPort: %[7]d
+  metricsServerPort: %[8]d
+  etcdPeerPort: %[9]d
   heartbeatFactor: 1   # its default of 5 multiplies what follows
   nodeLeaseDurationSeconds: 10
   kubeControllerManagerNodeMonitorPeriodMilliseconds: 2000
@@ -109,22 +109,23 @@ status:
   capacity: {cpu: "64", memory: 256Gi, pods: "500"}
 `
 
-func (e *place) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
+func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, error) {
 	dir, ports, err := e.newRoom("kubernetes", 7)
 	if err != nil {
 		return nil, err
 	}
+	manifests := filepath.Join(e.Tools.ControlPlane, "metrics-server")
 	err = writeFiles(dir, map[string]string{
-		"kwokctl.yaml":      fmt.Sprintf(kwokctlConfig, dir, e.Tools.Manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]),
+		"kwokctl.yaml":      fmt.Sprintf(kwokctlConfig, dir, manifests, ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6]),
 		"audit-policy.yaml": auditPolicy,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start kubernetes: %w", err)
 	}
 	k := &Kubernetes{
-		URL:        "https://" + loopback(ports[2]),
+		URL:        "https://" + loopback(ports[1]),
 		Kubeconfig: filepath.Join(dir, "kubeconfig"),
-		Kubectl:    filepath.Join(e.Tools.Bin, "kubectl"),
+		Kubectl:    filepath.Join(e.Tools.ControlPlane, "bin", "kubectl"),
 		AuditLog:   filepath.Join(dir, "clusters", clusterName, "logs", "audit.log"),
 	}
 	err = e.createCluster(ctx, dir, k.Kubeconfig)
@@ -139,20 +140,33 @@ func (e *place) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, er
 }
 
 // adoptAll makes Servers of what kwokctl started, and returns when each of them and the nodes are ready.
-func (k *Kubernetes) adoptAll(ctx context.Context, e *place, dir string, ports []int, nodes int) error {
-	https := func(port int, path string) protocol { return protocol("https://" + loopback(port) + path) }
-	k.APIServer = e.adopt(dir, "kube-apiserver", ports[2], https(ports[2], "/readyz"))
-	k.Etcd = e.adopt(dir, "etcd", ports[0], protocol("http://"+loopback(ports[0])+"/health"))
-	k.ControllerManager = e.adopt(dir, "kube-controller-manager", ports[3], https(ports[3], "/healthz"))
-	k.Scheduler = e.adopt(dir, "kube-scheduler", ports[4], https(ports[4], "/healthz"))
-	k.Kwok = e.adopt(dir, "kwok-controller", ports[5], protocol("http://"+loopback(ports[5])+"/healthz"))
-	k.MetricsServer = e.adopt(dir, "metrics-server", ports[6], https(ports[6], "/livez"))
-	for _, server := range k.Servers() {
-		if err := server.learn(); err != nil {
+func (k *Kubernetes) adoptAll(ctx context.Context, e *Env, dir string, ports []int, nodes int) error {
+	cluster := filepath.Join(dir, "clusters", clusterName)
+	for i, c := range []struct {
+		server        **Server
+		name, answers string
+	}{ // in the order of ports
+		{&k.Etcd, "etcd", "http://%s/health"},
+		{&k.APIServer, "kube-apiserver", "https://%s/readyz"},
+		{&k.ControllerManager, "kube-controller-manager", "https://%s/healthz"},
+		{&k.Scheduler, "kube-scheduler", "https://%s/healthz"},
+		{&k.Kwok, "kwok-controller", "http://%s/healthz"},
+		{&k.MetricsServer, "metrics-server", "https://%s/livez"},
+	} {
+		addr := loopback(ports[i])
+		*c.server = &Server{
+			Name: c.name, Addr: addr, Speaks: protocol(fmt.Sprintf(c.answers, addr)), WorkDir: cluster, owner: e.Dir,
+			Log: filepath.Join(cluster, "logs", c.name+".log"), PidFile: filepath.Join(cluster, "pids", c.name+".pid"),
+		}
+		if err := (*c.server).learn(); err != nil {
 			return err
 		}
 	}
-	if err := k.createNodes(ctx, nodes); err != nil {
+	var manifests strings.Builder
+	for i := range nodes {
+		fmt.Fprintf(&manifests, nodeManifest, i, 'a'+rune(i%3))
+	}
+	if _, err := k.feed(ctx, manifests.String(), "create", "-f", "-"); err != nil {
 		return err
 	}
 	for _, server := range k.Servers() {
@@ -173,34 +187,25 @@ func killCluster(dir string) {
 
 // createCluster has kwokctl start the processes. They are daemons of their own session; that they end
 // with the sandbox is due to the mark in the environment they inherit.
-func (e *place) createCluster(ctx context.Context, dir, kubeconfig string) error {
-	bin := func(name string) string { return filepath.Join(e.Tools.Bin, name) }
+func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
+	bin := func(name string) string { return filepath.Join(e.Tools.ControlPlane, "bin", name) }
 	cmd := exec.CommandContext(ctx, bin("kwokctl"), "create", "cluster", "--name", clusterName, "--runtime", "binary",
 		"--enable", "metrics-server", "--kubeconfig", kubeconfig, "--config", filepath.Join(dir, "kwokctl.yaml"),
 		"--kube-apiserver-binary", bin("kube-apiserver"), "--kube-controller-manager-binary", bin("kube-controller-manager"),
 		"--kube-scheduler-binary", bin("kube-scheduler"), "--kwok-controller-binary", bin("kwok"))
 	cmd.Dir = dir
-	cmd.Env = append(e.environ(os.Environ()),
+	cmd.Env = proc.Environ(e.Dir,
 		"KWOK_WORKDIR="+dir, "KWOK_ETCD_BINARY="+bin("etcd"), "KWOK_METRICS_SERVER_BINARY="+bin("metrics-server"),
-		"PATH="+e.Tools.Bin+":"+os.Getenv("PATH")) // it takes a kubectl from PATH before the one it is told of
+		"PATH="+bin("")+":"+os.Getenv("PATH")) // it takes a kubectl from PATH before the one it is told of
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))
 		for _, log := range logs {
-			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, tail(log, 15))
+			out = fmt.Appendf(out, "the end of %s:\n%s\n", log, (&Server{Log: log}).Tail(15))
 		}
 		return fmt.Errorf("start kubernetes: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// adopt makes a Server of a process that kwokctl started.
-func (e *place) adopt(dir, name string, port int, speaks protocol) *Server {
-	cluster := filepath.Join(dir, "clusters", clusterName)
-	return &Server{
-		Name: name, Addr: loopback(port), Speaks: speaks, WorkDir: cluster, owner: e.Dir,
-		Log: filepath.Join(cluster, "logs", name+".log"), PidFile: filepath.Join(cluster, "pids", name+".pid"),
-	}
 }
 
 // learn takes the command line from the running process.
@@ -211,7 +216,7 @@ func (s *Server) learn() error {
 		return fmt.Errorf("adopt %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 	}
 	s.Argv = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	return s.setID(id)
+	return writeJSON(s.PidFile, id)
 }
 
 // Servers lists the processes of the control plane.
@@ -219,50 +224,16 @@ func (k *Kubernetes) Servers() []*Server {
 	return []*Server{k.Etcd, k.APIServer, k.ControllerManager, k.Scheduler, k.Kwok, k.MetricsServer}
 }
 
-func (k *Kubernetes) createNodes(ctx context.Context, n int) error {
-	var manifests strings.Builder
-	for i := range n {
-		fmt.Fprintf(&manifests, nodeManifest, i, 'a'+rune(i%3))
-	}
-	cmd := k.Command(ctx, "create", "-f", "-")
-	cmd.Stdin = strings.NewReader(manifests.String())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("create nodes: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// awaitDefaults returns when a pod could be created: the nodes are Ready, and the controller manager has
-// made the default service account.
+// awaitDefaults returns when a pod could be created.
 func (k *Kubernetes) awaitDefaults(ctx context.Context) error {
 	client, err := k.client()
-	if err != nil {
-		return err
+	if err == nil {
+		err = awaitAccount(ctx, client, metav1.NamespaceDefault)
 	}
-	return until(ctx, 100*time.Millisecond, func(ctx context.Context) error {
-		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		return nodesReady(ctx, client)
-	})
-}
-
-func nodesReady(ctx context.Context, client kubernetes.Interface) error {
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = k.Run(ctx, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=-1s")
 	}
-	for _, node := range nodes.Items {
-		ready := false
-		for _, condition := range node.Status.Conditions {
-			ready = ready || condition.Type == "Ready" && condition.Status == "True"
-		}
-		if !ready {
-			return fmt.Errorf("%s is not Ready", node.Name)
-		}
-	}
-	return nil
+	return err
 }
 
 // Config is that of an administrator, without client-side limits on requests.
@@ -285,15 +256,19 @@ func (k *Kubernetes) client() (*kubernetes.Clientset, error) {
 
 // Command is kubectl as an administrator.
 func (k *Kubernetes) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, k.Kubectl, append([]string{"--kubeconfig", k.Kubeconfig}, args...)...)
-	return cmd
+	return exec.CommandContext(ctx, k.Kubectl, append([]string{"--kubeconfig", k.Kubeconfig}, args...)...)
 }
 
 // Run runs kubectl and returns what it printed.
 func (k *Kubernetes) Run(ctx context.Context, args ...string) (string, error) {
+	return k.feed(ctx, "", args...)
+}
+
+// feed is Run with something to read.
+func (k *Kubernetes) feed(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := k.Command(ctx, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, stderr.Bytes())
 	}

@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -47,87 +45,85 @@ func (k *Kubernetes) Namespace(t testing.TB) string {
 			t.Errorf("delete namespace: %v", err)
 		}
 	})
-	// Pods are refused until the controller manager has made their service account.
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := until(ctx, 20*time.Millisecond, func(ctx context.Context) error {
-		_, err := client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
-	if err != nil {
+	if err := awaitAccount(ctx, client, name); err != nil {
 		t.Fatalf("create namespace %s: no default service account: %v", name, err)
 	}
 	return name
 }
 
+// awaitAccount returns when the controller manager has made a namespace's service account: pods are
+// refused until then.
+func awaitAccount(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	return until(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+		_, err := client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+}
+
 // Apply is kubectl apply of a manifest in a namespace.
 func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
 	t.Helper()
-	cmd := k.Command(t.Context(), "apply", "-n", namespace, "-f", "-")
-	cmd.Stdin = strings.NewReader(manifest)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("apply in %s: %v\n%s", namespace, err, out)
+	if _, err := k.feed(t.Context(), manifest, "apply", "-n", namespace, "-f", "-"); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account and
 // nobody else, for a day. The account is created if it does not exist.
 func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
-	client, err := k.client()
+	token, err := k.Token(ctx, namespace, name)
 	if err != nil {
-		return err
-	}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	_, err = client.CoreV1().ServiceAccounts(namespace).Create(ctx, account, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("write kubeconfig of %s/%s: %w", namespace, name, err)
-	}
-	day := int64(24 * time.Hour / time.Second)
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
-	token, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("write kubeconfig of %s/%s: %w", namespace, name, err)
+		return fmt.Errorf("make token of %s/%s: %w", namespace, name, err)
 	}
 	config, err := clientcmd.LoadFromFile(k.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("write kubeconfig of %s/%s: %w", namespace, name, err)
 	}
 	current := config.Contexts[config.CurrentContext]
-	cluster := config.Clusters[current.Cluster]
-	err = clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{clusterName: cluster},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{name: {Token: token.Status.Token}},
-		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: clusterName, AuthInfo: name, Namespace: namespace}},
-		CurrentContext: name,
-	}, file)
+	current.AuthInfo, current.Namespace = name, namespace
+	config.AuthInfos = map[string]*clientcmdapi.AuthInfo{name: {Token: token}}
+	return clientcmd.WriteToFile(*config, file)
+}
+
+// Token returns the token of a service account, for a day. The account is created if it does not
+// exist.
+func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string, error) {
+	client, err := k.client()
 	if err != nil {
-		return fmt.Errorf("write kubeconfig of %s/%s: %w", namespace, name, err)
+		return "", err
 	}
-	return nil
+	accounts := client.CoreV1().ServiceAccounts(namespace)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := accounts.Create(ctx, account, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return "", err
+	}
+	day := int64(24 * time.Hour / time.Second)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
+	request, err = accounts.CreateToken(ctx, name, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return request.Status.Token, nil
 }
 
 // Audit reads the records of what changed a StatefulSet or its /scale, or created or deleted a pod, in a
 // namespace; in the order in which the API server finished them (StageTimestamp).
-func (k *Kubernetes) Audit(namespace string) ([]auditv1.Event, error) {
+func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error) {
 	file, err := os.Open(k.AuditLog)
 	if err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
 	defer file.Close()
-	var events []auditv1.Event
-	for lines := bufio.NewReader(file); ; {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return events, nil // what follows the last newline is still being written
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
+	for in := json.NewDecoder(file); ; {
 		var event auditv1.Event
-		if err := json.Unmarshal(line, &event); err != nil {
+		switch err := in.Decode(&event); {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF): // the last one is still being written
+			return events, nil
+		case err != nil:
 			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		if event.ObjectRef != nil && event.ObjectRef.Namespace == namespace {
+		case event.ObjectRef != nil && event.ObjectRef.Namespace == namespace:
 			events = append(events, event)
 		}
 	}

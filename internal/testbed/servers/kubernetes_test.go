@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	nodeutil "k8s.io/component-helpers/node/util"
 	"k8s.io/utils/ptr"
 )
 
@@ -148,10 +150,23 @@ func testFrozenKwok(t *testing.T, k *Kubernetes) {
 	require.Eventually(t, func() bool { return nodesReady(t.Context(), k.Client(t)) == nil }, 2*time.Minute, 200*time.Millisecond)
 }
 
+func nodesReady(ctx context.Context, client kubernetes.Interface) error {
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes.Items {
+		if _, ready := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady); ready == nil || ready.Status != corev1.ConditionTrue {
+			return fmt.Errorf("%s is not Ready", node.Name)
+		}
+	}
+	return nil
+}
+
 func testRestarts(t *testing.T, k *Kubernetes, namespace string) {
 	for _, server := range k.Servers() {
 		require.NoError(t, server.Kill(), server.Name)
-		require.Error(t, server.Speaks.answers(t.Context(), server.Addr), server.Name)
+		require.Error(t, server.answers(t.Context()), server.Name)
 		ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 		require.NoError(t, server.Start(ctx), server.Name)
 		cancel()

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/proc"
 )
 
 // Postgres holds the platform's catalogue: tables "Thing" and "Rule".
@@ -44,23 +45,24 @@ CREATE TABLE "Thing" (id text PRIMARY KEY, weight double precision, labels jsonb
 CREATE TABLE "Rule" (id text PRIMARY KEY, weight double precision, labels jsonb);
 GRANT SELECT ON "Thing", "Rule" TO ` + pgReader
 
-func (e *place) startPostgres(ctx context.Context, name string) (*Postgres, error) {
-	dir, ports, err := e.newRoom(name, 1)
+func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error) {
+	server, ports, err := e.newServer(name, speaksPostgres, 1)
 	if err != nil {
 		return nil, err
 	}
-	server := e.newServer(name, dir, ports[0], speaksPostgres)
-	home := e.Tools.PostgresHome
+	p := &Postgres{Server: server, Password: rand.Text()}
+	home, data := filepath.Join(e.Tools.Servers, "postgres"), filepath.Join(server.WorkDir, "data")
 	if os.Geteuid() == 0 {
 		server.UID = nobody
-		home = filepath.Join(dir, "home")
-		if err := linkTree(e.Tools.PostgresHome, home); err != nil {
-			return nil, fmt.Errorf("start postgres: %w", err)
-		}
+		ours := filepath.Join(server.WorkDir, "home")
+		err = linkTree(home, ours)
+		home = ours
 	}
-	data, password := filepath.Join(dir, "data"), rand.Text()
-	if err := e.initPostgres(ctx, server, home, data, password); err != nil {
-		return nil, err
+	if err == nil {
+		err = p.initialise(ctx, home, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("initialise postgres: %w", err)
 	}
 	server.WorkDir = data
 	server.Argv = []string{
@@ -68,39 +70,35 @@ func (e *place) startPostgres(ctx context.Context, name string) (*Postgres, erro
 		"-c", "fsync=off", // the data does not outlive the sandbox
 		"-c", "dynamic_shared_memory_type=mmap", // so that kill -9 leaves nothing outside of the data folder
 	}
-	p := &Postgres{Server: server, Password: password}
 	p.AdminURL = p.url(pgAdmin, "postgres")
 	if err := server.startFirst(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.createUsers(ctx); err != nil {
-		return nil, err
+	for _, user := range []string{pgPlatform, pgReader} {
+		// Neither the name nor the password, both ours, needs quoting beyond this.
+		if err := p.exec(ctx, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, user, p.Password)); err != nil {
+			return nil, err
+		}
 	}
 	p.Catalogue, err = p.create(ctx, pgPlatform)
 	return p, err
 }
 
-// initPostgres makes the data folder, as the user who will own it.
-func (e *place) initPostgres(ctx context.Context, server *Server, home, data, password string) error {
+// initialise makes the data folder, as the user who will own it.
+func (p *Postgres) initialise(ctx context.Context, home, data string) error {
 	passwordFile := filepath.Join(filepath.Dir(data), "password")
-	if err := os.WriteFile(passwordFile, []byte(password+"\n"), 0o600); err != nil {
-		return fmt.Errorf("initialise postgres: %w", err)
+	err := errors.Join(os.WriteFile(passwordFile, []byte(p.Password+"\n"), 0o600), os.Mkdir(data, 0o700))
+	if p.UID != 0 {
+		err = errors.Join(err, os.Chown(data, nobody, nobody), os.Chown(passwordFile, nobody, nobody))
 	}
-	if err := os.Mkdir(data, 0o700); err != nil {
-		return fmt.Errorf("initialise postgres: %w", err)
-	}
-	if server.UID != 0 {
-		for _, path := range []string{data, passwordFile} {
-			if err := os.Chown(path, int(server.UID), int(server.UID)); err != nil {
-				return fmt.Errorf("initialise postgres: %w", err)
-			}
-		}
+	if err != nil {
+		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(home, "bin", "initdb"), "-D", data, "-U", pgAdmin, "--pwfile", passwordFile,
 		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = data, e.environ(os.Environ()), asUser(server.UID)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = data, proc.Environ(p.owner), asUser(p.UID)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initialise postgres: %w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
 }
@@ -108,8 +106,7 @@ func (e *place) initPostgres(ctx context.Context, server *Server, home, data, pa
 // linkTree makes a second tree of the same files: root's cache folder is closed to the user that
 // PostgreSQL runs as. On another file system the files are copied.
 func linkTree(from, to string) error {
-	linked := exec.Command("cp", "-al", from, to).Run() == nil
-	if linked {
+	if exec.Command("cp", "-al", from, to).Run() == nil {
 		return nil
 	}
 	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from)))
@@ -119,22 +116,12 @@ func (p *Postgres) url(user, database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", user, p.Password, p.Addr, database)
 }
 
-func (p *Postgres) createUsers(ctx context.Context) error {
-	for _, user := range []string{pgPlatform, pgReader} {
-		// Neither the name nor the password, both ours, needs quoting beyond this.
-		if err := execSQL(ctx, p.AdminURL, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s'`, user, p.Password)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // create makes a database with empty tables.
 func (p *Postgres) create(ctx context.Context, name string) (Database, error) {
 	db := Database{Name: name, URL: p.url(pgPlatform, name), ReaderURL: p.url(pgReader, name)}
-	err := execSQL(ctx, p.AdminURL, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+pgPlatform)
+	err := p.exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" OWNER "+pgPlatform)
 	if err == nil {
-		err = execSQL(ctx, db.URL, createTables)
+		err = db.Exec(ctx, createTables)
 	}
 	return db, err
 }
@@ -148,7 +135,7 @@ func (p *Postgres) NewDatabase(t testing.TB) Database {
 	}
 	t.Cleanup(func() {
 		drop := "DROP DATABASE " + pgx.Identifier{db.Name}.Sanitize() + " WITH (FORCE)"
-		if err := execSQL(context.Background(), p.AdminURL, drop); err != nil && p.Running() {
+		if err := p.exec(context.Background(), drop); err != nil && p.Running() {
 			t.Error(err)
 		}
 	})
@@ -157,11 +144,7 @@ func (p *Postgres) NewDatabase(t testing.TB) Database {
 
 // Exec runs statements on the database as the platform would.
 func (d Database) Exec(ctx context.Context, sql string, args ...any) error {
-	return execSQL(ctx, d.URL, sql, args...)
-}
-
-func execSQL(ctx context.Context, url, sql string, args ...any) error {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := pgx.Connect(ctx, d.URL)
 	if err != nil {
 		return fmt.Errorf("execute sql: %w", err)
 	}
@@ -170,4 +153,9 @@ func execSQL(ctx context.Context, url, sql string, args ...any) error {
 		return fmt.Errorf("execute sql: %w", err)
 	}
 	return nil
+}
+
+// exec runs statements as the administrator.
+func (p *Postgres) exec(ctx context.Context, sql string) error {
+	return Database{URL: p.AdminURL}.Exec(ctx, sql)
 }

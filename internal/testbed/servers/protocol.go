@@ -9,9 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,33 +30,29 @@ const (
 	speaksKafka     protocol = "kafka"
 	speaksMQTT      protocol = "mqtt"
 	speaksPostgres  protocol = "postgres"
-	speaksMySQL     protocol = "mysql"
 )
 
 // answerTimeout bounds one question, so that a frozen server does not hold the asker.
 const answerTimeout = 2 * time.Second
 
-// answers is nil when the server at addr does its own work, not merely accepts connections.
-func (p protocol) answers(ctx context.Context, addr string) error {
+// answers is nil when the server does its own work, not merely accepts connections.
+func (s *Server) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if answers, ok := askers[p]; ok {
-		return answers(ctx, addr)
+	switch {
+	case s.Answers != nil:
+		return s.Answers(ctx, s.Addr)
+	case s.Speaks == speaksZooKeeper:
+		_, err := zooKeeperMode(ctx, s.Addr)
+		return err
+	case s.Speaks == speaksKafka:
+		return kafkaAnswers(ctx, s.Addr)
+	case s.Speaks == speaksMQTT:
+		return mqttAnswers(ctx, s.Addr)
+	case s.Speaks == speaksPostgres:
+		return postgresAnswers(ctx, s.Addr)
 	}
-	return urlAnswers(ctx, string(p))
-}
-
-var askers = map[protocol]func(ctx context.Context, addr string) error{
-	speaksZooKeeper: zooKeeperAnswers, speaksKafka: kafkaAnswers, speaksMQTT: mqttAnswers,
-	speaksPostgres: postgresAnswers, speaksMySQL: mysqlAnswers,
-}
-
-// stopSignal is what makes the server end in good order and at once.
-func (p protocol) stopSignal() syscall.Signal {
-	if p == speaksPostgres {
-		return syscall.SIGINT // SIGTERM would wait until the last client leaves
-	}
-	return syscall.SIGTERM
+	return urlAnswers(ctx, string(s.Speaks))
 }
 
 // exchange sends a request and reads the answer until the server closes or limit bytes have come.
@@ -66,33 +62,28 @@ func exchange(ctx context.Context, addr string, request []byte, limit int64) ([]
 		return nil, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(conn, limit))
 }
 
-// srvr asks a ZooKeeper how it is; the answer is a line a fact.
-func srvr(ctx context.Context, addr, fact string) (string, error) {
+// zooKeeperMode is what a ZooKeeper is in its ensemble: leader, follower or standalone. One without
+// a quorum answers too, but without a mode. (The client's own FLWSrvr does not read how newer
+// servers write the date of their build.)
+func zooKeeperMode(ctx context.Context, addr string) (string, error) {
 	answer, err := exchange(ctx, addr, []byte("srvr"), 4096)
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(string(answer)) {
-		if value, ok := strings.CutPrefix(line, fact+": "); ok {
-			return strings.TrimSpace(value), nil
-		}
+	_, after, found := strings.Cut(string(answer), "\nMode: ")
+	if !found {
+		return "", fmt.Errorf("no mode in %q", answer)
 	}
-	return "", fmt.Errorf("no %s in %q", fact, answer)
-}
-
-// A server of an ensemble without a quorum answers "srvr" too, but without a mode.
-func zooKeeperAnswers(ctx context.Context, addr string) error {
-	_, err := srvr(ctx, addr, "Mode")
-	return err
+	mode, _, _ := strings.Cut(after, "\n")
+	return mode, nil
 }
 
 // A broker lists itself once it has registered with its controller and is no longer fenced.
@@ -102,9 +93,8 @@ func kafkaAnswers(ctx context.Context, addr string) error {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
 	brokers, err := conn.Brokers()
 	if err == nil && len(brokers) == 0 {
 		err = errors.New("no broker has registered yet")
@@ -131,25 +121,11 @@ func postgresAnswers(ctx context.Context, addr string) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	const invalidPassword, protocolViolation = "28P01", "08P01" // the latter is what pgbouncer says of an empty password
-	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && (refused.Code == invalidPassword || refused.Code == protocolViolation) {
+	const invalidPassword = "28P01"
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == invalidPassword {
 		return nil
 	}
 	return err
-}
-
-// A server greets whom it would let log in: after the header of the packet with version 10 of its
-// protocol, and whom it turns away with an error.
-func mysqlAnswers(ctx context.Context, addr string) error {
-	const header, version = 4, 10
-	greeting, err := exchange(ctx, addr, nil, header+1)
-	if err != nil {
-		return err
-	}
-	if len(greeting) <= header || greeting[header] != version {
-		return fmt.Errorf("not a greeting: %x", greeting)
-	}
-	return nil
 }
 
 // The certificate is not looked at: this asks whether something serves, and sends no secret.
@@ -166,34 +142,26 @@ func urlAnswers(ctx context.Context, url string) error {
 // stopped and starts again finds its port still free.
 const firstPort, lastPort = 12000, 32000
 
-// freePort returns a loopback port on which nothing listens. Another process may take it before the
-// server does; starting one is therefore tried again with another port.
-func freePort() (int, error) {
-	for range 200 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		listener, err := net.Listen("tcp", loopback(port))
-		if err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("find free port: none among 200 tried from %d to %d", firstPort, lastPort)
-}
-
-// FreePorts returns loopback ports on which nothing listens.
+// FreePorts returns loopback ports on which nothing listens. Another process may take one before
+// the server does; starting one is therefore tried again with other ports.
 func FreePorts(n int) ([]int, error) {
-	seen := map[int]bool{}
+	const tries = 200
 	ports := make([]int, 0, n)
-	for len(ports) < n {
-		port, err := freePort()
+	for range tries * n {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if slices.Contains(ports, port) {
+			continue
+		}
+		listener, err := net.Listen("tcp", loopback(port))
 		if err != nil {
-			return nil, err
+			continue
 		}
-		if !seen[port] {
-			seen[port] = true
-			ports = append(ports, port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports, listener.Close()
 		}
+		_ = listener.Close()
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports: too few among %d tried from %d to %d", n, tries*n, firstPort, lastPort)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

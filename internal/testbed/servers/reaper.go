@@ -22,30 +22,34 @@ const ownerFile = "owner.json"
 // reaperDirVar tells the reaper which sandbox is its own.
 const reaperDirVar = "SHARDSCALER_REAPER_DIR"
 
-// startReaper starts the process that outlives us just long enough to clean up after us. Closing the
-// returned pipe, which the kernel does however we end, sets it to work; done reports its end.
-func startReaper(self, dir string) (pipe io.Closer, done <-chan struct{}, err error) {
+// startReaper starts the process that outlives us just long enough to clean up after us: the kernel
+// closes our end of a pipe however we end, which sets it to work. end does the same and waits for
+// its end.
+func startReaper(self, dir string) (end func(), err error) {
 	read, write, err := os.Pipe() // closed on exec: no server inherits our end
 	if err != nil {
-		return nil, nil, fmt.Errorf("start reaper: %w", err)
+		return nil, fmt.Errorf("start reaper: %w", err)
 	}
 	defer read.Close()
 	cmd := exec.Command(self)
 	cmd.Stdin = read
 	// Not marked as the sandbox's own, nor as that of a sandbox around this one: it must outlive both.
-	cmd.Env = append(proc.WithoutOwner(os.Environ()), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
+	cmd.Env = append(proc.WithoutOwner(), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		write.Close()
-		return nil, nil, fmt.Errorf("start reaper: %w", err)
+		return nil, fmt.Errorf("start reaper: %w", err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = cmd.Wait()
 	}()
-	return write, ended, nil
+	return func() {
+		_ = write.Close()
+		<-ended
+	}, nil
 }
 
 // serveReaper is the reaper's process.
@@ -60,15 +64,10 @@ func reap(dir string) error {
 	if err := endOwned(dir); err != nil {
 		return err
 	}
-	// A process that was killed while it wrote may still be creating a file: hence the second try.
-	err := os.RemoveAll(dir)
-	if err != nil {
-		err = os.RemoveAll(dir)
+	if os.RemoveAll(dir) == nil {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("remove sandbox: %w", err)
-	}
-	return nil
+	return os.RemoveAll(dir) // a process that was killed while it wrote was still creating a file
 }
 
 // endOwned kills every process of the sandbox in dir. None gets time to write its data, which is
@@ -140,14 +139,10 @@ func ownerOf(dir string) (owner proc.ID, err error) {
 func abandoned(dir string) bool {
 	owner, err := ownerOf(dir)
 	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
-		return errors.Is(err, fs.ErrNotExist) && olderThan(dir, time.Minute) // else it is just being made
+		info, gone := os.Stat(dir)
+		return errors.Is(err, fs.ErrNotExist) && gone == nil && time.Since(info.ModTime()) > time.Minute // else it is just being made
 	}
 	return err != nil || !owner.Alive()
-}
-
-func olderThan(path string, age time.Duration) bool {
-	info, err := os.Stat(path)
-	return err == nil && time.Since(info.ModTime()) > age
 }
 
 // RemoveAbandoned cleans up after sandboxes whose starter and reaper were both killed.

@@ -44,7 +44,7 @@ func acquire(t testing.TB, mode int, parts []Part) *Env {
 		t.Fatal(err)
 	}
 	for _, part := range parts {
-		if len(env.parts()[part]) == 0 {
+		if len(env.part(part)) == 0 {
 			lacking(t, RequireServersVar, "needs %s, which the sandbox %s was started without", part, env.Dir)
 		}
 	}
@@ -61,6 +61,25 @@ func lacking(t testing.TB, demanded, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
+// RequireDebianVar, set to 1, makes a test fail that would be skipped for want of Debian's
+// packages.
+const RequireDebianVar = "SHARDSCALER_REQUIRE_DEBIAN"
+
+// Debian returns a folder into which a package of Debian is unpacked, with what it needs and this
+// system lacks, and the environment in which its programs find their libraries. It lies in the
+// user's cache folder; nothing is installed. Where it cannot be had, the test is skipped, saying
+// why, or fails where RequireDebianVar is 1.
+func Debian(t testing.TB, name string) (tree, libraryPath string) {
+	t.Helper()
+	tree, err := fetch.Debian(t.Context(), fetch.NewProgress(os.Stderr), name, true)
+	if err != nil {
+		lacking(t, RequireDebianVar, "needs Debian's package %s: %v", name, err)
+	}
+	dirs, _ := filepath.Glob(filepath.Join(tree, "usr", "lib", "*-linux-gnu*"))
+	more, _ := filepath.Glob(filepath.Join(tree, "lib", "*-linux-gnu*"))
+	return tree, "LD_LIBRARY_PATH=" + strings.Join(append(dirs, more...), ":")
+}
+
 // held notes which top-level tests of this process hold the lock, and how: a subtest uses its parent's.
 var held = struct {
 	sync.Mutex
@@ -73,33 +92,31 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
 	held.Lock()
-	defer held.Unlock()
-	if now, already := held.modes[test]; already {
+	now, already := held.modes[test]
+	held.Unlock() // other tests of this process go on while this one waits
+	if already {
 		if now == syscall.LOCK_SH && mode == syscall.LOCK_EX {
 			t.Fatalf("RequireAlone: %s has called Require already; call RequireAlone there", test)
 		}
 		return
 	}
-	held.Unlock() // other tests of this process go on while this one waits
-	openGate, err := fetch.Lock(filepath.Join(e.Dir, "gate.lock"), func() { t.Log("waiting for a test that uses the servers alone") })
-	var handle *os.File
-	if err == nil {
-		handle, err = os.OpenFile(filepath.Join(e.Dir, "tests.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	openGate, err := fetch.Lock(filepath.Join(e.Dir, "gate.lock"), syscall.LOCK_EX, func() { t.Log("waiting for a test that uses the servers alone") })
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
-		err = syscall.Flock(int(handle.Fd()), mode)
-		openGate()
+	unlock, err := fetch.Lock(filepath.Join(e.Dir, "tests.lock"), mode, func() {})
+	openGate()
+	if err != nil {
+		t.Fatal(err)
 	}
 	held.Lock()
-	if err != nil {
-		t.Fatalf("lock servers: %v", err)
-	}
+	defer held.Unlock()
 	held.modes[test] = mode
 	t.Cleanup(func() {
 		held.Lock()
 		defer held.Unlock()
 		delete(held.modes, test)
-		handle.Close()
+		unlock()
 	})
 }
 
@@ -111,22 +128,13 @@ func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	})
 }
 
-// NewSecureZooKeeper starts a server for this test alone.
-func (e *Env) NewSecureZooKeeper(t testing.TB) *SecureZooKeeper {
+// NewKafka starts a broker for this test alone; more listeners, each after a comma, and more lines
+// go into its configuration.
+func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	t.Helper()
-	return startFor(t, (*SecureZooKeeper).Kill, e.startSecureZooKeeper)
-}
-
-// NewKafka starts a broker for this test alone.
-func (e *Env) NewKafka(t testing.TB) *Kafka {
-	t.Helper()
-	return startFor(t, (*Kafka).Kill, e.startKafka)
-}
-
-// NewSecureKafka starts a broker for this test alone.
-func (e *Env) NewSecureKafka(t testing.TB) *SecureKafka {
-	t.Helper()
-	return startFor(t, (*SecureKafka).Kill, e.startSecureKafka)
+	return startFor(t, (*Kafka).Kill, func(ctx context.Context, name string) (*Kafka, error) {
+		return e.startKafka(ctx, name, listeners, config)
+	})
 }
 
 // NewMQTT starts a broker for this test alone, which refuses anybody but the user if one is given.
@@ -135,25 +143,20 @@ func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })
 }
 
-// NewSecureMQTT starts a broker for this test alone.
-func (e *Env) NewSecureMQTT(t testing.TB) *SecureMQTT {
+// NewServer starts a server of another kind for this test alone: prepare puts files into its
+// WorkDir, and says how it is started and how it Answers.
+func (e *Env) NewServer(t testing.TB, prepare func(*Server) error) *Server {
 	t.Helper()
-	return startFor(t, (*SecureMQTT).Kill, e.startSecureMQTT)
-}
-
-// NewMosquitto starts a mosquitto with its default limits for this test alone; see debianTree for where
-// it comes from.
-func (e *Env) NewMosquitto(t testing.TB) *MQTT {
-	t.Helper()
-	tree := debianTree(t, "mosquitto")
-	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMosquitto(ctx, name, tree) })
-}
-
-// NewMariaDB starts a server for this test alone; see debianTree for where it comes from.
-func (e *Env) NewMariaDB(t testing.TB) *MariaDB {
-	t.Helper()
-	tree := debianTree(t, "mariadb-server-core")
-	return startFor(t, (*MariaDB).Kill, func(ctx context.Context, name string) (*MariaDB, error) { return e.startMariaDB(ctx, name, tree) })
+	return startFor(t, (*Server).Kill, func(ctx context.Context, name string) (*Server, error) {
+		server, _, err := e.newServer(name, "", 1)
+		if err == nil {
+			err = prepare(server)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return server, server.startFirst(ctx)
+	})
 }
 
 // NewPostgres starts a server for this test alone.
@@ -168,10 +171,7 @@ func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Con
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	var server S
-	err := again(ctx, func(ctx context.Context) (err error) {
-		server, err = start(ctx, uniqueName(t))
-		return err
-	})
+	err := into(&server, func(ctx context.Context) (S, error) { return start(ctx, uniqueName(t)) })(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,17 +181,6 @@ func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Con
 		}
 	})
 	return server
-}
-
-// LockMetricsAPI waits until no other test, in any package, provides custom metrics in this cluster, and keeps others
-// waiting until the test has ended: a cluster has one set of APIService objects.
-func (e *Env) LockMetricsAPI(t testing.TB) {
-	t.Helper()
-	unlock, err := fetch.Lock(filepath.Join(e.Dir, "metrics-api.lock"), func() { t.Log("waiting for a test that provides custom metrics") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(unlock)
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

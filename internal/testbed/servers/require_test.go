@@ -26,7 +26,7 @@ func (o *otherTest) end() {
 }
 
 func TestATestThatIsAloneKeepsOthersOut(t *testing.T) {
-	env := &Env{place: place{Dir: t.TempDir()}}
+	env := &Env{Dir: t.TempDir()}
 	enter := func(test *otherTest, mode int) <-chan struct{} {
 		entered := make(chan struct{})
 		go func() {

@@ -31,6 +31,10 @@ type Server struct {
 	Speaks  protocol `json:"protocol"` // says how readiness is asked for
 	UID     uint32   `json:"uid,omitempty"`
 
+	// Answers is nil when the server of one test does its own work; it takes the place of what
+	// Speaks says.
+	Answers func(ctx context.Context, addr string) error `json:"-"`
+
 	owner string // folder of the sandbox
 }
 
@@ -69,15 +73,13 @@ func (s *Server) startFirst(ctx context.Context) error {
 
 // Stop asks the server to end, kills it when it does not, and returns when it is gone.
 func (s *Server) Stop() error {
-	id := s.ID()
-	// A frozen process does not see SIGTERM until it is continued.
-	for _, sig := range []syscall.Signal{s.Speaks.stopSignal(), syscall.SIGCONT} {
-		if err := id.Signal(sig); err != nil {
-			return err
-		}
+	id, end := s.ID(), syscall.SIGTERM
+	if s.Speaks == speaksPostgres {
+		end = syscall.SIGINT // SIGTERM would wait until the last client leaves
 	}
-	if id.AwaitGone(stopTimeout) {
-		return nil
+	// A frozen process does not see the signal until it is continued.
+	if err := errors.Join(id.Signal(end), id.Signal(syscall.SIGCONT)); err != nil || id.AwaitGone(stopTimeout) {
+		return err
 	}
 	return s.Kill()
 }
@@ -94,7 +96,8 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when nothing in it runs any more.
+// Freeze stops the process in mid-air: connections stay open and nothing answers. It returns when
+// nothing in it runs any more.
 func (s *Server) Freeze() error {
 	if err := s.signalRunning("freeze", syscall.SIGSTOP); err != nil {
 		return err
@@ -121,7 +124,7 @@ func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
 func (s *Server) AwaitReady(ctx context.Context) error {
 	var ended error
 	err := until(ctx, 50*time.Millisecond, func(ctx context.Context) error {
-		err := s.Speaks.answers(ctx, s.Addr)
+		err := s.answers(ctx)
 		if err != nil && !s.Running() {
 			ended = fmt.Errorf("start %s: it has exited; the end of %s:\n%s", s.Name, s.Log, s.Tail(15))
 			return nil
@@ -135,16 +138,12 @@ func (s *Server) AwaitReady(ctx context.Context) error {
 }
 
 // until calls try again and again until it returns nil, or ctx is over.
-func until(ctx context.Context, every time.Duration, try func(context.Context) error) error {
-	var last error
+func until(ctx context.Context, every time.Duration, try func(context.Context) error) (last error) {
 	err := wait.PollUntilContextCancel(ctx, every, true, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
 		return last == nil, nil
 	})
-	if err != nil {
-		return errors.Join(err, last)
-	}
-	return nil
+	return errors.Join(err, last)
 }
 
 // Launch starts the process without waiting for it to answer.
@@ -157,7 +156,7 @@ func (s *Server) Launch() error {
 	defer log.Close()
 	cmd := exec.Command(s.Argv[0], s.Argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.WorkDir, log, log
-	cmd.Env = append(append(proc.WithoutOwner(os.Environ()), s.Env...), proc.OwnerVar+"="+s.owner)
+	cmd.Env = proc.Environ(s.owner, s.Env...)
 	cmd.SysProcAttr = asUser(s.UID)
 	cmd.SysProcAttr.Setsid = true // Ctrl-C in the starter's terminal is the starter's to handle
 	if err := cmd.Start(); err != nil {
@@ -166,37 +165,28 @@ func (s *Server) Launch() error {
 	id, _ := proc.Identify(cmd.Process.Pid)
 	id.Pid = cmd.Process.Pid
 	_ = cmd.Process.Release() // reaped by awaitGone; a goroutine in Wait would be a leak to the tests
-	return s.setID(id)
+	return writeJSON(s.PidFile, id)
 }
 
 // ID reads a pid file of ours, or one of kwokctl's, which is a bare number.
 func (s *Server) ID() proc.ID {
-	raw, err := os.ReadFile(s.PidFile)
-	if err != nil {
-		return proc.ID{}
-	}
+	raw, _ := os.ReadFile(s.PidFile)
 	var id proc.ID
 	if pid, err := strconv.Atoi(string(raw)); err == nil {
 		id, _ = proc.Identify(pid)
-	} else if json.Unmarshal(raw, &id) != nil {
-		return proc.ID{}
+	} else {
+		_ = json.Unmarshal(raw, &id) // without a file it never ran, and a file is written in one step
 	}
 	return id
 }
 
-func (s *Server) setID(id proc.ID) error {
-	if err := writeJSON(s.PidFile, id); err != nil {
-		return fmt.Errorf("record pid of %s: %w", s.Name, err)
-	}
-	return nil
-}
-
 // asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
 func asUser(uid uint32) *syscall.SysProcAttr {
-	if uid == 0 {
-		return &syscall.SysProcAttr{}
+	attributes := &syscall.SysProcAttr{}
+	if uid != 0 {
+		attributes.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return attributes
 }
 
 // writeJSON replaces file in one step, so that a reader never sees half of it.
@@ -218,10 +208,8 @@ func writeJSON(file string, value any) error {
 }
 
 // Tail returns the last lines of the log.
-func (s *Server) Tail(lines int) string { return tail(s.Log, lines) }
-
-func tail(file string, lines int) string {
-	raw, err := os.ReadFile(file)
+func (s *Server) Tail(lines int) string {
+	raw, err := os.ReadFile(s.Log)
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}

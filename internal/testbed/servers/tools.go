@@ -14,17 +14,14 @@ import (
 // Tools are the programs that servers are started with.
 type Tools struct {
 	Self         string `json:"self"`                   // the program that called Start: it is the MQTT broker and the reaper, too
-	Bin          string `json:"bin,omitempty"`          // kube-apiserver, …, kwokctl, kubectl
-	Manifests    string `json:"manifests,omitempty"`    // metrics-server's own
-	Jars         string `json:"jars,omitempty"`         // ZooKeeper and Kafka
-	KafkaData    string `json:"kafkaData,omitempty"`    // freshly formatted storage of a broker
+	ControlPlane string `json:"controlPlane,omitempty"` // bin/kube-apiserver, …, kwokctl, kubectl; metrics-server/ has its manifests
+	Servers      string `json:"servers,omitempty"`      // jars/ of ZooKeeper and Kafka; kafka/, a broker's fresh storage; postgres/bin
 	Java         string `json:"java,omitempty"`         //
-	PostgresHome string `json:"postgresHome,omitempty"` // bin/postgres, bin/initdb
 }
 
-// java is the command line of a Java program in Jars.
+// java is the command line of a Java program among the jars.
 func (t Tools) java(options []string, program ...string) []string {
-	return slices.Concat([]string{t.Java}, options, []string{"-cp", filepath.Join(t.Jars, "*")}, program)
+	return slices.Concat([]string{t.Java}, options, []string{"-cp", filepath.Join(t.Servers, "jars", "*")}, program)
 }
 
 // ModuleRoot is the top folder of the checkout that the current folder is in.
@@ -43,26 +40,15 @@ func Fetch(ctx context.Context, parts []Part, w io.Writer) (Tools, error) {
 	}
 	// Java first: what is missing there is found out before minutes are spent on a build.
 	if needs(PartZooKeeper, PartKafka, PartPostgres) {
-		dir, err := fetch.Servers(ctx, p, kafkaConfig, func(dir, java string) error {
-			return formatKafka(ctx, Tools{Java: java, Jars: filepath.Join(dir, "jars")}, filepath.Join(dir, "kafka"))
+		tools.Servers, err = fetch.Servers(ctx, p, kafkaConfig, func(dir, java string) error {
+			return formatKafka(ctx, Tools{Java: java, Servers: dir}, filepath.Join(dir, "kafka"))
 		})
-		if err != nil {
-			return Tools{}, err
-		}
-		tools.Jars, tools.KafkaData = filepath.Join(dir, "jars"), filepath.Join(dir, "kafka")
-		tools.PostgresHome = filepath.Join(dir, "postgres")
 	}
-	if needs(PartZooKeeper, PartKafka) {
-		if tools.Java, err = fetch.Java(ctx, p); err != nil {
-			return Tools{}, err
-		}
+	if err == nil && needs(PartZooKeeper, PartKafka) {
+		tools.Java, err = fetch.Java(ctx, p)
 	}
-	if needs(PartKubernetes) {
-		dir, err := fetch.ControlPlane(ctx, p)
-		if err != nil {
-			return Tools{}, err
-		}
-		tools.Bin, tools.Manifests = filepath.Join(dir, "bin"), filepath.Join(dir, "metrics-server")
+	if err == nil && needs(PartKubernetes) {
+		tools.ControlPlane, err = fetch.ControlPlane(ctx, p)
 	}
-	return tools, nil
+	return tools, err
 }

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
+	"log"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
 )
 
 // ZooKeeper is one server, or an ensemble of several.
@@ -32,7 +30,7 @@ const zooKeeperConfig = `tickTime=500
 initLimit=20
 syncLimit=10
 dataDir=%s
-clientPort=%d
+clientPort=%s
 clientPortAddress=127.0.0.1
 maxClientCnxns=0
 admin.enableServer=false
@@ -40,37 +38,31 @@ admin.enableServer=false
 `
 
 // startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
-func (e *place) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
-	ports, err := FreePorts(3 * n)
-	if err != nil {
-		return nil, err
-	}
-	var members strings.Builder
+func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
+	ensemble, serverName, addrs := &ZooKeeper{}, name, []string{}
 	for i := range n {
-		fmt.Fprintf(&members, "server.%d=127.0.0.1:%d:%d\n", i+1, ports[n+i], ports[2*n+i])
-	}
-	ensemble := &ZooKeeper{}
-	for i := range n {
-		serverName := name
 		if n > 1 {
 			serverName = fmt.Sprintf("%s-%d", name, i+1)
 		}
-		dir, err := e.newDir(serverName)
+		server, ports, err := e.newServer(serverName, speaksZooKeeper, 3)
 		if err != nil {
 			return nil, err
 		}
-		config := fmt.Sprintf(zooKeeperConfig, filepath.Join(dir, "data"), ports[i]) + strings.Join(extra, "")
+		ensemble.Servers, addrs = append(ensemble.Servers, server), append(addrs, server.Addr)
 		if n > 1 {
-			config += members.String()
+			extra = append(extra, fmt.Sprintf("server.%d=127.0.0.1:%d:%d\n", i+1, ports[1], ports[2]))
 		}
-		if err := writeFiles(dir, map[string]string{"data/myid": fmt.Sprintln(i + 1), "zoo.cfg": config}); err != nil {
+	}
+	for i, server := range ensemble.Servers {
+		file := filepath.Join(server.WorkDir, "zoo.cfg")
+		_, port, _ := strings.Cut(server.Addr, ":")
+		config := fmt.Sprintf(zooKeeperConfig, filepath.Join(server.WorkDir, "data"), port) + strings.Join(extra, "")
+		if err := writeFiles(server.WorkDir, map[string]string{"data/myid": fmt.Sprintln(i + 1), "zoo.cfg": config}); err != nil {
 			return nil, fmt.Errorf("start zookeeper: %w", err)
 		}
-		server := e.newServer(serverName, dir, ports[i], speaksZooKeeper)
-		server.Argv = e.Tools.java(zooKeeperJVM, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(dir, "zoo.cfg"))
-		ensemble.Servers = append(ensemble.Servers, server)
+		server.Argv = e.Tools.java(zooKeeperJVM, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	}
-	ensemble.Connect = strings.Join(ensemble.Addrs(), ",")
+	ensemble.Connect = strings.Join(addrs, ",")
 	if err := ensemble.Start(ctx); err != nil {
 		return nil, errors.Join(err, ensemble.Kill())
 	}
@@ -78,13 +70,7 @@ func (e *place) startZooKeeper(ctx context.Context, name string, n int, extra ..
 }
 
 // Addrs lists the servers as go-zookeeper's Connect wants them.
-func (z *ZooKeeper) Addrs() []string {
-	addrs := make([]string, len(z.Servers))
-	for i, server := range z.Servers {
-		addrs[i] = server.Addr
-	}
-	return addrs
-}
+func (z *ZooKeeper) Addrs() []string { return strings.Split(z.Connect, ",") }
 
 // Start starts every server that does not run, at its old address with its old data, and returns when
 // all of them serve. (One Server of an ensemble alone has no quorum: launch them together.)
@@ -121,7 +107,7 @@ func (z *ZooKeeper) each(do func(*Server) error) error {
 // Leader is the server that leads the ensemble; a server that stands alone is its own.
 func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
 	for _, server := range z.Servers {
-		if mode, err := srvr(ctx, server.Addr, "Mode"); err == nil && (mode == "leader" || mode == "standalone") {
+		if mode, err := zooKeeperMode(ctx, server.Addr); err == nil && (mode == "leader" || mode == "standalone") {
 			return server, nil
 		}
 	}
@@ -131,42 +117,28 @@ func (z *ZooKeeper) Leader(ctx context.Context) (*Server, error) {
 // Dial connects with the bare client, which a test uses to look at what the product wrote.
 func (z *ZooKeeper) Dial(t testing.TB) *zk.Conn {
 	t.Helper()
-	conn, events, err := zk.Connect(z.Addrs(), 4*time.Second, zk.WithLogger(quiet{}), zk.WithMaxConnBufferSize(1<<20))
+	conn, events, err := z.Open(4 * time.Second)
 	if err != nil {
 		t.Fatalf("dial zookeeper %s: %v", z.Connect, err)
 	}
 	t.Cleanup(conn.Close)
-	for deadline := time.After(startTimeout); conn.State() != zk.StateHasSession; {
-		select {
-		case <-events:
-		case <-time.After(10 * time.Millisecond):
-		case <-deadline:
-			t.Fatalf("dial zookeeper %s: no session after %s", z.Connect, startTimeout)
+	defer time.AfterFunc(startTimeout, conn.Close).Stop() // which ends the events
+	for event := range events {
+		if event.State == zk.StateHasSession {
+			return conn
 		}
 	}
-	return conn
+	t.Fatalf("dial zookeeper %s: no session after %s", z.Connect, startTimeout)
+	return nil
 }
 
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
-
-// Received is the number of packets that a server has got since its start.
-func (z *ZooKeeper) Received(t testing.TB, server *Server) int {
-	t.Helper()
-	text, err := srvr(t.Context(), server.Addr, "Received")
-	if err != nil {
-		t.Fatalf("ask %s: %v", server.Name, err)
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("ask %s: %v", server.Name, err)
-	}
-	return n
+// Open is Dial that does not wait for the session.
+func (z *ZooKeeper) Open(session time.Duration) (*zk.Conn, <-chan zk.Event, error) {
+	return zk.Connect(z.Addrs(), session, zk.WithLogger(log.New(io.Discard, "", 0)), zk.WithMaxConnBufferSize(1<<20))
 }
 
-// HardQuota lets no more than so many znodes be at and below path, itself included, and no more bytes in them; -1: any number. It counts
-// only where the servers were started with EnforceQuota.
+// HardQuota lets no more than so many znodes be at and below path, itself included, and no more
+// bytes in them; -1: any number. It counts only where the servers were started with EnforceQuota.
 func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
 	t.Helper()
 	full := "/zookeeper/quota" + path
@@ -194,28 +166,3 @@ const EnforceQuota = "enforceQuota=true\n"
 
 // Path is a path of this test's own, not yet created; its znodes are left to the end of the sandbox.
 func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }
-
-// SecureZooKeeper is one server that also listens for TLS, and wants a certificate of its clients there.
-type SecureZooKeeper struct {
-	*ZooKeeper
-	Secure string // host:port of the TLS port, by the name that its certificate has
-	*certs.Files
-}
-
-const zooKeeperTLSConfig = `serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
-secureClientPort=%d
-secureClientPortAddress=127.0.0.1
-ssl.keyStore.location=%s
-ssl.trustStore.location=%s
-ssl.clientAuth=need
-`
-
-func (e *place) startSecureZooKeeper(ctx context.Context, name string) (*SecureZooKeeper, error) {
-	files, ports, err := e.newSecure(name, "zookeeper", 1)
-	if err != nil {
-		return nil, err
-	}
-	z := &SecureZooKeeper{Secure: net.JoinHostPort("localhost", strconv.Itoa(ports[0])), Files: files}
-	z.ZooKeeper, err = e.startZooKeeper(ctx, name, 1, fmt.Sprintf(zooKeeperTLSConfig, ports[0], files.Server, files.CAFile))
-	return z, err
-}

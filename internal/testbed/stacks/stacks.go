@@ -22,10 +22,10 @@ type Goroutine struct {
 var head = regexp.MustCompile(`^goroutine (\d+) (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\],]*)[^\]]*\]:`)
 
 // All are the goroutines of the process.
-func All() (all []Goroutine) { return parse(dump(true)) }
+func All() []Goroutine { return dump(true) }
 
 // Mine is the one that calls.
-func Mine() Goroutine { return parse(dump(false))[0] }
+func Mine() Goroutine { return dump(false)[0] }
 
 // Inside are those that are in a call of a function whose name has this in it.
 func Inside(function string) (inside []Goroutine) {
@@ -42,20 +42,16 @@ func (g Goroutine) AtLock() bool {
 	return strings.HasPrefix(g.State, "sync.Mutex") || strings.HasPrefix(g.State, "sync.RWMutex")
 }
 
-func parse(text string) (all []Goroutine) {
-	for part := range strings.SplitSeq(text, "\n\n") {
+func dump(all bool) (found []Goroutine) {
+	text := make([]byte, 1<<16)
+	n := runtime.Stack(text, all)
+	for ; n == len(text); n = runtime.Stack(text, all) {
+		text = make([]byte, 2*len(text))
+	}
+	for part := range strings.SplitSeq(string(text[:n]), "\n\n") {
 		if m := head.FindStringSubmatch(part); m != nil {
-			all = append(all, Goroutine{ID: m[1], State: m[2], Stack: part})
+			found = append(found, Goroutine{ID: m[1], State: m[2], Stack: part})
 		}
 	}
-	return all
-}
-
-func dump(all bool) string {
-	for size := 1 << 16; ; size *= 2 {
-		text := make([]byte, size)
-		if n := runtime.Stack(text, all); n < size {
-			return string(text[:n])
-		}
-	}
+	return found
 }

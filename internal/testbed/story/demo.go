@@ -5,22 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
-
-// Options of Run.
-type Options struct {
-	// Oneshot ends after the last act instead of staying up.
-	Oneshot bool
-	Out     io.Writer
-}
 
 // demoConfig has instances small enough that 20,000 resources need many, and windows short enough to watch.
 const demoConfig = `
@@ -50,19 +41,15 @@ kinds:
 type demo struct {
 	Story
 	out    io.Writer
-	claims []claim
+	claims []string // what became of each
+	failed []error
 	began  time.Time
 }
 
-type claim struct {
-	text string
-	took time.Duration
-	err  error
-}
-
-// Run shows everything. It returns an error if anything it claims did not happen.
-func Run(ctx context.Context, env *servers.Env, o Options) error {
-	d := &demo{out: o.Out, began: time.Now()}
+// Run shows everything, and stays up unless it is to end with the last act. It returns an error if
+// anything it claims did not happen.
+func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) error {
+	d := &demo{out: out, began: time.Now()}
 	d.Story = Story{Do: d.claim, Await: d.eventually, Kinds: []*Kind{
 		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)}, // CPU as the example workload requests
 		{Name: "Rule", Set: "iota-rules-engine", Init: 2, Target: 80, CPU: 0.25, IDs: product.IDs(500, 2)},
@@ -72,7 +59,7 @@ func Run(ctx context.Context, env *servers.Env, o Options) error {
 	}
 	defer func() {
 		if err := d.Close(context.WithoutCancel(ctx)); err != nil {
-			d.say("%v", err)
+			fmt.Fprintln(d.out, err)
 		}
 	}()
 	d.acts(ctx)
@@ -80,21 +67,17 @@ func Run(ctx context.Context, env *servers.Env, o Options) error {
 		return nil // whoever watched has seen enough
 	}
 	err := d.summary()
-	if o.Oneshot {
-		return err
+	if !oneshot {
+		d.invite(env)
+		d.watchTable(ctx)
 	}
-	d.invite(env)
-	d.watchTable(ctx)
 	return err
 }
 
 // start builds and starts the product with two replicas.
 func (d *demo) start(ctx context.Context, env *servers.Env) error {
 	d.title("Building shardscaler and dacsim")
-	dir := filepath.Join(env.Dir, "demo")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+	dir := filepath.Join(env.Dir, "demo") // go build makes it
 	programs, err := product.Build(ctx, dir)
 	if err != nil {
 		return err
@@ -104,7 +87,7 @@ func (d *demo) start(ctx context.Context, env *servers.Env) error {
 		return err
 	}
 	d.title("Installing the manifests; starting two replicas of shardscaler and the simulated workload")
-	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", namespace); err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
+	if _, err := env.Kubernetes.Run(ctx, "create", "namespace", namespace); err != nil {
 		return err
 	}
 	topic := cfg.Kinds[0].Heartbeat.Topic
@@ -153,13 +136,14 @@ func (d *demo) claim(ctx context.Context, text string, do func(context.Context) 
 	if ctx.Err() != nil {
 		return // interrupted: nothing was found out
 	}
-	c := claim{text: text, took: time.Since(began), err: err}
-	d.claims = append(d.claims, c)
-	d.say("   %s", c)
+	line := fmt.Sprintf("ok  %s (%s)", text, time.Since(began).Round(100*time.Millisecond))
+	if err != nil {
+		line = fmt.Sprintf("FAILED  %s: %v", text, err)
+		d.failed = append(d.failed, errors.New(text))
+	}
+	d.claims = append(d.claims, line)
+	d.say("   %s", line)
 }
-
-// patience is how long a claim may take to come true.
-const patience = 3 * time.Minute
 
 // eventually waits for something while the table is shown.
 func (d *demo) eventually(ctx context.Context, text string, try func(context.Context) error) {
@@ -167,36 +151,25 @@ func (d *demo) eventually(ctx context.Context, text string, try func(context.Con
 		ctx, stop := context.WithCancel(ctx)
 		shown := make(chan struct{})
 		go func() { defer close(shown); d.watchTable(ctx) }()
-		err := product.Until(ctx, patience, try)
+		err := product.Until(ctx, product.Patience, try)
 		stop()
 		<-shown
 		return err
 	})
 }
 
-func (c claim) String() string {
-	if c.err != nil {
-		return fmt.Sprintf("FAILED  %s: %v", c.text, c.err)
-	}
-	return fmt.Sprintf("ok  %s (%s)", c.text, c.took.Round(100*time.Millisecond))
-}
-
 // summary prints every claim and returns those that failed.
 func (d *demo) summary() error {
 	d.title("Summary")
-	var failed []error
-	for _, c := range d.claims {
-		d.say("   %s", c)
-		if c.err != nil {
-			failed = append(failed, errors.New(c.text))
-		}
+	for _, line := range d.claims {
+		d.say("   %s", line)
 	}
-	d.say("   %d of %d claims came true, in %s", len(d.claims)-len(failed), len(d.claims), time.Since(d.began).Round(time.Second))
-	return errors.Join(failed...)
+	d.say("   %d of %d claims came true, in %s", len(d.claims)-len(d.failed), len(d.claims), time.Since(d.began).Round(time.Second))
+	return errors.Join(d.failed...)
 }
 
 func (d *demo) title(text string) { fmt.Fprintf(d.out, "\n%s\n", text) }
 
 func (d *demo) say(format string, args ...any) {
-	fmt.Fprintf(d.out, strings.TrimRight(format, "\n")+"\n", args...)
+	fmt.Fprintf(d.out, format+"\n", args...)
 }

@@ -3,12 +3,11 @@ package story
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
 // shown is what the table takes from the product's REST API, field by field: a person could ask the same.
@@ -17,39 +16,27 @@ type shown struct {
 	Instances                       map[string]struct {
 		Resources struct{ IDs []string }
 	}
-	Decision *struct {
+	Decision struct {
 		Wanted  int
 		Summary string
 	}
 	Progress struct{ Moved int64 }
 }
 
-// row is one line of the table.
-type row struct {
-	kind                                    string
-	ready, size, wanted                     int
-	assigned, unassigned, inFlight, maximum int
-	lag                                     string
-	moved                                   int64
-	why                                     string
-}
-
-const header = "   KIND   READY/SIZE  WANTED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
-
-func (r row) String() string {
-	return fmt.Sprintf("   %-6s %10s  %6d  %8d  %10d  %9d  %7d  %4s  %7d  %s",
-		r.kind, fmt.Sprintf("%d/%d", r.ready, r.size), r.wanted, r.assigned, r.unassigned, r.inFlight, r.maximum, r.lag, r.moved, r.why)
-}
+const (
+	header = "   KIND   READY/SIZE  WANTED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
+	format = "   %-6s %10s  %6d  %8d  %10d  %9d  %7d  %4s  %7d  %s"
+)
 
 // watchTable shows the table until ctx ends: in place on a terminal, else a line whenever more than a lag has changed.
 func (d *demo) watchTable(ctx context.Context) {
-	inPlace := isTerminal(d.out)
+	inPlace := fetch.IsTerminal(d.out)
 	fmt.Fprintln(d.out, header)
-	shown := map[string]row{}
+	before := make([]string, len(d.Kinds))
 	for drawn := false; ; drawn = true {
-		var rows []row
-		for _, k := range d.Kinds {
-			rows = append(rows, d.row(ctx, k))
+		rows, timeless := make([]string, len(d.Kinds)), make([]string, len(d.Kinds))
+		for i, k := range d.Kinds {
+			rows[i], timeless[i] = d.row(ctx, k)
 		}
 		if ctx.Err() != nil {
 			return
@@ -57,17 +44,14 @@ func (d *demo) watchTable(ctx context.Context) {
 		if inPlace && drawn {
 			fmt.Fprintf(d.out, "\x1b[%dA", len(rows))
 		}
-		for _, r := range rows {
-			compared := r
-			compared.lag = ""
-			switch {
-			case inPlace:
-				fmt.Fprintf(d.out, "\r\x1b[K%s\n", clip(r.String()))
-			case shown[r.kind] != compared:
-				fmt.Fprintln(d.out, r)
+		for i, row := range rows {
+			if inPlace {
+				fmt.Fprintf(d.out, "\r\x1b[K%s\n", clip(row))
+			} else if timeless[i] != before[i] {
+				fmt.Fprintln(d.out, row)
 			}
-			shown[r.kind] = compared
 		}
+		before = timeless
 		select {
 		case <-ctx.Done():
 			return
@@ -76,18 +60,17 @@ func (d *demo) watchTable(ctx context.Context) {
 	}
 }
 
-// row asks Kubernetes, the metrics API and a replica.
-func (d *demo) row(ctx context.Context, k *Kind) row {
-	r := row{kind: k.Name, lag: "-"}
-	if size, err := d.Size(ctx, k.Set); err == nil {
-		r.ready, r.size = size.Ready, size.Spec
-	}
+// row asks Kubernetes, the metrics API and a replica for a line of the table; timeless is the line
+// without the lag.
+func (d *demo) row(ctx context.Context, k *Kind) (row, timeless string) {
+	size, _ := d.Size(ctx, k.Set) // zero while it is not known
+	lag := "-"
 	if lags, err := d.Metric(ctx, "pods/*", "heartbeat_lag_seconds?labelSelector=app%3D"+k.Set); err == nil {
 		worst := 0.0
 		for _, lag := range lags {
 			worst = max(worst, lag)
 		}
-		r.lag = fmt.Sprintf("%.0fs", worst)
+		lag = fmt.Sprintf("%.0fs", worst)
 	}
 	var s shown
 	leader, err := d.Leader(ctx)
@@ -95,18 +78,17 @@ func (d *demo) row(ctx context.Context, k *Kind) row {
 		err = leader.REST(ctx, "GET", "/v1/api/orchestrations/"+k.Name, "", nil, &s)
 	}
 	if err != nil {
-		r.why = err.Error()
-		return r
+		s.Decision.Summary = err.Error()
 	}
-	r.unassigned, r.inFlight, r.assigned = s.Unassigned, s.InFlight, s.Resources-s.Unassigned-s.InFlight
-	r.moved = s.Progress.Moved
+	fullest := 0
 	for _, in := range s.Instances {
-		r.maximum = max(r.maximum, len(in.Resources.IDs))
+		fullest = max(fullest, len(in.Resources.IDs))
 	}
-	if s.Decision != nil {
-		r.wanted, r.why = s.Decision.Wanted, s.Decision.Summary
+	line := func(lag string) string {
+		return fmt.Sprintf(format, k.Name, fmt.Sprintf("%d/%d", size.Ready, size.Spec), s.Decision.Wanted,
+			s.Resources-s.Unassigned-s.InFlight, s.Unassigned, s.InFlight, fullest, lag, s.Progress.Moved, s.Decision.Summary)
 	}
-	return r
+	return line(lag), line("")
 }
 
 // clip keeps a line from wrapping, which would spoil drawing in place.
@@ -118,21 +100,12 @@ func clip(line string) string {
 	return line
 }
 
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
 // invite prints where everything can be asked.
 func (d *demo) invite(env *servers.Env) {
 	kubectl := env.Kubernetes.Kubectl + " --kubeconfig " + env.Kubernetes.Kubeconfig
 	raw := kubectl + " get --raw /apis/custom.metrics.k8s.io/v1beta2/namespaces/" + namespace
 	rest := "http://" + d.Servers[0].Addr
-	lines := []string{
+	fmt.Fprintln(d.out, strings.Join([]string{
 		"",
 		"Ask for yourself (Ctrl-C ends everything):",
 		"  " + kubectl + " -n " + namespace + " get statefulsets,pods,events",
@@ -147,6 +120,5 @@ func (d *demo) invite(env *servers.Env) {
 		"  " + d.Programs.Dacsim + " ctl --control " + d.Control.Addr + " load Thing --cpu 20",
 		"  " + d.Programs.Dacsim + " ctl --control " + d.Control.Addr + " mute Thing 1",
 		"",
-	}
-	fmt.Fprintln(d.out, strings.Join(lines, "\n"))
+	}, "\n"))
 }

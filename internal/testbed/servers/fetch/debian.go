@@ -22,33 +22,43 @@ func Debian(ctx context.Context, p *Progress, name string, others bool) (string,
 	})
 }
 
-// unpackDebian unpacks a package into dir, and with others those that it needs and this system
-// lacks.
 func unpackDebian(ctx context.Context, dir, name string, others bool) error {
 	work, err := os.MkdirTemp("", "debian-")
 	if err != nil {
-		return fmt.Errorf("fetch package %s: %w", name, err)
+		return err
 	}
 	defer os.RemoveAll(work)
 	a := apt{work: work}
 	if err := a.download(ctx, name, others); err != nil { // the package lists are missing or old
 		if again := a.update(ctx); again != nil {
-			return fmt.Errorf("fetch package %s: %w", name, errors.Join(err, again))
+			return errors.Join(err, again)
 		}
 		if err := a.download(ctx, name, others); err != nil {
-			return fmt.Errorf("fetch package %s: %w", name, err)
+			return err
 		}
 	}
 	packages, err := filepath.Glob(filepath.Join(work, "*.deb"))
 	if err != nil || len(packages) == 0 {
-		return fmt.Errorf("fetch package %s: apt-get download left nothing", name)
+		return errors.New("apt-get download left nothing")
 	}
 	for _, file := range packages {
-		if _, err := a.run(ctx, "dpkg-deb", "-x", file, dir); err != nil {
-			return fmt.Errorf("unpack package %s: %w", name, err)
+		if _, err := run(ctx, work, "dpkg-deb", "-x", file, dir); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// run runs a program of the package manager and returns what it said.
+func run(ctx context.Context, dir string, line ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", line, err, out)
+	}
+	return string(out), nil
 }
 
 // apt calls the package manager in a folder of its own, where it needs no right that its caller
@@ -58,19 +68,8 @@ type apt struct {
 	lists []string // options that name package lists in work instead of the system's
 }
 
-func (a *apt) run(ctx context.Context, line ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-	cmd.Dir = a.work
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%v: %w\n%s", line, err, out)
-	}
-	return string(out), nil
-}
-
 func (a *apt) get(ctx context.Context, args ...string) (string, error) {
-	return a.run(ctx, slices.Concat([]string{"apt-get", "-q", "-o", "APT::Sandbox::User=root"}, a.lists, args)...)
+	return run(ctx, a.work, slices.Concat([]string{"apt-get", "-q", "-o", "APT::Sandbox::User=root"}, a.lists, args)...)
 }
 
 func (a *apt) update(ctx context.Context) error {

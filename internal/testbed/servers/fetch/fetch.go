@@ -5,6 +5,7 @@
 package fetch
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -20,6 +21,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/ulikunitz/xz"
 )
 
 // The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is told
@@ -51,44 +54,72 @@ func ControlPlane(ctx context.Context, p *Progress) (string, error) {
 	}
 	inputs = append(inputs, []byte(buildLinkerFlags), []byte(strings.Join(buildPackages, " ")), []byte(runtime.Version()))
 	return Cached(p, "controlplane", inputs, func(dir string) error {
-		var compiled, total atomic.Int64
+		var total int
+		build := packageCounter{}
 		listing := func() error {
-			out, err := goCommand(ctx, source, append([]string{"list", "-deps"}, buildPackages...)...).Output()
-			total.Store(int64(bytes.Count(out, []byte("\n"))))
-			return commandError(err)
+			out, err := goOutput(ctx, source, append([]string{"list", "-deps"}, buildPackages...)...)
+			total = strings.Count(out, "\n")
+			return err
 		}
 		if err := p.During("downloading the sources of Kubernetes, etcd and kwok", nothing, listing); err != nil {
-			return fmt.Errorf("build control plane: %w", err)
+			return err
 		}
-		howFar := func() string { return fmt.Sprintf("(%d of at most %d packages)", compiled.Load(), total.Load()) }
+		howFar := func() string { return fmt.Sprintf("(%d of at most %d packages)", build.compiled.Load(), total) }
 		building := func() error {
-			build := goCommand(ctx, source, append([]string{
+			cmd := goCommand(ctx, source, append([]string{
 				"build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", buildLinkerFlags, "-o", filepath.Join(dir, "bin") + "/",
 			}, buildPackages...)...)
-			return runCounting(build, &compiled)
+			cmd.Stderr = &build
+			if err := cmd.Run(); err != nil {
+				return fmt.Errorf("%w\n%s", err, build.last)
+			}
+			return nil
 		}
 		if err := p.During("building the control plane (once; about 7 minutes on 2 cores)", howFar, building); err != nil {
-			return fmt.Errorf("build control plane: %w", err)
+			return err
 		}
 		// go build names a program after the last folder of its package that is not a version.
 		if err := os.Rename(filepath.Join(dir, "bin", "server"), filepath.Join(dir, "bin", "etcd")); err != nil {
-			return fmt.Errorf("build control plane: %w", err)
+			return err
 		}
-		return copyManifests(ctx, source, filepath.Join(dir, "metrics-server"))
+		metricsServer, err := goOutput(ctx, source, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/metrics-server")
+		if err != nil {
+			return err
+		}
+		manifests := filepath.Join(strings.TrimSpace(metricsServer), "manifests", "base")
+		return os.CopyFS(filepath.Join(dir, "metrics-server"), os.DirFS(manifests))
 	})
 }
 
-// copyManifests keeps the manifests of metrics-server's module beside its binary.
-func copyManifests(ctx context.Context, source, dir string) error {
-	out, err := goCommand(ctx, source, "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/metrics-server").Output()
-	if err != nil {
-		return fmt.Errorf("find metrics-server: %w", commandError(err))
+// packageCounter counts the packages that a verbose go build names as it compiles them, a line
+// each, and keeps the last of what was written, for the error message.
+type packageCounter struct {
+	compiled atomic.Int64
+	last     []byte
+}
+
+func (c *packageCounter) Write(p []byte) (int, error) {
+	const keep = 4096
+	c.compiled.Add(int64(bytes.Count(p, []byte("\n"))))
+	c.last = append(c.last, p...)
+	c.last = c.last[max(0, len(c.last)-keep):]
+	return len(p), nil
+}
+
+func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly")
+	return cmd
+}
+
+// goOutput is what a go command prints; an error has what it said on standard error.
+func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
+	out, err := goCommand(ctx, dir, args...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%w\n%s", err, exit.Stderr)
 	}
-	base := filepath.Join(strings.TrimSpace(string(out)), "manifests", "base")
-	if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
-		return fmt.Errorf("copy manifests: %w", err)
-	}
-	return nil
+	return string(out), err
 }
 
 // Servers returns a folder with jars/ and postgres/, and what finish, which depends on settings, adds to it.
@@ -116,13 +147,47 @@ func Servers(ctx context.Context, p *Progress, settings string, finish func(dir,
 			return nil
 		}
 		if err := p.During("fetching ZooKeeper, Kafka and PostgreSQL with Maven", nothing, fetching); err != nil {
-			return fmt.Errorf("fetch servers: %w", err)
-		}
-		if err := unpackPostgres(jars, filepath.Join(dir, "postgres")); err != nil {
 			return err
+		}
+		if err := unpackPostgres(ctx, jars, filepath.Join(dir, "postgres")); err != nil {
+			return fmt.Errorf("unpack postgres: %w", err)
 		}
 		return finish(dir, java)
 	})
+}
+
+// unpackPostgres unpacks the PostgreSQL jar among jars (a zip around one .txz) into dir, and removes the
+// jar: it is no Java. Not every system's tar can read xz.
+func unpackPostgres(ctx context.Context, jars, dir string) error {
+	found, err := filepath.Glob(filepath.Join(jars, "embedded-postgres-binaries-*.jar"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("%d PostgreSQL jars in %s, expected one", len(found), jars)
+	}
+	archive, err := zip.OpenReader(found[0])
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	names, err := fs.Glob(archive, "*.txz")
+	if err != nil || len(names) == 0 {
+		return fmt.Errorf("no .txz in %s", found[0])
+	}
+	packed, err := archive.Open(names[0])
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	tar := exec.CommandContext(ctx, "tar", "--extract", "--no-same-owner", "--file=-", "--directory="+dir)
+	if tar.Stdin, err = xz.NewReader(packed); err != nil {
+		return err
+	}
+	if out, err := tar.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return os.Remove(found[0])
 }
 
 // Cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
@@ -132,43 +197,44 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 		return "", err
 	}
 	dir := filepath.Join(cache, name+"-"+hashOf(inputs))
-	if exists(dir) {
+	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	unlock, err := Lock(filepath.Join(cache, name+".lock"), func() {
+	unlock, err := Lock(filepath.Join(cache, name+".lock"), syscall.LOCK_EX, func() {
 		p.Printf("another process is making %s; waiting for it", dir)
 	})
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if exists(dir) {
+	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	temp, err := os.MkdirTemp(cache, name+"-unfinished-")
+	if err == nil {
+		defer os.RemoveAll(temp)
+		err = make(temp)
+	}
+	if err == nil {
+		err = errors.Join(os.Chmod(temp, 0o755), os.Rename(temp, dir))
+	}
 	if err != nil {
-		return "", fmt.Errorf("make %s: %w", name, err)
-	}
-	defer os.RemoveAll(temp)
-	if err := make(temp); err != nil {
-		return "", err
-	}
-	if err := errors.Join(os.Chmod(temp, 0o755), os.Rename(temp, dir)); err != nil {
 		return "", fmt.Errorf("make %s: %w", name, err)
 	}
 	return dir, nil
 }
 
-// Lock takes an exclusive lock on a file; when it has to wait, it calls waiting first.
-func Lock(file string, waiting func()) (unlock func(), err error) {
+// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting
+// first.
+func Lock(file string, mode int, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", file, err)
 	}
-	err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = syscall.Flock(int(handle.Fd()), mode|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		waiting()
-		err = syscall.Flock(int(handle.Fd()), syscall.LOCK_EX)
+		err = syscall.Flock(int(handle.Fd()), mode)
 	}
 	if err != nil {
 		handle.Close()
@@ -231,48 +297,4 @@ func ModuleRoot() (string, error) {
 			return "", fmt.Errorf("find checkout: %s is not in a checkout of shardscaler", dir)
 		}
 	}
-}
-
-func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly")
-	return cmd
-}
-
-// runCounting runs a verbose go build and counts the packages it names as it compiles them.
-func runCounting(cmd *exec.Cmd, lines *atomic.Int64) error {
-	counter := &lineCounter{lines: lines}
-	cmd.Stderr = counter
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w\n%s", err, counter.last)
-	}
-	return nil
-}
-
-// lineCounter counts lines and keeps the last of what was written, for the error message.
-type lineCounter struct {
-	lines *atomic.Int64
-	last  []byte
-}
-
-func (c *lineCounter) Write(p []byte) (int, error) {
-	const keep = 4096
-	c.lines.Add(int64(bytes.Count(p, []byte("\n"))))
-	c.last = append(c.last, p...)
-	c.last = c.last[max(0, len(c.last)-keep):]
-	return len(p), nil
-}
-
-// commandError adds what the command said on standard error.
-func commandError(err error) error {
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return fmt.Errorf("%w\n%s", err, exit.Stderr)
-	}
-	return err
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -23,11 +23,8 @@ func Java(ctx context.Context, p *Progress) (string, error) {
 	if java != "" {
 		return java, nil
 	}
-	what := []wanted{jdkPackage}
-	if _, err := exec.LookPath("mvn"); err != nil {
-		what = append(what, mavenPackage) // it comes to light next: one command shall do for both
-	}
-	if err := install(ctx, p, fmt.Sprintf("a JDK %d or newer is needed, found: %s", minJava, found), what...); err != nil {
+	_, noMaven := exec.LookPath("mvn") // it comes to light next: one command shall do for both
+	if err := install(ctx, p, fmt.Sprintf("a JDK %d or newer is needed, found: %s", minJava, found), true, noMaven != nil); err != nil {
 		return "", err
 	}
 	if java, found = findJava(ctx); java == "" {
@@ -44,7 +41,7 @@ func Maven(ctx context.Context, p *Progress) (maven, java string, err error) {
 	if maven, err = exec.LookPath("mvn"); err == nil {
 		return maven, java, nil
 	}
-	if err := install(ctx, p, "Maven is needed and missing", mavenPackage); err != nil {
+	if err := install(ctx, p, "Maven is needed and missing", false, true); err != nil {
 		return "", "", err
 	}
 	if maven, err = exec.LookPath("mvn"); err != nil {
@@ -77,74 +74,61 @@ func findJava(ctx context.Context) (java, found string) {
 	return "", path + ", which says " + strings.SplitN(string(out), "\n", 2)[0]
 }
 
-// packageManager is how one family of systems installs a JDK or Maven. Only the first is used by us; the
-// others are for the sentence that tells a person what to do.
-type packageManager struct {
-	program string
-	install string
-	names   map[wanted]string
-}
-
-type wanted int
-
-const (
-	jdkPackage wanted = iota
-	mavenPackage
-)
-
-var packageManagers = []packageManager{
-	{"apt-get", "apt-get install -y --no-install-recommends", map[wanted]string{jdkPackage: "openjdk-17-jdk-headless", mavenPackage: "maven"}},
-	{"dnf", "dnf install -y", map[wanted]string{jdkPackage: "java-17-openjdk-devel", mavenPackage: "maven"}},
-	{"zypper", "zypper install -y", map[wanted]string{jdkPackage: "java-17-openjdk-devel", mavenPackage: "maven"}},
-	{"pacman", "pacman -S --noconfirm", map[wanted]string{jdkPackage: "jdk17-openjdk", mavenPackage: "maven"}},
-	{"apk", "apk add", map[wanted]string{jdkPackage: "openjdk17", mavenPackage: "maven"}},
+// packageManagers are how families of systems install a JDK; Maven is called maven everywhere. Only
+// the first is used by us; the others are for the sentence that tells a person what to do.
+var packageManagers = []struct{ program, install, jdk string }{
+	{"apt-get", "apt-get install -y --no-install-recommends", "openjdk-17-jdk-headless"},
+	{"dnf", "dnf install -y", "java-17-openjdk-devel"},
+	{"zypper", "zypper install -y", "java-17-openjdk-devel"},
+	{"pacman", "pacman -S --noconfirm", "jdk17-openjdk"},
+	{"apk", "apk add", "openjdk17"},
 }
 
 // install installs with apt-get where that may be done without asking anybody, and otherwise returns an
 // error with the one command that does it.
-func install(ctx context.Context, p *Progress, why string, what ...wanted) error {
+func install(ctx context.Context, p *Progress, why string, jdk, maven bool) error {
 	for _, manager := range packageManagers {
 		if _, err := exec.LookPath(manager.program); err != nil {
 			continue
 		}
-		names := make([]string, len(what))
-		for i, one := range what {
-			names[i] = manager.names[one]
+		var names []string
+		if jdk {
+			names = append(names, manager.jdk)
 		}
+		if maven {
+			names = append(names, "maven")
+		}
+		command := manager.install + " " + strings.Join(names, " ")
 		become, allowed := asRoot(ctx)
 		if manager.program != "apt-get" || !allowed {
-			return fmt.Errorf("%s; install it with: sudo %s %s", why, manager.install, strings.Join(names, " "))
+			return fmt.Errorf("%s; install it with: sudo %s", why, command)
 		}
-		p.Printf("%s; installing it with: %s %s", why, manager.install, strings.Join(names, " "))
+		p.Printf("%s; installing it with: %s", why, command)
 		return p.During("installing "+strings.Join(names, " and "), nothing, func() error {
-			return aptInstall(ctx, become, manager, names)
+			return aptInstall(ctx, become, command, manager.jdk)
 		})
 	}
 	return fmt.Errorf("%s; install a JDK %d and Maven and put java and mvn on PATH", why, minJava)
 }
 
-func aptInstall(ctx context.Context, become []string, apt packageManager, names []string) error {
-	run := func(command string) error {
-		line := append(slices.Clone(become), strings.Fields(command)...)
-		cmd := exec.CommandContext(ctx, line[0], line[1:]...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", command, err, out)
-		}
-		return nil
-	}
-	if err := run("apt-get update -q"); err != nil {
+// aptInstall takes the release's newest JDK where it does not have jdk.
+func aptInstall(ctx context.Context, become []string, command, jdk string) error {
+	apt := func(command string) error {
+		_, err := run(ctx, "", append(slices.Clone(become), strings.Fields(command)...)...)
 		return err
 	}
-	packages := strings.Join(names, " ")
-	err := run(apt.install + " " + packages)
-	if newer := strings.Replace(packages, apt.names[jdkPackage], "default-jdk-headless", 1); err != nil && newer != packages {
-		if second := run(apt.install + " " + newer); second != nil { // a release that has only newer ones
-			return errors.Join(err, second)
-		}
-		return nil
+	if err := apt("apt-get update -q"); err != nil {
+		return err
 	}
-	return err
+	err := apt(command)
+	newest := strings.Replace(command, jdk, "default-jdk-headless", 1)
+	if err == nil || newest == command {
+		return err
+	}
+	if second := apt(newest); second != nil {
+		return errors.Join(err, second)
+	}
+	return nil
 }
 
 // asRoot says what to put before a command so that root runs it, if that needs no password.

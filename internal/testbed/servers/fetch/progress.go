@@ -20,12 +20,17 @@ func NewProgress(w io.Writer) *Progress {
 	if w == nil {
 		w = io.Discard
 	}
-	p := &Progress{w: w}
-	if file, ok := w.(*os.File); ok {
-		info, err := file.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	return &Progress{w: w, terminal: IsTerminal(w)}
+}
+
+// IsTerminal says whether w can be drawn on in place.
+func IsTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
 	}
-	return p
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // Printf writes one line.

@@ -6,6 +6,7 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // OwnerVar names, in the environment of every process of a sandbox, the folder of that sandbox.
@@ -93,12 +95,8 @@ func (p ID) AwaitFrozen(limit time.Duration) bool {
 }
 
 func within(limit, every time.Duration, done func() bool) bool {
-	for deadline := time.Now().Add(limit); !done(); time.Sleep(every) {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
+	return wait.PollUntilContextTimeout(context.Background(), every, limit, true,
+		func(context.Context) (bool, error) { return done(), nil }) == nil
 }
 
 // Owned lists the live processes whose environment names dir as their sandbox.
@@ -116,7 +114,13 @@ func Owned(dir string) (found []ID) {
 	return found
 }
 
-// WithoutOwner is the environment for a process that must outlive the sandbox it was started in.
-func WithoutOwner(environ []string) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
+// WithoutOwner is our environment for a process that must outlive the sandbox that we were started
+// in.
+func WithoutOwner() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
+}
+
+// Environ is our environment, and more, for a process that shall end with the sandbox in dir.
+func Environ(dir string, more ...string) []string {
+	return append(append(WithoutOwner(), OwnerVar+"="+dir), more...)
 }
