@@ -31,7 +31,7 @@ func StoreDoc(s *State, name string, data []byte) (Multi, error) {
 			version = doc.Version
 		}
 		b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
-			s.Kept[name] = &Doc{Data: data, Version: r.Version, zxid: r.Zxid}
+			s.Kept[name] = &Doc{data, r.known(data)}
 		})
 		return nil
 	})

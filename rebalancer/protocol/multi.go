@@ -33,8 +33,10 @@ func (m Multi) Empty() bool { return len(m.Ops) == 0 }
 // Apply changes s as the committed transaction changed ZooKeeper. s is the State that the step was
 // computed from, or one in which only Multis that do not overlap were applied since.
 func (m Multi) Apply(s *State, results []Result) {
-	if m.apply != nil {
-		m.apply(s, results)
+	for i, effect := range m.effects {
+		if effect != nil {
+			effect(s, results[i])
+		}
 	}
 }
 
@@ -76,7 +78,7 @@ type Multi struct {
 	Gate func() error
 	// Parents are znodes without data that must exist first, created outside the transaction.
 	Parents []string
-	apply   func(*State, []Result)
+	effects []func(*State, Result) // one an operation, on the State it was computed from
 }
 
 // OpKind is what an Op does.
@@ -105,6 +107,9 @@ type Result struct {
 	Mtime   time.Time
 	Zxid    int64
 }
+
+// known is what is known of a znode after it was written with data.
+func (r Result) known(data []byte) known { return known{r.Version, len(data), r.Zxid} }
 
 // Results are those of m once it is done, each with the transaction's number and time and with the
 // version that follows from m.

@@ -24,19 +24,10 @@ func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool,
 	}
 	r.keepVanished()
 	slices.Sort(r.next.Faults)
-	changed = r.changed || lacks(r.next.Pool, prev.Pool) || lacks(r.next.Flight, prev.Flight) ||
-		lacks(r.next.Kept, prev.Kept) || !slices.Equal(prev.Faults, r.next.Faults)
+	// Where nothing has come, less is there only if something has gone.
+	changed = r.changed || len(r.next.Pool) < len(prev.Pool) || len(r.next.Flight) < len(prev.Flight) ||
+		len(r.next.Kept) < len(prev.Kept) || !slices.Equal(prev.Faults, r.next.Faults)
 	return r.next, changed, nil
-}
-
-// lacks says that something was there before and is not now.
-func lacks[V any](now, before map[string]V) bool {
-	for name := range before {
-		if _, ok := now[name]; !ok {
-			return true
-		}
-	}
-	return false
 }
 
 // reading is one pass over a kind. Its parts are read side by side.
@@ -155,7 +146,7 @@ func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Z
 
 func (r *reading) readHead(znodes Znodes) error {
 	path, prev := HeadPath(r.kind), r.prev
-	was := known{prev.head.zxid, prev.HeadVersion, -1}
+	was := known{prev.HeadVersion, -1, prev.head.zxid}
 	if prev.head.fault {
 		was = unknown
 	}
@@ -206,10 +197,10 @@ func (r *reading) keepVanished() {
 // missesAny says that not all the ids are elsewhere now.
 func (r *reading) missesAny(ids []string) bool {
 	missing := setOf(ids)
-	r.next.walk(func(_ location, there []string) {
-		for _, id := range there {
+	for _, p := range r.next.places() {
+		for _, id := range p.ids {
 			delete(missing, id)
 		}
-	})
+	}
 	return len(missing) > 0
 }

@@ -56,7 +56,7 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 }
 
 func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
-	if !watch && was.version < 0 { // most likely it is there, and small: one request instead of two
+	if !watch && was.Version < 0 { // most likely it is there, and small: one request instead of two
 		if got, err = i.znodes.Get(path); got == nil || err != nil {
 			return nil, nil, err
 		}
@@ -67,7 +67,7 @@ func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, 
 	switch {
 	case err != nil:
 	case stat == nil:
-		i.differs = i.differs || was.version >= 0
+		i.differs = i.differs || was.Version >= 0
 	case got == nil:
 		i.numbered = i.numbered || was.zxid != stat.Zxid
 	default:
@@ -87,7 +87,7 @@ func (i *instanceReading) denied(err error) error {
 }
 
 func (i *instanceReading) readData() error {
-	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.dataZxid, i.was.DataVersion, -1})
+	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.DataVersion, -1, i.was.dataZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -102,15 +102,15 @@ func (i *instanceReading) readData() error {
 }
 
 func (i *instanceReading) readReload() error {
-	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.reloadZxid, i.was.ReloadVersion, -1})
+	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.ReloadVersion, -1, i.was.reloadZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
 	case stat == nil:
-		i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = false, -1, 0, -1
+		i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = -1, 0, -1
 		return nil
 	}
-	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Zxid, stat.isNew()
+	i.in.ReloadVersion, i.in.reloadZxid, i.newReload = stat.Version, stat.Zxid, stat.isNew()
 	if got != nil {
 		i.in.Times = DecodeReload(got.Data)
 		i.in.highest = max(i.in.highest, i.in.Times)
@@ -121,7 +121,7 @@ func (i *instanceReading) readReload() error {
 // readList keeps the ids last known where the list cannot be read.
 func (i *instanceReading) readList() error {
 	path := ResourcesPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.listZxid, i.was.ListVersion, i.was.Bytes})
+	stat, got, err := i.look(path, true, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
 	switch {
 	case errors.Is(err, ErrDenied):
 		i.in.listFault, i.in.newList = err.Error(), false
@@ -174,7 +174,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 // readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.statusZxid, i.was.statusVersion, -1})
+	stat, got, err := i.look(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
 	i.in.Hidden = errors.Is(err, ErrDenied)
 	i.differs = i.differs || i.in.Hidden != i.was.Hidden
 	if err != nil && !i.in.Hidden {

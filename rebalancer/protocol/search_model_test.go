@@ -539,17 +539,17 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 		return j, ok
 	}
 	piece, flight, list := "", "", -1
-	v.walk(func(p location, ids []string) {
+	for _, p := range v.places() {
 		switch {
-		case !slices.Contains(ids, id):
-		case p.rank == rankPool:
+		case !slices.Contains(p.ids, id):
+		case p.piece != nil:
 			piece = p.name
-		case p.rank == rankFlight:
+		case p.flight != nil:
 			flight = p.name
 		default:
-			list = p.ordinal
+			list = p.instance.Ordinal
 		}
-	})
+	}
 	dying := flight != "" && v.Flight[flight].Target(slices.Index(v.Flight[flight].IDs.Strings(), id)) == ToDelete
 	switch {
 	case wanted && (piece == "" && flight == "" && list < 0 || dying && m.bugs.createInFlight):

@@ -45,9 +45,6 @@ type State struct {
 
 // headZnode is what is known of the znode `head` beside its content and its version.
 type headZnode struct {
-	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode; 0 if
-	// that was ours and the server did not tell. It tells a znode that was deleted and created
-	// again from one that stayed.
 	zxid int64
 	// fault says that the head is among the Faults: then no client may lead.
 	fault bool
@@ -99,8 +96,8 @@ type Instance struct {
 	Begun, newList bool
 	// statusVersion is that of `tmp/status`, -1 when it does not exist; tmpVersion that of `tmp`.
 	statusVersion, tmpVersion int32
-	// HasTmp, HasReload: the znodes exist. Versions are -1 where the znode does not exist.
-	HasTmp, HasReload                          bool
+	// HasTmp: `tmp` exists. Versions are -1 where the znode does not exist.
+	HasTmp                                     bool
 	DataVersion, ListVersion, ReloadVersion    int32
 	dataZxid, listZxid, reloadZxid, statusZxid int64
 	// Fault says why the list, or what belongs to it, cannot be read; IDs are then the last ones
@@ -122,11 +119,9 @@ type Status struct {
 
 // Piece is a part of the pool: acknowledged, owned by nobody.
 type Piece struct {
-	Name    string
-	IDs     IDs
-	Version int32
-	bytes   int // length of the znode
-	zxid    int64
+	Name string
+	IDs  IDs
+	known
 }
 
 // Cost is what all ids of the piece add to a list.
@@ -143,24 +138,21 @@ const (
 // Flight is what was taken from an instance at `_reload` Times and not yet released by it. Ids
 // without To are deletes.
 type Flight struct {
-	Name    string
-	From    int
-	Times   int64
-	Pod     string
-	IDs     IDs
-	To      []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
-	Version int32
+	Name  string
+	From  int
+	Times int64
+	Pod   string
+	IDs   IDs
+	To    []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
 	// Created is the znode's ctime, for settleSeconds.
 	Created time.Time
-	bytes   int
-	zxid    int64
+	known
 }
 
 // Doc is a small document kept beside the protocol's znodes.
 type Doc struct {
-	Data    []byte
-	Version int32
-	zxid    int64
+	Data []byte
+	known
 }
 
 // StoredPlan is a plan as persisted: its bytes are the planner's business.

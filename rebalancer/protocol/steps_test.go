@@ -232,7 +232,7 @@ func TestRepairedReloadStartsAboveTheStatus(t *testing.T) {
 	f, s := world(t)
 	delete(f.nodes, ReloadPath(thing, 2))
 	in := *s.Instances[2]
-	in.Times, in.HasReload, in.ReloadVersion, in.Status = -1, false, -1, &Status{Times: 41, Pod: "uid"}
+	in.Times, in.ReloadVersion, in.Status = -1, -1, &Status{Times: 41, Pod: "uid"}
 	s.Instances[2] = &in
 	_, err := Assign(s, Give{2, []Take{{Name: "1-2"}}})
 	require.EqualError(t, err, "assign: ordinal 2: its data or _reload cannot be read: repair it first")
