@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -246,64 +247,49 @@ func DecodeIDs(data []byte) (ids IDs, err error) {
 }
 
 // scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
-// else it says nothing. text is what is between the brackets: ids, quotes and commas.
+// else it says nothing. text is what is between the brackets; the ids share it.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
-	if len(data) < len(listOpen)+len(listClose) || string(data[:len(listOpen)]) != listOpen ||
-		string(data[len(data)-len(listClose):]) != listClose || !utf8.Valid(data) {
+	list, opened := bytes.CutPrefix(data, []byte(listOpen))
+	list, closed := bytes.CutSuffix(list, []byte(listClose))
+	if !opened || !closed || !utf8.Valid(list) {
 		return nil, "", false
 	}
-	text = string(data[len(listOpen) : len(data)-len(listClose)])
-	if hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
+	if text = string(list); hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
 		return nil, "", false
 	}
-	if ids, ok = scanArray(text); !ok {
-		return nil, "", false
+	ids = make([]string, 0, strings.Count(text, `","`)+1)
+	for rest, more := text, text != ""; more; {
+		if rest == "" || rest[0] != '"' {
+			return nil, "", false
+		}
+		end := 1 + strings.IndexByte(rest[1:], '"')
+		if end == 0 {
+			return nil, "", false
+		}
+		ids = append(ids, rest[1:end])
+		if rest, more = strings.CutPrefix(rest[end+1:], ","); !more && rest != "" {
+			return nil, "", false
+		}
 	}
 	return ids, text, true
 }
 
-// scanArray reads `"…","…"`, without escapes; the result shares the text.
-func scanArray(text string) ([]string, bool) {
-	if text == "" {
-		return []string{}, true
-	}
-	ids := make([]string, 0, strings.Count(text, `","`)+1)
-	for {
-		if text == "" || text[0] != '"' {
-			return nil, false
-		}
-		end := strings.IndexByte(text[1:], '"')
-		if end < 0 {
-			return nil, false
-		}
-		ids = append(ids, text[1:1+end])
-		text = text[end+2:]
-		if text == "" {
-			return ids, true
-		}
-		if text[0] != ',' {
-			return nil, false
-		}
-		text = text[1:]
-	}
-}
-
 // parseIDs reads any JSON of the right meaning: ids may be numbers, other fields pass.
 func parseIDs(data []byte) ([]string, error) {
-	var list struct {
-		V   json.RawMessage `json:"v"`
-		IDs *[]textID       `json:"ids"`
-	}
-	if err := exact.JSON(data, &list); err != nil {
-		return nil, fmt.Errorf("is no list of ids: %w", err)
-	}
-	if err := checkSchema(list.V); err != nil {
+	list, err := decode[struct {
+		IDs *[]textID `json:"ids"`
+	}](data, "list of ids")
+	if err != nil {
 		return nil, err
 	}
 	if list.IDs == nil {
 		return nil, errors.New("ids: is missing")
 	}
-	return texts(*list.IDs), nil
+	ids := make([]string, len(*list.IDs))
+	for i, id := range *list.IDs {
+		ids[i] = string(id)
+	}
+	return ids, nil
 }
 
 // textID is a string, or a number taken by its digits.
@@ -319,12 +305,4 @@ func (t *textID) UnmarshalJSON(raw []byte) error {
 	}
 	*t = textID(number)
 	return nil
-}
-
-func texts(ids []textID) []string {
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = string(id)
-	}
-	return out
 }
