@@ -27,37 +27,34 @@ func (s *State) Fault() string {
 	if len(s.Faults) > 0 {
 		return s.Faults[0]
 	}
-	first := -1
-	for n, in := range s.Instances {
-		if in.Fault != "" && (first < 0 || n < first) {
-			first = n
+	var first *Instance
+	for _, in := range s.Instances {
+		if in.Fault != "" && (first == nil || in.Ordinal < first.Ordinal) {
+			first = in
 		}
 	}
-	if first >= 0 {
-		return s.Instances[first].Fault
+	if first == nil {
+		return ""
 	}
-	return ""
+	return first.Fault
 }
 
 // Assigned counts ids in readable lists.
-func (s *State) Assigned() int {
-	count := 0
-	for _, in := range s.Instances {
-		if in.Fault == "" {
-			count += in.IDs.Len()
-		}
+func (s *State) Assigned() int { return s.listed(true) }
+
+// InFlight counts ids in flight, those last known of unreadable lists included.
+func (s *State) InFlight() int {
+	count := s.listed(false)
+	for _, f := range s.Flight {
+		count += f.IDs.Len()
 	}
 	return count
 }
 
-// InFlight counts ids in flight, those last known of unreadable lists included.
-func (s *State) InFlight() int {
-	count := 0
-	for _, f := range s.Flight {
-		count += f.IDs.Len()
-	}
+// listed counts the ids of lists, of those that can be read or of the others.
+func (s *State) listed(readable bool) (count int) {
 	for _, in := range s.Instances {
-		if in.Fault != "" {
+		if (in.Fault == "") == readable {
 			count += in.IDs.Len()
 		}
 	}
@@ -65,8 +62,7 @@ func (s *State) InFlight() int {
 }
 
 // Unassigned counts ids in the pool.
-func (s *State) Unassigned() int {
-	count := 0
+func (s *State) Unassigned() (count int) {
 	for _, p := range s.Pool {
 		count += p.IDs.Len()
 	}

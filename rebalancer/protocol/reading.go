@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // This file and reading_instance.go read a kind. A reading compares what is there with what was
@@ -92,36 +90,21 @@ func (r *reading) readAll(znodes Znodes) error {
 		return err
 	}
 	// Lists before pieces: then a list's watch fires for what moves between the two after its read.
-	if err := r.each(znodes, r.instances(ordinals)); err != nil {
+	if err := r.each(znodes, parts(ordinals, r.readOrdinal)); err != nil {
 		return err
 	}
-	return r.each(znodes, r.pieces(pool, flights, own))
+	return r.each(znodes, append(slices.Concat(
+		parts(pool, r.readPiece), parts(flights, r.readFlight),
+		parts(slices.DeleteFunc(own, isProtocolName), r.readDoc)), r.readPlan))
 }
 
-// instances are the parts that read ordinals; a name that is none is another program's.
-func (r *reading) instances(names []string) (parts []func(Znodes) error) {
-	for _, name := range names {
-		if n, err := exact.Ordinal(name); err == nil {
-			parts = append(parts, func(znodes Znodes) error { return r.readInstance(znodes, n) })
-		}
+// parts are those that read a name each.
+func parts(names []string, read func(znodes Znodes, name string) error) []func(Znodes) error {
+	all := make([]func(Znodes) error, len(names))
+	for i, name := range names {
+		all[i] = func(znodes Znodes) error { return read(znodes, name) }
 	}
-	return parts
-}
-
-// pieces are the parts that read our own tree beside the head.
-func (r *reading) pieces(pool, flights, own []string) (parts []func(Znodes) error) {
-	for _, name := range pool {
-		parts = append(parts, func(znodes Znodes) error { return r.readPiece(znodes, name) })
-	}
-	for _, name := range flights {
-		parts = append(parts, func(znodes Znodes) error { return r.readFlight(znodes, name) })
-	}
-	for _, name := range own {
-		if !isProtocolName(name) {
-			parts = append(parts, func(znodes Znodes) error { return r.readDoc(znodes, name) })
-		}
-	}
-	return append(parts, r.readPlan)
+	return all
 }
 
 // look finds out what has become of a znode. stat is nil where there is none; got is nil there, and

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // nothing is an ordinal of which no znode is known.
@@ -25,17 +27,27 @@ type instanceReading struct {
 	// fault says what beside the list may not be read; newReload: `_reload` was never written.
 	fault     string
 	newReload bool
-	// differs: something is not as was. numbered: only a transaction's number became known.
+	// differs: a znode is not as was. numbered: only a transaction's number became known.
 	differs, numbered bool
+}
+
+// readOrdinal reads an instance by the name of its znode; one that is no ordinal is another
+// program's.
+func (r *reading) readOrdinal(znodes Znodes, name string) error {
+	n, err := exact.Ordinal(name)
+	if err != nil {
+		return nil
+	}
+	return r.readInstance(znodes, n)
 }
 
 // readInstance reads one ordinal's subtree, first the list, because that is watched.
 func (r *reading) readInstance(znodes Znodes, n int) error {
-	was, isNew := r.prev.Instances[n], false
-	if was == nil {
-		was, isNew = nothing(n), true
+	was, isKnown := r.prev.Instances[n]
+	if !isKnown {
+		was = nothing(n)
 	}
-	i := &instanceReading{znodes: znodes, kind: r.kind, n: n, was: was, in: *was}
+	i := &instanceReading{znodes: znodes, kind: r.kind, n: n, was: was, in: *was, differs: !isKnown}
 	for _, read := range []func() error{i.readList, i.readData, i.readReload, i.readStatus} {
 		if err := read(); err != nil {
 			return err
@@ -43,15 +55,12 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	}
 	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
 	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && i.in.IDs.Len() == 0)
-	i.differs = i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun
-	r.store(i.differs || isNew, func(s *State) {
-		if !i.differs && !i.numbered && !isNew {
-			s.Instances[n] = was
-			return
-		}
+	differs := i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun || i.in.Hidden != was.Hidden || i.in.HasTmp != was.HasTmp
+	if differs || i.numbered {
 		in := i.in // a copy: a pointer into i would keep the reading, and by it every State before, alive
-		s.Instances[n] = &in
-	})
+		was = &in
+	}
+	r.store(differs, func(s *State) { s.Instances[n] = was })
 	return nil
 }
 
@@ -176,7 +185,6 @@ func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
 	stat, got, err := i.look(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
 	i.in.Hidden = errors.Is(err, ErrDenied)
-	i.differs = i.differs || i.in.Hidden != i.was.Hidden
 	if err != nil && !i.in.Hidden {
 		return err
 	}
@@ -222,9 +230,7 @@ func (i *instanceReading) readTmp() error {
 	if err != nil && !errors.Is(err, ErrDenied) {
 		return err
 	}
-	has := stat != nil || err != nil
-	i.differs = i.differs || has != i.was.HasTmp
-	i.in.HasTmp, i.in.tmpVersion = has, -1
+	i.in.HasTmp, i.in.tmpVersion = stat != nil || err != nil, -1
 	if stat != nil {
 		i.in.tmpVersion = stat.Version
 	}
