@@ -94,7 +94,8 @@ func (b *builder) part(in *Instance, path string, data []byte, version int32, ch
 }
 
 func (b *builder) setData(in *Instance, used, capacity int) {
-	b.part(in, InstancePath(b.s.Kind, in.Ordinal), encodeData(used, capacity), in.DataVersion, func(in *Instance, r Result) {
+	data := encodeData(used, capacity)
+	b.part(in, InstancePath(b.s.Kind, in.Ordinal), data, in.DataVersion, func(in *Instance, r Result) {
 		in.Used, in.Capacity, in.DataVersion, in.dataZxid = used, capacity, r.Version, r.Zxid
 	})
 }

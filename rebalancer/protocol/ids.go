@@ -110,11 +110,13 @@ func appendQuoted(dst []byte, id string) []byte {
 	return append(dst, quoted...)
 }
 
-// IDs are the ids of a list, or of a piece of the pool or of the flight, in order. They do not
-// change. How they lie in memory is the business of this type alone.
+// IDs are the ids of a list, or of a piece of the pool or flight, in order. They do not change.
 type IDs struct {
 	list []string
-	text shared
+	// plain is how all the ids stand in the znode, `"a","b"`, the text that they are parts of; "" if
+	// one stands otherwise. spare is how many bytes that follow belong to ids that have gone.
+	plain string
+	spare int
 }
 
 // NewIDs are those of a slice, which nothing may change any more.
@@ -164,13 +166,13 @@ func (s IDs) Differ(o IDs) (rest, other IDs) {
 	return IDs{list: a}, IDs{list: b}
 }
 
-// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that
-// an id that came from elsewhere does not keep the whole text alive that it came with.
+// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string: an id
+// that came from elsewhere would keep the whole text alive that it came with.
 func encodeIDs(ids []string) (data []byte, packed IDs) {
 	data, list, plain := packIDs([]byte(listOpen), ids, listClose)
 	packed = IDs{list: list}
 	if plain {
-		packed.text.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
+		packed.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
 	}
 	return data, packed
 }
@@ -203,37 +205,29 @@ func packIDs(start []byte, ids []string, end string) (data []byte, packed []stri
 	return data, packed, plain
 }
 
-// shared is the text that the ids of a list are parts of.
-type shared struct {
-	// plain is how all the ids stand in the znode, `"a","b"`; "" if one stands otherwise.
-	plain string
-	// spare is how many bytes that follow belong to ids that have gone.
-	spare int
-}
-
 // become writes what the list is to become. Where only its end goes, the rest is copied as it
 // stands, and goes on sharing the text until too much of that is of no use any more.
 func (s IDs) become(ids []string) (data []byte, packed IDs) {
-	if s.text.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
+	if s.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
 		return encodeIDs(ids)
 	}
 	gone := 0
 	for _, id := range s.list[len(ids):] {
 		gone += len(id) + len(`"",`)
 	}
-	text := shared{s.text.plain[:len(s.text.plain)-gone], s.text.spare + gone}
+	plain, spare := s.plain[:len(s.plain)-gone], s.spare+gone
 	const worthKeeping = 4 // parts of what is kept
-	if text.spare > len(text.plain)/worthKeeping {
+	if spare > len(plain)/worthKeeping {
 		return encodeIDs(ids)
 	}
-	data = make([]byte, 0, len(listOpen)+len(text.plain)+len(listClose))
-	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
+	data = make([]byte, 0, len(listOpen)+len(plain)+len(listClose))
+	return append(append(append(data, listOpen...), plain...), listClose...), IDs{ids, plain, spare}
 }
 
 // DecodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.
 func DecodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
-	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {
+	if ids.list, ids.plain, ok = scanIDs(data); !ok {
 		if ids.list, err = parseIDs(data); err != nil {
 			return IDs{}, err
 		}

@@ -7,8 +7,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Take names ids to be taken out of one piece of the pool (Piece.Name) or of the flight
-// (Flight.Name); nil IDs: all of it.
+// Take names ids to be taken out of one piece of the pool or of the flight; nil IDs: all of it.
 type Take struct {
 	Name string
 	IDs  []string

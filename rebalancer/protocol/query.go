@@ -10,12 +10,11 @@ func NewState(kind string) *State {
 	return &State{
 		Kind: kind, HeadVersion: -1,
 		Instances: map[int]*Instance{}, Pool: map[string]*Piece{}, Flight: map[string]*Flight{}, Kept: map[string]*Doc{},
-		plan: planZnode{version: -1, parts: map[int]int32{}},
+		plan: planZnode{known: unknown, parts: map[int]int32{}},
 	}
 }
 
-// Clone returns a copy that later Applies to s do not change, and the other way round. It costs a
-// map entry an instance and piece, nothing an id.
+// Clone returns a copy. It costs a map entry an instance and piece, nothing an id.
 func (s *State) Clone() *State {
 	c := *s
 	c.Instances, c.Pool, c.Flight, c.Kept = maps.Clone(s.Instances), maps.Clone(s.Pool), maps.Clone(s.Flight), maps.Clone(s.Kept)

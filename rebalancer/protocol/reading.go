@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// This file and reading_instance.go read a kind. A reading compares what is there with what was
-// read before and fetches only what differs. So one way serves the first read, the follower, the
-// leader and the time after a lost session alike.
+// A reading compares what is there with what was read before and fetches only what differs. So one
+// way serves the first read, the follower, the leader and the time after a lost session alike.
 
 // Read reads once what differs from prev and shares the rest with it. What cannot be understood is
 // a fault in the State; missing trees are an empty one. changed says that something differs. The
@@ -54,8 +53,7 @@ func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
 
-// errVanished ends the reading of a part that was gone when it was to be read. The next reading
-// sees whether it has gone for good.
+// errVanished ends the reading of a part; the next one sees whether it has gone for good.
 var errVanished = errors.New("a znode vanished while it was read")
 
 // each reads parts; of those that vanish meanwhile, nothing is known.
@@ -107,8 +105,7 @@ func parts(names []string, read func(znodes Znodes, name string) error) []func(Z
 	return all
 }
 
-// look finds out what has become of a znode. stat is nil where there is none; got is nil there, and
-// where the znode is the one known.
+// look reads a znode: stat and got are nil where there is none, got also where it is the one known.
 func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	stat, err = znodes.Stat(path, watch)
 	if err != nil || stat == nil || was.is(stat) {
@@ -134,19 +131,19 @@ func (r *reading) readHead(znodes Znodes) error {
 		was = unknown
 	}
 	stat, got, err := look(znodes, path, true, was)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case stat == nil:
+	}
+	if stat == nil {
 		r.store(prev.HeadVersion >= 0, func(*State) {})
 		return nil
-	case got == nil:
-		r.store(false, func(s *State) { s.Head, s.HeadVersion, s.head.zxid = prev.Head, stat.Version, stat.Zxid })
-		return nil
 	}
-	head, err := DecodeHead(got.Data)
-	r.store(got.Zxid != prev.head.zxid, func(s *State) {
-		s.Head, s.HeadVersion, s.head = head, got.Version, headZnode{got.Zxid, err != nil}
+	head := prev.Head
+	if got != nil {
+		head, err = DecodeHead(got.Data)
+	}
+	r.store(got != nil && got.Zxid != prev.head.zxid, func(s *State) {
+		s.Head, s.HeadVersion, s.head = head, stat.Version, headZnode{stat.Zxid, err != nil}
 	})
 	if err != nil {
 		r.fault(path, err)

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -31,8 +32,7 @@ type instanceReading struct {
 	differs, numbered bool
 }
 
-// readOrdinal reads an instance by the name of its znode; one that is no ordinal is another
-// program's.
+// readOrdinal reads the instance of that name; a name that is no ordinal is another program's.
 func (r *reading) readOrdinal(znodes Znodes, name string) error {
 	n, err := exact.Ordinal(name)
 	if err != nil {
@@ -55,7 +55,8 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	}
 	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
 	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && i.in.IDs.Len() == 0)
-	differs := i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun || i.in.Hidden != was.Hidden || i.in.HasTmp != was.HasTmp
+	differs := i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun ||
+		i.in.Hidden != was.Hidden || i.in.HasTmp != was.HasTmp
 	if differs || i.numbered {
 		in := i.in // a copy: a pointer into i would keep the reading, and by it every State before, alive
 		was = &in
@@ -218,10 +219,18 @@ func statusOf(got *Znode) (s *Status, fault string) {
 	if err := got.tooLong(); err != nil {
 		return nil, "is present and too long: " + err.Error()
 	}
-	if s = decodeStatus(got.Data); s != nil {
-		return s, ""
+	var other struct {
+		Times json.RawMessage `json:"times"`
 	}
-	return nil, noStatus(got.Data)
+	switch s = decodeStatus(got.Data); {
+	case s != nil:
+		return s, ""
+	case len(got.Data) == 0:
+		return nil, "is present and empty"
+	case exact.JSON(got.Data, &other) == nil && other.Times == nil:
+		return nil, "is present and carries no times"
+	}
+	return nil, "is present and unreadable"
 }
 
 // readTmp asks for `tmp`. That it may not be read does no harm: there is nothing in it.

@@ -11,8 +11,10 @@ import (
 func readOwn[T any, P interface {
 	*T
 	own() *known
-}](r *reading, znodes Znodes, path, name string, of func(*State) map[string]P, parse func(string, *Znode) (P, error)) error {
-	was, held := of(r.prev)[name], unknown
+}](r *reading, znodes Znodes, pathOf func(kind, name string) string, name string,
+	of func(*State) map[string]P, parse func(name string, got *Znode) (P, error),
+) error {
+	path, was, held := pathOf(r.kind, name), of(r.prev)[name], unknown
 	if was != nil {
 		held = *was.own()
 	}
@@ -43,15 +45,15 @@ func readOwn[T any, P interface {
 }
 
 func (r *reading) readPiece(znodes Znodes, name string) error {
-	return readOwn(r, znodes, PiecePath(r.kind, name), name, func(s *State) map[string]*Piece { return s.Pool }, parsePiece)
+	return readOwn(r, znodes, PiecePath, name, func(s *State) map[string]*Piece { return s.Pool }, parsePiece)
 }
 
 func (r *reading) readFlight(znodes Znodes, name string) error {
-	return readOwn(r, znodes, FlightPath(r.kind, name), name, func(s *State) map[string]*Flight { return s.Flight }, parseFlight)
+	return readOwn(r, znodes, FlightPath, name, func(s *State) map[string]*Flight { return s.Flight }, parseFlight)
 }
 
 func (r *reading) readDoc(znodes Znodes, name string) error {
-	return readOwn(r, znodes, DocPath(r.kind, name), name, func(s *State) map[string]*Doc { return s.Kept },
+	return readOwn(r, znodes, DocPath, name, func(s *State) map[string]*Doc { return s.Kept },
 		func(_ string, got *Znode) (*Doc, error) { return &Doc{got.Data, got.known()}, nil })
 }
 
@@ -79,7 +81,7 @@ func parseFlight(name string, got *Znode) (*Flight, error) {
 
 func (r *reading) readPlan(znodes Znodes) error {
 	path, prev := PlanPath(r.kind), r.prev
-	stat, got, err := look(znodes, path, false, known{prev.plan.version, -1, prev.plan.zxid})
+	stat, got, err := look(znodes, path, false, prev.plan.known)
 	if err != nil || stat == nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (r *reading) readPlan(znodes Znodes) error {
 		r.fault(path, err)
 	}
 	r.store(true, func(s *State) {
-		s.Plan, s.plan = plan, planZnode{header, got.Version, versions, got.Zxid}
+		s.Plan, s.plan = plan, planZnode{header, versions, got.known()}
 	})
 	return nil
 }

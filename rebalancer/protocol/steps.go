@@ -7,12 +7,11 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// This file is the protocol: one pure function a step, from a State to the Multi that takes it. A
-// step reads no clock and makes no names up: what is not in the State is an argument. It refuses
-// what would break an invariant, so that a caller's mistake is an error and not a lost resource.
-//
-// All steps of one State are computed from what was read; two Multis that share a znode
-// (Multi.Overlaps) cannot both succeed: apply the first, then compute the second.
+// A step of the protocol is one pure function from a State to the Multi that takes it. It reads no
+// clock and makes no names up: what is not in the State is an argument. It refuses what would break
+// an invariant, so that a caller's mistake is an error and not a lost resource. Two Multis of one
+// State that share a znode (Multi.Overlaps) cannot both succeed: apply the first, then compute the
+// second.
 
 // Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of
 // open ordinals stays. Client.Lead does this and the reading that must follow.
@@ -120,9 +119,9 @@ func RemoveOrdinal(s *State, n int) (Multi, error) {
 	})
 }
 
-// Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal
-// n, and tells no instance to reload: its ids did not change. It writes the list of one that
-// another client has begun to make, and is taken to have left alone. False when nothing is wrong.
+// Repair corrects `used`, `count`, `tmp` and a damaged `_reload` of ordinal n, and tells no instance
+// to reload: its ids did not change. It writes the list of one that another client has begun to
+// make, and is taken to have left alone. False when nothing is wrong.
 func Repair(s *State, n, capacity int) (Multi, bool, error) {
 	m, err := transact(s, "repair", func(b *builder) error {
 		in := s.Instances[n]
@@ -190,7 +189,7 @@ func (s *State) NextTimes(n int) int64 {
 }
 
 // ReloadDamaged says whether `_reload` of ordinal n cannot be read, or is behind what there was of
-// it: what is in flight could then never be acknowledged.
+// it: then what is in flight could never be acknowledged.
 func (s *State) ReloadDamaged(n int) bool {
 	in := s.Instances[n]
 	return in.Times < max(0, in.highest, s.lastFlight(n))

@@ -155,7 +155,7 @@ func filter(ids []string, keep func(i int) bool) (kept []string) {
 	return kept
 }
 
-// filter is the flight with the ids at the places that keep says, which is asked in order, and once.
+// filter is the flight with the ids at the places that keep says. It asks once of each, in order.
 func (f *Flight) filter(keep func(i int) bool) Flight {
 	kept, ids := *f, []string(nil)
 	kept.To = nil

@@ -3,8 +3,6 @@
 // In: Multis of package protocol. Out: what became of each, and the State as ZooKeeper has it.
 // Invariant: a Multi is applied to a State only if it is known to be committed; where an answer is
 // lost, its outcome is settled by rule 9 before the call returns, or is ErrUnavailable.
-//
-// client.go keeps a session, session.go and frames.go are one; read.go reads, commit.go writes.
 package zk
 
 import (
@@ -86,27 +84,28 @@ func parseServers(text string) (target, error) {
 
 // Client reads and writes the kinds over a link to ZooKeeper.
 type Client struct {
-	link      *link
-	followers *followers
-	metrics   *metrics
-	stop      context.CancelFunc
+	link    *link
+	metrics *metrics
+	stop    context.CancelFunc
+
+	mu        sync.Mutex
+	followers map[string][]follower // by kind
 }
+
+// follower is told of changes, of all and of statuses.
+type follower struct{ all, statuses wake.Signal }
 
 // Open returns at once and connects in the background, also while the ensemble is away; an error is
 // one of the Config. Close ends the client, or the end of ctx.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Client, error) {
 	cfg = cfg.Default()
-	if err := cfg.Validate(); err != nil {
+	_, authErr := credentials(cfg)
+	_, tlsErr := cfg.TLS.Load()
+	if err := cmp.Or(cfg.Validate(), authErr, tlsErr); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
-	if _, err := credentials(cfg); err != nil {
-		return nil, fmt.Errorf("open zookeeper: %w", err)
-	}
-	if _, err := cfg.TLS.Load(); err != nil {
-		return nil, fmt.Errorf("open zookeeper: %w", err)
-	}
-	c := &Client{followers: &followers{kinds: map[string][]follower{}}, metrics: newMetrics(reg)}
-	c.link = newLink(cfg, log, c.metrics, c.followers.wake)
+	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}}
+	c.link = newLink(cfg, log, c.metrics, c.wake)
 	ctx, c.stop = context.WithCancel(ctx)
 	go c.link.run(ctx, c.link.serve)
 	return c, nil
@@ -143,7 +142,28 @@ func (c *Client) SessionTimeout() time.Duration {
 //
 // What is watched is what Read looked at last; before the first Read of a kind nothing is.
 func (c *Client) Changes(kind string) (all, statuses <-chan struct{}) {
-	return c.followers.add(kind)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := follower{wake.New(), wake.New()}
+	c.followers[kind] = append(c.followers[kind], one)
+	return one.all, one.statuses
+}
+
+// wake tells those that follow the kind of that path; an empty path is every kind's.
+func (c *Client) wake(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for kind, followers := range c.followers {
+		if path != "" && !protocol.BelongsTo(kind, path) {
+			continue
+		}
+		for _, one := range followers {
+			one.all.Wake()
+			if path == "" || protocol.IsStatus(path) {
+				one.statuses.Wake()
+			}
+		}
+	}
 }
 
 // callTimeout bounds a call whose context has no deadline.
@@ -155,39 +175,6 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, callTimeout)
-}
-
-// followers are those that asked for a kind's changes.
-type followers struct {
-	mu    sync.Mutex
-	kinds map[string][]follower
-}
-
-type follower struct{ all, statuses wake.Signal }
-
-func (f *followers) add(kind string) (all, statuses <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	one := follower{wake.New(), wake.New()}
-	f.kinds[kind] = append(f.kinds[kind], one)
-	return one.all, one.statuses
-}
-
-// wake tells those that follow the kind of that path; an empty path is every kind's.
-func (f *followers) wake(path string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for kind, followers := range f.kinds {
-		if path != "" && !protocol.BelongsTo(kind, path) {
-			continue
-		}
-		for _, one := range followers {
-			one.all.Wake()
-			if path == "" || protocol.IsStatus(path) {
-				one.statuses.Wake()
-			}
-		}
-	}
 }
 
 // Lead takes the head of the kind by protocol rule 1 and returns what was read afterwards. holder

@@ -453,7 +453,7 @@ func TestCommitAllTogether(t *testing.T) {
 	}
 	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	require.Len(t, everything(reload(t, connect, s)), 1000)
-	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", outcomeDone)), 0)
+	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", "done")), 0)
 
 	one, err := protocol.Revoke(s, 0, []string{"r0-0"}, nil, "")
 	require.NoError(t, err)

@@ -29,18 +29,17 @@ func (c *Client) CommitAll(ctx context.Context, s *protocol.State, ms []protocol
 	return c.Begin(ctx, s, ms)()
 }
 
-// Begin begins to commit transactions as CommitAll does, and finish, which must be called, ends
-// that; only then s changes. Until then others that do not overlap may be committed, also such that
-// were begun later.
+// Begin begins what CommitAll does, and finish, which must be called, ends it; only then s changes.
+// Until then others that do not overlap may be committed, also such that were begun later.
 func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() (errs []error)) {
 	if err := protocol.Together(ms); err != nil {
 		for _, m := range ms {
-			c.metrics.commits.WithLabelValues(m.Step, outcomeRefused).Inc()
+			c.metrics.commits.WithLabelValues(m.Step, "refused").Inc()
 		}
 		return func() []error { return slices.Repeat([]error{fmt.Errorf("commit %w", err)}, len(ms)) }
 	}
 	ctx, cancel := bounded(ctx)
-	b := newBatch(c.link, ms)
+	b := &batch{c.link, ms, make([]attempt, len(ms))}
 	sent := make(chan error, 1)
 	go func() { sent <- guard.Run(func() error { return b.send(ctx) }) }()
 	return func() []error {
@@ -55,15 +54,7 @@ func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Mul
 type batch struct {
 	link     *link
 	ms       []protocol.Multi
-	attempts []*attempt
-}
-
-func newBatch(l *link, ms []protocol.Multi) *batch {
-	b := &batch{link: l, ms: ms, attempts: make([]*attempt, len(ms))}
-	for i := range ms {
-		b.attempts[i] = &attempt{}
-	}
-	return b
+	attempts []attempt
 }
 
 // attempt is what became of one transaction.
@@ -75,20 +66,21 @@ type attempt struct {
 	took    time.Duration
 }
 
+// outcome is what the metrics call it.
 func (a *attempt) outcome() string {
 	switch {
-	case a.err == nil && a.unknown:
-		return outcomeSettled
+	case a.err == nil && a.unknown: // done, but its answer was lost
+		return "settled"
 	case a.err == nil:
-		return outcomeDone
+		return "done"
 	case errors.Is(a.err, protocol.ErrFenced):
-		return outcomeFenced
+		return "fenced"
 	case errors.Is(a.err, protocol.ErrUnavailable):
-		return outcomeUnavailable
+		return "unavailable"
 	case errors.Is(a.err, protocol.ErrConflict):
-		return outcomeConflict
+		return "conflict"
 	}
-	return outcomeRefused
+	return "refused"
 }
 
 // send sends each once, several at a time.
@@ -101,7 +93,7 @@ func (b *batch) send(ctx context.Context) error {
 		}
 		all.Go(func() error {
 			start := time.Now()
-			b.link.sendOnce(ctx, m, b.attempts[i])
+			b.link.sendOnce(ctx, m, &b.attempts[i])
 			b.attempts[i].took = time.Since(start)
 			return nil
 		})
@@ -112,8 +104,8 @@ func (b *batch) send(ctx context.Context) error {
 // apply applies to s what was done, and says what became of each.
 func (b *batch) apply(ctx context.Context, s *protocol.State) []error {
 	errs := make([]error, len(b.ms))
-	for i, a := range b.attempts {
-		m := b.ms[i]
+	for i, m := range b.ms {
+		a := &b.attempts[i]
 		if errors.Is(a.err, protocol.ErrFenced) && !m.MovesHead() && m.Ops[0].Version < s.HeadVersion {
 			a.err = fmt.Errorf("%w: the head was moved to settle another one", protocol.ErrConflict) // by us: no other leads
 		}
@@ -177,14 +169,12 @@ func (l *link) send(ctx context.Context, sess *session, m protocol.Multi) ([]pro
 		return resultsOf(m, got), nil
 	case err == nil:
 		return nil, fmt.Errorf("%w: %d answers to %d operations", protocol.ErrUnavailable, len(got), len(ops))
-	case errors.Is(err, protocol.ErrFenced), errors.Is(err, protocol.ErrConflict), errors.Is(err, protocol.ErrRefused):
+	case errors.Is(err, protocol.ErrFenced), errors.Is(err, protocol.ErrConflict):
 		return nil, err
 	case isConflict(err):
 		return nil, fmt.Errorf("%w: %w", protocol.ErrConflict, err)
-	case isRefusal(err): // of the transaction as a whole
-		return nil, fmt.Errorf("%w: %w", protocol.ErrRefused, err)
 	}
-	return nil, fmt.Errorf("%w: %w", protocol.ErrUnavailable, err)
+	return nil, unavailable(err) // or a refusal of the transaction as a whole
 }
 
 func (l *link) request(sess *session, op protocol.Op) any {

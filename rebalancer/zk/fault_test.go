@@ -78,7 +78,7 @@ func TestLostReply(t *testing.T) {
 				p.Set(harm)
 				require.NoError(t, c.Commit(patient(t), s, m))
 				require.Equal(t, 1, p.Count())
-				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, outcomeSettled)), 0)
+				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, "settled")), 0)
 				require.NotEqual(t, want.HeadVersion, s.HeadVersion, "the head has moved")
 				reload(t, z.Connect+root, s)
 
@@ -349,7 +349,7 @@ func TestGrantedSessionIsUsed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, c.SessionTimeout())
 
-	conn := &clampedConn{Conn: &clockConn{}, limit: time.Second}
+	conn := &frames{Conn: &clockConn{}, limit: time.Second}
 	require.NoError(t, conn.SetReadDeadline(time.Time{}))
 	require.False(t, conn.Conn.(*clockConn).deadline.IsZero())
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Hour)))
@@ -366,7 +366,7 @@ func (c *clockConn) SetReadDeadline(t time.Time) error { c.deadline = t; return 
 // Names are resolved on every round, so that a server that comes back under another address is
 // found.
 func TestHostsAreResolvedAnew(t *testing.T) {
-	h := newHosts([]string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"})
+	h := &hosts{servers: []string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"}}
 	seen := map[string]int{}
 	wraps := 0
 	for range 30 {
