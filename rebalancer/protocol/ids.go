@@ -125,9 +125,6 @@ func NewIDs(ids []string) IDs { return IDs{list: ids} }
 // Len is how many there are.
 func (s IDs) Len() int { return len(s.list) }
 
-// At is the i-th.
-func (s IDs) At(i int) string { return s.list[i] }
-
 // All yields each with its place.
 func (s IDs) All() iter.Seq2[int, string] { return slices.All(s.list) }
 

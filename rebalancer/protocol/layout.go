@@ -263,13 +263,10 @@ func encodeFlight(f *Flight) (data []byte, packed IDs) {
 	end := []byte(`]`)
 	if len(f.To) > 0 {
 		end = append(end, `,"to":[`...)
-		for i, to := range f.To {
-			if i > 0 {
-				end = append(end, ',')
-			}
-			end = strconv.AppendInt(end, int64(to), 10)
+		for _, to := range f.To {
+			end = append(strconv.AppendInt(end, int64(to), 10), ',')
 		}
-		end = append(end, ']')
+		end[len(end)-1] = ']'
 	}
 	data, list, _ := packIDs(start, f.IDs.list, string(end)+`}`)
 	return data, IDs{list: list}

@@ -155,22 +155,21 @@ func (r *reading) readHead(znodes Znodes) error {
 // So if, under the same head, ids went with it, another client did, and the ids last known there
 // count as in flight from that ordinal.
 func (r *reading) keepVanished() {
+	sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
 	for n, was := range r.prev.Instances {
 		if r.next.Instances[n] != nil {
 			continue
 		}
-		sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
-		switch {
-		case was.IDs.Len() == 0 || !sameHead || !r.missesAny(was.IDs.Strings()):
-			r.changed = true
-		case was.DataVersion < 0: // known already
-			r.next.Instances[n] = was
-		default:
-			r.changed = true
+		if sameHead && was.IDs.Len() > 0 && r.missesAny(was.IDs.Strings()) {
+			if was.DataVersion < 0 { // known already
+				r.next.Instances[n] = was
+				continue
+			}
 			in := nothing(n)
 			in.IDs, in.Fault = was.IDs, InstancePath(r.kind, n)+": has been deleted by another client"
 			r.next.Instances[n] = in
 		}
+		r.changed = true
 	}
 }
 

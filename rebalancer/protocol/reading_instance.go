@@ -169,7 +169,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 		if err != nil {
 			return i.denied(err)
 		}
-		begun = ordinal != nil && ordinal.isWhole()
+		begun = ordinal != nil && ordinal.ChildChanges == ordinal.Children // none was ever deleted
 		if begun && list == nil && slices.Contains(names, "resources") {
 			return errVanished // it has come since
 		}

@@ -179,7 +179,7 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 	f.must(t, s, m, nil)
 	require.Len(t, s.Pool, 1)
 	require.Len(t, everything(s), MaxPool)
-	require.Equal(t, "7-0", s.Pool["1-500"].IDs.At(0), "the oldest first")
+	require.Equal(t, "7-0", s.Pool["1-500"].IDs.Strings()[0], "the oldest first")
 	m, err = Create(s, MaxPool+1, []string{"one more"})
 	f.must(t, s, m, err)
 	same(t, f.load(t, thing), s)

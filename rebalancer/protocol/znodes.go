@@ -8,15 +8,11 @@ import (
 
 // Stat is what ZooKeeper tells of a znode beside its data.
 type Stat struct {
-	Version int32
-	// Zxid is the number of the transaction that last wrote its data.
-	Zxid int64
-	// Bytes is the length of its data.
-	Bytes int
-	// Created and Modified are by ZooKeeper's clock.
-	Created, Modified time.Time
-	// Ephemeral: the znode ends with the session that made it.
-	Ephemeral bool
+	Version           int32
+	Zxid              int64     // of the transaction that last wrote its data
+	Bytes             int       // of its data
+	Created, Modified time.Time // by ZooKeeper's clock
+	Ephemeral         bool      // it ends with the session that made it
 	// Children is how many znodes are below it, ChildChanges how often one came or went.
 	Children, ChildChanges int32
 }
@@ -26,9 +22,6 @@ func (s *Stat) known() known { return known{s.Version, s.Bytes, s.Zxid} }
 
 // isNew says that a znode has never been written since it was made without data.
 func (s *Stat) isNew() bool { return s.Version == 0 && s.Bytes == 0 }
-
-// isWhole says that no child of the znode has ever been deleted.
-func (s *Stat) isWhole() bool { return s.ChildChanges == s.Children }
 
 // Znode is a znode as it was read. Data is nil where it is longer than maxZnode.
 type Znode struct {

@@ -26,7 +26,7 @@ import (
 type Config struct {
 	// Servers is `host:port,host:port/chroot`; the chroot is created if missing.
 	Servers string
-	// SessionTimeout is what is asked for; Client.SessionTimeout is what is granted. Default 10s.
+	// SessionTimeout is what is asked for; the server may grant another. Default 10s.
 	SessionTimeout time.Duration
 	// AuthFile holds `user:password` of the digest scheme, read anew on every connection; empty: no
 	// name. With it our own znodes can be changed by that user alone, and read by everybody.
@@ -126,15 +126,6 @@ func (c *Client) Connected() (bool, error) {
 	return false, trouble
 }
 
-// SessionTimeout is what the server granted to the present session; 0 without one.
-func (c *Client) SessionTimeout() time.Duration {
-	session, _, _ := c.link.present()
-	if session == nil {
-		return 0
-	}
-	return session.timeout()
-}
-
 // Changes returns channels that receive when something of the kind may have changed, and when that
 // is an instance's status, which the one that leads does not write itself; and both when the
 // session was lost or replaced. Several changes may be one token, and a lost one does no harm to a
@@ -190,7 +181,7 @@ func (c *Client) Lead(ctx context.Context, kind, holder string) (*protocol.State
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Commit(ctx, s, m); err != nil {
+	if err := c.CommitAll(ctx, s, []protocol.Multi{m})[0]; err != nil {
 		return nil, err
 	}
 	s, _, err = c.Read(ctx, kind, s)

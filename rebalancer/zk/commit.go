@@ -17,14 +17,9 @@ import (
 // writers is how many transactions are under way at once.
 const writers = 8
 
-// Commit sends one transaction, settles an unknown outcome by protocol rule 9, and applies it to s.
-// On an error s is as before, but that its head version may have moved (TouchHead).
-func (c *Client) Commit(ctx context.Context, s *protocol.State, m protocol.Multi) error {
-	return c.CommitAll(ctx, s, []protocol.Multi{m})[0]
-}
-
-// CommitAll commits transactions that do not overlap at the same time. errs has one entry each, nil
-// where it was committed and applied to s.
+// CommitAll sends transactions that do not overlap at the same time, settles unknown outcomes by
+// protocol rule 9, and applies to s what was committed: there, errs has nil. Of the others s shows
+// nothing, but that its head version may have moved (TouchHead).
 func (c *Client) CommitAll(ctx context.Context, s *protocol.State, ms []protocol.Multi) (errs []error) {
 	return c.Begin(ctx, s, ms)()
 }
@@ -144,10 +139,9 @@ func (l *link) sendOnce(ctx context.Context, m protocol.Multi, a *attempt) {
 		}
 	}
 	fault.Soon(ctx, fault.Sent, m.Step)
-	results, err := l.send(ctx, sess, m)
+	a.results, a.err = l.send(ctx, sess, m)
 	fault.Step(ctx, fault.Replied, m.Step)
-	a.results, a.err = results, err
-	a.unknown = errors.Is(err, protocol.ErrUnavailable) && !fault.LossTakenAsFailure.Made()
+	a.unknown = errors.Is(a.err, protocol.ErrUnavailable) && !fault.LossTakenAsFailure.Made()
 }
 
 // send returns ErrUnavailable if no answer came; every other error means that nothing was done.
@@ -156,8 +150,7 @@ func (l *link) send(ctx context.Context, sess *session, m protocol.Multi) ([]pro
 	for i, op := range m.Ops {
 		ops[i] = l.request(sess, op)
 	}
-	type answers = []zk.MultiResponse
-	got, err := do(ctx, sess, func(conn *zk.Conn) (answers, error) {
+	got, err := do(ctx, sess, func(conn *zk.Conn) ([]zk.MultiResponse, error) {
 		got, err := conn.Multi(ops...)
 		if err != nil && len(got) == len(ops) {
 			err = rejection(m, got, err)

@@ -236,7 +236,7 @@ func TestServerAwayAndBack(t *testing.T) {
 	changes, statuses := c.Changes(thing)
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
-	require.Equal(t, 4*time.Second, c.SessionTimeout())
+	require.Equal(t, 4*time.Second, granted(t, c))
 	m, err := protocol.Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
 
@@ -347,7 +347,7 @@ func TestGrantedSessionIsUsed(t *testing.T) {
 	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
 	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
-	require.Equal(t, 10*time.Second, c.SessionTimeout())
+	require.Equal(t, 10*time.Second, granted(t, c))
 
 	conn := &frames{Conn: &clockConn{}, limit: time.Second}
 	require.NoError(t, conn.SetReadDeadline(time.Time{}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -51,10 +52,10 @@ func newSession(l *link) (*session, error) {
 	conn, events, err := zk.Connect(l.target.servers, l.cfg.SessionTimeout,
 		zk.WithDialer(s.dial),
 		zk.WithHostProvider(s.hosts),
-		zk.WithMaxConnBufferSize(1<<20), // the server's limit; its default is above that
-		zk.WithMaxBufferSize(maxAnswer), // else a bad length allocates gigabytes; see frames
-		zk.WithEventCallback(s.event),   // its channel drops events when it is full
-		zk.WithLogger(quiet{}),
+		zk.WithMaxConnBufferSize(1<<20),                                       // the server's limit; its default is above that
+		zk.WithMaxBufferSize(maxAnswer),                                       // else a bad length allocates gigabytes; see frames
+		zk.WithEventCallback(s.event),                                         // its channel drops events when it is full
+		zk.WithLogger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)), // our events and errors say it all
 		zk.WithLogInfo(false))
 	if err != nil {
 		return nil, err
@@ -74,11 +75,6 @@ func isClosed(c <-chan struct{}) bool {
 
 // maxAnswer bounds an answer of the server: a znode, or a list of children.
 const maxAnswer = 4 << 20
-
-// quiet: the client's own messages say nothing that our events and errors do not.
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 // event runs on the client's goroutines and must not block.
 func (s *session) event(e zk.Event) {
