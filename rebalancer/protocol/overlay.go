@@ -35,18 +35,13 @@ func (s *State) Overlay(fresh *State, touched Touched) *State {
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(path, KindPath(s.Kind)+"/"), "/")
 		if n, err := exact.Ordinal(name); err == nil {
-			s.overlayInstance(next, fresh.Instances[n], n)
+			overlay(next.Instances, s.Instances, n)
+			if in, read := next.Instances[n], fresh.Instances[n]; in != nil && read != nil && read != in {
+				next.Instances[n] = in.withStatus(read)
+			}
 		}
 	}
 	return next
-}
-
-// overlayInstance puts in an instance as it is with us, but for its status.
-func (s *State) overlayInstance(next *State, read *Instance, n int) {
-	overlay(next.Instances, s.Instances, n)
-	if in := next.Instances[n]; in != nil && read != nil && read != in {
-		next.Instances[n] = in.withStatus(read)
-	}
 }
 
 // overlayOwn puts in a znode of our own tree; rest is its path below that.

@@ -146,7 +146,8 @@ func findRun(ids, run []string) int {
 }
 
 // filter returns the ids at the places that keep says.
-func filter(ids []string, keep func(i int) bool) (kept []string) {
+func filter(ids []string, keep func(i int) bool) []string {
+	kept := make([]string, 0, len(ids))
 	for i, id := range ids {
 		if keep(i) {
 			kept = append(kept, id)
@@ -157,8 +158,8 @@ func filter(ids []string, keep func(i int) bool) (kept []string) {
 
 // filter is the flight with the ids at the places that keep says. It asks once of each, in order.
 func (f *Flight) filter(keep func(i int) bool) Flight {
-	kept, ids := *f, []string(nil)
-	kept.To = nil
+	kept, ids := *f, make([]string, 0, f.IDs.Len())
+	kept.To = make([]int, 0, f.IDs.Len())
 	for i, id := range f.IDs.All() {
 		if keep(i) {
 			ids, kept.To = append(ids, id), append(kept.To, f.Target(i))

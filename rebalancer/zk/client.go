@@ -43,43 +43,36 @@ func (c Config) Default() Config {
 
 // Validate reports every fault.
 func (c Config) Validate() error {
-	_, err := parseServers(c.Servers)
+	_, _, err := parseServers(c.Servers)
 	if c.SessionTimeout < time.Second || c.SessionTimeout > time.Minute {
 		err = errors.Join(err, fmt.Errorf("session timeout: %s, at least 1s and at most 1m", c.SessionTimeout))
 	}
 	return errors.Join(err, c.TLS.Validate())
 }
 
-// target is a parsed Config.Servers.
-type target struct {
-	servers []string
-	chroot  string // "" or "/path"
-}
-
-// parseServers reads `host:port,host:port/chroot`; a missing port is 2181.
-func parseServers(text string) (target, error) {
+// parseServers reads `host:port,host:port/chroot`; a missing port is 2181. chroot is "" or "/path".
+func parseServers(text string) (servers []string, chroot string, err error) {
 	list, chroot, _ := strings.Cut(text, "/")
 	if chroot = strings.TrimSuffix(chroot, "/"); chroot != "" {
 		chroot = "/" + chroot
 	}
 	if strings.Contains(chroot, "//") {
-		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
+		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
 	}
 	const others = ",;?# \t\n" // a second server, or options, that would be a part of the path: another tree
 	if strings.ContainsAny(chroot, others) {
-		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
+		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
 	}
-	var servers []string
 	for _, server := range strings.Split(list, ",") {
 		if server = strings.TrimSpace(server); server == "" || strings.ContainsAny(server, others) {
-			return target{}, fmt.Errorf("zookeeper servers %q: want host:port,host:port/chroot", text)
+			return nil, "", fmt.Errorf("zookeeper servers %q: want host:port,host:port/chroot", text)
 		}
 		if _, _, err := net.SplitHostPort(server); err != nil {
 			server = net.JoinHostPort(strings.Trim(server, "[]"), "2181")
 		}
 		servers = append(servers, server)
 	}
-	return target{servers, chroot}, nil
+	return servers, chroot, nil
 }
 
 // Client reads and writes the kinds over a link to ZooKeeper.

@@ -20,7 +20,8 @@ import (
 // link is a session with ZooKeeper that replaces itself.
 type link struct {
 	cfg     Config
-	target  target
+	servers []string
+	chroot  string
 	log     *slog.Logger
 	metrics *metrics
 	// onEvent is called with the path of what has changed; with "" when the session was lost or
@@ -38,9 +39,9 @@ type link struct {
 
 // newLink does nothing until run is called. The Config is a valid one.
 func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)) *link {
-	target, _ := parseServers(cfg.Servers)
+	servers, chroot, _ := parseServers(cfg.Servers)
 	return &link{
-		cfg: cfg, target: target, log: log, metrics: m, onEvent: onEvent,
+		cfg: cfg, servers: servers, chroot: chroot, log: log, metrics: m, onEvent: onEvent,
 		done: make(chan struct{}), changed: make(chan struct{}), trouble: errors.New("not connected yet"),
 	}
 }
@@ -112,11 +113,11 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 			return fmt.Errorf("authenticate: %w", err)
 		}
 	}
-	for i, c := range l.target.chroot + "/" {
+	for i, c := range l.chroot + "/" {
 		if c != '/' || i == 0 {
 			continue
 		}
-		path := l.target.chroot[:i]
+		path := l.chroot[:i]
 		if err := ensure(ctx, s, path, openACL); err != nil {
 			return fmt.Errorf("create chroot %s: %w", path, denied(err, rightCreate, parent(path)))
 		}

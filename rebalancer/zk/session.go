@@ -42,14 +42,14 @@ type session struct {
 
 // newSession starts connecting; wait on up.
 func newSession(l *link) (*session, error) {
-	s := &session{link: l, hosts: &hosts{servers: l.target.servers}, up: make(chan struct{}), lost: make(chan struct{})}
+	s := &session{link: l, hosts: &hosts{servers: l.servers}, up: make(chan struct{}), lost: make(chan struct{})}
 	s.rise = sync.OnceFunc(func() { close(s.up) })
 	s.lose = sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		close(s.lost)
 	})
-	conn, events, err := zk.Connect(l.target.servers, l.cfg.SessionTimeout,
+	conn, events, err := zk.Connect(l.servers, l.cfg.SessionTimeout,
 		zk.WithDialer(s.dial),
 		zk.WithHostProvider(s.hosts),
 		zk.WithMaxConnBufferSize(1<<20),                                       // the server's limit; its default is above that
@@ -87,7 +87,7 @@ func (s *session) event(e zk.Event) {
 		}
 	case e.Path != "" && e.Type != zk.EventNotWatching:
 		s.disarm(e)
-		s.link.onEvent(strings.TrimPrefix(e.Path, s.link.target.chroot))
+		s.link.onEvent(strings.TrimPrefix(e.Path, s.link.chroot))
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *session) end() {
 }
 
 // path is how the server knows a path of ours.
-func (s *session) path(p string) string { return s.link.target.chroot + p }
+func (s *session) path(p string) string { return s.link.chroot + p }
 
 // timeout is what the server has granted.
 func (s *session) timeout() time.Duration { return time.Duration(s.granted.Load()) }
