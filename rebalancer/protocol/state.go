@@ -98,7 +98,7 @@ type Instance struct {
 }
 
 // Ahead says that the instance's status tells of a `_reload` above the one that there is: another
-// hand has set that back, or the instance counts for itself. It is no word on what it has let go.
+// client has set that back, or the instance counts for itself. It proves nothing of a release.
 func (in *Instance) Ahead() bool { return in.Status != nil && in.Status.Times > in.Times }
 
 // Status is what an instance writes of itself (formats.md).

@@ -177,7 +177,7 @@ func (s *State) lastFlight(n int) (times int64) {
 const highestStatus = maxTimes / 2
 
 // NextTimes is the `_reload` of the next change of the list of ordinal n: above all that there was
-// of it, by whatever tells of that. Another hand may have set it back, and what the instance
+// of it, by whatever tells of that. Another client may have set it back, and what the instance
 // applied before would then be taken for a word on that change.
 func (s *State) NextTimes(n int) int64 {
 	in := s.Instances[n]

@@ -177,9 +177,8 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 type hosts struct {
 	servers []string
 	mu      sync.Mutex
-	round   []string
-	next    int
-	names   map[string]string // of the round's addresses: whom TLS expects there
+	round   []string          // the addresses to try
+	names   map[string]string // whom TLS expects there
 }
 
 // Init has nothing to do: the servers are known.
@@ -195,12 +194,12 @@ func (h *hosts) Connected() {}
 func (h *hosts) Next() (server string, wrapped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.next == len(h.round) {
-		wrapped = h.round != nil
+	if len(h.round) == 0 {
+		wrapped = h.names != nil
 		h.resolve()
 	}
-	h.next++
-	return h.round[h.next-1], wrapped
+	server, h.round = h.round[0], h.round[1:]
+	return server, wrapped
 }
 
 // lookupTimeout bounds the resolution of all names of one round.
@@ -210,7 +209,7 @@ const lookupTimeout = 3 * time.Second
 func (h *hosts) resolve() {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	h.round, h.next, h.names = nil, 0, map[string]string{}
+	h.round, h.names = nil, map[string]string{}
 	for _, server := range h.servers {
 		name, port, _ := net.SplitHostPort(server) // parseServers has split it before
 		ips, err := net.DefaultResolver.LookupHost(ctx, name)
