@@ -121,7 +121,7 @@ func TestWeights(t *testing.T) {
 		constant("a constant state makes no move", heavy)
 
 		// One resource grows: 10 % above the mean is between leave and enter.
-		at := slices.IndexFunc(heavy, func(k observed.ResourceKnown) bool { return k.ID == st.Instances[0].IDs.At(0) })
+		at := slices.IndexFunc(heavy, func(k observed.ResourceKnown) bool { return k.ID == st.Instances[0].IDs.Strings()[0] })
 		heavy[at].Weight += 13
 		require.Greater(t, heaviness(st, heavy), 1.05)
 		require.Less(t, heaviness(st, heavy), 1.15)
@@ -413,7 +413,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		require.Equal(t, map[string]float64{"pin-closed": 3}, r.metric("parked_resources"))
 		// A pin that forbids where something runs does not stop it while there is nowhere else.
 		r.order(func(o *orders.Orders) {
-			o.Pins = []pins.Rule{{Name: "nine", IDs: append(names("p", 3), st.Instances[0].IDs.At(0)), Ordinals: []int{9}}}
+			o.Pins = []pins.Rule{{Name: "nine", IDs: append(names("p", 3), st.Instances[0].IDs.Strings()[0]), Ordinals: []int{9}}}
 		})
 		was := times(st)
 		r.wait(10 * time.Minute)

@@ -371,7 +371,7 @@ func TestACreateBetweenTwoRoundsOfADeleteIsNotDeleted(t *testing.T) {
 		ids := names("a", 10*len(stay))
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		last := r.d.snapshot().Instances[len(stay)-1].IDs.At(0)
+		last := r.d.snapshot().Instances[len(stay)-1].IDs.Strings()[0]
 		var recreate *inventory.Request
 		r.d.fail(func(d *double) {
 			d.watch = func(_, _ *protocol.State, m protocol.Multi) {
@@ -500,7 +500,7 @@ func TestWhatHasNoRoomWaitsInThePool(t *testing.T) {
 		require.Equal(t, map[int]int{0: 100, 1: 100}, counts(st))
 		require.Equal(t, 50, st.Unassigned())
 		require.Contains(t, r.e.Progress().Blocked, "50 resources have no place")
-		n, ok := r.e.Lookup(st.Pool[st.PoolNames()[0]].IDs.At(0))
+		n, ok := r.e.Lookup(st.Pool[st.PoolNames()[0]].IDs.Strings()[0])
 		require.True(t, ok)
 		require.Equal(t, -1, n)
 

@@ -7,9 +7,8 @@ import (
 
 // builder collects a step's operations, each with its effect on the State.
 type builder struct {
-	s       *State
-	m       Multi
-	effects []func(*State, []Result)
+	s *State
+	m Multi
 	// lists and sources count the instances and pieces touched.
 	lists, sources int
 }
@@ -35,13 +34,10 @@ func fenced(s *State, name string, build func(*builder) error) (Multi, error) {
 	return b.done()
 }
 
-// add appends an operation; effect gets its result.
+// add appends an operation; effect, where it is not nil, gets its result.
 func (b *builder) add(kind OpKind, path string, data []byte, version int32, effect func(*State, Result)) {
-	i := len(b.m.Ops)
 	b.m.Ops = append(b.m.Ops, Op{Kind: kind, Path: path, Data: data, Version: version})
-	if effect != nil {
-		b.effects = append(b.effects, func(s *State, r []Result) { effect(s, r[i]) })
-	}
+	b.m.effects = append(b.m.effects, effect)
 }
 
 // put creates the znode when its version is -1 and sets it otherwise.
@@ -51,14 +47,6 @@ func (b *builder) put(path string, data []byte, version int32, effect func(*Stat
 		return
 	}
 	b.add(OpSet, path, data, version, effect)
-}
-
-func (b *builder) remove(path string, version int32, effect func(*State)) {
-	b.add(OpDelete, path, nil, version, func(s *State, _ Result) {
-		if effect != nil {
-			effect(s)
-		}
-	})
 }
 
 // done returns the transaction if it is small enough.
@@ -71,20 +59,17 @@ func (b *builder) done() (Multi, error) {
 		return Multi{}, fmt.Errorf("%s: transaction of %d bytes over %d lists and %d pieces, at most %d: %w",
 			b.m.Step, size, b.lists, b.sources, MaxMultiBytes, ErrTooLarge)
 	}
-	effects := b.effects
-	b.m.apply = func(s *State, r []Result) {
-		for _, effect := range effects {
-			effect(s, r)
-		}
-	}
 	return b.m, nil
 }
 
-// update replaces one instance by a changed copy.
+// update replaces one instance by a changed copy, or makes it.
 func (s *State) update(n int, change func(*Instance)) {
-	in := *s.Instances[n]
-	change(&in)
-	s.Instances[n] = &in
+	next := nothing(n)
+	if in := s.Instances[n]; in != nil {
+		*next = *in
+	}
+	change(next)
+	s.Instances[n] = next
 }
 
 // changeable returns an instance whose list can be changed.
@@ -101,26 +86,49 @@ func (s *State) changeable(n int) (*Instance, error) {
 	return in, nil
 }
 
+// part writes a znode of an instance; change gets the instance and the result.
+func (b *builder) part(in *Instance, path string, data []byte, version int32, change func(*Instance, Result)) {
+	b.put(path, data, version, func(s *State, r Result) {
+		s.update(in.Ordinal, func(in *Instance) { change(in, r) })
+	})
+}
+
+func (b *builder) setData(in *Instance, used, capacity int) {
+	data := encodeData(used, capacity)
+	b.part(in, InstancePath(b.s.Kind, in.Ordinal), data, in.DataVersion, func(in *Instance, r Result) {
+		in.Used, in.Capacity, in.DataVersion, in.dataZxid = used, capacity, r.Version, r.Zxid
+	})
+}
+
+func (b *builder) createTmp(in *Instance) {
+	b.part(in, TmpPath(b.s.Kind, in.Ordinal), nil, -1, func(in *Instance, r Result) {
+		in.HasTmp, in.tmpVersion = true, r.Version
+	})
+}
+
+func (b *builder) setReload(in *Instance, times int64) {
+	b.part(in, ReloadPath(b.s.Kind, in.Ordinal), encodeReload(times), in.ReloadVersion, func(in *Instance, r Result) {
+		in.Times, in.highest, in.ReloadVersion, in.reloadZxid = times, times, r.Version, r.Zxid
+	})
+}
+
+// setIDs writes `resources` alone, and returns its length.
+func (b *builder) setIDs(in *Instance, ids []string) (bytes int) {
+	data, packed := in.IDs.become(ids)
+	b.part(in, ResourcesPath(b.s.Kind, in.Ordinal), data, in.ListVersion, func(in *Instance, r Result) {
+		in.IDs, in.Bytes, in.Changed, in.ListVersion, in.listZxid = packed, len(data), r.Mtime, r.Version, r.Zxid
+		in.Begun, in.newList = false, false
+	})
+	return len(data)
+}
+
 // setList writes a list with `used` and a higher `_reload`. It returns the list's bytes.
 func (b *builder) setList(in *Instance, ids []string) (bytes int) {
 	b.lists++
-	n, times := in.Ordinal, b.s.NextTimes(in.Ordinal)
-	data, packed := in.IDs.become(ids)
-	kind := b.s.Kind
-	b.add(OpSet, InstancePath(kind, n), encodeData(len(ids), in.Capacity), in.DataVersion, func(s *State, r Result) {
-		s.update(n, func(in *Instance) { in.Used, in.DataVersion, in.dataZxid = len(ids), r.Version, r.Zxid })
-	})
-	b.add(OpSet, ResourcesPath(kind, n), data, in.ListVersion, func(s *State, r Result) {
-		s.update(n, func(in *Instance) {
-			in.IDs, in.Bytes, in.Changed, in.ListVersion, in.listZxid = packed, len(data), r.Mtime, r.Version, r.Zxid
-		})
-	})
-	b.add(OpSet, ReloadPath(kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
-		s.update(n, func(in *Instance) {
-			in.Times, in.highest, in.ReloadVersion, in.reloadZxid = times, times, r.Version, r.Zxid
-		})
-	})
-	return len(data)
+	b.setData(in, len(ids), in.Capacity)
+	bytes = b.setIDs(in, ids)
+	b.setReload(in, b.s.NextTimes(in.Ordinal))
+	return bytes
 }
 
 // grow adds ids to the list of an ordinal that may receive them.
@@ -141,9 +149,9 @@ func (b *builder) grow(n int, ids []string) error {
 	return nil
 }
 
+// newPiece creates the pool piece `<epoch>-<k>`.
 func (b *builder) newPiece(k int64, ids []string) error {
 	name := PieceName(b.s.Head.Epoch, k)
-	data, packed := encodeIDs(ids)
 	switch {
 	case k < 0 || k > maxTimes:
 		return fmt.Errorf("piece number %d: want 0 to %d", k, int64(maxTimes))
@@ -151,38 +159,36 @@ func (b *builder) newPiece(k int64, ids []string) error {
 		return fmt.Errorf("piece %s: exists", name)
 	case len(ids) == 0:
 		return fmt.Errorf("piece %s: no ids", name)
-	case len(data) > MaxFlight:
-		return fmt.Errorf("piece %s: %d bytes, at most %d: %w", name, len(data), MaxFlight, ErrTooLarge)
 	}
-	b.sources++
-	b.add(OpCreate, PiecePath(b.s.Kind, name), data, 0, func(s *State, r Result) {
-		s.Pool[name] = &Piece{Name: name, IDs: packed, Version: r.Version, bytes: len(data), zxid: r.Zxid}
-	})
+	if size := b.setPiece(name, -1, ids); size > MaxFlight {
+		return fmt.Errorf("piece %s: %d bytes, at most %d: %w", name, size, MaxFlight, ErrTooLarge)
+	}
 	return nil
 }
 
-// setPiece leaves a pool piece with the rest of its ids, or deletes it.
-func (b *builder) setPiece(p *Piece, rest []string) {
+// setPiece writes a pool piece, a new one where its version is -1, and returns its length. Without
+// ids it is deleted.
+func (b *builder) setPiece(name string, version int32, ids []string) (bytes int) {
 	b.sources++
-	name, path := p.Name, PiecePath(b.s.Kind, p.Name)
-	if len(rest) == 0 {
-		b.remove(path, p.Version, func(s *State) { delete(s.Pool, name) })
-		return
+	path := PiecePath(b.s.Kind, name)
+	if len(ids) == 0 {
+		b.add(OpDelete, path, nil, version, func(s *State, _ Result) { delete(s.Pool, name) })
+		return 0
 	}
-	data, packed := encodeIDs(rest)
-	b.add(OpSet, path, data, p.Version, func(s *State, r Result) {
-		s.Pool[name] = &Piece{Name: name, IDs: packed, Version: r.Version, bytes: len(data), zxid: r.Zxid}
+	data, packed := encodeIDs(ids)
+	b.put(path, data, version, func(s *State, r Result) {
+		s.Pool[name] = &Piece{Name: name, IDs: packed, known: r.known(data)}
 	})
+	return len(data)
 }
 
-// setFlight writes a flight piece: what is left of one, a changed one, or (version -1) a new one.
-// Without ids it is deleted.
-func (b *builder) setFlight(f Flight) {
+// setFlight is setPiece for a piece of the flight.
+func (b *builder) setFlight(f Flight) (bytes int) {
 	b.sources++
 	path := FlightPath(b.s.Kind, f.Name)
 	if f.IDs.Len() == 0 {
-		b.remove(path, f.Version, func(s *State) { delete(s.Flight, f.Name) })
-		return
+		b.add(OpDelete, path, nil, f.Version, func(s *State, _ Result) { delete(s.Flight, f.Name) })
+		return 0
 	}
 	if !slices.ContainsFunc(f.To, func(to int) bool { return to != ToDelete }) {
 		f.To = nil
@@ -190,10 +196,11 @@ func (b *builder) setFlight(f Flight) {
 	data, packed := encodeFlight(&f)
 	b.put(path, data, f.Version, func(s *State, r Result) {
 		next := f
-		next.IDs, next.Version, next.bytes, next.zxid = packed, r.Version, len(data), r.Zxid
+		next.IDs, next.known = packed, r.known(data)
 		if f.Version < 0 {
 			next.Created = r.Mtime
 		}
 		s.Flight[f.Name] = &next
 	})
+	return len(data)
 }

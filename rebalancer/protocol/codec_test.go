@@ -111,7 +111,7 @@ func FuzzDecodeIDs(f *testing.F) {
 			return
 		}
 		ids := read.Strings()
-		if text := read.text.plain; text != "" {
+		if text := read.plain; text != "" {
 			require.Equal(t, listOpen+text+listClose, string(data))
 			require.Equal(t, len(text), len(`"",`)*len(ids)-1+len(strings.Join(ids, "")), "every id stands there as it is")
 		}
@@ -146,10 +146,10 @@ func TestAListLosesItsEnd(t *testing.T) {
 			want, _ := encodeIDs(rest)
 			require.Equal(rt, string(want), string(data))
 			require.True(rt, slices.Equal(rest, next.Strings()))
-			if next.text.plain != "" {
-				require.Equal(rt, string(want[len(listOpen):len(want)-len(listClose)]), next.text.plain)
+			if next.plain != "" {
+				require.Equal(rt, string(want[len(listOpen):len(want)-len(listClose)]), next.plain)
 			}
-			require.LessOrEqual(rt, next.text.spare, len(next.text.plain)/4)
+			require.LessOrEqual(rt, next.spare, len(next.plain)/4)
 			if ids = next; len(rest) > 0 && rest[len(rest)-1] == "new" {
 				break
 			}

@@ -5,46 +5,44 @@ import (
 	"strconv"
 )
 
-// place is where an id was found.
-type location struct {
-	// rank orders the places by which keeps a duplicate: flight, lists with a live status, others.
-	rank    int
-	ordinal int
-	name    string
+// place is where ids were found: one of flight, instance and piece.
+type place struct {
+	flight   *Flight
+	instance *Instance
+	piece    *Piece
+	name     string // of a piece
+	ids      []string
 }
 
-const (
-	rankFlight = iota
-	rankLive
-	rankList
-	rankPool
-)
-
-func (p location) String() string {
-	switch p.rank {
-	case rankFlight:
+func (p *place) String() string {
+	switch {
+	case p.flight != nil:
 		return "flight"
-	case rankPool:
+	case p.piece != nil:
 		return "pool"
 	}
-	return strconv.Itoa(p.ordinal)
+	return strconv.Itoa(p.instance.Ordinal)
 }
 
-// walk visits every place in the order of rule 11: who comes first keeps a duplicate.
-func (s *State) walk(visit func(p location, ids []string)) {
+// places are all there are, in the order of rule 11: who comes first keeps a duplicate.
+func (s *State) places() (all []*place) {
 	for _, name := range s.FlightNames() {
-		visit(location{rank: rankFlight, name: name}, s.Flight[name].IDs.Strings())
+		f := s.Flight[name]
+		all = append(all, &place{flight: f, name: name, ids: f.IDs.Strings()})
 	}
-	for _, rank := range []int{rankLive, rankList} {
-		for _, n := range s.Ordinals() {
-			if in := s.Instances[n]; in.Live == (rank == rankLive) {
-				visit(location{rank: rank, ordinal: n}, in.IDs.Strings())
+	ordinals := s.Ordinals()
+	for _, live := range []bool{true, false} {
+		for _, n := range ordinals {
+			if in := s.Instances[n]; in.Live == live {
+				all = append(all, &place{instance: in, ids: in.IDs.Strings()})
 			}
 		}
 	}
 	for _, name := range s.PoolNames() {
-		visit(location{rank: rankPool, name: name}, s.Pool[name].IDs.Strings())
+		p := s.Pool[name]
+		all = append(all, &place{piece: p, name: name, ids: p.IDs.Strings()})
 	}
+	return all
 }
 
 // Count is how many ids there are, wherever they are.
@@ -52,23 +50,19 @@ func (s *State) Count() int { return s.Assigned() + s.InFlight() + s.Unassigned(
 
 // Check says which id is in two places, or not allowed. It costs an insert an id.
 func (s *State) Check() error {
-	seen := make(map[string]location, s.Count())
-	var err error
-	s.walk(func(p location, ids []string) {
-		for _, id := range ids {
-			if err != nil {
-				return
-			}
-			first, twice := seen[id]
-			if twice {
-				err = fmt.Errorf("id %q: is in %s %s and in %s %s", id, first, first.name, p, p.name)
-				return
+	seen := make(map[string]*place, s.Count())
+	for _, p := range s.places() {
+		for _, id := range p.ids {
+			if first := seen[id]; first != nil {
+				return fmt.Errorf("id %q: is in %s %s and in %s %s", id, first, first.name, p, p.name)
 			}
 			seen[id] = p
-			err = CheckID(id)
+			if err := CheckID(id); err != nil {
+				return err
+			}
 		}
-	})
-	return err
+	}
+	return nil
 }
 
 // Duplicate is an id that was found in more than one place.
@@ -88,59 +82,44 @@ type Deduped struct {
 // Dedupe leaves each id that is in several places where protocol rule 11 wants it: one transaction
 // for each znode that loses something, none of which overlap.
 func Dedupe(s *State) (all []Deduped, err error) {
-	seen := make(map[string]location, s.Count())
-	s.walk(func(p location, ids []string) {
-		keep := make([]bool, len(ids))
+	seen := make(map[string]*place, s.Count())
+	for _, p := range s.places() {
+		keep := make([]bool, len(p.ids))
 		var found []Duplicate
-		for i, id := range ids {
-			first, twice := seen[id]
-			if keep[i] = !twice; twice {
+		for i, id := range p.ids {
+			first := seen[id]
+			if keep[i] = first == nil; keep[i] {
+				seen[id] = p
+			} else {
 				found = append(found, Duplicate{ID: id, Stayed: first.String(), Removed: p.String()})
-				continue
 			}
-			seen[id] = p
 		}
-		if len(found) == 0 || err != nil {
-			return
+		if len(found) == 0 {
+			continue
 		}
-		var m Multi
-		m, err = strip(s, p, keep)
+		m, err := p.strip(s, func(i int) bool { return keep[i] })
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, Deduped{m, found})
-	})
-	if err != nil {
-		return nil, err
 	}
 	return all, nil
 }
 
-func strip(s *State, p location, keep []bool) (Multi, error) {
-	marked := func(ids []string) (rest []string) {
-		for i, id := range ids {
-			if keep[i] {
-				rest = append(rest, id)
-			}
-		}
-		return rest
-	}
+// strip leaves those of the place's ids that keep says.
+func (p *place) strip(s *State, keep func(i int) bool) (Multi, error) {
 	return transact(s, "dedupe", func(b *builder) error {
-		switch p.rank {
-		case rankPool:
-			b.setPiece(s.Pool[p.name], marked(s.Pool[p.name].IDs.Strings()))
-		case rankFlight:
-			f := *s.Flight[p.name]
-			f.IDs, f.To = NewIDs(marked(f.IDs.Strings())), nil
-			for i, ok := range keep {
-				if ok {
-					f.To = append(f.To, s.Flight[p.name].Target(i))
-				}
-			}
-			b.setFlight(f)
+		switch {
+		case p.flight != nil:
+			b.setFlight(p.flight.filter(keep))
+		case p.piece != nil:
+			b.setPiece(p.name, p.piece.Version, filter(p.ids, keep))
 		default:
-			in, err := s.changeable(p.ordinal)
+			in, err := s.changeable(p.instance.Ordinal)
 			if err != nil {
 				return err
 			}
-			b.setList(in, marked(in.IDs.Strings()))
+			b.setList(in, filter(p.ids, keep))
 		}
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,7 +30,7 @@ func StoreDoc(s *State, name string, data []byte) (Multi, error) {
 			version = doc.Version
 		}
 		b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
-			s.Kept[name] = &Doc{Data: data, Version: r.Version, zxid: r.Zxid}
+			s.Kept[name] = &Doc{data, r.known(data)}
 		})
 		return nil
 	})
@@ -95,8 +94,10 @@ func (b *builder) putPlanPart(k int, part []byte) {
 }
 
 func (b *builder) putPlan(h planHeader, plan *StoredPlan) {
-	b.put(PlanPath(b.s.Kind), encodePlanHeader(h), b.s.plan.version, func(s *State, r Result) {
-		s.plan.header, s.plan.version, s.plan.zxid, s.Plan = h, r.Version, r.Zxid, plan
+	h.V = schema
+	data := encode(h)
+	b.put(PlanPath(b.s.Kind), data, b.s.plan.Version, func(s *State, r Result) {
+		s.Plan, s.plan.header, s.plan.known = plan, h, r.known(data)
 	})
 }
 
@@ -107,14 +108,8 @@ type planHeader struct {
 	First int    `json:"first"` // number of the first part
 	Parts int    `json:"parts"`
 	Sum   string `json:"sum"` // SHA-256 of the parts, hexadecimal
-	// Note is kept with an empty ID.
+	// Note is what ClearPlan keeps, with an empty ID.
 	Note json.RawMessage `json:"note,omitempty"`
-}
-
-func encodePlanHeader(h planHeader) []byte {
-	h.V = schema
-	data, _ := json.Marshal(h) // ints and strings always encode
-	return data
 }
 
 // decodePlanHeader reads `plan`; empty data is no plan.
@@ -132,12 +127,10 @@ func decodePlanHeader(data []byte) (planHeader, error) {
 	return h, nil
 }
 
-// planPartBytes is the size of a part; a plan has at most maxPlanParts.
 const (
-	planPartBytes = 1 << 18
+	planPartBytes = 1 << 18 // a part of a plan
 	maxPlanParts  = MaxPlanBytes / planPartBytes
-	// maxPlanNote bounds what stays behind when a plan has ended.
-	maxPlanNote = 1 << 14
+	maxPlanNote   = 1 << 14 // what stays behind when a plan has ended
 )
 
 // packPlan compresses a plan and cuts it.
@@ -153,14 +146,14 @@ func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 	if len(data) > maxPlanText {
 		return nil, "", fmt.Errorf("plan: %d bytes, at most %d: %w", len(data), maxPlanText, ErrTooLarge)
 	}
-	hash := sha256.Sum256(packed)
-	return slices.Collect(slices.Chunk(packed, planPartBytes)), hex.EncodeToString(hash[:]), nil
+	return slices.Collect(slices.Chunk(packed, planPartBytes)), sumOf(packed), nil
 }
+
+func sumOf(packed []byte) string { return fmt.Sprintf("%x", sha256.Sum256(packed)) }
 
 // unpackPlan is the reverse of packPlan, over the parts put together.
 func unpackPlan(packed []byte, sum string) ([]byte, error) {
-	hash := sha256.Sum256(packed)
-	if got := hex.EncodeToString(hash[:]); got != sum {
+	if got := sumOf(packed); got != sum {
 		return nil, fmt.Errorf("sum: parts have %s, want %s", got, sum)
 	}
 	zip, err := gzip.NewReader(bytes.NewReader(packed))

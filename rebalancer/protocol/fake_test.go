@@ -140,8 +140,8 @@ func same(t require.TestingT, want, got *State) {
 		is := got.Instances[n]
 		require.Equal(t, in.IDs.Strings(), is.IDs.Strings())
 		require.Equal(t,
-			[]any{in.Used, in.Capacity, in.Times, in.Bytes, in.HasTmp, in.HasReload, in.DataVersion, in.ListVersion, in.ReloadVersion},
-			[]any{is.Used, is.Capacity, is.Times, is.Bytes, is.HasTmp, is.HasReload, is.DataVersion, is.ListVersion, is.ReloadVersion})
+			[]any{in.Used, in.Capacity, in.Times, in.Bytes, in.HasTmp, in.DataVersion, in.ListVersion, in.ReloadVersion},
+			[]any{is.Used, is.Capacity, is.Times, is.Bytes, is.HasTmp, is.DataVersion, is.ListVersion, is.ReloadVersion})
 	}
 	require.Equal(t, want.PoolNames(), got.PoolNames())
 	for name, p := range want.Pool {
@@ -161,7 +161,9 @@ func same(t require.TestingT, want, got *State) {
 // everything lists all ids of a State, sorted.
 func everything(s *State) []string {
 	var all []string
-	s.walk(func(_ location, ids []string) { all = append(all, ids...) })
+	for _, p := range s.places() {
+		all = append(all, p.ids...)
+	}
 	slices.Sort(all)
 	return all
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,11 +110,13 @@ func appendQuoted(dst []byte, id string) []byte {
 	return append(dst, quoted...)
 }
 
-// IDs are the ids of a list, or of a piece of the pool or of the flight, in order. They do not
-// change. How they lie in memory is the business of this type alone.
+// IDs are the ids of a list, or of a piece of the pool or flight, in order. They do not change.
 type IDs struct {
 	list []string
-	text shared
+	// plain is how all the ids stand in the znode, `"a","b"`, the text that they are parts of; "" if
+	// one stands otherwise. spare is how many bytes that follow belong to ids that have gone.
+	plain string
+	spare int
 }
 
 // NewIDs are those of a slice, which nothing may change any more.
@@ -121,9 +124,6 @@ func NewIDs(ids []string) IDs { return IDs{list: ids} }
 
 // Len is how many there are.
 func (s IDs) Len() int { return len(s.list) }
-
-// At is the i-th.
-func (s IDs) At(i int) string { return s.list[i] }
 
 // All yields each with its place.
 func (s IDs) All() iter.Seq2[int, string] { return slices.All(s.list) }
@@ -163,13 +163,13 @@ func (s IDs) Differ(o IDs) (rest, other IDs) {
 	return IDs{list: a}, IDs{list: b}
 }
 
-// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string, so that
-// an id that came from elsewhere does not keep the whole text alive that it came with.
+// encodeIDs writes a list or a pool piece, and returns the ids anew as parts of one string: an id
+// that came from elsewhere would keep the whole text alive that it came with.
 func encodeIDs(ids []string) (data []byte, packed IDs) {
 	data, list, plain := packIDs([]byte(listOpen), ids, listClose)
 	packed = IDs{list: list}
 	if plain {
-		packed.text.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
+		packed.plain = unsafe.String(unsafe.SliceData(data), len(data))[len(listOpen) : len(data)-len(listClose)]
 	}
 	return data, packed
 }
@@ -202,37 +202,29 @@ func packIDs(start []byte, ids []string, end string) (data []byte, packed []stri
 	return data, packed, plain
 }
 
-// shared is the text that the ids of a list are parts of.
-type shared struct {
-	// plain is how all the ids stand in the znode, `"a","b"`; "" if one stands otherwise.
-	plain string
-	// spare is how many bytes that follow belong to ids that have gone.
-	spare int
-}
-
 // become writes what the list is to become. Where only its end goes, the rest is copied as it
 // stands, and goes on sharing the text until too much of that is of no use any more.
 func (s IDs) become(ids []string) (data []byte, packed IDs) {
-	if s.text.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
+	if s.plain == "" || len(ids) == 0 || len(ids) > len(s.list) || unsafe.SliceData(ids) != unsafe.SliceData(s.list) {
 		return encodeIDs(ids)
 	}
 	gone := 0
 	for _, id := range s.list[len(ids):] {
 		gone += len(id) + len(`"",`)
 	}
-	text := shared{s.text.plain[:len(s.text.plain)-gone], s.text.spare + gone}
+	plain, spare := s.plain[:len(s.plain)-gone], s.spare+gone
 	const worthKeeping = 4 // parts of what is kept
-	if text.spare > len(text.plain)/worthKeeping {
+	if spare > len(plain)/worthKeeping {
 		return encodeIDs(ids)
 	}
-	data = make([]byte, 0, len(listOpen)+len(text.plain)+len(listClose))
-	return append(append(append(data, listOpen...), text.plain...), listClose...), IDs{ids, text}
+	data = make([]byte, 0, len(listOpen)+len(plain)+len(listClose))
+	return append(append(append(data, listOpen...), plain...), listClose...), IDs{ids, plain, spare}
 }
 
 // DecodeIDs reads a list or a pool piece. What is not exact is an error, never a shorter list.
 func DecodeIDs(data []byte) (ids IDs, err error) {
 	var ok bool
-	if ids.list, ids.text.plain, ok = scanIDs(data); !ok {
+	if ids.list, ids.plain, ok = scanIDs(data); !ok {
 		if ids.list, err = parseIDs(data); err != nil {
 			return IDs{}, err
 		}
@@ -246,64 +238,49 @@ func DecodeIDs(data []byte) (ids IDs, err error) {
 }
 
 // scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
-// else it says nothing. text is what is between the brackets: ids, quotes and commas.
+// else it says nothing. text is what is between the brackets; the ids share it.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
-	if len(data) < len(listOpen)+len(listClose) || string(data[:len(listOpen)]) != listOpen ||
-		string(data[len(data)-len(listClose):]) != listClose || !utf8.Valid(data) {
+	list, opened := bytes.CutPrefix(data, []byte(listOpen))
+	list, closed := bytes.CutSuffix(list, []byte(listClose))
+	if !opened || !closed || !utf8.Valid(list) {
 		return nil, "", false
 	}
-	text = string(data[len(listOpen) : len(data)-len(listClose)])
-	if hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
+	if text = string(list); hasControl(text) || strings.IndexByte(text, '\\') >= 0 {
 		return nil, "", false
 	}
-	if ids, ok = scanArray(text); !ok {
-		return nil, "", false
+	ids = make([]string, 0, strings.Count(text, `","`)+1)
+	for rest, more := text, text != ""; more; {
+		if rest == "" || rest[0] != '"' {
+			return nil, "", false
+		}
+		end := 1 + strings.IndexByte(rest[1:], '"')
+		if end == 0 {
+			return nil, "", false
+		}
+		ids = append(ids, rest[1:end])
+		if rest, more = strings.CutPrefix(rest[end+1:], ","); !more && rest != "" {
+			return nil, "", false
+		}
 	}
 	return ids, text, true
 }
 
-// scanArray reads `"…","…"`, without escapes; the result shares the text.
-func scanArray(text string) ([]string, bool) {
-	if text == "" {
-		return []string{}, true
-	}
-	ids := make([]string, 0, strings.Count(text, `","`)+1)
-	for {
-		if text == "" || text[0] != '"' {
-			return nil, false
-		}
-		end := strings.IndexByte(text[1:], '"')
-		if end < 0 {
-			return nil, false
-		}
-		ids = append(ids, text[1:1+end])
-		text = text[end+2:]
-		if text == "" {
-			return ids, true
-		}
-		if text[0] != ',' {
-			return nil, false
-		}
-		text = text[1:]
-	}
-}
-
 // parseIDs reads any JSON of the right meaning: ids may be numbers, other fields pass.
 func parseIDs(data []byte) ([]string, error) {
-	var list struct {
-		V   json.RawMessage `json:"v"`
-		IDs *[]textID       `json:"ids"`
-	}
-	if err := exact.JSON(data, &list); err != nil {
-		return nil, fmt.Errorf("is no list of ids: %w", err)
-	}
-	if err := checkSchema(list.V); err != nil {
+	list, err := decode[struct {
+		IDs *[]textID `json:"ids"`
+	}](data, "list of ids")
+	if err != nil {
 		return nil, err
 	}
 	if list.IDs == nil {
 		return nil, errors.New("ids: is missing")
 	}
-	return texts(*list.IDs), nil
+	ids := make([]string, len(*list.IDs))
+	for i, id := range *list.IDs {
+		ids[i] = string(id)
+	}
+	return ids, nil
 }
 
 // textID is a string, or a number taken by its digits.
@@ -319,12 +296,4 @@ func (t *textID) UnmarshalJSON(raw []byte) error {
 	}
 	*t = textID(number)
 	return nil
-}
-
-func texts(ids []textID) []string {
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = string(id)
-	}
-	return out
 }

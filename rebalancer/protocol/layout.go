@@ -124,14 +124,10 @@ const (
 	MaxMultiBytes = 400_000 // a transaction with more than one list or source; one list and one piece may be larger
 	MaxPlanBytes  = 4 << 20 // a stored plan, compressed
 
-	// maxRequest is what the server takes: jute.maxbuffer is 1 MiB, beyond which a session ends.
-	MaxRequestBytes = 1_000_000
-	// maxPlanText bounds what a stored plan may unpack to.
-	maxPlanText = 64 << 20
-	// maxTimes is the largest whole number that every reader of JSON keeps exact.
-	maxTimes = 1<<53 - 1
-	// schema is the newest `v` we understand.
-	schema = 1
+	MaxRequestBytes = 1_000_000 // what the server takes: beyond jute.maxbuffer, 1 MiB, a session ends
+	maxPlanText     = 64 << 20  // what a stored plan may unpack to
+	maxTimes        = 1<<53 - 1 // the largest whole number that every reader of JSON keeps exact
+	schema          = 1         // the newest `v` we understand
 )
 
 // checkSchema refuses a `v` that we do not know: a newer program wrote it, and we do not guess.
@@ -150,7 +146,12 @@ func encodeHead(h Head) []byte {
 	if h.Open == nil {
 		h.Open = []int{}
 	}
-	data, _ := json.Marshal(h) // ints and strings always encode
+	return encode(h)
+}
+
+// encode writes a document of numbers and strings, which always encode.
+func encode(doc any) []byte {
+	data, _ := json.Marshal(doc)
 	return data
 }
 
@@ -172,10 +173,7 @@ func decode[T any](data []byte, what string) (doc T, err error) {
 }
 
 // EncodeStatus is what an instance that acknowledges writes.
-func EncodeStatus(s Status) []byte {
-	data, _ := json.Marshal(s) // ints and strings always encode
-	return data
-}
+func EncodeStatus(s Status) []byte { return encode(s) }
 
 // DecodeHead reads the head.
 func DecodeHead(data []byte) (Head, error) {
@@ -248,29 +246,14 @@ func (w *wholeNumber) UnmarshalJSON(raw []byte) error {
 // decodeStatus reads what an instance wrote of itself. Legacy content is unknown: nil.
 func decodeStatus(data []byte) *Status {
 	var raw struct {
-		Times     *wholeNumber `json:"times"`
-		Pod       string       `json:"pod"`
-		Fences    bool         `json:"fences"`
-		SessionMs int64        `json:"sessionMs"`
+		Status
+		Times *wholeNumber `json:"times"` // in place of the Status's
 	}
 	if exact.JSON(data, &raw) != nil || raw.Times == nil {
 		return nil
 	}
-	return &Status{Times: int64(*raw.Times), Pod: raw.Pod, Fences: raw.Fences, SessionMs: raw.SessionMs}
-}
-
-// noStatus says what content is that decodeStatus takes for no status.
-func noStatus(data []byte) string {
-	var other struct {
-		Times json.RawMessage `json:"times"`
-	}
-	switch {
-	case len(data) == 0:
-		return "is present and empty"
-	case exact.JSON(data, &other) == nil && other.Times == nil:
-		return "is present and carries no times"
-	}
-	return "is present and unreadable"
+	raw.Status.Times = int64(*raw.Times)
+	return &raw.Status
 }
 
 // encodeFlight writes a flight piece and returns its ids anew, like encodeIDs.
@@ -280,13 +263,10 @@ func encodeFlight(f *Flight) (data []byte, packed IDs) {
 	end := []byte(`]`)
 	if len(f.To) > 0 {
 		end = append(end, `,"to":[`...)
-		for i, to := range f.To {
-			if i > 0 {
-				end = append(end, ',')
-			}
-			end = strconv.AppendInt(end, int64(to), 10)
+		for _, to := range f.To {
+			end = append(strconv.AppendInt(end, int64(to), 10), ',')
 		}
-		end = append(end, ']')
+		end[len(end)-1] = ']'
 	}
 	data, list, _ := packIDs(start, f.IDs.list, string(end)+`}`)
 	return data, IDs{list: list}

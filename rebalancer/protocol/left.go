@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -39,7 +38,7 @@ func ReadLeft(znodes Znodes, kind string, ordinals []int) (Left, error) {
 			left.Count[n] = in.IDs.Len()
 		}
 	}
-	for f := range maps.Values(r.next.Flight) {
+	for _, f := range r.next.Flight {
 		left.Count[f.From] += f.IDs.Len()
 	}
 	return left, nil

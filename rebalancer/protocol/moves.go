@@ -7,8 +7,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Take names ids to be taken out of one piece of the pool (Piece.Name) or of the flight
-// (Flight.Name); nil IDs: all of it.
+// Take names ids to be taken out of one piece of the pool or of the flight; nil IDs: all of it.
 type Take struct {
 	Name string
 	IDs  []string
@@ -92,7 +91,7 @@ func CompactPool(s *State, k int64) (Multi, bool) {
 		var ids []string
 		for _, p := range merged {
 			ids = append(ids, p.IDs.Strings()...)
-			b.setPiece(p, nil)
+			b.setPiece(p.Name, p.Version, nil)
 		}
 		return b.newPiece(k, ids)
 	})
@@ -119,13 +118,12 @@ func Revoke(s *State, n int, ids []string, to []int, pod string) (Multi, error) 
 			return fmt.Errorf("ordinal %d: %w", n, err)
 		}
 		times := s.NextTimes(n)
-		f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), Version: -1}
+		f := Flight{Name: FlightName(n, times), From: n, Times: times, Pod: pod, IDs: NewIDs(ids), To: slices.Clone(to), known: unknown}
 		if s.Flight[f.Name] != nil {
 			return fmt.Errorf("flight %s: exists", f.Name)
 		}
 		b.setList(in, rest)
-		b.setFlight(f)
-		if size := len(b.m.Ops[len(b.m.Ops)-1].Data); size > MaxFlight {
+		if size := b.setFlight(f); size > MaxFlight {
 			return fmt.Errorf("flight %s: %d bytes, at most %d: %w", f.Name, size, MaxFlight, ErrTooLarge)
 		}
 		return nil
@@ -179,13 +177,10 @@ func Grant(s *State, grants ...Give) (Multi, error) {
 func ReleaseToPool(s *State, k int64, from ...Take) (Multi, error) {
 	return transact(s, "release", func(b *builder) error {
 		taken, err := b.takeFlying(from, false)
-		if err == nil {
-			err = b.newPiece(k, slices.Concat(taken...))
-		}
 		if err != nil {
 			return err
 		}
-		return nil
+		return b.newPiece(k, slices.Concat(taken...))
 	})
 }
 

@@ -11,11 +11,10 @@ import (
 var (
 	// ErrFenced: the head moved; another leads, or closed ordinals meanwhile. Nothing was written.
 	ErrFenced = errors.New("fenced: the head moved")
-	// ErrConflict: a znode had changed, by a hand that is not ours. Nothing is known to be written:
-	// Read anew, then decide again.
+	// ErrConflict: another client changed a znode. Nothing is known to be written: Read, decide again.
 	ErrConflict = errors.New("conflict: a znode changed")
 	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may
-	// still be under way: whoever writes on must Client.Lead first, which stops it.
+	// still be under way: only Client.Lead stops it, and comes before any other write.
 	ErrUnavailable = errors.New("zookeeper unavailable")
 	// ErrRefused: ZooKeeper answered that it does not do this (a quota, a missing right, a full
 	// server), and nothing was written. The same again is refused again until something else has
@@ -33,8 +32,10 @@ func (m Multi) Empty() bool { return len(m.Ops) == 0 }
 // Apply changes s as the committed transaction changed ZooKeeper. s is the State that the step was
 // computed from, or one in which only Multis that do not overlap were applied since.
 func (m Multi) Apply(s *State, results []Result) {
-	if m.apply != nil {
-		m.apply(s, results)
+	for i, effect := range m.effects {
+		if effect != nil {
+			effect(s, results[i])
+		}
 	}
 }
 
@@ -50,8 +51,8 @@ func (m Multi) Bytes() int {
 	return n
 }
 
-// Overlaps says whether the two touch a common znode (the check of the head aside) or one of them
-// moves the head: then they must not be in flight together.
+// Overlaps says whether the two must not be in flight together: both touch a znode (the check of
+// the head aside), or one of them moves the head.
 func (m Multi) Overlaps(o Multi) bool {
 	if m.MovesHead() || o.MovesHead() {
 		return true
@@ -71,18 +72,18 @@ type Multi struct {
 	// Step names the protocol step, for logs, metrics and fault points: lead, open, create, …
 	Step string
 	Ops  []Op
-	// Gate, where set, is asked once, right before the transaction is sent for the first time. With
-	// its error the commit fails, and nothing was sent. It must not wait.
+	// Gate, where set, is asked once, right before the transaction is sent for the first time: with
+	// its error the commit fails unsent. It must not wait.
 	Gate func() error
 	// Parents are znodes without data that must exist first, created outside the transaction.
 	Parents []string
-	apply   func(*State, []Result)
+	effects []func(*State, Result) // one an operation, on the State it was computed from
 }
 
 // OpKind is what an Op does.
 type OpKind int
 
-// The operations of a transaction.
+// What an Op does to the znode.
 const (
 	OpCheck OpKind = iota
 	OpCreate
@@ -106,8 +107,10 @@ type Result struct {
 	Zxid    int64
 }
 
-// Results are those of m once it is done, each with the transaction's number and time and with the
-// version that follows from m.
+// known is what is known of a znode after it was written with data.
+func (r Result) known(data []byte) known { return known{r.Version, len(data), r.Zxid} }
+
+// Results are those of m once it is done: common, each with the version that follows from m.
 func (m Multi) Results(common Result) []Result {
 	results := make([]Result, len(m.Ops))
 	for i, op := range m.Ops {

@@ -23,8 +23,8 @@ func (t Touched) Note(m Multi) {
 }
 
 // Overlay returns fresh, which was read while our own transactions went on, with every znode that
-// these touched as s has it. Whether a read came before or after such a transaction does not matter
-// then. An instance's status is its own, and always fresh's. It costs what was touched, and a Clone.
+// these touched as s has it: whether a read came before or after such a transaction does not matter.
+// An instance's status is its own, and always fresh's. It costs what was touched, and a Clone.
 func (s *State) Overlay(fresh *State, touched Touched) *State {
 	next := fresh.Clone()
 	next.plan.parts = maps.Clone(fresh.plan.parts)
@@ -35,18 +35,13 @@ func (s *State) Overlay(fresh *State, touched Touched) *State {
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(path, KindPath(s.Kind)+"/"), "/")
 		if n, err := exact.Ordinal(name); err == nil {
-			s.overlayInstance(next, fresh.Instances[n], n)
+			overlay(next.Instances, s.Instances, n)
+			if in, read := next.Instances[n], fresh.Instances[n]; in != nil && read != nil && read != in {
+				next.Instances[n] = in.withStatus(read)
+			}
 		}
 	}
 	return next
-}
-
-// overlayInstance puts in an instance as it is with us, but for its status.
-func (s *State) overlayInstance(next *State, read *Instance, n int) {
-	overlay(next.Instances, s.Instances, n)
-	if in := next.Instances[n]; in != nil && read != nil && read != in {
-		next.Instances[n] = in.withStatus(read)
-	}
 }
 
 // overlayOwn puts in a znode of our own tree; rest is its path below that.
@@ -57,9 +52,7 @@ func (s *State) overlayOwn(next *State, rest string) {
 	case rest == "plan": // what was read may be one plan's header with another one's parts
 		path := PlanPath(s.Kind)
 		next.Faults = slices.DeleteFunc(slices.Clone(next.Faults), func(fault string) bool { return strings.HasPrefix(fault, path+":") })
-		parts := next.plan.parts
-		next.Plan, next.plan = s.Plan, s.plan
-		next.plan.parts = parts
+		next.Plan, next.plan = s.Plan, planZnode{s.plan.header, next.plan.parts, s.plan.known}
 	case below && parent == "pool":
 		overlay(next.Pool, s.Pool, name)
 	case below && parent == "flight":
@@ -90,8 +83,8 @@ func (in *Instance) withStatus(read *Instance) *Instance {
 	return &next
 }
 
-// ForeignEdit names a place where two States that one leader has read differ, though that leader did
-// not write between them; "" when there is none.
+// ForeignEdit names a place where two States that one leader has read differ, though that leader
+// did not write between them; "" when there is none.
 func ForeignEdit(old, fresh *State) string {
 	if old.HeadVersion != fresh.HeadVersion {
 		return "head"

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever of our own transactions each read of a glance came before or after, what is put together
+// Whatever of our own transactions each part of a read came before or after, what is put together
 // is what ZooKeeper holds.
-func TestAGlanceBesideOurOwnWrites(t *testing.T) {
+func TestAReadBesideOurOwnWrites(t *testing.T) {
 	longest := 0
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{zk: newFake(), s: NewState("Thing"), known: map[string]bool{}, taken: map[string]int{}}
@@ -43,12 +43,12 @@ func TestAGlanceBesideOurOwnWrites(t *testing.T) {
 			}
 		}
 	})
-	require.Greater(t, longest, 5, "transactions beside a glance")
+	require.Greater(t, longest, 5, "transactions beside a read")
 }
 
-// Of a plan that we store meanwhile a glance may read a mixture: that is no fault. One that nobody
+// Of a plan that we store meanwhile a read may find a mixture: that is no fault. One that nobody
 // of us has written is.
-func TestAGlanceBesideThePlan(t *testing.T) {
+func TestAReadBesideThePlan(t *testing.T) {
 	f, s := newFake(), NewState("Thing")
 	m, err := Lead(s, "pod/1")
 	f.must(t, s, m, err)

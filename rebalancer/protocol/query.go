@@ -10,12 +10,11 @@ func NewState(kind string) *State {
 	return &State{
 		Kind: kind, HeadVersion: -1,
 		Instances: map[int]*Instance{}, Pool: map[string]*Piece{}, Flight: map[string]*Flight{}, Kept: map[string]*Doc{},
-		plan: planZnode{version: -1, parts: map[int]int32{}},
+		plan: planZnode{known: unknown, parts: map[int]int32{}},
 	}
 }
 
-// Clone returns a copy that later Applies to s do not change, and the other way round. It costs a
-// map entry an instance and piece, nothing an id.
+// Clone returns a copy. It costs a map entry an instance and piece, nothing an id.
 func (s *State) Clone() *State {
 	c := *s
 	c.Instances, c.Pool, c.Flight, c.Kept = maps.Clone(s.Instances), maps.Clone(s.Pool), maps.Clone(s.Flight), maps.Clone(s.Kept)
@@ -27,37 +26,34 @@ func (s *State) Fault() string {
 	if len(s.Faults) > 0 {
 		return s.Faults[0]
 	}
-	first := -1
-	for n, in := range s.Instances {
-		if in.Fault != "" && (first < 0 || n < first) {
-			first = n
+	var first *Instance
+	for _, in := range s.Instances {
+		if in.Fault != "" && (first == nil || in.Ordinal < first.Ordinal) {
+			first = in
 		}
 	}
-	if first >= 0 {
-		return s.Instances[first].Fault
+	if first == nil {
+		return ""
 	}
-	return ""
+	return first.Fault
 }
 
 // Assigned counts ids in readable lists.
-func (s *State) Assigned() int {
-	count := 0
-	for _, in := range s.Instances {
-		if in.Fault == "" {
-			count += in.IDs.Len()
-		}
+func (s *State) Assigned() int { return s.listed(true) }
+
+// InFlight counts ids in flight, those last known of unreadable lists included.
+func (s *State) InFlight() int {
+	count := s.listed(false)
+	for _, f := range s.Flight {
+		count += f.IDs.Len()
 	}
 	return count
 }
 
-// InFlight counts ids in flight, those last known of unreadable lists included.
-func (s *State) InFlight() int {
-	count := 0
-	for _, f := range s.Flight {
-		count += f.IDs.Len()
-	}
+// listed counts the ids of lists, of those that can be read or of the others.
+func (s *State) listed(readable bool) (count int) {
 	for _, in := range s.Instances {
-		if in.Fault != "" {
+		if (in.Fault == "") == readable {
 			count += in.IDs.Len()
 		}
 	}
@@ -65,8 +61,7 @@ func (s *State) InFlight() int {
 }
 
 // Unassigned counts ids in the pool.
-func (s *State) Unassigned() int {
-	count := 0
+func (s *State) Unassigned() (count int) {
 	for _, p := range s.Pool {
 		count += p.IDs.Len()
 	}

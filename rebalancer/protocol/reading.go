@@ -5,13 +5,10 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// This file and reading_instance.go read a kind. A reading compares what is there with what was
-// read before and fetches only what differs. So one way serves the first read, the follower, the
-// leader and the time after a lost session alike.
+// A reading compares what is there with what was read before and fetches only what differs. So one
+// way serves the first read, the follower, the leader and the time after a lost session alike.
 
 // Read reads once what differs from prev and shares the rest with it. What cannot be understood is
 // a fault in the State; missing trees are an empty one. changed says that something differs. The
@@ -24,19 +21,10 @@ func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool,
 	}
 	r.keepVanished()
 	slices.Sort(r.next.Faults)
-	changed = r.changed || lacks(r.next.Pool, prev.Pool) || lacks(r.next.Flight, prev.Flight) ||
-		lacks(r.next.Kept, prev.Kept) || !slices.Equal(prev.Faults, r.next.Faults)
+	// Where nothing has come, less is there only if something has gone.
+	changed = r.changed || len(r.next.Pool) < len(prev.Pool) || len(r.next.Flight) < len(prev.Flight) ||
+		len(r.next.Kept) < len(prev.Kept) || !slices.Equal(prev.Faults, r.next.Faults)
 	return r.next, changed, nil
-}
-
-// lacks says that something was there before and is not now.
-func lacks[V any](now, before map[string]V) bool {
-	for name := range before {
-		if _, ok := now[name]; !ok {
-			return true
-		}
-	}
-	return false
 }
 
 // reading is one pass over a kind. Its parts are read side by side.
@@ -65,8 +53,7 @@ func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
 
-// errVanished ends the reading of a part that was gone when it was to be read. The next reading
-// sees whether it has gone for good.
+// errVanished ends the reading of a part; the next one sees whether it has gone for good.
 var errVanished = errors.New("a znode vanished while it was read")
 
 // each reads parts; of those that vanish meanwhile, nothing is known.
@@ -101,40 +88,24 @@ func (r *reading) readAll(znodes Znodes) error {
 		return err
 	}
 	// Lists before pieces: then a list's watch fires for what moves between the two after its read.
-	if err := r.each(znodes, r.instances(ordinals)); err != nil {
+	if err := r.each(znodes, parts(ordinals, r.readOrdinal)); err != nil {
 		return err
 	}
-	return r.each(znodes, r.pieces(pool, flights, own))
+	return r.each(znodes, append(slices.Concat(
+		parts(pool, r.readPiece), parts(flights, r.readFlight),
+		parts(slices.DeleteFunc(own, isProtocolName), r.readDoc)), r.readPlan))
 }
 
-// instances are the parts that read ordinals; a name that is none is another program's.
-func (r *reading) instances(names []string) (parts []func(Znodes) error) {
-	for _, name := range names {
-		if n, err := exact.Ordinal(name); err == nil {
-			parts = append(parts, func(znodes Znodes) error { return r.readInstance(znodes, n) })
-		}
+// parts are those that read a name each.
+func parts(names []string, read func(znodes Znodes, name string) error) []func(Znodes) error {
+	all := make([]func(Znodes) error, len(names))
+	for i, name := range names {
+		all[i] = func(znodes Znodes) error { return read(znodes, name) }
 	}
-	return parts
+	return all
 }
 
-// pieces are the parts that read our own tree beside the head.
-func (r *reading) pieces(pool, flights, own []string) (parts []func(Znodes) error) {
-	for _, name := range pool {
-		parts = append(parts, func(znodes Znodes) error { return r.readPiece(znodes, name) })
-	}
-	for _, name := range flights {
-		parts = append(parts, func(znodes Znodes) error { return r.readFlight(znodes, name) })
-	}
-	for _, name := range own {
-		if !isProtocolName(name) {
-			parts = append(parts, func(znodes Znodes) error { return r.readDoc(znodes, name) })
-		}
-	}
-	return append(parts, r.readPlan)
-}
-
-// look finds out what has become of a znode. stat is nil where there is none; got is nil there, and
-// where the znode is the one known.
+// look reads a znode: stat and got are nil where there is none, got also where it is the one known.
 func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	stat, err = znodes.Stat(path, watch)
 	if err != nil || stat == nil || was.is(stat) {
@@ -155,24 +126,24 @@ func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Z
 
 func (r *reading) readHead(znodes Znodes) error {
 	path, prev := HeadPath(r.kind), r.prev
-	was := known{prev.head.zxid, prev.HeadVersion, -1}
+	was := known{prev.HeadVersion, -1, prev.head.zxid}
 	if prev.head.fault {
 		was = unknown
 	}
 	stat, got, err := look(znodes, path, true, was)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case stat == nil:
+	}
+	if stat == nil {
 		r.store(prev.HeadVersion >= 0, func(*State) {})
 		return nil
-	case got == nil:
-		r.store(false, func(s *State) { s.Head, s.HeadVersion, s.head.zxid = prev.Head, stat.Version, stat.Zxid })
-		return nil
 	}
-	head, err := DecodeHead(got.Data)
-	r.store(got.Zxid != prev.head.zxid, func(s *State) {
-		s.Head, s.HeadVersion, s.head = head, got.Version, headZnode{got.Zxid, err != nil}
+	head := prev.Head
+	if got != nil {
+		head, err = DecodeHead(got.Data)
+	}
+	r.store(got != nil && got.Zxid != prev.head.zxid, func(s *State) {
+		s.Head, s.HeadVersion, s.head = head, stat.Version, headZnode{stat.Zxid, err != nil}
 	})
 	if err != nil {
 		r.fault(path, err)
@@ -184,32 +155,31 @@ func (r *reading) readHead(znodes Znodes) error {
 // So if, under the same head, ids went with it, another client did, and the ids last known there
 // count as in flight from that ordinal.
 func (r *reading) keepVanished() {
+	sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
 	for n, was := range r.prev.Instances {
 		if r.next.Instances[n] != nil {
 			continue
 		}
-		sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
-		switch {
-		case was.IDs.Len() == 0 || !sameHead || !r.missesAny(was.IDs.Strings()):
-			r.changed = true
-		case was.DataVersion < 0: // known already
-			r.next.Instances[n] = was
-		default:
-			r.changed = true
+		if sameHead && was.IDs.Len() > 0 && r.missesAny(was.IDs.Strings()) {
+			if was.DataVersion < 0 { // known already
+				r.next.Instances[n] = was
+				continue
+			}
 			in := nothing(n)
 			in.IDs, in.Fault = was.IDs, InstancePath(r.kind, n)+": has been deleted by another client"
 			r.next.Instances[n] = in
 		}
+		r.changed = true
 	}
 }
 
 // missesAny says that not all the ids are elsewhere now.
 func (r *reading) missesAny(ids []string) bool {
 	missing := setOf(ids)
-	r.next.walk(func(_ location, there []string) {
-		for _, id := range there {
+	for _, p := range r.next.places() {
+		for _, id := range p.ids {
 			delete(missing, id)
 		}
-	})
+	}
 	return len(missing) > 0
 }

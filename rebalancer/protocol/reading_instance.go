@@ -2,9 +2,12 @@ package protocol
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // nothing is an ordinal of which no znode is known.
@@ -25,17 +28,26 @@ type instanceReading struct {
 	// fault says what beside the list may not be read; newReload: `_reload` was never written.
 	fault     string
 	newReload bool
-	// differs: something is not as was. numbered: only a transaction's number became known.
+	// differs: a znode is not as was. numbered: only a transaction's number became known.
 	differs, numbered bool
+}
+
+// readOrdinal reads the instance of that name; a name that is no ordinal is another program's.
+func (r *reading) readOrdinal(znodes Znodes, name string) error {
+	n, err := exact.Ordinal(name)
+	if err != nil {
+		return nil
+	}
+	return r.readInstance(znodes, n)
 }
 
 // readInstance reads one ordinal's subtree, first the list, because that is watched.
 func (r *reading) readInstance(znodes Znodes, n int) error {
-	was, isNew := r.prev.Instances[n], false
-	if was == nil {
-		was, isNew = nothing(n), true
+	was, isKnown := r.prev.Instances[n]
+	if !isKnown {
+		was = nothing(n)
 	}
-	i := &instanceReading{znodes: znodes, kind: r.kind, n: n, was: was, in: *was}
+	i := &instanceReading{znodes: znodes, kind: r.kind, n: n, was: was, in: *was, differs: !isKnown}
 	for _, read := range []func() error{i.readList, i.readData, i.readReload, i.readStatus} {
 		if err := read(); err != nil {
 			return err
@@ -43,20 +55,18 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	}
 	i.in.Fault = cmp.Or(i.in.listFault, i.fault)
 	i.in.Begun = i.in.Fault == "" && (i.in.newList || i.newReload && i.in.IDs.Len() == 0)
-	i.differs = i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun
-	r.store(i.differs || isNew, func(s *State) {
-		if !i.differs && !i.numbered && !isNew {
-			s.Instances[n] = was
-			return
-		}
+	differs := i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun ||
+		i.in.Hidden != was.Hidden || i.in.HasTmp != was.HasTmp
+	if differs || i.numbered {
 		in := i.in // a copy: a pointer into i would keep the reading, and by it every State before, alive
-		s.Instances[n] = &in
-	})
+		was = &in
+	}
+	r.store(differs, func(s *State) { s.Instances[n] = was })
 	return nil
 }
 
 func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
-	if !watch && was.version < 0 { // most likely it is there, and small: one request instead of two
+	if !watch && was.Version < 0 { // most likely it is there, and small: one request instead of two
 		if got, err = i.znodes.Get(path); got == nil || err != nil {
 			return nil, nil, err
 		}
@@ -67,7 +77,7 @@ func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, 
 	switch {
 	case err != nil:
 	case stat == nil:
-		i.differs = i.differs || was.version >= 0
+		i.differs = i.differs || was.Version >= 0
 	case got == nil:
 		i.numbered = i.numbered || was.zxid != stat.Zxid
 	default:
@@ -87,7 +97,7 @@ func (i *instanceReading) denied(err error) error {
 }
 
 func (i *instanceReading) readData() error {
-	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.dataZxid, i.was.DataVersion, -1})
+	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.DataVersion, -1, i.was.dataZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -102,15 +112,15 @@ func (i *instanceReading) readData() error {
 }
 
 func (i *instanceReading) readReload() error {
-	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.reloadZxid, i.was.ReloadVersion, -1})
+	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.ReloadVersion, -1, i.was.reloadZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
 	case stat == nil:
-		i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = false, -1, 0, -1
+		i.in.ReloadVersion, i.in.reloadZxid, i.in.Times = -1, 0, -1
 		return nil
 	}
-	i.in.HasReload, i.in.ReloadVersion, i.in.reloadZxid, i.newReload = true, stat.Version, stat.Zxid, stat.isNew()
+	i.in.ReloadVersion, i.in.reloadZxid, i.newReload = stat.Version, stat.Zxid, stat.isNew()
 	if got != nil {
 		i.in.Times = DecodeReload(got.Data)
 		i.in.highest = max(i.in.highest, i.in.Times)
@@ -121,7 +131,7 @@ func (i *instanceReading) readReload() error {
 // readList keeps the ids last known where the list cannot be read.
 func (i *instanceReading) readList() error {
 	path := ResourcesPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.listZxid, i.was.ListVersion, i.was.Bytes})
+	stat, got, err := i.look(path, true, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
 	switch {
 	case errors.Is(err, ErrDenied):
 		i.in.listFault, i.in.newList = err.Error(), false
@@ -159,7 +169,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 		if err != nil {
 			return i.denied(err)
 		}
-		begun = ordinal != nil && ordinal.isWhole()
+		begun = ordinal != nil && ordinal.ChildChanges == ordinal.Children // none was ever deleted
 		if begun && list == nil && slices.Contains(names, "resources") {
 			return errVanished // it has come since
 		}
@@ -174,9 +184,8 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 // readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.statusZxid, i.was.statusVersion, -1})
+	stat, got, err := i.look(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
 	i.in.Hidden = errors.Is(err, ErrDenied)
-	i.differs = i.differs || i.in.Hidden != i.was.Hidden
 	if err != nil && !i.in.Hidden {
 		return err
 	}
@@ -210,10 +219,18 @@ func statusOf(got *Znode) (s *Status, fault string) {
 	if err := got.tooLong(); err != nil {
 		return nil, "is present and too long: " + err.Error()
 	}
-	if s = decodeStatus(got.Data); s != nil {
-		return s, ""
+	var other struct {
+		Times json.RawMessage `json:"times"`
 	}
-	return nil, noStatus(got.Data)
+	switch s = decodeStatus(got.Data); {
+	case s != nil:
+		return s, ""
+	case len(got.Data) == 0:
+		return nil, "is present and empty"
+	case exact.JSON(got.Data, &other) == nil && other.Times == nil:
+		return nil, "is present and carries no times"
+	}
+	return nil, "is present and unreadable"
 }
 
 // readTmp asks for `tmp`. That it may not be read does no harm: there is nothing in it.
@@ -222,9 +239,7 @@ func (i *instanceReading) readTmp() error {
 	if err != nil && !errors.Is(err, ErrDenied) {
 		return err
 	}
-	has := stat != nil || err != nil
-	i.differs = i.differs || has != i.was.HasTmp
-	i.in.HasTmp, i.in.tmpVersion = has, -1
+	i.in.HasTmp, i.in.tmpVersion = stat != nil || err != nil, -1
 	if stat != nil {
 		i.in.tmpVersion = stat.Version
 	}

@@ -6,22 +6,17 @@ import (
 	"strings"
 )
 
-// own is a part of a State that is one znode of our own tree.
-type own[T any] interface {
+// readOwn reads one znode of our own tree, which is in the map that of gives. Of one that cannot be
+// read any more, what was last known stays: its ids are not free.
+func readOwn[T any, P interface {
 	*T
-	// known is what the State holds of the znode, number its transaction's number.
-	known() known
-	number() *int64
-}
-
-// readOwn reads one znode of our own tree. Of one that cannot be read any more, what was last known
-// stays: its ids are not free.
-func readOwn[T any, P own[T]](r *reading, znodes Znodes, path string, was P,
-	parse func(*Znode) (P, error), put func(*State, P),
+	own() *known
+}](r *reading, znodes Znodes, pathOf func(kind, name string) string, name string,
+	of func(*State) map[string]P, parse func(name string, got *Znode) (P, error),
 ) error {
-	held := unknown
+	path, was, held := pathOf(r.kind, name), of(r.prev)[name], unknown
 	if was != nil {
-		held = was.known()
+		held = *was.own()
 	}
 	stat, got, err := look(znodes, path, false, held)
 	switch {
@@ -33,41 +28,34 @@ func readOwn[T any, P own[T]](r *reading, znodes Znodes, path string, was P,
 		if held.zxid != stat.Zxid {
 			numbered := *was
 			was = &numbered
-			*was.number() = stat.Zxid
+			was.own().zxid = stat.Zxid
 		}
-		r.store(false, func(s *State) { put(s, was) })
+		r.store(false, func(s *State) { of(s)[name] = was })
 		return nil
 	}
-	next, err := parse(got)
+	next, err := parse(name, got)
 	if err != nil {
 		r.fault(path, err)
 		next = was
 	}
 	if next != nil {
-		r.store(next != was, func(s *State) { put(s, next) })
+		r.store(next != was, func(s *State) { of(s)[name] = next })
 	}
 	return nil
 }
 
 func (r *reading) readPiece(znodes Znodes, name string) error {
-	return readOwn(r, znodes, PiecePath(r.kind, name), r.prev.Pool[name],
-		func(got *Znode) (*Piece, error) { return parsePiece(name, got) },
-		func(s *State, p *Piece) { s.Pool[name] = p })
+	return readOwn(r, znodes, PiecePath, name, func(s *State) map[string]*Piece { return s.Pool }, parsePiece)
 }
 
 func (r *reading) readFlight(znodes Znodes, name string) error {
-	return readOwn(r, znodes, FlightPath(r.kind, name), r.prev.Flight[name],
-		func(got *Znode) (*Flight, error) { return parseFlight(name, got) },
-		func(s *State, f *Flight) { s.Flight[name] = f })
+	return readOwn(r, znodes, FlightPath, name, func(s *State) map[string]*Flight { return s.Flight }, parseFlight)
 }
 
 func (r *reading) readDoc(znodes Znodes, name string) error {
-	return readOwn(r, znodes, DocPath(r.kind, name), r.prev.Kept[name], parseDoc,
-		func(s *State, d *Doc) { s.Kept[name] = d })
+	return readOwn(r, znodes, DocPath, name, func(s *State) map[string]*Doc { return s.Kept },
+		func(_ string, got *Znode) (*Doc, error) { return &Doc{got.Data, got.known()}, nil })
 }
-
-func (p *Piece) known() known   { return known{p.zxid, p.Version, p.bytes} }
-func (p *Piece) number() *int64 { return &p.zxid }
 
 func parsePiece(name string, got *Znode) (*Piece, error) {
 	if _, _, ok := parsePair(name); !ok {
@@ -77,37 +65,23 @@ func parsePiece(name string, got *Znode) (*Piece, error) {
 		return nil, err
 	}
 	ids, err := DecodeIDs(got.Data)
-	if err != nil {
-		return nil, err
-	}
-	return &Piece{Name: name, IDs: ids, Version: got.Version, bytes: len(got.Data), zxid: got.Zxid}, nil
+	return &Piece{name, ids, got.known()}, err
 }
-
-func (f *Flight) known() known   { return known{f.zxid, f.Version, f.bytes} }
-func (f *Flight) number() *int64 { return &f.zxid }
 
 func parseFlight(name string, got *Znode) (*Flight, error) {
 	if err := got.tooLong(); err != nil {
 		return nil, err
 	}
 	f, err := DecodeFlight(name, got.Data)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		f.known, f.Created = got.known(), got.Created
 	}
-	f.Version, f.bytes, f.zxid, f.Created = got.Version, len(got.Data), got.Zxid, got.Created
-	return f, nil
-}
-
-func (d *Doc) known() known   { return known{d.zxid, d.Version, len(d.Data)} }
-func (d *Doc) number() *int64 { return &d.zxid }
-
-func parseDoc(got *Znode) (*Doc, error) {
-	return &Doc{Data: got.Data, Version: got.Version, zxid: got.Zxid}, nil
+	return f, err
 }
 
 func (r *reading) readPlan(znodes Znodes) error {
 	path, prev := PlanPath(r.kind), r.prev
-	stat, got, err := look(znodes, path, false, known{prev.plan.zxid, prev.plan.version, -1})
+	stat, got, err := look(znodes, path, false, prev.plan.known)
 	if err != nil || stat == nil {
 		return err
 	}
@@ -132,7 +106,7 @@ func (r *reading) readPlan(znodes Znodes) error {
 		r.fault(path, err)
 	}
 	r.store(true, func(s *State) {
-		s.Plan, s.plan = plan, planZnode{header, got.Version, versions, got.Zxid}
+		s.Plan, s.plan = plan, planZnode{header, versions, got.known()}
 	})
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 // Absence is what one leader has seen itself of a status that is gone.
 type Absence struct {
-	// Last is the status before it vanished; nil if this leader has not seen it.
+	// Last is the status before it was absent; nil if this leader has not seen it.
 	Last *Status
 	// For is how long it has been absent since the revoke, by this leader's monotonic clock: an
 	// absence from before the revoke proves nothing, since a process that came and read the old
@@ -19,7 +19,7 @@ type Absence struct {
 	Fault string
 }
 
-// Fate is what Kubernetes says of the pod that a flight was taken from, by a picture from after the
+// Fate is what Kubernetes says of the pod that a flight was taken from, by a pod list from after the
 // revoke. An older one would miss a successor that has read the old list.
 type Fate struct {
 	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for

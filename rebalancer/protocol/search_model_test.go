@@ -19,7 +19,7 @@ import (
 //
 // Real: the steps (Lead, SetOpen, Create, Assign, Revoke, Redirect, Grant, ReleaseToPool, Forget,
 // DeletePooled, TouchHead, Released), the codec, and the versions that each transaction checks.
-// Played here: the leaders' policy (what to do next), rule 9 as Client.settleAll does it, the
+// Played here: the leaders' policy (what to do next), rule 9 as zk's batch.settle does it, the
 // instances by docs/formats.md, Kubernetes, and the client that repeats until it is answered.
 //
 // Atomic here, because a delay would show nothing more: the read of everything; the sending of a
@@ -539,17 +539,17 @@ func (m *model) serve(w *scene, l *leader, r int) (job, bool) {
 		return j, ok
 	}
 	piece, flight, list := "", "", -1
-	v.walk(func(p location, ids []string) {
+	for _, p := range v.places() {
 		switch {
-		case !slices.Contains(ids, id):
-		case p.rank == rankPool:
+		case !slices.Contains(p.ids, id):
+		case p.piece != nil:
 			piece = p.name
-		case p.rank == rankFlight:
+		case p.flight != nil:
 			flight = p.name
 		default:
-			list = p.ordinal
+			list = p.instance.Ordinal
 		}
-	})
+	}
 	dying := flight != "" && v.Flight[flight].Target(slices.Index(v.Flight[flight].IDs.Strings(), id)) == ToDelete
 	switch {
 	case wanted && (piece == "" && flight == "" && list < 0 || dying && m.bugs.createInFlight):
@@ -582,7 +582,7 @@ func (m *model) pod(l *leader, n int) string {
 	return m.podOf(l, n)
 }
 
-// podOf is the ordinal's pod by the leader's picture, "" if it has none.
+// podOf is the ordinal's pod by the leader's pod list, "" if it has none.
 func (m *model) podOf(l *leader, n int) string {
 	if l.pods[n] == 0 {
 		return ""

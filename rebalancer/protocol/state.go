@@ -1,14 +1,12 @@
 // Package protocol is docs/protocol.md as pure functions: the assignment's form and its changes.
 //
-// In: the znodes of one kind, read into a State (reading.go). Out: Multis, each one transaction
-// that checks the head and every version it rests on. Invariant: after each Multi alone every
-// acknowledged resource is in exactly one of an instance's list, the pool and the flight.
+// In: the znodes of one kind, read into a State. Out: Multis, each one transaction that checks the
+// head and every version it rests on; each arrow of "The way of a resource" in docs/architecture.md
+// is one. Invariant: after each Multi alone every acknowledged resource is in exactly one of an
+// instance's list, the pool and the flight.
 //
-// docs/architecture.md draws the way of a resource; each of its arrows is one Multi, and the znode
-// that a resource leaves and the one that it comes to change together.
-//
-// Revoke, and every other change of a list, raises `_reload`; what is in the flight leaves it only
-// when the instance has released it (Released, rule 6).
+// Every change of a list raises `_reload`; what is in the flight leaves it only when the instance
+// has released it (Released, rule 6).
 package protocol
 
 import "time"
@@ -26,9 +24,9 @@ type State struct {
 	// Pool by piece name `<epoch>-<k>`, Flight by name `<ordinal>-<times>`.
 	Pool   map[string]*Piece
 	Flight map[string]*Flight
-	// Kept are the documents the leader keeps beside the protocol's znodes, by name.
+	// Kept are documents beside the protocol's znodes, by name.
 	Kept map[string]*Doc
-	// Plan is the running wave and its undo, nil when none is stored.
+	// Plan is the running wave and its undo; nil: none is stored.
 	Plan *StoredPlan
 	// Faults say, sorted, what of our own znodes cannot be read (a newer schema, garbage), by path.
 	// Faults of instances stand at the instance. While there is either, the kind stops: every step
@@ -45,21 +43,15 @@ type State struct {
 
 // headZnode is what is known of the znode `head` beside its content and its version.
 type headZnode struct {
-	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode; 0 if
-	// that was ours and the server did not tell. It tells a znode that was deleted and created
-	// again from one that stayed.
-	zxid int64
-	// fault says that the head is among the Faults: then no client may lead.
-	fault bool
+	zxid  int64
+	fault bool // the head is among the Faults: then no client may lead
 }
 
-// planZnode is what is known of the znode `plan`.
+// planZnode is what is known of the znode `plan`; parts are the versions of all `plan/<k>`.
 type planZnode struct {
 	header planHeader
-	// version is -1 where the znode does not exist; parts are the versions of all `plan/<k>`.
-	version int32
-	parts   map[int]int32
-	zxid    int64
+	parts  map[int]int32
+	known
 }
 
 // Head is the znode that fences writers: every write checks its version.
@@ -73,35 +65,32 @@ type Head struct {
 // Instance is one ordinal's subtree.
 type Instance struct {
 	Ordinal int
-	// Used and Capacity are the data `{"used":n,"count":capacity}` as read; they may be wrong in an
+	// Used and Capacity are the data `{"used":n,"count":capacity}` as read, which may be wrong in an
 	// adopted tree; -1: unreadable. Repair corrects them; only then may the instance receive.
 	Used, Capacity int
 	IDs            IDs
-	// Bytes is the length of the znode `resources`.
-	Bytes int
-	// Times is `_reload.times`, -1 when `_reload` is missing or unreadable; highest is the greatest
-	// that is known to have been there. Changed is the mtime of `resources`.
+	// Bytes and Changed are the length and the mtime of the znode `resources`.
+	Bytes   int
+	Changed time.Time
+	// Times is `_reload.times`, -1: missing or unreadable; highest is the greatest known of it.
 	Times, highest int64
-	Changed        time.Time
 	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
 	Status *Status
-	// StatusFault says, as the end of a sentence, what `tmp/status` is where it is there and Status
-	// is nil: "is present and empty".
+	// StatusFault says what `tmp/status` is where it is there and no Status: "is present and empty".
 	StatusFault string
 	// Live says that `tmp/status` is ephemeral, whatever is in it: a legacy one's may be empty.
-	Live bool
-	// LiveSince is when that status was made, by ZooKeeper's clock; zero unless Live.
+	// LiveSince is when it was made, by ZooKeeper's clock; zero unless Live.
+	Live      bool
 	LiveSince time.Time
 	// Hidden says that `tmp/status` is there and not to be read: neither a status nor absent.
 	Hidden bool
 	// Begun says that another client has begun to make these znodes and has not written all of
 	// them: the list is empty, and closed. newList says that the list is what was never written.
 	Begun, newList bool
-	// statusVersion is that of `tmp/status`, -1 when it does not exist; tmpVersion that of `tmp`.
-	statusVersion, tmpVersion int32
-	// HasTmp, HasReload: the znodes exist. Versions are -1 where the znode does not exist.
-	HasTmp, HasReload                          bool
+	// HasTmp: `tmp` exists. Versions are -1 where the znode does not exist.
+	HasTmp                                     bool
 	DataVersion, ListVersion, ReloadVersion    int32
+	statusVersion, tmpVersion                  int32
 	dataZxid, listZxid, reloadZxid, statusZxid int64
 	// Fault says why the list, or what belongs to it, cannot be read; IDs are then the last ones
 	// known, and count as in flight from here. listFault is what the list alone says.
@@ -109,7 +98,7 @@ type Instance struct {
 }
 
 // Ahead says that the instance's status tells of a `_reload` above the one that there is: another
-// hand has set that back, or the instance counts for itself. It is no word on what it has let go.
+// client has set that back, or the instance counts for itself. It proves nothing of a release.
 func (in *Instance) Ahead() bool { return in.Status != nil && in.Status.Times > in.Times }
 
 // Status is what an instance writes of itself (formats.md).
@@ -122,11 +111,9 @@ type Status struct {
 
 // Piece is a part of the pool: acknowledged, owned by nobody.
 type Piece struct {
-	Name    string
-	IDs     IDs
-	Version int32
-	bytes   int // length of the znode
-	zxid    int64
+	Name string
+	IDs  IDs
+	known
 }
 
 // Cost is what all ids of the piece add to a list.
@@ -134,33 +121,27 @@ func (p *Piece) Cost() int { return p.bytes - len(listOpen+listClose) + len(",")
 
 // Destinations of an id in flight that are no ordinal.
 const (
-	// ToPool sends the id back to the pool when it is released.
-	ToPool = -1
-	// ToDelete forgets the id when it is released.
-	ToDelete = -2
+	ToPool   = -1 // back to the pool when it is released
+	ToDelete = -2 // forgotten when it is released
 )
 
-// Flight is what was taken from an instance at `_reload` Times and not yet released by it. Ids
-// without To are deletes.
+// Flight is what was taken from an instance at `_reload` Times and not yet released by it.
 type Flight struct {
-	Name    string
-	From    int
-	Times   int64
-	Pod     string
-	IDs     IDs
-	To      []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
-	Version int32
+	Name  string
+	From  int
+	Times int64
+	Pod   string
+	IDs   IDs
+	To    []int // one an id: an ordinal, ToPool or ToDelete; empty: all are deletes
 	// Created is the znode's ctime, for settleSeconds.
 	Created time.Time
-	bytes   int
-	zxid    int64
+	known
 }
 
 // Doc is a small document kept beside the protocol's znodes.
 type Doc struct {
-	Data    []byte
-	Version int32
-	zxid    int64
+	Data []byte
+	known
 }
 
 // StoredPlan is a plan as persisted: its bytes are the planner's business.

@@ -7,12 +7,11 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// This file is the protocol: one pure function a step, from a State to the Multi that takes it. A
-// step reads no clock and makes no names up: what is not in the State is an argument. It refuses
-// what would break an invariant, so that a caller's mistake is an error and not a lost resource.
-//
-// All steps of one State are computed from what was read; two Multis that share a znode
-// (Multi.Overlaps) cannot both succeed: apply the first, then compute the second.
+// A step of the protocol is one pure function from a State to the Multi that takes it. It reads no
+// clock and makes no names up: what is not in the State is an argument. It refuses what would break
+// an invariant, so that a caller's mistake is an error and not a lost resource. Two Multis of one
+// State that share a znode (Multi.Overlaps) cannot both succeed: apply the first, then compute the
+// second.
 
 // Lead takes the head: epoch + 1, a holder `<pod>/<nonce>` that no other attempt uses. The set of
 // open ordinals stays. Client.Lead does this and the reading that must follow.
@@ -74,17 +73,11 @@ func AddOrdinal(s *State, n, capacity int) (Multi, error) {
 		if s.Instances[n] != nil || n < 0 || n > exact.MaxOrdinal || capacity < 0 {
 			return fmt.Errorf("ordinal %d with capacity %d: exists already, or is out of range", n, capacity)
 		}
-		times := s.firstTimes(n)
-		list, _ := encodeIDs(nil)
-		in := Instance{Ordinal: n, Capacity: capacity, IDs: NewIDs([]string{}), Bytes: len(list), Times: times, HasTmp: true, HasReload: true, statusVersion: -1}
-		b.add(OpCreate, InstancePath(s.Kind, n), encodeData(0, capacity), 0, func(s *State, r Result) {
-			in := in
-			in.DataVersion, in.tmpVersion, in.ReloadVersion, in.ListVersion, in.Changed = r.Version, r.Version, r.Version, r.Version, r.Mtime
-			s.Instances[n] = &in
-		})
-		b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, nil)
-		b.add(OpCreate, ReloadPath(s.Kind, n), encodeReload(times), 0, nil)
-		b.add(OpCreate, ResourcesPath(s.Kind, n), list, 0, nil)
+		in := nothing(n)
+		b.setData(in, 0, capacity)
+		b.createTmp(in)
+		b.setReload(in, s.firstTimes(n))
+		b.setIDs(in, nil)
 		return nil
 	})
 }
@@ -110,67 +103,49 @@ func RemoveOrdinal(s *State, n int) (Multi, error) {
 			}
 		}
 		if in.statusVersion >= 0 { // a persistent leftover
-			b.remove(StatusPath(s.Kind, n), in.statusVersion, nil)
+			b.add(OpDelete, StatusPath(s.Kind, n), nil, in.statusVersion, nil)
 		}
 		if in.HasTmp {
-			b.remove(TmpPath(s.Kind, n), in.tmpVersion, nil)
+			b.add(OpDelete, TmpPath(s.Kind, n), nil, in.tmpVersion, nil)
 		}
-		if in.HasReload {
-			b.remove(ReloadPath(s.Kind, n), in.ReloadVersion, nil)
+		if in.ReloadVersion >= 0 {
+			b.add(OpDelete, ReloadPath(s.Kind, n), nil, in.ReloadVersion, nil)
 		}
 		if in.ListVersion >= 0 {
-			b.remove(ResourcesPath(s.Kind, n), in.ListVersion, nil)
+			b.add(OpDelete, ResourcesPath(s.Kind, n), nil, in.ListVersion, nil)
 		}
-		b.remove(InstancePath(s.Kind, n), in.DataVersion, func(s *State) { delete(s.Instances, n) })
+		b.add(OpDelete, InstancePath(s.Kind, n), nil, in.DataVersion, func(s *State, _ Result) { delete(s.Instances, n) })
 		return nil
 	})
 }
 
-// Repair corrects `used`, `count`, a missing `tmp` and a missing or unreadable `_reload` of ordinal
-// n, and tells no instance to reload: its ids did not change. It writes the list of one that
-// another client has begun to make, and is taken to have left alone. False when nothing is wrong.
+// Repair corrects `used`, `count`, `tmp` and a damaged `_reload` of ordinal n, and tells no instance
+// to reload: its ids did not change. It writes the list of one that another client has begun to
+// make, and is taken to have left alone. False when nothing is wrong.
 func Repair(s *State, n, capacity int) (Multi, bool, error) {
-	m, err := transact(s, "repair", func(b *builder) error { return b.repair(n, capacity) })
+	m, err := transact(s, "repair", func(b *builder) error {
+		in := s.Instances[n]
+		if in == nil || capacity < 0 {
+			return fmt.Errorf("ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
+		}
+		if in.Used != in.IDs.Len() || in.Capacity != capacity {
+			b.setData(in, in.IDs.Len(), capacity)
+		}
+		if !in.HasTmp {
+			b.createTmp(in)
+		}
+		if s.ReloadDamaged(n) {
+			b.setReload(in, s.firstTimes(n))
+		}
+		if in.Begun { // also a list that has been written, so that who began it fails if it checks the version
+			b.setIDs(in, nil)
+		}
+		return nil
+	})
 	if err != nil || len(m.Ops) == 1 { // the check of the head alone
 		return Multi{}, false, err
 	}
 	return m, true, nil
-}
-
-func (b *builder) repair(n, capacity int) error {
-	s, in := b.s, b.s.Instances[n]
-	if in == nil || capacity < 0 {
-		return fmt.Errorf("ordinal %d with capacity %d: has no znodes, or the capacity is negative", n, capacity)
-	}
-	if in.Used != in.IDs.Len() || in.Capacity != capacity {
-		b.add(OpSet, InstancePath(s.Kind, n), encodeData(in.IDs.Len(), capacity), in.DataVersion, func(s *State, r Result) {
-			s.update(n, func(in *Instance) {
-				in.Used, in.Capacity, in.DataVersion, in.dataZxid = in.IDs.Len(), capacity, r.Version, r.Zxid
-			})
-		})
-	}
-	if !in.HasTmp {
-		b.add(OpCreate, TmpPath(s.Kind, n), nil, 0, func(s *State, r Result) {
-			s.update(n, func(in *Instance) { in.HasTmp, in.tmpVersion = true, r.Version })
-		})
-	}
-	if s.ReloadDamaged(n) {
-		times := s.firstTimes(n)
-		b.put(ReloadPath(s.Kind, n), encodeReload(times), in.ReloadVersion, func(s *State, r Result) {
-			s.update(n, func(in *Instance) {
-				in.HasReload, in.Times, in.highest, in.ReloadVersion, in.reloadZxid = true, times, times, r.Version, r.Zxid
-			})
-		})
-	}
-	if in.Begun { // also a list that has been written, so that who began it fails if it checks the version
-		list, _ := encodeIDs(nil)
-		b.put(ResourcesPath(s.Kind, n), list, in.ListVersion, func(s *State, r Result) {
-			s.update(n, func(in *Instance) {
-				in.Begun, in.newList, in.Bytes, in.Changed, in.ListVersion, in.listZxid = false, false, len(list), r.Mtime, r.Version, r.Zxid
-			})
-		})
-	}
-	return nil
 }
 
 // firstTimes is where a new `_reload` starts: above what there was of it and what the instance said
@@ -202,7 +177,7 @@ func (s *State) lastFlight(n int) (times int64) {
 const highestStatus = maxTimes / 2
 
 // NextTimes is the `_reload` of the next change of the list of ordinal n: above all that there was
-// of it, by whatever tells of that. Another hand may have set it back, and what the instance
+// of it, by whatever tells of that. Another client may have set it back, and what the instance
 // applied before would then be taken for a word on that change.
 func (s *State) NextTimes(n int) int64 {
 	in := s.Instances[n]
@@ -214,7 +189,7 @@ func (s *State) NextTimes(n int) int64 {
 }
 
 // ReloadDamaged says whether `_reload` of ordinal n cannot be read, or is behind what there was of
-// it: what is in flight could then never be acknowledged.
+// it: then what is in flight could never be acknowledged.
 func (s *State) ReloadDamaged(n int) bool {
 	in := s.Instances[n]
 	return in.Times < max(0, in.highest, s.lastFlight(n))

@@ -179,7 +179,7 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 	f.must(t, s, m, nil)
 	require.Len(t, s.Pool, 1)
 	require.Len(t, everything(s), MaxPool)
-	require.Equal(t, "7-0", s.Pool["1-500"].IDs.At(0), "the oldest first")
+	require.Equal(t, "7-0", s.Pool["1-500"].IDs.Strings()[0], "the oldest first")
 	m, err = Create(s, MaxPool+1, []string{"one more"})
 	f.must(t, s, m, err)
 	same(t, f.load(t, thing), s)
@@ -232,7 +232,7 @@ func TestRepairedReloadStartsAboveTheStatus(t *testing.T) {
 	f, s := world(t)
 	delete(f.nodes, ReloadPath(thing, 2))
 	in := *s.Instances[2]
-	in.Times, in.HasReload, in.ReloadVersion, in.Status = -1, false, -1, &Status{Times: 41, Pod: "uid"}
+	in.Times, in.ReloadVersion, in.Status = -1, -1, &Status{Times: 41, Pod: "uid"}
 	s.Instances[2] = &in
 	_, err := Assign(s, Give{2, []Take{{Name: "1-2"}}})
 	require.EqualError(t, err, "assign: ordinal 2: its data or _reload cannot be read: repair it first")

@@ -46,13 +46,7 @@ func (b *builder) takePooled(from []Take) ([][]string, error) {
 		if err != nil {
 			return fmt.Errorf("piece %s: %w", name, err)
 		}
-		var rest []string
-		for i, id := range p.IDs.All() {
-			if !gone[i] {
-				rest = append(rest, id)
-			}
-		}
-		b.setPiece(p, rest)
+		b.setPiece(name, p.Version, filter(p.IDs.Strings(), func(i int) bool { return !gone[i] }))
 		return nil
 	})
 	return taken, err
@@ -66,12 +60,8 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 		if f == nil {
 			return fmt.Errorf("flight %s: does not exist", name)
 		}
-		var eligible []string
-		for i, id := range f.IDs.All() {
-			if (f.Target(i) == ToDelete) == deletes {
-				eligible = append(eligible, id)
-			}
-		}
+		isEligible := func(i int) bool { return (f.Target(i) == ToDelete) == deletes }
+		eligible := filter(f.IDs.Strings(), isEligible)
 		if len(eligible) < f.IDs.Len() && !deletes && slices.ContainsFunc(which, func(i int) bool { return from[i].IDs == nil }) {
 			return fmt.Errorf("flight %s: some of it are deletes: name the ids", name)
 		}
@@ -79,19 +69,14 @@ func (b *builder) takeFlying(from []Take, deletes bool) ([][]string, error) {
 		if err != nil {
 			return fmt.Errorf("flight %s: %w", name, err)
 		}
-		rest, at := *f, 0
-		rest.To = nil
-		var left []string
-		for i, id := range f.IDs.All() {
-			if (f.Target(i) == ToDelete) == deletes {
-				if at++; gone[at-1] {
-					continue
-				}
+		next := 0 // of those eligible
+		b.setFlight(f.filter(func(i int) bool {
+			if !isEligible(i) {
+				return true
 			}
-			left, rest.To = append(left, id), append(rest.To, f.Target(i))
-		}
-		rest.IDs = NewIDs(left)
-		b.setFlight(rest)
+			next++
+			return !gone[next-1]
+		}))
 		return nil
 	})
 	return taken, err
@@ -129,7 +114,10 @@ func choose(ids []string, from []Take, which []int, taken [][]string) (gone []bo
 		}
 		first := findRun(ids, taken[i])
 		if first < 0 && places == nil {
-			places = placesOf(ids)
+			places = make(map[string]int, len(ids))
+			for at, id := range ids {
+				places[id] = at
+			}
 		}
 		for k, id := range taken[i] {
 			at, here := first+k, true
@@ -157,12 +145,28 @@ func findRun(ids, run []string) int {
 	return first
 }
 
-func placesOf(ids []string) map[string]int {
-	places := make(map[string]int, len(ids))
+// filter returns the ids at the places that keep says.
+func filter(ids []string, keep func(i int) bool) []string {
+	kept := make([]string, 0, len(ids))
 	for i, id := range ids {
-		places[id] = i
+		if keep(i) {
+			kept = append(kept, id)
+		}
 	}
-	return places
+	return kept
+}
+
+// filter is the flight with the ids at the places that keep says. It asks once of each, in order.
+func (f *Flight) filter(keep func(i int) bool) Flight {
+	kept, ids := *f, make([]string, 0, f.IDs.Len())
+	kept.To = make([]int, 0, f.IDs.Len())
+	for i, id := range f.IDs.All() {
+		if keep(i) {
+			ids, kept.To = append(ids, id), append(kept.To, f.Target(i))
+		}
+	}
+	kept.IDs = NewIDs(ids)
+	return kept
 }
 
 func setOf(ids []string) map[string]struct{} {

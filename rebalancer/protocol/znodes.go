@@ -8,24 +8,20 @@ import (
 
 // Stat is what ZooKeeper tells of a znode beside its data.
 type Stat struct {
-	Version int32
-	// Zxid is the number of the transaction that last wrote its data.
-	Zxid int64
-	// Bytes is the length of its data.
-	Bytes int
-	// Created and Modified are by ZooKeeper's clock.
-	Created, Modified time.Time
-	// Ephemeral: the znode ends with the session that made it.
-	Ephemeral bool
+	Version           int32
+	Zxid              int64     // of the transaction that last wrote its data
+	Bytes             int       // of its data
+	Created, Modified time.Time // by ZooKeeper's clock
+	Ephemeral         bool      // it ends with the session that made it
 	// Children is how many znodes are below it, ChildChanges how often one came or went.
 	Children, ChildChanges int32
 }
 
+// known is what is known of the znode then.
+func (s *Stat) known() known { return known{s.Version, s.Bytes, s.Zxid} }
+
 // isNew says that a znode has never been written since it was made without data.
 func (s *Stat) isNew() bool { return s.Version == 0 && s.Bytes == 0 }
-
-// isWhole says that no child of the znode has ever been deleted.
-func (s *Stat) isWhole() bool { return s.ChildChanges == s.Children }
 
 // Znode is a znode as it was read. Data is nil where it is longer than maxZnode.
 type Znode struct {
@@ -60,16 +56,19 @@ type Znodes interface {
 	Each(reads []func(Znodes) error) error
 }
 
-// known is what a State holds of a znode. The transaction's number is 0 where it was our own commit
-// and the server did not tell; bytes are -1 where the length is not known.
+// known is what a State holds of a znode.
 type known struct {
-	zxid    int64
-	version int32
-	bytes   int
+	Version int32 // -1 where there is none
+	bytes   int   // the length of its data; -1: not known
+	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode, 0 if the
+	// server did not tell of ours. It differs where a znode was deleted and created again.
+	zxid int64
 }
 
 // unknown is a znode of which nothing is known.
-var unknown = known{version: -1}
+var unknown = known{Version: -1}
+
+func (k *known) own() *known { return k }
 
 // is says that the znode is the one known. Without the transaction's number, version and length are
 // enough, because no other client writes under our head.
@@ -77,5 +76,5 @@ func (k known) is(stat *Stat) bool {
 	if k.zxid != 0 {
 		return k.zxid == stat.Zxid
 	}
-	return k.version == stat.Version && (k.bytes < 0 || k.bytes == stat.Bytes)
+	return k.Version == stat.Version && (k.bytes < 0 || k.bytes == stat.Bytes)
 }

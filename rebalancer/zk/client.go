@@ -3,8 +3,6 @@
 // In: Multis of package protocol. Out: what became of each, and the State as ZooKeeper has it.
 // Invariant: a Multi is applied to a State only if it is known to be committed; where an answer is
 // lost, its outcome is settled by rule 9 before the call returns, or is ErrUnavailable.
-//
-// client.go keeps a session, session.go and frames.go are one; read.go reads, commit.go writes.
 package zk
 
 import (
@@ -28,7 +26,7 @@ import (
 type Config struct {
 	// Servers is `host:port,host:port/chroot`; the chroot is created if missing.
 	Servers string
-	// SessionTimeout is what is asked for; Client.SessionTimeout is what is granted. Default 10s.
+	// SessionTimeout is what is asked for; the server may grant another. Default 10s.
 	SessionTimeout time.Duration
 	// AuthFile holds `user:password` of the digest scheme, read anew on every connection; empty: no
 	// name. With it our own znodes can be changed by that user alone, and read by everybody.
@@ -45,68 +43,62 @@ func (c Config) Default() Config {
 
 // Validate reports every fault.
 func (c Config) Validate() error {
-	_, err := parseServers(c.Servers)
+	_, _, err := parseServers(c.Servers)
 	if c.SessionTimeout < time.Second || c.SessionTimeout > time.Minute {
 		err = errors.Join(err, fmt.Errorf("session timeout: %s, at least 1s and at most 1m", c.SessionTimeout))
 	}
 	return errors.Join(err, c.TLS.Validate())
 }
 
-// target is a parsed Config.Servers.
-type target struct {
-	servers []string
-	chroot  string // "" or "/path"
-}
-
-// parseServers reads `host:port,host:port/chroot`; a missing port is 2181.
-func parseServers(text string) (target, error) {
+// parseServers reads `host:port,host:port/chroot`; a missing port is 2181. chroot is "" or "/path".
+func parseServers(text string) (servers []string, chroot string, err error) {
 	list, chroot, _ := strings.Cut(text, "/")
 	if chroot = strings.TrimSuffix(chroot, "/"); chroot != "" {
 		chroot = "/" + chroot
 	}
 	if strings.Contains(chroot, "//") {
-		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
+		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
 	}
 	const others = ",;?# \t\n" // a second server, or options, that would be a part of the path: another tree
 	if strings.ContainsAny(chroot, others) {
-		return target{}, fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
+		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
 	}
-	var servers []string
 	for _, server := range strings.Split(list, ",") {
 		if server = strings.TrimSpace(server); server == "" || strings.ContainsAny(server, others) {
-			return target{}, fmt.Errorf("zookeeper servers %q: want host:port,host:port/chroot", text)
+			return nil, "", fmt.Errorf("zookeeper servers %q: want host:port,host:port/chroot", text)
 		}
 		if _, _, err := net.SplitHostPort(server); err != nil {
 			server = net.JoinHostPort(strings.Trim(server, "[]"), "2181")
 		}
 		servers = append(servers, server)
 	}
-	return target{servers, chroot}, nil
+	return servers, chroot, nil
 }
 
 // Client reads and writes the kinds over a link to ZooKeeper.
 type Client struct {
-	link      *link
-	followers *followers
-	metrics   *metrics
-	stop      context.CancelFunc
+	link    *link
+	metrics *metrics
+	stop    context.CancelFunc
+
+	mu        sync.Mutex
+	followers map[string][]follower // by kind
 }
+
+// follower is told of changes, of all and of statuses.
+type follower struct{ all, statuses wake.Signal }
 
 // Open returns at once and connects in the background, also while the ensemble is away; an error is
 // one of the Config. Close ends the client, or the end of ctx.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Client, error) {
 	cfg = cfg.Default()
-	if err := cfg.Validate(); err != nil {
+	_, authErr := credentials(cfg)
+	_, tlsErr := cfg.TLS.Load()
+	if err := cmp.Or(cfg.Validate(), authErr, tlsErr); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
-	if _, err := credentials(cfg); err != nil {
-		return nil, fmt.Errorf("open zookeeper: %w", err)
-	}
-	if _, err := cfg.TLS.Load(); err != nil {
-		return nil, fmt.Errorf("open zookeeper: %w", err)
-	}
-	c := &Client{followers: &followers{kinds: map[string][]follower{}}, metrics: newMetrics(reg)}
-	c.link = newLink(cfg, log, c.metrics, c.followers.wake)
+	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}}
+	c.link = newLink(cfg, log, c.metrics, c.wake)
 	ctx, c.stop = context.WithCancel(ctx)
 	go c.link.run(ctx, c.link.serve)
 	return c, nil
@@ -127,15 +119,6 @@ func (c *Client) Connected() (bool, error) {
 	return false, trouble
 }
 
-// SessionTimeout is what the server granted to the present session; 0 without one.
-func (c *Client) SessionTimeout() time.Duration {
-	session, _, _ := c.link.present()
-	if session == nil {
-		return 0
-	}
-	return session.timeout()
-}
-
 // Changes returns channels that receive when something of the kind may have changed, and when that
 // is an instance's status, which the one that leads does not write itself; and both when the
 // session was lost or replaced. Several changes may be one token, and a lost one does no harm to a
@@ -143,7 +126,28 @@ func (c *Client) SessionTimeout() time.Duration {
 //
 // What is watched is what Read looked at last; before the first Read of a kind nothing is.
 func (c *Client) Changes(kind string) (all, statuses <-chan struct{}) {
-	return c.followers.add(kind)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := follower{wake.New(), wake.New()}
+	c.followers[kind] = append(c.followers[kind], one)
+	return one.all, one.statuses
+}
+
+// wake tells those that follow the kind of that path; an empty path is every kind's.
+func (c *Client) wake(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for kind, followers := range c.followers {
+		if path != "" && !protocol.BelongsTo(kind, path) {
+			continue
+		}
+		for _, one := range followers {
+			one.all.Wake()
+			if path == "" || protocol.IsStatus(path) {
+				one.statuses.Wake()
+			}
+		}
+	}
 }
 
 // callTimeout bounds a call whose context has no deadline.
@@ -155,39 +159,6 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, callTimeout)
-}
-
-// followers are those that asked for a kind's changes.
-type followers struct {
-	mu    sync.Mutex
-	kinds map[string][]follower
-}
-
-type follower struct{ all, statuses wake.Signal }
-
-func (f *followers) add(kind string) (all, statuses <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	one := follower{wake.New(), wake.New()}
-	f.kinds[kind] = append(f.kinds[kind], one)
-	return one.all, one.statuses
-}
-
-// wake tells those that follow the kind of that path; an empty path is every kind's.
-func (f *followers) wake(path string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for kind, followers := range f.kinds {
-		if path != "" && !protocol.BelongsTo(kind, path) {
-			continue
-		}
-		for _, one := range followers {
-			one.all.Wake()
-			if path == "" || protocol.IsStatus(path) {
-				one.statuses.Wake()
-			}
-		}
-	}
 }
 
 // Lead takes the head of the kind by protocol rule 1 and returns what was read afterwards. holder
@@ -203,7 +174,7 @@ func (c *Client) Lead(ctx context.Context, kind, holder string) (*protocol.State
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Commit(ctx, s, m); err != nil {
+	if err := c.CommitAll(ctx, s, []protocol.Multi{m})[0]; err != nil {
 		return nil, err
 	}
 	s, _, err = c.Read(ctx, kind, s)

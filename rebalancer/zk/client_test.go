@@ -453,7 +453,7 @@ func TestCommitAllTogether(t *testing.T) {
 	}
 	require.NoError(t, errors.Join(c.CommitAll(patient(t), s, ms)...))
 	require.Len(t, everything(reload(t, connect, s)), 1000)
-	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", outcomeDone)), 0)
+	require.InDelta(t, 20, testutil.ToFloat64(c.metrics.commits.WithLabelValues("assign", "done")), 0)
 
 	one, err := protocol.Revoke(s, 0, []string{"r0-0"}, nil, "")
 	require.NoError(t, err)
@@ -572,15 +572,19 @@ func TestAccessLists(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for text, want := range map[string]target{
+	type parsed struct {
+		servers []string
+		chroot  string
+	}
+	for text, want := range map[string]parsed{
 		"a:1":               {[]string{"a:1"}, ""},
 		"a,b:2/x/y/":        {[]string{"a:2181", "b:2"}, "/x/y"},
 		"[::1]:2181/":       {[]string{"[::1]:2181"}, ""},
 		" a:1 , [::1]/deep": {[]string{"a:1", "[::1]:2181"}, "/deep"},
 	} {
-		got, err := parseServers(text)
+		servers, chroot, err := parseServers(text)
 		require.NoError(t, err)
-		require.Equal(t, want, got)
+		require.Equal(t, want, parsed{servers, chroot})
 	}
 	err := Config{Servers: "a:1,,b", SessionTimeout: time.Hour, TLS: &clienttls.Files{KeyFile: "k"}}.Validate()
 	require.EqualError(t, err, `zookeeper servers "a:1,,b": want host:port,host:port/chroot

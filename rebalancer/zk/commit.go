@@ -17,30 +17,24 @@ import (
 // writers is how many transactions are under way at once.
 const writers = 8
 
-// Commit sends one transaction, settles an unknown outcome by protocol rule 9, and applies it to s.
-// On an error s is as before, but that its head version may have moved (TouchHead).
-func (c *Client) Commit(ctx context.Context, s *protocol.State, m protocol.Multi) error {
-	return c.CommitAll(ctx, s, []protocol.Multi{m})[0]
-}
-
-// CommitAll commits transactions that do not overlap at the same time. errs has one entry each, nil
-// where it was committed and applied to s.
+// CommitAll sends transactions that do not overlap at the same time, settles unknown outcomes by
+// protocol rule 9, and applies to s what was committed: there, errs has nil. Of the others s shows
+// nothing, but that its head version may have moved (TouchHead).
 func (c *Client) CommitAll(ctx context.Context, s *protocol.State, ms []protocol.Multi) (errs []error) {
 	return c.Begin(ctx, s, ms)()
 }
 
-// Begin begins to commit transactions as CommitAll does, and finish, which must be called, ends
-// that; only then s changes. Until then others that do not overlap may be committed, also such that
-// were begun later.
+// Begin begins what CommitAll does, and finish, which must be called, ends it; only then s changes.
+// Until then others that do not overlap may be committed, also such that were begun later.
 func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Multi) (finish func() (errs []error)) {
 	if err := protocol.Together(ms); err != nil {
 		for _, m := range ms {
-			c.metrics.commits.WithLabelValues(m.Step, outcomeRefused).Inc()
+			c.metrics.commits.WithLabelValues(m.Step, "refused").Inc()
 		}
 		return func() []error { return slices.Repeat([]error{fmt.Errorf("commit %w", err)}, len(ms)) }
 	}
 	ctx, cancel := bounded(ctx)
-	b := newBatch(c.link, ms)
+	b := &batch{c.link, ms, make([]attempt, len(ms))}
 	sent := make(chan error, 1)
 	go func() { sent <- guard.Run(func() error { return b.send(ctx) }) }()
 	return func() []error {
@@ -55,15 +49,7 @@ func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Mul
 type batch struct {
 	link     *link
 	ms       []protocol.Multi
-	attempts []*attempt
-}
-
-func newBatch(l *link, ms []protocol.Multi) *batch {
-	b := &batch{link: l, ms: ms, attempts: make([]*attempt, len(ms))}
-	for i := range ms {
-		b.attempts[i] = &attempt{}
-	}
-	return b
+	attempts []attempt
 }
 
 // attempt is what became of one transaction.
@@ -75,20 +61,21 @@ type attempt struct {
 	took    time.Duration
 }
 
+// outcome is what the metrics call it.
 func (a *attempt) outcome() string {
 	switch {
-	case a.err == nil && a.unknown:
-		return outcomeSettled
+	case a.err == nil && a.unknown: // done, but its answer was lost
+		return "settled"
 	case a.err == nil:
-		return outcomeDone
+		return "done"
 	case errors.Is(a.err, protocol.ErrFenced):
-		return outcomeFenced
+		return "fenced"
 	case errors.Is(a.err, protocol.ErrUnavailable):
-		return outcomeUnavailable
+		return "unavailable"
 	case errors.Is(a.err, protocol.ErrConflict):
-		return outcomeConflict
+		return "conflict"
 	}
-	return outcomeRefused
+	return "refused"
 }
 
 // send sends each once, several at a time.
@@ -101,7 +88,7 @@ func (b *batch) send(ctx context.Context) error {
 		}
 		all.Go(func() error {
 			start := time.Now()
-			b.link.sendOnce(ctx, m, b.attempts[i])
+			b.link.sendOnce(ctx, m, &b.attempts[i])
 			b.attempts[i].took = time.Since(start)
 			return nil
 		})
@@ -112,8 +99,8 @@ func (b *batch) send(ctx context.Context) error {
 // apply applies to s what was done, and says what became of each.
 func (b *batch) apply(ctx context.Context, s *protocol.State) []error {
 	errs := make([]error, len(b.ms))
-	for i, a := range b.attempts {
-		m := b.ms[i]
+	for i, m := range b.ms {
+		a := &b.attempts[i]
 		if errors.Is(a.err, protocol.ErrFenced) && !m.MovesHead() && m.Ops[0].Version < s.HeadVersion {
 			a.err = fmt.Errorf("%w: the head was moved to settle another one", protocol.ErrConflict) // by us: no other leads
 		}
@@ -152,10 +139,9 @@ func (l *link) sendOnce(ctx context.Context, m protocol.Multi, a *attempt) {
 		}
 	}
 	fault.Soon(ctx, fault.Sent, m.Step)
-	results, err := l.send(ctx, sess, m)
+	a.results, a.err = l.send(ctx, sess, m)
 	fault.Step(ctx, fault.Replied, m.Step)
-	a.results, a.err = results, err
-	a.unknown = errors.Is(err, protocol.ErrUnavailable) && !fault.LossTakenAsFailure.Made()
+	a.unknown = errors.Is(a.err, protocol.ErrUnavailable) && !fault.LossTakenAsFailure.Made()
 }
 
 // send returns ErrUnavailable if no answer came; every other error means that nothing was done.
@@ -164,8 +150,7 @@ func (l *link) send(ctx context.Context, sess *session, m protocol.Multi) ([]pro
 	for i, op := range m.Ops {
 		ops[i] = l.request(sess, op)
 	}
-	type answers = []zk.MultiResponse
-	got, err := do(ctx, sess, func(conn *zk.Conn) (answers, error) {
+	got, err := do(ctx, sess, func(conn *zk.Conn) ([]zk.MultiResponse, error) {
 		got, err := conn.Multi(ops...)
 		if err != nil && len(got) == len(ops) {
 			err = rejection(m, got, err)
@@ -177,14 +162,12 @@ func (l *link) send(ctx context.Context, sess *session, m protocol.Multi) ([]pro
 		return resultsOf(m, got), nil
 	case err == nil:
 		return nil, fmt.Errorf("%w: %d answers to %d operations", protocol.ErrUnavailable, len(got), len(ops))
-	case errors.Is(err, protocol.ErrFenced), errors.Is(err, protocol.ErrConflict), errors.Is(err, protocol.ErrRefused):
+	case errors.Is(err, protocol.ErrFenced), errors.Is(err, protocol.ErrConflict):
 		return nil, err
 	case isConflict(err):
 		return nil, fmt.Errorf("%w: %w", protocol.ErrConflict, err)
-	case isRefusal(err): // of the transaction as a whole
-		return nil, fmt.Errorf("%w: %w", protocol.ErrRefused, err)
 	}
-	return nil, fmt.Errorf("%w: %w", protocol.ErrUnavailable, err)
+	return nil, unavailable(err) // or a refusal of the transaction as a whole
 }
 
 func (l *link) request(sess *session, op protocol.Op) any {

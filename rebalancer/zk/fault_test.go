@@ -78,7 +78,7 @@ func TestLostReply(t *testing.T) {
 				p.Set(harm)
 				require.NoError(t, c.Commit(patient(t), s, m))
 				require.Equal(t, 1, p.Count())
-				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, outcomeSettled)), 0)
+				require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(step.name, "settled")), 0)
 				require.NotEqual(t, want.HeadVersion, s.HeadVersion, "the head has moved")
 				reload(t, z.Connect+root, s)
 
@@ -236,7 +236,7 @@ func TestServerAwayAndBack(t *testing.T) {
 	changes, statuses := c.Changes(thing)
 	s, err := c.Lead(patient(t), thing, "pod/1")
 	require.NoError(t, err)
-	require.Equal(t, 4*time.Second, c.SessionTimeout())
+	require.Equal(t, 4*time.Second, granted(t, c))
 	m, err := protocol.Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
 
@@ -347,9 +347,9 @@ func TestGrantedSessionIsUsed(t *testing.T) {
 	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
 	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
-	require.Equal(t, 10*time.Second, c.SessionTimeout())
+	require.Equal(t, 10*time.Second, granted(t, c))
 
-	conn := &clampedConn{Conn: &clockConn{}, limit: time.Second}
+	conn := &frames{Conn: &clockConn{}, limit: time.Second}
 	require.NoError(t, conn.SetReadDeadline(time.Time{}))
 	require.False(t, conn.Conn.(*clockConn).deadline.IsZero())
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Hour)))
@@ -366,7 +366,7 @@ func (c *clockConn) SetReadDeadline(t time.Time) error { c.deadline = t; return 
 // Names are resolved on every round, so that a server that comes back under another address is
 // found.
 func TestHostsAreResolvedAnew(t *testing.T) {
-	h := newHosts([]string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"})
+	h := &hosts{servers: []string{"localhost:1", "127.0.0.1:2", "does-not-exist.invalid:3"}}
 	seen := map[string]int{}
 	wraps := 0
 	for range 30 {

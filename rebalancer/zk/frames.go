@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // frames is a connection to a server of ZooKeeper. It reads each answer whole and looks at it
@@ -15,31 +16,38 @@ import (
 // ends the process where an answer is cut off at some places. An answer that the server cannot have
 // meant ends the connection.
 //
-// Reads come from one goroutine at a time, and so do writes; each write is one request.
+// No read waits longer than half the session timeout. The client would wait 6.7 times the session
+// for the answer to its handshake, and without any limit between frames. Pings go out every third
+// of a session, so an idle one is never cut off.
+//
+// Reads and read deadlines come from one goroutine at a time, and so do writes; each write is one
+// request.
 type frames struct {
 	net.Conn
+	session *session
+	limit   time.Duration // of a read
 	// given is what is left of the present answer; greeted says that the first one has come.
-	given     []byte
-	greeted   bool
-	asked     bool // the session, by the first request
-	onTrouble func(error)
-
-	mu sync.Mutex
+	given   []byte
+	greeted bool
+	asked   bool // the session, by the first request
 	// operations are what is asked and not answered, by the request's number.
-	operations map[int32]int32
+	operations sync.Map
 }
 
-func newFrames(conn net.Conn, onTrouble func(error)) *frames {
-	return &frames{Conn: conn, onTrouble: onTrouble, operations: map[int32]int32{}}
+func (f *frames) SetReadDeadline(t time.Time) error {
+	latest := time.Now().Add(f.limit)
+	if t.IsZero() || t.After(latest) {
+		t = latest
+	}
+	return f.Conn.SetReadDeadline(t)
 }
 
 const (
 	lengthBytes = 4
 	// answerHeader is the request's number, a transaction's and an error.
 	answerHeader = 4 + 8 + 4
-	// greeting is version, session timeout, session and the length of its password; longestGreeting
-	// is more than any server sends.
-	greeting, longestGreeting = 4 + 4 + 8 + 4, 1 << 10
+	// greeting is version, session timeout, session and the length of its password.
+	greeting, longestGreeting = 4 + 4 + 8 + 4, 1 << 10 // more than any server sends
 )
 
 // The operations of whose answers the shape is looked at, by the protocol's numbers.
@@ -51,38 +59,25 @@ const (
 // statBytes is the length of a znode's stat.
 const statBytes = 68
 
-// Write notes what is asked, so that the answer can be looked at.
+// Write notes what is asked, for the look at the answer; a ping, of a number below 0, needs none.
 func (f *frames) Write(request []byte) (int, error) {
 	const operation = lengthBytes + 4
-	if f.asked && len(request) >= operation+4 {
-		f.note(int32At(request[lengthBytes:]), int32At(request[operation:]))
+	if f.asked && len(request) >= operation+4 && int32At(request[lengthBytes:]) >= 0 {
+		f.operations.Store(int32At(request[lengthBytes:]), int32At(request[operation:]))
 	}
 	f.asked = true
 	return f.Conn.Write(request)
-}
-
-func (f *frames) note(number, operation int32) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if number >= 0 { // a ping has a number below 0, and needs no look
-		f.operations[number] = operation
-	}
-}
-
-func (f *frames) answered(number int32) (operation int32) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	operation = f.operations[number]
-	delete(f.operations, number)
-	return operation
 }
 
 // Read gives the next bytes of an answer that was read whole.
 func (f *frames) Read(b []byte) (int, error) {
 	if len(f.given) == 0 {
 		if err := f.next(); err != nil {
-			if errors.Is(err, errNoAnswer) {
-				f.onTrouble(fmt.Errorf("talk to %s: %w", f.RemoteAddr(), err))
+			switch {
+			case errors.Is(err, errNoAnswer):
+				f.session.link.setTrouble(fmt.Errorf("talk to %s: %w", f.RemoteAddr(), err))
+			case !isClosed(f.session.up):
+				f.session.link.setTrouble(fmt.Errorf("handshake with %s: %w", f.RemoteAddr(), cause(err)))
 			}
 			return 0, err
 		}
@@ -121,13 +116,21 @@ var errNoAnswer = errors.New("this is no answer of a ZooKeeper server")
 func (f *frames) check(answer []byte) error {
 	if !f.greeted {
 		f.greeted = true
-		return checkGreeting(answer)
+		if err := checkGreeting(answer); err != nil {
+			return err
+		}
+		if granted := time.Duration(int32At(answer[4:])) * time.Millisecond; granted > 0 { // 0: refused
+			f.limit = granted / 2
+			f.session.granted.Store(int64(granted)) // the client keeps it to itself
+		}
+		return nil
 	}
 	number, failed := int32At(answer), int32At(answer[answerHeader-4:]) != 0
 	if number < 0 { // a ping's, or an event
 		return nil
 	}
-	if operation := f.answered(number); !failed && !hasShape(operation, answer[answerHeader:]) {
+	asked, _ := f.operations.LoadAndDelete(number)
+	if operation, _ := asked.(int32); !failed && !hasShape(operation, answer[answerHeader:]) {
 		return fmt.Errorf("%w: it is cut off, to a request of type %d", errNoAnswer, operation)
 	}
 	return nil

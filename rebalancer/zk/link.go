@@ -20,7 +20,8 @@ import (
 // link is a session with ZooKeeper that replaces itself.
 type link struct {
 	cfg     Config
-	target  target
+	servers []string
+	chroot  string
 	log     *slog.Logger
 	metrics *metrics
 	// onEvent is called with the path of what has changed; with "" when the session was lost or
@@ -38,9 +39,9 @@ type link struct {
 
 // newLink does nothing until run is called. The Config is a valid one.
 func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)) *link {
-	target, _ := parseServers(cfg.Servers)
+	servers, chroot, _ := parseServers(cfg.Servers)
 	return &link{
-		cfg: cfg, target: target, log: log, metrics: m, onEvent: onEvent,
+		cfg: cfg, servers: servers, chroot: chroot, log: log, metrics: m, onEvent: onEvent,
 		done: make(chan struct{}), changed: make(chan struct{}), trouble: errors.New("not connected yet"),
 	}
 }
@@ -49,8 +50,7 @@ func newLink(cfg Config, log *slog.Logger, m *metrics, onEvent func(path string)
 // It doubles up to lastReconnectPause while sessions come to nothing before they are of use.
 const reconnectPause, lastReconnectPause = 200 * time.Millisecond, 5 * time.Second
 
-// run keeps one session until ctx ends. serve opens one, and returns when it is over, whether it
-// was of use, and the reason.
+// run keeps one session until ctx ends, by serve or what a test has in its place.
 func (l *link) run(ctx context.Context, serve func(context.Context) (used bool, err error)) {
 	defer close(l.done)
 	defer l.ending.Wait()
@@ -69,7 +69,7 @@ func (l *link) run(ctx context.Context, serve func(context.Context) (used bool, 
 
 // serve opens one session and returns when it is over, whether it was of use, and the reason.
 func (l *link) serve(ctx context.Context) (used bool, err error) {
-	s, err := newSession(l.cfg, l.target, l.onEvent, l.setTrouble)
+	s, err := newSession(l)
 	if err != nil {
 		return false, err
 	}
@@ -113,14 +113,13 @@ func (l *link) prepare(ctx context.Context, s *session) error {
 			return fmt.Errorf("authenticate: %w", err)
 		}
 	}
-	for i := 1; i < len(s.chroot); i++ {
-		if next := strings.IndexByte(s.chroot[i:], '/'); next >= 0 {
-			i += next
-		} else {
-			i = len(s.chroot)
+	for i, c := range l.chroot + "/" {
+		if c != '/' || i == 0 {
+			continue
 		}
-		if err := ensure(ctx, s, s.chroot[:i], openACL); err != nil {
-			return fmt.Errorf("create chroot %s: %w", s.chroot[:i], denied(err, rightCreate, parent(s.chroot[:i])))
+		path := l.chroot[:i]
+		if err := ensure(ctx, s, path, openACL); err != nil {
+			return fmt.Errorf("create chroot %s: %w", path, denied(err, rightCreate, parent(path)))
 		}
 	}
 	return nil
@@ -141,22 +140,15 @@ func credentials(cfg Config) (string, error) {
 	return auth, nil
 }
 
+// setSession says which session there is, or (nil) why there is none.
 func (l *link) setSession(s *session, trouble error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s == nil && l.session == nil && trouble == nil {
-		return
-	}
-	l.session = s
+	l.session, l.trouble = s, trouble
+	l.metrics.connected.Set(0)
 	if s != nil {
-		l.trouble = nil
 		l.metrics.connected.Set(1)
 		l.metrics.sessionTimeout.Set(s.timeout().Seconds())
-	} else {
-		if trouble != nil {
-			l.trouble = trouble
-		}
-		l.metrics.connected.Set(0)
 	}
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -165,25 +157,26 @@ func (l *link) setSession(s *session, trouble error) {
 // warnEvery is how often the log repeats that no server answers: one is tried every second.
 const warnEvery = 30 * time.Second
 
-// setTrouble notes why connecting fails.
+// setTrouble notes why connecting fails, and tells the log of it now and then.
 func (l *link) setTrouble(err error) {
-	if l.troubled(err, time.Now()) {
+	if l.isNews(err) {
 		l.log.Warn("cannot connect to zookeeper", "servers", l.cfg.Servers, "err", err)
 	}
 }
 
-// troubled says whether the log has not been told for a while.
-func (l *link) troubled(err error, now time.Time) (news bool) {
+// isNews notes a trouble, and says whether the log has not been told of any for a while.
+func (l *link) isNews(trouble error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.session != nil {
 		return false
 	}
-	l.trouble = err
-	if news = now.Sub(l.warned) >= warnEvery; news {
-		l.warned = now
+	l.trouble = trouble
+	if time.Since(l.warned) < warnEvery {
+		return false
 	}
-	return news
+	l.warned = time.Now()
+	return true
 }
 
 var errClosed = errors.New("the client is closed")
@@ -192,8 +185,7 @@ var errClosed = errors.New("the client is closed")
 func (l *link) await(ctx context.Context) (*session, error) {
 	for {
 		s, changed, trouble := l.present()
-		if s != nil && s.enter() {
-			s.calls.Done()
+		if s != nil && !isClosed(s.lost) {
 			return s, nil
 		}
 		select {
@@ -213,8 +205,7 @@ func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
 	return l.session, l.changed, l.trouble
 }
 
-// The access lists: instances write into their own tree, whoever they are, as they always did; our
-// own tree is ours to change.
+// The access lists: instances write into their tree, whoever they are; ours is ours to change.
 var (
 	openACL  = zk.WorldACL(zk.PermAll)
 	ownerACL = append(zk.AuthACL(zk.PermAll), zk.WorldACL(zk.PermRead)...)
@@ -260,6 +251,6 @@ func present(ctx context.Context, s *session, fullPath string) (bool, error) {
 
 // catchUp makes the server we talk to catch up with the leader.
 func catchUp(ctx context.Context, s *session) error {
-	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Sync(cmp.Or(s.chroot, "/")) })
+	_, err := do(ctx, s, func(conn *zk.Conn) (string, error) { return conn.Sync(cmp.Or(s.path(""), "/")) })
 	return err
 }

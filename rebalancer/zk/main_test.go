@@ -36,6 +36,19 @@ func client(t testing.TB, cfg Config) *Client {
 	return c
 }
 
+// Commit is CommitAll of one transaction.
+func (c *Client) Commit(ctx context.Context, s *protocol.State, m protocol.Multi) error {
+	return c.CommitAll(ctx, s, []protocol.Multi{m})[0]
+}
+
+// granted is the timeout of the present session.
+func granted(t testing.TB, c *Client) time.Duration {
+	t.Helper()
+	sess, err := c.link.await(patient(t))
+	require.NoError(t, err)
+	return sess.timeout()
+}
+
 // leading is a client that leads, and its State, with open instances 0 to n-1.
 func leading(t testing.TB, connect string, n, capacity int) (*Client, *protocol.State) {
 	t.Helper()

@@ -16,16 +16,6 @@ type metrics struct {
 	sessionTimeout prometheus.Gauge
 }
 
-// What became of a commit.
-const (
-	outcomeDone        = "done"
-	outcomeSettled     = "settled" // done, but its answer was lost
-	outcomeFenced      = "fenced"
-	outcomeConflict    = "conflict"
-	outcomeUnavailable = "unavailable"
-	outcomeRefused     = "refused"
-)
-
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{

@@ -48,9 +48,8 @@ func (c *Client) Read(ctx context.Context, kind string, prev *protocol.State) (s
 	return s, changed, nil
 }
 
-// ReadOnce is Read in one pass, which does not prove that all of it held together. It is for the
-// one that leads, who knows what it wrote meanwhile (State.Overlay): everything else stays as it is
-// unless another client meddles.
+// ReadOnce is Read in one pass, which does not prove that all of it held together. The one that
+// leads knows what it wrote meanwhile (State.Overlay); else only a meddler changes anything.
 func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (s *protocol.State, changed bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -67,7 +66,7 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	if err != nil {
 		return nil, false, err
 	}
-	now, fired := time.Now(), z.sess.hasFired()
+	now, fired := time.Now(), z.sess.fired.Load()
 	next, changed, err := protocol.Read(z, prev, now)
 	if err != nil {
 		return nil, false, unavailable(err)
@@ -76,7 +75,7 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 		if _, err := z.Stat(protocol.HeadPath(prev.Kind), true); err != nil {
 			return nil, false, unavailable(err)
 		}
-		next.Torn = next.Torn || z.sess.hasFired() != fired
+		next.Torn = next.Torn || z.sess.fired.Load() != fired
 	}
 	return next, changed, nil
 }
@@ -131,9 +130,9 @@ func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 		return stat, nil
 	}
 	if watch {
-		z.sess.forget(dataWatch(full))
+		z.sess.armed.Delete(dataWatch(full))
 	}
-	return nil, denied(err, rightRead, path)
+	return nil, denied(err, rightRead, path) // go-zookeeper says that a znode exists also beside an error
 }
 
 // statOf is what the server told of a znode; nil where there is none.
@@ -178,7 +177,7 @@ func (z znodes) Children(path string, watch bool) (names []string, stat *protoco
 		return listed{names, statOf(err == nil, stat)}, err
 	})
 	if err != nil && watch {
-		z.sess.forget(childrenWatch(full))
+		z.sess.armed.Delete(childrenWatch(full))
 	}
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil, nil, nil

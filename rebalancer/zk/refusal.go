@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,8 +43,7 @@ func (e serverError) refusal() bool {
 	return e < codeAPIError && e != codeRequestTimeout || e == codeUnimplemented
 }
 
-// named gives an error of go-zookeeper the type serverError if it is a code without a name: then
-// its text alone tells the code.
+// named gives an error of go-zookeeper that has no name, but a code in its text, a type.
 func named(err error) error {
 	if err == nil {
 		return nil
@@ -69,18 +69,13 @@ func isRefusal(err error) bool {
 }
 
 func isAny(err error, kinds []error) bool {
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // settledErrors are those that say already what has become of a call.
 var settledErrors = []error{protocol.ErrUnavailable, protocol.ErrRefused, protocol.ErrConflict, protocol.ErrStopped}
 
-// unavailable marks an error of a read as what it is: refused, or not answered.
+// unavailable marks an error of a call as what it is: refused, or not answered.
 func unavailable(err error) error {
 	switch {
 	case err == nil || isConflict(err) || isAny(err, settledErrors):

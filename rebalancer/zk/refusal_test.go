@@ -45,7 +45,7 @@ func TestAQuotaIsARefusal(t *testing.T) {
 		require.ErrorContains(t, err, "quota exceeded (-125)", step)
 		require.ErrorContains(t, err, m.Ops[refused[step]].Path, "it names the znode")
 		require.Less(t, received(t, z.Servers[0].Addr)-sent, 10, "it is sent once")
-		require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(m.Step, outcomeRefused)), 0)
+		require.InDelta(t, 1, testutil.ToFloat64(c.metrics.commits.WithLabelValues(m.Step, "refused")), 0)
 	}
 	same(t, before, s)
 	reload(t, z.Connect+"/chroot", s)

@@ -2,12 +2,14 @@ package zk
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -24,36 +26,36 @@ var errLost = errors.New("the session was lost")
 
 // session is a connection with one ZooKeeper session, from handshake to first disconnection.
 type session struct {
+	link   *link
 	conn   *zk.Conn
 	events <-chan zk.Event
 	hosts  *hosts
-	// lost is closed at the first disconnection, up when the session exists.
-	lost, up         chan struct{}
-	onceLost, onceUp sync.Once
-	chroot           string
-	calls            sync.WaitGroup
-	mu               sync.Mutex
-	armed            map[string]bool // watches that the server holds, by kind of watch and path
-	granted          time.Duration
-	fired            int64 // watches that have
-	onEvent          func(path string)
+	// up is closed by rise, when the session exists, lost by lose, at the first disconnection.
+	up, lost   chan struct{}
+	rise, lose func()
+	granted    atomic.Int64 // the timeout, in nanoseconds
+	armed      sync.Map     // watches that the server holds, by kind of watch and path
+	fired      atomic.Int64 // watches that have
+	mu         sync.Mutex   // no call is entered once lost is closed
+	calls      sync.WaitGroup
 }
 
 // newSession starts connecting; wait on up.
-func newSession(cfg Config, target target, onEvent func(path string), onTrouble func(error)) (*session, error) {
-	s := &session{
-		lost: make(chan struct{}), up: make(chan struct{}),
-		chroot: target.chroot, armed: map[string]bool{}, onEvent: onEvent,
-	}
-	s.hosts = newHosts(target.servers)
-	dial := &dialer{session: s, requested: cfg.SessionTimeout, tls: cfg.TLS, onTrouble: onTrouble}
-	conn, events, err := zk.Connect(target.servers, cfg.SessionTimeout,
-		zk.WithDialer(dial.dial),
+func newSession(l *link) (*session, error) {
+	s := &session{link: l, hosts: &hosts{servers: l.servers}, up: make(chan struct{}), lost: make(chan struct{})}
+	s.rise = sync.OnceFunc(func() { close(s.up) })
+	s.lose = sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(s.lost)
+	})
+	conn, events, err := zk.Connect(l.servers, l.cfg.SessionTimeout,
+		zk.WithDialer(s.dial),
 		zk.WithHostProvider(s.hosts),
-		zk.WithMaxConnBufferSize(1<<20), // the server's limit; its default is above that
-		zk.WithMaxBufferSize(maxAnswer), // else a bad length allocates gigabytes; see frames
-		zk.WithEventCallback(s.event),   // its channel drops events when it is full
-		zk.WithLogger(quiet{}),
+		zk.WithMaxConnBufferSize(1<<20),                                       // the server's limit; its default is above that
+		zk.WithMaxBufferSize(maxAnswer),                                       // else a bad length allocates gigabytes; see frames
+		zk.WithEventCallback(s.event),                                         // its channel drops events when it is full
+		zk.WithLogger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)), // our events and errors say it all
 		zk.WithLogInfo(false))
 	if err != nil {
 		return nil, err
@@ -62,35 +64,30 @@ func newSession(cfg Config, target target, onEvent func(path string), onTrouble 
 	return s, nil
 }
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // maxAnswer bounds an answer of the server: a znode, or a list of children.
 const maxAnswer = 4 << 20
-
-// quiet: the client's own messages say nothing that our events and errors do not.
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 // event runs on the client's goroutines and must not block.
 func (s *session) event(e zk.Event) {
 	switch {
 	case e.Type == zk.EventSession && e.State == zk.StateHasSession:
-		s.onceUp.Do(func() { close(s.up) })
+		s.rise()
 	case e.Type == zk.EventSession && (e.State == zk.StateDisconnected || e.State == zk.StateExpired):
-		if s.isUp() {
+		if isClosed(s.up) {
 			s.lose()
 		}
 	case e.Path != "" && e.Type != zk.EventNotWatching:
 		s.disarm(e)
-		s.onEvent(s.visible(e.Path))
-	}
-}
-
-func (s *session) isUp() bool {
-	select {
-	case <-s.up:
-		return true
-	default:
-		return false
+		s.link.onEvent(strings.TrimPrefix(e.Path, s.link.chroot))
 	}
 }
 
@@ -98,20 +95,11 @@ func (s *session) isUp() bool {
 func (s *session) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.lost:
+	if isClosed(s.lost) {
 		return false
-	default:
-		s.calls.Add(1)
-		return true
 	}
-}
-
-// lose ends all calls, now and later.
-func (s *session) lose() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.onceLost.Do(func() { close(s.lost) })
+	s.calls.Add(1)
+	return true
 }
 
 // end closes the session and returns when none of its goroutines is left.
@@ -123,67 +111,32 @@ func (s *session) end() {
 	s.calls.Wait()
 }
 
-// path is how the server knows a path of ours, visible the reverse.
-func (s *session) path(p string) string { return s.chroot + p }
+// path is how the server knows a path of ours.
+func (s *session) path(p string) string { return s.link.chroot + p }
 
-func (s *session) visible(p string) string {
-	if s.chroot != "" && len(p) > len(s.chroot) {
-		return p[len(s.chroot):]
-	}
-	return p
-}
-
-// arm says whether a watch must be set; the client would add one more to its table each time.
-func (s *session) arm(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.armed[key] {
-		return false
-	}
-	s.armed[key] = true
-	return true
-}
-
-func (s *session) forget(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.armed, key)
-}
+// timeout is what the server has granted.
+func (s *session) timeout() time.Duration { return time.Duration(s.granted.Load()) }
 
 // The two kinds of watches that we set; their keys in session.armed.
 func dataWatch(path string) string { return "d" + path }
 
 func childrenWatch(path string) string { return "c" + path }
 
-func (s *session) hasFired() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fired
+// arm says whether a watch must be set; the client would add one more to its table each time.
+func (s *session) arm(key string) bool {
+	_, isArmed := s.armed.LoadOrStore(key, nil)
+	return !isArmed
 }
 
 // disarm: an event ends the watch that raised it; the deletion of a znode ends both.
 func (s *session) disarm(e zk.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fired++
+	s.fired.Add(1)
 	if e.Type != zk.EventNodeChildrenChanged {
-		delete(s.armed, dataWatch(e.Path))
+		s.armed.Delete(dataWatch(e.Path))
 	}
 	if e.Type == zk.EventNodeChildrenChanged || e.Type == zk.EventNodeDeleted {
-		delete(s.armed, childrenWatch(e.Path))
+		s.armed.Delete(childrenWatch(e.Path))
 	}
-}
-
-func (s *session) setGranted(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.granted = d
-}
-
-func (s *session) timeout() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.granted
 }
 
 // do runs a call of the client, which knows no context, until it answers or ctx or session end.
@@ -222,16 +175,11 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 
 // hosts gives the client one address after the other. Each round resolves the names anew.
 type hosts struct {
-	mu      sync.Mutex
 	servers []string
-	round   []address
-	next    int
+	mu      sync.Mutex
+	round   []string          // the addresses to try
+	names   map[string]string // whom TLS expects there
 }
-
-// address is where to dial and, for TLS, whom to expect there.
-type address struct{ hostPort, name string }
-
-func newHosts(servers []string) *hosts { return &hosts{servers: servers} }
 
 // Init has nothing to do: the servers are known.
 func (h *hosts) Init([]string) error { return nil }
@@ -246,133 +194,74 @@ func (h *hosts) Connected() {}
 func (h *hosts) Next() (server string, wrapped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.next == len(h.round) {
-		wrapped = h.round != nil
-		h.round, h.next = h.resolve(), 0
+	if len(h.round) == 0 {
+		wrapped = h.names != nil
+		h.resolve()
 	}
-	h.next++
-	return h.round[h.next-1].hostPort, wrapped
+	server, h.round = h.round[0], h.round[1:]
+	return server, wrapped
 }
 
 // lookupTimeout bounds the resolution of all names of one round.
 const lookupTimeout = 3 * time.Second
 
-func (h *hosts) resolve() []address {
+// resolve begins a round.
+func (h *hosts) resolve() {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	var round []address
+	h.round, h.names = nil, map[string]string{}
 	for _, server := range h.servers {
 		name, port, _ := net.SplitHostPort(server) // parseServers has split it before
 		ips, err := net.DefaultResolver.LookupHost(ctx, name)
 		if err != nil {
-			round = append(round, address{server, name}) // dialling it will say what is wrong
-			continue
+			ips = []string{name} // dialling it will say what is wrong
 		}
 		for _, ip := range ips {
-			round = append(round, address{net.JoinHostPort(ip, port), name})
+			address := net.JoinHostPort(ip, port)
+			h.round, h.names[address] = append(h.round, address), name
 		}
 	}
-	rand.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
-	return round
+	rand.Shuffle(len(h.round), func(i, j int) { h.round[i], h.round[j] = h.round[j], h.round[i] })
 }
 
-func (h *hosts) name(hostPort string) string {
+func (h *hosts) name(address string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, a := range h.round {
-		if a.hostPort == hostPort {
-			return a.name
+	return h.names[address]
+}
+
+// dial opens connections until one has a session, and none after that.
+func (s *session) dial(network, address string, timeout time.Duration) (net.Conn, error) {
+	if isClosed(s.up) || isClosed(s.lost) {
+		return nil, errLost
+	}
+	conn, err := net.DialTimeout(network, address, timeout)
+	if err != nil {
+		s.link.setTrouble(fmt.Errorf("dial %s: %w", address, cause(err)))
+		return nil, err
+	}
+	limit := s.link.cfg.SessionTimeout / 2
+	if s.link.cfg.TLS != nil {
+		secure, err := s.secure(conn, address, limit)
+		if err != nil {
+			_ = conn.Close()
+			s.link.setTrouble(fmt.Errorf("handshake with %s: %w", address, cause(err)))
+			return nil, err
 		}
+		conn = secure
 	}
-	return ""
-}
-
-// dialer opens connections until one has a session, and none after that.
-type dialer struct {
-	session   *session
-	requested time.Duration
-	tls       *clienttls.Files
-	onTrouble func(error)
-}
-
-func (d *dialer) dial(network, hostPort string, timeout time.Duration) (net.Conn, error) {
-	select {
-	case <-d.session.up:
-		return nil, errLost
-	case <-d.session.lost:
-		return nil, errLost
-	default:
-	}
-	raw, err := net.DialTimeout(network, hostPort, timeout)
-	if err != nil {
-		d.onTrouble(fmt.Errorf("dial %s: %w", hostPort, cause(err)))
-		return nil, err
-	}
-	conn := &clampedConn{Conn: raw, dialer: d, limit: d.requested / 2}
-	if d.tls == nil {
-		return newFrames(conn, d.onTrouble), nil
-	}
-	secure, err := d.secure(raw, hostPort)
-	if err != nil {
-		_ = raw.Close()
-		d.onTrouble(fmt.Errorf("handshake with %s: %w", hostPort, cause(err)))
-		return nil, err
-	}
-	conn.Conn = secure
-	return newFrames(conn, d.onTrouble), nil
+	return &frames{Conn: conn, session: s, limit: limit}, nil
 }
 
 // secure encrypts a connection. A handshake may take as long as a read.
-func (d *dialer) secure(raw net.Conn, hostPort string) (net.Conn, error) {
-	config, err := d.tls.Load()
+func (s *session) secure(conn net.Conn, address string, limit time.Duration) (net.Conn, error) {
+	config, err := s.link.cfg.TLS.Load()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), d.requested/2)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	return clienttls.Secure(ctx, raw, config, d.session.hosts.name(hostPort))
-}
-
-// clampedConn lets no read wait longer than half the session timeout. The client would wait 6.7
-// times the session for the answer to its handshake, and without any limit between frames. Pings go
-// out every third of a session, so an idle one is never cut off.
-//
-// Reads and read deadlines come from one goroutine at a time.
-type clampedConn struct {
-	net.Conn
-	dialer *dialer
-	limit  time.Duration
-	// hello are the first bytes: length (4), protocol version (4), session timeout in ms (4).
-	hello []byte
-}
-
-const helloBytes = 12
-
-func (c *clampedConn) SetReadDeadline(t time.Time) error {
-	latest := time.Now().Add(c.limit)
-	if t.IsZero() || t.After(latest) {
-		t = latest
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// Read learns the session timeout that the server grants, which the client keeps to itself.
-func (c *clampedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if len(c.hello) < helloBytes && n > 0 {
-		c.hello = append(c.hello, b[:min(n, helloBytes-len(c.hello))]...)
-		if len(c.hello) == helloBytes {
-			granted := time.Duration(int32(binary.BigEndian.Uint32(c.hello[8:]))) * time.Millisecond
-			if granted > 0 { // 0: refused
-				c.limit = granted / 2
-				c.dialer.session.setGranted(granted)
-			}
-		}
-	}
-	if err != nil && !c.dialer.session.isUp() {
-		c.dialer.onTrouble(fmt.Errorf("handshake with %s: %w", c.RemoteAddr(), cause(err)))
-	}
-	return n, err
+	return clienttls.Secure(ctx, conn, config, s.hosts.name(address))
 }
 
 // cause is an error of the network without the addresses, of which ours is another one each time.

@@ -16,12 +16,12 @@ import (
 // version and does nothing.
 func (b *batch) settle(ctx context.Context, s *protocol.State) {
 	lost, movesHead := false, false
-	for i, a := range b.attempts {
-		if a.unknown {
+	for i, m := range b.ms {
+		if a := &b.attempts[i]; a.unknown {
 			start := time.Now()
-			a.results, a.err = b.link.settle(ctx, b.ms[i])
+			a.results, a.err = b.link.settle(ctx, m)
 			a.took += time.Since(start)
-			lost, movesHead = true, movesHead || b.ms[i].MovesHead()
+			lost, movesHead = true, movesHead || m.MovesHead()
 		}
 	}
 	if !lost || movesHead { // a write of the head is its own fence: it cannot succeed twice
@@ -35,8 +35,8 @@ func (b *batch) settle(ctx context.Context, s *protocol.State) {
 	if a.err == nil {
 		touch.Apply(s, a.results)
 	}
-	for _, old := range b.attempts {
-		if old.unknown {
+	for i := range b.attempts {
+		if old := &b.attempts[i]; old.unknown {
 			old.err = settled(old.err, a.err)
 		}
 	}
@@ -94,9 +94,8 @@ func (l *link) settle(ctx context.Context, m protocol.Multi) (results []protocol
 // The pauses between two times that a transaction without an answer is sent.
 const firstSettlePause, lastSettlePause = 10 * time.Millisecond, 2 * time.Second
 
-// untilAnswered tries until that fails no more by ErrUnavailable, or ctx ends. It pauses, longer
-// each time: a server may answer by an error of its own that says nothing of the outcome, at once
-// and for as long as it is in trouble.
+// untilAnswered tries until that fails no more by ErrUnavailable, or ctx ends. Its pauses grow: a
+// server in trouble may answer at once by an error that says nothing of the outcome.
 func untilAnswered(ctx context.Context, try func() error) error {
 	for pause := firstSettlePause; ; pause = min(2*pause, lastSettlePause) {
 		err := try()
@@ -111,30 +110,24 @@ func compare(ctx context.Context, sess *session, m protocol.Multi) (results []pr
 	if err := catchUp(ctx, sess); err != nil {
 		return nil, false, err
 	}
-	results = make([]protocol.Result, len(m.Ops))
+	results = m.Results(protocol.Result{})
 	for i, op := range m.Ops {
 		if op.Kind == protocol.OpCheck {
-			results[i].Version = op.Version
 			continue
 		}
 		got, err := znodes{ctx, sess}.Get(op.Path)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, false, err
-		}
-		if got == nil {
-			if op.Kind != protocol.OpDelete {
+		case op.Kind == protocol.OpDelete:
+			if got != nil {
 				return nil, false, nil
 			}
-			continue
-		}
-		version := int32(0)
-		if op.Kind == protocol.OpSet {
-			version = op.Version + 1
-		}
-		if op.Kind == protocol.OpDelete || got.Version != version || !bytes.Equal(got.Data, op.Data) {
+		case got == nil || got.Version != results[i].Version || !bytes.Equal(got.Data, op.Data):
 			return nil, false, nil
+		default:
+			results[i].Mtime, results[i].Zxid = got.Modified, got.Zxid
 		}
-		results[i] = protocol.Result{Version: version, Mtime: got.Modified, Zxid: got.Zxid}
 	}
 	return results, true, nil
 }

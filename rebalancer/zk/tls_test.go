@@ -55,7 +55,7 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, err)
 	m, err := protocol.Create(s, 0, []string{"a"})
 	commit(t, c, s, m, err)
-	require.Equal(t, 4*time.Second, c.SessionTimeout(), "it is read through TLS as well")
+	require.Equal(t, 4*time.Second, granted(t, c), "it is read through TLS as well")
 	plain, _, err := client(t, Config{Servers: z.Connect + "/secure"}).Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, everything(plain), "the same tree")

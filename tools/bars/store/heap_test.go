@@ -60,7 +60,7 @@ func (m *mover) do(multi protocol.Multi, err error) error {
 	if err != nil {
 		return err
 	}
-	return m.client.Commit(m.Context(), m.st, multi)
+	return m.client.CommitAll(m.Context(), m.st, []protocol.Multi{multi})[0]
 }
 
 func (m *mover) fill(ids []string) {
