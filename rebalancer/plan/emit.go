@@ -75,7 +75,12 @@ func (e *emitter) careful(l layout) {
 			}
 		}
 	}
-	for _, m := range e.placeElsewhere(unplaced) {
+	for freed := true; freed; { // what finds a place makes room for another: two that change places
+		moves := len(e.moves)
+		unplaced = e.placeElsewhere(unplaced)
+		freed = slices.ContainsFunc(e.moves[moves:], func(m Move) bool { return m.From != FromPool && e.w.Instances[m.From].Open })
+	}
+	for _, m := range unplaced {
 		e.refused = append(e.refused, Refusal{From: m.From, Index: m.Index, Why: e.why(m)})
 	}
 }
