@@ -151,13 +151,11 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 	return version, size - 4, nil
 }
 
-// read reads the next n bytes of an answer.
-func (b *broker) read(n int) (f fields) {
+// read reads the next n bytes of an answer, or what comes of them.
+func (b *broker) read(n int) fields {
 	raw := make([]byte, n)
-	if _, f.err = io.ReadFull(b.in, raw); f.err == nil {
-		f.rest = raw
-	}
-	return f
+	n, err := io.ReadFull(b.in, raw)
+	return fields{rest: raw[:n], err: err}
 }
 
 // offset is that of the first message of a partition from that time on, in milliseconds, or at one
@@ -234,10 +232,11 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 }
 
 // fetch asks for what is at offset of a partition and behind it; the broker waits if there is
-// nothing. It returns the batches, and where the partition ends. kafka-go's own readers are not used:
+// nothing. It returns the batches, and where the partition ends; of an answer that is cut off, the
+// batches that came, and why it is. kafka-go's own readers are not used:
 // they do not tell where a batch ends, so that one that cannot be read could not be passed over, and
 // unpack whatever a batch unpacks to.
-func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, err error) {
+func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, cut, err error) {
 	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
 	version, size, err := b.ask(&fetch.Request{
 		ReplicaID: -1, MaxWaitTime: int32(wait.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes, SessionEpoch: -1, //nolint:gosec // small
@@ -246,16 +245,17 @@ func (b *broker) fetch(topic string, partition int, offset int64, wait time.Dura
 		}}}},
 	}, least, most)
 	if err != nil {
-		return fields{}, 0, err
+		return fields{}, 0, nil, err
 	}
-	batches = b.read(min(size, maxAnswer))
-	if batches.err == nil {
-		batches.over, batches.err = b.in.Discard(size - len(batches.rest))
+	got := b.read(min(size, maxAnswer))
+	batches = fields{rest: got.rest, over: size - len(got.rest)}
+	if cut = got.err; cut == nil {
+		_, cut = b.in.Discard(batches.over)
 	}
 	if end, err = batches.fetched(version); err != nil {
-		return fields{}, 0, fmt.Errorf("read answer to Fetch: %w", err)
+		return fields{}, 0, nil, fmt.Errorf("read answer to Fetch: %w", cmp.Or(cut, err))
 	}
-	return batches, end, nil
+	return batches, end, cut, nil
 }
 
 // fetched reads an answer up to its batches, and where the partition ends.
@@ -294,7 +294,7 @@ func (f *fields) fetched(version int16) (end int64, err error) {
 // fields reads an answer, or a part of one. After an error, numbers are 0 and there are no bytes.
 type fields struct {
 	rest []byte
-	// over is how many bytes of the answer follow that were not kept.
+	// over is how many bytes of the answer follow that were not kept, or did not come.
 	over int
 	err  error
 }

@@ -1,6 +1,7 @@
 package heartbeat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (p *partition) seek(conn *broker) error {
 }
 
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
-	batches, end, err := conn.fetch(p.name, p.id, p.next, p.poll)
+	batches, end, cut, err := conn.fetch(p.name, p.id, p.next, p.poll)
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
 		p.next, p.undecided = unset, newUndecided()
@@ -126,7 +127,7 @@ func (p *partition) fetch(ctx context.Context, conn *broker) error {
 		return err
 	}
 	asked := p.next
-	err = p.drain(&batches)
+	err = cmp.Or(p.drain(&batches), cut)
 	p.prove(conn.answered, end)
 	return p.passOver(ctx, asked, end, err)
 }

@@ -1,10 +1,15 @@
 package heartbeat
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
@@ -132,6 +138,60 @@ func beatenBy(rec *observedtest.Recorder) (ordinals []int) {
 		ordinals = append(ordinals, sig.(observed.Beat).Ordinal)
 	}
 	return ordinals
+}
+
+// cutOff answers a Fetch of the partition with one topic whose log ends at offset 100 and these
+// batches, but breaks off when so many bytes of the batches are sent.
+func cutOff(t *testing.T, p *partition, batches []byte, sent int) error {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		defer theirs.Close()
+		var size [4]byte
+		if _, err := io.ReadFull(theirs, size[:]); err != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, theirs, int64(binary.BigEndian.Uint32(size[:])))
+		var b []byte
+		for _, n := range []uint32{1, 0, 1} { // the request's number, throttle, topics
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(p.name))), p.name...)
+		b = binary.BigEndian.AppendUint64(b, 1<<32) // one partition, number 0
+		b = binary.BigEndian.AppendUint16(b, 0)     // no error
+		b = binary.BigEndian.AppendUint64(b, 100)   // end
+		b = binary.BigEndian.AppendUint64(b, 100)   // last stable offset
+		b = binary.BigEndian.AppendUint32(b, 0)     // aborted transactions
+		b = binary.BigEndian.AppendUint32(b, uint32(len(batches)))
+		_, _ = theirs.Write(binary.BigEndian.AppendUint32(nil, uint32(len(b)+len(batches))))
+		_, _ = theirs.Write(append(b, batches[:sent]...))
+	}()
+	fetches := kafka.ApiVersion{ApiKey: int16(protocol.Fetch), MinVersion: 0, MaxVersion: 4}
+	return p.fetch(t.Context(), &broker{raw: ours, in: bufio.NewReader(ours), versions: []kafka.ApiVersion{fetches}})
+}
+
+// A connection that is too slow or breaks in every answer gets on by what came, and one that never
+// brings a whole batch does not blind us for ever.
+func TestAnAnswerThatIsCutOffBringsWhatCame(t *testing.T) {
+	var rec observedtest.Recorder
+	p := newSource("localhost:1", "Thing").newTopic("HeartBeat", []string{"Thing"}, rec.Sink).newPartition(kafka.Partition{})
+	p.next = 10
+	first, second := beatAt(10, 1, 0).bytes(), beatAt(11, 2, 0).bytes()
+	both := slices.Concat(first, second)
+	require.ErrorIs(t, cutOff(t, p, both, len(first)+5), io.ErrUnexpectedEOF)
+	require.EqualValues(t, 11, p.next)
+	require.Equal(t, []int{1}, beatenBy(&rec))
+	require.Zero(t, p.proof.Load().at, "what did not come proves nothing")
+
+	large := kept{base: 11, last: 18}.header(2 * maxBatch)
+	require.Error(t, cutOff(t, p, slices.Concat(large, make([]byte, 2*maxBatch)), len(large)))
+	require.EqualValues(t, 19, p.next, "where a batch that is too large ends is known from its header")
+
+	for range maxStuck {
+		require.EqualValues(t, 19, p.next)
+		require.Error(t, cutOff(t, p, second, len(second)-1))
+	}
+	require.EqualValues(t, 100, p.next, "the end of the log")
 }
 
 func TestAPanicAtABatchPassesItOver(t *testing.T) {
