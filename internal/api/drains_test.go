@@ -48,6 +48,7 @@ func TestReassign(t *testing.T) {
 		{"/v1/api/orchestrations/Thing/instances/%204/reassign", "operator", `{"assumeDead":true}`, http.StatusUnprocessableEntity, `ordinal \" 4\": want`},
 		{"/v1/api/orchestrations/Thing/instances/3/reassign", "operator", `{"assumeDead":true}`, http.StatusConflict, "its pod is Ready"},
 		{"/v1/api/orchestrations/None/instances/4/reassign", "operator", `{"assumeDead":true}`, http.StatusNotFound, "Thing"},
+		{"/v1/api/orchestrations/None/instances/4/reassign", "operator", `{"assumeDead":false}`, http.StatusNotFound, "Thing"},
 	} {
 		status, body := call(t, s, http.MethodPost, c.path, c.token, c.body)
 		require.Equal(t, c.status, status, "%+v: %s", c, body)

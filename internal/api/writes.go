@@ -93,6 +93,9 @@ type orchestrateInput struct {
 }
 
 func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma.StreamResponse, error) {
+	if _, err := h.view(in.Kind); err != nil {
+		return nil, err
+	}
 	if err := h.room(); err != nil { // what is carried out is not answered with that
 		return nil, err
 	}
@@ -159,6 +162,9 @@ func (in *reassignInput) Resolve(huma.Context) []error {
 }
 
 func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[Reassigned], error) {
+	if _, err := h.view(in.Kind); err != nil {
+		return nil, err
+	}
 	if !in.Body.AssumeDead {
 		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is given to others without being asked for")
 	}

@@ -13,6 +13,7 @@ import (
 type runners struct {
 	mu     sync.RWMutex
 	by     map[string]*runner
+	taken  []*runner   // those that are being stopped
 	fallen wake.Signal // holds a token when a runner has ended by itself
 }
 
@@ -25,10 +26,11 @@ func (s *runners) runner(kind string) *runner {
 	return s.by[kind]
 }
 
+// all are also those that are being stopped: one that hangs keeps the others from being started.
 func (s *runners) all() []*runner {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Collect(maps.Values(s.by))
+	return slices.AppendSeq(slices.DeleteFunc(slices.Clone(s.taken), (*runner).over), maps.Values(s.by))
 }
 
 func (s *runners) put(r *runner) {
@@ -47,6 +49,7 @@ func (s *runners) take(which func(*runner) bool) (taken []*runner) {
 			delete(s.by, kind)
 		}
 	}
+	s.taken = append(slices.DeleteFunc(s.taken, (*runner).over), taken...)
 	return taken
 }
 

@@ -130,6 +130,8 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 				loops := a.liveness()[1]
 				require.Equal(t, c.fault != "", loops.failed, loops.detail)
 				require.Contains(t, loops.detail, c.fault)
+				a.runners.take(func(*runner) bool { return true })
+				require.Equal(t, loops, a.liveness()[1], "also of a kind that is being stopped")
 			})
 		})
 	}
