@@ -81,7 +81,7 @@ func (f *field) round(ctx context.Context, c *contender, rate float64, into *ans
 }
 
 // compare tells of ours, the library's floor and the library's test adapter side by side, and
-// returns how many calls to the API server a read of ours makes, reviews of who asks apart.
+// returns how many calls to the API server a read of ours makes, reviews of the caller apart.
 func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	f, err := b.newField(ctx, comparedPods)
 	if err != nil {
