@@ -31,7 +31,7 @@ func up(cmd *cobra.Command, env *servers.Env, _ []string) error {
 
 func newDemoCommand() *cobra.Command {
 	var oneshot bool
-	cmd := newSandboxCommand("demo", "Start the servers and the product, and show an import, load, deletion, drain and shrink", cobra.NoArgs,
+	cmd := newSandboxCommand("demo", "Start the servers and the product, and show an import, load, deletion, drain and scale down", cobra.NoArgs,
 		func(cmd *cobra.Command, env *servers.Env, _ []string) error {
 			return story.Run(cmd.Context(), env, cmd.OutOrStdout(), oneshot)
 		})

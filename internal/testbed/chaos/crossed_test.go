@@ -176,11 +176,11 @@ func (w *wires) edited(l *lane, file string, wrong func([]byte) []byte, noticed 
 	} else {
 		_, err = w.conn.Set(file, data, stat.Version+1)
 	}
-	require.NoError(l.t, err, "somebody wrote what nobody can read")
+	require.NoError(l.t, err, "the unreadable content was written over")
 	l.again()
 }
 
-// newer is the same content under a schema that nobody knows yet.
+// newer is the same content under a schema that no program knows yet.
 func newer(data []byte) []byte {
 	var content map[string]any
 	if json.Unmarshal(data, &content) != nil {

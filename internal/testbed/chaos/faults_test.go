@@ -335,7 +335,7 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 			successor = s
 		}
 	}
-	require.NoError(l.t, successor.Freeze()) // until its work is there: it must neither meet the fault nor shrink itself
+	require.NoError(l.t, successor.Freeze()) // until its work is there: it must neither meet the fault nor scale down itself
 	l.arm("scale.verified=stop")
 	l.down()
 	l.until("the leader is stopped", func(context.Context) error {
@@ -386,7 +386,7 @@ func kubernetesAway(l *lane, z *servers.ZooKeeper) {
 	fresh := l.create(batch)
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		a := l.assignment()
-		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by nobody who leads")
+		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by a replica that does not lead")
 	}
 	relay.away(false)
 	l.settled()

@@ -123,7 +123,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	all.Wait()
 	want := len(ups) + len(downs) + len(others) + len(elected) + len(silent)
 	delete(points, "") // work without a fault
-	counted.add("killed with -9 at each of %d points: %d cases, %d fired; %d resources landed, %d times shrunk", len(points), want, fired, moved, lowered)
+	counted.add("killed with -9 at each of %d points: %d cases, %d fired; %d resources moved, %d times scaled down", len(points), want, fired, moved, lowered)
 	require.Equal(t, want, fired)
 	require.Greater(t, lowered, len(downs)/2)
 	for _, p := range fault.Points {

@@ -25,7 +25,7 @@ type orphans struct {
 
 const (
 	// withoutSet is how long there is no StatefulSet, adopted how long its pods are its own again
-	// before anything lets go of what is in flight: several looks of the product.
+	// before anything lets go of what is in flight: several ticks of the product.
 	withoutSet = 5 * time.Second
 	adopted    = 3 * time.Second
 )

@@ -17,7 +17,7 @@ import (
 //
 //   - an id is in one place, and leaves the last one by a delete only;
 //   - it leaves a list into the flight alone, and the flight only after the pod it was taken from had let go of it;
-//   - whoever writes has checked the head, in that very transaction, and names new pieces by its epoch, each name once.
+//   - each transaction checks the head itself, and names new pieces by the head's epoch, each name once.
 //
 // It knows the layout of docs/protocol.md and nothing of the product's code.
 type Rules struct {
@@ -126,7 +126,7 @@ func (r *judge) fault(t product.Txn, format string, args ...any) {
 	}
 }
 
-// add judges one transaction as a whole: between its operations nobody can look.
+// add judges one transaction as a whole: between its operations no client can read.
 func (r *judge) add(t product.Txn) {
 	checked, touched := false, ""
 	before, after := map[string]holder{}, map[string]holder{}

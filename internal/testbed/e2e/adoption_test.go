@@ -89,7 +89,7 @@ func TestAdoption(t *testing.T) {
 	w := startBeside(t, func(env *servers.Env, o *product.Options) {
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		conn := env.ZooKeeper.Dial(t)
-		// Long enough to look at what was adopted before it shrinks.
+		// Long enough to read what was adopted before it is scaled down.
 		*o.Config.Kinds[0].Behavior.ScaleDown.StabilizationWindow = config.Duration(10 * time.Minute)
 		o.Before = func(ctx context.Context, s *product.Stack) error {
 			if err := old.write(ctx, s, conn); err != nil {
@@ -145,7 +145,7 @@ func TestAdoption(t *testing.T) {
 	writes, err := w.ScaleWrites()
 	require.NoError(t, err)
 	for _, s := range writes {
-		require.NotEqual(t, thingSet, s.StatefulSet, "no shrink before every source was complete for one whole window: %+v", s)
+		require.NotEqual(t, thingSet, s.StatefulSet, "no scale down before every source was complete for one whole window: %+v", s)
 	}
 	w.change(thing, func(k *config.Kind) { *k.Behavior.ScaleDown.StabilizationWindow = config.Duration(4 * time.Second) })
 	w.holds(w.settled(thing, thingSet, 2, len(old.catalogue)), old.catalogue)

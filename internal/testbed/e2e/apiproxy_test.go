@@ -21,7 +21,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// apiProxy is the product's way to the API server, and nobody else's: what it cuts is away for the
+// apiProxy is the product's own way to the API server: what it cuts is away for the
 // product alone, while the servers that tests share work on. It passes on the product's own token,
 // so its rights are what they are.
 type apiProxy struct {

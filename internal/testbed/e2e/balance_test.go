@@ -21,7 +21,7 @@ import (
 )
 
 // TestWeightsAndPins balances Things by the weights of real catalogue rows and binds some by their labels: heavy Things are spread, a pin
-// is obeyed from the first list on and after it changed, one that cannot be satisfied is told and holds up nobody, and a constant
+// is obeyed from the first list on and after it changed, one that cannot be satisfied is told and holds up no other, and a constant
 // state moves nothing.
 func TestWeightsAndPins(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {

@@ -116,7 +116,7 @@ func TestZooKeeperAway(t *testing.T) {
 	require.NoError(t, w.ZooKeeper.Kill())
 	back := time.Now().Add(20 * time.Second)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, later, 2))
-	// Who decides on what it last saw of ZooKeeper would grow at once.
+	// A leader that decides on what it last saw of ZooKeeper would scale up at once.
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 500 })
 	time.Sleep(time.Until(back))
 	meanwhile, err := w.ScaleWrites()

@@ -27,7 +27,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 	before := w.assignment(thing)
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 200 })
 	// 1,202 ids stand in the lists.
-	w.until("it says that it would grow", func(ctx context.Context) error {
+	w.until("it says that it would scale up", func(ctx context.Context) error {
 		var r outcome.Report
 		err := w.Servers[0].REST(ctx, http.MethodGet, "/v1/api/orchestrations/Thing/decision", "", nil, &r)
 		if act := r.Acted(); err == nil && (r.Desired != 7 || !act.DryRun || act.Done != outcome.WouldScale) {

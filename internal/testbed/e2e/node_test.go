@@ -22,7 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is emptied, and that of one that does not, which keeps
+// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is reassigned, and that of one that does not, which keeps
 // what it has until a person declares it dead. The nodes are this test's own: one instance of the Rules on each.
 func TestNodeLost(t *testing.T) {
 	const size, rules = 4, 240
@@ -54,7 +54,7 @@ func TestNodeLost(t *testing.T) {
 	t.Run("of an instance that answers", func(t *testing.T) {
 		w.t = t
 		node := w.loseNode(podName(ruleSet, 2))
-		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 2, rules) })
+		w.until("it is reassigned", func(ctx context.Context) error { return w.reassigned(ctx, 2, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.runsWhatIsAssigned(rule)
 		runs, err := w.Runs()
@@ -92,7 +92,7 @@ func TestNodeLost(t *testing.T) {
 		out, err = w.reassign(1)
 		require.NoError(t, err, out)
 		require.Contains(t, out, "is declared dead by system:serviceaccount:"+w.Namespace+":operator")
-		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 1, rules) })
+		w.until("it is reassigned", func(ctx context.Context) error { return w.reassigned(ctx, 1, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.until("an event names who said it", func(ctx context.Context) error {
 			return w.event(ctx, "AssumedDead", "system:serviceaccount:"+w.Namespace+":operator declared pod "+podName(ruleSet, 1))
@@ -105,8 +105,8 @@ func TestNodeLost(t *testing.T) {
 	require.Empty(t, writes, "no size was written for a node")
 }
 
-// emptied is an error unless an ordinal of the Rules is closed and owns nothing, and the others own all.
-func (w *world) emptied(ctx context.Context, ordinal, ids int) error {
+// reassigned is an error unless an ordinal of the Rules is closed and owns nothing, and the others own all.
+func (w *world) reassigned(ctx context.Context, ordinal, ids int) error {
 	a, err := w.Assignment(ctx, rule)
 	if err != nil {
 		return err
@@ -176,8 +176,8 @@ func onePodANode(ctx context.Context, s *product.Stack, set string, names []stri
 	})
 }
 
-// loseNode loses the node of a pod: somebody takes the node's Lease from kwok and never renews it, so that from now on nobody reports for
-// the node. It returns when Kubernetes knows.
+// loseNode loses the node of a pod: it takes the node's Lease from kwok and never renews it, so that kwok reports for the node no
+// more. It returns when Kubernetes knows.
 func (w *world) loseNode(pod string) (name string) {
 	w.t.Helper()
 	p, err := w.Kube.CoreV1().Pods(w.Namespace).Get(w.t.Context(), pod, metav1.GetOptions{})

@@ -30,7 +30,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
 		k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1 // else it lowers three empty instances to two by itself
-		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before anybody looks
+		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before the test reads them
 	})
 	things := product.IDs(2_700, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
@@ -104,7 +104,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 	for _, s := range writes {
 		require.False(t, s.StatefulSet == thingSet && s.User == w.User(), "with owner hpa the product never writes /scale: %+v", s)
 	}
-	// Whoever asks by hand gets the same answer from every replica.
+	// A person who asks by hand gets the same answer from every replica.
 	for _, v := range w.Servers {
 		w.until(v.Name+" says what becomes of pods", func(ctx context.Context) error {
 			var stays, empty struct{ State string }

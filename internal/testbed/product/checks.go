@@ -30,7 +30,7 @@ func (s *Stack) Settled(ctx context.Context, kind, statefulSet string, size, ids
 	first := s.Starts[statefulSet]
 	for _, n := range a.Ordinals() {
 		if (n < first || n >= first+size) && len(a.Instances[n].IDs) > 0 {
-			return nil, fmt.Errorf("ordinal %d has %d ids and is to go", n, len(a.Instances[n].IDs))
+			return nil, fmt.Errorf("ordinal %d has %d ids and is leaving", n, len(a.Instances[n].IDs))
 		}
 	}
 	if err := a.balanced(first, size); err != nil {
@@ -148,7 +148,7 @@ func (s *Stack) DrainedFirst(ctx context.Context, kind, statefulSet string, init
 }
 
 // withoutUndone leaves out the last writes if it is not known whether they were done, and the size that the StatefulSet has says that they
-// were not: nobody wrote another one after them.
+// were not: no other write came after them.
 func withoutUndone(writes []ScaleWrite, size int) []ScaleWrite {
 	for len(writes) > 0 && writes[len(writes)-1].Unknown && writes[len(writes)-1].Replicas != size {
 		writes = writes[:len(writes)-1]

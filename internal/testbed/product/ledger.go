@@ -70,7 +70,7 @@ func newLedger(chroot, kind string) *Ledger {
 	}
 }
 
-// errGarbage says that nobody can read what was written: what was there before counts on, as it does for the product.
+// errGarbage says that what was written cannot be read: what was there before counts on, as it does for the product.
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {
@@ -105,7 +105,7 @@ func (l *Ledger) add(t Txn, judged bool) error {
 	return nil
 }
 
-// recount judges the transaction as a whole: between its operations nobody can look.
+// recount judges the transaction as a whole: between its operations no client can read.
 func (l *Ledger) recount(t Txn, before, after []string, judged bool) {
 	for _, id := range before {
 		l.count[id]--

@@ -51,8 +51,8 @@ type Options struct {
 	ServerFlags, WorkloadFlags, ServerEnv []string
 	// EachServer are the flags of one replica, after ServerFlags; it may be nil.
 	EachServer func(i int) []string
-	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and nobody is asked for
-	// metrics through the API server.
+	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and
+	// the API server serves no metrics of theirs.
 	Private bool
 	// Sizes are the replicas of StatefulSets at the start, Starts their first ordinals; those not
 	// named start as the manifests have them.
@@ -61,7 +61,7 @@ type Options struct {
 	Hooks bool
 	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
 	Before func(context.Context, *Stack) error
-	// Progress is told what is being done; nil: nobody is.
+	// Progress is told what is being done; it may be nil.
 	Progress io.Writer
 }
 
@@ -82,7 +82,7 @@ type Stack struct {
 	Certs      *certs.Files // of the metrics API
 
 	front   *front                        // where the APIServices lead
-	fronts  []*front                      // front, and where the Service shardscaler leads if somebody asks there
+	fronts  []*front                      // front, and where the Service shardscaler leads, if it is asked for
 	closers []func(context.Context) error // in the order of starting
 }
 

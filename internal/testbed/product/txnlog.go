@@ -20,7 +20,7 @@ import (
 // Txn is one committed transaction of ZooKeeper's own log.
 type Txn struct {
 	Zxid    int64
-	Session int64     // of whoever asked for it
+	Session int64     // of the client that asked for it
 	Time    time.Time // of the server that proposed it, to the millisecond
 	Ops     []TxnOp
 	Bytes   int // of its record in the log

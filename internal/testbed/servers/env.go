@@ -58,7 +58,7 @@ type Options struct {
 	Only       []Part    // default: AllParts
 	ZooKeepers int       // servers in the ensemble; default 1
 	Nodes      int       // nodes of the cluster; default 3
-	Progress   io.Writer // told what is being built, fetched or started, and for how long; default: nobody
+	Progress   io.Writer // told what is being built, fetched or started, and for how long; it may be nil
 }
 
 // Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
@@ -234,7 +234,7 @@ func sandboxRoot() (string, error) {
 		var info os.FileInfo
 		info, err = os.Lstat(root)
 		if err == nil && (!info.IsDir() || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid())) {
-			err = fmt.Errorf("%s belongs to somebody else", root)
+			err = fmt.Errorf("%s belongs to another user", root)
 		}
 	}
 	if err != nil {

@@ -18,7 +18,7 @@ type Kafka struct {
 	*Server
 }
 
-// kafkaJVM: the quick compiler alone, because nobody measures Kafka here and all else waits for its start
+// kafkaJVM: the quick compiler alone, because no test measures Kafka and all else waits for its start
 // (3 s of CPU time instead of 8).
 var kafkaJVM = []string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}
 

@@ -70,8 +70,8 @@ func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
 	}
 }
 
-// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account and
-// nobody else, for a day. The account is created if it does not exist.
+// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account alone,
+// for a day. The account is created if it does not exist.
 func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
 	token, err := k.Token(ctx, namespace, name)
 	if err != nil {

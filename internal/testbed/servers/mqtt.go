@@ -21,7 +21,7 @@ import (
 type MQTT struct {
 	*Server
 	URL      string `json:"url"`                // tcp://host:port
-	User     string `json:"user,omitempty"`     // empty: anyone may connect
+	User     string `json:"user,omitempty"`     // empty: any client may connect
 	Password string `json:"password,omitempty"` //
 }
 

@@ -137,7 +137,7 @@ func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	})
 }
 
-// NewMQTT starts a broker for this test alone, which refuses anybody but the user if one is given.
+// NewMQTT starts a broker for this test alone, which refuses every client but the user, if one is given.
 func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	t.Helper()
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })

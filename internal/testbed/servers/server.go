@@ -180,7 +180,7 @@ func (s *Server) ID() proc.ID {
 	return id
 }
 
-// asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
+// asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as the user of this process.
 func asUser(uid uint32) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{}
 	if uid != 0 {

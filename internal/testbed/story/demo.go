@@ -64,7 +64,7 @@ func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) err
 	}()
 	d.acts(ctx)
 	if ctx.Err() != nil {
-		return nil // whoever watched has seen enough
+		return nil // a person ended it, and has seen enough
 	}
 	err := d.summary()
 	if !oneshot {

@@ -187,7 +187,7 @@ func (s *Story) none(k *Kind) error {
 		delete(ledger.Vanished, id)
 	}
 	if n := len(ledger.Vanished); n > 0 {
-		return fmt.Errorf("%d %ss are gone that nobody deleted", n, k.Name)
+		return fmt.Errorf("%d %ss are gone without a delete", n, k.Name)
 	}
 	return nil
 }

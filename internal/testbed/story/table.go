@@ -17,14 +17,14 @@ type shown struct {
 		Resources struct{ IDs []string }
 	}
 	Decision struct {
-		Wanted  int
+		Needed  int `json:"wanted"`
 		Summary string
 	}
 	Progress struct{ Moved int64 }
 }
 
 const (
-	header = "   KIND   READY/SIZE  WANTED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
+	header = "   KIND   READY/SIZE  NEEDED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
 	format = "   %-6s %10s  %6d  %8d  %10d  %9d  %7d  %4s  %7d  %s"
 )
 
@@ -85,7 +85,7 @@ func (d *demo) row(ctx context.Context, k *Kind) (row, timeless string) {
 		fullest = max(fullest, len(in.Resources.IDs))
 	}
 	line := func(lag string) string {
-		return fmt.Sprintf(format, k.Name, fmt.Sprintf("%d/%d", size.Ready, size.Spec), s.Decision.Wanted,
+		return fmt.Sprintf(format, k.Name, fmt.Sprintf("%d/%d", size.Ready, size.Spec), s.Decision.Needed,
 			s.Resources-s.Unassigned-s.InFlight, s.Unassigned, s.InFlight, fullest, lag, s.Progress.Moved, s.Decision.Summary)
 	}
 	return line(lag), line("")

@@ -60,7 +60,7 @@ type Config struct {
 	// Fences makes every instance stop all work 2/3 of the session after ZooKeeper last answered it.
 	Fences bool
 
-	// Kafka lists the brokers; empty: nobody beats.
+	// Kafka lists the brokers; empty: no instance beats.
 	Kafka []string
 	Topic string
 	// Beat is the time between two heartbeats of an instance.

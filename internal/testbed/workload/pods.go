@@ -95,7 +95,7 @@ func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) erro
 }
 
 // restart shows the container of an instance as running again. It tries until that is done, or there is no pod, or for too long; and on
-// its own time, since whoever asked may be gone by then.
+// its own time, since the caller may be gone by then.
 func (s *Sim) restart(in *instance) {
 	_ = wait.PollUntilContextTimeout(context.Background(), retryEvery, restartTimeout, true, func(ctx context.Context) (bool, error) {
 		err := s.kubelet.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
@@ -152,7 +152,7 @@ type Factors struct {
 // usage is what the annotations of a pod say: milli-cores and bytes.
 type usage struct{ cpu, memory int64 }
 
-// reportEvery is the time between two looks at what the pods use; noticeable is the least share by which a value must
+// reportEvery is the time between two reads of what the pods use; noticeable is the least share by which a value must
 // differ to be written: each write of 100 pods is 100 requests.
 const (
 	reportEvery = time.Second

@@ -114,7 +114,7 @@ func (p *Proxy) SetEach(choose func(frame []byte) Harm) {
 }
 
 // OnRead calls f with the path of each znode that a client asks to read, before the server hears of
-// it; nil: nobody is told. The client's connection waits for f, which thus does something between
+// it; nil: no call. The client's connection waits for f, which thus does something between
 // two reads.
 func (p *Proxy) OnRead(f func(path string)) {
 	p.mu.Lock()

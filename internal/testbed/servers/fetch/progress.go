@@ -15,7 +15,7 @@ type Progress struct {
 	terminal bool // rewrite the last line each second instead of adding one every 15 s
 }
 
-// NewProgress tells w; nil: nobody.
+// NewProgress writes to w; nil: nothing is written.
 func NewProgress(w io.Writer) *Progress {
 	if w == nil {
 		w = io.Discard

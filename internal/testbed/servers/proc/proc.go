@@ -2,7 +2,7 @@
 // their environment.
 //
 // In: /proc. Out: an ID that stays that of one process for ever. Invariant: no signal reaches a
-// process other than the one that the ID was made of, save for the instant between look and kill.
+// process other than the one that the ID was made of, save for the instant between check and kill.
 package proc
 
 import (
