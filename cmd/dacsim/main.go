@@ -1,4 +1,5 @@
-// Command dacsim plays the instances of a workload: one process acts for every pod of the given StatefulSets.
+// Command dacsim plays the instances of a workload: one process acts for every pod of the given
+// StatefulSets.
 package main
 
 import (

@@ -14,8 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 )
 
-// TestEachReplyLost loses the answer of every transaction once: ZooKeeper has done it, and the product does not know. Each kind of
-// transaction must have been met.
+// TestEachReplyLost loses the answer of every transaction once: ZooKeeper has done it, and the
+// product does not know. Each kind of transaction must have been met.
 func TestEachReplyLost(t *testing.T) {
 	env := servers.Require(t, servers.AllParts...)
 	z := env.NewZooKeeper(t, 3)

@@ -13,22 +13,25 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at every transaction
+// Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at
+// every transaction
 //
 //   - an id is in one place, and leaves the last one by a delete only;
-//   - it leaves a list into the flight alone, and the flight only after the pod it was taken from had let go of it;
-//   - each transaction checks the head itself, and names new pieces by the head's epoch, each name once.
+//   - it leaves a list for the flight alone, and the flight only after its pod had released it;
+//   - each transaction checks the head itself, and names new pieces by its epoch, each once.
 //
 // It knows the layout of docs/protocol.md and nothing of the product's code.
 type Rules struct {
 	Kind string
 	// Faults are the transactions that break a rule, in words; at most maxFaults are told.
 	Faults []string
-	// Writes counts the leaders' transactions, Heads those that took or changed the head, Epochs the leaderships.
+	// Writes counts the leaders' transactions, Heads those that took or changed the head, Epochs
+	// the leaderships.
 	Writes, Heads, Epochs int
 	// Longest is the greatest number of ids that one list ever had.
 	Longest int
-	// Revoked and Landed count ids that went into the flight and left it; Released counts the latter by the part of rule 6 that allowed it.
+	// Revoked and Landed count ids that went into the flight and left it; Released counts the
+	// latter by the part of rule 6 that allowed it.
 	Revoked, Landed int
 	Released        map[string]int
 	// Deleted counts how often an id was taken away to be deleted.
@@ -60,7 +63,8 @@ type RulesOptions struct {
 	Acknowledged bool
 	// Foreign are sessions that may write as they please: the test's own.
 	Foreign map[int64]bool
-	// Gone says when Kubernetes no longer had a pod, or its container had terminated, as its watchers saw it; the zero time: it has it.
+	// Gone says when Kubernetes no longer had a pod, or its container had terminated, as its
+	// watchers saw it; the zero time: it has it.
 	Gone func(uid string) time.Time
 }
 
@@ -72,7 +76,8 @@ const fenceMargin = time.Second
 
 const maxFaults = 20
 
-// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is given.
+// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is
+// given.
 const toDelete = -2
 
 type headSeen struct {

@@ -18,12 +18,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// oldTree is what the orchestrator of old left: five instances of which 2 was never written, and 7, which the StatefulSet no
-// longer has. Everywhere `count` was overwritten by the spread, `times` is 0, and `tmp` has no status.
+// oldTree is what the orchestrator of old left: five instances of which 2 was never written, and 7,
+// which the StatefulSet no longer has. Everywhere `count` was overwritten by the spread, `times` is
+// 0, and `tmp` has no status.
 type oldTree struct {
 	lists map[int][]string
-	// twice is in the lists of 0 and 1, unknown in the list of 0 and not in the catalogue, orphans in the list of 7,
-	// unplaced in the catalogue and in no list.
+	// twice is in the lists of 0 and 1, unknown in the list of 0 and not in the catalogue, orphans
+	// in the list of 7, unplaced in the catalogue and in no list.
 	twice, unknown    string
 	orphans, unplaced []string
 	catalogue         []string
@@ -82,7 +83,8 @@ func makeAll(conn *zk.Conn, node string, data []byte) error {
 	return err
 }
 
-// TestAdoption starts over a tree that the old orchestrator wrote, and over a StatefulSet of another size than we would choose.
+// TestAdoption starts over a tree that the old orchestrator wrote, and over a StatefulSet of
+// another size than we would choose.
 func TestAdoption(t *testing.T) {
 	old := newOldTree()
 	const size = 5 // two would do

@@ -18,9 +18,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestAPIServerAndMetricsServerAway cuts the product's way to the API server for 30 s, and then to metrics.k8s.io alone: without the
-// first nothing is sized, restarted or moved, and what the platform said meanwhile is done afterwards; without the second nothing is
-// scaled down, and the count still scales up.
+// TestAPIServerAndMetricsServerAway cuts the product's way to the API server for 30 s, and then to
+// metrics.k8s.io alone: without the first nothing is sized, restarted or moved, and what the
+// platform said meanwhile is done afterwards; without the second nothing is scaled down, and the
+// count still scales up.
 func TestAPIServerAndMetricsServerAway(t *testing.T) {
 	var api apiProxy
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {

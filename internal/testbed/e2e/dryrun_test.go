@@ -16,7 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and leaves no trace.
+// TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and
+// leaves no trace.
 func TestDryRunWritesNothing(t *testing.T) {
 	old := newOldTree()
 	w := startBeside(t, func(env *servers.Env, o *product.Options) {

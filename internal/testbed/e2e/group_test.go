@@ -91,8 +91,8 @@ func (w *world) hasEvent(kind, reason string) {
 	})
 }
 
-// TestHPAOnTheInstanceGroup lets a real HPA own the size through an InstanceGroup, on a plain count of resources: a metric that falls
-// before anything is drained. The first ordinal is 5.
+// TestHPAOnTheInstanceGroup lets a real HPA own the size through an InstanceGroup, on a plain count
+// of resources: a metric that falls before anything is drained. The first ordinal is 5.
 func TestHPAOnTheInstanceGroup(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.Sizes[thingSet], o.Starts = 3, map[string]int{thingSet: 5}
@@ -153,8 +153,8 @@ func TestHPAOnTheInstanceGroup(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// toZeroAndBack lets the HPA scale to zero when no Thing is left. The API server accepts its wish of
-// 0, init bounds it, and the size returns with the Things.
+// toZeroAndBack lets the HPA scale to zero when no Thing is left. The API server accepts its wish
+// of 0, init bounds it, and the size returns with the Things.
 func (w *world) toZeroAndBack(kept []string) {
 	w.t.Helper()
 	w.kubectl("patch", "hpa", groupName, "--type=merge", "-p", `{"spec":{"minReplicas":0}}`)
@@ -192,8 +192,9 @@ func (w *world) hpaOnGroup() {
 	w.hpaSays(groupName, autoscalingv2.ScalingActive, "ValidMetricFound")
 }
 
-// TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and their owner holds that for a window;
-// Rules, whose pods start in order, are cut under what they need.
+// TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and
+// their owner holds that for a window; Rules, whose pods start in order, are cut under what they
+// need.
 func TestReplicasByHand(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
@@ -263,7 +264,8 @@ func TestReplicasByHand(t *testing.T) {
 	w.lostNothing(rule, nil)
 }
 
-// heldForAWindow requires that after another writer raised Things one scale-down window went by before they were lowered again.
+// heldForAWindow requires that after another writer raised Things one scale-down window went by
+// before they were lowered again.
 func (w *world) heldForAWindow(raised, lowered int) {
 	w.t.Helper()
 	writes, err := w.ScaleWrites()

@@ -15,9 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// TestImportLoadAndScaleDown plays the story of the demonstration, Things and Rules at the same time,
-// with load on both, and asks more of it: that exactly those ids are there, that the metrics API
-// says so, that the decisions can be made again, and the same for memory.
+// TestImportLoadAndScaleDown plays the story of the demonstration, Things and Rules at the same
+// time, with load on both, and asks more of it: that exactly those ids are there, that the metrics
+// API says so, that the decisions can be made again, and the same for memory.
 func TestImportLoadAndScaleDown(t *testing.T) {
 	w := start(t, nil)
 	things := &story.Kind{Name: thing, Set: thingSet, Init: thingInit, Target: thingTarget, CPU: 0.5, IDs: product.IDs(20_000, 1)}

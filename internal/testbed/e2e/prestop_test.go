@@ -22,8 +22,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// TestHPATakesOwnedOrdinals: a real HPA on another metric than recommended_replicas lowers replicas while what goes owns much. The
-// preStop hooks hold the pods until they own nothing; a restart is not held; and a hook whose time is over says what it leaves behind.
+// TestHPATakesOwnedOrdinals: a real HPA on another metric than recommended_replicas lowers replicas
+// while what goes owns much. The preStop hooks hold the pods until they own nothing; a restart is
+// not held; and a hook whose time is over says what it leaves behind.
 func TestHPATakesOwnedOrdinals(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.Hooks, o.Replicas = true, 2
@@ -184,7 +185,8 @@ func (w *world) event(ctx context.Context, reason, says string) error {
 	return fmt.Errorf("no event %s that says %q; others %q", reason, says, others)
 }
 
-// giveGrace gives the Things' pods another grace, and their hook with it, and waits until all of them have it.
+// giveGrace gives the Things' pods another grace, and their hook with it, and waits until all of
+// them have it.
 func (w *world) giveGrace(seconds int) {
 	w.t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":%d,"containers":[{"name":"instance",

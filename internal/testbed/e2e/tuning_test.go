@@ -16,7 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// TestLiveTuning changes thresholds in the ConfigMap and sees each in the decision, without a restart.
+// TestLiveTuning changes thresholds in the ConfigMap and sees each in the decision, without a
+// restart.
 func TestLiveTuning(t *testing.T) {
 	w := startBeside(t, nil)
 	things := product.IDs(5_400, 1)

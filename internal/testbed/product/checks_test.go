@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A write of which it is not known whether it was done counts, unless it is the last one and the size shows that it was not.
+// A write of which it is not known whether it was done counts, unless it is the last one and the
+// size shows that it was not.
 func TestWritesThatWereNotDone(t *testing.T) {
 	done := func(n int) ScaleWrite { return ScaleWrite{Replicas: n, Accepted: true} }
 	unknown := func(n int) ScaleWrite { return ScaleWrite{Replicas: n, Unknown: true} }

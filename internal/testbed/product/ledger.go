@@ -11,14 +11,17 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Ledger is what ZooKeeper's transaction log says of one kind: where every id was after each transaction.
+// Ledger is what ZooKeeper's transaction log says of one kind: where every id was after each
+// transaction.
 type Ledger struct {
 	Kind string
-	// Transactions counts those that changed a list, the pool or the flight: a ledger without any proves nothing.
+	// Transactions counts those that changed a list, the pool or the flight: a ledger without any
+	// proves nothing.
 	Transactions int
 	// Faults are transactions after which an id was in two places, in words.
 	Faults []string
-	// Vanished holds the ids that are nowhere at the end and were somewhere before, with the time at which they went.
+	// Vanished holds the ids that are nowhere at the end and were somewhere before, with the time
+	// at which they went.
 	Vanished map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
@@ -39,8 +42,8 @@ type place struct {
 	ids     []string
 }
 
-// Ledger folds the transaction log of the ensemble. Faults up to the transaction `after` are left out: what
-// a test wrote itself, as it pleased.
+// Ledger folds the transaction log of the ensemble. Faults up to the transaction `after` are left
+// out: what a test wrote itself, as it pleased.
 func (t *Tree) Ledger(kind string, after int64) (*Ledger, error) {
 	txns, err := t.Transactions()
 	if err != nil {
@@ -55,7 +58,8 @@ func (t *Tree) Ledger(kind string, after int64) (*Ledger, error) {
 	return l, nil
 }
 
-// ReadLedger folds the transaction log in the data folder of a server that stands alone. It may be longer than can be kept.
+// ReadLedger folds the transaction log in the data folder of a server that stands alone. It may be
+// longer than can be kept.
 func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 	l := newLedger(chroot, kind)
 	err := WalkTxns(dataDir, func(t Txn) error { return l.add(t, true) })
@@ -70,7 +74,8 @@ func newLedger(chroot, kind string) *Ledger {
 	}
 }
 
-// errGarbage says that what was written cannot be read: what was there before counts on, as it does for the product.
+// errGarbage says that what was written cannot be read: what was there before counts on, as it does
+// for the product.
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {

@@ -26,19 +26,22 @@ type Txn struct {
 	Bytes   int // of its record in the log
 }
 
-// TxnOp is what one operation of a transaction did to one znode; Data is nil for a deletion and for a check.
+// TxnOp is what one operation of a transaction did to one znode; Data is nil for a deletion and for
+// a check.
 type TxnOp struct {
 	Path    string
 	Data    []byte
 	Deleted bool
-	// Checked: it changed nothing, and demanded this Version. Of a set, Version is the new one; a created znode has 0.
+	// Checked: it changed nothing, and demanded this Version. Of a set, Version is the new one; a
+	// created znode has 0.
 	Checked bool
 	Version int32
 	// Created, and Ephemeral: it goes with the session.
 	Created, Ephemeral bool
 }
 
-// Types of transactions, from ZooKeeper's ZooDefs.OpCode. Those that change no data are passed over.
+// Types of transactions, from ZooKeeper's ZooDefs.OpCode. Those that change no data are passed
+// over.
 const (
 	txnCreate          = 1
 	txnDelete          = 2
@@ -201,8 +204,8 @@ func decodeTxn(body []byte) (Txn, error) {
 	return txn, nil
 }
 
-// multi reads the operations of a multi. One that failed is in the log with an error in place of the operation at fault, and
-// changed nothing.
+// multi reads the operations of a multi. One that failed is in the log with an error in place of
+// the operation at fault, and changed nothing.
 func (j *jute) multi() []TxnOp {
 	var ops []TxnOp
 	failed := false

@@ -80,8 +80,8 @@ const FileVar = "SHARDSCALER_SANDBOX"
 // startTimeout bounds the start of all servers together, once everything is built and fetched.
 const startTimeout = 3 * time.Minute
 
-// Start builds and fetches what is missing, starts the servers side by side, and returns when each of
-// them answers. On an error nothing is left running.
+// Start builds and fetches what is missing, starts the servers side by side, and returns when each
+// of them answers. On an error nothing is left running.
 func Start(ctx context.Context, options Options) (*Env, error) {
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("start sandbox: it needs Linux, this is %s", runtime.GOOS)
@@ -225,8 +225,8 @@ func (e *Env) part(part Part) []*Server {
 	return nil
 }
 
-// sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the user's
-// home: PostgreSQL, as another user, must get through.
+// sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the
+// user's home: PostgreSQL, as another user, must get through.
 func sandboxRoot() (string, error) {
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("shardscaler-%d", os.Getuid()))
 	err := os.MkdirAll(root, 0o755)

@@ -70,8 +70,8 @@ func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
 	}
 }
 
-// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account alone,
-// for a day. The account is created if it does not exist.
+// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account
+// alone, for a day. The account is created if it does not exist.
 func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
 	token, err := k.Token(ctx, namespace, name)
 	if err != nil {
@@ -108,8 +108,8 @@ func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string,
 	return request.Status.Token, nil
 }
 
-// Audit reads the records of what changed a StatefulSet or its /scale, or created or deleted a pod, in a
-// namespace; in the order in which the API server finished them (StageTimestamp).
+// Audit reads the records of what changed a StatefulSet or its /scale, or created or deleted a pod,
+// in a namespace; in the order in which the API server finished them (StageTimestamp).
 func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error) {
 	file, err := os.Open(k.AuditLog)
 	if err != nil {
@@ -129,7 +129,8 @@ func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error)
 	}
 }
 
-// InstallDefinitions installs the CustomResourceDefinition that is shipped. It stays: other tests use it too.
+// InstallDefinitions installs the CustomResourceDefinition that is shipped. It stays: other tests
+// use it too.
 func (k *Kubernetes) InstallDefinitions(t testing.TB) {
 	t.Helper()
 	root, err := ModuleRoot()

@@ -13,7 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// demoConfig has instances small enough that 20,000 resources need many, and windows short enough to watch.
+// demoConfig has instances small enough that 20,000 resources need many, and windows short enough
+// to watch.
 const demoConfig = `
 syncPeriod: 1s
 kinds:

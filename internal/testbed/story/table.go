@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
-// shown is what the table takes from the product's REST API, field by field: a person could ask the same.
+// shown is what the table takes from the product's REST API, field by field: a person could ask the
+// same.
 type shown struct {
 	Resources, Unassigned, InFlight int
 	Instances                       map[string]struct {
@@ -28,7 +29,8 @@ const (
 	format = "   %-6s %10s  %6d  %8d  %10d  %9d  %7d  %4s  %7d  %s"
 )
 
-// watchTable shows the table until ctx ends: in place on a terminal, else a line whenever more than a lag has changed.
+// watchTable shows the table until ctx ends: in place on a terminal, else a line whenever more than
+// a lag has changed.
 func (d *demo) watchTable(ctx context.Context) {
 	inPlace := fetch.IsTerminal(d.out)
 	fmt.Fprintln(d.out, header)
