@@ -112,7 +112,7 @@ func startLane(t *testing.T, env *servers.Env, z *servers.ZooKeeper, o laneOptio
 		}
 	})
 	l.pods = watchPods(t, l.Kube, l.Namespace)
-	// Else the first one receives all, and instances that do not acknowledge never give it away.
+	// Else the first one receives all, and nothing is revoked where instances do not acknowledge.
 	l.sees("both instances may receive", func(a *product.Assignment) bool {
 		return len(a.Open) == 2
 	})
@@ -206,14 +206,14 @@ func (l *lane) create(n int) []string {
 // resourceName is what the n-th resource is called.
 func resourceName(n int) string { return fmt.Sprintf("r%05d", n) }
 
-// up asks for more than there is room for, down takes it away again.
+// up creates more resources than the instances have room for.
 func (l *lane) up() { l.create(batch) }
 
-// down takes away what leaving finds.
+// down deletes as many: those that leaving chose.
 func (l *lane) down() { l.take(l.leaving()) }
 
-// leaving leaves the last instance what it has, if there is enough elsewhere: it is the one that
-// leaves, and must have something to move.
+// leaving chooses ids of other instances than the last one, if these have enough: the last one
+// leaves, and its drain must have something to move.
 func (l *lane) leaving() []string {
 	l.t.Helper()
 	a := l.assignment()
@@ -382,8 +382,8 @@ func (l *lane) clean() verdict {
 // both.
 func (l *lane) hang(ordinal int) { l.instance(ordinal, "hang", 0) }
 
-// stall waits for the instance's status: from one that has never had any, nothing voluntary is
-// taken.
+// stall waits for the instance's status first: no voluntary move takes anything from an instance
+// that has never had one.
 func (l *lane) stall(ordinal int) {
 	l.t.Helper()
 	l.sees(fmt.Sprintf("instance %d has a status", ordinal), func(a *product.Assignment) bool {

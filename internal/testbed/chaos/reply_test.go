@@ -104,7 +104,7 @@ func (l *lane) pooled() {
 	l.settled()
 }
 
-// turned creates again what is being deleted and whose instance has not let go of it.
+// turned creates again what is being deleted and whose instance has not released it.
 func (l *lane) turned() {
 	l.t.Helper()
 	l.hangTurned()

@@ -34,7 +34,7 @@ type Rules struct {
 	// latter by the part of rule 6 that allowed it.
 	Revoked, Landed int
 	Released        map[string]int
-	// Deleted counts how often an id was taken away to be deleted.
+	// Deleted counts how often an id was revoked to be deleted.
 	Deleted map[string]int
 	// Vanished are ids that are nowhere at the end.
 	Vanished map[string]time.Time
@@ -155,7 +155,7 @@ func (r *judge) add(t product.Txn) {
 		}
 	}
 	if r.o.Foreign[t.Session] {
-		r.settle(t, before, after)
+		r.apply(t, before, after)
 		return
 	}
 	if touched != "" {
@@ -165,7 +165,7 @@ func (r *judge) add(t product.Txn) {
 		}
 	}
 	r.movements(t, before, after)
-	r.settle(t, before, after)
+	r.apply(t, before, after)
 }
 
 // newHead notes a head that was taken or changed.
@@ -311,7 +311,7 @@ func (r *judge) movements(t product.Txn, before, after map[string]holder) {
 	}
 }
 
-// release demands that an id that leaves the flight was let go of.
+// release demands that an id that leaves the flight was released.
 func (r *judge) release(t product.Txn, id string, f holder) {
 	if !r.o.Acknowledged {
 		return
@@ -320,7 +320,7 @@ func (r *judge) release(t product.Txn, id string, f holder) {
 	switch gone := r.gone(f.pod); {
 	case f.pod != "" && r.acked[instancePod{f.ordinal, f.pod}] >= f.times:
 		r.Released["i"]++
-	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.saidSo(t, f, status.Pod):
+	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.acknowledged(t, f, status.Pod):
 		r.Released["ii"]++
 	case !status.there && status.Pod == f.pod && status.Fences && status.SessionMs > 0 &&
 		!t.Time.Before(status.absent.Add(time.Duration(status.SessionMs)*time.Millisecond+fenceMargin)):
@@ -330,10 +330,10 @@ func (r *judge) release(t product.Txn, id string, f holder) {
 	}
 }
 
-// saidSo says whether the pod that wrote the ordinal's last status has applied the revoke, and was
-// there still when what was taken was given on: where no pod was recorded, the present one may run
-// it. A pod that is gone says nothing of the one that came after it.
-func (r *judge) saidSo(t product.Txn, f holder, pod string) bool {
+// acknowledged says whether the pod that wrote the ordinal's last status has applied the revoke,
+// and still existed at the grant: where no pod was recorded, the present one may run the resource.
+// A pod that is gone proves nothing of its successor.
+func (r *judge) acknowledged(t product.Txn, f holder, pod string) bool {
 	gone := r.gone(pod)
 	return pod != "" && r.acked[instancePod{f.ordinal, pod}] >= f.times && (gone.IsZero() || gone.After(t.Time.Add(-goneSkew)))
 }
@@ -345,8 +345,8 @@ func (r *judge) gone(uid string) time.Time {
 	return r.o.Gone(uid)
 }
 
-// settle makes what the transaction left the state.
-func (r *judge) settle(t product.Txn, before, after map[string]holder) {
+// apply makes what the transaction left the state.
+func (r *judge) apply(t product.Txn, before, after map[string]holder) {
 	for file, h := range after {
 		for _, id := range before[file].ids {
 			delete(r.Held, id)
