@@ -115,8 +115,7 @@ func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	return measured, nil
 }
 
-// row tells what the reads of a server cost, and returns how many calls to the API server each
-// makes.
+// row tells what a server's reads cost, and returns how many calls to the API server each makes.
 func (f *field) row(ctx context.Context, c *contender) (upstream float64, err error) {
 	const warm = 10
 	var took []float64

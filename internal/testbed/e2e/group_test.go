@@ -193,8 +193,7 @@ func (w *world) hpaOnGroup() {
 }
 
 // TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and
-// their owner holds that for a window; Rules, whose pods start in order, are cut under what they
-// need.
+// their owner holds that for a window; Rules, whose pods start in order, are lowered below their need.
 func TestReplicasByHand(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
@@ -245,7 +244,7 @@ func TestReplicasByHand(t *testing.T) {
 	w.leaderDecides(rule, "nor Rules", stopped)
 	require.Len(t, w.scaleWrites(), written, "a size was written after the stop")
 
-	// Until a person pauses and unpauses.
+	// Until a person pauses and resumes.
 	for _, paused := range []bool{true, false} {
 		require.NoError(t, w.Configure(t.Context(), func(c *config.Config) {
 			for i := range c.Kinds {

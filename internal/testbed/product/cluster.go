@@ -69,8 +69,7 @@ type ScaleWrite struct {
 	Accepted, Unknown bool
 }
 
-// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server
-// got them.
+// ScaleWrites lists the writes of /scale in this namespace, in the order of the API server.
 func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
 	events, err := c.control.Audit(c.space)
 	if err != nil {
@@ -117,8 +116,7 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 	return values, nil
 }
 
-// REST calls a replica's REST API and decodes the answer into out (nil: not at all). The token may
-// be empty.
+// REST calls a replica's REST API and decodes the answer into out, if any. token may be empty.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
 	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 }

@@ -134,8 +134,7 @@ func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 		if o.GetName() != serviceName {
 			return o.GetName() != "shardscaler", nil
 		}
-		// Endpoints may not be loopback addresses; the port that an ExternalName leads to is the
-		// APIService's.
+		// Endpoints may not be loopback addresses; an ExternalName leads to the APIService's port.
 		set(map[string]any{"type": "ExternalName", "externalName": "localhost"}, "spec")
 	case "APIService":
 		if s.Private {

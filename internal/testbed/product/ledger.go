@@ -11,17 +11,14 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Ledger is what ZooKeeper's transaction log says of one kind: where every id was after each
-// transaction.
+// Ledger is what ZooKeeper's log says of one kind: where every id was after each transaction.
 type Ledger struct {
 	Kind string
-	// Transactions counts those that changed a list, the pool or the flight: a ledger without any
-	// proves nothing.
+	// Transactions counts those that changed a list, the pool or the flight: none proves nothing.
 	Transactions int
 	// Faults are transactions after which an id was in two places, in words.
 	Faults []string
-	// Vanished holds the ids that are nowhere at the end and were somewhere before, with the time
-	// at which they went.
+	// Vanished holds the ids that were somewhere before and are nowhere at the end, and since when.
 	Vanished map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
@@ -74,8 +71,7 @@ func newLedger(chroot, kind string) *Ledger {
 	}
 }
 
-// errGarbage says that what was written cannot be read: what was there before counts on, as it does
-// for the product.
+// errGarbage says that what was written cannot be read: what was there before counts on.
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {

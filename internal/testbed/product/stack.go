@@ -143,8 +143,7 @@ func (s *Stack) Close(ctx context.Context) error {
 // onClose notes what Close has to do.
 func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.closers, c) }
 
-// connect also makes certificates: the API server asks for the name of the Service, whatever
-// address that leads to.
+// connect also makes certificates, for the name of the Service, which the API server asks for.
 func (s *Stack) connect(context.Context) (err error) {
 	s.Cluster = Cluster{control: s.Env.Kubernetes, space: s.Namespace}
 	conn, _, err := s.ZooKeeper.Open(10 * time.Second)

@@ -26,8 +26,7 @@ type Txn struct {
 	Bytes   int // of its record in the log
 }
 
-// TxnOp is what one operation of a transaction did to one znode; Data is nil for a deletion and for
-// a check.
+// TxnOp is what one operation of a transaction did to a znode; a deletion or check has no Data.
 type TxnOp struct {
 	Path    string
 	Data    []byte
@@ -40,8 +39,7 @@ type TxnOp struct {
 	Created, Ephemeral bool
 }
 
-// Types of transactions, from ZooKeeper's ZooDefs.OpCode. Those that change no data are passed
-// over.
+// Types of transactions that change data, from ZooKeeper's ZooDefs.OpCode.
 const (
 	txnCreate          = 1
 	txnDelete          = 2

@@ -157,8 +157,7 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.P
 	return group.Wait()
 }
 
-// into starts a server up to three times: another process may take a port between our choice and
-// its use.
+// into starts a server up to three times: another process may take the port that we chose.
 func into[S any](server *S, start func(context.Context) (S, error)) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		for range 3 {
@@ -252,8 +251,7 @@ func openDir(parent, name string) (string, error) {
 	return dir, os.Chmod(dir, 0o755)
 }
 
-// makeStateDir makes the folder of a new sandbox: in sandboxRoot, or where the user wants it with a
-// link from there.
+// makeStateDir makes the folder of a sandbox: in sandboxRoot, or elsewhere with a link from there.
 func makeStateDir(wanted string) (string, error) {
 	root, err := sandboxRoot()
 	if err != nil {

@@ -120,8 +120,7 @@ func (k *Kafka) CreateTopic(ctx context.Context, topic string, partitions int) e
 	return nil
 }
 
-// writable says whether every partition is led: a broker lists a new partition a little before it
-// leads it.
+// writable says whether every partition is led: a broker lists a new one a little before that.
 func (k *Kafka) writable(ctx context.Context, topic string, partitions int) error {
 	found, err := kafka.LookupPartitions(ctx, "tcp", k.Addr, topic)
 	if err == nil && len(found) != partitions {

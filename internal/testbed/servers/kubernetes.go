@@ -94,8 +94,7 @@ rules:
 - level: None
 `
 
-// nodeManifest: nodes made by "kwokctl scale node" have outside addresses, which metrics-server
-// would dial.
+// nodeManifest: nodes of "kwokctl scale node" have addresses outside, which metrics-server dials.
 const nodeManifest = `---
 apiVersion: v1
 kind: Node
@@ -140,8 +139,7 @@ func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, erro
 	return k, nil
 }
 
-// adoptAll makes Servers of what kwokctl started, and returns when each of them and the nodes are
-// ready.
+// adoptAll makes Servers of what kwokctl started, and waits for them and the nodes to be ready.
 func (k *Kubernetes) adoptAll(ctx context.Context, e *Env, dir string, ports []int, nodes int) error {
 	cluster := filepath.Join(dir, "clusters", clusterName)
 	for i, c := range []struct {

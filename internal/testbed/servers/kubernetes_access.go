@@ -31,8 +31,7 @@ func (k *Kubernetes) Client(t testing.TB) *kubernetes.Clientset {
 	return client
 }
 
-// Namespace creates a namespace of this test's own, in which pods can be created, and deletes it
-// afterwards.
+// Namespace creates a namespace of this test's own that takes pods, and deletes it afterwards.
 func (k *Kubernetes) Namespace(t testing.TB) string {
 	t.Helper()
 	client, ctx, name := k.Client(t), t.Context(), uniqueName(t)
@@ -87,8 +86,7 @@ func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, na
 	return clientcmd.WriteToFile(*config, file)
 }
 
-// Token returns the token of a service account, for a day. The account is created if it does not
-// exist.
+// Token returns the token of a service account, for a day, and creates an account that is missing.
 func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string, error) {
 	client, err := k.client()
 	if err != nil {
@@ -129,8 +127,7 @@ func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error)
 	}
 }
 
-// InstallDefinitions installs the CustomResourceDefinition that is shipped. It stays: other tests
-// use it too.
+// InstallDefinitions installs the shipped CustomResourceDefinition. It stays, for other tests.
 func (k *Kubernetes) InstallDefinitions(t testing.TB) {
 	t.Helper()
 	root, err := ModuleRoot()

@@ -62,8 +62,7 @@ func lacking(t testing.TB, demanded, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// RequireDebianVar, set to 1, makes a test fail that would be skipped for want of Debian's
-// packages.
+// RequireDebianVar, set to 1, fails a test that would be skipped without Debian's packages.
 const RequireDebianVar = "SHARDSCALER_REQUIRE_DEBIAN"
 
 // Debian returns a folder into which a package of Debian is unpacked, with what it needs and this
@@ -81,8 +80,7 @@ func Debian(t testing.TB, name string) (tree, libraryPath string) {
 	return tree, "LD_LIBRARY_PATH=" + strings.Join(append(dirs, more...), ":")
 }
 
-// held notes which top-level tests of this process hold the lock, and how: a subtest uses its
-// parent's.
+// held notes which top-level tests of this process hold the lock, and how; it is their subtests'.
 var held = struct {
 	sync.Mutex
 	modes map[string]int
@@ -122,8 +120,7 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 	})
 }
 
-// NewZooKeeper starts an ensemble of n servers for this test alone; extra lines go into their
-// configuration.
+// NewZooKeeper starts n servers for this test alone; extra lines go into their configuration.
 func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	t.Helper()
 	return startFor(t, (*ZooKeeper).Kill, func(ctx context.Context, name string) (*ZooKeeper, error) {
@@ -140,8 +137,7 @@ func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	})
 }
 
-// NewMQTT starts a broker for this test alone, which refuses every client but the user, if one is
-// given.
+// NewMQTT starts a broker for this test alone, for the user alone if one is given.
 func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	t.Helper()
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })

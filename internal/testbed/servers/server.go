@@ -31,8 +31,7 @@ type Server struct {
 	Speaks  protocol `json:"protocol"` // says how readiness is asked for
 	UID     uint32   `json:"uid,omitempty"`
 
-	// Answers is nil when the server of one test does its own work; it takes the place of what
-	// Speaks says.
+	// Answers replaces what Speaks says: nil when the server of one test does its own work.
 	Answers func(ctx context.Context, addr string) error `json:"-"`
 
 	owner string // folder of the sandbox
@@ -180,8 +179,7 @@ func (s *Server) ID() proc.ID {
 	return id
 }
 
-// asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as the user of this
-// process.
+// asUser is for a server that refuses to run as root (PostgreSQL); uid 0: as this process's user.
 func asUser(uid uint32) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{}
 	if uid != 0 {

@@ -37,8 +37,7 @@ admin.enableServer=false
 4lw.commands.whitelist=*
 `
 
-// startZooKeeper starts n servers that name themselves after name; extra lines go into their
-// configuration.
+// startZooKeeper starts n servers called after name; extra lines go into their configuration.
 func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
 	ensemble, serverName, addrs := &ZooKeeper{}, name, []string{}
 	for i := range n {
@@ -165,6 +164,5 @@ func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
 // EnforceQuota is the line of a server's configuration by which hard quotas are enforced.
 const EnforceQuota = "enforceQuota=true\n"
 
-// Path is a path of this test's own, not yet created; its znodes are left to the end of the
-// sandbox.
+// Path is a path of this test's own, not yet created; its znodes end with the sandbox.
 func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }

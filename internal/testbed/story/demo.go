@@ -13,8 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// demoConfig has instances small enough that 20,000 resources need many, and windows short enough
-// to watch.
+// demoConfig has small instances, of which 20,000 resources need many, and short windows.
 const demoConfig = `
 syncPeriod: 1s
 kinds:

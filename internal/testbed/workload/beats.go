@@ -15,8 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// beater sends heartbeats for all instances over one producer, and makes their topic where it is
-// missing.
+// beater sends heartbeats for all instances over one producer, and makes a topic that is missing.
 type beater struct {
 	out   *kafka.Writer // nil: no instance beats
 	every time.Duration
@@ -74,8 +73,7 @@ func (b *beater) send(ctx context.Context, in *instance) {
 	}
 }
 
-// topicPause is how long it takes the producer to hear of a topic that another process has made, at
-// most.
+// topicPause is the longest until the producer hears of a topic that another process has made.
 const topicPause = 200 * time.Millisecond
 
 // write sends a message. Where the topic is missing it makes one first: the producer has no broker

@@ -96,8 +96,7 @@ func hookOf(pod *corev1.Pod) *corev1.Container {
 	return nil
 }
 
-// environment is the container's, as far as it is made of values and of the pod's own name and
-// namespace.
+// environment is the container's, made of values and of the pod's own name and namespace.
 func environment(pod *corev1.Pod, c *corev1.Container) (env []string) {
 	for _, e := range c.Env {
 		value := e.Value

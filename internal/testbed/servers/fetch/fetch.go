@@ -1,5 +1,4 @@
-// Package fetch builds and downloads the programs of the servers, once, into the user's cache
-// folder.
+// Package fetch builds and downloads the servers' programs, once, into the user's cache folder.
 //
 // In: the sources that this checkout pins, and the registries. Out: folders, each under a hash of
 // what it is made from: a second clone of the project finds it there. Invariant: a folder that has
@@ -193,8 +192,7 @@ func unpackPostgres(ctx context.Context, jars, dir string) error {
 	return os.Remove(found[0])
 }
 
-// Cached returns the folder that make filled, now or in an earlier run, possibly that of another
-// clone.
+// Cached returns the folder that make filled, now or in an earlier run, also of another clone.
 func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) error) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -228,8 +226,7 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 	return dir, nil
 }
 
-// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting
-// first.
+// Lock takes a lock on a file, as flock(2) does in that mode; before it waits, it calls waiting.
 func Lock(file string, mode int, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

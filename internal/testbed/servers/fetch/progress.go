@@ -40,8 +40,7 @@ func (p *Progress) Printf(format string, args ...any) {
 	fmt.Fprintf(p.w, "sandbox: "+format+"\n", args...)
 }
 
-// During runs work and says when it begins, that it goes on, and when it has ended. now may add how
-// far it has come.
+// During runs work and says when it begins, goes on and has ended. now may add how far it is.
 func (p *Progress) During(what string, now func() string, work func() error) error {
 	began := time.Now()
 	p.Printf("%s …", what)
