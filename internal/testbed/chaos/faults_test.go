@@ -142,7 +142,7 @@ func (l *lane) drainHeld() {
 }
 
 // stays requires that what is in flight from an ordinal is there still, after the product has
-// looked again and again.
+// read again and again.
 func (l *lane) stays(from int, while time.Duration) {
 	l.t.Helper()
 	for end := time.Now().Add(while); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {

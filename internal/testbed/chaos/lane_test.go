@@ -352,7 +352,7 @@ func (l *lane) judge() verdict {
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.rules.Vanished)) {
 		if !deleted[id] {
-			v.faults = append(v.faults, id+" vanished and was not deleted")
+			v.faults = append(v.faults, id+" is gone and was not deleted")
 		}
 	}
 	for _, id := range l.ids {

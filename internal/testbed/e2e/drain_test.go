@@ -87,7 +87,7 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 			open, owning := leaves(a)
 			return !open && owning && a.InFlight() == 0
 		}},
-		{"emptied", func(a *product.Assignment) bool {
+		{"drained", func(a *product.Assignment) bool {
 			open, owning := leaves(a)
 			return !open && !owning && size().Spec == large
 		}},

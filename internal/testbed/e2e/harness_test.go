@@ -236,7 +236,7 @@ func (w *world) lostNothing(kind string, deleted []string) {
 			lost = append(lost, id)
 		}
 	}
-	require.Empty(w.t, lost, "%ss that vanished without a delete", kind)
+	require.Empty(w.t, lost, "%ss that are gone without a delete", kind)
 }
 
 // drainedFirst requires that whenever replicas were lowered, what went was empty before and stayed

@@ -107,7 +107,7 @@ func (s *Stack) RunsAsAssigned(ctx context.Context, kind string) error {
 	return nil
 }
 
-// DrainedFirst looks at every accepted write of /scale that lowered a StatefulSet, and compares the
+// DrainedFirst reads every accepted write of /scale that lowered a StatefulSet, and compares the
 // API server's record with ZooKeeper's transaction log: the ordinals that went owned nothing when
 // the request came, and nothing from then on until replicas rose over them again. It returns how
 // often replicas were lowered. initial is the size at the start.

@@ -146,7 +146,7 @@ func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
 	return nil
 }
 
-// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it looks at
+// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it reads
 // the number, and sends it back if it is the one expected.
 func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	leader, err := s.Leader(ctx)

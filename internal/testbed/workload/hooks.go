@@ -37,7 +37,7 @@ type Hook struct {
 const defaultGrace = 30 * time.Second
 
 // held says whether the pod's hook holds it. The first call for a pod that ends starts the hook;
-// when it has ended, the pod is looked at again. The work goes on meanwhile.
+// when it has ended, the pod is read again. The work goes on meanwhile.
 func (s *Sim) held(ctx context.Context, pod *corev1.Pod, in *instance) bool {
 	if s.cfg.PreStop.Program == "" || pod.DeletionTimestamp == nil || string(pod.UID) != in.uid {
 		return false
