@@ -55,7 +55,7 @@ func TestNodeLost(t *testing.T) {
 	t.Run("of an instance that answers", func(t *testing.T) {
 		w.t = t
 		node := w.loseNode(podName(ruleSet, 2))
-		w.until("it is reassigned", func(ctx context.Context) error { return w.reassigned(ctx, 2, rules) })
+		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 2, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.runsWhatIsAssigned(rule)
 		runs, err := w.Runs()
@@ -93,7 +93,7 @@ func TestNodeLost(t *testing.T) {
 		out, err = w.reassign(1)
 		require.NoError(t, err, out)
 		require.Contains(t, out, "is declared dead by system:serviceaccount:"+w.Namespace+":operator")
-		w.until("it is reassigned", func(ctx context.Context) error { return w.reassigned(ctx, 1, rules) })
+		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 1, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.until("an event names who said it", func(ctx context.Context) error {
 			return w.event(ctx, "AssumedDead", "system:serviceaccount:"+w.Namespace+":operator declared pod "+podName(ruleSet, 1))
@@ -106,9 +106,9 @@ func TestNodeLost(t *testing.T) {
 	require.Empty(t, writes, "no size was written for a node")
 }
 
-// reassigned is an error unless an ordinal of the Rules is closed and owns nothing, and the others
+// emptied is an error unless an ordinal of the Rules is closed and owns nothing, and the others
 // own all.
-func (w *world) reassigned(ctx context.Context, ordinal, ids int) error {
+func (w *world) emptied(ctx context.Context, ordinal, ids int) error {
 	a, err := w.Assignment(ctx, rule)
 	if err != nil {
 		return err
