@@ -1,4 +1,4 @@
-// Command dacsim plays the instances of a workload: one process acts for every pod of the given StatefulSets.
+// Command dacsim plays the instances of a workload: one process for all pods of the StatefulSets.
 package main
 
 import (

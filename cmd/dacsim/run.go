@@ -51,7 +51,7 @@ func runCommand() *cobra.Command {
 	f.DurationVar(&o.cfg.Session, "session-timeout", o.cfg.Session, "ZooKeeper session each instance asks for")
 	f.StringVar((*string)(&o.cfg.Mode), "hand-off", string(o.cfg.Mode), "how instances answer a reload: acknowledged (status with times), immediate (empty status), legacy (no status)")
 	f.BoolVar(&o.cfg.Fences, "fences", false, "instances declare and keep that they stop all work 2/3 of the session after ZooKeeper's last answer")
-	f.StringSliceVar(&o.cfg.Kafka, "kafka", nil, "brokers host:port,…; empty: nobody beats")
+	f.StringSliceVar(&o.cfg.Kafka, "kafka", nil, "brokers host:port,…; empty: no instance beats")
 	f.StringVar(&o.cfg.Topic, "topic", o.cfg.Topic, "Kafka topic of the heartbeats")
 	f.DurationVar(&o.cfg.Beat, "beat", o.cfg.Beat, "time between two heartbeats of an instance")
 	f.StringVar(&o.cpuBase, "cpu-base", "20m", "CPU of an instance that runs nothing")

@@ -31,7 +31,7 @@ func up(cmd *cobra.Command, env *servers.Env, _ []string) error {
 
 func newDemoCommand() *cobra.Command {
 	var oneshot bool
-	cmd := newSandboxCommand("demo", "Start the servers and the product, and show an import, load, deletion, drain and shrink", cobra.NoArgs,
+	cmd := newSandboxCommand("demo", "Start the servers and the product, and show an import, load, deletion, drain and scale down", cobra.NoArgs,
 		func(cmd *cobra.Command, env *servers.Env, _ []string) error {
 			return story.Run(cmd.Context(), env, cmd.OutOrStdout(), oneshot)
 		})
@@ -42,7 +42,7 @@ ZooKeeper. It then stays up, with commands to paste, until Ctrl-C.`
 	return cmd
 }
 
-// run runs the command to its end. Ctrl-C reaches it by itself, from the terminal; SIGTERM is passed on.
+// run runs the command to its end. The terminal sends it Ctrl-C by itself; SIGTERM is passed on.
 func run(cmd *cobra.Command, env *servers.Env, args []string) error {
 	child := env.Command(cmd.Context(), args[0], args[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr

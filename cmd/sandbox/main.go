@@ -34,8 +34,8 @@ func main() {
 	}
 }
 
-// endWithGoRun is done also when `go run`, if that started this program, is gone. To whoever typed it that
-// is the sandbox, and a kill -9 of it does not reach us.
+// endWithGoRun is done also when `go run`, if that started this program, is gone. For the person
+// who typed it, that is the sandbox, and a kill -9 of it does not reach us.
 func endWithGoRun(ctx context.Context) context.Context {
 	self, err := os.Executable()
 	if err != nil || !strings.Contains(self, "/go-build") {

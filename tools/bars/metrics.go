@@ -81,7 +81,7 @@ func (f *field) round(ctx context.Context, c *contender, rate float64, into *ans
 }
 
 // compare tells of ours, the library's floor and the library's test adapter side by side, and
-// returns how many calls to the API server a read of ours makes, reviews of who asks apart.
+// returns how many calls to the API server a read of ours makes, reviews of the caller apart.
 func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	f, err := b.newField(ctx, comparedPods)
 	if err != nil {
@@ -115,7 +115,7 @@ func compare(ctx context.Context, b *bench) (map[string]float64, error) {
 	return measured, nil
 }
 
-// row tells what the reads of a server cost, and returns how many calls to the API server each makes.
+// row tells what a server's reads cost, and returns how many calls to the API server each makes.
 func (f *field) row(ctx context.Context, c *contender) (upstream float64, err error) {
 	const warm = 10
 	var took []float64

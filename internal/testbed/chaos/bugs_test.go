@@ -14,7 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// noticed says which test turns red by a bug, in the package of that folder, and what it says then: the smallest test that must.
+// noticed says which test turns red by a bug, in the package of that folder, and what it says then:
+// the smallest test that must.
 var noticed = map[fault.Bug]struct{ folder, test, says string }{
 	fault.HeadUnchecked:      {"rebalancer/zk", "TestAClosedOrdinalReceivesNothingDecidedBefore", "grant to an ordinal that was closed since"},
 	fault.VersionIgnored:     {"rebalancer/zk", "TestConflictWithAForeignEdit", "conflict: a znode changed"},
@@ -26,8 +27,8 @@ var noticed = map[fault.Bug]struct{ folder, test, says string }{
 	fault.ListReadFirst:      {"internal/testbed/workload", "TestListThatChangesBetweenTheReads", "it acknowledged what took a away, and runs a"},
 }
 
-// TestSeededBugs has each bug made in a test build, and demands that its test turns red, and for that reason; and that it is green in the
-// same build without the bug.
+// TestSeededBugs has each bug made in a test build, and demands that its test turns red, and for
+// that reason; and that it is green in the same build without the bug.
 func TestSeededBugs(t *testing.T) {
 	servers.Require(t, servers.PartZooKeeper)
 	caught := 0
@@ -51,7 +52,8 @@ func TestSeededBugs(t *testing.T) {
 	require.False(t, red, "%s", out)
 }
 
-// runWith runs the test that must notice a bug, in a build that makes it, and returns what it printed.
+// runWith runs the test that must notice a bug, in a build that makes it, and returns what it
+// printed.
 func runWith(t *testing.T, bug fault.Bug, env ...string) (out string, red bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)

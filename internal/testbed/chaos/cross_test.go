@@ -67,8 +67,9 @@ type crossing struct {
 	met time.Duration
 }
 
-// TestCross meets the points of up and down with every fault, and each scene with several. The order is such that a run that is cut short
-// has met every fault and every point: the first round gives each point one fault, the next each of them another.
+// TestCross meets the points of up and down with every fault, and each scene with several. The
+// order is such that a run that is cut short has met every fault and every point: the first round
+// gives each point one fault, the next each of them another.
 func TestCross(t *testing.T) {
 	x := &crossing{env: servers.Require(t, servers.AllParts...), faults: map[string]int{}, points: map[string]int{}}
 	x.limit(t)
@@ -148,7 +149,8 @@ func (x *crossing) wanted(cases []pair) []pair {
 	return slices.DeleteFunc(cases, func(c pair) bool { return x.only != nil && !x.only.MatchString(c.String()) })
 }
 
-// pairs are all that can happen, a round of one fault a point after the other; from is the fault of the first.
+// pairs are all that can happen, a round of one fault a point after the other; from is the fault of
+// the first.
 func pairs(cases []killed, faults []crossed, from int) (all []pair) {
 	for round := range faults {
 		for i, c := range cases {
@@ -161,7 +163,8 @@ func pairs(cases []killed, faults []crossed, from int) (all []pair) {
 	return all
 }
 
-// alternate keeps a lane small; where one sort of work has no case left, it is done without a fault.
+// alternate keeps a lane small; where one sort of work has no case left, it is done without a
+// fault.
 func alternate(ups, downs []pair) (all []pair) {
 	for i := range max(len(ups), len(downs)) {
 		up, down := pair{killed: killed{do: (*lane).up}}, pair{killed: killed{do: (*lane).down}}
@@ -179,7 +182,8 @@ func alternate(ups, downs []pair) (all []pair) {
 // mostLives bounds how often a lane begins anew after a case that failed.
 const mostLives = 20
 
-// lives works off the cases of one lane. One that fails is a failure of the test, and the next ones begin with another product.
+// lives works off the cases of one lane. One that fails is a failure of the test, and the next ones
+// begin with another product.
 func (x *crossing) lives(t *testing.T, k track) {
 	cases := k.cases
 	for life := 0; len(cases) > 0 && life < mostLives && time.Now().Before(x.until); life++ {

@@ -24,8 +24,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 )
 
-// crossed is a fault that begins when the product passes a point: action is what the product does to itself there, beside what happens
-// around it meanwhile, which has ended when beside returns.
+// crossed is a fault that begins when the product passes a point: action is what the product does
+// to itself there, beside what happens around it meanwhile, which has ended when beside returns.
 type crossed struct {
 	name   string
 	action string
@@ -146,8 +146,9 @@ func (w *wires) poison(l *lane, kind, attributes string) (end func()) {
 // noted makes what follows a person's edit, to whom the rules do not apply.
 func (w *wires) noted(l *lane) { l.foreign[w.conn.SessionID()] = true }
 
-// edited makes a znode something else (nil: deletes it), waits until the product has noticed, and puts back what was there. The product is
-// then started anew: it counts edits, and stops when there are many.
+// edited makes a znode something else (nil: deletes it), waits until the product has noticed, and
+// puts back what was there. The product is then started anew: it counts edits, and stops when there
+// are many.
 func (w *wires) edited(l *lane, file string, wrong func([]byte) []byte, noticed func(metrics string) bool) {
 	l.t.Helper()
 	var data []byte
@@ -176,11 +177,11 @@ func (w *wires) edited(l *lane, file string, wrong func([]byte) []byte, noticed 
 	} else {
 		_, err = w.conn.Set(file, data, stat.Version+1)
 	}
-	require.NoError(l.t, err, "somebody wrote what nobody can read")
+	require.NoError(l.t, err, "the unreadable content was written over")
 	l.again()
 }
 
-// newer is the same content under a schema that nobody knows yet.
+// newer is the same content under a schema that no program knows yet.
 func newer(data []byte) []byte {
 	var content map[string]any
 	if json.Unmarshal(data, &content) != nil {

@@ -43,7 +43,8 @@ func atMost(instances int) func(*testing.T, *servers.ZooKeeper) laneOptions {
 	}
 }
 
-// named are the faults, each of which a lane of its own must survive; several lanes run at the same time.
+// named are the faults, each of which a lane of its own must survive; several lanes run at the same
+// time.
 var named = []harmed{
 	{"Kubernetes is away for a minute", nil, kubernetesAway}, // the longest, so that others go on beside it
 	{"an instance is frozen for three sessions in mid-move", plain, frozenInstance},
@@ -140,7 +141,8 @@ func (l *lane) drainHeld() {
 	l.inFlight(2)
 }
 
-// stays requires that what is in flight from an ordinal is there still, after the product has looked again and again.
+// stays requires that what is in flight from an ordinal is there still, after the product has
+// read again and again.
 func (l *lane) stays(from int, while time.Duration) {
 	l.t.Helper()
 	for end := time.Now().Add(while); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -256,7 +258,8 @@ func sessionExpires(l *lane, z *servers.ZooKeeper) {
 	l.clean()
 }
 
-// partitionHealed cuts the product off in the middle of a plan; what it had sent passes when another epoch has begun.
+// partitionHealed cuts the product off in the middle of a plan; what it had sent passes when
+// another epoch has begun.
 func partitionHealed(l *lane, z *servers.ZooKeeper) {
 	proxy := zkproxy.New(l.t, z.Addrs()...)
 	l = startLane(l.t, l.Env, z, laneOptions{change: func(o *product.Options) {
@@ -322,7 +325,8 @@ func twoBelieve(l *lane, _ *servers.ZooKeeper) {
 	require.Greater(l.t, v.rules.Epochs, 2, "they did not fight")
 }
 
-// formerLeader stops the leader when it has verified that instance 2 is empty, lets its successor open 2 again, and continues it.
+// formerLeader stops the leader when it has verified that instance 2 is empty, lets its successor
+// open 2 again, and continues it.
 func formerLeader(l *lane, _ *servers.ZooKeeper) {
 	l.grown()
 	var former, successor *product.Server
@@ -335,7 +339,7 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 			successor = s
 		}
 	}
-	require.NoError(l.t, successor.Freeze()) // until its work is there: it must neither meet the fault nor shrink itself
+	require.NoError(l.t, successor.Freeze()) // until its work is there: it must neither meet the fault nor scale down itself
 	l.arm("scale.verified=stop")
 	l.down()
 	l.until("the leader is stopped", func(context.Context) error {
@@ -367,7 +371,8 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 	l.clean()
 }
 
-// kubernetesAway takes the API server away until the product has lost its lease and for a minute more: creates wait at the broker, and none is lost.
+// kubernetesAway takes the API server away until the product has lost its lease and for a minute
+// more: creates wait at the broker, and none is lost.
 func kubernetesAway(l *lane, z *servers.ZooKeeper) {
 	var relay *relay
 	l = startLane(l.t, l.Env, z, laneOptions{change: func(o *product.Options) {
@@ -386,7 +391,7 @@ func kubernetesAway(l *lane, z *servers.ZooKeeper) {
 	fresh := l.create(batch)
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		a := l.assignment()
-		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by nobody who leads")
+		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by a replica that does not lead")
 	}
 	relay.away(false)
 	l.settled()
@@ -402,7 +407,8 @@ type relay struct {
 	conns    []net.Conn
 }
 
-// relayTo puts a relay before the API server of a kubeconfig, and returns a copy of it that leads there.
+// relayTo puts a relay before the API server of a kubeconfig, and returns a copy of it that leads
+// there.
 func relayTo(t *testing.T, kubeconfig string) (*relay, string, error) {
 	raw, err := os.ReadFile(kubeconfig)
 	if err != nil {

@@ -72,8 +72,8 @@ func casesOf(work string, points []string, do func(*lane)) (cases []killed) {
 // lanes is how many products are worked at the same time.
 const lanes = 3
 
-// TestKilledAtEveryPoint kills the product with -9 at every point once. Each successor ends what its predecessor began, and is then
-// the next case's victim.
+// TestKilledAtEveryPoint kills the product with -9 at every point once. Each successor ends what
+// its predecessor began, and is then the next case's victim.
 func TestKilledAtEveryPoint(t *testing.T) {
 	env := servers.Require(t, servers.AllParts...)
 	z := env.NewZooKeeper(t, 3)
@@ -123,7 +123,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	all.Wait()
 	want := len(ups) + len(downs) + len(others) + len(elected) + len(silent)
 	delete(points, "") // work without a fault
-	counted.add("killed with -9 at each of %d points: %d cases, %d fired; %d resources landed, %d times shrunk", len(points), want, fired, moved, lowered)
+	counted.add("killed with -9 at each of %d points: %d cases, %d fired; %d resources moved, %d times scaled down", len(points), want, fired, moved, lowered)
 	require.Equal(t, want, fired)
 	require.Greater(t, lowered, len(downs)/2)
 	for _, p := range fault.Points {
@@ -131,7 +131,8 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	}
 }
 
-// withElection makes the product take part in the election, with short times, and serve its metrics API.
+// withElection makes the product take part in the election, with short times, and serve its metrics
+// API.
 func withElection(o *product.Options) {
 	ports, _ := servers.FreePorts(1)
 	o.ServerFlags = append(o.ServerFlags, "--leader-elect=true", "--lease-duration", "2s", "--renew-deadline", "1500ms", "--retry-period", "300ms",
@@ -146,7 +147,8 @@ func share(cases []killed, i int) (mine []killed) {
 	return mine
 }
 
-// schedule alternates up and down, so that a lane stays small; where one has no case left, the work is done without a fault.
+// schedule alternates up and down, so that a lane stays small; where one has no case left, the work
+// is done without a fault.
 func schedule(ups, downs, others []killed) (all []killed) {
 	for i := range max(len(ups), len(downs)) {
 		up, down := killed{work: "up", do: (*lane).up}, killed{work: "down", do: (*lane).down}
@@ -190,7 +192,8 @@ func (l *lane) kill(c killed) int {
 	return fired
 }
 
-// doWith does the work with the fault armed. Where the work is a start, what ran before must not meet it.
+// doWith does the work with the fault armed. Where the work is a start, what ran before must not
+// meet it.
 func (l *lane) doWith(c killed, action string) {
 	l.t.Helper()
 	if c.work == "start" {
@@ -214,7 +217,8 @@ func (l *lane) meet(c killed, action string) {
 	l.disarm()
 }
 
-// TestErrorAtEachPoint returns an error once wherever one can be returned: nothing was done there, and the product tries again.
+// TestErrorAtEachPoint returns an error once wherever one can be returned: nothing was done there,
+// and the product tries again.
 func TestErrorAtEachPoint(t *testing.T) {
 	env := servers.Require(t, servers.AllParts...)
 	failing := func(work string, points []string, do func(*lane)) []killed {
@@ -249,7 +253,8 @@ func infoOf(point string) fault.Info {
 	return fault.Points[slices.IndexFunc(fault.Points, func(p fault.Info) bool { return p.Name == point })]
 }
 
-// dies waits for the end of the product. One that has settled without having passed the point never will.
+// dies waits for the end of the product. One that has settled without having passed the point never
+// will.
 func (l *lane) dies(point string) {
 	l.t.Helper()
 	var calm time.Time // since when
@@ -332,7 +337,8 @@ func (l *lane) replaced() {
 	l.silent = ""
 }
 
-// askToEnd asks the product to end, as Kubernetes does, when it leads: else it has nothing to give up.
+// askToEnd asks the product to end, as Kubernetes does, when it leads: else it has nothing to give
+// up.
 func (l *lane) askToEnd() {
 	l.leads(1)
 	go func() { _ = l.server().Stop(context.Background()) }() // it dies on the way, which Stop reports
@@ -351,7 +357,8 @@ func (l *lane) askExternal() {
 	l.ask("/apis/external.metrics.k8s.io/v1beta1/namespaces/" + l.Namespace + "/resources?labelSelector=kind%3D" + thing)
 }
 
-// ask sends a request that the product may not live to answer, until it is answered or the product has ended.
+// ask sends a request that the product may not live to answer, until it is answered or the product
+// has ended.
 func (l *lane) ask(path string) {
 	l.t.Helper()
 	cfg, err := l.Env.Kubernetes.Config()
@@ -380,7 +387,8 @@ func (l *lane) ask(path string) {
 // Secure is where the metrics API is served: the last --secure-port that the product was given.
 func (l *lane) Secure() string { return "127.0.0.1:" + l.ServerFlags[len(l.ServerFlags)-1] }
 
-// undo begins a drain that cannot end, since the instance does not answer, and undoes it: the fault is armed in between.
+// undo begins a drain that cannot end, since the instance does not answer, and undoes it: the fault
+// is armed in between.
 func (l *lane) undo(point string) {
 	l.t.Helper()
 	l.drainHeld()

@@ -25,14 +25,16 @@ import (
 const (
 	thing    = "Thing"
 	thingSet = "iota-dac"
-	// target is how many resources an instance is to have, as configured; batch is what one piece of work creates or deletes: more than one instance.
+	// target is how many resources an instance is to have, as configured; batch is what one piece
+	// of work creates or deletes: more than one instance.
 	target, batch = 10, 12
 	// least is the number of resources that a lane begins with, for two instances.
 	least = 18
 )
 
-// laneConfig has short timers. The catalogue's table stays empty and its deletes wait for a person: what is created and deleted is what
-// the messages say, so that a message acknowledged too early is a loss that nothing makes good.
+// laneConfig has short timers. The catalogue's table stays empty and its deletes wait for a person:
+// what is created and deleted is what the messages say, so that a message acknowledged too early is
+// a loss that nothing makes good.
 const laneConfig = `
 syncPeriod: 500ms
 kinds:
@@ -49,7 +51,8 @@ kinds:
   rebalance: {listInterval: 100ms}
 `
 
-// lane is one product with its workload, in a namespace and below a chroot of its own. It is worked by one goroutine.
+// lane is one product with its workload, in a namespace and below a chroot of its own. It is worked
+// by one goroutine.
 type lane struct {
 	*product.Stack
 	t    *testing.T
@@ -109,7 +112,7 @@ func startLane(t *testing.T, env *servers.Env, z *servers.ZooKeeper, o laneOptio
 		}
 	})
 	l.pods = watchPods(t, l.Kube, l.Namespace)
-	// Else the first one receives all, and instances that do not acknowledge never give it away.
+	// Else the first one receives all, and nothing is revoked where instances do not acknowledge.
 	l.sees("both instances may receive", func(a *product.Assignment) bool {
 		return len(a.Open) == 2
 	})
@@ -203,13 +206,14 @@ func (l *lane) create(n int) []string {
 // resourceName is what the n-th resource is called.
 func resourceName(n int) string { return fmt.Sprintf("r%05d", n) }
 
-// up asks for more than there is room for, down takes it away again.
+// up creates more resources than the instances have room for.
 func (l *lane) up() { l.create(batch) }
 
-// down takes away what leaving finds.
+// down deletes as many: those that leaving chose.
 func (l *lane) down() { l.take(l.leaving()) }
 
-// leaving leaves the last instance what it has, if there is enough elsewhere: it is the one that leaves, and must have something to move.
+// leaving chooses ids of other instances than the last one, if these have enough: the last one
+// leaves, and its drain must have something to move.
 func (l *lane) leaving() []string {
 	l.t.Helper()
 	a := l.assignment()
@@ -228,7 +232,8 @@ func (l *lane) leaving() []string {
 // size is what the resources need.
 func (l *lane) size() int { return max(2, (len(l.ids)+l.target-1)/l.target) }
 
-// missing says what keeps the lane from being settled: the right size, every id in one list of it, and nothing left over.
+// missing says what keeps the lane from being settled: the right size, every id in one list of it,
+// and nothing left over.
 func (l *lane) missing(ctx context.Context) error {
 	want := l.size()
 	got, err := l.Size(ctx, thingSet)
@@ -286,7 +291,8 @@ func (l *lane) disarm() {
 	}
 }
 
-// told counts the lines of the product's fault log that say this of a point; every point if it is empty.
+// told counts the lines of the product's fault log that say this of a point; every point if it is
+// empty.
 func (l *lane) told(what, point string) (n int) {
 	file, err := os.Open(l.log)
 	if errors.Is(err, os.ErrNotExist) {
@@ -309,7 +315,8 @@ type verdict struct {
 	faults  []string
 }
 
-// judgeMoves reads what ZooKeeper did and what the instances ran: this holds at every moment, also in the middle of some work.
+// judgeMoves reads what ZooKeeper did and what the instances ran: this holds at every moment, also
+// in the middle of some work.
 func (l *lane) judgeMoves() (v verdict) {
 	l.t.Helper()
 	txns, err := l.Transactions()
@@ -345,7 +352,7 @@ func (l *lane) judge() verdict {
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.rules.Vanished)) {
 		if !deleted[id] {
-			v.faults = append(v.faults, id+" vanished and was not deleted")
+			v.faults = append(v.faults, id+" is gone and was not deleted")
 		}
 	}
 	for _, id := range l.ids {
@@ -375,7 +382,8 @@ func (l *lane) clean() verdict {
 // both.
 func (l *lane) hang(ordinal int) { l.instance(ordinal, "hang", 0) }
 
-// stall waits for the instance's status: from one that has never had any, nothing voluntary is taken.
+// stall waits for the instance's status first: no voluntary move takes anything from an instance
+// that has never had one.
 func (l *lane) stall(ordinal int) {
 	l.t.Helper()
 	l.sees(fmt.Sprintf("instance %d has a status", ordinal), func(a *product.Assignment) bool {

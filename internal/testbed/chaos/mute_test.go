@@ -19,7 +19,7 @@ import (
 )
 
 // mute is an instance that keeps an empty status, as one of a kind with immediate hand-off does,
-// while the kind's is acknowledged: nothing says what it has let go of.
+// while the kind's is acknowledged: nothing says what it has released.
 type mute struct {
 	ordinal int
 	pod     types.UID

@@ -18,14 +18,14 @@ import (
 type orphans struct {
 	set   *appsv1.StatefulSet // to be created again; nil: it is there
 	since time.Time
-	// cases counts, so that what lets go of what is in flight is now the instance and now its
-	// pod's end.
+	// cases counts, so that now the instance's acknowledgement and now its pod's end releases what
+	// is in flight.
 	cases int
 }
 
 const (
 	// withoutSet is how long there is no StatefulSet, adopted how long its pods are its own again
-	// before anything lets go of what is in flight: several looks of the product.
+	// before anything releases what is in flight: several ticks of the product.
 	withoutSet = 5 * time.Second
 	adopted    = 3 * time.Second
 )
@@ -76,7 +76,7 @@ func (o *orphans) begin(l *lane) {
 }
 
 // end creates the StatefulSet again, waits until it has adopted the pods, and requires that what
-// is in flight from the instance that hangs was not given on: its pod was there all the time.
+// is in flight from the instance that hangs was not granted: its pod was there all the time.
 // Where the pod is to be late, it is adopted some seconds after the others: until then its label
 // is away.
 func (o *orphans) end(l *lane, late bool) {

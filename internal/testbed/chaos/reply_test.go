@@ -14,8 +14,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
 )
 
-// TestEachReplyLost loses the answer of every transaction once: ZooKeeper has done it, and the product does not know. Each kind of
-// transaction must have been met.
+// TestEachReplyLost loses the answer of every transaction once: ZooKeeper has done it, and the
+// product does not know. Each kind of transaction must have been met.
 func TestEachReplyLost(t *testing.T) {
 	env := servers.Require(t, servers.AllParts...)
 	z := env.NewZooKeeper(t, 3)
@@ -104,7 +104,7 @@ func (l *lane) pooled() {
 	l.settled()
 }
 
-// turned creates again what is being deleted and whose instance has not let go of it.
+// turned creates again what is being deleted and whose instance has not released it.
 func (l *lane) turned() {
 	l.t.Helper()
 	l.hangTurned()

@@ -13,25 +13,28 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at every transaction
+// Rules is what docs/protocol.md rule 12 demands, judged over ZooKeeper's own transaction log: at
+// every transaction
 //
 //   - an id is in one place, and leaves the last one by a delete only;
-//   - it leaves a list into the flight alone, and the flight only after the pod it was taken from had let go of it;
-//   - whoever writes has checked the head, in that very transaction, and names new pieces by its epoch, each name once.
+//   - it leaves a list for the flight alone, and the flight only after its pod had released it;
+//   - each transaction checks the head itself, and names new pieces by its epoch, each once.
 //
 // It knows the layout of docs/protocol.md and nothing of the product's code.
 type Rules struct {
 	Kind string
 	// Faults are the transactions that break a rule, in words; at most maxFaults are told.
 	Faults []string
-	// Writes counts the leaders' transactions, Heads those that took or changed the head, Epochs the leaderships.
+	// Writes counts the leaders' transactions, Heads those that took or changed the head, Epochs
+	// the leaderships.
 	Writes, Heads, Epochs int
 	// Longest is the greatest number of ids that one list ever had.
 	Longest int
-	// Revoked and Landed count ids that went into the flight and left it; Released counts the latter by the part of rule 6 that allowed it.
+	// Revoked and Landed count ids that went into the flight and left it; Released counts the
+	// latter by the part of rule 6 that allowed it.
 	Revoked, Landed int
 	Released        map[string]int
-	// Deleted counts how often an id was taken away to be deleted.
+	// Deleted counts how often an id was revoked to be deleted.
 	Deleted map[string]int
 	// Vanished are ids that are nowhere at the end.
 	Vanished map[string]time.Time
@@ -60,7 +63,8 @@ type RulesOptions struct {
 	Acknowledged bool
 	// Foreign are sessions that may write as they please: the test's own.
 	Foreign map[int64]bool
-	// Gone says when Kubernetes no longer had a pod, or its container had terminated, as its watchers saw it; the zero time: it has it.
+	// Gone says when Kubernetes no longer had a pod, or its container had terminated, as its
+	// watchers saw it; the zero time: it has it.
 	Gone func(uid string) time.Time
 }
 
@@ -72,7 +76,8 @@ const fenceMargin = time.Second
 
 const maxFaults = 20
 
-// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is given.
+// toDelete is where what is in flight goes if it is to be deleted; so it does where no target is
+// given.
 const toDelete = -2
 
 type headSeen struct {
@@ -126,7 +131,7 @@ func (r *judge) fault(t product.Txn, format string, args ...any) {
 	}
 }
 
-// add judges one transaction as a whole: between its operations nobody can look.
+// add judges one transaction as a whole: between its operations no client can read.
 func (r *judge) add(t product.Txn) {
 	checked, touched := false, ""
 	before, after := map[string]holder{}, map[string]holder{}
@@ -150,7 +155,7 @@ func (r *judge) add(t product.Txn) {
 		}
 	}
 	if r.o.Foreign[t.Session] {
-		r.settle(t, before, after)
+		r.apply(t, before, after)
 		return
 	}
 	if touched != "" {
@@ -160,7 +165,7 @@ func (r *judge) add(t product.Txn) {
 		}
 	}
 	r.movements(t, before, after)
-	r.settle(t, before, after)
+	r.apply(t, before, after)
 }
 
 // newHead notes a head that was taken or changed.
@@ -306,7 +311,7 @@ func (r *judge) movements(t product.Txn, before, after map[string]holder) {
 	}
 }
 
-// release demands that an id that leaves the flight was let go of.
+// release demands that an id that leaves the flight was released.
 func (r *judge) release(t product.Txn, id string, f holder) {
 	if !r.o.Acknowledged {
 		return
@@ -315,7 +320,7 @@ func (r *judge) release(t product.Txn, id string, f holder) {
 	switch gone := r.gone(f.pod); {
 	case f.pod != "" && r.acked[instancePod{f.ordinal, f.pod}] >= f.times:
 		r.Released["i"]++
-	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.saidSo(t, f, status.Pod):
+	case !gone.IsZero() && gone.Before(t.Time.Add(goneSkew)), f.pod == "" && r.acknowledged(t, f, status.Pod):
 		r.Released["ii"]++
 	case !status.there && status.Pod == f.pod && status.Fences && status.SessionMs > 0 &&
 		!t.Time.Before(status.absent.Add(time.Duration(status.SessionMs)*time.Millisecond+fenceMargin)):
@@ -325,10 +330,10 @@ func (r *judge) release(t product.Txn, id string, f holder) {
 	}
 }
 
-// saidSo says whether the pod that wrote the ordinal's last status has applied the revoke, and was
-// there still when what was taken was given on: where no pod was recorded, the present one may run
-// it. A pod that is gone says nothing of the one that came after it.
-func (r *judge) saidSo(t product.Txn, f holder, pod string) bool {
+// acknowledged says whether the pod that wrote the ordinal's last status has applied the revoke,
+// and still existed at the grant: where no pod was recorded, the present one may run the resource.
+// A pod that is gone proves nothing of its successor.
+func (r *judge) acknowledged(t product.Txn, f holder, pod string) bool {
 	gone := r.gone(pod)
 	return pod != "" && r.acked[instancePod{f.ordinal, pod}] >= f.times && (gone.IsZero() || gone.After(t.Time.Add(-goneSkew)))
 }
@@ -340,8 +345,8 @@ func (r *judge) gone(uid string) time.Time {
 	return r.o.Gone(uid)
 }
 
-// settle makes what the transaction left the state.
-func (r *judge) settle(t product.Txn, before, after map[string]holder) {
+// apply makes what the transaction left the state.
+func (r *judge) apply(t product.Txn, before, after map[string]holder) {
 	for file, h := range after {
 		for _, id := range before[file].ids {
 			delete(r.Held, id)

@@ -63,7 +63,8 @@ func status(n, times int, more string) product.TxnOp {
 	}
 }
 
-// moved is a tale of one id that was created, assigned to 0 and revoked; acknowledged says that 0 let go.
+// moved is a tale of one id that was created, assigned to 0 and revoked; acknowledged says that 0
+// released it.
 func moved(acknowledged bool) *tale {
 	s := (&tale{}).leads(1).write(piece("1-0", `"a"`)).write(deleted("pool/1-0"), list(0, `"a"`))
 	s.write(list(0, ""), flight(0, 2, `"a"`))

@@ -12,8 +12,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the table into the documentation")
 
-// Table requires that a file has the table after the comment that names the command which writes it: `<!-- command -rewrite -->`, up to
-// `<!-- end -->`. With -rewrite it writes the table there.
+// Table requires that a file has the table after the comment that names the command which writes
+// it: `<!-- command -rewrite -->`, up to `<!-- end -->`. With -rewrite it writes the table there.
 func Table(t *testing.T, file, command, want string) {
 	t.Helper()
 	begin, end := "<!-- "+command+" -rewrite -->\n", "<!-- end -->"

@@ -22,9 +22,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestTwoReplicasServe: both replicas answer, with the same values, under a certificate that they made and that the API server
-// trusts; a leader that freezes is left out, and neither metrics nor the deletion of a namespace wait for it; what comes meanwhile
-// is in the answers of the new leader, and of the former one when it is back; another provider is reported.
+// TestTwoReplicasServe: both replicas answer, with the same values, under a certificate that they
+// made and that the API server trusts; a leader that freezes is left out, and neither metrics nor
+// the deletion of a namespace wait for it; what comes meanwhile is in the answers of the new
+// leader, and of the former one when it is back; another provider is reported.
 func TestTwoReplicasServe(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) { o.Replicas, o.SelfManagedCert = 2, true })
 	things, more := product.IDs(1_500, 1), product.IDs(1_000, 2)

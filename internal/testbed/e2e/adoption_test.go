@@ -18,12 +18,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// oldTree is what the orchestrator of old left: five instances of which 2 was never written, and 7, which the StatefulSet no
-// longer has. Everywhere `count` was overwritten by the spread, `times` is 0, and `tmp` has no status.
+// oldTree is what the orchestrator of old left: five instances of which 2 was never written, and 7,
+// which the StatefulSet no longer has. Everywhere `count` was overwritten by the spread, `times` is
+// 0, and `tmp` has no status.
 type oldTree struct {
 	lists map[int][]string
-	// twice is in the lists of 0 and 1, unknown in the list of 0 and not in the catalogue, orphans in the list of 7,
-	// unplaced in the catalogue and in no list.
+	// twice is in the lists of 0 and 1, unknown in the list of 0 and not in the catalogue, orphans
+	// in the list of 7, unplaced in the catalogue and in no list.
 	twice, unknown    string
 	orphans, unplaced []string
 	catalogue         []string
@@ -82,14 +83,15 @@ func makeAll(conn *zk.Conn, node string, data []byte) error {
 	return err
 }
 
-// TestAdoption starts over a tree that the old orchestrator wrote, and over a StatefulSet of another size than we would choose.
+// TestAdoption starts over a tree that the old orchestrator wrote, and over a StatefulSet of
+// another size than we would choose.
 func TestAdoption(t *testing.T) {
 	old := newOldTree()
 	const size = 5 // two would do
 	w := startBeside(t, func(env *servers.Env, o *product.Options) {
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		conn := env.ZooKeeper.Dial(t)
-		// Long enough to look at what was adopted before it shrinks.
+		// Long enough to read what was adopted before it is scaled down.
 		*o.Config.Kinds[0].Behavior.ScaleDown.StabilizationWindow = config.Duration(10 * time.Minute)
 		o.Before = func(ctx context.Context, s *product.Stack) error {
 			if err := old.write(ctx, s, conn); err != nil {
@@ -145,7 +147,7 @@ func TestAdoption(t *testing.T) {
 	writes, err := w.ScaleWrites()
 	require.NoError(t, err)
 	for _, s := range writes {
-		require.NotEqual(t, thingSet, s.StatefulSet, "no shrink before every source was complete for one whole window: %+v", s)
+		require.NotEqual(t, thingSet, s.StatefulSet, "no scale down before every source was complete for one whole window: %+v", s)
 	}
 	w.change(thing, func(k *config.Kind) { *k.Behavior.ScaleDown.StabilizationWindow = config.Duration(4 * time.Second) })
 	w.holds(w.settled(thing, thingSet, 2, len(old.catalogue)), old.catalogue)

@@ -21,7 +21,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// apiProxy is the product's way to the API server, and nobody else's: what it cuts is away for the
+// apiProxy is the product's own way to the API server: what it cuts is away for the
 // product alone, while the servers that tests share work on. It passes on the product's own token,
 // so its rights are what they are.
 type apiProxy struct {
@@ -65,7 +65,7 @@ func (p *apiProxy) lead(t *testing.T, s *product.Stack) error {
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}}
 	server.EnableHTTP2 = true
 	server.StartTLS()
-	t.Cleanup(func() { p.mend(); server.CloseClientConnections(); server.Close() })
+	t.Cleanup(func() { p.heal(); server.CloseClientConnections(); server.Close() })
 
 	// Not plain HTTP: that would not be given the token.
 	cluster.Server = fmt.Sprintf("https://localhost:%d", server.Listener.Addr().(*net.TCPAddr).Port)
@@ -74,7 +74,7 @@ func (p *apiProxy) lead(t *testing.T, s *product.Stack) error {
 }
 
 // freeze makes the API server silent: what is under way ends, and what is asked from now on is not
-// answered until mend.
+// answered until heal.
 func (p *apiProxy) freeze() {
 	p.frozen.Shut()
 	p.mu.Lock()
@@ -91,8 +91,8 @@ func (p *apiProxy) refuse(prefix string) {
 	p.endAll()
 }
 
-// mend ends freeze and refuse.
-func (p *apiProxy) mend() {
+// heal ends freeze and refuse.
+func (p *apiProxy) heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused = nil

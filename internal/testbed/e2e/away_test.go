@@ -18,9 +18,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestAPIServerAndMetricsServerAway cuts the product's way to the API server for 30 s, and then to metrics.k8s.io alone: without the
-// first nothing is sized, restarted or moved, and what the platform said meanwhile is done afterwards; without the second nothing shrinks
-// and growth by count goes on.
+// TestAPIServerAndMetricsServerAway cuts the product's way to the API server for 30 s, and then to
+// metrics.k8s.io alone: without the first nothing is sized, restarted or moved, and what the
+// platform said meanwhile is done afterwards; without the second nothing is scaled down, and the
+// count still scales up.
 func TestAPIServerAndMetricsServerAway(t *testing.T) {
 	var api apiProxy
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
@@ -62,7 +63,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 			require.Equal(t, places, still.Running[thing][id], "%s moved", id)
 		}
 		w.onlyRestarted()
-		api.mend()
+		api.heal()
 		require.NoError(t, <-imported)
 		w.holds(w.settled(thing, thingSet, 4, 3_600), things[:3_600])
 		w.lostNothing(thing, nil)
@@ -89,7 +90,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 		var since time.Time
 		w.until("the size is held for want of the CPU's use", func(context.Context) error {
 			d, err := w.decision(thing)
-			if err != nil || d.Wanted != 2 || d.Desired != 4 || !strings.Contains(d.holdsBy("missing-signal"), "cpu") {
+			if err != nil || d.Needed != 2 || d.Desired != 4 || !strings.Contains(d.holdsBy("missing-signal"), "cpu") {
 				since = time.Time{}
 				return fmt.Errorf("decision %+v: %w", d, err)
 			}
@@ -103,16 +104,17 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 		})
 		require.NoError(t, w.Platform.Import(t.Context(), thing, things[1_700:4_500], 3))
 		w.settled(thing, thingSet, 5, 4_500)
-		api.mend()
+		api.heal()
 	})
 }
 
 // decided is what a test reads of a decision.
 type decided struct {
-	At              time.Time
-	Wanted, Desired int
-	Holds           []struct{ By, Text string }
-	Lost            []struct {
+	At      time.Time
+	Needed  int `json:"wanted"`
+	Desired int
+	Holds   []struct{ By, Text string }
+	Lost    []struct {
 		Ordinal  int
 		Leaves   bool
 		Unproven string

@@ -18,7 +18,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// TestBadInput feeds every door with what does not belong there; nothing is lost, nothing half-applied, and work goes on.
+// TestBadInput feeds every door with what does not belong there; nothing is lost, nothing
+// half-applied, and work goes on.
 func TestBadInput(t *testing.T) {
 	w := start(t, nil)
 	things := product.IDs(1_500, 1)
@@ -69,7 +70,8 @@ func (w *world) badNotifications() {
 		product.Notification(`{"o":"bd","t":"Thing","where":{"id":{"neq":null}}}`),
 		product.Notification(bytes.Repeat([]byte("y"), 2<<20)),
 	))
-	// What comes after them is heard all the same, and it comes last: all of the above has been dealt with then.
+	// What comes after them is heard all the same, and it comes last: all of the above has been
+	// dealt with then.
 	require.NoError(w.t, w.Platform.Insert(w.t.Context(), thing, "canary"))
 	require.NoError(w.t, w.Platform.Publish(w.t.Context(), product.Created(thing, "canary")))
 	w.settled(thing, thingSet, 2, len(before.Owners())+1)

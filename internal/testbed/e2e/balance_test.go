@@ -20,9 +20,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestWeightsAndPins balances Things by the weights of real catalogue rows and binds some by their labels: heavy Things are spread, a pin
-// is obeyed from the first list on and after it changed, one that cannot be satisfied is told and holds up nobody, and a constant
-// state moves nothing.
+// TestWeightsAndPins balances Things by the weights of real catalogue rows and binds some by their
+// labels: heavy Things are spread, a pin is obeyed from the first list on and after it changed, one
+// that cannot be satisfied is told and holds up no other, and a constant state moves nothing.
 func TestWeightsAndPins(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Sizes[thingSet] = 3
@@ -123,7 +123,8 @@ func (w *world) reloads(kind string) map[int]int64 {
 	return times
 }
 
-// readTwice waits until the Things' catalogue has been read completely twice more, the first time perhaps from before.
+// readTwice waits until the Things' catalogue has been read completely twice more, the first time
+// perhaps from before.
 func (w *world) readTwice() {
 	w.t.Helper()
 	leader := w.leader()

@@ -18,12 +18,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// buildBefore is the commit of the build that is held to understand this one, and that this one is held to understand: in a roll-out
-// replicas of both meet.
+// buildBefore is the commit of the build that is held to understand this one, and that this one is
+// held to understand: in a roll-out replicas of both meet.
 const buildBefore = "20e12e8272bded347abfb15076f7a6514e2378ec"
 
-// TestTwoBuildsTakeTurns has the build before and this one lead one after the other over the same tree, twice: what one keeps in ZooKeeper
-// (moves that run, the history of sizes, an override, a pause) the other goes on with, and nothing is lost.
+// TestTwoBuildsTakeTurns has the build before and this one lead one after the other over the same
+// tree, twice: what one keeps in ZooKeeper (moves that run, the history of sizes, an override, a
+// pause) the other goes on with, and nothing is lost.
 func TestTwoBuildsTakeTurns(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
@@ -46,7 +47,8 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 		})
 	}
 	ids, known := product.IDs(3_600, 1), 0
-	// leads lets v alone lead, has it take over in the middle of what the other was doing, and import more.
+	// leads lets v alone lead, has it take over in the middle of what the other was doing, and
+	// import more.
 	leads := func(v, other *product.Server) {
 		if !v.Running() {
 			require.NoError(t, v.Start())

@@ -38,7 +38,8 @@ func (w *world) MetricOf(ctx context.Context, resource, metric string) (float64,
 	return value, nil
 }
 
-// onlyRestarted requires that the product deleted exactly these pods, each once, since the beginning.
+// onlyRestarted requires that the product deleted exactly these pods, each once, since the
+// beginning.
 func (w *world) onlyRestarted(pods ...string) {
 	w.t.Helper()
 	events, err := w.Env.Kubernetes.Audit(w.Namespace)

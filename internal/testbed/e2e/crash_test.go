@@ -13,8 +13,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestKilledDuringImportAndDrain kills the leader with -9 in the middle of an import and in the middle of a drain; the other
-// replica takes over, and nothing is lost nor in two places.
+// TestKilledDuringImportAndDrain kills the leader with -9 in the middle of an import and in the
+// middle of a drain; the other replica takes over, and nothing is lost nor in two places.
 func TestKilledDuringImportAndDrain(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
@@ -62,7 +62,8 @@ func TestKilledDuringImportAndDrain(t *testing.T) {
 	})
 }
 
-// killLeaderWhen watches ZooKeeper closely and kills the leading replica at the first moment that is right.
+// killLeaderWhen watches ZooKeeper closely and kills the leading replica at the first moment that
+// is right.
 func (w *world) killLeaderWhen(what string, right func(*product.Assignment) bool) *product.Server {
 	w.t.Helper()
 	victim := w.killLeaderUnless(what, right, func() bool { return false })
@@ -72,7 +73,8 @@ func (w *world) killLeaderWhen(what string, right func(*product.Assignment) bool
 	return victim
 }
 
-// killLeaderUnless is killLeaderWhen for a moment that may be missed: nil when it is over, or did not come.
+// killLeaderUnless is killLeaderWhen for a moment that may be missed: nil when it is over, or did
+// not come.
 func (w *world) killLeaderUnless(what string, right func(*product.Assignment) bool, over func() bool) *product.Server {
 	w.t.Helper()
 	leader, asked := w.leader(), time.Now()
@@ -99,8 +101,8 @@ func (w *world) killLeaderUnless(what string, right func(*product.Assignment) bo
 	return leader
 }
 
-// TestZooKeeperAway stops ZooKeeper for 20 s: nothing is sized or moved meanwhile, the instances go on running what they hold,
-// and what the platform said meanwhile is done afterwards.
+// TestZooKeeperAway stops ZooKeeper for 20 s: nothing is sized or moved meanwhile, the instances go
+// on running what they hold, and what the platform said meanwhile is done afterwards.
 func TestZooKeeperAway(t *testing.T) {
 	w := startBeside(t, func(env *servers.Env, o *product.Options) { o.ZooKeeper = env.NewZooKeeper(t, 1) })
 	things := product.IDs(4_000, 1)
@@ -116,7 +118,7 @@ func TestZooKeeperAway(t *testing.T) {
 	require.NoError(t, w.ZooKeeper.Kill())
 	back := time.Now().Add(20 * time.Second)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, later, 2))
-	// Who decides on what it last saw of ZooKeeper would grow at once.
+	// A leader that decides on what it last saw of ZooKeeper would scale up at once.
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 500 })
 	time.Sleep(time.Until(back))
 	meanwhile, err := w.ScaleWrites()

@@ -15,8 +15,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// TestDashboardNamesOnlyWhatIsExported imports, grows, holds a shrink and drains, and scrapes all the while: everything the dashboard
-// draws has been seen by the end.
+// TestDashboardNamesOnlyWhatIsExported imports, scales up, holds a scale down and drains, and
+// scrapes all the while: everything the dashboard draws has been seen by the end.
 func TestDashboardNamesOnlyWhatIsExported(t *testing.T) {
 	w := startBeside(t, nil)
 	things := product.IDs(2_500, 1)
@@ -31,12 +31,13 @@ func TestDashboardNamesOnlyWhatIsExported(t *testing.T) {
 	}
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
 	w.settled(thing, thingSet, 3, len(things))
-	// Nothing has been watched for so long yet, so a shrink is held for as long as this window stands.
+	// Nothing has been watched for so long yet, so a scale down is held for as long as this window
+	// lasts.
 	window := func(d time.Duration) {
 		w.change(thing, func(k *config.Kind) { *k.Behavior.ScaleDown.StabilizationWindow = config.Duration(d) })
 	}
 	window(10 * time.Minute)
-	w.until("a shrink is held", func(ctx context.Context) error {
+	w.until("a scale down is held", func(ctx context.Context) error {
 		if err := scrape(ctx); err != nil {
 			return err
 		}

@@ -15,8 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestDrainUndoneAndLeaderKilledInEachPhase: load that returns in the middle of a drain undoes it, and a leader that is killed with -9 in
-// any of its phases leaves a drain that its successor ends. (In mid-emptying: TestKilledDuringImportAndDrain.)
+// TestDrainUndoneAndLeaderKilledInEachPhase: load that returns in the middle of a drain undoes it,
+// and a leader that is killed with -9 in any of its phases leaves a drain that its successor ends.
+// (In mid-emptying: TestKilledDuringImportAndDrain.)
 func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 	const small, large = 3, 5
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
@@ -24,7 +25,8 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 		o.Sizes = map[string]int{thingSet: large, ruleSet: ruleInit}
 		slowMoves(o.Config)
 		k := &o.Config.Kinds[0]
-		// A list changes again after three seconds, and the size falls after one: what goes stays closed and full for a while.
+		// A list changes again after three seconds, and the size falls after one: what goes stays
+		// closed and full for a while.
 		k.Rebalance.ListInterval, k.Behavior.ScaleDown.StabilizationWindow = ptr.To(config.Duration(3*time.Second)), ptr.To(config.Duration(time.Second))
 	})
 	things := product.IDs(2_700, 1)
@@ -85,7 +87,7 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 			open, owning := leaves(a)
 			return !open && owning && a.InFlight() == 0
 		}},
-		{"emptied", func(a *product.Assignment) bool {
+		{"drained", func(a *product.Assignment) bool {
 			open, owning := leaves(a)
 			return !open && !owning && size().Spec == large
 		}},
@@ -100,7 +102,7 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 		t.Run("killed when "+phase.name, func(t *testing.T) {
 			w.t = t
 			var victim *product.Server
-			for attempt := 0; victim == nil; attempt++ { // a phase may be over before anybody looks
+			for attempt := 0; victim == nil; attempt++ { // a phase may be over before the test reads it
 				require.Less(t, attempt, 10, "never met")
 				grow()
 				shrink()
@@ -117,7 +119,8 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 	require.GreaterOrEqual(t, w.drainedFirst(thing, thingSet, large), 3)
 }
 
-// drains is an error unless the replica says that the Things' drain is in this phase; "": that there is none.
+// drains is an error unless the replica says that the Things' drain is in this phase; "": that
+// there is none.
 func (w *world) drains(v *product.Server, phase string) error {
 	var d struct {
 		Drain *struct{ Phase string }

@@ -16,7 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and leaves no trace.
+// TestDryRunWritesNothing runs beside the old orchestrator's tree: it says what it would do, and
+// leaves no trace.
 func TestDryRunWritesNothing(t *testing.T) {
 	old := newOldTree()
 	w := startBeside(t, func(env *servers.Env, o *product.Options) {
@@ -27,7 +28,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 	before := w.assignment(thing)
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 200 })
 	// 1,202 ids stand in the lists.
-	w.until("it says that it would grow", func(ctx context.Context) error {
+	w.until("it says that it would scale up", func(ctx context.Context) error {
 		var r outcome.Report
 		err := w.Servers[0].REST(ctx, http.MethodGet, "/v1/api/orchestrations/Thing/decision", "", nil, &r)
 		if act := r.Acted(); err == nil && (r.Desired != 7 || !act.DryRun || act.Done != outcome.WouldScale) {

@@ -91,8 +91,8 @@ func (w *world) hasEvent(kind, reason string) {
 	})
 }
 
-// TestHPAOnTheInstanceGroup lets a real HPA own the size through an InstanceGroup, on a plain count of resources: a metric that falls
-// before anything is emptied. The first ordinal is 5.
+// TestHPAOnTheInstanceGroup lets a real HPA own the size through an InstanceGroup, on a plain count
+// of resources: a metric that falls before anything is drained. The first ordinal is 5.
 func TestHPAOnTheInstanceGroup(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.Sizes[thingSet], o.Starts = 3, map[string]int{thingSet: 5}
@@ -120,7 +120,7 @@ func TestHPAOnTheInstanceGroup(t *testing.T) {
 	require.NoError(t, w.Platform.Remove(t.Context(), thing, gone...))
 	require.NoError(t, w.Platform.Publish(t.Context(), product.BulkDeleted(thing, gone)))
 	w.holds(w.settled(thing, thingSet, 5, 2_000), kept)
-	require.Positive(t, w.drainedFirst(thing, thingSet, 3), "Things never shrank")
+	require.Positive(t, w.drainedFirst(thing, thingSet, 3), "Things were never scaled down")
 	w.lostNothing(thing, gone)
 	t.Log("\n" + w.kubectl("get", "ig"))
 	w.toZeroAndBack(kept)
@@ -153,8 +153,8 @@ func TestHPAOnTheInstanceGroup(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// toZeroAndBack lets the HPA scale to zero when no Thing is left. The API server accepts its wish of
-// 0, init bounds it, and the size returns with the Things.
+// toZeroAndBack lets the HPA scale to zero when no Thing is left. The API server accepts its wish
+// of 0, init bounds it, and the size returns with the Things.
 func (w *world) toZeroAndBack(kept []string) {
 	w.t.Helper()
 	w.kubectl("patch", "hpa", groupName, "--type=merge", "-p", `{"spec":{"minReplicas":0}}`)
@@ -192,8 +192,8 @@ func (w *world) hpaOnGroup() {
 	w.hpaSays(groupName, autoscalingv2.ScalingActive, "ValidMetricFound")
 }
 
-// TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and their owner holds that for a window;
-// Rules, whose pods start in order, are cut under what they need.
+// TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and
+// their owner holds that for a window; Rules, whose pods start in order, are lowered below their need.
 func TestReplicasByHand(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
@@ -244,7 +244,7 @@ func TestReplicasByHand(t *testing.T) {
 	w.leaderDecides(rule, "nor Rules", stopped)
 	require.Len(t, w.scaleWrites(), written, "a size was written after the stop")
 
-	// Until a person pauses and unpauses.
+	// Until a person pauses and resumes.
 	for _, paused := range []bool{true, false} {
 		require.NoError(t, w.Configure(t.Context(), func(c *config.Config) {
 			for i := range c.Kinds {
@@ -263,14 +263,15 @@ func TestReplicasByHand(t *testing.T) {
 	w.lostNothing(rule, nil)
 }
 
-// heldForAWindow requires that after Things were raised by somebody else one scale-down window went by before they were lowered again.
+// heldForAWindow requires that after another writer raised Things one scale-down window went by
+// before they were lowered again.
 func (w *world) heldForAWindow(raised, lowered int) {
 	w.t.Helper()
 	writes, err := w.ScaleWrites()
 	require.NoError(w.t, err)
 	writes = slices.DeleteFunc(writes, func(s product.ScaleWrite) bool { return s.StatefulSet != thingSet || !s.Accepted })
 	n := slices.IndexFunc(writes, func(s product.ScaleWrite) bool { return s.User != w.User() })
-	require.GreaterOrEqual(w.t, n, 0, "nobody else wrote")
+	require.GreaterOrEqual(w.t, n, 0, "no other writer wrote")
 	require.Greater(w.t, len(writes), n+1)
 	raise, answer := writes[n], writes[n+1]
 	require.Equal(w.t, []int{raised, lowered}, []int{raise.Replicas, answer.Replicas})

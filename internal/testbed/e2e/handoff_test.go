@@ -15,8 +15,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestAcknowledgedHandOff grows, spreads, deletes and drains with instances that acknowledge: by their own run logs nothing ever runs twice.
-// Then it pauses through a restart, and finds nothing to roll back. It has the APIServices, without which a Warning would be due.
+// TestAcknowledgedHandOff scales up, spreads, deletes and drains with instances that acknowledge:
+// by their own run logs nothing ever runs twice. Then it pauses through a restart, and finds
+// nothing to roll back. It has the APIServices, without which a Warning would be due.
 func TestAcknowledgedHandOff(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "acknowledged")
@@ -55,8 +56,8 @@ func TestAcknowledgedHandOff(t *testing.T) {
 	w.warnsOfNothing()
 }
 
-// warnsOfNothing requires that nothing was worth a Warning event: what grew, was drained and found
-// a new leader did so in the ordinary way.
+// warnsOfNothing requires that nothing was worth a Warning event: what was scaled up, was drained
+// and found a new leader did so in the ordinary way.
 func (w *world) warnsOfNothing() {
 	w.t.Helper()
 	events, err := w.Events(w.t.Context())

@@ -66,8 +66,8 @@ type world struct {
 	t *testing.T
 }
 
-// start brings up a product for this test. change may alter the options, Config among them: what a running product is told later takes force
-// a moment after world.change has returned.
+// start brings up a product for this test. change may alter the options, Config among them: what a
+// running product is told later takes force a moment after world.change has returned.
 func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	t.Helper()
 	env := servers.Require(t, servers.AllParts...)
@@ -116,7 +116,8 @@ func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	return w
 }
 
-// startBeside is start for a test that asks nothing of the metrics APIs through the API server: it runs beside other tests.
+// startBeside is start for a test that asks nothing of the metrics APIs through the API server: it
+// runs beside other tests.
 func startBeside(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	t.Helper()
 	t.Parallel()
@@ -182,8 +183,8 @@ func (w *world) assignment(kind string) (a *product.Assignment) {
 	return a
 }
 
-// settled waits until a kind has this size in Kubernetes, all pods ready, and every id in one list of the first ordinals, evenly,
-// and returns what it then found.
+// settled waits until a kind has this size in Kubernetes, all pods ready, and every id in one list
+// of the first ordinals, evenly, and returns what it then found.
 func (w *world) settled(kind, set string, size, ids int) (a *product.Assignment) {
 	w.t.Helper()
 	w.until(fmt.Sprintf("%d %ss settle on %d instances", ids, kind, size), func(ctx context.Context) (err error) {
@@ -235,11 +236,11 @@ func (w *world) lostNothing(kind string, deleted []string) {
 			lost = append(lost, id)
 		}
 	}
-	require.Empty(w.t, lost, "%ss that vanished without a delete", kind)
+	require.Empty(w.t, lost, "%ss that are gone without a delete", kind)
 }
 
-// drainedFirst requires that whenever replicas were lowered, what went was empty before and stayed so, and that the product
-// alone wrote sizes. It returns how often replicas were lowered.
+// drainedFirst requires that whenever replicas were lowered, what went was empty before and stayed
+// so, and that the product alone wrote sizes. It returns how often replicas were lowered.
 func (w *world) drainedFirst(kind, set string, initial int) (lowered int) {
 	w.t.Helper()
 	lowered, err := w.DrainedFirst(w.t.Context(), kind, set, initial)

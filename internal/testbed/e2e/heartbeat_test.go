@@ -20,8 +20,9 @@ import (
 // podsOf selects the pods of a StatefulSet in a metric's path.
 func podsOf(metric, set string) string { return metric + "?labelSelector=app%3D" + set }
 
-// TestSilentInstanceAndSilentBus: one instance that stops beating while its session lives is reported; when the session has ended too,
-// it is restarted, once, and nothing moves. A bus that is silent restarts nobody and costs only the metric that comes from it.
+// TestSilentInstanceAndSilentBus: one instance that stops beating while its session lives is
+// reported; when the session has ended too, it is restarted, once, and nothing moves. While Kafka
+// is silent no instance is restarted, and only the metric that comes from it is missing.
 func TestSilentInstanceAndSilentBus(t *testing.T) {
 	w := start(t, func(env *servers.Env, o *product.Options) {
 		o.Kafka = env.NewKafka(t, "", "")
@@ -101,7 +102,8 @@ func TestSilentInstanceAndSilentBus(t *testing.T) {
 		})
 		_, err := w.MetricOf(t.Context(), "pods/"+podName(thingSet, 1), "heartbeat_lag_seconds")
 		require.Error(t, err, "by name as well")
-		// Longer than any beat may be late: who takes silence of the bus for silence of the instances acts within this.
+		// Longer than any beat may be late: a product that takes Kafka's silence for that of the
+		// instances acts within this.
 		quiet := time.Now().Add(15 * time.Second)
 		for time.Now().Before(quiet) {
 			held, err := w.Metric(t.Context(), "pods/*", podsOf("resources_per_instance", thingSet))

@@ -16,10 +16,12 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// hpaUser is the HPA controller in the audit log: not an administrator, so its rights are tested too.
+// hpaUser is the HPA controller in the audit log: not an administrator, so its rights are tested
+// too.
 const hpaUser = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 
-// TestRealHPA lets a real HPA own the size, on one metric after the other: two over the same pods would stop each other.
+// TestRealHPA lets a real HPA own the size, on one metric after the other: two over the same pods
+// would stop each other.
 func TestRealHPA(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) { o.Config.Kinds[0].Replicas.Owner = config.OwnerHPA })
 	things := product.IDs(10_350, 3)
@@ -33,7 +35,8 @@ func TestRealHPA(t *testing.T) {
 				Target: averageValue("800"), // 80 % of the capacity
 			},
 		}, autoscalingv2.DisabledPolicySelect)
-		// Two instances hold 1,000 each and 1,000 wait: 1000/800 of two are three, and those are full as well.
+		// Two instances hold 1,000 each and 1,000 wait: 1000/800 of two are three, and those are
+		// full as well.
 		require.NoError(t, w.Platform.Import(t.Context(), thing, things[:3_000], 3))
 		w.settled(thing, thingSet, 4, 3_000)
 	})

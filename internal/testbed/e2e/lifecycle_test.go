@@ -15,10 +15,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// TestImportLoadAndShrink plays the story of the demonstration, Things and Rules at the same time,
-// with load on both, and asks more of it: that exactly those ids are there, that the metrics API
-// says so, that the decisions can be made again, and the same for memory.
-func TestImportLoadAndShrink(t *testing.T) {
+// TestImportLoadAndScaleDown plays the story of the demonstration, Things and Rules at the same
+// time, with load on both, and asks more of it: that exactly those ids are there, that the metrics
+// API says so, that the decisions can be made again, and the same for memory.
+func TestImportLoadAndScaleDown(t *testing.T) {
 	w := start(t, nil)
 	things := &story.Kind{Name: thing, Set: thingSet, Init: thingInit, Target: thingTarget, CPU: 0.5, IDs: product.IDs(20_000, 1)}
 	rules := &story.Kind{Name: rule, Set: ruleSet, Init: ruleInit, Target: ruleTarget, CPU: 0.25, IDs: product.IDs(500, 2)}
@@ -47,7 +47,7 @@ func TestImportLoadAndShrink(t *testing.T) {
 			}
 			s.Busy(ctx, 0.3, s.Kinds...)
 		}},
-		{"memory", func(ctx context.Context) { w.memoryGrowsAndShrinks(ctx, s) }},
+		{"memory", func(ctx context.Context) { w.memoryRisesAndFalls(ctx, s) }},
 		{"delete two thirds", func(ctx context.Context) {
 			s.DeleteByID(ctx)
 			s.DeleteByWhere(ctx)
@@ -107,9 +107,9 @@ func (w *world) publishes(kind, set string, ids, size int) {
 	})
 }
 
-// memoryGrowsAndShrinks turns the memory target on instead of the CPU's, raises the memory of both
+// memoryRisesAndFalls turns the memory target on instead of the CPU's, raises the memory of both
 // kinds and lets it go again.
-func (w *world) memoryGrowsAndShrinks(ctx context.Context, s *story.Story) {
+func (w *world) memoryRisesAndFalls(ctx context.Context, s *story.Story) {
 	const target, more = 1 << 30, 1.3 // 1Gi
 	for _, k := range s.Kinds {
 		w.change(k.Name, func(k *config.Kind) { k.CPU, k.Memory = nil, memoryTarget("1Gi") })

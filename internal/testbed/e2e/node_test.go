@@ -22,8 +22,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is emptied, and that of one that does not, which keeps
-// what it has until a person declares it dead. The nodes are this test's own: one instance of the Rules on each.
+// TestNodeLost loses the node of an instance that still answers ZooKeeper, which is reassigned, and
+// that of one that does not, which keeps what it has until a person declares it dead. The nodes are
+// this test's own: one instance of the Rules on each.
 func TestNodeLost(t *testing.T) {
 	const size, rules = 4, 240
 	var nodes []string
@@ -105,7 +106,8 @@ func TestNodeLost(t *testing.T) {
 	require.Empty(t, writes, "no size was written for a node")
 }
 
-// emptied is an error unless an ordinal of the Rules is closed and owns nothing, and the others own all.
+// emptied is an error unless an ordinal of the Rules is closed and owns nothing, and the others
+// own all.
 func (w *world) emptied(ctx context.Context, ordinal, ids int) error {
 	a, err := w.Assignment(ctx, rule)
 	if err != nil {
@@ -176,8 +178,8 @@ func onePodANode(ctx context.Context, s *product.Stack, set string, names []stri
 	})
 }
 
-// loseNode loses the node of a pod: somebody takes the node's Lease from kwok and never renews it, so that from now on nobody reports for
-// the node. It returns when Kubernetes knows.
+// loseNode loses the node of a pod: it takes the node's Lease from kwok and never renews it, so
+// that kwok reports for the node no more. It returns when Kubernetes knows.
 func (w *world) loseNode(pod string) (name string) {
 	w.t.Helper()
 	p, err := w.Kube.CoreV1().Pods(w.Namespace).Get(w.t.Context(), pod, metav1.GetOptions{})
@@ -207,7 +209,8 @@ func (w *world) findNode(name string) {
 	require.NoError(w.t, w.Kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).Delete(w.t.Context(), name, metav1.DeleteOptions{}))
 }
 
-// readies makes a pod Ready again, as the kubelet of a node that is back does; kwok does so only for pods that start.
+// readies makes a pod Ready again, as the kubelet of a node that is back does; kwok does so only
+// for pods that start.
 func (w *world) readies(pod string) {
 	w.t.Helper()
 	pods := w.Kube.CoreV1().Pods(w.Namespace)

@@ -22,15 +22,16 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// TestHPATakesOwnedOrdinals: a real HPA on another metric than recommended_replicas lowers replicas while what goes owns much. The
-// preStop hooks hold the pods until they own nothing; a restart is not held; and a hook whose time is over says what it leaves behind.
+// TestHPATakesOwnedOrdinals: a real HPA on another metric than recommended_replicas lowers replicas
+// while what goes owns much. The preStop hooks hold the pods until they own nothing; a restart is
+// not held; and a hook whose time is over says what it leaves behind.
 func TestHPATakesOwnedOrdinals(t *testing.T) {
 	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.Hooks, o.Replicas = true, 2
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
 		k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1 // else it lowers three empty instances to two by itself
-		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before anybody looks
+		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before the test reads them
 	})
 	things := product.IDs(2_700, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
@@ -104,7 +105,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 	for _, s := range writes {
 		require.False(t, s.StatefulSet == thingSet && s.User == w.User(), "with owner hpa the product never writes /scale: %+v", s)
 	}
-	// Whoever asks by hand gets the same answer from every replica.
+	// A person who asks by hand gets the same answer from every replica.
 	for _, v := range w.Servers {
 		w.until(v.Name+" says what becomes of pods", func(ctx context.Context) error {
 			var stays, empty struct{ State string }
@@ -184,7 +185,8 @@ func (w *world) event(ctx context.Context, reason, says string) error {
 	return fmt.Errorf("no event %s that says %q; others %q", reason, says, others)
 }
 
-// giveGrace gives the Things' pods another grace, and their hook with it, and waits until all of them have it.
+// giveGrace gives the Things' pods another grace, and their hook with it, and waits until all of
+// them have it.
 func (w *world) giveGrace(seconds int) {
 	w.t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":%d,"containers":[{"name":"instance",

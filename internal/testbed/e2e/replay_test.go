@@ -15,7 +15,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// replays requires that the program, given the snapshot that this replica saves of itself, decides offline what the replica decided.
+// replays requires that the program, given the snapshot that this replica saves of itself, decides
+// offline what the replica decided.
 func (w *world) replays(v *product.Server, kinds ...string) {
 	w.t.Helper()
 	file := filepath.Join(w.t.TempDir(), "snapshot.json")

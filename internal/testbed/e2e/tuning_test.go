@@ -16,7 +16,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// TestLiveTuning changes thresholds in the ConfigMap and sees each in the decision, without a restart.
+// TestLiveTuning changes thresholds in the ConfigMap and sees each in the decision, without a
+// restart.
 func TestLiveTuning(t *testing.T) {
 	w := startBeside(t, nil)
 	things := product.IDs(5_400, 1)
@@ -46,7 +47,7 @@ func TestLiveTuning(t *testing.T) {
 	w.settled(thing, thingSet, 6, len(things))
 	// 900 Things use 88 MiB an instance; 14 times that is a little over the target of 1 GiB.
 	w.load(thing, workload.Factors{CPU: 1, Memory: 14})
-	w.decides("memory asks for growth", func(d decide.Decision) bool { return d.Reason == decide.ByMemory && d.Desired > 6 })
+	w.decides("memory asks for a scale up", func(d decide.Decision) bool { return d.Reason == decide.ByMemory && d.Desired > 6 })
 
 	require.Equal(t, pid, w.Servers[0].Pid(), "the server was restarted")
 	require.Positive(t, w.drainedFirst(thing, thingSet, thingInit))

@@ -1,4 +1,5 @@
-// Package layering holds the tree to docs/architecture.md: the pure packages stay pure, and dependencies follow the data.
+// Package layering holds the tree to docs/architecture.md: the pure packages stay pure, and
+// dependencies follow the data.
 package layering
 
 import (
@@ -20,8 +21,8 @@ var pure = []string{
 	"internal/config", "internal/exact", "internal/pins",
 }
 
-// turned packages reach the outside through what they are given, and are as pure otherwise: who calls
-// them moves their clock.
+// turned packages reach the outside through what they are given, and are as pure otherwise: who
+// calls them moves their clock.
 var turned = []string{"rebalancer/loop", "internal/virtual"}
 
 // reaching are pure packages whose values are of types that reach the outside themselves: those of
@@ -46,7 +47,8 @@ var never = map[string][]string{
 	"scaler/...":       {"internal/app", "internal/api"},
 }
 
-// The scaler speaks with the rebalancer through orders alone: it knows neither the engine nor the store.
+// The scaler speaks with the rebalancer through orders alone: it knows neither the engine nor the
+// store.
 func TestTheScalerKnowsOnlyTheOrders(t *testing.T) {
 	found := false
 	for _, s := range sources(t, "scaler") {

@@ -17,7 +17,7 @@ const Patience = 3 * time.Minute
 type Recorder struct {
 	mu      sync.Mutex
 	signals []observed.Signal
-	more    chan struct{} // closed by the next signal; nil while nobody waits
+	more    chan struct{} // closed by the next signal; nil while no caller waits
 }
 
 // Sink takes a signal; it is what a source's Run is given.

@@ -66,7 +66,7 @@ func (a *Assignment) InFlight() int {
 // Ordinals are those that have a subtree, ascending.
 func (a *Assignment) Ordinals() []int { return slices.Sorted(maps.Keys(a.Instances)) }
 
-// Check says what of the invariants does not hold: every id in exactly one place, and `used` the length of the list.
+// Check says which invariant fails: every id is in exactly one place, `used` is the list's length.
 func (a *Assignment) Check() error {
 	var faults []error
 	place := map[string]string{}
@@ -103,8 +103,7 @@ func (a *Assignment) Owners() map[string]int {
 	return owners
 }
 
-// roots are where a kind's znodes are: what existing systems read, and what the product keeps for
-// itself.
+// roots are where a kind's znodes are: what existing systems read, and the product's own.
 func roots(chroot, kind string) (shared, own string) {
 	return path.Join("/", chroot, "iota/orchestration", kind), path.Join("/", chroot, "iota/shardscaler", kind)
 }
@@ -207,7 +206,8 @@ func (r *reader) json(node string, into any, must bool) time.Time {
 	return time.UnixMilli(stat.Mtime)
 }
 
-// get returns no stat for a znode that is not there; if it must be, it was there when its parent was read.
+// get returns no stat for a znode that is not there; if it must be, it was there when its parent
+// was read.
 func (r *reader) get(node string, must bool) ([]byte, *zk.Stat) {
 	if r.err != nil {
 		return nil, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/workload"
 )
 
-// Settled returns a kind's assignment if its StatefulSet has that size with all pods ready, and every one of that many ids
-// is in a list of its first ordinals, evenly; else what is missing.
+// Settled returns a kind's assignment if its StatefulSet has that size with all pods ready, and
+// every one of that many ids is in a list of its first ordinals, evenly; else what is missing.
 func (s *Stack) Settled(ctx context.Context, kind, statefulSet string, size, ids int) (*Assignment, error) {
 	got, err := s.Size(ctx, statefulSet)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *Stack) Settled(ctx context.Context, kind, statefulSet string, size, ids
 	first := s.Starts[statefulSet]
 	for _, n := range a.Ordinals() {
 		if (n < first || n >= first+size) && len(a.Instances[n].IDs) > 0 {
-			return nil, fmt.Errorf("ordinal %d has %d ids and is to go", n, len(a.Instances[n].IDs))
+			return nil, fmt.Errorf("ordinal %d has %d ids and is leaving", n, len(a.Instances[n].IDs))
 		}
 	}
 	if err := a.balanced(first, size); err != nil {
@@ -39,7 +39,8 @@ func (s *Stack) Settled(ctx context.Context, kind, statefulSet string, size, ids
 	return a, a.Check()
 }
 
-// balanced says whether the lists of the ordinals from first on differ by no more than the band of a kind that is balanced by count.
+// balanced says whether the lists of the ordinals from first on differ by no more than the band of
+// a kind that is balanced by count.
 func (a *Assignment) balanced(first, size int) error {
 	held := make([]int, size) // nothing, where there is no subtree
 	for n := range held {
@@ -67,7 +68,8 @@ func (s *Stack) Runs() (*workload.Runs, error) {
 	return workload.ReadRuns(file)
 }
 
-// RunsAsAssigned says whether the workload runs what ZooKeeper assigns, by its own account and by its log.
+// RunsAsAssigned says whether the workload runs what ZooKeeper assigns, by its own account and by
+// its log.
 func (s *Stack) RunsAsAssigned(ctx context.Context, kind string) error {
 	a, err := s.Assignment(ctx, kind)
 	if err != nil {
@@ -105,9 +107,10 @@ func (s *Stack) RunsAsAssigned(ctx context.Context, kind string) error {
 	return nil
 }
 
-// DrainedFirst looks at every accepted write of /scale that lowered a StatefulSet, and compares the API server's record with
-// ZooKeeper's transaction log: the ordinals that went owned nothing when the request came, and nothing from then on until
-// replicas rose over them again. It returns how often replicas were lowered. initial is the size at the start.
+// DrainedFirst reads every accepted write of /scale that lowered a StatefulSet, and compares the
+// API server's record with ZooKeeper's transaction log: the ordinals that went owned nothing when
+// the request came, and nothing from then on until replicas rose over them again. It returns how
+// often replicas were lowered. initial is the size at the start.
 func (s *Stack) DrainedFirst(ctx context.Context, kind, statefulSet string, initial int) (lowered int, err error) {
 	ledger, err := s.Ledger(kind, 0)
 	if err != nil {
@@ -147,8 +150,8 @@ func (s *Stack) DrainedFirst(ctx context.Context, kind, statefulSet string, init
 	return lowered, nil
 }
 
-// withoutUndone leaves out the last writes if it is not known whether they were done, and the size that the StatefulSet has says that they
-// were not: nobody wrote another one after them.
+// withoutUndone leaves out the last writes if it is not known whether they were done, and the size
+// that the StatefulSet has says that they were not: no other write came after them.
 func withoutUndone(writes []ScaleWrite, size int) []ScaleWrite {
 	for len(writes) > 0 && writes[len(writes)-1].Unknown && writes[len(writes)-1].Replicas != size {
 		writes = writes[:len(writes)-1]

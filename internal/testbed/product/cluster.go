@@ -28,7 +28,7 @@ type Cluster struct {
 	space   string // the namespace
 }
 
-// Size is a StatefulSet's: wanted, existing and ready pods.
+// Size is a StatefulSet's: replicas of its spec, existing and ready pods.
 type Size struct {
 	Spec, Status, Ready int
 }
@@ -62,16 +62,14 @@ type ScaleWrite struct {
 	StatefulSet string
 	Replicas    int
 	User        string
-	// Received is when the API server got the request: before it nobody can have acted on the new
-	// size.
+	// Received is when the API server got the request: the new size had no effect before.
 	Received time.Time
-	// Accepted: it was not refused. Unknown: whoever asked was gone before the answer, so that it
+	// Accepted: it was not refused. Unknown: the caller was gone before the answer, so that it
 	// may have been done or not.
 	Accepted, Unknown bool
 }
 
-// ScaleWrites lists the writes of /scale in this namespace, in the order in which the API server
-// got them.
+// ScaleWrites lists the writes of /scale in this namespace, in the order of the API server.
 func (c *Cluster) ScaleWrites() (writes []ScaleWrite, err error) {
 	events, err := c.control.Audit(c.space)
 	if err != nil {
@@ -118,8 +116,7 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 	return values, nil
 }
 
-// REST calls a replica's REST API and decodes the answer into out (nil: not wanted). The token may
-// be empty.
+// REST calls a replica's REST API and decodes the answer into out, if any. token may be empty.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
 	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 }
@@ -149,7 +146,7 @@ func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
 	return nil
 }
 
-// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it looks at
+// Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it reads
 // the number, and sends it back if it is the one expected.
 func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	leader, err := s.Leader(ctx)

@@ -92,7 +92,7 @@ func (f *front) setReady(ready []*Server) {
 	}
 }
 
-// LedTo are the replicas that the metrics Service leads to now: those whose probe passed when it was last asked.
+// LedTo are the replicas that the metrics Service leads to now: those whose last probe passed.
 func (s *Stack) LedTo() []*Server {
 	s.front.mu.Lock()
 	defer s.front.mu.Unlock()

@@ -33,8 +33,9 @@ resources: [%[2]s/cluster/base, %[2]s/base, %[2]s/tuning/default]
 components: [%[2]s/components/example-workload%[3]s]
 `
 
-// install applies the manifests. Processes on this machine stand for the Deployment, and a front on a loopback port for the
-// Service of the metrics API, so those two differ; everything else is what is shipped.
+// install applies the manifests. Processes on this machine stand for the Deployment, and a front on
+// a loopback port for the Service of the metrics API, so those two differ; everything else is what
+// is shipped.
 func (s *Stack) install(ctx context.Context) error {
 	front, err := s.newFront(func(v *Server) string { return v.Secure })
 	if err != nil {
@@ -133,7 +134,7 @@ func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 		if o.GetName() != serviceName {
 			return o.GetName() != "shardscaler", nil
 		}
-		// Endpoints may not be loopback addresses; the port that an ExternalName leads to is the APIService's.
+		// Endpoints may not be loopback addresses; an ExternalName leads to the APIService's port.
 		set(map[string]any{"type": "ExternalName", "externalName": "localhost"}, "spec")
 	case "APIService":
 		if s.Private {

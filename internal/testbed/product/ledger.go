@@ -11,14 +11,14 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Ledger is what ZooKeeper's transaction log says of one kind: where every id was after each transaction.
+// Ledger is what ZooKeeper's log says of one kind: where every id was after each transaction.
 type Ledger struct {
 	Kind string
-	// Transactions counts those that changed a list, the pool or the flight: a ledger without any proves nothing.
+	// Transactions counts those that changed a list, the pool or the flight: none proves nothing.
 	Transactions int
 	// Faults are transactions after which an id was in two places, in words.
 	Faults []string
-	// Vanished holds the ids that are nowhere at the end and were somewhere before, with the time at which they went.
+	// Vanished holds the ids that were somewhere before and are nowhere at the end, and since when.
 	Vanished map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
@@ -39,8 +39,8 @@ type place struct {
 	ids     []string
 }
 
-// Ledger folds the transaction log of the ensemble. Faults up to the transaction `after` are left out: what
-// a test wrote itself, as it pleased.
+// Ledger folds the transaction log of the ensemble. Faults up to the transaction `after` are left
+// out: what a test wrote itself, as it pleased.
 func (t *Tree) Ledger(kind string, after int64) (*Ledger, error) {
 	txns, err := t.Transactions()
 	if err != nil {
@@ -55,7 +55,8 @@ func (t *Tree) Ledger(kind string, after int64) (*Ledger, error) {
 	return l, nil
 }
 
-// ReadLedger folds the transaction log in the data folder of a server that stands alone. It may be longer than can be kept.
+// ReadLedger folds the transaction log in the data folder of a server that stands alone. It may be
+// longer than can be kept.
 func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 	l := newLedger(chroot, kind)
 	err := WalkTxns(dataDir, func(t Txn) error { return l.add(t, true) })
@@ -70,7 +71,7 @@ func newLedger(chroot, kind string) *Ledger {
 	}
 }
 
-// errGarbage says that nobody can read what was written: what was there before counts on, as it does for the product.
+// errGarbage says that what was written cannot be read: what was there before counts on.
 var errGarbage = errors.New("garbage")
 
 func (l *Ledger) add(t Txn, judged bool) error {
@@ -105,7 +106,7 @@ func (l *Ledger) add(t Txn, judged bool) error {
 	return nil
 }
 
-// recount judges the transaction as a whole: between its operations nobody can look.
+// recount judges the transaction as a whole: between its operations no client can read.
 func (l *Ledger) recount(t Txn, before, after []string, judged bool) {
 	for _, id := range before {
 		l.count[id]--

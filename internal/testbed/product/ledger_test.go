@@ -74,7 +74,7 @@ func TestLedgerSeesAnIDTwiceInOneList(t *testing.T) {
 	require.Len(t, s.l.Faults, 1)
 }
 
-// What nobody can read takes nothing away: the ids last known there count on.
+// What cannot be read takes nothing away: the ids last known there count on.
 func TestLedgerKeepsWhatGarbageHides(t *testing.T) {
 	s := newStory(t)
 	s.commit(list(0, `"a"`))

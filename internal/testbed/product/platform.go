@@ -47,7 +47,8 @@ func (p *Platform) Insert(ctx context.Context, kind string, ids ...string) error
 	return p.copy(ctx, kind, []string{"id"}, len(ids), func(i int) ([]any, error) { return []any{ids[i]}, nil })
 }
 
-// InsertDescribed commits rows with their weights and labels, all at once: no read of the catalogue sees some of it.
+// InsertDescribed commits rows with their weights and labels, all at once: no read of the catalogue
+// sees some of it.
 func (p *Platform) InsertDescribed(ctx context.Context, kind string, rs ...observed.ResourceKnown) error {
 	return p.copy(ctx, kind, []string{"id", "weight", "labels"}, len(rs), func(i int) ([]any, error) {
 		return []any{rs[i].ID, rs[i].Weight, rs[i].Labels}, nil
@@ -75,7 +76,7 @@ func (p *Platform) Remove(ctx context.Context, kind string, ids ...string) error
 
 // Publish sends messages with QoS 1 and returns when the broker has all of them.
 func (p *Platform) Publish(ctx context.Context, messages ...Notification) error {
-	// The client numbers what is not yet acknowledged with 16 bits, and a window keeps the broker's memory small.
+	// The client numbers what is not acknowledged with 16 bits; a window spares the broker's memory.
 	const window = 1000
 	for part := range slices.Chunk(messages, window) {
 		tokens := make([]paho.Token, len(part))
@@ -137,8 +138,8 @@ func DeletedWhere(kind string) Notification {
 // bulk is how many ids the platform puts into one bulk message.
 const bulk = 500
 
-// Import commits rows and notifies as a busy platform does: half of the ids one by one, half in bulk, a tenth of the messages
-// twice, in any order. The same seed gives the same messages.
+// Import commits rows and notifies as a busy platform does: half of the ids one by one, half in
+// bulk, a tenth of the messages twice, in any order. The same seed gives the same messages.
 func (p *Platform) Import(ctx context.Context, kind string, ids []string, seed uint64) error {
 	if err := p.Insert(ctx, kind, ids...); err != nil {
 		return err

@@ -1,11 +1,14 @@
-// Package product runs the whole product on the servers of an Env: what `kubectl apply -k manifests` installs, one or more
-// replicas of shardscaler as processes under their own service account, and dacsim as the workload.
+// Package product runs the whole product on the servers of an Env: what `kubectl apply -k
+// manifests` installs, one or more replicas of shardscaler as processes under their own service
+// account, and dacsim as the workload.
 //
-// In: a servers.Env and Options. Out: a Stack, with which a test or a demonstration plays the platform (Platform), looks at
-// what came of it (Assignment, Size, Metric: none of them by the product's own code), and breaks things.
+// In: a servers.Env and Options. Out: a Stack, with which a test or a demonstration plays the
+// platform (Platform), looks at what came of it (Assignment, Size, Metric: none of them by the
+// product's own code), and breaks things.
 //
-// Invariant: everything a Stack made ends with Close, and its processes at the latest with the sandbox. Two Stacks in two
-// namespaces share only the APIService objects, of which a cluster has one set.
+// Invariant: everything a Stack made ends with Close, and its processes at the latest with the
+// sandbox. Two Stacks in two namespaces share only the APIService objects, of which a cluster has
+// one set.
 package product
 
 import (
@@ -33,7 +36,8 @@ type Options struct {
 	// Dir takes logs, kubeconfigs and certificates; it must exist.
 	Dir      string
 	Programs Programs
-	// Namespace must exist, and so must the Kafka topic BeatTopic. Chroot goes before ZooKeeper's paths and may be empty.
+	// Namespace must exist, and so must the Kafka topic BeatTopic. Chroot goes before ZooKeeper's
+	// paths and may be empty.
 	Namespace string
 	Chroot    string
 	BeatTopic string
@@ -51,17 +55,18 @@ type Options struct {
 	ServerFlags, WorkloadFlags, ServerEnv []string
 	// EachServer are the flags of one replica, after ServerFlags; it may be nil.
 	EachServer func(i int) []string
-	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside each other, and nobody is asked for
-	// metrics through the API server.
+	// Private leaves out the APIServices, of which a cluster has one set: Stacks then run beside
+	// each other, and the API server serves no metrics of theirs.
 	Private bool
 	// Sizes are the replicas of StatefulSets at the start, Starts their first ordinals; those not
 	// named start as the manifests have them.
 	Sizes, Starts map[string]int
-	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service shardscaler as their server.
+	// Hooks lets the workload run the preStop hooks of its pods, with what stands for the Service
+	// shardscaler as their server.
 	Hooks bool
 	// Before runs when Kubernetes has everything and none of our processes runs yet; it may be nil.
 	Before func(context.Context, *Stack) error
-	// Progress is told what is being done; nil: nobody is.
+	// Progress is told what is being done; it may be nil.
 	Progress io.Writer
 }
 
@@ -82,15 +87,16 @@ type Stack struct {
 	Certs      *certs.Files // of the metrics API
 
 	front   *front                        // where the APIServices lead
-	fronts  []*front                      // front, and where the Service shardscaler leads if somebody asks there
+	fronts  []*front                      // front, and where the Service shardscaler leads, if it is asked for
 	closers []func(context.Context) error // in the order of starting
 }
 
-// Patience is how long anything may take before it counts as failed. It bounds failures only: nothing is asserted about time.
+// Patience is how long anything may take before it counts as failed. It bounds failures only:
+// nothing is asserted about time.
 const Patience = 3 * time.Minute
 
-// Start installs and starts everything and returns when every replica is ready and the metrics API answers. What was
-// started is ended when it fails.
+// Start installs and starts everything and returns when every replica is ready and the metrics API
+// answers. What was started is ended when it fails.
 func Start(ctx context.Context, env *servers.Env, o Options) (*Stack, error) {
 	s := &Stack{Options: o, Env: env}
 	s.Replicas, s.ZooKeeper, s.Kafka = cmp.Or(o.Replicas, 1), cmp.Or(o.ZooKeeper, env.ZooKeeper), cmp.Or(o.Kafka, env.Kafka)
@@ -137,7 +143,7 @@ func (s *Stack) Close(ctx context.Context) error {
 // onClose notes what Close has to do.
 func (s *Stack) onClose(c func(context.Context) error) { s.closers = append(s.closers, c) }
 
-// connect also makes certificates: the API server asks for the name of the Service, whatever address that leads to.
+// connect also makes certificates, for the name of the Service, which the API server asks for.
 func (s *Stack) connect(context.Context) (err error) {
 	s.Cluster = Cluster{control: s.Env.Kubernetes, space: s.Namespace}
 	conn, _, err := s.ZooKeeper.Open(10 * time.Second)
@@ -199,8 +205,8 @@ func (s *Stack) write(name string, content []byte) (string, error) {
 // serverName is what the certificate of the metrics API must name.
 func (s *Stack) serverName() string { return fmt.Sprintf("%s.%s.svc", serviceName, s.Namespace) }
 
-// Until calls try until it returns nil, and says what it returned last when the time is over. The times between two tries are
-// short, since a test waits for each.
+// Until calls try until it returns nil, and says what it returned last when the time is over. The
+// times between two tries are short, since a test waits for each.
 func Until(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -20,25 +20,26 @@ import (
 // Txn is one committed transaction of ZooKeeper's own log.
 type Txn struct {
 	Zxid    int64
-	Session int64     // of whoever asked for it
+	Session int64     // of the client that asked for it
 	Time    time.Time // of the server that proposed it, to the millisecond
 	Ops     []TxnOp
 	Bytes   int // of its record in the log
 }
 
-// TxnOp is what one operation of a transaction did to one znode; Data is nil for a deletion and for a check.
+// TxnOp is what one operation of a transaction did to a znode; a deletion or check has no Data.
 type TxnOp struct {
 	Path    string
 	Data    []byte
 	Deleted bool
-	// Checked: it changed nothing, and demanded this Version. Of a set, Version is the new one; a created znode has 0.
+	// Checked: it changed nothing, and demanded this Version. Of a set, Version is the new one; a
+	// created znode has 0.
 	Checked bool
 	Version int32
 	// Created, and Ephemeral: it goes with the session.
 	Created, Ephemeral bool
 }
 
-// Types of transactions, from ZooKeeper's ZooDefs.OpCode. Those that change no data are passed over.
+// Types of transactions that change data, from ZooKeeper's ZooDefs.OpCode.
 const (
 	txnCreate          = 1
 	txnDelete          = 2
@@ -201,8 +202,8 @@ func decodeTxn(body []byte) (Txn, error) {
 	return txn, nil
 }
 
-// multi reads the operations of a multi. One that failed is in the log with an error in place of the operation at fault, and
-// changed nothing.
+// multi reads the operations of a multi. One that failed is in the log with an error in place of
+// the operation at fault, and changed nothing.
 func (j *jute) multi() []TxnOp {
 	var ops []TxnOp
 	failed := false

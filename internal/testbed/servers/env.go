@@ -58,7 +58,7 @@ type Options struct {
 	Only       []Part    // default: AllParts
 	ZooKeepers int       // servers in the ensemble; default 1
 	Nodes      int       // nodes of the cluster; default 3
-	Progress   io.Writer // told what is being built, fetched or started, and for how long; default: nobody
+	Progress   io.Writer // told what is being built, fetched or started, and for how long; it may be nil
 }
 
 // Env is a running sandbox, and its JSON form is sandbox.json. Parts that were not started are nil.
@@ -80,8 +80,8 @@ const FileVar = "SHARDSCALER_SANDBOX"
 // startTimeout bounds the start of all servers together, once everything is built and fetched.
 const startTimeout = 3 * time.Minute
 
-// Start builds and fetches what is missing, starts the servers side by side, and returns when each of
-// them answers. On an error nothing is left running.
+// Start builds and fetches what is missing, starts the servers side by side, and returns when each
+// of them answers. On an error nothing is left running.
 func Start(ctx context.Context, options Options) (*Env, error) {
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("start sandbox: it needs Linux, this is %s", runtime.GOOS)
@@ -157,8 +157,7 @@ func (e *Env) startParts(ctx context.Context, options Options, progress *fetch.P
 	return group.Wait()
 }
 
-// into starts a server up to three times: another process may take a port between our choice and
-// its use.
+// into starts a server up to three times: another process may take the port that we chose.
 func into[S any](server *S, start func(context.Context) (S, error)) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
 		for range 3 {
@@ -225,8 +224,8 @@ func (e *Env) part(part Part) []*Server {
 	return nil
 }
 
-// sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the user's
-// home: PostgreSQL, as another user, must get through.
+// sandboxRoot holds the folder of every sandbox of this user, or a link to it. It is not in the
+// user's home: PostgreSQL, as another user, must get through.
 func sandboxRoot() (string, error) {
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("shardscaler-%d", os.Getuid()))
 	err := os.MkdirAll(root, 0o755)
@@ -234,7 +233,7 @@ func sandboxRoot() (string, error) {
 		var info os.FileInfo
 		info, err = os.Lstat(root)
 		if err == nil && (!info.IsDir() || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Getuid())) {
-			err = fmt.Errorf("%s belongs to somebody else", root)
+			err = fmt.Errorf("%s belongs to another user", root)
 		}
 	}
 	if err != nil {
@@ -252,8 +251,7 @@ func openDir(parent, name string) (string, error) {
 	return dir, os.Chmod(dir, 0o755)
 }
 
-// makeStateDir makes the folder of a new sandbox: in sandboxRoot, or where the user wants it with a
-// link from there.
+// makeStateDir makes the folder of a sandbox: in sandboxRoot, or elsewhere with a link from there.
 func makeStateDir(wanted string) (string, error) {
 	root, err := sandboxRoot()
 	if err != nil {

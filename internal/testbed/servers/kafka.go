@@ -18,12 +18,12 @@ type Kafka struct {
 	*Server
 }
 
-// kafkaJVM: the quick compiler alone, because nobody measures Kafka here and all else waits for its start
-// (3 s of CPU time instead of 8).
+// kafkaJVM: the quick compiler alone, because no test measures Kafka and all else waits for its
+// start (3 s of CPU time instead of 8).
 var kafkaJVM = []string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}
 
-// kafkaClusterID is any base64 of 16 bytes. All our brokers have the same, and the same formatted storage to
-// begin with: no two of them ever talk to each other.
+// kafkaClusterID is any base64 of 16 bytes. All our brokers have the same, and the same formatted
+// storage to begin with: no two of them ever talk to each other.
 const kafkaClusterID = "c2hhcmRzY2FsZXJ0ZXN0cw"
 
 const kafkaConfig = `process.roles=broker,controller
@@ -60,8 +60,8 @@ func (e *Env) startKafka(ctx context.Context, name, listeners, config string) (*
 	return &Kafka{server}, server.startFirst(ctx)
 }
 
-// formatKafka makes storage that a broker can begin with. It costs a second of a Java start-up, and so is
-// kept beside the jars.
+// formatKafka makes storage that a broker can begin with. It costs a second of a Java start-up, and
+// so is kept beside the jars.
 func formatKafka(ctx context.Context, tools Tools, dir string) error {
 	file, err := os.CreateTemp("", "kafka-*.properties")
 	if err != nil {
@@ -120,7 +120,7 @@ func (k *Kafka) CreateTopic(ctx context.Context, topic string, partitions int) e
 	return nil
 }
 
-// writable says whether every partition is led: a broker lists a new partition a little before it leads it.
+// writable says whether every partition is led: a broker lists a new one a little before that.
 func (k *Kafka) writable(ctx context.Context, topic string, partitions int) error {
 	found, err := kafka.LookupPartitions(ctx, "tcp", k.Addr, topic)
 	if err == nil && len(found) != partitions {

@@ -16,9 +16,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Kubernetes is a control plane whose nodes and pods kwok plays: pods get Ready and have no processes.
-// A pod's annotations kwok.x-k8s.io/usage-cpu and kwok.x-k8s.io/usage-memory are what it uses, and
-// metrics-server scrapes that every 10 s.
+// Kubernetes is a control plane whose nodes and pods kwok plays: pods get Ready and have no
+// processes. A pod's annotations kwok.x-k8s.io/usage-cpu and kwok.x-k8s.io/usage-memory are what it
+// uses, and metrics-server scrapes that every 10 s.
 type Kubernetes struct {
 	URL        string `json:"url"`
 	Kubeconfig string `json:"kubeconfig"` // of an administrator
@@ -36,8 +36,8 @@ type Kubernetes struct {
 // clusterName is also the name of the kubeconfig's context, with "kwok-" before it.
 const clusterName = "sandbox"
 
-// kwokctlConfig is kwokctl's; %[1]s is the folder of the control plane, %[2]s the one of metrics-server's
-// manifests, and the rest are ports.
+// kwokctlConfig is kwokctl's; %[1]s is the folder of the control plane, %[2]s the one of
+// metrics-server's manifests, and the rest are ports.
 const kwokctlConfig = `kind: KwokctlConfiguration
 apiVersion: config.kwok.x-k8s.io/v1alpha1
 options:
@@ -77,8 +77,8 @@ componentsPatches:   # not --extra-args: two of those for one component crash kw
   - {key: requestheader-extra-headers-prefix, value: X-Remote-Extra-}
 `
 
-// auditPolicy records what changes the size of a StatefulSet or ends a pod, with the time at which the
-// API server had done it.
+// auditPolicy records what changes the size of a StatefulSet or ends a pod, with the time at which
+// the API server had done it.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -94,7 +94,7 @@ rules:
 - level: None
 `
 
-// nodeManifest: nodes made by "kwokctl scale node" have outside addresses, which metrics-server would dial.
+// nodeManifest: nodes of "kwokctl scale node" have addresses outside, which metrics-server dials.
 const nodeManifest = `---
 apiVersion: v1
 kind: Node
@@ -139,7 +139,7 @@ func (e *Env) startKubernetes(ctx context.Context, nodes int) (*Kubernetes, erro
 	return k, nil
 }
 
-// adoptAll makes Servers of what kwokctl started, and returns when each of them and the nodes are ready.
+// adoptAll makes Servers of what kwokctl started, and waits for them and the nodes to be ready.
 func (k *Kubernetes) adoptAll(ctx context.Context, e *Env, dir string, ports []int, nodes int) error {
 	cluster := filepath.Join(dir, "clusters", clusterName)
 	for i, c := range []struct {
@@ -185,8 +185,8 @@ func killCluster(dir string) {
 	}
 }
 
-// createCluster has kwokctl start the processes. They are daemons of their own session; that they end
-// with the sandbox is due to the mark in the environment they inherit.
+// createCluster has kwokctl start the processes. They are daemons of their own session; that they
+// end with the sandbox is due to the mark in the environment they inherit.
 func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	bin := func(name string) string { return filepath.Join(e.Tools.ControlPlane, "bin", name) }
 	cmd := exec.CommandContext(ctx, bin("kwokctl"), "create", "cluster", "--name", clusterName, "--runtime", "binary",

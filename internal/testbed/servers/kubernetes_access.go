@@ -31,8 +31,7 @@ func (k *Kubernetes) Client(t testing.TB) *kubernetes.Clientset {
 	return client
 }
 
-// Namespace creates a namespace of this test's own, in which pods can be created, and deletes it
-// afterwards.
+// Namespace creates a namespace of this test's own that takes pods, and deletes it afterwards.
 func (k *Kubernetes) Namespace(t testing.TB) string {
 	t.Helper()
 	client, ctx, name := k.Client(t), t.Context(), uniqueName(t)
@@ -70,8 +69,8 @@ func (k *Kubernetes) Apply(t testing.TB, namespace, manifest string) {
 	}
 }
 
-// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account and
-// nobody else, for a day. The account is created if it does not exist.
+// ServiceAccountKubeconfig writes a kubeconfig to file with which a process is that service account
+// alone, for a day. The account is created if it does not exist.
 func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
 	token, err := k.Token(ctx, namespace, name)
 	if err != nil {
@@ -87,8 +86,7 @@ func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, na
 	return clientcmd.WriteToFile(*config, file)
 }
 
-// Token returns the token of a service account, for a day. The account is created if it does not
-// exist.
+// Token returns the token of a service account, for a day, and creates an account that is missing.
 func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string, error) {
 	client, err := k.client()
 	if err != nil {
@@ -108,8 +106,8 @@ func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string,
 	return request.Status.Token, nil
 }
 
-// Audit reads the records of what changed a StatefulSet or its /scale, or created or deleted a pod, in a
-// namespace; in the order in which the API server finished them (StageTimestamp).
+// Audit reads the records of what changed a StatefulSet or its /scale, or created or deleted a pod,
+// in a namespace; in the order in which the API server finished them (StageTimestamp).
 func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error) {
 	file, err := os.Open(k.AuditLog)
 	if err != nil {
@@ -129,7 +127,7 @@ func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error)
 	}
 }
 
-// InstallDefinitions installs the CustomResourceDefinition that is shipped. It stays: other tests use it too.
+// InstallDefinitions installs the shipped CustomResourceDefinition. It stays, for other tests.
 func (k *Kubernetes) InstallDefinitions(t testing.TB) {
 	t.Helper()
 	root, err := ModuleRoot()

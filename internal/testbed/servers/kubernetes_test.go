@@ -116,8 +116,9 @@ func testAudit(t *testing.T, k *Kubernetes, namespace string) {
 	require.WithinRange(t, scales[0].StageTimestamp.Time, before, after)
 }
 
-// testUsage allows 5 % of difference: metrics-server divides what kwok has counted by the time between two of its looks, and kwok counts
-// a little earlier or later than that where the machine is busy.
+// testUsage allows 5 % of difference: metrics-server divides what kwok has counted by the time
+// between two of its reads, and kwok counts a little earlier or later than that where the machine
+// is busy.
 func testUsage(t *testing.T, k *Kubernetes, namespace string) {
 	near := func(text, want string) bool {
 		got, err := resource.ParseQuantity(text)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// starterVar makes this binary a program that starts a sandbox of the parts it names, prints its folder and
-// never ends by itself: something to kill.
+// starterVar makes this binary a program that starts a sandbox of the parts it names, prints its
+// folder and never ends by itself: something to kill.
 const starterVar = "SHARDSCALER_TEST_STARTER"
 
 // TestMain lets this binary be the reaper and the broker of the sandboxes that its tests start.

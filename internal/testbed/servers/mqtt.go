@@ -16,12 +16,12 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// MQTT is a broker (mochi-mqtt in a process of its own). Its sessions live as long as its process, so a
-// restart is also the loss of every persistent session.
+// MQTT is a broker (mochi-mqtt in a process of its own). Its sessions live as long as its process,
+// so a restart is also the loss of every persistent session.
 type MQTT struct {
 	*Server
 	URL      string `json:"url"`                // tcp://host:port
-	User     string `json:"user,omitempty"`     // empty: anyone may connect
+	User     string `json:"user,omitempty"`     // empty: any client may connect
 	Password string `json:"password,omitempty"` //
 }
 
@@ -53,8 +53,8 @@ func (m *MQTT) Topic(t testing.TB) string { return "test/" + uniqueName(t) }
 // serveMQTT is the broker's process.
 func serveMQTT() error {
 	capabilities := mqtt.NewDefaultServerCapabilities()
-	// Room for an import of tens of thousands of messages that a subscriber acknowledges only after its
-	// commit; 65,535 is the limit of the protocol (packet ids).
+	// Room for an import of tens of thousands of messages that a subscriber acknowledges only after
+	// its commit; 65,535 is the limit of the protocol (packet ids).
 	capabilities.MaximumInflight = math.MaxUint16
 	capabilities.ReceiveMaximum = math.MaxUint16
 	capabilities.MaximumClientWritesPending = math.MaxUint16

@@ -36,7 +36,7 @@ const (
 	pgReader   = "shardscaler"
 )
 
-// nobody is whom PostgreSQL runs as when root starts it, since it refuses to run as root.
+// nobody is the user that PostgreSQL runs as when root starts it, since it refuses to run as root.
 const nobody = 65534
 
 // createTables: weight and labels are what a catalogue may offer for balance and for pins.

@@ -21,8 +21,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 )
 
-// protocol says what a server speaks, and so how to ask it whether it serves. Anything else than these
-// is a URL that answers 200 when it does.
+// protocol says what a server speaks, and so how to ask it whether it serves. Anything else than
+// these is a URL that answers 200 when it does.
 type protocol string
 
 const (
@@ -128,7 +128,7 @@ func postgresAnswers(ctx context.Context, addr string) error {
 	return err
 }
 
-// The certificate is not looked at: this asks whether something serves, and sends no secret.
+// The certificate is not checked: this asks whether something serves, and sends no secret.
 func urlAnswers(ctx context.Context, url string) error {
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
@@ -138,8 +138,8 @@ func urlAnswers(ctx context.Context, url string) error {
 	return err
 }
 
-// Ports are taken below the range from which the kernel gives out outgoing ones: a server that a test
-// stopped and starts again finds its port still free.
+// Ports are taken below the range from which the kernel gives out outgoing ones: a server that a
+// test stopped and starts again finds its port still free.
 const firstPort, lastPort = 12000, 32000
 
 // FreePorts returns loopback ports on which nothing listens. Another process may take one before

@@ -79,7 +79,7 @@ func TestNextStartCleansUpWhenTheReaperWasKilledToo(t *testing.T) {
 	require.NoError(t, reaperOf(t, dir).Signal(syscall.SIGKILL))
 	require.NoError(t, starter.Process.Signal(syscall.SIGKILL))
 	_ = starter.Wait()
-	require.NotEmpty(t, proc.Owned(dir), "nobody is left to end it")
+	require.NotEmpty(t, proc.Owned(dir), "no process is left to end")
 	require.True(t, abandoned(dir))
 
 	require.NoError(t, RemoveAbandoned())

@@ -18,16 +18,17 @@ import (
 // RequireServersVar, set to 1, makes a test fail that would be skipped for want of the servers.
 const RequireServersVar = "SHARDSCALER_REQUIRE_SERVERS"
 
-// Require attaches to the sandbox that the test runs in and returns it if it has the parts. Without one
-// the test is skipped, saying so, or fails where RequireServersVar is 1. Until the test ends it shares
-// the servers with other tests, and no RequireAlone succeeds.
+// Require attaches to the sandbox that the test runs in and returns it if it has the parts. Without
+// one the test is skipped, saying so, or fails where RequireServersVar is 1. Until the test ends it
+// shares the servers with other tests, and no RequireAlone succeeds.
 func Require(t testing.TB, parts ...Part) *Env {
 	t.Helper()
 	return acquire(t, syscall.LOCK_SH, parts)
 }
 
-// RequireAlone is Require for a test that stops, kills or freezes servers that others share: it waits
-// until no other test uses them, in any package, and keeps others waiting until the test has ended.
+// RequireAlone is Require for a test that stops, kills or freezes servers that others share: it
+// waits until no other test uses them, in any package, and keeps others waiting until the test has
+// ended.
 func RequireAlone(t testing.TB, parts ...Part) *Env {
 	t.Helper()
 	return acquire(t, syscall.LOCK_EX, parts)
@@ -61,8 +62,7 @@ func lacking(t testing.TB, demanded, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// RequireDebianVar, set to 1, makes a test fail that would be skipped for want of Debian's
-// packages.
+// RequireDebianVar, set to 1, fails a test that would be skipped without Debian's packages.
 const RequireDebianVar = "SHARDSCALER_REQUIRE_DEBIAN"
 
 // Debian returns a folder into which a package of Debian is unpacked, with what it needs and this
@@ -80,14 +80,14 @@ func Debian(t testing.TB, name string) (tree, libraryPath string) {
 	return tree, "LD_LIBRARY_PATH=" + strings.Join(append(dirs, more...), ":")
 }
 
-// held notes which top-level tests of this process hold the lock, and how: a subtest uses its parent's.
+// held notes which top-level tests of this process hold the lock, and how; it is their subtests'.
 var held = struct {
 	sync.Mutex
 	modes map[string]int
 }{modes: map[string]int{}}
 
-// lockFor locks the servers for the rest of the test. The gate is held while waiting, so that a test that
-// wants to be alone is not overtaken for ever by others that do not.
+// lockFor locks the servers for the rest of the test. The gate is held while waiting, so that a
+// test that wants to be alone is not overtaken for ever by others that do not.
 func (e *Env) lockFor(t testing.TB, mode int) {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
@@ -120,7 +120,7 @@ func (e *Env) lockFor(t testing.TB, mode int) {
 	})
 }
 
-// NewZooKeeper starts an ensemble of n servers for this test alone; extra lines go into their configuration.
+// NewZooKeeper starts n servers for this test alone; extra lines go into their configuration.
 func (e *Env) NewZooKeeper(t testing.TB, n int, extra ...string) *ZooKeeper {
 	t.Helper()
 	return startFor(t, (*ZooKeeper).Kill, func(ctx context.Context, name string) (*ZooKeeper, error) {
@@ -137,7 +137,7 @@ func (e *Env) NewKafka(t testing.TB, listeners, config string) *Kafka {
 	})
 }
 
-// NewMQTT starts a broker for this test alone, which refuses anybody but the user if one is given.
+// NewMQTT starts a broker for this test alone, for the user alone if one is given.
 func (e *Env) NewMQTT(t testing.TB, user, password string) *MQTT {
 	t.Helper()
 	return startFor(t, (*MQTT).Kill, func(ctx context.Context, name string) (*MQTT, error) { return e.startMQTT(ctx, name, user, password) })
@@ -185,7 +185,8 @@ func startFor[S any](t testing.TB, end func(S) error, start func(ctx context.Con
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// uniqueName is no longer than 40 characters, and valid as a namespace, a topic, a database and a path.
+// uniqueName is no longer than 40 characters, and valid as a namespace, a topic, a database and a
+// path.
 func uniqueName(t testing.TB) string {
 	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
 	return fmt.Sprintf("t-%.28s-%s", name, strings.ToLower(rand.Text()[:8]))

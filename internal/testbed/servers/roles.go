@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// A sandbox needs two processes that are this very program: the reaper and the MQTT broker. They are
-// started with roleVar in their environment, and RunRole is where they begin.
+// A sandbox needs two processes that are this very program: the reaper and the MQTT broker. They
+// are started with roleVar in their environment, and RunRole is where they begin.
 const (
 	roleVar    = "SHARDSCALER_SANDBOX_ROLE"
 	roleReaper = "reaper"
@@ -16,9 +16,9 @@ const (
 // roleAware is set once RunRole was called: only then may Start start this program again.
 var roleAware bool
 
-// RunRole belongs at the very start of main, or of TestMain, in a program that calls Start. It returns
-// false at once, unless this process was started to be a sandbox's reaper or broker; then it is that
-// until it ends, and the caller must end too.
+// RunRole belongs at the very start of main, or of TestMain, in a program that calls Start. It
+// returns false at once, unless this process was started to be a sandbox's reaper or broker; then
+// it is that until it ends, and the caller must end too.
 func RunRole() (ran bool) {
 	roleAware = true
 	var err error

@@ -31,8 +31,7 @@ type Server struct {
 	Speaks  protocol `json:"protocol"` // says how readiness is asked for
 	UID     uint32   `json:"uid,omitempty"`
 
-	// Answers is nil when the server of one test does its own work; it takes the place of what
-	// Speaks says.
+	// Answers replaces what Speaks says: nil when the server of one test does its own work.
 	Answers func(ctx context.Context, addr string) error `json:"-"`
 
 	owner string // folder of the sandbox
@@ -52,8 +51,8 @@ func (s *Server) Pid() int {
 // Running tells whether the process exists; a frozen one does.
 func (s *Server) Running() bool { return s.Pid() != 0 }
 
-// Start starts the server with the address, the data and the settings it had before, and returns when
-// it answers. A server that runs already is only waited for.
+// Start starts the server with the address, the data and the settings it had before, and returns
+// when it answers. A server that runs already is only waited for.
 func (s *Server) Start(ctx context.Context) error {
 	if !s.Running() {
 		if err := s.Launch(); err != nil {
@@ -119,8 +118,8 @@ func (s *Server) signalRunning(verb string, sig syscall.Signal) error {
 	return id.Signal(sig)
 }
 
-// AwaitReady returns when the server answers its own protocol, or with the end of its log when it has
-// exited or ctx is done.
+// AwaitReady returns when the server answers its own protocol, or with the end of its log when it
+// has exited or ctx is done.
 func (s *Server) AwaitReady(ctx context.Context) error {
 	var ended error
 	err := until(ctx, 50*time.Millisecond, func(ctx context.Context) error {
@@ -180,7 +179,7 @@ func (s *Server) ID() proc.ID {
 	return id
 }
 
-// asUser is for a server that refuses to run as root (PostgreSQL); uid 0 means: as whoever starts it.
+// asUser is for a server that refuses to run as root (PostgreSQL); uid 0: as this process's user.
 func asUser(uid uint32) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{}
 	if uid != 0 {

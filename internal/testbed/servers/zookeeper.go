@@ -20,12 +20,12 @@ type ZooKeeper struct {
 	Servers []*Server `json:"servers"`
 }
 
-// zooKeeperJVM: this heap is the production default, and needed: a server keeps its last 500 transactions in
-// heap at two to three times their size.
+// zooKeeperJVM: this heap is the production default, and needed: a server keeps its last 500
+// transactions in heap at two to three times their size.
 var zooKeeperJVM = []string{"-Xmx1000m"}
 
-// zooKeeperConfig: tickTime 500 allows sessions from 1 s to 10 s. A hundred simulated instances connect from one address,
-// where the default allows 60.
+// zooKeeperConfig: tickTime 500 allows sessions from 1 s to 10 s. A hundred simulated instances
+// connect from one address, where the default allows 60.
 const zooKeeperConfig = `tickTime=500
 initLimit=20
 syncLimit=10
@@ -37,7 +37,7 @@ admin.enableServer=false
 4lw.commands.whitelist=*
 `
 
-// startZooKeeper starts n servers that name themselves after name; extra lines go into their configuration.
+// startZooKeeper starts n servers called after name; extra lines go into their configuration.
 func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...string) (*ZooKeeper, error) {
 	ensemble, serverName, addrs := &ZooKeeper{}, name, []string{}
 	for i := range n {
@@ -72,8 +72,8 @@ func (e *Env) startZooKeeper(ctx context.Context, name string, n int, extra ...s
 // Addrs lists the servers as go-zookeeper's Connect wants them.
 func (z *ZooKeeper) Addrs() []string { return strings.Split(z.Connect, ",") }
 
-// Start starts every server that does not run, at its old address with its old data, and returns when
-// all of them serve. (One Server of an ensemble alone has no quorum: launch them together.)
+// Start starts every server that does not run, at its old address with its old data, and returns
+// when all of them serve. (One Server of an ensemble alone has no quorum: launch them together.)
 func (z *ZooKeeper) Start(ctx context.Context) error {
 	for _, server := range z.Servers {
 		if !server.Running() {
@@ -164,5 +164,5 @@ func HardQuota(t testing.TB, conn *zk.Conn, path string, znodes, bytes int) {
 // EnforceQuota is the line of a server's configuration by which hard quotas are enforced.
 const EnforceQuota = "enforceQuota=true\n"
 
-// Path is a path of this test's own, not yet created; its znodes are left to the end of the sandbox.
+// Path is a path of this test's own, not yet created; its znodes end with the sandbox.
 func (z *ZooKeeper) Path(t testing.TB) string { return "/" + uniqueName(t) }

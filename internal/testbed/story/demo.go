@@ -13,7 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// demoConfig has instances small enough that 20,000 resources need many, and windows short enough to watch.
+// demoConfig has small instances, of which 20,000 resources need many, and short windows.
 const demoConfig = `
 syncPeriod: 1s
 kinds:
@@ -64,7 +64,7 @@ func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) err
 	}()
 	d.acts(ctx)
 	if ctx.Err() != nil {
-		return nil // whoever watched has seen enough
+		return nil // a person ended it, and has seen enough
 	}
 	err := d.summary()
 	if !oneshot {

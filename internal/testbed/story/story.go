@@ -56,16 +56,14 @@ func (s *Story) Import(ctx context.Context) {
 		s.each(func(ctx context.Context, _ int, k *Kind) error { return s.RunsAsAssigned(ctx, k.Name) }))
 }
 
-// Busy raises the CPU of some kinds so that a part more of instances is needed, and lets it go
-// again.
+// Busy raises the CPU of some kinds until that part of instances more is needed, and ends that.
 func (s *Story) Busy(ctx context.Context, part float64, kinds ...*Kind) {
 	grown := make([]int, len(kinds))
 	for i, k := range kinds {
 		full := k.Size()
 		grown[i] = full + int(part*float64(full))
 		perInstance := cpuResource * float64(len(k.IDs)) / float64(full)
-		// The mean use over the target, such that exactly that many instances bring it back to the
-		// target.
+		// The mean use, over the target, that exactly so many instances bring back to the target.
 		s.load(ctx, k, (float64(grown[i])-0.5)/float64(full)*CPUTarget/100*k.CPU/perInstance)
 	}
 	for i, k := range kinds {
@@ -119,7 +117,7 @@ func (s *Story) LookBack(ctx context.Context) {
 		}
 		return err
 	})
-	s.Do(ctx, "replicas fell only after every leaving instance was empty", drained)
+	s.Do(ctx, "replicas fell only after every leaving instance was drained", drained)
 	s.Do(ctx, "at no transaction was a resource in two places, and only deleted ones are gone",
 		s.each(func(_ context.Context, _ int, k *Kind) error { return s.none(k) }))
 }
@@ -187,7 +185,7 @@ func (s *Story) none(k *Kind) error {
 		delete(ledger.Vanished, id)
 	}
 	if n := len(ledger.Vanished); n > 0 {
-		return fmt.Errorf("%d %ss are gone that nobody deleted", n, k.Name)
+		return fmt.Errorf("%d %ss are gone without a delete", n, k.Name)
 	}
 	return nil
 }

@@ -10,25 +10,25 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
 )
 
-// shown is what the table takes from the product's REST API, field by field: a person could ask the same.
+// shown is what the table takes from the product's REST API, as a person could.
 type shown struct {
 	Resources, Unassigned, InFlight int
 	Instances                       map[string]struct {
 		Resources struct{ IDs []string }
 	}
 	Decision struct {
-		Wanted  int
+		Needed  int `json:"wanted"`
 		Summary string
 	}
 	Progress struct{ Moved int64 }
 }
 
 const (
-	header = "   KIND   READY/SIZE  WANTED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
+	header = "   KIND   READY/SIZE  NEEDED  ASSIGNED  UNASSIGNED  IN FLIGHT  FULLEST   LAG    MOVED  WHY"
 	format = "   %-6s %10s  %6d  %8d  %10d  %9d  %7d  %4s  %7d  %s"
 )
 
-// watchTable shows the table until ctx ends: in place on a terminal, else a line whenever more than a lag has changed.
+// watchTable shows the table until ctx ends: in place on a terminal, else each line that changed.
 func (d *demo) watchTable(ctx context.Context) {
 	inPlace := fetch.IsTerminal(d.out)
 	fmt.Fprintln(d.out, header)
@@ -60,8 +60,7 @@ func (d *demo) watchTable(ctx context.Context) {
 	}
 }
 
-// row asks Kubernetes, the metrics API and a replica for a line of the table; timeless is the line
-// without the lag.
+// row asks Kubernetes, the metrics API and a replica for a line; timeless is it without the lag.
 func (d *demo) row(ctx context.Context, k *Kind) (row, timeless string) {
 	size, _ := d.Size(ctx, k.Set) // zero while it is not known
 	lag := "-"
@@ -85,7 +84,7 @@ func (d *demo) row(ctx context.Context, k *Kind) (row, timeless string) {
 		fullest = max(fullest, len(in.Resources.IDs))
 	}
 	line := func(lag string) string {
-		return fmt.Sprintf(format, k.Name, fmt.Sprintf("%d/%d", size.Ready, size.Spec), s.Decision.Wanted,
+		return fmt.Sprintf(format, k.Name, fmt.Sprintf("%d/%d", size.Ready, size.Spec), s.Decision.Needed,
 			s.Resources-s.Unassigned-s.InFlight, s.Unassigned, s.InFlight, fullest, lag, s.Progress.Moved, s.Decision.Summary)
 	}
 	return line(lag), line("")

@@ -15,7 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// beater sends heartbeats for all instances over one producer, and makes their topic where it is missing.
+// beater sends heartbeats for all instances over one producer, and makes a topic that is missing.
 type beater struct {
 	out   *kafka.Writer // nil: no instance beats
 	every time.Duration
@@ -44,8 +44,8 @@ func newBeater(cfg Config, log *slog.Logger) *beater {
 	return b
 }
 
-// run sends one beat at once and then one each period. A beat that cannot be sent within its period is lost, as the
-// producer of the platform loses it: an old one sent late would say nothing new.
+// run sends one beat at once and then one each period. A beat that cannot be sent within its period
+// is lost, as the producer of the platform loses it: an old one sent late would say nothing new.
 func (b *beater) run(ctx context.Context, in *instance) {
 	if b.out == nil {
 		return
@@ -73,11 +73,11 @@ func (b *beater) send(ctx context.Context, in *instance) {
 	}
 }
 
-// topicPause is how long it takes the producer to hear of a topic that another process has made, at most.
+// topicPause is the longest until the producer hears of a topic that another process has made.
 const topicPause = 200 * time.Millisecond
 
-// write sends a message. Where the topic is missing it makes one first: the producer has no broker make any, whatever
-// the broker's auto.create.topics.enable.
+// write sends a message. Where the topic is missing it makes one first: the producer has no broker
+// make any, whatever the broker's auto.create.topics.enable.
 func (b *beater) write(ctx context.Context, m kafka.Message) error {
 	for {
 		err := b.out.WriteMessages(ctx, m)

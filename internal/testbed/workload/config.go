@@ -1,16 +1,20 @@
-// Package workload acts as the instances of a workload would: one process plays every pod of the configured StatefulSets.
+// Package workload acts as the instances of a workload would: one process plays every pod of the
+// configured StatefulSets.
 //
-// In: the pods of a namespace (Running ones are played), each instance's `_reload` and `resources` in ZooKeeper, and faults
-// asked for over a control address. Out: `tmp/status` in ZooKeeper, heartbeats in Kafka, pod annotations from which kwok
-// reports CPU and memory, and a log of what ran where and when, which tests hold against ZooKeeper.
+// In: the pods of a namespace (Running ones are played), each instance's `_reload` and `resources`
+// in ZooKeeper, and faults asked for over a control address. Out: `tmp/status` in ZooKeeper,
+// heartbeats in Kafka, pod annotations from which kwok reports CPU and memory, and a log of what
+// ran where and when, which tests hold against ZooKeeper.
 //
-// Invariant: what the log calls running is what an instance would run: it is stopped in the log before it is acknowledged
-// or its pod may go, and started in the log only after the acknowledgement. While ZooKeeper is away an instance goes on
-// running what it holds, unless it fences itself.
+// Invariant: what the log calls running is what an instance would run: it is stopped in the log
+// before it is acknowledged or its pod may go, and started in the log only after the
+// acknowledgement. While ZooKeeper is away an instance goes on running what it holds, unless it
+// fences itself.
 //
-// The package is a foreign client on purpose: it knows the formats that instances and orchestrators share
-// (docs/formats.md) and nothing of shardscaler's code that reads and writes them, so that both can be wrong only
-// independently. What an ordinal is, and which web pages may ask, it has in common with the server.
+// The package is a foreign client on purpose: it knows the formats that instances and orchestrators
+// share (docs/formats.md) and nothing of shardscaler's code that reads and writes them, so that
+// both can be wrong only independently. What an ordinal is, and which web pages may ask, it has in
+// common with the server.
 package workload
 
 import (
@@ -60,7 +64,7 @@ type Config struct {
 	// Fences makes every instance stop all work 2/3 of the session after ZooKeeper last answered it.
 	Fences bool
 
-	// Kafka lists the brokers; empty: nobody beats.
+	// Kafka lists the brokers; empty: no instance beats.
 	Kafka []string
 	Topic string
 	// Beat is the time between two heartbeats of an instance.

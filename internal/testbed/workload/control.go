@@ -33,8 +33,8 @@ type Instance struct {
 	IDs []string `json:"ids,omitempty"`
 }
 
-// Handler is the control address. It is for loopback, since every caller may break every instance; pages of other sites, and
-// requests for a host that is not this machine's own, are refused.
+// Handler is the control address. It is for loopback, since every caller may break every instance;
+// pages of other sites, and requests for a host that is not this machine's own, are refused.
 //
 //	GET  /v1/instances[?ids=1]
 //	GET  /v1/hooks

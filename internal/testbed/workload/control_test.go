@@ -41,7 +41,7 @@ func TestTheControlAddressKnowsInstancesByTheirOrdinalAlone(t *testing.T) {
 	require.True(t, in.muted.Load())
 }
 
-// A page in the browser of whoever runs a simulation must not break its instances.
+// A page in the browser of a person who runs a simulation must not break its instances.
 func TestTheControlAddressRefusesPagesOfOtherSites(t *testing.T) {
 	s, in := idle(t)
 	ask := func(host, header, value string) int {

@@ -10,12 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// PreStop lets the preStop hooks of the pods run, as a kubelet would: kwok's pods have no processes, so the hook's own command is run
-// here for them.
+// PreStop lets the preStop hooks of the pods run, as a kubelet would: kwok's pods have no
+// processes, so the hook's own command is run here for them.
 type PreStop struct {
-	// Program stands for the first word of a hook's command, which is a path in the pod's container; empty: no hook runs.
+	// Program stands for the first word of a hook's command, which is a path in the pod's
+	// container; empty: no hook runs.
 	Program string
-	// Server is given to it as --server after the arguments that the pod has: the name in there leads nowhere on this machine.
+	// Server is given to it as --server after the arguments that the pod has: the name in there
+	// leads nowhere on this machine.
 	Server string
 }
 
@@ -23,7 +25,8 @@ type PreStop struct {
 type Hook struct {
 	Pod string `json:"pod"`
 	UID string `json:"uid"`
-	// Ended is nil while it runs, and ExitCode is -1 then; a hook that outlived the pod's grace was killed, which is -1 too.
+	// Ended is nil while it runs, and ExitCode is -1 then; a hook that outlived the pod's grace was
+	// killed, which is -1 too.
 	Began    time.Time  `json:"began"`
 	Ended    *time.Time `json:"ended,omitempty"`
 	ExitCode int        `json:"exitCode"`
@@ -33,8 +36,8 @@ type Hook struct {
 // defaultGrace is what the API server gives a pod that names no terminationGracePeriodSeconds.
 const defaultGrace = 30 * time.Second
 
-// held says whether the pod's hook holds it. The first call for a pod that ends starts the hook; when it has ended, the pod is looked at
-// again. The work goes on meanwhile.
+// held says whether the pod's hook holds it. The first call for a pod that ends starts the hook;
+// when it has ended, the pod is read again. The work goes on meanwhile.
 func (s *Sim) held(ctx context.Context, pod *corev1.Pod, in *instance) bool {
 	if s.cfg.PreStop.Program == "" || pod.DeletionTimestamp == nil || string(pod.UID) != in.uid {
 		return false
@@ -93,7 +96,7 @@ func hookOf(pod *corev1.Pod) *corev1.Container {
 	return nil
 }
 
-// environment is the container's, as far as it is made of values and of the pod's own name and namespace.
+// environment is the container's, made of values and of the pod's own name and namespace.
 func environment(pod *corev1.Pod, c *corev1.Container) (env []string) {
 	for _, e := range c.Env {
 		value := e.Value

@@ -18,12 +18,13 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// runningFinalizer keeps a pod in Kubernetes until its process has ended, as a kubelet does: kwok removes a pod that is
-// being deleted at once, and "the pod is gone" would come before the end of what it runs.
+// runningFinalizer keeps a pod in Kubernetes until its process has ended, as a kubelet does: kwok
+// removes a pod that is being deleted at once, and "the pod is gone" would come before the end of
+// what it runs.
 const runningFinalizer = "dacsim.shardscaler.io/running"
 
-// modeAnnotation of a pod says how its instance answers a reload, other than the program's --hand-off says: so that a rolling update can
-// bring instances of another kind.
+// modeAnnotation of a pod says how its instance answers a reload, other than the program's
+// --hand-off says: so that a rolling update can bring instances of another kind.
 const modeAnnotation = "dacsim.shardscaler.io/hand-off"
 
 // The annotations from which kwok reports the usage of a pod.
@@ -74,8 +75,9 @@ func (p pods) patch(ctx context.Context, name string, metadata map[string]any) e
 	return nil
 }
 
-// crash ends the process of an instance without a word to ZooKeeper and restarts the container after a while. The
-// instance stays listed until the pod shows that its container has ended, else any other event would start it again.
+// crash ends the process of an instance without a word to ZooKeeper and restarts the container
+// after a while. The instance stays listed until the pod shows that its container has ended, else
+// any other event would start it again.
 func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) error {
 	in.end("crash", false)
 	died := metav1.Now()
@@ -94,8 +96,8 @@ func (s *Sim) crash(ctx context.Context, in *instance, after time.Duration) erro
 	return nil
 }
 
-// restart shows the container of an instance as running again. It tries until that is done, or there is no pod, or for too long; and on
-// its own time, since whoever asked may be gone by then.
+// restart shows the container of an instance as running again. It tries until that is done, or
+// there is no pod, or for too long; and on its own time, since the caller may be gone by then.
 func (s *Sim) restart(in *instance) {
 	_ = wait.PollUntilContextTimeout(context.Background(), retryEvery, restartTimeout, true, func(ctx context.Context) (bool, error) {
 		err := s.kubelet.setContainers(ctx, in, func(c *corev1.ContainerStatus) {
@@ -115,7 +117,8 @@ func (s *Sim) restart(in *instance) {
 // restartTimeout bounds how long a container's restart is tried.
 const restartTimeout = 2 * time.Minute
 
-// setContainers changes the statuses of the pod's containers, and the Ready conditions with them, as a kubelet would.
+// setContainers changes the statuses of the pod's containers, and the Ready conditions with them,
+// as a kubelet would.
 func (p pods) setContainers(ctx context.Context, in *instance, change func(*corev1.ContainerStatus)) error {
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		pod, err := p.Get(ctx, in.pod, metav1.GetOptions{})
@@ -152,8 +155,8 @@ type Factors struct {
 // usage is what the annotations of a pod say: milli-cores and bytes.
 type usage struct{ cpu, memory int64 }
 
-// reportEvery is the time between two looks at what the pods use; noticeable is the least share by which a value must
-// differ to be written: each write of 100 pods is 100 requests.
+// reportEvery is the time between two reads of what the pods use; noticeable is the least share by
+// which a value must differ to be written: each write of 100 pods is 100 requests.
 const (
 	reportEvery = time.Second
 	noticeable  = 0.03

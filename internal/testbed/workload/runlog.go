@@ -22,8 +22,9 @@ const (
 	EventStop Event = "stop"
 )
 
-// Record is one line of the run log. A stop is written after the stopping, a run before the starting, so the intervals
-// in the log contain the real ones. The order of lines is the order of events: one process writes them all.
+// Record is one line of the run log. A stop is written after the stopping, a run before the
+// starting, so the intervals in the log contain the real ones. The order of lines is the order of
+// events: one process writes them all.
 type Record struct {
 	Time    time.Time `json:"t"`
 	Event   Event     `json:"event"`

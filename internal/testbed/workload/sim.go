@@ -25,7 +25,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Sim plays the pods of a namespace. Each pod name is reconciled by itself, one change after the other.
+// Sim plays the pods of a namespace. It reconciles each pod name alone, change after change.
 type Sim struct {
 	cfg    Config
 	client kubernetes.Interface
@@ -120,7 +120,7 @@ func (s *Sim) work(ctx context.Context) {
 	}
 }
 
-// reconcile makes the instance of that pod name be what the pod is: running, another process than before, or none.
+// reconcile makes a pod name's instance what the pod is: running, another process, or none.
 func (s *Sim) reconcile(ctx context.Context, name string) error {
 	pod, err := s.pods.Pods(s.cfg.Namespace).Get(name)
 	if apierrors.IsNotFound(err) {

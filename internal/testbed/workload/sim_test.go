@@ -172,7 +172,8 @@ func (w *world) make(node string) {
 	}
 }
 
-// eventually waits for what the simulation will do; the limit is there only to end a test that fails.
+// eventually waits for what the simulation will do; the limit is there only to end a test that
+// fails.
 func (w *world) eventually(what string, holds func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
@@ -251,8 +252,9 @@ func TestInstanceObeysReloadAndAcknowledges(t *testing.T) {
 	require.Empty(t, pod.Finalizers)
 }
 
-// A list that changes between the two reads of an instance: what was taken is stopped before the reload that took it is acknowledged.
-// With the reads the other way round, the instance would acknowledge what it has not read.
+// A list that changes between the two reads of an instance: what was taken is stopped before the
+// reload that took it is acknowledged. With the reads the other way round, the instance would
+// acknowledge what it has not read.
 func TestListThatChangesBetweenTheReads(t *testing.T) {
 	zoo := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	proxy := zkproxy.New(t, zoo.Addrs()...)

@@ -2,17 +2,17 @@ package workload
 
 import "log/slog"
 
-// Solo is one instance without Kubernetes: a test says of which pod it is a process, and when it hangs or ends.
+// Solo is one instance without Kubernetes: a test says which pod it is, and when it hangs or ends.
 type Solo struct{ in *instance }
 
-// StartSolo starts the ordinal's process. cfg needs the addresses and the mode only; uid is its pod's.
+// StartSolo starts the ordinal's process. cfg needs addresses and mode only; uid is its pod's.
 func StartSolo(cfg Config, kind string, ordinal int, uid string, runs *RunLog, log *slog.Logger) *Solo {
 	in := newInstance(identity{kind: Kind{Name: kind}, ordinal: ordinal, pod: uid, uid: uid}, cfg, runs, log)
 	go in.run()
 	return &Solo{in}
 }
 
-// Hang freezes the process as SIGSTOP would: what runs is left running, and nothing else happens until Resume.
+// Hang freezes the process as SIGSTOP would: what runs goes on, nothing else does until Resume.
 func (s *Solo) Hang() { s.in.hang() }
 
 // Stall keeps the process from applying and acknowledging anything until Resume; its session lives.

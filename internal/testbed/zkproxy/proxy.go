@@ -1,5 +1,4 @@
-// Package zkproxy stands between a client of ZooKeeper and its servers, knows their frames, and
-// harms what passes.
+// Package zkproxy stands between a client and ZooKeeper, knows the frames, and harms what passes.
 //
 // In: connections, and what is to happen to the transactions on them. Out: the same bytes, or not.
 // Invariant: what it does not harm it passes on unchanged and in order, and it counts what it
@@ -40,8 +39,7 @@ const (
 	Remember
 )
 
-// Proxy is one listener before any number of servers: each connection goes to the next one that
-// answers.
+// Proxy is one listener before several servers: each connection goes to the next that answers.
 type Proxy struct {
 	listener net.Listener
 	servers  []string
@@ -105,8 +103,7 @@ func (p *Proxy) Count() int {
 	return p.fired
 }
 
-// SetEach lets choose say what happens to each transaction, by its frame; nil: nothing does. What
-// Set said goes before.
+// SetEach lets choose say what happens to each transaction, by its frame, if Set said nothing.
 func (p *Proxy) SetEach(choose func(frame []byte) Harm) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,16 +111,14 @@ func (p *Proxy) SetEach(choose func(frame []byte) Harm) {
 }
 
 // OnRead calls f with the path of each znode that a client asks to read, before the server hears of
-// it; nil: nobody is told. The client's connection waits for f, which thus does something between
-// two reads.
+// it; nil: no call. The client's connection waits for f, which acts between two reads.
 func (p *Proxy) OnRead(f func(path string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reading = f
 }
 
-// Partition lets nothing pass in either direction until Heal: connections stay, and new ones are
-// accepted.
+// Partition lets nothing pass either way until Heal: connections stay, new ones are accepted.
 func (p *Proxy) Partition() { p.partition.Shut() }
 
 // Heal ends a Partition: what was held up passes.

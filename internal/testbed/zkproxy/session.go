@@ -34,7 +34,8 @@ func join(t testing.TB, server string, s Session) net.Conn {
 	return conn
 }
 
-// Expire ends the latest session that was granted through the proxy, by joining it from another connection and closing it there.
+// Expire ends the latest session that was granted through the proxy, by joining it from another
+// connection and closing it there.
 func (p *Proxy) Expire(t testing.TB) {
 	t.Helper()
 	last := p.Session()
@@ -56,8 +57,8 @@ func ExpireSession(t testing.TB, server string, id int64, password []byte) {
 	_, _ = frame(conn)
 }
 
-// Late delivers the transaction that was harmed (or remembered) once more, over a session of its own, as a server that had been frozen
-// would, and says whether it was done.
+// Late delivers the transaction that was harmed (or remembered) once more, over a session of its
+// own, as a server that had been frozen would, and says whether it was done.
 func (p *Proxy) Late(t testing.TB) (done bool) {
 	t.Helper()
 	conn := join(t, p.servers[0], Session{})
@@ -69,7 +70,7 @@ func (p *Proxy) Late(t testing.TB) (done bool) {
 		t.Fatal(err)
 	}
 	answer, err := frame(conn)
-	// Length, xid, zxid, error; then the type of the first answer, which is an error if nothing was done.
+	// Length, xid, zxid, error; then the first answer's type, which is an error if nothing was done.
 	const first = 4 + 4 + 8 + 4
 	if err != nil || len(answer) < first+4 {
 		t.Fatalf("answer of %d bytes, %v", len(answer), err)

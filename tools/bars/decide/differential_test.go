@@ -28,10 +28,12 @@ import (
 // HPA's own calculator. The proposals for cpu and memory must be equal but for two differences on
 // purpose, and each of these is proved for the case at hand:
 //
-//   - whole percent: the HPA cuts a utilisation to whole percent, and a mean to whole units. Then ours lies between what the HPA says
-//     of this use and of a use that is larger by one such step; or it is kept, as the HPA would with a tolerance wider by one step.
-//   - floating point: the HPA rounds 11.000000000000002 up to 12, and takes an end of the tolerance for outside of it. Then ours is what
-//     the HPA says with a tolerance that differs by a billionth, or the load is a whole number of instances and ours is one less.
+//   - whole percent: the HPA cuts a utilisation to whole percent, and a mean to whole units. Then
+//     ours lies between what the HPA says of this use and of a use that is larger by one such step;
+//     or it is kept, as the HPA would with a tolerance wider by one step.
+//   - floating point: the HPA rounds 11.000000000000002 up to 12, and takes an end of the tolerance
+//     for outside of it. Then ours is what the HPA says with a tolerance that differs by a
+//     billionth, or the load is a whole number of instances and ours is one less.
 
 // reason is how a case came out.
 type reason string

@@ -34,7 +34,7 @@ func franzGo(tb testing.TB, c change) planner {
 			}
 		}
 		if i >= c.to {
-			continue // it has left: nobody claims what it owned
+			continue // it has left: what it owned has no owner
 		}
 		m := kmsg.NewJoinGroupResponseMember()
 		m.MemberID = memberID(i)

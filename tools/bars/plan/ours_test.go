@@ -28,7 +28,8 @@ func (c change) String() string { return fmt.Sprintf("%dk on %d→%d", c.resourc
 
 var periodic = plan.Options{Regime: plan.Periodic}
 
-// world gives out ids in runs, as lists that grew in turn would not be, but as they are stored.
+// world gives out ids in runs, as lists that became longer in turn would not be, but as they are
+// stored.
 func (c change) world(ids []string) *plan.World {
 	w := &plan.World{}
 	for i := range max(c.from, c.to) {

@@ -12,7 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
 
-// BenchmarkChange is a growth or a shrink, ours and franz-go's, and where one instance joins the
+// BenchmarkChange is a scale up or down, ours and franz-go's, and where one instance joins the
 // hashes' too.
 func BenchmarkChange(b *testing.B) {
 	ids := product.IDs(500_000, 1)

@@ -18,7 +18,7 @@ import (
 // final bytes, before it and after it. It includes the new instances' znodes, the planning, the
 // pool and the flight. Each list is written once, which is checked.
 func BenchmarkGrow(b *testing.B) {
-	for name, g := range map[string]growth{
+	for name, g := range map[string]scaleUp{
 		"place":  {from: 10, to: 100, resources: 500_000, changed: 90},
 		"spread": {from: 100, to: 101, resources: 490_000, changed: 101},
 	} {
@@ -26,13 +26,13 @@ func BenchmarkGrow(b *testing.B) {
 	}
 }
 
-// growth is a change of the number of instances, and how many lists it changes.
-type growth struct {
+// scaleUp is a change of the number of instances, and how many lists it changes.
+type scaleUp struct {
 	from, to, resources int
 	changed             int
 }
 
-func (g growth) run(b *testing.B) {
+func (g scaleUp) run(b *testing.B) {
 	s := start(b)
 	ids := product.IDs(g.resources, 11)
 	lists := map[string][]byte{} // as the round before left them: those of every round are as long
@@ -47,8 +47,8 @@ func (g growth) run(b *testing.B) {
 	b.ReportMetric(rounds.Ratio(took, bares), "ratio")
 }
 
-// round grows once, between two times of setting the lists; all in ms.
-func (g growth) round(s *server, chroot string, ids []string, lists map[string][]byte) (before, ours, after float64) {
+// round scales up once, between two times of setting the lists; all in ms.
+func (g scaleUp) round(s *server, chroot string, ids []string, lists map[string][]byte) (before, ours, after float64) {
 	k := s.keep(chroot, g.from)
 	defer k.close()
 	start := g.fill(k, ids)
@@ -68,7 +68,7 @@ func (g growth) round(s *server, chroot string, ids []string, lists map[string][
 
 // fill makes the start: all lists even, or full and the rest in the pool; the new instances have
 // their znodes and are not ready yet. No list has changed for a second then, so that every one may.
-func (g growth) fill(k *keeper, ids []string) *protocol.State {
+func (g scaleUp) fill(k *keeper, ids []string) *protocol.State {
 	k.create(ids)
 	k.size(g.to, g.from)
 	k.await("the start", func(st *protocol.State) bool {
@@ -81,7 +81,7 @@ func (g growth) fill(k *keeper, ids []string) *protocol.State {
 
 // changedOnce wants as many lists to have changed as the least number of moves changes, and each
 // once.
-func (g growth) changedOnce(tb testing.TB, before, after *protocol.State) {
+func (g scaleUp) changedOnce(tb testing.TB, before, after *protocol.State) {
 	changed := 0
 	for n, in := range after.Instances {
 		times := in.Times - before.Instances[n].Times

@@ -118,10 +118,10 @@ func (s *server) follow(client *zk.Client) *keeper {
 	return k
 }
 
-// lead returns when writes are taken: a delete of what nobody has is one that changes nothing.
+// lead returns when writes are taken: a delete of an id that does not exist changes nothing.
 func (k *keeper) lead() {
 	k.group.Go(func() { _ = k.Lead(k.ctx) })
-	k.await("it leads", func(*protocol.State) bool { return k.Delete(k.ctx, []string{"nobody"}) == nil })
+	k.await("it leads", func(*protocol.State) bool { return k.Delete(k.ctx, []string{"none"}) == nil })
 }
 
 func (k *keeper) close() {

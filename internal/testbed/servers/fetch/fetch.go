@@ -1,7 +1,8 @@
-// Package fetch builds and downloads the programs of the servers, once, into the user's cache folder.
+// Package fetch builds and downloads the servers' programs, once, into the user's cache folder.
 //
-// In: the sources that this checkout pins, and the registries. Out: folders, each under a hash of what it
-// is made from: a second clone of the project finds it there. Invariant: a folder that has its name is whole.
+// In: the sources that this checkout pins, and the registries. Out: folders, each under a hash of
+// what it is made from: a second clone of the project finds it there. Invariant: a folder that has
+// its name is whole.
 package fetch
 
 import (
@@ -25,8 +26,8 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is told
-// it as well, because a build from the module cache has no tag to read.
+// The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is
+// told it as well, because a build from the module cache has no tag to read.
 const (
 	kubernetesVersion = "v1.37.1"
 	versionPackage    = "k8s.io/component-base/version"
@@ -122,7 +123,8 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Servers returns a folder with jars/ and postgres/, and what finish, which depends on settings, adds to it.
+// Servers returns a folder with jars/ and postgres/, and what finish, which depends on settings,
+// adds to it.
 func Servers(ctx context.Context, p *Progress, settings string, finish func(dir, java string) error) (string, error) {
 	source, inputs, err := readSources("tools/servers", "pom.xml")
 	if err != nil {
@@ -156,8 +158,8 @@ func Servers(ctx context.Context, p *Progress, settings string, finish func(dir,
 	})
 }
 
-// unpackPostgres unpacks the PostgreSQL jar among jars (a zip around one .txz) into dir, and removes the
-// jar: it is no Java. Not every system's tar can read xz.
+// unpackPostgres unpacks the PostgreSQL jar among jars (a zip around one .txz) into dir, and
+// removes the jar: it is no Java. Not every system's tar can read xz.
 func unpackPostgres(ctx context.Context, jars, dir string) error {
 	found, err := filepath.Glob(filepath.Join(jars, "embedded-postgres-binaries-*.jar"))
 	if err != nil || len(found) != 1 {
@@ -190,7 +192,7 @@ func unpackPostgres(ctx context.Context, jars, dir string) error {
 	return os.Remove(found[0])
 }
 
-// Cached returns the folder that make filled, now or in an earlier run, possibly that of another clone.
+// Cached returns the folder that make filled, now or in an earlier run, also of another clone.
 func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) error) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -224,8 +226,7 @@ func Cached(p *Progress, name string, inputs [][]byte, make func(dir string) err
 	return dir, nil
 }
 
-// Lock takes a lock on a file, as flock(2) does in that mode; when it has to wait, it calls waiting
-// first.
+// Lock takes a lock on a file, as flock(2) does in that mode; before it waits, it calls waiting.
 func Lock(file string, mode int, waiting func()) (unlock func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -84,7 +84,7 @@ var packageManagers = []struct{ program, install, jdk string }{
 	{"apk", "apk add", "openjdk17"},
 }
 
-// install installs with apt-get where that may be done without asking anybody, and otherwise returns an
+// install installs with apt-get where that needs no password of a person, and otherwise returns an
 // error with the one command that does it.
 func install(ctx context.Context, p *Progress, why string, jdk, maven bool) error {
 	for _, manager := range packageManagers {

@@ -15,7 +15,7 @@ type Progress struct {
 	terminal bool // rewrite the last line each second instead of adding one every 15 s
 }
 
-// NewProgress tells w; nil: nobody.
+// NewProgress writes to w; nil: nothing is written.
 func NewProgress(w io.Writer) *Progress {
 	if w == nil {
 		w = io.Discard
@@ -40,8 +40,7 @@ func (p *Progress) Printf(format string, args ...any) {
 	fmt.Fprintf(p.w, "sandbox: "+format+"\n", args...)
 }
 
-// During runs work and says when it begins, that it goes on, and when it has ended. now may add how far
-// it has come.
+// During runs work and says when it begins, goes on and has ended. now may add how far it is.
 func (p *Progress) During(what string, now func() string, work func() error) error {
 	began := time.Now()
 	p.Printf("%s …", what)

@@ -2,7 +2,7 @@
 // their environment.
 //
 // In: /proc. Out: an ID that stays that of one process for ever. Invariant: no signal reaches a
-// process other than the one that the ID was made of, save for the instant between look and kill.
+// process other than the one that the ID was made of, save for the instant between check and kill.
 package proc
 
 import (
@@ -70,8 +70,7 @@ func (p ID) AwaitGone(limit time.Duration) bool {
 	return gone
 }
 
-// AwaitExit is AwaitGone that tells how a child of ours ended; zero: it was reaped before, or is
-// none.
+// AwaitExit is AwaitGone and tells how our child ended; zero: it was reaped before, or is none.
 func (p ID) AwaitExit(limit time.Duration) (status syscall.WaitStatus, gone bool) {
 	if p.Pid <= 1 {
 		return 0, true // to wait for pid 0 is to wait for any child
@@ -114,8 +113,7 @@ func Owned(dir string) (found []ID) {
 	return found
 }
 
-// WithoutOwner is our environment for a process that must outlive the sandbox that we were started
-// in.
+// WithoutOwner is our environment for a process that must outlive the sandbox around us.
 func WithoutOwner() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, OwnerVar+"=") })
 }
