@@ -2,12 +2,22 @@
 //
 // In: orders, ZooKeeper, what callers ask for. Out: transactions, answers, Progress. Invariant: the
 // loop alone sends, one goroutine owns it and its State, and it ends with the first error that
-// leaves in doubt what ZooKeeper holds or who may write: whoever leads next reads everything anew.
+// leaves in doubt what ZooKeeper holds or who may write: the next leader reads everything anew.
 // It has no clock of its own and starts no goroutine.
 //
 // It is level-triggered: each step looks at what is, and proposes the next thing to do, if there is
 // one. Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
-// docs/architecture.md draws a pass.
+//
+//	Pass ─► prepare: orders, and what others changed in ZooKeeper ◄──────────┐
+//	        │                                                                │
+//	        ├─ stopped? ─► only what is asked of the writer itself           │
+//	        ▼                                                                │
+//	      the next step that does not back off                               │
+//	        ├─ proposes nothing ─────────────────────────► the step after it ┤
+//	        ├─ proposes ─► send ─► note, publish, answer ─► the first step ──┤
+//	        ├─ is refused ─► it backs off ───────────────► the step after it ┘
+//	        ├─ meets a conflict ─► it backs off, and the pass ends: all is read again
+//	        └─ fenced, unavailable ─► the term is over
 package loop
 
 import (
