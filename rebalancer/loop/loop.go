@@ -261,7 +261,7 @@ func (l *Loop) order() {
 	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
-	if l.view.Idle = l.ordered.Orders.Refusal(l.view.Now); l.view.Idle == "" {
+	if l.view.Refusal = l.ordered.Orders.Refusal(l.view.Now); l.view.Refusal == "" {
 		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
 		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)

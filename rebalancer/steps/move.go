@@ -39,7 +39,7 @@ type Move struct {
 func (s *Move) Next(v *View) Proposal {
 	w := s.running
 	switch {
-	case w == nil || v.Idle != "":
+	case w == nil || v.Refusal != "":
 		return Proposal{}
 	case v.More && s.begun == w:
 		return s.revoke(v, w, Proposal{})

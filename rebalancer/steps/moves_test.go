@@ -200,7 +200,7 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, s.next(m.back))
 	require.ErrorIs(t, r.Err(), ErrNothingToRollBack)
-	s.v.Idle = "blind"
+	s.v.Refusal = "blind"
 	r, err = m.calls.RollBack(s.v.Now, "override", pause)
 	require.NoError(t, err)
 	require.Empty(t, s.next(m.back))

@@ -37,7 +37,7 @@ type Place struct {
 
 // Next implements Step.
 func (s *Place) Next(v *View) (p Proposal) {
-	if v.Idle != "" {
+	if v.Refusal != "" {
 		return Proposal{}
 	}
 	if v.More {

@@ -50,13 +50,13 @@ func (s *RollBack) Next(v *View) Proposal {
 		if s.asked, s.next, s.here = s.Calls.waiting(true), 0, false; len(s.asked) == 0 {
 			return Proposal{}
 		}
-		if s.Move.running == nil && v.flying() == 0 && v.Idle == "" {
+		if s.Move.running == nil && v.flying() == 0 && v.Refusal == "" {
 			return s.refuse(ErrNothingToRollBack)
 		}
 	}
 	switch {
-	case v.Idle != "":
-		return s.refuse(fmt.Errorf("roll back: nothing may be moved: %s", v.Idle))
+	case v.Refusal != "":
+		return s.refuse(fmt.Errorf("roll back: nothing may be moved: %s", v.Refusal))
 	case s.next < len(s.asked):
 		return s.pause(v, s.asked[s.next])
 	case !s.here:

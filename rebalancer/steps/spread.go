@@ -82,8 +82,8 @@ func (s *Spread) Ordered(hot []int) {
 // held says why nothing may be spread now; "" when it may.
 func (s *Spread) held(v *View, p *Proposal) string {
 	switch {
-	case v.Idle != "":
-		return v.Idle
+	case v.Refusal != "":
+		return v.Refusal
 	case v.Orders.SpreadSuspended != "":
 		return v.Orders.SpreadSuspended
 	case v.Orders.Limits.Paused:

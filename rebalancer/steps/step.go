@@ -28,8 +28,8 @@ import (
 // View is what a step looks at, and does not change.
 type View struct {
 	release.View
-	// Idle is why the orders may not be acted upon; "" if they may.
-	Idle  string
+	// Refusal is why the orders may not be acted upon; "" if they may.
+	Refusal  string
 	Index *inventory.Index
 	// Requests are what callers wait for.
 	Requests inventory.Writer
