@@ -79,8 +79,8 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
-// held says why nothing may be spread now; "" when it may.
-func (s *Spread) held(v *View, p *Proposal) string {
+// suspended says why nothing may be spread now; "" when it may.
+func (s *Spread) suspended(v *View, p *Proposal) string {
 	switch {
 	case v.Refusal != "":
 		return v.Refusal
@@ -113,7 +113,7 @@ type question struct {
 
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
-	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
+	if why := s.suspended(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due {
 			p.Blocked = why
 		}

@@ -29,8 +29,8 @@ import (
 type View struct {
 	release.View
 	// Refusal is why the orders may not be acted upon; "" if they may.
-	Refusal  string
-	Index *inventory.Index
+	Refusal string
+	Index   *inventory.Index
 	// Requests are what callers wait for.
 	Requests inventory.Writer
 	// Attributes are the weights and pins in force; nil: none are known, or none are needed. lists

@@ -13,8 +13,8 @@ import (
 
 // lose has the catalogue lose the first n ids that are known and do not wait, and reads it twice.
 func (b *bench) lose(t require.TestingT, n int) Outcome {
-	lost := slices.DeleteFunc(slices.Sorted(maps.Keys(b.w)), b.held.has)[:n]
-	rows := without(b.w, slices.Concat(lost, slices.Collect(maps.Keys(b.held.by)))...)
+	lost := slices.DeleteFunc(slices.Sorted(maps.Keys(b.w)), b.waiting.has)[:n]
+	rows := without(b.w, slices.Concat(lost, slices.Collect(maps.Keys(b.waiting.by)))...)
 	b.read(t, rows)
 	return b.read(t, rows)
 }
@@ -125,7 +125,7 @@ func TestNoHourTakesMoreThanTheShare(t *testing.T) {
 				b.Resume(went)
 			}
 			known := len(b.w)
-			free := known - len(b.held.by)
+			free := known - len(b.waiting.by)
 			lost := rapid.IntRange(0, min(free, 12)).Draw(t, "lost")
 			went := len(b.lose(t, lost).Deletes)
 			require.Contains(t, []int{0, lost}, went, "all or none of what a read has found")

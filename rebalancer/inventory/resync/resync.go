@@ -48,8 +48,8 @@ type Comparison struct {
 	// message spoke of them since.
 	suspects map[string]time.Time
 	// due is when a read that was asked for is to begin, to confirm suspects; zero: none is.
-	due  time.Time
-	held // those that were missing twice and too many
+	due     time.Time
+	waiting // those that were missing twice and too many
 }
 
 // claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
@@ -103,7 +103,7 @@ func New(now time.Time) *Comparison {
 			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
 		},
 		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
-		held: held{by: map[string]*Set{}},
+		waiting: waiting{by: map[string]*Set{}},
 	}
 }
 
@@ -135,7 +135,7 @@ func (r *Comparison) Row(id string, exists bool) {
 func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
 	r.dates.note(now, op, id)
 	delete(r.suspects, id)
-	r.held.drop(id)
+	r.waiting.drop(id)
 	r.withdraw(id)
 	if r.read == nil && op == Created {
 		delete(r.said, id)
@@ -210,7 +210,7 @@ func (r *Comparison) End(now time.Time, l Limits, exists func(string) bool) (Out
 	out.Recheck = earlier(again[0], again[1])
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
-	out.Deletes = r.held.admit(now, confirmed, rd.count, l)
+	out.Deletes = r.waiting.admit(now, confirmed, rd.count, l)
 	if len(out.Deletes) > 0 {
 		r.version++
 	}
@@ -279,7 +279,7 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
 			gone = append(gone, id)
-			r.held.drop(id)
+			r.waiting.drop(id)
 			r.withdraw(id)
 		case !has || c.last >= rd.number:
 		case !rd.began.Before(c.at.Add(l.Lag)):
@@ -321,32 +321,32 @@ func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []str
 func (r *Comparison) spokenOf(id string) bool {
 	_, said := r.said[id]
 	_, claimed := r.claims[id]
-	return said || claimed || r.held.has(id)
+	return said || claimed || r.waiting.has(id)
 }
 
 // dropReappeared lets go of what waits for a person and is back in the catalogue, or gone.
 func (r *Comparison) dropReappeared(rd *read) {
-	if len(r.held.by) == 0 {
+	if len(r.waiting.by) == 0 {
 		return
 	}
-	missing := make(map[string]struct{}, len(r.held.by))
+	missing := make(map[string]struct{}, len(r.waiting.by))
 	for id := range rd.known {
-		if r.held.has(id) && !rd.has(id) {
+		if r.waiting.has(id) && !rd.has(id) {
 			missing[id] = struct{}{}
 		}
 	}
-	for id := range r.held.by {
+	for id := range r.waiting.by {
 		if _, still := missing[id]; !still {
-			r.held.drop(id)
+			r.waiting.drop(id)
 		}
 	}
 }
 
 // Forget lets go of what waits for a person and is known no more: it went by another way.
 func (r *Comparison) Forget(known func(id string) bool) {
-	for id := range r.held.by {
+	for id := range r.waiting.by {
 		if !known(id) {
-			r.held.drop(id)
+			r.waiting.drop(id)
 		}
 	}
 }
