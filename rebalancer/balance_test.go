@@ -221,7 +221,7 @@ func TestPinsByLabel(t *testing.T) {
 		d := newDouble()
 		r := newRig(t, d)
 		var asked atomic.Int32
-		r.e.cfg.Reread = func() { asked.Add(1) }
+		r.e.cfg.Resync = func() { asked.Add(1) }
 		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1, 2)} })
 		r.lead(0, 1, 2)
 		r.wait(time.Second)
@@ -290,7 +290,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1), elsewhere} }
 		r := newRig(t, d)
 		var asked atomic.Int32
-		r.e.cfg.Reread = func() { asked.Add(1) }
+		r.e.cfg.Resync = func() { asked.Add(1) }
 		r.order(pinned)
 		r.lead(0, 1, 2)
 		catalogue := []observed.ResourceKnown{pinstest.Row("a", 0, "lyon"), pinstest.Row("b", 0, "metz"), pinstest.Row("c", 0, "lyon"), pinstest.Row("d", 0, "")}
@@ -316,7 +316,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 
 			r.halt() // a successor has no former read to go by
 			r = newRig(t, d)
-			r.e.cfg.Reread = func() { asked.Add(1) }
+			r.e.cfg.Resync = func() { asked.Add(1) }
 			r.order(pinned)
 			r.lead(0, 1, 2)
 		}

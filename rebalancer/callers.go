@@ -89,8 +89,8 @@ func (c *callers) Claim(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	if noted && c.cfg.Reread != nil {
-		c.cfg.Reread()
+	if noted && c.cfg.Resync != nil {
+		c.cfg.Resync()
 	}
 	return cmp.Or(c.wait(ctx, r), bad)
 }
@@ -104,8 +104,8 @@ func (c *callers) Heard() { c.inventory.Callers.Message() }
 func (c *callers) Shown(ids []string) error {
 	good, _ := checked(ids) // what can be no resource needs none
 	lacking, err := c.inventory.Callers.Lacks(good)
-	if lacking && err == nil && c.cfg.Reread != nil {
-		c.cfg.Reread()
+	if lacking && err == nil && c.cfg.Resync != nil {
+		c.cfg.Resync()
 	}
 	return err
 }

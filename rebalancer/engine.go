@@ -27,11 +27,11 @@ type Config struct {
 	Kind string
 	// Holder names this process in the head, for people: the pod's name. A nonce is added.
 	Holder string
-	// Refresh is the time between two reads of ZooKeeper when nothing changes. Default 2s.
-	Refresh time.Duration
-	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
+	// ReadEvery is the time between two reads of ZooKeeper when nothing changes. Default 2s.
+	ReadEvery time.Duration
+	// Resync asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
 	// asked.
-	Reread func()
+	Resync func()
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.
@@ -85,7 +85,7 @@ type parts struct {
 
 // New returns an engine that does nothing until Run.
 func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *Engine {
-	cfg.Refresh = cmp.Or(cfg.Refresh, 2*time.Second)
+	cfg.ReadEvery = cmp.Or(cfg.ReadEvery, 2*time.Second)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -107,11 +107,11 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	return e
 }
 
-// reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a
+// resync asks for a read of the catalogue, unless one is under way, asked for, or has failed a
 // moment ago.
-func (p *parts) reread() {
-	if p.cfg.Reread != nil && p.inventory.AskRead(p.cfg.Now()) {
-		p.cfg.Reread()
+func (p *parts) resync() {
+	if p.cfg.Resync != nil && p.inventory.AskRead(p.cfg.Now()) {
+		p.cfg.Resync()
 	}
 }
 

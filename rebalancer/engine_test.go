@@ -40,7 +40,7 @@ type rig struct {
 	orders  orders.Orders
 	silent  bool // the scaler sends no orders
 	signals []observed.Signal
-	rereads atomic.Int64 // how often a read of the catalogue was asked for
+	resyncs atomic.Int64 // how often a read of the catalogue was asked for
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	led     error
@@ -75,7 +75,7 @@ func newRig(t *testing.T, d *double) *rig { return newRigOver(t, d, d) }
 func newRigOver(t *testing.T, d *double, store Store) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	r := &rig{t: t, d: d, metrics: prometheus.NewRegistry()}
-	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, r.metrics)
+	r.e = New(Config{Kind: "Thing", Holder: "pod", Resync: func() { r.resyncs.Add(1) }}, store, log, r.metrics)
 	r.orders = orders.Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second, Catalogue: config.Catalogue{Lag: ptr(config.Duration(0))}}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel

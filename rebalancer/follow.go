@@ -41,7 +41,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		begun := e.cfg.Now()
 		e.followed.Store(begun.UnixNano())
 		next := e.read(ctx)
-		pause := min(max(followPause, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
+		pause := min(max(followPause, followShare*e.cfg.Now().Sub(begun)), e.cfg.ReadEvery)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -66,7 +66,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	select {
 	case <-e.reader:
 	default:
-		return e.cfg.Refresh
+		return e.cfg.ReadEvery
 	}
 	defer func() { e.reader <- struct{}{} }()
 	st, changed, err := e.store.Read(ctx, e.cfg.Kind, e.State())
@@ -77,7 +77,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	e.pauses = loop.Pauses{}
 	e.publish(st, changed)
 	e.inventory.Index.CatchUp()
-	return e.cfg.Refresh
+	return e.cfg.ReadEvery
 }
 
 // reported is what Run has passed on already.

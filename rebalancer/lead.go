@@ -66,7 +66,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
-	e.recheck(time.Time{}, time.Time{})
+	e.resyncAt(time.Time{}, time.Time{})
 	e.m.Leads(false)
 }
 
@@ -120,14 +120,14 @@ func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside fun
 	e.publish(st.Clone(), true)
 	e.inventory.Indexed()
 	e.inventory.Index.CatchUp()
-	if e.begin(st, holder) && e.cfg.Reread != nil {
-		e.cfg.Reread() // what asked a leader before for a read may have been answered
+	if e.begin(st, holder) && e.cfg.Resync != nil {
+		e.cfg.Resync() // what asked a leader before for a read may have been answered
 	}
 	e.m.Leads(true)
 	e.news.Wake()
 	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
 	l := loop.New(loop.Config{
-		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
+		Holder: holder, ReadEvery: e.cfg.ReadEvery, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
 		Inventory: e.inventory, Beside: beside, Metrics: e.m, Log: e.log,
 	}, st)
 	if adopted {

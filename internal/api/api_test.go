@@ -371,7 +371,7 @@ func TestTheHandOffHint(t *testing.T) {
 		v.Snapshot.Instances = []observed.Instance{{Ordinal: 0, Pod: &observed.Pod{UID: "zero"}}}
 		return &v
 	}
-	handOff := func(v *KindView) HandOff { return handOff(v, len(mute(v))) }
+	handOff := func(v *KindView) HandOff { return handOff(v, len(notAcknowledging(v))) }
 	applied := &protocol.Status{Times: 7, Pod: "zero"}
 	require.Equal(t, HandOff{config.HandOffImmediate, 1, 1, "every instance acknowledges: handOff can be acknowledged"}, handOff(view(config.HandOffImmediate, applied)))
 	require.Equal(t, HandOff{config.HandOffAcknowledged, 1, 1, ""}, handOff(view(config.HandOffAcknowledged, applied)))
@@ -379,14 +379,14 @@ func TestTheHandOffHint(t *testing.T) {
 		require.Equal(t, HandOff{config.HandOffImmediate, 1, 0, ""}, handOff(view(config.HandOffImmediate, status)), name)
 	}
 	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
-	require.Empty(t, mute(view(config.HandOffAcknowledged, applied)))
-	require.Empty(t, mute(view(config.HandOffAcknowledged, &protocol.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
-	require.Equal(t, map[string]string{"0": "its status is absent"}, mute(view(config.HandOffImmediate, nil)))
+	require.Empty(t, notAcknowledging(view(config.HandOffAcknowledged, applied)))
+	require.Empty(t, notAcknowledging(view(config.HandOffAcknowledged, &protocol.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
+	require.Equal(t, map[string]string{"0": "its status is absent"}, notAcknowledging(view(config.HandOffImmediate, nil)))
 
 	one := view(config.HandOffAcknowledged, applied)
 	one.State.Head.Open = []int{0, 1}
 	one.State.Instances[1].StatusFault = "is present and empty"
-	require.Equal(t, map[string]string{"1": "its status is present and empty"}, mute(one))
+	require.Equal(t, map[string]string{"1": "its status is present and empty"}, notAcknowledging(one))
 	require.Contains(t, handOff(one).Hint, "1 of 2 instances do not acknowledge: nothing is moved out of them")
 }
 

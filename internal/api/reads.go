@@ -44,8 +44,8 @@ type Orchestration struct {
 	Paused PauseSetting `json:"paused"`
 	// HandOff says whether every instance acknowledges.
 	HandOff HandOff `json:"handOff"`
-	// Mute are the open instances that do not acknowledge, and why, by ordinal.
-	Mute map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
+	// NotAcknowledging are the open instances that do not acknowledge, and why, by ordinal.
+	NotAcknowledging map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
 
 	Decision *outcome.Report `json:"decision,omitempty"`
 	Progress orders.Progress `json:"progress"`
@@ -124,8 +124,8 @@ func handOff(v *KindView, silent int) HandOff {
 	return h
 }
 
-// mute says of each open instance that does not acknowledge why; one that lags behind does.
-func mute(v *KindView) map[string]string {
+// notAcknowledging has the reason of each open instance that does not; one that lags behind does.
+func notAcknowledging(v *KindView) map[string]string {
 	why := map[string]string{}
 	for _, n := range v.State.Head.Open {
 		var status *observed.Status
@@ -172,7 +172,7 @@ func (h *handlers) registerReads() {
 
 // orchestration lays a view out as GET shows it, but for the instances.
 func orchestration(v KindView) Orchestration {
-	k, silent := &v.Snapshot, mute(&v)
+	k, silent := &v.Snapshot, notAcknowledging(&v)
 	o := Orchestration{
 		Kind:      v.Config.Name,
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
@@ -181,7 +181,7 @@ func orchestration(v KindView) Orchestration {
 		ResourcePerInstance: Setting{v.Config.Capacity, source(v.Override.ResourcePerInstance != nil)},
 		Paused:              pauseSetting(&v),
 		HandOff:             handOff(&v, len(silent)),
-		Mute:                silent,
+		NotAcknowledging:    silent,
 		Decision:            v.Decision,
 		Progress:            v.Progress,
 		Waiting:             v.Waiting,

@@ -214,6 +214,6 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 	}
 	a.actuator.Publish(actuate.Workload{Namespace: a.opts.Namespace, Name: k.StatefulSet, UID: seen.Workload.UID},
 		actuate.AssumedDead(out.Pod, out.UID, user, out.Left))
-	r.poke.Wake()
+	r.asked.Wake()
 	return out, nil
 }

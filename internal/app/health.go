@@ -48,7 +48,7 @@ const (
 )
 
 // readiness: ready once everything was seen for the first time. What is lost later makes answers
-// errors, and does not fail the probe: an adapter that vanishes would block more.
+// errors, and does not fail the probe: an adapter that is not served would block more.
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}}

@@ -21,19 +21,19 @@ type Client struct {
 	// not applied yet.
 	seen  int64
 	under int
-	// left is how many transactions are sent before the process ends; negative: it goes on. unheard:
+	// left is how many transactions are sent before the process ends; negative: it goes on. unanswered:
 	// the answer to the last one does not come any more.
-	left    int
-	unheard bool
+	left       int
+	unanswered bool
 }
 
 // NewClient has read nothing.
 func (z *ZooKeeper) NewClient() *Client { return &Client{z: z, seen: -1, left: -1} }
 
 // Kill ends the process after that many more transactions, in the middle of whatever it does then:
-// from there on every call fails with ErrUnavailable. unheard: the last one is done, and the process
+// from there on every call fails with ErrUnavailable. unanswered: the last one is done, and the process
 // has not heard of it.
-func (c *Client) Kill(after int, unheard bool) { c.left, c.unheard = after, unheard }
+func (c *Client) Kill(after int, unanswered bool) { c.left, c.unanswered = after, unanswered }
 
 // Dead says that the process has ended.
 func (c *Client) Dead() bool { return c.left == 0 }
@@ -123,7 +123,7 @@ func (c *Client) commit(m protocol.Multi) ([]protocol.Result, error) {
 	before := c.z.zxid
 	results, err := c.z.Commit(m)
 	if err == nil && c.left > 0 {
-		if c.left--; c.left == 0 && c.unheard {
+		if c.left--; c.left == 0 && c.unanswered {
 			err = fmt.Errorf("%w: the answer is lost", protocol.ErrUnavailable)
 		}
 	}

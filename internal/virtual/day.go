@@ -35,9 +35,9 @@ type Day struct {
 	// asks are what callers ask for, in order.
 	asks []ask
 	// kill is when the leader ends, after is after how many more transactions.
-	kill    time.Time
-	after   int
-	unheard bool
+	kill       time.Time
+	after      int
+	unanswered bool
 }
 
 type ask struct {
@@ -137,7 +137,7 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 			remove(at, burst)
 		}
 		if i == killed {
-			d.kill, d.after, d.unheard = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
+			d.kill, d.after, d.unanswered = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
 		}
 	}
 }
@@ -207,7 +207,7 @@ func (p *Play) To(ctx context.Context, after time.Duration) error {
 			w.callers.Ask(p.asks[0].op, p.asks[0].ids)
 		}
 		if d.kill.After(last) && !d.kill.After(now) {
-			w.Kill(d.after, d.unheard)
+			w.Kill(d.after, d.unanswered)
 		}
 		if err := w.Step(ctx); err != nil {
 			return err

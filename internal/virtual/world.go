@@ -95,10 +95,10 @@ func (w *World) unreleased(f *protocol.Flight) string {
 }
 
 // Kill ends the leader's process in the middle of its work, after that many more transactions. With
-// unheard it does not learn of the last one that it was done.
-func (w *World) Kill(after int, unheard bool) {
+// unanswered it does not learn of the last one that it was done.
+func (w *World) Kill(after int, unanswered bool) {
 	if w.leader != nil {
-		w.leader.client.Kill(after, unheard)
+		w.leader.client.Kill(after, unanswered)
 	}
 }
 

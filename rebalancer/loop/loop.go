@@ -38,8 +38,8 @@ import (
 type Config struct {
 	// Holder is what the head names while this loop leads.
 	Holder string
-	// Refresh is the time between two reads of ZooKeeper when nothing changes.
-	Refresh   time.Duration
+	// ReadEvery is the time between two reads of ZooKeeper when nothing changes.
+	ReadEvery time.Duration
 	Now       func() time.Time
 	Store     Store
 	Host      Host
@@ -74,8 +74,8 @@ type Host interface {
 	Show(p *orders.Progress, now time.Time)
 	// Stop shows why the kind is stopped; "": it is not. news: that was not known.
 	Stop(why string) (news bool)
-	// Reread asks for a complete read of the catalogue.
-	Reread()
+	// Resync asks for a complete read of the catalogue.
+	Resync()
 	// Moved counts resources that were given to an instance.
 	Moved(n int)
 }
@@ -170,7 +170,7 @@ func (l *Loop) Due() time.Time { return l.due }
 // Pass does whatever there is to do now. After each thing done it begins anew with what callers
 // wait for. An error says that this loop must not go on.
 func (l *Loop) Pass(ctx context.Context) error {
-	l.due = l.clock().Add(l.Refresh)
+	l.due = l.clock().Add(l.ReadEvery)
 	l.blocked = ""
 	for i := 0; i < len(l.steps) && ctx.Err() == nil; {
 		s := &l.steps[i]

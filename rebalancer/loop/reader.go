@@ -62,7 +62,7 @@ func (r *reader) keepUp(ctx context.Context) error {
 	if r.dirty {
 		return r.read(ctx)
 	}
-	pause := r.Refresh
+	pause := r.ReadEvery
 	if r.changed {
 		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than when nothing changes
 	}

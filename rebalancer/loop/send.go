@@ -24,8 +24,8 @@ func (l *Loop) ask(s steps.Step, more bool) steps.Proposal {
 	if !p.Again.IsZero() {
 		l.again(p.Again)
 	}
-	if p.Reread {
-		l.Host.Reread()
+	if p.Resync {
+		l.Host.Resync()
 	}
 	return p
 }

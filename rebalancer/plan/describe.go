@@ -180,7 +180,7 @@ func (p *Plan) changes() []InstanceChange {
 		case in.Leaving:
 			c.State = "leaving"
 		}
-		c.Before = in.held()
+		c.Before = in.owned()
 		c.After = c.Before + c.In - c.Out
 		if p.Balance == ByWeight {
 			c.WeightBefore, c.WeightAfter = float64(before[i])/1000, float64(after[i])/1000

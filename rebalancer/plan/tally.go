@@ -22,7 +22,7 @@ func newTally(w *World) *tally {
 	}
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		b.add(InstanceIndex(i), in.held(), in.Bytes+in.Arriving.Bytes)
+		b.add(InstanceIndex(i), in.owned(), in.Bytes+in.Arriving.Bytes)
 	}
 	return b
 }

@@ -201,8 +201,8 @@ func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
 // voluntary says whether a move takes a resource from where it may stay.
 func (w *World) voluntary(m Move) bool { return w.mayStay(w.pinOf(m), m.From) }
 
-// held is how many resources an instance holds, arriving included.
-func (in *Instance) held() int { return len(in.IDs) + in.Arriving.Count }
+// owned is how many resources an instance holds, arriving included.
+func (in *Instance) owned() int { return len(in.IDs) + in.Arriving.Count }
 
 func (l *List) weight(i int) int64 {
 	if l.Weights == nil {

@@ -124,7 +124,7 @@ func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, a
 // unreleased says what a flight waits for.
 func (r *Releases) unreleased(v *View, f *protocol.Flight, why string) string {
 	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, f.IDs.Len(), why)
-	if r.Fixed(f.From) != "" && !r.Lapses(f.From, v.Now) {
+	if r.Fixed(f.From) != "" && !r.MayComeBack(f.From, v.Now) {
 		text += ": " + WaysOut(v.State.Kind, f.From)
 	}
 	return text

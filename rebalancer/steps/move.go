@@ -74,7 +74,7 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // must move is planned again. An undo is not, and waits for an instance that may come back.
 func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
-		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
+		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Absent(n)))
 	}
 	maps.DeleteFunc(w.Pending, func(_ int, d wave.SourceMoves) bool {
 		return v.Releases.Fixed(d.From) != "" && (w.Reason != wave.Undo || v.Releases.FixedForGood(d.From, v.Now))

@@ -181,7 +181,7 @@ func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 		switch g.Pin {
 		case whyUnlabelled:
 			g.Why, g.Pin, g.Meaning = whyUnlabelled, "", "the catalogue has not told its labels yet, and pins go by labels"
-			p.Reread = true
+			p.Resync = true
 		case whyUnreadable:
 			g.Why, g.Pin, g.Meaning = whyUnreadable, "", "the catalogue's row has a weight or labels that cannot be read, and pins go by labels"
 		}

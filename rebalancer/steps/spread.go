@@ -195,7 +195,7 @@ func spreadWorld(v *View) (w *plan.World, withheld bool) {
 	w = world(v, waiting)
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Lapsed(in.Ordinal)) {
+		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Absent(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}

@@ -130,8 +130,8 @@ type Proposal struct {
 	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
 	Blocked string
-	// Reread: a complete read of the catalogue is needed.
-	Reread bool
+	// Resync: a complete read of the catalogue is needed.
+	Resync bool
 	// Err is why something could not be proposed. What could is sent all the same.
 	Err error
 	// Ended, if set, is told how all of it went: err is the gravest error, retried whether the step

@@ -94,7 +94,7 @@ func shapeOf(v *View) shape {
 // bound goes nowhere by guess.
 func unlabelled(v *View, p *Proposal) string {
 	if needs := inventory.NeedsOf(v.Orders); needs.ByLabels() && !v.Attributes.Labelled() {
-		p.Reread = true
+		p.Resync = true
 		return "pins go by labels, and the catalogue's labels have not been read yet"
 	}
 	return ""
@@ -106,7 +106,7 @@ func unweighed(v *View, p *Proposal) string {
 		return why
 	}
 	if !v.Attributes.Weighed() {
-		p.Reread = true
+		p.Resync = true
 		return "the catalogue's weights have not been read yet"
 	}
 	if age, limit := v.Now.Sub(v.Attributes.ReadAt), v.Orders.CatalogueMaxAge; limit > 0 && age > limit {
@@ -149,7 +149,7 @@ func keptBy(v *View, n int) string {
 		return ""
 	}
 	text := fmt.Sprintf("instance %d "+what+": %s", n, count, v.Releases.Fixed(n))
-	if v.Releases.Lapses(n, v.Now) {
+	if v.Releases.MayComeBack(n, v.Now) {
 		return text + ", and it acknowledged before: waiting for it to come back"
 	}
 	return text + ": " + release.WaysOut(v.State.Kind, n)

@@ -89,9 +89,9 @@ type Outcome struct {
 	// and rightly; Deletes are others that may go now.
 	Creates, Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
-	// zero: none is needed for that. Recheck is when another one may show what this one could not
+	// zero: none is needed for that. Resync is when another one may show what this one could not
 	// show yet: it still had ids that messages deleted, and may have been too far behind.
-	Confirm, Recheck time.Time
+	Confirm, Resync time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
 }
@@ -207,7 +207,7 @@ func (r *Comparison) End(now time.Time, l Limits, exists func(string) bool) (Out
 	out.Creates, again[0] = r.creates(rd, l, exists)
 	confirmed := r.compare(rd, now, l)
 	out.Claimed, again[1] = r.settle(rd, now, l)
-	out.Recheck = earlier(again[0], again[1])
+	out.Resync = earlier(again[0], again[1])
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
 	out.Deletes = r.waiting.admit(now, confirmed, rd.count, l)
@@ -250,7 +250,7 @@ func (r *Comparison) Gone(id string) bool {
 // creates are the rows that are not known, without those of which a message said after the read
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
 // read behind: it waits for another read. If that is long ago, it is created, in doubt.
-func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
+func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, again time.Time) {
 	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
 		if r.Gone(id) || exists(id) {
 			return true
@@ -260,7 +260,7 @@ func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids 
 			return false
 		}
 		if believed := at.Add(l.Revive); rd.began.Before(believed) {
-			recheck = earlier(recheck, believed)
+			again = earlier(again, believed)
 			return true
 		}
 		if rd.began.Before(at.Add(l.Lag)) {
@@ -268,13 +268,13 @@ func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids 
 		}
 		return false
 	})
-	return ids, recheck
+	return ids, again
 }
 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it
 // has is not, if it began a lag or more after the message; else a later read may lack it. The first
 // message is enough for the former, the last one is needed for the latter.
-func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, recheck time.Time) {
+func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, again time.Time) {
 	for id, c := range r.claims {
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
@@ -285,15 +285,15 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, r
 		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
 		default: // at twice its age, so that a claim costs few reads
-			recheck = earlier(recheck, now.Add(max(leastRecheck, now.Sub(c.at))))
+			again = earlier(again, now.Add(max(leastPause, now.Sub(c.at))))
 		}
 	}
 	slices.Sort(gone)
-	return gone, recheck
+	return gone, again
 }
 
-// leastRecheck is the least time to another read of what a read had against a claim.
-const leastRecheck = time.Second
+// leastPause is the least time to another read of what a read had against a claim.
+const leastPause = time.Second
 
 // compare returns the ids that are missing for the second time; others become suspects.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
