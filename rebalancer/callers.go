@@ -151,7 +151,7 @@ func (c *callers) await(ctx context.Context, r *inventory.Request, giveUp func()
 		return r.Err()
 	}
 	if _, _, _, failure := c.latest(); failure != nil {
-		why = fmt.Errorf("%w; the latest look at ZooKeeper: %w", why, failure)
+		why = fmt.Errorf("%w; the latest read of ZooKeeper: %w", why, failure)
 	}
 	if r.Sent() {
 		return fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, why)

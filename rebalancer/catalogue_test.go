@@ -210,7 +210,7 @@ func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
 		require.Empty(t, read(2))
 		require.Empty(t, read(0), "in between nothing is new")
 		warning := read(3)
-		require.Contains(t, warning, "no message tells of any")
+		require.Contains(t, warning, "for which no notification came")
 		require.Equal(t, warning, read(7), "folded: the text stays the same")
 		require.InDelta(t, 13, r.metric("unannounced_rows")[""], 0)
 

@@ -205,7 +205,7 @@ func (d *double) transact(m protocol.Multi) ([]protocol.Result, error) {
 	return results, nil
 }
 
-// edit changes the tree as nobody should: by hand.
+// edit changes the tree by hand, as is forbidden.
 func (d *double) edit(change func(st *protocol.State)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

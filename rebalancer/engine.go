@@ -29,8 +29,8 @@ type Config struct {
 	Holder string
 	// ReadEvery is the time between two reads of ZooKeeper when nothing changes. Default 2s.
 	ReadEvery time.Duration
-	// Resync asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
-	// asked.
+	// Resync asks for a complete read of the catalogue soon. It must not block; nil: there is
+	// no catalogue to ask.
 	Resync func()
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
@@ -52,7 +52,8 @@ type Store interface {
 // writes (Lead).
 //
 //	follower:  Run ── read ─────► state, index, signals
-//	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
+//	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out;
+//	           Run only passes signals on
 type Engine struct {
 	*parts
 	*published
@@ -137,7 +138,7 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 	}
 	for _, n := range ordinals {
 		if slices.Contains(read.Head.Open, n) {
-			return nil, fmt.Errorf("read what is left: instance %d is open", n)
+			return nil, fmt.Errorf("read remaining resources: instance %d still takes resources", n)
 		}
 	}
 	return read.Count, nil
@@ -154,7 +155,7 @@ func (e *Engine) Leads(ctx context.Context) error {
 func (e *Engine) Left(ctx context.Context, n int) (left int, open bool, err error) {
 	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, []int{n})
 	if err != nil {
-		return 0, false, fmt.Errorf("read what is left: %w", err)
+		return 0, false, fmt.Errorf("read remaining resources: %w", err)
 	}
 	return read.Count[n], slices.Contains(read.Head.Open, n), nil
 }
@@ -168,9 +169,9 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
 	switch {
 	case err != nil:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w", err)
+		return protocol.Left{}, fmt.Errorf("read remaining resources: %w", err)
 	case read.Head.Holder != holder:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, read.Head.Holder)
+		return protocol.Left{}, fmt.Errorf("read remaining resources: %w: another process leads (head): %s", orders.ErrNotLeading, read.Head.Holder)
 	}
 	return read, nil
 }

@@ -57,7 +57,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 
 // read reads the state unless the leader does, and returns the time until the next read. A lost
 // session is a failure at once, not when a call that waits for the next one gives up: until then
-// everybody would decide on what was seen last.
+// every reader would decide on what was seen last.
 func (e *Engine) read(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))

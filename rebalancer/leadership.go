@@ -99,7 +99,7 @@ func (l *leadership) begin(st *protocol.State, holder string) (begins bool) {
 	defer l.mu.Unlock()
 	begins, err := l.inventory.Lead(l.cfg.Now(), st)
 	if err != nil {
-		l.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
+		l.log.Warn("the last leader's claims cannot be read; two complete reads of the catalogue find again what they said", "error", err)
 	}
 	l.leading, l.holder, l.changed = true, holder, false
 	l.calls.Open()

@@ -74,9 +74,9 @@ func notAcknowledging(k config.Kind, of int, why map[string]string) string {
 	for i, n := range ordinals {
 		ordinals[i] = fmt.Sprintf("%s (%s)", n, why[n])
 	}
-	text := fmt.Sprintf("%s: %d of %d instances do not acknowledge: %s", k.Name, len(why), of, strings.Join(ordinals, ", "))
+	text := fmt.Sprintf("%s: instances not acknowledging: %d of %d: %s", k.Name, len(why), of, strings.Join(ordinals, ", "))
 	if k.HandOff == config.HandOffAcknowledged {
-		text = "warning: " + text + "; with handOff: acknowledged nothing is moved out of them, and they cannot be emptied"
+		text = "warning: " + text + "; with handOff: acknowledged nothing is moved out of them: they cannot be drained"
 	}
 	return text
 }

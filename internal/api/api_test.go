@@ -206,7 +206,7 @@ func TestTroubleIsAProblem(t *testing.T) {
 	for want, trouble := range map[string]func(*KindView){
 		"": nil,
 		"zookeeper refuses what is to be written: create: over the quota": func(v *KindView) { v.Progress.Refused = "create: over the quota" },
-		"the kind is stopped: who else writes here?":                      func(v *KindView) { v.Progress.Alarm = "who else writes here?" },
+		"the kind is stopped: another client writes here":                 func(v *KindView) { v.Progress.Alarm = "another client writes here" },
 		"the kind is stopped: /resources: is no list of ids": func(v *KindView) { // as a replica sees it that does not lead
 			v.State.Instances[4].Fault = "/resources: is no list of ids"
 		},
@@ -231,7 +231,7 @@ func TestOrchestrateNeedsAnAuthorisedCaller(t *testing.T) {
 		got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", token, `{"maxInstances":20}`)
 		require.Equal(t, status, got, "token %q: %s", token, body)
 	}
-	require.Zero(t, b.calls, "nobody without the right reaches the backend")
+	require.Zero(t, b.calls, "no caller without the right reaches the backend")
 	got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"maxInstances":20}`)
 	require.Equal(t, 200, got, body)
 	require.Contains(t, body, `"maxInstances":{"value":20,"source":"override"}`)
@@ -387,7 +387,7 @@ func TestTheHandOffHint(t *testing.T) {
 	one.State.Head.Open = []int{0, 1}
 	one.State.Instances[1].StatusFault = "is present and empty"
 	require.Equal(t, map[string]string{"1": "its status is present and empty"}, notAcknowledging(one))
-	require.Contains(t, handOff(one).Hint, "1 of 2 instances do not acknowledge: nothing is moved out of them")
+	require.Contains(t, handOff(one).Hint, "instances not acknowledging: 1 of 2; nothing is moved out of them")
 }
 
 // Notifications that do not come are a problem, and none of the loop that decides.

@@ -26,8 +26,8 @@ type Orchestration struct {
 	Kind string `json:"kind"`
 	// Instances by ordinal, as ZooKeeper holds them.
 	Instances map[string]Instance `json:"instances"`
-	// Orchestrating is true while resources are being moved or emptied; Succeeded says whether the
-	// last turn of the loop could do what it wanted.
+	// Orchestrating is true while resources are being moved; Succeeded says whether the
+	// last pass of the loop could do what it proposed.
 	Orchestrating bool   `json:"orchestrating"`
 	Succeeded     bool   `json:"succeeded"`
 	Problem       string `json:"problem,omitempty"`
@@ -101,8 +101,8 @@ type HandOff struct {
 	Hint          string `json:"hint,omitempty"`
 }
 
-// handOff says how many instances acknowledge; silent is how many do not (mute).
-func handOff(v *KindView, silent int) HandOff {
+// handOff says how many instances acknowledge; without is how many do not.
+func handOff(v *KindView, without int) HandOff {
 	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
 	for _, n := range v.State.Head.Open {
 		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
@@ -117,9 +117,9 @@ func handOff(v *KindView, silent int) HandOff {
 	case h.Mode == config.HandOffImmediate && all:
 		h.Hint = "every instance acknowledges: handOff can be acknowledged"
 	case h.Mode == config.HandOffAcknowledged && h.Acknowledging == 0 && h.Instances > 0:
-		h.Hint = "no instance acknowledges: nothing is moved out of them, and they cannot be emptied; handOff must be immediate"
-	case h.Mode == config.HandOffAcknowledged && silent > 0:
-		h.Hint = fmt.Sprintf("%d of %d instances do not acknowledge: nothing is moved out of them, and they cannot be emptied", silent, h.Instances)
+		h.Hint = "no instance acknowledges: nothing is moved out of them, and they cannot be drained; handOff must be immediate"
+	case h.Mode == config.HandOffAcknowledged && without > 0:
+		h.Hint = fmt.Sprintf("instances not acknowledging: %d of %d; nothing is moved out of them: they cannot be drained", without, h.Instances)
 	}
 	return h
 }
@@ -172,7 +172,7 @@ func (h *handlers) registerReads() {
 
 // orchestration lays a view out as GET shows it, but for the instances.
 func orchestration(v KindView) Orchestration {
-	k, silent := &v.Snapshot, notAcknowledging(&v)
+	k, without := &v.Snapshot, notAcknowledging(&v)
 	o := Orchestration{
 		Kind:      v.Config.Name,
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
@@ -180,8 +180,8 @@ func orchestration(v KindView) Orchestration {
 		MaxInstances:        Setting{v.Config.Max, source(v.Override.MaxInstances != nil)},
 		ResourcePerInstance: Setting{v.Config.Capacity, source(v.Override.ResourcePerInstance != nil)},
 		Paused:              pauseSetting(&v),
-		HandOff:             handOff(&v, len(silent)),
-		NotAcknowledging:    silent,
+		HandOff:             handOff(&v, len(without)),
+		NotAcknowledging:    without,
 		Decision:            v.Decision,
 		Progress:            v.Progress,
 		Waiting:             v.Waiting,

@@ -33,7 +33,7 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 		return o, nil
 	}
 	if err := exact.JSON(kept, &o); err != nil {
-		r.log.Error("the kept override cannot be read and is ignored", "error", err)
+		r.log.Error("the stored override cannot be read and is ignored", "error", err)
 		return config.Override{}, err
 	}
 	return o, nil

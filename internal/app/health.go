@@ -108,18 +108,18 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 	return c
 }
 
-// stuckAfter is how long a control loop may need for one turn before the process counts as hung. A
-// turn waits for servers with deadlines of its own, so only a loop that hangs reaches this.
+// stuckAfter is how long a control loop may need for one round before the process counts as hung. A
+// round waits for servers with deadlines of its own, so only a loop that hangs reaches this.
 const stuckAfter = 2 * time.Minute
 
-// liveness fails when a loop that should turn does not: the one that follows ZooKeeper, and on the
+// liveness fails when a loop that should go on does not: the one that follows ZooKeeper, and on the
 // leader those that write there and decide. It takes no lock that those loops wait for.
 func (a *App) liveness() []check {
 	c := check{name: "loops"}
 	now := time.Now()
 	turned := func(kind, loop string, last time.Time) {
 		if age := now.Sub(last); age > stuckAfter && !last.IsZero() {
-			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last turned %s ago", kind, loop, age.Round(time.Second))
+			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last ran %s ago", kind, loop, age.Round(time.Second))
 		}
 	}
 	for _, r := range a.runners.all() {

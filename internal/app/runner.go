@@ -198,7 +198,8 @@ func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) deci
 	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
 }
 
-// own is this replica's own decision with its outcome, nil while it does not lead, and what it was made from.
+// own is this replica's own decision with its outcome, nil while it does not lead, and what it was
+// made from.
 func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -76,7 +76,7 @@ type Owner string
 const (
 	// OwnerShardscaler: the scaler writes /scale.
 	OwnerShardscaler Owner = "shardscaler"
-	// OwnerGroup: the scaler writes /scale, and follows the wish in the kind's InstanceGroup.
+	// OwnerGroup: the scaler writes /scale, and follows what the kind's InstanceGroup requests.
 	OwnerGroup Owner = "group"
 	// OwnerHPA: an HPA does; we assign, drain and publish, and never write /scale.
 	OwnerHPA Owner = "hpa"
@@ -95,7 +95,7 @@ type Mode string
 const (
 	// ModeAct: they are brought about.
 	ModeAct Mode = "act"
-	// ModeRecommend: they are published only: replicas stay, and nothing is emptied.
+	// ModeRecommend: they are published only: replicas stay, and nothing is drained.
 	ModeRecommend Mode = "recommend"
 )
 
@@ -173,7 +173,7 @@ type Heartbeat struct {
 	StaleAfter Duration `json:"staleAfter,omitempty"`
 	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
-	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody
+	// MaxStaleShare is the share of instances (and at least two) silent at once above which none
 	// is restarted. Default 0.34. Without heartbeat, the default holds for those that do not work.
 	MaxStaleShare float64 `json:"maxStaleShare,omitempty"`
 	// StartupGrace is how long a new pod without a beat has no lag. Default RestartAfter.

@@ -46,8 +46,8 @@ type ask struct {
 	ids []string
 }
 
-// NewDay is the day of that seed, of so many resources and at most so many instances. It begins with
-// all instances, and with the creates of all the resources.
+// NewDay is the day of that seed, of so many resources and at most so many instances. It begins
+// with all instances, and with the creates of all the resources.
 func NewDay(seed uint64, resources, instances int) (*Day, error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -158,7 +158,8 @@ func newID(rng *rand.Rand) string {
 type Report struct {
 	// Ticks of the world, Terms of leaders, Resizes that were written, Restarts of pods.
 	Ticks, Terms, Resizes, Restarts int
-	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were not.
+	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were
+	// not.
 	Created, Deleted, Waiting int
 	// Resources is how many there are in the end.
 	Resources int
@@ -184,8 +185,8 @@ func (d *Day) Begin() *Play {
 	return &Play{day: d, World: New(cfg), digest: digest, asks: d.asks}
 }
 
-// Run plays a whole day. Its error is the first thing that went wrong, or what is not where it should
-// be in the end.
+// Run plays a whole day. Its error is the first thing that went wrong, or what is not where it
+// should be in the end.
 func (d *Day) Run(ctx context.Context) (Report, error) {
 	p := d.Begin()
 	err := p.To(ctx, dayLong)

@@ -78,8 +78,8 @@ func TestALeaderMayEndAnywhere(t *testing.T) {
 	}
 }
 
-// Leaders end again and again while the size changes all the time and resources come and go: each one
-// goes on from what it finds.
+// Leaders end again and again while the size changes all the time and resources come and go: each
+// one goes on from what it finds.
 func TestLeadersThatEndAgainAndAgain(t *testing.T) {
 	for seed := range uint64(4) {
 		d, err := NewDay(seed, 600, 6)

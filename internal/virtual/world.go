@@ -192,8 +192,8 @@ func (w *World) usage() observed.PodUsage {
 	return observed.PodUsage{Kind: w.cfg.Kind.Name, At: now, Usage: samples}
 }
 
-// lead lets the leader do all it has to until the next tick; where there is none, the next one takes
-// over when it is time.
+// lead lets the leader do all it has to until the next tick; where there is none, the next one
+// takes over when it is time.
 func (w *World) lead(ctx context.Context) error {
 	if w.leader == nil {
 		if w.clock.Now().Before(w.takeOver) {

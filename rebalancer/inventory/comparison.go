@@ -24,7 +24,7 @@ type comparison struct {
 	claimed int
 	// ended counts the reads that were compared.
 	ended int
-	// forgotten is the update of the index at which waiting deletes last let go of the unknown.
+	// forgotten is the update of the index at which waiting deletes last dropped the unknown.
 	forgotten int
 }
 

@@ -65,7 +65,7 @@ type Host interface {
 	Alive()
 	// Ordered is what is ordered now. It forgets that a status has changed.
 	Ordered() Ordered
-	// Publish shows everybody a State, which is not changed any more; changed: more than its age is
+	// Publish shows every caller a State, which is not changed any more; changed: more than its age is
 	// new.
 	Publish(st *protocol.State, changed bool)
 	// Wake has the loop passed again.
@@ -121,7 +121,7 @@ func (c *core) block(why string) {
 	}
 }
 
-// publish shows everybody a copy of the State.
+// publish shows every caller a copy of the State.
 func (c *core) publish(changed bool) { c.Host.Publish(c.view.State.Clone(), changed) }
 
 // Loop is one uninterrupted time of writing under one epoch.
@@ -129,7 +129,7 @@ type Loop struct {
 	*core
 	ordered Ordered
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
-	// draining does not depend on a hold. unproven is why lost ordinals are not emptied.
+	// draining does not depend on a hold. unproven is why unhealthy ordinals are not drained.
 	stay     []int
 	unproven map[int]string
 	reader   reader
@@ -198,8 +198,8 @@ func (l *Loop) Pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// try has a step done, unless it backs off. did: something was done; ended: the pass is over, because
-// others have written. An error ends the term.
+// try has a step done, unless it backs off. did: something was done; ended: the pass is over,
+// because others have written. An error ends the term.
 func (l *Loop) try(ctx context.Context, s *step) (did, ended bool, err error) {
 	if until := s.failure.until; l.view.Now.Before(until) {
 		l.again(until)
@@ -278,7 +278,7 @@ func (l *Loop) stopped() bool {
 		l.Log.Error("the kind is stopped", "reason", why)
 	case news:
 		l.Metrics.alarm.Set(0)
-		l.Log.Info("the kind is no longer stopped")
+		l.Log.Info("the alarm is over: the kind is no longer stopped")
 	}
 	return why != ""
 }

@@ -64,8 +64,8 @@ func (l *Loop) carryOut(ctx context.Context, s steps.Step, p *steps.Proposal) (d
 	return did, err
 }
 
-// send sends what is proposed, and returns the gravest error. What could not be proposed is no error
-// while something else could: the step is asked again, and says so then.
+// send sends what is proposed, and returns the gravest error. What could not be proposed is no
+// error while something else could: the step is asked again, and says so then.
 func (l *Loop) send(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	switch {
 	case p.More:

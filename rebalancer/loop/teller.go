@@ -73,7 +73,7 @@ func (t *teller) removed(n int) {
 }
 
 func (t *teller) completed(n int) {
-	t.Log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
+	t.Log.Warn("another client has left an ordinal incomplete: it is completed", "instance", n)
 }
 
 const (

@@ -19,7 +19,7 @@ type Orders struct {
 	// At is when the orders were made from a snapshot; Tick is the time between two orders, 0: 2s.
 	At   time.Time
 	Tick time.Duration
-	// Stay are the ordinals that will remain, ascending. All others are to be emptied.
+	// Stay are the ordinals that will remain, ascending. All others are to be drained.
 	Stay []int
 	// MayLeave are those of Stay that only a window or a rate still keeps: if what is recommended
 	// now stands, they will leave. They keep what they have and get new resources, but nothing is

@@ -111,7 +111,7 @@ func packPieces(st *protocol.State, all []portion, pool *Pool) (gives []Gives, o
 	return gives, true
 }
 
-// packer is the pool while it is given away: whole pieces, what is left of the one that this
+// packer is the pool while it is assigned: whole pieces, what is left of the one that this
 // transaction has split, and of those that others have: what one transaction changes no other can
 // take from beside it.
 type packer struct {

@@ -71,7 +71,7 @@ func (c *checker) permits(l *List, index int, to *Instance) bool {
 	return pin == 0 || slices.Contains(c.w.Pins[pin-1].Ordinals, to.Ordinal)
 }
 
-// mustMove: nobody's, on a leaving instance, or where the pin forbids and it is not fixed.
+// mustMove: unassigned, on a leaving instance, or where the pin forbids and it is not fixed.
 func (c *checker) mustMove(from InstanceIndex, index int) bool {
 	if from == FromPool || c.at[from].Leaving {
 		return true

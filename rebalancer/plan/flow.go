@@ -336,7 +336,7 @@ func (n *network) parentCycle() []arc {
 	return nil
 }
 
-// cancel sends round a cycle as much as makes it cheaper with every unit.
+// cancel sends through a cycle as much as makes it cheaper with every unit.
 func (n *network) cancel(cycle []arc) {
 	price, amount, squares := int64(0), none, false
 	var up, down int

@@ -63,7 +63,7 @@ func (l *layout) moves() (n int) {
 }
 
 // freeLayout is the layout of a world without pins. The number of its moves is the least possible:
-// nobody both gives and gets.
+// no instance both gives and gets.
 func freeLayout(w *World, o Options) layout {
 	open, orphans, total := survey(w)
 	s := newShares(len(open))

@@ -41,7 +41,7 @@ func (b *tally) fits(at InstanceIndex, size int) bool {
 	return b.bytes == nil || limit == 0 || b.bytes[at]+size <= limit
 }
 
-// size is what a move weighs in bytes, 0 when nobody counts.
+// size is what a move weighs in bytes, 0 when bytes are not counted.
 func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0

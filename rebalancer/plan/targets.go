@@ -17,8 +17,8 @@ func newShares(n int) shares {
 
 // fill pours total resources into instances as evenly as can be, and returns the rest.
 //
-// The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less
-// than one each, goes first to those that hold more than the level already, then to the lowest
+// The answer minimises Σ want². Each instance gets the highest level that total reaches; the rest,
+// less than one each, goes first to those that hold more than the level already, then to the lowest
 // ordinals. Total is at least Σ floor.
 func (s shares) fill(total int) (left int) {
 	room := 0

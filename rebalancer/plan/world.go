@@ -50,7 +50,7 @@ type PinIndex uint16
 type World struct {
 	// Instances are ascending by ordinal.
 	Instances []Instance
-	// Pool are the resources that nobody owns, in the order in which they came.
+	// Pool are the resources that no instance owns, in the order in which they came.
 	Pool List
 	// Pins are the sets of ordinals that some resources are bound to.
 	Pins []Pin

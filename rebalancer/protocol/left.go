@@ -29,7 +29,7 @@ func ReadLeft(znodes Znodes, kind string, ordinals []int) (Left, error) {
 		return Left{}, err
 	}
 	if fault := r.next.Fault(); fault != "" {
-		return Left{}, fmt.Errorf("read what is left: %w: %s", ErrStopped, fault)
+		return Left{}, fmt.Errorf("read remaining resources: %w: %s", ErrStopped, fault)
 	}
 	left := Left{Head: r.next.Head, HeadVersion: r.next.HeadVersion, Count: make(map[int]int, len(ordinals))}
 	for _, n := range ordinals {

@@ -54,7 +54,7 @@ func (r *reading) fault(path string, err error) {
 }
 
 // errDeleted ends the reading of a part; the next one sees whether it has gone for good.
-var errDeleted = errors.New("a znode vanished while it was read")
+var errDeleted = errors.New("a znode was deleted while it was read")
 
 // each reads parts; of those that are deleted meanwhile, nothing is known.
 func (r *reading) each(znodes Znodes, parts []func(Znodes) error) error {
@@ -151,9 +151,9 @@ func (r *reading) readHead(znodes Znodes) error {
 	return nil
 }
 
-// keepDeleted looks at instances whose znode is no longer there. We delete none that owns something.
-// So if, under the same head, ids went with it, another client did, and the ids last known there
-// count as in flight from that ordinal.
+// keepDeleted looks at instances whose znode is no longer there. We delete none that owns
+// something. So if, under the same head, ids went with it, another client did, and the ids last
+// known there count as in flight from that ordinal.
 func (r *reading) keepDeleted() {
 	sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
 	for n, was := range r.prev.Instances {

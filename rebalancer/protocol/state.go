@@ -118,7 +118,7 @@ type Status struct {
 	SessionMs int64  `json:"sessionMs"`
 }
 
-// Piece is a part of the pool: acknowledged, owned by nobody.
+// Piece is a part of the pool: acknowledged, owned by no instance.
 type Piece struct {
 	Name string
 	IDs  IDs

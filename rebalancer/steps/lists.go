@@ -67,9 +67,9 @@ func (l *attributed) add(i int, a inventory.Attribute) {
 	}
 }
 
-// attribute is what is known of an id; pending says that a row of it in the
-// catalogue has not been read yet, unread that its row cannot be read. It then weighs the median. No pin forbids
-// what is unread to be where it is.
+// attribute is what is known of an id; pending says that a row of it in the catalogue has not been
+// read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what is
+// unread to be where it is.
 func (v *View) attribute(id string) (a inventory.Attribute, pending, unread bool) {
 	hash := v.Attributes.Hash(id)
 	a, found := v.Attributes.Of(hash)
@@ -107,8 +107,8 @@ func poolList(v *View, pool []string) plan.List {
 	return l.list
 }
 
-// unlabelled is the pin of what waits for its labels: one that no ordinal satisfies, after all others.
-// The next one is that of what has labels that cannot be read.
+// unlabelled is the pin of what waits for its labels: one that no ordinal satisfies, after all
+// others. The next one is that of what has labels that cannot be read.
 func (v *View) unlabelled() plan.PinIndex { return plan.PinIndex(len(v.Attributes.Pins()) + 1) }
 
 // The reasons of what waits for its labels, among the planner's own.

@@ -68,7 +68,7 @@ func (s *Place) Next(v *View) (p Proposal) {
 // isFull says that no plan would find a place for anything.
 func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 
-// urgent says that something is to leave and can: what pins keep from leaving is no reason to hold
+// urgent says that something is leaving and can: what pins keep from leaving is no reason to hold
 // up the others.
 func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
@@ -87,7 +87,7 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 			s.drain(v, made, moves, &p)
 			return p
 		}
-		p.block("as many resources are in flight as the limits allow")
+		p.block("a limit is reached: resources in flight")
 	}
 	if len(made.Moves) == 0 {
 		s.full, s.fullWhy = shapeOf(v), p.Blocked
@@ -202,5 +202,5 @@ func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 	for i, why := range whys {
 		whys[i] = fmt.Sprintf("%d %s", sums[why], why)
 	}
-	p.block(fmt.Sprintf("%d resources have no place: %s", total, strings.Join(whys[:min(len(whys), 5)], ", ")))
+	p.block(fmt.Sprintf("resources without a place: %d (%s)", total, strings.Join(whys[:min(len(whys), 5)], ", ")))
 }

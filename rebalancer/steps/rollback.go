@@ -147,7 +147,7 @@ func returnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
 	return jobs
 }
 
-// undo are the moves that take back what the running wave has moved. What an undo has moved is not
+// undo are the moves that bring back what the running wave has moved. What an undo has moved is not
 // undone: it would come and go.
 func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) wave.Moves {
 	moves := wave.Moves{}
@@ -182,7 +182,7 @@ func (s *RollBack) ended(done RolledBack, err error, retried bool) error {
 		if k.Result = done; err == nil || !k.done {
 			return err
 		}
-		return fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", orders.ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: it may be paused, and some moves may already return: %w", orders.ErrOutcomeUnknown, err)
 	})
 	return nil
 }

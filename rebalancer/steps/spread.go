@@ -95,7 +95,7 @@ func (s *Spread) suspended(v *View, p *Proposal) string {
 	case v.Now.Before(s.notBefore):
 		return "the tree was adopted a moment ago"
 	case s.Place.urgent(v):
-		return "instances are being emptied"
+		return "instances are being drained"
 	case s.Move.pending() || v.flying() > 0:
 		return "a wave is under way"
 	}

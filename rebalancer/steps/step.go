@@ -78,7 +78,8 @@ func (v *View) flightRoom() int {
 	return max(0, limit-v.flying())
 }
 
-// writableAt is when the list of n may change next, by the interval between two changes of one list.
+// writableAt is when the list of n may change next, by the interval between two changes of one
+// list.
 func (v *View) writableAt(n int) time.Time {
 	at, written := v.Written[n]
 	if !written {

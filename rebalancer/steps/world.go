@@ -63,7 +63,7 @@ type shape struct {
 	times           int64
 	flights         int
 	// orders are the ordinals that stay, those that are gone and those that keep what they have,
-	// and what a person declared dead.
+	// and what a person assumes dead.
 	orders     string
 	attributes *inventory.Attributes
 	// piece tells pools apart where some in it can be placed and others not.
@@ -138,9 +138,9 @@ func keptBy(v *View, n int) string {
 	if in == nil {
 		return ""
 	}
-	what, count := "is to leave and keeps %d resources", in.IDs.Len()
+	what, count := "is leaving (resources left: %d)", in.IDs.Len()
 	if v.Orders.Stays(n) {
-		what, count = "keeps %d resources that pins forbid there", 0
+		what, count = "keeps what pins forbid there (resources: %d)", 0
 		if v.Attributes.Pinned() {
 			count = v.listed(n, in).misplaced
 		}

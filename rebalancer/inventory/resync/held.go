@@ -148,7 +148,7 @@ func (h *waiting) Confirm(set, count int) (ids []string, err error) {
 	case len(chosen) > 1 && !all:
 		return nil, fmt.Errorf("confirm deletes: count %d given: several sets have that size; name one: %s", count, h.list())
 	case len(chosen) == 0 && set != 0:
-		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
+		return nil, fmt.Errorf("confirm deletes: set %d, count %d given; waiting: %s", set, count, h.list())
 	case len(chosen) == 0:
 		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
 	}

@@ -59,8 +59,8 @@ func TestASetIsConfirmedByItsNumberAndSize(t *testing.T) {
 	for given, want := range map[[2]int]string{
 		{0, 31}: "confirm deletes: count 31 given, 113 wait: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
 		{0, 30}: "confirm deletes: count 30 given: several sets have that size; name one: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
-		{2, 30}: "confirm deletes: set 2, count 30 given, there wait set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
-		{5, 28}: "confirm deletes: set 5, count 28 given, there wait set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
+		{2, 30}: "confirm deletes: set 2, count 30 given; waiting: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
+		{5, 28}: "confirm deletes: set 5, count 28 given; waiting: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
 	} {
 		_, err := confirm(given[0], given[1])
 		require.EqualError(t, err, want)

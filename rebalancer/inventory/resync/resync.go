@@ -130,7 +130,7 @@ func (r *Comparison) Row(id string, exists bool) {
 }
 
 // Said takes what a message said, when it arrived. exists says whether the id is known by now: a
-// create of an id that nobody knew cannot be contradicted by any read, and is not remembered (an
+// create of an id that was unknown cannot be contradicted by any read, and is not remembered (an
 // import must not be held in memory twice).
 func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
 	r.dates.note(now, op, id)
@@ -324,7 +324,7 @@ func (r *Comparison) spokenOf(id string) bool {
 	return said || claimed || r.waiting.has(id)
 }
 
-// dropReappeared lets go of what waits for a person and is back in the catalogue, or gone.
+// dropReappeared drops what waits for a person and is back in the catalogue, or gone.
 func (r *Comparison) dropReappeared(rd *read) {
 	if len(r.waiting.by) == 0 {
 		return
@@ -342,7 +342,7 @@ func (r *Comparison) dropReappeared(rd *read) {
 	}
 }
 
-// Forget lets go of what waits for a person and is known no more: it went by another way.
+// Forget drops what waits for a person and is known no more: it went by another way.
 func (r *Comparison) Forget(known func(id string) bool) {
 	for id := range r.waiting.by {
 		if !known(id) {
