@@ -97,7 +97,7 @@ type requests struct {
 	now int64
 }
 
-// wanted is the last that was said of an id, and who waits for it.
+// wanted is the last that was said of an id, and the callers that wait for it.
 type wanted struct {
 	op    resync.Op
 	shown int   // the last call of Pending that showed it

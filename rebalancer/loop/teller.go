@@ -42,7 +42,7 @@ func (t *teller) recall() {
 	}
 }
 
-// done answers the callers who wait for what a transaction did, and counts that. A redirect only
+// done answers the callers that wait for what a transaction did, and counts that. A redirect only
 // has what was asked for before not take place.
 func (t *teller) done(step string, a steps.Answer) {
 	switch {
@@ -136,7 +136,7 @@ func (t *teller) waveBegun(w *wave.Running) {
 }
 
 func (t *teller) waveEnded(w *wave.Running) {
-	t.Log.Info("a wave has ended", "plan", w.Plan, "reason", w.Reason, "landed", w.Arrived, "of", w.Total)
+	t.Log.Info("a wave has ended", "plan", w.Plan, "reason", w.Reason, "arrived", w.Arrived, "of", w.Total)
 }
 
 func (t *teller) rolledBack(d *steps.RolledBack) {

@@ -86,7 +86,7 @@ func (o *Orders) Refusal(now time.Time) string {
 	case o.At.IsZero():
 		return "no orders from the scaler yet"
 	case age > 3*tick:
-		return "the scaler's last orders are " + age.Round(time.Second).String() + " old"
+		return "the scaler's last orders are " + config.Duration(age).String() + " old"
 	case o.Suspended != "":
 		return o.Suspended
 	case o.Capacity < 1:

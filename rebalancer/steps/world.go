@@ -110,7 +110,7 @@ func unweighed(v *View, p *Proposal) string {
 		return "the catalogue's weights have not been read yet"
 	}
 	if age, limit := v.Now.Sub(v.Attributes.ReadAt), v.Orders.CatalogueMaxAge; limit > 0 && age > limit {
-		return fmt.Sprintf("the catalogue's weights are %s old", age.Round(time.Second))
+		return fmt.Sprintf("the catalogue's weights are %s old", config.Duration(age))
 	}
 	return ""
 }
