@@ -76,7 +76,7 @@ type Host interface {
 	Stop(why string) (news bool)
 	// Resync asks for a complete read of the catalogue.
 	Resync()
-	// Moved counts resources that were given to an instance.
+	// Moved counts resources that were assigned or granted to an instance.
 	Moved(n int)
 }
 

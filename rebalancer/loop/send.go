@@ -154,7 +154,8 @@ func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error
 	}
 }
 
-// note counts what was committed and tells the callers that wait for it. All of it was sent after asked.
+// note counts what was committed and tells the callers that wait for it. All of it was sent after
+// asked.
 func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 	l.Host.Alive()
 	l.clock()

@@ -110,7 +110,7 @@ func (t *teller) granted(n int, takes []protocol.Take) {
 	t.Log.Debug("granted", "instance", n)
 }
 
-// stays says whether the ordinal remains that a flight piece `<n>-<T>` was taken from.
+// stays says whether the ordinal remains that a flight piece `<n>-<T>` was revoked from.
 func (t *teller) stays(piece string) bool {
 	var from int
 	if _, err := fmt.Sscanf(piece, "%d-", &from); err != nil {
@@ -122,7 +122,7 @@ func (t *teller) stays(piece string) bool {
 // pooled counts what has come back to the pool.
 func (t *teller) pooled(take protocol.Take) { t.move.Arrived(t.view.Now, take.Name, len(take.IDs)) }
 
-// placed counts what was given from the pool.
+// placed counts what was assigned from the pool.
 func (t *teller) placed(n int) { t.moved("new", n) }
 
 func (t *teller) moved(reason string, n int) {

@@ -40,7 +40,7 @@ type Orders struct {
 	// terminated for good (protocol rule 6 ii).
 	GonePods map[string]bool
 	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
-	// taken from an instance remembers it (acknowledged hand-off needs it).
+	// revoked from an instance remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
 	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they
 	// own goes to others as an emergency, as far as its release will be proven (protocol rule 6);

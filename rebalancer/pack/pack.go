@@ -1,4 +1,4 @@
-// Package pack turns what a plan gives from the pool into transactions.
+// Package pack turns what a plan assigns from the pool into transactions.
 //
 // In: a State and a plan. Out: Gives, each of which fits into one transaction. Invariant: what one
 // of them takes from a pool piece, another one leaves there.

@@ -70,7 +70,7 @@ type Instance struct {
 	Ordinal int
 	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
 	Open, Leaving bool
-	// Fixed: nothing may be taken from it, whatever its pins and its capacity say, since it would
+	// Fixed: nothing may be revoked from it, whatever its pins and its capacity say, since it would
 	// never be released. Never with Leaving.
 	Fixed bool
 	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity)

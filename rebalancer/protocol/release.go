@@ -19,7 +19,7 @@ type Absence struct {
 	Fault string
 }
 
-// Fate is what Kubernetes says of the pod that a flight was taken from, by a pod list from after
+// Fate is what Kubernetes says of the pod that a flight was revoked from, by a pod list from after
 // the revoke. An older one would miss a successor that has read the old list.
 type Fate struct {
 	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
@@ -50,7 +50,7 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 		return false, fmt.Sprintf("the instance has applied change %d, not yet change %d", status.Times, f.Times)
 	}
 	if status != nil {
-		return false, fmt.Sprintf("the status is of pod %q, what is in flight was taken from pod %s", status.Pod, f.Pod)
+		return false, fmt.Sprintf("the status is of pod %q, what is in flight was revoked from pod %s", status.Pod, f.Pod)
 	}
 	last := absence.Last
 	if last == nil || last.Pod != f.Pod || !last.Fences || last.SessionMs <= 0 {

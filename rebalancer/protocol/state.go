@@ -134,7 +134,7 @@ const (
 	ToDelete = -2 // forgotten when it is released
 )
 
-// Flight is what was taken from an instance at `_reload` Times and not yet released by it.
+// Flight is what was revoked from an instance at `_reload` Times and not yet released by it.
 type Flight struct {
 	Name  string
 	From  int

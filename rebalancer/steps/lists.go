@@ -125,7 +125,7 @@ func pinsOf(v *View) []plan.Pin {
 	return append(slices.Clip(v.Attributes.Pins()), plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
-// misplaced says whether anything sits where its pin forbids and may be taken from there.
+// misplaced says whether anything sits where its pin forbids and may be revoked from there.
 func (v *View) misplaced() bool {
 	if !v.Attributes.Pinned() {
 		return false

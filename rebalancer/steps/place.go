@@ -13,12 +13,12 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// Place gives what is in the pool to open ordinals, and begins a wave of what leaving ordinals own
-// and what sits where its pin forbids: the emergency regime.
+// Place assigns what is in the pool to open ordinals, and begins a wave of what leaving ordinals
+// own and what sits where its pin forbids: the emergency regime.
 type Place struct {
 	Move *Move
-	// Placed is told how many resources were given from the pool, Refused what a plan found no place
-	// for, when that has changed; nil: everything has one.
+	// Placed is told how many resources were assigned from the pool, Refused what a plan found no
+	// place for, when that has changed; nil: everything has one.
 	Placed  func(n int)
 	Refused func(groups []plan.RefusedGroup)
 
@@ -29,7 +29,7 @@ type Place struct {
 	// could make room has changed.
 	full    shape
 	fullWhy string
-	// due is what else is given from the pool.
+	// due is what else is assigned from the pool.
 	due []pack.Gives
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
@@ -73,7 +73,7 @@ func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
 // plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
-// gives from the pool.
+// assigns from the pool.
 func (s *Place) plan(v *View, p Proposal) Proposal {
 	pool := pack.PoolOf(v.State)
 	made, err := s.Move.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))

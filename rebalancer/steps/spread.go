@@ -157,7 +157,7 @@ func (s *Spread) Next(v *View) (p Proposal) {
 
 // begin adds to p the beginning of a wave of what can be revoked now of a plan's moves.
 func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
-	moves := wave.MovesOf(made) // Place gives from the pool when there is room
+	moves := wave.MovesOf(made) // Place assigns from the pool when there is room
 	later := atOnce(v, moves, &p)
 	if len(moves) == 0 {
 		return p

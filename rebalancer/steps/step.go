@@ -51,7 +51,7 @@ type View struct {
 	Piece int64
 }
 
-// leaving says whether an ordinal that does not stay owns a list that may be taken from it.
+// leaving says whether an ordinal that does not stay owns a list that may be revoked from it.
 func (v *View) leaving() bool {
 	for n, in := range v.State.Instances {
 		if in.IDs.Len() > 0 && !v.Orders.Stays(n) && v.Releases.Fixed(n) == "" {

@@ -53,7 +53,7 @@ type Instance struct {
 	Ordinals string `json:"ordinals,omitempty"`
 	// State is open (default), leaving (to be drained) or kept (keeps what it has).
 	State string `json:"state,omitempty"`
-	// Fixed: nothing may be taken from it. Not with leaving.
+	// Fixed: nothing may be revoked from it. Not with leaving.
 	Fixed    bool `json:"fixed,omitempty"`
 	Capacity int  `json:"capacity,omitempty"`
 	MaxBytes int  `json:"maxBytes,omitempty"`
