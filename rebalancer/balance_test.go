@@ -85,7 +85,7 @@ func TestWeights(t *testing.T) {
 		r.create(ids...)
 		r.wait(5 * time.Second)
 		st := r.settled(ids)
-		require.Equal(t, map[int]int{0: 30, 1: 30, 2: 30}, counts(st), "all weigh the same as far as anybody knows")
+		require.Equal(t, map[int]int{0: 30, 1: 30, 2: 30}, counts(st), "all weigh the same as far as is known")
 		require.Equal(t, &observed.Weights{}, r.told().Weights, "what is not known is no number")
 
 		// Everything on instance 0 weighs 9 times as much.
@@ -221,7 +221,7 @@ func TestPinsByLabel(t *testing.T) {
 		d := newDouble()
 		r := newRig(t, d)
 		var asked atomic.Int32
-		r.e.cfg.Reread = func() { asked.Add(1) }
+		r.e.cfg.Resync = func() { asked.Add(1) }
 		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1, 2)} })
 		r.lead(0, 1, 2)
 		r.wait(time.Second)
@@ -290,7 +290,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 		pinned := func(o *orders.Orders) { o.Pins = []pins.Rule{pinstest.Selecting("lyon", "lyon", 1), elsewhere} }
 		r := newRig(t, d)
 		var asked atomic.Int32
-		r.e.cfg.Reread = func() { asked.Add(1) }
+		r.e.cfg.Resync = func() { asked.Add(1) }
 		r.order(pinned)
 		r.lead(0, 1, 2)
 		catalogue := []observed.ResourceKnown{pinstest.Row("a", 0, "lyon"), pinstest.Row("b", 0, "metz"), pinstest.Row("c", 0, "lyon"), pinstest.Row("d", 0, "")}
@@ -316,7 +316,7 @@ func TestARowWithBadLabelsMovesNothing(t *testing.T) {
 
 			r.halt() // a successor has no former read to go by
 			r = newRig(t, d)
-			r.e.cfg.Reread = func() { asked.Add(1) }
+			r.e.cfg.Resync = func() { asked.Add(1) }
 			r.order(pinned)
 			r.lead(0, 1, 2)
 		}
@@ -407,7 +407,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		require.Equal(t, 3, st.Unassigned(), "a pin by id needs no catalogue")
 		require.Equal(t, map[int]int{0: 10, 1: 10}, counts(st))
 		p := r.e.Progress()
-		require.Equal(t, "3 resources have no place: 3 pin-closed (nine)", p.Blocked)
+		require.Equal(t, "resources without a place: 3 (3 pin-closed (nine))", p.Blocked)
 		require.Len(t, p.Parked, 1)
 		require.Equal(t, 3, p.Parked[0].Count)
 		require.Equal(t, map[string]float64{"pin-closed": 3}, r.metric("parked_resources"))
@@ -418,7 +418,7 @@ func TestAnUnsatisfiablePinHoldsUpNobodyElse(t *testing.T) {
 		was := times(st)
 		r.wait(10 * time.Minute)
 		require.Equal(t, was, times(r.d.snapshot()))
-		require.Equal(t, "4 resources have no place: 4 pin-closed (nine)", r.e.Progress().Blocked)
+		require.Equal(t, "resources without a place: 4 (4 pin-closed (nine))", r.e.Progress().Blocked)
 
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 9}, []int{0, 1, 9} })
 		r.wait(10 * time.Second)
@@ -527,6 +527,6 @@ func TestADrainThatAPinBlocksDoesNotHoldUpTheSpread(t *testing.T) {
 		r.wait(30 * time.Second)
 		require.Equal(t, map[int]int{0: 20, 1: 20, 2: 1, 3: 19}, counts(r.settled(ids)))
 		require.Equal(t, map[int]int{2: 1}, r.e.Progress().Draining)
-		require.Equal(t, "1 resources have no place: 1 pin-closed (two)", r.e.Progress().Blocked, "a drain says what blocks it")
+		require.Equal(t, "resources without a place: 1 (1 pin-closed (two))", r.e.Progress().Blocked, "a drain says what blocks it")
 	})
 }

@@ -22,22 +22,22 @@ func TestWhatKeepsADrainIsNamed(t *testing.T) {
 		"a pin": {
 			before: func(o *orders.Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: names("a", 300), Ordinals: []int{2}}} },
 			cure:   func(o *orders.Orders) { o.Pins = nil },
-			says:   []string{"resources have no place", "pin-closed (two)"},
+			says:   []string{"resources without a place", "pin-closed (two)"},
 		},
 		"no capacity elsewhere": {
 			before: func(o *orders.Orders) { o.Capacity = 100 },
 			cure:   func(o *orders.Orders) { o.Capacity = 150 },
-			says:   []string{"100 resources have no place", "full"},
+			says:   []string{"resources without a place: 100", "full"},
 		},
-		"nobody else is open": {
+		"no other instance is open": {
 			before: func(o *orders.Orders) { o.Stay = []int{7} },
 			cure:   func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1, 7}, []int{7} },
-			says:   []string{"300 resources have no place", "no-open-instance"},
+			says:   []string{"resources without a place: 300", "no-open-instance"},
 		},
 		"an instance that has not acknowledged yet": {
 			before: func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged },
 			cure:   func(o *orders.Orders) { o.GonePods = map[string]bool{"p2": true} },
-			says:   []string{"instance 2 has not released 100 resources: the instance has applied 0, not yet 2"},
+			says:   []string{"instance 2 has not released 100 resources: the instance has applied change 0, not yet change 2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

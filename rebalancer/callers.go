@@ -89,8 +89,8 @@ func (c *callers) Claim(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	if noted && c.cfg.Reread != nil {
-		c.cfg.Reread()
+	if noted && c.cfg.Resync != nil {
+		c.cfg.Resync()
 	}
 	return cmp.Or(c.wait(ctx, r), bad)
 }
@@ -104,8 +104,8 @@ func (c *callers) Heard() { c.inventory.Callers.Message() }
 func (c *callers) Shown(ids []string) error {
 	good, _ := checked(ids) // what can be no resource needs none
 	lacking, err := c.inventory.Callers.Lacks(good)
-	if lacking && err == nil && c.cfg.Reread != nil {
-		c.cfg.Reread()
+	if lacking && err == nil && c.cfg.Resync != nil {
+		c.cfg.Resync()
 	}
 	return err
 }
@@ -151,7 +151,7 @@ func (c *callers) await(ctx context.Context, r *inventory.Request, giveUp func()
 		return r.Err()
 	}
 	if _, _, _, failure := c.latest(); failure != nil {
-		why = fmt.Errorf("%w; the latest look at ZooKeeper: %w", why, failure)
+		why = fmt.Errorf("%w; the latest read of ZooKeeper: %w", why, failure)
 	}
 	if r.Sent() {
 		return fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, why)

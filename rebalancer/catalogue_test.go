@@ -69,11 +69,11 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 		r.wait(time.Minute)
 		require.NoError(t, r.e.Delete(t.Context(), ids[:1]))
 		r.wait(29 * time.Second)
-		asked := r.rereads.Load()
+		asked := r.resyncs.Load()
 		r.gone(ids)
 		r.settled(ids[1:])
 		r.wait(time.Second)
-		require.Equal(t, asked+1, r.rereads.Load(), "a read is asked for when it will be believed")
+		require.Equal(t, asked+1, r.resyncs.Load(), "a read is asked for when it will be believed")
 		r.gone(ids)
 		r.wait(3 * time.Second)
 		r.settled(ids)
@@ -112,10 +112,10 @@ func TestAClaimWaitsForACatalogueThatIsBehind(t *testing.T) {
 		r.create(ids...)
 		r.wait(time.Minute)
 		r.claim("a-00003", "a-00004")
-		begun, asked := time.Now(), r.rereads.Load()
+		begun, asked := time.Now(), r.resyncs.Load()
 		var at []time.Duration
 		for time.Since(begun) < 12*time.Minute {
-			if now := r.rereads.Load(); len(at) == 0 || now > asked {
+			if now := r.resyncs.Load(); len(at) == 0 || now > asked {
 				asked = now
 				at = append(at, time.Since(begun))
 				r.gone(ids)
@@ -210,7 +210,7 @@ func TestRowsThatKeepAppearingWithoutAMessageAreAWarning(t *testing.T) {
 		require.Empty(t, read(2))
 		require.Empty(t, read(0), "in between nothing is new")
 		warning := read(3)
-		require.Contains(t, warning, "no message tells of any")
+		require.Contains(t, warning, "for which no notification came")
 		require.Equal(t, warning, read(7), "folded: the text stays the same")
 		require.InDelta(t, 13, r.metric("unannounced_rows")[""], 0)
 

@@ -31,8 +31,8 @@ func (c catalogueOf) rows() []observed.ResourceKnown {
 }
 
 // TestRandomCataloguesLeaveEverythingWhereItMayBe plays random rows, pins, balances, orders and
-// takeovers, and demands at rest that nobody is lost, that whoever is somewhere may be there if
-// there is room where he may be, that the weights are even as far as moving one resource goes, and
+// takeovers, and demands at rest that no resource is lost, that each is where it may be if
+// there is room for it there, that the weights are even as far as moving one resource goes, and
 // that nothing moves any more.
 func TestRandomCataloguesLeaveEverythingWhereItMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

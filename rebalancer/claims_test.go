@@ -29,11 +29,11 @@ func TestAClaimIsCarriedOutByAReadThatBeganAfterIt(t *testing.T) {
 		ids := names("a", 100)
 		r.create(ids...)
 		r.wait(3 * time.Second)
-		asked := r.rereads.Load()
+		asked := r.resyncs.Load()
 
 		r.e.BeginRead(time.Now())
 		r.claim("a-00003", "a-00004", "unknown")
-		require.Equal(t, asked+1, r.rereads.Load(), "a read is asked for")
+		require.Equal(t, asked+1, r.resyncs.Load(), "a read is asked for")
 		_, err := r.e.EndRead(t.Context(), known(without(ids, "a-00003", "a-00004")))
 		require.NoError(t, err)
 		r.wait(3 * time.Second)
@@ -42,7 +42,7 @@ func TestAClaimIsCarriedOutByAReadThatBeganAfterIt(t *testing.T) {
 		r.read(known(without(ids, "a-00003"))...) // a part of the condition was lost on its way: a-00004 is still there
 		r.wait(3 * time.Second)
 		r.settled(without(ids, "a-00003"))
-		require.Equal(t, asked+1, r.rereads.Load())
+		require.Equal(t, asked+1, r.resyncs.Load())
 	})
 }
 
@@ -106,7 +106,7 @@ func TestAClaimOutlivesItsLeader(t *testing.T) {
 		first.claim(ids[:50]...)
 		first.halt()
 		second := newRig(t, d).lead(0)
-		require.Equal(t, int64(1), second.rereads.Load(), "a leader begins with a read")
+		require.Equal(t, int64(1), second.resyncs.Load(), "a leader begins with a read")
 		second.read(known(ids[50:])...)
 		second.wait(3 * time.Second)
 		second.settled(ids[50:])

@@ -24,14 +24,14 @@ type double struct {
 	zxid              int64
 	reads             int // synced reads
 
-	// away: nothing answers. before, after: that many transactions from now on vanish before they
+	// away: nothing answers. before, after: that many transactions from now on are lost before they
 	// are applied, or their replies after it.
 	away          bool
 	slow          time.Duration // what a look takes
 	before, after int
-	// vanish is the step of which the next transaction vanishes before it is applied, and the
+	// lose is the step of which the next transaction is lost before it is applied, and the
 	// double is away from then on.
-	vanish string
+	lose string
 	// broken is the first violation of the invariant; steps are the names of what was committed.
 	broken error
 	steps  []string
@@ -152,8 +152,8 @@ func (d *double) commit(s *protocol.State, m protocol.Multi) error {
 		d.before--
 		return fmt.Errorf("%w: lost before", protocol.ErrUnavailable)
 	}
-	if d.vanish == m.Step {
-		d.vanish, d.away = "", true
+	if d.lose == m.Step {
+		d.lose, d.away = "", true
 		return fmt.Errorf("%w: lost before", protocol.ErrUnavailable)
 	}
 	results, err := d.transact(m)
@@ -205,7 +205,7 @@ func (d *double) transact(m protocol.Multi) ([]protocol.Result, error) {
 	return results, nil
 }
 
-// edit changes the tree as nobody should: by hand.
+// edit changes the tree by hand, as is forbidden.
 func (d *double) edit(change func(st *protocol.State)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

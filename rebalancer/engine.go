@@ -27,11 +27,11 @@ type Config struct {
 	Kind string
 	// Holder names this process in the head, for people: the pod's name. A nonce is added.
 	Holder string
-	// Refresh is the time between two reads of ZooKeeper when nothing changes. Default 2s.
-	Refresh time.Duration
-	// Reread asks for a complete read of the catalogue soon. It must not block; nil: nobody can be
-	// asked.
-	Reread func()
+	// ReadEvery is the time between two reads of ZooKeeper when nothing changes. Default 2s.
+	ReadEvery time.Duration
+	// Resync asks for a complete read of the catalogue soon. It must not block; nil: there is
+	// no catalogue to ask.
+	Resync func()
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.
@@ -52,7 +52,8 @@ type Store interface {
 // writes (Lead).
 //
 //	follower:  Run ── read ─────► state, index, signals
-//	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out; Run only passes signals on
+//	leader:    Lead ─ one goroutine owns the State: requests and Orders in, transactions out;
+//	           Run only passes signals on
 type Engine struct {
 	*parts
 	*published
@@ -85,7 +86,7 @@ type parts struct {
 
 // New returns an engine that does nothing until Run.
 func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *Engine {
-	cfg.Refresh = cmp.Or(cfg.Refresh, 2*time.Second)
+	cfg.ReadEvery = cmp.Or(cfg.ReadEvery, 2*time.Second)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -107,11 +108,11 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	return e
 }
 
-// reread asks for a read of the catalogue, unless one is under way, asked for, or has failed a
+// resync asks for a read of the catalogue, unless one is under way, asked for, or has failed a
 // moment ago.
-func (p *parts) reread() {
-	if p.cfg.Reread != nil && p.inventory.AskRead(p.cfg.Now()) {
-		p.cfg.Reread()
+func (p *parts) resync() {
+	if p.cfg.Resync != nil && p.inventory.AskRead(p.cfg.Now()) {
+		p.cfg.Resync()
 	}
 }
 
@@ -137,7 +138,7 @@ func (e *Engine) Drained(ctx context.Context, ordinals []int) (left map[int]int,
 	}
 	for _, n := range ordinals {
 		if slices.Contains(read.Head.Open, n) {
-			return nil, fmt.Errorf("read what is left: instance %d is open", n)
+			return nil, fmt.Errorf("read remaining resources: instance %d still takes resources", n)
 		}
 	}
 	return read.Count, nil
@@ -154,7 +155,7 @@ func (e *Engine) Leads(ctx context.Context) error {
 func (e *Engine) Left(ctx context.Context, n int) (left int, open bool, err error) {
 	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, []int{n})
 	if err != nil {
-		return 0, false, fmt.Errorf("read what is left: %w", err)
+		return 0, false, fmt.Errorf("read remaining resources: %w", err)
 	}
 	return read.Count[n], slices.Contains(read.Head.Open, n), nil
 }
@@ -168,9 +169,9 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 	read, err := e.store.ReadLeft(ctx, e.cfg.Kind, ordinals)
 	switch {
 	case err != nil:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w", err)
+		return protocol.Left{}, fmt.Errorf("read remaining resources: %w", err)
 	case read.Head.Holder != holder:
-		return protocol.Left{}, fmt.Errorf("read what is left: %w: the head is held by %s", orders.ErrNotLeading, read.Head.Holder)
+		return protocol.Left{}, fmt.Errorf("read remaining resources: %w: another process leads (head): %s", orders.ErrNotLeading, read.Head.Holder)
 	}
 	return read, nil
 }

@@ -40,7 +40,7 @@ type rig struct {
 	orders  orders.Orders
 	silent  bool // the scaler sends no orders
 	signals []observed.Signal
-	rereads atomic.Int64 // how often a read of the catalogue was asked for
+	resyncs atomic.Int64 // how often a read of the catalogue was asked for
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	led     error
@@ -75,7 +75,7 @@ func newRig(t *testing.T, d *double) *rig { return newRigOver(t, d, d) }
 func newRigOver(t *testing.T, d *double, store Store) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	r := &rig{t: t, d: d, metrics: prometheus.NewRegistry()}
-	r.e = New(Config{Kind: "Thing", Holder: "pod", Reread: func() { r.rereads.Add(1) }}, store, log, r.metrics)
+	r.e = New(Config{Kind: "Thing", Holder: "pod", Resync: func() { r.resyncs.Add(1) }}, store, log, r.metrics)
 	r.orders = orders.Orders{Capacity: 5000, HandOff: config.HandOffImmediate, Tick: time.Second, Catalogue: config.Catalogue{Lag: ptr(config.Duration(0))}}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.stop = cancel
@@ -192,8 +192,8 @@ func everything(st *protocol.State) []string {
 	return slices.Sorted(all(st))
 }
 
-// settled checks that all is well at rest: nobody lost or doubled, nothing in flight, `used` right,
-// the engine agrees with ZooKeeper.
+// settled checks that all is well at rest: no resource lost or doubled, nothing in flight, `used`
+// right, the engine agrees with ZooKeeper.
 func (r *rig) settled(ids []string) *protocol.State {
 	r.t.Helper()
 	st := r.d.snapshot()
@@ -328,7 +328,7 @@ func TestARecreateTurnsTheDeleteInFlight(t *testing.T) {
 		r.wait(3 * time.Second)
 		require.NoError(t, r.e.Delete(t.Context(), []string{"a"}))
 		r.wait(5 * time.Second)
-		require.Len(t, r.d.snapshot().Flight, 1, "nobody has released it")
+		require.Len(t, r.d.snapshot().Flight, 1, "its instance has not released it")
 		r.create("a")
 		require.Equal(t, 1, occurrences(r.d.did(), "redirect"), "a re-create turns it, and is no create of its own")
 		r.wait(5 * time.Second)
@@ -397,7 +397,7 @@ func TestDrainEmptiesAndEachListIsWrittenOnce(t *testing.T) {
 		r.wait(3 * time.Second)
 		before := times(r.settled(ids))
 		_, err := r.e.Drained(t.Context(), []int{2, 3})
-		require.ErrorContains(t, err, "instance 2 is open")
+		require.ErrorContains(t, err, "instance 2 still takes resources")
 
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0, 1}, []int{0, 1} })
 		r.wait(3 * time.Second)
@@ -499,7 +499,7 @@ func TestWhatHasNoRoomWaitsInThePool(t *testing.T) {
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 100, 1: 100}, counts(st))
 		require.Equal(t, 50, st.Unassigned())
-		require.Contains(t, r.e.Progress().Blocked, "50 resources have no place")
+		require.Contains(t, r.e.Progress().Blocked, "resources without a place: 50")
 		n, ok := r.e.Lookup(st.Pool[st.PoolNames()[0]].IDs.Strings()[0])
 		require.True(t, ok)
 		require.Equal(t, -1, n)
@@ -939,7 +939,7 @@ func TestForeignEditsAreReadAgainAndTooManyStopTheKind(t *testing.T) {
 			edit(fmt.Sprint("y-", i))
 			r.wait(time.Second)
 		}
-		require.Contains(t, r.e.Progress().Alarm, "4 edits by somebody else")
+		require.Contains(t, r.e.Progress().Alarm, "4 edits by another client")
 		steps := len(r.d.did())
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(5 * time.Minute)
@@ -1028,7 +1028,7 @@ func TestWhatWaitsForAPersonIsCountedAnewWhenItGoesByAnotherWay(t *testing.T) {
 		require.Equal(t, 50, r.e.Waiting().Count)
 		require.NoError(t, r.e.Delete(t.Context(), ids[50:60]))
 		require.Equal(t, 40, r.e.Waiting().Count, "a message deleted them")
-		r.d.edit(func(st *protocol.State) { // somebody takes ten more out of the list by hand
+		r.d.edit(func(st *protocol.State) { // another client takes ten more out of the list by hand
 			in := *st.Instances[0]
 			in.IDs = protocol.NewIDs(slices.DeleteFunc(slices.Clone(in.IDs.Strings()), func(id string) bool { return slices.Contains(ids[60:70], id) }))
 			in.ListVersion++

@@ -57,7 +57,7 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := lost(t, config.HandOffAcknowledged, &protocol.Status{Pod: "p2", Times: 1})
 		r.wait(3 * time.Second)
-		require.Equal(t, 100, r.d.snapshot().InFlight(), "taken from it, and given to nobody yet")
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "taken from it, and not yet granted")
 		require.Equal(t, []int{0, 1}, r.d.snapshot().Head.Open)
 		require.Equal(t, map[int]int{2: 100}, r.e.Progress().Draining)
 		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
@@ -78,9 +78,9 @@ func TestALostInstanceThatFencesItselfIsEmptiedOnceItsSessionIsOver(t *testing.T
 		r.wait(time.Second) // the leader has seen that
 		r.order(func(o *orders.Orders) { o.Reassign = []int{2} })
 		r.wait(8 * time.Second)
-		r.untouched(ids, "has been absent for")
+		r.untouched(ids, "is absent for")
 		r.wait(4 * time.Second)
-		require.Equal(t, 100, r.d.snapshot().InFlight(), "and once more after it was taken: somebody may have come and gone before")
+		require.Equal(t, 100, r.d.snapshot().InFlight(), "and once more after it was taken: another pod may have come and gone before")
 		r.wait(12 * time.Second)
 		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
 		require.Empty(t, r.e.Progress().Unproven)
@@ -112,7 +112,7 @@ func TestWhatADeadPodRanWaitsInThePoolWhereThereIsNoRoom(t *testing.T) {
 		r.wait(10 * time.Second)
 		st := r.settled(ids)
 		require.Equal(t, map[int]int{0: 120, 1: 120, 2: 0}, counts(st))
-		require.Equal(t, 60, st.Unassigned(), "counted as what it is, not as run by somebody dead")
+		require.Equal(t, 60, st.Unassigned(), "counted as what it is, not as run by a dead pod")
 	})
 }
 

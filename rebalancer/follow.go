@@ -41,7 +41,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 		begun := e.cfg.Now()
 		e.followed.Store(begun.UnixNano())
 		next := e.read(ctx)
-		pause := min(max(followPause, followShare*e.cfg.Now().Sub(begun)), e.cfg.Refresh)
+		pause := min(max(followPause, followShare*e.cfg.Now().Sub(begun)), e.cfg.ReadEvery)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -57,7 +57,7 @@ func (e *Engine) Run(ctx context.Context, sink func(observed.Signal)) error {
 
 // read reads the state unless the leader does, and returns the time until the next read. A lost
 // session is a failure at once, not when a call that waits for the next one gives up: until then
-// everybody would decide on what was seen last.
+// every reader would decide on what was seen last.
 func (e *Engine) read(ctx context.Context) time.Duration {
 	if connected, trouble := e.store.Connected(); !connected {
 		e.failed(fmt.Errorf("%w: %w", protocol.ErrUnavailable, trouble))
@@ -66,7 +66,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	select {
 	case <-e.reader:
 	default:
-		return e.cfg.Refresh
+		return e.cfg.ReadEvery
 	}
 	defer func() { e.reader <- struct{}{} }()
 	st, changed, err := e.store.Read(ctx, e.cfg.Kind, e.State())
@@ -77,7 +77,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	e.pauses = loop.Pauses{}
 	e.publish(st, changed)
 	e.inventory.Index.CatchUp()
-	return e.cfg.Refresh
+	return e.cfg.ReadEvery
 }
 
 // reported is what Run has passed on already.

@@ -169,7 +169,7 @@ func TestASlowLookDoesNotPutTheNextOneOff(t *testing.T) {
 	})
 }
 
-// What is taken when nobody knows of a pod waits for the one that comes: it may have read the list
+// What is revoked when no pod is recorded waits for the one that comes: it may have read the list
 // before.
 func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -149,7 +149,7 @@ func TestRealAcknowledgedHandOff(t *testing.T) {
 	}
 }
 
-// An immediate hand-off asks nobody: what it promises is what ZooKeeper shows.
+// An immediate hand-off asks no instance: what it promises is what ZooKeeper shows.
 func TestRealImmediateHandOff(t *testing.T) {
 	f, connect := startFleet(t, workload.ModeImmediate, false, config.HandOffImmediate, 0, 1, 2)
 	ids := uuids(600)
@@ -221,7 +221,7 @@ func TestRealInstancesThatDoNotAcknowledgeKeepWhatTheyHave(t *testing.T) {
 
 			f.stays(0, 1, 2)
 			f.eventually("it says why nothing leaves", func() bool {
-				return strings.Contains(f.e.Progress().Blocked, "instance 4 is to leave and keeps 100 resources: "+why)
+				return strings.Contains(f.e.Progress().Blocked, "instance 4 is leaving (resources left: 100): "+why)
 			})
 			require.Contains(t, f.e.Progress().Blocked, "handOff: immediate")
 			require.Equal(t, map[int]int{3: 100, 4: 100}, f.e.Progress().Draining)

@@ -51,4 +51,4 @@ func (h host) Moved(n int) {
 
 func (h host) Alive() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
 
-func (h host) Reread() { h.e.reread() }
+func (h host) Resync() { h.e.resync() }

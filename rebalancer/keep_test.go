@@ -184,7 +184,7 @@ func TestACallerWhoGaveUpAfterItWasSentIsToldThatTheOutcomeIsUnknown(t *testing.
 					if lost == "answer" {
 						r.d.when(q.step, func(d *double) { d.after, d.away = 1, true })
 					} else {
-						r.d.fail(func(d *double) { d.vanish = q.step })
+						r.d.fail(func(d *double) { d.lose = q.step })
 					}
 					require.ErrorIs(t, q.ask(soon(t), r), orders.ErrOutcomeUnknown)
 					r.d.fail(func(d *double) { d.away = false })
@@ -212,7 +212,7 @@ func TestACallerWhoStaysIsAnsweredOverALostAnswer(t *testing.T) {
 func TestALeaderThatIsDeposedSaysWhatItDoesNotKnow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
-		r.d.fail(func(d *double) { d.vanish = "keep" })
+		r.d.fail(func(d *double) { d.lose = "keep" })
 		answers := make(chan error, 2)
 		go func() { answers <- r.e.Keep(t.Context(), "sent", orders.Replace(nil)) }()
 		synctest.Wait()

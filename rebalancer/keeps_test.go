@@ -190,7 +190,7 @@ func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 				p := r.e.Progress()
 				require.Equal(t, map[int]int{3: 100}, p.Draining, "so the size does not fall")
 				for _, text := range []string{
-					"instance 3 is to leave and keeps 100 resources: its status is present and empty", "handOff: immediate",
+					"instance 3 is leaving (resources left: 100): its status is present and empty", "handOff: immediate",
 					"a version of the instance that acknowledges", "the end of its pod", "shardscaler reassign Thing 3 --assume-dead",
 				} {
 					require.Contains(t, p.Blocked, text)
@@ -199,7 +199,7 @@ func TestADrainTakesOnlyWhatWillBeReleased(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, map[int]int{2: 0, 3: 100}, left)
 
-				// What stays behind holds up nobody else.
+				// What stays behind holds up no other instance.
 				r.order(func(o *orders.Orders) { o.Overloaded = []int{0} })
 				require.NoError(t, r.e.Delete(t.Context(), r.d.snapshot().Instances[1].IDs.Strings()[:10]))
 				r.apply(1)
@@ -224,8 +224,8 @@ func TestManyInstancesThatStayBehindAreSaidInOneSentence(t *testing.T) {
 		r.mute(muteness["its status is persistent"], 1, 2, 3, 4, 5, 6)
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready = []int{0}, []int{0} })
 		r.wait(10 * time.Second)
-		require.Contains(t, r.e.Progress().Blocked, "instance 3 is to leave")
-		require.NotContains(t, r.e.Progress().Blocked, "instance 4 is to leave")
+		require.Contains(t, r.e.Progress().Blocked, "instance 3 is leaving")
+		require.NotContains(t, r.e.Progress().Blocked, "instance 4 is leaving")
 		require.Contains(t, r.e.Progress().Blocked, "3 more instances keep what they have")
 	})
 }
@@ -239,7 +239,7 @@ func TestAPinThatForbidsWhatAnInstanceKeepsIsSaid(t *testing.T) {
 		r.order(func(o *orders.Orders) { o.Pins = []pins.Rule{{Name: "two", IDs: ids[:90], Ordinals: []int{2}}} })
 		r.wait(2 * time.Minute)
 		require.Equal(t, before, times(r.d.snapshot()))
-		require.Contains(t, r.e.Progress().Blocked, "resources that pins forbid there: its status is absent")
+		require.Contains(t, r.e.Progress().Blocked, "keeps what pins forbid there (resources: 90): its status is absent")
 		require.Contains(t, r.e.Progress().Blocked, "handOff: immediate")
 		r.answering(0)
 		r.wait(3 * time.Second)
@@ -248,7 +248,7 @@ func TestAPinThatForbidsWhatAnInstanceKeepsIsSaid(t *testing.T) {
 }
 
 // An instance that loses its session for a moment is not one that never acknowledges: it is waited
-// for, and nobody is sent to help.
+// for, and no help is asked for.
 func TestALostSessionIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ids := acknowledging(t, 3)

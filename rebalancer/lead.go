@@ -62,11 +62,11 @@ func (e *Engine) Lead(ctx context.Context) error {
 	}
 }
 
-// resign answers whoever waits that this replica leads no more.
+// resign tells all callers that wait that this replica leads no more.
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
-	e.recheck(time.Time{}, time.Time{})
+	e.resyncAt(time.Time{}, time.Time{})
 	e.m.Leads(false)
 }
 
@@ -98,9 +98,9 @@ func (e *Engine) term(ctx context.Context, name string, attempt int) error {
 }
 
 // Begin takes the head under a name, and returns the loop that writes from then on as its owner
-// passes it; beside has work done beside it. An attempt after the first goes on only if nobody else
-// took the head meanwhile: the first word of this leadership was the election's, a later one would
-// be against it.
+// passes it; beside has work done beside it. An attempt after the first goes on only if no other
+// process took the head meanwhile: the first word of this leadership was the election's, a later
+// one would be against it.
 func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside func(work func())) (*loop.Loop, error) {
 	before, _, err := e.store.Read(ctx, e.cfg.Kind, e.State())
 	if err != nil {
@@ -108,7 +108,7 @@ func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside fun
 	}
 	_, led := e.leads()
 	if other := before.Head.Holder; attempt > 1 && led && !strings.HasPrefix(other, name+".") {
-		return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, other)
+		return nil, fmt.Errorf("%w: another process leads (head): %s", protocol.ErrFenced, other)
 	}
 	adopted := before.HeadVersion < 0 && before.Count() > 0 // another orchestrator wrote the tree
 	holder := fmt.Sprintf("%s.%d", name, attempt)
@@ -120,14 +120,14 @@ func (e *Engine) Begin(ctx context.Context, name string, attempt int, beside fun
 	e.publish(st.Clone(), true)
 	e.inventory.Indexed()
 	e.inventory.Index.CatchUp()
-	if e.begin(st, holder) && e.cfg.Reread != nil {
-		e.cfg.Reread() // what asked a leader before for a read may have been answered
+	if e.begin(st, holder) && e.cfg.Resync != nil {
+		e.cfg.Resync() // what asked a leader before for a read may have been answered
 	}
 	e.m.Leads(true)
 	e.news.Wake()
 	e.log.Info("leading", "epoch", st.Head.Epoch, "holder", holder, "instances", len(st.Instances), "resources", st.Count(), "adopted", adopted)
 	l := loop.New(loop.Config{
-		Holder: holder, Refresh: e.cfg.Refresh, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
+		Holder: holder, ReadEvery: e.cfg.ReadEvery, Now: e.cfg.Now, Store: e.store, Host: host{e}, Calls: &e.calls,
 		Inventory: e.inventory, Beside: beside, Metrics: e.m, Log: e.log,
 	}, st)
 	if adopted {
@@ -154,12 +154,12 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 		case err != nil:
 			return nil, err
 		case next.Head.Holder != holder:
-			return nil, fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, next.Head.Holder)
+			return nil, fmt.Errorf("%w: another process leads (head): %s", protocol.ErrFenced, next.Head.Holder)
 		case !next.Torn || protocol.ForeignEdit(st, next) == "": // only statuses changed while it was read
 			next.Torn = false
 			return next, nil
 		}
 		st = next
 	}
-	return nil, fmt.Errorf("%w: somebody else keeps writing", protocol.ErrConflict)
+	return nil, fmt.Errorf("%w: another client keeps writing", protocol.ErrConflict)
 }

@@ -29,7 +29,7 @@ type leadership struct {
 func (l *leadership) Order(o orders.Orders) {
 	o.Stay = slices.Sorted(slices.Values(o.Stay))
 	if l.accept(o) {
-		l.reread()
+		l.resync()
 	}
 	l.wake.Wake()
 }
@@ -57,17 +57,17 @@ func (l *leadership) Progress() orders.Progress {
 	return l.progress
 }
 
-// recheck asks for a read at that time, in place of the one that the read before asked for; zero:
+// resyncAt asks for a read at that time, in place of the one that the read before asked for; zero:
 // for none.
-func (l *leadership) recheck(now, at time.Time) {
+func (l *leadership) resyncAt(now, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.later != nil {
 		l.later.Stop()
 		l.later = nil
 	}
-	if !at.IsZero() && l.cfg.Reread != nil && l.leading {
-		l.later = time.AfterFunc(at.Sub(now), l.cfg.Reread)
+	if !at.IsZero() && l.cfg.Resync != nil && l.leading {
+		l.later = time.AfterFunc(at.Sub(now), l.cfg.Resync)
 	}
 }
 
@@ -99,7 +99,7 @@ func (l *leadership) begin(st *protocol.State, holder string) (begins bool) {
 	defer l.mu.Unlock()
 	begins, err := l.inventory.Lead(l.cfg.Now(), st)
 	if err != nil {
-		l.log.Warn("the last leader's claims cannot be read; two reads find what they were right about", "error", err)
+		l.log.Warn("the last leader's claims cannot be read; two complete reads of the catalogue find again what they said", "error", err)
 	}
 	l.leading, l.holder, l.changed = true, holder, false
 	l.calls.Open()

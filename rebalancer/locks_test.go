@@ -22,8 +22,8 @@ import (
 // waits says whether a call has ended or waits, be it for a lock or for what it asked for.
 func waits(c *stacks.Call) bool { return stacks.Waiting([]string{"select", "chan receive"}, c) }
 
-// No call may wait for the index while it holds one of the engine's locks: an index that is built takes its
-// time, and its builder may need the engine's lock.
+// No call may wait for the index while it holds one of the engine's locks: an index that is built
+// takes its time, and its builder may need the engine's lock.
 func TestNoCallWaitsForTheIndexWithTheEnginesLock(t *testing.T) {
 	ids := names("a", 40)
 	for name, f := range map[string]func(ctx context.Context, e *Engine){

@@ -91,7 +91,7 @@ func TestAnOrdinalThatAnotherClientHasBegunIsClosed(t *testing.T) {
 	})
 }
 
-// An ordinal that was left half made is made whole, when nothing has come of it for long.
+// An ordinal that was left incomplete is completed, when nothing has come of it for long.
 func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0)
@@ -113,6 +113,6 @@ func TestTrouble(t *testing.T) {
 	require.Empty(t, Trouble(nil, &orders.Progress{}))
 	require.Empty(t, Trouble(&protocol.State{}, &orders.Progress{Blocked: "instances are not ready"}))
 	require.Equal(t, "the kind is stopped: READ is missing on /list", Trouble(unreadable, &orders.Progress{}))
-	require.Equal(t, "the kind is stopped: who else writes here?", Trouble(nil, &orders.Progress{Alarm: "who else writes here?", Refused: "create"}))
+	require.Equal(t, "the kind is stopped: another client writes here", Trouble(nil, &orders.Progress{Alarm: "another client writes here", Refused: "create"}))
 	require.Equal(t, "zookeeper refuses what is to be written: create", Trouble(nil, &orders.Progress{Refused: "create"}))
 }

@@ -73,11 +73,11 @@ func follow(t *testing.T, w *way) (done []string, right string) {
 	r := newRig(t, newDouble()).lead(0, 1)
 	r.create(append(slices.Clone(others), w.Before...)...)
 	r.wait(3 * time.Second)
-	asked := r.rereads.Load()
+	asked := r.resyncs.Load()
 	for _, text := range w.Messages {
 		done = append(done, r.obey(text))
 	}
-	asksARead := slices.ContainsFunc(done, func(d string) bool { return strings.Contains(d, "read") }) || r.rereads.Load() > asked
+	asksARead := slices.ContainsFunc(done, func(d string) bool { return strings.Contains(d, "read") }) || r.resyncs.Load() > asked
 	r.wait(3 * time.Second)
 	have := r.assigned()
 	if !w.announcedWrongly() {
@@ -125,9 +125,9 @@ func (r *rig) obey(text string) string {
 		r.claim(m.Claim...)
 		did = append(did, "claim, to be decided by a read")
 	}
-	asked := r.rereads.Load()
+	asked := r.resyncs.Load()
 	require.NoError(r.t, r.e.Shown(m.Shown))
-	if m.Reconcile || len(m.Shown) > 0 && r.rereads.Load() > asked {
+	if m.Reconcile || len(m.Shown) > 0 && r.resyncs.Load() > asked {
 		did = append(did, "ask for a read")
 	}
 	if len(did) == 0 {

@@ -13,7 +13,7 @@ import (
 type published struct {
 	*parts
 	mu       sync.Mutex
-	state    *protocol.State // nobody changes it
+	state    *protocol.State // read only
 	version  int             // of state; moves when more than its age changed
 	failure  error           // why the latest read failed; nil when it succeeded
 	failedAt time.Time
@@ -28,8 +28,8 @@ func (p *published) Kept(name string) ([]byte, bool) {
 	return slices.Clone(doc.Data), true
 }
 
-// KeptDocument is the document that Kept copies; nil: there is none. Nobody may write into it, and
-// the same pointer is the same document, so that whoever reads it often need not decode it often.
+// KeptDocument is the document that Kept copies; nil: there is none. It is read
+// only, and the same pointer is the same document: a caller that reads it often decodes it once.
 func (p *published) KeptDocument(name string) *protocol.Doc {
 	if st := p.State(); st != nil {
 		return st.Kept[name]
@@ -56,15 +56,15 @@ func (p *published) InFlight() (all []orders.Flight) {
 	return all
 }
 
-// State is the latest known state, nil before the first read. It is shared: nobody may change it.
+// State is the latest known state, nil before the first read. It is shared, and read only.
 func (p *published) State() *protocol.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
 }
 
-// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but owned by
-// nobody (pool, flight). The first call builds an index, which is then kept up.
+// Lookup returns the ordinal whose list holds the id; -1 with ok when the id is known but in the
+// pool or in flight. The first call builds an index, which is then kept up.
 func (p *published) Lookup(id string) (ordinal int, ok bool) {
 	if !p.inventory.Indexed() {
 		return 0, false
@@ -73,7 +73,7 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 	return int(max(at, -1)), ok
 }
 
-// publish makes st, which nobody changes any more, what State and Lookup answer from.
+// publish makes st, from now on read only, what State and Lookup answer from.
 func (p *published) publish(st *protocol.State, changed bool) {
 	p.m.Published(st)
 	p.mu.Lock()

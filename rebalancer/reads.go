@@ -47,7 +47,7 @@ func (s *reads) EndRead(ctx context.Context, rows []observed.ResourceKnown) (nex
 	if err != nil {
 		return time.Time{}, err
 	}
-	s.leadership.recheck(now, out.Recheck)
+	s.leadership.resyncAt(now, out.Resync)
 	s.logCompared(&out)
 	s.wake.Wake()
 	err = s.importRows(ctx, out.Creates)

@@ -16,9 +16,9 @@ import (
 // shown tells of rows that an update has shown, and says how many reads that asked for.
 func (r *rig) shown(ids ...string) int64 {
 	r.t.Helper()
-	before := r.rereads.Load()
+	before := r.resyncs.Load()
 	require.NoError(r.t, r.e.Shown(ids))
-	return r.rereads.Load() - before
+	return r.resyncs.Load() - before
 }
 
 // TestARowThatIsShownAndNotKnownAsksForARead: it may have been restored without a message.

@@ -57,7 +57,7 @@ func (s *slow) ReadOnce(ctx context.Context, st *protocol.State) (*protocol.Stat
 }
 
 // The glance read before what it goes on beside was written: that is neither lost nor taken for
-// somebody else's.
+// an edit of another client.
 func TestNobodyWaitsForAGlance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()
@@ -84,7 +84,7 @@ func TestNobodyWaitsForAGlance(t *testing.T) {
 	})
 }
 
-// Somebody else's edit beside a glance is still seen.
+// Another client's edit beside a glance is still seen.
 func TestAGlanceSeesForeignEdits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble()

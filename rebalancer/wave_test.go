@@ -33,7 +33,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 				w, err := wave.Parse(old.Plan.Data)
 				require.NoError(t, err)
 				require.Equal(t, old.Plan.ID, w.Plan)
-				require.Equal(t, "instances 2 are to leave", w.Why)
+				require.Equal(t, "instances 2 are leaving", w.Why)
 				require.Len(t, w.Moves, 1)
 				require.ElementsMatch(t, owned, w.Moves[0].IDs)
 			}
@@ -210,7 +210,7 @@ func TestTheLimitOfMovesSurvivesANewLeader(t *testing.T) {
 				second.order(func(o *orders.Orders) { grow(o); o.HandOff, o.Limits.MaxInFlight = config.HandOffImmediate, 0 })
 				second.lead(0, 1, 2, 3)
 				second.wait(40 * time.Second)
-				require.LessOrEqual(t, moved(), 120, "within a minute, whoever leads")
+				require.LessOrEqual(t, moved(), 120, "within a minute, under each leader")
 				second.wait(60 * time.Second)
 				require.Greater(t, moved(), 120)
 				second.wait(10 * time.Minute)

@@ -43,8 +43,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&c.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the pod (default $POD_NAMESPACE)")
 	f.StringVar(&c.Pod, "pod", os.Getenv("POD_NAME"), "the pod (default $POD_NAME)")
 	f.DurationVar(&c.Grace, "grace", c.Grace, "the pod's terminationGracePeriodSeconds")
-	f.DurationVar(&c.Margin, "margin", c.Margin, "what of it is left for the process to stop after the hook")
-	f.DurationVar(&c.Patience, "patience", c.Patience, "how long nobody may answer before the hook gives up")
+	f.DurationVar(&c.Margin, "margin", c.Margin, "part of the grace period kept for the process to stop after the hook")
+	f.DurationVar(&c.Patience, "patience", c.Patience, "time without any answer from shardscaler after which the hook gives up")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}

@@ -67,7 +67,7 @@ func TestInstallAndExitCodes(t *testing.T) {
 	leaving.Store(true)
 	code, out = hook("--grace", "1s", "--margin", "500ms")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "3 resources are left")
+	require.Contains(t, out, "resources left: 3")
 	code, out = hook("--grace", "5s")
 	require.Equal(t, 2, code)
 	require.Contains(t, out, "grace 5s: must be greater than the margin of 10s")

@@ -50,8 +50,8 @@ valid or not readable, or the server cannot be asked.`,
 func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
 	for _, k := range c.Kinds {
 		var o struct {
-			HandOff api.HandOff       `json:"handOff"`
-			Mute    map[string]string `json:"mute"`
+			HandOff          api.HandOff       `json:"handOff"`
+			NotAcknowledging map[string]string `json:"mute"`
 		}
 		if err := r.call(cmd.Context(), http.MethodGet, k.Name, "", nil, &o); err != nil {
 			return fmt.Errorf("ask about %s: %w", k.Name, err)
@@ -61,22 +61,22 @@ func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
 			advice = "handOff can be acknowledged"
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: %d of %d instances acknowledge: %s\n", k.Name, o.HandOff.Acknowledging, o.HandOff.Instances, advice)
-		if len(o.Mute) > 0 {
-			fmt.Fprintln(cmd.OutOrStdout(), mute(k, o.HandOff.Instances, o.Mute))
+		if len(o.NotAcknowledging) > 0 {
+			fmt.Fprintln(cmd.OutOrStdout(), notAcknowledging(k, o.HandOff.Instances, o.NotAcknowledging))
 		}
 	}
 	return nil
 }
 
-// mute names the instances that do not acknowledge, and what becomes of them if they must.
-func mute(k config.Kind, of int, why map[string]string) string {
+// notAcknowledging names the instances that do not, and says what follows if they must.
+func notAcknowledging(k config.Kind, of int, why map[string]string) string {
 	ordinals := slices.SortedFunc(maps.Keys(why), func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
 	for i, n := range ordinals {
 		ordinals[i] = fmt.Sprintf("%s (%s)", n, why[n])
 	}
-	text := fmt.Sprintf("%s: %d of %d instances do not acknowledge: %s", k.Name, len(why), of, strings.Join(ordinals, ", "))
+	text := fmt.Sprintf("%s: instances not acknowledging: %d of %d: %s", k.Name, len(why), of, strings.Join(ordinals, ", "))
 	if k.HandOff == config.HandOffAcknowledged {
-		text = "warning: " + text + "; with handOff: acknowledged nothing is moved out of them, and they cannot be emptied"
+		text = "warning: " + text + "; with handOff: acknowledged nothing is moved out of them: they cannot be drained"
 	}
 	return text
 }

@@ -32,7 +32,7 @@ func TestPlanEndsWithWhatHappens(t *testing.T) {
 		code  int
 		says  string // in the output, or in the error
 	}{
-		"something moves": {"", []string{"-f", "testdata/plan/growth.yaml"}, 1, "4 moves: 1 must be, 3 to spread"},
+		"something moves": {"", []string{"-f", "testdata/plan/growth.yaml"}, 1, "4 moves: required: 1, to spread or to make room: 3"},
 		"nothing moves":   {"instances: [{ordinal: 0, resources: 3}]", []string{"-f", "-"}, 0, "nothing moves"},
 		"every move":      {"", []string{"-f", "testdata/plan/growth.yaml", "--moves", "--check"}, 1, "new: the pool to 2, unassigned"},
 		"from a file":     {"", []string{"-f", "testdata/plan/lines.yaml", "--check"}, 1, "2 moves"},

@@ -11,17 +11,17 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// newReassignCommand is `shardscaler reassign`: a person's word that an instance is dead.
+// newReassignCommand is `shardscaler reassign`: a person says that an instance is dead.
 func newReassignCommand() *cobra.Command {
 	var r remote
 	var assumeDead bool
 	cmd := &cobra.Command{
 		Use:   "reassign KIND ORDINAL --assume-dead --server URL",
-		Short: "Give what an instance owns to others although nothing proves that it has stopped",
-		Long: `Declares the pod that an instance has now to be dead. What it owns goes to other instances without any proof that it was released:
-if something of that pod still runs, its resources run twice. A server gives away by itself what is proven to be released, so this is for
-an instance whose node is lost for good: look at the machine first. The word is refused while something shows that the instance lives,
-holds for this pod only and until the pod is Ready again, and is kept with your name, in an event and in the log.
+		Short: "Reassign what an instance owns although nothing proves that it has stopped",
+		Long: `Assumes that the pod which an instance has now is dead. What it owns is reassigned without any proof that it was released: if something
+of that pod still runs, its resources run twice. The server itself reassigns what is proven to be released, so this is for an instance
+whose node is lost for good: look at the machine first. The command is refused while something shows that the instance lives. It applies
+to this pod only, until the pod is Ready again, and is stored with your name, in an event and in the log.
 
 The token is read from --token-file, else from $SHARDSCALER_TOKEN. It needs the verb update on orchestrations.shardscaler.io.
 Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
@@ -33,19 +33,19 @@ Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have
 				return err
 			}
 			if !assumeDead {
-				return errors.New("--assume-dead must be set: what is proven to be released is given to others without being asked for")
+				return errors.New("--assume-dead must be set: what is proven to be released is reassigned automatically")
 			}
 			var done api.Reassigned
 			what := fmt.Sprintf("instances/%d/reassign", ordinal)
 			if err := r.call(cmd.Context(), http.MethodPost, args[0], what, api.ReassignRequest{AssumeDead: true}, &done); err != nil {
 				return fmt.Errorf("reassign %s %d: %w", args[0], ordinal, err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "pod %s (%s) is declared dead by %s; the %d resources it owned go to others\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "pod %s (%s) is assumed dead, as %s said; resources to reassign: %d\n",
 				done.Pod, done.UID, done.By, done.Left)
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&assumeDead, "assume-dead", false, "you know that nothing of this pod runs any more")
+	cmd.Flags().BoolVar(&assumeDead, "assume-dead", false, "confirm that nothing of this pod runs any more")
 	r.flags(cmd, true)
 	return cmd
 }

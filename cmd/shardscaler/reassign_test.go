@@ -40,7 +40,7 @@ func TestReassign(t *testing.T) {
 	}
 	out, err := reassign("Thing", "3", "--assume-dead", "--server", server.URL+"/", "--token-file", token)
 	require.NoError(t, err)
-	require.Equal(t, "pod iota-dac-3 (u) is declared dead by ann; the 12 resources it owned go to others\n", out)
+	require.Equal(t, "pod iota-dac-3 (u) is assumed dead, as ann said; resources to reassign: 12\n", out)
 
 	for want, args := range map[string][]string{
 		"409: changed since: instance 4 is not dead": {"Thing", "4", "--assume-dead", "--server", server.URL, "--token-file", token},

@@ -170,9 +170,9 @@ func newRollbackCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rollback KIND --server URL",
 		Short: "Take back the running wave of moves",
-		Long: `Takes back the wave of moves that a kind's rebalancer carries out now, and pauses voluntary moves: what was not taken yet stays where
-it runs, what is in flight returns to its instance, and what has arrived is moved back. What comes from an instance that is to leave
-is not taken back. Earlier waves are history. GET …/{kind} shows the progress; afterwards: shardscaler resume KIND.
+		Long: `Takes back the wave of moves that a kind's rebalancer carries out now, and pauses voluntary moves: what is not revoked yet stays where
+it runs, what is in flight returns to its instance, and what has arrived is moved back. What comes from an instance that is leaving
+is not moved back. Earlier waves are not changed. GET …/{kind} shows the progress; afterwards: shardscaler resume KIND.
 
 The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 the rollback is under way, 1 there was nothing to roll
 back, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
@@ -187,7 +187,7 @@ back, 2 errors, 3 the outcome is unknown: what was asked may have been carried o
 				}
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: plan %s is rolled back: %d moves were not begun, %d return from flight, %d are undone, %d go on; voluntary moves are paused\n",
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: plan %s is rolled back: moves cancelled before their start: %d, returned from in flight: %d, moved back: %d, not stopped: %d; voluntary moves are paused\n",
 				args[0], cmp.Or(done.PlanID, "of an earlier wave"), done.Stayed, done.Returned, done.Undone, done.Kept)
 			return nil
 		},
@@ -201,12 +201,12 @@ func newPauseCommand(paused bool) *cobra.Command {
 	verb, short, long := "resume", "Let voluntary moves go on", "Lets a kind's voluntary moves go on after a pause."
 	if paused {
 		verb, short = "pause", "Stop voluntary moves"
-		long = "Stops a kind's voluntary moves at once: what is in flight lands, and instances that leave or are gone are still emptied."
+		long = "Pauses a kind's voluntary moves at once: what is in flight is granted, and instances that leave are still drained."
 	}
 	c := &cobra.Command{
 		Use: verb + " KIND --server URL", Short: short,
 		Long: long + `
-It is kept in ZooKeeper over the ConfigMap's rebalance.paused, until that is changed.
+It is stored in ZooKeeper, and overrides the ConfigMap's rebalance.paused until the value there is changed.
 
 The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 done, 2 errors, 3 the outcome is
 unknown: what was asked may have been carried out or not, and the error says where to look.`,

@@ -53,7 +53,7 @@ func TestRollbackPauseResume(t *testing.T) {
 	out, code, err := command("rollback", "Thing", "--server", url, "--token-file", token)
 	require.NoError(t, err)
 	require.Zero(t, code)
-	require.Equal(t, "Thing: plan abc is rolled back: 1 moves were not begun, 2 return from flight, 3 are undone, 4 go on; voluntary moves are paused\n", out)
+	require.Equal(t, "Thing: plan abc is rolled back: moves cancelled before their start: 1, returned from in flight: 2, moved back: 3, not stopped: 4; voluntary moves are paused\n", out)
 
 	t.Setenv(tokenVariable, "secret")
 	out, _, err = command("pause", "Thing", "--server", url)
@@ -172,7 +172,7 @@ func TestCheckConfigSaysWhichHandOffIsPossible(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "Thing: 3 of 3 instances acknowledge: handOff can be acknowledged\n")
 	require.Contains(t, out, "Rule: 1 of 3 instances acknowledge: handOff must be immediate\n")
-	require.NotContains(t, out, "do not acknowledge")
+	require.NotContains(t, out, "not acknowledging")
 
 	// It warns before the first drain finds out.
 	acknowledged := filepath.Join(t.TempDir(), "config.yaml")
@@ -184,8 +184,8 @@ func TestCheckConfigSaysWhichHandOffIsPossible(t *testing.T) {
 	out, code, err = command("check-config", acknowledged, "--server", mixed)
 	require.NoError(t, err)
 	require.Zero(t, code, "the configuration is valid")
-	require.Contains(t, out, "Thing: 2 of 11 instances do not acknowledge: 2 (its status is present and empty), 10 (its status is absent)\n")
-	require.Contains(t, out, "warning: Rule: 1 of 3 instances do not acknowledge: 1 (its status is persistent); with handOff: acknowledged nothing is moved out of them")
+	require.Contains(t, out, "Thing: instances not acknowledging: 2 of 11: 2 (its status is present and empty), 10 (its status is absent)\n")
+	require.Contains(t, out, "warning: Rule: instances not acknowledging: 1 of 3: 1 (its status is persistent); with handOff: acknowledged nothing is moved out of them")
 	_, code, err = command("check-config", file, "--server", url+"/elsewhere")
 	require.Error(t, err)
 	require.Equal(t, 2, code)

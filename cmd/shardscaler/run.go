@@ -23,7 +23,7 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the server: scaler, rebalancer and metrics adapter",
 		Long: `Runs one replica of the server. Every replica follows and serves; the one that holds the Lease also sizes and moves.
 What operators tune is in the ConfigMap and takes effect without a restart; the flags are addresses, credentials and identity.
-Garbage is collected by what it is, not by what is alive, unless GOGC is set.`,
+GOGC, if set, overrides its own setting of the garbage collector.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), level, format)

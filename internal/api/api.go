@@ -45,11 +45,11 @@ type Backend interface {
 	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
 	Pause(ctx context.Context, kind string, paused bool) error
-	// Rollback pauses and turns the running wave of moves round. ErrConflict: nothing runs.
+	// Rollback pauses, and has the running wave of moves return. ErrConflict: nothing runs.
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
 	// PodDrain says whether a pod may end, and waits up to wait for that. It can be ErrUnknownPod.
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
-	// Reassign declares the pod of an instance dead on user's word. ErrConflict: it seems to live.
+	// Reassign assumes the pod of an instance dead, as user has said. ErrConflict: it seems to live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
 	// Leader says whether this replica leads, or at which host:port the leader's API is, if known.
 	Leader() (self bool, addr string)
@@ -146,7 +146,7 @@ func (h *handlers) places(share *limits.Share) huma.Middlewares {
 		if !share.Enter(source) {
 			ctx.SetHeader("Retry-After", "1")
 			h.refuse(ctx, http.StatusTooManyRequests, fmt.Sprintf(
-				"as many requests of this sort are being answered as may be at once, %d for one address", share.Each()))
+				"too many concurrent requests of this sort, limit %d for one address", share.Each()))
 			return
 		}
 		defer share.Leave(source)

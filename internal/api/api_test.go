@@ -206,7 +206,7 @@ func TestTroubleIsAProblem(t *testing.T) {
 	for want, trouble := range map[string]func(*KindView){
 		"": nil,
 		"zookeeper refuses what is to be written: create: over the quota": func(v *KindView) { v.Progress.Refused = "create: over the quota" },
-		"the kind is stopped: who else writes here?":                      func(v *KindView) { v.Progress.Alarm = "who else writes here?" },
+		"the kind is stopped: another client writes here":                 func(v *KindView) { v.Progress.Alarm = "another client writes here" },
 		"the kind is stopped: /resources: is no list of ids": func(v *KindView) { // as a replica sees it that does not lead
 			v.State.Instances[4].Fault = "/resources: is no list of ids"
 		},
@@ -231,7 +231,7 @@ func TestOrchestrateNeedsAnAuthorisedCaller(t *testing.T) {
 		got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", token, `{"maxInstances":20}`)
 		require.Equal(t, status, got, "token %q: %s", token, body)
 	}
-	require.Zero(t, b.calls, "nobody without the right reaches the backend")
+	require.Zero(t, b.calls, "no caller without the right reaches the backend")
 	got, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"maxInstances":20}`)
 	require.Equal(t, 200, got, body)
 	require.Contains(t, body, `"maxInstances":{"value":20,"source":"override"}`)
@@ -371,7 +371,7 @@ func TestTheHandOffHint(t *testing.T) {
 		v.Snapshot.Instances = []observed.Instance{{Ordinal: 0, Pod: &observed.Pod{UID: "zero"}}}
 		return &v
 	}
-	handOff := func(v *KindView) HandOff { return handOff(v, len(mute(v))) }
+	handOff := func(v *KindView) HandOff { return handOff(v, len(notAcknowledging(v))) }
 	applied := &protocol.Status{Times: 7, Pod: "zero"}
 	require.Equal(t, HandOff{config.HandOffImmediate, 1, 1, "every instance acknowledges: handOff can be acknowledged"}, handOff(view(config.HandOffImmediate, applied)))
 	require.Equal(t, HandOff{config.HandOffAcknowledged, 1, 1, ""}, handOff(view(config.HandOffAcknowledged, applied)))
@@ -379,15 +379,15 @@ func TestTheHandOffHint(t *testing.T) {
 		require.Equal(t, HandOff{config.HandOffImmediate, 1, 0, ""}, handOff(view(config.HandOffImmediate, status)), name)
 	}
 	require.Contains(t, handOff(view(config.HandOffAcknowledged, nil)).Hint, "no instance acknowledges")
-	require.Empty(t, mute(view(config.HandOffAcknowledged, applied)))
-	require.Empty(t, mute(view(config.HandOffAcknowledged, &protocol.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
-	require.Equal(t, map[string]string{"0": "its status is absent"}, mute(view(config.HandOffImmediate, nil)))
+	require.Empty(t, notAcknowledging(view(config.HandOffAcknowledged, applied)))
+	require.Empty(t, notAcknowledging(view(config.HandOffAcknowledged, &protocol.Status{Times: 6, Pod: "zero"})), "it will have applied the rest in a moment")
+	require.Equal(t, map[string]string{"0": "its status is absent"}, notAcknowledging(view(config.HandOffImmediate, nil)))
 
 	one := view(config.HandOffAcknowledged, applied)
 	one.State.Head.Open = []int{0, 1}
 	one.State.Instances[1].StatusFault = "is present and empty"
-	require.Equal(t, map[string]string{"1": "its status is present and empty"}, mute(one))
-	require.Contains(t, handOff(one).Hint, "1 of 2 instances do not acknowledge: nothing is moved out of them")
+	require.Equal(t, map[string]string{"1": "its status is present and empty"}, notAcknowledging(one))
+	require.Contains(t, handOff(one).Hint, "instances not acknowledging: 1 of 2; nothing is moved out of them")
 }
 
 // Notifications that do not come are a problem, and none of the loop that decides.

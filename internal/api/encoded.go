@@ -24,7 +24,8 @@ const (
 )
 
 // encodings keeps the texts of instances, each encoded once while the instance is unchanged.
-// Answers share them: a slow reader costs its connection, and the lists that changed since it began.
+// Answers share them: a slow reader costs its connection, and the lists that changed since it
+// began.
 type encodings struct {
 	mu       sync.Mutex
 	kinds    map[string]map[int]*encoded
@@ -93,7 +94,7 @@ func encode(n int, in *protocol.Instance) *encoded {
 	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}
 }
 
-// drop lets go of a text that is not that of its instance any more; e.mu is held.
+// drop forgets a text that is not that of its instance any more; e.mu is held.
 func (e *encodings) drop(text *encoded) {
 	text.kept = false
 	if text.answers > 0 {

@@ -26,8 +26,8 @@ type Orchestration struct {
 	Kind string `json:"kind"`
 	// Instances by ordinal, as ZooKeeper holds them.
 	Instances map[string]Instance `json:"instances"`
-	// Orchestrating is true while resources are being moved or emptied; Succeeded says whether the
-	// last turn of the loop could do what it wanted.
+	// Orchestrating is true while resources are being moved; Succeeded says whether the
+	// last pass of the loop could do what it proposed.
 	Orchestrating bool   `json:"orchestrating"`
 	Succeeded     bool   `json:"succeeded"`
 	Problem       string `json:"problem,omitempty"`
@@ -44,8 +44,8 @@ type Orchestration struct {
 	Paused PauseSetting `json:"paused"`
 	// HandOff says whether every instance acknowledges.
 	HandOff HandOff `json:"handOff"`
-	// Mute are the open instances that do not acknowledge, and why, by ordinal.
-	Mute map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
+	// NotAcknowledging are the open instances that do not acknowledge, and why, by ordinal.
+	NotAcknowledging map[string]string `json:"mute,omitempty" doc:"open instances that do not acknowledge, and why, by ordinal"`
 
 	Decision *outcome.Report `json:"decision,omitempty"`
 	Progress orders.Progress `json:"progress"`
@@ -101,8 +101,8 @@ type HandOff struct {
 	Hint          string `json:"hint,omitempty"`
 }
 
-// handOff says how many instances acknowledge; silent is how many do not (mute).
-func handOff(v *KindView, silent int) HandOff {
+// handOff says how many instances acknowledge; without is how many do not.
+func handOff(v *KindView, without int) HandOff {
 	h := HandOff{Mode: v.Config.HandOff, Instances: len(v.State.Head.Open)}
 	for _, n := range v.State.Head.Open {
 		in, seen := v.State.Instances[n], v.Snapshot.Instance(n)
@@ -117,15 +117,15 @@ func handOff(v *KindView, silent int) HandOff {
 	case h.Mode == config.HandOffImmediate && all:
 		h.Hint = "every instance acknowledges: handOff can be acknowledged"
 	case h.Mode == config.HandOffAcknowledged && h.Acknowledging == 0 && h.Instances > 0:
-		h.Hint = "no instance acknowledges: nothing is moved out of them, and they cannot be emptied; handOff must be immediate"
-	case h.Mode == config.HandOffAcknowledged && silent > 0:
-		h.Hint = fmt.Sprintf("%d of %d instances do not acknowledge: nothing is moved out of them, and they cannot be emptied", silent, h.Instances)
+		h.Hint = "no instance acknowledges: nothing is moved out of them, and they cannot be drained; handOff must be immediate"
+	case h.Mode == config.HandOffAcknowledged && without > 0:
+		h.Hint = fmt.Sprintf("instances not acknowledging: %d of %d; nothing is moved out of them: they cannot be drained", without, h.Instances)
 	}
 	return h
 }
 
-// mute says of each open instance that does not acknowledge why; one that lags behind does.
-func mute(v *KindView) map[string]string {
+// notAcknowledging has the reason of each open instance that does not; one that lags behind does.
+func notAcknowledging(v *KindView) map[string]string {
 	why := map[string]string{}
 	for _, n := range v.State.Head.Open {
 		var status *observed.Status
@@ -172,7 +172,7 @@ func (h *handlers) registerReads() {
 
 // orchestration lays a view out as GET shows it, but for the instances.
 func orchestration(v KindView) Orchestration {
-	k, silent := &v.Snapshot, mute(&v)
+	k, without := &v.Snapshot, notAcknowledging(&v)
 	o := Orchestration{
 		Kind:      v.Config.Name,
 		Resources: k.Resources(), Unassigned: k.Unassigned, InFlight: k.InFlight,
@@ -180,8 +180,8 @@ func orchestration(v KindView) Orchestration {
 		MaxInstances:        Setting{v.Config.Max, source(v.Override.MaxInstances != nil)},
 		ResourcePerInstance: Setting{v.Config.Capacity, source(v.Override.ResourcePerInstance != nil)},
 		Paused:              pauseSetting(&v),
-		HandOff:             handOff(&v, len(silent)),
-		Mute:                silent,
+		HandOff:             handOff(&v, len(without)),
+		NotAcknowledging:    without,
 		Decision:            v.Decision,
 		Progress:            v.Progress,
 		Waiting:             v.Waiting,

@@ -36,13 +36,13 @@ func (h *handlers) registerWrites() {
 	orchestrate.Responses = orchestrationResponse(h.api)
 	huma.Register(h.api, orchestrate, h.orchestrate)
 	huma.Register(h.api, write("confirm-deletes", "reconcile/confirm", "Confirm the deletes that a comparison with the catalogue found", h.small), h.confirm)
-	huma.Register(h.api, write("pause", "pause", "Stop voluntary moves; what is in flight lands, drains and orphans go on", h.small), h.pause("pause", true))
+	huma.Register(h.api, write("pause", "pause", "Pause voluntary moves; what is in flight is granted, drains go on and unassigned resources get a place", h.small), h.pause("pause", true))
 	huma.Register(h.api, write("resume", "resume", "Let voluntary moves go on", h.small), h.pause("resume", false))
 	rollback := write("rollback", "rollback", "Take back the running wave of moves, and pause", h.small)
 	rollback.Description = "What is in flight returns to its instance if that is open, and what has arrived is moved back. 409: nothing runs."
 	huma.Register(h.api, rollback, h.rollback)
 	huma.Register(h.api, write("reassign", "instances/{ordinal}/reassign",
-		"Declare a pod dead, so that what it owns goes to others without proof of release", h.small), h.reassign)
+		"Assume a pod dead, so that what it owns is reassigned without proof of release", h.small), h.reassign)
 }
 
 // carryOut makes a change of a kind. What is not sent to ZooKeeper within the patience never is.
@@ -65,7 +65,7 @@ func (h *handlers) pause(operation string, paused bool) func(context.Context, *K
 		if err != nil {
 			return nil, err
 		}
-		h.log.Info("voluntary moves paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
+		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
 		v, err := h.view(in.Kind)
 		if err != nil {
 			return nil, err
@@ -131,7 +131,7 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 
 // ReassignRequest gives what an instance owns to others without a proof that it has stopped.
 type ReassignRequest struct {
-	AssumeDead bool `json:"assumeDead" doc:"must be true: you know that nothing of this pod runs any more"`
+	AssumeDead bool `json:"assumeDead" doc:"must be true: confirm that nothing of this pod runs any more"`
 }
 
 // Reassigned is the word that was kept.
@@ -166,7 +166,7 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 		return nil, err
 	}
 	if !in.Body.AssumeDead {
-		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is given to others without being asked for")
+		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is reassigned automatically")
 	}
 	var out Reassigned
 	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (err error) {
@@ -176,6 +176,6 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	if err != nil {
 		return nil, err
 	}
-	h.log.Warn("a pod was declared dead", "kind", in.Kind, "instance", in.ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
+	h.log.Warn("a pod is assumed dead", "kind", in.Kind, "instance", in.ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
 	return &jsonBody[Reassigned]{Body: out}, nil
 }

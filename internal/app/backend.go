@@ -33,7 +33,7 @@ func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
 		return o, nil
 	}
 	if err := exact.JSON(kept, &o); err != nil {
-		r.log.Error("the kept override cannot be read and is ignored", "error", err)
+		r.log.Error("the stored override cannot be read and is ignored", "error", err)
 		return config.Override{}, err
 	}
 	return o, nil
@@ -114,7 +114,7 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 		return err
 	}
 	if maxInstances == nil && resourcePerInstance == nil {
-		r.poke.Wake()
+		r.asked.Wake()
 		return nil
 	}
 	return r.changeOverride(ctx, base, func(standing config.Override) (config.Override, error) {
@@ -161,7 +161,7 @@ func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change o
 	if err := r.engine.Keep(ctx, overrideName, r.overrideChange(base, change)); err != nil {
 		return fmt.Errorf("keep override: %w", err)
 	}
-	r.poke.Wake()
+	r.asked.Wake()
 	return nil
 }
 
@@ -189,7 +189,7 @@ func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack,
 	case errors.Is(err, rebalancer.ErrNothingToRollBack):
 		return done, fmt.Errorf("%w: %w", api.ErrConflict, err)
 	case err == nil:
-		r.poke.Wake()
+		r.asked.Wake()
 	}
 	return done, err
 }

@@ -28,8 +28,8 @@ var boundedLabels = []string{
 	"signal", "source", "state", "step", "topic", "verb",
 }
 
-// The documentation has every series that is exported, and none has a label whose values nobody
-// bounds.
+// The documentation has every series that is exported, and none has a label whose values are
+// unbounded.
 func TestMetricsDocumentation(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| series | labels | meaning |\n| --- | --- | --- |\n")

@@ -182,7 +182,7 @@ func seenSince(ctx context.Context, state *observed.State, kind string, since ti
 }
 
 // Reassign implements api.Backend. What shows that the instance lives is read after the call: one
-// made while ZooKeeper was away must not count an instance as dead that came back since.
+// made while ZooKeeper was away must not count an instance as unhealthy that came back since.
 func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user string) (api.Reassigned, error) {
 	r, k, _, ok := a.effective(kind)
 	if !ok {
@@ -210,10 +210,10 @@ func (a *App) Reassign(ctx context.Context, kind string, ordinal int, user strin
 	word := scaler.AssumedDead{Ordinal: ordinal, Pod: out.Pod, UID: out.UID, Node: inst.Pod.Node, By: user, At: now.UTC()}
 	err = r.engine.Keep(ctx, scaler.AssumedDeadName, func(old []byte) ([]byte, error) { return scaler.AssumeDead(old, word) })
 	if err != nil {
-		return api.Reassigned{}, fmt.Errorf("keep who is assumed dead: %w", err)
+		return api.Reassigned{}, fmt.Errorf("store what is assumed dead: %w", err)
 	}
 	a.actuator.Publish(actuate.Workload{Namespace: a.opts.Namespace, Name: k.StatefulSet, UID: seen.Workload.UID},
 		actuate.AssumedDead(out.Pod, out.UID, user, out.Left))
-	r.poke.Wake()
+	r.asked.Wake()
 	return out, nil
 }

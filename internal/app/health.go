@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -48,7 +49,7 @@ const (
 )
 
 // readiness: ready once everything was seen for the first time. What is lost later makes answers
-// errors, and does not fail the probe: an adapter that vanishes would block more.
+// errors, and does not fail the probe: an adapter that is not served would block more.
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
 	checks := []check{{name: "config", failed: !ok, detail: detail}}
@@ -101,33 +102,33 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 	case !s.Known():
 		c.detail = "not read yet: " + s.Error
 	case s.Error != "":
-		c.detail = fmt.Sprintf("last read %s ago: %s", s.Age(now).Round(time.Second), s.Error)
+		c.detail = fmt.Sprintf("last read %s ago: %s", config.Duration(s.Age(now)), s.Error)
 	case s.Age(now) > old:
-		c.detail = fmt.Sprintf("last read %s ago", s.Age(now).Round(time.Second))
+		c.detail = fmt.Sprintf("last read %s ago", config.Duration(s.Age(now)))
 	}
 	return c
 }
 
-// stuckAfter is how long a control loop may need for one turn before the process counts as hung. A
-// turn waits for servers with deadlines of its own, so only a loop that hangs reaches this.
+// stuckAfter is how long a control loop may need for one round before the process counts as hung. A
+// round waits for servers with deadlines of its own, so only a loop that hangs reaches this.
 const stuckAfter = 2 * time.Minute
 
-// liveness fails when a loop that should turn does not: the one that follows ZooKeeper, and on the
+// liveness fails when a loop that should go on does not: the one that follows ZooKeeper, and on the
 // leader those that write there and decide. It takes no lock that those loops wait for.
 func (a *App) liveness() []check {
 	c := check{name: "loops"}
 	now := time.Now()
-	turned := func(kind, loop string, last time.Time) {
+	ran := func(kind, loop string, last time.Time) {
 		if age := now.Sub(last); age > stuckAfter && !last.IsZero() {
-			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last turned %s ago", kind, loop, age.Round(time.Second))
+			c.failed, c.detail = true, fmt.Sprintf("the loop of kind %s that %s last ran %s ago", kind, loop, config.Duration(age))
 		}
 	}
 	for _, r := range a.runners.all() {
 		follow, lead := r.engine.Alive()
-		turned(r.kind, "follows ZooKeeper", follow)
-		turned(r.kind, "writes to ZooKeeper", lead)
+		ran(r.kind, "follows ZooKeeper", follow)
+		ran(r.kind, "writes to ZooKeeper", lead)
 		if at := r.ticked.Load(); at != nil {
-			turned(r.kind, "decides", *at)
+			ran(r.kind, "decides", *at)
 		}
 	}
 	return []check{{name: "ping"}, c}

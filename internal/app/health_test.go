@@ -31,6 +31,6 @@ func TestASourceOnceReadDegradesButDoesNotFailTheProbe(t *testing.T) {
 	require.True(t, required("store", observed.Source{}, now).failed)
 	gone := required("store", observed.Source{At: now.Add(-time.Minute), Error: "connection refused", ErrorAt: now}, now)
 	require.False(t, gone.failed)
-	require.Equal(t, "last read 1m0s ago: connection refused", gone.detail)
+	require.Equal(t, "last read 1m ago: connection refused", gone.detail)
 	require.Empty(t, required("store", observed.Source{At: now}, now).detail)
 }

@@ -19,7 +19,7 @@ import (
 type leadership struct {
 	mu      sync.Mutex
 	term    context.Context // ends with the lease; nil while not leading
-	leader  string          // identity of whoever leads, as far as known
+	leader  string          // identity of the leader, as far as known
 	changed chan struct{}   // closed and replaced at every change
 }
 
@@ -54,7 +54,7 @@ func (l *leadership) leads() bool {
 	return term != nil && term.Err() == nil
 }
 
-// identity returns who leads as far as this replica knows; empty: nobody known.
+// identity returns who leads as far as this replica knows; empty: none is known.
 func (l *leadership) identity() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

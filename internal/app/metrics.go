@@ -2,7 +2,8 @@ package app
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 )
 
@@ -14,27 +15,19 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
-	f := promauto.With(reg)
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "shardscaler_leading", Help: "1 while this replica leads."}, func() float64 {
+	m := meter.In(reg)
+	m.GaugeFunc("shardscaler_leading", "1 while this replica leads.", func() float64 {
 		return telemetry.Number(leads())
 	})
 	return &metrics{
-		configOK: f.NewGauge(prometheus.GaugeOpts{
-			Name: "shardscaler_config_last_reload_successful",
-			Help: "1 if the newest configuration is in force, 0 if it was refused and the last good one stays.",
-		}),
-		configTime: f.NewGauge(prometheus.GaugeOpts{
-			Name: "shardscaler_config_last_reload_success_timestamp_seconds",
-			Help: "When a configuration was last accepted, in Unix seconds.",
-		}),
-		refusals: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_config_refused_total",
-			Help: "Configurations that were refused.",
-		}),
-		restarts: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_kind_restarts_total",
-			Help: "How often a kind ended by a panic and was begun again; the log has the stack.",
-		}, []string{"kind"}),
+		configOK: m.Gauge("shardscaler_config_last_reload_successful",
+			"1 if the newest configuration is in force, 0 if it was refused and the last good one stays."),
+		configTime: m.Gauge("shardscaler_config_last_reload_success_timestamp_seconds",
+			"When a configuration was last accepted, in Unix seconds."),
+		refusals: m.Counter("shardscaler_config_refused_total",
+			"Configurations that were refused."),
+		restarts: m.Counters("shardscaler_kind_restarts_total",
+			"How often a kind ended by a panic and was begun again; the log has the stack.", "kind"),
 	}
 }
 

@@ -80,7 +80,7 @@ func (r *registrar) sync(ctx context.Context) (ok bool) {
 	}
 	ok = now == faults{}
 	if was := r.faults.Swap(&now); !ok && now != *was {
-		r.log.Warn("the metrics APIs are not looked after", "error", cmp.Or(now.cert, now.apiServices))
+		r.log.Warn("the certificate or the APIServices of the metrics APIs are not kept up", "error", cmp.Or(now.cert, now.apiServices))
 	}
 	return ok
 }

@@ -32,7 +32,7 @@ type runner struct {
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
-	poke   wake.Signal               // a tick is asked for now
+	asked  wake.Signal               // a tick is asked for now
 	ticked atomic.Pointer[time.Time] // when a tick ended, for the liveness probe; nil: nothing ticks
 
 	mu       sync.Mutex
@@ -48,10 +48,10 @@ func startRunner(ctx context.Context, a *App, kind string) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{
 		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
-		stop: cancel, done: make(chan struct{}), poke: wake.New(),
+		stop: cancel, done: make(chan struct{}), asked: wake.New(),
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
-		Kind: kind, Holder: a.opts.PodName, Reread: func() { a.catalog.Trigger(kind) },
+		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
 	}, a.store, a.log, r.reg)
 	go func() {
 		err := r.run(ctx)
@@ -161,7 +161,7 @@ func (r *runner) tick(ctx context.Context) {
 			return
 		case <-changed:
 		case <-reconfigured:
-		case <-r.poke:
+		case <-r.asked:
 		case <-time.After(period):
 		}
 	}
@@ -198,7 +198,8 @@ func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) deci
 	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
 }
 
-// own is this replica's own decision with its outcome, nil while it does not lead, and what it was made from.
+// own is this replica's own decision with its outcome, nil while it does not lead, and what it was
+// made from.
 func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

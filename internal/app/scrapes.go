@@ -26,7 +26,7 @@ func serveMetrics(from prometheus.Gatherer, timeout time.Duration) http.Handler 
 		source := limits.Source(r.RemoteAddr)
 		if !share.Enter(source) {
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, fmt.Sprintf("as many scrapes are being answered as may be at once, %d for one address", share.Each()), http.StatusTooManyRequests)
+			http.Error(w, fmt.Sprintf("too many concurrent scrapes, limit %d for one address", share.Each()), http.StatusTooManyRequests)
 			return
 		}
 		defer share.Leave(source)

@@ -86,8 +86,8 @@ func TestLivezNoticesAKindThatStandsStillAlsoOfAFollower(t *testing.T) {
 		leads       bool
 		call, fault string
 	}{
-		"a follower":                 {false, "refresh", "the loop of kind Thing that follows ZooKeeper last turned 2m"},
-		"a leader that writes":       {true, "commit", "the loop of kind Thing that writes to ZooKeeper last turned 2m"},
+		"a follower":                 {false, "refresh", "the loop of kind Thing that follows ZooKeeper last ran 2m"},
+		"a leader that writes":       {true, "commit", "the loop of kind Thing that writes to ZooKeeper last ran 2m"},
 		"a follower that goes round": {false, "", ""},
 		"a leader that goes round":   {true, "", ""},
 	} {

@@ -76,7 +76,7 @@ type Owner string
 const (
 	// OwnerShardscaler: the scaler writes /scale.
 	OwnerShardscaler Owner = "shardscaler"
-	// OwnerGroup: the scaler writes /scale, and follows the wish in the kind's InstanceGroup.
+	// OwnerGroup: the scaler writes /scale, and follows what the kind's InstanceGroup requests.
 	OwnerGroup Owner = "group"
 	// OwnerHPA: an HPA does; we assign, drain and publish, and never write /scale.
 	OwnerHPA Owner = "hpa"
@@ -95,7 +95,7 @@ type Mode string
 const (
 	// ModeAct: they are brought about.
 	ModeAct Mode = "act"
-	// ModeRecommend: they are published only: replicas stay, and nothing is emptied.
+	// ModeRecommend: they are published only: replicas stay, and nothing is drained.
 	ModeRecommend Mode = "recommend"
 )
 
@@ -111,9 +111,9 @@ const (
 
 // ResourceTarget is a target for CPU or memory: exactly one of the first two fields is set.
 type ResourceTarget struct {
-	// TargetUtilization is the wanted mean use as percent of the pods' requests, 1 to 1000.
+	// TargetUtilization is the desired mean use as percent of the pods' requests, 1 to 1000.
 	TargetUtilization int32 `json:"targetUtilization,omitempty"`
-	// TargetAverageValue is the wanted mean use a pod (`500m`, `1Gi`), greater than 0.
+	// TargetAverageValue is the desired mean use of a pod (`500m`, `1Gi`), greater than 0.
 	TargetAverageValue *resource.Quantity `json:"targetAverageValue,omitempty"`
 	// Hottest limits the most loaded instance; nil: only the mean counts.
 	Hottest *HottestTarget `json:"hottest,omitempty"`
@@ -122,9 +122,9 @@ type ResourceTarget struct {
 // HottestTarget is a target for the most loaded instance: exactly one of the first two fields is
 // set. What is above it by more than the tolerance is relieved by a rebalance, or else by growth.
 type HottestTarget struct {
-	// TargetUtilization is the wanted use in percent of the request, from that of the mean to 1000.
+	// TargetUtilization is the desired use in percent of the request, from that of the mean to 1000.
 	TargetUtilization int32 `json:"targetUtilization,omitempty"`
-	// TargetValue is the wanted use of the pod (`900m`, `2Gi`), at least that of the mean.
+	// TargetValue is the desired use of the pod (`900m`, `2Gi`), at least that of the mean.
 	TargetValue *resource.Quantity `json:"targetValue,omitempty"`
 	// Patience is how long a rebalance is given before growth is asked for. Default 3m.
 	Patience Duration `json:"patience,omitempty"`
@@ -173,7 +173,7 @@ type Heartbeat struct {
 	StaleAfter Duration `json:"staleAfter,omitempty"`
 	// RestartAfter is the lag from which its pod is restarted, at least StaleAfter. Default 180s.
 	RestartAfter Duration `json:"restartAfter,omitempty"`
-	// MaxStaleShare is the share of instances (and at least two) stale at once above which nobody
+	// MaxStaleShare is the share of instances (and at least two) silent at once above which none
 	// is restarted. Default 0.34. Without heartbeat, the default holds for those that do not work.
 	MaxStaleShare float64 `json:"maxStaleShare,omitempty"`
 	// StartupGrace is how long a new pod without a beat has no lag. Default RestartAfter.
@@ -260,6 +260,26 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 
 // Std returns d as the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// String is the duration as a person writes it: 1m, 5m30s, 1h5m. It is rounded to whole seconds,
+// and from an hour on to whole minutes; below a second to milliseconds.
+func (d Duration) String() string {
+	unit := time.Second
+	switch {
+	case d.Std().Abs() >= time.Hour:
+		unit = time.Minute
+	case d.Std().Abs() < time.Second:
+		unit = time.Millisecond
+	}
+	text := d.Std().Round(unit).String()
+	if rest, whole := strings.CutSuffix(text, "m0s"); whole {
+		text = rest + "m"
+	}
+	if rest, whole := strings.CutSuffix(text, "h0m"); whole {
+		text = rest + "h"
+	}
+	return text
+}
 
 // Kind returns the kind of that name.
 func (c *Config) Kind(name string) (*Kind, bool) {

@@ -104,7 +104,7 @@ func (r *Replicas) validate(errs *faults, path *field.Path) {
 	oneOf(errs, path.Child("owner"), r.Owner, OwnerShardscaler, OwnerGroup, OwnerHPA)
 	oneOf(errs, path.Child("mode"), r.Mode, ModeAct, ModeRecommend)
 	if r.Owner == OwnerHPA && r.Mode == ModeRecommend {
-		errs.add(field.Invalid(path.Child("mode"), r.Mode, "must be act with owner hpa: replicas are not written anyway"))
+		errs.add(field.Invalid(path.Child("mode"), r.Mode, "must be act with owner hpa: shardscaler writes no replicas then"))
 	}
 }
 

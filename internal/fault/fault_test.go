@@ -56,7 +56,8 @@ func TestPointsAreDistinct(t *testing.T) {
 	require.GreaterOrEqual(t, len(Points), 66)
 }
 
-// A release build holds nothing of all this; and that this would be noticed, a build with the tag shows.
+// A release build holds nothing of all this; and that this would be noticed, a build with the tag
+// shows.
 func TestReleaseHoldsNoPoint(t *testing.T) {
 	const symbols = "internal/fault."
 	build := func(tags string) (names int, hasSymbols bool) {

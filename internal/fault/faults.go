@@ -55,7 +55,8 @@ func FailStep(ctx context.Context, stage, step string) error {
 // soonest bounds the time until a fault that comes a moment later: about what a commit takes.
 const soonest = 3 * time.Millisecond
 
-// Soon is a Step whose fault comes a moment later, while the process goes on: when what is on its way is on its way.
+// Soon is a Step whose fault comes a moment later, while the process goes on: when what is on its
+// way is on its way.
 func Soon(ctx context.Context, stage, step string) { SoonAt(transaction(ctx, step) + "." + stage) }
 
 // SoonAt is Soon for a Point.
@@ -179,7 +180,8 @@ func (f *Fault) strike(name string) error {
 	return nil
 }
 
-// taken is by when a signal has stopped the process: another thread may take it, while this one goes on for a moment.
+// taken is by when a signal has stopped the process: another thread may take it, while this one
+// goes on for a moment.
 const taken = 100 * time.Millisecond
 
 // self sends a signal to this process; nothing of the caller's happens after it.

@@ -10,7 +10,8 @@ type Info struct {
 	Fails bool
 }
 
-// Stages of every transaction, in their order, as `<step>.<stage>`: the table lists those at which tests kill the product.
+// Stages of every transaction, in their order, as `<step>.<stage>`: the table lists those at which
+// tests kill the product.
 const (
 	Sending = "sending" // computed, not sent
 	Sent    = "sent"    // on its way: whether the server does it is open
@@ -29,7 +30,7 @@ var Points = []Info{
 	{Group: "create", Name: "create.sending", Passed: "their pool piece is computed", Fails: true},
 	{Group: "create", Name: "create.sent", Passed: "it is on its way to ZooKeeper"},
 	{Group: "create", Name: "create.replied", Passed: "it is durable, and nothing in memory says so"},
-	{Group: "create", Name: "create.applied", Passed: "memory says so, nobody else knows"},
+	{Group: "create", Name: "create.applied", Passed: "memory says so, no reader knows"},
 	{Group: "create", Name: "create.published", Passed: "readers know, who asked does not"},
 
 	{Group: "delete", Name: "delete.received", Passed: "deletes are asked for"},
@@ -37,9 +38,9 @@ var Points = []Info{
 	{Group: "delete", Name: "delete.sending", Passed: "what takes them from the pool, the list or the flight is computed", Fails: true},
 	{Group: "delete", Name: "delete.sent", Passed: "it is on its way to ZooKeeper"},
 	{Group: "delete", Name: "delete.replied", Passed: "it is durable, and nothing in memory says so"},
-	{Group: "delete", Name: "delete.applied", Passed: "memory says so, nobody else knows"},
+	{Group: "delete", Name: "delete.applied", Passed: "memory says so, no reader knows"},
 	{Group: "delete", Name: "delete.published", Passed: "readers know, who asked does not"},
-	{Group: "delete", Name: "forget.sending", Passed: "the instance has let go; the flight record is to go", Fails: true},
+	{Group: "delete", Name: "forget.sending", Passed: "the instance has released it; the flight record is to go", Fails: true},
 	{Group: "delete", Name: "forget.replied", Passed: "it is gone"},
 
 	{Group: "move", Name: "move.planned", Passed: "moves are planned, and the wave that holds them is to be stored"},
@@ -48,13 +49,13 @@ var Points = []Info{
 	{Group: "move", Name: "revoke.sending", Passed: "what takes them from a list is computed", Fails: true},
 	{Group: "move", Name: "revoke.sent", Passed: "it is on its way to ZooKeeper"},
 	{Group: "move", Name: "revoke.replied", Passed: "they are in flight, and nothing in memory says so"},
-	{Group: "move", Name: "revoke.applied", Passed: "memory says so, nobody else knows"},
-	{Group: "move", Name: "move.released", Passed: "the former instance is seen to have let go"},
+	{Group: "move", Name: "revoke.applied", Passed: "memory says so, no reader knows"},
+	{Group: "move", Name: "move.released", Passed: "the former instance is seen to have released it"},
 	{Group: "move", Name: "grant.sending", Passed: "what gives them to a list is computed", Fails: true},
 	{Group: "move", Name: "grant.sent", Passed: "it is on its way to ZooKeeper"},
 	{Group: "move", Name: "grant.replied", Passed: "they are in a list, and nothing in memory says so"},
-	{Group: "move", Name: "grant.applied", Passed: "memory says so, nobody else knows"},
-	{Group: "move", Name: "clear-plan.replied", Passed: "all of the wave has landed, and it is stored no more"},
+	{Group: "move", Name: "grant.applied", Passed: "memory says so, no reader knows"},
+	{Group: "move", Name: "clear-plan.replied", Passed: "all of the wave has arrived, and it is stored no more"},
 	{Group: "move", Name: "assign.sent", Passed: "what gives the pool's to a list is on its way"},
 	{Group: "move", Name: "assign.replied", Passed: "it is done, and nothing in memory says so"},
 
@@ -103,6 +104,6 @@ var Points = []Info{
 
 	{Group: "reload", Name: "config.offered", Passed: "a new text of the configuration has come", Fails: true},
 	{Group: "reload", Name: "config.parsed", Passed: "it is good, and not in force"},
-	{Group: "reload", Name: "config.in-force", Passed: "it is in force, nobody has looked"},
+	{Group: "reload", Name: "config.in-force", Passed: "it is in force, no reader has looked"},
 	{Group: "reload", Name: "config.applied", Passed: "sources and kinds follow it"},
 }

@@ -22,7 +22,8 @@ func Step(_ context.Context, _, _ string) {}
 // FailStep is a Step that can also return an error.
 func FailStep(_ context.Context, _, _ string) error { return nil }
 
-// Soon is a Step whose fault comes a moment later, while the process goes on: when what is on its way is on its way.
+// Soon is a Step whose fault comes a moment later, while the process goes on: when what is on its
+// way is on its way.
 func Soon(_ context.Context, _, _ string) {}
 
 // SoonAt is Soon for a Point.

@@ -38,3 +38,13 @@ func (m Maker) Gauges(name, help string, labels ...string) *prometheus.GaugeVec 
 func (m Maker) Histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return m.in.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
+
+// GaugeFunc makes a gauge without labels, whose value is asked for at each scrape.
+func (m Maker) GaugeFunc(name, help string, value func() float64) {
+	m.in.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+// Histogram makes a histogram without labels.
+func (m Maker) Histogram(name, help string, buckets ...float64) prometheus.Histogram {
+	return m.in.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+}

@@ -1,7 +1,7 @@
 // Package pins has the rules that bind resources to ordinals, as they are written.
 //
 // In: a rule and the labels of a resource, which are free text. Out: whether the rule's selector
-// picks it. Whoever reads a rule checks it: a configuration asks for more than a world.
+// picks it. The reader of a rule checks it: a configuration asks for more than a world.
 package pins
 
 import "slices"

@@ -25,7 +25,8 @@ type Config struct {
 	Pod       string
 	// Grace is the pod's terminationGracePeriodSeconds, of which the process needs Margin to stop.
 	Grace, Margin time.Duration
-	// Patience is how long nobody may answer: without a server nothing empties the pod.
+	// Patience is the time without any answer after which the hook gives up: without a server nothing
+	// drains the pod.
 	Patience time.Duration
 }
 
@@ -59,7 +60,7 @@ func (c *Config) Validate() error {
 var (
 	// ErrLeft: the grace is nearly over and the pod still owns something.
 	ErrLeft = errors.New("the grace is nearly over")
-	// ErrUnanswered: nobody could say whether the pod may end.
+	// ErrUnanswered: no server said whether the pod may end.
 	ErrUnanswered = errors.New("no answer")
 )
 
@@ -99,7 +100,7 @@ func Hold(ctx context.Context, c Config, out io.Writer) error {
 				now.Blocked = last.Blocked // a replica that does not lead may not know it, and nothing has moved since
 			}
 			if heard = time.Now(); now != last {
-				fmt.Fprintf(out, "%s owns %d resources%s\n", c.Pod, now.Left, because(now.Blocked))
+				fmt.Fprintf(out, "%s: resources left: %d%s\n", c.Pod, now.Left, because(now.Blocked))
 			}
 			last, wait = now, pollBefore(ctx)
 		}
@@ -121,14 +122,14 @@ func leftOver(last answer) error {
 	if last.State == "" {
 		return fmt.Errorf("%w within the grace", ErrUnanswered)
 	}
-	return fmt.Errorf("%w: %d resources are left%s", ErrLeft, last.Left, because(last.Blocked))
+	return fmt.Errorf("%w: resources left: %d%s", ErrLeft, last.Left, because(last.Blocked))
 }
 
 func because(blocked string) string {
 	if blocked == "" {
 		return ""
 	}
-	return ": " + blocked
+	return " (" + blocked + ")"
 }
 
 // errUnknown: the server knows no such pod, and will not.

@@ -45,7 +45,7 @@ func TestThePodIsHeldUntilItOwnsNothing(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, Hold(t.Context(), config(s.URL+"/"), &out))
 	require.EqualValues(t, 3, asked.Load())
-	require.Equal(t, "iota-dac-3 owns 12 resources\niota-dac-3 owns 0 resources\niota-dac-3: empty\n", out.String())
+	require.Equal(t, "iota-dac-3: resources left: 12\niota-dac-3: resources left: 0\niota-dac-3: empty\n", out.String())
 }
 
 func TestARestartIsNotHeld(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTheGraceEndsWhateverIsLeft(t *testing.T) {
 	c.Grace, c.Margin = 2*time.Second, 1500*time.Millisecond
 	err := Hold(t.Context(), c, io.Discard)
 	require.ErrorIs(t, err, ErrLeft)
-	require.EqualError(t, err, "the grace is nearly over: 40 resources are left: no room")
+	require.EqualError(t, err, "the grace is nearly over: resources left: 40 (no room)")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Error(t, Hold(ctx, c, io.Discard), "ended by a signal")
@@ -71,7 +71,7 @@ func TestAReasonHoldsUntilSomethingMoves(t *testing.T) {
 		`200 {"state":"empty"}`)
 	var out strings.Builder
 	require.NoError(t, Hold(t.Context(), config(s.URL), &out))
-	require.Equal(t, "iota-dac-3 owns 40 resources: no room\niota-dac-3 owns 30 resources\niota-dac-3: empty\n", out.String())
+	require.Equal(t, "iota-dac-3: resources left: 40 (no room)\niota-dac-3: resources left: 30\niota-dac-3: empty\n", out.String())
 }
 
 func TestAServerThatFailsForAWhileIsBorne(t *testing.T) {
@@ -80,7 +80,7 @@ func TestAServerThatFailsForAWhileIsBorne(t *testing.T) {
 	require.EqualValues(t, 4, asked.Load())
 }
 
-// Nobody answers: the pod is not held for its whole grace, and its end is no success.
+// Without an answer the pod is not held for its whole grace, and its end is no success.
 func TestAnUnansweredQuestionIsNoYes(t *testing.T) {
 	s, asked := answers(t, `503 not read yet`)
 	c := config(s.URL)

@@ -35,7 +35,7 @@ func ofKind(name, help string, labels ...string) *prometheus.Desc {
 // The series. The label is not called instance: Prometheus gives that name to what it scrapes.
 var (
 	instanceResources     = ofInstance("resources", "Ids in the list of an instance.")
-	instanceLag           = ofInstance("heartbeat_lag_seconds", "Time since the newest heartbeat of an instance.")
+	instanceLag           = ofInstance("heartbeat_lag_seconds", "Age of the newest heartbeat that an instance's present pod sent; without one, of the pod.")
 	instanceCPU           = ofInstance("cpu_cores", "CPU that an instance uses, from metrics.k8s.io.")
 	instanceMemory        = ofInstance("memory_bytes", "Memory that an instance uses, from metrics.k8s.io.")
 	instanceCPURequest    = ofInstance("cpu_request_cores", "CPU that an instance's containers request.")
@@ -44,9 +44,9 @@ var (
 
 	kindResources     = ofKind("resources", "Resources of a kind by state: assigned, in_flight or unassigned.", "state")
 	kindCatalogued    = ofKind("catalogue_resources", "Resources of a kind in the last complete read of the catalogue.")
-	kindReplicas      = ofKind("replicas", "Size of the StatefulSet as its spec has it.")
+	kindReplicas      = ofKind("replicas", "Current replicas of the StatefulSet, as its spec has them.")
 	kindReadyReplicas = ofKind("ready_replicas", "Ready pods of the StatefulSet as its controller reports them.")
-	kindRecommended   = ofKind("recommended_replicas", "Size that the kind's own signals ask for, within its bounds and windows.")
+	kindRecommended   = ofKind("recommended_replicas", "Recommended replicas: what the kind's own signals ask for, within its bounds and windows.")
 	kindInit          = ofKind("init_replicas", "Least number of instances, as configured.")
 	kindMax           = ofKind("max_replicas", "Greatest number of instances, as configured.")
 	kindCapacity      = ofKind("capacity", "Hard limit of resources on one instance, as configured.")

@@ -7,11 +7,11 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Client is how one leadership reads and writes ZooKeeper, as zk.Client does: commits are applied to
-// the State that they were made from. It belongs to one kind.
+// Client is how one leadership reads and writes ZooKeeper, as zk.Client does: commits are applied
+// to the State that they were made from. It belongs to one kind.
 //
-// A Read costs next to nothing while no other client has written: it then relies on prev being what this
-// client read last, with all that it committed since, or a copy of that.
+// A Read costs next to nothing while no other client has written: it then relies on prev being what
+// this client read last, with all that it committed since, or a copy of that.
 //
 // No call heeds its context: a deadline is by another clock than the world's, and no time passes
 // here.
@@ -21,19 +21,19 @@ type Client struct {
 	// not applied yet.
 	seen  int64
 	under int
-	// left is how many transactions are sent before the process ends; negative: it goes on. unheard:
-	// the answer to the last one does not come any more.
-	left    int
-	unheard bool
+	// left is how many transactions are sent before the process ends; negative: it goes on.
+	// unanswered: the answer to the last one does not come any more.
+	left       int
+	unanswered bool
 }
 
 // NewClient has read nothing.
 func (z *ZooKeeper) NewClient() *Client { return &Client{z: z, seen: -1, left: -1} }
 
 // Kill ends the process after that many more transactions, in the middle of whatever it does then:
-// from there on every call fails with ErrUnavailable. unheard: the last one is done, and the process
-// has not heard of it.
-func (c *Client) Kill(after int, unheard bool) { c.left, c.unheard = after, unheard }
+// from there on every call fails with ErrUnavailable. unanswered: the last one is done, and the
+// process has not heard of it.
+func (c *Client) Kill(after int, unanswered bool) { c.left, c.unanswered = after, unanswered }
 
 // Dead says that the process has ended.
 func (c *Client) Dead() bool { return c.left == 0 }
@@ -123,7 +123,7 @@ func (c *Client) commit(m protocol.Multi) ([]protocol.Result, error) {
 	before := c.z.zxid
 	results, err := c.z.Commit(m)
 	if err == nil && c.left > 0 {
-		if c.left--; c.left == 0 && c.unheard {
+		if c.left--; c.left == 0 && c.unanswered {
 			err = fmt.Errorf("%w: the answer is lost", protocol.ErrUnavailable)
 		}
 	}

@@ -24,8 +24,8 @@ type ClusterConfig struct {
 	CPURequest, MemoryRequest int64
 }
 
-// Cluster is a StatefulSet and its pods, made side by side (podManagementPolicy Parallel). It is what
-// a Scaler acts on.
+// Cluster is a StatefulSet and its pods, made side by side (podManagementPolicy Parallel). It is
+// what a Scaler acts on.
 type Cluster struct {
 	cfg   ClusterConfig
 	clock *Clock
@@ -218,7 +218,7 @@ func (c *Cluster) ListPods(context.Context) (observed.PodList, error) {
 	return observed.PodList{Begun: c.clock.Now(), UIDs: uids}, nil
 }
 
-// Publish implements scaler.Actuator. Nobody reads the events of a world.
+// Publish implements scaler.Actuator. The events of a world have no reader.
 func (c *Cluster) Publish(actuate.Workload, actuate.Event) {}
 
 // SeedGroup implements scaler.Actuator. A world has no InstanceGroups.

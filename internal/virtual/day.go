@@ -35,9 +35,9 @@ type Day struct {
 	// asks are what callers ask for, in order.
 	asks []ask
 	// kill is when the leader ends, after is after how many more transactions.
-	kill    time.Time
-	after   int
-	unheard bool
+	kill       time.Time
+	after      int
+	unanswered bool
 }
 
 type ask struct {
@@ -46,8 +46,8 @@ type ask struct {
 	ids []string
 }
 
-// NewDay is the day of that seed, of so many resources and at most so many instances. It begins with
-// all instances, and with the creates of all the resources.
+// NewDay is the day of that seed, of so many resources and at most so many instances. It begins
+// with all instances, and with the creates of all the resources.
 func NewDay(seed uint64, resources, instances int) (*Day, error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -137,7 +137,7 @@ func (d *Day) plan(rng *rand.Rand, start time.Time, resources int) {
 			remove(at, burst)
 		}
 		if i == killed {
-			d.kill, d.after, d.unheard = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
+			d.kill, d.after, d.unanswered = at.Add(2*time.Second), 1+rng.IntN(20), rng.IntN(2) == 0
 		}
 	}
 }
@@ -158,7 +158,8 @@ func newID(rng *rand.Rand) string {
 type Report struct {
 	// Ticks of the world, Terms of leaders, Resizes that were written, Restarts of pods.
 	Ticks, Terms, Resizes, Restarts int
-	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were not.
+	// Created and Deleted count the ids whose callers were answered, Waiting the messages that were
+	// not.
 	Created, Deleted, Waiting int
 	// Resources is how many there are in the end.
 	Resources int
@@ -184,8 +185,8 @@ func (d *Day) Begin() *Play {
 	return &Play{day: d, World: New(cfg), digest: digest, asks: d.asks}
 }
 
-// Run plays a whole day. Its error is the first thing that went wrong, or what is not where it should
-// be in the end.
+// Run plays a whole day. Its error is the first thing that went wrong, or what is not where it
+// should be in the end.
 func (d *Day) Run(ctx context.Context) (Report, error) {
 	p := d.Begin()
 	err := p.To(ctx, dayLong)
@@ -207,7 +208,7 @@ func (p *Play) To(ctx context.Context, after time.Duration) error {
 			w.callers.Ask(p.asks[0].op, p.asks[0].ids)
 		}
 		if d.kill.After(last) && !d.kill.After(now) {
-			w.Kill(d.after, d.unheard)
+			w.Kill(d.after, d.unanswered)
 		}
 		if err := w.Step(ctx); err != nil {
 			return err

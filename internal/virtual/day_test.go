@@ -65,21 +65,21 @@ func TestADayIsAnotherForAnotherSeed(t *testing.T) {
 // A leader's process may end in the middle of anything that it does.
 func TestALeaderMayEndAnywhere(t *testing.T) {
 	for after := range 12 {
-		for _, unheard := range []bool{false, true} {
+		for _, unanswered := range []bool{false, true} {
 			d, err := NewDay(7, 3000, 5)
 			require.NoError(t, err)
-			d.kill, d.after, d.unheard = d.Config.Start.Add(time.Minute), 1+after, unheard // while all is being created
+			d.kill, d.after, d.unanswered = d.Config.Start.Add(time.Minute), 1+after, unanswered // while all is being created
 			p := d.Begin()
 			play(t, 5*time.Minute, p)
-			require.NoError(t, p.World.Settled(), "after %d, unheard %t", d.after, unheard)
+			require.NoError(t, p.World.Settled(), "after %d, unanswered %t", d.after, unanswered)
 			require.Equal(t, 2, p.World.terms)
 			require.Equal(t, 3000, p.World.judge.there)
 		}
 	}
 }
 
-// Leaders end again and again while the size changes all the time and resources come and go: each one
-// goes on from what it finds.
+// Leaders end again and again while the size changes all the time and resources come and go: each
+// one goes on from what it finds.
 func TestLeadersThatEndAgainAndAgain(t *testing.T) {
 	for seed := range uint64(4) {
 		d, err := NewDay(seed, 600, 6)

@@ -9,15 +9,16 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Judge checks protocol rule 12 at each transaction: no id is in two places, and none goes without a
-// delete that was asked for; and that no size is written before what goes by it is empty. It decodes
-// what a transaction has written and compares that with what it knows, so that a transaction costs
-// what it changes. Of the protocol it uses the codec alone, and none of the steps.
+// Judge checks protocol rule 12 at each transaction: no id is in two places, and none goes without
+// a delete that was asked for; and that no size is written before what goes by it is empty. It
+// decodes what a transaction has written and compares that with what it knows, so that a
+// transaction costs what it changes. Of the protocol it uses the codec alone, and none of the
+// steps.
 //
 // Its verdict is the first fault; after that nothing more is looked at.
 type Judge struct {
 	kind string
-	// released says why an instance has not let go of what was taken from it; "" if it has. Nil:
+	// released says why an instance has not released what was revoked from it; "" if it has. Nil:
 	// the hand-off promises nothing.
 	released func(f *protocol.Flight) string
 

@@ -25,9 +25,9 @@ type leader struct {
 	client *Client
 	loop   *loop.Loop
 	scaler *scaler.Scaler
-	// idle: the loop was passed since it was ordered anything. over is why it has ended.
-	idle bool
-	over error
+	// passed: the loop was passed since it was ordered anything. over is why it has ended.
+	passed bool
+	over   error
 	// told is the State that the fold was told of, who are those who spoke by it.
 	told *protocol.State
 	who  seen.Speakers
@@ -39,7 +39,7 @@ func (w *World) elect(ctx context.Context) (err error) {
 	kind, log, reg := w.cfg.Kind.Name, slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	l := &leader{w: w, client: w.z.NewClient()}
 	l.Engine = rebalancer.New(rebalancer.Config{
-		Kind: kind, Refresh: w.cfg.SyncPeriod, Now: w.clock.Now, Each: oneByOne,
+		Kind: kind, ReadEvery: w.cfg.SyncPeriod, Now: w.clock.Now, Each: oneByOne,
 	}, l.client, log, reg)
 	l.loop, err = l.Begin(ctx, fmt.Sprintf("pod-%d/%d", w.terms, w.terms), 1, func(work func()) { work() })
 	if err != nil {
@@ -86,7 +86,7 @@ func (l *leader) tell() {
 // pass passes the loop once.
 func (l *leader) pass(ctx context.Context) error {
 	if l.over == nil {
-		l.over, l.idle = l.loop.Pass(ctx), true
+		l.over, l.passed = l.loop.Pass(ctx), true
 	}
 	return l.over
 }
@@ -94,8 +94,8 @@ func (l *leader) pass(ctx context.Context) error {
 // work passes the loop until it has nothing to do before that time, and moves the clock to whatever
 // it has to do until then.
 func (l *leader) work(ctx context.Context, until time.Time) error {
-	for !l.idle || l.over != nil || l.loop.Due().Before(until) {
-		if l.idle {
+	for !l.passed || l.over != nil || l.loop.Due().Before(until) {
+		if l.passed {
 			l.w.clock.Reach(l.loop.Due())
 		}
 		if err := l.pass(ctx); err != nil {
@@ -108,7 +108,7 @@ func (l *leader) work(ctx context.Context, until time.Time) error {
 // Order implements scaler.Engine.
 func (l *leader) Order(o orders.Orders) {
 	l.Engine.Order(o)
-	l.idle = false
+	l.passed = false
 }
 
 // keepPasses is how often the loop is passed for a document before its caller gives up.

@@ -95,10 +95,10 @@ func (w *World) unreleased(f *protocol.Flight) string {
 }
 
 // Kill ends the leader's process in the middle of its work, after that many more transactions. With
-// unheard it does not learn of the last one that it was done.
-func (w *World) Kill(after int, unheard bool) {
+// unanswered it does not learn of the last one that it was done.
+func (w *World) Kill(after int, unanswered bool) {
 	if w.leader != nil {
-		w.leader.client.Kill(after, unheard)
+		w.leader.client.Kill(after, unanswered)
 	}
 }
 
@@ -192,8 +192,8 @@ func (w *World) usage() observed.PodUsage {
 	return observed.PodUsage{Kind: w.cfg.Kind.Name, At: now, Usage: samples}
 }
 
-// lead lets the leader do all it has to until the next tick; where there is none, the next one takes
-// over when it is time.
+// lead lets the leader do all it has to until the next tick; where there is none, the next one
+// takes over when it is time.
 func (w *World) lead(ctx context.Context) error {
 	if w.leader == nil {
 		if w.clock.Now().Before(w.takeOver) {

@@ -25,8 +25,8 @@ func settled(t *testing.T) (*World, *Day) {
 	return p.World, d
 }
 
-// What the loop knows of ZooKeeper, by its own writes and by reads that cost nothing, is what a whole
-// read shows.
+// What the loop knows of ZooKeeper, by its own writes and by reads that cost nothing, is what a
+// whole read shows.
 func TestTheLoopKnowsWhatZooKeeperHolds(t *testing.T) {
 	d, err := NewDay(5, 2000, 6)
 	require.NoError(t, err)
@@ -72,8 +72,8 @@ func TestAWorldEndsAtTheFirstFault(t *testing.T) {
 	require.Error(t, w.Settled())
 }
 
-// What is in flight stays there until its instance has let go. Where that says so and lies, the judge
-// sees it at the transaction that gives it on.
+// What is in flight stays there until its instance has let go. Where that says so and lies, the
+// judge sees it at the transaction that gives it on.
 func TestNothingIsGivenOnBeforeItsInstanceLetsGo(t *testing.T) {
 	w, d := settled(t)
 	for _, in := range w.instances {

@@ -11,8 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// ZooKeeper is one in memory: what it holds is a znode by path, with the versions and numbers that a
-// server would give. A transaction is done at once, all of it or nothing.
+// ZooKeeper is one in memory: what it holds is a znode by path, with the versions and numbers that
+// a server would give. A transaction is done at once, all of it or nothing.
 type ZooKeeper struct {
 	clock *Clock
 	nodes map[string]*znode

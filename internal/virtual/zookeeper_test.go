@@ -154,14 +154,14 @@ func must(m protocol.Multi, err error) []protocol.Multi {
 }
 
 func TestADeadClientSendsNothingMore(t *testing.T) {
-	for _, unheard := range []bool{false, true} {
+	for _, unanswered := range []bool{false, true} {
 		b := newBed(t, 10, 0)
 		b.judge.Heard(0, []string{"a", "b"})
-		b.client.Kill(1, unheard)
+		b.client.Kill(1, unanswered)
 		one := must(protocol.Create(b.st, 0, []string{"a"}))
 		two := must(protocol.Create(b.st, 1, []string{"b"}))
 		errs := b.client.CommitAll(t.Context(), b.st, append(one, two...))
-		require.Equal(t, unheard, errors.Is(errs[0], protocol.ErrUnavailable))
+		require.Equal(t, unanswered, errors.Is(errs[0], protocol.ErrUnavailable))
 		require.ErrorIs(t, errs[1], protocol.ErrUnavailable)
 		require.True(t, b.client.Dead())
 		require.Equal(t, 1, b.judge.there)

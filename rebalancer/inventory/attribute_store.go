@@ -28,7 +28,7 @@ type attributeStore struct {
 	pause time.Time
 }
 
-// askPause is how long nobody asks for another read after one failed.
+// askPause is the time from a read that failed to the request for another one.
 const askPause = 10 * time.Second
 
 func newAttributeStore() attributeStore {
@@ -54,7 +54,7 @@ func (b *attributeStore) lacks() bool {
 	return b.wanted.reads() && (b.now == nil || !b.now.needs.equal(b.wanted))
 }
 
-// ask says whether somebody should ask for a read now.
+// ask says whether the caller should ask for a read now.
 func (b *attributeStore) ask(now time.Time) bool {
 	if b.asked || b.read != nil || now.Before(b.pause) {
 		return false

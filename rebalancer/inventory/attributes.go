@@ -81,7 +81,7 @@ func (x *Attributes) Of(hash uint64) (Attribute, bool) {
 	return Attribute{Weight: Unit, Pin: x.absent}, false
 }
 
-// Unreadable says whether nothing is known of an id before its row is mended. A pinned one is.
+// Unreadable says whether nothing is known of an id before its row is corrected. A pinned one is.
 func (x *Attributes) Unreadable(hash uint64) bool {
 	if !x.unread[hash] {
 		return false
@@ -220,8 +220,8 @@ func (r *catalogueRead) pin(row observed.ResourceKnown) plan.PinIndex {
 	return c.pin
 }
 
-// done is the read as a whole; nil: no attributes are needed. Ids that a pin names and no row had are
-// bound all the same.
+// done is the read as a whole; nil: no attributes are needed. Ids that a pin names and no row had
+// are bound all the same.
 func (r *catalogueRead) done() *Attributes {
 	if r == nil {
 		return nil

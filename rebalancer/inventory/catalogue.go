@@ -39,7 +39,7 @@ func (s Catalogue) Abort(now time.Time) {
 }
 
 // Rows takes a part of the rows of the read that began; the slice may be used again, its strings
-// not. A row whose resource is being deleted counts as new: its create turns the delete.
+// not. A row whose resource is being deleted counts as new: its create replaces the delete.
 func (s Catalogue) Rows(rows []observed.ResourceKnown) {
 	ids := make([]string, len(rows))
 	for i := range rows {
@@ -91,8 +91,8 @@ func (s *shared) leads(c *comparison) bool {
 	return s.leading && s.comparison == c
 }
 
-// found notes what a read has found: what it says of attributes is in force, its claims are owed, and
-// its new rows are being created.
+// found notes what a read has found: what it says of attributes is in force, its claims are owed,
+// and its new rows are being created.
 func (s *shared) found(now time.Time, out *Compared, r *catalogueRead, read *Attributes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +212,7 @@ func (s Catalogue) Claimed() int {
 	return claimed
 }
 
-// forget lets go of waiting deletes whose ids have gone by another way, so that no outdated number
+// forget drops waiting deletes whose ids have gone by another way, so that no outdated number
 // is confirmed, if anything has changed since it last did. c is lent.
 func (s *shared) forget(c *comparison) {
 	if c.shown == nil {
@@ -226,8 +226,8 @@ func (s *shared) forget(c *comparison) {
 	c.with.Forget(s.index.knows)
 }
 
-// ErrCountChanged says that another number of deletes waits than was to be confirmed.
-var ErrCountChanged = errors.New("another number of deletes waits")
+// ErrCountChanged says that the number of waiting deletes is another than was to be confirmed.
+var ErrCountChanged = errors.New("the number of waiting deletes is another")
 
 // Confirmation is a set of deletes that a person has confirmed.
 type Confirmation struct {

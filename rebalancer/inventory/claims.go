@@ -76,7 +76,7 @@ func (s *shared) owe(ids []string) {
 	}
 }
 
-// paid forgets what was owed and is durable by now, or has been turned.
+// paid forgets what was owed and is durable by now, or has been replaced.
 func (s *shared) paid() (some bool) {
 	for id := range s.owed {
 		if s.requests.wanted(resync.Deleted, id) == nil {

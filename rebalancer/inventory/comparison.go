@@ -24,7 +24,7 @@ type comparison struct {
 	claimed int
 	// ended counts the reads that were compared.
 	ended int
-	// forgotten is the update of the index at which waiting deletes last let go of the unknown.
+	// forgotten is the update of the index at which waiting deletes last dropped the unknown.
 	forgotten int
 }
 
@@ -90,7 +90,7 @@ func (s *shared) giveBack(c *comparison) {
 	c.lent, c.said, c.spoken, c.shown = nil, nil, nil, nil
 }
 
-// lend does long work with the comparison of who leads, as soon as no other goroutine has it.
+// lend does long work with the leader's comparison, as soon as no other goroutine has it.
 func (s *shared) lend(ctx context.Context, work func(c *comparison) error) error {
 	for {
 		c, back := s.borrow()

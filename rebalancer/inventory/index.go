@@ -19,7 +19,7 @@ const (
 
 // Index says where each id is. It is built from a State at its first use and from then on kept up
 // by comparing States, at the cost of what differs. It is brought up to the latest State when it is
-// asked, or when nobody waits: a plan of many transactions does not wait for it after each.
+// asked, or when no caller waits: a plan of many transactions does not wait for it after each.
 //
 // It keeps a 64-bit hash of each id, about 25 bytes each, and no strings: a string would keep alive
 // the whole list that it was once read from. Two of 350,000 ids share a hash in one process in 300

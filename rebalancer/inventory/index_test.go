@@ -51,8 +51,8 @@ func BenchmarkIndexBuild350000(b *testing.B) {
 	}
 }
 
-// BenchmarkIndexFollow350000 is what a commit that changes one list costs everybody who asks where
-// ids are.
+// BenchmarkIndexFollow350000 is what a commit that changes one list costs each caller that asks
+// where ids are.
 func BenchmarkIndexFollow350000(b *testing.B) {
 	ids := uuids(350_100)
 	st := stateOf(ids[:350_000], 100)

@@ -10,8 +10,8 @@
 //	catalogue ► Catalogue ─┴─► resync, attributes ────┴──► Writer: attributes
 //	State ────► Follow ──────► Index ────────────────────► where an id is
 //
-// One lock guards all but the index, which has its own, held for half a second while it is built. No
-// caller asks the index while it holds the other one (a test sees to that).
+// One lock guards all but the index, which has its own, held for half a second while it is built.
+// No caller asks the index while it holds the other one (a test sees to that).
 package inventory
 
 import (

@@ -84,18 +84,20 @@ func (r *Request) less() (complete bool) {
 }
 
 // requests are what was asked for and is not committed yet: for each id the last that was said of
-// it. A create that follows a delete turns it, and the other way; the callers of both are answered
-// when the last is durable. Nothing goes before it is committed: Pending shows, Answer removes.
+// it. A create that follows a delete replaces it, and the other way; the callers of both are
+// answered when the last is durable. Nothing goes before it is committed: Pending shows, Answer
+// removes.
 type requests struct {
 	by map[string]*wanted
-	// order lists the ids of each op as they came. An id may stand twice, or have turned or gone.
+	// order lists the ids of each op as they came. An id may stand twice, or have another op by
+	// now, or none.
 	order [2][]string
 	shown int
 	// now counts what was ever added: a clock that tells what was asked before a send or read.
 	now int64
 }
 
-// wanted is the last that was said of an id, and who waits for it.
+// wanted is the last that was said of an id, and the callers that wait for it.
 type wanted struct {
 	op    resync.Op
 	shown int   // the last call of Pending that showed it

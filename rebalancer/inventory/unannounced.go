@@ -5,7 +5,7 @@ package inventory
 const unannouncedReads = 3
 
 // unannouncedText is the warning. It does not change, so that it is raised once.
-const unannouncedText = "rows keep appearing in the catalogue, and no message tells of any: " +
+const unannouncedText = "reads of the catalogue keep finding new rows for which no notification came: " +
 	"a broker may grant the subscription and still let nothing through to this user (an ACL), or the platform may not publish"
 
 // unannounced counts reads that find new rows though no message has come since the read before.

@@ -48,8 +48,8 @@ func (s Writer) Sending(op resync.Op, ids []string) bool {
 	return true
 }
 
-// Answer says that op is durable now for ids. Those that turned meanwhile stay: the last that was
-// said of them is still to be carried out. It returns the requests that are thereby complete.
+// Answer says that op is durable now for ids. Those whose op changed meanwhile stay: the last that
+// was said of them is still to be carried out. It returns the requests that are thereby complete.
 func (s Writer) Answer(op resync.Op, ids []string) (complete []*Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

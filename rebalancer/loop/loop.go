@@ -2,12 +2,22 @@
 //
 // In: orders, ZooKeeper, what callers ask for. Out: transactions, answers, Progress. Invariant: the
 // loop alone sends, one goroutine owns it and its State, and it ends with the first error that
-// leaves in doubt what ZooKeeper holds or who may write: whoever leads next reads everything anew.
+// leaves in doubt what ZooKeeper holds or who may write: the next leader reads everything anew.
 // It has no clock of its own and starts no goroutine.
 //
 // It is level-triggered: each step looks at what is, and proposes the next thing to do, if there is
 // one. Nothing that must be finished is remembered here: a successor goes on from ZooKeeper alone.
-// docs/architecture.md draws a pass.
+//
+//	Pass ─► prepare: orders, and what others changed in ZooKeeper ◄──────────┐
+//	        │                                                                │
+//	        ├─ stopped? ─► only what is asked of the writer itself           │
+//	        ▼                                                                │
+//	      the next step that does not back off                               │
+//	        ├─ proposes nothing ─────────────────────────► the step after it ┤
+//	        ├─ proposes ─► send ─► note, publish, answer ─► the first step ──┤
+//	        ├─ is refused ─► it backs off ───────────────► the step after it ┘
+//	        ├─ meets a conflict ─► it backs off, and the pass ends: all is read again
+//	        └─ fenced, unavailable ─► the term is over
 package loop
 
 import (
@@ -28,8 +38,8 @@ import (
 type Config struct {
 	// Holder is what the head names while this loop leads.
 	Holder string
-	// Refresh is the time between two reads of ZooKeeper when nothing changes.
-	Refresh   time.Duration
+	// ReadEvery is the time between two reads of ZooKeeper when nothing changes.
+	ReadEvery time.Duration
 	Now       func() time.Time
 	Store     Store
 	Host      Host
@@ -55,7 +65,7 @@ type Host interface {
 	Alive()
 	// Ordered is what is ordered now. It forgets that a status has changed.
 	Ordered() Ordered
-	// Publish shows everybody a State, which is not changed any more; changed: more than its age is
+	// Publish shows every caller a State, which is not changed any more; changed: more than its age is
 	// new.
 	Publish(st *protocol.State, changed bool)
 	// Wake has the loop passed again.
@@ -64,9 +74,9 @@ type Host interface {
 	Show(p *orders.Progress, now time.Time)
 	// Stop shows why the kind is stopped; "": it is not. news: that was not known.
 	Stop(why string) (news bool)
-	// Reread asks for a complete read of the catalogue.
-	Reread()
-	// Moved counts resources that were given to an instance.
+	// Resync asks for a complete read of the catalogue.
+	Resync()
+	// Moved counts resources that were assigned or granted to an instance.
 	Moved(n int)
 }
 
@@ -111,7 +121,7 @@ func (c *core) block(why string) {
 	}
 }
 
-// publish shows everybody a copy of the State.
+// publish shows every caller a copy of the State.
 func (c *core) publish(changed bool) { c.Host.Publish(c.view.State.Clone(), changed) }
 
 // Loop is one uninterrupted time of writing under one epoch.
@@ -119,7 +129,7 @@ type Loop struct {
 	*core
 	ordered Ordered
 	// stay are the ordinals that stay by the last orders that could be acted upon: what is shown as
-	// draining does not depend on a hold. unproven is why lost ordinals are not emptied.
+	// draining does not depend on a hold. unproven is why unhealthy ordinals are not drained.
 	stay     []int
 	unproven map[int]string
 	reader   reader
@@ -160,7 +170,7 @@ func (l *Loop) Due() time.Time { return l.due }
 // Pass does whatever there is to do now. After each thing done it begins anew with what callers
 // wait for. An error says that this loop must not go on.
 func (l *Loop) Pass(ctx context.Context) error {
-	l.due = l.clock().Add(l.Refresh)
+	l.due = l.clock().Add(l.ReadEvery)
 	l.blocked = ""
 	for i := 0; i < len(l.steps) && ctx.Err() == nil; {
 		s := &l.steps[i]
@@ -188,8 +198,8 @@ func (l *Loop) Pass(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// try has a step done, unless it backs off. did: something was done; ended: the pass is over, because
-// others have written. An error ends the term.
+// try has a step done, unless it backs off. did: something was done; ended: the pass is over,
+// because others have written. An error ends the term.
 func (l *Loop) try(ctx context.Context, s *step) (did, ended bool, err error) {
 	if until := s.failure.until; l.view.Now.Before(until) {
 		l.again(until)
@@ -251,7 +261,7 @@ func (l *Loop) order() {
 	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
-	if l.view.Idle = l.ordered.Orders.Refusal(l.view.Now); l.view.Idle == "" {
+	if l.view.Refusal = l.ordered.Orders.Refusal(l.view.Now); l.view.Refusal == "" {
 		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
 		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)
@@ -268,7 +278,7 @@ func (l *Loop) stopped() bool {
 		l.Log.Error("the kind is stopped", "reason", why)
 	case news:
 		l.Metrics.alarm.Set(0)
-		l.Log.Info("the kind is no longer stopped")
+		l.Log.Info("the alarm is over: the kind is no longer stopped")
 	}
 	return why != ""
 }

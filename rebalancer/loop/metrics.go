@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -28,54 +28,37 @@ type Metrics struct {
 // NewMetrics registers the series; waiting counts the deletes that wait for a person, claimed those
 // that wait for a read.
 func NewMetrics(reg prometheus.Registerer, kind string, waiting, claimed func() float64) *Metrics {
-	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
-	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Name: "shardscaler_rebalancer_" + name, Help: help}
-	}
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts(opts(name, help)))
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts(opts(name, help)))
-	}
-	counters := func(name, help, label string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts(opts(name, help)), []string{label})
-	}
-	gauges := func(name, help, label string) *prometheus.GaugeVec {
-		return f.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), []string{label})
-	}
-	seconds := func(name, help string, buckets ...float64) prometheus.Histogram {
-		return f.NewHistogram(prometheus.HistogramOpts{Name: "shardscaler_rebalancer_" + name, Help: help, Buckets: buckets})
-	}
-	f.NewGaugeFunc(prometheus.GaugeOpts(opts("waiting_deletes",
-		"Deletes found by a comparison with the catalogue that wait for a person to confirm their number.")), waiting)
-	f.NewGaugeFunc(prometheus.GaugeOpts(opts("claimed_deletes",
-		"Resources that a delete by a condition named and no complete read of the catalogue has decided yet.")), claimed)
+	const prefix = "shardscaler_rebalancer_"
+	m := meter.In(prometheus.WrapRegistererWithPrefix(prefix, prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg)))
+	m.GaugeFunc("waiting_deletes",
+		"Deletes found by a comparison with the catalogue that wait for a person to confirm their number.", waiting)
+	m.GaugeFunc("claimed_deletes",
+		"Resources that a delete by a condition named and no complete read of the catalogue has decided yet.", claimed)
 	return &Metrics{
-		created:    counter("created_total", "Resources made durable."),
-		deleted:    counter("deleted_total", "Resources deleted."),
-		duplicates: counter("duplicates_total", "Ids found in two places and left in one."),
-		conflicts:  counter("conflicts_total", "Writes refused because something else had changed; each is followed by a complete read."),
-		foreign:    counter("foreign_edits_total", "Changes of the assignment that somebody else made."),
-		changes:    counter("list_changes_total", "Changes of an instance's list."),
-		moves: counters("moves_total",
-			"Resources given to an instance, by reason: new (from the pool), drain, pin, spread, undo.", "reason"),
-		commits: counters("commits_total", "Transactions committed, by step of the protocol.", "step"),
-		parked: gauges("parked_resources",
+		created:    m.Counter("created_total", "Resources made durable."),
+		deleted:    m.Counter("deleted_total", "Resources deleted."),
+		duplicates: m.Counter("duplicates_total", "Ids found in two places and left in one."),
+		conflicts:  m.Counter("conflicts_total", "Writes refused because something else had changed; each is followed by a complete read."),
+		foreign:    m.Counter("foreign_edits_total", "Changes of the assignment that another client made."),
+		changes:    m.Counter("list_changes_total", "Changes of an instance's list."),
+		moves: m.Counters("moves_total",
+			"Resources assigned or granted to an instance, by reason: new (from the pool), drain, pin, spread, undo.", "reason"),
+		commits: m.Counters("commits_total", "Transactions committed, by step of the protocol.", "step"),
+		parked: m.Gauges("parked_resources",
 			"Resources that have no place, or not the one they should have, by reason.", "reason"),
-		waves: counters("waves_total", "Waves of moves begun, by reason: drain, pin, spread, undo.", "reason"),
-		wave: gauges("wave_moves",
-			"Moves of the running wave, by state: planned, acknowledged (released by their instance), moved, left; none while no wave runs.",
+		waves: m.Counters("waves_total", "Waves of moves begun, by reason: drain, pin, spread, undo.", "reason"),
+		wave: m.Gauges("wave_moves",
+			"Moves of the running wave, by state: planned, acknowledged (released by their instance), moved, left (not arrived yet); none while no wave runs.",
 			"state"),
-		perMinute:   gauge("wave_moves_per_minute", "Moves that arrive in a minute while a wave runs."),
-		secondsLeft: gauge("wave_left_seconds", "Estimated time to the end of the running plan; 0 when none runs or nothing can be said."),
-		pieces:      gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
-		inFlight:    gauge("in_flight_resources", "Resources taken from an instance and not yet given to another."),
-		leading:     gauge("leading", "1 while this process writes the assignment."),
-		unannounced: gauge("unannounced_rows", "Rows that reads of the catalogue found since a message of the kind last came; 0 unless that keeps happening."),
-		alarm:       gauge("stopped", "1 while the kind is stopped by an alarm."),
-		planning:    seconds("plan_seconds", "Time to plan.", .0001, .001, .005, .02, .1, .5),
-		creating: seconds("create_seconds", "Time from a create's arrival to durable.",
+		perMinute:   m.Gauge("wave_moves_per_minute", "Moves per minute while a wave runs."),
+		secondsLeft: m.Gauge("wave_left_seconds", "Estimated time to the end of the running plan; 0 when none runs or nothing can be said."),
+		pieces:      m.Gauge("pool_pieces", "Pieces of the pool of unassigned resources."),
+		inFlight:    m.Gauge("in_flight_resources", "Resources revoked from an instance and not yet granted to another."),
+		leading:     m.Gauge("leading", "1 while this process writes the assignment."),
+		unannounced: m.Gauge("unannounced_rows", "Rows found only by reading the catalogue since a message of the kind last came; above 0 notifications seem to be lost."),
+		alarm:       m.Gauge("stopped", "1 while an alarm has stopped the kind: its assignment is not written."),
+		planning:    m.Histogram("plan_seconds", "Time to plan.", .0001, .001, .005, .02, .1, .5),
+		creating: m.Histogram("create_seconds", "Time from a create's arrival to durable.",
 			.001, .002, .005, .01, .02, .05, .1, .5, 1, 5, 30),
 	}
 }

@@ -15,8 +15,8 @@ func (l *Loop) progress() {
 	}
 	l.teller.move.Progress(&l.view, &p)
 	st := l.view.State
-	if p.Blocked == "" && l.view.Idle != "" && (len(p.Draining) > 0 || len(st.Flight) > 0 || len(st.Pool) > 0) {
-		p.Blocked = l.view.Idle
+	if p.Blocked == "" && l.view.Refusal != "" && (len(p.Draining) > 0 || len(st.Flight) > 0 || len(st.Pool) > 0) {
+		p.Blocked = l.view.Refusal
 	}
 	var unannounced int
 	p.Unannounced, unannounced = l.view.Requests.Unannounced()

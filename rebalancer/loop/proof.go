@@ -69,7 +69,7 @@ func (p *proof) answerProven(op resync.Op, ids []string) (unproven []string) {
 // leads says whether a head is ours; nil: it is.
 func (c *core) leads(head *protocol.Head) error {
 	if head.Holder != c.Holder {
-		return fmt.Errorf("%w: the head is held by %s", protocol.ErrFenced, head.Holder)
+		return fmt.Errorf("%w: another process leads (head): %s", protocol.ErrFenced, head.Holder)
 	}
 	return nil
 }

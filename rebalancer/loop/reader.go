@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -62,7 +63,7 @@ func (r *reader) keepUp(ctx context.Context) error {
 	if r.dirty {
 		return r.read(ctx)
 	}
-	pause := r.Refresh
+	pause := r.ReadEvery
 	if r.changed {
 		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than when nothing changes
 	}
@@ -136,7 +137,7 @@ func (r *reader) fault() string {
 	since := r.view.Now.Add(-foreignWindow)
 	r.foreign = slices.DeleteFunc(r.foreign, func(at time.Time) bool { return at.Before(since) })
 	if len(r.foreign) > foreignLimit {
-		return fmt.Sprintf("%d edits by somebody else within %s: who else writes here?", len(r.foreign), foreignWindow)
+		return fmt.Sprintf("%d edits by another client within %s: find out which one writes here", len(r.foreign), config.Duration(foreignWindow))
 	}
 	return ""
 }

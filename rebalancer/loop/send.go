@@ -24,8 +24,8 @@ func (l *Loop) ask(s steps.Step, more bool) steps.Proposal {
 	if !p.Again.IsZero() {
 		l.again(p.Again)
 	}
-	if p.Reread {
-		l.Host.Reread()
+	if p.Resync {
+		l.Host.Resync()
 	}
 	return p
 }
@@ -50,7 +50,7 @@ func (l *Loop) do(ctx context.Context, s *step) (did bool, err error) {
 	return did, p.Err
 }
 
-// carryOut sends what is proposed, and answers and tells whom it concerns.
+// carryOut sends what is proposed, and answers and tells those that it concerns.
 func (l *Loop) carryOut(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	did, err = l.send(ctx, s, p)
 	if err == nil && len(p.Answer.IDs) > 0 {
@@ -64,8 +64,8 @@ func (l *Loop) carryOut(ctx context.Context, s steps.Step, p *steps.Proposal) (d
 	return did, err
 }
 
-// send sends what is proposed, and returns the gravest error. What could not be proposed is no error
-// while something else could: the step is asked again, and says so then.
+// send sends what is proposed, and returns the gravest error. What could not be proposed is no
+// error while something else could: the step is asked again, and says so then.
 func (l *Loop) send(ctx context.Context, s steps.Step, p *steps.Proposal) (did bool, err error) {
 	switch {
 	case p.More:
@@ -154,7 +154,8 @@ func (l *Loop) start(ctx context.Context, jobs []steps.Job) (finish func() error
 	}
 }
 
-// note counts what was committed and tells who waits for it. All of it was sent after asked.
+// note counts what was committed and tells the callers that wait for it. All of it was sent after
+// asked.
 func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 	l.Host.Alive()
 	l.clock()

@@ -42,7 +42,7 @@ func (t *teller) recall() {
 	}
 }
 
-// done answers the callers who wait for what a transaction did, and counts that. A redirect only
+// done answers the callers that wait for what a transaction did, and counts that. A redirect only
 // has what was asked for before not take place.
 func (t *teller) done(step string, a steps.Answer) {
 	switch {
@@ -73,7 +73,7 @@ func (t *teller) removed(n int) {
 }
 
 func (t *teller) completed(n int) {
-	t.Log.Warn("another client has left an ordinal half made: it is made whole", "instance", n)
+	t.Log.Warn("another client has left an ordinal incomplete: it is completed", "instance", n)
 }
 
 const (
@@ -110,7 +110,7 @@ func (t *teller) granted(n int, takes []protocol.Take) {
 	t.Log.Debug("granted", "instance", n)
 }
 
-// stays says whether the ordinal remains that a flight piece `<n>-<T>` was taken from.
+// stays says whether the ordinal remains that a flight piece `<n>-<T>` was revoked from.
 func (t *teller) stays(piece string) bool {
 	var from int
 	if _, err := fmt.Sscanf(piece, "%d-", &from); err != nil {
@@ -122,7 +122,7 @@ func (t *teller) stays(piece string) bool {
 // pooled counts what has come back to the pool.
 func (t *teller) pooled(take protocol.Take) { t.move.Arrived(t.view.Now, take.Name, len(take.IDs)) }
 
-// placed counts what was given from the pool.
+// placed counts what was assigned from the pool.
 func (t *teller) placed(n int) { t.moved("new", n) }
 
 func (t *teller) moved(reason string, n int) {
@@ -136,7 +136,7 @@ func (t *teller) waveBegun(w *wave.Running) {
 }
 
 func (t *teller) waveEnded(w *wave.Running) {
-	t.Log.Info("a wave has ended", "plan", w.Plan, "reason", w.Reason, "landed", w.Arrived, "of", w.Total)
+	t.Log.Info("a wave has ended", "plan", w.Plan, "reason", w.Reason, "arrived", w.Arrived, "of", w.Total)
 }
 
 func (t *teller) rolledBack(d *steps.RolledBack) {

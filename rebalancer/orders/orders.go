@@ -19,7 +19,7 @@ type Orders struct {
 	// At is when the orders were made from a snapshot; Tick is the time between two orders, 0: 2s.
 	At   time.Time
 	Tick time.Duration
-	// Stay are the ordinals that will remain, ascending. All others are to be emptied.
+	// Stay are the ordinals that will remain, ascending. All others are to be drained.
 	Stay []int
 	// MayLeave are those of Stay that only a window or a rate still keeps: if what is recommended
 	// now stands, they will leave. They keep what they have and get new resources, but nothing is
@@ -40,7 +40,7 @@ type Orders struct {
 	// terminated for good (protocol rule 6 ii).
 	GonePods map[string]bool
 	// Pods is the uid of the pod that has each ordinal's name, with any owner or none. What is
-	// taken from an instance remembers it (acknowledged hand-off needs it).
+	// revoked from an instance remembers it (acknowledged hand-off needs it).
 	Pods map[int]string
 	// Reassign are those of Stay whose node is lost, or that have not worked for long. What they
 	// own goes to others as an emergency, as far as its release will be proven (protocol rule 6);
@@ -86,7 +86,7 @@ func (o *Orders) Refusal(now time.Time) string {
 	case o.At.IsZero():
 		return "no orders from the scaler yet"
 	case age > 3*tick:
-		return "the scaler's last orders are " + age.Round(time.Second).String() + " old"
+		return "the scaler's last orders are " + config.Duration(age).String() + " old"
 	case o.Suspended != "":
 		return o.Suspended
 	case o.Capacity < 1:

@@ -43,7 +43,7 @@ type Progress struct {
 	Blocked string `json:"blocked,omitempty"`
 	// Unannounced is a warning: rows keep appearing of which no message tells. Empty: none.
 	Unannounced string `json:"unannounced,omitempty"`
-	// Parked are the resources that have no place, or not the one they should have, summed up by
+	// Parked are the resources without a place, or not in the one they should have, summed up by
 	// where they are (-1: the pool) and why.
 	Parked []plan.RefusedGroup `json:"parked,omitempty"`
 }

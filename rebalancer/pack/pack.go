@@ -1,4 +1,4 @@
-// Package pack turns what a plan gives from the pool into transactions.
+// Package pack turns what a plan assigns from the pool into transactions.
 //
 // In: a State and a plan. Out: Gives, each of which fits into one transaction. Invariant: what one
 // of them takes from a pool piece, another one leaves there.
@@ -111,7 +111,7 @@ func packPieces(st *protocol.State, all []portion, pool *Pool) (gives []Gives, o
 	return gives, true
 }
 
-// packer is the pool while it is given away: whole pieces, what is left of the one that this
+// packer is the pool while it is assigned: whole pieces, what is left of the one that this
 // transaction has split, and of those that others have: what one transaction changes no other can
 // take from beside it.
 type packer struct {

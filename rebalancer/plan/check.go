@@ -26,7 +26,7 @@ func Check(w *World, p *Plan, o Options) error {
 	for i := range w.Instances {
 		in := &w.Instances[i]
 		c.at = append(c.at, played{
-			Instance: in, count: in.held(), bytes: in.Bytes + in.Arriving.Bytes, weight: in.Arriving.Weight,
+			Instance: in, count: in.owned(), bytes: in.Bytes + in.Arriving.Bytes, weight: in.Arriving.Weight,
 		})
 		for j := range in.IDs {
 			c.at[i].weight += in.weight(j)
@@ -71,7 +71,7 @@ func (c *checker) permits(l *List, index int, to *Instance) bool {
 	return pin == 0 || slices.Contains(c.w.Pins[pin-1].Ordinals, to.Ordinal)
 }
 
-// mustMove: nobody's, on a leaving instance, or where the pin forbids and it is not fixed.
+// mustMove: unassigned, on a leaving instance, or where the pin forbids and it is not fixed.
 func (c *checker) mustMove(from InstanceIndex, index int) bool {
 	if from == FromPool || c.at[from].Leaving {
 		return true
@@ -169,7 +169,7 @@ func (c *checker) play(m Move, bytes int, weight int64) {
 // pressed: something may have to make room, so that balance comes second.
 func (c *checker) pressed() bool {
 	for at, l := range c.w.Lists() {
-		if at != FromPool && !c.at[at].Fixed && c.at[at].held() > c.at[at].Capacity {
+		if at != FromPool && !c.at[at].Fixed && c.at[at].owned() > c.at[at].Capacity {
 			return true
 		}
 		for i := range l.IDs {
@@ -312,7 +312,7 @@ func (c *checker) bound() error {
 // level raised one step at a time under those that have room for more. What is given to one that
 // holds more than the level is no move, so that these get it first.
 func (c *checker) least() (moves int) {
-	type open struct{ held, floor, limit int }
+	type open struct{ owned, floor, limit int }
 	var all []open
 	left := len(c.w.Pool.IDs)
 	for _, in := range c.w.Instances {
@@ -320,10 +320,10 @@ func (c *checker) least() (moves int) {
 		case in.Open:
 			floor := in.Arriving.Count
 			if c.o.Regime == Emergency || in.Fixed {
-				floor = in.held()
+				floor = in.owned()
 			}
-			left += in.held() - floor
-			all = append(all, open{in.held(), floor, max(in.Capacity, floor)})
+			left += in.owned() - floor
+			all = append(all, open{in.owned(), floor, max(in.Capacity, floor)})
 		case in.Leaving:
 			left += len(in.IDs)
 		}
@@ -335,7 +335,7 @@ func (c *checker) least() (moves int) {
 			room = room || level < in.limit
 			if in.floor <= level && level < in.limit {
 				rising++
-				if in.held > level {
+				if in.owned > level {
 					kept++
 				}
 			}

@@ -8,8 +8,8 @@ import (
 
 // Why a resource moves.
 const (
-	WhyUnassigned = "unassigned" // nobody owns it
-	WhyLeaving    = "leaving"    // its instance must be emptied
+	WhyUnassigned = "unassigned" // no instance owns it
+	WhyLeaving    = "leaving"    // its instance must be drained
 	WhyPin        = "pin"        // its pin forbids where it is
 	WhySpread     = "spread"     // to even the load or to make room
 )
@@ -126,7 +126,7 @@ func (p *Plan) Describe() *Description {
 func (p *Plan) summary() string {
 	parts := []string{"nothing moves"}
 	if must := len(p.Moves) - p.Voluntary; len(p.Moves) > 0 {
-		parts[0] = fmt.Sprintf("%s: %d must be, %d to spread or to make room", number(len(p.Moves), "move"), must, p.Voluntary)
+		parts[0] = fmt.Sprintf("%s: required: %d, to spread or to make room: %d", number(len(p.Moves), "move"), must, p.Voluntary)
 	}
 	if p.Remaining > 0 {
 		parts = append(parts, fmt.Sprintf("%d more beyond the budget", p.Remaining))
@@ -148,11 +148,11 @@ func (p *Plan) certificate() string {
 	full := number(len(p.Moves)+p.Remaining, "move")
 	switch {
 	case p.Exact:
-		return fmt.Sprintf("bound %d: %s in full, the least that place as many and spread as evenly", p.Bound, full)
+		return fmt.Sprintf("%[2]s in full, the least number (bound %[1]d) that places as many and spreads as evenly", p.Bound, full)
 	case p.Balance == ByWeight:
-		return fmt.Sprintf("bound %d: so many must be; %s in full. By weight no least number is known; each move to spread lowers the sum of squared weights", p.Bound, full)
+		return fmt.Sprintf("%[2]s in full, required: %[1]d (bound). By weight no least number is known; each move to spread lowers the sum of squared weights", p.Bound, full)
 	}
-	return fmt.Sprintf("bound %d, not exact: %s in full. No least number is known where bytes bind or an instance keeps more than its capacity", p.Bound, full)
+	return fmt.Sprintf("%[2]s in full, at least %[1]d needed (bound). No least number is known where bytes bind or an instance keeps more than its capacity", p.Bound, full)
 }
 
 func (p *Plan) changes() []InstanceChange {
@@ -180,7 +180,7 @@ func (p *Plan) changes() []InstanceChange {
 		case in.Leaving:
 			c.State = "leaving"
 		}
-		c.Before = in.held()
+		c.Before = in.owned()
 		c.After = c.Before + c.In - c.Out
 		if p.Balance == ByWeight {
 			c.WeightBefore, c.WeightAfter = float64(before[i])/1000, float64(after[i])/1000

@@ -85,7 +85,7 @@ func (e *emitter) careful(l layout) {
 	}
 }
 
-// why is the reason for a resource that nobody takes.
+// why is the reason for a resource that no instance takes.
 func (e *emitter) why(m Move) Reason {
 	w := e.w
 	class, open := w.pinOf(m), false

@@ -19,11 +19,11 @@ type network struct {
 	open    []InstanceIndex // instance of each column but the last
 	classes []PinIndex
 	groups  []group
-	// By class × column: flow is how many are there in the end, held how many are there now and may
-	// stay or, where not allowed, wait there for a better place. In the column nowhere held is the
+	// By class × column: flow is how many are there in the end, owned how many are there now and may
+	// stay or, where not allowed, wait there for a better place. In the column nowhere owned is the
 	// most that may be there: none is ever sent there.
-	flow, held []int
-	allowed    []bool
+	flow, owned []int
+	allowed     []bool
 	// By column: load is everything there, limit the capacity; over says that it holds more than
 	// that: such a column gets nothing until it has come down to its limit.
 	load, limit []int
@@ -55,7 +55,7 @@ func newNetwork(w *World, o Options) *network {
 	slices.Sort(n.classes)
 	n.classes = slices.Compact(n.classes)
 	cells := len(n.classes) * columns
-	n.flow, n.held, n.allowed = make([]int, cells), make([]int, cells), make([]bool, cells)
+	n.flow, n.owned, n.allowed = make([]int, cells), make([]int, cells), make([]bool, cells)
 	n.load, n.limit = make([]int, columns), make([]int, columns)
 	for c, at := range open {
 		n.load[c], n.limit[c] = w.Instances[at].Arriving.Count, w.Instances[at].Capacity
@@ -108,7 +108,7 @@ func (n *network) enter(s group, o Options) {
 	default:
 		i := n.cell(k, c)
 		n.flow[i] += int(s.n)
-		n.held[i] += int(s.n)
+		n.owned[i] += int(s.n)
 		n.load[c] += int(s.n)
 	}
 }
@@ -131,7 +131,7 @@ func (n *network) price() {
 // less; up and down are those of a column's load.
 func (n *network) add(k, c int) (price int64, upTo int) {
 	i := n.cell(k, c)
-	left := n.held[i] - n.flow[i]
+	left := n.owned[i] - n.flow[i]
 	switch {
 	case c == len(n.open):
 		return n.cost.first + n.cost.second, left
@@ -152,8 +152,8 @@ func (n *network) take(k, c int) (price int64, upTo int) {
 		return -n.cost.first - n.cost.second, n.flow[i]
 	case !n.allowed[i]:
 		return -n.cost.first, n.flow[i]
-	case n.flow[i] > n.held[i]:
-		return -move, n.flow[i] - n.held[i]
+	case n.flow[i] > n.owned[i]:
+		return -move, n.flow[i] - n.owned[i]
 	}
 	return 0, n.flow[i]
 }
@@ -220,21 +220,21 @@ func (n *network) distributeClass(k, ways int) {
 		if i := n.cell(k, c); n.allowed[i] {
 			j := len(columns)
 			columns = append(columns, c)
-			s.floor[j], s.held[j], s.limit[j] = n.load[c], n.load[c]+n.held[i], max(n.load[c], n.limit[c])
+			s.floor[j], s.owned[j], s.limit[j] = n.load[c], n.load[c]+n.owned[i], max(n.load[c], n.limit[c])
 			if n.over[c] {
-				s.limit[j] = max(n.load[c], min(n.limit[c], s.held[j]))
+				s.limit[j] = max(n.load[c], min(n.limit[c], s.owned[j]))
 			}
 			total += n.load[c] + n.flow[i]
 		}
 	}
 	left := max(0, s.fill(total))
-	over := max(0, left-n.held[nowhere]) // these stay above a capacity
+	over := max(0, left-n.owned[nowhere]) // these stay above a capacity
 	n.load[len(n.open)] += left - over - n.flow[nowhere]
 	n.flow[nowhere] = left - over
 	for j, c := range columns {
 		i := n.cell(k, c)
 		n.flow[i] = s.want[j] - s.floor[j]
-		back := min(over, max(0, n.held[i]-n.flow[i]))
+		back := min(over, max(0, n.owned[i]-n.flow[i]))
 		n.flow[i] += back
 		over -= back
 		n.load[c] += n.flow[i]
@@ -336,7 +336,7 @@ func (n *network) parentCycle() []arc {
 	return nil
 }
 
-// cancel sends round a cycle as much as makes it cheaper with every unit.
+// cancel sends through a cycle as much as makes it cheaper with every unit.
 func (n *network) cancel(cycle []arc) {
 	price, amount, squares := int64(0), none, false
 	var up, down int

@@ -28,7 +28,7 @@ func (n *network) lay(l *layout, k int) {
 	var targets, misplaced, sources []group
 	for c, at := range n.open {
 		i := n.cell(k, c)
-		switch d := int32(n.flow[i] - n.held[i]); {
+		switch d := int32(n.flow[i] - n.owned[i]); {
 		case d > 0:
 			targets = append(targets, group{at, d, class})
 		case d < 0 && n.allowed[i]:
@@ -54,7 +54,7 @@ func (n *network) lay(l *layout, k int) {
 // places, and those that it leaves.
 func (n *network) orphans(k int) (placed, left []group) {
 	i := n.cell(k, len(n.open))
-	todo := int32(n.held[i] - n.flow[i])
+	todo := int32(n.owned[i] - n.flow[i])
 	for _, s := range n.groups {
 		if _, isOpen := slices.BinarySearch(n.open, s.at); isOpen || s.class != n.classes[k] || n.w.mayStay(s.class, s.at) {
 			continue
@@ -73,7 +73,7 @@ func (n *network) refuseOver(l *layout) {
 		over := n.load[c] - n.limit[c]
 		for k, class := range n.classes {
 			if i := n.cell(k, c); n.allowed[i] && over > 0 {
-				stays := min(over, n.flow[i], n.held[i])
+				stays := min(over, n.flow[i], n.owned[i])
 				l.refuse([]group{{at, int32(stays), class}}, OverCapacity)
 				over -= stays
 			}

@@ -164,8 +164,8 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 		return false, "fewer than two instances are open"
 	}
 	for _, at := range open {
-		if in := &w.Instances[at]; !in.Fixed && in.held() > in.Capacity {
-			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, in.held(), in.Capacity)
+		if in := &w.Instances[at]; !in.Fixed && in.owned() > in.Capacity {
+			return true, fmt.Sprintf("instance %d holds %d, more than its capacity of %d", in.Ordinal, in.owned(), in.Capacity)
 		}
 	}
 	if n := waitsForRoom(w, open); n > 0 {
@@ -206,7 +206,7 @@ var bounds = map[bool]string{false: "within", true: "over"}
 func unevenCounts(w *World, open []InstanceIndex) (bool, string) {
 	low, high, sum := math.MaxInt, 0, 0
 	for _, at := range open {
-		n := w.Instances[at].held()
+		n := w.Instances[at].owned()
 		low, sum = min(low, n), sum+n
 		if !w.Instances[at].Fixed {
 			high = max(high, n)

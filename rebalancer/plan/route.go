@@ -63,18 +63,18 @@ func (l *layout) moves() (n int) {
 }
 
 // freeLayout is the layout of a world without pins. The number of its moves is the least possible:
-// nobody both gives and gets.
+// no instance both gives and gets.
 func freeLayout(w *World, o Options) layout {
 	open, orphans, total := survey(w)
 	s := newShares(len(open))
 	for i, at := range open {
 		in := &w.Instances[at]
-		s.held[i], s.floor[i] = in.held(), in.Arriving.Count
+		s.owned[i], s.floor[i] = in.owned(), in.Arriving.Count
 		if o.Regime == Emergency || in.Fixed {
-			s.floor[i] = s.held[i]
+			s.floor[i] = s.owned[i]
 		}
 		s.limit[i] = max(in.Capacity, s.floor[i])
-		total += s.held[i]
+		total += s.owned[i]
 	}
 	s.fill(total)
 	return s.layout(open, orphans, s.orphansFirst())
@@ -82,10 +82,10 @@ func freeLayout(w *World, o Options) layout {
 
 // orphansFirst says how many each holds when the orphans are placed and nothing else has moved.
 func (s shares) orphansFirst() []int {
-	f := newShares(len(s.held))
+	f := newShares(len(s.owned))
 	held, want := 0, 0
-	for i, h := range s.held {
-		f.floor[i], f.held[i], f.limit[i] = h, h, max(h, s.want[i])
+	for i, h := range s.owned {
+		f.floor[i], f.owned[i], f.limit[i] = h, h, max(h, s.want[i])
 		held += h
 		want += s.want[i]
 	}
@@ -98,7 +98,7 @@ func (s shares) orphansFirst() []int {
 func (s shares) layout(open []InstanceIndex, orphans []group, first []int) layout {
 	targets := make([]group, 0, len(open))
 	for i, at := range open {
-		if n := first[i] - s.held[i]; n > 0 {
+		if n := first[i] - s.owned[i]; n > 0 {
 			targets = append(targets, group{at: at, n: int32(n)})
 		}
 	}
@@ -118,8 +118,8 @@ func (s shares) layout(open []InstanceIndex, orphans []group, first []int) layou
 	}
 	slices.SortStableFunc(order, func(a, b int32) int { return first[b] - first[a] })
 	for k := range order {
-		if i := order[k]; s.want[i] < s.held[i] {
-			sources = append(sources, group{at: open[i], n: int32(s.held[i] - s.want[i])})
+		if i := order[k]; s.want[i] < s.owned[i] {
+			sources = append(sources, group{at: open[i], n: int32(s.owned[i] - s.want[i])})
 		}
 		if i := order[len(order)-1-k]; s.want[i] > first[i] {
 			targets = append(targets, group{at: open[i], n: int32(s.want[i] - first[i])})

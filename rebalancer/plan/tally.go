@@ -22,7 +22,7 @@ func newTally(w *World) *tally {
 	}
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		b.add(InstanceIndex(i), in.held(), in.Bytes+in.Arriving.Bytes)
+		b.add(InstanceIndex(i), in.owned(), in.Bytes+in.Arriving.Bytes)
 	}
 	return b
 }
@@ -41,7 +41,7 @@ func (b *tally) fits(at InstanceIndex, size int) bool {
 	return b.bytes == nil || limit == 0 || b.bytes[at]+size <= limit
 }
 
-// size is what a move weighs in bytes, 0 when nobody counts.
+// size is what a move weighs in bytes, 0 when bytes are not counted.
 func (b *tally) size(m Move) int {
 	if b.bytes == nil {
 		return 0

@@ -3,22 +3,22 @@ package plan
 // shares is how many resources of one class each of some instances shall hold: the question and the
 // answer of water-filling. All slices are parallel.
 type shares struct {
-	// floor is what stays in any case, limit the most it may get; floor <= limit. held is what it
+	// floor is what stays in any case, limit the most it may get; floor <= limit. owned is what it
 	// holds now: of equally good answers the one that keeps most is taken.
-	floor, limit, held []int
+	floor, limit, owned []int
 	// want is the answer.
 	want []int
 }
 
 func newShares(n int) shares {
 	all := make([]int, 4*n)
-	return shares{floor: all[:n:n], limit: all[n : 2*n : 2*n], held: all[2*n : 3*n : 3*n], want: all[3*n:]}
+	return shares{floor: all[:n:n], limit: all[n : 2*n : 2*n], owned: all[2*n : 3*n : 3*n], want: all[3*n:]}
 }
 
 // fill pours total resources into instances as evenly as can be, and returns the rest.
 //
-// The answer minimises Σ want². Everyone gets the highest level that total reaches; the rest, less
-// than one each, goes first to those that hold more than the level already, then to the lowest
+// The answer minimises Σ want². Each instance gets the highest level that total reaches; the rest,
+// less than one each, goes first to those that hold more than the level already, then to the lowest
 // ordinals. Total is at least Σ floor.
 func (s shares) fill(total int) (left int) {
 	room := 0
@@ -32,7 +32,7 @@ func (s shares) fill(total int) (left int) {
 	level, rest := s.level(total)
 	for i := range s.want {
 		s.want[i] = min(max(level, s.floor[i]), s.limit[i])
-		if rest > 0 && s.takesExtra(i, level) && s.held[i] > level {
+		if rest > 0 && s.takesExtra(i, level) && s.owned[i] > level {
 			s.want[i]++
 			rest--
 		}

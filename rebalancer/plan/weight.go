@@ -46,7 +46,7 @@ func (p *Plan) byWeight(o Options) {
 	}
 	p.Bound = len(s.moves)
 	if s.o.Regime == Periodic {
-		s.relieve()
+		s.makeRoom()
 		s.spread()
 		s.refuseOver()
 	}
@@ -159,8 +159,8 @@ func (s *weightPlanner) send(m Move) {
 	}
 }
 
-// relieve takes from instances above their capacity what does good elsewhere.
-func (s *weightPlanner) relieve() {
+// makeRoom takes from instances above their capacity what does good elsewhere.
+func (s *weightPlanner) makeRoom() {
 	for _, at := range s.open {
 		for !s.fixed(at) && s.room(at) < 0 && s.give(at, s.weight[at]/2) {
 		}

@@ -50,7 +50,7 @@ type PinIndex uint16
 type World struct {
 	// Instances are ascending by ordinal.
 	Instances []Instance
-	// Pool are the resources that nobody owns, in the order in which they came.
+	// Pool are the resources that no instance owns, in the order in which they came.
 	Pool List
 	// Pins are the sets of ordinals that some resources are bound to.
 	Pins []Pin
@@ -70,7 +70,7 @@ type Instance struct {
 	Ordinal int
 	// Open: it may receive. Leaving: everything must go elsewhere. Never both.
 	Open, Leaving bool
-	// Fixed: nothing may be taken from it, whatever its pins and its capacity say, since it would
+	// Fixed: nothing may be revoked from it, whatever its pins and its capacity say, since it would
 	// never be released. Never with Leaving.
 	Fixed bool
 	// Capacity is the most resources it may hold, 1 or more. Holding more (a lowered capacity)
@@ -201,8 +201,8 @@ func (w *World) mayStay(class PinIndex, at InstanceIndex) bool {
 // voluntary says whether a move takes a resource from where it may stay.
 func (w *World) voluntary(m Move) bool { return w.mayStay(w.pinOf(m), m.From) }
 
-// held is how many resources an instance holds, arriving included.
-func (in *Instance) held() int { return len(in.IDs) + in.Arriving.Count }
+// owned is how many resources an instance holds, arriving included.
+func (in *Instance) owned() int { return len(in.IDs) + in.Arriving.Count }
 
 func (l *List) weight(i int) int64 {
 	if l.Weights == nil {

@@ -24,7 +24,7 @@ func transact(s *State, name string, build func(*builder) error) (Multi, error) 
 // fenced is transact for what a fault does not stop.
 func fenced(s *State, name string, build func(*builder) error) (Multi, error) {
 	if s.HeadVersion < 0 {
-		return Multi{}, fmt.Errorf("%s: there is no head: lead first", name)
+		return Multi{}, fmt.Errorf("%s: there is no head, the record of who leads: lead first", name)
 	}
 	b := &builder{s: s, m: Multi{Step: name}}
 	b.add(OpCheck, HeadPath(s.Kind), nil, s.HeadVersion, nil)

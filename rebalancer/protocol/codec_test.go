@@ -132,7 +132,7 @@ func FuzzDecodeIDs(f *testing.F) {
 func TestAListLosesItsEnd(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		stored, _ := encodeIDs(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "0f8b", "é", "long-" + strings.Repeat("x", 40), `"`}), 0, 30).Draw(rt, "ids"))
-		if rapid.Bool().Draw(rt, "somebody else wrote it") {
+		if rapid.Bool().Draw(rt, "another client wrote it") {
 			stored = []byte(strings.ReplaceAll(string(stored), `","`, rapid.SampledFrom([]string{`", "`, `" ,"`, `",7,"`}).Draw(rt, "between")))
 		}
 		ids, err := DecodeIDs(stored)

@@ -24,7 +24,7 @@ func (p *place) String() string {
 	return strconv.Itoa(p.instance.Ordinal)
 }
 
-// places are all there are, in the order of rule 11: who comes first keeps a duplicate.
+// places are all there are, in the order of rule 11: the first place keeps a duplicate.
 func (s *State) places() (all []*place) {
 	for _, name := range s.FlightNames() {
 		f := s.Flight[name]

@@ -174,8 +174,8 @@ func encodeIDs(ids []string) (data []byte, packed IDs) {
 	return data, packed
 }
 
-// packIDs appends the ids and the end to what stands before them. What it returns shares its bytes,
-// which nobody changes any more. plain says that every id stands there as it is.
+// packIDs appends the ids and the end to what stands before them. The results share its bytes,
+// from now on read only. plain says that every id stands there as it is.
 func packIDs(start []byte, ids []string, end string) (data []byte, packed []string, plain bool) {
 	size := len(start) + len(end)
 	for _, id := range ids {
@@ -237,7 +237,7 @@ func DecodeIDs(data []byte) (ids IDs, err error) {
 	return ids, nil
 }
 
-// scanIDs reads the shape that everybody writes, `{"ids":["…","…"]}` without escapes; of anything
+// scanIDs reads the usual shape, `{"ids":["…","…"]}` without escapes; of anything
 // else it says nothing. text is what is between the brackets; the ids share it.
 func scanIDs(data []byte) (ids []string, text string, ok bool) {
 	list, opened := bytes.CutPrefix(data, []byte(listOpen))

@@ -55,7 +55,7 @@ func FlightsPath(kind string) string { return ownPath(kind) + "/flight" }
 // FlightPath is one piece of the flight, FlightName what it is called.
 func FlightPath(kind, name string) string { return FlightsPath(kind) + "/" + name }
 
-// FlightName is that of what was taken from an ordinal at that `_reload`.
+// FlightName is that of what was revoked from an ordinal at that `_reload`.
 func FlightName(from int, times int64) string { return fmt.Sprintf("%d-%d", from, times) }
 
 // PlanPath is the header of the stored plan, and the parent of its parts.

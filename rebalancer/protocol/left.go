@@ -18,18 +18,18 @@ type Left struct {
 // ReadLeft reads what the ordinals still own; without ordinals, only who holds the head. For a
 // closed ordinal a 0 stays true as long as the head's version stays, because lists are read before
 // the flight, and what leaves a list is in the flight or with another. ErrConflict: the head moved,
-// or something vanished, meanwhile.
+// or something was deleted, meanwhile.
 func ReadLeft(znodes Znodes, kind string, ordinals []int) (Left, error) {
 	r := newReading(NewState(kind))
 	err := r.readLeft(znodes, ordinals)
-	if errors.Is(err, errVanished) {
+	if errors.Is(err, errDeleted) {
 		err = fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	if err != nil {
 		return Left{}, err
 	}
 	if fault := r.next.Fault(); fault != "" {
-		return Left{}, fmt.Errorf("read what is left: %w: %s", ErrStopped, fault)
+		return Left{}, fmt.Errorf("read remaining resources: %w: %s", ErrStopped, fault)
 	}
 	left := Left{Head: r.next.Head, HeadVersion: r.next.HeadVersion, Count: make(map[int]int, len(ordinals))}
 	for _, n := range ordinals {
@@ -51,10 +51,10 @@ func (r *reading) readLeft(znodes Znodes, ordinals []int) error {
 	}
 	for _, n := range ordinals {
 		err := r.readInstance(znodes, n)
-		if errors.Is(err, errVanished) { // most likely the ordinal has no znodes
+		if errors.Is(err, errDeleted) { // most likely the ordinal has no znodes
 			var stat *Stat
 			if stat, err = znodes.Stat(InstancePath(r.kind, n), false); err == nil && stat != nil {
-				err = errVanished
+				err = errDeleted
 			}
 		}
 		if err != nil {
@@ -70,7 +70,7 @@ func (r *reading) readLeft(znodes Znodes, ordinals []int) error {
 		if ok && !slices.Contains(ordinals, int(from)) {
 			continue
 		}
-		if err := r.readFlight(znodes, name); err != nil && !errors.Is(err, errVanished) {
+		if err := r.readFlight(znodes, name); err != nil && !errors.Is(err, errDeleted) {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // What a step or a commit can fail with.
 var (
 	// ErrFenced: the head moved; another leads, or closed ordinals meanwhile. Nothing was written.
-	ErrFenced = errors.New("fenced: the head moved")
+	ErrFenced = errors.New("fenced: another process has taken the head, the record of who leads")
 	// ErrConflict: another client changed a znode. Nothing is known to be written: Read, decide again.
 	ErrConflict = errors.New("conflict: a znode changed")
 	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may
@@ -18,7 +18,7 @@ var (
 	ErrUnavailable = errors.New("zookeeper unavailable")
 	// ErrRefused: ZooKeeper answered that it does not do this (a quota, a missing right, a full
 	// server), and nothing was written. The same again is refused again until something else has
-	// changed: whoever repeats it pauses, longer each time.
+	// changed: the caller pauses before each repetition, longer each time.
 	ErrRefused = errors.New("refused by zookeeper")
 	// ErrTooLarge: more than fits into one transaction or znode; split.
 	ErrTooLarge = errors.New("too large")

@@ -23,8 +23,9 @@ func (t Touched) Note(m Multi) {
 }
 
 // Overlay returns fresh, which was read while our own transactions went on, with every znode that
-// these touched as s has it: whether a read came before or after such a transaction does not matter.
-// An instance's status is its own, and always fresh's. It costs what was touched, and a Clone.
+// these touched as s has it: whether a read came before or after such a transaction does not
+// matter. An instance's status is its own, and always fresh's. It costs what was touched, and a
+// Clone.
 func (s *State) Overlay(fresh *State, touched Touched) *State {
 	next := fresh.Clone()
 	next.plan.parts = maps.Clone(fresh.plan.parts)

@@ -46,8 +46,8 @@ func TestAReadBesideOurOwnWrites(t *testing.T) {
 	require.Greater(t, longest, 5, "transactions beside a read")
 }
 
-// Of a plan that we store meanwhile a read may find a mixture: that is no fault. One that nobody
-// of us has written is.
+// Of a plan that we store meanwhile a read may find a mixture: that is no fault. One that none
+// of our processes has written is.
 func TestAReadBesideThePlan(t *testing.T) {
 	f, s := newFake(), NewState("Thing")
 	m, err := Lead(s, "pod/1")

@@ -12,14 +12,14 @@ import (
 
 // Read reads once what differs from prev and shares the rest with it. What cannot be understood is
 // a fault in the State; missing trees are an empty one. changed says that something differs. The
-// State is Torn where something vanished while it was read; of other writes the watches tell.
+// State is Torn where something was deleted while it was read; of other writes the watches tell.
 func Read(znodes Znodes, prev *State, now time.Time) (next *State, changed bool, err error) {
 	r := newReading(prev)
 	r.next.ReadAt = now
 	if err := r.readAll(znodes); err != nil {
 		return nil, false, err
 	}
-	r.keepVanished()
+	r.keepDeleted()
 	slices.Sort(r.next.Faults)
 	// Where nothing has come, less is there only if something has gone.
 	changed = r.changed || len(r.next.Pool) < len(prev.Pool) || len(r.next.Flight) < len(prev.Flight) ||
@@ -53,16 +53,16 @@ func (r *reading) fault(path string, err error) {
 	r.store(false, func(s *State) { s.Faults = append(s.Faults, path+": "+err.Error()) })
 }
 
-// errVanished ends the reading of a part; the next one sees whether it has gone for good.
-var errVanished = errors.New("a znode vanished while it was read")
+// errDeleted ends the reading of a part; the next one sees whether it has gone for good.
+var errDeleted = errors.New("a znode was deleted while it was read")
 
-// each reads parts; of those that vanish meanwhile, nothing is known.
+// each reads parts; of those that are deleted meanwhile, nothing is known.
 func (r *reading) each(znodes Znodes, parts []func(Znodes) error) error {
 	reads := make([]func(Znodes) error, len(parts))
 	for i, part := range parts {
 		reads[i] = func(znodes Znodes) error {
 			err := part(znodes)
-			if errors.Is(err, errVanished) {
+			if errors.Is(err, errDeleted) {
 				r.store(true, func(s *State) { s.Torn = true })
 				return nil
 			}
@@ -116,7 +116,7 @@ func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Z
 	}
 	got, err = znodes.Get(path)
 	if err == nil && got == nil {
-		err = errVanished
+		err = errDeleted
 	}
 	if err != nil {
 		return nil, nil, err
@@ -151,10 +151,10 @@ func (r *reading) readHead(znodes Znodes) error {
 	return nil
 }
 
-// keepVanished looks at instances whose znode has disappeared. We delete none that owns something.
-// So if, under the same head, ids went with it, another client did, and the ids last known there
-// count as in flight from that ordinal.
-func (r *reading) keepVanished() {
+// keepDeleted looks at instances whose znode is no longer there. We delete none that owns
+// something. So if, under the same head, ids went with it, another client did, and the ids last
+// known there count as in flight from that ordinal.
+func (r *reading) keepDeleted() {
 	sameHead := r.next.HeadVersion >= 0 && r.next.HeadVersion == r.prev.HeadVersion
 	for n, was := range r.prev.Instances {
 		if r.next.Instances[n] != nil {

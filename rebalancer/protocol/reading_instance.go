@@ -102,7 +102,7 @@ func (i *instanceReading) readData() error {
 	case err != nil:
 		return i.denied(err)
 	case stat == nil:
-		return errVanished
+		return errDeleted
 	}
 	i.in.DataVersion, i.in.dataZxid = stat.Version, stat.Zxid
 	if got != nil {
@@ -171,7 +171,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 		}
 		begun = ordinal != nil && ordinal.ChildChanges == ordinal.Children // none was ever deleted
 		if begun && list == nil && slices.Contains(names, "resources") {
-			return errVanished // it has come since
+			return errDeleted // it has come since
 		}
 	}
 	if i.in.newList = begun; begun {

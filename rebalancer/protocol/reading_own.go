@@ -14,18 +14,18 @@ func readOwn[T any, P interface {
 }](r *reading, znodes Znodes, pathOf func(kind, name string) string, name string,
 	of func(*State) map[string]P, parse func(name string, got *Znode) (P, error),
 ) error {
-	path, was, held := pathOf(r.kind, name), of(r.prev)[name], unknown
+	path, was, have := pathOf(r.kind, name), of(r.prev)[name], unknown
 	if was != nil {
-		held = *was.own()
+		have = *was.own()
 	}
-	stat, got, err := look(znodes, path, false, held)
+	stat, got, err := look(znodes, path, false, have)
 	switch {
 	case err != nil:
 		return err
 	case stat == nil:
-		return errVanished
+		return errDeleted
 	case got == nil:
-		if held.zxid != stat.Zxid {
+		if have.zxid != stat.Zxid {
 			numbered := *was
 			was = &numbered
 			was.own().zxid = stat.Zxid

@@ -19,8 +19,8 @@ type Absence struct {
 	Fault string
 }
 
-// Fate is what Kubernetes says of the pod that a flight was taken from, by a pod list from after the
-// revoke. An older one would miss a successor that has read the old list.
+// Fate is what Kubernetes says of the pod that a flight was revoked from, by a pod list from after
+// the revoke. An older one would miss a successor that has read the old list.
 type Fate struct {
 	// Gone: no pod of the namespace has that uid any more, or its containers have terminated for
 	// good. Where none was recorded: the ordinal has no pod, and no status that lives.
@@ -33,7 +33,7 @@ type Fate struct {
 // fenceMargin is waited for beyond the session of an instance that fences itself.
 const fenceMargin = 2 * time.Second
 
-// Released says whether the instance has let go of what is in flight from it, by protocol rule 6,
+// Released says whether the instance has released what is in flight from it, by protocol rule 6,
 // and by which part of it: "i" the instance's own status, "ii" the pod is gone and its successor,
 // if it has one, knows of the revoke, "iii" a fencing instance lost its session long enough ago. If
 // not, it says what is waited for. status is Instance.Status.
@@ -47,23 +47,23 @@ func Released(f *Flight, status *Status, pod Fate, absence Absence) (bool, strin
 		return succeeded(f, status, pod.Successor)
 	}
 	if status != nil && status.Pod == f.Pod {
-		return false, fmt.Sprintf("the instance has applied %d, not yet %d", status.Times, f.Times)
+		return false, fmt.Sprintf("the instance has applied change %d, not yet change %d", status.Times, f.Times)
 	}
 	if status != nil {
-		return false, fmt.Sprintf("the status is of pod %q, what is in flight was taken from pod %s", status.Pod, f.Pod)
+		return false, fmt.Sprintf("the status is of pod %q, what is in flight was revoked from pod %s", status.Pod, f.Pod)
 	}
 	last := absence.Last
 	if last == nil || last.Pod != f.Pod || !last.Fences || last.SessionMs <= 0 {
 		if absence.Fault != "" {
 			return false, fmt.Sprintf("the status %s, which proves nothing", absence.Fault)
 		}
-		return fault.AbsentTakenAsFree.Made(), "the status is absent, which proves nothing of an instance that does not fence itself"
+		return fault.AbsentTakenAsFree.Made(), "the status is absent, and the instance does not fence itself: that proves nothing"
 	}
 	wait := time.Duration(last.SessionMs)*time.Millisecond + fenceMargin
 	if absence.For >= wait {
 		return true, "iii"
 	}
-	return false, fmt.Sprintf("the fencing instance has been absent for %s of %s", absence.For, wait)
+	return false, fmt.Sprintf("the self-fencing instance is absent for %s, needed %s", absence.For, wait)
 }
 
 // succeeded is rule 6 ii. The revoke recorded the pod that its leader knew of. A successor may have
@@ -74,7 +74,7 @@ func succeeded(f *Flight, status *Status, successor string) (bool, string) {
 	case successor == "" || status != nil && status.Pod == successor && status.Times >= f.Times:
 		return true, "ii"
 	case status != nil && status.Pod == successor:
-		return false, fmt.Sprintf("pod %q is gone; its successor has applied %d, not yet %d", f.Pod, status.Times, f.Times)
+		return false, fmt.Sprintf("pod %q is gone; its successor has applied change %d, not yet change %d", f.Pod, status.Times, f.Times)
 	}
 	return false, fmt.Sprintf("pod %q is gone; its successor %s has not said yet what it has applied", f.Pod, successor)
 }

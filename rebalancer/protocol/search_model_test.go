@@ -126,7 +126,7 @@ type request struct {
 // job is a transaction and whose wish it fulfils.
 type job struct {
 	m       Multi
-	wish    int // resource, -1: nobody's
+	wish    int // resource, -1: of no instance
 	created bool
 	revokes int // ordinal, -1: none
 }
@@ -143,7 +143,7 @@ type scene struct {
 	safe      ids             // whose create was answered and no delete asked for since
 	stay      ids             // ordinals that the scaler wants to stay
 	wrote     map[string]bool // what the client that has begun ordinal 1 has written
-	drained   ids             // ordinals that somebody verified to be empty: their pods may go
+	drained   ids             // ordinals that a reader verified to be empty: their pods may go
 	left      limits
 }
 
@@ -187,7 +187,7 @@ func (s ids) ordinals() (list []int) {
 	return list
 }
 
-// start is a world in which leader 0 leads, both ordinals are open and run nothing, and nobody
+// start is a world in which leader 0 leads, both ordinals are open and run nothing, and no client
 // wants anything yet.
 func (m *model) start(left limits) scene {
 	f, ours := newFake(), []int{0, 1}

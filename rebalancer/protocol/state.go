@@ -1,9 +1,18 @@
 // Package protocol is docs/protocol.md as pure functions: the assignment's form and its changes.
 //
 // In: the znodes of one kind, read into a State. Out: Multis, each one transaction that checks the
-// head and every version it rests on; each arrow of "The way of a resource" in docs/architecture.md
-// is one. Invariant: after each Multi alone every acknowledged resource is in exactly one of an
-// instance's list, the pool and the flight.
+// head and every version that it relies on. Invariant: after each Multi alone every acknowledged
+// resource is in exactly one of an instance's list, the pool and the flight. The way of a resource,
+// each arrow one Multi:
+//
+//	        Create          Assign
+//	caller ────────► pool ──────────► list of an instance
+//	                 │  ▲               │ Revoke     ▲ Grant
+//	    DeletePooled │  │ ReleaseToPool ▼            │
+//	                 │  └──────────── flight ────────┘
+//	                 ▼                  │  (Redirect: another destination)
+//	               gone ◄───────────────┘
+//	                        Forget
 //
 // Every change of a list raises `_reload`; what is in the flight leaves it only when the instance
 // has released it (Released, rule 6).
@@ -109,7 +118,7 @@ type Status struct {
 	SessionMs int64  `json:"sessionMs"`
 }
 
-// Piece is a part of the pool: acknowledged, owned by nobody.
+// Piece is a part of the pool: acknowledged, owned by no instance.
 type Piece struct {
 	Name string
 	IDs  IDs
@@ -125,7 +134,7 @@ const (
 	ToDelete = -2 // forgotten when it is released
 )
 
-// Flight is what was taken from an instance at `_reload` Times and not yet released by it.
+// Flight is what was revoked from an instance at `_reload` Times and not yet released by it.
 type Flight struct {
 	Name  string
 	From  int

@@ -20,7 +20,7 @@ func Lead(s *State, holder string) (Multi, error) {
 		return Multi{}, fmt.Errorf("lead: %w: %s", ErrStopped, s.Fault())
 	}
 	head := Head{V: schema, Epoch: s.Head.Epoch, Holder: holder, Open: s.Head.Open}
-	for name := range s.Pool { // also pieces of a head that somebody deleted: their names must not come again
+	for name := range s.Pool { // also of a head that another client deleted: no name comes again
 		epoch, _, _ := parsePair(name)
 		head.Epoch = max(head.Epoch, epoch)
 	}
@@ -119,9 +119,9 @@ func RemoveOrdinal(s *State, n int) (Multi, error) {
 	})
 }
 
-// Repair corrects `used`, `count`, `tmp` and a damaged `_reload` of ordinal n, and tells no instance
-// to reload: its ids did not change. It writes the list of one that another client has begun to
-// make, and is taken to have left alone. False when nothing is wrong.
+// Repair corrects `used`, `count`, `tmp` and a damaged `_reload` of ordinal n, and tells no
+// instance to reload: its ids did not change. It writes the list of one that another client has
+// begun to make, and is taken to have left alone. False when nothing is wrong.
 func Repair(s *State, n, capacity int) (Multi, bool, error) {
 	m, err := transact(s, "repair", func(b *builder) error {
 		in := s.Instances[n]
@@ -137,7 +137,7 @@ func Repair(s *State, n, capacity int) (Multi, bool, error) {
 		if s.ReloadDamaged(n) {
 			b.setReload(in, s.firstTimes(n))
 		}
-		if in.Begun { // also a list that has been written, so that who began it fails if it checks the version
+		if in.Begun { // also a written list: the client that began it fails if it checks the version
 			b.setIDs(in, nil)
 		}
 		return nil

@@ -185,7 +185,7 @@ func TestPoolHasAtMostSoManyPieces(t *testing.T) {
 	same(t, f.load(t, thing), s)
 }
 
-// What names were used stays used, also when somebody has deleted the head.
+// What names were used stays used, also when another client has deleted the head.
 func TestEpochOutlivesTheHead(t *testing.T) {
 	f, s := world(t)
 	m, err := Lead(s, "pod/1")
@@ -195,7 +195,7 @@ func TestEpochOutlivesTheHead(t *testing.T) {
 	delete(f.nodes, HeadPath(thing))
 	s = f.load(t, thing)
 	_, err = Create(s, 1, []string{"y"})
-	require.EqualError(t, err, "create: there is no head: lead first")
+	require.EqualError(t, err, "create: there is no head, the record of who leads: lead first")
 	m, err = Lead(s, "pod/2")
 	f.must(t, s, m, err)
 	require.EqualValues(t, 3, s.Head.Epoch)
@@ -216,7 +216,7 @@ func TestRemovedOrdinalComesBack(t *testing.T) {
 	f.must(t, s, m, err)
 	require.Zero(t, s.Instances[2].Times)
 
-	// What is in flight from an ordinal keeps its numbers, also when somebody has deleted its
+	// What is in flight from an ordinal keeps its numbers, also when a client has deleted its
 	// znodes.
 	for _, path := range []string{"", "/tmp", "/_reload", "/resources"} {
 		delete(f.nodes, InstancePath(thing, 0)+path)
@@ -313,28 +313,28 @@ func TestReleased(t *testing.T) {
 	}{
 		{"applied", f, &Status{Times: 5, Pod: "uid"}, Fate{}, Absence{}, true, "i"},
 		{"applied more", f, &Status{Times: 9, Pod: "uid"}, Fate{}, Absence{}, true, "i"},
-		{"not yet", f, &Status{Times: 4, Pod: "uid"}, Fate{}, Absence{}, false, "the instance has applied 4, not yet 5"},
-		{"another pod", f, &Status{Times: 5, Pod: "other"}, Fate{}, Absence{}, false, `the status is of pod "other", what is in flight was taken from pod uid`},
-		{"no pod in the status", f, &Status{Times: 5}, Fate{}, Absence{}, false, `the status is of pod "", what is in flight was taken from pod uid`},
+		{"not yet", f, &Status{Times: 4, Pod: "uid"}, Fate{}, Absence{}, false, "the instance has applied change 4, not yet change 5"},
+		{"another pod", f, &Status{Times: 5, Pod: "other"}, Fate{}, Absence{}, false, `the status is of pod "other", what is in flight was revoked from pod uid`},
+		{"no pod in the status", f, &Status{Times: 5}, Fate{}, Absence{}, false, `the status is of pod "", what is in flight was revoked from pod uid`},
 		{"pod gone", f, nil, Fate{Gone: true}, Absence{}, true, "ii"},
 		{"pod gone, its leftover is there", f, &Status{Times: 4, Pod: "uid"}, Fate{Gone: true}, Absence{}, true, "ii"},
 		{"pod gone, successor silent", f, nil, Fate{true, "next"}, Absence{}, false, `pod "uid" is gone; its successor next has not said yet what it has applied`},
-		{"pod gone, successor behind", f, &Status{Times: 4, Pod: "next"}, Fate{true, "next"}, Absence{}, false, `pod "uid" is gone; its successor has applied 4, not yet 5`},
+		{"pod gone, successor behind", f, &Status{Times: 4, Pod: "next"}, Fate{true, "next"}, Absence{}, false, `pod "uid" is gone; its successor has applied change 4, not yet change 5`},
 		{"pod gone, successor applied", f, &Status{Times: 5, Pod: "next"}, Fate{true, "next"}, Absence{}, true, "ii"},
 		{"pod gone, a third one's status", f, &Status{Times: 5, Pod: "third"}, Fate{true, "next"}, Absence{}, false, `pod "uid" is gone; its successor next has not said yet what it has applied`},
 		{"pod gone, but it had applied", f, &Status{Times: 5, Pod: "uid"}, Fate{true, "next"}, Absence{}, true, "i"},
 		{"no pod recorded", &Flight{Times: 5}, &Status{Times: 5}, Fate{}, Absence{}, false, "no pod was recorded that could release it"},
 		{"no pod recorded, the ordinal has none", &Flight{Times: 5}, nil, Fate{Gone: true}, Absence{}, true, "ii"},
 		{"no pod recorded, the present one applied", &Flight{Times: 5}, &Status{Times: 5, Pod: "next"}, Fate{false, "next"}, Absence{}, true, "ii"},
-		{"no pod recorded, the present one behind", &Flight{Times: 5}, &Status{Times: 4, Pod: "next"}, Fate{true, "next"}, Absence{}, false, `pod "" is gone; its successor has applied 4, not yet 5`},
-		{"absent", f, nil, Fate{}, Absence{For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
-		{"absent, does not fence", f, nil, Fate{}, Absence{Last: &Status{Times: 4, Pod: "uid", SessionMs: 4000}, For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
+		{"no pod recorded, the present one behind", &Flight{Times: 5}, &Status{Times: 4, Pod: "next"}, Fate{true, "next"}, Absence{}, false, `pod "" is gone; its successor has applied change 4, not yet change 5`},
+		{"absent", f, nil, Fate{}, Absence{For: time.Hour}, false, "the status is absent, and the instance does not fence itself: that proves nothing"},
+		{"absent, does not fence", f, nil, Fate{}, Absence{Last: &Status{Times: 4, Pod: "uid", SessionMs: 4000}, For: time.Hour}, false, "the status is absent, and the instance does not fence itself: that proves nothing"},
 		{"absent, fences", f, nil, Fate{}, Absence{Last: fencing, For: 6 * time.Second}, true, "iii"},
-		{"absent, fences, too short", f, nil, Fate{}, Absence{Last: fencing, For: 5 * time.Second}, false, "the fencing instance has been absent for 5s of 6s"},
-		{"absent, fences, another pod", f, nil, Fate{}, Absence{Last: &Status{Pod: "other", Fences: true, SessionMs: 1}, For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
+		{"absent, fences, too short", f, nil, Fate{}, Absence{Last: fencing, For: 5 * time.Second}, false, "the self-fencing instance is absent for 5s, needed 6s"},
+		{"absent, fences, another pod", f, nil, Fate{}, Absence{Last: &Status{Pod: "other", Fences: true, SessionMs: 1}, For: time.Hour}, false, "the status is absent, and the instance does not fence itself: that proves nothing"},
 		{"no status, and something in its place", f, nil, Fate{}, Absence{Fault: "is present and empty"}, false, "the status is present and empty, which proves nothing"},
-		{"fences without a session", f, nil, Fate{}, Absence{Last: &Status{Pod: "uid", Fences: true}, For: time.Hour}, false, "the status is absent, which proves nothing of an instance that does not fence itself"},
-		{"present again", f, &Status{Times: 4, Pod: "uid"}, Fate{}, Absence{Last: fencing, For: time.Hour}, false, "the instance has applied 4, not yet 5"},
+		{"fences without a session", f, nil, Fate{}, Absence{Last: &Status{Pod: "uid", Fences: true}, For: time.Hour}, false, "the status is absent, and the instance does not fence itself: that proves nothing"},
+		{"present again", f, &Status{Times: 4, Pod: "uid"}, Fate{}, Absence{Last: fencing, For: time.Hour}, false, "the instance has applied change 4, not yet change 5"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, reason := Released(test.flight, test.status, test.pod, test.absent)

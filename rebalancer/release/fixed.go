@@ -18,9 +18,9 @@ import (
 type fixed struct {
 	why   string
 	since time.Time
-	// sure: what stands in place of a status shows that the instance does not acknowledge. lapsed:
-	// this leader has seen the present pod acknowledge, and now its status is gone.
-	sure, lapsed bool
+	// sure: what stands in place of a status shows that the instance does not acknowledge. absent:
+	// this leader has seen the present pod acknowledge, and now its status is absent.
+	sure, absent bool
 }
 
 // fixedBy is what the answers depend on.
@@ -52,7 +52,7 @@ func (r *Releases) FindFixed(v *View, ordered int, read time.Time) {
 			k.since = was.since
 		}
 		last := r.last[n]
-		k.lapsed = in.Status == nil && !k.sure && last != nil && last.Pod != "" && last.Pod == v.Orders.Pods[n]
+		k.absent = in.Status == nil && !k.sure && last != nil && last.Pod != "" && last.Pod == v.Orders.Pods[n]
 		r.fixed[n] = k
 	}
 }
@@ -81,17 +81,19 @@ func (r *Releases) Fixed(n int) string { return r.fixed[n].why }
 // FixedOrdinals are those from which nothing may be revoked, ascending.
 func (r *Releases) FixedOrdinals() []int { return slices.Sorted(maps.Keys(r.fixed)) }
 
-// FixedForGood says that nothing may be revoked from n, and that this is no lapse.
+// FixedForGood says that nothing may be revoked from n, and that no short absence is why.
 func (r *Releases) FixedForGood(n int, now time.Time) bool {
 	k, fixed := r.fixed[n]
 	return fixed && (k.sure || now.Sub(k.since) >= observed.StatusLapse)
 }
 
-// Lapsed says that n acknowledged before, and that its status is gone now.
-func (r *Releases) Lapsed(n int) bool { return r.fixed[n].lapsed }
+// Absent says that n acknowledged before, and that its status is absent now.
+func (r *Releases) Absent(n int) bool { return r.fixed[n].absent }
 
-// Lapses is Lapsed while n may still come back.
-func (r *Releases) Lapses(n int, now time.Time) bool { return r.Lapsed(n) && !r.FixedForGood(n, now) }
+// MayComeBack is Absent while n may still come back.
+func (r *Releases) MayComeBack(n int, now time.Time) bool {
+	return r.Absent(n) && !r.FixedForGood(n, now)
+}
 
 // WaysOut is what a person can do where nothing will prove what an instance has released.
 func WaysOut(kind string, n int) string {

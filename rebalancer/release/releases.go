@@ -96,7 +96,7 @@ func (r *Releases) since(name string, now time.Time) time.Time {
 // Released says whether what is in flight may be given on. If not, why, and when it will be if only
 // time is lacking.
 func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, at time.Time) {
-	if revokedFromDead(v.Orders, f) || fault.GrantedEarly.Made() && v.Orders.HandOff == config.HandOffAcknowledged {
+	if revokedFromAssumedDead(v.Orders, f) || fault.GrantedEarly.Made() && v.Orders.HandOff == config.HandOffAcknowledged {
 		return true, "", time.Time{}
 	}
 	since := r.since(f.Name, v.Now)
@@ -124,7 +124,7 @@ func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, a
 // unreleased says what a flight waits for.
 func (r *Releases) unreleased(v *View, f *protocol.Flight, why string) string {
 	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, f.IDs.Len(), why)
-	if r.Fixed(f.From) != "" && !r.Lapses(f.From, v.Now) {
+	if r.Fixed(f.From) != "" && !r.MayComeBack(f.From, v.Now) {
 		text += ": " + WaysOut(v.State.Kind, f.From)
 	}
 	return text
@@ -170,7 +170,7 @@ func (r *Releases) absence(st *protocol.State, n int, after time.Time) protocol.
 	}
 	if in := st.Instances[n]; in != nil {
 		if a.Fault = in.StatusFault; in.Ahead() {
-			a.Fault = fmt.Sprintf("tells that the instance has applied %d, which is ahead of _reload, %d", in.Status.Times, in.Times)
+			a.Fault = fmt.Sprintf("tells that the instance has applied change %d, which is ahead of _reload, %d", in.Status.Times, in.Times)
 		}
 	}
 	return a
@@ -182,9 +182,9 @@ func AssumedDead(o *orders.Orders, n int) bool {
 	return uid != "" && o.AssumedDead[uid]
 }
 
-// revokedFromDead says whether the pod that f was revoked from is assumed dead; of a piece that
-// names no pod, the one that n has now.
-func revokedFromDead(o *orders.Orders, f *protocol.Flight) bool {
+// revokedFromAssumedDead says whether the pod that f was revoked from is assumed dead; of a piece
+// that names no pod, the one that n has now.
+func revokedFromAssumedDead(o *orders.Orders, f *protocol.Flight) bool {
 	if f.Pod == "" {
 		return AssumedDead(o, f.From)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// A write of ours shows nothing new of the statuses: while nobody looks, an absence does not grow.
+// A write of ours shows nothing new of the statuses: without a look, an absence does not grow.
 func TestAnAbsenceGrowsOnlyByLooking(t *testing.T) {
 	f := New()
 	begun := time.Now()

@@ -48,7 +48,7 @@ const (
 
 // Next implements Step.
 func (s *Account) Next(v *View) Proposal {
-	if v.Idle != "" || v.Now.Sub(s.tried) < accountEvery {
+	if v.Refusal != "" || v.Now.Sub(s.tried) < accountEvery {
 		return Proposal{}
 	}
 	byWeight := v.Orders.Balance == config.BalanceWeight

@@ -9,12 +9,12 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// RevokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps its
-// limit.
+// RevokeBytes bounds the ids of one revoke so that the flight piece, destinations included, keeps
+// its limit.
 const RevokeBytes = protocol.MaxFlight * 3 / 4
 
-// Delete takes away what is to go: from the pool at once, from a list as soon as that may change, in
-// flight by another destination.
+// Delete takes away what is to go: from the pool at once, from a list as soon as that may change,
+// in flight by another destination.
 type Delete struct{}
 
 // Next implements Step.

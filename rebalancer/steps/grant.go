@@ -30,7 +30,7 @@ type released struct {
 
 // Next implements Step.
 func (s *Grant) Next(v *View) Proposal {
-	if v.Idle != "" || len(v.State.Flight) == 0 {
+	if v.Refusal != "" || len(v.State.Flight) == 0 {
 		return Proposal{}
 	}
 	l, p := survey(v)

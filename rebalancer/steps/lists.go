@@ -67,23 +67,23 @@ func (l *attributed) add(i int, a inventory.Attribute) {
 	}
 }
 
-// attribute is what is known of an id; unheard says that the catalogue has a word of it that has
-// not been read yet, unread that its row cannot be read. It then weighs the median. No pin forbids
-// what is unread to be where it is.
-func (v *View) attribute(id string) (a inventory.Attribute, unheard, unread bool) {
+// attribute is what is known of an id; pending says that a row of it in the catalogue has not been
+// read yet, unread that its row cannot be read. It then weighs the median. No pin forbids what is
+// unread to be where it is.
+func (v *View) attribute(id string) (a inventory.Attribute, pending, unread bool) {
 	hash := v.Attributes.Hash(id)
 	a, found := v.Attributes.Of(hash)
 	if found {
 		return a, false, false
 	}
-	unheard, unread = v.Requests.NotYetRead(hash), v.Attributes.Unreadable(hash)
+	pending, unread = v.Requests.NotYetRead(hash), v.Attributes.Unreadable(hash)
 	if unread {
 		a.Pin = 0
 	}
-	if (unheard || unread) && v.Attributes.Weighed() {
+	if (pending || unread) && v.Attributes.Weighed() {
 		a.Weight = v.Attributes.Median
 	}
-	return a, unheard, unread
+	return a, pending, unread
 }
 
 // poolList is the pool. Where pins go by labels, what waits is that of which the catalogue has not
@@ -95,21 +95,21 @@ func poolList(v *View, pool []string) plan.List {
 	}
 	waits := v.Attributes.Labelled()
 	for i, id := range pool {
-		a, unheard, unread := v.attribute(id)
+		a, pending, unread := v.attribute(id)
 		switch {
-		case waits && unheard:
-			a.Pin = v.unheard()
+		case waits && pending:
+			a.Pin = v.unlabelled()
 		case waits && unread:
-			a.Pin = v.unheard() + 1
+			a.Pin = v.unlabelled() + 1
 		}
 		l.add(i, a)
 	}
 	return l.list
 }
 
-// unheard is the pin of what waits for its labels: one that no ordinal satisfies, after all others.
-// The next one is that of what has labels that cannot be read.
-func (v *View) unheard() plan.PinIndex { return plan.PinIndex(len(v.Attributes.Pins()) + 1) }
+// unlabelled is the pin of what waits for its labels: one that no ordinal satisfies, after all
+// others. The next one is that of what has labels that cannot be read.
+func (v *View) unlabelled() plan.PinIndex { return plan.PinIndex(len(v.Attributes.Pins()) + 1) }
 
 // The reasons of what waits for its labels, among the planner's own.
 const (
@@ -125,7 +125,7 @@ func pinsOf(v *View) []plan.Pin {
 	return append(slices.Clip(v.Attributes.Pins()), plan.Pin{Name: whyUnlabelled}, plan.Pin{Name: whyUnreadable})
 }
 
-// misplaced says whether anything sits where its pin forbids and may be taken from there.
+// misplaced says whether anything sits where its pin forbids and may be revoked from there.
 func (v *View) misplaced() bool {
 	if !v.Attributes.Pinned() {
 		return false

@@ -39,7 +39,7 @@ type Move struct {
 func (s *Move) Next(v *View) Proposal {
 	w := s.running
 	switch {
-	case w == nil || v.Idle != "":
+	case w == nil || v.Refusal != "":
 		return Proposal{}
 	case v.More && s.begun == w:
 		return s.revoke(v, w, Proposal{})
@@ -74,7 +74,7 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // must move is planned again. An undo is not, and waits for an instance that may come back.
 func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
-		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Lapsed(n)))
+		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Absent(n)))
 	}
 	maps.DeleteFunc(w.Pending, func(_ int, d wave.SourceMoves) bool {
 		return v.Releases.Fixed(d.From) != "" && (w.Reason != wave.Undo || v.Releases.FixedForGood(d.From, v.Now))
@@ -102,7 +102,7 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		s.room = s.voluntaryRoom(v, &p)
 	}
 	if s.room == 0 {
-		p.Blocked = "as many resources are in flight, or have moved within a minute, as the limits allow"
+		p.Blocked = "a limit is reached: resources in flight, or moves per minute"
 		return p
 	}
 	s.due = slices.DeleteFunc(w.Pending.Sources(), func(n int) bool {
@@ -185,8 +185,8 @@ func (s *Move) Recall(v *View) (resumed *wave.Running, err error) {
 	return s.running, err
 }
 
-// store has p store a wave of what is to be revoked, all of it before anything is revoked. before is
-// sent before the wave is there.
+// store has p store a wave of what is to be revoked, all of it before anything is revoked. before
+// is sent before the wave is there.
 func (s *Move) store(v *View, moves wave.Moves, w wave.Wave, before []Job, p *Proposal) {
 	data, err := w.Fill(moves, s.window.Recent(v.Now), v.Now)
 	if err != nil {

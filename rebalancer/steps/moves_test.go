@@ -113,7 +113,7 @@ func TestThePoolIsPlacedEvenlyAndWhatHasNoPlaceIsSaid(t *testing.T) {
 	s.pass(m)
 	require.Equal(t, map[int]int{0: 31, 1: 31, 2: 31}, s.sizes())
 	require.Empty(t, s.next(m.place))
-	require.Equal(t, "2 resources have no place: 2 full", s.blocked)
+	require.Equal(t, "resources without a place: 2 (2 full)", s.blocked)
 	require.Equal(t, 2, m.place.Parked()[0].Count)
 	s.v.Orders.Capacity = 32
 	s.pass(m)
@@ -166,7 +166,7 @@ func TestMovesKeepToTheirLimits(t *testing.T) {
 	require.Equal(t, []string{"store-plan", "revoke"}, s.next(m.place))
 	require.Equal(t, 10, s.v.flying())
 	require.Empty(t, s.next(m.move))
-	require.Equal(t, "as many resources are in flight, or have moved within a minute, as the limits allow", s.blocked)
+	require.Equal(t, "a limit is reached: resources in flight, or moves per minute", s.blocked)
 }
 
 func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
@@ -200,7 +200,7 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, s.next(m.back))
 	require.ErrorIs(t, r.Err(), ErrNothingToRollBack)
-	s.v.Idle = "blind"
+	s.v.Refusal = "blind"
 	r, err = m.calls.RollBack(s.v.Now, "override", pause)
 	require.NoError(t, err)
 	require.Empty(t, s.next(m.back))

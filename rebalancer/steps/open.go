@@ -20,7 +20,7 @@ type Open struct {
 
 // Next implements Step.
 func (s *Open) Next(v *View) (p Proposal) {
-	if v.Idle != "" {
+	if v.Refusal != "" {
 		return p
 	}
 	for _, n := range v.Orders.Stay {

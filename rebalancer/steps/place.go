@@ -13,12 +13,12 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
-// Place gives what is in the pool to open ordinals, and begins a wave of what leaving ordinals own
-// and what sits where its pin forbids: the emergency regime.
+// Place assigns what is in the pool to open ordinals, and begins a wave of what leaving ordinals
+// own and what sits where its pin forbids: the emergency regime.
 type Place struct {
 	Move *Move
-	// Placed is told how many resources were given from the pool, Refused what a plan found no place
-	// for, when that has changed; nil: everything has one.
+	// Placed is told how many resources were assigned from the pool, Refused what a plan found no
+	// place for, when that has changed; nil: everything has one.
 	Placed  func(n int)
 	Refused func(groups []plan.RefusedGroup)
 
@@ -29,7 +29,7 @@ type Place struct {
 	// could make room has changed.
 	full    shape
 	fullWhy string
-	// due is what else is given from the pool.
+	// due is what else is assigned from the pool.
 	due []pack.Gives
 	// refused are the groups of what the last plan found no place for.
 	refused []plan.RefusedGroup
@@ -37,7 +37,7 @@ type Place struct {
 
 // Next implements Step.
 func (s *Place) Next(v *View) (p Proposal) {
-	if v.Idle != "" {
+	if v.Refusal != "" {
 		return Proposal{}
 	}
 	if v.More {
@@ -68,12 +68,12 @@ func (s *Place) Next(v *View) (p Proposal) {
 // isFull says that no plan would find a place for anything.
 func (s *Place) isFull(v *View) bool { return s.full == shapeOf(v) }
 
-// urgent says that something is to leave and can: what pins keep from leaving is no reason to hold
+// urgent says that something is leaving and can: what pins keep from leaving is no reason to hold
 // up the others.
 func (s *Place) urgent(v *View) bool { return v.leaving() && !(v.Attributes.Pinned() && s.isFull(v)) }
 
 // plan adds to p what a plan says is to be done first: a wave, if one is to begin, or else what it
-// gives from the pool.
+// assigns from the pool.
 func (s *Place) plan(v *View, p Proposal) Proposal {
 	pool := pack.PoolOf(v.State)
 	made, err := s.Move.Plan(world(v, pool.IDs), options(v, plan.Emergency, 0))
@@ -87,7 +87,7 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 			s.drain(v, made, moves, &p)
 			return p
 		}
-		p.block("as many resources are in flight as the limits allow")
+		p.block("a limit is reached: resources in flight")
 	}
 	if len(made.Moves) == 0 {
 		s.full, s.fullWhy = shapeOf(v), p.Blocked
@@ -181,7 +181,7 @@ func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 		switch g.Pin {
 		case whyUnlabelled:
 			g.Why, g.Pin, g.Meaning = whyUnlabelled, "", "the catalogue has not told its labels yet, and pins go by labels"
-			p.Reread = true
+			p.Resync = true
 		case whyUnreadable:
 			g.Why, g.Pin, g.Meaning = whyUnreadable, "", "the catalogue's row has a weight or labels that cannot be read, and pins go by labels"
 		}
@@ -202,5 +202,5 @@ func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 	for i, why := range whys {
 		whys[i] = fmt.Sprintf("%d %s", sums[why], why)
 	}
-	p.block(fmt.Sprintf("%d resources have no place: %s", total, strings.Join(whys[:min(len(whys), 5)], ", ")))
+	p.block(fmt.Sprintf("resources without a place: %d (%s)", total, strings.Join(whys[:min(len(whys), 5)], ", ")))
 }

@@ -14,7 +14,7 @@ type Remove struct {
 
 // Next implements Step.
 func (s *Remove) Next(v *View) (p Proposal) {
-	if v.Idle != "" {
+	if v.Refusal != "" {
 		return p
 	}
 	busy := map[int]bool{}

@@ -84,7 +84,7 @@ func (s *Repair) damaged(v *View, in *protocol.Instance) bool {
 // capacity is what `count` should be: what the scaler orders, or, while there are no orders, what
 // it is. It may be -1, unreadable.
 func capacity(v *View, in *protocol.Instance) int {
-	if v.Idle == "" {
+	if v.Refusal == "" {
 		return v.Orders.Capacity
 	}
 	return in.Capacity

@@ -50,13 +50,13 @@ func (s *RollBack) Next(v *View) Proposal {
 		if s.asked, s.next, s.here = s.Calls.waiting(true), 0, false; len(s.asked) == 0 {
 			return Proposal{}
 		}
-		if s.Move.running == nil && v.flying() == 0 && v.Idle == "" {
+		if s.Move.running == nil && v.flying() == 0 && v.Refusal == "" {
 			return s.refuse(ErrNothingToRollBack)
 		}
 	}
 	switch {
-	case v.Idle != "":
-		return s.refuse(fmt.Errorf("roll back: nothing may be moved: %s", v.Idle))
+	case v.Refusal != "":
+		return s.refuse(fmt.Errorf("roll back: nothing may be moved: %s", v.Refusal))
 	case s.next < len(s.asked):
 		return s.pause(v, s.asked[s.next])
 	case !s.here:
@@ -147,7 +147,7 @@ func returnFlights(v *View, done *RolledBack, p *Proposal) (jobs []Job) {
 	return jobs
 }
 
-// undo are the moves that take back what the running wave has moved. What an undo has moved is not
+// undo are the moves that bring back what the running wave has moved. What an undo has moved is not
 // undone: it would come and go.
 func (s *RollBack) undo(v *View, running *wave.Running, done *RolledBack) wave.Moves {
 	moves := wave.Moves{}
@@ -182,7 +182,7 @@ func (s *RollBack) ended(done RolledBack, err error, retried bool) error {
 		if k.Result = done; err == nil || !k.done {
 			return err
 		}
-		return fmt.Errorf("%w: it may be paused, and a part of the moves turned round: %w", orders.ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: it may be paused, and some moves may already return: %w", orders.ErrOutcomeUnknown, err)
 	})
 	return nil
 }

@@ -79,11 +79,11 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
-// held says why nothing may be spread now; "" when it may.
-func (s *Spread) held(v *View, p *Proposal) string {
+// suspended says why nothing may be spread now; "" when it may.
+func (s *Spread) suspended(v *View, p *Proposal) string {
 	switch {
-	case v.Idle != "":
-		return v.Idle
+	case v.Refusal != "":
+		return v.Refusal
 	case v.Orders.SpreadSuspended != "":
 		return v.Orders.SpreadSuspended
 	case v.Orders.Limits.Paused:
@@ -95,7 +95,7 @@ func (s *Spread) held(v *View, p *Proposal) string {
 	case v.Now.Before(s.notBefore):
 		return "the tree was adopted a moment ago"
 	case s.Place.urgent(v):
-		return "instances are being emptied"
+		return "instances are being drained"
 	case s.Move.pending() || v.flying() > 0:
 		return "a wave is under way"
 	}
@@ -113,7 +113,7 @@ type question struct {
 
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
-	if why := s.held(v, &p); why != "" || len(v.State.Head.Open) < 2 {
+	if why := s.suspended(v, &p); why != "" || len(v.State.Head.Open) < 2 {
 		if s.due {
 			p.Blocked = why
 		}
@@ -157,7 +157,7 @@ func (s *Spread) Next(v *View) (p Proposal) {
 
 // begin adds to p the beginning of a wave of what can be revoked now of a plan's moves.
 func (s *Spread) begin(v *View, made *plan.Plan, p Proposal) Proposal {
-	moves := wave.MovesOf(made) // Place gives from the pool when there is room
+	moves := wave.MovesOf(made) // Place assigns from the pool when there is room
 	later := atOnce(v, moves, &p)
 	if len(moves) == 0 {
 		return p
@@ -195,7 +195,7 @@ func spreadWorld(v *View) (w *plan.World, withheld bool) {
 	w = world(v, waiting)
 	for i := range w.Instances {
 		in := &w.Instances[i]
-		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Lapsed(in.Ordinal)) {
+		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Absent(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}

@@ -28,9 +28,9 @@ import (
 // View is what a step looks at, and does not change.
 type View struct {
 	release.View
-	// Idle is why the orders may not be acted upon; "" if they may.
-	Idle  string
-	Index *inventory.Index
+	// Refusal is why the orders may not be acted upon; "" if they may.
+	Refusal string
+	Index   *inventory.Index
 	// Requests are what callers wait for.
 	Requests inventory.Writer
 	// Attributes are the weights and pins in force; nil: none are known, or none are needed. lists
@@ -51,7 +51,7 @@ type View struct {
 	Piece int64
 }
 
-// leaving says whether an ordinal that does not stay owns a list that may be taken from it.
+// leaving says whether an ordinal that does not stay owns a list that may be revoked from it.
 func (v *View) leaving() bool {
 	for n, in := range v.State.Instances {
 		if in.IDs.Len() > 0 && !v.Orders.Stays(n) && v.Releases.Fixed(n) == "" {
@@ -78,7 +78,8 @@ func (v *View) flightRoom() int {
 	return max(0, limit-v.flying())
 }
 
-// writableAt is when the list of n may change next, by the interval between two changes of one list.
+// writableAt is when the list of n may change next, by the interval between two changes of one
+// list.
 func (v *View) writableAt(n int) time.Time {
 	at, written := v.Written[n]
 	if !written {
@@ -130,8 +131,8 @@ type Proposal struct {
 	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
 	Blocked string
-	// Reread: a complete read of the catalogue is needed.
-	Reread bool
+	// Resync: a complete read of the catalogue is needed.
+	Resync bool
 	// Err is why something could not be proposed. What could is sent all the same.
 	Err error
 	// Ended, if set, is told how all of it went: err is the gravest error, retried whether the step

@@ -152,7 +152,7 @@ func TestOrdinalsAreMadeThenOpened(t *testing.T) {
 	require.Equal(t, [][]int{{0, 2}, nil, {0, 2}}, told)
 	require.Empty(t, s.next(open))
 
-	s.v.Idle = "no orders"
+	s.v.Refusal = "no orders"
 	s.v.Orders.Ready = []int{0, 1, 2}
 	require.Empty(t, s.next(open), "orders that may not be acted upon")
 }

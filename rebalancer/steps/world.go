@@ -63,7 +63,7 @@ type shape struct {
 	times           int64
 	flights         int
 	// orders are the ordinals that stay, those that are gone and those that keep what they have,
-	// and what a person declared dead.
+	// and what a person assumes dead.
 	orders     string
 	attributes *inventory.Attributes
 	// piece tells pools apart where some in it can be placed and others not.
@@ -94,7 +94,7 @@ func shapeOf(v *View) shape {
 // bound goes nowhere by guess.
 func unlabelled(v *View, p *Proposal) string {
 	if needs := inventory.NeedsOf(v.Orders); needs.ByLabels() && !v.Attributes.Labelled() {
-		p.Reread = true
+		p.Resync = true
 		return "pins go by labels, and the catalogue's labels have not been read yet"
 	}
 	return ""
@@ -106,11 +106,11 @@ func unweighed(v *View, p *Proposal) string {
 		return why
 	}
 	if !v.Attributes.Weighed() {
-		p.Reread = true
+		p.Resync = true
 		return "the catalogue's weights have not been read yet"
 	}
 	if age, limit := v.Now.Sub(v.Attributes.ReadAt), v.Orders.CatalogueMaxAge; limit > 0 && age > limit {
-		return fmt.Sprintf("the catalogue's weights are %s old", age.Round(time.Second))
+		return fmt.Sprintf("the catalogue's weights are %s old", config.Duration(age))
 	}
 	return ""
 }
@@ -138,9 +138,9 @@ func keptBy(v *View, n int) string {
 	if in == nil {
 		return ""
 	}
-	what, count := "is to leave and keeps %d resources", in.IDs.Len()
+	what, count := "is leaving (resources left: %d)", in.IDs.Len()
 	if v.Orders.Stays(n) {
-		what, count = "keeps %d resources that pins forbid there", 0
+		what, count = "keeps what pins forbid there (resources: %d)", 0
 		if v.Attributes.Pinned() {
 			count = v.listed(n, in).misplaced
 		}
@@ -149,7 +149,7 @@ func keptBy(v *View, n int) string {
 		return ""
 	}
 	text := fmt.Sprintf("instance %d "+what+": %s", n, count, v.Releases.Fixed(n))
-	if v.Releases.Lapses(n, v.Now) {
+	if v.Releases.MayComeBack(n, v.Now) {
 		return text + ", and it acknowledged before: waiting for it to come back"
 	}
 	return text + ": " + release.WaysOut(v.State.Kind, n)

@@ -27,10 +27,10 @@ const (
 
 // What a wave is for.
 const (
-	Drain  = "drain"  // empties ordinals that leave
+	Drain  = "drain"  // drains ordinals that leave
 	Pin    = "pin"    // moves nothing but what sits where its pin forbids
 	Spread = "spread" // evens the lists of those that stay
-	Undo   = "undo"   // takes back what a wave has moved
+	Undo   = "undo"   // moves back what a wave has moved
 )
 
 // Wave is a part of a plan as it is stored.
@@ -175,7 +175,7 @@ func (m Moves) cut() (moves []SourceMoves, beyond int) {
 func why(reason string, p *plan.Plan) string {
 	switch reason {
 	case Drain:
-		return fmt.Sprintf("instances %s are to leave", spans(Leaving(p.World())))
+		return fmt.Sprintf("instances %s are leaving", spans(Leaving(p.World())))
 	case Pin:
 		return "pins forbid where resources run"
 	case Spread:
@@ -184,7 +184,7 @@ func why(reason string, p *plan.Plan) string {
 	return ""
 }
 
-// Leaving are the ordinals that are to be emptied and are not empty.
+// Leaving are the ordinals that are to be drained and are not empty.
 func Leaving(w *plan.World) (ns []int) {
 	for i := range w.Instances {
 		if in := &w.Instances[i]; in.Leaving && len(in.IDs) > 0 {

@@ -29,7 +29,7 @@ type Config struct {
 	// SessionTimeout is what is asked for; the server may grant another. Default 10s.
 	SessionTimeout time.Duration
 	// AuthFile holds `user:password` of the digest scheme, read anew on every connection; empty: no
-	// name. With it our own znodes can be changed by that user alone, and read by everybody.
+	// name. With it our own znodes can be changed by that user alone, and read by every client.
 	AuthFile string
 	// TLS, when not nil, is used for every connection.
 	TLS *clienttls.Files

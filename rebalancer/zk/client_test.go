@@ -61,7 +61,7 @@ func TestLifeOfAResource(t *testing.T) {
 	require.Equal(t, `{"ids":[]}`, raw.get(t, "/iota/orchestration/Thing/0/resources"))
 	released, reason := protocol.Released(s.Flight["0-2"], s.Instances[0].Status, protocol.Fate{}, protocol.Absence{})
 	require.False(t, released)
-	require.Equal(t, "the instance has applied 1, not yet 2", reason)
+	require.Equal(t, "the instance has applied change 1, not yet change 2", reason)
 	fresh := reload(t, connect, s)
 	require.WithinDuration(t, fresh.Flight["0-2"].Created, s.Flight["0-2"].Created, 0, "the time of a commit is the server's")
 
@@ -135,7 +135,7 @@ func TestOldTree(t *testing.T) {
 	old(1, `{ "ids": ["c", 17, "b"] }`)
 	old(3, `{"ids":["d"]}`) // 2 is missing
 	raw.put(t, protocol.StatusPath(thing, 3), "left behind")
-	raw.put(t, protocol.KindPath(thing)+"/notes", "of somebody")
+	raw.put(t, protocol.KindPath(thing)+"/notes", "of another client")
 	raw.status(t, 1, "")
 
 	c := client(t, Config{Servers: connect})
@@ -421,7 +421,7 @@ func TestChangesAreNoticed(t *testing.T) {
 
 	sess, err := other.link.await(patient(t))
 	require.NoError(t, err)
-	count := func() (n int) { // in the client's own table, which it shows to nobody
+	count := func() (n int) { // in the client's own table, which it does not show
 		for entry := reflect.ValueOf(sess.conn).Elem().FieldByName("watchers").MapRange(); entry.Next(); {
 			n += entry.Value().Len()
 		}
@@ -544,8 +544,8 @@ func TestPlanSurvives(t *testing.T) {
 	require.JSONEq(t, `{"n":1}`, string(cleared.PlanNote()))
 }
 
-// With credentials, our own znodes are ours to change and everybody's to read; the instances' tree
-// stays as open as it was.
+// With credentials, our own znodes are ours to change and readable by every client; the instances'
+// tree stays as open as it was.
 func TestAccessLists(t *testing.T) {
 	connect, raw := store(t)
 	file := filepath.Join(t.TempDir(), "auth")

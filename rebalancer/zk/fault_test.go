@@ -392,7 +392,7 @@ func TestCloseWhileAway(t *testing.T) {
 	require.ErrorIs(t, err, protocol.ErrUnavailable)
 }
 
-// readOnly leaves everybody nothing but READ on a znode.
+// readOnly leaves every client nothing but READ on a znode.
 func readOnly(t *testing.T, z *servers.ZooKeeper, path string) {
 	t.Helper()
 	_, err := z.Dial(t).SetACL(path, zk.WorldACL(zk.PermRead), -1)

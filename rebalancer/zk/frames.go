@@ -18,7 +18,7 @@ import (
 //
 // No read waits longer than half the session timeout. The client would wait 6.7 times the session
 // for the answer to its handshake, and without any limit between frames. Pings go out every third
-// of a session, so an idle one is never cut off.
+// of a session, so one without requests is never cut off.
 //
 // Reads and read deadlines come from one goroutine at a time, and so do writes; each write is one
 // request.

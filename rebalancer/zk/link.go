@@ -205,7 +205,8 @@ func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
 	return l.session, l.changed, l.trouble
 }
 
-// The access lists: instances write into their tree, whoever they are; ours is ours to change.
+// The access lists: every instance may write into the tree of the instances; ours is ours to
+// change.
 var (
 	openACL  = zk.WorldACL(zk.PermAll)
 	ownerACL = append(zk.AuthACL(zk.PermAll), zk.WorldACL(zk.PermRead)...)

@@ -2,7 +2,8 @@ package zk
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -17,38 +18,24 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	f := promauto.With(reg)
+	m := meter.In(reg)
 	return &metrics{
-		commits: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_store_commits_total",
-			Help: "ZooKeeper transactions by step of the protocol and outcome (done, settled, fenced, conflict, unavailable, refused).",
-		}, []string{"step", "outcome"}),
-		commitSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "shardscaler_store_commit_seconds",
-			Help:    "Time from sending a ZooKeeper transaction to knowing its outcome, by step of the protocol.",
-			Buckets: []float64{.0005, .001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4, 8, 16, 32},
-		}, []string{"step"}),
-		commitBytes: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_store_commit_bytes_total",
-			Help: "Bytes of ZooKeeper transactions sent.",
-		}),
-		refreshSeconds: f.NewHistogram(prometheus.HistogramOpts{
-			Name:    "shardscaler_store_refresh_seconds",
-			Help:    "Time to compare a kind with ZooKeeper and to read what changed.",
-			Buckets: []float64{.001, .004, .016, .064, .256, 1, 4, 16},
-		}),
-		sessions: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_store_sessions_total",
-			Help: "ZooKeeper sessions opened since the start; all but the first replaced a lost one.",
-		}),
-		connected: f.NewGauge(prometheus.GaugeOpts{
-			Name: "shardscaler_store_connected",
-			Help: "Whether there is a ZooKeeper session now (1) or not (0).",
-		}),
-		sessionTimeout: f.NewGauge(prometheus.GaugeOpts{
-			Name: "shardscaler_store_session_timeout_seconds",
-			Help: "Session timeout that the ZooKeeper server granted.",
-		}),
+		commits: m.Counters("shardscaler_store_commits_total",
+			"ZooKeeper transactions by step of the protocol and outcome (done, settled, fenced, conflict, unavailable, refused).", "step", "outcome"),
+		commitSeconds: m.Histograms("shardscaler_store_commit_seconds",
+			"Time from sending a ZooKeeper transaction to knowing its outcome, by step of the protocol.",
+			[]float64{.0005, .001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4, 8, 16, 32}, "step"),
+		commitBytes: m.Counter("shardscaler_store_commit_bytes_total",
+			"Bytes of ZooKeeper transactions sent."),
+		refreshSeconds: m.Histogram("shardscaler_store_refresh_seconds",
+			"Time to compare a kind with ZooKeeper and to read what changed.",
+			.001, .004, .016, .064, .256, 1, 4, 16),
+		sessions: m.Counter("shardscaler_store_sessions_total",
+			"ZooKeeper sessions opened since the start; all but the first replaced a lost one."),
+		connected: m.Gauge("shardscaler_store_connected",
+			"Whether there is a ZooKeeper session now (1) or not (0)."),
+		sessionTimeout: m.Gauge("shardscaler_store_session_timeout_seconds",
+			"Session timeout that the ZooKeeper server granted."),
 	}
 }
 

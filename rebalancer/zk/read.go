@@ -94,7 +94,7 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 			return left, unavailable(err)
 		}
 	}
-	return protocol.Left{}, fmt.Errorf("read what is left: the head moves all the time: %w", protocol.ErrConflict)
+	return protocol.Left{}, fmt.Errorf("read remaining resources: the head moves all the time: %w", protocol.ErrConflict)
 }
 
 // synced returns ZooKeeper in the present session, whose server has caught up with the leader.

@@ -173,12 +173,13 @@ func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) 
 	}
 }
 
-// hosts gives the client one address after the other. Each round resolves the names anew.
+// hosts gives the client one address after the other. After the last one it resolves
+// the names anew.
 type hosts struct {
 	servers []string
 	mu      sync.Mutex
-	round   []string          // the addresses to try
-	names   map[string]string // whom TLS expects there
+	untried []string          // addresses
+	names   map[string]string // the name that TLS expects, by address
 }
 
 // Init has nothing to do: the servers are known.
@@ -194,22 +195,22 @@ func (h *hosts) Connected() {}
 func (h *hosts) Next() (server string, wrapped bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.round) == 0 {
+	if len(h.untried) == 0 {
 		wrapped = h.names != nil
 		h.resolve()
 	}
-	server, h.round = h.round[0], h.round[1:]
+	server, h.untried = h.untried[0], h.untried[1:]
 	return server, wrapped
 }
 
-// lookupTimeout bounds the resolution of all names of one round.
+// lookupTimeout bounds one resolution of all names.
 const lookupTimeout = 3 * time.Second
 
-// resolve begins a round.
+// resolve finds the addresses of all servers, in an order by chance.
 func (h *hosts) resolve() {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	h.round, h.names = nil, map[string]string{}
+	h.untried, h.names = nil, map[string]string{}
 	for _, server := range h.servers {
 		name, port, _ := net.SplitHostPort(server) // parseServers has split it before
 		ips, err := net.DefaultResolver.LookupHost(ctx, name)
@@ -218,10 +219,10 @@ func (h *hosts) resolve() {
 		}
 		for _, ip := range ips {
 			address := net.JoinHostPort(ip, port)
-			h.round, h.names[address] = append(h.round, address), name
+			h.untried, h.names[address] = append(h.untried, address), name
 		}
 	}
-	rand.Shuffle(len(h.round), func(i, j int) { h.round[i], h.round[j] = h.round[j], h.round[i] })
+	rand.Shuffle(len(h.untried), func(i, j int) { h.untried[i], h.untried[j] = h.untried[j], h.untried[i] })
 }
 
 func (h *hosts) name(address string) string {

@@ -20,7 +20,7 @@ var noticed = map[fault.Bug]struct{ folder, test, says string }{
 	fault.HeadUnchecked:      {"rebalancer/zk", "TestAClosedOrdinalReceivesNothingDecidedBefore", "grant to an ordinal that was closed since"},
 	fault.VersionIgnored:     {"rebalancer/zk", "TestConflictWithAForeignEdit", "conflict: a znode changed"},
 	fault.LossTakenAsFailure: {"rebalancer/zk", "TestLostReply/create/1", "zookeeper unavailable"},
-	fault.GrantedEarly:       {"rebalancer", "TestARecreateTurnsTheDeleteInFlight", "nobody has released it"},
+	fault.GrantedEarly:       {"rebalancer", "TestARecreateTurnsTheDeleteInFlight", "its instance has not released it"},
 	fault.AbsentTakenAsFree:  {"rebalancer/protocol", "TestReleased/absent", "expected: false"},
 	fault.RecreatedElsewhere: {"rebalancer", "TestARecreateTurnsTheDeleteInFlight", "a re-create turns it, and is no create of its own"},
 	fault.DrainGivenUp:       {"scaler", "TestADrainThatCannotEndNeverShrinksAndSaysWhy", "replicas 4 -> 2 takes instance 2: open false, owns 100"},

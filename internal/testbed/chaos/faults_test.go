@@ -479,7 +479,7 @@ func rollingUpdate(l *lane, _ *servers.ZooKeeper) {
 	})
 	var o api.Orchestration
 	require.NoError(l.t, l.server().REST(l.t.Context(), http.MethodGet, "/v1/api/orchestrations/"+thing, "", nil, &o))
-	require.Equal(l.t, "its status is absent", o.Mute["0"])
+	require.Equal(l.t, "its status is absent", o.NotAcknowledging["0"])
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		a := l.assignment()
 		require.Zero(l.t, a.InFlight())

@@ -55,7 +55,7 @@ func (m *mute) begin(l *lane, ordinal int) {
 	l.instance(ordinal, "crash", 100*time.Millisecond)
 	l.until(fmt.Sprintf("%d is mute", ordinal), func(ctx context.Context) error {
 		o, err := l.orchestration(ctx)
-		if why := o.Mute[fmt.Sprint(ordinal)]; err == nil && why != "its status is present and empty" {
+		if why := o.NotAcknowledging[fmt.Sprint(ordinal)]; err == nil && why != "its status is present and empty" {
 			err = fmt.Errorf("the product says %q", why)
 		}
 		return err

@@ -92,7 +92,7 @@ func TestNodeLost(t *testing.T) {
 		require.Contains(t, out, "instance 0 is not dead: its pod is Ready")
 		out, err = w.reassign(1)
 		require.NoError(t, err, out)
-		require.Contains(t, out, "is declared dead by system:serviceaccount:"+w.Namespace+":operator")
+		require.Contains(t, out, "is assumed dead, as system:serviceaccount:"+w.Namespace+":operator")
 		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 1, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.until("an event names who said it", func(ctx context.Context) error {

@@ -58,7 +58,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 		w.holds(w.settled(thing, thingSet, 2, len(kept)), kept)
 		hook := w.hookOf(last)
 		require.Zero(t, hook.ExitCode, hook.Output)
-		require.Regexp(t, last+` owns \d+ resources`, hook.Output)
+		require.Regexp(t, last+`: resources left: \d+`, hook.Output)
 		require.Contains(t, hook.Output, last+": empty")
 		ledger := w.ledger(thing)
 		require.True(t, ledger.BusyBetween(2, hook.Began, hook.Began), "the HPA took it empty: this test shows nothing")
@@ -89,7 +89,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 			}
 			return nil
 		})
-		require.Contains(t, w.hookOf(last).Output, "resources are left: 700 resources have no place")
+		require.Regexp(t, `resources left: \d+ \(resources without a place: 700`, w.hookOf(last).Output)
 		w.until("an event says how many are left", func(ctx context.Context) error {
 			return w.event(ctx, "EndedWithResources", "[1] end with 700 resources left")
 		})

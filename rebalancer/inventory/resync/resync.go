@@ -48,8 +48,8 @@ type Comparison struct {
 	// message spoke of them since.
 	suspects map[string]time.Time
 	// due is when a read that was asked for is to begin, to confirm suspects; zero: none is.
-	due  time.Time
-	held // those that were missing twice and too many
+	due     time.Time
+	waiting // those that were missing twice and too many
 }
 
 // claim is what deletes by a condition said of an id: it is gone, if the condition was complete.
@@ -89,9 +89,9 @@ type Outcome struct {
 	// and rightly; Deletes are others that may go now.
 	Creates, Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
-	// zero: none is needed for that. Recheck is when another one may show what this one could not
+	// zero: none is needed for that. Resync is when another one may show what this one could not
 	// show yet: it still had ids that messages deleted, and may have been too far behind.
-	Confirm, Recheck time.Time
+	Confirm, Resync time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
 }
@@ -103,7 +103,7 @@ func New(now time.Time) *Comparison {
 			start: now, created: map[uint64]time.Duration{}, deleted: map[uint64]time.Duration{}, seed: maphash.MakeSeed(),
 		},
 		said: map[string]Op{}, claims: map[string]claim{}, suspects: map[string]time.Time{},
-		held: held{by: map[string]*Set{}},
+		waiting: waiting{by: map[string]*Set{}},
 	}
 }
 
@@ -130,12 +130,12 @@ func (r *Comparison) Row(id string, exists bool) {
 }
 
 // Said takes what a message said, when it arrived. exists says whether the id is known by now: a
-// create of an id that nobody knew cannot be contradicted by any read, and is not remembered (an
+// create of an id that was unknown cannot be contradicted by any read, and is not remembered (an
 // import must not be held in memory twice).
 func (r *Comparison) Said(now time.Time, op Op, id string, exists bool) {
 	r.dates.note(now, op, id)
 	delete(r.suspects, id)
-	r.held.drop(id)
+	r.waiting.drop(id)
 	r.withdraw(id)
 	if r.read == nil && op == Created {
 		delete(r.said, id)
@@ -207,10 +207,10 @@ func (r *Comparison) End(now time.Time, l Limits, exists func(string) bool) (Out
 	out.Creates, again[0] = r.creates(rd, l, exists)
 	confirmed := r.compare(rd, now, l)
 	out.Claimed, again[1] = r.settle(rd, now, l)
-	out.Recheck = earlier(again[0], again[1])
+	out.Resync = earlier(again[0], again[1])
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
-	out.Deletes = r.held.admit(now, confirmed, rd.count, l)
+	out.Deletes = r.waiting.admit(now, confirmed, rd.count, l)
 	if len(out.Deletes) > 0 {
 		r.version++
 	}
@@ -250,7 +250,7 @@ func (r *Comparison) Gone(id string) bool {
 // creates are the rows that are not known, without those of which a message said after the read
 // began that they are gone. One of which a message said so shortly before may be gone too, and the
 // read behind: it waits for another read. If that is long ago, it is created, in doubt.
-func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, recheck time.Time) {
+func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids []string, again time.Time) {
 	ids = slices.DeleteFunc(rd.fresh, func(id string) bool {
 		if r.Gone(id) || exists(id) {
 			return true
@@ -260,7 +260,7 @@ func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids 
 			return false
 		}
 		if believed := at.Add(l.Revive); rd.began.Before(believed) {
-			recheck = earlier(recheck, believed)
+			again = earlier(again, believed)
 			return true
 		}
 		if rd.began.Before(at.Add(l.Lag)) {
@@ -268,32 +268,32 @@ func (r *Comparison) creates(rd *read, l Limits, exists func(string) bool) (ids 
 		}
 		return false
 	})
-	return ids, recheck
+	return ids, again
 }
 
 // settle decides the claims that were made before the read began: what it lacks is deleted. What it
 // has is not, if it began a lag or more after the message; else a later read may lack it. The first
 // message is enough for the former, the last one is needed for the latter.
-func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, recheck time.Time) {
+func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, again time.Time) {
 	for id, c := range r.claims {
 		switch has := rd.has(id); {
 		case !has && c.first < rd.number:
 			gone = append(gone, id)
-			r.held.drop(id)
+			r.waiting.drop(id)
 			r.withdraw(id)
 		case !has || c.last >= rd.number:
 		case !rd.began.Before(c.at.Add(l.Lag)):
 			r.withdraw(id)
 		default: // at twice its age, so that a claim costs few reads
-			recheck = earlier(recheck, now.Add(max(leastRecheck, now.Sub(c.at))))
+			again = earlier(again, now.Add(max(leastPause, now.Sub(c.at))))
 		}
 	}
 	slices.Sort(gone)
-	return gone, recheck
+	return gone, again
 }
 
-// leastRecheck is the least time to another read of what a read had against a claim.
-const leastRecheck = time.Second
+// leastPause is the least time to another read of what a read had against a claim.
+const leastPause = time.Second
 
 // compare returns the ids that are missing for the second time; others become suspects.
 func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
@@ -321,32 +321,32 @@ func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []str
 func (r *Comparison) spokenOf(id string) bool {
 	_, said := r.said[id]
 	_, claimed := r.claims[id]
-	return said || claimed || r.held.has(id)
+	return said || claimed || r.waiting.has(id)
 }
 
-// dropReappeared lets go of what waits for a person and is back in the catalogue, or gone.
+// dropReappeared drops what waits for a person and is back in the catalogue, or gone.
 func (r *Comparison) dropReappeared(rd *read) {
-	if len(r.held.by) == 0 {
+	if len(r.waiting.by) == 0 {
 		return
 	}
-	missing := make(map[string]struct{}, len(r.held.by))
+	missing := make(map[string]struct{}, len(r.waiting.by))
 	for id := range rd.known {
-		if r.held.has(id) && !rd.has(id) {
+		if r.waiting.has(id) && !rd.has(id) {
 			missing[id] = struct{}{}
 		}
 	}
-	for id := range r.held.by {
+	for id := range r.waiting.by {
 		if _, still := missing[id]; !still {
-			r.held.drop(id)
+			r.waiting.drop(id)
 		}
 	}
 }
 
-// Forget lets go of what waits for a person and is known no more: it went by another way.
+// Forget drops what waits for a person and is known no more: it went by another way.
 func (r *Comparison) Forget(known func(id string) bool) {
-	for id := range r.held.by {
+	for id := range r.waiting.by {
 		if !known(id) {
-			r.held.drop(id)
+			r.waiting.drop(id)
 		}
 	}
 }

@@ -239,20 +239,20 @@ func TestAReadThatIsBehindMakesNothingAgain(t *testing.T) {
 	for range 3 {
 		out := b.after(5*time.Second).read(t, all)
 		require.Empty(t, out.Creates, "the standby has not heard of it")
-		require.Equal(t, t0.Add(30*time.Second), out.Recheck)
+		require.Equal(t, t0.Add(30*time.Second), out.Resync)
 	}
 	out := b.after(15*time.Second).read(t, all)
 	require.Equal(t, []string{"id-007"}, out.Creates, "it may have been restored, and no message says so")
-	require.Equal(t, t0.Add(time.Minute), out.Recheck, "it stays in doubt")
+	require.Equal(t, t0.Add(time.Minute), out.Resync, "it stays in doubt")
 	require.Equal(t, []string{"id-007"}, b.after(30*time.Second).read(t, without(all, "id-007")).Claimed)
-	require.Zero(t, b.after(time.Second).read(t, without(all, "id-007")).Recheck)
+	require.Zero(t, b.after(time.Second).read(t, without(all, "id-007")).Resync)
 
 	b.said(Deleted, "id-008")
 	b.said(Created, "id-008")
 	b.said(Deleted, "id-009")
 	out = b.after(10*time.Minute).read(t, all)
 	require.ElementsMatch(t, []string{"id-007", "id-009"}, out.Creates)
-	require.Zero(t, out.Recheck, "the last delete is the lag ago")
+	require.Zero(t, out.Resync, "the last delete is the lag ago")
 	require.Zero(t, b.Claimed())
 }
 

@@ -39,7 +39,7 @@ type File struct {
 	MaxBytes int `json:"maxBytes,omitempty"`
 
 	Instances []Instance `json:"instances"`
-	// Pool are the resources that nobody owns.
+	// Pool are the resources that no instance owns.
 	Pool *Resources `json:"pool,omitempty"`
 	// ResourcesFrom is a file of JSON Lines, relative to this one; - is standard input.
 	ResourcesFrom string      `json:"resourcesFrom,omitempty"`
@@ -51,9 +51,9 @@ type Instance struct {
 	// Ordinal or Ordinals ("0-99"): exactly one of the two.
 	Ordinal  *int   `json:"ordinal,omitempty"`
 	Ordinals string `json:"ordinals,omitempty"`
-	// State is open (default), leaving (to be emptied) or kept (keeps what it has).
+	// State is open (default), leaving (to be drained) or kept (keeps what it has).
 	State string `json:"state,omitempty"`
-	// Fixed: nothing may be taken from it. Not with leaving.
+	// Fixed: nothing may be revoked from it. Not with leaving.
 	Fixed    bool `json:"fixed,omitempty"`
 	Capacity int  `json:"capacity,omitempty"`
 	MaxBytes int  `json:"maxBytes,omitempty"`
@@ -69,7 +69,7 @@ type Resources struct {
 	List  []Resource
 }
 
-// Resource is one resource; Instance only in JSON Lines, absent or null: nobody owns it.
+// Resource is one resource; Instance only in JSON Lines, absent or null: no instance owns it.
 type Resource struct {
 	ID       string            `json:"id"`
 	Instance *int              `json:"instance,omitempty"`

@@ -13,8 +13,8 @@ import (
 
 // lose has the catalogue lose the first n ids that are known and do not wait, and reads it twice.
 func (b *bench) lose(t require.TestingT, n int) Outcome {
-	lost := slices.DeleteFunc(slices.Sorted(maps.Keys(b.w)), b.held.has)[:n]
-	rows := without(b.w, slices.Concat(lost, slices.Collect(maps.Keys(b.held.by)))...)
+	lost := slices.DeleteFunc(slices.Sorted(maps.Keys(b.w)), b.waiting.has)[:n]
+	rows := without(b.w, slices.Concat(lost, slices.Collect(maps.Keys(b.waiting.by)))...)
 	b.read(t, rows)
 	return b.read(t, rows)
 }
@@ -59,8 +59,8 @@ func TestASetIsConfirmedByItsNumberAndSize(t *testing.T) {
 	for given, want := range map[[2]int]string{
 		{0, 31}: "confirm deletes: count 31 given, 113 wait: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
 		{0, 30}: "confirm deletes: count 30 given: several sets have that size; name one: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
-		{2, 30}: "confirm deletes: set 2, count 30 given, there wait set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
-		{5, 28}: "confirm deletes: set 5, count 28 given, there wait set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
+		{2, 30}: "confirm deletes: set 2, count 30 given; waiting: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
+		{5, 28}: "confirm deletes: set 5, count 28 given; waiting: set 1 of 30, set 2 of 25, set 3 of 30, set 4 of 28",
 	} {
 		_, err := confirm(given[0], given[1])
 		require.EqualError(t, err, want)
@@ -125,7 +125,7 @@ func TestNoHourTakesMoreThanTheShare(t *testing.T) {
 				b.Resume(went)
 			}
 			known := len(b.w)
-			free := known - len(b.held.by)
+			free := known - len(b.waiting.by)
 			lost := rapid.IntRange(0, min(free, 12)).Draw(t, "lost")
 			went := len(b.lose(t, lost).Deletes)
 			require.Contains(t, []int{0, lost}, went, "all or none of what a read has found")

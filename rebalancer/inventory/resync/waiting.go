@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// held are the deletes that a comparison has found and that a person is to decide, in sets: what
+// waiting are the deletes that a comparison has found and that a person is to decide, in sets: what
 // one read found is one set. Beside them it counts what has gone without a person: a large loss
 // that is noticed in small parts is a large loss.
-type held struct {
+type waiting struct {
 	by   map[string]*Set // by id
 	sets []*Set          // the oldest first, without shares; those that have become empty are taken out
 	last int             // the number of the newest set
@@ -55,7 +55,7 @@ type Set struct {
 }
 
 // admit returns the deletes that may go now. The others wait, as a set.
-func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []string {
+func (h *waiting) admit(now time.Time, confirmed []string, known int, l Limits) []string {
 	if len(confirmed) == 0 {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (h *held) admit(now time.Time, confirmed []string, known int, l Limits) []s
 }
 
 // add has deletes wait, as a set of their own if there is room for one.
-func (h *held) add(now time.Time, ids []string) {
+func (h *waiting) add(now time.Time, ids []string) {
 	if len(h.sets) < maxSets {
 		h.last++
 		h.sets = append(h.sets, &Set{Set: h.last, Since: now})
@@ -85,7 +85,7 @@ func (h *held) add(now time.Time, ids []string) {
 }
 
 // spent is how many have gone without a person within budgetSpan and a wentStep.
-func (h *held) spent(now time.Time) (n int) {
+func (h *waiting) spent(now time.Time) (n int) {
 	h.went = slices.DeleteFunc(h.went, func(w Went) bool { return now.Sub(w.At) >= budgetSpan+wentStep })
 	for _, w := range h.went {
 		n += w.Count
@@ -94,7 +94,7 @@ func (h *held) spent(now time.Time) (n int) {
 }
 
 // spend counts deletes that go without a person.
-func (h *held) spend(now time.Time, n int) {
+func (h *waiting) spend(now time.Time, n int) {
 	if last := len(h.went) - 1; last >= 0 && now.Sub(h.went[last].At) < wentStep {
 		h.went[last].Count += n
 		return
@@ -102,9 +102,9 @@ func (h *held) spend(now time.Time, n int) {
 	h.went = append(h.went, Went{now, n})
 }
 
-func (h *held) has(id string) bool { return h.by[id] != nil }
+func (h *waiting) has(id string) bool { return h.by[id] != nil }
 
-func (h *held) drop(id string) {
+func (h *waiting) drop(id string) {
 	s := h.by[id]
 	if s == nil {
 		return
@@ -116,7 +116,7 @@ func (h *held) drop(id string) {
 }
 
 // Waiting is what waits for a person, nil when nothing does.
-func (h *held) Waiting() *Waiting {
+func (h *waiting) Waiting() *Waiting {
 	if len(h.sets) == 0 {
 		return nil
 	}
@@ -134,7 +134,7 @@ func share(count, known int) float64 { return float64(count) / float64(max(known
 // Confirm returns the deletes of a set that wait, if it has as many as the person was shown; set 0:
 // of the only one of that size, or of all if there are as many in all. They wait no more: if they
 // are not carried out, the next two reads find them again.
-func (h *held) Confirm(set, count int) (ids []string, err error) {
+func (h *waiting) Confirm(set, count int) (ids []string, err error) {
 	var chosen []*Set
 	all := set == 0 && count == len(h.by)
 	for _, s := range h.sets {
@@ -148,7 +148,7 @@ func (h *held) Confirm(set, count int) (ids []string, err error) {
 	case len(chosen) > 1 && !all:
 		return nil, fmt.Errorf("confirm deletes: count %d given: several sets have that size; name one: %s", count, h.list())
 	case len(chosen) == 0 && set != 0:
-		return nil, fmt.Errorf("confirm deletes: set %d, count %d given, there wait %s", set, count, h.list())
+		return nil, fmt.Errorf("confirm deletes: set %d, count %d given; waiting: %s", set, count, h.list())
 	case len(chosen) == 0:
 		return nil, fmt.Errorf("confirm deletes: count %d given, %d wait: %s", count, len(h.by), h.list())
 	}
@@ -166,19 +166,19 @@ func (h *held) Confirm(set, count int) (ids []string, err error) {
 
 // Unconfirm lets ids wait again that Confirm returned and that were not carried out. It must come
 // before the end of another read, which might have found them.
-func (h *held) Unconfirm(now time.Time, ids []string) {
+func (h *waiting) Unconfirm(now time.Time, ids []string) {
 	if len(ids) > 0 {
 		h.add(now, ids)
 	}
 }
 
 // Went is what went without a person within the last hour, for a successor to go on with.
-func (h *held) Went() []Went { return slices.Clone(h.went) }
+func (h *waiting) Went() []Went { return slices.Clone(h.went) }
 
 // Resume goes on with what went under the leader before.
-func (h *held) Resume(went []Went) { h.went = slices.Clone(went) }
+func (h *waiting) Resume(went []Went) { h.went = slices.Clone(went) }
 
-func (h *held) list() string {
+func (h *waiting) list() string {
 	var all []string
 	for _, s := range h.sets {
 		all = append(all, fmt.Sprintf("set %d of %d", s.Set, s.Count))
