@@ -43,7 +43,7 @@ func did(done, format string, args ...any) *outcome.Act {
 
 // resize brings the size about: a larger one at once, a smaller one when what leaves is empty.
 func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
-	if t.d.Blind != "" || t.d.Verb == decide.Keep {
+	if t.d.Blind != "" || t.d.Verb == decide.NoChange {
 		return nil, nil
 	}
 	fault.Point("scale.decided")

@@ -128,7 +128,7 @@ func TestLoadReturnsInEveryPhase(t *testing.T) {
 		require.Equal(t, at, d.Phase())
 		w.onDrained, w.pool = nil, 280 // drainErr stays: nothing needs to be verified to stay
 		d = w.tick(s, 2*second)
-		require.NotEqual(t, decide.Shrink, d.Verb, at)
+		require.NotEqual(t, decide.ScaleDown, d.Verb, at)
 		require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, at)
 		w.tick(s, 2*second)
 		require.True(t, w.open[2] && w.open[3], at)

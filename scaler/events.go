@@ -34,7 +34,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	}
 	d, act := t.d, t.d.Acted()
 	e.while(t, e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
-	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
+	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Suspended != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Suspended))
 	e.while(t, d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
 	var full, conflict string
 	for _, l := range d.Limits {
@@ -49,8 +49,8 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	if d.Denied != "" || act.Done != outcome.Failed { // what failed otherwise was told when it did
 		e.while(t, d.Denied != "", actuate.CannotScale(d.Denied))
 	}
-	e.while(t, act.Done == outcome.Draining && d.Drain.Waits(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
-	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.Shrink {
+	e.while(t, act.Done == outcome.Draining && d.Drain.BlockedFor(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
+	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.ScaleDown {
 		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
 	}
 	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them

@@ -22,7 +22,7 @@ import (
 func grouped(t *testing.T, size, resources int) (*world, *Scaler) {
 	w := newWorld(t, size)
 	w.cfg.Replicas.Owner = config.OwnerGroup
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Requested: 1}
 	w.place(resources)
 	s := w.scaler(Config{})
 	for range 8 {
@@ -147,7 +147,7 @@ func TestAnInstanceGroupThatWasReplacedIsSeededAgain(t *testing.T) {
 
 func TestAStatusIsCompleteAtOnceAndWrittenOnlyWhenItChanged(t *testing.T) {
 	w := newWorld(t, 3)
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 7, StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 7, StatefulSet: "iota-dac", Requested: 1}
 	w.place(100)
 	s := w.scaler(Config{})
 	w.tick(s, second)
@@ -248,7 +248,7 @@ func TestASecondContraryWriteStopsUs(t *testing.T) {
 	d := w.tick(s, 2*second)
 	require.True(t, d.Foreign.Stopped)
 	require.Equal(t, "kubectl", d.Foreign.Writer)
-	require.Equal(t, decide.Keep, d.Verb)
+	require.Equal(t, decide.NoChange, d.Verb)
 	require.Contains(t, w.events, "ForeignWriter")
 
 	w.holder, w.epoch = "two/b", 2
@@ -303,7 +303,7 @@ func TestAnInstanceGroupWithAnotherFirstOrdinal(t *testing.T) {
 	w.start, w.cfg.Replicas.Owner = 5, config.OwnerGroup
 	w.setSize(4)
 	w.settlePods()
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Requested: 1}
 	w.pool = 150
 	s := w.scaler(Config{})
 	for range 8 {
@@ -326,7 +326,7 @@ func TestAnythingMayBeWished(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(1, 8).Draw(t, "size"))
 		w.cfg.Replicas.Owner = config.OwnerGroup
-		w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Wish: 1}
+		w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Requested: 1}
 		w.perStep = rapid.IntRange(1, 60).Draw(t, "moves a step")
 		s := w.scaler(Config{})
 		for range rapid.IntRange(5, 60).Draw(t, "steps") {
@@ -368,7 +368,7 @@ func TestAnythingMayBeWished(t *testing.T) {
 			w.tick(s, 2*second)
 		}
 		require.True(t, w.group.Seeded)
-		require.Equal(t, min(20, max(w.group.Wish, w.cfg.Init, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
+		require.Equal(t, min(20, max(w.group.Requested, w.cfg.Init, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
 		require.EqualValues(t, w.size, w.groupStatus.Desired)
 	})
 }

@@ -17,14 +17,14 @@ type metrics struct {
 	scales    *prometheus.CounterVec
 	instances *prometheus.GaugeVec
 
-	failures, restarts           prometheus.Counter
-	left, excess, blind, breaker prometheus.Gauge
-	foreign, conflict            prometheus.Gauge
-	holds, overloaded            *prometheus.GaugeVec
-	drainPhase                   *prometheus.GaugeVec
-	drainSeconds, drainBlocked   prometheus.Gauge
-	lost                         prometheus.Gauge
-	duration                     prometheus.Histogram
+	failures, restarts             prometheus.Counter
+	left, excess, blind, suspended prometheus.Gauge
+	foreign, conflict              prometheus.Gauge
+	holds, overloaded              *prometheus.GaugeVec
+	drainPhase                     *prometheus.GaugeVec
+	drainSeconds, drainBlocked     prometheus.Gauge
+	lost                           prometheus.Gauge
+	duration                       prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer, kind string) *metrics {
@@ -51,14 +51,14 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 		lost:         gauge("lost_instances", "Instances whose node is lost."),
 		overloaded: vector("overloaded_instances",
 			"Instances above a target for the hottest one, by what is to relieve them: rebalance, growth or none.", "relief"),
-		failures: counter("scale_failures_total", "Sizes that could not be written; conflicts are none."),
-		restarts: counter("restarts_total", "Pods deleted because they were silent."),
-		left:     gauge("draining_resources", "Resources still owned by instances that are to go."),
-		excess:   gauge("excess_resources", "Resources that do not fit into the largest size."),
-		blind:    gauge("blind", "1 while nothing is decided for want of input."),
-		breaker:  gauge("restarts_suspended", "1 while nobody is restarted, because silence is widespread or cannot be judged."),
-		foreign:  gauge("foreign_writer", "1 while no sizes are written, because another writer of replicas insists on its own."),
-		conflict: gauge("conflicting_hpa", "1 while an HPA writes replicas that are not its own, or several HPAs select the same pods."),
+		failures:  counter("scale_failures_total", "Sizes that could not be written; conflicts are none."),
+		restarts:  counter("restarts_total", "Pods deleted because they were silent."),
+		left:      gauge("draining_resources", "Resources still owned by instances that are to go."),
+		excess:    gauge("excess_resources", "Resources that do not fit into the largest size."),
+		blind:     gauge("blind", "1 while nothing is decided for want of input."),
+		suspended: gauge("restarts_suspended", "1 while nobody is restarted, because silence is widespread or cannot be judged."),
+		foreign:   gauge("foreign_writer", "1 while no sizes are written, because another writer of replicas insists on its own."),
+		conflict:  gauge("conflicting_hpa", "1 while an HPA writes replicas that are not its own, or several HPAs select the same pods."),
 		duration: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "shardscaler_tick_duration_seconds",
 			Help: "Time of one look: decide, order and act.", Buckets: []float64{.0005, .001, .005, .02, .1, .5, 2, 10},
@@ -77,7 +77,7 @@ func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
 	m.blind.Set(oneIf(d.Blind != ""))
-	m.breaker.Set(oneIf(d.Health.Breaker != ""))
+	m.suspended.Set(oneIf(d.Health.Suspended != ""))
 	m.foreign.Set(oneIf(d.Foreign.Text() != ""))
 	m.conflict.Set(oneIf(d.Conflict != nil))
 	for _, v := range []*prometheus.GaugeVec{m.proposals, m.instances, m.holds, m.overloaded} {
@@ -114,7 +114,7 @@ func (m *metrics) observeDrain(d *outcome.Report) {
 	if dr := d.Drain; dr != nil {
 		m.drainPhase.WithLabelValues(string(dr.Phase)).Set(1)
 		m.drainSeconds.Set(d.At.Sub(dr.Since).Seconds())
-		m.drainBlocked.Set(oneIf(dr.Waits(d.At, outcome.ShownAfter)))
+		m.drainBlocked.Set(oneIf(dr.BlockedFor(d.At, outcome.ShownAfter)))
 	}
 }
 
@@ -129,7 +129,7 @@ func (m *metrics) observeSizes(d *outcome.Report) {
 		set("current", *d.Current)
 	}
 	if d.Blind == "" {
-		set("wanted", d.Wanted)
+		set("wanted", d.Needed)
 		set("desired", d.Desired)
 		set("floor", d.Floor)
 	}

@@ -102,7 +102,7 @@ func untimely(d *decide.Decision, stay []int) []int {
 			return nil
 		}
 	}
-	return stay[min(max(d.Wanted, 0), len(stay)):]
+	return stay[min(max(d.Needed, 0), len(stay)):]
 }
 
 // startPatience is how long spreading waits for instances of which none became ready meanwhile. Without it every pod that becomes
@@ -120,8 +120,8 @@ func spreadSuspended(d *decide.Decision, o *orders.Orders, unchanged time.Durati
 	switch missing := len(o.Stay) - len(o.Ready); {
 	case d.Rollout != "":
 		return d.Rollout
-	case d.Health.Breaker != "":
-		return d.Health.Breaker
+	case d.Health.Suspended != "":
+		return d.Health.Suspended
 	case missing > 0 && unchanged < startPatience:
 		return fmt.Sprintf("%d of %d instances are not ready yet", missing, len(o.Stay))
 	}

@@ -114,7 +114,7 @@ func TestALoadThatReturnsUndoesTheDrainInTheSameTick(t *testing.T) {
 	require.False(t, w.open[3])
 	w.pool = 280
 	d := w.tick(s, 2*second)
-	require.Equal(t, decide.Keep, d.Verb)
+	require.Equal(t, decide.NoChange, d.Verb)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
 	require.True(t, w.open[3])
 	require.Empty(t, w.took())
@@ -158,7 +158,7 @@ func TestGrowthWaitsForProofThatWeLead(t *testing.T) {
 	w, s := led(t, 3, 300)
 	w.pool, w.drainErr = 1000, orders.ErrNotLeading
 	d := w.tick(s, 2*second)
-	require.Equal(t, decide.Grow, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
+	require.Equal(t, decide.ScaleUp, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
 	require.Equal(t, outcome.Held, d.Act.Done)
 	require.Empty(t, w.took())
 	w.drainErr = nil
@@ -190,7 +190,7 @@ func TestBlindMeansStill(t *testing.T) {
 		w.fail[source] = true
 		for range 20 {
 			d := w.tick(s, 2*second)
-			require.Equal(t, decide.Still, d.Verb)
+			require.Equal(t, decide.Blind, d.Verb)
 			require.NotEmpty(t, w.orders.Suspended)
 			require.Empty(t, w.orders.Gone)
 		}
@@ -348,7 +348,7 @@ func TestWindowsSurviveANewLeader(t *testing.T) {
 	s = w.scaler(Config{})
 	for range 4 {
 		d := w.tick(s, 2*second)
-		require.Equal(t, decide.Keep, d.Verb)
+		require.Equal(t, decide.NoChange, d.Verb)
 	}
 	for range 4 {
 		w.tick(s, 2*second)

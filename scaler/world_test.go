@@ -404,7 +404,7 @@ func (w *world) SeedGroup(_ context.Context, g actuate.Workload, generation int6
 // wish is what an HPA or a person writes.
 func (w *world) wish(n int) {
 	g := *w.group
-	g.Wish, g.Generation = n, g.Generation+1
+	g.Requested, g.Generation = n, g.Generation+1
 	w.group = &g
 }
 

@@ -25,8 +25,8 @@ var (
 	ErrNoHeartbeat       = errors.New("the kind has no heartbeat")
 	ErrNoAcknowledgement = errors.New("the kind's instances do not acknowledge")
 	ErrUnknown           = errors.New("not known")
-	// ErrStale: the value was known and its source cannot be read any more.
-	ErrStale = errors.New("stale")
+	// ErrTooOld: the value was known and its source cannot be read any more.
+	ErrTooOld = errors.New("stale")
 )
 
 // Lag is now minus the newest heartbeat of the instance since its pod started. Without one it is
@@ -167,7 +167,7 @@ func usable(name string, src Source, now time.Time, limit time.Duration) error {
 	case !src.Known():
 		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, src.Because())
 	case !src.Fresh(now, limit):
-		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), src.Because())
+		return fmt.Errorf("%w: %s was last read %s ago%s", ErrTooOld, name, src.Age(now).Round(time.Second), src.Because())
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (w *Weights) usable(kind string, now time.Time) error {
 		return fmt.Errorf("weights of kind %s: %w: the leader has not read them from the catalogue yet", kind, ErrUnknown)
 	}
 	if age := now.Sub(w.At); age > WeightsMaxAge {
-		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrStale, age.Round(time.Second))
+		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrTooOld, age.Round(time.Second))
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func TestDecideOfflineGivesTheServersDecision(t *testing.T) {
 		require.JSONEq(t, string(want), string(again))
 	}
 	require.Equal(t, 3, got[0].Desired)
-	require.Equal(t, decide.Still, got[1].Verb)
+	require.Equal(t, decide.Blind, got[1].Verb)
 }
 
 func TestDecideOfflineShowsOneKindAsText(t *testing.T) {

@@ -24,7 +24,7 @@ type Input struct {
 func Decide(in Input) Decision {
 	c := &in.Config
 	d := Decision{
-		Kind: c.Name, StatefulSet: c.StatefulSet, At: in.Now, Mode: c.Replicas.Mode, Verb: Still,
+		Kind: c.Name, StatefulSet: c.StatefulSet, At: in.Now, Mode: c.Replicas.Mode, Verb: Blind,
 		TargetPerInstance: c.TargetPerInstance, Capacity: c.Capacity, Init: c.Init, Max: c.Max,
 	}
 	d.Owner, d.Conflict = in.owner()
@@ -82,7 +82,7 @@ func ago(s observed.Source, now time.Time) string {
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
-	d.Mute = notAcknowledging(in)
+	d.NotAcknowledging = allNotAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
 	d.Rollout = rollout(in)
@@ -111,7 +111,7 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	if text := unadopted(in); text != "" {
 		hold(ByUnadopted, text)
 	} else {
-		hold(BySilence, d.Health.Breaker)
+		hold(BySilence, d.Health.Suspended)
 	}
 	hold(ByIncomplete, d.Health.notReporting())
 	hold(ByPause, in.Paused())

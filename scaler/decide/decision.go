@@ -15,10 +15,10 @@ type Verb string
 
 // The verbs.
 const (
-	Keep   Verb = "keep"
-	Grow   Verb = "grow"
-	Shrink Verb = "shrink" // the instances that leave are emptied first
-	Still  Verb = "still"  // blind: nothing is computed and nothing is done
+	NoChange  Verb = "keep"
+	ScaleUp   Verb = "grow"
+	ScaleDown Verb = "shrink" // the instances that leave are emptied first
+	Blind     Verb = "still"  // blind: nothing is computed and nothing is done
 )
 
 // Reason names what determined the outcome. The set is closed: it is a metric's label.
@@ -31,7 +31,7 @@ const (
 	ByHottestCPU    Reason = "cpu-hottest"
 	ByMemory        Reason = "memory"
 	ByHottestMemory Reason = "memory-hottest"
-	ByWish          Reason = "wish"
+	ByRequest       Reason = "wish"
 	ByInit          Reason = "init"
 	ByMax           Reason = "max"
 	ByWindow        Reason = "window"
@@ -72,9 +72,9 @@ type Decision struct {
 	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
 	Current *int `json:"current,omitempty"`
 	Start   int  `json:"start,omitempty"`
-	// Wanted is what the signals ask for now, within init and max, before windows, rates and holds.
-	Wanted int `json:"wanted"`
-	// Desired is the size to bring about: Wanted after windows, rates, bounds and holds. With owner hpa it is the size for which
+	// Needed is what the signals ask for now, within init and max, before windows, rates and holds.
+	Needed int `json:"wanted"`
+	// Desired is the size to bring about: Needed after windows, rates, bounds and holds. With owner hpa it is the size for which
 	// the assignment is laid out; only the HPA writes replicas.
 	Desired int `json:"desired"`
 	// Recommended is recommended_replicas: our own signals, bounds and windows, never current replicas nor an HPA's wish; it does
@@ -98,7 +98,7 @@ type Decision struct {
 	Signals []Signal `json:"signals,omitempty"`
 	// Hot are the instances above a target for the hottest, most loaded first, and what is to relieve them.
 	Hot []Hot `json:"hot,omitempty"`
-	// Limits are what changed the size on its way from Wanted to Desired, in that order.
+	// Limits are what changed the size on its way from Needed to Desired, in that order.
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
@@ -111,12 +111,12 @@ type Decision struct {
 	// Complete says that every source was complete at this moment.
 	Complete bool `json:"complete"`
 
-	Health Health `json:"health"`
-	Mute   *Mute  `json:"mute,omitempty"`
-	Lost   []Lost `json:"lost,omitempty"`
+	Health           Health            `json:"health"`
+	NotAcknowledging *NotAcknowledging `json:"mute,omitempty"`
+	Lost             []Lost            `json:"lost,omitempty"`
 
-	needed, neededOwn int  // what the signals asked for, before bounds; for the History
-	adopted           bool // every source was once complete for a whole window
+	highest, highestOwn int  // what the signals asked for, before bounds; for the History
+	adopted             bool // every source was once complete for a whole window
 }
 
 // Signal is what one signal proposes.
@@ -196,11 +196,11 @@ func (d *Decision) RecommendedReplicas() (int, error) {
 func (d *Decision) conclude() {
 	switch {
 	case d.Desired > *d.Current:
-		d.Verb = Grow
+		d.Verb = ScaleUp
 	case d.Desired < *d.Current:
-		d.Verb = Shrink
+		d.Verb = ScaleDown
 	default:
-		d.Verb = Keep
+		d.Verb = NoChange
 	}
 	top := d.top()
 	d.Reason = top.Name
@@ -223,9 +223,9 @@ func (d *Decision) sentence() string {
 	}
 	var b strings.Builder
 	switch d.Verb {
-	case Grow:
+	case ScaleUp:
 		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
-	case Shrink:
+	case ScaleDown:
 		are := "are"
 		if d.Desired == *d.Current-1 {
 			are = "is"
@@ -245,8 +245,8 @@ func (d *Decision) sentence() string {
 	if text := hotText(d.Hot); text != "" {
 		b.WriteString("; " + text)
 	}
-	if d.Mute != nil {
-		b.WriteString("; " + d.Mute.Text)
+	if d.NotAcknowledging != nil {
+		b.WriteString("; " + d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
 		fmt.Fprintf(&b, "; %d resources do not fit into %d instances of %d", d.Excess, d.Max, d.Capacity)
@@ -285,7 +285,7 @@ func (d Decision) String() string {
 	}
 	line("  reason: %s, replicas are written by %s", d.Reason, writer)
 	if d.Blind == "" {
-		line("  size: current %d, wanted %d, desired %d, recommended %s", *d.Current, d.Wanted, d.Desired, d.recommended())
+		line("  size: current %d, wanted %d, desired %d, recommended %s", *d.Current, d.Needed, d.Desired, d.recommended())
 		line("  bounds: init %d, max %d, floor %d by %d resources; capacity %d, target %d", d.Init, d.Max, d.Floor, d.Resources, d.Capacity, d.TargetPerInstance)
 	}
 	for _, s := range d.Signals {
@@ -310,8 +310,8 @@ func (d Decision) String() string {
 		line("  against us at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
-	if d.Mute != nil {
-		for _, m := range d.Mute.Instances {
+	if d.NotAcknowledging != nil {
+		for _, m := range d.NotAcknowledging.Instances {
 			line("  instance %d does not acknowledge: %s", m.Ordinal, m.Why)
 		}
 	}

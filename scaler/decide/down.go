@@ -82,7 +82,7 @@ func (h *Health) reassign(in *Input) {
 	size := max(1, w.Replicas)
 	if unhealthy >= 2 && float64(unhealthy)/float64(size) > share {
 		if len(marked) > 0 {
-			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
+			h.Suspended = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
 		}
 		return
 	}

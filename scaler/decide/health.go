@@ -74,11 +74,11 @@ type Verdict struct {
 type Health struct {
 	// Verdicts are in order of ordinal.
 	Verdicts []Verdict `json:"verdicts,omitempty"`
-	// Stale counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
-	Stale  int `json:"stale"`
+	// Silent counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
+	Silent int `json:"stale"`
 	Judged int `json:"judged"`
-	// Breaker, when not empty, is why nobody is restarted nor relieved of what it owns, whoever is silent. It deserves an alarm.
-	Breaker string `json:"breaker,omitempty"`
+	// Suspended, when not empty, is why nobody is restarted nor relieved of what it owns, whoever is silent. It deserves an alarm.
+	Suspended string `json:"breaker,omitempty"`
 }
 
 // Assess judges every instance that has a pod, should have one, or owns something.
@@ -86,7 +86,7 @@ func Assess(in Input) (h Health) {
 	w := in.Observed.Workload
 	reason, text := blind(&in)
 	if reason == BlindCluster || w == nil {
-		h.Breaker = text
+		h.Suspended = text
 		return h
 	}
 	h.judgeAll(&in)
@@ -95,12 +95,12 @@ func Assess(in Input) (h Health) {
 			h.Judged++
 		}
 		if v.Condition == Stale || v.Condition == Silent {
-			h.Stale++
+			h.Silent++
 		}
 	}
-	h.Breaker = cmp.Or(unadopted(&in), breaker(&in, &h), text)
-	if h.Breaker == "" && in.Paused() == "" {
-		if h.reassign(&in); h.Breaker == "" {
+	h.Suspended = cmp.Or(unadopted(&in), suspended(&in, &h), text)
+	if h.Suspended == "" && in.Paused() == "" {
+		if h.reassign(&in); h.Suspended == "" {
 			h.choose(&in)
 		}
 	}
@@ -234,9 +234,9 @@ func busReadable(in *Input) bool {
 	return in.Config.Heartbeat != nil && bus != nil && bus.Fresh(in.Now, observed.BusMaxAge)
 }
 
-// breaker says why nobody may be restarted or relieved: when many fall silent at once the fault is hardly theirs, and restarting them
+// suspended says why nobody may be restarted or relieved: when many fall silent at once the fault is hardly theirs, and restarting them
 // would turn a fault of the bus into an outage.
-func breaker(in *Input, h *Health) string {
+func suspended(in *Input, h *Health) string {
 	hb := in.Config.Heartbeat
 	if hb == nil {
 		return ""
@@ -244,8 +244,8 @@ func breaker(in *Input, h *Health) string {
 	if !busReadable(in) {
 		return "heartbeats cannot be read, so nobody is judged by them"
 	}
-	if share := float64(h.Stale) / float64(max(1, h.Judged)); h.Stale >= 2 && share > hb.MaxStaleShare {
-		return fmt.Sprintf("%d of %d instances are silent at once, more than %g%%: nobody is restarted", h.Stale, h.Judged, hb.MaxStaleShare*100)
+	if share := float64(h.Silent) / float64(max(1, h.Judged)); h.Silent >= 2 && share > hb.MaxStaleShare {
+		return fmt.Sprintf("%d of %d instances are silent at once, more than %g%%: nobody is restarted", h.Silent, h.Judged, hb.MaxStaleShare*100)
 	}
 	return ""
 }
@@ -331,7 +331,7 @@ func (h *Health) print(line func(string, ...any)) {
 		}
 		line("  instance %d is %s by its %s: %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
 	}
-	if h.Breaker != "" {
-		line("  nobody is restarted: %s", h.Breaker)
+	if h.Suspended != "" {
+		line("  nobody is restarted: %s", h.Suspended)
 	}
 }

@@ -90,7 +90,7 @@ func Next(in Input, d Decision) History {
 	h.watch(in, d)
 	h.see(in, d)
 	if d.Blind == "" {
-		h.record(Recommendation{From: d.At, To: d.At, Size: d.needed, Own: d.neededOwn})
+		h.record(Recommendation{From: d.At, To: d.At, Size: d.highest, Own: d.highestOwn})
 		h.Own, h.Desired = d.Own, d.Desired
 		h.heat(in, d)
 		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""

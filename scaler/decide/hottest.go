@@ -17,7 +17,7 @@ type Relief string
 // The reliefs.
 const (
 	ByRebalance Relief = "rebalance" // tried first: others may have room
-	ByGrowth    Relief = "growth"    // moving cannot help, or has not
+	ByScaleUp   Relief = "growth"    // moving cannot help, or has not
 	ByNothing   Relief = "none"      // it is one resource's load, which cannot be divided, or nothing can be taken from it
 )
 
@@ -28,8 +28,8 @@ type Hot struct {
 	// Ratio is its use over that target.
 	Ratio  float64 `json:"ratio"`
 	Relief Relief  `json:"relief"`
-	// Mute is why nothing can be taken from it.
-	Mute string `json:"mute,omitempty"`
+	// NotAcknowledging is why nothing can be taken from it.
+	NotAcknowledging string `json:"mute,omitempty"`
 }
 
 // observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the most loaded one. What an instance uses
@@ -53,10 +53,10 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 			continue
 		}
 		relief := relief(in, cfg, sample.of[i])
-		if relief == ByGrowth {
+		if relief == ByScaleUp {
 			grow = max(grow, ratio)
 		}
-		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, Mute: mute(in, sample.of[i])})
+		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, NotAcknowledging: notAcknowledging(in, sample.of[i])})
 	}
 	slices.SortStableFunc(d.Hot, func(a, b Hot) int { return cmp.Compare(b.Ratio, a.Ratio) })
 	if hottest == nil {
@@ -94,14 +94,14 @@ func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within 
 func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relief {
 	h := &in.History
 	switch {
-	case inst.List == nil || inst.List.Count <= 1 || mute(in, inst) != "":
+	case inst.List == nil || inst.List.Count <= 1 || notAcknowledging(in, inst) != "":
 		return ByNothing
 	case !settled(&in.Observed):
 		return ByRebalance // what is being made will take its part first
 	case evened(in, inst):
-		return ByGrowth
+		return ByScaleUp
 	case !h.HotSince.IsZero() && in.Now.Sub(h.HotSince) >= cfg.Patience.Std():
-		return ByGrowth
+		return ByScaleUp
 	}
 	return ByRebalance
 }
@@ -129,13 +129,13 @@ func hotText(hot []Hot) string {
 		then   string
 	}{
 		{ByRebalance, false, "a rebalance is asked for"},
-		{ByGrowth, false, "moving cannot help"},
+		{ByScaleUp, false, "moving cannot help"},
 		{ByNothing, false, "by one resource alone: neither moving nor growth helps"},
 		{ByNothing, true, "and nothing can be taken from what does not acknowledge: neither moving nor growth helps"},
 	} {
 		var names []string
 		for _, h := range hot {
-			if h.Relief == r.relief && (h.Mute != "") == r.mute {
+			if h.Relief == r.relief && (h.NotAcknowledging != "") == r.mute {
 				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
 			}
 		}

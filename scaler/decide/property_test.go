@@ -103,7 +103,7 @@ func drawOwners(t *rapid.T, k *observed.Kind, source func(string) observed.Sourc
 	k.Sources.Groups, k.Sources.HPAs = source("groups"), source("hpas")
 	if rapid.IntRange(0, 9).Draw(t, "group") < 9 {
 		k.Groups = []observed.Group{{
-			Name: "things", StatefulSet: "iota-dac", Wish: rapid.IntRange(0, 60).Draw(t, "wish"),
+			Name: "things", StatefulSet: "iota-dac", Requested: rapid.IntRange(0, 60).Draw(t, "wish"),
 			Paused: rapid.IntRange(0, 9).Draw(t, "group paused") == 9, Seeded: rapid.IntRange(0, 9).Draw(t, "seeded") < 9,
 		}}
 	}
@@ -184,7 +184,7 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 		d := Decide(in)
 		seen[d.Verb]++
 		if d.Blind != "" {
-			require.Equal(t, Still, d.Verb)
+			require.Equal(t, Blind, d.Verb)
 			_, err := d.RecommendedReplicas()
 			require.Error(t, err, "blind recommends nothing")
 			return
@@ -192,8 +192,8 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 		require.NotEmpty(t, d.Summary)
 		current, w := *d.Current, in.Observed.Workload
 		floor := min(max(d.Floor, d.Init), d.Max)
-		require.GreaterOrEqual(t, d.Wanted, floor)
-		require.LessOrEqual(t, d.Wanted, d.Max)
+		require.GreaterOrEqual(t, d.Needed, floor)
+		require.LessOrEqual(t, d.Needed, d.Max)
 		if d.Desired < current {
 			require.Empty(t, holdsOf(d), "a shrink in spite of a hold")
 			require.GreaterOrEqual(t, d.Desired, floor, "no shrink undercuts the count")
@@ -205,11 +205,11 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 			require.LessOrEqual(t, d.Desired, current, "beyond max only because a hold keeps what is there")
 		}
 		if f := d.Foreign; f != nil && f.Stopped && d.Owner != config.OwnerHPA {
-			require.Equal(t, Keep, d.Verb, "written in spite of a stop")
+			require.Equal(t, NoChange, d.Verb, "written in spite of a stop")
 		}
-		if g := in.Group(); g != nil && d.Owner == config.OwnerGroup && d.Verb == Shrink {
+		if g := in.Group(); g != nil && d.Owner == config.OwnerGroup && d.Verb == ScaleDown {
 			require.True(t, g.Seeded, "a wish that is only the API's default shrinks")
-			require.GreaterOrEqual(t, d.Desired, min(g.Wish, d.Max), "a shrink below the wish")
+			require.GreaterOrEqual(t, d.Desired, min(g.Requested, d.Max), "a shrink below the wish")
 		}
 		checkRecommended(t, &in, &d, w)
 		checkHot(t, &in, &d)
@@ -218,7 +218,7 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 	for range 4 { // one world in thirty shrinks
 		rapid.Check(t, check)
 	}
-	for _, v := range []Verb{Keep, Grow, Shrink, Still} {
+	for _, v := range []Verb{NoChange, ScaleUp, ScaleDown, Blind} {
 		require.NotZero(t, seen[v], "the worlds drawn never led to %s: %v", v, seen)
 	}
 }
@@ -230,7 +230,7 @@ func checkHot(t *rapid.T, in *Input, d *Decision) {
 		require.Greater(t, h.Ratio, 1+*in.Config.Tolerance.Up)
 		list := in.Observed.Instance(h.Ordinal).List
 		require.Equal(t, list == nil || list.Count <= 1, h.Relief == ByNothing)
-		grows[h.Signal] = grows[h.Signal] || h.Relief == ByGrowth
+		grows[h.Signal] = grows[h.Signal] || h.Relief == ByScaleUp
 	}
 	if len(d.Hot) > 0 && d.Owner == config.OwnerShardscaler && *d.Current <= d.Max {
 		require.GreaterOrEqual(t, d.Desired, *d.Current)
@@ -248,7 +248,7 @@ func checkTouched(t *rapid.T, in *Input, d *Decision) {
 		if !v.Restart && !v.Reassign {
 			continue
 		}
-		require.Empty(t, d.Health.Breaker)
+		require.Empty(t, d.Health.Suspended)
 		require.Empty(t, in.Paused())
 		require.NotEqual(t, config.ActionReport, in.Config.Health.Action)
 		require.False(t, v.Restart && v.Condition != Silent, "%v", v)
@@ -337,7 +337,7 @@ func TestHistoryStaysSmallAndReplays(t *testing.T) {
 func TestAGapHoldsAShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
-		require.Equal(t, Shrink, Decide(in).Verb, "without a gap")
+		require.Equal(t, ScaleDown, Decide(in).Verb, "without a gap")
 		inst := rapid.SampledFrom(in.Observed.Instances).Draw(t, "pod")
 		inst.Pod.Ready = rapid.Bool().Draw(t, "ready")
 		gaps := map[string]func(*observed.Usage){
@@ -349,7 +349,7 @@ func TestAGapHoldsAShrink(t *testing.T) {
 		}
 		gaps[rapid.SampledFrom([]string{"no cpu", "no memory", "old", "early", "no sample"}).Draw(t, "gap")](inst.Usage)
 		d := Decide(in)
-		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Equal(t, NoChange, d.Verb, "%s", d)
 		require.Contains(t, d.String(), "1 without sample")
 	})
 }
@@ -358,7 +358,7 @@ func TestAGapHoldsAShrink(t *testing.T) {
 func TestWhatIsOwnedAndDoesNotRunHoldsAShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
-		require.Equal(t, Shrink, Decide(in).Verb, "all run")
+		require.Equal(t, ScaleDown, Decide(in).Verb, "all run")
 		inst := &in.Observed.Instances[rapid.IntRange(0, len(in.Observed.Instances)-1).Draw(t, "pod")]
 		states := map[string]func(p *observed.Pod){
 			"absent":    func(*observed.Pod) { inst.Pod, inst.Usage = nil, nil },
@@ -369,7 +369,7 @@ func TestWhatIsOwnedAndDoesNotRunHoldsAShrink(t *testing.T) {
 		states[rapid.SampledFrom([]string{"absent", "ending", "failed", "succeeded"}).Draw(t, "state")](inst.Pod)
 		inst.List = &observed.List{Count: 1}
 		d := Decide(in)
-		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Equal(t, NoChange, d.Verb, "%s", d)
 		require.Contains(t, d.String(), fmt.Sprintf("iota-dac-%d owns resources and does not run", inst.Ordinal))
 	})
 }

@@ -23,7 +23,7 @@ func (d *Decision) observeSignals(in *Input) {
 		d.observeUsage(in, &memory, in.Config.Memory)
 	}
 	if in.Config.Replicas.Owner == config.OwnerGroup {
-		d.Signals = append(d.Signals, wish(in))
+		d.Signals = append(d.Signals, requested(in))
 	}
 }
 

@@ -13,24 +13,24 @@ import (
 // size leads from what the signals ask for to the size to bring about.
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
-	wished := 0
-	d.needed = largest(d.Signals, func(s Signal) int {
-		if s.Name == ByWish {
-			wished = s.Proposed
+	requested := 0
+	d.highest = largest(d.Signals, func(s Signal) int {
+		if s.Name == ByRequest {
+			requested = s.Proposed
 			return 0
 		}
 		return s.Proposed
 	})
-	stable := hpa.Stabilize(current, d.needed, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
-	d.Desired = max(d.needed, wished)
+	stable := hpa.Stabilize(current, d.highest, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
+	d.Desired = max(d.highest, requested)
 	d.bound()
-	d.Wanted = d.Desired
+	d.Needed = d.Desired
 	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
 		d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: text})
 		d.Desired = current
 		return
 	}
-	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
+	stable = max(stable, d.Floor, requested) // the count is no noise, and the wish has had its windows: neither waits for ours
 	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
 	d.keepRaise(in, current)
 	d.step(in.rate(current, d.Desired), ByRate, "the behavior's policies allow no faster change")
@@ -41,9 +41,9 @@ func (d *Decision) size(in *Input) {
 
 // layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
 func (d *Decision) layOut(in *Input) {
-	d.Desired, d.needed = d.neededOwn, d.neededOwn
+	d.Desired, d.highest = d.highestOwn, d.highestOwn
 	d.bound()
-	d.Wanted = d.Desired
+	d.Needed = d.Desired
 	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
 	if !d.adopted {
 		d.step(max(d.Desired, *d.Current), ByAdoption, "nothing is emptied yet: every source must be complete for one window of %s", downWindow(&in.Config))
@@ -118,8 +118,8 @@ func (d *Decision) hold(in *Input, current int) {
 // recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History
-	d.neededOwn = largest(d.Signals, func(s Signal) int { return s.own })
-	least := d.neededOwn
+	d.highestOwn = largest(d.Signals, func(s Signal) int { return s.own })
+	least := d.highestOwn
 	if len(d.Holds) > 0 {
 		least = max(least, h.Own)
 	}

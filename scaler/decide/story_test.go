@@ -201,11 +201,11 @@ func (w *world) resize(size int) {
 }
 
 func (w *world) group(arg func(string, func(string)), number func(string, *int)) {
-	g := observed.Group{Name: "things", UID: "g", StatefulSet: "iota-dac", Wish: 1, Seeded: true}
+	g := observed.Group{Name: "things", UID: "g", StatefulSet: "iota-dac", Requested: 1, Seeded: true}
 	if len(w.kind.Groups) > 0 {
 		g = w.kind.Groups[0]
 	}
-	number("wish", &g.Wish)
+	number("wish", &g.Requested)
 	arg("paused", func(v string) { g.Paused = v == "true" })
 	arg("seeded", func(v string) { g.Seeded = v == "true" })
 	arg("set", func(v string) { g.StatefulSet = v })
@@ -358,7 +358,7 @@ func (w *world) tick(td *datadriven.TestData, arg func(string, func(string)), nu
 	arg("full", func(string) { out = w.last.String() })
 	arg("brief", func(string) {
 		out = fmt.Sprintf("%s %s/%s wanted=%d desired=%d recommended=%s", w.now.Format("15:04:05"), w.last.Verb, w.last.Reason,
-			w.last.Wanted, w.last.Desired, w.last.recommended())
+			w.last.Needed, w.last.Desired, w.last.recommended())
 	})
 	return out
 }

@@ -31,8 +31,8 @@ func (in *Input) Paused() string {
 
 // wish is the size that an HPA or a person writes into the InstanceGroup. It counts like any other signal, save that it has had its
 // windows where it comes from, and that it is no signal of our own: recommended_replicas never follows it.
-func wish(in *Input) Signal {
-	s := Signal{Name: ByWish}
+func requested(in *Input) Signal {
+	s := Signal{Name: ByRequest}
 	g, src := in.Group(), in.Observed.Sources.Groups
 	switch {
 	case !src.Known() && src.Error != "":
@@ -46,8 +46,8 @@ func wish(in *Input) Signal {
 	case !g.Seeded:
 		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
 	default:
-		s.Proposed, s.Need = g.Wish, float64(g.Wish)
-		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Wish)
+		s.Proposed, s.Need = g.Requested, float64(g.Requested)
+		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Requested)
 	}
 	return s
 }

@@ -120,7 +120,7 @@ func (v View) Active() Condition {
 
 // limited says whether, and why, another size is brought about than the one wished for.
 func (v View) limited(active bool) Condition {
-	d, wish := v.Report, v.Group.Wish
+	d, wish := v.Report, v.Group.Requested
 	switch {
 	case !active || d.Desired == wish:
 		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
@@ -132,7 +132,7 @@ func (v View) limited(active bool) Condition {
 		return condition(true, v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
 	case d.Init > wish:
 		return condition(true, v1alpha1.ReasonTooFewReplicas, "the wish is %d and init is %d", wish, d.Init)
-	case d.Wanted > wish:
+	case d.Needed > wish:
 		return condition(true, v1alpha1.ReasonOtherSignal, "the wish is %d, and another signal asks for more: %s", wish, d.Summary)
 	case d.Reason == decide.ByForeignRaise:
 		return condition(true, v1alpha1.ReasonForeignRaise, "the wish is %d: %s", wish, d.Summary)
@@ -144,7 +144,7 @@ func (v View) draining() Condition {
 	switch dr := v.Report.Drain; {
 	case dr == nil || dr.Phase == outcome.Ending:
 		return Condition{false, v1alpha1.ReasonDrained, "nothing is being emptied"}
-	case dr.Waits(v.In.Now, outcome.ShownAfter):
+	case dr.BlockedFor(v.In.Now, outcome.ShownAfter):
 		return Condition{true, v1alpha1.ReasonBlocked, dr.String()}
 	default:
 		return Condition{true, v1alpha1.ReasonEmptying, dr.String()}
@@ -180,11 +180,11 @@ func (v View) state(active Condition) v1alpha1.State {
 		return v1alpha1.Stopped
 	case !active.On && active.Reason != v1alpha1.ReasonNotSeeded:
 		return v1alpha1.NotFollowed
-	case d.Verb == decide.Shrink && d.Drain.Waits(v.In.Now, outcome.ShownAfter):
+	case d.Verb == decide.ScaleDown && d.Drain.BlockedFor(v.In.Now, outcome.ShownAfter):
 		return v1alpha1.DrainBlocked
-	case d.Verb == decide.Shrink:
+	case d.Verb == decide.ScaleDown:
 		return v1alpha1.Draining
-	case d.Verb == decide.Grow:
+	case d.Verb == decide.ScaleUp:
 		return v1alpha1.Growing
 	}
 	return v1alpha1.Steady

@@ -52,8 +52,8 @@ const (
 	WarnedAfter = time.Minute
 )
 
-// Waits says whether the drain has waited for so long; a nil one has not.
-func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
+// BlockedFor says whether the drain has waited for so long; a nil one has not.
+func (dr *Drain) BlockedFor(now time.Time, long time.Duration) bool {
 	return dr != nil && dr.Blocked != "" && !dr.BlockedSince.IsZero() && now.Sub(dr.BlockedSince) >= long
 }
 

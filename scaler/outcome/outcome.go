@@ -120,8 +120,8 @@ func (r *Report) Problem() string {
 		return r.Foreign.Text()
 	case r.Conflict != nil:
 		return r.Conflict.Text
-	case r.Mute != nil:
-		return r.Mute.Text
+	case r.NotAcknowledging != nil:
+		return r.NotAcknowledging.Text
 	}
 	return ""
 }

@@ -16,9 +16,9 @@ type Span struct {
 type Windows struct{ Up, Down time.Duration }
 
 // Stabilize moves current as little as needed to lie between the smallest recommendation of the up window and the largest of
-// the down window; wanted is the newest recommendation.
-func Stabilize(current, wanted int, past []Span, w Windows, now time.Time) int {
-	least, most := wanted, wanted
+// the down window; newest is the newest recommendation.
+func Stabilize(current, newest int, past []Span, w Windows, now time.Time) int {
+	least, most := newest, newest
 	for _, p := range past {
 		if p.To.After(now.Add(-w.Up)) {
 			least = min(least, p.Size)
