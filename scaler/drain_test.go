@@ -98,7 +98,7 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 	require.Equal(t, []int{2}, d.Drain.Ordinals)
 	require.Empty(t, d.Drain.Blocked)
 	d = w.tick(s, 90*second)
-	require.Contains(t, d.Drain.Blocked, "iota-dac-2 should have been gone")
+	require.Contains(t, d.Drain.Blocked, "pod iota-dac-2 is stuck: terminating")
 	clear(w.terminating)
 	w.tick(s, 2*second)
 	d = w.tick(s, 2*second)

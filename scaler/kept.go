@@ -89,7 +89,7 @@ func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
 // ParseKept reads the document; the report's age is for TooOld to judge.
 func ParseKept(data []byte) (*outcome.Report, error) {
 	if len(data) == 0 {
-		return nil, errors.New("no leader has kept a decision yet")
+		return nil, errors.New("no leader has stored a decision yet")
 	}
 	k, err := parseKept(data)
 	return &k.Decision, err
@@ -141,7 +141,7 @@ func (s *Scaler) keep(ctx context.Context, r *outcome.Report) {
 		return
 	}
 	if err := s.store(ctx, r); err != nil && !errors.Is(err, orders.ErrNotLeading) {
-		s.log.Warn("the decision could not be kept", "error", err)
+		s.log.Warn("the decision could not be stored", "error", err)
 	}
 }
 

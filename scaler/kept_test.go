@@ -135,7 +135,7 @@ func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	w.holder, w.epoch = "three/c", 3
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)
-	require.Contains(t, w.orders.Suspended, "does not hold the head", "that it leads is proven otherwise, or it does nothing")
+	require.Contains(t, w.orders.Suspended, "does not lead yet (head)", "that it leads is proven otherwise, or it does nothing")
 }
 
 // What an ordinary kind keeps is kept whole, byte for byte as before: the build before reads it.

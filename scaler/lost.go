@@ -69,11 +69,11 @@ func Alive(k *observed.Kind, cfg config.Kind, inst *observed.Instance, now time.
 		return "its pod is Ready"
 	}
 	if inst.SessionLives() {
-		return "its ZooKeeper session lives"
+		return "its ZooKeeper session is alive"
 	}
 	if cfg.Heartbeat != nil {
 		if lag, err := observed.Lag(k, cfg, inst, now); err == nil && lag < cfg.Heartbeat.StaleAfter.Std() {
-			return fmt.Sprintf("it sent a heartbeat %s ago", lag.Round(time.Second))
+			return fmt.Sprintf("it sent a heartbeat %s ago", config.Duration(lag))
 		}
 	}
 	return ""
@@ -84,7 +84,7 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 	doc, _ := s.engine.Kept(AssumedDeadName)
 	entries, err := parseAssumedDead(doc)
 	if err != nil {
-		s.log.Error("what was assumed dead is not known and not acted on", "error", err)
+		s.log.Error("which pods are assumed dead cannot be read, and none is", "error", err)
 	}
 	dead := map[string]AssumedDead{}
 	for _, e := range entries {
@@ -112,7 +112,7 @@ func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 		var note outcome.Note
 		if word, said := a.dead[l.UID]; said {
 			note.AssumedDead = word.By
-			note.Text = fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, decide.Stamp(word.At))
+			note.Text = fmt.Sprintf("; assumed dead by %s at %s: its resources are reassigned", word.By, decide.Stamp(word.At))
 		} else if l.Leaves {
 			note.Unproven = a.unproven[l.Ordinal]
 			note.Text = "; " + fate(d.Kind, l.Ordinal, note.Unproven)
@@ -132,7 +132,7 @@ func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 // fate says what becomes of what an instance owns that is to leave without being asked.
 func fate(kind string, ordinal int, unproven string) string {
 	if unproven == "" {
-		return "what it owns goes to others as far as its release is proven"
+		return "its resources are reassigned as far as their release is proven"
 	}
-	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, orders.ReassignCommand(kind, ordinal))
+	return fmt.Sprintf("not reassigned: %s; if nothing of its pod runs any more: %s", unproven, orders.ReassignCommand(kind, ordinal))
 }

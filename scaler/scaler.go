@@ -192,7 +192,7 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 		err = s.engine.Leads(ctx)
 	}
 	if err != nil {
-		return "this process does not hold the head yet: " + err.Error(), ""
+		return "this process does not lead yet (head): " + err.Error(), ""
 	}
 	if t.set.UID == "" {
 		return "the StatefulSet is not known", ""

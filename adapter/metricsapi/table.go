@@ -194,7 +194,7 @@ func clusterUsable(s subject) error {
 		return fmt.Errorf("%w: the pods of %s have not been read yet%s", observed.ErrUnknown, s.config.StatefulSet, src.Because())
 	}
 	return fmt.Errorf("%w: the pods of %s were last read %s ago%s",
-		observed.ErrTooOld, s.config.StatefulSet, src.Age(s.now).Round(time.Second), src.Because())
+		observed.ErrTooOld, s.config.StatefulSet, config.Duration(src.Age(s.now)), src.Because())
 }
 
 func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject) (reading, error) {

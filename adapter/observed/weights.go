@@ -3,6 +3,8 @@ package observed
 import (
 	"fmt"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 // Weights is what the resources of a kind that is balanced by weight weigh. Only the leader reads
@@ -75,7 +77,7 @@ func (w *Weights) usable(kind string, now time.Time) error {
 		return fmt.Errorf("weights of kind %s: %w: the leader has not read them from the catalogue yet", kind, ErrUnknown)
 	}
 	if age := now.Sub(w.At); age > WeightsMaxAge {
-		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrTooOld, age.Round(time.Second))
+		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrTooOld, config.Duration(age))
 	}
 	return nil
 }

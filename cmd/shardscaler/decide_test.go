@@ -68,7 +68,7 @@ func TestDecideOfflineShowsOneKindAsText(t *testing.T) {
 	_, text := savedWorld(t)
 	out, err := runDecide(text, "--kind", "Thing")
 	require.NoError(t, err)
-	require.Contains(t, out, "grow from 2 to 3")
+	require.Contains(t, out, "scale up 2 -> 3")
 	require.NotContains(t, out, "Rule")
 }
 

@@ -261,6 +261,26 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 // Std returns d as the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
+// String is the duration as a person writes it: 1m, 5m30s, 1h5m. It is rounded to whole seconds,
+// and from an hour on to whole minutes; below a second to milliseconds.
+func (d Duration) String() string {
+	unit := time.Second
+	switch {
+	case d.Std().Abs() >= time.Hour:
+		unit = time.Minute
+	case d.Std().Abs() < time.Second:
+		unit = time.Millisecond
+	}
+	text := d.Std().Round(unit).String()
+	if rest, whole := strings.CutSuffix(text, "m0s"); whole {
+		text = rest + "m"
+	}
+	if rest, whole := strings.CutSuffix(text, "h0m"); whole {
+		text = rest + "h"
+	}
+	return text
+}
+
 // Kind returns the kind of that name.
 func (c *Config) Kind(name string) (*Kind, bool) {
 	for i := range c.Kinds {

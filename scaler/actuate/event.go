@@ -45,7 +45,7 @@ func Scaled(from, to int, why string) Event {
 
 // Draining says that instances are being emptied before they go.
 func Draining(instances, why string) Event {
-	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying %s: %s", instances, why)}
+	return Event{Reason: "Draining", Message: fmt.Sprintf("draining %s: %s", instances, why)}
 }
 
 // DrainUndone says that load returned before the shrink was written.
@@ -55,22 +55,22 @@ func DrainUndone(why string) Event {
 
 // TakenWithResources says that another writer lowered replicas and took instances that still own resources.
 func TakenWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("instances %v go although they own %d resources: they are emptied now", ordinals, left)}
+	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("another writer lowered replicas before a drain: instances %v terminate, resources left: %d; they are drained now", ordinals, left)}
 }
 
 // EndedWithResources says that instances whose replicas another writer lowered end, or have ended, with resources that they still own.
 func EndedWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end with %d resources left on them", ordinals, left)}
+	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end before they are drained: resources left: %d", ordinals, left)}
 }
 
 // NotKept says that what a successor is to know could not be kept in ZooKeeper.
 func NotKept(err error) Event {
-	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history are not kept for the next leader, and replicas that do not lead cannot serve them: %v", err)}
+	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history could not be stored: the next leader begins without them, and followers cannot serve them: %v", err)}
 }
 
 // AssumedDead says that a person has declared a pod dead.
 func AssumedDead(pod, uid, by string, left int) Event {
-	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s declared pod %s (%s) dead: the %d resources it owned go to others", by, pod, uid, left)}
+	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s said that pod %s (%s) runs nothing any more: it is assumed dead, resources reassigned: %d", by, pod, uid, left)}
 }
 
 // Restarted says that a pod was deleted because it was silent.
@@ -80,7 +80,7 @@ func Restarted(pod, why string) Event {
 
 // BeyondCapacity says that resources do not fit into the largest size.
 func BeyondCapacity(excess, most, capacity int) Event {
-	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("%d resources do not fit into %d instances of %d", excess, most, capacity)}
+	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("resources too many for %d instances of capacity %d: %d", most, capacity, excess)}
 }
 
 // Seeded says that a new InstanceGroup was given the size of its StatefulSet.

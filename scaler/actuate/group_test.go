@@ -60,7 +60,7 @@ func TestAnInstanceGroupIsSeededOnceAndItsStatusIsForAnHPA(t *testing.T) {
 
 	fill := func(st *v1alpha1.InstanceGroupStatus) {
 		st.ObservedGeneration, st.Replicas, st.Selector, st.Desired = 2, 7, "app=iota-dac", 8
-		st.Assigned, st.Unassigned, st.State, st.Message = 31500, 500, v1alpha1.Growing, "grow from 7 to 8: count asks for 8"
+		st.Assigned, st.Unassigned, st.State, st.Message = 31500, 500, v1alpha1.Growing, "scale up 7 -> 8: count asks for 8"
 		st.Conditions = []metav1.Condition{{
 			Type: v1alpha1.ConditionSeeded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSeeded, LastTransitionTime: metav1.Unix(1_800_000_000, 0),
 		}}

@@ -75,7 +75,7 @@ func blind(in *Input) (Reason, string) {
 }
 
 func ago(s observed.Source, now time.Time) string {
-	return s.Age(now).Round(time.Second).String() + " ago"
+	return config.Duration(s.Age(now)).String() + " ago"
 }
 
 // observe notes what the size is computed from: counts, signals, and why the size may not fall.
@@ -91,7 +91,7 @@ func (d *Decision) observe(in *Input) {
 	d.Holds = slices.Concat(gaps, d.holds(in))
 }
 
-// holds are the reasons not to shrink other than incomplete sources.
+// holds are the reasons against a scale down other than incomplete sources.
 func (d *Decision) holds(in *Input) (hs []Hold) {
 	hold := func(by Reason, text string) {
 		if text != "" {
@@ -104,8 +104,8 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {
-		hold(ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
-			watched.Round(time.Second), window))
+		hold(ByAdoption, fmt.Sprintf("all sources are complete for %s only, one window (%s) is needed",
+			config.Duration(watched), config.Duration(window)))
 	}
 	hold(ByRollout, d.Rollout)
 	if text := unadopted(in); text != "" {
@@ -122,23 +122,23 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 // read, and its instances may be dead without the bus: no shrink then.
 func gaps(in *Input) (hs []Hold) {
 	sources := in.Observed.Sources
-	check := func(name observed.SourceName, s observed.Source, limit time.Duration) {
+	check := func(name string, s observed.Source, limit time.Duration) {
 		switch {
 		case !s.Known():
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet%s", name, s.Because())})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: not read yet%s", name, s.Because())})
 		case limit > 0 && !s.Fresh(in.Now, limit):
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s was last read %s, more than %s", name, ago(s, in.Now), limit)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: last read %s, limit %s", name, ago(s, in.Now), config.Duration(limit))})
 		case limit == 0 && s.Error != "":
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s is not connected: %s", name, s.Error)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: not connected: %s", name, s.Error)})
 		}
 	}
-	check(observed.SourceCatalogue, sources.Catalogue, in.Config.Freshness.Catalogue.Std())
-	check(observed.SourceNotify, sources.Notify, 0) // a stream: connected or not
+	check("catalogue", sources.Catalogue, in.Config.Freshness.Catalogue.Std())
+	check("notifications (MQTT)", sources.Notify, 0) // a stream: connected or not
 	if in.Config.CPU != nil || in.Config.Memory != nil {
-		check(observed.SourceMetrics, sources.Metrics, in.Config.Freshness.Metrics.Std())
+		check("pod metrics", sources.Metrics, in.Config.Freshness.Metrics.Std())
 	}
 	if in.Config.Heartbeat != nil && sources.Bus != nil {
-		check(observed.SourceBus, *sources.Bus, observed.BusMaxAge)
+		check("heartbeats (Kafka)", *sources.Bus, observed.BusMaxAge)
 	}
 	return hs
 }
@@ -184,7 +184,7 @@ func staying(k *observed.Kind) (all, ready int) {
 	return all, ready
 }
 
-// unschedulablePatience is how long a pod may look for a node before a growth is called vain.
+// unschedulablePatience is how long a pod may look for a node before a scale up is called vain.
 const unschedulablePatience = time.Minute
 
 func unschedulable(in *Input) string {
@@ -194,7 +194,7 @@ func unschedulable(in *Input) string {
 			pods = append(pods, p.Name)
 		}
 	}
-	return listed(pods, "finds no node", "find no node")
+	return listed(pods, "is unschedulable", "are unschedulable")
 }
 
 // unadopted names the pods that may be instances and that the StatefulSet does not own: then what

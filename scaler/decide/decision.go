@@ -224,13 +224,9 @@ func (d *Decision) sentence() string {
 	var b strings.Builder
 	switch d.Verb {
 	case ScaleUp:
-		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
+		fmt.Fprintf(&b, "scale up %d -> %d%s", *d.Current, d.Desired, d.by())
 	case ScaleDown:
-		are := "are"
-		if d.Desired == *d.Current-1 {
-			are = "is"
-		}
-		fmt.Fprintf(&b, "shrink from %d to %d%s once %s %s empty", *d.Current, d.Desired, d.by(), d.Leaving(), are)
+		fmt.Fprintf(&b, "scale down %d -> %d%s after a drain of %s", *d.Current, d.Desired, d.by(), d.Leaving())
 	default:
 		fmt.Fprintf(&b, "keep %d", d.Desired)
 	}
@@ -239,8 +235,10 @@ func (d *Decision) sentence() string {
 	if top.Within {
 		b.WriteString(" (within its tolerance)")
 	}
-	for _, l := range d.Limits {
-		b.WriteString("; " + l.Text)
+	for i, l := range d.Limits {
+		if !slices.ContainsFunc(d.Limits[i+1:], func(next Limit) bool { return next.Text == l.Text }) {
+			b.WriteString("; " + l.Text)
+		}
 	}
 	if text := hotText(d.Hot); text != "" {
 		b.WriteString("; " + text)
@@ -249,18 +247,18 @@ func (d *Decision) sentence() string {
 		b.WriteString("; " + d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
-		fmt.Fprintf(&b, "; %d resources do not fit into %d instances of %d", d.Excess, d.Max, d.Capacity)
+		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", d.Max, d.Capacity, d.Excess)
 	}
 	return b.String()
 }
 
-// by says who is to do it, when it is not the scaler.
+// by says that it is not the scaler that writes replicas.
 func (d *Decision) by() string {
 	switch {
 	case d.Owner == config.OwnerHPA:
-		return " by the HPA"
+		return " (the HPA writes replicas)"
 	case d.Mode == config.ModeRecommend:
-		return " by whoever follows the recommendation"
+		return " (not written: replicas.mode recommend)"
 	}
 	return ""
 }
@@ -280,12 +278,15 @@ func (d Decision) String() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, Stamp(d.At), d.Summary)
 	writer := string(d.Owner)
-	if d.Mode == config.ModeRecommend {
-		writer = "nobody, by replicas.mode recommend"
+	switch {
+	case d.Mode == config.ModeRecommend:
+		writer = "none (replicas.mode recommend)"
+	case d.Owner == config.OwnerGroup:
+		writer = "shardscaler (replicas.owner group)"
 	}
-	line("  reason: %s, replicas are written by %s", d.Reason, writer)
+	line("  reason: %s, replicas are written by: %s", d.Reason, writer)
 	if d.Blind == "" {
-		line("  size: current %d, wanted %d, desired %d, recommended %s", *d.Current, d.Needed, d.Desired, d.recommended())
+		line("  size: current %d, needed %d, desired %d, recommended %s", *d.Current, d.Needed, d.Desired, d.recommended())
 		line("  bounds: init %d, max %d, floor %d by %d resources; capacity %d, target %d", d.Init, d.Max, d.Floor, d.Resources, d.Capacity, d.TargetPerInstance)
 	}
 	for _, s := range d.Signals {
@@ -295,19 +296,19 @@ func (d Decision) String() string {
 		}
 	}
 	for _, h := range d.Hot {
-		line("  overloaded instance %d: %.2f of the target of %s, relief: %s", h.Ordinal, h.Ratio, h.Signal, h.Relief)
+		line("  overloaded instance %d: %.2f x target of %s, relief: %s", h.Ordinal, h.Ratio, h.Signal, h.Relief)
 	}
 	for _, l := range d.Limits {
-		line("  limit %s: %d -> %d: %s", l.By, l.From, l.To, l.Text)
+		line("  limit %s: instead of %d, %d: %s", l.By, l.From, l.To, l.Text)
 	}
 	for _, h := range d.Holds {
-		line("  no shrink, %s: %s", h.By, h.Text)
+		line("  hold %s: %s", h.By, h.Text)
 	}
 	if d.Conflict != nil {
 		line("  conflict: %s", d.Conflict.Text)
 	}
 	if f := d.Foreign; f != nil && !f.Stopped {
-		line("  against us at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
+		line("  against shardscaler at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
 	if d.NotAcknowledging != nil {
@@ -333,12 +334,12 @@ func (s Signal) String() string {
 	if s.Missing != "" {
 		return "missing: " + s.Missing
 	}
-	text := fmt.Sprintf("%d (need %.2f", s.Proposed, s.Need)
+	text := fmt.Sprintf("%d (computed %.2f", s.Proposed, s.Need)
 	if s.Ratio > 0 {
-		text += fmt.Sprintf(", ratio %.3f", s.Ratio)
+		text += fmt.Sprintf(", usage/target %.3f", s.Ratio)
 	}
 	if s.Within {
-		text += ", the size is kept by tolerance"
+		text += ", within tolerance"
 	}
 	return text + "): " + s.Inputs
 }

@@ -71,7 +71,7 @@ func (h *Health) reassign(in *Input) {
 			continue
 		}
 		if down := in.Now.Sub(since); down >= c.Health.ReassignAfter.Std() {
-			v.Text += fmt.Sprintf("; out of work for %s", down.Round(time.Second))
+			v.Text += fmt.Sprintf("; not working for %s", config.Duration(down))
 			marked = append(marked, v)
 		}
 	}
@@ -82,7 +82,7 @@ func (h *Health) reassign(in *Input) {
 	size := max(1, w.Replicas)
 	if unhealthy >= 2 && float64(unhealthy)/float64(size) > share {
 		if len(marked) > 0 {
-			h.Suspended = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
+			h.Suspended = fmt.Sprintf("unhealthy instances: %d of %d (limit %g%%)", unhealthy, size, share*100)
 		}
 		return
 	}

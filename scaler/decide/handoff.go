@@ -49,8 +49,8 @@ func allNotAcknowledging(in *Input) *NotAcknowledging {
 	if len(m.Instances) == 0 {
 		return nil
 	}
-	m.Text = fmt.Sprintf("%d of %d instances do not acknowledge, as handOff: acknowledged needs: %s; nothing is moved out of them, and they cannot be emptied",
-		len(m.Instances), m.Of, m.names())
+	m.Text = fmt.Sprintf("instances not acknowledging (handOff: acknowledged): %s (%d of %d); nothing is moved out of them, they cannot be drained",
+		m.names(), len(m.Instances), m.Of)
 	return &m
 }
 

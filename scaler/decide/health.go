@@ -118,7 +118,7 @@ func (h *Health) judgeAll(in *Input) {
 	h.Verdicts = make([]Verdict, 0, len(all))
 	lags := make([]time.Duration, len(all))
 	for i, n := range all {
-		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "there is no such pod"}
+		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "no pod"}
 		switch inst := in.Observed.Instance(n); {
 		case inst != nil && inst.Pod != nil:
 			v = judge(in, inst, &lags[i])
@@ -126,7 +126,7 @@ func (h *Health) judgeAll(in *Input) {
 			v.Pod, v.UID = inst.Unadopted.Name, inst.Unadopted.UID
 			v.Condition, v.Text = Unknown, "the StatefulSet has not adopted it"
 		case inst != nil && inst.List != nil && inst.List.Count > 0:
-			v.By, v.Text = ByRecord, fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)
+			v.By, v.Text = ByRecord, fmt.Sprintf("no pod, but resources assigned: %d", inst.List.Count)
 		case !w.Has(n):
 			continue
 		}
@@ -146,17 +146,17 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 		// Whoever keeps a session may have stopped to work all the same, and is reported; to restart it would be a guess.
 		v.By, v.Condition, v.Text = BySession, Healthy, ""
 		if silence == Stale || silence == Silent {
-			v.Condition, v.Text = Stale, fmt.Sprintf("silent for %s, its ZooKeeper session lives", lag.Round(time.Second))
+			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
 		}
 	} else if silence == "" {
 		v.By, v.Condition = ByPod, NotReady
-		if v.Text = "runs and is not ready"; p.Ready {
+		if v.Text = "its pod runs and is not Ready"; p.Ready {
 			v.Condition, v.Text = Healthy, ""
 		}
 		return v
 	}
 	if v.Condition == Healthy && !p.Ready {
-		v.Text = "its pod is not ready"
+		v.Text = "although its pod is not Ready"
 	}
 	return v
 }
@@ -165,9 +165,9 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	switch pending := in.Now.Sub(p.Created); {
 	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= StuckAfter:
-		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
+		v.Condition, v.Text = Stuck, fmt.Sprintf("terminating, %s past its grace period", config.Duration(in.Now.Sub(p.DeleteBy)))
 	case p.Terminating:
-		v.Condition, v.Text = Terminating, "is going away"
+		v.Condition, v.Text = Terminating, "terminating"
 	case p.Phase == "Failed" || p.Phase == "Succeeded":
 		v.Condition, v.Text = Failed, "its containers have ended: "+cmp.Or(p.Reason, p.Phase)
 	case p.Reason == "CrashLoopBackOff":
@@ -175,9 +175,9 @@ func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	case slices.Contains(imageFaults, p.Reason):
 		v.Condition, v.Text = ImagePull, "its image cannot be pulled: "+p.Reason
 	case p.Phase == "Pending" && pending >= pendingLong:
-		v.Condition, v.Text = Pending, fmt.Sprintf("is Pending for %s: %s", pending.Round(time.Second), cmp.Or(p.Reason, "no reason given"))
+		v.Condition, v.Text = Pending, fmt.Sprintf("for %s: %s", config.Duration(pending), cmp.Or(p.Reason, "no reason given"))
 	case p.Phase == "Pending":
-		v.Condition, v.Text = Starting, "is Pending: "+cmp.Or(p.Reason, "no reason given")
+		v.Condition, v.Text = Starting, "Pending: "+cmp.Or(p.Reason, "no reason given")
 	default:
 		return false
 	}
@@ -225,7 +225,7 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 		v.Condition = Healthy
 		return v.Condition
 	}
-	v.Text = "silent for " + known.Round(time.Second).String()
+	v.Text = "last heartbeat " + config.Duration(known).String() + " ago"
 	return v.Condition
 }
 
@@ -242,10 +242,10 @@ func suspended(in *Input, h *Health) string {
 		return ""
 	}
 	if !busReadable(in) {
-		return "heartbeats cannot be read, so nobody is judged by them"
+		return "heartbeats (Kafka) cannot be read"
 	}
 	if share := float64(h.Silent) / float64(max(1, h.Judged)); h.Silent >= 2 && share > hb.MaxStaleShare {
-		return fmt.Sprintf("%d of %d instances are silent at once, more than %g%%: nobody is restarted", h.Silent, h.Judged, hb.MaxStaleShare*100)
+		return fmt.Sprintf("silent instances: %d of %d (limit %g%%)", h.Silent, h.Judged, hb.MaxStaleShare*100)
 	}
 	return ""
 }
@@ -281,11 +281,11 @@ func (h *History) pause(v *Verdict, in *Input) string {
 			continue
 		}
 		if r.UID == v.UID {
-			return "this pod's restart was ordered already"
+			return "its restart was ordered already"
 		}
 		wait := min(in.Config.Heartbeat.RestartAfter.Std()<<min(r.Count, 10), max(maxPause, in.Config.Heartbeat.RestartAfter.Std()))
 		if left := r.At.Add(wait).Sub(in.Now); left > 0 {
-			return fmt.Sprintf("its last restart did not help; the next one waits %s more", left.Round(time.Second))
+			return fmt.Sprintf("the last restart did not help; next restart in %s at the earliest", config.Duration(left))
 		}
 	}
 	return ""
@@ -327,11 +327,11 @@ func (h *Health) print(line func(string, ...any)) {
 			then = "; it is restarted"
 		}
 		if v.Reassign {
-			then += "; what it owns is given to others"
+			then += "; its resources are reassigned"
 		}
-		line("  instance %d is %s by its %s: %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
+		line("  instance %d: %s (%s), %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
 	}
 	if h.Suspended != "" {
-		line("  nobody is restarted: %s", h.Suspended)
+		line("  restart and reassign suspended: %s", h.Suspended)
 	}
 }

@@ -129,14 +129,14 @@ func hotText(hot []Hot) string {
 		then   string
 	}{
 		{ByRebalance, false, "a rebalance is asked for"},
-		{ByScaleUp, false, "moving cannot help"},
-		{ByNothing, false, "by one resource alone: neither moving nor growth helps"},
-		{ByNothing, true, "and nothing can be taken from what does not acknowledge: neither moving nor growth helps"},
+		{ByScaleUp, false, "a rebalance does not help: scale up"},
+		{ByNothing, false, "by one resource alone: neither rebalance nor scale up helps"},
+		{ByNothing, true, "not acknowledging: neither rebalance nor scale up helps"},
 	} {
 		var names []string
 		for _, h := range hot {
 			if h.Relief == r.relief && (h.NotAcknowledging != "") == r.mute {
-				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
+				names = append(names, fmt.Sprintf("instance %d (%s %.2f x target)", h.Ordinal, h.Signal, h.Ratio))
 			}
 		}
 		if text := listed(names, "is overloaded", "are overloaded"); text != "" {

@@ -3,6 +3,8 @@ package decide
 import (
 	"fmt"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 // Lost is an instance on a node that Kubernetes has lost: nobody can tell from there whether it runs.
@@ -41,7 +43,7 @@ func lost(in *Input) (all []Lost) {
 	for _, inst := range in.Observed.Instances {
 		if p := inst.Pod; p != nil && !p.NodeLost.IsZero() && w.Has(inst.Ordinal) {
 			l := Lost{Ordinal: inst.Ordinal, Pod: p.Name, UID: p.UID, Node: p.Node, Since: p.NodeLost, Owned: inst.Owned()}
-			l.Text = fmt.Sprintf("%s is on node %s, which has been lost for %s", p.Name, p.Node, in.Now.Sub(p.NodeLost).Round(time.Second))
+			l.Text = fmt.Sprintf("%s is on node %s, lost for %s", p.Name, p.Node, config.Duration(in.Now.Sub(p.NodeLost)))
 			all = append(all, l)
 		}
 	}
@@ -50,11 +52,11 @@ func lost(in *Input) (all []Lost) {
 		l := &all[i]
 		switch {
 		case partial != "":
-			l.Text += "; " + partial + ": none is emptied"
+			l.Text += "; no automatic reassign: " + partial
 		case len(all) >= 2 && float64(len(all)) > maxLostShare*float64(w.Replicas):
-			l.Text += fmt.Sprintf("; so are %d of %d instances at once, more than %g%%: none of them is emptied", len(all), w.Replicas, maxLostShare*100)
+			l.Text += fmt.Sprintf("; no automatic reassign: lost instances: %d of %d (limit %g%%)", len(all), w.Replicas, maxLostShare*100)
 		case in.Now.Sub(l.Since) < grace:
-			l.Text += fmt.Sprintf("; its grace ends in %s", (grace - in.Now.Sub(l.Since)).Round(time.Second))
+			l.Text += fmt.Sprintf("; lostNodeGrace ends in %s", config.Duration(grace-in.Now.Sub(l.Since)))
 		default:
 			l.Leaves = true
 		}

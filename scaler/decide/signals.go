@@ -3,7 +3,6 @@ package decide
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -49,7 +48,7 @@ func count(in *Input) Signal {
 	size := (n + target - 1) / target
 	return Signal{
 		Name: ByCount, Proposed: size, own: size, Need: float64(n) / float64(target),
-		Inputs: fmt.Sprintf("%d resources (%d assigned, %d in flight, %d unassigned) at %d an instance",
+		Inputs: fmt.Sprintf("resources %d (%d assigned, %d in flight, %d unassigned) at %d per instance",
 			n, in.Observed.Assigned, in.Observed.InFlight, in.Observed.Unassigned, target),
 	}
 }
@@ -75,7 +74,7 @@ var (
 		name: ByMemory, hottestName: ByHottestMemory,
 		use:     func(u *observed.Usage) (int64, string) { return u.Memory, u.MissingMemory },
 		request: func(p *observed.Pod) (int64, []string) { return p.MemoryRequest, p.MissingMemoryRequest },
-		show:    func(b int64) string { return fmt.Sprintf("%dMi", b>>20) },
+		show:    func(b int64) string { return resource.NewQuantity(b>>20<<20, resource.BinarySI).String() },
 	}
 )
 
@@ -186,7 +185,7 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	}
 	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
 		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
-		listed(resized, "does not have yet what its spec requests", "do not have yet what their specs request"),
+		listed(resized, "is not resized in place yet", "are not resized in place yet"),
 		listed(resting(in), "owns resources and does not run", "own resources and do not run"))
 	return out
 }
@@ -217,11 +216,11 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 		use, missing := m.use(u)
 		switch age, most := in.Now.Sub(u.At), in.Config.Freshness.Metrics.Std(); {
 		case u.At.IsZero():
-			missing = "its sample does not say of when it is"
+			missing = "its sample has no timestamp"
 		case age > most:
-			missing = fmt.Sprintf("its sample is %s old", age.Round(time.Second))
+			missing = fmt.Sprintf("its sample is %s old", config.Duration(age))
 		case age < -most: // it would be fresh for too long
-			missing = fmt.Sprintf("its sample is of a time that comes in %s", (-age).Round(time.Second))
+			missing = fmt.Sprintf("its sample is %s in the future", config.Duration(-age))
 		}
 		if missing != "" {
 			s.Ignored = append(s.Ignored, p.Name+": "+missing)
@@ -231,7 +230,7 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	}
 	load.Group = hpa.Classify(pod, m.cpu, in.Now, hpa.CPUInitialization, hpa.InitialReadiness)
 	if load.Group == hpa.Ignored {
-		s.Ignored = append(s.Ignored, p.Name+": going away")
+		s.Ignored = append(s.Ignored, p.Name+": terminating or failed")
 	}
 	return load
 }

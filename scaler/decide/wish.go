@@ -42,12 +42,12 @@ func requested(in *Input) Signal {
 	case !src.Fresh(in.Now, observed.ClusterMaxAge):
 		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + src.Because()
 	case g == nil:
-		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + src.Because()
+		s.Missing = fmt.Sprintf("no InstanceGroup of kind %s for StatefulSet %s is known", in.Config.Name, in.Config.StatefulSet) + src.Because()
 	case !g.Seeded:
 		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
 	default:
 		s.Proposed, s.Need = g.Requested, float64(g.Requested)
-		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Requested)
+		s.Inputs = fmt.Sprintf("InstanceGroup %s requests %d", g.Name, g.Requested)
 	}
 	return s
 }
@@ -74,7 +74,7 @@ func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 			strings.Join(append(onSet, onGroup...), ", "), len(onSet), in.Config.StatefulSet, len(onGroup))}
 	case len(onSet) == 1 && owner != config.OwnerHPA:
 		return config.OwnerHPA, &Conflict{Text: fmt.Sprintf(
-			"HPA %s writes the replicas of StatefulSet %s, whose owner is %s: sizes are left to it until it is deleted or replicas.owner is hpa",
+			"HPA %s writes replicas of StatefulSet %s, but replicas.owner is %s: shardscaler writes none until this HPA is deleted or replicas.owner is hpa",
 			onSet[0], in.Config.StatefulSet, owner)}
 	}
 	return owner, nil
@@ -131,8 +131,8 @@ func (f *Foreign) Text() string {
 	if f == nil || !f.Stopped {
 		return ""
 	}
-	return fmt.Sprintf("%s wrote replicas %d -> %d against us for the second time within %s: sizes are written no more until the kind is paused and unpaused",
-		f.name(), f.From, f.To, contraryWithin)
+	return fmt.Sprintf("%s wrote replicas %d -> %d against shardscaler, for the second time within %s: replicas are left to it; pause and resume the kind to end this",
+		f.name(), f.From, f.To, config.Duration(contraryWithin))
 }
 
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -77,9 +78,9 @@ func (dr *Drain) continues(before *Drain, now time.Time) {
 
 // String is the drain, as a person reads it.
 func (dr *Drain) String() string {
-	text := fmt.Sprintf("%s instances %v, %d resources are left, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
+	text := fmt.Sprintf("%s instances %v, resources left: %d, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
 	if dr.Taken {
-		text += "; another writer took them"
+		text += "; another writer lowered replicas"
 	}
 	if dr.Blocked != "" {
 		text += "; " + dr.Blocked
@@ -167,7 +168,7 @@ func (s Sight) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := s.In.Observed.Instance(n).Occupant()
 		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= decide.StuckAfter {
-			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, s.In.Now.Sub(p.DeleteBy).Round(time.Second))
+			return fmt.Sprintf("pod %s is stuck: terminating, %s past its grace period", p.Name, config.Duration(s.In.Now.Sub(p.DeleteBy)))
 		}
 	}
 	return ""
