@@ -18,12 +18,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 // Names are those of the objects.
@@ -55,17 +56,12 @@ type Watcher struct {
 
 // New returns a Watcher; report is called with every fault when it is new.
 func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault string), log *slog.Logger, reg prometheus.Registerer) *Watcher {
-	f := promauto.With(reg)
+	in := meter.In(reg)
 	return &Watcher{
 		cfg: cfg, api: api.APIServices(), report: report, log: log, faults: map[string]string{},
-		ours: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_apiservice_ours",
-			Help: "1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.",
-		}, []string{"apiservice"}),
-		writes: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_apiservice_patches_total",
-			Help: "Changes made to APIServices: caBundle kept current, or taken over.",
-		}),
+		ours: in.Gauges("shardscaler_apiservice_ours",
+			"1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.", "apiservice"),
+		writes: in.Counter("shardscaler_apiservice_patches_total", "Changes made to APIServices: caBundle kept current, or taken over."),
 	}
 }
 
