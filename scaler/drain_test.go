@@ -76,7 +76,7 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 
 	w.fail[observed.SourceStore] = true
 	d = w.tick(s, 2*second)
-	require.Equal(t, outcome.Emptying, d.Phase(), "nobody knows better")
+	require.Equal(t, outcome.Emptying, d.Phase(), "no better is known")
 	require.Contains(t, d.Drain.Blocked, "ZooKeeper")
 	clear(w.fail)
 

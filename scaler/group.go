@@ -87,7 +87,7 @@ func (gs *groups) write(ctx context.Context, t *tick, g *observed.Group) {
 	last.at, last.status = t.in.Now, written
 }
 
-// passing are the reasons not to follow a wish that are no news: somebody chose them, or they are told elsewhere.
+// passing are the reasons not to follow a wish that are no news: a person chose them, or they are told elsewhere.
 var passing = map[string]bool{v1alpha1.ReasonBlind: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonNotSeeded: true}
 
 // setGrace is how long an InstanceGroup may lack its StatefulSet: one apply brings both.

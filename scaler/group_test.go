@@ -320,7 +320,7 @@ func TestAnInstanceGroupWithAnotherFirstOrdinal(t *testing.T) {
 	require.Zero(t, w.lists[8])
 }
 
-// Whatever an HPA wishes, whoever else writes, whoever leads: no write of ours takes what is open or owns something (the world checks
+// Whatever an HPA requests, another writer writes, and whichever process leads: no write of ours takes what is open or owns something (the world checks
 // every write), a stop writes nothing, and when it becomes quiet the wish stands, at least what the resources need.
 func TestAnythingMayBeWished(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -70,7 +70,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	require.Equal(t, fmt.Sprint(2*assumedDeadKept-1), entries[len(entries)-1].UID)
 }
 
-// stuff fills everything with as much as nobody will ever see.
+// stuff fills everything with more than there will ever be.
 func stuff(v reflect.Value, depth int) {
 	many := []int{2500, 20, 3}[min(depth, 2)]
 	switch v.Kind() {

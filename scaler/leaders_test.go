@@ -61,7 +61,7 @@ func (l *line) look() outcome.Report {
 	return look(context.Background(), l.w.t, l.s, l.w.now, l.w.cfg, k)
 }
 
-// settle lets everybody else do their part.
+// settle lets all others do their part.
 func (l *line) settle() {
 	l.w.settlePods()
 	l.w.settleEngine()
@@ -128,7 +128,7 @@ func (r *script) happens(steady, mortals *line) {
 		r.usage = 100 + r.Int64N(600)
 	}
 	created, deletes := r.IntN(120), r.IntN(8) == 0
-	// Nobody else overwrites what we wrote before it was seen: that is found out while acting, by each leader anew.
+	// No other writer overwrites what we wrote before it was seen: each leader finds that out anew, while it acts.
 	raise := r.IntN(60) == 0 && steady.s.history.Replicas == steady.w.size
 	paused := r.IntN(20) == 0 // which also lifts what a second raise stopped
 	pause := time.Duration(1+r.IntN(8)) * second
@@ -177,8 +177,8 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 			clear(mortals.w.docs)
 		}
 		if losses++; m.dead && !m.kept {
-			require.False(t, m.resized, "a size was written that nobody will know of")
-			continue // as if nobody had looked
+			require.False(t, m.resized, "a size was written that no successor will know of")
+			continue // as if no leader had looked
 		}
 		losses = 0
 		if *steady.m = (mortal{world: steady.w, keeps: math.MaxInt}); m.dead && !m.resized {

@@ -158,7 +158,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	require.Len(t, d.Hot, 1, d)
 	require.Equal(t, []any{1, decide.ByRebalance, 2}, []any{d.Hot[0].Ordinal, d.Hot[0].Relief, d.Desired})
 	d = f.until(t, "what it has too much of has moved", func(d *outcome.Report) bool { return f.atRest(494, 494) })
-	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "no instance is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 2, f.size, d)
 
 	// Its resources are heavier than others': now it owns no more than its share, and growth alone helps.
@@ -169,7 +169,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 		st := f.e.State().Instances[2]
 		return st != nil && st.IDs.Len() > 300 && f.e.State().InFlight() == 0
 	})
-	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "no instance is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 3, f.size, d)
 
 	// What was decided is in ZooKeeper, for every replica to serve.

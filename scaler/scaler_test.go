@@ -322,7 +322,7 @@ func TestASilentInstanceIsRestartedOnceAndMovesNothing(t *testing.T) {
 	for range 100 {
 		w.tick(s, 2*second)
 	}
-	require.Empty(t, w.took(), "who cannot prove that it leads restarts nobody")
+	require.Empty(t, w.took(), "a process that cannot prove that it leads restarts no pod")
 	w.drainErr = nil
 	for range 100 {
 		w.tick(s, 2*second)
@@ -378,7 +378,7 @@ func TestWhatAWindowStillKeepsIsNotSpreadOnto(t *testing.T) {
 	w.tick(s, second)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
 	require.Equal(t, []int{2, 3}, w.orders.MayLeave)
-	w.cfg.CPU = &config.ResourceTarget{TargetUtilization: 50} // of which nobody says anything
+	w.cfg.CPU = &config.ResourceTarget{TargetUtilization: 50} // of which no source says anything
 	for range 30 {
 		w.tick(s, second)
 	}

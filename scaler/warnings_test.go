@@ -16,7 +16,7 @@ import (
 )
 
 // An ordinary drain waits for one acknowledgement after the other, and says so. That is no reason
-// to warn anybody.
+// to warn a person.
 func TestAnOrdinaryDrainRaisesNoWarning(t *testing.T) {
 	w, s := led(t, 4, 400)
 	for n := range 4 {

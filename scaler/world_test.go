@@ -123,7 +123,7 @@ func (w *world) took() []string {
 
 func (w *world) setSize(n int) { w.size, w.rev = n, w.rev+1 }
 
-// scaleBy is a write by somebody else.
+// scaleBy is a write by another writer.
 func (w *world) scaleBy(who string, n int) {
 	w.setSize(n)
 	w.writer = who
@@ -269,7 +269,7 @@ func (w *world) scaler(cfg Config) *Scaler {
 	return New(cfg, w, w, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
 }
 
-// tick lets s look after d, and then everybody else do their part.
+// tick lets s do a tick after d, and then all others do their part.
 func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 	w.now = w.now.Add(d)
 	ctx := w.ctx

@@ -61,7 +61,7 @@ type question struct {
 type watch struct {
 	question
 	kind string
-	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
+	// asked holds a token when a read was asked for; it is taken right before a read begins.
 	asked wake.Signal
 	// padded: the column id has the type char(n), by the last read.
 	padded atomic.Bool

@@ -145,7 +145,7 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 	case head.err != nil:
 		return 0, 0, fmt.Errorf("read answer to %s: %w", key, head.err)
 	case asked != b.asked || size < 4:
-		return 0, 0, fmt.Errorf("read answer to %s: this is none", key)
+		return 0, 0, fmt.Errorf("not an answer to %s", key)
 	}
 	b.answered = time.Now()
 	return version, size - 4, nil
@@ -185,7 +185,7 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	case f.err != nil:
 		return 0, fmt.Errorf("read answer to ListOffsets: %w", f.err)
 	case topics != 1 || partitions != 1 || len(f.rest) != 0:
-		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, len(f.rest))
+		return 0, fmt.Errorf("read answer to ListOffsets: topics %d, partitions %d, surplus bytes %d", topics, partitions, len(f.rest))
 	case code != 0:
 		return 0, kafka.Error(code)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// View is what one answer is made from. Nobody changes it afterwards.
+// View is what one answer is made from. It is read only.
 type View struct {
 	Snapshot observed.Snapshot
 	Config   *config.Config

@@ -115,7 +115,7 @@ func TestByName(t *testing.T) {
 			change: func(w *world) { w.pod("Thing", 0).List.Count, w.pod("Thing", 2).List.Count = 0, 0 },
 			object: statefulSets, name: "iota-dac", metric: "imbalance_ratio", value: "1",
 		},
-		"nobody may receive": {
+		"no instance may receive": {
 			change: func(w *world) { w.kind("Thing").Open = nil },
 			object: statefulSets, name: "iota-dac", metric: "imbalance_ratio", says: []string{"no instance may receive"},
 		},

@@ -27,7 +27,7 @@ type HPA struct {
 }
 
 // Groups is all InstanceGroups of a kind, oldest first. Strangers, of the first configured kind,
-// are those of a kind that is not configured: somebody has to tell them.
+// are those of a kind that is not configured: the first kind's loop tells them.
 type Groups struct {
 	Kind      string
 	At        time.Time

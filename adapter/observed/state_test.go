@@ -200,7 +200,7 @@ func TestTheOldestInstanceGroupOfTheStatefulSetCounts(t *testing.T) {
 	s.Apply(groups)
 	select {
 	case <-ch:
-		t.Fatal("woken by an age: whoever writes a status would wake itself")
+		t.Fatal("woken by an age: a writer of a status would wake itself")
 	default:
 	}
 	s.Apply(Groups{Kind: "Thing", At: at(5), Groups: groups.Groups[:1]})

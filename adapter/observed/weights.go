@@ -8,7 +8,7 @@ import (
 )
 
 // Weights is what the resources of a kind that is balanced by weight weigh. Only the leader reads
-// the catalogue, and tells everybody by way of ZooKeeper. List.Weight is what one list weighs.
+// the catalogue, and tells the followers by way of ZooKeeper. List.Weight is what one list weighs.
 type Weights struct {
 	// At is when it was made; zero: the leader does not know the weights yet.
 	At time.Time `json:"at,omitzero"`

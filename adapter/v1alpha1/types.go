@@ -95,7 +95,7 @@ const (
 	ConditionScalingActive  = "ScalingActive"  // the wish is followed, as far as ScalingLimited lets it
 	ConditionScalingLimited = "ScalingLimited" // another size than the one wished for is brought about
 	ConditionDraining       = "Draining"       // instances are being emptied before they go
-	ConditionForeignWriter  = "ForeignWriter"  // somebody else writes replicas against us, and we have stopped
+	ConditionForeignWriter  = "ForeignWriter"  // another writer writes replicas against shardscaler, which has yielded
 	ConditionConflictingHPA = "ConflictingHPA" // there is an HPA on the StatefulSet itself
 )
 

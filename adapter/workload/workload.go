@@ -79,7 +79,7 @@ func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
 	return s
 }
 
-// Configure replaces the kinds, at any time. Nobody changes them afterwards.
+// Configure replaces the kinds, at any time. They are read only from then on.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds.Store(&kinds)
 	s.changed.Wake()

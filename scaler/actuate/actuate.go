@@ -1,7 +1,7 @@
 // Package actuate carries out what the scaler decides: it writes /scale, deletes pods that are to be restarted, and raises events.
 //
 // In: a StatefulSet by name and uid, and a size read from /scale. Out: requests to the Kubernetes API. Invariant: a size is
-// written only over the uid and the resourceVersion it was read with, so that whoever changed the object in between wins.
+// written only over the uid and the resourceVersion it was read with, so that a change of the object in between wins.
 package actuate
 
 import (

@@ -25,10 +25,10 @@ var (
 	CannotWriteGroup = warning("CannotWrite")     // that the InstanceGroup could not be written
 	DrainBlocked     = warning("DrainBlocked")    // what keeps a drain from ending
 	InstanceLost     = warning("InstanceLost")    // that instances cannot be reached or do not work, and what becomes of them
-	NobodyRestarted  = warning("NobodyRestarted") // that silence is so widespread, or so uncertain, that nobody is restarted
+	NobodyRestarted  = warning("NobodyRestarted") // that silence is so widespread, or so uncertain, that no instance is restarted
 	ClusterFull      = warning("ClusterFull")     // that a growth would only add Pending pods
 	Blind            = warning("Blind")           // that nothing is decided for want of input
-	ForeignWriter    = warning("ForeignWriter")   // that somebody else insists on another size, and that we write none any more
+	ForeignWriter    = warning("ForeignWriter")   // that another writer keeps writing another size, and that replicas are left to it
 	ConflictingHPA   = warning("ConflictingHPA")  // that an HPA writes what is not its own, or that several HPAs stop each other
 	RowsUnannounced  = warning("RowsUnannounced") // that rows keep appearing in the catalogue of which no message tells
 	NotFollowed      = warning("NotFollowed")     // why an InstanceGroup counts for nothing

@@ -54,7 +54,7 @@ func TestAnInstanceGroupIsSeededOnceAndItsStatusIsForAnHPA(t *testing.T) {
 	other := w
 	other.UID = "another"
 	require.ErrorIs(t, g.SeedGroup(t.Context(), other, 1, 7), ErrConflict)
-	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 2, 7), ErrConflict, "somebody has written since")
+	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 2, 7), ErrConflict, "another client has written since")
 	require.NoError(t, g.SeedGroup(t.Context(), w, 1, 7))
 	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 1, 9), ErrConflict, "it has a new generation")
 

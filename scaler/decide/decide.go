@@ -54,7 +54,7 @@ func Decide(in Input) Decision {
 }
 
 // blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old or incomplete. One failed
-// read is enough; whoever acts on the answer before it does more harm than waiting.
+// read is enough: to act on the answer before it does more harm than waiting.
 func blind(in *Input) (Reason, string) {
 	_, unread := observed.Resources(&in.Observed, in.Now)
 	switch cluster, store := in.Observed.Sources.Cluster, in.Observed.Sources.Store; {

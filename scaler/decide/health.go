@@ -77,7 +77,7 @@ type Health struct {
 	// Silent counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
 	Silent int `json:"stale"`
 	Judged int `json:"judged"`
-	// Suspended, when not empty, is why nobody is restarted nor relieved of what it owns, whoever is silent. It deserves an alarm.
+	// Suspended, when not empty, is why no instance is restarted or reassigned, however silent. It deserves an alarm.
 	Suspended string `json:"breaker,omitempty"`
 }
 
@@ -143,7 +143,7 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	}
 	silence := beats(in, inst, &v, lag)
 	if inst.SessionLives() {
-		// Whoever keeps a session may have stopped to work all the same, and is reported; to restart it would be a guess.
+		// An instance that keeps its session may have stopped to work all the same, and is reported; to restart it would be a guess.
 		v.By, v.Condition, v.Text = BySession, Healthy, ""
 		if silence == Stale || silence == Silent {
 			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
@@ -211,7 +211,7 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 	}
 	*lag = known
 	v.Lag, v.LagText = lag, lag.String()
-	// Silence counts from when the bus could be heard: a beat that nobody could read was not missed by its sender.
+	// Silence counts from when the bus could be heard: a beat that could not be read was not missed by its sender.
 	heard := min(known, in.Now.Sub(in.History.BusSince))
 	if in.History.BusSince.IsZero() {
 		heard = 0
@@ -234,7 +234,7 @@ func busReadable(in *Input) bool {
 	return in.Config.Heartbeat != nil && bus != nil && bus.Fresh(in.Now, observed.BusMaxAge)
 }
 
-// suspended says why nobody may be restarted or relieved: when many fall silent at once the fault is hardly theirs, and restarting them
+// suspended says why no instance may be restarted or reassigned: when many fall silent at once the fault is hardly theirs, and restarting them
 // would turn a fault of the bus into an outage.
 func suspended(in *Input, h *Health) string {
 	hb := in.Config.Heartbeat

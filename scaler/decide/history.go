@@ -154,7 +154,7 @@ func (h *History) watched(now time.Time) time.Duration {
 	return now.Sub(h.CompleteSince)
 }
 
-// Resumed is h for a process that goes on where another one stopped looking at last. After a long gap nobody knows whether the
+// Resumed is h for a process that goes on where another one stopped looking at last. After a long gap it is not known whether the
 // sources were complete, and the windows of watching begin anew; what was recommended and done stays known.
 func (h History) Resumed(last, now time.Time) History {
 	if now.Sub(last) > breakGrace {

@@ -7,7 +7,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Lost is an instance on a node that Kubernetes has lost: nobody can tell from there whether it runs.
+// Lost is an instance on a node that is not Ready: Kubernetes cannot tell whether it runs.
 type Lost struct {
 	Ordinal int       `json:"ordinal"`
 	Pod     string    `json:"pod"`

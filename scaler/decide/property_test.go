@@ -242,7 +242,7 @@ func checkHot(t *rapid.T, in *Input, d *Decision) {
 	}
 }
 
-// checkTouched: nobody is touched behind the breaker, during a pause, or more than the configuration allows.
+// checkTouched: no instance is touched while that is suspended, during a pause, or more than the configuration allows.
 func checkTouched(t *rapid.T, in *Input, d *Decision) {
 	for _, v := range d.Health.Verdicts {
 		if !v.Restart && !v.Reassign {

@@ -25,7 +25,7 @@ func (d *Decision) size(in *Input) {
 	d.Desired = max(d.highest, requested)
 	d.bound()
 	d.Needed = d.Desired
-	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
+	if text := d.Foreign.Text(); text != "" { // the size is left to that writer
 		d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: text})
 		d.Desired = current
 		return
@@ -115,7 +115,7 @@ func (d *Decision) hold(in *Input, current int) {
 	}
 }
 
-// recommend computes what our own signals ask for, whoever owns the size: the same steps as size, relative to the last such
+// recommend computes what our own signals ask for, whatever replicas.owner is: the same steps as size, relative to the last such
 // recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History

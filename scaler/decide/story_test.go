@@ -31,7 +31,7 @@ import (
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
 //	fail s, heal s      source s cannot be read from now on, is well again
 //	follow              the StatefulSet takes up the size decided last, as after a write of ours
-//	scale n [by=name]   somebody else sets the size
+//	scale n [by=name]   another writer sets the size
 //	group k=v …         InstanceGroup things: wish, paused=true, seeded=false, absent=true takes it away
 //	hpa name on=set     an HPA on the StatefulSet, or on=group; off=true takes it away
 //	tick d [n=k] [full] k times (1): time goes on by d and a decision is made; prints the last one

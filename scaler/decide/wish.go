@@ -10,7 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Group is the InstanceGroup whose wish counts; nil: there is none, or the configuration gives the size to somebody else.
+// Group is the InstanceGroup whose request counts; nil: there is none, or replicas.owner is not group.
 func (in *Input) Group() *observed.Group {
 	if in.Config.Replicas.Owner != config.OwnerGroup {
 		return nil
@@ -18,7 +18,7 @@ func (in *Input) Group() *observed.Group {
 	return in.Observed.GroupFor(in.Config.StatefulSet)
 }
 
-// Paused says who wants that nothing is written; "": nobody.
+// Paused says what is paused, so that nothing is written; "": nothing is.
 func (in *Input) Paused() string {
 	if in.Config.Paused {
 		return "the kind is paused"
@@ -53,8 +53,8 @@ func requested(in *Input) Signal {
 }
 
 // owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what
-// the other does, so sizes are left to it, and the conflict is reported. Two HPAs over the same pods stop each other: then nobody
-// writes but we.
+// the other does, so sizes are left to it, and the conflict is reported. Two HPAs over the same pods stop each other: then
+// shardscaler alone writes.
 func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 	var onSet, onGroup []string
 	group := in.Observed.GroupFor(in.Config.StatefulSet)
@@ -111,8 +111,8 @@ func (in *Input) ours() bool {
 // contraryWithin is the time within which a second write against us means that the writer insists.
 const contraryWithin = 10 * time.Minute
 
-// Foreign is a write by somebody else of another size than we were bringing about. Several in a row are one: somebody is still
-// trying. Once we have answered with a size of our own, the next one within contraryWithin stops us.
+// Foreign is a write by another writer of another size than the desired one. Several in a row are one: the writer is still
+// trying. Once shardscaler has answered with a size of its own, the next one within contraryWithin makes it yield.
 type Foreign struct {
 	At time.Time `json:"at,omitzero"`
 	// Writer is the field manager as the API server recorded it.
@@ -138,7 +138,7 @@ func (f *Foreign) Text() string {
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
 
 // foreign is what other writers did against us, this moment included; nil: nothing of late. Where an HPA writes sizes, or
-// whoever follows a recommendation, all writes are somebody else's and none is against us.
+// a person who follows a recommendation, all writes are another writer's and none is against us.
 func (in *Input) foreign(owner config.Owner) *Foreign {
 	h, w := &in.History, in.Observed.Workload
 	f := h.Foreign
@@ -157,7 +157,7 @@ func (in *Input) foreign(owner config.Owner) *Foreign {
 		f = nil
 	}
 	if in.Paused() != "" {
-		return f // whoever writes now does not write against us
+		return f // a write during a pause is not against us
 	}
 	sameSet := h.Set == "" || h.Set == w.UID
 	if h.Replicas == 0 || h.Desired == 0 || !sameSet || w.Replicas == h.Replicas {
@@ -203,7 +203,7 @@ func (h History) Written(to int) History {
 // Undone says that replicas, read at this moment, are not what we wrote last and have not seen yet.
 func (h *History) Undone(replicas int) bool { return h.Unseen && replicas != h.Wrote }
 
-// Opposed is h after such a write by somebody else was found out.
+// Opposed is h after such a write by another writer was found out.
 func (h History) Opposed(now time.Time, writer string, replicas int) History {
 	h.Foreign = h.Foreign.answered().and(Foreign{At: now, Writer: writer, From: h.Wrote, To: replicas})
 	h.Unseen = false

@@ -36,7 +36,7 @@ func TestADrainWithoutATimeSaysSo(t *testing.T) {
 func TestADrainThatDoesNotSaySinceWhenBeginsNow(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	before := &Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2, Blocked: "instance 3 has not released 2 resources"}
-	require.False(t, before.BlockedFor(now, ShownAfter), "nobody knows for how long")
+	require.False(t, before.BlockedFor(now, ShownAfter), "it is not known for how long")
 	next := *before
 	next.continues(before, now)
 	require.Equal(t, []time.Time{now, now, now}, []time.Time{next.Since, next.PhaseSince, next.BlockedSince})

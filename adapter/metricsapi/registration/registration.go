@@ -1,5 +1,5 @@
 // Package registration looks after the APIService objects through which a cluster finds its
-// provider of custom metrics. A cluster has one provider: whoever is named there answers every HPA.
+// provider of custom metrics. A cluster has one provider: the Service that is named there answers every HPA.
 //
 // In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
 // asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
@@ -119,7 +119,7 @@ func target(o *apiregistrationv1.APIService) string {
 }
 
 // patch is what must change; nil: nothing. It names the version that was read, so that it never
-// undoes what somebody else has just done.
+// undoes what another client has just done.
 func (w *Watcher) patch(o *apiregistrationv1.APIService, leads bool) []byte {
 	var bundle []byte
 	if w.cfg.Bundle != nil {

@@ -103,7 +103,7 @@ func (k *Keeper) sync(ctx context.Context) error {
 	return nil
 }
 
-var errForeign = errors.New("it holds a certificate that somebody else made: delete it, or do without --tls-self-managed")
+var errForeign = errors.New("it holds a certificate that another program made: delete it, or do without --tls-self-managed")
 
 // next is what the Secret should hold, and why it does not; "": it does.
 func (k *Keeper) next(data map[string][]byte) (next *material, why string, err error) {
