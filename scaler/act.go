@@ -41,7 +41,7 @@ func did(done, format string, args ...any) *outcome.Act {
 	return &outcome.Act{Done: done, Text: fmt.Sprintf(format, args...)}
 }
 
-// resize brings the size about: a larger one at once, a smaller one when what leaves is empty.
+// resize writes the desired replicas: more at once, fewer when what leaves is drained.
 func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if t.d.Blind != "" || t.d.Verb == decide.NoChange {
 		return nil, nil
@@ -66,9 +66,9 @@ func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	case t.suspended != "":
 		return did(outcome.Held, "nothing is written: %s", t.suspended), nil
 	case to > from:
-		return s.grow(ctx, t)
+		return s.scaleUp(ctx, t)
 	}
-	return s.shrink(ctx, t)
+	return s.scaleDown(ctx, t)
 }
 
 // left counts what the snapshot shows of those beyond the desired size that own something.
@@ -82,9 +82,10 @@ func (t *tick) left() map[int]int {
 	return left
 }
 
-// shrink empties the ordinals that leave and writes replicas when a synced read shows that they own nothing. The size is read before
-// that: if a new leader has opened an ordinal since, it has raised the resourceVersion first and this write is refused.
-func (s *Scaler) shrink(ctx context.Context, t *tick) (*outcome.Act, error) {
+// scaleDown drains the ordinals that leave and writes replicas when a synced read shows that they
+// own nothing. The size is read before that: if a new leader has opened an ordinal since, it has
+// raised the resourceVersion first and this write is refused.
+func (s *Scaler) scaleDown(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if left := t.left(); len(left) > 0 && !s.givenUp() {
 		return s.draining(t, left), nil
 	}
@@ -119,9 +120,9 @@ func (s *Scaler) draining(t *tick, left map[int]int) *outcome.Act {
 	return act
 }
 
-// grow writes at once, if ZooKeeper still answers and says that this process leads: the snapshot may be older than its silence. The
-// size is read before that, as for a shrink.
-func (s *Scaler) grow(ctx context.Context, t *tick) (*outcome.Act, error) {
+// scaleUp writes at once, if ZooKeeper still answers and says that this process leads: the snapshot
+// may be older than its silence. The size is read before that, as in scaleDown.
+func (s *Scaler) scaleUp(ctx context.Context, t *tick) (*outcome.Act, error) {
 	size, err := s.size(ctx, t)
 	if err != nil {
 		return nil, err
@@ -154,8 +155,8 @@ func (s *Scaler) size(ctx context.Context, t *tick) (actuate.Size, error) {
 	return size, err
 }
 
-// resizeTo writes the desired size. The intention is kept before, with this tick's part of the windows: whenever this process ends, its
-// successor does not take the size for another writer's.
+// resizeTo writes the desired size. The intention is kept before, with this tick's part of the
+// windows: whenever this process ends, its successor does not take the size for another writer's.
 func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*outcome.Act, error) {
 	if s.history.Undone(size.Replicas) {
 		s.history = s.history.Opposed(t.in.Now, t.in.Observed.Workload.ReplicasWriter, size.Replicas)
@@ -192,8 +193,9 @@ func (s *Scaler) failed(ctx context.Context, t *tick, err error) (act *outcome.A
 	return did(outcome.Failed, "%v; the next tick tries again", err), lacking
 }
 
-// isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what fails because
-// this leader's term has ended. The next leader looks again, and meets that again if something is wrong.
+// isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what
+// fails because this leader's term has ended. The next leader tries again, and meets that again if
+// something is wrong.
 func isFault(ctx context.Context, err error) bool {
 	return !errors.Is(err, actuate.ErrConflict) && !errors.Is(err, errBehind) && ctx.Err() == nil
 }

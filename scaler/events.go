@@ -14,7 +14,8 @@ import (
 type events struct {
 	act    Actuator
 	dryRun bool
-	// began is when this leader's first tick was, passed are the states that may be more than its start.
+	// began is when this leader's first tick was, passed are the states that may be more than its
+	// start.
 	began  time.Time
 	passed map[string]bool
 	// raised are the events of the states that last, by reason.
@@ -94,7 +95,8 @@ func (e *events) whileAs(t *tick, details string, on bool, event actuate.Event) 
 // graceNearlyOver is about what the preStop hook leaves of a pod's grace when it gives up.
 const graceNearlyOver = 15 * time.Second
 
-// taken reports ordinals that another writer took while they own something, and those of them that end nevertheless.
+// taken reports ordinals that another writer took while they own something, and those of them that
+// end nevertheless.
 func (e *events) taken(t *tick) {
 	if t.d.Blind != "" {
 		return

@@ -18,7 +18,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole window.
+// grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole
+// window.
 func grouped(t *testing.T, size, resources int) (*world, *Scaler) {
 	w := newWorld(t, size)
 	w.cfg.Replicas.Owner = config.OwnerGroup
@@ -236,8 +237,9 @@ func TestAnHPAOnOurStatefulSetIsNotFought(t *testing.T) {
 	require.Equal(t, []string{"replicas 2 -> 4"}, w.took())
 }
 
-// A person cuts under the resource floor: what goes would be emptied, and the size is raised again, once. The second time we stop, and
-// the resources are assigned to what is left, also by the next leader.
+// A person cuts under the resource floor: what goes would be emptied, and the size is raised again,
+// once. The second time we stop, and the resources are assigned to what is left, also by the next
+// leader.
 func TestASecondContraryWriteStopsUs(t *testing.T) {
 	w, s := led(t, 4, 400)
 	w.scaleBy("kubectl", 1)
@@ -285,7 +287,8 @@ func TestARaiseIsHeldForOneWindow(t *testing.T) {
 	require.Equal(t, []int{0, 1, 2, 3, 4, 5}, w.orders.Stay)
 }
 
-// A writer that is faster than our look at the StatefulSet: its writes are never seen, only undone sizes are.
+// A writer that is faster than our look at the StatefulSet: its writes are never seen, only undone
+// sizes are.
 func TestAWriterThatIsFasterThanOurEyesIsFoundOut(t *testing.T) {
 	w, s := led(t, 4, 400)
 	w.scaleBy("flux", 2)
@@ -320,8 +323,9 @@ func TestAnInstanceGroupWithAnotherFirstOrdinal(t *testing.T) {
 	require.Zero(t, w.lists[8])
 }
 
-// Whatever an HPA requests, another writer writes, and whichever process leads: no write of ours takes what is open or owns something (the world checks
-// every write), a stop writes nothing, and when it becomes quiet the wish stands, at least what the resources need.
+// Whatever an HPA requests, another writer writes, and whichever process leads: no write of ours
+// takes what is open or owns something (the world checks every write), a stop writes nothing, and
+// when it becomes quiet the wish stands, at least what the resources need.
 func TestAnythingMayBeWished(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(1, 8).Draw(t, "size"))

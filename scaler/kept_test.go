@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A day in which pods are replaced all the time does not stop the kind: the document stays within its bound, and a successor still learns
-// that the pods are gone from which something is in flight.
+// A day in which pods are replaced all the time does not stop the kind: the document stays within
+// its bound, and a successor still learns that the pods are gone from which something is in flight.
 func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	w, s := led(t, 20, 2000)
 	replace := func(round int) {

@@ -22,8 +22,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// Leaders are killed a thousand times: between ticks, and within one wherever something has just been kept or was about to be. Beside
-// them a leader of the same world is never killed; both must decide the same to the end.
+// Leaders are killed a thousand times: between ticks, and within one wherever something has just
+// been kept or was about to be. Beside them a leader of the same world is never killed; both must
+// decide the same to the end.
 
 // line is one of the two worlds, and what leads in it.
 type line struct {
@@ -69,7 +70,8 @@ func (l *line) settle() {
 
 var errKilled = errors.New("this process is gone")
 
-// mortal makes the n-th attempt of a tick to keep something the end of its leader: nothing that it does afterwards has any effect.
+// mortal makes the n-th attempt of a tick to keep something the end of its leader: nothing that it
+// does afterwards has any effect.
 type mortal struct {
 	*world
 	keeps         int // left to live
@@ -128,7 +130,8 @@ func (r *script) happens(steady, mortals *line) {
 		r.usage = 100 + r.Int64N(600)
 	}
 	created, deletes := r.IntN(120), r.IntN(8) == 0
-	// No other writer overwrites what we wrote before it was seen: each leader finds that out anew, while it acts.
+	// No other writer overwrites what we wrote before it was seen: each leader finds that out anew,
+	// while it acts.
 	raise := r.IntN(60) == 0 && steady.s.history.Replicas == steady.w.size
 	paused := r.IntN(20) == 0 // which also lifts what a second raise stopped
 	pause := time.Duration(1+r.IntN(8)) * second
@@ -150,8 +153,9 @@ func (r *script) happens(steady, mortals *line) {
 	}
 }
 
-// diverge kills so many leaders of one line, and returns after how many of them it had decided or remembered otherwise than the line
-// whose leader lives on; -1: never. forget drops what leaders have kept.
+// diverge kills so many leaders of one line, and returns after how many of them it had decided or
+// remembered otherwise than the line whose leader lives on; -1: never. forget drops what leaders
+// have kept.
 func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.Reason]int) {
 	r := &script{Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // a story that can be told again, no secret
 	mortals, steady := newLine(t), newLine(t)
@@ -222,8 +226,9 @@ func TestAThousandLeaderKillsLoseNoWindow(t *testing.T) {
 	require.NotEqual(t, -1, after, "leaders that forget are not noticed: this test could not fail")
 }
 
-// A leader that ends between keeping what it will write and writing it leaves a size that its successor writes; and one that ends right
-// after the write leaves no size that its successor takes for another's.
+// A leader that ends between keeping what it will write and writing it leaves a size that its
+// successor writes; and one that ends right after the write leaves no size that its successor takes
+// for another's.
 func TestAKillAroundAWriteIsNoForeignRaise(t *testing.T) {
 	for _, written := range []bool{false, true} {
 		l := newLine(t)

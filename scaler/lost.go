@@ -14,16 +14,19 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// AssumedDeadName is the name under which the engine keeps what people declared dead.
+// AssumedDeadName is the name under which the engine keeps which pods are assumed dead.
 const AssumedDeadName = "assumed-dead"
 
-// assumedDeadKept is how many such words are kept, in at most so many bytes; they are the record of who said what, too.
+// assumedDeadKept is how many such words are kept, in at most so many bytes; they are the record of
+// who said what, too.
 const assumedDeadKept, assumedDeadBytes = 100, 200 << 10
 
-// longestName is the most bytes of a name: Kubernetes' own have no more than 253, those of users may.
+// longestName is the most bytes of a name: Kubernetes' own have no more than 253, those of users
+// may.
 const longestName = 300
 
-// AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid, until the pod is Ready again.
+// AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid,
+// until the pod is Ready again.
 type AssumedDead struct {
 	Ordinal int       `json:"ordinal"`
 	Pod     string    `json:"pod"`
@@ -37,7 +40,8 @@ type assumedDeadDoc struct {
 	Entries []AssumedDead `json:"entries"`
 }
 
-// AssumeDead adds a word to the kept document, which may be empty, and returns the new one. The newest word about a pod counts.
+// AssumeDead adds a word to the kept document, which may be empty, and returns the new one. The
+// newest word about a pod counts.
 func AssumeDead(doc []byte, word AssumedDead) ([]byte, error) {
 	entries, err := parseAssumedDead(doc)
 	if err != nil {
@@ -63,7 +67,8 @@ func parseAssumedDead(doc []byte) ([]AssumedDead, error) {
 	return d.Entries, nil
 }
 
-// Alive says what shows that an instance lives; "" if nothing does, and a person's word that it is dead may be taken.
+// Alive says what shows that an instance lives; "" if nothing does, and a person's word that its
+// pod runs nothing may be taken.
 func Alive(k *observed.Kind, cfg config.Kind, inst *observed.Instance, now time.Time) string {
 	if inst.Pod.Ready {
 		return "its pod is Ready"
@@ -98,7 +103,8 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 	return dead
 }
 
-// orderLost puts into the orders which instances cannot be reached or do not work, and notes what becomes of each.
+// orderLost puts into the orders which instances cannot be reached or do not work, and notes what
+// becomes of each.
 func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 	notes := outcome.Notes{Lost: map[int]outcome.Note{}, Verdicts: map[int]string{}}
 	o.AssumedDead = map[string]bool{}

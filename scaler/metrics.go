@@ -9,7 +9,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// metrics are the scaler's own; every one carries the kind. A size that is not known has no series: 0 would lie.
+// metrics are the scaler's own; every one carries the kind. A size that is not known has no series:
+// 0 would lie.
 type metrics struct {
 	sizes     map[string]*prometheus.GaugeVec
 	proposals *prometheus.GaugeVec

@@ -408,8 +408,8 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	}
 }
 
-// Whatever happens in whatever order: no write takes an instance that is open or owns something (the world checks every write), and
-// when it becomes quiet the size is right.
+// Whatever happens in whatever order: no write takes an instance that is open or owns something
+// (the world checks every write), and when it becomes quiet the size is right.
 func TestAnythingMayHappen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(1, 8).Draw(t, "size"))

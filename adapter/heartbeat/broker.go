@@ -32,7 +32,8 @@ const (
 	maxListing = 4 << 20
 	// fetchBytes is the most one answer holds, save that a broker always sends a whole batch.
 	fetchBytes = 1 << 20
-	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than maxBatch.
+	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than
+	// maxBatch.
 	maxAnswer = maxBatch + fetchBytes
 )
 
@@ -234,9 +235,9 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 }
 
 // fetch asks for what is at offset of a partition and behind it; the broker waits if there is
-// nothing. It returns the batches, and where the partition ends. kafka-go's own readers are not used:
-// they do not tell where a batch ends, so that one that cannot be read could not be passed over, and
-// unpack whatever a batch unpacks to.
+// nothing. It returns the batches, and where the partition ends. kafka-go's own readers are not
+// used: they do not tell where a batch ends, so that one that cannot be read could not be passed
+// over, and unpack whatever a batch unpacks to.
 func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, err error) {
 	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
 	version, size, err := b.ask(&fetch.Request{

@@ -19,7 +19,8 @@ import (
 type View struct {
 	Snapshot observed.Snapshot
 	Config   *config.Config
-	// Recommended is what each kind's latest decision says, by the kind's name; none that is too old.
+	// Recommended is what each kind's latest decision says, by the kind's name; none that is too
+	// old.
 	Recommended map[string]Recommendation
 }
 

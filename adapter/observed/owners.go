@@ -8,13 +8,14 @@ type Group struct {
 	UID        string    `json:"uid"`
 	Generation int64     `json:"generation"`
 	Created    time.Time `json:"created,omitzero"`
-	// Kind is the kind that it names; StatefulSet is the one it names, Requested is its spec.replicas.
+	// Kind is the kind that it names; StatefulSet is the one it names, Requested is its
+	// spec.replicas.
 	Kind        string `json:"kind"`
 	StatefulSet string `json:"statefulSet"`
 	Requested   int    `json:"wish"`
 	Paused      bool   `json:"paused,omitempty"`
-	// Seeded says that shardscaler has set Requested to the size of the StatefulSet, and that the object
-	// was not replaced since. Otherwise Requested may be the API's default.
+	// Seeded says that shardscaler has set Requested to the size of the StatefulSet, and that the
+	// object was not replaced since. Otherwise Requested may be the API's default.
 	Seeded bool              `json:"seeded,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 }

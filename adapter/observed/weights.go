@@ -30,7 +30,7 @@ func Weight(k *Kind, now time.Time) (float64, error) {
 
 // Imbalance is the largest load of an instance over the mean: 1 when all are alike, or nothing is
 // assigned. A load is a number of resources, or what they weigh. Only instances that may receive
-// count; those that are being emptied are not meant to be in balance.
+// count; those that are being drained are not meant to be in balance.
 func Imbalance(k *Kind, now time.Time) (float64, error) {
 	if _, err := counted(k, k.Assigned, now); err != nil {
 		return 0, fmt.Errorf("imbalance: %w", err)

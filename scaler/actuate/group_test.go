@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// kubectl runs against a namespace of the real API server and returns what it prints, errors included.
+// kubectl runs against a namespace of the real API server and returns what it prints, errors
+// included.
 type kubectl func(in string, args ...string) (string, error)
 
 func groups(t *testing.T) (*Groups, string, kubectl) {

@@ -53,8 +53,9 @@ func Decide(in Input) Decision {
 	return d
 }
 
-// blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old or incomplete. One failed
-// read is enough: to act on the answer before it does more harm than waiting.
+// blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old
+// or incomplete. One failed read is enough: to act on the answer before it does more harm than
+// waiting.
 func blind(in *Input) (Reason, string) {
 	_, unread := observed.Resources(&in.Observed, in.Now)
 	switch cluster, store := in.Observed.Sources.Cluster, in.Observed.Sources.Store; {
@@ -118,8 +119,9 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	return hs
 }
 
-// gaps are the sources that are not complete now. The resources of a kind may be more than ZooKeeper holds until the catalogue was
-// read, and its instances may be dead without the bus: no shrink then.
+// gaps are the sources that are not complete now. The resources of a kind may be more than
+// ZooKeeper holds until the catalogue was read, and its instances may be gone without the bus: no
+// scale down then.
 func gaps(in *Input) (hs []Hold) {
 	sources := in.Observed.Sources
 	check := func(name string, s observed.Source, limit time.Duration) {
@@ -154,8 +156,9 @@ func rollout(in *Input) string {
 	return ""
 }
 
-// replacing says whether the StatefulSet's controller is replacing pods. A controller that waits with
-// all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
+// replacing says whether the StatefulSet's controller is replacing pods. A controller that waits
+// with all pods available, for a person or by a partition, may do so for weeks: that holds nothing
+// up.
 func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !available(k) }
 
 func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
@@ -198,7 +201,8 @@ func unschedulable(in *Input) string {
 }
 
 // unadopted names the pods that may be instances and that the StatefulSet does not own: then what
-// is seen is a part of the whole, and calls no instance lost, absent or silent, nor shrinks.
+// is seen is a part of the whole, and calls no instance lost, absent or silent, nor allows a scale
+// down.
 func unadopted(in *Input) string {
 	var pods []string
 	for _, i := range in.Observed.Instances {

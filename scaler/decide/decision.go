@@ -17,7 +17,7 @@ type Verb string
 const (
 	NoChange  Verb = "keep"
 	ScaleUp   Verb = "grow"
-	ScaleDown Verb = "shrink" // the instances that leave are emptied first
+	ScaleDown Verb = "shrink" // the leaving instances are drained first
 	Blind     Verb = "still"  // blind: nothing is computed and nothing is done
 )
 
@@ -54,9 +54,10 @@ const (
 	NoWorkload      Reason = "no-statefulset"
 )
 
-// Decision is the size a kind should have, and why: a value that nothing changes once it is made. What
-// becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was computed: only Kind, At, Owner, Reason,
-// Summary and, if it is known, Current mean anything, and everything stays as it is.
+// Decision is the size a kind should have, and why: a value that nothing changes once it is made.
+// What becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was
+// computed: only Kind, At, Owner, Reason, Summary and, if it is known, Current mean anything, and
+// everything stays as it is.
 type Decision struct {
 	Kind        string       `json:"kind"`
 	StatefulSet string       `json:"statefulSet"`
@@ -69,16 +70,18 @@ type Decision struct {
 	Summary string `json:"summary"`
 	Blind   string `json:"blind,omitempty"`
 
-	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
+	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first
+	// ordinal.
 	Current *int `json:"current,omitempty"`
 	Start   int  `json:"start,omitempty"`
 	// Needed is what the signals ask for now, within init and max, before windows, rates and holds.
 	Needed int `json:"wanted"`
-	// Desired is the size to bring about: Needed after windows, rates, bounds and holds. With owner hpa it is the size for which
-	// the assignment is laid out; only the HPA writes replicas.
+	// Desired is Needed after windows, policies, bounds and holds. With owner hpa it is the size
+	// for which the assignment is laid out; only the HPA writes replicas.
 	Desired int `json:"desired"`
-	// Recommended is recommended_replicas: our own signals, bounds and windows, never current replicas nor an HPA's wish; it does
-	// not fall below an instance that is open or owns anything. Nil: not known, see RecommendedUnknown.
+	// Recommended is recommended_replicas: our own signals, bounds and windows, never current
+	// replicas nor what an HPA requests; it does not fall below an instance that is open or owns
+	// anything. Nil: not known, see RecommendedUnknown.
 	Recommended        *int   `json:"recommended,omitempty"`
 	RecommendedUnknown string `json:"recommendedUnknown,omitempty"`
 	// Own is Recommended before it is held up by instances that are open or own something.
@@ -91,12 +94,15 @@ type Decision struct {
 	Capacity          int `json:"capacity"`
 	Init              int `json:"init"`
 	Max               int `json:"max"`
-	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should go from becoming empty.
+	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should
+	// go from becoming empty.
 	Excess int `json:"excess,omitempty"`
 
-	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each one's mean before its hottest, and the wish.
+	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each
+	// one's mean before its hottest, and the request.
 	Signals []Signal `json:"signals,omitempty"`
-	// Hot are the instances above a target for the hottest, most loaded first, and what is to relieve them.
+	// Hot are the instances above a target for the hottest, most loaded first, and what is to
+	// relieve them.
 	Hot []Hot `json:"hot,omitempty"`
 	// Limits are what changed the size on its way from Needed to Desired, in that order.
 	Limits []Limit `json:"limits,omitempty"`
@@ -104,8 +110,9 @@ type Decision struct {
 	Holds []Hold `json:"holds,omitempty"`
 	// Rollout says that pods are being replaced, or the last not available yet: nothing is spread.
 	Rollout string `json:"rollout,omitempty"`
-	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
-	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
+	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write
+	// no sizes. Conflict says that an HPA writes what is ours: then Owner is hpa, whatever the
+	// configuration says.
 	Foreign  *Foreign  `json:"foreign,omitempty"`
 	Conflict *Conflict `json:"conflict,omitempty"`
 	// Complete says that every source was complete at this moment.
@@ -130,7 +137,7 @@ type Signal struct {
 	Ratio float64 `json:"ratio,omitempty"`
 	// Within says that the tolerance kept the size.
 	Within bool `json:"within,omitempty"`
-	// Missing says why there is no proposal. It blocks a shrink and not a growth.
+	// Missing says why there is no proposal. It blocks a scale down and not a scale up.
 	Missing string `json:"missing,omitempty"`
 	// Inputs, in words: use, target, pods counted.
 	Inputs string `json:"inputs"`
@@ -139,7 +146,7 @@ type Signal struct {
 
 	own    int     // the proposal relative to the last recommendation instead of the current size
 	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
-	unsure string  // why the proposal allows growth and no shrink: pods without a sample, or being resized
+	unsure string  // why the proposal allows a scale up and no scale down: pods without a sample, or being resized
 }
 
 // Limit is one step that changed the size.
@@ -150,7 +157,7 @@ type Limit struct {
 	Text string `json:"text"`
 }
 
-// Hold is one reason not to shrink.
+// Hold is one reason that stands against a scale down.
 type Hold struct {
 	By   Reason `json:"by"`
 	Text string `json:"text"`
@@ -192,7 +199,8 @@ func (d *Decision) RecommendedReplicas() (int, error) {
 	return *d.Recommended, nil
 }
 
-// conclude names what is done and what determined it: the last limit that changed the size, else the largest proposal.
+// conclude names what is done and what determined it: the last limit that changed the size, else
+// the largest proposal.
 func (d *Decision) conclude() {
 	switch {
 	case d.Desired > *d.Current:

@@ -8,7 +8,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// NotAcknowledging says which instances do not acknowledge although they should: nothing leaves them.
+// NotAcknowledging says which instances do not acknowledge although they should: nothing leaves
+// them.
 type NotAcknowledging struct {
 	Instances []NotAcknowledgingInstance `json:"instances"`
 	// Of counts all instances that have a pod. Text is what a person reads.

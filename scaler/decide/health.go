@@ -19,24 +19,26 @@ const (
 	Healthy      Condition = "Healthy"
 	Starting     Condition = "Starting"     // within its start-up grace
 	NotReady     Condition = "NotReady"     // runs, and its pod is not ready, which is all that is known
-	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session lives: reported
+	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session is alive: reported
 	Silent       Condition = "Silent"       // silent for restartAfter: restarted, if nothing speaks against it
 	CrashLooping Condition = "CrashLooping" // the kubelet restarts it; we do not
 	Failed       Condition = "Failed"       // its containers have ended; the StatefulSet makes it anew
 	ImagePull    Condition = "ImagePull"    // its image cannot be had; a restart would not help
 	Pending      Condition = "Pending"      // not running for pendingLong
-	Terminating  Condition = "Terminating"  // on its way out
+	Terminating  Condition = "Terminating"  // its pod has a deletion timestamp
 	Stuck        Condition = "Stuck"        // Terminating beyond its deadline
 	Absent       Condition = "Absent"       // the StatefulSet should have this pod and has not, or it owns resources without one
 	Unknown      Condition = "Unknown"      // its heartbeats cannot be judged, or its pod is not the StatefulSet's
 )
 
 const (
-	// pendingLong is how long a pod may wait for a node, an image or a volume before it is reported.
+	// pendingLong is how long a pod may wait for a node, an image or a volume before it is
+	// reported.
 	pendingLong = 5 * time.Minute
 	// StuckAfter is how long a pod may outlive its deletion deadline.
 	StuckAfter = time.Minute
-	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they count anew.
+	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they
+	// count anew.
 	maxPause    = time.Hour
 	forgetAfter = 24 * time.Hour
 )
@@ -44,8 +46,9 @@ const (
 // Evidence is what a verdict rests on.
 type Evidence string
 
-// The evidence, the weightiest first: what is there decides, and what comes after it is only mentioned. Before all of it comes what
-// Kubernetes says of a pod that does not run or is to go: that is a fact, said by the pod.
+// The evidence, the weightiest first: what is there decides, and what comes after it is only
+// mentioned. Before all of it comes what Kubernetes says of a pod that does not run or is to go:
+// that is a fact, said by the pod.
 const (
 	BySession   Evidence = "session"   // its own ZooKeeper session, of this very pod, lives
 	ByHeartbeat Evidence = "heartbeat" // the lag
@@ -66,7 +69,7 @@ type Verdict struct {
 	LagText string         `json:"lagText,omitempty"`
 	// Restart says that the pod is to be restarted now; at most one a tick.
 	Restart bool `json:"restart,omitempty"`
-	// Reassign says that what it owns is to be given to others, as far as its release is proven.
+	// Reassign says that what it owns is reassigned, as far as its release is proven.
 	Reassign bool `json:"reassign,omitempty"`
 }
 
@@ -74,10 +77,12 @@ type Verdict struct {
 type Health struct {
 	// Verdicts are in order of ordinal.
 	Verdicts []Verdict `json:"verdicts,omitempty"`
-	// Silent counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
+	// Silent counts the instances that are Stale or Silent, Judged all whose heartbeats can be
+	// judged.
 	Silent int `json:"stale"`
 	Judged int `json:"judged"`
-	// Suspended, when not empty, is why no instance is restarted or reassigned, however silent. It deserves an alarm.
+	// Suspended, when not empty, is why no instance is restarted or reassigned, however silent. It
+	// deserves an alarm.
 	Suspended string `json:"breaker,omitempty"`
 }
 
@@ -143,7 +148,8 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	}
 	silence := beats(in, inst, &v, lag)
 	if inst.SessionLives() {
-		// An instance that keeps its session may have stopped to work all the same, and is reported; to restart it would be a guess.
+		// An instance that keeps its session may have stopped to work all the same, and is
+		// reported; to restart it would be a guess.
 		v.By, v.Condition, v.Text = BySession, Healthy, ""
 		if silence == Stale || silence == Silent {
 			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
@@ -211,7 +217,8 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 	}
 	*lag = known
 	v.Lag, v.LagText = lag, lag.String()
-	// Silence counts from when the bus could be heard: a beat that could not be read was not missed by its sender.
+	// Silence counts from when the bus could be heard: a beat that could not be read was not missed
+	// by its sender.
 	heard := min(known, in.Now.Sub(in.History.BusSince))
 	if in.History.BusSince.IsZero() {
 		heard = 0
@@ -234,8 +241,8 @@ func busReadable(in *Input) bool {
 	return in.Config.Heartbeat != nil && bus != nil && bus.Fresh(in.Now, observed.BusMaxAge)
 }
 
-// suspended says why no instance may be restarted or reassigned: when many fall silent at once the fault is hardly theirs, and restarting them
-// would turn a fault of the bus into an outage.
+// suspended says why no instance may be restarted or reassigned: when many fall silent at once the
+// fault is hardly theirs, and restarting them would turn a fault of the bus into an outage.
 func suspended(in *Input, h *Health) string {
 	hb := in.Config.Heartbeat
 	if hb == nil {
@@ -250,7 +257,8 @@ func suspended(in *Input, h *Health) string {
 	return ""
 }
 
-// choose picks the pod to restart: the one silent for longest, unless it was restarted already or its ordinal must pause.
+// choose picks the pod to restart: the one silent for longest, unless it was restarted already or
+// its ordinal must pause.
 func (h *Health) choose(in *Input) {
 	if in.Config.Health.Action == config.ActionReport {
 		return
@@ -304,8 +312,9 @@ func (h History) Restarted(v Verdict, at time.Time) History {
 	return h
 }
 
-// notReporting names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
-// bus itself is silent, that is said for all at once.)
+// notReporting names the instances that run and do not report; "" when all do. What they do is
+// unknown, and unknown never allows a scale down. (When the bus itself is silent, that is said for
+// all at once.)
 func (h *Health) notReporting() string {
 	var names []string
 	for _, v := range h.Verdicts {

@@ -17,7 +17,7 @@ type Relief string
 // The reliefs.
 const (
 	ByRebalance Relief = "rebalance" // tried first: others may have room
-	ByScaleUp   Relief = "growth"    // moving cannot help, or has not
+	ByScaleUp   Relief = "growth"    // a rebalance cannot help, or has not
 	ByNothing   Relief = "none"      // it is one resource's load, which cannot be divided, or nothing can be taken from it
 )
 
@@ -32,15 +32,16 @@ type Hot struct {
 	NotAcknowledging string `json:"mute,omitempty"`
 }
 
-// observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the most loaded one. What an instance uses
-// is taken to be in proportion to what it owns, and that to fall with the size: an instance at 1.3 of its target on 10 instances would
-// be at 1.0 on 13. As long as a rebalance may bring the same, no growth is proposed.
+// observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the
+// most loaded one. What an instance uses is taken to be in proportion to what it owns, and that to
+// fall with the size: an instance at 1.3 of its target on 10 instances would be at 1.0 on 13. As
+// long as a rebalance may bring the same, no scale up is proposed.
 func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarget, sample sample, s *Signal) {
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetValue, "its request")
 	tol, size := tolerance(in), float64(in.Observed.Workload.Replicas)
 	var hottest *observed.Instance
 	var use int64
-	grow := 0.0 // the greatest ratio that only growth can lower
+	up := 0.0 // the greatest ratio that only a scale up can lower
 	for i, l := range sample.loads {
 		if l.Group != hpa.Counted || target.Utilization > 0 && l.Request == 0 {
 			continue
@@ -54,7 +55,7 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 		}
 		relief := relief(in, cfg, sample.of[i])
 		if relief == ByScaleUp {
-			grow = max(grow, ratio)
+			up = max(up, ratio)
 		}
 		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, NotAcknowledging: notAcknowledging(in, sample.of[i])})
 	}
@@ -71,7 +72,7 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	s.total = s.Need
 	least := s.Ratio // what the size is proposed by
 	if s.Ratio > 1 {
-		least = grow
+		least = up
 	}
 	s.Proposed, s.Within = settle(in.Observed.Workload.Replicas, size*least, s.Ratio, tol)
 	s.own = s.Proposed
@@ -80,7 +81,8 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	}
 }
 
-// settle is the size for need, or from where the ratio is within tolerance or asks for a growth that need does not.
+// settle is the size for need, or from where the ratio is within tolerance or asks for a scale up
+// that need does not.
 func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within bool) {
 	if tol.Within(ratio) {
 		return from, true
@@ -112,8 +114,8 @@ func settled(k *observed.Kind) bool {
 	return ready == k.Workload.Replicas
 }
 
-// evened says whether inst owns no more than its share by number, and was measured wholly since its list last changed. Its resources
-// are then heavier than others', and evening numbers cannot help.
+// evened says whether inst owns no more than its share by number, and was measured wholly since its
+// list last changed. Its resources are then heavier than others', and evening numbers cannot help.
 func evened(in *Input, inst *observed.Instance) bool {
 	k := &in.Observed
 	share := (k.Assigned + k.Workload.Replicas - 1) / k.Workload.Replicas

@@ -14,7 +14,8 @@ type Lost struct {
 	UID     string    `json:"uid"`
 	Node    string    `json:"node"`
 	Since   time.Time `json:"since,omitzero"`
-	// Leaves says that its grace is over: what it owns is given to others, as far as its release is proven.
+	// Leaves says that its grace is over: what it owns is reassigned, as far as its release is
+	// proven.
 	Leaves bool `json:"leaves,omitempty"`
 	Owned  int  `json:"owned"`
 	// Fate is empty in a decision: it is a part of what a report shows of an outcome.
@@ -26,12 +27,13 @@ type Lost struct {
 type Fate struct {
 	// Unproven says why it stays with the instance.
 	Unproven string `json:"unproven,omitempty"`
-	// AssumedDead is who declared the instance dead.
+	// AssumedDead is the person on whose word the pod is assumed dead.
 	AssumedDead string `json:"assumedDead,omitempty"`
 }
 
-// maxLostShare is the share of the instances (and at least two) that may be on lost nodes: when more are, it is rather Kubernetes that
-// lost sight of them than they that died, and none of them is touched.
+// maxLostShare is the share of the instances (and at least two) that may be on lost nodes: when
+// more are, it is rather Kubernetes that lost sight of them than they that died, and none of them
+// is touched.
 const maxLostShare = 0.34
 
 // lost lists the instances of the size that is whose node is lost.

@@ -53,7 +53,8 @@ func drawHottest(t *rapid.T, c *config.Kind) {
 	}
 }
 
-// written is a quantity as a configuration has it: read from text, it prints the same whenever it is read again.
+// written is a quantity as a configuration has it: read from text, it prints the same whenever it
+// is read again.
 func written(n int64) *resource.Quantity {
 	q := resource.MustParse(strconv.FormatInt(n, 10))
 	again := resource.MustParse(q.String())
@@ -223,7 +224,8 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 	}
 }
 
-// checkHot: an overloaded instance is never answered by a shrink, nor by growth that is not proposed; and relief for one resource alone is none.
+// checkHot: an overloaded instance is never answered by a shrink, nor by growth that is not
+// proposed; and relief for one resource alone is none.
 func checkHot(t *rapid.T, in *Input, d *Decision) {
 	grows := map[Reason]bool{}
 	for _, h := range d.Hot {
@@ -242,7 +244,8 @@ func checkHot(t *rapid.T, in *Input, d *Decision) {
 	}
 }
 
-// checkTouched: no instance is touched while that is suspended, during a pause, or more than the configuration allows.
+// checkTouched: no instance is touched while that is suspended, during a pause, or more than the
+// configuration allows.
 func checkTouched(t *rapid.T, in *Input, d *Decision) {
 	for _, v := range d.Health.Verdicts {
 		if !v.Restart && !v.Reassign {
@@ -256,7 +259,8 @@ func checkTouched(t *rapid.T, in *Input, d *Decision) {
 	}
 }
 
-// holdsOf are the holds that forbid a shrink by the scaler; with an HPA the last recommendation stands in for the size.
+// holdsOf are the holds that forbid a shrink by the scaler; with an HPA the last recommendation
+// stands in for the size.
 func holdsOf(d Decision) []Hold {
 	if d.Owner == config.OwnerHPA {
 		return nil
@@ -264,7 +268,8 @@ func holdsOf(d Decision) []Hold {
 	return d.Holds
 }
 
-// checkRecommended: it falls below no ordinal of the present size that is open or owns something, nor under a hold.
+// checkRecommended: it falls below no ordinal of the present size that is open or owns something,
+// nor under a hold.
 func checkRecommended(t *rapid.T, in *Input, d *Decision, w *observed.Workload) {
 	if d.Recommended == nil {
 		require.False(t, in.History.Adopted)
@@ -287,7 +292,8 @@ func checkRecommended(t *rapid.T, in *Input, d *Decision, w *observed.Workload) 
 	}
 }
 
-// The recommendation never follows the replicas: another size with the same load recommends the same, up to what occupies it.
+// The recommendation never follows the replicas: another size with the same load recommends the
+// same, up to what occupies it.
 func TestRecommendationIgnoresReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawInput(t)
@@ -309,7 +315,8 @@ func TestRecommendationIgnoresReplicas(t *testing.T) {
 	})
 }
 
-// Every next history is a fit start for the next decision, stays small, and an input that was saved decides the same.
+// Every next history is a fit start for the next decision, stays small, and an input that was saved
+// decides the same.
 func TestHistoryStaysSmallAndReplays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawInput(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// observeSignals takes the proposals: the count always, cpu and memory if they are configured, for their mean and for their hottest
-// instance, the wish if an InstanceGroup owns the size.
+// observeSignals takes the proposals: the count always, cpu and memory if they are configured, for
+// their mean and for their hottest instance, the request if an InstanceGroup owns the size.
 func (d *Decision) observeSignals(in *Input) {
 	d.Signals = append(make([]Signal, 0, 6), count(in))
 	if in.Config.CPU != nil {
@@ -78,7 +78,8 @@ var (
 	}
 )
 
-// target is what is written as a percentage of the requests or as a value, in the unit of the samples, and how it is written.
+// target is what is written as a percentage of the requests or as a value, in the unit of the
+// samples, and how it is written.
 func (m *measure) target(percent int32, value *resource.Quantity, of string) (hpa.Target, string) {
 	if value == nil {
 		return hpa.Target{Utilization: int64(percent)}, fmt.Sprintf("%d%% of %s", percent, of)
@@ -145,7 +146,8 @@ type sample struct {
 	missing   int
 }
 
-// sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.
+// sample groups the pods and notes in s what is left out. A pod that counts must have a request if
+// needRequest.
 func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	w := in.Observed.Workload
 	out.loads, out.of = make([]hpa.Load, 0, len(in.Observed.Instances)), make([]*observed.Instance, 0, len(in.Observed.Instances))
@@ -186,13 +188,13 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
 		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
 		listed(resized, "is not resized in place yet", "are not resized in place yet"),
-		listed(resting(in), "owns resources and does not run", "own resources and do not run"))
+		listed(notRunning(in), "owns resources and does not run", "own resources and do not run"))
 	return out
 }
 
-// resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
-// about to. They use nothing now, and will again.
-func resting(in *Input) (pods []string) {
+// notRunning names the instances of the size that own resources and have no pod that works on them:
+// none at all, or one that has ended or is about to. They use nothing now, and will again.
+func notRunning(in *Input) (pods []string) {
 	for _, inst := range in.Observed.Instances {
 		if !in.Observed.Workload.Has(inst.Ordinal) || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
 			continue

@@ -10,7 +10,7 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// size leads from what the signals ask for to the size to bring about.
+// size leads from what the signals ask for to the desired size.
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
 	requested := 0
@@ -30,7 +30,7 @@ func (d *Decision) size(in *Input) {
 		d.Desired = current
 		return
 	}
-	stable = max(stable, d.Floor, requested) // the count is no noise, and the wish has had its windows: neither waits for ours
+	stable = max(stable, d.Floor, requested) // the count is no noise, and the request has had its windows: neither waits for ours
 	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
 	d.keepRaise(in, current)
 	rate := in.rate(current, d.Desired)
@@ -40,7 +40,8 @@ func (d *Decision) size(in *Input) {
 	d.hold(in, current)
 }
 
-// layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
+// layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment
+// is laid out.
 func (d *Decision) layOut(in *Input) {
 	d.Desired, d.highest = d.highestOwn, d.highestOwn
 	d.bound()
@@ -73,7 +74,7 @@ func (d *Decision) bound() {
 	d.step(min(d.Desired, d.Max), ByMax, "maximum (max) is %d", d.Max)
 }
 
-// keepRaise lets a growth by another writer stand for one window, within the size there is now.
+// keepRaise lets a raise by another writer stand for one window, within the size there is now.
 func (d *Decision) keepRaise(in *Input, current int) {
 	r, window := in.raised(d.Own), downWindow(&in.Config)
 	if r == nil || in.Now.Sub(r.At) >= window {
@@ -83,7 +84,8 @@ func (d *Decision) keepRaise(in *Input, current int) {
 		r.To, config.Duration(in.Now.Sub(r.At)), config.Duration(window))
 }
 
-// coolDown keeps the size for a while after any change of it. Resources that wait for a place do not wait for that.
+// coolDown keeps the size for a while after any change of it. Resources that wait for a place do
+// not wait for that.
 func (d *Decision) coolDown(in *Input, current int) {
 	rules, least := &in.Config.Behavior.ScaleDown, current
 	if d.Desired > current {
@@ -101,7 +103,7 @@ func (d *Decision) coolDown(in *Input, current int) {
 	}
 }
 
-// hold keeps a shrink from happening that must not, and a growth that would be in vain.
+// hold prevents a scale down that must not be, and a scale up that would be in vain.
 func (d *Decision) hold(in *Input, current int) {
 	if d.Desired < current && len(d.Holds) > 0 {
 		d.step(current, d.Holds[0].By, "no scale down: %s", d.Holds[0].Text)
@@ -115,8 +117,8 @@ func (d *Decision) hold(in *Input, current int) {
 	}
 }
 
-// recommend computes what our own signals ask for, whatever replicas.owner is: the same steps as size, relative to the last such
-// recommendation where size is relative to the current replicas.
+// recommend computes what our own signals ask for, whatever replicas.owner is: the same steps as
+// size, relative to the last such recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History
 	d.highestOwn = largest(d.Signals, func(s Signal) int { return s.own })
@@ -140,7 +142,8 @@ func (d *Decision) recommend(in *Input) {
 	d.Recommended = &recommended
 }
 
-// occupied is the least size that keeps every instance of the present size that is open or owns anything.
+// occupied is the least size that keeps every instance of the present size that is open or owns
+// anything.
 func occupied(k *observed.Kind) (size int) {
 	note := func(ordinal int) {
 		if k.Workload.Has(ordinal) {
@@ -186,8 +189,9 @@ func windows(c *config.Kind) hpa.Windows {
 
 func downWindow(c *config.Kind) time.Duration { return windows(c).Down }
 
-// predicted is the least size on which no usage signal would leave its tolerance upwards. Instances that are not ready and hold
-// resources will bring their load back; the HPA forgets them, and then growth and shrink chase each other.
+// predicted is the least size on which no usage signal would leave its tolerance upwards. Instances
+// that are not ready and hold resources will bring their load back; the HPA forgets them, and then
+// scale up and scale down chase each other.
 func predicted(signals []Signal, tolerance float64) (least int, by Reason) {
 	for _, s := range signals {
 		if n := hpa.Ceil(s.total / (1 + tolerance)); n > least {

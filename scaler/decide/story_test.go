@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Stories: testdata/stories/*.txt. A world of one kind, changed by commands, looked at by ticks. Each story starts empty:
+// Stories: testdata/stories/*.txt. A world of one kind, changed by commands, looked at by ticks.
+// Each story starts empty:
 //
 //	config              YAML over the default configuration of kind Thing
 //	world k=v …         replicas, resources, unassigned, start, status, updated, ready, available, open=0-9|none; pods of the size exist and are ready

@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Group is the InstanceGroup whose request counts; nil: there is none, or replicas.owner is not group.
+// Group is the InstanceGroup whose request counts; nil: there is none, or replicas.owner is not
+// group.
 func (in *Input) Group() *observed.Group {
 	if in.Config.Replicas.Owner != config.OwnerGroup {
 		return nil
@@ -29,8 +30,9 @@ func (in *Input) Paused() string {
 	return ""
 }
 
-// wish is the size that an HPA or a person writes into the InstanceGroup. It counts like any other signal, save that it has had its
-// windows where it comes from, and that it is no signal of our own: recommended_replicas never follows it.
+// requested is the size that an HPA or a person writes into the InstanceGroup. It counts like any
+// other signal, save that it has had its windows where it comes from, and that it is no signal of
+// our own: recommended_replicas never follows it.
 func requested(in *Input) Signal {
 	s := Signal{Name: ByRequest}
 	g, src := in.Group(), in.Observed.Sources.Groups
@@ -52,9 +54,9 @@ func requested(in *Input) Signal {
 	return s
 }
 
-// owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what
-// the other does, so sizes are left to it, and the conflict is reported. Two HPAs over the same pods stop each other: then
-// shardscaler alone writes.
+// owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does.
+// One of the two would undo what the other does, so sizes are left to it, and the conflict is
+// reported. Two HPAs over the same pods stop each other: then shardscaler alone writes.
 func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 	var onSet, onGroup []string
 	group := in.Observed.GroupFor(in.Config.StatefulSet)
@@ -80,14 +82,16 @@ func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 	return owner, nil
 }
 
-// Conflict says that HPAs and the configuration, or several HPAs, are at odds about who owns the size.
+// Conflict says that HPAs and the configuration, or several HPAs, are at odds about who owns the
+// size.
 type Conflict struct {
 	// Ambiguous: the HPAs stop each other.
 	Ambiguous bool   `json:"ambiguous,omitempty"`
 	Text      string `json:"text"`
 }
 
-// raised is the latest growth by another writer that is still held: neither ours nor what we recommended, this moment included.
+// raised is the latest raise by another writer that still stands: neither ours nor what we
+// recommended, this moment included.
 func (in *Input) raised(own int) *Raise {
 	h, current := &in.History, in.Observed.Workload.Replicas
 	if h.Replicas == 0 || current <= h.Replicas || in.ours() {
@@ -102,7 +106,8 @@ func (in *Input) raised(own int) *Raise {
 // ourManager signs our writes in managedFields.
 const ourManager = "shardscaler"
 
-// ours says whether the present size was written by us. The record of a write may be lost with a leader; the API server's is not.
+// ours says whether the present size was written by us. The record of a write may be lost with a
+// leader; the API server's is not.
 func (in *Input) ours() bool {
 	w := in.Observed.Workload
 	return w.Replicas == in.History.Wrote || w.ReplicasWriter == ourManager
@@ -111,8 +116,9 @@ func (in *Input) ours() bool {
 // contraryWithin is the time within which a second write against us means that the writer insists.
 const contraryWithin = 10 * time.Minute
 
-// Foreign is a write by another writer of another size than the desired one. Several in a row are one: the writer is still
-// trying. Once shardscaler has answered with a size of its own, the next one within contraryWithin makes it yield.
+// Foreign is a write by another writer of another size than the desired one. Several in a row are
+// one: the writer is still trying. Once shardscaler has answered with a size of its own, the next
+// one within contraryWithin makes it yield.
 type Foreign struct {
 	At time.Time `json:"at,omitzero"`
 	// Writer is the field manager as the API server recorded it.
@@ -121,7 +127,8 @@ type Foreign struct {
 	To     int    `json:"to"`
 	// Answered: we have written a size since.
 	Answered bool `json:"answered,omitempty"`
-	// Stopped: sizes are written no more. Lifting: the kind has been paused since, and unpausing it lifts the stop.
+	// Stopped: replicas are left to that writer. Lifting: the kind has been paused since, and
+	// resuming it ends that.
 	Stopped bool `json:"stopped,omitempty"`
 	Lifting bool `json:"lifting,omitempty"`
 }
@@ -137,8 +144,9 @@ func (f *Foreign) Text() string {
 
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
 
-// foreign is what other writers did against us, this moment included; nil: nothing of late. Where an HPA writes sizes, or
-// a person who follows a recommendation, all writes are another writer's and none is against us.
+// foreign is what other writers did against us, this moment included; nil: nothing of late. Where
+// an HPA writes sizes, or a person who follows a recommendation, all writes are another writer's
+// and none is against us.
 func (in *Input) foreign(owner config.Owner) *Foreign {
 	h, w := &in.History, in.Observed.Workload
 	f := h.Foreign
@@ -187,7 +195,8 @@ func (f *Foreign) answered() *Foreign {
 	return &g
 }
 
-// Intended is h when we are about to write a size. It is kept before, so that a successor does not take the size for another's.
+// Intended is h when we are about to write a size. It is kept before, so that a successor does not
+// take the size for another's.
 func (h History) Intended(to int) History {
 	h.Wrote, h.Unseen = to, false
 	return h

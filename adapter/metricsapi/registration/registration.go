@@ -1,5 +1,6 @@
 // Package registration looks after the APIService objects through which a cluster finds its
-// provider of custom metrics. A cluster has one provider: the Service that is named there answers every HPA.
+// provider of custom metrics. A cluster has one provider: the Service that is named there answers
+// every HPA.
 //
 // In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
 // asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
