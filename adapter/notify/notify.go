@@ -158,7 +158,7 @@ func (l *losses) explain(err error, now time.Time, clientID string) error {
 		return err
 	}
 	return fmt.Errorf("%w; %d connections were lost within %s: another client may have the id %q, since a broker keeps only the newer of two clients with one id; "+
-		"each installation needs an id of its own", err, many, now.Sub((*l)[0]).Round(time.Second), clientID)
+		"each installation needs an id of its own", err, many, config.Duration(now.Sub((*l)[0])), clientID)
 }
 
 // current takes the kinds, and the token that told of them.
