@@ -18,14 +18,14 @@ import (
 
 // muteness is what an instance that does not acknowledge has at tmp/status, by what is said of it.
 var muteness = map[string]protocol.Instance{
-	"its status is absent":                                             {},
-	"its status is present and empty":                                  {StatusFault: "is present and empty", Live: true},
-	"its status is present and unreadable":                             {StatusFault: "is present and unreadable", Live: true},
-	"its status is present and carries no times":                       {StatusFault: "is present and carries no times", Live: true},
-	"its status is persistent":                                         {StatusFault: "is persistent"},
-	`its status is of pod "former", and it is pod p`:                   {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
-	`its status is of pod "", and it is pod p`:                         {Status: &protocol.Status{Times: 99}, Live: true},
-	"its status is of pod \"former\", and Kubernetes has no pod of it": {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
+	"its status is absent":                                                   {},
+	"its status is present and empty":                                        {StatusFault: "is present and empty", Live: true},
+	"its status is present and unreadable":                                   {StatusFault: "is present and unreadable", Live: true},
+	"its status is present and carries no times":                             {StatusFault: "is present and carries no times", Live: true},
+	"its status is persistent":                                               {StatusFault: "is persistent"},
+	`its status is of pod "former", and it is pod p`:                         {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
+	`its status is of pod "", and it is pod p`:                               {Status: &protocol.Status{Times: 99}, Live: true},
+	"its status is of pod \"former\", and Kubernetes does not know this pod": {Status: &protocol.Status{Pod: "former", Times: 99}, Live: true},
 }
 
 // mute gives ordinals that in place of an acknowledging status.
@@ -124,7 +124,7 @@ func withPods(o *orders.Orders, said string) {
 	o.Pods = maps.Clone(o.Pods)
 	for n := range o.Pods {
 		o.Pods[n] = "p"
-		if said == "its status is of pod \"former\", and Kubernetes has no pod of it" {
+		if said == "its status is of pod \"former\", and Kubernetes does not know this pod" {
 			delete(o.Pods, n)
 		}
 	}

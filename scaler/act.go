@@ -41,9 +41,9 @@ func did(done, format string, args ...any) *outcome.Act {
 	return &outcome.Act{Done: done, Text: fmt.Sprintf(format, args...)}
 }
 
-// resize brings the size about: a larger one at once, a smaller one when what leaves is empty.
+// resize writes the desired replicas: more at once, fewer when what leaves is drained.
 func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
-	if t.d.Blind != "" || t.d.Verb == decide.Keep {
+	if t.d.Blind != "" || t.d.Verb == decide.NoChange {
 		return nil, nil
 	}
 	fault.Point("scale.decided")
@@ -51,24 +51,24 @@ func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	owned := outcome.Total(left)
 	switch {
 	case t.d.Owner == config.OwnerHPA && to > from:
-		return did(outcome.NotOurs, "replicas are the HPA's: it is recommended %d and has %d", to, from), nil
+		return did(outcome.NotOurs, "the HPA writes replicas: recommended %d, current %d", to, from), nil
 	case t.d.Owner == config.OwnerHPA:
-		act := did(outcome.NotOurs, "emptying %s: %d resources are left; replicas are the HPA's", t.d.Leaving(), owned)
+		act := did(outcome.NotOurs, "draining %s: resources left: %d; the HPA writes replicas", t.d.Leaving(), owned)
 		act.Left = left
 		return act, nil
 	case t.d.Mode == config.ModeRecommend:
-		return did(outcome.Advised, "replicas %d -> %d is recommended, and nothing is emptied or written: replicas.mode is recommend", from, to), nil
+		return did(outcome.Advised, "replicas %d -> %d is recommended, nothing is drained or written: replicas.mode is recommend", from, to), nil
 	case s.cfg.DryRun && owned > 0:
-		return did(outcome.WouldDrain, "would empty %s, with %d resources, and then write replicas %d -> %d",
+		return did(outcome.WouldDrain, "would drain %s, resources left: %d, and then write replicas %d -> %d",
 			t.d.Leaving(), owned, from, to), nil
 	case s.cfg.DryRun:
 		return did(outcome.WouldScale, "would write replicas %d -> %d", from, to), nil
 	case t.suspended != "":
 		return did(outcome.Held, "nothing is written: %s", t.suspended), nil
 	case to > from:
-		return s.grow(ctx, t)
+		return s.scaleUp(ctx, t)
 	}
-	return s.shrink(ctx, t)
+	return s.scaleDown(ctx, t)
 }
 
 // left counts what the snapshot shows of those beyond the desired size that own something.
@@ -82,9 +82,10 @@ func (t *tick) left() map[int]int {
 	return left
 }
 
-// shrink empties the ordinals that leave and writes replicas when a synced read shows that they own nothing. The size is read before
-// that: if a new leader has opened an ordinal since, it has raised the resourceVersion first and this write is refused.
-func (s *Scaler) shrink(ctx context.Context, t *tick) (*outcome.Act, error) {
+// scaleDown drains the ordinals that leave and writes replicas when a synced read shows that they
+// own nothing. The size is read before that: if a new leader has opened an ordinal since, it has
+// raised the resourceVersion first and this write is refused.
+func (s *Scaler) scaleDown(ctx context.Context, t *tick) (*outcome.Act, error) {
 	if left := t.left(); len(left) > 0 && !s.givenUp() {
 		return s.draining(t, left), nil
 	}
@@ -95,7 +96,7 @@ func (s *Scaler) shrink(ctx context.Context, t *tick) (*outcome.Act, error) {
 	left, err := s.engine.Drained(ctx, t.d.Leave())
 	switch {
 	case err != nil:
-		return did(outcome.Draining, "%s: not proven empty yet: %v", t.d.Leaving(), err), nil
+		return did(outcome.Draining, "%s: not proven to be drained yet: %v", t.d.Leaving(), err), nil
 	case outcome.Total(left) > 0 && !s.givenUp():
 		return s.draining(t, left), nil
 	}
@@ -110,7 +111,7 @@ func (s *Scaler) givenUp() bool {
 
 // draining says how far the drain is and what it waits for. It never ends by giving up.
 func (s *Scaler) draining(t *tick, left map[int]int) *outcome.Act {
-	act := did(outcome.Draining, "emptying %s: %d resources are left", t.d.Leaving(), outcome.Total(left))
+	act := did(outcome.Draining, "draining %s: resources left: %d", t.d.Leaving(), outcome.Total(left))
 	act.Left = left
 	if t.progress.Blocked != "" {
 		act.Text += "; " + t.progress.Blocked
@@ -119,9 +120,9 @@ func (s *Scaler) draining(t *tick, left map[int]int) *outcome.Act {
 	return act
 }
 
-// grow writes at once, if ZooKeeper still answers and says that this process leads: the snapshot may be older than its silence. The
-// size is read before that, as for a shrink.
-func (s *Scaler) grow(ctx context.Context, t *tick) (*outcome.Act, error) {
+// scaleUp writes at once, if ZooKeeper still answers and says that this process leads: the snapshot
+// may be older than its silence. The size is read before that, as in scaleDown.
+func (s *Scaler) scaleUp(ctx context.Context, t *tick) (*outcome.Act, error) {
 	size, err := s.size(ctx, t)
 	if err != nil {
 		return nil, err
@@ -149,17 +150,17 @@ func (s *Scaler) size(ctx context.Context, t *tick) (actuate.Size, error) {
 	}
 	size, err := s.act.Size(ctx, t.set)
 	if err == nil && size.Replicas != *t.d.Current {
-		err = fmt.Errorf("%w: replicas are %d by now, and the decision was made for %d", errBehind, size.Replicas, *t.d.Current)
+		err = fmt.Errorf("%w: replicas are now %d, the decision was made for %d", errBehind, size.Replicas, *t.d.Current)
 	}
 	return size, err
 }
 
-// resizeTo writes the desired size. The intention is kept before, with this tick's part of the windows: whenever this process ends, its
-// successor does not take the size for another writer's.
+// resizeTo writes the desired size. The intention is kept before, with this tick's part of the
+// windows: whenever this process ends, its successor does not take the size for another writer's.
 func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*outcome.Act, error) {
 	if s.history.Undone(size.Replicas) {
 		s.history = s.history.Opposed(t.in.Now, t.in.Observed.Workload.ReplicasWriter, size.Replicas)
-		return did(outcome.Held, "nothing is written yet: somebody has overwritten replicas %d with %d meanwhile", s.history.Wrote, size.Replicas), nil
+		return did(outcome.Held, "nothing is written yet: another writer changed replicas %d -> %d meanwhile", s.history.Wrote, size.Replicas), nil
 	}
 	before, to := s.history, t.d.Desired
 	s.history = s.history.Intended(to)
@@ -182,18 +183,19 @@ func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*out
 	return did(outcome.Scaled, "replicas %d -> %d", size.Replicas, to), nil
 }
 
-// failed tells why the size could not be written; the next tick looks again.
+// failed tells why the size could not be written; the next tick tries again.
 func (s *Scaler) failed(ctx context.Context, t *tick, err error) (act *outcome.Act, lacking string) {
 	if isFault(ctx, err) {
 		s.m.failures.Inc()
 		lacking = denied(err, t.set)
 		s.events.while(t, true, actuate.CannotScale(err.Error()))
 	}
-	return did(outcome.Failed, "%v; the next tick looks again", err), lacking
+	return did(outcome.Failed, "%v; the next tick tries again", err), lacking
 }
 
-// isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what fails because
-// this leader's term has ended. The next leader looks again, and meets that again if something is wrong.
+// isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what
+// fails because this leader's term has ended. The next leader tries again, and meets that again if
+// something is wrong.
 func isFault(ctx context.Context, err error) bool {
 	return !errors.Is(err, actuate.ErrConflict) && !errors.Is(err, errBehind) && ctx.Err() == nil
 }

@@ -76,7 +76,7 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 
 	w.fail[observed.SourceStore] = true
 	d = w.tick(s, 2*second)
-	require.Equal(t, outcome.Emptying, d.Phase(), "nobody knows better")
+	require.Equal(t, outcome.Emptying, d.Phase(), "no better is known")
 	require.Contains(t, d.Drain.Blocked, "ZooKeeper")
 	clear(w.fail)
 
@@ -98,7 +98,7 @@ func TestWhatBlocksADrainIsSaidInEachPhase(t *testing.T) {
 	require.Equal(t, []int{2}, d.Drain.Ordinals)
 	require.Empty(t, d.Drain.Blocked)
 	d = w.tick(s, 90*second)
-	require.Contains(t, d.Drain.Blocked, "iota-dac-2 should have been gone")
+	require.Contains(t, d.Drain.Blocked, "pod iota-dac-2 is stuck: terminating")
 	clear(w.terminating)
 	w.tick(s, 2*second)
 	d = w.tick(s, 2*second)
@@ -128,7 +128,7 @@ func TestLoadReturnsInEveryPhase(t *testing.T) {
 		require.Equal(t, at, d.Phase())
 		w.onDrained, w.pool = nil, 280 // drainErr stays: nothing needs to be verified to stay
 		d = w.tick(s, 2*second)
-		require.NotEqual(t, decide.Shrink, d.Verb, at)
+		require.NotEqual(t, decide.ScaleDown, d.Verb, at)
 		require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, at)
 		w.tick(s, 2*second)
 		require.True(t, w.open[2] && w.open[3], at)

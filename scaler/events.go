@@ -14,7 +14,8 @@ import (
 type events struct {
 	act    Actuator
 	dryRun bool
-	// began is when this leader's first tick was, passed are the states that may be more than its start.
+	// began is when this leader's first tick was, passed are the states that may be more than its
+	// start.
 	began  time.Time
 	passed map[string]bool
 	// raised are the events of the states that last, by reason.
@@ -34,7 +35,7 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	}
 	d, act := t.d, t.d.Acted()
 	e.while(t, e.settled(t.in.Now, "Blind", d.Blind != "" && d.Reason != decide.NoWorkload), actuate.Blind(d.Blind))
-	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Breaker != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Breaker))
+	e.while(t, e.settled(t.in.Now, "NobodyRestarted", d.Health.Suspended != "") && d.Blind == "", actuate.NobodyRestarted(d.Health.Suspended))
 	e.while(t, d.Excess > 0, actuate.BeyondCapacity(d.Excess, d.Max, d.Capacity))
 	var full, conflict string
 	for _, l := range d.Limits {
@@ -49,8 +50,8 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	if d.Denied != "" || act.Done != outcome.Failed { // what failed otherwise was told when it did
 		e.while(t, d.Denied != "", actuate.CannotScale(d.Denied))
 	}
-	e.while(t, act.Done == outcome.Draining && d.Drain.Waits(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
-	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.Shrink {
+	e.while(t, act.Done == outcome.Draining && d.Drain.BlockedFor(t.in.Now, outcome.WarnedAfter), actuate.DrainBlocked(act.Text))
+	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.ScaleDown {
 		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
 	}
 	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them
@@ -94,7 +95,8 @@ func (e *events) whileAs(t *tick, details string, on bool, event actuate.Event) 
 // graceNearlyOver is about what the preStop hook leaves of a pod's grace when it gives up.
 const graceNearlyOver = 15 * time.Second
 
-// taken reports ordinals that another writer took while they own something, and those of them that end nevertheless.
+// taken reports ordinals that another writer took while they own something, and those of them that
+// end nevertheless.
 func (e *events) taken(t *tick) {
 	if t.d.Blind != "" {
 		return

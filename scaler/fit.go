@@ -11,8 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// This file makes what is kept in ZooKeeper fit into its document, whatever it holds: a bound by construction, and not by the hope that no
-// list and no text will ever be that long.
+// This file makes what is kept in ZooKeeper fit into its document, whatever it holds: a bound by
+// construction, and not by the hope that no list and no text will ever be that long.
 
 // caps are tried one after the other until all of it fits.
 var caps = []struct{ entries, text int }{{1000, 2000}, {300, 1000}, {100, 500}, {30, 300}, {10, 200}, {3, 100}, {0, 50}}

@@ -25,8 +25,8 @@ type podList struct {
 // listShare bounds the time that goes into lists: one part of so many.
 const listShare = 20
 
-// missing is what the snapshot does not show, and what a pod list is to conclude from that.
-type missing struct {
+// unseen is what the snapshot does not show, and what a pod list is to conclude from that.
+type unseen struct {
 	// uids are those of pods that something in flight was taken from, from their ordinals.
 	uids map[string]bool
 	from map[int]bool
@@ -34,11 +34,11 @@ type missing struct {
 	beyond []int
 }
 
-func (m *missing) none() bool { return len(m.uids)+len(m.beyond) == 0 }
+func (m *unseen) none() bool { return len(m.uids)+len(m.beyond) == 0 }
 
-// missingPods finds flights from pods that the snapshot does not show, and ordinals without a pod.
-func missingPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) missing {
-	m := missing{uids: map[string]bool{}, from: map[int]bool{}}
+// unseenPods finds flights from pods that the snapshot does not show, and ordinals without a pod.
+func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) unseen {
+	m := unseen{uids: map[string]bool{}, from: map[int]bool{}}
 	for _, f := range flights {
 		if f.Pod != "" && (!present(in, f.From) || f.Pod != in.Observed.Instance(f.From).Occupant().UID) {
 			m.uids[f.Pod], m.from[f.From] = true, true
@@ -60,21 +60,21 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 			o.GonePods[p.UID] = true
 		}
 	}
-	if o.PodsUnknown = a.pods.failure; a.missing.none() || o.PodsUnknown != "" {
+	if o.PodsUnknown = a.pods.failure; a.unseen.none() || o.PodsUnknown != "" {
 		return
 	}
 	o.PodsAt = a.pods.Begun
-	gone := maps.Clone(a.missing.uids)
+	gone := maps.Clone(a.unseen.uids)
 	for _, uid := range a.pods.UIDs {
 		delete(gone, uid)
 	}
 	maps.Copy(o.GonePods, gone)
-	for n := range a.missing.from {
+	for n := range a.unseen.from {
 		if uid := a.pods.UIDs[podName(in, n)]; uid != "" && !present(in, n) {
 			o.Pods[n] = uid // it has come since the snapshot
 		}
 	}
-	for _, n := range a.missing.beyond {
+	for _, n := range a.unseen.beyond {
 		if a.pods.UIDs[podName(in, n)] == "" {
 			o.Gone = append(o.Gone, n)
 		}

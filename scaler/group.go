@@ -14,7 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/groupstatus"
 )
 
-// groups tells the kind's InstanceGroups what becomes of their wishes.
+// groups tells the kind's InstanceGroups what becomes of their requests.
 type groups struct {
 	act  Actuator
 	told map[string]*told // by uid
@@ -24,7 +24,8 @@ type groups struct {
 type told struct {
 	at     time.Time
 	status v1alpha1.InstanceGroupStatus
-	// reason is why it counts for nothing, since is since when this leader sees that; warned: an event said so.
+	// reason is why it counts for nothing, since is since when this leader sees that; warned: an
+	// event said so.
 	reason string
 	since  time.Time
 	warned bool
@@ -47,7 +48,8 @@ func (gs *groups) tell(ctx context.Context, t *tick) {
 	maps.DeleteFunc(gs.told, func(uid string, _ *told) bool { return !known[uid] })
 }
 
-// seed sets the wish of a new InstanceGroup to the size there is, once. Until then the wish is the API's default and not followed.
+// seed sets the replicas of a new InstanceGroup to the size there is, once. Until then they are the
+// API's default and not followed.
 func (gs *groups) seed(ctx context.Context, t *tick, g *observed.Group) {
 	if g != t.in.Group() || g.Seeded || t.d.Current == nil || t.suspended != "" {
 		return
@@ -87,13 +89,15 @@ func (gs *groups) write(ctx context.Context, t *tick, g *observed.Group) {
 	last.at, last.status = t.in.Now, written
 }
 
-// passing are the reasons not to follow a wish that are no news: somebody chose them, or they are told elsewhere.
+// passing are the reasons not to follow a request that are no news: a person chose them, or they
+// are told elsewhere.
 var passing = map[string]bool{v1alpha1.ReasonBlind: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonNotSeeded: true}
 
 // setGrace is how long an InstanceGroup may lack its StatefulSet: one apply brings both.
 const setGrace = 30 * time.Second
 
-// warnNotFollowed raises an event when an InstanceGroup begins to count for nothing, or does so for another reason.
+// warnNotFollowed raises an event when an InstanceGroup begins to count for nothing, or does so for
+// another reason.
 func (gs *groups) warnNotFollowed(t *tick, g *observed.Group) {
 	u, active := gs.told[g.UID], groupstatus.View{In: t.in, Report: t.d, Group: g}.Active()
 	if active.On || passing[active.Reason] {

@@ -18,11 +18,12 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole window.
+// grouped is a world in which an InstanceGroup owns the size, and which was watched for a whole
+// window.
 func grouped(t *testing.T, size, resources int) (*world, *Scaler) {
 	w := newWorld(t, size)
 	w.cfg.Replicas.Owner = config.OwnerGroup
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Requested: 1}
 	w.place(resources)
 	s := w.scaler(Config{})
 	for range 8 {
@@ -147,7 +148,7 @@ func TestAnInstanceGroupThatWasReplacedIsSeededAgain(t *testing.T) {
 
 func TestAStatusIsCompleteAtOnceAndWrittenOnlyWhenItChanged(t *testing.T) {
 	w := newWorld(t, 3)
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 7, StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 7, StatefulSet: "iota-dac", Requested: 1}
 	w.place(100)
 	s := w.scaler(Config{})
 	w.tick(s, second)
@@ -236,8 +237,9 @@ func TestAnHPAOnOurStatefulSetIsNotFought(t *testing.T) {
 	require.Equal(t, []string{"replicas 2 -> 4"}, w.took())
 }
 
-// A person cuts under the resource floor: what goes would be emptied, and the size is raised again, once. The second time we stop, and
-// the resources are assigned to what is left, also by the next leader.
+// A person cuts under the resource floor: what goes would be emptied, and the size is raised again,
+// once. The second time we stop, and the resources are assigned to what is left, also by the next
+// leader.
 func TestASecondContraryWriteStopsUs(t *testing.T) {
 	w, s := led(t, 4, 400)
 	w.scaleBy("kubectl", 1)
@@ -248,7 +250,7 @@ func TestASecondContraryWriteStopsUs(t *testing.T) {
 	d := w.tick(s, 2*second)
 	require.True(t, d.Foreign.Stopped)
 	require.Equal(t, "kubectl", d.Foreign.Writer)
-	require.Equal(t, decide.Keep, d.Verb)
+	require.Equal(t, decide.NoChange, d.Verb)
 	require.Contains(t, w.events, "ForeignWriter")
 
 	w.holder, w.epoch = "two/b", 2
@@ -285,7 +287,8 @@ func TestARaiseIsHeldForOneWindow(t *testing.T) {
 	require.Equal(t, []int{0, 1, 2, 3, 4, 5}, w.orders.Stay)
 }
 
-// A writer that is faster than our look at the StatefulSet: its writes are never seen, only undone sizes are.
+// A writer that is faster than our look at the StatefulSet: its writes are never seen, only undone
+// sizes are.
 func TestAWriterThatIsFasterThanOurEyesIsFoundOut(t *testing.T) {
 	w, s := led(t, 4, 400)
 	w.scaleBy("flux", 2)
@@ -303,7 +306,7 @@ func TestAnInstanceGroupWithAnotherFirstOrdinal(t *testing.T) {
 	w.start, w.cfg.Replicas.Owner = 5, config.OwnerGroup
 	w.setSize(4)
 	w.settlePods()
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Requested: 1}
 	w.pool = 150
 	s := w.scaler(Config{})
 	for range 8 {
@@ -320,13 +323,14 @@ func TestAnInstanceGroupWithAnotherFirstOrdinal(t *testing.T) {
 	require.Zero(t, w.lists[8])
 }
 
-// Whatever an HPA wishes, whoever else writes, whoever leads: no write of ours takes what is open or owns something (the world checks
-// every write), a stop writes nothing, and when it becomes quiet the wish stands, at least what the resources need.
+// Whatever an HPA requests, another writer writes, and whichever process leads: no write of ours
+// takes what is open or owns something (the world checks every write), a stop writes nothing, and
+// when it becomes quiet the wish stands, at least what the resources need.
 func TestAnythingMayBeWished(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(1, 8).Draw(t, "size"))
 		w.cfg.Replicas.Owner = config.OwnerGroup
-		w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Wish: 1}
+		w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", StatefulSet: "iota-dac", Requested: 1}
 		w.perStep = rapid.IntRange(1, 60).Draw(t, "moves a step")
 		s := w.scaler(Config{})
 		for range rapid.IntRange(5, 60).Draw(t, "steps") {
@@ -368,7 +372,7 @@ func TestAnythingMayBeWished(t *testing.T) {
 			w.tick(s, 2*second)
 		}
 		require.True(t, w.group.Seeded)
-		require.Equal(t, min(20, max(w.group.Wish, w.cfg.Init, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
+		require.Equal(t, min(20, max(w.group.Requested, w.cfg.Init, (resources+99)/100)), w.size, "%d resources, %s", resources, s.last.String())
 		require.EqualValues(t, w.size, w.groupStatus.Desired)
 	})
 }

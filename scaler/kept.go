@@ -21,7 +21,8 @@ const KeptName = "scaler"
 // keptVersion is the document's schema; a newer one is not read.
 const keptVersion = 1
 
-// kept is what outlives a leader: its last decision, which every replica serves, and the history its successor goes on with.
+// kept is what outlives a leader: its last decision, which every replica serves, and the history
+// its successor goes on with.
 type kept struct {
 	V     int       `json:"v"`
 	Epoch int64     `json:"epoch"`
@@ -33,7 +34,8 @@ type kept struct {
 	LeftOut int `json:"leftOut,omitempty"`
 }
 
-// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of rebalancer.MaxDocumentBytes.
+// The bytes of the parts, where all together would not fit. What surrounds them takes the rest of
+// rebalancer.MaxDocumentBytes.
 const (
 	decisionBytes       = 40 << 10
 	recommendationBytes = 56 << 10
@@ -80,22 +82,25 @@ func parseKept(data []byte) (kept, error) {
 	return k, nil
 }
 
-// servedTicks is how many of a leader's ticks a decision counts. An engine follows orders for as long.
+// servedTicks is how many of a leader's ticks a decision counts. An engine follows orders for as
+// long.
 const servedTicks = 3
 
-// MaxAge is the age beyond which a decision is served no more, by whichever replica; period is that of the ticks.
+// MaxAge is the age beyond which a decision is served no more, by whichever replica; period is that
+// of the ticks.
 func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
 
 // ParseKept reads the document; the report's age is for TooOld to judge.
 func ParseKept(data []byte) (*outcome.Report, error) {
 	if len(data) == 0 {
-		return nil, errors.New("no leader has kept a decision yet")
+		return nil, errors.New("no leader has stored a decision yet")
 	}
 	k, err := parseKept(data)
 	return &k.Decision, err
 }
 
-// ServedHistory is the history that the leader kept last; empty when there is none. A follower's replay starts from it.
+// ServedHistory is the history that the leader kept last; empty when there is none. A follower's
+// replay starts from it.
 func ServedHistory(data []byte) decide.History {
 	k, _ := parseKept(data)
 	return k.History
@@ -120,9 +125,11 @@ func (s *Scaler) restore(now time.Time) {
 }
 
 const (
-	// keepEvery bounds how often an unchanged decision is kept; short periods bound it to half of one, as it is served for no more than three.
+	// keepEvery bounds how often an unchanged decision is kept; short periods bound it to half of
+	// one, as it is served for no more than three.
 	keepEvery = time.Second
-	// askTimeout bounds a question to ZooKeeper or a document for it: what is not answered or kept now is so with the next tick.
+	// askTimeout bounds a question to ZooKeeper or a document for it: what is not answered or kept
+	// now is so with the next tick.
 	askTimeout = 3 * time.Second
 )
 
@@ -141,7 +148,7 @@ func (s *Scaler) keep(ctx context.Context, r *outcome.Report) {
 		return
 	}
 	if err := s.store(ctx, r); err != nil && !errors.Is(err, orders.ErrNotLeading) {
-		s.log.Warn("the decision could not be kept", "error", err)
+		s.log.Warn("the decision could not be stored", "error", err)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A day in which pods are replaced all the time does not stop the kind: the document stays within its bound, and a successor still learns
-// that the pods are gone from which something is in flight.
+// A day in which pods are replaced all the time does not stop the kind: the document stays within
+// its bound, and a successor still learns that the pods are gone from which something is in flight.
 func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	w, s := led(t, 20, 2000)
 	replace := func(round int) {
@@ -70,7 +70,7 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	require.Equal(t, fmt.Sprint(2*assumedDeadKept-1), entries[len(entries)-1].UID)
 }
 
-// stuff fills everything with as much as nobody will ever see.
+// stuff fills everything with more than there will ever be.
 func stuff(v reflect.Value, depth int) {
 	many := []int{2500, 20, 3}[min(depth, 2)]
 	switch v.Kind() {
@@ -135,7 +135,7 @@ func TestADocumentThatIsTooLargeStopsNothingElse(t *testing.T) {
 	w.holder, w.epoch = "three/c", 3
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)
-	require.Contains(t, w.orders.Suspended, "does not hold the head", "that it leads is proven otherwise, or it does nothing")
+	require.Contains(t, w.orders.Suspended, "does not lead yet (head)", "that it leads is proven otherwise, or it does nothing")
 }
 
 // What an ordinary kind keeps is kept whole, byte for byte as before: the build before reads it.

@@ -22,8 +22,9 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// Leaders are killed a thousand times: between ticks, and within one wherever something has just been kept or was about to be. Beside
-// them a leader of the same world is never killed; both must decide the same to the end.
+// Leaders are killed a thousand times: between ticks, and within one wherever something has just
+// been kept or was about to be. Beside them a leader of the same world is never killed; both must
+// decide the same to the end.
 
 // line is one of the two worlds, and what leads in it.
 type line struct {
@@ -61,7 +62,7 @@ func (l *line) look() outcome.Report {
 	return look(context.Background(), l.w.t, l.s, l.w.now, l.w.cfg, k)
 }
 
-// settle lets everybody else do their part.
+// settle lets all others do their part.
 func (l *line) settle() {
 	l.w.settlePods()
 	l.w.settleEngine()
@@ -69,7 +70,8 @@ func (l *line) settle() {
 
 var errKilled = errors.New("this process is gone")
 
-// mortal makes the n-th attempt of a tick to keep something the end of its leader: nothing that it does afterwards has any effect.
+// mortal makes the n-th attempt of a tick to keep something the end of its leader: nothing that it
+// does afterwards has any effect.
 type mortal struct {
 	*world
 	keeps         int // left to live
@@ -128,7 +130,8 @@ func (r *script) happens(steady, mortals *line) {
 		r.usage = 100 + r.Int64N(600)
 	}
 	created, deletes := r.IntN(120), r.IntN(8) == 0
-	// Nobody else overwrites what we wrote before it was seen: that is found out while acting, by each leader anew.
+	// No other writer overwrites what we wrote before it was seen: each leader finds that out anew,
+	// while it acts.
 	raise := r.IntN(60) == 0 && steady.s.history.Replicas == steady.w.size
 	paused := r.IntN(20) == 0 // which also lifts what a second raise stopped
 	pause := time.Duration(1+r.IntN(8)) * second
@@ -150,8 +153,9 @@ func (r *script) happens(steady, mortals *line) {
 	}
 }
 
-// diverge kills so many leaders of one line, and returns after how many of them it had decided or remembered otherwise than the line
-// whose leader lives on; -1: never. forget drops what leaders have kept.
+// diverge kills so many leaders of one line, and returns after how many of them it had decided or
+// remembered otherwise than the line whose leader lives on; -1: never. forget drops what leaders
+// have kept.
 func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.Reason]int) {
 	r := &script{Rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // a story that can be told again, no secret
 	mortals, steady := newLine(t), newLine(t)
@@ -177,8 +181,8 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 			clear(mortals.w.docs)
 		}
 		if losses++; m.dead && !m.kept {
-			require.False(t, m.resized, "a size was written that nobody will know of")
-			continue // as if nobody had looked
+			require.False(t, m.resized, "a size was written that no successor will know of")
+			continue // as if no leader had looked
 		}
 		losses = 0
 		if *steady.m = (mortal{world: steady.w, keeps: math.MaxInt}); m.dead && !m.resized {
@@ -222,8 +226,9 @@ func TestAThousandLeaderKillsLoseNoWindow(t *testing.T) {
 	require.NotEqual(t, -1, after, "leaders that forget are not noticed: this test could not fail")
 }
 
-// A leader that ends between keeping what it will write and writing it leaves a size that its successor writes; and one that ends right
-// after the write leaves no size that its successor takes for another's.
+// A leader that ends between keeping what it will write and writing it leaves a size that its
+// successor writes; and one that ends right after the write leaves no size that its successor takes
+// for another's.
 func TestAKillAroundAWriteIsNoForeignRaise(t *testing.T) {
 	for _, written := range []bool{false, true} {
 		l := newLine(t)

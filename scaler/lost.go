@@ -14,16 +14,19 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// AssumedDeadName is the name under which the engine keeps what people declared dead.
+// AssumedDeadName is the name under which the engine keeps which pods are assumed dead.
 const AssumedDeadName = "assumed-dead"
 
-// assumedDeadKept is how many such words are kept, in at most so many bytes; they are the record of who said what, too.
+// assumedDeadKept is how many such words are kept, in at most so many bytes; they are the record of
+// who said what, too.
 const assumedDeadKept, assumedDeadBytes = 100, 200 << 10
 
-// longestName is the most bytes of a name: Kubernetes' own have no more than 253, those of users may.
+// longestName is the most bytes of a name: Kubernetes' own have no more than 253, those of users
+// may.
 const longestName = 300
 
-// AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid, until the pod is Ready again.
+// AssumedDead is a person's word that a pod runs nothing any more. It holds for this pod, by uid,
+// until the pod is Ready again.
 type AssumedDead struct {
 	Ordinal int       `json:"ordinal"`
 	Pod     string    `json:"pod"`
@@ -37,7 +40,8 @@ type assumedDeadDoc struct {
 	Entries []AssumedDead `json:"entries"`
 }
 
-// AssumeDead adds a word to the kept document, which may be empty, and returns the new one. The newest word about a pod counts.
+// AssumeDead adds a word to the kept document, which may be empty, and returns the new one. The
+// newest word about a pod counts.
 func AssumeDead(doc []byte, word AssumedDead) ([]byte, error) {
 	entries, err := parseAssumedDead(doc)
 	if err != nil {
@@ -63,17 +67,18 @@ func parseAssumedDead(doc []byte) ([]AssumedDead, error) {
 	return d.Entries, nil
 }
 
-// Alive says what shows that an instance lives; "" if nothing does, and a person's word that it is dead may be taken.
+// Alive says what shows that an instance lives; "" if nothing does, and a person's word that its
+// pod runs nothing may be taken.
 func Alive(k *observed.Kind, cfg config.Kind, inst *observed.Instance, now time.Time) string {
 	if inst.Pod.Ready {
 		return "its pod is Ready"
 	}
 	if inst.SessionLives() {
-		return "its ZooKeeper session lives"
+		return "its ZooKeeper session is alive"
 	}
 	if cfg.Heartbeat != nil {
 		if lag, err := observed.Lag(k, cfg, inst, now); err == nil && lag < cfg.Heartbeat.StaleAfter.Std() {
-			return fmt.Sprintf("it sent a heartbeat %s ago", lag.Round(time.Second))
+			return fmt.Sprintf("it sent a heartbeat %s ago", config.Duration(lag))
 		}
 	}
 	return ""
@@ -84,7 +89,7 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 	doc, _ := s.engine.Kept(AssumedDeadName)
 	entries, err := parseAssumedDead(doc)
 	if err != nil {
-		s.log.Error("what was assumed dead is not known and not acted on", "error", err)
+		s.log.Error("which pods are assumed dead cannot be read, and none is", "error", err)
 	}
 	dead := map[string]AssumedDead{}
 	for _, e := range entries {
@@ -98,7 +103,8 @@ func (s *Scaler) assumedDead(k *observed.Kind) map[string]AssumedDead {
 	return dead
 }
 
-// orderLost puts into the orders which instances cannot be reached or do not work, and notes what becomes of each.
+// orderLost puts into the orders which instances cannot be reached or do not work, and notes what
+// becomes of each.
 func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 	notes := outcome.Notes{Lost: map[int]outcome.Note{}, Verdicts: map[int]string{}}
 	o.AssumedDead = map[string]bool{}
@@ -112,7 +118,7 @@ func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 		var note outcome.Note
 		if word, said := a.dead[l.UID]; said {
 			note.AssumedDead = word.By
-			note.Text = fmt.Sprintf("; %s declared it dead at %s: what it owned goes to others", word.By, decide.Stamp(word.At))
+			note.Text = fmt.Sprintf("; assumed dead by %s at %s: its resources are reassigned", word.By, decide.Stamp(word.At))
 		} else if l.Leaves {
 			note.Unproven = a.unproven[l.Ordinal]
 			note.Text = "; " + fate(d.Kind, l.Ordinal, note.Unproven)
@@ -132,7 +138,7 @@ func orderLost(d *decide.Decision, a *answers, o *orders.Orders) outcome.Notes {
 // fate says what becomes of what an instance owns that is to leave without being asked.
 func fate(kind string, ordinal int, unproven string) string {
 	if unproven == "" {
-		return "what it owns goes to others as far as its release is proven"
+		return "its resources are reassigned as far as their release is proven"
 	}
-	return fmt.Sprintf("what it owns stays with it: %s; if it is dead for certain: %s", unproven, orders.ReassignCommand(kind, ordinal))
+	return fmt.Sprintf("not reassigned: %s; if nothing of its pod runs any more: %s", unproven, orders.ReassignCommand(kind, ordinal))
 }

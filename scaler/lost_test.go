@@ -24,16 +24,16 @@ func TestALostInstanceLeavesAfterItsGrace(t *testing.T) {
 	for range 29 {
 		d := w.tick(s, 2*second)
 		require.Empty(t, w.orders.Reassign)
-		require.Contains(t, d.Lost[0].Text, "its grace ends in")
+		require.Contains(t, d.Lost[0].Text, "lostNodeGrace ends in")
 	}
 	d := w.tick(s, 2*second)
 	require.Equal(t, []int{2}, w.orders.Reassign)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay, "it is the engine that knows whether it may be emptied")
-	require.Contains(t, d.Lost[0].Text, "as far as its release is proven")
+	require.Contains(t, d.Lost[0].Text, "as far as their release is proven")
 
 	w.unproven = map[int]string{2: "the status is absent"}
 	d = w.tick(s, 2*second)
-	require.Contains(t, d.Lost[0].Text, "what it owns stays with it: the status is absent")
+	require.Contains(t, d.Lost[0].Text, "not reassigned: the status is absent")
 	require.Contains(t, d.Lost[0].Text, "shardscaler reassign Thing 2 --assume-dead --server URL")
 	require.Equal(t, 3, count(w.events, "InstanceLost"), "one for each change of what becomes of it")
 	for range 20 {
@@ -76,7 +76,7 @@ func TestManyLostAtOnceAreNotTouched(t *testing.T) {
 	w.lost[3] = w.now
 	d := w.tick(s, time.Hour)
 	require.Empty(t, w.orders.Reassign)
-	require.Contains(t, d.Lost[0].Text, "2 of 4 instances at once, more than 34%")
+	require.Contains(t, d.Lost[0].Text, "lost instances: 2 of 4 (limit 34%)")
 }
 
 func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
@@ -87,10 +87,10 @@ func TestAPersonsWordHoldsForThatPodUntilItIsReady(t *testing.T) {
 	w.docs[AssumedDeadName] = doc
 	d := w.tick(s, 2*second)
 	require.Equal(t, map[string]bool{uid: true}, w.orders.AssumedDead)
-	require.Contains(t, d.Lost[0].Text, "ann declared it dead")
+	require.Contains(t, d.Lost[0].Text, "assumed dead by ann")
 	w.docs[AssumedDeadName] = fmt.Appendf(nil, `{"entries":[{"ordinal":2,"pod":"iota-dac-2","uid":%q,"by":"ann"}]}`, uid)
 	d = w.tick(s, 2*second)
-	require.Contains(t, d.Lost[0].Text, "ann declared it dead at an unknown time: what it owned")
+	require.Contains(t, d.Lost[0].Text, "assumed dead by ann at an unknown time: its resources")
 	w.holder, w.epoch = "two/b", 2
 	s = w.scaler(Config{})
 	w.tick(s, 2*second)
@@ -123,7 +123,7 @@ func TestWhatShowsThatAnInstanceLives(t *testing.T) {
 		"":                      {Pod: &observed.Pod{UID: "u", Started: time.Unix(1, 0)}, LastBeat: beat(95 * second)},
 		"its pod is Ready":      {Pod: &observed.Pod{UID: "u", Ready: true}},
 		"its ZooKeeper session": {Pod: &observed.Pod{UID: "u"}, List: &observed.List{Status: &observed.Status{PodUID: "u"}}},
-		"its ZooKeeper session lives": {
+		"its ZooKeeper session is alive": {
 			Pod: &observed.Pod{UID: "u", Created: time.Unix(900, 0)}, List: &observed.List{Status: &observed.Status{}, SessionSince: time.Unix(901, 0)},
 		},
 		"it sent a heartbeat 5s ago": {Pod: &observed.Pod{UID: "u", Started: time.Unix(1, 0)}, LastBeat: beat(5 * second)},

@@ -4,12 +4,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// metrics are the scaler's own; every one carries the kind. A size that is not known has no series: 0 would lie.
+// metrics are the scaler's own; every one carries the kind. A size that is not known has no series:
+// 0 would lie.
 type metrics struct {
 	sizes     map[string]*prometheus.GaugeVec
 	proposals *prometheus.GaugeVec
@@ -17,58 +18,48 @@ type metrics struct {
 	scales    *prometheus.CounterVec
 	instances *prometheus.GaugeVec
 
-	failures, restarts           prometheus.Counter
-	left, excess, blind, breaker prometheus.Gauge
-	foreign, conflict            prometheus.Gauge
-	holds, overloaded            *prometheus.GaugeVec
-	drainPhase                   *prometheus.GaugeVec
-	drainSeconds, drainBlocked   prometheus.Gauge
-	lost                         prometheus.Gauge
-	duration                     prometheus.Histogram
+	failures, restarts             prometheus.Counter
+	left, excess, blind, suspended prometheus.Gauge
+	foreign, conflict              prometheus.Gauge
+	holds, overloaded              *prometheus.GaugeVec
+	drainPhase                     *prometheus.GaugeVec
+	drainSeconds, drainBlocked     prometheus.Gauge
+	lost                           prometheus.Gauge
+	duration                       prometheus.Observer
 }
 
 func newMetrics(reg prometheus.Registerer, kind string) *metrics {
-	f := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, reg))
-	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: "shardscaler_" + name, Help: help}, labels)
-	}
-	counter := func(name, help string) prometheus.Counter { return counters(name, help).WithLabelValues() }
-	vector := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return f.NewGaugeVec(prometheus.GaugeOpts{Name: "shardscaler_" + name, Help: help}, labels)
-	}
-	gauge := func(name, help string) prometheus.Gauge { return vector(name, help).WithLabelValues() }
+	in := meter.In(prometheus.WrapRegistererWith(prometheus.Labels{"kind": kind}, prometheus.WrapRegistererWithPrefix("shardscaler_", reg)))
 	m := &metrics{
-		sizes:     map[string]*prometheus.GaugeVec{},
-		proposals: vector("signal_proposed_replicas", "Size that a signal asks for; no series while it is missing.", "signal"),
-		decisions: counters("decisions_total", "Decisions, by verb (keep, grow, shrink, still) and by what determined them.",
-			"verb", "reason"),
-		scales:       counters("scales_total", "Sizes written, by direction.", "direction"),
-		instances:    vector("instances", "Instances, by condition.", "condition"),
-		holds:        vector("shrink_held", "1 while this reason keeps the size from falling.", "reason"),
-		drainPhase:   vector("drain_phase", "1 for the phase that a drain is in: closing, emptying, verifying, lowering, waiting, ending.", "phase"),
-		drainSeconds: gauge("drain_seconds", "Time since the drain under way began; 0 without one."),
-		drainBlocked: gauge("drain_blocked", "1 while something keeps a drain from going on."),
-		lost:         gauge("lost_instances", "Instances whose node is lost."),
-		overloaded: vector("overloaded_instances",
-			"Instances above a target for the hottest one, by what is to relieve them: rebalance, growth or none.", "relief"),
-		failures: counter("scale_failures_total", "Sizes that could not be written; conflicts are none."),
-		restarts: counter("restarts_total", "Pods deleted because they were silent."),
-		left:     gauge("draining_resources", "Resources still owned by instances that are to go."),
-		excess:   gauge("excess_resources", "Resources that do not fit into the largest size."),
-		blind:    gauge("blind", "1 while nothing is decided for want of input."),
-		breaker:  gauge("restarts_suspended", "1 while nobody is restarted, because silence is widespread or cannot be judged."),
-		foreign:  gauge("foreign_writer", "1 while no sizes are written, because another writer of replicas insists on its own."),
-		conflict: gauge("conflicting_hpa", "1 while an HPA writes replicas that are not its own, or several HPAs select the same pods."),
-		duration: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "shardscaler_tick_duration_seconds",
-			Help: "Time of one look: decide, order and act.", Buckets: []float64{.0005, .001, .005, .02, .1, .5, 2, 10},
-		}),
+		sizes:        map[string]*prometheus.GaugeVec{},
+		proposals:    in.Gauges("signal_proposed_replicas", "Replicas that one signal asks for; no series while it is missing.", "signal"),
+		decisions:    in.Counters("decisions_total", "Decisions, by action (keep, grow, shrink, still) and by what determined them.", "verb", "reason"),
+		scales:       in.Counters("scales_total", "Replicas written, by direction.", "direction"),
+		instances:    in.Gauges("instances", "Instances, by condition.", "condition"),
+		holds:        in.Gauges("shrink_held", "1 while this reason is a hold: it stands against a scale down.", "reason"),
+		drainPhase:   in.Gauges("drain_phase", "1 for the phase that a drain is in: closing, emptying, verifying, lowering, waiting, ending.", "phase"),
+		drainSeconds: in.Gauge("drain_seconds", "Time since the drain under way began; 0 without one."),
+		drainBlocked: in.Gauge("drain_blocked", "1 while a drain is blocked."),
+		lost:         in.Gauge("lost_instances", "Instances whose node is lost."),
+		overloaded: in.Gauges("overloaded_instances",
+			"Instances above a target for the hottest one, by what is to relieve them: rebalance, growth (scale up) or none.", "relief"),
+		failures:  in.Counter("scale_failures_total", "Failed writes of replicas; conflicts are not counted."),
+		restarts:  in.Counter("restarts_total", "Pods deleted because they were silent."),
+		left:      in.Gauge("draining_resources", "Resources still owned by instances that are leaving."),
+		excess:    in.Gauge("excess_resources", "Resources too many for max instances at capacity."),
+		blind:     in.Gauge("blind", "1 while blind: an input is too old, incomplete or contradictory, and nothing is decided."),
+		suspended: in.Gauge("restarts_suspended", "1 while restarts and reassigning are suspended, because silence is widespread or cannot be judged."),
+		foreign:   in.Gauge("foreign_writer", "1 while replicas are left to another writer that keeps writing its own."),
+		conflict:  in.Gauge("conflicting_hpa", "1 while an HPA writes replicas that are not its own, or several HPAs select the same pods."),
+		duration: in.Histograms("tick_duration_seconds", "Duration of one tick: decide, order and act.",
+			[]float64{.0005, .001, .005, .02, .1, .5, 2, 10}).WithLabelValues(),
 	}
 	for name, help := range map[string]string{
-		"current": "Size of the StatefulSet.", "wanted": "Size the signals ask for now.", "desired": "Size to bring about.",
-		"min": "Least size (init).", "max": "Greatest size.", "floor": "Size the resource count asks for.",
+		"current": "Current replicas of the StatefulSet.", "wanted": "Needed replicas: what the signals ask for now, within init and max.",
+		"desired": "Desired replicas: the needed ones after windows, policies, bounds and holds.",
+		"min":     "Minimum of replicas (init).", "max": "Maximum of replicas (max).", "floor": "Replicas that the resource count asks for.",
 	} {
-		m.sizes[name] = vector("replicas_"+name, help)
+		m.sizes[name] = in.Gauges("replicas_"+name, help)
 	}
 	return m
 }
@@ -77,7 +68,7 @@ func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
 	m.blind.Set(oneIf(d.Blind != ""))
-	m.breaker.Set(oneIf(d.Health.Breaker != ""))
+	m.suspended.Set(oneIf(d.Health.Suspended != ""))
 	m.foreign.Set(oneIf(d.Foreign.Text() != ""))
 	m.conflict.Set(oneIf(d.Conflict != nil))
 	for _, v := range []*prometheus.GaugeVec{m.proposals, m.instances, m.holds, m.overloaded} {
@@ -114,7 +105,7 @@ func (m *metrics) observeDrain(d *outcome.Report) {
 	if dr := d.Drain; dr != nil {
 		m.drainPhase.WithLabelValues(string(dr.Phase)).Set(1)
 		m.drainSeconds.Set(d.At.Sub(dr.Since).Seconds())
-		m.drainBlocked.Set(oneIf(dr.Waits(d.At, outcome.ShownAfter)))
+		m.drainBlocked.Set(oneIf(dr.BlockedFor(d.At, outcome.ShownAfter)))
 	}
 }
 
@@ -129,7 +120,7 @@ func (m *metrics) observeSizes(d *outcome.Report) {
 		set("current", *d.Current)
 	}
 	if d.Blind == "" {
-		set("wanted", d.Wanted)
+		set("wanted", d.Needed)
 		set("desired", d.Desired)
 		set("floor", d.Floor)
 	}

@@ -13,15 +13,15 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
-// answers are what the orders rest on beside the snapshot and the decision: what the engine and the API
-// server said when they were asked, and what this leader saw before.
+// answers are what the orders rest on beside the snapshot and the decision: what the engine and the
+// API server said when they were asked, and what this leader saw before.
 type answers struct {
 	tick time.Duration
 	// suspended is why nothing may be moved or written now.
 	suspended string
-	missing   missing
+	unseen    unseen
 	pods      podList
-	// dead are the pods that people declared dead, by uid; unproven is why what an instance owns stays.
+	// dead are the pods that are assumed dead, by uid; unproven is why what an instance owns stays.
 	dead     map[string]AssumedDead
 	unproven map[int]string
 	// readySince is since when as many instances are ready as now.
@@ -34,7 +34,7 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 		return a
 	}
 	if a.suspended == "" {
-		if a.missing = missingPods(in, d, s.engine.InFlight()); !a.missing.none() {
+		if a.unseen = unseenPods(in, d, s.engine.InFlight()); !a.unseen.none() {
 			s.listPods(ctx, in)
 			a.pods = s.pods
 		}
@@ -91,8 +91,8 @@ func ready(in *decide.Input, ordinals []int) (all []int) {
 	return all
 }
 
-// untimely are the ordinals that only time still keeps: the signals ask for fewer, and a window or a rate stands against it. Whatever else
-// holds the size up may do so for ever.
+// untimely are the ordinals that only time still keeps: the signals ask for fewer, and a window or
+// a rate stands against it. Whatever else holds the size up may do so for ever.
 func untimely(d *decide.Decision, stay []int) []int {
 	if d.Mode == config.ModeRecommend {
 		return nil
@@ -102,11 +102,12 @@ func untimely(d *decide.Decision, stay []int) []int {
 			return nil
 		}
 	}
-	return stay[min(max(d.Wanted, 0), len(stay)):]
+	return stay[min(max(d.Needed, 0), len(stay)):]
 }
 
-// startPatience is how long spreading waits for instances of which none became ready meanwhile. Without it every pod that becomes
-// ready would start a plan of its own, and what was moved for the first would be moved again for the second.
+// startPatience is how long spreading waits for instances of which none became ready meanwhile.
+// Without it every pod that becomes ready would start a plan of its own, and what was moved for the
+// first would be moved again for the second.
 const startPatience = time.Minute
 
 // waiting notes since when the same instances are not ready.
@@ -120,8 +121,8 @@ func spreadSuspended(d *decide.Decision, o *orders.Orders, unchanged time.Durati
 	switch missing := len(o.Stay) - len(o.Ready); {
 	case d.Rollout != "":
 		return d.Rollout
-	case d.Health.Breaker != "":
-		return d.Health.Breaker
+	case d.Health.Suspended != "":
+		return d.Health.Suspended
 	case missing > 0 && unchanged < startPatience:
 		return fmt.Sprintf("%d of %d instances are not ready yet", missing, len(o.Stay))
 	}

@@ -49,8 +49,8 @@ func startReplica(t *testing.T, connect, namespace, name string, cfg config.Kind
 	return r
 }
 
-// fleet is a StatefulSet that is played, save that its resources are in a real ZooKeeper: each of its pods uses CPU in proportion to what
-// it owns.
+// fleet is a StatefulSet that is played, save that its resources are in a real ZooKeeper: each of
+// its pods uses CPU in proportion to what it owns.
 type fleet struct {
 	*world
 	*replica
@@ -126,8 +126,9 @@ func (f *fleet) atRest(counts ...int) bool {
 	return st.InFlight()+st.Unassigned() == 0
 }
 
-// TestAnOverloadedInstanceIsRelievedByMovesFirst: from the decision by way of the orders to the lists in ZooKeeper, and back by the use
-// that falls. What moving can help brings no growth; what it cannot brings one.
+// TestAnOverloadedInstanceIsRelievedByMovesFirst: from the decision by way of the orders to the
+// lists in ZooKeeper, and back by the use that falls. What moving can help brings no growth; what
+// it cannot brings one.
 func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	z := servers.Require(t, servers.PartZooKeeper).ZooKeeper
 	connect := z.Connect + z.Path(t)
@@ -158,10 +159,11 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 	require.Len(t, d.Hot, 1, d)
 	require.Equal(t, []any{1, decide.ByRebalance, 2}, []any{d.Hot[0].Ordinal, d.Hot[0].Relief, d.Desired})
 	d = f.until(t, "what it has too much of has moved", func(d *outcome.Report) bool { return f.atRest(494, 494) })
-	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "no instance is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 2, f.size, d)
 
-	// Its resources are heavier than others': now it owns no more than its share, and growth alone helps.
+	// Its resources are heavier than others': now it owns no more than its share, and growth alone
+	// helps.
 	f.each = map[int]float64{0: 0.75, 1: 1.2}
 	d = f.until(t, "it grows", func(d *outcome.Report) bool { return d.Acted().Done == outcome.Scaled })
 	require.Equal(t, decide.ByHottestCPU, d.Reason, d)
@@ -169,7 +171,7 @@ func TestAnOverloadedInstanceIsRelievedByMovesFirst(t *testing.T) {
 		st := f.e.State().Instances[2]
 		return st != nil && st.IDs.Len() > 300 && f.e.State().InFlight() == 0
 	})
-	d = f.until(t, "nobody is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
+	d = f.until(t, "no instance is overloaded", func(d *outcome.Report) bool { return len(d.Hot) == 0 })
 	require.Equal(t, 3, f.size, d)
 
 	// What was decided is in ZooKeeper, for every replica to serve.

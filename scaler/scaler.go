@@ -1,8 +1,8 @@
 // Package scaler keeps one kind at the size its resources and its load ask for.
 //
-// In: a snapshot on every tick. Out: Orders to the rebalancer, a size written to /scale, pods restarted,
-// and the Decision that says why, with its Outcome. Invariant: no write lowers replicas while an ordinal
-// that would leave is open or owns anything, and blind means that nothing is done.
+// In: a snapshot on every tick. Out: Orders to the rebalancer, a size written to /scale, pods
+// restarted, and the Decision that says why, with its Outcome. Invariant: no write lowers replicas
+// while an ordinal that would leave is open or owns anything, and blind means that nothing is done.
 //
 //	decide   snapshot ─► Decision: nothing changes it from here on
 //	order    ─► Orders to the engine, which closes, empties and fills; their notes on single instances
@@ -10,9 +10,9 @@
 //	         unless ZooKeeper has just said that this process leads; pods that are restarted
 //	tell     ─► events, InstanceGroups, the kept document, log and metrics
 //
-// A tick is level-triggered: it looks at what is and not at what was, so a lost tick, a new leader or a
-// load that returns in the middle of a drain needs no care of its own. How far a drain is, is told from
-// what is, too (outcome). What must outlive a leader is in the kept document (kept.go).
+// A tick is level-triggered: it looks at what is and not at what was, so a lost tick, a new leader
+// or a load that returns in the middle of a drain needs no care of its own. How far a drain is, is
+// told from what is, too (outcome). What must outlive a leader is in the kept document (kept.go).
 package scaler
 
 import (
@@ -47,8 +47,8 @@ type Config struct {
 // Engine is what the scaler uses of *rebalancer.Engine.
 type Engine interface {
 	Order(orders.Orders)
-	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head any
-	// more, or when one of the ordinals is open; Leads in the first two cases.
+	// Drained must fail when ZooKeeper does not answer, when this process does not hold the head
+	// any more, or when one of the ordinals is open; Leads in the first two cases.
 	Drained(ctx context.Context, ordinals []int) (left map[int]int, err error)
 	Leads(ctx context.Context) error
 	// Head is false until ZooKeeper has been read.
@@ -105,7 +105,8 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 	}
 }
 
-// Every says how often Tick is called at least; the engine disregards orders that are three of these old. Default 2 s.
+// Every says how often Tick is called at least; the engine disregards orders that are three of
+// these old. Default 2 s.
 func (s *Scaler) Every(period time.Duration) { s.period = period }
 
 // Input is what the last Tick's decision was made from. It may be called between ticks only.
@@ -141,7 +142,8 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	return d, out
 }
 
-// tell says what a tick came to: in events, in InstanceGroups, in ZooKeeper, in the log and in metrics.
+// tell says what a tick came to: in events, in InstanceGroups, in ZooKeeper, in the log and in
+// metrics.
 func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 	if ctx.Err() == nil { // or the inputs may have ended with the term
 		s.events.raise(t, &s.last, s.doc.refused)
@@ -173,8 +175,9 @@ func statefulSet(in *decide.Input) actuate.Workload {
 // claim is one leadership over one StatefulSet.
 type claim struct{ holder, uid string }
 
-// lead returns why this process may not order or write anything yet, and which right it lacks; both "" if it may. A leader writes only after it holds the head
-// (a document could be kept) and has raised the StatefulSet's resourceVersion, so that what a former leader has read is void.
+// lead returns why this process may not order or write anything yet, and which right it lacks; both
+// "" if it may. A leader writes only after it holds the head (a document could be kept) and has
+// raised the StatefulSet's resourceVersion, so that what a former leader has read is void.
 func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string) {
 	if s.cfg.DryRun {
 		return "dry run", ""
@@ -192,7 +195,7 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 		err = s.engine.Leads(ctx)
 	}
 	if err != nil {
-		return "this process does not hold the head yet: " + err.Error(), ""
+		return "this process does not lead yet (head): " + err.Error(), ""
 	}
 	if t.set.UID == "" {
 		return "the StatefulSet is not known", ""
@@ -211,7 +214,8 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 	return "", ""
 }
 
-// denied is what err says about rights that are missing for writing w; "": err says nothing about rights.
+// denied is what err says about rights that are missing for writing w; "": err says nothing about
+// rights.
 func denied(err error, w actuate.Workload) string {
 	if !errors.Is(err, actuate.ErrDenied) {
 		return ""

@@ -114,7 +114,7 @@ func TestALoadThatReturnsUndoesTheDrainInTheSameTick(t *testing.T) {
 	require.False(t, w.open[3])
 	w.pool = 280
 	d := w.tick(s, 2*second)
-	require.Equal(t, decide.Keep, d.Verb)
+	require.Equal(t, decide.NoChange, d.Verb)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
 	require.True(t, w.open[3])
 	require.Empty(t, w.took())
@@ -158,7 +158,7 @@ func TestGrowthWaitsForProofThatWeLead(t *testing.T) {
 	w, s := led(t, 3, 300)
 	w.pool, w.drainErr = 1000, orders.ErrNotLeading
 	d := w.tick(s, 2*second)
-	require.Equal(t, decide.Grow, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
+	require.Equal(t, decide.ScaleUp, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
 	require.Equal(t, outcome.Held, d.Act.Done)
 	require.Empty(t, w.took())
 	w.drainErr = nil
@@ -190,7 +190,7 @@ func TestBlindMeansStill(t *testing.T) {
 		w.fail[source] = true
 		for range 20 {
 			d := w.tick(s, 2*second)
-			require.Equal(t, decide.Still, d.Verb)
+			require.Equal(t, decide.Blind, d.Verb)
 			require.NotEmpty(t, w.orders.Suspended)
 			require.Empty(t, w.orders.Gone)
 		}
@@ -322,7 +322,7 @@ func TestASilentInstanceIsRestartedOnceAndMovesNothing(t *testing.T) {
 	for range 100 {
 		w.tick(s, 2*second)
 	}
-	require.Empty(t, w.took(), "who cannot prove that it leads restarts nobody")
+	require.Empty(t, w.took(), "a process that cannot prove that it leads restarts no pod")
 	w.drainErr = nil
 	for range 100 {
 		w.tick(s, 2*second)
@@ -348,7 +348,7 @@ func TestWindowsSurviveANewLeader(t *testing.T) {
 	s = w.scaler(Config{})
 	for range 4 {
 		d := w.tick(s, 2*second)
-		require.Equal(t, decide.Keep, d.Verb)
+		require.Equal(t, decide.NoChange, d.Verb)
 	}
 	for range 4 {
 		w.tick(s, 2*second)
@@ -378,7 +378,7 @@ func TestWhatAWindowStillKeepsIsNotSpreadOnto(t *testing.T) {
 	w.tick(s, second)
 	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
 	require.Equal(t, []int{2, 3}, w.orders.MayLeave)
-	w.cfg.CPU = &config.ResourceTarget{TargetUtilization: 50} // of which nobody says anything
+	w.cfg.CPU = &config.ResourceTarget{TargetUtilization: 50} // of which no source says anything
 	for range 30 {
 		w.tick(s, second)
 	}
@@ -402,14 +402,14 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	undated, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3}}`))
 	require.NoError(t, err)
 	require.EqualError(t, undated.TooOld(w.now, MaxAge(2*second)), "the leader's last decision does not say when it was made")
-	for text, says := range map[string]string{"": "no leader has kept", `{"v":2}`: "schema version 2", "{": "unexpected end"} {
+	for text, says := range map[string]string{"": "no leader has stored", `{"v":2}`: "schema version 2", "{": "unexpected end"} {
 		_, err = ParseKept([]byte(text))
 		require.ErrorContains(t, err, says)
 	}
 }
 
-// Whatever happens in whatever order: no write takes an instance that is open or owns something (the world checks every write), and
-// when it becomes quiet the size is right.
+// Whatever happens in whatever order: no write takes an instance that is open or owns something
+// (the world checks every write), and when it becomes quiet the size is right.
 func TestAnythingMayHappen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, rapid.IntRange(1, 8).Draw(t, "size"))

@@ -16,7 +16,7 @@ import (
 )
 
 // An ordinary drain waits for one acknowledgement after the other, and says so. That is no reason
-// to warn anybody.
+// to warn a person.
 func TestAnOrdinaryDrainRaisesNoWarning(t *testing.T) {
 	w, s := led(t, 4, 400)
 	for n := range 4 {
@@ -90,7 +90,7 @@ func TestALeadersStartRaisesNoWarning(t *testing.T) {
 	s := w.scaler(Config{})
 	for range 5 {
 		d := w.tick(s, 2*second)
-		require.Equal(t, decide.Still, d.Verb)
+		require.Equal(t, decide.Blind, d.Verb)
 	}
 	w.unread = false
 	w.fail[observed.SourceBus] = true // the bus is read last
@@ -196,7 +196,7 @@ func TestALeadersEndRaisesNoWarning(t *testing.T) {
 func TestAnInstanceGroupThatComesBeforeItsStatefulSetRaisesNoWarning(t *testing.T) {
 	w := newWorld(t, 4)
 	w.cfg.Replicas.Owner = config.OwnerGroup
-	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Wish: 1}
+	w.group = &observed.Group{Name: "things", UID: "g", Kind: "Thing", Generation: 1, StatefulSet: "iota-dac", Requested: 1}
 	w.noSet = true
 	s := w.scaler(Config{})
 	for range 5 {

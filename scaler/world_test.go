@@ -29,7 +29,8 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// world is a StatefulSet and its assignment, small enough to be read at a glance. It checks at every write what must never happen.
+// world is a StatefulSet and its assignment, small enough to be read at a glance. It checks at
+// every write what must never happen.
 type world struct {
 	t    tester
 	now  time.Time
@@ -44,7 +45,8 @@ type world struct {
 	open          map[int]bool
 	pool          int
 	perStep       int // resources moved in one step
-	// lost are the pods on lost nodes, terminating those that are held on their way out until when their grace ends.
+	// lost are the pods on lost nodes, terminating those that are held on their way out until when
+	// their grace ends.
 	lost, terminating map[int]time.Time
 	unproven          map[int]string
 	crashing          map[int]bool
@@ -63,7 +65,8 @@ type world struct {
 	sizeErr    error
 	claimErr   error
 	resizeErr  error
-	// ctx is that of the looks; nil: one that does not end. What follows runs when the scaler asks for such a thing.
+	// ctx is that of the looks; nil: one that does not end. What follows runs when the scaler asks
+	// for such a thing.
 	ctx              context.Context
 	onSize           func()
 	onRestart        func() error
@@ -123,7 +126,7 @@ func (w *world) took() []string {
 
 func (w *world) setSize(n int) { w.size, w.rev = n, w.rev+1 }
 
-// scaleBy is a write by somebody else.
+// scaleBy is a write by another writer.
 func (w *world) scaleBy(who string, n int) {
 	w.setSize(n)
 	w.writer = who
@@ -149,7 +152,8 @@ func (w *world) settlePods() {
 	}
 }
 
-// settleEngine lets the rebalancer follow the orders one step: close what leaves, open what is ready, move.
+// settleEngine lets the rebalancer follow the orders one step: close what leaves, open what is
+// ready, move.
 func (w *world) settleEngine() {
 	o := w.orders
 	if o.Suspended != "" || o.At.IsZero() {
@@ -269,7 +273,7 @@ func (w *world) scaler(cfg Config) *Scaler {
 	return New(cfg, w, w, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
 }
 
-// tick lets s look after d, and then everybody else do their part.
+// tick lets s do a tick after d, and then all others do their part.
 func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 	w.now = w.now.Add(d)
 	ctx := w.ctx
@@ -282,8 +286,8 @@ func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 	return report
 }
 
-// look is a tick of s. It checks that the decision is still what it was when it was decided, all that
-// it refers to included.
+// look is a tick of s. It checks that the decision is still what it was when it was decided, all
+// that it refers to included.
 func look(ctx context.Context, t tester, s *Scaler, now time.Time, cfg config.Kind, snap observed.Kind) outcome.Report {
 	t.Helper()
 	d, out := s.Tick(ctx, now, cfg, snap)
@@ -404,7 +408,7 @@ func (w *world) SeedGroup(_ context.Context, g actuate.Workload, generation int6
 // wish is what an HPA or a person writes.
 func (w *world) wish(n int) {
 	g := *w.group
-	g.Wish, g.Generation = n, g.Generation+1
+	g.Requested, g.Generation = n, g.Generation+1
 	w.group = &g
 }
 

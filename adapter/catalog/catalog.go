@@ -61,7 +61,7 @@ type question struct {
 type watch struct {
 	question
 	kind string
-	// asked holds a token when somebody asked for a read; it is taken right before a read begins.
+	// asked holds a token when a read was asked for; it is taken right before a read begins.
 	asked wake.Signal
 	// padded: the column id has the type char(n), by the last read.
 	padded atomic.Bool
@@ -69,8 +69,8 @@ type watch struct {
 }
 
 // New returns a Source without kinds. It only checks the DSN, which is
-// postgres://user:password@host:port/db?… or the same with mysql or mariadb. reconcilers returns the
-// reconciler of a kind; false: it has none, and is not read.
+// postgres://user:password@host:port/db?… or the same with mysql or mariadb. reconcilers returns
+// the reconciler of a kind; false: it has none, and is not read.
 func New(dsn string, reconcilers func(kind string) (Reconciler, bool), log *slog.Logger, reg prometheus.Registerer) (*Source, error) {
 	d, err := parseDSN(dsn)
 	if err != nil {

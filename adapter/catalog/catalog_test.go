@@ -373,12 +373,12 @@ func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
 		"?a=1&sslmode;secret=1":                   `a semicolon in or after option "sslmode"`,
 		"?sslmode=%zzsecret":                      `option "sslmode": its value is not escaped rightly`,
 		"?sslmode=disable#secret":                 "a part that begins with #",
-		"postgres?host=secret":                    `option "host" says again`,
-		"postgres?port=1":                         `option "port" says again`,
-		"postgres?user=secret":                    `option "user" says again`,
-		"postgres?password=secret":                `option "password" says again`,
-		"postgres?dbname=secret":                  `option "dbname" says again`,
-		"postgres?database=secret":                `option "database" says again`,
+		"postgres?host=secret":                    `option "host" repeats what`,
+		"postgres?port=1":                         `option "port" repeats what`,
+		"postgres?user=secret":                    `option "user" repeats what`,
+		"postgres?password=secret":                `option "password" repeats what`,
+		"postgres?dbname=secret":                  `option "dbname" repeats what`,
+		"postgres?database=secret":                `option "database" repeats what`,
 		"mysql?sql_mode=TRADITIONAL":              `option "sql_mode": shardscaler sets it to CONCAT(`,
 		"mysql?sql_select_limit=5":                `option "sql_select_limit": shardscaler sets it to 18446744073709551615`,
 		"postgres?default_query_exec_mode=exec&default_query_exec_mode=simple_protocol": `"default_query_exec_mode" comes 2 times`,
@@ -394,7 +394,7 @@ func TestNoOptionOfAnAddressIsDropped(t *testing.T) {
 		}
 	}
 	_, err := parseDSN("postgres://u@h?dbname=a&database=b&password=c&port=1")
-	require.ErrorContains(t, err, `option "database" says again`)
+	require.ErrorContains(t, err, `option "database" repeats what`)
 	_, err = parseDSN("postgres://u@h?dbname=a&password=c&port=1&application_name=x%3By%23%25")
 	require.NoError(t, err)
 }

@@ -77,7 +77,7 @@ func postgresDSN(u *url.URL, query url.Values) (dsn, error) {
 		return dsn{}, errors.New("catalogue address: no host")
 	}
 	if name := contradicted(u, query); name != "" {
-		return dsn{}, fmt.Errorf("catalogue address: option %q says again what stands before the question mark: want it once", name)
+		return dsn{}, fmt.Errorf("catalogue address: option %q repeats what the URL says before ?: want it once", name)
 	}
 	switch mode := query.Get(execMode); mode {
 	case "":

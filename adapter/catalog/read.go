@@ -23,7 +23,7 @@ const rowsAtOnce = 1000
 func (s *Source) read(ctx context.Context, db *sql.DB, w *watch, sink func(observed.Signal)) (next time.Time, took time.Duration, err error) {
 	rec, ok := s.reconcilers(w.kind)
 	if !ok {
-		return time.Time{}, 0, fmt.Errorf("read catalogue: nobody keeps the assignment of kind %s yet", w.kind)
+		return time.Time{}, 0, fmt.Errorf("read catalogue: no leader writes the assignment of kind %s yet", w.kind)
 	}
 	began := time.Now()
 	rec.BeginRead(began)
@@ -227,7 +227,7 @@ func (s *scanner) describe(r *observed.ResourceKnown) (err error) {
 	return nil
 }
 
-// labelSet decodes a label set once for all rows that have it. Nobody may change what it returns.
+// labelSet decodes a label set once for all rows that have it. What it returns is read only.
 func (s *scanner) labelSet(text []byte) (map[string]string, error) {
 	if labels, ok := s.known[string(text)]; ok {
 		return labels, nil

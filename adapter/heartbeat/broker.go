@@ -32,7 +32,8 @@ const (
 	maxListing = 4 << 20
 	// fetchBytes is the most one answer holds, save that a broker always sends a whole batch.
 	fetchBytes = 1 << 20
-	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than maxBatch.
+	// maxAnswer is the most of an answer that is kept: all that is not one batch of more than
+	// maxBatch.
 	maxAnswer = maxBatch + fetchBytes
 )
 
@@ -145,7 +146,7 @@ func (b *broker) ask(request protocol.Message, least, most int16) (version int16
 	case head.err != nil:
 		return 0, 0, fmt.Errorf("read answer to %s: %w", key, head.err)
 	case asked != b.asked || size < 4:
-		return 0, 0, fmt.Errorf("read answer to %s: this is none", key)
+		return 0, 0, fmt.Errorf("not an answer to %s", key)
 	}
 	b.answered = time.Now()
 	return version, size - 4, nil
@@ -183,7 +184,7 @@ func (b *broker) offset(topic string, partition int, at int64) (int64, error) {
 	case f.err != nil:
 		return 0, fmt.Errorf("read answer to ListOffsets: %w", f.err)
 	case topics != 1 || partitions != 1 || len(f.rest) != 0:
-		return 0, fmt.Errorf("read answer to ListOffsets: %d topics, %d partitions, %d bytes too many", topics, partitions, len(f.rest))
+		return 0, fmt.Errorf("read answer to ListOffsets: topics %d, partitions %d, surplus bytes %d", topics, partitions, len(f.rest))
 	case code != 0:
 		return 0, kafka.Error(code)
 	}
@@ -233,9 +234,9 @@ func partitionsOf(listing *metadata.Response, topic string) ([]kafka.Partition, 
 
 // fetch asks for what is at offset of a partition and behind it; the broker waits if there is
 // nothing. It returns the batches, and where the partition ends; of an answer that is cut off, the
-// batches that came, and why it is. kafka-go's own readers are not used:
-// they do not tell where a batch ends, so that one that cannot be read could not be passed over, and
-// unpack whatever a batch unpacks to.
+// batches that came, and why it is. kafka-go's own readers are not used: they do not tell where a
+// batch ends, so that one that cannot be read could not be passed over, and unpack whatever a batch
+// unpacks to.
 func (b *broker) fetch(topic string, partition int, offset int64, wait time.Duration) (batches fields, end int64, cut, err error) {
 	const least, most = 4, 10 // of Kafka 0.11, and the first that zstd is sent to
 	version, size, err := b.ask(&fetch.Request{

@@ -86,8 +86,8 @@ func TestAnAnswerThatIsNoneEndsTheConnection(t *testing.T) {
 		said []byte
 		want string
 	}{
-		"to another request": {[]byte{0, 0, 0, 4, 0, 0, 0, 99}, "this is none"},
-		"shorter than any":   {[]byte{0, 0, 0, 3, 0, 0, 0, 1}, "this is none"},
+		"to another request": {[]byte{0, 0, 0, 4, 0, 0, 0, 99}, "not an answer to"},
+		"shorter than any":   {[]byte{0, 0, 0, 3, 0, 0, 0, 1}, "not an answer to"},
 		"too long":           {[]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1}, "at most 4194304"},
 	} {
 		s := newSource(serving(t, func(n int, request []byte) []byte {

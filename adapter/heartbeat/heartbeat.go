@@ -55,9 +55,9 @@ type Source struct {
 	metrics *metrics
 	// sampled limits what one bad producer can write into our log.
 	sampled *rate.Sometimes
-	// refresh is the time between two listings of a topic's partitions, poll how long a broker holds
-	// an answer when there is no message, and so how often its silence is noticed, patience how long
-	// past that it may take before its connection ends.
+	// refresh is the time between two listings of a topic's partitions, poll how long a broker
+	// holds an answer when there is no message, and so how often its silence is noticed, patience
+	// how long past that it may take before its connection ends.
 	refresh, poll, patience time.Duration
 
 	mu      sync.Mutex

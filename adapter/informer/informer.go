@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -121,7 +122,7 @@ func Silence(what string, heard time.Time, limit time.Duration) error {
 		return fmt.Errorf("%s not been heard yet", what)
 	}
 	if silent := time.Since(heard); silent > limit {
-		return fmt.Errorf("%s been silent for %s", what, silent.Round(time.Second))
+		return fmt.Errorf("%s been silent for %s", what, config.Duration(silent))
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func limit(share *limits.Share, next http.Handler) http.Handler {
 		caller := user.GetName()
 		if !share.Enter(caller) {
 			w.Header().Set("Retry-After", "1")
-			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s has %d requests in flight, which is the most", caller, share.Each()), 1))
+			writeStatus(w, apierrors.NewTooManyRequests(fmt.Sprintf("%s: limit of %d concurrent requests reached", caller, share.Each()), 1))
 			return
 		}
 		defer share.Leave(caller)

@@ -416,7 +416,7 @@ func (a *aggregated) testAccess(t *testing.T) {
 		require.Equal(t, http.StatusOK, ask(direct, reader.BearerToken, false))
 	}
 	reviews, others := a.upstream.calls()
-	require.Empty(t, others, "a read calls nobody")
+	require.Empty(t, others, "a read calls no server")
 	require.Less(t, reviews, reads/5, "and who asks is remembered for a while")
 
 	// A flood of forged tokens: some are reviewed, the others turned away, and who is known is

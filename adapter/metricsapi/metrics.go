@@ -2,7 +2,8 @@ package metricsapi
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 // What label values of metrics say.
@@ -23,14 +24,10 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	in := meter.In(reg)
 	return &metrics{
-		reads: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-			Name: "shardscaler_metricsapi_reads_total",
-			Help: "Reads of the custom and external metrics APIs by metric and result; only result served carried a value.",
-		}, []string{"api", "metric", "result"}),
-		panics: promauto.With(reg).NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_metricsapi_panics_total",
-			Help: "Requests to the metrics APIs that panicked and were answered 500.",
-		}),
+		reads: in.Counters("shardscaler_metricsapi_reads_total",
+			"Reads of the custom and external metrics APIs by metric and result; only result served carried a value.", "api", "metric", "result"),
+		panics: in.Counter("shardscaler_metricsapi_panics_total", "Requests to the metrics APIs that panicked and were answered 500."),
 	}
 }

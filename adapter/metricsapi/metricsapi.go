@@ -15,11 +15,12 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// View is what one answer is made from. Nobody changes it afterwards.
+// View is what one answer is made from. It is read only.
 type View struct {
 	Snapshot observed.Snapshot
 	Config   *config.Config
-	// Recommended is what each kind's latest decision says, by the kind's name; none that is too old.
+	// Recommended is what each kind's latest decision says, by the kind's name; none that is too
+	// old.
 	Recommended map[string]Recommendation
 }
 

@@ -285,7 +285,7 @@ func (p *provider) unknownMetric(api, name string) error {
 // notKnown is the error for a value that is not known, for one or more reasons.
 func (p *provider) notKnown(api string, row metric, of string, reasons ...error) error {
 	result := resultUnknown
-	if len(reasons) > 0 && errors.Is(reasons[0], observed.ErrStale) {
+	if len(reasons) > 0 && errors.Is(reasons[0], observed.ErrTooOld) {
 		result = resultStale
 	}
 	p.metrics.reads.WithLabelValues(api, row.name, result).Inc()

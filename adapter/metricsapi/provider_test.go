@@ -51,7 +51,7 @@ func TestByName(t *testing.T) {
 			change: func(w *world) {
 				w.kind("Thing").Sources.Cluster = observed.Source{At: testNow.Add(-time.Minute), Error: "connection refused"}
 			},
-			object: pods, name: "iota-dac-0", metric: "resources_per_instance", says: []string{"pods of iota-dac", "1m0s", "connection refused"},
+			object: pods, name: "iota-dac-0", metric: "resources_per_instance", says: []string{"pods of iota-dac", "1m ago", "connection refused"},
 		},
 		"unknown pod":       {object: pods, name: "web-0", metric: "resources_per_instance", says: []string{"web-0", "belongs to no kind"}},
 		"ordinal gone":      {object: pods, name: "iota-dac-9", metric: "resources_per_instance", says: []string{"iota-dac-9"}},
@@ -115,7 +115,7 @@ func TestByName(t *testing.T) {
 			change: func(w *world) { w.pod("Thing", 0).List.Count, w.pod("Thing", 2).List.Count = 0, 0 },
 			object: statefulSets, name: "iota-dac", metric: "imbalance_ratio", value: "1",
 		},
-		"nobody may receive": {
+		"no instance may receive": {
 			change: func(w *world) { w.kind("Thing").Open = nil },
 			object: statefulSets, name: "iota-dac", metric: "imbalance_ratio", says: []string{"no instance may receive"},
 		},
@@ -255,7 +255,7 @@ func TestBySelector(t *testing.T) {
 		"stale": {
 			change: func(w *world) { w.Snapshot.At = w.Snapshot.At.Add(time.Minute) },
 			ns:     "iota", object: pods, metric: "resources_per_instance", selector: "app=iota-dac",
-			says: []string{": stale: the pods of iota-dac were last read 1m1s ago"},
+			says: []string{": too old: the pods of iota-dac were last read 1m1s ago"},
 		},
 		"many reasons": {
 			change: func(w *world) {

@@ -11,8 +11,8 @@ import (
 // selected remembers which pods label selectors pick. HPAs ask with the same few, pods change
 // seldom, and holding a selector against ten thousand sets of labels costs most of an answer.
 //
-// Invariant: what is remembered is used only for the very pods for which it was found. Nobody
-// changes them, so the address says which they are; and held here, no other pod can have it.
+// Invariant: what is remembered is used only for the very pods for which it was found. They
+// are read only, so the address says which they are; and held here, no other pod can have it.
 type selected struct {
 	mu    sync.Mutex
 	known map[selection]*picks

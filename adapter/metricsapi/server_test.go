@@ -37,7 +37,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// served is a Server on loopback that lets anyone ask.
+// served is a Server on loopback that lets every client ask.
 type served struct {
 	*Server
 	world *world
@@ -50,8 +50,8 @@ func serve(t *testing.T) *served {
 	return serveWith(t, func(*Server) {})
 }
 
-// anyone is the kubeconfig of an API server by which anyone may do everything.
-func anyone(t *testing.T) string {
+// anyClient is the kubeconfig of an API server by which every client may do everything.
+func anyClient(t *testing.T) string {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -62,7 +62,7 @@ func anyone(t *testing.T) string {
 			<-r.Context().Done()
 		case strings.HasSuffix(r.URL.Path, "/configmaps"):
 			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMapList","metadata":{"resourceVersion":"1"},"items":[]}`)
-		default: // it holds no CA: nobody has a certificate
+		default: // it holds no CA: no client has a certificate
 			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"extension-apiserver-authentication"}}`)
 		}
 	}))
@@ -79,7 +79,7 @@ func serveWith(t *testing.T, change func(*Server)) *served {
 	t.Helper()
 	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", nil, nil)
 	require.NoError(t, err)
-	cfg := Config{Address: "127.0.0.1:0", Kubeconfig: anyone(t)}
+	cfg := Config{Address: "127.0.0.1:0", Kubeconfig: anyClient(t)}
 	cfg.Cert, err = dynamiccertificates.NewStaticCertKeyContent("test", cert, key)
 	require.NoError(t, err)
 	s := &served{world: newWorld(t)}
@@ -288,7 +288,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// A panic costs one request an answer and nobody else.
+// A panic costs one request its answer, and no other one.
 func TestPanicIsAnAnswer(t *testing.T) {
 	s := serve(t)
 	s.mu.Lock()

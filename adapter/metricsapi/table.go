@@ -64,7 +64,7 @@ var table = []metric{
 	},
 	{
 		name: "heartbeat_lag_seconds", object: pods, unit: "seconds",
-		meaning: "Time since the newest heartbeat of the instance, since its pod started. Kinds without heartbeat have none.",
+		meaning: "Age of the newest heartbeat that the instance's present pod sent; without one, of the pod. Kinds without heartbeat have none.",
 		read:    onPods(busRead, lag),
 	},
 	{
@@ -80,7 +80,7 @@ var table = []metric{
 	},
 	{
 		name: "unassigned_resources", object: statefulSets, unit: "resources", external: true, additive: true,
-		meaning: "Resources of the kind that no instance owns and that wait for room.",
+		meaning: "Unassigned resources of the kind: in the pool, owned by no instance.",
 		read:    readCount(observed.Unassigned),
 	},
 	{
@@ -105,7 +105,7 @@ var table = []metric{
 	},
 	{
 		name: "recommended_replicas", object: statefulSets, unit: "instances", external: true,
-		meaning: "Size that the kind's own signals ask for, within its bounds and windows. It falls only after the instances that leave are empty. " +
+		meaning: "Recommended replicas: what the kind's own signals ask for, within its bounds and windows. It falls only after the leaving instances are drained. " +
 			"Its `windowSeconds` is the longer one of the stabilization windows.",
 		read: readRecommended,
 	},
@@ -194,7 +194,7 @@ func clusterUsable(s subject) error {
 		return fmt.Errorf("%w: the pods of %s have not been read yet%s", observed.ErrUnknown, s.config.StatefulSet, src.Because())
 	}
 	return fmt.Errorf("%w: the pods of %s were last read %s ago%s",
-		observed.ErrStale, s.config.StatefulSet, src.Age(s.now).Round(time.Second), src.Because())
+		observed.ErrTooOld, s.config.StatefulSet, config.Duration(src.Age(s.now)), src.Because())
 }
 
 func readCount(count func(*observed.Kind, time.Time) (int, error)) func(subject) (reading, error) {

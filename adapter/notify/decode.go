@@ -150,7 +150,8 @@ func (r reader) keys(raw json.RawMessage) (ids []string, inexact bool) {
 	})
 }
 
-// list reads the ids of a list one by one. inexact: it has some that cannot be read, or none at all.
+// list reads the ids of a list one by one. inexact: it has some that cannot be read, or none at
+// all.
 func list(raw json.RawMessage, read func(json.RawMessage) (id string, ok bool)) (ids []string, inexact bool) {
 	if ids, ok := plainTexts(raw); ok {
 		return ids, false

@@ -157,8 +157,8 @@ func (l *losses) explain(err error, now time.Time, clientID string) error {
 	if len(*l) < many || now.Sub((*l)[0]) > soon {
 		return err
 	}
-	return fmt.Errorf("%w; %d connections were lost within %s: another client may have the id %q, since a broker keeps only the younger of two such; "+
-		"each installation needs an id of its own", err, many, now.Sub((*l)[0]).Round(time.Second), clientID)
+	return fmt.Errorf("%w; %d connections were lost within %s: another client may have the id %q, since a broker keeps only the newer of two clients with one id; "+
+		"each installation needs an id of its own", err, many, config.Duration(now.Sub((*l)[0])), clientID)
 }
 
 // current takes the kinds, and the token that told of them.

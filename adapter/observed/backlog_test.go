@@ -30,9 +30,9 @@ func TestWhatIsNoAcknowledgement(t *testing.T) {
 		"":                                {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{PodUID: "a"}}},
 		"its status is absent":            {Pod: &Pod{UID: "a"}},
 		"its status is present and empty": {Pod: &Pod{UID: "a"}, List: &List{StatusFault: "is present and empty"}},
-		`its status is of pod "b", and it is pod a`:                 {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{PodUID: "b"}}},
-		`its status is of pod "", and it is pod a`:                  {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{}}},
-		`its status is of pod "b", and Kubernetes has no pod of it`: {List: &List{Status: &Status{PodUID: "b"}}},
+		`its status is of pod "b", and it is pod a`:                       {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{PodUID: "b"}}},
+		`its status is of pod "", and it is pod a`:                        {Pod: &Pod{UID: "a"}, List: &List{Status: &Status{}}},
+		`its status is of pod "b", and Kubernetes does not know this pod`: {List: &List{Status: &Status{PodUID: "b"}}},
 	} {
 		require.Equal(t, want, i.NotAcknowledging())
 	}

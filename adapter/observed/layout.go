@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// build replaces the layout and never edits the former one, which snapshots given away share.
+// build replaces the layout and never edits the former one, which snapshots handed out share.
 func (ks *kindState) build(name, namespace string) {
 	k := Kind{
 		Name: name, Namespace: namespace,

@@ -8,13 +8,14 @@ type Group struct {
 	UID        string    `json:"uid"`
 	Generation int64     `json:"generation"`
 	Created    time.Time `json:"created,omitzero"`
-	// Kind is the kind that it names; StatefulSet is the one it names, Wish is its spec.replicas.
+	// Kind is the kind that it names; StatefulSet is the one it names, Requested is its
+	// spec.replicas.
 	Kind        string `json:"kind"`
 	StatefulSet string `json:"statefulSet"`
-	Wish        int    `json:"wish"`
+	Requested   int    `json:"wish"`
 	Paused      bool   `json:"paused,omitempty"`
-	// Seeded says that shardscaler has set Wish to the size of the StatefulSet, and that the object
-	// was not replaced since. Otherwise Wish may be the API's default.
+	// Seeded says that shardscaler has set Requested to the size of the StatefulSet, and that the
+	// object was not replaced since. Otherwise Requested may be the API's default.
 	Seeded bool              `json:"seeded,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 }
@@ -27,7 +28,7 @@ type HPA struct {
 }
 
 // Groups is all InstanceGroups of a kind, oldest first. Strangers, of the first configured kind,
-// are those of a kind that is not configured: somebody has to tell them.
+// are those of a kind that is not configured: the first kind's loop tells them.
 type Groups struct {
 	Kind      string
 	At        time.Time

@@ -25,8 +25,8 @@ var (
 	ErrNoHeartbeat       = errors.New("the kind has no heartbeat")
 	ErrNoAcknowledgement = errors.New("the kind's instances do not acknowledge")
 	ErrUnknown           = errors.New("not known")
-	// ErrStale: the value was known and its source cannot be read any more.
-	ErrStale = errors.New("stale")
+	// ErrTooOld: the value was known and its source cannot be read any more.
+	ErrTooOld = errors.New("too old")
 )
 
 // Lag is now minus the newest heartbeat of the instance since its pod started. Without one it is
@@ -36,7 +36,7 @@ func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration
 		return 0, fmt.Errorf("heartbeat lag of kind %s: %w", k.Name, ErrNoHeartbeat)
 	}
 	if inst == nil || inst.Pod == nil {
-		return 0, fmt.Errorf("heartbeat lag: %w: there is no such pod", ErrUnknown)
+		return 0, fmt.Errorf("heartbeat lag: %w: no pod", ErrUnknown)
 	}
 	if err := usable("Kafka", *k.Sources.Bus, now, BusMaxAge); err != nil {
 		return 0, fmt.Errorf("heartbeat lag of %s: %w", inst.Pod.Name, err)
@@ -50,7 +50,7 @@ func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration
 	age := now.Sub(inst.Pod.Started)
 	if grace := cfg.Heartbeat.StartupGrace.Std(); age < grace {
 		return 0, fmt.Errorf("heartbeat lag of %s: %w: no heartbeat yet, and its start-up grace ends in %s",
-			inst.Pod.Name, ErrUnknown, (grace - age).Round(time.Second))
+			inst.Pod.Name, ErrUnknown, config.Duration(grace-age))
 	}
 	return age, nil
 }
@@ -59,7 +59,7 @@ func Lag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (time.Duration
 // Ready and has no list owns nothing: 0. inst may be nil: an unknown ordinal.
 func ResourcesPerInstance(k *Kind, inst *Instance, now time.Time) (int, error) {
 	if inst == nil || inst.Pod == nil {
-		return 0, fmt.Errorf("resources per instance: %w: there is no such pod", ErrUnknown)
+		return 0, fmt.Errorf("resources per instance: %w: no pod", ErrUnknown)
 	}
 	if err := usable("ZooKeeper", k.Sources.Store, now, StoreMaxAge); err != nil {
 		return 0, fmt.Errorf("resources of %s: %w", inst.Pod.Name, err)
@@ -167,7 +167,7 @@ func usable(name string, src Source, now time.Time, limit time.Duration) error {
 	case !src.Known():
 		return fmt.Errorf("%w: %s has not been read yet%s", ErrUnknown, name, src.Because())
 	case !src.Fresh(now, limit):
-		return fmt.Errorf("%w: %s was last read %s ago%s", ErrStale, name, src.Age(now).Round(time.Second), src.Because())
+		return fmt.Errorf("%w: %s was last read %s ago%s", ErrTooOld, name, config.Duration(src.Age(now)), src.Because())
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func answer(cmd string, state *State, cfg config.Kind, now time.Time) string {
 }
 
 func said[T any](v T, err error) string {
-	for _, class := range []error{ErrNoHeartbeat, ErrNoAcknowledgement, ErrUnknown, ErrStale} {
+	for _, class := range []error{ErrNoHeartbeat, ErrNoAcknowledgement, ErrUnknown, ErrTooOld} {
 		if errors.Is(err, class) {
 			return fmt.Sprintf("[%s] %s\n", class, err)
 		}

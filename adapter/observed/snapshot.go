@@ -251,7 +251,7 @@ func NotAcknowledging(s *Status, fault, uid string) string {
 	case s == nil:
 		return "its status " + fault
 	case uid == "":
-		return fmt.Sprintf("its status is of pod %q, and Kubernetes has no pod of it", s.PodUID)
+		return fmt.Sprintf("its status is of pod %q, and Kubernetes does not know this pod", s.PodUID)
 	case s.PodUID != uid:
 		return fmt.Sprintf("its status is of pod %q, and it is pod %s", s.PodUID, uid)
 	}
@@ -288,7 +288,7 @@ type ResourceKnown struct {
 	ID string
 	// Weight is the resource's cost; 0 when the catalogue names none (counted as 1).
 	Weight float64
-	// Labels may be shared with other resources: nobody changes them.
+	// Labels may be shared with other resources: they are read only.
 	Labels map[string]string
 	// Unread says that the row has a weight or labels that cannot be read: what was known stays.
 	Unread bool

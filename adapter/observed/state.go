@@ -20,7 +20,7 @@ type State struct {
 	mu    sync.Mutex
 	names []string
 	kinds map[string]*kindState
-	// changed is closed and replaced by the next change of substance; nil while nobody waits.
+	// changed is closed and replaced by the next change of substance; nil while no goroutine waits.
 	changed chan struct{}
 }
 
@@ -116,7 +116,7 @@ func (s *State) wake() {
 }
 
 // Snapshot returns all that is known, for ages at now. What did not change since the last call is
-// shared with it, so a call costs next to nothing; nobody may write into it.
+// shared with it, so a call costs next to nothing; it is read only.
 func (s *State) Snapshot(now time.Time) Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +167,7 @@ func (ks *kindState) apply(sig Signal) bool {
 
 // replace puts a signal in place of the one held, unless it is older. It reports news:
 // substance that differs, or a source that works again. A signal that is the same but younger is
-// none, else whoever writes a note about each signal would wake itself for ever.
+// none, else a reader that writes a note about each signal would wake itself for ever.
 func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source SourceName, same bool) bool {
 	if is.Before(was) {
 		return false

@@ -186,7 +186,7 @@ func TestSnapshotsAreValues(t *testing.T) {
 
 func TestTheOldestInstanceGroupOfTheStatefulSetCounts(t *testing.T) {
 	s := New("iota", things())
-	groups := Groups{Kind: "Thing", At: at(1), Groups: []Group{{Name: "a", StatefulSet: "other"}, {Name: "b", StatefulSet: "iota-dac", Wish: 3}, {Name: "c", StatefulSet: "iota-dac"}}}
+	groups := Groups{Kind: "Thing", At: at(1), Groups: []Group{{Name: "a", StatefulSet: "other"}, {Name: "b", StatefulSet: "iota-dac", Requested: 3}, {Name: "c", StatefulSet: "iota-dac"}}}
 	s.Apply(groups)
 	s.Apply(HPAs{Kind: "Thing", At: at(2), HPAs: []HPA{{Name: "x", Target: "iota-dac"}}})
 	k := s.Snapshot(at(3)).Kind("Thing")
@@ -200,7 +200,7 @@ func TestTheOldestInstanceGroupOfTheStatefulSetCounts(t *testing.T) {
 	s.Apply(groups)
 	select {
 	case <-ch:
-		t.Fatal("woken by an age: whoever writes a status would wake itself")
+		t.Fatal("woken by an age: a writer of a status would wake itself")
 	default:
 	}
 	s.Apply(Groups{Kind: "Thing", At: at(5), Groups: groups.Groups[:1]})
@@ -291,7 +291,7 @@ func drawSignal(t *rapid.T) Signal {
 	sec := rapid.IntRange(1, 30).Draw(t, "at")
 	switch rapid.IntRange(0, 6).Draw(t, "type") {
 	case 5:
-		return Groups{Kind: kind, At: at(sec), Groups: []Group{{Name: "things", Wish: sec}}}
+		return Groups{Kind: kind, At: at(sec), Groups: []Group{{Name: "things", Requested: sec}}}
 	case 6:
 		return HPAs{Kind: kind, At: at(sec), HPAs: []HPA{{Name: fmt.Sprint(sec)}}}
 	case 0:

@@ -3,10 +3,12 @@ package observed
 import (
 	"fmt"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/config"
 )
 
 // Weights is what the resources of a kind that is balanced by weight weigh. Only the leader reads
-// the catalogue, and tells everybody by way of ZooKeeper. List.Weight is what one list weighs.
+// the catalogue, and tells the followers by way of ZooKeeper. List.Weight is what one list weighs.
 type Weights struct {
 	// At is when it was made; zero: the leader does not know the weights yet.
 	At time.Time `json:"at,omitzero"`
@@ -28,7 +30,7 @@ func Weight(k *Kind, now time.Time) (float64, error) {
 
 // Imbalance is the largest load of an instance over the mean: 1 when all are alike, or nothing is
 // assigned. A load is a number of resources, or what they weigh. Only instances that may receive
-// count; those that are being emptied are not meant to be in balance.
+// count; those that are being drained are not meant to be in balance.
 func Imbalance(k *Kind, now time.Time) (float64, error) {
 	if _, err := counted(k, k.Assigned, now); err != nil {
 		return 0, fmt.Errorf("imbalance: %w", err)
@@ -75,7 +77,7 @@ func (w *Weights) usable(kind string, now time.Time) error {
 		return fmt.Errorf("weights of kind %s: %w: the leader has not read them from the catalogue yet", kind, ErrUnknown)
 	}
 	if age := now.Sub(w.At); age > WeightsMaxAge {
-		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrStale, age.Round(time.Second))
+		return fmt.Errorf("weights of kind %s: %w: the leader told them %s ago", kind, ErrTooOld, config.Duration(age))
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestWeightAndImbalanceByWeight(t *testing.T) {
 	_, _, err = read(kind(&Weights{}))
 	require.ErrorIs(t, err, ErrUnknown, "what the leader does not know is no number")
 	_, _, err = read(kind(weights(2 * time.Minute)))
-	require.ErrorIs(t, err, ErrStale)
+	require.ErrorIs(t, err, ErrTooOld)
 	untold := kind(weights(time.Second))
 	untold.Instances[2].List.Count = 4
 	_, err = Imbalance(untold, now)
@@ -47,7 +47,7 @@ func TestWeightAndImbalanceByWeight(t *testing.T) {
 	blind := kind(weights(time.Second))
 	blind.Sources.Store.At = now.Add(-time.Hour)
 	_, _, err = read(blind)
-	require.ErrorIs(t, err, ErrStale)
+	require.ErrorIs(t, err, ErrTooOld)
 }
 
 func TestTheSameWeightsToldAgainAreNoNews(t *testing.T) {

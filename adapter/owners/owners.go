@@ -60,7 +60,7 @@ func New(cfg Config, kube kubernetes.Interface, dyn dynamic.Interface, log *slog
 	return s
 }
 
-// Configure replaces the kinds, at any time. Nobody changes them afterwards.
+// Configure replaces the kinds, at any time. They are read only from then on.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds.Store(&kinds)
 	s.groups.changed.Wake()

@@ -92,7 +92,7 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	_, mark := groups(0, 0, "none", any)
 	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "things"))
 	one, mark := groups(mark, 1, "one", any)
-	require.Equal(t, 1, one.Groups[0].Wish, "the API's default")
+	require.Equal(t, 1, one.Groups[0].Requested, "the API's default")
 	require.False(t, one.Groups[0].Seeded)
 	require.Equal(t, "work", one.Groups[0].StatefulSet)
 	k.Apply(t, ns, strings.ReplaceAll(strings.ReplaceAll(group, "NAME", "cameras"), "Thing", "Camera"))
@@ -103,12 +103,12 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = k.Run(t.Context(), "-n", ns, "annotate", "ig", "things", v1alpha1.SeededAnnotation+"=3", "other=x")
 	require.NoError(t, err)
-	wished, mark := groups(mark, 1, "a wish", func(g observed.Groups) bool { return g.Groups[0].Wish == 4 && g.Groups[0].Seeded })
+	wished, mark := groups(mark, 1, "a wish", func(g observed.Groups) bool { return g.Groups[0].Requested == 4 && g.Groups[0].Seeded })
 	require.Greater(t, wished.Groups[0].Generation, one.Groups[0].Generation)
 	for _, n := range []string{"0", "4"} { // an HPA with minReplicas 0 writes 0
 		_, err = k.Run(t.Context(), "-n", ns, "scale", "ig", "things", "--replicas="+n)
 		require.NoError(t, err)
-		_, mark = groups(mark, 1, "a wish of "+n, func(g observed.Groups) bool { return strconv.Itoa(g.Groups[0].Wish) == n && g.Groups[0].Seeded })
+		_, mark = groups(mark, 1, "a wish of "+n, func(g observed.Groups) bool { return strconv.Itoa(g.Groups[0].Requested) == n && g.Groups[0].Seeded })
 	}
 	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "a-younger-one"))
 	two, mark := groups(mark, 2, "two, oldest first or by name", any)
@@ -158,7 +158,7 @@ func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
 	k.Apply(t, ns, things)
 	seeded := func(from, wish int, yes bool) (observed.Group, int) {
 		got, mark := observedtest.Await(t, rec, from, fmt.Sprintf("wish %d, seeded %t", wish, yes), func(g observed.Groups) bool {
-			return g.Kind == "Thing" && len(g.Groups) == 1 && g.Groups[0].Wish == wish && g.Groups[0].Seeded == yes
+			return g.Kind == "Thing" && len(g.Groups) == 1 && g.Groups[0].Requested == wish && g.Groups[0].Seeded == yes
 		})
 		return got.Groups[0], mark
 	}

@@ -53,7 +53,7 @@ func groupsOf(kinds []config.Kind, k config.Kind, at time.Time, objects []any) o
 func reduceGroup(g *v1alpha1.InstanceGroup) observed.Group {
 	return observed.Group{
 		Name: g.Name, UID: string(g.UID), Generation: g.Generation, Created: g.CreationTimestamp.Time, Labels: g.Labels,
-		Kind: g.Spec.Kind, StatefulSet: g.Spec.StatefulSetName, Wish: int(g.Spec.Replicas), Paused: g.Spec.Paused,
+		Kind: g.Spec.Kind, StatefulSet: g.Spec.StatefulSetName, Requested: int(g.Spec.Replicas), Paused: g.Spec.Paused,
 		// The condition Seeded does not count: a status outlives the replacement of its spec.
 		Seeded: g.Annotations[v1alpha1.SeededAnnotation] != "",
 	}

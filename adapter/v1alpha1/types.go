@@ -14,19 +14,19 @@ const (
 	Resource = "instancegroups"
 )
 
-// InstanceGroup is the size that an HPA or a person wishes for the StatefulSet of one kind of resources. With
-// `replicas: {owner: group}` in shardscaler's configuration the wish is followed: what goes is emptied first, and a wish that is too
-// small for the resources there are is not followed.
+// InstanceGroup is the size that an HPA or a person requests for the StatefulSet of one kind of
+// resources. With `replicas: {owner: group}` in shardscaler's configuration the request is followed:
+// what leaves is drained first, and a request that is too small for the resources is not followed.
 //
 // +kubebuilder:resource:shortName=ig
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
-// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.desired`,description="Size that is being brought about"
-// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Size of the StatefulSet"
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.desired`,description="Desired replicas"
+// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=`.status.replicas`,description="Current replicas of the StatefulSet"
 // +kubebuilder:printcolumn:name="Assigned",type=integer,JSONPath=`.status.assigned`,description="Resources that an instance owns"
-// +kubebuilder:printcolumn:name="Unassigned",type=integer,JSONPath=`.status.unassigned`,description="Resources that wait for room"
+// +kubebuilder:printcolumn:name="Unassigned",type=integer,JSONPath=`.status.unassigned`,description="Resources that no instance owns"
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
-// +kubebuilder:printcolumn:name="Wish",type=integer,JSONPath=`.spec.replicas`,priority=1,description="Size that the HPA or a person asks for"
+// +kubebuilder:printcolumn:name="Wish",type=integer,JSONPath=`.spec.replicas`,priority=1,description="Replicas that the HPA or a person requests"
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`,priority=1
 // +kubebuilder:printcolumn:name="StatefulSet",type=string,JSONPath=`.spec.statefulSetName`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
@@ -40,7 +40,7 @@ type InstanceGroup struct {
 	Status InstanceGroupStatus `json:"status,omitempty"`
 }
 
-// InstanceGroupSpec is the wish.
+// InstanceGroupSpec is the request.
 type InstanceGroupSpec struct {
 	// Kind is the kind of resources, as shardscaler's configuration names it: Thing, Rule, …
 	//
@@ -48,15 +48,16 @@ type InstanceGroupSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="kind cannot change: delete the InstanceGroup and make another"
 	Kind string `json:"kind"`
-	// StatefulSetName is the StatefulSet that runs the kind's instances; the same as in shardscaler's configuration.
+	// StatefulSetName is the StatefulSet that runs the kind's instances; the same as in
+	// shardscaler's configuration.
 	//
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$`
 	// +kubebuilder:validation:MaxLength=52
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="statefulSetName cannot change: delete the InstanceGroup and make another"
 	StatefulSetName string `json:"statefulSetName"`
-	// Replicas is the size wished for. When the InstanceGroup is new, or was replaced as a whole,
+	// Replicas is the requested size. When the InstanceGroup is new, or was replaced as a whole,
 	// shardscaler sets it once to the size of the StatefulSet; from then on only an HPA or a person
-	// writes it. Like any wish, 0 is bounded by init.
+	// writes it. Like any request, 0 is bounded by init.
 	//
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
@@ -81,21 +82,21 @@ type State string
 const (
 	Steady       State = "Steady"       // the size is the one desired
 	Growing      State = "Growing"      // the StatefulSet is to get more replicas
-	Draining     State = "Draining"     // the instances that go are being emptied
-	DrainBlocked State = "DrainBlocked" // they cannot be emptied; the condition Draining says why
+	Draining     State = "Draining"     // leaving instances are being drained
+	DrainBlocked State = "DrainBlocked" // the drain is blocked; the condition Draining says why
 	Paused       State = "Paused"       // nothing is written
-	Blind        State = "Blind"        // an input is missing without which nothing is decided
+	Blind        State = "Blind"        // an input is too old, incomplete or contradictory: nothing is decided
 	Stopped      State = "Stopped"      // sizes are not written, since another writer or an HPA writes them
-	NotFollowed  State = "NotFollowed"  // the wish does not count; the condition ScalingActive says why
+	NotFollowed  State = "NotFollowed"  // the request does not count; the condition ScalingActive says why
 )
 
 // Types of conditions, and what is so when they are true.
 const (
 	ConditionSeeded         = "Seeded"         // spec.replicas was set to the size of the StatefulSet, once
-	ConditionScalingActive  = "ScalingActive"  // the wish is followed, as far as ScalingLimited lets it
-	ConditionScalingLimited = "ScalingLimited" // another size than the one wished for is brought about
-	ConditionDraining       = "Draining"       // instances are being emptied before they go
-	ConditionForeignWriter  = "ForeignWriter"  // somebody else writes replicas against us, and we have stopped
+	ConditionScalingActive  = "ScalingActive"  // the request is followed, as far as ScalingLimited lets it
+	ConditionScalingLimited = "ScalingLimited" // another size than the requested one is desired
+	ConditionDraining       = "Draining"       // leaving instances are being drained
+	ConditionForeignWriter  = "ForeignWriter"  // another writer writes replicas against shardscaler, which has yielded
 	ConditionConflictingHPA = "ConflictingHPA" // there is an HPA on the StatefulSet itself
 )
 
@@ -129,7 +130,7 @@ const (
 	ReasonNone               = "None"
 )
 
-// InstanceGroupStatus is what shardscaler makes of the wish.
+// InstanceGroupStatus is what shardscaler makes of the request.
 type InstanceGroupStatus struct {
 	// ObservedGeneration is the generation of the spec that this status is about.
 	//
@@ -141,7 +142,7 @@ type InstanceGroupStatus struct {
 	Replicas int32 `json:"replicas"`
 	// +optional
 	Selector string `json:"selector,omitempty"`
-	// Desired is the size that is being brought about.
+	// Desired is the desired replicas.
 	//
 	// +optional
 	Desired int32 `json:"desired,omitempty"`

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +31,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/meter"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -79,7 +79,7 @@ func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
 	return s
 }
 
-// Configure replaces the kinds, at any time. Nobody changes them afterwards.
+// Configure replaces the kinds, at any time. They are read only from then on.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds.Store(&kinds)
 	s.changed.Wake()
@@ -126,10 +126,8 @@ func (s *Source) heard() time.Time {
 }
 
 func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {
-	return promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "shardscaler_cluster_failures_total",
-		Help: "Tries to hear the Kubernetes API that failed: watch (StatefulSets and pods) or metrics (metrics.k8s.io).",
-	}, []string{"api"})
+	return meter.In(reg).Counters("shardscaler_cluster_failures_total",
+		"Failed reads of the Kubernetes API: watch (StatefulSets and pods) or metrics (metrics.k8s.io).", "api")
 }
 
 var errWatchLags = errors.New("the watch lags behind the API server")

@@ -61,14 +61,14 @@ func TestDecideOfflineGivesTheServersDecision(t *testing.T) {
 		require.JSONEq(t, string(want), string(again))
 	}
 	require.Equal(t, 3, got[0].Desired)
-	require.Equal(t, decide.Still, got[1].Verb)
+	require.Equal(t, decide.Blind, got[1].Verb)
 }
 
 func TestDecideOfflineShowsOneKindAsText(t *testing.T) {
 	_, text := savedWorld(t)
 	out, err := runDecide(text, "--kind", "Thing")
 	require.NoError(t, err)
-	require.Contains(t, out, "grow from 2 to 3")
+	require.Contains(t, out, "scale up 2 -> 3")
 	require.NotContains(t, out, "Rule")
 }
 

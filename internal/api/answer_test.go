@@ -49,7 +49,7 @@ func (f *fleet) Kind(name string) (KindView, bool) {
 	defer f.mu.Unlock()
 	return KindView{
 		Config: config.Default("Thing", "iota-dac"), State: f.state,
-		Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.Keep, At: time.Now()}},
+		Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.NoChange, At: time.Now()}},
 		Lookup:   func(string) (int, bool) { return 0, false },
 	}, name == "Thing"
 }

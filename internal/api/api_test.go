@@ -50,7 +50,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 		4: {Ordinal: 4, Capacity: 5000},
 	}}
 	v := KindView{
-		Config: k, Override: standing, State: state, Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.Keep}},
+		Config: k, Override: standing, State: state, Decision: &outcome.Report{Decision: decide.Decision{Kind: name, Verb: decide.NoChange}},
 		Waiting: &resync.Waiting{Count: 12, Known: 20, Share: 0.6},
 		Lookup: func(id string) (int, bool) {
 			switch id {

@@ -296,7 +296,7 @@ func TestAnInstanceThatCameBackMeanwhileIsNotDeclaredDead(t *testing.T) {
 	r.proxy.Heal()
 	told := <-answer
 	require.Contains(t, told, "409 ")
-	require.Contains(t, told, "its ZooKeeper session lives")
+	require.Contains(t, told, "its ZooKeeper session is alive")
 	kept, _ := r.runner.engine.Kept(scaler.AssumedDeadName)
 	require.Empty(t, string(kept))
 }

@@ -112,3 +112,14 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err, "what was accepted is accepted again: %s", out)
 	})
 }
+
+func TestADurationIsPrintedAsAPersonWritesIt(t *testing.T) {
+	for text, want := range map[string]string{
+		"0s": "0s", "250ms": "250ms", "1s": "1s", "60s": "1m", "330s": "5m30s", "10m": "10m", "29.6s": "30s",
+		"1h": "1h", "1h0m10s": "1h", "65m": "1h5m", "24h": "24h", "-90s": "-1m30s",
+	} {
+		d, err := time.ParseDuration(text)
+		require.NoError(t, err)
+		require.Equal(t, want, Duration(d).String(), text)
+	}
+}

@@ -1,7 +1,9 @@
-// Package actuate carries out what the scaler decides: it writes /scale, deletes pods that are to be restarted, and raises events.
+// Package actuate carries out what the scaler decides: it writes /scale, deletes pods that are to
+// be restarted, and raises events.
 //
-// In: a StatefulSet by name and uid, and a size read from /scale. Out: requests to the Kubernetes API. Invariant: a size is
-// written only over the uid and the resourceVersion it was read with, so that whoever changed the object in between wins.
+// In: a StatefulSet by name and uid, and a size read from /scale. Out: requests to the Kubernetes
+// API. Invariant: a size is written only over the uid and the resourceVersion it was read with, so
+// that a change of the object in between wins.
 package actuate
 
 import (
@@ -21,22 +23,27 @@ import (
 	"k8s.io/client-go/tools/record"
 )
 
-// ErrConflict is returned when the object is not what it was when it was read: nothing was written, and one looks again.
+// ErrConflict is returned when the object is not what it was when it was read: nothing was written,
+// and the caller reads again.
 var ErrConflict = errors.New("changed meanwhile")
 
-// ErrDenied is returned when the API server does not allow this process what it asks: the rights that it was given lack it.
+// ErrDenied is returned when the API server does not allow this process what it asks: the rights
+// that it was given lack it.
 var ErrDenied = errors.New("kubernetes does not allow it")
 
-// LeaderAnnotation names the leader on the StatefulSet. Only its writing matters: it raises the resourceVersion.
+// LeaderAnnotation names the leader on the StatefulSet. Only its writing matters: it raises the
+// resourceVersion.
 const LeaderAnnotation = "shardscaler.io/leader"
 
 // fieldManager signs our writes in managedFields.
 const fieldManager = "shardscaler"
 
-// callTimeout bounds one request, so that an API server that does not answer holds up one tick and not the loop.
+// callTimeout bounds one request, so that an API server that does not answer holds up one tick and
+// not the loop.
 const callTimeout = 5 * time.Second
 
-// Workload names a StatefulSet, or with Group an InstanceGroup. UID keeps a request from reaching another one of the same name.
+// Workload names a StatefulSet, or with Group an InstanceGroup. UID keeps a request from reaching
+// another one of the same name.
 type Workload struct {
 	Namespace, Name, UID string
 	Group                bool
@@ -63,8 +70,9 @@ func New(client kubernetes.Interface, recorder record.EventRecorder, log *slog.L
 	return &Kubernetes{client: client, recorder: recorder, log: log, last: map[eventKey]raised{}}
 }
 
-// Claim marks the StatefulSet as led by leader, which raises its resourceVersion: a size that a former leader read before can be
-// written no more. It belongs after the head was taken and before the first grant.
+// Claim marks the StatefulSet as led by leader, which raises its resourceVersion: a size that a
+// former leader read before can be written no more. It belongs after the head was taken and before
+// the first grant.
 func (k *Kubernetes) Claim(ctx context.Context, w Workload, leader string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -116,7 +124,8 @@ func (k *Kubernetes) Restart(ctx context.Context, w Workload, pod, uid string) e
 	return wrap(err, "delete pod %s", pod)
 }
 
-// wrap names the verb, and makes of the API's conflicts an ErrConflict, of its denials an ErrDenied.
+// wrap names the verb, and makes of the API's conflicts an ErrConflict, of its denials an
+// ErrDenied.
 func wrap(err error, format string, args ...any) error {
 	switch {
 	case err == nil:

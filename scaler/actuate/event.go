@@ -25,10 +25,10 @@ var (
 	CannotWriteGroup = warning("CannotWrite")     // that the InstanceGroup could not be written
 	DrainBlocked     = warning("DrainBlocked")    // what keeps a drain from ending
 	InstanceLost     = warning("InstanceLost")    // that instances cannot be reached or do not work, and what becomes of them
-	NobodyRestarted  = warning("NobodyRestarted") // that silence is so widespread, or so uncertain, that nobody is restarted
-	ClusterFull      = warning("ClusterFull")     // that a growth would only add Pending pods
+	NobodyRestarted  = warning("NobodyRestarted") // that silence is so widespread, or so uncertain, that no instance is restarted
+	ClusterFull      = warning("ClusterFull")     // that a scale up would only add Pending pods
 	Blind            = warning("Blind")           // that nothing is decided for want of input
-	ForeignWriter    = warning("ForeignWriter")   // that somebody else insists on another size, and that we write none any more
+	ForeignWriter    = warning("ForeignWriter")   // that another writer keeps writing another size, and that replicas are left to it
 	ConflictingHPA   = warning("ConflictingHPA")  // that an HPA writes what is not its own, or that several HPAs stop each other
 	RowsUnannounced  = warning("RowsUnannounced") // that rows keep appearing in the catalogue of which no message tells
 	NotFollowed      = warning("NotFollowed")     // why an InstanceGroup counts for nothing
@@ -43,34 +43,36 @@ func Scaled(from, to int, why string) Event {
 	return Event{Reason: "Scaled", Message: fmt.Sprintf("replicas %d -> %d: %s", from, to, why)}
 }
 
-// Draining says that instances are being emptied before they go.
+// Draining says that leaving instances are being drained.
 func Draining(instances, why string) Event {
-	return Event{Reason: "Draining", Message: fmt.Sprintf("emptying %s: %s", instances, why)}
+	return Event{Reason: "Draining", Message: fmt.Sprintf("draining %s: %s", instances, why)}
 }
 
-// DrainUndone says that load returned before the shrink was written.
+// DrainUndone says that load returned before the scale down was written.
 func DrainUndone(why string) Event {
 	return Event{Reason: "DrainUndone", Message: "the instances stay: " + why}
 }
 
-// TakenWithResources says that another writer lowered replicas and took instances that still own resources.
+// TakenWithResources says that another writer lowered replicas and took instances that still own
+// resources.
 func TakenWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("instances %v go although they own %d resources: they are emptied now", ordinals, left)}
+	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("another writer lowered replicas before a drain: instances %v terminate, resources left: %d; they are drained now", ordinals, left)}
 }
 
-// EndedWithResources says that instances whose replicas another writer lowered end, or have ended, with resources that they still own.
+// EndedWithResources says that instances whose replicas another writer lowered end, or have ended,
+// with resources that they still own.
 func EndedWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end with %d resources left on them", ordinals, left)}
+	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end before they are drained: resources left: %d", ordinals, left)}
 }
 
 // NotKept says that what a successor is to know could not be kept in ZooKeeper.
 func NotKept(err error) Event {
-	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history are not kept for the next leader, and replicas that do not lead cannot serve them: %v", err)}
+	return Event{Warning: true, Reason: "NotKept", Message: fmt.Sprintf("the decision and its history could not be stored: the next leader begins without them, and followers cannot serve them: %v", err)}
 }
 
-// AssumedDead says that a person has declared a pod dead.
+// AssumedDead says that a pod is assumed dead, on the word of a person.
 func AssumedDead(pod, uid, by string, left int) Event {
-	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s declared pod %s (%s) dead: the %d resources it owned go to others", by, pod, uid, left)}
+	return Event{Warning: true, Reason: "AssumedDead", Message: fmt.Sprintf("%s said that pod %s (%s) runs nothing any more: it is assumed dead, resources reassigned: %d", by, pod, uid, left)}
 }
 
 // Restarted says that a pod was deleted because it was silent.
@@ -78,9 +80,9 @@ func Restarted(pod, why string) Event {
 	return Event{Warning: true, Reason: "Restarted", Message: pod + " is restarted: " + why}
 }
 
-// BeyondCapacity says that resources do not fit into the largest size.
+// BeyondCapacity says that there are resources too many for max instances at capacity.
 func BeyondCapacity(excess, most, capacity int) Event {
-	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("%d resources do not fit into %d instances of %d", excess, most, capacity)}
+	return Event{Warning: true, Reason: "BeyondCapacity", Message: fmt.Sprintf("resources too many for %d instances of capacity %d: %d", most, capacity, excess)}
 }
 
 // Seeded says that a new InstanceGroup was given the size of its StatefulSet.
@@ -88,7 +90,7 @@ func Seeded(replicas int, statefulSet string) Event {
 	return Event{Reason: "Seeded", Message: fmt.Sprintf("replicas set to %d, the size of StatefulSet %s; from now on an HPA or a person writes them", replicas, statefulSet)}
 }
 
-// ScalingLimited says that another size than the one wished for is brought about.
+// ScalingLimited says that another size than the requested one is desired.
 func ScalingLimited(reason, why string) Event {
 	return Event{Reason: reason, Message: why}
 }
@@ -106,7 +108,8 @@ type raised struct {
 	at      time.Time
 }
 
-// Publish raises e on the StatefulSet or the InstanceGroup. One that says the same as the last of its reason is raised once an hour.
+// Publish raises e on the StatefulSet or the InstanceGroup. One that says the same as the last of
+// its reason is raised once an hour.
 func (k *Kubernetes) Publish(w Workload, e Event) {
 	if !k.fresh(eventKey{w, e.Reason}, e.Message, time.Now()) {
 		return

@@ -27,8 +27,9 @@ func NewGroups(client dynamic.Interface) *Groups {
 	return &Groups{client: client.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource))}
 }
 
-// SeedGroup sets spec.replicas and says so in an annotation, in one write. An InstanceGroup that changed since generation was seen is
-// an ErrConflict: what a person wrote meanwhile is not lost unseen.
+// SeedGroup sets spec.replicas and says so in an annotation, in one write. An InstanceGroup that
+// changed since generation was seen is an ErrConflict: what a person wrote meanwhile is not lost
+// unseen.
 func (g *Groups) SeedGroup(ctx context.Context, w Workload, generation int64, replicas int) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

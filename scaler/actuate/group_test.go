@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// kubectl runs against a namespace of the real API server and returns what it prints, errors included.
+// kubectl runs against a namespace of the real API server and returns what it prints, errors
+// included.
 type kubectl func(in string, args ...string) (string, error)
 
 func groups(t *testing.T) (*Groups, string, kubectl) {
@@ -54,13 +55,13 @@ func TestAnInstanceGroupIsSeededOnceAndItsStatusIsForAnHPA(t *testing.T) {
 	other := w
 	other.UID = "another"
 	require.ErrorIs(t, g.SeedGroup(t.Context(), other, 1, 7), ErrConflict)
-	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 2, 7), ErrConflict, "somebody has written since")
+	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 2, 7), ErrConflict, "another client has written since")
 	require.NoError(t, g.SeedGroup(t.Context(), w, 1, 7))
 	require.ErrorIs(t, g.SeedGroup(t.Context(), w, 1, 9), ErrConflict, "it has a new generation")
 
 	fill := func(st *v1alpha1.InstanceGroupStatus) {
 		st.ObservedGeneration, st.Replicas, st.Selector, st.Desired = 2, 7, "app=iota-dac", 8
-		st.Assigned, st.Unassigned, st.State, st.Message = 31500, 500, v1alpha1.Growing, "grow from 7 to 8: count asks for 8"
+		st.Assigned, st.Unassigned, st.State, st.Message = 31500, 500, v1alpha1.Growing, "scale up 7 -> 8: count asks for 8"
 		st.Conditions = []metav1.Condition{{
 			Type: v1alpha1.ConditionSeeded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSeeded, LastTransitionTime: metav1.Unix(1_800_000_000, 0),
 		}}

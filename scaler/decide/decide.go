@@ -24,7 +24,7 @@ type Input struct {
 func Decide(in Input) Decision {
 	c := &in.Config
 	d := Decision{
-		Kind: c.Name, StatefulSet: c.StatefulSet, At: in.Now, Mode: c.Replicas.Mode, Verb: Still,
+		Kind: c.Name, StatefulSet: c.StatefulSet, At: in.Now, Mode: c.Replicas.Mode, Verb: Blind,
 		TargetPerInstance: c.TargetPerInstance, Capacity: c.Capacity, Init: c.Init, Max: c.Max,
 	}
 	d.Owner, d.Conflict = in.owner()
@@ -53,8 +53,9 @@ func Decide(in Input) Decision {
 	return d
 }
 
-// blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old or incomplete. One failed
-// read is enough; whoever acts on the answer before it does more harm than waiting.
+// blind says why nothing can be computed at all: what ZooKeeper or Kubernetes holds is unknown, old
+// or incomplete. One failed read is enough: to act on the answer before it does more harm than
+// waiting.
 func blind(in *Input) (Reason, string) {
 	_, unread := observed.Resources(&in.Observed, in.Now)
 	switch cluster, store := in.Observed.Sources.Cluster, in.Observed.Sources.Store; {
@@ -75,14 +76,14 @@ func blind(in *Input) (Reason, string) {
 }
 
 func ago(s observed.Source, now time.Time) string {
-	return s.Age(now).Round(time.Second).String() + " ago"
+	return config.Duration(s.Age(now)).String() + " ago"
 }
 
 // observe notes what the size is computed from: counts, signals, and why the size may not fall.
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
 	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
-	d.Mute = notAcknowledging(in)
+	d.NotAcknowledging = allNotAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed
 	d.Rollout = rollout(in)
@@ -91,7 +92,7 @@ func (d *Decision) observe(in *Input) {
 	d.Holds = slices.Concat(gaps, d.holds(in))
 }
 
-// holds are the reasons not to shrink other than incomplete sources.
+// holds are the reasons against a scale down other than incomplete sources.
 func (d *Decision) holds(in *Input) (hs []Hold) {
 	hold := func(by Reason, text string) {
 		if text != "" {
@@ -104,41 +105,42 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {
-		hold(ByAdoption, fmt.Sprintf("every source was complete for %s, and must be for one window of %s",
-			watched.Round(time.Second), window))
+		hold(ByAdoption, fmt.Sprintf("all sources are complete for %s only, one window (%s) is needed",
+			config.Duration(watched), config.Duration(window)))
 	}
 	hold(ByRollout, d.Rollout)
 	if text := unadopted(in); text != "" {
 		hold(ByUnadopted, text)
 	} else {
-		hold(BySilence, d.Health.Breaker)
+		hold(BySilence, d.Health.Suspended)
 	}
 	hold(ByIncomplete, d.Health.notReporting())
 	hold(ByPause, in.Paused())
 	return hs
 }
 
-// gaps are the sources that are not complete now. The resources of a kind may be more than ZooKeeper holds until the catalogue was
-// read, and its instances may be dead without the bus: no shrink then.
+// gaps are the sources that are not complete now. The resources of a kind may be more than
+// ZooKeeper holds until the catalogue was read, and its instances may be gone without the bus: no
+// scale down then.
 func gaps(in *Input) (hs []Hold) {
 	sources := in.Observed.Sources
-	check := func(name observed.SourceName, s observed.Source, limit time.Duration) {
+	check := func(name string, s observed.Source, limit time.Duration) {
 		switch {
 		case !s.Known():
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s has not been read yet%s", name, s.Because())})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: not read yet%s", name, s.Because())})
 		case limit > 0 && !s.Fresh(in.Now, limit):
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s was last read %s, more than %s", name, ago(s, in.Now), limit)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: last read %s, limit %s", name, ago(s, in.Now), config.Duration(limit))})
 		case limit == 0 && s.Error != "":
-			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s is not connected: %s", name, s.Error)})
+			hs = append(hs, Hold{ByMissingSignal, fmt.Sprintf("%s: not connected: %s", name, s.Error)})
 		}
 	}
-	check(observed.SourceCatalogue, sources.Catalogue, in.Config.Freshness.Catalogue.Std())
-	check(observed.SourceNotify, sources.Notify, 0) // a stream: connected or not
+	check("catalogue", sources.Catalogue, in.Config.Freshness.Catalogue.Std())
+	check("notifications (MQTT)", sources.Notify, 0) // a stream: connected or not
 	if in.Config.CPU != nil || in.Config.Memory != nil {
-		check(observed.SourceMetrics, sources.Metrics, in.Config.Freshness.Metrics.Std())
+		check("pod metrics", sources.Metrics, in.Config.Freshness.Metrics.Std())
 	}
 	if in.Config.Heartbeat != nil && sources.Bus != nil {
-		check(observed.SourceBus, *sources.Bus, observed.BusMaxAge)
+		check("heartbeats (Kafka)", *sources.Bus, observed.BusMaxAge)
 	}
 	return hs
 }
@@ -154,8 +156,9 @@ func rollout(in *Input) string {
 	return ""
 }
 
-// replacing says whether the StatefulSet's controller is replacing pods. A controller that waits with
-// all pods available, for a person or by a partition, may do so for weeks: that holds nothing up.
+// replacing says whether the StatefulSet's controller is replacing pods. A controller that waits
+// with all pods available, for a person or by a partition, may do so for weeks: that holds nothing
+// up.
 func replacing(k *observed.Kind) bool { return outdated(k.Workload) && !available(k) }
 
 func outdated(w *observed.Workload) bool { return w.UpdatedReplicas < w.StatusReplicas }
@@ -184,7 +187,7 @@ func staying(k *observed.Kind) (all, ready int) {
 	return all, ready
 }
 
-// unschedulablePatience is how long a pod may look for a node before a growth is called vain.
+// unschedulablePatience is how long a pod may look for a node before a scale up is called vain.
 const unschedulablePatience = time.Minute
 
 func unschedulable(in *Input) string {
@@ -194,11 +197,12 @@ func unschedulable(in *Input) string {
 			pods = append(pods, p.Name)
 		}
 	}
-	return listed(pods, "finds no node", "find no node")
+	return listed(pods, "is unschedulable", "are unschedulable")
 }
 
 // unadopted names the pods that may be instances and that the StatefulSet does not own: then what
-// is seen is a part of the whole, and calls no instance lost, absent or silent, nor shrinks.
+// is seen is a part of the whole, and calls no instance lost, absent or silent, nor allows a scale
+// down.
 func unadopted(in *Input) string {
 	var pods []string
 	for _, i := range in.Observed.Instances {

@@ -15,10 +15,10 @@ type Verb string
 
 // The verbs.
 const (
-	Keep   Verb = "keep"
-	Grow   Verb = "grow"
-	Shrink Verb = "shrink" // the instances that leave are emptied first
-	Still  Verb = "still"  // blind: nothing is computed and nothing is done
+	NoChange  Verb = "keep"
+	ScaleUp   Verb = "grow"
+	ScaleDown Verb = "shrink" // the leaving instances are drained first
+	Blind     Verb = "still"  // blind: nothing is computed and nothing is done
 )
 
 // Reason names what determined the outcome. The set is closed: it is a metric's label.
@@ -31,7 +31,7 @@ const (
 	ByHottestCPU    Reason = "cpu-hottest"
 	ByMemory        Reason = "memory"
 	ByHottestMemory Reason = "memory-hottest"
-	ByWish          Reason = "wish"
+	ByRequest       Reason = "wish"
 	ByInit          Reason = "init"
 	ByMax           Reason = "max"
 	ByWindow        Reason = "window"
@@ -54,9 +54,10 @@ const (
 	NoWorkload      Reason = "no-statefulset"
 )
 
-// Decision is the size a kind should have, and why: a value that nothing changes once it is made. What
-// becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was computed: only Kind, At, Owner, Reason,
-// Summary and, if it is known, Current mean anything, and everything stays as it is.
+// Decision is the size a kind should have, and why: a value that nothing changes once it is made.
+// What becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was
+// computed: only Kind, At, Owner, Reason, Summary and, if it is known, Current mean anything, and
+// everything stays as it is.
 type Decision struct {
 	Kind        string       `json:"kind"`
 	StatefulSet string       `json:"statefulSet"`
@@ -69,16 +70,18 @@ type Decision struct {
 	Summary string `json:"summary"`
 	Blind   string `json:"blind,omitempty"`
 
-	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first ordinal.
+	// Current is spec.replicas of the StatefulSet, nil while that is not known. Start is its first
+	// ordinal.
 	Current *int `json:"current,omitempty"`
 	Start   int  `json:"start,omitempty"`
-	// Wanted is what the signals ask for now, within init and max, before windows, rates and holds.
-	Wanted int `json:"wanted"`
-	// Desired is the size to bring about: Wanted after windows, rates, bounds and holds. With owner hpa it is the size for which
-	// the assignment is laid out; only the HPA writes replicas.
+	// Needed is what the signals ask for now, within init and max, before windows, rates and holds.
+	Needed int `json:"wanted"`
+	// Desired is Needed after windows, policies, bounds and holds. With owner hpa it is the size
+	// for which the assignment is laid out; only the HPA writes replicas.
 	Desired int `json:"desired"`
-	// Recommended is recommended_replicas: our own signals, bounds and windows, never current replicas nor an HPA's wish; it does
-	// not fall below an instance that is open or owns anything. Nil: not known, see RecommendedUnknown.
+	// Recommended is recommended_replicas: our own signals, bounds and windows, never current
+	// replicas nor what an HPA requests; it does not fall below an instance that is open or owns
+	// anything. Nil: not known, see RecommendedUnknown.
 	Recommended        *int   `json:"recommended,omitempty"`
 	RecommendedUnknown string `json:"recommendedUnknown,omitempty"`
 	// Own is Recommended before it is held up by instances that are open or own something.
@@ -91,32 +94,36 @@ type Decision struct {
 	Capacity          int `json:"capacity"`
 	Init              int `json:"init"`
 	Max               int `json:"max"`
-	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should go from becoming empty.
+	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should
+	// go from becoming empty.
 	Excess int `json:"excess,omitempty"`
 
-	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each one's mean before its hottest, and the wish.
+	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each
+	// one's mean before its hottest, and the request.
 	Signals []Signal `json:"signals,omitempty"`
-	// Hot are the instances above a target for the hottest, most loaded first, and what is to relieve them.
+	// Hot are the instances above a target for the hottest, most loaded first, and what is to
+	// relieve them.
 	Hot []Hot `json:"hot,omitempty"`
-	// Limits are what changed the size on its way from Wanted to Desired, in that order.
+	// Limits are what changed the size on its way from Needed to Desired, in that order.
 	Limits []Limit `json:"limits,omitempty"`
 	// Holds are why the size may not fall now, whether or not it would.
 	Holds []Hold `json:"holds,omitempty"`
 	// Rollout says that pods are being replaced, or the last not available yet: nothing is spread.
 	Rollout string `json:"rollout,omitempty"`
-	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write no sizes. Conflict says that an
-	// HPA writes what is ours: then Owner is hpa, whatever the configuration says.
+	// Foreign is what another writer of replicas did against us lately; when it is Stopped we write
+	// no sizes. Conflict says that an HPA writes what is ours: then Owner is hpa, whatever the
+	// configuration says.
 	Foreign  *Foreign  `json:"foreign,omitempty"`
 	Conflict *Conflict `json:"conflict,omitempty"`
 	// Complete says that every source was complete at this moment.
 	Complete bool `json:"complete"`
 
-	Health Health `json:"health"`
-	Mute   *Mute  `json:"mute,omitempty"`
-	Lost   []Lost `json:"lost,omitempty"`
+	Health           Health            `json:"health"`
+	NotAcknowledging *NotAcknowledging `json:"mute,omitempty"`
+	Lost             []Lost            `json:"lost,omitempty"`
 
-	needed, neededOwn int  // what the signals asked for, before bounds; for the History
-	adopted           bool // every source was once complete for a whole window
+	highest, highestOwn int  // what the signals asked for, before bounds; for the History
+	adopted             bool // every source was once complete for a whole window
 }
 
 // Signal is what one signal proposes.
@@ -130,7 +137,7 @@ type Signal struct {
 	Ratio float64 `json:"ratio,omitempty"`
 	// Within says that the tolerance kept the size.
 	Within bool `json:"within,omitempty"`
-	// Missing says why there is no proposal. It blocks a shrink and not a growth.
+	// Missing says why there is no proposal. It blocks a scale down and not a scale up.
 	Missing string `json:"missing,omitempty"`
 	// Inputs, in words: use, target, pods counted.
 	Inputs string `json:"inputs"`
@@ -139,7 +146,7 @@ type Signal struct {
 
 	own    int     // the proposal relative to the last recommendation instead of the current size
 	total  float64 // use in units of one instance's target, with the load that unready instances will bring back
-	unsure string  // why the proposal allows growth and no shrink: pods without a sample, or being resized
+	unsure string  // why the proposal allows a scale up and no scale down: pods without a sample, or being resized
 }
 
 // Limit is one step that changed the size.
@@ -150,7 +157,7 @@ type Limit struct {
 	Text string `json:"text"`
 }
 
-// Hold is one reason not to shrink.
+// Hold is one reason that stands against a scale down.
 type Hold struct {
 	By   Reason `json:"by"`
 	Text string `json:"text"`
@@ -192,15 +199,16 @@ func (d *Decision) RecommendedReplicas() (int, error) {
 	return *d.Recommended, nil
 }
 
-// conclude names what is done and what determined it: the last limit that changed the size, else the largest proposal.
+// conclude names what is done and what determined it: the last limit that changed the size, else
+// the largest proposal.
 func (d *Decision) conclude() {
 	switch {
 	case d.Desired > *d.Current:
-		d.Verb = Grow
+		d.Verb = ScaleUp
 	case d.Desired < *d.Current:
-		d.Verb = Shrink
+		d.Verb = ScaleDown
 	default:
-		d.Verb = Keep
+		d.Verb = NoChange
 	}
 	top := d.top()
 	d.Reason = top.Name
@@ -223,14 +231,10 @@ func (d *Decision) sentence() string {
 	}
 	var b strings.Builder
 	switch d.Verb {
-	case Grow:
-		fmt.Fprintf(&b, "grow from %d to %d%s", *d.Current, d.Desired, d.by())
-	case Shrink:
-		are := "are"
-		if d.Desired == *d.Current-1 {
-			are = "is"
-		}
-		fmt.Fprintf(&b, "shrink from %d to %d%s once %s %s empty", *d.Current, d.Desired, d.by(), d.Leaving(), are)
+	case ScaleUp:
+		fmt.Fprintf(&b, "scale up %d -> %d%s", *d.Current, d.Desired, d.by())
+	case ScaleDown:
+		fmt.Fprintf(&b, "scale down %d -> %d%s after a drain of %s", *d.Current, d.Desired, d.by(), d.Leaving())
 	default:
 		fmt.Fprintf(&b, "keep %d", d.Desired)
 	}
@@ -239,28 +243,30 @@ func (d *Decision) sentence() string {
 	if top.Within {
 		b.WriteString(" (within its tolerance)")
 	}
-	for _, l := range d.Limits {
-		b.WriteString("; " + l.Text)
+	for i, l := range d.Limits {
+		if !slices.ContainsFunc(d.Limits[i+1:], func(next Limit) bool { return next.Text == l.Text }) {
+			b.WriteString("; " + l.Text)
+		}
 	}
 	if text := hotText(d.Hot); text != "" {
 		b.WriteString("; " + text)
 	}
-	if d.Mute != nil {
-		b.WriteString("; " + d.Mute.Text)
+	if d.NotAcknowledging != nil {
+		b.WriteString("; " + d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
-		fmt.Fprintf(&b, "; %d resources do not fit into %d instances of %d", d.Excess, d.Max, d.Capacity)
+		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", d.Max, d.Capacity, d.Excess)
 	}
 	return b.String()
 }
 
-// by says who is to do it, when it is not the scaler.
+// by says that it is not the scaler that writes replicas.
 func (d *Decision) by() string {
 	switch {
 	case d.Owner == config.OwnerHPA:
-		return " by the HPA"
+		return " (the HPA writes replicas)"
 	case d.Mode == config.ModeRecommend:
-		return " by whoever follows the recommendation"
+		return " (not written: replicas.mode recommend)"
 	}
 	return ""
 }
@@ -280,12 +286,15 @@ func (d Decision) String() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s (%s) at %s: %s", d.Kind, d.StatefulSet, Stamp(d.At), d.Summary)
 	writer := string(d.Owner)
-	if d.Mode == config.ModeRecommend {
-		writer = "nobody, by replicas.mode recommend"
+	switch {
+	case d.Mode == config.ModeRecommend:
+		writer = "none (replicas.mode recommend)"
+	case d.Owner == config.OwnerGroup:
+		writer = "shardscaler (replicas.owner group)"
 	}
-	line("  reason: %s, replicas are written by %s", d.Reason, writer)
+	line("  reason: %s, replicas are written by: %s", d.Reason, writer)
 	if d.Blind == "" {
-		line("  size: current %d, wanted %d, desired %d, recommended %s", *d.Current, d.Wanted, d.Desired, d.recommended())
+		line("  size: current %d, needed %d, desired %d, recommended %s", *d.Current, d.Needed, d.Desired, d.recommended())
 		line("  bounds: init %d, max %d, floor %d by %d resources; capacity %d, target %d", d.Init, d.Max, d.Floor, d.Resources, d.Capacity, d.TargetPerInstance)
 	}
 	for _, s := range d.Signals {
@@ -295,23 +304,23 @@ func (d Decision) String() string {
 		}
 	}
 	for _, h := range d.Hot {
-		line("  overloaded instance %d: %.2f of the target of %s, relief: %s", h.Ordinal, h.Ratio, h.Signal, h.Relief)
+		line("  overloaded instance %d: %.2f x target of %s, relief: %s", h.Ordinal, h.Ratio, h.Signal, h.Relief)
 	}
 	for _, l := range d.Limits {
-		line("  limit %s: %d -> %d: %s", l.By, l.From, l.To, l.Text)
+		line("  limit %s: instead of %d, %d: %s", l.By, l.From, l.To, l.Text)
 	}
 	for _, h := range d.Holds {
-		line("  no shrink, %s: %s", h.By, h.Text)
+		line("  hold %s: %s", h.By, h.Text)
 	}
 	if d.Conflict != nil {
 		line("  conflict: %s", d.Conflict.Text)
 	}
 	if f := d.Foreign; f != nil && !f.Stopped {
-		line("  against us at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
+		line("  against shardscaler at %s: %s wrote replicas %d -> %d", Stamp(f.At), f.name(), f.From, f.To)
 	}
 	d.Health.print(line)
-	if d.Mute != nil {
-		for _, m := range d.Mute.Instances {
+	if d.NotAcknowledging != nil {
+		for _, m := range d.NotAcknowledging.Instances {
 			line("  instance %d does not acknowledge: %s", m.Ordinal, m.Why)
 		}
 	}
@@ -333,12 +342,12 @@ func (s Signal) String() string {
 	if s.Missing != "" {
 		return "missing: " + s.Missing
 	}
-	text := fmt.Sprintf("%d (need %.2f", s.Proposed, s.Need)
+	text := fmt.Sprintf("%d (computed %.2f", s.Proposed, s.Need)
 	if s.Ratio > 0 {
-		text += fmt.Sprintf(", ratio %.3f", s.Ratio)
+		text += fmt.Sprintf(", usage/target %.3f", s.Ratio)
 	}
 	if s.Within {
-		text += ", the size is kept by tolerance"
+		text += ", within tolerance"
 	}
 	return text + "): " + s.Inputs
 }

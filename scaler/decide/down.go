@@ -8,7 +8,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// works says what a verdict tells of an instance's work: that it goes on, that it does not, or, with known false, nothing.
+// works says what a verdict tells of an instance's work: that it goes on, that it does not, or,
+// with known false, nothing.
 func (v *Verdict) works() (works, known bool) {
 	switch v.Condition {
 	case Healthy, Stale:
@@ -19,7 +20,8 @@ func (v *Verdict) works() (works, known bool) {
 	return false, true
 }
 
-// unhealthy says that the instance does not work and is not about to: what starts or is going away has an end of its own.
+// unhealthy says that the instance does not work and is not about to: starting and terminating have
+// an end of their own.
 func (v *Verdict) unhealthy() bool {
 	switch v.Condition {
 	case Silent, NotReady, CrashLooping, Failed, ImagePull, Pending, Stuck, Absent:
@@ -28,8 +30,8 @@ func (v *Verdict) unhealthy() bool {
 	return false
 }
 
-// downs are the instances of the size that do not work, since when they were first seen so: an outage
-// goes on through the stations of a restart that does not succeed.
+// downs are the instances of the size that do not work, since when they were first seen so: an
+// outage goes on through the stations of a restart that does not succeed.
 func downs(in Input, verdicts []Verdict) (out []Down) {
 	for _, v := range verdicts {
 		since := in.History.downSince(v.Ordinal)
@@ -51,8 +53,10 @@ func (h *History) downSince(ordinal int) time.Time {
 	return time.Time{}
 }
 
-// reassign marks the instances whose resources are to be given away: out of work for the whole grace, with others that work. A rolling
-// update that goes on moves nothing (the last pod of one may never become available), and when too many are out of work at once the fault is hardly theirs: that is an alarm.
+// reassign marks the instances whose resources are to be reassigned: not working for the whole
+// grace, with others that work. A rolling update that goes on moves nothing (the last pod of one
+// may never become available), and when too many are unhealthy at once the fault is hardly theirs:
+// that is an alarm.
 func (h *Health) reassign(in *Input) {
 	c := &in.Config
 	if c.Health.Action != config.ActionReassign || replacing(&in.Observed) {
@@ -71,7 +75,7 @@ func (h *Health) reassign(in *Input) {
 			continue
 		}
 		if down := in.Now.Sub(since); down >= c.Health.ReassignAfter.Std() {
-			v.Text += fmt.Sprintf("; out of work for %s", down.Round(time.Second))
+			v.Text += fmt.Sprintf("; not working for %s", config.Duration(down))
 			marked = append(marked, v)
 		}
 	}
@@ -82,7 +86,7 @@ func (h *Health) reassign(in *Input) {
 	size := max(1, w.Replicas)
 	if unhealthy >= 2 && float64(unhealthy)/float64(size) > share {
 		if len(marked) > 0 {
-			h.Breaker = fmt.Sprintf("%d of %d instances do not work at once, more than %g%%: nothing of theirs is given away", unhealthy, size, share*100)
+			h.Suspended = fmt.Sprintf("unhealthy instances: %d of %d (limit %g%%)", unhealthy, size, share*100)
 		}
 		return
 	}

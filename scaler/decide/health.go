@@ -19,24 +19,26 @@ const (
 	Healthy      Condition = "Healthy"
 	Starting     Condition = "Starting"     // within its start-up grace
 	NotReady     Condition = "NotReady"     // runs, and its pod is not ready, which is all that is known
-	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session lives: reported
+	Stale        Condition = "Stale"        // silent for staleAfter, or for longer while its session is alive: reported
 	Silent       Condition = "Silent"       // silent for restartAfter: restarted, if nothing speaks against it
 	CrashLooping Condition = "CrashLooping" // the kubelet restarts it; we do not
 	Failed       Condition = "Failed"       // its containers have ended; the StatefulSet makes it anew
 	ImagePull    Condition = "ImagePull"    // its image cannot be had; a restart would not help
 	Pending      Condition = "Pending"      // not running for pendingLong
-	Terminating  Condition = "Terminating"  // on its way out
+	Terminating  Condition = "Terminating"  // its pod has a deletion timestamp
 	Stuck        Condition = "Stuck"        // Terminating beyond its deadline
 	Absent       Condition = "Absent"       // the StatefulSet should have this pod and has not, or it owns resources without one
 	Unknown      Condition = "Unknown"      // its heartbeats cannot be judged, or its pod is not the StatefulSet's
 )
 
 const (
-	// pendingLong is how long a pod may wait for a node, an image or a volume before it is reported.
+	// pendingLong is how long a pod may wait for a node, an image or a volume before it is
+	// reported.
 	pendingLong = 5 * time.Minute
 	// StuckAfter is how long a pod may outlive its deletion deadline.
 	StuckAfter = time.Minute
-	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they count anew.
+	// maxPause bounds the pause between two restarts of one ordinal; after a day without one they
+	// count anew.
 	maxPause    = time.Hour
 	forgetAfter = 24 * time.Hour
 )
@@ -44,8 +46,9 @@ const (
 // Evidence is what a verdict rests on.
 type Evidence string
 
-// The evidence, the weightiest first: what is there decides, and what comes after it is only mentioned. Before all of it comes what
-// Kubernetes says of a pod that does not run or is to go: that is a fact, said by the pod.
+// The evidence, the weightiest first: what is there decides, and what comes after it is only
+// mentioned. Before all of it comes what Kubernetes says of a pod that does not run or is to go:
+// that is a fact, said by the pod.
 const (
 	BySession   Evidence = "session"   // its own ZooKeeper session, of this very pod, lives
 	ByHeartbeat Evidence = "heartbeat" // the lag
@@ -66,7 +69,7 @@ type Verdict struct {
 	LagText string         `json:"lagText,omitempty"`
 	// Restart says that the pod is to be restarted now; at most one a tick.
 	Restart bool `json:"restart,omitempty"`
-	// Reassign says that what it owns is to be given to others, as far as its release is proven.
+	// Reassign says that what it owns is reassigned, as far as its release is proven.
 	Reassign bool `json:"reassign,omitempty"`
 }
 
@@ -74,11 +77,13 @@ type Verdict struct {
 type Health struct {
 	// Verdicts are in order of ordinal.
 	Verdicts []Verdict `json:"verdicts,omitempty"`
-	// Stale counts the instances that are Stale or Silent, Judged all whose heartbeats can be judged.
-	Stale  int `json:"stale"`
+	// Silent counts the instances that are Stale or Silent, Judged all whose heartbeats can be
+	// judged.
+	Silent int `json:"stale"`
 	Judged int `json:"judged"`
-	// Breaker, when not empty, is why nobody is restarted nor relieved of what it owns, whoever is silent. It deserves an alarm.
-	Breaker string `json:"breaker,omitempty"`
+	// Suspended, when not empty, is why no instance is restarted or reassigned, however silent. It
+	// deserves an alarm.
+	Suspended string `json:"breaker,omitempty"`
 }
 
 // Assess judges every instance that has a pod, should have one, or owns something.
@@ -86,7 +91,7 @@ func Assess(in Input) (h Health) {
 	w := in.Observed.Workload
 	reason, text := blind(&in)
 	if reason == BlindCluster || w == nil {
-		h.Breaker = text
+		h.Suspended = text
 		return h
 	}
 	h.judgeAll(&in)
@@ -95,12 +100,12 @@ func Assess(in Input) (h Health) {
 			h.Judged++
 		}
 		if v.Condition == Stale || v.Condition == Silent {
-			h.Stale++
+			h.Silent++
 		}
 	}
-	h.Breaker = cmp.Or(unadopted(&in), breaker(&in, &h), text)
-	if h.Breaker == "" && in.Paused() == "" {
-		if h.reassign(&in); h.Breaker == "" {
+	h.Suspended = cmp.Or(unadopted(&in), suspended(&in, &h), text)
+	if h.Suspended == "" && in.Paused() == "" {
+		if h.reassign(&in); h.Suspended == "" {
 			h.choose(&in)
 		}
 	}
@@ -118,7 +123,7 @@ func (h *Health) judgeAll(in *Input) {
 	h.Verdicts = make([]Verdict, 0, len(all))
 	lags := make([]time.Duration, len(all))
 	for i, n := range all {
-		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "there is no such pod"}
+		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "no pod"}
 		switch inst := in.Observed.Instance(n); {
 		case inst != nil && inst.Pod != nil:
 			v = judge(in, inst, &lags[i])
@@ -126,7 +131,7 @@ func (h *Health) judgeAll(in *Input) {
 			v.Pod, v.UID = inst.Unadopted.Name, inst.Unadopted.UID
 			v.Condition, v.Text = Unknown, "the StatefulSet has not adopted it"
 		case inst != nil && inst.List != nil && inst.List.Count > 0:
-			v.By, v.Text = ByRecord, fmt.Sprintf("there is no such pod, and it owns %d resources", inst.List.Count)
+			v.By, v.Text = ByRecord, fmt.Sprintf("no pod, but resources assigned: %d", inst.List.Count)
 		case !w.Has(n):
 			continue
 		}
@@ -143,20 +148,21 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 	}
 	silence := beats(in, inst, &v, lag)
 	if inst.SessionLives() {
-		// Whoever keeps a session may have stopped to work all the same, and is reported; to restart it would be a guess.
+		// An instance that keeps its session may have stopped to work all the same, and is
+		// reported; to restart it would be a guess.
 		v.By, v.Condition, v.Text = BySession, Healthy, ""
 		if silence == Stale || silence == Silent {
-			v.Condition, v.Text = Stale, fmt.Sprintf("silent for %s, its ZooKeeper session lives", lag.Round(time.Second))
+			v.Condition, v.Text = Stale, fmt.Sprintf("last heartbeat %s ago, ZooKeeper session alive", config.Duration(*lag))
 		}
 	} else if silence == "" {
 		v.By, v.Condition = ByPod, NotReady
-		if v.Text = "runs and is not ready"; p.Ready {
+		if v.Text = "its pod runs and is not Ready"; p.Ready {
 			v.Condition, v.Text = Healthy, ""
 		}
 		return v
 	}
 	if v.Condition == Healthy && !p.Ready {
-		v.Text = "its pod is not ready"
+		v.Text = "although its pod is not Ready"
 	}
 	return v
 }
@@ -165,9 +171,9 @@ func judge(in *Input, inst *observed.Instance, lag *time.Duration) Verdict {
 func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	switch pending := in.Now.Sub(p.Created); {
 	case p.Terminating && !p.DeleteBy.IsZero() && in.Now.Sub(p.DeleteBy) >= StuckAfter:
-		v.Condition, v.Text = Stuck, fmt.Sprintf("should have been gone %s ago", in.Now.Sub(p.DeleteBy).Round(time.Second))
+		v.Condition, v.Text = Stuck, fmt.Sprintf("terminating, %s past its grace period", config.Duration(in.Now.Sub(p.DeleteBy)))
 	case p.Terminating:
-		v.Condition, v.Text = Terminating, "is going away"
+		v.Condition, v.Text = Terminating, "terminating"
 	case p.Phase == "Failed" || p.Phase == "Succeeded":
 		v.Condition, v.Text = Failed, "its containers have ended: "+cmp.Or(p.Reason, p.Phase)
 	case p.Reason == "CrashLoopBackOff":
@@ -175,9 +181,9 @@ func judgeState(in *Input, p *observed.Pod, v *Verdict) bool {
 	case slices.Contains(imageFaults, p.Reason):
 		v.Condition, v.Text = ImagePull, "its image cannot be pulled: "+p.Reason
 	case p.Phase == "Pending" && pending >= pendingLong:
-		v.Condition, v.Text = Pending, fmt.Sprintf("is Pending for %s: %s", pending.Round(time.Second), cmp.Or(p.Reason, "no reason given"))
+		v.Condition, v.Text = Pending, fmt.Sprintf("for %s: %s", config.Duration(pending), cmp.Or(p.Reason, "no reason given"))
 	case p.Phase == "Pending":
-		v.Condition, v.Text = Starting, "is Pending: "+cmp.Or(p.Reason, "no reason given")
+		v.Condition, v.Text = Starting, "Pending: "+cmp.Or(p.Reason, "no reason given")
 	default:
 		return false
 	}
@@ -211,7 +217,8 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 	}
 	*lag = known
 	v.Lag, v.LagText = lag, lag.String()
-	// Silence counts from when the bus could be heard: a beat that nobody could read was not missed by its sender.
+	// Silence counts from when the bus could be heard: a beat that could not be read was not missed
+	// by its sender.
 	heard := min(known, in.Now.Sub(in.History.BusSince))
 	if in.History.BusSince.IsZero() {
 		heard = 0
@@ -225,7 +232,7 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 		v.Condition = Healthy
 		return v.Condition
 	}
-	v.Text = "silent for " + known.Round(time.Second).String()
+	v.Text = "last heartbeat " + config.Duration(known).String() + " ago"
 	return v.Condition
 }
 
@@ -234,23 +241,24 @@ func busReadable(in *Input) bool {
 	return in.Config.Heartbeat != nil && bus != nil && bus.Fresh(in.Now, observed.BusMaxAge)
 }
 
-// breaker says why nobody may be restarted or relieved: when many fall silent at once the fault is hardly theirs, and restarting them
-// would turn a fault of the bus into an outage.
-func breaker(in *Input, h *Health) string {
+// suspended says why no instance may be restarted or reassigned: when many fall silent at once the
+// fault is hardly theirs, and restarting them would turn a fault of the bus into an outage.
+func suspended(in *Input, h *Health) string {
 	hb := in.Config.Heartbeat
 	if hb == nil {
 		return ""
 	}
 	if !busReadable(in) {
-		return "heartbeats cannot be read, so nobody is judged by them"
+		return "heartbeats (Kafka) cannot be read"
 	}
-	if share := float64(h.Stale) / float64(max(1, h.Judged)); h.Stale >= 2 && share > hb.MaxStaleShare {
-		return fmt.Sprintf("%d of %d instances are silent at once, more than %g%%: nobody is restarted", h.Stale, h.Judged, hb.MaxStaleShare*100)
+	if share := float64(h.Silent) / float64(max(1, h.Judged)); h.Silent >= 2 && share > hb.MaxStaleShare {
+		return fmt.Sprintf("silent instances: %d of %d (limit %g%%)", h.Silent, h.Judged, hb.MaxStaleShare*100)
 	}
 	return ""
 }
 
-// choose picks the pod to restart: the one silent for longest, unless it was restarted already or its ordinal must pause.
+// choose picks the pod to restart: the one silent for longest, unless it was restarted already or
+// its ordinal must pause.
 func (h *Health) choose(in *Input) {
 	if in.Config.Health.Action == config.ActionReport {
 		return
@@ -281,11 +289,11 @@ func (h *History) pause(v *Verdict, in *Input) string {
 			continue
 		}
 		if r.UID == v.UID {
-			return "this pod's restart was ordered already"
+			return "its restart was ordered already"
 		}
 		wait := min(in.Config.Heartbeat.RestartAfter.Std()<<min(r.Count, 10), max(maxPause, in.Config.Heartbeat.RestartAfter.Std()))
 		if left := r.At.Add(wait).Sub(in.Now); left > 0 {
-			return fmt.Sprintf("its last restart did not help; the next one waits %s more", left.Round(time.Second))
+			return fmt.Sprintf("the last restart did not help; next restart in %s at the earliest", config.Duration(left))
 		}
 	}
 	return ""
@@ -304,8 +312,9 @@ func (h History) Restarted(v Verdict, at time.Time) History {
 	return h
 }
 
-// notReporting names the instances that run and do not report; "" when all do. What they do is unknown, and unknown never shrinks. (When the
-// bus itself is silent, that is said for all at once.)
+// notReporting names the instances that run and do not report; "" when all do. What they do is
+// unknown, and unknown never allows a scale down. (When the bus itself is silent, that is said for
+// all at once.)
 func (h *Health) notReporting() string {
 	var names []string
 	for _, v := range h.Verdicts {
@@ -327,11 +336,11 @@ func (h *Health) print(line func(string, ...any)) {
 			then = "; it is restarted"
 		}
 		if v.Reassign {
-			then += "; what it owns is given to others"
+			then += "; its resources are reassigned"
 		}
-		line("  instance %d is %s by its %s: %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
+		line("  instance %d: %s (%s), %s%s", v.Ordinal, v.Condition, v.By, v.Text, then)
 	}
-	if h.Breaker != "" {
-		line("  nobody is restarted: %s", h.Breaker)
+	if h.Suspended != "" {
+		line("  restart and reassign suspended: %s", h.Suspended)
 	}
 }

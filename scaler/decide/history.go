@@ -9,17 +9,22 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// History is what a decision must know of the past. It is small, and kept in ZooKeeper so that windows survive a new leader.
+// History is what a decision must know of the past. It is small, and kept in ZooKeeper so that
+// windows survive a new leader.
 type History struct {
-	// CompleteSince is since when every source was complete, breaks up to breakGrace aside; zero: they are not.
+	// CompleteSince is since when every source was complete, breaks up to breakGrace aside; zero:
+	// they are not.
 	CompleteSince time.Time `json:"completeSince,omitzero"`
 	// BrokenSince is since when one is not; zero: all are.
 	BrokenSince time.Time `json:"brokenSince,omitzero"`
-	// Adopted says that every source was once complete for a whole window: from then on the size may fall.
+	// Adopted says that every source was once complete for a whole window: from then on the size
+	// may fall.
 	Adopted bool `json:"adopted,omitempty"`
-	// BusSince is since when the bus of the heartbeats was readable without a break; zero: it is not.
+	// BusSince is since when the bus of the heartbeats was readable without a break; zero: it is
+	// not.
 	BusSince time.Time `json:"busSince,omitzero"`
-	// Recommendations are what the signals asked for, oldest first; equal ones in a row are one entry.
+	// Recommendations are what the signals asked for, oldest first; equal ones in a row are one
+	// entry.
 	Recommendations []Recommendation `json:"recommendations,omitempty"`
 	// Scales are the changes of size that were seen, by whomever, oldest first.
 	Scales []hpa.Scale `json:"scales,omitempty"`
@@ -30,15 +35,17 @@ type History struct {
 	Wrote    int `json:"wrote,omitempty"`
 	// Unseen: no snapshot has shown yet what we wrote last.
 	Unseen bool `json:"unseen,omitempty"`
-	// Set is the uid of the StatefulSet of that size, Desired is Decision.Desired of the last decision; 0: none yet.
+	// Set is the uid of the StatefulSet of that size, Desired is Decision.Desired of the last
+	// decision; 0: none yet.
 	Set     string   `json:"set,omitempty"`
 	Desired int      `json:"desired,omitempty"`
 	Raised  *Raise   `json:"raised,omitempty"`
 	Foreign *Foreign `json:"foreign,omitempty"`
-	// HotSince is since when an instance is overloaded at the present size with all instances ready; zero: none is.
+	// HotSince is since when an instance is overloaded at the present size with all instances
+	// ready; zero: none is.
 	HotSince time.Time `json:"hotSince,omitzero"`
-	// Rollout says that pods were of a former revision when they were seen last, or that one which replaced
-	// such a pod was not available yet. The StatefulSet's status says the first alone.
+	// Rollout says that pods were of a former revision when they were seen last, or that one which
+	// replaced such a pod was not available yet. The StatefulSet's status says the first alone.
 	Rollout bool   `json:"rollout,omitempty"`
 	Down    []Down `json:"down,omitempty"`
 	// Restarts are the pods that were restarted for being silent, the last one of each ordinal.
@@ -54,7 +61,7 @@ type Recommendation struct {
 	Own  int `json:"own"`
 }
 
-// Raise is a growth that another writer made.
+// Raise is replicas that another writer raised.
 type Raise struct {
 	At time.Time `json:"at,omitzero"`
 	To int       `json:"to"`
@@ -71,26 +78,29 @@ type Restart struct {
 	Ordinal int       `json:"ordinal"`
 	UID     string    `json:"uid"`
 	At      time.Time `json:"at,omitzero"`
-	// Count is how many restarts in a row were needed; the pause before the next one doubles with each.
+	// Count is how many restarts in a row were needed; the pause before the next one doubles with
+	// each.
 	Count int `json:"count"`
 }
 
 const (
-	// breakGrace is how long sources may be incomplete without the window being watched anew: a new leader's first connections.
+	// breakGrace is how long sources may be incomplete without the window being watched anew: a new
+	// leader's first connections.
 	breakGrace = time.Minute
 	// remembered bounds the past by time, entries bounds it by number; the oldest go first.
 	remembered = config.MaxWindow
 	entries    = 512
 )
 
-// Next is the history after d was decided from in. It shares nothing with in.History that it changes.
+// Next is the history after d was decided from in. It shares nothing with in.History that it
+// changes.
 func Next(in Input, d Decision) History {
 	h := in.History
 	h.Recommendations = slices.Clone(h.Recommendations)
 	h.watch(in, d)
 	h.see(in, d)
 	if d.Blind == "" {
-		h.record(Recommendation{From: d.At, To: d.At, Size: d.needed, Own: d.neededOwn})
+		h.record(Recommendation{From: d.At, To: d.At, Size: d.highest, Own: d.highestOwn})
 		h.Own, h.Desired = d.Own, d.Desired
 		h.heat(in, d)
 		h.Rollout = outdated(in.Observed.Workload) || d.Rollout != ""
@@ -115,7 +125,8 @@ func (h *History) watch(in Input, d Decision) {
 	}
 }
 
-// heat keeps since when moving has had its chance to relieve an overloaded instance, at this size.
+// heat keeps since when a rebalance has had its chance to help an overloaded instance, at this
+// size.
 func (h *History) heat(in Input, d Decision) {
 	switch {
 	case len(d.Hot) == 0:
@@ -154,8 +165,9 @@ func (h *History) watched(now time.Time) time.Duration {
 	return now.Sub(h.CompleteSince)
 }
 
-// Resumed is h for a process that goes on where another one stopped looking at last. After a long gap nobody knows whether the
-// sources were complete, and the windows of watching begin anew; what was recommended and done stays known.
+// Resumed is h for a process that goes on where another one stopped looking at last. After a long
+// gap it is not known whether the sources were complete, and the windows of watching begin anew;
+// what was recommended and done stays known.
 func (h History) Resumed(last, now time.Time) History {
 	if now.Sub(last) > breakGrace {
 		h.CompleteSince, h.BrokenSince, h.BusSince = time.Time{}, time.Time{}, time.Time{}

@@ -17,7 +17,7 @@ type Relief string
 // The reliefs.
 const (
 	ByRebalance Relief = "rebalance" // tried first: others may have room
-	ByGrowth    Relief = "growth"    // moving cannot help, or has not
+	ByScaleUp   Relief = "growth"    // a rebalance cannot help, or has not
 	ByNothing   Relief = "none"      // it is one resource's load, which cannot be divided, or nothing can be taken from it
 )
 
@@ -28,19 +28,20 @@ type Hot struct {
 	// Ratio is its use over that target.
 	Ratio  float64 `json:"ratio"`
 	Relief Relief  `json:"relief"`
-	// Mute is why nothing can be taken from it.
-	Mute string `json:"mute,omitempty"`
+	// NotAcknowledging is why nothing can be taken from it.
+	NotAcknowledging string `json:"mute,omitempty"`
 }
 
-// observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the most loaded one. What an instance uses
-// is taken to be in proportion to what it owns, and that to fall with the size: an instance at 1.3 of its target on 10 instances would
-// be at 1.0 on 13. As long as a rebalance may bring the same, no growth is proposed.
+// observeHottest adds the instances above the target to d.Hot, and proposes in s a size for the
+// most loaded one. What an instance uses is taken to be in proportion to what it owns, and that to
+// fall with the size: an instance at 1.3 of its target on 10 instances would be at 1.0 on 13. As
+// long as a rebalance may bring the same, no scale up is proposed.
 func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarget, sample sample, s *Signal) {
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetValue, "its request")
 	tol, size := tolerance(in), float64(in.Observed.Workload.Replicas)
 	var hottest *observed.Instance
 	var use int64
-	grow := 0.0 // the greatest ratio that only growth can lower
+	up := 0.0 // the greatest ratio that only a scale up can lower
 	for i, l := range sample.loads {
 		if l.Group != hpa.Counted || target.Utilization > 0 && l.Request == 0 {
 			continue
@@ -53,10 +54,10 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 			continue
 		}
 		relief := relief(in, cfg, sample.of[i])
-		if relief == ByGrowth {
-			grow = max(grow, ratio)
+		if relief == ByScaleUp {
+			up = max(up, ratio)
 		}
-		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, Mute: mute(in, sample.of[i])})
+		d.Hot = append(d.Hot, Hot{Ordinal: sample.of[i].Ordinal, Signal: s.Name, Ratio: ratio, Relief: relief, NotAcknowledging: notAcknowledging(in, sample.of[i])})
 	}
 	slices.SortStableFunc(d.Hot, func(a, b Hot) int { return cmp.Compare(b.Ratio, a.Ratio) })
 	if hottest == nil {
@@ -71,7 +72,7 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	s.total = s.Need
 	least := s.Ratio // what the size is proposed by
 	if s.Ratio > 1 {
-		least = grow
+		least = up
 	}
 	s.Proposed, s.Within = settle(in.Observed.Workload.Replicas, size*least, s.Ratio, tol)
 	s.own = s.Proposed
@@ -80,7 +81,8 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	}
 }
 
-// settle is the size for need, or from where the ratio is within tolerance or asks for a growth that need does not.
+// settle is the size for need, or from where the ratio is within tolerance or asks for a scale up
+// that need does not.
 func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within bool) {
 	if tol.Within(ratio) {
 		return from, true
@@ -94,14 +96,14 @@ func settle(from int, need, ratio float64, tol hpa.Tolerance) (size int, within 
 func relief(in *Input, cfg *config.HottestTarget, inst *observed.Instance) Relief {
 	h := &in.History
 	switch {
-	case inst.List == nil || inst.List.Count <= 1 || mute(in, inst) != "":
+	case inst.List == nil || inst.List.Count <= 1 || notAcknowledging(in, inst) != "":
 		return ByNothing
 	case !settled(&in.Observed):
 		return ByRebalance // what is being made will take its part first
 	case evened(in, inst):
-		return ByGrowth
+		return ByScaleUp
 	case !h.HotSince.IsZero() && in.Now.Sub(h.HotSince) >= cfg.Patience.Std():
-		return ByGrowth
+		return ByScaleUp
 	}
 	return ByRebalance
 }
@@ -112,8 +114,8 @@ func settled(k *observed.Kind) bool {
 	return ready == k.Workload.Replicas
 }
 
-// evened says whether inst owns no more than its share by number, and was measured wholly since its list last changed. Its resources
-// are then heavier than others', and evening numbers cannot help.
+// evened says whether inst owns no more than its share by number, and was measured wholly since its
+// list last changed. Its resources are then heavier than others', and evening numbers cannot help.
 func evened(in *Input, inst *observed.Instance) bool {
 	k := &in.Observed
 	share := (k.Assigned + k.Workload.Replicas - 1) / k.Workload.Replicas
@@ -129,14 +131,14 @@ func hotText(hot []Hot) string {
 		then   string
 	}{
 		{ByRebalance, false, "a rebalance is asked for"},
-		{ByGrowth, false, "moving cannot help"},
-		{ByNothing, false, "by one resource alone: neither moving nor growth helps"},
-		{ByNothing, true, "and nothing can be taken from what does not acknowledge: neither moving nor growth helps"},
+		{ByScaleUp, false, "a rebalance does not help: scale up"},
+		{ByNothing, false, "by one resource alone: neither rebalance nor scale up helps"},
+		{ByNothing, true, "not acknowledging: neither rebalance nor scale up helps"},
 	} {
 		var names []string
 		for _, h := range hot {
-			if h.Relief == r.relief && (h.Mute != "") == r.mute {
-				names = append(names, fmt.Sprintf("instance %d (%s %.2f)", h.Ordinal, h.Signal, h.Ratio))
+			if h.Relief == r.relief && (h.NotAcknowledging != "") == r.mute {
+				names = append(names, fmt.Sprintf("instance %d (%s %.2f x target)", h.Ordinal, h.Signal, h.Ratio))
 			}
 		}
 		if text := listed(names, "is overloaded", "are overloaded"); text != "" {

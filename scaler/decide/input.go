@@ -12,14 +12,16 @@ import (
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
-// Saved is what a server answers to GET /v1/api/snapshot: what each kind's latest decision was, or would be, made from.
+// Saved is what a server answers to GET /v1/api/snapshot: what each kind's latest decision was, or
+// would be, made from.
 type Saved struct {
 	At     time.Time `json:"at,omitzero"`
 	Inputs []Input   `json:"inputs"`
 }
 
-// ParseSaved reads a Saved, or a single Input, as JSON or YAML, to decide again what was decided then. Unknown fields are refused;
-// the configuration is checked and completed like that of a server.
+// ParseSaved reads a Saved, or a single Input, as JSON or YAML, to decide again what was decided
+// then. Unknown fields are refused; the configuration is checked and completed like that of a
+// server.
 func ParseSaved(text []byte) (Saved, error) {
 	var shape struct {
 		Inputs []json.RawMessage `json:"inputs"`

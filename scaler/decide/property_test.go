@@ -53,7 +53,8 @@ func drawHottest(t *rapid.T, c *config.Kind) {
 	}
 }
 
-// written is a quantity as a configuration has it: read from text, it prints the same whenever it is read again.
+// written is a quantity as a configuration has it: read from text, it prints the same whenever it
+// is read again.
 func written(n int64) *resource.Quantity {
 	q := resource.MustParse(strconv.FormatInt(n, 10))
 	again := resource.MustParse(q.String())
@@ -103,7 +104,7 @@ func drawOwners(t *rapid.T, k *observed.Kind, source func(string) observed.Sourc
 	k.Sources.Groups, k.Sources.HPAs = source("groups"), source("hpas")
 	if rapid.IntRange(0, 9).Draw(t, "group") < 9 {
 		k.Groups = []observed.Group{{
-			Name: "things", StatefulSet: "iota-dac", Wish: rapid.IntRange(0, 60).Draw(t, "wish"),
+			Name: "things", StatefulSet: "iota-dac", Requested: rapid.IntRange(0, 60).Draw(t, "wish"),
 			Paused: rapid.IntRange(0, 9).Draw(t, "group paused") == 9, Seeded: rapid.IntRange(0, 9).Draw(t, "seeded") < 9,
 		}}
 	}
@@ -184,7 +185,7 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 		d := Decide(in)
 		seen[d.Verb]++
 		if d.Blind != "" {
-			require.Equal(t, Still, d.Verb)
+			require.Equal(t, Blind, d.Verb)
 			_, err := d.RecommendedReplicas()
 			require.Error(t, err, "blind recommends nothing")
 			return
@@ -192,8 +193,8 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 		require.NotEmpty(t, d.Summary)
 		current, w := *d.Current, in.Observed.Workload
 		floor := min(max(d.Floor, d.Init), d.Max)
-		require.GreaterOrEqual(t, d.Wanted, floor)
-		require.LessOrEqual(t, d.Wanted, d.Max)
+		require.GreaterOrEqual(t, d.Needed, floor)
+		require.LessOrEqual(t, d.Needed, d.Max)
 		if d.Desired < current {
 			require.Empty(t, holdsOf(d), "a shrink in spite of a hold")
 			require.GreaterOrEqual(t, d.Desired, floor, "no shrink undercuts the count")
@@ -205,11 +206,11 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 			require.LessOrEqual(t, d.Desired, current, "beyond max only because a hold keeps what is there")
 		}
 		if f := d.Foreign; f != nil && f.Stopped && d.Owner != config.OwnerHPA {
-			require.Equal(t, Keep, d.Verb, "written in spite of a stop")
+			require.Equal(t, NoChange, d.Verb, "written in spite of a stop")
 		}
-		if g := in.Group(); g != nil && d.Owner == config.OwnerGroup && d.Verb == Shrink {
+		if g := in.Group(); g != nil && d.Owner == config.OwnerGroup && d.Verb == ScaleDown {
 			require.True(t, g.Seeded, "a wish that is only the API's default shrinks")
-			require.GreaterOrEqual(t, d.Desired, min(g.Wish, d.Max), "a shrink below the wish")
+			require.GreaterOrEqual(t, d.Desired, min(g.Requested, d.Max), "a shrink below the wish")
 		}
 		checkRecommended(t, &in, &d, w)
 		checkHot(t, &in, &d)
@@ -218,19 +219,20 @@ func TestDecisionsKeepTheirInvariants(t *testing.T) {
 	for range 4 { // one world in thirty shrinks
 		rapid.Check(t, check)
 	}
-	for _, v := range []Verb{Keep, Grow, Shrink, Still} {
+	for _, v := range []Verb{NoChange, ScaleUp, ScaleDown, Blind} {
 		require.NotZero(t, seen[v], "the worlds drawn never led to %s: %v", v, seen)
 	}
 }
 
-// checkHot: an overloaded instance is never answered by a shrink, nor by growth that is not proposed; and relief for one resource alone is none.
+// checkHot: an overloaded instance is never answered by a shrink, nor by growth that is not
+// proposed; and relief for one resource alone is none.
 func checkHot(t *rapid.T, in *Input, d *Decision) {
 	grows := map[Reason]bool{}
 	for _, h := range d.Hot {
 		require.Greater(t, h.Ratio, 1+*in.Config.Tolerance.Up)
 		list := in.Observed.Instance(h.Ordinal).List
 		require.Equal(t, list == nil || list.Count <= 1, h.Relief == ByNothing)
-		grows[h.Signal] = grows[h.Signal] || h.Relief == ByGrowth
+		grows[h.Signal] = grows[h.Signal] || h.Relief == ByScaleUp
 	}
 	if len(d.Hot) > 0 && d.Owner == config.OwnerShardscaler && *d.Current <= d.Max {
 		require.GreaterOrEqual(t, d.Desired, *d.Current)
@@ -242,13 +244,14 @@ func checkHot(t *rapid.T, in *Input, d *Decision) {
 	}
 }
 
-// checkTouched: nobody is touched behind the breaker, during a pause, or more than the configuration allows.
+// checkTouched: no instance is touched while that is suspended, during a pause, or more than the
+// configuration allows.
 func checkTouched(t *rapid.T, in *Input, d *Decision) {
 	for _, v := range d.Health.Verdicts {
 		if !v.Restart && !v.Reassign {
 			continue
 		}
-		require.Empty(t, d.Health.Breaker)
+		require.Empty(t, d.Health.Suspended)
 		require.Empty(t, in.Paused())
 		require.NotEqual(t, config.ActionReport, in.Config.Health.Action)
 		require.False(t, v.Restart && v.Condition != Silent, "%v", v)
@@ -256,7 +259,8 @@ func checkTouched(t *rapid.T, in *Input, d *Decision) {
 	}
 }
 
-// holdsOf are the holds that forbid a shrink by the scaler; with an HPA the last recommendation stands in for the size.
+// holdsOf are the holds that forbid a shrink by the scaler; with an HPA the last recommendation
+// stands in for the size.
 func holdsOf(d Decision) []Hold {
 	if d.Owner == config.OwnerHPA {
 		return nil
@@ -264,7 +268,8 @@ func holdsOf(d Decision) []Hold {
 	return d.Holds
 }
 
-// checkRecommended: it falls below no ordinal of the present size that is open or owns something, nor under a hold.
+// checkRecommended: it falls below no ordinal of the present size that is open or owns something,
+// nor under a hold.
 func checkRecommended(t *rapid.T, in *Input, d *Decision, w *observed.Workload) {
 	if d.Recommended == nil {
 		require.False(t, in.History.Adopted)
@@ -287,7 +292,8 @@ func checkRecommended(t *rapid.T, in *Input, d *Decision, w *observed.Workload) 
 	}
 }
 
-// The recommendation never follows the replicas: another size with the same load recommends the same, up to what occupies it.
+// The recommendation never follows the replicas: another size with the same load recommends the
+// same, up to what occupies it.
 func TestRecommendationIgnoresReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawInput(t)
@@ -309,7 +315,8 @@ func TestRecommendationIgnoresReplicas(t *testing.T) {
 	})
 }
 
-// Every next history is a fit start for the next decision, stays small, and an input that was saved decides the same.
+// Every next history is a fit start for the next decision, stays small, and an input that was saved
+// decides the same.
 func TestHistoryStaysSmallAndReplays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawInput(t)
@@ -337,7 +344,7 @@ func TestHistoryStaysSmallAndReplays(t *testing.T) {
 func TestAGapHoldsAShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
-		require.Equal(t, Shrink, Decide(in).Verb, "without a gap")
+		require.Equal(t, ScaleDown, Decide(in).Verb, "without a gap")
 		inst := rapid.SampledFrom(in.Observed.Instances).Draw(t, "pod")
 		inst.Pod.Ready = rapid.Bool().Draw(t, "ready")
 		gaps := map[string]func(*observed.Usage){
@@ -349,7 +356,7 @@ func TestAGapHoldsAShrink(t *testing.T) {
 		}
 		gaps[rapid.SampledFrom([]string{"no cpu", "no memory", "old", "early", "no sample"}).Draw(t, "gap")](inst.Usage)
 		d := Decide(in)
-		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Equal(t, NoChange, d.Verb, "%s", d)
 		require.Contains(t, d.String(), "1 without sample")
 	})
 }
@@ -358,7 +365,7 @@ func TestAGapHoldsAShrink(t *testing.T) {
 func TestWhatIsOwnedAndDoesNotRunHoldsAShrink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := idle(rapid.IntRange(2, 12).Draw(t, "size"))
-		require.Equal(t, Shrink, Decide(in).Verb, "all run")
+		require.Equal(t, ScaleDown, Decide(in).Verb, "all run")
 		inst := &in.Observed.Instances[rapid.IntRange(0, len(in.Observed.Instances)-1).Draw(t, "pod")]
 		states := map[string]func(p *observed.Pod){
 			"absent":    func(*observed.Pod) { inst.Pod, inst.Usage = nil, nil },
@@ -369,7 +376,7 @@ func TestWhatIsOwnedAndDoesNotRunHoldsAShrink(t *testing.T) {
 		states[rapid.SampledFrom([]string{"absent", "ending", "failed", "succeeded"}).Draw(t, "state")](inst.Pod)
 		inst.List = &observed.List{Count: 1}
 		d := Decide(in)
-		require.Equal(t, Keep, d.Verb, "%s", d)
+		require.Equal(t, NoChange, d.Verb, "%s", d)
 		require.Contains(t, d.String(), fmt.Sprintf("iota-dac-%d owns resources and does not run", inst.Ordinal))
 	})
 }

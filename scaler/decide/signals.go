@@ -3,7 +3,6 @@ package decide
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -12,8 +11,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// observeSignals takes the proposals: the count always, cpu and memory if they are configured, for their mean and for their hottest
-// instance, the wish if an InstanceGroup owns the size.
+// observeSignals takes the proposals: the count always, cpu and memory if they are configured, for
+// their mean and for their hottest instance, the request if an InstanceGroup owns the size.
 func (d *Decision) observeSignals(in *Input) {
 	d.Signals = append(make([]Signal, 0, 6), count(in))
 	if in.Config.CPU != nil {
@@ -23,7 +22,7 @@ func (d *Decision) observeSignals(in *Input) {
 		d.observeUsage(in, &memory, in.Config.Memory)
 	}
 	if in.Config.Replicas.Owner == config.OwnerGroup {
-		d.Signals = append(d.Signals, wish(in))
+		d.Signals = append(d.Signals, requested(in))
 	}
 }
 
@@ -49,7 +48,7 @@ func count(in *Input) Signal {
 	size := (n + target - 1) / target
 	return Signal{
 		Name: ByCount, Proposed: size, own: size, Need: float64(n) / float64(target),
-		Inputs: fmt.Sprintf("%d resources (%d assigned, %d in flight, %d unassigned) at %d an instance",
+		Inputs: fmt.Sprintf("resources %d (%d assigned, %d in flight, %d unassigned) at %d per instance",
 			n, in.Observed.Assigned, in.Observed.InFlight, in.Observed.Unassigned, target),
 	}
 }
@@ -75,11 +74,12 @@ var (
 		name: ByMemory, hottestName: ByHottestMemory,
 		use:     func(u *observed.Usage) (int64, string) { return u.Memory, u.MissingMemory },
 		request: func(p *observed.Pod) (int64, []string) { return p.MemoryRequest, p.MissingMemoryRequest },
-		show:    func(b int64) string { return fmt.Sprintf("%dMi", b>>20) },
+		show:    func(b int64) string { return resource.NewQuantity(b>>20<<20, resource.BinarySI).String() },
 	}
 )
 
-// target is what is written as a percentage of the requests or as a value, in the unit of the samples, and how it is written.
+// target is what is written as a percentage of the requests or as a value, in the unit of the
+// samples, and how it is written.
 func (m *measure) target(percent int32, value *resource.Quantity, of string) (hpa.Target, string) {
 	if value == nil {
 		return hpa.Target{Utilization: int64(percent)}, fmt.Sprintf("%d%% of %s", percent, of)
@@ -146,7 +146,8 @@ type sample struct {
 	missing   int
 }
 
-// sample groups the pods and notes in s what is left out. A pod that counts must have a request if needRequest.
+// sample groups the pods and notes in s what is left out. A pod that counts must have a request if
+// needRequest.
 func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	w := in.Observed.Workload
 	out.loads, out.of = make([]hpa.Load, 0, len(in.Observed.Instances)), make([]*observed.Instance, 0, len(in.Observed.Instances))
@@ -186,14 +187,14 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 	}
 	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
 		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
-		listed(resized, "does not have yet what its spec requests", "do not have yet what their specs request"),
-		listed(resting(in), "owns resources and does not run", "own resources and do not run"))
+		listed(resized, "is not resized in place yet", "are not resized in place yet"),
+		listed(notRunning(in), "owns resources and does not run", "own resources and do not run"))
 	return out
 }
 
-// resting names the instances of the size that own resources and have no pod that works on them: none at all, or one that has ended or is
-// about to. They use nothing now, and will again.
-func resting(in *Input) (pods []string) {
+// notRunning names the instances of the size that own resources and have no pod that works on them:
+// none at all, or one that has ended or is about to. They use nothing now, and will again.
+func notRunning(in *Input) (pods []string) {
 	for _, inst := range in.Observed.Instances {
 		if !in.Observed.Workload.Has(inst.Ordinal) || inst.List == nil || inst.List.Count == 0 || inst.Unadopted != nil {
 			continue
@@ -217,11 +218,11 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 		use, missing := m.use(u)
 		switch age, most := in.Now.Sub(u.At), in.Config.Freshness.Metrics.Std(); {
 		case u.At.IsZero():
-			missing = "its sample does not say of when it is"
+			missing = "its sample has no timestamp"
 		case age > most:
-			missing = fmt.Sprintf("its sample is %s old", age.Round(time.Second))
+			missing = fmt.Sprintf("its sample is %s old", config.Duration(age))
 		case age < -most: // it would be fresh for too long
-			missing = fmt.Sprintf("its sample is of a time that comes in %s", (-age).Round(time.Second))
+			missing = fmt.Sprintf("its sample is %s in the future", config.Duration(-age))
 		}
 		if missing != "" {
 			s.Ignored = append(s.Ignored, p.Name+": "+missing)
@@ -231,7 +232,7 @@ func (m *measure) load(in *Input, inst *observed.Instance, s *Signal) hpa.Load {
 	}
 	load.Group = hpa.Classify(pod, m.cpu, in.Now, hpa.CPUInitialization, hpa.InitialReadiness)
 	if load.Group == hpa.Ignored {
-		s.Ignored = append(s.Ignored, p.Name+": going away")
+		s.Ignored = append(s.Ignored, p.Name+": terminating or failed")
 	}
 	return load
 }

@@ -10,43 +10,45 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide/hpa"
 )
 
-// size leads from what the signals ask for to the size to bring about.
+// size leads from what the signals ask for to the desired size.
 func (d *Decision) size(in *Input) {
 	current, windows := *d.Current, windows(&in.Config)
-	wished := 0
-	d.needed = largest(d.Signals, func(s Signal) int {
-		if s.Name == ByWish {
-			wished = s.Proposed
+	requested := 0
+	d.highest = largest(d.Signals, func(s Signal) int {
+		if s.Name == ByRequest {
+			requested = s.Proposed
 			return 0
 		}
 		return s.Proposed
 	})
-	stable := hpa.Stabilize(current, d.needed, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
-	d.Desired = max(d.needed, wished)
+	stable := hpa.Stabilize(current, d.highest, in.History.spans(func(r Recommendation) int { return r.Size }), windows, in.Now)
+	d.Desired = max(d.highest, requested)
 	d.bound()
-	d.Wanted = d.Desired
-	if text := d.Foreign.Text(); text != "" { // the size is left to whoever insists on it
+	d.Needed = d.Desired
+	if text := d.Foreign.Text(); text != "" { // the size is left to that writer
 		d.Limits = append(d.Limits, Limit{By: ByForeignWriter, From: d.Desired, To: current, Text: text})
 		d.Desired = current
 		return
 	}
-	stable = max(stable, d.Floor, wished) // the count is no noise, and the wish has had its windows: neither waits for ours
+	stable = max(stable, d.Floor, requested) // the count is no noise, and the request has had its windows: neither waits for ours
 	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
 	d.keepRaise(in, current)
-	d.step(in.rate(current, d.Desired), ByRate, "the behavior's policies allow no faster change")
+	rate := in.rate(current, d.Desired)
+	d.step(rate, ByRate, "the behavior's policies allow %d", rate)
 	d.coolDown(in, current)
 	d.bound() // at once, whatever the rate
 	d.hold(in, current)
 }
 
-// layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment is laid out.
+// layOut is size for a StatefulSet whose replicas an HPA writes: the size for which the assignment
+// is laid out.
 func (d *Decision) layOut(in *Input) {
-	d.Desired, d.needed = d.neededOwn, d.neededOwn
+	d.Desired, d.highest = d.highestOwn, d.highestOwn
 	d.bound()
-	d.Wanted = d.Desired
-	d.stabilize(d.Own, windows(&in.Config), ", or a hold keeps the size")
+	d.Needed = d.Desired
+	d.stabilize(d.Own, windows(&in.Config), ", or a hold stands")
 	if !d.adopted {
-		d.step(max(d.Desired, *d.Current), ByAdoption, "nothing is emptied yet: every source must be complete for one window of %s", downWindow(&in.Config))
+		d.step(max(d.Desired, *d.Current), ByAdoption, "no scale down: all sources must be complete for one window (%s)", config.Duration(downWindow(&in.Config)))
 	}
 	d.keepRaise(in, *d.Current)
 }
@@ -54,9 +56,9 @@ func (d *Decision) layOut(in *Input) {
 // stabilize keeps to the windows. orElse is what may be the cause beside them.
 func (d *Decision) stabilize(to int, windows hpa.Windows, orElse string) {
 	if to > d.Desired {
-		d.step(to, ByWindow, "recommendations of the last %s were higher%s", windows.Down, orElse)
+		d.step(to, ByWindow, "recommendations of the last %s were higher%s", config.Duration(windows.Down), orElse)
 	}
-	d.step(to, ByWindow, "recommendations of the last %s were lower%s", windows.Up, orElse)
+	d.step(to, ByWindow, "recommendations of the last %s were lower%s", config.Duration(windows.Up), orElse)
 }
 
 func (d *Decision) step(to int, by Reason, format string, args ...any) {
@@ -68,21 +70,22 @@ func (d *Decision) step(to int, by Reason, format string, args ...any) {
 }
 
 func (d *Decision) bound() {
-	d.step(max(d.Desired, d.Init), ByInit, "init is %d", d.Init)
-	d.step(min(d.Desired, d.Max), ByMax, "max is %d", d.Max)
+	d.step(max(d.Desired, d.Init), ByInit, "minimum (init) is %d", d.Init)
+	d.step(min(d.Desired, d.Max), ByMax, "maximum (max) is %d", d.Max)
 }
 
-// keepRaise lets a growth by another writer stand for one window, within the size there is now.
+// keepRaise lets a raise by another writer stand for one window, within the size there is now.
 func (d *Decision) keepRaise(in *Input, current int) {
 	r, window := in.raised(d.Own), downWindow(&in.Config)
 	if r == nil || in.Now.Sub(r.At) >= window {
 		return
 	}
-	d.step(max(d.Desired, min(r.To, current)), ByForeignRaise, "another writer raised replicas to %d %s ago; that stands for one window of %s",
-		r.To, in.Now.Sub(r.At).Round(time.Second), window)
+	d.step(max(d.Desired, min(r.To, current)), ByForeignRaise, "another writer raised replicas to %d (%s ago): no scale down for one window (%s)",
+		r.To, config.Duration(in.Now.Sub(r.At)), config.Duration(window))
 }
 
-// coolDown keeps the size for a while after any change of it. Resources that wait for a place do not wait for that.
+// coolDown keeps the size for a while after any change of it. Resources that wait for a place do
+// not wait for that.
 func (d *Decision) coolDown(in *Input, current int) {
 	rules, least := &in.Config.Behavior.ScaleDown, current
 	if d.Desired > current {
@@ -96,30 +99,30 @@ func (d *Decision) coolDown(in *Input, current int) {
 		return
 	}
 	if since := in.Now.Sub(scales[len(scales)-1].At); since < wait {
-		d.step(least, ByCoolDown, "the size changed %s ago, and cools down for %s", since.Round(time.Second), wait)
+		d.step(least, ByCoolDown, "cool-down of %s after a size change %s ago", rules.CoolDown, config.Duration(since))
 	}
 }
 
-// hold keeps a shrink from happening that must not, and a growth that would be in vain.
+// hold prevents a scale down that must not be, and a scale up that would be in vain.
 func (d *Decision) hold(in *Input, current int) {
 	if d.Desired < current && len(d.Holds) > 0 {
-		d.step(current, d.Holds[0].By, "no shrink: %s", d.Holds[0].Text)
+		d.step(current, d.Holds[0].By, "no scale down: %s", d.Holds[0].Text)
 	}
 	if d.Desired < current {
 		least, by := predicted(d.Signals, *in.Config.Tolerance.Up)
-		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for growth again", by)
+		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for a scale up again", by)
 	}
 	if pods := unschedulable(in); d.Desired > current && pods != "" {
-		d.step(current, ByUnschedulable, "the cluster is full: %s; a larger size would only add Pending pods", pods)
+		d.step(current, ByUnschedulable, "no scale up: %s; more replicas would only add Pending pods", pods)
 	}
 }
 
-// recommend computes what our own signals ask for, whoever owns the size: the same steps as size, relative to the last such
-// recommendation where size is relative to the current replicas.
+// recommend computes what our own signals ask for, whatever replicas.owner is: the same steps as
+// size, relative to the last such recommendation where size is relative to the current replicas.
 func (d *Decision) recommend(in *Input) {
 	h := &in.History
-	d.neededOwn = largest(d.Signals, func(s Signal) int { return s.own })
-	least := d.neededOwn
+	d.highestOwn = largest(d.Signals, func(s Signal) int { return s.own })
+	least := d.highestOwn
 	if len(d.Holds) > 0 {
 		least = max(least, h.Own)
 	}
@@ -133,13 +136,14 @@ func (d *Decision) recommend(in *Input) {
 
 	recommended := max(d.Own, occupied(&in.Observed))
 	if !d.adopted && recommended < *d.Current {
-		d.RecommendedUnknown = "the sources were not complete for one whole window yet, and the signals ask for less than there is"
+		d.RecommendedUnknown = "sources not complete for one window; signals ask for less than current"
 		return
 	}
 	d.Recommended = &recommended
 }
 
-// occupied is the least size that keeps every instance of the present size that is open or owns anything.
+// occupied is the least size that keeps every instance of the present size that is open or owns
+// anything.
 func occupied(k *observed.Kind) (size int) {
 	note := func(ordinal int) {
 		if k.Workload.Has(ordinal) {
@@ -185,8 +189,9 @@ func windows(c *config.Kind) hpa.Windows {
 
 func downWindow(c *config.Kind) time.Duration { return windows(c).Down }
 
-// predicted is the least size on which no usage signal would leave its tolerance upwards. Instances that are not ready and hold
-// resources will bring their load back; the HPA forgets them, and then growth and shrink chase each other.
+// predicted is the least size on which no usage signal would leave its tolerance upwards. Instances
+// that are not ready and hold resources will bring their load back; the HPA forgets them, and then
+// scale up and scale down chase each other.
 func predicted(signals []Signal, tolerance float64) (least int, by Reason) {
 	for _, s := range signals {
 		if n := hpa.Ceil(s.total / (1 + tolerance)); n > least {

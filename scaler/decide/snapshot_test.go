@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSnapshots decides again what servers saved (GET /v1/api/snapshot) and was copied into testdata/snapshots, and compares every word
-// with the .want beside it; -rewrite writes that.
+// TestSnapshots decides again what servers saved (GET /v1/api/snapshot) and was copied into
+// testdata/snapshots, and compares every word with the .want beside it; -rewrite writes that.
 func TestSnapshots(t *testing.T) {
 	files, err := filepath.Glob("testdata/snapshots/*")
 	require.NoError(t, err)

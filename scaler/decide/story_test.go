@@ -17,7 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Stories: testdata/stories/*.txt. A world of one kind, changed by commands, looked at by ticks. Each story starts empty:
+// Stories: testdata/stories/*.txt. A world of one kind, changed by commands, looked at by ticks.
+// Each story starts empty:
 //
 //	config              YAML over the default configuration of kind Thing
 //	world k=v …         replicas, resources, unassigned, start, status, updated, ready, available, open=0-9|none; pods of the size exist and are ready
@@ -31,7 +32,7 @@ import (
 //	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
 //	fail s, heal s      source s cannot be read from now on, is well again
 //	follow              the StatefulSet takes up the size decided last, as after a write of ours
-//	scale n [by=name]   somebody else sets the size
+//	scale n [by=name]   another writer sets the size
 //	group k=v …         InstanceGroup things: wish, paused=true, seeded=false, absent=true takes it away
 //	hpa name on=set     an HPA on the StatefulSet, or on=group; off=true takes it away
 //	tick d [n=k] [full] k times (1): time goes on by d and a decision is made; prints the last one
@@ -201,11 +202,11 @@ func (w *world) resize(size int) {
 }
 
 func (w *world) group(arg func(string, func(string)), number func(string, *int)) {
-	g := observed.Group{Name: "things", UID: "g", StatefulSet: "iota-dac", Wish: 1, Seeded: true}
+	g := observed.Group{Name: "things", UID: "g", StatefulSet: "iota-dac", Requested: 1, Seeded: true}
 	if len(w.kind.Groups) > 0 {
 		g = w.kind.Groups[0]
 	}
-	number("wish", &g.Wish)
+	number("wish", &g.Requested)
 	arg("paused", func(v string) { g.Paused = v == "true" })
 	arg("seeded", func(v string) { g.Seeded = v == "true" })
 	arg("set", func(v string) { g.StatefulSet = v })
@@ -358,7 +359,7 @@ func (w *world) tick(td *datadriven.TestData, arg func(string, func(string)), nu
 	arg("full", func(string) { out = w.last.String() })
 	arg("brief", func(string) {
 		out = fmt.Sprintf("%s %s/%s wanted=%d desired=%d recommended=%s", w.now.Format("15:04:05"), w.last.Verb, w.last.Reason,
-			w.last.Wanted, w.last.Desired, w.last.recommended())
+			w.last.Needed, w.last.Desired, w.last.recommended())
 	})
 	return out
 }

@@ -18,7 +18,7 @@ func TestATimeThatIsNotKnownIsSaidToBeUnknown(t *testing.T) {
 		Foreign: &Foreign{Writer: "kubectl", From: 4, To: 2},
 	}
 	require.Contains(t, d.String(), "Thing (iota-dac) at an unknown time: keep 4")
-	require.Contains(t, d.String(), "against us at an unknown time: kubectl")
+	require.Contains(t, d.String(), "against shardscaler at an unknown time: kubectl")
 
 	raw, err := json.Marshal(Input{History: History{Foreign: d.Foreign, Scales: []hpa.Scale{{}}, Down: []Down{{}}, Restarts: []Restart{{}}}})
 	require.NoError(t, err)
@@ -33,5 +33,5 @@ func TestASampleWithoutATimeIsMissing(t *testing.T) {
 	w.refresh()
 	w.instance(0).Usage, w.instance(1).Usage = &observed.Usage{At: w.now, CPU: 100}, &observed.Usage{CPU: 100}
 	d := Decide(Input{Now: w.now, Config: w.cfg, Observed: w.kind})
-	require.Equal(t, []string{"iota-dac-1: its sample does not say of when it is"}, d.Signals[1].Ignored)
+	require.Equal(t, []string{"iota-dac-1: its sample has no timestamp"}, d.Signals[1].Ignored)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// Group is the InstanceGroup whose wish counts; nil: there is none, or the configuration gives the size to somebody else.
+// Group is the InstanceGroup whose request counts; nil: there is none, or replicas.owner is not
+// group.
 func (in *Input) Group() *observed.Group {
 	if in.Config.Replicas.Owner != config.OwnerGroup {
 		return nil
@@ -18,7 +19,7 @@ func (in *Input) Group() *observed.Group {
 	return in.Observed.GroupFor(in.Config.StatefulSet)
 }
 
-// Paused says who wants that nothing is written; "": nobody.
+// Paused says what is paused, so that nothing is written; "": nothing is.
 func (in *Input) Paused() string {
 	if in.Config.Paused {
 		return "the kind is paused"
@@ -29,10 +30,11 @@ func (in *Input) Paused() string {
 	return ""
 }
 
-// wish is the size that an HPA or a person writes into the InstanceGroup. It counts like any other signal, save that it has had its
-// windows where it comes from, and that it is no signal of our own: recommended_replicas never follows it.
-func wish(in *Input) Signal {
-	s := Signal{Name: ByWish}
+// requested is the size that an HPA or a person writes into the InstanceGroup. It counts like any
+// other signal, save that it has had its windows where it comes from, and that it is no signal of
+// our own: recommended_replicas never follows it.
+func requested(in *Input) Signal {
+	s := Signal{Name: ByRequest}
 	g, src := in.Group(), in.Observed.Sources.Groups
 	switch {
 	case !src.Known() && src.Error != "":
@@ -42,19 +44,19 @@ func wish(in *Input) Signal {
 	case !src.Fresh(in.Now, observed.ClusterMaxAge):
 		s.Missing = "the InstanceGroups were last read " + ago(src, in.Now) + src.Because()
 	case g == nil:
-		s.Missing = fmt.Sprintf("no InstanceGroup is of kind %s and names StatefulSet %s", in.Config.Name, in.Config.StatefulSet) + src.Because()
+		s.Missing = fmt.Sprintf("no InstanceGroup of kind %s for StatefulSet %s is known", in.Config.Name, in.Config.StatefulSet) + src.Because()
 	case !g.Seeded:
 		s.Missing = fmt.Sprintf("InstanceGroup %s has not been set to the size of the StatefulSet yet", g.Name)
 	default:
-		s.Proposed, s.Need = g.Wish, float64(g.Wish)
-		s.Inputs = fmt.Sprintf("InstanceGroup %s wishes %d", g.Name, g.Wish)
+		s.Proposed, s.Need = g.Requested, float64(g.Requested)
+		s.Inputs = fmt.Sprintf("InstanceGroup %s requests %d", g.Name, g.Requested)
 	}
 	return s
 }
 
-// owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does. One of the two would undo what
-// the other does, so sizes are left to it, and the conflict is reported. Two HPAs over the same pods stop each other: then nobody
-// writes but we.
+// owner is who writes replicas: what the configuration says, unless an HPA on the StatefulSet does.
+// One of the two would undo what the other does, so sizes are left to it, and the conflict is
+// reported. Two HPAs over the same pods stop each other: then shardscaler alone writes.
 func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 	var onSet, onGroup []string
 	group := in.Observed.GroupFor(in.Config.StatefulSet)
@@ -74,20 +76,22 @@ func (in *Input) owner() (owner config.Owner, conflict *Conflict) {
 			strings.Join(append(onSet, onGroup...), ", "), len(onSet), in.Config.StatefulSet, len(onGroup))}
 	case len(onSet) == 1 && owner != config.OwnerHPA:
 		return config.OwnerHPA, &Conflict{Text: fmt.Sprintf(
-			"HPA %s writes the replicas of StatefulSet %s, whose owner is %s: sizes are left to it until it is deleted or replicas.owner is hpa",
+			"HPA %s writes replicas of StatefulSet %s, but replicas.owner is %s: shardscaler writes none until this HPA is deleted or replicas.owner is hpa",
 			onSet[0], in.Config.StatefulSet, owner)}
 	}
 	return owner, nil
 }
 
-// Conflict says that HPAs and the configuration, or several HPAs, are at odds about who owns the size.
+// Conflict says that HPAs and the configuration, or several HPAs, are at odds about who owns the
+// size.
 type Conflict struct {
 	// Ambiguous: the HPAs stop each other.
 	Ambiguous bool   `json:"ambiguous,omitempty"`
 	Text      string `json:"text"`
 }
 
-// raised is the latest growth by another writer that is still held: neither ours nor what we recommended, this moment included.
+// raised is the latest raise by another writer that still stands: neither ours nor what we
+// recommended, this moment included.
 func (in *Input) raised(own int) *Raise {
 	h, current := &in.History, in.Observed.Workload.Replicas
 	if h.Replicas == 0 || current <= h.Replicas || in.ours() {
@@ -102,7 +106,8 @@ func (in *Input) raised(own int) *Raise {
 // ourManager signs our writes in managedFields.
 const ourManager = "shardscaler"
 
-// ours says whether the present size was written by us. The record of a write may be lost with a leader; the API server's is not.
+// ours says whether the present size was written by us. The record of a write may be lost with a
+// leader; the API server's is not.
 func (in *Input) ours() bool {
 	w := in.Observed.Workload
 	return w.Replicas == in.History.Wrote || w.ReplicasWriter == ourManager
@@ -111,8 +116,9 @@ func (in *Input) ours() bool {
 // contraryWithin is the time within which a second write against us means that the writer insists.
 const contraryWithin = 10 * time.Minute
 
-// Foreign is a write by somebody else of another size than we were bringing about. Several in a row are one: somebody is still
-// trying. Once we have answered with a size of our own, the next one within contraryWithin stops us.
+// Foreign is a write by another writer of another size than the desired one. Several in a row are
+// one: the writer is still trying. Once shardscaler has answered with a size of its own, the next
+// one within contraryWithin makes it yield.
 type Foreign struct {
 	At time.Time `json:"at,omitzero"`
 	// Writer is the field manager as the API server recorded it.
@@ -121,7 +127,8 @@ type Foreign struct {
 	To     int    `json:"to"`
 	// Answered: we have written a size since.
 	Answered bool `json:"answered,omitempty"`
-	// Stopped: sizes are written no more. Lifting: the kind has been paused since, and unpausing it lifts the stop.
+	// Stopped: replicas are left to that writer. Lifting: the kind has been paused since, and
+	// resuming it ends that.
 	Stopped bool `json:"stopped,omitempty"`
 	Lifting bool `json:"lifting,omitempty"`
 }
@@ -131,14 +138,15 @@ func (f *Foreign) Text() string {
 	if f == nil || !f.Stopped {
 		return ""
 	}
-	return fmt.Sprintf("%s wrote replicas %d -> %d against us for the second time within %s: sizes are written no more until the kind is paused and unpaused",
-		f.name(), f.From, f.To, contraryWithin)
+	return fmt.Sprintf("%s wrote replicas %d -> %d against shardscaler, for the second time within %s: replicas are left to it; pause and resume the kind to end this",
+		f.name(), f.From, f.To, config.Duration(contraryWithin))
 }
 
 func (f *Foreign) name() string { return cmp.Or(f.Writer, "another writer") }
 
-// foreign is what other writers did against us, this moment included; nil: nothing of late. Where an HPA writes sizes, or
-// whoever follows a recommendation, all writes are somebody else's and none is against us.
+// foreign is what other writers did against us, this moment included; nil: nothing of late. Where
+// an HPA writes sizes, or a person who follows a recommendation, all writes are another writer's
+// and none is against us.
 func (in *Input) foreign(owner config.Owner) *Foreign {
 	h, w := &in.History, in.Observed.Workload
 	f := h.Foreign
@@ -157,7 +165,7 @@ func (in *Input) foreign(owner config.Owner) *Foreign {
 		f = nil
 	}
 	if in.Paused() != "" {
-		return f // whoever writes now does not write against us
+		return f // a write during a pause is not against us
 	}
 	sameSet := h.Set == "" || h.Set == w.UID
 	if h.Replicas == 0 || h.Desired == 0 || !sameSet || w.Replicas == h.Replicas {
@@ -187,7 +195,8 @@ func (f *Foreign) answered() *Foreign {
 	return &g
 }
 
-// Intended is h when we are about to write a size. It is kept before, so that a successor does not take the size for another's.
+// Intended is h when we are about to write a size. It is kept before, so that a successor does not
+// take the size for another's.
 func (h History) Intended(to int) History {
 	h.Wrote, h.Unseen = to, false
 	return h
@@ -203,7 +212,7 @@ func (h History) Written(to int) History {
 // Undone says that replicas, read at this moment, are not what we wrote last and have not seen yet.
 func (h *History) Undone(replicas int) bool { return h.Unseen && replicas != h.Wrote }
 
-// Opposed is h after such a write by somebody else was found out.
+// Opposed is h after such a write by another writer was found out.
 func (h History) Opposed(now time.Time, writer string, replicas int) History {
 	h.Foreign = h.Foreign.answered().and(Foreign{At: now, Writer: writer, From: h.Wrote, To: replicas})
 	h.Unseen = false

@@ -10,7 +10,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 )
 
-// What counts as a write against us, when we wanted 3 and had 3, and had answered such a write once.
+// What counts as a write against us, when we wanted 3 and had 3, and had answered such a write
+// once.
 func TestWhatIsContrary(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {

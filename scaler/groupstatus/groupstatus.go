@@ -90,7 +90,7 @@ func (v View) seeded() Condition {
 	return Condition{false, v1alpha1.ReasonNotSeeded, "replicas have not been set to the size of the StatefulSet yet"}
 }
 
-// Active says whether the wish is followed.
+// Active says whether the requested replicas are followed.
 func (v View) Active() Condition {
 	c, d := &v.In.Config, v.Report
 	switch first := v.In.Observed.GroupFor(c.StatefulSet); {
@@ -115,36 +115,36 @@ func (v View) Active() Condition {
 	case !v.Group.Seeded:
 		return condition(false, v1alpha1.ReasonNotSeeded, "%s", v.seeded().Text)
 	}
-	return Condition{true, v1alpha1.ReasonFollowed, "the wish is followed"}
+	return Condition{true, v1alpha1.ReasonFollowed, "the requested replicas are followed"}
 }
 
-// limited says whether, and why, another size is brought about than the one wished for.
+// limited says whether, and why, another size is desired than the requested one.
 func (v View) limited(active bool) Condition {
-	d, wish := v.Report, v.Group.Wish
+	d, requested := v.Report, v.Group.Requested
 	switch {
-	case !active || d.Desired == wish:
-		return Condition{false, v1alpha1.ReasonWithinLimits, "the size wished for is the one brought about"}
-	case d.Desired < wish && wish > d.Max:
-		return condition(true, v1alpha1.ReasonTooManyReplicas, "the wish is %d and max is %d", wish, d.Max)
-	case d.Desired < wish:
-		return condition(true, v1alpha1.ReasonGrowthHeld, "the wish is %d, and %d is brought about: %s", wish, d.Desired, d.Summary)
-	case d.Floor > wish && d.Floor >= d.Init:
-		return condition(true, v1alpha1.ReasonResourceFloor, "the wish is %d, and %d resources need %d instances of %d", wish, d.Resources, d.Floor, d.TargetPerInstance)
-	case d.Init > wish:
-		return condition(true, v1alpha1.ReasonTooFewReplicas, "the wish is %d and init is %d", wish, d.Init)
-	case d.Wanted > wish:
-		return condition(true, v1alpha1.ReasonOtherSignal, "the wish is %d, and another signal asks for more: %s", wish, d.Summary)
+	case !active || d.Desired == requested:
+		return Condition{false, v1alpha1.ReasonWithinLimits, "the requested replicas are the desired ones"}
+	case d.Desired < requested && requested > d.Max:
+		return condition(true, v1alpha1.ReasonTooManyReplicas, "requested %d, maximum (max) is %d", requested, d.Max)
+	case d.Desired < requested:
+		return condition(true, v1alpha1.ReasonGrowthHeld, "requested %d, desired %d: %s", requested, d.Desired, d.Summary)
+	case d.Floor > requested && d.Floor >= d.Init:
+		return condition(true, v1alpha1.ReasonResourceFloor, "requested %d, needed %d for %d resources at %d per instance", requested, d.Floor, d.Resources, d.TargetPerInstance)
+	case d.Init > requested:
+		return condition(true, v1alpha1.ReasonTooFewReplicas, "requested %d, minimum (init) is %d", requested, d.Init)
+	case d.Needed > requested:
+		return condition(true, v1alpha1.ReasonOtherSignal, "requested %d, another signal asks for more: %s", requested, d.Summary)
 	case d.Reason == decide.ByForeignRaise:
-		return condition(true, v1alpha1.ReasonForeignRaise, "the wish is %d: %s", wish, d.Summary)
+		return condition(true, v1alpha1.ReasonForeignRaise, "requested %d: %s", requested, d.Summary)
 	}
-	return condition(true, v1alpha1.ReasonShrinkHeld, "the wish is %d, and nothing shrinks yet: %s", wish, d.Summary)
+	return condition(true, v1alpha1.ReasonShrinkHeld, "requested %d, no scale down yet: %s", requested, d.Summary)
 }
 
 func (v View) draining() Condition {
 	switch dr := v.Report.Drain; {
 	case dr == nil || dr.Phase == outcome.Ending:
-		return Condition{false, v1alpha1.ReasonDrained, "nothing is being emptied"}
-	case dr.Waits(v.In.Now, outcome.ShownAfter):
+		return Condition{false, v1alpha1.ReasonDrained, "no drain"}
+	case dr.BlockedFor(v.In.Now, outcome.ShownAfter):
 		return Condition{true, v1alpha1.ReasonBlocked, dr.String()}
 	default:
 		return Condition{true, v1alpha1.ReasonEmptying, dr.String()}
@@ -155,13 +155,13 @@ func (v View) foreign() Condition {
 	if text := v.Report.Foreign.Text(); text != "" {
 		return Condition{true, v1alpha1.ReasonContraryWrites, text}
 	}
-	return Condition{false, v1alpha1.ReasonNoContraryWrites, "nobody insists on another size of the StatefulSet"}
+	return Condition{false, v1alpha1.ReasonNoContraryWrites, "no other writer sets another size of the StatefulSet"}
 }
 
 func (v View) conflict() Condition {
 	switch c := v.Report.Conflict; {
 	case c == nil:
-		return Condition{false, v1alpha1.ReasonNone, "no HPA is at odds with the configuration"}
+		return Condition{false, v1alpha1.ReasonNone, "no HPA conflicts with the configuration"}
 	case c.Ambiguous:
 		return Condition{true, v1alpha1.ReasonAmbiguousSelector, c.Text}
 	default:
@@ -180,11 +180,11 @@ func (v View) state(active Condition) v1alpha1.State {
 		return v1alpha1.Stopped
 	case !active.On && active.Reason != v1alpha1.ReasonNotSeeded:
 		return v1alpha1.NotFollowed
-	case d.Verb == decide.Shrink && d.Drain.Waits(v.In.Now, outcome.ShownAfter):
+	case d.Verb == decide.ScaleDown && d.Drain.BlockedFor(v.In.Now, outcome.ShownAfter):
 		return v1alpha1.DrainBlocked
-	case d.Verb == decide.Shrink:
+	case d.Verb == decide.ScaleDown:
 		return v1alpha1.Draining
-	case d.Verb == decide.Grow:
+	case d.Verb == decide.ScaleUp:
 		return v1alpha1.Growing
 	}
 	return v1alpha1.Steady

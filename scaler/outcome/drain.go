@@ -6,38 +6,42 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// Phase is how far a drain is. Each tick tells it from what is, so that neither a lost tick nor a new
-// leader skips one; only since when is kept over leaders.
+// Phase is how far a drain is. Each tick tells it from what is, so that neither a lost tick nor a
+// new leader skips one; only since when is kept over leaders.
 //
 //	closing ─► emptying ─► verifying ─► lowering ─► ending ─► (no drain)
 //	   └────────────────── load returns: the ordinals stay, and are opened again ──────────────────►
 //
-// With an HPA that owns the size, waiting stands in place of lowering. What another writer took begins
-// at emptying and goes on to ending.
+// With an HPA that owns the size, waiting stands in place of lowering. What another writer took
+// begins at emptying and goes on to ending.
 type Phase string
 
 // The phases.
 const (
-	Closing   Phase = "closing"   // an ordinal that goes may still receive
+	Closing   Phase = "closing"   // a leaving ordinal may still receive
 	Emptying  Phase = "emptying"  // they own something, in their lists or in flight
 	Verifying Phase = "verifying" // they seem to own nothing, and a synced read has not confirmed it yet
 	Lowering  Phase = "lowering"  // that is confirmed, and replicas could not be written yet
 	Waiting   Phase = "waiting"   // they are closed and own nothing: the HPA may lower replicas
-	Ending    Phase = "ending"    // replicas are lowered, and the pods are going
+	Ending    Phase = "ending"    // replicas are lowered, and the pods are terminating
 )
 
-// Drain is the way out of the ordinals that go. There is none when nothing goes. It never ends by giving up.
+// Drain empties the ordinals that leave. There is none when nothing leaves. It never ends by giving
+// up.
 type Drain struct {
 	Phase Phase `json:"phase"`
-	// Ordinals are those that go, ascending; those whose pod is gone and that own nothing are not listed any more.
+	// Ordinals are those that leave, ascending; those whose pod is gone and that own nothing are
+	// not listed any more.
 	Ordinals   []int     `json:"ordinals"`
 	Since      time.Time `json:"since,omitzero"`
 	PhaseSince time.Time `json:"phaseSince,omitzero"`
 	Left       int       `json:"left"`
-	// Taken says that replicas were lowered by another writer while ordinals that go owned something.
+	// Taken says that replicas were lowered by another writer while leaving ordinals owned
+	// something.
 	Taken bool `json:"taken,omitempty"`
 	// Blocked is what it waits for: capacity elsewhere, a pin, an acknowledgement, a hold, an API.
 	// BlockedSince is since when: in the same phase, for the same ordinals, with no less left.
@@ -52,8 +56,8 @@ const (
 	WarnedAfter = time.Minute
 )
 
-// Waits says whether the drain has waited for so long; a nil one has not.
-func (dr *Drain) Waits(now time.Time, long time.Duration) bool {
+// BlockedFor says whether the drain has waited for so long; a nil one has not.
+func (dr *Drain) BlockedFor(now time.Time, long time.Duration) bool {
 	return dr != nil && dr.Blocked != "" && !dr.BlockedSince.IsZero() && now.Sub(dr.BlockedSince) >= long
 }
 
@@ -77,9 +81,9 @@ func (dr *Drain) continues(before *Drain, now time.Time) {
 
 // String is the drain, as a person reads it.
 func (dr *Drain) String() string {
-	text := fmt.Sprintf("%s instances %v, %d resources are left, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
+	text := fmt.Sprintf("%s instances %v, resources left: %d, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
 	if dr.Taken {
-		text += "; another writer took them"
+		text += "; another writer lowered replicas"
 	}
 	if dr.Blocked != "" {
 		text += "; " + dr.Blocked
@@ -167,7 +171,7 @@ func (s Sight) stuck(ordinals []int) string {
 	for _, n := range ordinals {
 		p := s.In.Observed.Instance(n).Occupant()
 		if p != nil && p.Terminating && !p.DeleteBy.IsZero() && s.In.Now.Sub(p.DeleteBy) >= decide.StuckAfter {
-			return fmt.Sprintf("pod %s should have been gone %s ago", p.Name, s.In.Now.Sub(p.DeleteBy).Round(time.Second))
+			return fmt.Sprintf("pod %s is stuck: terminating, %s past its grace period", p.Name, config.Duration(s.In.Now.Sub(p.DeleteBy)))
 		}
 	}
 	return ""

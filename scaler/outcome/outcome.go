@@ -1,8 +1,8 @@
 // Package outcome says what became of a decision.
 //
 // In: a decision, what it was made from, and what the scaler did about it. Out: an Outcome, and the
-// Report of both, which REST shows and ZooKeeper keeps. Invariant: nothing is written into a decision;
-// a Report has copies of what it adds words to.
+// Report of both, which REST shows and ZooKeeper keeps. Invariant: nothing is written into a
+// decision; a Report has copies of what it adds words to.
 package outcome
 
 import (
@@ -120,8 +120,8 @@ func (r *Report) Problem() string {
 		return r.Foreign.Text()
 	case r.Conflict != nil:
 		return r.Conflict.Text
-	case r.Mute != nil:
-		return r.Mute.Text
+	case r.NotAcknowledging != nil:
+		return r.NotAcknowledging.Text
 	}
 	return ""
 }

@@ -29,14 +29,14 @@ func TestNotesStandInTheReportAlone(t *testing.T) {
 // No text says the year 1: what was kept may lack a time.
 func TestADrainWithoutATimeSaysSo(t *testing.T) {
 	dr := Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2}
-	require.Equal(t, "emptying instances [3], 2 resources are left, since an unknown time", dr.String())
+	require.Equal(t, "emptying instances [3], resources left: 2, since an unknown time", dr.String())
 }
 
 // The decision of a former leader lacks since when its drain lasts: it begins to count anew.
 func TestADrainThatDoesNotSaySinceWhenBeginsNow(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	before := &Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2, Blocked: "instance 3 has not released 2 resources"}
-	require.False(t, before.Waits(now, ShownAfter), "nobody knows for how long")
+	require.False(t, before.BlockedFor(now, ShownAfter), "it is not known for how long")
 	next := *before
 	next.continues(before, now)
 	require.Equal(t, []time.Time{now, now, now}, []time.Time{next.Since, next.PhaseSince, next.BlockedSince})

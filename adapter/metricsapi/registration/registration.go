@@ -1,5 +1,6 @@
 // Package registration looks after the APIService objects through which a cluster finds its
-// provider of custom metrics. A cluster has one provider: whoever is named there answers every HPA.
+// provider of custom metrics. A cluster has one provider: the Service that is named there answers
+// every HPA.
 //
 // In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
 // asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
@@ -18,12 +19,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 // Names are those of the objects.
@@ -55,17 +57,12 @@ type Watcher struct {
 
 // New returns a Watcher; report is called with every fault when it is new.
 func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault string), log *slog.Logger, reg prometheus.Registerer) *Watcher {
-	f := promauto.With(reg)
+	in := meter.In(reg)
 	return &Watcher{
 		cfg: cfg, api: api.APIServices(), report: report, log: log, faults: map[string]string{},
-		ours: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_apiservice_ours",
-			Help: "1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.",
-		}, []string{"apiservice"}),
-		writes: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_apiservice_patches_total",
-			Help: "Changes made to APIServices: caBundle kept current, or taken over.",
-		}),
+		ours: in.Gauges("shardscaler_apiservice_ours",
+			"1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.", "apiservice"),
+		writes: in.Counter("shardscaler_apiservice_patches_total", "Changes made to APIServices: caBundle kept current, or taken over."),
 	}
 }
 
@@ -123,7 +120,7 @@ func target(o *apiregistrationv1.APIService) string {
 }
 
 // patch is what must change; nil: nothing. It names the version that was read, so that it never
-// undoes what somebody else has just done.
+// undoes what another client has just done.
 func (w *Watcher) patch(o *apiregistrationv1.APIService, leads bool) []byte {
 	var bundle []byte
 	if w.cfg.Bundle != nil {

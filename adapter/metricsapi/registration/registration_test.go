@@ -50,7 +50,7 @@ func (c *cluster) get(t *testing.T, name string) apiregistrationv1.APIServiceSpe
 	return o.Spec
 }
 
-// written counts the changes that somebody asked for.
+// written counts the changes that were asked for.
 func (c *cluster) written() int {
 	n := 0
 	for _, action := range c.Actions() {

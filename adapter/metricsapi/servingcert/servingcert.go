@@ -17,12 +17,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 // Config names the Secret and the Service that callers ask for.
@@ -47,17 +48,12 @@ type Keeper struct {
 // New returns a Keeper that has nothing to serve until Sync succeeded once.
 func New(cfg Config, secrets typedcorev1.SecretsGetter, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Keeper {
 	name := cfg.Service + "." + cfg.Namespace + ".svc"
-	f := promauto.With(reg)
+	in := meter.In(reg)
 	return &Keeper{
 		cfg: cfg, names: []string{name, name + ".cluster.local"}, secrets: secrets.Secrets(cfg.Namespace), now: now, log: log,
-		expires: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "shardscaler_serving_cert_expiry_timestamp_seconds",
-			Help: "When the self-managed serving certificate, and its CA, expire, in Unix seconds.",
-		}, []string{"certificate"}),
-		renewed: f.NewCounter(prometheus.CounterOpts{
-			Name: "shardscaler_serving_cert_renewals_total",
-			Help: "Self-managed certificates and CAs that this replica made.",
-		}),
+		expires: in.Gauges("shardscaler_serving_cert_expiry_timestamp_seconds",
+			"When the self-managed serving certificate, and its CA, expire, in Unix seconds.", "certificate"),
+		renewed: in.Counter("shardscaler_serving_cert_renewals_total", "Self-managed certificates and CAs that this replica made."),
 	}
 }
 
@@ -107,7 +103,7 @@ func (k *Keeper) sync(ctx context.Context) error {
 	return nil
 }
 
-var errForeign = errors.New("it holds a certificate that somebody else made: delete it, or do without --tls-self-managed")
+var errForeign = errors.New("it holds a certificate that another program made: delete it, or do without --tls-self-managed")
 
 // next is what the Secret should hold, and why it does not; "": it does.
 func (k *Keeper) next(data map[string][]byte) (next *material, why string, err error) {

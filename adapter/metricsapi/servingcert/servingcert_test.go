@@ -127,7 +127,7 @@ func TestSecretInAnyState(t *testing.T) {
 		"empty": {change: func(s *corev1.Secret) { s.Data = nil }},
 		"made by others": {
 			change: func(s *corev1.Secret) { delete(s.Data, caKey) },
-			error:  "keep serving certificate in Secret iota/cert: it holds a certificate that somebody else made",
+			error:  "keep serving certificate in Secret iota/cert: it holds a certificate that another program made",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,7 +96,7 @@ func TestNodeLost(t *testing.T) {
 		w.until("it is emptied", func(ctx context.Context) error { return w.emptied(ctx, 1, rules) })
 		w.holds(w.assignment(rule), ids)
 		w.until("an event names who said it", func(ctx context.Context) error {
-			return w.event(ctx, "AssumedDead", "system:serviceaccount:"+w.Namespace+":operator declared pod "+podName(ruleSet, 1))
+			return w.event(ctx, "AssumedDead", "system:serviceaccount:"+w.Namespace+":operator said that pod "+podName(ruleSet, 1))
 		})
 	})
 	w.t = t

@@ -30,7 +30,7 @@ func TestLiveTuning(t *testing.T) {
 		return d.TargetPerInstance == 1000 && d.Floor == 6 && d.Resources == 5_400
 	})
 	w.change(thing, func(k *config.Kind) { k.TargetPerInstance = 540 })
-	w.decides("a lowered target asks for more", func(d decide.Decision) bool { return d.TargetPerInstance == 540 && d.Wanted == 10 })
+	w.decides("a lowered target asks for more", func(d decide.Decision) bool { return d.TargetPerInstance == 540 && d.Needed == 10 })
 	w.settled(thing, thingSet, 10, len(things))
 
 	w.change(thing, func(k *config.Kind) { k.Max = 8 })

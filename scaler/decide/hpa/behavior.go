@@ -15,10 +15,10 @@ type Span struct {
 // Windows are how long recommendations are remembered for a change in either direction.
 type Windows struct{ Up, Down time.Duration }
 
-// Stabilize moves current as little as needed to lie between the smallest recommendation of the up window and the largest of
-// the down window; wanted is the newest recommendation.
-func Stabilize(current, wanted int, past []Span, w Windows, now time.Time) int {
-	least, most := wanted, wanted
+// Stabilize moves current as little as needed to lie between the smallest recommendation of the up
+// window and the largest of the down window; newest is the newest recommendation.
+func Stabilize(current, newest int, past []Span, w Windows, now time.Time) int {
+	least, most := newest, newest
 	for _, p := range past {
 		if p.To.After(now.Add(-w.Up)) {
 			least = min(least, p.Size)
@@ -37,7 +37,8 @@ type Scale struct {
 	To   int       `json:"to"`
 }
 
-// Policy allows a change within a period: by Value pods, or by Value percent of the size at the period's start.
+// Policy allows a change within a period: by Value pods, or by Value percent of the size at the
+// period's start.
 type Policy struct {
 	Percent bool
 	Value   int
@@ -63,7 +64,8 @@ type Rules struct {
 func UpLimit(current int, past []Scale, r Rules, now time.Time) int {
 	return max(current, r.limit(current, past, now, math.MaxInt32, func(start int, p Policy) int {
 		if p.Percent {
-			// Rounded up, or a small size could never grow. In whole numbers: 100 and 10 percent are 110, not 111.
+			// Rounded up, or a small size could never grow. In whole numbers: 100 and 10 percent
+			// are 110, not 111.
 			return (start*(100+p.Value) + 99) / 100
 		}
 		return start + p.Value
@@ -80,7 +82,8 @@ func DownLimit(current int, past []Scale, r Rules, now time.Time) int {
 	}, r.Select != SelectMin))
 }
 
-// limit applies allowed to the size at each policy's start and picks the least or the greatest result.
+// limit applies allowed to the size at each policy's start and picks the least or the greatest
+// result.
 func (r Rules) limit(current int, past []Scale, now time.Time, none int, allowed func(start int, p Policy) int, least bool) int {
 	if r.Select == SelectDisabled {
 		return current

@@ -1,8 +1,10 @@
-// Package hpa is the arithmetic of the Kubernetes HorizontalPodAutoscaler (v1.37, pkg/controller/podautoscaler) on plain values.
+// Package hpa is the arithmetic of the Kubernetes HorizontalPodAutoscaler (v1.37,
+// pkg/controller/podautoscaler) on plain values.
 //
-// In: pods grouped as the HPA groups them, their use and a target; or recommendations and changes with their times. Out: a
-// size. Invariant: it agrees with the HPA but for one fault: ratios are exact here, and not cut to whole percent (83.9 % of
-// 80 % is more than 83 %), so growth is not late and a shrink is not early.
+// In: pods grouped as the HPA groups them, their use and a target; or recommendations and changes
+// with their times. Out: a size. Invariant: it agrees with the HPA but for one fault: ratios are
+// exact here, and not cut to whole percent (83.9 % of 80 % is more than 83 %), so a scale up is not
+// late and a scale down is not early.
 package hpa
 
 import (
@@ -23,11 +25,12 @@ type Group int
 const (
 	// Counted pods are measured by their sample.
 	Counted Group = iota
-	// Unready pods count as using nothing when the others ask for growth, and not at all otherwise.
+	// Unready pods count as using nothing when the others ask for a scale up, and not at all
+	// otherwise.
 	Unready
 	// Missing pods have no sample; they are filled in against the direction of the change.
 	Missing
-	// Ignored pods are going away or have failed.
+	// Ignored pods are terminating or have failed.
 	Ignored
 )
 
@@ -38,12 +41,14 @@ type Pod struct {
 	Sampled bool
 	At      time.Time
 	Window  time.Duration
-	// Ready is the condition, ReadyChanged its last transition (zero: no such condition), Started the pod's start (zero: not yet).
+	// Ready is the condition, ReadyChanged its last transition (zero: no such condition), Started
+	// the pod's start (zero: not yet).
 	Ready                 bool
 	ReadyChanged, Started time.Time
 }
 
-// Classify groups a pod. Readiness matters for CPU only: a starting process burns CPU that says nothing about its load.
+// Classify groups a pod. Readiness matters for CPU only: a starting process burns CPU that says
+// nothing about its load.
 func Classify(p Pod, cpu bool, now time.Time, initialization, readiness time.Duration) Group {
 	switch {
 	case p.Deleting || p.Failed:
@@ -74,7 +79,8 @@ type Load struct {
 	Request int64
 }
 
-// Target is the wanted mean use: a percentage of the requests, or a value in the unit of Load.Use. Exactly one is set.
+// Target is the wanted mean use: a percentage of the requests, or a value in the unit of Load.Use.
+// Exactly one is set.
 type Target struct {
 	Utilization  int64
 	AverageValue int64
@@ -115,7 +121,8 @@ type Result struct {
 	Need float64
 	// Pods are the counted ones, Unready and Missing the others that are alive.
 	Pods, Unready, Missing int
-	// Kept says why Replicas is the current size although Ratio is not 1: tolerance, or a change of direction by the fill-in.
+	// Kept says why Replicas is the current size although Ratio is not 1: tolerance, or a change of
+	// direction by the fill-in.
 	Kept string
 }
 
@@ -189,7 +196,8 @@ func (s *sum) add(use, request int64) {
 	s.request += request
 }
 
-// fillIn returns s with the pods that have no usable sample, at a use that works against the change which ratio asks for.
+// fillIn returns s with the pods that have no usable sample, at a use that works against the change
+// which ratio asks for.
 func (s sum) fillIn(pods []Load, ratio float64) sum {
 	for _, p := range pods {
 		switch {
@@ -208,7 +216,7 @@ func (s sum) fillIn(pods []Load, ratio float64) sum {
 	return s
 }
 
-// fallback is what a pod without a sample is taken to use when the others ask for a shrink.
+// fallback is what a pod without a sample is taken to use when the others ask for a scale down.
 func (s sum) fallback(request int64) int64 {
 	if s.target.Utilization > 0 {
 		return request * max(100, s.target.Utilization) / 100

@@ -18,16 +18,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Upstream's own tests of the HPA judge this package, and how adapter/workload computes requests. They
-// run unchanged, in a copy of upstream's package that exists only for the compiler (an overlay). The
-// functions below are cut from it and forwarded to ours by the files of testdata/upstream. Nothing of
-// upstream's is kept here.
+// Upstream's own tests of the HPA judge this package, and how adapter/workload computes requests.
+// They run unchanged, in a copy of upstream's package that exists only for the compiler (an
+// overlay). The functions below are cut from it and forwarded to ours by the files of
+// testdata/upstream. Nothing of upstream's is kept here.
 
-// module is the one that pins Kubernetes; the copy lives in a folder of it that only the overlay knows.
+// module is the one that pins Kubernetes; the copy lives in a folder of it that only the overlay
+// knows.
 const module = "../../../tools/controlplane"
 
-// forwarded are the functions that are cut, by file. Each has a seeded bug, which is off unless SEEDED_BUG names it, and the tests
-// that must notice it.
+// forwarded are the functions that are cut, by file. Each has a seeded bug, which is off unless
+// SEEDED_BUG names it, and the tests that must notice it.
 var forwarded = map[string]map[string]string{
 	"replica_calculator.go": {
 		"isWithin":                        "TestReplicaCalcObjectMetric",
@@ -55,11 +56,13 @@ var forwarded = map[string]map[string]string{
 // Cut too, without a bug of its own: what the forwarders have no use for.
 var dropped = map[string][]string{"replica_calculator.go": {"removeMetricsForPods"}}
 
-// differing are the cases in which we decide otherwise on purpose, and why. They must fail. That ratios are exact here is the one
-// difference there is, and no case of v1.37.1 shows it: none has a use whose whole percent leads to another size.
+// differing are the cases in which we decide otherwise on purpose, and why. They must fail. That
+// ratios are exact here is the one difference there is, and no case of v1.37.1 shows it: none has a
+// use whose whole percent leads to another size.
 var differing = map[string]string{}
 
-// notOurs are tests, or single cases, that judge nothing of ours, and why. They must pass, and are not counted as passed.
+// notOurs are tests, or single cases, that judge nothing of ours, and why. They must pass, and are
+// not counted as passed.
 var notOurs = reasons(map[string][]string{
 	"the selector store of its controller": {
 		"TestHPASelectorStorePutIfAbsent", "TestHPASelectorStorePutIfPresent", "TestHPASelectorStoreDeleteCleansUpNamespace",
@@ -157,7 +160,8 @@ func TestUpstream(t *testing.T) {
 		verdict.passed, verdict.differing, verdict.notOurs, red, red))
 }
 
-// report shows what a passing test has to say: in the log, and in a file for `make test`, as go test shows no logs of many packages.
+// report shows what a passing test has to say: in the log, and in a file for `make test`, as go
+// test shows no logs of many packages.
 func report(t *testing.T, file, text string) {
 	t.Helper()
 	t.Log(text)
@@ -171,8 +175,8 @@ type verdict struct {
 	faults                     []string
 }
 
-// judge sorts the cases. clean is their outcome, buggy the one with a bug in every forwarded function: what stays green even then
-// would be upstream tested against itself.
+// judge sorts the cases. clean is their outcome, buggy the one with a bug in every forwarded
+// function: what stays green even then would be upstream tested against itself.
 func judge(clean, buggy, differing, notOurs map[string]string) (v verdict) {
 	fault := func(format string, args ...any) { v.faults = append(v.faults, fmt.Sprintf(format, args...)) }
 	seen := map[string]bool{}
@@ -270,7 +274,8 @@ func build(t *testing.T) program {
 	file := filepath.Join(scratch, "overlay.json")
 	require.NoError(t, os.WriteFile(file, described, 0o600))
 	binary := filepath.Join(scratch, "upstream.test")
-	// A copy of go.mod: upstream's package is a part of the module here, and may need a line that the module itself does not.
+	// A copy of go.mod: upstream's package is a part of the module here, and may need a line that
+	// the module itself does not.
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(module, name))
 		require.NoError(t, err)
@@ -280,7 +285,8 @@ func build(t *testing.T) program {
 	return program(binary)
 }
 
-// command runs a command in the module that pins Kubernetes, with the settings the sandbox builds with: their cache is shared.
+// command runs a command in the module that pins Kubernetes, with the settings the sandbox builds
+// with: their cache is shared.
 func command(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -301,7 +307,8 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-// cut writes source to target without the functions named, and without the imports that only they used. Each must be there.
+// cut writes source to target without the functions named, and without the imports that only they
+// used. Each must be there.
 func cut(t *testing.T, source, target string, names []string) string {
 	t.Helper()
 	text, err := os.ReadFile(source)
@@ -360,7 +367,8 @@ func used(file *ast.File) map[string]bool {
 	return names
 }
 
-// run runs the tests that match with one bug, or none, and returns the outcome of each case, that is, of each test without subtests.
+// run runs the tests that match with one bug, or none, and returns the outcome of each case, that
+// is, of each test without subtests.
 func (p program) run(t *testing.T, bug, tests string) map[string]string {
 	t.Helper()
 	cmd := exec.Command("go", "tool", "test2json", string(p), "-test.v=test2json", "-test.run", tests)
