@@ -367,7 +367,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	const small = v1beta2Path + "/namespaces/iota/statefulsets.apps/iota-dac/recommended_replicas"
 	require.Eventually(t, func() bool {
 		code, body := s.get(t, small, "")
-		return code == http.StatusTooManyRequests && strings.Contains(string(body), "2 requests in flight")
+		return code == http.StatusTooManyRequests && strings.Contains(string(body), "limit of 2 concurrent requests reached")
 	}, time.Minute, 5*time.Millisecond, "the caller has the half that is its own")
 	require.Eventually(t, func() bool {
 		code, _ := s.get(t, small, "")
