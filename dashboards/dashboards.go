@@ -1,4 +1,5 @@
-// Package dashboards holds what is seen of shardscaler in Grafana and Prometheus: a dashboard, alerts and recorded series.
+// Package dashboards holds what is seen of shardscaler in Grafana and Prometheus: a dashboard,
+// alerts and recorded series.
 //
 // In: nothing. Out: the dashboard's expressions, and the metrics that they name, all of which the
 // server exports.
@@ -72,7 +73,8 @@ func Expressions() ([]Expression, error) {
 }
 
 var (
-	// What may hold words that are no metrics: strings, matchers, ranges, durations, and the labels of an aggregation or a join.
+	// What may hold words that are no metrics: strings, matchers, ranges, durations, and the labels
+	// of an aggregation or a join.
 	noMetrics = regexp.MustCompile(`"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b[0-9][0-9a-z.]*|\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
 	// A word; in front of a parenthesis it is a function or an aggregation.
 	word     = regexp.MustCompile(`[A-Za-z_:][A-Za-z0-9_:]*\s*\(?`)
@@ -90,7 +92,8 @@ func Names(query string) []string {
 	return sets.List(names)
 }
 
-// Missing lists the metrics that the dashboard names and a scrape, in the text format, does not have.
+// Missing lists the metrics that the dashboard names and a scrape, in the text format, does not
+// have.
 func Missing(scrape io.Reader) ([]string, error) {
 	expressions, err := Expressions()
 	if err != nil {

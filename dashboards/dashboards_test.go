@@ -151,7 +151,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// Every alert is in a test, and names only metrics that the dashboard shows too (and that are therefore held against a scrape).
+// Every alert is in a test, and names only metrics that the dashboard shows too (and that are
+// therefore held against a scrape).
 func TestAlertsAreTested(t *testing.T) {
 	var file struct {
 		Groups []struct {

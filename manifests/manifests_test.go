@@ -1,5 +1,5 @@
-// Package manifests holds what installs shardscaler; its tests build it, hold it against the real API server and against the
-// program's own configuration and flags.
+// Package manifests holds what installs shardscaler; its tests build it, hold it against the real
+// API server and against the program's own configuration and flags.
 package manifests
 
 import (
@@ -40,7 +40,8 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/actuate"
 )
 
-// The configurations that are shipped are valid, and say who owns the size as their comments promise.
+// The configurations that are shipped are valid, and say who owns the size as their comments
+// promise.
 func TestConfigurations(t *testing.T) {
 	for file, owner := range map[string]config.Owner{
 		"tuning/default/config.yaml":       config.OwnerShardscaler,
@@ -61,7 +62,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// tree is a copy of this folder, in which a test may write, with the certificates that the overlays expect.
+// tree is a copy of this folder, in which a test may write, with the certificates that the overlays
+// expect.
 type tree struct {
 	dir     string
 	cluster *servers.Kubernetes
@@ -132,7 +134,8 @@ func find[T any](t *testing.T, objects []unstructured.Unstructured, kind, name s
 	return nil
 }
 
-// The real API server takes every object of the base and of the examples, in another namespace than their own.
+// The real API server takes every object of the base and of the examples, in another namespace than
+// their own.
 func TestServerTakesThem(t *testing.T) {
 	env := servers.Require(t, servers.PartKubernetes)
 	namespace := env.Kubernetes.Namespace(t)
@@ -147,8 +150,8 @@ components: [../../components/example-workload, ../../components/`+example+`, ..
 	}
 }
 
-// definitions installs the CustomResourceDefinition, without which an API server cannot even be asked about its objects. It stays: other
-// tests use it.
+// definitions installs the CustomResourceDefinition, without which an API server cannot even be
+// asked about its objects. It stays: other tests use it.
 func (tr *tree) definitions(t *testing.T) {
 	t.Helper()
 	var objects []unstructured.Unstructured
@@ -257,7 +260,8 @@ func (tr *tree) overlays(t *testing.T) []string {
 	return folders
 }
 
-// What operators tune is created once, and neither a second creation nor another apply of the overlay changes it.
+// What operators tune is created once, and neither a second creation nor another apply of the
+// overlay changes it.
 func TestAnApplyKeepsWhatOperatorsTuned(t *testing.T) {
 	env := servers.Require(t, servers.PartKubernetes)
 	namespace := env.Kubernetes.Namespace(t)
@@ -290,7 +294,8 @@ func TestAnApplyKeepsWhatOperatorsTuned(t *testing.T) {
 	require.Equal(t, tuned.Data, now.Data)
 }
 
-// The pods that the Services and the budget select are those of the Deployment, and the workload has the requests that sizing needs.
+// The pods that the Services and the budget select are those of the Deployment, and the workload
+// has the requests that sizing needs.
 func TestPiecesFit(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	objects := slices.Concat(tr.build(t, "overlays/example-hpa"), tr.build(t, "tuning/example-hpa"))
@@ -329,7 +334,8 @@ func TestPiecesFit(t *testing.T) {
 	require.Zero(t, *hpa.Spec.Behavior.ScaleDown.StabilizationWindowSeconds)
 }
 
-// holdsItsPods requires that the preStop hook of a workload knows the grace it has and whom to ask, and that a budget covers its pods.
+// holdsItsPods requires that the preStop hook of a workload knows the grace it has and whom to ask,
+// and that a budget covers its pods.
 func holdsItsPods(t *testing.T, objects []unstructured.Unstructured, name string) {
 	t.Helper()
 	pod := find[appsv1.StatefulSet](t, objects, "StatefulSet", name).Spec.Template
@@ -356,8 +362,8 @@ func holdsItsPods(t *testing.T, objects []unstructured.Unstructured, name string
 	require.EqualValues(t, 1, budget.Spec.MaxUnavailable.IntVal)
 }
 
-// The HPA of the example scales the InstanceGroup, which names the kind and the StatefulSet of the configuration, and no other HPA
-// scales that.
+// The HPA of the example scales the InstanceGroup, which names the kind and the StatefulSet of the
+// configuration, and no other HPA scales that.
 func TestGroupFits(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	objects := slices.Concat(tr.build(t, "overlays/example-group"), tr.build(t, "tuning/example-group"))
@@ -399,7 +405,8 @@ func TestCertificatesAreChecked(t *testing.T) {
 	require.Greater(t, files, 20)
 }
 
-// With a certificate of its own making the Deployment needs none from elsewhere, and is otherwise the same.
+// With a certificate of its own making the Deployment needs none from elsewhere, and is otherwise
+// the same.
 func TestSelfManagedCertificate(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	usual := find[appsv1.Deployment](t, tr.build(t, "base"), "Deployment", "shardscaler").Spec.Template.Spec
@@ -418,7 +425,8 @@ func TestSelfManagedCertificate(t *testing.T) {
 	require.Equal(t, usual.Volumes[1:], own.Volumes)
 }
 
-// Of APIServices the server may read its own three and no other, and change them only where it keeps their caBundle.
+// Of APIServices the server may read its own three and no other, and change them only where it
+// keeps their caBundle.
 func TestOnlyOurAPIServicesAreTouched(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	roles := tr.build(t, "cluster/base")
@@ -459,7 +467,8 @@ func TestFlagsExist(t *testing.T) {
 	}
 }
 
-// rights installs the rights of an installation and returns what removes them again. The ClusterRoles get a name of this test's own.
+// rights installs the rights of an installation and returns what removes them again. The
+// ClusterRoles get a name of this test's own.
 func (tr *tree) rights(t *testing.T, namespace, suffix string) (remove func()) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(tr.dir, "overlays/self-managed-cert/kustomization.yaml"))
@@ -512,8 +521,8 @@ func (tr *tree) remove(t *testing.T, objects []unstructured.Unstructured) {
 	}
 }
 
-// requireNamedAlone asks with the server's own rights and code: a StatefulSet that the Role does not name is denied, and told from one
-// that is named and missing.
+// requireNamedAlone asks with the server's own rights and code: a StatefulSet that the Role does
+// not name is denied, and told from one that is named and missing.
 func (tr *tree) requireNamedAlone(t *testing.T, namespace string) {
 	t.Helper()
 	cfg, err := tr.cluster.Config()
@@ -535,7 +544,8 @@ func (tr *tree) requireNamedAlone(t *testing.T, namespace string) {
 	}
 }
 
-// Each StatefulSet of the shipped configurations is named by the Role, and an overlay names one more as the README says.
+// Each StatefulSet of the shipped configurations is named by the Role, and an overlay names one
+// more as the README says.
 func TestTheRoleNamesTheStatefulSets(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	readme, err := os.ReadFile("README.md")
@@ -565,7 +575,8 @@ func TestTheRoleNamesTheStatefulSets(t *testing.T) {
 	}
 }
 
-// What the server may do, and, as telling, what it may not, after a second installation beside it came and went.
+// What the server may do, and, as telling, what it may not, after a second installation beside it
+// came and went.
 func TestRights(t *testing.T) {
 	env := servers.Require(t, servers.PartKubernetes)
 	namespace, second := env.Kubernetes.Namespace(t), env.Kubernetes.Namespace(t)

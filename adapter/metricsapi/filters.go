@@ -87,10 +87,10 @@ func withWriteDeadline(limit time.Duration, next http.Handler) http.Handler {
 func (s *Server) withRecovery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := guard.Caught(guard.Run(func() error { next.ServeHTTP(w, r); return nil }))
-		switch {
-		case p == nil:
+		if p == nil {
 			return
-		case p.Value == http.ErrAbortHandler:
+		}
+		if err, _ := p.Value.(error); errors.Is(err, http.ErrAbortHandler) {
 			panic(p.Value) // asks for exactly that
 		}
 		s.provider.metrics.panics.Inc()

@@ -15,7 +15,7 @@ const (
 )
 
 // InstanceGroup is the size that an HPA or a person requests for the StatefulSet of one kind of
-// resources. With `replicas: {owner: group}` in shardscaler's configuration the request is followed:
+// resources. With `replicas: {owner: group}` in the configuration the request is followed:
 // what leaves is drained first, and a request that is too small for the resources is not followed.
 //
 // +kubebuilder:resource:shortName=ig
@@ -69,7 +69,7 @@ type InstanceGroupSpec struct {
 	Paused bool `json:"paused,omitempty"`
 }
 
-// SeededAnnotation says that spec.replicas was set to the size of the StatefulSet, and what that was.
+// SeededAnnotation says that spec.replicas was set to the StatefulSet's size, and what that was.
 // Replacing the object as a whole removes both.
 const SeededAnnotation = "shardscaler.io/seeded"
 

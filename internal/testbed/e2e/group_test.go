@@ -193,7 +193,8 @@ func (w *world) hpaOnGroup() {
 }
 
 // TestReplicasByHand scales StatefulSets by hand, up and down, twice each. Things are scaled up and
-// their owner holds that for a window; Rules, whose pods start in order, are lowered below their need.
+// their owner holds that for a window; Rules, whose pods start in order, are lowered below their
+// need.
 func TestReplicasByHand(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
