@@ -50,14 +50,14 @@ func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	from, to, left := *t.d.Current, t.d.Desired, t.left()
 	owned := outcome.Total(left)
 	switch {
+	case t.d.Mode == config.ModeRecommend:
+		return did(outcome.Advised, "replicas %d -> %d is recommended, nothing is drained or written: replicas.mode is recommend", from, to), nil
 	case t.d.Owner == config.OwnerHPA && to > from:
 		return did(outcome.NotOurs, "the HPA writes replicas: recommended %d, current %d", to, from), nil
 	case t.d.Owner == config.OwnerHPA:
 		act := did(outcome.NotOurs, "draining %s: resources left: %d; the HPA writes replicas", t.d.Leaving(), owned)
 		act.Left = left
 		return act, nil
-	case t.d.Mode == config.ModeRecommend:
-		return did(outcome.Advised, "replicas %d -> %d is recommended, nothing is drained or written: replicas.mode is recommend", from, to), nil
 	case s.cfg.DryRun && owned > 0:
 		return did(outcome.WouldDrain, "would drain %s, resources left: %d, and then write replicas %d -> %d",
 			t.d.Leaving(), owned, from, to), nil

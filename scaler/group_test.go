@@ -237,6 +237,25 @@ func TestAnHPAOnOurStatefulSetIsNotFought(t *testing.T) {
 	require.Equal(t, []string{"replicas 2 -> 4"}, w.took())
 }
 
+// In mode recommend nothing is drained, also where an HPA writes replicas, and the act says so.
+func TestWhatIsOnlyRecommendedIsNotDrained(t *testing.T) {
+	for _, hpas := range [][]observed.HPA{nil, {{Name: "dac", Target: "iota-dac"}}} {
+		w := newWorld(t, 4)
+		w.cfg.Replicas.Mode, w.hpas = config.ModeRecommend, hpas
+		w.place(100)
+		s := w.scaler(Config{})
+		var d outcome.Report
+		for range 8 {
+			d = w.tick(s, 2*second)
+		}
+		require.Equal(t, len(hpas) > 0, d.Conflict != nil)
+		require.Less(t, d.Desired, *d.Current)
+		require.Equal(t, outcome.Advised, d.Act.Done, d.Act.Text)
+		require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
+		require.NotContains(t, strings.Join(w.took(), " "), "replicas")
+	}
+}
+
 // A person cuts under the resource floor: what goes would be emptied, and the size is raised again,
 // once. The second time we stop, and the resources are assigned to what is left, also by the next
 // leader.
