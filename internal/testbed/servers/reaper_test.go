@@ -61,7 +61,7 @@ func TestNothingOutlivesAKilledStarter(t *testing.T) {
 		return len(before) > len(env.Servers())
 	}, time.Minute, 10*time.Millisecond)
 	for _, server := range env.Servers() {
-		require.NotZero(t, server.Pid(), server.Name)
+		require.NotZero(t, server.Pid(), "%s: %v; the end of its log:\n%s", server.Name, server.ID(), server.Tail(15))
 	}
 
 	require.NoError(t, starter.Process.Signal(syscall.SIGKILL))
