@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -45,6 +46,7 @@ func startReaper(self, dir string) (end func(), err error) {
 	go func() {
 		defer close(ended)
 		_ = cmd.Wait()
+		runtime.KeepAlive(write) // the collector closes a file that is used no more, also that of a starter which only waits
 	}()
 	return func() {
 		_ = write.Close()
