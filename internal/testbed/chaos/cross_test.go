@@ -187,7 +187,7 @@ const mostLives = 20
 func (x *crossing) lives(t *testing.T, k track) {
 	cases := k.cases
 	for life := 0; len(cases) > 0 && life < mostLives && time.Now().Before(x.until); life++ {
-		t.Run(fmt.Sprintf("%s, life %d", k.name, life), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s life %d", k.name, life), func(t *testing.T) {
 			w := wire(t, k.servers)
 			l := startLane(t, x.env, k.servers, k.options(t, w).with(w.through))
 			for ; len(cases) > 0 && (time.Now().Before(x.until) || cases[0].shrinks()); cases = cases[1:] {
