@@ -67,10 +67,10 @@ func newMetrics(reg prometheus.Registerer, kind string) *metrics {
 func (m *metrics) observe(d *outcome.Report, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	m.decisions.WithLabelValues(string(d.Verb), string(d.Reason)).Inc()
-	m.blind.Set(oneIf(d.Blind != ""))
-	m.suspended.Set(oneIf(d.Health.Suspended != ""))
-	m.foreign.Set(oneIf(d.Foreign.Text() != ""))
-	m.conflict.Set(oneIf(d.Conflict != nil))
+	m.blind.Set(meter.Number(d.Blind != ""))
+	m.suspended.Set(meter.Number(d.Health.Suspended != ""))
+	m.foreign.Set(meter.Number(d.Foreign.Text() != ""))
+	m.conflict.Set(meter.Number(d.Conflict != nil))
 	for _, v := range []*prometheus.GaugeVec{m.proposals, m.instances, m.holds, m.overloaded} {
 		v.Reset()
 	}
@@ -105,7 +105,7 @@ func (m *metrics) observeDrain(d *outcome.Report) {
 	if dr := d.Drain; dr != nil {
 		m.drainPhase.WithLabelValues(string(dr.Phase)).Set(1)
 		m.drainSeconds.Set(d.At.Sub(dr.Since).Seconds())
-		m.drainBlocked.Set(oneIf(dr.BlockedFor(d.At, outcome.ShownAfter)))
+		m.drainBlocked.Set(meter.Number(dr.BlockedFor(d.At, outcome.ShownAfter)))
 	}
 }
 
@@ -132,11 +132,4 @@ func (m *metrics) scaled(from, to int) {
 		direction = "down"
 	}
 	m.scales.WithLabelValues(direction).Inc()
-}
-
-func oneIf(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/internal/meter"
-	"github.com/shardscaler/shardscaler/internal/telemetry"
 )
 
 type metrics struct {
@@ -17,7 +16,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 	m := meter.In(reg)
 	m.GaugeFunc("shardscaler_leading", "1 while this replica leads.", func() float64 {
-		return telemetry.Number(leads())
+		return meter.Number(leads())
 	})
 	return &metrics{
 		configOK: m.Gauge("shardscaler_config_last_reload_successful",

@@ -48,3 +48,11 @@ func (m Maker) GaugeFunc(name, help string, value func() float64) {
 func (m Maker) Histogram(name, help string, buckets ...float64) prometheus.Histogram {
 	return m.in.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 }
+
+// Number is the value of a gauge that says whether something is so: 1 or 0.
+func Number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

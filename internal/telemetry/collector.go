@@ -9,6 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
 // Collector turns the newest View into series at each scrape. What is gone, and what is not known,
@@ -129,7 +130,7 @@ func (s series) sources() {
 		if source == nil {
 			continue // a kind without heartbeat has no bus
 		}
-		s.gauge(sourceFailing, Number(source.Error != ""), string(name))
+		s.gauge(sourceFailing, meter.Number(source.Error != ""), string(name))
 		if source.Known() {
 			s.gauge(sourceAge, source.Age(s.now).Seconds(), string(name))
 		}
@@ -142,7 +143,7 @@ func (s series) instance(cfg *config.Kind, inst *observed.Instance) {
 		return
 	}
 	ordinal := strconv.Itoa(inst.Ordinal)
-	s.gauge(instanceReady, Number(pod.Ready), ordinal)
+	s.gauge(instanceReady, meter.Number(pod.Ready), ordinal)
 	if n, err := observed.ResourcesPerInstance(s.kind, inst, s.now); err == nil {
 		s.gauge(instanceResources, float64(n), ordinal)
 	}
@@ -164,12 +165,4 @@ func (s series) instance(cfg *config.Kind, inst *observed.Instance) {
 	if len(pod.MissingMemoryRequest) == 0 {
 		s.gauge(instanceMemoryRequest, float64(pod.MemoryRequest), ordinal)
 	}
-}
-
-// Number is 1 or 0.
-func Number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"path/filepath"
 	"time"
@@ -128,7 +127,7 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 	if err := o.Catalogue.Exec(ctx, `TRUNCATE "Thing", "Rule"`); err != nil {
 		return err
 	}
-	if w.conn, _, err = zk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, zk.WithLogger(log.New(io.Discard, "", 0)), zk.WithMaxConnBufferSize(1<<20)); err != nil {
+	if w.conn, _, err = env.ZooKeeper.Open(10 * time.Second); err != nil {
 		return err
 	}
 	if w.Stack, err = product.Start(ctx, env, o); err != nil {

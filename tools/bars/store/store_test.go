@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -49,7 +47,7 @@ func start(tb testing.TB) *server {
 	env, err := servers.Start(tb.Context(), servers.Options{Only: []servers.Part{servers.PartZooKeeper}, Progress: os.Stderr})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = env.Close() })
-	raw, _, err := gozk.Connect(env.ZooKeeper.Addrs(), 10*time.Second, gozk.WithLogger(log.New(io.Discard, "", 0)), gozk.WithMaxConnBufferSize(1<<20))
+	raw, _, err := env.ZooKeeper.Open(10 * time.Second)
 	require.NoError(tb, err)
 	tb.Cleanup(raw.Close)
 	return &server{TB: tb, env: env, raw: raw}
