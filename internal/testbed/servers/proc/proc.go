@@ -87,8 +87,8 @@ func (p ID) AwaitFrozen(limit time.Duration) bool {
 	return within(limit, time.Millisecond, func() bool {
 		threads, err := procfs.AllThreads(p.Pid)
 		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(t procfs.Proc) bool {
-			stat, err := t.Stat()
-			return err == nil && stat.State != "T"
+			stat, err := t.Stat() // a thread that has ended meanwhile is not listed the next time
+			return err != nil || stat.State != "T"
 		})
 	})
 }
