@@ -57,7 +57,8 @@ func inStore() []group {
 	return []group{
 		{"store_place_450000", "store/moves_test.go", of("BenchmarkGrow/^place$", 15), grow},
 		{"store_spread_100_to_101", "store/moves_test.go", of("BenchmarkGrow/^spread$", 15), grow},
-		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad$", 9), figures("s", "ratio <=1.5", "lead_s")},
+		// A server that has just started answers slower during the first rounds.
+		{"store_load_500000", "store/load_test.go", of("BenchmarkLoad$", 31), figures("s", "ratio <=1.5", "lead_s")},
 		{"store_create_idle", "store/create_test.go", of("BenchmarkCreate$", 2000), figures("p50_ms", "p99_ms",
 			"p50_ratio", "p99_ratio <=3")},
 		{"store_storm", "store/storm_test.go", of("BenchmarkStorm$", 1), figures("durable_p50_ms", "durable_p99_ms <=50",
