@@ -82,14 +82,23 @@ func freeLayout(w *World, o Options) layout {
 
 // orphansFirst says how many each holds when the orphans are placed and nothing else has moved.
 func (s shares) orphansFirst() []int {
-	f := newShares(len(s.owned))
-	held, want := 0, 0
-	for i, h := range s.owned {
-		f.floor[i], f.owned[i], f.limit[i] = h, h, max(h, s.want[i])
-		held += h
+	owned, want, surplus := 0, 0, 0
+	for i, n := range s.owned {
+		owned += n
 		want += s.want[i]
+		surplus += max(0, n-s.want[i])
 	}
-	f.fill(max(held, want))
+	switch {
+	case want <= owned: // no orphan is placed
+		return s.owned
+	case surplus == 0: // nothing else moves
+		return s.want
+	}
+	f := newShares(len(s.owned))
+	for i, n := range s.owned {
+		f.floor[i], f.owned[i], f.limit[i] = n, n, max(n, s.want[i])
+	}
+	f.fill(want)
 	return f.want
 }
 

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,12 +66,25 @@ type Verdict struct {
 	By        Evidence  `json:"by"`
 	Text      string    `json:"text,omitempty"`
 	// Lag is nil when it is not known.
-	Lag     *time.Duration `json:"lag,omitempty"` // in nanoseconds
-	LagText string         `json:"lagText,omitempty"`
+	Lag *time.Duration `json:"lag,omitempty"` // in nanoseconds
 	// Restart says that the pod is to be restarted now; at most one a tick.
 	Restart bool `json:"restart,omitempty"`
 	// Reassign says that what it owns is reassigned, as far as its release is proven.
 	Reassign bool `json:"reassign,omitempty"`
+}
+
+// MarshalJSON adds the lag as text, lagText. That text is not kept: a tick makes a verdict on every
+// pod, and few of them are ever shown.
+func (v Verdict) MarshalJSON() ([]byte, error) {
+	type members Verdict
+	shown := struct {
+		members
+		LagText string `json:"lagText,omitempty"`
+	}{members: members(v)}
+	if v.Lag != nil {
+		shown.LagText = v.Lag.String()
+	}
+	return json.Marshal(shown)
 }
 
 // Health are the verdicts on all instances of a kind.
@@ -112,31 +126,41 @@ func Assess(in Input) (h Health) {
 	return h
 }
 
+// judgeAll goes through the instances, which are in order of ordinal, and through the ordinals between
+// them that the StatefulSet should have.
 func (h *Health) judgeAll(in *Input) {
-	w := in.Observed.Workload
-	all := ordinals(w.Start, w.Start+w.Replicas)
-	for _, inst := range in.Observed.Instances {
-		all = append(all, inst.Ordinal)
-	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	h.Verdicts = make([]Verdict, 0, len(all))
-	lags := make([]time.Duration, len(all))
-	for i, n := range all {
-		v := Verdict{Ordinal: n, Condition: Absent, By: ByPod, Text: "no pod"}
-		switch inst := in.Observed.Instance(n); {
-		case inst != nil && inst.Pod != nil:
-			v = judge(in, inst, &lags[i])
-		case inst != nil && inst.Unadopted != nil:
-			v.Pod, v.UID = inst.Unadopted.Name, inst.Unadopted.UID
-			v.Condition, v.Text = Unknown, "the StatefulSet has not adopted it"
-		case inst != nil && inst.List != nil && inst.List.Count > 0:
-			v.By, v.Text = ByRecord, fmt.Sprintf("no pod, but resources assigned: %d", inst.List.Count)
-		case !w.Has(n):
-			continue
+	w, instances := in.Observed.Workload, in.Observed.Instances
+	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))
+	lags := make([]time.Duration, len(instances))
+	next, end := w.Start, w.Start+w.Replicas
+	absentBelow := func(n int) {
+		for ; next < min(n, end); next++ {
+			h.Verdicts = append(h.Verdicts, judgeWithoutPod(&observed.Instance{Ordinal: next}))
 		}
-		h.Verdicts = append(h.Verdicts, v)
 	}
+	for i := range instances {
+		inst := &instances[i]
+		absentBelow(inst.Ordinal)
+		next = max(next, inst.Ordinal+1)
+		switch owns := inst.List != nil && inst.List.Count > 0; {
+		case inst.Pod != nil:
+			h.Verdicts = append(h.Verdicts, judge(in, inst, &lags[i]))
+		case owns || inst.Unadopted != nil || w.Has(inst.Ordinal):
+			h.Verdicts = append(h.Verdicts, judgeWithoutPod(inst))
+		}
+	}
+	absentBelow(end)
+}
+
+// judgeWithoutPod gives the verdict on an instance without a pod of the StatefulSet.
+func judgeWithoutPod(inst *observed.Instance) Verdict {
+	v := Verdict{Ordinal: inst.Ordinal, Condition: Absent, By: ByPod, Text: "no pod"}
+	if p := inst.Unadopted; p != nil {
+		v.Pod, v.UID, v.Condition, v.Text = p.Name, p.UID, Unknown, "the StatefulSet has not adopted it"
+	} else if inst.List != nil && inst.List.Count > 0 {
+		v.By, v.Text = ByRecord, fmt.Sprintf("no pod, but resources assigned: %d", inst.List.Count)
+	}
+	return v
 }
 
 // judge gives the verdict on one pod; lag is where its lag is kept.
@@ -216,7 +240,7 @@ func beats(in *Input, inst *observed.Instance, v *Verdict, lag *time.Duration) C
 		return v.Condition
 	}
 	*lag = known
-	v.Lag, v.LagText = lag, lag.String()
+	v.Lag = lag
 	// Silence counts from when the bus could be heard: a beat that could not be read was not missed
 	// by its sender.
 	heard := min(known, in.Now.Sub(in.History.BusSince))

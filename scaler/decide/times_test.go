@@ -3,6 +3,7 @@ package decide
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,4 +35,23 @@ func TestASampleWithoutATimeIsMissing(t *testing.T) {
 	w.instance(0).Usage, w.instance(1).Usage = &observed.Usage{At: w.now, CPU: 100}, &observed.Usage{CPU: 100}
 	d := Decide(Input{Now: w.now, Config: w.cfg, Observed: w.kind})
 	require.Equal(t, []string{"iota-dac-1: its sample has no timestamp"}, d.Signals[1].Ignored)
+}
+
+func TestALagIsShownAsTextToo(t *testing.T) {
+	lag := 90*time.Second + time.Millisecond
+	for want, verdict := range map[string]Verdict{
+		`{"ordinal":3,"condition":"Stale","by":"heartbeat","lag":90001000000,"lagText":"1m30.001s"}`: {
+			Ordinal: 3, Condition: Stale, By: ByHeartbeat, Lag: &lag,
+		},
+		`{"ordinal":3,"condition":"Absent","by":"pod","text":"no pod","restart":true}`: {
+			Ordinal: 3, Condition: Absent, By: ByPod, Text: "no pod", Restart: true,
+		},
+	} {
+		raw, err := json.Marshal(Health{Verdicts: []Verdict{verdict}})
+		require.NoError(t, err)
+		require.JSONEq(t, `{"verdicts":[`+want+`],"stale":0,"judged":0}`, string(raw))
+		var back Health
+		require.NoError(t, json.Unmarshal(raw, &back))
+		require.Equal(t, verdict, back.Verdicts[0])
+	}
 }
