@@ -126,8 +126,8 @@ func Assess(in Input) (h Health) {
 	return h
 }
 
-// judgeAll goes through the instances, which are in order of ordinal, and through the ordinals between
-// them that the StatefulSet should have.
+// judgeAll goes through the instances, which are in order of ordinal, and through the ordinals
+// between them that the StatefulSet should have.
 func (h *Health) judgeAll(in *Input) {
 	w, instances := in.Observed.Workload, in.Observed.Instances
 	h.Verdicts = make([]Verdict, 0, max(len(instances), w.Replicas))
