@@ -127,7 +127,8 @@ func TestWeights(t *testing.T) {
 		require.Less(t, heaviness(st, heavy), 1.15)
 		constant("what is within the enter ratio stays", heavy)
 
-		r.order(func(o *orders.Orders) { o.Limits.MovesPerPlan = 1 }) // many small plans: what has begun goes on below the enter ratio
+		// many small plans: what has begun goes on below the enter ratio
+		r.order(func(o *orders.Orders) { o.Limits.MovesPerPlan = 1 })
 		heavy[at].Weight += 20
 		require.Greater(t, heaviness(st, heavy), 1.15)
 		r.read(heavy...)

@@ -87,7 +87,8 @@ func TestRealWeightsAndPins(t *testing.T) {
 	before := times(second.e.State())
 	second.read(catalogue)
 	second.read(catalogue)
-	require.NoError(t, second.e.Keep(t.Context(), "mark", orders.Replace(nil))) // a pass has gone by since
+	// a pass has gone by since
+	require.NoError(t, second.e.Keep(t.Context(), "mark", orders.Replace(nil)))
 	require.Equal(t, before, times(second.e.State()), "a constant state makes no move")
 	second.end()
 	placedAsPinned(t, reread(t, connect, ids), catalogue, "lyon", 1, 2)

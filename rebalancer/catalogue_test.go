@@ -166,7 +166,8 @@ func TestAnOpenTransactionDeletesNothing(t *testing.T) {
 	require.Equal(t, ids, everything(l.e.State()))
 
 	l.order(lagging(0, readEvery))
-	require.NoError(t, db.Exec(t.Context(), `DELETE FROM "Thing" WHERE id = 'a-00007'`)) // without any message
+	// without any message
+	require.NoError(t, db.Exec(t.Context(), `DELETE FROM "Thing" WHERE id = 'a-00007'`))
 	l.eventually("it is missed", func() bool { return len(everything(l.e.State())) == len(ids)-1 })
 	require.Equal(t, without(ids, "a-00007"), everything(l.e.State()))
 }

@@ -39,7 +39,8 @@ func TestAClaimIsCarriedOutByAReadThatBeganAfterIt(t *testing.T) {
 		r.wait(3 * time.Second)
 		r.settled(ids)
 
-		r.read(known(without(ids, "a-00003"))...) // a part of the condition was lost on its way: a-00004 is still there
+		// a part of the condition was lost on its way: a-00004 is still there
+		r.read(known(without(ids, "a-00003"))...)
 		r.wait(3 * time.Second)
 		r.settled(without(ids, "a-00003"))
 		require.Equal(t, asked+1, r.resyncs.Load())
@@ -122,7 +123,8 @@ func TestAClaimIsOwedUntilItsDeleteIsDurable(t *testing.T) {
 		first.create("a", "b", "c")
 		first.wait(3 * time.Second)
 		first.claim("a", "b")
-		first.order(func(o *orders.Orders) { o.Limits.ListInterval = ptr(config.Duration(time.Minute)) }) // the list may not change yet
+		// the list may not change yet
+		first.order(func(o *orders.Orders) { o.Limits.ListInterval = ptr(config.Duration(time.Minute)) })
 		first.e.BeginRead(time.Now())
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

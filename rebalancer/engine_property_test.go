@@ -174,14 +174,16 @@ func (h *history) read() {
 	}
 	slices.Sort(rows)
 	h.r.e.BeginRead(time.Now())
-	_, _ = h.r.e.EndRead(ctx, known(rows)) // it may be cut off: a catalogue that is read in vain is read again
+	// it may be cut off: a catalogue that is read in vain is read again
+	_, _ = h.r.e.EndRead(ctx, known(rows))
 }
 
 // rollBack asks for a rollback, and gives up after two seconds.
 func (h *history) rollBack() {
 	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Second)
 	defer cancel()
-	_, _ = h.r.e.Rollback(ctx, "override", orders.Replace(nil)) // whatever it says: nothing may be lost by it
+	// whatever it says: nothing may be lost by it
+	_, _ = h.r.e.Rollback(ctx, "override", orders.Replace(nil))
 }
 
 // compare checks what the answers promised against what ZooKeeper holds now, what is in flight as a

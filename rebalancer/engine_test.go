@@ -304,7 +304,8 @@ func TestDeletesFromListPoolAndNowhere(t *testing.T) {
 		r.create(names("b", 10)...)
 		before := times(r.d.snapshot())
 		a := names("a", 100)
-		gone, left := slices.Concat(a[:20], a[50:70]), slices.Concat(a[20:50], a[70:]) // as many from each list
+		// as many from each list
+		gone, left := slices.Concat(a[:20], a[50:70]), slices.Concat(a[20:50], a[70:])
 		require.NoError(t, r.e.Delete(t.Context(), append(gone, "b-00003", "nobody")))
 		require.Equal(t, 9, r.d.snapshot().Unassigned())
 		r.order(func(o *orders.Orders) { o.Suspended = "" })

@@ -178,7 +178,8 @@ func TestWithoutARecordedPodThePresentOneIsAsked(t *testing.T) {
 		r.wait(3 * time.Second)
 		r.order(func(o *orders.Orders) { o.Stay, o.Ready, o.Settle = []int{0}, []int{0}, time.Hour })
 		r.wait(3 * time.Second)
-		r.order(func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged }) // from now on nothing would be taken
+		// from now on nothing would be taken
+		r.order(func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged })
 		r.wait(time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight())
 		r.order(func(o *orders.Orders) { o.Pods = map[int]string{1: "next"} })

@@ -155,7 +155,8 @@ func (e *Engine) takeHead(ctx context.Context, before *protocol.State, holder st
 			return nil, err
 		case next.Head.Holder != holder:
 			return nil, fmt.Errorf("%w: another process leads (head): %s", protocol.ErrFenced, next.Head.Holder)
-		case !next.Torn || protocol.ForeignEdit(st, next) == "": // only statuses changed while it was read
+		case !next.Torn || protocol.ForeignEdit(st, next) == "":
+			// only statuses changed while it was read
 			next.Torn = false
 			return next, nil
 		}

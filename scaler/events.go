@@ -54,7 +54,8 @@ func (e *events) raise(t *tick, last *outcome.Report, refused error) {
 	if act.Done != outcome.Draining && last.Acted().Done == outcome.Draining && d.Blind == "" && d.Verb != decide.ScaleDown {
 		e.act.Publish(t.set, actuate.DrainUndone(d.Summary))
 	}
-	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error // which explains them
+	// which explains them
+	unannounced, noMessages := t.progress.Unannounced, t.in.Observed.Sources.Notify.Error
 	e.while(t, unannounced != "" && noMessages == "", actuate.RowsUnannounced(unannounced))
 	e.while(t, d.Foreign.Text() != "", actuate.ForeignWriter(d.Foreign.Text()))
 	e.while(t, refused != nil, actuate.NotKept(refused))

@@ -46,7 +46,8 @@ func TestNothingIsLearntOfPodsWhileTheirStatefulSetIsMadeAnew(t *testing.T) {
 			}
 			require.Equal(t, uid, w.orders.Pods[2], "what is taken from it records it")
 			w.orphaned = nil
-			w.terminating = map[int]time.Time{1: w.now.Add(time.Hour), 2: w.now.Add(time.Hour)} // or it would end
+			// or it would end
+			w.terminating = map[int]time.Time{1: w.now.Add(time.Hour), 2: w.now.Add(time.Hour)}
 			w.tick(s, 2*second)
 			still()
 		})

@@ -168,7 +168,8 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 	for kill := 0; kill < kills; {
 		r.happens(steady, mortals)
 		*mortals.m = mortal{world: mortals.w, keeps: math.MaxInt}
-		dies := r.IntN(3) > 0 && losses < 4 // a minute without any leader would begin the windows anew, and rightly so
+		// a minute without any leader would begin the windows anew, and rightly so
+		dies := r.IntN(3) > 0 && losses < 4
 		if dies {
 			kill++
 			mortals.m.keeps = r.IntN(4)
@@ -194,7 +195,8 @@ func diverge(t *testing.T, kills int, forget bool) (after int, seen map[decide.R
 		if m.dead {
 			continue
 		}
-		got.Drain, want.Drain = nil, nil // since when is told from one look before, if that leader died in the middle of its own
+		// since when is told from one look before, if that leader died in the middle of its own
+		got.Drain, want.Drain = nil, nil
 		if text(t, got) != text(t, want) || !dies && text(t, mortals.s.history) != text(t, steady.s.history) {
 			return kill, seen
 		}

@@ -121,7 +121,8 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	d := decide.Decide(in)
 	s.input, s.history = in, decide.Next(in, d)
 
-	out := outcome.Outcome{Drain: s.last.Drain} // until it is told anew: what is kept before must not lose it
+	// until it is told anew: what is kept before must not lose it
+	out := outcome.Outcome{Drain: s.last.Drain}
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
@@ -149,7 +150,8 @@ func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 		s.events.raise(t, &s.last, s.doc.refused)
 	}
 	head, read := s.engine.Head()
-	leads := read && (s.claimed.holder == head.Holder || t.d.Reason == decide.NoWorkload) // there, nothing is to be claimed
+	// there, nothing is to be claimed
+	leads := read && (s.claimed.holder == head.Holder || t.d.Reason == decide.NoWorkload)
 	if leads && !s.cfg.DryRun {
 		s.groups.tell(ctx, t)
 	}
@@ -191,7 +193,8 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 		return "", ""
 	}
 	err := s.store(ctx, t.d)
-	if errors.Is(err, orders.ErrTooLarge) { // that document alone is at fault: whether this process leads is asked otherwise
+	if errors.Is(err, orders.ErrTooLarge) {
+		// that document alone is at fault: whether this process leads is asked otherwise
 		err = s.engine.Leads(ctx)
 	}
 	if err != nil {

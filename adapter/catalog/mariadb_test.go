@@ -65,7 +65,8 @@ func TestMariaDB(t *testing.T) {
 			<-r.ended
 			require.Len(t, r.complete, 1, column)
 			require.Equal(t, want, r.complete[0][0].ID, column)
-			require.Equal(t, column == "c" || column == "u", s.Padded("Thing"), column) // a UUID is sent as a CHAR, and ends with none
+			// a UUID is sent as a CHAR, and ends with none
+			require.Equal(t, column == "c" || column == "u", s.Padded("Thing"), column)
 		}
 	})
 

@@ -189,7 +189,8 @@ var idTypes = []string{
 
 func checkID(databaseType string) error {
 	if _, err := strconv.Atoi(databaseType); err == nil || databaseType == "" {
-		return nil // a type that was made in this PostgreSQL, such as an enumeration, or none is told
+		// a type that was made in this PostgreSQL, such as an enumeration, or none is told
+		return nil
 	}
 	if !slices.Contains(idTypes, strings.TrimPrefix(databaseType, "UNSIGNED ")) {
 		return fmt.Errorf("catalogue query: column id has the type %s: want text or whole numbers; convert it in the query", databaseType)

@@ -342,7 +342,8 @@ func newProducer(t *testing.T, addr, topic, id string) *producer {
 	transport := &kafka.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	p := &producer{Client: &kafka.Client{Addr: kafka.TCP(addr), Transport: transport, Timeout: observedtest.Patience}, topic: topic, id: topic + id}
-	require.EventuallyWithT(t, func(c *assert.CollectT) { // the coordinator is not there before the first who asks for it
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		// the coordinator is not there before the first who asks for it
 		res, err := p.InitProducerID(t.Context(), &kafka.InitProducerIDRequest{TransactionalID: p.id, TransactionTimeoutMs: 60_000, ProducerID: -1, ProducerEpoch: -1})
 		require.NoError(c, err)
 		require.NoError(c, res.Error)
@@ -353,7 +354,8 @@ func newProducer(t *testing.T, addr, topic, id string) *producer {
 
 // beat begins a transaction if there is none, and beats in it.
 func (p *producer) beat(t *testing.T, ordinals ...int) {
-	require.EventuallyWithT(t, func(c *assert.CollectT) { // the end of the one before may not be written yet
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		// the end of the one before may not be written yet
 		res, err := p.AddPartitionsToTxn(t.Context(), &kafka.AddPartitionsToTxnRequest{
 			TransactionalID: p.id, ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch, Topics: map[string][]kafka.AddPartitionToTxn{p.topic: {{Partition: 0}}},
 		})
@@ -389,7 +391,8 @@ func (p *producer) end(t *testing.T, commit bool) {
 func TestBeatsInTransactions(t *testing.T) {
 	broker := servers.Require(t, servers.PartKafka).Kafka
 	topic := broker.Topic(t, 1)
-	r := run(t, broker.Addr, topic, "Thing") // first, so that the producers are closed before it looks for goroutines
+	// first, so that the producers are closed before it looks for goroutines
+	r := run(t, broker.Addr, topic, "Thing")
 	hanging, committing, aborting := newProducer(t, broker.Addr, topic, "-h"), newProducer(t, broker.Addr, topic, "-c"), newProducer(t, broker.Addr, topic, "-a")
 	observedtest.Await(t, r.rec, 0, "read", alive("Thing"))
 	hanging.beat(t, 1)

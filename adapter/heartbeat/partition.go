@@ -66,7 +66,8 @@ func (p *partition) run(ctx context.Context) {
 	wait := least
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := p.guarded(func() error { return p.session(ctx) }) // kafka-go may panic at what a broker says
+		// kafka-go may panic at what a broker says
+		err := p.guarded(func() error { return p.session(ctx) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -120,7 +121,8 @@ func (p *partition) seek(conn *broker) error {
 func (p *partition) fetch(ctx context.Context, conn *broker) error {
 	batches, end, cut, err := conn.fetch(p.name, p.id, p.next, p.poll)
 	switch {
-	case errors.Is(err, kafka.OffsetOutOfRange): // the topic was made anew, or retention overtook us
+	case errors.Is(err, kafka.OffsetOutOfRange):
+		// the topic was made anew, or retention overtook us
 		p.next, p.undecided = unset, newUndecided()
 		return nil
 	case err != nil:

@@ -96,7 +96,8 @@ func (b batch) records(unpack unpacker) iter.Seq2[record, error] {
 			return
 		}
 		plain, err := b.body, error(nil)
-		if codec := b.attributes & codecMask; codec != 0 && b.count > 0 { // a batch whose records are all compacted away is its header
+		if codec := b.attributes & codecMask; codec != 0 && b.count > 0 {
+			// a batch whose records are all compacted away is its header
 			plain, err = unpack(int8(codec), b.body)
 		}
 		rest := fields{rest: plain}

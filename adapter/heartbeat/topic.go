@@ -66,7 +66,8 @@ func (t *topic) run(ctx context.Context) {
 		case <-report.C:
 		case <-t.relist:
 			listed = time.Time{}
-			wake.Sleep(ctx, 200*time.Millisecond) // a partition that fails at once must not make this a busy loop
+			// a partition that fails at once must not make this a busy loop
+			wake.Sleep(ctx, 200*time.Millisecond)
 		}
 	}
 }

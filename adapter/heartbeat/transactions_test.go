@@ -52,7 +52,8 @@ func TestBeatsOfATransactionCountWhenItIsCommitted(t *testing.T) {
 	step(told(4, 7, 70), 1)
 	step(marker(5, 7, committed), 1, 70, 71, 70)
 	step(marker(6, 8, aborted), 1, 70, 71, 70)
-	step(marker(7, 8, committed), 1, 70, 71, 70) // that of a transaction from before, of which nothing was read
+	// that of a transaction from before, of which nothing was read
+	step(marker(7, 8, committed), 1, 70, 71, 70)
 	step(told(8, 8, 81), 1, 70, 71, 70)
 	step(marker(9, 8, committed), 1, 70, 71, 70, 81)
 	for result, n := range map[string]int{"beat": 5, "aborted": 1, "malformed": 0, "unreadable": 0} {

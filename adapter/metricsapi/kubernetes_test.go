@@ -161,12 +161,14 @@ func (u *upstream) calls() (reviews int, others map[string]int) {
 // registers them.
 func aggregate(t *testing.T) *aggregated {
 	t.Helper()
-	env := servers.RequireAlone(t, servers.PartKubernetes) // a cluster has one provider of custom metrics
+	// a cluster has one provider of custom metrics
+	env := servers.RequireAlone(t, servers.PartKubernetes)
 	a := &aggregated{cluster: env.Kubernetes, namespace: env.Kubernetes.Namespace(t), ca: newAuthority(t), world: newWorld(t)}
 	var err error
 	a.config, err = a.cluster.Config()
 	require.NoError(t, err)
-	require.NoError(t, rest.LoadTLSFiles(a.config)) // client-go would look for ever whether the files change
+	// client-go would look for ever whether the files change
+	require.NoError(t, rest.LoadTLSFiles(a.config))
 	a.config.CertFile, a.config.KeyFile, a.config.CAFile = "", "", ""
 	for i := range a.world.Snapshot.Kinds {
 		a.world.Snapshot.Kinds[i].Namespace = a.namespace
@@ -183,7 +185,8 @@ func aggregate(t *testing.T) *aggregated {
 	a.delegate(t)
 	reviewing, err := clientcmd.BuildConfigFromFlags("", cfg.Kubeconfig)
 	require.NoError(t, err)
-	reviewer, err := kubernetes.NewForConfigAndClient(reviewing, http.DefaultClient) // over plain HTTP, and upstream adds the token
+	// over plain HTTP, and upstream adds the token
+	reviewer, err := kubernetes.NewForConfigAndClient(reviewing, http.DefaultClient)
 	require.NoError(t, err)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	cfg.Reviews = &Reviews{Limit: limits.NewReviews(), Client: reviewer}
@@ -280,7 +283,8 @@ func TestBehindTheRealAPIServer(t *testing.T) {
 			path := "/apis/custom.metrics.k8s.io/" + version + "/namespaces/" + a.namespace
 			text, err := a.cluster.Run(t.Context(), "get", "--raw", path+"/statefulsets.apps/iota-dac/resources")
 			require.NoError(t, err)
-			var list customv1beta2.MetricValueList // in both versions, what is looked at has the same form
+			// in both versions, what is looked at has the same form
+			var list customv1beta2.MetricValueList
 			require.NoError(t, json.Unmarshal([]byte(text), &list))
 			require.Equal(t, "custom.metrics.k8s.io/"+version, list.APIVersion)
 			require.Equal(t, "150", list.Items[0].Value.String())
@@ -293,7 +297,8 @@ func TestBehindTheRealAPIServer(t *testing.T) {
 	t.Run("discovery", func(t *testing.T) {
 		var resources []*metav1.APIResourceList
 		var failed map[schema.GroupVersion]error
-		require.Eventually(t, func() bool { // the API server asks for the aggregated form now and then
+		require.Eventually(t, func() bool {
+			// the API server asks for the aggregated form now and then
 			_, lists, err := discoverer.ServerGroupsAndResources()
 			if err != nil {
 				failed, _ = discovery.GroupDiscoveryFailedErrorGroups(err)

@@ -175,7 +175,8 @@ func list(raw json.RawMessage, read func(json.RawMessage) (id string, ok bool)) 
 func (r reader) updatedRows(condition, fields json.RawMessage) (ids []string, changed bool) {
 	var names []string
 	if exact.JSON(fields, &names) != nil || len(names) == 0 ||
-		slices.Contains(names, "id") || slices.Contains(names, "deletedAt") { // the key, and the mark of a soft delete
+		slices.Contains(names, "id") || slices.Contains(names, "deletedAt") {
+		// the key, and the mark of a soft delete
 		return nil, true
 	}
 	ids, _ = r.where(condition)

@@ -20,7 +20,8 @@ func CheckTopic(topic string) error {
 	if !utf8.ValidString(topic) {
 		return fmt.Errorf("topic %.40q: want UTF-8", topic)
 	}
-	refused := func(r rune) bool { // a control character, or what Unicode reserves as no character at all
+	refused := func(r rune) bool {
+		// a control character, or what Unicode reserves as no character at all
 		return unicode.IsControl(r) || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef
 	}
 	if i := strings.IndexFunc(topic, refused); i >= 0 {

@@ -24,7 +24,8 @@ func (b backlog) follow(lists map[int]List) backlog {
 			for len(left) > 0 && left[0].times <= l.Status.Times {
 				left = left[1:]
 			}
-			if l.Status.Times >= l.Times { // also where the list was made anew and its count begins again
+			if l.Status.Times >= l.Times {
+				// also where the list was made anew and its count begins again
 				continue
 			}
 		}

@@ -89,7 +89,8 @@ func AssignmentLag(k *Kind, cfg config.Kind, inst *Instance, now time.Time) (tim
 	if cfg.HandOff != config.HandOffAcknowledged {
 		return 0, fmt.Errorf("assignment lag of kind %s: %w", k.Name, ErrNoAcknowledgement)
 	}
-	if _, err := ResourcesPerInstance(k, inst, now); err != nil { // a list that is not known has no lag
+	if _, err := ResourcesPerInstance(k, inst, now); err != nil {
+		// a list that is not known has no lag
 		return 0, fmt.Errorf("assignment lag: %w", err)
 	}
 	list := inst.List

@@ -115,7 +115,8 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp.StatusCode, text)
 	}
-	if err := exact.JSON(text, answer); err != nil { // it says that it was done, and that is all that is known
+	if err := exact.JSON(text, answer); err != nil {
+		// it says that it was done, and that is all that is known
 		return unanswered{fmt.Errorf("read answer of %s: %w", at, err)}
 	}
 	return nil

@@ -114,7 +114,8 @@ func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 		require.ErrorContains(t, err, "the outcome is unknown, it may have been carried out or not: 504: outcome unknown")
 		require.ErrorContains(t, err, "curl "+url+thing+"/decision")
 
-		url = server(t, map[string]string{path: "upstream timed out"}, http.StatusGatewayTimeout) // of what is between
+		// of what is between
+		url = server(t, map[string]string{path: "upstream timed out"}, http.StatusGatewayTimeout)
 		code, err = run(url)
 		require.Equal(t, 3, code, args)
 		require.ErrorContains(t, err, "curl "+url+thing)

@@ -207,7 +207,8 @@ func TestTroubleIsAProblem(t *testing.T) {
 		"": nil,
 		"zookeeper refuses what is to be written: create: over the quota": func(v *KindView) { v.Progress.Refused = "create: over the quota" },
 		"the kind is stopped: another client writes here":                 func(v *KindView) { v.Progress.Alarm = "another client writes here" },
-		"the kind is stopped: /resources: is no list of ids": func(v *KindView) { // as a replica sees it that does not lead
+		"the kind is stopped: /resources: is no list of ids": func(v *KindView) {
+			// as a replica sees it that does not lead
 			v.State.Instances[4].Fault = "/resources: is no list of ids"
 		},
 	} {

@@ -151,7 +151,8 @@ func (d document) plain(yield func([]byte) bool) {
 // byte (RFC 1951, an empty stored block) may follow each other, so each part is compressed once.
 func (d document) gzip(yield func([]byte) bool) {
 	sum, size := uint32(0), uint32(0)
-	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) { // deflate, no flags, no time, unknown system
+	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) {
+		// deflate, no flags, no time, unknown system
 		return
 	}
 	for _, p := range d {

@@ -98,7 +98,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.gather.all = prometheus.Gatherers{reg, legacyregistry.DefaultGatherer} // the latter has those of Go and the process
+	// the latter has those of Go and the process
+	a.gather.all = prometheus.Gatherers{reg, legacyregistry.DefaultGatherer}
 	return a, nil
 }
 

@@ -126,13 +126,15 @@ func (s *drainReads) readBounds(ctx context.Context, statefulSet string) (bounds
 	defer cancel()
 	set, err := s.client.AppsV1().StatefulSets(s.namespace).Get(ctx, statefulSet, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil: // there is nothing left that its resources could go to
+	case apierrors.IsNotFound(err), err == nil && set.DeletionTimestamp != nil:
+		// there is nothing left that its resources could go to
 		return bounds{}, fmt.Errorf("%w: there is no StatefulSet %s any more", api.ErrUnknownPod, statefulSet)
 	case err != nil:
 		return bounds{}, fmt.Errorf("read StatefulSet %s: %w", statefulSet, err)
 	}
 	start := int(ptr.Deref(set.Spec.Ordinals, appsv1.StatefulSetOrdinals{}).Start)
-	return bounds{start, start + int(ptr.Deref(set.Spec.Replicas, 1))}, nil // the API server's defaults
+	// the API server's defaults
+	return bounds{start, start + int(ptr.Deref(set.Spec.Replicas, 1))}, nil
 }
 
 // lookAtDrain looks at what this replica has seen, and at ZooKeeper itself when that is nothing.

@@ -207,7 +207,8 @@ func TestNothingIsCarriedOutForWhoGaveUpBeforeItWasSent(t *testing.T) {
 	ctx, giveUp := context.WithCancel(t.Context())
 	var answers []<-chan string
 	requests := []struct{ method, path, body string }{
-		{"Pause", "/pause", ""}, // the first, so that the writer waits for ZooKeeper when the others come
+		// the first, so that the writer waits for ZooKeeper when the others come
+		{"Pause", "/pause", ""},
 		{"Orchestrate", "/orchestrate", `{"maxInstances":40}`},
 		{"Rollback", "/rollback", ""},
 		{"Confirm", "/reconcile/confirm", `{"deletes":20}`},

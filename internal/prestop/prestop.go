@@ -81,7 +81,8 @@ const (
 func Hold(ctx context.Context, c Config, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Grace-c.Margin)
 	defer cancel()
-	last, wait := answer{}, time.Duration(0) // the first answer is wanted at once: the grace may be short
+	// the first answer is wanted at once: the grace may be short
+	last, wait := answer{}, time.Duration(0)
 	for heard := time.Now(); ; {
 		asked := time.Now()
 		now, err := ask(ctx, c, wait)
@@ -97,7 +98,8 @@ func Hold(ctx context.Context, c Config, out io.Writer) error {
 			return nil
 		case err == nil:
 			if now.Blocked == "" && now.Left >= last.Left {
-				now.Blocked = last.Blocked // a replica that does not lead may not know it, and nothing has moved since
+				// a replica that does not lead may not know it, and nothing has moved since
+				now.Blocked = last.Blocked
 			}
 			if heard = time.Now(); now != last {
 				fmt.Fprintf(out, "%s: resources left: %d%s\n", c.Pod, now.Left, because(now.Blocked))

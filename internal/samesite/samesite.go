@@ -45,6 +45,7 @@ func deny(detail string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = w.Write([]byte(`{"title":"Forbidden","status":403,"detail":"` + detail + `"}`)) // a caller that hung up needs no answer
+		// a caller that hung up needs no answer
+		_, _ = w.Write([]byte(`{"title":"Forbidden","status":403,"detail":"` + detail + `"}`))
 	})
 }

@@ -130,7 +130,8 @@ func (c *Client) commit(m protocol.Multi) ([]protocol.Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", m.Step, err)
 	}
-	if c.seen == before && c.z.zxid == before+1 { // no parents were made with it, which s does not show
+	if c.seen == before && c.z.zxid == before+1 {
+		// no parents were made with it, which s does not show
 		c.seen = c.z.zxid
 	}
 	return results, nil

@@ -68,7 +68,8 @@ func TestALeaderMayEndAnywhere(t *testing.T) {
 		for _, unanswered := range []bool{false, true} {
 			d, err := NewDay(7, 3000, 5)
 			require.NoError(t, err)
-			d.kill, d.after, d.unanswered = d.Config.Start.Add(time.Minute), 1+after, unanswered // while all is being created
+			// while all is being created
+			d.kill, d.after, d.unanswered = d.Config.Start.Add(time.Minute), 1+after, unanswered
 			p := d.Begin()
 			play(t, 5*time.Minute, p)
 			require.NoError(t, p.World.Settled(), "after %d, unanswered %t", d.after, unanswered)
@@ -100,7 +101,8 @@ func TestLeadersThatEndAgainAndAgain(t *testing.T) {
 		for after := 10 * time.Minute; after < 50*time.Minute; after += time.Minute {
 			gone := rng.IntN(len(alive) - 20)
 			p.World.callers.Ask(resync.Deleted, alive[gone:gone+20])
-			p.World.callers.Ask(resync.Created, alive[gone:gone+5]) // some come back at once, some while they go
+			// some come back at once, some while they go
+			p.World.callers.Ask(resync.Created, alive[gone:gone+5])
 			play(t, after+2*time.Second, p)
 			p.World.callers.Ask(resync.Created, alive[gone+5:gone+10])
 			alive = slices.Delete(alive, gone+10, gone+20)

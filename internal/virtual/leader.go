@@ -120,7 +120,8 @@ func (l *leader) Keep(ctx context.Context, name string, change orders.Update) er
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // a caller that gives up, as the Scaler does by a clock, ends no pass
+	// a caller that gives up, as the Scaler does by a clock, ends no pass
+	ctx = context.WithoutCancel(ctx)
 	for range keepPasses {
 		if err := l.pass(ctx); err != nil {
 			return fmt.Errorf("%w: %w", orders.ErrOutcomeUnknown, err)

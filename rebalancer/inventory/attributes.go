@@ -233,7 +233,8 @@ func (r *catalogueRead) done() *Attributes {
 		}
 	}
 	slices.SortStableFunc(r.rows, func(a, b Attribute) int { return cmp.Compare(a.hash, b.hash) })
-	r.rows = slices.CompactFunc(r.rows, func(a, b Attribute) bool { return a.hash == b.hash }) // the first stays: the catalogue's
+	// the first stays: the catalogue's
+	r.rows = slices.CompactFunc(r.rows, func(a, b Attribute) bool { return a.hash == b.hash })
 	r.rows = slices.Clip(r.rows)
 	r.index()
 	r.pins = r.pinner.Pins()

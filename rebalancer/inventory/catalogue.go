@@ -261,7 +261,8 @@ func (s Catalogue) GiveUp(now time.Time, c *Confirmation) (ended bool) {
 		return true
 	}
 	dropped := s.requests.withdraw(resync.Deleted, c.ids, c.Request)
-	if s.comparison == c.of && c.of.lent == nil && c.of.ended == c.ended { // else the next reads find them again
+	if s.comparison == c.of && c.of.lent == nil && c.of.ended == c.ended {
+		// else the next reads find them again
 		c.of.with.Unconfirm(now, dropped)
 	}
 	return false

@@ -161,7 +161,8 @@ func New(cfg Config, st *protocol.State) *Loop {
 // Adopt spreads nothing until then, because the tree was written by another orchestrator.
 func (l *Loop) Adopt(until time.Time) {
 	name, data := l.teller.spread.Adopted(until)
-	_, _ = l.Calls.Keep(l.view.Now, name, orders.Replace(data)) // while it leads; no caller waits for it
+	// while it leads; no caller waits for it
+	_, _ = l.Calls.Keep(l.view.Now, name, orders.Replace(data))
 }
 
 // Due is when the next pass must be at the latest.

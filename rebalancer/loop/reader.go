@@ -65,7 +65,9 @@ func (r *reader) keepUp(ctx context.Context) error {
 	}
 	pause := r.ReadEvery
 	if r.changed {
-		pause = min(pause, r.pause) // a read that had to wait for a slow server is no reason to read less often than when nothing changes
+		// a read that had to wait for a slow server is no reason to read less often than when
+		// nothing changes
+		pause = min(pause, r.pause)
 	}
 	if next := r.refreshed.Add(pause); r.view.Now.Before(next) {
 		r.again(next)
@@ -185,7 +187,9 @@ func (r *reader) take() error {
 	guard.Raise(g.err)
 	switch {
 	case errors.Is(g.err, protocol.ErrUnavailable):
-		r.dirty = true // nothing is in doubt: what was being written meanwhile has been settled over the next session, as this read will be
+		// nothing is in doubt: what was being written meanwhile has been settled over the next
+		// session, as this read will be
+		r.dirty = true
 		return nil
 	case g.err != nil:
 		return fmt.Errorf("read: %w", g.err)

@@ -151,7 +151,8 @@ func (p *Plan) cut(budget int) {
 	b, wait, waiting := newTally(p.world), make([]int, len(p.world.Instances)), 0
 	b.bytes = nil
 	type point struct{ n, voluntary, worse int }
-	var now, even, any point // even: the last good point; any: the same without looking at the balance
+	// even: the last good point; any: the same without looking at the balance
+	var now, even, any point
 	for i, m := range p.Moves {
 		if p.world.voluntary(m) {
 			now.voluntary++

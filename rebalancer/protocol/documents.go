@@ -136,8 +136,9 @@ const (
 // packPlan compresses a plan and cuts it.
 func packPlan(data []byte) (parts [][]byte, sum string, err error) {
 	var buf bytes.Buffer
-	zip, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed) // ids hardly shrink further, and moves wait for it
-	_, _ = zip.Write(data)                              // a Buffer takes everything
+	// ids hardly shrink further, and moves wait for it
+	zip, _ := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	_, _ = zip.Write(data) // a Buffer takes everything
 	_ = zip.Close()
 	packed := buf.Bytes()
 	if len(packed) > MaxPlanBytes {

@@ -106,7 +106,8 @@ func appendQuoted(dst []byte, id string) []byte {
 	if isPlain(id) {
 		return append(append(append(dst, '"'), id...), '"')
 	}
-	quoted, _ := exact.Marshal(id) // a string always encodes; Cost is right for what JSON.stringify writes too
+	// a string always encodes; Cost is right for what JSON.stringify writes too
+	quoted, _ := exact.Marshal(id)
 	return append(dst, quoted...)
 }
 

@@ -93,7 +93,8 @@ func ForeignEdit(old, fresh *State) string {
 	for n, in := range fresh.Instances {
 		was := old.Instances[n]
 		if in.Begun || was != nil && was.Begun && in.IDs.Len() == 0 {
-			continue // what others make of an ordinal that is not ours yet is no edit of the assignment
+			// what others make of an ordinal that is not ours yet is no edit of the assignment
+			continue
 		}
 		if was == nil || was.DataVersion != in.DataVersion || was.ListVersion != in.ListVersion || was.ReloadVersion != in.ReloadVersion {
 			return fmt.Sprintf("instance %d", n)

@@ -58,7 +58,8 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	differs := i.differs || i.in.Fault != was.Fault || i.in.Begun != was.Begun ||
 		i.in.Hidden != was.Hidden || i.in.HasTmp != was.HasTmp
 	if differs || i.numbered {
-		in := i.in // a copy: a pointer into i would keep the reading, and by it every State before, alive
+		// a copy: a pointer into i would keep the reading, and by it every State before, alive
+		in := i.in
 		was = &in
 	}
 	r.store(differs, func(s *State) { s.Instances[n] = was })

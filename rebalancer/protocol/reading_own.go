@@ -89,7 +89,8 @@ func (r *reading) readPlan(znodes Znodes) error {
 		r.store(false, func(s *State) {
 			s.Plan, s.plan = prev.Plan, prev.plan
 			s.plan.zxid = stat.Zxid
-			for _, fault := range prev.Faults { // an unreadable plan stays so until it is written anew
+			for _, fault := range prev.Faults {
+				// an unreadable plan stays so until it is written anew
 				if strings.HasPrefix(fault, path+":") {
 					s.Faults = append(s.Faults, fault)
 				}

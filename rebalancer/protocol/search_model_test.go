@@ -203,7 +203,8 @@ func (m *model) start(left limits) scene {
 	s := led(m.t, f, 10, ours...)
 	w := scene{ledger: m.ledger(f.nodes), answered: ^ids(0), stay: 1<<ordinalsN - 1, left: left}
 	if left.writes == 1 {
-		w.wrote, w.stay = map[string]bool{ResourcesPath(thing, 1): true}, 1<<1 // else the search is long
+		// else the search is long
+		w.wrote, w.stay = map[string]bool{ResourcesPath(thing, 1): true}, 1<<1
 	}
 	w.processes[1] = process{uid: 1, none: true}
 	for _, n := range ours {

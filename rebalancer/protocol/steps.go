@@ -137,7 +137,8 @@ func Repair(s *State, n, capacity int) (Multi, bool, error) {
 		if s.ReloadDamaged(n) {
 			b.setReload(in, s.firstTimes(n))
 		}
-		if in.Begun { // also a written list: the client that began it fails if it checks the version
+		if in.Begun {
+			// also a written list: the client that began it fails if it checks the version
 			b.setIDs(in, nil)
 		}
 		return nil

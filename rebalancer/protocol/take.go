@@ -179,7 +179,8 @@ func setOf(ids []string) map[string]struct{} {
 
 // without returns ids less gone, each of which must be there once.
 func without(ids, gone []string) ([]string, error) {
-	if n := len(ids) - len(gone); n >= 0 && isReverse(ids[n:], gone) { // the newest first, as a plan spreads them
+	if n := len(ids) - len(gone); n >= 0 && isReverse(ids[n:], gone) {
+		// the newest first, as a plan spreads them
 		return ids[:n:n], nil
 	}
 	drop := setOf(gone)
@@ -194,7 +195,8 @@ func without(ids, gone []string) ([]string, error) {
 		}
 		rest = append(rest, id)
 	}
-	for _, id := range gone { // in the caller's order, so that the same mistake gives the same error
+	for _, id := range gone {
+		// in the caller's order, so that the same mistake gives the same error
 		if _, missing := drop[id]; missing {
 			return nil, fmt.Errorf("id %q: is not there", id)
 		}

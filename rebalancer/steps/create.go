@@ -56,7 +56,8 @@ func (s *Create) pieces(v *View, ids []string) (p Proposal) {
 	if len(ids) == 0 {
 		return p
 	}
-	if len(v.State.Pool)+MaxJobs > protocol.MaxPool && !v.Busy { // what is under way makes room, and may need the pieces
+	if len(v.State.Pool)+MaxJobs > protocol.MaxPool && !v.Busy {
+		// what is under way makes room, and may need the pieces
 		if p = merge(v); len(p.Jobs) > 0 {
 			return p
 		}

@@ -43,7 +43,8 @@ func (s *Move) Next(v *View) Proposal {
 		return Proposal{}
 	case v.More && s.begun == w:
 		return s.revoke(v, w, Proposal{})
-	case v.More: // it was stored just now, by the orders that it was planned by: nothing of it is dropped
+	case v.More:
+		// it was stored just now, by the orders that it was planned by: nothing of it is dropped
 		return s.begin(v, w)
 	}
 	s.drop(v, w)
@@ -112,7 +113,8 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		}
 		return why != "" || !v.writable(n, &p)
 	})
-	for _, n := range s.due { // before the first batch: until the last one nothing leaves a list but by them
+	for _, n := range s.due {
+		// before the first batch: until the last one nothing leaves a list but by them
 		w.SkipGone(n, func(id string) bool { at, known := v.Index.Find(id); return known && at == int32(n) })
 	}
 	return s.revoke(v, w, p)

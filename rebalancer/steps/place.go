@@ -82,7 +82,8 @@ func (s *Place) plan(v *View, p Proposal) Proposal {
 		return p
 	}
 	s.refuse(made, &p)
-	if moves := leaves(v, made); len(moves) > 0 && !s.Move.pending() { // else the one that runs goes first, and what it does not hold is planned after it
+	if moves := leaves(v, made); len(moves) > 0 && !s.Move.pending() {
+		// else the one that runs goes first, and what it does not hold is planned after it
 		if v.flightRoom() != 0 {
 			s.drain(v, made, moves, &p)
 			return p

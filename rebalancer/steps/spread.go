@@ -140,7 +140,8 @@ func (s *Spread) Next(v *View) (p Proposal) {
 		return p
 	}
 	if !v.Attributes.Pinned() { // else the pool is there already
-		w.Pool = poolList(v, pack.PoolOf(v.State).IDs) // what waits to be placed may be what evens the lists
+		// what waits to be placed may be what evens the lists
+		w.Pool = poolList(v, pack.PoolOf(v.State).IDs)
 	}
 	made, err := s.Move.Plan(w, o)
 	if err != nil {

@@ -44,7 +44,8 @@ func (w *Window) Recent(now time.Time) Window {
 			all = slices.Delete(all, i-1, i)
 		}
 	}
-	if over := len(all) - maxWindow; over > 0 { // another leader's clock was ahead: none is forgotten, the oldest are taken together
+	if over := len(all) - maxWindow; over > 0 {
+		// another leader's clock was ahead: none is forgotten, the oldest are taken together
 		for _, m := range all[:over] {
 			all[over].N += m.N
 		}

@@ -59,7 +59,8 @@ func parseServers(text string) (servers []string, chroot string, err error) {
 	if strings.Contains(chroot, "//") {
 		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q has an empty part", text, chroot)
 	}
-	const others = ",;?# \t\n" // a second server, or options, that would be a part of the path: another tree
+	// a second server, or options, that would be a part of the path: another tree
+	const others = ",;?# \t\n"
 	if strings.ContainsAny(chroot, others) {
 		return nil, "", fmt.Errorf("zookeeper servers %q: chroot %q: want it once, after the last server, and nothing after it", text, chroot)
 	}

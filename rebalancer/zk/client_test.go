@@ -338,7 +338,8 @@ func TestRefreshReadsWhatChanged(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, changed, "our own commits are known")
 
-	raw.delete(t, protocol.PiecePath(thing, "1-7")) // the same name, version and length, but another znode
+	// the same name, version and length, but another znode
+	raw.delete(t, protocol.PiecePath(thing, "1-7"))
 	raw.put(t, protocol.PiecePath(thing, "1-7"), "")
 	raw.delete(t, protocol.PiecePath(thing, "1-7"))
 	_, err = raw.Create(raw.root+protocol.PiecePath(thing, "1-7"), []byte(`{"ids":["q"]}`), 0, zk.WorldACL(zk.PermAll))

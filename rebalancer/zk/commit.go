@@ -102,7 +102,8 @@ func (b *batch) apply(ctx context.Context, s *protocol.State) []error {
 	for i, m := range b.ms {
 		a := &b.attempts[i]
 		if errors.Is(a.err, protocol.ErrFenced) && !m.MovesHead() && m.Ops[0].Version < s.HeadVersion {
-			a.err = fmt.Errorf("%w: the head was moved to settle another one", protocol.ErrConflict) // by us: no other leads
+			// by us: no other leads
+			a.err = fmt.Errorf("%w: the head was moved to settle another one", protocol.ErrConflict)
 		}
 		if a.err == nil {
 			m.Apply(s, a.results)

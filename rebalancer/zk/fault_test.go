@@ -82,7 +82,8 @@ func TestLostReply(t *testing.T) {
 				require.NotEqual(t, want.HeadVersion, s.HeadVersion, "the head has moved")
 				reload(t, z.Connect+root, s)
 
-				if step.name == "create" { // taken again from the pool, so that nothing but the head stands in the way
+				if step.name == "create" {
+					// taken again from the pool, so that nothing but the head stands in the way
 					m, err = protocol.Assign(s, protocol.Give{To: 1, From: []protocol.Take{{Name: "1-9"}}})
 					commit(t, c, s, m, err)
 				}
@@ -205,7 +206,8 @@ func TestFollowerSeesWholeStates(t *testing.T) {
 		m, err = protocol.Redirect(s, name, s.Flight[name].IDs.Strings(), to)
 		commit(t, c, s, m, err)
 		ids := s.Flight[name].IDs.Strings()
-		m, err = protocol.Grant(s, protocol.Give{To: to, From: []protocol.Take{{Name: name, IDs: ids[:len(ids)/2]}}}) // what is left of a piece raises no event: the list does
+		// what is left of a piece raises no event: the list does
+		m, err = protocol.Grant(s, protocol.Give{To: to, From: []protocol.Take{{Name: name, IDs: ids[:len(ids)/2]}}})
 		commit(t, c, s, m, err)
 		m, err = protocol.Grant(s, protocol.Give{To: to, From: []protocol.Take{{Name: name}}})
 		commit(t, c, s, m, err)
@@ -304,7 +306,8 @@ func TestSilentServer(t *testing.T) {
 	require.NoError(t, err)
 	defer silent.Close()
 	for range 4 { // the order is random: it is the first one in some of them
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // bare, the client waits 26 s for the silent one
+		// bare, the client waits 26 s for the silent one
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		c := client(t, Config{Servers: silent.Addr().String() + "," + z.Connect + z.Path(t)})
 		_, _, err := c.Read(ctx, thing, nil)
 		cancel()
@@ -344,7 +347,8 @@ func expire(t *testing.T, s *session) {
 // idle session would be cut off.
 func TestGrantedSessionIsUsed(t *testing.T) {
 	connect, _ := store(t)
-	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second}) // the test's server grants at most 10 s
+	// the test's server grants at most 10 s
+	c := client(t, Config{Servers: connect, SessionTimeout: 30 * time.Second})
 	_, _, err := c.Read(patient(t), thing, nil)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, granted(t, c))

@@ -100,7 +100,8 @@ func (f *frames) next() error {
 	if size < least || size > most {
 		return fmt.Errorf("%w: %d bytes, want %d to %d", errNoAnswer, size, least, most)
 	}
-	answer := bytes.NewBuffer(append(make([]byte, 0, lengthBytes+min(size, 1<<16)), length[:]...)) // grows with what really comes
+	// grows with what really comes
+	answer := bytes.NewBuffer(append(make([]byte, 0, lengthBytes+min(size, 1<<16)), length[:]...))
 	if _, err := io.CopyN(answer, f.Conn, int64(size)); err != nil {
 		return err
 	}
@@ -119,7 +120,8 @@ func (f *frames) check(answer []byte) error {
 		if err := checkGreeting(answer); err != nil {
 			return err
 		}
-		if granted := time.Duration(int32At(answer[4:])) * time.Millisecond; granted > 0 { // 0: refused
+		if granted := time.Duration(int32At(answer[4:])) * time.Millisecond; granted > 0 {
+			// a server that refuses grants 0
 			f.limit = granted / 2
 			f.session.granted.Store(int64(granted)) // the client keeps it to itself
 		}

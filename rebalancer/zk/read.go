@@ -71,7 +71,9 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	if err != nil {
 		return nil, false, unavailable(err)
 	}
-	if changed { // the answers of a session come in order, events among them: after this one all that had fired have come
+	if changed {
+		// the answers of a session come in order, events among them: after this one all that had
+		// fired have come
 		if _, err := z.Stat(protocol.HeadPath(prev.Kind), true); err != nil {
 			return nil, false, unavailable(err)
 		}
@@ -132,7 +134,8 @@ func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 	if watch {
 		z.sess.armed.Delete(dataWatch(full))
 	}
-	return nil, denied(err, rightRead, path) // go-zookeeper says that a znode exists also beside an error
+	// go-zookeeper says that a znode exists also beside an error
+	return nil, denied(err, rightRead, path)
 }
 
 // statOf is what the server told of a znode; nil where there is none.

@@ -30,7 +30,8 @@ func TestAQuotaIsARefusal(t *testing.T) {
 	servers.HardQuota(t, z.Dial(t), "/chroot", 5, 100)
 
 	before := s.Clone()
-	refused := map[string]int{"create": 1, "keep": 1, "revoke": 2} // the server refuses shorter data, too, while the quota is exceeded
+	// the server refuses shorter data, too, while the quota is exceeded
+	refused := map[string]int{"create": 1, "keep": 1, "revoke": 2}
 	for step, make := range map[string]func() (protocol.Multi, error){
 		"create": func() (protocol.Multi, error) { return protocol.Create(s, 9, []string{"new"}) },
 		"keep":   func() (protocol.Multi, error) { return protocol.StoreDoc(s, "scaler", []byte(`{"v":1}`)) },
@@ -69,12 +70,14 @@ func TestErrorsOfTheServer(t *testing.T) {
 		"unknown error: -119": protocol.ErrRefused, // read-only server
 		"unknown error: -126": protocol.ErrRefused, // not assigned yet
 		"unknown error: -300": protocol.ErrRefused,
-		"unknown error: -6":   protocol.ErrRefused,     // an operation that the server does not know
+		// an operation that the server does not know
+		"unknown error: -6":   protocol.ErrRefused,
 		"unknown error: -122": protocol.ErrUnavailable, // a time-out
-		"unknown error: -1":   protocol.ErrUnavailable, // troubles within the server, perhaps after the write
-		"unknown error: -5":   protocol.ErrUnavailable,
-		"unknown error: -13":  protocol.ErrUnavailable,
-		"unknown error: x":    protocol.ErrUnavailable,
+		// troubles within the server, perhaps after the write
+		"unknown error: -1":  protocol.ErrUnavailable,
+		"unknown error: -5":  protocol.ErrUnavailable,
+		"unknown error: -13": protocol.ErrUnavailable,
+		"unknown error: x":   protocol.ErrUnavailable,
 	} {
 		err := named(errors.New(text))
 		require.Equal(t, errors.Is(want, protocol.ErrRefused), isConflict(err) || isRefusal(err), text)

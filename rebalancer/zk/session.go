@@ -52,10 +52,14 @@ func newSession(l *link) (*session, error) {
 	conn, events, err := zk.Connect(l.servers, l.cfg.SessionTimeout,
 		zk.WithDialer(s.dial),
 		zk.WithHostProvider(s.hosts),
-		zk.WithMaxConnBufferSize(1<<20),                                       // the server's limit; its default is above that
-		zk.WithMaxBufferSize(maxAnswer),                                       // else a bad length allocates gigabytes; see frames
-		zk.WithEventCallback(s.event),                                         // its channel drops events when it is full
-		zk.WithLogger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)), // our events and errors say it all
+		// the server's limit; its default is above that
+		zk.WithMaxConnBufferSize(1<<20),
+		// else a bad length allocates gigabytes; see frames
+		zk.WithMaxBufferSize(maxAnswer),
+		// its channel drops events when it is full
+		zk.WithEventCallback(s.event),
+		// our events and errors say it all
+		zk.WithLogger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)),
 		zk.WithLogInfo(false))
 	if err != nil {
 		return nil, err

@@ -30,7 +30,8 @@ func (d *Decision) size(in *Input) {
 		d.Desired = current
 		return
 	}
-	stable = max(stable, d.Floor, requested) // the count is no noise, and the request has had its windows: neither waits for ours
+	// the count is no noise, and the request has had its windows: neither waits for ours
+	stable = max(stable, d.Floor, requested)
 	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
 	d.keepRaise(in, current)
 	rate := in.rate(current, d.Desired)

@@ -182,7 +182,8 @@ func (w *world) readMetrics(ctx context.Context) (stop func()) {
 	var group sync.WaitGroup
 	group.Go(func() {
 		for pause(ctx, 15*time.Second) == nil {
-			_, _ = w.Metric(ctx, "pods/*", "resources_per_instance") // while the server restarts there is no answer
+			// while the server restarts there is no answer
+			_, _ = w.Metric(ctx, "pods/*", "resources_per_instance")
 			_ = w.Servers[0].REST(ctx, "GET", "/metrics", "", nil, nil)
 		}
 	})

@@ -67,7 +67,8 @@ func answersOf(pods int, rate float64) measure {
 
 // round asks one server for a while.
 func (f *field) round(ctx context.Context, c *contender, rate float64, into *answers) error {
-	if _, err := f.ask(ctx, c, rate, time.Second); err != nil { // connections, and the reviews' answers kept for ten seconds
+	if _, err := f.ask(ctx, c, rate, time.Second); err != nil {
+		// connections, and the reviews' answers kept for ten seconds
 		return fmt.Errorf("warm up %s: %w", c.role, err)
 	}
 	before := c.cpu()

@@ -253,7 +253,8 @@ func (l *lane) cross(c pair, w *wires) int {
 	}
 	before := l.told("fired", c.point)
 	begun := 0.0
-	if c.action == "panic" && !strings.HasPrefix(c.work, "start") { // another process has begun none
+	if c.action == "panic" && !strings.HasPrefix(c.work, "start") {
+		// another process has begun none
 		begun, _ = l.begunAgain() // a product that does not answer yet has begun none
 	}
 	l.meet(c.killed, c.action)

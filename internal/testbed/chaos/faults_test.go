@@ -46,7 +46,8 @@ func atMost(instances int) func(*testing.T, *servers.ZooKeeper) laneOptions {
 // named are the faults, each of which a lane of its own must survive; several lanes run at the same
 // time.
 var named = []harmed{
-	{"Kubernetes is away for a minute", nil, kubernetesAway}, // the longest, so that others go on beside it
+	// the longest, so that others go on beside it
+	{"Kubernetes is away for a minute", nil, kubernetesAway},
 	{"an instance is frozen for three sessions in mid-move", plain, frozenInstance},
 	{"a container restarts between revoke and release", plain, containerRestart},
 	{"a pod is replaced between revoke and release", plain, podReplaced},
@@ -109,7 +110,8 @@ func TestEnsembleFaults(t *testing.T) {
 		frozen := server()
 		l.down()
 		require.NoError(t, frozen.Freeze())
-		time.Sleep(6 * time.Second) // longer than a session of 4 s, and than followers wait for a leader
+		// longer than a session of 4 s, and than followers wait for a leader
+		time.Sleep(6 * time.Second)
 		require.NoError(t, frozen.Continue())
 		require.NoError(t, frozen.AwaitReady(t.Context()))
 		l.settled()
@@ -281,7 +283,8 @@ func partitionHealed(l *lane, z *servers.ZooKeeper) {
 	l.drainHeld()
 	proxy.Partition()
 	l.resume(2)
-	require.NoError(l.t, l.Servers[0].Freeze()) // so that it loses the lease, and believes that it leads
+	// so that it loses the lease, and believes that it leads
+	require.NoError(l.t, l.Servers[0].Freeze())
 	l.until("the other replica leads", func(ctx context.Context) error {
 		leader, err := l.Leader(ctx)
 		if err == nil && leader != l.Servers[1] {
@@ -339,7 +342,8 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 			successor = s
 		}
 	}
-	require.NoError(l.t, successor.Freeze()) // until its work is there: it must neither meet the fault nor scale down itself
+	// until its work is there: it must neither meet the fault nor scale down itself
+	require.NoError(l.t, successor.Freeze())
 	l.arm("scale.verified=stop")
 	l.down()
 	l.until("the leader is stopped", func(context.Context) error {

@@ -341,7 +341,8 @@ func (l *lane) replaced() {
 // up.
 func (l *lane) askToEnd() {
 	l.leads(1)
-	go func() { _ = l.server().Stop(context.Background()) }() // it dies on the way, which Stop reports
+	// it dies on the way, which Stop reports
+	go func() { _ = l.server().Stop(context.Background()) }()
 }
 
 // askOne, askMany and askExternal ask the product's metrics API as the API server does for an HPA.

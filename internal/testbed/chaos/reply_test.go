@@ -91,7 +91,8 @@ func (l *lane) inFlight(from int) {
 func (l *lane) pooled() {
 	l.t.Helper()
 	l.pause(true)
-	l.shows(`shardscaler_shrink_held{kind="Thing",reason="paused"} 1`) // else what is created may still be placed
+	// else what is created may still be placed
+	l.shows(`shardscaler_shrink_held{kind="Thing",reason="paused"} 1`)
 	fresh := l.create(4)
 	l.sees("they wait in the pool", func(a *product.Assignment) bool {
 		return len(a.Pool) == len(fresh)

@@ -153,7 +153,8 @@ func TestRollingRestartMovesNothing(t *testing.T) {
 		o.Hooks = true
 		o.Sizes = map[string]int{thingSet: size, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
-		k.Init = size // else they are lowered while nothing has been imported, and hooks run for that
+		// else they are lowered while nothing has been imported, and hooks run for that
+		k.Init = size
 		k.TargetPerInstance, k.HandOff = 150, config.HandOffAcknowledged
 	})
 	things := product.IDs(150*size, 1)

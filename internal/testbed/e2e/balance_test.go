@@ -26,7 +26,8 @@ import (
 func TestWeightsAndPins(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Sizes[thingSet] = 3
-		k := &o.Config.Kinds[0] // from the start: what comes before the pins are in force is placed without them
+		// from the start: what comes before the pins are in force is placed without them
+		k := &o.Config.Kinds[0]
 		k.Init, k.Balance, k.Catalogue.Query = 3, config.BalanceWeight, `SELECT id, weight, labels FROM "Thing"`
 		k.Rebalance.Band = &config.Band{Enter: 1.15, Leave: 1.05}
 		k.Pins = []pins.Rule{
@@ -147,7 +148,9 @@ func (w *world) readTwice() {
 		switch n, err := reads(ctx); {
 		case err != nil:
 			return err
-		case n < before+3: // of the first, the comparison may not be over when it is counted; the one after it then is
+		case n < before+3:
+			// of the first, the comparison may not be over when it is counted; the one after it
+			// then is
 			if err := w.Platform.Publish(ctx, product.DeletedWhere(thing)); err != nil {
 				return err
 			}

@@ -102,7 +102,8 @@ func TestDrainUndoneAndLeaderKilledInEachPhase(t *testing.T) {
 		t.Run("killed when "+phase.name, func(t *testing.T) {
 			w.t = t
 			var victim *product.Server
-			for attempt := 0; victim == nil; attempt++ { // a phase may be over before the test reads it
+			for attempt := 0; victim == nil; attempt++ {
+				// a phase may be over before the test reads it
 				require.Less(t, attempt, 10, "never met")
 				grow()
 				shrink()

@@ -186,7 +186,8 @@ func unstructuredGroup(namespace string) *unstructured.Unstructured {
 func (w *world) hpaOnGroup() {
 	w.t.Helper()
 	ref := autoscalingv2.CrossVersionObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind, Name: groupName}
-	metric := objectMetric("resources", "450") // half of the target of our own: the wish is the larger signal
+	// half of the target of our own: the wish is the larger signal
+	metric := objectMetric("resources", "450")
 	metric.Object.DescribedObject = ref
 	w.createHPA(groupName, ref, metric, autoscalingv2.MaxChangePolicySelect)
 	w.hpaSays(groupName, autoscalingv2.ScalingActive, "ValidMetricFound")

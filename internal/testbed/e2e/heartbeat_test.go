@@ -27,7 +27,8 @@ func TestSilentInstanceAndSilentBus(t *testing.T) {
 	w := start(t, func(env *servers.Env, o *product.Options) {
 		o.Kafka = env.NewKafka(t, "", "")
 		o.Sizes = map[string]int{thingSet: 4, ruleSet: ruleInit}
-		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "immediate") // their status is empty, and shows their session all the same
+		// their status is empty, and shows their session all the same
+		o.WorkloadFlags = append(o.WorkloadFlags, "--hand-off", "immediate")
 	})
 	things := product.IDs(3_000, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
@@ -64,7 +65,8 @@ func TestSilentInstanceAndSilentBus(t *testing.T) {
 		}
 		w.decides("beyond the time of a restart its session still speaks for it", verdict(decide.Stale, decide.BySession))
 		w.onlyRestarted()
-		require.NoError(t, w.Control.Fault(t.Context(), thing, 2, "hang", 0)) // no ping either: its session expires
+		// no ping either: its session expires
+		require.NoError(t, w.Control.Fault(t.Context(), thing, 2, "hang", 0))
 		w.until("its pod is restarted", func(ctx context.Context) error {
 			pods, err := w.Pods(ctx, thingSet)
 			if err != nil {

@@ -117,7 +117,8 @@ func objectMetric(name, average string) autoscalingv2.MetricSpec {
 // hpa puts an HPA on that metric over the Things in place of any earlier one.
 func (w *world) hpa(metric autoscalingv2.MetricSpec, down autoscalingv2.ScalingPolicySelect) {
 	w.t.Helper()
-	_ = w.Kube.AutoscalingV2().HorizontalPodAutoscalers(w.Namespace).Delete(w.t.Context(), thingSet, metav1.DeleteOptions{}) // the first time there is none
+	// the first time there is none
+	_ = w.Kube.AutoscalingV2().HorizontalPodAutoscalers(w.Namespace).Delete(w.t.Context(), thingSet, metav1.DeleteOptions{})
 	w.createHPA(thingSet, autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: thingSet}, metric, down)
 	w.hpaSays(thingSet, autoscalingv2.ScalingActive, "ValidMetricFound")
 }

@@ -30,8 +30,10 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 		o.Hooks, o.Replicas = true, 2
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
-		k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1 // else it lowers three empty instances to two by itself
-		k.Rebalance.MaxInFlight = 60                                                         // else they are empty before the test reads them
+		// else it lowers three empty instances to two by itself
+		k.Replicas.Owner, k.HandOff, k.Init = config.OwnerHPA, config.HandOffAcknowledged, 1
+		// else they are empty before the test reads them
+		k.Rebalance.MaxInFlight = 60
 	})
 	things := product.IDs(2_700, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
@@ -76,9 +78,12 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 
 	t.Run("a hook whose time is over", func(t *testing.T) {
 		w.t = t
-		w.change(thing, func(k *config.Kind) { k.Rebalance.MaxInFlight = 0 }) // what has a place is there before the time is over
+		// what has a place is there before the time is over
+		w.change(thing, func(k *config.Kind) { k.Rebalance.MaxInFlight = 0 })
 		w.giveGrace(26)
-		w.leaderSeesPods(thing, thingSet) // else what it revokes is recorded as taken from a pod that is gone, and waits for the end of that
+		// else what it revokes is recorded as taken from a pod that is gone, and waits for the end
+		// of that
+		w.leaderSeesPods(thing, thingSet)
 		require.NoError(t, w.Kube.AutoscalingV2().HorizontalPodAutoscalers(w.Namespace).Delete(t.Context(), thingSet, metav1.DeleteOptions{}))
 		last := podName(thingSet, 1)
 		w.scale(thingSet, 1) // a person's mistake: 1,700 do not fit into 1,000

@@ -120,7 +120,8 @@ var errMoved = errors.New("changed while it was read")
 
 // Assignment reads a kind as it was at one moment: it reads again until nothing changed meanwhile.
 func (t *Tree) Assignment(ctx context.Context, kind string) (*Assignment, error) {
-	var last map[string]int64 // what the read before this one saw; nil if there was none, or it met a change
+	// what the read before this one saw; nil if there was none, or it met a change
+	var last map[string]int64
 	for range 50 {
 		r := reader{conn: t.conn, seen: map[string]int64{}}
 		a := r.kind(t.chroot, kind)

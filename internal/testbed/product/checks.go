@@ -135,7 +135,9 @@ func (s *Stack) DrainedFirst(ctx context.Context, kind, statefulSet string, init
 			// The transaction log is exact to the millisecond.
 			from := w.Received.Truncate(time.Millisecond)
 			to := returns(n, writes[i+1:])
-			if w.Unknown { // perhaps it was never done: then what it found at the time is all that can be asked for
+			if w.Unknown {
+				// perhaps it was never done: then what it found at the time is all that can be
+				// asked for
 				to = from.Add(time.Millisecond)
 			}
 			if ledger.BusyBetween(first+n, from, to) {

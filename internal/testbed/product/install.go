@@ -56,7 +56,8 @@ func (s *Stack) install(ctx context.Context) error {
 			continue
 		}
 		all.Items = append(all.Items, o)
-		if o.GetNamespace() == "" && o.GetKind() != "CustomResourceDefinition" { // every Stack brings the same one, and it takes all InstanceGroups along when it goes
+		if o.GetNamespace() == "" && o.GetKind() != "CustomResourceDefinition" {
+			// every Stack brings the same one, and it takes all InstanceGroups along when it goes
 			outside.Items = append(outside.Items, o)
 		}
 	}
@@ -95,7 +96,8 @@ func (s *Stack) render(ctx context.Context) (objects []unstructured.Unstructured
 	if err != nil {
 		return nil, err
 	}
-	relative, err := filepath.Rel(dir, filepath.Join(root, "manifests")) // kustomize refuses absolute paths
+	// kustomize refuses absolute paths
+	relative, err := filepath.Rel(dir, filepath.Join(root, "manifests"))
 	if err != nil {
 		return nil, err
 	}

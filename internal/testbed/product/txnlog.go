@@ -101,7 +101,8 @@ func (t *Tree) Transactions() ([]Txn, error) {
 			return nil, err
 		}
 		for i, t := range txns {
-			if i == 0 || txns[i-1].Zxid != t.Zxid { // a log that was cut off and written anew may repeat
+			if i == 0 || txns[i-1].Zxid != t.Zxid {
+				// a log that was cut off and written anew may repeat
 				seen[t.Zxid]++
 				byZxid[t.Zxid] = t
 			}
@@ -237,7 +238,8 @@ func (j *jute) op(kind int32) []TxnOp {
 	case txnSetData:
 		return []TxnOp{{Path: string(j.buffer()), Data: j.buffer(), Version: j.int32()}}
 	case txnCheck:
-		return []TxnOp{{Path: string(j.buffer()), Version: j.int32() - 1, Checked: true}} // the log has the one that a set would make
+		// the log has the one that a set would make
+		return []TxnOp{{Path: string(j.buffer()), Version: j.int32() - 1, Checked: true}}
 	case txnDelete, txnDeleteContainer:
 		return []TxnOp{{Path: string(j.buffer()), Deleted: true}}
 	case txnCloseSession:

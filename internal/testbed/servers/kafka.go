@@ -68,7 +68,8 @@ func formatKafka(ctx context.Context, tools Tools, dir string) error {
 		return fmt.Errorf("format kafka's storage: %w", err)
 	}
 	defer os.Remove(file.Name())
-	_, err = fmt.Fprintf(file, kafkaConfig, loopback(firstPort), loopback(firstPort+1), dir, "") // the storage does not hold the addresses
+	// the storage does not hold the addresses
+	_, err = fmt.Fprintf(file, kafkaConfig, loopback(firstPort), loopback(firstPort+1), dir, "")
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("format kafka's storage: %w", err)
 	}

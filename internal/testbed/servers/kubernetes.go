@@ -196,7 +196,8 @@ func (e *Env) createCluster(ctx context.Context, dir, kubeconfig string) error {
 	cmd.Dir = dir
 	cmd.Env = proc.Environ(e.Dir,
 		"KWOK_WORKDIR="+dir, "KWOK_ETCD_BINARY="+bin("etcd"), "KWOK_METRICS_SERVER_BINARY="+bin("metrics-server"),
-		"PATH="+bin("")+":"+os.Getenv("PATH")) // it takes a kubectl from PATH before the one it is told of
+		// it takes a kubectl from PATH before the one it is told of
+		"PATH="+bin("")+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		logs, _ := filepath.Glob(filepath.Join(dir, "clusters", clusterName, "logs", "*.log"))

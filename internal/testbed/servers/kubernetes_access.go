@@ -117,7 +117,8 @@ func (k *Kubernetes) Audit(namespace string) (events []auditv1.Event, err error)
 	for in := json.NewDecoder(file); ; {
 		var event auditv1.Event
 		switch err := in.Decode(&event); {
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF): // the last one is still being written
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			// the last one is still being written
 			return events, nil
 		case err != nil:
 			return nil, fmt.Errorf("read audit log: %w", err)

@@ -68,7 +68,8 @@ func (e *Env) startPostgres(ctx context.Context, name string) (*Postgres, error)
 	server.Argv = []string{
 		filepath.Join(home, "bin", "postgres"), "-D", data, "-h", "127.0.0.1", "-p", fmt.Sprint(ports[0]), "-k", "",
 		"-c", "fsync=off", // the data does not outlive the sandbox
-		"-c", "dynamic_shared_memory_type=mmap", // so that kill -9 leaves nothing outside of the data folder
+		// so that kill -9 leaves nothing outside of the data folder
+		"-c", "dynamic_shared_memory_type=mmap",
 	}
 	p.AdminURL = p.url(pgAdmin, "postgres")
 	if err := server.startFirst(ctx); err != nil {

@@ -46,7 +46,8 @@ func startReaper(self, dir string) (end func(), err error) {
 	go func() {
 		defer close(ended)
 		_ = cmd.Wait()
-		runtime.KeepAlive(write) // the collector closes a file that is used no more, also that of a starter which only waits
+		// the collector closes a file that is used no more, also that of a starter which only waits
+		runtime.KeepAlive(write)
 	}()
 	return func() {
 		_ = write.Close()
@@ -115,7 +116,8 @@ func Sandboxes() ([]string, error) {
 	}
 	var dirs []string
 	for _, entry := range entries {
-		dir, err := filepath.EvalSymlinks(filepath.Join(root, entry.Name())) // --state DIR leaves a link here
+		// --state DIR leaves a link here
+		dir, err := filepath.EvalSymlinks(filepath.Join(root, entry.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
 			_ = os.Remove(filepath.Join(root, entry.Name()))
 			continue
@@ -142,7 +144,8 @@ func abandoned(dir string) bool {
 	owner, err := ownerOf(dir)
 	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
 		info, gone := os.Stat(dir)
-		return errors.Is(err, fs.ErrNotExist) && gone == nil && time.Since(info.ModTime()) > time.Minute // else it is just being made
+		// else it is just being made
+		return errors.Is(err, fs.ErrNotExist) && gone == nil && time.Since(info.ModTime()) > time.Minute
 	}
 	return err != nil || !owner.Alive()
 }

@@ -163,7 +163,8 @@ func (s *Server) Launch() error {
 	}
 	id, _ := proc.Identify(cmd.Process.Pid)
 	id.Pid = cmd.Process.Pid
-	_ = cmd.Process.Release() // reaped by awaitGone; a goroutine in Wait would be a leak to the tests
+	// reaped by awaitGone; a goroutine in Wait would be a leak to the tests
+	_ = cmd.Process.Release()
 	return writeJSON(s.PidFile, id)
 }
 
@@ -174,7 +175,8 @@ func (s *Server) ID() proc.ID {
 	if pid, err := strconv.Atoi(string(raw)); err == nil {
 		id, _ = proc.Identify(pid)
 	} else {
-		_ = json.Unmarshal(raw, &id) // without a file it never ran, and a file is written in one step
+		// without a file it never ran, and a file is written in one step
+		_ = json.Unmarshal(raw, &id)
 	}
 	return id
 }
@@ -194,7 +196,8 @@ func writeJSON(file string, value any) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*") // mode 0600: it may hold passwords
+	// mode 0600: it may hold passwords
+	temp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ type demo struct {
 func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) error {
 	d := &demo{out: out, began: time.Now()}
 	d.Story = Story{Do: d.claim, Await: d.eventually, Kinds: []*Kind{
-		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)}, // CPU as the example workload requests
+		// CPU as the example workload requests
+		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)},
 		{Name: "Rule", Set: "iota-rules-engine", Init: 2, Target: 80, CPU: 0.25, IDs: product.IDs(500, 2)},
 	}}
 	if err := d.start(ctx, env); err != nil {

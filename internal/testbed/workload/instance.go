@@ -96,7 +96,8 @@ func (in *instance) run() {
 	ctx := in.ctx
 	conn, _, err := zk.Connect(in.cfg.ZooKeeper, in.cfg.Session,
 		zk.WithDialer(in.line.dial),
-		zk.WithEventCallback(func(zk.Event) { in.wake.Wake() }), // the event channel drops what it cannot hold
+		// the event channel drops what it cannot hold
+		zk.WithEventCallback(func(zk.Event) { in.wake.Wake() }),
 		zk.WithMaxBufferSize(2<<20),
 		zk.WithMaxConnBufferSize(16<<10), // all it ever sends is a status
 		zk.WithLogInfo(false),
@@ -105,7 +106,8 @@ func (in *instance) run() {
 		in.log.Error("connect to ZooKeeper", "error", err)
 		return
 	}
-	unblock := context.AfterFunc(ctx, conn.Close) // calls take no context: closing is what ends them
+	// calls take no context: closing is what ends them
+	unblock := context.AfterFunc(ctx, conn.Close)
 	defer unblock()
 	if in.cfg.Fences {
 		go in.fence(ctx)

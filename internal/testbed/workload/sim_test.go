@@ -506,7 +506,8 @@ func TestBeatsMakeTheirTopic(t *testing.T) {
 	w := newWorld(t, env.ZooKeeper, func(c *Config) {
 		c.Kafka, c.Topic, c.Kinds = []string{env.Kafka.Addr}, topic, []Kind{{Name: "Thing", StatefulSet: "iota-dac", Beats: true}}
 	})
-	t.Cleanup(func() { _ = env.Kafka.DeleteTopic(context.Background(), topic) }) // the sandbox ends anyway
+	// the sandbox ends anyway
+	t.Cleanup(func() { _ = env.Kafka.DeleteTopic(context.Background(), topic) })
 	for n := range 3 {
 		w.pod(n, fmt.Sprintf("u%d", n))
 	}

@@ -50,7 +50,8 @@ func ExpireSession(t testing.TB, server string, id int64, password []byte) {
 	t.Helper()
 	conn := join(t, server, Session{ID: id, Password: password})
 	defer conn.Close()
-	const goodbye = "\x00\x00\x00\x08" + "\x00\x00\x00\x01" + "\xff\xff\xff\xf5" // length, xid, type -11: close
+	// length, xid, type -11: close
+	const goodbye = "\x00\x00\x00\x08" + "\x00\x00\x00\x01" + "\xff\xff\xff\xf5"
 	if _, err := conn.Write([]byte(goodbye)); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,8 @@ func (o *oracle) claims(id string, r *pastRead, before []*pastRead, lag time.Dur
 		return nil
 	}
 	last := stand[len(stand)-1]
-	for _, b := range before { // a read refutes all that it began after, if it began late enough after the last of them
+	for _, b := range before {
+		// a read refutes all that it began after, if it began late enough after the last of them
 		if b.from > last && b.rows[id] && !b.began.Before(o.events[last].at.Add(lag)) {
 			return nil
 		}

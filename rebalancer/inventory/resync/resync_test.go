@@ -218,7 +218,8 @@ func TestWhatAMessageCreatedWithinTheLagIsNoSuspect(t *testing.T) {
 	b := newBench(ids(50))
 	b.l.Lag, b.l.Gap = 10*time.Minute, 5*time.Minute
 	require.Zero(t, b.read(t, ids(49)).Confirm, "it may have been created just before the start")
-	b.after(7*time.Minute).said(Created, "late") // its transaction is open, or the standby is behind
+	// its transaction is open, or the standby is behind
+	b.after(7*time.Minute).said(Created, "late")
 	rows := without(b.w, "late", "id-049")
 	b.after(3 * time.Minute)
 	require.Equal(t, b.now.Add(5*time.Minute), b.read(t, rows).Confirm, "the start is the lag ago")
@@ -389,7 +390,8 @@ func TestALaggingCatalogueLosesNothing(t *testing.T) {
 		}
 		versions := []version{{b.now.Add(-time.Hour), maps.Clone(b.w)}}
 		now := func() world { return versions[len(versions)-1].rows }
-		open := map[string]time.Time{} // what was told and is not committed yet, and when it will be
+		// what was told and is not committed yet, and when it will be
+		open := map[string]time.Time{}
 		commit := func() {
 			for _, id := range slices.Sorted(maps.Keys(open)) {
 				if !open[id].After(b.now) {

@@ -60,7 +60,8 @@ func (h *waiting) admit(now time.Time, confirmed []string, known int, l Limits) 
 		return nil
 	}
 	spent := h.spent(now)
-	limit := max(float64(l.MaxDeletes), l.MaxShare*float64(known+spent)) // of what was known before any went
+	// of what was known before any went
+	limit := max(float64(l.MaxDeletes), l.MaxShare*float64(known+spent))
 	if float64(spent+len(confirmed)) <= limit {
 		h.spend(now, len(confirmed))
 		return confirmed
@@ -78,7 +79,8 @@ func (h *waiting) add(now time.Time, ids []string) {
 	}
 	s := h.sets[len(h.sets)-1]
 	s.Known = h.known
-	for _, id := range ids { // cloned: what is known may change while they wait, and need not be kept alive by them
+	for _, id := range ids {
+		// cloned: what is known may change while they wait, and need not be kept alive by them
 		h.by[strings.Clone(id)] = s
 		s.Count++
 	}

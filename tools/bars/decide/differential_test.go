@@ -132,7 +132,9 @@ func (d *drawn) upTo(n int) int {
 }
 
 func (d *drawn) world() world {
-	now := time.Now() // the calculator reads the clock itself; all ages keep five seconds away from what it compares them with
+	// the calculator reads the clock itself; all ages keep five seconds away from what it compares
+	// them with
+	now := time.Now()
 	c := config.Default("one", "one")
 	c.Heartbeat = nil
 	up, down := float64(d.upTo(4))/20, float64(d.upTo(4))/20
@@ -302,7 +304,8 @@ func (w *world) allOverMeasured() float64 {
 		pod.Deleting, pod.Failed, pod.Pending = p.Terminating, p.Phase == "Failed", p.Phase == "Pending"
 		pod.Ready, pod.ReadyChanged, pod.Started = p.Ready, p.ReadyChanged, p.Started
 		if u := inst.Usage; u != nil {
-			pod.Sampled, pod.At, pod.Window = u.MissingCPU == "", u.At, u.Window // memory has the same gaps
+			// memory has the same gaps
+			pod.Sampled, pod.At, pod.Window = u.MissingCPU == "", u.At, u.Window
 		}
 		weight := p.CPURequest
 		if w.target().TargetAverageValue != nil {

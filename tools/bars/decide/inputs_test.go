@@ -42,7 +42,8 @@ func kindConfig(name string) config.Kind {
 	c.CPU = &config.ResourceTarget{TargetUtilization: cpuTarget}
 	c.Memory = &config.ResourceTarget{TargetUtilization: memoryTarget}
 	none := 0.0
-	c.Tolerance = config.Tolerance{Up: &none, Down: &none} // the only one that the calculator's callers outside its package can give
+	// the only one that the calculator's callers outside its package can give
+	c.Tolerance = config.Tolerance{Up: &none, Down: &none}
 	return c
 }
 

@@ -76,7 +76,8 @@ func (p ID) AwaitExit(limit time.Duration) (status syscall.WaitStatus, gone bool
 		return 0, true // to wait for pid 0 is to wait for any child
 	}
 	gone = within(limit, 5*time.Millisecond, func() bool {
-		_, _ = syscall.Wait4(p.Pid, &status, syscall.WNOHANG, nil) // ECHILD when another process started it
+		// ECHILD when another process started it
+		_, _ = syscall.Wait4(p.Pid, &status, syscall.WNOHANG, nil)
 		return !p.Alive()
 	})
 	return status, gone
