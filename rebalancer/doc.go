@@ -6,8 +6,10 @@
 // steps, so that none is lost and none is owned twice, at whatever point a process ends.
 //
 //	orders/       what the scaler and the engine say to each other
-//	inventory/    what is known of the resources: where each is, what is asked of it, weights and pins
-//	plan/         which moves to make; pack/ turns what they assign from the pool into transactions
+//	inventory/    what is known of the resources: where each is, what is asked of it, its weight
+//	              and pins
+//	plan/         which moves to make
+//	pack/         turns what they assign from the pool into transactions
 //	steps/        what to do next: pure, one file a step
 //	release/      when what was revoked may be granted
 //	wave/         what of a plan is stored before it is carried out, resumed, rolled back

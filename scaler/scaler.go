@@ -5,9 +5,11 @@
 // while an ordinal that would leave is open or owns anything, and blind means that nothing is done.
 //
 //	decide   snapshot ─► Decision: nothing changes it from here on
-//	order    ─► Orders to the engine, which closes, empties and fills; their notes on single instances
-//	act      ─► /scale: up at once, down only when engine.Drained says that nothing is left, and neither
-//	         unless ZooKeeper has just said that this process leads; pods that are restarted
+//	order    ─► Orders to the engine, which closes, empties and fills; their notes on single
+//	         instances
+//	act      ─► /scale: up at once, down only when engine.Drained says that nothing is left, and
+//	         neither unless ZooKeeper has just said that this process leads; pods that are
+//	         restarted
 //	tell     ─► events, InstanceGroups, the kept document, log and metrics
 //
 // A tick is level-triggered: it looks at what is and not at what was, so a lost tick, a new leader

@@ -22,7 +22,8 @@ import (
 //	beat stamp=S arrived=S
 //	read|failed source=NAME at=S
 //	list at=S count=N [error=TEXT]          ZooKeeper shows list 0; count absent: no list
-//	    [times=T] [applied=T] [uid=U]       and its `_reload`, what the instance acknowledged, and as which pod; absent: no status
+//	    [times=T] [applied=T] [uid=U]       and its `_reload`, what the instance acknowledged, and
+//	                                        as which pod; absent: no status
 //	acknowledged                            the kind's instances acknowledge
 //	lag|applied|resources|kind now=S        what is answered
 func TestReadings(t *testing.T) {

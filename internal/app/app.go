@@ -3,7 +3,8 @@
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
 // serves; only the leader writes; a stop ends the writers, gives the lease away, ends the servers.
 //
-//	sources ─► observed.State ─► Snapshot ─► runners (one a kind: scaler, engine) ─► Kubernetes, ZooKeeper
+//	sources ─► observed.State ─► Snapshot ─► runners ─► Kubernetes, ZooKeeper
+//	                                │        (one a kind: scaler, engine)
 //	                                └──────► metrics API, REST, probes, Prometheus
 package app
 

@@ -10,7 +10,8 @@ import (
 
 // Instance is the process of one pod, which keeps to the protocol and acknowledges:
 //
-//	own status ─► read _reload ─► read resources ─► stop what was removed ─► acknowledge ─► start what is new
+//	own status ─► read _reload ─► read resources ─► stop what was removed ─► acknowledge
+//	           ─► start what is new
 type Instance struct {
 	kind    string
 	ordinal int
@@ -21,7 +22,8 @@ type Instance struct {
 	status, reload, list string
 	// said is the version of its status; -1: it has none yet.
 	said int32
-	// seen is the `_reload` which it has applied; applied are its times, and runs what it runs since.
+	// seen is the `_reload` which it has applied; applied are its times, and runs what it runs
+	// since.
 	seen    *znode
 	applied int64
 	runs    protocol.IDs

@@ -15,6 +15,13 @@ import (
 // transaction costs what it changes. Of the protocol it uses the codec alone, and none of the
 // steps.
 //
+// Two parts of the rule are judged otherwise than it words them. The judge demands that each
+// transaction of a leader begins with the head; that the head's version is the present one is
+// enforced by the ZooKeeper in memory, and not judged. The judge compares no run intervals, and
+// does not ask for a release of kind i to iii: where ids leave the flight and do not return, it
+// demands that the process of the ordinal that they were revoked from has applied that `_reload`,
+// or that there is no process (World.unreleased).
+//
 // Its verdict is the first fault; after that nothing more is looked at.
 type Judge struct {
 	kind string
@@ -22,8 +29,8 @@ type Judge struct {
 	// the hand-off promises nothing.
 	released func(f *protocol.Flight) string
 
-	// known are the ids of which anything was heard, there are those that are somewhere, holders are
-	// the lists and the pieces by path.
+	// known are the ids of which anything was heard, there are those that are somewhere, holders
+	// are the lists and the pieces by path.
 	known   map[string]*known
 	there   int
 	holders map[string]*holder
@@ -38,8 +45,8 @@ type known struct {
 	at *holder
 	// left is the last transaction that took it from where it was.
 	left int64
-	// wanted: it may come, because a create of it was heard, and no delete since. doomed: it may go,
-	// because a delete of it was heard, and no create answered since.
+	// wanted: it may come, because a create of it was heard, and no delete since. doomed: it may
+	// go, because a delete of it was heard, and no create answered since.
 	wanted, doomed bool
 }
 

@@ -21,19 +21,24 @@ import (
 // Each story starts empty:
 //
 //	config              YAML over the default configuration of kind Thing
-//	world k=v …         replicas, resources, unassigned, start, status, updated, ready, available, open=0-9|none; pods of the size exist and are ready
-//	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its sample is of an hour ago;
-//	                    nocpu=c, nomemory=c: it has none of container c; none=true: there are no samples
-//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU), norequest, resizing, session (its
-//	                    ZooKeeper session lives, nameless: its status names no pod, former: and is older than the pod);
-//	                    status, since now (acknowledges, absent, or what is there in its place, with - for blanks);
-//	                    absent=true takes the pod away; adopted=false: the StatefulSet does not own it, adopted=true: it does
-//	                    again; lost: its node has been for so long
-//	beat                all pods beat with every tick from now on; silent=n,m: these do not; off=true: none does
+//	world k=v …         replicas, resources, unassigned, start, status, updated, ready, available,
+//	                    open=0-9|none; pods of the size exist and are ready
+//	usage k=v …         cpu (milli) and memory (Mi) a pod; pod=n for one of them, old=true: its
+//	                    sample is of an hour ago; nocpu=c, nomemory=c: it has none of container c;
+//	                    none=true: there are no samples
+//	pod n k=v …         phase, reason, ready, terminating, age, list, uid, request (milli-CPU),
+//	                    norequest, resizing, session (its ZooKeeper session lives, nameless: its
+//	                    status names no pod, former: and is older than the pod); status, since now
+//	                    (acknowledges, absent, or what is there in its place, with - for blanks);
+//	                    absent=true takes the pod away; adopted=false: the StatefulSet does not
+//	                    own it, adopted=true: it does again; lost: its node has been for so long
+//	beat                all pods beat with every tick from now on; silent=n,m: these do not;
+//	                    off=true: none does
 //	fail s, heal s      source s cannot be read from now on, is well again
 //	follow              the StatefulSet takes up the size decided last, as after a write of ours
 //	scale n [by=name]   another writer sets the size
-//	group k=v …         InstanceGroup things: wish, paused=true, seeded=false, absent=true takes it away
+//	group k=v …         InstanceGroup things: wish, paused=true, seeded=false, absent=true takes
+//	                    it away
 //	hpa name on=set     an HPA on the StatefulSet, or on=group; off=true takes it away
 //	tick d [n=k] [full] k times (1): time goes on by d and a decision is made; prints the last one
 func TestStories(t *testing.T) {

@@ -37,7 +37,8 @@ type identity struct {
 // instance is one process that runs resources. Its loop brings what runs into line with ZooKeeper
 // again and again:
 //
-//	own status ─► read _reload ─► read resources ─► stop what was removed ─► acknowledge ─► start what is new
+//	own status ─► read _reload ─► read resources ─► stop what was removed ─► acknowledge
+//	           ─► start what is new
 //
 // Every step may be repeated, so an event only wakes the loop and is never counted.
 type instance struct {
