@@ -60,8 +60,8 @@ type Engine struct {
 	*leadership
 	*callers
 	*reads
-	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as long
-	// as it leads.
+	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as
+	// long as it leads.
 	reader chan struct{}
 	// pauses are those after reads that failed, known to Run alone.
 	pauses loop.Pauses
@@ -178,8 +178,8 @@ func (e *Engine) readLeft(ctx context.Context, ordinals []int) (protocol.Left, e
 
 // Alive returns when the loop that follows last went on, and the one that leads, zero while it
 // does not run. Each step of a loop waits for ZooKeeper with a deadline of its own, so that only a
-// loop that stands still falls far behind. It takes no lock: who holds one may be what the loop
-// waits for.
+// loop that stands still falls far behind. It takes no lock: the loop may stand still because it
+// waits for a goroutine that holds that lock.
 func (e *Engine) Alive() (follow, lead time.Time) {
 	follow = time.Unix(0, e.followed.Load())
 	if at := e.led.Load(); at != 0 {

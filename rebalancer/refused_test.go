@@ -92,7 +92,7 @@ func TestRefusedCreatesDoNotStopTheStepThatServesThem(t *testing.T) {
 	})
 }
 
-// Who may not take the head tries with pauses that grow, and says why.
+// A leader that may not take the head tries with pauses that grow, and says why.
 func TestARefusedHeadIsTriedWithPausesAndSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble())

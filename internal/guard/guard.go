@@ -1,7 +1,7 @@
 // Package guard makes a panic an error, where one part of the process must not end the others.
 //
-// In: functions. Out: their errors, or a *Panic. Invariant: no panic is lost. Who catches one uses
-// nothing again that the function worked with: it may be half-done.
+// In: functions. Out: their errors, or a *Panic. Invariant: no panic is lost. A caller that gets a
+// *Panic uses nothing again that the function worked with: it may be half-done.
 package guard
 
 import (

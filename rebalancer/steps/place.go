@@ -127,7 +127,8 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 // give adds to p the next batch of what is due from the pool. The plan stays good while creates are
 // served in between: they only add.
 func (s *Place) give(v *View, p Proposal) Proposal {
-	busy := map[string]bool{} // pieces that are being changed: who needs one of them comes later
+	// busy are the pieces that are being changed: what needs one of them is given later.
+	busy := map[string]bool{}
 	for _, j := range v.UnderWay {
 		for _, name := range j.Pieces {
 			busy[name] = true

@@ -237,8 +237,8 @@ func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) erro
 	return err
 }
 
-// present says whether there is a znode. Who may not read it learns that by the refusal: from 3.8.4
-// on the server looks at that right, but only where there is one.
+// present says whether there is a znode. A client that may not read it gets a refusal: from 3.8.4
+// on the server checks that right, but only where there is a znode.
 func present(ctx context.Context, s *session, fullPath string) (bool, error) {
 	there, err := do(ctx, s, func(conn *zk.Conn) (bool, error) {
 		there, _, err := conn.Exists(fullPath)
