@@ -37,7 +37,7 @@ func TestWhatKeepsADrainIsNamed(t *testing.T) {
 		"an instance that has not acknowledged yet": {
 			before: func(o *orders.Orders) { o.HandOff = config.HandOffAcknowledged },
 			cure:   func(o *orders.Orders) { o.GonePods = map[string]bool{"p2": true} },
-			says:   []string{"instance 2 has not released 100 resources: the instance has applied change 0, not yet change 2"},
+			says:   []string{"instance 2 has not released what was revoked (resources: 100): the instance has applied change 0, not yet change 2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

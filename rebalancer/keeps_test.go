@@ -226,7 +226,7 @@ func TestManyInstancesThatStayBehindAreSaidInOneSentence(t *testing.T) {
 		r.wait(10 * time.Second)
 		require.Contains(t, r.e.Progress().Blocked, "instance 3 is leaving")
 		require.NotContains(t, r.e.Progress().Blocked, "instance 4 is leaving")
-		require.Contains(t, r.e.Progress().Blocked, "3 more instances keep what they have")
+		require.Contains(t, r.e.Progress().Blocked, "and more that keep what they have: 3")
 	})
 }
 
@@ -383,7 +383,7 @@ func TestWhatIsInFlightFromAnInstanceThatCeasedToAcknowledgeSaysTheWaysOut(t *te
 		r := emptying(t)
 		require.NotContains(t, r.e.Progress().Blocked, "ways out")
 		r.mute(muteness["its status is present and empty"], 1)
-		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released 10 resources: the status is present and empty, which proves nothing")
+		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released what was revoked (resources: 10): the status is present and empty, which proves nothing")
 		require.Contains(t, r.e.Progress().Blocked, "ways out: handOff: immediate")
 		r.order(func(o *orders.Orders) { o.HandOff = config.HandOffImmediate })
 		r.wait(3 * time.Second)

@@ -40,7 +40,7 @@ func TestAHiddenStatusIsNoAbsence(t *testing.T) {
 		r.status(2, &protocol.Status{Times: r.d.snapshot().Instances[2].Times, Pod: "two"})
 		r.wait(5 * time.Minute)
 		require.Equal(t, 10, r.d.snapshot().InFlight(), "of instance 1 alone")
-		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released 10 resources: its status may not be read: READ is missing on /iota/orchestration/Thing/1/tmp/status")
+		require.Contains(t, r.e.Progress().Blocked, "instance 1 has not released what was revoked (resources: 10): its status may not be read: READ is missing on /iota/orchestration/Thing/1/tmp/status")
 		require.Empty(t, r.e.Progress().Alarm)
 		hide(false)
 		r.wait(30 * time.Second)

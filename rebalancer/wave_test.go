@@ -33,7 +33,7 @@ func TestAWaveIsStoredBeforeAnythingIsTakenAndClearedWhenAllHasLanded(t *testing
 				w, err := wave.Parse(old.Plan.Data)
 				require.NoError(t, err)
 				require.Equal(t, old.Plan.ID, w.Plan)
-				require.Equal(t, "instances 2 are leaving", w.Why)
+				require.Equal(t, "instances leaving: 2", w.Why)
 				require.Len(t, w.Moves, 1)
 				require.ElementsMatch(t, owned, w.Moves[0].IDs)
 			}
@@ -248,7 +248,7 @@ func TestProgressShowsHowFarAWaveIs(t *testing.T) {
 		p := r.e.Progress()
 		require.NotEmpty(t, p.PlanID)
 		require.Equal(t, "spread", p.Reason)
-		require.Contains(t, p.Why, "100 moves make them even")
+		require.Contains(t, p.Why, "moves that make them even: 100")
 		require.Equal(t, []int{100, 50, 50, 50}, []int{p.Moves, p.Done, p.Acknowledged, p.Left})
 		require.Positive(t, p.PerMinute)
 		require.True(t, p.EstimatedEnd.After(time.Now()))

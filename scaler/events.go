@@ -120,8 +120,8 @@ func (e *events) taken(t *tick) {
 			}
 		}
 	}
-	e.while(t, left > 0, actuate.TakenWithResources(all, left))
-	e.whileAs(t, fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(ending, behind))
+	e.while(t, left > 0, actuate.TakenWithResources(decide.Instances(all), left))
+	e.whileAs(t, fmt.Sprint(gone), behind > 0, actuate.EndedWithResources(decide.Instances(ending), behind))
 }
 
 // lost raises an event while instances are on lost nodes or leave for not working, for each fate.

@@ -123,7 +123,7 @@ func (r *Releases) Released(v *View, f *protocol.Flight) (ok bool, why string, a
 
 // unreleased says what a flight waits for.
 func (r *Releases) unreleased(v *View, f *protocol.Flight, why string) string {
-	text := fmt.Sprintf("instance %d has not released %d resources: %s", f.From, f.IDs.Len(), why)
+	text := fmt.Sprintf("instance %d has not released what was revoked (resources: %d): %s", f.From, f.IDs.Len(), why)
 	if r.Fixed(f.From) != "" && !r.MayComeBack(f.From, v.Now) {
 		text += ": " + WaysOut(v.State.Kind, f.From)
 	}

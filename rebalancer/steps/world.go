@@ -127,7 +127,7 @@ func kept(v *View) string {
 		}
 	}
 	if more := len(texts) - namedFixed; more > 0 {
-		texts = append(texts[:namedFixed], fmt.Sprintf("%d more instances keep what they have", more))
+		texts = append(texts[:namedFixed], fmt.Sprintf("and more that keep what they have: %d", more))
 	}
 	return strings.Join(texts, "; ")
 }

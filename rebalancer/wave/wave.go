@@ -175,11 +175,11 @@ func (m Moves) cut() (moves []SourceMoves, beyond int) {
 func why(reason string, p *plan.Plan) string {
 	switch reason {
 	case Drain:
-		return fmt.Sprintf("instances %s are leaving", spans(Leaving(p.World())))
+		return fmt.Sprintf("instances leaving: %s", spans(Leaving(p.World())))
 	case Pin:
 		return "pins forbid where resources run"
 	case Spread:
-		return fmt.Sprintf("the open instances are uneven: %d moves make them even", len(p.Moves)+p.Remaining)
+		return fmt.Sprintf("the open instances are uneven; moves that make them even: %d", len(p.Moves)+p.Remaining)
 	}
 	return ""
 }

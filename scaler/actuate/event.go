@@ -55,14 +55,14 @@ func DrainUndone(why string) Event {
 
 // TakenWithResources says that another writer lowered replicas and took instances that still own
 // resources.
-func TakenWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("another writer lowered replicas before a drain: instances %v terminate, resources left: %d; they are drained now", ordinals, left)}
+func TakenWithResources(instances string, left int) Event {
+	return Event{Warning: true, Reason: "TakenWithResources", Message: fmt.Sprintf("another writer lowered replicas before a drain: terminating %s, resources left: %d; the drain runs now", instances, left)}
 }
 
 // EndedWithResources says that instances whose replicas another writer lowered end, or have ended,
 // with resources that they still own.
-func EndedWithResources(ordinals []int, left int) Event {
-	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("instances %v end before they are drained: resources left: %d", ordinals, left)}
+func EndedWithResources(instances string, left int) Event {
+	return Event{Warning: true, Reason: "EndedWithResources", Message: fmt.Sprintf("not drained before the end of %s: resources left: %d", instances, left)}
 }
 
 // NotKept says that what a successor is to know could not be kept in ZooKeeper.

@@ -101,7 +101,7 @@ func (d *Decision) holds(in *Input) (hs []Hold) {
 	}
 	for _, s := range d.Signals {
 		if text := cmp.Or(s.Missing, s.unsure); text != "" {
-			hold(ByMissingSignal, fmt.Sprintf("%s: %s", s.Name, text))
+			hold(ByMissingSignal, fmt.Sprintf("%s: %s", s.Name.signal(), text))
 		}
 	}
 	if watched, window := in.History.watched(in.Now), downWindow(&in.Config); d.Complete && watched < window {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,14 @@ const (
 	BlindCluster    Reason = "blind-cluster"
 	NoWorkload      Reason = "no-statefulset"
 )
+
+// signal is how a sentence calls a signal: by its name, but for the request.
+func (r Reason) signal() string {
+	if r == ByRequest {
+		return "the request"
+	}
+	return string(r)
+}
 
 // Decision is the size a kind should have, and why: a value that nothing changes once it is made.
 // What becomes of it is an outcome's (scaler/outcome). When Blind is not empty nothing was
@@ -236,10 +245,10 @@ func (d *Decision) sentence() string {
 	case ScaleDown:
 		fmt.Fprintf(&b, "scale down %d -> %d%s after a drain of %s", *d.Current, d.Desired, d.by(), d.Leaving())
 	default:
-		fmt.Fprintf(&b, "keep %d", d.Desired)
+		fmt.Fprintf(&b, "no change at %d", d.Desired)
 	}
 	top := d.top()
-	fmt.Fprintf(&b, ": %s asks for %d", top.Name, top.Proposed)
+	fmt.Fprintf(&b, ": %s asks for %d", top.Name.signal(), top.Proposed)
 	if top.Within {
 		b.WriteString(" (within its tolerance)")
 	}
@@ -273,11 +282,30 @@ func (d *Decision) by() string {
 
 // Leaving names the ordinals that a smaller size leaves out.
 func (d *Decision) Leaving() string {
-	first, last := d.Start+d.Desired, d.Start+*d.Current-1
-	if first == last {
-		return fmt.Sprintf("instance %d", first)
+	return Instances(ordinals(d.Start+d.Desired, d.Start+*d.Current))
+}
+
+// Instances names ascending ordinals: instance 2; instances 2 to 4, 9.
+func Instances(ns []int) string {
+	var b strings.Builder
+	for i := 0; i < len(ns); {
+		k := i
+		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {
+			k++
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Itoa(ns[i]))
+		if k > i {
+			fmt.Fprintf(&b, " to %d", ns[k])
+		}
+		i = k + 1
 	}
-	return fmt.Sprintf("instances %d to %d", first, last)
+	if len(ns) == 1 {
+		return "instance " + b.String()
+	}
+	return "instances " + b.String()
 }
 
 // String is the whole decision, as a person reads it.

@@ -15,10 +15,10 @@ import (
 func TestATimeThatIsNotKnownIsSaidToBeUnknown(t *testing.T) {
 	four := 4
 	d := Decision{
-		Kind: "Thing", StatefulSet: "iota-dac", Current: &four, Summary: "keep 4",
+		Kind: "Thing", StatefulSet: "iota-dac", Current: &four, Summary: "no change at 4",
 		Foreign: &Foreign{Writer: "kubectl", From: 4, To: 2},
 	}
-	require.Contains(t, d.String(), "Thing (iota-dac) at an unknown time: keep 4")
+	require.Contains(t, d.String(), "Thing (iota-dac) at an unknown time: no change at 4")
 	require.Contains(t, d.String(), "against shardscaler at an unknown time: kubectl")
 
 	raw, err := json.Marshal(Input{History: History{Foreign: d.Foreign, Scales: []hpa.Scale{{}}, Down: []Down{{}}, Restarts: []Restart{{}}}})
@@ -53,5 +53,13 @@ func TestALagIsShownAsTextToo(t *testing.T) {
 		var back Health
 		require.NoError(t, json.Unmarshal(raw, &back))
 		require.Equal(t, verdict, back.Verdicts[0])
+	}
+}
+
+func TestInstancesAreNamedInSpans(t *testing.T) {
+	for want, ns := range map[string][]int{
+		"instance 3": {3}, "instances 3 to 4": {3, 4}, "instances 1, 3 to 5, 9": {1, 3, 4, 5, 9},
+	} {
+		require.Equal(t, want, Instances(ns))
 	}
 }

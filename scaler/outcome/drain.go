@@ -81,7 +81,7 @@ func (dr *Drain) continues(before *Drain, now time.Time) {
 
 // String is the drain, as a person reads it.
 func (dr *Drain) String() string {
-	text := fmt.Sprintf("%s instances %v, resources left: %d, since %s", dr.Phase, dr.Ordinals, dr.Left, decide.Stamp(dr.Since))
+	text := fmt.Sprintf("%s %s, resources left: %d, since %s", dr.Phase, decide.Instances(dr.Ordinals), dr.Left, decide.Stamp(dr.Since))
 	if dr.Taken {
 		text += "; another writer lowered replicas"
 	}

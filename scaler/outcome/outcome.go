@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -132,7 +133,7 @@ func (r *Report) TooOld(now time.Time, maxAge time.Duration) error {
 		return errors.New("the leader's last decision does not say when it was made")
 	}
 	if age := now.Sub(r.At); age > maxAge {
-		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), maxAge)
+		return fmt.Errorf("the leader's last decision is %s old, more than %s", age.Round(100*time.Millisecond), config.Duration(maxAge))
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func TestNotesStandInTheReportAlone(t *testing.T) {
 // No text says the year 1: what was kept may lack a time.
 func TestADrainWithoutATimeSaysSo(t *testing.T) {
 	dr := Drain{Phase: Emptying, Ordinals: []int{3}, Left: 2}
-	require.Equal(t, "emptying instances [3], resources left: 2, since an unknown time", dr.String())
+	require.Equal(t, "emptying instance 3, resources left: 2, since an unknown time", dr.String())
 }
 
 // The decision of a former leader lacks since when its drain lasts: it begins to count anew.

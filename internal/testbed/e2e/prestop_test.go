@@ -96,7 +96,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 		})
 		require.Regexp(t, `resources left: \d+ \(resources without a place: 700`, w.hookOf(last).Output)
 		w.until("an event says how many are left", func(ctx context.Context) error {
-			return w.event(ctx, "EndedWithResources", "[1] end before they are drained: resources left: 700")
+			return w.event(ctx, "EndedWithResources", "not drained before the end of instance 1: resources left: 700")
 		})
 		w.hpa(objectMetric("resources", "900"), autoscalingv2.MaxChangePolicySelect)
 		w.holds(w.settled(thing, thingSet, 2, 1_700), things[1_000:])
