@@ -49,7 +49,8 @@ type Backend interface {
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
 	// PodDrain says whether a pod may end, and waits up to wait for that. It can be ErrUnknownPod.
 	PodDrain(ctx context.Context, namespace, pod string, wait time.Duration) (PodDrain, error)
-	// Reassign assumes the pod of an instance dead, as user has said. ErrConflict: it seems to live.
+	// Reassign assumes the pod of an instance dead, as user has said. ErrConflict: it seems to
+	// live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
 	// Leader says whether this replica leads, or at which host:port the leader's API is, if known.
 	Leader() (self bool, addr string)

@@ -122,7 +122,8 @@ type ResourceTarget struct {
 // HottestTarget is a target for the most loaded instance: exactly one of the first two fields is
 // set. What is above it by more than the tolerance is relieved by a rebalance, or else by growth.
 type HottestTarget struct {
-	// TargetUtilization is the desired use in percent of the request, from that of the mean to 1000.
+	// TargetUtilization is the desired use in percent of the request, from that of the mean to
+	// 1000.
 	TargetUtilization int32 `json:"targetUtilization,omitempty"`
 	// TargetValue is the desired use of the pod (`900m`, `2Gi`), at least that of the mean.
 	TargetValue *resource.Quantity `json:"targetValue,omitempty"`

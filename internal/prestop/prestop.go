@@ -25,8 +25,8 @@ type Config struct {
 	Pod       string
 	// Grace is the pod's terminationGracePeriodSeconds, of which the process needs Margin to stop.
 	Grace, Margin time.Duration
-	// Patience is the time without any answer after which the hook gives up: without a server nothing
-	// drains the pod.
+	// Patience is the time without any answer after which the hook gives up: without a server
+	// nothing drains the pod.
 	Patience time.Duration
 }
 

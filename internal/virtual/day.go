@@ -21,7 +21,8 @@ const (
 	// dayChanges is how many resources are created, and how many are deleted, in bursts of messages
 	// of dayMessage ids.
 	dayChanges, dayMessage = 25_000, 500
-	// dayImport is how many of the resources that there are in the beginning are created in a second.
+	// dayImport is how many of the resources that there are in the beginning are created in a
+	// second.
 	dayImport = 40_000
 )
 

@@ -49,7 +49,8 @@ type World struct {
 	callers   *Callers
 	state     *observed.State
 	signals   signals
-	// leader is nil while the kind has none; the next one takes over at takeOver. terms counts them.
+	// leader is nil while the kind has none; the next one takes over at takeOver. terms counts
+	// them.
 	leader   *leader
 	takeOver time.Time
 	terms    int

@@ -19,8 +19,8 @@ type attributeStore struct {
 	now  *Attributes
 	read *catalogueRead
 	// old and young are the resources, by hash, that were created by a message after the last
-	// complete read began: the catalogue has a word of them that we have not heard yet. Old ones are
-	// from before the read under way began.
+	// complete read began: the catalogue has a word of them that we have not heard yet. Old ones
+	// are from before the read under way began.
 	old, young map[uint64]struct{}
 	// asked: a read was asked for and has not begun. After one that failed the catalogue tries
 	// again by itself, and is asked no more until then.

@@ -5,10 +5,10 @@
 // and deleted, to callers when that is durable, to the planner weights and pins. Invariant: the
 // last that was said of an id counts, and a caller is answered only when that is durable.
 //
-//	message ──► Callers ───┐                          ┌──► Writer: pending ─► (committed) ─► answered
-//	                       ├─► requests, claims ──────┤
-//	catalogue ► Catalogue ─┴─► resync, attributes ────┴──► Writer: attributes
-//	State ────► Follow ──────► Index ────────────────────► where an id is
+//	message ──► Callers ───┐                       ┌──► Writer: pending ─► (committed) ─► answered
+//	                       ├─► requests, claims ───┤
+//	catalogue ► Catalogue ─┴─► resync, attributes ─┴──► Writer: attributes
+//	State ────► Follow ──────► Index ─────────────────► where an id is
 //
 // One lock guards all but the index, which has its own, held for half a second while it is built.
 // No caller asks the index while it holds the other one (a test sees to that).

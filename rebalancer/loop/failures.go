@@ -19,8 +19,8 @@ type Pauses struct{ first, next time.Duration }
 const (
 	// Retry is the first pause after what failed, LastRetry the longest.
 	Retry, LastRetry = time.Second, 30 * time.Second
-	// conflictPause keeps two writers of the same znodes from a race that neither wins; lastConflict
-	// is the longest.
+	// conflictPause keeps two writers of the same znodes from a race that neither wins;
+	// lastConflict is the longest.
 	conflictPause, lastConflict = 50 * time.Millisecond, 5 * time.Second
 )
 

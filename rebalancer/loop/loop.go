@@ -65,8 +65,8 @@ type Host interface {
 	Alive()
 	// Ordered is what is ordered now. It forgets that a status has changed.
 	Ordered() Ordered
-	// Publish shows every caller a State, which is not changed any more; changed: more than its age is
-	// new.
+	// Publish shows every caller a State, which is not changed any more; changed: more than its age
+	// is new.
 	Publish(st *protocol.State, changed bool)
 	// Wake has the loop passed again.
 	Wake()

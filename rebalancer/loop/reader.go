@@ -31,8 +31,8 @@ type reader struct {
 	proof *proof
 	// refreshed is when ZooKeeper was last read.
 	refreshed time.Time
-	// changed: ZooKeeper says that a status changed, dirty: we know that something did. pause is how
-	// long a read may be put off in the first case.
+	// changed: ZooKeeper says that a status changed, dirty: we know that something did. pause is
+	// how long a read may be put off in the first case.
 	changed, dirty bool
 	pause          time.Duration
 	// damage is why the State that was last read is not written; "": it is.

@@ -19,9 +19,9 @@ type network struct {
 	open    []InstanceIndex // instance of each column but the last
 	classes []PinIndex
 	groups  []group
-	// By class × column: flow is how many are there in the end, owned how many are there now and may
-	// stay or, where not allowed, wait there for a better place. In the column nowhere owned is the
-	// most that may be there: none is ever sent there.
+	// By class × column: flow is how many are there in the end, owned how many are there now and
+	// may stay or, where not allowed, wait there for a better place. In the column nowhere owned is
+	// the most that may be there: none is ever sent there.
 	flow, owned []int
 	allowed     []bool
 	// By column: load is everything there, limit the capacity; over says that it holds more than

@@ -114,8 +114,8 @@ func appendQuoted(dst []byte, id string) []byte {
 // IDs are the ids of a list, or of a piece of the pool or flight, in order. They do not change.
 type IDs struct {
 	list []string
-	// plain is how all the ids stand in the znode, `"a","b"`, the text that they are parts of; "" if
-	// one stands otherwise. spare is how many bytes that follow belong to ids that have gone.
+	// plain is how all the ids stand in the znode, `"a","b"`, the text that they are parts of; ""
+	// if one stands otherwise. spare is how many bytes that follow belong to ids that have gone.
 	plain string
 	spare int
 }

@@ -11,7 +11,8 @@ import (
 var (
 	// ErrFenced: the head moved; another leads, or closed ordinals meanwhile. Nothing was written.
 	ErrFenced = errors.New("fenced: another process has taken the head, the record of who leads")
-	// ErrConflict: another client changed a znode. Nothing is known to be written: Read, decide again.
+	// ErrConflict: another client changed a znode. Nothing is known to be written: Read, decide
+	// again.
 	ErrConflict = errors.New("conflict: a znode changed")
 	// ErrUnavailable: ZooKeeper did not answer in time. The outcome is unknown, and the request may
 	// still be under way: only Client.Lead stops it, and comes before any other write.

@@ -74,8 +74,8 @@ type Head struct {
 // Instance is one ordinal's subtree.
 type Instance struct {
 	Ordinal int
-	// Used and Capacity are the data `{"used":n,"count":capacity}` as read, which may be wrong in an
-	// adopted tree; -1: unreadable. Repair corrects them; only then may the instance receive.
+	// Used and Capacity are the data `{"used":n,"count":capacity}` as read, which may be wrong in
+	// an adopted tree; -1: unreadable. Repair corrects them; only then may the instance receive.
 	Used, Capacity int
 	IDs            IDs
 	// Bytes and Changed are the length and the mtime of the znode `resources`.
@@ -85,7 +85,8 @@ type Instance struct {
 	Times, highest int64
 	// Status is the instance's own ephemeral status; nil when absent, persistent or unreadable.
 	Status *Status
-	// StatusFault says what `tmp/status` is where it is there and no Status: "is present and empty".
+	// StatusFault says what `tmp/status` is where it is there and no Status: "is present and
+	// empty".
 	StatusFault string
 	// Live says that `tmp/status` is ephemeral, whatever is in it: a legacy one's may be empty.
 	// LiveSince is when it was made, by ZooKeeper's clock; zero unless Live.

@@ -60,8 +60,8 @@ type Znodes interface {
 type known struct {
 	Version int32 // -1 where there is none
 	bytes   int   // the length of its data; -1: not known
-	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode, 0 if the
-	// server did not tell of ours. It differs where a znode was deleted and created again.
+	// zxid, here and elsewhere, is the number of the transaction that last wrote the znode, 0 if
+	// the server did not tell of ours. It differs where a znode was deleted and created again.
 	zxid int64
 }
 

@@ -29,8 +29,8 @@ type Move struct {
 	window  wave.Window
 	// begun is the wave of which revoking has begun.
 	begun *wave.Running
-	// due are the sources that are revoked from while the step is asked for more, room how many more
-	// resources may be; negative: any number.
+	// due are the sources that are revoked from while the step is asked for more, room how many
+	// more resources may be; negative: any number.
 	due  []int
 	room int
 }

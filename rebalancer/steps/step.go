@@ -39,8 +39,8 @@ type View struct {
 	lists      map[int]*attributed
 	Releases   *release.Releases
 	// UnderWay are transactions that are on their way, and that State does not show yet. What is
-	// proposed must not overlap them, nor answer a caller by what they change. Busy: there are such,
-	// or will be in a moment.
+	// proposed must not overlap them, nor answer a caller by what they change. Busy: there are
+	// such, or will be in a moment.
 	UnderWay []Job
 	Busy     bool
 	// More: the step is asked for more of what it has just proposed.

@@ -13,7 +13,8 @@ type Running struct {
 	Total int
 	// Arrived counts moves that have arrived.
 	Arrived int
-	// Pending is what is not revoked from its source yet: it stays where it runs if it is taken out.
+	// Pending is what is not revoked from its source yet: it stays where it runs if it is taken
+	// out.
 	Pending Moves
 	// flights are the pieces that hold what was revoked.
 	flights map[string]bool

@@ -14,7 +14,7 @@ import (
 // new leader skips one; only since when is kept over leaders.
 //
 //	closing ─► emptying ─► verifying ─► lowering ─► ending ─► (no drain)
-//	   └────────────────── load returns: the ordinals stay, and are opened again ──────────────────►
+//	   └────────────────── load returns: the ordinals stay, and are opened again ───────────────►
 //
 // With an HPA that owns the size, waiting stands in place of lowering. What another writer took
 // begins at emptying and goes on to ending.

@@ -15,7 +15,7 @@
 //	bugs_test.go    seeded bugs: each must turn the verdict red
 //	cross_test.go   each point with each fault: `make chaos`, not part of `make test`
 //	crossed_test.go the faults of that
-//	rules_test.go   the verdict; pods_test.go tells it when each pod was gone, tales_test.go tests it
+//	rules_test.go   the verdict; pods_test.go tells when each pod was gone, tales_test.go tests it
 //	scenes_test.go  work that goes wrong by itself, crossed with faults: orphans_test.go,
 //	                mute_test.go, posts_test.go, late_test.go
 //	report_test.go  the counts

@@ -97,7 +97,8 @@ func TestAdoption(t *testing.T) {
 			if err := old.write(ctx, s, conn); err != nil {
 				return err
 			}
-			// The old one's pods run; to one that found a single one ready, the orphans would all go there.
+			// The old one's pods run; to one that found a single one ready, the orphans would all
+			// go there.
 			return product.Until(ctx, product.Patience, func(ctx context.Context) error {
 				got, err := s.Size(ctx, thingSet)
 				if err == nil && got.Ready != size {

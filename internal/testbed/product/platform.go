@@ -76,7 +76,8 @@ func (p *Platform) Remove(ctx context.Context, kind string, ids ...string) error
 
 // Publish sends messages with QoS 1 and returns when the broker has all of them.
 func (p *Platform) Publish(ctx context.Context, messages ...Notification) error {
-	// The client numbers what is not acknowledged with 16 bits; a window spares the broker's memory.
+	// The client numbers what is not acknowledged with 16 bits; a window spares the broker's
+	// memory.
 	const window = 1000
 	for part := range slices.Chunk(messages, window) {
 		tokens := make([]paho.Token, len(part))

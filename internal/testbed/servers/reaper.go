@@ -34,7 +34,8 @@ func startReaper(self, dir string) (end func(), err error) {
 	defer read.Close()
 	cmd := exec.Command(self)
 	cmd.Stdin = read
-	// Not marked as the sandbox's own, nor as that of a sandbox around this one: it must outlive both.
+	// Not marked as the sandbox's own, nor as that of a sandbox around this one: it must outlive
+	// both.
 	cmd.Env = append(proc.WithoutOwner(), roleVar+"="+roleReaper, reaperDirVar+"="+dir)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

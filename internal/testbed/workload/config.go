@@ -61,7 +61,8 @@ type Config struct {
 	// Session is the session timeout that each instance asks for.
 	Session time.Duration
 	Mode    Mode
-	// Fences makes every instance stop all work 2/3 of the session after ZooKeeper last answered it.
+	// Fences makes every instance stop all work 2/3 of the session after ZooKeeper last answered
+	// it.
 	Fences bool
 
 	// Kafka lists the brokers; empty: no instance beats.

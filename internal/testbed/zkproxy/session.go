@@ -71,7 +71,8 @@ func (p *Proxy) Late(t testing.TB) (done bool) {
 		t.Fatal(err)
 	}
 	answer, err := frame(conn)
-	// Length, xid, zxid, error; then the first answer's type, which is an error if nothing was done.
+	// Length, xid, zxid, error; then the first answer's type, which is an error if nothing was
+	// done.
 	const first = 4 + 4 + 8 + 4
 	if err != nil || len(answer) < first+4 {
 		t.Fatalf("answer of %d bytes, %v", len(answer), err)
