@@ -73,6 +73,9 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // drop drops what the wave has not revoked yet where the orders have changed since it was planned,
 // or its instance keeps what it has since then: that is rolled back by never having left, and what
 // must move is planned again. An undo is not, and waits for an instance that may come back.
+//
+// It forgets while nothing is committed, which is safe: what was revoked is in flight in State and
+// not in Pending, and what was not is in its list still, as if this wave had never named it.
 func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
 		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Absent(n)))
