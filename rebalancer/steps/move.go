@@ -100,7 +100,7 @@ func (s *Move) drop(v *View, w *wave.Running) {
 func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 	s.begun, s.room = w, v.flightRoom()
 	if w.Voluntary() {
-		if p.Blocked = heldWave(v, w); p.Blocked != "" {
+		if p.Blocked = suspendedWave(v, w); p.Blocked != "" {
 			return p
 		}
 		s.room = s.voluntaryRoom(v, &p)
@@ -148,9 +148,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	return p
 }
 
-// heldWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked for
-// by a person, pause or not.
-func heldWave(v *View, w *wave.Running) string {
+// suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
+// for by a person, pause or not.
+func suspendedWave(v *View, w *wave.Running) string {
 	switch {
 	case w.Reason == wave.Undo:
 		return ""
