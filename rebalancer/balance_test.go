@@ -455,7 +455,7 @@ func TestOthersMakeRoomForWhatIsPinned(t *testing.T) {
 }
 
 // TestWhatAPinForbidsLeavesInOneWave, however little may be in flight at a time, and although its
-// donors stay.
+// sources stay.
 func TestWhatAPinForbidsLeavesInOneWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, newDouble()).lead(0, 1, 2)

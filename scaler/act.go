@@ -64,7 +64,7 @@ func (s *Scaler) resize(ctx context.Context, t *tick) (*outcome.Act, error) {
 	case s.cfg.DryRun:
 		return did(outcome.WouldScale, "would write replicas %d -> %d", from, to), nil
 	case t.suspended != "":
-		return did(outcome.Held, "nothing is written: %s", t.suspended), nil
+		return did(outcome.NotWritten, "nothing is written: %s", t.suspended), nil
 	case to > from:
 		return s.scaleUp(ctx, t)
 	}
@@ -128,7 +128,7 @@ func (s *Scaler) scaleUp(ctx context.Context, t *tick) (*outcome.Act, error) {
 		return nil, err
 	}
 	if err := s.leads(ctx); err != nil {
-		return did(outcome.Held, "nothing is written: %v", err), nil
+		return did(outcome.NotWritten, "nothing is written: %v", err), nil
 	}
 	return s.resizeTo(ctx, t, size)
 }
@@ -160,13 +160,13 @@ func (s *Scaler) size(ctx context.Context, t *tick) (actuate.Size, error) {
 func (s *Scaler) resizeTo(ctx context.Context, t *tick, size actuate.Size) (*outcome.Act, error) {
 	if s.history.Undone(size.Replicas) {
 		s.history = s.history.Opposed(t.in.Now, t.in.Observed.Workload.ReplicasWriter, size.Replicas)
-		return did(outcome.Held, "nothing is written yet: another writer changed replicas %d -> %d meanwhile", s.history.Wrote, size.Replicas), nil
+		return did(outcome.NotWritten, "nothing is written yet: another writer changed replicas %d -> %d meanwhile", s.history.Wrote, size.Replicas), nil
 	}
 	before, to := s.history, t.d.Desired
 	s.history = s.history.Intended(to)
 	if err := s.store(ctx, t.d); err != nil && !errors.Is(err, orders.ErrTooLarge) {
 		s.history = before
-		return did(outcome.Held, "nothing is written: %v", err), nil
+		return did(outcome.NotWritten, "nothing is written: %v", err), nil
 	}
 	err := fault.Fail("scale.sending")
 	if err == nil {

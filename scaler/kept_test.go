@@ -38,7 +38,7 @@ func TestADayOfReplacementsDoesNotStopTheKind(t *testing.T) {
 	s = w.scaler(Config{})
 	d := w.tick(s, 2*second)
 	require.Empty(t, w.orders.Suspended, "the successor leads")
-	require.NotEqual(t, outcome.Held, d.Acted().Done)
+	require.NotEqual(t, outcome.NotWritten, d.Acted().Done)
 	require.True(t, w.orders.GonePods[taken], "it knows that the pod is gone from which something is in flight")
 }
 

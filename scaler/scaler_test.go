@@ -159,7 +159,7 @@ func TestGrowthWaitsForProofThatWeLead(t *testing.T) {
 	w.pool, w.drainErr = 1000, orders.ErrNotLeading
 	d := w.tick(s, 2*second)
 	require.Equal(t, decide.ScaleUp, d.Verb, "the snapshot has not seen yet that ZooKeeper is gone")
-	require.Equal(t, outcome.Held, d.Act.Done)
+	require.Equal(t, outcome.NotWritten, d.Act.Done)
 	require.Empty(t, w.took())
 	w.drainErr = nil
 	w.tick(s, 2*second)
@@ -207,7 +207,7 @@ func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 	w.pool, w.noLead = 1000, orders.ErrNotLeading
 	s := w.scaler(Config{})
 	d := w.tick(s, second)
-	require.Equal(t, outcome.Held, d.Act.Done)
+	require.Equal(t, outcome.NotWritten, d.Act.Done)
 	require.Contains(t, w.orders.Suspended, "not leading")
 	require.Empty(t, w.took())
 	w.noLead = nil
@@ -294,7 +294,7 @@ func TestPausedAndDryRunWriteNothing(t *testing.T) {
 	w.cfg.Paused, w.pool = true, 500
 	d := w.tick(s, second)
 	require.Equal(t, 7, d.Desired)
-	require.Equal(t, outcome.Held, d.Act.Done)
+	require.Equal(t, outcome.NotWritten, d.Act.Done)
 	require.Contains(t, w.orders.Suspended, "paused")
 	require.Empty(t, w.took())
 

@@ -109,8 +109,8 @@ func optional(name string, s observed.Source, now time.Time, old time.Duration) 
 	return c
 }
 
-// stuckAfter is how long a control loop may need for one round before the process counts as hung. A
-// round waits for servers with deadlines of its own, so only a loop that hangs reaches this.
+// stuckAfter is how long a loop may need for one pass or tick before the process counts as hung.
+// Both wait for servers with deadlines of their own, so only a loop that hangs reaches this.
 const stuckAfter = 2 * time.Minute
 
 // liveness fails when a loop that should go on does not: the one that follows ZooKeeper, and on the

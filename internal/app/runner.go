@@ -152,7 +152,7 @@ func (r *runner) tick(ctx context.Context) {
 	for {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
-		period := r.turn(ctx, s)
+		period := r.decideOnce(ctx, s)
 		if !wake.Sleep(ctx, settle) {
 			return
 		}
@@ -167,8 +167,8 @@ func (r *runner) tick(ctx context.Context) {
 	}
 }
 
-// turn decides once and returns the time until the next turn at the latest.
-func (r *runner) turn(ctx context.Context, s *scaler.Scaler) time.Duration {
+// decideOnce decides, and returns the time until the next decision at the latest.
+func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
 	_, kind, _, ok := r.app.effective(r.kind)

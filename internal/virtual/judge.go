@@ -104,7 +104,7 @@ func (j *Judge) Answered(op resync.Op, ids []string) {
 	}
 }
 
-// Sized says that replicas were written: what goes by that owns nothing (drain before shrink).
+// Sized says that replicas were written: what goes by that owns nothing (drain before scale down).
 func (j *Judge) Sized(replicas int) {
 	for _, path := range slices.Sorted(maps.Keys(j.holders)) {
 		h := j.holders[path]

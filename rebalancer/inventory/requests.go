@@ -88,7 +88,7 @@ func (r *Request) less() (complete bool) {
 // answered when the last is durable. Nothing goes before it is committed: Pending shows, Answer
 // removes.
 type requests struct {
-	by map[string]*wanted
+	by map[string]*asked
 	// order lists the ids of each op as they came. An id may stand twice, or have another op by
 	// now, or none.
 	order [2][]string
@@ -97,8 +97,8 @@ type requests struct {
 	now int64
 }
 
-// wanted is the last that was said of an id, and the callers that wait for it.
-type wanted struct {
+// asked is the last that was said of an id, and the callers that wait for it.
+type asked struct {
 	op    resync.Op
 	shown int   // the last call of Pending that showed it
 	at    int64 // by the clock, when it was last asked for
@@ -107,14 +107,14 @@ type wanted struct {
 
 func (q *requests) add(op resync.Op, id string, r *Request) {
 	if q.by == nil {
-		q.by = map[string]*wanted{}
+		q.by = map[string]*asked{}
 	}
 	w := q.by[id]
 	if w == nil || w.op != op {
 		q.order[op] = append(q.order[op], id)
 	}
 	if w == nil {
-		w = &wanted{}
+		w = &asked{}
 		q.by[id] = w
 	}
 	q.now++
@@ -124,7 +124,7 @@ func (q *requests) add(op resync.Op, id string, r *Request) {
 }
 
 // wanted is what is said of an id if that is op; else nil.
-func (q *requests) wanted(op resync.Op, id string) *wanted {
+func (q *requests) wanted(op resync.Op, id string) *asked {
 	if w := q.by[id]; w != nil && w.op == op {
 		return w
 	}

@@ -149,7 +149,7 @@ func New(cfg Config, st *protocol.State) *Loop {
 	l := &Loop{core: c}
 	l.view.Orders = &l.ordered.Orders
 	l.proof = proof{core: c}
-	l.reader = reader{core: c, proof: &l.proof, refreshed: l.clock(), pause: readPause, damage: st.Fault()}
+	l.reader = reader{core: c, proof: &l.proof, readAt: l.clock(), pause: readPause, damage: st.Fault()}
 	l.teller = newTeller(c)
 	l.steps = inOrder(l.teller)
 	l.creating = &l.steps[stepCreate]
@@ -253,7 +253,7 @@ func (l *Loop) prepare(ctx context.Context) error {
 	l.Host.Alive()
 	l.clock()
 	l.order()
-	defer func() { l.view.Releases.FindFixed(&l.view.View, l.ordered.Number, l.reader.refreshed) }()
+	defer func() { l.view.Releases.FindFixed(&l.view.View, l.ordered.Number, l.reader.readAt) }()
 	return l.reader.keepUp(ctx)
 }
 

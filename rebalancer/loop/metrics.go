@@ -76,14 +76,14 @@ func (m *Metrics) Leads(leading bool) {
 		m.leading.Set(1)
 		return
 	}
-	m.refused(nil)
+	m.showParked(nil)
 	m.Progressed(&orders.Progress{}, time.Time{})
 	m.leading.Set(0)
 	m.alarm.Set(0)
 }
 
-// refused shows what has no place.
-func (m *Metrics) refused(groups []plan.RefusedGroup) {
+// showParked shows what has no place.
+func (m *Metrics) showParked(groups []plan.RefusedGroup) {
 	m.parked.Reset()
 	for _, g := range groups {
 		m.parked.WithLabelValues(g.Why).Add(float64(g.Count))

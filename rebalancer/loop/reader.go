@@ -29,8 +29,8 @@ const (
 type reader struct {
 	*core
 	proof *proof
-	// refreshed is when ZooKeeper was last read.
-	refreshed time.Time
+	// readAt is when ZooKeeper was last read.
+	readAt time.Time
 	// changed: ZooKeeper says that a status changed, dirty: we know that something did. pause is
 	// how long a read may be put off in the first case.
 	changed, dirty bool
@@ -69,7 +69,7 @@ func (r *reader) keepUp(ctx context.Context) error {
 		// nothing changes
 		pause = min(pause, r.pause)
 	}
-	if next := r.refreshed.Add(pause); r.view.Now.Before(next) {
+	if next := r.readAt.Add(pause); r.view.Now.Before(next) {
 		r.again(next)
 		return nil
 	}
@@ -104,8 +104,8 @@ func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error
 		return err
 	}
 	r.proof.proved(asked)
-	r.refreshed = r.clock()
-	r.pause = max(readPause, readShare*r.refreshed.Sub(begun))
+	r.readAt = r.clock()
+	r.pause = max(readPause, readShare*r.readAt.Sub(begun))
 	return nil
 }
 
@@ -114,7 +114,7 @@ func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error
 func (r *reader) adopt(st *protocol.State, begun time.Time, moved bool) {
 	st.Torn = false
 	r.view.State, r.damage = st, st.Fault()
-	r.view.Releases.Observe(st, begun, r.refreshed)
+	r.view.Releases.Observe(st, begun, r.readAt)
 	r.publish(moved)
 }
 
@@ -127,7 +127,7 @@ func (r *reader) isEdited(fresh *protocol.State) bool {
 	}
 	r.Metrics.foreign.Inc()
 	r.Log.Warn("another client edited the assignment", "at", where)
-	r.foreign = append(r.foreign, r.refreshed)
+	r.foreign = append(r.foreign, r.readAt)
 	return true
 }
 

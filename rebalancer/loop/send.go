@@ -24,6 +24,9 @@ func (l *Loop) ask(s steps.Step, more bool) steps.Proposal {
 	if !p.Again.IsZero() {
 		l.again(p.Again)
 	}
+	if p.Parked != nil {
+		l.Metrics.showParked(p.Parked)
+	}
 	if p.Resync {
 		l.Host.Resync()
 	}

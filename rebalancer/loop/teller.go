@@ -24,7 +24,7 @@ type teller struct {
 func newTeller(c *core) *teller {
 	t := &teller{core: c}
 	t.move = &steps.Move{Plan: t.plan, Begun: t.waveBegun, Ended: t.waveEnded}
-	t.place = &steps.Place{Move: t.move, Placed: t.placed, Refused: c.Metrics.refused}
+	t.place = &steps.Place{Move: t.move, Placed: t.placed}
 	t.spread = &steps.Spread{Place: t.place, Move: t.move}
 	t.move.Place = t.place
 	return t

@@ -105,8 +105,9 @@ func parts(names []string, read func(znodes Znodes, name string) error) []func(Z
 	return all
 }
 
-// look reads a znode: stat and got are nil where there is none, got also where it is the one known.
-func look(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
+// readZnode reads a znode: stat and got are nil where there is none, got also where it is the one
+// known.
+func readZnode(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	stat, err = znodes.Stat(path, watch)
 	if err != nil || stat == nil || was.is(stat) {
 		return stat, nil, err
@@ -130,7 +131,7 @@ func (r *reading) readHead(znodes Znodes) error {
 	if prev.head.fault {
 		was = unknown
 	}
-	stat, got, err := look(znodes, path, true, was)
+	stat, got, err := readZnode(znodes, path, true, was)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	return nil
 }
 
-func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
+func (i *instanceReading) readZnode(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
 	if !watch && was.Version < 0 { // most likely it is there, and small: one request instead of two
 		if got, err = i.znodes.Get(path); got == nil || err != nil {
 			return nil, nil, err
@@ -74,7 +74,7 @@ func (i *instanceReading) look(path string, watch bool, was known) (stat *Stat, 
 		i.differs = true
 		return &got.Stat, got, nil
 	}
-	stat, got, err = look(i.znodes, path, watch, was)
+	stat, got, err = readZnode(i.znodes, path, watch, was)
 	switch {
 	case err != nil:
 	case stat == nil:
@@ -98,7 +98,7 @@ func (i *instanceReading) denied(err error) error {
 }
 
 func (i *instanceReading) readData() error {
-	stat, got, err := i.look(InstancePath(i.kind, i.n), false, known{i.was.DataVersion, -1, i.was.dataZxid})
+	stat, got, err := i.readZnode(InstancePath(i.kind, i.n), false, known{i.was.DataVersion, -1, i.was.dataZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -113,7 +113,7 @@ func (i *instanceReading) readData() error {
 }
 
 func (i *instanceReading) readReload() error {
-	stat, got, err := i.look(ReloadPath(i.kind, i.n), false, known{i.was.ReloadVersion, -1, i.was.reloadZxid})
+	stat, got, err := i.readZnode(ReloadPath(i.kind, i.n), false, known{i.was.ReloadVersion, -1, i.was.reloadZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -132,7 +132,7 @@ func (i *instanceReading) readReload() error {
 // readList keeps the ids last known where the list cannot be read.
 func (i *instanceReading) readList() error {
 	path := ResourcesPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
+	stat, got, err := i.readZnode(path, true, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
 	switch {
 	case errors.Is(err, ErrDenied):
 		i.in.listFault, i.in.newList = err.Error(), false
@@ -185,7 +185,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 // readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
-	stat, got, err := i.look(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
+	stat, got, err := i.readZnode(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
 	i.in.Hidden = errors.Is(err, ErrDenied)
 	if err != nil && !i.in.Hidden {
 		return err

@@ -73,6 +73,9 @@ func (s *Move) end(v *View, w *wave.Running) Proposal {
 // drop drops what the wave has not revoked yet where the orders have changed since it was planned,
 // or its instance keeps what it has since then: that is rolled back by never having left, and what
 // must move is planned again. An undo is not, and waits for an instance that may come back.
+//
+// It forgets while nothing is committed, which is safe: what was revoked is in flight in State and
+// not in Pending, and what was not is in its list still, as if this wave had never named it.
 func (s *Move) drop(v *View, w *wave.Running) {
 	refuses := func(n int) bool {
 		return n >= 0 && !(v.Orders.Stays(n) && v.State.IsOpen(n) && (w.Reason != wave.Spread || !v.Releases.Absent(n)))
@@ -97,7 +100,7 @@ func (s *Move) drop(v *View, w *wave.Running) {
 func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 	s.begun, s.room = w, v.flightRoom()
 	if w.Voluntary() {
-		if p.Blocked = heldWave(v, w); p.Blocked != "" {
+		if p.Blocked = suspendedWave(v, w); p.Blocked != "" {
 			return p
 		}
 		s.room = s.voluntaryRoom(v, &p)
@@ -145,9 +148,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	return p
 }
 
-// heldWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked for
-// by a person, pause or not.
-func heldWave(v *View, w *wave.Running) string {
+// suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
+// for by a person, pause or not.
+func suspendedWave(v *View, w *wave.Running) string {
 	switch {
 	case w.Reason == wave.Undo:
 		return ""

@@ -39,7 +39,7 @@ func newMover() *mover {
 		Begun: func(w *wave.Running) { note("%s of %d begins", w.Reason, w.Total) },
 		Ended: func(w *wave.Running) { note("%s ends with %d", w.Reason, w.Arrived) },
 	}
-	m.place = &Place{Move: m.move, Placed: func(n int) { m.placed += n }, Refused: func([]plan.RefusedGroup) {}}
+	m.place = &Place{Move: m.move, Placed: func(n int) { m.placed += n }}
 	m.move.Place = m.place
 	m.spread = &Spread{Place: m.place, Move: m.move}
 	m.open = &Open{Opened: func(_, _, _ []int) {}}

@@ -17,10 +17,8 @@ import (
 // own and what sits where its pin forbids: the emergency regime.
 type Place struct {
 	Move *Move
-	// Placed is told how many resources were assigned from the pool, Refused what a plan found no
-	// place for, when that has changed; nil: everything has one.
-	Placed  func(n int)
-	Refused func(groups []plan.RefusedGroup)
+	// Placed is told how many resources were assigned from the pool.
+	Placed func(n int)
 
 	// last is when it last planned.
 	last time.Time
@@ -168,7 +166,7 @@ func (s *Place) Parked() []plan.RefusedGroup {
 	return s.refused[:min(len(s.refused), shown)]
 }
 
-// refuse notes what a plan found no place for, and says it; nil: everything has one.
+// refuse notes what a plan found no place for, and has p say it; nil: everything has one.
 func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 	if made == nil && s.refused == nil {
 		return
@@ -197,7 +195,7 @@ func (s *Place) refuse(made *plan.Plan, p *Proposal) {
 		sums[why] += g.Count
 		total += g.Count
 	}
-	s.Refused(s.refused)
+	p.Parked = append([]plan.RefusedGroup{}, s.refused...)
 	if total == 0 {
 		return
 	}

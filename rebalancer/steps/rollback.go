@@ -98,6 +98,9 @@ func (s *RollBack) pause(v *View, k *Call) Proposal {
 // takeBack returns what is in flight, and begins a wave that takes back what has arrived.
 func (s *RollBack) takeBack(v *View) Proposal {
 	var done RolledBack
+	// Said before anything is sent: the pause is stored already, and this only keeps back moves. If
+	// what is sent fails, what was revoked is in flight in State, whoever owns it, and what was not
+	// stays where it is, and is planned again if it must move.
 	s.Spread.rolledBack, s.Spread.due = v.Now, false
 	running := s.Move.running
 	if running != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/rebalancer/release"
 )
@@ -131,6 +132,9 @@ type Proposal struct {
 	Again time.Time
 	// Blocked is what keeps the step from going on, in words; "" if nothing does.
 	Blocked string
+	// Parked are the groups of all that has no place, if that is known anew: empty, everything has
+	// one; nil, nothing new is known.
+	Parked []plan.RefusedGroup
 	// Resync: a complete read of the catalogue is needed.
 	Resync bool
 	// Err is why something could not be proposed. What could is sent all the same.
@@ -140,10 +144,12 @@ type Proposal struct {
 	// returns what is left of the error to be dealt with.
 	Ended func(err error, retried bool) error
 
-	// size is about how many bytes Jobs are, tried how many were offered, also those that overlap:
-	// making them costs as much.
-	size, tried int
+	made amount
 }
+
+// amount is how much of a batch was made: size is about how many bytes its jobs are, tried how many
+// were offered, also those that overlap: making them costs as much.
+type amount struct{ size, tried int }
 
 // Answer says of ids that op is so.
 type Answer struct {
@@ -189,10 +195,10 @@ func (p *Proposal) add(j Job, err error) {
 		return
 	}
 	overlaps := func(k Job) bool { return k.Multi.Overlaps(j.Multi) }
-	if p.tried++; j.Multi.Empty() || slices.ContainsFunc(p.Jobs, overlaps) {
+	if p.made.tried++; j.Multi.Empty() || slices.ContainsFunc(p.Jobs, overlaps) {
 		return
 	}
-	p.size += j.Multi.Bytes()
+	p.made.size += j.Multi.Bytes()
 	p.Jobs = append(p.Jobs, j)
 }
 
@@ -202,7 +208,7 @@ func (p *Proposal) full() bool {
 	if p.More {
 		most = moreBytes
 	}
-	return p.tried >= MaxJobs || p.size >= most || p.Err != nil
+	return p.made.tried >= MaxJobs || p.made.size >= most || p.Err != nil
 }
 
 // inOrder has jobs that do not overlap sent before last, in as many batches as they need.

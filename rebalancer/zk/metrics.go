@@ -11,7 +11,7 @@ type metrics struct {
 	commits        *prometheus.CounterVec
 	commitSeconds  *prometheus.HistogramVec
 	commitBytes    prometheus.Counter
-	refreshSeconds prometheus.Histogram
+	readSeconds    prometheus.Histogram
 	sessions       prometheus.Counter
 	connected      prometheus.Gauge
 	sessionTimeout prometheus.Gauge
@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			[]float64{.0005, .001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1, 2, 4, 8, 16, 32}, "step"),
 		commitBytes: m.Counter("shardscaler_store_commit_bytes_total",
 			"Bytes of ZooKeeper transactions sent."),
-		refreshSeconds: m.Histogram("shardscaler_store_refresh_seconds",
+		readSeconds: m.Histogram("shardscaler_store_refresh_seconds",
 			"Time to compare a kind with ZooKeeper and to read what changed.",
 			.001, .004, .016, .064, .256, 1, 4, 16),
 		sessions: m.Counter("shardscaler_store_sessions_total",

@@ -44,7 +44,7 @@ func (c *Client) Read(ctx context.Context, kind string, prev *protocol.State) (s
 			break
 		}
 	}
-	c.metrics.refreshSeconds.Observe(time.Since(start).Seconds())
+	c.metrics.readSeconds.Observe(time.Since(start).Seconds())
 	return s, changed, nil
 }
 

@@ -30,7 +30,7 @@ const (
 	Scaled     = "scaled"
 	Draining   = "draining"
 	Failed     = "failed"
-	Held       = "held"
+	NotWritten = "held"
 	NotOurs    = "not-ours"
 	WouldScale = "would-scale"
 	WouldDrain = "would-drain"

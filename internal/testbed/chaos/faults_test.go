@@ -165,7 +165,7 @@ func containerRestart(l *lane, _ *servers.ZooKeeper) {
 	l.drainHeld()
 	l.instance(2, "crash", time.Second)
 	l.settled()
-	require.Positive(l.t, l.clean().rules.Landed)
+	require.Positive(l.t, l.clean().rules.LeftFlight)
 }
 
 func podReplaced(l *lane, _ *servers.ZooKeeper) {

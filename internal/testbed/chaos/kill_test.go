@@ -102,10 +102,10 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				n += l.kill(c)
 			}
 			v := l.clean()
-			require.Positive(t, v.rules.Landed)
+			require.Positive(t, v.rules.LeftFlight)
 			mu.Lock()
 			defer mu.Unlock()
-			fired, moved, lowered = fired+n, moved+v.rules.Landed, lowered+v.lowered
+			fired, moved, lowered = fired+n, moved+v.rules.LeftFlight, lowered+v.lowered
 			for _, c := range cases {
 				points[c.point] = true
 			}

@@ -333,7 +333,7 @@ func (l *lane) judgeMoves() (v verdict) {
 	}
 	runs, err := l.Runs()
 	require.NoError(l.t, err)
-	if v.rules.Landed > 0 && runs.Records == 0 {
+	if v.rules.LeftFlight > 0 && runs.Records == 0 {
 		v.faults = append(v.faults, "the instances' own log is empty")
 	}
 	for _, o := range runs.Overlaps {
@@ -350,7 +350,7 @@ func (l *lane) judge() verdict {
 	for _, id := range l.gone {
 		deleted[id] = true
 	}
-	for _, id := range slices.Sorted(maps.Keys(v.rules.Vanished)) {
+	for _, id := range slices.Sorted(maps.Keys(v.rules.Lost)) {
 		if !deleted[id] {
 			v.faults = append(v.faults, id+" is gone and was not deleted")
 		}

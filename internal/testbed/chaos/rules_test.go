@@ -30,14 +30,14 @@ type Rules struct {
 	Writes, Heads, Epochs int
 	// Longest is the greatest number of ids that one list ever had.
 	Longest int
-	// Revoked and Landed count ids that went into the flight and left it; Released counts the
+	// Revoked and LeftFlight count ids that went into the flight and left it; Released counts the
 	// latter by the part of rule 6 that allowed it.
-	Revoked, Landed int
-	Released        map[string]int
+	Revoked, LeftFlight int
+	Released            map[string]int
 	// Deleted counts how often an id was revoked to be deleted.
 	Deleted map[string]int
-	// Vanished are ids that are nowhere at the end.
-	Vanished map[string]time.Time
+	// Lost are ids that are nowhere at the end.
+	Lost map[string]time.Time
 	// Held are the ids that are somewhere at the end.
 	Held map[string]string
 }
@@ -114,7 +114,7 @@ type statusSeen struct {
 // Judge folds transactions, oldest first.
 func Judge(txns []product.Txn, o RulesOptions) *Rules {
 	r := &judge{
-		Rules: &Rules{Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Vanished: map[string]time.Time{}, Held: map[string]string{}},
+		Rules: &Rules{Kind: o.Kind, Released: map[string]int{}, Deleted: map[string]int{}, Lost: map[string]time.Time{}, Held: map[string]string{}},
 		o:     o, head: headSeen{version: -1}, nodes: map[string]holder{}, names: map[string]bool{}, acked: map[instancePod]int64{}, status: map[int]statusSeen{},
 		shared: path.Join("/", o.Chroot, "/iota/orchestration", o.Kind) + "/",
 		own:    path.Join("/", o.Chroot, "/iota/shardscaler", o.Kind) + "/",
@@ -294,7 +294,7 @@ func (r *judge) movements(t product.Txn, before, after map[string]holder) {
 					r.fault(t, "%s left the list of %d and is in %v, not in flight from there", id, h.ordinal, whereOf(now))
 				}
 			case "flight":
-				r.Landed++
+				r.LeftFlight++
 				r.release(t, id, h)
 			}
 		}
@@ -358,13 +358,13 @@ func (r *judge) apply(t product.Txn, before, after map[string]holder) {
 	for file, h := range after {
 		for _, id := range h.ids {
 			r.Held[id] = file
-			delete(r.Vanished, id)
+			delete(r.Lost, id)
 		}
 	}
 	for file := range after {
 		for _, id := range before[file].ids {
 			if r.Held[id] == "" {
-				r.Vanished[id] = t.Time
+				r.Lost[id] = t.Time
 			}
 		}
 	}

@@ -86,15 +86,15 @@ func TestRulesOfAMove(t *testing.T) {
 	r := moved(true).write(deleted("flight/0-2"), list(1, `"a"`)).leads(2).write(piece("2-0", `"b"`)).judge(nil)
 	require.Empty(t, r.Faults)
 	require.Equal(t, map[string]int{"i": 1}, r.Released)
-	require.Equal(t, []int{5, 2, 2, 1, 1}, []int{r.Writes - r.Heads, r.Heads, r.Epochs, r.Revoked, r.Landed})
+	require.Equal(t, []int{5, 2, 2, 1, 1}, []int{r.Writes - r.Heads, r.Heads, r.Epochs, r.Revoked, r.LeftFlight})
 	require.Len(t, r.Held, 2)
-	require.Empty(t, r.Vanished)
+	require.Empty(t, r.Lost)
 }
 
 func TestRulesReleases(t *testing.T) {
-	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	grant := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	gone := func(o *RulesOptions) { o.Gone = func(string) time.Time { return time.Unix(4, 0) } }
-	require.Equal(t, map[string]int{"ii": 1}, moved(false).write(land...).judge(gone).Released)
+	require.Equal(t, map[string]int{"ii": 1}, moved(false).write(grant...).judge(gone).Released)
 
 	fences := moved(false)
 	fences.commit(status(0, 1, `,"fences":true,"sessionMs":4000`))
@@ -102,18 +102,18 @@ func TestRulesReleases(t *testing.T) {
 	closed.Deleted = true
 	fences.commit(closed)
 	early := *fences
-	require.Len(t, early.write(land...).judge(nil).Faults, 1, "absent for a second")
+	require.Len(t, early.write(grant...).judge(nil).Faults, 1, "absent for a second")
 	for range 5 {
 		fences.commit()
 	}
-	r := fences.write(land...).judge(nil)
+	r := fences.write(grant...).judge(nil)
 	require.Empty(t, r.Faults)
 	require.Equal(t, map[string]int{"iii": 1}, r.Released)
 }
 
 // What was taken when no pod was known is released by the present pod's word, and by no other.
 func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
-	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	grant := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	taken := func() *tale {
 		s := (&tale{}).leads(1).write(piece("1-0", `"a"`)).write(deleted("pool/1-0"), list(0, `"a"`))
 		f := flight(0, 2, `"a"`)
@@ -125,16 +125,16 @@ func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
 			o.Gone = func(uid string) time.Time { return map[string]time.Time{"u": time.Unix(second, 0)}[uid] }
 		}
 	}
-	r := taken().commit(status(0, 2, "")).write(land...).judge(nil)
+	r := taken().commit(status(0, 2, "")).write(grant...).judge(nil)
 	require.Empty(t, r.Faults)
 	require.Equal(t, map[string]int{"ii": 1}, r.Released)
-	require.Empty(t, taken().commit(status(0, 2, "")).write(land...).judge(goneAt(6)).Faults, "it was there when it was looked at")
+	require.Empty(t, taken().commit(status(0, 2, "")).write(grant...).judge(goneAt(6)).Faults, "it was there when it was looked at")
 
 	for name, r := range map[string]*Rules{
-		"nothing was said":             taken().write(land...).judge(nil),
-		"an older times was said":      taken().commit(status(0, 1, "")).write(land...).judge(nil),
-		"another ordinal said so":      taken().commit(status(1, 2, "")).write(land...).judge(nil),
-		"who said so is gone for long": taken().commit(status(0, 2, "")).commit().commit().write(land...).judge(goneAt(6)),
+		"nothing was said":             taken().write(grant...).judge(nil),
+		"an older times was said":      taken().commit(status(0, 1, "")).write(grant...).judge(nil),
+		"another ordinal said so":      taken().commit(status(1, 2, "")).write(grant...).judge(nil),
+		"who said so is gone for long": taken().commit(status(0, 2, "")).commit().commit().write(grant...).judge(goneAt(6)),
 	} {
 		require.Len(t, r.Faults, 1, name)
 		require.Contains(t, r.Faults[0], `pod "", and nothing had released it`, name)
@@ -142,25 +142,25 @@ func TestRulesReleaseWithoutARecordedPod(t *testing.T) {
 }
 
 func TestRulesSeeEachBreach(t *testing.T) {
-	land := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
+	grant := []product.TxnOp{deleted("flight/0-2"), list(1, `"a"`)}
 	persistent := status(0, 2, "")
 	persistent.Ephemeral = false
 	other := status(0, 2, "")
 	other.Data = []byte(`{"times":2,"pod":"another"}`)
-	vanished := status(0, 0, "")
-	vanished.Deleted = true
+	absent := status(0, 0, "")
+	absent.Deleted = true
 	for name, c := range map[string]struct {
 		s    *tale
 		want string
 	}{
-		"granted before the release":         {moved(false).write(land...), "nothing had released it"},
-		"granted on an older times":          {moved(false).commit(status(0, 1, "")).write(land...), "nothing had released it"},
-		"granted on a persistent status":     {moved(false).commit(persistent).write(land...), "nothing had released it"},
-		"granted on another pod's status":    {moved(false).commit(other).write(land...), "nothing had released it"},
-		"absent status taken as release":     {moved(false).commit(status(0, 1, "")).commit(vanished).write(land...), "nothing had released it"},
+		"granted before the release":         {moved(false).write(grant...), "nothing had released it"},
+		"granted on an older times":          {moved(false).commit(status(0, 1, "")).write(grant...), "nothing had released it"},
+		"granted on a persistent status":     {moved(false).commit(persistent).write(grant...), "nothing had released it"},
+		"granted on another pod's status":    {moved(false).commit(other).write(grant...), "nothing had released it"},
+		"absent status taken as release":     {moved(false).commit(status(0, 1, "")).commit(absent).write(grant...), "nothing had released it"},
 		"forgotten before the release":       {moved(false).write(deleted("flight/0-2")), "nothing had released it"},
-		"no check of the head":               {moved(true).commit(land...), "without a check of the head"},
-		"an older head":                      {moved(true).leads(2).commit(append([]product.TxnOp{{Path: taleRoot + "head", Checked: true}}, land...)...), "without a check of the head"},
+		"no check of the head":               {moved(true).commit(grant...), "without a check of the head"},
+		"an older head":                      {moved(true).leads(2).commit(append([]product.TxnOp{{Path: taleRoot + "head", Checked: true}}, grant...)...), "without a check of the head"},
 		"in the pool and in the flight":      {moved(false).write(piece("1-1", `"a"`)), "is created in [pool] and is in"},
 		"in two lists":                       {moved(true).write(deleted("flight/0-2"), list(1, `"a"`), list(0, `"a"`)), "a is in ["},
 		"moved without a flight":             {(&tale{}).leads(1).write(list(0, `"a"`)).write(list(0, ""), list(1, `"a"`)), "not in flight from there"},
@@ -196,10 +196,10 @@ func TestRulesCountDeletes(t *testing.T) {
 	require.Empty(t, moved(true).write(deleted("flight/0-2"), list(1, `"a"`)).judge(nil).Deleted)
 }
 
-func TestRulesSeeWhatVanished(t *testing.T) {
+func TestRulesSeeWhatIsLost(t *testing.T) {
 	r := (&tale{}).leads(1).write(piece("1-0", `"a","b"`)).write(product.TxnOp{Path: taleRoot + "pool/1-0", Data: []byte(`{"ids":["b"]}`), Version: 1}).judge(nil)
 	require.Empty(t, r.Faults)
-	require.Equal(t, map[string]time.Time{"a": time.Unix(3, 0)}, r.Vanished)
+	require.Equal(t, map[string]time.Time{"a": time.Unix(3, 0)}, r.Lost)
 	require.Contains(t, r.Held, "b")
 }
 

@@ -231,7 +231,7 @@ func (w *world) lostNothing(kind string, deleted []string) {
 	}
 	l := w.ledger(kind)
 	var lost []string
-	for id := range l.Vanished {
+	for id := range l.Lost {
 		if !gone[id] {
 			lost = append(lost, id)
 		}

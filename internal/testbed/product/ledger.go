@@ -18,8 +18,8 @@ type Ledger struct {
 	Transactions int
 	// Faults are transactions after which an id was in two places, in words.
 	Faults []string
-	// Vanished holds the ids that were somewhere before and are nowhere at the end, and since when.
-	Vanished map[string]time.Time
+	// Lost holds the ids that were somewhere before and are nowhere at the end, and since when.
+	Lost map[string]time.Time
 	// Busy says, for each ordinal, when its list had an id or something was in flight from it.
 	Busy map[int][]Span
 	// Reloads counts the changes of each ordinal's `_reload`.
@@ -66,7 +66,7 @@ func ReadLedger(dataDir, chroot, kind string) (*Ledger, error) {
 func newLedger(chroot, kind string) *Ledger {
 	shared, own := roots(chroot, kind)
 	return &Ledger{
-		Kind: kind, Vanished: map[string]time.Time{}, Busy: map[int][]Span{}, Reloads: map[int]int{},
+		Kind: kind, Lost: map[string]time.Time{}, Busy: map[int][]Span{}, Reloads: map[int]int{},
 		places: map[string]place{}, count: map[string]int{}, shared: shared + "/", own: own + "/",
 	}
 }
@@ -116,11 +116,11 @@ func (l *Ledger) recount(t Txn, before, after []string, judged bool) {
 		if l.count[id] > 1 && judged {
 			l.Faults = append(l.Faults, fmt.Sprintf("0x%x at %s: %s %s is in two places", t.Zxid, t.Time.Format(time.StampMilli), l.Kind, id))
 		}
-		delete(l.Vanished, id)
+		delete(l.Lost, id)
 	}
 	for _, id := range before {
 		if l.count[id] == 0 {
-			l.Vanished[id] = t.Time
+			l.Lost[id] = t.Time
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestLedgerFollowsAnIDThroughPoolListAndFlight(t *testing.T) {
 	s.commit(list(0, ``), TxnOp{Path: flightPath, Data: []byte(`{"from":0,"times":2,"pod":"","ids":["a"],"to":[1]}`)})
 	s.commit(TxnOp{Path: flightPath, Deleted: true}, list(1, `"a"`))
 	require.Empty(t, s.l.Faults)
-	require.Empty(t, s.l.Vanished)
+	require.Empty(t, s.l.Lost)
 	require.Equal(t, 4, s.l.Transactions)
 	require.Equal(t, []Span{{time.Unix(2, 0), time.Unix(4, 0)}}, s.l.Busy[0], "busy while it has the id or the id is in flight from it")
 	require.True(t, s.l.BusyBetween(0, time.Unix(3, 0), time.Unix(5, 0)))
@@ -83,7 +83,7 @@ func TestLedgerKeepsWhatGarbageHides(t *testing.T) {
 	s.commit(garbage)
 	require.Len(t, s.l.Faults, 1)
 	require.Contains(t, s.l.Faults[0], "garbage")
-	require.Empty(t, s.l.Vanished)
+	require.Empty(t, s.l.Lost)
 	require.True(t, s.l.BusyBetween(0, time.Unix(3, 0), time.Unix(4, 0)))
 }
 
@@ -91,9 +91,9 @@ func TestLedgerSeesAnIDVanish(t *testing.T) {
 	s := newStory(t)
 	s.commit(list(0, `"a","b"`))
 	s.commit(list(0, `"b"`))
-	require.Equal(t, map[string]time.Time{"a": time.Unix(2, 0)}, s.l.Vanished)
+	require.Equal(t, map[string]time.Time{"a": time.Unix(2, 0)}, s.l.Lost)
 	s.commit(pool(`"a"`))
-	require.Empty(t, s.l.Vanished)
+	require.Empty(t, s.l.Lost)
 }
 
 func TestLedgerTakesATransactionAsAWhole(t *testing.T) {
@@ -101,7 +101,7 @@ func TestLedgerTakesATransactionAsAWhole(t *testing.T) {
 	s.commit(list(0, `"a"`), list(1, `"b"`))
 	s.commit(list(0, `"b"`), list(1, `"a"`))
 	require.Empty(t, s.l.Faults)
-	require.Empty(t, s.l.Vanished)
+	require.Empty(t, s.l.Lost)
 }
 
 func TestTxnsOfARealServer(t *testing.T) {

@@ -182,9 +182,9 @@ func (s *Story) none(k *Kind) error {
 		return fmt.Errorf("%d times in two places, first %s", len(ledger.Faults), ledger.Faults[0])
 	}
 	for _, id := range k.Gone {
-		delete(ledger.Vanished, id)
+		delete(ledger.Lost, id)
 	}
-	if n := len(ledger.Vanished); n > 0 {
+	if n := len(ledger.Lost); n > 0 {
 		return fmt.Errorf("%d %ss are gone without a delete", n, k.Name)
 	}
 	return nil

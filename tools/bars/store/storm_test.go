@@ -78,7 +78,7 @@ func (s *server) readStorm(chroot string, fates map[string]*fate) (pieces int) {
 	ledger, err := product.ReadLedger(s.dataDir(), chroot, kind)
 	require.NoError(s, err)
 	require.Empty(s, ledger.Faults, "ids in two places")
-	require.Empty(s, ledger.Vanished, "ids that vanished")
+	require.Empty(s, ledger.Lost, "ids that are lost")
 	pool := chroot + "/iota/shardscaler/" + kind + "/pool"
 	now := map[string]bool{}
 	require.NoError(s, product.WalkTxns(s.dataDir(), func(t product.Txn) error {
