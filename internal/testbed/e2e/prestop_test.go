@@ -70,7 +70,7 @@ func TestHPATakesOwnedOrdinals(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, runs.Overlaps, "with acknowledged hand-off nothing runs twice")
 		w.lostNothing(thing, gone)
-		w.until("an event says that it was taken", func(ctx context.Context) error { return w.event(ctx, "TakenWithResources", "[2]") })
+		w.until("an event says that it was taken", func(ctx context.Context) error { return w.event(ctx, "TakenWithResources", "terminating instance 2,") })
 	})
 	if t.Failed() {
 		return
