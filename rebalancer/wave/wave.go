@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/spans"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // Limits of one wave, by its text: what fits here fits into protocol.MaxPlanBytes even if packing
 // does not make it smaller. Beside the moves there is little: the moves of the minute before, and a
-// reason of maxSpans bytes.
+// reason of about 1,000 bytes.
 const (
 	maxMoves = 50_000
 	maxBytes = protocol.MaxPlanBytes - 1<<16
@@ -175,7 +176,7 @@ func (m Moves) cut() (moves []SourceMoves, beyond int) {
 func why(reason string, p *plan.Plan) string {
 	switch reason {
 	case Drain:
-		return fmt.Sprintf("instances leaving: %s", spans(Leaving(p.World())))
+		return fmt.Sprintf("instances leaving: %s", spans.Text(Leaving(p.World()), "-"))
 	case Pin:
 		return "pins forbid where resources run"
 	case Spread:
@@ -192,30 +193,4 @@ func Leaving(w *plan.World) (ns []int) {
 		}
 	}
 	return ns
-}
-
-// maxSpans is about the most bytes of spans.
-const maxSpans = 1000
-
-// spans writes ordinals as 3-5, 9.
-func spans(ns []int) string {
-	text := ""
-	for i := 0; i < len(ns); {
-		if len(text) > maxSpans {
-			return fmt.Sprintf("%s and %d more", text, len(ns)-i)
-		}
-		k := i
-		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {
-			k++
-		}
-		if text != "" {
-			text += ", "
-		}
-		text += fmt.Sprint(ns[i])
-		if k > i {
-			text += fmt.Sprintf("-%d", ns[k])
-		}
-		i = k + 1
-	}
-	return text
 }

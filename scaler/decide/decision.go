@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/spans"
 )
 
 // Verb says what a Decision does to the size.
@@ -287,25 +287,10 @@ func (d *Decision) Leaving() string {
 
 // Instances names ascending ordinals: instance 2; instances 2 to 4, 9.
 func Instances(ns []int) string {
-	var b strings.Builder
-	for i := 0; i < len(ns); {
-		k := i
-		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {
-			k++
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Itoa(ns[i]))
-		if k > i {
-			fmt.Fprintf(&b, " to %d", ns[k])
-		}
-		i = k + 1
-	}
 	if len(ns) == 1 {
-		return "instance " + b.String()
+		return fmt.Sprintf("instance %d", ns[0])
 	}
-	return "instances " + b.String()
+	return "instances " + spans.Text(ns, " to ")
 }
 
 // String is the whole decision, as a person reads it.
