@@ -207,6 +207,40 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	require.EqualError(t, r.Err(), "roll back: nothing may be moved: blind")
 }
 
+// The first try has forgotten what was not revoked when ZooKeeper refuses what it sends; the
+// callers hear of it all the same, and those of the next rollback do not.
+func TestARollbackThatIsTriedAgainSaysWhatStayed(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1, 2)
+	s.v.Orders.Stay, s.v.Orders.Limits.MaxInFlight = []int{0, 1}, 12
+	s.next(m.open)
+	s.next(m.place)
+	s.next(m.move)
+	require.Equal(t, 12, s.v.flying())
+
+	pause := orders.Replace([]byte(`{"paused":true}`))
+	r, err := m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	refused := errors.New("another client has written")
+	p := s.ask(m.back, false)
+	require.NotNil(t, p.Onward)
+	s.send(p.Jobs)
+	require.NoError(t, p.Ended(nil, false))
+	p = s.ask(m.back, true)
+	require.ErrorIs(t, p.Ended(refused, true), refused)
+	s.next(m.back)
+	<-r.Done()
+	require.NoError(t, r.Err())
+	require.Equal(t, RolledBack{PlanID: r.Result.PlanID, Stayed: 18, Kept: 12}, r.Result)
+	require.NotEmpty(t, r.Result.PlanID)
+
+	r, err = m.calls.RollBack(s.v.Now, "override", pause)
+	require.NoError(t, err)
+	s.next(m.back)
+	require.NoError(t, r.Err())
+	require.Zero(t, r.Result.Stayed)
+}
+
 func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
 	m := newMover()
 	s := filled(t, m, 90, 0, 1, 2)

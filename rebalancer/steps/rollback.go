@@ -42,6 +42,9 @@ type RollBack struct {
 	asked []*Call
 	next  int
 	here  bool
+	// stayed says what was forgotten of the wave until the callers are answered: a later try finds
+	// nothing of it.
+	stayed RolledBack
 }
 
 // Next implements Step.
@@ -97,16 +100,17 @@ func (s *RollBack) pause(v *View, k *Call) Proposal {
 
 // takeBack returns what is in flight, and begins a wave that takes back what has arrived.
 func (s *RollBack) takeBack(v *View) Proposal {
-	var done RolledBack
 	// Said before anything is sent: the pause is stored already, and this only keeps back moves. If
 	// what is sent fails, what was revoked is in flight in State, whoever owns it, and what was not
 	// stays where it is, and is planned again if it must move.
 	s.Spread.rolledBack, s.Spread.due = v.Now, false
 	running := s.Move.running
 	if running != nil {
-		done.PlanID, done.Stayed = running.Plan, running.Pending.Count()
+		s.stayed.PlanID = running.Plan
+		s.stayed.Stayed += running.Pending.Count()
 		clear(running.Pending)
 	}
+	done := s.stayed
 	var p Proposal
 	jobs := returnFlights(v, &done, &p)
 	undo := s.undo(v, running, &done)
@@ -181,6 +185,7 @@ func (s *RollBack) ended(done RolledBack, err error, retried bool) error {
 	if retried {
 		return err
 	}
+	s.stayed = RolledBack{}
 	s.Calls.answer(asked, func(k *Call) error {
 		if k.Result = done; err == nil || !k.done {
 			return err
