@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
@@ -108,9 +109,15 @@ func TestSilentInstanceAndSilentBus(t *testing.T) {
 		// instances acts within this.
 		quiet := time.Now().Add(15 * time.Second)
 		for time.Now().Before(quiet) {
-			held, err := w.Metric(t.Context(), "pods/*", podsOf("resources_per_instance", thingSet))
-			require.NoError(t, err)
-			require.Len(t, held, 4)
+			require.NoError(t, product.Until(t.Context(), product.Patience, func(ctx context.Context) error {
+				held, err := w.Metric(ctx, "pods/*", podsOf("resources_per_instance", thingSet))
+				if apierrors.IsServiceUnavailable(err) {
+					return err // the API server's word: it did not reach the adapter
+				}
+				require.NoError(t, err)
+				require.Len(t, held, 4)
+				return nil
+			}))
 			text, err := w.ready(t.Context())
 			require.NoError(t, err, "/readyz stays up")
 			require.Contains(t, text, "thing-heartbeats degraded")
