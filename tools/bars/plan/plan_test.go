@@ -44,8 +44,8 @@ func BenchmarkLarge(b *testing.B) {
 		{oneLess, {5_000_000, 1000, 999, 5_000}},
 		{tenTimes, {5_000_000, 100, 1000, 4_500_000}},
 	} {
-		nine := func(round int) bool { return round < 9 }
-		results := takeTurnsWhile(b, nine, pair[0].planner(b, ids), pair[1].planner(b, ids))
+		enough := func(round int) bool { return round < 31 }
+		results := takeTurnsWhile(b, enough, pair[0].planner(b, ids), pair[1].planner(b, ids))
 		worst = max(worst, rounds.Ratio(results[1].times, results[0].times))
 	}
 	b.ReportMetric(worst, "times")
