@@ -42,13 +42,13 @@ chaos: ## Meet each point of the product's work with each fault, on real servers
 
 .PHONY: bars
 bars: ## Measure speed and size, a line a figure; fails if one is short (ONLY=memory_ for some; COLD=1: build the servers anew)
-	@$(GO) -C tools/bars run . -only "$(ONLY)" $(if $(COLD),-cold)
+	@exec $(GO) -C tools/bars run . -only "$(ONLY)" $(if $(COLD),-cold)
 
 FUZZTIME ?= 5m
 
 .PHONY: fuzz
 fuzz: ## Give each fuzz target five minutes and print how often it was executed (FUZZTIME=1m ONLY=heartbeat)
-	@$(GO) run ./tools/fuzz -time $(FUZZTIME) -only "$(ONLY)"
+	@exec $(GO) run ./tools/fuzz -time $(FUZZTIME) -only "$(ONLY)"
 
 .PHONY: race
 race: ## Run the tests of the product's own packages that need no servers under the race detector (RACE=./rebalancer for some)

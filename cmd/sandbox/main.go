@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -22,7 +22,7 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newCommand().ExecuteContext(endWithGoRun(ctx))
+	err := newCommand().ExecuteContext(gocmd.EndWithGoRun(ctx))
 	stop()
 	var code exitCode
 	switch {
@@ -32,24 +32,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)
 		os.Exit(1)
 	}
-}
-
-// endWithGoRun is done also when `go run`, if that started this program, is gone. For the person
-// who typed it, that is the sandbox, and a kill -9 of it does not reach us.
-func endWithGoRun(ctx context.Context) context.Context {
-	self, err := os.Executable()
-	if err != nil || !strings.Contains(self, "/go-build") {
-		return ctx
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	parent := os.Getppid()
-	go func() {
-		defer cancel()
-		for os.Getppid() == parent && ctx.Err() == nil {
-			time.Sleep(500 * time.Millisecond)
-		}
-	}()
-	return ctx
 }
 
 const help = `Start the real servers that shardscaler lives among, on this machine, and stay up until Ctrl-C:

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/perf/benchfmt"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -24,13 +22,10 @@ func benchmark(dir, name string, rounds int) measure {
 		if err != nil {
 			return nil, err
 		}
-		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", name, "-benchtime", fmt.Sprintf("%dx", rounds),
-			"-timeout", "0", "./"+dir)
+		cmd := gocmd.Command(ctx, filepath.Join(root, "tools", "bars"), "test", "-run", "^$", "-bench", name,
+			"-benchtime", fmt.Sprintf("%dx", rounds), "-timeout", "0", "./"+dir)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, b.progress), b.progress
-		cmd.Dir = filepath.Join(root, "tools", "bars")
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		cmd.WaitDelay = 10 * time.Second
 		failed := cmd.Run()
 		measured, err := readMetrics(&out)
 		return measured, errors.Join(failed, err)

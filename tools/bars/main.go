@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -46,7 +47,7 @@ func main() {
 		}
 		return
 	}
-	ok := run(ctx, groups, *only)
+	ok := run(gocmd.EndWithGoRun(ctx), groups, *only)
 	stop()
 	if !ok {
 		os.Exit(1)

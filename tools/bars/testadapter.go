@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
@@ -36,9 +36,7 @@ func (b *bench) buildTestAdapter(ctx context.Context) (program string, err error
 		return "", err
 	}
 	run := func(args ...string) ([]byte, error) {
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = filepath.Join(root, "tools", "bars")
-		out, err := cmd.CombinedOutput()
+		out, err := gocmd.Command(ctx, filepath.Join(root, "tools", "bars"), args...).CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("build test adapter: go %s: %w\n%s", args[0], err, out)
 		}

@@ -16,13 +16,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 )
 
 func main() {
@@ -30,7 +30,7 @@ func main() {
 	only := flag.String("only", "", "targets whose package and name contain this; empty: all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ok := run(ctx, *long, *only)
+	ok := run(gocmd.EndWithGoRun(ctx), *long, *only)
 	stop()
 	if !ok {
 		os.Exit(1)
@@ -109,12 +109,9 @@ const minimize = "50x"
 // fuzz returns how often the target was executed, as `go test` last said.
 func (t target) fuzz(ctx context.Context, root, long string) (executions string, err error) {
 	executions = "0"
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long,
-		"-fuzzminimizetime", minimize)
-	cmd.Dir = filepath.Join(root, t.dir) // of whichever module
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
+	dir := filepath.Join(root, t.dir) // of whichever module
+	out, err := gocmd.Command(ctx, dir, "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long,
+		"-fuzzminimizetime", minimize).CombinedOutput()
 	if all := progress.FindAllSubmatch(out, -1); len(all) > 0 {
 		executions = string(all[len(all)-1][1])
 	}
