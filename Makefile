@@ -22,8 +22,9 @@ sandbox: ## Start the real servers on this machine and stay up until Ctrl-C (SAN
 demo: ## Show the product at work on the real servers (ONESHOT=1: end by itself, fail if a claim did not come true)
 	@$(GO) run ./cmd/sandbox demo $(if $(ONESHOT),--oneshot)
 
-# The packages run two at a time on one set of servers, the longest first. A test that cannot have them fails.
-TEST       ?= ./internal/testbed/e2e ./tools ./...
+# The packages run two at a time on one set of servers, the longest first; last those of adapter, some of whose
+# tests want the servers for themselves and would wait for the end-to-end tests. A test that cannot have them fails.
+TEST       ?= ./internal/testbed/e2e ./tools ./internal/... ./rebalancer/... ./scaler/... ./...
 TEST_FLAGS ?=
 
 .PHONY: test
