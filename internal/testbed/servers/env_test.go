@@ -2,7 +2,12 @@ package servers
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +15,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"github.com/jackc/pgx/v5"
 	"github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -93,6 +99,45 @@ func TestKafkaCarriesMessagesOverARestart(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, string(message.Value))
 	}
+}
+
+// A broker keeps the newer of two clients with one id (MQTT 3.1.1, 3.1.4-2), however close they come.
+func TestMQTTKeepsOneOfTwoClientsWithOneID(t *testing.T) {
+	t.Parallel()
+	env := start(t, Options{Only: []Part{PartMQTT}})
+	broker := env.NewMQTT(t, "", "")
+	var pairs sync.WaitGroup
+	for i := range 1000 {
+		pairs.Go(func() {
+			id := fmt.Sprintf("client-%04d", i)
+			first, second := make(chan bool), make(chan bool)
+			begin := make(chan struct{})
+			for _, kept := range []chan bool{first, second} {
+				go func() { kept <- staysConnected(t, broker.Addr, id, begin) }()
+			}
+			close(begin)
+			a, b := <-first, <-second
+			assert.NotEqual(t, a, b, "%s: one of two is kept", id)
+		})
+	}
+	pairs.Wait()
+}
+
+// staysConnected opens a connection with the id and a session that is kept when begin is closed,
+// and says whether the broker lets it be for 3 s.
+func staysConnected(t *testing.T, addr, id string, begin <-chan struct{}) bool {
+	conn, err := net.Dial("tcp", addr)
+	if !assert.NoError(t, err) {
+		return false
+	}
+	defer conn.Close()
+	<-begin
+	connect := append([]byte{0x10, byte(12 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 4, 0, 0, 60, 0, byte(len(id))}, id...)
+	_, err = conn.Write(connect)
+	assert.NoError(t, err)
+	assert.NoError(t, conn.SetReadDeadline(time.Now().Add(3*time.Second)))
+	_, err = io.ReadAll(conn)
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func TestMQTTDeliversToAPersistentSession(t *testing.T) {

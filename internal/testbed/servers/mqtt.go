@@ -68,7 +68,8 @@ func serveMQTT() error {
 	}
 	listener := listeners.NewTCP(listeners.Config{ID: "tcp", Address: os.Getenv(mqttAddrVar)})
 	err := broker.AddHook(new(auth.Hook), &auth.Options{Ledger: &auth.Ledger{Auth: rules}})
-	if err = errors.Join(err, broker.AddListener(listener)); err == nil {
+	err = errors.Join(err, broker.AddHook(&oneByOne{taking: map[string]*mqtt.Client{}}, nil), broker.AddListener(listener))
+	if err == nil {
 		err = broker.Serve()
 	}
 	if err != nil {
