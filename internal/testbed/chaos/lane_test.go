@@ -125,6 +125,15 @@ func startLane(t *testing.T, env *servers.Env, z *servers.ZooKeeper, o laneOptio
 func (l *lane) show() {
 	for _, v := range l.Servers {
 		l.t.Logf("%s\n%s", v.Log, v.Tail(200))
+		scrape, err := v.Text(context.Background(), "/metrics")
+		for line := range strings.Lines(scrape) { // whether what was published has come, is what the log does not say
+			if strings.HasPrefix(line, "shardscaler_notify_") || strings.HasPrefix(line, "shardscaler_rebalancer_leading") {
+				l.t.Log(line)
+			}
+		}
+		if err != nil {
+			l.t.Log(err)
+		}
 	}
 	l.t.Logf("%s\n%s", l.Workload.Log, l.Workload.Tail(20))
 	if a, err := l.Assignment(context.Background(), thing); err == nil {
