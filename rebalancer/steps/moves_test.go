@@ -101,6 +101,18 @@ func filled(t *testing.T, m *mover, resources int, stay ...int) *story {
 	return s
 }
 
+// draining has revoked 12 of the 30 resources that must leave instance 2, and may not revoke more.
+func draining(t *testing.T, m *mover) *story {
+	t.Helper()
+	s := filled(t, m, 90, 0, 1, 2)
+	s.v.Orders.Stay, s.v.Orders.Limits.MaxInFlight = []int{0, 1}, 12
+	s.next(m.open)
+	s.next(m.place)
+	s.next(m.move)
+	require.Equal(t, 12, s.v.flying())
+	return s
+}
+
 func TestThePoolIsPlacedEvenlyAndWhatHasNoPlaceIsSaid(t *testing.T) {
 	m := newMover()
 	s := filled(t, m, 90, 0, 1, 2)
@@ -211,12 +223,7 @@ func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 // callers hear of it all the same, and those of the next rollback do not.
 func TestARollbackThatIsTriedAgainSaysWhatStayed(t *testing.T) {
 	m := newMover()
-	s := filled(t, m, 90, 0, 1, 2)
-	s.v.Orders.Stay, s.v.Orders.Limits.MaxInFlight = []int{0, 1}, 12
-	s.next(m.open)
-	s.next(m.place)
-	s.next(m.move)
-	require.Equal(t, 12, s.v.flying())
+	s := draining(t, m)
 
 	pause := orders.Replace([]byte(`{"paused":true}`))
 	r, err := m.calls.RollBack(s.v.Now, "override", pause)
@@ -243,12 +250,7 @@ func TestARollbackThatIsTriedAgainSaysWhatStayed(t *testing.T) {
 
 func TestAWaveIsTakenUpWhereItWasLeft(t *testing.T) {
 	m := newMover()
-	s := filled(t, m, 90, 0, 1, 2)
-	s.v.Orders.Stay, s.v.Orders.Limits.MaxInFlight = []int{0, 1}, 12
-	s.next(m.open)
-	s.next(m.place)
-	s.next(m.move)
-	require.Equal(t, 12, s.v.flying())
+	s := draining(t, m)
 
 	successor := newMover()
 	w, err := successor.move.Recall(&s.v)
