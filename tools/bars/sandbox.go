@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/tools/bars/rounds"
 )
@@ -57,12 +57,10 @@ func measureCold(ctx context.Context, b *bench) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", "./cmd/sandbox", "exec", "--", "date", "+%s.%N")
-	cmd.Dir = root
+	cmd := gocmd.Command(ctx, root, "run", "./cmd/sandbox", "exec", "--", "date", "+%s.%N")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache, "GOCACHE="+filepath.Join(cache, "go-build"))
 	cmd.Stderr = b.progress
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = time.Minute
+	cmd.WaitDelay = time.Minute // the sandbox ends its servers
 	began := time.Now()
 	raw, err := cmd.Output()
 	if err != nil {

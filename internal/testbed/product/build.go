@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
@@ -28,9 +28,7 @@ func Build(ctx context.Context, dir string, flags ...string) (Programs, error) {
 		slices.Concat(flags, []string{"./cmd/shardscaler"}), {"./cmd/dacsim", "./cmd/prestop"},
 	} {
 		args := append([]string{"build", "-o", dir + string(filepath.Separator)}, what...)
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if out, err := gocmd.Command(ctx, root, args...).CombinedOutput(); err != nil {
 			return Programs{}, fmt.Errorf("build %v: %w\n%s", what, err, out)
 		}
 	}

@@ -24,6 +24,8 @@ import (
 	"syscall"
 
 	"github.com/ulikunitz/xz"
+
+	"github.com/shardscaler/shardscaler/internal/testbed/gocmd"
 )
 
 // The Kubernetes that is built. Its version is the one in tools/controlplane/go.mod; the linker is
@@ -108,8 +110,7 @@ func (c *packageCounter) Write(p []byte) (int, error) {
 }
 
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
+	cmd := gocmd.Command(ctx, dir, args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly")
 	return cmd
 }
