@@ -1,0 +1,116 @@
+// Package kinds is the API for operators: what each kind does and why, and what a person may ask.
+//
+// In: HTTP requests below /v1/api/kinds and /v1/api/nodes, from callers that were let in. Out: the
+// documents of internal/ops, and a problem document (RFC 9457) for every error. Invariant: reads
+// never leave the process; the leader alone carries a change out.
+package kinds
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shardscaler/shardscaler/internal/ops"
+)
+
+// Backend is what the API shows and changes. A change's error wraps orders.ErrOutcomeUnknown if
+// ZooKeeper may have it already; after any other error it is not carried out.
+type Backend interface {
+	Reads
+	Changes
+	Plans
+	Histories
+}
+
+// Reads are of this replica's memory.
+type Reads interface {
+	// Kinds are the names of the configured kinds, in their order.
+	Kinds() []string
+	// View is all that is known of a kind; false when it is not configured.
+	View(kind string) (*ops.View, bool)
+	// Resource is where a resource is; false: no kind's resource has that id.
+	Resource(kind, id string) (ops.Resource, bool)
+	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
+	Resources(kind, after string, yield func(ops.ResourceAt) bool)
+}
+
+// Changes are carried out by the leader.
+type Changes interface {
+	// Change puts something over the configuration, or ends that. ErrConflict, ErrInvalid.
+	Change(ctx context.Context, kind string, c ops.Change, by string) (ops.Applied, error)
+}
+
+// Plans are made and applied by the leader.
+type Plans interface {
+	// Preview makes a plan and does nothing.
+	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
+	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
+	// expired, or this leader never made it.
+	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
+}
+
+// Histories are read by every replica.
+type Histories interface {
+	// History are the entries of a kind since a time, the oldest first.
+	History(kind string) ops.EntryList
+	// Decided is a decision of the history as a whole; false: it is not kept.
+	Decided(kind, id string) (ops.Decision, bool)
+}
+
+// What a Backend fails with, beside orders.ErrOutcomeUnknown.
+var (
+	// ErrInvalid marks an error as the caller's: 422.
+	ErrInvalid = errors.New("invalid request")
+	// ErrConflict says that what the caller was shown has changed since: 409.
+	ErrConflict = errors.New("changed since")
+	// ErrGone says that a plan has expired: 410.
+	ErrGone = errors.New("gone")
+)
+
+// Config configures Register.
+type Config struct {
+	API     huma.API
+	Backend Backend
+	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
+	// request; Write also passes it on to the leader.
+	Read, Write huma.Middlewares
+	Log         *slog.Logger
+}
+
+type handlers struct {
+	Config
+}
+
+// Register registers the operations.
+func Register(cfg Config) {
+	_ = &handlers{cfg}
+}
+
+// read and write describe an operation below /v1/api/.
+func (h *handlers) read(id, path, summary string) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
+		Security: []map[string][]string{{"bearer": {}}},
+	}
+}
+
+func (h *handlers) write(method, id, path, summary string) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
+		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+	}
+}
+
+// view returns the kind's view or a 404 that lists the kinds there are.
+func (h *handlers) view(kind string) (*ops.View, error) {
+	v, ok := h.Backend.View(kind)
+	if !ok {
+		return nil, huma.Error404NotFound("kind " + strconv.Quote(kind) + " is not configured; there are " + strings.Join(h.Backend.Kinds(), ", "))
+	}
+	return v, nil
+}

@@ -1,0 +1,63 @@
+package ops
+
+import (
+	"time"
+
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+)
+
+// Change is what a person asks for. Exactly one of its members is set; an empty one asks for what
+// is due now as configured: a spread.
+type Change struct {
+	// Size is how many instances there should be.
+	Size *int `json:"size,omitempty" minimum:"1"`
+	// Drain is an instance that is to own nothing, Undrain one that may take resources again.
+	Drain   *int `json:"drain,omitempty" minimum:"0"`
+	Undrain *int `json:"undrain,omitempty" minimum:"0"`
+	// Capacity is the hard limit of resources on an instance (resourcePerInstance).
+	Capacity *int `json:"capacity,omitempty" minimum:"1" maximum:"5000"`
+	// Pin binds a resource to an instance, Unpin ends that. Move is a pin that ends by itself when
+	// the resource has arrived.
+	Pin   *PinRequest `json:"pin,omitempty"`
+	Move  *PinRequest `json:"move,omitempty"`
+	Unpin string      `json:"unpin,omitempty" maxLength:"256"`
+	// For is how long size, drain or pin counts: a duration such as 2h. Absent: until it is ended.
+	For string `json:"for,omitempty" example:"2h"`
+}
+
+// PinRequest names a resource and where it is to be.
+type PinRequest struct {
+	Resource string `json:"resource" minLength:"1" maxLength:"256"`
+	Instance int    `json:"instance" minimum:"0"`
+}
+
+// Plan is what a Change would do. Nothing is done by making one.
+type Plan struct {
+	// ID names it in apply. It holds while kind, epoch, configuration, open set and the lists that
+	// it takes from are as they were, and for ten minutes.
+	ID      string    `json:"id"`
+	Change  Change    `json:"change"`
+	Made    time.Time `json:"made"`
+	Expires time.Time `json:"expires"`
+	// Size is the size that would be decided on, for a change of it.
+	Size        *SizeChange      `json:"size,omitempty"`
+	Description plan.Description `json:"plan"`
+	// Seconds is how long the moves take at the configured rate, as a duration; absent: not known.
+	Takes string `json:"takes,omitempty" doc:"a duration: how long the moves take at the configured rate"`
+	// Refused is why apply would be refused now: paused, blind, another wave runs.
+	Refused string `json:"refused,omitempty"`
+}
+
+// SizeChange is a size before and after, and the sentence that says what limits it.
+type SizeChange struct {
+	Before int    `json:"before"`
+	After  int    `json:"after"`
+	Why    string `json:"why"`
+}
+
+// Applied is what apply answers with.
+type Applied struct {
+	ID     string     `json:"id"`
+	Change Change     `json:"change"`
+	Kept   []Override `json:"overrides" nullable:"false" doc:"what stands over the configuration now"`
+}
