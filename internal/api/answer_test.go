@@ -93,7 +93,7 @@ func get(t *testing.T, url string, header ...string) answer {
 func serveFleet(t *testing.T, f *fleet, cfg Config) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(cfg, mux, f, tokens{}, slog.New(slog.DiscardHandler))
+	New(cfg, mux, f, nil, tokens{}, slog.New(slog.DiscardHandler))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -107,7 +108,7 @@ func schemaName(t reflect.Type, hint string) string {
 }
 
 // New registers the API's operations on mux. auth may be nil only with InsecureLocal.
-func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *slog.Logger) {
+func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backend, auth Authorizer, log *slog.Logger) {
 	hc := huma.DefaultConfig("shardscaler", cfg.Version)
 	hc.Info.Description = "Sizes, assignments and moves of sharded, stateful workloads."
 	hc.DocsPath = ""     // the page would load its scripts from elsewhere
@@ -125,6 +126,10 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, auth Authorizer, log *
 	}
 	h.registerReads()
 	h.registerWrites()
+	kinds.Register(kinds.Config{
+		API: h.api, Backend: operators, Log: log,
+		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
+	})
 }
 
 type handlers struct {

@@ -153,7 +153,7 @@ func (tokens) Authorize(_ context.Context, _, token, _ string) (string, error) {
 func serve(t *testing.T, b *backend) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(Config{Version: "test"}, mux, b, tokens{}, slog.New(slog.DiscardHandler))
+	New(Config{Version: "test"}, mux, b, nil, tokens{}, slog.New(slog.DiscardHandler))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

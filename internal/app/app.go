@@ -312,7 +312,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
 	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
-	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a,
+	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a, operators{a},
 		&api.KubernetesAuthorizer{Client: a.kube.client, Namespace: a.opts.Namespace, Reviews: a.reviews}, a.log)
 	server := &http.Server{
 		Handler:           samesite.Only(mux, a.opts.InsecureLocal),

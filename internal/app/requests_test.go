@@ -85,7 +85,7 @@ func newReplica(t *testing.T, patience time.Duration) *replica {
 	a.runners.by["Thing"] = r.runner
 	a.runners.mu.Unlock()
 	mux := http.NewServeMux()
-	api.New(api.Config{Version: "test", InsecureLocal: true, Patience: patience}, mux, leader{a}, nil, log)
+	api.New(api.Config{Version: "test", InsecureLocal: true, Patience: patience}, mux, leader{a}, nil, nil, log)
 	server := httptest.NewServer(mux)
 	r.url = server.URL
 	t.Cleanup(func() {
