@@ -41,6 +41,7 @@ type runner struct {
 
 	keptDecision reading[*outcome.Report]
 	keptOverride reading[config.Override]
+	keptOperator reading[config.Operator]
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
