@@ -34,8 +34,8 @@ func (a *App) Saved() decide.Saved {
 	saved := decide.Saved{At: now, Inputs: []decide.Input{}}
 	snap := a.state.Snapshot(now)
 	for i := range snap.Kinds {
-		if r, k, _, ok := a.effective(snap.Kinds[i].Name); ok {
-			saved.Inputs = append(saved.Inputs, r.replay(now, k, snap.Kinds[i]))
+		if r, k, over, ok := a.effective(snap.Kinds[i].Name); ok {
+			saved.Inputs = append(saved.Inputs, r.replay(now, k, over.Operator, snap.Kinds[i]))
 		}
 	}
 	return saved

@@ -15,25 +15,26 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/scaler"
 )
 
 // The documents under which is kept in ZooKeeper what persons have put over a kind: its values in
 // the ConfigMap, and the rest. Builds that know only the first rewrite it whole.
 const (
 	overrideName = "override"
-	operatorName = "operator"
+	operatorName = scaler.OperatorName
 )
 
 // overrides is what persons have put over the kind. What cannot be read is ignored, and logged once.
 func (r *runner) overrides() (o ops.Over) {
-	o.Override, _ = read(r, &r.keptOverride, overrideName, parsing[config.Override](r, overrideName))
-	o.Operator, _ = read(r, &r.keptOperator, operatorName, parsing[config.Operator](r, operatorName))
+	o.Override, _ = read(r, &r.keptOverride, overrideName, parsing(r, overrideName, parseOverride))
+	o.Operator, _ = read(r, &r.keptOperator, operatorName, parsing(r, operatorName, scaler.ParseOperator))
 	return o
 }
 
-func parsing[T any](r *runner, name string) func(kept []byte) (T, error) {
+func parsing[T any](r *runner, name string, parse func(kept []byte) (T, error)) func(kept []byte) (T, error) {
 	return func(kept []byte) (T, error) {
-		v, err := parse[T](kept)
+		v, err := parse(kept)
 		if err != nil {
 			r.log.Error("what persons have put over the kind cannot be read and is ignored", "document", name, "error", err)
 		}
@@ -41,15 +42,14 @@ func parsing[T any](r *runner, name string) func(kept []byte) (T, error) {
 	}
 }
 
-func parse[T any](kept []byte) (v T, err error) {
+func parseOverride(kept []byte) (o config.Override, err error) {
 	if len(kept) == 0 {
-		return v, nil
+		return o, nil
 	}
-	if err := exact.JSON(kept, &v); err != nil {
-		var none T
-		return none, err
+	if err := exact.JSON(kept, &o); err != nil {
+		return config.Override{}, err
 	}
-	return v, nil
+	return o, nil
 }
 
 // changing is a change of one of the documents, which may be tried more than once.
@@ -120,9 +120,9 @@ func (r *runner) changing(cfg *config.Config, base *config.Kind, c ops.Change, b
 		}
 		was := r.overrides()
 		if done.name == overrideName {
-			was.Override, _ = parse[config.Override](old)
+			was.Override, _ = parseOverride(old)
 		} else {
-			was.Operator, _ = parse[config.Operator](old)
+			was.Operator, _ = scaler.ParseOperator(old)
 		}
 		if _, done.before = was.Standing(*base, now); !matches(c.IfMatch, done.before) {
 			return nil, kinds.ErrPrecondition

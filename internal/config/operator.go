@@ -194,22 +194,26 @@ func (o Operator) WithoutPin(resource string) Operator {
 	return o
 }
 
-// WithoutArrived is o without the moves whose resources are where they were to go: at says where a
-// resource is.
-func (o Operator) WithoutArrived(at func(resource string) (ordinal int, known bool)) Operator {
-	o.Pins = slices.DeleteFunc(slices.Clone(o.Pins), func(p OperatorPin) bool { return p.arrived(at) })
+// EndedMoves are the moves whose resources are where they were to go, or are no more: at says where
+// a resource is; false: there is none of that id.
+func (o *Operator) EndedMoves(at func(resource string) (ordinal int, exists bool)) (ended []OperatorPin) {
+	for _, p := range o.Pins {
+		if !p.Move {
+			continue
+		}
+		if n, exists := at(p.Resource); !exists || n == p.Ordinal {
+			ended = append(ended, p)
+		}
+	}
+	return ended
+}
+
+// WithoutPins is o without those pins, where it still has the same.
+func (o Operator) WithoutPins(pins []OperatorPin) Operator {
+	o.Pins = slices.DeleteFunc(slices.Clone(o.Pins), func(p OperatorPin) bool { return slices.ContainsFunc(pins, p.equal) })
 	return o
 }
 
-// Arrived says whether a resource of a move is where it was to go.
-func (o *Operator) Arrived(at func(resource string) (ordinal int, known bool)) bool {
-	return slices.ContainsFunc(o.Pins, func(p OperatorPin) bool { return p.arrived(at) })
-}
-
-func (p *OperatorPin) arrived(at func(resource string) (ordinal int, known bool)) bool {
-	if !p.Move {
-		return false
-	}
-	n, known := at(p.Resource)
-	return known && n == p.Ordinal
+func (p OperatorPin) equal(q OperatorPin) bool {
+	return p.Resource == q.Resource && p.Ordinal == q.Ordinal && p.Move == q.Move && p.At.Equal(q.At)
 }
