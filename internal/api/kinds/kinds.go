@@ -35,8 +35,6 @@ type Reads interface {
 	View(kind string) (*ops.View, bool)
 	// Resource is where a resource is; false: no kind's resource has that id.
 	Resource(kind, id string) (ops.Resource, bool)
-	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
-	Resources(kind, after string, yield func(ops.ResourceAt) bool)
 }
 
 // Changes are carried out by the leader.
@@ -90,6 +88,8 @@ type handlers struct {
 func Register(cfg Config) {
 	h := &handlers{cfg}
 	h.registerReads()
+	h.registerResources()
+	h.registerDecisions()
 }
 
 // read and write describe an operation below /v1/api/.
