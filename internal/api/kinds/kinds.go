@@ -96,7 +96,7 @@ func Register(cfg Config) {
 func (h *handlers) read(id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
-		Security: []map[string][]string{{"bearer": {}}},
+		Security: []map[string][]string{{"bearer": {}}}, Responses: Problems(h.API, nil),
 	}
 }
 
@@ -104,6 +104,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+		Responses: Problems(h.API, nil),
 	}
 }
 
