@@ -36,7 +36,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
 		view.Snapshot.Sources.Catalogue = observed.Source{}
 	}
-	view.Input = r.replay(view.Now, v.Config, v.Snapshot)
+	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }
 
