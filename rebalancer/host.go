@@ -6,6 +6,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 // host is the engine as a loop sees it: it implements loop.Host.
@@ -48,6 +49,10 @@ func (h host) Moved(n int) {
 	defer h.e.leadership.mu.Unlock()
 	h.e.progress.Moved += int64(n)
 }
+
+func (h host) Changed(ordinals []int, deleted bool) { h.e.previews.count(ordinals, deleted) }
+
+func (h host) Remember(m *steps.Memory) { h.e.previews.remember(m) }
 
 func (h host) Alive() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
 

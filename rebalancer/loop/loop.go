@@ -78,6 +78,11 @@ type Host interface {
 	Resync()
 	// Moved counts resources that were assigned or granted to an instance.
 	Moved(n int)
+	// Changed counts a change of the lists of these ordinals that placed no new resources. It is
+	// called after Publish has shown the State with it.
+	Changed(ordinals []int, deleted bool)
+	// Remember is what previews depend on beside what Publish shows.
+	Remember(m *steps.Memory)
 }
 
 // Ordered are orders, and what goes with them.
@@ -132,9 +137,11 @@ type Loop struct {
 	// draining does not depend on a hold. unproven is why unhealthy ordinals are not drained.
 	stay     []int
 	unproven map[int]string
-	reader   reader
-	proof    proof
-	teller   *teller
+	// orderedStay are those that stay by the latest orders, reassigned ones included.
+	orderedStay []int
+	reader      reader
+	proof       proof
+	teller      *teller
 	// creating is served between the batches of other steps, too.
 	steps    []step
 	creating *step
@@ -262,6 +269,7 @@ func (l *Loop) order() {
 	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
+	l.orderedStay = l.ordered.Orders.Stay
 	if l.view.Refusal = l.ordered.Orders.Refusal(l.view.Now); l.view.Refusal == "" {
 		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
 		l.stay = append([]int{}, l.ordered.Orders.Stay...)

@@ -194,11 +194,16 @@ func spreadWorld(v *View) (w *plan.World, withheld bool) {
 		waiting = pack.PoolOf(v.State).IDs
 	}
 	w = world(v, waiting)
+	return w, withhold(v, w)
+}
+
+// withhold closes in w the ordinals that take no part in spreading as places to spread to.
+func withhold(v *View, w *plan.World) (withheld bool) {
 	for i := range w.Instances {
 		in := &w.Instances[i]
 		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Absent(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}
-	return w, withheld
+	return withheld
 }
