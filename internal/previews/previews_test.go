@@ -59,15 +59,15 @@ func TestAnIDIsOfAllThatAPlanRestsOn(t *testing.T) {
 		Lists: []List{{Ordinal: 1, All: true}}, Place: Place{Resource: "a", Known: true, Ordinal: 1},
 	}
 	for says, change := range map[string]func(g *Ground){
-		"kind: Rule, was Thing":                           func(g *Ground) { g.Kind = "Rule" },
-		"epoch: 8, was 7":                                 func(g *Ground) { g.Epoch = 8 },
-		"configuration":                                   func(g *Ground) { g.Config = "d" },
-		"overrides":                                       func(g *Ground) { g.Overrides = "p" },
-		"open set: 0-1, was 0-2":                          func(g *Ground) { g.Open = []int{0, 1} },
-		"emptied: instances 1":                            func(g *Ground) { g.Lists = []List{{Ordinal: 1, All: true, Changes: orders.Changes{Deleted: 1}}} },
+		"kind: Rule, was Thing":  func(g *Ground) { g.Kind = "Rule" },
+		"epoch: 8, was 7":        func(g *Ground) { g.Epoch = 8 },
+		"configuration":          func(g *Ground) { g.Config = "d" },
+		"overrides":              func(g *Ground) { g.Overrides = "p" },
+		"open set: 0-1, was 0-2": func(g *Ground) { g.Open = []int{0, 1} },
+		"emptied: instances 1":   func(g *Ground) { g.Lists = []List{{Ordinal: 1, All: true, Changes: orders.Changes{Deleted: 1}}} },
 		`resource "a": on instance 2, was on instance 1`:  func(g *Ground) { g.Place.Ordinal = 2 },
 		`"a": there is no such resource, was on instance`: func(g *Ground) { g.Place.Known = false },
-		"what is asked for":                               func(g *Ground) { g.Change = ops.Change{Drain: ptr(2)} },
+		"what is asked for": func(g *Ground) { g.Change = ops.Change{Drain: ptr(2)} },
 	} {
 		now := g
 		change(&now)
