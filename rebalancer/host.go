@@ -15,9 +15,11 @@ type host struct{ e *Engine }
 func (h host) Ordered() loop.Ordered {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
-	changed := h.e.changed
-	h.e.changed = false
-	return loop.Ordered{Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
+	changed, spread := h.e.changed, h.e.spread
+	h.e.changed, h.e.spread = false, false
+	return loop.Ordered{
+		Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed, Spread: spread,
+	}
 }
 
 func (h host) Publish(st *protocol.State, changed bool) {

@@ -80,18 +80,18 @@ func (p *previews) Preview(o orders.Orders, asked bool) (*Preview, error) {
 	now := p.cfg.Now()
 	return steps.NewPreview(steps.View{
 		View:    release.View{State: st, Orders: &o, Now: now},
-		Refusal: o.Refusal(now), Index: p.inventory.Index, Requests: p.inventory.Writer, Attributes: p.inventory.Writer.Attributes(),
+		Refusal: o.Refusal(now), Index: p.inventory.Index, Requests: p.inventory.Writer, Attributes: p.inventory.Writer.AttributesBy(o.Own),
 	}, m, asked)
 }
 
-// Moving says what is being moved now, "" if nothing is: a wave, or what is in flight and will
-// arrive somewhere.
-func (p *previews) Moving() string {
-	st := p.published.State()
-	switch {
-	case st == nil:
-		return ""
-	case st.Plan != nil:
+// Hindrance is why no plan could be begun now: the kind is not written, a wave is under way, or
+// resources are in flight that will arrive somewhere; "": one could.
+func (p *previews) Hindrance() string {
+	st, progress := p.published.State(), p.leadership.Progress()
+	if why := Trouble(st, &progress); why != "" || st == nil {
+		return why
+	}
+	if st.Plan != nil {
 		return "a wave is under way: plan " + st.Plan.ID
 	}
 	for _, f := range st.Flight {

@@ -89,6 +89,7 @@ type Scaler struct {
 	operator config.Operator
 	history  decide.History
 	input    decide.Input   // of the last tick
+	answers  *answers       // of the last tick
 	last     outcome.Report // of the last tick; of the predecessor's, before the first
 	doc      document
 	// claimed is the leadership that the StatefulSet was marked with.
@@ -132,7 +133,8 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
-	o, notes := order(&in, &d, s.ask(ctx, &in, &d, notLeading))
+	s.answers = s.ask(ctx, &in, &d, notLeading)
+	o, notes := order(&in, &d, s.answers)
 	if !s.cfg.DryRun {
 		s.engine.Order(o)
 	}

@@ -28,8 +28,10 @@ var (
 	ErrGone = errors.New("the plan is gone")
 	// ErrUnknown: this leader has made no plan of that id.
 	ErrUnknown = errors.New("there is no such plan")
-	// ErrChanged: the plan's ground is not what it was, or the plan was applied before.
+	// ErrChanged: the plan's basis is not what it was, or the plan was applied before.
 	ErrChanged = errors.New("changed since the preview")
+	// ErrRefused: nothing of the sort may be begun now.
+	ErrRefused = errors.New("the plan cannot be applied now")
 )
 
 // Store keeps the plans of one kind that this process has shown. It is safe for concurrent use. The
@@ -44,8 +46,8 @@ type Store struct {
 
 // Plan is a plan that can be applied.
 type Plan struct {
-	ID     string
-	Ground Ground
+	ID    string
+	Basis Basis
 	// Voluntary: some of its moves only spread.
 	Voluntary bool
 	// Made is when it was last shown. From Expires on it cannot be applied.
@@ -68,12 +70,12 @@ type run struct {
 }
 
 // Keep keeps a plan that is shown now. The same again is kept for longer, and can be applied again:
-// its ground is what it was before.
-func (s *Store) Keep(g Ground, voluntary bool, now time.Time) Plan {
+// its basis is what it was before.
+func (s *Store) Keep(g Basis, voluntary bool, now time.Time) Plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(now)
-	k := &kept{Plan: Plan{ID: g.ID(), Ground: g}}
+	k := &kept{Plan: Plan{ID: g.ID(), Basis: g}}
 	if i := s.find(k.ID); i >= 0 {
 		k = s.kept[i]
 		s.kept = slices.Delete(s.kept, i, i+1)
@@ -188,10 +190,18 @@ func (s *Store) end(r *run, result *ops.Applied, by string, now time.Time) {
 	close(r.done)
 }
 
-// Check compares the ground that there is with the plan's; ErrChanged says what is not as it was.
-func (p *Plan) Check(now *Ground) error {
-	if differences := now.Differs(&p.Ground); len(differences) > 0 {
-		return fmt.Errorf("%w: %s", ErrChanged, reason(differences))
+// Check compares the basis that there is with the plan's; ErrChanged says what is not as it was.
+func (p *Plan) Check(now *Basis) error {
+	if differences := now.Differs(&p.Basis); len(differences) > 0 {
+		return &Changed{Reasons: differences}
 	}
 	return nil
 }
+
+// Changed is ErrChanged with what has changed.
+type Changed struct{ Reasons []string }
+
+func (c *Changed) Error() string { return ErrChanged.Error() + ": " + strings.Join(c.Reasons, "; ") }
+
+// Is says that it is ErrChanged.
+func (c *Changed) Is(err error) bool { return err == ErrChanged }

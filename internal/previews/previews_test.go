@@ -19,9 +19,9 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// drawGround draws what a plan rests on.
-func drawGround(t *rapid.T) Ground {
-	g := Ground{
+// drawBasis draws what a plan rests on.
+func drawBasis(t *rapid.T) Basis {
+	g := Basis{
 		Kind: rapid.SampledFrom([]string{"Thing", "Rule"}).Draw(t, "kind"), Epoch: rapid.Int64Range(1, 3).Draw(t, "epoch"),
 		Open:   rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 0, 4, rapid.ID[int]).Draw(t, "open"),
 		Config: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "config"), Overrides: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "overrides"),
@@ -44,39 +44,39 @@ func drawGround(t *rapid.T) Ground {
 	return g
 }
 
-// TestAnIDIsOfAllThatAPlanRestsOn: two grounds have the same id if and only if nothing differs, and
+// TestAnIDIsOfAllThatAPlanRestsOn: two bases have the same id if and only if nothing differs, and
 // what differs is said.
 func TestAnIDIsOfAllThatAPlanRestsOn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a, b := drawGround(t), drawGround(t)
+		a, b := drawBasis(t), drawBasis(t)
 		if rapid.Bool().Draw(t, "alike") {
 			b = a
 		}
 		require.Equal(t, a.ID() == b.ID(), len(a.Differs(&b)) == 0, "%v", a.Differs(&b))
 	})
-	g := Ground{
+	g := Basis{
 		Kind: "Thing", Epoch: 7, Open: []int{0, 1, 2}, Config: "c", Overrides: "o", Change: ops.Change{Drain: ptr(1)},
 		Lists: []List{{Ordinal: 1, All: true}}, Place: Place{Resource: "a", Known: true, Ordinal: 1},
 	}
-	for says, change := range map[string]func(g *Ground){
-		"kind: Rule, was Thing":  func(g *Ground) { g.Kind = "Rule" },
-		"epoch: 8, was 7":        func(g *Ground) { g.Epoch = 8 },
-		"configuration":          func(g *Ground) { g.Config = "d" },
-		"overrides":              func(g *Ground) { g.Overrides = "p" },
-		"open set: 0-1, was 0-2": func(g *Ground) { g.Open = []int{0, 1} },
-		"emptied: instances 1":   func(g *Ground) { g.Lists = []List{{Ordinal: 1, All: true, Changes: orders.Changes{Deleted: 1}}} },
-		`resource "a": on instance 2, was on instance 1`:  func(g *Ground) { g.Place.Ordinal = 2 },
-		`"a": there is no such resource, was on instance`: func(g *Ground) { g.Place.Known = false },
-		"what is asked for": func(g *Ground) { g.Change = ops.Change{Drain: ptr(2)} },
+	for says, change := range map[string]func(g *Basis){
+		"kind: Rule, was Thing":  func(g *Basis) { g.Kind = "Rule" },
+		"epoch: 8, was 7":        func(g *Basis) { g.Epoch = 8 },
+		"configuration":          func(g *Basis) { g.Config = "d" },
+		"overrides":              func(g *Basis) { g.Overrides = "p" },
+		"open set: 0-1, was 0-2": func(g *Basis) { g.Open = []int{0, 1} },
+		"emptied: instances 1":   func(g *Basis) { g.Lists = []List{{Ordinal: 1, All: true, Changes: orders.Changes{Deleted: 1}}} },
+		`resource "a": on instance 2, was on instance 1`:  func(g *Basis) { g.Place.Ordinal = 2 },
+		`"a": there is no such resource, was on instance`: func(g *Basis) { g.Place.Known = false },
+		"what is asked for": func(g *Basis) { g.Change = ops.Change{Drain: ptr(2)} },
 	} {
 		now := g
 		change(&now)
 		require.NotEqual(t, g.ID(), now.ID(), says)
-		err := (&Plan{Ground: g}).Check(&now)
+		err := (&Plan{Basis: g}).Check(&now)
 		require.ErrorIs(t, err, ErrChanged)
 		require.ErrorContains(t, err, says)
 	}
-	require.NoError(t, (&Plan{Ground: g}).Check(ptr(g)))
+	require.NoError(t, (&Plan{Basis: g}).Check(ptr(g)))
 }
 
 // TestWhatOfAListCounts: everything where all of it goes, and moves alone where some of it does.
@@ -90,7 +90,7 @@ func TestWhatOfAListCounts(t *testing.T) {
 	sources := Sources(p, nil)
 	require.Equal(t, []Source{{Ordinal: 1}, {Ordinal: 4, All: true}}, sources, "not the pool, nor what only receives")
 	changed := map[int]orders.Changes{0: {Moved: 5, Deleted: 5}, 1: {Moved: 1, Deleted: 2}, 4: {Moved: 3, Deleted: 4}}
-	g := Ground{Lists: Counted(sources, changed)}
+	g := Basis{Lists: Counted(sources, changed)}
 	require.Equal(t, []List{
 		{Ordinal: 1, Changes: orders.Changes{Moved: 1}}, {Ordinal: 4, All: true, Changes: orders.Changes{Moved: 3, Deleted: 4}},
 	}, g.Lists)
@@ -101,9 +101,9 @@ func TestWhatOfAListCounts(t *testing.T) {
 func fixed(at time.Time) func() time.Time { return func() time.Time { return at } }
 
 var (
-	begin  = time.Unix(1_800_000_000, 0)
-	ground = Ground{Kind: "Thing", Epoch: 7, Change: ops.Change{Drain: ptr(1)}}
-	never  = func(Plan) (ops.Applied, error) { panic("it is not to be carried out") }
+	begin = time.Unix(1_800_000_000, 0)
+	basis = Basis{Kind: "Thing", Epoch: 7, Change: ops.Change{Drain: ptr(1)}}
+	never = func(Plan) (ops.Applied, error) { panic("it is not to be carried out") }
 )
 
 func TestAPlanIsAppliedOnceAndForTenMinutes(t *testing.T) {
@@ -113,7 +113,7 @@ func TestAPlanIsAppliedOnceAndForTenMinutes(t *testing.T) {
 		return err
 	}
 	done := func(p Plan) (ops.Applied, error) { return ops.Applied{ID: p.ID}, nil }
-	p := s.Keep(ground, false, begin)
+	p := s.Keep(basis, false, begin)
 	require.Equal(t, begin.Add(10*time.Minute), p.Expires)
 	require.ErrorIs(t, apply("7-ffff", 7, begin, never), ErrUnknown)
 	require.ErrorIs(t, apply("bad", 7, begin, never), ErrUnknown)
@@ -127,7 +127,7 @@ func TestAPlanIsAppliedOnceAndForTenMinutes(t *testing.T) {
 	require.ErrorIs(t, err, ErrChanged)
 	require.ErrorContains(t, err, "was applied by ann at 2027-01-15T08:09:59Z")
 
-	s.Keep(ground, false, begin.Add(time.Minute)) // what it did was undone, and it is shown again
+	s.Keep(basis, false, begin.Add(time.Minute)) // what it did was undone, and it is shown again
 	require.NoError(t, apply(p.ID, 7, begin.Add(MaxAge), done), "shown again, it is kept for longer")
 	require.ErrorIs(t, apply(p.ID, 7, begin.Add(time.Minute+MaxAge), never), ErrGone)
 	require.ErrorIs(t, apply(p.ID, 8, begin.Add(time.Minute+MaxAge), never), ErrGone)
@@ -138,7 +138,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 	var s Store
 	var first, last string
 	for i := range 5000 {
-		g := ground
+		g := basis
 		g.Change = ops.Change{Size: ptr(i)}
 		last = s.Keep(g, false, begin.Add(time.Duration(i))).ID
 		if i == 0 {
@@ -160,7 +160,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 func TestCallersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s Store
-		p := s.Keep(ground, false, time.Now())
+		p := s.Keep(basis, false, time.Now())
 		var mu sync.Mutex
 		tries := 0
 		carryOut := func(Plan) (ops.Applied, error) {
@@ -194,7 +194,7 @@ func TestCallersAtOnce(t *testing.T) {
 		defer cancel()
 		_, err := s.Apply(hasty, p.ID, "bob", 7, time.Now, never)
 		require.ErrorIs(t, err, orders.ErrOutcomeUnknown, "who gives up does not know")
-		s.Keep(ground, false, time.Now())
+		s.Keep(basis, false, time.Now())
 		all.Wait()
 		require.Equal(t, []int{2, 1, 9}, []int{tries, failed, answered})
 	})

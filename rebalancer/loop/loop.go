@@ -63,7 +63,8 @@ type Store interface {
 type Host interface {
 	// Alive notes that the loop goes on.
 	Alive()
-	// Ordered is what is ordered now. It forgets that a status has changed.
+	// Ordered is what is ordered now. It forgets that a status has changed, and that a spread was
+	// asked for.
 	Ordered() Ordered
 	// Publish shows every caller a State, which is not changed any more; changed: more than its age
 	// is new.
@@ -94,6 +95,8 @@ type Ordered struct {
 	Attributes *inventory.Attributes
 	// StatusChanged: ZooKeeper has said that a status changed.
 	StatusChanged bool
+	// Spread: a person has asked for a spread, however little the lists differ.
+	Spread bool
 }
 
 // core is what the parts of a Loop share.
@@ -274,6 +277,9 @@ func (l *Loop) order() {
 		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
 		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)
+	}
+	if l.ordered.Spread {
+		l.teller.spread.Ask()
 	}
 }
 

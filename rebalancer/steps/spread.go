@@ -79,6 +79,9 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
+// Ask has a spread be due, however little the lists differ.
+func (s *Spread) Ask() { s.due = true }
+
 // suspended says why nothing may be spread now; "" when it may.
 func (s *Spread) suspended(v *View, p *Proposal) string {
 	switch {

@@ -1,8 +1,8 @@
 // Package previews keeps the plans that a leader has shown, so that one can be applied by its id.
 //
-// In: what each plan rests on, as a Ground; later an id, and a Ground taken anew. Out: whether that
+// In: what each plan rests on, as a Basis; later an id, and a Basis taken anew. Out: whether that
 // plan may be carried out, and what has changed if not. Invariant: pure; a plan is carried out once,
-// by the leader that made it, within the time it is kept for, on the ground that it was made on.
+// by the leader that made it, within the time it is kept for, on the basis that it was made on.
 package previews
 
 import (
@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/spans"
@@ -19,11 +18,11 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// Ground is all that a plan rests on. Two that are equal have the same id.
+// Basis is all that a plan rests on. Two that are equal have the same id.
 //
 // New resources that are placed change nothing of it, and so do deletes from lists of which the plan
 // takes only some: which of them go is chosen when the plan is carried out.
-type Ground struct {
+type Basis struct {
 	Kind string `json:"kind"`
 	// Epoch is the head's, Open what may receive.
 	Epoch int64 `json:"epoch"`
@@ -95,8 +94,8 @@ func Counted(sources []Source, changed map[int]orders.Changes) []List {
 	return lists
 }
 
-// Sources are the lists of the ground, without their counts.
-func (g *Ground) Sources() []Source {
+// Sources are the lists of the basis, without their counts.
+func (g *Basis) Sources() []Source {
 	sources := make([]Source, len(g.Lists))
 	for i, l := range g.Lists {
 		sources[i] = Source{Ordinal: l.Ordinal, All: l.All}
@@ -104,8 +103,8 @@ func (g *Ground) Sources() []Source {
 	return sources
 }
 
-// ID names a plan: the epoch, and a hash of all of the ground.
-func (g *Ground) ID() string {
+// ID names a plan: the epoch, and a hash of all of the basis.
+func (g *Basis) ID() string {
 	all := *g
 	all.Open, all.Lists = append([]int{}, g.Open...), append([]List{}, g.Lists...) // none is none
 	data, _ := json.Marshal(all)                                                   // it can be encoded
@@ -113,8 +112,8 @@ func (g *Ground) ID() string {
 	return fmt.Sprintf("%d-%s", g.Epoch, hex.EncodeToString(sum[:16]))
 }
 
-// Differs says in words what of a ground is not as it was; nil: it is the same.
-func (g *Ground) Differs(was *Ground) (all []string) {
+// Differs says in words what of a basis is not as it was; nil: it is the same.
+func (g *Basis) Differs(was *Basis) (all []string) {
 	say := func(differs bool, format string, args ...any) {
 		if differs {
 			all = append(all, fmt.Sprintf(format, args...))
@@ -133,10 +132,10 @@ func (g *Ground) Differs(was *Ground) (all []string) {
 	return all
 }
 
-func (g *Ground) differs(was *Ground) bool { return !slices.Equal(g.Lists, was.Lists) }
+func (g *Basis) differs(was *Basis) bool { return !slices.Equal(g.Lists, was.Lists) }
 
 // changedLists names the instances whose lists changed.
-func (g *Ground) changedLists(was *Ground) string {
+func (g *Basis) changedLists(was *Basis) string {
 	var ordinals []int
 	for _, l := range slices.Concat(g.Lists, was.Lists) {
 		if !(slices.Contains(g.Lists, l) && slices.Contains(was.Lists, l)) {
@@ -164,6 +163,3 @@ func (p Place) String() string {
 	}
 	return fmt.Sprintf("on instance %d", p.Ordinal)
 }
-
-// reason joins what has changed.
-func reason(differences []string) string { return strings.Join(differences, "; ") }
