@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -53,7 +54,7 @@ type Changes interface {
 	// of the only one of that size. ErrConflict: it is not.
 	Confirm(ctx context.Context, kind string, set, deletes int) error
 	// Reassign assumes the pod of an instance dead. ErrConflict: it seems to live.
-	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error)
+	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.AssumedDead, error)
 }
 
 // Plans are made and applied by the leader.
@@ -94,7 +95,13 @@ type Config struct {
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
 	// request; Write also passes it on to the leader.
 	Read, Write huma.Middlewares
-	Log         *slog.Logger
+	// User is the caller of a request that Write has let in.
+	User func(ctx context.Context) string
+	// Audit notes a change that was made, once for each, or may have been made.
+	Audit func(ctx context.Context, a Audited)
+	// Patience is how long a change waits for ZooKeeper. Default 30 s.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 type handlers struct {
@@ -103,7 +110,8 @@ type handlers struct {
 
 // Register registers the operations.
 func Register(cfg Config) {
-	_ = &handlers{cfg}
+	h := &handlers{cfg}
+	h.registerChanges()
 }
 
 // read and write describe an operation below /v1/api/.
