@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
@@ -194,13 +193,20 @@ func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack,
 	return done, err
 }
 
-// Leader implements api.Backend.
-func (a *App) Leader() (self bool, addr string) {
+// Leader implements api.Backend. Plain HTTP leads to it only where tokens may go that way: to a
+// leader without a secure port, such as one of an older build, nothing is passed on otherwise.
+func (a *App) Leader() (self bool, url string) {
 	if a.leadership.leads() {
 		return true, ""
 	}
-	_, addr, _ = strings.Cut(a.leadership.identity(), "@")
-	return false, addr
+	secure, plain := addresses(a.leadership.identity())
+	switch {
+	case secure != "" && a.peers != nil:
+		return false, "https://" + secure
+	case plain != "" && (a.opts.InsecureLocal || a.opts.PlainHTTPTokens):
+		return false, "http://" + plain
+	}
+	return false, ""
 }
 
 // view is what the metrics API and the Prometheus collector are made from.
