@@ -40,7 +40,9 @@ type runner struct {
 	input    decide.Input    // what decision was made from
 
 	keptDecision reading[*outcome.Report]
+	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
+	keptOperator reading[config.Operator]
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
@@ -171,9 +173,10 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	_, kind, _, ok := r.app.effective(r.kind)
+	_, kind, over, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
+	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
 		r.decided(outcome.NewReport(d, out), s.Input())
@@ -190,12 +193,12 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 }
 
 // replay is what the latest decision was made from; on a replica that does not lead, one made now.
-func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
+func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
 	}
 	kept, _ := r.engine.Kept(scaler.KeptName)
-	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept), Operator: o}
 }
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was
@@ -204,6 +207,15 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.decision, r.input
+}
+
+// history is the past that the latest decision was made with; a follower has the leader's.
+func (r *runner) history() decide.History {
+	if d, in := r.own(); d != nil {
+		return in.History
+	}
+	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return h
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the

@@ -76,7 +76,6 @@ func (a *answer) finish(namespace string) {
 		return
 	}
 	a.Header().Set("Content-Type", "application/json")
-	a.Header().Del("ETag") // that of another form
 	a.ResponseWriter.WriteHeader(a.status)
 	_, _ = a.ResponseWriter.Write(doc) // a caller that hung up needs no answer
 }

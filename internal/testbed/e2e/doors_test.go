@@ -174,11 +174,11 @@ func (w *world) callers() []caller {
 		return r.Verb == "get" || r.Verb == "list" || r.Verb == "watch" || r.Subresource == "plans"
 	}
 	all := func(access.Right) bool { return true }
-	ofThing := func(r access.Right) bool { return r.Resource == "kinds" && r.Name == thing }
+	ofThing := func(r access.Right) bool { return r.Name == thing }
 	// Who may not list all is shown what they may get; the API server knows no such answer.
 	alsoLists := func(r access.Right) bool { return ofThing(r) || r.Resource == "kinds" && r.Name == "" }
 	_, err = w.Kube.RbacV1().Roles(w.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "of-thing"}, Rules: []rbacv1.PolicyRule{{
-		APIGroups: []string{access.Group}, Resources: []string{"kinds", "kinds/*"}, ResourceNames: []string{thing}, Verbs: []string{"*"},
+		APIGroups: []string{access.Group}, Resources: []string{"*"}, ResourceNames: []string{thing}, Verbs: []string{"*"},
 	}}}, metav1.CreateOptions{})
 	require.NoError(w.t, err)
 
