@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -73,10 +74,12 @@ func (h *handlers) registerReads() {
 	huma.Register(h.API, unchanged(h.read("get-node", "nodes/{node}", "The instances of all kinds on a node")), h.getNode)
 }
 
-func (h *handlers) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
 	for _, v := range h.views() {
-		list.Items = append(list.Items, ops.KindOf(v))
+		if access.Sees(ctx, v.Config.Name) {
+			list.Items = append(list.Items, ops.KindOf(v))
+		}
 	}
 	return tell(in.IfNoneMatch, list)
 }
