@@ -86,7 +86,7 @@ func (h *Hub) Serve(api huma.API, ctx huma.Context) {
 		return
 	}
 	defer h.share.Leave(source)
-	f, leave := h.join(r.Context())
+	f, leave := h.join(ctx.Context())
 	defer leave()
 	if f == nil {
 		ctx.SetHeader("Retry-After", "1")
@@ -94,7 +94,7 @@ func (h *Hub) Serve(api huma.API, ctx huma.Context) {
 		return
 	}
 	bound(r)
-	v := &viewer{hub: h, ctx: r.Context(), only: only, out: newOutput(w, h.cfg.SlowReader)}
+	v := &viewer{hub: h, ctx: ctx.Context(), only: only, out: newOutput(w, h.cfg.SlowReader)}
 	if status, why := v.refused(f); status != 0 {
 		h.refuse(api, ctx, status, why)
 		return
@@ -153,5 +153,19 @@ func New(cfg Config) *Hub {
 	return &Hub{
 		cfg: cfg, share: limits.NewShare(cfg.Streams), done: make(chan struct{}),
 		changed: make(chan struct{}), rings: map[string]*delta.Ring{},
+	}
+}
+
+// Instead is a middleware for the operation that lists kinds: a request for a stream passes let and
+// gets one, any other goes on.
+func (h *Hub) Instead(api huma.API, let huma.Middlewares) func(huma.Context, func(huma.Context)) {
+	serve := let.Handler(func(ctx huma.Context) { h.Serve(api, ctx) })
+	return func(ctx huma.Context, next func(huma.Context)) {
+		u := ctx.URL()
+		if Watching(u.Query()) {
+			serve(ctx)
+			return
+		}
+		next(ctx)
 	}
 }

@@ -21,9 +21,10 @@ type viewer struct {
 	only string          // the one kind that is asked for; "": all
 	may  map[string]bool // what hub.cfg.May has said since the last Recheck
 	out  *output
-	// has is what was sent; nil: nothing yet. ahead is the frame that it was of.
-	has   delta.Position
-	ahead *frame
+	// has is what was sent; nil: nothing yet. ahead is the frame that it was of, shown the one whose
+	// times were sent.
+	has          delta.Position
+	ahead, shown *frame
 	begun bool // at least an empty change was sent
 }
 
@@ -160,6 +161,7 @@ func (v *viewer) send(f *frame) (wrote bool, err error) {
 
 // update writes a state or change event.
 func (v *viewer) update(f *frame, full bool, at delta.Position, shots []*delta.Shot, parts [][]byte) error {
+	v.shown = f
 	data, err := delta.Envelope(full, f.At, shots, parts)
 	if err != nil {
 		return err
@@ -184,11 +186,10 @@ func (v *viewer) news(f *frame, i int, shot *delta.Shot) error {
 // beat breaks a silence, by a comment and by what changes by time alone.
 func (v *viewer) beat() error {
 	f, _ := v.hub.current()
-	before := v.ahead
 	if wrote, err := v.send(f); wrote || err != nil {
 		return err
 	}
-	if err := v.out.write([]byte(": nothing has changed\n\n")); err != nil || f == before {
+	if err := v.out.write([]byte(": nothing has changed\n\n")); err != nil || f == v.shown {
 		return err
 	}
 	return v.update(f, false, v.has, v.sees(f), nil)

@@ -20,7 +20,7 @@ const (
 type Update struct {
 	// Full says that what the client has is to be forgotten: this is all there is.
 	Full bool      `json:"full,omitempty" doc:"forget what you have: this is all there is"`
-	At   time.Time `json:"at" doc:"the moment that this shows, by the server's clock"`
+	At   time.Time `json:"at,omitzero" doc:"the moment that this shows, by the server's clock"`
 	// Names are the kinds there are, in order: of others nothing is left.
 	Names []string `json:"names" nullable:"false"`
 	Kinds []Part   `json:"kinds" nullable:"false" doc:"what changes of each kind that changes"`
