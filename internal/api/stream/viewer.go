@@ -25,7 +25,7 @@ type viewer struct {
 	// times were sent.
 	has          delta.Position
 	ahead, shown *frame
-	begun bool // at least an empty change was sent
+	begun        bool // at least an empty change was sent
 }
 
 // sees are the kinds of a frame that are sent.
