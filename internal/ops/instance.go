@@ -4,6 +4,7 @@ import "time"
 
 // Instance is one ordinal of a kind.
 type Instance struct {
+	Kind        string `json:"kind"`
 	Ordinal     int    `json:"ordinal"`
 	StatefulSet string `json:"statefulSet"`
 	Pod         string `json:"pod,omitempty" doc:"absent: there is none"`
