@@ -20,6 +20,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -87,6 +88,8 @@ type Config struct {
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
 	Patience time.Duration
+	// Streams serves streams of the kinds; nil: there are none.
+	Streams *stream.Hub
 }
 
 // How many requests are answered at once; half of them for one source. The rest get 429.
@@ -118,7 +121,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerReads()
 	h.registerWrites()
 	kinds.Register(kinds.Config{
-		API: h.api, Backend: operators, Log: log,
+		API: h.api, Backend: operators, Streams: cfg.Streams, Log: log,
 		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
 	})
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/owners"
 	"github.com/shardscaler/shardscaler/adapter/workload"
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
@@ -77,6 +78,7 @@ type serving struct {
 	metricsAPI *metricsapi.Server // nil without a secure port
 	registrar  *registrar         // nil without a secure port
 	listener   net.Listener
+	streams    *stream.Hub
 }
 
 // store is what the app uses of *zk.Client.
@@ -165,6 +167,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 // newServers listens, so that an address in use is an error at start.
 func (a *App) newServers(reg prometheus.Registerer) error {
 	o := a.opts
+	a.streams = operators{a}.streams()
 	var err error
 	if o.SecurePort != 0 {
 		a.registrar = newRegistrar(o, a.kube, a.log, reg)
@@ -189,6 +192,7 @@ func (a *App) Run(ctx context.Context, version string) error {
 	defer a.kube.close()
 	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServers()
+	defer context.AfterFunc(ctx, a.streams.Close)() // at once: viewers go on at another replica
 	serving, servers := errgroup.WithContext(servers)
 	serving.Go(func() error { return a.serveHTTP(servers, version) })
 	if a.metricsAPI != nil {
@@ -312,7 +316,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
 	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
 	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
-	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a, operators{a},
+	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal, Streams: a.streams}, mux, a, operators{a},
 		&api.KubernetesAuthorizer{Client: a.kube.client, Namespace: a.opts.Namespace, Reviews: a.reviews}, a.log)
 	server := &http.Server{
 		Handler:           samesite.Only(mux, a.opts.InsecureLocal),
@@ -321,6 +325,7 @@ func (a *App) serveHTTP(ctx context.Context, version string) error {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       stream.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	defer context.AfterFunc(ctx, func() {

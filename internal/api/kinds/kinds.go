@@ -15,6 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
@@ -79,7 +80,10 @@ type Config struct {
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
 	// request; Write also passes it on to the leader.
 	Read, Write huma.Middlewares
-	Log         *slog.Logger
+	// Watch lets callers in who ask for a stream; Streams serves them. Nil: there are no streams.
+	Watch   huma.Middlewares
+	Streams *stream.Hub
+	Log     *slog.Logger
 }
 
 type handlers struct {

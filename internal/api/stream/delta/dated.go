@@ -1,7 +1,6 @@
 package delta
 
 import (
-	"slices"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -34,19 +33,9 @@ func DatedOf(k *ops.Kind) Dated {
 
 // timeless is the kind without what Dated has, and without ages.
 func timeless(k ops.Kind) ops.Kind {
-	k.At, k.WorstLag = time.Time{}, nil
-	k.Progress.PerMinute, k.Progress.EstimatedEnd = 0, nil
-	k.Sources = slices.Clone(k.Sources)
-	for i := range k.Sources {
-		k.Sources[i].At, k.Sources[i].Age = time.Time{}, ""
-	}
+	k = k.Undated()
+	k.WorstLag = nil
 	return k
-}
-
-// timelessInstance is the instance without its lag: that is now minus its beat.
-func timelessInstance(i ops.Instance) ops.Instance {
-	i.Lag = ""
-	return i
 }
 
 // restore puts back into a kind what Version left out, for the moment now.

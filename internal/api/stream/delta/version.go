@@ -74,7 +74,7 @@ func Next(prev *Version, seen *Seen) (*Version, error) {
 		if len(rest) > 0 && rest[0].ordinal == in.Ordinal {
 			same = rest[0].text
 		}
-		t, err := next.text(same, timelessInstance(*in))
+		t, err := next.text(same, in.Undated())
 		if err != nil {
 			return nil, fmt.Errorf("encode instance %d of %s: %w", in.Ordinal, next.name, err)
 		}

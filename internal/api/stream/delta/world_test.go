@@ -94,7 +94,7 @@ func instances(t *rapid.T, before []ops.Instance, now time.Time) (after []ops.In
 			in.List.Count = rapid.IntRange(0, 5000).Draw(t, "count")
 			in.Beat = now
 		case 2:
-			ratio := rapid.Float64().Draw(t, "ratio")
+			ratio := rapid.Float64().Draw(t, "ratio") + 0 // not -0: JSON's reader makes it 0
 			in.CPU = rapid.SampledFrom([]*ops.Load{nil, {Usage: 250, At: now}, {Usage: 250, Ratio: &ratio}}).Draw(t, "cpu")
 		default:
 			if i < 0 {
