@@ -17,13 +17,10 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is what replicas see.
 type world struct {
