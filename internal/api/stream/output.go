@@ -22,15 +22,6 @@ func newOutput(w http.ResponseWriter, slow time.Duration) *output {
 // chunk is what a reader must take within output.slow.
 const chunk = 64 << 10
 
-// start sends the header and the first bytes. The server's ReadTimeout would otherwise end the
-// request while it is answered, as if the client had hung up.
-func (o *output) start(first []byte) error {
-	if err := o.control.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("free a stream of the time for requests: %w", err)
-	}
-	return o.write(first)
-}
-
 // write sends pieces, and gives up when the reader takes nothing. Between writes there is no
 // deadline: one that passes ends a stream of HTTP/2, although nothing is being written.
 func (o *output) write(pieces ...[]byte) error {

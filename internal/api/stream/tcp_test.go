@@ -123,7 +123,9 @@ func TestAnotherReplicaGoesOnWhereTheFirstEnded(t *testing.T) {
 // it is sent.
 func TestThroughTheAggregationOfKubernetes(t *testing.T) {
 	w := things(500)
-	hub := New(w.config())
+	cfg := w.config()
+	cfg.SlowReader = 300 * time.Millisecond
+	hub := New(cfg)
 	backend := httptest.NewUnstartedServer(likeAnAPIServer(handler(hub), 300*time.Millisecond))
 	backend.EnableHTTP2 = true
 	backend.Config.ReadTimeout, backend.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond

@@ -80,13 +80,13 @@ func (v *viewer) located(f *frame, id string) delta.Position {
 	return has
 }
 
-// begin sends the header, and frees the connection of the server's limits on a whole request.
+// begin sends the header.
 func (v *viewer) begin(header http.Header) error {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no") // else nginx keeps events back
 	// A client that lost its connection waits as long: not all at once.
-	return v.out.start(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
+	return v.out.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
 }
 
 // run sends until the client is gone or slow (an error), or the server ends the stream (nil).
