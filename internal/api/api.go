@@ -22,6 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/api/schemas"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -92,6 +93,8 @@ type Config struct {
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
 	Patience time.Duration
+	// Streams serves streams of the kinds; nil: there are none.
+	Streams *stream.Hub
 }
 
 // How many requests are answered at once; half of them for one source. The rest get 429.
@@ -124,6 +127,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerWrites()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
+		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
 		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
 		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
 		Audit: func(ctx context.Context, a kinds.Audited) {

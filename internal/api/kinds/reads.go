@@ -67,7 +67,9 @@ func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 }
 
 func (h *handlers) registerReads() {
-	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
+	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
+	h.watch(&list)
+	huma.Register(h.API, list, h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
