@@ -35,6 +35,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/ops/history/keeper"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/internal/wake"
@@ -82,6 +83,7 @@ type serving struct {
 // store is what the app uses of *zk.Client.
 type store interface {
 	rebalancer.Store
+	keeper.Store
 	Close()
 }
 

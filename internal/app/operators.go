@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
 
 // operators is the kinds.Backend: what persons see and ask for.
@@ -48,7 +49,27 @@ func (o operators) Apply(ctx context.Context, kind, id, by string) (ops.Applied,
 }
 
 // History implements kinds.Histories.
-func (o operators) History(kind string) ops.EntryList { return ops.EntryList{} }
+func (o operators) History(kind string, q history.Query) ops.EntryList {
+	r := o.app.runner(kind)
+	if r == nil {
+		return ops.EntryList{Items: []ops.Entry{}}
+	}
+	return r.history.List(q)
+}
 
 // Decided implements kinds.Histories.
-func (o operators) Decided(kind, id string) (ops.Decision, bool) { return ops.Decision{}, false }
+func (o operators) Decided(kind, id string) (ops.Decision, bool) {
+	r := o.app.runner(kind)
+	if r == nil {
+		return ops.Decision{}, false
+	}
+	return r.history.Decided(id)
+}
+
+// record has an entry of the audit log in the kind's history, if this replica leads: it carries
+// changes out.
+func (o operators) record(kind string, c ops.ChangeEntry) {
+	if r := o.app.runner(kind); r != nil {
+		r.history.Changed(c)
+	}
+}

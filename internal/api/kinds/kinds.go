@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
 
 // Backend is what the API shows and changes. A change's error wraps orders.ErrOutcomeUnknown if
@@ -56,8 +57,8 @@ type Plans interface {
 
 // Histories are read by every replica.
 type Histories interface {
-	// History are the entries of a kind since a time, the oldest first.
-	History(kind string) ops.EntryList
+	// History is a page of a kind's entries, the newest first.
+	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
 }
@@ -88,7 +89,8 @@ type handlers struct {
 
 // Register registers the operations.
 func Register(cfg Config) {
-	_ = &handlers{cfg}
+	h := &handlers{cfg}
+	h.registerHistory()
 }
 
 // read and write describe an operation below /v1/api/.

@@ -62,19 +62,33 @@ type Update struct {
 // ErrFull says that a day has no room left.
 var ErrFull = errors.New("the day's room is used up")
 
+// Flush is when records are stored.
+type Flush struct {
+	Now time.Time
+	// Ended: no more are to follow.
+	Ended bool
+	// Conflicts is how often it was tried in vain, because pieces are not as the contents say:
+	// nothing is deleted then, and another piece is begun, each time by another name.
+	Conflicts int
+}
+
 // Append is the update that adds records. last is what the last piece of the contents holds; nil:
 // that is not known, and another one is begun. Where the day has no room for all, whole decisions
 // are left out first, then decisions and moves, for which a gap stands. ErrFull: there is no room
 // for anything.
-func Append(base []byte, c Contents, last *Text, records []Record, now time.Time, ended bool) (*Update, error) {
-	u := &Update{Base: base}
+func Append(base []byte, c Contents, last *Text, records []Record, f Flush) (*Update, error) {
+	u, now := &Update{Base: base}, f.Now
 	c.V, c.Pieces = schema, slices.Clone(c.Pieces)
 	if c.Next == 0 {
 		c.Next = now.Unix() // after contents that were lost no id comes twice: fewer come than seconds
 	}
-	u.retire(&c, now)
+	u.retire(&c, f)
+	if f.Conflicts > 0 {
+		c.Next += int64(f.Conflicts)
+		last = nil
+	}
 	done := func() (*Update, error) {
-		c.Until, c.Ended = now.UTC().Truncate(time.Second), ended
+		c.Until, c.Ended = second(now), f.Ended
 		u.Contents = c.encode()
 		return u, nil
 	}
@@ -97,11 +111,12 @@ func Append(base []byte, c Contents, last *Text, records []Record, now time.Time
 }
 
 // retire drops the oldest pieces of days that are not kept any more.
-func (u *Update) retire(c *Contents, now time.Time) {
-	oldest := now.UTC().AddDate(0, 0, -KeepDays).Format(dayFormat)
-	for len(c.Pieces) > 0 && len(u.Parts) < maxDeletes && c.Pieces[0].day() < oldest {
-		p := c.Pieces[0]
-		u.Parts = append(u.Parts, protocol.Part{Name: p.Name, Version: p.Version})
+func (u *Update) retire(c *Contents, f Flush) {
+	oldest := f.Now.UTC().AddDate(0, 0, -KeepDays).Format(dayFormat)
+	for n := 0; len(c.Pieces) > 0 && n < maxDeletes && c.Pieces[0].day() < oldest; n++ {
+		if p := c.Pieces[0]; f.Conflicts == 0 {
+			u.Parts = append(u.Parts, protocol.Part{Name: p.Name, Version: p.Version})
+		}
 		c.Pieces = c.Pieces[1:]
 	}
 }

@@ -95,7 +95,7 @@ func (w *writer) flush(now time.Time, ended bool) error {
 	c := w.read()
 	w.Join(c, now)
 	records := w.Waiting(now)
-	u, err := Append(w.contents, c, w.last, records, now, ended)
+	u, err := Append(w.contents, c, w.last, records, Flush{Now: now, Ended: ended})
 	if err != nil {
 		w.Full(len(records), now)
 		return err

@@ -238,7 +238,14 @@ func (r *Recorder) Join(c Contents, begun time.Time) {
 	r.waiting = slices.Insert(r.waiting, 0, Record{Entry: e})
 }
 
-// Waiting are the records to be stored, in the order of time; Stored takes away as many of them.
+// Damaged says that what was stored before cannot be read.
+func (r *Recorder) Damaged(now time.Time, err error) {
+	now = second(now)
+	r.add(Record{Entry: gapEntry(now, now, GapDamaged, fmt.Sprintf("what was stored before cannot be read: %v", err), 0)})
+}
+
+// Waiting are the records to be stored, in the order of time. They stay as they are until Stored or
+// Full takes them away, whatever is recorded meanwhile.
 func (r *Recorder) Waiting(now time.Time) []Record {
 	now = second(now)
 	for _, m := range r.moves {
