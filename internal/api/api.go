@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -58,16 +57,17 @@ type Backend interface {
 }
 
 // ErrInvalid marks an error as the caller's: 422.
-var ErrInvalid = errors.New("invalid request")
+var ErrInvalid = kinds.ErrInvalid
 
 // ErrConflict says that what the caller was shown has changed since: 409.
-var ErrConflict = errors.New("changed since")
+var ErrConflict = kinds.ErrConflict
 
 // KindView is one kind as this replica knows it.
 type KindView struct {
-	// Config is in force, Override what of it was set by POST.
+	// Config is in force, Override what of it was set by POST, Operator what else persons have set.
 	Config   config.Kind
 	Override config.Override
+	Operator config.Operator
 	Snapshot observed.Kind
 	// State is nil until ZooKeeper was read.
 	State *protocol.State
@@ -99,14 +99,6 @@ const (
 	maxDrains = 4096
 )
 
-// schemaName keeps the name by which clients know a report (outcome.Report).
-func schemaName(t reflect.Type, hint string) string {
-	if name := huma.DefaultSchemaNamer(t, hint); name != "Report" {
-		return name
-	}
-	return "Decision"
-}
-
 // New registers the API's operations on mux. auth may be nil only with InsecureLocal.
 func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backend, auth Authorizer, log *slog.Logger) {
 	hc := huma.DefaultConfig("shardscaler", cfg.Version)
@@ -117,7 +109,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
-	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	hc.Components.Schemas = newSchemas()
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	h := &handlers{
 		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,

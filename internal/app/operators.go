@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
@@ -18,13 +19,26 @@ func (o operators) Kinds() []string { return o.app.Kinds() }
 // View implements kinds.Reads.
 func (o operators) View(kind string) (*ops.View, bool) {
 	v, ok := o.app.Kind(kind)
-	if !ok {
+	r, _, base, err := o.app.configured(kind)
+	if !ok || err != nil {
 		return nil, false
 	}
-	return &ops.View{
-		Now: time.Now(), Config: v.Config, Override: v.Override, Snapshot: v.Snapshot, State: v.State,
+	in := o.app.live.loaded()
+	view := &ops.View{
+		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Operator: v.Operator, Snapshot: v.Snapshot, State: v.State,
+		Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused, Written: in.written[kind],
 		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting,
-	}, true
+	}
+	if view.Decision == nil {
+		if _, err := r.served(view.Now); err != nil {
+			view.Undecided = err.Error()
+		}
+	}
+	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
+		view.Snapshot.Sources.Catalogue = observed.Source{}
+	}
+	view.History = r.history()
+	return view, true
 }
 
 // Resource implements kinds.Reads.
@@ -32,11 +46,6 @@ func (o operators) Resource(kind, id string) (ops.Resource, bool) { return ops.R
 
 // Resources implements kinds.Reads.
 func (o operators) Resources(kind, after string, yield func(ops.ResourceAt) bool) {}
-
-// Change implements kinds.Changes.
-func (o operators) Change(ctx context.Context, kind string, c ops.Change, by string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
 
 // Preview implements kinds.Plans.
 func (o operators) Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error) {
@@ -54,7 +63,7 @@ func (o operators) History(kind string, q history.Query) ops.EntryList {
 	if r == nil {
 		return ops.EntryList{Items: []ops.Entry{}}
 	}
-	return r.history.List(q)
+	return r.timeline.List(q)
 }
 
 // Decided implements kinds.Histories.
@@ -63,13 +72,13 @@ func (o operators) Decided(kind, id string) (ops.Decision, bool) {
 	if r == nil {
 		return ops.Decision{}, false
 	}
-	return r.history.Decided(id)
+	return r.timeline.Decided(id)
 }
 
 // record has an entry of the audit log in the kind's history, if this replica leads: it carries
 // changes out.
 func (o operators) record(kind string, c ops.ChangeEntry) {
 	if r := o.app.runner(kind); r != nil {
-		r.history.Changed(c)
+		r.timeline.Changed(c)
 	}
 }

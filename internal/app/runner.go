@@ -41,10 +41,17 @@ type runner struct {
 	decision *outcome.Report // this replica's own latest, only while it leads
 	input    decide.Input    // what decision was made from
 
-	keptDecision reading[*outcome.Report]
-	keptOverride reading[config.Override]
+	documents
 
-	history *keeper.Keeper
+	timeline *keeper.Keeper
+}
+
+// documents are those that are kept in ZooKeeper, as they were read last.
+type documents struct {
+	keptDecision reading[*outcome.Report]
+	keptHistory  reading[decide.History]
+	keptOverride reading[config.Override]
+	keptOperator reading[config.Operator]
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
@@ -56,9 +63,9 @@ func startRunner(ctx context.Context, a *App, kind string) *runner {
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
 		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
-		Moved: func(plan, why string, n int) { r.history.Moved(plan, why, n) },
+		Moved: func(plan, why string, n int) { r.timeline.Moved(plan, why, n) },
 	}, a.store, a.log, r.reg)
-	r.history = keeper.New(kind, r.engine, a.store, a.log)
+	r.timeline = keeper.New(kind, r.engine, a.store, a.log)
 	go func() {
 		err := r.run(ctx)
 		again := err != nil && ctx.Err() == nil
@@ -87,7 +94,7 @@ func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return guard.Run(func() error { return r.engine.Run(ctx, r.app.state.Apply) }) })
 	g.Go(func() error { return guard.Run(func() error { return r.lead(ctx) }) })
-	g.Go(func() error { return guard.Run(func() error { r.history.Run(ctx); return nil }) })
+	g.Go(func() error { return guard.Run(func() error { r.timeline.Run(ctx); return nil }) })
 	return g.Wait()
 }
 
@@ -146,7 +153,7 @@ func (r *runner) serveTerm(ctx, term context.Context) error {
 		all.Go(func() {
 			defer resign()
 			defer cancel()
-			recorded = guard.Run(func() error { r.history.Record(recording); return nil })
+			recorded = guard.Run(func() error { r.timeline.Record(recording); return nil })
 		})
 		led = guard.Run(func() error { return r.engine.Lead(leading) })
 		cancel()
@@ -192,14 +199,15 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	_, kind, _, ok := r.app.effective(r.kind)
+	_, kind, over, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
+	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
 		report := outcome.NewReport(d, out)
 		r.decided(report, s.Input())
-		r.history.Tick(history.Tick{Now: now, Config: kind, Observed: *k, Report: report})
+		r.timeline.Tick(history.Tick{Now: now, Config: kind, Observed: *k, Report: report})
 	}
 	ended := time.Now()
 	r.ticked.Store(&ended)
@@ -213,12 +221,12 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 }
 
 // replay is what the latest decision was made from; on a replica that does not lead, one made now.
-func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
+func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
 	}
 	kept, _ := r.engine.Kept(scaler.KeptName)
-	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept), Operator: o}
 }
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was
@@ -227,6 +235,15 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.decision, r.input
+}
+
+// history is the past that the latest decision was made with; a follower has the leader's.
+func (r *runner) history() decide.History {
+	if d, in := r.own(); d != nil {
+		return in.History
+	}
+	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return h
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the
