@@ -35,9 +35,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
-	"github.com/shardscaler/shardscaler/internal/ops/history/keeper"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
+	"github.com/shardscaler/shardscaler/internal/timeline"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
@@ -83,7 +83,7 @@ type serving struct {
 // store is what the app uses of *zk.Client.
 type store interface {
 	rebalancer.Store
-	keeper.Store
+	timeline.Store
 	Close()
 }
 

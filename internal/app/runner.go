@@ -15,7 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
-	"github.com/shardscaler/shardscaler/internal/ops/history/keeper"
+	"github.com/shardscaler/shardscaler/internal/timeline"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -43,7 +43,7 @@ type runner struct {
 
 	documents
 
-	timeline *keeper.Keeper
+	timeline *timeline.Keeper
 }
 
 // documents are those that are kept in ZooKeeper, as they were read last.
@@ -65,7 +65,7 @@ func startRunner(ctx context.Context, a *App, kind string) *runner {
 		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
 		Moved: func(plan, why string, n int) { r.timeline.Moved(plan, why, n) },
 	}, a.store, a.log, r.reg)
-	r.timeline = keeper.New(kind, r.engine, a.store, a.log)
+	r.timeline = timeline.New(kind, r.engine, a.store, a.log)
 	go func() {
 		err := r.run(ctx)
 		again := err != nil && ctx.Err() == nil

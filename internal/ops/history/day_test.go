@@ -20,13 +20,19 @@ var midnight = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 // shelf is a ZooKeeper that takes updates as it does: by version.
 type shelf struct {
-	t        testing.TB
+	t        failing
 	contents []byte
 	pieces   map[string]Held
 	writes   int // bytes
 }
 
-func newShelf(t testing.TB) *shelf { return &shelf{t: t, pieces: map[string]Held{}} }
+// failing is a testing.TB, or a rapid.T.
+type failing interface {
+	require.TestingT
+	Helper()
+}
+
+func newShelf(t failing) *shelf { return &shelf{t: t, pieces: map[string]Held{}} }
 
 func (s *shelf) take(u *Update) {
 	s.t.Helper()

@@ -1,10 +1,10 @@
-// Package keeper brings a kind's history to ZooKeeper, and back to every replica.
+// Package timeline brings a kind's history to ZooKeeper, and back to every replica.
 //
 // In: the leader's ticks, moves and changes; the document `history` and its parts, as ZooKeeper has
 // them. Out: updates, about one a minute while this replica leads; entries to whoever asks, from
 // memory. Invariant: only what is stored is shown, so that every replica shows the same; what cannot
 // be stored or read ends nothing else.
-package keeper
+package timeline
 
 import (
 	"context"
