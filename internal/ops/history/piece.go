@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -50,27 +49,33 @@ type Text struct {
 // wholeOpen is what the line of a whole decision begins with: it is found without reading others.
 func wholeOpen(number int64) []byte { return fmt.Appendf(nil, `{"n":%d,"decision":`, number) }
 
-// packer is made once: it holds tables of some megabytes. Its methods may be called by several
-// goroutines at once.
-var packer = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxText), zstd.WithEncoderLevel(zstd.SpeedDefault))
+// pack packs a text. Its encoder is made for it and let go of: texts are packed once a minute, and
+// its tables take a megabyte.
+func pack(text []byte) []byte {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(maxText))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return e
-})
+	return e.EncodeAll(text, nil)
+}
 
-var unpacker = sync.OnceValue(func() *zstd.Decoder {
+// unpack unpacks a frame.
+func unpack(frame []byte) ([]byte, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxText), zstd.WithDecoderMaxWindow(maxText))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return d
-})
+	defer d.Close()
+	text, err := d.DecodeAll(frame, nil)
+	if err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	return text, nil
+}
 
 // Encode is the text as it is stored.
 func (t *Text) Encode() []byte {
-	entries, decisions := packer().EncodeAll(t.Entries, nil), packer().EncodeAll(t.Decisions, nil)
+	entries, decisions := pack(t.Entries), pack(t.Decisions)
 	data, _ := json.Marshal(header{schema, t.First, len(entries), len(decisions)}) // numbers always encode
 	return append(append(append(data, '\n'), entries...), decisions...)
 }
@@ -95,15 +100,6 @@ func frames(data []byte) (h header, entries, decisions []byte, err error) {
 		return h, nil, nil, fmt.Errorf("header: parts of %d and %d bytes, and there are %d", h.Entries, h.Decisions, len(rest))
 	}
 	return h, rest[:h.Entries], rest[h.Entries:], nil
-}
-
-// unpack unpacks a frame.
-func unpack(frame []byte) ([]byte, error) {
-	text, err := unpacker().DecodeAll(frame, nil)
-	if err != nil {
-		return nil, fmt.Errorf("unpack: %w", err)
-	}
-	return text, nil
 }
 
 // Decode unpacks a piece.
