@@ -111,6 +111,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerReads()
 	h.registerChanges()
 }
 
