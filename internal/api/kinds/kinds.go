@@ -37,8 +37,6 @@ type Reads interface {
 	View(kind string) (*ops.View, bool)
 	// Resource is where a resource is; false: no kind's resource has that id.
 	Resource(kind, id string) (ops.Resource, bool)
-	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
-	Resources(kind, after string, yield func(ops.ResourceAt) bool)
 }
 
 // Changes are carried out by the leader.
@@ -59,10 +57,11 @@ type Changes interface {
 
 // Plans are made and applied by the leader.
 type Plans interface {
-	// Preview makes a plan and does nothing.
+	// Preview makes a plan and does nothing. ErrInvalid, ErrNotFound, previews.ErrBusy.
 	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
-	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
-	// expired, or this leader never made it.
+	// Apply carries out the plan of that id, once. previews.ErrChanged (as previews.Changed: with
+	// what has changed since), ErrRefused, ErrGone: it has expired, or another leader has made it;
+	// ErrUnknown.
 	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
 }
 
@@ -112,14 +111,17 @@ type handlers struct {
 func Register(cfg Config) {
 	h := &handlers{cfg}
 	h.registerReads()
+	h.registerResources()
+	h.registerDecisions()
 	h.registerChanges()
+	h.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.
 func (h *handlers) read(id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
-		Security: []map[string][]string{{"bearer": {}}},
+		Security: []map[string][]string{{"bearer": {}}}, Responses: Problems(h.API, nil),
 	}
 }
 
@@ -127,6 +129,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+		Responses: Problems(h.API, nil),
 	}
 }
 
