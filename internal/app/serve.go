@@ -17,6 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 )
 
 // newServers listens, so that an address in use is an error at start.
@@ -56,7 +57,8 @@ func newCalls(a *App, reg prometheus.Registerer) {
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
-	cfg := api.Config{Version: o.Version, Guard: a.guard}
+	a.streams = operators{a}.streams()
+	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
 	if a.peers != nil {
 		cfg.Peers = a.peers.Transport()
 	}
@@ -78,6 +80,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       stream.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	defer context.AfterFunc(ctx, func() {

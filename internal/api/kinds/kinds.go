@@ -16,7 +16,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -67,8 +69,8 @@ type Plans interface {
 
 // Histories are read by every replica.
 type Histories interface {
-	// History are the entries of a kind since a time, the oldest first.
-	History(kind string) ops.EntryList
+	// History is a page of a kind's entries, the newest first.
+	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
 }
@@ -100,7 +102,10 @@ type Config struct {
 	Audit func(ctx context.Context, a Audited)
 	// Patience is how long a change waits for ZooKeeper. Default 30 s.
 	Patience time.Duration
-	Log      *slog.Logger
+	// Watch lets callers in who ask for a stream; Streams serves them. Nil: there are no streams.
+	Watch   huma.Middlewares
+	Streams *stream.Hub
+	Log     *slog.Logger
 }
 
 type handlers struct {
@@ -110,6 +115,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerHistory()
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()
