@@ -17,6 +17,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
 // newServers listens, so that an address in use is an error at start.
@@ -43,11 +44,17 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 			return err
 		}
 	}
-	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
 		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
 	}
+	a.listener = limits.Listen(listener, maxConnections, maxFromOne)
 	return nil
 }
+
+// maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than
+// pods that end at once, each with a hook that waits.
+const maxConnections, maxFromOne = 5000, 512
 
 // newCalls prepares the operations, which all doors lead to.
 func newCalls(a *App, reg prometheus.Registerer) {
