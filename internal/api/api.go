@@ -121,6 +121,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	}
 	h.registerReads()
 	h.registerWrites()
+	h.registerSession()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),

@@ -92,8 +92,8 @@ func TestEveryWriteSaysWhereToLook(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(body), &spec))
 	var posts []string
-	for _, methods := range spec.Paths {
-		if post, ok := methods["post"]; ok {
+	for path, methods := range spec.Paths {
+		if post, ok := methods["post"]; ok && path != "/v1/api/session" { // that is nothing of ZooKeeper's
 			posts = append(posts, post.OperationID)
 		}
 	}

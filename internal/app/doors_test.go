@@ -355,3 +355,58 @@ func TestOldReadsCanBeClosed(t *testing.T) {
 	require.NotContains(t, []int{401, 403}, status)
 	require.NotContains(t, d.log.String(), fmt.Sprint("old reads are answered"))
 }
+
+// A browser behind an ingress keeps the token as a cookie.
+func TestASessionOfTheSecureDoor(t *testing.T) {
+	d := openDoors(t, func(o *Options) { o.AllowedHosts = []string{"scaler.example.com"} })
+	do := func(method, path string, header ...string) (*http.Response, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+d.secure+path, nil)
+		require.NoError(t, err)
+		req.Host = "scaler.example.com"
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		if host := req.Header.Get("Host"); host != "" {
+			req.Host = host
+		}
+		resp, err := d.client("127.0.0.9").Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp, string(text)
+	}
+	resp, text := do("POST", "/v1/api/session", "Authorization", "Bearer forged")
+	require.Equal(t, 401, resp.StatusCode, text)
+	resp, text = do("POST", "/v1/api/session", "Authorization", "Bearer operator")
+	require.Equal(t, 200, resp.StatusCode, text)
+	require.Contains(t, text, `"user":"ann"`)
+	require.Len(t, resp.Cookies(), 1)
+	cookie := resp.Cookies()[0]
+	require.Equal(t, "__Host-shardscaler", cookie.Name)
+	session := cookie.Name + "=" + cookie.Value
+
+	resp, text = do("GET", "/v1/api/session", "Cookie", session)
+	require.Equal(t, 200, resp.StatusCode, text)
+	require.Contains(t, text, `"until":"`)
+	for _, c := range []struct {
+		method, path, name, value string
+		status                    int
+	}{
+		{"GET", "/v1/api/kinds", "Sec-Fetch-Site", "same-origin", 200}, {"GET", "/v1/api/kinds", "Sec-Fetch-Site", "cross-site", 403},
+		{"GET", "/v1/api/kinds", "Host", "evil.example", 403}, {"POST", "/v1/api/orchestrations/Thing/pause", "Origin", "https://evil.example", 403},
+		{"POST", "/v1/api/orchestrations/Thing/pause", "Sec-Fetch-Site", "cross-site", 403}, {"POST", "/v1/api/orchestrations/Thing/pause", "Origin", "https://scaler.example.com", 404},
+		{"POST", "/v1/api/session", "Sec-Fetch-Site", "same-origin", 422}, // a cookie makes no other cookie
+	} {
+		resp, text = do(c.method, c.path, "Cookie", session, c.name, c.value)
+		require.Equal(t, c.status, resp.StatusCode, "%v: %s", c, text)
+		require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src 'self'")
+		require.NotContains(t, resp.Header.Get("Content-Security-Policy"), "unsafe")
+	}
+	resp, _ = do("GET", "/v1/api/kinds", "Cookie", cookie.Name+"=AAAA"+cookie.Value[4:])
+	require.Equal(t, 401, resp.StatusCode)
+	resp, text = do("DELETE", "/v1/api/session", "Cookie", session)
+	require.Equal(t, 204, resp.StatusCode, text)
+	require.Contains(t, resp.Header.Get("Set-Cookie"), "Max-Age=0")
+	require.NotContains(t, d.log.String(), cookie.Value)
+}

@@ -62,6 +62,7 @@ func newCalls(a *App, reg prometheus.Registerer) {
 	a.guard = access.New(access.Config{
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
+		AllowedHosts: o.allowedHosts(),
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	cfg := api.Config{Version: o.Version, Guard: a.guard}
 	if a.peers != nil {

@@ -154,7 +154,7 @@ func TestRecheckTellsOfARightThatIsGone(t *testing.T) {
 	g := New(Config{Namespace: "iota", Kinds: func() []string { return nil }}, v, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c := &caller{door: Secure}
 	right := Right{Verb: "list", Resource: "kinds", Namespace: "iota"}
-	require.Nil(t, g.check(t.Context(), c, "Bearer ann", right))
+	require.Nil(t, g.check(t.Context(), c, credentials{authorization: "Bearer ann"}, right))
 	ctx := with(t.Context(), c)
 	require.NoError(t, Recheck(ctx))
 	v.rights["ann"] = nil

@@ -20,6 +20,7 @@ const (
 	refusedReview    = "review_failed"
 	refusedPath      = "odd_path"
 	refusedSize      = "too_large"
+	refusedSite      = "foreign_page"
 	refusedPeer      = "stranger"
 )
 
