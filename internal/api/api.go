@@ -21,6 +21,8 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/schemas"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -91,6 +93,8 @@ type Config struct {
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
 	Patience time.Duration
+	// Streams serves streams of the kinds; nil: there are none.
+	Streams *stream.Hub
 }
 
 // How many requests are answered at once; half of them for one source. The rest get 429.
@@ -112,7 +116,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
-	hc.Components.Schemas = newSchemas()
+	hc.Components.Schemas = schemas.New()
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	h := &handlers{
 		api: humago.New(mux, hc), backend: backend, guard: cfg.Guard, peers: cfg.Peers, log: log,
@@ -124,7 +128,12 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerSession()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
+		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
 		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
+		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
+		Audit: func(ctx context.Context, a kinds.Audited) {
+			access.Audit(ctx, access.Note{Before: a.Before, After: a.After})
+		},
 	})
 }
 

@@ -31,6 +31,7 @@ func (h *handlers) registerWrites() {
 		return huma.Operation{
 			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
 			Middlewares: append(h.places(share), h.guard.LetOld, h.forward, h.guard.Logged), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Responses: problems(h.api),
 		}
 	}
 	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)

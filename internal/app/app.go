@@ -31,6 +31,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/owners"
 	"github.com/shardscaler/shardscaler/adapter/workload"
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
@@ -78,6 +79,7 @@ type serving struct {
 	guard      *access.Guard
 	peers      *access.Peers // nil without a secure port
 	calls      *http.ServeMux
+	streams    *stream.Hub
 }
 
 // store is what the app uses of *zk.Client.
@@ -169,6 +171,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.kube.close()
 	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServers()
+	defer context.AfterFunc(ctx, a.streams.Close)() // at once: viewers go on at another replica
 	serving, servers := errgroup.WithContext(servers)
 	serving.Go(func() error { return a.serveHTTP(servers) })
 	if a.metricsAPI != nil {

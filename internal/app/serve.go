@@ -18,6 +18,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 )
 
 // newServers listens, so that an address in use is an error at start.
@@ -64,7 +65,8 @@ func newCalls(a *App, reg prometheus.Registerer) {
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
 		AllowedHosts: o.allowedHosts(),
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
-	cfg := api.Config{Version: o.Version, Guard: a.guard}
+	a.streams = operators{a}.streams()
+	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams}
 	if a.peers != nil {
 		cfg.Peers = a.peers.Transport()
 	}
@@ -86,6 +88,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       stream.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	defer context.AfterFunc(ctx, func() {

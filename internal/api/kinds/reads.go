@@ -3,6 +3,7 @@ package kinds
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -47,12 +48,28 @@ func tell[T undated[T]](in IfNoneMatch, doc T) (*document[T], error) {
 
 // unchanged documents the answer 304.
 func unchanged(op huma.Operation) huma.Operation {
-	op.Responses = map[string]*huma.Response{"304": {Description: "Not modified since the answer whose ETag If-None-Match names"}}
+	op.Responses["304"] = &huma.Response{Description: "Not modified since the answer whose ETag If-None-Match names"}
 	return op
 }
 
+// Problems documents that every error is a problem document; more are of further statuses.
+func Problems(api huma.API, more map[int]reflect.Type) map[string]*huma.Response {
+	out := map[string]*huma.Response{"default": problemResponse(api, reflect.TypeFor[huma.ErrorModel]())}
+	for status, doc := range more {
+		out[strconv.Itoa(status)] = problemResponse(api, doc)
+	}
+	return out
+}
+
+func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
+	schema := api.OpenAPI().Components.Schemas.Schema(doc, true, "Error")
+	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
+}
+
 func (h *handlers) registerReads() {
-	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
+	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
+	h.watch(&list)
+	huma.Register(h.API, list, h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
