@@ -17,8 +17,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
-	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
+	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
 // newServers listens, so that an address in use is an error at start.

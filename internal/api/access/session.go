@@ -32,7 +32,7 @@ const (
 // Session is a token that a browser keeps sealed and cannot read.
 type Session struct {
 	Token string    `json:"token"`
-	Until time.Time `json:"until"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // What Seal and Open fail with.
