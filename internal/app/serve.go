@@ -66,7 +66,7 @@ func newCalls(a *App, reg prometheus.Registerer) {
 		AllowedHosts: o.allowedHosts(),
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
-	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams}
+	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
 	if a.peers != nil {
 		cfg.Peers = a.peers.Transport()
 	}
