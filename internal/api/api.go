@@ -22,6 +22,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -121,6 +122,11 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
+		User: UserFrom, Patience: h.patience,
+		Audit: func(_ context.Context, a kinds.Audited) {
+			log.Info("audit", "user", a.User, "operation", a.Operation, "kind", a.Kind, "before", a.Before, "after", a.After)
+			operators.Record(a.Kind, ops.ChangeEntry{By: a.User, What: a.Operation, Before: a.Before, After: a.After})
+		},
 	})
 }
 

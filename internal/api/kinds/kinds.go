@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -37,8 +38,6 @@ type Reads interface {
 	View(kind string) (*ops.View, bool)
 	// Resource is where a resource is; false: no kind's resource has that id.
 	Resource(kind, id string) (ops.Resource, bool)
-	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
-	Resources(kind, after string, yield func(ops.ResourceAt) bool)
 }
 
 // Changes are carried out by the leader.
@@ -54,15 +53,16 @@ type Changes interface {
 	// of the only one of that size. ErrConflict: it is not.
 	Confirm(ctx context.Context, kind string, set, deletes int) error
 	// Reassign assumes the pod of an instance dead. ErrConflict: it seems to live.
-	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error)
+	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.AssumedDead, error)
 }
 
 // Plans are made and applied by the leader.
 type Plans interface {
-	// Preview makes a plan and does nothing.
+	// Preview makes a plan and does nothing. ErrInvalid, ErrNotFound, previews.ErrBusy.
 	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
-	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
-	// expired, or this leader never made it.
+	// Apply carries out the plan of that id, once. previews.ErrChanged (as previews.Changed: with
+	// what has changed since), ErrRefused, ErrGone: it has expired, or another leader has made it;
+	// ErrUnknown.
 	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
 }
 
@@ -72,6 +72,9 @@ type Histories interface {
 	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
+	// Record has what a person did in the kind's history, if this replica leads: it carries changes
+	// out.
+	Record(kind string, c ops.ChangeEntry)
 }
 
 // What a Backend fails with, beside orders.ErrOutcomeUnknown.
@@ -95,7 +98,13 @@ type Config struct {
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
 	// request; Write also passes it on to the leader.
 	Read, Write huma.Middlewares
-	Log         *slog.Logger
+	// User is the caller of a request that Write has let in.
+	User func(ctx context.Context) string
+	// Audit notes a change that was made, once for each, or may have been made.
+	Audit func(ctx context.Context, a Audited)
+	// Patience is how long a change waits for ZooKeeper. Default 30 s.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 type handlers struct {
@@ -107,13 +116,17 @@ func Register(cfg Config) {
 	h := &handlers{cfg}
 	h.registerHistory()
 	h.registerReads()
+	h.registerResources()
+	h.registerDecisions()
+	h.registerChanges()
+	h.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.
 func (h *handlers) read(id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
-		Security: []map[string][]string{{"bearer": {}}},
+		Security: []map[string][]string{{"bearer": {}}}, Responses: Problems(h.API, nil),
 	}
 }
 
@@ -121,6 +134,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+		Responses: Problems(h.API, nil),
 	}
 }
 
