@@ -11,11 +11,14 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
 
-func (h *handlers) registerHistory() {
+// histories are the calls for what happened.
+type histories struct{ *handlers }
+
+func (h histories) register() {
 	list := h.read("list-kind-history", "kinds/{kind}/history", "What happened to a kind: samples, decisions, moves, what persons did, and gaps; the newest first")
-	huma.Register(h.API, list, h.listHistory)
+	huma.Register(h.API, list, h.list)
 	get := h.read("get-kind-history", "kinds/{kind}/history/{id}", "A decision of the history with its whole explanation")
-	huma.Register(h.API, get, h.getHistory)
+	huma.Register(h.API, get, h.get)
 }
 
 type historyRequest struct {
@@ -29,7 +32,7 @@ type historyRequest struct {
 
 type historyAnswer struct{ Body ops.EntryList }
 
-func (h *handlers) listHistory(_ context.Context, in *historyRequest) (*historyAnswer, error) {
+func (h histories) list(_ context.Context, in *historyRequest) (*historyAnswer, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ type decisionRequest struct {
 
 type decisionAnswer struct{ Body ops.Decision }
 
-func (h *handlers) getHistory(_ context.Context, in *decisionRequest) (*decisionAnswer, error) {
+func (h histories) get(_ context.Context, in *decisionRequest) (*decisionAnswer, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}

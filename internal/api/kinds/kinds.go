@@ -118,7 +118,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
-	h.registerHistory()
+	histories{h}.register()
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()
