@@ -191,8 +191,9 @@ func (o operators) Decided(kind, id string) (ops.Decision, bool) {
 	return r.timeline.Decided(id)
 }
 
-// Record implements kinds.Histories.
-func (o operators) Record(kind string, c ops.ChangeEntry) {
+// record has an entry of the audit log in the kind's history, if this replica leads: it carries
+// changes out.
+func (o operators) record(kind string, c ops.ChangeEntry) {
 	if r := o.app.runner(kind); r != nil {
 		r.timeline.Changed(c)
 	}

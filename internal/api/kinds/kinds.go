@@ -73,9 +73,6 @@ type Histories interface {
 	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
-	// Record has what a person did in the kind's history, if this replica leads: it carries changes
-	// out.
-	Record(kind string, c ops.ChangeEntry)
 }
 
 // What a Backend fails with, beside orders.ErrOutcomeUnknown.
