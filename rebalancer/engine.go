@@ -32,6 +32,9 @@ type Config struct {
 	// Resync asks for a complete read of the catalogue soon. It must not block; nil: there is
 	// no catalogue to ask.
 	Resync func()
+	// Moved is told of resources that this process has assigned or granted to an instance: the plan,
+	// "" where there is none, and why, in words of ops.Resource. It must not block; nil: none is told.
+	Moved func(plan, why string, n int)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.
@@ -60,6 +63,7 @@ type Engine struct {
 	*leadership
 	*callers
 	*reads
+	*previews
 	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as
 	// long as it leads.
 	reader chan struct{}
@@ -103,6 +107,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
+	e.previews = &previews{parts: p, published: e.published, leadership: e.leadership}
 	e.followed.Store(cfg.Now().UnixNano())
 	e.reader <- struct{}{}
 	return e

@@ -57,6 +57,9 @@ type Engine interface {
 	Head() (orders.Head, bool)
 	InFlight() []orders.Flight
 	Progress() orders.Progress
+	// Lookup says which list holds a resource, -1: none; false: there is no such resource, or
+	// ZooKeeper has not been read.
+	Lookup(id string) (ordinal int, ok bool)
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
 	Keep(ctx context.Context, name string, change orders.Update) error
 	Kept(name string) ([]byte, bool)
@@ -84,7 +87,8 @@ type Scaler struct {
 
 	period  time.Duration
 	history decide.History
-	input   decide.Input   // of the last tick
+	input   decide.Input   // of the last tick, but for its Operator, which is for the next one
+	answers *answers       // of the last tick
 	last    outcome.Report // of the last tick; of the predecessor's, before the first
 	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
@@ -119,7 +123,7 @@ func (s *Scaler) Input() decide.Input { return s.input }
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := s.cfg.Now()
 	s.restore(now)
-	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history}
+	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.input.Operator}
 	d := decide.Decide(in)
 	s.input, s.history = in, decide.Next(in, d)
 
@@ -128,7 +132,8 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
-	o, notes := order(&in, &d, s.ask(ctx, &in, &d, notLeading))
+	s.answers = s.ask(ctx, &in, &d, notLeading)
+	o, notes := order(&in, &d, s.answers)
 	if !s.cfg.DryRun {
 		s.engine.Order(o)
 	}
@@ -158,6 +163,7 @@ func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 		s.groups.tell(ctx, t)
 	}
 	s.keep(ctx, t.d)
+	s.endMoves(ctx)
 	act, last, level := t.d.Acted(), &s.last, slog.LevelDebug
 	if t.d.Verb != last.Verb || t.d.Reason != last.Reason || t.d.Desired != last.Desired || act.Done != last.Acted().Done {
 		level = slog.LevelInfo

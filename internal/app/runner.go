@@ -14,6 +14,9 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
+	"github.com/shardscaler/shardscaler/internal/previews"
+	"github.com/shardscaler/shardscaler/internal/timeline"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -35,13 +38,28 @@ type runner struct {
 	asked  wake.Signal               // a tick is asked for now
 	ticked atomic.Pointer[time.Time] // when a tick ended, for the liveness probe; nil: nothing ticks
 
-	mu       sync.Mutex
-	decision *outcome.Report // this replica's own latest, only while it leads
-	input    decide.Input    // what decision was made from
+	previews *previews.Maker
 
+	mu     sync.Mutex
+	latest decided // this replica's own, only while it leads
+
+	documents
+
+	timeline *timeline.Keeper
+}
+
+// documents are those that are kept in ZooKeeper, as they were read last.
+type documents struct {
 	keptDecision reading[*outcome.Report]
 	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
+	keptOperator reading[config.Operator]
+}
+
+// decided is a decision, and what it was made from.
+type decided struct {
+	report *outcome.Report
+	basis  scaler.Basis
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
@@ -49,11 +67,13 @@ func startRunner(ctx context.Context, a *App, kind string) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{
 		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
-		stop: cancel, done: make(chan struct{}), asked: wake.New(),
+		stop: cancel, done: make(chan struct{}), asked: wake.New(), previews: previews.NewMaker(),
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
 		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
+		Moved: func(plan, why string, n int) { r.timeline.Moved(plan, why, n) },
 	}, a.store, a.log, r.reg)
+	r.timeline = timeline.New(kind, r.engine, a.store, a.log)
 	go func() {
 		err := r.run(ctx)
 		again := err != nil && ctx.Err() == nil
@@ -82,6 +102,7 @@ func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return guard.Run(func() error { return r.engine.Run(ctx, r.app.state.Apply) }) })
 	g.Go(func() error { return guard.Run(func() error { return r.lead(ctx) }) })
+	g.Go(func() error { return guard.Run(func() error { r.timeline.Run(ctx); return nil }) })
 	return g.Wait()
 }
 
@@ -117,26 +138,40 @@ func (r *runner) lead(ctx context.Context) error {
 	return nil
 }
 
-// serveTerm runs the engine's writer and the scaler's ticks together until any ends.
+// serveTerm runs the engine's writer, the scaler's ticks and the recorder of both together until any
+// ends. The writer ends last, unless the term is over: the recorder stores the last minute by it.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(term, cancel)()
-	var ticked, led error
-	var ticks sync.WaitGroup
+	leading, resign := context.WithCancel(term)
+	defer resign()
+	var ticked, recorded, led error
+	var ticks, all sync.WaitGroup
 	ticks.Go(func() {
 		defer cancel()
 		ticked = guard.Run(func() error { r.tick(ctx); return nil })
 	})
 	if !r.app.opts.DryRun {
-		led = guard.Run(func() error { return r.engine.Lead(ctx) })
+		recording, stop := context.WithCancel(context.WithoutCancel(ctx))
+		all.Go(func() {
+			ticks.Wait()
+			stop()
+		})
+		all.Go(func() {
+			defer resign()
+			defer cancel()
+			recorded = guard.Run(func() error { r.timeline.Record(recording); return nil })
+		})
+		led = guard.Run(func() error { return r.engine.Lead(leading) })
 		cancel()
 	}
 	ticks.Wait()
-	if ticked == nil && errors.Is(led, context.Canceled) {
+	all.Wait()
+	if ticked == nil && recorded == nil && errors.Is(led, context.Canceled) {
 		return nil
 	}
-	return errors.Join(ticked, led)
+	return errors.Join(ticked, recorded, led)
 }
 
 // settle keeps a burst of changes from becoming a burst of ticks.
@@ -149,7 +184,7 @@ func (r *runner) tick(ctx context.Context) {
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
 	defer r.ticked.Store(nil)
-	defer r.decided(nil, decide.Input{})
+	defer r.decided(nil, scaler.Basis{})
 	for {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
@@ -172,48 +207,42 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	_, kind, _, ok := r.app.effective(r.kind)
+	_, kind, over, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
+	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
-		r.decided(outcome.NewReport(d, out), s.Input())
+		report := outcome.NewReport(d, out)
+		r.decided(report, s.Basis())
+		r.timeline.Tick(history.Tick{Now: now, Config: kind, Observed: *k, Report: report})
 	}
 	ended := time.Now()
 	r.ticked.Store(&ended)
 	return cfg.SyncPeriod.Std()
 }
 
-func (r *runner) decided(d *outcome.Report, in decide.Input) {
+func (r *runner) decided(d *outcome.Report, of scaler.Basis) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.decision, r.input = d, in
+	r.latest = decided{d, of}
 }
 
 // replay is what the latest decision was made from; on a replica that does not lead, one made now.
-func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
-	if d, in := r.own(); d != nil {
-		return in
+func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap observed.Kind) decide.Input {
+	if d, of := r.own(); d != nil {
+		return of.Input
 	}
-	kept, _ := r.engine.Kept(scaler.KeptName)
-	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
+	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: h, Operator: o}
 }
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was
 // made from.
-func (r *runner) own() (*outcome.Report, decide.Input) {
+func (r *runner) own() (*outcome.Report, scaler.Basis) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.decision, r.input
-}
-
-// history is the past that the latest decision was made with; a follower has the leader's.
-func (r *runner) history() decide.History {
-	if d, in := r.own(); d != nil {
-		return in.History
-	}
-	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
-	return h
+	return r.latest.report, r.latest.basis
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the

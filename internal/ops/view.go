@@ -18,6 +18,8 @@ type View struct {
 	// Config is in force: Base, which the ConfigMap says, under what stands of Override.
 	Config, Base config.Kind
 	Override     config.Override
+	// Operator is what stands of it: who drains, pins and sizes.
+	Operator config.Operator
 	// Generation counts the configurations that came into force; Version, LoadedAt and Refused are
 	// as in Settings.
 	Generation int64
@@ -34,8 +36,9 @@ type View struct {
 	// Decision is nil until one was made; Undecided is why.
 	Decision  *outcome.Report
 	Undecided string
-	// History is what the decision was made with; a follower has the one that the leader kept last.
-	History  decide.History
+	// Input is what the decision was made from; on a replica that does not lead, what it would be
+	// made from now.
+	Input    decide.Input
 	Progress orders.Progress
 	Waiting  *resync.Waiting
 }
