@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,12 +77,13 @@ func watching(t *testing.T, handler func() http.Handler, test func(t *testing.T,
 		go func() { _ = s.Serve(p) }()
 		transport := &http.Transport{DialContext: p.dial}
 		ctx, cancel := context.WithCancel(t.Context())
-		var last State
+		var last atomic.Pointer[State]
+		last.Store(&State{})
 		result := make(chan error, 1)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			result <- Watch(ctx, Config{URL: "http://server/v1/api/kinds?kind=Thing", HTTP: &http.Client{Transport: transport}}, func(s *State) { last = *s })
+			result <- Watch(ctx, Config{URL: "http://server/v1/api/kinds?kind=Thing", HTTP: &http.Client{Transport: transport}}, func(s *State) { copied := *s; last.Store(&copied) })
 		}()
 		defer func() {
 			cancel()
@@ -89,7 +92,7 @@ func watching(t *testing.T, handler func() http.Handler, test func(t *testing.T,
 			close(p.done)
 			_ = s.Close()
 		}()
-		test(t, p, func() State { synctest.Wait(); return last }, result)
+		test(t, p, func() State { synctest.Wait(); return *last.Load() }, result)
 	})
 }
 
@@ -233,11 +236,30 @@ func TestARefusalIsFinalOrNot(t *testing.T) {
 
 const empty = `{"full":true,"at":"2026-11-30T07:00:00Z","names":[],"kinds":[],"dated":{}}`
 
+// requests are the Last-Event-IDs of those that have come.
+type requests struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+// add returns how many came before.
+func (r *requests) add(id string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
+	return len(r.ids) - 1
+}
+
+func (r *requests) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ids)
+}
+
 // script answers the n-th request with the n-th text, and then says nothing.
-func script(ids *[]string, texts ...string) http.Handler {
+func script(asked *requests, texts ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n := len(*ids)
-		*ids = append(*ids, r.Header.Get("Last-Event-ID"))
+		n := asked.add(r.Header.Get("Last-Event-ID"))
 		if n < len(texts) {
 			_, _ = io.WriteString(w, texts[n])
 		}
@@ -249,7 +271,7 @@ func script(ids *[]string, texts ...string) http.Handler {
 }
 
 func TestWhatCannotBeReadIsAskedForAnew(t *testing.T) {
-	var ids []string
+	var ids requests
 	h := script(&ids,
 		"id: a\nevent: state\ndata: "+empty+"\n\nid: b\nevent: change\ndata: {\n\n",
 		"id: c\nevent: state\ndata: "+empty+"\n\nevent: bye\ndata: {\"reason\":\"shutdown\",\"text\":\"it ends\"}\n\n",
@@ -267,12 +289,12 @@ func TestWhatCannotBeReadIsAskedForAnew(t *testing.T) {
 		require.NoError(t, s.Trouble)
 		require.Equal(t, "7", s.News.Items[0].ID)
 		time.Sleep(39 * time.Second)
-		require.Equal(t, []string{"", "", "c"}, ids)
+		require.Equal(t, []string{"", "", "c"}, ids.all())
 		time.Sleep(2 * time.Second)
 		s = shown()
 		require.ErrorIs(t, s.Trouble, errSilent, "a connection that says nothing is no connection")
 		time.Sleep(2 * time.Second)
-		require.Equal(t, []string{"", "", "c", "e"}, ids)
+		require.Equal(t, []string{"", "", "c", "e"}, ids.all())
 	})
 }
 
