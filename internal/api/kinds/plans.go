@@ -14,7 +14,7 @@ import (
 // registerPlans registers previews of plans, and apply.
 func (h *handlers) registerPlans() {
 	preview := h.write(http.MethodPost, "preview-plan", "kinds/{kind}/plans", "Preview what a change would do: nothing is done")
-	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty body is a spread, " +
+	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty object is a spread, " +
 		"however little the lists differ. The answer's id names the plan in apply, for ten minutes, while kind, epoch, configuration, overrides, the open " +
 		"set and the lists that the plan takes from are as they were. Resources that are created meanwhile change nothing of that; what is deleted does " +
 		"only where it is deleted from an instance that is to be emptied. 429: others are being made."
