@@ -88,7 +88,7 @@ func (p *previews) Preview(o orders.Orders, asked bool) (*Preview, error) {
 // resources are in flight that will arrive somewhere; "": one could.
 func (p *previews) Hindrance() string {
 	st, progress := p.published.State(), p.leadership.Progress()
-	if why := Trouble(st, &progress); why != "" || st == nil {
+	if why := orders.Trouble(st, &progress); why != "" || st == nil {
 		return why
 	}
 	if st.Plan != nil {

@@ -292,7 +292,7 @@ func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 func look(ctx context.Context, t tester, s *Scaler, now time.Time, cfg config.Kind, snap observed.Kind) outcome.Report {
 	t.Helper()
 	d, out := s.Tick(ctx, now, cfg, snap)
-	if decided := decide.Decide(s.Input()); !reflect.DeepEqual(decided, d) {
+	if decided := decide.Decide(s.Basis().Input); !reflect.DeepEqual(decided, d) {
 		t.Fatalf("the tick changed its decision\nfrom %+v\nto   %+v", decided, d)
 	}
 	return *outcome.NewReport(d, out)

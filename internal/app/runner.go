@@ -41,9 +41,12 @@ type runner struct {
 	mu     sync.Mutex
 	latest decided // this replica's own, only while it leads
 
-	keptDecision reading[*outcome.Report]
-	keptOverride reading[config.Override]
-	keptOperator reading[config.Operator]
+	kept struct { // in ZooKeeper, decoded
+		decision reading[*outcome.Report]
+		history  reading[decide.History]
+		override reading[config.Override]
+		operator reading[config.Operator]
+	}
 }
 
 // decided is a decision, and what it was made from.
@@ -216,13 +219,22 @@ func (r *runner) own() (*outcome.Report, scaler.Basis) {
 	return r.latest.report, r.latest.basis
 }
 
+// history is the past that the latest decision was made with; a follower has the leader's.
+func (r *runner) history() decide.History {
+	if d, in := r.own(); d != nil {
+		return in.Input.History
+	}
+	h, _ := read(r, &r.kept.history, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return h
+}
+
 // served returns the latest decision: this replica's own while it leads, else the one that the
 // leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
 func (r *runner) served(now time.Time) (*outcome.Report, error) {
 	latest, _ := r.own()
 	if latest == nil {
 		var err error
-		if latest, err = read(r, &r.keptDecision, scaler.KeptName, scaler.ParseKept); err != nil {
+		if latest, err = read(r, &r.kept.decision, scaler.KeptName, scaler.ParseKept); err != nil {
 			return nil, err
 		}
 	}

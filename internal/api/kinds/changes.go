@@ -105,11 +105,6 @@ func (h *handlers) registerWaves(put describes) {
 	huma.Register(h.API, reassign, h.reassign)
 }
 
-// KindPath names the kind in a path; exported because the library fills in only such fields.
-type KindPath struct {
-	Kind string `path:"kind" doc:"the kind as configured: Thing, Rule, …"`
-}
-
 // ChangeInput is what every change has; exported as KindPath is.
 type ChangeInput struct {
 	KindPath

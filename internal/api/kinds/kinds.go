@@ -112,8 +112,9 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerReads()
 	h.registerChanges()
-	h.registerPlans()
+	plans{h}.register()
 }
 
 // read and write describe an operation below /v1/api/.

@@ -13,12 +13,13 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
 // TestAPlanIsPreviewedAndApplied: a drain is previewed, more resources come, and it is applied by
 // its id, once, through whichever replica; a leader that ends takes its previews with it.
 func TestAPlanIsPreviewedAndApplied(t *testing.T) {
-	w := startBeside(t, nil)
+	w := startBeside(t, func(_ *servers.Env, o *product.Options) { o.Replicas = 2 })
 	things := product.IDs(1_200, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things[:1_000], 1))
 	w.settled(thing, thingSet, 2, 1_000)
@@ -61,15 +62,21 @@ func TestAPlanIsPreviewedAndApplied(t *testing.T) {
 	})
 
 	var all sync.WaitGroup
-	for _, v := range w.Servers {
-		all.Go(func() {
-			a, err := apply(v, drain.ID)
-			if err != nil || a.ID != drain.ID || len(a.Kept) != 1 {
-				t.Errorf("apply through %s: %+v, %v", v.Name, a, err)
-			}
-		})
+	answers, errs := make([]ops.Applied, 2), make([]error, 2)
+	for i, v := range w.Servers {
+		all.Go(func() { answers[i], errs[i] = apply(v, drain.ID) })
 	}
 	all.Wait()
+	require.True(t, errs[0] == nil || errs[1] == nil, "%v", errs)
+	for i, err := range errs {
+		if err != nil { // it came when that was done
+			require.Equal(t, http.StatusConflict, statusOf(err), "%v", err)
+			require.ErrorContains(t, err, "was applied by ")
+			continue
+		}
+		require.Equal(t, drain.ID, answers[i].ID)
+		require.Len(t, answers[i].Kept, 1)
+	}
 	_, err = apply(other, drain.ID)
 	require.Equal(t, http.StatusConflict, statusOf(err), "%v", err)
 	w.until("instance 1 is drained", func(context.Context) error {
