@@ -116,6 +116,8 @@ func TestAPreviewAsItIsShown(t *testing.T) {
 		require.ErrorIs(t, err, ErrRefused)
 		require.ErrorContains(t, err, why)
 	}
+	l = newLed()
+	l.base.Rebalance.Paused = true
 	require.NoError(t, Refused(l, &Plan{}, l.put(ops.Change{}), begin), "a pause stops no drain")
 	require.Empty(t, l.preview(t, m, ops.Change{Drain: ptr(1)}).Refused)
 }
