@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
@@ -155,7 +155,7 @@ type jsonBody[T any] struct {
 
 func (h *handlers) registerReads() {
 	read := func(id, path, summary string, share *limits.Share) huma.Operation {
-		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.places(share)}
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: append(h.places(share), h.guard.LetOldRead)}
 	}
 	whole := read("get-orchestration", "orchestrations/{kind}", "A kind's orchestration: each instance with its data, _reload and resources", h.large)
 	whole.Responses = orchestrationResponse(h.api)
@@ -165,8 +165,10 @@ func (h *handlers) registerReads() {
 		"The latest size decision with every input, limit and reason", h.small), h.getDecision)
 	huma.Register(h.api, read("get-snapshot", "snapshot",
 		"What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again", h.large), h.getSnapshot)
-	huma.Register(h.api, read("get-pod-drain", "drains/{namespace}/{pod}",
-		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains), h.getPodDrain)
+	drain := read("get-pod-drain", "drains/{namespace}/{pod}",
+		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains)
+	drain.Middlewares = h.places(h.drains) // the hook has no token, and gives up when it is asked for one
+	huma.Register(h.api, drain, h.getPodDrain)
 }
 
 // orchestration lays a view out as GET shows it, but for the instances.
@@ -247,11 +249,6 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-// getSnapshot has no schema: that would be a copy of the decide package's shape, and drift.
-func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
-	b, err := json.Marshal(h.backend.Saved())
-	if err != nil {
-		return nil, err
-	}
-	return &jsonBody[json.RawMessage]{Body: b}, nil
+func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[decide.Saved], error) {
+	return &jsonBody[decide.Saved]{Body: h.backend.Saved()}, nil
 }

@@ -27,8 +27,8 @@ const (
 
 // overrides is what persons have put over the kind. What cannot be read is ignored, and logged once.
 func (r *runner) overrides() (o ops.Over) {
-	o.Override, _ = read(r, &r.kept.override, overrideName, parsing(r, overrideName, parseOverride))
-	o.Operator, _ = read(r, &r.kept.operator, operatorName, parsing(r, operatorName, scaler.ParseOperator))
+	o.Override, _ = read(r, &r.keptOverride, overrideName, parsing(r, overrideName, parseOverride))
+	o.Operator, _ = read(r, &r.keptOperator, operatorName, parsing(r, operatorName, scaler.ParseOperator))
 	return o
 }
 

@@ -16,7 +16,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -37,8 +39,6 @@ type Reads interface {
 	View(kind string) (*ops.View, bool)
 	// Resource is where a resource is; false: no kind's resource has that id.
 	Resource(kind, id string) (ops.Resource, bool)
-	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
-	Resources(kind, after string, yield func(ops.ResourceAt) bool)
 }
 
 // Changes are carried out by the leader.
@@ -69,8 +69,8 @@ type Plans interface {
 
 // Histories are read by every replica.
 type Histories interface {
-	// History are the entries of a kind since a time, the oldest first.
-	History(kind string) ops.EntryList
+	// History is a page of a kind's entries, the newest first.
+	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
 }
@@ -102,7 +102,10 @@ type Config struct {
 	Audit func(ctx context.Context, a Audited)
 	// Patience is how long a change waits for ZooKeeper. Default 30 s.
 	Patience time.Duration
-	Log      *slog.Logger
+	// Watch lets callers in who ask for a stream; Streams serves them. Nil: there are no streams.
+	Watch   huma.Middlewares
+	Streams *stream.Hub
+	Log     *slog.Logger
 }
 
 type handlers struct {
@@ -112,7 +115,10 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerHistory()
 	h.registerReads()
+	h.registerResources()
+	h.registerDecisions()
 	h.registerChanges()
 	plans{h}.register()
 }
@@ -121,7 +127,7 @@ func Register(cfg Config) {
 func (h *handlers) read(id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
-		Security: []map[string][]string{{"bearer": {}}},
+		Security: []map[string][]string{{"bearer": {}}}, Responses: Problems(h.API, nil),
 	}
 }
 
@@ -129,6 +135,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+		Responses: Problems(h.API, nil),
 	}
 }
 

@@ -3,10 +3,12 @@ package kinds
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -46,29 +48,48 @@ func tell[T undated[T]](in IfNoneMatch, doc T) (*document[T], error) {
 
 // unchanged documents the answer 304.
 func unchanged(op huma.Operation) huma.Operation {
-	op.Responses = map[string]*huma.Response{"304": {Description: "Not modified since the answer whose ETag If-None-Match names"}}
+	op.Responses["304"] = &huma.Response{Description: "Not modified since the answer whose ETag If-None-Match names"}
 	return op
 }
 
+// Problems documents that every error is a problem document; more are of further statuses.
+func Problems(api huma.API, more map[int]reflect.Type) map[string]*huma.Response {
+	out := map[string]*huma.Response{"default": problemResponse(api, reflect.TypeFor[huma.ErrorModel]())}
+	for status, doc := range more {
+		out[strconv.Itoa(status)] = problemResponse(api, doc)
+	}
+	return out
+}
+
+func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
+	schema := api.OpenAPI().Components.Schemas.Schema(doc, true, "Error")
+	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
+}
+
 func (h *handlers) registerReads() {
-	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
+	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
+	h.watch(&list)
+	huma.Register(h.API, list, h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
 	huma.Register(h.API, unchanged(h.read("get-node", "nodes/{node}", "The instances of all kinds on a node")), h.getNode)
 }
 
-func (h *handlers) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
-	for _, v := range h.views() {
+	for _, v := range h.views(ctx) {
 		list.Items = append(list.Items, ops.KindOf(v))
 	}
 	return tell(in.IfNoneMatch, list)
 }
 
-// views are those of all kinds, in the order of the configuration.
-func (h *handlers) views() (all []*ops.View) {
+// views are those of all kinds that the caller may see, in the order of the configuration.
+func (h *handlers) views(ctx context.Context) (all []*ops.View) {
 	for _, name := range h.Backend.Kinds() {
+		if !access.Sees(ctx, name) {
+			continue
+		}
 		if v, ok := h.Backend.View(name); ok {
 			all = append(all, v)
 		}
@@ -149,9 +170,9 @@ func (h *handlers) getInstance(_ context.Context, in *struct {
 	return tell(in.IfNoneMatch, inst)
 }
 
-func (h *handlers) getNode(_ context.Context, in *struct {
+func (h *handlers) getNode(ctx context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
 }) (*document[ops.NodeInstances], error) {
-	return tell(in.IfNoneMatch, ops.NodeOf(h.views(), in.Node))
+	return tell(in.IfNoneMatch, ops.NodeOf(h.views(ctx), in.Node))
 }
