@@ -127,7 +127,7 @@ func Register(cfg Config) {
 	h.registerResources()
 	h.registerDecisions()
 	c.registerChanges()
-	c.registerPlans()
+	plans{c}.register()
 }
 
 // read and write describe an operation below /v1/api/.
