@@ -24,7 +24,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	}
 	in := o.app.live.loaded()
 	view := &ops.View{
-		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Snapshot: v.Snapshot, State: v.State,
+		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Operator: v.Operator, Snapshot: v.Snapshot, State: v.State,
 		Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused, Written: in.written[kind],
 		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting,
 	}
@@ -36,7 +36,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
 		view.Snapshot.Sources.Catalogue = observed.Source{}
 	}
-	view.Input = r.replay(view.Now, v.Config, v.Snapshot)
+	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }
 
@@ -52,11 +52,6 @@ func (o operators) Resource(kind, id string) (ops.Resource, bool) {
 		return ops.Resource{}, false
 	}
 	return ops.ResourceOf(v, id, ordinal), true
-}
-
-// Change implements kinds.Changes.
-func (o operators) Change(ctx context.Context, kind string, c ops.Change, by string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
 }
 
 // Preview implements kinds.Plans.

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	. "github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 )
@@ -49,6 +50,20 @@ func TestTheStatesOfInstances(t *testing.T) {
 	require.Equal(t, map[int]string{
 		0: StateOpen, 1: StateAbsent, 2: StateLost, 3: StateAbsent, 4: StateClosed, 5: StateLeaving, 8: StateAbsent,
 	}, states)
+}
+
+// Who drains an instance is known, and when that is done.
+func TestAPersonDrainsInstances(t *testing.T) {
+	v := healthy(t, 4)
+	said := config.Saying("ann", now, 0)
+	v.Operator = v.Operator.WithDrain(1, said).WithDrain(2, said)
+	v.Snapshot.Instances[2].List.Count = 0
+	v.Snapshot.Open = []int{0, 3}
+	opstest.Decide(v)
+	all := InstancesOf(v)
+	require.Equal(t, []string{StateOpen, StateDraining, StateDrained, StateOpen}, []string{all[0].State, all[1].State, all[2].State, all[3].State})
+	require.Equal(t, "ann", all[1].Drain.By)
+	require.Nil(t, all[0].Drain)
 }
 
 // The copy of a decision that followers read has no verdict on healthy instances.
