@@ -26,7 +26,7 @@ import (
 //go:generate go test . -run TestTheOpenAPIDocumentIsTheCommittedOne -update
 var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
-// operators is a kinds.Backend of one kind, Thing, of three instances, whose instance 2 runs a/b,
+// operators is a kinds.Backend of one kind, Thing, of three instances, whose instance 2 runs /, a/b,
 // instances and größe. What it does not implement must not be asked.
 type operators struct {
 	kinds.Backend
@@ -40,7 +40,7 @@ func (o *operators) View(kind string) (*ops.View, bool) {
 	if err != nil || kind != "Thing" {
 		return nil, false
 	}
-	v.State.Instances = map[int]*protocol.Instance{2: {Ordinal: 2, IDs: protocol.NewIDs([]string{"a/b", "instances", "größe"})}}
+	v.State.Instances = map[int]*protocol.Instance{2: {Ordinal: 2, IDs: protocol.NewIDs([]string{"/", "a/b", "instances", "größe"})}}
 	if o.change != nil {
 		o.change(v)
 	}
