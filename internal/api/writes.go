@@ -92,8 +92,8 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 
 type orchestrateInput struct {
 	KindPath
-	Prefer string `header:"Prefer" doc:"return=minimal: 204 and no body instead of every id (RFC 7240)"`
-	Body *OrchestrateRequest `required:"false"`
+	Prefer string              `header:"Prefer" doc:"return=minimal: 204 and no body instead of every id (RFC 7240)"`
+	Body   *OrchestrateRequest `required:"false"`
 }
 
 func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma.StreamResponse, error) {
