@@ -109,7 +109,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
-	hc.Components.Schemas = newSchemas()
+	hc.Components.Schemas = kinds.NewSchemas()
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	h := &handlers{
 		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,
@@ -121,6 +121,10 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
+		User: UserFrom, Patience: h.patience,
+		Audit: func(_ context.Context, a kinds.Audited) {
+			log.Info("audit", "user", a.User, "operation", a.Operation, "kind", a.Kind, "before", a.Before, "after", a.After)
+		},
 	})
 }
 

@@ -1,4 +1,4 @@
-package api
+package kinds
 
 import (
 	"path"
@@ -40,9 +40,9 @@ func schemaName(t reflect.Type, hint string) string {
 	return name
 }
 
-// newSchemas is the registry of the types that answers and requests have. Types that write their
+// NewSchemas is the registry of the types that answers and requests have. Types that write their
 // JSON themselves are described by what they write.
-func newSchemas() huma.Registry {
+func NewSchemas() huma.Registry {
 	r := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	r.RegisterTypeAlias(reflect.TypeFor[config.Duration](), reflect.TypeFor[string]())
 	r.RegisterTypeAlias(reflect.TypeFor[resource.Quantity](), reflect.TypeFor[string]())
