@@ -39,6 +39,11 @@ type runner struct {
 	decision *outcome.Report // this replica's own latest, only while it leads
 	input    decide.Input    // what decision was made from
 
+	documents
+}
+
+// documents are those kept in ZooKeeper, as they were read last.
+type documents struct {
 	keptDecision reading[*outcome.Report]
 	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]

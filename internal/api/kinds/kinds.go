@@ -110,9 +110,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
-	h.registerReads()
-	h.registerResources()
-	h.registerDecisions()
+	(&reads{h}).register()
 	h.registerChanges()
 }
 

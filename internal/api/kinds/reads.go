@@ -65,15 +65,20 @@ func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
 }
 
-func (h *handlers) registerReads() {
+// reads are the handlers of the calls that read.
+type reads struct{ *handlers }
+
+func (h *reads) register() {
 	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
 	huma.Register(h.API, unchanged(h.read("get-node", "nodes/{node}", "The instances of all kinds on a node")), h.getNode)
+	h.registerResources()
+	h.registerDecisions()
 }
 
-func (h *handlers) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *reads) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
 	for _, v := range h.views() {
 		list.Items = append(list.Items, ops.KindOf(v))
@@ -82,7 +87,7 @@ func (h *handlers) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*doc
 }
 
 // views are those of all kinds, in the order of the configuration.
-func (h *handlers) views() (all []*ops.View) {
+func (h *reads) views() (all []*ops.View) {
 	for _, name := range h.Backend.Kinds() {
 		if v, ok := h.Backend.View(name); ok {
 			all = append(all, v)
@@ -91,7 +96,7 @@ func (h *handlers) views() (all []*ops.View) {
 	return all
 }
 
-func (h *handlers) getKind(_ context.Context, in *struct {
+func (h *reads) getKind(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 }) (*document[ops.Kind], error) {
@@ -113,7 +118,7 @@ type instancesInput struct {
 	Continue string   `query:"continue" maxLength:"500" doc:"continue of the page before"`
 }
 
-func (h *handlers) listInstances(_ context.Context, in *instancesInput) (*document[ops.InstanceList], error) {
+func (h *reads) listInstances(_ context.Context, in *instancesInput) (*document[ops.InstanceList], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -149,7 +154,7 @@ func (in *OrdinalPath) Resolve(huma.Context) []error {
 	return nil
 }
 
-func (h *handlers) getInstance(_ context.Context, in *struct {
+func (h *reads) getInstance(_ context.Context, in *struct {
 	OrdinalPath
 	IfNoneMatch
 }) (*document[ops.Instance], error) {
@@ -164,7 +169,7 @@ func (h *handlers) getInstance(_ context.Context, in *struct {
 	return tell(in.IfNoneMatch, inst)
 }
 
-func (h *handlers) getNode(_ context.Context, in *struct {
+func (h *reads) getNode(_ context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
 }) (*document[ops.NodeInstances], error) {
