@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -91,8 +93,9 @@ func (o *operators) Reassign(_ context.Context, _ string, ordinal int, by string
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(Config{Version: "v1"}, mux, b, o, tokens{}, slog.New(slog.DiscardHandler))
-	s := httptest.NewServer(mux)
+	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport}, mux, b, o, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(guard.Plain(mux))
 	t.Cleanup(s.Close)
 	return s
 }

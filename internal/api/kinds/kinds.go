@@ -17,6 +17,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
@@ -58,10 +59,11 @@ type Changes interface {
 
 // Plans are made and applied by the leader.
 type Plans interface {
-	// Preview makes a plan and does nothing.
+	// Preview makes a plan and does nothing. ErrInvalid, ErrNotFound, previews.ErrBusy.
 	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
-	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
-	// expired, or this leader never made it.
+	// Apply carries out the plan of that id, once. previews.ErrChanged (as previews.Changed: with
+	// what has changed since), ErrRefused, ErrGone: it has expired, or another leader has made it;
+	// ErrUnknown.
 	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
 }
 
@@ -100,7 +102,10 @@ type Config struct {
 	Audit func(ctx context.Context, a Audited)
 	// Patience is how long a change waits for ZooKeeper. Default 30 s.
 	Patience time.Duration
-	Log      *slog.Logger
+	// Watch lets callers in who ask for a stream; Streams serves them. Nil: there are no streams.
+	Watch   huma.Middlewares
+	Streams *stream.Hub
+	Log     *slog.Logger
 }
 
 type handlers struct {
@@ -112,6 +117,7 @@ func Register(cfg Config) {
 	h := &handlers{cfg}
 	(&reads{h}).register()
 	h.registerChanges()
+	h.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.

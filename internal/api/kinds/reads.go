@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -69,7 +70,9 @@ func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 type reads struct{ *handlers }
 
 func (h *reads) register() {
-	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
+	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
+	h.watch(&list)
+	huma.Register(h.API, list, h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
@@ -78,10 +81,12 @@ func (h *reads) register() {
 	h.registerDecisions()
 }
 
-func (h *reads) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *reads) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
 	for _, v := range h.views() {
-		list.Items = append(list.Items, ops.KindOf(v))
+		if access.Sees(ctx, v.Config.Name) {
+			list.Items = append(list.Items, ops.KindOf(v))
+		}
 	}
 	return tell(in.IfNoneMatch, list)
 }
