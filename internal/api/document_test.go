@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -22,10 +23,14 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/explain"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
+	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -90,11 +95,37 @@ func (o *operators) Reassign(_ context.Context, _ string, ordinal int, by string
 	return ops.AssumedDead{Instance: ordinal, Pod: "iota-dac-4", UID: "u", By: by, Left: 7}, o.fails
 }
 
+func (o *operators) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, error) {
+	p := ops.Plan{
+		ID: "p1", Change: c, Made: opstest.Now, Expires: opstest.Now.Add(10 * time.Minute), Size: &ops.SizeChange{Before: 3, After: 4, Why: "asked for"},
+		Takes: "1m", Refused: "paused", Then: &plan.Description{},
+	}
+	fill(reflect.ValueOf(&p.Description).Elem(), 0)
+	return p, o.fails
+}
+
+func (o *operators) Apply(_ context.Context, _, id, _ string) (ops.Applied, error) {
+	return ops.Applied{ID: id, Kept: o.over().List()}, o.fails
+}
+
+// History has an entry with every member.
+func (o *operators) History(string, history.Query) ops.EntryList {
+	l := ops.EntryList{Since: opstest.Now, Continue: "7"}
+	fill(reflect.ValueOf(&l.Items).Elem(), 0)
+	l.Items[0].Type, l.Items[0].Moves.Reason, l.Items[0].Gap.Reason = "decision", "spread", "blind"
+	return l
+}
+
+func (o *operators) Decided(string, string) (ops.Decision, bool) {
+	v, _ := o.View("Thing")
+	return ops.Decision{ID: "7", Report: v.Decision, Explanation: explain.Explain(v.Decision, nil)}, true
+}
+
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport}, mux, b, o, slog.New(slog.DiscardHandler))
+	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport, Record: func(string, ops.ChangeEntry) {}}, mux, b, o, slog.New(slog.DiscardHandler))
 	s := httptest.NewServer(guard.Plain(mux))
 	t.Cleanup(s.Close)
 	return s
@@ -167,6 +198,13 @@ var answers = []request{
 	{200, "GET", "/v1/api/kinds/Thing/decision", "", nil},
 	{200, "GET", "/v1/api/kinds/Thing/config", "", nil},
 	{200, "GET", "/v1/api/kinds/Thing/overrides", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/history", "", nil},
+	{422, "GET", "/v1/api/kinds/Thing/history?type=unheard", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/history/7", "", nil},
+	{200, "POST", "/v1/api/kinds/Thing/plans", `{"size":4}`, nil},
+	{200, "POST", "/v1/api/kinds/Thing/apply", `{"plan":"p1"}`, nil},
+	{409, "POST", "/v1/api/kinds/Thing/apply", `{"plan":"p1"}`, previews.ErrChanged},
+	{410, "POST", "/v1/api/kinds/Thing/apply", `{"plan":"p1"}`, previews.ErrGone},
 	{200, "POST", "/v1/api/kinds/Thing/drains", `{"instance":1,"for":"2h"}`, nil},
 	{422, "POST", "/v1/api/kinds/Thing/drains", `{"instance":-1}`, nil},
 	{200, "DELETE", "/v1/api/kinds/Thing/drains/1", "", nil},

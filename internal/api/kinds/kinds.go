@@ -19,6 +19,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -69,8 +70,8 @@ type Plans interface {
 
 // Histories are read by every replica.
 type Histories interface {
-	// History are the entries of a kind since a time, the oldest first.
-	History(kind string) ops.EntryList
+	// History is a page of a kind's entries, the newest first.
+	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
 }
@@ -115,6 +116,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerHistory()
 	(&reads{h}).register()
 	h.registerChanges()
 	h.registerPlans()
