@@ -21,6 +21,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/explain"
@@ -125,7 +126,7 @@ func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport, Record: func(string, ops.ChangeEntry) {}}, mux, b, o, slog.New(slog.DiscardHandler))
+	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport, Record: func(string, ops.ChangeEntry) {}, Streams: stream.New(stream.Config{})}, mux, b, o, slog.New(slog.DiscardHandler))
 	s := httptest.NewServer(guard.Plain(mux))
 	t.Cleanup(s.Close)
 	return s

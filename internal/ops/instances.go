@@ -119,10 +119,10 @@ func (v *View) stateOf(inst *observed.Instance) string {
 		return StateLost
 	case w != nil && !w.Has(n), d != nil && d.Current != nil && slices.Contains(d.Leave(), n):
 		return StateLeaving
-	case v.Operator.Drain(n) != nil && inst.Owned() > 0:
-		return StateDraining
-	case v.Operator.Drain(n) != nil:
+	case v.Operator.Drain(n) != nil && inst.Owned() == 0 && !slices.Contains(v.Snapshot.Open, n):
 		return StateDrained
+	case v.Operator.Drain(n) != nil:
+		return StateDraining
 	case slices.Contains(v.Snapshot.Open, n):
 		return StateOpen
 	}

@@ -52,18 +52,20 @@ func TestTheStatesOfInstances(t *testing.T) {
 	}, states)
 }
 
-// Who drains an instance is known, and when that is done.
-func TestAPersonDrainsInstances(t *testing.T) {
-	v := healthy(t, 4)
-	said := config.Saying("ann", now, 0)
-	v.Operator = v.Operator.WithDrain(1, said).WithDrain(2, said)
-	v.Snapshot.Instances[2].List.Count = 0
-	v.Snapshot.Open = []int{0, 3}
-	opstest.Decide(v)
+func TestADrainIsShownWithWhoAskedForIt(t *testing.T) {
+	v := healthy(t, 3)
+	v.Snapshot.Instances[1].List = &observed.List{}
+	v.Snapshot.Open = []int{0, 1}
+	for n := range 3 {
+		v.Operator = v.Operator.WithDrain(n, config.Said{By: "ann"})
+	}
+	v.Operator = v.Operator.WithoutDrain(0)
 	all := InstancesOf(v)
-	require.Equal(t, []string{StateOpen, StateDraining, StateDrained, StateOpen}, []string{all[0].State, all[1].State, all[2].State, all[3].State})
-	require.Equal(t, "ann", all[1].Drain.By)
+	require.Equal(t, []string{StateOpen, StateDraining, StateDraining}, []string{all[0].State, all[1].State, all[2].State})
+	v.Snapshot.Open = []int{0}
+	require.Equal(t, StateDrained, InstancesOf(v)[1].State)
 	require.Nil(t, all[0].Drain)
+	require.Equal(t, "ann", all[1].Drain.By)
 }
 
 // The copy of a decision that followers read has no verdict on healthy instances.
