@@ -1,20 +1,21 @@
 package e2e
 
 import (
-	"io"
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
 	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
 
-// answersAreDescribed asks every replica for all that can be read, and holds each answer to the
-// OpenAPI document that this replica serves. id is a resource of the first kind.
+// answersAreDescribed asks every replica for all that can be read of settled kinds, and holds each
+// answer to the OpenAPI document that this replica serves. id is a resource of the first kind.
 func (w *world) answersAreDescribed(id string, kinds ...string) {
 	w.t.Helper()
 	paths := []string{"/v1/api/kinds", "/v1/api/snapshot", "/v1/api/kinds/" + kinds[0] + "/resource?id=" + url.QueryEscape(id)}
@@ -24,41 +25,47 @@ func (w *world) answersAreDescribed(id string, kinds ...string) {
 			paths = append(paths, "/v1/api/kinds/"+kind+below)
 		}
 	}
+	token, err := w.OperatorToken(w.t.Context())
+	require.NoError(w.t, err)
 	for _, v := range w.Servers {
-		text, err := v.Text(w.t.Context(), "/v1/api/openapi.json")
+		client, err := v.TLSClient(w.t.Context(), "")
 		require.NoError(w.t, err)
-		doc, err := openapitest.Load([]byte(text))
+		text, err := httpcall.Do(w.t.Context(), client, http.MethodGet, "https://"+v.Secure+"/v1/api/openapi.json", token, nil)
 		require.NoError(w.t, err)
-		client := &http.Client{Transport: doc.Transport(&http.Transport{DisableKeepAlives: true}, func(err error) { w.t.Errorf("%s: %v", v.Name, err) })}
+		doc, err := openapitest.Load(text)
+		require.NoError(w.t, err)
+		client.Transport = doc.Transport(client.Transport, func(err error) { w.t.Errorf("%s: %v", v.Name, err) })
 		for _, path := range paths {
-			resp, err := client.Get("http://" + v.Addr + path)
-			require.NoError(w.t, err)
-			body, err := io.ReadAll(resp.Body)
-			require.NoError(w.t, err)
-			require.NoError(w.t, resp.Body.Close())
-			require.Equal(w.t, http.StatusOK, resp.StatusCode, "%s of %s: %.500s", path, v.Name, body)
+			_, err := httpcall.Do(w.t.Context(), client, http.MethodGet, "https://"+v.Secure+path, token, nil)
+			require.NoError(w.t, err, "%s of %s", path, v.Name)
 		}
-		require.Len(w.t, doc.Seen(), 11, "one of each operation")
-		w.showsTheSame(v, kinds[0], id)
+		require.Len(w.t, doc.Seen(), 11, "one of each operation: %v", doc.Seen())
+		w.until(v.Name+" shows what ZooKeeper holds", func(ctx context.Context) error { return showsOne(ctx, v, token, kinds[0], id) })
 	}
 }
 
-// showsTheSame says that a replica shows of a settled kind what ZooKeeper holds of it.
-func (w *world) showsTheSame(v *product.Server, kind, id string) {
-	w.t.Helper()
+// showsOne says how what a replica shows of a settled kind contradicts itself.
+func showsOne(ctx context.Context, v *product.Server, token, kind, id string) error {
 	var k ops.Kind
-	require.NoError(w.t, v.REST(w.t.Context(), http.MethodGet, "/v1/api/kinds/"+kind, "", nil, &k))
 	var list ops.InstanceList
-	require.NoError(w.t, v.REST(w.t.Context(), http.MethodGet, "/v1/api/kinds/"+kind+"/instances?limit=500", "", nil, &list))
+	var r ops.Resource
+	for path, into := range map[string]any{"": &k, "/instances?limit=500": &list, "/resource?id=" + url.QueryEscape(id): &r} {
+		if err := v.REST(ctx, http.MethodGet, "/v1/api/kinds/"+kind+path, token, nil, into); err != nil {
+			return err
+		}
+	}
 	owned := 0
 	for _, i := range list.Items {
 		owned += i.List.Count
-		require.Equal(w.t, string("Healthy"), i.Health.Condition, "%s: %+v", v.Name, i)
-		require.NotEmpty(w.t, i.Health.By, "%s says what the health of %s rests on", v.Name, i.Pod)
+		if i.Health.Condition != "Healthy" || i.Health.By == "" {
+			return fmt.Errorf("instance %d: %+v", i.Ordinal, i.Health)
+		}
 	}
-	require.Equal(w.t, k.Resources.Assigned, owned)
-	var r ops.Resource
-	require.NoError(w.t, v.REST(w.t.Context(), http.MethodGet, "/v1/api/kinds/"+kind+"/resource?id="+url.QueryEscape(id), "", nil, &r))
-	require.Equal(w.t, "list", r.Place)
-	require.True(w.t, strings.HasPrefix(r.Pod, list.Items[0].StatefulSet+"-"), r.Pod)
+	if k.Resources == nil || k.Resources.Assigned != owned {
+		return fmt.Errorf("assigned %+v, the lists have %d", k.Resources, owned)
+	}
+	if r.Place != "list" || r.Instance == nil || r.Pod == "" {
+		return fmt.Errorf("resource %s: %+v", id, r)
+	}
+	return nil
 }
