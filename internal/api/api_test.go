@@ -38,10 +38,17 @@ type backend struct {
 	calls      int
 	trouble    func(*KindView)
 	fails      error // of every write
+	saved      func() decide.Saved
 }
 
-func (b *backend) Saved() decide.Saved { return decide.Saved{At: time.Unix(1, 0).UTC()} }
-func (b *backend) Kinds() []string     { return []string{"Thing"} }
+func (b *backend) Saved() decide.Saved {
+	if b.saved != nil {
+		return b.saved()
+	}
+	return decide.Saved{At: time.Unix(1, 0).UTC()}
+}
+
+func (b *backend) Kinds() []string { return []string{"Thing"} }
 
 func (b *backend) Kind(name string) (KindView, bool) {
 	if name != "Thing" {
@@ -310,6 +317,36 @@ func TestOrchestrateWithoutABodyOnlyWakesTheLoop(t *testing.T) {
 	require.Equal(t, 200, status, body)
 	require.Equal(t, 1, b.calls)
 	require.Zero(t, b.override)
+}
+
+// A caller that asks for it is spared the answer with every id; others get it as ever.
+func TestOrchestrateAnswersWithoutIDsWhereThatIsPreferred(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for prefer, minimal := range map[string]bool{
+		"return=minimal": true, `wait=10, Return="minimal"; x=1`: true, "return=representation, return=minimal": false, "": false, "minimal": false,
+	} {
+		req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/api/orchestrations/Thing/orchestrate", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer operator")
+		req.Header.Set("Prefer", prefer)
+		before := b.calls
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, before+1, b.calls, "it is carried out")
+		if minimal {
+			require.Equal(t, 204, resp.StatusCode)
+			require.Equal(t, "return=minimal", resp.Header.Get("Preference-Applied"))
+			require.Empty(t, body)
+		} else {
+			require.Equal(t, 200, resp.StatusCode)
+			require.Empty(t, resp.Header.Get("Preference-Applied"))
+			require.Contains(t, string(body), "thing-1", prefer)
+		}
+	}
 }
 
 func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {

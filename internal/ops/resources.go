@@ -38,6 +38,9 @@ func ResourceOf(v *View, id string, ordinal int) Resource {
 			}
 		}
 	}
+	if p := v.Operator.Pin(id); p != nil {
+		r.Pin = &Pin{Resource: id, Instance: p.Ordinal, Said: p.Said}
+	}
 	r.Parked = parkedFor(v, id, ordinal)
 	return r
 }

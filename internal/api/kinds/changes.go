@@ -25,7 +25,7 @@ func (h *changes) registerChanges() {
 	huma.Register(h.API, h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration"), h.overrides)
 	put := func(method, id, path, summary string) huma.Operation {
 		op := h.write(method, id, "kinds/{kind}/"+path, summary)
-		op.Errors = []int{404, 412, 422, 503, 504}
+		op.Errors = []int{404, 412, 422, 503}
 		return op
 	}
 	h.registerDrains(put)

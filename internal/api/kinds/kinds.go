@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -123,9 +124,7 @@ func Register(cfg Config) {
 	h := &handlers{cfg}
 	c := &changes{h}
 	histories{h}.register()
-	h.registerReads()
-	h.registerResources()
-	h.registerDecisions()
+	(&reads{h}).register()
 	c.registerChanges()
 	plans{c}.register()
 }
@@ -142,7 +141,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
-		Responses: Problems(h.API, nil),
+		Responses: Problems(h.API, map[int]reflect.Type{http.StatusGatewayTimeout: reflect.TypeFor[UnknownOutcome]()}),
 	}
 }
 
