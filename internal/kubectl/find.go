@@ -172,7 +172,6 @@ func (f *finder) resource(ctx context.Context, id string) (found int, err error)
 
 // instance is a pod, or an ordinal of each kind.
 func (f *finder) instance(ctx context.Context, name string) (int, error) {
-	var names []string
 	var list []ops.Instance
 	var raws []json.RawMessage
 	for _, k := range f.kinds {
@@ -191,13 +190,13 @@ func (f *finder) instance(ctx context.Context, name string) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("ask for instance %s: %w", instanceName(kind, n), err)
 		}
-		names, list, raws = append(names, kind), append(list, i.Value), append(raws, i.Raw)
+		list, raws = append(list, i.Value), append(raws, i.Raw)
 	}
-	return len(list), f.instances(names, list, raws)
+	return len(list), f.instances(list, raws)
 }
 
 // instances prints a table of instances of several kinds, or each document.
-func (f *finder) instances(kinds []string, list []ops.Instance, raws []json.RawMessage) error {
+func (f *finder) instances(list []ops.Instance, raws []json.RawMessage) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -209,7 +208,7 @@ func (f *finder) instances(kinds []string, list []ops.Instance, raws []json.RawM
 		}
 		return nil
 	}
-	s := shown{human: func(w io.Writer) error { return f.table(w, show.InstancesOf(kinds, f.now(), list)) }}
+	s := shown{human: func(w io.Writer) error { return f.table(w, show.InstancesOf(f.now(), list)) }}
 	for _, i := range list {
 		s.names = append(s.names, named{asInstance, i.StatefulSet + "-" + strconv.Itoa(i.Ordinal)})
 	}
@@ -227,23 +226,7 @@ func (f *finder) node(ctx context.Context, name string) (int, error) {
 	if f.format == "json" || f.format == "yaml" {
 		return len(n.Value.Items), f.print(f.Out, shown{raw: n.Raw})
 	}
-	var kinds []string
-	for _, i := range n.Value.Items {
-		kinds = append(kinds, f.kindOf(i))
-	}
-	return len(n.Value.Items), f.instances(kinds, n.Value.Items, nil)
-}
-
-// kindOf is the kind of an instance, by its StatefulSet.
-func (f *finder) kindOf(i ops.Instance) string {
-	for _, k := range f.kinds {
-		for _, g := range k.Groups {
-			if g.StatefulSet == i.StatefulSet {
-				return k.Name
-			}
-		}
-	}
-	return ""
+	return len(n.Value.Items), f.instances(n.Value.Items, nil)
 }
 
 func (f *finder) containing(ctx context.Context) (found int, err error) {

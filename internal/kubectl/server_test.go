@@ -141,7 +141,7 @@ func apiServiceOf(namespace, available, reason, message string) map[string]any {
 func documents(method, path string, r *http.Request) (any, bool) {
 	switch method + " " + path {
 	case "GET kinds":
-		return client.KindList{Items: []ops.Kind{thing(), rule()}}, true
+		return ops.KindList{Items: []ops.Kind{thing(), rule()}}, true
 	case "GET kinds/Thing":
 		return thing(), true
 	case "GET kinds/Rule":
@@ -192,7 +192,7 @@ func thing() ops.Kind {
 			StatefulSet: "iota-dac", Namespace: "iota", Replicas: ptr(3), Ready: ptr(2), Desired: ptr(3), Needed: ptr(3), Recommended: ptr(3),
 			Init: 1, Max: 30, Capacity: 1000, TargetPerInstance: 900, Owner: "shardscaler", Open: "0-2",
 		}},
-		Resources: ops.Resources{Total: 2100, Assigned: 2080, InFlight: 5, Unassigned: 15},
+		Resources: &ops.Resources{Total: 2100, Assigned: 2080, InFlight: 5, Unassigned: 15},
 		WorstLag:  &ops.WorstLag{Instance: 1, Lag: "41s"},
 		Alarms: []ops.Alarm{
 			{Name: "silent", Severity: "critical", Text: "instance 1 is silent", Cure: "look at its pod: kubectl logs iota-dac-1", Since: noon.Add(-time.Minute), Ordinals: []int{1}},
@@ -221,14 +221,14 @@ func rule() ops.Kind {
 func instances() []ops.Instance {
 	return []ops.Instance{
 		{
-			Ordinal: 0, StatefulSet: "iota-dac", Pod: "iota-dac-0", UID: "u0", Node: "node-a", State: "open", Health: ops.Health{Condition: "Healthy", By: "heartbeat"},
+			Kind: "Thing", Ordinal: 0, StatefulSet: "iota-dac", Pod: "iota-dac-0", UID: "u0", Node: "node-a", State: "open", Health: ops.Health{Condition: "Healthy", By: "heartbeat"},
 			List: ops.List{Count: 990, Capacity: 1000}, CPU: &ops.Load{Usage: 700, Request: 1000, Ratio: ptr(1.0)}, Memory: &ops.Load{Usage: 1 << 29, Request: 1 << 30}, Lag: "1s", Started: noon.Add(-26 * time.Hour),
 		},
 		{
-			Ordinal: 1, StatefulSet: "iota-dac", Pod: "iota-dac-1", UID: "u1", Node: "node-b", State: "draining", Health: ops.Health{Condition: "Silent", By: "heartbeat", Text: "no heartbeat for 41s"},
+			Kind: "Thing", Ordinal: 1, StatefulSet: "iota-dac", Pod: "iota-dac-1", UID: "u1", Node: "node-b", State: "draining", Health: ops.Health{Condition: "Silent", By: "heartbeat", Text: "no heartbeat for 41s"},
 			List: ops.List{Count: 40, Capacity: 1000, InFlight: 5, Weight: ptr(12.5)}, CPU: &ops.Load{Missing: "no sample"}, Lag: "41s", Drain: &ops.Said{By: "ann", At: noon.Add(-time.Hour)}, Started: noon.Add(-5 * time.Minute), Restarts: 2,
 		},
-		{Ordinal: 2, StatefulSet: "iota-dac", State: "absent", Health: ops.Health{Condition: "Absent", By: "session"}, List: ops.List{Count: 1050, Capacity: 1000, Error: "znode is not readable"}},
+		{Kind: "Thing", Ordinal: 2, StatefulSet: "iota-dac", State: "absent", Health: ops.Health{Condition: "Absent", By: "session"}, List: ops.List{Count: 1050, Capacity: 1000, Error: "znode is not readable"}},
 	}
 }
 

@@ -15,13 +15,8 @@ import (
 const kinds = "kinds"
 
 // Kinds asks for all kinds.
-func (c *Client) Kinds(ctx context.Context) (Doc[KindList], error) {
-	return do[KindList](ctx, c, get(kinds))
-}
-
-// KindList is all kinds of an installation.
-type KindList struct {
-	Items []ops.Kind `json:"items"`
+func (c *Client) Kinds(ctx context.Context) (Doc[ops.KindList], error) {
+	return do[ops.KindList](ctx, c, get(kinds))
 }
 
 // Kind asks about one kind, and asks it for changes.

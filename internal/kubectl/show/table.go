@@ -104,6 +104,9 @@ func Kinds(spaced bool, namespace string, kinds []ops.Kind) *metav1.Table {
 type counted struct{ total, unassigned, inFlight any }
 
 func counts(k ops.Kind) counted {
+	if k.Resources == nil {
+		return counted{none, none, none}
+	}
 	return counted{k.Resources.Total, k.Resources.Unassigned, k.Resources.InFlight}
 }
 
@@ -156,10 +159,13 @@ func alarms(k ops.Kind) string {
 }
 
 func paused(k ops.Kind) string {
-	if !k.Paused.Value {
+	switch {
+	case !k.Paused.Value:
 		return "no"
+	case k.Paused.Sizes:
+		return "moves and sizes, by " + k.Paused.Source
 	}
-	return "by " + k.Paused.Source
+	return "moves, by " + k.Paused.Source
 }
 
 func why(k ops.Kind) string {
@@ -294,11 +300,11 @@ func entry(e ops.Entry) string {
 }
 
 // InstancesOf is Instances with the kind of each.
-func InstancesOf(kinds []string, now time.Time, list []ops.Instance) *metav1.Table {
+func InstancesOf(now time.Time, list []ops.Instance) *metav1.Table {
 	t := Instances(now, list)
 	t.ColumnDefinitions = append([]metav1.TableColumnDefinition{{Name: "Kind", Type: "string"}}, t.ColumnDefinitions...)
 	for i := range t.Rows {
-		t.Rows[i].Cells = append([]any{orNone(kinds[i])}, t.Rows[i].Cells...)
+		t.Rows[i].Cells = append([]any{orNone(list[i].Kind)}, t.Rows[i].Cells...)
 	}
 	return t
 }

@@ -44,16 +44,17 @@ func Kind(w io.Writer, k ops.Kind) {
 			number(g.Recommended), g.Init, g.Max, orNone(g.Owner))
 		line("Instance", "capacity %d, target %d; open: %s", g.Capacity, g.TargetPerInstance, orNone(g.Open))
 	}
-	r := k.Resources
-	line("Resources", "%d: assigned %d, in flight %d, unassigned %d", r.Total, r.Assigned, r.InFlight, r.Unassigned)
-	if r.Excess > 0 {
-		line("Excess", "%d beyond max x capacity: they wait", r.Excess)
+	if r := k.Resources; r != nil {
+		line("Resources", "%d: assigned %d, in flight %d, unassigned %d", r.Total, r.Assigned, r.InFlight, r.Unassigned)
+		if r.Excess > 0 {
+			line("Excess", "%d beyond max x capacity: they wait", r.Excess)
+		}
 	}
 	if k.WorstLag != nil {
 		line("Lag", "%s at most, of instance %d", k.WorstLag.Lag, k.WorstLag.Instance)
 	}
 	if k.Paused.Value {
-		line("Paused", "by %s%s", k.Paused.Source, Said(k.Paused.Said))
+		line("Paused", "%s%s", paused(k), Said(k.Paused.Said))
 	}
 	for _, o := range k.Overrides {
 		line("Override", "%s", Override(o))
