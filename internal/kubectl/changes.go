@@ -67,12 +67,14 @@ others have no room. "kubectl shardscaler plan KIND --drain ORDINAL" shows first
 		if err != nil {
 			return err
 		}
-		owns := ""
-		if inst, err := to.Of(kind).Instance(ctx, n); err == nil {
-			owns = fmt.Sprintf(" Its %d resources move to other instances.", inst.Value.List.Count)
-		}
-		if err := o.ask(f.yes, fmt.Sprintf("Drain instance %s%s?%s", instanceName(kind, n), f.stands(), owns)); err != nil {
-			return err
+		if !f.yes {
+			owns := ""
+			if inst, err := to.Of(kind).Instance(ctx, n); err == nil {
+				owns = fmt.Sprintf(" Its %d resources move to other instances.", inst.Value.List.Count)
+			}
+			if err := o.ask(fmt.Sprintf("Drain instance %s%s?%s", instanceName(kind, n), f.stands(), owns)); err != nil {
+				return err
+			}
 		}
 		done, err := to.Of(kind).Drain(ctx, n, f.long)
 		if err != nil {

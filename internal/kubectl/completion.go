@@ -212,8 +212,10 @@ func installShim(o *options, folder string, yes bool) error {
 			return client.Advise(errors.New("the plugin kubectl-shardscaler is on no folder of PATH"), "put it there, or name a folder with --dir")
 		}
 		folder = filepath.Dir(plugin)
-		if err := o.ask(yes, fmt.Sprintf("Install %s into %s?", shimName, folder)); err != nil {
-			return err
+		if !yes {
+			if err := o.ask(fmt.Sprintf("Install %s into %s?", shimName, folder)); err != nil {
+				return err
+			}
 		}
 	}
 	name, text := shim(runtime.GOOS)

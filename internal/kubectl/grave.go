@@ -17,10 +17,7 @@ import (
 )
 
 // ask asks a person on a terminal; without one, --yes is needed.
-func (o *options) ask(yes bool, question string) error {
-	if yes {
-		return nil
-	}
+func (o *options) ask(question string) error {
 	if !isTerminal(o.In) {
 		return client.Advise(errors.New("this needs a person's yes, and standard input is no terminal"), "add --yes to do it without being asked")
 	}
@@ -51,13 +48,15 @@ Exit status 1: there was nothing to roll back.`,
 		ValidArgsFunction: o.complete(kindArg),
 	}
 	c.RunE = o.run(&f.output, func(ctx context.Context, to *client.Client, args []string) error {
-		running := ""
-		if k, err := to.Of(args[0]).Get(ctx); err == nil && k.Value.Progress.PlanID != "" {
-			p := k.Value.Progress
-			running = fmt.Sprintf(" %d of its %d moves are done.", p.Done, p.Moves)
-		}
-		if err := o.ask(f.yes, fmt.Sprintf("Take back the running wave of %s and pause voluntary moves?%s", args[0], running)); err != nil {
-			return err
+		if !f.yes {
+			running := ""
+			if k, err := to.Of(args[0]).Get(ctx); err == nil && k.Value.Progress.PlanID != "" {
+				p := k.Value.Progress
+				running = fmt.Sprintf(" %d of its %d moves are done.", p.Done, p.Moves)
+			}
+			if err := o.ask(fmt.Sprintf("Take back the running wave of %s and pause voluntary moves?%s", args[0], running)); err != nil {
+				return err
+			}
 		}
 		done, err := to.Of(args[0]).Rollback(ctx)
 		if err != nil {
@@ -113,9 +112,11 @@ set of them. If the number of a set has changed since it was shown, nothing is d
 		if err != nil {
 			return err
 		}
-		if err := o.ask(f.yes, fmt.Sprintf("Delete the %d resources of %s in set %d (%.1f%% of all), which the catalogue has not had since %s?",
-			picked.Count, args[0], picked.Set, 100*picked.Share, picked.Since.UTC().Format("2006-01-02 15:04 MST"))); err != nil {
-			return err
+		if !f.yes {
+			if err := o.ask(fmt.Sprintf("Delete the %d resources of %s in set %d (%.1f%% of all), which the catalogue has not had since %s?",
+				picked.Count, args[0], picked.Set, 100*picked.Share, picked.Since.UTC().Format("2006-01-02 15:04 MST"))); err != nil {
+				return err
+			}
 		}
 		done, err := to.Of(args[0]).Confirm(ctx, picked.Set, picked.Count)
 		if err != nil {
@@ -173,8 +174,10 @@ pod only, until the pod is Ready again, and is stored with your name, in an even
 		if err != nil {
 			return err
 		}
-		if err := o.ask(f.yes, fmt.Sprintf("Does nothing of the pod of instance %s run any more? If something does, its resources run twice.", instanceName(kind, n))); err != nil {
-			return err
+		if !f.yes {
+			if err := o.ask(fmt.Sprintf("Does nothing of the pod of instance %s run any more? If something does, its resources run twice.", instanceName(kind, n))); err != nil {
+				return err
+			}
 		}
 		done, err := to.Of(kind).Reassign(ctx, n)
 		if err != nil {

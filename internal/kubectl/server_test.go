@@ -31,7 +31,8 @@ type fixed struct {
 	*httptest.Server
 	mu     sync.Mutex
 	writes []string
-	// answers replace what a path, without what comes before kinds or nodes, is answered with.
+	// answers are those of answer, by method and path; of a path, what comes before kinds or nodes is
+	// left out.
 	answers map[string]http.HandlerFunc
 }
 
@@ -57,7 +58,7 @@ func (f *fixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.writes = append(f.writes, strings.TrimSpace(r.Method+" "+path+query(r)+" "+string(body)))
 		f.mu.Unlock()
 	}
-	if own := f.answers[r.Method+" "+path]; own != nil {
+	if own := f.own(r.Method + " " + path); own != nil {
 		own(w, r)
 		return
 	}
@@ -67,6 +68,19 @@ func (f *fixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	write(w, http.StatusOK, "application/json", document)
+}
+
+// answer replaces what a request is answered with.
+func (f *fixed) answer(request string, by http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[request] = by
+}
+
+func (f *fixed) own(request string) http.HandlerFunc {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers[request]
 }
 
 func query(r *http.Request) string {
@@ -97,7 +111,7 @@ func problem(w http.ResponseWriter, status int, detail string) {
 
 // cluster is what the API server says itself.
 func (f *fixed) cluster(w http.ResponseWriter, r *http.Request) {
-	if own := f.answers[r.Method+" "+r.URL.Path]; own != nil {
+	if own := f.own(r.Method + " " + r.URL.Path); own != nil {
 		own(w, r)
 		return
 	}

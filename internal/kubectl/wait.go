@@ -96,7 +96,7 @@ func (o *options) bar() func(progress) {
 	}
 	width, _ := size(o.ErrOut)
 	b := progressbar.NewOptions(-1, progressbar.OptionSetWriter(o.ErrOut), progressbar.OptionSetWidth(max(10, min(40, width-50))),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(true), progressbar.OptionThrottle(0))
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(true), progressbar.OptionThrottle(0), progressbar.OptionSetSpinnerChangeInterval(0))
 	return func(p progress) {
 		if p.total > 0 {
 			b.ChangeMax(p.total)
