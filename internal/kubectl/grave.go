@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 )
 
@@ -195,6 +196,6 @@ pod only, until the pod is Ready again, and is stored with your name, in an even
 }
 
 // Reassigned says of which pod a person's word is kept.
-func Reassigned(r client.Reassigned) string {
+func Reassigned(r ops.Reassigned) string {
 	return fmt.Sprintf("pod %s (%s) is assumed dead, as %s said; resources to reassign: %d", r.Pod, r.UID, r.By, r.Left)
 }

@@ -28,7 +28,7 @@ type planFlags struct {
 func newPlan(o *options) *cobra.Command {
 	var f planFlags
 	c := &cobra.Command{
-		Use:   "plan KIND [--size N | --drain N | --undrain N | --capacity N | --pin ID=N | --move ID=N | --unpin ID]",
+		Use:   "plan KIND [--size N | --drain N | --undrain N | --capacity N | --max-instances N | --pin ID=N | --move ID=N | --unpin ID]",
 		Short: "Show what a change would move; nothing is done",
 		Long: `Show what would move, each instance before and after, the least number of moves there can be, and why. Without a flag it is what is
 due now as configured. Nothing is done unless --apply is given; "kubectl shardscaler apply ID" applies the plan later, within ten
@@ -85,7 +85,7 @@ func (f *planFlags) change(c *cobra.Command) (change ops.Change, err error) {
 	}
 	change = ops.Change{
 		Size: number("size", f.size), Drain: number("drain", f.drain), Undrain: number("undrain", f.undrain),
-		Capacity: number("capacity", f.capacity), Unpin: f.unpin, For: f.long,
+		Capacity: number("capacity", f.capacity), MaxInstances: number("max-instances", f.max), Unpin: f.unpin, For: f.long,
 	}
 	if change.Pin, err = pinRequest("pin", f.pin); err != nil {
 		return change, err
@@ -94,8 +94,9 @@ func (f *planFlags) change(c *cobra.Command) (change ops.Change, err error) {
 		return change, err
 	}
 	var given []string
-	for _, name := range []string{"size", "drain", "undrain", "capacity", "pin", "move", "unpin"} {
-		if c.Flags().Changed(name) {
+	for _, name := range []string{"size", "drain", "undrain", "capacity", "max-instances", "pin", "move", "unpin"} {
+		bounds := name == "max-instances" && change.Capacity != nil // both are one change
+		if c.Flags().Changed(name) && !bounds {
 			given = append(given, "--"+name)
 		}
 	}

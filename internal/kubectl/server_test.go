@@ -187,7 +187,7 @@ func documents(method, path string, r *http.Request) (any, bool) {
 	case "POST kinds/Thing/confirm":
 		return client.Confirmed{Deletes: 1250, Set: 3}, true
 	case "POST kinds/Thing/reassign":
-		return client.Reassigned{Pod: "iota-dac-1", UID: "u1", By: "ann", Left: 40}, true
+		return ops.Reassigned{Instance: 1, Pod: "iota-dac-1", UID: "u1", By: "ann", Left: 40}, true
 	case "POST kinds/Thing/apply":
 		return ops.Applied{ID: "3f2a9c", Change: ops.Change{Drain: ptr(1)}, Kept: []ops.Override{}}, true
 	case "POST kinds/Rule/apply":

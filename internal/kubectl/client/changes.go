@@ -91,21 +91,10 @@ type Confirmed struct {
 }
 
 // Reassign says that the pod of an instance is dead, so that what it owns goes to others.
-func (k Kind) Reassign(ctx context.Context, ordinal int) (Doc[Reassigned], error) {
+func (k Kind) Reassign(ctx context.Context, ordinal int) (Doc[ops.Reassigned], error) {
 	body := struct {
 		Instance   int  `json:"instance"`
 		AssumeDead bool `json:"assumeDead"`
 	}{ordinal, true}
-	return do[Reassigned](ctx, k.c, post(body, kinds, k.name, "reassign"))
-}
-
-// Reassigned is the word that was kept.
-type Reassigned struct {
-	Kind    string `json:"kind"`
-	Ordinal int    `json:"ordinal"`
-	Pod     string `json:"pod"`
-	UID     string `json:"uid"`
-	By      string `json:"by"`
-	// Left counts the resources that go to others.
-	Left int `json:"left"`
+	return do[ops.Reassigned](ctx, k.c, post(body, kinds, k.name, "reassign"))
 }

@@ -57,7 +57,7 @@ func Kind(w io.Writer, k ops.Kind) {
 		line("Paused", "%s%s", paused(k), Said(k.Paused.Said))
 	}
 	for _, o := range k.Overrides {
-		line("Override", "%s", Override(o))
+		line("Override", "%s", o)
 	}
 	progress(line, k)
 	for _, s := range k.Sources {
@@ -90,20 +90,6 @@ func progress(line func(name, format string, args ...any), k ops.Kind) {
 	if k.Waiting != nil && k.Waiting.Count > 0 {
 		line("Deletes", "%d wait for a person: kubectl shardscaler confirm %s", k.Waiting.Count, k.Name)
 	}
-}
-
-// Override is one thing over the configuration.
-func Override(o ops.Override) string {
-	text := o.What
-	switch {
-	case o.Resource != "":
-		text += " of " + o.Resource + " to instance " + number(o.Instance)
-	case o.Instance != nil:
-		text += " of instance " + number(o.Instance)
-	case o.Value != nil:
-		text += " " + number(o.Value)
-	}
-	return plain(text) + Said(o.Said)
 }
 
 // Why is a decision with its explanation.
@@ -182,8 +168,18 @@ func Change(c ops.Change) string {
 		text = fmt.Sprintf("drain instance %d", *c.Drain)
 	case c.Undrain != nil:
 		text = fmt.Sprintf("undrain instance %d", *c.Undrain)
+	case c.EndSize:
+		text = "end the size that was asked for"
+	case c.Capacity != nil && c.MaxInstances != nil:
+		text = fmt.Sprintf("capacity %d, at most %d instances", *c.Capacity, *c.MaxInstances)
 	case c.Capacity != nil:
 		text = fmt.Sprintf("capacity %d", *c.Capacity)
+	case c.MaxInstances != nil:
+		text = fmt.Sprintf("at most %d instances", *c.MaxInstances)
+	case c.Paused != nil && *c.Paused:
+		text = "pause voluntary moves"
+	case c.Paused != nil:
+		text = "resume voluntary moves"
 	case c.Pin != nil:
 		text = fmt.Sprintf("pin %s to instance %d", c.Pin.Resource, c.Pin.Instance)
 	case c.Move != nil:
