@@ -30,6 +30,7 @@ func (h *handlers) registerWrites() {
 		return huma.Operation{
 			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
 			Middlewares: append(h.places(share), h.authorize, h.forward), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Responses: problems(h.api),
 		}
 	}
 	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)
