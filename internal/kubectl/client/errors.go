@@ -27,6 +27,10 @@ func Advise(err error, next string) error { return &Advised{err, next} }
 
 // Next is the next step that an error knows; empty: none.
 func Next(err error) string {
+	var u *Unknown
+	if errors.As(err, &u) {
+		return "look before you ask again: kubectl shardscaler status KIND, kubectl shardscaler history KIND --type change"
+	}
 	var a *Advised
 	if errors.As(err, &a) {
 		return a.Next
@@ -39,11 +43,7 @@ func Next(err error) string {
 }
 
 // Unknown says that a change may have been carried out or not.
-type Unknown struct {
-	Err error
-	// See is what tells, as a path below the server's address; empty: the server did not say.
-	See string
-}
+type Unknown struct{ Err error }
 
 func (u *Unknown) Error() string {
 	return fmt.Sprintf("the outcome is unknown, it may have been carried out or not: %v", u.Err)
@@ -56,7 +56,6 @@ type Refusal struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
-	See    string `json:"see"`
 	// Errors name fields, values and bounds.
 	Errors []Fault `json:"errors"`
 	// Ours says that it is an answer of a server of shardscaler, and not of what is between.
