@@ -38,7 +38,7 @@ func NewKube(cfg *rest.Config) (*Kube, error) {
 
 // Get reads an object of any kind into a value. Its error is the API server's.
 func (k *Kube) Get(ctx context.Context, path string, into any) error {
-	return read(k.rest.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx))(into)
+	return read(k.rest.Get().AbsPath(path).SetHeader("Accept", "application/json").Do(ctx), into)
 }
 
 // Create posts an object and reads the answer into it.
@@ -48,16 +48,19 @@ func (k *Kube) Create(ctx context.Context, path string, object any) error {
 		return err
 	}
 	post := k.rest.Post().AbsPath(path).SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json")
-	return read(post.Body(text).DoRaw(ctx))(object)
+	return read(post.Body(text).Do(ctx), object)
 }
 
-func read(text []byte, err error) func(into any) error {
-	return func(into any) error {
-		if err != nil || into == nil {
-			return err
-		}
-		return exact.JSON(text, into)
+// read reads an answer. Only Error, of what a Result has, decodes the Status of a failure.
+func read(r rest.Result, into any) error {
+	if err := r.Error(); err != nil {
+		return err
 	}
+	text, err := r.Raw()
+	if err != nil {
+		return err
+	}
+	return exact.JSON(text, into)
 }
 
 // Selector picks what belongs to an installation of shardscaler.
@@ -80,9 +83,9 @@ func (k *Kube) Installations(ctx context.Context) ([]string, error) {
 
 func (k *Kube) labelled(ctx context.Context, path string) ([]string, error) {
 	var list metav1.PartialObjectMetadataList
-	text, err := k.rest.Get().AbsPath(path).Param("labelSelector", Selector).
-		SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").DoRaw(ctx)
-	if err := read(text, err)(&list); err != nil {
+	found := k.rest.Get().AbsPath(path).Param("labelSelector", Selector).
+		SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").Do(ctx)
+	if err := read(found, &list); err != nil {
 		return nil, err
 	}
 	var spaces []string
