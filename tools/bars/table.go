@@ -32,6 +32,7 @@ func table(cold bool) []group {
 			"create_p50_ms", "create_p99_ms <=500")},
 		{"metrics_memory_10000_pods", "memory.go", memoryWithPods, figures("peak_above_test_adapter_MB <=140",
 			growth+quarterNoise)},
+		{"kubectl", "kubectl.go", inWorld(kubectlInstances, 10_000, measureKubectl), figures("first_answer_p50_ms", "first_answer_p99_ms <=300")},
 		// A small heap is still on its way to the size that it may reach: its growth has no bar.
 		{"memory_20000", "memory.go", memoryOf(20_000), footprint(growth)},
 		{"memory_350000", "memory.go", memoryOf(350_000), footprint(growth + quarterNoise)},
