@@ -30,7 +30,7 @@ func orchestrationResponse(api huma.API) map[string]*huma.Response {
 
 // problems documents the errors of a write: of a read too, but for the status 504.
 func problems(api huma.API) map[string]*huma.Response {
-	return kinds.Problems(api, map[int]reflect.Type{http.StatusGatewayTimeout: reflect.TypeFor[UnknownOutcome]()})
+	return kinds.Problems(api, map[int]reflect.Type{http.StatusGatewayTimeout: reflect.TypeFor[kinds.UnknownOutcome]()})
 }
 
 func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*huma.StreamResponse, error) {

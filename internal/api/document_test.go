@@ -2,9 +2,7 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"io"
 	"log/slog"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
@@ -28,7 +27,10 @@ import (
 var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
 // operators is a kinds.Backend of one kind, Thing, of three instances.
-type operators struct{ change func(*ops.View) }
+type operators struct {
+	kinds.Backend // of which only reads are called
+	change        func(*ops.View)
+}
 
 func (o *operators) Kinds() []string { return []string{"Thing"} }
 
@@ -51,20 +53,6 @@ func (o *operators) Resource(kind, id string) (ops.Resource, bool) {
 	}
 	return ops.ResourceOf(v, id, 2), true
 }
-
-func (o *operators) Change(context.Context, string, ops.Change, string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
-
-func (o *operators) Preview(context.Context, string, ops.Change) (ops.Plan, error) {
-	return ops.Plan{}, errors.ErrUnsupported
-}
-
-func (o *operators) Apply(context.Context, string, string, string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
-func (o *operators) History(string) ops.EntryList                { return ops.EntryList{} }
-func (o *operators) Decided(string, string) (ops.Decision, bool) { return ops.Decision{}, false }
 
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()

@@ -38,7 +38,7 @@ func TestBadQueriesNameFieldValueAndBound(t *testing.T) {
 }
 
 func TestInstancesAreFilteredSortedAndPaged(t *testing.T) {
-	s := serveAll(t, &backend{}, &operators{func(v *ops.View) {
+	s := serveAll(t, &backend{}, &operators{change: func(v *ops.View) {
 		v.Snapshot.Instances[1].Usage.CPU = 900
 		v.Snapshot.Open = []int{0, 1}
 	}})
@@ -68,7 +68,7 @@ func TestInstancesAreFilteredSortedAndPaged(t *testing.T) {
 
 // What is not known is an error that says so, never an empty list.
 func TestWhatWasNotReadIsNoAnswer(t *testing.T) {
-	s := serveAll(t, &backend{}, &operators{func(v *ops.View) { v.State, v.Decision, v.Undecided = nil, nil, "the leader hangs" }})
+	s := serveAll(t, &backend{}, &operators{change: func(v *ops.View) { v.State, v.Decision, v.Undecided = nil, nil, "the leader hangs" }})
 	for path, want := range map[string]string{
 		"resource?id=a": "ZooKeeper has not been read yet", "resources": "ZooKeeper has not been read yet", "decision": "the leader hangs",
 	} {

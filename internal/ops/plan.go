@@ -30,7 +30,7 @@ type Change struct {
 	// For is how long a size, drain, pin, move, pause or limit counts: a duration such as 2h. Absent:
 	// until it is ended.
 	For string `json:"for,omitempty" example:"2h"`
-	// IfMatch, if not empty, is the ETag that the overrides must have.
+	// IfMatch is the header If-Match: the ETags that the overrides may have; empty: any.
 	IfMatch string `json:"-"`
 }
 
@@ -51,8 +51,12 @@ type Plan struct {
 	// Size is the size that would be decided on, for a change of it.
 	Size        *SizeChange      `json:"size,omitempty"`
 	Description plan.Description `json:"plan"`
+	// Then is the spread that is due once that is done: absent, none is.
+	Then *plan.Description `json:"then,omitempty" doc:"the spread that follows once plan is done; absent: none is due then"`
 	// Seconds is how long the moves take at the configured rate, as a duration; absent: not known.
 	Takes string `json:"takes,omitempty" doc:"a duration: how long the moves take at the configured rate"`
+	// Waits is what the spread waits for that is a part of it: it is applied all the same.
+	Waits string `json:"waits,omitempty" doc:"what its spread would wait for: instances that are not ready, a rolling update"`
 	// Refused is why apply would be refused now: paused, blind, another wave runs.
 	Refused string `json:"refused,omitempty"`
 }
@@ -82,8 +86,8 @@ type Overrides struct {
 	Version string `json:"version" doc:"for If-Match"`
 }
 
-// Reassigned says of which pod a person has said that it runs nothing any more.
-type Reassigned struct {
+// AssumedDead says of which pod a person has said that it runs nothing any more.
+type AssumedDead struct {
 	Instance int    `json:"instance"`
 	Pod      string `json:"pod"`
 	UID      string `json:"uid"`

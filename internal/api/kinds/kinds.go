@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -51,15 +52,16 @@ type Changes interface {
 	// of the only one of that size. ErrConflict: it is not.
 	Confirm(ctx context.Context, kind string, set, deletes int) error
 	// Reassign assumes the pod of an instance dead. ErrConflict: it seems to live.
-	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error)
+	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.AssumedDead, error)
 }
 
 // Plans are made and applied by the leader.
 type Plans interface {
-	// Preview makes a plan and does nothing.
+	// Preview makes a plan and does nothing. ErrInvalid, ErrNotFound, previews.ErrBusy.
 	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
-	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
-	// expired, or this leader never made it.
+	// Apply carries out the plan of that id, once. previews.ErrChanged (as previews.Changed: with
+	// what has changed since), ErrRefused, ErrGone: it has expired, or another leader has made it;
+	// ErrUnknown.
 	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
 }
 
@@ -92,7 +94,13 @@ type Config struct {
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
 	// request; Write also passes it on to the leader.
 	Read, Write huma.Middlewares
-	Log         *slog.Logger
+	// User is the caller of a request that Write has let in.
+	User func(ctx context.Context) string
+	// Audit notes a change that was made, once for each, or may have been made.
+	Audit func(ctx context.Context, a Audited)
+	// Patience is how long a change waits for ZooKeeper. Default 30 s.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 type handlers struct {
@@ -105,6 +113,8 @@ func Register(cfg Config) {
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()
+	h.registerChanges()
+	h.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.

@@ -53,14 +53,14 @@ func unchanged(op huma.Operation) huma.Operation {
 
 // Problems documents that every error is a problem document; more are of further statuses.
 func Problems(api huma.API, more map[int]reflect.Type) map[string]*huma.Response {
-	out := map[string]*huma.Response{"default": problem(api, reflect.TypeFor[huma.ErrorModel]())}
+	out := map[string]*huma.Response{"default": problemResponse(api, reflect.TypeFor[huma.ErrorModel]())}
 	for status, doc := range more {
-		out[strconv.Itoa(status)] = problem(api, doc)
+		out[strconv.Itoa(status)] = problemResponse(api, doc)
 	}
 	return out
 }
 
-func problem(api huma.API, doc reflect.Type) *huma.Response {
+func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 	schema := api.OpenAPI().Components.Schemas.Schema(doc, true, "Error")
 	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
 }
