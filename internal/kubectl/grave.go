@@ -196,6 +196,6 @@ pod only, until the pod is Ready again, and is stored with your name, in an even
 }
 
 // Reassigned says of which pod a person's word is kept.
-func Reassigned(r ops.Reassigned) string {
+func Reassigned(r ops.AssumedDead) string {
 	return fmt.Sprintf("pod %s (%s) is assumed dead, as %s said; resources to reassign: %d", r.Pod, r.UID, r.By, r.Left)
 }

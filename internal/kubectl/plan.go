@@ -131,7 +131,7 @@ func (o *options) runPlan(ctx context.Context, f *planFlags, kind string, change
 	if err != nil {
 		return fmt.Errorf("plan %s of %s: %w", show.Change(change), kind, err)
 	}
-	moves := p.Value.Description.Moves > 0
+	moves := p.Value.Description.Moves > 0 || p.Value.Then != nil && p.Value.Then.Moves > 0
 	if !f.apply || f.format == "" || f.format == "wide" {
 		preview := shown{raw: p.Raw, names: []named{{"plan", p.Value.ID}}, human: func(w io.Writer) error { show.Plan(w, kind, p.Value); return nil }}
 		if err := f.print(o.Out, preview); err != nil {

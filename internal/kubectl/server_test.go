@@ -45,6 +45,7 @@ func newFixed(t testing.TB) *fixed {
 
 func (f *fixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/v1/api/")
+	aggregated := !ok
 	if !ok {
 		path, ok = strings.CutPrefix(r.URL.EscapedPath(), "/apis/ops.shardscaler.io/v1/namespaces/iota/")
 	}
@@ -67,7 +68,28 @@ func (f *fixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "kind or thing is not known: "+path)
 		return
 	}
+	if aggregated {
+		document = asObjects(document)
+	}
 	write(w, http.StatusOK, "application/json", document)
+}
+
+// asObjects are the kinds as the aggregated API has them.
+func asObjects(document any) any {
+	object := func(k ops.Kind) any {
+		return map[string]any{"apiVersion": "ops.shardscaler.io/v1", "kind": "Kind", "metadata": map[string]any{"name": k.Name, "namespace": "iota"}, "status": k}
+	}
+	switch d := document.(type) {
+	case ops.Kind:
+		return object(d)
+	case ops.KindList:
+		items := []any{}
+		for _, k := range d.Items {
+			items = append(items, object(k))
+		}
+		return map[string]any{"apiVersion": "ops.shardscaler.io/v1", "kind": "KindList", "items": items}
+	}
+	return document
 }
 
 // answer replaces what a request is answered with.
@@ -187,7 +209,7 @@ func documents(method, path string, r *http.Request) (any, bool) {
 	case "POST kinds/Thing/confirm":
 		return client.Confirmed{Deletes: 1250, Set: 3}, true
 	case "POST kinds/Thing/reassign":
-		return ops.Reassigned{Instance: 1, Pod: "iota-dac-1", UID: "u1", By: "ann", Left: 40}, true
+		return ops.AssumedDead{Instance: 1, Pod: "iota-dac-1", UID: "u1", By: "ann", Left: 40}, true
 	case "POST kinds/Thing/apply":
 		return ops.Applied{ID: "3f2a9c", Change: ops.Change{Drain: ptr(1)}, Kept: []ops.Override{}}, true
 	case "POST kinds/Rule/apply":
@@ -297,7 +319,7 @@ func planOf(r *http.Request) ops.Plan {
 	_ = r
 	return ops.Plan{
 		ID: "3f2a9c", Change: ops.Change{Drain: ptr(1)}, Made: noon, Expires: noon.Add(10 * time.Minute),
-		Size: &ops.SizeChange{Before: 3, After: 4, Why: "so that the others have room"}, Takes: "4s", Refused: "voluntary moves are paused",
+		Size: &ops.SizeChange{Before: 3, After: 4, Why: "so that the others have room"}, Takes: "4s", Waits: "instance 2 is not ready", Then: &plan.Description{Summary: "12 moves: required: 0, to spread or to make room: 12", Certificate: "12 moves in full", Moves: 12}, Refused: "voluntary moves are paused",
 		Description: plan.Description{
 			ID: "abc", Regime: "count", Balance: plan.ByCount, Summary: "40 moves: required: 40, to spread or to make room: 0", Certificate: "40 moves in full, the least number (bound 40)",
 			Moves: 40, Bound: 40, Exact: true,

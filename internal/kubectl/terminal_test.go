@@ -206,7 +206,7 @@ func TestTheShimOfKubectlCompletes(t *testing.T) {
 	server.answer("GET kinds", func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		document, _ := documents("GET", "kinds", r)
-		write(w, 200, "application/json", document)
+		write(w, 200, "application/json", asObjects(document))
 	})
 	completed := func(words ...string) []string {
 		cmd := exec.CommandContext(t.Context(), shim, words...)

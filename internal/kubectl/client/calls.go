@@ -16,7 +16,39 @@ const kinds = "kinds"
 
 // Kinds asks for all kinds.
 func (c *Client) Kinds(ctx context.Context) (Doc[ops.KindList], error) {
-	return do[ops.KindList](ctx, c, get(kinds))
+	if !c.Aggregated {
+		return do[ops.KindList](ctx, c, get(kinds))
+	}
+	list, err := do[struct {
+		Items []object `json:"items"`
+	}](ctx, c, get(kinds))
+	if err != nil {
+		return Doc[ops.KindList]{}, err
+	}
+	bare := struct {
+		Items []json.RawMessage `json:"items"`
+	}{Items: []json.RawMessage{}}
+	for _, o := range list.Value.Items {
+		bare.Items = append(bare.Items, o.Status)
+	}
+	raw, err := json.Marshal(bare)
+	if err != nil {
+		return Doc[ops.KindList]{}, err
+	}
+	return document[ops.KindList](raw)
+}
+
+// object is a kind as the aggregated API has it, for kubectl get: its document is the status.
+type object struct {
+	Status json.RawMessage `json:"status"`
+}
+
+func document[T any](raw []byte) (Doc[T], error) {
+	d := Doc[T]{Raw: raw}
+	if err := exact.JSON(raw, &d.Value); err != nil {
+		return d, fmt.Errorf("read an object's status: %w", err)
+	}
+	return d, nil
 }
 
 // Kind asks about one kind, and asks it for changes.
@@ -30,7 +62,14 @@ func (c *Client) Of(kind string) Kind { return Kind{c, kind} }
 
 // Get asks for the kind.
 func (k Kind) Get(ctx context.Context) (Doc[ops.Kind], error) {
-	return do[ops.Kind](ctx, k.c, get(kinds, k.name))
+	if !k.c.Aggregated {
+		return do[ops.Kind](ctx, k.c, get(kinds, k.name))
+	}
+	o, err := do[object](ctx, k.c, get(kinds, k.name))
+	if err != nil {
+		return Doc[ops.Kind]{}, err
+	}
+	return document[ops.Kind](o.Value.Status)
 }
 
 // Decision asks for the latest decision of a kind.

@@ -91,10 +91,10 @@ type Confirmed struct {
 }
 
 // Reassign says that the pod of an instance is dead, so that what it owns goes to others.
-func (k Kind) Reassign(ctx context.Context, ordinal int) (Doc[ops.Reassigned], error) {
+func (k Kind) Reassign(ctx context.Context, ordinal int) (Doc[ops.AssumedDead], error) {
 	body := struct {
 		Instance   int  `json:"instance"`
 		AssumeDead bool `json:"assumeDead"`
 	}{ordinal, true}
-	return do[ops.Reassigned](ctx, k.c, post(body, kinds, k.name, "reassign"))
+	return do[ops.AssumedDead](ctx, k.c, post(body, kinds, k.name, "reassign"))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/spans"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -145,10 +146,15 @@ func Plan(w io.Writer, kind string, p ops.Plan) {
 	if p.Size != nil {
 		fmt.Fprintf(w, "size %d -> %d: %s\n", p.Size.Before, p.Size.After, plain(p.Size.Why))
 	}
-	_, text, _ := strings.Cut(p.Description.String(), "\n") // the first line is the description's own id
-	fmt.Fprint(w, multiline(text))
+	fmt.Fprint(w, described(&p.Description))
+	if p.Then != nil {
+		fmt.Fprint(w, "once that is done, a spread is due:\n", described(p.Then))
+	}
 	if p.Takes != "" {
 		fmt.Fprintf(w, "takes about %s\n", plain(p.Takes))
+	}
+	if p.Waits != "" {
+		fmt.Fprintf(w, "its spread would wait: %s\n", plain(p.Waits))
 	}
 	if p.Refused != "" {
 		fmt.Fprintf(w, "apply would be refused now: %s\n", plain(p.Refused))
@@ -156,6 +162,12 @@ func Plan(w io.Writer, kind string, p ops.Plan) {
 	if p.ID != "" {
 		fmt.Fprintf(w, "id %s, until %s\n", plain(p.ID), stamp(p.Expires))
 	}
+}
+
+// described is a description without its first line, which has an id that is not the plan's.
+func described(d *plan.Description) string {
+	_, text, _ := strings.Cut(d.String(), "\n")
+	return multiline(text)
 }
 
 // Change is what a person asks for.
