@@ -47,6 +47,9 @@ JSON and YAML are the server's documents: the list of kinds, the kind, or with -
 			if err := f.check(args); err != nil {
 				return err
 			}
+			if f.watch {
+				return o.watchStatus(c.Context(), &f, args)
+			}
 			if len(args) == 0 {
 				return o.statusOfAll(c.Context(), &f)
 			}
@@ -72,6 +75,9 @@ func (f *statusFlags) check(args []string) error {
 		return client.Advise(errors.New("-A shows the kinds of all installations"), "leave out KIND, or name the installation with -n")
 	case f.watch && (f.all || len(args) > 0 && filters):
 		return client.Advise(errors.New("--watch follows the kinds of one installation"), "leave out the other flags; kubectl shardscaler top KIND follows instances")
+	}
+	if f.watch && f.format != "" && !f.wide() {
+		return client.Advise(errors.New("--watch shows lines"), "leave out -o "+f.format)
 	}
 	return f.output.check()
 }

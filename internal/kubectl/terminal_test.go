@@ -49,7 +49,7 @@ func open(t *testing.T, args ...string) *screen {
 	s := &screen{cmd: exec.CommandContext(t.Context(), os.Args[0], args...), end: make(chan struct{})}
 	s.cmd.Env = append(os.Environ(), asPlugin+"=1", "TERM=xterm")
 	var err error
-	s.File, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 12, Cols: 100})
+	s.File, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 40, Cols: 100})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	go func() {
@@ -79,7 +79,7 @@ func (s *screen) shows(t *testing.T, text string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !strings.Contains(s.text(), text) {
-		require.True(t, time.Now().Before(deadline), "not shown: %q in %q", text, s.text())
+		require.True(t, time.Now().Before(deadline), "not shown: %q at the end of %q", text, s.text()[max(0, len(s.text())-3000):])
 		time.Sleep(5 * time.Millisecond)
 	}
 }
