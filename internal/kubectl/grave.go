@@ -2,7 +2,6 @@ package kubectl
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
-	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/kubectl/show"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 )
 
@@ -61,10 +60,10 @@ Exit status 1: there was nothing to roll back.`,
 		}
 		done, err := to.Of(args[0]).Rollback(ctx)
 		if err != nil {
-			return NothingToRollBack(args[0], err)
+			return nothingToRollBack(args[0], err)
 		}
 		return f.print(o.Out, shown{raw: done.Raw, names: []named{{"kind", args[0]}}, human: func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, RolledBack(args[0], done.Value))
+			_, err := fmt.Fprintln(w, show.RolledBack(args[0], done.Value))
 			return err
 		}})
 	})
@@ -73,19 +72,13 @@ Exit status 1: there was nothing to roll back.`,
 	return c
 }
 
-// NothingToRollBack is what a rollback failed of; that nothing runs has a status of its own.
-func NothingToRollBack(kind string, err error) error {
+// nothingToRollBack is what a rollback failed of; that nothing runs has a status of its own.
+func nothingToRollBack(kind string, err error) error {
 	var no *client.Refusal
 	if err = fmt.Errorf("roll back %s: %w", kind, err); errors.As(err, &no) && no.Status == http.StatusConflict && no.Ours {
 		return exit{ExitFound, client.Advise(err, "see what moves: kubectl shardscaler status "+kind)}
 	}
 	return err
-}
-
-// RolledBack says what a rollback did.
-func RolledBack(kind string, r client.RolledBack) string {
-	return fmt.Sprintf("%s: plan %s is rolled back: moves cancelled before their start: %d, returned from in flight: %d, moved back: %d, not stopped: %d; voluntary moves are paused",
-		kind, cmp.Or(r.PlanID, "of an earlier wave"), r.Stayed, r.Returned, r.Undone, r.Kept)
 }
 
 func newConfirm(o *options) *cobra.Command {
@@ -185,7 +178,7 @@ pod only, until the pod is Ready again, and is stored with your name, in an even
 			return fmt.Errorf("reassign %s: %w", instanceName(kind, n), err)
 		}
 		return f.print(o.Out, shown{raw: done.Raw, names: []named{{"kind", kind}}, human: func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, Reassigned(done.Value))
+			_, err := fmt.Fprintln(w, show.AssumedDead(done.Value))
 			return err
 		}})
 	})
@@ -193,9 +186,4 @@ pod only, until the pod is Ready again, and is stored with your name, in an even
 	c.Flags().BoolVar(&assumeDead, "assume-dead", false, "Nothing of this pod runs any more")
 	c.Flags().BoolVar(&f.yes, "yes", false, "Do not ask")
 	return c
-}
-
-// Reassigned says of which pod a person's word is kept.
-func Reassigned(r ops.AssumedDead) string {
-	return fmt.Sprintf("pod %s (%s) is assumed dead, as %s said; resources to reassign: %d", r.Pod, r.UID, r.By, r.Left)
 }

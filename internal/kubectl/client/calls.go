@@ -57,6 +57,12 @@ type Kind struct {
 	name string
 }
 
+// Orchestration asks a server itself for what the old API says of a kind, into what T names of it.
+func Orchestration[T any](ctx context.Context, c *Client, kind string) (T, error) {
+	d, err := do[T](ctx, c, get("orchestrations", kind))
+	return d.Value, err
+}
+
 // Of asks about a kind. Whether there is one of that name, its answers say.
 func (c *Client) Of(kind string) Kind { return Kind{c, kind} }
 

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/spans"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -253,3 +255,14 @@ func Spans(ns []int) string { return spans.Text(ns, "-") }
 
 // Duration is one as a person writes it.
 func Duration(d time.Duration) string { return config.Duration(d).String() }
+
+// RolledBack says what a rollback did.
+func RolledBack(kind string, r steps.RolledBack) string {
+	return fmt.Sprintf("%s: plan %s is rolled back: moves cancelled before their start: %d, returned from in flight: %d, moved back: %d, not stopped: %d; voluntary moves are paused",
+		kind, cmp.Or(r.PlanID, "of an earlier wave"), r.Stayed, r.Returned, r.Undone, r.Kept)
+}
+
+// AssumedDead says of which pod a person's word is kept.
+func AssumedDead(r ops.AssumedDead) string {
+	return fmt.Sprintf("pod %s (%s) is assumed dead, as %s said; resources to reassign: %d", r.Pod, r.UID, r.By, r.Left)
+}
