@@ -19,23 +19,22 @@ func (c *Client) Kinds(ctx context.Context) (Doc[ops.KindList], error) {
 	if !c.Aggregated {
 		return do[ops.KindList](ctx, c, get(kinds))
 	}
-	list, err := do[struct {
-		Items []object `json:"items"`
-	}](ctx, c, get(kinds))
+	text, err := c.exchange(ctx, get(kinds))
 	if err != nil {
 		return Doc[ops.KindList]{}, err
 	}
-	bare := struct {
-		Items []json.RawMessage `json:"items"`
-	}{Items: []json.RawMessage{}}
-	for _, o := range list.Value.Items {
-		bare.Items = append(bare.Items, o.Status)
+	return document[ops.KindList](text)
+}
+
+// document is that of an object, or of a list of them.
+func document[T any](text []byte) (d Doc[T], err error) {
+	if d.Raw, err = bare(text); err == nil {
+		err = exact.JSON(d.Raw, &d.Value)
 	}
-	raw, err := json.Marshal(bare)
 	if err != nil {
-		return Doc[ops.KindList]{}, err
+		err = fmt.Errorf("read an object of %s: %w", Group, err)
 	}
-	return document[ops.KindList](raw)
+	return d, err
 }
 
 // object is a kind as the aggregated API has it, for kubectl get: its document is the status.
@@ -43,12 +42,25 @@ type object struct {
 	Status json.RawMessage `json:"status"`
 }
 
-func document[T any](raw []byte) (Doc[T], error) {
-	d := Doc[T]{Raw: raw}
-	if err := exact.JSON(raw, &d.Value); err != nil {
-		return d, fmt.Errorf("read an object's status: %w", err)
+// bare is a kind's document, or the list of them, without what makes them objects.
+func bare(text []byte) ([]byte, error) {
+	var o struct {
+		Status json.RawMessage `json:"status"`
+		Items  *[]object       `json:"items"`
 	}
-	return d, nil
+	if err := exact.JSON(text, &o); err != nil {
+		return nil, err
+	}
+	if o.Items == nil {
+		return o.Status, nil
+	}
+	list := struct {
+		Items []json.RawMessage `json:"items"`
+	}{Items: []json.RawMessage{}}
+	for _, item := range *o.Items {
+		list.Items = append(list.Items, item.Status)
+	}
+	return json.Marshal(list)
 }
 
 // Kind asks about one kind, and asks it for changes.
@@ -71,11 +83,11 @@ func (k Kind) Get(ctx context.Context) (Doc[ops.Kind], error) {
 	if !k.c.Aggregated {
 		return do[ops.Kind](ctx, k.c, get(kinds, k.name))
 	}
-	o, err := do[object](ctx, k.c, get(kinds, k.name))
+	text, err := k.c.exchange(ctx, get(kinds, k.name))
 	if err != nil {
 		return Doc[ops.Kind]{}, err
 	}
-	return document[ops.Kind](o.Value.Status)
+	return document[ops.Kind](text)
 }
 
 // Decision asks for the latest decision of a kind.
