@@ -36,44 +36,68 @@ func TestErrorsSayTheCauseAndTheNextStep(t *testing.T) {
 	}{
 		"no aggregated API": {
 			asked, func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) },
-			2, []string{"the API server has no ops.shardscaler.io/v1", "next:  install shardscaler's cluster manifests"}, "404 page",
+			2,
+			[]string{"the API server has no ops.shardscaler.io/v1", "next:  install shardscaler's cluster manifests"},
+			"404 page",
 		},
 		"no server behind it": {
-			asked, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "service unavailable", 503) },
-			2, []string{"ops.shardscaler.io/v1 is not available: service unavailable", "next:  see why: kubectl shardscaler doctor"}, "",
+			asked, func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "service unavailable", http.StatusServiceUnavailable)
+			},
+			2,
+			[]string{"ops.shardscaler.io/v1 is not available: service unavailable", "next:  see why: kubectl shardscaler doctor"},
+			"",
 		},
 		"a change that was not sent on": {
-			changed, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "service unavailable", 503) },
-			2, []string{"ops.shardscaler.io/v1 is not available"}, "unknown",
+			changed, func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "service unavailable", http.StatusServiceUnavailable)
+			},
+			2,
+			[]string{"ops.shardscaler.io/v1 is not available"},
+			"unknown",
 		},
 		"a change that may have been sent on": {
 			changed, func(w http.ResponseWriter, _ *http.Request) { status(w, 503, "error trying to reach service: EOF") },
-			3, []string{"the outcome is unknown, it may have been carried out or not", "next:  look before you ask again"}, "",
+			3,
+			[]string{"the outcome is unknown, it may have been carried out or not", "next:  look before you ask again"},
+			"",
 		},
 		"a change of unknown outcome": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
 				write(w, 504, "application/problem+json", map[string]any{"type": api.OutcomeUnknown, "status": 504, "detail": "deadline exceeded"})
 			},
-			3, []string{"the outcome is unknown, it may have been carried out or not: deadline exceeded"}, "",
+			3,
+			[]string{"the outcome is unknown, it may have been carried out or not: deadline exceeded"},
+			"",
 		},
 		"a change that was not carried out": {
 			changed, func(w http.ResponseWriter, _ *http.Request) { problem(w, 503, "no leader: not carried out") },
-			2, []string{"error: pause Thing: no leader: not carried out"}, "unknown",
+			2,
+			[]string{"error: pause Thing: no leader: not carried out"},
+			"unknown",
 		},
 		"an answer that breaks off": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
 				_, _ = io.WriteString(w, "{")
 			},
-			3, []string{"the outcome is unknown"}, "",
+			3,
+			[]string{"the outcome is unknown"},
+			"",
 		},
 		"an answer of something else": {
 			changed, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>welcome</html>") },
-			3, []string{"the outcome is unknown"}, "",
+			3,
+			[]string{"the outcome is unknown"},
+			"",
 		},
 		"a redirection": {
-			changed, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) },
-			3, []string{"the outcome is unknown"}, "",
+			changed, func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+			},
+			3,
+			[]string{"the outcome is unknown"},
+			"",
 		},
 		"fields": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
@@ -81,21 +105,29 @@ func TestErrorsSayTheCauseAndTheNextStep(t *testing.T) {
 					map[string]any{"message": "must be between 1s and 8760h", "location": "body.for", "value": "0s"},
 				}})
 			},
-			2, []string{"error: pause Thing: validation failed; body.for: must be between 1s and 8760h (0s)\n"}, "next",
+			2,
+			[]string{"error: pause Thing: validation failed; body.for: must be between 1s and 8760h (0s)\n"},
+			"next",
 		},
 		"forbidden": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
 				status(w, 403, `kinds.ops.shardscaler.io "Thing" is forbidden: User "ann" cannot create resource "kinds/pause"`)
 			},
-			2, []string{`User "ann" cannot create resource "kinds/pause"`, "next:  see what you may do: kubectl shardscaler doctor"}, "",
+			2,
+			[]string{`User "ann" cannot create resource "kinds/pause"`, "next:  see what you may do: kubectl shardscaler doctor"},
+			"",
 		},
 		"not logged in": {
 			asked, func(w http.ResponseWriter, _ *http.Request) { status(w, 401, "Unauthorized") },
-			2, []string{"Unauthorized", "next:  log in to the cluster again"}, "",
+			2,
+			[]string{"Unauthorized", "next:  log in to the cluster again"},
+			"",
 		},
 		"lines and colours": {
 			asked, func(w http.ResponseWriter, _ *http.Request) { problem(w, 500, "one\ntwo\x1b[31m") },
-			2, []string{"error: ask for Thing: one two [31m\n"}, "\x1b",
+			2,
+			[]string{"error: ask for Thing: one two [31m\n"},
+			"\x1b",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -301,7 +301,8 @@ func decisionOf() ops.Decision {
 func settings() ops.Settings {
 	return ops.Settings{Kind: "Thing", Generation: 3, Version: "4711", Refused: "kinds[0].max: 0: must be at least 1", Items: []ops.Setting{
 		{Path: "capacity", Value: 1000, Source: "override", Configured: 900, Said: ops.Said{By: "ann", At: noon, Until: noon.Add(time.Hour)}},
-		{Path: "cpu.targetUtilization", Value: 70, Source: "ConfigMap"}, {Path: "heartbeat.staleAfter", Value: "30s", Source: "default"},
+		{Path: "cpu.targetUtilization", Value: 70, Source: "ConfigMap"},
+		{Path: "heartbeat.staleAfter", Value: "30s", Source: "default"},
 	}}
 }
 

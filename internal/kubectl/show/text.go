@@ -98,9 +98,12 @@ func progress(line func(name, format string, args ...any), k ops.Kind) {
 // Why is a decision with its explanation.
 func Why(w io.Writer, d ops.Decision) {
 	r := d.Report
-	if r == nil {
+	switch {
+	case r == nil:
 		fmt.Fprintln(w, "no decision has been made yet")
-	} else if r.Blind != "" || r.Current != nil {
+	case r.Blind == "" && r.Current == nil: // of a server that knows less than this
+		fmt.Fprintln(w, plain(r.Summary))
+	default:
 		fmt.Fprint(w, multiline(r.Decision.String()))
 		if r.Drain != nil {
 			fmt.Fprintf(w, "  drain: %s\n", plain(r.Drain.String()))
@@ -108,8 +111,6 @@ func Why(w io.Writer, d ops.Decision) {
 		if r.Act != nil && r.Act.Text != "" {
 			fmt.Fprintf(w, "  done: %s\n", plain(r.Act.Text))
 		}
-	} else {
-		fmt.Fprintln(w, plain(r.Summary))
 	}
 	answers(w, "Questions", d.Explanation.Answers)
 	answers(w, "For another size", d.Explanation.Otherwise)
@@ -214,10 +215,10 @@ func Resource(w io.Writer, kind string, r ops.Resource) {
 	}
 	line("Resource", "%s", r.ID)
 	line("Kind", "%s", kind)
-	switch {
-	case r.Place == "flight":
+	switch r.Place {
+	case "flight":
 		line("Place", "in flight from instance %s", number(r.From))
-	case r.Place == "pool":
+	case "pool":
 		line("Place", "the pool: no instance has it yet")
 	default:
 		line("Instance", "%s (pod %s, node %s)", number(r.Instance), orNone(r.Pod), orNone(r.Node))
