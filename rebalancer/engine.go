@@ -187,20 +187,3 @@ func (e *Engine) Alive() (follow, lead time.Time) {
 	}
 	return follow, lead
 }
-
-// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands
-// against it. st may be nil. What is unreadable every replica sees; what ZooKeeper refuses, and
-// that another client edits too much, the leader alone knows.
-func Trouble(st *protocol.State, p *orders.Progress) string {
-	stopped := p.Alarm
-	if st != nil {
-		stopped = cmp.Or(stopped, st.Fault())
-	}
-	switch {
-	case stopped != "":
-		return "the kind is stopped: " + stopped
-	case p.Refused != "":
-		return "zookeeper refuses what is to be written: " + p.Refused
-	}
-	return ""
-}

@@ -110,9 +110,9 @@ func TestAnOrdinalThatWasLeftHalfMadeIsMadeWhole(t *testing.T) {
 // A kind that has stopped is told as such by what every replica sees.
 func TestTrouble(t *testing.T) {
 	unreadable := &protocol.State{Instances: map[int]*protocol.Instance{3: {Fault: "READ is missing on /list"}}}
-	require.Empty(t, Trouble(nil, &orders.Progress{}))
-	require.Empty(t, Trouble(&protocol.State{}, &orders.Progress{Blocked: "instances are not ready"}))
-	require.Equal(t, "the kind is stopped: READ is missing on /list", Trouble(unreadable, &orders.Progress{}))
-	require.Equal(t, "the kind is stopped: another client writes here", Trouble(nil, &orders.Progress{Alarm: "another client writes here", Refused: "create"}))
-	require.Equal(t, "zookeeper refuses what is to be written: create", Trouble(nil, &orders.Progress{Refused: "create"}))
+	require.Empty(t, orders.Trouble(nil, &orders.Progress{}))
+	require.Empty(t, orders.Trouble(&protocol.State{}, &orders.Progress{Blocked: "instances are not ready"}))
+	require.Equal(t, "the kind is stopped: READ is missing on /list", orders.Trouble(unreadable, &orders.Progress{}))
+	require.Equal(t, "the kind is stopped: another client writes here", orders.Trouble(nil, &orders.Progress{Alarm: "another client writes here", Refused: "create"}))
+	require.Equal(t, "zookeeper refuses what is to be written: create", orders.Trouble(nil, &orders.Progress{Refused: "create"}))
 }

@@ -3,20 +3,19 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/danielgtaylor/huma/v2/negotiation"
+
+	"github.com/shardscaler/shardscaler/internal/api/etag"
 )
 
 // orchestrationResponse documents the answer that getOrchestration writes by itself.
@@ -95,12 +94,12 @@ func tagOf(o Orchestration, texts []*encoded) string {
 		decided.At = time.Time{}
 		o.Decision = &decided
 	}
-	sum := sha256.New()
-	_ = json.NewEncoder(sum).Encode(o) // join has encoded it
+	hashes := make([][]byte, 0, len(texts))
 	for _, text := range texts {
-		sum.Write(text.hash[:])
+		hashes = append(hashes, text.hash[:])
 	}
-	return `W/"` + hex.EncodeToString(sum.Sum(nil)[:16]) + `"`
+	tag, _ := etag.Weak(o, hashes...) // join has encoded it
+	return tag
 }
 
 // send writes a document, compressed if the caller takes that, or 304.
@@ -109,7 +108,7 @@ func (h *handlers) send(ctx huma.Context, doc document, tag string) {
 	header := w.Header()
 	header.Set("ETag", tag)
 	header.Set("Vary", "Accept-Encoding")
-	if r.Method == http.MethodGet && matches(r.Header.Get("If-None-Match"), tag) {
+	if r.Method == http.MethodGet && etag.Names(r.Header.Get("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -129,16 +128,6 @@ func (h *handlers) send(ctx huma.Context, doc document, tag string) {
 	if err := h.write(w, text); err != nil {
 		h.log.Debug("answer not written", "path", r.URL.Path, "error", err)
 	}
-}
-
-func matches(header, tag string) bool {
-	for value := range strings.SplitSeq(header, ",") {
-		value = strings.TrimSpace(value)
-		if value == "*" || strings.TrimPrefix(value, "W/") == strings.TrimPrefix(tag, "W/") {
-			return true
-		}
-	}
-	return false
 }
 
 // sendChunk is what a reader must take within h.slowReader. The server's own limit is one on the

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -99,14 +98,6 @@ const (
 	maxDrains = 4096
 )
 
-// schemaName keeps the name by which clients know a report (outcome.Report).
-func schemaName(t reflect.Type, hint string) string {
-	if name := huma.DefaultSchemaNamer(t, hint); name != "Report" {
-		return name
-	}
-	return "Decision"
-}
-
 // New registers the API's operations on mux. auth may be nil only with InsecureLocal.
 func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backend, auth Authorizer, log *slog.Logger) {
 	hc := huma.DefaultConfig("shardscaler", cfg.Version)
@@ -117,7 +108,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
-	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	hc.Components.Schemas = newSchemas()
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	h := &handlers{
 		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,

@@ -14,7 +14,6 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
-	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -187,7 +186,7 @@ func orchestration(v KindView) Orchestration {
 		Waiting:             v.Waiting,
 		ReadAt:              v.State.ReadAt,
 	}
-	o.Problem = cmp.Or(rebalancer.Trouble(v.State, &v.Progress), v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
+	o.Problem = cmp.Or(orders.Trouble(v.State, &v.Progress), v.Progress.Blocked, k.Sources.Store.Error, k.Sources.Cluster.Error, v.Decision.Problem())
 	o.Succeeded = o.Problem == "" && v.Decision != nil
 	if k.Sources.Notify.Error != "" {
 		o.Problem = cmp.Or(o.Problem, "notifications: "+k.Sources.Notify.Error)

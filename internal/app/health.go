@@ -8,7 +8,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // check is one named line of a probe's answer.
@@ -75,7 +75,7 @@ func (a *App) readiness() []check {
 			optional(name+"groups", k.Sources.Groups, now, inputOld), optional(name+"hpas", k.Sources.HPAs, now, inputOld))
 		if r := a.runner(k.Name); r != nil {
 			p := r.engine.Progress() // while the assignment cannot be written, it is degraded
-			checks = append(checks, check{name: name + "assignment", detail: rebalancer.Trouble(r.engine.State(), &p)})
+			checks = append(checks, check{name: name + "assignment", detail: orders.Trouble(r.engine.State(), &p)})
 		}
 		if k.Sources.Bus != nil {
 			checks = append(checks, optional(name+"heartbeats", *k.Sources.Bus, now, inputOld))

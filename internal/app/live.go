@@ -18,12 +18,15 @@ type live struct {
 	metrics *metrics
 	refused func(error) // tells people; called for every text that is refused
 
-	mu       sync.Mutex
-	cfg      *config.Config // nil until the first good one
-	version  string
-	loadedAt time.Time
-	err      error // why the newest text is not in force
-	changed  chan struct{}
+	mu      sync.Mutex
+	cfg     *config.Config // nil until the first good one
+	written config.Written // which fields the text of cfg has
+	// generation counts the configurations that came into force since this process started.
+	generation int64
+	version    string
+	loadedAt   time.Time
+	err        error // why the newest text is not in force
+	changed    chan struct{}
 }
 
 func newLive(log *slog.Logger, m *metrics, refused func(error)) *live {
@@ -37,9 +40,13 @@ func (l *live) offer(o offered) {
 	if err == nil {
 		cfg, err = config.Parse(o.text)
 	}
+	var written config.Written
+	if err == nil {
+		written = config.ReadWritten(o.text)
+	}
 	fault.Point("config.parsed")
 	l.metrics.configLoaded(err == nil)
-	switch news := l.take(cfg, o.version, err); {
+	switch news := l.take(cfg, written, o.version, err); {
 	case err != nil && news:
 		l.log.Error("configuration refused, the last good one stays", "error", err)
 		l.refused(err)
@@ -50,7 +57,7 @@ func (l *live) offer(o offered) {
 
 // take says whether the configuration, or why there is none, is news. The caller tells others of it
 // without the lock, which every answer of this process needs.
-func (l *live) take(cfg *config.Config, version string, err error) (news bool) {
+func (l *live) take(cfg *config.Config, written config.Written, version string, err error) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -58,11 +65,12 @@ func (l *live) take(cfg *config.Config, version string, err error) (news bool) {
 		l.err = err
 		return news
 	}
-	l.err, l.version, l.loadedAt = nil, version, time.Now()
+	l.err, l.version, l.loadedAt, l.written = nil, version, time.Now(), written
 	if reflect.DeepEqual(l.cfg, cfg) {
 		return false
 	}
 	l.cfg = cfg
+	l.generation++
 	fault.Point("config.in-force")
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -74,6 +82,25 @@ func (l *live) current() (*config.Config, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cfg, l.changed
+}
+
+// loaded is what is known of the configuration in force beside its content.
+type loaded struct {
+	written    config.Written
+	generation int64
+	version    string
+	at         time.Time
+	refused    string // why a newer text is not in force
+}
+
+func (l *live) loaded() loaded {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := loaded{written: l.written, generation: l.generation, version: l.version, at: l.loadedAt}
+	if l.err != nil {
+		in.refused = l.err.Error()
+	}
+	return in
 }
 
 // check is the health of the configuration: wrong while there is none, or the newest is refused.

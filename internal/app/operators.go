@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
@@ -17,13 +18,26 @@ func (o operators) Kinds() []string { return o.app.Kinds() }
 // View implements kinds.Reads.
 func (o operators) View(kind string) (*ops.View, bool) {
 	v, ok := o.app.Kind(kind)
-	if !ok {
+	r, _, base, err := o.app.configured(kind)
+	if !ok || err != nil {
 		return nil, false
 	}
-	return &ops.View{
-		Now: time.Now(), Config: v.Config, Override: v.Override, Snapshot: v.Snapshot, State: v.State,
+	in := o.app.live.loaded()
+	view := &ops.View{
+		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Snapshot: v.Snapshot, State: v.State,
+		Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused, Written: in.written[kind],
 		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting,
-	}, true
+	}
+	if view.Decision == nil {
+		if _, err := r.served(view.Now); err != nil {
+			view.Undecided = err.Error()
+		}
+	}
+	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
+		view.Snapshot.Sources.Catalogue = observed.Source{}
+	}
+	view.History = r.history()
+	return view, true
 }
 
 // Resource implements kinds.Reads.

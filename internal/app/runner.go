@@ -40,6 +40,7 @@ type runner struct {
 	input    decide.Input    // what decision was made from
 
 	keptDecision reading[*outcome.Report]
+	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
 }
 
@@ -204,6 +205,15 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.decision, r.input
+}
+
+// history is the past that the latest decision was made with; a follower has the leader's.
+func (r *runner) history() decide.History {
+	if d, in := r.own(); d != nil {
+		return in.History
+	}
+	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return h
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the

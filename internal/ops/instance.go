@@ -4,6 +4,7 @@ import "time"
 
 // Instance is one ordinal of a kind.
 type Instance struct {
+	Kind        string `json:"kind"`
 	Ordinal     int    `json:"ordinal"`
 	StatefulSet string `json:"statefulSet"`
 	Pod         string `json:"pod,omitempty" doc:"absent: there is none"`
@@ -18,6 +19,8 @@ type Instance struct {
 	Memory *Load  `json:"memory,omitempty"`
 	// Lag is now minus its newest heartbeat; absent: not known, or the kind has no heartbeat.
 	Lag string `json:"lag,omitempty" doc:"a duration"`
+	// Beat is when that heartbeat was sent; absent: none since the pod's start.
+	Beat time.Time `json:"beat,omitzero"`
 	// NotAcknowledging says why its status is no word of its pod; absent: it is one.
 	NotAcknowledging string `json:"notAcknowledging,omitempty"`
 	// Drain is who drains it, if a person does; Unproven why what it owns stays, if it is lost.

@@ -21,7 +21,8 @@ type Kind struct {
 	Why    string `json:"why" doc:"the decision in one sentence"`
 	Blind  string `json:"blind,omitempty" doc:"why nothing is decided now"`
 
-	Resources Resources  `json:"resources"`
+	// Resources is absent until ZooKeeper was read.
+	Resources *Resources `json:"resources,omitempty"`
 	WorstLag  *WorstLag  `json:"worstLag,omitempty" doc:"absent for a kind without heartbeat and where no lag is known"`
 	Alarms    []Alarm    `json:"alarms" nullable:"false" doc:"what a person should look at, the gravest first"`
 	Paused    Paused     `json:"paused"`
@@ -33,8 +34,13 @@ type Kind struct {
 	Waiting *resync.Waiting `json:"waiting,omitempty"`
 	Sources []Source        `json:"sources" nullable:"false" doc:"each input, when it was last read completely, and what is wrong with it"`
 	// Epoch is the head's, Generation the configuration's: it grows with each change.
-	Epoch      int64 `json:"epoch"`
+	Epoch      int64 `json:"epoch,omitempty"`
 	Generation int64 `json:"generation"`
+}
+
+// KindList are the kinds, in the order of the configuration.
+type KindList struct {
+	Items []Kind `json:"items" nullable:"false"`
 }
 
 // Group is one StatefulSet of a kind.
@@ -64,12 +70,12 @@ type Group struct {
 
 // Resources counts a kind's resources. It is valid as of Source store.
 type Resources struct {
-	Total      int `json:"total" doc:"assigned + in flight + unassigned"`
-	Assigned   int `json:"assigned"`
-	InFlight   int `json:"inFlight"`
-	Unassigned int `json:"unassigned"`
-	Catalogue  int `json:"catalogue,omitempty" doc:"rows of the last complete read of the catalogue"`
-	Excess     int `json:"excess,omitempty" doc:"beyond max × capacity: they wait"`
+	Total      int  `json:"total" doc:"assigned + in flight + unassigned"`
+	Assigned   int  `json:"assigned"`
+	InFlight   int  `json:"inFlight"`
+	Unassigned int  `json:"unassigned"`
+	Catalogue  *int `json:"catalogue,omitempty" doc:"rows of the last complete read of the catalogue"`
+	Excess     int  `json:"excess,omitempty" doc:"beyond max × capacity: they wait"`
 }
 
 // WorstLag is the largest heartbeat lag of a kind's instances.
@@ -94,6 +100,8 @@ type Alarm struct {
 type Paused struct {
 	Value  bool   `json:"value"`
 	Source string `json:"source" enum:"ConfigMap,override,InstanceGroup"`
+	// Sizes says that replicas are not written either: the whole kind is paused.
+	Sizes bool `json:"sizes,omitempty"`
 	Said
 }
 

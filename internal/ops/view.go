@@ -8,6 +8,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
@@ -23,6 +24,9 @@ type View struct {
 	Version    string
 	LoadedAt   time.Time
 	Refused    string
+	// Written are the paths of the kind's fields that the configuration's text has; the others are
+	// at their default.
+	Written map[string]bool
 
 	Snapshot observed.Kind
 	// State is nil until ZooKeeper was read.
@@ -30,6 +34,16 @@ type View struct {
 	// Decision is nil until one was made; Undecided is why.
 	Decision  *outcome.Report
 	Undecided string
-	Progress  orders.Progress
-	Waiting   *resync.Waiting
+	// History is what the decision was made with; a follower has the one that the leader kept last.
+	History  decide.History
+	Progress orders.Progress
+	Waiting  *resync.Waiting
+}
+
+// decided is the latest decision, nil where there is none that computed anything.
+func (v *View) decided() *outcome.Report {
+	if v.Decision == nil || v.Decision.Blind != "" {
+		return nil
+	}
+	return v.Decision
 }

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
@@ -46,4 +47,26 @@ type Progress struct {
 	// Parked are the resources without a place, or not in the one they should have, summed up by
 	// where they are (-1: the pool) and why.
 	Parked []plan.RefusedGroup `json:"parked,omitempty"`
+}
+
+// Stopped says by what alarm the kind is stopped, as far as a replica knows; "" if by none. st may
+// be nil. What is unreadable every replica sees; that another client edits too much, the leader
+// alone knows.
+func Stopped(st *protocol.State, p *Progress) string {
+	if st == nil {
+		return p.Alarm
+	}
+	return cmp.Or(p.Alarm, st.Fault())
+}
+
+// Trouble says why a kind is not written, by what a replica knows of it; "" if nothing stands
+// against it. st may be nil. What ZooKeeper refuses the leader alone knows.
+func Trouble(st *protocol.State, p *Progress) string {
+	switch stopped := Stopped(st, p); {
+	case stopped != "":
+		return "the kind is stopped: " + stopped
+	case p.Refused != "":
+		return "zookeeper refuses what is to be written: " + p.Refused
+	}
+	return ""
 }

@@ -76,15 +76,20 @@ type Verdict struct {
 // MarshalJSON adds the lag as text, lagText. That text is not kept: a tick makes a verdict on every
 // pod, and few of them are ever shown.
 func (v Verdict) MarshalJSON() ([]byte, error) {
-	type members Verdict
-	shown := struct {
-		members
-		LagText string `json:"lagText,omitempty"`
-	}{members: members(v)}
+	shown := ShownVerdict{members: members(v)}
 	if v.Lag != nil {
 		shown.LagText = v.Lag.String()
 	}
 	return json.Marshal(shown)
+}
+
+// members are a Verdict's.
+type members Verdict
+
+// ShownVerdict is a Verdict as it is written.
+type ShownVerdict struct {
+	members
+	LagText string `json:"lagText,omitempty" doc:"lag as a duration"`
 }
 
 // Health are the verdicts on all instances of a kind.

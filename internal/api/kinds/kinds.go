@@ -88,7 +88,8 @@ type handlers struct {
 
 // Register registers the operations.
 func Register(cfg Config) {
-	_ = &handlers{cfg}
+	h := &handlers{cfg}
+	h.registerReads()
 }
 
 // read and write describe an operation below /v1/api/.
