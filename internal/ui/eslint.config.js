@@ -1,7 +1,5 @@
 import tseslint from 'typescript-eslint';
 
-export default tseslint.config(
-  { ignores: ['dist', 'node_modules'] },
-  ...tseslint.configs.recommended,
-  { rules: { eqeqeq: 'error', 'no-console': 'error', '@typescript-eslint/consistent-type-imports': 'error' } },
-);
+export default tseslint.config({ ignores: ['dist', 'node_modules'] }, ...tseslint.configs.recommended, {
+  rules: { eqeqeq: 'error', 'no-console': 'error', '@typescript-eslint/consistent-type-imports': 'error' },
+});

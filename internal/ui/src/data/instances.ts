@@ -108,6 +108,9 @@ export function picked(items: Instance[], f: Filter): Instance[] {
     (i) =>
       (!f.state || i.state === f.state) &&
       (!f.health || (f.health === 'unwell' ? i.health.condition !== 'Healthy' : i.health.condition === f.health)) &&
-      (!text || String(i.ordinal) === text || !!i.pod?.toLowerCase().includes(text) || !!i.node?.toLowerCase().includes(text)),
+      (!text ||
+        String(i.ordinal) === text ||
+        !!i.pod?.toLowerCase().includes(text) ||
+        !!i.node?.toLowerCase().includes(text)),
   );
 }

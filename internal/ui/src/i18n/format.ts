@@ -5,7 +5,7 @@ export type Params = Record<string, string | number>;
 /** Formats a message. A name without a value stays as {name}, so that it is seen. */
 export function format(message: string, params: Params, locale: string): string {
   let out = '';
-  for (let i = 0; i < message.length; ) {
+  for (let i = 0; i < message.length;) {
     if (message[i] !== '{') {
       out += message[i++];
       continue;
@@ -40,7 +40,7 @@ function argument(body: string, params: Params, locale: string): string {
 
 function branches(text: string): Map<string, string> {
   const found = new Map<string, string>();
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     const open = text.indexOf('{', i);
     if (open < 0) break;
     const end = closing(text, open);

@@ -12,7 +12,13 @@ export function pseudo(from: Catalogue): Catalogue {
       out += depth > 0 ? c : (accents[c] ?? c);
       if (c === '}') depth--;
     }
-    return out + '~'.repeat(Math.ceil(text.replaceAll(/\{.*\}/g, '').length * 0.2)).replaceAll('~', ' ŀ').trimEnd();
+    return (
+      out +
+      '~'
+        .repeat(Math.ceil(text.replaceAll(/\{.*\}/g, '').length * 0.2))
+        .replaceAll('~', ' ŀ')
+        .trimEnd()
+    );
   };
   return Object.fromEntries(Object.entries(from).map(([key, text]) => [key, long(text)])) as Catalogue;
 }

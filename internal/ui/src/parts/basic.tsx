@@ -89,7 +89,8 @@ export function Num(props: { label: string; value: number | string | undefined; 
     style.left = `${Math.max(8, Math.min(at.left, innerWidth - Math.min(320, innerWidth - 16) - 8))}px`;
     style.top = `${Math.min(at.bottom + 4, innerHeight - 120)}px`;
   };
-  const text = props.value === undefined ? t('unknown') : typeof props.value === 'number' ? n(props.value) : props.value;
+  const text =
+    props.value === undefined ? t('unknown') : typeof props.value === 'number' ? n(props.value) : props.value;
   return (
     <>
       <button

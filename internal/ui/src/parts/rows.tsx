@@ -66,7 +66,8 @@ export function Rows({ kind, items, by, down, sort, held }: Props) {
     const { scrollTop, clientHeight } = box.current;
     const head = row; // the header sticks to the top
     if (next * row < scrollTop) box.current.scrollTop = next * row;
-    else if ((next + 1) * row + head > scrollTop + clientHeight) box.current.scrollTop = (next + 1) * row + head - clientHeight;
+    else if ((next + 1) * row + head > scrollTop + clientHeight)
+      box.current.scrollTop = (next + 1) * row + head - clientHeight;
     top.value = box.current.scrollTop;
   };
 
@@ -88,7 +89,12 @@ export function Rows({ kind, items, by, down, sort, held }: Props) {
           <thead>
             <tr aria-rowindex={1}>
               {columns.map((c) => (
-                <th key={c} scope="col" class={c} aria-sort={c === by ? (down ? 'descending' : 'ascending') : undefined}>
+                <th
+                  key={c}
+                  scope="col"
+                  class={c}
+                  aria-sort={c === by ? (down ? 'descending' : 'ascending') : undefined}
+                >
                   <button type="button" onClick={() => sort(c)}>
                     {t(`column.${c}`)} <span aria-hidden="true">{c === by ? (down ? '▼' : '▲') : ''}</span>
                   </button>

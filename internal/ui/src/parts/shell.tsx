@@ -146,11 +146,15 @@ function statesNow(): Map<string, { code: string; say: () => string }> {
     const verb = k.verb ?? 'still';
     states.set(k.name, { code: verb, say: () => t('said.kind', { kind: k.name, verb: word('verb', verb) }) });
     for (const a of k.alarms) {
-      states.set(`${k.name} ${a.name}`, { code: a.severity, say: () => t('said.alarm', { kind: k.name, alarm: alarmTitle(a.name) }) });
+      states.set(`${k.name} ${a.name}`, {
+        code: a.severity,
+        say: () => t('said.alarm', { kind: k.name, alarm: alarmTitle(a.name) }),
+      });
     }
   }
   const { state } = link.value;
-  if (state !== 'connecting') states.set('', { code: state, say: () => t(state === 'lost' ? 'said.lost' : 'said.open') });
+  if (state !== 'connecting')
+    states.set('', { code: state, say: () => t(state === 'lost' ? 'said.lost' : 'said.open') });
   return states;
 }
 

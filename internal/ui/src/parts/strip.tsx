@@ -79,7 +79,9 @@ function draw(el: HTMLCanvasElement, width: number, items: Instance[]): void {
   const c = el.getContext('2d');
   if (!c) return;
   c.scale(ratio, ratio);
-  const shades = Object.fromEntries(['fill', 'flight', 'dim', 'warn', 'bad', 'line', 'track'].map((name) => [name, colour(name)]));
+  const shades = Object.fromEntries(
+    ['fill', 'flight', 'dim', 'warn', 'bad', 'line', 'track'].map((name) => [name, colour(name)]),
+  );
   const wide = step > 8 ? step - 3 : step - 1;
   items.forEach((i, at) => {
     const x = (at % perLine) * step;

@@ -84,10 +84,14 @@ async function search(q: string, only: string): Promise<Found> {
     get<ResourceList>(address(ofKind(kind, 'resources'), { contains: q, limit: 20 }), (list) =>
       found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r }))),
     ),
-    ...(ordinal ? [get<Instance>(address(ofKind(kind, `instances/${ordinal}`)), (i) => matches(i, q) && found.instances.push(i))] : []),
+    ...(ordinal
+      ? [get<Instance>(address(ofKind(kind, `instances/${ordinal}`)), (i) => matches(i, q) && found.instances.push(i))]
+      : []),
   ]);
   if (/^[A-Za-z0-9.-]+$/.test(q)) {
-    calls.push(get<NodeInstances>(address(`nodes/${encodeURIComponent(q)}`), (list) => found.nodes.push(...list.items)));
+    calls.push(
+      get<NodeInstances>(address(`nodes/${encodeURIComponent(q)}`), (list) => found.nodes.push(...list.items)),
+    );
   }
   await Promise.all(calls);
   return found;
@@ -135,7 +139,9 @@ function InstanceHits({ title, items }: { title: string; items: Instance[] }) {
       <ul class="hits">
         {items.slice(0, 100).map((i) => (
           <li key={i.kind + i.ordinal}>
-            <a href={to(['kinds', i.kind, 'instances', String(i.ordinal)])}>{t('instance.title', { kind: i.kind, n: String(i.ordinal) })}</a>{' '}
+            <a href={to(['kinds', i.kind, 'instances', String(i.ordinal)])}>
+              {t('instance.title', { kind: i.kind, n: String(i.ordinal) })}
+            </a>{' '}
             <State prefix="state" code={i.state} /> <span class="dim">{i.node}</span>
           </li>
         ))}
@@ -155,7 +161,9 @@ function ResourceCard({ kind, resource: r }: { kind: string; resource: Resource 
       <h2 class="id">{r.id}</h2>
       <p>
         {word('place', r.place)}{' '}
-        {r.instance !== undefined && <a href={to(['kinds', kind, 'instances', String(r.instance)])}>{place(r.instance)}</a>}{' '}
+        {r.instance !== undefined && (
+          <a href={to(['kinds', kind, 'instances', String(r.instance)])}>{place(r.instance)}</a>
+        )}{' '}
         {r.from !== undefined && t('find.from', { from: place(r.from) })}
         {r.pod && <span class="dim"> {r.pod}</span>} {r.node && <span class="dim"> {r.node}</span>}
       </p>

@@ -24,7 +24,10 @@ export function Instances({ kind }: { kind: Kind }) {
   const conditions = useComputed(() => [...new Set((fleet.value.items ?? []).map((i) => i.health.condition))].sort());
   const { items, problem } = fleet.value;
   const all = items ?? [];
-  const shown = inOrder(sorted(picked(all, { text, state, health }), by, down), `${by}${down}${text}|${state}|${health}`);
+  const shown = inOrder(
+    sorted(picked(all, { text, state, health }), by, down),
+    `${by}${down}${text}|${state}|${health}`,
+  );
 
   // Updates do not move rows while the reader points at them or has the focus there.
   function inOrder(wanted: Instance[], key: string): Instance[] {
@@ -42,7 +45,10 @@ export function Instances({ kind }: { kind: Kind }) {
   }
 
   const sort = (column: Column) =>
-    refine({ sort: column, down: column === by ? (down ? '' : '1') : column === 'ordinal' || column === 'node' ? '' : '1' });
+    refine({
+      sort: column,
+      down: column === by ? (down ? '' : '1') : column === 'ordinal' || column === 'node' ? '' : '1',
+    });
 
   return (
     <>

@@ -88,7 +88,9 @@ function Tree({ d, kind }: { d: Report; kind: string }) {
         {d.hot?.map((h) => (
           <p key={h.ordinal} class="warn">
             <span aria-hidden="true">▲ </span>
-            <a href={to(['kinds', kind, 'instances', String(h.ordinal)])}>{t('instance.n', { n: String(h.ordinal) })}</a>{' '}
+            <a href={to(['kinds', kind, 'instances', String(h.ordinal)])}>
+              {t('instance.n', { n: String(h.ordinal) })}
+            </a>{' '}
             {t('hot', { signal: word('signal', h.signal), ratio: h.ratio })}
           </p>
         ))}
@@ -133,7 +135,11 @@ function Tree({ d, kind }: { d: Report; kind: string }) {
         <p class="large">{n(d.desired)}</p>
         <p class="dim">{t('tree.current', { n: d.current ?? 0 })}</p>
         <p class="dim">
-          {d.recommended === undefined ? <Server>{d.recommendedUnknown ?? ''}</Server> : t('tree.recommended', { n: d.recommended })}
+          {d.recommended === undefined ? (
+            <Server>{d.recommendedUnknown ?? ''}</Server>
+          ) : (
+            t('tree.recommended', { n: d.recommended })
+          )}
         </p>
         <p class="dim">{t('tree.owner', { owner: word('owner', d.owner) })}</p>
         {d.act?.text && (
