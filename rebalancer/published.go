@@ -73,6 +73,10 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 	return int(max(at, -1)), ok
 }
 
+// Binds says which of the rules that the leader was ordered bind a resource, and to which ordinals;
+// "": none does, or nothing is known of it yet.
+func (p *published) Binds(id string) (rules string, ordinals []int) { return p.inventory.Binds(id) }
+
 // publish makes st, from now on read only, what State and Lookup answer from.
 func (p *published) publish(st *protocol.State, changed bool) {
 	p.m.Published(st)

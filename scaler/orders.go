@@ -55,7 +55,7 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 		At: in.Now, Tick: a.tick, Suspended: a.suspended,
 		Capacity: c.Capacity, HandOff: c.HandOff, Settle: time.Duration(c.SettleSeconds) * time.Second,
 		Limits: c.Rebalance, Catalogue: c.Catalogue,
-		Balance: c.Balance, Pins: c.Pins, CatalogueMaxAge: c.Freshness.Catalogue.Std(),
+		Balance: c.Balance, Pins: c.Pins, Own: in.Operator.Pinned(), CatalogueMaxAge: c.Freshness.Catalogue.Std(),
 	}
 	if d.Blind != "" {
 		return o, notes
@@ -102,7 +102,8 @@ func untimely(d *decide.Decision, stay []int) []int {
 			return nil
 		}
 	}
-	return stay[min(max(d.Needed, 0), len(stay)):]
+	first, _ := slices.BinarySearch(stay, d.Start+d.Needed)
+	return stay[first:]
 }
 
 // startPatience is how long spreading waits for instances of which none became ready meanwhile.

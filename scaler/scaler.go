@@ -57,6 +57,9 @@ type Engine interface {
 	Head() (orders.Head, bool)
 	InFlight() []orders.Flight
 	Progress() orders.Progress
+	// Lookup says which list holds a resource, -1: none; false: there is no such resource, or
+	// ZooKeeper has not been read.
+	Lookup(id string) (ordinal int, ok bool)
 	// Keep must fail with rebalancer.ErrNotLeading until this process holds the head.
 	Keep(ctx context.Context, name string, change orders.Update) error
 	Kept(name string) ([]byte, bool)
@@ -82,11 +85,12 @@ type Scaler struct {
 	log    *slog.Logger
 	m      *metrics
 
-	period  time.Duration
-	history decide.History
-	input   decide.Input   // of the last tick
-	last    outcome.Report // of the last tick; of the predecessor's, before the first
-	doc     document
+	period   time.Duration
+	operator config.Operator
+	history  decide.History
+	input    decide.Input   // of the last tick
+	last     outcome.Report // of the last tick; of the predecessor's, before the first
+	doc      document
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
 	pods    podList
@@ -119,7 +123,7 @@ func (s *Scaler) Input() decide.Input { return s.input }
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := s.cfg.Now()
 	s.restore(now)
-	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history}
+	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.operator}
 	d := decide.Decide(in)
 	s.input, s.history = in, decide.Next(in, d)
 
@@ -158,6 +162,7 @@ func (s *Scaler) tell(ctx context.Context, t *tick, begun time.Time) {
 		s.groups.tell(ctx, t)
 	}
 	s.keep(ctx, t.d)
+	s.endMoves(ctx)
 	act, last, level := t.d.Acted(), &s.last, slog.LevelDebug
 	if t.d.Verb != last.Verb || t.d.Reason != last.Reason || t.d.Desired != last.Desired || act.Done != last.Acted().Done {
 		level = slog.LevelInfo

@@ -92,6 +92,7 @@ type world struct {
 	log              []string
 	events           []string
 	unannounced      string
+	where            map[string]int // what Lookup says
 	warnings         []string
 	unread           bool // nothing has been read yet
 	pod              int
@@ -310,6 +311,11 @@ func (w *world) Head() (orders.Head, bool) {
 }
 
 func (w *world) InFlight() []orders.Flight { return w.flights }
+
+func (w *world) Lookup(id string) (int, bool) {
+	n, known := w.where[id]
+	return n, known
+}
 
 func (w *world) Leads(ctx context.Context) error {
 	_, err := w.Drained(ctx, nil)

@@ -57,16 +57,17 @@ type Backend interface {
 }
 
 // ErrInvalid marks an error as the caller's: 422.
-var ErrInvalid = errors.New("invalid request")
+var ErrInvalid = kinds.ErrInvalid
 
 // ErrConflict says that what the caller was shown has changed since: 409.
-var ErrConflict = errors.New("changed since")
+var ErrConflict = kinds.ErrConflict
 
 // KindView is one kind as this replica knows it.
 type KindView struct {
-	// Config is in force, Override what of it was set by POST.
+	// Config is in force, Override what of it was set by POST, Operator what else persons have set.
 	Config   config.Kind
 	Override config.Override
+	Operator config.Operator
 	Snapshot observed.Kind
 	// State is nil until ZooKeeper was read.
 	State *protocol.State

@@ -44,7 +44,7 @@ func (b *backend) Kind(name string) (KindView, bool) {
 		return KindView{}, false
 	}
 	base := config.Default("Thing", "iota-dac")
-	k, standing := b.override.Apply(base)
+	k, standing := b.override.Apply(base, time.Now())
 	state := &protocol.State{ReadAt: time.Unix(1, 0), Instances: map[int]*protocol.Instance{
 		3: {Ordinal: 3, Used: 1, Capacity: 5000, Times: 7, IDs: protocol.NewIDs([]string{"thing-1"})},
 		4: {Ordinal: 4, Capacity: 5000},
@@ -74,7 +74,7 @@ func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) erro
 	}
 	b.calls++
 	base := config.Default("Thing", "iota-dac")
-	o, err := b.override.Set(&base, 100, most, each)
+	o, err := b.override.Set(&base, 100, most, each, config.Said{})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -98,7 +98,7 @@ func (b *backend) Pause(_ context.Context, _ string, paused bool) error {
 		return b.fails
 	}
 	base := config.Default("Thing", "iota-dac")
-	b.override = b.override.SetPaused(&base, paused)
+	b.override = b.override.SetPaused(&base, paused, config.Said{})
 	return nil
 }
 

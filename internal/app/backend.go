@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,40 +11,20 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory"
-	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// overrideName is the document under which a kind's override is kept in ZooKeeper.
-const overrideName = "override"
-
-// override is what POST set for the kind. What cannot be read is ignored, and logged once.
-func (r *runner) override() config.Override {
-	o, _ := read(r, &r.keptOverride, overrideName, r.parseOverride)
-	return o
-}
-
-func (r *runner) parseOverride(kept []byte) (o config.Override, err error) {
-	if len(kept) == 0 {
-		return o, nil
-	}
-	if err := exact.JSON(kept, &o); err != nil {
-		r.log.Error("the stored override cannot be read and is ignored", "error", err)
-		return config.Override{}, err
-	}
-	return o, nil
-}
-
-// effective is a kind's runner, and its configuration under what stands of the override.
-func (a *App) effective(kind string) (r *runner, k config.Kind, standing config.Override, ok bool) {
+// effective is a kind's runner, and its configuration under what stands of what persons have put
+// over it.
+func (a *App) effective(kind string) (r *runner, k config.Kind, standing ops.Over, ok bool) {
 	r, _, base, err := a.configured(kind)
 	if err != nil {
-		return nil, config.Kind{}, config.Override{}, false
+		return nil, config.Kind{}, ops.Over{}, false
 	}
-	k, standing = r.override().Apply(*base)
+	k, standing = r.overrides().Standing(*base, time.Now())
 	return r, k, standing, true
 }
 
@@ -55,8 +34,8 @@ func (a *App) Saved() decide.Saved {
 	saved := decide.Saved{At: now, Inputs: []decide.Input{}}
 	snap := a.state.Snapshot(now)
 	for i := range snap.Kinds {
-		if r, k, _, ok := a.effective(snap.Kinds[i].Name); ok {
-			saved.Inputs = append(saved.Inputs, r.replay(now, k, snap.Kinds[i]))
+		if r, k, over, ok := a.effective(snap.Kinds[i].Name); ok {
+			saved.Inputs = append(saved.Inputs, r.replay(now, k, over.Operator, snap.Kinds[i]))
 		}
 	}
 	return saved
@@ -82,7 +61,7 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	}
 	now := time.Now()
 	v := api.KindView{
-		Config: k, Override: standing,
+		Config: k, Override: standing.Override, Operator: standing.Operator,
 		State: r.engine.State(), Progress: r.engine.Progress(), Waiting: r.engine.Waiting(),
 		Lookup: r.engine.Lookup,
 	}
@@ -117,9 +96,8 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 		r.asked.Wake()
 		return nil
 	}
-	return r.changeOverride(ctx, base, func(standing config.Override) (config.Override, error) {
-		return standing.Set(base, cfg.MaxInstancesCeiling, maxInstances, resourcePerInstance)
-	})
+	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, "")
+	return err
 }
 
 // Confirm implements api.Backend.
@@ -137,54 +115,27 @@ func (a *App) Confirm(ctx context.Context, kind string, set, count int) error {
 
 // Pause implements api.Backend.
 func (a *App) Pause(ctx context.Context, kind string, paused bool) error {
-	r, _, base, err := a.configured(kind)
+	r, cfg, base, err := a.configured(kind)
 	if err != nil {
 		return err
 	}
-	return r.changeOverride(ctx, base, pausing(base, paused))
-}
-
-// overriding makes an override of the one that stands.
-type overriding func(standing config.Override) (config.Override, error)
-
-func pausing(base *config.Kind, paused bool) overriding {
-	return func(standing config.Override) (config.Override, error) { return standing.SetPaused(base, paused), nil }
-}
-
-// changeOverride changes what stands over base and wakes the kind's loop, which carries it out.
-// What is refused is so at once, not only when ZooKeeper can be written.
-func (r *runner) changeOverride(ctx context.Context, base *config.Kind, change overriding) error {
-	_, standing := r.override().Apply(*base)
-	if _, err := change(standing); err != nil {
-		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
-	}
-	if err := r.engine.Keep(ctx, overrideName, r.overrideChange(base, change)); err != nil {
-		return fmt.Errorf("keep override: %w", err)
-	}
-	r.asked.Wake()
-	return nil
-}
-
-// overrideChange is the change of the kept document.
-func (r *runner) overrideChange(base *config.Kind, change overriding) orders.Update {
-	return func(old []byte) ([]byte, error) {
-		was, _ := r.parseOverride(old) // what cannot be read is ignored
-		_, standing := was.Apply(*base)
-		next, err := change(standing)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", api.ErrInvalid, err)
-		}
-		return json.Marshal(next)
-	}
+	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, "")
+	return err
 }
 
 // Rollback implements api.Backend. It pauses too: else the same would be planned again at once.
 func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error) {
-	r, _, base, err := a.configured(kind)
+	r, cfg, base, err := a.configured(kind)
 	if err != nil {
 		return rebalancer.RolledBack{}, err
 	}
-	done, err := r.engine.Rollback(ctx, overrideName, r.overrideChange(base, pausing(base, true)))
+	return r.rollback(ctx, cfg, base, "")
+}
+
+func (r *runner) rollback(ctx context.Context, cfg *config.Config, base *config.Kind, by string) (rebalancer.RolledBack, error) {
+	paused := true
+	pause := r.changing(cfg, base, ops.Change{Paused: &paused}, by)
+	done, err := r.engine.Rollback(ctx, pause.name, pause.update)
 	switch {
 	case errors.Is(err, rebalancer.ErrNothingToRollBack):
 		return done, fmt.Errorf("%w: %w", api.ErrConflict, err)

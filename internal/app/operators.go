@@ -24,7 +24,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	}
 	in := o.app.live.loaded()
 	view := &ops.View{
-		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Snapshot: v.Snapshot, State: v.State,
+		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Operator: v.Operator, Snapshot: v.Snapshot, State: v.State,
 		Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused, Written: in.written[kind],
 		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting,
 	}
@@ -45,11 +45,6 @@ func (o operators) Resource(kind, id string) (ops.Resource, bool) { return ops.R
 
 // Resources implements kinds.Reads.
 func (o operators) Resources(kind, after string, yield func(ops.ResourceAt) bool) {}
-
-// Change implements kinds.Changes.
-func (o operators) Change(ctx context.Context, kind string, c ops.Change, by string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
 
 // Preview implements kinds.Plans.
 func (o operators) Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error) {

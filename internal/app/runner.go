@@ -42,6 +42,7 @@ type runner struct {
 	keptDecision reading[*outcome.Report]
 	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
+	keptOperator reading[config.Operator]
 }
 
 // startRunner starts a kind; it runs until stop, or until ctx ends.
@@ -172,9 +173,10 @@ func (r *runner) tick(ctx context.Context) {
 func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
-	_, kind, _, ok := r.app.effective(r.kind)
+	_, kind, over, ok := r.app.effective(r.kind)
 	snap := r.app.state.Snapshot(now)
 	s.Every(cfg.SyncPeriod.Std())
+	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
 		r.decided(outcome.NewReport(d, out), s.Input())
@@ -191,12 +193,12 @@ func (r *runner) decided(d *outcome.Report, in decide.Input) {
 }
 
 // replay is what the latest decision was made from; on a replica that does not lead, one made now.
-func (r *runner) replay(now time.Time, cfg config.Kind, snap observed.Kind) decide.Input {
+func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap observed.Kind) decide.Input {
 	if d, in := r.own(); d != nil {
 		return in
 	}
 	kept, _ := r.engine.Kept(scaler.KeptName)
-	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept)}
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept), Operator: o}
 }
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was

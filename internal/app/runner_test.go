@@ -34,6 +34,9 @@ func TestEveryOverrideFits(t *testing.T) {
 	for i := range fields.NumField() {
 		kind := fields.Field(i).Type.Elem()
 		for k := range kind.NumField() {
+			if kind.Field(k).Type == reflect.TypeFor[config.Said]() {
+				continue // config.Saying bounds it
+			}
 			require.Contains(t, []reflect.Kind{reflect.Int, reflect.Bool}, kind.Field(k).Type.Kind(), "%s may have any length: bound it", fields.Field(i).Name)
 		}
 	}

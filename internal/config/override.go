@@ -2,11 +2,13 @@ package config
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Override holds what POST …/orchestrate set for a kind. It lives in ZooKeeper, not the ConfigMap.
+// Override holds what persons have put over a kind's values in the ConfigMap. It lives in ZooKeeper.
+// Builds before Said read it too, and drop who, when and until from what they write.
 type Override struct {
 	MaxInstances        *OverrideValue[int] `json:"maxInstances,omitempty"`
 	ResourcePerInstance *OverrideValue[int] `json:"resourcePerInstance,omitempty"`
@@ -14,35 +16,39 @@ type Override struct {
 	Paused *OverrideValue[bool] `json:"paused,omitempty"`
 }
 
-// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when that changes.
+// OverrideValue replaces Over, which the ConfigMap said when it was set. It ends when that changes,
+// and when it is over.
 type OverrideValue[T comparable] struct {
 	Value T `json:"value"`
 	Over  T `json:"over"`
+	Said
 }
 
-// stands says whether there is a value, and base is still what it was put over.
-func (v *OverrideValue[T]) stands(base T) bool { return v != nil && v.Over == base }
+// stands says whether there is a value that counts, and base is still what it was put over.
+func (v *OverrideValue[T]) stands(base T, now time.Time) bool {
+	return v != nil && v.Over == base && !v.Said.Over(now)
+}
 
 // SetPaused returns o with rebalance.paused put over kind k's; nothing is put over the same value.
-func (o Override) SetPaused(k *Kind, paused bool) Override {
+func (o Override) SetPaused(k *Kind, paused bool, said Said) Override {
 	o.Paused = nil
 	if paused != k.Rebalance.Paused {
-		o.Paused = &OverrideValue[bool]{Value: paused, Over: k.Rebalance.Paused}
+		o.Paused = &OverrideValue[bool]{Value: paused, Over: k.Rebalance.Paused, Said: said}
 	}
 	return o
 }
 
 // Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names
 // field, value and bound.
-func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int) (Override, error) {
+func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int, said Said) (Override, error) {
 	var errs faults
 	if maxInstances != nil {
 		between(&errs, field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)
-		o.MaxInstances = &OverrideValue[int]{Value: *maxInstances, Over: k.Max}
+		o.MaxInstances = &OverrideValue[int]{Value: *maxInstances, Over: k.Max, Said: said}
 	}
 	if resourcePerInstance != nil {
 		between(&errs, field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)
-		o.ResourcePerInstance = &OverrideValue[int]{Value: *resourcePerInstance, Over: k.Capacity}
+		o.ResourcePerInstance = &OverrideValue[int]{Value: *resourcePerInstance, Over: k.Capacity, Said: said}
 	}
 	if len(errs.ErrorList) > 0 {
 		return Override{}, fmt.Errorf("invalid override: %w", errs.ToAggregate())
@@ -50,20 +56,20 @@ func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *i
 	return o, nil
 }
 
-// Apply returns kind k under the override, and what of that still stands. The target follows the
-// capacity down, and follows it fully where it was left at its default.
-func (o Override) Apply(k Kind) (Kind, Override) {
-	if v := o.MaxInstances; v.stands(k.Max) && v.Value >= k.Init {
+// Apply returns kind k under the override at that time, and what of that still stands. The target
+// follows the capacity down, and follows it fully where it was left at its default.
+func (o Override) Apply(k Kind, now time.Time) (Kind, Override) {
+	if v := o.MaxInstances; v.stands(k.Max, now) && v.Value >= k.Init {
 		k.Max = v.Value
 	} else {
 		o.MaxInstances = nil
 	}
-	if v := o.Paused; v.stands(k.Rebalance.Paused) {
+	if v := o.Paused; v.stands(k.Rebalance.Paused, now) {
 		k.Rebalance.Paused = v.Value
 	} else {
 		o.Paused = nil
 	}
-	if v := o.ResourcePerInstance; v.stands(k.Capacity) {
+	if v := o.ResourcePerInstance; v.stands(k.Capacity, now) {
 		if k.TargetPerInstance == k.Capacity {
 			k.TargetPerInstance = v.Value
 		}

@@ -2,9 +2,12 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestOverrideRefusesWhatIsOutOfRange(t *testing.T) {
 	k := Default("Thing", "iota-dac")
@@ -18,7 +21,7 @@ func TestOverrideRefusesWhatIsOutOfRange(t *testing.T) {
 		{"per instance 0", 10, 0, "resourcePerInstance: Invalid value: 0: must be between 1 and 5000"},
 		{"per instance over 5000", 10, 5001, "resourcePerInstance: Invalid value: 5001: must be between 1 and 5000"},
 	} {
-		_, err := Override{}.Set(&k, 100, &c.max, &c.perIn)
+		_, err := Override{}.Set(&k, 100, &c.max, &c.perIn, Said{})
 		require.ErrorContains(t, err, c.want, c.name)
 	}
 }
@@ -26,15 +29,15 @@ func TestOverrideRefusesWhatIsOutOfRange(t *testing.T) {
 func TestOverrideEndsWhenTheConfigMapChangesThatKeyAlone(t *testing.T) {
 	k := Default("Thing", "iota-dac")
 	most, each := 20, 1000
-	o, err := Override{}.Set(&k, 100, &most, &each)
+	o, err := Override{}.Set(&k, 100, &most, &each, Said{})
 	require.NoError(t, err)
 
-	got, left := o.Apply(k)
+	got, left := o.Apply(k, now)
 	require.Equal(t, []int{20, 1000, 1000}, []int{got.Max, got.Capacity, got.TargetPerInstance})
 	require.Equal(t, o, left)
 
 	k.Max = 50
-	got, left = o.Apply(k)
+	got, left = o.Apply(k, now)
 	require.Equal(t, []int{50, 1000}, []int{got.Max, got.Capacity})
 	require.Nil(t, left.MaxInstances)
 	require.NotNil(t, left.ResourcePerInstance)
@@ -44,25 +47,25 @@ func TestOverrideKeepsAChosenTargetUnlessTheCapacityFallsBelowIt(t *testing.T) {
 	k := Default("Thing", "iota-dac")
 	k.TargetPerInstance = 4500
 	for value, want := range map[int]int{4800: 4500, 100: 100} {
-		o, err := Override{}.Set(&k, 100, nil, &value)
+		o, err := Override{}.Set(&k, 100, nil, &value, Said{})
 		require.NoError(t, err)
-		got, _ := o.Apply(k)
+		got, _ := o.Apply(k, now)
 		require.Equal(t, want, got.TargetPerInstance)
 	}
 }
 
 func TestAPauseStandsUntilTheConfigMapSaysSomethingElse(t *testing.T) {
 	k := Default("Thing", "iota-dac")
-	o := Override{}.SetPaused(&k, true)
+	o := Override{}.SetPaused(&k, true, Said{})
 	require.NotZero(t, o)
-	got, left := o.Apply(k)
+	got, left := o.Apply(k, now)
 	require.True(t, got.Rebalance.Paused)
 	require.Equal(t, o, left)
-	require.Zero(t, o.SetPaused(&k, false), "resumed: as the ConfigMap has it")
+	require.Zero(t, o.SetPaused(&k, false, Said{}), "resumed: as the ConfigMap has it")
 
 	k.Rebalance.Paused = true
-	_, left = o.Apply(k)
+	_, left = o.Apply(k, now)
 	require.Zero(t, left, "the ConfigMap says it itself now")
-	got, _ = Override{}.SetPaused(&k, false).Apply(k)
+	got, _ = Override{}.SetPaused(&k, false, Said{}).Apply(k, now)
 	require.False(t, got.Rebalance.Paused)
 }

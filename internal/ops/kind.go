@@ -3,6 +3,7 @@ package ops
 import (
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
@@ -106,18 +107,15 @@ type Paused struct {
 }
 
 // Said is who asked for something, when, and until when it counts; Until zero: until it is ended.
-type Said struct {
-	By    string    `json:"by,omitempty"`
-	At    time.Time `json:"at,omitzero"`
-	Until time.Time `json:"until,omitzero"`
-}
+type Said = config.Said
 
 // Override is one thing that a person has put over the configuration.
 type Override struct {
-	What string `json:"what" enum:"size,maxInstances,resourcePerInstance,paused,drain,pin"`
-	// Value is the size, maxInstances or resourcePerInstance; Instance the drained instance, or
-	// where Resource is pinned.
+	What string `json:"what" enum:"size,maxInstances,resourcePerInstance,paused,drain,pin,move"`
+	// Value is the size, maxInstances or resourcePerInstance; Paused whether voluntary moves are
+	// stopped; Instance the drained instance, or where Resource is pinned.
 	Value    *int   `json:"value,omitempty"`
+	Paused   *bool  `json:"paused,omitempty"`
 	Instance *int   `json:"instance,omitempty"`
 	Resource string `json:"resource,omitempty"`
 	Said

@@ -16,7 +16,7 @@ import (
 func KindOf(v *View) Kind {
 	k := Kind{
 		Name: v.Config.Name, At: v.Now, Groups: []Group{groupOf(v)}, Resources: resourcesOf(v), WorstLag: worstLag(v),
-		Alarms: Alarms(v), Paused: pausedOf(v), Overrides: Overrides(v), Progress: v.Progress, Waiting: v.Waiting,
+		Alarms: Alarms(v), Paused: pausedOf(v), Overrides: Over{Override: v.Override, Operator: v.Operator}.List(), Progress: v.Progress, Waiting: v.Waiting,
 		Sources: sourcesOf(v), Generation: v.Generation,
 	}
 	if v.State != nil {
@@ -106,26 +106,6 @@ func pausedOf(v *View) Paused {
 	}
 	p.Value = p.Value || p.Sizes
 	return p
-}
-
-// Overrides are what stands over the configuration.
-func Overrides(v *View) []Override {
-	all := []Override{}
-	add := func(what string, value *config.OverrideValue[int]) {
-		if value != nil {
-			all = append(all, Override{What: what, Value: &value.Value})
-		}
-	}
-	add("maxInstances", v.Override.MaxInstances)
-	add("resourcePerInstance", v.Override.ResourcePerInstance)
-	if p := v.Override.Paused; p != nil {
-		paused := 0
-		if p.Value {
-			paused = 1
-		}
-		all = append(all, Override{What: "paused", Value: &paused})
-	}
-	return all
 }
 
 // input is a source, and the age past which it is too old; 0: it is connected or not.

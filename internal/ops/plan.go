@@ -6,23 +6,32 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// Change is what a person asks for. Exactly one of its members is set; an empty one asks for what
-// is due now as configured: a spread.
+// Change is what a person asks for. Exactly one of its members is set, beside For and IfMatch, but
+// that MaxInstances and Capacity may come together; an empty one asks for what is due now as
+// configured: a spread.
 type Change struct {
-	// Size is how many instances there should be.
-	Size *int `json:"size,omitempty" minimum:"1"`
+	// Size is how many instances there should be, whatever the signals ask for. EndSize ends that.
+	Size    *int `json:"size,omitempty" minimum:"1"`
+	EndSize bool `json:"endSize,omitempty"`
 	// Drain is an instance that is to own nothing, Undrain one that may take resources again.
 	Drain   *int `json:"drain,omitempty" minimum:"0"`
 	Undrain *int `json:"undrain,omitempty" minimum:"0"`
 	// Capacity is the hard limit of resources on an instance (resourcePerInstance).
-	Capacity *int `json:"capacity,omitempty" minimum:"1" maximum:"5000"`
+	// MaxInstances is the greatest size.
+	Capacity     *int `json:"capacity,omitempty" minimum:"1" maximum:"5000"`
+	MaxInstances *int `json:"maxInstances,omitempty" minimum:"1"`
+	// Paused stops voluntary moves (true), or lets them go on.
+	Paused *bool `json:"paused,omitempty"`
 	// Pin binds a resource to an instance, Unpin ends that. Move is a pin that ends by itself when
 	// the resource has arrived.
 	Pin   *PinRequest `json:"pin,omitempty"`
 	Move  *PinRequest `json:"move,omitempty"`
 	Unpin string      `json:"unpin,omitempty" maxLength:"256"`
-	// For is how long size, drain or pin counts: a duration such as 2h. Absent: until it is ended.
+	// For is how long a size, drain, pin, move, pause or limit counts: a duration such as 2h. Absent:
+	// until it is ended.
 	For string `json:"for,omitempty" example:"2h"`
+	// IfMatch, if not empty, is the ETag that the overrides must have.
+	IfMatch string `json:"-"`
 }
 
 // PinRequest names a resource and where it is to be.
@@ -55,9 +64,29 @@ type SizeChange struct {
 	Why    string `json:"why"`
 }
 
-// Applied is what apply answers with.
+// Applied is what a change has come to.
 type Applied struct {
-	ID     string     `json:"id"`
+	// ID is that of the plan that was applied; absent: the change had none.
+	ID     string     `json:"id,omitempty"`
 	Change Change     `json:"change"`
 	Kept   []Override `json:"overrides" nullable:"false" doc:"what stands over the configuration now"`
+	// Version is the ETag of Kept. Before and After are for the audit log.
+	Version       string `json:"version"`
+	Before, After string `json:"-"`
+}
+
+// Overrides is what stands over a kind's configuration.
+type Overrides struct {
+	Items []Override `json:"items" nullable:"false"`
+	// Version is the ETag.
+	Version string `json:"version" doc:"for If-Match"`
+}
+
+// Reassigned says of which pod a person has said that it runs nothing any more.
+type Reassigned struct {
+	Instance int    `json:"instance"`
+	Pod      string `json:"pod"`
+	UID      string `json:"uid"`
+	By       string `json:"by"`
+	Left     int    `json:"left" doc:"resources that go to others"`
 }

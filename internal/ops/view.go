@@ -18,6 +18,8 @@ type View struct {
 	// Config is in force: Base, which the ConfigMap says, under what stands of Override.
 	Config, Base config.Kind
 	Override     config.Override
+	// Operator is what stands of it: who drains, pins and sizes.
+	Operator config.Operator
 	// Generation counts the configurations that came into force; Version, LoadedAt and Refused are
 	// as in Settings.
 	Generation int64

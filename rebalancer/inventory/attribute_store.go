@@ -13,11 +13,11 @@ import (
 type attributeStore struct {
 	seed   maphash.Seed
 	wanted Needs
-	// now is in force: the latest complete read, or, if pins name ids and nothing else, the pins
-	// alone. nil: nothing is known, or nothing needed. After a change of the pins the former ones
-	// hold until a read under the new ones is complete.
-	now  *Attributes
-	read *catalogueRead
+	// plain is the latest complete read, or, if pins name ids and nothing else, the pins alone. nil:
+	// nothing is known, or nothing needed. After a change of the pins the former ones hold until a
+	// read under the new ones is complete. now is in force: plain, with single resources bound.
+	plain, now *Attributes
+	read       *catalogueRead
 	// old and young are the resources, by hash, that were created by a message after the last
 	// complete read began: the catalogue has a word of them that we have not heard yet. Old ones
 	// are from before the read under way began.
@@ -37,21 +37,24 @@ func newAttributeStore() attributeStore {
 
 // want says what the orders need. Without a need for the catalogue it is in force at once.
 func (b *attributeStore) want(s Needs) {
+	own := !maps.Equal(s.own, b.wanted.own)
 	if s.equal(b.wanted) {
-		return
-	}
-	b.wanted = s
-	if !s.reads() {
-		b.now, b.read, b.old, b.young = nil, nil, nil, nil
+		b.wanted.own = s.own
+	} else if b.wanted = s; !s.reads() {
+		b.read, b.old, b.young = nil, nil, nil
+		own, b.plain = true, nil
 		if len(s.pins) > 0 {
-			b.now = newCatalogueRead(s, b.seed, time.Time{}).done()
+			b.plain = newCatalogueRead(s, b.seed, time.Time{}).done()
 		}
+	}
+	if own {
+		b.now = b.plain.bound(s.own, b.seed)
 	}
 }
 
 // lacks says whether a read is needed to know what is wanted.
 func (b *attributeStore) lacks() bool {
-	return b.wanted.reads() && (b.now == nil || !b.now.needs.equal(b.wanted))
+	return b.wanted.reads() && (b.plain == nil || !b.plain.needs.equal(b.wanted))
 }
 
 // ask says whether the caller should ask for a read now.
@@ -69,7 +72,7 @@ func (b *attributeStore) begin(now time.Time) {
 	if b.wanted.reads() {
 		b.read = newCatalogueRead(b.wanted, b.seed, now)
 		if !b.lacks() {
-			b.read.before = b.now
+			b.read.before = b.plain
 		}
 		if b.old == nil {
 			b.old = b.young
@@ -102,7 +105,8 @@ func (b *attributeStore) row(r observed.ResourceKnown) {
 // end puts a complete read, which r has collected, into force, unless the orders want it no more.
 func (b *attributeStore) end(r *catalogueRead, read *Attributes) {
 	if r != nil && b.read == r {
-		b.now, b.read, b.old, b.pause = read, nil, nil, time.Time{}
+		b.plain, b.now = read, read.bound(b.wanted.own, b.seed)
+		b.read, b.old, b.pause = nil, nil, time.Time{}
 	}
 }
 

@@ -22,11 +22,14 @@ import (
 type Needs struct {
 	weights bool
 	pins    []pins.Rule
+	// own are the ordinals that single resources are bound to by themselves. It needs no row, and is
+	// no part of equal.
+	own map[string]int
 }
 
 // NeedsOf are those of orders.
 func NeedsOf(o *orders.Orders) Needs {
-	return Needs{weights: o.Balance == config.BalanceWeight, pins: o.Pins}
+	return Needs{weights: o.Balance == config.BalanceWeight, pins: o.Pins, own: o.Own}
 }
 
 func (s Needs) equal(o Needs) bool {
@@ -100,7 +103,7 @@ func (x *Attributes) Pins() []plan.Pin { return x.pins }
 func (x *Attributes) Weighed() bool { return x != nil && x.needs.weights }
 
 // Pinned says whether any resource may be bound to ordinals.
-func (x *Attributes) Pinned() bool { return x != nil && len(x.needs.pins) > 0 }
+func (x *Attributes) Pinned() bool { return x != nil && len(x.needs.pins)+len(x.needs.own) > 0 }
 
 // Labelled says whether any is bound by its labels.
 func (x *Attributes) Labelled() bool { return x != nil && x.needs.ByLabels() }

@@ -67,6 +67,8 @@ type Orders struct {
 	// Balance is what is to be even; Pins bind resources to ordinals. Both need attributes.
 	Balance config.Balance
 	Pins    []pins.Rule
+	// Own binds single resources to ordinals, over what Pins say of them: a person has done so.
+	Own map[string]int
 	// CatalogueMaxAge is how old the catalogue's weights may be for voluntary moves. 0: any age.
 	CatalogueMaxAge time.Duration
 	// Catalogue says what deletes by comparison with the catalogue are held to.

@@ -18,6 +18,8 @@ type Input struct {
 	Config   config.Kind   `json:"config"`
 	Observed observed.Kind `json:"observed"`
 	History  History       `json:"history"`
+	// Operator is what stands of what persons have put over the kind beside Config.
+	Operator config.Operator `json:"operator,omitzero"`
 }
 
 // Decide computes the size. It changes nothing that in refers to.
@@ -40,6 +42,9 @@ func Decide(in Input) Decision {
 		d.Lost = lost(&in)
 	}
 	if d.Blind == "" {
+		if d.Drained = in.Operator.Drained(); d.settable() {
+			d.Set = in.Operator.Size
+		}
 		d.observe(&in)
 		d.recommend(&in)
 		if d.Owner == config.OwnerHPA {
@@ -82,7 +87,7 @@ func ago(s observed.Source, now time.Time) string {
 // observe notes what the size is computed from: counts, signals, and why the size may not fall.
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
-	d.Excess = max(0, d.Resources-d.Max*d.Capacity)
+	d.Excess = max(0, d.Resources-in.working(d.most())*d.Capacity)
 	d.NotAcknowledging = allNotAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed

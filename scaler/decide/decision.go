@@ -50,6 +50,7 @@ const (
 	ByIncomplete    Reason = "not-every-instance-reports"
 	ByUnadopted     Reason = "pods-not-adopted"
 	ByPause         Reason = "paused"
+	BySet           Reason = "set-by-person"
 	BlindStore      Reason = "blind-store"
 	BlindCluster    Reason = "blind-cluster"
 	NoWorkload      Reason = "no-statefulset"
@@ -96,6 +97,11 @@ type Decision struct {
 	// Own is Recommended before it is held up by instances that are open or own something.
 	Own int `json:"own"`
 
+	// Set is the size that a person has set and that counts; nil: none. Drained are the ordinals that
+	// persons drain, ascending: they are no capacity, and every size has as many more of them.
+	Set     *config.OperatorSize `json:"set,omitempty"`
+	Drained []int                `json:"drained,omitempty"`
+
 	// Floor is ceil(Resources / TargetPerInstance): no signal undercuts it.
 	Floor             int `json:"floor"`
 	Resources         int `json:"resources"`
@@ -103,8 +109,8 @@ type Decision struct {
 	Capacity          int `json:"capacity"`
 	Init              int `json:"init"`
 	Max               int `json:"max"`
-	// Excess counts the resources beyond Max × Capacity: they wait in the pool, or keep what should
-	// go from becoming empty.
+	// Excess counts the resources beyond Max × Capacity, less what is drained: they wait in the pool,
+	// or keep what should go from becoming empty.
 	Excess int `json:"excess,omitempty"`
 
 	// Signals are the proposals of all configured signals, in the order count, cpu, memory, each
@@ -184,8 +190,10 @@ func (d *Decision) Stays() int {
 	return d.Desired
 }
 
-// Stay are the ordinals that remain, ascending.
-func (d *Decision) Stay() []int { return ordinals(d.Start, d.Start+d.Stays()) }
+// Stay are the ordinals that remain and that no person drains, ascending.
+func (d *Decision) Stay() []int {
+	return without(ordinals(d.Start, d.Start+d.Stays()), d.Drained)
+}
 
 // Leave are those of the present size that do not remain, ascending.
 func (d *Decision) Leave() []int { return ordinals(d.Start+d.Stays(), d.Start+*d.Current) }
@@ -257,6 +265,9 @@ func (d *Decision) sentence() string {
 			b.WriteString("; " + l.Text)
 		}
 	}
+	if drained := d.drainedNow(); len(drained) > 0 {
+		b.WriteString("; drained by a person: " + Instances(drained))
+	}
 	if text := hotText(d.Hot); text != "" {
 		b.WriteString("; " + text)
 	}
@@ -264,7 +275,7 @@ func (d *Decision) sentence() string {
 		b.WriteString("; " + d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
-		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", d.Max, d.Capacity, d.Excess)
+		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", d.most(), d.Capacity, d.Excess)
 	}
 	return b.String()
 }

@@ -38,7 +38,8 @@ type Hot struct {
 // long as a rebalance may bring the same, no scale up is proposed.
 func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarget, sample sample, s *Signal) {
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetValue, "its request")
-	tol, size := tolerance(in), float64(in.Observed.Workload.Replicas)
+	work := in.Observed.Workload.Replicas - in.idles()
+	tol, size := tolerance(in), float64(work)
 	var hottest *observed.Instance
 	var use int64
 	up := 0.0 // the greatest ratio that only a scale up can lower
@@ -74,10 +75,12 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	if s.Ratio > 1 {
 		least = up
 	}
-	s.Proposed, s.Within = settle(in.Observed.Workload.Replicas, size*least, s.Ratio, tol)
+	proposed, within := settle(work, size*least, s.Ratio, tol)
+	s.Proposed, s.Within = in.sized(in.Observed.Workload.Replicas, proposed), within
 	s.own = s.Proposed
-	if own := in.History.Own; own > 0 {
-		s.own, _ = settle(own, size*least, s.Need/float64(own), tol)
+	if own := in.History.Own; in.working(own) > 0 {
+		proposed, _ = settle(in.working(own), size*least, s.Need/float64(in.working(own)), tol)
+		s.own = in.sized(own, proposed)
 	}
 }
 
@@ -117,8 +120,8 @@ func settled(k *observed.Kind) bool {
 // evened says whether inst owns no more than its share by number, and was measured wholly since its
 // list last changed. Its resources are then heavier than others', and evening numbers cannot help.
 func evened(in *Input, inst *observed.Instance) bool {
-	k := &in.Observed
-	share := (k.Assigned + k.Workload.Replicas - 1) / k.Workload.Replicas
+	k, work := &in.Observed, max(1, in.working(in.Observed.Workload.Replicas))
+	share := (k.Assigned + work - 1) / work
 	return inst.List.Count <= share && !inst.Usage.At.Add(-inst.Usage.Window).Before(inst.List.Changed)
 }
 

@@ -45,9 +45,9 @@ func (d *Decision) observeUsage(in *Input, m *measure, cfg *config.ResourceTarge
 
 func count(in *Input) Signal {
 	n, target := in.Observed.Resources(), in.Config.TargetPerInstance
-	size := (n + target - 1) / target
+	work := (n + target - 1) / target
 	return Signal{
-		Name: ByCount, Proposed: size, own: size, Need: float64(n) / float64(target),
+		Name: ByCount, Proposed: in.sized(in.Observed.Workload.Replicas, work), own: in.sized(in.History.Own, work), Need: float64(n) / float64(target),
 		Inputs: fmt.Sprintf("resources %d (%d assigned, %d in flight, %d unassigned) at %d per instance",
 			n, in.Observed.Assigned, in.Observed.InFlight, in.Observed.Unassigned, target),
 	}
@@ -109,13 +109,14 @@ func (m *measure) read(in *Input, cfg *config.ResourceTarget, s *Signal) sample 
 func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *Signal) {
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetAverageValue, "the requests")
 	tol := tolerance(in)
-	res, err := hpa.Replicas(in.Observed.Workload.Replicas, sample.loads, target, tol)
+	current := in.Observed.Workload.Replicas
+	res, err := hpa.Replicas(current-in.idles(), sample.loads, target, tol)
 	s.Inputs = fmt.Sprintf("%s used by %d pods, target %s; %d unready, %d without sample", m.show(sample.use), res.Pods, written, res.Unready, res.Missing)
 	if err != nil {
 		s.Missing = err.Error()
 		return
 	}
-	s.Proposed, s.Ratio, s.Need, s.Within = res.Replicas, res.Ratio, res.Need, res.Kept != ""
+	s.Proposed, s.Ratio, s.Need, s.Within = in.sized(current, res.Replicas), res.Ratio, res.Need, res.Kept != ""
 	s.total = res.Ratio * float64(res.Pods+sample.returning)
 	s.own = own(in, &res, tol)
 }
@@ -123,9 +124,10 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 // own is the proposal relative to the last recommendation. Where the samples ask for less, pods
 // without a sample are filled in high: that may keep the recommendation, and never raises it.
 func own(in *Input, res *hpa.Result, tol hpa.Tolerance) int {
-	size, last := hpa.Ceil(res.Need), in.History.Own
-	switch {
-	case last > 0 && tol.Within(res.Need/float64(last)):
+	last := in.History.Own
+	size := in.sized(last, hpa.Ceil(res.Need))
+	switch work := in.working(last); {
+	case work > 0 && tol.Within(res.Need/float64(work)):
 		return last
 	case res.Missing > 0 && res.Ratio < 1:
 		return min(size, cmp.Or(last, in.Observed.Workload.Replicas))
@@ -159,6 +161,10 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 		}
 		if !w.Has(inst.Ordinal) {
 			s.Ignored = append(s.Ignored, inst.Pod.Name+": beyond the size")
+			continue
+		}
+		if in.idle(inst) {
+			s.Ignored = append(s.Ignored, inst.Pod.Name+": drained by a person, and empty")
 			continue
 		}
 		load := m.load(in, inst, s)

@@ -30,6 +30,10 @@ func (d *Decision) size(in *Input) {
 		d.Desired = current
 		return
 	}
+	if d.Set != nil {
+		d.put(in, current)
+		return
+	}
 	// the count is no noise, and the request has had its windows: neither waits for ours
 	stable = max(stable, d.Floor, requested)
 	d.stabilize(min(max(stable, d.Init), d.Max), windows, "")
@@ -104,15 +108,21 @@ func (d *Decision) coolDown(in *Input, current int) {
 	}
 }
 
-// hold prevents a scale down that must not be, and a scale up that would be in vain.
+// hold prevents a scale down that must not be, and what holdUp does.
 func (d *Decision) hold(in *Input, current int) {
 	if d.Desired < current && len(d.Holds) > 0 {
 		d.step(current, d.Holds[0].By, "no scale down: %s", d.Holds[0].Text)
 	}
 	if d.Desired < current {
 		least, by := predicted(d.Signals, *in.Config.Tolerance.Up)
+		least = in.sized(0, least)
 		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for a scale up again", by)
 	}
+	d.holdUp(in, current)
+}
+
+// holdUp prevents a scale up that would be in vain.
+func (d *Decision) holdUp(in *Input, current int) {
 	if pods := unschedulable(in); d.Desired > current && pods != "" {
 		d.step(current, ByUnschedulable, "no scale up: %s; more replicas would only add Pending pods", pods)
 	}
@@ -132,7 +142,7 @@ func (d *Decision) recommend(in *Input) {
 	if len(d.Holds) > 0 { // a hold keeps it from falling even to a max that was lowered
 		most = max(most, h.Own)
 	}
-	d.Own = min(max(own, d.Floor, d.Init), most)
+	d.Own = min(max(own, d.Signals[0].own, d.Init), most)
 	d.adopted = h.Adopted || d.Complete && h.watched(in.Now) >= downWindow(&in.Config)
 
 	recommended := max(d.Own, occupied(&in.Observed))

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
 // Backend is what the API shows and changes. A change's error wraps orders.ErrOutcomeUnknown if
@@ -41,8 +42,18 @@ type Reads interface {
 
 // Changes are carried out by the leader.
 type Changes interface {
-	// Change puts something over the configuration, or ends that. ErrConflict, ErrInvalid.
+	// Overrides is what stands over the configuration now; false: the kind is not configured.
+	Overrides(kind string) (ops.Overrides, bool)
+	// Change puts something over the configuration, or ends that; an empty one has the loop look
+	// now. ErrInvalid, ErrNotFound, ErrPrecondition.
 	Change(ctx context.Context, kind string, c ops.Change, by string) (ops.Applied, error)
+	// Rollback pauses, and has the running wave of moves return. ErrConflict: nothing runs.
+	Rollback(ctx context.Context, kind, by string) (rebalancer.RolledBack, error)
+	// Confirm carries out the deletes of a set that wait, if their number is still that one; set 0:
+	// of the only one of that size. ErrConflict: it is not.
+	Confirm(ctx context.Context, kind string, set, deletes int) error
+	// Reassign assumes the pod of an instance dead. ErrConflict: it seems to live.
+	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error)
 }
 
 // Plans are made and applied by the leader.
@@ -68,6 +79,10 @@ var (
 	ErrInvalid = errors.New("invalid request")
 	// ErrConflict says that what the caller was shown has changed since: 409.
 	ErrConflict = errors.New("changed since")
+	// ErrPrecondition says that the overrides have changed since the caller saw them: 412.
+	ErrPrecondition = errors.New("the overrides are not those of If-Match any more")
+	// ErrNotFound says that what is to be ended is not there: 404.
+	ErrNotFound = errors.New("not found")
 	// ErrGone says that a plan has expired: 410.
 	ErrGone = errors.New("gone")
 )

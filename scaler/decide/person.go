@@ -1,0 +1,107 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
+)
+
+// drained says whether a person drains an ordinal.
+func (in *Input) drained(ordinal int) bool { return in.Operator.Drain(ordinal) != nil }
+
+// idle says whether an instance counts for nothing: a person drains it, and it owns nothing any
+// more. Until then its load is a part of the whole, which the others are to take over.
+func (in *Input) idle(inst *observed.Instance) bool {
+	return in.drained(inst.Ordinal) && inst.Owned() == 0
+}
+
+// idles counts those of the present size.
+func (in *Input) idles() (n int) {
+	for i := range in.Observed.Instances {
+		if inst := &in.Observed.Instances[i]; in.Observed.Workload.Has(inst.Ordinal) && in.idle(inst) {
+			n++
+		}
+	}
+	return n
+}
+
+// working is how many instances of a size no person drains.
+func (in *Input) working(size int) int {
+	start := in.Observed.Workload.Start
+	n := size
+	for _, d := range in.Operator.Drains {
+		if d.Ordinal >= start && d.Ordinal < start+size {
+			n--
+		}
+	}
+	return n
+}
+
+// sized is the size in which so many instances work: from, if that is one of them, else the least.
+// It does not fall to be rid of a drained instance alone: that has its pod until the drain ends.
+func (in *Input) sized(from, work int) int {
+	if from > 0 && in.working(from) == work {
+		return from
+	}
+	start, size := in.Observed.Workload.Start, work
+	for _, d := range in.Operator.Drains { // ascending
+		if d.Ordinal >= start && d.Ordinal < start+size {
+			size++
+		}
+	}
+	return size
+}
+
+// put takes the size that a person has set. Holds still stand against a scale down, and pods that
+// find no node against a scale up.
+func (d *Decision) put(in *Input, current int) {
+	text := fmt.Sprintf("a person set the size to %d%s", d.Set.Value, said(d.Set.Said))
+	d.Limits = append(d.Limits, Limit{By: BySet, From: d.Desired, To: d.Set.Value, Text: text})
+	d.Desired = d.Set.Value
+	d.bound()
+	if d.Desired < current && len(d.Holds) > 0 {
+		d.step(current, d.Holds[0].By, "no scale down: %s", d.Holds[0].Text)
+	}
+	d.holdUp(in, current)
+}
+
+// most is the largest size there may be.
+func (d *Decision) most() int {
+	if d.Set != nil {
+		return min(max(d.Set.Value, d.Init), d.Max)
+	}
+	return d.Max
+}
+
+// drainedNow are the drained ordinals of the present size.
+func (d *Decision) drainedNow() (ns []int) {
+	for _, n := range d.Drained {
+		if n >= d.Start && n < d.Start+*d.Current {
+			ns = append(ns, n)
+		}
+	}
+	return ns
+}
+
+// settable says whether the size is ours to write, so that a person can set it here.
+func (d *Decision) settable() bool {
+	return d.Owner == config.OwnerShardscaler && d.Mode != config.ModeRecommend
+}
+
+// said is who said something and until when, as the end of a sentence.
+func said(s config.Said) (text string) {
+	if s.By != "" {
+		text = " (" + s.By + ")"
+	}
+	if s.Until.IsZero() {
+		return text + " until that is ended"
+	}
+	return text + " until " + Stamp(s.Until)
+}
+
+// without are ascending ordinals less those of others.
+func without(ordinals, others []int) []int {
+	return slices.DeleteFunc(ordinals, func(n int) bool { return slices.Contains(others, n) })
+}
