@@ -6,8 +6,6 @@
 package saved
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 
@@ -44,12 +42,17 @@ func Handler(s decide.Saved, log *slog.Logger) (http.Handler, error) {
 		// a reader that has gone needs no answer
 		_, _ = ctx.BodyWriter().Write([]byte(`{"title":"Not Implemented","status":501,"detail":"this is a saved snapshot: nothing can be changed"}`))
 	}}
-	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend(s), Read: refuse, Write: refuse, Log: log})
+	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend{Saved: s}, Read: refuse, Write: refuse, Log: log})
 	return samesite.Only(mux, true), nil
 }
 
-// backend is a kinds.Backend over a file.
-type backend decide.Saved
+// backend is a kinds.Backend over a file. It has no changes and no plans: Handler refuses what would
+// call them.
+type backend struct {
+	decide.Saved
+	kinds.Changes
+	kinds.Plans
+}
 
 // Kinds implements kinds.Reads.
 func (b backend) Kinds() (names []string) {
@@ -77,21 +80,6 @@ func (backend) Resource(string, string) (ops.Resource, bool) { return ops.Resour
 
 // Resources implements kinds.Reads.
 func (backend) Resources(string, string, func(ops.ResourceAt) bool) {}
-
-// Change implements kinds.Changes.
-func (backend) Change(context.Context, string, ops.Change, string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
-
-// Preview implements kinds.Plans.
-func (backend) Preview(context.Context, string, ops.Change) (ops.Plan, error) {
-	return ops.Plan{}, errors.ErrUnsupported
-}
-
-// Apply implements kinds.Plans.
-func (backend) Apply(context.Context, string, string, string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
-}
 
 // History implements kinds.Histories.
 func (backend) History(string) ops.EntryList { return ops.EntryList{Items: []ops.Entry{}} }

@@ -1,11 +1,10 @@
-import { signal, type Signal } from '@preact/signals';
+import { computed, signal, type ReadonlySignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { address, call, ofKind, type Problem } from '../api/client';
 import type { Instance, InstanceList } from '../api/types';
-import { mode } from './store';
-import { parseDuration } from './times';
+import { fleet, lagOf, mode, showFleet } from './store';
 
-/** All instances of a kind, as last read. problem: why the latest read failed. */
+/** All instances of a kind, as last heard. problem: why there are none. */
 export interface Fleet {
   items?: Instance[];
   problem?: Problem;
@@ -13,46 +12,37 @@ export interface Fleet {
 
 const page = 500;
 
-async function all(kind: string, stop: AbortSignal): Promise<Instance[]> {
+async function all(kind: string): Promise<Instance[]> {
   const items: Instance[] = [];
   let from: string | undefined;
   do {
-    const url = address(ofKind(kind, 'instances'), { limit: page, continue: from });
-    const list = await call<InstanceList>(url, { signal: stop });
+    const list = await call<InstanceList>(address(ofKind(kind, 'instances'), { limit: page, continue: from }));
     items.push(...list.items);
     from = list.continue;
   } while (from);
   return items;
 }
 
-/** Reads the instances of a kind, again each every milliseconds while the page is visible. */
-export function useFleet(kind: string, every = 2000): Signal<Fleet> {
-  const [fleet, run] = useMemo(() => {
-    const fleet = signal<Fleet>({});
-    const run = () => {
-      const stop = new AbortController();
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const ask = async () => {
-        if (document.visibilityState === 'visible') {
-          try {
-            fleet.value = { items: await all(kind, stop.signal) };
-          } catch (err) {
-            if (stop.signal.aborted) return;
-            fleet.value = { ...fleet.peek(), problem: err as Problem };
-          }
-        }
-        if (mode === 'live') timer = setTimeout(() => void ask(), every);
+/** Follows the instances of a kind: by the stream, or as a snapshot has them. */
+export function useFleet(kind: string): ReadonlySignal<Fleet> {
+  const [result, run] = useMemo(() => {
+    if (mode === 'live') {
+      const run = () => {
+        showFleet(kind);
+        return () => showFleet('');
       };
-      void ask();
-      return () => {
-        stop.abort();
-        clearTimeout(timer);
-      };
-    };
-    return [fleet, run] as const;
-  }, [kind, every]);
+      return [computed<Fleet>(() => (fleet.value?.kind === kind ? { items: fleet.value.items } : {})), run] as const;
+    }
+    const read = signal<Fleet>({});
+    const run = () =>
+      void all(kind).then(
+        (items) => (read.value = { items }),
+        (problem: Problem) => (read.value = { problem }),
+      );
+    return [read, run] as const;
+  }, [kind]);
   useEffect(run, [run]);
-  return fleet;
+  return result;
 }
 
 export const columns = ['ordinal', 'state', 'health', 'held', 'cpu', 'memory', 'lag', 'node'] as const;
@@ -74,7 +64,7 @@ export function sortKey(i: Instance, column: Column): number | string | undefine
     case 'memory':
       return i.memory?.missing ? undefined : (i.memory?.ratio ?? i.memory?.usage);
     case 'lag':
-      return i.lag === undefined ? undefined : parseDuration(i.lag);
+      return lagOf(i);
     case 'node':
       return i.node;
   }

@@ -75,7 +75,6 @@ export const en = {
   'lag.worst': 'Worst lag',
   'lag.is': 'The time since the last heartbeat of the instance that is the latest.',
   'why.link': 'See how it was decided',
-  'why.of': 'Why {kind} has this size',
   resources: 'Resources',
   'resources.unknown': 'Resources: not known until ZooKeeper was read.',
   'resources.is': 'Assigned, in flight and unassigned together.',

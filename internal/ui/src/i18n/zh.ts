@@ -77,7 +77,6 @@ export const zh: Catalogue = {
   'lag.worst': '最大延迟',
   'lag.is': '距最迟的实例上次心跳的时间，即延迟。',
   'why.link': '查看如何决定',
-  'why.of': '{kind} 为何是这个规模',
   resources: '资源',
   'resources.unknown': '资源：读取 ZooKeeper 之前未知。',
   'resources.is': '已分配、迁移中和未分配的总和。',

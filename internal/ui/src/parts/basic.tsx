@@ -1,7 +1,8 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useRef } from 'preact/hooks';
 import type { Problem } from '../api/client';
-import { now } from '../data/store';
+import type { Instance } from '../api/types';
+import { lagOf, now } from '../data/store';
 import { say, stamp } from '../data/times';
 import { lang, n, t, tCode, type Key } from '../i18n';
 
@@ -22,6 +23,12 @@ export function Age({ at }: { at: string | undefined }) {
       {t('time.ago', { age: say(now.value - Date.parse(at)) })}
     </time>
   );
+}
+
+/** How late an instance's heartbeat is, in words. */
+export function sayLag(i: Instance): string {
+  const lag = lagOf(i);
+  return lag === undefined ? t('unknown') : say(lag);
 }
 
 /** A sentence of the server, which is English whatever the page's language. */
@@ -172,9 +179,4 @@ export function Failed({ problem, again }: { problem: Problem; again?: () => voi
       )}
     </div>
   );
-}
-
-/** Calls do after the first render with this key. */
-export function useOnce(key: unknown, run: () => void): void {
-  useEffect(run, [key]);
 }

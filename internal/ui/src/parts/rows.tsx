@@ -3,9 +3,9 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { Instance, Load } from '../api/types';
 import { columns, type Column } from '../data/instances';
 import { to } from '../data/route';
-import { sayText } from '../data/times';
+
 import { n, t } from '../i18n';
-import { Bar, State, word } from './basic';
+import { Bar, sayLag, State, word } from './basic';
 
 interface Props {
   kind: string;
@@ -158,7 +158,7 @@ function Row({ kind, item: i, at, stop }: { kind: string; item: Instance; at: nu
       </td>
       <td class="n">{use(i.cpu)}</td>
       <td class="n">{use(i.memory)}</td>
-      <td class="n">{i.lag ? sayText(i.lag) : t('unknown')}</td>
+      <td class="n">{sayLag(i)}</td>
       <td class="node">{i.node ?? t('none')}</td>
     </tr>
   );

@@ -55,8 +55,8 @@ export function Shell({ children }: { children: ComponentChildren }) {
           </ul>
         </nav>
         <Choices />
+        <Standing />
       </header>
-      <Standing />
       <main>
         {path[0] === 'kinds' && <Kinds current={path[1]} view={view} />}
         {children}

@@ -3,9 +3,8 @@ import { address, ofKind } from '../api/client';
 import type { Instance, Kind, Load, ResourceList } from '../api/types';
 import { useLoad } from '../data/load';
 import { to } from '../data/route';
-import { sayText } from '../data/times';
 import { n, t } from '../i18n';
-import { Age, Bar, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
+import { Age, Bar, Empty, Failed, sayLag, Server, State, Title, Waiting, word } from '../parts/basic';
 import { use } from '../parts/rows';
 
 export function InstanceView({ kind, ordinal }: { kind: Kind; ordinal: string }) {
@@ -59,7 +58,7 @@ function Facts({ item: i }: { item: Instance }) {
       </Fact>
       <Fact name={t('column.cpu')}>{load(i.cpu, (v) => t('cores', { n: v / 1000 }))}</Fact>
       <Fact name={t('column.memory')}>{load(i.memory, (v) => t('mebibytes', { n: Math.round(v / (1 << 20)) }))}</Fact>
-      <Fact name={t('column.lag')}>{i.lag ? sayText(i.lag) : t('unknown')}</Fact>
+      <Fact name={t('column.lag')}>{sayLag(i)}</Fact>
       <Fact name={t('pod')}>{i.pod ?? t('none')}</Fact>
       <Fact name={t('column.node')}>
         {i.node ? <a href={to(['find'], { q: i.node, for: 'node' })}>{i.node}</a> : t('none')}

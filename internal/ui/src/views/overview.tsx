@@ -40,8 +40,9 @@ function Card({ kind }: { kind: Kind }) {
       <p class="why">
         {kind.reason && <strong>{word('reason', kind.reason)}: </strong>}
         <Server>{kind.blind ?? kind.why}</Server>{' '}
-        <a href={to(['kinds', kind.name, 'why'])} aria-label={t('why.of', { kind: kind.name })}>
-          {t('nav.why')}
+        <a href={to(['kinds', kind.name, 'why'])}>
+          {t('why.link')}
+          <span class="hidden"> {kind.name}</span>
         </a>
       </p>
       <Resources kind={kind} />
