@@ -2,7 +2,7 @@ import { render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import './style.css';
 import { followRoutes, route } from './data/route';
-import { kindNamed, kinds, link, listen } from './data/store';
+import { kindNamed, kinds, link, listen, mode } from './data/store';
 import { preferred, t, use } from './i18n';
 import { Empty, Failed, Title, Waiting } from './parts/basic';
 import { Problem } from './api/client';
@@ -13,6 +13,8 @@ import { Instances } from './views/instances';
 import { InstanceView } from './views/instance';
 import { Why } from './views/why';
 import { Find } from './views/find';
+import { Rebalance } from './views/rebalance';
+import { Timeline } from './views/timeline';
 
 function View() {
   const [first, name = '', view, item] = route.value.path;
@@ -24,7 +26,11 @@ function View() {
   if (first !== 'kinds') return <Overview />;
   const kind = kindNamed(name);
   if (!kind) return <Missing />;
-  if (view === 'why') return <Why kind={kind} />;
+  if (view === 'why') return <Why key={name + (item ?? '')} kind={kind} past={item} />;
+  if (view === 'timeline' || view === 'rebalance') {
+    if (mode === 'snapshot') return <ReadOnly />;
+    return view === 'timeline' ? <Timeline key={name} kind={kind} /> : <Rebalance key={name} kind={kind} />;
+  }
   if (view === 'instances' && item !== undefined) return <InstanceView key={name + item} kind={kind} ordinal={item} />;
   return <Instances key={name} kind={kind} />;
 }
@@ -34,6 +40,15 @@ function Missing() {
     <>
       <Title>{t('missing.title')}</Title>
       <Empty>{t('missing.text')}</Empty>
+    </>
+  );
+}
+
+function ReadOnly() {
+  return (
+    <>
+      <Title>{t('snapshot')}</Title>
+      <Empty>{t('readonly')}</Empty>
     </>
   );
 }

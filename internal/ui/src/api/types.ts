@@ -295,7 +295,16 @@ export interface Entry {
   type: 'sample' | 'decision' | 'moves' | 'change' | 'gap';
   until?: string;
   sample?: Sample;
-  decision?: { verb: string; reason: string; summary: string; current?: number; desired: number; done?: string };
+  decision?: {
+    verb: string;
+    reason: string;
+    summary: string;
+    current?: number;
+    desired: number;
+    done?: string;
+    whole?: boolean;
+  };
+  gap?: { reason: string; text: string; lost?: number };
   moves?: { planId?: string; reason: string; count: number };
   change?: { by: string; what: string; before?: string; after?: string };
 }
@@ -316,9 +325,9 @@ export interface Change {
   drain?: number;
   undrain?: number;
   capacity?: number;
+  maxInstances?: number;
   pin?: PinRequest;
   move?: PinRequest;
-  unpin?: string;
   for?: string;
 }
 
@@ -356,6 +365,8 @@ export interface Plan {
   expires: string;
   size?: { before: number; after: number; why: string };
   plan: PlanDescription;
+  then?: PlanDescription;
   takes?: string;
+  waits?: string;
   refused?: string;
 }

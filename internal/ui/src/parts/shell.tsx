@@ -8,12 +8,12 @@ import { choose, lang, preferred, t, type Key, type Lang } from '../i18n';
 import { word } from './basic';
 import { theme, themes, setTheme, type Theme } from './theme';
 
-const views: { path: string; key: Key; ofKind: boolean }[] = [
+const views: { path: string; key: Key; ofKind: boolean; live?: boolean }[] = [
   { path: 'overview', key: 'nav.overview', ofKind: false },
   { path: 'instances', key: 'nav.instances', ofKind: true },
   { path: 'why', key: 'nav.why', ofKind: true },
-  { path: 'timeline', key: 'nav.timeline', ofKind: true },
-  { path: 'rebalance', key: 'nav.rebalance', ofKind: true },
+  { path: 'timeline', key: 'nav.timeline', ofKind: true, live: true },
+  { path: 'rebalance', key: 'nav.rebalance', ofKind: true, live: true },
   { path: 'find', key: 'nav.find', ofKind: false },
 ];
 
@@ -42,7 +42,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         <nav aria-label={t('nav.label')}>
           <ul>
             {views.map((v) => {
-              if (v.ofKind && !kind) return null;
+              if ((v.ofKind && !kind) || (v.live && mode === 'snapshot')) return null;
               const href = v.ofKind && kind ? to(['kinds', kind, v.path]) : to([v.path]);
               return (
                 <li key={v.path}>

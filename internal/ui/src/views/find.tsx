@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { address, call, ofKind, Problem } from '../api/client';
 import type { Instance, NodeInstances, Resource, ResourceList } from '../api/types';
 import { refine, route, to } from '../data/route';
-import { kinds } from '../data/store';
+import { kinds, mode } from '../data/store';
 import { t } from '../i18n';
 import { Age, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
 
@@ -60,6 +60,7 @@ export function Find() {
         </label>
         <button type="submit">{t('find.go')}</button>
       </form>
+      {mode === 'snapshot' && <p class="dim">{t('find.snapshot')}</p>}
       {!found.value && <Empty>{t('find.hint')}</Empty>}
       {found.value && !found.value.result && <Waiting />}
       {found.value?.result && <Results q={found.value.q} found={found.value.result} />}
@@ -79,11 +80,16 @@ async function search(q: string, only: string): Promise<Found> {
   };
   const names = (kinds.peek() ?? []).map((k) => k.name).filter((name) => !only || name === only);
   const ordinal = /(?:^|-)(\d+)$/.exec(q)?.[1];
+  const ids = mode === 'live'; // a snapshot has none
   const calls = names.flatMap((kind) => [
-    get<Resource>(address(ofKind(kind, 'resource'), { id: q }), (resource) => found.resources.push({ kind, resource })),
-    get<ResourceList>(address(ofKind(kind, 'resources'), { contains: q, limit: 20 }), (list) =>
-      found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r }))),
-    ),
+    ids &&
+      get<Resource>(address(ofKind(kind, 'resource'), { id: q }), (resource) =>
+        found.resources.push({ kind, resource }),
+      ),
+    ids &&
+      get<ResourceList>(address(ofKind(kind, 'resources'), { contains: q, limit: 20 }), (list) =>
+        found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r }))),
+      ),
     ...(ordinal
       ? [get<Instance>(address(ofKind(kind, `instances/${ordinal}`)), (i) => matches(i, q) && found.instances.push(i))]
       : []),
@@ -188,6 +194,14 @@ function ResourceCard({ kind, resource: r }: { kind: string; resource: Resource 
           {t('find.pinned', { to: place(r.pin.instance), by: r.pin.by ?? '' })} <Age at={r.pin.at} />
         </p>
       )}
+      <p class="buttons">
+        <a class="button" href={to(['kinds', kind, 'rebalance'], { what: 'move', resource: r.id })}>
+          {t('find.move')}
+        </a>
+        <a class="button" href={to(['kinds', kind, 'rebalance'], { what: 'pin', resource: r.id })}>
+          {t('find.pin')}
+        </a>
+      </p>
       {r.moves.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label={t('find.moves')}>
           <table>

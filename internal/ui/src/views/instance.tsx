@@ -3,6 +3,7 @@ import { address, ofKind } from '../api/client';
 import type { Instance, Kind, Load, ResourceList } from '../api/types';
 import { useLoad } from '../data/load';
 import { to } from '../data/route';
+import { mode } from '../data/store';
 import { n, t } from '../i18n';
 import { Age, Bar, Empty, Failed, sayLag, Server, State, Title, Waiting, word } from '../parts/basic';
 import { use } from '../parts/rows';
@@ -19,7 +20,20 @@ export function InstanceView({ kind, ordinal }: { kind: Kind; ordinal: string })
       {problem && <Failed problem={problem} />}
       {!i && !problem && <Waiting />}
       {i && <Facts item={i} />}
-      {i && <Owned kind={kind.name} item={i} />}
+      {i && mode === 'live' && (
+        <p class="buttons">
+          <a
+            class="button"
+            href={to(['kinds', kind.name, 'rebalance'], {
+              what: i.drain ? 'undrain' : 'drain',
+              instance: String(i.ordinal),
+            })}
+          >
+            {i.drain ? t('instance.undrain') : t('instance.drain')}
+          </a>
+        </p>
+      )}
+      {i && mode === 'live' && <Owned kind={kind.name} item={i} />}
     </>
   );
 }

@@ -6,13 +6,18 @@ import { to } from '../data/route';
 import { n, t, tServer } from '../i18n';
 import { Age, Bar, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
 
-export function Why({ kind }: { kind: Kind }) {
-  const [state] = useLoad<Decision>(address(ofKind(kind.name, 'decision')), 5000);
+/** Why a kind has its size; past is the id of a decision of its history. */
+export function Why({ kind, past }: { kind: Kind; past: string | undefined }) {
+  const [state] = useLoad<Decision>(
+    address(ofKind(kind.name, past ? `history/${encodeURIComponent(past)}` : 'decision')),
+    past ? 0 : 5000,
+  );
   const { data, problem } = state.value;
   const d = data?.decision;
   return (
     <>
       <Title>{t('why.title', { kind: kind.name })}</Title>
+      {past && <p class="note">{t('why.then')}</p>}
       {problem && <Failed problem={problem} />}
       {!data && !problem && <Waiting />}
       {data && !d && <Empty>{t('why.empty')}</Empty>}
