@@ -27,14 +27,14 @@ func ParseOperator(data []byte) (o config.Operator, err error) {
 }
 
 // Put takes what stands of what persons have put over the kind, for the ticks that follow.
-func (s *Scaler) Put(o config.Operator) { s.operator = o }
+func (s *Scaler) Put(o config.Operator) { s.input.Operator = o }
 
 // endMoves ends the moves whose resources have arrived, or are no more: from then on they are free.
 func (s *Scaler) endMoves(ctx context.Context) {
-	if _, read := s.engine.Head(); s.cfg.DryRun || !read || len(s.operator.Pins) == 0 {
+	if _, read := s.engine.Head(); s.cfg.DryRun || !read || len(s.input.Operator.Pins) == 0 {
 		return
 	}
-	ended := s.operator.EndedMoves(s.engine.Lookup)
+	ended := s.input.Operator.EndedMoves(s.engine.Lookup)
 	if len(ended) == 0 {
 		return
 	}

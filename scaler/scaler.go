@@ -85,12 +85,11 @@ type Scaler struct {
 	log    *slog.Logger
 	m      *metrics
 
-	period   time.Duration
-	operator config.Operator
-	history  decide.History
-	input    decide.Input   // of the last tick
-	last     outcome.Report // of the last tick; of the predecessor's, before the first
-	doc      document
+	period  time.Duration
+	history decide.History
+	input   decide.Input   // of the last tick, but for its Operator, which is for the next one
+	last    outcome.Report // of the last tick; of the predecessor's, before the first
+	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
 	claimed claim
 	pods    podList
@@ -123,7 +122,7 @@ func (s *Scaler) Input() decide.Input { return s.input }
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := s.cfg.Now()
 	s.restore(now)
-	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.operator}
+	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.input.Operator}
 	d := decide.Decide(in)
 	s.input, s.history = in, decide.Next(in, d)
 

@@ -16,15 +16,21 @@ import (
 	"github.com/danielgtaylor/huma/v2/negotiation"
 
 	"github.com/shardscaler/shardscaler/internal/api/etag"
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 )
 
 // orchestrationResponse documents the answer that getOrchestration writes by itself.
 func orchestrationResponse(api huma.API) map[string]*huma.Response {
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Orchestration](), true, "Orchestration")
-	return map[string]*huma.Response{
-		"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}},
-		"304": {Description: "Not modified since the answer whose ETag If-None-Match names"},
-	}
+	out := problems(api)
+	out["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	out["304"] = &huma.Response{Description: "Not modified since the answer whose ETag If-None-Match names"}
+	return out
+}
+
+// problems documents the errors of a write: of a read too, but for the status 504.
+func problems(api huma.API) map[string]*huma.Response {
+	return kinds.Problems(api, map[int]reflect.Type{http.StatusGatewayTimeout: reflect.TypeFor[kinds.UnknownOutcome]()})
 }
 
 func (h *handlers) getOrchestration(_ context.Context, in *KindPath) (*huma.StreamResponse, error) {

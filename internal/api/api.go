@@ -121,6 +121,10 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
+		User: UserFrom, Patience: h.patience,
+		Audit: func(_ context.Context, a kinds.Audited) {
+			log.Info("audit", "user", a.User, "operation", a.Operation, "kind", a.Kind, "before", a.Before, "after", a.After)
+		},
 	})
 }
 

@@ -81,7 +81,8 @@ func (a *KubernetesAuthorizer) review(ctx context.Context, token, kind string) (
 
 type userKey struct{}
 
-func userFrom(ctx context.Context) string {
+// UserFrom is the caller of a change that was let in; "": there is none.
+func UserFrom(ctx context.Context) string {
 	user, _ := ctx.Value(userKey{}).(string)
 	return user
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
@@ -247,11 +247,6 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-// getSnapshot has no schema: that would be a copy of the decide package's shape, and drift.
-func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[json.RawMessage], error) {
-	b, err := json.Marshal(h.backend.Saved())
-	if err != nil {
-		return nil, err
-	}
-	return &jsonBody[json.RawMessage]{Body: b}, nil
+func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[decide.Saved], error) {
+	return &jsonBody[decide.Saved]{Body: h.backend.Saved()}, nil
 }

@@ -9,18 +9,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 )
 
-// OutcomeUnknown is the type of the problem document for a write that was sent to ZooKeeper and
-// whose answer has not come. After any other problem it was not carried out, and will not be.
-const OutcomeUnknown = "urn:shardscaler:outcome-unknown"
-
-// UnknownOutcome is that document.
-type UnknownOutcome struct {
-	huma.ErrorModel
-	// See is the path whose answer tells later what became of it.
-	See string `json:"see" doc:"GET this path to learn what became of it"`
-}
+// OutcomeUnknown is the type of the problem document for a write whose outcome is not known.
+const OutcomeUnknown = kinds.OutcomeUnknown
 
 // patience is Config.Patience where that is not set: less than the server's write timeout.
 const patience = 30 * time.Second
@@ -36,16 +30,12 @@ var looks = map[string]struct{ below, members string }{
 }
 
 // unknown is the document for an operation on a kind.
-func unknown(operation, kind, why string) *UnknownOutcome {
-	look := looks[operation]
-	see := "/v1/api/orchestrations/" + url.PathEscape(kind) + look.below
-	return &UnknownOutcome{
-		ErrorModel: huma.ErrorModel{
-			Type: OutcomeUnknown, Title: "Outcome unknown", Status: http.StatusGatewayTimeout,
-			Detail: why + "; it may have been carried out or not: before you ask again, see " + look.members + " of GET " + see,
-		},
-		See: see,
+func unknown(operation, kind, why string) *kinds.UnknownOutcome {
+	look, old := looks[operation]
+	if !old {
+		return kinds.Unknown(operation, kind, why)
 	}
+	return kinds.NewUnknown("/v1/api/orchestrations/"+url.PathEscape(kind)+look.below, look.members, why)
 }
 
 // MayBeSent says by the error of an HTTP request whether there was a connection to the server.

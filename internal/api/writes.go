@@ -30,6 +30,7 @@ func (h *handlers) registerWrites() {
 		return huma.Operation{
 			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
 			Middlewares: append(h.places(share), h.authorize, h.forward), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Responses: problems(h.api),
 		}
 	}
 	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)
@@ -65,7 +66,7 @@ func (h *handlers) pause(operation string, paused bool) func(context.Context, *K
 		if err != nil {
 			return nil, err
 		}
-		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", userFrom(ctx))
+		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", UserFrom(ctx))
 		v, err := h.view(in.Kind)
 		if err != nil {
 			return nil, err
@@ -83,7 +84,7 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", userFrom(ctx))
+	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", UserFrom(ctx))
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
 }
 
@@ -109,7 +110,7 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("orchestrate called", "kind", in.Kind, "user", userFrom(ctx))
+	h.log.Info("orchestrate called", "kind", in.Kind, "user", UserFrom(ctx))
 	return h.answer(in.Kind)
 }
 
@@ -125,7 +126,7 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", userFrom(ctx))
+	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", UserFrom(ctx))
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
 }
 
@@ -170,7 +171,7 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	}
 	var out Reassigned
 	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (err error) {
-		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, userFrom(ctx))
+		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, UserFrom(ctx))
 		return err
 	})
 	if err != nil {

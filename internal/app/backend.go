@@ -96,7 +96,7 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 		r.asked.Wake()
 		return nil
 	}
-	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, "")
+	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, api.UserFrom(ctx))
 	return err
 }
 
@@ -119,7 +119,7 @@ func (a *App) Pause(ctx context.Context, kind string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, "")
+	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, api.UserFrom(ctx))
 	return err
 }
 
@@ -129,7 +129,7 @@ func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack,
 	if err != nil {
 		return rebalancer.RolledBack{}, err
 	}
-	return r.rollback(ctx, cfg, base, "")
+	return r.rollback(ctx, cfg, base, api.UserFrom(ctx))
 }
 
 func (r *runner) rollback(ctx context.Context, cfg *config.Config, base *config.Kind, by string) (rebalancer.RolledBack, error) {

@@ -36,15 +36,23 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
 		view.Snapshot.Sources.Catalogue = observed.Source{}
 	}
-	view.History = r.history()
+	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }
 
-// Resource implements kinds.Reads.
-func (o operators) Resource(kind, id string) (ops.Resource, bool) { return ops.Resource{}, false }
-
-// Resources implements kinds.Reads.
-func (o operators) Resources(kind, after string, yield func(ops.ResourceAt) bool) {}
+// Resource implements kinds.Reads. Where it is the index says; the rest is of the view.
+func (o operators) Resource(kind, id string) (ops.Resource, bool) {
+	v, ok := o.View(kind)
+	r := o.app.runner(kind)
+	if !ok || r == nil {
+		return ops.Resource{}, false
+	}
+	ordinal, ok := r.engine.Lookup(id)
+	if !ok {
+		return ops.Resource{}, false
+	}
+	return ops.ResourceOf(v, id, ordinal), true
+}
 
 // Preview implements kinds.Plans.
 func (o operators) Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error) {

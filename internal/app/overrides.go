@@ -77,7 +77,7 @@ func (r *runner) change(ctx context.Context, cfg *config.Config, base *config.Ki
 func (r *runner) refuses(cfg *config.Config, base *config.Kind, c ops.Change, by string) error {
 	now := time.Now()
 	_, was := r.overrides().Standing(*base, now)
-	if !matches(c.IfMatch, was) {
+	if !ops.Matches(c.IfMatch, was.Version()) {
 		return kinds.ErrPrecondition
 	}
 	_, err := c.Put(was, r.ground(cfg, base), by, now)
@@ -124,7 +124,7 @@ func (r *runner) changing(cfg *config.Config, base *config.Kind, c ops.Change, b
 		} else {
 			was.Operator, _ = scaler.ParseOperator(old)
 		}
-		if _, done.before = was.Standing(*base, now); !matches(c.IfMatch, done.before) {
+		if _, done.before = was.Standing(*base, now); !ops.Matches(c.IfMatch, done.before.Version()) {
 			return nil, kinds.ErrPrecondition
 		}
 		is, err := c.Put(was, g, by, now)
@@ -142,9 +142,6 @@ func (r *runner) changing(cfg *config.Config, base *config.Kind, c ops.Change, b
 	return done
 }
 
-// matches says whether a caller that has seen the version want, if any, has seen o.
-func matches(want string, o ops.Over) bool { return want == "" || want == o.Version() }
-
 // Overrides implements kinds.Changes.
 func (o operators) Overrides(kind string) (ops.Overrides, bool) {
 	_, _, standing, ok := o.app.effective(kind)
@@ -157,10 +154,13 @@ func (o operators) Change(ctx context.Context, kind string, c ops.Change, by str
 	if err != nil {
 		return ops.Applied{}, err
 	}
-	if c == (ops.Change{}) {
+	if c == (ops.Change{IfMatch: c.IfMatch}) {
+		if err := r.refuses(cfg, base, c, by); err != nil {
+			return ops.Applied{}, err
+		}
 		r.asked.Wake()
 		_, is := r.overrides().Standing(*base, time.Now())
-		return ops.Applied{Kept: is.List(), Version: is.Version()}, nil
+		return ops.Applied{Kept: is.List(), Version: is.Version(), Before: is.Text(), After: "the leader looks now"}, nil
 	}
 	done, err := r.change(ctx, cfg, base, c, by)
 	if err != nil {
@@ -186,7 +186,7 @@ func (o operators) Confirm(ctx context.Context, kind string, set, deletes int) e
 }
 
 // Reassign implements kinds.Changes.
-func (o operators) Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error) {
+func (o operators) Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.AssumedDead, error) {
 	done, err := o.app.Reassign(ctx, kind, ordinal, by)
-	return ops.Reassigned{Instance: done.Ordinal, Pod: done.Pod, UID: done.UID, By: done.By, Left: done.Left}, err
+	return ops.AssumedDead{Instance: done.Ordinal, Pod: done.Pod, UID: done.UID, By: done.By, Left: done.Left}, err
 }

@@ -197,8 +197,8 @@ func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap 
 	if d, in := r.own(); d != nil {
 		return in
 	}
-	kept, _ := r.engine.Kept(scaler.KeptName)
-	return decide.Input{Now: now, Config: cfg, Observed: snap, History: scaler.ServedHistory(kept), Operator: o}
+	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
+	return decide.Input{Now: now, Config: cfg, Observed: snap, History: h, Operator: o}
 }
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was
@@ -207,15 +207,6 @@ func (r *runner) own() (*outcome.Report, decide.Input) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.decision, r.input
-}
-
-// history is the past that the latest decision was made with; a follower has the leader's.
-func (r *runner) history() decide.History {
-	if d, in := r.own(); d != nil {
-		return in.History
-	}
-	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
-	return h
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the

@@ -72,6 +72,14 @@ type Decision struct {
 	Explanation Explanation     `json:"explanation"`
 }
 
+// Undated is the decision without when it was made.
+func (d Decision) Undated() Decision {
+	r := *d.Report
+	r.At = time.Time{}
+	d.Report = &r
+	return d
+}
+
 // Explanation puts a decision into words.
 type Explanation struct {
 	// Answers are to what users ask of an HPA, in this order: tolerance, bounds, policies, window,

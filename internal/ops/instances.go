@@ -68,7 +68,7 @@ func present(v *View) (all []*observed.Instance) {
 // healthy instances; they are given again, by what this replica sees.
 func healthOf(v *View) map[int]decide.Verdict {
 	all := map[int]decide.Verdict{}
-	seen := decide.Assess(decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.History})
+	seen := decide.Assess(decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History})
 	for _, verdict := range seen.Verdicts {
 		all[verdict.Ordinal] = verdict
 	}

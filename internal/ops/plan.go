@@ -30,7 +30,7 @@ type Change struct {
 	// For is how long a size, drain, pin, move, pause or limit counts: a duration such as 2h. Absent:
 	// until it is ended.
 	For string `json:"for,omitempty" example:"2h"`
-	// IfMatch, if not empty, is the ETag that the overrides must have.
+	// IfMatch is the header If-Match: the ETags that the overrides may have; empty: any.
 	IfMatch string `json:"-"`
 }
 
@@ -82,8 +82,8 @@ type Overrides struct {
 	Version string `json:"version" doc:"for If-Match"`
 }
 
-// Reassigned says of which pod a person has said that it runs nothing any more.
-type Reassigned struct {
+// AssumedDead says of which pod a person has said that it runs nothing any more.
+type AssumedDead struct {
 	Instance int    `json:"instance"`
 	Pod      string `json:"pod"`
 	UID      string `json:"uid"`

@@ -36,8 +36,9 @@ type View struct {
 	// Decision is nil until one was made; Undecided is why.
 	Decision  *outcome.Report
 	Undecided string
-	// History is what the decision was made with; a follower has the one that the leader kept last.
-	History  decide.History
+	// Input is what the decision was made from; on a replica that does not lead, what it would be
+	// made from now.
+	Input    decide.Input
 	Progress orders.Progress
 	Waiting  *resync.Waiting
 }

@@ -66,6 +66,7 @@ func (l *leader) tick(ctx context.Context) error {
 	}
 	l.tell()
 	kind := w.state.Snapshot(w.clock.Now()).Kind(w.cfg.Kind.Name)
+	l.scaler.Put(l.operator())
 	d, out := l.scaler.Tick(ctx, w.clock.Now(), w.cfg.Kind, *kind)
 	w.cfg.Decided(&d, &out)
 	return l.work(ctx, w.next)

@@ -42,7 +42,7 @@ func Decide(in Input) Decision {
 		d.Lost = lost(&in)
 	}
 	if d.Blind == "" {
-		if d.Drained = in.Operator.Drained(); d.settable() {
+		if d.Drained = in.Operator.Drained(); settable(&d) {
 			d.Set = in.Operator.Size
 		}
 		d.observe(&in)
@@ -87,7 +87,7 @@ func ago(s observed.Source, now time.Time) string {
 // observe notes what the size is computed from: counts, signals, and why the size may not fall.
 func (d *Decision) observe(in *Input) {
 	d.Resources = in.Observed.Resources()
-	d.Excess = max(0, d.Resources-in.working(d.most())*d.Capacity)
+	d.Excess = max(0, d.Resources-in.working(most(d))*d.Capacity)
 	d.NotAcknowledging = allNotAcknowledging(in)
 	d.observeSignals(in)
 	d.Floor = d.Signals[0].Proposed

@@ -265,7 +265,7 @@ func (d *Decision) sentence() string {
 			b.WriteString("; " + l.Text)
 		}
 	}
-	if drained := d.drainedNow(); len(drained) > 0 {
+	if drained := drainedNow(d); len(drained) > 0 {
 		b.WriteString("; drained by a person: " + Instances(drained))
 	}
 	if text := hotText(d.Hot); text != "" {
@@ -275,7 +275,7 @@ func (d *Decision) sentence() string {
 		b.WriteString("; " + d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
-		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", d.most(), d.Capacity, d.Excess)
+		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", most(d), d.Capacity, d.Excess)
 	}
 	return b.String()
 }

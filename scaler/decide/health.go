@@ -76,19 +76,19 @@ type Verdict struct {
 // MarshalJSON adds the lag as text, lagText. That text is not kept: a tick makes a verdict on every
 // pod, and few of them are ever shown.
 func (v Verdict) MarshalJSON() ([]byte, error) {
-	shown := ShownVerdict{members: members(v)}
+	shown := ShownVerdict{VerdictMembers: VerdictMembers(v)}
 	if v.Lag != nil {
 		shown.LagText = v.Lag.String()
 	}
 	return json.Marshal(shown)
 }
 
-// members are a Verdict's.
-type members Verdict
+// VerdictMembers are a Verdict's, without its way to write itself.
+type VerdictMembers Verdict
 
 // ShownVerdict is a Verdict as it is written.
 type ShownVerdict struct {
-	members
+	VerdictMembers
 	LagText string `json:"lagText,omitempty" doc:"lag as a duration"`
 }
 

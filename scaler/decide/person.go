@@ -56,7 +56,7 @@ func (in *Input) sized(from, work int) int {
 
 // put takes the size that a person has set. Holds still stand against a scale down, and pods that
 // find no node against a scale up.
-func (d *Decision) put(in *Input, current int) {
+func put(d *Decision, in *Input, current int) {
 	text := fmt.Sprintf("a person set the size to %d%s", d.Set.Value, said(d.Set.Said))
 	d.Limits = append(d.Limits, Limit{By: BySet, From: d.Desired, To: d.Set.Value, Text: text})
 	d.Desired = d.Set.Value
@@ -64,11 +64,11 @@ func (d *Decision) put(in *Input, current int) {
 	if d.Desired < current && len(d.Holds) > 0 {
 		d.step(current, d.Holds[0].By, "no scale down: %s", d.Holds[0].Text)
 	}
-	d.holdUp(in, current)
+	holdUp(d, in, current)
 }
 
 // most is the largest size there may be.
-func (d *Decision) most() int {
+func most(d *Decision) int {
 	if d.Set != nil {
 		return min(max(d.Set.Value, d.Init), d.Max)
 	}
@@ -76,7 +76,7 @@ func (d *Decision) most() int {
 }
 
 // drainedNow are the drained ordinals of the present size.
-func (d *Decision) drainedNow() (ns []int) {
+func drainedNow(d *Decision) (ns []int) {
 	for _, n := range d.Drained {
 		if n >= d.Start && n < d.Start+*d.Current {
 			ns = append(ns, n)
@@ -86,7 +86,7 @@ func (d *Decision) drainedNow() (ns []int) {
 }
 
 // settable says whether the size is ours to write, so that a person can set it here.
-func (d *Decision) settable() bool {
+func settable(d *Decision) bool {
 	return d.Owner == config.OwnerShardscaler && d.Mode != config.ModeRecommend
 }
 

@@ -31,7 +31,7 @@ func (d *Decision) size(in *Input) {
 		return
 	}
 	if d.Set != nil {
-		d.put(in, current)
+		put(d, in, current)
 		return
 	}
 	// the count is no noise, and the request has had its windows: neither waits for ours
@@ -118,11 +118,11 @@ func (d *Decision) hold(in *Input, current int) {
 		least = in.sized(0, least)
 		d.step(max(d.Desired, min(least, current, max(d.Max, d.Desired))), ByPrediction, "on fewer instances %s would ask for a scale up again", by)
 	}
-	d.holdUp(in, current)
+	holdUp(d, in, current)
 }
 
 // holdUp prevents a scale up that would be in vain.
-func (d *Decision) holdUp(in *Input, current int) {
+func holdUp(d *Decision, in *Input, current int) {
 	if pods := unschedulable(in); d.Desired > current && pods != "" {
 		d.step(current, ByUnschedulable, "no scale up: %s; more replicas would only add Pending pods", pods)
 	}

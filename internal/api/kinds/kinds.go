@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -36,8 +37,6 @@ type Reads interface {
 	View(kind string) (*ops.View, bool)
 	// Resource is where a resource is; false: no kind's resource has that id.
 	Resource(kind, id string) (ops.Resource, bool)
-	// Resources calls yield with ids and their ordinals (-1: none), ascending by id from after on.
-	Resources(kind, after string, yield func(ops.ResourceAt) bool)
 }
 
 // Changes are carried out by the leader.
@@ -53,7 +52,7 @@ type Changes interface {
 	// of the only one of that size. ErrConflict: it is not.
 	Confirm(ctx context.Context, kind string, set, deletes int) error
 	// Reassign assumes the pod of an instance dead. ErrConflict: it seems to live.
-	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.Reassigned, error)
+	Reassign(ctx context.Context, kind string, ordinal int, by string) (ops.AssumedDead, error)
 }
 
 // Plans are made and applied by the leader.
@@ -94,7 +93,13 @@ type Config struct {
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
 	// request; Write also passes it on to the leader.
 	Read, Write huma.Middlewares
-	Log         *slog.Logger
+	// User is the caller of a request that Write has let in.
+	User func(ctx context.Context) string
+	// Audit notes a change that was made, once for each, or may have been made.
+	Audit func(ctx context.Context, a Audited)
+	// Patience is how long a change waits for ZooKeeper. Default 30 s.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 type handlers struct {
@@ -105,13 +110,16 @@ type handlers struct {
 func Register(cfg Config) {
 	h := &handlers{cfg}
 	h.registerReads()
+	h.registerResources()
+	h.registerDecisions()
+	h.registerChanges()
 }
 
 // read and write describe an operation below /v1/api/.
 func (h *handlers) read(id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Read, Tags: []string{"kinds"},
-		Security: []map[string][]string{{"bearer": {}}},
+		Security: []map[string][]string{{"bearer": {}}}, Responses: Problems(h.API, nil),
 	}
 }
 
@@ -119,6 +127,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
+		Responses: Problems(h.API, nil),
 	}
 }
 

@@ -3,6 +3,7 @@ package kinds
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,8 +47,22 @@ func tell[T undated[T]](in IfNoneMatch, doc T) (*document[T], error) {
 
 // unchanged documents the answer 304.
 func unchanged(op huma.Operation) huma.Operation {
-	op.Responses = map[string]*huma.Response{"304": {Description: "Not modified since the answer whose ETag If-None-Match names"}}
+	op.Responses["304"] = &huma.Response{Description: "Not modified since the answer whose ETag If-None-Match names"}
 	return op
+}
+
+// Problems documents that every error is a problem document; more are of further statuses.
+func Problems(api huma.API, more map[int]reflect.Type) map[string]*huma.Response {
+	out := map[string]*huma.Response{"default": problemResponse(api, reflect.TypeFor[huma.ErrorModel]())}
+	for status, doc := range more {
+		out[strconv.Itoa(status)] = problemResponse(api, doc)
+	}
+	return out
+}
+
+func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
+	schema := api.OpenAPI().Components.Schemas.Schema(doc, true, "Error")
+	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
 }
 
 func (h *handlers) registerReads() {

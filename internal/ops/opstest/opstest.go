@@ -45,8 +45,8 @@ func View(n int) (*ops.View, error) {
 				Store: fresh, Cluster: fresh, Metrics: fresh, Catalogue: fresh, Bus: &observed.Source{At: fresh.At}, Notify: fresh, Groups: fresh, HPAs: fresh,
 			},
 		},
-		State:   &protocol.State{Head: protocol.Head{Epoch: 9}, ReadAt: Now},
-		History: decide.History{CompleteSince: Now.Add(-time.Hour), BusSince: Now.Add(-time.Hour), Adopted: true, Own: n, Replicas: n, Desired: n, Wrote: n},
+		State: &protocol.State{Head: protocol.Head{Epoch: 9}, ReadAt: Now},
+		Input: decide.Input{History: decide.History{CompleteSince: Now.Add(-time.Hour), BusSince: Now.Add(-time.Hour), Adopted: true, Own: n, Replicas: n, Desired: n, Wrote: n}},
 	}
 	for i := range n {
 		beat := Now.Add(-30 * time.Second)
@@ -69,6 +69,6 @@ func View(n int) (*ops.View, error) {
 
 // Decide makes the view's decision anew from what it shows.
 func Decide(v *ops.View) {
-	d := decide.Decide(decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.History})
-	v.Decision = outcome.NewReport(d, outcome.Outcome{})
+	v.Input = decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History}
+	v.Decision = outcome.NewReport(decide.Decide(v.Input), outcome.Outcome{})
 }

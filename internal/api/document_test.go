@@ -1,0 +1,164 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/opstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+//go:generate go test . -run TestTheOpenAPIDocumentIsTheCommittedOne -update
+var update = flag.Bool("update", false, "write docs/openapi.json anew")
+
+// operators is a kinds.Backend of one kind, Thing, of three instances.
+type operators struct {
+	kinds.Backend // of which only reads are called
+	change        func(*ops.View)
+}
+
+func (o *operators) Kinds() []string { return []string{"Thing"} }
+
+func (o *operators) View(kind string) (*ops.View, bool) {
+	v, err := opstest.View(3)
+	if err != nil || kind != "Thing" {
+		return nil, false
+	}
+	v.State.Instances = map[int]*protocol.Instance{2: {Ordinal: 2, IDs: protocol.NewIDs([]string{"a/b", "instances", "größe"})}}
+	if o.change != nil {
+		o.change(v)
+	}
+	return v, true
+}
+
+func (o *operators) Resource(kind, id string) (ops.Resource, bool) {
+	v, ok := o.View(kind)
+	if !ok || !slices.Contains(v.State.Instances[2].IDs.Strings(), id) {
+		return ops.Resource{}, false
+	}
+	return ops.ResourceOf(v, id, 2), true
+}
+
+func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	New(Config{Version: "v1"}, mux, b, o, tokens{}, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func openapi(t *testing.T, s *httptest.Server) []byte {
+	t.Helper()
+	resp, err := http.Get(s.URL + "/v1/api/openapi.json")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return text
+}
+
+// What the document says is a promise, so that a change of it is seen by those who review it.
+func TestTheOpenAPIDocumentIsTheCommittedOne(t *testing.T) {
+	const file = "../../docs/openapi.json"
+	var text bytes.Buffer
+	require.NoError(t, json.Indent(&text, openapi(t, serveAll(t, &backend{}, &operators{})), "", "  "))
+	if *update {
+		require.NoError(t, os.WriteFile(file, text.Bytes(), 0o644))
+	}
+	committed, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(committed), text.String(), "write it anew: go generate ./internal/api")
+}
+
+// request is a call that is answered with status, and what its body is.
+type request struct {
+	status       int
+	method, path string
+	body         string
+	fails        error // of the backend
+}
+
+// answers has at least one request of each operation.
+var answers = []request{
+	{200, "GET", "/v1/api/orchestrations/Thing", "", nil},
+	{404, "GET", "/v1/api/orchestrations/Nothing", "", nil},
+	{200, "GET", "/v1/api/orchestrations/Thing/thing-1/instances", "", nil},
+	{200, "GET", "/v1/api/orchestrations/Thing/pooled/instances", "", nil},
+	{404, "GET", "/v1/api/orchestrations/Thing/nothing/instances", "", nil},
+	{200, "GET", "/v1/api/orchestrations/Thing/decision", "", nil},
+	{200, "GET", "/v1/api/snapshot", "", nil},
+	{200, "GET", "/v1/api/drains/iota/iota-dac-4", "", nil},
+	{404, "GET", "/v1/api/drains/iota/other", "", nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/orchestrate", "", nil},
+	{422, "POST", "/v1/api/orchestrations/Thing/orchestrate", `{"maxInstances":2}`, nil},
+	{400, "POST", "/v1/api/orchestrations/Thing/orchestrate", `{"a":`, nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/pause", "", nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/resume", "", nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/rollback", "", nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/reconcile/confirm", `{"deletes":12}`, nil},
+	{409, "POST", "/v1/api/orchestrations/Thing/reconcile/confirm", `{"deletes":13}`, nil},
+	{200, "POST", "/v1/api/orchestrations/Thing/instances/4/reassign", `{"assumeDead":true}`, nil},
+	{504, "POST", "/v1/api/orchestrations/Thing/pause", "", orders.ErrOutcomeUnknown},
+	{503, "POST", "/v1/api/orchestrations/Thing/pause", "", orders.ErrNotSent},
+	{200, "GET", "/v1/api/kinds", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing", "", nil},
+	{404, "GET", "/v1/api/kinds/Nothing", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/instances?sort=-cpu&state=open,closed&limit=2", "", nil},
+	{422, "GET", "/v1/api/kinds/Thing/instances?sort=size", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/instances/2", "", nil},
+	{404, "GET", "/v1/api/kinds/Thing/instances/7", "", nil},
+	{200, "GET", "/v1/api/nodes/node-1", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/resource?id=a%2Fb", "", nil},
+	{404, "GET", "/v1/api/kinds/Thing/resource?id=b", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/resources?contains=a", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/decision", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/config", "", nil},
+}
+
+func TestEveryOperationAnswersAsTheOpenAPIDocumentSays(t *testing.T) {
+	b := &backend{}
+	s := serveAll(t, b, &operators{})
+	doc, err := openapitest.Load(openapi(t, s))
+	require.NoError(t, err)
+	client := http.Client{Transport: doc.Transport(http.DefaultTransport, func(err error) { t.Error(err) })}
+	for _, r := range answers {
+		b.fails = r.fails
+		req, err := http.NewRequest(r.method, s.URL+r.path, strings.NewReader(r.body))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer operator")
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		body, _ := io.ReadAll(resp.Body)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, r.status, resp.StatusCode, "%s %s: %s", r.method, r.path, body)
+		if tag := resp.Header.Get("ETag"); tag != "" && r.method == http.MethodGet {
+			req.Header.Set("If-None-Match", tag)
+			again, err := client.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, again.Body.Close())
+			require.Equal(t, http.StatusNotModified, again.StatusCode, r.path)
+			require.Equal(t, tag, again.Header.Get("ETag"))
+		}
+	}
+	seen := strings.Join(doc.Seen(), "\n")
+	for _, id := range doc.Operations() {
+		require.Regexp(t, `(?m)^`+id+` 2`, seen, "answers lacks a request of this operation")
+	}
+}
