@@ -20,7 +20,7 @@ func snapshot(t *testing.T, n int, troubled bool) decide.Saved {
 	t.Helper()
 	v, err := opstest.View(n)
 	require.NoError(t, err)
-	in := decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.History}
+	in := v.Input
 	in.Config.Max = max(in.Config.Max, n)
 	if troubled {
 		all := in.Observed.Instances

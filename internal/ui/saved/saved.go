@@ -8,6 +8,7 @@ package saved
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -32,26 +33,31 @@ func Handler(s decide.Saved, log *slog.Logger) (http.Handler, error) {
 	mux.Handle("/{$}", http.RedirectHandler("/ui/", http.StatusFound))
 	config := huma.DefaultConfig("shardscaler, a saved snapshot", "1")
 	config.DocsPath, config.OpenAPIPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
-	refuse := huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-		if ctx.Method() == http.MethodGet {
-			next(ctx)
-			return
-		}
-		ctx.SetHeader("Content-Type", "application/problem+json")
-		ctx.SetStatus(http.StatusNotImplemented)
-		// a reader that has gone needs no answer
-		_, _ = ctx.BodyWriter().Write([]byte(`{"title":"Not Implemented","status":501,"detail":"this is a saved snapshot: nothing can be changed"}`))
-	}}
-	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend{Saved: s}, Read: refuse, Write: refuse, Log: log})
+	let := huma.Middlewares{onlyWhatIsSaved}
+	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend{Saved: s}, Read: let, Write: let, Log: log})
 	return samesite.Only(mux, true), nil
 }
 
-// backend is a kinds.Backend over a file. It has no changes and no plans: Handler refuses what would
-// call them.
+// onlyWhatIsSaved refuses what backend lacks: every change, the history, and what stands over the
+// configuration.
+func onlyWhatIsSaved(ctx huma.Context, next func(huma.Context)) {
+	path := ctx.Operation().Path
+	if ctx.Method() == http.MethodGet && !strings.Contains(path, "/history") && !strings.HasSuffix(path, "/overrides") {
+		next(ctx)
+		return
+	}
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	ctx.SetStatus(http.StatusNotImplemented)
+	// a reader that has gone needs no answer
+	_, _ = ctx.BodyWriter().Write([]byte(`{"title":"Not Implemented","status":501,"detail":"this is a saved snapshot: it has no history, and nothing can be changed"}`))
+}
+
+// backend is a kinds.Backend over a file. What is nil here, onlyWhatIsSaved lets no request come to.
 type backend struct {
 	decide.Saved
 	kinds.Changes
 	kinds.Plans
+	kinds.Histories
 }
 
 // Kinds implements kinds.Reads.
@@ -67,7 +73,7 @@ func (b backend) View(kind string) (*ops.View, bool) {
 	for _, in := range b.Inputs {
 		if in.Config.Name == kind {
 			return &ops.View{
-				Now: in.Now, Config: in.Config, Base: in.Config, Snapshot: in.Observed, History: in.History,
+				Now: in.Now, Config: in.Config, Base: in.Config, Snapshot: in.Observed, Input: in,
 				Decision: outcome.NewReport(decide.Decide(in), outcome.Outcome{}),
 			}, true
 		}
@@ -80,9 +86,3 @@ func (backend) Resource(string, string) (ops.Resource, bool) { return ops.Resour
 
 // Resources implements kinds.Reads.
 func (backend) Resources(string, string, func(ops.ResourceAt) bool) {}
-
-// History implements kinds.Histories.
-func (backend) History(string) ops.EntryList { return ops.EntryList{Items: []ops.Entry{}} }
-
-// Decided implements kinds.Histories.
-func (backend) Decided(string, string) (ops.Decision, bool) { return ops.Decision{}, false }

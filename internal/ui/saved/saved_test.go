@@ -57,6 +57,10 @@ func TestASnapshotIsShownAsItWas(t *testing.T) {
 			var instances ops.InstanceList
 			ask(t, h, http.MethodGet, "localhost", "/v1/api/kinds/"+in.Config.Name+"/instances", &instances)
 			require.GreaterOrEqual(t, instances.All, in.Observed.Workload.Replicas)
+			kind := "/v1/api/kinds/" + in.Config.Name
+			for _, call := range [][2]string{{"POST", kind + "/pause"}, {"DELETE", kind + "/size"}, {"GET", kind + "/overrides"}, {"POST", kind + "/rollback"}} {
+				require.Equal(t, http.StatusNotImplemented, ask(t, h, call[0], "localhost", call[1], nil), call)
+			}
 		}
 		require.Equal(t, http.StatusForbidden, ask(t, h, http.MethodGet, "shards.example", "/v1/api/kinds", nil), "a name that leads here is another site's")
 	}
