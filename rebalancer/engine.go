@@ -60,6 +60,7 @@ type Engine struct {
 	*leadership
 	*callers
 	*reads
+	*previews
 	// reader holds a token while nothing reads the state: Run takes it for each read, Lead for as
 	// long as it leads.
 	reader chan struct{}
@@ -103,6 +104,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) *
 	e := &Engine{parts: p, published: &published{parts: p}, leadership: &leadership{parts: p}, reader: make(chan struct{}, 1)}
 	e.callers = &callers{parts: p, published: e.published, over: make(chan struct{})}
 	e.reads = &reads{callers: e.callers, leadership: e.leadership}
+	e.previews = &previews{parts: p, published: e.published, leadership: e.leadership}
 	e.followed.Store(cfg.Now().UnixNano())
 	e.reader <- struct{}{}
 	return e

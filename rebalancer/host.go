@@ -6,6 +6,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/loop"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 // host is the engine as a loop sees it: it implements loop.Host.
@@ -14,9 +15,11 @@ type host struct{ e *Engine }
 func (h host) Ordered() loop.Ordered {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
-	changed := h.e.changed
-	h.e.changed = false
-	return loop.Ordered{Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed}
+	changed, spread := h.e.changed, h.e.spread
+	h.e.changed, h.e.spread = false, false
+	return loop.Ordered{
+		Orders: h.e.orders, Number: h.e.number, Attributes: h.e.inventory.Writer.Attributes(), StatusChanged: changed, Spread: spread,
+	}
 }
 
 func (h host) Publish(st *protocol.State, changed bool) {
@@ -48,6 +51,10 @@ func (h host) Moved(n int) {
 	defer h.e.leadership.mu.Unlock()
 	h.e.progress.Moved += int64(n)
 }
+
+func (h host) Changed(ordinals []int, deleted bool) { h.e.previews.count(ordinals, deleted) }
+
+func (h host) Remember(m *steps.Memory) { h.e.previews.remember(m) }
 
 func (h host) Alive() { h.e.led.Store(h.e.cfg.Now().UnixNano()) }
 

@@ -66,6 +66,7 @@ func (e *Engine) Lead(ctx context.Context) error {
 func (e *Engine) resign() {
 	fault.Point("lead.resigning")
 	e.forgetAll()
+	e.previews.remember(nil)
 	e.resyncAt(time.Time{}, time.Time{})
 	e.m.Leads(false)
 }

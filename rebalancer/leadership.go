@@ -16,6 +16,7 @@ type leadership struct {
 	*parts
 	mu      sync.Mutex
 	changed bool // ZooKeeper said that a status changed, and the leader has not read it yet
+	spread  bool // a spread was asked for, and the leader's loop does not know yet
 	orders  orders.Orders
 	number  int // counts the orders
 	leading bool
@@ -84,10 +85,23 @@ func (l *leadership) noteChange() {
 	l.changed = true
 }
 
+// Spread has the lists be spread once, however little they differ, as soon as spreading may begin.
+// Only this leader knows of it.
+func (l *leadership) Spread() {
+	l.askSpread()
+	l.wake.Wake()
+}
+
+func (l *leadership) askSpread() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spread = l.leading
+}
+
 func (l *leadership) forgetAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.leading, l.holder = false, ""
+	l.leading, l.holder, l.spread = false, "", false
 	l.calls.Close(orders.ErrNotLeading)
 	l.inventory.Resign(l.cfg.Now())
 	l.orders, l.progress = orders.Orders{}, orders.Progress{Moved: l.progress.Moved}

@@ -88,6 +88,7 @@ type Scaler struct {
 	period  time.Duration
 	history decide.History
 	input   decide.Input   // of the last tick, but for its Operator, which is for the next one
+	answers *answers       // of the last tick
 	last    outcome.Report // of the last tick; of the predecessor's, before the first
 	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
@@ -131,7 +132,8 @@ func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap 
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
-	o, notes := order(&in, &d, s.ask(ctx, &in, &d, notLeading))
+	s.answers = s.ask(ctx, &in, &d, notLeading)
+	o, notes := order(&in, &d, s.answers)
 	if !s.cfg.DryRun {
 		s.engine.Order(o)
 	}

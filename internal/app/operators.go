@@ -2,11 +2,16 @@ package app
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/previews"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // operators is the kinds.Backend: what persons see and ask for.
@@ -56,13 +61,112 @@ func (o operators) Resource(kind, id string) (ops.Resource, bool) {
 
 // Preview implements kinds.Plans.
 func (o operators) Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error) {
-	return ops.Plan{}, errors.ErrUnsupported
+	l, err := o.leading(ctx, kind)
+	if err != nil {
+		return ops.Plan{}, err
+	}
+	leave, err := l.previews.Enter(ctx)
+	if err != nil {
+		return ops.Plan{}, err
+	}
+	defer leave()
+	return l.previews.Preview(l, c, l.put(c, ""), time.Now())
 }
 
 // Apply implements kinds.Plans.
 func (o operators) Apply(ctx context.Context, kind, id, by string) (ops.Applied, error) {
-	return ops.Applied{}, errors.ErrUnsupported
+	l, err := o.leading(ctx, kind)
+	if err != nil {
+		return ops.Applied{}, err
+	}
+	head, _ := l.engine.Head()
+	return l.previews.Apply(ctx, id, by, head.Epoch, time.Now, func(p previews.Plan) (ops.Applied, error) {
+		if err := p.Unchanged(l); err != nil {
+			return ops.Applied{}, err
+		}
+		if err := previews.Refused(l, &p, l.put(p.Basis.Change, by), time.Now()); err != nil {
+			return ops.Applied{}, err
+		}
+		return l.apply(ctx, &p, by)
+	})
 }
+
+// leading is a kind that this process leads: it is the previews.Leader.
+type leading struct {
+	*runner
+	cfg  *config.Config
+	base *config.Kind
+}
+
+// leading asks ZooKeeper whether this process leads.
+func (o operators) leading(ctx context.Context, kind string) (*leading, error) {
+	r, cfg, base, err := o.app.configured(kind)
+	if err != nil {
+		return nil, err
+	}
+	return &leading{r, cfg, base}, r.engine.Leads(ctx)
+}
+
+// apply carries the plan out as the change that it was made for.
+func (l *leading) apply(ctx context.Context, p *previews.Plan, by string) (ops.Applied, error) {
+	c := p.Basis.Change
+	done := l.changing(l.cfg, l.base, c, by)
+	if err := l.engine.Keep(ctx, done.name, previews.Guarded(l, p, done.update)); err != nil {
+		return ops.Applied{}, fmt.Errorf("apply plan: %w", err)
+	}
+	if c == (ops.Change{}) {
+		l.engine.Spread()
+	}
+	l.asked.Wake()
+	return ops.Applied{
+		ID: p.ID, Change: c, Kept: done.is.List(), Version: done.is.Version(), Before: done.before.Text(), After: done.is.Text(),
+	}, nil
+}
+
+// put makes of what stands what the change would make of it.
+func (l *leading) put(c ops.Change, by string) func(was ops.Over) (ops.Over, error) {
+	return func(was ops.Over) (ops.Over, error) {
+		is, err := c.Put(was, l.ground(l.cfg, l.base), by, time.Now())
+		return is, refusal(err)
+	}
+}
+
+// Standing implements previews.Leader.
+func (l *leading) Standing() (config.Kind, ops.Over, error) {
+	_, _, base, err := l.app.configured(l.kind)
+	if err != nil {
+		return config.Kind{}, ops.Over{}, err
+	}
+	_, over := l.overrides().Standing(*base, time.Now())
+	return *base, over, nil
+}
+
+// Orders implements previews.Leader.
+func (l *leading) Orders(k config.Kind, operator config.Operator) (d decide.Decision, o orders.Orders, err error) {
+	_, basis := l.own()
+	d, o, ok := basis.Orders(k, operator)
+	if !ok {
+		return d, o, rebalancer.ErrNoPreview
+	}
+	return d, o, nil
+}
+
+// Head implements previews.Leader.
+func (l *leading) Head() (orders.Head, bool) { return l.engine.Head() }
+
+// Lookup implements previews.Leader.
+func (l *leading) Lookup(id string) (int, bool) { return l.engine.Lookup(id) }
+
+// Changed implements previews.Leader.
+func (l *leading) Changed() map[int]orders.Changes { return l.engine.Changed() }
+
+// Preview implements previews.Leader.
+func (l *leading) Preview(o orders.Orders, asked bool) (*rebalancer.Preview, error) {
+	return l.engine.Preview(o, asked)
+}
+
+// Hindrance implements previews.Leader.
+func (l *leading) Hindrance() string { return l.engine.Hindrance() }
 
 // History implements kinds.Histories.
 func (o operators) History(kind string) ops.EntryList { return ops.EntryList{} }

@@ -14,6 +14,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -35,9 +36,10 @@ type runner struct {
 	asked  wake.Signal               // a tick is asked for now
 	ticked atomic.Pointer[time.Time] // when a tick ended, for the liveness probe; nil: nothing ticks
 
-	mu       sync.Mutex
-	decision *outcome.Report // this replica's own latest, only while it leads
-	input    decide.Input    // what decision was made from
+	previews *previews.Maker
+
+	mu     sync.Mutex
+	latest decided // this replica's own, only while it leads
 
 	keptDecision reading[*outcome.Report]
 	keptHistory  reading[decide.History]
@@ -45,12 +47,18 @@ type runner struct {
 	keptOperator reading[config.Operator]
 }
 
+// decided is a decision, and what it was made from.
+type decided struct {
+	report *outcome.Report
+	basis  scaler.Basis
+}
+
 // startRunner starts a kind; it runs until stop, or until ctx ends.
 func startRunner(ctx context.Context, a *App, kind string) *runner {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &runner{
 		app: a, kind: kind, reg: prometheus.NewRegistry(), log: a.log.With("kind", kind),
-		stop: cancel, done: make(chan struct{}), asked: wake.New(),
+		stop: cancel, done: make(chan struct{}), asked: wake.New(), previews: previews.NewMaker(),
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
 		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
@@ -150,7 +158,7 @@ func (r *runner) tick(ctx context.Context) {
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
 	defer r.ticked.Store(nil)
-	defer r.decided(nil, decide.Input{})
+	defer r.decided(nil, scaler.Basis{})
 	for {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
@@ -179,23 +187,23 @@ func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration
 	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
-		r.decided(outcome.NewReport(d, out), s.Input())
+		r.decided(outcome.NewReport(d, out), s.Basis())
 	}
 	ended := time.Now()
 	r.ticked.Store(&ended)
 	return cfg.SyncPeriod.Std()
 }
 
-func (r *runner) decided(d *outcome.Report, in decide.Input) {
+func (r *runner) decided(d *outcome.Report, of scaler.Basis) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.decision, r.input = d, in
+	r.latest = decided{d, of}
 }
 
 // replay is what the latest decision was made from; on a replica that does not lead, one made now.
 func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap observed.Kind) decide.Input {
-	if d, in := r.own(); d != nil {
-		return in
+	if d, of := r.own(); d != nil {
+		return of.Input
 	}
 	h, _ := read(r, &r.keptHistory, scaler.KeptName, func(kept []byte) (decide.History, error) { return scaler.ServedHistory(kept), nil })
 	return decide.Input{Now: now, Config: cfg, Observed: snap, History: h, Operator: o}
@@ -203,10 +211,10 @@ func (r *runner) replay(now time.Time, cfg config.Kind, o config.Operator, snap 
 
 // own is this replica's own decision with its outcome, nil while it does not lead, and what it was
 // made from.
-func (r *runner) own() (*outcome.Report, decide.Input) {
+func (r *runner) own() (*outcome.Report, scaler.Basis) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.decision, r.input
+	return r.latest.report, r.latest.basis
 }
 
 // served returns the latest decision: this replica's own while it leads, else the one that the

@@ -12,7 +12,7 @@ import (
 func TestEachValueSaysWhereItComesFrom(t *testing.T) {
 	v := healthy(t, 3)
 	v.Override = config.Override{MaxInstances: &config.OverrideValue[int]{Value: 50, Over: 100}}
-	v.Config, v.Override = v.Override.Apply(v.Base)
+	v.Config, v.Override = v.Override.Apply(v.Base, v.Now)
 	v.Refused = "a newer one is wrong"
 	s := SettingsOf(v)
 	require.Equal(t, []any{int64(2), "77", "a newer one is wrong"}, []any{s.Generation, s.Version, s.Refused})

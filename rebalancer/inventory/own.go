@@ -72,6 +72,23 @@ func (x *Attributes) meet(of plan.PinIndex, ordinal int) plan.Pin {
 	return own
 }
 
+// AttributesBy are those that would be in force if these resources were bound to ordinals. What that
+// costs delays no other caller.
+func (s Writer) AttributesBy(own map[string]int) *Attributes {
+	known := s.known()
+	if maps.Equal(own, known.wanted.own) {
+		return known.now
+	}
+	return known.plain.bound(own, known.seed)
+}
+
+// known is what is known now. Its attributes do not change.
+func (s *shared) known() attributeStore {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return attributeStore{seed: s.attributes.seed, wanted: s.attributes.wanted, plain: s.attributes.plain, now: s.attributes.now}
+}
+
 // Binds says which rules bind a resource, and to which ordinals; "": none does, or nothing is known
 // of it yet. What persons have bound by itself is no rule.
 func (s *shared) Binds(id string) (rules string, ordinals []int) {

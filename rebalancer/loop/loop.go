@@ -63,7 +63,8 @@ type Store interface {
 type Host interface {
 	// Alive notes that the loop goes on.
 	Alive()
-	// Ordered is what is ordered now. It forgets that a status has changed.
+	// Ordered is what is ordered now. It forgets that a status has changed, and that a spread was
+	// asked for.
 	Ordered() Ordered
 	// Publish shows every caller a State, which is not changed any more; changed: more than its age
 	// is new.
@@ -78,6 +79,11 @@ type Host interface {
 	Resync()
 	// Moved counts resources that were assigned or granted to an instance.
 	Moved(n int)
+	// Changed counts a change of the lists of these ordinals that placed no new resources. It is
+	// called after Publish has shown the State with it.
+	Changed(ordinals []int, deleted bool)
+	// Remember is what previews depend on beside what Publish shows.
+	Remember(m *steps.Memory)
 }
 
 // Ordered are orders, and what goes with them.
@@ -89,6 +95,8 @@ type Ordered struct {
 	Attributes *inventory.Attributes
 	// StatusChanged: ZooKeeper has said that a status changed.
 	StatusChanged bool
+	// Spread: a person has asked for a spread, however little the lists differ.
+	Spread bool
 }
 
 // core is what the parts of a Loop share.
@@ -132,9 +140,11 @@ type Loop struct {
 	// draining does not depend on a hold. unproven is why unhealthy ordinals are not drained.
 	stay     []int
 	unproven map[int]string
-	reader   reader
-	proof    proof
-	teller   *teller
+	// orderedStay are those that stay by the latest orders, reassigned ones included.
+	orderedStay []int
+	reader      reader
+	proof       proof
+	teller      *teller
 	// creating is served between the batches of other steps, too.
 	steps    []step
 	creating *step
@@ -262,10 +272,14 @@ func (l *Loop) order() {
 	l.ordered = l.Host.Ordered()
 	l.view.Attributes = l.ordered.Attributes
 	l.reader.changed = l.reader.changed || l.ordered.StatusChanged
+	l.orderedStay = l.ordered.Orders.Stay
 	if l.view.Refusal = l.ordered.Orders.Refusal(l.view.Now); l.view.Refusal == "" {
 		l.ordered.Orders.Stay, l.unproven = l.view.Releases.Reassign(&l.view.View)
 		l.stay = append([]int{}, l.ordered.Orders.Stay...)
 		l.teller.spread.Ordered(l.ordered.Orders.Overloaded)
+	}
+	if l.ordered.Spread {
+		l.teller.spread.Ask()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/rebalancer/steps"
 )
 
 // progress shows what is under way.
@@ -22,6 +23,7 @@ func (l *Loop) progress() {
 	p.Unannounced, unannounced = l.view.Requests.Unannounced()
 	l.Metrics.unannounced.Set(float64(unannounced))
 	l.Host.Show(&p, l.view.Now)
+	l.Host.Remember(steps.Remember(&l.view, l.teller.spread, l.orderedStay))
 }
 
 // draining is what ordinals that do not stay still own, in lists and in flight.

@@ -113,9 +113,28 @@ func (r *reader) took(fresh *protocol.State, begun time.Time, asked int64) error
 // is statuses.
 func (r *reader) adopt(st *protocol.State, begun time.Time, moved bool) {
 	st.Torn = false
+	edited := edited(r.view.State, st)
 	r.view.State, r.damage = st, st.Fault()
 	r.view.Releases.Observe(st, begun, r.readAt)
 	r.publish(moved)
+	if len(edited) > 0 {
+		r.Host.Changed(edited, false)
+	}
+}
+
+// edited are the ordinals whose lists another client has changed.
+func edited(before, after *protocol.State) (ordinals []int) {
+	for n, in := range after.Instances {
+		if was := before.Instances[n]; was == nil || was.ListVersion != in.ListVersion {
+			ordinals = append(ordinals, n)
+		}
+	}
+	for n := range before.Instances {
+		if after.Instances[n] == nil {
+			ordinals = append(ordinals, n)
+		}
+	}
+	return ordinals
 }
 
 // isEdited looks for changes that only the leader may make, and counts them. Those of an instance's

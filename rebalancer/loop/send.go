@@ -177,12 +177,25 @@ func (l *Loop) note(jobs []steps.Job, errs []error, asked int64) error {
 		for _, n := range j.Lists {
 			l.view.Written[n] = l.view.Now
 		}
+		l.count(&j)
 		l.teller.done(j.Multi.Step, j.Answer)
 		if j.Then != nil {
 			j.Then(l.view.Now)
 		}
 	}
 	return worst
+}
+
+// count counts a change of lists that a plan may rest on.
+func (l *Loop) count(j *steps.Job) {
+	switch j.Multi.Step {
+	case "revoke":
+		l.Host.Changed(j.Lists, len(j.Answer.IDs) > 0)
+	case "grant":
+		l.Host.Changed(j.Lists, false)
+	case "dedupe": // it is rare, and may be of any list
+		l.Host.Changed(l.view.State.Ordinals(), false)
+	}
 }
 
 // graver returns the error that says most about what may still be done.

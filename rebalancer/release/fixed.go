@@ -95,6 +95,10 @@ func (r *Releases) MayComeBack(n int, now time.Time) bool {
 	return r.Absent(n) && !r.FixedForGood(n, now)
 }
 
+// Frozen is what Fixed, FixedOrdinals, FixedForGood, Absent and MayComeBack answer from now, and
+// nothing else of r: it does not change, and any goroutine may ask it.
+func (r *Releases) Frozen() *Releases { return &Releases{fixed: r.fixed} }
+
 // WaysOut is what a person can do where nothing will prove what an instance has released.
 func WaysOut(kind string, n int) string {
 	return "it does not acknowledge, as handOff: acknowledged needs; ways out: handOff: immediate for the kind, a version of the instance that acknowledges, " +

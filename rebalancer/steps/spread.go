@@ -79,6 +79,9 @@ func (s *Spread) Ordered(hot []int) {
 	s.hot = hot
 }
 
+// Ask has a spread be due, however little the lists differ.
+func (s *Spread) Ask() { s.due = true }
+
 // suspended says why nothing may be spread now; "" when it may.
 func (s *Spread) suspended(v *View, p *Proposal) string {
 	switch {
@@ -194,11 +197,16 @@ func spreadWorld(v *View) (w *plan.World, withheld bool) {
 		waiting = pack.PoolOf(v.State).IDs
 	}
 	w = world(v, waiting)
+	return w, withhold(v, w)
+}
+
+// withhold closes in w the ordinals that take no part in spreading as places to spread to.
+func withhold(v *View, w *plan.World) (withheld bool) {
 	for i := range w.Instances {
 		in := &w.Instances[i]
 		if in.Open && (slices.Contains(v.Orders.MayLeave, in.Ordinal) || v.Releases.Absent(in.Ordinal)) {
 			in.Open, withheld = false, true
 		}
 	}
-	return w, withheld
+	return withheld
 }

@@ -239,7 +239,7 @@ func (h *handlers) carryOut(ctx context.Context, operation, kind string, do doin
 		h.Audit(ctx, a)
 		return Unknown(operation, kind, err.Error())
 	}
-	return problem(err)
+	return planProblem(err)
 }
 
 func (h *handlers) patience() time.Duration {

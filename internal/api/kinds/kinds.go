@@ -57,10 +57,11 @@ type Changes interface {
 
 // Plans are made and applied by the leader.
 type Plans interface {
-	// Preview makes a plan and does nothing.
+	// Preview makes a plan and does nothing. ErrInvalid, ErrNotFound, previews.ErrBusy.
 	Preview(ctx context.Context, kind string, c ops.Change) (ops.Plan, error)
-	// Apply carries out the plan of that id. ErrConflict: something changed since; ErrGone: it has
-	// expired, or this leader never made it.
+	// Apply carries out the plan of that id, once. previews.ErrChanged (as previews.Changed: with
+	// what has changed since), ErrRefused, ErrGone: it has expired, or another leader has made it;
+	// ErrUnknown.
 	Apply(ctx context.Context, kind, id, by string) (ops.Applied, error)
 }
 
@@ -113,6 +114,7 @@ func Register(cfg Config) {
 	h.registerResources()
 	h.registerDecisions()
 	h.registerChanges()
+	h.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.
