@@ -441,7 +441,7 @@ export const en = {
   'timeline.what': 'What',
   'timeline.details': 'Details',
   'timeline.moves': '{why} {n, plural, one {# resource} other {# resources}}',
-  'timeline.until': 'until {time}',
+  'timeline.until': '(until {time})',
   'entry.decision': 'decision',
   'entry.moves': 'moves',
   'entry.change': 'by a person',

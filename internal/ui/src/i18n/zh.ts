@@ -438,7 +438,7 @@ export const zh: Catalogue = {
   'timeline.what': '类型',
   'timeline.details': '详情',
   'timeline.moves': '{why} {n} 个资源',
-  'timeline.until': '直到 {time}',
+  'timeline.until': '（直到 {time}）',
   'entry.decision': '决定',
   'entry.moves': '迁移',
   'entry.change': '人工操作',

@@ -165,6 +165,7 @@ function ResourceCard({ kind, resource: r }: { kind: string; resource: Resource 
   return (
     <section class="card" aria-label={r.id}>
       <h2 class="id">{r.id}</h2>
+      <p class="dim">{kind}</p>
       <p>
         {word('place', r.place)}{' '}
         {r.instance !== undefined && (
