@@ -24,18 +24,23 @@ import (
 
 // addAggregatedDiscovery tells /apis which resources each version has. The library does so for the
 // older, unaggregated form only, and clients that ask for the newer form would see an empty list.
-func addAggregatedDiscovery(server *genericapiserver.GenericAPIServer, p *provider) error {
+func addAggregatedDiscovery(server *genericapiserver.GenericAPIServer, p *provider, beside Beside) error {
 	custom := metricsprovider.NewCustomMetricResourceLister(p)
 	external := metricsprovider.NewExternalMetricResourceLister(p)
-	for _, v := range []struct {
+	type version struct {
 		version  schema.GroupVersion
 		lister   discovery.APIResourceLister
 		priority int
-	}{
+	}
+	versions := []version{
 		{customv1beta2.SchemeGroupVersion, custom, 200},
 		{customv1beta1.SchemeGroupVersion, custom, 100},
 		{externalv1beta1.SchemeGroupVersion, external, 100},
-	} {
+	}
+	if beside.Group != nil {
+		versions = append(versions, version{beside.Version, beside, 100})
+	}
+	for _, v := range versions {
 		resources, err := endpoints.ConvertGroupVersionIntoToDiscovery(v.lister.ListAPIResources())
 		if err != nil {
 			return fmt.Errorf("describe %s: %w", v.version, err)

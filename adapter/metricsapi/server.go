@@ -37,6 +37,8 @@ type Config struct {
 	Kubeconfig string
 	// Reviews of bearer tokens. Without any, only the library reviews them: each, without a bound.
 	Reviews *Reviews
+	// Beside are further handlers of the same port.
+	Beside Beside
 }
 
 const (
@@ -141,18 +143,25 @@ func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	share := limits.NewShare(s.maxInFlight)
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
 		chain := genericapiserver.DefaultBuildHandlerChain(s.withRecovery(limit(share, withPage(api))), c)
-		if s.cfg.Reviews != nil {
-			known := cache.NewLRUExpireCache(maxAccepted)
-			chain = (&tokens{Reviews: *s.cfg.Reviews, accepted: known, log: s.log}).check(chain)
-		}
-		return withWriteDeadline(s.requestTimeout*3/2, withSelectorCheck(chain))
+		chain = s.checkTokens(chain)
+		return s.beside(withWriteDeadline(s.requestTimeout*3/2, withSelectorCheck(chain)), c)
 	}
 	config := &apiserver.Config{GenericConfig: &generic.Config}
 	server, err := config.Complete(nil).New("shardscaler", s.provider, s.provider)
 	if err != nil {
 		return nil, fmt.Errorf("build metrics APIs: %w", err)
 	}
-	return server.GenericAPIServer, addAggregatedDiscovery(server.GenericAPIServer, s.provider)
+	s.addGroup(server.GenericAPIServer)
+	return server.GenericAPIServer, addAggregatedDiscovery(server.GenericAPIServer, s.provider, s.cfg.Beside)
+}
+
+// checkTokens has bearer tokens reviewed within bounds before the library does.
+func (s *Server) checkTokens(chain http.Handler) http.Handler {
+	if s.cfg.Reviews == nil {
+		return chain
+	}
+	known := cache.NewLRUExpireCache(maxAccepted)
+	return (&tokens{Reviews: *s.cfg.Reviews, accepted: known, log: s.log}).check(chain)
 }
 
 func (s *Server) options() *options.CustomMetricsAdapterServerOptions {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,10 +38,12 @@ const (
 	exitUnknown = 3
 )
 
-type remote struct{ server, tokenFile string }
+type remote struct{ server, tokenFile, caFile, serverName string }
 
 func (r *remote) flags(c *cobra.Command, required bool) {
-	c.Flags().StringVar(&r.server, "server", "", "URL of the server's API, such as http://shardscaler.shardscaler")
+	c.Flags().StringVar(&r.server, "server", "", "URL of the server's API, such as https://shardscaler-metrics.shardscaler.svc, or http://shardscaler.shardscaler where no token is needed")
+	c.Flags().StringVar(&r.caFile, "ca-file", "", "authorities of the server's certificate (default the system's)")
+	c.Flags().StringVar(&r.serverName, "tls-server-name", "", "name that the server's certificate must have, where that is not the one in the URL")
 	if required {
 		c.Flags().StringVar(&r.tokenFile, "token-file", "", "file with the bearer token; default: the environment variable "+tokenVariable)
 		_ = c.MarkFlagRequired("server")
@@ -100,7 +104,11 @@ func (r *remote) exchange(ctx context.Context, method string, at *url.URL, body,
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client, err := r.client()
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		if connected {
 			err = unanswered{err}
@@ -129,6 +137,27 @@ func refusal(status int, text []byte) *refused {
 		return p
 	}
 	return &refused{Status: status, Detail: strings.TrimSpace(string(text)), foreign: true}
+}
+
+// client checks the server's certificate as the flags say.
+func (r *remote) client() (*http.Client, error) {
+	if r.caFile == "" && r.serverName == "" {
+		return http.DefaultClient, nil
+	}
+	checks := &tls.Config{ServerName: r.serverName, MinVersion: tls.VersionTLS12}
+	if r.caFile != "" {
+		text, err := os.ReadFile(r.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("read --ca-file: %w", err)
+		}
+		checks.RootCAs = x509.NewCertPool()
+		if !checks.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read --ca-file: %s holds no certificate", r.caFile)
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = checks
+	return &http.Client{Transport: transport}, nil
 }
 
 func (r *remote) request(ctx context.Context, method string, at *url.URL, body any) (*http.Request, error) {
@@ -175,9 +204,9 @@ func newRollbackCommand() *cobra.Command {
 it runs, what is in flight returns to its instance, and what has arrived is moved back. What comes from an instance that is leaving
 is not moved back. Earlier waves are not changed. GET …/{kind} shows the progress; afterwards: shardscaler resume KIND.
 
-The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 the rollback is under way, 1 there was nothing to roll
+The caller needs the verb create on kinds/rollback.ops.shardscaler.io. Exit status: 0 the rollback is under way, 1 there was nothing to roll
 back, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
-		Example: "  SHARDSCALER_TOKEN=$(kubectl create token operator) shardscaler rollback Thing --server http://localhost:8080",
+		Example: "  SHARDSCALER_TOKEN=$(kubectl create token operator --audience shardscaler) shardscaler rollback Thing --server https://shardscaler-metrics.shardscaler.svc --ca-file ca.crt",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var done rebalancer.RolledBack
@@ -209,7 +238,7 @@ func newPauseCommand(paused bool) *cobra.Command {
 		Long: long + `
 It is stored in ZooKeeper, and overrides the ConfigMap's rebalance.paused until the value there is changed.
 
-The caller needs the verb update on orchestrations.shardscaler.io. Exit status: 0 done, 2 errors, 3 the outcome is
+The caller needs the verb create (to resume: delete) on kinds/pause.ops.shardscaler.io. Exit status: 0 done, 2 errors, 3 the outcome is
 unknown: what was asked may have been carried out or not, and the error says where to look.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

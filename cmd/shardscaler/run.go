@@ -31,6 +31,7 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 				return err
 			}
 			gcpace.Start()
+			o.Version = version
 			if o.ConfigFile != "" && !cmd.Flags().Changed("config-map") {
 				o.ConfigMap = ""
 			}
@@ -38,7 +39,7 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}
-			return server.Run(cmd.Context(), version)
+			return server.Run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
@@ -75,7 +76,8 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the REST API, the probes and /metrics")
 	f.StringVar(&o.Advertise, "advertise", advertised(), "host:port at which the other replicas reach --listen (default $POD_IP:8080)")
 	f.StringVar(&o.BindAddress, "bind-address", "0.0.0.0", "address of --secure-port")
-	f.IntVar(&o.SecurePort, "secure-port", 6443, "port of the custom metrics API; 0: not served")
+	f.IntVar(&o.SecurePort, "secure-port", 6443, "port of what is served over TLS: the metrics APIs, the REST API with tokens, the aggregated API; 0: not served")
+	f.StringVar(&o.AdvertiseSecure, "advertise-secure", "", "host:port at which the other replicas reach --secure-port (default: the host of --advertise, and that port)")
 	f.StringVar(&o.TLSCertFile, "tls-cert-file", "", "serving certificate of --secure-port; read again when it changes")
 	f.StringVar(&o.TLSKeyFile, "tls-private-key-file", "", "its private key")
 	f.BoolVar(&o.TLSSelfManaged, "tls-self-managed", false, "make and renew the serving certificate, and keep the caBundle of the APIServices current")
@@ -83,6 +85,9 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.StringVar(&o.MetricsService, "metrics-service", "shardscaler-metrics", "Service before --secure-port, as the APIServices name it")
 	f.IntVar(&o.MetricsServicePort, "metrics-service-port", 443, "port of that Service, for APIServices that are taken over")
 	f.BoolVar(&o.TakeOverAPIServices, "take-over-apiservices", false, "change APIServices that lead to another provider of metrics; without it they are reported and left alone")
+	f.StringVar(&o.TokenAudience, "token-audience", "shardscaler", "audience that tokens of the REST API must be for; empty: that of the API server")
+	f.StringVar(&o.OldReads, "old-reads", "open", "GET /v1/api/orchestrations/… and /v1/api/snapshot over plain HTTP without a token: open or closed")
+	f.BoolVar(&o.PlainHTTPTokens, "plain-http-tokens", false, "let the old POSTs take tokens over plain HTTP, where they can be read on their way, and of the API server's audience")
 	f.BoolVar(&o.InsecureLocal, "insecure-local", false, "let POST pass without a token; only with a loopback --listen")
 	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")

@@ -93,7 +93,8 @@ func get(t *testing.T, url string, header ...string) answer {
 func serveFleet(t *testing.T, f *fleet, cfg Config) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(cfg, mux, f, nil, tokens{}, slog.New(slog.DiscardHandler))
+	cfg.Guard = guarded()
+	New(cfg, mux, f, nil, slog.New(slog.DiscardHandler))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

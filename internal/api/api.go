@@ -19,7 +19,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/schemas"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -52,8 +55,8 @@ type Backend interface {
 	// Reassign assumes the pod of an instance dead, as user has said. ErrConflict: it seems to
 	// live.
 	Reassign(ctx context.Context, kind string, ordinal int, user string) (Reassigned, error)
-	// Leader says whether this replica leads, or at which host:port the leader's API is, if known.
-	Leader() (self bool, addr string)
+	// Leader says whether this replica leads, or the URL of the leader's API, if it is known.
+	Leader() (self bool, url string)
 }
 
 // ErrInvalid marks an error as the caller's: 422.
@@ -82,12 +85,16 @@ type KindView struct {
 // Config configures New.
 type Config struct {
 	Version string
-	// InsecureLocal lets POST pass without a token. The address must be a loopback one.
-	InsecureLocal bool
+	// Guard lets callers in.
+	Guard *access.Guard
+	// Peers speaks with other replicas.
+	Peers http.RoundTripper
 	// SlowReader is how long a reader may take for 256 KiB before it is cut off. Default 5s.
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
 	Patience time.Duration
+	// Streams serves streams of the kinds; nil: there are none.
+	Streams *stream.Hub
 }
 
 // How many requests are answered at once; half of them for one source. The rest get 429.
@@ -99,8 +106,8 @@ const (
 	maxDrains = 4096
 )
 
-// New registers the API's operations on mux. auth may be nil only with InsecureLocal.
-func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backend, auth Authorizer, log *slog.Logger) {
+// New registers the API's operations on mux.
+func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backend, log *slog.Logger) {
 	hc := huma.DefaultConfig("shardscaler", cfg.Version)
 	hc.Info.Description = "Sizes, assignments and moves of sharded, stateful workloads."
 	hc.DocsPath = ""     // the page would load its scripts from elsewhere
@@ -109,10 +116,10 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	hc.SchemasPath = ""
 	exactly := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readBody}
 	hc.Formats = map[string]huma.Format{"application/json": exactly, "json": exactly}
-	hc.Components.Schemas = newSchemas()
+	hc.Components.Schemas = schemas.New()
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	h := &handlers{
-		api: humago.New(mux, hc), backend: backend, insecure: cfg.InsecureLocal, auth: auth, log: log,
+		api: humago.New(mux, hc), backend: backend, guard: cfg.Guard, peers: cfg.Peers, log: log,
 		slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
@@ -120,10 +127,11 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerWrites()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
-		Read: h.places(h.small), Write: append(h.places(h.small), h.authorize, h.forward),
-		User: UserFrom, Patience: h.patience,
-		Audit: func(_ context.Context, a kinds.Audited) {
-			log.Info("audit", "user", a.User, "operation", a.Operation, "kind", a.Kind, "before", a.Before, "after", a.After)
+		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
+		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
+		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
+		Audit: func(ctx context.Context, a kinds.Audited) {
+			access.Audit(ctx, access.Note{Before: a.Before, After: a.After})
 		},
 	})
 }
@@ -131,8 +139,8 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 type handlers struct {
 	api        huma.API
 	backend    Backend
-	insecure   bool
-	auth       Authorizer
+	guard      *access.Guard
+	peers      http.RoundTripper
 	log        *slog.Logger
 	slowReader time.Duration
 	patience   time.Duration
@@ -144,7 +152,7 @@ type handlers struct {
 // places lets as many requests through as share has places, and answers 429 to the others.
 func (h *handlers) places(share *limits.Share) huma.Middlewares {
 	return huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-		source := limits.Source(ctx.RemoteAddr())
+		source := access.SourceFrom(ctx.Context(), ctx.RemoteAddr())
 		if !share.Enter(source) {
 			ctx.SetHeader("Retry-After", "1")
 			h.refuse(ctx, http.StatusTooManyRequests, fmt.Sprintf(

@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -138,23 +140,36 @@ func (b *backend) Leader() (bool, string) { return !b.follower, b.leaderAddr }
 // tokens lets "operator" write and knows "guest".
 type tokens struct{}
 
-func (tokens) Authorize(_ context.Context, _, token, _ string) (string, error) {
+func (tokens) Authenticate(_ context.Context, _, token, _ string) (access.User, error) {
 	switch token {
-	case "operator":
-		return "operator", nil
-	case "guest":
-		return "guest", ErrForbidden
+	case "operator", "guest", "former":
+		return access.User{Name: token}, nil
 	case "down":
-		return "", io.ErrUnexpectedEOF
+		return access.User{}, io.ErrUnexpectedEOF
 	}
-	return "", limits.ErrRefused
+	return access.User{}, limits.ErrRefused
+}
+
+func (tokens) Allowed(_ context.Context, _, _ string, user access.User, _ access.Right) (bool, error) {
+	return user.Name == "operator", nil
+}
+
+func (tokens) AllowedFormerly(_ context.Context, _, _ string, user access.User, _ string) (bool, error) {
+	return user.Name == "former", nil
+}
+
+// guarded is a guard of callers that tokens tells apart.
+func guarded() *access.Guard {
+	cfg := access.Config{Namespace: "iota", Audience: "shardscaler", Kinds: func() []string { return []string{"Thing"} }}
+	return access.New(cfg, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 func serve(t *testing.T, b *backend) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(Config{Version: "test"}, mux, b, nil, tokens{}, slog.New(slog.DiscardHandler))
-	s := httptest.NewServer(mux)
+	guard := guarded()
+	New(Config{Version: "test", Guard: guard, Peers: http.DefaultTransport}, mux, b, nil, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(guard.Secure(mux))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -313,7 +328,7 @@ func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {
 func TestAFollowerForwardsWritesToTheLeader(t *testing.T) {
 	lead := &backend{}
 	leader := serve(t, lead)
-	follower := &backend{follower: true, leaderAddr: strings.TrimPrefix(leader.URL, "http://")}
+	follower := &backend{follower: true, leaderAddr: leader.URL}
 	s := serve(t, follower)
 	status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{"maxInstances":30}`)
 	require.Equal(t, 200, status, body)
@@ -328,7 +343,7 @@ func TestAFollowerForwardsWritesToTheLeader(t *testing.T) {
 func TestTwoFollowersDoNotPassAWriteBackAndForth(t *testing.T) {
 	a, b := &backend{follower: true}, &backend{follower: true}
 	sa, sb := serve(t, a), serve(t, b)
-	a.leaderAddr, b.leaderAddr = strings.TrimPrefix(sb.URL, "http://"), strings.TrimPrefix(sa.URL, "http://")
+	a.leaderAddr, b.leaderAddr = sb.URL, sa.URL
 	status, _ := call(t, sa, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", `{}`)
 	require.Equal(t, http.StatusServiceUnavailable, status)
 }

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
@@ -57,8 +59,9 @@ func (o *operators) Resource(kind, id string) (ops.Resource, bool) {
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(Config{Version: "v1"}, mux, b, o, tokens{}, slog.New(slog.DiscardHandler))
-	s := httptest.NewServer(mux)
+	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport}, mux, b, o, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(guard.Plain(mux))
 	t.Cleanup(s.Close)
 	return s
 }

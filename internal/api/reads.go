@@ -155,7 +155,7 @@ type jsonBody[T any] struct {
 
 func (h *handlers) registerReads() {
 	read := func(id, path, summary string, share *limits.Share) huma.Operation {
-		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.places(share)}
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/api/" + path, Summary: summary, Middlewares: append(h.places(share), h.guard.LetOldRead)}
 	}
 	whole := read("get-orchestration", "orchestrations/{kind}", "A kind's orchestration: each instance with its data, _reload and resources", h.large)
 	whole.Responses = orchestrationResponse(h.api)
@@ -165,8 +165,10 @@ func (h *handlers) registerReads() {
 		"The latest size decision with every input, limit and reason", h.small), h.getDecision)
 	huma.Register(h.api, read("get-snapshot", "snapshot",
 		"What each kind's latest decision was made from, with the age of every part; `shardscaler decide` decides it again", h.large), h.getSnapshot)
-	huma.Register(h.api, read("get-pod-drain", "drains/{namespace}/{pod}",
-		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains), h.getPodDrain)
+	drain := read("get-pod-drain", "drains/{namespace}/{pod}",
+		"Whether a pod that ends may end: asked by the preStop hook, answered by any replica from a synced read", h.drains)
+	drain.Middlewares = h.places(h.drains) // the hook has no token, and gives up when it is asked for one
+	huma.Register(h.api, drain, h.getPodDrain)
 }
 
 // orchestration lays a view out as GET shows it, but for the instances.

@@ -76,10 +76,10 @@ func TestALeaderThatBreaksOffMayHaveCarriedOutWhatWasForwarded(t *testing.T) {
 	follower := &backend{follower: true}
 	s := serve(t, follower)
 	for what, w := range writes {
-		follower.leaderAddr = strings.TrimPrefix(breaksOff.URL, "http://")
+		follower.leaderAddr = breaksOff.URL
 		status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, "operator", w[0])
 		requireUnknown(t, status, body, w)
-		follower.leaderAddr = gone.Addr().String()
+		follower.leaderAddr = "http://" + gone.Addr().String()
 		status, body = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, "operator", w[0])
 		require.Equal(t, http.StatusServiceUnavailable, status, body)
 		require.NotContains(t, body, OutcomeUnknown)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -29,7 +30,7 @@ func (h *handlers) registerWrites() {
 	write := func(id, below, summary string, share *limits.Share) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: http.MethodPost, Path: "/v1/api/orchestrations/{kind}/" + below, Summary: summary,
-			Middlewares: append(h.places(share), h.authorize, h.forward), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Middlewares: append(h.places(share), h.guard.LetOld, h.forward, h.guard.Logged), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
 			Responses: problems(h.api),
 		}
 	}
@@ -66,7 +67,7 @@ func (h *handlers) pause(operation string, paused bool) func(context.Context, *K
 		if err != nil {
 			return nil, err
 		}
-		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", UserFrom(ctx))
+		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", access.UserFrom(ctx).Name)
 		v, err := h.view(in.Kind)
 		if err != nil {
 			return nil, err
@@ -84,7 +85,7 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", UserFrom(ctx))
+	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", access.UserFrom(ctx).Name)
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
 }
 
@@ -110,7 +111,7 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("orchestrate called", "kind", in.Kind, "user", UserFrom(ctx))
+	h.log.Info("orchestrate called", "kind", in.Kind, "user", access.UserFrom(ctx).Name)
 	return h.answer(in.Kind)
 }
 
@@ -126,7 +127,7 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", UserFrom(ctx))
+	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", access.UserFrom(ctx).Name)
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
 }
 
@@ -171,7 +172,7 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	}
 	var out Reassigned
 	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (err error) {
-		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, UserFrom(ctx))
+		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, access.UserFrom(ctx).Name)
 		return err
 	})
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -31,11 +30,11 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/adapter/owners"
 	"github.com/shardscaler/shardscaler/adapter/workload"
-	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
-	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -77,6 +76,10 @@ type serving struct {
 	metricsAPI *metricsapi.Server // nil without a secure port
 	registrar  *registrar         // nil without a secure port
 	listener   net.Listener
+	guard      *access.Guard
+	peers      *access.Peers // nil without a secure port
+	calls      *http.ServeMux
+	streams    *stream.Hub
 }
 
 // store is what the app uses of *zk.Client.
@@ -162,35 +165,15 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	return err
 }
 
-// newServers listens, so that an address in use is an error at start.
-func (a *App) newServers(reg prometheus.Registerer) error {
-	o := a.opts
-	var err error
-	if o.SecurePort != 0 {
-		a.registrar = newRegistrar(o, a.kube, a.log, reg)
-		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
-			Address:  net.JoinHostPort(o.BindAddress, fmt.Sprint(o.SecurePort)),
-			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
-			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
-		}, a.view, a.log, reg)
-		if err != nil {
-			return err
-		}
-	}
-	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
-		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
-	}
-	return nil
-}
-
 // Run serves until ctx ends, then stops in order.
-func (a *App) Run(ctx context.Context, version string) error {
+func (a *App) Run(ctx context.Context) error {
 	defer a.store.Close()
 	defer a.kube.close()
 	servers, stopServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServers()
+	defer context.AfterFunc(ctx, a.streams.Close)() // at once: viewers go on at another replica
 	serving, servers := errgroup.WithContext(servers)
-	serving.Go(func() error { return a.serveHTTP(servers, version) })
+	serving.Go(func() error { return a.serveHTTP(servers) })
 	if a.metricsAPI != nil {
 		serving.Go(func() error { return a.metricsAPI.Run(servers) })
 	}
@@ -305,32 +288,4 @@ func (a *App) stopRunners(which func(*runner) bool) {
 		<-r.done
 		a.gather.remove(r.reg)
 	}
-}
-
-func (a *App) serveHTTP(ctx context.Context, version string) error {
-	mux := http.NewServeMux()
-	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
-	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
-	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
-	api.New(api.Config{Version: version, InsecureLocal: a.opts.InsecureLocal}, mux, a, operators{a},
-		&api.KubernetesAuthorizer{Client: a.kube.client, Namespace: a.opts.Namespace, Reviews: a.reviews}, a.log)
-	server := &http.Server{
-		Handler:           samesite.Only(mux, a.opts.InsecureLocal),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	defer context.AfterFunc(ctx, func() {
-		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = server.Shutdown(bounded)
-	})()
-	a.log.Info("serving", "listen", a.listener.Addr().String())
-	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	return nil
 }

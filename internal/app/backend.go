@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/metricsapi"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -96,7 +96,7 @@ func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resour
 		r.asked.Wake()
 		return nil
 	}
-	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, api.UserFrom(ctx))
+	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, access.UserFrom(ctx).Name)
 	return err
 }
 
@@ -119,7 +119,7 @@ func (a *App) Pause(ctx context.Context, kind string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, api.UserFrom(ctx))
+	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, access.UserFrom(ctx).Name)
 	return err
 }
 
@@ -129,7 +129,7 @@ func (a *App) Rollback(ctx context.Context, kind string) (rebalancer.RolledBack,
 	if err != nil {
 		return rebalancer.RolledBack{}, err
 	}
-	return r.rollback(ctx, cfg, base, api.UserFrom(ctx))
+	return r.rollback(ctx, cfg, base, access.UserFrom(ctx).Name)
 }
 
 func (r *runner) rollback(ctx context.Context, cfg *config.Config, base *config.Kind, by string) (rebalancer.RolledBack, error) {
@@ -145,13 +145,20 @@ func (r *runner) rollback(ctx context.Context, cfg *config.Config, base *config.
 	return done, err
 }
 
-// Leader implements api.Backend.
-func (a *App) Leader() (self bool, addr string) {
+// Leader implements api.Backend. Plain HTTP leads to it only where tokens may go that way: to a
+// leader without a secure port, such as one of an older build, nothing is passed on otherwise.
+func (a *App) Leader() (self bool, url string) {
 	if a.leadership.leads() {
 		return true, ""
 	}
-	_, addr, _ = strings.Cut(a.leadership.identity(), "@")
-	return false, addr
+	secure, plain := addresses(a.leadership.identity())
+	switch {
+	case secure != "" && a.peers != nil:
+		return false, "https://" + secure
+	case plain != "" && (a.opts.InsecureLocal || a.opts.PlainHTTPTokens):
+		return false, "http://" + plain
+	}
+	return false, ""
 }
 
 // view is what the metrics API and the Prometheus collector are made from.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 // Options are the flags: addresses, credentials, identity, which a running server cannot change.
 type Options struct {
+	Version   string // of this build, for the document of the API
 	Namespace string // of the workloads, the ConfigMap and the Lease
 	PodName   string // this replica's name in the Lease, the head and the events
 
@@ -45,20 +47,26 @@ type Options struct {
 
 	CatalogueDSNFile string // file with postgres://…, mysql://… or mariadb://…
 
-	Listen         string // REST, probes, Prometheus
-	Advertise      string // host:port at which other replicas reach Listen; empty: the pod's address is not known, writes are not forwarded
-	SecurePort     int    // custom metrics API; 0: not served
-	BindAddress    string // address of SecurePort
-	TLSCertFile    string
-	TLSKeyFile     string
-	TLSSelfManaged bool   // make and renew the certificate, instead of files
-	TLSSecret      string // in which the replicas share it
+	Listen     string // REST, probes, Prometheus
+	Advertise  string // host:port at which other replicas reach Listen; empty: the pod's address is not known, writes are not forwarded
+	SecurePort int    // metrics APIs, and the API for operators; 0: not served
+	// AdvertiseSecure is the host:port at which other replicas reach SecurePort; empty: the host of
+	// Advertise, and SecurePort.
+	AdvertiseSecure string
+	BindAddress     string // address of SecurePort
+	TLSCertFile     string
+	TLSKeyFile      string
+	TLSSelfManaged  bool   // make and renew the certificate, instead of files
+	TLSSecret       string // in which the replicas share it
 
 	MetricsService      string // the Service before SecurePort, as the APIServices name it
 	MetricsServicePort  int    // its port, for APIServices that are taken over
 	TakeOverAPIServices bool   // change APIServices that lead to another provider
 
-	InsecureLocal bool // POST without a token, only on a loopback address
+	TokenAudience   string // what tokens must be for; empty: for the API server
+	OldReads        string // over plain HTTP: one of oldReadsOpen and oldReadsClosed
+	PlainHTTPTokens bool   // the old POSTs take a token over plain HTTP
+	InsecureLocal   bool   // no token is needed over plain HTTP, only on a loopback address
 
 	DryRun        bool
 	LeaderElect   bool
@@ -120,6 +128,8 @@ func (o *Options) Validate() error {
 	f.when(o.SecurePort < 0 || o.SecurePort > 65535, "--secure-port %d: must be between 0 (off) and 65535", o.SecurePort)
 	f.when(o.InsecureLocal && !samesite.Loopback(o.Listen),
 		"--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen)
+	f.when(o.OldReads != oldReadsOpen && o.OldReads != oldReadsClosed,
+		"--old-reads %q: must be %s or %s", o.OldReads, oldReadsOpen, oldReadsClosed)
 	f.when(!(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0),
 		"--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
 		o.LeaseDuration, o.RenewDeadline, o.RetryPeriod)
@@ -214,5 +224,48 @@ func (o *Options) validateCertificate(f *flagFaults) {
 		"--metrics-service-port %d: must be between 1 and 65535", o.MetricsServicePort)
 }
 
-// identity is this replica's name in the Lease: the pod, and where the others reach it.
-func (o *Options) identity() string { return o.PodName + "@" + o.Advertise }
+// Values of OldReads.
+const oldReadsOpen, oldReadsClosed = "open", "closed"
+
+// secureAddress is where the other replicas reach SecurePort; empty: they cannot.
+func (o *Options) secureAddress() string {
+	host, _, err := net.SplitHostPort(o.Advertise)
+	switch {
+	case o.SecurePort == 0:
+		return ""
+	case o.AdvertiseSecure != "":
+		return o.AdvertiseSecure
+	case err != nil:
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(o.SecurePort))
+}
+
+// identity is this replica's name in the Lease: the pod, and where the others reach it. Builds that
+// knew no secure port take what follows the @ for the address, and what comes before it for a name.
+func (o *Options) identity() string {
+	name := o.PodName
+	if secure := o.secureAddress(); secure != "" {
+		name += "/" + secure
+	}
+	return name + "@" + o.Advertise
+}
+
+// addresses reads an identity. secure is empty for a build that has no secure port.
+func addresses(identity string) (secure, plain string) {
+	name, plain, _ := strings.Cut(identity, "@")
+	_, secure, _ = strings.Cut(name, "/")
+	return secure, plain
+}
+
+// secureURL is where people find the secure port: its Service.
+func (o *Options) secureURL() string {
+	if o.SecurePort == 0 {
+		return ""
+	}
+	host := o.MetricsService + "." + o.Namespace + ".svc"
+	if o.MetricsServicePort != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(o.MetricsServicePort))
+	}
+	return "https://" + host
+}

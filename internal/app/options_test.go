@@ -11,7 +11,7 @@ func validOptions() Options {
 	return Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler",
 		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
-		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443,
+		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443, OldReads: oldReadsOpen,
 		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/testbed/stacks"
@@ -47,7 +48,7 @@ func offline(t *testing.T) Options {
 	t.Helper()
 	o := Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler", ZooKeeper: "127.0.0.1:1",
-		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0",
+		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0", OldReads: oldReadsOpen,
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 		CatalogueDSNFile: filepath.Join(t.TempDir(), "dsn"), Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 	}
@@ -85,7 +86,8 @@ func newReplica(t *testing.T, patience time.Duration) *replica {
 	a.runners.by["Thing"] = r.runner
 	a.runners.mu.Unlock()
 	mux := http.NewServeMux()
-	api.New(api.Config{Version: "test", InsecureLocal: true, Patience: patience}, mux, leader{a}, nil, nil, log)
+	guard := access.New(access.Config{Insecure: true, Kinds: a.Kinds}, nil, nil, log, prometheus.NewRegistry())
+	api.New(api.Config{Version: "test", Guard: guard, Patience: patience}, mux, leader{a}, nil, log)
 	server := httptest.NewServer(mux)
 	r.url = server.URL
 	t.Cleanup(func() {

@@ -16,8 +16,8 @@ import (
 
 const (
 	// reviewsPerSecond, reviewsAtOnce are of all sources, sourcePerSecond and sourceAtOnce of one.
-	reviewsPerSecond, reviewsAtOnce = 40, 40
-	sourcePerSecond, sourceAtOnce   = 5, 10
+	reviewsPerSecond, reviewsAtOnce = 20, 20
+	sourcePerSecond, sourceAtOnce   = 10, 10
 	// maxWaiting is how many callers of one source wait for their turn at most.
 	maxWaiting = 20
 	// ReviewTimeout bounds one review.
@@ -32,10 +32,11 @@ var (
 	// ErrRefused marks a review's answer that the token is not valid.
 	ErrRefused = errors.New("the token is not valid")
 	// ErrBusy says that too many callers of one source wait for a review.
-	ErrBusy = errors.New("too many tokens of this address wait for a review")
+	ErrBusy = errors.New("too many callers of this address wait for a review")
 )
 
-// Reviews bounds how often bearer tokens are reviewed: any caller can cause that.
+// Reviews bounds how often Kubernetes is asked whose a token is, and what a user may: any caller can
+// cause that.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -48,7 +49,7 @@ type source struct {
 	waiting chan struct{}
 }
 
-// NewReviews returns Reviews of 40 a second in all and of 5 a second for one source.
+// NewReviews returns Reviews of 20 a second in all and of 10 a second for one source.
 func NewReviews() *Reviews {
 	return &Reviews{
 		all:     NewLine(reviewsPerSecond, reviewsAtOnce),
@@ -57,8 +58,9 @@ func NewReviews() *Reviews {
 	}
 }
 
-// Do calls review for a token when it is its turn, for at most ReviewTimeout, and returns its
-// error. ErrRefused is returned again for ten seconds without a call. ErrBusy: nothing was asked.
+// Do calls review when it is its turn, for at most ReviewTimeout, and returns its error. What is
+// reviewed is a token, or a text that is another one for each question. ErrRefused is returned again
+// for ten seconds without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {

@@ -12,7 +12,7 @@ import (
 // Kind is one kind of resources at one moment.
 type Kind struct {
 	Name string    `json:"name" doc:"the kind as configured: Thing, Rule, …"`
-	At   time.Time `json:"at" doc:"the moment for which ages are computed"`
+	At   time.Time `json:"at,omitzero" doc:"the moment for which ages are computed"`
 	// Groups are the StatefulSets that run it, with disjoint ordinals. There is one today.
 	Groups []Group `json:"groups" nullable:"false"`
 	// Verb, Reason and Why are the latest decision's: Why is its sentence. Blind is why there is

@@ -1,8 +1,8 @@
 // Package registration looks after the APIService objects through which a cluster finds its
-// provider of custom metrics. A cluster has one provider: the Service that is named there answers
-// every HPA.
+// provider of custom metrics, and the API for operators. A cluster has one provider: the Service
+// that is named there answers every HPA.
 //
-// In: the three objects, read by name. Out: what is wrong with them, for people, and, where that is
+// In: the objects, read by name. Out: what is wrong with them, for people, and, where that is
 // asked for, a patch that keeps caBundle current. Invariant: an object that leads to another
 // provider is left alone unless taking it over was asked for; nothing else is read or written.
 package registration
@@ -29,7 +29,10 @@ import (
 )
 
 // Names are those of the objects.
-var Names = []string{"v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"}
+var Names = []string{"v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io", operators}
+
+// operators is the object of the API for operators; the others are of metrics.
+const operators = "v1.ops.shardscaler.io"
 
 // Config says where the objects are to lead.
 type Config struct {
@@ -85,7 +88,11 @@ func (w *Watcher) sync(ctx context.Context, name string) error {
 	defer cancel()
 	object, err := w.api.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		w.found(name, false, "it does not exist, so no HPA finds our metrics")
+		missing := "it does not exist, so no HPA finds our metrics"
+		if name == operators {
+			missing = "it does not exist, so kubectl does not find our kinds"
+		}
+		w.found(name, false, missing)
 		return nil
 	}
 	if err != nil {

@@ -77,7 +77,7 @@ func TestBundleIsKeptCurrent(t *testing.T) {
 			require.InDelta(t, 1, testutil.ToFloat64(w.ours.WithLabelValues(name)), 0)
 		}
 	}
-	require.Equal(t, 6, c.written(), "nothing is written that is as it should be")
+	require.Equal(t, 2*len(Names), c.written(), "nothing is written that is as it should be")
 	require.Empty(t, w.Fault())
 	require.Empty(t, c.said)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -68,8 +69,10 @@ func (b *changed) Reassign(_ context.Context, _ string, ordinal int, by string) 
 func serve(t *testing.T, b Backend, audited *[]Audited) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
+	described := huma.DefaultConfig("test", "1")
+	described.Components.Schemas = schemas.New()
 	Register(Config{
-		API: humago.New(mux, huma.DefaultConfig("test", "1")), Backend: b, Log: slog.New(slog.DiscardHandler),
+		API: humago.New(mux, described), Backend: b, Log: slog.New(slog.DiscardHandler),
 		User:  func(context.Context) string { return "ann" },
 		Audit: func(_ context.Context, a Audited) { *audited = append(*audited, a) },
 	})

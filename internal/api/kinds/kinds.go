@@ -16,6 +16,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
@@ -100,7 +101,10 @@ type Config struct {
 	Audit func(ctx context.Context, a Audited)
 	// Patience is how long a change waits for ZooKeeper. Default 30 s.
 	Patience time.Duration
-	Log      *slog.Logger
+	// Watch lets callers in who ask for a stream; Streams serves them. Nil: there are no streams.
+	Watch   huma.Middlewares
+	Streams *stream.Hub
+	Log     *slog.Logger
 }
 
 type handlers struct {

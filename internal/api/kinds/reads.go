@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -66,17 +67,21 @@ func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 }
 
 func (h *handlers) registerReads() {
-	huma.Register(h.API, unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources")), h.listKinds)
+	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
+	h.watch(&list)
+	huma.Register(h.API, list, h.listKinds)
 	huma.Register(h.API, unchanged(h.read("get-kind", "kinds/{kind}", "One kind")), h.getKind)
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
 	huma.Register(h.API, unchanged(h.read("get-node", "nodes/{node}", "The instances of all kinds on a node")), h.getNode)
 }
 
-func (h *handlers) listKinds(_ context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
 	for _, v := range h.views() {
-		list.Items = append(list.Items, ops.KindOf(v))
+		if access.Sees(ctx, v.Config.Name) {
+			list.Items = append(list.Items, ops.KindOf(v))
+		}
 	}
 	return tell(in.IfNoneMatch, list)
 }

@@ -164,7 +164,7 @@ func (w *world) badCalls() {
 	const path = "/v1/api/orchestrations/Thing/orchestrate"
 	token, err := w.OperatorToken(ctx)
 	require.NoError(w.t, err)
-	guest, err := w.Env.Kubernetes.Run(ctx, "--namespace", w.Namespace, "create", "token", "default")
+	guest, err := w.Env.Kubernetes.Run(ctx, "--namespace", w.Namespace, "create", "token", "default", "--audience", product.Audience)
 	require.NoError(w.t, err)
 
 	for _, c := range []struct {
@@ -175,7 +175,7 @@ func (w *world) badCalls() {
 	}{
 		{"", map[string]any{"maxInstances": 20}, http.StatusUnauthorized, "token"},
 		{"forged", map[string]any{"maxInstances": 20}, http.StatusUnauthorized, "token"},
-		{strings.TrimSpace(guest), map[string]any{"maxInstances": 20}, http.StatusForbidden, "orchestrations"},
+		{strings.TrimSpace(guest), map[string]any{"maxInstances": 20}, http.StatusForbidden, `may not update kinds/limits.ops.shardscaler.io`},
 		{token, map[string]any{"maxInstances": 2}, http.StatusUnprocessableEntity, "maxInstances: Invalid value: 2: must be between 3 and 100"},
 		{token, map[string]any{"maxInstances": 101}, http.StatusUnprocessableEntity, "maxInstances"},
 		{token, map[string]any{"maxInstances": 10.5}, http.StatusUnprocessableEntity, "maxInstances"},

@@ -28,6 +28,9 @@ const buildBefore = "20e12e8272bded347abfb15076f7a6514e2378ec"
 func TestTwoBuildsTakeTurns(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
+		o.EachServer = func(i int) []string { // as an operator would while clients still use plain HTTP
+			return [][]string{nil, {"--plain-http-tokens"}}[i]
+		}
 		slowMoves(o.Config)
 		for i := range o.Config.Kinds { // the build before refuses fields that it does not know
 			o.Config.Kinds[i].Catalogue.Lag, o.Config.Kinds[i].Catalogue.MaxDeletes = nil, nil
@@ -39,7 +42,10 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 		require.NoError(t, v.Stop(t.Context()))
 	}
 	before.Argv[0] = former
-	token, err := w.OperatorToken(t.Context())
+	before.PlainTokens, now.PlainTokens = true, true
+	_, err := w.OperatorToken(t.Context()) // binds the role
+	require.NoError(t, err)
+	token, err := w.Env.Kubernetes.Token(t.Context(), w.Namespace, "operator")
 	require.NoError(t, err)
 	post := func(v *product.Server, what string, body any) {
 		w.until("POST "+what, func(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -124,7 +125,10 @@ func (w *world) reassign(ordinal int) (string, error) {
 	w.t.Helper()
 	token, err := w.OperatorToken(w.t.Context())
 	require.NoError(w.t, err)
-	cmd := exec.CommandContext(w.t.Context(), programs.Shardscaler, "reassign", rule, fmt.Sprint(ordinal), "--assume-dead", "--server", "http://"+w.Servers[0].Addr)
+	ca := filepath.Join(w.Dir, "ca.crt")
+	require.NoError(w.t, os.WriteFile(ca, w.Certs.CA, 0o600))
+	cmd := exec.CommandContext(w.t.Context(), programs.Shardscaler, "reassign", rule, fmt.Sprint(ordinal), "--assume-dead",
+		"--server", "https://"+w.Servers[0].Secure, "--ca-file", ca, "--tls-server-name", "shardscaler-metrics."+w.Namespace+".svc")
 	cmd.Env = []string{"SHARDSCALER_TOKEN=" + token, "HOME=" + filepath.Dir(programs.Shardscaler)}
 	out, err := cmd.CombinedOutput()
 	return string(out), err

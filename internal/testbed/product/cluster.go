@@ -2,9 +2,12 @@ package product
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -116,10 +119,47 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 	return values, nil
 }
 
-// REST calls a replica's REST API and decodes the answer into out, if any. token may be empty.
+// REST calls a replica's REST API and decodes the answer into out, if any. token may be empty; with
+// one it goes over TLS.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
+	if token == "" || v.PlainTokens {
+		return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
+	}
+	client, err := v.TLSClient(ctx, "")
+	if err != nil {
+		return err
+	}
+	raw, err := httpcall.Do(ctx, client, method, "https://"+v.Secure+path, token, in)
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(raw, out)
 }
+
+// TLSClient is a client of a replica's secure port that checks its certificate. from is the local
+// address that it calls from; empty: any.
+func (v *Server) TLSClient(ctx context.Context, from string) (*http.Client, error) {
+	bundle, err := v.bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(bundle)
+	dialer := &net.Dialer{}
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true, DialContext: dialer.DialContext,
+			TLSClientConfig: &tls.Config{RootCAs: trusted, ServerName: v.serverName, MinVersion: tls.VersionTLS12},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// Audience is what tokens of the REST API are for.
+const Audience = "shardscaler"
 
 // OperatorToken returns the token of a service account that may send POSTs, as a person's would.
 func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
@@ -129,7 +169,7 @@ func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	return c.control.Token(ctx, c.space, name)
+	return c.control.Token(ctx, c.space, name, Audience)
 }
 
 // ConfigureText writes any text into the ConfigMap.
@@ -176,7 +216,8 @@ func (s *Stack) Leader(ctx context.Context) (*Server, error) {
 		return nil, fmt.Errorf("read Lease: %w", err)
 	}
 	for _, v := range s.Servers {
-		if strings.HasPrefix(ptr.Deref(lease.Spec.HolderIdentity, ""), v.Name+"@") && v.Running() {
+		holder, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "@")
+		if name, _, _ := strings.Cut(holder, "/"); name == v.Name && v.Running() {
 			return v, nil
 		}
 	}

@@ -53,7 +53,12 @@ func (p *Process) Stop(ctx context.Context) error {
 // Server is one replica of shardscaler.
 type Server struct {
 	*Process        // its Addr is that of REST, probes and Prometheus
-	Secure   string // host:port of the metrics API
+	Secure   string // host:port of what is served over TLS
+	// PlainTokens: it is a build, or has a flag, that takes tokens over plain HTTP.
+	PlainTokens bool
+
+	bundle     func(context.Context) ([]byte, error)
+	serverName string
 }
 
 // startServers starts the replicas and the front before them.
@@ -90,6 +95,7 @@ func (s *Stack) startServers(context.Context) error {
 		server := &Server{
 			Process: newProcess(s.Env, s.Dir, name, s.Programs.Shardscaler, args...),
 			Secure:  fmt.Sprintf("127.0.0.1:%d", secure),
+			bundle:  s.CABundle, serverName: s.serverName(),
 		}
 		server.Addr, server.Env = addr, append(server.Env, s.ServerEnv...)
 		s.onClose(server.Stop)

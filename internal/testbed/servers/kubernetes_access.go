@@ -87,7 +87,8 @@ func (k *Kubernetes) ServiceAccountKubeconfig(ctx context.Context, namespace, na
 }
 
 // Token returns the token of a service account, for a day, and creates an account that is missing.
-func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string, error) {
+// It is for the audiences, or else for the API server.
+func (k *Kubernetes) Token(ctx context.Context, namespace, name string, audiences ...string) (string, error) {
 	client, err := k.client()
 	if err != nil {
 		return "", err
@@ -98,7 +99,7 @@ func (k *Kubernetes) Token(ctx context.Context, namespace, name string) (string,
 		return "", err
 	}
 	day := int64(24 * time.Hour / time.Second)
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day}}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &day, Audiences: audiences}}
 	request, err = accounts.CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"context"
@@ -26,6 +26,7 @@ func reviewer(count *int) *fake.Clientset {
 		review := a.(ktesting.CreateAction).GetObject().(*authentication.TokenReview)
 		review.Status.Authenticated = review.Spec.Token == "operator"
 		review.Status.User.Username = review.Spec.Token
+		review.Status.Audiences = review.Spec.Audiences
 		return true, review, nil
 	})
 	client.PrependReactor("create", "subjectaccessreviews", func(a ktesting.Action) (bool, runtime.Object, error) {
@@ -39,28 +40,30 @@ func reviewer(count *int) *fake.Clientset {
 func TestAFloodOfForgedTokensCostsFewReviewsAndDelaysNoOperator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reviewed := 0
-		auth := &KubernetesAuthorizer{Client: reviewer(&reviewed), Namespace: "iota", Reviews: limits.NewReviews()}
+		auth := NewReviewer(reviewer(&reviewed), "iota", limits.NewReviews())
 		answers := make(chan error, 900)
 		for i := range 900 {
 			go func() {
-				_, err := auth.Authorize(context.Background(), "10.0.0.9:1234", string(rune('a'+i)), "Thing")
+				_, err := auth.Authenticate(context.Background(), "10.0.0.9:1234", string(rune('a'+i)), "shardscaler")
 				answers <- err
 			}()
 		}
 		synctest.Wait()
 		begun := time.Now()
-		user, err := auth.Authorize(t.Context(), "10.0.0.1:1234", "operator", "Thing")
+		user, err := auth.Authenticate(t.Context(), "10.0.0.1:1234", "operator", "shardscaler")
 		require.NoError(t, err)
-		require.Equal(t, "operator", user)
+		require.Equal(t, "operator", user.Name)
+		allowed, err := auth.Allowed(t.Context(), "10.0.0.1:1234", "key", user, Right{Name: "Thing"})
+		require.NoError(t, err)
+		require.True(t, allowed)
 		require.Zero(t, time.Since(begun))
 		for range 900 {
 			err := <-answers
 			require.True(t, errors.Is(err, limits.ErrBusy) || errors.Is(err, limits.ErrRefused), err)
 		}
 		require.LessOrEqual(t, reviewed, 32, "of 901 tokens")
-		_, err = auth.Authorize(t.Context(), "10.0.0.1:1234", "operator", "Rule")
-		require.ErrorIs(t, err, ErrForbidden, "a token is not refused for what its user may do elsewhere")
-		_, err = auth.Authorize(t.Context(), "10.0.0.1:1234", "operator", "Thing")
+		allowed, err = auth.Allowed(t.Context(), "10.0.0.1:1234", "key", user, Right{Name: "Rule"})
 		require.NoError(t, err)
+		require.False(t, allowed)
 	})
 }

@@ -1,4 +1,6 @@
-package api
+// Package schemas names and describes the types that answers and requests have, in the OpenAPI
+// document.
+package schemas
 
 import (
 	"path"
@@ -40,9 +42,9 @@ func schemaName(t reflect.Type, hint string) string {
 	return name
 }
 
-// newSchemas is the registry of the types that answers and requests have. Types that write their
+// New is a registry of them. Types that write their
 // JSON themselves are described by what they write.
-func newSchemas() huma.Registry {
+func New() huma.Registry {
 	r := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	r.RegisterTypeAlias(reflect.TypeFor[config.Duration](), reflect.TypeFor[string]())
 	r.RegisterTypeAlias(reflect.TypeFor[resource.Quantity](), reflect.TypeFor[string]())

@@ -1,0 +1,72 @@
+package metricsapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+)
+
+// Beside is what the port serves beside the metrics APIs. Neither takes a place that requests for
+// metrics need.
+type Beside struct {
+	// Own answers the paths for which Owns is true, with an authentication of its own; nil: none.
+	Own  http.Handler
+	Owns func(path string) bool
+	// Group answers the calls of an API group to which the library has let the caller in: it finds
+	// user and request info in the request's context. Nil: none.
+	Group   http.Handler
+	Version schema.GroupVersion
+	// Resources and subresources of the group, for discovery.
+	Resources []metav1.APIResource
+}
+
+// ListAPIResources implements discovery.APIResourceLister.
+func (b Beside) ListAPIResources() []metav1.APIResource { return b.Resources }
+
+const (
+	// groupInFlight is how many calls of the group, that only read or that change something, are
+	// answered at once.
+	groupInFlight = 200
+	// groupTimeout is longer than a change waits to be carried out.
+	groupTimeout = 50 * time.Second
+)
+
+// beside leads requests to what serves them.
+func (s *Server) beside(metrics http.Handler, c *genericapiserver.Config) http.Handler {
+	b := s.cfg.Beside
+	group, prefix := http.NotFoundHandler(), "/apis/"+b.Version.String()+"/"
+	if b.Group != nil {
+		own := *c
+		own.MaxRequestsInFlight, own.MaxMutatingRequestsInFlight, own.RequestTimeout = groupInFlight, groupInFlight, groupTimeout
+		group = s.checkTokens(genericapiserver.DefaultBuildHandlerChain(s.withRecovery(b.Group), &own))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case b.Own != nil && b.Owns(r.URL.Path):
+			b.Own.ServeHTTP(w, r)
+		case b.Group != nil && len(r.URL.Path) > len(prefix) && strings.HasPrefix(r.URL.Path, prefix):
+			group.ServeHTTP(w, r)
+		default:
+			metrics.ServeHTTP(w, r)
+		}
+	})
+}
+
+// addGroup tells the group to clients that ask for the older form of discovery.
+func (s *Server) addGroup(server *genericapiserver.GenericAPIServer) {
+	b := s.cfg.Beside
+	if b.Group == nil {
+		return
+	}
+	version := metav1.GroupVersionForDiscovery{GroupVersion: b.Version.String(), Version: b.Version.Version}
+	group := metav1.APIGroup{Name: b.Version.Group, Versions: []metav1.GroupVersionForDiscovery{version}, PreferredVersion: version}
+	server.DiscoveryGroupManager.AddGroup(group)
+	mux := server.Handler.NonGoRestfulMux
+	mux.Handle("/apis/"+group.Name, discovery.NewAPIGroupHandler(server.Serializer, group))
+	mux.Handle("/apis/"+b.Version.String(), discovery.NewAPIVersionHandler(server.Serializer, b.Version, b))
+}

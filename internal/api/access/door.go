@@ -1,0 +1,126 @@
+package access
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/samesite"
+)
+
+// What plain HTTP answers to callers whom nothing is known of.
+var (
+	// free are asked by Kubernetes, Prometheus and preStop hooks, which have no use for a refusal.
+	free = []string{"/livez", "/readyz", "/metrics", Prefix + "drains/"}
+	// formerly are what was shown before there was a secure door.
+	formerly = []string{Prefix + "orchestrations/", Prefix + "snapshot", Prefix + "openapi"}
+)
+
+func startsWith(path string, with []string) bool {
+	for _, w := range with {
+		if strings.HasPrefix(path, w) && (strings.HasSuffix(w, "/") || len(path) == len(w) || strings.ContainsRune("/.-", rune(path[len(w)]))) {
+			return true
+		}
+	}
+	return false
+}
+
+// Plain is the door of plain HTTP. What carries a token or a cookie is refused before anything is
+// asked, and so is all that needs one.
+func (g *Guard) Plain(next http.Handler) http.Handler {
+	next = samesite.Only(next, g.Insecure)
+	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if no := g.plain(r); no != nil {
+			g.refused.WithLabelValues(string(Plain), no.reason).Inc()
+			no.write(w)
+			return
+		}
+		stripVouch(r)
+		next.ServeHTTP(w, r.WithContext(with(r.Context(), &caller{door: Plain, source: r.RemoteAddr})))
+	}))
+}
+
+// plain says why a request is not taken over plain HTTP. Tokens that nothing will look at go.
+func (g *Guard) plain(r *http.Request) *refusal {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	carries := r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != ""
+	was := startsWith(r.URL.Path, formerly)
+	switch {
+	case startsWith(r.URL.Path, free), g.Insecure:
+		r.Header.Del("Authorization")
+		r.Header.Del("Cookie")
+		return nil
+	case was && g.PlainTokens && r.Header.Get("Cookie") == "" && (!read || !g.OldReadsClosed || carries):
+		return nil
+	case carries:
+		return g.needsTLS(r, "a token or a cookie is not taken over plain HTTP, where it can be read on its way")
+	case was && read && !g.OldReadsClosed:
+		return nil
+	default:
+		return g.needsTLS(r, "this needs a token, which is not taken over plain HTTP")
+	}
+}
+
+func (g *Guard) needsTLS(r *http.Request, why string) *refusal {
+	if g.Address == "" {
+		why += "; this server has no --secure-port"
+	} else {
+		why += ": use " + g.Address + r.URL.EscapedPath()
+	}
+	return &refusal{status: http.StatusForbidden, reason: refusedPlain, kind: TLSNeeded, detail: why}
+}
+
+// bodyPatience is how long the whole of a request's body may take.
+const bodyPatience = 30 * time.Second
+
+// Secure is the door of TLS.
+func (g *Guard) Secure(next http.Handler) http.Handler {
+	next = samesite.Only(next, false)
+	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &caller{door: Secure, source: r.RemoteAddr}
+		err := g.peers.vouched(r, c)
+		if err == nil && c.user.Name == insecureLocal && !g.Insecure {
+			err = errStranger // it trusts its machine, and this one does not
+		}
+		if err != nil {
+			no := &refusal{status: http.StatusServiceUnavailable, reason: refusedToken, detail: err.Error(), header: map[string]string{"Retry-After": "5"}}
+			g.refused.WithLabelValues(string(Secure), no.reason).Inc()
+			no.write(w)
+			return
+		}
+		stripVouch(r)
+		// Some connections have no deadlines; those of the library's server do.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+		next.ServeHTTP(w, r.WithContext(with(r.Context(), c)))
+	}))
+}
+
+// Aggregated is the door of the API server: the user is authenticated, and may do what right says.
+func (g *Guard) Aggregated(w http.ResponseWriter, r *http.Request, user User, right Right, next http.Handler) {
+	c := &caller{door: Aggregated, source: r.RemoteAddr, user: user, vouched: true}
+	c.recheck = func(ctx context.Context) error {
+		if no := g.allow(ctx, c, user.key(), right); no != nil {
+			return no
+		}
+		return nil
+	}
+	stripVouch(r)
+	r.Header.Del("Authorization")
+	r.Header.Del("Cookie")
+	next.ServeHTTP(w, r.WithContext(with(r.Context(), c)))
+}
+
+// secured adds what tells browsers not to do more with an answer than it is for.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,203 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/meter"
+)
+
+// Config configures New.
+type Config struct {
+	// Namespace is that of the kinds: rights are asked for in it.
+	Namespace string
+	// Audience is what tokens must be for; "": for the API server.
+	Audience string
+	// Address is the URL at which the secure door is, for people; "": there is none.
+	Address string
+	// Insecure lets pass what comes over plain HTTP, without a token: only on a loopback address.
+	Insecure bool
+	// PlainTokens takes tokens of the API server's audience with the old POSTs over plain HTTP.
+	PlainTokens bool
+	// OldReadsClosed asks for a token also where only what was always shown is read.
+	OldReadsClosed bool
+	// Kinds are the names of the configured kinds.
+	Kinds func() []string
+}
+
+// Guard lets callers in.
+type Guard struct {
+	Config
+	reviews Reviews
+	peers   *Peers
+	log     *slog.Logger
+	refused *prometheus.CounterVec
+}
+
+// New returns a Guard. peers may be nil: no other replica passes requests on.
+func New(cfg Config, reviews Reviews, peers *Peers, log *slog.Logger, reg prometheus.Registerer) *Guard {
+	return &Guard{
+		Config: cfg, reviews: reviews, peers: peers, log: log,
+		refused: meter.In(reg).Counters("shardscaler_api_refused_total", "Calls of the REST API that were refused before they reached it, by door and reason.", "door", "reason"),
+	}
+}
+
+// Let is the middleware of operations that need the Right which method and path say.
+func (g *Guard) Let(ctx huma.Context, next func(huma.Context)) {
+	at := ctx.URL()
+	right, err := RightOf(ctx.Method(), &at, g.Namespace)
+	if err != nil {
+		g.refuse(ctx, &refusal{status: http.StatusBadRequest, reason: refusedPath, detail: err.Error()})
+		return
+	}
+	g.let(ctx, next, right)
+}
+
+// LetOld is the middleware of operations below /v1/api/orchestrations/ that change something.
+func (g *Guard) LetOld(ctx huma.Context, next func(huma.Context)) {
+	right := old[ctx.Operation().OperationID]
+	right.Name, right.Namespace = ctx.Param("kind"), g.Namespace
+	g.let(ctx, next, right)
+}
+
+// LetOldRead is that of those that do not, and need no token while old reads are open.
+func (g *Guard) LetOldRead(ctx huma.Context, next func(huma.Context)) {
+	if !g.OldReadsClosed && ctx.Header("Authorization") == "" && ctx.Header("Cookie") == "" {
+		next(ctx)
+		return
+	}
+	g.LetOld(ctx, next)
+}
+
+func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
+	c := from(ctx.Context())
+	if no := g.check(ctx.Context(), c, ctx.Header("Authorization"), right); no != nil {
+		g.refuse(ctx, no)
+		return
+	}
+	next(huma.WithContext(ctx, with(ctx.Context(), c)))
+}
+
+func (g *Guard) refuse(ctx huma.Context, no *refusal) {
+	g.refused.WithLabelValues(string(from(ctx.Context()).door), no.reason).Inc()
+	no.answer(ctx)
+}
+
+// check fills in the caller, or says why it may not do what right says.
+func (g *Guard) check(ctx context.Context, c *caller, authorization string, right Right) *refusal {
+	switch token := bearer(authorization); {
+	case c.vouched:
+		return nil
+	case c.door == Plain && g.Insecure:
+		c.user = User{Name: insecureLocal}
+		return nil
+	case token == "":
+		return &refusal{
+			status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
+			header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
+		}
+	default:
+		review := func(ctx context.Context) *refusal { return g.review(ctx, c, token, right) }
+		c.recheck = func(ctx context.Context) error {
+			if no := review(ctx); no != nil {
+				return no
+			}
+			return nil
+		}
+		return review(ctx)
+	}
+}
+
+func (g *Guard) command() string {
+	if g.Audience == "" {
+		return "kubectl -n " + g.Namespace + " create token NAME"
+	}
+	return "kubectl -n " + g.Namespace + " create token NAME --audience " + g.Audience
+}
+
+// review asks whose the token is, and what they may.
+func (g *Guard) review(ctx context.Context, c *caller, token string, right Right) *refusal {
+	audience := g.Audience
+	if c.door == Plain { // with PlainTokens alone: as it was
+		audience = ""
+	}
+	user, err := g.reviews.Authenticate(ctx, c.source, token, audience)
+	if err != nil {
+		return g.notReviewed(err)
+	}
+	c.user = user
+	return g.allow(ctx, c, hash("token", token, audience), right)
+}
+
+// allow asks whether the caller may. Who may not list all kinds is shown those that they may get.
+func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *refusal {
+	ask := func(right Right) (bool, error) { return g.reviews.Allowed(ctx, c.source, key, c.user, right) }
+	allowed, err := ask(right)
+	if err == nil && !allowed && right.coveredByFormer() {
+		allowed, err = g.reviews.AllowedFormerly(ctx, c.source, key, c.user, right.Name)
+	}
+	if err == nil && !allowed && right.Resource == "kinds" && right.Name == "" {
+		var sees []string
+		for _, kind := range g.Kinds() {
+			one := right
+			one.Verb, one.Name = "get", kind
+			if allowed, err = ask(one); err != nil {
+				break
+			}
+			if allowed {
+				sees = append(sees, kind)
+			}
+		}
+		c.sees, allowed = sees, len(sees) > 0
+	}
+	switch {
+	case err != nil:
+		return g.notReviewed(err)
+	case !allowed:
+		return &refusal{status: http.StatusForbidden, reason: refusedForbidden, detail: fmt.Sprintf("user %q may not %s", c.user.Name, right)}
+	}
+	return nil
+}
+
+func (g *Guard) notReviewed(err error) *refusal {
+	switch {
+	case errors.Is(err, limits.ErrRefused):
+		return &refusal{
+			status: http.StatusUnauthorized, reason: refusedToken, detail: err.Error(),
+			header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler", error="invalid_token"`},
+		}
+	case errors.Is(err, limits.ErrBusy):
+		return &refusal{status: http.StatusTooManyRequests, reason: refusedBusy, detail: err.Error(), header: map[string]string{"Retry-After": "1"}}
+	default:
+		g.log.Error("caller not checked", "error", err)
+		return &refusal{status: http.StatusServiceUnavailable, reason: refusedReview, detail: "the caller could not be checked with Kubernetes"}
+	}
+}
+
+// bearer is the token of an Authorization header; "": there is none.
+func bearer(header string) string {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Logged is the middleware of what changes something: one line of the audit log for each. It comes
+// after the one that lets callers in, and after the one that passes requests on to the leader.
+func (g *Guard) Logged(ctx huma.Context, next func(huma.Context)) {
+	c, began := from(ctx.Context()), time.Now()
+	next(ctx)
+	g.log.Info("change", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
+		"before", c.note.Before, "after", c.note.After, "status", ctx.Status(), "door", string(c.door), "source", c.source,
+		"took", time.Since(began).Round(time.Millisecond).String())
+}

@@ -1,0 +1,59 @@
+package access
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// TLSNeeded is the type of the problem document for what is not taken over plain HTTP.
+const TLSNeeded = "urn:shardscaler:tls-needed"
+
+// Reasons for which callers are refused: label values of shardscaler_api_refused_total.
+const (
+	refusedPlain     = "plain_http"
+	refusedNoToken   = "no_token"
+	refusedToken     = "token_invalid"
+	refusedForbidden = "forbidden"
+	refusedBusy      = "busy"
+	refusedReview    = "review_failed"
+	refusedPath      = "odd_path"
+	refusedHost      = "foreign_host"
+	refusedSite      = "other_site"
+)
+
+// refusal is why a request goes no further.
+type refusal struct {
+	status         int
+	reason, detail string
+	kind           string            // the problem document's type; "": about:blank
+	header         map[string]string // beside Content-Type
+}
+
+func (r *refusal) Error() string { return r.detail }
+
+func (r *refusal) document() []byte {
+	text, _ := json.Marshal(&huma.ErrorModel{Type: r.kind, Title: http.StatusText(r.status), Status: r.status, Detail: r.detail}) // text and a number
+	return append(text, '\n')
+}
+
+// write answers a request that has not reached an operation.
+func (r *refusal) write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	for name, value := range r.header {
+		w.Header().Set(name, value)
+	}
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.document()) // a caller that hung up needs no answer
+}
+
+// answer answers a request to an operation.
+func (r *refusal) answer(ctx huma.Context) {
+	ctx.SetHeader("Content-Type", "application/problem+json")
+	for name, value := range r.header {
+		ctx.SetHeader(name, value)
+	}
+	ctx.SetStatus(r.status)
+	_, _ = ctx.BodyWriter().Write(r.document()) // as above
+}

@@ -1,0 +1,142 @@
+package aggregated
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shardscaler/shardscaler/internal/api/access"
+)
+
+// problemType is the media type by which a caller asks for problem documents instead of Status.
+const problemType = "application/problem+json"
+
+// answer passes an answer on, but for what Kubernetes has a form of its own for: errors, and with
+// objects the kinds. These are kept back until finish.
+type answer struct {
+	http.ResponseWriter
+	request *http.Request
+	objects bool
+
+	status int
+	kept   *bytes.Buffer // nil: what is written goes on
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	if a.status != 0 {
+		return
+	}
+	a.status = status
+	if status >= http.StatusBadRequest && !wantsProblems(a.request) || status == http.StatusOK && a.objects {
+		a.kept = &bytes.Buffer{}
+		return
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(text []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if a.kept != nil {
+		return a.kept.Write(text)
+	}
+	return a.ResponseWriter.Write(text)
+}
+
+// Flush implements http.Flusher, for streams.
+func (a *answer) Flush() {
+	if flusher, ok := a.ResponseWriter.(http.Flusher); ok && a.kept == nil {
+		flusher.Flush()
+	}
+}
+
+// Unwrap lets http.ResponseController find what the connection can do.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// finish writes what was kept back.
+func (a *answer) finish(namespace string) {
+	if a.kept == nil {
+		return
+	}
+	a.Header().Del("Content-Length")
+	if a.status >= http.StatusBadRequest {
+		problem := struct{ Detail, Title string }{}
+		_ = json.Unmarshal(a.kept.Bytes(), &problem) // what is none has no detail
+		writeError(a.ResponseWriter, a.request, a.status, explain(problem.Detail, problem.Title, a.kept.Bytes()))
+		return
+	}
+	doc, err := convert(a.kept.Bytes(), namespace, wantsTable(a.request))
+	if err != nil {
+		writeError(a.ResponseWriter, a.request, http.StatusInternalServerError, err.Error())
+		return
+	}
+	a.Header().Set("Content-Type", "application/json")
+	a.ResponseWriter.WriteHeader(a.status)
+	_, _ = a.ResponseWriter.Write(doc) // a caller that hung up needs no answer
+}
+
+// explain is the sentence of a problem document, with what is wrong with each field.
+func explain(detail, title string, body []byte) string {
+	if detail == "" {
+		detail = title
+	}
+	problem := struct {
+		Errors []struct{ Message, Location string }
+	}{}
+	_ = json.Unmarshal(body, &problem) // as above
+	for _, e := range problem.Errors {
+		detail += "; " + strings.TrimPrefix(e.Location+": ", ": ") + e.Message
+	}
+	return detail
+}
+
+// writeError writes an error in the form that the caller asks for.
+func writeError(w http.ResponseWriter, r *http.Request, status int, message string) {
+	doc := any(metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: int32(status), Message: message, Reason: reasons[status],
+		Details: &metav1.StatusDetails{Group: access.Group, Kind: "kinds"},
+	})
+	w.Header().Set("Content-Type", "application/json")
+	if wantsProblems(r) {
+		doc = map[string]any{"title": http.StatusText(status), "status": status, "detail": message}
+		w.Header().Set("Content-Type", problemType)
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(doc) // a caller that hung up needs no answer
+}
+
+var reasons = map[int]metav1.StatusReason{
+	http.StatusBadRequest: metav1.StatusReasonBadRequest, http.StatusUnauthorized: metav1.StatusReasonUnauthorized,
+	http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusNotFound: metav1.StatusReasonNotFound,
+	http.StatusConflict: metav1.StatusReasonConflict, http.StatusGone: metav1.StatusReasonGone,
+	http.StatusUnprocessableEntity: metav1.StatusReasonInvalid, http.StatusRequestEntityTooLarge: metav1.StatusReasonRequestEntityTooLarge,
+	http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests, http.StatusServiceUnavailable: metav1.StatusReasonServiceUnavailable,
+	http.StatusGatewayTimeout: metav1.StatusReasonTimeout, http.StatusInternalServerError: metav1.StatusReasonInternalError,
+}
+
+// accepts are the media types of an Accept header, with their parameters.
+func accepts(r *http.Request, wanted func(media string, parameters map[string]string) bool) bool {
+	for _, clause := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		media, parameters, err := mime.ParseMediaType(clause)
+		if err == nil && wanted(media, parameters) {
+			return true
+		}
+	}
+	return false
+}
+
+func wantsProblems(r *http.Request) bool {
+	return accepts(r, func(media string, _ map[string]string) bool { return media == problemType })
+}
+
+func wantsTable(r *http.Request) bool {
+	return accepts(r, func(media string, p map[string]string) bool {
+		return media == "application/json" && p["as"] == "Table" && p["g"] == metav1.GroupName && p["v"] == "v1"
+	})
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/shardscaler/shardscaler/internal/api/access"
+)
+
+// forwarded marks a request that another replica passed on, so that two replicas that each take the
+// other for the leader do not pass it back and forth.
+const forwarded = "X-Shardscaler-Forwarded"
+
+// forward lets the leader answer writes. Over TLS the leader is told who the caller is; over plain
+// HTTP, where that is asked for, it is sent what the caller sent.
+func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
+	self, leader := h.backend.Leader()
+	to, err := url.Parse(leader)
+	switch {
+	case self:
+		next(ctx)
+	case err != nil || leader == "" || ctx.Header(forwarded) != "":
+		ctx.SetHeader("Retry-After", "5")
+		h.refuse(ctx, http.StatusServiceUnavailable, "no leader is known at the moment, or none that can be reached over TLS; try again in a few seconds")
+	default:
+		r, w := humago.Unwrap(ctx)
+		proxy := &httputil.ReverseProxy{
+			Transport: http.DefaultTransport,
+			Rewrite: func(p *httputil.ProxyRequest) {
+				p.SetURL(to)
+				p.Out.Header.Set(forwarded, "true")
+				if to.Scheme == "https" {
+					access.Vouch(ctx.Context(), p.Out)
+				}
+			},
+			ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+				h.unanswered(ctx, to.Host, err)
+			},
+		}
+		if to.Scheme == "https" {
+			proxy.Transport = h.peers
+		}
+		proxy.ServeHTTP(w, r)
+	}
+}

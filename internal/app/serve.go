@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/shardscaler/shardscaler/adapter/metricsapi"
+	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/aggregated"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
+)
+
+// newServers listens, so that an address in use is an error at start.
+func (a *App) newServers(reg prometheus.Registerer) error {
+	o := a.opts
+	var err error
+	if o.SecurePort != 0 {
+		a.registrar = newRegistrar(o, a.kube, a.log, reg)
+		a.peers = access.NewPeers(a.registrar.serving)
+	}
+	newCalls(a, reg)
+	if o.SecurePort != 0 {
+		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
+			Address:  net.JoinHostPort(o.BindAddress, fmt.Sprint(o.SecurePort)),
+			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
+			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
+			Beside: metricsapi.Beside{
+				Own: a.guard.Secure(a.calls), Owns: func(path string) bool { return strings.HasPrefix(path, access.Prefix) },
+				Group: aggregated.Handler(a.guard, a.calls), Version: schema.GroupVersion{Group: access.Group, Version: access.Version},
+				Resources: aggregated.Resources(),
+			},
+		}, a.view, a.log, reg)
+		if err != nil {
+			return err
+		}
+	}
+	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
+	}
+	return nil
+}
+
+// newCalls prepares the operations, which all doors lead to.
+func newCalls(a *App, reg prometheus.Registerer) {
+	o := a.opts
+	a.guard = access.New(access.Config{
+		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
+		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
+	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
+	a.streams = operators{a}.streams()
+	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams}
+	if a.peers != nil {
+		cfg.Peers = a.peers.Transport()
+	}
+	a.calls = http.NewServeMux()
+	api.New(cfg, a.calls, a, operators{a}, a.log)
+}
+
+// serveHTTP serves the door of plain HTTP.
+func (a *App) serveHTTP(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", serveChecks("livez", a.liveness))
+	mux.Handle("GET /readyz", serveChecks("readyz", a.readiness))
+	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
+	mux.Handle("/", a.calls)
+	server := &http.Server{
+		Handler:           a.guard.Plain(mux),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ConnContext:       stream.ConnContext,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	defer context.AfterFunc(ctx, func() {
+		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(bounded)
+	})()
+	a.log.Info("serving", "listen", a.listener.Addr().String())
+	a.opts.tellOfDoors(a.log)
+	if err := server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// tellOfDoors says what is open that need not stay so.
+func (o *Options) tellOfDoors(log *slog.Logger) {
+	if o.OldReads == oldReadsOpen {
+		log.Info("old reads are answered over plain HTTP without a token; --old-reads=closed ends that")
+	}
+	if o.PlainHTTPTokens {
+		log.Warn("old POSTs take tokens over plain HTTP, where they can be read on their way (--plain-http-tokens)")
+	}
+}
