@@ -16,6 +16,9 @@ import (
 // workshop is a copy of the sources, with the packages that they need.
 func workshop(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a short run does without node and a browser")
+	}
 	packages := servers.NodePackages(t, "internal/ui")
 	dir := t.TempDir()
 	err := fs.WalkDir(os.DirFS("."), ".", func(name string, entry fs.DirEntry, err error) error {

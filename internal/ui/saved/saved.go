@@ -8,13 +8,13 @@ package saved
 import (
 	"log/slog"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 	"github.com/shardscaler/shardscaler/internal/ui"
@@ -34,18 +34,10 @@ func Handler(s decide.Saved, log *slog.Logger) (http.Handler, error) {
 	mux.Handle("/{$}", http.RedirectHandler("/ui/", http.StatusFound))
 	config := huma.DefaultConfig("shardscaler, a saved snapshot", "1")
 	config.DocsPath, config.OpenAPIPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
-	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	config.Components.Schemas = schemas.New()
 	let := huma.Middlewares{onlyWhatIsSaved}
 	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend{Saved: s}, Read: let, Write: let, Log: log})
 	return samesite.Only(mux, true), nil
-}
-
-// schemaName is unique by the whole path of the type's package: no document shows it.
-func schemaName(t reflect.Type, hint string) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return strings.ReplaceAll(t.PkgPath(), "/", ".") + huma.DefaultSchemaNamer(t, hint)
 }
 
 // onlyWhatIsSaved refuses what backend lacks: every change, the history, and what stands over the

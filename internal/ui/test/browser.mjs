@@ -1,54 +1,11 @@
 // The page in a real browser, over a saved snapshot: nothing axe objects to, no errors, every flow by keyboard.
 // Environment: BROWSER is the program, SMALL and LARGE are addresses of the page over a small and a large snapshot.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
-import { createRequire } from 'node:module';
-import test, { after, before } from 'node:test';
-import { chromium } from 'playwright-core';
+import test from 'node:test';
+import { accessible, fits, open, settled, show, tabTo } from './open.mjs';
 
-const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const small = process.env.SMALL;
 const large = process.env.LARGE;
-
-let browser;
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.BROWSER, args: ['--no-sandbox', '--disable-gpu'] });
-});
-after(() => browser.close());
-
-/** Opens the page with a language and colours. Everything that the console says is in errors. */
-async function open(address, { lang = 'en', theme = 'light', width = 1280, height = 800 } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce' });
-  await context.addInitScript(
-    ([l, t]) => {
-      localStorage.setItem('shardscaler.lang', l);
-      localStorage.setItem('shardscaler.theme', t);
-    },
-    [lang, theme],
-  );
-  const page = await context.newPage();
-  const errors = [];
-  const outside = [];
-  // Find asks whether there is a resource, an instance or a node of a name: there is none is an answer, too.
-  const asked = /\/(resource\?id=|instances\/\d+$|nodes\/)/;
-  page.on('console', (m) => asked.test(m.location().url) || errors.push(`${m.text()} ${m.location().url}`));
-  page.on('pageerror', (e) => errors.push(e.message));
-  page.on('request', (r) => new URL(r.url()).host === new URL(address).host || outside.push(r.url()));
-  await page.goto(address);
-  await settled(page);
-  return { page, errors, outside, close: () => context.close() };
-}
-
-/** Waits until nothing is loading. */
-async function settled(page) {
-  await page.waitForSelector('#title, .failed');
-  await page.waitForFunction(() => !document.querySelector('.waiting'));
-}
-
-async function show(page, hash) {
-  await page.evaluate((to) => (location.hash = to), hash);
-  await settled(page);
-}
 
 const views = [
   '#/overview',
@@ -65,12 +22,7 @@ for (const lang of ['en', 'zh']) {
       const { page, errors, outside, close } = await open(small, { lang, theme });
       for (const view of views) {
         await show(page, view);
-        await page.evaluate(axe);
-        const found = await page.evaluate(async () => {
-          const run = await globalThis.axe.run({ resultTypes: ['violations'] });
-          return run.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).join(' | ')}`);
-        });
-        assert.deepEqual(found, [], view);
+        await accessible(page, view);
         assert.notEqual(await page.title(), 'shardscaler', view);
       }
       assert.deepEqual(errors, []);
@@ -90,17 +42,7 @@ for (const [name, options, zoom] of [
     await page.evaluate((z) => (document.documentElement.style.fontSize = z), zoom);
     for (const view of views) {
       await show(page, view);
-      assert.ok(
-        await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
-        `${view} scrolls sideways`,
-      );
-      const cut = await page.evaluate(() =>
-        [...document.querySelectorAll('main :is(p, h1, h2, h3, dt, dd, li, button, label, a), header *')]
-          .filter((e) => !e.closest('.rows, .scroll, .hidden, [popover], .bar') && e.scrollWidth > e.clientWidth + 1)
-          .filter((e) => getComputedStyle(e).display !== 'inline' && getComputedStyle(e).overflow !== 'visible')
-          .map((e) => e.outerHTML.slice(0, 120)),
-      );
-      assert.deepEqual(cut, [], view);
+      await fits(page, view);
     }
     await close();
   });
@@ -108,15 +50,6 @@ for (const [name, options, zoom] of [
 
 const focused = (page) =>
   page.evaluate(() => document.activeElement?.textContent?.trim() || document.activeElement?.id || '');
-
-/** Presses Tab until the focus is on what matches. */
-async function tabTo(page, selector) {
-  for (let i = 0; i < 60; i++) {
-    await page.keyboard.press('Tab');
-    if (await page.evaluate((s) => document.activeElement?.matches(s) ?? false, selector)) return;
-  }
-  assert.fail(`Tab does not come to ${selector}`);
-}
 
 for (const lang of ['en', 'zh']) {
   test(`by keyboard alone: ${lang}`, async () => {

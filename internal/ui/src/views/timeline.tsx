@@ -57,7 +57,7 @@ function Events({ kind, entries }: { kind: string; entries: Entry[] }) {
       </div>
       {mine.length === 0 && <Empty>{t('timeline.none')}</Empty>}
       {mine.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label={t('timeline.table')}>
+        <div class="scroll" tabIndex={0} role="region" aria-label={t(`timeline.${what.value}`)}>
           <table>
             {what.value === 'samples' ? (
               <Samples entries={mine.slice(0, rows.value)} />
