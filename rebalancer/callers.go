@@ -121,6 +121,15 @@ func (c *callers) Keep(ctx context.Context, name string, change orders.Update) e
 	return c.call(ctx, k.Request)
 }
 
+// KeepParts is Keep of a document that has parts.
+func (c *callers) KeepParts(ctx context.Context, name string, change orders.PartsUpdate) error {
+	k, err := c.calls.KeepParts(c.cfg.Now(), name, change)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, k.Request)
+}
+
 // Rollback takes the running wave back, leader only: what is in flight returns to its source if
 // that is open, and what has arrived is taken back by moves like any others. It returns when that
 // is under way. Nothing is spread until orders made later. So that what was undone is not soon

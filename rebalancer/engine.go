@@ -32,6 +32,9 @@ type Config struct {
 	// Resync asks for a complete read of the catalogue soon. It must not block; nil: there is
 	// no catalogue to ask.
 	Resync func()
+	// Moved is told of resources that this process has assigned or granted to an instance: the plan,
+	// "" where there is none, and why, in words of ops.Resource. It must not block; nil: none is told.
+	Moved func(plan, why string, n int)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 	// Each calls work for 0 to n-1. Default: each call in a goroutine of its own.

@@ -66,6 +66,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	select {
 	case <-e.reader:
 	default:
+		e.inventory.Index.CatchUp() // so that moves are noted when they are made
 		return e.cfg.ReadEvery
 	}
 	defer func() { e.reader <- struct{}{} }()
@@ -76,6 +77,7 @@ func (e *Engine) read(ctx context.Context) time.Duration {
 	}
 	e.pauses = loop.Pauses{}
 	e.publish(st, changed)
+	e.inventory.Indexed() // from the first State on: it notes moves
 	e.inventory.Index.CatchUp()
 	return e.cfg.ReadEvery
 }

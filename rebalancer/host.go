@@ -46,7 +46,14 @@ func (h host) Stop(why string) (news bool) {
 	return news
 }
 
-func (h host) Moved(n int) {
+func (h host) Moved(plan, why string, n int) {
+	h.countMoved(n)
+	if h.e.cfg.Moved != nil {
+		h.e.cfg.Moved(plan, why, n)
+	}
+}
+
+func (h host) countMoved(n int) {
 	h.e.leadership.mu.Lock()
 	defer h.e.leadership.mu.Unlock()
 	h.e.progress.Moved += int64(n)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -71,6 +72,15 @@ func (p *published) Lookup(id string) (ordinal int, ok bool) {
 	}
 	at, ok := p.inventory.Index.Find(id)
 	return int(max(at, -1)), ok
+}
+
+// MovesOf is what this replica has seen of the way of a resource since it follows; false: there is
+// no such resource.
+func (p *published) MovesOf(id string) (t inventory.Track, known bool) {
+	if !p.inventory.Indexed() {
+		return inventory.Track{}, false
+	}
+	return p.inventory.Index.Track(id)
 }
 
 // Binds says which of the rules that the leader was ordered bind a resource, and to which ordinals;

@@ -25,6 +25,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -89,6 +90,8 @@ type Config struct {
 	Guard *access.Guard
 	// Peers speaks with other replicas.
 	Peers http.RoundTripper
+	// Record has a change that a person has made in the kind's history.
+	Record func(kind string, c ops.ChangeEntry)
 	// SlowReader is how long a reader may take for 256 KiB before it is cut off. Default 5s.
 	SlowReader time.Duration
 	// Patience is how long a write waits to be carried out. Default 30s.
@@ -132,6 +135,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
 		Audit: func(ctx context.Context, a kinds.Audited) {
 			access.Audit(ctx, access.Note{Before: a.Before, After: a.After})
+			cfg.Record(a.Kind, ops.ChangeEntry{By: a.User, What: a.Operation, Before: a.Before, After: a.After})
 		},
 	})
 }

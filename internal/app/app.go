@@ -36,6 +36,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/telemetry"
+	"github.com/shardscaler/shardscaler/internal/timeline"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/zk"
@@ -85,6 +86,7 @@ type serving struct {
 // store is what the app uses of *zk.Client.
 type store interface {
 	rebalancer.Store
+	timeline.Store
 	Close()
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -169,7 +170,27 @@ func (l *leading) Preview(o orders.Orders, asked bool) (*rebalancer.Preview, err
 func (l *leading) Hindrance() string { return l.engine.Hindrance() }
 
 // History implements kinds.Histories.
-func (o operators) History(kind string) ops.EntryList { return ops.EntryList{} }
+func (o operators) History(kind string, q history.Query) ops.EntryList {
+	r := o.app.runner(kind)
+	if r == nil {
+		return ops.EntryList{Items: []ops.Entry{}}
+	}
+	return r.timeline.List(q)
+}
 
 // Decided implements kinds.Histories.
-func (o operators) Decided(kind, id string) (ops.Decision, bool) { return ops.Decision{}, false }
+func (o operators) Decided(kind, id string) (ops.Decision, bool) {
+	r := o.app.runner(kind)
+	if r == nil {
+		return ops.Decision{}, false
+	}
+	return r.timeline.Decided(id)
+}
+
+// record has an entry of the audit log in the kind's history, if this replica leads: it carries
+// changes out.
+func (o operators) record(kind string, c ops.ChangeEntry) {
+	if r := o.app.runner(kind); r != nil {
+		r.timeline.Changed(c)
+	}
+}

@@ -14,7 +14,9 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/previews"
+	"github.com/shardscaler/shardscaler/internal/timeline"
 	"github.com/shardscaler/shardscaler/internal/wake"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -41,6 +43,13 @@ type runner struct {
 	mu     sync.Mutex
 	latest decided // this replica's own, only while it leads
 
+	documents
+
+	timeline *timeline.Keeper
+}
+
+// documents are those that are kept in ZooKeeper, as they were read last.
+type documents struct {
 	keptDecision reading[*outcome.Report]
 	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
@@ -62,7 +71,9 @@ func startRunner(ctx context.Context, a *App, kind string) *runner {
 	}
 	r.engine = rebalancer.New(rebalancer.Config{
 		Kind: kind, Holder: a.opts.PodName, Resync: func() { a.catalog.Trigger(kind) },
+		Moved: func(plan, why string, n int) { r.timeline.Moved(plan, why, n) },
 	}, a.store, a.log, r.reg)
+	r.timeline = timeline.New(kind, r.engine, a.store, a.log)
 	go func() {
 		err := r.run(ctx)
 		again := err != nil && ctx.Err() == nil
@@ -91,6 +102,7 @@ func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return guard.Run(func() error { return r.engine.Run(ctx, r.app.state.Apply) }) })
 	g.Go(func() error { return guard.Run(func() error { return r.lead(ctx) }) })
+	g.Go(func() error { return guard.Run(func() error { r.timeline.Run(ctx); return nil }) })
 	return g.Wait()
 }
 
@@ -126,26 +138,40 @@ func (r *runner) lead(ctx context.Context) error {
 	return nil
 }
 
-// serveTerm runs the engine's writer and the scaler's ticks together until any ends.
+// serveTerm runs the engine's writer, the scaler's ticks and the recorder of both together until any
+// ends. The writer ends last, unless the term is over: the recorder stores the last minute by it.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(term, cancel)()
-	var ticked, led error
-	var ticks sync.WaitGroup
+	leading, resign := context.WithCancel(term)
+	defer resign()
+	var ticked, recorded, led error
+	var ticks, all sync.WaitGroup
 	ticks.Go(func() {
 		defer cancel()
 		ticked = guard.Run(func() error { r.tick(ctx); return nil })
 	})
 	if !r.app.opts.DryRun {
-		led = guard.Run(func() error { return r.engine.Lead(ctx) })
+		recording, stop := context.WithCancel(context.WithoutCancel(ctx))
+		all.Go(func() {
+			ticks.Wait()
+			stop()
+		})
+		all.Go(func() {
+			defer resign()
+			defer cancel()
+			recorded = guard.Run(func() error { r.timeline.Record(recording); return nil })
+		})
+		led = guard.Run(func() error { return r.engine.Lead(leading) })
 		cancel()
 	}
 	ticks.Wait()
-	if ticked == nil && errors.Is(led, context.Canceled) {
+	all.Wait()
+	if ticked == nil && recorded == nil && errors.Is(led, context.Canceled) {
 		return nil
 	}
-	return errors.Join(ticked, led)
+	return errors.Join(ticked, recorded, led)
 }
 
 // settle keeps a burst of changes from becoming a burst of ticks.
@@ -187,7 +213,9 @@ func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration
 	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
 		d, out := s.Tick(ctx, now, kind, *k)
-		r.decided(outcome.NewReport(d, out), s.Basis())
+		report := outcome.NewReport(d, out)
+		r.decided(report, s.Basis())
+		r.timeline.Tick(history.Tick{Now: now, Config: kind, Observed: *k, Report: report})
 	}
 	ended := time.Now()
 	r.ticked.Store(&ended)

@@ -68,7 +68,7 @@ func newCalls(a *App, reg prometheus.Registerer) {
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
-	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams}
+	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
 	if a.peers != nil {
 		cfg.Peers = a.peers.Transport()
 	}

@@ -50,6 +50,9 @@ func (q *quiet) state(kind string) *protocol.State {
 func (q *quiet) Connected() (bool, error)                       { return true, nil }
 func (q *quiet) Changes(string) (all, statuses <-chan struct{}) { return nil, nil }
 func (q *quiet) Close()                                         {}
+func (q *quiet) ReadPart(context.Context, string, string, string) (*protocol.Znode, error) {
+	return nil, nil
+}
 func (q *quiet) Read(_ context.Context, kind string, _ *protocol.State) (*protocol.State, bool, error) {
 	q.begins("refresh", kind)
 	return q.state(kind), true, nil

@@ -66,13 +66,14 @@ func SoonAt(name string) {
 	}
 }
 
-// transaction names a step, where a delete is revoked or redirected and an override kept, by that.
+// transaction names a step, where a delete is revoked or redirected and an override or a piece of the
+// history kept, by that.
 func transaction(ctx context.Context, step string) string {
 	doing, _ := ctx.Value(doingKey{}).(string)
 	switch {
 	case step == "delete-pooled", doing == "delete" && (step == "revoke" || step == "redirect"):
 		return "delete"
-	case step == "keep" && doing == "override":
+	case step == "keep" && (doing == "override" || doing == "history"):
 		return doing
 	}
 	return step

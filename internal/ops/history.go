@@ -19,6 +19,16 @@ type Entry struct {
 	Decision *DecisionEntry `json:"decision,omitempty"`
 	Moves    *MovesEntry    `json:"moves,omitempty"`
 	Change   *ChangeEntry   `json:"change,omitempty"`
+	Gap      *GapEntry      `json:"gap,omitempty"`
+}
+
+// GapEntry says why nothing, or not all, was recorded.
+type GapEntry struct {
+	// Reason is stable: the key of its translation. Text says it in English.
+	Reason string `json:"reason" enum:"no-leader,leader-ended,blind,budget,full,damaged,unread" doc:"no-leader: no replica led; leader-ended: it ended before it had written the last minute; blind: inputs could not be read; budget: the day's room was used up; full: too much waited to be written; damaged: what was written cannot be read; unread: this replica has not read it yet"`
+	Text   string `json:"text"`
+	// Lost counts what is missing, where that is known.
+	Lost int `json:"lost,omitempty"`
 }
 
 // Sample is a kind's sizes and signals, one a minute.
@@ -33,7 +43,7 @@ type Sample struct {
 	WorstLag   string             `json:"worstLag,omitempty"`
 }
 
-// DecisionEntry is a decision in short; GET …/decisions/{id} has the whole of it.
+// DecisionEntry is a decision in short; GET …/history/{id} has the whole of it, where that is kept.
 type DecisionEntry struct {
 	Verb    string `json:"verb"`
 	Reason  string `json:"reason"`
@@ -41,12 +51,13 @@ type DecisionEntry struct {
 	Current *int   `json:"current,omitempty"`
 	Desired int    `json:"desired"`
 	Done    string `json:"done,omitempty"`
+	Whole   bool   `json:"whole" doc:"the decision is kept as a whole; false: the day's room was used up"`
 }
 
 // MovesEntry sums up the moves of one plan, or of a minute.
 type MovesEntry struct {
 	PlanID string `json:"planId,omitempty"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason" enum:"created,drain,spread,pin,reassigned,undone" doc:"created: they were new, and got their first instance"`
 	Count  int    `json:"count"`
 }
 

@@ -25,6 +25,9 @@ const (
 // the whole list that it was once read from. Two of 350,000 ids share a hash in one process in 300
 // million; the next process has another seed.
 //
+// Beside each place it keeps since when the id is there and why, and it logs moves between places:
+// both from the first State that it is built of.
+//
 // It calls nothing that it was given, so that no other lock can be taken under its own.
 type Index struct {
 	// each calls work for 0 to n-1, several at once if it can.
@@ -33,12 +36,15 @@ type Index struct {
 	// started: it was ever used. next is the State that it is to equal; nil: it does.
 	started atomic.Bool
 	next    atomic.Pointer[protocol.State]
+	// plan is the last one that a State had since the index was brought up to one.
+	plan atomic.Pointer[protocol.StoredPlan]
 
 	mu   sync.RWMutex
 	seed maphash.Seed
 	// of is the State that the index equals; nil: not built.
 	of      *protocol.State
-	at      [shards]map[uint64]int32 // by hash, in the shard that it is of
+	at      [shards]map[uint64]spot // by hash, in the shard that it is of
+	log     moveLog
 	updated int
 	// twice is how many places hold an id that another one holds too: 0 except in an adopted tree.
 	twice int
@@ -52,6 +58,9 @@ const shards = 8
 // shared.mu sees to.
 func (x *Index) follow(st *protocol.State) {
 	if x.started.Load() {
+		if st.Plan != nil {
+			x.plan.Store(st.Plan)
+		}
 		x.next.Store(st)
 	}
 }
@@ -136,10 +145,26 @@ func (x *Index) find(id string) int32 {
 		return nowhere
 	}
 	h := maphash.String(x.seed, id)
-	if place, known := x.at[h%shards][h]; known {
-		return place
+	if s, known := x.at[h%shards][h]; known {
+		return shown(s.place)
 	}
 	return nowhere
+}
+
+// Track is what is known of the way of an id; false: there is no such id.
+func (x *Index) Track(id string) (t Track, known bool) {
+	x.CatchUp()
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.of == nil {
+		return Track{}, false
+	}
+	h := maphash.String(x.seed, id)
+	s, known := x.at[h%shards][h]
+	if !known {
+		return Track{}, false
+	}
+	return x.log.track(h, s), true
 }
 
 // Updates is how often the index was brought up to a State.
@@ -169,7 +194,12 @@ func (x *Index) update(st *protocol.State) {
 			x.next.CompareAndSwap(nil, st)
 		}
 	}()
+	plan := st.Plan
+	if last := x.plan.Swap(st.Plan); plan == nil {
+		plan = last // it has ended since
+	}
 	if was != nil {
+		x.log.observe(st, plan)
 		if x.apply(was, st); st.Count() == x.len() && x.twice == 0 {
 			x.of = st
 			return
@@ -183,15 +213,16 @@ func (x *Index) build(st *protocol.State) {
 	x.seed = maphash.MakeSeed()
 	x.each(shards, func(shard int) { x.at[shard] = x.buildShard(st, uint64(shard)) })
 	x.twice = st.Count() - x.len()
+	x.log.begin(st.ReadAt)
 }
 
 // buildShard hashes every id to find those of the shard: cheaper than putting them aside.
-func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]int32 {
-	at := make(map[uint64]int32, st.Count()/shards)
+func (x *Index) buildShard(st *protocol.State, shard uint64) map[uint64]spot {
+	at := make(map[uint64]spot, st.Count()/shards)
 	differences(&protocol.State{}, st, func(_, is protocol.IDs, place int32) {
 		for _, id := range is.All() {
 			if h := maphash.String(x.seed, id); h%shards == shard {
-				at[h] = place
+				at[h] = spot{place: place}
 			}
 		}
 	})
@@ -206,34 +237,45 @@ func (x *Index) len() (n int) {
 }
 
 // apply writes what came to a place over where it was, and takes away what went and came nowhere.
-// Where ids both went and came, what went is taken away first: an id may be in both, as when pieces
-// of the pool are merged.
+// Where ids both went and came, what went is marked first: an id may be in both, as when pieces of
+// the pool are merged.
 func (x *Index) apply(old, st *protocol.State) {
 	changes, came := []difference(nil), map[int32]bool{}
 	differences(old, st, func(was, is protocol.IDs, place int32) {
 		changes = append(changes, difference{was, is, place})
 		came[place] = came[place] || is.Len() > 0
 	})
-	remove := func(first bool) {
-		for _, c := range changes {
-			if came[c.place] != first {
+	went := func(onlyWhereCame bool, visit func(at map[uint64]spot, h uint64, s spot, c *difference)) {
+		for i := range changes {
+			c := &changes[i]
+			if onlyWhereCame && !came[c.place] {
 				continue
 			}
 			for _, id := range c.was.All() {
-				if h := maphash.String(x.seed, id); x.at[h%shards][h] == c.place {
-					delete(x.at[h%shards], h)
+				h := maphash.String(x.seed, id)
+				if s, known := x.at[h%shards][h]; known {
+					visit(x.at[h%shards], h, s, c)
 				}
 			}
 		}
 	}
-	remove(true)
+	went(true, func(at map[uint64]spot, h uint64, s spot, c *difference) {
+		if s.place == c.place {
+			at[h] = spot{s.place, s.mark | gone}
+		}
+	})
 	for _, c := range changes {
 		for _, id := range c.is.All() {
 			h := maphash.String(x.seed, id)
-			x.at[h%shards][h] = c.place
+			prev, known := x.at[h%shards][h]
+			x.at[h%shards][h] = x.log.arrived(h, prev, known, c.place)
 		}
 	}
-	remove(false)
+	went(false, func(at map[uint64]spot, h uint64, s spot, c *difference) {
+		if s.mark&gone != 0 || s.place == c.place && !came[c.place] {
+			delete(at, h)
+		}
+	})
 }
 
 // difference is what differs in one list or piece.
@@ -249,7 +291,15 @@ func differences(old, st *protocol.State, visit func(was, is protocol.IDs, place
 	differ(old.Pool, st.Pool, func(p *protocol.Piece) protocol.IDs { return p.IDs },
 		func(_ string, was, is protocol.IDs) { visit(was, is, InPool) })
 	differ(old.Flight, st.Flight, func(f *protocol.Flight) protocol.IDs { return f.IDs },
-		func(_ string, was, is protocol.IDs) { visit(was, is, InFlight) })
+		func(name string, was, is protocol.IDs) { visit(was, is, flightFrom(sourceOf(old, st, name))) })
+}
+
+// sourceOf is the ordinal that a flight piece of either State is from.
+func sourceOf(old, st *protocol.State, name string) int {
+	if f := st.Flight[name]; f != nil {
+		return f.From
+	}
+	return old.Flight[name].From
 }
 
 // differ calls visit for each key under which the two hold other ids, with those that differ.

@@ -77,8 +77,9 @@ type Host interface {
 	Stop(why string) (news bool)
 	// Resync asks for a complete read of the catalogue.
 	Resync()
-	// Moved counts resources that were assigned or granted to an instance.
-	Moved(n int)
+	// Moved counts resources that were assigned or granted to an instance, by why, in words of
+	// ops.Resource, and the id of the plan; "": of none.
+	Moved(plan, why string, n int)
 	// Changed counts a change of the lists of these ordinals that placed no new resources. It is
 	// called after Publish has shown the State with it.
 	Changed(ordinals []int, deleted bool)

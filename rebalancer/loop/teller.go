@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
@@ -99,35 +100,42 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 // granted counts what an instance received.
 func (t *teller) granted(n int, takes []protocol.Take) {
 	for _, take := range takes {
-		reason := t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
-		if reason == "" {
-			if reason = wave.Drain; t.stays(take.Name) {
-				reason = wave.Spread
-			}
+		from, w := source(take.Name), t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
+		planID, reason := "", wave.Drain
+		switch {
+		case w != nil:
+			planID, reason = w.Plan, w.Reason
+		case t.view.Orders.Stays(from):
+			reason = wave.Spread
 		}
-		t.moved(reason, len(take.IDs))
+		why := reason
+		switch {
+		case from == n || reason == wave.Undo:
+			why = "undone"
+		case w != nil && reason == wave.Drain && slices.Contains(w.Reassigned, from):
+			why = "reassigned"
+		}
+		t.moved(reason, planID, why, len(take.IDs))
 	}
 	t.Log.Debug("granted", "instance", n)
 }
 
-// stays says whether the ordinal remains that a flight piece `<n>-<T>` was revoked from.
-func (t *teller) stays(piece string) bool {
-	var from int
-	if _, err := fmt.Sscanf(piece, "%d-", &from); err != nil {
-		return false
-	}
-	return t.view.Orders.Stays(from)
+// source is the ordinal that a flight piece `<n>-<T>` was revoked from; -1: its name does not say.
+func source(piece string) int {
+	from := -1
+	_, _ = fmt.Sscanf(piece, "%d-", &from)
+	return from
 }
 
 // pooled counts what has come back to the pool.
 func (t *teller) pooled(take protocol.Take) { t.move.Arrived(t.view.Now, take.Name, len(take.IDs)) }
 
 // placed counts what was assigned from the pool.
-func (t *teller) placed(n int) { t.moved("new", n) }
+func (t *teller) placed(n int) { t.moved("new", "", "created", n) }
 
-func (t *teller) moved(reason string, n int) {
+func (t *teller) moved(reason, planID, why string, n int) {
 	t.Metrics.moves.WithLabelValues(reason).Add(float64(n))
-	t.Host.Moved(n)
+	t.Host.Moved(planID, why, n)
 }
 
 func (t *teller) waveBegun(w *wave.Running) {

@@ -20,6 +20,9 @@ func Replace(data []byte) Update {
 	return func([]byte) ([]byte, error) { return data, nil }
 }
 
+// PartsUpdate is an Update of a document that has parts, which are written in the same transaction.
+type PartsUpdate func(old []byte) (fresh []byte, parts []protocol.Part, err error)
+
 // What a call can fail with.
 var (
 	// ErrNotLeading: a write was asked of a replica that does not lead, or ceased to.

@@ -15,8 +15,22 @@ import (
 // docName is what a kept document may be called.
 var docName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
-// StoreDoc creates or replaces the document of that name. It works also while the kind has stopped.
-func StoreDoc(s *State, name string, data []byte) (Multi, error) {
+// Part is a znode below a document's. A State holds none of them: the document says which there are
+// and at which versions, so that only those who want a part read it.
+type Part struct {
+	Name string
+	// Data is what it becomes; nil: it is deleted.
+	Data []byte
+	// Version is the one that it has; -1: it is made.
+	Version int32
+}
+
+// partName is what a part may be called.
+var partName = regexp.MustCompile(`^[0-9a-z][0-9a-z-]{0,62}$`)
+
+// StoreDoc creates or replaces the document of that name, and with it some of its parts. It works
+// also while the kind has stopped.
+func StoreDoc(s *State, name string, data []byte, parts ...Part) (Multi, error) {
 	return fenced(s, "keep", func(b *builder) error {
 		if !docName.MatchString(name) || isProtocolName(name) {
 			return fmt.Errorf("document %q: want a name like %s that the protocol does not use", name, docName)
@@ -32,8 +46,28 @@ func StoreDoc(s *State, name string, data []byte) (Multi, error) {
 		b.put(DocPath(s.Kind, name), data, version, func(s *State, r Result) {
 			s.Kept[name] = &Doc{data, r.known(data)}
 		})
+		for _, part := range parts {
+			if err := b.putPart(name, part); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
+}
+
+func (b *builder) putPart(doc string, part Part) error {
+	path := DocPartPath(b.s.Kind, doc, part.Name)
+	switch {
+	case !partName.MatchString(part.Name):
+		return fmt.Errorf("part %q of %s: want a name like %s", part.Name, doc, partName)
+	case len(part.Data) > MaxDocBytes:
+		return fmt.Errorf("part %s of %s: %d bytes, at most %d: %w", part.Name, doc, len(part.Data), MaxDocBytes, ErrTooLarge)
+	case part.Data == nil:
+		b.add(OpDelete, path, nil, part.Version, nil)
+	default:
+		b.put(path, slices.Clone(part.Data), part.Version, nil)
+	}
+	return nil
 }
 
 // StorePlan persists a plan, compressed: commit the parts (they do not overlap), then the last

@@ -67,6 +67,9 @@ func PlanPartPath(kind string, k int) string { return PlanPath(kind) + "/" + str
 // DocPath is a document that is stored beside the protocol's znodes.
 func DocPath(kind, name string) string { return ownPath(kind) + "/" + name }
 
+// DocPartPath is a part of such a document.
+func DocPartPath(kind, doc, part string) string { return DocPath(kind, doc) + "/" + part }
+
 // isProtocolName says that no document may be called so.
 func isProtocolName(name string) bool {
 	return name == "head" || name == "pool" || name == "flight" || name == "plan"

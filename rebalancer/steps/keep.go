@@ -23,7 +23,7 @@ type Calls struct {
 // Call changes a document beside the assignment, and then, with back, rolls the running wave back.
 type Call struct {
 	name   string
-	change orders.Update
+	change orders.PartsUpdate
 	back   bool
 	// done: the document is changed, or may be: the answer to an attempt was lost. A later attempt,
 	// which finds the document as it is then, may succeed; if it fails, that says nothing of the
@@ -53,12 +53,25 @@ func (c *Calls) Close(err error) {
 
 // Keep asks for a change of a document.
 func (c *Calls) Keep(now time.Time, name string, change orders.Update) (*Call, error) {
+	return c.KeepParts(now, name, alone(change))
+}
+
+// KeepParts asks for a change of a document and of its parts.
+func (c *Calls) KeepParts(now time.Time, name string, change orders.PartsUpdate) (*Call, error) {
 	return c.add(&Call{name: name, change: change, Request: inventory.NewRequest(now)})
+}
+
+// alone is a change of a document without parts.
+func alone(change orders.Update) orders.PartsUpdate {
+	return func(old []byte) ([]byte, []protocol.Part, error) {
+		fresh, err := change(old)
+		return fresh, nil, err
+	}
 }
 
 // RollBack asks for a rollback, before which the document is changed.
 func (c *Calls) RollBack(now time.Time, name string, change orders.Update) (*Call, error) {
-	return c.add(&Call{name: name, change: change, back: true, Request: inventory.NewRequest(now)})
+	return c.add(&Call{name: name, change: alone(change), back: true, Request: inventory.NewRequest(now)})
 }
 
 func (c *Calls) add(k *Call) (*Call, error) {
@@ -126,11 +139,11 @@ func (k *Call) store(st *protocol.State) (protocol.Multi, error) {
 	if doc := st.Kept[k.name]; doc != nil {
 		old = slices.Clone(doc.Data)
 	}
-	fresh, err := k.change(old)
+	fresh, parts, err := k.change(old)
 	if err != nil {
 		return protocol.Multi{}, err
 	}
-	return protocol.StoreDoc(st, k.name, fresh)
+	return protocol.StoreDoc(st, k.name, fresh, parts...)
 }
 
 // Keep stores documents, one at a time: each change is made of what the one before it has left.

@@ -229,15 +229,15 @@ func (s *Move) voluntaryRoom(v *View, p *Proposal) int {
 	return room
 }
 
-// Arrived counts what of a flight piece has arrived, and returns the reason of the wave that the
-// piece belongs to; "": it belongs to none.
-func (s *Move) Arrived(now time.Time, piece string, n int) (reason string) {
+// Arrived counts what of a flight piece has arrived, and returns the wave that the piece belongs to;
+// nil: it belongs to none.
+func (s *Move) Arrived(now time.Time, piece string, n int) *wave.Running {
 	if !s.running.Owns(piece) {
-		return ""
+		return nil
 	}
 	s.running.Arrived += n
 	s.pace.Arrived(now, n)
-	return s.running.Reason
+	return s.running
 }
 
 // Progress describes the running wave.

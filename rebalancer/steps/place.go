@@ -118,7 +118,13 @@ func (s *Place) drain(v *View, made *plan.Plan, moves wave.Moves, p *Proposal) {
 	if len(wave.Leaving(made.World())) > 0 {
 		reason = wave.Drain
 	}
-	s.Move.store(v, moves, wave.New(reason, made, 0), nil, p)
+	w := wave.New(reason, made, 0)
+	for _, n := range moves.Sources() {
+		if slices.Contains(v.Orders.Reassign, n) || release.AssumedDead(v.Orders, n) {
+			w.Reassigned = append(w.Reassigned, n)
+		}
+	}
+	s.Move.store(v, moves, w, nil, p)
 	p.Onward = s.Move
 }
 

@@ -24,6 +24,8 @@ import (
 const (
 	maxMoves = 50_000
 	maxBytes = protocol.MaxPlanBytes - 1<<16
+
+	maxReassigned = 1000
 )
 
 // What a wave is for.
@@ -45,6 +47,9 @@ type Wave struct {
 	Beyond int       `json:"beyond,omitempty"`
 	// Window are the voluntary moves of the minute before.
 	Window Window `json:"window,omitempty"`
+	// Reassigned are sources that are emptied without their help, ascending: at most 1,000 are
+	// named. Those who follow read them, and Reason, without the moves, which come last.
+	Reassigned []int `json:"reassigned,omitempty"`
 	// Moves are ascending by From, each once.
 	Moves []SourceMoves `json:"moves"`
 }
@@ -84,6 +89,7 @@ func New(reason string, p *plan.Plan, beyond int) Wave {
 // returns it as it is stored: with ids as protocol.Cost counts them.
 func (w *Wave) Fill(moves Moves, window Window, now time.Time) ([]byte, error) {
 	w.V, w.Begun, w.Window = schema, now.UTC(), window
+	w.Reassigned = w.Reassigned[:min(len(w.Reassigned), maxReassigned)]
 	cut, rest := moves.cut()
 	w.Moves, w.Beyond = cut, w.Beyond+rest
 	data, err := exact.Marshal(w)

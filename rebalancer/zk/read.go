@@ -99,6 +99,22 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 	return protocol.Left{}, fmt.Errorf("read remaining resources: the head moves all the time: %w", protocol.ErrConflict)
 }
 
+// ReadPart returns a part of a kept document as it is now, or later than the document that names it
+// was read; nil: there is none.
+func (c *Client) ReadPart(ctx context.Context, kind, doc, part string) (*protocol.Znode, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	z, err := c.synced(ctx)
+	if err != nil {
+		return nil, err
+	}
+	got, err := z.Get(protocol.DocPartPath(kind, doc, part))
+	if err != nil {
+		return nil, fmt.Errorf("read part %s of %s: %w", part, doc, unavailable(err))
+	}
+	return got, nil
+}
+
 // synced returns ZooKeeper in the present session, whose server has caught up with the leader.
 func (c *Client) synced(ctx context.Context) (znodes, error) {
 	sess, err := c.link.await(ctx)

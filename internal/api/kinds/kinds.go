@@ -18,6 +18,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/rebalancer"
 )
 
@@ -68,8 +69,8 @@ type Plans interface {
 
 // Histories are read by every replica.
 type Histories interface {
-	// History are the entries of a kind since a time, the oldest first.
-	History(kind string) ops.EntryList
+	// History is a page of a kind's entries, the newest first.
+	History(kind string, q history.Query) ops.EntryList
 	// Decided is a decision of the history as a whole; false: it is not kept.
 	Decided(kind, id string) (ops.Decision, bool)
 }
@@ -114,6 +115,7 @@ type handlers struct {
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	h.registerHistory()
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()

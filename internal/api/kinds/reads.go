@@ -78,17 +78,18 @@ func (h *handlers) registerReads() {
 
 func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
-	for _, v := range h.views() {
-		if access.Sees(ctx, v.Config.Name) {
-			list.Items = append(list.Items, ops.KindOf(v))
-		}
+	for _, v := range h.views(ctx) {
+		list.Items = append(list.Items, ops.KindOf(v))
 	}
 	return tell(in.IfNoneMatch, list)
 }
 
-// views are those of all kinds, in the order of the configuration.
-func (h *handlers) views() (all []*ops.View) {
+// views are those of all kinds that the caller may see, in the order of the configuration.
+func (h *handlers) views(ctx context.Context) (all []*ops.View) {
 	for _, name := range h.Backend.Kinds() {
+		if !access.Sees(ctx, name) {
+			continue
+		}
 		if v, ok := h.Backend.View(name); ok {
 			all = append(all, v)
 		}
@@ -169,9 +170,9 @@ func (h *handlers) getInstance(_ context.Context, in *struct {
 	return tell(in.IfNoneMatch, inst)
 }
 
-func (h *handlers) getNode(_ context.Context, in *struct {
+func (h *handlers) getNode(ctx context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
 }) (*document[ops.NodeInstances], error) {
-	return tell(in.IfNoneMatch, ops.NodeOf(h.views(), in.Node))
+	return tell(in.IfNoneMatch, ops.NodeOf(h.views(ctx), in.Node))
 }
