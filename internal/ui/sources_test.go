@@ -58,7 +58,9 @@ func runIn(t *testing.T, dir string, env []string, line ...string) {
 // `npm run build` in internal/ui makes dist anew.
 func TestThePageIsWhatItsSourcesMake(t *testing.T) {
 	dir := workshop(t)
-	runIn(t, dir, nil, "npm", "run", "build")
+	api, err := filepath.Abs("../../docs/openapi.json")
+	require.NoError(t, err)
+	runIn(t, dir, []string{"OPENAPI=" + api}, "npm", "run", "build")
 	require.Equal(t, tree(t, os.DirFS(filepath.Join(dir, "dist"))), tree(t, os.DirFS("dist")), "run `npm run build` in internal/ui")
 }
 

@@ -180,7 +180,7 @@ function Moving({ kind }: { kind: Kind }) {
   if (!p.planId && !d) return null;
   return (
     <p class="moving">
-      {d && t('drain.text', { phase: word('phase', d.phase), left: d.left, n: d.ordinals.length })}{' '}
+      {d && t('drain.text', { phase: word('phase', d.phase), left: d.left, n: d.ordinals?.length ?? 0 })}{' '}
       {d?.blocked && <Server>{d.blocked}</Server>}{' '}
       {p.planId && t('moves.text', { done: p.done ?? 0, moves: p.moves ?? 0, rate: Math.round(p.perMinute ?? 0) })}{' '}
     </p>

@@ -219,8 +219,9 @@ function Planned({ plan: p, apply }: { plan: Plan; apply: () => void }) {
 const most = 100; // rows of instances
 
 function Described({ plan: d }: { plan: PlanDescription }) {
-  const changed = d.instances.filter((i) => i.in > 0 || i.out > 0 || i.before !== i.after);
-  const whole = Math.max(1, ...d.instances.map((i) => Math.max(i.before, i.after)));
+  const all = d.instances ?? [];
+  const changed = all.filter((i) => i.in > 0 || i.out > 0 || i.before !== i.after);
+  const whole = Math.max(1, ...all.map((i) => Math.max(i.before, i.after)));
   const notes: [Key, string][] = (d.notes ?? []).map((text) => ['plan.note', text]);
   return (
     <>
