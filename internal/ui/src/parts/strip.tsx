@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import type { Instance } from '../api/types';
 import { go, to } from '../data/route';
 import { t } from '../i18n';
@@ -29,7 +29,7 @@ export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const drawn = items.slice(0, most);
   const shade = theme.value;
-  useLayoutEffect(() => {
+  useEffect(() => {
     const el = canvas.current;
     const parent = el?.parentElement;
     if (!el || !parent) return undefined;
