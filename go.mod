@@ -2,6 +2,8 @@ module github.com/shardscaler/shardscaler
 
 go 1.26.4
 
+ignore ./internal/ui/node_modules
+
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/cockroachdb/datadriven v1.0.3

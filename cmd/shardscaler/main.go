@@ -55,7 +55,7 @@ metrics, and moves resources between instances in ZooKeeper whenever the set of 
 	}
 	root.AddCommand(
 		newRunCommand(), newDecideCommand(), newCheckConfigCommand(), newPrintConfigCommand(), newPlanCommand(),
-		newReassignCommand(), newRollbackCommand(), newPauseCommand(true), newPauseCommand(false), newVersionCommand(),
+		newReassignCommand(), newRollbackCommand(), newPauseCommand(true), newPauseCommand(false), newUICommand(), newVersionCommand(),
 	)
 	return root
 }

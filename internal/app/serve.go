@@ -24,24 +24,34 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
+	"github.com/shardscaler/shardscaler/internal/ui"
 )
+
+// pagePath is where the page is. Its files are no secret; what it shows comes from the calls.
+const pagePath = "/ui/"
 
 // newServers listens, so that an address in use is an error at start.
 func (a *App) newServers(reg prometheus.Registerer) error {
 	o := a.opts
-	var err error
 	if o.SecurePort != 0 {
 		a.registrar = newRegistrar(o, a.kube, a.log, reg)
 		a.peers = access.NewPeers(a.registrar.serving)
 	}
+	page, err := ui.Handler(ui.Live)
+	if err != nil {
+		return err
+	}
 	newCalls(a, reg)
+	a.calls.Handle(pagePath, http.StripPrefix(strings.TrimSuffix(pagePath, "/"), page))
 	if o.SecurePort != 0 {
 		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
 			Address:  net.JoinHostPort(o.BindAddress, fmt.Sprint(o.SecurePort)),
 			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
 			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
 			Beside: metricsapi.Beside{
-				Own: a.guard.Secure(a.calls), Owns: func(path string) bool { return strings.HasPrefix(path, access.Prefix) },
+				Own: a.guard.Secure(a.calls), Owns: func(path string) bool {
+					return strings.HasPrefix(path, access.Prefix) || strings.HasPrefix(path, pagePath)
+				},
 				Group: aggregated.Handler(a.guard, a.calls), Version: schema.GroupVersion{Group: access.Group, Version: access.Version},
 				Resources: aggregated.Resources(),
 			},

@@ -1,0 +1,54 @@
+package ui_test
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/ops/opstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/ui/saved"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// snapshot is a saved one of n Things. In a troubled one the last two instances leave, one crashes,
+// one has lost its node and one has no pod, and an input fails.
+func snapshot(t *testing.T, n int, troubled bool) decide.Saved {
+	t.Helper()
+	v, err := opstest.View(n)
+	require.NoError(t, err)
+	in := v.Input
+	in.Config.Max = max(in.Config.Max, n)
+	if troubled {
+		all := in.Observed.Instances
+		all[1].Pod.Reason, all[1].Pod.Restarts, all[1].Pod.Ready = "CrashLoopBackOff", 7, false
+		all[2].Pod.NodeLost = in.Now.Add(-1e11)
+		all[3].Pod, all[3].Usage = nil, nil
+		all[4].List.Count, all[4].List.InFlight = 5000, 120
+		in.Observed.Unassigned, in.Observed.InFlight = 300, 120
+		in.Observed.Sources.Metrics = observed.Source{At: in.Now.Add(-1e12), Error: "metrics.k8s.io is not served", ErrorAt: in.Now}
+	}
+	rule := in
+	rule.Config.Name, rule.Config.StatefulSet, rule.Observed = "Rule", "iota-rules-engine", observed.Kind{Name: "Rule", Namespace: "iota"}
+	return decide.Saved{At: in.Now, Inputs: []decide.Input{in, rule}}
+}
+
+func serve(t *testing.T, s decide.Saved) string {
+	t.Helper()
+	h, err := saved.Handler(s, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL + "/ui/"
+}
+
+// The tests themselves are in test/browser.mjs.
+func TestThePageInARealBrowser(t *testing.T) {
+	dir := workshop(t)
+	browser, env := servers.Browser(t)
+	env = append(env, "BROWSER="+browser, "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
+	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/browser.mjs")
+}

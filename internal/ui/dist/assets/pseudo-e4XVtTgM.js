@@ -1,0 +1,1 @@
+var e={a:`á`,e:`ë`,i:`ï`,o:`ö`,u:`ü`,A:`Å`,E:`É`,O:`Ø`};function t(t){let n=t=>{let n=0,r=``;for(let i of t)i===`{`&&n++,r+=n>0?i:e[i]??i,i===`}`&&n--;return r+`~`.repeat(Math.ceil(t.replaceAll(/\{.*\}/g,``).length*.2)).replaceAll(`~`,` ŀ`).trimEnd()};return Object.fromEntries(Object.entries(t).map(([e,t])=>[e,n(t)]))}export{t as pseudo};

@@ -1,0 +1,197 @@
+package ui_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/schemas"
+	"github.com/shardscaler/shardscaler/internal/api/stream"
+	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
+	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/opstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/internal/ui"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/plan"
+)
+
+// world is what a live page is shown: 30 Things whose lists change all the time, moves under way and
+// deletes that wait. It notes what is asked of it.
+type world struct {
+	kinds.Histories // the test answers in their place
+
+	mu      sync.Mutex
+	view    ops.View
+	said    []string // what was asked for, in order
+	streams int      // that were begun
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	v, err := opstest.View(30)
+	require.NoError(t, err)
+	v.Progress.PlanID, v.Progress.Reason, v.Progress.Moves, v.Progress.Done, v.Progress.Left = "p", "spread", 100, 40, 60
+	v.Waiting = &resync.Waiting{Count: 120, Known: 4000, Share: 0.03, Sets: []resync.Set{{Set: 2, Count: 120, Known: 4000, Share: 0.03}}}
+	return &world{view: *v}
+}
+
+func (w *world) Kinds() []string { return []string{"Thing"} }
+
+// View implements kinds.Reads. With each second the instances hold something else: what held least
+// holds most.
+func (w *world) View(kind string) (*ops.View, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := w.view
+	v.Now = time.Now()
+	v.Snapshot.Instances = slices.Clone(v.Snapshot.Instances)
+	for i := range v.Snapshot.Instances {
+		list := *v.Snapshot.Instances[i].List
+		list.Count = 100 + 100*((i+int(v.Now.Unix()))%30)
+		v.Snapshot.Instances[i].List = &list
+	}
+	return &v, kind == "Thing"
+}
+
+func (w *world) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, fmt.Sprintf(format, args...))
+}
+
+func (w *world) Resource(_, id string) (ops.Resource, bool) {
+	at := 3
+	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
+}
+
+func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
+	yield(ops.ResourceAt{ID: "a/b%ü", Instance: 3})
+}
+
+func (w *world) Overrides(string) (ops.Overrides, bool) { return ops.Overrides{}, true }
+
+func (w *world) Change(_ context.Context, _ string, c ops.Change, by string) (ops.Applied, error) {
+	if c.Paused != nil {
+		w.note("paused %v by %s", *c.Paused, by)
+	}
+	return ops.Applied{Kept: []ops.Override{}}, nil
+}
+
+func (w *world) Rollback(context.Context, string, string) (rebalancer.RolledBack, error) {
+	w.note("rollback")
+	return rebalancer.RolledBack{}, nil
+}
+
+func (w *world) Confirm(_ context.Context, _ string, set, deletes int) error {
+	w.note("confirm %d of set %d", deletes, set)
+	return nil
+}
+
+func (w *world) Reassign(context.Context, string, int, string) (ops.AssumedDead, error) {
+	return ops.AssumedDead{}, kinds.ErrConflict
+}
+
+func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, error) {
+	if c.Size != nil && *c.Size > 100 {
+		return ops.Plan{}, fmt.Errorf("size %d: must be at most 100: %w", *c.Size, kinds.ErrInvalid)
+	}
+	p := ops.Plan{ID: "plan-1", Change: c, Made: time.Now(), Expires: time.Now().Add(10 * time.Minute), Takes: "1m30s"}
+	if c.Size != nil {
+		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "as asked"}
+	}
+	p.Description = plan.Description{ID: "d", Moves: 7, Bound: 7, Exact: true, Certificate: "7 moves in full", Instances: []plan.InstanceChange{
+		{Ordinal: 1, State: "open", Before: 100, Out: 7, After: 93}, {Ordinal: 2, State: "open", Before: 90, In: 7, After: 97},
+	}}
+	return p, nil
+}
+
+func (w *world) Apply(_ context.Context, _, id, by string) (ops.Applied, error) {
+	w.note("apply %s by %s", id, by)
+	return ops.Applied{ID: id, Kept: []ops.Override{}}, nil
+}
+
+// handler serves the page and the calls as a server does, to ann.
+func (w *world) handler(t *testing.T) http.Handler {
+	t.Helper()
+	page, err := ui.Handler(ui.Live)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("/ui/", http.StripPrefix("/ui", page))
+	mux.HandleFunc("GET /said", func(rw http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		fmt.Fprintf(rw, "%d streams\n", w.streams)
+		for _, s := range w.said {
+			fmt.Fprintln(rw, s)
+		}
+	})
+	config := huma.DefaultConfig("test", "1")
+	config.Components.Schemas = schemas.New()
+	config.CreateHooks = nil
+	log := slog.New(slog.DiscardHandler)
+	count := func(ctx huma.Context, next func(huma.Context)) {
+		w.mu.Lock()
+		w.streams++
+		w.mu.Unlock() // a stream lasts
+		next(ctx)
+	}
+	kinds.Register(kinds.Config{
+		API: humago.New(mux, config), Backend: w, Log: log, Watch: huma.Middlewares{count},
+		Streams: stream.New(stream.Config{Log: log, Read: func(time.Time) []delta.Seen {
+			v, _ := w.View("Thing")
+			return []delta.Seen{{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)}}
+		}}),
+		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {},
+	})
+	return mux
+}
+
+// restartable serves at one address, and stops and starts as it is told by POST /stop and /start at
+// another.
+func restartable(t *testing.T, h http.Handler) (address, control string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	at := listener.Addr().String()
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ConnContext: stream.ConnContext}
+	go func() { _ = server.Serve(listener) }()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { _ = server.Close() })
+	mux.HandleFunc("POST /start", func(w http.ResponseWriter, _ *http.Request) {
+		again, err := net.Listen("tcp", at)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		server = &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ConnContext: stream.ConnContext}
+		go func(s *http.Server) { _ = s.Serve(again) }(server)
+	})
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	controls := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	go func() { _ = controls.Serve(other) }()
+	t.Cleanup(func() { _, _ = controls.Close(), server.Close() })
+	return "http://" + at, "http://" + other.Addr().String()
+}
+
+// The tests themselves are in test/live.mjs.
+func TestALivePageInARealBrowser(t *testing.T) {
+	dir := workshop(t)
+	browser, env := servers.Browser(t)
+	address, control := restartable(t, newWorld(t).handler(t))
+	env = append(env, "BROWSER="+browser, "SERVER="+address, "CONTROL="+control)
+	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/live.mjs")
+}

@@ -1,0 +1,28 @@
+// The product's words in both languages: one word for one idea, as in the table of docs/architecture.md. A test
+// holds the catalogues to them: where English has the word, Chinese has its word.
+export const glossary: Record<string, string> = {
+  instance: '实例',
+  resource: '资源',
+  'in flight': '迁移中',
+  unassigned: '未分配',
+  capacity: '容量',
+  drain: '排空',
+  pool: '待分配池',
+  alarm: '告警',
+  heartbeat: '心跳',
+  signal: '信号',
+  snapshot: '快照',
+  replicas: '副本数',
+  catalogue: '目录',
+  tolerance: '容差',
+  window: '窗口',
+  paused: '暂停',
+  plan: '计划',
+  'scale up': '扩容',
+  'scale down': '缩容',
+  'roll back': '回滚',
+  rebalance: '再均衡',
+  lag: '延迟',
+  ordinal: '序号',
+  node: '节点',
+};

@@ -1,0 +1,76 @@
+import { signal } from '@preact/signals';
+import { en } from './en';
+import { format, number, type Params } from './format';
+
+export type Key = keyof typeof en;
+export type Catalogue = Record<Key, string>;
+export type Lang = 'en' | 'zh' | 'xx';
+
+const kept = 'shardscaler.lang';
+
+/** The language in force, and its catalogue. Both change together. */
+export const lang = signal<Lang>('en');
+const catalogue = signal<Catalogue>(en);
+const server = signal<Record<string, string>>({});
+
+/** Loads a language and puts it in force. xx is English made longer, to test the layout. */
+export async function use(next: Lang): Promise<void> {
+  const zh = next === 'zh' ? await import('./zh') : undefined;
+  catalogue.value = zh ? zh.zh : next === 'xx' ? (await import('./pseudo')).pseudo(en) : en;
+  server.value = zh ? zh.server : {};
+  lang.value = next;
+  document.documentElement.lang = next === 'zh' ? 'zh-CN' : 'en';
+}
+
+/** Puts a language in force and remembers it in this browser. */
+export function choose(next: Lang): void {
+  try {
+    localStorage.setItem(kept, next);
+  } catch {
+    // a browser that keeps nothing asks again next time
+  }
+  void use(next);
+}
+
+/** The language that was chosen here before, else the browser's. */
+export function preferred(): Lang {
+  let was: string | null = null;
+  try {
+    was = localStorage.getItem(kept);
+  } catch {
+    // as above
+  }
+  if (was === 'en' || was === 'zh' || was === 'xx') return was;
+  return navigator.languages.some((l) => l.toLowerCase().startsWith('zh')) ? 'zh' : 'en';
+}
+
+/** The locale for numbers and times. */
+export function locale(): string {
+  return lang.value === 'zh' ? 'zh-CN' : 'en';
+}
+
+/** The text of a key in the language in force. */
+export function t(key: Key, params: Params = {}): string {
+  return format(catalogue.value[key], params, locale());
+}
+
+/** The text of a key made from a code of the server; undefined where the catalogue lacks it. */
+export function tCode(prefix: string, code: string, params: Params = {}): string | undefined {
+  const key = `${prefix}.${code}`;
+  return key in en ? format(catalogue.value[key as Key], params, locale()) : undefined;
+}
+
+/**
+ * What the server said in English, in the language in force; undefined where it is to be shown as it is. code is
+ * that of an alarm, a cure or an answer.
+ */
+export function tServer(code: string, params: Params = {}): string | undefined {
+  const message = server.value[code];
+  const text = message && format(message, params, locale());
+  return text?.includes('{') ? undefined : text;
+}
+
+/** A number in the locale's way. */
+export function n(value: number): string {
+  return number(value, locale());
+}

@@ -1,0 +1,110 @@
+import { useEffect, useRef } from 'preact/hooks';
+import type { Instance } from '../api/types';
+import { go, to } from '../data/route';
+import { t } from '../i18n';
+import { colour, theme } from './theme';
+
+const height = 34; // of a bar at capacity
+const most = 4000; // bars that are drawn; a larger kind says what is not
+
+const fills: Record<string, string> = {
+  open: 'fill',
+  closed: 'dim',
+  draining: 'warn',
+  drained: 'warn',
+  leaving: 'warn',
+  lost: 'bad',
+  absent: 'bad',
+};
+
+/** Where bars stand: as wide as there is room for, between 3 and 26 pixels, in as many lines as it takes. */
+export function layout(width: number, count: number): { step: number; perLine: number; lines: number } {
+  const step = Math.max(4, Math.min(26, Math.floor(width / Math.max(1, count))));
+  const perLine = Math.max(1, Math.floor(width / step));
+  return { step, perLine, lines: Math.ceil(count / perLine) };
+}
+
+/** A bar for each instance: what it holds against its capacity. The table below says the same in words. */
+export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const drawn = items.slice(0, most);
+  const shade = theme.value;
+  useEffect(() => {
+    const el = canvas.current;
+    const parent = el?.parentElement;
+    if (!el || !parent) return undefined;
+    const redraw = () => draw(el, parent.clientWidth, drawn);
+    redraw();
+    const watch = new ResizeObserver(redraw);
+    watch.observe(parent);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', redraw);
+    return () => {
+      watch.disconnect();
+      dark.removeEventListener('change', redraw);
+    };
+  }, [items, shade]);
+  const open = (e: MouseEvent) => {
+    const el = canvas.current;
+    if (!el) return;
+    const box = el.getBoundingClientRect();
+    const { step, perLine } = layout(el.clientWidth, drawn.length);
+    const at = Math.floor((e.clientY - box.top) / (height + 8)) * perLine + Math.floor((e.clientX - box.left) / step);
+    const i = drawn[at];
+    if (i) go(to(['kinds', kind, 'instances', String(i.ordinal)]));
+  };
+  return (
+    <figure class="strip">
+      <canvas ref={canvas} role="img" aria-label={t('strip.label', { n: drawn.length })} onClick={open} />
+      <figcaption>
+        <span class="key fill" aria-hidden="true" />
+        {t('strip.held')} <span class="key flight" aria-hidden="true" />
+        {t('inFlight')} <span class="key warn" aria-hidden="true" />
+        {t('strip.leaving')} <span class="key bad" aria-hidden="true" />
+        {t('strip.lost')} <span aria-hidden="true">▲ </span>
+        {t('strip.unwell')}
+        {items.length > most && <strong> {t('strip.left', { n: items.length - most })}</strong>}
+      </figcaption>
+    </figure>
+  );
+}
+
+function draw(el: HTMLCanvasElement, width: number, items: Instance[]): void {
+  const { step, perLine, lines } = layout(width, items.length);
+  const ratio = devicePixelRatio || 1;
+  const tall = lines * (height + 8);
+  el.style.height = `${tall}px`;
+  el.width = Math.round(width * ratio);
+  el.height = Math.round(tall * ratio);
+  const c = el.getContext('2d');
+  if (!c) return;
+  c.scale(ratio, ratio);
+  const shades = Object.fromEntries(
+    ['fill', 'flight', 'dim', 'warn', 'bad', 'line', 'track'].map((name) => [name, colour(name)]),
+  );
+  const wide = step > 8 ? step - 3 : step - 1;
+  items.forEach((i, at) => {
+    const x = (at % perLine) * step;
+    const base = Math.floor(at / perLine) * (height + 8) + height + 4;
+    const whole = Math.max(i.list.capacity, 1);
+    const held = Math.min(1, i.list.count / whole) * height;
+    const flight = Math.min(1, (i.list.inFlight ?? 0) / whole) * height;
+    c.fillStyle = shades['track'] ?? '';
+    c.fillRect(x, base - height, wide, height);
+    c.fillStyle = shades[fills[i.state] ?? 'fill'] ?? '';
+    c.fillRect(x, base - held, wide, held);
+    c.fillStyle = shades['flight'] ?? '';
+    c.fillRect(x, base - held - flight, wide, flight);
+    if (i.health.condition !== 'Healthy') mark(c, x, base - height, wide, shades['bad'] ?? '');
+  });
+}
+
+/** A triangle above the bar of an instance that is not healthy: a shape, not a colour alone. */
+function mark(c: CanvasRenderingContext2D, x: number, top: number, wide: number, shade: string): void {
+  c.fillStyle = shade;
+  c.beginPath();
+  c.moveTo(x, top + 5);
+  c.lineTo(x + wide / 2, top - 3);
+  c.lineTo(x + wide, top + 5);
+  c.fill();
+}

@@ -1,0 +1,141 @@
+// The page in a real browser, over a saved snapshot: nothing axe objects to, no errors, every flow by keyboard.
+// Environment: BROWSER is the program, SMALL and LARGE are addresses of the page over a small and a large snapshot.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { accessible, fits, open, settled, show, tabTo } from './open.mjs';
+
+const small = process.env.SMALL;
+const large = process.env.LARGE;
+
+const views = [
+  '#/overview',
+  '#/kinds/Thing/instances',
+  '#/kinds/Thing/instances/1',
+  '#/kinds/Thing/why',
+  '#/find?q=1',
+  '#/kinds/None/why',
+];
+
+for (const lang of ['en', 'zh']) {
+  for (const theme of ['light', 'dark']) {
+    test(`axe finds nothing: ${lang}, ${theme}`, async () => {
+      const { page, errors, outside, close } = await open(small, { lang, theme });
+      for (const view of views) {
+        await show(page, view);
+        await accessible(page, view);
+        assert.notEqual(await page.title(), 'shardscaler', view);
+      }
+      assert.deepEqual(errors, []);
+      assert.deepEqual(outside, []);
+      await close();
+    });
+  }
+}
+
+for (const [name, options, zoom] of [
+  ['320 pixels, long words', { lang: 'xx', width: 320 }, ''],
+  ['320 pixels, Chinese', { lang: 'zh', width: 320 }, ''],
+  ['letters twice as large', { lang: 'en', width: 1280 }, '200%'],
+]) {
+  test(`nothing is cut off: ${name}`, async () => {
+    const { page, close } = await open(small, options);
+    await page.evaluate((z) => (document.documentElement.style.fontSize = z), zoom);
+    for (const view of views) {
+      await show(page, view);
+      await fits(page, view);
+    }
+    await close();
+  });
+}
+
+const focused = (page) =>
+  page.evaluate(() => document.activeElement?.textContent?.trim() || document.activeElement?.id || '');
+
+for (const lang of ['en', 'zh']) {
+  test(`by keyboard alone: ${lang}`, async () => {
+    const { page, errors, close } = await open(small, { lang });
+    await page.keyboard.press('Tab');
+    assert.ok(
+      await page.evaluate(
+        () => document.activeElement.matches('.skip') && document.activeElement.getBoundingClientRect().top >= 0,
+      ),
+    );
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'title');
+
+    await tabTo(page, '.num'); // a number says where it comes from
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.panel:popover-open');
+    assert.ok(
+      await page.evaluate(
+        () => document.querySelector('.panel:popover-open').getBoundingClientRect().right <= innerWidth,
+      ),
+    );
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('.panel:popover-open').count(), 0);
+    assert.ok(await page.evaluate(() => document.activeElement.matches('.num')));
+
+    await page.reload();
+    await settled(page);
+    await tabTo(page, 'nav a[href$="/instances"]');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.rows');
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'title', 'the new view has the focus');
+
+    await tabTo(page, 'input[type=search]');
+    await page.keyboard.type('no such pod');
+    await page.waitForSelector('.empty');
+    assert.match(page.url(), /text=no/);
+    for (let i = 0; i < 11; i++) await page.keyboard.press('Backspace');
+    await page.waitForSelector('.rows');
+
+    await tabTo(page, '.rows tbody a');
+    const first = await focused(page);
+    await page.keyboard.press('ArrowDown');
+    await page.waitForFunction((f) => document.activeElement.textContent.trim() !== f, first);
+    const second = await focused(page);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.facts');
+    assert.match(page.url(), new RegExp(`/instances/${second}$`));
+    await page.goBack();
+    await page.waitForSelector('.rows');
+
+    await tabTo(page, 'nav a[href="#/find"]');
+    await page.keyboard.press('Enter');
+    await tabTo(page, 'input[type=search]');
+    await page.keyboard.type('0');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.hits');
+    assert.deepEqual(errors, []);
+    await close();
+  });
+}
+
+test('of 2,000 instances at most 200 rows are in the document, and all can be come to', async () => {
+  const { page, errors, close } = await open(large + '#/kinds/Thing/instances');
+  const rows = () =>
+    page.evaluate(() => ({
+      rows: document.querySelectorAll('tr').length,
+      of: document.querySelector('table').ariaRowCount,
+    }));
+  assert.deepEqual((await rows()).of, '2001');
+  assert.ok((await rows()).rows <= 200);
+  await tabTo(page, '.rows tbody a');
+  await page.keyboard.press('End');
+  await page.waitForFunction(() => document.activeElement.textContent.trim() === '1999');
+  assert.ok((await rows()).rows <= 200);
+  assert.ok(
+    await page.evaluate(() => {
+      const [box, row] = [
+        document.querySelector('.rows').getBoundingClientRect(),
+        document.activeElement.getBoundingClientRect(),
+      ];
+      return row.top >= box.top && row.bottom <= box.bottom + 1;
+    }),
+    'what has the focus is seen',
+  );
+  await page.fill('input[type=search]', '1234');
+  await page.waitForFunction(() => document.querySelectorAll('.rows tbody a').length === 1);
+  assert.deepEqual(errors, []);
+  await close();
+});

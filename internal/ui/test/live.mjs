@@ -1,0 +1,195 @@
+// The page of a running server in a real browser: what it shows moves, and what is asked for is done.
+// Environment: BROWSER is the program, SERVER the server, CONTROL stops and starts it.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { accessible, context, fits, open, settled, show, tabTo } from './open.mjs';
+
+const { SERVER: server, CONTROL: control } = process.env;
+const page0 = server + '/ui/';
+const said = async () => (await (await fetch(server + '/said')).text()).trim().split('\n');
+
+/** The history of a day, which this server does not keep. */
+async function withHistory(page) {
+  const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const items = [];
+  for (let i = 0; i < 1440; i += 10) {
+    const sample = {
+      replicas: 30,
+      ready: 29,
+      desired: 30 + (i % 3),
+      resources: 9000,
+      unassigned: 1,
+      inFlight: 0,
+      signals: { count: 29.5, cpu: 20 + (i % 7) },
+    };
+    items.push({ id: `s${i}`, at: at(i), type: 'sample', sample });
+  }
+  items.push({
+    id: 'd',
+    at: at(1441),
+    type: 'decision',
+    decision: { verb: 'grow', reason: 'count', summary: 'scale up 3 -> 5', current: 3, desired: 5 },
+  });
+  items.push({ id: 'g', at: at(1442), until: at(1441), type: 'gap', gap: { reason: 'no-leader', text: 'none' } });
+  items.push({ id: 'm', at: at(1443), type: 'moves', moves: { reason: 'spread', count: 12 } });
+  await page.route('**/history?*', (route) => route.fulfill({ json: { items, since: at(1444) } }));
+}
+
+const views = [
+  '#/overview',
+  '#/kinds/Thing/instances',
+  '#/kinds/Thing/timeline',
+  '#/kinds/Thing/rebalance?what=size&size=32',
+  '#/find?q=a%2Fb%25%C3%BC',
+];
+
+for (const [lang, theme] of [
+  ['en', 'light'],
+  ['zh', 'dark'],
+]) {
+  test(`axe finds nothing in what moves: ${lang}, ${theme}`, async () => {
+    const { page, errors, outside, close } = await open(page0, { lang, theme });
+    await withHistory(page);
+    for (const view of views) {
+      await show(page, view);
+      if (view.includes('size')) {
+        await page.click('form button[type=submit]');
+        await page.waitForSelector('.plan');
+        await accessible(page, 'a plan');
+        await page.click('section .primary');
+        await page.waitForSelector('dialog[open]');
+        await accessible(page, 'a dialog');
+        await page.keyboard.press('Escape');
+      }
+      await accessible(page, view);
+    }
+    assert.equal(
+      await page.locator('.card .id').count(),
+      1,
+      'the id with a slash, a percent sign and an umlaut is found',
+    );
+    assert.deepEqual(errors, []);
+    assert.deepEqual(outside, []);
+    await close();
+  });
+}
+
+test('nothing is cut off in what moves', async () => {
+  const { page, close } = await open(page0, { lang: 'xx', width: 320 });
+  await withHistory(page);
+  for (const view of views) {
+    await show(page, view);
+    await fits(page, view);
+  }
+  await close();
+});
+
+test('three tabs share one stream, and what they show moves', async () => {
+  const streams = async () => parseInt((await said())[0], 10);
+  const before = await streams();
+  const made = await context();
+  const tabs = [];
+  for (let i = 0; i < 3; i++) tabs.push((await open(page0 + '#/kinds/Thing/instances', {}, made)).page);
+  for (const page of tabs) {
+    const held = await page.textContent('.rows tbody td.held');
+    await page.waitForFunction((h) => document.querySelector('.rows tbody td.held').textContent !== h, held);
+  }
+  assert.equal((await streams()) - before, 1);
+  await made.close();
+});
+
+test('updates move no row that the pointer or the focus is on', async () => {
+  const { page, close } = await open(page0 + '#/kinds/Thing/instances?sort=held&down=1');
+  const order = () =>
+    page.evaluate(() =>
+      [...document.querySelectorAll('.rows tbody a')]
+        .slice(0, 8)
+        .map((a) => a.textContent)
+        .join(),
+    );
+  const changed = async (from) =>
+    page.waitForFunction(
+      (f) =>
+        [...document.querySelectorAll('.rows tbody a')]
+          .slice(0, 8)
+          .map((a) => a.textContent)
+          .join() !== f,
+      from,
+    );
+  await changed(await order()); // it does move otherwise
+  for (const [hold, leave] of [
+    [() => page.hover('.rows tbody tr:nth-child(3)'), () => page.mouse.move(5, 5)],
+    [() => page.focus('.rows tbody a[tabindex="0"]'), () => page.evaluate(() => document.activeElement.blur())],
+  ]) {
+    await hold();
+    const [held, values] = [await order(), await page.textContent('.rows tbody')];
+    await page.waitForFunction((v) => document.querySelector('.rows tbody').textContent !== v, values); // values do
+    await page.waitForTimeout(1500);
+    assert.equal(await order(), held);
+    await leave();
+    await changed(held);
+  }
+  await close();
+});
+
+for (const lang of ['en', 'zh']) {
+  test(`what is asked for by keyboard is done: ${lang}`, async () => {
+    const { page, errors, close } = await open(page0 + '#/kinds/Thing/rebalance', { lang });
+    const from = (await said()).length;
+    const dialog = async (selector) => {
+      await page.focus('#title');
+      await tabTo(page, selector);
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('dialog[open]');
+      await tabTo(page, 'dialog .primary');
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+      assert.notEqual((await page.textContent('main [role=status]')).trim(), '');
+    };
+    await dialog('section[aria-labelledby=running] .buttons button:nth-child(1)');
+    await dialog('section[aria-labelledby=running] .buttons button:nth-child(2)');
+    await dialog('section[aria-labelledby=deletes] button');
+
+    await page.focus('#title');
+    await tabTo(page, 'section[aria-labelledby=preview] select');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await tabTo(page, 'input[type=number]');
+    await page.keyboard.type('320');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('section[aria-labelledby=preview] .failed');
+    assert.match(await page.textContent('.failed'), /at most 100/);
+    await page.keyboard.press('Backspace');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.plan');
+    await dialog('section[aria-labelledby=preview] .primary');
+    assert.deepEqual((await said()).slice(from), [
+      'paused true by ann',
+      'rollback',
+      'confirm 120 of set 2',
+      'apply plan-1 by ann',
+    ]);
+    assert.deepEqual(
+      errors.filter((e) => !/422/.test(e)),
+      [],
+    );
+    await close();
+  });
+}
+
+test('a lost connection shows with its age, and is made again', async () => {
+  const { page, close } = await open(page0 + '#/kinds/Thing/instances');
+  await fetch(control + '/stop', { method: 'POST' });
+  await page.waitForSelector('.standing.bad');
+  const first = await page.textContent('.standing.bad');
+  assert.match(first, /\d+ s/);
+  await page.waitForFunction((f) => document.querySelector('.standing.bad').textContent !== f, first);
+  assert.notEqual(await page.locator('.rows tbody a').count(), 0, 'what was seen stays');
+  await accessible(page, 'without a connection');
+  await fetch(control + '/start', { method: 'POST' });
+  await page.waitForSelector('.standing.bad', { state: 'detached' });
+  await settled(page);
+  const held = await page.textContent('.rows tbody td.held');
+  await page.waitForFunction((h) => document.querySelector('.rows tbody td.held').textContent !== h, held);
+  await close();
+});

@@ -1,0 +1,86 @@
+// What the tests in a browser have in common.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before } from 'node:test';
+import { chromium } from 'playwright-core';
+
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.BROWSER, args: ['--no-sandbox', '--disable-gpu'] });
+});
+after(() => browser.close());
+
+/** Opens a context with a language and colours. */
+export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800 } = {}) {
+  const made = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce' });
+  await made.addInitScript(
+    ([l, t]) => {
+      localStorage.setItem('shardscaler.lang', l);
+      localStorage.setItem('shardscaler.theme', t);
+    },
+    [lang, theme],
+  );
+  return made;
+}
+
+/** Opens the page. What the console says is in errors, what is asked of other servers in outside. */
+export async function open(address, options = {}, made = undefined) {
+  const within = made ?? (await context(options));
+  const page = await within.newPage();
+  const errors = [];
+  const outside = [];
+  // Find asks whether there is a resource, an instance or a node of a name: there is none is an answer, too.
+  const asked = /\/(resource\?id=|instances\/\d+$|nodes\/)/;
+  page.on('console', (m) => asked.test(m.location().url) || errors.push(`${m.text()} ${m.location().url}`));
+  page.on('pageerror', (e) => errors.push(e.message));
+  page.on('request', (r) => new URL(r.url()).host === new URL(address).host || outside.push(r.url()));
+  await page.goto(address);
+  await settled(page);
+  return { page, errors, outside, close: () => within.close() };
+}
+
+/** Waits until nothing is loading. */
+export async function settled(page) {
+  await page.waitForSelector('#title, .failed');
+  await page.waitForFunction(() => !document.querySelector('.waiting'));
+}
+
+/** Goes to a view. */
+export async function show(page, hash) {
+  await page.evaluate((to) => (location.hash = to), hash);
+  await settled(page);
+}
+
+/** Fails on what axe finds. */
+export async function accessible(page, where) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const run = await globalThis.axe.run({ resultTypes: ['violations'] });
+    return run.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).join(' | ')}`);
+  });
+  assert.deepEqual(found, [], where);
+}
+
+/** Fails where something is cut off or the page scrolls sideways. */
+export async function fits(page, where) {
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where} scrolls sideways`);
+  const cut = await page.evaluate(() =>
+    [...document.querySelectorAll('main :is(p, h1, h2, h3, dt, dd, li, button, label, a), header *')]
+      .filter((e) => !e.closest('.rows, .scroll, .hidden, [popover], .bar') && e.scrollWidth > e.clientWidth + 1)
+      .filter((e) => getComputedStyle(e).display !== 'inline' && getComputedStyle(e).overflow !== 'visible')
+      .map((e) => e.outerHTML.slice(0, 120)),
+  );
+  assert.deepEqual(cut, [], where);
+}
+
+/** Presses Tab until the focus is on what matches. */
+export async function tabTo(page, selector) {
+  for (let i = 0; i < 80; i++) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate((s) => document.activeElement?.matches(s) ?? false, selector)) return;
+  }
+  assert.fail(`Tab does not come to ${selector}`);
+}
