@@ -216,7 +216,7 @@ func bearer(header string) string {
 func (g *Guard) Logged(ctx huma.Context, next func(huma.Context)) {
 	c, began := from(ctx.Context()), time.Now()
 	next(ctx)
-	g.log.Info("change", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
+	g.log.Info("audit", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
 		"before", c.note.Before, "after", c.note.After, "status", ctx.Status(), "door", string(c.door), "source", c.source,
 		"took", time.Since(began).Round(time.Millisecond).String())
 }

@@ -127,7 +127,7 @@ func TestTheFormerRightStillCounts(t *testing.T) {
 		status, text := ask(t, s, http.MethodPost, c.path, c.token)
 		require.Equal(t, c.status, status, "%v: %s", c, text)
 	}
-	require.Equal(t, 2, strings.Count(log.String(), "msg=change"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "msg=audit"), log.String())
 	require.Contains(t, log.String(), "user=former operation=pause-kind kind=Thing before=running after=paused status=200 door=secure source=127.0.0.1:")
 	for _, token := range []string{"Bearer", "forged"} {
 		require.NotContains(t, log.String(), token)
@@ -144,7 +144,7 @@ func TestWhatCannotBeReviewedIsRefused(t *testing.T) {
 		require.Equal(t, want, status, text)
 		status, text = ask(t, s, http.MethodPost, "/v1/api/kinds/Thing/pause", "all")
 		require.Equal(t, want, status, text)
-		require.NotContains(t, log.String(), "msg=change")
+		require.NotContains(t, log.String(), "msg=audit")
 	}
 }
 

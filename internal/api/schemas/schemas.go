@@ -22,10 +22,11 @@ var renamed = map[string]string{
 	"ops.Decision":        "ExplainedDecision",
 	"decide.Health":       "DecisionHealth",
 	"decide.ShownVerdict": "Verdict",
+	"delta.History":       "StreamHistory",
 }
 
 // apart are packages many of whose types have a name that others have too.
-var apart = map[string]string{"delta": "Stream", "observed": "Observed", "config": "Config", "pins": "Pin", "hpa": "Seen"}
+var apart = map[string]string{"observed": "Observed", "config": "Config", "pins": "Pin", "hpa": "Seen"}
 
 // schemaName is the type's name, with its package's where another one has the same.
 func schemaName(t reflect.Type, hint string) string {
