@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/meter"
@@ -43,12 +46,21 @@ type Guard struct {
 	peers   *Peers
 	log     *slog.Logger
 	refused *prometheus.CounterVec
+	mu      sync.Mutex
+	rates   *cache.LRUExpireCache // of *rate.Limiter, by user
 }
+
+const (
+	// callsPerSecond and callsAtOnce are of one user: a page asks for a few a second.
+	callsPerSecond, callsAtOnce = 50, 200
+	// rateMemory is how long a user's rate is kept: longer than it takes to be full again.
+	rateMemory = time.Minute
+)
 
 // New returns a Guard. peers may be nil: no other replica passes requests on.
 func New(cfg Config, reviews Reviews, peers *Peers, log *slog.Logger, reg prometheus.Registerer) *Guard {
 	return &Guard{
-		Config: cfg, reviews: reviews, peers: peers, log: log,
+		Config: cfg, reviews: reviews, peers: peers, log: log, rates: cache.NewLRUExpireCache(maxRemembered),
 		refused: meter.In(reg).Counters("shardscaler_api_refused_total", "Calls of the REST API that were refused before they reached it, by door and reason.", "door", "reason"),
 	}
 }
@@ -85,11 +97,30 @@ func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx,
 
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
-	if no := g.check(ctx.Context(), c, credentialsOf(ctx), right); no != nil {
+	no := g.check(ctx.Context(), c, credentialsOf(ctx), right)
+	if no == nil && c.door != Plain && !c.peer && !g.rate(c.user.Name).Allow() {
+		no = &refusal{
+			status: http.StatusTooManyRequests, reason: refusedBusy, header: map[string]string{"Retry-After": "1"},
+			detail: fmt.Sprintf("user %q calls more than %d times a second", c.user.Name, callsPerSecond),
+		}
+	}
+	if no != nil {
 		g.refuse(ctx, no)
 		return
 	}
 	next(huma.WithContext(ctx, with(ctx.Context(), c)))
+}
+
+// rate is a user's, for as long as they call.
+func (g *Guard) rate(user string) *rate.Limiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limiter, ok := g.rates.Get(user)
+	if !ok {
+		limiter = rate.NewLimiter(callsPerSecond, callsAtOnce)
+	}
+	g.rates.Add(user, limiter, rateMemory)
+	return limiter.(*rate.Limiter)
 }
 
 func (g *Guard) refuse(ctx huma.Context, no *refusal) {
