@@ -156,9 +156,11 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 		if !c.until.IsZero() && !time.Now().Before(c.until) {
 			return errNoSession
 		}
-		if no := g.review(ctx, c, token, right); no != nil {
+		again := &caller{door: c.door, source: c.source} // handlers read c
+		if no := g.review(ctx, again, token, right); no != nil {
 			return no
 		}
+		c.setSees(again.sees)
 		return nil
 	}
 	return g.review(ctx, c, token, right)
@@ -195,8 +197,8 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	if err == nil && !allowed && right.coveredByFormer() {
 		allowed, err = g.reviews.AllowedFormerly(ctx, c.source, key, c.user, right.Name)
 	}
+	var sees []string // nil: all
 	if err == nil && !allowed && right.Resource == "kinds" && right.Name == "" {
-		var sees []string
 		for _, kind := range g.Kinds() {
 			one := right
 			one.Verb, one.Name = "get", kind
@@ -207,7 +209,7 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 				sees = append(sees, kind)
 			}
 		}
-		c.sees, allowed = sees, len(sees) > 0
+		allowed = len(sees) > 0
 	}
 	switch {
 	case err != nil:
@@ -215,6 +217,7 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	case !allowed:
 		return &refusal{status: http.StatusForbidden, reason: refusedForbidden, detail: fmt.Sprintf("user %q may not %s", c.user.Name, right)}
 	}
+	c.setSees(sees)
 	return nil
 }
 
