@@ -102,6 +102,9 @@ func (v *View) instance(inst *observed.Instance, health map[int]decide.Verdict) 
 	if inst.LastBeat != nil {
 		out.Beat = *inst.LastBeat
 	}
+	if d := v.Operator.Drain(inst.Ordinal); d != nil {
+		out.Drain = &d.Said
+	}
 	return out
 }
 
@@ -116,6 +119,10 @@ func (v *View) stateOf(inst *observed.Instance) string {
 		return StateLost
 	case w != nil && !w.Has(n), d != nil && d.Current != nil && slices.Contains(d.Leave(), n):
 		return StateLeaving
+	case v.Operator.Drain(n) != nil && inst.Owned() == 0 && !slices.Contains(v.Snapshot.Open, n):
+		return StateDrained
+	case v.Operator.Drain(n) != nil:
+		return StateDraining
 	case slices.Contains(v.Snapshot.Open, n):
 		return StateOpen
 	}

@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -8,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/scaler"
 )
 
 // TestAPreviewIsWhatTheCoreDoes: what is previewed for each thing that a person may ask for is what
@@ -22,7 +25,9 @@ func TestAPreviewIsWhatTheCoreDoes(t *testing.T) {
 	size := func(n int) *config.OperatorSize { return &config.OperatorSize{Value: n} }
 	carryOut := func(what string, o config.Operator) {
 		t.Helper()
-		w.leader.scaler.Put(o)
+		data, err := json.Marshal(o)
+		require.NoError(t, err)
+		require.NoError(t, w.leader.Keep(t.Context(), scaler.OperatorName, orders.Replace(data)))
 		after += 6 * time.Minute // an hour is calm
 		play(t, after, p)
 		require.NoError(t, w.Settled(), what)

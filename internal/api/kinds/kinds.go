@@ -108,19 +108,26 @@ type Config struct {
 	Log     *slog.Logger
 }
 
+// handlers answer reads, and have what every answer needs.
 type handlers struct {
 	Config
+}
+
+// changes carry out what persons ask for.
+type changes struct {
+	*handlers
 }
 
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
+	c := &changes{h}
 	histories{h}.register()
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()
-	h.registerChanges()
-	h.registerPlans()
+	c.registerChanges()
+	c.registerPlans()
 }
 
 // read and write describe an operation below /v1/api/.

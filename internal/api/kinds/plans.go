@@ -12,7 +12,7 @@ import (
 )
 
 // registerPlans registers previews of plans, and apply.
-func (h *handlers) registerPlans() {
+func (h *changes) registerPlans() {
 	preview := h.write(http.MethodPost, "preview-plan", "kinds/{kind}/plans", "Preview what a change would do: nothing is done")
 	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty body is a spread, " +
 		"however little the lists differ. The answer's id names the plan in apply, for ten minutes, while kind, epoch, configuration, overrides, the open " +
@@ -41,7 +41,7 @@ type applyInput struct {
 	}
 }
 
-func (h *handlers) preview(ctx context.Context, in *previewInput) (*planOutput, error) {
+func (h *changes) preview(ctx context.Context, in *previewInput) (*planOutput, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (h *handlers) preview(ctx context.Context, in *previewInput) (*planOutput, 
 	return &planOutput{p}, nil
 }
 
-func (h *handlers) apply(ctx context.Context, in *applyInput) (*appliedOutput, error) {
+func (h *changes) apply(ctx context.Context, in *applyInput) (*appliedOutput, error) {
 	var done ops.Applied
 	err := h.carryOut(ctx, "apply-plan", in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
 		done, err = h.Backend.Apply(ctx, in.Kind, in.Body.Plan, user)
