@@ -59,6 +59,16 @@ func (c *Contents) List(q Query, piece func(name string) (Held, bool)) ops.Entry
 	return list
 }
 
+// Newest is the id of the newest entry that has been read; "" if none has.
+func (c *Contents) Newest(piece func(name string) (Held, bool)) string {
+	for _, p := range slices.Backward(c.Pieces) {
+		if held, read := piece(p.Name); read && held.Err == nil && held.Version >= p.Version {
+			return ID(p.Last)
+		}
+	}
+	return ""
+}
+
 // wants says whether the piece may hold something that is asked for. One that cannot be read holds a
 // gap.
 func (q *Query) wants(p *Info) bool {
