@@ -258,8 +258,10 @@ func TestWhatIsRecorded(t *testing.T) {
 	cfg, k := fleetConfig(4), fleet(r, midnight, 4)
 	report := func(desired int, summary string) *outcome.Report {
 		current := 4
-		return &outcome.Report{Decision: decide.Decision{Verb: decide.NoChange, Reason: decide.ByCount, Current: &current, Desired: desired, Summary: summary,
-			Signals: []decide.Signal{{Name: decide.ByCount, Proposed: 4, Need: 3.14159}, {Name: decide.ByCPU, Missing: "no sample"}}}}
+		return &outcome.Report{Decision: decide.Decision{
+			Verb: decide.NoChange, Reason: decide.ByCount, Current: &current, Desired: desired, Summary: summary,
+			Signals: []decide.Signal{{Name: decide.ByCount, Proposed: 4, Need: 3.14159}, {Name: decide.ByCPU, Missing: "no sample"}},
+		}}
 	}
 	tick := func(after time.Duration, d *outcome.Report) {
 		now := midnight.Add(after)
