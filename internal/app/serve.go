@@ -21,6 +21,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
+	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
@@ -49,11 +50,17 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 			return err
 		}
 	}
-	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
 		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
 	}
+	a.listener = limits.Listen(listener, maxConnections, maxFromOne)
 	return nil
 }
+
+// maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than
+// pods that end at once, each with a hook that waits.
+const maxConnections, maxFromOne = 5000, 512
 
 // newCalls prepares the operations, which all doors lead to.
 func newCalls(a *App, reg prometheus.Registerer) {
@@ -61,6 +68,7 @@ func newCalls(a *App, reg prometheus.Registerer) {
 	a.guard = access.New(access.Config{
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
+		AllowedHosts: o.allowedHosts(),
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
 	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
