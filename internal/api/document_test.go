@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -19,6 +20,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/explain"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -54,6 +57,29 @@ func (o *operators) Resource(kind, id string) (ops.Resource, bool) {
 		return ops.Resource{}, false
 	}
 	return ops.ResourceOf(v, id, 2), true
+}
+
+// theDecision is the one entry of the operators' history.
+const theDecision = "00000at"
+
+func (o *operators) History(string, history.Query) ops.EntryList {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	current := 3
+	return ops.EntryList{Since: at, Items: []ops.Entry{
+		{ID: "00000av", At: at, Until: at.Add(time.Minute), Type: history.TypeGap, Gap: &ops.GapEntry{Reason: history.GapNoLeader, Text: "no replica led"}},
+		{ID: "00000au", At: at, Type: history.TypeSample, Sample: &ops.Sample{Replicas: 3, Ready: 3, Desired: 3, Signals: map[string]float64{"count": 2.5}, WorstLag: "1m30s"}},
+		{ID: theDecision, At: at, Type: history.TypeDecision, Decision: &ops.DecisionEntry{Verb: "keep", Reason: "count", Summary: "no change at 3", Current: &current, Desired: 3, Whole: true}},
+		{ID: "00000as", At: at, Until: at, Type: history.TypeMoves, Moves: &ops.MovesEntry{PlanID: "p", Reason: "drain", Count: 7}},
+		{ID: "00000ar", At: at, Type: history.TypeChange, Change: &ops.ChangeEntry{By: "ann", What: "pause", Before: "false", After: "true"}},
+	}}
+}
+
+func (o *operators) Decided(_, id string) (ops.Decision, bool) {
+	v, ok := o.View("Thing")
+	if !ok || id != theDecision {
+		return ops.Decision{}, false
+	}
+	return ops.Decision{ID: id, Report: v.Decision, Explanation: explain.Explain(v.Decision, nil)}, true
 }
 
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
@@ -132,6 +158,10 @@ var answers = []request{
 	{200, "GET", "/v1/api/kinds/Thing/resources?contains=a", "", nil},
 	{200, "GET", "/v1/api/kinds/Thing/decision", "", nil},
 	{200, "GET", "/v1/api/kinds/Thing/config", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/history?type=decision,gap&since=6h&limit=1000", "", nil},
+	{422, "GET", "/v1/api/kinds/Thing/history?since=yesterday", "", nil},
+	{200, "GET", "/v1/api/kinds/Thing/history/" + theDecision, "", nil},
+	{404, "GET", "/v1/api/kinds/Thing/history/0000000", "", nil},
 }
 
 func TestEveryOperationAnswersAsTheOpenAPIDocumentSays(t *testing.T) {

@@ -122,7 +122,7 @@ type changes struct {
 func Register(cfg Config) {
 	h := &handlers{cfg}
 	c := &changes{h}
-	h.registerHistory()
+	histories{h}.register()
 	h.registerReads()
 	h.registerResources()
 	h.registerDecisions()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/explain"
 )
 
 // MaxLimit bounds a page of entries.
@@ -128,5 +129,5 @@ func (c *Contents) Decided(id string, piece func(name string) (Held, bool)) (ops
 	if err != nil || report == nil {
 		return ops.Decision{}, false
 	}
-	return ops.Decision{ID: id, Report: report, Explanation: ops.Explanation{Answers: []ops.Answer{}, Otherwise: []ops.Answer{}}}, true
+	return ops.Decision{ID: id, Report: report, Explanation: explain.Explain(report, nil)}, true
 }
