@@ -114,9 +114,6 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 // these old. Default 2 s.
 func (s *Scaler) Every(period time.Duration) { s.period = period }
 
-// Input is what the last Tick's decision was made from. It may be called between ticks only.
-func (s *Scaler) Input() decide.Input { return s.basis.Input }
-
 // Tick decides, orders, acts and tells, once, and returns the decision and what became of it. The
 // leader alone calls it; the first time, it takes up what the predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {

@@ -130,6 +130,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerReads()
 	h.registerWrites()
 	docspage.Register(mux)
+	h.registerSession()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -451,4 +453,32 @@ func TestNotificationsThatFailAreAProblem(t *testing.T) {
 	o := orchestration(v)
 	require.Equal(t, "notifications: connection lost", o.Problem)
 	require.True(t, o.Succeeded)
+}
+
+// Discovery and the roles name what there is: each operation for operators, with its verb.
+func TestTheAggregatedAPIListsEveryOperation(t *testing.T) {
+	_, text := call(t, serve(t, &backend{}), http.MethodGet, "/v1/api/openapi.json", "", "")
+	var spec struct {
+		Paths map[string]map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &spec))
+	verbs := map[string][]string{}
+	for _, r := range aggregated.Resources() {
+		verbs[r.Name] = r.Verbs
+	}
+	seen := 0
+	for path, methods := range spec.Paths {
+		if !strings.HasPrefix(path, "/v1/api/kinds") && !strings.HasPrefix(path, "/v1/api/nodes") {
+			continue
+		}
+		for method := range methods {
+			at := &url.URL{Path: strings.NewReplacer("{", "", "}", "").Replace(path)}
+			right, err := access.RightOf(strings.ToUpper(method), at, "iota")
+			require.NoError(t, err, path)
+			name := strings.TrimSuffix(right.Resource+"/"+right.Subresource, "/")
+			require.Contains(t, verbs[name], right.Verb, "%s %s", method, path)
+			seen++
+		}
+	}
+	require.NotZero(t, seen)
 }

@@ -123,10 +123,10 @@ type changes struct {
 func Register(cfg Config) {
 	h := &handlers{cfg}
 	c := &changes{h}
-	h.registerHistory()
+	histories{h}.register()
 	(&reads{h}).register()
 	c.registerChanges()
-	c.registerPlans()
+	plans{c}.register()
 }
 
 // read and write describe an operation below /v1/api/.
