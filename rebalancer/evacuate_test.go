@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -62,7 +63,21 @@ func TestALostInstanceThatStillAnswersIsEmptied(t *testing.T) {
 		require.Equal(t, map[int]int{2: 100}, r.e.Progress().Draining)
 		r.status(2, &protocol.Status{Pod: "p2", Times: 2})
 		r.wait(3 * time.Second)
-		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(r.settled(ids)))
+		st := r.settled(ids)
+		require.Equal(t, map[int]int{0: 150, 1: 150, 2: 0}, counts(st))
+		whys := map[string]int{}
+		for n, in := range st.Instances {
+			for _, id := range in.IDs.Strings() {
+				way, known := r.e.MovesOf(id)
+				require.True(t, known)
+				require.Equal(t, n, way.Place)
+				whys[way.Why]++
+				if way.Why == "reassigned" {
+					require.Equal(t, []inventory.Moved{{At: way.Since, From: 2, To: n, Why: "reassigned"}}, way.Moves)
+				}
+			}
+		}
+		require.Equal(t, map[string]int{"created": 200, "reassigned": 100}, whys)
 
 		r.order(func(o *orders.Orders) { o.Reassign, o.Ready = nil, []int{0, 1, 2} })
 		r.wait(5 * time.Second)

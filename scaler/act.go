@@ -106,7 +106,7 @@ func (s *Scaler) scaleDown(ctx context.Context, t *tick) (*outcome.Act, error) {
 
 // givenUp is a bug that tests must notice: a drain ends when it is done, not by time.
 func (s *Scaler) givenUp() bool {
-	return fault.DrainGivenUp.Made() && s.last.Drain != nil && s.input.Now.Sub(s.last.Drain.Since) > time.Minute
+	return fault.DrainGivenUp.Made() && s.last.Drain != nil && s.basis.Input.Now.Sub(s.last.Drain.Since) > time.Minute
 }
 
 // draining says how far the drain is and what it waits for. It never ends by giving up.

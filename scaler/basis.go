@@ -16,7 +16,7 @@ type Basis struct {
 }
 
 // Basis is that of the last Tick. It may be called between ticks only.
-func (s *Scaler) Basis() Basis { return Basis{Input: s.input, answers: s.answers} }
+func (s *Scaler) Basis() Basis { return s.basis }
 
 // Orders are what the same tick would have decided and ordered by another configuration, as if the
 // instances that would be new were there and ready. false: there was no tick.

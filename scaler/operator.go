@@ -27,20 +27,20 @@ func ParseOperator(data []byte) (o config.Operator, err error) {
 }
 
 // Put takes what stands of what persons have put over the kind, for the ticks that follow.
-func (s *Scaler) Put(o config.Operator) { s.input.Operator = o }
+func (s *Scaler) Put(o config.Operator) { s.basis.Input.Operator = o }
 
 // endMoves ends the moves whose resources have arrived, or are no more: from then on they are free.
 func (s *Scaler) endMoves(ctx context.Context) {
-	if _, read := s.engine.Head(); s.cfg.DryRun || !read || len(s.input.Operator.Pins) == 0 {
+	if _, read := s.engine.Head(); s.cfg.DryRun || !read || len(s.basis.Input.Operator.Pins) == 0 {
 		return
 	}
-	ended := s.input.Operator.EndedMoves(s.engine.Lookup)
+	ended := s.basis.Input.Operator.EndedMoves(s.engine.Lookup)
 	if len(ended) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	now := s.input.Now
+	now := s.basis.Input.Now
 	err := s.engine.Keep(ctx, OperatorName, func(old []byte) ([]byte, error) {
 		o, err := ParseOperator(old)
 		if err != nil {

@@ -87,8 +87,7 @@ type Scaler struct {
 
 	period  time.Duration
 	history decide.History
-	input   decide.Input   // of the last tick, but for its Operator, which is for the next one
-	answers *answers       // of the last tick
+	basis   Basis          // of the last tick, but for its Operator, which is for the next one
 	last    outcome.Report // of the last tick; of the predecessor's, before the first
 	doc     document
 	// claimed is the leadership that the StatefulSet was marked with.
@@ -115,25 +114,22 @@ func New(cfg Config, engine Engine, act Actuator, log *slog.Logger, reg promethe
 // these old. Default 2 s.
 func (s *Scaler) Every(period time.Duration) { s.period = period }
 
-// Input is what the last Tick's decision was made from. It may be called between ticks only.
-func (s *Scaler) Input() decide.Input { return s.input }
-
 // Tick decides, orders, acts and tells, once, and returns the decision and what became of it. The
 // leader alone calls it; the first time, it takes up what the predecessor kept in ZooKeeper.
 func (s *Scaler) Tick(ctx context.Context, now time.Time, cfg config.Kind, snap observed.Kind) (decide.Decision, outcome.Outcome) {
 	begun := s.cfg.Now()
 	s.restore(now)
-	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.input.Operator}
+	in := decide.Input{Now: now, Config: cfg, Observed: snap, History: s.history, Operator: s.basis.Input.Operator}
 	d := decide.Decide(in)
-	s.input, s.history = in, decide.Next(in, d)
+	s.basis.Input, s.history = in, decide.Next(in, d)
 
 	// until it is told anew: what is kept before must not lose it
 	out := outcome.Outcome{Drain: s.last.Drain}
 	t := tick{in: &in, set: statefulSet(&in), d: outcome.NewReport(d, out)}
 	notLeading, lacking := s.lead(ctx, &t)
 
-	s.answers = s.ask(ctx, &in, &d, notLeading)
-	o, notes := order(&in, &d, s.answers)
+	s.basis.answers = s.ask(ctx, &in, &d, notLeading)
+	o, notes := order(&in, &d, s.basis.answers)
 	if !s.cfg.DryRun {
 		s.engine.Order(o)
 	}

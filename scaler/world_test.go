@@ -282,9 +282,32 @@ func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 		ctx = context.Background()
 	}
 	report := look(ctx, w.t, s, w.now, w.cfg, w.snapshot())
+	w.previews(s)
 	w.settlePods()
 	w.settleEngine()
 	return report
+}
+
+// previews checks that what the tick would order by its own configuration is what it did order, but
+// that instances which are to come are there.
+func (w *world) previews(s *Scaler) {
+	w.t.Helper()
+	basis, ordered := s.Basis(), w.orders
+	d, o, ok := basis.Orders(basis.Input.Config, basis.Input.Operator)
+	if s.cfg.DryRun || !ok {
+		return
+	}
+	if d.Blind == "" && d.Desired > *d.Current {
+		for n := d.Start + *d.Current; n < d.Start+d.Stays(); n++ {
+			if slices.Contains(o.Stay, n) && !slices.Contains(o.Ready, n) {
+				w.t.Fatalf("instance %d is not as if it were ready: %+v", n, o)
+			}
+		}
+		ordered.Ready, ordered.SpreadSuspended = o.Ready, o.SpreadSuspended
+	}
+	if !reflect.DeepEqual(ordered, o) {
+		w.t.Fatalf("ordered   %+v\npreviewed %+v", ordered, o)
+	}
 }
 
 // look is a tick of s. It checks that the decision is still what it was when it was decided, all
@@ -292,7 +315,7 @@ func (w *world) tick(s *Scaler, d time.Duration) outcome.Report {
 func look(ctx context.Context, t tester, s *Scaler, now time.Time, cfg config.Kind, snap observed.Kind) outcome.Report {
 	t.Helper()
 	d, out := s.Tick(ctx, now, cfg, snap)
-	if decided := decide.Decide(s.Input()); !reflect.DeepEqual(decided, d) {
+	if decided := decide.Decide(s.Basis().Input); !reflect.DeepEqual(decided, d) {
 		t.Fatalf("the tick changed its decision\nfrom %+v\nto   %+v", decided, d)
 	}
 	return *outcome.NewReport(d, out)

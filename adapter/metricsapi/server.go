@@ -47,6 +47,9 @@ const (
 	maxInFlight = 400
 	// requestTimeout bounds one request: all answers come from memory.
 	requestTimeout = 10 * time.Second
+	// maxConnections are open at once, maxFromOne of them from one address. The API server needs a
+	// few.
+	maxConnections, maxFromOne = 2000, 500
 )
 
 // Server serves the metrics APIs.
@@ -70,7 +73,8 @@ func New(cfg Config, view func() View, log *slog.Logger, reg prometheus.Register
 		return nil, fmt.Errorf("listen for metrics API: %w", err)
 	}
 	return &Server{
-		cfg: cfg, maxInFlight: maxInFlight, requestTimeout: requestTimeout, listener: listener, log: log,
+		cfg: cfg, maxInFlight: maxInFlight, requestTimeout: requestTimeout, log: log,
+		listener: limits.Listen(listener, maxConnections, maxFromOne),
 		provider: &provider{view: view, metrics: newMetrics(reg)},
 	}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 )
 
 func newCheckConfigCommand() *cobra.Command {
@@ -48,12 +48,16 @@ valid or not readable, or the server cannot be asked.`,
 
 // adviseHandOff says of each kind whether its instances acknowledge, as a server sees them now.
 func adviseHandOff(cmd *cobra.Command, r *remote, c *config.Config) error {
+	server, err := r.connect(false)
+	if err != nil {
+		return err
+	}
 	for _, k := range c.Kinds {
-		var o struct {
+		o, err := client.Orchestration[struct {
 			HandOff          api.HandOff       `json:"handOff"`
 			NotAcknowledging map[string]string `json:"mute"`
-		}
-		if err := r.call(cmd.Context(), http.MethodGet, k.Name, "", nil, &o); err != nil {
+		}](cmd.Context(), server, k.Name)
+		if err != nil {
 			return fmt.Errorf("ask about %s: %w", k.Name, err)
 		}
 		advice := "handOff must be immediate"

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 )
 
 func main() {
@@ -28,8 +30,15 @@ func exitCode(err error) int {
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "shardscaler:", text)
 	}
+	if next := client.Next(err); next != "" {
+		fmt.Fprintln(os.Stderr, "next:", next)
+	}
 	var coded exitError
-	if errors.As(err, &coded) {
+	var unknown *client.Unknown
+	switch {
+	case errors.As(err, &unknown):
+		return exitUnknown
+	case errors.As(err, &coded):
 		return coded.code
 	}
 	return 2

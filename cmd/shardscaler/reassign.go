@@ -3,12 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/kubectl/show"
 )
 
 // newReassignCommand is `shardscaler reassign`: a person says that an instance is dead.
@@ -23,9 +22,9 @@ of that pod still runs, its resources run twice. The server itself reassigns wha
 whose node is lost for good: look at the machine first. The command is refused while something shows that the instance lives. It applies
 to this pod only, until the pod is Ready again, and is stored with your name, in an event and in the log.
 
-The token is read from --token-file, else from $SHARDSCALER_TOKEN. It needs the verb update on orchestrations.shardscaler.io.
-Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have been carried out or not, and the error says where to look.`,
-		Example: "  export SHARDSCALER_TOKEN=$(kubectl -n shardscaler create token operator)\n  shardscaler reassign Thing 3 --assume-dead --server http://shardscaler.shardscaler",
+It is "kubectl shardscaler reassign" at a server's own address. The token is read from --token-file, else from $SHARDSCALER_TOKEN. It
+needs the verb create on kinds/reassign.ops.shardscaler.io. ` + exitHelp,
+		Example: "  export SHARDSCALER_TOKEN=$(kubectl -n shardscaler create token operator --audience shardscaler)\n  shardscaler reassign Thing 3 --assume-dead --server https://shardscaler-metrics.shardscaler.svc --ca-file ca.crt",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ordinal, err := exact.Ordinal(args[1])
@@ -35,13 +34,15 @@ Exit status: 0 done, 2 errors, 3 the outcome is unknown: what was asked may have
 			if !assumeDead {
 				return errors.New("--assume-dead must be set: what is proven to be released is reassigned automatically")
 			}
-			var done api.Reassigned
-			what := fmt.Sprintf("instances/%d/reassign", ordinal)
-			if err := r.call(cmd.Context(), http.MethodPost, args[0], what, api.ReassignRequest{AssumeDead: true}, &done); err != nil {
+			server, err := r.connect(true)
+			if err != nil {
+				return err
+			}
+			done, err := server.Of(args[0]).Reassign(cmd.Context(), ordinal)
+			if err != nil {
 				return fmt.Errorf("reassign %s %d: %w", args[0], ordinal, err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "pod %s (%s) is assumed dead, as %s said; resources to reassign: %d\n",
-				done.Pod, done.UID, done.By, done.Left)
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), show.AssumedDead(done.Value))
 			return err
 		},
 	}

@@ -16,14 +16,15 @@ import (
 func TestReassign(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/problem+json")
 		switch {
 		case r.Header.Get("Authorization") != "Bearer secret":
 			w.WriteHeader(http.StatusUnauthorized)
-		case r.Method != http.MethodPost || r.URL.Path != "/v1/api/orchestrations/Thing/instances/3/reassign" || strings.TrimSpace(string(body)) != `{"assumeDead":true}`:
+		case r.Method != http.MethodPost || r.URL.Path != "/v1/api/kinds/Thing/reassign" || strings.TrimSpace(string(body)) != `{"instance":3,"assumeDead":true}`:
 			w.WriteHeader(http.StatusConflict)
 			_, _ = w.Write([]byte(`{"status":409,"detail":"changed since: instance 4 is not dead: its pod is Ready"}`))
 		default:
-			_, _ = w.Write([]byte(`{"kind":"Thing","ordinal":3,"pod":"iota-dac-3","uid":"u","by":"ann","left":12}`))
+			_, _ = w.Write([]byte(`{"instance":3,"pod":"iota-dac-3","uid":"u","by":"ann","left":12}`))
 		}
 	}))
 	defer server.Close()
@@ -43,16 +44,16 @@ func TestReassign(t *testing.T) {
 	require.Equal(t, "pod iota-dac-3 (u) is assumed dead, as ann said; resources to reassign: 12\n", out)
 
 	for want, args := range map[string][]string{
-		"409: changed since: instance 4 is not dead": {"Thing", "4", "--assume-dead", "--server", server.URL, "--token-file", token},
-		"401":                          {"Thing", "3", "--assume-dead", "--server", server.URL},
-		"--assume-dead must be set":    {"Thing", "3", "--server", server.URL},
-		`ordinal "x": want a whole`:    {"Thing", "x", "--assume-dead", "--server", server.URL},
-		`ordinal "-1": want a whole`:   {"--assume-dead", "--server", server.URL, "--", "Thing", "-1"},
-		`ordinal "+3": want a whole`:   {"Thing", "+3", "--assume-dead", "--server", server.URL, "--token-file", token},
-		`ordinal "03": want a whole`:   {"Thing", "03", "--assume-dead", "--server", server.URL, "--token-file", token},
-		`required flag(s) "server"`:    {"Thing", "3", "--assume-dead"},
-		"read token":                   {"Thing", "3", "--assume-dead", "--server", server.URL, "--token-file", token + "x"},
-		"accepts 2 arg(s), received 1": {"Thing", "--assume-dead", "--server", server.URL},
+		"changed since: instance 4 is not dead": {"Thing", "4", "--assume-dead", "--server", server.URL, "--token-file", token},
+		"Unauthorized":                          {"Thing", "3", "--assume-dead", "--server", server.URL},
+		"--assume-dead must be set":             {"Thing", "3", "--server", server.URL},
+		`ordinal "x": want a whole`:             {"Thing", "x", "--assume-dead", "--server", server.URL},
+		`ordinal "-1": want a whole`:            {"--assume-dead", "--server", server.URL, "--", "Thing", "-1"},
+		`ordinal "+3": want a whole`:            {"Thing", "+3", "--assume-dead", "--server", server.URL, "--token-file", token},
+		`ordinal "03": want a whole`:            {"Thing", "03", "--assume-dead", "--server", server.URL, "--token-file", token},
+		`required flag(s) "server"`:             {"Thing", "3", "--assume-dead"},
+		"read token":                            {"Thing", "3", "--assume-dead", "--server", server.URL, "--token-file", token + "x"},
+		"accepts 2 arg(s), received 1":          {"Thing", "--assume-dead", "--server", server.URL},
 	} {
 		_, err := reassign(args...)
 		require.ErrorContains(t, err, want)

@@ -8,25 +8,31 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 )
 
 // server answers every path with what is given, to callers with the token "secret" where it is a
 // POST.
 func server(t *testing.T, answers map[string]string, status int) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := status
 		answer, ok := answers[r.Method+" "+r.URL.Path]
 		switch {
 		case !ok:
-			http.Error(w, `{"status":404,"detail":"kind \"Nothing\" is not configured"}`, http.StatusNotFound)
-		case r.Method == http.MethodPost && r.Header.Get("Authorization") != "Bearer secret":
-			http.Error(w, `{"status":401,"detail":"a bearer token is needed"}`, http.StatusUnauthorized)
-		default:
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(answer))
+			status, answer = http.StatusNotFound, `{"status":404,"detail":"kind \"Nothing\" is not configured"}`
+		case r.Method != http.MethodGet && r.Header.Get("Authorization") != "Bearer secret":
+			status, answer = http.StatusUnauthorized, `{"status":401,"detail":"a bearer token is needed"}`
 		}
+		if strings.HasPrefix(answer, `{"status"`) || strings.HasPrefix(answer, `{"type"`) {
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(answer))
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -46,9 +52,9 @@ func TestRollbackPauseResume(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(token, []byte("secret\n"), 0o600))
 	url := server(t, map[string]string{
-		"POST /v1/api/orchestrations/Thing/rollback": `{"planId":"abc","stayed":1,"returned":2,"undone":3,"kept":4}`,
-		"POST /v1/api/orchestrations/Thing/pause":    `{"value":true,"source":"override"}`,
-		"POST /v1/api/orchestrations/Thing/resume":   `{"value":false,"source":"ConfigMap"}`,
+		"POST /v1/api/kinds/Thing/rollback": `{"planId":"abc","stayed":1,"returned":2,"undone":3,"kept":4}`,
+		"POST /v1/api/kinds/Thing/pause":    `{"change":{"paused":true},"overrides":[],"version":"a"}`,
+		"DELETE /v1/api/kinds/Thing/pause":  `{"change":{"paused":false},"overrides":[],"version":"b"}`,
 	}, http.StatusOK)
 	out, code, err := command("rollback", "Thing", "--server", url, "--token-file", token)
 	require.NoError(t, err)
@@ -58,10 +64,10 @@ func TestRollbackPauseResume(t *testing.T) {
 	t.Setenv(tokenVariable, "secret")
 	out, _, err = command("pause", "Thing", "--server", url)
 	require.NoError(t, err)
-	require.Equal(t, "Thing: voluntary moves are paused (override)\n", out)
+	require.Equal(t, "Thing: voluntary moves are paused\n", out)
 	out, _, err = command("resume", "Thing", "--server", url)
 	require.NoError(t, err)
-	require.Equal(t, "Thing: voluntary moves are not paused (ConfigMap)\n", out)
+	require.Equal(t, "Thing: voluntary moves go on\n", out)
 
 	foreign := httptest.NewTLSServer(http.NotFoundHandler())
 	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -70,7 +76,7 @@ func TestRollbackPauseResume(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown kind":  {[]string{"pause", "Nothing", "--server", url}, "404: kind \"Nothing\" is not configured"},
+		"unknown kind":  {[]string{"pause", "Nothing", "--server", url}, "kind \"Nothing\" is not configured"},
 		"no server":     {[]string{"pause", "Thing"}, `required flag(s) "server" not set`},
 		"no URL":        {[]string{"pause", "Thing", "--server", "nonsense"}, `server "nonsense": want a URL`},
 		"no HTTP":       {[]string{"pause", "Thing", "--server", "ftp://host"}, `server "ftp://host": want a URL`},
@@ -83,13 +89,13 @@ func TestRollbackPauseResume(t *testing.T) {
 	}
 	t.Setenv(tokenVariable, "forged")
 	_, code, err = command("rollback", "Thing", "--server", url)
-	require.ErrorContains(t, err, "401: a bearer token is needed")
+	require.ErrorContains(t, err, "a bearer token is needed")
 	require.Equal(t, 2, code)
 }
 
 func TestARollbackOfNothingEndsWithOne(t *testing.T) {
 	t.Setenv(tokenVariable, "secret")
-	url := server(t, map[string]string{"POST /v1/api/orchestrations/Thing/rollback": `{"status":409,"detail":"nothing to roll back"}`}, http.StatusConflict)
+	url := server(t, map[string]string{"POST /v1/api/kinds/Thing/rollback": `{"status":409,"detail":"nothing to roll back"}`}, http.StatusConflict)
 	_, code, err := command("rollback", "Thing", "--server", url)
 	require.ErrorContains(t, err, "nothing to roll back")
 	require.Equal(t, 1, code)
@@ -97,12 +103,12 @@ func TestARollbackOfNothingEndsWithOne(t *testing.T) {
 
 func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 	t.Setenv(tokenVariable, "secret")
-	const thing = "/v1/api/orchestrations/Thing"
+	const thing = "/v1/api/kinds/Thing"
 	unknown := `{"type":"urn:shardscaler:outcome-unknown","status":504,"detail":"outcome unknown: deadline exceeded","see":"` + thing + `/decision"}`
 	for _, args := range [][]string{{"pause", "Thing"}, {"resume", "Thing"}, {"rollback", "Thing"}, {"reassign", "Thing", "3", "--assume-dead"}} {
 		path := "POST " + thing + "/" + args[0]
-		if args[0] == "reassign" {
-			path = "POST " + thing + "/instances/3/reassign"
+		if args[0] == "resume" {
+			path = "DELETE " + thing + "/pause"
 		}
 		run := func(url string) (int, error) {
 			_, code, err := command(append(args, "--server", url)...)
@@ -111,14 +117,14 @@ func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 		url := server(t, map[string]string{path: unknown}, http.StatusGatewayTimeout)
 		code, err := run(url)
 		require.Equal(t, 3, code, args)
-		require.ErrorContains(t, err, "the outcome is unknown, it may have been carried out or not: 504: outcome unknown")
-		require.ErrorContains(t, err, "curl "+url+thing+"/decision")
+		require.ErrorContains(t, err, "the outcome is unknown, it may have been carried out or not: outcome unknown")
+		require.Contains(t, client.Next(err), "look before you ask again")
 
 		// of what is between
 		url = server(t, map[string]string{path: "upstream timed out"}, http.StatusGatewayTimeout)
 		code, err = run(url)
 		require.Equal(t, 3, code, args)
-		require.ErrorContains(t, err, "curl "+url+thing)
+		require.Contains(t, client.Next(err), "look before you ask again")
 
 		for _, between := range []struct {
 			status int
@@ -132,7 +138,7 @@ func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 			url = server(t, map[string]string{path: between.text}, between.status)
 			code, err = run(url)
 			require.Equal(t, 3, code, between.text)
-			require.ErrorContains(t, err, "curl "+url+thing)
+			require.Contains(t, client.Next(err), "look before you ask again")
 		}
 
 		url = server(t, map[string]string{path: `{"status":503,"detail":"not carried out"}`}, http.StatusServiceUnavailable)
@@ -150,7 +156,7 @@ func TestAnUnknownOutcomeEndsWithThreeAndSaysWhereToLook(t *testing.T) {
 		s := httptest.NewServer(handler)
 		_, code, err := command("pause", "Thing", "--server", s.URL)
 		require.Equal(t, 3, code, breaks)
-		require.ErrorContains(t, err, "curl "+s.URL+thing, breaks)
+		require.Contains(t, client.Next(err), "look before you ask again", breaks)
 		s.Close()
 		_, code, err = command("pause", "Thing", "--server", s.URL)
 		require.Equal(t, 2, code, "no server has heard of it")

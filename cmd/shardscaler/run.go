@@ -88,6 +88,7 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.StringVar(&o.TokenAudience, "token-audience", "shardscaler", "audience that tokens of the REST API must be for; empty: that of the API server")
 	f.StringVar(&o.OldReads, "old-reads", "open", "GET /v1/api/orchestrations/… and /v1/api/snapshot over plain HTTP without a token: open or closed")
 	f.BoolVar(&o.PlainHTTPTokens, "plain-http-tokens", false, "let the old POSTs take tokens over plain HTTP, where they can be read on their way, and of the API server's audience")
+	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "names under which browsers reach --secure-port, such as an ingress's; those of its Service and loopback are known")
 	f.BoolVar(&o.InsecureLocal, "insecure-local", false, "let POST pass without a token; only with a loopback --listen")
 	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")

@@ -128,6 +128,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	}
 	h.registerReads()
 	h.registerWrites()
+	h.registerSession()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,

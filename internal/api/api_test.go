@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -36,10 +38,17 @@ type backend struct {
 	calls      int
 	trouble    func(*KindView)
 	fails      error // of every write
+	saved      func() decide.Saved
 }
 
-func (b *backend) Saved() decide.Saved { return decide.Saved{At: time.Unix(1, 0).UTC()} }
-func (b *backend) Kinds() []string     { return []string{"Thing"} }
+func (b *backend) Saved() decide.Saved {
+	if b.saved != nil {
+		return b.saved()
+	}
+	return decide.Saved{At: time.Unix(1, 0).UTC()}
+}
+
+func (b *backend) Kinds() []string { return []string{"Thing"} }
 
 func (b *backend) Kind(name string) (KindView, bool) {
 	if name != "Thing" {
@@ -310,6 +319,36 @@ func TestOrchestrateWithoutABodyOnlyWakesTheLoop(t *testing.T) {
 	require.Zero(t, b.override)
 }
 
+// A caller that asks for it is spared the answer with every id; others get it as ever.
+func TestOrchestrateAnswersWithoutIDsWhereThatIsPreferred(t *testing.T) {
+	b := &backend{}
+	s := serve(t, b)
+	for prefer, minimal := range map[string]bool{
+		"return=minimal": true, `wait=10, Return="minimal"; x=1`: true, "return=representation, return=minimal": false, "": false, "minimal": false,
+	} {
+		req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/api/orchestrations/Thing/orchestrate", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer operator")
+		req.Header.Set("Prefer", prefer)
+		before := b.calls
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, before+1, b.calls, "it is carried out")
+		if minimal {
+			require.Equal(t, 204, resp.StatusCode)
+			require.Equal(t, "return=minimal", resp.Header.Get("Preference-Applied"))
+			require.Empty(t, body)
+		} else {
+			require.Equal(t, 200, resp.StatusCode)
+			require.Empty(t, resp.Header.Get("Preference-Applied"))
+			require.Contains(t, string(body), "thing-1", prefer)
+		}
+	}
+}
+
 func TestDeletesAreConfirmedByTheirExactNumber(t *testing.T) {
 	b := &backend{}
 	s := serve(t, b)
@@ -414,4 +453,32 @@ func TestNotificationsThatFailAreAProblem(t *testing.T) {
 	o := orchestration(v)
 	require.Equal(t, "notifications: connection lost", o.Problem)
 	require.True(t, o.Succeeded)
+}
+
+// Discovery and the roles name what there is: each operation for operators, with its verb.
+func TestTheAggregatedAPIListsEveryOperation(t *testing.T) {
+	_, text := call(t, serve(t, &backend{}), http.MethodGet, "/v1/api/openapi.json", "", "")
+	var spec struct {
+		Paths map[string]map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &spec))
+	verbs := map[string][]string{}
+	for _, r := range aggregated.Resources() {
+		verbs[r.Name] = r.Verbs
+	}
+	seen := 0
+	for path, methods := range spec.Paths {
+		if !strings.HasPrefix(path, "/v1/api/kinds") && !strings.HasPrefix(path, "/v1/api/nodes") {
+			continue
+		}
+		for method := range methods {
+			at := &url.URL{Path: strings.NewReplacer("{", "", "}", "").Replace(path)}
+			right, err := access.RightOf(strings.ToUpper(method), at, "iota")
+			require.NoError(t, err, path)
+			name := strings.TrimSuffix(right.Resource+"/"+right.Subresource, "/")
+			require.Contains(t, verbs[name], right.Verb, "%s %s", method, path)
+			seen++
+		}
+	}
+	require.NotZero(t, seen)
 }

@@ -83,7 +83,7 @@ func TestWhatWasNotReadIsNoAnswer(t *testing.T) {
 
 func TestResourcesAreFoundWhateverTheirID(t *testing.T) {
 	s := serveAll(t, &backend{}, &operators{})
-	for _, id := range []string{"a/b", "instances", "größe"} {
+	for _, id := range []string{"/", "a/b", "instances", "größe"} {
 		status, body := call(t, s, http.MethodGet, "/v1/api/kinds/Thing/resource?id="+url.QueryEscape(id), "", "")
 		require.Equal(t, 200, status, id)
 		var r ops.Resource
@@ -94,6 +94,6 @@ func TestResourcesAreFoundWhateverTheirID(t *testing.T) {
 	require.Equal(t, 200, status)
 	var l ops.ResourceList
 	require.NoError(t, json.Unmarshal([]byte(body), &l))
-	require.Equal(t, []ops.ResourceAt{{ID: "a/b", Instance: 2}, {ID: "größe", Instance: 2}}, l.Items)
+	require.Equal(t, []ops.ResourceAt{{ID: "/", Instance: 2}, {ID: "a/b", Instance: 2}}, l.Items)
 	require.NotEmpty(t, l.Continue)
 }

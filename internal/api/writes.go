@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -36,6 +37,7 @@ func (h *handlers) registerWrites() {
 	}
 	orchestrate := write("orchestrate", "orchestrate", "Orchestrate now, optionally with other bounds", h.large)
 	orchestrate.Responses = orchestrationResponse(h.api)
+	orchestrate.Responses["204"] = &huma.Response{Description: "Carried out, and answered without the document, as Prefer: return=minimal asks"}
 	huma.Register(h.api, orchestrate, h.orchestrate)
 	huma.Register(h.api, write("confirm-deletes", "reconcile/confirm", "Confirm the deletes that a comparison with the catalogue found", h.small), h.confirm)
 	huma.Register(h.api, write("pause", "pause", "Pause voluntary moves; what is in flight is granted, drains go on and unassigned resources get a place", h.small), h.pause("pause", true))
@@ -91,14 +93,16 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 
 type orchestrateInput struct {
 	KindPath
-	Body *OrchestrateRequest `required:"false"`
+	Prefer string              `header:"Prefer" doc:"return=minimal: 204 and no body instead of every id (RFC 7240)"`
+	Body   *OrchestrateRequest `required:"false"`
 }
 
 func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma.StreamResponse, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
-	if err := h.room(); err != nil { // what is carried out is not answered with that
+	minimal := prefersMinimal(in.Prefer)
+	if err := h.room(); err != nil && !minimal { // what is carried out is not answered with that
 		return nil, err
 	}
 	var req OrchestrateRequest
@@ -112,7 +116,26 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 		return nil, err
 	}
 	h.log.Info("orchestrate called", "kind", in.Kind, "user", access.UserFrom(ctx).Name)
+	if minimal {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			ctx.SetHeader("Preference-Applied", "return=minimal")
+			ctx.SetStatus(http.StatusNoContent)
+		}}, nil
+	}
 	return h.answer(in.Kind)
+}
+
+// prefersMinimal says whether a Prefer header asks for an answer without the document. Of two that
+// contradict each other the first counts, as RFC 7240 has it.
+func prefersMinimal(header string) bool {
+	for preference := range strings.SplitSeq(header, ",") {
+		name, _, _ := strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(name, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "return") {
+			return strings.EqualFold(strings.Trim(strings.TrimSpace(value), `"`), "minimal")
+		}
+	}
+	return false
 }
 
 type confirmInput struct {

@@ -57,7 +57,11 @@ func (o operators) Resource(kind, id string) (ops.Resource, bool) {
 	if !ok {
 		return ops.Resource{}, false
 	}
-	return ops.ResourceOf(v, id, ordinal), true
+	found := ops.ResourceOf(v, id, ordinal)
+	if t, known := r.engine.MovesOf(id); known {
+		found.Follow(t)
+	}
+	return found, true
 }
 
 // Preview implements kinds.Plans.

@@ -63,10 +63,11 @@ type Options struct {
 	MetricsServicePort  int    // its port, for APIServices that are taken over
 	TakeOverAPIServices bool   // change APIServices that lead to another provider
 
-	TokenAudience   string // what tokens must be for; empty: for the API server
-	OldReads        string // over plain HTTP: one of oldReadsOpen and oldReadsClosed
-	PlainHTTPTokens bool   // the old POSTs take a token over plain HTTP
-	InsecureLocal   bool   // no token is needed over plain HTTP, only on a loopback address
+	TokenAudience   string   // what tokens must be for; empty: for the API server
+	OldReads        string   // over plain HTTP: one of oldReadsOpen and oldReadsClosed
+	PlainHTTPTokens bool     // the old POSTs take a token over plain HTTP
+	AllowedHosts    []string // names under which a session counts, beside those of the Services and loopback
+	InsecureLocal   bool     // no token is needed over plain HTTP, only on a loopback address
 
 	DryRun        bool
 	LeaderElect   bool
@@ -130,6 +131,9 @@ func (o *Options) Validate() error {
 		"--insecure-local: --listen %q must be a loopback address such as 127.0.0.1:8080", o.Listen)
 	f.when(o.OldReads != oldReadsOpen && o.OldReads != oldReadsClosed,
 		"--old-reads %q: must be %s or %s", o.OldReads, oldReadsOpen, oldReadsClosed)
+	for _, host := range o.AllowedHosts {
+		f.when(host == "" || strings.ContainsAny(host, ":/* "), "--allowed-hosts %q: must be names without scheme, port and *", host)
+	}
 	f.when(!(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0),
 		"--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
 		o.LeaseDuration, o.RenewDeadline, o.RetryPeriod)
@@ -256,6 +260,15 @@ func addresses(identity string) (secure, plain string) {
 	name, plain, _ := strings.Cut(identity, "@")
 	_, secure, _ = strings.Cut(name, "/")
 	return secure, plain
+}
+
+// allowedHosts are the names of the Services, and those that the flag adds.
+func (o *Options) allowedHosts() []string {
+	names := slices.Clone(o.AllowedHosts)
+	for _, domain := range []string{"", "." + o.Namespace, "." + o.Namespace + ".svc", "." + o.Namespace + ".svc.cluster.local"} {
+		names = append(names, o.MetricsService+domain)
+	}
+	return names
 }
 
 // secureURL is where people find the secure port: its Service.

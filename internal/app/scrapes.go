@@ -3,10 +3,13 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
@@ -36,4 +39,31 @@ func serveMetrics(from prometheus.Gatherer, timeout time.Duration) http.Handler 
 		}
 		answer.ServeHTTP(w, r)
 	})
+}
+
+// gatherers is a set of registries that changes while it is scraped: kinds come and go with theirs.
+type gatherers struct {
+	mu  sync.Mutex
+	all prometheus.Gatherers
+}
+
+func (g *gatherers) add(reg *prometheus.Registry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all = append(slices.Clone(g.all), reg)
+}
+
+func (g *gatherers) remove(reg *prometheus.Registry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all = slices.DeleteFunc(slices.Clone(g.all), func(have prometheus.Gatherer) bool { return have == reg })
+}
+
+// Gather implements prometheus.Gatherer.
+func (g *gatherers) Gather() ([]*dto.MetricFamily, error) { return g.present().Gather() }
+
+func (g *gatherers) present() prometheus.Gatherers {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.all
 }

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -18,6 +20,10 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
+	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
+	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/ui"
 )
 
@@ -54,11 +60,17 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 			return err
 		}
 	}
-	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
 		return fmt.Errorf("listen on --listen %q: %w", o.Listen, err)
 	}
+	a.listener = limits.Listen(listener, maxConnections, maxFromOne)
 	return nil
 }
+
+// maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than
+// pods that end at once, each with a hook that waits.
+const maxConnections, maxFromOne = 5000, 512
 
 // newCalls prepares the operations, which all doors lead to.
 func newCalls(a *App, reg prometheus.Registerer) {
@@ -66,6 +78,7 @@ func newCalls(a *App, reg prometheus.Registerer) {
 	a.guard = access.New(access.Config{
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
+		AllowedHosts: o.allowedHosts(),
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
 	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
@@ -114,4 +127,39 @@ func (o *Options) tellOfDoors(log *slog.Logger) {
 	if o.PlainHTTPTokens {
 		log.Warn("old POSTs take tokens over plain HTTP, where they can be read on their way (--plain-http-tokens)")
 	}
+}
+
+// streams returns what serves the streams of the kinds.
+func (o operators) streams() *stream.Hub {
+	return stream.New(stream.Config{
+		Read: o.seen, History: o.entriesAfter, May: access.Sees, Recheck: access.Recheck, Log: o.app.log,
+		Source: func(ctx huma.Context) string { return access.SourceFrom(ctx.Context(), ctx.RemoteAddr()) },
+	})
+}
+
+// seen are all kinds with their instances: what streams show.
+func (o operators) seen(time.Time) (all []delta.Seen) {
+	for _, name := range o.Kinds() {
+		v, ok := o.View(name)
+		if !ok {
+			continue
+		}
+		seen := delta.Seen{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)}
+		if r := o.app.runner(name); r != nil {
+			seen.Newest = r.timeline.Newest()
+		}
+		all = append(all, seen)
+	}
+	return all
+}
+
+// entriesAfter are the newest entries of a kind's history after one, the oldest first; one more than
+// a stream sends at most.
+func (o operators) entriesAfter(kind, after string) (entries []ops.Entry) {
+	for _, e := range slices.Backward(o.History(kind, history.Query{Limit: stream.MaxMissed + 1}).Items) {
+		if e.ID > after { // ids have one width
+			entries = append(entries, e)
+		}
+	}
+	return entries
 }

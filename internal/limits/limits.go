@@ -47,8 +47,10 @@ type Share struct {
 }
 
 // NewShare returns a Share of most requests at once, of which one source may have half.
-func NewShare(most int) *Share {
-	return &Share{most: most, each: max(1, most/2), bySource: map[string]int{}}
+func NewShare(most int) *Share { return newShare(most, max(1, most/2)) }
+
+func newShare(most, each int) *Share {
+	return &Share{most: most, each: each, bySource: map[string]int{}}
 }
 
 // Each is how many requests of one source may be under way at once.

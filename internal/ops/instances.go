@@ -68,7 +68,7 @@ func present(v *View) (all []*observed.Instance) {
 // healthy instances; they are given again, by what this replica sees.
 func healthOf(v *View) map[int]decide.Verdict {
 	all := map[int]decide.Verdict{}
-	seen := decide.Assess(decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History})
+	seen := decide.Assess(decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History, Operator: v.Operator})
 	for _, verdict := range seen.Verdicts {
 		all[verdict.Ordinal] = verdict
 	}
@@ -96,6 +96,9 @@ func (v *View) instance(inst *observed.Instance, health map[int]decide.Verdict) 
 	if p := inst.Occupant(); p != nil {
 		out.Pod, out.UID, out.Node, out.Started, out.Restarts = p.Name, p.UID, p.Node, p.Started, p.Restarts
 	}
+	if d := v.Operator.Drain(inst.Ordinal); d != nil {
+		out.Drain = &d.Said
+	}
 	if lag, err := observed.Lag(&v.Snapshot, v.Config, inst, v.Now); err == nil {
 		out.Lag = config.Duration(lag).String()
 	}
@@ -116,6 +119,10 @@ func (v *View) stateOf(inst *observed.Instance) string {
 		return StateLost
 	case w != nil && !w.Has(n), d != nil && d.Current != nil && slices.Contains(d.Leave(), n):
 		return StateLeaving
+	case v.Operator.Drain(n) != nil && inst.Owned() == 0 && !slices.Contains(v.Snapshot.Open, n):
+		return StateDrained
+	case v.Operator.Drain(n) != nil:
+		return StateDraining
 	case slices.Contains(v.Snapshot.Open, n):
 		return StateOpen
 	}

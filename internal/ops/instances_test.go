@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	. "github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 )
@@ -49,6 +50,22 @@ func TestTheStatesOfInstances(t *testing.T) {
 	require.Equal(t, map[int]string{
 		0: StateOpen, 1: StateAbsent, 2: StateLost, 3: StateAbsent, 4: StateClosed, 5: StateLeaving, 8: StateAbsent,
 	}, states)
+}
+
+func TestADrainIsShownWithWhoAskedForIt(t *testing.T) {
+	v := healthy(t, 3)
+	v.Snapshot.Instances[1].List = &observed.List{}
+	v.Snapshot.Open = []int{0, 1}
+	for n := range 3 {
+		v.Operator = v.Operator.WithDrain(n, config.Said{By: "ann"})
+	}
+	v.Operator = v.Operator.WithoutDrain(0)
+	all := InstancesOf(v)
+	require.Equal(t, []string{StateOpen, StateDraining, StateDraining}, []string{all[0].State, all[1].State, all[2].State})
+	v.Snapshot.Open = []int{0}
+	require.Equal(t, StateDrained, InstancesOf(v)[1].State)
+	require.Nil(t, all[0].Drain)
+	require.Equal(t, "ann", all[1].Drain.By)
 }
 
 // The copy of a decision that followers read has no verdict on healthy instances.

@@ -100,7 +100,7 @@ func pausedOf(v *View) Paused {
 	group := in.Group()
 	switch {
 	case v.Override.Paused != nil:
-		p.Source = "override"
+		p.Source, p.Said = "override", v.Override.Paused.Said
 	case !p.Value && !v.Config.Paused && group != nil && group.Paused:
 		p.Source = "InstanceGroup"
 	}

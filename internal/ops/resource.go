@@ -14,7 +14,7 @@ type Resource struct {
 	// Since and Why are of its last move. Both are absent where that is not kept: KeptSince says
 	// from when on this replica knows moves.
 	Since time.Time `json:"since,omitzero"`
-	Why   string    `json:"why" doc:"created, drain, spread, pin, reassigned, undone or not kept"`
+	Why   string    `json:"why" doc:"created, drain, spread, pin, reassigned, undone, moved (why is not known) or not kept"`
 	// Parked says why it has no place, or not the one it should have.
 	Parked string `json:"parked,omitempty"`
 	Pin    *Pin   `json:"pin,omitempty"`

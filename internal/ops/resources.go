@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -37,8 +38,19 @@ func ResourceOf(v *View, id string, ordinal int) Resource {
 			}
 		}
 	}
+	if p := v.Operator.Pin(id); p != nil {
+		r.Pin = &Pin{Resource: id, Instance: p.Ordinal, Said: p.Said}
+	}
 	r.Parked = parkedFor(v, id, ordinal)
 	return r
+}
+
+// Follow adds what this replica has seen of the resource's moves.
+func (r *Resource) Follow(t inventory.Track) {
+	r.Since, r.Why, r.KeptSince = t.Since, t.Why, t.KeptSince
+	for _, m := range t.Moves {
+		r.Moves = append(r.Moves, Move{ID: r.ID, At: m.At, From: m.From, To: m.To, Why: m.Why})
+	}
 }
 
 // occupant is the pod that has the resource, or had it and may still run it.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	. "github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -23,6 +24,10 @@ func TestWhereAResourceIs(t *testing.T) {
 	v.State.Pool = map[string]*protocol.Piece{"1-0": {IDs: ids("waits")}}
 	require.Equal(t, Resource{ID: "a/b", Instance: new(2), Pod: "iota-dac-2", Node: "node-2", Place: InList, Why: NotKept, Moves: []Move{}}, ResourceOf(v, "a/b", 2))
 	require.Equal(t, Resource{ID: "moving", From: new(1), Pod: "iota-dac-1", Node: "node-1", Place: InFlight, Why: NotKept, Moves: []Move{}}, ResourceOf(v, "moving", -1))
+	pinned, err := v.Operator.WithPin(config.OperatorPin{Resource: "a/b", Ordinal: 1, Said: config.Saying("ann", now, 0)})
+	require.NoError(t, err)
+	v.Operator = pinned
+	require.Equal(t, []any{1, "ann"}, []any{ResourceOf(v, "a/b", 2).Pin.Instance, ResourceOf(v, "a/b", 2).Pin.By})
 	v.Progress.Parked = []plan.RefusedGroup{{From: -1, Meaning: "no room", Count: 9, Examples: []string{"waits"}}}
 	require.Equal(t, Resource{ID: "waits", Place: InPool, Why: NotKept, Parked: "no room", Moves: []Move{}}, ResourceOf(v, "waits", -1))
 	require.Empty(t, ResourceOf(v, "another", -1).Parked, "the reason of another one is no reason of this one")

@@ -41,11 +41,24 @@ func SettingsOf(v *View) Settings {
 			out.Source = "ConfigMap"
 		}
 		if was, known := base[c.Path]; known && !reflect.DeepEqual(was, c.Value) {
-			out.Source, out.Configured = "override", was
+			out.Source, out.Configured, out.Said = "override", was, v.said(c.Path)
 		}
 		s.Items = append(s.Items, out)
 	}
 	return s
+}
+
+// said is who has put something over the value of a path. The target follows the capacity.
+func (v *View) said(path string) Said {
+	switch o := &v.Override; {
+	case path == "max" && o.MaxInstances != nil:
+		return o.MaxInstances.Said
+	case (path == "capacity" || path == "targetPerInstance") && o.ResourcePerInstance != nil:
+		return o.ResourcePerInstance.Said
+	case path == "rebalance.paused" && o.Paused != nil:
+		return o.Paused.Said
+	}
+	return Said{}
 }
 
 // Undated is the configuration as it is: no value of it changes by time alone.

@@ -2,6 +2,7 @@ package ops_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,8 +12,9 @@ import (
 
 func TestEachValueSaysWhereItComesFrom(t *testing.T) {
 	v := healthy(t, 3)
-	v.Override = config.Override{MaxInstances: &config.OverrideValue[int]{Value: 50, Over: 100}}
-	v.Config, v.Override = v.Override.Apply(v.Base, v.Now)
+	said := config.Saying("ann", now, time.Hour)
+	v.Override = config.Override{MaxInstances: &config.OverrideValue[int]{Value: 50, Over: 100, Said: said}}
+	v.Config, v.Override = v.Override.Apply(v.Base, now)
 	v.Refused = "a newer one is wrong"
 	s := SettingsOf(v)
 	require.Equal(t, []any{int64(2), "77", "a newer one is wrong"}, []any{s.Generation, s.Version, s.Refused})
@@ -23,7 +25,7 @@ func TestEachValueSaysWhereItComesFrom(t *testing.T) {
 	}
 	for path, want := range map[string]Setting{
 		"capacity":                               {Value: 5000, Source: "ConfigMap"},
-		"max":                                    {Value: 50, Source: "override", Configured: 100},
+		"max":                                    {Value: 50, Source: "override", Configured: 100, Said: said},
 		"cpu.targetUtilization":                  {Value: int32(70), Source: "ConfigMap"},
 		"memory":                                 {Source: "default"},
 		"tolerance.up":                           {Value: 0.1, Source: "default"},

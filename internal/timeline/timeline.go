@@ -204,6 +204,13 @@ func (k *Keeper) List(q history.Query) ops.EntryList {
 	return contents.List(q, func(name string) (history.Held, bool) { held, ok := pieces[name]; return held, ok })
 }
 
+// Newest is the id of the newest entry that List shows; "" if there is none. It costs little.
+func (k *Keeper) Newest() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.contents.Newest(k.piece)
+}
+
 // Decided is a decision as a whole; false: it is not kept.
 func (k *Keeper) Decided(id string) (ops.Decision, bool) {
 	contents, pieces := k.shown()

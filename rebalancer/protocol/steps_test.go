@@ -84,6 +84,12 @@ func TestStepsRefuse(t *testing.T) {
 		`keep: document "head": want a name`:                  func(s *State) (Multi, error) { return StoreDoc(s, "head", nil) },
 		`keep: document "a/b": want a name`:                   func(s *State) (Multi, error) { return StoreDoc(s, "a/b", nil) },
 		`keep: document big: 262145 bytes, at most 262144`:    func(s *State) (Multi, error) { return StoreDoc(s, "big", make([]byte, MaxDocBytes+1)) },
+		`keep: part "../head" of history: want a name`: func(s *State) (Multi, error) {
+			return StoreDoc(s, "history", nil, Part{Name: "../head", Data: []byte{}, Version: -1})
+		},
+		`keep: part a of history: 262145 bytes, at most 262144`: func(s *State) (Multi, error) {
+			return StoreDoc(s, "history", nil, Part{Name: "a", Data: make([]byte, MaxDocBytes+1), Version: -1})
+		},
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, s := world(t)

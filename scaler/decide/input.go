@@ -1,9 +1,11 @@
 package decide
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -68,6 +70,7 @@ func (in *Input) complete() error {
 		return fmt.Errorf("read decision input: %w", err)
 	}
 	in.Config = checked.Kinds[0]
+	slices.SortFunc(in.Operator.Drains, func(a, b config.OperatorDrain) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 	if w := in.Observed.Workload; w != nil && (w.Replicas < 0 || w.Start < 0 || w.Replicas > config.MaxCeiling) {
 		return fmt.Errorf("read decision input: observed.workload: replicas %d and start %d must be 0 to %d", w.Replicas, w.Start, config.MaxCeiling)
 	}

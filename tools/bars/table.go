@@ -35,6 +35,7 @@ func table(cold bool) []group {
 		// A small heap is still on its way to the size that it may reach: its growth has no bar.
 		{"memory_20000", "memory.go", memoryOf(20_000), footprint(growth)},
 		{"memory_350000", "memory.go", memoryOf(350_000), footprint(growth + quarterNoise)},
+		{"kubectl", "kubectl.go", inWorld(kubectlInstances, 10_000, measureKubectl), figures("first_answer_p50_ms", "first_answer_p99_ms <=300")},
 	}, inStore(), []group{
 		{"decide", "decide/bench_test.go", benchmark("decide", "BenchmarkDecide$", 31), figures("1000_targets_ms <100",
 			"real_calculator_time_over_ours_ratio >1")},

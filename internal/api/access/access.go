@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
@@ -54,6 +55,8 @@ type caller struct {
 	vouched bool
 	// peer: another replica passed the request on.
 	peer bool
+	// until is when the session ends; zero: there is none.
+	until time.Time
 	// sees are the kinds that a list may show; nil: all.
 	sees []string
 	// recheck asks again whether the caller may; nil: there is nothing to ask.

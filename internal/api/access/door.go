@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (g *Guard) Plain(next http.Handler) http.Handler {
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if no := g.plain(r); no != nil {
 			g.refused.WithLabelValues(string(Plain), no.reason).Inc()
-			no.write(w)
+			no.write(w, r)
 			return
 		}
 		stripVouch(r)
@@ -74,26 +75,53 @@ func (g *Guard) needsTLS(r *http.Request, why string) *refusal {
 // bodyPatience is how long the whole of a request's body may take.
 const bodyPatience = 30 * time.Second
 
+// maxHeader bounds a request's header in bytes; the server of plain HTTP has the same bound.
+const maxHeader = 64 << 10
+
+func headerSize(h http.Header) (size int) {
+	for name, values := range h {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	return size
+}
+
 // Secure is the door of TLS.
 func (g *Guard) Secure(next http.Handler) http.Handler {
 	next = samesite.Only(next, false)
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &caller{door: Secure, source: r.RemoteAddr}
-		err := g.peers.vouched(r, c)
-		if err == nil && c.user.Name == insecureLocal && !g.Insecure {
-			err = errStranger // it trusts its machine, and this one does not
-		}
-		if err != nil {
-			no := &refusal{status: http.StatusServiceUnavailable, reason: refusedToken, detail: err.Error(), header: map[string]string{"Retry-After": "5"}}
+		if no := g.secure(r, c); no != nil {
 			g.refused.WithLabelValues(string(Secure), no.reason).Inc()
-			no.write(w)
+			no.write(w, r)
 			return
 		}
 		stripVouch(r)
-		// Some connections have no deadlines; those of the library's server do.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+		if r.ContentLength != 0 {
+			// The server of this door bounds no body. Without one the deadline would end the request.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+		}
 		next.ServeHTTP(w, r.WithContext(with(r.Context(), c)))
 	}))
+}
+
+// secure takes over what another replica says of the caller, or says what is wrong with a request.
+func (g *Guard) secure(r *http.Request, c *caller) *refusal {
+	if size := headerSize(r.Header); size > maxHeader {
+		return &refusal{
+			status: http.StatusRequestHeaderFieldsTooLarge, reason: refusedSize,
+			detail: fmt.Sprintf("the header has %d bytes, at most %d are taken", size, maxHeader),
+		}
+	}
+	err := g.peers.vouched(r, c)
+	if err == nil && c.user.Name == insecureLocal && !g.Insecure {
+		err = errStranger // it trusts its machine, and this one does not
+	}
+	if err != nil {
+		return &refusal{status: http.StatusServiceUnavailable, reason: refusedPeer, detail: err.Error(), header: map[string]string{"Retry-After": "5"}}
+	}
+	return nil
 }
 
 // Aggregated is the door of the API server: the user is authenticated, and may do what right says.

@@ -30,6 +30,8 @@ type Config struct {
 	PlainTokens bool
 	// OldReadsClosed asks for a token also where only what was always shown is read.
 	OldReadsClosed bool
+	// AllowedHosts are the names, without a port, under which a session counts, beside loopback.
+	AllowedHosts []string
 	// Kinds are the names of the configured kinds.
 	Kinds func() []string
 }
@@ -71,16 +73,19 @@ func (g *Guard) LetOld(ctx huma.Context, next func(huma.Context)) {
 
 // LetOldRead is that of those that do not, and need no token while old reads are open.
 func (g *Guard) LetOldRead(ctx huma.Context, next func(huma.Context)) {
-	if !g.OldReadsClosed && ctx.Header("Authorization") == "" && ctx.Header("Cookie") == "" {
+	if !g.OldReadsClosed && ctx.Header("Authorization") == "" && !strings.Contains(ctx.Header("Cookie"), CookieName) {
 		next(ctx)
 		return
 	}
 	g.LetOld(ctx, next)
 }
 
+// LetKnown is the middleware of what each caller may who is known: to begin and end a session.
+func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx, next, Right{}) }
+
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
-	if no := g.check(ctx.Context(), c, ctx.Header("Authorization"), right); no != nil {
+	if no := g.check(ctx.Context(), c, credentialsOf(ctx), right); no != nil {
 		g.refuse(ctx, no)
 		return
 	}
@@ -92,29 +97,40 @@ func (g *Guard) refuse(ctx huma.Context, no *refusal) {
 	no.answer(ctx)
 }
 
-// check fills in the caller, or says why it may not do what right says.
-func (g *Guard) check(ctx context.Context, c *caller, authorization string, right Right) *refusal {
-	switch token := bearer(authorization); {
+func credentialsOf(ctx huma.Context) credentials {
+	return credentials{ctx.Header("Authorization"), ctx.Header("Cookie"), ctx.Host(), ctx.Header("Sec-Fetch-Site")}
+}
+
+// check fills in the caller, or says why it may not do what right says. The zero Right is anyone's
+// who is known.
+func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right Right) *refusal {
+	switch {
 	case c.vouched:
 		return nil
 	case c.door == Plain && g.Insecure:
 		c.user = User{Name: insecureLocal}
 		return nil
-	case token == "":
+	}
+	token, no := g.token(c, proof)
+	if no != nil {
+		return no
+	}
+	if token == "" {
 		return &refusal{
 			status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
 			header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
 		}
-	default:
-		review := func(ctx context.Context) *refusal { return g.review(ctx, c, token, right) }
-		c.recheck = func(ctx context.Context) error {
-			if no := review(ctx); no != nil {
-				return no
-			}
-			return nil
-		}
-		return review(ctx)
 	}
+	c.recheck = func(ctx context.Context) error {
+		if !c.until.IsZero() && !time.Now().Before(c.until) {
+			return errNoSession
+		}
+		if no := g.review(ctx, c, token, right); no != nil {
+			return no
+		}
+		return nil
+	}
+	return g.review(ctx, c, token, right)
 }
 
 func (g *Guard) command() string {
@@ -135,6 +151,9 @@ func (g *Guard) review(ctx context.Context, c *caller, token string, right Right
 		return g.notReviewed(err)
 	}
 	c.user = user
+	if right == (Right{}) {
+		return nil
+	}
 	return g.allow(ctx, c, hash("token", token, audience), right)
 }
 

@@ -3,6 +3,7 @@ package access
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -36,8 +37,8 @@ type Peers struct {
 	current func() (cert, key []byte, err error)
 
 	mu     sync.Mutex
-	latest *x509.Certificate
-	former *x509.Certificate // until ends: the other replica may not have the new one yet
+	latest *tls.Certificate
+	former *tls.Certificate // until ends: the other replica may not have the new one yet
 	ends   time.Time
 }
 
@@ -70,7 +71,7 @@ func (p *Peers) Transport() *http.Transport {
 }
 
 // load reads the certificate, and remembers the one before it.
-func (p *Peers) load(now time.Time) (*tls.Certificate, *x509.Certificate, error) {
+func (p *Peers) load(now time.Time) (latest, former *tls.Certificate, err error) {
 	cert, key, err := p.current()
 	if err != nil {
 		return nil, nil, fmt.Errorf("read serving certificate: %w", err)
@@ -81,10 +82,10 @@ func (p *Peers) load(now time.Time) (*tls.Certificate, *x509.Certificate, error)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.latest != nil && !p.latest.Equal(pair.Leaf) {
+	if p.latest != nil && !p.latest.Leaf.Equal(pair.Leaf) {
 		p.former, p.ends = p.latest, now.Add(formerFor)
 	}
-	p.latest = pair.Leaf
+	p.latest = &pair
 	if now.After(p.ends) {
 		p.former = nil
 	}
@@ -97,11 +98,27 @@ func (p *Peers) is(c *x509.Certificate, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	same := func(other *x509.Certificate) bool {
-		return other != nil && bytes.Equal(other.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
+	same := func(other *tls.Certificate) bool {
+		return other != nil && bytes.Equal(other.Leaf.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
 	}
-	return same(pair.Leaf) || same(former)
+	return same(pair) || same(former)
 }
+
+// keys are the private keys of the certificate and of the one before it.
+func (p *Peers) keys(now time.Time) (all []crypto.PrivateKey) {
+	latest, former, err := p.load(now)
+	if err != nil {
+		return nil
+	}
+	all = append(all, latest.PrivateKey)
+	if former != nil {
+		all = append(all, former.PrivateKey)
+	}
+	return all
+}
+
+// secretOf is what of a private key nothing but its owner knows, in one form.
+func secretOf(key crypto.PrivateKey) ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
 
 // errStranger is the answer to a replica that has another certificate: one of the two reads the
 // renewed one in a moment.

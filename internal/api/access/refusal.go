@@ -19,8 +19,9 @@ const (
 	refusedBusy      = "busy"
 	refusedReview    = "review_failed"
 	refusedPath      = "odd_path"
-	refusedHost      = "foreign_host"
-	refusedSite      = "other_site"
+	refusedSize      = "too_large"
+	refusedSite      = "foreign_page"
+	refusedPeer      = "stranger"
 )
 
 // refusal is why a request goes no further.
@@ -39,8 +40,11 @@ func (r *refusal) document() []byte {
 }
 
 // write answers a request that has not reached an operation.
-func (r *refusal) write(w http.ResponseWriter) {
+func (r *refusal) write(w http.ResponseWriter, of *http.Request) {
 	w.Header().Set("Content-Type", "application/problem+json")
+	if of.ContentLength != 0 { // else the server would wait for the body before it answers
+		w.Header().Set("Connection", "close")
+	}
 	for name, value := range r.header {
 		w.Header().Set(name, value)
 	}
@@ -51,6 +55,9 @@ func (r *refusal) write(w http.ResponseWriter) {
 // answer answers a request to an operation.
 func (r *refusal) answer(ctx huma.Context) {
 	ctx.SetHeader("Content-Type", "application/problem+json")
+	if ctx.Header("Content-Length") != "" || ctx.Header("Transfer-Encoding") != "" {
+		ctx.SetHeader("Connection", "close") // as above
+	}
 	for name, value := range r.header {
 		ctx.SetHeader(name, value)
 	}

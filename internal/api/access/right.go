@@ -47,7 +47,11 @@ func RightOf(method string, u *url.URL, namespace string) (Right, error) {
 	if !ok || u.RawPath != "" || path.Clean(u.Path) != u.Path {
 		return Right{}, errOdd
 	}
-	info, err := infos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: AggregatedPath(namespace, below), RawQuery: u.RawQuery}})
+	query := url.Values{}
+	if watch := u.Query()["watch"]; len(watch) > 0 { // alone: of others that it cannot read it logs all
+		query.Set("watch", watch[0])
+	}
+	info, err := infos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: AggregatedPath(namespace, below), RawQuery: query.Encode()}})
 	if err != nil {
 		return Right{}, fmt.Errorf("read path: %w", err)
 	}

@@ -21,11 +21,11 @@ type Audited struct {
 }
 
 // registerChanges registers what persons put over the configuration.
-func (h *handlers) registerChanges() {
+func (h *changes) registerChanges() {
 	huma.Register(h.API, h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration"), h.overrides)
 	put := func(method, id, path, summary string) huma.Operation {
 		op := h.write(method, id, "kinds/{kind}/"+path, summary)
-		op.Errors = []int{404, 412, 422, 503, 504}
+		op.Errors = []int{404, 412, 422, 503}
 		return op
 	}
 	h.registerDrains(put)
@@ -37,7 +37,7 @@ func (h *handlers) registerChanges() {
 // describes makes an operation below a kind.
 type describes func(method, id, path, summary string) huma.Operation
 
-func (h *handlers) registerDrains(put describes) {
+func (h *changes) registerDrains(put describes) {
 	drain := put(http.MethodPost, "drain", "drains", "Drain an instance: it is closed and emptied, and its pod stays")
 	huma.Register(h.API, drain, func(ctx context.Context, in *drainInput) (*appliedOutput, error) {
 		return h.change(ctx, "drain", in.ChangeInput, ops.Change{Drain: &in.Body.Instance, For: in.Body.For})
@@ -48,7 +48,7 @@ func (h *handlers) registerDrains(put describes) {
 	})
 }
 
-func (h *handlers) registerPins(put describes) {
+func (h *changes) registerPins(put describes) {
 	pin := put(http.MethodPost, "pin", "pins", "Bind a resource to an instance, until that is ended")
 	huma.Register(h.API, pin, func(ctx context.Context, in *pinInput) (*appliedOutput, error) {
 		return h.change(ctx, "pin", in.ChangeInput, ops.Change{Pin: &in.Body.PinRequest, For: in.Body.For})
@@ -63,7 +63,7 @@ func (h *handlers) registerPins(put describes) {
 	})
 }
 
-func (h *handlers) registerSize(put describes) {
+func (h *changes) registerSize(put describes) {
 	size := put(http.MethodPut, "set-size", "size", "Set the size, within init and max, whatever the signals ask for")
 	huma.Register(h.API, size, func(ctx context.Context, in *sizeInput) (*appliedOutput, error) {
 		return h.change(ctx, "set-size", in.ChangeInput, ops.Change{Size: &in.Body.Size, For: in.Body.For})
@@ -80,7 +80,7 @@ func (h *handlers) registerSize(put describes) {
 	})
 }
 
-func (h *handlers) registerWaves(put describes) {
+func (h *changes) registerWaves(put describes) {
 	pause := put(http.MethodPost, "pause-kind", "pause", "Pause voluntary moves; drains go on and unassigned resources get a place")
 	huma.Register(h.API, pause, func(ctx context.Context, in *pauseInput) (*appliedOutput, error) {
 		paused, long := true, ""
@@ -184,7 +184,7 @@ type appliedOutput struct {
 	Body ops.Applied
 }
 
-func (h *handlers) overrides(_ context.Context, in *KindPath) (*overridesOutput, error) {
+func (h *changes) overrides(_ context.Context, in *KindPath) (*overridesOutput, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (h *handlers) overrides(_ context.Context, in *KindPath) (*overridesOutput,
 
 func tag(version string) string { return `"` + version + `"` }
 
-func (h *handlers) limits(ctx context.Context, in *limitsInput) (*appliedOutput, error) {
+func (h *changes) limits(ctx context.Context, in *limitsInput) (*appliedOutput, error) {
 	if in.Body.MaxInstances == nil && in.Body.ResourcePerInstance == nil {
 		return nil, huma.Error422UnprocessableEntity("maxInstances and resourcePerInstance: one of them must be there")
 	}
@@ -204,7 +204,7 @@ func (h *handlers) limits(ctx context.Context, in *limitsInput) (*appliedOutput,
 }
 
 // change carries out a change of the overrides.
-func (h *handlers) change(ctx context.Context, operation string, in ChangeInput, c ops.Change) (*appliedOutput, error) {
+func (h *changes) change(ctx context.Context, operation string, in ChangeInput, c ops.Change) (*appliedOutput, error) {
 	c.IfMatch = in.IfMatch
 	var done ops.Applied
 	err := h.carryOut(ctx, operation, in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
@@ -222,7 +222,7 @@ type doing func(ctx context.Context, user string) (before, after string, err err
 
 // carryOut makes a change of a kind, and notes it in the audit log. What is not sent to ZooKeeper
 // within the patience never is.
-func (h *handlers) carryOut(ctx context.Context, operation, kind string, do doing) error {
+func (h *changes) carryOut(ctx context.Context, operation, kind string, do doing) error {
 	if _, err := h.view(kind); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (h *handlers) carryOut(ctx context.Context, operation, kind string, do doin
 	return planProblem(err)
 }
 
-func (h *handlers) patience() time.Duration {
+func (h *changes) patience() time.Duration {
 	if h.Patience > 0 {
 		return h.Patience
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops/explain"
 )
 
-func (h *handlers) registerDecisions() {
+func (h *reads) registerDecisions() {
 	huma.Register(h.API, unchanged(h.read("explain-decision", "kinds/{kind}/decision",
 		"The latest decision, what it answers to the questions of users, and what would have to be true for another size")), h.explainDecision)
 	huma.Register(h.API, unchanged(h.read("get-config", "kinds/{kind}/config", "The configuration in force, each value with its source")), h.getConfig)
 }
 
-func (h *handlers) explainDecision(_ context.Context, in *struct {
+func (h *reads) explainDecision(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 }) (*document[ops.Decision], error) {
@@ -30,7 +30,7 @@ func (h *handlers) explainDecision(_ context.Context, in *struct {
 	return tell(in.IfNoneMatch, ops.Decision{Report: v.Decision, Explanation: explain.Explain(v.Decision, &v.Input)})
 }
 
-func (h *handlers) getConfig(_ context.Context, in *struct {
+func (h *reads) getConfig(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 }) (*document[ops.Settings], error) {

@@ -1,12 +1,8 @@
 package kinds
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,30 +11,28 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 )
 
-// defaultHistory is how many entries a page has unless it is asked for otherwise.
-const defaultHistory = 100
+// histories are the calls for what happened.
+type histories struct{ *handlers }
 
-func (h *handlers) registerHistory() {
+func (h histories) register() {
 	list := h.read("list-kind-history", "kinds/{kind}/history", "What happened to a kind: samples, decisions, moves, what persons did, and gaps; the newest first")
-	list.Errors = []int{http.StatusNotFound, http.StatusUnprocessableEntity}
-	huma.Register(h.API, list, h.listHistory)
+	huma.Register(h.API, list, h.list)
 	get := h.read("get-kind-history", "kinds/{kind}/history/{id}", "A decision of the history with its whole explanation")
-	get.Errors = []int{http.StatusNotFound}
-	huma.Register(h.API, get, h.getHistory)
+	huma.Register(h.API, get, h.get)
 }
 
 type historyRequest struct {
-	Kind     string   `path:"kind"`
-	Type     []string `query:"type" doc:"types of entries, separated by commas: sample, decision, moves, change, gap; none: all"`
-	Since    string   `query:"since" doc:"a time, 2026-03-01T12:00:00Z, or how long ago: 6h" example:"6h"`
-	Until    string   `query:"until" doc:"a time, or how long ago"`
+	KindPath
+	Type     []string `query:"type" enum:"sample,decision,moves,change,gap" doc:"Only these types, separated by commas"`
+	Since    string   `query:"since" maxLength:"64" doc:"A time such as 2026-03-01T12:00:00Z, or how long ago: 6h" example:"6h"`
+	Until    string   `query:"until" maxLength:"64" doc:"A time, or how long ago"`
 	Limit    int      `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Continue string   `query:"continue" doc:"continue of the page before"`
+	Continue string   `query:"continue" maxLength:"32" doc:"continue of the page before"`
 }
 
 type historyAnswer struct{ Body ops.EntryList }
 
-func (h *handlers) listHistory(_ context.Context, in *historyRequest) (*historyAnswer, error) {
+func (h histories) list(_ context.Context, in *historyRequest) (*historyAnswer, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
@@ -51,13 +45,7 @@ func (h *handlers) listHistory(_ context.Context, in *historyRequest) (*historyA
 
 // query is what is asked for; an error is a problem document that names the parameter.
 func (r *historyRequest) query(now time.Time) (q history.Query, err error) {
-	q.Limit = min(cmp.Or(r.Limit, defaultHistory), history.MaxLimit)
-	for _, t := range r.Type {
-		if !slices.Contains(history.Types, t) {
-			return q, wrong("type", t, "want of "+strings.Join(history.Types, ", "))
-		}
-		q.Types = append(q.Types, t)
-	}
+	q.Types, q.Limit = r.Type, r.Limit
 	if q.Since, err = moment("since", r.Since, now); err != nil {
 		return q, err
 	}
@@ -66,7 +54,7 @@ func (r *historyRequest) query(now time.Time) (q history.Query, err error) {
 	}
 	if r.Continue != "" {
 		if q.Before, err = history.ParseID(r.Continue); err != nil {
-			return q, wrong("continue", r.Continue, "want what the page before has as continue")
+			return q, badContinue(r.Continue)
 		}
 	}
 	return q, nil
@@ -92,13 +80,13 @@ func wrong(name, value, want string) error {
 }
 
 type decisionRequest struct {
-	Kind string `path:"kind"`
-	ID   string `path:"id" maxLength:"32" doc:"the id of an entry of type decision whose whole is true"`
+	KindPath
+	ID string `path:"id" maxLength:"32" doc:"The id of an entry of type decision whose whole is true"`
 }
 
 type decisionAnswer struct{ Body ops.Decision }
 
-func (h *handlers) getHistory(_ context.Context, in *decisionRequest) (*decisionAnswer, error) {
+func (h histories) get(_ context.Context, in *decisionRequest) (*decisionAnswer, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -108,19 +109,24 @@ type Config struct {
 	Log     *slog.Logger
 }
 
+// handlers answer reads, and have what every answer needs.
 type handlers struct {
 	Config
+}
+
+// changes carry out what persons ask for.
+type changes struct {
+	*handlers
 }
 
 // Register registers the operations.
 func Register(cfg Config) {
 	h := &handlers{cfg}
-	h.registerHistory()
-	h.registerReads()
-	h.registerResources()
-	h.registerDecisions()
-	h.registerChanges()
-	h.registerPlans()
+	c := &changes{h}
+	histories{h}.register()
+	(&reads{h}).register()
+	c.registerChanges()
+	plans{c}.register()
 }
 
 // read and write describe an operation below /v1/api/.
@@ -135,7 +141,7 @@ func (h *handlers) write(method, id, path, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/v1/api/" + path, Summary: summary, Middlewares: h.Write, Tags: []string{"kinds"},
 		Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 64 << 10,
-		Responses: Problems(h.API, nil),
+		Responses: Problems(h.API, map[int]reflect.Type{http.StatusGatewayTimeout: reflect.TypeFor[UnknownOutcome]()}),
 	}
 }
 

@@ -11,10 +11,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/previews"
 )
 
-// registerPlans registers previews of plans, and apply.
-func (h *handlers) registerPlans() {
+// plans are the operations on plans.
+type plans struct{ *changes }
+
+// register registers previews of plans, and apply.
+func (h plans) register() {
 	preview := h.write(http.MethodPost, "preview-plan", "kinds/{kind}/plans", "Preview what a change would do: nothing is done")
-	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty body is a spread, " +
+	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty object is a spread, " +
 		"however little the lists differ. The answer's id names the plan in apply, for ten minutes, while kind, epoch, configuration, overrides, the open " +
 		"set and the lists that the plan takes from are as they were. Resources that are created meanwhile change nothing of that; what is deleted does " +
 		"only where it is deleted from an instance that is to be emptied. 429: others are being made."
@@ -41,7 +44,7 @@ type applyInput struct {
 	}
 }
 
-func (h *handlers) preview(ctx context.Context, in *previewInput) (*planOutput, error) {
+func (h plans) preview(ctx context.Context, in *previewInput) (*planOutput, error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
@@ -54,7 +57,7 @@ func (h *handlers) preview(ctx context.Context, in *previewInput) (*planOutput, 
 	return &planOutput{p}, nil
 }
 
-func (h *handlers) apply(ctx context.Context, in *applyInput) (*appliedOutput, error) {
+func (h plans) apply(ctx context.Context, in *applyInput) (*appliedOutput, error) {
 	var done ops.Applied
 	err := h.carryOut(ctx, "apply-plan", in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
 		done, err = h.Backend.Apply(ctx, in.Kind, in.Body.Plan, user)

@@ -66,7 +66,10 @@ func problemResponse(api huma.API, doc reflect.Type) *huma.Response {
 	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schema}}}
 }
 
-func (h *handlers) registerReads() {
+// reads are the handlers of the calls that read.
+type reads struct{ *handlers }
+
+func (h *reads) register() {
 	list := unchanged(h.read("list-kinds", "kinds", "All kinds: size, desired size and why, resources, alarms, sources"))
 	h.watch(&list)
 	huma.Register(h.API, list, h.listKinds)
@@ -74,9 +77,11 @@ func (h *handlers) registerReads() {
 	huma.Register(h.API, unchanged(h.read("list-instances", "kinds/{kind}/instances", "The kind's instances, filtered and sorted, in pages")), h.listInstances)
 	huma.Register(h.API, unchanged(h.read("get-instance", "kinds/{kind}/instances/{ordinal}", "One instance")), h.getInstance)
 	huma.Register(h.API, unchanged(h.read("get-node", "nodes/{node}", "The instances of all kinds on a node")), h.getNode)
+	h.registerResources()
+	h.registerDecisions()
 }
 
-func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
+func (h *reads) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*document[ops.KindList], error) {
 	list := ops.KindList{Items: []ops.Kind{}}
 	for _, v := range h.views(ctx) {
 		list.Items = append(list.Items, ops.KindOf(v))
@@ -85,7 +90,7 @@ func (h *handlers) listKinds(ctx context.Context, in *struct{ IfNoneMatch }) (*d
 }
 
 // views are those of all kinds that the caller may see, in the order of the configuration.
-func (h *handlers) views(ctx context.Context) (all []*ops.View) {
+func (h *reads) views(ctx context.Context) (all []*ops.View) {
 	for _, name := range h.Backend.Kinds() {
 		if !access.Sees(ctx, name) {
 			continue
@@ -97,7 +102,7 @@ func (h *handlers) views(ctx context.Context) (all []*ops.View) {
 	return all
 }
 
-func (h *handlers) getKind(_ context.Context, in *struct {
+func (h *reads) getKind(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 }) (*document[ops.Kind], error) {
@@ -119,7 +124,7 @@ type instancesInput struct {
 	Continue string   `query:"continue" maxLength:"500" doc:"continue of the page before"`
 }
 
-func (h *handlers) listInstances(_ context.Context, in *instancesInput) (*document[ops.InstanceList], error) {
+func (h *reads) listInstances(_ context.Context, in *instancesInput) (*document[ops.InstanceList], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -155,7 +160,7 @@ func (in *OrdinalPath) Resolve(huma.Context) []error {
 	return nil
 }
 
-func (h *handlers) getInstance(_ context.Context, in *struct {
+func (h *reads) getInstance(_ context.Context, in *struct {
 	OrdinalPath
 	IfNoneMatch
 }) (*document[ops.Instance], error) {
@@ -170,7 +175,7 @@ func (h *handlers) getInstance(_ context.Context, in *struct {
 	return tell(in.IfNoneMatch, inst)
 }
 
-func (h *handlers) getNode(ctx context.Context, in *struct {
+func (h *reads) getNode(ctx context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
 }) (*document[ops.NodeInstances], error) {

@@ -10,12 +10,12 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
-func (h *handlers) registerResources() {
+func (h *reads) registerResources() {
 	huma.Register(h.API, unchanged(h.read("get-resource", "kinds/{kind}/resource", "Where a resource is, since when and why")), h.getResource)
 	huma.Register(h.API, unchanged(h.read("list-resources", "kinds/{kind}/resources", "The kind's resources, ascending by id, in pages")), h.listResources)
 }
 
-func (h *handlers) getResource(_ context.Context, in *struct {
+func (h *reads) getResource(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 	ID string `query:"id" required:"true" minLength:"1" maxLength:"256" doc:"The resource's id, any text"`
@@ -31,7 +31,7 @@ func (h *handlers) getResource(_ context.Context, in *struct {
 }
 
 // readView is the kind's view, or why it is not known what ZooKeeper holds of the kind.
-func (h *handlers) readView(kind string) (*ops.View, error) {
+func (h *reads) readView(kind string) (*ops.View, error) {
 	v, err := h.view(kind)
 	if err == nil && v.State == nil {
 		return nil, huma.Error503ServiceUnavailable("ZooKeeper has not been read yet")
@@ -63,7 +63,7 @@ func (in *resourcesInput) Resolve(huma.Context) []error {
 	return nil
 }
 
-func (h *handlers) listResources(_ context.Context, in *resourcesInput) (*document[ops.ResourceList], error) {
+func (h *reads) listResources(_ context.Context, in *resourcesInput) (*document[ops.ResourceList], error) {
 	v, err := h.readView(in.Kind)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ type kindInput struct{ KindPath }
 
 type rolledBackOutput struct{ Body rebalancer.RolledBack }
 
-func (h *handlers) rollback(ctx context.Context, in *kindInput) (*rolledBackOutput, error) {
+func (h *changes) rollback(ctx context.Context, in *kindInput) (*rolledBackOutput, error) {
 	var out rolledBackOutput
 	err := h.carryOut(ctx, "rollback-kind", in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
 		out.Body, err = h.Backend.Rollback(ctx, in.Kind, user)
@@ -40,7 +40,7 @@ type confirmInput struct {
 
 type confirmOutput struct{ Body Confirm }
 
-func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*confirmOutput, error) {
+func (h *changes) confirm(ctx context.Context, in *confirmInput) (*confirmOutput, error) {
 	err := h.carryOut(ctx, "confirm-kind", in.Kind, func(ctx context.Context, _ string) (before, after string, err error) {
 		waits := fmt.Sprintf("%d deletes of set %d wait", in.Body.Deletes, in.Body.Set)
 		return waits, "they are carried out", h.Backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes)
@@ -61,7 +61,7 @@ type reassignInput struct {
 
 type reassignedOutput struct{ Body ops.AssumedDead }
 
-func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*reassignedOutput, error) {
+func (h *changes) reassign(ctx context.Context, in *reassignInput) (*reassignedOutput, error) {
 	if !in.Body.AssumeDead {
 		return nil, huma.Error422UnprocessableEntity("assumeDead: false: must be true; what is proven to be released is reassigned automatically")
 	}

@@ -22,6 +22,7 @@ var renamed = map[string]string{
 	"ops.Decision":        "ExplainedDecision",
 	"decide.Health":       "DecisionHealth",
 	"decide.ShownVerdict": "Verdict",
+	"delta.History":       "StreamHistory",
 }
 
 // apart are packages many of whose types have a name that others have too.

@@ -181,12 +181,18 @@ func (f *frame) change(before *delta.Version, shot *delta.Shot) ([]byte, error) 
 	return f.once(k, func() ([]byte, error) { return delta.Change(before, shot.Version) })()
 }
 
-// entries is the data of a history event, nil where there is none.
+// errMissed says that a client has missed more history than it is sent.
+var errMissed = fmt.Errorf("more than %d history entries were missed", MaxMissed)
+
+// entries is the data of a history event, nil where there is none. It can be errMissed.
 func (f *frame) entries(kind, after string) ([]byte, error) {
 	return f.once(key{kind: kind, after: after}, func() ([]byte, error) {
 		items := f.history(kind, after)
 		if len(items) == 0 {
 			return nil, nil
+		}
+		if len(items) > MaxMissed {
+			return nil, errMissed
 		}
 		return exact.Marshal(delta.History{Kind: kind, Items: items})
 	})()

@@ -31,7 +31,7 @@ import (
 type Config struct {
 	// Read is what this replica sees now: each kind, in the order of the configuration.
 	Read func(now time.Time) []delta.Seen
-	// History are the entries of a kind after the one of that id, the oldest first.
+	// History are the entries of a kind after the one of that id, the oldest first. Ids order them.
 	History func(kind, after string) []ops.Entry
 	// May says whether the caller of a request, whose context that is, may see a kind. It is asked
 	// when a stream begins, and again after each Recheck.
@@ -60,9 +60,11 @@ const (
 	recheckTimeout = 10 * time.Second
 	// firstFrame is how long a stream waits for the first documents.
 	firstFrame = 5 * time.Second
-	// maxMissed is how many history entries a client that comes back is sent.
-	maxMissed = 500
 )
+
+// MaxMissed is how many history entries a client is sent at once: one that has missed more gets a
+// full state.
+const MaxMissed = 500
 
 // Watching says whether a query asks for a stream, by Kubernetes' rule: watch is there and neither
 // false nor 0.

@@ -74,8 +74,15 @@ func (v *viewer) located(f *frame, id string) delta.Position {
 		names[i] = shot.Name()
 	}
 	has, ok := delta.Located(id, names, v.hub.kept)
-	if !ok || slices.ContainsFunc(has, func(p delta.Place) bool { return len(v.hub.cfg.History(p.Name(), p.Entry)) > maxMissed }) {
+	if !ok {
 		return nil
+	}
+	for i, place := range has {
+		if place.Entry < shots[i].Newest {
+			if _, err := f.entries(place.Name(), place.Entry); err != nil {
+				return nil
+			}
+		}
 	}
 	return has
 }
@@ -152,7 +159,7 @@ func (v *viewer) send(f *frame) (wrote bool, err error) {
 	}
 	v.has, v.ahead, v.begun = next, f, true
 	for i := range next {
-		if err == nil && next[i].Entry != shots[i].Newest {
+		if err == nil && next[i].Entry < shots[i].Newest {
 			wrote, err = true, v.news(f, i, shots[i])
 		}
 	}

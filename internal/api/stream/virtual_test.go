@@ -345,9 +345,10 @@ func TestHistoryIsSentOnceEach(t *testing.T) {
 		_, name, data = s.next()
 		require.Equal(t, delta.EventHistory, name)
 		require.Contains(t, data, `"items":[{"id":"004"`, "what came since that id")
-		for range maxMissed {
+		for range MaxMissed {
 			add("005")
 		}
+		time.Sleep(interval)
 		_, name, _ = open(t, c, here, "", id).next()
 		require.Equal(t, delta.EventState, name, "too much has come since")
 	})

@@ -138,6 +138,15 @@ func TestWhatWouldHaveToBeTrue(t *testing.T) {
 	}, text)
 }
 
+func TestASizeThatAPersonSetSaysWhenItEnds(t *testing.T) {
+	_, got := explained(input(t, 10, func(in *decide.Input) {
+		in.Operator.Size = &config.OperatorSize{Value: 12, Said: config.Saying("ann", in.Now, time.Hour)}
+	}))
+	require.Len(t, got.Otherwise, 1)
+	require.Contains(t, got.Otherwise[0].Text, "set the size to 12")
+	require.Contains(t, got.Otherwise[0].Text, "2026-03-01T13:00:00Z")
+}
+
 func drawnInput(t *rapid.T) decide.Input {
 	size := rapid.IntRange(1, 30).Draw(t, "size")
 	return input(t, size, func(in *decide.Input) {

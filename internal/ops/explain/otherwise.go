@@ -19,6 +19,13 @@ func (e *explainer) otherwise() []ops.Answer {
 	if text := e.r.Foreign.Text(); text != "" {
 		return append(out, answer(Larger, "foreign-writer", false, text, "why", text))
 	}
+	if set := e.r.Set; set != nil {
+		text := fmt.Sprintf("a person set the size to %d: it follows the signals again when that is ended", set.Value)
+		if !set.Until.IsZero() {
+			text += " (at " + at(set.Until) + " by itself)"
+		}
+		return append(out, answer(Larger, "set-by-person", true, text, "size", strconv.Itoa(set.Value), "by", set.By))
+	}
 	if e.r.Owner == config.OwnerHPA {
 		out = append(out, answer(Larger, "hpa", false, "the HPA writes replicas: ask it for another size (kubectl describe hpa)"))
 	} else if w := e.world(); w != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/explain"
 )
 
 // MaxLimit bounds a page of entries.
@@ -56,6 +57,16 @@ func (c *Contents) List(q Query, piece func(name string) (Held, bool)) ops.Entry
 		}
 	}
 	return list
+}
+
+// Newest is the id of the newest entry that has been read; "" if none has.
+func (c *Contents) Newest(piece func(name string) (Held, bool)) string {
+	for _, p := range slices.Backward(c.Pieces) {
+		if held, read := piece(p.Name); read && held.Err == nil && held.Version >= p.Version {
+			return ID(p.Last)
+		}
+	}
+	return ""
 }
 
 // wants says whether the piece may hold something that is asked for. One that cannot be read holds a
@@ -118,5 +129,5 @@ func (c *Contents) Decided(id string, piece func(name string) (Held, bool)) (ops
 	if err != nil || report == nil {
 		return ops.Decision{}, false
 	}
-	return ops.Decision{ID: id, Report: report, Explanation: ops.Explanation{Answers: []ops.Answer{}, Otherwise: []ops.Answer{}}}, true
+	return ops.Decision{ID: id, Report: report, Explanation: explain.Explain(report, nil)}, true
 }

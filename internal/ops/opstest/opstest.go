@@ -69,6 +69,6 @@ func View(n int) (*ops.View, error) {
 
 // Decide makes the view's decision anew from what it shows.
 func Decide(v *ops.View) {
-	v.Input = decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History}
+	v.Input = decide.Input{Now: v.Now, Config: v.Config, Observed: v.Snapshot, History: v.Input.History, Operator: v.Operator}
 	v.Decision = outcome.NewReport(decide.Decide(v.Input), outcome.Outcome{})
 }

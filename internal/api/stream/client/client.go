@@ -114,14 +114,16 @@ type watcher struct {
 	asked   time.Duration // the pause that the server has asked for
 }
 
-// pause is the time before the next connection: it doubles, and no two clients have the same.
+// pause is the time before the next connection: it doubles, and no two clients have the same. What
+// the server asks for is the least.
 func (w *watcher) pause(refused *Refused) time.Duration {
 	p := min(w.cfg.Most, max(w.cfg.Least, w.asked)<<min(w.failed, 10))
 	w.failed++
+	p = p/2 + rand.N(p/2+1)
 	if refused != nil {
-		p = max(p, refused.After)
+		p = max(p, refused.After+rand.N(w.cfg.Least))
 	}
-	return p/2 + rand.N(p/2+1)
+	return p
 }
 
 var errSilent = fmt.Errorf("nothing has come for %s", silence)

@@ -1,0 +1,25 @@
+// Command kubectl-shardscaler is the plugin of kubectl by which people see and steer shardscaler:
+// `kubectl shardscaler`.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/shardscaler/shardscaler/internal/kubectl"
+)
+
+// version is set by the release build: -ldflags "-X main.version=v1.2.3".
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	code := kubectl.Run(ctx, version, streams, os.Args[1:])
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,126 @@
+package aggregated
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/shardscaler/shardscaler/internal/api/access"
+)
+
+const kindDocument = `{"name":"Thing","groups":[{"statefulSet":"iota-dac","namespace":"iota","replicas":3,"max":9}],"resources":{"total":7},"worstLag":{"instance":1,"lag":"2s"},"alarms":[{}],"paused":{"value":true},"why":"count asks for 3"}`
+
+// operations answers as the ones below access.Prefix would, and notes what was called by whom.
+func operations(called *string) http.Handler {
+	mux := http.NewServeMux()
+	answer := func(status int, media, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			*called = r.Method + " " + r.URL.RequestURI() + " by " + access.UserFrom(r.Context()).Name + r.Header.Get("Authorization")
+			w.Header().Set("Content-Type", media)
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	mux.HandleFunc("GET /v1/api/kinds", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("watch") != "" {
+			answer(200, "text/event-stream", "data: {}\n\n")(w, r)
+			return
+		}
+		answer(200, "application/json", `{"items":[`+kindDocument+`],"continue":"next"}`)(w, r)
+	})
+	mux.HandleFunc("GET /v1/api/kinds/{kind}", answer(200, "application/json", kindDocument))
+	mux.HandleFunc("GET /v1/api/kinds/{kind}/decision", answer(200, "application/json", `{"verb":"keep"}`))
+	mux.HandleFunc("POST /v1/api/kinds/{kind}/pause", answer(409, "application/problem+json",
+		`{"title":"Conflict","status":409,"detail":"changed since","errors":[{"message":"too large","location":"body.for"}]}`))
+	return mux
+}
+
+// call asks as ann, whom the library has let in with what the path says.
+func call(t *testing.T, method, path, accept string) (status int, media, body, called string) {
+	t.Helper()
+	guard := access.New(access.Config{Namespace: "iota"}, nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r := httptest.NewRequest(method, path, nil)
+	r.Header.Set("Accept", accept)
+	r.Header.Set("Authorization", "Bearer of-the-library")
+	info, err := (&request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}).NewRequestInfo(r)
+	require.NoError(t, err)
+	r = r.WithContext(request.WithUser(request.WithRequestInfo(r.Context(), info), &user.DefaultInfo{Name: "ann"}))
+	w := httptest.NewRecorder()
+	Handler(guard, operations(&called)).ServeHTTP(w, r)
+	return w.Code, w.Header().Get("Content-Type"), w.Body.String(), called
+}
+
+const ours = "/apis/ops.shardscaler.io/v1/namespaces/iota/kinds"
+
+func TestKindsAreObjects(t *testing.T) {
+	status, _, body, called := call(t, "GET", ours+"/Thing", "application/json")
+	require.Equal(t, 200, status)
+	require.Equal(t, "GET /v1/api/kinds/Thing by ann", called, "what proved who it is goes no further")
+	require.JSONEq(t, `{"apiVersion":"ops.shardscaler.io/v1","kind":"Kind","metadata":{"name":"Thing","namespace":"iota","creationTimestamp":null},"status":`+kindDocument+`}`, body)
+
+	for _, path := range []string{ours, "/apis/ops.shardscaler.io/v1/kinds"} {
+		status, _, body, _ = call(t, "GET", path+"?limit=500", "application/json")
+		require.Equal(t, 200, status)
+		require.JSONEq(t, `{"apiVersion":"ops.shardscaler.io/v1","kind":"KindList","metadata":{"continue":"next"},"items":[{"apiVersion":"ops.shardscaler.io/v1","kind":"Kind",
+			"metadata":{"name":"Thing","namespace":"iota","creationTimestamp":null},"status":`+kindDocument+`}]}`, body)
+	}
+}
+
+func TestKindsAreATable(t *testing.T) {
+	_, _, body, _ := call(t, "GET", ours, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
+	var table metav1.Table
+	require.NoError(t, json.Unmarshal([]byte(body), &table))
+	require.Equal(t, "Table", table.Kind)
+	require.Len(t, table.Rows, 1)
+	require.Len(t, table.Rows[0].Cells, len(table.ColumnDefinitions))
+	require.Equal(t, []any{"Thing", "3", "<unknown>", "<unknown>", float64(7), float64(0), float64(0), "2s", float64(1), "iota-dac", float64(9), "", true, "count asks for 3"}, table.Rows[0].Cells)
+	require.JSONEq(t, `{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"name":"Thing","namespace":"iota","creationTimestamp":null}}`, string(table.Rows[0].Object.Raw))
+}
+
+func TestWhatIsNoKindGoesOnAsItIs(t *testing.T) {
+	_, _, body, _ := call(t, "GET", ours+"/Thing/decision", "application/json")
+	require.JSONEq(t, `{"verb":"keep"}`, body)
+	_, media, body, called := call(t, "GET", ours+"?watch=true", "text/event-stream")
+	require.Equal(t, "text/event-stream", media)
+	require.Equal(t, "data: {}\n\n", body)
+	require.Equal(t, "GET /v1/api/kinds?watch=true by ann", called)
+}
+
+func TestErrorsAreInTheCallersForm(t *testing.T) {
+	status, media, body, _ := call(t, "POST", ours+"/Thing/pause", "application/json")
+	require.Equal(t, 409, status)
+	require.Equal(t, "application/json", media)
+	var said metav1.Status
+	require.NoError(t, json.Unmarshal([]byte(body), &said))
+	require.Equal(t, "changed since; body.for: too large", said.Message)
+	require.Equal(t, metav1.StatusReasonConflict, said.Reason)
+	require.EqualValues(t, 409, said.Code)
+
+	_, media, body, _ = call(t, "POST", ours+"/Thing/pause", "application/json, application/problem+json")
+	require.Equal(t, "application/problem+json", media)
+	require.Contains(t, body, `"detail":"changed since"`)
+}
+
+// What the library has allowed is what is called, or nothing is.
+func TestOnlyWhatWasAllowedIsCalled(t *testing.T) {
+	for _, path := range []string{
+		"/apis/ops.shardscaler.io/v1/namespaces/elsewhere/kinds", "/apis/ops.shardscaler.io/v1/kinds/Thing", "/apis/ops.shardscaler.io/v2/namespaces/iota/kinds",
+		"/apis/ops.shardscaler.io/v1/namespaces/iota/secrets", ours + "/Thing%2Fdecision", ours + "//decision", ours + "/../kinds/Thing",
+		"/apis/ops.shardscaler.io/v1/watch/namespaces/iota/kinds", "/apis/ops.shardscaler.io/v1/namespaces/iota", "/apis/ops.shardscaler.io/v1/nodes/n1",
+	} {
+		status, _, body, called := call(t, "GET", path, "application/json")
+		require.Equal(t, 404, status, path)
+		require.Contains(t, body, "is no call of this API", path)
+		require.Empty(t, called, path)
+	}
+}
