@@ -20,6 +20,8 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/ops/explain"
+	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/ui"
@@ -31,8 +33,6 @@ import (
 // world is what a live page is shown: 30 Things whose lists change all the time, moves under way and
 // deletes that wait. It notes what is asked of it.
 type world struct {
-	kinds.Histories // the test answers in their place
-
 	mu      sync.Mutex
 	view    ops.View
 	said    []string // what was asked for, in order
@@ -70,6 +70,32 @@ func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.said = append(w.said, fmt.Sprintf(format, args...))
+}
+
+// History implements kinds.Histories: a day of samples, and one entry of each other type.
+func (w *world) History(string, history.Query) ops.EntryList {
+	now := time.Now()
+	list := ops.EntryList{Since: now.Add(-24 * time.Hour)}
+	add := func(minutes int, e ops.Entry) {
+		e.At, e.ID = now.Add(-time.Duration(minutes)*time.Minute), fmt.Sprint(e.Type, minutes)
+		list.Items = append(list.Items, e)
+	}
+	for i := 0; i < 1430; i += 10 {
+		add(i, ops.Entry{Type: "sample", Sample: &ops.Sample{
+			Replicas: 30, Ready: 29, Desired: 30 + i%3, Resources: 9000, Unassigned: 1, Signals: map[string]float64{"count": 29.5, "cpu": float64(20 + i%7)},
+		}})
+	}
+	add(1431, ops.Entry{Type: "decision", Decision: &ops.DecisionEntry{Verb: "grow", Reason: "count", Summary: "scale up 3 -> 5", Desired: 5, Whole: true}})
+	add(1432, ops.Entry{Type: "gap", Until: now.Add(-1430 * time.Minute), Gap: &ops.GapEntry{Reason: "no-leader", Text: "none led"}})
+	add(1433, ops.Entry{Type: "moves", Moves: &ops.MovesEntry{Reason: "spread", Count: 12}})
+	add(1434, ops.Entry{Type: "change", Change: &ops.ChangeEntry{By: "ann", What: "pause-kind", Before: "nothing", After: "paused"}})
+	return list
+}
+
+// Decided implements kinds.Histories.
+func (w *world) Decided(_, id string) (ops.Decision, bool) {
+	v, _ := w.View("Thing")
+	return ops.Decision{ID: id, Report: v.Decision, Explanation: explain.Explain(v.Decision, &v.Input)}, id == "decision1431"
 }
 
 func (w *world) Resource(_, id string) (ops.Resource, bool) {

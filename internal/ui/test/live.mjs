@@ -8,37 +8,11 @@ const { SERVER: server, CONTROL: control } = process.env;
 const page0 = server + '/ui/';
 const said = async () => (await (await fetch(server + '/said')).text()).trim().split('\n');
 
-/** The history of a day, which this server does not keep. */
-async function withHistory(page) {
-  const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
-  const items = [];
-  for (let i = 0; i < 1440; i += 10) {
-    const sample = {
-      replicas: 30,
-      ready: 29,
-      desired: 30 + (i % 3),
-      resources: 9000,
-      unassigned: 1,
-      inFlight: 0,
-      signals: { count: 29.5, cpu: 20 + (i % 7) },
-    };
-    items.push({ id: `s${i}`, at: at(i), type: 'sample', sample });
-  }
-  items.push({
-    id: 'd',
-    at: at(1441),
-    type: 'decision',
-    decision: { verb: 'grow', reason: 'count', summary: 'scale up 3 -> 5', current: 3, desired: 5 },
-  });
-  items.push({ id: 'g', at: at(1442), until: at(1441), type: 'gap', gap: { reason: 'no-leader', text: 'none' } });
-  items.push({ id: 'm', at: at(1443), type: 'moves', moves: { reason: 'spread', count: 12 } });
-  await page.route('**/history?*', (route) => route.fulfill({ json: { items, since: at(1444) } }));
-}
-
 const views = [
   '#/overview',
   '#/kinds/Thing/instances',
   '#/kinds/Thing/timeline',
+  '#/kinds/Thing/why/decision1431',
   '#/kinds/Thing/rebalance?what=size&size=32',
   '#/find?q=a%2Fb%25%C3%BC',
 ];
@@ -49,7 +23,6 @@ for (const [lang, theme] of [
 ]) {
   test(`axe finds nothing in what moves: ${lang}, ${theme}`, async () => {
     const { page, errors, outside, close } = await open(page0, { lang, theme });
-    await withHistory(page);
     for (const view of views) {
       await show(page, view);
       if (view.includes('size')) {
@@ -76,7 +49,6 @@ for (const [lang, theme] of [
 
 test('nothing is cut off in what moves', async () => {
   const { page, close } = await open(page0, { lang: 'xx', width: 320 });
-  await withHistory(page);
   for (const view of views) {
     await show(page, view);
     await fits(page, view);

@@ -24,42 +24,5 @@ export type Change = Documents['Change'];
 export type InstanceChange = Documents['InstanceChange'];
 export type PlanDescription = Documents['Description'];
 export type Plan = Documents['Plan'];
-
-// The history is not in that document yet: these are internal/ops/history.go.
-
-export interface Sample {
-  replicas: number;
-  ready: number;
-  desired: number;
-  resources: number;
-  unassigned: number;
-  inFlight: number;
-  signals?: Record<string, number>;
-  worstLag?: string;
-}
-
-export interface Entry {
-  id: string;
-  at: string;
-  type: 'sample' | 'decision' | 'moves' | 'change' | 'gap';
-  until?: string;
-  sample?: Sample;
-  decision?: {
-    verb: string;
-    reason: string;
-    summary: string;
-    current?: number;
-    desired: number;
-    done?: string;
-    whole?: boolean;
-  };
-  gap?: { reason: string; text: string; lost?: number };
-  moves?: { planId?: string; reason: string; count: number };
-  change?: { by: string; what: string; before?: string; after?: string };
-}
-
-export interface EntryList {
-  items: Entry[];
-  since?: string;
-  continue?: string;
-}
+export type Entry = Documents['Entry'];
+export type EntryList = Documents['EntryList'];

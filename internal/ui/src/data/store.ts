@@ -56,7 +56,7 @@ function hear(heard: Heard): void {
   batch(() => {
     link.value = heard.link;
     if (heard.kinds) {
-      const newest = Math.max(...heard.kinds.map((k) => Date.parse(k.at)));
+      const newest = Math.max(...heard.kinds.map((k) => Date.parse(k.at ?? '')));
       // less than two seconds is the way of the message, and would make ages jump
       if (Number.isFinite(newest) && Math.abs(newest - Date.now() - skew.value) > 2000)
         skew.value = newest - Date.now();
