@@ -20,6 +20,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/docspage"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
@@ -128,6 +129,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	}
 	h.registerReads()
 	h.registerWrites()
+	docspage.Register(mux)
 	h.registerSession()
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,

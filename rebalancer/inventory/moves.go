@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
@@ -236,18 +237,19 @@ func (w *waveHeader) follow(plan *protocol.StoredPlan) {
 		switch name {
 		case "reason":
 			var text string
-			if json.Unmarshal(value, &text) == nil && reasons[text] != notKept {
+			if exact.JSON(value, &text) == nil && reasons[text] != notKept {
 				w.reason = reasons[text]
 			}
 		case "reassigned":
-			_ = json.Unmarshal(value, &w.reassigned) // what cannot be read says nothing
+			_ = exact.JSON(value, &w.reassigned) // what cannot be read says nothing
 		}
 	}
 }
 
 // fieldsBefore are the fields of an object up to the one of that name, which may be long.
 func fieldsBefore(data []byte, last string) map[string]json.RawMessage {
-	fields, d := map[string]json.RawMessage{}, json.NewDecoder(bytes.NewReader(data))
+	fields := map[string]json.RawMessage{}
+	d := json.NewDecoder(bytes.NewReader(data)) //nolint:forbidigo // it stops before the moves; values are read exactly
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return fields
 	}

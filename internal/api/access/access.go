@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
@@ -57,12 +58,27 @@ type caller struct {
 	peer bool
 	// until is when the session ends; zero: there is none.
 	until time.Time
-	// sees are the kinds that a list may show; nil: all.
-	sees []string
 	// recheck asks again whether the caller may; nil: there is nothing to ask.
 	recheck func(context.Context) error
 	// note is what a change says of itself for the audit log.
 	note Note
+
+	mu sync.Mutex
+	// sees are the kinds that a list may show; nil: all. A stream reads it while another goroutine
+	// asks again.
+	sees []string
+}
+
+func (c *caller) setSees(kinds []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sees = kinds
+}
+
+func (c *caller) mayBeShown() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sees
 }
 
 type callerKey struct{}
@@ -99,7 +115,7 @@ func SourceFrom(ctx context.Context, address string) string {
 
 // Sees says whether a list of kinds may show this one: not all callers may list all.
 func Sees(ctx context.Context, kind string) bool {
-	sees := from(ctx).sees
+	sees := from(ctx).mayBeShown()
 	return sees == nil || slices.Contains(sees, kind)
 }
 

@@ -7,10 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/meter"
@@ -43,12 +46,21 @@ type Guard struct {
 	peers   *Peers
 	log     *slog.Logger
 	refused *prometheus.CounterVec
+	mu      sync.Mutex
+	rates   *cache.LRUExpireCache // of *rate.Limiter, by user
 }
+
+const (
+	// callsPerSecond and callsAtOnce are of one user: a page asks for a few a second.
+	callsPerSecond, callsAtOnce = 50, 200
+	// rateMemory is how long a user's rate is kept: longer than it takes to be full again.
+	rateMemory = time.Minute
+)
 
 // New returns a Guard. peers may be nil: no other replica passes requests on.
 func New(cfg Config, reviews Reviews, peers *Peers, log *slog.Logger, reg prometheus.Registerer) *Guard {
 	return &Guard{
-		Config: cfg, reviews: reviews, peers: peers, log: log,
+		Config: cfg, reviews: reviews, peers: peers, log: log, rates: cache.NewLRUExpireCache(maxRemembered),
 		refused: meter.In(reg).Counters("shardscaler_api_refused_total", "Calls of the REST API that were refused before they reached it, by door and reason.", "door", "reason"),
 	}
 }
@@ -85,11 +97,30 @@ func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx,
 
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
-	if no := g.check(ctx.Context(), c, credentialsOf(ctx), right); no != nil {
+	no := g.check(ctx.Context(), c, credentialsOf(ctx), right)
+	if no == nil && c.door != Plain && !c.peer && !g.rate(c.user.Name).Allow() {
+		no = &refusal{
+			status: http.StatusTooManyRequests, reason: refusedBusy, header: map[string]string{"Retry-After": "1"},
+			detail: fmt.Sprintf("user %q calls more than %d times a second", c.user.Name, callsPerSecond),
+		}
+	}
+	if no != nil {
 		g.refuse(ctx, no)
 		return
 	}
 	next(huma.WithContext(ctx, with(ctx.Context(), c)))
+}
+
+// rate is a user's, for as long as they call.
+func (g *Guard) rate(user string) *rate.Limiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limiter, ok := g.rates.Get(user)
+	if !ok {
+		limiter = rate.NewLimiter(callsPerSecond, callsAtOnce)
+	}
+	g.rates.Add(user, limiter, rateMemory)
+	return limiter.(*rate.Limiter)
 }
 
 func (g *Guard) refuse(ctx huma.Context, no *refusal) {
@@ -125,9 +156,11 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 		if !c.until.IsZero() && !time.Now().Before(c.until) {
 			return errNoSession
 		}
-		if no := g.review(ctx, c, token, right); no != nil {
+		again := &caller{door: c.door, source: c.source} // handlers read c
+		if no := g.review(ctx, again, token, right); no != nil {
 			return no
 		}
+		c.setSees(again.sees)
 		return nil
 	}
 	return g.review(ctx, c, token, right)
@@ -164,8 +197,8 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	if err == nil && !allowed && right.coveredByFormer() {
 		allowed, err = g.reviews.AllowedFormerly(ctx, c.source, key, c.user, right.Name)
 	}
+	var sees []string // nil: all
 	if err == nil && !allowed && right.Resource == "kinds" && right.Name == "" {
-		var sees []string
 		for _, kind := range g.Kinds() {
 			one := right
 			one.Verb, one.Name = "get", kind
@@ -176,7 +209,7 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 				sees = append(sees, kind)
 			}
 		}
-		c.sees, allowed = sees, len(sees) > 0
+		allowed = len(sees) > 0
 	}
 	switch {
 	case err != nil:
@@ -184,6 +217,7 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	case !allowed:
 		return &refusal{status: http.StatusForbidden, reason: refusedForbidden, detail: fmt.Sprintf("user %q may not %s", c.user.Name, right)}
 	}
+	c.setSees(sees)
 	return nil
 }
 
@@ -216,7 +250,7 @@ func bearer(header string) string {
 func (g *Guard) Logged(ctx huma.Context, next func(huma.Context)) {
 	c, began := from(ctx.Context()), time.Now()
 	next(ctx)
-	g.log.Info("change", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
+	g.log.Info("audit", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
 		"before", c.note.Before, "after", c.note.After, "status", ctx.Status(), "door", string(c.door), "source", c.source,
 		"took", time.Since(began).Round(time.Millisecond).String())
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -127,7 +128,7 @@ func TestTheFormerRightStillCounts(t *testing.T) {
 		status, text := ask(t, s, http.MethodPost, c.path, c.token)
 		require.Equal(t, c.status, status, "%v: %s", c, text)
 	}
-	require.Equal(t, 2, strings.Count(log.String(), "msg=change"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), "msg=audit"), log.String())
 	require.Contains(t, log.String(), "user=former operation=pause-kind kind=Thing before=running after=paused status=200 door=secure source=127.0.0.1:")
 	for _, token := range []string{"Bearer", "forged"} {
 		require.NotContains(t, log.String(), token)
@@ -144,7 +145,7 @@ func TestWhatCannotBeReviewedIsRefused(t *testing.T) {
 		require.Equal(t, want, status, text)
 		status, text = ask(t, s, http.MethodPost, "/v1/api/kinds/Thing/pause", "all")
 		require.Equal(t, want, status, text)
-		require.NotContains(t, log.String(), "msg=change")
+		require.NotContains(t, log.String(), "msg=audit")
 	}
 }
 
@@ -179,4 +180,18 @@ func TestATokenOfAnotherAudienceIsToldHowToMakeARightOne(t *testing.T) {
 		require.Equal(t, explained, strings.Contains(err.Error(), "kubectl -n iota create token NAME --audience shardscaler"), "%s: %v", claims, err)
 		require.NotContains(t, err.Error(), jwt(claims))
 	}
+}
+
+// One user who asks without end is told to wait, and another one is not.
+func TestTheCallsOfAUserHaveARate(t *testing.T) {
+	s, g, _ := calls(t, &reviews{rights: map[string][]string{"greedy": {mayList}, "ann": {mayList}}})
+	status, _ := ask(t, s, http.MethodGet, "/v1/api/kinds", "greedy")
+	require.Equal(t, 200, status)
+	for range 100 { // as many calls take 400 s
+		g.rate("greedy").ReserveN(time.Now(), callsAtOnce)
+	}
+	status, text := ask(t, s, http.MethodGet, "/v1/api/kinds", "greedy")
+	require.Equal(t, http.StatusTooManyRequests, status, text)
+	status, _ = ask(t, s, http.MethodGet, "/v1/api/kinds", "ann")
+	require.Equal(t, 200, status)
 }

@@ -177,7 +177,7 @@ func TestWhatMakesNoSenseNeverReachesTheBackend(t *testing.T) {
 	for _, r := range [][4]string{
 		{"POST", "Thing/drains", `{}`, "instance"},
 		{"POST", "Thing/drains", `{"instance":-1}`, "instance"},
-		{"POST", "Thing/drains", `{"instance":1,"untill":"2h"}`, "untill"},
+		{"POST", "Thing/drains", `{"instance":1,"until":"2h"}`, "until"},
 		{"DELETE", "Thing/drains/03", "", "ordinal"},
 		{"POST", "Thing/pins", `{"resource":"","instance":1}`, "resource"},
 		{"POST", "Thing/pins", `{"resource":"` + strings.Repeat("x", 257) + `","instance":1}`, "resource"},

@@ -146,7 +146,7 @@ func open(t testing.TB, c *http.Client, url, query, lastID string) *stream {
 	if lastID != "" {
 		r.Header.Set("Last-Event-ID", lastID)
 	}
-	resp, err := c.Do(r)
+	resp, err := c.Do(r) //nolint:bodyclose // close does, at the latest when the test ends
 	require.NoError(t, err)
 	s := &stream{t, resp, bufio.NewReader(resp.Body)}
 	t.Cleanup(s.close)

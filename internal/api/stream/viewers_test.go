@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,7 +114,7 @@ func changing(w *world) (stop func()) {
 		defer close(ended)
 		for i := 0; ; i++ {
 			w.change(func(w *world) {
-				instances := append(w.kinds[0].Instances[:0:0], w.kinds[0].Instances...)
+				instances := slices.Clone(w.kinds[0].Instances)
 				for n := range 50 {
 					in := &instances[(50*i+n)%len(instances)]
 					in.List.Count, in.Beat = 4000+i, time.Now()

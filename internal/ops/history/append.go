@@ -132,7 +132,7 @@ func (u *Update) fits(c *Contents, last *Text, records []Record, now time.Time, 
 			if len(data) <= sealedAt && used-old.Bytes+len(data) <= limit {
 				info := old
 				info.Counts = maps.Clone(info.Counts)
-				u.write(c, info.Name, info.Version, text, data)
+				u.write(info.Name, info.Version, text, data)
 				info.Version++
 				c.Pieces[n-1] = info.grown(records, c, len(data))
 				return true
@@ -148,12 +148,12 @@ func (u *Update) fits(c *Contents, last *Text, records []Record, now time.Time, 
 		return false
 	}
 	info := Info{Name: nameOf(now, c.Next), First: c.Next, Counts: map[string]int{}}
-	u.write(c, info.Name, -1, text, data)
+	u.write(info.Name, -1, text, data)
 	c.Pieces = append(c.Pieces, info.grown(records, c, len(data)))
 	return true
 }
 
-func (u *Update) write(c *Contents, name string, version int32, text Text, data []byte) {
+func (u *Update) write(name string, version int32, text Text, data []byte) {
 	u.Name, u.Text, u.Data = name, text, data
 	u.Parts = append(u.Parts, protocol.Part{Name: name, Data: data, Version: version})
 }

@@ -46,7 +46,7 @@ func TestWhateverIsRecordedFits(t *testing.T) {
 		w := &writer{shelf: s}
 		now := midnight
 		var want []string
-		for range rapid.IntRange(1, 25).Draw(t, "flushes") {
+		for range rapid.IntRange(1, 15).Draw(t, "flushes") {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{60, 60, 600, 20_000, 90_000}).Draw(t, "pause")) * time.Second)
 			for range rapid.IntRange(0, 30).Draw(t, "records") {
 				summary := noise(r, rapid.IntRange(1, 900).Draw(t, "summary"))
@@ -54,7 +54,7 @@ func TestWhateverIsRecordedFits(t *testing.T) {
 				case 0:
 					w.Changed(now, ops.ChangeEntry{By: summary, What: "pause"})
 				default:
-					w.add(decisionRecord(second(now), summary, rapid.SampledFrom([]int{0, 1000, 40_000}).Draw(t, "whole"), r))
+					w.add(decisionRecord(second(now), summary, rapid.SampledFrom([]int{0, 1000, 20_000}).Draw(t, "whole"), r))
 				}
 				want = append(want, summary)
 			}
@@ -258,8 +258,10 @@ func TestWhatIsRecorded(t *testing.T) {
 	cfg, k := fleetConfig(4), fleet(r, midnight, 4)
 	report := func(desired int, summary string) *outcome.Report {
 		current := 4
-		return &outcome.Report{Decision: decide.Decision{Verb: decide.NoChange, Reason: decide.ByCount, Current: &current, Desired: desired, Summary: summary,
-			Signals: []decide.Signal{{Name: decide.ByCount, Proposed: 4, Need: 3.14159}, {Name: decide.ByCPU, Missing: "no sample"}}}}
+		return &outcome.Report{Decision: decide.Decision{
+			Verb: decide.NoChange, Reason: decide.ByCount, Current: &current, Desired: desired, Summary: summary,
+			Signals: []decide.Signal{{Name: decide.ByCount, Proposed: 4, Need: 3.14159}, {Name: decide.ByCPU, Missing: "no sample"}},
+		}}
 	}
 	tick := func(after time.Duration, d *outcome.Report) {
 		now := midnight.Add(after)

@@ -85,7 +85,7 @@ func frames(data []byte) (h header, entries, decisions []byte, err error) {
 	if len(data) > MaxPiece {
 		return h, nil, nil, fmt.Errorf("piece of %d bytes, at most %d", len(data), MaxPiece)
 	}
-	line, rest, found := bytes.Cut(data[:min(len(data), maxHeader)], []byte("\n"))
+	line, _, found := bytes.Cut(data[:min(len(data), maxHeader)], []byte("\n"))
 	if !found {
 		return h, nil, nil, errors.New("the header is missing")
 	}
@@ -95,7 +95,7 @@ func frames(data []byte) (h header, entries, decisions []byte, err error) {
 	if h.V != schema {
 		return h, nil, nil, fmt.Errorf("header: schema %d, want %d", h.V, schema)
 	}
-	rest = data[len(line)+1:]
+	rest := data[len(line)+1:]
 	if h.First < 0 || h.Entries < 0 || h.Decisions < 0 || h.Entries > len(rest) || len(rest)-h.Entries != h.Decisions {
 		return h, nil, nil, fmt.Errorf("header: parts of %d and %d bytes, and there are %d", h.Entries, h.Decisions, len(rest))
 	}
