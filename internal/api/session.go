@@ -56,7 +56,8 @@ type endOutput struct {
 
 func (h *handlers) beginSession(ctx context.Context, in *struct {
 	Authorization string `header:"Authorization" required:"true"`
-}) (*sessionOutput, error) {
+},
+) (*sessionOutput, error) {
 	if access.DoorFrom(ctx) != access.Secure {
 		return nil, huma.Error403Forbidden("a session begins over TLS alone")
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
-// ErrBusy: as many previews of the kind as are made at once are being made.
+// ErrBusy says that as many previews of the kind as are made at once are being made.
 var ErrBusy = errors.New("previews of this kind are being made: ask again in a moment")
 
 const (

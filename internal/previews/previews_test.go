@@ -19,16 +19,26 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
+var changes = []ops.Change{
+	{},
+	{Size: ptr(3)},
+	{Size: ptr(4)},
+	{Drain: ptr(3)},
+	{Drain: ptr(3), For: "2h"},
+	{Undrain: ptr(3)},
+	{Capacity: ptr(3)},
+	{Pin: &ops.PinRequest{Resource: "a", Instance: 3}},
+	{Move: &ops.PinRequest{Resource: "a", Instance: 3}},
+	{Unpin: "a"},
+}
+
 // drawBasis draws what a plan rests on.
 func drawBasis(t *rapid.T) Basis {
 	g := Basis{
 		Kind: rapid.SampledFrom([]string{"Thing", "Rule"}).Draw(t, "kind"), Epoch: rapid.Int64Range(1, 3).Draw(t, "epoch"),
 		Open:   rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 0, 4, rapid.ID[int]).Draw(t, "open"),
 		Config: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "config"), Overrides: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "overrides"),
-		Change: rapid.SampledFrom([]ops.Change{
-			{}, {Size: ptr(3)}, {Size: ptr(4)}, {Drain: ptr(3)}, {Drain: ptr(3), For: "2h"}, {Undrain: ptr(3)}, {Capacity: ptr(3)},
-			{Pin: &ops.PinRequest{Resource: "a", Instance: 3}}, {Move: &ops.PinRequest{Resource: "a", Instance: 3}}, {Unpin: "a"},
-		}).Draw(t, "change"),
+		Change: rapid.SampledFrom(changes).Draw(t, "change"),
 	}
 	for n := range rapid.IntRange(0, 3).Draw(t, "lists") {
 		l := List{Ordinal: n, All: rapid.Bool().Draw(t, "all")}

@@ -122,8 +122,12 @@ func TestTheFormerRightStillCounts(t *testing.T) {
 		token, path string
 		status      int
 	}{
-		{"former", "/v1/api/kinds/Thing/pause", 200}, {"new", "/v1/api/kinds/Thing/pause", 200},
-		{"new", "/v1/api/kinds/Rule/pause", 403}, {"former", "/v1/api/kinds/Thing/drains", 403}, {"", "/v1/api/kinds/Thing/pause", 401}, {"forged", "/v1/api/kinds/Thing/pause", 401},
+		{"former", "/v1/api/kinds/Thing/pause", 200},
+		{"new", "/v1/api/kinds/Thing/pause", 200},
+		{"new", "/v1/api/kinds/Rule/pause", 403},
+		{"former", "/v1/api/kinds/Thing/drains", 403},
+		{"", "/v1/api/kinds/Thing/pause", 401},
+		{"forged", "/v1/api/kinds/Thing/pause", 401},
 	} {
 		status, text := ask(t, s, http.MethodPost, c.path, c.token)
 		require.Equal(t, c.status, status, "%v: %s", c, text)

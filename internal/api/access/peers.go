@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // vouchHeader says for whom a replica passes a request on. It counts only beside the certificate
@@ -136,7 +138,7 @@ func (p *Peers) vouched(r *http.Request, c *caller) error {
 	var v vouch
 	text, err := base64.StdEncoding.DecodeString(header)
 	if err == nil {
-		err = json.Unmarshal(text, &v)
+		err = exact.JSON(text, &v)
 	}
 	if err != nil || v.User.Name == "" {
 		return errStranger

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
@@ -113,9 +114,9 @@ func (r *Reviewer) explained(err error, token, audience string) error {
 		return err
 	}
 	var all []string
-	if json.Unmarshal(claims.Aud, &all) != nil {
+	if exact.JSON(claims.Aud, &all) != nil {
 		all = make([]string, 1)
-		_ = json.Unmarshal(claims.Aud, &all[0]) // neither: it is for no audience
+		_ = exact.JSON(claims.Aud, &all[0]) // neither: it is for no audience
 	}
 	if slices.Contains(all, audience) {
 		return err
@@ -134,7 +135,7 @@ func decodeClaims(token string, into any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, into)
+	return exact.JSON(text, into)
 }
 
 // Allowed implements Reviews.

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
 
@@ -146,7 +147,7 @@ func (p *Peers) open(sealed string, now time.Time) (*Session, error) {
 		}
 		plain, err := aead.Open(nil, text[:aead.NonceSize()], text[aead.NonceSize():], []byte(CookieName))
 		var s Session
-		if err == nil && json.Unmarshal(plain, &s) == nil && now.Before(s.Until) {
+		if err == nil && exact.JSON(plain, &s) == nil && now.Before(s.Until) {
 			return &s, nil
 		}
 	}

@@ -3,6 +3,7 @@ package access
 import (
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
-	"log/slog"
 )
 
 func jwt(exp time.Time) string {
@@ -94,10 +94,17 @@ func TestASessionCountsForOurOwnPageAlone(t *testing.T) {
 		host, site string
 		status     int
 	}{
-		{Secure, "scaler.example.com", "same-origin", 0}, {Secure, "SCALER.example.com:8443", "none", 0}, {Secure, "127.0.0.1:6443", "", 0}, {Secure, "localhost", "", 0},
-		{Secure, "evil.example.com", "same-origin", 403}, {Secure, "", "", 403}, {Secure, "scaler.example.com.evil", "", 403},
-		{Secure, "scaler.example.com", "cross-site", 403}, {Secure, "scaler.example.com", "same-site", 403},
-		{Plain, "scaler.example.com", "same-origin", -1}, {Aggregated, "scaler.example.com", "same-origin", -1},
+		{Secure, "scaler.example.com", "same-origin", 0},
+		{Secure, "SCALER.example.com:8443", "none", 0},
+		{Secure, "127.0.0.1:6443", "", 0},
+		{Secure, "localhost", "", 0},
+		{Secure, "evil.example.com", "same-origin", 403},
+		{Secure, "", "", 403},
+		{Secure, "scaler.example.com.evil", "", 403},
+		{Secure, "scaler.example.com", "cross-site", 403},
+		{Secure, "scaler.example.com", "same-site", 403},
+		{Plain, "scaler.example.com", "same-origin", -1},
+		{Aggregated, "scaler.example.com", "same-origin", -1},
 	} {
 		token, no := g.token(&caller{door: c.door}, credentials{cookies: CookieName + "=" + cookie.Value, host: c.host, site: c.site})
 		switch c.status {

@@ -173,7 +173,7 @@ func (w *world) badCalls() {
 		status int
 		want   string
 	}{
-		{"", map[string]any{"maxInstances": 20}, http.StatusUnauthorized, "token"},
+		{"", map[string]any{"maxInstances": 20}, http.StatusForbidden, "this needs a token, which is not taken over plain HTTP"},
 		{"forged", map[string]any{"maxInstances": 20}, http.StatusUnauthorized, "token"},
 		{strings.TrimSpace(guest), map[string]any{"maxInstances": 20}, http.StatusForbidden, `may not update kinds/limits.ops.shardscaler.io`},
 		{token, map[string]any{"maxInstances": 2}, http.StatusUnprocessableEntity, "maxInstances: Invalid value: 2: must be between 3 and 100"},

@@ -43,7 +43,7 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 	}
 	before.Argv[0] = former
 	before.PlainTokens, now.PlainTokens = true, true
-	_, err := w.OperatorToken(t.Context()) // binds the role
+	ours, err := w.OperatorToken(t.Context()) // also binds the role
 	require.NoError(t, err)
 	token, err := w.Env.Kubernetes.Token(t.Context(), w.Namespace, "operator")
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 	shows(now, "the other's override", overridden)
 	put := func(method, what string, body any) {
 		w.until(method+" "+what, func(ctx context.Context) error {
-			return now.REST(ctx, method, "/v1/api/kinds/Thing/"+what, token, body, nil)
+			return now.REST(ctx, method, "/v1/api/kinds/Thing/"+what, ours, body, nil)
 		})
 	}
 	put(http.MethodPost, "drains", map[string]any{"instance": 1})

@@ -122,7 +122,7 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 // REST calls a replica's REST API and decodes the answer into out, if any. token may be empty; with
 // one it goes over TLS.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	if token == "" || v.PlainTokens {
+	if token == "" || v.PlainTokens && strings.HasPrefix(path, "/v1/api/orchestrations/") {
 		return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
 	}
 	client, err := v.TLSClient(ctx, "")
