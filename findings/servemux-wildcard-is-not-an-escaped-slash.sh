@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # net/http of Go 1.26.8: the wildcard {id} of a ServeMux pattern matches each segment of a path that is not empty, and gives it unescaped,
 # "a%2Fb" as "a/b". One segment is left out: that of exactly "%2F". The tree of patterns unescapes a segment before it compares it, and "/"
-# is the word by which it knows the end of a path with a slash. (The documentation: a wildcard "matches … only a single path segment", and
-# "segments of URL paths are unescaped one by one".)
+# is the word by which it knows the end of a path with a slash. (The documentation: "Normally a wildcard matches only a single path segment",
+# and "both pattern paths and incoming request paths are unescaped segment by segment".)
 #
 #	/one/a%2Fb     200 "a/b"
 #	/one/%2F%2F    200 "//"
