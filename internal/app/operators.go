@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
@@ -39,9 +38,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 			view.Undecided = err.Error()
 		}
 	}
-	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
-		view.Snapshot.Sources.Catalogue = observed.Source{}
-	}
+	view.Follows = !o.app.leadership.leads()
 	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }
