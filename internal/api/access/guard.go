@@ -221,6 +221,26 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	return nil
 }
 
+// May says whether the caller of a request that was let in may also do something else, of which the
+// request's path does not tell. The error is the answer to the request.
+func (g *Guard) May(ctx context.Context, right Right) error {
+	c := from(ctx)
+	if c.user.Name == insecureLocal { // it was let in by a server that asks nothing
+		return nil
+	}
+	right.Namespace = g.Namespace
+	no := g.allow(ctx, &caller{door: c.door, source: c.source, user: c.user}, c.user.key(), right)
+	if no == nil {
+		return nil
+	}
+	g.refused.WithLabelValues(string(c.door), no.reason).Inc()
+	header := http.Header{}
+	for name, value := range no.header {
+		header.Set(name, value)
+	}
+	return huma.ErrorWithHeaders(huma.NewError(no.status, no.detail), header)
+}
+
 func (g *Guard) notReviewed(err error) *refusal {
 	switch {
 	case errors.Is(err, limits.ErrRefused):
@@ -236,8 +256,8 @@ func (g *Guard) notReviewed(err error) *refusal {
 	}
 }
 
-// bearer is the token of an Authorization header; "": there is none.
-func bearer(header string) string {
+// Bearer is the token of an Authorization header; "": there is none.
+func Bearer(header string) string {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
 	if !strings.EqualFold(scheme, "bearer") {
 		return ""

@@ -199,3 +199,25 @@ func TestTheCallsOfAUserHaveARate(t *testing.T) {
 	status, _ = ask(t, s, http.MethodGet, "/v1/api/kinds", "ann")
 	require.Equal(t, 200, status)
 }
+
+// What a request asks for beside its path is asked for the same user, whichever way they came.
+func TestWhatAPathDoesNotTellIsAskedForToo(t *testing.T) {
+	v := &reviews{rights: map[string][]string{"one": {mayPause}, "none": nil}}
+	_, g, _ := calls(t, v)
+	pause := Right{Verb: "create", Resource: "kinds", Subresource: "pause", Name: "Thing"}
+	as := func(user string) context.Context {
+		return with(t.Context(), &caller{door: Aggregated, user: User{Name: user}, vouched: true})
+	}
+	require.NoError(t, g.May(as("one"), pause))
+	require.NoError(t, g.May(as(insecureLocal), pause))
+	for name, ctx := range map[string]context.Context{"none": as("none"), "": t.Context()} {
+		var answer huma.StatusError
+		require.ErrorAs(t, g.May(ctx, pause), &answer)
+		require.Equal(t, http.StatusForbidden, answer.GetStatus(), name)
+		require.ErrorContains(t, answer, "may not "+mayPause)
+	}
+	v.fails = errors.New("down")
+	var answer huma.StatusError
+	require.ErrorAs(t, g.May(as("one"), pause), &answer)
+	require.Equal(t, http.StatusServiceUnavailable, answer.GetStatus(), "it fails closed")
+}

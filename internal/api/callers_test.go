@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
+	"github.com/shardscaler/shardscaler/scaler/decide"
+)
+
+// ofThing are users who may get Thing, and nothing else.
+type ofThing struct{ tokens }
+
+func (ofThing) Allowed(_ context.Context, _, _ string, _ access.User, r access.Right) (bool, error) {
+	return r == access.Right{Verb: "get", Resource: "kinds", Name: "Thing", Namespace: "iota"}, nil
+}
+
+// serveClosed serves the secure door to users of Thing; old reads need a token.
+func serveClosed(t *testing.T, b *backend) *httptest.Server {
+	t.Helper()
+	files, err := certs.Write(t.TempDir(), "shardscaler")
+	require.NoError(t, err)
+	cert, err := os.ReadFile(files.ServerCert)
+	require.NoError(t, err)
+	key, err := os.ReadFile(files.ServerKey)
+	require.NoError(t, err)
+	read := func() ([]byte, []byte, error) { return cert, key, nil }
+	cfg := access.Config{Namespace: "iota", OldReadsClosed: true, Kinds: func() []string { return []string{"Thing", "Rule"} }}
+	guard := access.New(cfg, ofThing{}, access.NewPeers(read), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	mux := http.NewServeMux()
+	New(Config{Version: "test", Guard: guard, Peers: http.DefaultTransport}, mux, b, nil, slog.New(slog.DiscardHandler))
+	s := httptest.NewServer(guard.Secure(mux))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestASnapshotShowsTheKindsThatTheCallerMaySee(t *testing.T) {
+	s := serveClosed(t, &backend{saved: func() decide.Saved {
+		return decide.Saved{At: time.Unix(1, 0).UTC(), Inputs: []decide.Input{{Config: config.Kind{Name: "Thing"}}, {Config: config.Kind{Name: "Rule"}}}}
+	}})
+	status, text := call(t, s, http.MethodGet, "/v1/api/snapshot", "operator", "")
+	require.Equal(t, 200, status, text)
+	require.Contains(t, text, `"name":"Thing"`)
+	require.NotContains(t, text, `"name":"Rule"`)
+	status, _ = call(t, s, http.MethodGet, "/v1/api/orchestrations/Thing", "operator", "")
+	require.Equal(t, 200, status)
+}
+
+// What begins a session is a token that was reviewed, not what stands beside a cookie.
+func TestOnlyAReviewedTokenBeginsASession(t *testing.T) {
+	s := serveClosed(t, &backend{})
+	begin := func(header map[string]string) *http.Response {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/api/session", http.NoBody)
+		require.NoError(t, err)
+		for name, value := range header {
+			r.Header.Set(name, value)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp
+	}
+	resp := begin(map[string]string{"Authorization": "Bearer operator"})
+	require.Equal(t, 200, resp.StatusCode)
+	require.Len(t, resp.Cookies(), 1)
+	cookie := access.CookieName + "=" + resp.Cookies()[0].Value
+	for _, proof := range []string{"Basic never-reviewed", "never-reviewed", "Bearer"} {
+		resp = begin(map[string]string{"Authorization": proof, "Cookie": cookie})
+		require.Equal(t, 422, resp.StatusCode, proof)
+		require.Empty(t, resp.Cookies(), proof)
+	}
+}
