@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +17,9 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/certs"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
@@ -54,6 +59,51 @@ func TestASnapshotShowsTheKindsThatTheCallerMaySee(t *testing.T) {
 	require.NotContains(t, text, `"name":"Rule"`)
 	status, _ = call(t, s, http.MethodGet, "/v1/api/orchestrations/Thing", "operator", "")
 	require.Equal(t, 200, status)
+}
+
+// The old calls that change something are noted as the new ones are: in the audit log, and in the
+// kind's history.
+func TestOldChangesAreNoted(t *testing.T) {
+	for path, want := range map[string][4]string{ // body, operation, before and after
+		"orchestrate":          {`{"maxInstances":30}`, "orchestrate", "nothing", "maxInstances 30"},
+		"pause":                {"", "pause", "nothing", "paused true"},
+		"rollback":             {"", "rollback", "plan p", "paused; of it 0 stayed, 3 returned, 4 undone, 0 kept"},
+		"reconcile/confirm":    {`{"deletes":12}`, "confirm-deletes", "12 deletes of set 0 wait", "they are carried out"},
+		"instances/4/reassign": {`{"assumeDead":true}`, "reassign", "instance 4", "pod iota-dac-4 () is assumed dead; 0 resources go to others"},
+	} {
+		b := &backend{}
+		log, recorded := &strings.Builder{}, []ops.ChangeEntry{}
+		guard := access.New(access.Config{Namespace: "iota", Audience: "shardscaler", Kinds: b.Kinds}, tokens{}, nil, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+		mux := http.NewServeMux()
+		New(Config{Version: "test", Guard: guard, Peers: http.DefaultTransport, Record: func(kind string, c ops.ChangeEntry) {
+			require.Equal(t, "Thing", kind)
+			recorded = append(recorded, c)
+		}}, mux, b, nil, slog.New(slog.DiscardHandler))
+		s := httptest.NewServer(guard.Secure(mux))
+		t.Cleanup(s.Close)
+		status, text := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+path, "operator", want[0])
+		require.Equal(t, 200, status, text)
+		require.Equal(t, []ops.ChangeEntry{{By: "operator", What: want[1], Before: want[2], After: want[3]}}, recorded)
+		require.Equal(t, 1, strings.Count(log.String(), "msg=audit"), log.String())
+		require.Contains(t, log.String(), fmt.Sprintf("before=%s after=%s", quoted(want[2]), quoted(want[3])))
+
+		b.fails = orders.ErrOutcomeUnknown
+		status, text = call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+path, "operator", want[0])
+		require.Equal(t, http.StatusGatewayTimeout, status, text)
+		require.Len(t, recorded, 2, "it may have been done")
+		require.Contains(t, recorded[1].After, "unknown: ")
+		b.fails = orders.ErrNotSent
+		call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+path, "operator", want[0])
+		require.Len(t, recorded, 2, "nothing was done")
+	}
+}
+
+// quoted is a value as a text log has it.
+func quoted(text string) string {
+	if strings.ContainsAny(text, " ;=") {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // What begins a session is a token that was reviewed, not what stands beside a cookie.
