@@ -109,7 +109,7 @@ func quoted(text string) string {
 // What begins a session is a token that was reviewed, not what stands beside a cookie.
 func TestOnlyAReviewedTokenBeginsASession(t *testing.T) {
 	s := serveClosed(t, &backend{})
-	begin := func(header map[string]string) *http.Response {
+	begin := func(header map[string]string) (int, []*http.Cookie) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/api/session", http.NoBody)
 		require.NoError(t, err)
 		for name, value := range header {
@@ -118,15 +118,15 @@ func TestOnlyAReviewedTokenBeginsASession(t *testing.T) {
 		resp, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
-		return resp
+		return resp.StatusCode, resp.Cookies()
 	}
-	resp := begin(map[string]string{"Authorization": "Bearer operator"})
-	require.Equal(t, 200, resp.StatusCode)
-	require.Len(t, resp.Cookies(), 1)
-	cookie := access.CookieName + "=" + resp.Cookies()[0].Value
+	status, cookies := begin(map[string]string{"Authorization": "Bearer operator"})
+	require.Equal(t, 200, status)
+	require.Len(t, cookies, 1)
+	cookie := access.CookieName + "=" + cookies[0].Value
 	for _, proof := range []string{"Basic never-reviewed", "never-reviewed", "Bearer"} {
-		resp = begin(map[string]string{"Authorization": proof, "Cookie": cookie})
-		require.Equal(t, 422, resp.StatusCode, proof)
-		require.Empty(t, resp.Cookies(), proof)
+		status, cookies = begin(map[string]string{"Authorization": proof, "Cookie": cookie})
+		require.Equal(t, 422, status, proof)
+		require.Empty(t, cookies, proof)
 	}
 }

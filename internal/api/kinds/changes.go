@@ -183,7 +183,8 @@ type appliedOutput struct {
 func (h *changes) overrides(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
-}) (*document[ops.Overrides], error) {
+},
+) (*document[ops.Overrides], error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
