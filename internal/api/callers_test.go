@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -128,5 +130,35 @@ func TestOnlyAReviewedTokenBeginsASession(t *testing.T) {
 		status, cookies = begin(map[string]string{"Authorization": proof, "Cookie": cookie})
 		require.Equal(t, 422, status, proof)
 		require.Empty(t, cookies, proof)
+	}
+}
+
+// silent is a leader that takes no connection, or gives no answer.
+type silent struct{ fails error }
+
+func (l silent) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, l.fails
+}
+
+// A leader that is lost without a word holds no caller for longer than a change may take.
+func TestALeaderThatIsSilentIsNotWaitedForForEver(t *testing.T) {
+	for _, c := range []struct {
+		fails  error
+		status int
+	}{
+		{&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, http.StatusServiceUnavailable}, {context.DeadlineExceeded, http.StatusGatewayTimeout},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			guard := guarded()
+			mux := http.NewServeMux()
+			New(Config{Version: "test", Guard: guard, Peers: silent{c.fails}}, mux, &backend{follower: true, leaderAddr: "https://10.0.0.9:8443"}, nil, slog.New(slog.DiscardHandler))
+			r := httptest.NewRequest(http.MethodPost, "/v1/api/orchestrations/Thing/pause", http.NoBody)
+			r.Header.Set("Authorization", "Bearer operator")
+			w, begun := httptest.NewRecorder(), time.Now()
+			guard.Secure(mux).ServeHTTP(w, r)
+			require.Equal(t, c.status, w.Code, w.Body.String())
+			require.Equal(t, patience+forwardSlack, time.Since(begun))
+		})
 	}
 }
