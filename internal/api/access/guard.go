@@ -190,7 +190,8 @@ func (g *Guard) review(ctx context.Context, c *caller, token string, right Right
 	return g.allow(ctx, c, hash("token", token, audience), right)
 }
 
-// allow asks whether the caller may. Who may not list all kinds is shown those that they may get.
+// allow asks whether the caller may. Who may not list or watch all kinds is shown those that they may
+// get.
 func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *refusal {
 	ask := func(right Right) (bool, error) { return g.reviews.Allowed(ctx, c.source, key, c.user, right) }
 	allowed, err := ask(right)
@@ -198,8 +199,12 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 		allowed, err = g.reviews.AllowedFormerly(ctx, c.source, key, c.user, right.Name)
 	}
 	var sees []string // nil: all
-	if err == nil && !allowed && right.Resource == "kinds" && right.Name == "" {
-		for _, kind := range g.Kinds() {
+	if err == nil && !allowed && right.Resource == "kinds" && (right.Name == "" || right.Verb == "watch") {
+		kinds := []string{right.Name}
+		if right.Name == "" {
+			kinds = g.Kinds()
+		}
+		for _, kind := range kinds {
 			one := right
 			one.Verb, one.Name = "get", kind
 			if allowed, err = ask(one); err != nil {

@@ -109,6 +109,10 @@ func TestWhoMayListSomeKindsIsShownThose(t *testing.T) {
 	status, text := ask(t, s, http.MethodGet, "/v1/api/kinds", "none")
 	require.Equal(t, 403, status)
 	require.Contains(t, text, `user \"none\" may not `+mayList)
+	for kind, want := range map[string]int{"Rule": 200, "Thing": 403} {
+		status, text := ask(t, s, http.MethodGet, "/v1/api/kinds?watch=true&fieldSelector=metadata.name%3D"+kind, "one")
+		require.Equal(t, want, status, text)
+	}
 	v.asked = nil
 	ask(t, s, http.MethodGet, "/v1/api/kinds", "all")
 	require.Equal(t, []string{"token for shardscaler", mayList}, v.asked, "once for all kinds")
