@@ -121,7 +121,7 @@ func (w *world) seesWithKubectl(p *plugin, a *product.Assignment) {
 	require.Equal(w.t, 1, code)
 	require.Contains(w.t, told, `"nowhere" is no resource, instance or node`)
 	out, _, _ = p.run("doctor")
-	require.Regexp(w.t, `(?m)^APIService v1\.ops\.shardscaler\.io +ok +available, leads to Service `+w.Namespace+`/shardscaler-metrics`, out)
+	require.Regexp(w.t, `(?m)^APIService v1\.ops\.shardscaler\.io +unknown +you may not see it`, out)
 	require.Regexp(w.t, `(?m)^rights +ok`, out)
 	require.Regexp(w.t, `(?m)^kind Thing: sources +ok +age of each: `, out)
 }
