@@ -234,7 +234,7 @@ func (g *Guard) May(ctx context.Context, right Right) error {
 		return nil
 	}
 	right.Namespace = g.Namespace
-	no := g.allow(ctx, &caller{door: c.door, source: c.source, user: c.user}, c.user.key(), right)
+	no := g.allow(ctx, &caller{door: c.door, source: SourceFrom(ctx, c.source), user: c.user}, c.user.key(), right)
 	if no == nil {
 		return nil
 	}
