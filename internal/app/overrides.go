@@ -60,6 +60,11 @@ type changing struct {
 	before, is ops.Over
 }
 
+// applied is what the change c has come to.
+func (d *changing) applied(c ops.Change) ops.Applied {
+	return ops.Applied{Change: c, Kept: d.is.List(), Version: d.is.Version(), Before: d.before.Text(), After: d.is.Text()}
+}
+
 // change carries out what by asks for, and wakes the kind's loop, which does the rest. What is
 // refused is so at once, not only when ZooKeeper can be written.
 func (r *runner) change(ctx context.Context, cfg *config.Config, base *config.Kind, c ops.Change, by string) (*changing, error) {
@@ -166,9 +171,7 @@ func (o operators) Change(ctx context.Context, kind string, c ops.Change, by str
 	if err != nil {
 		return ops.Applied{}, err
 	}
-	return ops.Applied{
-		Change: c, Kept: done.is.List(), Version: done.is.Version(), Before: done.before.Text(), After: done.is.Text(),
-	}, nil
+	return done.applied(c), nil
 }
 
 // Rollback implements kinds.Changes.

@@ -101,7 +101,7 @@ explanation. Times are RFC 3339, or how long ago: 2h.`,
 
   # The decisions, and one of them at length
   kubectl shardscaler history Thing --type decision -o wide
-  kubectl shardscaler history Thing 0000018f6c3e-12`,
+  kubectl shardscaler history Thing 00t2f1k`,
 		Args:              words(1, 2),
 		ValidArgsFunction: o.complete(kindArg),
 		RunE: func(c *cobra.Command, args []string) (err error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,14 +109,19 @@ func (r *Reviews) source(name string) *source {
 	return kept.(*source)
 }
 
-// ReviewToken asks Kubernetes whose a token is. ErrRefused: it is not valid.
-func ReviewToken(ctx context.Context, client kubernetes.Interface, token string) (authentication.UserInfo, error) {
-	review, err := client.AuthenticationV1().TokenReviews().Create(ctx,
-		&authentication.TokenReview{Spec: authentication.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+// ReviewToken asks Kubernetes whose a token is; "" is the audience of the API server. ErrRefused: it
+// is not valid for the audience.
+func ReviewToken(ctx context.Context, client kubernetes.Interface, token, audience string) (authentication.UserInfo, error) {
+	spec := authentication.TokenReviewSpec{Token: token}
+	if audience != "" {
+		spec.Audiences = []string{audience}
+	}
+	review, err := client.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{Spec: spec}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
 		return authentication.UserInfo{}, fmt.Errorf("review token: %w", err)
-	case !review.Status.Authenticated:
+	case !review.Status.Authenticated, audience != "" && !slices.Contains(review.Status.Audiences, audience):
+		// One that knows no audiences leaves them out: the token is then for the API server.
 		return authentication.UserInfo{}, ErrRefused
 	}
 	return review.Status.User, nil

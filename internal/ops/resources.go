@@ -77,7 +77,7 @@ type ResourceQuery struct {
 	Contains string
 	// Instance picks those of one ordinal; nil: of any, of the pool and of the flight.
 	Instance *int
-	// Limit is how many are returned, 1 to MaxPage; Continue is that of the page before.
+	// Limit is how many are returned at most, 0: DefaultPage; Continue is that of the page before.
 	Limit    int
 	Continue string
 }

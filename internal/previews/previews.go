@@ -201,6 +201,7 @@ func (p *Plan) Check(now *Basis) error {
 // Changed is ErrChanged with what has changed.
 type Changed struct{ Reasons []string }
 
+// Error implements error.
 func (c *Changed) Error() string { return ErrChanged.Error() + ": " + strings.Join(c.Reasons, "; ") }
 
 // Is says that it is ErrChanged.

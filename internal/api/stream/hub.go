@@ -29,7 +29,7 @@ type Hub struct {
 	rings   map[string]*delta.Ring
 }
 
-// Close ends all streams at once; those who watch are told to connect again. Streams that are asked
+// Close ends all streams at once; viewers are told to connect again. Streams that are asked
 // for later get 503.
 func (h *Hub) Close() { h.once.Do(func() { close(h.done) }) }
 

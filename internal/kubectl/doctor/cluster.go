@@ -196,6 +196,7 @@ var needed = []right{
 	{"create", "kinds", "pins", "pin"},
 	{"delete", "kinds", "pins", "unpin"},
 	{"update", "kinds", "size", "size"},
+	{"delete", "kinds", "size", "size --end"},
 	{"create", "kinds", "pause", "pause"},
 	{"delete", "kinds", "pause", "resume"},
 	{"create", "kinds", "rollback", "rollback"},

@@ -40,7 +40,7 @@ func row(t *metav1.Table, cells ...any) {
 		case *int:
 			cells[i] = number(c)
 		case string:
-			cells[i] = orNone(plain(c))
+			cells[i] = orNone(Plain(c))
 		}
 	}
 	t.Rows = append(t.Rows, metav1.TableRow{Cells: cells})
@@ -60,8 +60,8 @@ func orNone(s string) string {
 	return s
 }
 
-// plain is text from outside without what would move a terminal's cursor or begin another line.
-func plain(s string) string {
+// Plain is text from outside without what would move a terminal's cursor or begin another line.
+func Plain(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u202e' || c == '\u2028' || c == '\u2029' {
 			return '\ufffd'
@@ -228,7 +228,7 @@ func note(i ops.Instance) string {
 func Said(s ops.Said) string {
 	text := ""
 	if s.By != "" {
-		text += " by " + plain(s.By)
+		text += " by " + Plain(s.By)
 	}
 	if !s.At.IsZero() {
 		text += " at " + stamp(s.At)
@@ -293,8 +293,8 @@ func entry(e ops.Entry) string {
 			text += ", lag " + s.WorstLag
 		}
 		return text
-	case e.Type == "gap":
-		return "nothing was recorded until " + stamp(e.Until)
+	case e.Gap != nil:
+		return fmt.Sprintf("not recorded until %s: %s", stamp(e.Until), e.Gap.Text)
 	}
 	return ""
 }
@@ -330,6 +330,3 @@ func Findings(list []doctor.Finding) *metav1.Table {
 	}
 	return t
 }
-
-// Plain is text from outside without what would move a terminal's cursor or begin another line.
-func Plain(s string) string { return plain(s) }

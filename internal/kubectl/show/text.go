@@ -9,19 +9,17 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
-	"github.com/shardscaler/shardscaler/internal/spans"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
-	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // Alarms are what a person should look at, with what to do.
 func Alarms(w io.Writer, kinds []ops.Kind) {
 	for _, k := range kinds {
 		for _, a := range k.Alarms {
-			fmt.Fprintf(w, "%s: %s: %s%s\n", a.Severity, k.Name, plain(a.Text), since(a.Since))
+			fmt.Fprintf(w, "%s: %s: %s%s\n", a.Severity, k.Name, Plain(a.Text), since(a.Since))
 			if a.Cure != "" {
-				fmt.Fprintf(w, "  do: %s\n", plain(a.Cure))
+				fmt.Fprintf(w, "  do: %s\n", Plain(a.Cure))
 			}
 		}
 	}
@@ -37,7 +35,7 @@ func since(t time.Time) string {
 // Kind is a kind at length, without its alarms and instances.
 func Kind(w io.Writer, k ops.Kind) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-13s %s\n", name+":", plain(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-13s %s\n", name+":", Plain(fmt.Sprintf(format, args...)))
 	}
 	line("Kind", "%s", k.Name)
 	line("Why", "%s", why(k))
@@ -102,14 +100,14 @@ func Why(w io.Writer, d ops.Decision) {
 	case r == nil:
 		fmt.Fprintln(w, "no decision has been made yet")
 	case r.Blind == "" && r.Current == nil: // of a server that knows less than this
-		fmt.Fprintln(w, plain(r.Summary))
+		fmt.Fprintln(w, Plain(r.Summary))
 	default:
 		fmt.Fprint(w, multiline(r.Decision.String()))
 		if r.Drain != nil {
-			fmt.Fprintf(w, "  drain: %s\n", plain(r.Drain.String()))
+			fmt.Fprintf(w, "  drain: %s\n", Plain(r.Drain.String()))
 		}
 		if r.Act != nil && r.Act.Text != "" {
-			fmt.Fprintf(w, "  done: %s\n", plain(r.Act.Text))
+			fmt.Fprintf(w, "  done: %s\n", Plain(r.Act.Text))
 		}
 	}
 	answers(w, "Questions", d.Explanation.Answers)
@@ -127,43 +125,43 @@ func answers(w io.Writer, title string, list []ops.Answer) {
 			mark = "*"
 		}
 		if a.Question != "" {
-			fmt.Fprintf(w, "%s %s\n    %s\n", mark, plain(a.Question), plain(a.Text))
+			fmt.Fprintf(w, "%s %s\n    %s\n", mark, Plain(a.Question), Plain(a.Text))
 		} else {
-			fmt.Fprintf(w, "%s %s\n", mark, plain(a.Text))
+			fmt.Fprintf(w, "%s %s\n", mark, Plain(a.Text))
 		}
 	}
 }
 
-// multiline is plain for text of several lines.
+// multiline is Plain for text of several lines.
 func multiline(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
-		lines[i] = plain(l)
+		lines[i] = Plain(l)
 	}
 	return strings.Join(lines, "\n")
 }
 
 // Plan is a preview: what would move, before and after, the bound and why.
 func Plan(w io.Writer, kind string, p ops.Plan) {
-	fmt.Fprintf(w, "%s: %s\n", kind, plain(Change(p.Change)))
+	fmt.Fprintf(w, "%s: %s\n", kind, Plain(Change(p.Change)))
 	if p.Size != nil {
-		fmt.Fprintf(w, "size %d -> %d: %s\n", p.Size.Before, p.Size.After, plain(p.Size.Why))
+		fmt.Fprintf(w, "size %d -> %d: %s\n", p.Size.Before, p.Size.After, Plain(p.Size.Why))
 	}
 	fmt.Fprint(w, described(&p.Description))
 	if p.Then != nil {
 		fmt.Fprint(w, "once that is done, a spread is due:\n", described(p.Then))
 	}
 	if p.Takes != "" {
-		fmt.Fprintf(w, "takes about %s\n", plain(p.Takes))
+		fmt.Fprintf(w, "takes about %s\n", Plain(p.Takes))
 	}
 	if p.Waits != "" {
-		fmt.Fprintf(w, "its spread would wait: %s\n", plain(p.Waits))
+		fmt.Fprintf(w, "its spread would wait: %s\n", Plain(p.Waits))
 	}
 	if p.Refused != "" {
-		fmt.Fprintf(w, "apply would be refused now: %s\n", plain(p.Refused))
+		fmt.Fprintf(w, "apply would be refused now: %s\n", Plain(p.Refused))
 	}
 	if p.ID != "" {
-		fmt.Fprintf(w, "id %s, until %s\n", plain(p.ID), stamp(p.Expires))
+		fmt.Fprintf(w, "id %s, until %s\n", Plain(p.ID), stamp(p.Expires))
 	}
 }
 
@@ -211,7 +209,7 @@ func Change(c ops.Change) string {
 // Resource is where a resource runs, since when, why, and its last moves.
 func Resource(w io.Writer, kind string, r ops.Resource) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", name+":", plain(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-10s %s\n", name+":", Plain(fmt.Sprintf(format, args...)))
 	}
 	line("Resource", "%s", r.ID)
 	line("Kind", "%s", kind)
@@ -247,12 +245,6 @@ func place(ordinal int) string {
 	}
 	return fmt.Sprintf("instance %d", ordinal)
 }
-
-// Ordinals names instances.
-func Ordinals(ns []int) string { return decide.Instances(ns) }
-
-// Spans are ordinals as runs.
-func Spans(ns []int) string { return spans.Text(ns, "-") }
 
 // Duration is one as a person writes it.
 func Duration(d time.Duration) string { return config.Duration(d).String() }

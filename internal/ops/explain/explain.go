@@ -54,14 +54,7 @@ type explainer struct {
 
 // answer is a sentence; params are names and values in turn.
 func answer(question, code string, applies bool, text string, params ...string) ops.Answer {
-	a := ops.Answer{Question: question, Code: code, Applies: applies, Text: text}
-	for i := 0; i+1 < len(params); i += 2 {
-		if a.Params == nil {
-			a.Params = map[string]string{}
-		}
-		a.Params[params[i]] = params[i+1]
-	}
-	return a
+	return ops.Answer{Question: question, Code: code, Applies: applies, Text: text, Params: ops.Params(params...)}
 }
 
 func (e *explainer) blind() ops.Explanation {
