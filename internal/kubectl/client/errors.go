@@ -142,7 +142,7 @@ func (r *Refusal) unavailable() bool {
 func (r *Refusal) next() string {
 	switch {
 	case r.missing():
-		return "install shardscaler's cluster manifests (kubectl apply -k manifests/cluster), or ask its server with --server URL"
+		return "install shardscaler's cluster manifests (kubectl apply -k manifests/cluster/base), or ask its server with --server URL"
 	case r.unavailable():
 		return "see why: kubectl shardscaler doctor; or ask the server with --server URL"
 	case r.Status == http.StatusUnauthorized && r.aggregated:
