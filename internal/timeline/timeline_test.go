@@ -197,7 +197,7 @@ func TestALeaderStoresEachMinute(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(m.writes)-before, 4)
 		leader.ticks(16*time.Second, 3)
-		require.Len(t, follower.all(history.TypeChange), 20, "seconds later everyone sees it")
+		require.Len(t, follower.all(history.TypeChange), 20, "seconds later each replica shows it")
 
 		leader.ticks(10*time.Second, 7)
 		require.Len(t, leader.all(history.TypeDecision), 1, "it waits")
