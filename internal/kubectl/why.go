@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 	"github.com/shardscaler/shardscaler/internal/kubectl/show"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 func newWhy(o *options) *cobra.Command {
@@ -150,7 +151,7 @@ func shownHistory(o *options, f *output, list client.Doc[ops.EntryList]) shown {
 			return err
 		}
 		if !list.Value.Since.IsZero() && !f.noHeaders {
-			fmt.Fprintf(w, "what came before %s is not kept\n", list.Value.Since.UTC().Format(time.RFC3339))
+			fmt.Fprintf(w, "what came before %s is not kept\n", decide.Stamp(list.Value.Since))
 		}
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // ErrNothingToEnd says that what a Change is to end is not there.
@@ -118,7 +119,7 @@ func (v Override) String() string {
 		text += " by " + v.By
 	}
 	if !v.Until.IsZero() {
-		text += " until " + v.Until.Format(time.RFC3339)
+		text += " until " + decide.Stamp(v.Until)
 	}
 	return text
 }
@@ -257,12 +258,7 @@ func noRoom(o config.Operator, k *config.Kind, g *Ground) string {
 	case k.Replicas.Owner == config.OwnerHPA || k.Replicas.Mode == config.ModeRecommend:
 		most = w.Replicas
 	}
-	drained := 0
-	for _, d := range o.Drains {
-		if d.Ordinal >= w.Start && d.Ordinal < w.Start+most {
-			drained++
-		}
-	}
+	drained := o.DrainedWithin(w.Start, most)
 	resources, room := g.Observed.Resources(), (most-drained)*k.Capacity
 	if most-drained < 1 || resources > room {
 		return fmt.Sprintf("of at most %d instances %d are drained: the other %d have room for %d resources of capacity %d each, and there are %d",

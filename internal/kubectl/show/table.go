@@ -15,6 +15,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/kubectl/doctor"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // none stands for what is not known, or not there.
@@ -231,15 +232,13 @@ func Said(s ops.Said) string {
 		text += " by " + Plain(s.By)
 	}
 	if !s.At.IsZero() {
-		text += " at " + stamp(s.At)
+		text += " at " + decide.Stamp(s.At)
 	}
 	if !s.Until.IsZero() {
-		text += " until " + stamp(s.Until)
+		text += " until " + decide.Stamp(s.Until)
 	}
 	return text
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Settings is a line for each value of a configuration.
 func Settings(s ops.Settings) *metav1.Table {
@@ -247,7 +246,7 @@ func Settings(s ops.Settings) *metav1.Table {
 	for _, i := range s.Items {
 		until := ""
 		if !i.Until.IsZero() {
-			until = stamp(i.Until)
+			until = decide.Stamp(i.Until)
 		}
 		row(t, i.Path, value(i.Value), i.Source, value(i.Configured), i.By, until)
 	}
@@ -269,7 +268,7 @@ func value(v any) string {
 func Entries(now time.Time, list []ops.Entry) *metav1.Table {
 	t := columns("Time +Age Type +ID What")
 	for _, e := range list {
-		row(t, stamp(e.At), age(now, e.At), e.Type, e.ID, entry(e))
+		row(t, decide.Stamp(e.At), age(now, e.At), e.Type, e.ID, entry(e))
 	}
 	return t
 }
@@ -294,7 +293,7 @@ func entry(e ops.Entry) string {
 		}
 		return text
 	case e.Gap != nil:
-		return fmt.Sprintf("not recorded until %s: %s", stamp(e.Until), e.Gap.Text)
+		return fmt.Sprintf("not recorded until %s: %s", decide.Stamp(e.Until), e.Gap.Text)
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // Alarms are what a person should look at, with what to do.
@@ -29,7 +30,7 @@ func since(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return " (since " + stamp(t) + ")"
+	return " (since " + decide.Stamp(t) + ")"
 }
 
 // Kind is a kind at length, without its alarms and instances.
@@ -78,7 +79,7 @@ func progress(line func(name, format string, args ...any), k ops.Kind) {
 			text += fmt.Sprintf(", %.0f a minute", p.PerMinute)
 		}
 		if p.EstimatedEnd != nil {
-			text += ", ends at about " + stamp(*p.EstimatedEnd)
+			text += ", ends at about " + decide.Stamp(*p.EstimatedEnd)
 		}
 		line("Moves", "%s", text)
 	}
@@ -161,7 +162,7 @@ func Plan(w io.Writer, kind string, p ops.Plan) {
 		fmt.Fprintf(w, "apply would be refused now: %s\n", Plain(p.Refused))
 	}
 	if p.ID != "" {
-		fmt.Fprintf(w, "id %s, until %s\n", Plain(p.ID), stamp(p.Expires))
+		fmt.Fprintf(w, "id %s, until %s\n", Plain(p.ID), decide.Stamp(p.Expires))
 	}
 }
 
@@ -222,7 +223,7 @@ func Resource(w io.Writer, kind string, r ops.Resource) {
 		line("Instance", "%s (pod %s, node %s)", number(r.Instance), orNone(r.Pod), orNone(r.Node))
 	}
 	if !r.Since.IsZero() {
-		line("Since", "%s", stamp(r.Since))
+		line("Since", "%s", decide.Stamp(r.Since))
 	}
 	line("Why", "%s", orNone(r.Why))
 	if r.Parked != "" {
@@ -232,10 +233,10 @@ func Resource(w io.Writer, kind string, r ops.Resource) {
 		line("Pin", "instance %d%s", r.Pin.Instance, Said(r.Pin.Said))
 	}
 	for _, m := range r.Moves {
-		line("Moved", "%s from %s to %s: %s", stamp(m.At), place(m.From), place(m.To), m.Why)
+		line("Moved", "%s from %s to %s: %s", decide.Stamp(m.At), place(m.From), place(m.To), m.Why)
 	}
 	if !r.KeptSince.IsZero() {
-		line("Kept", "moves since %s", stamp(r.KeptSince))
+		line("Kept", "moves since %s", decide.Stamp(r.KeptSince))
 	}
 }
 

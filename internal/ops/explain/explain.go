@@ -181,9 +181,6 @@ func (e *explainer) nothing() ops.Answer {
 	return answer(Nothing, "nothing-changes", false, "there are "+current+" instances, and "+desired+" are to be", params...)
 }
 
-// at is a time as sentences have it.
-func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
 // lasting is "" for a window of no length, else the words that follow a condition.
 func lasting(window time.Duration) string {
 	if window <= 0 {
