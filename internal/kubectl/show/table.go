@@ -1,7 +1,7 @@
 // Package show writes the documents of internal/ops for people at a terminal.
 //
-// In: documents. Out: tables, whose columns of priority 1 are for `-o wide`, and text. Invariant:
-// pure; what a document does not know is written as "-", never as zero.
+// In: documents. Out: tables, whose columns of priority 1 are for `-o wide`, and text. Invariant: what
+// a document does not know is written as "-", never as zero; text from outside moves no cursor.
 package show
 
 import (
