@@ -25,7 +25,8 @@ const (
 	operatorName = scaler.OperatorName
 )
 
-// overrides is what persons have put over the kind. What cannot be read is ignored, and logged once.
+// overrides is what persons have put over the kind. What cannot be read is ignored, and logged
+// once.
 func (r *runner) overrides() (o ops.Over) {
 	o.Override, _ = read(r, &r.keptOverride, overrideName, parsing(r, overrideName, parseOverride))
 	o.Operator, _ = read(r, &r.keptOperator, operatorName, parsing(r, operatorName, scaler.ParseOperator))

@@ -36,8 +36,8 @@ var (
 	ErrBusy = errors.New("too many callers of this address wait for a review")
 )
 
-// Reviews bounds how often Kubernetes is asked whose a token is, and what a user may: any caller can
-// cause that.
+// Reviews bounds how often Kubernetes is asked whose a token is, and what a user may: any caller
+// can cause that.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -60,8 +60,8 @@ func NewReviews() *Reviews {
 }
 
 // Do calls review when it is its turn, for at most ReviewTimeout, and returns its error. What is
-// reviewed is a token, or a text that is another one for each question. ErrRefused is returned again
-// for ten seconds without a call. ErrBusy: nothing was asked.
+// reviewed is a token, or a text that is another one for each question. ErrRefused is returned
+// again for ten seconds without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {
@@ -109,8 +109,8 @@ func (r *Reviews) source(name string) *source {
 	return kept.(*source)
 }
 
-// ReviewToken asks Kubernetes whose a token is; "" is the audience of the API server. ErrRefused: it
-// is not valid for the audience.
+// ReviewToken asks Kubernetes whose a token is; "" is the audience of the API server. ErrRefused:
+// it is not valid for the audience.
 func ReviewToken(ctx context.Context, client kubernetes.Interface, token, audience string) (authentication.UserInfo, error) {
 	spec := authentication.TokenReviewSpec{Token: token}
 	if audience != "" {

@@ -79,7 +79,8 @@ func (o Over) Version() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Matches says whether a header If-Match, which may be empty, allows to change what has that version.
+// Matches says whether a header If-Match, which may be empty, allows to change what has that
+// version.
 func Matches(ifMatch, version string) bool {
 	if ifMatch == "" {
 		return true
@@ -92,8 +93,8 @@ func Matches(ifMatch, version string) bool {
 	return false
 }
 
-// Text is what stands, for people: "size 12 by ann until 2026-03-01T12:00:00Z; drain 3 by bob"; none
-// of it is "nothing".
+// Text is what stands, for people: "size 12 by ann until 2026-03-01T12:00:00Z; drain 3 by bob";
+// none of it is "nothing".
 func (o Over) Text() string {
 	var all []string
 	for _, v := range o.List() {

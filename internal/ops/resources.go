@@ -92,8 +92,8 @@ func compare(a, b ResourceAt) int {
 	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Instance, b.Instance))
 }
 
-// ResourcesOf is a page of ids, ascending. It looks at every id that the query may pick and keeps no
-// more of them than the page has. It fails with ErrContinue alone.
+// ResourcesOf is a page of ids, ascending. It looks at every id that the query may pick and keeps
+// no more of them than the page has. It fails with ErrContinue alone.
 func ResourcesOf(st *protocol.State, q ResourceQuery) (ResourceList, error) {
 	last, err := readAfter(q.Continue)
 	if err != nil {

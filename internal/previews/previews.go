@@ -135,8 +135,8 @@ func (s *Store) Apply(ctx context.Context, id, by string, epoch int64, now func(
 	}
 }
 
-// take takes the plan to be carried out; mine: by this caller, and not by another one that has begun
-// to.
+// take takes the plan to be carried out; mine: by this caller, and not by another one that has
+// begun to.
 func (s *Store) take(id string, epoch int64, now time.Time) (r *run, mine bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,8 +2,8 @@
 //
 // In: the leader's ticks, moves and changes; the document `history` and its parts, as ZooKeeper has
 // them. Out: updates, about one a minute while this replica leads; entries for all callers, from
-// memory. Invariant: only what is stored is shown, so that every replica shows the same; what cannot
-// be stored or read ends nothing else.
+// memory. Invariant: only what is stored is shown, so that every replica shows the same; what
+// cannot be stored or read ends nothing else.
 package timeline
 
 import (

@@ -218,8 +218,8 @@ func TestALeaderStoresEachMinute(t *testing.T) {
 	})
 }
 
-// A leader that dies leaves a gap of a minute at most, which its successor marks. The successor goes
-// on in the same piece, with higher ids.
+// A leader that dies leaves a gap of a minute at most, which its successor marks. The successor
+// goes on in the same piece, with higher ids.
 func TestASuccessorMarksWhatWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()

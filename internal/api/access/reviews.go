@@ -20,9 +20,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// Reviews say who callers are, and whether they may. source is the address that a request came from,
-// host:port; key is a hash of what proves who the user is. All fail with limits.ErrBusy, or because
-// Kubernetes could not be asked.
+// Reviews say who callers are, and whether they may. source is the address that a request came
+// from, host:port; key is a hash of what proves who the user is. All fail with limits.ErrBusy, or
+// because Kubernetes could not be asked.
 type Reviews interface {
 	// Authenticate says whose a token is; limits.ErrRefused: it is not valid for the audience. An
 	// empty audience is that of the API server.

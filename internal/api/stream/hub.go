@@ -106,7 +106,8 @@ func (h *Hub) run(ctx context.Context) {
 	}
 }
 
-// next publishes the next frame. Only one goroutine writes last, and another begins after ctx has ended.
+// next publishes the next frame. Only one goroutine writes last, and another begins after ctx has
+// ended.
 func (h *Hub) next(ctx context.Context) error {
 	now := time.Now()
 	next, err := delta.NextFrame(h.newest(), now, h.cfg.Read(now))

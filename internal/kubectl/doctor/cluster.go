@@ -153,8 +153,8 @@ func (r *Report) deployment(ctx context.Context, kube *client.Kube, namespace, o
 	}
 }
 
-// skew compares the server's version, by the tag of its image, with ours: the same minor version, or
-// the one before or after, are known to understand each other.
+// skew compares the server's version, by the tag of its image, with ours: the same minor version,
+// or the one before or after, are known to understand each other.
 func (r *Report) skew(image, ours string) {
 	tag := ""
 	if at := strings.LastIndex(image, ":"); at > strings.LastIndex(image, "/") {

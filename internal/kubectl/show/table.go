@@ -1,7 +1,8 @@
 // Package show writes the documents of internal/ops for people at a terminal.
 //
-// In: documents. Out: tables, whose columns of priority 1 are for `-o wide`, and text. Invariant: what
-// a document does not know is written as "-", never as zero; text from outside moves no cursor.
+// In: documents. Out: tables, whose columns of priority 1 are for `-o wide`, and text. Invariant:
+// what a document does not know is written as "-", never as zero; text from outside moves no
+// cursor.
 package show
 
 import (

@@ -233,8 +233,8 @@ func become(t require.TestingT, a ops.Answer, in *decide.Input, d *decide.Decisi
 	return true
 }
 
-// beyond holds each answer that names a threshold to what decide.Decide finds beyond it, in the time
-// that the sentence gives, and returns the codes of those answers.
+// beyond holds each answer that names a threshold to what decide.Decide finds beyond it, in the
+// time that the sentence gives, and returns the codes of those answers.
 func beyond(t require.TestingT, in decide.Input) (tried []string) {
 	d, got := explained(in)
 	for _, a := range got.Otherwise {
