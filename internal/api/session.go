@@ -43,7 +43,7 @@ func (h *handlers) registerSession() {
 	})
 	huma.Register(h.api, op("begin-session", http.MethodPost, "Keep the bearer token of this call as a session: sealed, in a cookie"), h.beginSession)
 	end := op("end-session", http.MethodDelete, "End the session: the browser forgets the cookie")
-	end.Middlewares, end.Security = h.places(h.small), nil // whoever has none loses none
+	end.Middlewares, end.Security = h.places(h.small), nil // without a session none is lost
 	huma.Register(h.api, end, func(context.Context, *struct{}) (*endOutput, error) {
 		return &endOutput{SetCookie: *access.End()}, nil
 	})

@@ -160,9 +160,9 @@ func (l *leading) apply(ctx context.Context, p *previews.Plan, by string) (ops.A
 		l.engine.Spread()
 	}
 	l.asked.Wake()
-	return ops.Applied{
-		ID: p.ID, Change: c, Kept: done.is.List(), Version: done.is.Version(), Before: done.before.Text(), After: done.is.Text(),
-	}, nil
+	applied := done.applied(c)
+	applied.ID = p.ID
+	return applied, nil
 }
 
 // put makes of what stands what the change would make of it.

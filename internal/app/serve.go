@@ -102,7 +102,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    access.MaxHeader,
 		ConnContext:       stream.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
@@ -162,8 +162,8 @@ func (o operators) seen(time.Time) (all []delta.Seen) {
 	return all
 }
 
-// entriesAfter are the newest entries of a kind's history after one, the oldest first; one more than
-// a stream sends at most.
+// entriesAfter are the newest entries of a kind's history after one, the oldest first; one more
+// than a stream sends at most.
 func (o operators) entriesAfter(kind, after string) (entries []ops.Entry) {
 	for _, e := range slices.Backward(o.History(kind, history.Query{Limit: stream.MaxMissed + 1}).Items) {
 		if e.ID > after { // ids have one width

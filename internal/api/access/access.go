@@ -1,11 +1,12 @@
 // Package access says who calls, and whether they may: on every door of the server.
 //
 // In: requests, each with the door that it came through, and reviews by Kubernetes. Out: the same
-// requests with their Caller in the context, or a problem document. Invariant: fail closed; a token
+// requests with their caller in the context, or a problem document. Invariant: fail closed; a token
 // is sent to nothing but the API server, and is in no log, error or metric.
 //
 // door.go says what each door lets through, right.go what a request needs, reviews.go asks
-// Kubernetes, guard.go holds one against the other, peers.go joins the replicas.
+// Kubernetes, guard.go holds one against the other, session.go seals tokens for browsers, peers.go
+// joins the replicas, refusal.go says no.
 package access
 
 import (

@@ -132,8 +132,8 @@ func credentialsOf(ctx huma.Context) credentials {
 	return credentials{ctx.Header("Authorization"), ctx.Header("Cookie"), ctx.Host(), ctx.Header("Sec-Fetch-Site")}
 }
 
-// check fills in the caller, or says why it may not do what right says. The zero Right is anyone's
-// who is known.
+// check fills in the caller, or says why it may not do what right says. Each caller that is known
+// has the zero Right.
 func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right Right) *refusal {
 	switch {
 	case c.vouched:

@@ -24,6 +24,7 @@ const (
 // Right is what Kubernetes is asked about: a verb on a resource of Group.
 type Right struct{ Verb, Resource, Subresource, Name, Namespace string }
 
+// String is the right as sentences name it: create kinds/pause.ops.shardscaler.io "Thing" in …
 func (r Right) String() string {
 	what := r.Resource
 	if r.Subresource != "" {

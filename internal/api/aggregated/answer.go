@@ -2,6 +2,7 @@ package aggregated
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -66,12 +67,7 @@ func (a *answer) finish(namespace string) {
 	}
 	a.Header().Del("Content-Length")
 	if a.status >= http.StatusBadRequest {
-		problem := struct {
-			Detail string `json:"detail"`
-			Title  string `json:"title"`
-		}{}
-		_ = exact.JSON(a.kept.Bytes(), &problem) // what is none has no detail
-		writeError(a.ResponseWriter, a.request, a.status, explain(problem.Detail, problem.Title, a.kept.Bytes()))
+		writeError(a.ResponseWriter, a.request, a.status, explain(a.kept.Bytes()))
 		return
 	}
 	doc, err := convert(a.kept.Bytes(), namespace, wantsTable(a.request))
@@ -85,17 +81,17 @@ func (a *answer) finish(namespace string) {
 }
 
 // explain is the sentence of a problem document, with what is wrong with each field.
-func explain(detail, title string, body []byte) string {
-	if detail == "" {
-		detail = title
-	}
+func explain(body []byte) string {
 	problem := struct {
+		Detail string `json:"detail"`
+		Title  string `json:"title"`
 		Errors []struct {
 			Message  string `json:"message"`
 			Location string `json:"location"`
 		} `json:"errors"`
 	}{}
-	_ = exact.JSON(body, &problem) // as above
+	_ = exact.JSON(body, &problem) // what is none has no detail
+	detail := cmp.Or(problem.Detail, problem.Title)
 	for _, e := range problem.Errors {
 		detail += "; " + strings.TrimPrefix(e.Location+": ", ": ") + e.Message
 	}

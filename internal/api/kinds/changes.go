@@ -9,8 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/api/etag"
-	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -112,39 +112,29 @@ type ChangeInput struct {
 	IfMatch string `header:"If-Match" doc:"the ETag of GET …/overrides: nothing is changed, 412, if they have changed since"`
 }
 
-type forBody struct {
+// ForBody is how long a change counts; exported as KindPath is.
+type ForBody struct {
 	For string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
 }
 
 type drainInput struct {
 	ChangeInput
 	Body struct {
-		Instance int    `json:"instance" minimum:"0" doc:"the ordinal"`
-		For      string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		Instance int `json:"instance" minimum:"0" doc:"the ordinal"`
+		ForBody
 	}
 }
 
 type undrainInput struct {
 	ChangeInput
-	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod"`
-
-	ordinal int
-}
-
-// Resolve implements huma.Resolver.
-func (in *undrainInput) Resolve(huma.Context) []error {
-	var err error
-	if in.ordinal, err = exact.Ordinal(in.Ordinal); err != nil {
-		return []error{&huma.ErrorDetail{Message: err.Error(), Location: "path.ordinal", Value: in.Ordinal}}
-	}
-	return nil
+	OrdinalPath
 }
 
 type pinInput struct {
 	ChangeInput
 	Body struct {
 		ops.PinRequest
-		For string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		ForBody
 	}
 }
 
@@ -156,8 +146,8 @@ type unpinInput struct {
 type sizeInput struct {
 	ChangeInput
 	Body struct {
-		Size int    `json:"size" minimum:"1"`
-		For  string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		Size int `json:"size" minimum:"1"`
+		ForBody
 	}
 }
 
@@ -172,7 +162,7 @@ type limitsInput struct {
 
 type pauseInput struct {
 	ChangeInput
-	Body *forBody `required:"false"`
+	Body *ForBody `required:"false"`
 }
 
 type appliedOutput struct {
@@ -242,7 +232,7 @@ func (h *changes) carryOut(ctx context.Context, operation, kind string, do doing
 		h.Audit(ctx, a)
 		return Unknown(operation, kind, err.Error())
 	}
-	return planProblem(err)
+	return problem(err)
 }
 
 func (h *changes) patience() time.Duration {
@@ -252,19 +242,32 @@ func (h *changes) patience() time.Duration {
 	return 30 * time.Second
 }
 
-// problem is the problem document for an error of the Backend.
+// problem is the problem document for an error of the Backend; what has changed since a preview is
+// listed.
 func problem(err error) error {
+	var answer huma.StatusError
+	var changed *previews.Changed
 	switch {
+	case errors.As(err, &answer): // the caller may not make the plan's change
+		return err
+	case errors.As(err, &changed):
+		var reasons []error
+		for _, r := range changed.Reasons {
+			reasons = append(reasons, &huma.ErrorDetail{Message: r, Location: "body.plan"})
+		}
+		return huma.Error409Conflict(err.Error(), reasons...)
+	case errors.Is(err, previews.ErrChanged), errors.Is(err, previews.ErrRefused), errors.Is(err, ErrConflict):
+		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, ErrInvalid), errors.Is(err, orders.ErrTooLarge):
 		return huma.Error422UnprocessableEntity(err.Error())
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), errors.Is(err, previews.ErrUnknown):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrPrecondition):
 		return huma.Error412PreconditionFailed(err.Error())
-	case errors.Is(err, ErrConflict):
-		return huma.Error409Conflict(err.Error())
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, previews.ErrGone):
 		return huma.Error410Gone(err.Error())
+	case errors.Is(err, previews.ErrBusy):
+		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
 	}
 	return huma.Error503ServiceUnavailable(err.Error())
 }

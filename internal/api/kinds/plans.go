@@ -2,13 +2,11 @@ package kinds
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
-	"github.com/shardscaler/shardscaler/internal/previews"
 )
 
 // plans are the operations on plans.
@@ -52,7 +50,7 @@ func (h plans) preview(ctx context.Context, in *previewInput) (*planOutput, erro
 	defer cancel()
 	p, err := h.Backend.Preview(patient, in.Kind, in.Body)
 	if err != nil {
-		return nil, planProblem(err)
+		return nil, problem(err)
 	}
 	return &planOutput{p}, nil
 }
@@ -67,29 +65,4 @@ func (h plans) apply(ctx context.Context, in *applyInput) (*appliedOutput, error
 		return nil, err
 	}
 	return &appliedOutput{ETag: tag(done.Version), Body: done}, nil
-}
-
-// planProblem is the problem document for an error of Plans; what has changed is listed.
-func planProblem(err error) error {
-	var changed *previews.Changed
-	var answer huma.StatusError
-	switch {
-	case errors.As(err, &answer): // the caller may not make the plan's change
-		return err
-	case errors.As(err, &changed):
-		var reasons []error
-		for _, r := range changed.Reasons {
-			reasons = append(reasons, &huma.ErrorDetail{Message: r, Location: "body.plan"})
-		}
-		return huma.Error409Conflict(err.Error(), reasons...)
-	case errors.Is(err, previews.ErrChanged), errors.Is(err, previews.ErrRefused):
-		return huma.Error409Conflict(err.Error())
-	case errors.Is(err, previews.ErrGone):
-		return huma.Error410Gone(err.Error())
-	case errors.Is(err, previews.ErrUnknown):
-		return huma.Error404NotFound(err.Error())
-	case errors.Is(err, previews.ErrBusy):
-		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
-	}
-	return problem(err)
 }

@@ -144,9 +144,8 @@ func badContinue(value string) error {
 		&huma.ErrorDetail{Message: ops.ErrContinue.Error(), Location: "query.continue", Value: value})
 }
 
-// OrdinalPath names an instance in a path.
+// OrdinalPath names an instance in a path, after its kind.
 type OrdinalPath struct {
-	KindPath
 	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod: without sign and leading zeros"`
 
 	ordinal int
@@ -162,6 +161,7 @@ func (in *OrdinalPath) Resolve(huma.Context) []error {
 }
 
 func (h *reads) getInstance(_ context.Context, in *struct {
+	KindPath
 	OrdinalPath
 	IfNoneMatch
 },

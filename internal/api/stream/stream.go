@@ -1,8 +1,8 @@
-// Package stream sends what changes of the kinds to those who watch, as Server-Sent Events.
+// Package stream sends what changes of the kinds to its viewers, as Server-Sent Events.
 //
-// In: the documents that this replica sees, once a second while somebody watches; requests with
-// watch=true. Out: events (docs/formats.md, "Stream"). Invariant: what watchers have in common is
-// read, compared and encoded once; a watcher holds no queue, only what it has got, so a slow one
+// In: the documents that this replica sees, once a second while there are viewers; requests with
+// watch=true. Out: events (docs/formats.md, "Stream"). Invariant: what viewers have in common is
+// read, compared and encoded once; a viewer holds no queue, only what it has got, so a slow one
 // misses what came between and costs as much as any other.
 package stream
 
