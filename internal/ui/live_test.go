@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/explain"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
@@ -44,6 +46,12 @@ func newWorld(t *testing.T) *world {
 	v, err := opstest.View(30)
 	require.NoError(t, err)
 	v.Progress.PlanID, v.Progress.Reason, v.Progress.Moves, v.Progress.Done, v.Progress.Left = "p", "spread", 100, 40, 60
+	stopped := &v.Snapshot.Instances[4] // nothing proves that it runs nothing
+	stopped.Pod.Ready, stopped.Pod.Reason, stopped.Pod.Restarts = false, "CrashLoopBackOff", 7
+	opstest.Decide(v)
+	v.Operator.Drains = []config.OperatorDrain{{Ordinal: 5, Said: config.Said{By: "bob", At: time.Now()}}}
+	v.Override.MaxInstances = &config.OverrideValue[int]{Value: 90, Over: 100, Said: config.Said{By: "bob", At: time.Now()}}
+	v.Config.Max = 90
 	v.Waiting = &resync.Waiting{Count: 120, Known: 4000, Share: 0.03, Sets: []resync.Set{{Set: 2, Count: 120, Known: 4000, Share: 0.03}}}
 	return &world{view: *v}
 }
@@ -110,8 +118,14 @@ func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
 func (w *world) Overrides(string) (ops.Overrides, bool) { return ops.Overrides{}, true }
 
 func (w *world) Change(_ context.Context, _ string, c ops.Change, by string) (ops.Applied, error) {
+	w.note("%s by %s", text(c), by)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if c.Paused != nil {
-		w.note("paused %v by %s", *c.Paused, by)
+		w.view.Config.Rebalance.Paused = *c.Paused
+	}
+	if c.Undrain != nil {
+		w.view.Operator.Drains = nil
 	}
 	return ops.Applied{Kept: []ops.Override{}}, nil
 }
@@ -126,14 +140,25 @@ func (w *world) Confirm(_ context.Context, _ string, set, deletes int) error {
 	return nil
 }
 
-func (w *world) Reassign(context.Context, string, int, string) (ops.AssumedDead, error) {
-	return ops.AssumedDead{}, kinds.ErrConflict
+func (w *world) Reassign(_ context.Context, _ string, ordinal int, by string) (ops.AssumedDead, error) {
+	w.note("reassign %d by %s", ordinal, by)
+	return ops.AssumedDead{Instance: ordinal, Pod: "iota-dac-4", UID: "uid-4", By: by, Left: 320}, nil
+}
+
+// text is a change as it is asked for.
+func text(c ops.Change) string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, error) {
 	if c.Size != nil && *c.Size > 100 {
 		return ops.Plan{}, fmt.Errorf("size %d: must be at most 100: %w", *c.Size, kinds.ErrInvalid)
 	}
+	w.note("preview %s", text(c))
 	p := ops.Plan{ID: "plan-1", Change: c, Made: time.Now(), Expires: time.Now().Add(10 * time.Minute), Takes: "1m30s"}
 	if c.Size != nil {
 		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "as asked"}
@@ -183,9 +208,9 @@ func (w *world) handler(t *testing.T) http.Handler {
 		http.SetCookie(rw, &http.Cookie{Name: "session", Value: "long", Path: "/"})
 		rw.WriteHeader(http.StatusOK)
 	})
-	config := huma.DefaultConfig("test", "1")
-	config.Components.Schemas = schemas.New()
-	config.CreateHooks = nil
+	c := huma.DefaultConfig("test", "1")
+	c.Components.Schemas = schemas.New()
+	c.CreateHooks = nil
 	log := slog.New(slog.DiscardHandler)
 	count := func(ctx huma.Context, next func(huma.Context)) {
 		w.mu.Lock()
@@ -194,7 +219,7 @@ func (w *world) handler(t *testing.T) http.Handler {
 		next(ctx)
 	}
 	kinds.Register(kinds.Config{
-		API: humago.New(mux, config), Backend: w, Log: log, Watch: huma.Middlewares{count},
+		API: humago.New(mux, c), Backend: w, Log: log, Watch: huma.Middlewares{count},
 		Streams: stream.New(stream.Config{Log: log, Read: func(time.Time) []delta.Seen {
 			v, _ := w.View("Thing")
 			return []delta.Seen{{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)}}

@@ -17,6 +17,7 @@ import { Why } from './views/why';
 import { Find } from './views/find';
 import { Rebalance } from './views/rebalance';
 import { Timeline } from './views/timeline';
+import { Config } from './views/config';
 
 function View() {
   const [first, name = '', view, item] = route.value.path;
@@ -30,8 +31,9 @@ function View() {
   const kind = kindNamed(name);
   if (!kind) return <Missing />;
   if (view === 'why') return <Why key={name + (item ?? '')} kind={kind} past={item} />;
-  if (view === 'timeline' || view === 'rebalance') {
+  if (view === 'timeline' || view === 'rebalance' || view === 'config') {
     if (mode === 'snapshot') return <ReadOnly />;
+    if (view === 'config') return <Config key={name} kind={kind} />;
     return view === 'timeline' ? <Timeline key={name} kind={kind} /> : <Rebalance key={name} kind={kind} />;
   }
   if (view === 'instances' && item !== undefined) return <InstanceView key={name + item} kind={kind} ordinal={item} />;

@@ -30,6 +30,7 @@ export async function context({ lang = 'en', theme = 'light', width = 1280, heig
 export async function open(address, options = {}, made = undefined) {
   const within = made ?? (await context(options));
   const page = await within.newPage();
+  page.setDefaultTimeout(15_000);
   const errors = [];
   const outside = [];
   // Find asks whether there is a resource, an instance or a node of a name: there is none is an answer, too.
