@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -39,6 +40,16 @@ type world struct {
 	view    ops.View
 	said    []string // what was asked for, in order
 	streams int      // that were begun
+
+	others map[string]*ops.View // kinds beside Thing, which do not change
+	still  bool                 // nothing changes, and it is always opstest.Now
+}
+
+func (w *world) now() time.Time {
+	if w.still {
+		return opstest.Now
+	}
+	return time.Now()
 }
 
 func newWorld(t *testing.T) *world {
@@ -56,15 +67,22 @@ func newWorld(t *testing.T) *world {
 	return &world{view: *v}
 }
 
-func (w *world) Kinds() []string { return []string{"Thing"} }
+func (w *world) Kinds() []string {
+	return append([]string{"Thing"}, slices.Sorted(maps.Keys(w.others))...)
+}
 
 // View implements kinds.Reads. With each second the instances hold something else: what held least
 // holds most.
 func (w *world) View(kind string) (*ops.View, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if other, known := w.others[kind]; known {
+		return other, true
+	}
 	v := w.view
-	v.Now = time.Now()
+	if v.Now = w.now(); w.still {
+		return &v, kind == "Thing"
+	}
 	v.Snapshot.Instances = slices.Clone(v.Snapshot.Instances)
 	for i := range v.Snapshot.Instances {
 		list := *v.Snapshot.Instances[i].List
@@ -82,7 +100,10 @@ func (w *world) note(format string, args ...any) {
 
 // History implements kinds.Histories: a day of samples, and one entry of each other type.
 func (w *world) History(string, history.Query) ops.EntryList {
-	now := time.Now()
+	if w.still {
+		return w.day()
+	}
+	now := w.now()
 	list := ops.EntryList{Since: now.Add(-24 * time.Hour)}
 	add := func(minutes int, e ops.Entry) {
 		e.At, e.ID = now.Add(-time.Duration(minutes)*time.Minute), fmt.Sprint(e.Type, minutes)
@@ -108,7 +129,7 @@ func (w *world) Decided(_, id string) (ops.Decision, bool) {
 
 func (w *world) Resource(_, id string) (ops.Resource, bool) {
 	at := 3
-	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
+	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: w.now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
 }
 
 func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
@@ -159,7 +180,10 @@ func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, er
 		return ops.Plan{}, fmt.Errorf("size %d: must be at most 100: %w", *c.Size, kinds.ErrInvalid)
 	}
 	w.note("preview %s", text(c))
-	p := ops.Plan{ID: "plan-1", Change: c, Made: time.Now(), Expires: time.Now().Add(10 * time.Minute), Takes: "1m30s"}
+	p := ops.Plan{ID: "plan-1", Change: c, Made: w.now(), Expires: w.now().Add(10 * time.Minute), Takes: "1m30s"}
+	if w.still && c.Drain != nil {
+		return w.drained(p, *c.Drain), nil
+	}
 	if c.Size != nil {
 		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "as asked"}
 	}
@@ -221,8 +245,12 @@ func (w *world) handler(t *testing.T) http.Handler {
 	kinds.Register(kinds.Config{
 		API: humago.New(mux, c), Backend: w, Log: log, Watch: huma.Middlewares{count},
 		Streams: stream.New(stream.Config{Log: log, Read: func(time.Time) []delta.Seen {
-			v, _ := w.View("Thing")
-			return []delta.Seen{{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)}}
+			var all []delta.Seen
+			for _, kind := range w.Kinds() {
+				v, _ := w.View(kind)
+				all = append(all, delta.Seen{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)})
+			}
+			return all
 		}}),
 		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {},
 	})

@@ -15,7 +15,7 @@ after(() => browser.close());
 
 /** Opens a context with a language and colours. */
 export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800 } = {}) {
-  const made = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce' });
+  const made = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce', timezoneId: 'UTC' });
   await made.addInitScript(
     ([l, t]) => {
       localStorage.setItem('shardscaler.lang', l);

@@ -8,7 +8,7 @@ import { mode } from '../data/store';
 import { n, t } from '../i18n';
 import { Age, Bar, Empty, Failed, sayLag, Server, State, Title, Waiting, word } from '../parts/basic';
 import { Confirm } from '../parts/dialog';
-import { use } from '../parts/rows';
+import { cores, mebibytes, use } from '../parts/rows';
 
 export function InstanceView({ kind, ordinal }: { kind: Kind; ordinal: string }) {
   const [state] = useLoad<Instance>(address(ofKind(kind.name, `instances/${encodeURIComponent(ordinal)}`)), 2000);
@@ -75,8 +75,8 @@ function Facts({ item: i }: { item: Instance }) {
           </p>
         )}
       </Fact>
-      <Fact name={t('column.cpu')}>{load(i.cpu, (v) => t('cores', { n: v / 1000 }))}</Fact>
-      <Fact name={t('column.memory')}>{load(i.memory, (v) => t('mebibytes', { n: Math.round(v / (1 << 20)) }))}</Fact>
+      <Fact name={t('column.cpu')}>{load(i.cpu, cores)}</Fact>
+      <Fact name={t('column.memory')}>{load(i.memory, mebibytes)}</Fact>
       <Fact name={t('column.lag')}>{sayLag(i)}</Fact>
       <Fact name={t('pod')}>{i.pod ?? t('none')}</Fact>
       <Fact name={t('column.node')}>
@@ -120,7 +120,7 @@ function load(l: Load | undefined, amount: (value: number) => string) {
   if (l.missing) return <Server>{l.missing}</Server>;
   return (
     <>
-      {amount(l.usage)} {l.ratio !== undefined && t('load.target', { ratio: use(l) })} <Age at={l.at} />
+      {amount(l.usage)} {l.ratio !== undefined && t('load.target', { ratio: use(l, amount) })} <Age at={l.at} />
     </>
   );
 }
