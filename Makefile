@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -59,6 +59,10 @@ race: ## Run the tests of the product's own packages that need no servers under 
 lint: ## Check the code with golangci-lint, at the version of tools/lint (the first run builds it, 2 minutes)
 	$(GO) tool -modfile=tools/lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 	$(GO) -C tools/bars tool -modfile=../lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
+
+.PHONY: screenshots
+screenshots: ## Take the pictures of docs/images anew, in a real browser
+	SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run TestScreenshots ./internal/ui
 
 .PHONY: generate
 generate: ## Write the deep copies and the CustomResourceDefinition that follow from adapter/v1alpha1

@@ -2,8 +2,10 @@ package ui_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -19,6 +21,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/explain"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
@@ -37,6 +40,16 @@ type world struct {
 	view    ops.View
 	said    []string // what was asked for, in order
 	streams int      // that were begun
+
+	others map[string]*ops.View // kinds beside Thing, which do not change
+	still  bool                 // nothing changes, and it is always opstest.Now
+}
+
+func (w *world) now() time.Time {
+	if w.still {
+		return opstest.Now
+	}
+	return time.Now()
 }
 
 func newWorld(t *testing.T) *world {
@@ -44,19 +57,32 @@ func newWorld(t *testing.T) *world {
 	v, err := opstest.View(30)
 	require.NoError(t, err)
 	v.Progress.PlanID, v.Progress.Reason, v.Progress.Moves, v.Progress.Done, v.Progress.Left = "p", "spread", 100, 40, 60
+	stopped := &v.Snapshot.Instances[4] // nothing proves that it runs nothing
+	stopped.Pod.Ready, stopped.Pod.Reason, stopped.Pod.Restarts = false, "CrashLoopBackOff", 7
+	opstest.Decide(v)
+	v.Operator.Drains = []config.OperatorDrain{{Ordinal: 5, Said: config.Said{By: "bob", At: time.Now()}}}
+	v.Override.MaxInstances = &config.OverrideValue[int]{Value: 90, Over: 100, Said: config.Said{By: "bob", At: time.Now()}}
+	v.Config.Max = 90
 	v.Waiting = &resync.Waiting{Count: 120, Known: 4000, Share: 0.03, Sets: []resync.Set{{Set: 2, Count: 120, Known: 4000, Share: 0.03}}}
 	return &world{view: *v}
 }
 
-func (w *world) Kinds() []string { return []string{"Thing"} }
+func (w *world) Kinds() []string {
+	return append([]string{"Thing"}, slices.Sorted(maps.Keys(w.others))...)
+}
 
 // View implements kinds.Reads. With each second the instances hold something else: what held least
 // holds most.
 func (w *world) View(kind string) (*ops.View, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if other, known := w.others[kind]; known {
+		return other, true
+	}
 	v := w.view
-	v.Now = time.Now()
+	if v.Now = w.now(); w.still {
+		return &v, kind == "Thing"
+	}
 	v.Snapshot.Instances = slices.Clone(v.Snapshot.Instances)
 	for i := range v.Snapshot.Instances {
 		list := *v.Snapshot.Instances[i].List
@@ -74,7 +100,10 @@ func (w *world) note(format string, args ...any) {
 
 // History implements kinds.Histories: a day of samples, and one entry of each other type.
 func (w *world) History(string, history.Query) ops.EntryList {
-	now := time.Now()
+	if w.still {
+		return w.day()
+	}
+	now := w.now()
 	list := ops.EntryList{Since: now.Add(-24 * time.Hour)}
 	add := func(minutes int, e ops.Entry) {
 		e.At, e.ID = now.Add(-time.Duration(minutes)*time.Minute), fmt.Sprint(e.Type, minutes)
@@ -100,7 +129,7 @@ func (w *world) Decided(_, id string) (ops.Decision, bool) {
 
 func (w *world) Resource(_, id string) (ops.Resource, bool) {
 	at := 3
-	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
+	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: w.now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
 }
 
 func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
@@ -110,8 +139,14 @@ func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
 func (w *world) Overrides(string) (ops.Overrides, bool) { return ops.Overrides{}, true }
 
 func (w *world) Change(_ context.Context, _ string, c ops.Change, by string) (ops.Applied, error) {
+	w.note("%s by %s", text(c), by)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if c.Paused != nil {
-		w.note("paused %v by %s", *c.Paused, by)
+		w.view.Config.Rebalance.Paused = *c.Paused
+	}
+	if c.Undrain != nil {
+		w.view.Operator.Drains = nil
 	}
 	return ops.Applied{Kept: []ops.Override{}}, nil
 }
@@ -126,15 +161,29 @@ func (w *world) Confirm(_ context.Context, _ string, set, deletes int) error {
 	return nil
 }
 
-func (w *world) Reassign(context.Context, string, int, string) (ops.AssumedDead, error) {
-	return ops.AssumedDead{}, kinds.ErrConflict
+func (w *world) Reassign(_ context.Context, _ string, ordinal int, by string) (ops.AssumedDead, error) {
+	w.note("reassign %d by %s", ordinal, by)
+	return ops.AssumedDead{Instance: ordinal, Pod: "iota-dac-4", UID: "uid-4", By: by, Left: 320}, nil
+}
+
+// text is a change as it is asked for.
+func text(c ops.Change) string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, error) {
 	if c.Size != nil && *c.Size > 100 {
 		return ops.Plan{}, fmt.Errorf("size %d: must be at most 100: %w", *c.Size, kinds.ErrInvalid)
 	}
-	p := ops.Plan{ID: "plan-1", Change: c, Made: time.Now(), Expires: time.Now().Add(10 * time.Minute), Takes: "1m30s"}
+	w.note("preview %s", text(c))
+	p := ops.Plan{ID: "plan-1", Change: c, Made: w.now(), Expires: w.now().Add(10 * time.Minute), Takes: "1m30s"}
+	if w.still && c.Drain != nil {
+		return w.drained(p, *c.Drain), nil
+	}
 	if c.Size != nil {
 		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "as asked"}
 	}
@@ -183,9 +232,9 @@ func (w *world) handler(t *testing.T) http.Handler {
 		http.SetCookie(rw, &http.Cookie{Name: "session", Value: "long", Path: "/"})
 		rw.WriteHeader(http.StatusOK)
 	})
-	config := huma.DefaultConfig("test", "1")
-	config.Components.Schemas = schemas.New()
-	config.CreateHooks = nil
+	c := huma.DefaultConfig("test", "1")
+	c.Components.Schemas = schemas.New()
+	c.CreateHooks = nil
 	log := slog.New(slog.DiscardHandler)
 	count := func(ctx huma.Context, next func(huma.Context)) {
 		w.mu.Lock()
@@ -194,10 +243,14 @@ func (w *world) handler(t *testing.T) http.Handler {
 		next(ctx)
 	}
 	kinds.Register(kinds.Config{
-		API: humago.New(mux, config), Backend: w, Log: log, Watch: huma.Middlewares{count},
+		API: humago.New(mux, c), Backend: w, Log: log, Watch: huma.Middlewares{count},
 		Streams: stream.New(stream.Config{Log: log, Read: func(time.Time) []delta.Seen {
-			v, _ := w.View("Thing")
-			return []delta.Seen{{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)}}
+			var all []delta.Seen
+			for _, kind := range w.Kinds() {
+				v, _ := w.View(kind)
+				all = append(all, delta.Seen{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)})
+			}
+			return all
 		}}),
 		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {},
 	})

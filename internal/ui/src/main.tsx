@@ -2,7 +2,7 @@ import { render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import './style.css';
 import { followRoutes, route } from './data/route';
-import { kindNamed, kinds, link, listen, mode } from './data/store';
+import { kindNamed, kinds, link, listen, mode, showFleet } from './data/store';
 import { preferred, t, use } from './i18n';
 import { Empty, Failed, Title, Waiting } from './parts/basic';
 import { Problem } from './api/client';
@@ -17,6 +17,7 @@ import { Why } from './views/why';
 import { Find } from './views/find';
 import { Rebalance } from './views/rebalance';
 import { Timeline } from './views/timeline';
+import { Config } from './views/config';
 
 function View() {
   const [first, name = '', view, item] = route.value.path;
@@ -30,8 +31,9 @@ function View() {
   const kind = kindNamed(name);
   if (!kind) return <Missing />;
   if (view === 'why') return <Why key={name + (item ?? '')} kind={kind} past={item} />;
-  if (view === 'timeline' || view === 'rebalance') {
+  if (view === 'timeline' || view === 'rebalance' || view === 'config') {
     if (mode === 'snapshot') return <ReadOnly />;
+    if (view === 'config') return <Config key={name} kind={kind} />;
     return view === 'timeline' ? <Timeline key={name} kind={kind} /> : <Rebalance key={name} kind={kind} />;
   }
   if (view === 'instances' && item !== undefined) return <InstanceView key={name + item} kind={kind} ordinal={item} />;
@@ -77,6 +79,8 @@ function App() {
 }
 
 followRoutes();
+const [, first = '', view, item] = route.value.path;
+if (mode === 'live' && route.value.path[0] === 'kinds' && (!view || (view === 'instances' && !item))) showFleet(first);
 listen();
 keepAsking();
 void use(preferred()).then(() => {

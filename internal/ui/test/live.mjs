@@ -14,6 +14,8 @@ const views = [
   '#/kinds/Thing/timeline',
   '#/kinds/Thing/why/decision1431',
   '#/kinds/Thing/rebalance?what=size&size=32',
+  '#/kinds/Thing/instances/4',
+  '#/kinds/Thing/config',
   '#/find?q=a%2Fb%25%C3%BC',
 ];
 
@@ -118,9 +120,14 @@ for (const lang of ['en', 'zh']) {
       await page.waitForFunction(() => !document.querySelector('dialog[open]'));
       assert.notEqual((await page.textContent('main [role=status]')).trim(), '');
     };
-    await dialog('section[aria-labelledby=running] .buttons button:nth-child(1)');
+    const first = 'section[aria-labelledby=running] .buttons button:nth-child(1)'; // Pause, then Resume
+    const pause = await page.textContent(first);
+    await dialog(first);
     await dialog('section[aria-labelledby=running] .buttons button:nth-child(2)');
     await dialog('section[aria-labelledby=deletes] button');
+    await page.waitForFunction(([s, was]) => document.querySelector(s).textContent !== was, [first, pause]);
+    await dialog(first);
+    await dialog('section[aria-labelledby=running] .buttons button:nth-child(3)');
 
     await page.focus('#title');
     await tabTo(page, 'section[aria-labelledby=preview] select');
@@ -136,9 +143,12 @@ for (const lang of ['en', 'zh']) {
     await page.waitForSelector('.plan');
     await dialog('section[aria-labelledby=preview] .primary');
     assert.deepEqual((await said()).slice(from), [
-      'paused true by ann',
+      '{"paused":true} by ann',
       'rollback',
       'confirm 120 of set 2',
+      '{"paused":false} by ann',
+      '{} by ann',
+      'preview {"size":32}',
       'apply plan-1 by ann',
     ]);
     assert.deepEqual(
@@ -148,6 +158,107 @@ for (const lang of ['en', 'zh']) {
     await close();
   });
 }
+
+/** What a person types into the form of each change, and what the server is asked. */
+const changes = [
+  ['drain', ['7', '2h'], '{"drain":7,"for":"2h"}'],
+  ['undrain', ['5'], '{"undrain":5}'],
+  ['move', ['a/b%ü', '9'], '{"move":{"resource":"a/b%ü","instance":9}}'],
+  ['pin', ['a/b%ü', '9', '30m'], '{"pin":{"resource":"a/b%ü","instance":9},"for":"30m"}'],
+  ['limits', ['40', '4000'], '{"capacity":4000,"maxInstances":40}'],
+  ['spread', [], '{}'],
+];
+
+for (const lang of ['en', 'zh']) {
+  test(`each change is previewed and applied by keyboard: ${lang}`, async () => {
+    const { page, errors, close } = await open(page0 + '#/kinds/Thing/rebalance', { lang });
+    for (const [what, typed, asked] of changes) {
+      const from = (await said()).length;
+      await show(page, `#/kinds/Thing/rebalance?what=${what}`);
+      await page.focus('section[aria-labelledby=preview] select');
+      for (const text of typed) {
+        await page.keyboard.press('Tab');
+        await page.keyboard.type(text);
+      }
+      if (typed.length === 0) await tabTo(page, 'form button[type=submit]');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('table.plan');
+      await tabTo(page, 'section[aria-labelledby=preview] .primary');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('dialog[open]');
+      assert.ok(!/[{}]/.test(await page.textContent('dialog')), what);
+      for (const text of typed.slice(0, 2)) {
+        if (!/[hm]$/.test(text)) assert.ok((await page.textContent('dialog')).includes(text), `${what} ${text}`);
+      }
+      await tabTo(page, 'dialog .primary');
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+      assert.deepEqual((await said()).slice(from), [`preview ${asked}`, 'apply plan-1 by ann']);
+    }
+    assert.deepEqual(errors, []);
+    await close();
+  });
+
+  test(`a pod is assumed dead only by one who has ticked that it is: ${lang}`, async () => {
+    const { page, errors, close } = await open(page0 + '#/kinds/Thing/instances/3', { lang });
+    await page.waitForSelector('.facts');
+    assert.equal(await page.locator('.grave').count(), 0, 'of one that lives it is not asked');
+    await show(page, '#/kinds/Thing/instances/4');
+    await page.waitForSelector('.grave');
+    const from = (await said()).length;
+    await tabTo(page, '.grave button');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    assert.match(await page.textContent('dialog'), /iota-dac-4/);
+    await accessible(page, 'the grave dialog');
+    await tabTo(page, 'dialog .primary');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.getAttribute('dialog .primary', 'aria-disabled'), 'true');
+    assert.equal((await said()).length, from, 'nothing is asked for yet');
+    await tabTo(page, 'dialog input[type=checkbox]');
+    await page.keyboard.press('Space');
+    await tabTo(page, 'dialog .primary');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    assert.deepEqual((await said()).slice(from), ['reassign 4 by ann']);
+    assert.match(await page.textContent('.grave [role=status]'), /320/);
+    assert.ok(await page.evaluate(() => document.activeElement.matches('.grave button')), 'the focus is back');
+    assert.deepEqual(errors, []);
+    await close();
+  });
+
+  test(`each value of the configuration says where it comes from: ${lang}`, async () => {
+    const { page, errors, close } = await open(page0 + '#/overview', { lang });
+    await tabTo(page, 'nav a[href$="/config"]');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('main tbody tr');
+    const all = await page.locator('main tbody tr').count();
+    assert.ok(all > 20, `${all} values`);
+    await tabTo(page, 'main select');
+    await page.keyboard.press('ArrowDown');
+    await page.waitForFunction(() => document.querySelectorAll('main tbody tr').length === 1);
+    assert.match(page.url(), /source=override/);
+    const row = await page.textContent('main tbody tr');
+    for (const part of ['max', '90', '100', 'bob']) assert.ok(row.includes(part), `${part} in ${row}`);
+    assert.deepEqual(errors, []);
+    await close();
+  });
+}
+
+test('what a person has put over the configuration is ended by keyboard', async () => {
+  const { page, errors, close } = await open(page0 + '#/kinds/Thing/rebalance');
+  const from = (await said()).length;
+  await tabTo(page, 'section[aria-labelledby=standing] button');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('dialog[open]');
+  await tabTo(page, 'dialog .primary');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+  assert.deepEqual((await said()).slice(from), ['{"undrain":5} by ann']);
+  await page.waitForFunction(() => document.querySelectorAll('section[aria-labelledby=standing] button').length === 0);
+  assert.deepEqual(errors, []);
+  await close();
+});
 
 test('a session that ends says so ten minutes before, and a token makes a new one', async () => {
   const made = await context({ lang: 'en' });

@@ -163,7 +163,7 @@ function draw(
         ...axis,
         scale: 'moves',
         side: 1,
-        size: 56,
+        size: 68,
         grid: { show: false },
         values: (_u, splits) => splits.map((s) => n(s)),
       },

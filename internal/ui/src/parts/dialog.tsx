@@ -9,6 +9,8 @@ interface Props {
   title: string;
   /** What will happen, in words. */
   children: ComponentChildren;
+  /** What a person has to tick before it is done, where that is grave. */
+  sure?: string;
   /** What the button that does it says. */
   verb: string;
   act: () => Promise<void>;
@@ -16,15 +18,16 @@ interface Props {
 }
 
 /** Asks before something is done. The focus begins at Cancel, and returns to where it was. */
-export function Confirm({ title, children, verb, act, close }: Props) {
+export function Confirm({ title, children, sure, verb, act, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const busy = useSignal(false);
+  const ticked = useSignal(!sure);
   const problem = useSignal<Problem | undefined>(undefined);
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
   const run = async () => {
-    if (busy.value) return;
+    if (busy.value || !ticked.value) return;
     busy.value = true;
     problem.value = undefined;
     try {
@@ -39,12 +42,18 @@ export function Confirm({ title, children, verb, act, close }: Props) {
     <dialog ref={dialog} aria-labelledby="confirm-title" onClose={close}>
       <h2 id="confirm-title">{title}</h2>
       {children}
+      {sure && (
+        <label class="tick">
+          <input type="checkbox" checked={ticked} onChange={(e) => (ticked.value = e.currentTarget.checked)} />
+          {sure}
+        </label>
+      )}
       {problem.value && <Failed problem={problem.value} />}
       <p class="buttons">
         <button type="button" onClick={() => dialog.current?.close()}>
           {t('cancel')}
         </button>
-        <button type="button" class="primary" aria-disabled={busy.value} onClick={() => void run()}>
+        <button type="button" class="primary" aria-disabled={busy.value || !ticked.value} onClick={() => void run()}>
           {busy.value ? t('doing') : verb}
         </button>
       </p>

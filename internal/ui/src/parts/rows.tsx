@@ -156,17 +156,23 @@ function Row({ kind, item: i, at, stop }: { kind: string; item: Instance; at: nu
         />
         <span class="n">{t('of', { n: n(list.count), of: n(list.capacity) })}</span>
       </td>
-      <td class="n">{use(i.cpu)}</td>
-      <td class="n">{use(i.memory)}</td>
+      <td class="n">{use(i.cpu, cores)}</td>
+      <td class="n">{use(i.memory, mebibytes)}</td>
       <td class="n">{sayLag(i)}</td>
       <td class="node">{i.node ?? t('none')}</td>
     </tr>
   );
 }
 
-/** The use of CPU or memory against its target, in words. */
-export function use(load: Load | undefined): string {
+/** An amount of CPU, from thousandths of a core. */
+export const cores = (value: number) => t('cores', { n: value / 1000 });
+
+/** An amount of memory, from bytes. */
+export const mebibytes = (value: number) => t('mebibytes', { n: Math.round(value / (1 << 20)) });
+
+/** The use of CPU or memory against its target, in words; the amount where it has none. */
+export function use(load: Load | undefined, amount: (value: number) => string): string {
   if (!load || load.missing) return t('unknown');
   if (load.ratio !== undefined) return t('percent', { n: Math.round(load.ratio * 100) });
-  return n(load.usage);
+  return amount(load.usage);
 }

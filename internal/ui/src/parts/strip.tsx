@@ -34,8 +34,7 @@ export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
     const parent = el?.parentElement;
     if (!el || !parent) return undefined;
     const redraw = () => draw(el, parent.clientWidth, drawn);
-    redraw();
-    const watch = new ResizeObserver(redraw);
+    const watch = new ResizeObserver(redraw); // which calls once at the start, too
     watch.observe(parent);
     const dark = matchMedia('(prefers-color-scheme: dark)');
     dark.addEventListener('change', redraw);
@@ -79,32 +78,35 @@ function draw(el: HTMLCanvasElement, width: number, items: Instance[]): void {
   const c = el.getContext('2d');
   if (!c) return;
   c.scale(ratio, ratio);
-  const shades = Object.fromEntries(
-    ['fill', 'flight', 'dim', 'warn', 'bad', 'line', 'track'].map((name) => [name, colour(name)]),
-  );
   const wide = step > 8 ? step - 3 : step - 1;
+  const shapes = new Map<string, Path2D>(); // by colour, as a change of colour costs more than a bar
+  const of = (tone: string) => {
+    let shape = shapes.get(tone);
+    if (!shape) shapes.set(tone, (shape = new Path2D()));
+    return shape;
+  };
+  for (const tone of ['track', 'fill', 'dim', 'warn', 'flight', 'bad']) of(tone); // marks are over bars
   items.forEach((i, at) => {
     const x = (at % perLine) * step;
     const base = Math.floor(at / perLine) * (height + 8) + height + 4;
     const whole = Math.max(i.list.capacity, 1);
     const held = Math.min(1, i.list.count / whole) * height;
     const flight = Math.min(1, (i.list.inFlight ?? 0) / whole) * height;
-    c.fillStyle = shades['track'] ?? '';
-    c.fillRect(x, base - height, wide, height);
-    c.fillStyle = shades[fills[i.state] ?? 'fill'] ?? '';
-    c.fillRect(x, base - held, wide, held);
-    c.fillStyle = shades['flight'] ?? '';
-    c.fillRect(x, base - held - flight, wide, flight);
-    if (i.health.condition !== 'Healthy') mark(c, x, base - height, wide, shades['bad'] ?? '');
+    of('track').rect(x, base - height, wide, height);
+    of(fills[i.state] ?? 'fill').rect(x, base - held, wide, held);
+    if (flight) of('flight').rect(x, base - held - flight, wide, flight);
+    if (i.health.condition !== 'Healthy') mark(of('bad'), x, base - height, wide);
   });
+  for (const [tone, shape] of shapes) {
+    c.fillStyle = colour(tone);
+    c.fill(shape);
+  }
 }
 
 /** A triangle above the bar of an instance that is not healthy: a shape, not a colour alone. */
-function mark(c: CanvasRenderingContext2D, x: number, top: number, wide: number, shade: string): void {
-  c.fillStyle = shade;
-  c.beginPath();
-  c.moveTo(x, top + 5);
-  c.lineTo(x + wide / 2, top - 3);
-  c.lineTo(x + wide, top + 5);
-  c.fill();
+function mark(shape: Path2D, x: number, top: number, wide: number): void {
+  shape.moveTo(x, top + 5);
+  shape.lineTo(x + wide / 2, top - 3);
+  shape.lineTo(x + wide, top + 5);
+  shape.closePath();
 }

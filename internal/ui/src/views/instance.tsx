@@ -1,12 +1,14 @@
+import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { address, ofKind } from '../api/client';
-import type { Instance, Kind, Load, ResourceList } from '../api/types';
+import { address, ofKind, send } from '../api/client';
+import type { AssumedDead, Instance, Kind, Load, ResourceList } from '../api/types';
 import { useLoad } from '../data/load';
 import { to } from '../data/route';
 import { mode } from '../data/store';
 import { n, t } from '../i18n';
 import { Age, Bar, Empty, Failed, sayLag, Server, State, Title, Waiting, word } from '../parts/basic';
-import { use } from '../parts/rows';
+import { Confirm } from '../parts/dialog';
+import { cores, mebibytes, use } from '../parts/rows';
 
 export function InstanceView({ kind, ordinal }: { kind: Kind; ordinal: string }) {
   const [state] = useLoad<Instance>(address(ofKind(kind.name, `instances/${encodeURIComponent(ordinal)}`)), 2000);
@@ -32,6 +34,9 @@ export function InstanceView({ kind, ordinal }: { kind: Kind; ordinal: string })
             {i.drain ? t('instance.undrain') : t('instance.drain')}
           </a>
         </p>
+      )}
+      {i && mode === 'live' && (i.unproven || i.health.condition !== 'Healthy') && (
+        <Reassign kind={kind.name} item={i} />
       )}
       {i && mode === 'live' && <Owned kind={kind.name} item={i} />}
     </>
@@ -70,8 +75,8 @@ function Facts({ item: i }: { item: Instance }) {
           </p>
         )}
       </Fact>
-      <Fact name={t('column.cpu')}>{load(i.cpu, (v) => t('cores', { n: v / 1000 }))}</Fact>
-      <Fact name={t('column.memory')}>{load(i.memory, (v) => t('mebibytes', { n: Math.round(v / (1 << 20)) }))}</Fact>
+      <Fact name={t('column.cpu')}>{load(i.cpu, cores)}</Fact>
+      <Fact name={t('column.memory')}>{load(i.memory, mebibytes)}</Fact>
       <Fact name={t('column.lag')}>{sayLag(i)}</Fact>
       <Fact name={t('pod')}>{i.pod ?? t('none')}</Fact>
       <Fact name={t('column.node')}>
@@ -115,8 +120,48 @@ function load(l: Load | undefined, amount: (value: number) => string) {
   if (l.missing) return <Server>{l.missing}</Server>;
   return (
     <>
-      {amount(l.usage)} {l.ratio !== undefined && t('load.target', { ratio: use(l) })} <Age at={l.at} />
+      {amount(l.usage)} {l.ratio !== undefined && t('load.target', { ratio: use(l, amount) })} <Age at={l.at} />
     </>
+  );
+}
+
+/** What a person may say of an instance that does not seem to live: that its pod runs nothing any more. */
+function Reassign({ kind, item: i }: { kind: string; item: Instance }) {
+  const asking = useSignal(false);
+  const done = useSignal('');
+  const params = { kind, instance: String(i.ordinal), pod: i.pod ?? `${i.statefulSet}-${i.ordinal}`, n: i.list.count };
+  return (
+    <section aria-labelledby="reassign" class="card grave">
+      <h2 id="reassign">{t('reassign')}</h2>
+      <p>{t('reassign.is')}</p>
+      <p class="buttons">
+        <button type="button" onClick={() => (asking.value = true)}>
+          {t('reassign.open')}
+        </button>
+      </p>
+      <p role="status" class="good">
+        {done.value}
+      </p>
+      {asking.value && (
+        <Confirm
+          title={t('ask.reassign', params)}
+          verb={t('do.reassign')}
+          sure={t('sure.reassign', params)}
+          close={() => (asking.value = false)}
+          act={async () => {
+            const body = { instance: i.ordinal, assumeDead: true };
+            const said = await send<AssumedDead>('POST', address(ofKind(kind, 'reassign')), body);
+            done.value = t('done.reassign', { n: said.left, pod: said.pod });
+          }}
+        >
+          <p>{t('will.reassign', params)}</p>
+          <p class="warn">
+            <span aria-hidden="true">▲ </span>
+            {t('risk.reassign')}
+          </p>
+        </Confirm>
+      )}
+    </section>
   );
 }
 

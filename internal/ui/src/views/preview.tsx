@@ -91,7 +91,9 @@ export function Preview({ kind, done }: { kind: Kind; done: Signal<string> }) {
   const apply = async (p: Plan) => {
     await send('POST', address(ofKind(kind.name, 'apply')), { plan: p.id });
     done.value = t('done.apply', { summary: summary(p) });
+    confirming.value = false;
     plan.value = undefined;
+    document.getElementById('title')?.focus(); // what had the focus is gone; what was done is said below the title
   };
 
   return (

@@ -49,7 +49,7 @@ export function Explained({ decision, report: d, kind }: { decision: Decision; r
       {decision.explanation.otherwise.length > 0 && (
         <section aria-labelledby="otherwise">
           <h2 id="otherwise">{t('otherwise')}</h2>
-          <ul>
+          <ul class="points">
             {decision.explanation.otherwise.map((a) => (
               <li key={a.code + a.text}>{answerText(a)}</li>
             ))}
