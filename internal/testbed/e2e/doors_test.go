@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ func TestDoors(t *testing.T) {
 	t.Logf("%d users × %d calls × 2 doors in %s", len(callers), len(calls), time.Since(began).Round(time.Millisecond))
 	w.plainHTTPTakesNoToken(follower)
 	w.isKnownToKubectl()
+	operator := slices.IndexFunc(callers, func(c caller) bool { return c.name == "operator" })
+	w.streamsThroughTheAPIServer(callers[operator].through)
 }
 
 // tries has a user try every call through both doors.
