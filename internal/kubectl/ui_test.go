@@ -177,7 +177,9 @@ func TestThePagesCallsGoThroughTheAPIServer(t *testing.T) {
 	require.Equal(t, 403, status)
 	require.Equal(t, "application/problem+json", headers.Get("Content-Type"))
 	require.JSONEq(t, `{"title":"Forbidden","status":403,"detail":"you cannot create kinds/pause"}`, text)
-	server.answer("GET kinds/Thing/decision", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example", 302) })
+	server.answer("GET kinds/Thing/decision", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://evil.example", http.StatusFound)
+	})
 	status, text, headers = p.ask("GET", "/v1/api/kinds/Thing/decision", "")
 	require.Equal(t, http.StatusBadGateway, status, text)
 	require.Empty(t, headers.Get("Location"))
