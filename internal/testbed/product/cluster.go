@@ -161,15 +161,18 @@ func (v *Server) TLSClient(ctx context.Context, from string) (*http.Client, erro
 // Audience is what tokens of the REST API are for.
 const Audience = "shardscaler"
 
-// OperatorToken returns the token of a service account that may send POSTs, as a person's would.
+// Operator is the service account of an operator.
+const Operator = "operator"
+
+// OperatorToken returns the token of a service account, Operator, that may send POSTs, as a person's
+// would.
 func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
-	const name = "operator"
-	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
-		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+name)
+	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", Operator,
+		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+Operator)
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	return c.control.Token(ctx, c.space, name, Audience)
+	return c.control.Token(ctx, c.space, Operator, Audience)
 }
 
 // ConfigureText writes any text into the ConfigMap.
