@@ -122,18 +122,25 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 // REST calls a replica's REST API and decodes the answer into out, if any. token may be empty; with
 // one it goes over TLS.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	if token == "" || v.PlainTokens && strings.HasPrefix(path, "/v1/api/orchestrations/") {
-		return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
+	client, at := httpcall.Once, "http://"+v.Addr
+	if token != "" && !(v.PlainTokens && strings.HasPrefix(path, "/v1/api/orchestrations/")) {
+		var err error
+		if client, err = v.TLSClient(ctx, ""); err != nil {
+			return err
+		}
+		at = "https://" + v.Secure
 	}
-	client, err := v.TLSClient(ctx, "")
-	if err != nil {
-		return err
+	if v.Checked != nil {
+		client = &http.Client{Transport: v.Checked(client.Transport), CheckRedirect: client.CheckRedirect}
 	}
-	raw, err := httpcall.Do(ctx, client, method, "https://"+v.Secure+path, token, in)
+	raw, err := httpcall.Do(ctx, client, method, at+path, token, in)
 	if err != nil || out == nil {
 		return err
 	}
-	return json.Unmarshal(raw, out)
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
 }
 
 // TLSClient is a client of a replica's secure port that checks its certificate. from is the local
