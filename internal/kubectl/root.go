@@ -136,7 +136,7 @@ func addCommands(root *cobra.Command, o *options) {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"see", "See:", []*cobra.Command{newStatus(o), newTop(o), newWhy(o), newFind(o), newHistory(o), newConfig(o), newDoctor(o)}},
+		{"see", "See:", []*cobra.Command{newStatus(o), newTop(o), newWhy(o), newFind(o), newHistory(o), newConfig(o), newUI(o), newDoctor(o)}},
 		{"change", "Change:", []*cobra.Command{
 			newPlan(o), newApply(o), newSize(o), newDrain(o), newUndrain(o), newMove(o), newPin(o), newUnpin(o), newPause(o), newResume(o),
 		}},

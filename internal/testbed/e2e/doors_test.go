@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,8 @@ func TestDoors(t *testing.T) {
 	w.plainHTTPTakesNoToken(follower)
 	w.isKnownToKubectl()
 	w.streamsOneKind()
+	operator := slices.IndexFunc(callers, func(c caller) bool { return c.name == "operator" })
+	w.streamsThroughTheAPIServer(callers[operator].through)
 }
 
 // tries has a user try every call through both doors.
