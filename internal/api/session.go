@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,15 +53,19 @@ type endOutput struct {
 	SetCookie http.Cookie `header:"Set-Cookie"`
 }
 
-func (h *handlers) beginSession(ctx context.Context, in *struct {
+type beginInput struct {
 	Authorization string `header:"Authorization" required:"true"`
-},
-) (*sessionOutput, error) {
+}
+
+func (h *handlers) beginSession(ctx context.Context, in *beginInput) (*sessionOutput, error) {
 	if access.DoorFrom(ctx) != access.Secure {
 		return nil, huma.Error403Forbidden("a session begins over TLS alone")
 	}
-	_, token, _ := strings.Cut(strings.TrimSpace(in.Authorization), " ")
-	cookie, until, err := h.guard.Begin(strings.TrimSpace(token), time.Now())
+	token := access.Bearer(in.Authorization)
+	if token == "" { // the caller was let in by a cookie
+		return nil, huma.Error422UnprocessableEntity("header.Authorization: must be a bearer token")
+	}
+	cookie, until, err := h.guard.Begin(token, time.Now())
 	switch {
 	case errors.Is(err, access.ErrTokenTooLong):
 		return nil, huma.Error422UnprocessableEntity(err.Error())

@@ -132,9 +132,18 @@ func (o *Options) tellOfDoors(log *slog.Logger) {
 // streams returns what serves the streams of the kinds.
 func (o operators) streams() *stream.Hub {
 	return stream.New(stream.Config{
-		Read: o.seen, History: o.entriesAfter, May: access.Sees, Recheck: access.Recheck, Log: o.app.log,
+		Read: o.seen, History: o.entriesAfter, May: access.Sees, Recheck: recheck, Log: o.app.log,
 		Source: func(ctx huma.Context) string { return access.SourceFrom(ctx.Context(), ctx.RemoteAddr()) },
 	})
+}
+
+// recheck asks again whether the caller of a stream may watch.
+func recheck(ctx context.Context) error {
+	err := access.Recheck(ctx)
+	if access.Unsure(err) {
+		return fmt.Errorf("%w: %w", stream.ErrUnsure, err)
+	}
+	return err
 }
 
 // seen are all kinds with their instances: what streams show.

@@ -164,6 +164,25 @@ func (w *world) handler(t *testing.T) http.Handler {
 			fmt.Fprintln(rw, s)
 		}
 	})
+	// Who calls: in the session "short" a caller whose session ends, in "none" no caller.
+	mux.HandleFunc("GET /v1/api/session", func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		kept, _ := r.Cookie("session")
+		switch {
+		case kept != nil && kept.Value == "none":
+			rw.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(rw, `{"status":401,"title":"Unauthorized","detail":"a token is needed: kubectl create token ann --audience shardscaler"}`)
+		case kept != nil && kept.Value == "short":
+			fmt.Fprintf(rw, `{"user":"ann","groups":[],"until":%q}`, time.Now().Add(9*time.Minute).Format(time.RFC3339))
+		default:
+			fmt.Fprint(rw, `{"user":"ann","groups":[]}`)
+		}
+	})
+	mux.HandleFunc("POST /v1/api/session", func(rw http.ResponseWriter, r *http.Request) {
+		w.note("signed in by %s", r.Header.Get("Authorization"))
+		http.SetCookie(rw, &http.Cookie{Name: "session", Value: "long", Path: "/"})
+		rw.WriteHeader(http.StatusOK)
+	})
 	config := huma.DefaultConfig("test", "1")
 	config.Components.Schemas = schemas.New()
 	config.CreateHooks = nil

@@ -11,6 +11,7 @@ package access
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -126,6 +127,13 @@ func Recheck(ctx context.Context) error {
 		return recheck(ctx)
 	}
 	return nil
+}
+
+// Unsure says of an error of Recheck that Kubernetes could not be asked: nothing is refused, and
+// the caller may be let in again in a moment.
+func Unsure(err error) bool {
+	no := (*refusal)(nil)
+	return errors.As(err, &no) && (no.reason == refusedBusy || no.reason == refusedReview)
 }
 
 // Note is what a change says of itself: the values before and after it, as text for people. They

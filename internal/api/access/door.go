@@ -128,9 +128,12 @@ func (g *Guard) secure(r *http.Request, c *caller) *refusal {
 func (g *Guard) Aggregated(w http.ResponseWriter, r *http.Request, user User, right Right, next http.Handler) {
 	c := &caller{door: Aggregated, source: r.RemoteAddr, user: user, vouched: true}
 	c.recheck = func(ctx context.Context) error {
-		if no := g.allow(ctx, c, user.key(), right); no != nil {
+		// All callers come from the address of the API server: reviews are counted for the user.
+		again := &caller{door: Aggregated, source: SourceFrom(with(ctx, c), ""), user: user}
+		if no := g.allow(ctx, again, user.key(), right); no != nil {
 			return no
 		}
+		c.setSees(again.sees)
 		return nil
 	}
 	stripVouch(r)

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // problemType is the media type by which a caller asks for problem documents instead of Status.
@@ -65,8 +66,11 @@ func (a *answer) finish(namespace string) {
 	}
 	a.Header().Del("Content-Length")
 	if a.status >= http.StatusBadRequest {
-		problem := struct{ Detail, Title string }{}
-		_ = json.Unmarshal(a.kept.Bytes(), &problem) // what is none has no detail
+		problem := struct {
+			Detail string `json:"detail"`
+			Title  string `json:"title"`
+		}{}
+		_ = exact.JSON(a.kept.Bytes(), &problem) // what is none has no detail
 		writeError(a.ResponseWriter, a.request, a.status, explain(problem.Detail, problem.Title, a.kept.Bytes()))
 		return
 	}
@@ -86,9 +90,12 @@ func explain(detail, title string, body []byte) string {
 		detail = title
 	}
 	problem := struct {
-		Errors []struct{ Message, Location string }
+		Errors []struct {
+			Message  string `json:"message"`
+			Location string `json:"location"`
+		} `json:"errors"`
 	}{}
-	_ = json.Unmarshal(body, &problem) // as above
+	_ = exact.JSON(body, &problem) // as above
 	for _, e := range problem.Errors {
 		detail += "; " + strings.TrimPrefix(e.Location+": ", ": ") + e.Message
 	}

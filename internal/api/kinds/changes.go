@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
@@ -22,7 +23,7 @@ type Audited struct {
 
 // registerChanges registers what persons put over the configuration.
 func (h *changes) registerChanges() {
-	huma.Register(h.API, h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration"), h.overrides)
+	huma.Register(h.API, unchanged(h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration")), h.overrides)
 	put := func(method, id, path, summary string) huma.Operation {
 		op := h.write(method, id, "kinds/{kind}/"+path, summary)
 		op.Errors = []int{404, 412, 422, 503}
@@ -174,22 +175,24 @@ type pauseInput struct {
 	Body *forBody `required:"false"`
 }
 
-type overridesOutput struct {
-	ETag string `header:"ETag"`
-	Body ops.Overrides
-}
-
 type appliedOutput struct {
 	ETag string `header:"ETag" doc:"of GET …/overrides from now on"`
 	Body ops.Applied
 }
 
-func (h *changes) overrides(_ context.Context, in *KindPath) (*overridesOutput, error) {
+func (h *changes) overrides(_ context.Context, in *struct {
+	KindPath
+	IfNoneMatch
+},
+) (*document[ops.Overrides], error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
 	o, _ := h.Backend.Overrides(in.Kind)
-	return &overridesOutput{ETag: tag(o.Version), Body: o}, nil
+	if in.IfNoneMatch.IfNoneMatch != "" && etag.Names(in.IfNoneMatch.IfNoneMatch, tag(o.Version)) {
+		return &document[ops.Overrides]{Status: http.StatusNotModified, ETag: tag(o.Version)}, nil
+	}
+	return &document[ops.Overrides]{Status: http.StatusOK, ETag: tag(o.Version), Body: o}, nil
 }
 
 func tag(version string) string { return `"` + version + `"` }

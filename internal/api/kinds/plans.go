@@ -24,7 +24,7 @@ func (h plans) register() {
 	preview.Errors = []int{404, 422, 429, 503}
 	huma.Register(h.API, preview, h.preview)
 	apply := h.write(http.MethodPost, "apply-plan", "kinds/{kind}/apply", "Apply a plan that was previewed: carry out its change")
-	apply.Description = "A plan is applied once; callers at the same time get the same answer. 409: it was applied before, or something has changed since, " +
+	apply.Description = "The caller must have the right of the call that makes the plan's change, too: 403. A plan is applied once; callers at the same time get the same answer. 409: it was applied before, or something has changed since, " +
 		"which the document's errors name, or nothing may be begun now. 410: it is older than ten minutes, or another leader has made it. 404: there is none."
 	apply.Errors = []int{404, 409, 410, 422, 503, 504}
 	huma.Register(h.API, apply, h.apply)
@@ -72,7 +72,10 @@ func (h plans) apply(ctx context.Context, in *applyInput) (*appliedOutput, error
 // planProblem is the problem document for an error of Plans; what has changed is listed.
 func planProblem(err error) error {
 	var changed *previews.Changed
+	var answer huma.StatusError
 	switch {
+	case errors.As(err, &answer): // the caller may not make the plan's change
+		return err
 	case errors.As(err, &changed):
 		var reasons []error
 		for _, r := range changed.Reasons {

@@ -105,7 +105,8 @@ func (h *reads) views(ctx context.Context) (all []*ops.View) {
 func (h *reads) getKind(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
-}) (*document[ops.Kind], error) {
+},
+) (*document[ops.Kind], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -163,7 +164,8 @@ func (in *OrdinalPath) Resolve(huma.Context) []error {
 func (h *reads) getInstance(_ context.Context, in *struct {
 	OrdinalPath
 	IfNoneMatch
-}) (*document[ops.Instance], error) {
+},
+) (*document[ops.Instance], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -178,6 +180,7 @@ func (h *reads) getInstance(_ context.Context, in *struct {
 func (h *reads) getNode(ctx context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
-}) (*document[ops.NodeInstances], error) {
+},
+) (*document[ops.NodeInstances], error) {
 	return tell(in.IfNoneMatch, ops.NodeOf(h.views(ctx), in.Node))
 }

@@ -277,6 +277,9 @@ func Entries(now time.Time, list []ops.Entry) *metav1.Table {
 func entry(e ops.Entry) string {
 	switch {
 	case e.Decision != nil:
+		if e.Decision.Drain != "" {
+			return e.Decision.Summary + "; drain: " + e.Decision.Drain
+		}
 		return e.Decision.Summary
 	case e.Moves != nil:
 		return fmt.Sprintf("resources moved: %d (%s)", e.Moves.Count, e.Moves.Reason)
@@ -293,8 +296,8 @@ func entry(e ops.Entry) string {
 			text += ", lag " + s.WorstLag
 		}
 		return text
-	case e.Type == "gap":
-		return "nothing was recorded until " + stamp(e.Until)
+	case e.Gap != nil:
+		return "gap until " + stamp(e.Until) + ": " + e.Gap.Text
 	}
 	return ""
 }

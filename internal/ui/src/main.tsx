@@ -8,6 +8,8 @@ import { Empty, Failed, Title, Waiting } from './parts/basic';
 import { Problem } from './api/client';
 import { Shell } from './parts/shell';
 import './parts/theme';
+import { keepAsking, stranger } from './data/session';
+import { SignIn } from './views/signin';
 import { Overview } from './views/overview';
 import { Instances } from './views/instances';
 import { InstanceView } from './views/instance';
@@ -18,6 +20,7 @@ import { Timeline } from './views/timeline';
 
 function View() {
   const [first, name = '', view, item] = route.value.path;
+  if (first === 'signin' || (stranger.value && kinds.value === undefined)) return <SignIn />;
   if (kinds.value === undefined) {
     if (link.value.state !== 'lost') return <Waiting />;
     return <Failed problem={new Problem(link.value.status ?? 0, '', '')} />;
@@ -65,7 +68,7 @@ function App() {
       scrollTo(0, 0);
     }
     before.current = at;
-  }, [at, kinds.value === undefined]);
+  }, [at, kinds.value === undefined, stranger.value]);
   return (
     <Shell>
       <View />
@@ -75,6 +78,7 @@ function App() {
 
 followRoutes();
 listen();
+keepAsking();
 void use(preferred()).then(() => {
   const root = document.getElementById('app');
   if (root) render(<App />, root);

@@ -149,6 +149,27 @@ for (const lang of ['en', 'zh']) {
   });
 }
 
+test('a session that ends says so ten minutes before, and a token makes a new one', async () => {
+  const made = await context({ lang: 'en' });
+  await made.addCookies([{ name: 'session', value: 'short', url: server }]);
+  const { page, close } = await open(page0, {}, made);
+  await page.waitForSelector('.standing.warn');
+  assert.match(await page.textContent('.standing.warn'), /ends in [89] min/);
+  await made.addCookies([{ name: 'session', value: 'none', url: server }]);
+  await page.focus('#title');
+  await page.click('.standing.warn a');
+  await page.reload();
+  await page.waitForSelector('.failed');
+  assert.match(await page.textContent('.failed'), /kubectl create token/);
+  await accessible(page, 'sign in');
+  await tabTo(page, 'input[type=password]');
+  await page.keyboard.type('the-token');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => !document.querySelector('.failed'));
+  assert.ok((await said()).includes('signed in by Bearer the-token'));
+  await close();
+});
+
 test('a lost connection shows with its age, and is made again', async () => {
   const { page, close } = await open(page0 + '#/kinds/Thing/instances');
   await fetch(control + '/stop', { method: 'POST' });

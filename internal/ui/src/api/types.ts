@@ -26,3 +26,4 @@ export type PlanDescription = Documents['Description'];
 export type Plan = Documents['Plan'];
 export type Entry = Documents['Entry'];
 export type EntryList = Documents['EntryList'];
+export type Session = Documents['Session'];

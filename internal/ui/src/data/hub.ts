@@ -69,6 +69,11 @@ export class Hub {
     };
   }
 
+  /** Tries again at once where the connection is lost. */
+  hurry(): void {
+    if (this.link.state === 'lost') this.start();
+  }
+
   private update(data: string): void {
     let fleets: Fleet[];
     try {

@@ -25,6 +25,7 @@ scope.onconnect = (e) => {
       hub = new Hub(data.url, tell);
       hub.start();
     } else if (hub) {
+      if (data.url) hub.hurry(); // a page that is opened anew may have signed in
       port.postMessage(hub.now(data.fleet ?? ''));
     }
   };

@@ -42,7 +42,7 @@ export const en = {
   'snapshot.at': 'A saved snapshot of {time}, read only. Ages are as of then.',
   'lost.seen': 'The connection is lost. What you see is {age} old. It is tried again by itself.',
   'lost.never': 'The server does not answer. It is tried again by itself.',
-  'lost.refused': 'The server refuses this session. Open the page anew to sign in again.',
+  'lost.refused': 'The server refuses this session.',
   'said.kind': '{kind}: {verb}',
   'said.alarm': '{kind}: alarm: {alarm}',
   'said.over': '{kind}: no longer: {alarm}',
@@ -463,4 +463,12 @@ export const en = {
   'find.snapshot': 'A snapshot counts resources and does not name them.',
   readonly: 'A saved snapshot has no history and can change nothing.',
   'why.then': 'This is a decision of the past.',
+  signin: 'Sign in',
+  'signin.as': 'You are {user}.',
+  'signin.is':
+    'Paste a token. It becomes a session of this browser, which no script can read, until the token ends or for eight hours.',
+  'signin.token': 'Token',
+  'signin.do': 'Sign in',
+  'signin.ends': 'Your session ends in {time}.',
+  'said.ends': 'Your session ends soon',
 };

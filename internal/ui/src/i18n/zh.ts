@@ -44,7 +44,7 @@ export const zh: Catalogue = {
   'snapshot.at': '{time} 保存的快照，只读。各项时长以当时为准。',
   'lost.seen': '连接已断开。您看到的是 {age}前的内容。正在自动重试。',
   'lost.never': '服务器没有应答。正在自动重试。',
-  'lost.refused': '服务器拒绝了本次会话。请重新打开页面并登录。',
+  'lost.refused': '服务器拒绝了本次会话。',
   'said.kind': '{kind}：{verb}',
   'said.alarm': '{kind}：告警：{alarm}',
   'said.over': '{kind}：告警解除：{alarm}',
@@ -460,6 +460,13 @@ export const zh: Catalogue = {
   'find.snapshot': '快照只统计资源数量，不含其名称。',
   readonly: '已保存的快照没有历史，也不能做任何更改。',
   'why.then': '这是过去的一次决定。',
+  signin: '登录',
+  'signin.as': '您是 {user}。',
+  'signin.is': '请粘贴令牌。它将成为此浏览器的会话，脚本无法读取，直到令牌过期，最长八小时。',
+  'signin.token': '令牌',
+  'signin.do': '登录',
+  'signin.ends': '您的会话将在 {time}后结束。',
+  'said.ends': '您的会话即将结束',
 };
 
 /** The server's sentences by the code that it gives beside them. What is not here is shown in English. */

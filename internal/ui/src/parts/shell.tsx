@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useRef } from 'preact/hooks';
 import { clock, kinds, link, mode, now } from '../data/store';
 import { route, to } from '../data/route';
+import { ending } from '../data/session';
 import { say, stamp } from '../data/times';
 import { choose, lang, preferred, t, type Key, type Lang } from '../i18n';
 import { word } from './basic';
@@ -129,12 +130,31 @@ function Standing() {
       </p>
     );
   }
-  if (state !== 'lost') return null;
+  if (state !== 'lost') return <Ending />;
   const age = say(clock.value - (seen ?? clock.value));
   return (
     <p class="standing bad">
       <span aria-hidden="true">▲ </span>
-      {status === 401 || status === 403 ? t('lost.refused') : seen ? t('lost.seen', { age }) : t('lost.never')}
+      {status === 401 || status === 403 ? <Refused /> : seen ? t('lost.seen', { age }) : t('lost.never')}
+    </p>
+  );
+}
+
+function Refused() {
+  return (
+    <>
+      {t('lost.refused')} <a href={to(['signin'])}>{t('signin')}</a>
+    </>
+  );
+}
+
+/** Says ten minutes before that a session ends. */
+function Ending() {
+  if (ending.value === undefined) return null;
+  return (
+    <p class="standing warn">
+      <span aria-hidden="true">△ </span>
+      {t('signin.ends', { time: say(ending.value) })} <a href={to(['signin'])}>{t('signin')}</a>
     </p>
   );
 }
@@ -152,6 +172,7 @@ function statesNow(): Map<string, { code: string; say: () => string }> {
       });
     }
   }
+  if (ending.value !== undefined) states.set(' session', { code: 'ends', say: () => t('said.ends') });
   const { state } = link.value;
   if (state !== 'connecting')
     states.set('', { code: state, say: () => t(state === 'lost' ? 'said.lost' : 'said.open') });
@@ -170,7 +191,7 @@ function Announcer() {
     const news = [...states].filter(([name, s]) => old.get(name)?.code !== s.code).map(([, s]) => s.say());
     for (const name of old.keys()) {
       const [kind, alarm] = name.split(' ');
-      if (alarm && !states.has(name)) news.push(t('said.over', { kind: kind ?? '', alarm: alarmTitle(alarm) }));
+      if (kind && alarm && !states.has(name)) news.push(t('said.over', { kind: kind ?? '', alarm: alarmTitle(alarm) }));
     }
     if (news.length > 0) said.value = news.join('. ');
   });
