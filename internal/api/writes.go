@@ -1,10 +1,8 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -86,7 +84,6 @@ func (h *handlers) pause(operation string, paused bool) func(context.Context, *K
 		if err != nil {
 			return nil, err
 		}
-		access.Audit(ctx, access.Note{After: fmt.Sprintf("paused %t", paused)})
 		v, err := h.view(in.Kind)
 		if err != nil {
 			return nil, err
@@ -104,7 +101,6 @@ func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebala
 	if err != nil {
 		return nil, err
 	}
-	access.Audit(ctx, access.Note{Before: "plan " + done.PlanID, After: "paused, and rolled back"})
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
 }
 
@@ -133,7 +129,6 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if err != nil {
 		return nil, err
 	}
-	access.Audit(ctx, access.Note{After: req.text()})
 	if minimal {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			ctx.SetHeader("Preference-Applied", "return=minimal")
@@ -141,18 +136,6 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 		}}, nil
 	}
 	return h.answer(in.Kind)
-}
-
-// text is what is asked for, for the audit log.
-func (r *OrchestrateRequest) text() string {
-	var asked []string
-	if r.MaxInstances != nil {
-		asked = append(asked, fmt.Sprintf("maxInstances %d", *r.MaxInstances))
-	}
-	if r.ResourcePerInstance != nil {
-		asked = append(asked, fmt.Sprintf("resourcePerInstance %d", *r.ResourcePerInstance))
-	}
-	return cmp.Or(strings.Join(asked, ", "), "the leader looks now")
 }
 
 // prefersMinimal says whether a Prefer header asks for an answer without the document. Of two that
@@ -180,7 +163,6 @@ func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[Con
 	if err != nil {
 		return nil, err
 	}
-	access.Audit(ctx, access.Note{Before: fmt.Sprintf("%d deletes of set %d wait", in.Body.Deletes, in.Body.Set), After: "they are carried out"})
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
 }
 
@@ -231,8 +213,5 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 	if err != nil {
 		return nil, err
 	}
-	access.Audit(ctx, access.Note{
-		Before: fmt.Sprintf("instance %d", in.ordinal), After: fmt.Sprintf("pod %s (%s) is assumed dead; %d resources go to others", out.Pod, out.UID, out.Left),
-	})
 	return &jsonBody[Reassigned]{Body: out}, nil
 }
