@@ -82,9 +82,12 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	return o, notes
 }
 
+// ready are those that may be opened. A pod beyond the size that is will be deleted, however ready it
+// still seems: its ordinal waits until the scale up is written and seen.
 func ready(in *decide.Input, ordinals []int) (all []int) {
 	for _, n := range ordinals {
-		if i := in.Observed.Instance(n); i != nil && i.Pod != nil && i.Pod.Ready && !i.Pod.Terminating {
+		i := in.Observed.Instance(n)
+		if in.Observed.Workload.Has(n) && i != nil && i.Pod != nil && i.Pod.Ready && !i.Pod.Terminating {
 			all = append(all, n)
 		}
 	}

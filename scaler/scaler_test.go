@@ -50,6 +50,21 @@ func TestGrowthIsWrittenAtOnceAndOnce(t *testing.T) {
 	require.Empty(t, w.took())
 }
 
+// Right after a scale down the pod still seems ready. Load that returns in that moment must not be
+// placed on it before the scale up is written.
+func TestAPodBeyondTheSizeIsNotOpenedBeforeTheScaleUpIsSeen(t *testing.T) {
+	w, s := led(t, 2, 200)
+	w.pods[2], w.ready[2] = "beyond", true
+	w.pool = 150
+	d := w.tick(s, 2*second)
+	require.Equal(t, outcome.Scaled, d.Act.Done)
+	require.Equal(t, []string{"replicas 2 -> 4"}, w.took())
+	require.Equal(t, []int{0, 1, 2, 3}, w.orders.Stay)
+	require.Equal(t, []int{0, 1}, w.orders.Ready)
+	w.tick(s, 2*second)
+	require.Contains(t, w.orders.Ready, 2, "now it is of the size")
+}
+
 func TestShrinkIsWrittenOnlyWhenWhatGoesIsEmpty(t *testing.T) {
 	w, s := led(t, 4, 400)
 	for n := range 4 {
