@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
@@ -34,6 +35,9 @@ const (
 	groupInFlight = 200
 	// groupTimeout is longer than a change waits to be carried out.
 	groupTimeout = 50 * time.Second
+	// besideTimeout is how long a reader may take for an answer. Each request sets it anew, since
+	// HTTP/1 keeps that of the request before; a stream sets its own.
+	besideTimeout = groupTimeout * 3 / 2
 )
 
 // beside leads requests to what serves them.
@@ -41,19 +45,33 @@ func (s *Server) beside(metrics http.Handler, c *genericapiserver.Config) http.H
 	b := s.cfg.Beside
 	group, prefix := http.NotFoundHandler(), "/apis/"+b.Version.String()+"/"
 	if b.Group != nil {
-		own := *c
-		own.MaxRequestsInFlight, own.MaxMutatingRequestsInFlight, own.RequestTimeout = groupInFlight, groupInFlight, groupTimeout
-		group = s.checkTokens(genericapiserver.DefaultBuildHandlerChain(s.withRecovery(b.Group), &own))
+		chain := *c
+		chain.MaxRequestsInFlight, chain.MaxMutatingRequestsInFlight, chain.RequestTimeout = groupInFlight, groupInFlight, groupTimeout
+		group = withWriteDeadline(s.besideTimeout, withoutTokens(genericapiserver.DefaultBuildHandlerChain(s.withRecovery(b.Group), &chain)))
 	}
+	own := withWriteDeadline(s.besideTimeout, b.Own)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case b.Own != nil && b.Owns(r.URL.Path):
-			b.Own.ServeHTTP(w, r)
+			own.ServeHTTP(w, r)
 		case b.Group != nil && len(r.URL.Path) > len(prefix) && strings.HasPrefix(r.URL.Path, prefix):
 			group.ServeHTTP(w, r)
 		default:
 			metrics.ServeHTTP(w, r)
 		}
+	})
+}
+
+// withoutTokens refuses bearer tokens before any review: the library would take those for the API
+// server. Callers of the group come through it, and it keeps their tokens.
+func withoutTokens(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shardscaler", error="invalid_token"`)
+			writeStatus(w, apierrors.NewUnauthorized("no token is taken here: call the API server, or the same path below /v1/api/ with a token made for that"))
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

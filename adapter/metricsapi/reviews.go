@@ -67,7 +67,7 @@ func (t *tokens) authenticate(r *http.Request) error {
 		return nil
 	}
 	err := t.Limit.Do(r.Context(), limits.Source(r.RemoteAddr), token, func(ctx context.Context) error {
-		_, err := limits.ReviewToken(ctx, t.Client, token)
+		_, err := limits.ReviewToken(ctx, t.Client, token, "")
 		return err
 	})
 	if err != nil {

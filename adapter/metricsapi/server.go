@@ -57,6 +57,7 @@ type Server struct {
 	cfg            Config
 	maxInFlight    int
 	requestTimeout time.Duration
+	besideTimeout  time.Duration
 	listener       net.Listener
 	provider       *provider
 	log            *slog.Logger
@@ -73,7 +74,7 @@ func New(cfg Config, view func() View, log *slog.Logger, reg prometheus.Register
 		return nil, fmt.Errorf("listen for metrics API: %w", err)
 	}
 	return &Server{
-		cfg: cfg, maxInFlight: maxInFlight, requestTimeout: requestTimeout, log: log,
+		cfg: cfg, maxInFlight: maxInFlight, requestTimeout: requestTimeout, besideTimeout: besideTimeout, log: log,
 		listener: limits.Listen(listener, maxConnections, maxFromOne),
 		provider: &provider{view: view, metrics: newMetrics(reg)},
 	}, nil

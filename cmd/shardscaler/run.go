@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/internal/app"
@@ -44,6 +45,17 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	inputFlags(f, &o)
+	servingFlags(f, &o)
+	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
+	leaderFlags(f, &o)
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	return cmd
+}
+
+// inputFlags say who this replica is, and where its configuration and its sources are.
+func inputFlags(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the workloads, the ConfigMap and the Lease (default $POD_NAMESPACE)")
 	f.StringVar(&o.PodName, "pod-name", os.Getenv("POD_NAME"), "name of this replica (default $POD_NAME)")
 	f.StringVar(&o.ConfigMap, "config-map", "shardscaler", "ConfigMap that holds the configuration under the key "+app.ConfigKey)
@@ -73,6 +85,10 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.StringVar(&o.MQTTTLS.CertFile, "mqtt-tls-cert-file", "", "our own certificate, for a broker that asks for one")
 	f.StringVar(&o.MQTTTLS.KeyFile, "mqtt-tls-key-file", "", "its private key")
 	f.StringVar(&o.CatalogueDSNFile, "catalogue-dsn-file", "", "file with the catalogue's address: postgres://…, mysql://… or mariadb://…")
+}
+
+// servingFlags say where this replica serves, and whom.
+func servingFlags(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.Listen, "listen", ":8080", "address of the REST API, the probes and /metrics")
 	f.StringVar(&o.Advertise, "advertise", advertised(), "host:port at which the other replicas reach --listen (default $POD_IP:8080)")
 	f.StringVar(&o.BindAddress, "bind-address", "0.0.0.0", "address of --secure-port")
@@ -90,15 +106,14 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 	f.BoolVar(&o.PlainHTTPTokens, "plain-http-tokens", false, "let the old POSTs take tokens over plain HTTP, where they can be read on their way, and of the API server's audience")
 	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "names under which browsers reach --secure-port, such as an ingress's; those of its Service and loopback are known")
 	f.BoolVar(&o.InsecureLocal, "insecure-local", false, "let POST pass without a token; only with a loopback --listen")
-	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing and say what would be done")
+}
+
+func leaderFlags(f *pflag.FlagSet, o *app.Options) {
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")
 	f.StringVar(&o.LeaseName, "lease-name", "shardscaler", "Lease of the election")
 	f.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "how long others wait for a silent leader")
 	f.DurationVar(&o.RenewDeadline, "renew-deadline", 10*time.Second, "how long the leader tries to renew before it stops")
 	f.DurationVar(&o.RetryPeriod, "retry-period", 2*time.Second, "time between two tries to take or renew the lease")
-	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&format, "log-format", "text", "text or json")
-	return cmd
 }
 
 // advertised is where the other replicas reach this one, if the pod was told its address.

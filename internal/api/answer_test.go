@@ -19,7 +19,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
@@ -277,14 +279,14 @@ type crowded struct {
 	encodings *encodings
 }
 
-func (c crowded) Orchestrate(ctx context.Context, kind string, most, each *int) error {
+func (c crowded) Orchestrate(ctx context.Context, kind string, most, each *int) (ops.Applied, error) {
 	c.encodings.outdated = maxOutdated + 1
 	return c.backend.Orchestrate(ctx, kind, most, each)
 }
 
 func TestWhatIsCarriedOutIsNotRefusedForWantOfRoom(t *testing.T) {
 	b, most := &backend{}, 30
-	h := &handlers{log: slog.New(slog.DiscardHandler), patience: time.Minute}
+	h := &handlers{log: slog.New(slog.DiscardHandler), patience: time.Minute, audit: func(context.Context, kinds.Audited) {}}
 	h.backend = crowded{b, &h.encodings}
 	ask := &orchestrateInput{KindPath: KindPath{Kind: "Thing"}, Body: &OrchestrateRequest{MaxInstances: &most}}
 

@@ -45,11 +45,11 @@ type Backend interface {
 	// Kinds are the names of the configured kinds, in their order.
 	Kinds() []string
 	// Orchestrate puts values over the ConfigMap's (nil: leave as it is) and wakes the kind's loop.
-	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error
+	Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) (ops.Applied, error)
 	// Confirm carries out a set's waiting deletes if they are count. Set 0: the only such, or all.
 	Confirm(ctx context.Context, kind string, set, count int) error
 	// Pause stops voluntary moves, or lets them go on, over what the ConfigMap says.
-	Pause(ctx context.Context, kind string, paused bool) error
+	Pause(ctx context.Context, kind string, paused bool) (ops.Applied, error)
 	// Rollback pauses, and has the running wave of moves return. ErrConflict: nothing runs.
 	Rollback(ctx context.Context, kind string) (rebalancer.RolledBack, error)
 	// PodDrain says whether a pod may end, and waits up to wait for that. It can be ErrUnknownPod.
@@ -91,7 +91,7 @@ type Config struct {
 	Guard *access.Guard
 	// Peers speaks with other replicas.
 	Peers http.RoundTripper
-	// Record has a change that a person has made in the kind's history.
+	// Record has a change that a person has made in the kind's history; nil: there is none.
 	Record func(kind string, c ops.ChangeEntry)
 	// SlowReader is how long a reader may take for 256 KiB before it is cut off. Default 5s.
 	SlowReader time.Duration
@@ -125,6 +125,12 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h := &handlers{
 		api: humago.New(mux, hc), backend: backend, guard: cfg.Guard, peers: cfg.Peers, log: log,
 		slowReader: cmp.Or(cfg.SlowReader, 5*time.Second), patience: cmp.Or(cfg.Patience, patience),
+		audit: func(ctx context.Context, a kinds.Audited) {
+			access.Audit(ctx, access.Note{Before: a.Before, After: a.After})
+			if cfg.Record != nil {
+				cfg.Record(a.Kind, ops.ChangeEntry{By: a.User, What: a.Operation, Before: a.Before, After: a.After})
+			}
+		},
 		large: limits.NewShare(maxLarge), small: limits.NewShare(maxSmall), drains: limits.NewShare(maxDrains),
 	}
 	h.registerReads()
@@ -136,10 +142,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
 		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
 		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
-		Audit: func(ctx context.Context, a kinds.Audited) {
-			access.Audit(ctx, access.Note{Before: a.Before, After: a.After})
-			cfg.Record(a.Kind, ops.ChangeEntry{By: a.User, What: a.Operation, Before: a.Before, After: a.After})
-		},
+		Audit: h.audit,
 	})
 }
 
@@ -152,6 +155,8 @@ type handlers struct {
 	slowReader time.Duration
 	patience   time.Duration
 	encodings  encodings
+	// audit notes a change that was made, or may have been made, in the audit log and the history.
+	audit func(context.Context, kinds.Audited)
 
 	large, small, drains *limits.Share
 }

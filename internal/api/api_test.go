@@ -21,6 +21,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/api/aggregated"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -79,18 +80,19 @@ func (b *backend) Kind(name string) (KindView, bool) {
 	return v, true
 }
 
-func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) error {
+func (b *backend) Orchestrate(_ context.Context, _ string, most, each *int) (ops.Applied, error) {
 	if b.fails != nil {
-		return b.fails
+		return ops.Applied{}, b.fails
 	}
+	before := ops.Over{Override: b.override}.Text()
 	b.calls++
 	base := config.Default("Thing", "iota-dac")
 	o, err := b.override.Set(&base, 100, most, each, config.Said{})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return ops.Applied{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	b.override = o
-	return nil
+	return ops.Applied{Before: before, After: ops.Over{Override: o}.Text()}, nil
 }
 
 func (b *backend) Confirm(_ context.Context, _ string, set, count int) error {
@@ -104,13 +106,14 @@ func (b *backend) Confirm(_ context.Context, _ string, set, count int) error {
 	return nil
 }
 
-func (b *backend) Pause(_ context.Context, _ string, paused bool) error {
+func (b *backend) Pause(_ context.Context, _ string, paused bool) (ops.Applied, error) {
 	if b.fails != nil {
-		return b.fails
+		return ops.Applied{}, b.fails
 	}
+	before := ops.Over{Override: b.override}.Text()
 	base := config.Default("Thing", "iota-dac")
 	b.override = b.override.SetPaused(&base, paused, config.Said{})
-	return nil
+	return ops.Applied{Before: before, After: ops.Over{Override: b.override}.Text()}, nil
 }
 
 func (b *backend) Rollback(context.Context, string) (rebalancer.RolledBack, error) {

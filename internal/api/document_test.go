@@ -38,8 +38,8 @@ import (
 //go:generate go test . -run TestTheOpenAPIDocumentIsTheCommittedOne -update
 var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
-// operators is a kinds.Backend of one kind, Thing, of three instances, whose instance 2 runs /, a/b,
-// instances and größe. What it does not implement must not be asked.
+// operators is a kinds.Backend of one kind, Thing, of three instances, whose instance 2 runs /,
+// a/b, instances and größe. What it does not implement must not be asked.
 type operators struct {
 	kinds.Backend
 	change func(*ops.View)

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -14,6 +16,9 @@ import (
 // forwarded marks a request that another replica passed on, so that two replicas that each take the
 // other for the leader do not pass it back and forth.
 const forwarded = "X-Shardscaler-Forwarded"
+
+// forwardSlack is how much longer than its own patience the leader may take to answer.
+const forwardSlack = 10 * time.Second
 
 // forward lets the leader answer writes. Over TLS the leader is told who the caller is; over plain
 // HTTP, where that is asked for, it is sent what the caller sent.
@@ -28,6 +33,8 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 		h.refuse(ctx, http.StatusServiceUnavailable, "no leader is known at the moment, or none that can be reached over TLS; try again in a few seconds")
 	default:
 		r, w := humago.Unwrap(ctx)
+		patient, cancel := context.WithTimeout(r.Context(), h.patience+forwardSlack)
+		defer cancel()
 		proxy := &httputil.ReverseProxy{
 			Transport: http.DefaultTransport,
 			Rewrite: func(p *httputil.ProxyRequest) {
@@ -44,6 +51,6 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 		if to.Scheme == "https" {
 			proxy.Transport = h.peers
 		}
-		proxy.ServeHTTP(w, r)
+		proxy.ServeHTTP(w, r.WithContext(patient))
 	}
 }

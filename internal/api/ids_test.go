@@ -15,9 +15,9 @@ func asBrowsers(id string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(id), "+", "%20"), ".", "%2E")
 }
 
-// Any text may be an id: words of paths, what separates, escapes or cleans paths, and other scripts.
-// The one exception is "/" alone: http.ServeMux takes the segment %2F for a path's end. The new call
-// has ids in its query, and finds it.
+// Any text may be an id: words of paths, what separates, escapes or cleans paths, and other
+// scripts. The one exception is "/" alone: http.ServeMux takes the segment %2F for a path's end.
+// The new call has ids in its query, and finds it.
 func TestAnyIDIsFound(t *testing.T) {
 	ids := []string{
 		"instances", "reservations", "decision", "orchestrate", "pause", "reconcile", "resource", "kinds",

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
@@ -249,6 +251,9 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 	return &jsonBody[*outcome.Report]{Body: v.Decision}, nil
 }
 
-func (h *handlers) getSnapshot(_ context.Context, _ *struct{}) (*jsonBody[decide.Saved], error) {
-	return &jsonBody[decide.Saved]{Body: h.backend.Saved()}, nil
+// getSnapshot leaves out the kinds that the caller may not see.
+func (h *handlers) getSnapshot(ctx context.Context, _ *struct{}) (*jsonBody[decide.Saved], error) {
+	saved := h.backend.Saved()
+	saved.Inputs = slices.DeleteFunc(saved.Inputs, func(in decide.Input) bool { return !access.Sees(ctx, in.Config.Name) })
+	return &jsonBody[decide.Saved]{Body: saved}, nil
 }

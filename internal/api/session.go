@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,7 +43,7 @@ func (h *handlers) registerSession() {
 	})
 	huma.Register(h.api, op("begin-session", http.MethodPost, "Keep the bearer token of this call as a session: sealed, in a cookie"), h.beginSession)
 	end := op("end-session", http.MethodDelete, "End the session: the browser forgets the cookie")
-	end.Middlewares, end.Security = h.places(h.small), nil // whoever has none loses none
+	end.Middlewares, end.Security = h.places(h.small), nil // without a session none is lost
 	huma.Register(h.api, end, func(context.Context, *struct{}) (*endOutput, error) {
 		return &endOutput{SetCookie: *access.End()}, nil
 	})
@@ -54,15 +53,19 @@ type endOutput struct {
 	SetCookie http.Cookie `header:"Set-Cookie"`
 }
 
-func (h *handlers) beginSession(ctx context.Context, in *struct {
+type beginInput struct {
 	Authorization string `header:"Authorization" required:"true"`
-},
-) (*sessionOutput, error) {
+}
+
+func (h *handlers) beginSession(ctx context.Context, in *beginInput) (*sessionOutput, error) {
 	if access.DoorFrom(ctx) != access.Secure {
 		return nil, huma.Error403Forbidden("a session begins over TLS alone")
 	}
-	_, token, _ := strings.Cut(strings.TrimSpace(in.Authorization), " ")
-	cookie, until, err := h.guard.Begin(strings.TrimSpace(token), time.Now())
+	token := access.Bearer(in.Authorization)
+	if token == "" { // the caller was let in by a cookie
+		return nil, huma.Error422UnprocessableEntity("header.Authorization: must be a bearer token")
+	}
+	cookie, until, err := h.guard.Begin(token, time.Now())
 	switch {
 	case errors.Is(err, access.ErrTokenTooLong):
 		return nil, huma.Error422UnprocessableEntity(err.Error())

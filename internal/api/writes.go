@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/rebalancer"
@@ -49,15 +50,26 @@ func (h *handlers) registerWrites() {
 		"Assume a pod dead, so that what it owns is reassigned without proof of release", h.small), h.reassign)
 }
 
-// carryOut makes a change of a kind. What is not sent to ZooKeeper within the patience never is.
-func (h *handlers) carryOut(ctx context.Context, operation, kind string, change func(context.Context) error) error {
+// doing does what a person asks for, and says for the audit log what was before and after.
+type doing func(context.Context) (before, after string, err error)
+
+// carryOut makes a change of a kind, and notes it. What is not sent to ZooKeeper within the patience
+// never is.
+func (h *handlers) carryOut(ctx context.Context, operation, kind string, do doing) error {
 	if _, err := h.view(kind); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.patience)
+	patient, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
-	err := change(ctx)
+	a := kinds.Audited{User: access.UserFrom(ctx).Name, Operation: operation, Kind: kind}
+	var err error
+	if a.Before, a.After, err = do(patient); err == nil {
+		h.audit(ctx, a)
+		return nil
+	}
 	if errors.Is(err, orders.ErrOutcomeUnknown) {
+		a.After = "unknown: " + err.Error()
+		h.audit(ctx, a)
 		return unknown(operation, kind, err.Error())
 	}
 	return problem(err)
@@ -65,11 +77,13 @@ func (h *handlers) carryOut(ctx context.Context, operation, kind string, change 
 
 func (h *handlers) pause(operation string, paused bool) func(context.Context, *KindPath) (*jsonBody[PauseSetting], error) {
 	return func(ctx context.Context, in *KindPath) (*jsonBody[PauseSetting], error) {
-		err := h.carryOut(ctx, operation, in.Kind, func(ctx context.Context) error { return h.backend.Pause(ctx, in.Kind, paused) })
+		err := h.carryOut(ctx, operation, in.Kind, func(ctx context.Context) (before, after string, err error) {
+			done, err := h.backend.Pause(ctx, in.Kind, paused)
+			return done.Before, done.After, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		h.log.Info("voluntary moves of the kind paused or resumed", "kind", in.Kind, "paused", paused, "user", access.UserFrom(ctx).Name)
 		v, err := h.view(in.Kind)
 		if err != nil {
 			return nil, err
@@ -80,14 +94,13 @@ func (h *handlers) pause(operation string, paused bool) func(context.Context, *K
 
 func (h *handlers) rollback(ctx context.Context, in *KindPath) (*jsonBody[rebalancer.RolledBack], error) {
 	var done rebalancer.RolledBack
-	err := h.carryOut(ctx, "rollback", in.Kind, func(ctx context.Context) (err error) {
+	err := h.carryOut(ctx, "rollback", in.Kind, func(ctx context.Context) (before, after string, err error) {
 		done, err = h.backend.Rollback(ctx, in.Kind)
-		return err
+		return kinds.RolledBackText(&done, err)
 	})
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("rolled back", "kind", in.Kind, "plan", done.PlanID, "user", access.UserFrom(ctx).Name)
 	return &jsonBody[rebalancer.RolledBack]{Body: done}, nil
 }
 
@@ -109,13 +122,13 @@ func (h *handlers) orchestrate(ctx context.Context, in *orchestrateInput) (*huma
 	if in.Body != nil {
 		req = *in.Body
 	}
-	err := h.carryOut(ctx, "orchestrate", in.Kind, func(ctx context.Context) error {
-		return h.backend.Orchestrate(ctx, in.Kind, req.MaxInstances, req.ResourcePerInstance)
+	err := h.carryOut(ctx, "orchestrate", in.Kind, func(ctx context.Context) (before, after string, err error) {
+		done, err := h.backend.Orchestrate(ctx, in.Kind, req.MaxInstances, req.ResourcePerInstance)
+		return done.Before, done.After, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("orchestrate called", "kind", in.Kind, "user", access.UserFrom(ctx).Name)
 	if minimal {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			ctx.SetHeader("Preference-Applied", "return=minimal")
@@ -144,13 +157,12 @@ type confirmInput struct {
 }
 
 func (h *handlers) confirm(ctx context.Context, in *confirmInput) (*jsonBody[ConfirmRequest], error) {
-	err := h.carryOut(ctx, "confirm-deletes", in.Kind, func(ctx context.Context) error {
-		return h.backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes)
+	err := h.carryOut(ctx, "confirm-deletes", in.Kind, func(ctx context.Context) (before, after string, err error) {
+		return kinds.ConfirmText(in.Body.Set, in.Body.Deletes, h.backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes))
 	})
 	if err != nil {
 		return nil, err
 	}
-	h.log.Info("deletes confirmed", "kind", in.Kind, "deletes", in.Body.Deletes, "set", in.Body.Set, "user", access.UserFrom(ctx).Name)
 	return &jsonBody[ConfirmRequest]{Body: in.Body}, nil
 }
 
@@ -194,13 +206,12 @@ func (h *handlers) reassign(ctx context.Context, in *reassignInput) (*jsonBody[R
 		return nil, huma.Error422UnprocessableEntity("assumeDead false: must be true; what is proven to be released is reassigned automatically")
 	}
 	var out Reassigned
-	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (err error) {
+	err := h.carryOut(ctx, "reassign", in.Kind, func(ctx context.Context) (before, after string, err error) {
 		out, err = h.backend.Reassign(ctx, in.Kind, in.ordinal, access.UserFrom(ctx).Name)
-		return err
+		return kinds.ReassignText(in.ordinal, out.Pod, out.UID, out.Left, err)
 	})
 	if err != nil {
 		return nil, err
 	}
-	h.log.Warn("a pod is assumed dead", "kind", in.Kind, "instance", in.ordinal, "pod", out.Pod, "uid", out.UID, "resources", out.Left, "user", out.By)
 	return &jsonBody[Reassigned]{Body: out}, nil
 }

@@ -87,17 +87,8 @@ func (a *App) configured(kind string) (*runner, *config.Config, *config.Kind, er
 }
 
 // Orchestrate implements api.Backend.
-func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) error {
-	r, cfg, base, err := a.configured(kind)
-	if err != nil {
-		return err
-	}
-	if maxInstances == nil && resourcePerInstance == nil {
-		r.asked.Wake()
-		return nil
-	}
-	_, err = r.change(ctx, cfg, base, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, access.UserFrom(ctx).Name)
-	return err
+func (a *App) Orchestrate(ctx context.Context, kind string, maxInstances, resourcePerInstance *int) (ops.Applied, error) {
+	return operators{a}.Change(ctx, kind, ops.Change{MaxInstances: maxInstances, Capacity: resourcePerInstance}, access.UserFrom(ctx).Name)
 }
 
 // Confirm implements api.Backend.
@@ -114,13 +105,8 @@ func (a *App) Confirm(ctx context.Context, kind string, set, count int) error {
 }
 
 // Pause implements api.Backend.
-func (a *App) Pause(ctx context.Context, kind string, paused bool) error {
-	r, cfg, base, err := a.configured(kind)
-	if err != nil {
-		return err
-	}
-	_, err = r.change(ctx, cfg, base, ops.Change{Paused: &paused}, access.UserFrom(ctx).Name)
-	return err
+func (a *App) Pause(ctx context.Context, kind string, paused bool) (ops.Applied, error) {
+	return operators{a}.Change(ctx, kind, ops.Change{Paused: &paused}, access.UserFrom(ctx).Name)
 }
 
 // Rollback implements api.Backend. It pauses too: else the same would be planned again at once.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
@@ -39,9 +39,7 @@ func (o operators) View(kind string) (*ops.View, bool) {
 			view.Undecided = err.Error()
 		}
 	}
-	if !o.app.leadership.leads() { // the leader alone reads the catalogue: what is here is of a former term
-		view.Snapshot.Sources.Catalogue = observed.Source{}
-	}
+	view.Follows = !o.app.leadership.leads()
 	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }
@@ -86,6 +84,9 @@ func (o operators) Apply(ctx context.Context, kind, id, by string) (ops.Applied,
 	}
 	head, _ := l.engine.Head()
 	return l.previews.Apply(ctx, id, by, head.Epoch, time.Now, func(p previews.Plan) (ops.Applied, error) {
+		if err := o.mayApply(ctx, kind, &p.Basis.Change); err != nil {
+			return ops.Applied{}, err
+		}
 		if err := p.Unchanged(l); err != nil {
 			return ops.Applied{}, err
 		}
@@ -94,6 +95,42 @@ func (o operators) Apply(ctx context.Context, kind, id, by string) (ops.Applied,
 		}
 		return l.apply(ctx, &p, by)
 	})
+}
+
+// mayApply says whether the caller may make the change of a plan: to apply it is no way around that.
+func (o operators) mayApply(ctx context.Context, kind string, c *ops.Change) error {
+	verb, subresource := callOf(c)
+	if verb == "" { // a spread, for which there is no other call
+		return nil
+	}
+	return o.app.guard.May(ctx, access.Right{Verb: verb, Resource: "kinds", Subresource: subresource, Name: kind})
+}
+
+// callOf is the call that makes a change, as its right names it; "": there is none.
+func callOf(c *ops.Change) (verb, subresource string) {
+	switch {
+	case c.Size != nil:
+		return "update", "size"
+	case c.EndSize:
+		return "delete", "size"
+	case c.MaxInstances != nil, c.Capacity != nil:
+		return "update", "limits"
+	case c.Drain != nil:
+		return "create", "drains"
+	case c.Undrain != nil:
+		return "delete", "drains"
+	case c.Pin != nil:
+		return "create", "pins"
+	case c.Move != nil:
+		return "create", "moves"
+	case c.Unpin != "":
+		return "delete", "pins"
+	case c.Paused != nil && *c.Paused:
+		return "create", "pause"
+	case c.Paused != nil:
+		return "delete", "pause"
+	}
+	return "", ""
 }
 
 // leading is a kind that this process leads: it is the previews.Leader.
@@ -123,9 +160,9 @@ func (l *leading) apply(ctx context.Context, p *previews.Plan, by string) (ops.A
 		l.engine.Spread()
 	}
 	l.asked.Wake()
-	return ops.Applied{
-		ID: p.ID, Change: c, Kept: done.is.List(), Version: done.is.Version(), Before: done.before.Text(), After: done.is.Text(),
-	}, nil
+	applied := done.applied(c)
+	applied.ID = p.ID
+	return applied, nil
 }
 
 // put makes of what stands what the change would make of it.

@@ -25,7 +25,8 @@ const (
 	operatorName = scaler.OperatorName
 )
 
-// overrides is what persons have put over the kind. What cannot be read is ignored, and logged once.
+// overrides is what persons have put over the kind. What cannot be read is ignored, and logged
+// once.
 func (r *runner) overrides() (o ops.Over) {
 	o.Override, _ = read(r, &r.keptOverride, overrideName, parsing(r, overrideName, parseOverride))
 	o.Operator, _ = read(r, &r.keptOperator, operatorName, parsing(r, operatorName, scaler.ParseOperator))
@@ -58,6 +59,11 @@ type changing struct {
 	update orders.Update
 	// is what it has come to; before is what stood.
 	before, is ops.Over
+}
+
+// applied is what the change c has come to.
+func (d *changing) applied(c ops.Change) ops.Applied {
+	return ops.Applied{Change: c, Kept: d.is.List(), Version: d.is.Version(), Before: d.before.Text(), After: d.is.Text()}
 }
 
 // change carries out what by asks for, and wakes the kind's loop, which does the rest. What is
@@ -166,9 +172,7 @@ func (o operators) Change(ctx context.Context, kind string, c ops.Change, by str
 	if err != nil {
 		return ops.Applied{}, err
 	}
-	return ops.Applied{
-		Change: c, Kept: done.is.List(), Version: done.is.Version(), Before: done.before.Text(), After: done.is.Text(),
-	}, nil
+	return done.applied(c), nil
 }
 
 // Rollback implements kinds.Changes.

@@ -2,13 +2,18 @@ package app
 
 import (
 	"errors"
+	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
@@ -89,4 +94,29 @@ func TestWhatIsRefusedIsRefusedAtOnce(t *testing.T) {
 	}
 	_, err := o.Change(t.Context(), "Nothing", ops.Change{}, "ann")
 	require.True(t, errors.Is(err, errors.ErrUnsupported))
+}
+
+// The leader asks for the right of a plan's change when it is applied: only then it is known.
+func TestAPlanIsAppliedOnlyByWhoMayMakeItsChange(t *testing.T) {
+	r := startReplica(t, observedtest.Patience)
+	r.seen()
+	reviews, n := &one{}, 2
+	r.app.guard = access.New(access.Config{Namespace: "iota"}, reviews, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	o := operators{r.app}
+	var plan ops.Plan
+	r.until("a preview", func() bool {
+		var err error
+		plan, err = o.Preview(t.Context(), "Thing", ops.Change{Drain: &n})
+		return err == nil
+	})
+	var answer huma.StatusError
+	_, err := o.Apply(t.Context(), "Thing", plan.ID, "ann")
+	require.ErrorAs(t, err, &answer)
+	require.Equal(t, http.StatusForbidden, answer.GetStatus())
+	after, _ := o.Overrides("Thing")
+	require.Empty(t, after.Items)
+
+	reviews.right = access.Right{Verb: "create", Resource: "kinds", Subresource: "drains", Name: "Thing", Namespace: "iota"}
+	_, err = o.Apply(t.Context(), "Thing", plan.ID, "ann")
+	require.False(t, errors.As(err, &answer), "%v", err)
 }

@@ -138,8 +138,9 @@ func (r *runner) lead(ctx context.Context) error {
 	return nil
 }
 
-// serveTerm runs the engine's writer, the scaler's ticks and the recorder of both together until any
-// ends. The writer ends last, unless the term is over: the recorder stores the last minute by it.
+// serveTerm runs the engine's writer, the scaler's ticks and the recorder of both together until
+// any ends. The writer ends last, unless the term is over: the recorder stores the last minute by
+// it.
 func (r *runner) serveTerm(ctx, term context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

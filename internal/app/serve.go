@@ -102,7 +102,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    access.MaxHeader,
 		ConnContext:       stream.ConnContext,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
@@ -132,9 +132,18 @@ func (o *Options) tellOfDoors(log *slog.Logger) {
 // streams returns what serves the streams of the kinds.
 func (o operators) streams() *stream.Hub {
 	return stream.New(stream.Config{
-		Read: o.seen, History: o.entriesAfter, May: access.Sees, Recheck: access.Recheck, Log: o.app.log,
+		Read: o.seen, History: o.entriesAfter, May: access.Sees, Recheck: recheck, Log: o.app.log,
 		Source: func(ctx huma.Context) string { return access.SourceFrom(ctx.Context(), ctx.RemoteAddr()) },
 	})
+}
+
+// recheck asks again whether the caller of a stream may watch.
+func recheck(ctx context.Context) error {
+	err := access.Recheck(ctx)
+	if access.Unsure(err) {
+		return fmt.Errorf("%w: %w", stream.ErrUnsure, err)
+	}
+	return err
 }
 
 // seen are all kinds with their instances: what streams show.
@@ -153,8 +162,8 @@ func (o operators) seen(time.Time) (all []delta.Seen) {
 	return all
 }
 
-// entriesAfter are the newest entries of a kind's history after one, the oldest first; one more than
-// a stream sends at most.
+// entriesAfter are the newest entries of a kind's history after one, the oldest first; one more
+// than a stream sends at most.
 func (o operators) entriesAfter(kind, after string) (entries []ops.Entry) {
 	for _, e := range slices.Backward(o.History(kind, history.Query{Limit: stream.MaxMissed + 1}).Items) {
 		if e.ID > after { // ids have one width

@@ -53,6 +53,7 @@ func (q *quiet) Close()                                         {}
 func (q *quiet) ReadPart(context.Context, string, string, string) (*protocol.Znode, error) {
 	return nil, nil
 }
+
 func (q *quiet) Read(_ context.Context, kind string, _ *protocol.State) (*protocol.State, bool, error) {
 	q.begins("refresh", kind)
 	return q.state(kind), true, nil

@@ -97,6 +97,16 @@ func (o *Operator) Drained() (ordinals []int) {
 	return ordinals
 }
 
+// DrainedWithin counts the ordinals that a person drains of a size that begins at start.
+func (o *Operator) DrainedWithin(start, size int) (n int) {
+	for _, d := range o.Drains {
+		if d.Ordinal >= start && d.Ordinal < start+size {
+			n++
+		}
+	}
+	return n
+}
+
 // Pinned is where each pinned resource is to be; nil: none is pinned.
 func (o *Operator) Pinned() map[string]int {
 	if len(o.Pins) == 0 {

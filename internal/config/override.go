@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Override holds what persons have put over a kind's values in the ConfigMap. It lives in ZooKeeper.
-// Builds before Said read it too, and drop who, when and until from what they write.
+// Override holds what persons have put over a kind's values in the ConfigMap. It lives in
+// ZooKeeper. Builds before Said read it too, and drop who, when and until from what they write.
 type Override struct {
 	MaxInstances        *OverrideValue[int] `json:"maxInstances,omitempty"`
 	ResourcePerInstance *OverrideValue[int] `json:"resourcePerInstance,omitempty"`

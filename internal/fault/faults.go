@@ -66,8 +66,8 @@ func SoonAt(name string) {
 	}
 }
 
-// transaction names a step, where a delete is revoked or redirected and an override or a piece of the
-// history kept, by that.
+// transaction names a step, where a delete is revoked or redirected and an override or a piece of
+// the history kept, by that.
 func transaction(ctx context.Context, step string) string {
 	doing, _ := ctx.Value(doingKey{}).(string)
 	switch {

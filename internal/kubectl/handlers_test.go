@@ -94,9 +94,9 @@ func (*things) History(_ string, q history.Query) ops.EntryList {
 
 func (*things) Decided(string, string) (ops.Decision, bool) { return ops.Decision{}, false }
 
-// TestTheProductsOwnHandlersUnderstandThePlugin: each command asks for what the server has, with
-// parameters and bodies that it takes.
-func TestTheProductsOwnHandlersUnderstandThePlugin(t *testing.T) {
+// newThings serves them by the product's own handlers.
+func newThings(t *testing.T) (*things, *httptest.Server) {
+	t.Helper()
 	view, err := opstest.View(700)
 	require.NoError(t, err)
 	b := &things{view: view}
@@ -109,7 +109,14 @@ func TestTheProductsOwnHandlersUnderstandThePlugin(t *testing.T) {
 		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {}, Patience: time.Second,
 	})
 	server := httptest.NewServer(mux)
-	defer server.Close()
+	t.Cleanup(server.Close)
+	return b, server
+}
+
+// TestTheProductsOwnHandlersUnderstandThePlugin: each command asks for what the server has, with
+// parameters and bodies that it takes.
+func TestTheProductsOwnHandlersUnderstandThePlugin(t *testing.T) {
+	b, server := newThings(t)
 	for _, c := range []struct {
 		args []string
 		code int

@@ -171,7 +171,7 @@ func asAccount(o *options, ctx context.Context, cfg *rest.Config) error {
 	if _, err := source.Token(); err != nil { // now, where the error can be explained
 		return err
 	}
-	cfg.Wrap(transport.TokenSourceWrapTransport(source))
+	cfg.Wrap(transport.ResettableTokenSourceWrapTransport(source))
 	return nil
 }
 

@@ -40,12 +40,15 @@ type exit struct {
 	err  error
 }
 
+// Error implements error.
 func (e exit) Error() string {
 	if e.err == nil {
 		return ""
 	}
 	return e.err.Error()
 }
+
+// Unwrap is for errors.Is and errors.As.
 func (e exit) Unwrap() error { return e.err }
 
 // Run runs the command line and returns the exit status.
@@ -122,11 +125,18 @@ The server is asked through the API server of Kubernetes, as the user of the kub
 		return client.Advise(err, c.CommandPath()+" --help lists the flags")
 	})
 	o.flags(root.PersistentFlags())
+	addCommands(root, o)
+	root.SetUsageTemplate(usage(root.UsageTemplate()))
+	root.CompletionOptions.DisableDefaultCmd = true
+	return root
+}
+
+func addCommands(root *cobra.Command, o *options) {
 	for _, g := range []struct {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"see", "See:", []*cobra.Command{newStatus(o), newTop(o), newWhy(o), newFind(o), newHistory(o), newConfig(o), newDoctor(o)}},
+		{"see", "See:", []*cobra.Command{newStatus(o), newTop(o), newWhy(o), newFind(o), newHistory(o), newConfig(o), newUI(o), newDoctor(o)}},
 		{"change", "Change:", []*cobra.Command{
 			newPlan(o), newApply(o), newSize(o), newDrain(o), newUndrain(o), newMove(o), newPin(o), newUnpin(o), newPause(o), newResume(o),
 		}},
@@ -138,10 +148,7 @@ The server is asked through the API server of Kubernetes, as the user of the kub
 			root.AddCommand(c)
 		}
 	}
-	root.SetUsageTemplate(usage(root.UsageTemplate()))
-	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newCompletion(o), optionsCommand())
-	return root
 }
 
 // usage leaves the global flags to a command of their own, as kubectl does.

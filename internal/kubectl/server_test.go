@@ -312,7 +312,7 @@ func entries() ops.EntryList {
 		{ID: "d-2", At: noon.Add(-2 * time.Minute), Type: "decision", Decision: &ops.DecisionEntry{Verb: "grow", Reason: "count", Summary: "scale up 2 -> 3: count asks for 3", Desired: 3}},
 		{ID: "4", At: noon.Add(-3 * time.Minute), Type: "change", Change: &ops.ChangeEntry{By: "ann", What: "drain", After: "instance 1"}},
 		{ID: "3", At: noon.Add(-time.Hour), Type: "moves", Until: noon, Moves: &ops.MovesEntry{Reason: "spread", Count: 120}},
-		{ID: "2", At: noon.Add(-2 * time.Hour), Type: "gap", Until: noon.Add(-time.Hour)},
+		{ID: "2", At: noon.Add(-2 * time.Hour), Type: "gap", Until: noon.Add(-time.Hour), Gap: &ops.GapEntry{Reason: "no-leader", Text: "no replica led"}},
 	}}
 }
 

@@ -2,7 +2,6 @@ package kubectl
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +57,7 @@ stream. Without a terminal, with --once, and as JSON or YAML it is shown once.`,
 }
 
 func (f *topFlags) check() error {
-	if _, ok := orderings[strings.TrimPrefix(f.sort, "-")]; !ok {
+	if !slices.Contains(ops.Sorts, strings.TrimPrefix(f.sort, "-")) {
 		return fmt.Errorf("--sort: %q: want ordinal, count, lag, cpu or memory, a minus before it for the largest first", f.sort)
 	}
 	return f.output.check()
@@ -140,52 +139,15 @@ func page(f *topFlags, now time.Time, namespace, kind string, s sight) (string, 
 			continue
 		}
 		b.WriteByte('\n')
-		if err := f.table(&b, show.Instances(now, sorted(k.Instances, f.sort))); err != nil {
+		list, err := ops.Page(k.Instances, ops.Query{Sort: f.sort, Limit: len(k.Instances)})
+		if err == nil {
+			err = f.table(&b, show.Instances(now, list.Items))
+		}
+		if err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
-}
-
-// orderings are the values that instances are sorted by; false: it is not known.
-var orderings = map[string]func(*ops.Instance) (float64, bool){
-	"ordinal": func(i *ops.Instance) (float64, bool) { return float64(i.Ordinal), true },
-	"count":   func(i *ops.Instance) (float64, bool) { return float64(i.List.Count), true },
-	"lag": func(i *ops.Instance) (float64, bool) {
-		d, err := time.ParseDuration(i.Lag)
-		return d.Seconds(), err == nil
-	},
-	"cpu":    func(i *ops.Instance) (float64, bool) { return used(i.CPU) },
-	"memory": func(i *ops.Instance) (float64, bool) { return used(i.Memory) },
-}
-
-func used(l *ops.Load) (float64, bool) {
-	switch {
-	case l == nil || l.Missing != "":
-		return 0, false
-	case l.Ratio != nil:
-		return *l.Ratio, true
-	}
-	return float64(l.Usage), true
-}
-
-// sorted orders as the server does: what is not known comes last.
-func sorted(list []ops.Instance, by string) []ops.Instance {
-	value, sign := orderings[strings.TrimPrefix(by, "-")], 1
-	if strings.HasPrefix(by, "-") {
-		sign = -1
-	}
-	return slices.SortedStableFunc(slices.Values(list), func(a, b ops.Instance) int {
-		x, knownX := value(&a)
-		y, knownY := value(&b)
-		switch {
-		case knownX != knownY && knownX:
-			return -1
-		case knownX != knownY:
-			return 1
-		}
-		return sign * cmp.Compare(x, y)
-	})
 }
 
 // fitted is a text as a terminal of that size draws it over what it shows. What has no room is

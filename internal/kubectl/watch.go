@@ -39,7 +39,7 @@ func (o *options) watch(ctx context.Context, to *client.Client, kind string) (si
 				}
 			}
 			select {
-			case <-latest: // nobody has taken it, and nobody need to
+			case <-latest: // it has not been taken, and need not be
 			default:
 			}
 			latest <- seen

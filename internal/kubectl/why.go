@@ -11,6 +11,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 	"github.com/shardscaler/shardscaler/internal/kubectl/show"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 func newWhy(o *options) *cobra.Command {
@@ -101,7 +102,7 @@ explanation. Times are RFC 3339, or how long ago: 2h.`,
 
   # The decisions, and one of them at length
   kubectl shardscaler history Thing --type decision -o wide
-  kubectl shardscaler history Thing 0000018f6c3e-12`,
+  kubectl shardscaler history Thing 00t2f1k`,
 		Args:              words(1, 2),
 		ValidArgsFunction: o.complete(kindArg),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -150,7 +151,7 @@ func shownHistory(o *options, f *output, list client.Doc[ops.EntryList]) shown {
 			return err
 		}
 		if !list.Value.Since.IsZero() && !f.noHeaders {
-			fmt.Fprintf(w, "what came before %s is not kept\n", list.Value.Since.UTC().Format(time.RFC3339))
+			fmt.Fprintf(w, "what came before %s is not kept\n", decide.Stamp(list.Value.Since))
 		}
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,8 +36,8 @@ var (
 	ErrBusy = errors.New("too many callers of this address wait for a review")
 )
 
-// Reviews bounds how often Kubernetes is asked whose a token is, and what a user may: any caller can
-// cause that.
+// Reviews bounds how often Kubernetes is asked whose a token is, and what a user may: any caller
+// can cause that.
 type Reviews struct {
 	all     *Line
 	refused *cache.LRUExpireCache // of hashes of tokens
@@ -59,8 +60,8 @@ func NewReviews() *Reviews {
 }
 
 // Do calls review when it is its turn, for at most ReviewTimeout, and returns its error. What is
-// reviewed is a token, or a text that is another one for each question. ErrRefused is returned again
-// for ten seconds without a call. ErrBusy: nothing was asked.
+// reviewed is a token, or a text that is another one for each question. ErrRefused is returned
+// again for ten seconds without a call. ErrBusy: nothing was asked.
 func (r *Reviews) Do(ctx context.Context, from, token string, review func(context.Context) error) error {
 	hash := sha256.Sum256([]byte(token))
 	if _, refused := r.refused.Get(hash); refused {
@@ -108,14 +109,19 @@ func (r *Reviews) source(name string) *source {
 	return kept.(*source)
 }
 
-// ReviewToken asks Kubernetes whose a token is. ErrRefused: it is not valid.
-func ReviewToken(ctx context.Context, client kubernetes.Interface, token string) (authentication.UserInfo, error) {
-	review, err := client.AuthenticationV1().TokenReviews().Create(ctx,
-		&authentication.TokenReview{Spec: authentication.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+// ReviewToken asks Kubernetes whose a token is; "" is the audience of the API server. ErrRefused:
+// it is not valid for the audience.
+func ReviewToken(ctx context.Context, client kubernetes.Interface, token, audience string) (authentication.UserInfo, error) {
+	spec := authentication.TokenReviewSpec{Token: token}
+	if audience != "" {
+		spec.Audiences = []string{audience}
+	}
+	review, err := client.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{Spec: spec}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
 		return authentication.UserInfo{}, fmt.Errorf("review token: %w", err)
-	case !review.Status.Authenticated:
+	case !review.Status.Authenticated, audience != "" && !slices.Contains(review.Status.Audiences, audience):
+		// One that knows no audiences leaves them out: the token is then for the API server.
 		return authentication.UserInfo{}, ErrRefused
 	}
 	return review.Status.User, nil

@@ -47,15 +47,20 @@ func (a *alarms) add(severity, name, text, cure string, params ...string) *Alarm
 	if text == "" {
 		return &Alarm{}
 	}
-	alarm := Alarm{Name: name, Severity: severity, Text: text, Cure: cure}
-	for i := 0; i+1 < len(params); i += 2 {
-		if alarm.Params == nil {
-			alarm.Params = map[string]string{}
-		}
-		alarm.Params[params[i]] = params[i+1]
-	}
-	a.all = append(a.all, alarm)
+	a.all = append(a.all, Alarm{Name: name, Severity: severity, Text: text, Cure: cure, Params: Params(params...)})
 	return &a.all[len(a.all)-1]
+}
+
+// Params are names and values in turn, by name; nil: there are none.
+func Params(pairs ...string) map[string]string {
+	var params map[string]string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if params == nil {
+			params = map[string]string{}
+		}
+		params[pairs[i]] = pairs[i+1]
+	}
+	return params
 }
 
 // command is a line to type.

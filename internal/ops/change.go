@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // ErrNothingToEnd says that what a Change is to end is not there.
@@ -78,7 +79,8 @@ func (o Over) Version() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Matches says whether a header If-Match, which may be empty, allows to change what has that version.
+// Matches says whether a header If-Match, which may be empty, allows to change what has that
+// version.
 func Matches(ifMatch, version string) bool {
 	if ifMatch == "" {
 		return true
@@ -91,8 +93,8 @@ func Matches(ifMatch, version string) bool {
 	return false
 }
 
-// Text is what stands, for people: "size 12 by ann until 2026-03-01T12:00:00Z; drain 3 by bob"; none
-// of it is "nothing".
+// Text is what stands, for people: "size 12 by ann until 2026-03-01T12:00:00Z; drain 3 by bob";
+// none of it is "nothing".
 func (o Over) Text() string {
 	var all []string
 	for _, v := range o.List() {
@@ -118,7 +120,7 @@ func (v Override) String() string {
 		text += " by " + v.By
 	}
 	if !v.Until.IsZero() {
-		text += " until " + v.Until.Format(time.RFC3339)
+		text += " until " + decide.Stamp(v.Until)
 	}
 	return text
 }
@@ -257,12 +259,7 @@ func noRoom(o config.Operator, k *config.Kind, g *Ground) string {
 	case k.Replicas.Owner == config.OwnerHPA || k.Replicas.Mode == config.ModeRecommend:
 		most = w.Replicas
 	}
-	drained := 0
-	for _, d := range o.Drains {
-		if d.Ordinal >= w.Start && d.Ordinal < w.Start+most {
-			drained++
-		}
-	}
+	drained := o.DrainedWithin(w.Start, most)
 	resources, room := g.Observed.Resources(), (most-drained)*k.Capacity
 	if most-drained < 1 || resources > room {
 		return fmt.Sprintf("of at most %d instances %d are drained: the other %d have room for %d resources of capacity %d each, and there are %d",

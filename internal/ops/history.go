@@ -51,6 +51,7 @@ type DecisionEntry struct {
 	Current *int   `json:"current,omitempty"`
 	Desired int    `json:"desired"`
 	Done    string `json:"done,omitempty"`
+	Drain   string `json:"drain,omitempty" doc:"how far the drain of what leaves was: closing, emptying, verifying, lowering, waiting or ending"`
 	Whole   bool   `json:"whole" doc:"the decision is kept as a whole; false: the day's room was used up"`
 }
 

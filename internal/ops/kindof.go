@@ -72,7 +72,7 @@ func resourcesOf(v *View) *Resources {
 	}
 	r := &Resources{Total: k.Resources(), Assigned: k.Assigned, InFlight: k.InFlight, Unassigned: k.Unassigned}
 	r.Excess = max(0, r.Total-v.Config.Max*v.Config.Capacity)
-	if k.Sources.Catalogue.Known() {
+	if k.Sources.Catalogue.Known() && !v.Follows {
 		r.Catalogue = &k.Catalogue
 	}
 	return r
@@ -128,7 +128,9 @@ func inputs(v *View) []input {
 		{"groups", &s.Groups, observed.ClusterMaxAge},
 		{"hpas", &s.HPAs, observed.ClusterMaxAge},
 	}
-	return slices.DeleteFunc(all, func(i input) bool { return i.of == nil })
+	return slices.DeleteFunc(all, func(i input) bool {
+		return i.of == nil || v.Follows && (i.of == &s.Catalogue || i.of == &s.Notify)
+	})
 }
 
 func sourcesOf(v *View) []Source {

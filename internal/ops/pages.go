@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// Limits of a page.
-const (
-	DefaultPage = 100
-	MaxPage     = 500
-)
+// DefaultPage is how many a page has where no limit is asked for.
+const DefaultPage = 100
+
+// Sorts are what instances are ordered by.
+var Sorts = []string{"ordinal", "count", "lag", "cpu", "memory"}
 
 // Query picks and orders instances.
 type Query struct {
 	// State, Health and Node pick those that have one of the values; empty: any.
 	State, Health []string
 	Node          string
-	// Sort is one of ordinal, count, lag, cpu, memory; with a minus before it, the largest come
-	// first. What is not known comes last. "": ordinal.
+	// Sort is one of Sorts; with a minus before it, the largest come first. What is not known comes
+	// last. "": ordinal.
 	Sort string
-	// Limit is how many are returned, 1 to MaxPage; Continue is that of the page before.
+	// Limit is how many are returned at most, 0: DefaultPage; Continue is that of the page before.
 	Limit    int
 	Continue string
 }

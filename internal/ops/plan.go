@@ -53,7 +53,7 @@ type Plan struct {
 	Description plan.Description `json:"plan"`
 	// Then is the spread that is due once that is done: absent, none is.
 	Then *plan.Description `json:"then,omitempty" doc:"the spread that follows once plan is done; absent: none is due then"`
-	// Seconds is how long the moves take at the configured rate, as a duration; absent: not known.
+	// Takes is how long the moves take at the configured rate; absent: not known.
 	Takes string `json:"takes,omitempty" doc:"a duration: how long the moves take at the configured rate"`
 	// Waits is what the spread waits for that is a part of it: it is applied all the same.
 	Waits string `json:"waits,omitempty" doc:"what its spread would wait for: instances that are not ready, a rolling update"`

@@ -77,7 +77,7 @@ type ResourceQuery struct {
 	Contains string
 	// Instance picks those of one ordinal; nil: of any, of the pool and of the flight.
 	Instance *int
-	// Limit is how many are returned, 1 to MaxPage; Continue is that of the page before.
+	// Limit is how many are returned at most, 0: DefaultPage; Continue is that of the page before.
 	Limit    int
 	Continue string
 }
@@ -92,8 +92,8 @@ func compare(a, b ResourceAt) int {
 	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Instance, b.Instance))
 }
 
-// ResourcesOf is a page of ids, ascending. It looks at every id that the query may pick and keeps no
-// more of them than the page has. It fails with ErrContinue alone.
+// ResourcesOf is a page of ids, ascending. It looks at every id that the query may pick and keeps
+// no more of them than the page has. It fails with ErrContinue alone.
 func ResourcesOf(st *protocol.State, q ResourceQuery) (ResourceList, error) {
 	last, err := readAfter(q.Continue)
 	if err != nil {

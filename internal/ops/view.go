@@ -30,6 +30,10 @@ type View struct {
 	// at their default.
 	Written map[string]bool
 
+	// Follows says that another replica leads: the catalogue and the notifications, which the leader
+	// alone reads, are then no sources.
+	Follows bool
+
 	Snapshot observed.Kind
 	// State is nil until ZooKeeper was read.
 	State *protocol.State

@@ -1,8 +1,9 @@
 // Package previews keeps the plans that a leader has shown, so that one can be applied by its id.
 //
 // In: what each plan rests on, as a Basis; later an id, and a Basis taken anew. Out: whether that
-// plan may be carried out, and what has changed if not. Invariant: pure; a plan is carried out once,
-// by the leader that made it, within the time it is kept for, on the basis that it was made on.
+// plan may be carried out, and what has changed if not. Invariant: pure; a plan is carried out
+// once, by the leader that made it, within the time it is kept for, on the basis that it was made
+// on.
 package previews
 
 import (
@@ -20,8 +21,8 @@ import (
 
 // Basis is all that a plan rests on. Two that are equal have the same id.
 //
-// New resources that are placed change nothing of it, and so do deletes from lists of which the plan
-// takes only some: which of them go is chosen when the plan is carried out.
+// New resources that are placed change nothing of it, and so do deletes from lists of which the
+// plan takes only some: which of them go is chosen when the plan is carried out.
 type Basis struct {
 	Kind string `json:"kind"`
 	// Epoch is the head's, Open what may receive.

@@ -123,8 +123,8 @@ func Refused(l Leader, p *Plan, put put, now time.Time) error {
 	return nil
 }
 
-// Guarded is an update that is made only on the plan's basis. The goroutine that writes calls it: no
-// transaction comes between the comparison and the update, and one that another process sends
+// Guarded is an update that is made only on the plan's basis. The goroutine that writes calls it:
+// no transaction comes between the comparison and the update, and one that another process sends
 // meanwhile makes both void.
 func Guarded(l Leader, p *Plan, update orders.Update) orders.Update {
 	var made []byte

@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // How long a plan can be applied, and how many are kept.
@@ -133,8 +135,8 @@ func (s *Store) Apply(ctx context.Context, id, by string, epoch int64, now func(
 	}
 }
 
-// take takes the plan to be carried out; mine: by this caller, and not by another one that has begun
-// to.
+// take takes the plan to be carried out; mine: by this caller, and not by another one that has
+// begun to.
 func (s *Store) take(id string, epoch int64, now time.Time) (r *run, mine bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +166,7 @@ func (s *Store) lacks(id string, epoch int64) error {
 	case of != epoch:
 		return fmt.Errorf("%w: it is of epoch %d, and the epoch is %d: another process leads, or this one does anew; ask for a new preview", ErrGone, of, epoch)
 	case slices.Contains(s.forgotten, id):
-		return fmt.Errorf("%w: a plan is kept for %s, and the last %d are; ask for a new preview", ErrGone, MaxAge, Most)
+		return fmt.Errorf("%w: a plan is kept for %s, and the last %d are; ask for a new preview", ErrGone, config.Duration(MaxAge), Most)
 	}
 	return fmt.Errorf("%w: %s", ErrUnknown, id)
 }
@@ -184,7 +186,7 @@ func (s *Store) end(r *run, result *ops.Applied, by string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.result = result; result != nil {
-		r.of.applied = fmt.Sprintf("by %s at %s", by, now.UTC().Format(time.RFC3339))
+		r.of.applied = fmt.Sprintf("by %s at %s", by, decide.Stamp(now))
 	}
 	r.of.runs = nil
 	close(r.done)
@@ -201,6 +203,7 @@ func (p *Plan) Check(now *Basis) error {
 // Changed is ErrChanged with what has changed.
 type Changed struct{ Reasons []string }
 
+// Error implements error.
 func (c *Changed) Error() string { return ErrChanged.Error() + ": " + strings.Join(c.Reasons, "; ") }
 
 // Is says that it is ErrChanged.

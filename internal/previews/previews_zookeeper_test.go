@@ -188,8 +188,8 @@ func known(prefix string, n int) []observed.ResourceKnown {
 
 func ptr[T any](v T) *T { return &v }
 
-// TestAppliedAtTheFirstTry: while 500 resources are created a second, each of 20 previews is applied
-// by the first call, a moment after it was shown. Of two callers at once one does it.
+// TestAppliedAtTheFirstTry: while 500 resources are created a second, each of 20 previews is
+// applied by the first call, a moment after it was shown. Of two callers at once one does it.
 func TestAppliedAtTheFirstTry(t *testing.T) {
 	env := servers.Require(t, servers.PartZooKeeper)
 	p := lead(t, env.ZooKeeper.Connect+env.ZooKeeper.Path(t), instances)
@@ -242,8 +242,8 @@ func TestAppliedAtTheFirstTry(t *testing.T) {
 	t.Logf("created meanwhile: %d", created.Load())
 }
 
-// TestWhatVoidsAPlan: deletes from what is to be emptied, what moves, another override; and a leader
-// that begins anew.
+// TestWhatVoidsAPlan: deletes from what is to be emptied, what moves, another override; and a
+// leader that begins anew.
 func TestWhatVoidsAPlan(t *testing.T) {
 	env := servers.Require(t, servers.PartZooKeeper)
 	connect := env.ZooKeeper.Connect + env.ZooKeeper.Path(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Record stores what is recorded while this replica leads: from now on until ctx ends, and then once
-// more, so that what leads the engine must end after it.
+// Record stores what is recorded while this replica leads: from now on until ctx ends, and then
+// once more, so that what leads the engine must end after it.
 func (k *Keeper) Record(ctx context.Context) {
 	begun := time.Now()
 	k.begin()

@@ -1,9 +1,9 @@
 // Package timeline brings a kind's history to ZooKeeper, and back to every replica.
 //
 // In: the leader's ticks, moves and changes; the document `history` and its parts, as ZooKeeper has
-// them. Out: updates, about one a minute while this replica leads; entries to whoever asks, from
-// memory. Invariant: only what is stored is shown, so that every replica shows the same; what cannot
-// be stored or read ends nothing else.
+// them. Out: updates, about one a minute while this replica leads; entries for all callers, from
+// memory. Invariant: only what is stored is shown, so that every replica shows the same; what
+// cannot be stored or read ends nothing else.
 package timeline
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ type Keeper struct {
 	engine Engine
 	store  Store
 	log    *slog.Logger
-	// person: somebody has changed something, and wants to see it.
+	// person holds a token when a person has changed something, and wants to see it.
 	person wake.Signal
 
 	mu       sync.Mutex
@@ -191,11 +192,7 @@ func (k *Keeper) piece(name string) (history.Held, bool) {
 func (k *Keeper) shown() (history.Contents, map[string]history.Held) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	pieces := make(map[string]history.Held, len(k.pieces))
-	for name, held := range k.pieces {
-		pieces[name] = held
-	}
-	return k.contents, pieces
+	return k.contents, maps.Clone(k.pieces)
 }
 
 // List is a page of entries, the newest first.

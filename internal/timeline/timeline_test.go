@@ -197,7 +197,7 @@ func TestALeaderStoresEachMinute(t *testing.T) {
 		}
 		require.LessOrEqual(t, len(m.writes)-before, 4)
 		leader.ticks(16*time.Second, 3)
-		require.Len(t, follower.all(history.TypeChange), 20, "seconds later everyone sees it")
+		require.Len(t, follower.all(history.TypeChange), 20, "seconds later each replica shows it")
 
 		leader.ticks(10*time.Second, 7)
 		require.Len(t, leader.all(history.TypeDecision), 1, "it waits")
@@ -218,8 +218,8 @@ func TestALeaderStoresEachMinute(t *testing.T) {
 	})
 }
 
-// A leader that dies leaves a gap of a minute at most, which its successor marks. The successor goes
-// on in the same piece, with higher ids.
+// A leader that dies leaves a gap of a minute at most, which its successor marks. The successor
+// goes on in the same piece, with higher ids.
 func TestASuccessorMarksWhatWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()

@@ -46,7 +46,8 @@ func start(t *testing.T, connect, pod string) *machine {
 	return m
 }
 
-// lead leads and records until kill, or until the returned function is called, which stores the rest.
+// lead leads and records until kill, or until the returned function is called, which stores the
+// rest.
 func (m *machine) lead() (end func()) {
 	leading, resign := context.WithCancel(context.Background())
 	recording, stop := context.WithCancel(context.Background())

@@ -14,8 +14,8 @@ import (
 // ErrNoLeader says that the kind has no leader now.
 var ErrNoLeader = errors.New("no leader")
 
-// Change has the leader carry out what a person asks for of sizes, drains and pins. Its error is why
-// it is refused, or not known to be done; while there is no leader it is ErrNoLeader.
+// Change has the leader carry out what a person asks for of sizes, drains and pins. Its error is
+// why it is refused, or not known to be done; while there is no leader it is ErrNoLeader.
 func (w *World) Change(ctx context.Context, c ops.Change) error {
 	if w.leader == nil {
 		return ErrNoLeader

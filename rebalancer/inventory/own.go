@@ -11,9 +11,9 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 )
 
-// bound is x, which may be nil, with single resources bound to ordinals beside what its rules say of
-// them: such a resource may be where both allow it, which may be nowhere. It needs no read of the
-// catalogue.
+// bound is x, which may be nil, with single resources bound to ordinals beside what its rules say
+// of them: such a resource may be where both allow it, which may be nowhere. It needs no read of
+// the catalogue.
 func (x *Attributes) bound(own map[string]int, seed maphash.Seed) *Attributes {
 	if len(own) == 0 {
 		return x
@@ -72,8 +72,8 @@ func (x *Attributes) meet(of plan.PinIndex, ordinal int) plan.Pin {
 	return own
 }
 
-// AttributesBy are those that would be in force if these resources were bound to ordinals. What that
-// costs delays no other caller.
+// AttributesBy are those that would be in force if these resources were bound to ordinals. What
+// that costs delays no other caller.
 func (s Writer) AttributesBy(own map[string]int) *Attributes {
 	known := s.known()
 	if maps.Equal(own, known.wanted.own) {

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/shardscaler/shardscaler/internal/fault"
@@ -100,7 +99,7 @@ func (t *teller) deduped(found []protocol.Duplicate) {
 // granted counts what an instance received.
 func (t *teller) granted(n int, takes []protocol.Take) {
 	for _, take := range takes {
-		from, w := source(take.Name), t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
+		from, w := protocol.FlightSource(take.Name), t.move.Arrived(t.view.Now, take.Name, len(take.IDs))
 		planID, reason := "", wave.Drain
 		switch {
 		case w != nil:
@@ -118,13 +117,6 @@ func (t *teller) granted(n int, takes []protocol.Take) {
 		t.moved(reason, planID, why, len(take.IDs))
 	}
 	t.Log.Debug("granted", "instance", n)
-}
-
-// source is the ordinal that a flight piece `<n>-<T>` was revoked from; -1: its name does not say.
-func source(piece string) int {
-	from := -1
-	_, _ = fmt.Sscanf(piece, "%d-", &from)
-	return from
 }
 
 // pooled counts what has come back to the pool.

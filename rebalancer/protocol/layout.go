@@ -58,6 +58,15 @@ func FlightPath(kind, name string) string { return FlightsPath(kind) + "/" + nam
 // FlightName is that of what was revoked from an ordinal at that `_reload`.
 func FlightName(from int, times int64) string { return fmt.Sprintf("%d-%d", from, times) }
 
+// FlightSource is the ordinal that a flight piece of that name was revoked from; -1: it does not
+// say.
+func FlightSource(name string) int {
+	if from, _, ok := parsePair(name); ok {
+		return int(from)
+	}
+	return -1
+}
+
 // PlanPath is the header of the stored plan, and the parent of its parts.
 func PlanPath(kind string) string { return ownPath(kind) + "/plan" }
 

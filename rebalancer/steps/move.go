@@ -229,8 +229,8 @@ func (s *Move) voluntaryRoom(v *View, p *Proposal) int {
 	return room
 }
 
-// Arrived counts what of a flight piece has arrived, and returns the wave that the piece belongs to;
-// nil: it belongs to none.
+// Arrived counts what of a flight piece has arrived, and returns the wave that the piece belongs
+// to; nil: it belongs to none.
 func (s *Move) Arrived(now time.Time, piece string, n int) *wave.Running {
 	if !s.running.Owns(piece) {
 		return nil

@@ -47,8 +47,8 @@ func moved(p *plan.Plan) (must, spread int) {
 	return must, spread
 }
 
-// counting counts the moves that arrive from now on: those from ordinals that do not stay or of what
-// pins forbid there, and the others.
+// counting counts the moves that arrive from now on: those from ordinals that do not stay or of
+// what pins forbid there, and the others.
 func (s *story) counting(m *mover) (must, spread *int) {
 	must, spread = new(int), new(int)
 	arrived := m.grant.Granted

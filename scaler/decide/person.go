@@ -29,14 +29,7 @@ func (in *Input) idles() (n int) {
 
 // working is how many instances of a size no person drains.
 func (in *Input) working(size int) int {
-	start := in.Observed.Workload.Start
-	n := size
-	for _, d := range in.Operator.Drains {
-		if d.Ordinal >= start && d.Ordinal < start+size {
-			n--
-		}
-	}
-	return n
+	return size - in.Operator.DrainedWithin(in.Observed.Workload.Start, size)
 }
 
 // sized is the size in which so many instances work: from, if that is one of them, else the least.

@@ -1,16 +1,18 @@
 // Package access says who calls, and whether they may: on every door of the server.
 //
 // In: requests, each with the door that it came through, and reviews by Kubernetes. Out: the same
-// requests with their Caller in the context, or a problem document. Invariant: fail closed; a token
+// requests with their caller in the context, or a problem document. Invariant: fail closed; a token
 // is sent to nothing but the API server, and is in no log, error or metric.
 //
 // door.go says what each door lets through, right.go what a request needs, reviews.go asks
-// Kubernetes, guard.go holds one against the other, peers.go joins the replicas.
+// Kubernetes, guard.go holds one against the other, session.go seals tokens for browsers, peers.go
+// joins the replicas, refusal.go says no.
 package access
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -126,6 +128,13 @@ func Recheck(ctx context.Context) error {
 		return recheck(ctx)
 	}
 	return nil
+}
+
+// Unsure says of an error of Recheck that Kubernetes could not be asked: nothing is refused, and
+// the caller may be let in again in a moment.
+func Unsure(err error) bool {
+	no := (*refusal)(nil)
+	return errors.As(err, &no) && (no.reason == refusedBusy || no.reason == refusedReview)
 }
 
 // Note is what a change says of itself: the values before and after it, as text for people. They

@@ -75,8 +75,8 @@ func (g *Guard) needsTLS(r *http.Request, why string) *refusal {
 // bodyPatience is how long the whole of a request's body may take.
 const bodyPatience = 30 * time.Second
 
-// maxHeader bounds a request's header in bytes; the server of plain HTTP has the same bound.
-const maxHeader = 64 << 10
+// MaxHeader bounds a request's header in bytes, on every door.
+const MaxHeader = 64 << 10
 
 func headerSize(h http.Header) (size int) {
 	for name, values := range h {
@@ -108,10 +108,10 @@ func (g *Guard) Secure(next http.Handler) http.Handler {
 
 // secure takes over what another replica says of the caller, or says what is wrong with a request.
 func (g *Guard) secure(r *http.Request, c *caller) *refusal {
-	if size := headerSize(r.Header); size > maxHeader {
+	if size := headerSize(r.Header); size > MaxHeader {
 		return &refusal{
 			status: http.StatusRequestHeaderFieldsTooLarge, reason: refusedSize,
-			detail: fmt.Sprintf("the header has %d bytes, at most %d are taken", size, maxHeader),
+			detail: fmt.Sprintf("the header has %d bytes, at most %d are taken", size, MaxHeader),
 		}
 	}
 	err := g.peers.vouched(r, c)
@@ -128,9 +128,12 @@ func (g *Guard) secure(r *http.Request, c *caller) *refusal {
 func (g *Guard) Aggregated(w http.ResponseWriter, r *http.Request, user User, right Right, next http.Handler) {
 	c := &caller{door: Aggregated, source: r.RemoteAddr, user: user, vouched: true}
 	c.recheck = func(ctx context.Context) error {
-		if no := g.allow(ctx, c, user.key(), right); no != nil {
+		// All callers come from the address of the API server: reviews are counted for the user.
+		again := &caller{door: Aggregated, source: SourceFrom(with(ctx, c), ""), user: user}
+		if no := g.allow(ctx, again, user.key(), right); no != nil {
 			return no
 		}
+		c.setSees(again.sees)
 		return nil
 	}
 	stripVouch(r)

@@ -132,8 +132,8 @@ func credentialsOf(ctx huma.Context) credentials {
 	return credentials{ctx.Header("Authorization"), ctx.Header("Cookie"), ctx.Host(), ctx.Header("Sec-Fetch-Site")}
 }
 
-// check fills in the caller, or says why it may not do what right says. The zero Right is anyone's
-// who is known.
+// check fills in the caller, or says why it may not do what right says. Each caller that is known
+// has the zero Right.
 func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right Right) *refusal {
 	switch {
 	case c.vouched:
@@ -190,7 +190,8 @@ func (g *Guard) review(ctx context.Context, c *caller, token string, right Right
 	return g.allow(ctx, c, hash("token", token, audience), right)
 }
 
-// allow asks whether the caller may. Who may not list all kinds is shown those that they may get.
+// allow asks whether the caller may. Who may not list or watch all kinds is shown those that they may
+// get.
 func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *refusal {
 	ask := func(right Right) (bool, error) { return g.reviews.Allowed(ctx, c.source, key, c.user, right) }
 	allowed, err := ask(right)
@@ -198,8 +199,12 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 		allowed, err = g.reviews.AllowedFormerly(ctx, c.source, key, c.user, right.Name)
 	}
 	var sees []string // nil: all
-	if err == nil && !allowed && right.Resource == "kinds" && right.Name == "" {
-		for _, kind := range g.Kinds() {
+	if err == nil && !allowed && right.Resource == "kinds" && (right.Name == "" || right.Verb == "watch") {
+		kinds := []string{right.Name}
+		if right.Name == "" {
+			kinds = g.Kinds()
+		}
+		for _, kind := range kinds {
 			one := right
 			one.Verb, one.Name = "get", kind
 			if allowed, err = ask(one); err != nil {
@@ -221,6 +226,26 @@ func (g *Guard) allow(ctx context.Context, c *caller, key string, right Right) *
 	return nil
 }
 
+// May says whether the caller of a request that was let in may also do something else, of which the
+// request's path does not tell. The error is the answer to the request.
+func (g *Guard) May(ctx context.Context, right Right) error {
+	c := from(ctx)
+	if c.user.Name == insecureLocal { // it was let in by a server that asks nothing
+		return nil
+	}
+	right.Namespace = g.Namespace
+	no := g.allow(ctx, &caller{door: c.door, source: SourceFrom(ctx, c.source), user: c.user}, c.user.key(), right)
+	if no == nil {
+		return nil
+	}
+	g.refused.WithLabelValues(string(c.door), no.reason).Inc()
+	header := http.Header{}
+	for name, value := range no.header {
+		header.Set(name, value)
+	}
+	return huma.ErrorWithHeaders(huma.NewError(no.status, no.detail), header)
+}
+
 func (g *Guard) notReviewed(err error) *refusal {
 	switch {
 	case errors.Is(err, limits.ErrRefused):
@@ -236,8 +261,8 @@ func (g *Guard) notReviewed(err error) *refusal {
 	}
 }
 
-// bearer is the token of an Authorization header; "": there is none.
-func bearer(header string) string {
+// Bearer is the token of an Authorization header; "": there is none.
+func Bearer(header string) string {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
 	if !strings.EqualFold(scheme, "bearer") {
 		return ""

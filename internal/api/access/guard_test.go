@@ -28,6 +28,7 @@ type reviews struct {
 	formerly []string            // users
 	fails    error
 	asked    []string
+	source   string // of the last question what a user may
 }
 
 func (v *reviews) Authenticate(_ context.Context, _, token, audience string) (User, error) {
@@ -38,7 +39,8 @@ func (v *reviews) Authenticate(_ context.Context, _, token, audience string) (Us
 	return User{Name: token}, v.fails
 }
 
-func (v *reviews) Allowed(_ context.Context, _, _ string, user User, r Right) (bool, error) {
+func (v *reviews) Allowed(_ context.Context, source, _ string, user User, r Right) (bool, error) {
+	v.source = source
 	v.asked = append(v.asked, r.String())
 	return slices.Contains(v.rights[user.Name], r.String()), v.fails
 }
@@ -109,6 +111,10 @@ func TestWhoMayListSomeKindsIsShownThose(t *testing.T) {
 	status, text := ask(t, s, http.MethodGet, "/v1/api/kinds", "none")
 	require.Equal(t, 403, status)
 	require.Contains(t, text, `user \"none\" may not `+mayList)
+	for kind, want := range map[string]int{"Rule": 200, "Thing": 403} {
+		status, text := ask(t, s, http.MethodGet, "/v1/api/kinds?watch=true&fieldSelector=metadata.name%3D"+kind, "one")
+		require.Equal(t, want, status, text)
+	}
 	v.asked = nil
 	ask(t, s, http.MethodGet, "/v1/api/kinds", "all")
 	require.Equal(t, []string{"token for shardscaler", mayList}, v.asked, "once for all kinds")
@@ -164,8 +170,29 @@ func TestRecheckTellsOfARightThatIsGone(t *testing.T) {
 	require.NoError(t, Recheck(ctx))
 	v.rights["ann"] = nil
 	require.ErrorContains(t, Recheck(ctx), `user "ann" may not list kinds`)
+	require.False(t, Unsure(Recheck(ctx)))
 	delete(v.rights, "ann")
 	require.ErrorContains(t, Recheck(ctx), "not valid")
+	require.False(t, Unsure(Recheck(ctx)))
+	for _, fails := range []error{limits.ErrBusy, io.ErrUnexpectedEOF} {
+		v.fails = fails
+		require.True(t, Unsure(Recheck(ctx)), "%v", fails)
+	}
+	require.False(t, Unsure(nil))
+}
+
+// All callers of the aggregated API have one address, the API server's: each has the reviews of a
+// user.
+func TestReviewsOfTheAggregatedAPICountForTheUser(t *testing.T) {
+	v := &reviews{rights: map[string][]string{"ann": {mayList}}}
+	g := New(Config{Namespace: "iota", Kinds: func() []string { return nil }}, v, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	right := Right{Verb: "list", Resource: "kinds", Namespace: "iota"}
+	g.Aggregated(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), User{Name: "ann"}, right, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		require.NoError(t, Recheck(r.Context()))
+		v.rights["ann"] = nil
+		require.ErrorContains(t, Recheck(r.Context()), "may not list kinds")
+	}))
+	require.Equal(t, "user ann", v.source)
 }
 
 // A token for the API server alone is told from one that is forged by what it says of itself.
@@ -198,4 +225,26 @@ func TestTheCallsOfAUserHaveARate(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, status, text)
 	status, _ = ask(t, s, http.MethodGet, "/v1/api/kinds", "ann")
 	require.Equal(t, 200, status)
+}
+
+// What a request asks for beside its path is asked for the same user, whichever way they came.
+func TestWhatAPathDoesNotTellIsAskedForToo(t *testing.T) {
+	v := &reviews{rights: map[string][]string{"one": {mayPause}, "none": nil}}
+	_, g, _ := calls(t, v)
+	pause := Right{Verb: "create", Resource: "kinds", Subresource: "pause", Name: "Thing"}
+	as := func(user string) context.Context {
+		return with(t.Context(), &caller{door: Aggregated, user: User{Name: user}, vouched: true})
+	}
+	require.NoError(t, g.May(as("one"), pause))
+	require.NoError(t, g.May(as(insecureLocal), pause))
+	for name, ctx := range map[string]context.Context{"none": as("none"), "": t.Context()} {
+		var answer huma.StatusError
+		require.ErrorAs(t, g.May(ctx, pause), &answer)
+		require.Equal(t, http.StatusForbidden, answer.GetStatus(), name)
+		require.ErrorContains(t, answer, "may not "+mayPause)
+	}
+	v.fails = errors.New("down")
+	var answer huma.StatusError
+	require.ErrorAs(t, g.May(as("one"), pause), &answer)
+	require.Equal(t, http.StatusServiceUnavailable, answer.GetStatus(), "it fails closed")
 }

@@ -154,5 +154,6 @@ func Vouch(ctx context.Context, out *http.Request) {
 	text, _ := json.Marshal(vouch{User: c.user, Door: c.door, Source: c.source}) // text
 	out.Header.Del("Authorization")
 	out.Header.Del("Cookie")
+	out.Header.Del("Origin") // it was held against the Host by which the caller came, which is another one there
 	out.Header.Set(vouchHeader, base64.StdEncoding.EncodeToString(text))
 }

@@ -60,6 +60,7 @@ func passOn(t *testing.T, client http.RoundTripper, url string) (int, string, er
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer anns-token")
+	req.Header.Set("Origin", "https://scaler.example.com") // of the page that ann has open
 	Vouch(with(t.Context(), &caller{user: User{Name: "ann", Groups: []string{"ops"}}, door: Aggregated, source: "10.0.0.7:1"}), req)
 	resp, err := client.RoundTrip(req)
 	if err != nil {

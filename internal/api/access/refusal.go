@@ -32,6 +32,7 @@ type refusal struct {
 	header         map[string]string // beside Content-Type
 }
 
+// Error implements error.
 func (r *refusal) Error() string { return r.detail }
 
 func (r *refusal) document() []byte {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	authentication "k8s.io/api/authentication/v1"
 	authorization "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
@@ -21,9 +20,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/limits"
 )
 
-// Reviews say who callers are, and whether they may. source is the address that a request came from,
-// host:port; key is a hash of what proves who the user is. All fail with limits.ErrBusy, or because
-// Kubernetes could not be asked.
+// Reviews say who callers are, and whether they may. source is the address that a request came
+// from, host:port; key is a hash of what proves who the user is. All fail with limits.ErrBusy, or
+// because Kubernetes could not be asked.
 type Reviews interface {
 	// Authenticate says whose a token is; limits.ErrRefused: it is not valid for the audience. An
 	// empty audience is that of the API server.
@@ -85,19 +84,10 @@ func (r *Reviewer) Authenticate(ctx context.Context, source, token, audience str
 }
 
 func (r *Reviewer) reviewToken(ctx context.Context, token, audience string) (User, error) {
-	spec := authentication.TokenReviewSpec{Token: token}
-	if audience != "" {
-		spec.Audiences = []string{audience}
+	u, err := limits.ReviewToken(ctx, r.client, token, audience)
+	if err != nil {
+		return User{}, err
 	}
-	review, err := r.client.AuthenticationV1().TokenReviews().Create(ctx, &authentication.TokenReview{Spec: spec}, metav1.CreateOptions{})
-	switch {
-	case err != nil:
-		return User{}, fmt.Errorf("review token: %w", err)
-	case !review.Status.Authenticated, audience != "" && !slices.Contains(review.Status.Audiences, audience):
-		// One that knows no audiences leaves them out: the token is then for the API server.
-		return User{}, limits.ErrRefused
-	}
-	u := review.Status.User
 	user := User{Name: u.Username, UID: u.UID, Groups: u.Groups, Extra: map[string][]string{}}
 	for k, v := range u.Extra {
 		user.Extra[k] = v

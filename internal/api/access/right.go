@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
@@ -22,6 +24,7 @@ const (
 // Right is what Kubernetes is asked about: a verb on a resource of Group.
 type Right struct{ Verb, Resource, Subresource, Name, Namespace string }
 
+// String is the right as sentences name it: create kinds/pause.ops.shardscaler.io "Thing" in …
 func (r Right) String() string {
 	what := r.Resource
 	if r.Subresource != "" {
@@ -47,11 +50,7 @@ func RightOf(method string, u *url.URL, namespace string) (Right, error) {
 	if !ok || u.RawPath != "" || path.Clean(u.Path) != u.Path {
 		return Right{}, errOdd
 	}
-	query := url.Values{}
-	if watch := u.Query()["watch"]; len(watch) > 0 { // alone: of others that it cannot read it logs all
-		query.Set("watch", watch[0])
-	}
-	info, err := infos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: AggregatedPath(namespace, below), RawQuery: query.Encode()}})
+	info, err := infos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: AggregatedPath(namespace, below), RawQuery: counts(u.Query()).Encode()}})
 	if err != nil {
 		return Right{}, fmt.Errorf("read path: %w", err)
 	}
@@ -60,6 +59,23 @@ func RightOf(method string, u *url.URL, namespace string) (Right, error) {
 		return Right{}, fmt.Errorf("%s %s is no call of this API", method, u.Path)
 	}
 	return right, nil
+}
+
+// counts is what of a query a right depends on: whether it asks for a stream, and then of which
+// kind. A list shows all that the caller may see, whatever it selects. The API server's reader gets
+// nothing else, since it logs all of what it cannot read.
+func counts(query url.Values) url.Values {
+	out := url.Values{}
+	watch, asked := query["watch"]
+	if !asked {
+		return out
+	}
+	out.Set("watch", watch[0])
+	text := query.Get("fieldSelector")
+	if _, err := fields.ParseSelector(text); err == nil && !slices.Contains([]string{"false", "0"}, strings.ToLower(watch[0])) {
+		out.Set("fieldSelector", text)
+	}
+	return out
 }
 
 // AggregatedPath is the path of a call in the aggregated API; below is what follows Prefix.

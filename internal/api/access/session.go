@@ -175,7 +175,7 @@ type credentials struct{ authorization, cookies, host, site string }
 
 // token is what proves who calls, and until when a session lasts; "": nothing does.
 func (g *Guard) token(c *caller, from credentials) (string, *refusal) {
-	if token := bearer(from.authorization); token != "" {
+	if token := Bearer(from.authorization); token != "" {
 		return token, nil
 	}
 	if from.cookies == "" || c.door != Secure {

@@ -94,6 +94,9 @@ func TestWhatIsNoKindGoesOnAsItIs(t *testing.T) {
 	require.Equal(t, "text/event-stream", media)
 	require.Equal(t, "data: {}\n\n", body)
 	require.Equal(t, "GET /v1/api/kinds?watch=true by ann", called)
+	_, _, body, called = call(t, "GET", ours+"?fieldSelector=metadata.name%3DThing&watch=true", "text/event-stream")
+	require.Equal(t, "data: {}\n\n", body)
+	require.Equal(t, "GET /v1/api/kinds?fieldSelector=metadata.name%3DThing&watch=true by ann", called, "allowed was this kind, and the stream is of no other")
 }
 
 func TestErrorsAreInTheCallersForm(t *testing.T) {
@@ -116,7 +119,8 @@ func TestOnlyWhatWasAllowedIsCalled(t *testing.T) {
 	for _, path := range []string{
 		"/apis/ops.shardscaler.io/v1/namespaces/elsewhere/kinds", "/apis/ops.shardscaler.io/v1/kinds/Thing", "/apis/ops.shardscaler.io/v2/namespaces/iota/kinds",
 		"/apis/ops.shardscaler.io/v1/namespaces/iota/secrets", ours + "/Thing%2Fdecision", ours + "//decision", ours + "/../kinds/Thing",
-		"/apis/ops.shardscaler.io/v1/watch/namespaces/iota/kinds", "/apis/ops.shardscaler.io/v1/namespaces/iota", "/apis/ops.shardscaler.io/v1/nodes/n1",
+		"/apis/ops.shardscaler.io/v1/watch/namespaces/iota/kinds", ours + "?fieldSelector=metadata.name%3DThing", // allowed was one kind, and a list has all
+		ours + "?fieldSelector=metadata.name%3DThing&watch=false", "/apis/ops.shardscaler.io/v1/namespaces/iota", "/apis/ops.shardscaler.io/v1/nodes/n1",
 	} {
 		status, _, body, called := call(t, "GET", path, "application/json")
 		require.Equal(t, 404, status, path)

@@ -2,6 +2,7 @@ package aggregated
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // problemType is the media type by which a caller asks for problem documents instead of Status.
@@ -65,9 +67,7 @@ func (a *answer) finish(namespace string) {
 	}
 	a.Header().Del("Content-Length")
 	if a.status >= http.StatusBadRequest {
-		problem := struct{ Detail, Title string }{}
-		_ = json.Unmarshal(a.kept.Bytes(), &problem) // what is none has no detail
-		writeError(a.ResponseWriter, a.request, a.status, explain(problem.Detail, problem.Title, a.kept.Bytes()))
+		writeError(a.ResponseWriter, a.request, a.status, explain(a.kept.Bytes()))
 		return
 	}
 	doc, err := convert(a.kept.Bytes(), namespace, wantsTable(a.request))
@@ -81,14 +81,17 @@ func (a *answer) finish(namespace string) {
 }
 
 // explain is the sentence of a problem document, with what is wrong with each field.
-func explain(detail, title string, body []byte) string {
-	if detail == "" {
-		detail = title
-	}
+func explain(body []byte) string {
 	problem := struct {
-		Errors []struct{ Message, Location string }
+		Detail string `json:"detail"`
+		Title  string `json:"title"`
+		Errors []struct {
+			Message  string `json:"message"`
+			Location string `json:"location"`
+		} `json:"errors"`
 	}{}
-	_ = json.Unmarshal(body, &problem) // as above
+	_ = exact.JSON(body, &problem) // what is none has no detail
+	detail := cmp.Or(problem.Detail, problem.Title)
 	for _, e := range problem.Errors {
 		detail += "; " + strings.TrimPrefix(e.Location+": ", ": ") + e.Message
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
@@ -39,7 +40,7 @@ func convert(body []byte, namespace string, table bool) ([]byte, error) {
 		Items    *[]json.RawMessage `json:"items"`
 		Continue string             `json:"continue"`
 	}{}
-	if err := json.Unmarshal(body, &list); err != nil {
+	if err := exact.JSON(body, &list); err != nil {
 		return nil, fmt.Errorf("read own answer: %w", err)
 	}
 	documents := []json.RawMessage{body}
@@ -48,8 +49,10 @@ func convert(body []byte, namespace string, table bool) ([]byte, error) {
 	}
 	objects := make([]object, 0, len(documents))
 	for _, document := range documents {
-		named := struct{ Name string }{}
-		if err := json.Unmarshal(document, &named); err != nil {
+		named := struct {
+			Name string `json:"name"`
+		}{}
+		if err := exact.JSON(document, &named); err != nil {
 			return nil, fmt.Errorf("read own answer: %w", err)
 		}
 		objects = append(objects, object{
@@ -134,7 +137,7 @@ func asTable(objects []object, next string) ([]byte, error) {
 	}
 	for _, o := range objects {
 		var kind shown
-		if err := json.Unmarshal(o.Status, &kind); err != nil {
+		if err := exact.JSON(o.Status, &kind); err != nil {
 			return nil, fmt.Errorf("read own answer: %w", err)
 		}
 		meta, err := json.Marshal(struct {

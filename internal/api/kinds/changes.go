@@ -8,8 +8,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
@@ -22,7 +23,7 @@ type Audited struct {
 
 // registerChanges registers what persons put over the configuration.
 func (h *changes) registerChanges() {
-	huma.Register(h.API, h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration"), h.overrides)
+	huma.Register(h.API, unchanged(h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration")), h.overrides)
 	put := func(method, id, path, summary string) huma.Operation {
 		op := h.write(method, id, "kinds/{kind}/"+path, summary)
 		op.Errors = []int{404, 412, 422, 503}
@@ -111,39 +112,29 @@ type ChangeInput struct {
 	IfMatch string `header:"If-Match" doc:"the ETag of GET …/overrides: nothing is changed, 412, if they have changed since"`
 }
 
-type forBody struct {
+// ForBody is how long a change counts; exported as KindPath is.
+type ForBody struct {
 	For string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
 }
 
 type drainInput struct {
 	ChangeInput
 	Body struct {
-		Instance int    `json:"instance" minimum:"0" doc:"the ordinal"`
-		For      string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		Instance int `json:"instance" minimum:"0" doc:"the ordinal"`
+		ForBody
 	}
 }
 
 type undrainInput struct {
 	ChangeInput
-	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod"`
-
-	ordinal int
-}
-
-// Resolve implements huma.Resolver.
-func (in *undrainInput) Resolve(huma.Context) []error {
-	var err error
-	if in.ordinal, err = exact.Ordinal(in.Ordinal); err != nil {
-		return []error{&huma.ErrorDetail{Message: err.Error(), Location: "path.ordinal", Value: in.Ordinal}}
-	}
-	return nil
+	OrdinalPath
 }
 
 type pinInput struct {
 	ChangeInput
 	Body struct {
 		ops.PinRequest
-		For string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		ForBody
 	}
 }
 
@@ -155,8 +146,8 @@ type unpinInput struct {
 type sizeInput struct {
 	ChangeInput
 	Body struct {
-		Size int    `json:"size" minimum:"1"`
-		For  string `json:"for,omitempty" example:"2h" doc:"how long it counts; absent: until it is ended"`
+		Size int `json:"size" minimum:"1"`
+		ForBody
 	}
 }
 
@@ -171,12 +162,7 @@ type limitsInput struct {
 
 type pauseInput struct {
 	ChangeInput
-	Body *forBody `required:"false"`
-}
-
-type overridesOutput struct {
-	ETag string `header:"ETag"`
-	Body ops.Overrides
+	Body *ForBody `required:"false"`
 }
 
 type appliedOutput struct {
@@ -184,12 +170,19 @@ type appliedOutput struct {
 	Body ops.Applied
 }
 
-func (h *changes) overrides(_ context.Context, in *KindPath) (*overridesOutput, error) {
+func (h *changes) overrides(_ context.Context, in *struct {
+	KindPath
+	IfNoneMatch
+},
+) (*document[ops.Overrides], error) {
 	if _, err := h.view(in.Kind); err != nil {
 		return nil, err
 	}
 	o, _ := h.Backend.Overrides(in.Kind)
-	return &overridesOutput{ETag: tag(o.Version), Body: o}, nil
+	if in.IfNoneMatch.IfNoneMatch != "" && etag.Names(in.IfNoneMatch.IfNoneMatch, tag(o.Version)) {
+		return &document[ops.Overrides]{Status: http.StatusNotModified, ETag: tag(o.Version)}, nil
+	}
+	return &document[ops.Overrides]{Status: http.StatusOK, ETag: tag(o.Version), Body: o}, nil
 }
 
 func tag(version string) string { return `"` + version + `"` }
@@ -239,7 +232,7 @@ func (h *changes) carryOut(ctx context.Context, operation, kind string, do doing
 		h.Audit(ctx, a)
 		return Unknown(operation, kind, err.Error())
 	}
-	return planProblem(err)
+	return problem(err)
 }
 
 func (h *changes) patience() time.Duration {
@@ -249,19 +242,32 @@ func (h *changes) patience() time.Duration {
 	return 30 * time.Second
 }
 
-// problem is the problem document for an error of the Backend.
+// problem is the problem document for an error of the Backend; what has changed since a preview is
+// listed.
 func problem(err error) error {
+	var answer huma.StatusError
+	var changed *previews.Changed
 	switch {
+	case errors.As(err, &answer): // the caller may not make the plan's change
+		return err
+	case errors.As(err, &changed):
+		var reasons []error
+		for _, r := range changed.Reasons {
+			reasons = append(reasons, &huma.ErrorDetail{Message: r, Location: "body.plan"})
+		}
+		return huma.Error409Conflict(err.Error(), reasons...)
+	case errors.Is(err, previews.ErrChanged), errors.Is(err, previews.ErrRefused), errors.Is(err, ErrConflict):
+		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, ErrInvalid), errors.Is(err, orders.ErrTooLarge):
 		return huma.Error422UnprocessableEntity(err.Error())
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), errors.Is(err, previews.ErrUnknown):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrPrecondition):
 		return huma.Error412PreconditionFailed(err.Error())
-	case errors.Is(err, ErrConflict):
-		return huma.Error409Conflict(err.Error())
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, previews.ErrGone):
 		return huma.Error410Gone(err.Error())
+	case errors.Is(err, previews.ErrBusy):
+		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
 	}
 	return huma.Error503ServiceUnavailable(err.Error())
 }

@@ -208,6 +208,11 @@ func TestOverridesHaveAnETagThatChangesHonour(t *testing.T) {
 	require.Equal(t, `"v1"`, a.header.Get("ETag"))
 	require.JSONEq(t, `{"items":[],"version":"v1"}`, withoutSchema(t, a.body))
 	require.Equal(t, 404, call(t, s, "GET", "Nothing/overrides", "").status)
+	a = call(t, s, "GET", "Thing/overrides", "", "If-None-Match", `"v0", "v1"`)
+	require.Equal(t, 304, a.status)
+	require.Empty(t, a.body)
+	require.Equal(t, `"v1"`, a.header.Get("ETag"))
+	require.Equal(t, 200, call(t, s, "GET", "Thing/overrides", "", "If-None-Match", `"v0"`).status)
 
 	require.Equal(t, 412, call(t, s, "PUT", "Thing/size", `{"size":3}`, "If-Match", `"v0"`).status)
 	require.Equal(t, 412, call(t, s, "PUT", "Thing/size", `{"size":3}`, "If-Match", `W/"v1"`).status, "a weak tag is none to change by")

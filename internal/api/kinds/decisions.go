@@ -19,7 +19,8 @@ func (h *reads) registerDecisions() {
 func (h *reads) explainDecision(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
-}) (*document[ops.Decision], error) {
+},
+) (*document[ops.Decision], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,8 @@ func (h *reads) explainDecision(_ context.Context, in *struct {
 func (h *reads) getConfig(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
-}) (*document[ops.Settings], error) {
+},
+) (*document[ops.Settings], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err

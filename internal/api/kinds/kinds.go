@@ -86,8 +86,6 @@ var (
 	ErrPrecondition = errors.New("the overrides are not those of If-Match any more")
 	// ErrNotFound says that what is to be ended is not there: 404.
 	ErrNotFound = errors.New("not found")
-	// ErrGone says that a plan has expired: 410.
-	ErrGone = errors.New("gone")
 )
 
 // Config configures Register.

@@ -2,13 +2,11 @@ package kinds
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shardscaler/shardscaler/internal/ops"
-	"github.com/shardscaler/shardscaler/internal/previews"
 )
 
 // plans are the operations on plans.
@@ -24,7 +22,7 @@ func (h plans) register() {
 	preview.Errors = []int{404, 422, 429, 503}
 	huma.Register(h.API, preview, h.preview)
 	apply := h.write(http.MethodPost, "apply-plan", "kinds/{kind}/apply", "Apply a plan that was previewed: carry out its change")
-	apply.Description = "A plan is applied once; callers at the same time get the same answer. 409: it was applied before, or something has changed since, " +
+	apply.Description = "The caller must have the right of the call that makes the plan's change, too: 403. A plan is applied once; callers at the same time get the same answer. 409: it was applied before, or something has changed since, " +
 		"which the document's errors name, or nothing may be begun now. 410: it is older than ten minutes, or another leader has made it. 404: there is none."
 	apply.Errors = []int{404, 409, 410, 422, 503, 504}
 	huma.Register(h.API, apply, h.apply)
@@ -52,7 +50,7 @@ func (h plans) preview(ctx context.Context, in *previewInput) (*planOutput, erro
 	defer cancel()
 	p, err := h.Backend.Preview(patient, in.Kind, in.Body)
 	if err != nil {
-		return nil, planProblem(err)
+		return nil, problem(err)
 	}
 	return &planOutput{p}, nil
 }
@@ -67,26 +65,4 @@ func (h plans) apply(ctx context.Context, in *applyInput) (*appliedOutput, error
 		return nil, err
 	}
 	return &appliedOutput{ETag: tag(done.Version), Body: done}, nil
-}
-
-// planProblem is the problem document for an error of Plans; what has changed is listed.
-func planProblem(err error) error {
-	var changed *previews.Changed
-	switch {
-	case errors.As(err, &changed):
-		var reasons []error
-		for _, r := range changed.Reasons {
-			reasons = append(reasons, &huma.ErrorDetail{Message: r, Location: "body.plan"})
-		}
-		return huma.Error409Conflict(err.Error(), reasons...)
-	case errors.Is(err, previews.ErrChanged), errors.Is(err, previews.ErrRefused):
-		return huma.Error409Conflict(err.Error())
-	case errors.Is(err, previews.ErrGone):
-		return huma.Error410Gone(err.Error())
-	case errors.Is(err, previews.ErrUnknown):
-		return huma.Error404NotFound(err.Error())
-	case errors.Is(err, previews.ErrBusy):
-		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
-	}
-	return problem(err)
 }

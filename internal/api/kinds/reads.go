@@ -105,7 +105,8 @@ func (h *reads) views(ctx context.Context) (all []*ops.View) {
 func (h *reads) getKind(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
-}) (*document[ops.Kind], error) {
+},
+) (*document[ops.Kind], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -143,9 +144,8 @@ func badContinue(value string) error {
 		&huma.ErrorDetail{Message: ops.ErrContinue.Error(), Location: "query.continue", Value: value})
 }
 
-// OrdinalPath names an instance in a path.
+// OrdinalPath names an instance in a path, after its kind.
 type OrdinalPath struct {
-	KindPath
 	Ordinal string `path:"ordinal" example:"4" doc:"of the instance, as in the name of its pod: without sign and leading zeros"`
 
 	ordinal int
@@ -161,9 +161,11 @@ func (in *OrdinalPath) Resolve(huma.Context) []error {
 }
 
 func (h *reads) getInstance(_ context.Context, in *struct {
+	KindPath
 	OrdinalPath
 	IfNoneMatch
-}) (*document[ops.Instance], error) {
+},
+) (*document[ops.Instance], error) {
 	v, err := h.view(in.Kind)
 	if err != nil {
 		return nil, err
@@ -178,6 +180,7 @@ func (h *reads) getInstance(_ context.Context, in *struct {
 func (h *reads) getNode(ctx context.Context, in *struct {
 	IfNoneMatch
 	Node string `path:"node" maxLength:"253" doc:"The node's name"`
-}) (*document[ops.NodeInstances], error) {
+},
+) (*document[ops.NodeInstances], error) {
 	return tell(in.IfNoneMatch, ops.NodeOf(h.views(ctx), in.Node))
 }

@@ -19,7 +19,8 @@ func (h *reads) getResource(_ context.Context, in *struct {
 	KindPath
 	IfNoneMatch
 	ID string `query:"id" required:"true" minLength:"1" maxLength:"256" doc:"The resource's id, any text"`
-}) (*document[ops.Resource], error) {
+},
+) (*document[ops.Resource], error) {
 	if _, err := h.readView(in.Kind); err != nil {
 		return nil, err
 	}

@@ -18,8 +18,7 @@ func (h *changes) rollback(ctx context.Context, in *kindInput) (*rolledBackOutpu
 	var out rolledBackOutput
 	err := h.carryOut(ctx, "rollback-kind", in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
 		out.Body, err = h.Backend.Rollback(ctx, in.Kind, user)
-		return "plan " + out.Body.PlanID, fmt.Sprintf("paused; of it %d stayed, %d returned, %d undone, %d kept",
-			out.Body.Stayed, out.Body.Returned, out.Body.Undone, out.Body.Kept), err
+		return RolledBackText(&out.Body, err)
 	})
 	if err != nil {
 		return nil, err
@@ -42,8 +41,7 @@ type confirmOutput struct{ Body Confirm }
 
 func (h *changes) confirm(ctx context.Context, in *confirmInput) (*confirmOutput, error) {
 	err := h.carryOut(ctx, "confirm-kind", in.Kind, func(ctx context.Context, _ string) (before, after string, err error) {
-		waits := fmt.Sprintf("%d deletes of set %d wait", in.Body.Deletes, in.Body.Set)
-		return waits, "they are carried out", h.Backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes)
+		return ConfirmText(in.Body.Set, in.Body.Deletes, h.Backend.Confirm(ctx, in.Kind, in.Body.Set, in.Body.Deletes))
 	})
 	if err != nil {
 		return nil, err
@@ -68,11 +66,25 @@ func (h *changes) reassign(ctx context.Context, in *reassignInput) (*reassignedO
 	var out reassignedOutput
 	err := h.carryOut(ctx, "reassign-instance", in.Kind, func(ctx context.Context, user string) (before, after string, err error) {
 		out.Body, err = h.Backend.Reassign(ctx, in.Kind, in.Body.Instance, user)
-		return fmt.Sprintf("instance %d", in.Body.Instance),
-			fmt.Sprintf("pod %s (%s) is assumed dead; %d resources go to others", out.Body.Pod, out.Body.UID, out.Body.Left), err
+		return ReassignText(in.Body.Instance, out.Body.Pod, out.Body.UID, out.Body.Left, err)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &out, nil
+}
+
+// RolledBackText says for the audit log what was before and after.
+func RolledBackText(r *rebalancer.RolledBack, of error) (before, after string, err error) {
+	return "plan " + r.PlanID, fmt.Sprintf("paused; of it %d stayed, %d returned, %d undone, %d kept", r.Stayed, r.Returned, r.Undone, r.Kept), of
+}
+
+// ConfirmText is the same of deletes that are confirmed; set 0: of the only one of that size.
+func ConfirmText(set, deletes int, of error) (before, after string, err error) {
+	return fmt.Sprintf("%d deletes of set %d wait", deletes, set), "they are carried out", of
+}
+
+// ReassignText is the same of an instance whose pod is assumed dead.
+func ReassignText(ordinal int, pod, uid string, left int, of error) (before, after string, err error) {
+	return fmt.Sprintf("instance %d", ordinal), fmt.Sprintf("pod %s (%s) is assumed dead; %d resources go to others", pod, uid, left), of
 }

@@ -43,8 +43,8 @@ func schemaName(t reflect.Type, hint string) string {
 	return name
 }
 
-// New is a registry of them. Types that write their
-// JSON themselves are described by what they write.
+// New is a registry of these names. Types that write their JSON themselves are described by what
+// they write.
 func New() huma.Registry {
 	r := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	r.RegisterTypeAlias(reflect.TypeFor[config.Duration](), reflect.TypeFor[string]())

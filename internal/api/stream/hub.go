@@ -29,7 +29,7 @@ type Hub struct {
 	rings   map[string]*delta.Ring
 }
 
-// Close ends all streams at once; those who watch are told to connect again. Streams that are asked
+// Close ends all streams at once; viewers are told to connect again. Streams that are asked
 // for later get 503.
 func (h *Hub) Close() { h.once.Do(func() { close(h.done) }) }
 
@@ -92,7 +92,7 @@ func (h *Hub) run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := guard.Run(func() error { return h.refresh(ctx) }); err != nil {
+		if err := guard.Run(func() error { return h.next(ctx) }); err != nil {
 			if p := guard.Caught(err); p != nil {
 				err = fmt.Errorf("%w at %s", err, p.Stack)
 			}
@@ -106,8 +106,9 @@ func (h *Hub) run(ctx context.Context) {
 	}
 }
 
-// refresh reads once. Only one goroutine writes last, and another begins after ctx has ended.
-func (h *Hub) refresh(ctx context.Context) error {
+// next publishes the next frame. Only one goroutine writes last, and another begins after ctx has
+// ended.
+func (h *Hub) next(ctx context.Context) error {
 	now := time.Now()
 	next, err := delta.NextFrame(h.newest(), now, h.cfg.Read(now))
 	if err != nil {

@@ -1,14 +1,15 @@
-// Package stream sends what changes of the kinds to those who watch, as Server-Sent Events.
+// Package stream sends what changes of the kinds to its viewers, as Server-Sent Events.
 //
-// In: the documents that this replica sees, once a second while somebody watches; requests with
-// watch=true. Out: events (docs/formats.md, "Stream"). Invariant: what watchers have in common is
-// read, compared and encoded once; a watcher holds no queue, only what it has got, so a slow one
+// In: the documents that this replica sees, once a second while there are viewers; requests with
+// watch=true. Out: events (docs/formats.md, "Stream"). Invariant: what viewers have in common is
+// read, compared and encoded once; a viewer holds no queue, only what it has got, so a slow one
 // misses what came between and costs as much as any other.
 package stream
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,7 +38,7 @@ type Config struct {
 	// when a stream begins, and again after each Recheck.
 	May func(ctx context.Context, kind string) bool
 	// Recheck says whether that caller may still watch. It is asked each minute; an error ends the
-	// stream.
+	// stream. ErrUnsure: that could not be found out, and the client may connect again.
 	Recheck func(ctx context.Context) error
 	// Source names what a request counts for. Default: the address that it came from.
 	Source func(huma.Context) string
@@ -47,6 +48,9 @@ type Config struct {
 	SlowReader time.Duration
 	Log        *slog.Logger
 }
+
+// ErrUnsure says that it could not be found out whether a caller may still watch.
+var ErrUnsure = errors.New("whether you may still watch cannot be found out now")
 
 const (
 	defaultStreams = 1000

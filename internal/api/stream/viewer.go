@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -123,6 +124,9 @@ func (v *viewer) run(has delta.Position) error {
 		case <-again.C:
 			go v.recheck(checked)
 		case err := <-checked:
+			if errors.Is(err, ErrUnsure) || errors.Is(err, context.DeadlineExceeded) {
+				return v.bye(delta.ReasonShutdown, err.Error())
+			}
 			if err != nil {
 				return v.bye(delta.ReasonRefused, err.Error())
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -254,6 +255,24 @@ func TestRightsAreLookedAtAgainEachMinute(t *testing.T) {
 		}
 		require.JSONEq(t, `{"reason":"refused","text":"the token has expired"}`, data)
 		require.ErrorIs(t, s.ended(), io.EOF)
+	})
+}
+
+// Kubernetes that cannot be asked for a moment refuses nothing: the client connects again, and is let
+// in when it can.
+func TestWhoCannotBeCheckedConnectsAgain(t *testing.T) {
+	w := &world{kinds: []delta.Seen{kindOf("Thing", 2)}}
+	cfg := w.config()
+	cfg.Recheck = func(context.Context) error { return fmt.Errorf("%w: it is away", ErrUnsure) }
+	inVirtualTime(t, cfg, func(t *testing.T, _ *Hub, c *http.Client) {
+		s := open(t, c, here, "", "")
+		name, data := "", ""
+		for name != delta.EventBye {
+			_, name, data = s.next()
+		}
+		require.Contains(t, data, `"reason":"shutdown"`)
+		require.Contains(t, data, "it is away")
+		require.ErrorIs(t, s.ended(), io.EOF, "it is not watched on without a right")
 	})
 }
 

@@ -16,18 +16,19 @@ const kinds = "kinds"
 
 // Kinds asks for all kinds.
 func (c *Client) Kinds(ctx context.Context) (Doc[ops.KindList], error) {
-	if !c.Aggregated {
-		return do[ops.KindList](ctx, c, get(kinds))
-	}
-	text, err := c.exchange(ctx, get(kinds))
-	if err != nil {
-		return Doc[ops.KindList]{}, err
-	}
-	return document[ops.KindList](text)
+	return object[ops.KindList](ctx, c, get(kinds))
 }
 
-// document is that of an object, or of a list of them.
-func document[T any](text []byte) (d Doc[T], err error) {
+// object asks for what the aggregated API has as an object, or a list of them, and returns its
+// document.
+func object[T any](ctx context.Context, c *Client, what call) (d Doc[T], err error) {
+	if !c.Aggregated {
+		return do[T](ctx, c, what)
+	}
+	text, err := c.exchange(ctx, what)
+	if err != nil {
+		return d, err
+	}
 	if d.Raw, err = bare(text); err == nil {
 		err = exact.JSON(d.Raw, &d.Value)
 	}
@@ -37,8 +38,8 @@ func document[T any](text []byte) (d Doc[T], err error) {
 	return d, err
 }
 
-// object is a kind as the aggregated API has it, for kubectl get: its document is the status.
-type object struct {
+// kindObject is a kind as the aggregated API has it, for kubectl get: its document is the status.
+type kindObject struct {
 	Status json.RawMessage `json:"status"`
 }
 
@@ -46,7 +47,7 @@ type object struct {
 func bare(text []byte) ([]byte, error) {
 	var o struct {
 		Status json.RawMessage `json:"status"`
-		Items  *[]object       `json:"items"`
+		Items  *[]kindObject   `json:"items"`
 	}
 	if err := exact.JSON(text, &o); err != nil {
 		return nil, err
@@ -80,14 +81,7 @@ func (c *Client) Of(kind string) Kind { return Kind{c, kind} }
 
 // Get asks for the kind.
 func (k Kind) Get(ctx context.Context) (Doc[ops.Kind], error) {
-	if !k.c.Aggregated {
-		return do[ops.Kind](ctx, k.c, get(kinds, k.name))
-	}
-	text, err := k.c.exchange(ctx, get(kinds, k.name))
-	if err != nil {
-		return Doc[ops.Kind]{}, err
-	}
-	return document[ops.Kind](text)
+	return object[ops.Kind](ctx, k.c, get(kinds, k.name))
 }
 
 // Decision asks for the latest decision of a kind.

@@ -41,7 +41,8 @@ const maxAnswer = 64 << 20
 // Client asks one installation.
 type Client struct {
 	http    *http.Client
-	base    *url.URL
+	root    *url.URL // of what is asked, the API server or the server itself
+	base    *url.URL // of the API's calls
 	timeout time.Duration
 	// Aggregated says that it asks through the API server of Kubernetes.
 	Aggregated bool
@@ -95,9 +96,11 @@ func newClient(cfg *rest.Config) (*Client, error) {
 	}
 	cfg.Timeout = 0
 	var err error
-	if c.base, _, err = rest.DefaultServerUrlFor(cfg); err != nil {
+	if c.root, _, err = rest.DefaultServerUrlFor(cfg); err != nil {
 		return nil, err
 	}
+	c.root.Path = "/" + strings.Trim(c.root.Path, "/")
+	c.base = c.root
 	if c.http, err = rest.HTTPClientFor(cfg); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,10 @@ type Advised struct {
 	Next string
 }
 
+// Error implements error.
 func (a *Advised) Error() string { return a.Err.Error() }
+
+// Unwrap is for errors.Is and errors.As.
 func (a *Advised) Unwrap() error { return a.Err }
 
 // Advise adds the next step to an error.
@@ -45,9 +48,12 @@ func Next(err error) string {
 // Unknown says that a change may have been carried out or not.
 type Unknown struct{ Err error }
 
+// Error implements error.
 func (u *Unknown) Error() string {
 	return fmt.Sprintf("the outcome is unknown, it may have been carried out or not: %v", u.Err)
 }
+
+// Unwrap is for errors.Is and errors.As.
 func (u *Unknown) Unwrap() error { return u.Err }
 
 // Refusal is an answer that is an error.
@@ -72,6 +78,7 @@ type Fault struct {
 	Value    any    `json:"value"`
 }
 
+// Error implements error.
 func (r *Refusal) Error() string {
 	if r.missing() {
 		return fmt.Sprintf("the API server has no %s/%s", Group, Version)
@@ -135,7 +142,7 @@ func (r *Refusal) unavailable() bool {
 func (r *Refusal) next() string {
 	switch {
 	case r.missing():
-		return "install shardscaler's cluster manifests (kubectl apply -k manifests/cluster), or ask its server with --server URL"
+		return "install shardscaler's cluster manifests (kubectl apply -k manifests/cluster/base), or ask its server with --server URL"
 	case r.unavailable():
 		return "see why: kubectl shardscaler doctor; or ask the server with --server URL"
 	case r.Status == http.StatusUnauthorized && r.aggregated:

@@ -96,11 +96,15 @@ func (k *Kube) labelled(ctx context.Context, path string) ([]string, error) {
 	return slices.Compact(spaces), nil
 }
 
-// tokenLife is how long a token of a service account is asked for; a new one follows before it
-// ends.
-const tokenLife = time.Hour
+// tokenLife is how long a token of a service account is asked for; a new one is made so long before
+// it ends.
+const (
+	tokenLife   = time.Hour
+	tokenMargin = 2 * time.Minute
+)
 
-// ServiceAccount gives tokens of a service account for an audience.
+// ServiceAccount gives tokens of a service account for an audience. They say that they end before
+// they do, so that what waits for their end is in time.
 func (k *Kube) ServiceAccount(ctx context.Context, namespace, name, audience string) oauth2.TokenSource {
 	return tokens(func() (*oauth2.Token, error) {
 		seconds := int64(tokenLife / time.Second)
@@ -110,7 +114,7 @@ func (k *Kube) ServiceAccount(ctx context.Context, namespace, name, audience str
 			return nil, Advise(fmt.Errorf("make a token of service account %s/%s: %w", namespace, name, err),
 				"give a token with --token, or ask for the right to create serviceaccounts/token")
 		}
-		return &oauth2.Token{AccessToken: request.Status.Token, Expiry: request.Status.ExpirationTimestamp.Time}, nil
+		return &oauth2.Token{AccessToken: request.Status.Token, Expiry: request.Status.ExpirationTimestamp.Add(-tokenMargin)}, nil
 	})
 }
 

@@ -64,7 +64,7 @@ func (r *Report) apiService(ctx context.Context, kube *client.Kube, name, namesp
 	err := kube.Get(ctx, "/apis/apiregistration.k8s.io/v1/apiservices/"+name, &s)
 	switch {
 	case apierrors.IsNotFound(err):
-		r.add(check, status, "kubectl apply -k manifests/cluster", "it does not exist")
+		r.add(check, status, "kubectl apply -k manifests/cluster/base", "it does not exist")
 		return
 	case apierrors.IsForbidden(err):
 		r.add(check, Unknown, "ask an administrator: kubectl get apiservice "+name, "you may not see it")
@@ -73,7 +73,7 @@ func (r *Report) apiService(ctx context.Context, kube *client.Kube, name, namesp
 		r.failed(check, Unknown, err, "")
 		return
 	case s.Spec.Service == nil:
-		r.add(check, status, "kubectl apply -k manifests/cluster", "it leads to no Service")
+		r.add(check, status, "kubectl apply -k manifests/cluster/base", "it leads to no Service")
 		return
 	}
 	leads := s.Spec.Service.Namespace + "/" + s.Spec.Service.Name
@@ -153,8 +153,8 @@ func (r *Report) deployment(ctx context.Context, kube *client.Kube, namespace, o
 	}
 }
 
-// skew compares the server's version, by the tag of its image, with ours: the same minor version, or
-// the one before or after, are known to understand each other.
+// skew compares the server's version, by the tag of its image, with ours: the same minor version,
+// or the one before or after, are known to understand each other.
 func (r *Report) skew(image, ours string) {
 	tag := ""
 	if at := strings.LastIndex(image, ":"); at > strings.LastIndex(image, "/") {
@@ -196,6 +196,7 @@ var needed = []right{
 	{"create", "kinds", "pins", "pin"},
 	{"delete", "kinds", "pins", "unpin"},
 	{"update", "kinds", "size", "size"},
+	{"delete", "kinds", "size", "size --end"},
 	{"create", "kinds", "pause", "pause"},
 	{"delete", "kinds", "pause", "resume"},
 	{"create", "kinds", "rollback", "rollback"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/kubectl/client"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // Status of a finding, the gravest last.
@@ -79,8 +80,8 @@ func (r *Report) Kinds(ctx context.Context, to *client.Client) {
 func (r *Report) kind(k ops.Kind) {
 	for _, a := range k.Alarms {
 		text := a.Text
-		if !a.Since.IsZero() {
-			text += ", since " + a.Since.UTC().Format(time.RFC3339)
+		if s := since(a.Since); s != "" {
+			text += "," + s
 		}
 		r.add("kind "+k.Name+": "+a.Name, statusOf(a.Severity), a.Cure, "%s", text)
 	}
@@ -107,7 +108,7 @@ func since(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return " since " + t.UTC().Format(time.RFC3339)
+	return " since " + decide.Stamp(t)
 }
 
 func statusOf(severity string) Status {

@@ -1,7 +1,8 @@
 // Package show writes the documents of internal/ops for people at a terminal.
 //
 // In: documents. Out: tables, whose columns of priority 1 are for `-o wide`, and text. Invariant:
-// pure; what a document does not know is written as "-", never as zero.
+// what a document does not know is written as "-", never as zero; text from outside moves no
+// cursor.
 package show
 
 import (
@@ -15,6 +16,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/kubectl/doctor"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/scaler/decide"
 )
 
 // none stands for what is not known, or not there.
@@ -40,7 +42,7 @@ func row(t *metav1.Table, cells ...any) {
 		case *int:
 			cells[i] = number(c)
 		case string:
-			cells[i] = orNone(plain(c))
+			cells[i] = orNone(Plain(c))
 		}
 	}
 	t.Rows = append(t.Rows, metav1.TableRow{Cells: cells})
@@ -60,8 +62,8 @@ func orNone(s string) string {
 	return s
 }
 
-// plain is text from outside without what would move a terminal's cursor or begin another line.
-func plain(s string) string {
+// Plain is text from outside without what would move a terminal's cursor or begin another line.
+func Plain(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u202e' || c == '\u2028' || c == '\u2029' {
 			return '\ufffd'
@@ -228,18 +230,16 @@ func note(i ops.Instance) string {
 func Said(s ops.Said) string {
 	text := ""
 	if s.By != "" {
-		text += " by " + plain(s.By)
+		text += " by " + Plain(s.By)
 	}
 	if !s.At.IsZero() {
-		text += " at " + stamp(s.At)
+		text += " at " + decide.Stamp(s.At)
 	}
 	if !s.Until.IsZero() {
-		text += " until " + stamp(s.Until)
+		text += " until " + decide.Stamp(s.Until)
 	}
 	return text
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Settings is a line for each value of a configuration.
 func Settings(s ops.Settings) *metav1.Table {
@@ -247,7 +247,7 @@ func Settings(s ops.Settings) *metav1.Table {
 	for _, i := range s.Items {
 		until := ""
 		if !i.Until.IsZero() {
-			until = stamp(i.Until)
+			until = decide.Stamp(i.Until)
 		}
 		row(t, i.Path, value(i.Value), i.Source, value(i.Configured), i.By, until)
 	}
@@ -269,7 +269,7 @@ func value(v any) string {
 func Entries(now time.Time, list []ops.Entry) *metav1.Table {
 	t := columns("Time +Age Type +ID What")
 	for _, e := range list {
-		row(t, stamp(e.At), age(now, e.At), e.Type, e.ID, entry(e))
+		row(t, decide.Stamp(e.At), age(now, e.At), e.Type, e.ID, entry(e))
 	}
 	return t
 }
@@ -277,6 +277,9 @@ func Entries(now time.Time, list []ops.Entry) *metav1.Table {
 func entry(e ops.Entry) string {
 	switch {
 	case e.Decision != nil:
+		if e.Decision.Drain != "" {
+			return e.Decision.Summary + "; drain: " + e.Decision.Drain
+		}
 		return e.Decision.Summary
 	case e.Moves != nil:
 		return fmt.Sprintf("resources moved: %d (%s)", e.Moves.Count, e.Moves.Reason)
@@ -293,8 +296,8 @@ func entry(e ops.Entry) string {
 			text += ", lag " + s.WorstLag
 		}
 		return text
-	case e.Type == "gap":
-		return "nothing was recorded until " + stamp(e.Until)
+	case e.Gap != nil:
+		return fmt.Sprintf("not recorded until %s: %s", decide.Stamp(e.Until), e.Gap.Text)
 	}
 	return ""
 }
@@ -330,6 +333,3 @@ func Findings(list []doctor.Finding) *metav1.Table {
 	}
 	return t
 }
-
-// Plain is text from outside without what would move a terminal's cursor or begin another line.
-func Plain(s string) string { return plain(s) }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
-	"github.com/shardscaler/shardscaler/internal/spans"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/steps"
 	"github.com/shardscaler/shardscaler/scaler/decide"
@@ -19,9 +18,9 @@ import (
 func Alarms(w io.Writer, kinds []ops.Kind) {
 	for _, k := range kinds {
 		for _, a := range k.Alarms {
-			fmt.Fprintf(w, "%s: %s: %s%s\n", a.Severity, k.Name, plain(a.Text), since(a.Since))
+			fmt.Fprintf(w, "%s: %s: %s%s\n", a.Severity, k.Name, Plain(a.Text), since(a.Since))
 			if a.Cure != "" {
-				fmt.Fprintf(w, "  do: %s\n", plain(a.Cure))
+				fmt.Fprintf(w, "  do: %s\n", Plain(a.Cure))
 			}
 		}
 	}
@@ -31,13 +30,13 @@ func since(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return " (since " + stamp(t) + ")"
+	return " (since " + decide.Stamp(t) + ")"
 }
 
 // Kind is a kind at length, without its alarms and instances.
 func Kind(w io.Writer, k ops.Kind) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-13s %s\n", name+":", plain(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-13s %s\n", name+":", Plain(fmt.Sprintf(format, args...)))
 	}
 	line("Kind", "%s", k.Name)
 	line("Why", "%s", why(k))
@@ -80,7 +79,7 @@ func progress(line func(name, format string, args ...any), k ops.Kind) {
 			text += fmt.Sprintf(", %.0f a minute", p.PerMinute)
 		}
 		if p.EstimatedEnd != nil {
-			text += ", ends at about " + stamp(*p.EstimatedEnd)
+			text += ", ends at about " + decide.Stamp(*p.EstimatedEnd)
 		}
 		line("Moves", "%s", text)
 	}
@@ -102,14 +101,14 @@ func Why(w io.Writer, d ops.Decision) {
 	case r == nil:
 		fmt.Fprintln(w, "no decision has been made yet")
 	case r.Blind == "" && r.Current == nil: // of a server that knows less than this
-		fmt.Fprintln(w, plain(r.Summary))
+		fmt.Fprintln(w, Plain(r.Summary))
 	default:
 		fmt.Fprint(w, multiline(r.Decision.String()))
 		if r.Drain != nil {
-			fmt.Fprintf(w, "  drain: %s\n", plain(r.Drain.String()))
+			fmt.Fprintf(w, "  drain: %s\n", Plain(r.Drain.String()))
 		}
 		if r.Act != nil && r.Act.Text != "" {
-			fmt.Fprintf(w, "  done: %s\n", plain(r.Act.Text))
+			fmt.Fprintf(w, "  done: %s\n", Plain(r.Act.Text))
 		}
 	}
 	answers(w, "Questions", d.Explanation.Answers)
@@ -127,43 +126,43 @@ func answers(w io.Writer, title string, list []ops.Answer) {
 			mark = "*"
 		}
 		if a.Question != "" {
-			fmt.Fprintf(w, "%s %s\n    %s\n", mark, plain(a.Question), plain(a.Text))
+			fmt.Fprintf(w, "%s %s\n    %s\n", mark, Plain(a.Question), Plain(a.Text))
 		} else {
-			fmt.Fprintf(w, "%s %s\n", mark, plain(a.Text))
+			fmt.Fprintf(w, "%s %s\n", mark, Plain(a.Text))
 		}
 	}
 }
 
-// multiline is plain for text of several lines.
+// multiline is Plain for text of several lines.
 func multiline(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
-		lines[i] = plain(l)
+		lines[i] = Plain(l)
 	}
 	return strings.Join(lines, "\n")
 }
 
 // Plan is a preview: what would move, before and after, the bound and why.
 func Plan(w io.Writer, kind string, p ops.Plan) {
-	fmt.Fprintf(w, "%s: %s\n", kind, plain(Change(p.Change)))
+	fmt.Fprintf(w, "%s: %s\n", kind, Plain(Change(p.Change)))
 	if p.Size != nil {
-		fmt.Fprintf(w, "size %d -> %d: %s\n", p.Size.Before, p.Size.After, plain(p.Size.Why))
+		fmt.Fprintf(w, "size %d -> %d: %s\n", p.Size.Before, p.Size.After, Plain(p.Size.Why))
 	}
 	fmt.Fprint(w, described(&p.Description))
 	if p.Then != nil {
 		fmt.Fprint(w, "once that is done, a spread is due:\n", described(p.Then))
 	}
 	if p.Takes != "" {
-		fmt.Fprintf(w, "takes about %s\n", plain(p.Takes))
+		fmt.Fprintf(w, "takes about %s\n", Plain(p.Takes))
 	}
 	if p.Waits != "" {
-		fmt.Fprintf(w, "its spread would wait: %s\n", plain(p.Waits))
+		fmt.Fprintf(w, "its spread would wait: %s\n", Plain(p.Waits))
 	}
 	if p.Refused != "" {
-		fmt.Fprintf(w, "apply would be refused now: %s\n", plain(p.Refused))
+		fmt.Fprintf(w, "apply would be refused now: %s\n", Plain(p.Refused))
 	}
 	if p.ID != "" {
-		fmt.Fprintf(w, "id %s, until %s\n", plain(p.ID), stamp(p.Expires))
+		fmt.Fprintf(w, "id %s, until %s\n", Plain(p.ID), decide.Stamp(p.Expires))
 	}
 }
 
@@ -211,7 +210,7 @@ func Change(c ops.Change) string {
 // Resource is where a resource runs, since when, why, and its last moves.
 func Resource(w io.Writer, kind string, r ops.Resource) {
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", name+":", plain(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-10s %s\n", name+":", Plain(fmt.Sprintf(format, args...)))
 	}
 	line("Resource", "%s", r.ID)
 	line("Kind", "%s", kind)
@@ -224,7 +223,7 @@ func Resource(w io.Writer, kind string, r ops.Resource) {
 		line("Instance", "%s (pod %s, node %s)", number(r.Instance), orNone(r.Pod), orNone(r.Node))
 	}
 	if !r.Since.IsZero() {
-		line("Since", "%s", stamp(r.Since))
+		line("Since", "%s", decide.Stamp(r.Since))
 	}
 	line("Why", "%s", orNone(r.Why))
 	if r.Parked != "" {
@@ -234,10 +233,10 @@ func Resource(w io.Writer, kind string, r ops.Resource) {
 		line("Pin", "instance %d%s", r.Pin.Instance, Said(r.Pin.Said))
 	}
 	for _, m := range r.Moves {
-		line("Moved", "%s from %s to %s: %s", stamp(m.At), place(m.From), place(m.To), m.Why)
+		line("Moved", "%s from %s to %s: %s", decide.Stamp(m.At), place(m.From), place(m.To), m.Why)
 	}
 	if !r.KeptSince.IsZero() {
-		line("Kept", "moves since %s", stamp(r.KeptSince))
+		line("Kept", "moves since %s", decide.Stamp(r.KeptSince))
 	}
 }
 
@@ -247,12 +246,6 @@ func place(ordinal int) string {
 	}
 	return fmt.Sprintf("instance %d", ordinal)
 }
-
-// Ordinals names instances.
-func Ordinals(ns []int) string { return decide.Instances(ns) }
-
-// Spans are ordinals as runs.
-func Spans(ns []int) string { return spans.Text(ns, "-") }
 
 // Duration is one as a person writes it.
 func Duration(d time.Duration) string { return config.Duration(d).String() }

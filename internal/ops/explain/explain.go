@@ -54,14 +54,7 @@ type explainer struct {
 
 // answer is a sentence; params are names and values in turn.
 func answer(question, code string, applies bool, text string, params ...string) ops.Answer {
-	a := ops.Answer{Question: question, Code: code, Applies: applies, Text: text}
-	for i := 0; i+1 < len(params); i += 2 {
-		if a.Params == nil {
-			a.Params = map[string]string{}
-		}
-		a.Params[params[i]] = params[i+1]
-	}
-	return a
+	return ops.Answer{Question: question, Code: code, Applies: applies, Text: text, Params: ops.Params(params...)}
 }
 
 func (e *explainer) blind() ops.Explanation {
@@ -190,9 +183,6 @@ func (e *explainer) nothing() ops.Answer {
 	}
 	return answer(Nothing, "nothing-changes", false, "there are "+current+" instances, and "+desired+" are to be", params...)
 }
-
-// at is a time as sentences have it.
-func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // lasting is "" for a window of no length, else the words that follow a condition.
 func lasting(window time.Duration) string {

@@ -233,43 +233,72 @@ func become(t require.TestingT, a ops.Answer, in *decide.Input, d *decide.Decisi
 	return true
 }
 
-// What a sentence names a threshold of does lead to another size beyond it, as decide.Decide itself
-// finds in the time that the sentence gives.
-func TestBeyondEachThresholdThereIsAnotherSize(t *testing.T) {
-	seen := map[string]int{}
-	rapid.Check(t, func(t *rapid.T) {
-		in := drawnInput(t)
-		d, got := explained(in)
-		for _, a := range got.Otherwise {
-			then := explain.Copy(in)
-			if !become(t, a, &then, &d) {
-				continue
-			}
-			seen[a.Code]++
-			until := then.Now.Add(config.Duration(then.Config.Behavior.ScaleUp.StabilizationWindow.Std()).Std() + time.Minute)
-			if a.Question == explain.Smaller {
-				until = then.Now.Add(then.Config.Behavior.ScaleDown.StabilizationWindow.Std() + time.Minute)
-			}
-			if text := a.Params["until"]; text != "" {
-				end, err := time.Parse(time.RFC3339, text)
-				require.NoError(t, err)
-				until = end.Add(16 * time.Second)
-			}
-			size := live(then, until)
-			if a.Question == explain.Larger {
-				require.Greater(t, size, d.Desired, "%s\n%s", a.Text, d)
-			} else {
-				require.Less(t, size, d.Desired, "%s\n%s", a.Text, d)
-			}
+// beyond holds each answer that names a threshold to what decide.Decide finds beyond it, in the
+// time that the sentence gives, and returns the codes of those answers.
+func beyond(t require.TestingT, in decide.Input) (tried []string) {
+	d, got := explained(in)
+	for _, a := range got.Otherwise {
+		then := explain.Copy(in)
+		if !become(t, a, &then, &d) {
+			continue
 		}
-	})
-	for _, code := range []string{"resources-above", "max-above", "init-below", "target-below", "cpu-above", "memory-above", "all-below", "window-ends"} {
-		require.Positive(t, seen[code], "%s is said", code)
+		tried = append(tried, a.Code)
+		until := then.Now.Add(then.Config.Behavior.ScaleUp.StabilizationWindow.Std() + time.Minute)
+		if a.Question == explain.Smaller {
+			until = then.Now.Add(then.Config.Behavior.ScaleDown.StabilizationWindow.Std() + time.Minute)
+		}
+		if text := a.Params["until"]; text != "" {
+			end, err := time.Parse(time.RFC3339, text)
+			require.NoError(t, err)
+			until = end.Add(16 * time.Second)
+		}
+		size := live(then, until)
+		if a.Question == explain.Larger {
+			require.Greater(t, size, d.Desired, "%s\n%s", a.Text, d)
+		} else {
+			require.Less(t, size, d.Desired, "%s\n%s", a.Text, d)
+		}
+	}
+	return tried
+}
+
+func TestBeyondEachThresholdThereIsAnotherSize(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { beyond(t, drawnInput(t)) })
+}
+
+// Each threshold that can be named is named for an input of its own, so that the draws above need
+// not meet them all.
+func TestEachThresholdIsNamedWhereItCounts(t *testing.T) {
+	for code, change := range map[string]func(in *decide.Input){
+		"resources-above": func(*decide.Input) {},
+		"cpu-above":       func(*decide.Input) {},
+		"target-below":    func(*decide.Input) {},
+		"all-below":       func(*decide.Input) {},
+		"memory-above": func(in *decide.Input) {
+			in.Config.Memory = &config.ResourceTarget{TargetAverageValue: new(resource.MustParse("512Mi"))}
+		},
+		"max-above": func(in *decide.Input) { in.Config.Max = 10; explain.Resources(in, 4500*12) },
+		"init-below": func(in *decide.Input) {
+			in.Config.Init, in.Config.CPU = 10, nil
+			explain.Resources(in, 100)
+		},
+		"window-ends": func(in *decide.Input) {
+			in.Config.CPU = nil
+			explain.Resources(in, 4500*8)
+			in.History.Recommendations = []decide.Recommendation{{From: in.Now.Add(-time.Minute), To: in.Now.Add(-time.Minute), Size: 10, Own: 10}}
+		},
+		"cool-down-ends": func(in *decide.Input) {
+			in.Config.Behavior.ScaleUp.CoolDown = config.Duration(2 * time.Minute)
+			explain.Scale(in, decide.ByCPU, 1.5)
+			in.History.Scales = []hpa.Scale{{At: in.Now.Add(-time.Minute), From: 9, To: 10}}
+		},
+	} {
+		t.Run(code, func(t *testing.T) { require.Contains(t, beyond(t, input(t, 10, change)), code) })
 	}
 }
 
-// live decides every 15 s until a time, as a scaler whose sizes nobody brings about, and returns the
-// last size.
+// live decides every 15 s until a time, as a scaler whose sizes are never brought about, and
+// returns the last size.
 func live(in decide.Input, until time.Time) int {
 	for {
 		d := decide.Decide(in)

@@ -22,7 +22,7 @@ func (e *explainer) otherwise() []ops.Answer {
 	if set := e.r.Set; set != nil {
 		text := fmt.Sprintf("a person set the size to %d: it follows the signals again when that is ended", set.Value)
 		if !set.Until.IsZero() {
-			text += " (at " + at(set.Until) + " by itself)"
+			text += " (at " + decide.Stamp(set.Until) + " by itself)"
 		}
 		return append(out, answer(Larger, "set-by-person", true, text, "size", strconv.Itoa(set.Value), "by", set.By))
 	}
@@ -132,7 +132,7 @@ func (w *world) later() (out []ops.Answer) {
 		}
 		end = end.Add(c.Behavior.ScaleDown.StabilizationWindow.Std())
 		if end.After(w.in.Now) && differs(end.Add(time.Second)) {
-			out = append(out, answer(Smaller, "window-ends", true, fmt.Sprintf("smaller when the window ends, at %s, if the signals ask for no more until then", at(end)), "until", at(end)))
+			out = append(out, answer(Smaller, "window-ends", true, fmt.Sprintf("smaller when the window ends, at %s, if the signals ask for no more until then", decide.Stamp(end)), "until", decide.Stamp(end)))
 		}
 	}
 	if l := w.limit(decide.ByCoolDown); l != nil {
@@ -143,7 +143,7 @@ func (w *world) later() (out []ops.Answer) {
 		if n := len(w.in.History.Scales); n > 0 {
 			end := w.in.History.Scales[n-1].At.Add(rules.CoolDown.Std())
 			if end.After(w.in.Now) && differs(end.Add(time.Second)) {
-				out = append(out, answer(direction, "cool-down-ends", true, fmt.Sprintf("%s when the cool-down ends, at %s", direction, at(end)), "until", at(end)))
+				out = append(out, answer(direction, "cool-down-ends", true, fmt.Sprintf("%s when the cool-down ends, at %s", direction, decide.Stamp(end)), "until", decide.Stamp(end)))
 			}
 		}
 	}

@@ -121,7 +121,8 @@ func (u *Update) retire(c *Contents, f Flush) {
 	}
 }
 
-// fits adds the records to the last piece, or to a new one, if the day has at most limit bytes then.
+// fits adds the records to the last piece, or to a new one, if the day has at most limit bytes
+// then.
 func (u *Update) fits(c *Contents, last *Text, records []Record, now time.Time, limit int) bool {
 	today := now.UTC().Format(dayFormat)
 	used, pieces := c.used(today)

@@ -155,8 +155,8 @@ func reportOf(now time.Time, cfg config.Kind, k observed.Kind, h decide.History)
 }
 
 // A busy day: 500 instances, another decision each 10 s, moves all day, persons who change things.
-// It stays in its MiB, its pieces in 256 KiB, nothing of it is lost unsaid, and what yields first is
-// the whole of decisions.
+// It stays in its MiB, its pieces in 256 KiB, nothing of it is lost unsaid, and what yields first
+// is the whole of decisions.
 func TestABusyDayFitsItsMiB(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0)) //nolint:gosec // a day that can be made again, no secret
 	w := &writer{shelf: newShelf(t)}

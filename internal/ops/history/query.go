@@ -69,8 +69,8 @@ func (c *Contents) Newest(piece func(name string) (Held, bool)) string {
 	return ""
 }
 
-// wants says whether the piece may hold something that is asked for. One that cannot be read holds a
-// gap.
+// wants says whether the piece may hold something that is asked for. One that cannot be read holds
+// a gap.
 func (q *Query) wants(p *Info) bool {
 	if q.Before > 0 && p.First >= q.Before || !q.Until.IsZero() && !p.From.Before(q.Until) || p.To.Before(q.Since) {
 		return false

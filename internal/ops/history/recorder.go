@@ -180,6 +180,7 @@ func meaning(d *outcome.Report) string {
 func (r *Recorder) decided(now time.Time, d *outcome.Report) {
 	e := ops.Entry{At: now, Type: TypeDecision, Decision: &ops.DecisionEntry{
 		Verb: string(d.Verb), Reason: string(d.Reason), Summary: clip(d.Summary), Desired: d.Desired, Done: d.Acted().Done,
+		Drain: string(d.Phase()),
 	}}
 	if d.Current != nil {
 		current := *d.Current

@@ -43,6 +43,7 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 	}
 	before.Argv[0] = former
 	before.PlainTokens, now.PlainTokens = true, true
+	before.Checked = nil                      // it says less than what is described today
 	ours, err := w.OperatorToken(t.Context()) // also binds the role
 	require.NoError(t, err)
 	token, err := w.Env.Kubernetes.Token(t.Context(), w.Namespace, "operator")

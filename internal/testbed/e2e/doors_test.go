@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +63,9 @@ func TestDoors(t *testing.T) {
 	t.Logf("%d users × %d calls × 2 doors in %s", len(callers), len(calls), time.Since(began).Round(time.Millisecond))
 	w.plainHTTPTakesNoToken(follower)
 	w.isKnownToKubectl()
+	w.streamsOneKind()
+	operator := slices.IndexFunc(callers, func(c caller) bool { return c.name == "operator" })
+	w.streamsThroughTheAPIServer(callers[operator].through)
 }
 
 // tries has a user try every call through both doors.
@@ -236,6 +241,33 @@ func (w *world) plainHTTPTakesNoToken(v *product.Server) {
 	log, err := os.ReadFile(v.Log)
 	require.NoError(w.t, err)
 	require.NotContains(w.t, string(log), "a-token")
+}
+
+// streamsOneKind: through the API server, which derives the right from the field selector.
+func (w *world) streamsOneKind() {
+	w.t.Helper()
+	admin, err := w.Env.Kubernetes.Config()
+	require.NoError(w.t, err)
+	client, err := rest.HTTPClientFor(admin)
+	require.NoError(w.t, err)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin.Host+access.AggregatedPath(w.Namespace, "kinds")+"?watch=true&fieldSelector=metadata.name%3D"+rule, http.NoBody)
+	require.NoError(w.t, err)
+	resp, err := client.Do(req)
+	require.NoError(w.t, err)
+	defer resp.Body.Close()
+	require.Equal(w.t, http.StatusOK, resp.StatusCode)
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		require.NoError(w.t, err)
+		if data, found := strings.CutPrefix(line, "data: "); found {
+			require.Contains(w.t, data, `"name":"`+rule+`"`)
+			require.NotContains(w.t, data, `"name":"`+thing+`"`)
+			return
+		}
+	}
 }
 
 // isKnownToKubectl: discovery, tables and objects are as kubectl wants them.

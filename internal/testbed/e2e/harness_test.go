@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/httpcall"
+	"github.com/shardscaler/shardscaler/internal/testbed/openapitest"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers/fetch"
@@ -103,6 +106,7 @@ func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 		t.Fatal(err)
 	}
 	w.Stack = s
+	w.answersAreDescribed(t)
 	t.Logf("started in %s: namespace %s, chroot %s", time.Since(began).Round(time.Millisecond), o.Namespace, o.Chroot)
 	t.Cleanup(func() {
 		w.t = t // a subtest's has ended
@@ -114,6 +118,31 @@ func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 		}
 	})
 	return w
+}
+
+// described is what the product says of its API.
+var described = sync.OnceValues(func() (*openapitest.Document, error) {
+	root, err := servers.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "openapi.json"))
+	if err != nil {
+		return nil, err
+	}
+	return openapitest.Load(text)
+})
+
+// answersAreDescribed holds all that REST is answered to docs/openapi.json.
+func (w *world) answersAreDescribed(t *testing.T) {
+	t.Helper()
+	doc, err := described()
+	require.NoError(t, err)
+	for _, v := range w.Servers {
+		v.Checked = func(next http.RoundTripper) http.RoundTripper {
+			return doc.Transport(next, func(err error) { t.Errorf("%s: %v", v.Name, err) })
+		}
+	}
 }
 
 // startBeside is start for a test that asks nothing of the metrics APIs through the API server: it

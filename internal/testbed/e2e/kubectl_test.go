@@ -55,10 +55,14 @@ func (p *plugin) run(args ...string) (stdout, stderr string, code int) {
 	return p.kubectl(append([]string{"shardscaler"}, args...)...)
 }
 
+func (p *plugin) env() []string {
+	return []string{"PATH=" + p.path + string(filepath.ListSeparator) + "/usr/bin:/bin", "KUBECONFIG=" + p.kubeconfig, "HOME=" + p.path}
+}
+
 func (p *plugin) kubectl(args ...string) (stdout, stderr string, code int) {
 	p.t.Helper()
 	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.path, "kubectl"), args...)
-	cmd.Env = []string{"PATH=" + p.path + string(filepath.ListSeparator) + "/usr/bin:/bin", "KUBECONFIG=" + p.kubeconfig, "HOME=" + p.path}
+	cmd.Env = p.env()
 	var out, told bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &told
 	var failed *exec.ExitError
@@ -90,6 +94,7 @@ func TestKubectl(t *testing.T) {
 	operator := w.of(path, "operator")
 
 	w.seesWithKubectl(operator, a)
+	operator.opensThePage()
 	w.drainsWithKubectl(operator)
 	w.steersWithKubectl(operator, ids[7])
 	w.completesWithKubectl(operator)

@@ -105,4 +105,7 @@ func TestAPlanIsPreviewedAndApplied(t *testing.T) {
 	require.NoError(t, leader.Start())
 	require.NoError(t, w.AwaitReady(t.Context(), leader))
 	w.lostNothing(thing, nil)
+	doc, err := described()
+	require.NoError(t, err)
+	require.Subset(t, doc.Seen(), []string{"preview-plan 200", "apply-plan 200"}, "answers are held to the document")
 }

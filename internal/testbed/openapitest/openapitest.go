@@ -195,8 +195,8 @@ func (d *Document) compile(at string) (*jsonschema.Schema, error) {
 	return d.compiler.Compile(at)
 }
 
-// Transport passes requests on and reports each answer that differs from what is described. What the
-// document does not describe passes. Streams (text/event-stream) are not read.
+// Transport passes requests on and reports each answer that differs from what is described. What
+// the document does not describe passes. Streams (text/event-stream) are not read.
 func (d *Document) Transport(next http.RoundTripper, report func(error)) http.RoundTripper {
 	return transport{d, next, report}
 }

@@ -122,18 +122,25 @@ func (c *Cluster) Metric(ctx context.Context, resource, metric string) (map[stri
 // REST calls a replica's REST API and decodes the answer into out, if any. token may be empty; with
 // one it goes over TLS.
 func (v *Server) REST(ctx context.Context, method, path, token string, in, out any) error {
-	if token == "" || v.PlainTokens && strings.HasPrefix(path, "/v1/api/orchestrations/") {
-		return httpcall.JSON(ctx, method, "http://"+v.Addr+path, token, in, out)
+	client, at := httpcall.Once, "http://"+v.Addr
+	if token != "" && !(v.PlainTokens && strings.HasPrefix(path, "/v1/api/orchestrations/")) {
+		var err error
+		if client, err = v.TLSClient(ctx, ""); err != nil {
+			return err
+		}
+		at = "https://" + v.Secure
 	}
-	client, err := v.TLSClient(ctx, "")
-	if err != nil {
-		return err
+	if v.Checked != nil {
+		client = &http.Client{Transport: v.Checked(client.Transport), CheckRedirect: client.CheckRedirect}
 	}
-	raw, err := httpcall.Do(ctx, client, method, "https://"+v.Secure+path, token, in)
+	raw, err := httpcall.Do(ctx, client, method, at+path, token, in)
 	if err != nil || out == nil {
 		return err
 	}
-	return json.Unmarshal(raw, out)
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
 }
 
 // TLSClient is a client of a replica's secure port that checks its certificate. from is the local
@@ -161,15 +168,18 @@ func (v *Server) TLSClient(ctx context.Context, from string) (*http.Client, erro
 // Audience is what tokens of the REST API are for.
 const Audience = "shardscaler"
 
-// OperatorToken returns the token of a service account that may send POSTs, as a person's would.
+// Operator is the service account of an operator.
+const Operator = "operator"
+
+// OperatorToken returns the token of a service account, Operator, that may send POSTs, as a person's
+// would.
 func (c *Cluster) OperatorToken(ctx context.Context) (string, error) {
-	const name = "operator"
-	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", name,
-		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+name)
+	_, err := c.control.Run(ctx, "--namespace", c.space, "create", "rolebinding", Operator,
+		"--role=shardscaler-operator", "--serviceaccount="+c.space+":"+Operator)
 	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", err
 	}
-	return c.control.Token(ctx, c.space, name, Audience)
+	return c.control.Token(ctx, c.space, Operator, Audience)
 }
 
 // ConfigureText writes any text into the ConfigMap.

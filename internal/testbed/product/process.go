@@ -56,6 +56,8 @@ type Server struct {
 	Secure   string // host:port of what is served over TLS
 	// PlainTokens: it is a build, or has a flag, that takes tokens over plain HTTP.
 	PlainTokens bool
+	// Checked stands between REST and the network, so that a test sees each answer; it may be nil.
+	Checked func(http.RoundTripper) http.RoundTripper
 
 	bundle     func(context.Context) ([]byte, error)
 	serverName string

@@ -44,6 +44,7 @@ type demo struct {
 	claims []string // what became of each
 	failed []error
 	began  time.Time
+	page   string // its address
 }
 
 // Run shows everything, and stays up unless it is to end with the last act. It returns an error if
@@ -63,11 +64,19 @@ func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) err
 			fmt.Fprintln(d.out, err)
 		}
 	}()
+	endPage, err := d.servePage(ctx, env)
+	if err != nil {
+		return fmt.Errorf("serve the page: %w", err)
+	}
+	defer endPage()
+	d.claim(ctx, "the page has both kinds", func(ctx context.Context) error {
+		return product.Until(ctx, product.Patience, d.showsPage) // the operator's rights are not known everywhere at once
+	})
 	d.acts(ctx)
 	if ctx.Err() != nil {
 		return nil // a person ended it, and has seen enough
 	}
-	err := d.summary()
+	err = d.summary()
 	if !oneshot {
 		d.invite(env)
 		d.watchTable(ctx)

@@ -107,6 +107,7 @@ func (d *demo) invite(env *servers.Env) {
 	fmt.Fprintln(d.out, strings.Join([]string{
 		"",
 		"Ask for yourself (Ctrl-C ends everything):",
+		"  " + d.page + " in a browser",
 		"  " + kubectl + " -n " + namespace + " get statefulsets,pods,events",
 		"  " + raw + "/statefulsets.apps/iota-dac/recommended_replicas",
 		"  " + raw + "/pods/%2A/resources_per_instance",

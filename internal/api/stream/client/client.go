@@ -66,6 +66,7 @@ type Refused struct {
 	After time.Duration
 }
 
+// Error implements error.
 func (r *Refused) Error() string {
 	return fmt.Sprintf("the server answers %d %s: %s", r.Status, http.StatusText(r.Status), r.Detail)
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// NodePackages returns a folder whose node_modules has what the package-lock.json in folder (from the
-// module's root) names. It takes node 20 or later, and npm, from the PATH.
+// NodePackages returns a folder whose node_modules has what the package-lock.json in folder (from
+// the module's root) names. It takes node 20 or later, and npm, from the PATH.
 func NodePackages(ctx context.Context, p *Progress, folder string) (string, error) {
 	if err := findNode(ctx); err != nil {
 		return "", err
