@@ -4,6 +4,7 @@ import { defineConfig } from 'vite';
 export default defineConfig({
   base: './',
   build: {
+    cssCodeSplit: false,
     outDir: 'dist',
     target: 'es2022',
     assetsInlineLimit: 0,

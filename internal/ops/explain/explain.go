@@ -81,10 +81,13 @@ func (e *explainer) limit(by ...decide.Reason) *decide.Limit {
 
 // tolerance: is the use so near its target that nothing is done?
 func (e *explainer) tolerance() ops.Answer {
-	var within, outside []string
+	var within, outside, ratios []string
 	with, without := 0, 0
 	for _, s := range e.r.Signals {
 		with, without = max(with, s.Proposed), max(without, s.Proposed)
+		if s.Ratio != 0 && s.Missing == "" {
+			ratios = append(ratios, fmt.Sprintf("%s %.2f", s.Name, s.Ratio))
+		}
 		switch {
 		case s.Ratio == 0 || s.Missing != "":
 		case s.Within:
@@ -97,9 +100,9 @@ func (e *explainer) tolerance() ops.Answer {
 	switch {
 	case len(within) > 0:
 		text := strings.Join(within, " and ") + ", within the tolerance" + e.band() + ": it asks for the size that there is"
-		return answer(Tolerance, "tolerance-within", with != without, text, "signals", strings.Join(within, ", "))
+		return answer(Tolerance, "tolerance-within", with != without, text, "signals", strings.Join(within, ", "), "ratios", strings.Join(ratios, ", "))
 	case len(outside) > 0:
-		return answer(Tolerance, "tolerance-outside", false, strings.Join(outside, " and ")+", outside the tolerance"+e.band(), "signals", strings.Join(outside, ", "))
+		return answer(Tolerance, "tolerance-outside", false, strings.Join(outside, " and ")+", outside the tolerance"+e.band(), "signals", strings.Join(outside, ", "), "ratios", strings.Join(ratios, ", "))
 	}
 	return answer(Tolerance, "tolerance-none", false, "no use of CPU or memory counted, and a number of resources has no tolerance")
 }

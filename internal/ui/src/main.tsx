@@ -2,7 +2,7 @@ import { render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import './style.css';
 import { followRoutes, route } from './data/route';
-import { kindNamed, kinds, link, listen, mode, showFleet } from './data/store';
+import { kindNamed, kinds, link, listen, mode } from './data/store';
 import { preferred, t, use } from './i18n';
 import { Empty, Failed, Title, Waiting } from './parts/basic';
 import { Problem } from './api/client';
@@ -79,8 +79,6 @@ function App() {
 }
 
 followRoutes();
-const [, first = '', view, item] = route.value.path;
-if (mode === 'live' && route.value.path[0] === 'kinds' && (!view || (view === 'instances' && !item))) showFleet(first);
 listen();
 keepAsking();
 void use(preferred()).then(() => {

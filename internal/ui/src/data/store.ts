@@ -1,6 +1,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import { address, call } from '../api/client';
 import type { Entry, Instance, Kind, KindList } from '../api/types';
+import { early } from '../boot';
 import { Hub, type Heard, type Link, type Said } from './hub';
 import type { Fleet } from './mirror';
 import { parseDuration } from './times';
@@ -42,7 +43,7 @@ export function lagOf(i: Instance): number | undefined {
 }
 
 let say: (said: Said) => void = () => undefined;
-let shown = '';
+let shown = early.fleet;
 
 /** Asks for the instances of a kind; '' asks for none any more. */
 export function showFleet(kind: string): void {
@@ -81,17 +82,16 @@ export function listen(): void {
   setInterval(() => (clock.value = Date.now()), 1000);
   const url = address('kinds');
   if (mode === 'snapshot') void once(url);
-  else if (typeof SharedWorker === 'function') share(url);
+  else if (early.worker && !early.failed) share(early.worker, url);
   else alone(url);
 }
 
-function share(url: string): void {
-  const worker = new SharedWorker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'shardscaler' });
+function share(worker: SharedWorker, url: string): void {
   const { port } = worker;
   worker.onerror = () => alone(url);
   port.onmessage = (e: MessageEvent<Heard>) => hear(e.data);
   say = (said) => port.postMessage(said);
-  say({ url, fleet: shown });
+  if (shown !== early.fleet) say({ fleet: shown });
   addEventListener('pagehide', () => say({ bye: true }));
   addEventListener('pageshow', (e: PageTransitionEvent) => e.persisted && say({ fleet: shown }));
 }

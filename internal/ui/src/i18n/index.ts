@@ -66,7 +66,8 @@ export function tCode(prefix: string, code: string, params: Params = {}): string
  */
 export function tServer(code: string, params: Params = {}): string | undefined {
   const message = server.value[code];
-  const text = message && format(message, params, locale());
+  const exact = Object.entries(params).map(([name, v]) => [name, /^\d+\.\d+$/.test(String(v)) ? Number(v) : v]);
+  const text = message && format(message, Object.fromEntries(exact) as Params, locale());
   return text?.includes('{') ? undefined : text;
 }
 

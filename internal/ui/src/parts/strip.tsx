@@ -33,12 +33,18 @@ export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
     const el = canvas.current;
     const parent = el?.parentElement;
     if (!el || !parent) return undefined;
-    const redraw = () => draw(el, parent.clientWidth, drawn);
+    let soon = 0;
+    const redraw = () => {
+      make(el, parent.clientWidth, drawn.length);
+      clearTimeout(soon);
+      soon = setTimeout(() => draw(el, drawn)); // the table beside it is drawn first
+    };
     const watch = new ResizeObserver(redraw); // which calls once at the start, too
     watch.observe(parent);
     const dark = matchMedia('(prefers-color-scheme: dark)');
     dark.addEventListener('change', redraw);
     return () => {
+      clearTimeout(soon);
       watch.disconnect();
       dark.removeEventListener('change', redraw);
     };
@@ -68,16 +74,23 @@ export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
   );
 }
 
-function draw(el: HTMLCanvasElement, width: number, items: Instance[]): void {
-  const { step, perLine, lines } = layout(width, items.length);
+/** Gives the canvas its size, which empties it where that changes. */
+function make(el: HTMLCanvasElement, width: number, count: number): void {
   const ratio = devicePixelRatio || 1;
-  const tall = lines * (height + 8);
+  const tall = layout(width, count).lines * (height + 8);
   el.style.height = `${tall}px`;
-  el.width = Math.round(width * ratio);
-  el.height = Math.round(tall * ratio);
+  const [w, h] = [Math.round(width * ratio), Math.round(tall * ratio)];
+  if (el.width !== w) el.width = w;
+  if (el.height !== h) el.height = h;
+}
+
+function draw(el: HTMLCanvasElement, items: Instance[]): void {
   const c = el.getContext('2d');
   if (!c) return;
-  c.scale(ratio, ratio);
+  const ratio = devicePixelRatio || 1;
+  const { step, perLine } = layout(Math.round(el.width / ratio), items.length);
+  c.setTransform(ratio, 0, 0, ratio, 0, 0);
+  c.clearRect(0, 0, el.width, el.height);
   const wide = step > 8 ? step - 3 : step - 1;
   const shapes = new Map<string, Path2D>(); // by colour, as a change of colour costs more than a bar
   const of = (tone: string) => {

@@ -209,7 +209,10 @@ function Alarms({ kind }: { kind: Kind }) {
 }
 
 function AlarmItem({ alarm: a, kind }: { alarm: Alarm; kind: string }) {
-  const params = a.params ?? {};
+  const params = { ...a.params };
+  if (params.condition) params.condition = word('health', params.condition);
+  if (params.source) params.source = word('source', params.source);
+  if (params.signal) params.signal = word('signal', params.signal);
   const text = tServer(`alarm.${a.name}`, params);
   const cure = tServer(`cure.${a.name}`, params);
   return (

@@ -3,7 +3,7 @@ import { address, ofKind } from '../api/client';
 import type { Answer, Decision, Kind, Report, Signal } from '../api/types';
 import { useLoad } from '../data/load';
 import { to } from '../data/route';
-import { n, t, tServer } from '../i18n';
+import { locale, n, t, tServer } from '../i18n';
 import { Age, Bar, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
 
 /** Why a kind has its size; past is the id of a decision of its history. */
@@ -61,7 +61,11 @@ export function Explained({ decision, report: d, kind }: { decision: Decision; r
 }
 
 function answerText(a: Answer): ComponentChildren {
-  return tServer(`answer.${a.code}`, a.params ?? {}) ?? <Server>{a.text}</Server>;
+  const params = a.params ?? {};
+  const all = ['resources', 'cpu', 'memory'].filter((p) => params[p]);
+  const conditions = all.map((p) => tServer(`answer.below-${p}`, params) ?? p); // those of all-below
+  const list = new Intl.ListFormat(locale()).format(conditions);
+  return tServer(`answer.${a.code}`, { ...params, conditions: list }) ?? <Server>{a.text}</Server>;
 }
 
 function AnswerItem({ answer: a }: { answer: Answer }) {

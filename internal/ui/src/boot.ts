@@ -1,0 +1,27 @@
+// The first that runs: it begins to listen while the rest of the page is still fetched and read.
+
+/** The kind whose instances the page opens with, '' for another view. */
+const fleet = decode(/^#\/kinds\/([^/?]+)(?:\/instances)?(?:\?|$)/.exec(location.hash)?.[1] ?? '');
+
+/** The worker that holds the stream of all tabs, and whether it has failed; no worker in a saved snapshot. */
+export const early: { worker?: SharedWorker; failed: boolean; fleet: string } = { failed: false, fleet };
+
+if (typeof SharedWorker === 'function' && document.documentElement.dataset['mode'] !== 'snapshot') {
+  const worker = new SharedWorker(new URL('./data/worker.ts', import.meta.url), {
+    type: 'module',
+    name: 'shardscaler',
+  });
+  worker.onerror = () => (early.failed = true);
+  worker.port.postMessage({ url: new URL('../v1/api/kinds', document.baseURI).href, fleet });
+  early.worker = worker;
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return '';
+  }
+}
+
+void import('./main');
