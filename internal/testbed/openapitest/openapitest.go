@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/shardscaler/shardscaler/internal/exact"
 )
 
 // Document is an OpenAPI 3.1 document, whose schemas are JSON Schema 2020-12.
@@ -47,7 +49,7 @@ func Load(text []byte) (*Document, error) {
 		OpenAPI string                                `json:"openapi"`
 		Paths   map[string]map[string]json.RawMessage `json:"paths"`
 	}
-	if err := json.Unmarshal(text, &head); err != nil {
+	if err := exact.JSON(text, &head); err != nil {
 		return nil, fmt.Errorf("read openapi: %w", err)
 	}
 	if !strings.HasPrefix(head.OpenAPI, "3.1.") {
@@ -58,7 +60,7 @@ func Load(text []byte) (*Document, error) {
 		d.paths[path] = map[string]operation{}
 		for method, raw := range methods {
 			var op operation
-			if err := json.Unmarshal(raw, &op); err != nil {
+			if err := exact.JSON(raw, &op); err != nil {
 				return nil, fmt.Errorf("read openapi: %s %s: %w", method, path, err)
 			}
 			d.paths[path][strings.ToUpper(method)] = op
