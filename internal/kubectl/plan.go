@@ -161,19 +161,12 @@ ten minutes: plan again.`,
   kubectl shardscaler apply Thing 3f2a9c… --wait`,
 		Args:              words(1, 2),
 		ValidArgsFunction: o.complete(kindArg),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			to, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
+		RunE: o.run(&f, func(ctx context.Context, to *client.Client, args []string) error {
 			if len(args) == 2 {
-				return o.runApply(c.Context(), to, &f, &wait, args[0], args[1])
+				return o.runApply(ctx, to, &f, &wait, args[0], args[1])
 			}
-			return applyOfAny(o, c.Context(), to, &f, &wait, args[0])
-		},
+			return applyOfAny(o, ctx, to, &f, &wait, args[0])
+		}),
 	}
 	f.change(c)
 	wait.flags(c, "Wait until it is done")

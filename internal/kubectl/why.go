@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -28,20 +29,13 @@ func newWhy(o *options) *cobra.Command {
   kubectl shardscaler why Thing -o json | jq .decision.signals`,
 		Args:              words(1, 1),
 		ValidArgsFunction: o.complete(kindArg),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			to, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			d, err := to.Of(args[0]).Decision(c.Context())
+		RunE: o.run(&f, func(ctx context.Context, to *client.Client, args []string) error {
+			d, err := to.Of(args[0]).Decision(ctx)
 			if err != nil {
 				return fmt.Errorf("ask for the decision about %s: %w", args[0], err)
 			}
 			return f.print(o.Out, decision(args[0], d))
-		},
+		}),
 	}
 	f.flags(c)
 	return c
@@ -63,15 +57,8 @@ func newConfig(o *options) *cobra.Command {
   kubectl shardscaler config Thing -o wide`,
 		Args:              words(1, 1),
 		ValidArgsFunction: o.complete(kindArg),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			to, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			s, err := to.Of(args[0]).Config(c.Context())
+		RunE: o.run(&f, func(ctx context.Context, to *client.Client, args []string) error {
+			s, err := to.Of(args[0]).Config(ctx)
 			if err != nil {
 				return fmt.Errorf("ask for the configuration of %s: %w", args[0], err)
 			}
@@ -83,7 +70,7 @@ func newConfig(o *options) *cobra.Command {
 				return f.table(w, show.Settings(s.Value))
 			}
 			return f.print(o.Out, shows)
-		},
+		}),
 	}
 	f.flags(c)
 	return c
