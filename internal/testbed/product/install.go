@@ -124,6 +124,12 @@ func (s *Stack) render(ctx context.Context) (objects []unstructured.Unstructured
 	}
 }
 
+// apiOf is the group and version that an APIService leads to.
+func apiOf(o *unstructured.Unstructured) string {
+	version, group, _ := strings.Cut(o.GetName(), ".") // Kubernetes wants the name so
+	return group + "/" + version
+}
+
 // adapt changes what must differ on this machine; false: the object is not wanted here.
 func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 	set := func(value any, fields ...string) {
@@ -142,6 +148,7 @@ func (s *Stack) adapt(o *unstructured.Unstructured) (keep bool, err error) {
 		if s.Private {
 			return false, nil
 		}
+		s.apis = append(s.apis, apiOf(o))
 		set(int64(s.front.port()), "spec", "service", "port")
 		if !s.SelfManagedCert { // else the product does it
 			set(base64.StdEncoding.EncodeToString(s.Certs.CA), "spec", "caBundle")

@@ -118,8 +118,8 @@ func (v *Server) Ready(ctx context.Context) error {
 	return err
 }
 
-// awaitReady returns when every replica is ready and the metrics API answers through the API
-// server.
+// awaitReady returns when every replica is ready and each of its APIs answers through the API
+// server, which finds each of them available in its own time.
 func (s *Stack) awaitReady(ctx context.Context) error {
 	for _, v := range s.Servers {
 		if err := s.AwaitReady(ctx, v); err != nil {
@@ -130,8 +130,12 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 		return nil
 	}
 	return Until(ctx, Patience, func(ctx context.Context) error {
-		_, err := s.Raw(ctx, "/apis/custom.metrics.k8s.io/v1beta2")
-		return err
+		for _, api := range s.apis {
+			if _, err := s.Raw(ctx, "/apis/"+api); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -87,6 +87,7 @@ type Stack struct {
 	Certs      *certs.Files // of the metrics API
 
 	front   *front                        // where the APIServices lead
+	apis    []string                      // group and version of each APIService
 	fronts  []*front                      // front, and where the Service shardscaler leads, if it is asked for
 	closers []func(context.Context) error // in the order of starting
 }
