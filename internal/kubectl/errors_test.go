@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 )
 
 // status is an answer of the API server itself.
@@ -99,6 +100,14 @@ func TestErrorsSayTheCauseAndTheNextStep(t *testing.T) {
 			[]string{"the outcome is unknown"},
 			"",
 		},
+		"a token over plain HTTP": {
+			changed, func(w http.ResponseWriter, _ *http.Request) {
+				write(w, 403, "application/problem+json", map[string]any{"type": access.TLSNeeded, "status": 403, "detail": "a token is not taken over plain HTTP"})
+			},
+			2,
+			[]string{"error: pause Thing: a token is not taken over plain HTTP", "next:  give --server the address that begins with https://"},
+			"RoleBinding",
+		},
 		"fields": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
 				write(w, 422, "application/problem+json", map[string]any{"status": 422, "detail": "validation failed", "errors": []any{
@@ -162,7 +171,7 @@ func TestPlansThatAreGoneOrChangedSayWhatToDo(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		next   string
-	}{{409, "look again and repeat it"}, {410, "make the plan again"}} {
+	}{{409, "look at what there is now"}, {410, "make the plan again"}} {
 		server.answer("POST kinds/Thing/apply", func(w http.ResponseWriter, _ *http.Request) {
 			problem(w, c.status, "the list of instance 3 has changed")
 		})

@@ -200,6 +200,8 @@ func documents(method, path string, r *http.Request) (any, bool) {
 		return decisionOf(), true
 	case "GET kinds/Thing/config":
 		return settings(), true
+	case "GET kinds/Rule/history":
+		return ops.EntryList{Items: []ops.Entry{}}, true
 	case "GET kinds/Thing/history":
 		return entries(), true
 	case "POST kinds/Thing/plans":
