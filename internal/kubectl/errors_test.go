@@ -239,6 +239,7 @@ func TestTheServerItselfIsAskedWithAToken(t *testing.T) {
 		"--server http://shardscaler.example --token x":                                           "a token is not sent over plain HTTP",
 		"--server shardscaler.example":                                                            "want a URL such as https://",
 		"--server " + secure.URL + " --token-file nope":                                           "read token",
+		"--server " + secure.URL + " --tls-server-name other.example":                             "next:  name the server as its certificate does: --tls-server-name",
 		"--server " + secure.URL + " -A":                                                          "leave one out",
 		"--server " + secure.URL + " --service-account gone --certificate-authority " + authority: "make a token of service account iota/gone",
 	} {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -179,6 +180,8 @@ func (c *Client) unreachable(err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return Advise(err, "it did not answer in time: try again, or with a longer --request-timeout")
+	case errors.As(err, &x509.HostnameError{}):
+		return Advise(err, "name the server as its certificate does: --tls-server-name shardscaler-metrics.NAMESPACE.svc")
 	case strings.Contains(err.Error(), "certificate"):
 		return Advise(err, "give the authority of its certificate: --certificate-authority FILE")
 	case errors.As(err, &network) && c.Aggregated:
