@@ -137,6 +137,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	h.registerWrites()
 	docspage.Register(mux)
 	h.registerSession()
+	registerNoCalls(mux, log)
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,

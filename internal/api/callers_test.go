@@ -70,7 +70,7 @@ func TestOldChangesAreNoted(t *testing.T) {
 		"orchestrate":          {`{"maxInstances":30}`, "orchestrate", "nothing", "maxInstances 30"},
 		"pause":                {"", "pause", "nothing", "paused true"},
 		"rollback":             {"", "rollback", "plan p", "paused; of it 0 stayed, 3 returned, 4 undone, 0 kept"},
-		"reconcile/confirm":    {`{"deletes":12}`, "confirm-deletes", "12 deletes of set 0 wait", "they are carried out"},
+		"reconcile/confirm":    {`{"deletes":12}`, "confirm-deletes", "12 deletes wait", "they are carried out"},
 		"instances/4/reassign": {`{"assumeDead":true}`, "reassign", "instance 4", "pod iota-dac-4 () is assumed dead; 0 resources go to others"},
 	} {
 		b := &backend{}

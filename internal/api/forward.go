@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -33,7 +35,12 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 		h.refuse(ctx, http.StatusServiceUnavailable, "no leader is known at the moment, or none that can be reached over TLS; try again in a few seconds")
 	default:
 		r, w := humago.Unwrap(ctx)
-		patient, cancel := context.WithTimeout(r.Context(), h.patience+forwardSlack)
+		var connecting atomic.Bool // over TLS: the leader has not proved yet that it is one
+		traced := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			GetConn: func(string) { connecting.Store(true) },
+			GotConn: func(httptrace.GotConnInfo) { connecting.Store(false) },
+		})
+		patient, cancel := context.WithTimeout(traced, h.patience+forwardSlack)
 		defer cancel()
 		proxy := &httputil.ReverseProxy{
 			Transport: http.DefaultTransport,
@@ -45,7 +52,7 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 				}
 			},
 			ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-				h.unanswered(ctx, to.Host, err)
+				h.unanswered(ctx, to.Host, !connecting.Load() && MayBeSent(err), err)
 			},
 		}
 		if to.Scheme == "https" {

@@ -44,10 +44,12 @@ func MayBeSent(err error) bool {
 	return !errors.As(err, &op) || op.Op != "dial"
 }
 
-// unanswered writes the answer to a request that was passed on to the leader and came to nothing.
-func (h *handlers) unanswered(ctx huma.Context, addr string, err error) {
+// unanswered writes the answer to a request that was passed on to the leader and came to nothing;
+// sent says whether there was a connection that it may have taken. A preview does nothing anyway.
+func (h *handlers) unanswered(ctx huma.Context, addr string, sent bool, err error) {
 	why := "the leader at " + addr + " does not answer: " + err.Error()
-	if !MayBeSent(err) {
+	if !sent || ctx.Operation().OperationID == kinds.Preview {
+		ctx.SetHeader("Retry-After", "5")
 		h.refuse(ctx, http.StatusServiceUnavailable, why)
 		return
 	}

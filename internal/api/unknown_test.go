@@ -86,6 +86,39 @@ func TestALeaderThatBreaksOffMayHaveCarriedOutWhatWasForwarded(t *testing.T) {
 	}
 }
 
+// A leader that takes connections and does not prove itself, as one that is frozen, gets no request.
+func TestWhatNoLeaderHasTakenIsNotCarriedOut(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, mute.Close()) })
+	go func() {
+		for {
+			conn, err := mute.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	s := serve(t, &backend{follower: true, leaderAddr: "https://" + mute.Addr().String()})
+	for what, w := range writes {
+		status, body := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/"+what, "operator", w[0])
+		require.Equal(t, http.StatusServiceUnavailable, status, body)
+		require.NotContains(t, body, OutcomeUnknown)
+	}
+}
+
+func TestTheOutcomeOfAPreviewIsNeverUnknown(t *testing.T) {
+	breaksOff := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(breaksOff.Close)
+	s := serve(t, &backend{follower: true, leaderAddr: breaksOff.URL})
+	for path, want := range map[string]int{"plans": http.StatusServiceUnavailable, "pause": http.StatusGatewayTimeout} {
+		status, body := call(t, s, http.MethodPost, "/v1/api/kinds/Thing/"+path, "operator", "{}")
+		require.Equal(t, want, status, body)
+		require.Equal(t, want == http.StatusGatewayTimeout, strings.Contains(body, OutcomeUnknown), body)
+	}
+}
+
 func TestEveryWriteSaysWhereToLook(t *testing.T) {
 	_, body := call(t, serve(t, &backend{}), http.MethodGet, "/v1/api/openapi.json", "", "")
 	var spec struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/api"
+	"github.com/shardscaler/shardscaler/internal/api/access"
 )
 
 // status is an answer of the API server itself.
@@ -99,6 +100,14 @@ func TestErrorsSayTheCauseAndTheNextStep(t *testing.T) {
 			[]string{"the outcome is unknown"},
 			"",
 		},
+		"a token over plain HTTP": {
+			changed, func(w http.ResponseWriter, _ *http.Request) {
+				write(w, 403, "application/problem+json", map[string]any{"type": access.TLSNeeded, "status": 403, "detail": "a token is not taken over plain HTTP"})
+			},
+			2,
+			[]string{"error: pause Thing: a token is not taken over plain HTTP", "next:  give --server the address that begins with https://"},
+			"RoleBinding",
+		},
 		"fields": {
 			changed, func(w http.ResponseWriter, _ *http.Request) {
 				write(w, 422, "application/problem+json", map[string]any{"status": 422, "detail": "validation failed", "errors": []any{
@@ -162,7 +171,7 @@ func TestPlansThatAreGoneOrChangedSayWhatToDo(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		next   string
-	}{{409, "look again and repeat it"}, {410, "make the plan again"}} {
+	}{{409, "look at what there is now"}, {410, "make the plan again"}} {
 		server.answer("POST kinds/Thing/apply", func(w http.ResponseWriter, _ *http.Request) {
 			problem(w, c.status, "the list of instance 3 has changed")
 		})
@@ -230,6 +239,7 @@ func TestTheServerItselfIsAskedWithAToken(t *testing.T) {
 		"--server http://shardscaler.example --token x":                                           "a token is not sent over plain HTTP",
 		"--server shardscaler.example":                                                            "want a URL such as https://",
 		"--server " + secure.URL + " --token-file nope":                                           "read token",
+		"--server " + secure.URL + " --tls-server-name other.example":                             "next:  name the server as its certificate does: --tls-server-name",
 		"--server " + secure.URL + " -A":                                                          "leave one out",
 		"--server " + secure.URL + " --service-account gone --certificate-authority " + authority: "make a token of service account iota/gone",
 	} {

@@ -67,7 +67,11 @@ Exit status 1: nothing was found.`,
 				found += n
 			}
 			if found == 0 {
-				return exit{ExitFound, client.Advise(fmt.Errorf("nothing is found: %s", wanted(&f, args)), "ids count as they are written; kubectl shardscaler find --contains TEXT looks for parts of them")}
+				err := fmt.Errorf("nothing is found: %s", wanted(&f, args))
+				if f.contains == "" {
+					err = client.Advise(err, "ids count as they are written; kubectl shardscaler find --contains TEXT looks for parts of them")
+				}
+				return exit{ExitFound, err}
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package kubectl
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -70,7 +71,7 @@ func (p *output) print(w io.Writer, s shown) error {
 				return err
 			}
 		}
-		return p.machine.PrintObj(&runtime.Unknown{Raw: s.raw}, w)
+		return p.machine.PrintObj(&runtime.Unknown{Raw: bytes.TrimSpace(s.raw)}, w) // the printer ends the line
 	case p.format == "name":
 		for _, n := range s.names {
 			object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: n.name}}

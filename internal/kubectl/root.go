@@ -164,8 +164,11 @@ Use "kubectl shardscaler options" for the flags that all commands have.{{end}}` 
 // words bounds the number of words after a command.
 func words(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) < least || len(args) > most {
-			return client.Advise(fmt.Errorf("%s takes other words after it than %q", c.CommandPath(), strings.Join(args, " ")), c.UseLine())
+		switch {
+		case len(args) < least:
+			return client.Advise(fmt.Errorf("%s: something is missing after it", strings.Join(append([]string{c.CommandPath()}, args...), " ")), c.UseLine())
+		case len(args) > most:
+			return client.Advise(fmt.Errorf("%s does not take %q", c.CommandPath(), strings.Join(args[most:], " ")), c.UseLine())
 		}
 		return nil
 	}

@@ -74,12 +74,14 @@ func (f *fixed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, "application/json", document)
 }
 
-// asObjects are the kinds as the aggregated API has them.
+// asObjects are the kinds, and nodes, as the aggregated API has them.
 func asObjects(document any) any {
 	object := func(k ops.Kind) any {
 		return map[string]any{"apiVersion": "ops.shardscaler.io/v1", "kind": "Kind", "metadata": map[string]any{"name": k.Name, "namespace": "iota"}, "status": k}
 	}
 	switch d := document.(type) {
+	case ops.NodeInstances:
+		return map[string]any{"apiVersion": "ops.shardscaler.io/v1", "kind": "NodeInstances", "metadata": map[string]any{"name": d.Node, "namespace": "iota"}, "status": d}
 	case ops.Kind:
 		return object(d)
 	case ops.KindList:
@@ -198,6 +200,8 @@ func documents(method, path string, r *http.Request) (any, bool) {
 		return decisionOf(), true
 	case "GET kinds/Thing/config":
 		return settings(), true
+	case "GET kinds/Rule/history":
+		return ops.EntryList{Items: []ops.Entry{}}, true
 	case "GET kinds/Thing/history":
 		return entries(), true
 	case "POST kinds/Thing/plans":

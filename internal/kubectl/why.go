@@ -137,6 +137,9 @@ func shownHistory(o *options, f *output, list client.Doc[ops.EntryList]) shown {
 		if err := f.table(w, show.Entries(o.now(), list.Value.Items)); err != nil {
 			return err
 		}
+		if len(list.Value.Items) == 0 {
+			fmt.Fprintln(o.ErrOut, "there are no such entries; what happens is kept up to a minute later")
+		}
 		if !list.Value.Since.IsZero() && !f.noHeaders {
 			fmt.Fprintf(w, "what came before %s is not kept\n", decide.Stamp(list.Value.Since))
 		}

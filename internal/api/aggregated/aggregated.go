@@ -32,9 +32,15 @@ func Handler(guard *access.Guard, next http.Handler) http.Handler {
 			writeError(w, r, http.StatusUnauthorized, "the caller is not known")
 			return
 		}
+		a := &answer{ResponseWriter: w, request: r, objects: right.Subresource == "" && right.Verb != "watch"}
+		if right.Verb == "list" {
+			if a.selection, err = selectionOf(r.URL.Query()); err != nil {
+				writeError(w, r, http.StatusBadRequest, err.Error())
+				return
+			}
+		}
 		inner := r.Clone(r.Context())
 		inner.URL, inner.RequestURI = to, to.RequestURI()
-		a := &answer{ResponseWriter: w, request: r, objects: right.Resource == "kinds" && right.Subresource == "" && right.Verb != "watch"}
 		guard.Aggregated(a, inner, access.User{Name: user.GetName(), UID: user.GetUID(), Groups: user.GetGroups(), Extra: user.GetExtra()}, right, next)
 		a.finish(guard.Namespace)
 	})
@@ -50,12 +56,15 @@ func translate(r *http.Request, namespace string) (*url.URL, access.Right, error
 	}
 	allowed := access.Right{Verb: info.Verb, Resource: info.Resource, Subresource: info.Subresource, Name: info.Name, Namespace: info.Namespace}
 	// What is listed in all namespaces is in this one.
-	everywhere := info.Namespace == "" && info.Resource == "kinds" && info.Name == ""
+	everywhere := info.Namespace == "" && info.Resource == "kinds" && (info.Name == "" || info.Verb == "list")
 	if info.Namespace != namespace && !everywhere {
-		return nil, access.Right{}, unknown
+		return nil, access.Right{}, fmt.Errorf("the installation that serves %s is of namespace %s, not %q", access.Group, namespace, info.Namespace)
 	}
 	to := &url.URL{Path: access.Prefix + strings.Join(info.Parts, "/"), RawQuery: r.URL.RawQuery}
 	needed, err := access.RightOf(r.Method, to, namespace)
+	if info.Verb == "list" { // a field selector may have narrowed it to one kind: so does selection
+		needed.Name = allowed.Name
+	}
 	if needed.Namespace = allowed.Namespace; err != nil || needed != allowed {
 		return nil, access.Right{}, unknown
 	}

@@ -32,12 +32,13 @@ func operations(called *string) http.Handler {
 		}
 	}
 	mux.HandleFunc("GET /v1/api/kinds", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("watch") != "" {
+		if r.URL.Query().Get("watch") == "true" {
 			answer(200, "text/event-stream", "data: {}\n\n")(w, r)
 			return
 		}
 		answer(200, "application/json", `{"items":[`+kindDocument+`],"continue":"next"}`)(w, r)
 	})
+	mux.HandleFunc("GET /v1/api/nodes/{node}", answer(200, "application/json", `{"node":"n1","items":[{"ordinal":3}]}`))
 	mux.HandleFunc("GET /v1/api/kinds/{kind}", answer(200, "application/json", kindDocument))
 	mux.HandleFunc("GET /v1/api/kinds/{kind}/decision", answer(200, "application/json", `{"verb":"keep"}`))
 	mux.HandleFunc("POST /v1/api/kinds/{kind}/pause", answer(409, "application/problem+json",
@@ -73,6 +74,44 @@ func TestKindsAreObjects(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.JSONEq(t, `{"apiVersion":"ops.shardscaler.io/v1","kind":"KindList","metadata":{"continue":"next"},"items":[{"apiVersion":"ops.shardscaler.io/v1","kind":"Kind",
 			"metadata":{"name":"Thing","namespace":"iota","creationTimestamp":null},"status":`+kindDocument+`}]}`, body)
+	}
+}
+
+func TestAListHasTheKindsThatAreSelected(t *testing.T) {
+	for query, rows := range map[string]int{
+		"":                                    1,
+		"fieldSelector":                       1, // empty
+		"fieldSelector=metadata.name%3DThing": 1,
+		"fieldSelector=metadata.name%3DThing&watch=false":               1,
+		"fieldSelector=metadata.name%3DRule":                            0, // allowed was this kind alone, and the list has no other
+		"fieldSelector=metadata.name%21%3DThing":                        0,
+		"fieldSelector=metadata.namespace%3Diota":                       1,
+		"fieldSelector=metadata.name%3DRule%2Cmetadata.name%21%3DThing": 0,
+		"labelSelector=app%3Dx":                                         0,
+		"labelSelector=%21app":                                          1,
+	} {
+		for _, all := range []string{ours, "/apis/ops.shardscaler.io/v1/kinds"} {
+			status, _, body, _ := call(t, "GET", all+"?"+query, "application/json;as=Table;v=v1;g=meta.k8s.io")
+			require.Equal(t, 200, status, query)
+			var table metav1.Table
+			require.NoError(t, json.Unmarshal([]byte(body), &table))
+			require.Len(t, table.Rows, rows, query)
+		}
+	}
+	for _, query := range []string{"fieldSelector=spec.x%3Dy", "fieldSelector=%21%21", "labelSelector=%3D%3D"} {
+		status, _, body, called := call(t, "GET", ours+"?"+query, "application/json")
+		require.Equal(t, 400, status, query)
+		require.Contains(t, body, "Selector: ", query)
+		require.Empty(t, called)
+	}
+}
+
+func TestANodeIsAnObject(t *testing.T) {
+	for _, accept := range []string{"application/json", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"} {
+		status, _, body, _ := call(t, "GET", "/apis/ops.shardscaler.io/v1/namespaces/iota/nodes/n1", accept)
+		require.Equal(t, 200, status)
+		require.JSONEq(t, `{"apiVersion":"ops.shardscaler.io/v1","kind":"NodeInstances","metadata":{"name":"n1","namespace":"iota","creationTimestamp":null},
+			"status":{"node":"n1","items":[{"ordinal":3}]}}`, body)
 	}
 }
 
@@ -119,12 +158,12 @@ func TestOnlyWhatWasAllowedIsCalled(t *testing.T) {
 	for _, path := range []string{
 		"/apis/ops.shardscaler.io/v1/namespaces/elsewhere/kinds", "/apis/ops.shardscaler.io/v1/kinds/Thing", "/apis/ops.shardscaler.io/v2/namespaces/iota/kinds",
 		"/apis/ops.shardscaler.io/v1/namespaces/iota/secrets", ours + "/Thing%2Fdecision", ours + "//decision", ours + "/../kinds/Thing",
-		"/apis/ops.shardscaler.io/v1/watch/namespaces/iota/kinds", ours + "?fieldSelector=metadata.name%3DThing", // allowed was one kind, and a list has all
-		ours + "?fieldSelector=metadata.name%3DThing&watch=false", "/apis/ops.shardscaler.io/v1/namespaces/iota", "/apis/ops.shardscaler.io/v1/nodes/n1",
+		"/apis/ops.shardscaler.io/v1/watch/namespaces/iota/kinds",
+		"/apis/ops.shardscaler.io/v1/namespaces/iota", "/apis/ops.shardscaler.io/v1/nodes/n1",
 	} {
 		status, _, body, called := call(t, "GET", path, "application/json")
 		require.Equal(t, 404, status, path)
-		require.Contains(t, body, "is no call of this API", path)
+		require.Regexp(t, "is no call of this API|is of namespace iota, not", body, path)
 		require.Empty(t, called, path)
 	}
 }

@@ -18,11 +18,12 @@ import (
 const problemType = "application/problem+json"
 
 // answer passes an answer on, but for what Kubernetes has a form of its own for: errors, and with
-// objects the kinds. These are kept back until finish.
+// objects the kinds and nodes. These are kept back until finish.
 type answer struct {
 	http.ResponseWriter
-	request *http.Request
-	objects bool
+	request   *http.Request
+	objects   bool
+	selection selection // of a list
 
 	status int
 	kept   *bytes.Buffer // nil: what is written goes on
@@ -70,7 +71,7 @@ func (a *answer) finish(namespace string) {
 		writeError(a.ResponseWriter, a.request, a.status, explain(a.kept.Bytes()))
 		return
 	}
-	doc, err := convert(a.kept.Bytes(), namespace, wantsTable(a.request))
+	doc, err := convert(a.kept.Bytes(), namespace, a.selection, wantsTable(a.request))
 	if err != nil {
 		writeError(a.ResponseWriter, a.request, http.StatusInternalServerError, err.Error())
 		return
@@ -117,6 +118,7 @@ func writeError(w http.ResponseWriter, r *http.Request, status int, message stri
 var reasons = map[int]metav1.StatusReason{
 	http.StatusBadRequest: metav1.StatusReasonBadRequest, http.StatusUnauthorized: metav1.StatusReasonUnauthorized,
 	http.StatusForbidden: metav1.StatusReasonForbidden, http.StatusNotFound: metav1.StatusReasonNotFound,
+	http.StatusMethodNotAllowed: metav1.StatusReasonMethodNotAllowed, http.StatusUnsupportedMediaType: metav1.StatusReasonUnsupportedMediaType,
 	http.StatusConflict: metav1.StatusReasonConflict, http.StatusGone: metav1.StatusReasonGone,
 	http.StatusUnprocessableEntity: metav1.StatusReasonInvalid, http.StatusRequestEntityTooLarge: metav1.StatusReasonRequestEntityTooLarge,
 	http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests, http.StatusServiceUnavailable: metav1.StatusReasonServiceUnavailable,

@@ -15,7 +15,7 @@ import (
 
 const groupVersion = access.Group + "/" + access.Version
 
-// object is a kind as kubectl wants it: the document is its status.
+// object is a kind, or a node, as kubectl wants it: the document is its status.
 type object struct {
 	metav1.TypeMeta
 	Metadata metadata        `json:"metadata"`
@@ -34,14 +34,22 @@ type objectList struct {
 	Items    []object        `json:"items"`
 }
 
-// convert makes objects, or a table, of a kind's document or of a list of them.
-func convert(body []byte, namespace string, table bool) ([]byte, error) {
+// convert makes an object of a node's document, and objects, or a table, of a kind's document or of
+// those of a list that are selected.
+func convert(body []byte, namespace string, selected selection, table bool) ([]byte, error) {
 	list := struct {
+		Node     *string            `json:"node"`
 		Items    *[]json.RawMessage `json:"items"`
 		Continue string             `json:"continue"`
 	}{}
 	if err := exact.JSON(body, &list); err != nil {
 		return nil, fmt.Errorf("read own answer: %w", err)
+	}
+	if list.Node != nil {
+		return json.Marshal(object{
+			TypeMeta: metav1.TypeMeta{APIVersion: groupVersion, Kind: "NodeInstances"},
+			Metadata: metadata{Name: *list.Node, Namespace: namespace}, Status: body,
+		})
 	}
 	documents := []json.RawMessage{body}
 	if list.Items != nil {
@@ -54,6 +62,9 @@ func convert(body []byte, namespace string, table bool) ([]byte, error) {
 		}{}
 		if err := exact.JSON(document, &named); err != nil {
 			return nil, fmt.Errorf("read own answer: %w", err)
+		}
+		if list.Items != nil && !selected.has(named.Name, namespace) {
+			continue
 		}
 		objects = append(objects, object{
 			TypeMeta: metav1.TypeMeta{APIVersion: groupVersion, Kind: "Kind"},

@@ -9,12 +9,15 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
+// Preview is the operation that shows what a change would do, and does nothing.
+const Preview = "preview-plan"
+
 // plans are the operations on plans.
 type plans struct{ *changes }
 
 // register registers previews of plans, and apply.
 func (h plans) register() {
-	preview := h.write(http.MethodPost, "preview-plan", "kinds/{kind}/plans", "Preview what a change would do: nothing is done")
+	preview := h.write(http.MethodPost, Preview, "kinds/{kind}/plans", "Preview what a change would do: nothing is done")
 	preview.Description = "The leader plans as it would if the change stood now, for new instances as if they were ready. An empty object is a spread, " +
 		"however little the lists differ. The answer's id names the plan in apply, for ten minutes, while kind, epoch, configuration, overrides, the open " +
 		"set and the lists that the plan takes from are as they were. Resources that are created meanwhile change nothing of that; what is deleted does " +

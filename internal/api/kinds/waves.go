@@ -79,9 +79,13 @@ func RolledBackText(r *rebalancer.RolledBack, of error) (before, after string, e
 	return "plan " + r.PlanID, fmt.Sprintf("paused; of it %d stayed, %d returned, %d undone, %d kept", r.Stayed, r.Returned, r.Undone, r.Kept), of
 }
 
-// ConfirmText is the same of deletes that are confirmed; set 0: of the only one of that size.
+// ConfirmText is the same of deletes that are confirmed; set 0: of the only one of that size, or all.
 func ConfirmText(set, deletes int, of error) (before, after string, err error) {
-	return fmt.Sprintf("%d deletes of set %d wait", deletes, set), "they are carried out", of
+	before = fmt.Sprintf("%d deletes wait", deletes)
+	if set != 0 {
+		before = fmt.Sprintf("%d deletes of set %d wait", deletes, set)
+	}
+	return before, "they are carried out", of
 }
 
 // ReassignText is the same of an instance whose pod is assumed dead.

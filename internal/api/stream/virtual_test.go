@@ -368,6 +368,7 @@ func TestHistoryIsSentOnceEach(t *testing.T) {
 			add("005")
 		}
 		time.Sleep(interval)
+		synctest.Wait() // the hub has looked
 		_, name, _ = open(t, c, here, "", id).next()
 		require.Equal(t, delta.EventState, name, "too much has come since")
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
 
-const kinds = "kinds"
+const kinds, nodes = "kinds", "nodes"
 
 // Kinds asks for all kinds.
 func (c *Client) Kinds(ctx context.Context) (Doc[ops.KindList], error) {
@@ -38,12 +38,12 @@ func object[T any](ctx context.Context, c *Client, what call) (d Doc[T], err err
 	return d, err
 }
 
-// kindObject is a kind as the aggregated API has it, for kubectl get: its document is the status.
+// kindObject is a kind, or a node, as the aggregated API has it, for kubectl get: its document is the status.
 type kindObject struct {
 	Status json.RawMessage `json:"status"`
 }
 
-// bare is a kind's document, or the list of them, without what makes them objects.
+// bare is a kind's or node's document, or the list of kinds, without what makes them objects.
 func bare(text []byte) ([]byte, error) {
 	var o struct {
 		Status json.RawMessage `json:"status"`
@@ -96,7 +96,7 @@ func (k Kind) Config(ctx context.Context) (Doc[ops.Settings], error) {
 
 // Node asks for the instances on a node.
 func (c *Client) Node(ctx context.Context, node string) (Doc[ops.NodeInstances], error) {
-	return do[ops.NodeInstances](ctx, c, get("nodes", node))
+	return object[ops.NodeInstances](ctx, c, get(nodes, node))
 }
 
 // InstanceQuery picks instances; an empty member picks all.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,9 @@ import (
 
 // outcomeUnknown is the type of the problem document for a write that may have been carried out.
 const outcomeUnknown = "urn:shardscaler:outcome-unknown"
+
+// tlsNeeded is the type of the problem document for what is not taken over plain HTTP.
+const tlsNeeded = "urn:shardscaler:tls-needed"
 
 // Advised is an error with the next step for a person.
 type Advised struct {
@@ -149,10 +153,12 @@ func (r *Refusal) next() string {
 		return "log in to the cluster again: kubectl auth whoami says who you are"
 	case r.Status == http.StatusUnauthorized:
 		return "give a token of the right audience: --token $(kubectl create token ACCOUNT --audience shardscaler), or --service-account ACCOUNT"
+	case r.Type == tlsNeeded:
+		return "give --server the address that begins with https://"
 	case r.Status == http.StatusForbidden:
 		return "see what you may do: kubectl shardscaler doctor; a RoleBinding to shardscaler's roles gives more (docs/operating.md)"
 	case r.Status == http.StatusConflict:
-		return "look again and repeat it: kubectl shardscaler status"
+		return "look at what there is now: kubectl shardscaler status"
 	case r.Status == http.StatusGone:
 		return "make the plan again: kubectl shardscaler plan"
 	case r.Status == http.StatusTooManyRequests:
@@ -174,6 +180,8 @@ func (c *Client) unreachable(err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return Advise(err, "it did not answer in time: try again, or with a longer --request-timeout")
+	case errors.As(err, &x509.HostnameError{}):
+		return Advise(err, "name the server as its certificate does: --tls-server-name shardscaler-metrics.NAMESPACE.svc")
 	case strings.Contains(err.Error(), "certificate"):
 		return Advise(err, "give the authority of its certificate: --certificate-authority FILE")
 	case errors.As(err, &network) && c.Aggregated:

@@ -43,7 +43,7 @@ func (c *Client) Proxy() http.Handler {
 		switch {
 		case ok && plain == "session" && r.Method == http.MethodGet:
 			c.session(w, r)
-		case !ok || first != kinds && first != "nodes" || path.Clean(r.URL.Path) != r.URL.Path:
+		case !ok || first != kinds && first != nodes || path.Clean(r.URL.Path) != r.URL.Path:
 			writeProblem(w, http.StatusNotFound, "only calls of kinds and nodes are passed on")
 		default:
 			proxy.ServeHTTP(w, r)
@@ -110,10 +110,10 @@ func replaced(resp *http.Response, kind string, by func([]byte) ([]byte, error))
 	return nil
 }
 
-// isObject says whether a request is for kinds or a kind, which are objects of Kubernetes.
+// isObject says whether a request is for kinds, a kind or a node, which are objects of Kubernetes.
 func (c *Client) isObject(r *http.Request) bool {
 	below := strings.Trim(strings.TrimPrefix(r.URL.Path, c.base.Path), "/")
-	return below == kinds || path.Dir(below) == kinds
+	return below == kinds || path.Dir(below) == kinds || path.Dir(below) == nodes
 }
 
 type problem struct {

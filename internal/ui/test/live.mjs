@@ -58,6 +58,44 @@ test('nothing is cut off in what moves', async () => {
   await close();
 });
 
+for (const [what, apart] of [
+  ['a day', 0],
+  ['two minutes', 10],
+]) {
+  test(`the times below the chart of ${what} are apart and differ`, async () => {
+    const made = await context();
+    await made.addInitScript(() => {
+      window.drawn = [];
+      const fill = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const width = this.measureText(text).width;
+        if (/:/.test(text)) window.drawn.push({ text, x: this.getTransform().e + x, width });
+        return fill.call(this, text, x, y);
+      };
+    });
+    await made.route(/kinds\/Thing\/history/, async (route) => {
+      const answer = await route.fetch();
+      const doc = await answer.json();
+      if (apart) {
+        const newest = Date.parse(doc.items[0].at);
+        doc.items = doc.items
+          .slice(0, 12)
+          .map((e, i) => ({ ...e, at: new Date(newest - i * apart * 1000).toISOString() }));
+      }
+      await route.fulfill({ response: answer, json: doc });
+    });
+    const { page, close } = await open(page0 + '#/kinds/Thing/timeline', {}, made);
+    await page.waitForFunction(() => window.drawn.length > 0);
+    const drawn = await page.evaluate(() => window.drawn);
+    const once = drawn.slice(drawn.findLastIndex((d, i) => i === 0 || d.x < drawn[i - 1].x)); // the latest drawing
+    for (let i = 1; i < once.length; i++) {
+      assert.notEqual(once[i].text, once[i - 1].text);
+      assert.ok(once[i].x - once[i - 1].x > once[i].width, `${once[i - 1].text} and ${once[i].text} overlap`);
+    }
+    await close();
+  });
+}
+
 test('three tabs share one stream, and what they show moves', async () => {
   const streams = async () => parseInt((await said())[0], 10);
   const before = await streams();

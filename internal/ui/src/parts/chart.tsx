@@ -157,7 +157,12 @@ function draw(
       moves: { range: (_u, _min, max) => [0, Math.max(1, max * 4)] }, // they stand in the lowest quarter
     },
     axes: [
-      { ...axis, values: (_u, splits) => splits.map((s) => clock.format(new Date(s * 1000))) },
+      {
+        ...axis,
+        space: 84, // "10:29 AM" is 60 wide
+        incrs: [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440].map((minutes) => minutes * 60),
+        values: (_u, splits) => splits.map((s) => clock.format(new Date(s * 1000))),
+      },
       { ...axis, scale: 'size', size: 56, values: (_u, splits) => splits.map((s) => n(s)) },
       {
         ...axis,
