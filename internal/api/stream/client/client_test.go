@@ -281,7 +281,7 @@ func TestWhatCannotBeReadIsAskedForAnew(t *testing.T) {
 	watching(t, func() http.Handler { return h }, func(t *testing.T, _ *pipe, shown func() State, _ <-chan error) {
 		s := shown()
 		require.ErrorContains(t, s.Trouble, "read update")
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(time.Second) // one pause of half a second to one, and not two
 		s = shown()
 		require.ErrorContains(t, s.Trouble, "the server ended the stream (shutdown): it ends")
 		time.Sleep(1100 * time.Millisecond)
