@@ -32,7 +32,7 @@ func TestAStreamIsTheSamePacked(t *testing.T) {
 		require.Equal(t, encoding, resp.Header.Get("Content-Encoding"))
 		require.Equal(t, "Accept-Encoding", resp.Header.Get("Vary"))
 		var sent bytes.Buffer
-		body := io.Reader(io.TeeReader(resp.Body, &sent))
+		body := io.TeeReader(resp.Body, &sent)
 		if encoding == "gzip" {
 			body, err = gzip.NewReader(body)
 			require.NoError(t, err)
