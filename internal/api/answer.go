@@ -13,10 +13,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/danielgtaylor/huma/v2/negotiation"
 
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 )
 
 // orchestrationResponse documents the answer that getOrchestration writes by itself.
@@ -82,14 +82,14 @@ func join(o Orchestration, texts []*encoded) (document, error) {
 		return nil, fmt.Errorf("encode orchestration: %w", err)
 	}
 	before, after, _ := bytes.Cut(b.Bytes(), noInstances)
-	doc := document{newPart(append(before[:len(before):len(before)], `"instances":{`...))}
+	doc := document{packed.Shared(append(before[:len(before):len(before)], `"instances":{`...))}
 	for i, text := range texts {
 		if i > 0 {
 			doc = append(doc, comma)
 		}
-		doc = append(doc, text.part)
+		doc = append(doc, text.Part)
 	}
-	return append(doc, newPart(append([]byte("}"), after...))), nil
+	return append(doc, packed.Shared(append([]byte("}"), after...))), nil
 }
 
 // tagOf is the weak ETag of an orchestration, which the times of looks do not change.
@@ -120,14 +120,13 @@ func (h *handlers) send(ctx huma.Context, doc document, tag string) {
 	}
 	header.Set("Content-Type", "application/json")
 	text := doc.plain
-	// The first of the allowed would be taken even at q=0, so that is not gzip.
-	if negotiation.SelectQValue(r.Header.Get("Accept-Encoding"), []string{"identity", "gzip"}) == "gzip" {
+	if packed.Gzip(r.Header.Get("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		text = doc.gzip
 	} else {
 		length := 0
 		for _, p := range doc {
-			length += len(p.plain)
+			length += len(p.Plain)
 		}
 		header.Set("Content-Length", strconv.Itoa(length))
 	}

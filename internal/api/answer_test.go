@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
@@ -166,7 +167,7 @@ func TestAnInstanceIsEncodedOnceWhileItIsUnchanged(t *testing.T) {
 	require.Same(t, first[0], second[0])
 	require.NotSame(t, first[1], second[1])
 	require.Same(t, first[2], second[2])
-	require.EqualValues(t, len(first[1].plain), e.outdated, "the older answer alone holds it")
+	require.EqualValues(t, len(first[1].Plain), e.outdated, "the older answer alone holds it")
 	release()
 	require.Zero(t, e.outdated)
 	releaseSecond()
@@ -186,7 +187,7 @@ func TestReadersOfOlderStatesAreBounded(t *testing.T) {
 		}
 		_, release := e.take("Thing", f.state)
 		releases = append(releases, release)
-		taken += len(e.kinds["Thing"][0].plain)
+		taken += len(e.kinds["Thing"][0].Plain)
 		require.Less(t, taken, maxOutdated+2<<20, "more is held than may be")
 	}
 	for _, release := range releases {
@@ -266,7 +267,7 @@ func TestAReaderThatMakesProgressIsServedToItsEnd(t *testing.T) {
 		h := &handlers{slowReader: 5 * time.Second}
 		text := bytes.Repeat([]byte("x"), 10*sendChunk+1)
 		w := &lazyWriter{each: h.slowReader - time.Millisecond}
-		require.NoError(t, h.write(w, document{newPart(text), comma}.plain))
+		require.NoError(t, h.write(w, document{packed.Shared(text), comma}.plain))
 		require.Zero(t, w.late, "each piece has the whole time for itself")
 		require.Equal(t, string(text)+",", w.took.String())
 	})

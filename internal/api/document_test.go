@@ -44,6 +44,7 @@ type operators struct {
 	kinds.Backend
 	change func(*ops.View)
 	fails  error // of every write
+	drains int   // that stand, beside that of instance 1
 }
 
 func (o *operators) Kinds() []string { return []string{"Thing"} }
@@ -76,7 +77,9 @@ func (o *operators) Overrides(string) (ops.Overrides, bool) {
 func (o *operators) over() ops.Over {
 	said := config.Saying("ann", opstest.Now, time.Hour)
 	over := ops.Over{Override: config.Override{MaxInstances: &config.OverrideValue[int]{Value: 50, Over: 100, Said: said}}}
-	over.Operator = over.Operator.WithDrain(1, said)
+	for i := range 1 + o.drains {
+		over.Operator = over.Operator.WithDrain(1+i, said)
+	}
 	over.Operator.Pins = []config.OperatorPin{{Resource: "a/b", Ordinal: 1, Move: true, Said: said}}
 	return over
 }

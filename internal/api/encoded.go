@@ -1,17 +1,14 @@
 package api
 
 import (
-	"bytes"
-	"compress/flate"
 	"crypto/sha256"
-	"encoding/binary"
-	"hash/crc32"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -36,7 +33,7 @@ type encodings struct {
 // encoded is one instance as a member of `instances`.
 type encoded struct {
 	of *protocol.Instance // its States never change it
-	part
+	packed.Part
 	hash [sha256.Size]byte
 	// answers hold it; kept: so does encodings.
 	answers int
@@ -91,14 +88,14 @@ func encode(n int, in *protocol.Instance) *encoded {
 		panic(err) // numbers and text
 	}
 	plain := slices.Concat([]byte(strconv.Quote(strconv.Itoa(n))+":"), text)
-	return &encoded{of: in, part: newPart(plain), hash: sha256.Sum256(plain), kept: true}
+	return &encoded{of: in, Part: packed.Shared(plain), hash: sha256.Sum256(plain), kept: true}
 }
 
 // drop forgets a text that is not that of its instance any more; e.mu is held.
 func (e *encodings) drop(text *encoded) {
 	text.kept = false
 	if text.answers > 0 {
-		e.outdated += int64(len(text.plain))
+		e.outdated += int64(len(text.Plain))
 	}
 }
 
@@ -118,67 +115,34 @@ func (e *encodings) release(texts []*encoded) {
 	defer e.mu.Unlock()
 	for _, text := range texts {
 		if text.answers--; text.answers == 0 && !text.kept {
-			e.outdated -= int64(len(text.plain))
+			e.outdated -= int64(len(text.Plain))
 		}
 	}
 }
 
 // document is a JSON text in parts, some of them shared with other documents.
-type document []part
+type document []packed.Part
 
-// part is a piece of text, plain and as a piece of a deflate stream.
-type part struct {
-	plain  []byte
-	packed func() []byte
-}
-
-// newPart is a part that is compressed once, when it is first asked for so.
-func newPart(plain []byte) part {
-	return part{plain, sync.OnceValue(func() []byte { return deflated(plain) })}
-}
-
-var comma = newPart([]byte(","))
+var comma = packed.Shared([]byte(","))
 
 func (d document) plain(yield func([]byte) bool) {
 	for _, p := range d {
-		if !yield(p.plain) {
+		if !yield(p.Plain) {
 			return
 		}
 	}
 }
 
-// gzip is the document as a gzip member (RFC 1952), piece by piece: deflate streams that end at a
-// byte (RFC 1951, an empty stored block) may follow each other, so each part is compressed once.
+// gzip is the document compressed, piece by piece.
 func (d document) gzip(yield func([]byte) bool) {
-	sum, size := uint32(0), uint32(0)
-	if !yield([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) {
-		// deflate, no flags, no time, unknown system
+	var s packed.Stream
+	if !yield(s.Begin()) {
 		return
 	}
 	for _, p := range d {
-		sum, size = crc32.Update(sum, crc32.IEEETable, p.plain), size+uint32(len(p.plain))
-		if !yield(p.packed()) {
+		if !yield(s.Add(p)) {
 			return
 		}
 	}
-	end := []byte{3, 0} // an empty last block
-	end = binary.LittleEndian.AppendUint32(end, sum)
-	yield(binary.LittleEndian.AppendUint32(end, size))
-}
-
-// compressors are large, and used one after the other.
-var compressors = sync.Pool{New: func() any {
-	w, _ := flate.NewWriter(nil, flate.BestSpeed) // an error only for a level that does not exist
-	return w
-}}
-
-// deflated compresses a text into blocks that end at a byte and refer to nothing before them.
-func deflated(plain []byte) []byte {
-	var b bytes.Buffer
-	w := compressors.Get().(*flate.Writer)
-	defer compressors.Put(w)
-	w.Reset(&b)
-	_, _ = w.Write(plain) // a Buffer takes all
-	_ = w.Flush()
-	return b.Bytes()
+	yield(s.End())
 }

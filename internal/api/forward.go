@@ -47,6 +47,7 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 			Rewrite: func(p *httputil.ProxyRequest) {
 				p.SetURL(to)
 				p.Out.Header.Set(forwarded, "true")
+				p.Out.Header.Del("Accept-Encoding") // the answer is looked at here, and packed for the caller after that
 				if to.Scheme == "https" {
 					access.Vouch(ctx.Context(), p.Out)
 				}

@@ -80,6 +80,7 @@ type serving struct {
 	guard      *access.Guard
 	peers      *access.Peers // nil without a secure port
 	calls      *http.ServeMux
+	packed     func(http.Handler) http.HandlerFunc // of all doors
 	streams    *stream.Hub
 }
 

@@ -42,6 +42,9 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 		return err
 	}
 	newCalls(a, reg)
+	if a.packed, err = api.Packed(); err != nil {
+		return err
+	}
 	a.calls.Handle(pagePath, http.StripPrefix(strings.TrimSuffix(pagePath, "/"), page))
 	if o.SecurePort != 0 {
 		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
@@ -49,10 +52,10 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
 			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
 			Beside: metricsapi.Beside{
-				Own: a.guard.Secure(a.calls), Owns: func(path string) bool {
+				Own: a.packed(a.guard.Secure(a.calls)), Owns: func(path string) bool {
 					return strings.HasPrefix(path, access.Prefix) || strings.HasPrefix(path, pagePath)
 				},
-				Group: aggregated.Handler(a.guard, a.calls), Version: schema.GroupVersion{Group: access.Group, Version: access.Version},
+				Group: a.packed(aggregated.Handler(a.guard, a.calls)), Version: schema.GroupVersion{Group: access.Group, Version: access.Version},
 				Resources: aggregated.Resources(),
 			},
 		}, a.view, a.log, reg)
@@ -97,7 +100,7 @@ func (a *App) serveHTTP(ctx context.Context) error {
 	mux.Handle("GET /metrics", serveMetrics(&a.gather, scrapeTimeout))
 	mux.Handle("/", a.calls)
 	server := &http.Server{
-		Handler:           a.guard.Plain(mux),
+		Handler:           a.packed(a.guard.Plain(mux)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second,

@@ -15,7 +15,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2/negotiation"
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 )
 
 //go:embed all:dist
@@ -117,7 +117,7 @@ func (f *file) send(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Vary", "Accept-Encoding")
-	if f.packed != nil && negotiation.SelectQValue(r.Header.Get("Accept-Encoding"), []string{"identity", "gzip"}) == "gzip" {
+	if f.packed != nil && packed.Gzip(r.Header.Get("Accept-Encoding")) {
 		h.Set("Content-Encoding", "gzip")
 		body = f.packed
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/shardscaler/shardscaler/internal/api/etag"
 	"github.com/shardscaler/shardscaler/internal/ops"
@@ -23,7 +24,9 @@ type Audited struct {
 
 // registerChanges registers what persons put over the configuration.
 func (h *changes) registerChanges() {
-	huma.Register(h.API, unchanged(h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration")), h.overrides)
+	overrides := unchanged(h.read("get-overrides", "kinds/{kind}/overrides", "What persons have put over the configuration"))
+	overrides.Middlewares = append(overrides.Middlewares, asItIs)
+	huma.Register(h.API, overrides, h.overrides)
 	put := func(method, id, path, summary string) huma.Operation {
 		op := h.write(method, id, "kinds/{kind}/"+path, summary)
 		op.Errors = []int{404, 412, 422, 503}
@@ -183,6 +186,12 @@ func (h *changes) overrides(_ context.Context, in *struct {
 		return &document[ops.Overrides]{Status: http.StatusNotModified, ETag: tag(o.Version)}, nil
 	}
 	return &document[ops.Overrides]{Status: http.StatusOK, ETag: tag(o.Version), Body: o}, nil
+}
+
+// asItIs keeps an answer from being packed on its way: its tag is strong, for it alone.
+func asItIs(ctx huma.Context, next func(huma.Context)) {
+	ctx.SetHeader(gzhttp.HeaderNoCompression, "strong tag") // which is not sent
+	next(ctx)
 }
 
 func tag(version string) string { return `"` + version + `"` }

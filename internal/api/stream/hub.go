@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/guard"
@@ -163,19 +164,19 @@ type frame struct {
 	history func(kind, after string) []ops.Entry
 
 	mu    sync.Mutex
-	texts map[key]func() ([]byte, error)
+	texts map[key]func() (packed.Part, error)
 }
 
 // key is what a text shows: of a kind what changed from a version on, or its history after an
 // entry.
 type key struct{ kind, version, after string }
 
-// change is what changes of a kind from before, which may be nil, to this frame; nil: nothing.
-func (f *frame) change(before *delta.Version, shot *delta.Shot) ([]byte, error) {
+// change is what changes of a kind from before, which may be nil, to this frame; empty: nothing.
+func (f *frame) change(before *delta.Version, shot *delta.Shot) (packed.Part, error) {
 	k := key{kind: shot.Name()}
 	if before != nil {
 		if before == shot.Version {
-			return nil, nil
+			return packed.Part{}, nil
 		}
 		k.version = before.ID()
 	}
@@ -185,8 +186,8 @@ func (f *frame) change(before *delta.Version, shot *delta.Shot) ([]byte, error) 
 // errMissed says that a client has missed more history than it is sent.
 var errMissed = fmt.Errorf("more than %d history entries were missed", MaxMissed)
 
-// entries is the data of a history event, nil where there is none. It can be errMissed.
-func (f *frame) entries(kind, after string) ([]byte, error) {
+// entries is the data of a history event, empty where there is none. It can be errMissed.
+func (f *frame) entries(kind, after string) (packed.Part, error) {
 	return f.once(key{kind: kind, after: after}, func() ([]byte, error) {
 		items := f.history(kind, after)
 		if len(items) == 0 {
@@ -199,14 +200,17 @@ func (f *frame) entries(kind, after string) ([]byte, error) {
 	})()
 }
 
-func (f *frame) once(k key, text func() ([]byte, error)) func() ([]byte, error) {
+func (f *frame) once(k key, text func() ([]byte, error)) func() (packed.Part, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.texts[k] == nil {
 		if f.texts == nil {
-			f.texts = map[key]func() ([]byte, error){}
+			f.texts = map[key]func() (packed.Part, error){}
 		}
-		f.texts[k] = sync.OnceValues(text)
+		f.texts[k] = sync.OnceValues(func() (packed.Part, error) {
+			plain, err := text()
+			return packed.Shared(plain), err
+		})
 	}
 	return f.texts[k]
 }

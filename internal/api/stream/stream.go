@@ -2,7 +2,7 @@
 //
 // In: the documents that this replica sees, once a second while there are viewers; requests with
 // watch=true. Out: events (docs/formats.md, "Stream"). Invariant: what viewers have in common is
-// read, compared and encoded once; a viewer holds no queue, only what it has got, so a slow one
+// read, compared, encoded and compressed once; a viewer holds no queue, only what it has got, so a slow one
 // misses what came between and costs as much as any other.
 package stream
 
@@ -100,11 +100,12 @@ func (h *Hub) Serve(api huma.API, ctx huma.Context) {
 		return
 	}
 	bound(r)
-	v := &viewer{hub: h, ctx: ctx.Context(), only: only, out: newOutput(w, h.cfg.SlowReader)}
+	v := &viewer{hub: h, ctx: ctx.Context(), only: only}
 	if status, why := v.refused(f); status != 0 {
 		h.refuse(api, ctx, status, why)
 		return
 	}
+	v.out = newOutput(w, r, h.cfg.SlowReader)
 	err = v.begin(w.Header())
 	if err == nil && r.Method != http.MethodHead {
 		err = v.run(v.located(f, r.Header.Get("Last-Event-ID")))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/api/stream/delta"
 	"github.com/shardscaler/shardscaler/internal/exact"
 )
@@ -94,7 +95,7 @@ func (v *viewer) begin(header http.Header) error {
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no") // else nginx keeps events back
 	// A client that lost its connection waits as long: not all at once.
-	return v.out.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
+	return v.out.begin(fmt.Sprintf("retry: %d\n\n", 1000+rand.IntN(2000)))
 }
 
 // run sends until the client is gone or slow (an error), or the server ends the stream (nil).
@@ -171,7 +172,7 @@ func (v *viewer) send(f *frame) (wrote bool, err error) {
 }
 
 // update writes a state or change event.
-func (v *viewer) update(f *frame, full bool, at delta.Position, shots []*delta.Shot, parts [][]byte) error {
+func (v *viewer) update(f *frame, full bool, at delta.Position, shots []*delta.Shot, parts []packed.Part) error {
 	v.shown = f
 	data, err := delta.Envelope(full, f.At, shots, parts)
 	if err != nil {
@@ -181,14 +182,14 @@ func (v *viewer) update(f *frame, full bool, at delta.Position, shots []*delta.S
 	if full {
 		name = delta.EventState
 	}
-	return v.out.write(slices.Concat([][]byte{head(name, at.ID())}, data, [][]byte{end})...)
+	return v.out.write(slices.Concat([]packed.Part{head(name, at.ID())}, data, []packed.Part{end})...)
 }
 
 // news writes a history event for the i-th kind that the client has.
 func (v *viewer) news(f *frame, i int, shot *delta.Shot) error {
 	data, err := f.entries(shot.Name(), v.has[i].Entry)
 	v.has[i].Entry = shot.Newest
-	if err != nil || data == nil {
+	if err != nil || data.Plain == nil {
 		return err
 	}
 	return v.out.write(head(delta.EventHistory, v.has.ID()), data, end)
@@ -200,7 +201,7 @@ func (v *viewer) beat() error {
 	if wrote, err := v.send(f); wrote || err != nil {
 		return err
 	}
-	if err := v.out.write([]byte(": nothing has changed\n\n")); err != nil || f == v.shown {
+	if err := v.out.write(packed.Own([]byte(": nothing has changed\n\n"))); err != nil || f == v.shown {
 		return err
 	}
 	return v.update(f, false, v.has, v.sees(f), nil)
@@ -212,11 +213,11 @@ func (v *viewer) bye(reason, text string) error {
 	if err != nil {
 		return err
 	}
-	return v.out.write(fmt.Appendf(nil, "event: %s\ndata: ", delta.EventBye), data, end)
+	return v.out.end(packed.Own(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", delta.EventBye, data)))
 }
 
-var end = []byte("\n\n")
+var end = packed.Own([]byte("\n\n"))
 
-func head(event, id string) []byte {
-	return fmt.Appendf(nil, "id: %s\nevent: %s\ndata: ", id, event)
+func head(event, id string) packed.Part {
+	return packed.Own(fmt.Appendf(nil, "id: %s\nevent: %s\ndata: ", id, event))
 }

@@ -61,7 +61,7 @@ func (c *Client) rewrite(r *httputil.ProxyRequest) {
 		}
 	}
 	r.Out.Header.Set("Accept", strings.TrimPrefix(r.In.Header.Get("Accept")+", application/problem+json", ", "))
-	r.Out.Header.Set("Accept-Encoding", "identity") // a stream is not held back, and objects can be read
+	// Without Accept-Encoding the transport asks for gzip and unpacks it: objects can be read.
 }
 
 // asServer turns what Kubernetes has forms of its own for into what the server says: kinds are

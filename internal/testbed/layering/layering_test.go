@@ -18,7 +18,7 @@ var pure = []string{
 	"adapter/observed", "scaler/decide", "scaler/groupstatus", "scaler/outcome",
 	"rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/orders", "rebalancer/pack", "rebalancer/plan",
 	"rebalancer/protocol", "rebalancer/release", "rebalancer/seen", "rebalancer/steps", "rebalancer/wave",
-	"internal/api/stream/delta", "internal/config", "internal/exact", "internal/ops", "internal/ops/explain", "internal/ops/history", "internal/pins", "internal/previews", "internal/spans",
+	"internal/api/packed", "internal/api/stream/delta", "internal/config", "internal/exact", "internal/ops", "internal/ops/explain", "internal/ops/history", "internal/pins", "internal/previews", "internal/spans",
 }
 
 // turned packages reach the outside through what they are given, and are as pure otherwise: who

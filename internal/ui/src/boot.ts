@@ -24,4 +24,11 @@ function decode(part: string): string {
   }
 }
 
+/** The colours that were chosen here before, in force before anything is drawn. */
+try {
+  document.documentElement.dataset['theme'] = localStorage.getItem('shardscaler.theme') ?? 'auto';
+} catch {
+  // a browser that keeps nothing: the system's
+}
+
 void import('./main');

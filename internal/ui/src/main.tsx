@@ -80,8 +80,8 @@ function App() {
 
 followRoutes();
 listen();
-keepAsking();
 void use(preferred()).then(() => {
   const root = document.getElementById('app');
   if (root) render(<App />, root);
+  keepAsking();
 });

@@ -32,6 +32,28 @@ for (const lang of ['en', 'zh']) {
   }
 }
 
+test('the colours are those that were chosen, else those of the system', async () => {
+  const { page, close } = await open(small + '#/kinds/Thing/instances', { theme: 'dark' });
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(await ground(), 'rgb(16, 21, 27)', 'as chosen before');
+  for (const [theme, system, dark] of [
+    ['dark', 'light', true],
+    ['auto', 'light', false],
+    ['auto', 'dark', true],
+    ['light', 'dark', false],
+  ]) {
+    await page.emulateMedia({ colorScheme: system });
+    await page.selectOption('.choices label:nth-child(2) select', theme);
+    const [wanted, track] = dark ? ['rgb(16, 21, 27)', '42,51,62'] : ['rgb(246, 247, 249)', '230,234,239'];
+    assert.equal(await ground(), wanted, `${theme} on a ${system} system`);
+    await page.waitForFunction((shade) => {
+      const drawn = document.querySelector('.strip canvas').getContext('2d').getImageData(1, 6, 1, 1).data;
+      return [...drawn.slice(0, 3)].join() === shade;
+    }, track);
+  }
+  await close();
+});
+
 for (const [name, options, zoom] of [
   ['320 pixels, long words', { lang: 'xx', width: 320 }, ''],
   ['320 pixels, Chinese', { lang: 'zh', width: 320 }, ''],

@@ -95,18 +95,57 @@ for (const [what, apart] of [
     await close();
   });
 }
+const streams = async () => parseInt((await said())[0], 10);
+/** A browser without shared workers, as Chrome on Android. */
+async function phone() {
+  const made = await context();
+  await made.addInitScript(() => delete globalThis.SharedWorker);
+  return made;
+}
+const moves = async (page) => {
+  const held = await page.textContent('.rows tbody td.held');
+  await page.waitForFunction((h) => document.querySelector('.rows tbody td.held').textContent !== h, held);
+};
 
 test('three tabs share one stream, and what they show moves', async () => {
-  const streams = async () => parseInt((await said())[0], 10);
   const before = await streams();
   const made = await context();
   const tabs = [];
   for (let i = 0; i < 3; i++) tabs.push((await open(page0 + '#/kinds/Thing/instances', {}, made)).page);
-  for (const page of tabs) {
-    const held = await page.textContent('.rows tbody td.held');
-    await page.waitForFunction((h) => document.querySelector('.rows tbody td.held').textContent !== h, held);
-  }
+  await Promise.all(tabs.map(moves));
   assert.equal((await streams()) - before, 1);
+  await made.close();
+});
+
+test('three tabs of a browser without shared workers share one stream, which the next has when its tab is closed', async () => {
+  const before = await streams();
+  const made = await phone();
+  const tabs = [];
+  for (let i = 0; i < 3; i++) tabs.push((await open(page0 + '#/kinds/Thing/instances', {}, made)).page);
+  await Promise.all(tabs.map(moves));
+  assert.equal((await streams()) - before, 1);
+  const [first, ...rest] = tabs;
+  await first.close();
+  await Promise.all(rest.map(moves));
+  await Promise.all(rest.map(moves)); // the first may still have been on its way
+  assert.equal((await streams()) - before, 2);
+  await show(rest[1], '#/overview');
+  await show(rest[1], '#/kinds/Thing/instances');
+  await moves(rest[1]);
+  await made.close();
+});
+
+test('a tab without shared workers that hears nothing has a stream of its own', async () => {
+  const made = await phone();
+  const mute = await made.newPage();
+  await mute.goto(server + '/said');
+  await mute.evaluate(() => void navigator.locks.request('shardscaler', () => new Promise(() => {})));
+  await made.addInitScript(() => {
+    const real = globalThis.setTimeout;
+    globalThis.setTimeout = (f, ms, ...args) => real(f, ms === 60_000 ? 500 : ms, ...args);
+  });
+  const { page } = await open(page0 + '#/kinds/Thing/instances', {}, made);
+  await moves(page);
   await made.close();
 });
 

@@ -21,6 +21,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/stretchr/testify/require"
 
+	"github.com/shardscaler/shardscaler/internal/api"
 	"github.com/shardscaler/shardscaler/internal/api/kinds"
 	"github.com/shardscaler/shardscaler/internal/api/schemas"
 	"github.com/shardscaler/shardscaler/internal/api/stream"
@@ -28,8 +29,11 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
+	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/ui"
+	"github.com/shardscaler/shardscaler/rebalancer/inventory"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 const (
@@ -41,6 +45,9 @@ const (
 // fleet is what the page is shown. It changes once a second.
 type fleet struct {
 	kinds.Backend // the page, as it is measured, asks for nothing else
+
+	ids       []string // of the resources
+	inventory *inventory.Inventory
 
 	mu    sync.Mutex
 	view  *ops.View
@@ -59,7 +66,20 @@ func newFleet(b *testing.B) *fleet {
 	}
 	v.Snapshot.Assigned, v.Snapshot.Catalogue = resources, resources
 	opstest.Decide(v)
-	return &fleet{view: v}
+	f := &fleet{view: v, ids: product.IDs(resources, 12), inventory: inventory.New(time.Now(), inTurn)}
+	v.State.Instances = map[int]*protocol.Instance{}
+	for n := range instances {
+		const each = resources / instances
+		v.State.Instances[n] = &protocol.Instance{Ordinal: n, IDs: protocol.NewIDs(f.ids[n*each : (n+1)*each])}
+	}
+	f.inventory.Follow(v.State)
+	return f
+}
+
+func inTurn(n int, work func(i int)) {
+	for i := range n {
+		work(i)
+	}
 }
 
 func (f *fleet) Kinds() []string { return []string{"Thing"} }
@@ -85,6 +105,16 @@ func (f *fleet) View(kind string) (*ops.View, bool) {
 		f.view = &v
 	}
 	return &v, kind == "Thing"
+}
+
+// Resource implements kinds.Reads, by the product's index.
+func (f *fleet) Resource(kind, id string) (ops.Resource, bool) {
+	v, ok := f.View(kind)
+	if !ok || !f.inventory.Indexed() {
+		return ops.Resource{}, false
+	}
+	at, ok := f.inventory.Index.Find(id)
+	return ops.ResourceOf(v, id, int(at)), ok
 }
 
 // History implements kinds.Histories.
@@ -118,6 +148,13 @@ func serve(b *testing.B) string {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"user":"ann","groups":[]}`))
 	})
+	mux.HandleFunc("GET /ids", func(w http.ResponseWriter, _ *http.Request) {
+		picked := make([]string, 0, 40)
+		for i := range cap(picked) {
+			picked = append(picked, f.ids[i*len(f.ids)/cap(picked)])
+		}
+		_ = json.NewEncoder(w).Encode(picked)
+	})
 	mux.HandleFunc("GET /sent", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(sent.Load()) })
 	config := huma.DefaultConfig("bars", "1")
 	config.Components.Schemas = schemas.New()
@@ -131,7 +168,9 @@ func serve(b *testing.B) string {
 		}}),
 		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {},
 	})
-	server := httptest.NewUnstartedServer(mux)
+	packed, err := api.Packed()
+	require.NoError(b, err)
+	server := httptest.NewUnstartedServer(packed(mux))
 	server.Config.ConnContext = stream.ConnContext
 	server.Start()
 	b.Cleanup(server.Close)
@@ -166,6 +205,7 @@ func BenchmarkPage(b *testing.B) {
 	b.ReportMetric(figure("filter_longest_ms"), "filter_longest_ms")
 	b.ReportMetric(figure("updates_frames_per_s"), "updates_frames_per_s")
 	b.ReportMetric(figure("update_longest_task_ms"), "update_longest_task_ms")
+	b.ReportMetric(figure("find_longest_ms"), "find_longest_ms")
 	b.ReportMetric(figure("update_kB"), "update_kB")
 	b.ReportMetric(figure("state_kB"), "state_kB")
 }

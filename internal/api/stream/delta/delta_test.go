@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
@@ -47,11 +48,18 @@ func (r *replica) event(t require.TestingT, has Position, may func(string) bool)
 			shots = append(shots, &r.frame.Kinds[i])
 		}
 	}
-	next, changes, err := has.Advance(shots, func(before *Version, shot *Shot) ([]byte, error) { return Change(before, shot.Version) })
+	next, changes, err := has.Advance(shots, func(before *Version, shot *Shot) (packed.Part, error) {
+		text, err := Change(before, shot.Version)
+		return packed.Own(text), err
+	})
 	require.NoError(t, err)
 	pieces, err := Envelope(has == nil, r.frame.At, shots, changes)
 	require.NoError(t, err)
-	return next, bytes.Join(pieces, nil)
+	var text []byte
+	for _, p := range pieces {
+		text = append(text, p.Plain...)
+	}
+	return next, text
 }
 
 // A client that follows either of two replicas, changes between them and is cut off at any time

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 )
 
 // Frame is what all kinds were at one moment. Nothing changes it.
@@ -108,8 +110,9 @@ func (p Position) Find(kind string) *Place {
 }
 
 // Advance is the position after a client got what changed up to shots, and the changes. History
-// entries are not among them: their places stay. change is Change, or a store of what it returned.
-func (p Position) Advance(shots []*Shot, change func(before *Version, shot *Shot) ([]byte, error)) (next Position, changes [][]byte, err error) {
+// entries are not among them: their places stay. change is Change, or a store of what it returned;
+// its text is nil where nothing changed.
+func (p Position) Advance(shots []*Shot, change func(before *Version, shot *Shot) (packed.Part, error)) (next Position, changes []packed.Part, err error) {
 	next = Position{}
 	for _, shot := range shots {
 		place, before := Place{Version: shot.Version, Entry: shot.Newest}, (*Version)(nil)
@@ -120,7 +123,7 @@ func (p Position) Advance(shots []*Shot, change func(before *Version, shot *Shot
 		if err != nil {
 			return nil, nil, err
 		}
-		if part != nil {
+		if part.Plain != nil {
 			changes = append(changes, part)
 		}
 		next = append(next, place)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/api/packed"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
 )
@@ -47,7 +48,7 @@ const (
 )
 
 // Envelope is an Update of kinds that are encoded already, in pieces.
-func Envelope(full bool, at time.Time, shots []*Shot, kinds [][]byte) ([][]byte, error) {
+func Envelope(full bool, at time.Time, shots []*Shot, kinds []packed.Part) ([]packed.Part, error) {
 	u := Update{Full: full, At: at.UTC().Truncate(time.Millisecond), Names: []string{}, Kinds: []Part{}, Dated: map[string]Dated{}}
 	for _, s := range shots {
 		u.Names = append(u.Names, s.name)
@@ -59,12 +60,12 @@ func Envelope(full bool, at time.Time, shots []*Shot, kinds [][]byte) ([][]byte,
 	}
 	// Within a string the quotes would be escaped.
 	before, after, _ := bytes.Cut(text, []byte(`"kinds":[]`))
-	pieces := [][]byte{append(before[:len(before):len(before)], `"kinds":[`...)}
+	pieces := []packed.Part{packed.Own(append(before[:len(before):len(before)], `"kinds":[`...))}
 	for i, kind := range kinds {
 		if i > 0 {
-			pieces = append(pieces, []byte(","))
+			pieces = append(pieces, packed.Own([]byte(",")))
 		}
 		pieces = append(pieces, kind)
 	}
-	return append(pieces, append([]byte("]"), after...)), nil
+	return append(pieces, packed.Own(append([]byte("]"), after...))), nil
 }

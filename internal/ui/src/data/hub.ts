@@ -24,11 +24,11 @@ export interface Link {
   status?: number;
 }
 
-const silence = 40_000; // a server that is there says something each 15 s
+export const silence = 40_000; // a server that is there says something each 15 s
 const least = 1000;
 const most = 30_000; // between two attempts
 
-/** Hub holds the one stream of a browser, in a shared worker, or of a tab where the browser has none. */
+/** Hub holds the one stream of a browser, in a shared worker or in one of its tabs. */
 export class Hub {
   private mirror = new Mirror();
   private known = false;

@@ -4,6 +4,7 @@ import type { Entry, Instance, Kind, KindList } from '../api/types';
 import { early } from '../boot';
 import { Hub, type Heard, type Link, type Said } from './hub';
 import type { Fleet } from './mirror';
+import { canRelay, relay } from './relay';
 import { parseDuration } from './times';
 
 /** The kinds as last heard; undefined until the first answer. */
@@ -77,23 +78,39 @@ function join(change: Fleet): Instance[] {
   return [...all.values()].sort((a, b) => a.ordinal - b.ordinal);
 }
 
-/** Begins to listen. Tabs of one browser share a connection where it has shared workers. */
+/** Begins to listen. Tabs of one browser share a connection. */
 export function listen(): void {
   setInterval(() => (clock.value = Date.now()), 1000);
   const url = address('kinds');
   if (mode === 'snapshot') void once(url);
   else if (early.worker && !early.failed) share(early.worker, url);
-  else alone(url);
+  else without(url);
 }
 
 function share(worker: SharedWorker, url: string): void {
   const { port } = worker;
-  worker.onerror = () => alone(url);
+  worker.onerror = () => without(url);
   port.onmessage = (e: MessageEvent<Heard>) => hear(e.data);
   say = (said) => port.postMessage(said);
   if (shown !== early.fleet) say({ fleet: shown });
+  comeAndGo();
+}
+
+/** Tells who holds the stream when this tab goes, and when it comes back. */
+function comeAndGo(): void {
   addEventListener('pagehide', () => say({ bye: true }));
   addEventListener('pageshow', (e: PageTransitionEvent) => e.persisted && say({ fleet: shown }));
+}
+
+/** Begins without a shared worker. */
+function without(url: string): void {
+  if (!canRelay()) {
+    alone(url);
+    return;
+  }
+  say = relay(url, hear, () => alone(url));
+  say({ url, fleet: shown });
+  comeAndGo();
 }
 
 function alone(url: string): void {

@@ -121,7 +121,8 @@ function draw(
   decisions: { at: number; verb: string; size: number }[],
 ): uPlot {
   const clock = new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' });
-  const [text, soft, grid, bar] = [colour('text'), colour('soft'), colour('line'), colour('fill')];
+  const shade = (name: string) => colour(el, name);
+  const [text, soft, grid, bar] = [shade('text'), shade('soft'), shade('line'), shade('fill')];
   const axis = {
     stroke: soft,
     grid: { stroke: grid, width: 1 },
@@ -175,10 +176,16 @@ function draw(
     ],
     series: [
       {},
-      { scale: 'moves', fill: bar + '55', stroke: bar, ...(bars && { paths: bars }), points: { show: false } },
+      {
+        scale: 'moves',
+        fill: `color-mix(in srgb, ${bar} 33%, transparent)`,
+        stroke: bar,
+        ...(bars && { paths: bars }),
+        points: { show: false },
+      },
       ...lines.map((l) => ({
         scale: 'size',
-        stroke: colour(l.shade),
+        stroke: shade(l.shade),
         width: 2,
         dash: l.dash,
         points: { show: false },

@@ -36,8 +36,9 @@ export function Rows({ kind, items, by, down, sort, held }: Props) {
   useEffect(() => () => void (held.value = false), []);
 
   const seen = Math.ceil((box.current?.clientHeight ?? 600) / row);
-  const first = Math.max(0, Math.min(Math.floor(top.value / row) - spare, items.length - 1));
-  const last = Math.min(items.length, first + Math.min(most, seen + 2 * spare));
+  const begin = Math.floor(top.value / row);
+  const first = Math.max(0, Math.min(begin - spare, items.length - 1));
+  const last = Math.min(items.length, first + most, begin + seen + spare);
   const current = Math.min(active.value, items.length - 1);
   // One row can be come to by Tab: the active one, or the first that is in the document.
   const stop = current >= first && current < last ? current : first;

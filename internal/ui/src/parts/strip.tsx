@@ -111,7 +111,7 @@ function draw(el: HTMLCanvasElement, items: Instance[]): void {
     if (i.health.condition !== 'Healthy') mark(of('bad'), x, base - height, wide);
   });
   for (const [tone, shape] of shapes) {
-    c.fillStyle = colour(tone);
+    c.fillStyle = colour(el, tone);
     c.fill(shape);
   }
 }

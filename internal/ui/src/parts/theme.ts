@@ -3,18 +3,10 @@ import { signal } from '@preact/signals';
 export const themes = ['auto', 'light', 'dark'] as const;
 export type Theme = (typeof themes)[number];
 
-const kept = 'shardscaler.theme';
+const kept = 'shardscaler.theme'; // boot.ts reads it
 
-function remembered(): Theme {
-  try {
-    return themes.find((name) => name === localStorage.getItem(kept)) ?? 'auto';
-  } catch {
-    return 'auto';
-  }
-}
-
-export const theme = signal<Theme>(remembered());
-document.documentElement.dataset['theme'] = theme.value;
+/** The theme that was chosen here before, which boot.ts has put in force, else the system's. */
+export const theme = signal<Theme>(themes.find((name) => name === document.documentElement.dataset['theme']) ?? 'auto');
 
 export function setTheme(next: Theme): void {
   theme.value = next;
@@ -26,7 +18,10 @@ export function setTheme(next: Theme): void {
   }
 }
 
-/** A colour of the theme in force, for what is drawn. */
-export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of the theme in force, for what is drawn on el. */
+export function colour(el: HTMLElement, name: string): string {
+  el.style.color = `var(--${name})`; // the variable's own value is light-dark(), for either theme
+  const { color } = getComputedStyle(el);
+  el.style.color = '';
+  return color;
 }
