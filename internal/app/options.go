@@ -66,7 +66,7 @@ type Options struct {
 	TokenAudience   string   // what tokens must be for; empty: for the API server
 	OldReads        string   // over plain HTTP: one of oldReadsOpen and oldReadsClosed
 	PlainHTTPTokens bool     // the old POSTs take a token over plain HTTP
-	AllowedHosts    []string // names under which a session counts, beside those of the Services and loopback
+	AllowedHosts    []string // names under which browsers come, beside those of the Services and loopback
 	InsecureLocal   bool     // no token is needed over plain HTTP, only on a loopback address
 
 	DryRun        bool

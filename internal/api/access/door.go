@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
@@ -44,6 +48,9 @@ func (g *Guard) Plain(next http.Handler) http.Handler {
 
 // plain says why a request is not taken over plain HTTP. Tokens that nothing will look at go.
 func (g *Guard) plain(r *http.Request) *refusal {
+	if no := g.rebound(r); no != nil {
+		return no
+	}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	carries := r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != ""
 	was := startsWith(r.URL.Path, formerly)
@@ -61,6 +68,49 @@ func (g *Guard) plain(r *http.Request) *refusal {
 	default:
 		return g.needsTLS(r, "this needs a token, which is not taken over plain HTTP")
 	}
+}
+
+// rebound refuses what pages of other sites would read through a browser, by a name of theirs that
+// leads here (DNS rebinding) too. Programs are told from browsers by their headers, and may call by
+// any name: old ones do, as do probes, Prometheus and preStop hooks. Some programs send headers as
+// browsers do (node's fetch), so names that nothing outside can lead here are known without a flag.
+func (g *Guard) rebound(r *http.Request) *refusal {
+	switch {
+	case samesite.ForAnother(r):
+		return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
+	case g.Insecure: // Plain asks for a loopback Host, of all callers
+		return nil
+	case samesite.ByBrowser(r.Header) && !g.inCluster(r.Host) && !g.allowedHost(r.Host):
+		return &refusal{status: http.StatusForbidden, reason: refusedHost, detail: fmt.Sprintf(
+			"host %q is not one of --allowed-hosts: browsers are answered only there, at addresses and at names of the cluster", samesite.Name(r.Host))}
+	}
+	return nil
+}
+
+// inCluster says whether a Host is an address or a name that only a cluster's DNS knows: of one
+// label, below svc or cluster.local, or a Service of this namespace.
+func (g *Guard) inCluster(host string) bool {
+	name := strings.TrimSuffix(samesite.Name(host), ".")
+	if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(name, ".") {
+		return true
+	}
+	if strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") {
+		return true
+	}
+	_, domain, _ := strings.Cut(name, ".")
+	return domain == g.Namespace && !sold(domain) && !sold(name)
+}
+
+// sold says whether a name is, or is directly below, one below which names can be bought.
+func sold(name string) bool {
+	_, icann := publicsuffix.PublicSuffix(name)
+	return icann
+}
+
+// allowedHost says whether a Host is one of AllowedHosts.
+func (g *Guard) allowedHost(host string) bool {
+	name := samesite.Name(host)
+	return slices.ContainsFunc(g.AllowedHosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 func (g *Guard) needsTLS(r *http.Request, why string) *refusal {

@@ -33,7 +33,8 @@ type Config struct {
 	PlainTokens bool
 	// OldReadsClosed asks for a token also where only what was always shown is read.
 	OldReadsClosed bool
-	// AllowedHosts are the names, without a port, under which a session counts, beside loopback.
+	// AllowedHosts are the names, without a port, under which browsers come: a session counts only
+	// there and on loopback.
 	AllowedHosts []string
 	// Kinds are the names of the configured kinds.
 	Kinds func() []string

@@ -11,10 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -99,14 +97,9 @@ func (g *Guard) session(cookies string, now time.Time) (*Session, error) {
 
 // foreign says why a browser's request with a cookie is not one of our own page.
 func (g *Guard) foreign(host, site string) string {
-	name := host
-	if only, _, err := net.SplitHostPort(host); err == nil {
-		name = only
-	}
-	known := samesite.Loopback(host) || slices.ContainsFunc(g.AllowedHosts, func(h string) bool { return strings.EqualFold(h, name) })
 	switch {
-	case !known:
-		return fmt.Sprintf("host %q is not one of --allowed-hosts: a session counts only there", name)
+	case !samesite.Loopback(host) && !g.allowedHost(host):
+		return fmt.Sprintf("host %q is not one of --allowed-hosts: a session counts only there", samesite.Name(host))
 	case site != "" && site != "same-origin" && site != "none":
 		return "a session counts only for requests of our own page"
 	}
