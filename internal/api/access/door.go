@@ -80,7 +80,7 @@ func (g *Guard) rebound(r *http.Request) *refusal {
 		return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
 	case g.Insecure: // Plain asks for a loopback Host, of all callers
 		return nil
-	case samesite.ByBrowser(r.Header) && !g.inCluster(r.Host) && !g.allowedHost(r.Host):
+	case samesite.ByBrowser(r.Header) && !inCluster(r.Host, g.Namespace) && !g.allowedHost(r.Host):
 		return &refusal{status: http.StatusForbidden, reason: refusedHost, detail: fmt.Sprintf(
 			"host %q is not one of --allowed-hosts: browsers are answered only there, at addresses and at names of the cluster", samesite.Name(r.Host))}
 	}
@@ -89,7 +89,7 @@ func (g *Guard) rebound(r *http.Request) *refusal {
 
 // inCluster says whether a Host is an address or a name that only a cluster's DNS knows: of one
 // label, below svc or cluster.local, or a Service of this namespace.
-func (g *Guard) inCluster(host string) bool {
+func inCluster(host, namespace string) bool {
 	name := strings.TrimSuffix(samesite.Name(host), ".")
 	if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(name, ".") {
 		return true
@@ -98,7 +98,7 @@ func (g *Guard) inCluster(host string) bool {
 		return true
 	}
 	_, domain, _ := strings.Cut(name, ".")
-	return domain == g.Namespace && !sold(domain) && !sold(name)
+	return domain == namespace && !sold(domain) && !sold(name)
 }
 
 // sold says whether a name is, or is directly below, one below which names can be bought.
