@@ -35,7 +35,7 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	o := a.opts
 	if o.SecurePort != 0 {
 		a.registrar = newRegistrar(o, a.kube, a.log, reg)
-		a.peers = access.NewPeers(a.registrar.serving)
+		a.peers = access.NewPeers(a.certificate)
 	}
 	page, err := ui.Handler(ui.Live)
 	if err != nil {
@@ -66,6 +66,14 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	}
 	a.listener = limits.Listen(listener, maxConnections, maxFromOne)
 	return nil
+}
+
+// certificate is what the secure port serves now, as PEM: all replicas serve the same.
+func (a *App) certificate() (cert, key []byte, err error) {
+	if cert, key = a.metricsAPI.Certificate(); len(cert) == 0 {
+		return nil, nil, errors.New("there is none yet")
+	}
+	return cert, key, nil
 }
 
 // maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than

@@ -33,6 +33,9 @@ type Config struct {
 	// AllowedHosts are the names, without a port, under which browsers come: a session counts only
 	// there and on loopback.
 	AllowedHosts []string
+	// SessionKeys are what sessions are sealed with, the first, and opened with, each; nil or none:
+	// what only the serving certificate's owner knows.
+	SessionKeys func() [][]byte
 	// Kinds are the names of the configured kinds.
 	Kinds func() []string
 }
