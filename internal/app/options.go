@@ -59,6 +59,7 @@ type Options struct {
 	TLSSelfManaged  bool   // make and renew the certificate, instead of files
 	TLSSecret       string // in which the replicas share it
 
+	SessionKeyFile      string // keys of sessions; empty: in TLSSecret, or made from the certificate's
 	MetricsService      string // the Service before SecurePort, as the APIServices name it
 	MetricsServicePort  int    // its port, for APIServices that are taken over
 	TakeOverAPIServices bool   // change APIServices that lead to another provider

@@ -41,7 +41,11 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	newCalls(a, reg)
+	keys, err := a.sessionKeys()
+	if err != nil {
+		return err
+	}
+	newCalls(a, keys, reg)
 	a.calls.Handle(pagePath, http.StripPrefix(strings.TrimSuffix(pagePath, "/"), page))
 	if o.SecurePort != 0 {
 		a.metricsAPI, err = metricsapi.New(metricsapi.Config{
@@ -76,17 +80,33 @@ func (a *App) certificate() (cert, key []byte, err error) {
 	return cert, key, nil
 }
 
+// sessionKeys are those of a file, or of the Secret of a self-managed certificate; nil: there are
+// neither.
+func (a *App) sessionKeys() (func() [][]byte, error) {
+	if a.opts.SessionKeyFile != "" {
+		file, err := access.OpenKeyFile(a.opts.SessionKeyFile, a.log)
+		if err != nil {
+			return nil, err
+		}
+		return file.Keys, nil
+	}
+	if a.registrar != nil && a.registrar.keeper != nil {
+		return a.registrar.keeper.SessionKeys, nil
+	}
+	return nil, nil
+}
+
 // maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than
 // pods that end at once, each with a hook that waits.
 const maxConnections, maxFromOne = 5000, 512
 
 // newCalls prepares the operations, which all doors lead to.
-func newCalls(a *App, reg prometheus.Registerer) {
+func newCalls(a *App, keys func() [][]byte, reg prometheus.Registerer) {
 	o := a.opts
 	a.guard = access.New(access.Config{
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
-		AllowedHosts: o.allowedHosts(),
+		AllowedHosts: o.allowedHosts(), SessionKeys: keys,
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
 	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}
