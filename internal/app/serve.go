@@ -35,13 +35,13 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	o := a.opts
 	if o.SecurePort != 0 {
 		a.registrar = newRegistrar(o, a.kube, a.log, reg)
-		a.peers = access.NewPeers(a.certificate)
+		a.peers = access.NewPeers(func() (cert, key []byte, err error) { return certificateOf(a.metricsAPI) })
 	}
 	page, err := ui.Handler(ui.Live)
 	if err != nil {
 		return err
 	}
-	keys, err := a.sessionKeys()
+	keys, err := sessionKeys(o.SessionKeyFile, a.registrar, a.log)
 	if err != nil {
 		return err
 	}
@@ -72,26 +72,26 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	return nil
 }
 
-// certificate is what the secure port serves now, as PEM: all replicas serve the same.
-func (a *App) certificate() (cert, key []byte, err error) {
-	if cert, key = a.metricsAPI.Certificate(); len(cert) == 0 {
+// certificateOf is what the secure port serves now, as PEM: all replicas serve the same.
+func certificateOf(server *metricsapi.Server) (cert, key []byte, err error) {
+	if cert, key = server.Certificate(); len(cert) == 0 {
 		return nil, nil, errors.New("there is none yet")
 	}
 	return cert, key, nil
 }
 
-// sessionKeys are those of a file, or of the Secret of a self-managed certificate; nil: there are
+// sessionKeys are those of the file at path, or of the Secret of a self-managed certificate; nil: there are
 // neither.
-func (a *App) sessionKeys() (func() [][]byte, error) {
-	if a.opts.SessionKeyFile != "" {
-		file, err := access.OpenKeyFile(a.opts.SessionKeyFile, a.log)
+func sessionKeys(path string, r *registrar, log *slog.Logger) (func() [][]byte, error) {
+	if path != "" {
+		file, err := access.OpenKeyFile(path, log)
 		if err != nil {
 			return nil, err
 		}
 		return file.Keys, nil
 	}
-	if a.registrar != nil && a.registrar.keeper != nil {
-		return a.registrar.keeper.SessionKeys, nil
+	if r != nil && r.keeper != nil {
+		return r.keeper.SessionKeys, nil
 	}
 	return nil, nil
 }

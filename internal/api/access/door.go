@@ -80,7 +80,7 @@ func (g *Guard) rebound(r *http.Request) *refusal {
 		return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
 	case g.Insecure: // Plain asks for a loopback Host, of all callers
 		return nil
-	case samesite.ByBrowser(r.Header) && !inCluster(r.Host, g.Namespace) && !g.allowedHost(r.Host):
+	case samesite.ByBrowser(r.Header) && !inCluster(r.Host, g.Namespace) && !oneOf(g.AllowedHosts, r.Host):
 		return &refusal{status: http.StatusForbidden, reason: refusedHost, detail: fmt.Sprintf(
 			"host %q is not one of --allowed-hosts: browsers are answered only there, at addresses and at names of the cluster", samesite.Name(r.Host))}
 	}
@@ -107,10 +107,9 @@ func sold(name string) bool {
 	return icann
 }
 
-// allowedHost says whether a Host is one of AllowedHosts.
-func (g *Guard) allowedHost(host string) bool {
-	name := samesite.Name(host)
-	return slices.ContainsFunc(g.AllowedHosts, func(h string) bool { return strings.EqualFold(h, name) })
+// oneOf says whether a Host is one of names, which have no port.
+func oneOf(names []string, host string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, samesite.Name(host)) })
 }
 
 func (g *Guard) needsTLS(r *http.Request, why string) *refusal {

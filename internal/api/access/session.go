@@ -92,7 +92,7 @@ func (g *Guard) session(cookies string, now time.Time) (*Session, error) {
 // foreign says why a browser's request with a cookie is not one of our own page.
 func (g *Guard) foreign(host, site string) string {
 	switch {
-	case !samesite.Loopback(host) && !g.allowedHost(host):
+	case !samesite.Loopback(host) && !oneOf(g.AllowedHosts, host):
 		return fmt.Sprintf("host %q is not one of --allowed-hosts: a session counts only there", samesite.Name(host))
 	case site != "" && site != "same-origin" && site != "none":
 		return "a session counts only for requests of our own page"
