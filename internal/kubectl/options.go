@@ -63,8 +63,25 @@ func (o *options) restConfig() (*rest.Config, error) {
 	return cfg, nil
 }
 
-// connect returns the way to the installation that the flags name.
+// connect returns the way to the installation that the flags name. Its reads wait a moment for a
+// server that has just started.
 func (o *options) connect(ctx context.Context) (*client.Client, error) {
+	c, err := o.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Patient(o.tellPatience), nil
+}
+
+// tellPatience says on a terminal why a command takes longer.
+func (o *options) tellPatience(why error) {
+	if isTerminal(o.ErrOut) {
+		fmt.Fprintf(o.ErrOut, "%v; asking again for a moment\n", why)
+	}
+}
+
+// reach is connect for what wants an answer at once.
+func (o *options) reach(ctx context.Context) (*client.Client, error) {
 	if o.server != "" {
 		return direct(o, ctx)
 	}
@@ -202,7 +219,7 @@ func (o *options) installations(ctx context.Context) ([]*client.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		all = append(all, c.Patient(o.tellPatience))
 	}
 	return all, nil
 }
