@@ -53,8 +53,10 @@ func serveClosed(t *testing.T, b *backend) *httptest.Server {
 
 func TestASnapshotShowsTheKindsThatTheCallerMaySee(t *testing.T) {
 	s := serveClosed(t, &backend{saved: func() decide.Saved {
-		return decide.Saved{At: time.Unix(1, 0).UTC(), Inputs: []decide.Input{{Config: config.Kind{Name: "Thing"}}, {Config: config.Kind{Name: "Rule"}}},
-			Configured: []decide.Configured{{Kind: "Thing"}, {Kind: "Rule"}}}
+		return decide.Saved{
+			At: time.Unix(1, 0).UTC(), Inputs: []decide.Input{{Config: config.Kind{Name: "Thing"}}, {Config: config.Kind{Name: "Rule"}}},
+			Configured: []decide.Configured{{Kind: "Thing"}, {Kind: "Rule"}},
+		}
 	}})
 	status, text := call(t, s, http.MethodGet, "/v1/api/snapshot", "operator", "")
 	require.Equal(t, 200, status, text)

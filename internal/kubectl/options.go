@@ -66,22 +66,24 @@ func (o *options) restConfig() (*rest.Config, error) {
 // connect returns the way to the installation that the flags name. Its reads wait a moment for a
 // server that has just started.
 func (o *options) connect(ctx context.Context) (*client.Client, error) {
-	c, err := o.reach(ctx)
+	c, err := reach(o, ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.Patient(o.tellPatience), nil
+	return patient(o, c), nil
 }
 
-// tellPatience says on a terminal why a command takes longer.
-func (o *options) tellPatience(why error) {
-	if isTerminal(o.ErrOut) {
-		fmt.Fprintf(o.ErrOut, "%v; asking again for a moment\n", why)
-	}
+// patient has reads wait a moment, and says on a terminal why a command takes longer.
+func patient(o *options, c *client.Client) *client.Client {
+	return c.Patient(func(why error) {
+		if isTerminal(o.ErrOut) {
+			fmt.Fprintf(o.ErrOut, "%v; asking again for a moment\n", why)
+		}
+	})
 }
 
 // reach is connect for what wants an answer at once.
-func (o *options) reach(ctx context.Context) (*client.Client, error) {
+func reach(o *options, ctx context.Context) (*client.Client, error) {
 	if o.server != "" {
 		return direct(o, ctx)
 	}
@@ -219,7 +221,7 @@ func (o *options) installations(ctx context.Context) ([]*client.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, c.Patient(o.tellPatience))
+		all = append(all, patient(o, c))
 	}
 	return all, nil
 }
