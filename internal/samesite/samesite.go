@@ -35,6 +35,8 @@ func Only(next http.Handler, local bool) http.Handler {
 func ForAnother(r *http.Request) bool {
 	h := r.Header
 	switch h.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
 	case "cross-site", "same-site":
 		into := h.Get("Sec-Fetch-Dest")
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead

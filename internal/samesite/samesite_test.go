@@ -63,6 +63,7 @@ func TestForAnother(t *testing.T) {
 	}{
 		"a program":                        {want: false},
 		"our own page":                     {header: []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}},
+		"our own page, the Host rewritten": {header: []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://scaler.example.com"}},
 		"an address that a person types":   {header: []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
 		"a link of another site":           {header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
 		"a link, an older browser":         {header: []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate"}},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,12 +79,26 @@ func (r *refusals) note(ctx huma.Context, c *caller, right Right, no *refusal) {
 	if !verdict || !slices.Contains(changing, right.Verb) {
 		return
 	}
+	r.line(c, no, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"), "right", right.String())
+}
+
+// noteDoor has a change in the log that a door refuses, before anything is known of it.
+func (r *refusals) noteDoor(of *http.Request, door Door, no *refusal) {
+	if of.Method == http.MethodGet || of.Method == http.MethodHead {
+		return
+	}
+	const most = 200 // callers choose paths
+	what := of.Method + " " + of.URL.Path
+	r.line(&caller{door: door, source: of.RemoteAddr}, no, "operation", strings.ToValidUTF8(what[:min(most, len(what))], ""))
+}
+
+func (r *refusals) line(c *caller, no *refusal, what ...any) {
 	if !r.rates.of(c.user.Name).Allow() {
 		r.omit()
 		return
 	}
-	r.log.Info("audit", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
-		"refused", no.reason, "right", right.String(), "status", no.status, "door", string(c.door), "source", c.source)
+	line := append([]any{"user", c.user.Name}, what...)
+	r.log.Info("audit", append(line, "refused", no.reason, "status", no.status, "door", string(c.door), "source", c.source)...)
 }
 
 func (r *refusals) omit() {

@@ -46,6 +46,32 @@ func TestAPanicIsAudited(t *testing.T) {
 	}
 }
 
+// What a door refuses before anything is known of it has a line too, if it would change something.
+func TestWhatADoorRefusesIsAudited(t *testing.T) {
+	log := &strings.Builder{}
+	g := New(Config{Namespace: "iota"}, nil, nil, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	unreached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let through") })
+	ask := func(door http.Handler, method, path, origin string) {
+		r := httptest.NewRequest(method, "http://localhost"+path, nil)
+		r.RemoteAddr = "10.0.0.7:1"
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		require.Equal(t, http.StatusForbidden, w.Code)
+	}
+	ask(g.Plain(unreached), http.MethodPost, "/v1/api/kinds/Thing/pause", "")
+	ask(g.Plain(unreached), http.MethodGet, "/v1/api/kinds", "")
+	ask(g.Secure(unreached), http.MethodDelete, "/v1/api/kinds/Thing/size", "https://evil.example")
+	ask(g.Plain(unreached), http.MethodPost, "/v1/api/kinds/"+strings.Repeat("é", 500), "")
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	require.Len(t, lines, 3, log.String())
+	require.Contains(t, lines[0], `user="" operation="POST /v1/api/kinds/Thing/pause" refused=plain_http status=403 door=plain source=10.0.0.7:1`)
+	require.Contains(t, lines[1], `operation="DELETE /v1/api/kinds/Thing/size" refused=foreign_page status=403 door=secure`)
+	require.Less(t, len(lines[2]), 400)
+}
+
 // A hostile caller fills neither the log nor the place of another; what is left out is told.
 func TestRefusedChangesCannotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

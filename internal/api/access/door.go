@@ -38,6 +38,7 @@ func (g *Guard) Plain(next http.Handler) http.Handler {
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if no := g.plain(r); no != nil {
 			g.refused.WithLabelValues(string(Plain), no.reason).Inc()
+			g.audit.noteDoor(r, Plain, no)
 			no.write(w, r)
 			return
 		}
@@ -77,7 +78,7 @@ func (g *Guard) plain(r *http.Request) *refusal {
 func (g *Guard) rebound(r *http.Request) *refusal {
 	switch {
 	case samesite.ForAnother(r):
-		return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
+		return foreignPage()
 	case g.Insecure: // Plain asks for a loopback Host, of all callers
 		return nil
 	case samesite.ByBrowser(r.Header) && !inCluster(r.Host, g.Namespace) && !oneOf(g.AllowedHosts, r.Host):
@@ -85,6 +86,10 @@ func (g *Guard) rebound(r *http.Request) *refusal {
 			"host %q is not one of --allowed-hosts: browsers are answered only there, at addresses and at names of the cluster", samesite.Name(r.Host))}
 	}
 	return nil
+}
+
+func foreignPage() *refusal {
+	return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
 }
 
 // inCluster says whether a Host is an address or a name that only a cluster's DNS knows: of one
@@ -143,6 +148,7 @@ func (g *Guard) Secure(next http.Handler) http.Handler {
 		c := &caller{door: Secure, source: r.RemoteAddr}
 		if no := g.secure(r, c); no != nil {
 			g.refused.WithLabelValues(string(Secure), no.reason).Inc()
+			g.audit.noteDoor(r, Secure, no)
 			no.write(w, r)
 			return
 		}
@@ -162,6 +168,9 @@ func (g *Guard) secure(r *http.Request, c *caller) *refusal {
 			status: http.StatusRequestHeaderFieldsTooLarge, reason: refusedSize,
 			detail: fmt.Sprintf("the header has %d bytes, at most %d are taken", size, MaxHeader),
 		}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && samesite.ForAnother(r) {
+		return foreignPage()
 	}
 	err := g.peers.vouched(r, c)
 	if err == nil && c.user.Name == insecureLocal && !g.Insecure {

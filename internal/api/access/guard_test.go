@@ -140,8 +140,8 @@ func TestTheFormerRightStillCounts(t *testing.T) {
 	}
 	require.Equal(t, 2, strings.Count(log.String(), " before="), log.String())
 	require.Equal(t, 4, strings.Count(log.String(), " refused="), log.String())
-	require.Contains(t, log.String(), `user=new operation=pause-kind kind=Rule refused=forbidden right="create kinds/pause.ops.shardscaler.io \"Rule\" in namespace iota" status=403 door=secure source=127.0.0.1:`)
-	require.Contains(t, log.String(), `user="" operation=pause-kind kind=Thing refused=token_invalid`)
+	require.Contains(t, log.String(), `user=new operation=pause-kind kind=Rule right="create kinds/pause.ops.shardscaler.io \"Rule\" in namespace iota" refused=forbidden status=403 door=secure source=127.0.0.1:`)
+	require.Contains(t, log.String(), `user="" operation=pause-kind kind=Thing right="create kinds/pause.ops.shardscaler.io \"Thing\" in namespace iota" refused=token_invalid`)
 	require.Contains(t, log.String(), "user=former operation=pause-kind kind=Thing before=running after=paused status=200 door=secure source=127.0.0.1:")
 	for _, token := range []string{"Bearer", "forged"} {
 		require.NotContains(t, log.String(), token)
