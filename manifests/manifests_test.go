@@ -425,6 +425,17 @@ func TestSelfManagedCertificate(t *testing.T) {
 	require.Equal(t, usual.Volumes[1:], own.Volumes)
 }
 
+// Keys of sessions come with what the pod has mounted already: no volume and no right is added.
+func TestSessionKeys(t *testing.T) {
+	tr := newTree(t, "shardscaler")
+	overlay := tr.overlay(t, "namespace: shardscaler\nresources: [../../base]\ncomponents: [../../components/session-keys]\n")
+	usual, with := tr.build(t, "base"), tr.build(t, overlay)
+	require.Len(t, with, len(usual))
+	want := find[appsv1.Deployment](t, usual, "Deployment", "shardscaler").Spec.Template.Spec
+	want.Containers[0].Args = append(want.Containers[0].Args, "--session-key-file=/etc/shardscaler/credentials/session-keys")
+	require.Equal(t, want, find[appsv1.Deployment](t, with, "Deployment", "shardscaler").Spec.Template.Spec)
+}
+
 // Of APIServices the server may read its own three and no other, and change them only where it
 // keeps their caBundle.
 func TestOnlyOurAPIServicesAreTouched(t *testing.T) {
@@ -460,7 +471,7 @@ func TestFlagsExist(t *testing.T) {
 	require.Equal(t, "run", args[0])
 	help, err := exec.CommandContext(t.Context(), "go", "run", "../cmd/shardscaler", "run", "--help").CombinedOutput()
 	require.NoError(t, err, string(help))
-	for _, arg := range append(args[1:], "--tls-self-managed") {
+	for _, arg := range append(args[1:], "--tls-self-managed", "--session-key-file=x") {
 		match := flagName.FindStringSubmatch(arg)
 		require.NotNil(t, match, arg)
 		require.Regexp(t, regexp.MustCompile(`--`+match[1]+`[ =]`), string(help))

@@ -62,6 +62,7 @@ type Server struct {
 	provider       *provider
 	log            *slog.Logger
 	serving        atomic.Bool
+	certificate    atomic.Pointer[dynamiccertificates.CertKeyContentProvider] // nil until the files were read
 }
 
 // New listens; Run serves. view is called for each request and must be safe for concurrent use.
@@ -89,6 +90,14 @@ func (s *Server) Ready() error {
 		return errors.New("metrics APIs are not served yet")
 	}
 	return nil
+}
+
+// Certificate is the serving certificate of now and its key, as PEM; nil: there is none yet.
+func (s *Server) Certificate() (cert, key []byte) {
+	if provider := s.certificate.Load(); provider != nil {
+		return (*provider).CurrentCertKeyContent()
+	}
+	return nil, nil
 }
 
 // buildRetry is the time between two tries to learn from Kubernetes whom to trust.
@@ -144,6 +153,7 @@ func (s *Server) build() (*genericapiserver.GenericAPIServer, error) {
 	if s.cfg.Cert != nil {
 		generic.SecureServing.Cert = s.cfg.Cert
 	}
+	s.certificate.Store(&generic.SecureServing.Cert)
 	generic.MaxRequestsInFlight, generic.RequestTimeout = s.maxInFlight, s.requestTimeout
 	share := limits.NewShare(s.maxInFlight)
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {

@@ -104,7 +104,8 @@ func servingFlags(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.TokenAudience, "token-audience", "shardscaler", "audience that tokens of the REST API must be for; empty: that of the API server")
 	f.StringVar(&o.OldReads, "old-reads", "open", "GET /v1/api/orchestrations/… and /v1/api/snapshot over plain HTTP without a token: open or closed")
 	f.BoolVar(&o.PlainHTTPTokens, "plain-http-tokens", false, "let the old POSTs take tokens over plain HTTP, where they can be read on their way, and of the API server's audience")
-	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "names under which browsers reach --secure-port, such as an ingress's; those of its Service and loopback are known")
+	f.StringVar(&o.SessionKeyFile, "session-key-file", "", "file of keys for sessions, a line of base64 each: the first seals, each opens; without it they are in --tls-secret, or end with the serving certificate's key")
+	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "names under which browsers come, such as an ingress's; loopback and the names of the Services are known")
 	f.BoolVar(&o.InsecureLocal, "insecure-local", false, "let POST pass without a token; only with a loopback --listen")
 }
 

@@ -106,6 +106,8 @@ const (
 	// maxLarge is of answers that can hold every id of a kind.
 	maxLarge = 32
 	maxSmall = 256
+	// maxHistory is of answers that unpack what is kept: some milliseconds for 1,000 entries.
+	maxHistory = 32
 	// maxDrains is of preStop hooks, which wait: they come from as many pods as end at once.
 	maxDrains = 4096
 )
@@ -141,7 +143,7 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
 		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
-		Read: append(h.places(h.small), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
+		Read: append(h.places(h.small), cfg.Guard.Let), History: append(h.places(limits.NewShare(maxHistory)), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
 		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
 		Audit: h.audit,
 	})

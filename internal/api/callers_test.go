@@ -53,12 +53,16 @@ func serveClosed(t *testing.T, b *backend) *httptest.Server {
 
 func TestASnapshotShowsTheKindsThatTheCallerMaySee(t *testing.T) {
 	s := serveClosed(t, &backend{saved: func() decide.Saved {
-		return decide.Saved{At: time.Unix(1, 0).UTC(), Inputs: []decide.Input{{Config: config.Kind{Name: "Thing"}}, {Config: config.Kind{Name: "Rule"}}}}
+		return decide.Saved{
+			At: time.Unix(1, 0).UTC(), Inputs: []decide.Input{{Config: config.Kind{Name: "Thing"}}, {Config: config.Kind{Name: "Rule"}}},
+			Configured: []decide.Configured{{Kind: "Thing"}, {Kind: "Rule"}},
+		}
 	}})
 	status, text := call(t, s, http.MethodGet, "/v1/api/snapshot", "operator", "")
 	require.Equal(t, 200, status, text)
 	require.Contains(t, text, `"name":"Thing"`)
-	require.NotContains(t, text, `"name":"Rule"`)
+	require.NotContains(t, text, `Rule`)
+	require.Contains(t, text, `"configured":[{"kind":"Thing"`)
 	status, _ = call(t, s, http.MethodGet, "/v1/api/orchestrations/Thing", "operator", "")
 	require.Equal(t, 200, status)
 }

@@ -255,5 +255,6 @@ func (h *handlers) getDecision(_ context.Context, in *KindPath) (*jsonBody[*outc
 func (h *handlers) getSnapshot(ctx context.Context, _ *struct{}) (*jsonBody[decide.Saved], error) {
 	saved := h.backend.Saved()
 	saved.Inputs = slices.DeleteFunc(saved.Inputs, func(in decide.Input) bool { return !access.Sees(ctx, in.Config.Name) })
+	saved.Configured = slices.DeleteFunc(saved.Configured, func(c decide.Configured) bool { return !access.Sees(ctx, c.Kind) })
 	return &jsonBody[decide.Saved]{Body: saved}, nil
 }

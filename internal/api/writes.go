@@ -62,14 +62,8 @@ func (h *handlers) carryOut(ctx context.Context, operation, kind string, do doin
 	patient, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
 	a := kinds.Audited{User: access.UserFrom(ctx).Name, Operation: operation, Kind: kind}
-	var err error
-	if a.Before, a.After, err = do(patient); err == nil {
-		h.audit(ctx, a)
-		return nil
-	}
+	err := kinds.Noted(a, func(a kinds.Audited) { h.audit(ctx, a) }, func() (before, after string, err error) { return do(patient) })
 	if errors.Is(err, orders.ErrOutcomeUnknown) {
-		a.After = "unknown: " + err.Error()
-		h.audit(ctx, a)
 		return unknown(operation, kind, err.Error())
 	}
 	return problem(err)

@@ -32,11 +32,19 @@ func (a *App) effective(kind string) (r *runner, k config.Kind, standing ops.Ove
 func (a *App) Saved() decide.Saved {
 	now := time.Now()
 	saved := decide.Saved{At: now, Inputs: []decide.Input{}}
-	snap := a.state.Snapshot(now)
+	snap, in := a.state.Snapshot(now), a.live.loaded()
 	for i := range snap.Kinds {
-		if r, k, over, ok := a.effective(snap.Kinds[i].Name); ok {
-			saved.Inputs = append(saved.Inputs, r.replay(now, k, over.Operator, snap.Kinds[i]))
+		name := snap.Kinds[i].Name
+		r, k, over, ok := a.effective(name)
+		_, _, base, err := a.configured(name)
+		if !ok || err != nil {
+			continue
 		}
+		saved.Inputs = append(saved.Inputs, r.replay(now, k, over.Operator, snap.Kinds[i]))
+		saved.Configured = append(saved.Configured, decide.Configured{
+			Kind: name, Base: *base, Written: in.written[name], Override: over.Override,
+			Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused,
+		})
 	}
 	return saved
 }

@@ -59,6 +59,7 @@ type Options struct {
 	TLSSelfManaged  bool   // make and renew the certificate, instead of files
 	TLSSecret       string // in which the replicas share it
 
+	SessionKeyFile      string // keys of sessions; empty: in TLSSecret, or made from the certificate's
 	MetricsService      string // the Service before SecurePort, as the APIServices name it
 	MetricsServicePort  int    // its port, for APIServices that are taken over
 	TakeOverAPIServices bool   // change APIServices that lead to another provider
@@ -66,7 +67,7 @@ type Options struct {
 	TokenAudience   string   // what tokens must be for; empty: for the API server
 	OldReads        string   // over plain HTTP: one of oldReadsOpen and oldReadsClosed
 	PlainHTTPTokens bool     // the old POSTs take a token over plain HTTP
-	AllowedHosts    []string // names under which a session counts, beside those of the Services and loopback
+	AllowedHosts    []string // names under which browsers come, beside those of the Services and loopback
 	InsecureLocal   bool     // no token is needed over plain HTTP, only on a loopback address
 
 	DryRun        bool

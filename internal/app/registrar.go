@@ -3,9 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +18,6 @@ import (
 // registrar keeps what lets the API server find and trust the metrics APIs.
 type registrar struct {
 	keeper  *servingcert.Keeper // nil: the certificate comes from files
-	files   [2]string           // certificate and key, without a keeper
 	watcher *registration.Watcher
 	log     *slog.Logger
 	faults  atomic.Pointer[faults]
@@ -30,7 +27,7 @@ type registrar struct {
 type faults struct{ cert, apiServices string }
 
 func newRegistrar(o Options, k *kube, log *slog.Logger, reg prometheus.Registerer) *registrar {
-	r := &registrar{log: log, files: [2]string{o.TLSCertFile, o.TLSKeyFile}}
+	r := &registrar{log: log}
 	r.faults.Store(&faults{})
 	cfg := registration.Config{
 		Namespace: o.Namespace, Service: o.MetricsService, Port: int32(o.MetricsServicePort), TakeOver: o.TakeOverAPIServices,
@@ -50,22 +47,6 @@ func (r *registrar) certificate() dynamiccertificates.CertKeyContentProvider {
 		return nil // and not a nil *Keeper
 	}
 	return r.keeper
-}
-
-// serving is what the secure port serves now, as PEM.
-func (r *registrar) serving() (cert, key []byte, err error) {
-	if r.keeper != nil {
-		cert, key = r.keeper.CurrentCertKeyContent()
-		if len(cert) == 0 {
-			err = errors.New("there is none yet")
-		}
-		return cert, key, err
-	}
-	if cert, err = os.ReadFile(r.files[0]); err != nil {
-		return nil, nil, err
-	}
-	key, err = os.ReadFile(r.files[1])
-	return cert, key, err
 }
 
 // How often everything is looked at, and again after a failure.

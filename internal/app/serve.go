@@ -35,13 +35,17 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	o := a.opts
 	if o.SecurePort != 0 {
 		a.registrar = newRegistrar(o, a.kube, a.log, reg)
-		a.peers = access.NewPeers(a.registrar.serving)
+		a.peers = access.NewPeers(func() (cert, key []byte, err error) { return certificateOf(a.metricsAPI) })
 	}
 	page, err := ui.Handler(ui.Live)
 	if err != nil {
 		return err
 	}
-	newCalls(a, reg)
+	keys, err := sessionKeys(o.SessionKeyFile, a.registrar, a.log)
+	if err != nil {
+		return err
+	}
+	newCalls(a, keys, reg)
 	if a.packed, err = api.Packed(); err != nil {
 		return err
 	}
@@ -71,17 +75,41 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 	return nil
 }
 
+// certificateOf is what the secure port serves now, as PEM: all replicas serve the same.
+func certificateOf(server *metricsapi.Server) (cert, key []byte, err error) {
+	if cert, key = server.Certificate(); len(cert) == 0 {
+		return nil, nil, errors.New("there is none yet")
+	}
+	return cert, key, nil
+}
+
+// sessionKeys are those of the file at path, or of the Secret of a self-managed certificate; nil: there are
+// neither.
+func sessionKeys(path string, r *registrar, log *slog.Logger) (func() [][]byte, error) {
+	if path != "" {
+		file, err := access.OpenKeyFile(path, log)
+		if err != nil {
+			return nil, err
+		}
+		return file.Keys, nil
+	}
+	if r != nil && r.keeper != nil {
+		return r.keeper.SessionKeys, nil
+	}
+	return nil, nil
+}
+
 // maxConnections are open at once over plain HTTP, maxFromOne of them from one address: more than
 // pods that end at once, each with a hook that waits.
 const maxConnections, maxFromOne = 5000, 512
 
 // newCalls prepares the operations, which all doors lead to.
-func newCalls(a *App, reg prometheus.Registerer) {
+func newCalls(a *App, keys func() [][]byte, reg prometheus.Registerer) {
 	o := a.opts
 	a.guard = access.New(access.Config{
 		Namespace: o.Namespace, Audience: o.TokenAudience, Address: o.secureURL(), Insecure: o.InsecureLocal,
 		PlainTokens: o.PlainHTTPTokens, OldReadsClosed: o.OldReads == oldReadsClosed, Kinds: a.Kinds,
-		AllowedHosts: o.allowedHosts(),
+		AllowedHosts: o.allowedHosts(), SessionKeys: keys,
 	}, access.NewReviewer(a.kube.client, o.Namespace, a.reviews), a.peers, a.log, reg)
 	a.streams = operators{a}.streams()
 	cfg := api.Config{Version: o.Version, Guard: a.guard, Streams: a.streams, Record: operators{a}.record}

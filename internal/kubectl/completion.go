@@ -70,7 +70,7 @@ func candidates(o *options, ctx context.Context, a argument, args []string, begu
 		text = begun
 	}
 	all, err := remembered(o, fmt.Sprint(int(a), "\x00", kind, "\x00", text), func() ([]string, error) {
-		to, err := o.connect(ctx)
+		to, err := reach(o, ctx)
 		if err != nil {
 			return nil, err
 		}

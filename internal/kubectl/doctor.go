@@ -52,7 +52,7 @@ Exit status 1: something is wrong.`,
 func examine(o *options, ctx context.Context) (*doctor.Report, error) {
 	r := &doctor.Report{}
 	if o.server != "" {
-		to, err := o.connect(ctx)
+		to, err := reach(o, ctx)
 		if err == nil {
 			r.Kinds(ctx, to)
 		}

@@ -139,6 +139,8 @@ func TestTheProductsOwnHandlersUnderstandThePlugin(t *testing.T) {
 		{[]string{"history", "Thing", "nothing"}, 2, "ask for decision nothing of Thing"},
 		{[]string{"plan", "Thing", "--drain", "3", "--for", "2h"}, 1, "id plan-1"},
 		{[]string{"plan", "Thing"}, 1, "7 moves"},
+		{[]string{"plan", "Thing", "--end-size"}, 1, "Thing: end the size that was asked for"},
+		{[]string{"plan", "Thing", "--end-size", "--size", "3"}, 2, "a plan is of one change, these are several: --size, --end-size"},
 		{[]string{"apply", "plan-1"}, 0, "Thing: drain instance 3: applied"},
 		{[]string{"drain", "iota-dac-3", "--for", "2h", "--yes"}, 0, "Thing: instance 3 is drained for 2h"},
 		{[]string{"drain", "Thing", "700", "--yes"}, 2, "must be one of the instances there are, 0 to 699"},

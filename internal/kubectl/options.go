@@ -63,8 +63,27 @@ func (o *options) restConfig() (*rest.Config, error) {
 	return cfg, nil
 }
 
-// connect returns the way to the installation that the flags name.
+// connect returns the way to the installation that the flags name. Its reads wait a moment for a
+// server that has just started.
 func (o *options) connect(ctx context.Context) (*client.Client, error) {
+	c, err := reach(o, ctx)
+	if err != nil {
+		return nil, err
+	}
+	return patient(o, c), nil
+}
+
+// patient has reads wait a moment, and says on a terminal why a command takes longer.
+func patient(o *options, c *client.Client) *client.Client {
+	return c.Patient(func(why error) {
+		if isTerminal(o.ErrOut) {
+			fmt.Fprintf(o.ErrOut, "%v; asking again for a moment\n", why)
+		}
+	})
+}
+
+// reach is connect for what wants an answer at once.
+func reach(o *options, ctx context.Context) (*client.Client, error) {
 	if o.server != "" {
 		return direct(o, ctx)
 	}
@@ -202,7 +221,7 @@ func (o *options) installations(ctx context.Context) ([]*client.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		all = append(all, patient(o, c))
 	}
 	return all, nil
 }

@@ -22,13 +22,13 @@ type planFlags struct {
 	waiting
 	size, drain, undrain, capacity, max int
 	pin, move, unpin, long              string
-	apply                               bool
+	endSize, apply                      bool
 }
 
 func newPlan(o *options) *cobra.Command {
 	var f planFlags
 	c := &cobra.Command{
-		Use:   "plan KIND [--size N | --drain N | --undrain N | --capacity N | --max-instances N | --pin ID=N | --move ID=N | --unpin ID]",
+		Use:   "plan KIND [--size N | --end-size | --drain N | --undrain N | --capacity N | --max-instances N | --pin ID=N | --move ID=N | --unpin ID]",
 		Short: "Show what a change would move; nothing is done",
 		Long: `Show what would move, each instance before and after, the least number of moves there can be, and why. Without a flag it is what is
 due now as configured. Nothing is done unless --apply is given; "kubectl shardscaler apply ID" applies the plan later, within ten
@@ -61,6 +61,7 @@ Exit status, as of kubectl diff: 0 nothing would move, 1 there are moves, more t
 	f.waiting.flags(c, "With --apply: wait until it is done")
 	flags := c.Flags()
 	flags.IntVar(&f.size, "size", 0, "So many instances")
+	flags.BoolVar(&f.endSize, "end-size", false, "The signals decide the size again")
 	flags.IntVar(&f.drain, "drain", 0, "This instance owns nothing")
 	flags.IntVar(&f.undrain, "undrain", 0, "This instance may take resources again")
 	flags.IntVar(&f.capacity, "capacity", 0, "At most so many resources on an instance")
@@ -84,7 +85,7 @@ func (f *planFlags) change(c *cobra.Command) (change ops.Change, err error) {
 		return &value
 	}
 	change = ops.Change{
-		Size: number("size", f.size), Drain: number("drain", f.drain), Undrain: number("undrain", f.undrain),
+		Size: number("size", f.size), EndSize: f.endSize, Drain: number("drain", f.drain), Undrain: number("undrain", f.undrain),
 		Capacity: number("capacity", f.capacity), MaxInstances: number("max-instances", f.max), Unpin: f.unpin, For: f.long,
 	}
 	if change.Pin, err = pinRequest("pin", f.pin); err != nil {
@@ -94,7 +95,7 @@ func (f *planFlags) change(c *cobra.Command) (change ops.Change, err error) {
 		return change, err
 	}
 	var given []string
-	for _, name := range []string{"size", "drain", "undrain", "capacity", "max-instances", "pin", "move", "unpin"} {
+	for _, name := range []string{"size", "end-size", "drain", "undrain", "capacity", "max-instances", "pin", "move", "unpin"} {
 		bounds := name == "max-instances" && change.Capacity != nil // both are one change
 		if c.Flags().Changed(name) && !bounds {
 			given = append(given, "--"+name)

@@ -6,6 +6,7 @@ package samesite
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -28,8 +29,48 @@ func Only(next http.Handler, local bool) http.Handler {
 	})
 }
 
+// ForAnother says whether a browser sends the request for the page of another site, by what browsers
+// themselves say of it. A person who follows a link from there is not meant: that page sees nothing
+// of the answer.
+func ForAnother(r *http.Request) bool {
+	h := r.Header
+	switch h.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	case "cross-site", "same-site":
+		into := h.Get("Sec-Fetch-Dest")
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead
+		return !read || h.Get("Sec-Fetch-Mode") != "navigate" || into != "" && into != "document"
+	}
+	origin := h.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	from, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(from.Host, r.Host) // "null", of no site, has no host
+}
+
+// ByBrowser says whether a request may come from a browser. Over plain HTTP one says nothing of the
+// site that it asks for, and has no Origin where it only reads; but it does say which languages it
+// wants, and no script of a page can take that header away.
+func ByBrowser(h http.Header) bool {
+	for _, sign := range []string{"Accept-Language", "Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Upgrade-Insecure-Requests"} {
+		if _, has := h[sign]; has {
+			return true
+		}
+	}
+	return strings.HasPrefix(h.Get("User-Agent"), "Mozilla/")
+}
+
 // Loopback says whether host, with or without a port, is localhost or a loopback address.
 func Loopback(host string) bool {
+	name := Name(host)
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Name is a Host without its port, in lower case.
+func Name(host string) string {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
 		name = host
@@ -37,8 +78,7 @@ func Loopback(host string) bool {
 			name = name[1 : len(name)-1]
 		}
 	}
-	ip := net.ParseIP(name)
-	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
+	return strings.ToLower(name)
 }
 
 func deny(detail string) http.Handler {

@@ -1,6 +1,7 @@
 package samesite
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -51,5 +52,55 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, string(body), `"status":403`, tc.name)
 		}
+	}
+}
+
+func TestForAnother(t *testing.T) {
+	for name, tc := range map[string]struct {
+		method string
+		header []string
+		want   bool
+	}{
+		"a program":                        {want: false},
+		"our own page":                     {header: []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}},
+		"our own page, the Host rewritten": {header: []string{"Sec-Fetch-Site", "same-origin", "Origin", "https://scaler.example.com"}},
+		"an address that a person types":   {header: []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
+		"a link of another site":           {header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}},
+		"a link, an older browser":         {header: []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate"}},
+		"a form of another site":           {method: "POST", header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, want: true},
+		"a frame of another site":          {header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, want: true},
+		"a script of another site":         {header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script"}, want: true},
+		"fetch of a neighbour":             {header: []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"}, want: true},
+		"node's fetch":                     {header: []string{"Sec-Fetch-Mode", "cors"}},
+		"over plain HTTP, of another site": {header: []string{"Origin", "http://evil.example"}, want: true},
+		"of another port of ours":          {header: []string{"Origin", "http://scaler:8081"}, want: true},
+		"of no site":                       {header: []string{"Origin", "null"}, want: true},
+		"no URL":                           {header: []string{"Origin", "://"}, want: true},
+		"of ours":                          {header: []string{"Origin", "http://SCALER:8080"}},
+	} {
+		r := httptest.NewRequest(cmp.Or(tc.method, "GET"), "http://placeholder/", nil)
+		r.Host = "scaler:8080"
+		for i := 0; i < len(tc.header); i += 2 {
+			r.Header.Set(tc.header[i], tc.header[i+1])
+		}
+		require.Equal(t, tc.want, ForAnother(r), name)
+	}
+}
+
+func TestByBrowser(t *testing.T) {
+	for name, tc := range map[string]struct {
+		header http.Header
+		want   bool
+	}{
+		"curl":        {header: http.Header{"User-Agent": {"curl/8.1"}, "Accept": {"*/*"}}},
+		"go":          {header: http.Header{"User-Agent": {"Go-http-client/1.1"}, "Accept-Encoding": {"gzip"}}},
+		"a probe":     {header: http.Header{"User-Agent": {"kube-probe/1.34"}, "Accept": {"*/*"}}},
+		"Prometheus":  {header: http.Header{"User-Agent": {"Prometheus/3.5.0"}, "Accept": {"text/plain"}, "X-Prometheus-Scrape-Timeout-Seconds": {"10"}}},
+		"nothing":     {header: http.Header{}},
+		"a browser":   {header: http.Header{"User-Agent": {"Mozilla/5.0 (X11)"}}, want: true},
+		"in disguise": {header: http.Header{"User-Agent": {"curl/8.1"}, "Accept-Language": {""}}, want: true},
+		"node":        {header: http.Header{"User-Agent": {"node"}, "Accept-Language": {"*"}, "Sec-Fetch-Mode": {"cors"}}, want: true},
+	} {
+		require.Equal(t, tc.want, ByBrowser(tc.header), name)
 	}
 }

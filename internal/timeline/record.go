@@ -177,6 +177,14 @@ func (k *Keeper) keep(ctx context.Context, u *history.Update) error {
 
 // settle notes what became of an update of n records.
 func (k *Keeper) settle(u *history.Update, n int, now time.Time, err error) {
+	written, named := history.Held{}, false
+	if err == nil && u.Name != "" {
+		for _, part := range u.Parts {
+			if part.Name == u.Name {
+				written, named = history.Hold(part.Version+1, u.Data), true
+			}
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -190,10 +198,8 @@ func (k *Keeper) settle(u *history.Update, n int, now time.Time, err error) {
 			return
 		}
 		k.last = writing{name: u.Name, text: &u.Text}
-		for _, part := range u.Parts {
-			if part.Name == u.Name {
-				k.pieces[u.Name] = history.Held{Version: part.Version + 1, Data: u.Data}
-			}
+		if named {
+			k.pieces[u.Name] = written
 		}
 	}
 }

@@ -162,11 +162,11 @@ func (k *Keeper) read(ctx context.Context, p history.Info) history.Held {
 	case err != nil:
 		return history.Held{Err: err}
 	case z == nil:
-		return history.Held{Version: p.Version, Data: []byte{}} // it is gone: a damaged piece
+		return history.Hold(p.Version, []byte{}) // it is gone: a damaged piece
 	case z.Version < p.Version:
 		return history.Held{Err: fmt.Errorf("piece %s has version %d, want %d", p.Name, z.Version, p.Version)}
 	}
-	return history.Held{Version: z.Version, Data: z.Data}
+	return history.Hold(z.Version, z.Data)
 }
 
 // hold takes a piece into memory. Of one that could not be read, what was there before stays.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops/opstest"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/ui/saved"
@@ -33,7 +34,16 @@ func snapshot(t *testing.T, n int, troubled bool) decide.Saved {
 	}
 	rule := in
 	rule.Config.Name, rule.Config.StatefulSet, rule.Observed = "Rule", "iota-rules-engine", observed.Kind{Name: "Rule", Namespace: "iota"}
-	return decide.Saved{At: in.Now, Inputs: []decide.Input{in, rule}}
+	s := decide.Saved{At: in.Now, Inputs: []decide.Input{in, rule}}
+	if troubled { // and by a build that says where the configuration comes from
+		base := in.Config
+		base.Max -= 3
+		over := config.OverrideValue[int]{Value: in.Config.Max, Over: base.Max, Said: config.Said{By: "ann", At: in.Now.Add(-1e12)}}
+		s.Configured = []decide.Configured{{
+			Kind: "Thing", Base: base, Written: map[string]bool{"max": true, "capacity": true}, Override: config.Override{MaxInstances: &over}, Generation: 1, Version: "7",
+		}}
+	}
+	return s
 }
 
 func serve(t *testing.T, s decide.Saved) string {

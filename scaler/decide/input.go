@@ -19,6 +19,33 @@ import (
 type Saved struct {
 	At     time.Time `json:"at,omitzero"`
 	Inputs []Input   `json:"inputs"`
+	// Configured says where the values of the kinds' configurations come from. Older files lack it.
+	Configured []Configured `json:"configured,omitempty"`
+}
+
+// Configured is where the values of a kind's configuration come from.
+type Configured struct {
+	Kind string `json:"kind"`
+	// Base is the ConfigMap's text with its defaults, Written which fields that text has, by path.
+	Base    config.Kind     `json:"base"`
+	Written map[string]bool `json:"written,omitempty"`
+	// Override are values that persons have put over Base.
+	Override config.Override `json:"override"`
+	// Generation, Version, LoadedAt and Refused are as in GET …/kinds/{kind}/config.
+	Generation int64     `json:"generation"`
+	Version    string    `json:"version,omitempty"`
+	LoadedAt   time.Time `json:"loadedAt,omitzero"`
+	Refused    string    `json:"refused,omitempty"`
+}
+
+// ConfiguredOf is that of a kind; nil: the file lacks it.
+func (s *Saved) ConfiguredOf(kind string) *Configured {
+	for i := range s.Configured {
+		if s.Configured[i].Kind == kind {
+			return &s.Configured[i]
+		}
+	}
+	return nil
 }
 
 // ParseSaved reads a Saved, or a single Input, as JSON or YAML, to decide again what was decided
@@ -41,6 +68,13 @@ func ParseSaved(text []byte) (Saved, error) {
 			return Saved{}, fmt.Errorf("inputs[%d]: %w", i, err)
 		}
 	}
+	for i := range s.Configured {
+		base, err := checked(&s.Configured[i].Base)
+		if err != nil {
+			return Saved{}, fmt.Errorf("configured[%d]: %w", i, err)
+		}
+		s.Configured[i].Base = base
+	}
 	return s, nil
 }
 
@@ -61,18 +95,26 @@ func (in *Input) complete() error {
 	if in.Now.IsZero() {
 		return errors.New("read decision input: now: required")
 	}
-	raw, err := json.Marshal(config.Config{MaxInstancesCeiling: config.MaxCeiling, Kinds: []config.Kind{in.Config}})
-	if err != nil {
-		return fmt.Errorf("read decision input: %w", err)
+	var err error
+	if in.Config, err = checked(&in.Config); err != nil {
+		return err
 	}
-	checked, err := config.Parse(raw)
-	if err != nil {
-		return fmt.Errorf("read decision input: %w", err)
-	}
-	in.Config = checked.Kinds[0]
 	slices.SortFunc(in.Operator.Drains, func(a, b config.OperatorDrain) int { return cmp.Compare(a.Ordinal, b.Ordinal) })
 	if w := in.Observed.Workload; w != nil && (w.Replicas < 0 || w.Start < 0 || w.Replicas > config.MaxCeiling) {
 		return fmt.Errorf("read decision input: observed.workload: replicas %d and start %d must be 0 to %d", w.Replicas, w.Start, config.MaxCeiling)
 	}
 	return nil
+}
+
+// checked is a kind as a server takes it from a ConfigMap.
+func checked(k *config.Kind) (config.Kind, error) {
+	raw, err := json.Marshal(config.Config{MaxInstancesCeiling: config.MaxCeiling, Kinds: []config.Kind{*k}})
+	if err != nil {
+		return config.Kind{}, fmt.Errorf("read decision input: %w", err)
+	}
+	cfg, err := config.Parse(raw)
+	if err != nil {
+		return config.Kind{}, fmt.Errorf("read decision input: %w", err)
+	}
+	return cfg.Kinds[0], nil
 }

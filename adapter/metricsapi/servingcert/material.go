@@ -1,6 +1,7 @@
 package servingcert
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ const (
 	certKey     = "tls.crt"
 	keyKey      = "tls.key"
 	caKey       = "ca.key"
+	sessionKey  = "session.key"
 )
 
 // material is what the Secret holds.
@@ -24,6 +26,17 @@ type material struct {
 	ca      *pair
 	// bundle is what callers are to trust, as PEM: ca, and older ones that may still be needed.
 	bundle []byte
+	// session is the key of sessions.
+	session []byte
+}
+
+// sessionKeySize is that of session in bytes.
+const sessionKeySize = 32
+
+func newSessionKey() []byte {
+	key := make([]byte, sessionKeySize)
+	_, _ = rand.Read(key) // it never fails
+	return key
 }
 
 // parse reads a Secret and checks that its parts belong together.
@@ -47,7 +60,7 @@ func parse(data map[string][]byte, names []string) (*material, error) {
 }
 
 func (m *material) data() map[string][]byte {
-	return map[string][]byte{caBundleKey: m.bundle, caKey: m.ca.key, certKey: m.serving.cert, keyKey: m.serving.key}
+	return map[string][]byte{caBundleKey: m.bundle, caKey: m.ca.key, certKey: m.serving.cert, keyKey: m.serving.key, sessionKey: m.session}
 }
 
 // trusted says whether a caller that trusts the bundle takes the serving certificate at now.

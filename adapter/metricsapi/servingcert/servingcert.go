@@ -2,13 +2,15 @@
 //
 // In: a Secret that all replicas share, and the time. Out: the certificate to serve, which changes
 // without a restart, and the CAs to trust. Invariant: what is served is signed by a CA that was
-// among them before; a Secret that is not ours (a certificate, no CA key) is never written.
+// among them before; a Secret that is not ours (a certificate, no CA key) is never written. The
+// Secret holds one key more, which no renewal changes: that of sessions.
 //
 // pair.go makes certificates, material.go decides what comes next, this file keeps the Secret.
 package servingcert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +88,11 @@ func (k *Keeper) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fresh := why != ""
+	if next.session = secret.Data[sessionKey]; len(next.session) < sessionKeySize {
+		next.session = newSessionKey()
+		why = cmp.Or(why, "it had no key for sessions")
+	}
 	if why != "" {
 		secret.Data = next.data()
 		if missing {
@@ -96,8 +103,10 @@ func (k *Keeper) sync(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		k.renewed.Inc()
-		k.log.Info("serving certificate made", "secret", k.cfg.Secret, "because", why)
+		if fresh {
+			k.renewed.Inc()
+		}
+		k.log.Info("Secret of the serving certificate written", "secret", k.cfg.Secret, "because", why)
 	}
 	k.serve(next)
 	return nil
@@ -146,6 +155,16 @@ func (k *Keeper) Bundle() []byte {
 		return nil
 	}
 	return k.held.bundle
+}
+
+// SessionKeys are what sessions are sealed with; nil until there is a certificate.
+func (k *Keeper) SessionKeys() [][]byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held == nil {
+		return nil
+	}
+	return [][]byte{k.held.session}
 }
 
 // Name implements dynamiccertificates.CertKeyContentProvider.

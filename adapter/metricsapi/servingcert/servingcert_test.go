@@ -78,14 +78,16 @@ func TestTwelveYears(t *testing.T) {
 	a, b := newReplica(client), newReplica(client)
 	serials := map[string]bool{}
 	cas := map[string]bool{}
+	require.Nil(t, a.SessionKeys())
 	require.NoError(t, a.Sync(t.Context()))
-	before := a.Bundle()
+	before, sessions := a.Bundle(), a.SessionKeys()
 	for days := 0; days < 12*365; days += 10 {
 		now := start.AddDate(0, 0, days)
 		a.at, b.at = now, now.Add(time.Minute)
 		for _, r := range []*replica{a, b} {
 			require.NoError(t, r.Sync(t.Context()))
 			leaf := r.served(t, before, r.at)
+			require.Equal(t, sessions, r.SessionKeys(), "no session ends")
 			r.served(t, r.Bundle(), r.at)
 			require.Greater(t, leaf.NotAfter.Sub(r.at), servingValidity/renewShare-11*24*time.Hour, "renewed well before its end")
 			serials[leaf.SerialNumber.String()] = true
@@ -148,4 +150,27 @@ func TestSecretInAnyState(t *testing.T) {
 			require.NoError(t, newReplica(client).Sync(context.Background()), "and the next replica takes what was mended")
 		})
 	}
+}
+
+// A Secret of an older build, and one from which a person has taken the key, get one.
+func TestASecretGetsAKeyForSessions(t *testing.T) {
+	client := fake.NewClientset()
+	a, b := newReplica(client), newReplica(client)
+	require.NoError(t, a.Sync(t.Context()))
+	first := a.SessionKeys()
+	require.Len(t, first, 1)
+	require.Len(t, first[0], sessionKeySize)
+	secret, err := client.CoreV1().Secrets("iota").Get(t.Context(), "cert", metav1.GetOptions{})
+	require.NoError(t, err)
+	delete(secret.Data, sessionKey)
+	_, err = client.CoreV1().Secrets("iota").Update(t.Context(), secret, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	for _, r := range []*replica{a, b} {
+		require.NoError(t, r.Sync(t.Context()))
+	}
+	require.NotEqual(t, first, a.SessionKeys())
+	require.Equal(t, a.SessionKeys(), b.SessionKeys())
+	require.Equal(t, 1, a.changes, "the certificate is as it was")
+	require.InDelta(t, 1, testutil.ToFloat64(a.renewed), 0)
+	require.InDelta(t, 0, testutil.ToFloat64(b.renewed), 0)
 }

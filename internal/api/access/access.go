@@ -6,7 +6,7 @@
 //
 // door.go says what each door lets through, right.go what a request needs, reviews.go asks
 // Kubernetes, guard.go holds one against the other, session.go seals tokens for browsers, peers.go
-// joins the replicas, refusal.go says no.
+// joins the replicas, audit.go notes changes, refusal.go says no.
 package access
 
 import (
@@ -136,10 +136,3 @@ func Unsure(err error) bool {
 	no := (*refusal)(nil)
 	return errors.As(err, &no) && (no.reason == refusedBusy || no.reason == refusedReview)
 }
-
-// Note is what a change says of itself: the values before and after it, as text for people. They
-// may hold no secret.
-type Note struct{ Before, After string }
-
-// Audit notes what a change did. The audit log has it in the line of this request.
-func Audit(ctx context.Context, n Note) { from(ctx).note = n }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/shardscaler/shardscaler/internal/samesite"
 )
@@ -34,6 +38,7 @@ func (g *Guard) Plain(next http.Handler) http.Handler {
 	return secured(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if no := g.plain(r); no != nil {
 			g.refused.WithLabelValues(string(Plain), no.reason).Inc()
+			g.audit.noteDoor(r, Plain, no)
 			no.write(w, r)
 			return
 		}
@@ -44,6 +49,9 @@ func (g *Guard) Plain(next http.Handler) http.Handler {
 
 // plain says why a request is not taken over plain HTTP. Tokens that nothing will look at go.
 func (g *Guard) plain(r *http.Request) *refusal {
+	if no := g.rebound(r); no != nil {
+		return no
+	}
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	carries := r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != ""
 	was := startsWith(r.URL.Path, formerly)
@@ -61,6 +69,52 @@ func (g *Guard) plain(r *http.Request) *refusal {
 	default:
 		return g.needsTLS(r, "this needs a token, which is not taken over plain HTTP")
 	}
+}
+
+// rebound refuses what pages of other sites would read through a browser, by a name of theirs that
+// leads here (DNS rebinding) too. Programs are told from browsers by their headers, and may call by
+// any name: old ones do, as do probes, Prometheus and preStop hooks. Some programs send headers as
+// browsers do (node's fetch), so names that nothing outside can lead here are known without a flag.
+func (g *Guard) rebound(r *http.Request) *refusal {
+	switch {
+	case samesite.ForAnother(r):
+		return foreignPage()
+	case g.Insecure: // Plain asks for a loopback Host, of all callers
+		return nil
+	case samesite.ByBrowser(r.Header) && !inCluster(r.Host, g.Namespace) && !oneOf(g.AllowedHosts, r.Host):
+		return &refusal{status: http.StatusForbidden, reason: refusedHost, detail: fmt.Sprintf(
+			"host %q is not one of --allowed-hosts: browsers are answered only there, at addresses and at names of the cluster", samesite.Name(r.Host))}
+	}
+	return nil
+}
+
+func foreignPage() *refusal {
+	return &refusal{status: http.StatusForbidden, reason: refusedSite, detail: "a request from the page of another site is refused"}
+}
+
+// inCluster says whether a Host is an address or a name that only a cluster's DNS knows: of one
+// label, below svc or cluster.local, or a Service of this namespace.
+func inCluster(host, namespace string) bool {
+	name := strings.TrimSuffix(samesite.Name(host), ".")
+	if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(name, ".") {
+		return true
+	}
+	if strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") {
+		return true
+	}
+	_, domain, _ := strings.Cut(name, ".")
+	return domain == namespace && !sold(domain) && !sold(name)
+}
+
+// sold says whether a name is, or is directly below, one below which names can be bought.
+func sold(name string) bool {
+	_, icann := publicsuffix.PublicSuffix(name)
+	return icann
+}
+
+// oneOf says whether a Host is one of names, which have no port.
+func oneOf(names []string, host string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, samesite.Name(host)) })
 }
 
 func (g *Guard) needsTLS(r *http.Request, why string) *refusal {
@@ -94,6 +148,7 @@ func (g *Guard) Secure(next http.Handler) http.Handler {
 		c := &caller{door: Secure, source: r.RemoteAddr}
 		if no := g.secure(r, c); no != nil {
 			g.refused.WithLabelValues(string(Secure), no.reason).Inc()
+			g.audit.noteDoor(r, Secure, no)
 			no.write(w, r)
 			return
 		}
@@ -113,6 +168,9 @@ func (g *Guard) secure(r *http.Request, c *caller) *refusal {
 			status: http.StatusRequestHeaderFieldsTooLarge, reason: refusedSize,
 			detail: fmt.Sprintf("the header has %d bytes, at most %d are taken", size, MaxHeader),
 		}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && samesite.ForAnother(r) {
+		return foreignPage()
 	}
 	err := g.peers.vouched(r, c)
 	if err == nil && c.user.Name == insecureLocal && !g.Insecure {

@@ -7,13 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
-	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/meter"
@@ -33,8 +30,12 @@ type Config struct {
 	PlainTokens bool
 	// OldReadsClosed asks for a token also where only what was always shown is read.
 	OldReadsClosed bool
-	// AllowedHosts are the names, without a port, under which a session counts, beside loopback.
+	// AllowedHosts are the names, without a port, under which browsers come: a session counts only
+	// there and on loopback.
 	AllowedHosts []string
+	// SessionKeys are what sessions are sealed with, the first, and opened with, each; nil or none:
+	// what only the serving certificate's owner knows.
+	SessionKeys func() [][]byte
 	// Kinds are the names of the configured kinds.
 	Kinds func() []string
 }
@@ -46,21 +47,17 @@ type Guard struct {
 	peers   *Peers
 	log     *slog.Logger
 	refused *prometheus.CounterVec
-	mu      sync.Mutex
-	rates   *cache.LRUExpireCache // of *rate.Limiter, by user
+	calls   *rates // of each user
+	audit   *refusals
 }
 
-const (
-	// callsPerSecond and callsAtOnce are of one user: a page asks for a few a second.
-	callsPerSecond, callsAtOnce = 50, 200
-	// rateMemory is how long a user's rate is kept: longer than it takes to be full again.
-	rateMemory = time.Minute
-)
+// callsPerSecond and callsAtOnce are of one user: a page asks for a few a second.
+const callsPerSecond, callsAtOnce = 50, 200
 
 // New returns a Guard. peers may be nil: no other replica passes requests on.
 func New(cfg Config, reviews Reviews, peers *Peers, log *slog.Logger, reg prometheus.Registerer) *Guard {
 	return &Guard{
-		Config: cfg, reviews: reviews, peers: peers, log: log, rates: cache.NewLRUExpireCache(maxRemembered),
+		Config: cfg, reviews: reviews, peers: peers, log: log, calls: newRates(callsPerSecond, callsAtOnce), audit: newRefusals(log, reg),
 		refused: meter.In(reg).Counters("shardscaler_api_refused_total", "Calls of the REST API that were refused before they reached it, by door and reason.", "door", "reason"),
 	}
 }
@@ -98,29 +95,18 @@ func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx,
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
 	no := g.check(ctx.Context(), c, credentialsOf(ctx), right)
-	if no == nil && c.door != Plain && !c.peer && !g.rate(c.user.Name).Allow() {
+	if no == nil && c.door != Plain && !c.peer && !g.calls.of(c.user.Name).Allow() {
 		no = &refusal{
 			status: http.StatusTooManyRequests, reason: refusedBusy, header: map[string]string{"Retry-After": "1"},
 			detail: fmt.Sprintf("user %q calls more than %d times a second", c.user.Name, callsPerSecond),
 		}
 	}
 	if no != nil {
+		g.audit.note(ctx, c, right, no)
 		g.refuse(ctx, no)
 		return
 	}
 	next(huma.WithContext(ctx, with(ctx.Context(), c)))
-}
-
-// rate is a user's, for as long as they call.
-func (g *Guard) rate(user string) *rate.Limiter {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	limiter, ok := g.rates.Get(user)
-	if !ok {
-		limiter = rate.NewLimiter(callsPerSecond, callsAtOnce)
-	}
-	g.rates.Add(user, limiter, rateMemory)
-	return limiter.(*rate.Limiter)
 }
 
 func (g *Guard) refuse(ctx huma.Context, no *refusal) {
@@ -268,14 +254,4 @@ func Bearer(header string) string {
 		return ""
 	}
 	return strings.TrimSpace(token)
-}
-
-// Logged is the middleware of what changes something: one line of the audit log for each. It comes
-// after the one that lets callers in, and after the one that passes requests on to the leader.
-func (g *Guard) Logged(ctx huma.Context, next func(huma.Context)) {
-	c, began := from(ctx.Context()), time.Now()
-	next(ctx)
-	g.log.Info("audit", "user", c.user.Name, "operation", ctx.Operation().OperationID, "kind", ctx.Param("kind"),
-		"before", c.note.Before, "after", c.note.After, "status", ctx.Status(), "door", string(c.door), "source", c.source,
-		"took", time.Since(began).Round(time.Millisecond).String())
 }

@@ -138,7 +138,10 @@ func TestTheFormerRightStillCounts(t *testing.T) {
 		status, text := ask(t, s, http.MethodPost, c.path, c.token)
 		require.Equal(t, c.status, status, "%v: %s", c, text)
 	}
-	require.Equal(t, 2, strings.Count(log.String(), "msg=audit"), log.String())
+	require.Equal(t, 2, strings.Count(log.String(), " before="), log.String())
+	require.Equal(t, 4, strings.Count(log.String(), " refused="), log.String())
+	require.Contains(t, log.String(), `user=new operation=pause-kind kind=Rule right="create kinds/pause.ops.shardscaler.io \"Rule\" in namespace iota" refused=forbidden status=403 door=secure source=127.0.0.1:`)
+	require.Contains(t, log.String(), `user="" operation=pause-kind kind=Thing right="create kinds/pause.ops.shardscaler.io \"Thing\" in namespace iota" refused=token_invalid`)
 	require.Contains(t, log.String(), "user=former operation=pause-kind kind=Thing before=running after=paused status=200 door=secure source=127.0.0.1:")
 	for _, token := range []string{"Bearer", "forged"} {
 		require.NotContains(t, log.String(), token)
@@ -219,7 +222,7 @@ func TestTheCallsOfAUserHaveARate(t *testing.T) {
 	status, _ := ask(t, s, http.MethodGet, "/v1/api/kinds", "greedy")
 	require.Equal(t, 200, status)
 	for range 100 { // as many calls take 400 s
-		g.rate("greedy").ReserveN(time.Now(), callsAtOnce)
+		g.calls.of("greedy").ReserveN(time.Now(), callsAtOnce)
 	}
 	status, text := ask(t, s, http.MethodGet, "/v1/api/kinds", "greedy")
 	require.Equal(t, http.StatusTooManyRequests, status, text)

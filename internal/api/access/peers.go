@@ -3,7 +3,6 @@ package access
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -38,10 +37,16 @@ type Peers struct {
 	// current reads the serving certificate and its key as PEM.
 	current func() (cert, key []byte, err error)
 
-	mu     sync.Mutex
-	latest *tls.Certificate
-	former *tls.Certificate // until ends: the other replica may not have the new one yet
-	ends   time.Time
+	mu             sync.Mutex
+	read           []byte    // what latest was parsed from
+	latest, former *identity // former until ends: the other replica may not have the new one yet
+	ends           time.Time
+}
+
+// identity is a certificate that was parsed, with what of its key nothing but its owner knows.
+type identity struct {
+	pair   tls.Certificate
+	secret []byte
 }
 
 // formerFor is how long a certificate counts after it was replaced here.
@@ -64,63 +69,77 @@ func (p *Peers) Transport() *http.Transport {
 				return nil
 			},
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				pair, _, err := p.load(time.Now())
-				return pair, err
+				latest, _, err := p.load(time.Now())
+				if err != nil {
+					return nil, err
+				}
+				return &latest.pair, nil
 			},
 		},
 		TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 30 * time.Second, MaxIdleConnsPerHost: 4,
 	}
 }
 
-// load reads the certificate, and remembers the one before it.
-func (p *Peers) load(now time.Time) (latest, former *tls.Certificate, err error) {
+// load is the certificate of now and the one before it, nil where there is none. It parses what it
+// has not parsed already: each request that is passed on, and each session, needs it.
+func (p *Peers) load(now time.Time) (latest, former *identity, err error) {
 	cert, key, err := p.current()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read serving certificate: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read serving certificate: %w", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.latest != nil && !p.latest.Leaf.Equal(pair.Leaf) {
-		p.former, p.ends = p.latest, now.Add(formerFor)
+	if !bytes.Equal(p.read, cert) {
+		read, err := identify(cert, key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read serving certificate: %w", err)
+		}
+		if p.latest != nil {
+			p.former, p.ends = p.latest, now.Add(formerFor)
+		}
+		p.read, p.latest = cert, read
 	}
-	p.latest = &pair
 	if now.After(p.ends) {
 		p.former = nil
 	}
-	return &pair, p.former, nil
+	return p.latest, p.former, nil
+}
+
+func identify(cert, key []byte) (*identity, error) {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey) // one form for all sorts of keys
+	if err != nil {
+		return nil, err
+	}
+	return &identity{pair, secret}, nil
 }
 
 // is says whether a certificate is that of a replica.
 func (p *Peers) is(c *x509.Certificate, now time.Time) bool {
-	pair, former, err := p.load(now)
+	latest, former, err := p.load(now)
 	if err != nil {
 		return false
 	}
-	same := func(other *tls.Certificate) bool {
-		return other != nil && bytes.Equal(other.Leaf.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
+	same := func(other *identity) bool {
+		return other != nil && bytes.Equal(other.pair.Leaf.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo)
 	}
-	return same(pair) || same(former)
+	return same(latest) || same(former)
 }
 
-// keys are the private keys of the certificate and of the one before it.
-func (p *Peers) keys(now time.Time) (all []crypto.PrivateKey) {
+// secrets are those of the certificate and of the one before it.
+func (p *Peers) secrets(now time.Time) [][]byte {
 	latest, former, err := p.load(now)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil
+	case former == nil:
+		return [][]byte{latest.secret}
 	}
-	all = append(all, latest.PrivateKey)
-	if former != nil {
-		all = append(all, former.PrivateKey)
-	}
-	return all
+	return [][]byte{latest.secret, former.secret}
 }
-
-// secretOf is what of a private key nothing but its owner knows, in one form.
-func secretOf(key crypto.PrivateKey) ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
 
 // errStranger is the answer to a replica that has another certificate: one of the two reads the
 // renewed one in a moment.

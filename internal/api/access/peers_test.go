@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -19,14 +20,14 @@ import (
 // installation is a certificate that replicas share, and can renew.
 type installation struct{ cert, key []byte }
 
-func newInstallation(t *testing.T) *installation {
+func newInstallation(t testing.TB) *installation {
 	t.Helper()
 	i := &installation{}
 	i.renew(t)
 	return i
 }
 
-func (i *installation) renew(t *testing.T) {
+func (i *installation) renew(t testing.TB) {
 	t.Helper()
 	files, err := certs.Write(t.TempDir(), "shardscaler")
 	require.NoError(t, err)
@@ -116,4 +117,15 @@ func TestARenewedCertificateKeepsReplicasTogether(t *testing.T) {
 	status, text, err = passOn(t, peers.Transport(), leads(t, NewPeers(old.read), old.cert, old.key).URL)
 	require.NoError(t, err, "and who serves the former one")
 	require.Equal(t, http.StatusServiceUnavailable, status, "which is asked again in a moment: %s", text)
+}
+
+// BenchmarkKnowAReplica is what each vouched request costs beside its handshake.
+func BenchmarkKnowAReplica(b *testing.B) {
+	i := newInstallation(b)
+	pair, err := tls.X509KeyPair(i.cert, i.key)
+	require.NoError(b, err)
+	p := NewPeers(i.read)
+	for b.Loop() {
+		require.True(b, p.is(pair.Leaf, time.Now()))
+	}
 }

@@ -21,6 +21,7 @@ const (
 	refusedPath      = "odd_path"
 	refusedSize      = "too_large"
 	refusedSite      = "foreign_page"
+	refusedHost      = "foreign_host"
 	refusedPeer      = "stranger"
 )
 

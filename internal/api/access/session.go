@@ -11,10 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
@@ -39,16 +37,13 @@ type Session struct {
 // What Seal and Open fail with.
 var (
 	errNoSession = errors.New("the session has ended: sign in again")
-	errNoSecrets = errors.New("there are no sessions without --secure-port")
+	errNoSecrets = errors.New("there are no sessions without --secure-port, nor before it has a certificate")
 	// ErrTokenTooLong says that a token does not fit into a cookie.
 	ErrTokenTooLong = fmt.Errorf("the token is longer than %d bytes, which fits into no cookie", maxToken)
 )
 
 // Begin seals a token that was reviewed. It is a session until the token ends, or for eight hours.
 func (g *Guard) Begin(token string, now time.Time) (cookie *http.Cookie, until time.Time, err error) {
-	if g.peers == nil {
-		return nil, until, errNoSecrets
-	}
 	if len(token) > maxToken {
 		return nil, until, ErrTokenTooLong
 	}
@@ -56,7 +51,7 @@ func (g *Guard) Begin(token string, now time.Time) (cookie *http.Cookie, until t
 	if ends := expiry(token); !ends.IsZero() && ends.Before(until) {
 		until = ends
 	}
-	sealed, err := g.peers.seal(Session{token, until}, now)
+	sealed, err := seal(Session{token, until}, g.secrets(now))
 	if err != nil {
 		return nil, until, err
 	}
@@ -88,41 +83,41 @@ func (g *Guard) session(cookies string, now time.Time) (*Session, error) {
 		return nil, nil // what is no cookie is none of ours
 	}
 	i := slices.IndexFunc(all, func(c *http.Cookie) bool { return c.Name == CookieName })
-	switch {
-	case i < 0:
+	if i < 0 {
 		return nil, nil
-	case g.peers == nil:
-		return nil, errNoSecrets
 	}
-	return g.peers.open(all[i].Value, now)
+	return open(all[i].Value, g.secrets(now), now)
 }
 
 // foreign says why a browser's request with a cookie is not one of our own page.
 func (g *Guard) foreign(host, site string) string {
-	name := host
-	if only, _, err := net.SplitHostPort(host); err == nil {
-		name = only
-	}
-	known := samesite.Loopback(host) || slices.ContainsFunc(g.AllowedHosts, func(h string) bool { return strings.EqualFold(h, name) })
 	switch {
-	case !known:
-		return fmt.Sprintf("host %q is not one of --allowed-hosts: a session counts only there", name)
+	case !samesite.Loopback(host) && !oneOf(g.AllowedHosts, host):
+		return fmt.Sprintf("host %q is not one of --allowed-hosts: a session counts only there", samesite.Name(host))
 	case site != "" && site != "same-origin" && site != "none":
 		return "a session counts only for requests of our own page"
 	}
 	return ""
 }
 
-// Sessions are sealed with a key made of the private key of the serving certificate: what all
-// replicas share, and nothing else has. When that is renewed, sessions end within formerFor.
-const sessionInfo = "shardscaler session v1"
-
-func (p *Peers) seal(s Session, now time.Time) (string, error) {
-	pair, _, err := p.load(now)
-	if err != nil {
-		return "", err
+// secrets are what sessions are sealed with, the first, and opened with, each: those of SessionKeys,
+// and then those of the serving certificate, which all replicas share too. A session that was sealed
+// with one of these ends within formerFor of its renewal.
+func (g *Guard) secrets(now time.Time) (all [][]byte) {
+	if g.SessionKeys != nil {
+		all = g.SessionKeys()
 	}
-	aead, err := sealing(pair.PrivateKey)
+	if g.peers != nil {
+		all = append(all[:len(all):len(all)], g.peers.secrets(now)...)
+	}
+	return all
+}
+
+func seal(s Session, secrets [][]byte) (string, error) {
+	if len(secrets) == 0 {
+		return "", errNoSecrets
+	}
+	aead, err := sealing(secrets[0])
 	if err != nil {
 		return "", err
 	}
@@ -135,13 +130,13 @@ func (p *Peers) seal(s Session, now time.Time) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, text, []byte(CookieName))), nil
 }
 
-func (p *Peers) open(sealed string, now time.Time) (*Session, error) {
+func open(sealed string, secrets [][]byte, now time.Time) (*Session, error) {
 	text, err := base64.RawURLEncoding.DecodeString(sealed)
 	if err != nil {
 		return nil, errNoSession
 	}
-	for _, key := range p.keys(now) {
-		aead, err := sealing(key)
+	for _, secret := range secrets {
+		aead, err := sealing(secret)
 		if err != nil || len(text) < aead.NonceSize() {
 			continue
 		}
@@ -154,11 +149,9 @@ func (p *Peers) open(sealed string, now time.Time) (*Session, error) {
 	return nil, errNoSession
 }
 
-func sealing(key any) (cipher.AEAD, error) {
-	secret, err := secretOf(key)
-	if err != nil {
-		return nil, err
-	}
+const sessionInfo = "shardscaler session v1"
+
+func sealing(secret []byte) (cipher.AEAD, error) {
 	derived, err := hkdf.Key(sha256.New, secret, nil, sessionInfo, 32)
 	if err != nil {
 		return nil, err

@@ -230,18 +230,34 @@ func (h *changes) carryOut(ctx context.Context, operation, kind string, do doing
 	}
 	patient, cancel := context.WithTimeout(ctx, h.patience())
 	defer cancel()
-	a := Audited{User: h.User(ctx), Operation: operation, Kind: kind}
-	var err error
-	if a.Before, a.After, err = do(patient, a.User); err == nil {
-		h.Audit(ctx, a)
-		return nil
-	}
+	user := h.User(ctx)
+	err := Noted(Audited{User: user, Operation: operation, Kind: kind}, func(a Audited) { h.Audit(ctx, a) },
+		func() (before, after string, err error) { return do(patient, user) })
 	if errors.Is(err, orders.ErrOutcomeUnknown) {
-		a.After = "unknown: " + err.Error()
-		h.Audit(ctx, a)
 		return Unknown(operation, kind, err.Error())
 	}
 	return problem(err)
+}
+
+// Noted does what a person asks for, and has audit note it with what was before and after: once,
+// where it is done, where its outcome is not known, and where it panics.
+func Noted(a Audited, audit func(Audited), do func() (before, after string, err error)) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			a.After = "unknown: it panicked, a part of it may be done"
+			audit(a)
+		}
+	}()
+	a.Before, a.After, err = do()
+	returned = true
+	if errors.Is(err, orders.ErrOutcomeUnknown) {
+		a.After = "unknown: " + err.Error()
+	} else if err != nil {
+		return err
+	}
+	audit(a)
+	return err
 }
 
 func (h *changes) patience() time.Duration {
@@ -254,6 +270,9 @@ func (h *changes) patience() time.Duration {
 // problem is the problem document for an error of the Backend; what has changed since a preview is
 // listed.
 func problem(err error) error {
+	if err == nil {
+		return nil
+	}
 	var answer huma.StatusError
 	var changed *previews.Changed
 	switch {

@@ -234,3 +234,14 @@ func withoutSchema(t *testing.T, text string) string {
 	require.NoError(t, err)
 	return string(out)
 }
+
+// What panics half-way may be done: the audit log and the history have it, and the panic goes on.
+func TestAChangeThatPanicsIsNoted(t *testing.T) {
+	var noted []Audited
+	a := Audited{User: "ann", Operation: "drain", Kind: "Thing"}
+	require.PanicsWithValue(t, "half-way", func() {
+		_ = Noted(a, func(a Audited) { noted = append(noted, a) }, func() (before, after string, err error) { panic("half-way") })
+	})
+	a.After = "unknown: it panicked, a part of it may be done"
+	require.Equal(t, []Audited{a}, noted)
+}

@@ -16,8 +16,10 @@ type histories struct{ *handlers }
 
 func (h histories) register() {
 	list := h.read("list-kind-history", "kinds/{kind}/history", "What happened to a kind: samples, decisions, moves, what persons did, and gaps; the newest first")
+	list.Middlewares = h.History
 	huma.Register(h.API, list, h.list)
 	get := h.read("get-kind-history", "kinds/{kind}/history/{id}", "A decision of the history with its whole explanation")
+	get.Middlewares = h.History
 	huma.Register(h.API, get, h.get)
 }
 

@@ -53,7 +53,7 @@ func tellAll(t *testing.T, now time.Time) *told {
 	records = append(records, history.Record{Entry: ops.Entry{At: now.Add(-30 * time.Second), Until: now, Type: history.TypeGap, Gap: &ops.GapEntry{Reason: history.GapBlind}}})
 	u, err := history.Append(nil, history.Contents{}, nil, records, history.Flush{Now: now})
 	require.NoError(t, err)
-	b := &told{pieces: map[string]history.Held{u.Name: {Data: u.Data}}}
+	b := &told{pieces: map[string]history.Held{u.Name: history.Hold(0, u.Data)}}
 	b.contents, err = history.ParseContents(u.Contents)
 	require.NoError(t, err)
 	return b

@@ -93,8 +93,8 @@ type Config struct {
 	API     huma.API
 	Backend Backend
 	// Read and Write let callers in: the middlewares that bound, authenticate and authorise a
-	// request; Write also passes it on to the leader.
-	Read, Write huma.Middlewares
+	// request; Write also passes it on to the leader. History is Read for what takes milliseconds.
+	Read, Write, History huma.Middlewares
 	// User is the caller of a request that Write has let in.
 	User func(ctx context.Context) string
 	// Audit notes a change that was made, once for each, or may have been made.

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/shardscaler/shardscaler/internal/exact"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Group and Version name the aggregated API.
@@ -48,6 +49,19 @@ type Client struct {
 	Aggregated bool
 	// Namespace is the installation's; empty where the server is asked itself.
 	Namespace string
+	// asksAgain is called when a read is about to be asked again; nil: none is.
+	asksAgain func(why error)
+}
+
+// pauses are those before a read is asked again, of about three seconds: the API server knows for so
+// long of no server to pass it on to when one has just started.
+var pauses = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 1600 * time.Millisecond}
+
+// Patient has reads that are answered 503 asked again for about three seconds. tell is called once
+// for each that is.
+func (c *Client) Patient(tell func(why error)) *Client {
+	c.asksAgain = tell
+	return c
 }
 
 // Aggregated asks the installation of a namespace through the API server, as the caller that cfg
@@ -157,15 +171,38 @@ func (c *Client) exchange(ctx context.Context, what call) ([]byte, error) {
 	defer cancel()
 	connected := false // the server cannot have heard of the request before that
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
+	if what.method == http.MethodGet {
+		return c.read(ctx, what)
+	}
 	text, err := c.send(ctx, what)
-	if err == nil || what.method == http.MethodGet {
-		return text, err
+	if err == nil {
+		return text, nil
 	}
 	var p *Refusal
 	if errors.As(err, &p) && p.unknown() || !errors.As(err, &p) && connected {
 		return nil, &Unknown{Err: err}
 	}
 	return nil, err
+}
+
+// read sends a read, and again while nothing is there that could answer.
+func (c *Client) read(ctx context.Context, what call) ([]byte, error) {
+	text, err := c.send(ctx, what)
+	for i := 0; i < len(pauses) && c.asksAgain != nil && unavailable(err); i++ {
+		if i == 0 {
+			c.asksAgain(err)
+		}
+		if !wake.Sleep(ctx, pauses[i]) {
+			break
+		}
+		text, err = c.send(ctx, what)
+	}
+	return text, err
+}
+
+func unavailable(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
 }
 
 func (c *Client) send(ctx context.Context, what call) ([]byte, error) {

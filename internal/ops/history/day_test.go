@@ -49,7 +49,7 @@ func (s *shelf) take(u *Update) {
 		require.Equal(s.t, there, p.Version >= 0, p.Name)
 		require.True(s.t, !there || was.Version == p.Version, p.Name)
 		require.LessOrEqual(s.t, len(p.Data), MaxPiece)
-		s.pieces[p.Name] = Held{Version: p.Version + 1, Data: p.Data}
+		s.pieces[p.Name] = Hold(p.Version+1, p.Data)
 		s.writes += len(p.Data)
 	}
 }

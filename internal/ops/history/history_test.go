@@ -162,6 +162,9 @@ func TestADamagedPieceIsAGap(t *testing.T) {
 			bad := c.Pieces[1]
 			h := s.pieces[bad.Name]
 			damage(&h)
+			if h.Err == nil {
+				h = Hold(h.Version, h.Data)
+			}
 			s.pieces[bad.Name] = h
 			all := s.all(Query{})
 			gaps := slices.DeleteFunc(slices.Clone(all), func(e ops.Entry) bool {
@@ -478,8 +481,9 @@ func FuzzContents(f *testing.F) {
 	})
 }
 
-// BenchmarkList is a page of the newest 1,000 of a busy day.
-func BenchmarkList(b *testing.B) {
+// busy are six hours of a busy day.
+func busy(b *testing.B) *writer {
+	b.Helper()
 	r := rand.New(rand.NewPCG(1, 0)) //nolint:gosec // no secret
 	w := &writer{shelf: newShelf(b)}
 	cfg := fleetConfig(100)
@@ -490,8 +494,24 @@ func BenchmarkList(b *testing.B) {
 			require.NoError(b, w.flush(now, false))
 		}
 	}
+	return w
+}
+
+// BenchmarkList is a page of the newest 1,000 of a busy day.
+func BenchmarkList(b *testing.B) {
+	w := busy(b)
 	c := w.read()
 	for b.Loop() {
 		require.NotEmpty(b, c.List(Query{Limit: MaxLimit}, w.piece).Items)
+	}
+}
+
+// BenchmarkGaps asks for the gaps of many pieces, of which none has one.
+func BenchmarkGaps(b *testing.B) {
+	w := busy(b)
+	c := w.read()
+	b.Logf("%d pieces, %d KiB", len(c.Pieces), w.size(midnight)>>10)
+	for b.Loop() {
+		require.Empty(b, c.List(Query{Types: []string{TypeGap}, Since: midnight.Add(time.Hour), Limit: MaxLimit}, w.piece).Items)
 	}
 }

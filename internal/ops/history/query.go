@@ -1,10 +1,14 @@
 package history
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/explain"
 )
@@ -31,6 +35,24 @@ type Held struct {
 	Data    []byte
 	// Err is why there is no data.
 	Err error
+
+	// first and count are what its entries say; fault is why they cannot be read.
+	first int64
+	count int
+	fault error
+}
+
+// Hold is a piece that was read. All of it is checked here, once: lists read of it what they show.
+func Hold(version int32, data []byte) Held {
+	all, err := Entries(data)
+	if err == nil && len(all) == 0 {
+		err = errors.New("no entries")
+	}
+	if err != nil {
+		return Held{Version: version, Data: data, fault: err}
+	}
+	first, err := ParseID(all[0].ID)
+	return Held{Version: version, Data: data, first: first, count: len(all), fault: err}
 }
 
 // List is a page of entries, the newest first. piece is a piece that the contents name; false: it
@@ -44,11 +66,7 @@ func (c *Contents) List(q Query, piece func(name string) (Held, bool)) ops.Entry
 		if !q.wants(&p) {
 			continue
 		}
-		for _, e := range slices.Backward(p.entries(piece)) {
-			number, _ := ParseID(e.ID) // of our own making
-			if !q.picks(&e, number) {
-				continue
-			}
+		for e := range q.entries(&p, piece) {
 			if len(list.Items) == q.Limit {
 				list.Continue = list.Items[q.Limit-1].ID
 				return list
@@ -57,6 +75,54 @@ func (c *Contents) List(q Query, piece func(name string) (Held, bool)) ops.Entry
 		}
 	}
 	return list
+}
+
+// entries are those of a piece that are picked, the newest first, or the gap that it is.
+func (q *Query) entries(p *Info, piece func(name string) (Held, bool)) iter.Seq[ops.Entry] {
+	return func(yield func(ops.Entry) bool) {
+		held, read := piece(p.Name)
+		if reason, text := p.lost(&held, read); reason != "" {
+			gap := gapEntry(p.From, p.To, reason, text, int(p.Last-p.First+1))
+			if gap.ID = ID(p.First); q.picks(&gap, p.First) {
+				yield(gap)
+			}
+			return
+		}
+		if !q.holds(p) {
+			return
+		}
+		lines := held.lines()
+		for n, line := range slices.Backward(lines[:min(int64(len(lines)), p.Last-p.First+1)]) { // what was added since belongs to later contents
+			number := p.First + int64(n)
+			if q.Before != 0 && number >= q.Before || !q.mayPick(line) {
+				continue
+			}
+			var e ops.Entry
+			if exact.JSON(line, &e) != nil { // Hold has read it
+				continue
+			}
+			if e.ID = ID(number); q.picks(&e, number) && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// lines are the entries as they are stored, the oldest first.
+func (h *Held) lines() [][]byte {
+	_, frame, _, err := frames(h.Data)
+	if err != nil {
+		return nil // Hold has read them
+	}
+	text, err := unpack(frame)
+	if err != nil {
+		return nil // as above
+	}
+	lines := make([][]byte, 0, h.count)
+	for line := range bytes.Lines(text) {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // Newest is the id of the newest entry that has been read; "" if none has.
@@ -69,13 +135,19 @@ func (c *Contents) Newest(piece func(name string) (Held, bool)) string {
 	return ""
 }
 
-// wants says whether the piece may hold something that is asked for. One that cannot be read holds
-// a gap.
+// wants says whether the piece may hold something that is asked for.
 func (q *Query) wants(p *Info) bool {
-	if q.Before > 0 && p.First >= q.Before || !q.Until.IsZero() && !p.From.Before(q.Until) || p.To.Before(q.Since) {
-		return false
-	}
-	return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return t == TypeGap || p.Counts[t] > 0 })
+	return !(q.Before > 0 && p.First >= q.Before || !q.Until.IsZero() && !p.From.Before(q.Until) || p.To.Before(q.Since))
+}
+
+// holds says whether a piece that can be read has an entry of a type that is asked for.
+func (q *Query) holds(p *Info) bool {
+	return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return p.Counts[t] > 0 })
+}
+
+// mayPick says whether a line can be an entry of a type that is asked for, without reading it.
+func (q *Query) mayPick(line []byte) bool {
+	return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return bytes.Contains(line, []byte(`"type":"`+t+`"`)) })
 }
 
 func (q *Query) picks(e *ops.Entry, number int64) bool {
@@ -87,28 +159,20 @@ func (q *Query) picks(e *ops.Entry, number int64) bool {
 		!end.Before(q.Since) && (q.Until.IsZero() || e.At.Before(q.Until))
 }
 
-// entries are those of a piece, or the gap that it is.
-func (p *Info) entries(piece func(name string) (Held, bool)) []ops.Entry {
-	lost := func(reason, text string) []ops.Entry {
-		e := gapEntry(p.From, p.To, reason, text, int(p.Last-p.First+1))
-		e.ID = ID(p.First)
-		return []ops.Entry{e}
-	}
-	held, read := piece(p.Name)
+// lost is why nothing of a piece can be shown, as the reason and the text of a gap; "": it can.
+func (p *Info) lost(held *Held, read bool) (reason, text string) {
 	switch {
 	case !read:
-		return lost(GapUnread, "this replica has not read it yet")
+		return GapUnread, "this replica has not read it yet"
 	case held.Err != nil:
-		return lost(GapUnread, fmt.Sprintf("it could not be read: %v", held.Err))
+		return GapUnread, fmt.Sprintf("it could not be read: %v", held.Err)
+	case held.fault != nil:
+		return GapDamaged, fmt.Sprintf("piece %s cannot be read: %v", p.Name, held.fault)
+	case held.first != p.First || int64(held.count) < p.Last-p.First+1:
+		return GapDamaged, fmt.Sprintf("piece %s cannot be read: %d entries from %s, want those from %s to %s",
+			p.Name, held.count, ID(held.first), ID(p.First), ID(p.Last))
 	}
-	all, err := Entries(held.Data)
-	if err == nil && (len(all) == 0 || all[0].ID != ID(p.First) || int64(len(all)) < p.Last-p.First+1) {
-		err = fmt.Errorf("%d entries, want those from %s to %s", len(all), ID(p.First), ID(p.Last))
-	}
-	if err != nil {
-		return lost(GapDamaged, fmt.Sprintf("piece %s cannot be read: %v", p.Name, err))
-	}
-	return all[:p.Last-p.First+1] // what was added since belongs to later contents
+	return "", ""
 }
 
 // Decided is the decision of that id as a whole; false: it is not kept, or cannot be read.

@@ -35,23 +35,30 @@ func Handler(s decide.Saved, log *slog.Logger) (http.Handler, error) {
 	config := huma.DefaultConfig("shardscaler, a saved snapshot", "1")
 	config.DocsPath, config.OpenAPIPath, config.SchemasPath, config.CreateHooks = "", "", "", nil
 	config.Components.Schemas = schemas.New()
-	let := huma.Middlewares{onlyWhatIsSaved}
-	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: backend{Saved: s}, Read: let, Write: let, Log: log})
+	b := backend{Saved: s}
+	let := huma.Middlewares{b.onlyWhatIsSaved}
+	kinds.Register(kinds.Config{API: humago.New(mux, config), Backend: b, Read: let, History: let, Write: let, Log: log})
 	return samesite.Only(mux, true), nil
 }
 
-// onlyWhatIsSaved refuses what backend lacks: every change, the history, and what stands over the
-// configuration.
-func onlyWhatIsSaved(ctx huma.Context, next func(huma.Context)) {
+// onlyWhatIsSaved refuses what the file lacks: every change, the history, what stands over the
+// configuration, and in files of older builds where its values come from.
+func (b backend) onlyWhatIsSaved(ctx huma.Context, next func(huma.Context)) {
 	path := ctx.Operation().Path
-	if ctx.Method() == http.MethodGet && !strings.Contains(path, "/history") && !strings.HasSuffix(path, "/overrides") {
+	why := ""
+	switch {
+	case ctx.Method() != http.MethodGet || strings.Contains(path, "/history") || strings.HasSuffix(path, "/overrides"):
+		why = "this is a saved snapshot: it has no history, and nothing can be changed"
+	case strings.HasSuffix(path, "/config") && b.ConfiguredOf(ctx.Param("kind")) == nil:
+		why = "where the values of the configuration come from is not in this file: an older build has made it"
+	default:
 		next(ctx)
 		return
 	}
 	ctx.SetHeader("Content-Type", "application/problem+json")
 	ctx.SetStatus(http.StatusNotImplemented)
 	// a reader that has gone needs no answer
-	_, _ = ctx.BodyWriter().Write([]byte(`{"title":"Not Implemented","status":501,"detail":"this is a saved snapshot: it has no history, and nothing can be changed"}`))
+	_, _ = ctx.BodyWriter().Write([]byte(`{"title":"Not Implemented","status":501,"detail":"` + why + `"}`))
 }
 
 // backend is a kinds.Backend over a file. What is nil here, onlyWhatIsSaved lets no request come to.
@@ -74,10 +81,15 @@ func (b backend) Kinds() (names []string) {
 func (b backend) View(kind string) (*ops.View, bool) {
 	for _, in := range b.Inputs {
 		if in.Config.Name == kind {
-			return &ops.View{
-				Now: in.Now, Config: in.Config, Base: in.Config, Snapshot: in.Observed, Input: in,
+			v := &ops.View{
+				Now: in.Now, Config: in.Config, Base: in.Config, Operator: in.Operator, Snapshot: in.Observed, Input: in,
 				Decision: outcome.NewReport(decide.Decide(in), outcome.Outcome{}),
-			}, true
+			}
+			if s := b.ConfiguredOf(kind); s != nil {
+				v.Base, v.Written, v.Override = s.Base, s.Written, s.Override
+				v.Generation, v.Version, v.LoadedAt, v.Refused = s.Generation, s.Version, s.LoadedAt, s.Refused
+			}
+			return v, true
 		}
 	}
 	return nil, false

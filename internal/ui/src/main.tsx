@@ -31,9 +31,9 @@ function View() {
   const kind = kindNamed(name);
   if (!kind) return <Missing />;
   if (view === 'why') return <Why key={name + (item ?? '')} kind={kind} past={item} />;
-  if (view === 'timeline' || view === 'rebalance' || view === 'config') {
+  if (view === 'config') return <Config key={name} kind={kind} />;
+  if (view === 'timeline' || view === 'rebalance') {
     if (mode === 'snapshot') return <ReadOnly />;
-    if (view === 'config') return <Config key={name} kind={kind} />;
     return view === 'timeline' ? <Timeline key={name} kind={kind} /> : <Rebalance key={name} kind={kind} />;
   }
   if (view === 'instances' && item !== undefined) return <InstanceView key={name + item} kind={kind} ordinal={item} />;

@@ -12,6 +12,7 @@ const views = [
   '#/kinds/Thing/instances',
   '#/kinds/Thing/instances/1',
   '#/kinds/Thing/why',
+  '#/kinds/Thing/config',
   '#/find?q=1',
   '#/kinds/None/why',
 ];
@@ -132,6 +133,23 @@ for (const lang of ['en', 'zh']) {
     await close();
   });
 }
+
+test('a snapshot says where the values of its configuration come from, or that an older build has left that out', async () => {
+  const now = await open(small + '#/kinds/Thing/config');
+  await now.page.waitForSelector('main tbody tr');
+  assert.match(await now.page.textContent('main tbody tr.over'), /^max.*97.*ann/s);
+  assert.deepEqual(now.errors, []);
+  await now.close();
+  for (const [lang, words] of [
+    ['en', /not in this file/],
+    ['zh', /此文件中没有/],
+  ]) {
+    const { page, close } = await open(large + '#/kinds/Thing/config', { lang });
+    await page.waitForSelector('main .empty');
+    assert.match(await page.textContent('main .empty'), words);
+    await close();
+  }
+});
 
 test('of 2,000 instances at most 200 rows are in the document, and all can be come to', async () => {
   const { page, errors, close } = await open(large + '#/kinds/Thing/instances');

@@ -240,6 +240,7 @@ for (const lang of ['en', 'zh']) {
 const changes = [
   ['drain', ['7', '2h'], '{"drain":7,"for":"2h"}'],
   ['undrain', ['5'], '{"undrain":5}'],
+  ['endSize', [], '{"endSize":true}'],
   ['move', ['a/b%ü', '9'], '{"move":{"resource":"a/b%ü","instance":9}}'],
   ['pin', ['a/b%ü', '9', '30m'], '{"pin":{"resource":"a/b%ü","instance":9},"for":"30m"}'],
   ['limits', ['40', '4000'], '{"capacity":4000,"maxInstances":40}'],
@@ -321,6 +322,39 @@ for (const lang of ['en', 'zh']) {
     await close();
   });
 }
+
+test('each row of the timeline can be come to by keyboard', async () => {
+  const { page, errors, close } = await open(page0 + '#/kinds/Thing/timeline');
+  await page.waitForSelector('section[aria-labelledby=events] tbody tr');
+  await tabTo(page, 'section[aria-labelledby=events] select');
+  await page.keyboard.press('ArrowDown'); // the samples
+  const rows = () => page.locator('section[aria-labelledby=events] tbody tr').count();
+  const times = async () =>
+    page.locator('section[aria-labelledby=events] tbody time').evaluateAll((all) => all.map((e) => e.dateTime));
+  const seen = [];
+  const [newer, older] = [1, 2].map((n) => `section[aria-labelledby=events] .buttons button:nth-child(${n})`);
+  for (const want of [50, 50, 43]) {
+    await page.waitForFunction(
+      ([n, before]) => {
+        const all = [...document.querySelectorAll('section[aria-labelledby=events] tbody time')];
+        return all.length === n && all[0].dateTime !== before;
+      },
+      [want, seen[seen.length - 50] ?? ''],
+    );
+    seen.push(...(await times()));
+    await tabTo(page, older);
+    await page.keyboard.press('Enter');
+  }
+  assert.equal(new Set(seen).size, 143);
+  assert.deepEqual(seen, [...seen].sort().reverse(), 'the newest first');
+  assert.equal(await rows(), 43, 'there is nothing older');
+  assert.equal(await page.getAttribute(older, 'aria-disabled'), 'true');
+  await tabTo(page, newer);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('section[aria-labelledby=events] tbody tr').length === 50);
+  assert.deepEqual(errors, []);
+  await close();
+});
 
 test('what a person has put over the configuration is ended by keyboard', async () => {
   const { page, errors, close } = await open(page0 + '#/kinds/Thing/rebalance');

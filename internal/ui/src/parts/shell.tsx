@@ -15,7 +15,7 @@ const views: { path: string; key: Key; ofKind: boolean; live?: boolean }[] = [
   { path: 'why', key: 'nav.why', ofKind: true },
   { path: 'timeline', key: 'nav.timeline', ofKind: true, live: true },
   { path: 'rebalance', key: 'nav.rebalance', ofKind: true, live: true },
-  { path: 'config', key: 'nav.config', ofKind: true, live: true },
+  { path: 'config', key: 'nav.config', ofKind: true },
   { path: 'find', key: 'nav.find', ofKind: false },
 ];
 

@@ -1,8 +1,8 @@
-import { address, ofKind } from '../api/client';
+import { address, ofKind, type Problem } from '../api/client';
 import type { Kind, Setting, Settings } from '../api/types';
 import { useLoad } from '../data/load';
 import { refine, route } from '../data/route';
-import { now } from '../data/store';
+import { mode, now } from '../data/store';
 import { say } from '../data/times';
 import { n, t } from '../i18n';
 import { Age, Empty, Failed, Server, Title, Waiting, word } from '../parts/basic';
@@ -18,7 +18,7 @@ export function Config({ kind }: { kind: Kind }) {
   return (
     <>
       <Title>{t('config.title', { kind: kind.name })}</Title>
-      {problem && <Failed problem={problem} />}
+      {problem && (notSaved(problem) ? <Empty>{t('config.notSaved')}</Empty> : <Failed problem={problem} />)}
       {!data && !problem && <Waiting />}
       {data?.refused && (
         <p class="warn">
@@ -54,6 +54,11 @@ export function Config({ kind }: { kind: Kind }) {
       )}
     </>
   );
+}
+
+/** Files of older builds lack the configuration. */
+function notSaved(problem: Problem): boolean {
+  return mode === 'snapshot' && problem.status === 501;
 }
 
 function Table({ items }: { items: Setting[] }) {

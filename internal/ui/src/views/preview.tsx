@@ -9,7 +9,7 @@ import { n, t, type Key } from '../i18n';
 import { Bar, Empty, Failed, Server, word } from '../parts/basic';
 import { Confirm } from '../parts/dialog';
 
-const changes = ['spread', 'limits', 'size', 'drain', 'undrain', 'move', 'pin'] as const;
+const changes = ['spread', 'limits', 'size', 'endSize', 'drain', 'undrain', 'move', 'pin'] as const;
 type What = (typeof changes)[number];
 
 /** Which fields a change has; the names are those of the form. */
@@ -17,6 +17,7 @@ const fields: Record<What, readonly Field[]> = {
   spread: [],
   limits: ['maxInstances', 'resourcePerInstance', 'for'],
   size: ['size', 'for'],
+  endSize: [],
   drain: ['instance', 'for'],
   undrain: ['instance'],
   move: ['resource', 'instance'],
@@ -42,6 +43,8 @@ function changeOf(what: What, v: Values): Change {
       };
     case 'size':
       return { size: Number(v.size), ...until };
+    case 'endSize':
+      return { endSize: true };
     case 'drain':
       return { drain: Number(v.instance), ...until };
     case 'undrain':

@@ -32,8 +32,16 @@ const page = 50;
 /** The same as a table: what happened, or the samples of each minute. */
 function Events({ kind, entries }: { kind: string; entries: Entry[] }) {
   const what = useSignal<(typeof shown)[number]>('events');
-  const rows = useSignal(page);
+  const first = useSignal(''); // the id of the first row, so that what is new moves none; '': the newest
   const mine = entries.filter((e) => (e.type === 'sample') === (what.value === 'samples')).reverse();
+  const start = Math.max(
+    0,
+    mine.findIndex((e) => e.id === first.value),
+  );
+  const rows = mine.slice(start, start + page);
+  const turn = (by: number) => {
+    first.value = start + by > 0 ? (mine[start + by]?.id ?? first.value) : '';
+  };
   return (
     <section aria-labelledby="events">
       <h2 id="events">{t('timeline.table')}</h2>
@@ -44,7 +52,7 @@ function Events({ kind, entries }: { kind: string; entries: Entry[] }) {
             value={what}
             onChange={(e) => {
               what.value = e.currentTarget.value === 'samples' ? 'samples' : 'events';
-              rows.value = page;
+              first.value = '';
             }}
           >
             {shown.map((s) => (
@@ -59,22 +67,24 @@ function Events({ kind, entries }: { kind: string; entries: Entry[] }) {
       {mine.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label={t(`timeline.${what.value}`)}>
           <table>
-            {what.value === 'samples' ? (
-              <Samples entries={mine.slice(0, rows.value)} />
-            ) : (
-              <Happened kind={kind} entries={mine.slice(0, rows.value)} />
-            )}
+            {what.value === 'samples' ? <Samples entries={rows} /> : <Happened kind={kind} entries={rows} />}
           </table>
         </div>
       )}
-      {mine.length > rows.value && (
-        <button
-          type="button"
-          onClick={() => (rows.value = Math.min(rows.value + page, 150))}
-          disabled={rows.value >= 150}
-        >
-          {t('timeline.more', { n: mine.length - rows.value })}
-        </button>
+      {mine.length > page && (
+        <p class="buttons">
+          <button type="button" aria-disabled={start === 0} onClick={() => start > 0 && turn(-page)}>
+            {t('timeline.newer')}
+          </button>
+          <button
+            type="button"
+            aria-disabled={start + page >= mine.length}
+            onClick={() => start + page < mine.length && turn(page)}
+          >
+            {t('timeline.older')}
+          </button>
+          <span class="dim">{t('timeline.rows', { from: start + 1, to: start + rows.length, n: mine.length })}</span>
+        </p>
       )}
     </section>
   );
