@@ -21,16 +21,14 @@ import (
 
 // spoken are the packages and files whose sentences the page may show.
 var spoken = []string{
-	"adapter/observed", "adapter/workload/usage.go", "adapter/workload/reduce.go",
-	"scaler", "scaler/decide", "scaler/decide/hpa", "scaler/outcome",
-	"rebalancer/orders", "rebalancer/previews.go", "rebalancer/plan/describe.go", "rebalancer/plan/plan.go", "rebalancer/steps", "rebalancer/release",
-	"rebalancer/wave", "rebalancer/loop/reader.go", "rebalancer/inventory/own.go", "rebalancer/inventory/unannounced.go",
-	"rebalancer/inventory/resync/waiting.go", "rebalancer/protocol/release.go", "rebalancer/protocol/reading.go",
-	"rebalancer/protocol/reading_instance.go", "rebalancer/protocol/reading_own.go", "rebalancer/protocol/multi.go", "rebalancer/protocol/znodes.go",
-	"rebalancer/protocol/layout.go", "rebalancer/protocol/ids.go", "rebalancer/zk/commit.go", "rebalancer/zk/refusal.go",
-	"internal/spans", "internal/ops", "internal/ops/explain", "internal/previews", "internal/config", "internal/exact", "internal/limits",
-	"internal/api/access", "internal/api/kinds", "internal/api/forward.go",
-	"internal/app/drains.go", "internal/app/overrides.go", "internal/app/operators.go",
+	"adapter/observed", "adapter/workload", "adapter/owners", "adapter/informer", "adapter/catalog", "adapter/notify/session.go", "adapter/notify/notify.go",
+	"adapter/notify/queue.go", "adapter/notify/frames.go", "adapter/heartbeat/broker.go", "adapter/heartbeat/partition.go", "adapter/heartbeat/topic.go",
+	"scaler", "scaler/actuate/actuate.go", "scaler/actuate/group.go", "scaler/decide", "scaler/decide/hpa", "scaler/outcome",
+	"rebalancer", "rebalancer/inventory", "rebalancer/inventory/resync", "rebalancer/loop", "rebalancer/orders", "rebalancer/plan/describe.go", "rebalancer/plan/plan.go",
+	"rebalancer/protocol", "rebalancer/release", "rebalancer/steps", "rebalancer/wave", "rebalancer/zk",
+	"internal/api/access", "internal/api/api.go", "internal/api/forward.go", "internal/api/kinds", "internal/app/backend.go", "internal/app/configsource.go", "internal/app/drains.go",
+	"internal/app/handler.go", "internal/app/live.go", "internal/app/operators.go", "internal/app/overrides.go",
+	"internal/config", "internal/exact", "internal/limits", "internal/ops", "internal/ops/explain", "internal/previews", "internal/spans",
 }
 
 // Each sentence of the server has its Chinese, with the same verbs, and the catalogue has no other.
@@ -126,10 +124,10 @@ func readSentences(t *testing.T) sentences {
 	return all
 }
 
-// forTerminals are the methods whose texts the page does not show. Logs, panics and what describes
+// forTerminals are the functions whose texts the page does not show. Logs, panics and what describes
 // the operations of the API are no sentences either.
 var (
-	forTerminals = map[string]bool{"Decision.String": true, "Signal.String": true, "Health.print": true, "Drain.String": true}
+	forTerminals = map[string]bool{"Decision.String": true, "Signal.String": true, "Health.print": true, "Drain.String": true, "newMetrics": true}
 	forLogs      = map[string]bool{"Debug": true, "Info": true, "Warn": true, "Error": true, "panic": true}
 	forOthers    = map[string]bool{"read": true, "write": true, "put": true, "Counters": true}
 )

@@ -104,8 +104,8 @@ test('sentences within sentences are read, and what others said stays', () => {
       '该类别已停止：create：提交 create：被 ZooKeeper 拒绝：/iota/pool 缺少 CREATE 权限',
     ],
     [
-      'Kubernetes cannot be read: dial tcp 10.0.0.1:443: connection refused',
-      '无法读取 Kubernetes：“dial tcp 10.0.0.1:443: connection refused”',
+      'Kubernetes cannot be read: x509: certificate signed by unknown authority',
+      '无法读取 Kubernetes：“x509: certificate signed by unknown authority”',
     ],
     [
       'smaller with at most 40500 resources and cpu below 0.90 of its target (63 % of the requests) for 5m',

@@ -16,10 +16,10 @@ interface Rule {
 
 const verb = /%(?:\[(\d)\])?[\d.]*([a-zA-Z%])/g;
 
-const letters = (text: string) => text.replaceAll(verb, '').replaceAll(/[^\p{L}]/gu, '').length;
-
 /** What stands between the verbs of a format. */
 const pieces = (format: string) => format.split(/%(?:\[\d\])?[\d.]*[a-zA-Z%]/);
+const own = (format: string) => pieces(format).join('');
+const letters = (format: string) => own(format).replaceAll(/[^\p{L}]/gu, '').length;
 
 const memory = new Map<string, Part[] | undefined>(); // what was read
 const words = new Map<string, string>();
@@ -37,7 +37,7 @@ export function learn(formats: Record<string, string>): void {
     else alike.push({ head, loose: !head && letters(format) < 6, pieces: pieces(format), format, chinese });
     rules.set(head.charAt(0), alike);
   }
-  for (const alike of rules.values()) alike.sort((a, b) => letters(b.format) - letters(a.format));
+  for (const alike of rules.values()) alike.sort((a, b) => own(b.format).length - own(a.format).length);
   memory.clear();
 }
 
@@ -125,12 +125,14 @@ const unread = (parts: Part[]) =>
     return sum + ('said' in p ? p.said.length + 4 : 0);
   }, 0);
 
-/** The first of the ways to read a text that leaves nothing unread, else the one that leaves the least. */
+/** The first of the ways to read a text that leaves nothing unread, else the one that leaves clearly the least. */
 function best(ways: Iterable<Part[]>): Part[] | undefined {
   let found: Part[] | undefined;
+  let least = Infinity;
   for (const parts of ways) {
-    if (!found || unread(parts) < unread(found)) found = parts;
-    if (unread(found) === 0) break;
+    const left = unread(parts);
+    if (left < 1 ? left < least : left + 8 < least) [found, least] = [parts, left];
+    if (least === 0) break;
   }
   return found;
 }
