@@ -190,7 +190,7 @@ func (s *Scaler) failed(ctx context.Context, t *tick, err error) (act *outcome.A
 		lacking = denied(err, t.set)
 		s.events.while(t, true, actuate.CannotScale(err.Error()))
 	}
-	return did(outcome.Failed, "%v; the next tick tries again", err), lacking
+	return did(outcome.Failed, "%s", err.Error()+"; the next tick tries again"), lacking
 }
 
 // isFault says whether an error is worth a warning: what changed meanwhile is none, nor is what

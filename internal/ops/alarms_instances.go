@@ -13,18 +13,18 @@ import (
 var notWell = []struct {
 	condition decide.Condition
 	severity  string
-	means     string
+	means     string // a format of which instances
 	cure      string
 }{
-	{decide.Absent, Critical, "should have a pod, or own resources without one", "kubectl describe statefulset: why its controller makes no pod"},
-	{decide.CrashLooping, Critical, "crash again and again", "kubectl logs --previous of the pod; the kubelet restarts it, shardscaler does not"},
-	{decide.Failed, Critical, "have ended", "kubectl describe pod; the StatefulSet makes it anew"},
-	{decide.ImagePull, Critical, "cannot get their image", "correct the image or its pull secret"},
-	{decide.Silent, Warning, "send no heartbeat", "it is restarted if nothing speaks against it; kubectl logs of the pod"},
-	{decide.Stuck, Warning, "are terminating beyond their deadline", "look at the node and at finalizers of the pod"},
-	{decide.Pending, Warning, "have no node, image or volume for long", "kubectl describe pod: its events"},
-	{decide.NotReady, Warning, "are not ready", "kubectl describe pod: its readiness probe"},
-	{decide.Stale, Info, "are late with their heartbeat", "none yet: a restart comes after restartAfter"},
+	{decide.Absent, Critical, "%s should have a pod, or own resources without one", "kubectl describe statefulset: why its controller makes no pod"},
+	{decide.CrashLooping, Critical, "%s crash again and again", "kubectl logs --previous of the pod; the kubelet restarts it, shardscaler does not"},
+	{decide.Failed, Critical, "%s have ended", "kubectl describe pod; the StatefulSet makes it anew"},
+	{decide.ImagePull, Critical, "%s cannot get their image", "correct the image or its pull secret"},
+	{decide.Silent, Warning, "%s send no heartbeat", "it is restarted if nothing speaks against it; kubectl logs of the pod"},
+	{decide.Stuck, Warning, "%s are terminating beyond their deadline", "look at the node and at finalizers of the pod"},
+	{decide.Pending, Warning, "%s have no node, image or volume for long", "kubectl describe pod: its events"},
+	{decide.NotReady, Warning, "%s are not ready", "kubectl describe pod: its readiness probe"},
+	{decide.Stale, Info, "%s are late with their heartbeat", "none yet: a restart comes after restartAfter"},
 }
 
 // instances are about what is not well, one alarm a condition.
@@ -59,7 +59,7 @@ func (a *alarms) condition(severity, condition, means, cure string, verdicts []d
 	}
 	text := fmt.Sprintf("%s: %s", decide.Instances(ordinals), verdicts[0].Text)
 	if len(verdicts) > 1 || verdicts[0].Text == "" {
-		text = decide.Instances(ordinals) + " " + means
+		text = fmt.Sprintf(means, decide.Instances(ordinals))
 	}
 	alarm := a.add(severity, "instances", text, cure, "condition", condition, "count", strconv.Itoa(len(verdicts)))
 	alarm.Ordinals = ordinals

@@ -108,13 +108,13 @@ func (v Override) String() string {
 	text := v.What
 	switch {
 	case v.Resource != "":
-		text += fmt.Sprintf(" %q to %d", v.Resource, *v.Instance)
+		text = fmt.Sprintf("%s %q to %d", v.What, v.Resource, *v.Instance)
 	case v.Instance != nil:
-		text += fmt.Sprintf(" %d", *v.Instance)
+		text = fmt.Sprintf("%s %d", v.What, *v.Instance)
 	case v.Value != nil:
-		text += fmt.Sprintf(" %d", *v.Value)
+		text = fmt.Sprintf("%s %d", v.What, *v.Value)
 	case v.Paused != nil:
-		text += fmt.Sprintf(" %t", *v.Paused)
+		text = fmt.Sprintf("%s %t", v.What, *v.Paused)
 	}
 	if v.By != "" {
 		text += " by " + v.By

@@ -101,7 +101,7 @@ type Explanation struct {
 	Otherwise []Answer `json:"otherwise" nullable:"false"`
 }
 
-// Answer is a sentence. Code and Params are stable: the key of its translation and what it names.
+// Answer is a sentence. Code and Params are stable: which it is and what it names, for programs.
 type Answer struct {
 	Question string            `json:"question"`
 	Code     string            `json:"code"`

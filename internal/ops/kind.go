@@ -87,7 +87,7 @@ type WorstLag struct {
 
 // Alarm is something a person should look at, and what to do about it.
 type Alarm struct {
-	// Name is stable: the key of its translation. Params are what its sentence names.
+	// Name is stable. Params are what its sentence names, for programs.
 	Name     string            `json:"name"`
 	Severity string            `json:"severity" enum:"critical,warning,info"`
 	Text     string            `json:"text" doc:"what is wrong, in English"`

@@ -17,8 +17,7 @@ func Text(ns []int, to string) string {
 	var b strings.Builder
 	for i := 0; i < len(ns); {
 		if b.Len() > maxBytes {
-			fmt.Fprintf(&b, " and %d more", len(ns)-i)
-			break
+			return fmt.Sprintf("%s and %d more", b.String(), len(ns)-i)
 		}
 		k := i
 		for k+1 < len(ns) && ns[k+1] == ns[k]+1 {

@@ -1,8 +1,11 @@
 package ui_test
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +62,20 @@ func serve(t *testing.T, s decide.Saved) string {
 func TestThePageInARealBrowser(t *testing.T) {
 	dir := workshop(t)
 	browser, env := servers.Browser(t)
-	env = append(env, "BROWSER="+browser, "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
+	files, err := filepath.Glob("../../scaler/decide/testdata/snapshots/*.json")
+	require.NoError(t, err)
+	snapshots := map[string]string{} // addresses, by file
+	for _, name := range files {
+		file, err := filepath.Abs(name)
+		require.NoError(t, err)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		s, err := decide.ParseSaved(text)
+		require.NoError(t, err)
+		snapshots[file] = serve(t, s)
+	}
+	list, err := json.Marshal(snapshots)
+	require.NoError(t, err)
+	env = append(env, "SNAPSHOTS="+string(list), "BROWSER="+browser, "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
 	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/browser.mjs")
 }

@@ -114,10 +114,10 @@ func (w *world) History(string, history.Query) ops.EntryList {
 			Replicas: 30, Ready: 29, Desired: 30 + i%3, Resources: 9000, Unassigned: 1, Signals: map[string]float64{"count": 29.5, "cpu": float64(20 + i%7)},
 		}})
 	}
-	add(1431, ops.Entry{Type: "decision", Decision: &ops.DecisionEntry{Verb: "grow", Reason: "count", Summary: "scale up 3 -> 5", Desired: 5, Whole: true}})
+	add(1431, ops.Entry{Type: "decision", Decision: &ops.DecisionEntry{Verb: "grow", Reason: "count", Summary: "scale up 3 -> 5: count asks for 5", Desired: 5, Whole: true}})
 	add(1432, ops.Entry{Type: "gap", Until: now.Add(-1430 * time.Minute), Gap: &ops.GapEntry{Reason: "no-leader", Text: "none led"}})
 	add(1433, ops.Entry{Type: "moves", Moves: &ops.MovesEntry{Reason: "spread", Count: 12}})
-	add(1434, ops.Entry{Type: "change", Change: &ops.ChangeEntry{By: "ann", What: "pause-kind", Before: "nothing", After: "paused"}})
+	add(1434, ops.Entry{Type: "change", Change: &ops.ChangeEntry{By: "ann", What: "pause-kind", Before: "nothing", After: "paused true by ann until 2026-03-01T12:00:00Z"}})
 	return list
 }
 
@@ -177,7 +177,9 @@ func text(c ops.Change) string {
 
 func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, error) {
 	if c.Size != nil && *c.Size > 100 {
-		return ops.Plan{}, fmt.Errorf("size %d: must be at most 100: %w", *c.Size, kinds.ErrInvalid)
+		view, _ := w.View("Thing")
+		_, err := view.Operator.WithSize(&view.Config, *c.Size, config.Said{})
+		return ops.Plan{}, fmt.Errorf("%w: %w", kinds.ErrInvalid, err)
 	}
 	w.note("preview %s", text(c))
 	p := ops.Plan{ID: "plan-1", Change: c, Made: w.now(), Expires: w.now().Add(10 * time.Minute), Takes: "1m30s"}
@@ -185,9 +187,9 @@ func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, er
 		return w.drained(p, *c.Drain), nil
 	}
 	if c.Size != nil {
-		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "as asked"}
+		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "a person set the size to 32 (ann) until that is ended; maximum (max) is 90"}
 	}
-	p.Description = plan.Description{ID: "d", Moves: 7, Bound: 7, Exact: true, Certificate: "7 moves in full", Instances: []plan.InstanceChange{
+	p.Description = plan.Description{ID: "d", Moves: 7, Bound: 7, Exact: true, Certificate: "7 moves in full, the least number (bound 7) that places as many and spreads as evenly", Instances: []plan.InstanceChange{
 		{Ordinal: 1, State: "open", Before: 100, Out: 7, After: 93}, {Ordinal: 2, State: "open", Before: 90, In: 7, After: 97},
 	}}
 	return p, nil
@@ -220,7 +222,7 @@ func (w *world) handler(t *testing.T) http.Handler {
 		switch {
 		case kept != nil && kept.Value == "none":
 			rw.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(rw, `{"status":401,"title":"Unauthorized","detail":"a token is needed: kubectl create token ann --audience shardscaler"}`)
+			fmt.Fprint(rw, `{"status":401,"title":"Unauthorized","detail":"a bearer token is needed; make one with: kubectl -n iota create token NAME --audience shardscaler"}`)
 		case kept != nil && kept.Value == "short":
 			fmt.Fprintf(rw, `{"user":"ann","groups":[],"until":%q}`, time.Now().Add(9*time.Minute).Format(time.RFC3339))
 		default:

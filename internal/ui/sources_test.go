@@ -82,6 +82,8 @@ func tree(t *testing.T, of fs.FS) map[string]string {
 // Lint, format, and the tests of the sources: catalogues, texts outside of them, durations.
 func TestTheSourcesOfThePage(t *testing.T) {
 	dir := workshop(t)
+	stories, err := filepath.Abs("../../scaler/decide/testdata/stories")
+	require.NoError(t, err)
 	runIn(t, dir, nil, "npm", "run", "check")
-	runIn(t, dir, nil, "npm", "test")
+	runIn(t, dir, []string{"STORIES=" + stories}, "npm", "test")
 }

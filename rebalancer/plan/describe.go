@@ -126,7 +126,7 @@ func (p *Plan) Describe() *Description {
 func (p *Plan) summary() string {
 	parts := []string{"nothing moves"}
 	if must := len(p.Moves) - p.Voluntary; len(p.Moves) > 0 {
-		parts[0] = fmt.Sprintf("%s: required: %d, to spread or to make room: %d", number(len(p.Moves), "move"), must, p.Voluntary)
+		parts[0] = fmt.Sprintf("%s: required: %d, to spread or to make room: %d", moves(len(p.Moves)), must, p.Voluntary)
 	}
 	if p.Remaining > 0 {
 		parts = append(parts, fmt.Sprintf("%d more beyond the budget", p.Remaining))
@@ -137,15 +137,18 @@ func (p *Plan) summary() string {
 	return strings.Join(parts, "; ")
 }
 
-func number(n int, noun string) string {
+func moves(n int) string     { return number(n, "1 move", "%d moves") }
+func resources(n int) string { return number(n, "1 resource", "%d resources") }
+
+func number(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + noun
+		return one
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf(many, n)
 }
 
 func (p *Plan) certificate() string {
-	full := number(len(p.Moves)+p.Remaining, "move")
+	full := moves(len(p.Moves) + p.Remaining)
 	switch {
 	case p.Exact:
 		return fmt.Sprintf("%[2]s in full, the least number (bound %[1]d) that places as many and spreads as evenly", p.Bound, full)
@@ -254,11 +257,11 @@ func (p *Plan) notes(changes []InstanceChange) (notes []string) {
 	}
 	if short > 0 {
 		notes = append(notes, fmt.Sprintf("no room for %s: scale up by %s of capacity %d",
-			number(short, "resource"), number((short+capacity-1)/capacity, "instance"), capacity))
+			resources(short), number((short+capacity-1)/capacity, "1 instance", "%d instances"), capacity))
 	}
 	if others := room - own; short == 0 && largest.After > others {
 		notes = append(notes, fmt.Sprintf("no headroom: losing instance %d would leave %s without a place; scale up to be safe",
-			largest.Ordinal, number(largest.After-others, "resource")))
+			largest.Ordinal, resources(largest.After-others)))
 	}
 	return notes
 }

@@ -169,7 +169,7 @@ func ShouldRebalance(w *World, openChanged bool, o Options) (bool, string) {
 		}
 	}
 	if n := waitsForRoom(w, open); n > 0 {
-		return true, fmt.Sprintf("no room where their pins allow for %s, while there is room elsewhere", number(n, "resource"))
+		return true, fmt.Sprintf("no room where their pins allow for %s, while there is room elsewhere", resources(n))
 	}
 	if o.Balance == ByWeight {
 		return unevenWeights(w, open, o)

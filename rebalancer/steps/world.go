@@ -138,9 +138,9 @@ func keptBy(v *View, n int) string {
 	if in == nil {
 		return ""
 	}
-	what, count := "is leaving (resources left: %d)", in.IDs.Len()
+	what, count := "instance %d is leaving (resources left: %d)", in.IDs.Len()
 	if v.Orders.Stays(n) {
-		what, count = "keeps what pins forbid there (resources: %d)", 0
+		what, count = "instance %d keeps what pins forbid there (resources: %d)", 0
 		if v.Attributes.Pinned() {
 			count = v.listed(n, in).misplaced
 		}
@@ -148,7 +148,7 @@ func keptBy(v *View, n int) string {
 	if count == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("instance %d "+what+": %s", n, count, v.Releases.Fixed(n))
+	text := fmt.Sprintf(what, n, count) + ": " + v.Releases.Fixed(n)
 	if v.Releases.MayComeBack(n, v.Now) {
 		return text + ", and it acknowledged before: waiting for it to come back"
 	}

@@ -202,7 +202,7 @@ func unschedulable(in *Input) string {
 			pods = append(pods, p.Name)
 		}
 	}
-	return listed(pods, "is unschedulable", "are unschedulable")
+	return listed(pods, "%s is unschedulable", "%s are unschedulable")
 }
 
 // unadopted names the pods that may be instances and that the StatefulSet does not own: then what
@@ -215,19 +215,20 @@ func unadopted(in *Input) string {
 			pods = append(pods, i.Unadopted.Name)
 		}
 	}
-	return listed(pods, "is not adopted by the StatefulSet", "are not adopted by the StatefulSet")
+	return listed(pods, "%s is not adopted by the StatefulSet", "%s are not adopted by the StatefulSet")
 }
 
-// listed names up to three things.
+// listed says of one thing, or of many, what the formats say; it names up to three. "": there is
+// none.
 func listed(names []string, one, many string) string {
 	switch n := len(names); {
 	case n == 0:
 		return ""
 	case n == 1:
-		return names[0] + " " + one
+		return fmt.Sprintf(one, names[0])
 	case n <= 3:
-		return fmt.Sprintf("%s %s", strings.Join(names, ", "), many)
+		return fmt.Sprintf(many, strings.Join(names, ", "))
 	default:
-		return fmt.Sprintf("%s and %d more %s", strings.Join(names[:3], ", "), n-3, many)
+		return fmt.Sprintf(many, fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), n-3))
 	}
 }

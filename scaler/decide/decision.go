@@ -246,38 +246,45 @@ func (d *Decision) sentence() string {
 	if d.Blind != "" {
 		return "nothing is decided or done: " + d.Blind
 	}
-	var b strings.Builder
-	switch d.Verb {
-	case ScaleUp:
-		fmt.Fprintf(&b, "scale up %d -> %d%s", *d.Current, d.Desired, d.by())
-	case ScaleDown:
-		fmt.Fprintf(&b, "scale down %d -> %d%s after a drain of %s", *d.Current, d.Desired, d.by(), d.Leaving())
-	default:
-		fmt.Fprintf(&b, "no change at %d", d.Desired)
-	}
-	top := d.top()
-	fmt.Fprintf(&b, ": %s asks for %d", top.Name.signal(), top.Proposed)
-	if top.Within {
-		b.WriteString(" (within its tolerance)")
-	}
+	all := []string{action(d) + ": " + asked(d)}
 	for i, l := range d.Limits {
 		if !slices.ContainsFunc(d.Limits[i+1:], func(next Limit) bool { return next.Text == l.Text }) {
-			b.WriteString("; " + l.Text)
+			all = append(all, l.Text)
 		}
 	}
 	if drained := drainedNow(d); len(drained) > 0 {
-		b.WriteString("; drained by a person: " + Instances(drained))
+		all = append(all, "drained by a person: "+Instances(drained))
 	}
 	if text := hotText(d.Hot); text != "" {
-		b.WriteString("; " + text)
+		all = append(all, text)
 	}
 	if d.NotAcknowledging != nil {
-		b.WriteString("; " + d.NotAcknowledging.Text)
+		all = append(all, d.NotAcknowledging.Text)
 	}
 	if d.Excess > 0 {
-		fmt.Fprintf(&b, "; resources too many for %d instances of capacity %d: %d", most(d), d.Capacity, d.Excess)
+		all = append(all, fmt.Sprintf("resources too many for %d instances of capacity %d: %d", most(d), d.Capacity, d.Excess))
 	}
-	return b.String()
+	return strings.Join(all, "; ")
+}
+
+// action is what is done to the size, in words.
+func action(d *Decision) string {
+	switch d.Verb {
+	case ScaleUp:
+		return fmt.Sprintf("scale up %d -> %d%s", *d.Current, d.Desired, d.by())
+	case ScaleDown:
+		return fmt.Sprintf("scale down %d -> %d%s after a drain of %s", *d.Current, d.Desired, d.by(), d.Leaving())
+	}
+	return fmt.Sprintf("no change at %d", d.Desired)
+}
+
+// asked is what the signal asks for that asks for most, in words.
+func asked(d *Decision) string {
+	top := d.top()
+	if top.Within {
+		return fmt.Sprintf("%s asks for %d (within its tolerance)", top.Name.signal(), top.Proposed)
+	}
+	return fmt.Sprintf("%s asks for %d", top.Name.signal(), top.Proposed)
 }
 
 // by says that it is not the scaler that writes replicas.

@@ -351,7 +351,7 @@ func (h *Health) notReporting() string {
 			names = append(names, v.Pod)
 		}
 	}
-	return listed(names, "does not report", "do not report")
+	return listed(names, "%s does not report", "%s do not report")
 }
 
 // print writes what is worth a line: everything but health.

@@ -144,7 +144,7 @@ func hotText(hot []Hot) string {
 				names = append(names, fmt.Sprintf("instance %d (%s %.2f x target)", h.Ordinal, h.Signal, h.Ratio))
 			}
 		}
-		if text := listed(names, "is overloaded", "are overloaded"); text != "" {
+		if text := listed(names, "%s is overloaded", "%s are overloaded"); text != "" {
 			parts = append(parts, text+", "+r.then)
 		}
 	}

@@ -191,10 +191,10 @@ func (m *measure) sample(in *Input, s *Signal, needRequest bool) (out sample) {
 			s.Missing = fmt.Sprintf("container %s of %s has no %s request, so it has no utilisation", missing[0], inst.Pod.Name, m.name)
 		}
 	}
-	s.unsure = cmp.Or(listed(ready, "is ready and has no fresh sample", "are ready and have no fresh sample"),
-		listed(others, "runs and has no fresh sample", "run and have no fresh sample"),
-		listed(resized, "is not resized in place yet", "are not resized in place yet"),
-		listed(notRunning(in), "owns resources and does not run", "own resources and do not run"))
+	s.unsure = cmp.Or(listed(ready, "%s is ready and has no fresh sample", "%s are ready and have no fresh sample"),
+		listed(others, "%s runs and has no fresh sample", "%s run and have no fresh sample"),
+		listed(resized, "%s is not resized in place yet", "%s are not resized in place yet"),
+		listed(notRunning(in), "%s owns resources and does not run", "%s own resources and do not run"))
 	return out
 }
 

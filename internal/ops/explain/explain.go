@@ -184,10 +184,10 @@ func (e *explainer) nothing() ops.Answer {
 	return answer(Nothing, "nothing-changes", false, "there are "+current+" instances, and "+desired+" are to be", params...)
 }
 
-// lasting is "" for a window of no length, else the words that follow a condition.
-func lasting(window time.Duration) string {
+// lasting is a condition that must be true for a whole window.
+func lasting(condition string, window time.Duration) string {
 	if window <= 0 {
-		return ""
+		return condition
 	}
-	return " for " + config.Duration(window).String()
+	return fmt.Sprintf("%s for %s", condition, config.Duration(window))
 }

@@ -83,7 +83,7 @@ func Copy(in decide.Input) decide.Input {
 // larger are the thresholds beyond which the size rises, each alone. An up window delays them.
 func (w *world) larger() (out []ops.Answer) {
 	d, c := w.base, &w.in.Config
-	up := lasting(c.Behavior.ScaleUp.StabilizationWindow.Std())
+	up := c.Behavior.ScaleUp.StabilizationWindow.Std()
 	size := strconv.Itoa(d.Desired)
 	rises := func(change func(*decide.Input)) bool {
 		return w.decided(func(in *decide.Input) { change(in); in.History.Recommendations = nil }) > d.Desired
@@ -95,7 +95,7 @@ func (w *world) larger() (out []ops.Answer) {
 		if target := use(c, s.Name); target != nil && s.Missing == "" && s.Ratio > 0 {
 			ratio := max(1+*c.Tolerance.Up, float64(d.Desired)/float64(*d.Current))
 			if s.Ratio < ratio && rises(func(in *decide.Input) { Scale(in, s.Name, ratio*(1+margin)/s.Ratio) }) {
-				out = append(out, answer(Larger, string(s.Name)+"-above", false, fmt.Sprintf("larger with %s above %.2f of its target%s%s", s.Name, ratio, percent(target, ratio), up),
+				out = append(out, answer(Larger, string(s.Name)+"-above", false, lasting(fmt.Sprintf("larger with %s above %.2f of its target%s", s.Name, ratio, percent(target, ratio)), up),
 					"signal", string(s.Name), "ratio", number(ratio), "now", number(s.Ratio), "size", size))
 			}
 		}
@@ -168,7 +168,7 @@ func (w *world) smaller() (out []ops.Answer) {
 	if w.decided(func(in *decide.Input) { change(in); in.History.Recommendations = nil }) < d.Desired {
 		window := c.Behavior.ScaleDown.StabilizationWindow.Std()
 		params = append(params, "size", strconv.Itoa(d.Desired), "for", config.Duration(window).String())
-		out = append(out, answer(Smaller, "all-below", false, "smaller with "+strings.Join(conditions, " and ")+lasting(window), params...))
+		out = append(out, answer(Smaller, "all-below", false, lasting("smaller with "+strings.Join(conditions, " and "), window), params...))
 	}
 	return out
 }

@@ -1,8 +1,10 @@
 // The page in a real browser, over a saved snapshot: nothing axe objects to, no errors, every flow by keyboard.
-// Environment: BROWSER is the program, SMALL and LARGE are addresses of the page over a small and a large snapshot.
+// Environment: BROWSER is the program, SMALL and LARGE are addresses of the page over a small and a large snapshot, and
+// SNAPSHOTS of others, by the file of each.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { accessible, fits, open, settled, show, tabTo } from './open.mjs';
+import fs from 'node:fs';
+import { accessible, fits, inChinese, open, settled, show, tabTo } from './open.mjs';
 
 const small = process.env.SMALL;
 const large = process.env.LARGE;
@@ -70,6 +72,35 @@ for (const [name, options, zoom] of [
     await close();
   });
 }
+
+test('every view of a snapshot speaks Chinese', async () => {
+  const all = Object.entries(JSON.parse(process.env.SNAPSHOTS)).map(([file, address]) => [
+    fs.readFileSync(file, 'utf8'),
+    address,
+  ]);
+  assert.ok(all.length > 1);
+  for (const [text, address] of [['metrics.k8s.io is not served', small], ...all]) {
+    const others = (said) => text.includes(said);
+    const { page, errors, close } = await open(address, { lang: 'zh' });
+    const { items } = await (await fetch(new URL('../v1/api/kinds', address))).json();
+    assert.ok(items.length > 0);
+    for (const { name } of items) {
+      const those = await (
+        await fetch(new URL(`../v1/api/kinds/${name}/instances?limit=${address === small ? 6 : 2}`, address))
+      ).json();
+      for (const view of ['instances', 'why', ...those.items.map((i) => `instances/${i.ordinal}`)]) {
+        await show(page, `#/kinds/${name}/${view}`);
+        await inChinese(page, `${address} ${name}/${view}`, others);
+      }
+    }
+    for (const view of ['#/overview', '#/find?q=1', '#/kinds/None/why']) {
+      await show(page, view);
+      await inChinese(page, `${address} ${view}`, others);
+    }
+    assert.deepEqual(errors, []);
+    await close();
+  }
+});
 
 const focused = (page) =>
   page.evaluate(() => document.activeElement?.textContent?.trim() || document.activeElement?.id || '');

@@ -2,7 +2,7 @@
 // Environment: BROWSER is the program, SERVER the server, CONTROL stops and starts it.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { accessible, context, fits, open, settled, show, tabTo } from './open.mjs';
+import { accessible, context, fits, inChinese, open, settled, show, tabTo } from './open.mjs';
 
 const { SERVER: server, CONTROL: control } = process.env;
 const page0 = server + '/ui/';
@@ -48,6 +48,23 @@ for (const [lang, theme] of [
     await close();
   });
 }
+
+test('every view of what moves speaks Chinese', async () => {
+  const { page, errors, close } = await open(page0, { lang: 'zh' });
+  for (const view of views) {
+    await show(page, view);
+    await inChinese(page, view);
+  }
+  for (const size of ['32', '101']) {
+    await show(page, `#/kinds/Thing/rebalance?what=size&size=${size}`);
+    await page.click('form button[type=submit]');
+    await page.waitForSelector(size === '32' ? '.plan' : '.failed');
+    await inChinese(page, `a plan for ${size}`);
+  }
+  assert.match(await page.textContent('.failed'), /必须在 3 与 90 之间/);
+  assert.equal(errors.length, 1, 'that of the browser, on the refused preview');
+  await close();
+});
 
 test('nothing is cut off in what moves', async () => {
   const { page, close } = await open(page0, { lang: 'xx', width: 320 });
@@ -214,7 +231,7 @@ for (const lang of ['en', 'zh']) {
     await page.keyboard.type('320');
     await page.keyboard.press('Enter');
     await page.waitForSelector('section[aria-labelledby=preview] .failed');
-    assert.match(await page.textContent('.failed'), /at most 100/);
+    assert.match(await page.textContent('.failed'), lang === 'zh' ? /3 与 90 之间/ : /between 3 and 90/);
     await page.keyboard.press('Backspace');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.plan');
@@ -382,7 +399,7 @@ test('a session that ends says so ten minutes before, and a token makes a new on
   await page.click('.standing.warn a');
   await page.reload();
   await page.waitForSelector('.failed');
-  assert.match(await page.textContent('.failed'), /kubectl create token/);
+  assert.match(await page.textContent('.failed'), /kubectl -n iota create token/);
   await accessible(page, 'sign in');
   await tabTo(page, 'input[type=password]');
   await page.keyboard.type('the-token');

@@ -65,6 +65,36 @@ export async function accessible(page, where) {
   assert.deepEqual(found, [], where);
 }
 
+/**
+ * Fails where the page in Chinese shows three Latin words in a row, in a text or in what a listener is told. Lines to type
+ * and queries may be so, and what others said, which is marked as theirs: others says whether they did.
+ */
+export async function inChinese(page, where, others = () => false) {
+  const { quoted, left } = await page.evaluate(() => {
+    const words = /\p{Script=Latin}{2,}[,:;]? \p{Script=Latin}{2,}[,:;]? \p{Script=Latin}{2,}/u;
+    const left = [];
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let n = walk.nextNode(); n; n = walk.nextNode())
+      if (
+        !n.parentElement.closest('script, style, noscript, q[lang="en"], code') &&
+        words.test(n.data) &&
+        !n.data.startsWith('SELECT ')
+      )
+        left.push(n.data);
+    for (const e of document.querySelectorAll('[aria-label], [title], [placeholder]'))
+      for (const name of ['aria-label', 'title', 'placeholder'])
+        if (words.test(e.getAttribute(name) ?? '')) left.push(e.getAttribute(name));
+    for (const e of document.querySelectorAll('[lang="en"]:not(q, option)')) left.push(e.textContent);
+    return { quoted: [...document.querySelectorAll('q[lang="en"]')].map((q) => q.textContent), left };
+  });
+  assert.deepEqual(left, [], where);
+  assert.deepEqual(
+    quoted.filter((q) => !others(q)),
+    [],
+    `${where}: what our own server says stands as others' words`,
+  );
+}
+
 /** Fails where something is cut off or the page scrolls sideways. */
 export async function fits(page, where) {
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where} scrolls sideways`);

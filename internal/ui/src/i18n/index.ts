@@ -5,19 +5,24 @@ import { format, number, type Params } from './format';
 export type Key = keyof typeof en;
 export type Catalogue = Record<Key, string>;
 export type Lang = 'en' | 'zh' | 'xx';
+/** A part of what the server says: our words, a line to type, or what others said, in their words. */
+export type Part = string | { code: string } | { said: string };
 
 const kept = 'shardscaler.lang';
 
 /** The language in force, and its catalogue. Both change together. */
 export const lang = signal<Lang>('en');
 const catalogue = signal<Catalogue>(en);
-const server = signal<Record<string, string>>({});
+const reader = signal<(text: string) => Part[]>((text) => [text]);
 
 /** Loads a language and puts it in force. xx is English made longer, to test the layout. */
 export async function use(next: Lang): Promise<void> {
   const zh = next === 'zh' ? await import('./zh') : undefined;
   catalogue.value = zh ? zh.zh : next === 'xx' ? (await import('./pseudo')).pseudo(en) : en;
-  server.value = zh ? zh.server : {};
+  const read = (): void => {
+    reader.value = (text) => (zh ? zh.say(text, () => lang.peek() === next && read()) : [text]);
+  };
+  read();
   lang.value = next;
   document.documentElement.lang = next === 'zh' ? 'zh-CN' : 'en';
 }
@@ -60,15 +65,9 @@ export function tCode(prefix: string, code: string, params: Params = {}): string
   return key in en ? format(catalogue.value[key as Key], params, locale()) : undefined;
 }
 
-/**
- * What the server said in English, in the language in force; undefined where it is to be shown as it is. code is
- * that of an alarm, a cure or an answer.
- */
-export function tServer(code: string, params: Params = {}): string | undefined {
-  const message = server.value[code];
-  const exact = Object.entries(params).map(([name, v]) => [name, /^\d+\.\d+$/.test(String(v)) ? Number(v) : v]);
-  const text = message && format(message, Object.fromEntries(exact) as Params, locale());
-  return text?.includes('{') ? undefined : text;
+/** What the server says in English, in the language in force. */
+export function said(text: string): Part[] {
+  return reader.value(text);
 }
 
 /** A number in the locale's way. */

@@ -1,4 +1,5 @@
-import type { Catalogue } from './index';
+import type { Catalogue, Part } from './index';
+import { inChinese, learn } from './read';
 
 // 页面上的中文。键与 en.ts 相同；产品用词见 glossary.ts。
 export const zh: Catalogue = {
@@ -449,6 +450,27 @@ export const zh: Catalogue = {
   'entry.moves': '迁移',
   'entry.change': '人工操作',
   'entry.gap': '缺口',
+  'op.drain': '排空实例',
+  'op.undrain': '结束排空',
+  'op.pin': '固定资源',
+  'op.unpin': '结束固定',
+  'op.move': '迁移资源',
+  'op.set-size': '设定规模',
+  'op.end-size': '规模恢复由信号决定',
+  'op.set-limits': '更改限制',
+  'op.orchestrate-kind': '要求领导者立即检查',
+  'op.pause-kind': '暂停迁移',
+  'op.resume-kind': '恢复迁移',
+  'op.rollback-kind': '回滚迁移',
+  'op.confirm-kind': '确认删除',
+  'op.reassign-instance': '认定 Pod 已停止',
+  'op.apply-plan': '应用计划',
+  'op.orchestrate': '重新编排',
+  'op.pause': '暂停迁移',
+  'op.resume': '恢复迁移',
+  'op.rollback': '回滚迁移',
+  'op.confirm-deletes': '确认删除',
+  'op.reassign': '认定 Pod 已停止',
   'gap.no-leader': '没有副本担任领导者。',
   'gap.leader-ended': '领导者在写入最后一分钟之前结束。',
   'gap.blind': '输入无法读取。',
@@ -500,73 +522,12 @@ export const zh: Catalogue = {
   'said.ends': '您的会话即将结束',
 };
 
-/** The server's sentences by the code that it gives beside them. What is not here is shown in English. */
-export const server: Record<string, string> = {
-  'alarm.source-too-old': '{source} 上次读取是在 {age} 之前，最多允许 {limit}',
-  'alarm.excess': '超出 {max} × {capacity} 的资源：{excess} 个；它们没有实例可用，正在等待',
-  'alarm.at-max': '信号要求 {needed} 个实例，最大规模为 {max}',
-  'alarm.overloaded': '实例 {instance} 达到 {signal} 目标的 {ratio} 倍，迁移和扩容都无济于事',
-  'alarm.deletes-waiting': '第 {set} 组：{known} 个资源中有 {count} 个在目录中缺失，等待人工确认',
-  'alarm.unassigned': '等待实例的资源：{count} 个',
-  'alarm.paused': '自愿迁移已暂停',
-  'cure.stopped': '排除句中所指的原因（其他客户端在该类别的 znode 下写入、缺少权限、znode 无法读取）；之后自动恢复',
-  'cure.refused': '检查 ZooKeeper 对该路径的权限和配额；会自动重试，间隔逐渐加长',
-  'cure.undecided': '查看领导者的日志：它没有做决定，或者决定未能写入 ZooKeeper',
-  'cure.blind': '使所指的输入可读；之后自动恢复',
-  'cure.configuration-refused': '更正 ConfigMap；`shardscaler check-config FILE` 会指出错误',
-  'cure.at-max': '调高最大规模，或降低各信号的需要',
-  'cure.unschedulable': '增加节点，或降低 Pod 的 requests',
-  'cure.size-not-written': '查看句中 API 服务器的消息',
-  'cure.overloaded': '负载来自单个资源：拆分它，或提高 Pod 的 requests',
-  'cure.denied': '在 shardscaler 的 Role 中加入该权限（manifests/base/rbac.yaml）',
-  'cure.conflict': '删除 HPA，或将 replicas.owner 设为 hpa',
-  'cure.not-acknowledging': '用会确认的版本重启这些 Pod，或设置 handOff: immediate',
-  'cure.drain-blocked': '排除句中所指的原因：别处的空间、固定、尚未释放的实例',
-  'cure.moves-blocked': '若自行结束则无需处理；否则排除句中所指的原因',
-  'cure.duplicates': '找出在该类别的 znode 下写入的其他客户端',
-  'cure.unannounced': '让代理的 ACL 允许 shardscaler 订阅 cm/notify，并让平台发布它',
-  'cure.parked': '增加空间，或更改句中所指的固定',
-  'cure.unassigned': '若数字在下降则无需处理；否则查看其他告警',
-  'cure.health-suspended': '在此结束之前不会重启或重新指派任何实例：查看它们有何共同之处',
-  'answer.tolerance-within': '与目标之比为 {ratios}：在容差之内，要求保持现有规模',
-  'answer.tolerance-outside': '与目标之比为 {ratios}：超出容差',
-  'answer.tolerance-none': '没有计入 CPU 或内存用量；资源数量没有容差',
-  'answer.bounds-free': '最小规模 {init} 和最大规模 {max} 没有改变规模',
-  'answer.bounds-init': '要求 {asked}，最小规模为 {bound}',
-  'answer.bounds-max': '要求 {asked}，最大规模为 {bound}',
-  'answer.policies-free': '没有策略或冷却限制这次变化',
-  'answer.policies-rate': '要求 {asked}，受速率限制，现在为 {now}',
-  'answer.policies-cool-down': '要求 {asked}，处于冷却期，现在为 {now}',
-  'answer.window-free': '过去的推荐值没有改变规模',
-  'answer.window-higher': '现在要求 {asked}，受窗口影响保持在 {now}',
-  'answer.window-lower': '现在要求 {asked}，受窗口影响仍为 {now}',
-  'answer.missing-none': '每个已配置的信号都有值',
-  'answer.nothing-to-do': '需要 {needed} 个实例，现有数量相同',
-  'answer.nothing-kept': '需要 {needed} 个实例，保持 {current} 个',
-  'answer.nothing-changes': '现有 {current} 个实例，应为 {desired} 个',
-  'answer.hpa': '副本数由 HPA 写入：请向它要求其他规模（kubectl describe hpa）',
-  'answer.resources-above': '资源超过 {resources} 个时扩容',
-  'answer.max-above': '最大规模高于 {max} 时扩容：要求 {asked}',
-  'answer.target-below': 'targetPerInstance 不高于 {target} 时扩容',
-  'answer.window-ends': '窗口于 {until} 结束时缩容，前提是在此之前信号没有更高要求',
-  'answer.cool-down-ends': '冷却于 {until} 结束时改变',
-  'answer.tolerance-blind': '没有计算任何内容',
-  'answer.bounds-blind': '没有计算任何内容',
-  'answer.policies-blind': '没有计算任何内容',
-  'answer.window-blind': '没有计算任何内容',
-  'answer.missing-blind': '没有计算任何内容',
-  'answer.set-by-person': '规模由 {by} 设定为 {size}：结束该设定后重新按信号决定',
-  'answer.cpu-above': 'CPU 高于目标的 {ratio} 倍时扩容（现在为 {now} 倍）',
-  'answer.memory-above': '内存高于目标的 {ratio} 倍时扩容（现在为 {now} 倍）',
-  'answer.all-below': '{conditions}，并持续 {for} 时缩容',
-  'answer.below-resources': '资源不超过 {resources} 个',
-  'answer.below-cpu': 'CPU 低于目标的 {cpu} 倍',
-  'answer.below-memory': '内存低于目标的 {memory} 倍',
-  'answer.init-below': '最小规模低于 {init} 时缩容：要求 {asked}',
-  'alarm.not-acknowledging': '{of} 个实例中有 {count} 个不确认它们所持有的内容',
-  'alarm.instances': '{count} 个实例：{condition}',
-  'alarm.duplicates': '自当前领导者起，在两处发现的资源：{count} 个，例如 {example}',
-  'cure.deletes-waiting': '如果这些行确已不在目录中：在“再均衡”中确认删除',
-  'cure.excess': '调高最大规模或容量：在“再均衡”中预览',
-  'cure.foreign-writer': '停止另一个写入者，然后暂停再恢复该类别',
-};
+let more: Promise<void> | undefined;
+
+/** A text of the server in Chinese. What it cannot read may be a fault that few ever see: then it learns these, and tells. */
+export function say(text: string, learned: () => void): Part[] {
+  const parts = inChinese(text);
+  if (!more && parts.some((p) => typeof p === 'object' && 'said' in p))
+    more = import('./faults.zh.json').then((m) => (learn(m.default), learned()));
+  return parts;
+}

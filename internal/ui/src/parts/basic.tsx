@@ -4,7 +4,7 @@ import type { Problem } from '../api/client';
 import type { Instance } from '../api/types';
 import { lagOf, now } from '../data/store';
 import { say, stamp } from '../data/times';
-import { lang, n, t, tCode, type Key } from '../i18n';
+import { n, said, t, tCode, type Key } from '../i18n';
 
 /** The heading of a view. It takes the focus when the view is come to by a link. */
 export function Title({ children }: { children: ComponentChildren }) {
@@ -31,9 +31,22 @@ export function sayLag(i: Instance): string {
   return lag === undefined ? t('unknown') : say(lag);
 }
 
-/** A sentence of the server, which is English whatever the page's language. */
+/** A sentence of the server, in the language in force; what others said stays in their words. */
 export function Server({ children }: { children: string }) {
-  return lang.value === 'zh' ? <span lang="en">{children}</span> : <>{children}</>;
+  return (
+    <>
+      {said(children).map((p, i) => {
+        if (typeof p === 'string') return p;
+        return 'code' in p ? (
+          <code key={i}>{p.code}</code>
+        ) : (
+          <q key={i} lang="en">
+            {p.said}
+          </q>
+        );
+      })}
+    </>
+  );
 }
 
 /** A word for a code of the server: the catalogue's, else the code itself. */
@@ -72,14 +85,14 @@ const tones: Record<string, string> = {
   shrink: 'note',
 };
 
-/** A state: a shape and a word, never a colour alone. */
-export function State({ prefix, code }: { prefix: string; code: string }) {
+/** A state: a shape and a word, never a colour alone. Without prefix the word is in what follows. */
+export function State({ prefix, code }: { prefix?: string; code: string }) {
   return (
     <span class={`state ${tones[code] ?? ''}`}>
       <span aria-hidden="true" class="glyph">
         {glyphs[code] ?? '·'}
       </span>
-      {word(prefix, code)}
+      {prefix && word(prefix, code)}
     </span>
   );
 }

@@ -2,7 +2,7 @@ import type { Alarm, Kind, Source } from '../api/types';
 import { to } from '../data/route';
 import { kinds } from '../data/store';
 import { sayText } from '../data/times';
-import { lang, t, tServer } from '../i18n';
+import { t } from '../i18n';
 import { Age, Bar, Empty, Num, Server, State, Title, word } from '../parts/basic';
 
 export function Overview() {
@@ -28,7 +28,7 @@ function Card({ kind }: { kind: Kind }) {
         <h2 id={id}>
           <a href={to(['kinds', kind.name, 'instances'])}>{kind.name}</a>
         </h2>
-        <State prefix="verb" code={kind.verb ?? 'still'} />
+        {kind.blind && <State prefix="verb" code="still" />}
         {kind.paused.value && <span class="state warn">❙❙ {t('paused')}</span>}
         {kind.groups.map((g) => (
           <span key={g.statefulSet} class="dim">
@@ -38,7 +38,7 @@ function Card({ kind }: { kind: Kind }) {
       </header>
       <Sizes kind={kind} />
       <p class="why">
-        {kind.reason && <strong>{word('reason', kind.reason)}: </strong>}
+        {!kind.blind && <State code={kind.verb ?? 'still'} />}
         <Server>{kind.blind ?? kind.why}</Server>{' '}
         <a href={to(['kinds', kind.name, 'why'])}>
           {t('why.link')}
@@ -209,15 +209,9 @@ function Alarms({ kind }: { kind: Kind }) {
 }
 
 function AlarmItem({ alarm: a, kind }: { alarm: Alarm; kind: string }) {
-  const params = { ...a.params };
-  if (params.condition) params.condition = word('health', params.condition);
-  if (params.source) params.source = word('source', params.source);
-  if (params.signal) params.signal = word('signal', params.signal);
-  const text = tServer(`alarm.${a.name}`, params);
-  const cure = tServer(`cure.${a.name}`, params);
   return (
     <li class={a.severity}>
-      <State prefix="severity" code={a.severity} /> <AlarmText alarm={a} text={text} />
+      <State prefix="severity" code={a.severity} /> <Server>{a.text}</Server>
       {a.since && (
         <span class="dim">
           {' '}
@@ -230,10 +224,10 @@ function AlarmItem({ alarm: a, kind }: { alarm: Alarm; kind: string }) {
         </a>
       ))}
       {(a.ordinals?.length ?? 0) > 5 && <span class="dim"> {t('more', { n: (a.ordinals?.length ?? 0) - 5 })}</span>}
-      {(cure || a.cure) && (
+      {a.cure && (
         <p class="cure">
           <strong>{t('todo')} </strong>
-          {cure ?? <Server>{a.cure}</Server>}
+          <Server>{a.cure}</Server>
         </p>
       )}
     </li>
@@ -268,16 +262,5 @@ function Inputs({ sources }: { sources: Source[] }) {
         </table>
       </div>
     </details>
-  );
-}
-
-/** The sentence of an alarm: translated, or its name in the reader's language and the server's English. */
-function AlarmText({ alarm, text }: { alarm: Alarm; text: string | undefined }) {
-  if (text) return <span>{text}</span>;
-  return (
-    <span>
-      {lang.value === 'zh' && <strong>{word('alarm', alarm.name)} </strong>}
-      <Server>{alarm.text}</Server>
-    </span>
   );
 }

@@ -121,7 +121,7 @@ function Detail({ kind, entry: e }: { kind: string; entry: Entry }) {
   if (e.decision) {
     return (
       <>
-        <State prefix="verb" code={e.decision.verb} /> <Server>{e.decision.summary}</Server>{' '}
+        <State code={e.decision.verb} /> <Server>{e.decision.summary}</Server>{' '}
         {e.decision.whole && <a href={to(['kinds', kind, 'why', e.id])}>{t('why.link')}</a>}
       </>
     );
@@ -130,8 +130,13 @@ function Detail({ kind, entry: e }: { kind: string; entry: Entry }) {
   if (e.change) {
     return (
       <>
-        <strong>{e.change.by}</strong> {e.change.what}{' '}
-        {(e.change.before || e.change.after) && <Server>{`${e.change.before ?? ''} → ${e.change.after ?? ''}`}</Server>}
+        <strong>{e.change.by}</strong> {word('op', e.change.what)}
+        {(e.change.before || e.change.after) && (
+          <>
+            {': '}
+            <Server>{e.change.before ?? ''}</Server> → <Server>{e.change.after ?? ''}</Server>
+          </>
+        )}
       </>
     );
   }

@@ -1,9 +1,8 @@
-import type { ComponentChildren } from 'preact';
 import { address, ofKind } from '../api/client';
 import type { Answer, Decision, Kind, Report, Signal } from '../api/types';
 import { useLoad } from '../data/load';
 import { to } from '../data/route';
-import { locale, n, t, tServer } from '../i18n';
+import { n, t } from '../i18n';
 import { Age, Bar, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
 
 /** Why a kind has its size; past is the id of a decision of its history. */
@@ -31,7 +30,7 @@ export function Explained({ decision, report: d, kind }: { decision: Decision; r
   return (
     <>
       <p class="lead">
-        <State prefix="verb" code={d.verb} /> <Server>{d.summary}</Server>
+        <State code={d.verb} /> <Server>{d.summary}</Server>
         <span class="dim">
           {' '}
           <Age at={d.at} />
@@ -51,7 +50,9 @@ export function Explained({ decision, report: d, kind }: { decision: Decision; r
           <h2 id="otherwise">{t('otherwise')}</h2>
           <ul class="points">
             {decision.explanation.otherwise.map((a) => (
-              <li key={a.code + a.text}>{answerText(a)}</li>
+              <li key={a.code + a.text}>
+                <Server>{a.text}</Server>
+              </li>
             ))}
           </ul>
         </section>
@@ -60,21 +61,15 @@ export function Explained({ decision, report: d, kind }: { decision: Decision; r
   );
 }
 
-function answerText(a: Answer): ComponentChildren {
-  const params = a.params ?? {};
-  const all = ['resources', 'cpu', 'memory'].filter((p) => params[p]);
-  const conditions = all.map((p) => tServer(`answer.below-${p}`, params) ?? p); // those of all-below
-  const list = new Intl.ListFormat(locale()).format(conditions);
-  return tServer(`answer.${a.code}`, { ...params, conditions: list }) ?? <Server>{a.text}</Server>;
-}
-
 function AnswerItem({ answer: a }: { answer: Answer }) {
   return (
     <div class={a.applies ? 'applies' : ''}>
       <dt>
         {word('question', a.question)} <span class="chip">{a.applies ? t('applies') : t('appliesNot')}</span>
       </dt>
-      <dd>{answerText(a)}</dd>
+      <dd>
+        <Server>{a.text}</Server>
+      </dd>
     </div>
   );
 }
