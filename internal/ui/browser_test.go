@@ -47,8 +47,5 @@ func serve(t *testing.T, s decide.Saved) string {
 
 // The tests themselves are in test/browser.mjs.
 func TestThePageInARealBrowser(t *testing.T) {
-	dir := workshop(t)
-	browser, env := servers.Browser(t)
-	env = append(env, "BROWSER="+browser, "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
-	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/browser.mjs")
+	servers.RunBrowser(t, "test/browser.mjs", "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
 }

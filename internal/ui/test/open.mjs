@@ -14,8 +14,13 @@ before(async () => {
 after(() => browser.close());
 
 /** Opens a context with a language and colours. */
-export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800 } = {}) {
-  const made = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce', timezoneId: 'UTC' });
+export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800, ...others } = {}) {
+  const made = await browser.newContext({
+    viewport: { width, height },
+    reducedMotion: 'reduce',
+    timezoneId: 'UTC',
+    ...others,
+  });
   await made.addInitScript(
     ([l, t]) => {
       localStorage.setItem('shardscaler.lang', l);
@@ -30,7 +35,7 @@ export async function context({ lang = 'en', theme = 'light', width = 1280, heig
 export async function open(address, options = {}, made = undefined) {
   const within = made ?? (await context(options));
   const page = await within.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000); // on a machine that does much else; it bounds failures alone
   const errors = [];
   const outside = [];
   // Find asks whether there is a resource, an instance or a node of a name: there is none is an answer, too.

@@ -138,6 +138,7 @@ export const en = {
   'reason.not-every-instance-reports': 'not every instance reports',
   'reason.pods-not-adopted': 'pods not adopted',
   'reason.paused': 'paused',
+  'reason.set-by-person': 'set by a person',
   'reason.blind-store': 'ZooKeeper not readable',
   'reason.blind-cluster': 'Kubernetes not readable',
   'reason.no-statefulset': 'no StatefulSet',

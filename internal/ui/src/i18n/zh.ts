@@ -140,6 +140,7 @@ export const zh: Catalogue = {
   'reason.not-every-instance-reports': '并非所有实例都上报',
   'reason.pods-not-adopted': 'Pod 未被接管',
   'reason.paused': '已暂停',
+  'reason.set-by-person': '由人设定',
   'reason.blind-store': '无法读取 ZooKeeper',
   'reason.blind-cluster': '无法读取 Kubernetes',
   'reason.no-statefulset': '没有 StatefulSet',
