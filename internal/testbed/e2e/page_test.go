@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -37,13 +40,22 @@ func TestThePage(t *testing.T) {
 	t.Cleanup(world.Close)
 
 	address, end := w.of(w.newPlugin(), product.Operator).serves()
-	servers.RunBrowser(t, "test/running.mjs", "PAGE="+address, "DOOR=https://"+w.Servers[0].Secure, "TOKEN="+token,
+	servers.RunBrowser(t, "test/running.mjs", "PAGE="+address, "DOOR=https://"+w.Servers[0].Secure, "TRUSTED="+w.keyHash(), "TOKEN="+token,
 		"WORLD="+world.URL, "USER=system:serviceaccount:"+w.Namespace+":"+product.Operator)
 	end()
 
 	w.holds(w.settled(thing, thingSet, size, len(ids)-len(gone)), ids[len(gone):])
 	w.lostNothing(thing, gone)
 	require.Positive(t, w.drainedFirst(thing, thingSet, size), "the set size has ended")
+}
+
+// keyHash is that of the key of the serving certificate, as browsers write it.
+func (w *world) keyHash() string {
+	w.t.Helper()
+	pair, err := tls.LoadX509KeyPair(w.Certs.ServerCert, w.Certs.ServerKey)
+	require.NoError(w.t, err)
+	sum := sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // heldThings is what ZooKeeper and the StatefulSet hold of the Things.

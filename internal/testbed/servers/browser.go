@@ -101,12 +101,9 @@ func RunNode(t testing.TB, dir string, env []string, line ...string) {
 	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
-	switch {
-	case err != nil:
-		t.Fatalf("%v: %v\n%s", line, err, out)
-	case testing.Verbose():
-		t.Logf("%v\n%s", line, out)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %v", line, err)
 	}
 }
 

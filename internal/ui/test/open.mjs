@@ -7,20 +7,19 @@ import { chromium } from 'playwright-core';
 
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+const args = ['--no-sandbox', '--disable-gpu'];
+// The hash of a certificate's key that counts as trusted, in workers too, where ignoreHTTPSErrors does not reach.
+if (process.env.TRUSTED) args.push(`--ignore-certificate-errors-spki-list=${process.env.TRUSTED}`);
+
 let browser;
 before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.BROWSER, args: ['--no-sandbox', '--disable-gpu'] });
+  browser = await chromium.launch({ executablePath: process.env.BROWSER, args });
 });
 after(() => browser.close());
 
 /** Opens a context with a language and colours. */
-export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800, ...others } = {}) {
-  const made = await browser.newContext({
-    viewport: { width, height },
-    reducedMotion: 'reduce',
-    timezoneId: 'UTC',
-    ...others,
-  });
+export async function context({ lang = 'en', theme = 'light', width = 1280, height = 800 } = {}) {
+  const made = await browser.newContext({ viewport: { width, height }, reducedMotion: 'reduce', timezoneId: 'UTC' });
   await made.addInitScript(
     ([l, t]) => {
       localStorage.setItem('shardscaler.lang', l);
