@@ -38,8 +38,8 @@ const moved = async (page) => {
 /** The pictures of each moment; ready waits for what they are to show. */
 const pictures = {
   loaded: [
-    { name: 'why', view: 'kinds/Thing/why', height: 800, ready: sampled },
-    { name: 'why-zh', view: 'kinds/Thing/why', lang: 'zh', height: 800, ready: sampled },
+    { name: 'why', view: 'kinds/Thing/why', height: 860, ready: sampled },
+    { name: 'why-zh', view: 'kinds/Thing/why', lang: 'zh', height: 860, ready: sampled },
     { name: 'instance-zh-narrow', view: 'kinds/Thing/instances/13', lang: 'zh', width: 390, height: 1100 },
   ],
   deleted: [
