@@ -61,8 +61,9 @@ lint: ## Check the code with golangci-lint, at the version of tools/lint (the fi
 	$(GO) -C tools/bars tool -modfile=../lint/go.mod golangci-lint run --allow-parallel-runners --timeout 20m ./...
 
 .PHONY: screenshots
-screenshots: ## Take the pictures of docs/images anew, in a real browser
-	SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run TestScreenshots ./internal/ui
+screenshots: ## Play the demonstration and take the pictures of docs/images anew, in a real browser
+	@SHARDSCALER_REQUIRE_SERVERS=1 SHARDSCALER_REQUIRE_DEBIAN=1 SHARDSCALER_SCREENSHOTS=$(CURDIR)/docs/images $(GO) run ./cmd/sandbox exec -- \
+		$(GO) test -count=1 -timeout 30m -run TestScreenshots -v ./internal/testbed/story
 
 .PHONY: generate
 generate: ## Write the deep copies and the CustomResourceDefinition that follow from adapter/v1alpha1

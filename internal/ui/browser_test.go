@@ -60,8 +60,6 @@ func serve(t *testing.T, s decide.Saved) string {
 
 // The tests themselves are in test/browser.mjs.
 func TestThePageInARealBrowser(t *testing.T) {
-	dir := workshop(t)
-	browser, env := servers.Browser(t)
 	files, err := filepath.Glob("../../scaler/decide/testdata/snapshots/*.json")
 	require.NoError(t, err)
 	snapshots := map[string]string{} // addresses, by file
@@ -76,6 +74,5 @@ func TestThePageInARealBrowser(t *testing.T) {
 	}
 	list, err := json.Marshal(snapshots)
 	require.NoError(t, err)
-	env = append(env, "SNAPSHOTS="+string(list), "BROWSER="+browser, "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
-	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/browser.mjs")
+	servers.RunBrowser(t, "test/browser.mjs", "SNAPSHOTS="+string(list), "SMALL="+serve(t, snapshot(t, 40, true)), "LARGE="+serve(t, snapshot(t, 2000, false)))
 }

@@ -5,9 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -40,16 +39,6 @@ type world struct {
 	view    ops.View
 	said    []string // what was asked for, in order
 	streams int      // that were begun
-
-	others map[string]*ops.View // kinds beside Thing, which do not change
-	still  bool                 // nothing changes, and it is always opstest.Now
-}
-
-func (w *world) now() time.Time {
-	if w.still {
-		return opstest.Now
-	}
-	return time.Now()
 }
 
 func newWorld(t *testing.T) *world {
@@ -67,22 +56,15 @@ func newWorld(t *testing.T) *world {
 	return &world{view: *v}
 }
 
-func (w *world) Kinds() []string {
-	return append([]string{"Thing"}, slices.Sorted(maps.Keys(w.others))...)
-}
+func (w *world) Kinds() []string { return []string{"Thing"} }
 
 // View implements kinds.Reads. With each second the instances hold something else: what held least
 // holds most.
 func (w *world) View(kind string) (*ops.View, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if other, known := w.others[kind]; known {
-		return other, true
-	}
 	v := w.view
-	if v.Now = w.now(); w.still {
-		return &v, kind == "Thing"
-	}
+	v.Now = time.Now()
 	v.Snapshot.Instances = slices.Clone(v.Snapshot.Instances)
 	for i := range v.Snapshot.Instances {
 		list := *v.Snapshot.Instances[i].List
@@ -100,10 +82,7 @@ func (w *world) note(format string, args ...any) {
 
 // History implements kinds.Histories: a day of samples, and one entry of each other type.
 func (w *world) History(string, history.Query) ops.EntryList {
-	if w.still {
-		return w.day()
-	}
-	now := w.now()
+	now := time.Now()
 	list := ops.EntryList{Since: now.Add(-24 * time.Hour)}
 	add := func(minutes int, e ops.Entry) {
 		e.At, e.ID = now.Add(-time.Duration(minutes)*time.Minute), fmt.Sprint(e.Type, minutes)
@@ -129,7 +108,7 @@ func (w *world) Decided(_, id string) (ops.Decision, bool) {
 
 func (w *world) Resource(_, id string) (ops.Resource, bool) {
 	at := 3
-	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: w.now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
+	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
 }
 
 func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
@@ -182,10 +161,7 @@ func (w *world) Preview(_ context.Context, _ string, c ops.Change) (ops.Plan, er
 		return ops.Plan{}, fmt.Errorf("%w: %w", kinds.ErrInvalid, err)
 	}
 	w.note("preview %s", text(c))
-	p := ops.Plan{ID: "plan-1", Change: c, Made: w.now(), Expires: w.now().Add(10 * time.Minute), Takes: "1m30s"}
-	if w.still && c.Drain != nil {
-		return w.drained(p, *c.Drain), nil
-	}
+	p := ops.Plan{ID: "plan-1", Change: c, Made: time.Now(), Expires: time.Now().Add(10 * time.Minute), Takes: "1m30s"}
 	if c.Size != nil {
 		p.Size = &ops.SizeChange{Before: 30, After: *c.Size, Why: "a person set the size to 32 (ann) until that is ended; maximum (max) is 90"}
 	}
@@ -259,39 +235,11 @@ func (w *world) handler(t *testing.T) http.Handler {
 	return mux
 }
 
-// restartable serves at one address, and stops and starts as it is told by POST /stop and /start at
-// another.
-func restartable(t *testing.T, h http.Handler) (address, control string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	at := listener.Addr().String()
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ConnContext: stream.ConnContext}
-	go func() { _ = server.Serve(listener) }()
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { _ = server.Close() })
-	mux.HandleFunc("POST /start", func(w http.ResponseWriter, _ *http.Request) {
-		again, err := net.Listen("tcp", at)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		server = &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ConnContext: stream.ConnContext}
-		go func(s *http.Server) { _ = s.Serve(again) }(server)
-	})
-	other, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	controls := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
-	go func() { _ = controls.Serve(other) }()
-	t.Cleanup(func() { _, _ = controls.Close(), server.Close() })
-	return "http://" + at, "http://" + other.Addr().String()
-}
-
 // The tests themselves are in test/live.mjs.
 func TestALivePageInARealBrowser(t *testing.T) {
-	dir := workshop(t)
-	browser, env := servers.Browser(t)
-	address, control := restartable(t, newWorld(t).handler(t))
-	env = append(env, "BROWSER="+browser, "SERVER="+address, "CONTROL="+control)
-	runIn(t, dir, env, "node", "--test", "--test-reporter=spec", "test/live.mjs")
+	server := httptest.NewUnstartedServer(newWorld(t).handler(t))
+	server.Config.ConnContext = stream.ConnContext
+	server.Start()
+	t.Cleanup(server.Close)
+	servers.RunBrowser(t, "test/live.mjs", "SERVER="+server.URL)
 }

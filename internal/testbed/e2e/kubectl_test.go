@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,14 +30,27 @@ type plugin struct {
 	kubeconfig string
 }
 
-// newPlugin builds the plugin into a folder beside kubectl.
+// pluginProgram is built once, beside the other programs.
+var pluginProgram = sync.OnceValues(func() (string, error) {
+	root, err := servers.ModuleRoot()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(filepath.Dir(programs.Shardscaler), "kubectl-shardscaler")
+	out, err := gocmd.Command(context.Background(), root, "build", "-o", file, "./cmd/kubectl-shardscaler").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the plugin: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// newPlugin returns a folder that has the plugin and kubectl.
 func (w *world) newPlugin() string {
 	w.t.Helper()
-	root, err := servers.ModuleRoot()
+	program, err := pluginProgram()
 	require.NoError(w.t, err)
 	folder := w.t.TempDir()
-	out, err := gocmd.Command(w.t.Context(), root, "build", "-o", folder+string(filepath.Separator), "./cmd/kubectl-shardscaler").CombinedOutput()
-	require.NoError(w.t, err, "%s", out)
+	require.NoError(w.t, os.Link(program, filepath.Join(folder, filepath.Base(program)))) // a program of its own: commands write beside it
 	require.NoError(w.t, os.Symlink(w.Env.Kubernetes.Kubectl, filepath.Join(folder, "kubectl")))
 	return folder
 }

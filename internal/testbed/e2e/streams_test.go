@@ -121,9 +121,8 @@ func (w *world) streamsThroughTheAPIServer(through *rest.Config) {
 	f.ends()
 }
 
-// opensThePage is `kubectl shardscaler ui`: the page and its calls are answered as the operator's, to
-// the browser that came by the address alone.
-func (p *plugin) opensThePage() {
+// serves is `kubectl shardscaler ui` until it is ended; it returns the address that that prints.
+func (p *plugin) serves() (address string, end func()) {
 	p.t.Helper()
 	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.path, "kubectl"), "shardscaler", "ui", "--no-browser")
 	cmd.Env = p.env()
@@ -132,6 +131,18 @@ func (p *plugin) opensThePage() {
 	require.NoError(p.t, cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(p.t, err)
+	return strings.TrimSpace(line), func() {
+		p.t.Helper()
+		require.NoError(p.t, cmd.Process.Signal(syscall.SIGINT))
+		require.NoError(p.t, cmd.Wait())
+	}
+}
+
+// opensThePage is `kubectl shardscaler ui`: the page and its calls are answered as the operator's, to
+// the browser that came by the address alone.
+func (p *plugin) opensThePage() {
+	p.t.Helper()
+	address, end := p.serves()
 	jar, err := cookiejar.New(nil)
 	require.NoError(p.t, err)
 	browser := &http.Client{Jar: jar}
@@ -148,7 +159,7 @@ func (p *plugin) opensThePage() {
 		require.NoError(p.t, err)
 		return resp.StatusCode, string(all), resp.Request.URL.String()
 	}
-	status, text, at := ask(http.MethodGet, strings.TrimSpace(line), "")
+	status, text, at := ask(http.MethodGet, address, "")
 	require.Equal(p.t, http.StatusOK, status, text)
 	require.Contains(p.t, text, `data-mode="live"`)
 	api := strings.TrimSuffix(at, "ui/") + "v1/api/"
@@ -167,7 +178,6 @@ func (p *plugin) opensThePage() {
 	status, text, _ = ask(http.MethodGet, api+"kinds/Thing", "")
 	require.Equal(p.t, http.StatusOK, status)
 	require.Contains(p.t, text, `"paused":{"value":false`)
-	require.NoError(p.t, cmd.Process.Signal(syscall.SIGINT))
-	require.NoError(p.t, cmd.Wait())
+	end()
 	f.ends()
 }

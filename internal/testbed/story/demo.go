@@ -50,12 +50,20 @@ type demo struct {
 // Run shows everything, and stays up unless it is to end with the last act. It returns an error if
 // anything it claims did not happen.
 func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) error {
+	return newDemo(out).run(ctx, env, oneshot)
+}
+
+func newDemo(out io.Writer) *demo {
 	d := &demo{out: out, began: time.Now()}
 	d.Story = Story{Do: d.claim, Await: d.eventually, Kinds: []*Kind{
 		// CPU as the example workload requests
 		{Name: "Thing", Set: "iota-dac", Init: 3, Target: 900, CPU: 0.5, IDs: product.IDs(20_000, 1)},
 		{Name: "Rule", Set: "iota-rules-engine", Init: 2, Target: 80, CPU: 0.25, IDs: product.IDs(500, 2)},
 	}}
+	return d
+}
+
+func (d *demo) run(ctx context.Context, env *servers.Env, oneshot bool) error {
 	if err := d.start(ctx, env); err != nil {
 		return err
 	}
@@ -73,6 +81,7 @@ func Run(ctx context.Context, env *servers.Env, out io.Writer, oneshot bool) err
 		return product.Until(ctx, product.Patience, d.showsPage) // the operator's rights are not known everywhere at once
 	})
 	d.acts(ctx)
+	d.look(ctx, Over)
 	if ctx.Err() != nil {
 		return nil // a person ended it, and has seen enough
 	}

@@ -36,11 +36,30 @@ type Kind struct {
 // Size is what the count alone asks for.
 func (k *Kind) Size() int { return max(k.Init, (len(k.IDs)+k.Target-1)/k.Target) }
 
-// Story is one that is played. Do does a step; Await waits until a step is true.
+// Story is one that is played. Do does a step; Await waits until a step is true. Look is called at
+// each Moment, and the story goes on when it returns; it may be nil.
 type Story struct {
 	*product.Stack
 	Kinds     []*Kind
 	Do, Await func(ctx context.Context, text string, step Step)
+	Look      func(ctx context.Context, at Moment)
+}
+
+// Moment is one at which there is something to see.
+type Moment string
+
+// The moments of a story.
+const (
+	Loaded       Moment = "loaded"        // the load is high, and the sizes are as it asks for
+	Deleted      Moment = "deleted"       // a third has just been deleted: instances are about to be drained
+	DeletesAsked Moment = "deletes-asked" // deletes wait for a person, or will within a minute
+	Over         Moment = "over"          // all acts have been played
+)
+
+func (s *Story) look(ctx context.Context, at Moment) {
+	if s.Look != nil && ctx.Err() == nil {
+		s.Look(ctx, at)
+	}
 }
 
 // Step is a part of an act; an error says that it is not true.
@@ -69,6 +88,7 @@ func (s *Story) Busy(ctx context.Context, part float64, kinds ...*Kind) {
 	for i, k := range kinds {
 		s.settle(ctx, k, grown[i])
 	}
+	s.look(ctx, Loaded)
 	for _, k := range kinds {
 		s.load(ctx, k, 1)
 	}
@@ -90,6 +110,7 @@ func (s *Story) DeleteByID(ctx context.Context) {
 			return s.delete(ctx, k, ids, messages...)
 		})
 	}
+	s.look(ctx, Deleted)
 	s.Settle(ctx)
 }
 
@@ -102,6 +123,7 @@ func (s *Story) DeleteByWhere(ctx context.Context) {
 		s.Do(ctx, text, func(ctx context.Context) error {
 			return s.delete(ctx, k, ids, product.DeletedWhere(k.Name))
 		})
+		s.look(ctx, DeletesAsked)
 		text = fmt.Sprintf("%d deletes of %ss wait for a person, who confirms that number", len(ids), k.Name)
 		s.Await(ctx, text, func(ctx context.Context) error { return s.Confirm(ctx, k.Name, len(ids)) })
 	}
