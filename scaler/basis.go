@@ -19,7 +19,8 @@ type Basis struct {
 func (s *Scaler) Basis() Basis { return s.basis }
 
 // Orders are what the same tick would have decided and ordered by another configuration, as if the
-// instances that would be new were there and ready. false: there was no tick.
+// instances that would be new, or are starting, were there and ready: what waits for them is done.
+// false: there was no tick.
 func (b *Basis) Orders(cfg config.Kind, operator config.Operator) (d decide.Decision, o orders.Orders, ok bool) {
 	if b.answers == nil {
 		return d, o, false
@@ -29,13 +30,11 @@ func (b *Basis) Orders(cfg config.Kind, operator config.Operator) (d decide.Deci
 	d = decide.Decide(in)
 	a := *b.answers
 	a.suspended = cmp.Or(d.Blind, a.suspended)
-	o, _ = order(&in, &d, &a)
+	done := d
+	done.DrainWait = nil
+	o, _ = order(&in, &done, &a)
 	if d.Blind == "" {
-		for _, n := range o.Stay {
-			if n >= d.Start+*d.Current {
-				o.Ready = append(o.Ready, n)
-			}
-		}
+		o.Ready = slices.Concat(o.Ready, in.Starting(&d))
 		slices.Sort(o.Ready)
 		o.SpreadSuspended = spreadSuspended(&d, &o, in.Now.Sub(a.readySince))
 	}

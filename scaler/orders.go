@@ -62,6 +62,9 @@ func order(in *decide.Input, d *decide.Decision, a *answers) (o orders.Orders, n
 	}
 	o.Stay = d.Stay()
 	o.Ready, o.MayLeave = ready(in, o.Stay), untimely(d, o.Stay)
+	if d.DrainWait != nil {
+		o.MayLeave = slices.Concat(o.MayLeave, d.DrainWait.Ordinals)
+	}
 	o.Pods = map[int]string{}
 	for _, inst := range in.Observed.Instances {
 		if pod := inst.Occupant(); pod != nil {

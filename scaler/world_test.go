@@ -297,13 +297,26 @@ func (w *world) previews(s *Scaler) {
 	if s.cfg.DryRun || !ok {
 		return
 	}
-	if d.Blind == "" && d.Desired > *d.Current {
+	if d.Blind == "" {
 		for n := d.Start + *d.Current; n < d.Start+d.Stays(); n++ {
 			if slices.Contains(o.Stay, n) && !slices.Contains(o.Ready, n) {
 				w.t.Fatalf("instance %d is not as if it were ready: %+v", n, o)
 			}
 		}
-		ordered.Ready, ordered.SpreadSuspended = o.Ready, o.SpreadSuspended
+		for _, n := range o.Ready {
+			if !slices.Contains(ordered.Ready, n) && (w.open[n] && n < d.Start+*d.Current || !slices.Contains(o.Stay, n)) {
+				w.t.Fatalf("instance %d is as if it came: %+v", n, o)
+			}
+		}
+		if len(o.Ready) > len(ordered.Ready) {
+			ordered.Ready, ordered.SpreadSuspended = o.Ready, o.SpreadSuspended
+		}
+		if wait := d.DrainWait; wait != nil {
+			waits := func(n int) bool { return slices.Contains(wait.Ordinals, n) }
+			ordered.Stay = slices.DeleteFunc(slices.Clone(ordered.Stay), waits)
+			ordered.Ready = slices.DeleteFunc(slices.Clone(ordered.Ready), waits)
+			ordered.MayLeave = o.MayLeave
+		}
 	}
 	if !reflect.DeepEqual(ordered, o) {
 		w.t.Fatalf("ordered   %+v\npreviewed %+v", ordered, o)

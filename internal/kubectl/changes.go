@@ -53,8 +53,9 @@ func newDrain(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drain {KIND ORDINAL | POD}",
 		Short: "Empty an instance: what it owns moves to others, and it gets nothing",
-		Long: `Empty an instance. What it owns moves to the others, and it gets nothing until undrain; its pod is left alone. It is refused when the
-others have no room. "kubectl shardscaler plan KIND --drain ORDINAL" shows first what would move.`,
+		Long: `Empty an instance. What it owns moves to the others, and it gets nothing until undrain; its pod is left alone. Where an instance more
+is needed for that, the drain waits for it, for two minutes at most. It is refused when the others have no room.
+"kubectl shardscaler plan KIND --drain ORDINAL" shows first what would move.`,
 		Example: `  # Before work on a node, for two hours at most, and wait until it is empty
   kubectl shardscaler drain iota-dac-3 --for 2h --wait
 

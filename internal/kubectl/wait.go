@@ -141,7 +141,10 @@ func drained(to *client.Client, kind string, ordinal int) func(context.Context) 
 		left := i.Value.List.Count + i.Value.List.InFlight
 		most = max(most, left)
 		p := progress{done: most - left, total: most, text: "draining", finished: left == 0 && i.Value.State != "open"}
-		if !p.finished {
+		switch {
+		case i.Value.DrainWaits != "":
+			p.text = i.Value.DrainWaits
+		case !p.finished:
 			p.text = blocked(ctx, to, kind, p.text)
 		}
 		return p, nil

@@ -24,10 +24,11 @@ type Instance struct {
 	// NotAcknowledging says why its status is no word of its pod; absent: it is one.
 	NotAcknowledging string `json:"notAcknowledging,omitempty"`
 	// Drain is who drains it, if a person does; Unproven why what it owns stays, if it is lost.
-	Drain    *Said     `json:"drain,omitempty"`
-	Unproven string    `json:"unproven,omitempty"`
-	Started  time.Time `json:"started,omitzero"`
-	Restarts int       `json:"restarts,omitempty"`
+	Drain      *Said     `json:"drain,omitempty"`
+	DrainWaits string    `json:"drainWaits,omitempty" doc:"what its drain waits for, for two minutes at most: instances that are starting; it takes resources meanwhile"`
+	Unproven   string    `json:"unproven,omitempty"`
+	Started    time.Time `json:"started,omitzero"`
+	Restarts   int       `json:"restarts,omitempty"`
 }
 
 // Health is the verdict on an instance.

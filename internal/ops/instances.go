@@ -97,7 +97,7 @@ func (v *View) instance(inst *observed.Instance, health map[int]decide.Verdict) 
 		out.Pod, out.UID, out.Node, out.Started, out.Restarts = p.Name, p.UID, p.Node, p.Started, p.Restarts
 	}
 	if d := v.Operator.Drain(inst.Ordinal); d != nil {
-		out.Drain = &d.Said
+		out.Drain, out.DrainWaits = &d.Said, v.drainWaits(inst.Ordinal)
 	}
 	if lag, err := observed.Lag(&v.Snapshot, v.Config, inst, v.Now); err == nil {
 		out.Lag = config.Duration(lag).String()
@@ -106,6 +106,15 @@ func (v *View) instance(inst *observed.Instance, health map[int]decide.Verdict) 
 		out.Beat = *inst.LastBeat
 	}
 	return out
+}
+
+// drainWaits is what the drain of an instance waits for; "": for nothing.
+func (v *View) drainWaits(ordinal int) string {
+	d := v.decided()
+	if d == nil || d.DrainWait == nil || !slices.Contains(d.DrainWait.Ordinals, ordinal) {
+		return ""
+	}
+	return d.DrainWait.String()
 }
 
 // stateOf is one word for what the instance does with resources.

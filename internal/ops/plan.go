@@ -55,8 +55,8 @@ type Plan struct {
 	Then *plan.Description `json:"then,omitempty" doc:"the spread that follows once plan is done; absent: none is due then"`
 	// Takes is how long the moves take at the configured rate; absent: not known.
 	Takes string `json:"takes,omitempty" doc:"a duration: how long the moves take at the configured rate"`
-	// Waits is what the spread waits for that is a part of it: it is applied all the same.
-	Waits string `json:"waits,omitempty" doc:"what its spread would wait for: instances that are not ready, a rolling update"`
+	// Waits is what its drain or its spread waits for: it is applied all the same.
+	Waits string `json:"waits,omitempty" doc:"what its drain or its spread would wait for: instances that are starting, a rolling update"`
 	// Refused is why apply would be refused now: paused, blind, another wave runs.
 	Refused string `json:"refused,omitempty"`
 }

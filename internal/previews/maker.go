@@ -188,6 +188,9 @@ func document(kept Plan, p *steps.Preview, d *decide.Decision, o *orders.Orders,
 		ID: kept.ID, Change: kept.Basis.Change, Made: kept.Made.UTC(), Expires: kept.Expires.UTC(),
 		Description: *p.First.Describe(), Waits: p.Waits, Refused: refused,
 	}
+	if p.Waits == "" && d.DrainWait != nil {
+		doc.Waits = d.DrainWait.String()
+	}
 	if p.Then != nil {
 		doc.Then = p.Then.Describe()
 	}

@@ -53,6 +53,7 @@ func Decide(in Input) Decision {
 			d.size(&in)
 		}
 		d.conclude()
+		d.DrainWait = in.drainWait(&d)
 	}
 	d.Summary = d.sentence()
 	return d

@@ -101,6 +101,8 @@ type Decision struct {
 	// persons drain, ascending: they are no capacity, and every size has as many more of them.
 	Set     *config.OperatorSize `json:"set,omitempty"`
 	Drained []int                `json:"drained,omitempty"`
+	// DrainWait is which of Drained keep what they own for now, and why; nil: none does.
+	DrainWait *DrainWait `json:"drainWait,omitempty"`
 
 	// Floor is ceil(Resources / TargetPerInstance): no signal undercuts it.
 	Floor             int `json:"floor"`
@@ -190,8 +192,18 @@ func (d *Decision) Stays() int {
 	return d.Desired
 }
 
-// Stay are the ordinals that remain and that no person drains, ascending.
+// Stay are the ordinals that remain and that no person drains, or whose drain waits; ascending.
 func (d *Decision) Stay() []int {
+	stay := undrained(d)
+	if d.DrainWait != nil {
+		stay = append(stay, d.DrainWait.Ordinals...)
+		slices.Sort(stay)
+	}
+	return stay
+}
+
+// undrained are the ordinals that remain and that no person drains, ascending.
+func undrained(d *Decision) []int {
 	return without(ordinals(d.Start, d.Start+d.Stays()), d.Drained)
 }
 
@@ -254,6 +266,9 @@ func (d *Decision) sentence() string {
 	}
 	if drained := drainedNow(d); len(drained) > 0 {
 		all = append(all, "drained by a person: "+Instances(drained))
+		if d.DrainWait != nil {
+			all = append(all, d.DrainWait.String())
+		}
 	}
 	if text := hotText(d.Hot); text != "" {
 		all = append(all, text)

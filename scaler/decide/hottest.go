@@ -38,8 +38,8 @@ type Hot struct {
 // long as a rebalance may bring the same, no scale up is proposed.
 func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarget, sample sample, s *Signal) {
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetValue, "its request")
-	work := in.Observed.Workload.Replicas - in.idles()
-	tol, size := tolerance(in), float64(work)
+	work := in.working(in.Observed.Workload.Replicas)
+	tol, size := tolerance(in), float64(in.carrying())
 	var hottest *observed.Instance
 	var use int64
 	up := 0.0 // the greatest ratio that only a scale up can lower
@@ -75,7 +75,11 @@ func (d *Decision) observeHottest(in *Input, m *measure, cfg *config.HottestTarg
 	if s.Ratio > 1 {
 		least = up
 	}
-	proposed, within := settle(work, size*least, s.Ratio, tol)
+	ratio := s.Ratio
+	if size > float64(work) { // it falls on fewer
+		ratio = s.Need / float64(max(1, work))
+	}
+	proposed, within := settle(work, size*least, ratio, tol)
 	s.Proposed, s.Within = in.sized(in.Observed.Workload.Replicas, proposed), within
 	s.own = s.Proposed
 	if own := in.History.Own; in.working(own) > 0 {

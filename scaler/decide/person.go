@@ -17,14 +17,17 @@ func (in *Input) idle(inst *observed.Instance) bool {
 	return in.drained(inst.Ordinal) && inst.Owned() == 0
 }
 
-// idles counts those of the present size.
-func (in *Input) idles() (n int) {
+// carrying is how many instances of the present size the load is on, where persons drain some that
+// own something yet: those that work are to take it over. Else it is how many work. Instances that
+// were made for that do not count until they own something, or each of them would ask for one more.
+func (in *Input) carrying() int {
+	work, loaded := in.working(in.Observed.Workload.Replicas), 0
 	for i := range in.Observed.Instances {
-		if inst := &in.Observed.Instances[i]; in.Observed.Workload.Has(inst.Ordinal) && in.idle(inst) {
-			n++
+		if inst := &in.Observed.Instances[i]; in.Observed.Workload.Has(inst.Ordinal) && inst.Owned() > 0 {
+			loaded++
 		}
 	}
-	return n
+	return max(work, loaded)
 }
 
 // working is how many instances of a size no person drains.

@@ -126,3 +126,29 @@ func TestASetSizeIsLeftToOtherWriters(t *testing.T) {
 		require.Equal(t, 5, d.Desired, owner)
 	}
 }
+
+// While an instance that is drained owns something, the others that it needs are asked for once, and
+// not anew with every tick in which their pods are not there yet.
+func TestADrainThatLastsAsksForNoMoreThanIsNeeded(t *testing.T) {
+	for _, percent := range []int{70, 85, 95, 100, 105, 130} {
+		for _, hottest := range []bool{false, true} {
+			in := loaded(t, 5, percent)
+			if hottest {
+				in.Config.CPU = &config.ResourceTarget{TargetUtilization: 90, Hottest: &config.HottestTarget{TargetUtilization: 50}}
+			}
+			in.Operator = in.Operator.WithDrain(3, config.Said{At: in.Now})
+			first := Decide(in).Desired
+			for tick := range 20 {
+				d := Decide(in)
+				require.Equal(t, first, d.Desired, "%d%%, tick %d: %s", percent, tick, d)
+				for n := in.Observed.Workload.Replicas; n < d.Desired; n++ {
+					in.Observed.Instances = append(in.Observed.Instances, observed.Instance{
+						Ordinal: n, List: &observed.List{}, Pod: &observed.Pod{Name: "new", UID: "new", Phase: "Running", CPURequest: 1000, Created: in.Now},
+					})
+				}
+				in.Observed.Workload.Replicas, in.History.Wrote, in.History.Replicas = d.Desired, d.Desired, d.Desired
+			}
+			require.LessOrEqual(t, first, 5+1+(5*max(0, percent-100)+99)/100, "%d%%", percent)
+		}
+	}
+}

@@ -110,14 +110,20 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 	target, written := m.target(cfg.TargetUtilization, cfg.TargetAverageValue, "the requests")
 	tol := tolerance(in)
 	current := in.Observed.Workload.Replicas
-	res, err := hpa.Replicas(current-in.idles(), sample.loads, target, tol)
+	res, err := hpa.Replicas(in.working(current), sample.loads, target, tol)
 	s.Inputs = fmt.Sprintf("%s used by %d pods, target %s; %d unready, %d without sample", m.show(sample.use), res.Pods, written, res.Unready, res.Missing)
 	if err != nil {
 		s.Missing = err.Error()
 		return
 	}
-	s.Proposed, s.Ratio, s.Need, s.Within = in.sized(current, res.Replicas), res.Ratio, res.Need, res.Kept != ""
+	s.Ratio, s.Need, s.Within = res.Ratio, res.Need, res.Kept != ""
 	s.total = res.Ratio * float64(res.Pods+sample.returning)
+	work := res.Replicas
+	if s.Within && in.carrying() > work { // the load is on more than those that work
+		work, s.Within = settle(work, s.total, s.total/float64(max(1, work)), tol)
+		work = max(work, res.Replicas)
+	}
+	s.Proposed = in.sized(current, work)
 	s.own = own(in, &res, tol)
 }
 

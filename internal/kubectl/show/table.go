@@ -220,6 +220,9 @@ func note(i ops.Instance) string {
 	if i.Drain != nil {
 		parts = append(parts, "drain"+Said(*i.Drain))
 	}
+	if i.DrainWaits != "" {
+		parts = append(parts, i.DrainWaits)
+	}
 	if i.Health.Condition != "Healthy" && i.Health.Text != "" {
 		parts = append(parts, i.Health.Text)
 	}

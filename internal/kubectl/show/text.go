@@ -156,7 +156,7 @@ func Plan(w io.Writer, kind string, p ops.Plan) {
 		fmt.Fprintf(w, "takes about %s\n", Plain(p.Takes))
 	}
 	if p.Waits != "" {
-		fmt.Fprintf(w, "its spread would wait: %s\n", Plain(p.Waits))
+		fmt.Fprintf(w, "would wait: %s\n", Plain(p.Waits))
 	}
 	if p.Refused != "" {
 		fmt.Fprintf(w, "apply would be refused now: %s\n", Plain(p.Refused))

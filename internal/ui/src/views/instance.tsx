@@ -90,6 +90,11 @@ function Facts({ item: i }: { item: Instance }) {
       {i.drain && (
         <Fact name={t('drainedBy')}>
           {i.drain.by} <Age at={i.drain.at} />
+          {i.drainWaits && (
+            <p>
+              <Server>{i.drainWaits}</Server>
+            </p>
+          )}
         </Fact>
       )}
       {i.notAcknowledging && (
