@@ -61,7 +61,7 @@ type seenIn struct {
 
 // watchAll sends what the streams of several installations show. The channel is closed when all
 // have ended.
-func (o *options) watchAll(ctx context.Context, clients []*client.Client, kind string) <-chan seenIn {
+func watchAll(ctx context.Context, o *options, clients []*client.Client, kind string) <-chan seenIn {
 	all := make(chan seenIn)
 	send := func(s seenIn) {
 		select {
@@ -103,7 +103,7 @@ func (o *options) watchStatus(ctx context.Context, f *statusFlags, args []string
 	defer cancel()
 	changed := &changedKinds{options: o, flags: f, printer: printers.NewTablePrinter(printers.PrintOptions{NoHeaders: f.noHeaders, Wide: f.wide()}), shown: map[string]string{}}
 	failed := false
-	for s := range o.watchAll(ctx, clients, kind) {
+	for s := range watchAll(ctx, o, clients, kind) {
 		switch {
 		case s.ended != nil && !f.all:
 			return fmt.Errorf("watch kinds: %w", s.ended)
