@@ -417,7 +417,7 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	undated, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3}}`))
 	require.NoError(t, err)
 	require.EqualError(t, undated.TooOld(w.now, MaxAge(2*second)), "the leader's last decision does not say when it was made")
-	for text, says := range map[string]string{"": "no leader has stored", `{"v":2}`: "schema version 2", "{": "unexpected end"} {
+	for text, says := range map[string]string{"": "no leader has stored", `{"v":2}`: "schema version 2", "{": "ends too early"} {
 		_, err = ParseKept([]byte(text))
 		require.ErrorContains(t, err, says)
 	}

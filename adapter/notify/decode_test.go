@@ -113,15 +113,15 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeFailsWhereNotEvenTheKindCanBeTold(t *testing.T) {
 	for payload, fault := range map[string]string{
-		``:                               "unexpected end",
+		``:                               "ends too early",
 		`null`:                           "t is missing",
 		`{"o":"c","k":{"id":"a"}}`:       "t is missing",
-		`{"o":"c","t":7}`:                "number",
+		`{"o":"c","t":7}`:                "7: want text",
 		`{"o":"u","t":"a","t":"Thing"}`:  `duplicate field "t"`,
 		`{"o":"u","T":"Thing"}`:          "t is missing",
-		`{"o":"c","t":"Thing"`:           "unexpected end",
+		`{"o":"c","t":"Thing"`:           "ends too early",
 		`{"o":"c","t":"Th\ud800"}`:       "half a surrogate pair",
-		`[{"o":"c","t":"Thing"}]`:        "array",
+		`[{"o":"c","t":"Thing"}]`:        "a list",
 		"{\"o\":\"c\",\"t\":\"Th\xff\"}": "UTF-8",
 	} {
 		_, err := Decode([]byte(payload), unpadded)

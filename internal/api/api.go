@@ -142,9 +142,11 @@ func New(cfg Config, mux *http.ServeMux, backend Backend, operators kinds.Backen
 	registerNoCalls(mux, log)
 	kinds.Register(kinds.Config{
 		API: h.api, Backend: operators, Log: log,
-		Watch: huma.Middlewares{cfg.Guard.Let}, Streams: cfg.Streams,
-		Read: append(h.places(h.small), cfg.Guard.Let), History: append(h.places(limits.NewShare(maxHistory)), cfg.Guard.Let), Write: append(h.places(h.small), cfg.Guard.Let, h.forward, cfg.Guard.Logged),
-		User: func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
+		Watch: huma.Middlewares{cfg.Guard.Let, h.known}, Streams: cfg.Streams,
+		Read:    append(h.places(h.small), cfg.Guard.Let, h.known),
+		History: append(h.places(limits.NewShare(maxHistory)), cfg.Guard.Let, h.known),
+		Write:   append(h.places(h.small), cfg.Guard.Let, h.known, h.forward, cfg.Guard.Logged),
+		User:    func(ctx context.Context) string { return access.UserFrom(ctx).Name }, Patience: h.patience,
 		Audit: h.audit,
 	})
 }

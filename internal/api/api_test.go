@@ -277,7 +277,7 @@ func TestOrchestrateRefusesBadInputNamingTheField(t *testing.T) {
 		`{"resourcePerInstance":5001}`:   "resourcePerInstance: Invalid value: 5001: must be between 1 and 5000",
 		`{"resourcePerInstance":"many"}`: "body.resourcePerInstance",
 		`{"maxInstanses":20}`:            "body.maxInstanses",
-		`{"maxInstances":`:               "unexpected end of JSON input",
+		`{"maxInstances":`:               "is no JSON: it ends too early",
 		`{"MaxInstances":20}`:            "body.MaxInstances",
 	} {
 		status, answer := call(t, s, http.MethodPost, "/v1/api/orchestrations/Thing/orchestrate", "operator", body)

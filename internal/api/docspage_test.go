@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +136,15 @@ func TestTheAPIPageInARealBrowser(t *testing.T) {
 	require.Contains(t, b.value(`document.getElementById("drain-body").value`), `"instance": 0`, "a body to begin with")
 	b.value(`const f = document.getElementById("filter"); f.value = "nodes"; f.dispatchEvent(new Event("input"))`)
 	require.Equal(t, "1", b.value(`[...document.querySelectorAll("main > details")].filter((d) => !d.hidden).length`))
+
+	// Below another path, as the plugin serves it, the calls go to what is beside it.
+	room := httptest.NewServer(http.StripPrefix("/room", s.Config.Handler))
+	t.Cleanup(room.Close)
+	b.call("Page.navigate", map[string]any{"url": room.URL + "/room" + docspage.Path + "#get-kind"})
+	b.until("true", `document.getElementById("get-kind")?.open`)
+	b.value(`document.getElementById("get-kind-path-kind").value = "Thing"`)
+	b.value(`document.querySelector("#get-kind button").click()`)
+	b.until(`"name": "Thing"`, `document.querySelector("#get-kind form > pre:last-child").textContent`)
 	require.Empty(t, b.noise, "no violation of the policy, no error")
 
 	b.value(`document.body.setAttribute("style", "color: red")`)

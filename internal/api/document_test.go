@@ -137,12 +137,18 @@ func (o *operators) Decided(_, id string) (ops.Decision, bool) {
 
 func serveAll(t *testing.T, b *backend, o *operators) *httptest.Server {
 	t.Helper()
-	mux := http.NewServeMux()
-	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport, Record: func(string, ops.ChangeEntry) {}, Streams: stream.New(stream.Config{})}, mux, b, o, slog.New(slog.DiscardHandler))
+	mux, guard := calls(b, o)
 	s := httptest.NewServer(guard.Plain(mux))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// calls are all calls, and a guard that lets in who comes from this machine.
+func calls(b *backend, o *operators) (*http.ServeMux, *access.Guard) {
+	mux := http.NewServeMux()
+	guard := access.New(access.Config{Namespace: "iota", Insecure: true, Kinds: o.Kinds}, tokens{}, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	New(Config{Version: "v1", Guard: guard, Peers: http.DefaultTransport, Record: func(string, ops.ChangeEntry) {}, Streams: stream.New(stream.Config{})}, mux, b, o, slog.New(slog.DiscardHandler))
+	return mux, guard
 }
 
 func openapi(t *testing.T, s *httptest.Server) []byte {

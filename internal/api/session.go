@@ -35,7 +35,7 @@ func (h *handlers) registerSession() {
 	op := func(id, method, summary string) huma.Operation {
 		return huma.Operation{
 			OperationID: id, Method: method, Path: "/v1/api/session", Summary: summary, Tags: []string{"session"},
-			Middlewares: append(h.places(h.small), h.guard.LetKnown), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
+			Middlewares: append(h.places(h.small), h.guard.LetKnown, h.known), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
 		}
 	}
 	huma.Register(h.api, op("get-session", http.MethodGet, "Who calls, and until when"), func(ctx context.Context, _ *struct{}) (*jsonBody[Session], error) {
@@ -43,7 +43,7 @@ func (h *handlers) registerSession() {
 	})
 	huma.Register(h.api, op("begin-session", http.MethodPost, "Keep the bearer token of this call as a session: sealed, in a cookie"), h.beginSession)
 	end := op("end-session", http.MethodDelete, "End the session: the browser forgets the cookie")
-	end.Middlewares, end.Security = h.places(h.small), nil // without a session none is lost
+	end.Middlewares, end.Security = append(h.places(h.small), h.known), nil // without a session none is lost
 	huma.Register(h.api, end, func(context.Context, *struct{}) (*endOutput, error) {
 		return &endOutput{SetCookie: *access.End()}, nil
 	})

@@ -115,8 +115,11 @@ func utf16Unit(text []byte) (unit rune, ok bool) {
 
 func unmarshal(text []byte, into any, options ...json.StrictOption) error {
 	faults, err := json.UnmarshalStrict(text, into, options...)
-	if err != nil || len(faults) == 0 {
-		return err
+	if err != nil {
+		return inWords(err, text)
+	}
+	if len(faults) == 0 {
+		return nil
 	}
 	all := make([]string, len(faults))
 	for i, fault := range faults {

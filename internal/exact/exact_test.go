@@ -69,8 +69,8 @@ func TestYAMLSuitsTheTypes(t *testing.T) {
 func TestFaultsOfForm(t *testing.T) {
 	var w whole
 	require.ErrorContains(t, JSON([]byte(`{"name":7}`), &w), "name")
-	require.ErrorContains(t, JSON([]byte(`{"name":"a"} {}`), &w), "after top-level value")
-	require.ErrorContains(t, JSON(nil, &w), "unexpected end of JSON input")
+	require.ErrorContains(t, JSON([]byte(`{"name":"a"} {}`), &w), "want nothing more")
+	require.ErrorContains(t, JSON(nil, &w), "ends too early")
 }
 
 // Two texts that differ stay two: what would be replaced by U+FFFD is refused.

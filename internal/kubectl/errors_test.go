@@ -319,3 +319,24 @@ func TestPagesAreJoined(t *testing.T) {
 	require.Equal(t, 6, strings.Count(got.out, `"novelty": true`), "what this plugin does not know is printed")
 	require.NotContains(t, got.out, "continue")
 }
+
+// Replicas that no Deployment runs, as those of the demo, are not wrong while the API answers.
+func TestDoctorNeedsNoDeployment(t *testing.T) {
+	server := newFixed(t)
+	server.answer("GET /apis/apps/v1/namespaces/iota/deployments", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, 200, "application/json", map[string]any{"items": []any{}})
+	})
+	config := kubeconfig(t, server.URL, "iota")
+	finding := func() string {
+		for line := range strings.Lines(runAt(t, "doctor", "--kubeconfig", config).out) {
+			if strings.HasPrefix(line, "Deployment ") {
+				return strings.Join(strings.Fields(line), " ")
+			}
+		}
+		return ""
+	}
+	require.Equal(t, "Deployment info none of namespace iota has the label app.kubernetes.io/name=shardscaler: the replicas are not run by one", finding())
+	server.answer("GET kinds", func(w http.ResponseWriter, _ *http.Request) { status(w, 503, "no endpoints") })
+	require.Contains(t, finding(), "Deployment warning none of namespace iota has the label")
+	require.Contains(t, runAt(t, "doctor", "--kubeconfig", config).out, "Deployment: next: name the installation's namespace with -n")
+}

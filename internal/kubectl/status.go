@@ -39,8 +39,9 @@ JSON and YAML are the server's documents: the list of kinds, the kind, or with -
   kubectl shardscaler status Thing
   kubectl shardscaler status Thing --instances --health Silent,CrashLooping --sort=-count
 
-  # A line each time a kind changes
-  kubectl shardscaler status --watch`,
+  # A line each time a kind changes, in any installation; its document
+  kubectl shardscaler status --watch -A
+  kubectl shardscaler status Thing --watch -o json`,
 		Args:              words(0, 1),
 		ValidArgsFunction: o.complete(kindArg),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -73,11 +74,8 @@ func (f *statusFlags) check(args []string) error {
 		return client.Advise(errors.New("instances are of one kind"), "name it: kubectl shardscaler status KIND")
 	case len(args) > 0 && f.all:
 		return client.Advise(errors.New("-A shows the kinds of all installations"), "leave out KIND, or name the installation with -n")
-	case f.watch && (f.all || len(args) > 0 && filters):
-		return client.Advise(errors.New("--watch follows the kinds of one installation"), "leave out the other flags; kubectl shardscaler top KIND follows instances")
-	}
-	if f.watch && f.format != "" && !f.wide() {
-		return client.Advise(errors.New("--watch shows lines"), "leave out -o "+f.format)
+	case f.watch && filters:
+		return client.Advise(errors.New("--watch follows kinds"), "leave out what filters instances; kubectl shardscaler top KIND follows them")
 	}
 	return f.output.check()
 }

@@ -2,6 +2,7 @@ package kubectl
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -123,12 +124,71 @@ func TestStatusWatchShowsALineForEachChange(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	require.NoError(t, cmd.Wait())
 
-	got := runAt(t, "status", "--watch", "-o", "json", "--kubeconfig", kubeconfig(t, server.URL, "iota"))
-	require.Equal(t, ExitError, got.code)
 	server.answer("GET kinds", func(w http.ResponseWriter, _ *http.Request) { status(w, 403, "kinds is forbidden: cannot watch") })
-	got = runAt(t, "status", "--watch", "--kubeconfig", kubeconfig(t, server.URL, "iota"))
+	got := runAt(t, "status", "--watch", "--kubeconfig", kubeconfig(t, server.URL, "iota"))
 	require.Equal(t, ExitError, got.code)
 	require.Contains(t, got.err, "error: watch kinds: kinds is forbidden: cannot watch\nnext: ")
+}
+
+// watching starts a status that watches; stop ends it.
+func watching(t *testing.T, server *moving, flags ...string) (out lines, stop func()) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"status", "--watch", "--kubeconfig", kubeconfig(t, server.URL, "iota")}, flags...)...)
+	cmd.Env = append(os.Environ(), asPlugin+"=1")
+	from, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	return newLines(from), func() {
+		require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+		require.NoError(t, cmd.Wait())
+	}
+}
+
+// A program that reads documents gets one of each kind, and then one for each change.
+func TestStatusWatchPrintsADocumentForEachChange(t *testing.T) {
+	server := newMoving(t)
+	out, stop := watching(t, server, "-o", "json")
+	document := func() (k ops.Kind) {
+		text := ""
+		for line := ""; line != "}"; {
+			line = out.next(t)
+			text += line
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &k))
+		return k
+	}
+	require.Equal(t, "Thing", document().Name)
+	require.Equal(t, "Rule", document().Name)
+	server.change(0, func(seen *delta.Seen) { seen.Kind.Resources.Unassigned = 7 })
+	changed := document()
+	require.Equal(t, []any{"Thing", 7}, []any{changed.Name, changed.Resources.Unassigned})
+	stop()
+
+	out, stop = watching(t, server, "-o", "name", "Thing")
+	require.Equal(t, "kind.ops.shardscaler.io/Thing", out.next(t))
+	stop()
+	out, stop = watching(t, server, "-o", "yaml", "Thing")
+	for line := ""; line != "name: Thing"; {
+		line = out.next(t)
+	}
+	stop()
+}
+
+func TestStatusWatchesAllInstallations(t *testing.T) {
+	server := newMoving(t)
+	out, stop := watching(t, server, "-A")
+	require.Equal(t, "NAMESPACE", strings.Fields(out.next(t))[0])
+	require.Equal(t, []string{"iota", "Thing"}, strings.Fields(out.next(t))[:2])
+	require.Equal(t, []string{"iota", "Rule"}, strings.Fields(out.next(t))[:2])
+	server.change(1, func(seen *delta.Seen) { seen.Kind.Resources = &ops.Resources{Unassigned: 3} })
+	require.Equal(t, []string{"iota", "Rule"}, strings.Fields(out.next(t))[:2])
+	stop()
+
+	server.answer("GET kinds", func(w http.ResponseWriter, _ *http.Request) { status(w, 403, "kinds is forbidden: cannot watch") })
+	got := runAt(t, "status", "--watch", "-A", "--kubeconfig", kubeconfig(t, server.URL, "iota"))
+	require.Equal(t, ExitError, got.code)
+	require.Contains(t, got.err, "error: watch kinds in namespace iota: kinds is forbidden: cannot watch\nnext: ")
 }
 
 // lines are what a command prints, as it does.

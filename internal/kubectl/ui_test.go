@@ -186,7 +186,7 @@ func TestThePagesCallsGoThroughTheAPIServer(t *testing.T) {
 	server.answer("GET /api/v1/secrets", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, "application/json", "reached") })
 	for _, path := range []string{
 		"/v1/api/kinds/../../../../../../api/v1/secrets", "/v1/api/kinds/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/api/v1/secrets",
-		"/v1/api/kinds/..%2f..%2f..%2f..%2f..%2f..%2fapi/v1/secrets", "/v1/api/kindsmen", "/v1/api/orchestrations/Thing", "/v1/api/openapi.json", "/apis",
+		"/v1/api/kinds/..%2f..%2f..%2f..%2f..%2f..%2fapi/v1/secrets", "/v1/api/kindsmen", "/v1/api/orchestrations/Thing", "/v1/api/snapshot", "/apis",
 	} {
 		status, text, _ = p.ask("GET", path, "")
 		require.GreaterOrEqual(t, status, 400, path)
@@ -201,6 +201,7 @@ func TestThePagesCallsGoThroughTheAPIServer(t *testing.T) {
 	})
 	require.JSONEq(t, `{"user":"ann of SelfSubjectReview","groups":["team"]}`, p.gets("/v1/api/session"))
 
+	p.showsTheCalls()
 	resp, err := p.http.Get(p.base + "/v1/api/kinds?watch=true")
 	require.NoError(t, err)
 	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
@@ -263,4 +264,36 @@ func TestThePagesCredentialsAreRenewed(t *testing.T) {
 		before = made.Load()
 		require.Equal(t, fmt.Sprint("Bearer token-", before), token.Load())
 	}
+}
+
+// showsTheCalls: the page of the API is there, with the calls that are passed on, and asks for no
+// token.
+func (p *pageOf) showsTheCalls() {
+	p.t.Helper()
+	status, text, headers := p.ask("GET", "/v1/api/docs", "")
+	require.Equal(p.t, http.StatusOK, status)
+	require.Contains(p.t, text, "docs/page.js")
+	require.Contains(p.t, headers.Get("Content-Security-Policy"), "default-src 'none'")
+	status, _, _ = p.ask("GET", "/v1/api/docs/page.js", "")
+	require.Equal(p.t, http.StatusOK, status)
+	status, text, _ = p.ask("GET", "/v1/api/openapi.json", "")
+	require.Equal(p.t, http.StatusOK, status)
+	var document struct {
+		Paths      map[string]map[string]any
+		Components struct{ Schemas, SecuritySchemes map[string]any }
+	}
+	require.NoError(p.t, json.Unmarshal([]byte(text), &document))
+	require.Contains(p.t, document.Paths["/v1/api/kinds/{kind}/pause"], "post")
+	require.Contains(p.t, document.Components.Schemas, "Kind")
+	require.Empty(p.t, document.Components.SecuritySchemes)
+	for path, methods := range document.Paths {
+		require.NotContains(p.t, path, "orchestrations")
+		if path == "/v1/api/session" {
+			require.Len(p.t, methods, 1)
+		}
+	}
+	resp, err := http.Get(p.base + "/v1/api/docs")
+	require.NoError(p.t, err)
+	require.NoError(p.t, resp.Body.Close())
+	require.Equal(p.t, http.StatusForbidden, resp.StatusCode)
 }

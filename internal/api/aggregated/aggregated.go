@@ -6,6 +6,7 @@
 package aggregated
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -33,14 +34,24 @@ func Handler(guard *access.Guard, next http.Handler) http.Handler {
 			return
 		}
 		a := &answer{ResponseWriter: w, request: r, objects: right.Subresource == "" && right.Verb != "watch"}
-		if right.Verb == "list" {
-			if a.selection, err = selectionOf(r.URL.Query()); err != nil {
+		ctx := r.Context()
+		if right.Verb == "list" || right.Verb == "watch" {
+			last, err := a.selects(guard.Namespace)
+			if err != nil {
 				writeError(w, r, http.StatusBadRequest, err.Error())
 				return
 			}
+			if last > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, last)
+				defer cancel()
+			}
 		}
-		inner := r.Clone(r.Context())
+		inner := r.Clone(ctx)
 		inner.URL, inner.RequestURI = to, to.RequestURI()
+		if a.frames != nil {
+			inner.Header.Del("Accept-Encoding") // the stream is read here
+		}
 		guard.Aggregated(a, inner, access.User{Name: user.GetName(), UID: user.GetUID(), Groups: user.GetGroups(), Extra: user.GetExtra()}, right, next)
 		a.finish(guard.Namespace)
 	})

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,7 +25,8 @@ type answer struct {
 	http.ResponseWriter
 	request   *http.Request
 	objects   bool
-	selection selection // of a list
+	selection selection // of a list, or a watch
+	frames    *frames   // of a watch; nil: the stream goes on as it is
 
 	status int
 	kept   *bytes.Buffer // nil: what is written goes on
@@ -39,16 +42,43 @@ func (a *answer) WriteHeader(status int) {
 		a.kept = &bytes.Buffer{}
 		return
 	}
+	if a.frames != nil {
+		a.Header().Set("Content-Type", "application/json")
+	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (a *answer) Write(text []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	if a.kept != nil {
+	switch {
+	case a.kept != nil:
 		return a.kept.Write(text)
+	case a.frames != nil:
+		out, err := a.frames.take(text)
+		if err == nil && len(out) > 0 {
+			_, err = a.ResponseWriter.Write(out)
+		}
+		return len(text), err
 	}
 	return a.ResponseWriter.Write(text)
+}
+
+// selects reads what a list or a watch is to show, and how long a watch is to last; 0: as long as
+// the client wants.
+func (a *answer) selects(namespace string) (last time.Duration, err error) {
+	query := a.request.URL.Query()
+	if a.selection, err = selectionOf(query); err != nil || a.objects {
+		return 0, err
+	}
+	if !wantsFrames(a.request) {
+		if query.Get("labelSelector") != "" {
+			return 0, errors.New("labelSelector: a stream of events takes none")
+		}
+		return 0, nil
+	}
+	a.frames = &frames{namespace: namespace, selected: a.selection, table: wantsTable(a.request), since: query.Get("resourceVersion")}
+	return watchFor(query)
 }
 
 // Flush implements http.Flusher, for streams.
@@ -101,11 +131,7 @@ func explain(body []byte) string {
 
 // writeError writes an error in the form that the caller asks for.
 func writeError(w http.ResponseWriter, r *http.Request, status int, message string) {
-	doc := any(metav1.Status{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-		Status:   metav1.StatusFailure, Code: int32(status), Message: message, Reason: reasons[status],
-		Details: &metav1.StatusDetails{Group: access.Group, Kind: "kinds"},
-	})
+	doc := any(statusOf(status, message))
 	w.Header().Set("Content-Type", "application/json")
 	if wantsProblems(r) {
 		doc = map[string]any{"title": http.StatusText(status), "status": status, "detail": message}
@@ -113,6 +139,15 @@ func writeError(w http.ResponseWriter, r *http.Request, status int, message stri
 	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(doc) // a caller that hung up needs no answer
+}
+
+// statusOf is an error as Kubernetes has it.
+func statusOf(code int, message string) metav1.Status {
+	return metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: int32(code), Message: message, Reason: reasons[code],
+		Details: &metav1.StatusDetails{Group: access.Group, Kind: "kinds"},
+	}
 }
 
 var reasons = map[int]metav1.StatusReason{

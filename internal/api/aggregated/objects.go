@@ -1,8 +1,11 @@
 package aggregated
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,32 +58,53 @@ func convert(body []byte, namespace string, selected selection, table bool) ([]b
 	if list.Items != nil {
 		documents = *list.Items
 	}
-	objects := make([]object, 0, len(documents))
+	objects, version := make([]object, 0, len(documents)), newVersion()
 	for _, document := range documents {
-		named := struct {
-			Name string `json:"name"`
-		}{}
-		if err := exact.JSON(document, &named); err != nil {
+		var kind ops.Kind
+		if err := exact.JSON(document, &kind); err != nil {
 			return nil, fmt.Errorf("read own answer: %w", err)
 		}
-		if list.Items != nil && !selected.has(named.Name, namespace) {
+		if list.Items != nil && !selected.has(kind.Name, namespace) {
 			continue
+		}
+		if _, err := version.add(kind); err != nil {
+			return nil, err
 		}
 		objects = append(objects, object{
 			TypeMeta: metav1.TypeMeta{APIVersion: groupVersion, Kind: "Kind"},
-			Metadata: metadata{Name: named.Name, Namespace: namespace}, Status: document,
+			Metadata: metadata{Name: kind.Name, Namespace: namespace}, Status: document,
 		})
+	}
+	of := metav1.ListMeta{Continue: list.Continue}
+	if list.Items != nil {
+		of.ResourceVersion = version.String()
 	}
 	switch {
 	case table:
-		return asTable(objects, list.Continue)
+		return asTable(objects, of)
 	case list.Items == nil:
 		return json.Marshal(objects[0])
 	}
-	return json.Marshal(objectList{
-		TypeMeta: metav1.TypeMeta{APIVersion: groupVersion, Kind: "KindList"}, Metadata: metav1.ListMeta{Continue: list.Continue}, Items: objects,
-	})
+	return json.Marshal(objectList{TypeMeta: metav1.TypeMeta{APIVersion: groupVersion, Kind: "KindList"}, Metadata: of, Items: objects})
 }
+
+// version is what a list has as its resourceVersion: a hash of its documents, without what changes
+// by time alone. A watch that begins with that of a list sends only what has changed since.
+type version struct{ hash.Hash }
+
+func newVersion() version { return version{sha256.New()} }
+
+// add adds a kind, and returns what of it counts.
+func (v version) add(k ops.Kind) ([]byte, error) {
+	k = k.Undated()
+	k.WorstLag = nil
+	text, err := exact.Marshal(k)
+	_, _ = v.Write(append(text, '\n')) // a hash takes all
+	return text, err
+}
+
+// String is the version as text.
+func (v version) String() string { return hex.EncodeToString(v.Sum(nil)[:8]) }
 
 // shown is what a table shows of a kind's document.
 type shown struct {
@@ -139,9 +163,9 @@ func lag(k *shown, _ *ops.Group) any {
 }
 
 // asTable has one row a StatefulSet of a kind.
-func asTable(objects []object, next string) ([]byte, error) {
+func asTable(objects []object, of metav1.ListMeta) ([]byte, error) {
 	t := metav1.Table{
-		TypeMeta: metav1.TypeMeta{APIVersion: metav1.GroupName + "/v1", Kind: "Table"}, ListMeta: metav1.ListMeta{Continue: next}, Rows: []metav1.TableRow{},
+		TypeMeta: metav1.TypeMeta{APIVersion: metav1.GroupName + "/v1", Kind: "Table"}, ListMeta: of, Rows: []metav1.TableRow{},
 	}
 	for _, c := range columns {
 		t.ColumnDefinitions = append(t.ColumnDefinitions, c.TableColumnDefinition)

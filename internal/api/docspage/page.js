@@ -89,6 +89,9 @@ function address(path, fields) {
   return text === "" ? url : `${url}?${text}`;
 }
 
+/** below is what comes before the paths of the calls, where the page is not at the root of its server. */
+const below = location.pathname.replace(/\/v1\/api\/docs$/, "");
+
 /** send makes a call and shows its answer. */
 async function send(method, path, fields, body, output) {
   const headers = {};
@@ -105,7 +108,7 @@ async function send(method, path, fields, body, output) {
   const url = address(path, fields);
   output.textContent = `${request.method} ${url} …`;
   try {
-    const answer = await fetch(url, request);
+    const answer = await fetch(below + url, request);
     let text = await answer.text();
     try {
       text = JSON.stringify(JSON.parse(text), null, 2);
@@ -165,6 +168,7 @@ async function main() {
     const doc = await answer.json();
     document.getElementById("version").textContent = doc.info.version;
     about.textContent = doc.info.description;
+    document.getElementById("bearer").hidden = !doc.components?.securitySchemes?.bearer;
     const calls = Object.entries(doc.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => call(doc, path, method, operation)));
     document.getElementById("calls").append(...calls);

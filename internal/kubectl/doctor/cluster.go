@@ -148,8 +148,7 @@ func (r *Report) deployment(ctx context.Context, kube *client.Kube, namespace, o
 		}
 	}
 	if !found {
-		r.add("Deployment", Warning, "name the installation's namespace with -n; kubectl get deployments -A -l "+client.Selector,
-			"none of namespace %s has the label %s", namespace, client.Selector)
+		r.add(noDeployment, Info, "", "none of namespace %s has the label %s: the replicas are not run by one", namespace, client.Selector)
 	}
 }
 

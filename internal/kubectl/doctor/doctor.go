@@ -69,11 +69,24 @@ func (r *Report) Kinds(ctx context.Context, to *client.Client) {
 	list, err := to.Kinds(ctx)
 	if err != nil {
 		r.failed("API", Critical, err, "look at the server's log: kubectl logs -l "+client.Selector)
+		r.missed()
 		return
 	}
 	r.add("API", OK, "", "it answers; kinds: %d", len(list.Value.Items))
 	for _, k := range list.Value.Items {
 		r.kind(k)
+	}
+}
+
+// noDeployment is the check that finds no Deployment of the server.
+const noDeployment = "Deployment"
+
+// missed makes a warning of a Deployment that is not there, since the API does not answer.
+func (r *Report) missed() {
+	for i := range r.Items {
+		if f := &r.Items[i]; f.Check == noDeployment && f.Status == Info {
+			f.Status, f.Next = Warning, "name the installation's namespace with -n; kubectl get deployments -A -l "+client.Selector
+		}
 	}
 }
 

@@ -38,11 +38,15 @@ func Listen(to *client.Client, port int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	behind, err := inside(to, files)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("serve the page: %w", err)
 	}
-	d := newDoor(inside(to, files))
+	d := newDoor(behind)
 	return &Server{listener: listener, door: d, http: &http.Server{
 		Handler: samesite.Only(d, true), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: log.New(io.Discard, "", 0), // of browsers that hang up
@@ -71,11 +75,14 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // inside is what the door leads to.
-func inside(to *client.Client, files http.Handler) http.Handler {
+func inside(to *client.Client, files http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
+	if err := registerDocs(mux); err != nil {
+		return nil, err
+	}
 	mux.Handle("/ui/", http.StripPrefix("/ui", files))
 	mux.Handle(client.Prefix, to.Proxy())
-	return http.MaxBytesHandler(mux, 1<<20)
+	return http.MaxBytesHandler(mux, 1<<20), nil
 }
 
 const (

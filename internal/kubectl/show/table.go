@@ -287,7 +287,7 @@ func entry(e ops.Entry) string {
 	case e.Moves != nil:
 		return fmt.Sprintf("resources moved: %d (%s)", e.Moves.Count, e.Moves.Reason)
 	case e.Change != nil:
-		text := fmt.Sprintf("%s by %s", e.Change.What, e.Change.By)
+		text := fmt.Sprintf("%s, by %s", Operation(e.Change.What), e.Change.By)
 		if e.Change.Before != "" || e.Change.After != "" {
 			text += fmt.Sprintf(": %s -> %s", orNone(e.Change.Before), orNone(e.Change.After))
 		}

@@ -260,3 +260,18 @@ func RolledBack(kind string, r steps.RolledBack) string {
 func AssumedDead(r ops.AssumedDead) string {
 	return fmt.Sprintf("pod %s (%s) is assumed dead, as %s said; resources to reassign: %d", r.Pod, r.UID, r.By, r.Left)
 }
+
+// operations are the words for what persons did, by the name that the history and the audit log
+// have for it.
+var operations = map[string]string{
+	"drain": "drain", "undrain": "end of a drain", "pin": "pin", "move": "move", "unpin": "end of a pin",
+	"set-size": "size", "end-size": "end of a size", "set-limits": "limits", "orchestrate-kind": "look now",
+	"pause-kind": "pause", "resume-kind": "resume", "apply-plan": "apply of a plan",
+	"rollback-kind": "rollback", "confirm-kind": "deletes confirmed", "reassign-instance": "pod assumed dead",
+	// of the old calls
+	"orchestrate": "limits", "pause": "pause", "resume": "resume", "rollback": "rollback", "confirm-deletes": "deletes confirmed",
+	"reassign": "pod assumed dead",
+}
+
+// Operation is what a person did, in words; one that is not known is named as the server does.
+func Operation(name string) string { return cmp.Or(operations[name], name) }

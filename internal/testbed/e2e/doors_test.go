@@ -65,6 +65,7 @@ func TestDoors(t *testing.T) {
 	w.isKnownToKubectl()
 	w.streamsOneKind()
 	operator := slices.IndexFunc(callers, func(c caller) bool { return c.name == "operator" })
+	w.isWatchedByKubectl(callers[operator].through)
 	w.streamsThroughTheAPIServer(callers[operator].through)
 }
 
@@ -268,6 +269,46 @@ func (w *world) streamsOneKind() {
 			return
 		}
 	}
+}
+
+// isWatchedByKubectl: `kubectl get --watch` shows the kinds once, and then what changes.
+func (w *world) isWatchedByKubectl(through *rest.Config) {
+	w.t.Helper()
+	client, err := rest.HTTPClientFor(through)
+	require.NoError(w.t, err)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	cmd := w.Env.Kubernetes.Command(ctx, "--namespace", w.Namespace, "get", "kinds", rule, "--watch", "-o", "jsonpath={.metadata.name} {.status.paused.value}{\"\\n\"}")
+	documents, err := cmd.StdoutPipe()
+	require.NoError(w.t, err)
+	cmd.Stderr = os.Stderr
+	require.NoError(w.t, cmd.Start())
+	tables := w.Env.Kubernetes.Command(ctx, "--namespace", w.Namespace, "get", "kinds", "--watch", "-o", "wide")
+	rows, err := tables.StdoutPipe()
+	require.NoError(w.t, err)
+	tables.Stderr = os.Stderr
+	require.NoError(w.t, tables.Start())
+	document, row := bufio.NewScanner(documents), bufio.NewScanner(rows)
+	next := func(s *bufio.Scanner) string {
+		require.True(w.t, s.Scan(), s.Err())
+		return s.Text()
+	}
+	require.Equal(w.t, rule+" false", next(document))
+	require.Contains(w.t, next(row), "REPLICAS")
+	for _, kind := range []string{thing, rule} {
+		require.Equal(w.t, kind, strings.Fields(next(row))[0])
+	}
+	for _, change := range []struct{ method, paused string }{{http.MethodPost, "true"}, {http.MethodDelete, "false"}} {
+		_, err := httpcall.Do(ctx, client, change.method, through.Host+access.AggregatedPath(w.Namespace, "kinds/"+rule+"/pause"), "", nil)
+		require.NoError(w.t, err)
+		for next(document) != rule+" "+change.paused { // what else changes comes too
+		}
+		for text := next(row); !strings.HasPrefix(text, rule+" ") || !strings.Contains(text, " "+change.paused+" "); {
+			text = next(row)
+		}
+	}
+	cancel()
+	_, _ = cmd.Wait(), tables.Wait() // killed
 }
 
 // isKnownToKubectl: discovery, tables and objects are as kubectl wants them.

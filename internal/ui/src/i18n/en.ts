@@ -21,6 +21,7 @@ export const en = {
   'nav.rebalance': 'Rebalance',
   'nav.config': 'Configuration',
   'nav.find': 'Find',
+  'nav.api': 'API',
   'kinds.label': 'Kinds',
   'choose.language': 'Language',
   'choose.theme': 'Colours',

@@ -24,6 +24,7 @@ export const zh: Catalogue = {
   'nav.rebalance': '再均衡',
   'nav.config': '配置',
   'nav.find': '查找',
+  'nav.api': 'API 文档',
   'kinds.label': '类别',
   'choose.language': '语言',
   'choose.theme': '配色',

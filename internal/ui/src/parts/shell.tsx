@@ -1,6 +1,7 @@
 import { useSignal, useSignalEffect } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useRef } from 'preact/hooks';
+import { address } from '../api/client';
 import { clock, kinds, link, mode, now } from '../data/store';
 import { route, to } from '../data/route';
 import { ending } from '../data/session';
@@ -54,6 +55,11 @@ export function Shell({ children }: { children: ComponentChildren }) {
                 </li>
               );
             })}
+            {mode === 'live' && (
+              <li>
+                <a href={address('docs')}>{t('nav.api')}</a>
+              </li>
+            )}
           </ul>
         </nav>
         <Choices />
