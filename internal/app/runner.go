@@ -59,7 +59,7 @@ type documents struct {
 }
 
 // said is what a leader has stored: its decision, and what it tells beside that, nil where it is of
-// an older version.
+// another version and tells nothing, or nothing that can be read.
 type said struct {
 	report *outcome.Report
 	told   *ops.Told
@@ -71,7 +71,10 @@ func parseSaid(kept []byte) (said, error) {
 		return said{}, err
 	}
 	told, err := ops.ParseTold(data)
-	return said{report, told}, err
+	if err != nil {
+		told = nil // the decision counts all the same
+	}
+	return said{report, told}, nil
 }
 
 // decided is a decision, and what it was made from.
