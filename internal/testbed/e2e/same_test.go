@@ -55,7 +55,7 @@ func (w *world) bothShow(resources int) {
 		w.until("both show the same after "+method+" pause", shown)
 	}
 	w.until("the streams agree for a while, and each goes on with the other's id", func(ctx context.Context) error {
-		for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(200 * time.Millisecond) {
+		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(200 * time.Millisecond) {
 			for i, v := range w.Servers {
 				_, id, err := as.firstEvent(ctx, v, "")
 				if err != nil {
