@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
@@ -27,6 +28,14 @@ func (w *world) bothShow(resources int) {
 		w.t.Fatal(err)
 	}
 	as := operator{w.Servers, token}
+	// by default; at a fourth of it a follower, who reads ZooKeeper less often, finds decisions too old
+	period := func(d time.Duration) {
+		if err := w.Configure(w.t.Context(), func(c *config.Config) { c.SyncPeriod = config.Duration(d) }); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	defer period(w.Config.SyncPeriod.Std())
+	period(2 * time.Second)
 	shown := func(ctx context.Context) error {
 		for _, kind := range []string{thing, rule} {
 			if err := errors.Join(sameOf[ops.Kind](ctx, as, "kinds/"+kind), sameOf[ops.InstanceList](ctx, as, "kinds/"+kind+"/instances")); err != nil {
