@@ -32,6 +32,8 @@ type kept struct {
 	History  decide.History `json:"history"`
 	// LeftOut counts the entries of History that would not fit.
 	LeftOut int `json:"leftOut,omitempty"`
+	// Told is Config.Told's. Leaders of older versions have none.
+	Told json.RawMessage `json:"told,omitempty"`
 }
 
 // The bytes of the parts, where all together would not fit. What surrounds them takes the rest of
@@ -42,11 +44,15 @@ const (
 	scaleBytes          = 16 << 10
 	downBytes           = 16 << 10
 	restartBytes        = 20 << 10
+	toldBytes           = 32 << 10
 )
 
 // encode returns the document: where it is too large, without the oldest of the history and the
 // ends of the decision's longest lists and texts.
 func (k kept) encode() ([]byte, error) {
+	if len(k.Told) > toldBytes {
+		k.Told = nil
+	}
 	data, err := json.Marshal(k)
 	if err != nil || len(data) <= orders.MaxDocumentBytes {
 		return data, err
@@ -92,11 +98,17 @@ func MaxAge(period time.Duration) time.Duration { return servedTicks * period }
 
 // ParseKept reads the document; the report's age is for TooOld to judge.
 func ParseKept(data []byte) (*outcome.Report, error) {
+	r, _, err := ParseTold(data)
+	return r, err
+}
+
+// ParseTold is ParseKept with what the leader's Config.Told said; nil: it said nothing.
+func ParseTold(data []byte) (r *outcome.Report, told json.RawMessage, err error) {
 	if len(data) == 0 {
-		return nil, errors.New("no leader has stored a decision yet")
+		return nil, nil, errors.New("no leader has stored a decision yet")
 	}
 	k, err := parseKept(data)
-	return &k.Decision, err
+	return &k.Decision, k.Told, err
 }
 
 // ServedHistory is the history that the leader kept last; empty when there is none. A follower's
@@ -156,6 +168,9 @@ func (s *Scaler) store(ctx context.Context, r *outcome.Report) error {
 	head, _ := s.engine.Head()
 	k := kept{V: keptVersion, At: r.At, Epoch: head.Epoch, Decision: *r, History: s.history}
 	k.Decision.Health.Verdicts = slices.DeleteFunc(slices.Clone(r.Health.Verdicts), func(v decide.Verdict) bool { return v.Condition == decide.Healthy })
+	if s.cfg.Told != nil {
+		k.Told = s.cfg.Told()
+	}
 	data, err := k.encode()
 	if err != nil {
 		return fmt.Errorf("keep decision: %w", err)

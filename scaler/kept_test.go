@@ -55,6 +55,13 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 	require.NotZero(t, read.Decision.LeftOut)
 	require.NotZero(t, read.LeftOut)
 	require.NotEmpty(t, read.History.Recommendations)
+	require.Len(t, read.Told, toldBytes)
+	k.Told = append(k.Told, ' ')
+	data, err = k.encode()
+	require.NoError(t, err)
+	read, err = parseKept(data)
+	require.NoError(t, err)
+	require.Nil(t, read.Told, "more is left out")
 
 	var word AssumedDead
 	stuff(reflect.ValueOf(&word).Elem(), 0)
@@ -73,6 +80,10 @@ func TestEveryDocumentOfTheScalerFits(t *testing.T) {
 // stuff fills everything with more than there will ever be.
 func stuff(v reflect.Value, depth int) {
 	many := []int{2500, 20, 3}[min(depth, 2)]
+	if told, ok := v.Addr().Interface().(*json.RawMessage); ok {
+		*told = json.RawMessage(`"` + strings.Repeat("x", toldBytes-2) + `"`)
+		return
+	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(strings.Repeat("<\x01ü", []int{40_000, 300, 30}[min(depth, 2)]))

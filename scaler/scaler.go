@@ -20,6 +20,7 @@ package scaler
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,9 @@ type Config struct {
 	Kind string
 	// DryRun: nothing is written; the decisions say what would be done.
 	DryRun bool
+	// Told is what else is stored with each decision, for followers to show: JSON of at most 32 KiB,
+	// more is left out. nil: nothing is.
+	Told func() json.RawMessage
 	// Now is the clock by which the scaler times what it does. Default time.Now.
 	Now func() time.Time
 }

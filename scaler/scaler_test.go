@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -414,6 +415,15 @@ func TestWhatIsKeptIsServedForThreeTicks(t *testing.T) {
 	require.Equal(t, w.now, k.At)
 	require.NoError(t, k.TooOld(w.now.Add(6*second), MaxAge(2*second)))
 	require.ErrorContains(t, k.TooOld(w.now.Add(6100*time.Millisecond), MaxAge(2*second)), "6.1s old, more than 6s")
+	_, told, err := ParseTold(data)
+	require.NoError(t, err)
+	require.Nil(t, told, "a leader that tells nothing")
+	s.cfg.Told = func() json.RawMessage { return json.RawMessage(`{"said":1}`) }
+	w.tick(s, 2*second)
+	data, _ = w.Kept(KeptName)
+	_, told, err = ParseTold(data)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"said":1}`, string(told))
 	undated, err := ParseKept([]byte(`{"v":1,"decision":{"kind":"Thing","desired":3}}`))
 	require.NoError(t, err)
 	require.EqualError(t, undated.TooOld(w.now, MaxAge(2*second)), "the leader's last decision does not say when it was made")

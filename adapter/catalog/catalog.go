@@ -11,6 +11,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -31,10 +32,15 @@ type Reconciler interface {
 	// Rows takes rows of the read that began; the slice is used again, its strings are not.
 	Rows(rs []observed.ResourceKnown)
 	// EndRead ends a complete read by its last rows. next is when another must begin; zero: none.
+	// ErrVoid: the read counts for nothing, and no fault of the catalogue's is why.
 	EndRead(ctx context.Context, rs []observed.ResourceKnown) (next time.Time, err error)
 	// AbortRead says that the read begun last failed and proves nothing.
 	AbortRead()
 }
+
+// ErrVoid says that a read has come between two terms of who compares it. Trigger asks for the next
+// one.
+var ErrVoid = errors.New("the read counts for nothing")
 
 // Source reads the catalogues of all configured kinds.
 type Source struct {
@@ -171,11 +177,14 @@ func (s *Source) keepReading(ctx context.Context, db *sql.DB, w *watch, sink fun
 		}
 		ended := time.Now()
 		due := ended.Add(w.interval)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrVoid):
+			s.log.Info("catalogue read in vain", "kind", w.kind, "error", err)
+		case err != nil:
 			s.log.Warn("catalogue not read", "kind", w.kind, "error", err)
 			sink(observed.Failed{Kind: w.kind, Source: observed.SourceCatalogue, At: ended, Err: err})
 			due = w.pace.failed(periodic, ended, took)
-		} else {
+		default:
 			w.pace.read(periodic, ended, took)
 		}
 		confirms := !next.IsZero() && next.Before(due)

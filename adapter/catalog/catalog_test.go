@@ -35,6 +35,7 @@ type reader struct {
 	comparing time.Duration
 	compared  time.Time
 	ended     chan struct{}
+	void      int // how many reads count for nothing
 }
 
 func newReader() *reader { return &reader{ended: make(chan struct{}, 100)} }
@@ -58,6 +59,10 @@ func (r *reader) EndRead(_ context.Context, rs []observed.ResourceKnown) (next t
 	r.Rows(rs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.void--; r.void >= 0 {
+		defer func() { r.ended <- struct{}{} }()
+		return next, fmt.Errorf("%w: another term", ErrVoid)
+	}
 	r.complete = append(r.complete, slices.Clone(r.current))
 	r.ended <- struct{}{}
 	if r.again--; r.again >= 0 {
@@ -139,6 +144,24 @@ func TestTriggersAndSecondReads(t *testing.T) {
 	s.Trigger("Nobody")
 	<-r.ended
 	require.Equal(t, "late", r.complete[2][0].ID, "a triggered read begins after its trigger")
+}
+
+// A read between two terms is no failure of the catalogue's, and who asks for the next one does not
+// pay for it.
+func TestAReadInVainIsNoFailure(t *testing.T) {
+	env := servers.Require(t, servers.PartPostgres)
+	db := env.Postgres.NewDatabase(t)
+	r := newReader()
+	r.void = 1
+	s, rec := catalogue(t, db.ReaderURL, `SELECT 'a' AS id`, r)
+	<-r.ended
+	require.Empty(t, r.complete)
+	s.Trigger("Thing")
+	<-r.ended
+	require.Len(t, r.complete, 1)
+	for _, sig := range rec.All() {
+		require.IsType(t, observed.Catalogued{}, sig)
+	}
 }
 
 func TestAFloodOfTriggersIsNotAFloodOfReads(t *testing.T) {

@@ -18,10 +18,13 @@ import (
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
+// offBeat is when in a second samples are polled: as it begins, streams read them.
+const offBeat = 500 * time.Millisecond
+
 func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
 	for !s.synced() && wake.Sleep(ctx, informer.Debounce) {
 	}
-	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.MetricsInterval) {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, wake.Until(time.Now(), s.cfg.MetricsInterval, offBeat)) {
 		for _, k := range *s.kinds.Load() {
 			at := time.Now()
 			usage, err := s.usage(ctx, k)

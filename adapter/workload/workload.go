@@ -38,7 +38,8 @@ import (
 // Config is what is followed and how often it is asked.
 type Config struct {
 	Namespace string
-	// MetricsInterval is the time between two polls of metrics.k8s.io. Default 10s.
+	// MetricsInterval is the time between two polls of metrics.k8s.io, by the clock at its
+	// multiples: so all replicas have the same samples. Default 10s.
 	MetricsInterval time.Duration
 	// Probe is the time between two proofs that the watches live. Default 5s.
 	Probe time.Duration

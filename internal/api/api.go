@@ -80,6 +80,9 @@ type KindView struct {
 	Decision *outcome.Report
 	Progress orders.Progress
 	Waiting  *resync.Waiting
+	// Follows says that another replica leads and does not tell what it alone reads: the catalogue
+	// and the notifications are then no sources.
+	Follows bool
 	// Lookup returns the ordinal that owns a resource; -1 with ok if it is known and unowned.
 	Lookup func(id string) (ordinal int, ok bool)
 }

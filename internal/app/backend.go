@@ -76,10 +76,15 @@ func (a *App) Kind(name string) (api.KindView, bool) {
 	if k := a.state.Snapshot(now).Kind(name); k != nil {
 		v.Snapshot = *k
 	}
-	if !a.leadership.leads() { // what failed in a former term does so no longer
+	if v.Follows = !a.leadership.leads(); v.Follows { // what failed in a former term does so no longer
 		v.Snapshot.Sources.Notify = observed.Source{}
 	}
-	v.Decision, _ = r.served(now)
+	s, _ := r.says(now)
+	v.Decision = s.report
+	if told := s.told; told != nil {
+		v.Follows, v.Progress, v.Waiting = false, told.Progress, told.Waiting
+		v.Snapshot.Catalogue, v.Snapshot.Sources.Catalogue, v.Snapshot.Sources.Notify = told.Rows, told.Catalogue, told.Notify
+	}
 	return v, true
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ type live struct {
 	mu      sync.Mutex
 	cfg     *config.Config // nil until the first good one
 	written config.Written // which fields the text of cfg has
-	// generation counts the configurations that came into force since this process started.
+	// generation is that of cfg: its version where that is a number, as those of ConfigMaps are, so
+	// that it is the same on every replica; else the count of those that came into force.
 	generation int64
 	version    string
 	loadedAt   time.Time
@@ -66,11 +68,16 @@ func (l *live) take(cfg *config.Config, written config.Written, version string, 
 		return news
 	}
 	l.err, l.version, l.loadedAt, l.written = nil, version, time.Now(), written
-	if reflect.DeepEqual(l.cfg, cfg) {
+	same := reflect.DeepEqual(l.cfg, cfg)
+	if number, err := strconv.ParseInt(version, 10, 64); err == nil {
+		l.generation = number
+	} else if !same {
+		l.generation++
+	}
+	if same {
 		return false
 	}
 	l.cfg = cfg
-	l.generation++
 	fault.Point("config.in-force")
 	close(l.changed)
 	l.changed = make(chan struct{})

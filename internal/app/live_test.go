@@ -49,6 +49,24 @@ func TestABadConfigurationIsRefusedOnceAndTheLastGoodOneStays(t *testing.T) {
 	require.Empty(t, detail)
 }
 
+// The generation is the same on every replica: how often one of them has read does not count.
+func TestTheGenerationIsTheConfigMaps(t *testing.T) {
+	one, two := newTestLive(func(error) {}), newTestLive(func(error) {})
+	one.offer(offered{text: []byte(good), version: "41"})
+	for _, l := range []*live{one, two} {
+		l.offer(offered{text: []byte(good), version: "57"})
+		require.EqualValues(t, 57, l.loaded().generation)
+		l.offer(offered{text: []byte("no"), version: "58"})
+		require.EqualValues(t, 57, l.loaded().generation)
+	}
+	file := newTestLive(func(error) {})
+	for i, text := range []string{good, good + "syncPeriod: 3s\n"} {
+		file.offer(offered{text: []byte(text), version: "config.yaml"})
+		file.offer(offered{text: []byte(text), version: "config.yaml"})
+		require.EqualValues(t, i+1, file.loaded().generation)
+	}
+}
+
 func TestNotReadyWithoutAnyConfiguration(t *testing.T) {
 	l := newTestLive(func(error) {})
 	ready, detail := l.check()

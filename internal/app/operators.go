@@ -32,14 +32,13 @@ func (o operators) View(kind string) (*ops.View, bool) {
 	view := &ops.View{
 		Now: time.Now(), Config: v.Config, Base: *base, Override: v.Override, Operator: v.Operator, Snapshot: v.Snapshot, State: v.State,
 		Generation: in.generation, Version: in.version, LoadedAt: in.at, Refused: in.refused, Written: in.written[kind],
-		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting,
+		Decision: v.Decision, Progress: v.Progress, Waiting: v.Waiting, Follows: v.Follows,
 	}
 	if view.Decision == nil {
 		if _, err := r.served(view.Now); err != nil {
 			view.Undecided = err.Error()
 		}
 	}
-	view.Follows = !o.app.leadership.leads()
 	view.Input = r.replay(view.Now, v.Config, v.Operator, v.Snapshot)
 	return view, true
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/guard"
+	"github.com/shardscaler/shardscaler/internal/ops"
 	"github.com/shardscaler/shardscaler/internal/ops/history"
 	"github.com/shardscaler/shardscaler/internal/previews"
 	"github.com/shardscaler/shardscaler/internal/timeline"
@@ -50,10 +52,29 @@ type runner struct {
 
 // documents are those that are kept in ZooKeeper, as they were read last.
 type documents struct {
-	keptDecision reading[*outcome.Report]
+	keptDecision reading[said]
 	keptHistory  reading[decide.History]
 	keptOverride reading[config.Override]
 	keptOperator reading[config.Operator]
+}
+
+// said is what a leader has stored: its decision, and what it tells beside that, nil where it is of
+// another version and tells nothing, or nothing that can be read.
+type said struct {
+	report *outcome.Report
+	told   *ops.Told
+}
+
+func parseSaid(kept []byte) (said, error) {
+	report, data, err := scaler.ParseTold(kept)
+	if err != nil {
+		return said{}, err
+	}
+	told, err := ops.ParseTold(data)
+	if err != nil {
+		told = nil // the decision counts all the same
+	}
+	return said{report, told}, nil
 }
 
 // decided is a decision, and what it was made from.
@@ -181,7 +202,10 @@ const settle = 200 * time.Millisecond
 // tick lets the scaler look every SyncPeriod, and soon after anything it looks at has changed.
 func (r *runner) tick(ctx context.Context) {
 	reg := prometheus.NewRegistry() // of this term: a new scaler starts its series anew
-	s := scaler.New(scaler.Config{Kind: r.kind, DryRun: r.app.opts.DryRun}, r.engine, r.app.actuator, r.app.log, reg)
+	var seen observed.Kind          // by the tick
+	s := scaler.New(scaler.Config{
+		Kind: r.kind, DryRun: r.app.opts.DryRun, Told: func() json.RawMessage { return r.tell(&seen).Encode() },
+	}, r.engine, r.app.actuator, r.app.log, reg)
 	r.app.gather.add(reg)
 	defer r.app.gather.remove(reg)
 	defer r.ticked.Store(nil)
@@ -189,7 +213,7 @@ func (r *runner) tick(ctx context.Context) {
 	for {
 		changed := r.app.state.Changed()
 		_, reconfigured := r.app.live.current()
-		period := r.decideOnce(ctx, s)
+		period := r.decideOnce(ctx, s, &seen)
 		if !wake.Sleep(ctx, settle) {
 			return
 		}
@@ -204,8 +228,9 @@ func (r *runner) tick(ctx context.Context) {
 	}
 }
 
-// decideOnce decides, and returns the time until the next decision at the latest.
-func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration {
+// decideOnce decides by what it has seen, and returns the time until the next decision at the
+// latest.
+func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler, seen *observed.Kind) time.Duration {
 	now := time.Now()
 	cfg, _ := r.app.live.current()
 	_, kind, over, ok := r.app.effective(r.kind)
@@ -213,6 +238,7 @@ func (r *runner) decideOnce(ctx context.Context, s *scaler.Scaler) time.Duration
 	s.Every(cfg.SyncPeriod.Std())
 	s.Put(over.Operator)
 	if k := snap.Kind(r.kind); ok && k != nil {
+		*seen = *k
 		d, out := s.Tick(ctx, now, kind, *k)
 		report := outcome.NewReport(d, out)
 		r.decided(report, s.Basis())
@@ -249,18 +275,32 @@ func (r *runner) own() (*outcome.Report, scaler.Basis) {
 // served returns the latest decision: this replica's own while it leads, else the one that the
 // leader kept in ZooKeeper. Older than three ticks it is an error: a leader may hang.
 func (r *runner) served(now time.Time) (*outcome.Report, error) {
-	latest, _ := r.own()
-	if latest == nil {
+	s, err := r.says(now)
+	return s.report, err
+}
+
+// tell is what this replica tells its followers while it leads; seen is its latest snapshot.
+func (r *runner) tell(seen *observed.Kind) ops.Told {
+	return ops.Told{
+		Progress: r.engine.Progress(), Waiting: r.engine.Waiting(),
+		Rows: seen.Catalogue, Catalogue: seen.Sources.Catalogue, Notify: seen.Sources.Notify,
+	}
+}
+
+// says is served with what the leader tells beside its decision: nil where that is this replica.
+func (r *runner) says(now time.Time) (said, error) {
+	var s said
+	if s.report, _ = r.own(); s.report == nil {
 		var err error
-		if latest, err = read(r, &r.keptDecision, scaler.KeptName, scaler.ParseKept); err != nil {
-			return nil, err
+		if s, err = read(r, &r.keptDecision, scaler.KeptName, parseSaid); err != nil {
+			return said{}, err
 		}
 	}
 	cfg, _ := r.app.live.current() // no kind runs without one
-	if err := latest.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
-		return nil, err
+	if err := s.report.TooOld(now, scaler.MaxAge(cfg.SyncPeriod.Std())); err != nil {
+		return said{}, err
 	}
-	return latest, nil
+	return s, nil
 }
 
 // reading is a document kept in ZooKeeper, decoded once: every read of a metric asks for it.

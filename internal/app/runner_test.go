@@ -25,6 +25,26 @@ func TestALeaderThatHangsServesItsOwnDecisionForThreeTicksOnly(t *testing.T) {
 	require.ErrorContains(t, err, "7s old, more than 6s")
 }
 
+// During a roll-out the leader may be of another version than a follower.
+func TestWhatALeaderTellsIsHeardAcrossVersions(t *testing.T) {
+	for text, rows := range map[string]int{
+		`{"v":1,"decision":{"kind":"Thing","desired":3}}`:                                   -1,
+		`{"v":1,"decision":{"kind":"Thing","desired":3},"told":{"rows":"another form"}}`:    -1,
+		`{"v":1,"decision":{"kind":"Thing","desired":3},"told":{"rows":7,"newer":{"a":1}}}`: 7,
+	} {
+		s, err := parseSaid([]byte(text))
+		require.NoError(t, err)
+		require.Equal(t, 3, s.report.Desired)
+		if rows < 0 {
+			require.Nil(t, s.told, text)
+			continue
+		}
+		require.Equal(t, rows, s.told.Rows)
+	}
+	_, err := parseSaid(nil)
+	require.Error(t, err)
+}
+
 func TestEveryOverrideFits(t *testing.T) {
 	value := &config.OverrideValue[int]{Value: math.MinInt, Over: math.MinInt}
 	doc, err := json.Marshal(config.Override{MaxInstances: value, ResourcePerInstance: value, Paused: &config.OverrideValue[bool]{}})

@@ -1,12 +1,19 @@
 package app
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/catalog"
+	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/wake"
+	"github.com/shardscaler/shardscaler/rebalancer"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
 
 // runners are those of the kinds that run.
@@ -59,5 +66,18 @@ func (s *runners) reconciler(kind string) (catalog.Reconciler, bool) {
 	if r == nil {
 		return nil, false
 	}
-	return r.engine, true
+	return comparing{r.engine}, true
+}
+
+// comparing is an engine that compares reads of the catalogue. That it does not lead, or leads anew
+// since a read began, is no fault of the catalogue's.
+type comparing struct{ *rebalancer.Engine }
+
+// EndRead implements catalog.Reconciler.
+func (c comparing) EndRead(ctx context.Context, rows []observed.ResourceKnown) (next time.Time, err error) {
+	next, err = c.Engine.EndRead(ctx, rows)
+	if errors.Is(err, orders.ErrNotLeading) {
+		err = fmt.Errorf("%w: %w", catalog.ErrVoid, err)
+	}
+	return next, err
 }

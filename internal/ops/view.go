@@ -20,8 +20,8 @@ type View struct {
 	Override     config.Override
 	// Operator is what stands of it: who drains, pins and sizes.
 	Operator config.Operator
-	// Generation counts the configurations that came into force; Version, LoadedAt and Refused are
-	// as in Settings.
+	// Generation is the configuration's: it grows with each. Version, LoadedAt and Refused are as in
+	// Settings.
 	Generation int64
 	Version    string
 	LoadedAt   time.Time
@@ -30,8 +30,8 @@ type View struct {
 	// at their default.
 	Written map[string]bool
 
-	// Follows says that another replica leads: the catalogue and the notifications, which the leader
-	// alone reads, are then no sources.
+	// Follows says that another replica leads and does not tell what it alone reads, being of an
+	// older version or not heard: the catalogue and the notifications are then no sources.
 	Follows bool
 
 	Snapshot observed.Kind

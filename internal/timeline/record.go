@@ -12,14 +12,14 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
-// Record stores what is recorded while this replica leads: from now on until ctx ends, and then
-// once more, so that what leads the engine must end after it.
+// Record stores what is recorded while this replica leads: as soon as it has the head, so that the
+// history knows of a short term too, from then on until ctx ends, and then once more, so that what
+// leads the engine must end after it.
 func (k *Keeper) Record(ctx context.Context) {
 	begun := time.Now()
 	k.begin()
 	defer k.end()
-	next := begun.Add(flushEvery)
-	earliest := begun
+	next, earliest := begun.Add(soonEvery), begun
 	for {
 		timer := time.NewTimer(time.Until(next))
 		select {
@@ -27,19 +27,31 @@ func (k *Keeper) Record(ctx context.Context) {
 			timer.Stop()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTimeout)
 			defer cancel()
-			k.flush(last, begun, true)
+			_ = k.flush(last, begun, true) // a later leader marks what is missing
 			return
 		case <-k.person:
 			timer.Stop()
-			if at := later(time.Now().Add(soon), earliest); at.Before(next) {
+			if at := later(time.Now(), earliest); at.Before(next) {
 				next = at
 			}
 			continue
 		case <-timer.C:
 		}
-		k.flush(ctx, begun, false)
-		next, earliest = time.Now().Add(flushEvery), time.Now().Add(soonEvery)
+		every, pause := pauses(k.flush(ctx, begun, false))
+		next, earliest = time.Now().Add(every), time.Now().Add(pause)
 	}
+}
+
+// pauses are how long after an update, or one that failed, the next one comes, and how soon after it
+// what a person does may have its own.
+func pauses(err error) (every, pause time.Duration) {
+	switch {
+	case err == nil, errors.Is(err, history.ErrFull):
+		return flushEvery, soonEvery
+	case errors.Is(err, orders.ErrNotLeading): // the head is not taken yet
+		return soonEvery, soonEvery
+	}
+	return retryEvery, retryEvery
 }
 
 func later(a, b time.Time) time.Time {
@@ -78,7 +90,7 @@ func (k *Keeper) Moved(plan, why string, n int) {
 	k.record(func(r *history.Recorder) { r.Moved(time.Now(), plan, why, n) })
 }
 
-// Changed records what a person did. It is stored within seconds.
+// Changed records what a person did. It is stored at once.
 func (k *Keeper) Changed(c ops.ChangeEntry) {
 	k.record(func(r *history.Recorder) { r.Changed(time.Now(), c) })
 	k.person.Wake()
@@ -88,14 +100,14 @@ func (k *Keeper) Changed(c ops.ChangeEntry) {
 // one is sent, if it meets conflicts.
 const attempts, tries = 3, 2
 
-// flush stores what waits.
-func (k *Keeper) flush(ctx context.Context, begun time.Time, ended bool) {
+// flush stores what waits. Its error has been logged.
+func (k *Keeper) flush(ctx context.Context, begun time.Time, ended bool) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	var err error
 	for range attempts {
 		if err = k.flushOnce(ctx, begun, ended); err == nil {
-			return
+			return nil
 		}
 		if !errors.Is(err, errMoved) && !errors.Is(err, errStrange) {
 			break
@@ -104,6 +116,7 @@ func (k *Keeper) flush(ctx context.Context, begun time.Time, ended bool) {
 	if !errors.Is(err, history.ErrFull) && !errors.Is(err, orders.ErrNotLeading) {
 		k.log.Warn("the history could not be stored; it waits", "error", err)
 	}
+	return err
 }
 
 func (k *Keeper) flushOnce(ctx context.Context, begun time.Time, ended bool) error {

@@ -38,10 +38,11 @@ type Store interface {
 
 const (
 	// flushEvery is the time between two updates; what is not stored when a leader dies is at most
-	// that old. soon is how long what a person did waits, and soonEvery how often it has its way.
+	// that old. What a person did does not wait, but that such updates are soonEvery apart. After one
+	// that failed there is a pause of retryEvery.
 	flushEvery = time.Minute
-	soon       = 2 * time.Second
-	soonEvery  = 15 * time.Second
+	soonEvery  = time.Second
+	retryEvery = 15 * time.Second
 	// lookEvery is how often the document is looked at, in memory.
 	lookEvery = time.Second
 	// storeTimeout bounds one update, lastTimeout the last one of a term, which a stop waits for,

@@ -23,6 +23,13 @@ func (s Signal) Wake() {
 	}
 }
 
+// Until is the time from now to the next multiple of every by the clock, and after beyond that: what
+// several processes wait for they do together. It is more than 0 and at most every.
+func Until(now time.Time, every, after time.Duration) time.Duration {
+	begun := now.Add(-after)
+	return begun.Truncate(every).Add(every).Sub(begun.Round(0))
+}
+
 // Sleep returns true after d, or false as soon as ctx ends.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	select {

@@ -68,10 +68,15 @@ type Compared struct {
 
 // End says that the read is complete. What it lacks is queued to be deleted, or waits for Confirm;
 // weights and labels are in force. What is new is the caller's to Import. It takes up to half a
-// second and holds no lock for long.
+// second and holds no lock for long. A read that this leader has not seen begin is
+// orders.ErrNotLeading.
 func (s Catalogue) End(ctx context.Context, now time.Time, limits resync.Limits) (out Compared, err error) {
 	out.Deleting = NewRequest(now)
 	err = s.lend(ctx, func(c *comparison) error {
+		if !c.with.Reading() {
+			s.abortAttributes(now)
+			return fmt.Errorf("the read began before this leader did: %w", orders.ErrNotLeading)
+		}
 		if out.Outcome, err = c.with.End(now, limits, s.index.remains); err != nil {
 			s.abortAttributes(now)
 			return err

@@ -216,6 +216,28 @@ func TestBuildingTheIndexAndAskingItDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
+// A read counts for the term in which it began alone, whatever it has read.
+func TestAReadThatBeganBeforeATermCountsForNothing(t *testing.T) {
+	for name, leading := range map[string]bool{"while it followed": false, "in the term before": true} {
+		t.Run(name, func(t *testing.T) {
+			v := holding(t, leading, "a")
+			require.True(t, v.Indexed())
+			v.Catalogue.Begin(time.Now())
+			v.Catalogue.Rows(rows("a", "b"))
+			v.Resign(time.Now())
+			_, err := v.Lead(time.Now(), v.state)
+			require.NoError(t, err)
+			_, err = v.Catalogue.End(t.Context(), time.Now(), noBounds)
+			require.ErrorIs(t, err, orders.ErrNotLeading)
+			v.Catalogue.Begin(time.Now())
+			v.Catalogue.Rows(rows("a", "b"))
+			out, err := v.Catalogue.End(t.Context(), time.Now(), noBounds)
+			require.NoError(t, err)
+			require.Equal(t, []string{"b"}, out.Creates)
+		})
+	}
+}
+
 func TestALeaderThatResignsAnswersItsCallers(t *testing.T) {
 	v := holding(t, true, "a")
 	created, err := v.Callers.Hear(time.Now(), resync.Created, []string{"b"})

@@ -34,7 +34,7 @@ type Progress struct {
 	// PerMinute is the pace of moves, by the last minute; EstimatedEnd when the plan ends at that.
 	PerMinute    float64    `json:"perMinute,omitempty"`
 	EstimatedEnd *time.Time `json:"estimatedEnd,omitempty"`
-	// Moved counts resources moved since this process started.
+	// Moved counts resources that the leader has moved since its process started.
 	Moved int64 `json:"moved"`
 	// Duplicates lists ids that were found in two places since this process leads, at most 1000.
 	Duplicates []protocol.Duplicate `json:"duplicates,omitempty"`

@@ -49,6 +49,9 @@ func Assignment(st *protocol.State, who Speakers) observed.Assignment {
 	}
 	for n, in := range st.Instances {
 		l := observed.List{Count: in.IDs.Len(), Bytes: in.Bytes, Times: in.Times, Changed: in.Changed, SessionSince: in.LiveSince, Error: in.Fault}
+		if in.ListVersion == 0 && l.Count == 0 { // made empty, and not changed since; who made it has no time of it
+			l.Changed = time.Time{}
+		}
 		l.Status, l.StatusFault, l.StatusSince = release.StatusOf(in), in.StatusFault, who[n].since
 		a.Lists[n] = l
 	}

@@ -35,6 +35,17 @@ func TestWhatAStateTells(t *testing.T) {
 	require.Equal(t, "is persistent", a.Lists[1].StatusFault)
 }
 
+// Who makes an empty list gets no time from ZooKeeper, and who reads it does: it is not shown.
+func TestAnEmptyListThatWasJustMadeHasNotChanged(t *testing.T) {
+	st := state()
+	st.Instances[1].Changed = noon
+	require.Zero(t, Assignment(st, nil).Lists[1].Changed)
+	st.Instances[1].ListVersion = 1
+	require.Equal(t, noon, Assignment(st, nil).Lists[1].Changed)
+	st.Instances[0].Changed = noon // another orchestrator made it with what it holds
+	require.Equal(t, noon, Assignment(st, nil).Lists[0].Changed)
+}
+
 func TestSinceWhenWhoSpeaks(t *testing.T) {
 	st := state()
 	who := Speakers(nil).Follow(st)

@@ -12,6 +12,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/guard"
 	"github.com/shardscaler/shardscaler/internal/limits"
 	"github.com/shardscaler/shardscaler/internal/ops"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // Hub serves the streams of a process. Make it with New.
@@ -88,10 +89,9 @@ func (h *Hub) current() (*frame, <-chan struct{}) {
 	return h.now, h.changed
 }
 
-// run reads until the last viewer has left.
+// run reads until the last viewer has left: as each second begins, as other replicas do, so that
+// they show the same versions.
 func (h *Hub) run(ctx context.Context) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	for {
 		if err := guard.Run(func() error { return h.next(ctx) }); err != nil {
 			if p := guard.Caught(err); p != nil {
@@ -99,10 +99,8 @@ func (h *Hub) run(ctx context.Context) {
 			}
 			h.cfg.Log.Error("streams show nothing new", "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !wake.Sleep(ctx, wake.Until(time.Now(), interval, 0)) {
 			return
-		case <-tick.C:
 		}
 	}
 }

@@ -239,9 +239,13 @@ func TestATimeWithoutALeaderIsAGap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r Recorder
+			r.Join(Contents{Until: begun.Add(-time.Hour)}, begun) // and then there was a last word
+			require.Len(t, r.Waiting(begun), 1)
 			r.Join(c.before, begun)
-			r.Join(Contents{Until: begun.Add(-time.Hour)}, begun) // once is enough
 			records := r.Waiting(begun)
+			r.Stored(len(records))
+			r.Join(Contents{Until: begun.Add(-time.Hour)}, begun)
+			require.Empty(t, r.Waiting(begun), "what is stored is settled")
 			if c.want == "" {
 				require.Empty(t, records)
 				return

@@ -70,8 +70,9 @@ type Recorder struct {
 	blind   gap // no sample can be taken
 	moves   []ops.Entry
 	sampled time.Time
-	said    string // what the last decision meant
-	joined  bool   // what there was before this term was looked at
+	said    string        // what the last decision meant
+	joined  bool          // what there was before this term is settled
+	before  *ops.GapEntry // the gap before this term, until it is
 }
 
 // gap is a time without records; the zero value: there is none.
@@ -219,12 +220,16 @@ func (r *Recorder) Changed(now time.Time, c ops.ChangeEntry) {
 }
 
 // Join looks at what is stored when this term's first records are to be: a time before it of which
-// nothing is stored is a gap.
+// nothing is stored is a gap. Until they are stored a later look counts: an earlier leader may have
+// had its last word meanwhile.
 func (r *Recorder) Join(c Contents, begun time.Time) {
 	if r.joined {
 		return
 	}
-	r.joined = true
+	if was := r.before; was != nil {
+		r.before = nil
+		r.waiting = slices.DeleteFunc(r.waiting, func(w Record) bool { return w.Gap == was })
+	}
 	begun = second(begun)
 	pause := begun.Sub(c.Until)
 	var e ops.Entry
@@ -232,10 +237,11 @@ func (r *Recorder) Join(c Contents, begun time.Time) {
 	case c.Until.IsZero() || pause <= 0 || c.Ended && pause <= cleanPause:
 		return
 	case c.Ended:
-		e = gapEntry(c.Until, begun, GapNoLeader, "no replica led", 0)
+		e = gapEntry(c.Until, begun, GapNoLeader, "no replica led, or none for more than a moment", 0)
 	default:
-		e = gapEntry(c.Until, begun, GapLeaderEnded, "the leader ended before it had stored this time, and no other one led yet", 0)
+		e = gapEntry(c.Until, begun, GapLeaderEnded, "the leader ended before it had stored this time; if others led since, they ended within a moment", 0)
 	}
+	r.before = e.Gap
 	r.waiting = slices.Insert(r.waiting, 0, Record{Entry: e})
 }
 
@@ -267,6 +273,7 @@ func (r *Recorder) Waiting(now time.Time) []Record {
 
 // Stored forgets the first n records that waited.
 func (r *Recorder) Stored(n int) {
+	r.joined = true
 	r.waiting = slices.Clone(r.waiting[n:])
 	r.whole = 0
 	for i := range r.waiting {

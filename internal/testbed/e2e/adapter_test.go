@@ -37,6 +37,11 @@ func TestTwoReplicasServe(t *testing.T) {
 		w.bothSay(len(things), 2)
 	})
 
+	t.Run("the same documents of both", func(t *testing.T) {
+		w.t = t
+		w.bothShow(len(things))
+	})
+
 	t.Run("certificate", func(t *testing.T) {
 		w.t = t
 		secrets := w.Kube.CoreV1().Secrets(w.Namespace)

@@ -504,7 +504,7 @@ export const en = {
   'done.reassign': '{pod} is taken for dead: {n, plural, one {# resource goes} other {# resources go}} to others.',
   'config.title': 'Configuration of {kind}',
   'config.refused': 'A newer text is not in force:',
-  'config.generation': 'Generation {generation}, version {version}, in force since',
+  'config.generation': 'Version {version}, in force since',
   'config.source': 'Source',
   'config.count': '{n} of {of} values',
   'config.none': 'No value comes from there.',

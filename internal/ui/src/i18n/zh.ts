@@ -499,7 +499,7 @@ export const zh: Catalogue = {
   'done.reassign': '已认定 {pod} 停止：{n} 个资源转给其他实例。',
   'config.title': '{kind} 的配置',
   'config.refused': '较新的配置未生效：',
-  'config.generation': '第 {generation} 代，版本 {version}，生效于',
+  'config.generation': '版本 {version}，生效于',
   'config.source': '来源',
   'config.count': '{of} 个值中的 {n} 个',
   'config.none': '没有来自那里的值。',

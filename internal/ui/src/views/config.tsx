@@ -29,7 +29,7 @@ export function Config({ kind }: { kind: Kind }) {
       {data && (
         <>
           <p class="dim">
-            {t('config.generation', { generation: String(data.generation), version: data.version ?? t('unknown') })}{' '}
+            {t('config.generation', { version: data.version ?? t('unknown') })}{' '}
             {data.loadedAt && <Age at={data.loadedAt} />}
           </p>
           <form class="filters" onSubmit={(e) => e.preventDefault()}>
