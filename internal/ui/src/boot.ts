@@ -1,3 +1,5 @@
+import { load, preferred } from './i18n/load';
+
 // The first that runs: it begins to listen while the rest of the page is still fetched and read.
 
 /** The kind whose instances the page opens with, '' for another view. */
@@ -31,4 +33,5 @@ try {
   // a browser that keeps nothing: the system's
 }
 
+void load(preferred()); // beside the main part, which awaits it
 void import('./main');
