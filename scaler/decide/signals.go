@@ -117,6 +117,9 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 		return
 	}
 	s.Proposed, s.Ratio, s.Need, s.Within = in.sized(current, res.Replicas), res.Ratio, res.Need, res.Kept != ""
+	if s.Turned = res.Kept == hpa.KeptDirection; res.Filled != res.Ratio {
+		s.Filled = res.Filled
+	}
 	s.total = res.Ratio * float64(res.Pods+sample.returning)
 	s.own = own(in, &res, tol)
 }
