@@ -92,6 +92,31 @@ func (g *Guard) LetOldRead(ctx huma.Context, next func(huma.Context)) {
 // LetKnown is the middleware of what each caller may who is known: to begin and end a session.
 func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx, next, Right{}) }
 
+// LetAnyone is the middleware of what tells who calls: a request without a token, or whose session has
+// ended, is let in without a user, and StrangerFrom says why there is none.
+func (g *Guard) LetAnyone(ctx huma.Context, next func(huma.Context)) {
+	c := from(ctx.Context())
+	if c.stranger = g.stranger(c, credentialsOf(ctx)); c.stranger != "" {
+		next(huma.WithContext(ctx, with(ctx.Context(), c)))
+		return
+	}
+	g.LetKnown(ctx, next)
+}
+
+// stranger is why nothing proves who calls, and how to prove it; "": something does, or need not.
+func (g *Guard) stranger(c *caller, proof credentials) string {
+	if c.vouched || c.door == Plain && g.Insecure {
+		return ""
+	}
+	switch token, no := g.token(c, proof); {
+	case no != nil && no.status == http.StatusUnauthorized:
+		return no.detail
+	case no == nil && token == "":
+		return g.noToken().detail
+	}
+	return ""
+}
+
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
 	no := g.check(ctx.Context(), c, credentialsOf(ctx), right)
@@ -133,10 +158,7 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 		return no
 	}
 	if token == "" {
-		return &refusal{
-			status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
-			header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
-		}
+		return g.noToken()
 	}
 	c.recheck = func(ctx context.Context) error {
 		if !c.until.IsZero() && !time.Now().Before(c.until) {
@@ -150,6 +172,13 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 		return nil
 	}
 	return g.review(ctx, c, token, right)
+}
+
+func (g *Guard) noToken() *refusal {
+	return &refusal{
+		status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
+		header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
+	}
 }
 
 func (g *Guard) command() string {
