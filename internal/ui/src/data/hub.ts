@@ -125,9 +125,10 @@ export class Hub {
   private again(): void {
     this.stream?.close();
     clearTimeout(this.timer);
-    const stranger = this.link.status === 401;
-    this.timer = setTimeout(() => this.begin(stranger), this.pause * (0.5 + Math.random() / 2));
-    this.pause = Math.min(this.link.status === undefined ? most : mostRefused, this.pause * 2);
+    const { status = 0 } = this.link;
+    const refused = status >= 400 && status < 500;
+    this.timer = setTimeout(() => this.begin(status === 401), this.pause * (0.5 + Math.random() / 2));
+    this.pause = Math.min(refused ? mostRefused : most, this.pause * 2);
   }
 
   /** Finds out why there is no stream, which an EventSource does not tell; may: there may be one, if there is a session. */
