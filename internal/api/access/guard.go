@@ -96,25 +96,18 @@ func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx,
 // ended, is let in without a user, and StrangerFrom says why there is none.
 func (g *Guard) LetAnyone(ctx huma.Context, next func(huma.Context)) {
 	c := from(ctx.Context())
-	if c.stranger = g.stranger(c, credentialsOf(ctx)); c.stranger != "" {
-		next(huma.WithContext(ctx, with(ctx.Context(), c)))
-		return
+	if !c.vouched && (c.door != Plain || !g.Insecure) {
+		token, no := g.token(c, credentialsOf(ctx))
+		if no == nil && token == "" {
+			no = g.noToken()
+		}
+		if no != nil && no.status == http.StatusUnauthorized {
+			c.stranger = no.detail
+			next(huma.WithContext(ctx, with(ctx.Context(), c)))
+			return
+		}
 	}
 	g.LetKnown(ctx, next)
-}
-
-// stranger is why nothing proves who calls, and how to prove it; "": something does, or need not.
-func (g *Guard) stranger(c *caller, proof credentials) string {
-	if c.vouched || c.door == Plain && g.Insecure {
-		return ""
-	}
-	switch token, no := g.token(c, proof); {
-	case no != nil && no.status == http.StatusUnauthorized:
-		return no.detail
-	case no == nil && token == "":
-		return g.noToken().detail
-	}
-	return ""
 }
 
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
@@ -174,18 +167,18 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 	return g.review(ctx, c, token, right)
 }
 
-func (g *Guard) noToken() *refusal {
+func (c *Config) noToken() *refusal {
 	return &refusal{
-		status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
+		status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + c.command(),
 		header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
 	}
 }
 
-func (g *Guard) command() string {
-	if g.Audience == "" {
-		return "kubectl -n " + g.Namespace + " create token NAME"
+func (c *Config) command() string {
+	if c.Audience == "" {
+		return "kubectl -n " + c.Namespace + " create token NAME"
 	}
-	return "kubectl -n " + g.Namespace + " create token NAME --audience " + g.Audience
+	return "kubectl -n " + c.Namespace + " create token NAME --audience " + c.Audience
 }
 
 // review asks whose the token is, and what they may.

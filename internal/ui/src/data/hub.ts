@@ -34,7 +34,7 @@ const least = 1000;
 // is found soon, also behind an API server, which itself pauses before it tries again: up to 30 s came on top of that.
 // Jitter spreads the browsers of a server that has come back over half of the pause.
 const most = 5000;
-const mostRefused = 30_000; // a server that answers, and lets nobody in, is not asked that often
+const mostRefused = 30_000; // a server that answers, and refuses the user, is not asked that often
 
 /** Hub holds the one stream of a browser, in a shared worker or in one of its tabs. */
 export class Hub {
