@@ -104,7 +104,7 @@ for (const [what, apart] of [
     const { page, close } = await open(page0 + '#/kinds/Thing/timeline', {}, made);
     await page.waitForFunction(() => window.drawn.length > 0);
     const drawn = await page.evaluate(() => window.drawn);
-    const once = drawn.slice(drawn.findLastIndex((d, i) => i === 0 || d.x < drawn[i - 1].x)); // the latest drawing
+    const once = drawn.slice(drawn.findLastIndex((d, i) => i === 0 || d.x <= drawn[i - 1].x)); // the latest drawing
     for (let i = 1; i < once.length; i++) {
       assert.notEqual(once[i].text, once[i - 1].text);
       assert.ok(once[i].x - once[i - 1].x > once[i].width, `${once[i - 1].text} and ${once[i].text} overlap`);
