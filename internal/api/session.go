@@ -13,15 +13,17 @@ import (
 
 // Session is who calls, and until when.
 type Session struct {
-	User   string   `json:"user"`
-	Groups []string `json:"groups" nullable:"false"`
+	User string `json:"user" doc:"empty where no token and no session came with the call"`
+	// Stranger is why User is empty, and how to sign in.
+	Stranger string   `json:"stranger,omitempty" doc:"why there is no user, and how to get a token"`
+	Groups   []string `json:"groups" nullable:"false"`
 	// Until is absent where no session ends: a token came with the call, or none is needed.
 	Until time.Time `json:"until,omitzero" doc:"when the session ends; sign in again before"`
 }
 
 func session(ctx context.Context, until time.Time) Session {
 	user := access.UserFrom(ctx)
-	return Session{User: user.Name, Groups: append([]string{}, user.Groups...), Until: until}
+	return Session{User: user.Name, Stranger: access.StrangerFrom(ctx), Groups: append([]string{}, user.Groups...), Until: until}
 }
 
 type sessionOutput struct {
@@ -38,7 +40,9 @@ func (h *handlers) registerSession() {
 			Middlewares: append(h.places(h.small), h.guard.LetKnown, h.known), Security: []map[string][]string{{"bearer": {}}}, MaxBodyBytes: 4096,
 		}
 	}
-	huma.Register(h.api, op("get-session", http.MethodGet, "Who calls, and until when"), func(ctx context.Context, _ *struct{}) (*jsonBody[Session], error) {
+	get := op("get-session", http.MethodGet, "Who calls, and until when")
+	get.Middlewares = append(h.places(h.small), h.guard.LetAnyone) // a page that no user has signed in to yet asks, too
+	huma.Register(h.api, get, func(ctx context.Context, _ *struct{}) (*jsonBody[Session], error) {
 		return &jsonBody[Session]{Body: session(ctx, access.Until(ctx))}, nil
 	})
 	huma.Register(h.api, op("begin-session", http.MethodPost, "Keep the bearer token of this call as a session: sealed, in a cookie"), h.beginSession)

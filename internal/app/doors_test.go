@@ -382,8 +382,14 @@ func TestASessionOfTheSecureDoor(t *testing.T) {
 		require.NoError(t, err)
 		return &answered{resp.StatusCode, resp.Header, resp.Cookies()}, string(text)
 	}
-	resp, text := do("POST", "/v1/api/session", "Authorization", "Bearer forged")
-	require.Equal(t, 401, resp.StatusCode, text)
+	resp, text := do("GET", "/v1/api/session")
+	require.Equal(t, 200, resp.StatusCode, text)
+	require.Contains(t, text, `"user":""`)
+	require.Contains(t, text, `"stranger":"a bearer token is needed; make one with: kubectl -n `)
+	for _, method := range []string{"GET", "POST"} {
+		resp, text = do(method, "/v1/api/session", "Authorization", "Bearer forged")
+		require.Equal(t, 401, resp.StatusCode, text)
+	}
 	resp, text = do("POST", "/v1/api/session", "Authorization", "Bearer operator")
 	require.Equal(t, 200, resp.StatusCode, text)
 	require.Contains(t, text, `"user":"ann"`)
@@ -414,6 +420,11 @@ func TestASessionOfTheSecureDoor(t *testing.T) {
 	}
 	resp, _ = do("GET", "/v1/api/kinds", "Cookie", cookie.Name+"=AAAA"+cookie.Value[4:])
 	require.Equal(t, 401, resp.StatusCode)
+	resp, text = do("GET", "/v1/api/session", "Cookie", cookie.Name+"=AAAA"+cookie.Value[4:])
+	require.Equal(t, 200, resp.StatusCode, text)
+	require.Contains(t, text, `"user":"","stranger":"the session has ended: sign in again"`)
+	resp, _ = do("GET", "/v1/api/session", "Cookie", session, "Sec-Fetch-Site", "cross-site")
+	require.Equal(t, 403, resp.StatusCode)
 	resp, text = do("DELETE", "/v1/api/session", "Cookie", session)
 	require.Equal(t, 204, resp.StatusCode, text)
 	require.Contains(t, resp.Header.Get("Set-Cookie"), "Max-Age=0")

@@ -24,31 +24,37 @@ type OverrideValue[T comparable] struct {
 	Said
 }
 
-// stands says whether there is a value that counts, and base is still what it was put over.
-func (v *OverrideValue[T]) stands(base T, now time.Time) bool {
-	return v != nil && v.Over == base && !v.Said.Over(now)
+// put is a value put over base; nil: nothing is put over the same value.
+func put[T comparable](value, base T, said Said) *OverrideValue[T] {
+	if value == base {
+		return nil
+	}
+	return &OverrideValue[T]{Value: value, Over: base, Said: said}
 }
 
-// SetPaused returns o with rebalance.paused put over kind k's; nothing is put over the same value.
+// stands says whether there is a value that counts, and base is still what it was put over. Former
+// builds have put a limit over the same value, too.
+func (v *OverrideValue[T]) stands(base T, now time.Time) bool {
+	return v != nil && v.Over == base && v.Value != base && !v.Said.Over(now)
+}
+
+// SetPaused returns o with rebalance.paused put over kind k's; the same value ends what was put over it.
 func (o Override) SetPaused(k *Kind, paused bool, said Said) Override {
-	o.Paused = nil
-	if paused != k.Rebalance.Paused {
-		o.Paused = &OverrideValue[bool]{Value: paused, Over: k.Rebalance.Paused, Said: said}
-	}
+	o.Paused = put(paused, k.Rebalance.Paused, said)
 	return o
 }
 
 // Set returns o with the given values (nil: leave as it is) put over kind k, or an error that names
-// field, value and bound.
+// field, value and bound. A value that k has ends what was put over it.
 func (o Override) Set(k *Kind, ceiling int, maxInstances, resourcePerInstance *int, said Said) (Override, error) {
 	var errs faults
 	if maxInstances != nil {
 		between(&errs, field.NewPath("maxInstances"), *maxInstances, max(MinCeiling, k.Init), ceiling)
-		o.MaxInstances = &OverrideValue[int]{Value: *maxInstances, Over: k.Max, Said: said}
+		o.MaxInstances = put(*maxInstances, k.Max, said)
 	}
 	if resourcePerInstance != nil {
 		between(&errs, field.NewPath("resourcePerInstance"), *resourcePerInstance, 1, MaxCapacity)
-		o.ResourcePerInstance = &OverrideValue[int]{Value: *resourcePerInstance, Over: k.Capacity, Said: said}
+		o.ResourcePerInstance = put(*resourcePerInstance, k.Capacity, said)
 	}
 	if len(errs.ErrorList) > 0 {
 		return Override{}, fmt.Errorf("invalid override: %w", errs.ToAggregate())

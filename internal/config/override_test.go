@@ -43,6 +43,21 @@ func TestOverrideEndsWhenTheConfigMapChangesThatKeyAlone(t *testing.T) {
 	require.NotNil(t, left.ResourcePerInstance)
 }
 
+// Nothing is put over the same value: what is in force has one source.
+func TestAnOverrideOfTheValueThatThereIsEndsTheFormerOne(t *testing.T) {
+	k := Default("Thing", "iota-dac")
+	most, each := k.Max-1, k.Capacity-1
+	o, err := Override{}.Set(&k, 100, &most, &each, Said{})
+	require.NoError(t, err)
+	o, err = o.Set(&k, 100, &k.Max, &k.Capacity, Said{})
+	require.NoError(t, err)
+	require.Zero(t, o)
+
+	o.MaxInstances = &OverrideValue[int]{Value: k.Max, Over: k.Max} // as a former build has kept it
+	_, left := o.Apply(k, now)
+	require.Zero(t, left)
+}
+
 func TestOverrideKeepsAChosenTargetUnlessTheCapacityFallsBelowIt(t *testing.T) {
 	k := Default("Thing", "iota-dac")
 	k.TargetPerInstance = 4500

@@ -73,6 +73,8 @@ func parkedFor(v *View, id string, ordinal int) string {
 
 // ResourceQuery picks ids.
 type ResourceQuery struct {
+	// ID picks that id alone; "": any.
+	ID string
 	// Contains picks the ids that have this text in them; "": any.
 	Contains string
 	// Instance picks those of one ordinal; nil: of any, of the pool and of the flight.
@@ -101,10 +103,11 @@ func ResourcesOf(st *protocol.State, q ResourceQuery) (ResourceList, error) {
 	}
 	limit := cmp.Or(q.Limit, DefaultPage)
 	least := &smallest{limit: limit + 1}
+	picks := func(id string) bool { return (q.ID == "" || id == q.ID) && strings.Contains(id, q.Contains) }
 	take := func(ids protocol.IDs, ordinal int) {
 		for _, id := range ids.All() {
 			at := ResourceAt{ID: id, Instance: ordinal}
-			if (last == nil || compare(at, *last) > 0) && least.wants(at) && strings.Contains(id, q.Contains) {
+			if (last == nil || compare(at, *last) > 0) && least.wants(at) && picks(id) {
 				least.take(at)
 			}
 		}

@@ -57,10 +57,13 @@ func TestPagesOfResources(t *testing.T) {
 		if rapid.Bool().Draw(t, "of one") {
 			q.Instance = new(rapid.IntRange(0, 4).Draw(t, "instance"))
 		}
+		if rapid.Bool().Draw(t, "one id") {
+			q.ID = rapid.SampledFrom(append([]string{"none"}, names...)).Draw(t, "id")
+		}
 		var want []ResourceAt
 		for n, list := range all {
 			for _, id := range list {
-				if strings.Contains(id, q.Contains) && (q.Instance == nil || *q.Instance == n) {
+				if strings.Contains(id, q.Contains) && (q.ID == "" || id == q.ID) && (q.Instance == nil || *q.Instance == n) {
 					want = append(want, ResourceAt{ID: id, Instance: max(n, -1)})
 				}
 			}

@@ -30,6 +30,7 @@ import (
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // world is what a live page is shown: 30 Things whose lists change all the time, moves under way and
@@ -48,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	v.Progress.PlanID, v.Progress.Reason, v.Progress.Moves, v.Progress.Done, v.Progress.Left = "p", "spread", 100, 40, 60
 	stopped := &v.Snapshot.Instances[4] // nothing proves that it runs nothing
 	stopped.Pod.Ready, stopped.Pod.Reason, stopped.Pod.Restarts = false, "CrashLoopBackOff", 7
+	v.State.Instances = map[int]*protocol.Instance{3: {Ordinal: 3, IDs: protocol.NewIDs([]string{"a/b%ü", "a/b%ü2"})}}
 	opstest.Decide(v)
 	v.Operator.Drains = []config.OperatorDrain{{Ordinal: 5, Said: config.Said{By: "bob", At: time.Now()}}}
 	v.Override.MaxInstances = &config.OverrideValue[int]{Value: 90, Over: 100, Said: config.Said{By: "bob", At: time.Now()}}
@@ -108,7 +110,7 @@ func (w *world) Decided(_, id string) (ops.Decision, bool) {
 
 func (w *world) Resource(_, id string) (ops.Resource, bool) {
 	at := 3
-	return ops.Resource{ID: id, Instance: &at, Place: "list", Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
+	return ops.Resource{ID: id, Instance: &at, Place: "list", Since: time.Now().Add(-10 * time.Second), Why: "spread", Moves: []ops.Move{{ID: id, At: time.Now(), From: -1, To: 3, Why: "created"}}}, id == "a/b%ü"
 }
 
 func (w *world) Resources(_, _ string, yield func(ops.ResourceAt) bool) {
@@ -197,8 +199,7 @@ func (w *world) handler(t *testing.T) http.Handler {
 		kept, _ := r.Cookie("session")
 		switch {
 		case kept != nil && kept.Value == "none":
-			rw.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(rw, `{"status":401,"title":"Unauthorized","detail":"a bearer token is needed; make one with: kubectl -n iota create token NAME --audience shardscaler"}`)
+			fmt.Fprint(rw, `{"user":"","groups":[],"stranger":"a bearer token is needed; make one with: kubectl -n iota create token NAME --audience shardscaler"}`)
 		case kept != nil && kept.Value == "short":
 			fmt.Fprintf(rw, `{"user":"ann","groups":[],"until":%q}`, time.Now().Add(9*time.Minute).Format(time.RFC3339))
 		default:

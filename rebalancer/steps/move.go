@@ -229,6 +229,16 @@ func (s *Move) voluntaryRoom(v *View, p *Proposal) int {
 	return room
 }
 
+// usedUp says that the moves of this minute are used up, and when there are more; "" where they are not.
+func (s *Move) usedUp(v *View) string {
+	most := v.Orders.Limits.MovesPerMinute
+	budget, next := s.window.Budget(most, v.Now)
+	if budget != 0 {
+		return ""
+	}
+	return fmt.Sprintf("the %d moves of a minute (movesPerMinute) are used up; it goes on at %s", most, next.UTC().Format(time.RFC3339))
+}
+
 // Arrived counts what of a flight piece has arrived, and returns the wave that the piece belongs
 // to; nil: it belongs to none.
 func (s *Move) Arrived(now time.Time, piece string, n int) *wave.Running {

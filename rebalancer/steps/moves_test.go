@@ -181,6 +181,32 @@ func TestMovesKeepToTheirLimits(t *testing.T) {
 	require.Equal(t, "a limit is reached: resources in flight, or moves per minute", s.blocked)
 }
 
+// A spread of which a wave has been made goes on when the minute allows more moves, and says so. While
+// the wave runs nothing keeps it.
+func TestASpreadThatHasUsedUpTheMovesOfAMinuteSaysWhenItGoesOn(t *testing.T) {
+	m := newMover()
+	s := filled(t, m, 90, 0, 1)
+	m.open.Opened = func(_, before, added []int) { m.spread.Opened(s.v.State, before, added) }
+	s.v.Orders.Stay, s.v.Orders.Ready = []int{0, 1, 2}, []int{0, 1, 2}
+	s.v.Orders.Limits.MovesPerMinute = 10
+	s.next(m.open)
+	s.next(m.open)
+	begun := s.v.Now
+	require.Contains(t, s.next(m.spread), "store-plan")
+	require.NotZero(t, s.v.flying())
+	require.Empty(t, s.next(m.spread))
+	require.Empty(t, s.blocked, "the wave is under way")
+
+	s.pass(m)
+	require.Equal(t, 10, s.sizes()[2])
+	require.Empty(t, s.next(m.spread))
+	next := begun.Add(time.Minute).UTC().Format(time.RFC3339)
+	require.Equal(t, "the 10 moves of a minute (movesPerMinute) are used up; it goes on at "+next, s.blocked)
+	require.Equal(t, begun.Add(time.Minute), m.spread.Next(&s.v).Again)
+	s.v.Now = begun.Add(time.Minute)
+	require.Contains(t, s.next(m.spread), "store-plan")
+}
+
 func TestARollbackPausesFirstAndTakesBackWhatHasArrived(t *testing.T) {
 	m := newMover()
 	s := filled(t, m, 90, 0, 1)

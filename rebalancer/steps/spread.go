@@ -82,6 +82,9 @@ func (s *Spread) Ordered(hot []int) {
 // Ask has a spread be due, however little the lists differ.
 func (s *Spread) Ask() { s.due = true }
 
+// underWay suspends a spread while a wave is carried out, which may be the spread itself.
+const underWay = "a wave is under way"
+
 // suspended says why nothing may be spread now; "" when it may.
 func (s *Spread) suspended(v *View, p *Proposal) string {
 	switch {
@@ -100,7 +103,7 @@ func (s *Spread) suspended(v *View, p *Proposal) string {
 	case s.Place.urgent(v):
 		return "instances are being drained"
 	case s.Move.pending() || v.flying() > 0:
-		return "a wave is under way"
+		return underWay
 	}
 	return unweighed(v, p)
 }
@@ -117,13 +120,16 @@ type question struct {
 // Next implements Step.
 func (s *Spread) Next(v *View) (p Proposal) {
 	if why := s.suspended(v, &p); why != "" || len(v.State.Head.Open) < 2 {
-		if s.due {
+		if s.due && why != underWay {
 			p.Blocked = why
 		}
 		return p
 	}
 	room := s.Move.voluntaryRoom(v, &p)
 	if room == 0 {
+		if s.due {
+			p.Blocked = s.Move.usedUp(v)
+		}
 		return p
 	}
 	if most := v.Orders.Limits.MovesPerPlan; most > 0 && (room < 0 || most < room) {

@@ -152,8 +152,13 @@ type Signal struct {
 	Need float64 `json:"need"`
 	// Ratio is the use over the target, the mean's or the most loaded instance's; 0 for count.
 	Ratio float64 `json:"ratio,omitempty"`
-	// Within says that the tolerance kept the size.
+	// Filled is Ratio with the pods filled in that have no usable sample, where that is another one:
+	// it is what the tolerance judges.
+	Filled float64 `json:"filled,omitempty"`
+	// Within says that the size is kept: by the tolerance or, if Turned, since the pods that were
+	// filled in would turn the direction of the change.
 	Within bool `json:"within,omitempty"`
+	Turned bool `json:"turned,omitempty"`
 	// Missing says why there is no proposal. It blocks a scale down and not a scale up.
 	Missing string `json:"missing,omitempty"`
 	// Inputs, in words: use, target, pods counted.

@@ -117,13 +117,16 @@ func (m *measure) mean(in *Input, cfg *config.ResourceTarget, sample sample, s *
 		return
 	}
 	s.Ratio, s.Need, s.Within = res.Ratio, res.Need, res.Kept != ""
+	if res.Filled != res.Ratio {
+		s.Filled = res.Filled
+	}
 	s.total = res.Ratio * float64(res.Pods+sample.returning)
 	work := res.Replicas
 	if s.Within && in.carrying() > work { // the load is on more than those that work
 		work, s.Within = settle(work, s.total, s.total/float64(max(1, work)), tol)
 		work = max(work, res.Replicas)
 	}
-	s.Proposed = in.sized(current, work)
+	s.Proposed, s.Turned = in.sized(current, work), s.Within && res.Kept == hpa.KeptDirection
 	s.own = own(in, &res, tol)
 }
 

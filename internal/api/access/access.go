@@ -58,6 +58,8 @@ type caller struct {
 	vouched bool
 	// peer: another replica passed the request on.
 	peer bool
+	// stranger is why there is no user, if LetAnyone has let in without one.
+	stranger string
 	// until is when the session ends; zero: there is none.
 	until time.Time
 	// recheck asks again whether the caller may; nil: there is nothing to ask.
@@ -98,6 +100,9 @@ func from(ctx context.Context) *caller {
 
 // UserFrom is who asks; its Name is "" on calls that need no token.
 func UserFrom(ctx context.Context) User { return from(ctx).user }
+
+// StrangerFrom is why a request that LetAnyone has let in has no user, and how to prove who calls; "": it has one.
+func StrangerFrom(ctx context.Context) string { return from(ctx).stranger }
 
 // DoorFrom is the door that the request came through, Plain if through none.
 func DoorFrom(ctx context.Context) Door { return from(ctx).door }

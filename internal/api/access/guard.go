@@ -92,6 +92,24 @@ func (g *Guard) LetOldRead(ctx huma.Context, next func(huma.Context)) {
 // LetKnown is the middleware of what each caller may who is known: to begin and end a session.
 func (g *Guard) LetKnown(ctx huma.Context, next func(huma.Context)) { g.let(ctx, next, Right{}) }
 
+// LetAnyone is the middleware of what tells who calls: a request without a token, or whose session has
+// ended, is let in without a user, and StrangerFrom says why there is none.
+func (g *Guard) LetAnyone(ctx huma.Context, next func(huma.Context)) {
+	c := from(ctx.Context())
+	if !c.vouched && (c.door != Plain || !g.Insecure) {
+		token, no := g.token(c, credentialsOf(ctx))
+		if no == nil && token == "" {
+			no = g.noToken()
+		}
+		if no != nil && no.status == http.StatusUnauthorized {
+			c.stranger = no.detail
+			next(huma.WithContext(ctx, with(ctx.Context(), c)))
+			return
+		}
+	}
+	g.LetKnown(ctx, next)
+}
+
 func (g *Guard) let(ctx huma.Context, next func(huma.Context), right Right) {
 	c := from(ctx.Context())
 	no := g.check(ctx.Context(), c, credentialsOf(ctx), right)
@@ -133,10 +151,7 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 		return no
 	}
 	if token == "" {
-		return &refusal{
-			status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + g.command(),
-			header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
-		}
+		return g.noToken()
 	}
 	c.recheck = func(ctx context.Context) error {
 		if !c.until.IsZero() && !time.Now().Before(c.until) {
@@ -152,11 +167,18 @@ func (g *Guard) check(ctx context.Context, c *caller, proof credentials, right R
 	return g.review(ctx, c, token, right)
 }
 
-func (g *Guard) command() string {
-	if g.Audience == "" {
-		return "kubectl -n " + g.Namespace + " create token NAME"
+func (c *Config) noToken() *refusal {
+	return &refusal{
+		status: http.StatusUnauthorized, reason: refusedNoToken, detail: "a bearer token is needed; make one with: " + c.command(),
+		header: map[string]string{"WWW-Authenticate": `Bearer realm="shardscaler"`},
 	}
-	return "kubectl -n " + g.Namespace + " create token NAME --audience " + g.Audience
+}
+
+func (c *Config) command() string {
+	if c.Audience == "" {
+		return "kubectl -n " + c.Namespace + " create token NAME"
+	}
+	return "kubectl -n " + c.Namespace + " create token NAME --audience " + c.Audience
 }
 
 // review asks whose the token is, and what they may.

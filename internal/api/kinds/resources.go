@@ -43,6 +43,7 @@ func (h *reads) readView(kind string) (*ops.View, error) {
 type resourcesInput struct {
 	KindPath
 	IfNoneMatch
+	ID       string `query:"id" maxLength:"256" doc:"Only this id: an empty list where there is none"`
 	Contains string `query:"contains" maxLength:"256" doc:"Only ids with this text in them"`
 	Instance string `query:"instance" doc:"Only those of this ordinal"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
@@ -69,7 +70,7 @@ func (h *reads) listResources(_ context.Context, in *resourcesInput) (*document[
 	if err != nil {
 		return nil, err
 	}
-	page, err := ops.ResourcesOf(v.State, ops.ResourceQuery{Contains: in.Contains, Instance: in.instance, Limit: in.Limit, Continue: in.Continue})
+	page, err := ops.ResourcesOf(v.State, ops.ResourceQuery{ID: in.ID, Contains: in.Contains, Instance: in.instance, Limit: in.Limit, Continue: in.Continue})
 	if err != nil {
 		return nil, badContinue(in.Continue)
 	}

@@ -6,6 +6,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -81,30 +82,43 @@ func (e *explainer) limit(by ...decide.Reason) *decide.Limit {
 
 // tolerance: is the use so near its target that nothing is done?
 func (e *explainer) tolerance() ops.Answer {
-	var within, outside, ratios []string
+	var within, turned, outside, ratios []string
 	with, without := 0, 0
 	for _, s := range e.r.Signals {
 		with, without = max(with, s.Proposed), max(without, s.Proposed)
-		if s.Ratio != 0 && s.Missing == "" {
-			ratios = append(ratios, fmt.Sprintf("%s %.2f", s.Name, s.Ratio))
+		if s.Ratio == 0 || s.Missing != "" {
+			continue
 		}
+		ratios = append(ratios, fmt.Sprintf("%s %.2f", s.Name, cmp.Or(s.Filled, s.Ratio)))
 		switch {
-		case s.Ratio == 0 || s.Missing != "":
+		case s.Turned:
+			turned = append(turned, judged(&s))
 		case s.Within:
 			without = max(without, hpa.Ceil(s.Need))
-			within = append(within, fmt.Sprintf("%s is at %.2f of its target", s.Name, s.Ratio))
+			within = append(within, judged(&s))
 		default:
-			outside = append(outside, fmt.Sprintf("%s is at %.2f of its target", s.Name, s.Ratio))
+			outside = append(outside, judged(&s))
 		}
 	}
 	switch {
 	case len(within) > 0:
 		text := strings.Join(within, " and ") + ", within the tolerance" + e.band() + ": it asks for the size that there is"
 		return answer(Tolerance, "tolerance-within", with != without, text, "signals", strings.Join(within, ", "), "ratios", strings.Join(ratios, ", "))
+	case len(turned) > 0:
+		text := strings.Join(turned, " and ") + ": those would turn the direction of the change, and it asks for the size that there is"
+		return answer(Tolerance, "tolerance-turned", false, text, "signals", strings.Join(turned, ", "), "ratios", strings.Join(ratios, ", "))
 	case len(outside) > 0:
 		return answer(Tolerance, "tolerance-outside", false, strings.Join(outside, " and ")+", outside the tolerance"+e.band(), "signals", strings.Join(outside, ", "), "ratios", strings.Join(ratios, ", "))
 	}
 	return answer(Tolerance, "tolerance-none", false, "no use of CPU or memory counted, and a number of resources has no tolerance")
+}
+
+// judged says the ratio that the tolerance judges.
+func judged(s *decide.Signal) string {
+	if s.Filled == 0 {
+		return fmt.Sprintf("%s is at %.2f of its target", s.Name, s.Ratio)
+	}
+	return fmt.Sprintf("%s is at %.2f of its target, with the pods filled in that have no usable sample (%.2f without those)", s.Name, s.Filled, s.Ratio)
 }
 
 // band is the tolerance in numbers, where it is known.

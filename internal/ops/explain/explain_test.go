@@ -33,6 +33,13 @@ func input(t require.TestingT, n int, change func(in *decide.Input)) decide.Inpu
 	return v.Input
 }
 
+// unsampled takes the samples of the first n pods away.
+func unsampled(in *decide.Input, n int) {
+	for i := range n {
+		in.Observed.Instances[i].Usage = nil
+	}
+}
+
 func codes(as []ops.Answer) (all []string) {
 	for _, a := range as {
 		all = append(all, a.Code)
@@ -55,6 +62,21 @@ func TestTheSixQuestions(t *testing.T) {
 		"the tolerance keeps the size": {
 			func(in *decide.Input) { explain.Scale(in, decide.ByCPU, 1.05) },
 			"tolerance-within bounds-free policies-free window-free missing-none nothing-to-do", "tolerance-within nothing-to-do", "1.05",
+		},
+		"pods without a sample are filled in, and that is within the tolerance": {
+			func(in *decide.Input) { explain.Scale(in, decide.ByCPU, 1.2); unsampled(in, 2) },
+			"tolerance-within bounds-free policies-free window-free missing-some nothing-to-do", "nothing-to-do",
+			"cpu is at 0.96 of its target, with the pods filled in that have no usable sample (1.20 without those), within the tolerance (0.90 to 1.10)",
+		},
+		"pods without a sample are filled in, and would turn the direction": {
+			func(in *decide.Input) { explain.Scale(in, decide.ByCPU, 1.2); unsampled(in, 3) },
+			"tolerance-turned bounds-free policies-free window-free missing-some nothing-to-do", "nothing-to-do",
+			"cpu is at 0.84 of its target, with the pods filled in that have no usable sample (1.20 without those): those would turn the direction",
+		},
+		"pods without a sample are filled in, and the rest is outside the tolerance": {
+			func(in *decide.Input) { explain.Scale(in, decide.ByCPU, 1.5); unsampled(in, 1) },
+			"tolerance-outside bounds-free policies-free window-free missing-some nothing-changes", "",
+			"cpu is at 1.35 of its target, with the pods filled in that have no usable sample (1.50 without those), outside the tolerance (0.90 to 1.10)",
 		},
 		"max bounds it": {
 			func(in *decide.Input) { in.Config.Max = 10; explain.Resources(in, 4500*12) },

@@ -1,10 +1,19 @@
+import { load, preferred } from './i18n/load';
+
 // The first that runs: it begins to listen while the rest of the page is still fetched and read.
 
 /** The kind whose instances the page opens with, '' for another view. */
 const fleet = decode(/^#\/kinds\/([^/?]+)(?:\/instances)?(?:\?|$)/.exec(location.hash)?.[1] ?? '');
 
-/** The worker that holds the stream of all tabs, and whether it has failed; no worker in a saved snapshot. */
-export const early: { worker?: SharedWorker; failed: boolean; fleet: string } = { failed: false, fleet };
+/**
+ * The worker that holds the stream of all tabs, and whether it has failed; no worker in a saved snapshot. knock: a session
+ * is needed, as far as is known here, and there may be none.
+ */
+export const early: { worker?: SharedWorker; failed: boolean; fleet: string; knock: boolean } = {
+  failed: false,
+  fleet,
+  knock: location.protocol === 'https:' && !knownHere(),
+};
 
 if (typeof SharedWorker === 'function' && document.documentElement.dataset['mode'] !== 'snapshot') {
   const worker = new SharedWorker(new URL('./data/worker.ts', import.meta.url), {
@@ -12,8 +21,17 @@ if (typeof SharedWorker === 'function' && document.documentElement.dataset['mode
     name: 'shardscaler',
   });
   worker.onerror = () => (early.failed = true);
-  worker.port.postMessage({ url: new URL('../v1/api/kinds', document.baseURI).href, fleet });
+  worker.port.postMessage({ url: new URL('../v1/api/kinds', document.baseURI).href, fleet, knock: early.knock });
   early.worker = worker;
+}
+
+/** Whether a user was signed in by this browser when the page asked last. */
+function knownHere(): boolean {
+  try {
+    return localStorage.getItem('shardscaler.session') !== null;
+  } catch {
+    return false;
+  }
 }
 
 function decode(part: string): string {
@@ -31,4 +49,5 @@ try {
   // a browser that keeps nothing: the system's
 }
 
+void load(preferred()); // beside the main part, which awaits it
 void import('./main');

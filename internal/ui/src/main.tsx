@@ -21,8 +21,9 @@ import { Config } from './views/config';
 
 function View() {
   const [first, name = '', view, item] = route.value.path;
-  if (first === 'signin' || (stranger.value && kinds.value === undefined)) return <SignIn />;
+  if (first === 'signin') return <SignIn />;
   if (kinds.value === undefined) {
+    if (stranger.value !== undefined || link.value.status === 401) return <SignIn />;
     if (link.value.state !== 'lost') return <Waiting />;
     return <Failed problem={new Problem(link.value.status ?? 0, '', '')} />;
   }

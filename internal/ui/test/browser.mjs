@@ -210,3 +210,12 @@ test('of 2,000 instances at most 200 rows are in the document, and all can be co
   assert.deepEqual(errors, []);
   await close();
 });
+
+test('a kind without heartbeat has no lag, and not one that is not known', async () => {
+  const { page, errors, close } = await open(small + '#/overview');
+  const lag = (kind) => page.locator(`section[aria-labelledby=kind-${kind}] dt`).filter({ hasText: 'Worst lag' });
+  await lag('Thing').waitFor();
+  assert.equal(await lag('Rule').count(), 0);
+  assert.deepEqual(errors, []);
+  await close();
+});

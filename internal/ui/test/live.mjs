@@ -2,7 +2,7 @@
 // running.mjs walks the flows on the real product. Environment: BROWSER is the program, SERVER the server.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { accessible, context, fits, inChinese, open, show, tabTo } from './open.mjs';
+import { accessible, context, fits, inChinese, open, settled, show, tabTo } from './open.mjs';
 
 const { SERVER: server } = process.env;
 const page0 = server + '/ui/';
@@ -104,7 +104,7 @@ for (const [what, apart] of [
     const { page, close } = await open(page0 + '#/kinds/Thing/timeline', {}, made);
     await page.waitForFunction(() => window.drawn.length > 0);
     const drawn = await page.evaluate(() => window.drawn);
-    const once = drawn.slice(drawn.findLastIndex((d, i) => i === 0 || d.x < drawn[i - 1].x)); // the latest drawing
+    const once = drawn.slice(drawn.findLastIndex((d, i) => i === 0 || d.x <= drawn[i - 1].x)); // the latest drawing
     for (let i = 1; i < once.length; i++) {
       assert.notEqual(once[i].text, once[i - 1].text);
       assert.ok(once[i].x - once[i - 1].x > once[i].width, `${once[i - 1].text} and ${once[i].text} overlap`);
@@ -391,20 +391,55 @@ test('what a person has put over the configuration is ended by keyboard', async 
 test('a session that ends says so ten minutes before, and a token makes a new one', async () => {
   const made = await context({ lang: 'en' });
   await made.addCookies([{ name: 'session', value: 'short', url: server }]);
-  const { page, close } = await open(page0, {}, made);
+  const { page, errors, close } = await open(page0, {}, made);
   await page.waitForSelector('.standing.warn');
   assert.match(await page.textContent('.standing.warn'), /ends in [89] min/);
   await made.addCookies([{ name: 'session', value: 'none', url: server }]);
   await page.focus('#title');
   await page.click('.standing.warn a');
   await page.reload();
-  await page.waitForSelector('.failed');
-  assert.match(await page.textContent('.failed'), /kubectl -n iota create token/);
+  await page.waitForSelector('.stranger');
+  assert.match(await page.textContent('.stranger'), /^You are not signed in\. .*kubectl -n iota create token/);
   await accessible(page, 'sign in');
   await tabTo(page, 'input[type=password]');
   await page.keyboard.type('the-token');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => !document.querySelector('.failed'));
+  await page.waitForFunction(() => !document.querySelector('.stranger'));
   assert.ok((await said()).includes('signed in by Bearer the-token'));
+  assert.deepEqual(errors, []);
+  await close();
+});
+
+test('Find finds what there is, fails for nothing, and keeps what is typed while it begins', async () => {
+  const { page, errors, close } = await open(page0 + '#/overview');
+  await page.evaluate(() => {
+    const seen = new MutationObserver(() => {
+      const input = document.querySelector('input[type=search]');
+      if (!input || input.value) return;
+      seen.disconnect();
+      input.value = 'a/b%ü'; // before the page has painted what it has just made
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    seen.observe(document.body, { childList: true, subtree: true });
+    location.hash = '#/find';
+  });
+  await page.waitForSelector('input[type=search]');
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50))));
+  assert.equal(await page.inputValue('input[type=search]'), 'a/b%ü');
+  const find = async (q) => {
+    await page.fill('input[type=search]', q);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction((text) => new URLSearchParams(location.hash.split('?')[1]).get('q') === text, q);
+    await page.waitForSelector('main [aria-live=polite]');
+    await settled(page);
+    return page.textContent('main [aria-live=polite]');
+  };
+  assert.match(await find('a/b%ü'), /It came there .* ago\. To spread the load\..*a\/b%ü2/s);
+  assert.match(await find('b%ü'), /^Resources whose id contains it/);
+  assert.match(await find('3'), /Thing, instance 3/);
+  assert.match(await find('iota-dac-3'), /Thing, instance 3/);
+  assert.match(await find('node-0'), /On node node-0.*Thing, instance 3/s);
+  assert.match(await find('no-such-999'), /Nothing is called “no-such-999”/);
+  assert.deepEqual(errors, []);
   await close();
 });

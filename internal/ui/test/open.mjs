@@ -37,9 +37,7 @@ export async function open(address, options = {}, made = undefined) {
   page.setDefaultTimeout(60_000); // on a machine that does much else; it bounds failures alone
   const errors = [];
   const outside = [];
-  // Find asks whether there is a resource, an instance or a node of a name: there is none is an answer, too.
-  const asked = /\/(resource\?id=|instances\/\d+$|nodes\/)/;
-  page.on('console', (m) => asked.test(m.location().url) || errors.push(`${m.text()} ${m.location().url}`));
+  page.on('console', (m) => errors.push(`${m.text()} ${m.location().url}`));
   page.on('pageerror', (e) => errors.push(e.message));
   page.on('request', (r) => new URL(r.url()).host === new URL(address).host || outside.push(r.url()));
   await page.goto(address);

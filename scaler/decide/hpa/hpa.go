@@ -115,8 +115,9 @@ func Ceil(need float64) int {
 // Result is a size and how it came about.
 type Result struct {
 	Replicas int
-	// Ratio is mean use over target of the counted pods.
-	Ratio float64
+	// Ratio is mean use over target of the counted pods; Filled is that with missing and unready pods
+	// filled in, and is what the tolerance judges.
+	Ratio, Filled float64
 	// Need is the load in units of instances at target, with missing and unready pods filled in.
 	Need float64
 	// Pods are the counted ones, Unready and Missing the others that are alive.
@@ -161,7 +162,7 @@ func Replicas(current int, pods []Load, target Target, tol Tolerance) (Result, e
 	}
 	r.Ratio = counted.ratio()
 	filled := counted.fillIn(pods, r.Ratio)
-	r.Need = filled.need()
+	r.Need, r.Filled = filled.need(), filled.ratio()
 	r.Replicas, r.Kept = settle(current, r.Ratio, filled, tol)
 	return r, nil
 }

@@ -13,7 +13,6 @@ export type WaitingSet = Documents['Set'];
 export type Load = Documents['Load'];
 export type Instance = Documents['Instance'];
 export type InstanceList = Documents['InstanceList'];
-export type NodeInstances = Documents['NodeInstances'];
 export type Signal = Documents['Signal'];
 export type Report = Documents['Decision'];
 export type Answer = Documents['Answer'];

@@ -1,4 +1,4 @@
-import type { Entry, Kind } from '../api/types';
+import type { Entry, Kind, Session } from '../api/types';
 import { Mirror, type Fleet, type Update } from './mirror';
 
 /** What a tab is told. Fleets are those of the kinds that it has asked for. */
@@ -9,9 +9,13 @@ export interface Heard {
   news?: { kind: string; items: Entry[] };
 }
 
-/** What a tab says: where the stream is, which kind's instances it shows ('': none), or that it goes. */
+/**
+ * What a tab says: where the stream is, whether there may be no session yet, which kind's instances it shows ('': none),
+ * or that it goes.
+ */
 export interface Said {
   url?: string;
+  knock?: boolean;
   fleet?: string;
   bye?: boolean;
 }
@@ -26,7 +30,11 @@ export interface Link {
 
 export const silence = 40_000; // a server that is there says something each 15 s
 const least = 1000;
-const most = 30_000; // between two attempts
+// The most between two attempts. A server that is away is not hurt by them, and one that comes back, or another replica,
+// is found soon, also behind an API server, which itself pauses before it tries again: up to 30 s came on top of that.
+// Jitter spreads the browsers of a server that has come back over half of the pause.
+const most = 5000;
+const mostRefused = 30_000; // a server that answers, and refuses the user, is not asked that often
 
 /** Hub holds the one stream of a browser, in a shared worker or in one of its tabs. */
 export class Hub {
@@ -42,7 +50,13 @@ export class Hub {
     private readonly tell: (heard: Heard) => void,
   ) {}
 
-  start(): void {
+  /** Begins. Where there may be no session yet, it asks for that first: a stream would be refused, which browsers report. */
+  begin(knock: boolean): void {
+    if (knock) void this.ask(true);
+    else this.start();
+  }
+
+  private start(): void {
     this.stream?.close();
     const stream = new EventSource(this.url + '?watch=true');
     this.stream = stream;
@@ -71,7 +85,7 @@ export class Hub {
 
   /** Tries again at once where the connection is lost. */
   hurry(): void {
-    if (this.link.state === 'lost') this.start();
+    if (this.link.state === 'lost') this.begin(this.link.status === 401);
   }
 
   private update(data: string): void {
@@ -111,15 +125,21 @@ export class Hub {
   private again(): void {
     this.stream?.close();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.start(), this.pause * (0.5 + Math.random() / 2));
-    this.pause = Math.min(most, this.pause * 2);
+    const { status = 0 } = this.link;
+    const refused = status >= 400 && status < 500;
+    this.timer = setTimeout(() => this.begin(status === 401), this.pause * (0.5 + Math.random() / 2));
+    this.pause = Math.min(refused ? mostRefused : most, this.pause * 2);
   }
 
-  /** Finds out why there is no stream, which an EventSource does not tell. */
-  private async ask(): Promise<void> {
+  /** Finds out why there is no stream, which an EventSource does not tell; may: there may be one, if there is a session. */
+  private async ask(may = false): Promise<void> {
     let status = 0;
     try {
-      status = (await fetch(this.url)).status;
+      const session = await fetch(new URL('session', this.url));
+      status = session.status;
+      if (session.ok && !((await session.json()) as Session).user) status = 401;
+      else if (may) return this.start();
+      else if (session.ok) status = (await fetch(this.url)).status;
     } catch {
       // no server: 0
     }

@@ -12,7 +12,8 @@ export interface Fleet {
 
 const page = 500;
 
-async function all(kind: string): Promise<Instance[]> {
+/** All instances of a kind, asked for now. */
+export async function allInstances(kind: string): Promise<Instance[]> {
   const items: Instance[] = [];
   let from: string | undefined;
   do {
@@ -35,7 +36,7 @@ export function useFleet(kind: string): ReadonlySignal<Fleet> {
     }
     const read = signal<Fleet>({});
     const run = () =>
-      void all(kind).then(
+      void allInstances(kind).then(
         (items) => (read.value = { items }),
         (problem: Problem) => (read.value = { problem }),
       );

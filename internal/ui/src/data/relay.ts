@@ -15,7 +15,12 @@ export const canRelay = () => 'locks' in navigator && 'BroadcastChannel' in glob
  * closed, the next one has the lock. What it returns takes what this tab says; silent is called once where
  * the holder sends nothing any more.
  */
-export function relay(url: string, heard: (heard: Heard) => void, silent: () => void): (said: Said) => void {
+export function relay(
+  url: string,
+  knock: boolean,
+  heard: (heard: Heard) => void,
+  silent: () => void,
+): (said: Said) => void {
   const me = crypto.randomUUID();
   const channel = new BroadcastChannel(name);
   let held: Tabs<string> | undefined; // while this tab holds the stream
@@ -49,7 +54,7 @@ export function relay(url: string, heard: (heard: Heard) => void, silent: () => 
   const hold = () => {
     clearTimeout(timer);
     held = new Tabs((tab, h) => (tab === me ? heard(h) : post({ to: tab, heard: h })));
-    say({ url, fleet });
+    say({ url, knock, fleet });
     post({ begun: true });
     return new Promise<void>(() => undefined); // until this tab is closed
   };

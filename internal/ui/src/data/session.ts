@@ -1,13 +1,13 @@
 import { computed, signal } from '@preact/signals';
-import { address, call, type Problem } from '../api/client';
+import { address, call } from '../api/client';
 import type { Session } from '../api/types';
 import { mode, now } from './store';
 
 /** Who is signed in, as the server says; undefined: not known, or a snapshot. */
 export const session = signal<Session | undefined>(undefined);
 
-/** Why the server knows no caller, if so. */
-export const stranger = signal<Problem | undefined>(undefined);
+/** Why the server knows no caller, and what to do; undefined: it knows one, or has not answered yet. */
+export const stranger = signal<string | undefined>(undefined);
 
 const warned = 10 * 60_000; // before the end of a session
 
@@ -21,10 +21,22 @@ export const ending = computed(() => {
 /** Asks who is signed in. A server that is away says nothing about that. */
 export async function who(): Promise<void> {
   try {
-    session.value = await call<Session>(address('session'));
-    stranger.value = undefined;
-  } catch (err) {
-    if ((err as Problem).status === 401) stranger.value = err as Problem;
+    const answer = await call<Session>(address('session'));
+    session.value = answer.user ? answer : undefined;
+    stranger.value = answer.user ? undefined : (answer.stranger ?? '');
+    keep(!!answer.user);
+  } catch {
+    // asked again in a minute
+  }
+}
+
+/** Keeps for the next page whether there is a session, see boot.ts. */
+function keep(known: boolean): void {
+  try {
+    if (known) localStorage.setItem('shardscaler.session', 'true');
+    else localStorage.removeItem('shardscaler.session');
+  } catch {
+    // a browser that keeps nothing asks for the session first
   }
 }
 

@@ -37,6 +37,11 @@ export function kindNamed(name: string): Kind | undefined {
   return kinds.value?.find((k) => k.name === name);
 }
 
+/** Whether a kind is configured to have heartbeats. */
+export function beats(kind: Kind): boolean {
+  return kind.sources.some((s) => s.name === 'bus');
+}
+
 /** How late an instance's heartbeat is, in milliseconds; undefined: not known. */
 export function lagOf(i: Instance): number | undefined {
   if (i.lag !== undefined) return parseDuration(i.lag);
@@ -108,7 +113,7 @@ function without(url: string): void {
     alone(url);
     return;
   }
-  say = relay(url, hear, () => alone(url));
+  say = relay(url, early.knock, hear, () => alone(url));
   say({ url, fleet: shown });
   comeAndGo();
 }
@@ -116,7 +121,7 @@ function without(url: string): void {
 function alone(url: string): void {
   const hub = new Hub(url, hear);
   say = (said) => hear(hub.now(said.fleet ?? ''));
-  hub.start();
+  hub.begin(early.knock);
 }
 
 async function once(url: string): Promise<void> {

@@ -8,7 +8,7 @@ export class Tabs<Tab> {
   constructor(private readonly send: (tab: Tab, heard: Heard) => void) {}
 
   /** Takes in what a tab says. */
-  hear(tab: Tab, { url, fleet = '', bye }: Said): void {
+  hear(tab: Tab, { url, knock = false, fleet = '', bye }: Said): void {
     if (bye) {
       this.shown.delete(tab);
       return;
@@ -16,7 +16,7 @@ export class Tabs<Tab> {
     this.shown.set(tab, fleet);
     if (url && !this.hub) {
       this.hub = new Hub(url, (heard) => this.tell(heard));
-      this.hub.start();
+      this.hub.begin(knock);
     } else if (this.hub) {
       if (url) this.hub.hurry(); // a page that is opened anew may have signed in
       this.send(tab, this.hub.now(fleet));

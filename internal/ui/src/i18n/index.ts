@@ -1,26 +1,25 @@
 import { signal } from '@preact/signals';
-import { en } from './en';
+import type { en } from './en';
 import { format, number, type Params } from './format';
+import { kept, load, type Lang } from './load';
 
+export { preferred, type Lang } from './load';
 export type Key = keyof typeof en;
 export type Catalogue = Record<Key, string>;
-export type Lang = 'en' | 'zh' | 'xx';
 /** A part of what the server says: our words, a line to type, or what others said, in their words. */
 export type Part = string | { code: string } | { said: string };
 
-const kept = 'shardscaler.lang';
-
-/** The language in force, and its catalogue. Both change together. */
+/** The language in force, and its catalogue, which change together. There is none before the first use has ended. */
 export const lang = signal<Lang>('en');
-const catalogue = signal<Catalogue>(en);
+const catalogue = signal({} as Catalogue);
 const reader = signal<(text: string) => Part[]>((text) => [text]);
 
-/** Loads a language and puts it in force. xx is English made longer, to test the layout. */
+/** Loads a language and puts it in force. */
 export async function use(next: Lang): Promise<void> {
-  const zh = next === 'zh' ? await import('./zh') : undefined;
-  catalogue.value = zh ? zh.zh : next === 'xx' ? (await import('./pseudo')).pseudo(en) : en;
+  const { texts, say } = await load(next);
+  catalogue.value = texts;
   const read = (): void => {
-    reader.value = (text) => (zh ? zh.say(text, () => lang.peek() === next && read()) : [text]);
+    reader.value = (text) => (say ? say(text, () => lang.peek() === next && read()) : [text]);
   };
   read();
   lang.value = next;
@@ -37,18 +36,6 @@ export function choose(next: Lang): void {
   void use(next);
 }
 
-/** The language that was chosen here before, else the browser's. */
-export function preferred(): Lang {
-  let was: string | null = null;
-  try {
-    was = localStorage.getItem(kept);
-  } catch {
-    // as above
-  }
-  if (was === 'en' || was === 'zh' || was === 'xx') return was;
-  return navigator.languages.some((l) => l.toLowerCase().startsWith('zh')) ? 'zh' : 'en';
-}
-
 /** The locale for numbers and times. */
 export function locale(): string {
   return lang.value === 'zh' ? 'zh-CN' : 'en';
@@ -62,7 +49,7 @@ export function t(key: Key, params: Params = {}): string {
 /** The text of a key made from a code of the server; undefined where the catalogue lacks it. */
 export function tCode(prefix: string, code: string, params: Params = {}): string | undefined {
   const key = `${prefix}.${code}`;
-  return key in en ? format(catalogue.value[key as Key], params, locale()) : undefined;
+  return key in catalogue.value ? format(catalogue.value[key as Key], params, locale()) : undefined;
 }
 
 /** What the server says in English, in the language in force. */

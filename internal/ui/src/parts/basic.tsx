@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useId, useRef } from 'preact/hooks';
 import type { Problem } from '../api/client';
 import type { Instance } from '../api/types';
-import { lagOf, now } from '../data/store';
+import { beats, kindNamed, lagOf, now } from '../data/store';
 import { say, stamp } from '../data/times';
 import { n, said, t, tCode, type Key } from '../i18n';
 
@@ -28,7 +28,9 @@ export function Age({ at }: { at: string | undefined }) {
 /** How late an instance's heartbeat is, in words. */
 export function sayLag(i: Instance): string {
   const lag = lagOf(i);
-  return lag === undefined ? t('unknown') : say(lag);
+  if (lag !== undefined) return say(lag);
+  const kind = kindNamed(i.kind);
+  return kind && !beats(kind) ? t('lag.off') : t('unknown');
 }
 
 /** A sentence of the server, in the language in force; what others said stays in their words. */

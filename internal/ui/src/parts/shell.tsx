@@ -138,20 +138,23 @@ function Standing() {
     );
   }
   if (state !== 'lost') return <Ending />;
+  if (status === 401) return <ToSignIn />;
   const age = say(clock.value - (seen ?? clock.value));
   return (
     <p class="standing bad">
       <span aria-hidden="true">▲ </span>
-      {status === 401 || status === 403 ? <Refused /> : seen ? t('lost.seen', { age }) : t('lost.never')}
+      {status === 403 ? t('lost.refused') : seen ? t('lost.seen', { age }) : t('lost.never')}
     </p>
   );
 }
 
-function Refused() {
+/** No user is signed in yet, or any more: that is no fault of the connection. */
+function ToSignIn() {
   return (
-    <>
-      {t('lost.refused')} <a href={to(['signin'])}>{t('signin')}</a>
-    </>
+    <p class="standing note">
+      <span aria-hidden="true">ⓘ </span>
+      {t('error.401')} <a href={to(['signin'])}>{t('signin')}</a>
+    </p>
   );
 }
 

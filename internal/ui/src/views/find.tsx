@@ -1,8 +1,9 @@
 import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { address, call, ofKind, Problem } from '../api/client';
-import type { Instance, NodeInstances, Resource, ResourceList } from '../api/types';
+import type { Instance, Resource, ResourceList } from '../api/types';
 import { refine, route, to } from '../data/route';
+import { allInstances } from '../data/instances';
 import { kinds, mode } from '../data/store';
 import { t } from '../i18n';
 import { Age, Empty, Failed, Server, State, Title, Waiting, word } from '../parts/basic';
@@ -20,9 +21,10 @@ export function Find() {
   const q = query.get('q') ?? '';
   const only = query.get('kind') ?? '';
   const text = useSignal(q);
+  const asked = useRef(q);
   const found = useSignal<{ q: string; result?: Found } | undefined>(undefined);
   useEffect(() => {
-    text.value = q;
+    if (asked.current !== q) text.value = asked.current = q; // what is typed meanwhile stays
     if (!q) {
       found.value = undefined;
       return undefined;
@@ -68,38 +70,37 @@ export function Find() {
   );
 }
 
-/** Looks in every kind for a resource of that id, ids that contain it, an instance, and a node. */
+/**
+ * Looks in every kind for a resource of that id, ids that contain it, an instance, and a node. It asks for lists alone:
+ * where there is none of that name, they are empty, and no call fails.
+ */
 async function search(q: string, only: string): Promise<Found> {
   const found: Found = { resources: [], like: [], instances: [], nodes: [], problems: [] };
-  const get = async <T,>(url: string, take: (doc: T) => void) => {
+  const ask = async (calls: () => Promise<void>) => {
     try {
-      take(await call<T>(url));
+      await calls();
     } catch (err) {
       if (err instanceof Problem && err.status !== 404) found.problems.push(err);
     }
   };
+  const byId = async (kind: string) => {
+    const list = await call<ResourceList>(address(ofKind(kind, 'resources'), { id: q, limit: 1 }));
+    if (list.items.length === 0) return;
+    found.resources.push({ kind, resource: await call<Resource>(address(ofKind(kind, 'resource'), { id: q })) });
+  };
+  const byPart = async (kind: string) => {
+    const list = await call<ResourceList>(address(ofKind(kind, 'resources'), { contains: q, limit: 20 }));
+    found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r })));
+  };
+  const among = async (kind: string) => {
+    const all = await allInstances(kind);
+    found.instances.push(...all.filter((i) => matches(i, q)));
+    found.nodes.push(...all.filter((i) => i.node === q));
+  };
   const names = (kinds.peek() ?? []).map((k) => k.name).filter((name) => !only || name === only);
-  const ordinal = /(?:^|-)(\d+)$/.exec(q)?.[1];
-  const ids = mode === 'live'; // a snapshot has none
-  const calls = names.flatMap((kind) => [
-    ids &&
-      get<Resource>(address(ofKind(kind, 'resource'), { id: q }), (resource) =>
-        found.resources.push({ kind, resource }),
-      ),
-    ids &&
-      get<ResourceList>(address(ofKind(kind, 'resources'), { contains: q, limit: 20 }), (list) =>
-        found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r }))),
-      ),
-    ...(ordinal
-      ? [get<Instance>(address(ofKind(kind, `instances/${ordinal}`)), (i) => matches(i, q) && found.instances.push(i))]
-      : []),
-  ]);
-  if (/^[A-Za-z0-9.-]+$/.test(q)) {
-    calls.push(
-      get<NodeInstances>(address(`nodes/${encodeURIComponent(q)}`), (list) => found.nodes.push(...list.items)),
-    );
-  }
-  await Promise.all(calls);
+  const resources = mode === 'live' ? [byId, byPart] : []; // a snapshot names none
+  const places = /^[A-Za-z0-9.-]+$/.test(q) ? [among] : []; // what pods and nodes may be called
+  await Promise.all(names.flatMap((kind) => [...resources, ...places].map((of) => ask(() => of(kind)))));
   return found;
 }
 
@@ -178,6 +179,7 @@ function ResourceCard({ kind, resource: r }: { kind: string; resource: Resource 
         {r.since ? (
           <>
             {t('find.since')} <Age at={r.since} />
+            {t('end')}
           </>
         ) : (
           t('find.notkept')

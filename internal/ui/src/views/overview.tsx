@@ -1,6 +1,6 @@
 import type { Alarm, Kind, Source } from '../api/types';
 import { to } from '../data/route';
-import { kinds } from '../data/store';
+import { beats, kinds } from '../data/store';
 import { sayText } from '../data/times';
 import { t } from '../i18n';
 import { Age, Bar, Empty, Num, Server, State, Title, word } from '../parts/basic';
@@ -111,23 +111,29 @@ function Sizes({ kind }: { kind: Kind }) {
               </Num>
             </dd>
           </div>
-          <div>
-            <dt>{t('lag.worst')}</dt>
-            <dd>
-              <Num label={t('lag.worst')} value={kind.worstLag ? sayText(kind.worstLag.lag) : undefined}>
-                <p>{t('lag.is')}</p>
-                <From kind={kind} source="bus" />
-                {kind.worstLag && (
-                  <a href={to(['kinds', kind.name, 'instances', String(kind.worstLag.instance)])}>
-                    {t('instance.n', { n: String(kind.worstLag.instance) })}
-                  </a>
-                )}
-              </Num>
-            </dd>
-          </div>
+          {beats(kind) && <WorstLag kind={kind} />}
         </dl>
       ))}
     </>
+  );
+}
+
+function WorstLag({ kind }: { kind: Kind }) {
+  return (
+    <div>
+      <dt>{t('lag.worst')}</dt>
+      <dd>
+        <Num label={t('lag.worst')} value={kind.worstLag ? sayText(kind.worstLag.lag) : undefined}>
+          <p>{t('lag.is')}</p>
+          <From kind={kind} source="bus" />
+          {kind.worstLag && (
+            <a href={to(['kinds', kind.name, 'instances', String(kind.worstLag.instance)])}>
+              {t('instance.n', { n: String(kind.worstLag.instance) })}
+            </a>
+          )}
+        </Num>
+      </dd>
+    </div>
   );
 }
 

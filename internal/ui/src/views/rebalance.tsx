@@ -59,7 +59,7 @@ function Running({ kind, ask }: Part) {
   return (
     <section aria-labelledby="running" class="card">
       <h2 id="running">{t('running')}</h2>
-      {!p.planId && <Empty>{t('running.nothing')}</Empty>}
+      {!p.planId && !p.blocked && <Empty>{t('running.nothing')}</Empty>}
       {p.planId && (
         <>
           <p>
@@ -75,9 +75,9 @@ function Running({ kind, ask }: Part) {
         </>
       )}
       {p.blocked && (
-        <p class="warn">
-          <span aria-hidden="true">△ </span>
-          <Server>{p.blocked}</Server>
+        <p class="note">
+          <span aria-hidden="true">ⓘ </span>
+          {t('running.waits')} <Server>{p.blocked}</Server>
         </p>
       )}
       <p class="buttons">

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { Problem } from '../api/client';
 import { session, signIn, stranger } from '../data/session';
 import { t } from '../i18n';
-import { Failed, Title } from '../parts/basic';
+import { Failed, Server, Title } from '../parts/basic';
 
 /** Takes a token and makes it a session. */
 export function SignIn() {
@@ -21,12 +21,16 @@ export function SignIn() {
     }
     busy.value = false;
   };
-  const shown = problem.value ?? stranger.value;
   return (
     <>
       <Title>{t('signin')}</Title>
       {session.value?.user && <p>{t('signin.as', { user: session.value.user })}</p>}
-      {shown && <Failed problem={shown} />}
+      {problem.value && <Failed problem={problem.value} />}
+      {stranger.value && !problem.value && (
+        <p class="stranger">
+          {t('error.401')} <Server>{stranger.value}</Server>
+        </p>
+      )}
       <p>{t('signin.is')}</p>
       <form class="filters" onSubmit={(e) => void submit(e)}>
         <label class="wide">
