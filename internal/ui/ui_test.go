@@ -85,6 +85,6 @@ func TestThePageIsSmall(t *testing.T) {
 	require.Greater(t, all, 10<<10, "the test finds the files")
 	require.Len(t, languages, 4)
 	for _, language := range []string{"en", "zh"} {
-		require.LessOrEqual(t, all+languages[language], 80<<10, language)
+		require.LessOrEqual(t, all+languages[language], 80_000, language)
 	}
 }
