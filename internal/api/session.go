@@ -41,7 +41,7 @@ func (h *handlers) registerSession() {
 		}
 	}
 	get := op("get-session", http.MethodGet, "Who calls, and until when")
-	get.Middlewares = append(h.places(h.small), h.guard.LetAnyone) // a page that no user has signed in to yet asks, too
+	get.Middlewares = append(h.places(h.small), h.guard.LetAnyone, h.known) // a page that no user has signed in to yet asks, too
 	huma.Register(h.api, get, func(ctx context.Context, _ *struct{}) (*jsonBody[Session], error) {
 		return &jsonBody[Session]{Body: session(ctx, access.Until(ctx))}, nil
 	})

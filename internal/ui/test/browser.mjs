@@ -156,6 +156,7 @@ for (const lang of ['en', 'zh']) {
 
     await tabTo(page, 'nav a[href="#/find"]');
     await page.keyboard.press('Enter');
+    await page.waitForSelector('form[role=search] [type=submit]'); // the view before has a search of its own
     await tabTo(page, 'input[type=search]');
     await page.keyboard.type('0');
     await page.keyboard.press('Enter');
