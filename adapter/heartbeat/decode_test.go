@@ -36,7 +36,7 @@ func TestDecodeNamesTheFault(t *testing.T) {
 		`garbage`:                   "invalid character",
 		`null`:                      "resource is missing",
 		`[]`:                        "array",
-		`{"resource":7}`:            "number",
+		`{"resource":7}`:            "resource: 7: want text in quotes",
 		`{"resource":"Th\udfff"}`:   "half a surrogate pair",
 		"{\"resource\":\"Th\xff\"}": "is not UTF-8",
 		`{"resource":"Thing"}`:      "instanceId",
