@@ -206,7 +206,7 @@ func TestFaultsStopTheKind(t *testing.T) {
 		"list of newer":      {protocol.ResourcesPath(thing, 0), `{"v":2,"ids":[]}`, "/iota/orchestration/Thing/0/resources: v: schema 2, at most 1 is understood"},
 		"id too long":        {protocol.ResourcesPath(thing, 0), `{"ids":["` + strings.Repeat("x", 300) + `"]}`, `/iota/orchestration/Thing/0/resources: ids: id "` + strings.Repeat("x", 40) + `"…: 300 bytes, at most 256`},
 		"ordinal deleted":    {protocol.InstancePath(thing, 0), "-", "/iota/orchestration/Thing/0: has been deleted by another client"},
-		"piece garbage":      {protocol.PiecePath(thing, "1-9"), "x", "/iota/shardscaler/Thing/pool/1-9: is no list of ids: is no JSON: line 1, byte 1: 'x': want a value"},
+		"piece garbage":      {protocol.PiecePath(thing, "1-9"), "x", "/iota/shardscaler/Thing/pool/1-9: is no list of ids: is no JSON: line 1, byte 1: 'x': want a value: text in double quotes, a number such as 10 or -0.5, true, false, null, a list or an object"},
 		"piece of odd name":  {protocol.PiecePath(thing, "old"), `{"ids":["z"]}`, "/iota/shardscaler/Thing/pool/old: name: want <epoch>-<number>"},
 		"flight of newer":    {protocol.FlightPath(thing, "0-9"), `{"v":2,"from":0,"times":9}`, "/iota/shardscaler/Thing/flight/0-9: v: schema 2, at most 1 is understood"},
 		"flight misnamed":    {protocol.FlightPath(thing, "0-9"), `{"from":0,"times":8,"ids":["z"]}`, `/iota/shardscaler/Thing/flight/0-9: from, times: want those of the name "0-9"`},
