@@ -25,7 +25,7 @@ func through(t *testing.T, method, path, body string) (int, string) {
 func TestAQueryHasNoParameterThatTheCallDoesNotHave(t *testing.T) {
 	s := serveAll(t, &backend{}, &operators{})
 	for call1, want := range map[string][]string{
-		"GET kinds/Thing/instances?stat=open":              {`"query.stat"`, "there are state, health, node, sort, limit, continue"},
+		"GET kinds/Thing/instances?stat=open":              {`"query.stat"`, "there are state, health, node, name, sort, limit, continue"},
 		"GET kinds/Thing/instances?State=open":             {`"query.State"`, "is no parameter of this call"},
 		"GET kinds/Thing/instances?state=open&state=lost":  {`"query.state"`, "comes 2 times", "separated by commas"},
 		"GET kinds/Thing/instances?node=a&nodes=b&sort&x=": {`"query.nodes"`, `"query.x"`},

@@ -98,6 +98,27 @@ func TestNodeOf(t *testing.T) {
 	require.NotNil(t, NodeOf([]*View{things}, "unheard-of").Items)
 }
 
+// A name is that of an ordinal, a pod, also one that is not there yet, or a node; a part of it is none.
+func TestInstancesOfAName(t *testing.T) {
+	all := []Instance{
+		{Ordinal: 1, StatefulSet: "iota-dac", Pod: "iota-dac-1", Node: "node-1"},
+		{Ordinal: 2, StatefulSet: "iota-dac", Pod: "iota-dac-2", Node: "node-1"},
+		{Ordinal: 11, StatefulSet: "iota-dac"},
+	}
+	for name, want := range map[string][]int{
+		"": {1, 2, 11}, "1": {1}, "iota-dac-1": {1}, "iota-dac-11": {11}, "node-1": {1, 2},
+		"iota-dac": nil, "node": nil, "01": nil, "IOTA-DAC-1": nil,
+	} {
+		page, err := Page(all, Query{Name: name})
+		require.NoError(t, err)
+		var got []int
+		for _, i := range page.Items {
+			got = append(got, i.Ordinal)
+		}
+		require.Equal(t, want, got, name)
+	}
+}
+
 // drawn are instances of any states, loads and lags, some of which are not known.
 func drawn(t *rapid.T) (all []Instance) {
 	for n := range rapid.IntRange(0, 60).Draw(t, "instances") {

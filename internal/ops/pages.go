@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,6 +24,9 @@ type Query struct {
 	// State, Health and Node pick those that have one of the values; empty: any.
 	State, Health []string
 	Node          string
+	// Name picks the instance that has it as its ordinal, its pod or the pod that it is to have, and
+	// those on the node of that name; "": any.
+	Name string
 	// Sort is one of Sorts; with a minus before it, the largest come first. What is not known comes
 	// last. "": ordinal.
 	Sort string
@@ -67,7 +71,13 @@ func Page(all []Instance, q Query) (InstanceList, error) {
 func (q *Query) picks(i *Instance) bool {
 	return (len(q.State) == 0 || slices.Contains(q.State, i.State)) &&
 		(len(q.Health) == 0 || slices.Contains(q.Health, i.Health.Condition)) &&
-		(q.Node == "" || q.Node == i.Node)
+		(q.Node == "" || q.Node == i.Node) &&
+		(q.Name == "" || i.named(q.Name))
+}
+
+func (i *Instance) named(name string) bool {
+	ordinal := strconv.Itoa(i.Ordinal)
+	return name == ordinal || name == i.Pod || name == i.Node || name == i.StatefulSet+"-"+ordinal
 }
 
 // order compares by value, what has none last, and by ordinal where that is alike.

@@ -120,6 +120,7 @@ type instancesInput struct {
 	State    []string `query:"state" enum:"open,closed,draining,drained,leaving,lost,absent" doc:"Only these states, separated by commas"`
 	Health   []string `query:"health" enum:"Healthy,Starting,NotReady,Stale,Silent,CrashLooping,Failed,ImagePull,Pending,Terminating,Stuck,Absent,Unknown" doc:"Only these conditions, separated by commas"`
 	Node     string   `query:"node" doc:"Only those on this node"`
+	Name     string   `query:"name" maxLength:"256" doc:"Only the one of this ordinal or pod, and those on the node of this name"`
 	Sort     string   `query:"sort" enum:"ordinal,-ordinal,count,-count,lag,-lag,cpu,-cpu,memory,-memory" default:"ordinal" doc:"With a minus the largest come first; what is not known comes last"`
 	Limit    int      `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Continue string   `query:"continue" maxLength:"500" doc:"continue of the page before"`
@@ -131,7 +132,7 @@ func (h *reads) listInstances(_ context.Context, in *instancesInput) (*document[
 		return nil, err
 	}
 	page, err := ops.Page(ops.InstancesOf(v), ops.Query{
-		State: in.State, Health: in.Health, Node: in.Node, Sort: in.Sort, Limit: in.Limit, Continue: in.Continue,
+		State: in.State, Health: in.Health, Node: in.Node, Name: in.Name, Sort: in.Sort, Limit: in.Limit, Continue: in.Continue,
 	})
 	if err != nil {
 		return nil, badContinue(in.Continue)

@@ -12,12 +12,12 @@ export interface Fleet {
 
 const page = 500;
 
-/** All instances of a kind, asked for now. */
-export async function allInstances(kind: string): Promise<Instance[]> {
+/** All instances of a kind, asked for now; of a name: the one of that ordinal or pod, and those on that node. */
+export async function allInstances(kind: string, name?: string): Promise<Instance[]> {
   const items: Instance[] = [];
   let from: string | undefined;
   do {
-    const list = await call<InstanceList>(address(ofKind(kind, 'instances'), { limit: page, continue: from }));
+    const list = await call<InstanceList>(address(ofKind(kind, 'instances'), { name, limit: page, continue: from }));
     items.push(...list.items);
     from = list.continue;
   } while (from);

@@ -93,20 +93,13 @@ async function search(q: string, only: string): Promise<Found> {
     found.like.push(...list.items.filter((r) => r.id !== q).map((r) => ({ kind, ...r })));
   };
   const among = async (kind: string) => {
-    const all = await allInstances(kind);
-    found.instances.push(...all.filter((i) => matches(i, q)));
-    found.nodes.push(...all.filter((i) => i.node === q));
+    for (const i of await allInstances(kind, q)) (i.node === q ? found.nodes : found.instances).push(i);
   };
   const names = (kinds.peek() ?? []).map((k) => k.name).filter((name) => !only || name === only);
   const resources = mode === 'live' ? [byId, byPart] : []; // a snapshot names none
   const places = /^[A-Za-z0-9.-]+$/.test(q) ? [among] : []; // what pods and nodes may be called
   await Promise.all(names.flatMap((kind) => [...resources, ...places].map((of) => ask(() => of(kind)))));
   return found;
-}
-
-/** A bare number is any kind's instance; a pod's name is that pod alone. */
-function matches(i: Instance, q: string): boolean {
-  return q === String(i.ordinal) || q === i.pod || q === `${i.statefulSet}-${i.ordinal}`;
 }
 
 function Results({ q, found }: { q: string; found: Found }) {
