@@ -153,28 +153,18 @@ func (p *process) apply(id string, did *atomic.Int64) (ops.Applied, error) {
 	})
 }
 
-// quiet waits until what was applied is done: nothing is moved, no drained instance owns anything,
-// and what was opened has its share.
+// quiet waits until what was applied is done and nothing is left to move: a wave is not under way,
+// and none would begin.
 func (p *process) quiet() {
 	p.t.Helper()
 	p.until("nothing is moved", func() bool {
 		_, over, err := p.Standing()
-		st := p.State()
-		for _, n := range over.Operator.Drained() {
-			if slices.Contains(st.Head.Open, n) || st.Instances[n].IDs.Len() > 0 {
-				return false
-			}
+		if err != nil || len(p.State().Head.Open) != instances-len(over.Operator.Drains) {
+			return false
 		}
-		fewest, most := 1<<30, 0
-		for _, n := range st.Head.Open {
-			fewest, most = min(fewest, st.Instances[n].IDs.Len()), max(most, st.Instances[n].IDs.Len())
-		}
-		for _, pin := range over.Operator.Pins {
-			if at, _ := p.Lookup(pin.Resource); at != pin.Ordinal {
-				return false
-			}
-		}
-		return err == nil && 2*fewest > most && len(st.Head.Open) == instances-len(over.Operator.Drains) && p.Hindrance() == ""
+		_, o, _ := p.Orders(p.base, over.Operator)
+		would, err := p.Preview(o, false)
+		return err == nil && len(previews.Sources(would.First, would.Then)) == 0 && p.Hindrance() == ""
 	})
 }
 
