@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
@@ -27,7 +28,29 @@ import (
 // programs are built once for all tests.
 var programs product.Programs
 
-func TestMain(m *testing.M) { os.Exit(product.RunTests(m, &programs)) }
+// TestMain has every test begin at once: each then waits for its turn, in start.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		panic(err)
+	}
+	os.Exit(product.RunTests(m, &programs))
+}
+
+// worldsBeside is how many worlds without APIServices run at a time, beside one that has them. A
+// world mostly waits: two cores carry three.
+const worldsBeside = 2
+
+var (
+	placesBeside = make(chan struct{}, worldsBeside)
+	placeWithAPI = make(chan struct{}, 1)
+)
+
+// takePlace waits for a turn, which ends with the test.
+func takePlace(t *testing.T, places chan struct{}) {
+	t.Helper()
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
+}
 
 // The kinds of every test, and what the manifests call their StatefulSets.
 const (
@@ -69,9 +92,17 @@ type world struct {
 	t *testing.T
 }
 
-// start brings up a product for this test. change may alter the options, Config among them: what a
-// running product is told later takes force a moment after world.change has returned.
+// start brings up a product for this test. It has the APIServices, of which a cluster has one set:
+// such tests take turns. change may alter the options, Config among them: what a running product is
+// told later takes force a moment after world.change has returned.
 func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
+	t.Helper()
+	t.Parallel()
+	takePlace(t, placeWithAPI)
+	return bringUp(t, change)
+}
+
+func bringUp(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	t.Helper()
 	env := servers.Require(t, servers.AllParts...)
 	o := product.Options{
@@ -84,7 +115,7 @@ func start(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	if change != nil {
 		change(env, &o)
 	}
-	if !o.Private { // a cluster has one set of APIServices: the tests of all packages take turns
+	if !o.Private { // the tests of all packages take turns
 		unlock, err := fetch.Lock(filepath.Join(env.Dir, "metrics-api.lock"), syscall.LOCK_EX,
 			func() { t.Log("waiting for a test that provides custom metrics") })
 		require.NoError(t, err)
@@ -145,12 +176,13 @@ func (w *world) answersAreDescribed(t *testing.T) {
 	}
 }
 
-// startBeside is start for a test that asks nothing of the metrics APIs through the API server: it
-// runs beside other tests.
+// startBeside is start for a test that asks nothing of our APIs through the API server: it has no
+// APIServices, and worldsBeside such tests run at a time.
 func startBeside(t *testing.T, change func(*servers.Env, *product.Options)) *world {
 	t.Helper()
 	t.Parallel()
-	return start(t, func(env *servers.Env, o *product.Options) {
+	takePlace(t, placesBeside)
+	return bringUp(t, func(env *servers.Env, o *product.Options) {
 		o.Private = true
 		if change != nil {
 			change(env, o)
