@@ -73,6 +73,8 @@ func newFleet(b *testing.B) *fleet {
 		v.State.Instances[n] = &protocol.Instance{Ordinal: n, IDs: protocol.NewIDs(f.ids[n*each : (n+1)*each])}
 	}
 	f.inventory.Follow(v.State)
+	f.inventory.Indexed() // as a replica does when it has read its first State
+	f.inventory.Index.CatchUp()
 	return f
 }
 
