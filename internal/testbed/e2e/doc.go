@@ -3,6 +3,6 @@
 // product's logs.
 //
 // Each test has a namespace, a ZooKeeper root, topics and a database of its own, and a
-// configuration with short timers. Two tests cannot run at once: the metrics API of a cluster has
-// one provider.
+// configuration with short timers. They run beside each other, but for those with the APIServices:
+// the metrics API of a cluster has one provider, so that one of these runs at a time.
 package e2e
