@@ -90,7 +90,8 @@ type Outcome struct {
 	Creates, Claimed, Deletes []string
 	// Confirm is when another read is to begin, because something is missing for the first time;
 	// zero: none is needed for that. Resync is when another one may show what this one could not
-	// show yet: it still had ids that messages deleted, and may have been too far behind.
+	// show yet: it still had ids that messages deleted, and may have been too far behind; or it
+	// lacks ids, and began too soon after the start to prove anything by that.
 	Confirm, Resync time.Time
 	// Waiting is set while deletes wait for a person.
 	Waiting *Waiting
@@ -203,11 +204,12 @@ func (r *Comparison) End(now time.Time, l Limits, exists func(string) bool) (Out
 	r.read = nil
 	slices.Sort(rd.rows)
 	var out Outcome
-	var again [2]time.Time
+	var again [3]time.Time
 	out.Creates, again[0] = r.creates(rd, l, exists)
-	confirmed := r.compare(rd, now, l)
-	out.Claimed, again[1] = r.settle(rd, now, l)
-	out.Resync = earlier(again[0], again[1])
+	var confirmed []string
+	confirmed, again[1] = r.compare(rd, now, l)
+	out.Claimed, again[2] = r.settle(rd, now, l)
+	out.Resync = earlier(earlier(again[0], again[1]), again[2])
 	r.dropReappeared(rd)
 	out.Confirm = r.confirm(rd, now, l)
 	out.Deletes = r.waiting.admit(now, confirmed, rd.count, l)
@@ -295,16 +297,24 @@ func (r *Comparison) settle(rd *read, now time.Time, l Limits) (gone []string, a
 // leastPause is the least time to another read of what a read had against a claim.
 const leastPause = time.Second
 
-// compare returns the ids that are missing for the second time; others become suspects.
-func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string) {
+// compare returns the ids that are missing for the second time; others become suspects. A read that
+// began within the lag after the start, as a new leader's first one does, finds no suspects: again
+// is then when the next one may.
+func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []string, again time.Time) {
 	suspects := map[string]time.Time{}
 	for id := range rd.known {
-		if rd.has(id) || r.spokenOf(id) || r.dates.young(id, rd.began, l.Lag) {
+		if rd.has(id) || r.spokenOf(id) {
 			continue
 		}
-		since, again := r.suspects[id]
+		if r.dates.young(id, rd.began, l.Lag) {
+			if old := r.dates.start.Add(l.Lag); rd.began.Before(old) {
+				again = old
+			}
+			continue
+		}
+		since, suspected := r.suspects[id]
 		switch {
-		case !again: // cloned: what is known may change meanwhile, and need not be kept alive by it
+		case !suspected: // cloned: what is known may change meanwhile, and need not be kept alive by it
 			suspects[strings.Clone(id)] = now
 		case rd.began.Before(since.Add(l.Gap)):
 			suspects[strings.Clone(id)] = since
@@ -313,7 +323,7 @@ func (r *Comparison) compare(rd *read, now time.Time, l Limits) (confirmed []str
 		}
 	}
 	r.suspects = suspects
-	return confirmed
+	return confirmed, again
 }
 
 // spokenOf says whether another rule decides about the id: a message spoke of it since the last
