@@ -56,7 +56,7 @@ func (a *App) newServers(reg prometheus.Registerer) error {
 			CertFile: o.TLSCertFile, KeyFile: o.TLSKeyFile, Cert: a.registrar.certificate(), Kubeconfig: o.Kubeconfig,
 			Reviews: &metricsapi.Reviews{Limit: a.reviews, Client: a.kube.client},
 			Beside: metricsapi.Beside{
-				Own: a.packed(a.guard.Secure(a.calls)), Owns: func(path string) bool {
+				Own: api.Heard(a.packed(a.guard.Secure(a.calls))), Owns: func(path string) bool {
 					return strings.HasPrefix(path, access.Prefix) || strings.HasPrefix(path, pagePath)
 				},
 				Group: a.packed(aggregated.Handler(a.guard, a.calls)), Version: schema.GroupVersion{Group: access.Group, Version: access.Version},
