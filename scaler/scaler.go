@@ -205,6 +205,9 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 		// that document alone is at fault: whether this process leads is asked otherwise
 		err = s.engine.Leads(ctx)
 	}
+	if errors.Is(err, orders.ErrNotLeading) {
+		return "this process does not lead yet (head)", ""
+	}
 	if err != nil {
 		return "this process does not lead yet (head): " + err.Error(), ""
 	}

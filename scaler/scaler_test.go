@@ -224,7 +224,7 @@ func TestNothingIsOrderedBeforeTheHeadIsHeldAndTheSetClaimed(t *testing.T) {
 	s := w.scaler(Config{})
 	d := w.tick(s, second)
 	require.Equal(t, outcome.NotWritten, d.Act.Done)
-	require.Contains(t, w.orders.Suspended, "not leading")
+	require.Equal(t, "this process does not lead yet (head)", w.orders.Suspended)
 	require.Empty(t, w.took())
 	w.noLead = nil
 	w.tick(s, second)

@@ -209,6 +209,8 @@ func problem(err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrConflict):
 		return huma.Error409Conflict(err.Error())
+	case errors.Is(err, orders.ErrNotLeading):
+		return kinds.NoLeader()
 	default:
 		return huma.Error503ServiceUnavailable(err.Error())
 	}

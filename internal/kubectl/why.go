@@ -96,6 +96,9 @@ explanation. Times are RFC 3339, or how long ago: 2h.`,
 			if err = f.check(); err != nil {
 				return err
 			}
+			if q.Most < 0 {
+				return client.Advise(fmt.Errorf("--limit %d: 0 or more is wanted", q.Most), "kubectl shardscaler history --help")
+			}
 			if q.Since, err = o.moment("since", q.Since); err != nil {
 				return err
 			}

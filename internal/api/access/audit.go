@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -30,7 +31,7 @@ func Audit(ctx context.Context, n Note) { from(ctx).note = n }
 func (g *Guard) Logged(ctx huma.Context, next func(huma.Context)) {
 	c, began, returned := from(ctx.Context()), time.Now(), false
 	defer func() {
-		note, status := c.note, ctx.Status()
+		note, status := c.note, cmp.Or(ctx.Status(), http.StatusOK) // a body without a status is 200
 		if !returned {
 			status = http.StatusInternalServerError
 			if note.After == "" {

@@ -46,6 +46,22 @@ func TestAPanicIsAudited(t *testing.T) {
 	}
 }
 
+// TestAnAnswerWithoutAStatusIsAuditedAs200: a handler that writes a body alone has said so.
+func TestAnAnswerWithoutAStatusIsAuditedAs200(t *testing.T) {
+	log := &strings.Builder{}
+	g := New(Config{Namespace: "iota", Insecure: true}, nil, nil, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	mux := http.NewServeMux()
+	huma.Register(humago.New(mux, huma.DefaultConfig("test", "1")),
+		huma.Operation{OperationID: "orchestrate", Method: http.MethodPost, Path: "/v1/api/kinds/{kind}/orchestrate", Middlewares: huma.Middlewares{g.Let, g.Logged}},
+		func(context.Context, *struct{}) (*huma.StreamResponse, error) {
+			return &huma.StreamResponse{Body: func(ctx huma.Context) { _, _ = ctx.BodyWriter().Write([]byte("{}")) }}, nil
+		})
+	answer := httptest.NewRecorder()
+	g.Plain(mux).ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "http://localhost/v1/api/kinds/Thing/orchestrate", nil))
+	require.Equal(t, http.StatusOK, answer.Code)
+	require.Contains(t, log.String(), "status=200")
+}
+
 // What a door refuses before anything is known of it has a line too, if it would change something.
 func TestWhatADoorRefusesIsAudited(t *testing.T) {
 	log := &strings.Builder{}

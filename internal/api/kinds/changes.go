@@ -267,6 +267,13 @@ func (h *changes) patience() time.Duration {
 	return 30 * time.Second
 }
 
+// NoLeader is the problem document for a change that this replica did not make: it ceased to lead
+// when it was to, or does not lead yet.
+func NoLeader() error {
+	no := huma.Error503ServiceUnavailable("the leader is changing, and nothing was done; try again in a few seconds")
+	return huma.ErrorWithHeaders(no, http.Header{"Retry-After": {"5"}})
+}
+
 // problem is the problem document for an error of the Backend; what has changed since a preview is
 // listed.
 func problem(err error) error {
@@ -294,6 +301,8 @@ func problem(err error) error {
 		return huma.Error412PreconditionFailed(err.Error())
 	case errors.Is(err, previews.ErrGone):
 		return huma.Error410Gone(err.Error())
+	case errors.Is(err, orders.ErrNotLeading):
+		return NoLeader()
 	case errors.Is(err, previews.ErrBusy):
 		return huma.ErrorWithHeaders(huma.Error429TooManyRequests(err.Error()), http.Header{"Retry-After": {"1"}})
 	}

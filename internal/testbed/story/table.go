@@ -108,6 +108,8 @@ func (d *demo) invite(env *servers.Env) {
 		"",
 		"Ask for yourself (Ctrl-C ends everything):",
 		"  " + d.page + " in a browser",
+		"  go run ./cmd/kubectl-shardscaler --kubeconfig " + env.Kubernetes.Kubeconfig + " -n " + namespace + " why Thing",
+		"  " + kubectl + " -n " + namespace + " get kinds.ops.shardscaler.io",
 		"  " + kubectl + " -n " + namespace + " get statefulsets,pods,events",
 		"  " + raw + "/statefulsets.apps/iota-dac/recommended_replicas",
 		"  " + raw + "/pods/%2A/resources_per_instance",

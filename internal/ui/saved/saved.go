@@ -41,14 +41,16 @@ func Handler(s decide.Saved, log *slog.Logger) (http.Handler, error) {
 	return samesite.Only(mux, true), nil
 }
 
-// onlyWhatIsSaved refuses what the file lacks: every change, the history, what stands over the
-// configuration, and in files of older builds where its values come from.
+// onlyWhatIsSaved refuses what the file lacks: every change, the history, the resources' names, what
+// stands over the configuration, and in files of older builds where its values come from.
 func (b backend) onlyWhatIsSaved(ctx huma.Context, next func(huma.Context)) {
 	path := ctx.Operation().Path
 	why := ""
 	switch {
 	case ctx.Method() != http.MethodGet || strings.Contains(path, "/history") || strings.HasSuffix(path, "/overrides"):
 		why = "this is a saved snapshot: it has no history, and nothing can be changed"
+	case strings.HasSuffix(path, "/resource") || strings.HasSuffix(path, "/resources"):
+		why = "this is a saved snapshot: it counts resources and does not name them"
 	case strings.HasSuffix(path, "/config") && b.ConfiguredOf(ctx.Param("kind")) == nil:
 		why = "where the values of the configuration come from is not in this file: an older build has made it"
 	default:

@@ -59,7 +59,7 @@ func TestASnapshotIsShownAsItWas(t *testing.T) {
 			ask(t, h, http.MethodGet, "localhost", "/v1/api/kinds/"+in.Config.Name+"/instances", &instances)
 			require.GreaterOrEqual(t, instances.All, in.Observed.Workload.Replicas)
 			kind := "/v1/api/kinds/" + in.Config.Name
-			for _, call := range [][2]string{{"POST", kind + "/pause"}, {"DELETE", kind + "/size"}, {"GET", kind + "/overrides"}, {"POST", kind + "/rollback"}, {"GET", kind + "/history"}, {"GET", kind + "/config"}} {
+			for _, call := range [][2]string{{"POST", kind + "/pause"}, {"DELETE", kind + "/size"}, {"GET", kind + "/overrides"}, {"POST", kind + "/rollback"}, {"GET", kind + "/history"}, {"GET", kind + "/config"}, {"GET", kind + "/resource?id=a"}, {"GET", kind + "/resources"}} {
 				require.Equal(t, http.StatusNotImplemented, ask(t, h, call[0], "localhost", call[1], nil), call)
 			}
 		}
