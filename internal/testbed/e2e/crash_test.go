@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -99,6 +100,35 @@ func (w *world) killLeaderUnless(what string, right func(*product.Assignment) bo
 		return err
 	})
 	return leader
+}
+
+// TestWaitingDeletesOutliveTheirLeader kills the leader with -9 while deletes wait for a person: its
+// successor shows the same number, long before a periodic read would come, and they are confirmed.
+func TestWaitingDeletesOutliveTheirLeader(t *testing.T) {
+	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
+		o.Replicas = 2
+		o.Config.Kinds[0].Catalogue.Interval = config.Duration(5 * time.Minute) // longer than this test waits
+	})
+	things := product.IDs(1_200, 1)
+	gone, left := things[:600], things[600:]
+	require.NoError(t, w.Platform.Import(t.Context(), thing, things, 1))
+	w.settled(thing, thingSet, thingInit, len(things))
+	time.Sleep(3 * time.Second) // a read does not miss what was created within the lag before it
+	require.NoError(t, w.Platform.Remove(t.Context(), thing, gone...))
+	require.NoError(t, w.Platform.Publish(t.Context(), product.DeletedWhere(thing)))
+	waits := func(ctx context.Context) error {
+		n, err := w.WaitingDeletes(ctx, thing)
+		if err == nil && n != len(gone) {
+			err = fmt.Errorf("%d deletes wait, want %d", n, len(gone))
+		}
+		return err
+	}
+	w.until("the deletes wait for a person", waits)
+	w.killLeaderWhen("deletes wait", func(*product.Assignment) bool { return true })
+	w.until("they wait again", waits)
+	w.until("a person confirms them", func(ctx context.Context) error { return w.Confirm(ctx, thing, len(gone)) })
+	w.holds(w.settled(thing, thingSet, thingInit, len(left)), left)
+	w.lostNothing(thing, gone)
 }
 
 // TestZooKeeperAway stops ZooKeeper for 20 s: nothing is sized or moved meanwhile, the instances go

@@ -196,21 +196,30 @@ func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
 	return nil
 }
 
+// WaitingDeletes is how many deletes of a kind wait for a person, as the leader shows it.
+func (s *Stack) WaitingDeletes(ctx context.Context, kind string) (int, error) {
+	leader, err := s.Leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var shown struct{ Waiting struct{ Count int } }
+	err = leader.REST(ctx, http.MethodGet, "/v1/api/orchestrations/"+kind, "", nil, &shown)
+	return shown.Waiting.Count, err
+}
+
 // Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it reads
 // the number, and sends it back if it is the one expected.
 func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
-	leader, err := s.Leader(ctx)
+	shown, err := s.WaitingDeletes(ctx, kind)
 	if err != nil {
 		return err
 	}
-	var shown struct {
-		Waiting *struct{ Count int }
+	if shown != want {
+		return fmt.Errorf("%d deletes wait for a person, want %d", shown, want)
 	}
-	if err := leader.REST(ctx, http.MethodGet, "/v1/api/orchestrations/"+kind, "", nil, &shown); err != nil {
+	leader, err := s.Leader(ctx)
+	if err != nil {
 		return err
-	}
-	if shown.Waiting == nil || shown.Waiting.Count != want {
-		return fmt.Errorf("waiting for a person: %+v, want %d", shown.Waiting, want)
 	}
 	token, err := s.OperatorToken(ctx)
 	if err != nil {
