@@ -117,7 +117,11 @@ func TestWaitingDeletesOutliveTheirLeader(t *testing.T) {
 	require.NoError(t, w.Platform.Remove(t.Context(), thing, gone...))
 	require.NoError(t, w.Platform.Publish(t.Context(), product.DeletedWhere(thing)))
 	waits := func(ctx context.Context) error {
-		n, err := w.WaitingDeletes(ctx, thing)
+		leader, err := w.Leader(ctx)
+		if err != nil {
+			return err
+		}
+		n, err := leader.WaitingDeletes(ctx, thing)
 		if err == nil && n != len(gone) {
 			err = fmt.Errorf("%d deletes wait, want %d", n, len(gone))
 		}

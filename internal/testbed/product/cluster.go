@@ -196,30 +196,26 @@ func (c *Cluster) ConfigureText(ctx context.Context, text string) error {
 	return nil
 }
 
-// WaitingDeletes is how many deletes of a kind wait for a person, as the leader shows it.
-func (s *Stack) WaitingDeletes(ctx context.Context, kind string) (int, error) {
-	leader, err := s.Leader(ctx)
-	if err != nil {
-		return 0, err
-	}
+// WaitingDeletes is how many deletes of a kind wait for a person, as this replica shows it.
+func (v *Server) WaitingDeletes(ctx context.Context, kind string) (int, error) {
 	var shown struct{ Waiting struct{ Count int } }
-	err = leader.REST(ctx, http.MethodGet, "/v1/api/orchestrations/"+kind, "", nil, &shown)
+	err := v.REST(ctx, http.MethodGet, "/v1/api/orchestrations/"+kind, "", nil, &shown)
 	return shown.Waiting.Count, err
 }
 
 // Confirm confirms the deletes that a reconcile of a kind waits for, as a person would: it reads
 // the number, and sends it back if it is the one expected.
 func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
-	shown, err := s.WaitingDeletes(ctx, kind)
+	leader, err := s.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	shown, err := leader.WaitingDeletes(ctx, kind)
 	if err != nil {
 		return err
 	}
 	if shown != want {
 		return fmt.Errorf("%d deletes wait for a person, want %d", shown, want)
-	}
-	leader, err := s.Leader(ctx)
-	if err != nil {
-		return err
 	}
 	token, err := s.OperatorToken(ctx)
 	if err != nil {
