@@ -201,12 +201,12 @@ func (s *Scaler) lead(ctx context.Context, t *tick) (notLeading, lacking string)
 		return "", ""
 	}
 	err := s.store(ctx, t.d)
-	if errors.Is(err, orders.ErrTooLarge) {
+	switch {
+	case errors.Is(err, orders.ErrNotLeading):
+		return "this process does not lead yet (head)", ""
+	case errors.Is(err, orders.ErrTooLarge):
 		// that document alone is at fault: whether this process leads is asked otherwise
 		err = s.engine.Leads(ctx)
-	}
-	if errors.Is(err, orders.ErrNotLeading) {
-		return "this process does not lead yet (head)", ""
 	}
 	if err != nil {
 		return "this process does not lead yet (head): " + err.Error(), ""
