@@ -136,6 +136,7 @@ func TestTheProductsOwnHandlersUnderstandThePlugin(t *testing.T) {
 		{[]string{"find", "nowhere"}, 1, `"nowhere" is no resource, instance or node`},
 		{[]string{"find", "--contains", "thing"}, 1, "no id contains"},
 		{[]string{"history", "Thing", "--type", "change", "--since", "2h", "--limit", "10"}, 0, "drain, by ann"},
+		{[]string{"history", "Thing", "--limit", "-1"}, 2, "--limit -1: 0 or more is wanted"},
 		{[]string{"history", "Thing", "nothing"}, 2, "ask for decision nothing of Thing"},
 		{[]string{"plan", "Thing", "--drain", "3", "--for", "2h"}, 1, "id plan-1"},
 		{[]string{"plan", "Thing"}, 1, "7 moves"},
