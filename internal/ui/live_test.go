@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/ui"
 	"github.com/shardscaler/shardscaler/rebalancer"
 	"github.com/shardscaler/shardscaler/rebalancer/inventory/resync"
+	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -40,6 +42,7 @@ type world struct {
 	view    ops.View
 	said    []string // what was asked for, in order
 	streams int      // that were begun
+	much    int      // 0, or how much more there is to show than at first
 }
 
 func newWorld(t *testing.T) *world {
@@ -73,7 +76,32 @@ func (w *world) View(kind string) (*ops.View, bool) {
 		list.Count = 100 + 100*((i+int(v.Now.Unix()))%30)
 		v.Snapshot.Instances[i].List = &list
 	}
+	if w.much > 0 {
+		more(&v, w.much)
+	}
 	return &v, kind == "Thing"
+}
+
+// more makes parts of the page higher and wider, by what is n times as much; 1 makes them lower, since
+// nothing moves or waits.
+func more(v *ops.View, n int) {
+	v.Snapshot.Assigned *= n
+	if n == 1 {
+		v.Progress = orders.Progress{}
+		v.Waiting, v.Operator = nil, config.Operator{}
+		return
+	}
+	v.Progress.Moves, v.Progress.Done, v.Progress.Blocked = n*1000, n*100, "an instance that is to take resources is not ready: iota-dac-4"
+	v.Operator.Drains = slices.Clip(v.Operator.Drains)
+	v.Waiting = &resync.Waiting{Count: 120 * n, Known: 4000, Share: 0.03}
+	for set := range n {
+		v.Waiting.Sets = append(v.Waiting.Sets, resync.Set{Set: set, Count: 120, Known: 4000, Share: 0.03})
+		v.Operator.Drains = append(v.Operator.Drains, config.OperatorDrain{Ordinal: 10 + set, Said: config.Said{By: "ann", At: time.Now()}})
+		lost := *v.Snapshot.Instances[set].Pod
+		lost.Ready, lost.Reason = false, "CrashLoopBackOff"
+		v.Snapshot.Instances[set].Pod = &lost
+	}
+	opstest.Decide(v)
 }
 
 func (w *world) note(format string, args ...any) {
@@ -192,6 +220,16 @@ func (w *world) handler(t *testing.T) http.Handler {
 		for _, s := range w.said {
 			fmt.Fprintln(rw, s)
 		}
+	})
+	mux.HandleFunc("POST /much", func(rw http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("n"))
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.much = n
 	})
 	// Who calls: in the session "short" a caller whose session ends, in "none" no caller.
 	mux.HandleFunc("GET /v1/api/session", func(rw http.ResponseWriter, r *http.Request) {

@@ -7,13 +7,14 @@ package ui
 
 import (
 	"bytes"
-	"compress/gzip"
 	"embed"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/shardscaler/shardscaler/internal/api/packed"
 )

@@ -7,6 +7,7 @@ import { preferred, t, use } from './i18n';
 import { Empty, Failed, Title, Waiting } from './parts/basic';
 import { Problem } from './api/client';
 import { Shell } from './parts/shell';
+import { keepStill } from './parts/still';
 import './parts/theme';
 import { keepAsking, stranger } from './data/session';
 import { SignIn } from './views/signin';
@@ -80,6 +81,7 @@ function App() {
 }
 
 followRoutes();
+keepStill();
 listen();
 void use(preferred()).then(() => {
   const root = document.getElementById('app');

@@ -200,6 +200,63 @@ test('updates move no row that the pointer or the focus is on', async () => {
   await close();
 });
 
+const pressed = 'main :is(a[href], button, input, select, summary):visible';
+/** What brings the pointer or the focus to a control. */
+const holds = {
+  pointer: (_, control) => control.hover(),
+  focus: async (page, control) => {
+    await page.keyboard.press('Shift');
+    await control.focus();
+  },
+};
+
+/** Has the server show n times as much, and waits until the pages do. Of 1 they show no moves, and 0 is as at first. */
+async function much(n, pages) {
+  assert.ok((await fetch(`${server}/much?n=${n}`, { method: 'POST' })).ok);
+  const moves = { 0: 'Moves: 40 of 100,', 1: '' }[n] ?? `Moves: ${n}00 of ${n},000,`;
+  const drawn = (text) => {
+    const seen = document.querySelector('main').innerText;
+    return text ? seen.includes(text) : !seen.includes('Moves: ');
+  };
+  await Promise.all(pages.map((page) => page.waitForFunction(drawn, moves)));
+}
+
+for (const view of ['#/overview', '#/kinds/Thing/rebalance?what=size&size=32']) {
+  test(`updates leave where it is what the pointer or the focus is on: ${view}`, async () => {
+    const made = await context({ height: 500 });
+    const another = async () => (await open(page0 + view, {}, made)).page;
+    const free = await another();
+    const count = await free.locator(pressed).count();
+    assert.ok(count > 8, `${count} controls`);
+    const pages = await Promise.all(Array.from({ length: count }, another));
+    const control = (page, i) => page.locator(pressed).nth(i).elementHandle();
+    const place = (handle) =>
+      handle.evaluate((e) => {
+        const { left, top } = e.getBoundingClientRect();
+        return { what: e.outerHTML, there: e.isConnected, left, top };
+      });
+    try {
+      for (const [how, hold] of Object.entries(holds)) {
+        const loose = await control(free, count - 1);
+        const controls = await Promise.all(pages.map(control));
+        await Promise.all(controls.map((c, i) => hold(pages[i], c)));
+        const [wasLoose, ...was] = await Promise.all([loose, ...controls].map(place));
+        for (const n of [3, 1, 0]) {
+          await much(n, [free, ...pages]);
+          const [isLoose, ...is] = await Promise.all([loose, ...controls].map(place));
+          if (n === 3) assert.notEqual(isLoose.top, wasLoose.top, 'it moves otherwise');
+          for (const [i, { what, there, left, top }] of is.entries())
+            if (there || n === 3)
+              assert.deepEqual({ left, top }, { left: was[i].left, top: was[i].top }, `${how}, ${n}: ${what}`);
+        }
+      }
+    } finally {
+      await much(0, []);
+    }
+    await made.close();
+  });
+}
+
 for (const lang of ['zh']) {
   test(`what is asked for by keyboard is done: ${lang}`, async () => {
     const { page, errors, close } = await open(page0 + '#/kinds/Thing/rebalance', { lang });
@@ -217,11 +274,11 @@ for (const lang of ['zh']) {
     const first = 'section[aria-labelledby=running] .buttons button:nth-child(1)'; // Pause, then Resume
     const pause = await page.textContent(first);
     await dialog(first);
-    await dialog('section[aria-labelledby=running] .buttons button:nth-child(2)');
+    await dialog('section[aria-labelledby=running] .buttons button:nth-child(3)');
     await dialog('section[aria-labelledby=deletes] button');
     await page.waitForFunction(([s, was]) => document.querySelector(s).textContent !== was, [first, pause]);
     await dialog(first);
-    await dialog('section[aria-labelledby=running] .buttons button:nth-child(3)');
+    await dialog('section[aria-labelledby=running] .buttons button:nth-child(2)');
 
     await page.focus('#title');
     await tabTo(page, 'section[aria-labelledby=preview] select');

@@ -73,11 +73,9 @@ class Person {
         .getByLabel(this.t(`field.${name}`), { exact: true })
         .fill(String(value));
     await until(`${what} may be applied`, async () => {
-      const plans = (r) => r.url().endsWith(`/kinds/${kind}/plans`);
-      const answered = this.page.waitForResponse(plans, { timeout: 5000 }).catch(() => undefined);
+      const answered = this.page.waitForResponse((r) => r.url().endsWith(`/kinds/${kind}/plans`));
       await this.page.click(`${section} form button[type=submit]`);
       const response = await answered;
-      if (!response) return 'no answer to the click';
       if (response.status() !== 200) return `${response.status()} ${await response.text()}`;
       await this.page.waitForSelector(`${section} h3`);
       return (await response.json()).refused;
@@ -94,24 +92,11 @@ class Person {
     let moves;
     await until(`${what} is applied`, async () => {
       moves = await this.preview(what, fields);
-      await this.apply();
+      await this.page.click('section[aria-labelledby=preview] .primary');
       const said = await this.answer(yes);
       return said.startsWith(this.t('error.409')) ? said : assert.ok(said === 'done' || said === 'cancelled', said);
     });
     return moves;
-  }
-
-  /** Presses Apply until the question is there: an update may move the button under the pointer, and the click is lost. */
-  async apply() {
-    const dialog = this.page.locator('dialog[open]');
-    await until('the question is asked', async () => {
-      // one that is slow to come covers the button
-      if (!(await dialog.isVisible())) await this.page.click('section[aria-labelledby=preview] .primary');
-      return dialog.waitFor({ timeout: 2000 }).then(
-        () => '',
-        () => 'no dialog',
-      );
-    });
   }
 
   /** Asks for something by a button, and answers. */

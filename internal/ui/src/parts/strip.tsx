@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { Instance } from '../api/types';
 import { go, to } from '../data/route';
 import { t } from '../i18n';
@@ -29,6 +29,10 @@ export function Strip({ kind, items }: { kind: string; items: Instance[] }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const drawn = items.slice(0, most);
   const shade = theme.value;
+  useLayoutEffect(() => {
+    const el = canvas.current;
+    if (el?.parentElement) make(el, el.parentElement.clientWidth, drawn.length);
+  }, [drawn.length]);
   useEffect(() => {
     const el = canvas.current;
     const parent = el?.parentElement;

@@ -37,9 +37,11 @@ function Card({ kind }: { kind: Kind }) {
         ))}
       </header>
       <Sizes kind={kind} />
-      <p class="why">
-        {!kind.blind && <State code={kind.verb ?? 'still'} />}
-        <Server>{kind.blind ?? kind.why}</Server>{' '}
+      <p class="why line">
+        <span>
+          {!kind.blind && <State code={kind.verb ?? 'still'} />}
+          <Server>{kind.blind ?? kind.why}</Server>
+        </span>
         <a href={to(['kinds', kind.name, 'why'])}>
           {t('why.link')}
           <span class="hidden"> {kind.name}</span>
@@ -224,12 +226,16 @@ function AlarmItem({ alarm: a, kind }: { alarm: Alarm; kind: string }) {
           <Age at={a.since} />
         </span>
       )}
-      {(a.ordinals ?? []).slice(0, 5).map((o) => (
-        <a key={o} class="chip" href={to(['kinds', kind, 'instances', String(o)])}>
-          {t('instance.n', { n: String(o) })}
-        </a>
-      ))}
-      {(a.ordinals?.length ?? 0) > 5 && <span class="dim"> {t('more', { n: (a.ordinals?.length ?? 0) - 5 })}</span>}
+      {!!a.ordinals?.length && (
+        <p>
+          {a.ordinals.slice(0, 5).map((o) => (
+            <a key={o} class="chip" href={to(['kinds', kind, 'instances', String(o)])}>
+              {t('instance.n', { n: String(o) })}
+            </a>
+          ))}
+          {a.ordinals.length > 5 && <span class="dim"> {t('more', { n: a.ordinals.length - 5 })}</span>}
+        </p>
+      )}
       {a.cure && (
         <p class="cure">
           <strong>{t('todo')} </strong>

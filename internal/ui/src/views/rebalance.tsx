@@ -90,6 +90,9 @@ function Running({ kind, ask }: Part) {
             {t('do.pause')}
           </button>
         )}
+        <button type="button" onClick={() => (ask.value = { what: 'wake', params, act: call('POST', 'orchestrate') })}>
+          {t('do.wake')}
+        </button>
         {p.planId && (
           <button
             type="button"
@@ -98,9 +101,6 @@ function Running({ kind, ask }: Part) {
             {t('do.rollback')}
           </button>
         )}
-        <button type="button" onClick={() => (ask.value = { what: 'wake', params, act: call('POST', 'orchestrate') })}>
-          {t('do.wake')}
-        </button>
       </p>
     </section>
   );
@@ -121,8 +121,10 @@ function Waiting({ kind, ask }: Part) {
       <p>{t('deletes.why')}</p>
       <ul class="plain">
         {sets.map((s) => (
-          <li key={s.set}>
-            {t('deletes.set', { count: s.count, known: s.known, set: String(s.set) })} <Age at={s.since} />{' '}
+          <li key={s.set} class="line">
+            <span>
+              {t('deletes.set', { count: s.count, known: s.known, set: String(s.set) })} <Age at={s.since} />
+            </span>
             <button type="button" onClick={() => (ask.value = confirm(s))}>
               {t('deletes.confirm', { count: s.count })}
             </button>
@@ -165,9 +167,11 @@ function Standing({ kind, ask }: Part) {
             `${word('override', o.what)} ${o.resource ?? ''} ${o.instance ?? (o.what === 'paused' ? '' : n(o.value ?? 0))}`.trim();
           const act = ending(kind.name, o);
           return (
-            <li key={what}>
-              <strong>{what}</strong> {o.by && t('standing.by', { by: o.by })} {o.at && <Age at={o.at} />}{' '}
-              {o.until && t('standing.until', { time: say(Date.parse(o.until) - now.value) })}{' '}
+            <li key={what} class="line">
+              <span>
+                <strong>{what}</strong> {o.by && t('standing.by', { by: o.by })} {o.at && <Age at={o.at} />}{' '}
+                {o.until && t('standing.until', { time: say(Date.parse(o.until) - now.value) })}
+              </span>
               {act && (
                 <button type="button" onClick={() => (ask.value = { what: 'end', params: { what }, act })}>
                   {t('standing.end', { what })}
