@@ -14,7 +14,7 @@ const preview = async (page) => {
 const alarm = (page) => page.waitForSelector('.alarms .cure');
 const sampled = (page) =>
   page.waitForFunction(() => document.querySelector('.tree') && !document.querySelector('.tree h3'));
-const leaving = (page) => page.waitForFunction(() => document.querySelectorAll('.rows .state.warn').length > 3);
+const leaving = (page) => page.waitForFunction(() => document.querySelector('.rows .state.warn'));
 
 /** The chart has the last size, of which a sample comes within a minute. */
 const ended = async (page) => {
