@@ -101,7 +101,10 @@ func more(v *ops.View, n int) {
 		lost.Ready, lost.Reason = false, "CrashLoopBackOff"
 		v.Snapshot.Instances[set].Pod = &lost
 	}
+	now := v.Now
+	v.Now = opstest.Now // of which the inputs are
 	opstest.Decide(v)
+	v.Now = now
 }
 
 func (w *world) note(format string, args ...any) {

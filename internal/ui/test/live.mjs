@@ -251,7 +251,7 @@ for (const view of ['#/overview', '#/kinds/Thing/rebalance?what=size&size=32']) 
         }
       }
     } finally {
-      await much(0, []);
+      await much(0, [free]);
     }
     await made.close();
   });

@@ -209,11 +209,19 @@ function Alarms({ kind }: { kind: Kind }) {
       <h3>{t('alarms', { n: kind.alarms.length })}</h3>
       <ul class="alarms">
         {kind.alarms.map((a) => (
-          <AlarmItem key={a.name + a.text} alarm={a} kind={kind.name} />
+          <AlarmItem key={identity(a)} alarm={a} kind={kind.name} />
         ))}
       </ul>
     </>
   );
+}
+
+/** Parameters by which alarms of one name differ; the others are measured, and change. */
+const whose = ['condition', 'source', 'instance', 'signal', 'set', 'from', 'pin'];
+
+/** What an alarm keeps while its text changes. */
+function identity(a: Alarm): string {
+  return [a.name, ...whose.map((p) => a.params?.[p])].join(' ');
 }
 
 function AlarmItem({ alarm: a, kind }: { alarm: Alarm; kind: string }) {
