@@ -60,7 +60,8 @@ function restore(main: HTMLElement, { element, left, top }: Held): void {
   const scrolled = now.top + scrollY - above - top;
   const tall = document.documentElement.getBoundingClientRect().height - above - below;
   const scroll = Math.max(0, Math.ceil(scrolled)); // a browser may scroll by whole pixels alone
-  space(main, scroll - scrolled, Math.max(0, scroll + innerHeight - tall - (scroll - scrolled)));
+  const over = scroll - scrolled;
+  space(main, over, Math.max(0, scroll + innerHeight - tall - over));
   if (scrollY !== scroll) scrollTo({ top: scroll, behavior: 'instant' });
 }
 
