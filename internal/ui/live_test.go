@@ -40,9 +40,10 @@ import (
 type world struct {
 	mu      sync.Mutex
 	view    ops.View
-	said    []string // what was asked for, in order
-	streams int      // that were begun
-	much    int      // 0, or how much more there is to show than at first
+	said    []string    // what was asked for, in order
+	streams int         // that were begun
+	much    int         // 0, or how much more there is to show than at first
+	news    []ops.Entry // of the history, one each time that much was set
 }
 
 func newWorld(t *testing.T) *world {
@@ -113,10 +114,14 @@ func (w *world) note(format string, args ...any) {
 	w.said = append(w.said, fmt.Sprintf(format, args...))
 }
 
-// History implements kinds.Histories: a day of samples, and one entry of each other type.
+// History implements kinds.Histories: the news, a day of samples, and one entry of each other type.
 func (w *world) History(string, history.Query) ops.EntryList {
 	now := time.Now()
 	list := ops.EntryList{Since: now.Add(-24 * time.Hour)}
+	w.mu.Lock()
+	list.Items = slices.Clone(w.news)
+	w.mu.Unlock()
+	slices.Reverse(list.Items)
 	add := func(minutes int, e ops.Entry) {
 		e.At, e.ID = now.Add(-time.Duration(minutes)*time.Minute), fmt.Sprint(e.Type, minutes)
 		list.Items = append(list.Items, e)
@@ -131,6 +136,20 @@ func (w *world) History(string, history.Query) ops.EntryList {
 	add(1433, ops.Entry{Type: "moves", Moves: &ops.MovesEntry{Reason: "spread", Count: 12}})
 	add(1434, ops.Entry{Type: "change", Change: &ops.ChangeEntry{By: "ann", What: "pause-kind", Before: "nothing", After: "paused true by ann until 2026-03-01T12:00:00Z"}})
 	return list
+}
+
+// after are the news that follow the one of an id, the oldest first.
+func (w *world) after(_, id string) []ops.Entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.news), func(e ops.Entry) bool { return e.ID <= id })
+}
+
+func (w *world) newest() string {
+	if all := w.after("", ""); len(all) > 0 {
+		return all[len(all)-1].ID
+	}
+	return ""
 }
 
 // Decided implements kinds.Histories.
@@ -233,6 +252,9 @@ func (w *world) handler(t *testing.T) http.Handler {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.much = n
+		by := fmt.Sprintf("person-%d", len(w.news))
+		w.news = append(w.news, ops.Entry{Type: "change", ID: fmt.Sprintf("news-%03d", len(w.news)), At: time.Now(), Change: &ops.ChangeEntry{By: by, What: "rollback-kind"}})
+		fmt.Fprint(rw, by)
 	})
 	// Who calls: in the session "short" a caller whose session ends, in "none" no caller.
 	mux.HandleFunc("GET /v1/api/session", func(rw http.ResponseWriter, r *http.Request) {
@@ -268,10 +290,10 @@ func (w *world) handler(t *testing.T) http.Handler {
 			var all []delta.Seen
 			for _, kind := range w.Kinds() {
 				v, _ := w.View(kind)
-				all = append(all, delta.Seen{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v)})
+				all = append(all, delta.Seen{Kind: ops.KindOf(v), Instances: ops.InstancesOf(v), Newest: w.newest()})
 			}
 			return all
-		}}),
+		}, History: w.after}),
 		User: func(context.Context) string { return "ann" }, Audit: func(context.Context, kinds.Audited) {},
 	})
 	return mux
