@@ -51,6 +51,12 @@ func (l *leadership) leads() (holder string, leading bool) {
 	return l.holder, l.leading
 }
 
+// Leading says whether this process holds the head as far as it knows. It asks nobody.
+func (l *leadership) Leading() bool {
+	_, leading := l.leads()
+	return leading
+}
+
 // Progress says what the engine is doing.
 func (l *leadership) Progress() orders.Progress {
 	l.mu.Lock()

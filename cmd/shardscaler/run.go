@@ -22,7 +22,7 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the server: scaler, rebalancer and metrics adapter",
-		Long: `Runs one replica of the server. Every replica follows and serves; the one that holds the Lease also sizes and moves.
+		Long: `Runs one replica of the server. Every replica follows and serves; the one that leads also sizes and moves.
 What operators tune is in the ConfigMap and takes effect without a restart; the flags are addresses, credentials and identity.
 GOGC, if set, overrides its own setting of the garbage collector.`,
 		Args: cobra.NoArgs,
@@ -111,10 +111,12 @@ func servingFlags(f *pflag.FlagSet, o *app.Options) {
 
 func leaderFlags(f *pflag.FlagSet, o *app.Options) {
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")
-	f.StringVar(&o.LeaseName, "lease-name", "shardscaler", "Lease of the election")
-	f.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "how long others wait for a silent leader")
-	f.DurationVar(&o.RenewDeadline, "renew-deadline", 10*time.Second, "how long the leader tries to renew before it stops")
-	f.DurationVar(&o.RetryPeriod, "retry-period", 2*time.Second, "time between two tries to take or renew the lease")
+	f.DurationVar(&o.LeaderTimeout, "leader-timeout", 2500*time.Millisecond, "how long the others wait for a silent leader; it beats every two fifths of that")
+	f.StringVar(&o.LeaseName, "lease-name", "shardscaler", "name of the election in the namespace, and of the Lease by which builds before --leader-timeout elect")
+	for _, former := range []string{"lease-duration", "renew-deadline", "retry-period"} {
+		f.Duration(former, 0, "")
+		_ = f.MarkDeprecated(former, "it has no effect: see --leader-timeout") // it exists
+	}
 }
 
 // advertised is where the other replicas reach this one, if the pod was told its address.

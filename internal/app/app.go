@@ -1,7 +1,7 @@
 // Package app is the whole server: it starts sources, loops and APIs, and stops them in order.
 //
 // In: Options, and the live configuration. Out: a process. Invariant: every replica follows and
-// serves; only the leader writes; a stop ends the writers, gives the lease away, ends the servers.
+// serves; only the leader writes; a stop ends the writers, gives leading up, ends the servers.
 //
 //	sources ─► observed.State ─► Snapshot ─► runners ─► Kubernetes, ZooKeeper
 //	                                │        (one a kind: scaler, engine)
@@ -70,6 +70,7 @@ type sources struct {
 	workload   *workload.Source
 	owners     *owners.Source
 	catalog    *catalog.Source
+	beats      *zk.Beats // of who leads
 }
 
 // serving is what is served beside REST.
@@ -126,7 +127,7 @@ func newApp(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Reg
 		drainReads: newDrainReads(k.client, o.Namespace),
 		reviews:    limits.NewReviews(),
 	}
-	a.metrics = newMetrics(reg, a.leadership.leads)
+	a.metrics = newMetrics(reg, a.leadership.leadsHeard)
 	a.live = newLive(log, a.metrics, func(err error) {
 		k.warn("InvalidConfiguration", fmt.Sprintf("refused, the last good one stays: %v", err))
 	})
@@ -162,10 +163,14 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)
-	a.store, err = zk.Open(ctx, zk.Config{
+	client, err := zk.Open(ctx, zk.Config{
 		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
 	}, a.log, reg)
-	return err
+	if err != nil {
+		return err
+	}
+	a.store, a.beats = client, client.Beats(o.installation())
+	return nil
 }
 
 // Run serves until ctx ends, then stops in order.
@@ -195,7 +200,7 @@ func (a *App) Run(ctx context.Context) error {
 	return cmp.Or(serving.Wait(), err)
 }
 
-// startWork starts sources, election and kinds. The lease is kept until no runner writes.
+// startWork starts sources, election and kinds. Leading is given up when no runner writes any more.
 func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return watchConfig(ctx, a.opts, a.kube.client, a.live.offer) })
@@ -207,26 +212,31 @@ func (a *App) startWork(ctx context.Context, g *errgroup.Group) {
 	if a.registrar != nil {
 		g.Go(func() error { return a.registrar.run(ctx) })
 	}
-	g.Go(func() error { return a.leadership.elect(electing, a.opts, a.opts.identity(), a.kube.client, a.log) })
-	g.Go(func() error { return a.duringTerms(ctx, a.notify.Run) })
-	g.Go(func() error { return a.duringTerms(ctx, a.catalog.Run) })
+	g.Go(func() error {
+		a.leadership.elect(electing, a.opts, a.beats, a.kube.client, a.log)
+		return nil
+	})
+	g.Go(func() error { return a.duringTerms(ctx, (*leadership).whileHeard, a.notify.Run) })
+	g.Go(func() error { return a.duringTerms(ctx, (*leadership).inTerm, a.catalog.Run) })
 	g.Go(func() error {
 		defer resign()
 		return a.keepRunners(ctx)
 	})
 }
 
-// duringTerms runs a source once a term. A dry run runs none: what they lead to is a write.
-func (a *App) duringTerms(ctx context.Context, run func(context.Context, func(observed.Signal)) error) error {
+// duringTerms runs a source once a term, after its heads, for as long as which says. A dry run runs
+// none: what they lead to is a write.
+func (a *App) duringTerms(ctx context.Context, which func(*leadership) context.Context, run func(context.Context, func(observed.Signal)) error) error {
 	if a.opts.DryRun {
 		<-ctx.Done()
 		return nil
 	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
-		term := a.leadership.await(ctx)
+		term := a.leadership.await(ctx, which)
 		if term == nil {
 			return nil
 		}
+		a.runners.awaitHeads(term)
 		both, cancel := context.WithCancel(ctx)
 		stop := context.AfterFunc(term, cancel)
 		err := run(both, a.state.Apply)

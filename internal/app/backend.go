@@ -150,7 +150,7 @@ func (a *App) Leader() (self bool, url string) {
 	if a.leadership.leads() {
 		return true, ""
 	}
-	secure, plain := addresses(a.leadership.identity())
+	secure, plain := addresses(a.leadership.address())
 	switch {
 	case secure != "" && a.peers != nil:
 		return false, "https://" + secure

@@ -99,7 +99,7 @@ func openDoors(t *testing.T, change func(*Options)) *doors {
 	d.plain, d.secure = a.listener.Addr().String(), a.metricsAPI.Addr().String()
 	a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: iota-dac, capacity: 10, init: 3, max: 50, replicas: {owner: shardscaler}}\n")})
 	ctx, stop := context.WithCancel(context.Background())
-	a.leadership.update(func() { a.leadership.term = ctx })
+	a.leadership.Lead(ctx)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = a.serveHTTP(ctx) })
 	serving.Go(func() { _ = a.metricsAPI.Run(ctx) })

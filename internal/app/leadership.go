@@ -2,35 +2,42 @@ package app
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 	"log/slog"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
-	"github.com/shardscaler/shardscaler/internal/fault"
+	"github.com/shardscaler/shardscaler/internal/election"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
-// leadership says whether this replica may write, and for how long. It does not promise a single
-// leader: the head's epoch in ZooKeeper and the resourceVersion in Kubernetes do.
+// leadership says whether this replica may write, and for how long: it is the election's host. It
+// does not promise a single leader: the head's epoch in ZooKeeper and the resourceVersion in
+// Kubernetes do.
 type leadership struct {
-	mu      sync.Mutex
-	term    context.Context // ends with the lease; nil while not leading
-	leader  string          // identity of the leader, as far as known
-	changed chan struct{}   // closed and replaced at every change
+	mu   sync.Mutex
+	term context.Context // nil while not leading
+	// heard ends with the term, and where its beats are not acknowledged, because then another
+	// replica may lead; there is another one when they are again.
+	heard   context.Context
+	unheard context.CancelFunc
+	leader  string        // address of the leader, as far as known
+	changed chan struct{} // closed and replaced at every change
+	doubt   wake.Signal   // has the election look whether this replica still leads
 }
 
 func newLeadership() *leadership {
-	return &leadership{changed: make(chan struct{})}
+	return &leadership{changed: make(chan struct{}), doubt: wake.New()}
 }
 
-// await returns the current term's context, waiting for one to begin; nil: ctx ended first.
-func (l *leadership) await(ctx context.Context) context.Context {
+// await returns the context of which, such as (*leadership).inTerm, waiting for it to begin; nil:
+// ctx ended first.
+func (l *leadership) await(ctx context.Context, which func(*leadership) context.Context) context.Context {
 	for {
-		term, changed := l.present()
+		term, changed := l.present(which)
 		if term != nil && term.Err() == nil {
 			return term
 		}
@@ -42,20 +49,30 @@ func (l *leadership) await(ctx context.Context) context.Context {
 	}
 }
 
-// present is the term, nil or over while this replica does not lead, and what its change closes.
-func (l *leadership) present() (term context.Context, changed <-chan struct{}) {
+// present is what await waits for, nil or over where it has not begun, and what its change closes.
+func (l *leadership) present(which func(*leadership) context.Context) (ctx context.Context, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.term, l.changed
+	return which(l), l.changed
 }
 
-func (l *leadership) leads() bool {
-	term, _ := l.present()
-	return term != nil && term.Err() == nil
+// inTerm lasts as long as this replica leads, whileHeard only while that is acknowledged.
+func (l *leadership) inTerm() context.Context { return l.term }
+
+func (l *leadership) whileHeard() context.Context { return l.heard }
+
+func (l *leadership) leads() bool { return l.is((*leadership).inTerm) }
+
+// leadsHeard says whether this replica leads, and no other can.
+func (l *leadership) leadsHeard() bool { return l.is((*leadership).whileHeard) }
+
+func (l *leadership) is(which func(*leadership) context.Context) bool {
+	ctx, _ := l.present(which)
+	return ctx != nil && ctx.Err() == nil
 }
 
-// identity returns who leads as far as this replica knows; empty: none is known.
-func (l *leadership) identity() string {
+// address returns where the leader is reached, as far as this replica knows; empty: none is known.
+func (l *leadership) address() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.leader
@@ -69,45 +86,56 @@ func (l *leadership) update(f func()) {
 	l.changed = make(chan struct{})
 }
 
-// elect takes part in the election until ctx ends, and releases the lease then. Without election
-// this replica leads at once, also in a dry run: that must not keep the working one from leading.
-func (l *leadership) elect(ctx context.Context, o Options, id string, client kubernetes.Interface, log *slog.Logger) error {
-	if !o.LeaderElect || o.DryRun {
-		l.update(func() { l.term, l.leader = ctx, id })
-		<-ctx.Done()
-		return nil
+// Lead implements election.Host.
+func (l *leadership) Lead(term context.Context) {
+	l.update(func() {
+		l.term = term
+		l.heard, l.unheard = context.WithCancel(term)
+	})
+}
+
+// Heard implements election.Host.
+func (l *leadership) Heard(heard bool) {
+	l.update(func() {
+		l.unheard()
+		if heard {
+			l.heard, l.unheard = context.WithCancel(l.term)
+		}
+	})
+}
+
+// Resign implements election.Host.
+func (l *leadership) Resign() {
+	l.update(func() {
+		l.unheard()
+		l.term, l.heard, l.unheard, l.leader = nil, nil, nil, ""
+	})
+}
+
+// Follow implements election.Host.
+func (l *leadership) Follow(address string) {
+	if l.address() != address {
+		l.update(func() { l.leader = address })
 	}
-	lock := &resourcelock.LeaseLock{
+}
+
+// elect takes part in the election until ctx ends, and gives leading up then. Without election this
+// replica leads at once, also in a dry run: that must not keep the working one from leading.
+func (l *leadership) elect(ctx context.Context, o Options, beats election.Beats, client kubernetes.Interface, log *slog.Logger) {
+	if !o.LeaderElect || o.DryRun {
+		l.Follow(o.identity())
+		l.Lead(ctx)
+		<-ctx.Done()
+		return
+	}
+	lease := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.LeaseName},
 		Client:     client.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: id},
+		LockConfig: resourcelock.ResourceLockConfig{Identity: election.Marked(o.identity())},
 	}
-	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:            lock,
-		LeaseDuration:   o.LeaseDuration,
-		RenewDeadline:   o.RenewDeadline,
-		RetryPeriod:     o.RetryPeriod,
-		ReleaseOnCancel: true,
-		Name:            o.LeaseName,
-		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(term context.Context) {
-				log.Info("leading")
-				fault.Point("lead.elected")
-				l.update(func() { l.term = term })
-			},
-			OnStoppedLeading: func() {
-				log.Info("not leading any more")
-				fault.Point("lead.stopped")
-				l.update(func() { l.term = nil })
-			},
-			OnNewLeader: func(leader string) { l.update(func() { l.leader = leader }) },
-		},
+	e := election.New(election.Config{
+		Holder: o.PodName + "/" + rand.Text()[:8], Address: o.identity(), Timeout: o.LeaderTimeout,
+		Beats: beats, Older: election.NewLease(lease, log), Doubt: l.doubt, Host: l, Log: log,
 	})
-	if err != nil {
-		return fmt.Errorf("prepare leader election: %w", err)
-	}
-	for ctx.Err() == nil {
-		elector.Run(ctx)
-	}
-	return nil
+	e.Run(ctx)
 }

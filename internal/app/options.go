@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Version   string // of this build, for the document of the API
 	Namespace string // of the workloads, the ConfigMap and the Lease
-	PodName   string // this replica's name in the Lease, the head and the events
+	PodName   string // this replica's name in the beat, the head and the events
 
 	ConfigMap  string // name of the ConfigMap; its key is ConfigKey
 	ConfigFile string // read instead of the ConfigMap, and again whenever it changes
@@ -72,10 +72,8 @@ type Options struct {
 
 	DryRun        bool
 	LeaderElect   bool
-	LeaseName     string
-	LeaseDuration time.Duration
-	RenewDeadline time.Duration
-	RetryPeriod   time.Duration
+	LeaseName     string        // with Namespace the installation's name: of its beat, and of the Lease by which older builds elect
+	LeaderTimeout time.Duration // how long the leader's beat may be the last one
 }
 
 // TLS says how connections to a kind of server are encrypted.
@@ -98,6 +96,9 @@ func (t *TLS) validate(f *flagFaults, server string) {
 
 // ConfigKey is the ConfigMap's key that holds the configuration.
 const ConfigKey = "config.yaml"
+
+// leastLeaderTimeout makes a beat a second.
+const leastLeaderTimeout = 2500 * time.Millisecond
 
 // flagFaults collects what is wrong with the flags.
 type flagFaults []error
@@ -135,13 +136,17 @@ func (o *Options) Validate() error {
 	for _, host := range o.AllowedHosts {
 		f.when(host == "" || strings.ContainsAny(host, ":/* "), "--allowed-hosts %q: must be names without scheme, port and *", host)
 	}
-	f.when(!(o.LeaseDuration > o.RenewDeadline && o.RenewDeadline > o.RetryPeriod && o.RetryPeriod > 0),
-		"--lease-duration %s, --renew-deadline %s, --retry-period %s: each must be greater than the next, the last greater than 0",
-		o.LeaseDuration, o.RenewDeadline, o.RetryPeriod)
+	f.when(o.LeaderTimeout < leastLeaderTimeout || o.LeaderTimeout > time.Minute,
+		"--leader-timeout %s: must be between %s and 1m", o.LeaderTimeout, leastLeaderTimeout)
+	f.when(o.LeaseName == "" || strings.Contains(o.LeaseName, "/"), "--lease-name %q: must be a name without /", o.LeaseName)
 	f.when(o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute,
 		"--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession)
 	return errors.Join(f...)
 }
+
+// installation names the beat: another one for each installation, also in one ZooKeeper. A namespace
+// has no dot.
+func (o *Options) installation() string { return o.Namespace + "." + o.LeaseName }
 
 // mqttClientID is the same for all replicas of an installation, and another one for each
 // installation: a broker throws the older of two clients with one id out.
@@ -246,8 +251,8 @@ func (o *Options) secureAddress() string {
 	return net.JoinHostPort(host, strconv.Itoa(o.SecurePort))
 }
 
-// identity is this replica's name in the Lease: the pod, and where the others reach it. Builds that
-// knew no secure port take what follows the @ for the address, and what comes before it for a name.
+// identity is this replica's name and where the others reach it, as the leader's beat has it. Builds
+// that knew no secure port take what follows the @ for the address, and what comes before it for a name.
 func (o *Options) identity() string {
 	name := o.PodName
 	if secure := o.secureAddress(); secure != "" {

@@ -13,7 +13,7 @@ func validOptions() Options {
 		ZooKeeper: "zk:2181", ZooKeeperSession: 10 * time.Second, MQTT: "tcp://mqtt:1883", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", LeaseName: "shardscaler",
 		CatalogueDSNFile: "/dsn", Listen: "127.0.0.1:8080", SecurePort: 6443, OldReads: oldReadsOpen,
 		TLSSecret: "cert", MetricsService: "shardscaler-metrics", MetricsServicePort: 443,
-		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+		LeaderTimeout: 2500 * time.Millisecond,
 	}
 }
 
@@ -30,7 +30,9 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		"set one of --config-map and --config":                          func(o *Options) { o.ConfigFile = "f" },
 		"--tls-cert-file and --tls-private-key-file go together":        func(o *Options) { o.TLSCertFile = "c" },
 		"--secure-port 70000: must be between 0 (off) and 65535":        func(o *Options) { o.SecurePort = 70000 },
-		"--renew-deadline 20s":                                          func(o *Options) { o.RenewDeadline = 20 * time.Second },
+		"--leader-timeout 1s: must be between 2.5s and 1m":              func(o *Options) { o.LeaderTimeout = time.Second },
+		"--leader-timeout 2m0s: must be between 2.5s and 1m":            func(o *Options) { o.LeaderTimeout = 2 * time.Minute },
+		`--lease-name "a/b": must be a name without /`:                  func(o *Options) { o.LeaseName = "a/b" },
 		"--zookeeper-tls-cert-file and --zookeeper-tls-key-file go":     func(o *Options) { o.ZooKeeperTLS.KeyFile = "k" },
 		`--kafka "kafka": must be host:port,host:port`:                  func(o *Options) { o.Kafka = "kafka" },
 		`--kafka "a:9092,": must be host:port,host:port`:                func(o *Options) { o.Kafka = "a:9092," },

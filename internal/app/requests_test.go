@@ -49,7 +49,7 @@ func offline(t *testing.T) Options {
 	o := Options{
 		Namespace: "iota", PodName: "shardscaler-0", ConfigMap: "shardscaler", ZooKeeper: "127.0.0.1:1",
 		ZooKeeperSession: 10 * time.Second, MQTT: "tcp://127.0.0.1:1", MQTTTopic: "cm/notify", MQTTClientID: "shardscaler", Listen: "127.0.0.1:0", OldReads: oldReadsOpen,
-		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+		LeaseName: "shardscaler", LeaderTimeout: 2500 * time.Millisecond,
 		CatalogueDSNFile: filepath.Join(t.TempDir(), "dsn"), Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 	}
 	require.NoError(t, os.WriteFile(o.CatalogueDSNFile, []byte("postgres://127.0.0.1:1/iota"), 0o600))
@@ -62,7 +62,8 @@ func offline(t *testing.T) Options {
 func startReplica(t *testing.T, patience time.Duration) *replica {
 	t.Helper()
 	r := newReplica(t, patience)
-	r.app.leadership.update(func() { r.app.leadership.term, r.app.leadership.leader = r.running, "shardscaler-0" })
+	r.app.leadership.Follow("shardscaler-0")
+	r.app.leadership.Lead(r.running)
 	r.written()
 	return r
 }

@@ -140,13 +140,13 @@ func (r *runner) fell(ctx context.Context, err error) {
 	wake.Sleep(ctx, leadAgain)
 }
 
-// leadAgain is the pause before a lost head is taken again while the lease is still ours.
+// leadAgain is the pause before a lost head is taken again while this replica still leads.
 const leadAgain = 2 * time.Second
 
 // lead writes for the kind during each of this replica's terms. Its error is a panic.
 func (r *runner) lead(ctx context.Context) error {
 	for ; ctx.Err() == nil; wake.Sleep(ctx, leadAgain) {
-		term := r.app.leadership.await(ctx)
+		term := r.app.leadership.await(ctx, (*leadership).inTerm)
 		if term == nil {
 			return nil
 		}
@@ -154,6 +154,7 @@ func (r *runner) lead(ctx context.Context) error {
 			return err
 		} else if err != nil {
 			r.log.Error("leading ended early", "error", err)
+			r.app.leadership.doubt.Wake() // another process may have taken the head
 		}
 	}
 	return nil

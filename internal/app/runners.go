@@ -60,6 +60,21 @@ func (s *runners) take(which func(*runner) bool) (taken []*runner) {
 	return taken
 }
 
+// headsWithin is how long the sources of a term wait for its heads. A kind whose head cannot be taken
+// holds no other for longer.
+const headsWithin = time.Second
+
+// awaitHeads returns when this replica leads every kind that runs, at the latest after headsWithin:
+// what a message asks for before that is refused, and asked again after a pause.
+func (s *runners) awaitHeads(term context.Context) {
+	lacking := func(r *runner) bool { return !r.engine.Leading() }
+	for begun := time.Now(); time.Since(begun) < headsWithin && slices.ContainsFunc(s.all(), lacking); {
+		if !wake.Sleep(term, 5*time.Millisecond) {
+			return
+		}
+	}
+}
+
 // reconciler is how the catalogue finds a kind's engine.
 func (s *runners) reconciler(kind string) (catalog.Reconciler, bool) {
 	r := s.runner(kind)

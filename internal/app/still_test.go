@@ -161,7 +161,7 @@ func TestAPanicInOneKindLeavesTheOthersAndTheKindBeginsAgain(t *testing.T) {
 			a.store = store
 			a.live.offer(offered{text: []byte("kinds:\n- {name: Thing, statefulSet: a, capacity: 10, init: 1, max: 5}\n- {name: Rule, statefulSet: b, capacity: 10, init: 1, max: 5}\n")})
 			ctx, cancel := context.WithCancel(t.Context())
-			a.leadership.update(func() { a.leadership.term = ctx })
+			a.leadership.Lead(ctx)
 			var running sync.WaitGroup
 			running.Go(func() { _ = a.keepRunners(ctx) })
 			leads := func(kind string) bool {

@@ -33,7 +33,7 @@ func leadingApp(t *testing.T, connect string) (*App, *rebalancer.Engine) {
 	}
 	a.state.Configure([]config.Kind{kind})
 	ctx, cancel := context.WithCancel(t.Context())
-	a.leadership.update(func() { a.leadership.term = ctx })
+	a.leadership.Lead(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { _ = e.Run(ctx, a.state.Apply) })
 	running.Go(func() { _ = e.Lead(ctx) })

@@ -97,6 +97,18 @@ func IsOwn(path string) bool { return within(path, OwnRoot) }
 
 func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
+// beatsRoot is no kind's tree: no kind's name begins so.
+const beatsRoot = OwnRoot + "/.leaders"
+
+// BeatPath is the znode by which the leader of an installation shows that it is alive.
+func BeatPath(installation string) string { return beatsRoot + "/" + installation }
+
+// IsBeat says whether a path is that of an installation's beat.
+func IsBeat(path string) bool { return within(path, beatsRoot) }
+
+// BeatParents are the znodes above a beat, parents first.
+func BeatParents() []string { return []string{"/iota", OwnRoot, beatsRoot} }
+
 // parents are the znodes without data below which everything of a kind lies, parents first.
 func parents(kind string) []string {
 	return []string{
@@ -317,3 +329,22 @@ func DecodeFlight(name string, data []byte) (*Flight, error) {
 	}
 	return &Flight{Name: name, From: int(*raw.From), Times: int64(*raw.Times), Pod: raw.Pod, IDs: ids, To: raw.To}, nil
 }
+
+// Beat is what a leader writes again and again: each time the version of its znode moves, and that
+// is how the others see it. It elects, and it fences nothing: the heads do.
+type Beat struct {
+	V int `json:"v"`
+	// Holder is the leader, `<pod>/<nonce>`; empty: the last one has given leading up.
+	Holder string `json:"holder"`
+	// Address is how the other replicas reach it.
+	Address string `json:"address"`
+}
+
+// Encode writes the beat as its znode holds it.
+func (b Beat) Encode() []byte {
+	b.V = schema
+	return encode(b)
+}
+
+// DecodeBeat reads a beat.
+func DecodeBeat(data []byte) (Beat, error) { return decode[Beat](data, "beat") }

@@ -84,6 +84,7 @@ type Client struct {
 
 	mu        sync.Mutex
 	followers map[string][]follower // by kind
+	beats     []*Beats
 }
 
 // follower is told of changes, of all and of statuses.
@@ -99,7 +100,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
 	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}}
-	c.link = newLink(cfg, log, c.metrics, c.wake)
+	c.link = newLink(cfg, log, c.metrics, func(path string) {
+		c.wake(path)
+		c.wakeBeats(path)
+	})
 	ctx, c.stop = context.WithCancel(ctx)
 	go c.link.run(ctx, c.link.serve)
 	return c, nil

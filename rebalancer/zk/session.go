@@ -15,6 +15,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/shardscaler/shardscaler/internal/clienttls"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // This file is what go-zookeeper v1.0.4 needs around it. Its connection lives for one session of
@@ -90,8 +91,11 @@ func (s *session) event(e zk.Event) {
 			s.lose()
 		}
 	case e.Path != "" && e.Type != zk.EventNotWatching:
-		s.disarm(e)
-		s.link.onEvent(strings.TrimPrefix(e.Path, s.link.chroot))
+		path := strings.TrimPrefix(e.Path, s.link.chroot)
+		if !protocol.IsBeat(path) { // of no kind: no reading of one is torn by it
+			s.disarm(e)
+		}
+		s.link.onEvent(path)
 	}
 }
 

@@ -272,9 +272,9 @@ func partitionHealed(l *lane, z *servers.ZooKeeper) {
 			}
 			return nil
 		}
-		withShortLease(o)
+		electing(o)
 	}})
-	require.NoError(l.t, l.Servers[1].Stop(l.t.Context())) // it gives the lease away, if it has it
+	require.NoError(l.t, l.Servers[1].Stop(l.t.Context())) // it gives leading up, if it leads
 	l.until("the replica behind the proxy leads", func(ctx context.Context) error {
 		_, err := l.Leader(ctx)
 		return err
@@ -283,7 +283,7 @@ func partitionHealed(l *lane, z *servers.ZooKeeper) {
 	l.drainHeld()
 	proxy.Partition()
 	l.resume(2)
-	// so that it loses the lease, and believes that it leads
+	// so that it believes that it leads, though another takes over
 	require.NoError(l.t, l.Servers[0].Freeze())
 	l.until("the other replica leads", func(ctx context.Context) error {
 		leader, err := l.Leader(ctx)
@@ -300,13 +300,11 @@ func partitionHealed(l *lane, z *servers.ZooKeeper) {
 	l.clean()
 }
 
-// withShortLease makes the replicas elect their leader.
-func withShortLease(o *product.Options) {
-	o.ServerFlags = append(o.ServerFlags, "--leader-elect=true", "--lease-duration", "2s", "--renew-deadline", "1500ms", "--retry-period", "300ms")
-}
+// electing makes the replicas elect their leader.
+func electing(o *product.Options) { o.ServerFlags = append(o.ServerFlags, "--leader-elect=true") }
 
 func twoElected(*testing.T, *servers.ZooKeeper) laneOptions {
-	return laneOptions{change: func(o *product.Options) { o.Replicas = 2; withShortLease(o) }}
+	return laneOptions{change: func(o *product.Options) { o.Replicas = 2; electing(o) }}
 }
 
 func twoLeaders(*testing.T, *servers.ZooKeeper) laneOptions {
@@ -375,12 +373,12 @@ func formerLeader(l *lane, _ *servers.ZooKeeper) {
 	l.clean()
 }
 
-// kubernetesAway takes the API server away until the product has lost its lease and for a minute
-// more: creates wait at the broker, and none is lost.
+// kubernetesAway takes the API server away for a minute: the leader goes on leading, creates are
+// durable all the same, and nothing is sized.
 func kubernetesAway(l *lane, z *servers.ZooKeeper) {
 	var relay *relay
 	l = startLane(l.t, l.Env, z, laneOptions{change: func(o *product.Options) {
-		withShortLease(o)
+		electing(o)
 		o.Before = func(_ context.Context, s *product.Stack) (err error) {
 			var file string
 			if relay, file, err = relayTo(l.t, filepath.Join(o.Dir, "kubeconfig")); err == nil {
@@ -391,12 +389,18 @@ func kubernetesAway(l *lane, z *servers.ZooKeeper) {
 	}})
 	l.leads(1)
 	relay.away(true)
-	l.leads(0)
-	fresh := l.create(batch)
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		a := l.assignment()
-		require.Equal(l.t, len(l.ids)-len(fresh), a.Assigned()+len(a.Pool)+a.InFlight(), "a create was taken by a replica that does not lead")
+	before, err := l.ScaleWrites()
+	require.NoError(l.t, err)
+	l.create(batch)
+	l.sees("the creates are durable", func(a *product.Assignment) bool {
+		return a.Assigned()+len(a.Pool)+a.InFlight() == len(l.ids)
+	})
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+		l.leads(1)
 	}
+	after, err := l.ScaleWrites()
+	require.NoError(l.t, err)
+	require.Equal(l.t, before, after, "a size was written without the API server")
 	relay.away(false)
 	l.settled()
 	l.clean()

@@ -131,12 +131,10 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	}
 }
 
-// withElection makes the product take part in the election, with short times, and serve its metrics
-// API.
+// withElection makes the product take part in the election, and serve its metrics API.
 func withElection(o *product.Options) {
 	ports, _ := servers.FreePorts(1)
-	o.ServerFlags = append(o.ServerFlags, "--leader-elect=true", "--lease-duration", "2s", "--renew-deadline", "1500ms", "--retry-period", "300ms",
-		"--secure-port", fmt.Sprint(ports[0]))
+	o.ServerFlags = append(o.ServerFlags, "--leader-elect=true", "--secure-port", fmt.Sprint(ports[0]))
 }
 
 // share is every lanes-th case, from the i-th.

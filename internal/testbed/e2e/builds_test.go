@@ -29,7 +29,9 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
 		o.Replicas = 2
 		o.EachServer = func(i int) []string { // as an operator would while clients still use plain HTTP
-			return [][]string{nil, {"--plain-http-tokens"}}[i]
+			// the Lease of the build before: it is short, and of no meaning to this one
+			short := []string{"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms"}
+			return [][]string{short, {"--plain-http-tokens"}}[i]
 		}
 		slowMoves(o.Config)
 		for i := range o.Config.Kinds { // the build before refuses fields that it does not know

@@ -224,19 +224,29 @@ func (s *Stack) Confirm(ctx context.Context, kind string, want int) error {
 	return leader.REST(ctx, http.MethodPost, "/v1/api/orchestrations/"+kind+"/reconcile/confirm", token, map[string]int{"deletes": want}, nil)
 }
 
-// Leader is the replica that holds the Lease.
+// Leader is the replica that says that it leads, and that no other can.
 func (s *Stack) Leader(ctx context.Context) (*Server, error) {
-	lease, err := s.Kube.CoordinationV1().Leases(s.Namespace).Get(ctx, "shardscaler", metav1.GetOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("read Lease: %w", err)
-	}
+	var leaders []*Server
 	for _, v := range s.Servers {
-		holder, _, _ := strings.Cut(ptr.Deref(lease.Spec.HolderIdentity, ""), "@")
-		if name, _, _ := strings.Cut(holder, "/"); name == v.Name && v.Running() {
-			return v, nil
+		if v.Running() && v.leads(ctx) {
+			leaders = append(leaders, v)
 		}
 	}
-	return nil, errors.New("no replica leads")
+	switch len(leaders) {
+	case 0:
+		return nil, errors.New("no replica leads")
+	case 1:
+		return leaders[0], nil
+	}
+	return nil, fmt.Errorf("%d replicas say that they lead", len(leaders))
+}
+
+// leads asks a replica, which may be frozen, whether it leads.
+func (v *Server) leads(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	series, err := v.Text(ctx, "/metrics")
+	return err == nil && strings.Contains(series, "\nshardscaler_leading 1\n")
 }
 
 // CABundle is what the API server is to trust for the metrics API.

@@ -83,7 +83,6 @@ func (s *Stack) startServers(context.Context) error {
 			"--kafka", s.Kafka.Addr, "--mqtt", s.Env.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
 			"--catalogue-dsn-file", dsn, "--listen", addr, "--advertise", addr,
 			"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
-			"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms",
 		}
 		if s.SelfManagedCert {
 			args = append(args, "--tls-self-managed")

@@ -1,0 +1,188 @@
+// Package election says which of an installation's replicas leads.
+//
+// In: the leader's beats in ZooKeeper, and the Lease by which older builds elect. Out: terms.
+// Invariant: a replica leads only after it has written the beat at the version that it saw to be
+// silent for the time-out, so a beat that comes meanwhile refuses it. It promises no single leader:
+// a leader that is cut off does not know of the next one. The head of each kind fences it.
+//
+//	follow: read the beat ─► changed within the time-out? ─► read again
+//	                     └─► silent, or given up ─► no older build leads? ─► write it ─► lead
+//	lead:   write the beat each Interval ─► another has written it ─► follow
+//	                                     └─► ctx ends ─► give it up
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+)
+
+// Config is what an Election is made with.
+type Config struct {
+	// Holder is this replica in the beat, `<pod>/<nonce>`, as no other process has it; Address is how
+	// the others reach it.
+	Holder, Address string
+	// Timeout is how long a beat may be the last one.
+	Timeout time.Duration
+	Beats   Beats
+	// Older is the election of builds before this one; nil: none of them runs.
+	Older Older
+	// Doubt has the leader look at once whether it still leads: another process has taken a head.
+	Doubt <-chan struct{}
+	// Host is told of the terms, by one goroutine.
+	Host Host
+	Log  *slog.Logger
+}
+
+// Beats is what an Election uses of *zk.Beats.
+type Beats interface {
+	Read(ctx context.Context) (beat protocol.Beat, version int32, err error)
+	Changed() <-chan struct{}
+	Write(ctx context.Context, beat protocol.Beat, version int32) (next int32, err error)
+}
+
+// Older is the election of older builds.
+type Older interface {
+	// Leader is the older build that leads; "": none does, as far as is known.
+	Leader(ctx context.Context) string
+	// Hold keeps older builds from leading until ctx ends. It ends earlier with the one that leads
+	// all the same.
+	Hold(ctx context.Context) (leader string)
+	// Release lets them lead.
+	Release(ctx context.Context)
+}
+
+// Host is what an election is for.
+type Host interface {
+	// Lead begins a term, which ends with its context.
+	Lead(term context.Context)
+	// Heard says whether this term's beats are acknowledged; false: none was for the time-out, so
+	// that another replica may lead.
+	Heard(heard bool)
+	// Resign says that the term is over.
+	Resign()
+	// Follow names the address of who leads now; "": nobody is known to.
+	Follow(address string)
+}
+
+// Election takes part for one replica.
+type Election struct {
+	Config
+	said string // what the log was told of last
+}
+
+// New does nothing until Run.
+func New(cfg Config) *Election { return &Election{Config: cfg} }
+
+// Interval is the time between two beats: two may be missing, and a third be late.
+func (e *Election) Interval() time.Duration { return e.Timeout * 2 / 5 }
+
+const (
+	// retry is the pause after ZooKeeper has not answered.
+	retry = 200 * time.Millisecond
+	// olderRetry is the pause between two looks at an older build that leads.
+	olderRetry = time.Second
+)
+
+// Run takes part until ctx ends, and gives leading up then.
+func (e *Election) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if version, taken := e.follow(ctx); taken {
+			e.lead(ctx, version)
+		}
+	}
+}
+
+// follow returns when this replica has taken the beat, or ctx ends.
+func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
+	for ctx.Err() == nil {
+		beat, version, err := e.read(ctx)
+		switch {
+		case err != nil:
+			e.say("the leader's beat cannot be read", err)
+			wake.Sleep(ctx, retry)
+			continue
+		case beat.Holder == e.Holder: // the answer to our write was lost
+			return version, true
+		case beat.Holder != "" && !e.isSilent(ctx):
+			continue
+		}
+		if other := e.older(ctx); other != "" {
+			e.say("an older build leads", errors.New(other))
+			e.Host.Follow(other)
+			wake.Sleep(ctx, olderRetry)
+			continue
+		}
+		next, err := e.write(ctx, e.beat(), version)
+		switch {
+		case err == nil:
+			e.Log.Info("leading", "after", beat.Holder)
+			return next, true
+		case !errors.Is(err, protocol.ErrFenced) && ctx.Err() == nil:
+			e.say("the leader's beat cannot be written", err)
+			wake.Sleep(ctx, retry)
+		}
+	}
+	return 0, false
+}
+
+// read reads the beat, and tells the host whose it is.
+func (e *Election) read(ctx context.Context) (protocol.Beat, int32, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	beat, version, err := e.Beats.Read(ctx)
+	if err == nil {
+		e.Host.Follow(beat.Address)
+	}
+	return beat, version, err
+}
+
+func (e *Election) write(ctx context.Context, beat protocol.Beat, version int32) (int32, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	return e.Beats.Write(ctx, beat, version)
+}
+
+func (e *Election) beat() protocol.Beat { return protocol.Beat{Holder: e.Holder, Address: e.Address} }
+
+// isSilent waits for a change of what was read, and says whether there was none for the time-out.
+// Time in which nothing could have been heard does not count: with the session's loss all is read
+// again.
+func (e *Election) isSilent(ctx context.Context) bool {
+	timer := time.NewTimer(e.Timeout)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-e.Beats.Changed():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// olderTimeout bounds a look at the election of older builds: where it does not answer, none of
+// them can be elected either.
+const olderTimeout = 500 * time.Millisecond
+
+func (e *Election) older(ctx context.Context) string {
+	if e.Older == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, olderTimeout)
+	defer cancel()
+	return e.Older.Leader(ctx)
+}
+
+// say logs what has changed since it was said last.
+func (e *Election) say(what string, err error) {
+	if text := fmt.Sprint(what, err); text != e.said {
+		e.said = text
+		e.Log.Warn(what, "error", err)
+	}
+}

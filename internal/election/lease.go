@@ -1,0 +1,135 @@
+package election
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/shardscaler/shardscaler/internal/wake"
+)
+
+// Lease is the one by which builds before the beat elect their leader. So that in a roll-out no
+// build of either sort leads beside the other, the leader by the beat holds it too, and none leads
+// by the beat while an older build holds it. It elects nobody any more, and where the API server
+// does not answer, which keeps older builds from being elected, it is left alone.
+type Lease struct {
+	lock resourcelock.Interface
+	log  *slog.Logger
+	// seen is the record as read last, and since when it is so, by our clock.
+	seen  []byte
+	since time.Time
+}
+
+// mark ends the name of a holder that leads by the beat. Older builds take it for a part of the
+// name, and find the address behind it.
+const mark = "+beat"
+
+// Marked is what a replica is called in the Lease: its address (`<name>/<secure>@<plain>`) with the
+// mark.
+func Marked(address string) string {
+	if at := strings.IndexAny(address, "/@"); at >= 0 {
+		return address[:at] + mark + address[at:]
+	}
+	return address + mark
+}
+
+func isMarked(identity string) bool {
+	name, _, _ := strings.Cut(identity, "@")
+	name, _, _ = strings.Cut(name, "/")
+	return strings.HasSuffix(name, mark)
+}
+
+const (
+	// holdFor is how long the Lease lasts, and renewEvery the time between two renewals. An older
+	// build that is left alone after a crash of ours waits for it.
+	holdFor    = 30 * time.Second
+	renewEvery = 10 * time.Second
+)
+
+// NewLease does not connect. The lock's identity must be Marked.
+func NewLease(lock resourcelock.Interface, log *slog.Logger) *Lease {
+	return &Lease{lock: lock, log: log}
+}
+
+// Leader implements Older.
+func (l *Lease) Leader(ctx context.Context) string {
+	record, raw, err := l.lock.Get(ctx)
+	if err != nil {
+		return ""
+	}
+	return l.olderHolder(record, raw, time.Now())
+}
+
+// olderHolder is the older build that holds the Lease; "": none does.
+func (l *Lease) olderHolder(record *resourcelock.LeaderElectionRecord, raw []byte, now time.Time) string {
+	if !bytes.Equal(raw, l.seen) {
+		l.seen, l.since = raw, now
+	}
+	lasts := time.Duration(record.LeaseDurationSeconds) * time.Second
+	if id := record.HolderIdentity; id != "" && !isMarked(id) && now.Before(l.since.Add(lasts)) {
+		return id
+	}
+	return ""
+}
+
+// Hold implements Older.
+func (l *Lease) Hold(ctx context.Context) (leader string) {
+	for ; ctx.Err() == nil; wake.Sleep(ctx, renewEvery) {
+		var err error
+		if leader, err = l.take(ctx); leader != "" {
+			return leader
+		}
+		if err != nil && ctx.Err() == nil {
+			l.log.Debug("the Lease of older builds cannot be held", "error", err)
+		}
+	}
+	return ""
+}
+
+// take takes or renews the Lease, unless an older build holds it.
+func (l *Lease) take(ctx context.Context) (leader string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	now := metav1.Now()
+	mine := resourcelock.LeaderElectionRecord{
+		HolderIdentity: l.lock.Identity(), LeaseDurationSeconds: int(holdFor.Seconds()), AcquireTime: now, RenewTime: now,
+	}
+	record, raw, err := l.lock.Get(ctx)
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", l.lock.Create(ctx, mine)
+	case err != nil:
+		return "", err
+	}
+	if other := l.olderHolder(record, raw, now.Time); other != "" {
+		return other, nil
+	}
+	mine.LeaderTransitions = record.LeaderTransitions
+	if record.HolderIdentity == mine.HolderIdentity {
+		mine.AcquireTime = record.AcquireTime
+	} else {
+		mine.LeaderTransitions++
+	}
+	return "", l.lock.Update(ctx, mine)
+}
+
+// Release implements Older.
+func (l *Lease) Release(ctx context.Context) {
+	record, _, err := l.lock.Get(ctx)
+	if err != nil || record.HolderIdentity != l.lock.Identity() {
+		return
+	}
+	now := metav1.Now()
+	err = l.lock.Update(ctx, resourcelock.LeaderElectionRecord{
+		LeaderTransitions: record.LeaderTransitions, LeaseDurationSeconds: 1, RenewTime: now, AcquireTime: now,
+	})
+	if err != nil {
+		l.log.Debug("the Lease of older builds is not released", "error", err)
+	}
+}
