@@ -15,7 +15,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, leads func() bool) *metrics {
 	m := meter.In(reg)
-	m.GaugeFunc("shardscaler_leading", "1 while this replica leads.", func() float64 {
+	m.GaugeFunc("shardscaler_leading", "1 while this replica leads, and ZooKeeper acknowledges that.", func() float64 {
 		return meter.Number(leads())
 	})
 	return &metrics{

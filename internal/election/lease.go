@@ -80,13 +80,16 @@ func (l *Lease) olderHolder(record *resourcelock.LeaderElectionRecord, raw []byt
 
 // Hold implements Older.
 func (l *Lease) Hold(ctx context.Context) (leader string) {
-	for ; ctx.Err() == nil; wake.Sleep(ctx, renewEvery) {
-		var err error
-		if leader, err = l.take(ctx); leader != "" {
+	for pause := renewEvery; ctx.Err() == nil; wake.Sleep(ctx, pause) {
+		leader, err := l.take(ctx)
+		switch {
+		case leader != "":
 			return leader
-		}
-		if err != nil && ctx.Err() == nil {
+		case err != nil:
 			l.log.Debug("the Lease of older builds cannot be held", "error", err)
+			pause = olderRetry
+		default:
+			pause = renewEvery
 		}
 	}
 	return ""

@@ -83,7 +83,7 @@ var Points = []Info{
 	{Group: "override", Name: "override.replied", Passed: "it is durable, and nothing in memory says so"},
 	{Group: "override", Name: "override.applied", Passed: "memory says so, who asked does not know"},
 
-	{Group: "leadership", Name: "lead.elected", Passed: "the Lease is ours"},
+	{Group: "leadership", Name: "lead.elected", Passed: "the beat is ours"},
 	{Group: "leadership", Name: "lead.begun", Passed: "the engine was told to lead"},
 	{Group: "leadership", Name: "lead.sending", Passed: "everything is read, the head is to be taken", Fails: true},
 	{Group: "leadership", Name: "lead.sent", Passed: "the new head is on its way to ZooKeeper"},
@@ -92,7 +92,7 @@ var Points = []Info{
 	{Group: "leadership", Name: "lead.claiming", Passed: "the StatefulSet is to be marked", Fails: true},
 	{Group: "leadership", Name: "lead.claimed", Passed: "the StatefulSet is marked"},
 	{Group: "leadership", Name: "lead.resigning", Passed: "the engine leads no more; who waits is not answered yet"},
-	{Group: "leadership", Name: "lead.stopped", Passed: "the Lease is given away or lost"},
+	{Group: "leadership", Name: "lead.stopped", Passed: "the beat is given up or lost"},
 
 	{Group: "metrics", Name: "metrics.one", Passed: "one object's value is asked for"},
 	{Group: "metrics", Name: "metrics.one-read", Passed: "it is read, not sent"},

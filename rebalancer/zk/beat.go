@@ -66,7 +66,7 @@ func (b *Beats) Read(ctx context.Context) (beat protocol.Beat, version int32, er
 	})
 	switch {
 	case err != nil:
-		return protocol.Beat{}, 0, fmt.Errorf("read the leader's beat: %w", unavailable(denied(err, rightRead, b.path)))
+		return protocol.Beat{}, 0, unavailable(denied(err, rightRead, b.path))
 	case got == nil:
 		return protocol.Beat{}, -1, nil
 	}
@@ -96,25 +96,23 @@ func (b *Beats) Write(ctx context.Context, beat protocol.Beat, version int32) (n
 			}
 			return stat.Version, nil
 		})
-		return next, b.outcome(denied(err, rightWrite, b.path))
+		return next, outcome(denied(err, rightWrite, b.path))
 	}
 	for _, path := range protocol.BeatParents() {
 		if err := ensure(ctx, sess, sess.path(path), b.link.acl(path)); err != nil {
-			return 0, b.outcome(denied(err, rightCreate, parent(path)))
+			return 0, outcome(denied(err, rightCreate, parent(path)))
 		}
 	}
 	_, err = do(ctx, sess, func(conn *zk.Conn) (string, error) {
 		return conn.Create(full, beat.Encode(), 0, b.link.acl(b.path))
 	})
-	return 0, b.outcome(denied(err, rightCreate, parent(b.path)))
+	return 0, outcome(denied(err, rightCreate, parent(b.path)))
 }
 
-func (b *Beats) outcome(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case isConflict(err):
-		err = fmt.Errorf("%w: %w", protocol.ErrFenced, err)
+// outcome says what an error of a write means.
+func outcome(err error) error {
+	if isConflict(err) {
+		return fmt.Errorf("%w (%w)", protocol.ErrFenced, err)
 	}
-	return fmt.Errorf("write the leader's beat: %w", unavailable(err))
+	return unavailable(err)
 }

@@ -92,7 +92,7 @@ func TestTwoReplicasServe(t *testing.T) {
 		w.until("the other one leads", func(ctx context.Context) error {
 			leader, err := w.Leader(ctx)
 			if err == nil && leader == frozen {
-				err = errors.New("the Lease is still held")
+				err = errors.New("it still leads")
 			}
 			return err
 		})
