@@ -52,7 +52,7 @@ const (
 // errors, and does not fail the probe: an adapter that is not served would block more.
 func (a *App) readiness() []check {
 	ok, detail := a.live.check()
-	checks := []check{{name: "config", failed: !ok, detail: detail}}
+	checks := []check{{name: "config", failed: !ok, detail: detail}, a.leadership.check()}
 	if a.metricsAPI != nil {
 		c := check{name: "metrics-api"}
 		if err := a.metricsAPI.Ready(); err != nil {

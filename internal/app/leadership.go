@@ -25,6 +25,7 @@ type leadership struct {
 	heard   context.Context
 	unheard context.CancelFunc
 	leader  string        // address of the leader, as far as known
+	trouble error         // what keeps this replica from taking part; nil: nothing does
 	changed chan struct{} // closed and replaced at every change
 	doubt   wake.Signal   // has the election look whether this replica still leads
 }
@@ -117,6 +118,16 @@ func (l *leadership) Follow(address string) {
 	if l.address() != address {
 		l.update(func() { l.leader = address })
 	}
+}
+
+// Trouble implements election.Host.
+func (l *leadership) Trouble(err error) { l.update(func() { l.trouble = err }) }
+
+// check is a line of readyz. It does not fail the probe: the others may lead, and all serve.
+func (l *leadership) check() check {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return check{name: "leader", detail: text(l.trouble)}
 }
 
 // elect takes part in the election until ctx ends, and gives leading up then. Without election this

@@ -66,14 +66,16 @@ type Host interface {
 	Heard(heard bool)
 	// Resign says that the term is over.
 	Resign()
-	// Follow names the address of who leads now; "": nobody is known to.
+	// Follow names the address of who leads now; "": none is known to.
 	Follow(address string)
+	// Trouble says what keeps this replica from taking part; nil: nothing does.
+	Trouble(err error)
 }
 
 // Election takes part for one replica.
 type Election struct {
 	Config
-	said string // what the log was told of last
+	trouble string // the one that was told last
 }
 
 // New does nothing until Run.
@@ -103,17 +105,22 @@ func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
 	for ctx.Err() == nil {
 		beat, version, err := e.read(ctx)
 		switch {
+		case ctx.Err() != nil:
+			return 0, false
 		case err != nil:
-			e.say("the leader's beat cannot be read", err)
+			e.tell(fmt.Errorf("read the leader's beat: %w", err))
 			wake.Sleep(ctx, retry)
 			continue
 		case beat.Holder == e.Holder: // the answer to our write was lost
 			return version, true
-		case beat.Holder != "" && !e.isSilent(ctx):
-			continue
+		case beat.Holder != "":
+			e.tell(nil)
+			if !e.isSilent(ctx) {
+				continue
+			}
 		}
 		if other := e.older(ctx); other != "" {
-			e.say("an older build leads", errors.New(other))
+			e.tell(fmt.Errorf("an older build leads: %s", other))
 			e.Host.Follow(other)
 			wake.Sleep(ctx, olderRetry)
 			continue
@@ -124,7 +131,7 @@ func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
 			e.Log.Info("leading", "after", beat.Holder)
 			return next, true
 		case !errors.Is(err, protocol.ErrFenced) && ctx.Err() == nil:
-			e.say("the leader's beat cannot be written", err)
+			e.tell(fmt.Errorf("write the leader's beat: %w", err))
 			wake.Sleep(ctx, retry)
 		}
 	}
@@ -179,10 +186,18 @@ func (e *Election) older(ctx context.Context) string {
 	return e.Older.Leader(ctx)
 }
 
-// say logs what has changed since it was said last.
-func (e *Election) say(what string, err error) {
-	if text := fmt.Sprint(what, err); text != e.said {
-		e.said = text
-		e.Log.Warn(what, "error", err)
+// tell tells of a trouble, nil: of none, where that is news.
+func (e *Election) tell(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == e.trouble {
+		return
+	}
+	e.trouble = text
+	e.Host.Trouble(err)
+	if err != nil {
+		e.Log.Warn("who leads is not settled", "error", err)
 	}
 }

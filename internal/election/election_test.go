@@ -109,6 +109,7 @@ type replica struct {
 	terms              int
 	leads, heard, over bool
 	address            string
+	trouble            error
 	stop               func()
 	election           *Election
 }
@@ -122,6 +123,8 @@ func (r *replica) Heard(heard bool) { r.note(func() { r.heard = heard }) }
 func (r *replica) Resign() { r.note(func() { r.leads, r.heard = false, false }) }
 
 func (r *replica) Follow(address string) { r.note(func() { r.address = address }) }
+
+func (r *replica) Trouble(err error) { r.note(func() { r.trouble = err }) }
 
 func (r *replica) note(f func()) {
 	r.mu.Lock()
@@ -399,6 +402,7 @@ func TestWhoMayNotBeatDoesNotLead(t *testing.T) {
 		time.Sleep(time.Minute)
 		terms, _, _ := r.now()
 		require.Zero(t, terms)
+		require.ErrorIs(t, r.trouble, protocol.ErrRefused, "it is told")
 		stop()
 		synctest.Wait()
 	})

@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func (e *Election) lead(ctx context.Context, version int32) {
 	fault.Point("lead.elected")
 	term, end := context.WithCancel(ctx)
-	e.said = ""
+	e.tell(nil)
 	e.Host.Follow(e.Address)
 	e.Host.Lead(term)
 	t := &beating{Election: e, version: version, acked: time.Now(), heard: true}
@@ -74,18 +75,23 @@ func (b *beating) run(term context.Context) (why string) {
 		default:
 			pause = retry
 		}
-		b.tell(err)
+		b.judge(err)
 	}
 }
 
-// tell tells the host whether the beats are acknowledged, where that is news.
-func (b *beating) tell(err error) {
+// judge tells the host whether the beats are acknowledged, where that is news; err is the last one's.
+func (b *beating) judge(err error) {
 	heard := err == nil || time.Since(b.acked) < b.Timeout
 	if heard != b.heard {
 		b.heard = heard
 		b.Host.Heard(heard)
-		b.say("the leader's beats are not acknowledged", err)
 	}
+	if !heard {
+		err = fmt.Errorf("write the leader's beat: %w", err)
+	} else {
+		err = nil
+	}
+	b.tell(err)
 }
 
 // once beats once, and takes no longer than until the last beat is too long ago.
