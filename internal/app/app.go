@@ -163,7 +163,8 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)
-	client, err := zk.Open(ctx, zk.Config{
+	// Run closes it: a leader that is stopped still writes what it has begun, and gives leading up.
+	client, err := zk.Open(context.WithoutCancel(ctx), zk.Config{
 		Servers: o.ZooKeeper, SessionTimeout: o.ZooKeeperSession, AuthFile: o.ZooKeeperAuth, TLS: o.ZooKeeperTLS.files(),
 	}, a.log, reg)
 	if err != nil {

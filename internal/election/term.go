@@ -24,7 +24,11 @@ func (e *Election) lead(ctx context.Context, version int32) {
 	var holding sync.WaitGroup
 	if e.Older != nil {
 		t.older = make(chan string, 1)
-		holding.Go(func() { t.older <- e.Older.Hold(term) })
+		holding.Go(func() {
+			if other := e.Older.Hold(term); other != "" {
+				t.older <- other
+			}
+		})
 	}
 	why := t.run(term)
 	end()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,12 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 			return err
 		})
 		reads()
+		if way.name == "stopped" {
+			log, err := os.ReadFile(former.Log)
+			require.NoError(t, err)
+			require.Contains(t, string(log), "not leading any more")
+			require.NotContains(t, string(log), "client is closed", "it has written what it had begun")
+		}
 		require.NoError(t, way.back(former))
 		require.NoError(t, w.AwaitReady(t.Context(), former))
 		require.NoError(t, w.Platform.Import(t.Context(), thing, ids[known:known+50], uint64(known)))
