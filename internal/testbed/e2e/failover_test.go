@@ -16,6 +16,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 	"github.com/shardscaler/shardscaler/internal/testbed/zkproxy"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
 
 // TestTheLeaderIsReplaced takes the leader away in every way, while Things are created and the other
@@ -83,6 +84,32 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 	for _, kind := range []string{thing, rule} {
 		w.oneWriterAtATime(kind, 5)
 	}
+}
+
+// TestAHeadThatCannotBeTaken leaves the head of one kind as a newer build would: the next leader
+// reports that kind, and leads the other one.
+func TestAHeadThatCannotBeTaken(t *testing.T) {
+	w := startBeside(t, func(_ *servers.Env, o *product.Options) { o.Replicas = 2 })
+	ids := product.IDs(950, 1)
+	require.NoError(t, w.Platform.Import(t.Context(), thing, ids[:900], 1))
+	w.settled(thing, thingSet, thingInit, 900)
+	former := w.leader()
+	require.NoError(t, former.Freeze())
+	_, err := w.Env.ZooKeeper.Dial(t).Set(w.Chroot+protocol.HeadPath(rule), []byte(`{"v":2}`), -1)
+	require.NoError(t, err)
+	successor := w.follows(former, "frozen")
+	require.NoError(t, w.Platform.Import(t.Context(), thing, ids[900:], 901))
+	w.holds(w.settled(thing, thingSet, thingInit, len(ids)), ids)
+	w.until("the kind is reported", func(ctx context.Context) error {
+		lines, err := successor.Text(ctx, "/readyz")
+		if err == nil && !strings.Contains(lines, "[!]rule-assignment degraded: the kind is stopped: "+protocol.HeadPath(rule)) {
+			err = errors.New(lines)
+		}
+		return err
+	})
+	require.NoError(t, former.Continue())
+	require.NoError(t, w.AwaitReady(t.Context(), former))
+	w.lostNothing(thing, nil)
 }
 
 // follows waits until another replica than former leads.
