@@ -18,9 +18,9 @@ func (w *watchful) Stat(path string, watch bool) (*Stat, error) {
 	return w.fake.Stat(path, watch)
 }
 
-func (w *watchful) Get(path string) (*Znode, error) {
+func (w *watchful) Get(path string, watch bool) (*Znode, error) {
 	w.asked = append(w.asked, path)
-	return w.fake.Get(path)
+	return w.fake.Get(path, watch)
 }
 
 func (w *watchful) Children(path string, watch bool) ([]string, *Stat, error) {

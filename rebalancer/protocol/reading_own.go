@@ -18,7 +18,7 @@ func readOwn[T any, P interface {
 	if was != nil {
 		have = *was.own()
 	}
-	stat, got, err := readZnode(znodes, path, false, have)
+	stat, got, err := readZnode(znodes, path, have)
 	switch {
 	case err != nil:
 		return err
@@ -81,7 +81,7 @@ func parseFlight(name string, got *Znode) (*Flight, error) {
 
 func (r *reading) readPlan(znodes Znodes) error {
 	path, prev := PlanPath(r.kind), r.prev
-	stat, got, err := readZnode(znodes, path, false, prev.plan.known)
+	stat, got, err := readZnode(znodes, path, prev.plan.known)
 	if err != nil || stat == nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (r *reading) readParts(znodes Znodes) (parts map[int][]byte, versions map[i
 		if !ok {
 			continue
 		}
-		stat, got, err := readZnode(znodes, PlanPartPath(r.kind, int(k)), false, unknown)
+		stat, got, err := readZnode(znodes, PlanPartPath(r.kind, int(k)), unknown)
 		if err != nil {
 			return nil, nil, err
 		}
