@@ -79,7 +79,7 @@ func (i *instanceReading) readSmall(path string, was known) (stat *Stat, got *Zn
 }
 
 func (i *instanceReading) readZnode(path string, was known) (stat *Stat, got *Znode, err error) {
-	stat, got, err = readZnode(i.znodes, path, was)
+	stat, got, err = readZnode(i.znodes, path, true, was)
 	switch {
 	case err != nil:
 	case stat == nil:

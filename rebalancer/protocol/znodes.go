@@ -46,12 +46,12 @@ var ErrDenied = errors.New("a right is missing")
 
 // Znodes is ZooKeeper as a reading sees it: a session, or memory. ErrDenied: it may not be read.
 //
-// With watch, the next change is notified, and until then Stat and Children may answer without
-// asking anew. The Stats are read only.
+// With watch, the next change is notified; what is notified of need not be asked for again, be that
+// with watch or not. The Stats are read only.
 type Znodes interface {
-	// Stat asks for a znode without its data; nil: none.
+	// Stat asks for a znode without its data; nil: none. With watch, its coming is notified, too.
 	Stat(path string, watch bool) (*Stat, error)
-	// Get fetches a znode; nil: there is none.
+	// Get fetches a znode; nil: there is none, and nothing is notified.
 	Get(path string, watch bool) (*Znode, error)
 	// Children lists the names of the znodes below one, and its Stat; none and nil where there is
 	// no such znode. The change that is notified is that one is made or deleted.

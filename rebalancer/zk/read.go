@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -81,6 +82,7 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (next *prot
 	if changed {
 		// the answers of a session come in order, events among them: after this one all that had
 		// fired have come
+		z.anew = true
 		if _, err := z.Stat(protocol.HeadPath(prev.Kind), false); err != nil {
 			return nil, false, unavailable(err)
 		}
@@ -148,7 +150,7 @@ type znodes struct {
 
 func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 	full := z.sess.path(path)
-	got, err := z.ask(dataWatch(full), watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+	got, err := z.ask(watched{path: full}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
 		var there bool
 		var stat *zk.Stat
 		if arm {
@@ -167,7 +169,7 @@ func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 func (z znodes) Get(path string, watch bool) (*protocol.Znode, error) {
 	full := z.sess.path(path)
 	z.anew = true // the data is not kept
-	got, err := z.ask(dataWatch(full), watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+	got, err := z.ask(watched{path: full}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
 		var stat *zk.Stat
 		if arm {
 			got.data, stat, _, err = conn.GetW(full)
@@ -190,7 +192,7 @@ func (z znodes) Get(path string, watch bool) (*protocol.Znode, error) {
 
 func (z znodes) Children(path string, watch bool) (names []string, stat *protocol.Stat, err error) {
 	full := z.sess.path(path)
-	got, err := z.ask(childrenWatch(full), watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+	got, err := z.ask(watched{full, true}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
 		var stat *zk.Stat
 		if arm {
 			got.names, stat, _, err = conn.ChildrenW(full)
@@ -210,9 +212,16 @@ func (z znodes) Children(path string, watch bool) (names []string, stat *protoco
 
 func (z znodes) Each(reads []func(protocol.Znodes) error) error {
 	g, ctx := guard.NewGroup(z.ctx)
-	g.SetLimit(readers)
-	for _, read := range reads {
-		g.Go(func() error { return read(znodes{ctx, z.sess, z.anew}) })
+	var taken atomic.Int64
+	for range min(readers, len(reads)) { // most reads ask for nothing, so that few goroutines do them all
+		g.Go(func() error {
+			for n := int(taken.Add(1)); n <= len(reads); n = int(taken.Add(1)) {
+				if err := reads[n-1](znodes{ctx, z.sess, z.anew}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }

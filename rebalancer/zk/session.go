@@ -43,7 +43,7 @@ type session struct {
 // newSession starts connecting; wait on up.
 func newSession(l *link) (*session, error) {
 	s := &session{link: l, hosts: &hosts{servers: l.servers}, up: make(chan struct{}), lost: make(chan struct{})}
-	s.watches.armed = map[string]*watch{}
+	s.watches.armed = map[watched]*watch{}
 	s.rise = sync.OnceFunc(func() { close(s.up) })
 	s.lose = sync.OnceFunc(func() {
 		s.mu.Lock()

@@ -34,7 +34,13 @@ const compareEvery = time.Minute
 // watches are those that the server holds for a session, or is being asked to.
 type watches struct {
 	mu    sync.Mutex
-	armed map[string]*watch // by kind of watch and path
+	armed map[watched]*watch
+}
+
+// watched is what a watch is set on: the data of a znode, or which children it has.
+type watched struct {
+	path     string // as the server knows it
+	children bool
 }
 
 // watch is one of them.
@@ -53,29 +59,28 @@ type told struct {
 
 // asking is a call for something that is watched.
 type asking struct {
-	key   string
-	watch *watch
+	watched
+	watch *watch // nil: there is none, and the call is to set none
 	// arms: the call must set the watch. The client would add one more to its table each time. set:
 	// it was set when the call began. last is what was answered then.
 	arms, set bool
 	last      told
 }
 
-// The two kinds of watches that we set; their keys in watches.armed.
-func dataWatch(path string) string { return "d" + path }
-
-func childrenWatch(path string) string { return "c" + path }
-
-// begin returns what is known of a znode, and what a call for it has to do.
-func (ws *watches) begin(key string) asking {
+// begin returns what is known of a znode, and what a call for it has to do; arm: also to set a watch.
+func (ws *watches) begin(of watched, arm bool) asking {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w, known := ws.armed[key]
-	if !known {
-		w = &watch{}
-		ws.armed[key] = w
+	w := ws.armed[of]
+	switch {
+	case w != nil:
+		return asking{watched: of, watch: w, set: w.set, last: w.last}
+	case !arm:
+		return asking{}
 	}
-	return asking{key: key, watch: w, arms: !known, set: w.set, last: w.last}
+	w = &watch{}
+	ws.armed[of] = w
+	return asking{watched: of, watch: w, arms: true}
 }
 
 // end keeps what the server has answered. lost: it differs from what it answered before, and no
@@ -84,13 +89,13 @@ func (ws *watches) end(a asking, got told, err error) (lost bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	switch {
-	case ws.armed[a.key] != a.watch: // it has fired
+	case a.watch == nil || ws.armed[a.watched] != a.watch: // none, or it has fired
 		return false
 	case err != nil:
-		delete(ws.armed, a.key)
+		delete(ws.armed, a.watched)
 		return false
 	case a.set && !a.last.is(got):
-		delete(ws.armed, a.key)
+		delete(ws.armed, a.watched)
 		return true
 	case a.arms || a.set:
 		got.names, got.data = slices.Clone(got.names), nil // the names are the caller's, who may change them
@@ -112,25 +117,22 @@ func (ws *watches) fired(e zk.Event) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if e.Type != zk.EventNodeChildrenChanged {
-		delete(ws.armed, dataWatch(e.Path))
+		delete(ws.armed, watched{path: e.Path})
 	}
 	if e.Type == zk.EventNodeChildrenChanged || e.Type == zk.EventNodeDeleted {
-		delete(ws.armed, childrenWatch(e.Path))
+		delete(ws.armed, watched{e.Path, true})
 	}
 }
 
 // ask answers from what is kept, or by a call.
-func (z znodes) ask(key string, watch bool, call func(conn *zk.Conn, arm bool) (told, error)) (told, error) {
-	if !watch {
-		return do(z.ctx, z.sess, func(conn *zk.Conn) (told, error) { return call(conn, false) })
-	}
-	a := z.sess.watches.begin(key)
+func (z znodes) ask(of watched, watch bool, call func(conn *zk.Conn, arm bool) (told, error)) (told, error) {
+	a := z.sess.watches.begin(of, watch)
 	if a.last.stat != nil && !z.anew {
 		return told{stat: a.last.stat, names: slices.Clone(a.last.names)}, nil
 	}
 	got, err := do(z.ctx, z.sess, func(conn *zk.Conn) (told, error) { return call(conn, a.arms) })
 	if z.sess.watches.end(a, got, err) {
-		z.sess.link.missed(key[1:])
+		z.sess.link.missed(of.path)
 	}
 	return got, err
 }

@@ -77,7 +77,10 @@ func atWork(t testing.TB) (connect string, raw bare, c *Client, s *protocol.Stat
 
 // What is watched and has not changed is not asked for again, but now and then to compare it.
 func TestAReadOfWhatHasNotChangedIsOneSync(t *testing.T) {
-	_, raw, c, s := atWork(t)
+	connect, raw, leader, led := atWork(t)
+	c := client(t, Config{Servers: connect})
+	s, _, err := c.Read(patient(t), thing, nil)
+	require.NoError(t, err)
 	read := func() map[string]int {
 		before := requests(c)
 		next, changed, err := c.Read(patient(t), thing, s)
@@ -87,22 +90,28 @@ func TestAReadOfWhatHasNotChangedIsOneSync(t *testing.T) {
 		s = next
 		return since(c, before)
 	}
-	read() // what the pass that proved the last read whole did not arm
 	table := watchesOf(t, c)
 	for range 3 {
 		require.Equal(t, map[string]int{"sync": 1}, read())
 	}
 	c.doubts.raise(thing)
 	// the head, four znodes an instance, two pieces, a flight, a document and the plan; four lists
-	compared := read()
-	require.Equal(t, map[string]int{"sync": 1, "exists": 1 + 3*4 + 2 + 1 + 1 + 1, "children": 4}, compared)
+	require.Equal(t, map[string]int{"sync": 1, "exists": 1 + 3*4 + 2 + 1 + 1 + 1, "children": 4}, read())
 	require.Equal(t, map[string]int{"sync": 1}, read())
 	require.Equal(t, table, watchesOf(t, c), "watches do not pile up")
 	require.Zero(t, testutil.ToFloat64(c.metrics.missed))
 
+	for range 2 {
+		before := requests(leader)
+		_, changed, err := leader.Read(patient(t), thing, led)
+		require.NoError(t, err)
+		require.False(t, changed)
+		require.Equal(t, map[string]int{"sync": 1, "exists": 3}, since(leader, before), "pieces of its own making")
+	}
+
 	// what is absent is asked for each time: of its coming a server need not tell
 	raw.delete(t, protocol.StatusPath(thing, 1))
-	s, _, err := c.Read(patient(t), thing, s)
+	s, _, err = c.Read(patient(t), thing, s)
 	require.NoError(t, err)
 	for range 2 {
 		before := requests(c)
@@ -115,6 +124,38 @@ func TestAReadOfWhatHasNotChangedIsOneSync(t *testing.T) {
 	_, err = c.ReadLeft(patient(t), thing, []int{0})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"sync": 1, "exists": 6, "get": 6, "children": 1}, since(c, before), "it asks the server itself")
+}
+
+// A piece that is gone when it is looked for leaves no watch behind: it never comes back.
+func TestWhatNeverComesBackIsNotAwaited(t *testing.T) {
+	connect, raw, leader, _ := atWork(t)
+	c := client(t, Config{Servers: connect})
+	s, _, err := c.Read(patient(t), thing, nil)
+	require.NoError(t, err)
+	table := watchesOf(t, c)
+	raw.delete(t, protocol.PiecePath(thing, "1-10"))
+	raw.delete(t, protocol.FlightPath(thing, "0-2"))
+	s, _, err = c.Read(patient(t), thing, s)
+	require.NoError(t, err)
+	require.Len(t, s.Pool, 1)
+	require.Equal(t, table-2, watchesOf(t, c))
+
+	z, _, err := leader.synced(patient(t))
+	require.NoError(t, err)
+	table = watchesOf(t, leader)
+	for _, read := range []func() (any, error){
+		func() (any, error) { return z.Stat(protocol.PiecePath(thing, "1-10"), false) },
+		func() (any, error) { return z.Get(protocol.PiecePath(thing, "1-10"), true) },
+		func() (any, error) {
+			_, stat, err := z.Children(protocol.PiecePath(thing, "1-10"), true)
+			return stat, err
+		},
+	} {
+		got, err := read()
+		require.NoError(t, err)
+		require.Nil(t, got)
+	}
+	require.Equal(t, table, watchesOf(t, leader))
 }
 
 // After a conflict, and when the head has moved, the server itself is asked for everything.
@@ -285,22 +326,22 @@ func TestWhatIsKeptBesideAWatch(t *testing.T) {
 	const path = "/x"
 	old, young := told{stat: &protocol.Stat{Version: 1}}, told{stat: &protocol.Stat{Version: 2}}
 	fires := zk.Event{Type: zk.EventNodeDataChanged, Path: path}
-	key := dataWatch(path)
-	kept := func(ws *watches) *protocol.Stat { return ws.begin(key).last.stat }
+	key := watched{path: path}
+	kept := func(ws *watches) *protocol.Stat { return ws.begin(key, true).last.stat }
 	armed := func() *watches {
-		ws := &watches{armed: map[string]*watch{}}
-		a := ws.begin(key)
+		ws := &watches{armed: map[watched]*watch{}}
+		a := ws.begin(key, true)
 		require.True(t, a.arms)
 		require.False(t, ws.end(a, old, nil))
 		require.Equal(t, old.stat, kept(ws))
 		return ws
 	}
 	t.Run("an event before its answer is kept", func(t *testing.T) {
-		ws := &watches{armed: map[string]*watch{}}
-		a := ws.begin(key)
+		ws := &watches{armed: map[watched]*watch{}}
+		a := ws.begin(key, true)
 		ws.fired(fires)
 		require.False(t, ws.end(a, old, nil))
-		b := ws.begin(key)
+		b := ws.begin(key, true)
 		require.True(t, b.arms)
 		require.Nil(t, b.last.stat)
 		require.False(t, ws.end(a, old, nil), "nor beside the next one")
@@ -310,18 +351,18 @@ func TestWhatIsKeptBesideAWatch(t *testing.T) {
 	t.Run("an event after it", func(t *testing.T) {
 		ws := armed()
 		ws.fired(fires)
-		require.True(t, ws.begin(key).arms)
+		require.True(t, ws.begin(key, true).arms)
 	})
 	t.Run("asked before the watch was set", func(t *testing.T) {
-		ws := &watches{armed: map[string]*watch{}}
-		arming, beside := ws.begin(key), ws.begin(key)
+		ws := &watches{armed: map[watched]*watch{}}
+		arming, beside := ws.begin(key, true), ws.begin(key, true)
 		require.False(t, beside.arms)
 		require.False(t, ws.end(arming, young, nil))
 		require.False(t, ws.end(beside, old, nil))
 		require.Equal(t, young.stat, kept(ws))
 
-		ws = &watches{armed: map[string]*watch{}}
-		arming, beside = ws.begin(key), ws.begin(key)
+		ws = &watches{armed: map[watched]*watch{}}
+		arming, beside = ws.begin(key, true), ws.begin(key, true)
 		require.False(t, ws.end(beside, old, nil))
 		require.Nil(t, kept(ws))
 		require.False(t, ws.end(arming, young, nil))
@@ -329,36 +370,36 @@ func TestWhatIsKeptBesideAWatch(t *testing.T) {
 	})
 	t.Run("an error", func(t *testing.T) {
 		ws := armed()
-		require.False(t, ws.end(ws.begin(key), told{}, errors.New("refused")))
-		require.True(t, ws.begin(key).arms)
+		require.False(t, ws.end(ws.begin(key, true), told{}, errors.New("refused")))
+		require.True(t, ws.begin(key, true).arms)
 	})
 	t.Run("another answer without an event", func(t *testing.T) {
 		for _, got := range []told{young, {}} {
 			ws := armed()
-			require.True(t, ws.end(ws.begin(key), got, nil))
-			require.True(t, ws.begin(key).arms)
+			require.True(t, ws.end(ws.begin(key, true), got, nil))
+			require.True(t, ws.begin(key, true).arms)
 		}
 	})
 	t.Run("absent", func(t *testing.T) {
-		ws := &watches{armed: map[string]*watch{}}
-		require.False(t, ws.end(ws.begin(key), told{}, nil))
-		a := ws.begin(key)
+		ws := &watches{armed: map[watched]*watch{}}
+		require.False(t, ws.end(ws.begin(key, true), told{}, nil))
+		a := ws.begin(key, true)
 		require.False(t, a.arms)
 		require.Nil(t, a.last.stat)
 		require.False(t, ws.end(a, told{}, nil))
-		require.True(t, ws.end(ws.begin(key), young, nil), "its coming was not told")
+		require.True(t, ws.end(ws.begin(key, true), young, nil), "its coming was not told")
 	})
 	t.Run("children", func(t *testing.T) {
 		ws := armed()
 		names := []string{"a", "b"}
-		require.False(t, ws.end(ws.begin(childrenWatch(path)), told{stat: &protocol.Stat{Children: 2}, names: names}, nil))
+		require.False(t, ws.end(ws.begin(watched{path, true}, true), told{stat: &protocol.Stat{Children: 2}, names: names}, nil))
 		names[0] = "changed by its caller"
-		require.Equal(t, []string{"a", "b"}, ws.begin(childrenWatch(path)).last.names)
+		require.Equal(t, []string{"a", "b"}, ws.begin(watched{path, true}, true).last.names)
 		ws.fired(zk.Event{Type: zk.EventNodeChildrenChanged, Path: path})
-		require.True(t, ws.begin(childrenWatch(path)).arms)
+		require.True(t, ws.begin(watched{path, true}, true).arms)
 		require.Equal(t, old.stat, kept(ws), "of data it says nothing")
 		ws.fired(zk.Event{Type: zk.EventNodeDeleted, Path: path})
-		require.True(t, ws.begin(key).arms)
+		require.True(t, ws.begin(key, true).arms)
 	})
 }
 
