@@ -231,7 +231,7 @@ func (z *ZooKeeper) Stat(path string, _ bool) (*protocol.Stat, error) {
 }
 
 // Get implements protocol.Znodes.
-func (z *ZooKeeper) Get(path string) (*protocol.Znode, error) {
+func (z *ZooKeeper) Get(path string, _ bool) (*protocol.Znode, error) {
 	n := z.nodes[path]
 	if n == nil {
 		return nil, nil

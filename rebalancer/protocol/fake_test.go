@@ -94,7 +94,7 @@ func (f *fake) Stat(path string, _ bool) (*Stat, error) {
 }
 
 // Get implements Znodes.
-func (f *fake) Get(path string) (*Znode, error) {
+func (f *fake) Get(path string, _ bool) (*Znode, error) {
 	stat, _ := f.Stat(path, false)
 	if stat == nil {
 		return nil, nil

@@ -10,17 +10,20 @@ import (
 // watchful is a ZooKeeper that notes what is asked of it.
 type watchful struct {
 	*fake
-	asked []string
+	asked, awaited []string
 }
 
 func (w *watchful) Stat(path string, watch bool) (*Stat, error) {
 	w.asked = append(w.asked, path)
+	if watch {
+		w.awaited = append(w.awaited, path)
+	}
 	return w.fake.Stat(path, watch)
 }
 
-func (w *watchful) Get(path string) (*Znode, error) {
+func (w *watchful) Get(path string, watch bool) (*Znode, error) {
 	w.asked = append(w.asked, path)
-	return w.fake.Get(path)
+	return w.fake.Get(path, watch)
 }
 
 func (w *watchful) Children(path string, watch bool) ([]string, *Stat, error) {
@@ -73,4 +76,29 @@ func TestPartsBelongToTheirDocument(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.commit(m)
 	require.Error(t, err, "another one leads")
+}
+
+// Whatever can come again is awaited, and no piece: a watch on what never comes stays for ever.
+func TestNoPieceIsAwaited(t *testing.T) {
+	f := newFake()
+	s := led(t, f, 10, 0)
+	m, err := Create(s, 1, []string{"a", "b"})
+	f.must(t, s, m, err)
+	m, err = Assign(s, Give{To: 0, From: []Take{{Name: "1-1", IDs: []string{"a"}}}})
+	f.must(t, s, m, err)
+	m, err = Revoke(s, 0, []string{"a"}, nil, "uid")
+	f.must(t, s, m, err)
+	m, err = StoreDoc(s, "scaler", []byte("{}"))
+	f.must(t, s, m, err)
+	for _, prev := range []*State{NewState(thing), s} {
+		w := &watchful{fake: f}
+		_, _, err = Read(w, prev, clock(f.zxid))
+		require.NoError(t, err)
+		require.Contains(t, w.asked, PiecePath(thing, "1-1"))
+		require.Contains(t, w.asked, FlightPath(thing, "0-2"))
+		for _, path := range w.awaited {
+			require.False(t, strings.HasPrefix(path, PoolPath(thing)) || strings.HasPrefix(path, FlightsPath(thing)), path)
+		}
+		require.Subset(t, w.awaited, []string{HeadPath(thing), ResourcesPath(thing, 0), StatusPath(thing, 0), TmpPath(thing, 0), DocPath(thing, "scaler"), PlanPath(thing)})
+	}
 }

@@ -106,16 +106,16 @@ func parts(names []string, read func(znodes Znodes, name string) error) []func(Z
 }
 
 // readZnode reads a znode: stat and got are nil where there is none, got also where it is the one
-// known.
-func readZnode(znodes Znodes, path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
-	stat, err = znodes.Stat(path, watch)
+// known. One that never comes back must not be awaited: the watch for that would stay for ever.
+func readZnode(znodes Znodes, path string, await bool, was known) (stat *Stat, got *Znode, err error) {
+	stat, err = znodes.Stat(path, await)
 	if err != nil || stat == nil || was.is(stat) {
 		return stat, nil, err
 	}
 	if stat.Bytes > maxZnode {
 		return stat, &Znode{Stat: *stat}, nil
 	}
-	got, err = znodes.Get(path)
+	got, err = znodes.Get(path, true)
 	if err == nil && got == nil {
 		err = errDeleted
 	}

@@ -41,7 +41,7 @@ func (r *reading) readOrdinal(znodes Znodes, name string) error {
 	return r.readInstance(znodes, n)
 }
 
-// readInstance reads one ordinal's subtree, first the list, because that is watched.
+// readInstance reads one ordinal's subtree, first the list.
 func (r *reading) readInstance(znodes Znodes, n int) error {
 	was, isKnown := r.prev.Instances[n]
 	if !isKnown {
@@ -66,15 +66,20 @@ func (r *reading) readInstance(znodes Znodes, n int) error {
 	return nil
 }
 
-func (i *instanceReading) readZnode(path string, watch bool, was known) (stat *Stat, got *Znode, err error) {
-	if !watch && was.Version < 0 { // most likely it is there, and small: one request instead of two
-		if got, err = i.znodes.Get(path); got == nil || err != nil {
-			return nil, nil, err
-		}
-		i.differs = true
-		return &got.Stat, got, nil
+// readSmall is readZnode of one that most likely is there: one request instead of two.
+func (i *instanceReading) readSmall(path string, was known) (stat *Stat, got *Znode, err error) {
+	if was.Version >= 0 {
+		return i.readZnode(path, was)
 	}
-	stat, got, err = readZnode(i.znodes, path, watch, was)
+	if got, err = i.znodes.Get(path, true); got == nil || err != nil {
+		return nil, nil, err
+	}
+	i.differs = true
+	return &got.Stat, got, nil
+}
+
+func (i *instanceReading) readZnode(path string, was known) (stat *Stat, got *Znode, err error) {
+	stat, got, err = readZnode(i.znodes, path, true, was)
 	switch {
 	case err != nil:
 	case stat == nil:
@@ -98,7 +103,7 @@ func (i *instanceReading) denied(err error) error {
 }
 
 func (i *instanceReading) readData() error {
-	stat, got, err := i.readZnode(InstancePath(i.kind, i.n), false, known{i.was.DataVersion, -1, i.was.dataZxid})
+	stat, got, err := i.readSmall(InstancePath(i.kind, i.n), known{i.was.DataVersion, -1, i.was.dataZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -113,7 +118,7 @@ func (i *instanceReading) readData() error {
 }
 
 func (i *instanceReading) readReload() error {
-	stat, got, err := i.readZnode(ReloadPath(i.kind, i.n), false, known{i.was.ReloadVersion, -1, i.was.reloadZxid})
+	stat, got, err := i.readSmall(ReloadPath(i.kind, i.n), known{i.was.ReloadVersion, -1, i.was.reloadZxid})
 	switch {
 	case err != nil:
 		return i.denied(err)
@@ -132,7 +137,7 @@ func (i *instanceReading) readReload() error {
 // readList keeps the ids last known where the list cannot be read.
 func (i *instanceReading) readList() error {
 	path := ResourcesPath(i.kind, i.n)
-	stat, got, err := i.readZnode(path, true, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
+	stat, got, err := i.readZnode(path, known{i.was.ListVersion, i.was.Bytes, i.was.listZxid})
 	switch {
 	case errors.Is(err, ErrDenied):
 		i.in.listFault, i.in.newList = err.Error(), false
@@ -185,7 +190,7 @@ func (i *instanceReading) unwritten(fault string, list *Stat) error {
 // readStatus takes a status for one only if it is ephemeral: a leftover says nothing.
 func (i *instanceReading) readStatus() error {
 	path := StatusPath(i.kind, i.n)
-	stat, got, err := i.readZnode(path, true, known{i.was.statusVersion, -1, i.was.statusZxid})
+	stat, got, err := i.readZnode(path, known{i.was.statusVersion, -1, i.was.statusZxid})
 	i.in.Hidden = errors.Is(err, ErrDenied)
 	if err != nil && !i.in.Hidden {
 		return err
@@ -236,7 +241,7 @@ func statusOf(got *Znode) (s *Status, fault string) {
 
 // readTmp asks for `tmp`. That it may not be read does no harm: there is nothing in it.
 func (i *instanceReading) readTmp() error {
-	stat, err := i.znodes.Stat(TmpPath(i.kind, i.n), false)
+	stat, err := i.znodes.Stat(TmpPath(i.kind, i.n), true)
 	if err != nil && !errors.Is(err, ErrDenied) {
 		return err
 	}

@@ -7,18 +7,19 @@ import (
 )
 
 // readOwn reads one znode of our own tree, which is in the map that of gives. Of one that cannot be
-// read any more, what was last known stays: its ids are not free.
+// read any more, what was last known stays: its ids are not free. A piece's name is used once: it is
+// watched from when its ids are fetched. Those of our own making, which are not, are asked for.
 func readOwn[T any, P interface {
 	*T
 	own() *known
-}](r *reading, znodes Znodes, pathOf func(kind, name string) string, name string,
+}](r *reading, znodes Znodes, pathOf func(kind, name string) string, name string, await bool,
 	of func(*State) map[string]P, parse func(name string, got *Znode) (P, error),
 ) error {
 	path, was, have := pathOf(r.kind, name), of(r.prev)[name], unknown
 	if was != nil {
 		have = *was.own()
 	}
-	stat, got, err := readZnode(znodes, path, false, have)
+	stat, got, err := readZnode(znodes, path, await, have)
 	switch {
 	case err != nil:
 		return err
@@ -45,15 +46,15 @@ func readOwn[T any, P interface {
 }
 
 func (r *reading) readPiece(znodes Znodes, name string) error {
-	return readOwn(r, znodes, PiecePath, name, func(s *State) map[string]*Piece { return s.Pool }, parsePiece)
+	return readOwn(r, znodes, PiecePath, name, false, func(s *State) map[string]*Piece { return s.Pool }, parsePiece)
 }
 
 func (r *reading) readFlight(znodes Znodes, name string) error {
-	return readOwn(r, znodes, FlightPath, name, func(s *State) map[string]*Flight { return s.Flight }, parseFlight)
+	return readOwn(r, znodes, FlightPath, name, false, func(s *State) map[string]*Flight { return s.Flight }, parseFlight)
 }
 
 func (r *reading) readDoc(znodes Znodes, name string) error {
-	return readOwn(r, znodes, DocPath, name, func(s *State) map[string]*Doc { return s.Kept },
+	return readOwn(r, znodes, DocPath, name, true, func(s *State) map[string]*Doc { return s.Kept },
 		func(_ string, got *Znode) (*Doc, error) { return &Doc{got.Data, got.known()}, nil })
 }
 
@@ -81,7 +82,7 @@ func parseFlight(name string, got *Znode) (*Flight, error) {
 
 func (r *reading) readPlan(znodes Znodes) error {
 	path, prev := PlanPath(r.kind), r.prev
-	stat, got, err := readZnode(znodes, path, false, prev.plan.known)
+	stat, got, err := readZnode(znodes, path, true, prev.plan.known)
 	if err != nil || stat == nil {
 		return err
 	}

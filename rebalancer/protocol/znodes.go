@@ -13,7 +13,8 @@ type Stat struct {
 	Bytes             int       // of its data
 	Created, Modified time.Time // by ZooKeeper's clock
 	Ephemeral         bool      // it ends with the session that made it
-	// Children is how many znodes are below it, ChildChanges how often one came or went.
+	// Children is how many znodes are below it, ChildChanges how often one came or went. Znodes.Children
+	// tells these two, and may leave out the rest; Stat and Get tell the rest, and may leave out these.
 	Children, ChildChanges int32
 }
 
@@ -44,13 +45,16 @@ func (z *Znode) tooLong() error {
 var ErrDenied = errors.New("a right is missing")
 
 // Znodes is ZooKeeper as a reading sees it: a session, or memory. ErrDenied: it may not be read.
+//
+// With watch, the next change is notified; what is notified of need not be asked for again, be that
+// with watch or not. The Stats are read only.
 type Znodes interface {
-	// Stat asks for a znode without its data; nil: none. With watch, its next change is notified.
+	// Stat asks for a znode without its data; nil: none. With watch, its coming is notified, too.
 	Stat(path string, watch bool) (*Stat, error)
-	// Get fetches a znode; nil: there is none.
-	Get(path string) (*Znode, error)
+	// Get fetches a znode; nil: there is none, and nothing is notified.
+	Get(path string, watch bool) (*Znode, error)
 	// Children lists the names of the znodes below one, and its Stat; none and nil where there is
-	// no such znode. With watch, the next time that one is made or deleted is notified.
+	// no such znode. The change that is notified is that one is made or deleted.
 	Children(path string, watch bool) ([]string, *Stat, error)
 	// Each calls every function, several at once if it can, and returns the first error.
 	Each(reads []func(Znodes) error) error

@@ -53,7 +53,7 @@ func (b *Beats) Read(ctx context.Context) (beat protocol.Beat, version int32, er
 	got, err := do(ctx, sess, func(conn *zk.Conn) (*protocol.Znode, error) {
 		data, stat, _, err := conn.GetW(full) // its event comes to session.event
 		if err == nil {
-			return &protocol.Znode{Stat: *statOf(true, stat), Data: data}, nil
+			return &protocol.Znode{Stat: *dataOf(stat), Data: data}, nil
 		}
 		if !errors.Is(err, zk.ErrNoNode) {
 			return nil, err

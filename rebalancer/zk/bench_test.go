@@ -9,13 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// full is 100 instances with 5,000 resources each.
+// full is 100 instances with 5,000 resources each, all of them alive.
 func full(b *testing.B) (*Client, *protocol.State) {
-	connect, _ := store(b)
+	connect, raw := store(b)
 	c, s := leading(b, connect, 100, 5000)
 	for n := range 100 {
 		fill(b, c, s, n, uuids(5000, n*5000))
+		raw.status(b, n, "")
 	}
+	s, _, err := c.Read(context.Background(), s.Kind, s)
+	require.NoError(b, err)
 	return c, s
 }
 

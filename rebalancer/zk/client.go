@@ -81,6 +81,7 @@ type Client struct {
 	link    *link
 	metrics *metrics
 	stop    context.CancelFunc
+	doubts  doubts
 
 	mu        sync.Mutex
 	followers map[string][]follower // by kind
@@ -99,7 +100,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err := cmp.Or(cfg.Validate(), authErr, tlsErr); err != nil {
 		return nil, fmt.Errorf("open zookeeper: %w", err)
 	}
-	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}}
+	c := &Client{metrics: newMetrics(reg), followers: map[string][]follower{}, doubts: doubts{compared: map[string]time.Time{}}}
 	c.link = newLink(cfg, log, c.metrics, func(path string) {
 		c.wake(path)
 		c.wakeBeats(path)

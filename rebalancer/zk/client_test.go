@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -420,20 +419,12 @@ func TestChangesAreNoticed(t *testing.T) {
 	require.NoError(t, err)
 	same(t, theirs, s)
 
-	sess, err := other.link.await(patient(t))
-	require.NoError(t, err)
-	count := func() (n int) { // in the client's own table, which it does not show
-		for entry := reflect.ValueOf(sess.conn).Elem().FieldByName("watchers").MapRange(); entry.Next(); {
-			n += entry.Value().Len()
-		}
-		return n
-	}
-	before := count()
+	before := watchesOf(t, other)
 	for range 5 {
 		_, _, err := other.Read(patient(t), thing, theirs)
 		require.NoError(t, err)
 	}
-	require.Equal(t, before, count(), "watches do not pile up")
+	require.Equal(t, before, watchesOf(t, other), "watches do not pile up")
 }
 
 func TestCommitAllTogether(t *testing.T) {

@@ -37,11 +37,15 @@ func (c *Client) Begin(ctx context.Context, s *protocol.State, ms []protocol.Mul
 	b := &batch{c.link, ms, make([]attempt, len(ms))}
 	sent := make(chan error, 1)
 	go func() { sent <- guard.Run(func() error { return b.send(ctx) }) }()
-	return func() []error {
+	return func() (errs []error) {
 		defer cancel()
 		guard.Raise(<-sent)
 		b.settle(ctx, s)
-		return b.apply(ctx, s)
+		errs = b.apply(ctx, s)
+		if b.raisesDoubts() {
+			c.doubts.raise(s.Kind)
+		}
+		return errs
 	}
 }
 
@@ -114,6 +118,18 @@ func (b *batch) apply(ctx context.Context, s *protocol.State) []error {
 		b.link.metrics.observe(m, a)
 	}
 	return errs
+}
+
+// raisesDoubts says that what is read next is to be asked of the server itself: a znode was not as it
+// was taken to be, or the head was moved, on which more rests than on any other write.
+func (b *batch) raisesDoubts() bool {
+	for i, m := range b.ms {
+		err := b.attempts[i].err
+		if err == nil && m.MovesHead() || errors.Is(err, protocol.ErrConflict) || errors.Is(err, protocol.ErrFenced) {
+			return true
+		}
+	}
+	return false
 }
 
 // sendOnce sends m over the present session; a.unknown if no answer came.

@@ -50,20 +50,21 @@ const (
 	greeting, longestGreeting = 4 + 4 + 8 + 4, 1 << 10 // more than any server sends
 )
 
-// The operations of whose answers the shape is looked at, by the protocol's numbers.
+// The operations that are looked at, by the protocol's numbers.
 const (
-	askedCreate, askedData, askedSet, askedChildren = 1, 4, 5, 8
-	askedChildrenAndStat, askedMulti, answeredError = 12, 14, -1
+	askedCreate, askedExists, askedData, askedSet, askedChildren = 1, 3, 4, 5, 8
+	askedSync, askedChildrenAndStat, askedMulti, answeredError   = 9, 12, 14, -1
 )
 
 // statBytes is the length of a znode's stat.
 const statBytes = 68
 
-// Write notes what is asked, for the look at the answer; a ping, of a number below 0, needs none.
+// Write notes and counts what is asked; a ping, of a number below 0, is passed over.
 func (f *frames) Write(request []byte) (int, error) {
 	const operation = lengthBytes + 4
 	if f.asked && len(request) >= operation+4 && int32At(request[lengthBytes:]) >= 0 {
 		f.operations.Store(int32At(request[lengthBytes:]), int32At(request[operation:]))
+		f.session.link.metrics.sent(int32At(request[operation:]))
 	}
 	f.asked = true
 	return f.Conn.Write(request)

@@ -124,7 +124,7 @@ func TestAnAnswerThatCannotBeMeantEndsTheSessionAndNotTheProcess(t *testing.T) {
 			defer cancel()
 			sess, err := c.link.await(ctx)
 			require.NoError(t, err)
-			_, _, err = znodes{ctx, sess}.Children(protocol.PoolPath(thing), true)
+			_, _, err = znodes{ctx: ctx, sess: sess}.Children(protocol.PoolPath(thing), true)
 			require.Error(t, err)
 		})
 	}

@@ -198,6 +198,12 @@ func (l *link) await(ctx context.Context) (*session, error) {
 	}
 }
 
+// missed notes that a znode had changed and no event has told.
+func (l *link) missed(fullPath string) {
+	l.metrics.missed.Inc()
+	l.log.Warn("a znode has changed and zookeeper has sent no event; was an access list changed?", "znode", strings.TrimPrefix(fullPath, l.chroot))
+}
+
 // present is the session, nil while there is none, what its change closes, and why there is none.
 func (l *link) present() (s *session, changed <-chan struct{}, trouble error) {
 	l.mu.Lock()

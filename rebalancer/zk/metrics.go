@@ -1,6 +1,8 @@
 package zk
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shardscaler/shardscaler/internal/meter"
@@ -12,6 +14,8 @@ type metrics struct {
 	commitSeconds  *prometheus.HistogramVec
 	commitBytes    prometheus.Counter
 	readSeconds    prometheus.Histogram
+	requests       *prometheus.CounterVec
+	missed         prometheus.Counter
 	sessions       prometheus.Counter
 	connected      prometheus.Gauge
 	sessionTimeout prometheus.Gauge
@@ -30,6 +34,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		readSeconds: m.Histogram("shardscaler_store_refresh_seconds",
 			"Time to compare a kind with ZooKeeper and to read what changed.",
 			.001, .004, .016, .064, .256, 1, 4, 16),
+		requests: m.Counters("shardscaler_store_requests_total",
+			"Requests sent to ZooKeeper by verb (exists, get, children, sync: reads; multi: writes; other), without pings.", "verb"),
+		missed: m.Counter("shardscaler_store_missed_events_total",
+			"Znodes that had changed without an event, found when everything was compared: an access list was changed, or server or client have lost a watch."),
 		sessions: m.Counter("shardscaler_store_sessions_total",
 			"ZooKeeper sessions opened since the start; all but the first replaced a lost one."),
 		connected: m.Gauge("shardscaler_store_connected",
@@ -37,6 +45,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		sessionTimeout: m.Gauge("shardscaler_store_session_timeout_seconds",
 			"Session timeout that the ZooKeeper server granted."),
 	}
+}
+
+// verbs are the requests that reading and writing consist of, by the protocol's numbers.
+var verbs = map[int32]string{
+	askedExists: "exists", askedData: "get", askedSync: "sync", askedChildrenAndStat: "children", askedMulti: "multi",
+}
+
+func (m *metrics) sent(operation int32) {
+	m.requests.WithLabelValues(cmp.Or(verbs[operation], "other")).Inc()
 }
 
 func (m *metrics) observe(multi protocol.Multi, a *attempt) {

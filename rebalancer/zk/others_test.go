@@ -21,6 +21,7 @@ func TestAHiddenStatusIsNoStatus(t *testing.T) {
 	o.lock(t, protocol.StatusPath(thing, 0), 0)
 	_, err = o.Set(o.root+protocol.StatusPath(thing, 0), []byte(`{"times":9,"pod":"uid-0"}`), -1)
 	require.NoError(t, err)
+	c.doubts.raise(thing) // a minute later: of access lists no event tells
 	for reader, before := range map[*Client]*protocol.State{c: s, client(t, Config{Servers: o.servers()}): nil} {
 		read, changed, err := reader.Read(patient(t), thing, before)
 		require.NoError(t, err)
@@ -58,6 +59,7 @@ func TestAnUnreadableInstanceStopsTheKind(t *testing.T) {
 			o.lock(t, path, zk.PermWrite)
 			_, err := o.Set(o.root+path, []byte("{}"), -1)
 			require.NoError(t, err)
+			c.doubts.raise(thing)
 			s, _, err = c.Read(patient(t), thing, s)
 			require.NoError(t, err)
 			require.Equal(t, "READ is missing on "+path, s.Fault())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -61,20 +62,28 @@ func (c *Client) ReadOnce(ctx context.Context, prev *protocol.State) (s *protoco
 }
 
 // readOnce reads what differs from prev; the result is Torn if a watch has fired meanwhile.
-func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.State, bool, error) {
-	z, err := c.synced(ctx)
+func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (next *protocol.State, changed bool, err error) {
+	z, at, err := c.synced(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	now, fired := time.Now(), z.sess.fired.Load()
-	next, changed, err := protocol.Read(z, prev, now)
+	fired := z.sess.fired.Load()
+	if z.anew = c.doubts.due(prev.Kind, at); z.anew {
+		defer func() {
+			if err != nil {
+				c.doubts.raise(prev.Kind)
+			}
+		}()
+	}
+	next, changed, err = protocol.Read(z, prev, at)
 	if err != nil {
 		return nil, false, unavailable(err)
 	}
 	if changed {
 		// the answers of a session come in order, events among them: after this one all that had
 		// fired have come
-		if _, err := z.Stat(protocol.HeadPath(prev.Kind), true); err != nil {
+		z.anew = true
+		if _, err := z.Stat(protocol.HeadPath(prev.Kind), false); err != nil {
 			return nil, false, unavailable(err)
 		}
 		next.Torn = next.Torn || z.sess.fired.Load() != fired
@@ -82,15 +91,17 @@ func (c *Client) readOnce(ctx context.Context, prev *protocol.State) (*protocol.
 	return next, changed, nil
 }
 
-// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own (protocol.ReadLeft).
+// ReadLeft asks ZooKeeper itself, after a sync, what the ordinals still own (protocol.ReadLeft). What
+// it says cannot be taken back once a size was lowered by it, so no kept answer is good enough.
 func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (protocol.Left, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for range maxPasses {
-		z, err := c.synced(ctx)
+		z, _, err := c.synced(ctx)
 		if err != nil {
 			return protocol.Left{}, err
 		}
+		z.anew = true
 		left, err := protocol.ReadLeft(z, kind, ordinals)
 		if !errors.Is(err, protocol.ErrConflict) {
 			return left, unavailable(err)
@@ -104,100 +115,95 @@ func (c *Client) ReadLeft(ctx context.Context, kind string, ordinals []int) (pro
 func (c *Client) ReadPart(ctx context.Context, kind, doc, part string) (*protocol.Znode, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	z, err := c.synced(ctx)
+	z, _, err := c.synced(ctx)
 	if err != nil {
 		return nil, err
 	}
-	got, err := z.Get(protocol.DocPartPath(kind, doc, part))
+	got, err := z.Get(protocol.DocPartPath(kind, doc, part), false)
 	if err != nil {
 		return nil, fmt.Errorf("read part %s of %s: %w", part, doc, unavailable(err))
 	}
 	return got, nil
 }
 
-// synced returns ZooKeeper in the present session, whose server has caught up with the leader.
-func (c *Client) synced(ctx context.Context) (znodes, error) {
+// synced returns ZooKeeper in the present session, whose server has caught up with the leader. What
+// is read there from now on was so at that time or later.
+func (c *Client) synced(ctx context.Context) (z znodes, at time.Time, err error) {
 	sess, err := c.link.await(ctx)
 	if err != nil {
-		return znodes{}, err
+		return znodes{}, at, err
 	}
+	at = time.Now()
 	if err := catchUp(ctx, sess); err != nil {
-		return znodes{}, unavailable(err)
+		return znodes{}, at, unavailable(err)
 	}
-	return znodes{ctx, sess}, nil
+	return znodes{ctx: ctx, sess: sess}, at, nil
 }
 
 // znodes is ZooKeeper over one session, for as long as one reading takes.
 type znodes struct {
 	ctx  context.Context
 	sess *session
+	// anew: the server itself is asked, also for what a watch tells.
+	anew bool
 }
 
 func (z znodes) Stat(path string, watch bool) (*protocol.Stat, error) {
 	full := z.sess.path(path)
-	watch = watch && z.sess.arm(dataWatch(full))
-	stat, err := do(z.ctx, z.sess, func(conn *zk.Conn) (*protocol.Stat, error) {
-		if watch {
-			ok, stat, _, err := conn.ExistsW(full) // its events come to session.event
-			return statOf(ok, stat), err
+	got, err := z.ask(watched{path: full}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+		var there bool
+		var stat *zk.Stat
+		if arm {
+			there, stat, _, err = conn.ExistsW(full) // its events come to session.event
+		} else {
+			there, stat, err = conn.Exists(full)
 		}
-		ok, stat, err := conn.Exists(full)
-		return statOf(ok, stat), err
+		if err == nil && there { // go-zookeeper says that a znode exists also beside an error
+			got.stat = dataOf(stat)
+		}
+		return got, err
 	})
-	if err == nil {
-		return stat, nil
-	}
-	if watch {
-		z.sess.armed.Delete(dataWatch(full))
-	}
-	// go-zookeeper says that a znode exists also beside an error
-	return nil, denied(err, rightRead, path)
+	return got.stat, denied(err, rightRead, path)
 }
 
-// statOf is what the server told of a znode; nil where there is none.
-func statOf(exists bool, stat *zk.Stat) *protocol.Stat {
-	if !exists || stat == nil {
-		return nil
-	}
-	return &protocol.Stat{
-		Version: stat.Version, Zxid: stat.Mzxid, Bytes: int(stat.DataLength),
-		Created: time.UnixMilli(stat.Ctime), Modified: time.UnixMilli(stat.Mtime), Ephemeral: stat.EphemeralOwner != 0,
-		Children: stat.NumChildren, ChildChanges: stat.Cversion,
-	}
-}
-
-func (z znodes) Get(path string) (*protocol.Znode, error) {
-	got, err := do(z.ctx, z.sess, func(conn *zk.Conn) (*protocol.Znode, error) {
-		data, stat, err := conn.Get(z.sess.path(path))
-		if err != nil {
-			return nil, err
+func (z znodes) Get(path string, watch bool) (*protocol.Znode, error) {
+	full := z.sess.path(path)
+	z.anew = true // the data is not kept
+	got, err := z.ask(watched{path: full}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+		var stat *zk.Stat
+		if arm {
+			got.data, stat, _, err = conn.GetW(full)
+		} else {
+			got.data, stat, err = conn.Get(full)
 		}
-		return &protocol.Znode{Stat: *statOf(true, stat), Data: data}, nil
+		if err == nil {
+			got.stat = dataOf(stat)
+		}
+		return got, err
 	})
-	if errors.Is(err, zk.ErrNoNode) {
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
 		return nil, nil
+	case err != nil:
+		return nil, denied(err, rightRead, path)
 	}
-	return got, denied(err, rightRead, path)
+	return &protocol.Znode{Stat: *got.stat, Data: got.data}, nil
 }
 
 func (z znodes) Children(path string, watch bool) (names []string, stat *protocol.Stat, err error) {
 	full := z.sess.path(path)
-	watch = watch && z.sess.arm(childrenWatch(full))
-	type listed struct {
-		names []string
-		stat  *protocol.Stat
-	}
-	got, err := do(z.ctx, z.sess, func(conn *zk.Conn) (listed, error) {
-		if watch {
-			names, stat, _, err := conn.ChildrenW(full) // its events come to session.event
-			return listed{names, statOf(err == nil, stat)}, err
+	got, err := z.ask(watched{full, true}, watch, func(conn *zk.Conn, arm bool) (got told, err error) {
+		var stat *zk.Stat
+		if arm {
+			got.names, stat, _, err = conn.ChildrenW(full)
+		} else {
+			got.names, stat, err = conn.Children(full)
 		}
-		names, stat, err := conn.Children(full)
-		return listed{names, statOf(err == nil, stat)}, err
+		if err == nil {
+			got.stat = childrenOf(stat)
+		}
+		return got, err
 	})
-	if err != nil && watch {
-		z.sess.armed.Delete(childrenWatch(full))
-	}
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil, nil, nil
 	}
@@ -206,9 +212,16 @@ func (z znodes) Children(path string, watch bool) (names []string, stat *protoco
 
 func (z znodes) Each(reads []func(protocol.Znodes) error) error {
 	g, ctx := guard.NewGroup(z.ctx)
-	g.SetLimit(readers)
-	for _, read := range reads {
-		g.Go(func() error { return read(znodes{ctx, z.sess}) })
+	var taken atomic.Int64
+	for range min(readers, len(reads)) { // most reads ask for nothing, so that few goroutines do them all
+		g.Go(func() error {
+			for n := int(taken.Add(1)); n <= len(reads); n = int(taken.Add(1)) {
+				if err := reads[n-1](znodes{ctx, z.sess, z.anew}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }

@@ -35,7 +35,7 @@ type session struct {
 	up, lost   chan struct{}
 	rise, lose func()
 	granted    atomic.Int64 // the timeout, in nanoseconds
-	armed      sync.Map     // watches that the server holds, by kind of watch and path
+	watches    watches
 	fired      atomic.Int64 // watches that have
 	mu         sync.Mutex   // no call is entered once lost is closed
 	calls      sync.WaitGroup
@@ -44,6 +44,7 @@ type session struct {
 // newSession starts connecting; wait on up.
 func newSession(l *link) (*session, error) {
 	s := &session{link: l, hosts: &hosts{servers: l.servers}, up: make(chan struct{}), lost: make(chan struct{})}
+	s.watches.armed = map[watched]*watch{}
 	s.rise = sync.OnceFunc(func() { close(s.up) })
 	s.lose = sync.OnceFunc(func() {
 		s.mu.Lock()
@@ -93,7 +94,8 @@ func (s *session) event(e zk.Event) {
 	case e.Path != "" && e.Type != zk.EventNotWatching:
 		path := strings.TrimPrefix(e.Path, s.link.chroot)
 		if !protocol.IsBeat(path) { // of no kind: no reading of one is torn by it
-			s.disarm(e)
+			s.fired.Add(1)
+			s.watches.fired(e)
 		}
 		s.link.onEvent(path)
 	}
@@ -124,28 +126,6 @@ func (s *session) path(p string) string { return s.link.chroot + p }
 
 // timeout is what the server has granted.
 func (s *session) timeout() time.Duration { return time.Duration(s.granted.Load()) }
-
-// The two kinds of watches that we set; their keys in session.armed.
-func dataWatch(path string) string { return "d" + path }
-
-func childrenWatch(path string) string { return "c" + path }
-
-// arm says whether a watch must be set; the client would add one more to its table each time.
-func (s *session) arm(key string) bool {
-	_, isArmed := s.armed.LoadOrStore(key, nil)
-	return !isArmed
-}
-
-// disarm: an event ends the watch that raised it; the deletion of a znode ends both.
-func (s *session) disarm(e zk.Event) {
-	s.fired.Add(1)
-	if e.Type != zk.EventNodeChildrenChanged {
-		s.armed.Delete(dataWatch(e.Path))
-	}
-	if e.Type == zk.EventNodeChildrenChanged || e.Type == zk.EventNodeDeleted {
-		s.armed.Delete(childrenWatch(e.Path))
-	}
-}
 
 // do runs a call of the client, which knows no context, until it answers or ctx or session end.
 func do[T any](ctx context.Context, s *session, call func(*zk.Conn) (T, error)) (T, error) {

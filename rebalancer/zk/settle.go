@@ -115,7 +115,7 @@ func compare(ctx context.Context, sess *session, m protocol.Multi) (results []pr
 		if op.Kind == protocol.OpCheck {
 			continue
 		}
-		got, err := znodes{ctx, sess}.Get(op.Path)
+		got, err := znodes{ctx: ctx, sess: sess}.Get(op.Path, false)
 		switch {
 		case err != nil:
 			return nil, false, err
