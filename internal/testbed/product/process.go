@@ -79,11 +79,14 @@ func (s *Stack) startServers(context.Context) error {
 		secure := ports[2*i+1]
 		args := []string{
 			"run", "--namespace", s.Namespace, "--pod-name", name, "--kubeconfig", s.Kubeconfig,
-			"--zookeeper", s.ZooKeeper.Connect + s.Chroot, "--zookeeper-session-timeout", "4s",
+			"--zookeeper", s.ZooKeeper.Connect + s.Chroot,
 			"--kafka", s.Kafka.Addr, "--mqtt", s.Env.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
 			"--catalogue-dsn-file", dsn, "--listen", addr, "--advertise", addr,
 			"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
-			"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms",
+		}
+		if !s.DefaultTimers {
+			args = append(args, "--zookeeper-session-timeout", "4s",
+				"--lease-duration", "5s", "--renew-deadline", "3s", "--retry-period", "500ms")
 		}
 		if s.SelfManagedCert {
 			args = append(args, "--tls-self-managed")
