@@ -82,12 +82,21 @@ type world struct {
 	namespace string
 	conn      *zk.Conn // of our own
 	instances int
+	// after is called when the product has ended: what stands between it and the servers ends then.
+	after []func()
 }
 
-// inWorld measures the product with its default timers, for things resources on that many
+// inWorld measures the product with its default timers, but for those of the election, for things resources on that many
 // instances. It returns what was measured also beside an error; a clean-up that fails is only told
 // of, as what was measured before stays true.
 func inWorld(instances, things int, measure func(context.Context, *world) (map[string]float64, error)) measure {
+	return inWorldOf(instances, things, func(*world, *product.Options) error { return nil }, measure)
+}
+
+// inWorldOf is inWorld of a product with other options.
+func inWorldOf(instances, things int, adapt func(*world, *product.Options) error,
+	measure func(context.Context, *world) (map[string]float64, error),
+) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		if err := b.prepare(ctx); err != nil {
 			return nil, err
@@ -98,14 +107,14 @@ func inWorld(instances, things int, measure func(context.Context, *world) (map[s
 		b.worlds++
 		w := &world{b: b, namespace: fmt.Sprintf("bars-%d", b.worlds), instances: instances}
 		defer func() { b.ended("close the world", w.close()) }()
-		if err := w.start(ctx, things); err != nil {
+		if err := w.start(ctx, things, adapt); err != nil {
 			return nil, fmt.Errorf("start the product: %w", err)
 		}
 		return measure(ctx, w)
 	}
 }
 
-func (w *world) start(ctx context.Context, things int) (err error) {
+func (w *world) start(ctx context.Context, things int, adapt func(*world, *product.Options) error) (err error) {
 	env := w.b.env
 	o := product.Options{
 		Dir: filepath.Join(w.b.dir, w.namespace), Programs: w.b.programs, Namespace: w.namespace,
@@ -128,6 +137,9 @@ func (w *world) start(ctx context.Context, things int) (err error) {
 		return err
 	}
 	if w.conn, _, err = env.ZooKeeper.Open(10 * time.Second); err != nil {
+		return err
+	}
+	if err := adapt(w, &o); err != nil {
 		return err
 	}
 	if w.Stack, err = product.Start(ctx, env, o); err != nil {
@@ -169,6 +181,9 @@ func (w *world) close() error {
 	var faults []error
 	if w.Stack != nil {
 		faults = append(faults, w.Stack.Close(ctx))
+	}
+	for _, end := range w.after {
+		end()
 	}
 	if w.conn != nil {
 		w.conn.Close()

@@ -110,13 +110,14 @@ func (b *bench) self(dir string, o serverOptions) (*servers.Server, error) {
 // stop may be called again.
 func (c *contender) stop() {
 	_ = c.server.Kill()
-	c.upstream.CloseClientConnections()
-	c.upstream.Close()
+	c.upstream.end()
 }
 
 // cpu is the processor time that the process has taken, in seconds; NaN when it has ended.
-func (c *contender) cpu() float64 {
-	proc, err := procfs.NewProc(c.server.Pid())
+func (c *contender) cpu() float64 { return cpuOf(c.server) }
+
+func cpuOf(server *servers.Server) float64 {
+	proc, err := procfs.NewProc(server.Pid())
 	if err != nil {
 		return math.NaN()
 	}
@@ -198,32 +199,41 @@ func (p population) each(do func(pod) error) error {
 	return all.Wait()
 }
 
-// upstream stands before the API server and counts what a server asks of it. It lends it an
-// administrator's rights.
+// upstream stands before the API server and counts what a server asks of it. It lends it the rights
+// of a user.
 type upstream struct {
 	*httptest.Server
-	calls, reviews atomic.Int64
+	calls, reviews, leases atomic.Int64 // each request is in one of them
 }
 
-func newUpstream(admin *rest.Config) (*upstream, error) {
-	target, err := url.Parse(admin.Host)
+func newUpstream(user *rest.Config) (*upstream, error) {
+	target, err := url.Parse(user.Host)
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-	if proxy.Transport, err = rest.TransportFor(admin); err != nil {
+	if proxy.Transport, err = rest.TransportFor(user); err != nil {
 		return nil, err
 	}
 	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/tokenreviews") || strings.HasSuffix(r.URL.Path, "/subjectaccessreviews") {
+		switch path := r.URL.Path; {
+		case strings.HasSuffix(path, "/tokenreviews") || strings.HasSuffix(path, "/subjectaccessreviews"):
 			u.reviews.Add(1)
-		} else {
+		case strings.HasPrefix(path, "/apis/coordination.k8s.io/"):
+			u.leases.Add(1)
+		default:
 			u.calls.Add(1)
 		}
 		proxy.ServeHTTP(w, r)
 	}))
 	return u, nil
+}
+
+// end may be called again.
+func (u *upstream) end() {
+	u.CloseClientConnections()
+	u.Close()
 }
 
 func (u *upstream) kubeconfig(dir string) (string, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 )
@@ -42,7 +43,7 @@ func table(cold bool) []group {
 		{"decide", "decide/bench_test.go", benchmark("decide", "BenchmarkDecide$", 31), figures("1000_targets_ms <100",
 			"real_calculator_time_over_ours_ratio >1")},
 		{"virtual", "virtual/day_test.go", benchmark("virtual", "BenchmarkDay$", 1), figures("day_350000_resources_100_instances_s <=20")},
-	}, inPlan())
+	}, inPlan(), atScale())
 }
 
 // quarterNoise bounds how far the median of the last quarter may lie above the second's by noise
@@ -85,5 +86,22 @@ func inPlan() []group {
 		{"plan_weighted_100_hot_cold", code, of("BenchmarkWeighted$", 3), figures("ms", "moves", "spread_over_mean <=0.02",
 			"times_faster_than_greedy")},
 		{"plan_offline_500k_json_lines", "plan/offline_test.go", of("BenchmarkOffline$", 3), figures("s <=2")},
+	}
+}
+
+// atScale are several replicas with their default settings.
+func atScale() []group {
+	return []group{
+		{"scale_failover", "failover.go", failover(scaleThings, strikes{kill: 20, freeze: 15, cut: 15, today: 3}), figures(
+			"kill_worst_s <=4", "kill_median_s", "freeze_worst_s <=4", "freeze_median_s", "cut_worst_s <=4", "cut_median_s",
+			"today_kill_s", "over_today <=0.25", "reads_failed <=0", "old_epoch_writes <=0")},
+		{"scale_restart", "restart.go", restarts(scaleThings, 20), figures("gap_worst_ms <=500", "gap_median_ms",
+			"rollout_gap_worst_ms <=500")},
+		{"scale_rest", "rest.go", atRest(scaleThings, idle{rounds: 2, settle: 2 * time.Minute, look: 2 * time.Minute}), figures(
+			"leader_cpu_s_per_min", "today_leader_cpu_s_per_min", "leader_cpu_over_today <=0.5",
+			"leader_api_requests_per_min", "today_leader_api_requests_per_min", "leader_api_requests_over_today <=0.2",
+			"leader_zookeeper_reads_per_min", "today_leader_zookeeper_reads_per_min",
+			"follower_zookeeper_reads_per_min", "today_follower_zookeeper_reads_per_min", "zookeeper_reads_over_today <=0.2",
+			"zookeeper_syncs_per_min", "today_zookeeper_syncs_per_min")},
 	}
 }

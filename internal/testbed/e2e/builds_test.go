@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -118,20 +116,11 @@ func TestTwoBuildsTakeTurns(t *testing.T) {
 // buildOf builds the server of a commit.
 func buildOf(t *testing.T, commit string) (program string) {
 	t.Helper()
-	root, err := servers.ModuleRoot()
-	require.NoError(t, err)
-	dir := t.TempDir()
-	archive := filepath.Join(dir, "source.tar")
-	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "archive", "-o", archive, commit).CombinedOutput()
-	if err != nil { // a shallow clone, or an archive
-		t.Skipf("this checkout has not the history of commit %s: %s", commit, out)
+	program = filepath.Join(t.TempDir(), "shardscaler-before")
+	err := product.BuildCommit(t.Context(), commit, program)
+	if errors.Is(err, product.ErrNoHistory) { // a shallow clone, or an archive
+		t.Skip(err)
 	}
-	out, err = exec.CommandContext(t.Context(), "tar", "-xf", archive, "-C", dir).CombinedOutput()
-	require.NoError(t, err, string(out))
-	program = filepath.Join(dir, "shardscaler-before")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, "./cmd/shardscaler")
-	build.Dir = dir
-	out, err = build.CombinedOutput()
-	require.NoError(t, err, strings.TrimSpace(string(out)))
+	require.NoError(t, err)
 	return program
 }

@@ -79,10 +79,13 @@ func (s *Stack) startServers(context.Context) error {
 		secure := ports[2*i+1]
 		args := []string{
 			"run", "--namespace", s.Namespace, "--pod-name", name, "--kubeconfig", s.Kubeconfig,
-			"--zookeeper", s.ZooKeeper.Connect + s.Chroot, "--zookeeper-session-timeout", "4s",
+			"--zookeeper", s.ZooKeeper.Connect + s.Chroot,
 			"--kafka", s.Kafka.Addr, "--mqtt", s.Env.MQTT.URL, "--mqtt-client-id", s.Namespace, "--mqtt-topic", s.MQTTTopic,
 			"--catalogue-dsn-file", dsn, "--listen", addr, "--advertise", addr,
 			"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(secure),
+		}
+		if !s.DefaultTimers {
+			args = append(args, "--zookeeper-session-timeout", "4s")
 		}
 		if s.SelfManagedCert {
 			args = append(args, "--tls-self-managed")

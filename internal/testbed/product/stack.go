@@ -51,6 +51,9 @@ type Options struct {
 	// SelfManagedCert lets the product make its serving certificate; otherwise it comes from files.
 	SelfManagedCert bool
 	Replicas        int // of shardscaler; default 1
+	// DefaultTimers leaves the sessions with ZooKeeper at their default; otherwise they are
+	// short, since a test waits for them.
+	DefaultTimers bool
 	// ServerFlags and WorkloadFlags are added to the usual ones, ServerEnv to the environment.
 	ServerFlags, WorkloadFlags, ServerEnv []string
 	// EachServer are the flags of one replica, after ServerFlags; it may be nil.

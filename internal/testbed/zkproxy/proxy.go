@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"testing"
@@ -57,6 +58,8 @@ type Proxy struct {
 	// reading is told of the znodes that clients are about to read.
 	reading func(path string)
 	session Session
+	// requests counts what clients asked for, by its type.
+	requests map[int32]int
 
 	partition gate.Gate
 }
@@ -71,19 +74,31 @@ type Session struct {
 // New starts a proxy that ends with the test.
 func New(t testing.TB, servers ...string) *Proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := Start(servers...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: listener, servers: servers, conns: map[net.Conn]bool{}}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.Heal()
-		p.Cut()
-		p.wg.Wait()
-	})
+	t.Cleanup(p.Close)
 	return p
+}
+
+// Start starts a proxy that ends with Close.
+func Start(servers ...string) (*Proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{listener: listener, servers: servers, conns: map[net.Conn]bool{}, requests: map[int32]int{}}
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+// Close ends the proxy and every connection.
+func (p *Proxy) Close() {
+	_ = p.listener.Close()
+	p.Heal()
+	p.Cut()
+	p.wg.Wait()
 }
 
 // Addr is where clients connect.
@@ -116,6 +131,14 @@ func (p *Proxy) OnRead(f func(path string)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reading = f
+}
+
+// Requests says how often clients asked for what since the start, by the type that ZooKeeper's
+// ZooDefs.OpCode gives it.
+func (p *Proxy) Requests() map[int32]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.requests)
 }
 
 // Partition lets nothing pass either way until Heal: connections stay, new ones are accepted.
@@ -215,13 +238,21 @@ func (c *connection) request(f []byte, first bool) bool {
 	if first || len(f) < 12 {
 		return true
 	}
-	switch binary.BigEndian.Uint32(f[8:]) {
+	kind := int32(binary.BigEndian.Uint32(f[8:]))
+	c.count(kind)
+	switch kind {
 	case opGet:
 		c.tell(f)
 	case opMulti:
 		return c.transaction(f)
 	}
 	return true
+}
+
+func (c *connection) count(kind int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests[kind]++
 }
 
 // tell tells of a read.
