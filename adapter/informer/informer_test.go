@@ -16,8 +16,8 @@ import (
 
 func TestARenewedWatchWaitsForItsFirstPicture(t *testing.T) {
 	inner := watch.NewFake()
-	var i Informer
-	w := renewed(inner, i.Hear, time.Millisecond, true)
+	i := Informer{cfg: Config{Renew: time.Millisecond}}
+	w := i.renewed(inner, func() {}, true)
 	defer w.Stop()
 	end := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}}}
 	go func() {

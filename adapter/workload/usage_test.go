@@ -157,7 +157,7 @@ func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
 	k.Apply(t, ns, workload3)
 	k.Apply(t, ns, withSidecar)
 	kinds := []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Sided", StatefulSet: "sided"}}
-	_, rec := runKinds(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, kinds, c)
+	_, rec := runKinds(t, Config{Namespace: ns, MetricsInterval: time.Second, Renew: time.Second}, kinds, c)
 	samples := func(kind string, n int) observed.PodUsage {
 		got, _ := observedtest.Await(t, rec, 0, "usage of "+kind, func(u observed.PodUsage) bool { return u.Kind == kind && len(u.Usage) == n })
 		return got
