@@ -92,12 +92,12 @@ func New[L runtime.Object](cfg Config, example runtime.Object, client any, api A
 			late := time.AfterFunc(max(cfg.Renew, firstSilence), cancel)
 			w, err := api.Watch(bounded, cfg.only(o))
 			late.Stop()
-			i.answered(ctx, err, !cfg.Proven)
+			first := o.SendInitialEvents != nil // begins with all there is, which may take its time
+			i.answered(ctx, err, !cfg.Proven && !first)
 			if err != nil {
 				cancel()
 				return nil, err
 			}
-			first := o.SendInitialEvents != nil // begins with all there is, which may take its time
 			return i.renewed(w, cancel, first), nil
 		},
 	}
@@ -220,10 +220,12 @@ func (i *Informer) renewed(inner watch.Interface, cancel func(), first bool) wat
 	return outer
 }
 
+// pass passes events on. All there is counts as heard when it is complete: until then the informer
+// has what it had.
 func (i *Informer) pass(inner watch.Interface, to chan<- watch.Event, stopped <-chan struct{}, first bool) {
-	silence := i.cfg.Renew
+	silence, reopen := i.cfg.Renew, i.reopen
 	if first {
-		silence = firstSilence
+		silence, reopen = firstSilence, nil
 	}
 	silent := time.NewTimer(silence)
 	defer silent.Stop()
@@ -233,17 +235,17 @@ func (i *Informer) pass(inner watch.Interface, to chan<- watch.Event, stopped <-
 			return
 		case <-silent.C:
 			return
-		case <-i.reopen:
+		case <-reopen:
 			return
 		case e, ok := <-inner.ResultChan():
 			if !ok {
 				return
 			}
-			if e.Type != watch.Error && !(i.cfg.Proven && e.Type == watch.Bookmark) {
-				i.Hear()
-			}
 			if first && endsFirstList(e) {
-				first, silence = false, i.cfg.Renew
+				first, silence, reopen = false, i.cfg.Renew, i.reopen
+			}
+			if !first && e.Type != watch.Error && !(i.cfg.Proven && e.Type == watch.Bookmark) {
+				i.Hear()
 			}
 			select {
 			case <-stopped:
