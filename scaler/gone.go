@@ -18,7 +18,7 @@ import (
 // podList is the last list, what it was wanted for, and when it is repeated if that is wanted still.
 type podList struct {
 	observed.PodList
-	wants map[string]int
+	wants map[want]int
 	next  time.Time
 	// failure is why the latest try brought none; empty: it did.
 	failure string
@@ -42,14 +42,24 @@ type unseen struct {
 
 func (m *unseen) none() bool { return len(m.uids)+len(m.beyond)+len(m.silent) == 0 }
 
-// wants is what a list is wanted for.
-func (m *unseen) wants() map[string]int {
-	wants := maps.Clone(m.uids)
-	for _, n := range m.beyond {
-		wants[fmt.Sprint("beyond ", n)] = 1
+// want is one thing that a list is wanted for: a pod, or an ordinal beyond the size.
+type want struct {
+	uid    string
+	silent bool
+	beyond int
+}
+
+// wants are all of them, and how often.
+func (m *unseen) wants() map[want]int {
+	wants := map[want]int{}
+	for uid, n := range m.uids {
+		wants[want{uid: uid}] = n
 	}
 	for uid := range m.silent {
-		wants["silent "+uid] = 1
+		wants[want{uid: uid, silent: true}] = 1
+	}
+	for _, n := range m.beyond {
+		wants[want{beyond: n}] = 1
 	}
 	return wants
 }

@@ -63,7 +63,7 @@ func (s *Source) samples(ctx context.Context, kinds []config.Kind) func(config.K
 	}
 	others := len(s.pods.GetStore().ListKeys()) - own
 	if others <= perList*(len(selectors)-1) {
-		list, err := s.list(ctx, "the namespace", "")
+		list, err := s.list(ctx, s.cfg.Namespace, "")
 		return func(config.Kind) (samples, error) { return list, err }
 	}
 	return func(k config.Kind) (samples, error) {
