@@ -15,7 +15,7 @@ import (
 // That a pod is gone is proven by a pod list alone, begun after what it is to prove (protocol rule
 // 6 ii). The snapshot, which is of one StatefulSet and by watches, only says when to ask for one.
 
-// podList is the last list, what it was wanted for, and when it is repeated if that is wanted still.
+// podList is the last list, what it was wanted for, and when it is repeated if it still is.
 type podList struct {
 	observed.PodList
 	wants map[want]int
@@ -64,8 +64,8 @@ func (m *unseen) wants() map[want]int {
 	return wants
 }
 
-// unseenPods finds flights from pods that the snapshot does not show, or that are silent, and ordinals
-// without a pod.
+// unseenPods finds flights from pods that the snapshot does not show, or that are silent, and
+// ordinals without a pod.
 func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) unseen {
 	m := unseen{uids: map[string]int{}, from: map[int]bool{}, silent: map[string]bool{}}
 	for _, f := range flights {

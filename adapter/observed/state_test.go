@@ -170,8 +170,8 @@ func TestAFailureKeepsWhatWasReadAndItsAge(t *testing.T) {
 	require.Empty(t, s.Snapshot(at(31)).Kind("Thing").Sources.Store.Error, "nor does a failure from before a read break it")
 }
 
-// A source that follows objects says by Read that they are as it told. Of another StatefulSet it has
-// told nothing yet.
+// A source that follows objects says by Read that they are as it told. Of another StatefulSet it
+// has told nothing yet.
 func TestWhatWasNotToldIsNotConfirmed(t *testing.T) {
 	s := New("iota", things())
 	for _, source := range []SourceName{SourceCluster, SourceGroups, SourceHPAs} {

@@ -18,8 +18,9 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// The watch of the InstanceGroups, or of the HPAs, is cut without a word. What the fold is given grows
-// older from then on, until the watch has been opened anew; and is called unknown if it cannot be.
+// The watch of the InstanceGroups, or of the HPAs, is cut without a word. What the fold is given
+// grows older from then on, until the watch has been opened anew; and is called unknown if it cannot
+// be.
 func TestAWatchThatIsCutSilentlyGrowsOldAndHeals(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	k.InstallDefinitions(t)

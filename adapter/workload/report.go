@@ -90,8 +90,8 @@ func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
 	}
 }
 
-// tell sends all that is known of a kind if something has changed, and else how old it is, if that is
-// younger than what was told: as old as the older of the two watches.
+// tell sends all that is known of a kind if something has changed, and else how old it is, if that
+// is younger than what was told: as old as the older of the two watches.
 func (s *Source) tell(last map[string]told, sink func(observed.Signal)) map[string]told {
 	moved, at := s.moved.take(), s.heard()
 	next := map[string]told{}

@@ -40,8 +40,9 @@ func TestASilentWatchIsFoundOutWhileWhatItShowedCounts(t *testing.T) {
 	require.LessOrEqual(t, observed.ClusterMaxAge, 30*time.Second)
 }
 
-// The watch of the StatefulSets, or of their pods, is cut without a word. What the fold is given grows
-// older from then on, until the watch has been opened anew; and is called unknown if it cannot be.
+// The watch of the StatefulSets, or of their pods, is cut without a word. What the fold is given
+// grows older from then on, until the watch has been opened anew; and is called unknown if it cannot
+// be.
 func TestAWatchThatIsCutSilentlyGrowsOldAndHeals(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	for resource, label := range map[string]func(Clients, string, string) error{

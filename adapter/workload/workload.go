@@ -1,9 +1,9 @@
 // Package workload follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
-// In: watches on StatefulSets and Pods of one namespace and on Nodes, lists of the StatefulSets, and
-// polls of metrics.k8s.io. Out: of each kind an observed.Cluster at each change, an observed.Read at
-// each proof that the watches live, and an observed.PodUsage at each poll; or observed.Failed. An
-// observed.PodList when it is asked for.
+// In: watches on StatefulSets and Pods of one namespace and on Nodes, lists of the StatefulSets,
+// polls of metrics.k8s.io. Out: of each kind an observed.Cluster at each change, an observed.Read
+// at each proof that the watches live, and an observed.PodUsage at each poll; or observed.Failed.
+// An observed.PodList when it is asked for.
 // Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
 // a PodList; an age grows unless the API server was heard.
 //

@@ -52,8 +52,8 @@ func (r *registrar) certificate() dynamiccertificates.CertKeyContentProvider {
 	return r.keeper
 }
 
-// How often everything is looked at though no watch shows a change; while one of them cannot be had,
-// as after an update of the server alone, whose Role does not let it watch; and after a failure.
+// How often everything is looked at though no watch shows a change; while a watch cannot be had, as
+// after an update of the server alone, whose Role does not let it watch; and after a failure.
 const (
 	registrarPeriod    = 5 * time.Minute
 	registrarUnwatched = 10 * time.Second

@@ -18,16 +18,17 @@ import (
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
 )
 
-// atRest is how much one replica may ask of the API server a minute while nothing happens: a fifth of
-// the 126 requests of before its watches lasted.
+// atRest is how much one replica may ask of the API server a minute while nothing happens: a fifth
+// of the 126 requests of before its watches lasted.
 const atRest = 25.2
 
 // TestAtRestTheAPIServerIsLeftAlone counts what two replicas ask of the API server while nothing
-// happens. The Lease is left out: the length of a term says how often it is renewed.
+// happens. The Lease is left out: the length of a term says how often it is renewed. It has the
+// APIServices: those of another test, which come and go, would be looked at.
 func TestAtRestTheAPIServerIsLeftAlone(t *testing.T) {
 	const replicas, rest = 2, 3 * time.Minute
 	var api apiProxy
-	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
+	w := start(t, func(_ *servers.Env, o *product.Options) {
 		o.Before = func(_ context.Context, s *product.Stack) error { return api.lead(t, s) }
 		o.Replicas, o.SelfManagedCert = replicas, true
 	})
@@ -93,8 +94,8 @@ func TestAPodsWatchThatIsSilentBlinds(t *testing.T) {
 }
 
 // TestAPodIsSoughtWhenThatIsWanted has ticks so rare that none is due in this test. The pod of an
-// instance that acknowledges nothing is deleted while something is in flight from it: that alone has
-// the pods listed, and what was in flight arrives.
+// instance that acknowledges nothing is deleted while something is in flight from it: that alone
+// has the pods listed, and what was in flight arrives.
 func TestAPodIsSoughtWhenThatIsWanted(t *testing.T) {
 	var api apiProxy
 	w := startBeside(t, func(_ *servers.Env, o *product.Options) {
