@@ -441,7 +441,7 @@ func TestSessionKeys(t *testing.T) {
 func TestOnlyOurAPIServicesAreTouched(t *testing.T) {
 	tr := newTree(t, "shardscaler")
 	roles := tr.build(t, "cluster/base")
-	for overlay, want := range map[string][]string{"base": {"get"}, "overlays/self-managed-cert": {"get", "patch"}} {
+	for overlay, want := range map[string][]string{"base": {"get", "list", "watch"}, "overlays/self-managed-cert": {"get", "list", "watch", "patch"}} {
 		var verbs []string
 		for _, object := range tr.build(t, overlay) {
 			role, _, _ := unstructured.NestedString(object.Object, "roleRef", "name")
@@ -631,6 +631,7 @@ func TestRights(t *testing.T) {
 		{"get", "apiregistration.k8s.io", "apiservices", "v1beta1.external.metrics.k8s.io", "", true},
 		{"patch", "apiregistration.k8s.io", "apiservices", "v1beta2.custom.metrics.k8s.io", "", true},
 		{"update", "", "secrets", "shardscaler-self-managed-cert", namespace, true},
+		{"watch", "", "secrets", "shardscaler-self-managed-cert", namespace, true},
 		{"create", "", "secrets", "", namespace, true},
 
 		{"get", "apiregistration.k8s.io", "apiservices", "v1beta1.metrics.k8s.io", "", false},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/scaler/decide"
 )
@@ -14,34 +15,68 @@ import (
 // That a pod is gone is proven by a pod list alone, begun after what it is to prove (protocol rule
 // 6 ii). The snapshot, which is of one StatefulSet and by watches, only says when to ask for one.
 
-// podList is the last list, and when the next one may be asked for.
+// podList is the last list, what it was wanted for, and when it is repeated if it still is.
 type podList struct {
 	observed.PodList
-	next time.Time
+	wants map[want]int
+	next  time.Time
 	// failure is why the latest try brought none; empty: it did.
 	failure string
 }
 
-// listShare bounds the time that goes into lists: one part of so many.
+// listShare bounds the time that goes into lists that are repeated: one part of so many.
 const listShare = 20
 
 // unseen is what the snapshot does not show, and what a pod list is to conclude from that.
 type unseen struct {
-	// uids are those of pods that something in flight was taken from, from their ordinals.
-	uids map[string]bool
+	// uids are those of pods that something in flight was taken from, with how often, from their
+	// ordinals.
+	uids map[string]int
 	from map[int]bool
 	// beyond are ordinals beyond the size that have znodes.
 	beyond []int
+	// silent are uids of such pods that the snapshot shows, and whose status is gone: it may be
+	// that only the watch is behind.
+	silent map[string]bool
 }
 
-func (m *unseen) none() bool { return len(m.uids)+len(m.beyond) == 0 }
+func (m *unseen) none() bool { return len(m.uids)+len(m.beyond)+len(m.silent) == 0 }
 
-// unseenPods finds flights from pods that the snapshot does not show, and ordinals without a pod.
+// want is one thing that a list is wanted for: a pod, or an ordinal beyond the size.
+type want struct {
+	uid    string
+	silent bool
+	beyond int
+}
+
+// wants are all of them, and how often.
+func (m *unseen) wants() map[want]int {
+	wants := map[want]int{}
+	for uid, n := range m.uids {
+		wants[want{uid: uid}] = n
+	}
+	for uid := range m.silent {
+		wants[want{uid: uid, silent: true}] = 1
+	}
+	for _, n := range m.beyond {
+		wants[want{beyond: n}] = 1
+	}
+	return wants
+}
+
+// unseenPods finds flights from pods that the snapshot does not show, or that are silent, and
+// ordinals without a pod.
 func unseenPods(in *decide.Input, d *decide.Decision, flights []orders.Flight) unseen {
-	m := unseen{uids: map[string]bool{}, from: map[int]bool{}}
+	m := unseen{uids: map[string]int{}, from: map[int]bool{}, silent: map[string]bool{}}
 	for _, f := range flights {
-		if f.Pod != "" && (!present(in, f.From) || f.Pod != in.Observed.Instance(f.From).Occupant().UID) {
-			m.uids[f.Pod], m.from[f.From] = true, true
+		inst := in.Observed.Instance(f.From)
+		switch {
+		case f.Pod == "":
+		case !present(in, f.From) || f.Pod != inst.Occupant().UID:
+			m.uids[f.Pod]++
+			m.from[f.From] = true
+		case in.Config.HandOff == config.HandOffAcknowledged && (inst.List == nil || inst.List.Status == nil):
+			m.silent[f.Pod] = true
 		}
 	}
 	for _, inst := range in.Observed.Instances {
@@ -64,7 +99,10 @@ func orderGone(in *decide.Input, a *answers, o *orders.Orders) {
 		return
 	}
 	o.PodsAt = a.pods.Begun
-	gone := maps.Clone(a.unseen.uids)
+	gone := maps.Clone(a.unseen.silent)
+	for uid := range a.unseen.uids {
+		gone[uid] = true
+	}
 	for _, uid := range a.pods.UIDs {
 		delete(gone, uid)
 	}
@@ -91,12 +129,26 @@ func podName(in *decide.Input, ordinal int) string {
 	return fmt.Sprintf("%s-%d", in.Config.StatefulSet, ordinal)
 }
 
-// listPods lists the pods, unless the last list is a moment old. It counts only if the StatefulSet
-// is still there after it: an API server that has lost its store has no pods either.
-func (s *Scaler) listPods(ctx context.Context, in *decide.Input) {
-	if in.Now.Before(s.pods.next) {
-		return
+// listDue says whether the pods are to be listed: at once for what was not wanted before, however
+// lately the last list was made. One is repeated only for what the snapshot does not show.
+func (s *Scaler) listDue(now time.Time, m *unseen) bool {
+	before, wants := s.pods.wants, m.wants()
+	s.pods.wants = wants
+	due := !now.Before(s.pods.next)
+	if s.pods.failure != "" {
+		return due && len(wants) > 0
 	}
+	for what, n := range wants {
+		if n > before[what] {
+			return true
+		}
+	}
+	return due && len(m.uids)+len(m.beyond) > 0
+}
+
+// listPods lists the pods. It counts only if the StatefulSet is still there after it: an API server
+// that has lost its store has no pods either.
+func (s *Scaler) listPods(ctx context.Context, in *decide.Input) {
 	begun := s.cfg.Now()
 	list, err := s.act.ListPods(ctx)
 	if err == nil {

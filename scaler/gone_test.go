@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/stretchr/testify/require"
 )
@@ -145,6 +146,52 @@ func TestPodsAreListedOncePerPeriod(t *testing.T) {
 		w.tick(s, 200*time.Millisecond)
 	}
 	require.Equal(t, 2, w.podLists)
+}
+
+// What calls for a list is answered by one in the tick that sees it, and not when a period is over.
+func TestPodsAreListedAtOnceForWhatWasNotWantedBefore(t *testing.T) {
+	w, s, uid := flying(t)
+	s.Every(time.Hour)
+	soon := func(lists int, why string) {
+		t.Helper()
+		for range 3 { // once is enough
+			w.tick(s, 200*time.Millisecond)
+		}
+		require.Equal(t, lists, w.podLists, why)
+	}
+	soon(0, "all is well")
+	w.absent = map[int]bool{2: true}
+	soon(1, "the status of the instance is gone, and its pod is shown")
+	require.False(t, w.orders.GonePods[uid], "it is there")
+	w.unseen = map[int]bool{2: true}
+	soon(2, "its pod is not shown")
+	w.flights = append(w.flights, w.flights[0])
+	soon(3, "more is in flight from it: what was revoked after a list is not judged by it")
+	w.unseen[1], w.flights = true, append(w.flights, orders.Flight{From: 1, Pod: w.pods[1]})
+	soon(4, "a second pod is not shown")
+	w.flights = nil
+	soon(4, "nothing is in flight")
+	w.flights = []orders.Flight{{From: 2, Pod: uid}}
+	soon(5, "something is again")
+
+	w.podListErr = errors.New("the API server is away")
+	w.flights = append(w.flights, w.flights[0])
+	soon(6, "it is not asked again and again")
+	require.NotEmpty(t, w.orders.PodsUnknown)
+}
+
+// The watch of the pods may be silent while ZooKeeper shows that an instance has ended.
+func TestAPodThatIsShownIsGoneByAPodList(t *testing.T) {
+	w, s, uid := flying(t)
+	s.Every(time.Hour)
+	w.absent, w.noPods = map[int]bool{2: true}, true
+	w.tick(s, 200*time.Millisecond)
+	require.True(t, w.orders.GonePods[uid])
+	require.Equal(t, w.now, w.orders.PodsAt)
+	w.cfg.HandOff = config.HandOffImmediate
+	w.tick(s, 200*time.Millisecond)
+	require.False(t, w.orders.GonePods[uid], "it has no status ever")
+	require.Equal(t, 1, w.podLists)
 }
 
 // Builds before the pod list kept the uids of the pods they had seen: that is passed over.

@@ -34,8 +34,11 @@ func (s *Scaler) ask(ctx context.Context, in *decide.Input, d *decide.Decision, 
 		return a
 	}
 	if a.suspended == "" {
-		if a.unseen = unseenPods(in, d, s.engine.InFlight()); !a.unseen.none() {
+		a.unseen = unseenPods(in, d, s.engine.InFlight())
+		if s.listDue(in.Now, &a.unseen) {
 			s.listPods(ctx, in)
+		}
+		if !a.unseen.none() {
 			a.pods = s.pods
 		}
 	}

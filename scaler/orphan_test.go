@@ -94,8 +94,8 @@ func (p *platform) follow() {
 	meta, err := metadata.NewForConfig(cfg)
 	require.NoError(p.t, err)
 	log := slog.New(slog.NewTextHandler(p.t.Output(), nil))
-	source := workload.New(workload.Config{Namespace: p.ns, Probe: time.Second},
-		workload.Clients{Kube: p.kube, Metrics: metrics}, prometheus.NewRegistry())
+	source := workload.New(workload.Config{Namespace: p.ns, Renew: time.Second},
+		workload.Clients{Kube: p.kube, Metadata: meta, Metrics: metrics}, prometheus.NewRegistry())
 	source.Configure([]config.Kind{p.cfg})
 	p.state.Configure([]config.Kind{p.cfg})
 	ctx, cancel := context.WithCancel(context.Background())

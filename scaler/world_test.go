@@ -58,6 +58,7 @@ type world struct {
 	// snapshot does not know yet.
 	strangers  map[string]string
 	unseen     map[int]bool
+	absent     map[int]bool // instances whose status is not there
 	flights    []orders.Flight
 	podLists   int
 	noPods     bool // an API server that has lost its store
@@ -241,6 +242,9 @@ func (w *world) snapshot() observed.Kind {
 			listed = 0
 		}
 		i := observed.Instance{Ordinal: n, List: &observed.List{Count: listed}}
+		if w.cfg.HandOff == config.HandOffAcknowledged && !w.absent[n] {
+			i.List.Status = &observed.Status{PodUID: uid}
+		}
 		if uid != "" {
 			old := time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC)
 			i.Pod = &observed.Pod{Name: fmt.Sprintf("iota-dac-%d", n), UID: uid, Phase: "Running", Ready: w.ready[n], Created: old, Started: old, ReadyChanged: old}

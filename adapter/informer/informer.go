@@ -3,7 +3,7 @@
 // In: list and watch of one resource of the API. Out: the objects, in the informer's store; when
 // the API server was last heard; when a report of changes is due.
 // Invariant: only an answer of the API server makes Heard younger. A watch that has died looks like
-// one that is silent, so a watch that has delivered its first list is renewed all the time.
+// one that is silent, so a watch on which nothing was heard for a while is opened anew.
 package informer
 
 import (
@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -27,26 +28,45 @@ import (
 const (
 	// Debounce is how long changes are collected before they are reported.
 	Debounce = 150 * time.Millisecond
-	// DefaultProbe is the time between two proofs that a watch lives.
-	DefaultProbe = 5 * time.Second
-	// RequestTimeout bounds one request of a source's own; lists and watches are the library's.
+	// DefaultRenew is how long nothing is heard on a watch before it is opened anew, so that Limit
+	// comes to observed.ClusterMaxAge.
+	DefaultRenew = 25 * time.Second
+	// QuietRenew is DefaultRenew where a watch is proven otherwise, or its age is not told. The API
+	// server sends a bookmark a minute, so that only a watch that died is opened anew.
+	QuietRenew = 150 * time.Second
+	// Look is the time between two looks at how old a watch is. It costs no request.
+	Look = time.Second
+	// Retry is the time between two requests of a source's own while one fails.
+	Retry = 5 * time.Second
+	// RequestTimeout bounds one request of a source's own, listTimeout a list of all objects.
 	RequestTimeout = 5 * time.Second
+	listTimeout    = time.Minute
 )
 
 // Config is what an Informer keeps.
 type Config struct {
-	// Renew is how long one watch lasts.
+	// Renew is how long nothing is heard on a watch before it is opened anew.
 	Renew time.Duration
+	// Proven says that the watch is proven by other reads, which tell by HearAt. Bookmarks then
+	// prove nothing, nor does the answer to a watch: both may come from a cache of the API server.
+	Proven bool
+	// Name limits the watch to the object of that name; empty: all objects.
+	Name string
 	// Strip drops what is not read before an object is kept. It may see an object twice.
 	Strip    cache.TransformFunc
 	Changed  cache.ResourceEventHandler
 	Indexers cache.Indexers
+	// Failed is called when a list or a watch was refused or not answered; it may be nil.
+	Failed func()
 }
 
 // Informer keeps all objects of one type, and when the API server was last heard about them.
 type Informer struct {
 	cache.SharedIndexInformer
-	heard atomic.Pointer[time.Time]
+	cfg     Config
+	heard   atomic.Pointer[time.Time]
+	failing atomic.Bool
+	reopen  wake.Signal
 }
 
 // API is one resource of the API, as clients offer it.
@@ -57,29 +77,32 @@ type API[L runtime.Object] interface {
 
 // New does not connect. example is an empty object; client is api's: whether lists come as watches.
 func New[L runtime.Object](cfg Config, example runtime.Object, client any, api API[L]) *Informer {
-	i := &Informer{}
+	i := &Informer{cfg: cfg, reopen: wake.New()}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := api.List(ctx, o)
-			if err == nil {
-				i.Hear()
-			}
+			bounded, cancel := context.WithTimeout(ctx, listTimeout)
+			defer cancel()
+			list, err := api.List(bounded, cfg.only(o))
+			i.answered(ctx, err, true)
 			return list, err
 		},
-		// Heard are the bookmark shortly before a watch times out, and the answer to the next.
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			// an answer that does not begin ends, too
+			bounded, cancel := context.WithCancel(ctx)
+			late := time.AfterFunc(max(cfg.Renew, firstSilence), cancel)
+			w, err := api.Watch(bounded, cfg.only(o))
+			late.Stop()
 			first := o.SendInitialEvents != nil // begins with all there is, which may take its time
-			if !first {
-				seconds := int64(max(1, cfg.Renew.Seconds()))
-				o.TimeoutSeconds = &seconds
-			}
-			w, err := api.Watch(ctx, o)
+			i.answered(ctx, err, !cfg.Proven && !first)
 			if err != nil {
+				cancel()
 				return nil, err
 			}
-			i.Hear()
-			return renewed(w, i.Hear, cfg.Renew, first), nil
+			return i.renewed(w, cancel, first), nil
 		},
+	}
+	if cfg.Name != "" {
+		client = plain{}
 	}
 	i.SharedIndexInformer = cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(lw, client), example, 0, cfg.Indexers)
 	// Only an informer that runs, or has stopped, refuses these.
@@ -88,12 +111,42 @@ func New[L runtime.Object](cfg Config, example runtime.Object, client any, api A
 	return i
 }
 
-// Waking wakes at every event of an informer.
-func Waking(changed wake.Signal) cache.ResourceEventHandlerFuncs {
+// plain has the first list come as a list: of one object it is as good.
+type plain struct{}
+
+// IsWatchListSemanticsUnSupported is what client-go asks a client.
+func (plain) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (cfg *Config) only(o metav1.ListOptions) metav1.ListOptions {
+	if cfg.Name != "" {
+		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, cfg.Name).String()
+	}
+	return o
+}
+
+// answered notes what became of a request while ctx, which ends with the informer, has not ended;
+// proof says whether an answer makes Heard younger.
+func (i *Informer) answered(ctx context.Context, err error, proof bool) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		i.failing.Store(true)
+		if i.cfg.Failed != nil {
+			i.cfg.Failed()
+		}
+	case proof:
+		i.Hear()
+	default:
+		i.failing.Store(false)
+	}
+}
+
+// Calling calls note at every event of an informer.
+func Calling(note func()) cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed.Wake() },
-		UpdateFunc: func(any, any) { changed.Wake() },
-		DeleteFunc: func(any) { changed.Wake() },
+		AddFunc:    func(any) { note() },
+		UpdateFunc: func(any, any) { note() },
+		DeleteFunc: func(any) { note() },
 	}
 }
 
@@ -111,10 +164,29 @@ func Await(ctx context.Context, changed wake.Signal, tick <-chan time.Time) bool
 }
 
 // Hear notes that the API server has answered now.
-func (i *Informer) Hear() { i.heard.Store(ptr.To(time.Now())) }
+func (i *Informer) Hear() { i.HearAt(time.Now()) }
+
+// HearAt notes that the API server was asked at, and has answered what the informer has.
+func (i *Informer) HearAt(at time.Time) {
+	i.failing.Store(false)
+	for was := i.heard.Load(); was == nil || was.Before(at); was = i.heard.Load() {
+		if i.heard.CompareAndSwap(was, &at) {
+			return
+		}
+	}
+}
 
 // Heard is when the API server was last heard; zero: it has not been yet.
 func (i *Informer) Heard() time.Time { return ptr.Deref(i.heard.Load(), time.Time{}) }
+
+// Failing says whether the last list or watch was refused or not answered.
+func (i *Informer) Failing() bool { return i.failing.Load() }
+
+// Reopen ends the watch, for the informer to open another one: where there is doubt about it.
+func (i *Informer) Reopen() { i.reopen.Wake() }
+
+// Limit is how old a watch becomes that is opened anew after renew, and whose server answers.
+func Limit(renew time.Duration) time.Duration { return renew + RequestTimeout }
 
 // Silence is an error where what was last heard longer than limit ago, or never.
 func Silence(what string, heard time.Time, limit time.Duration) error {
@@ -127,44 +199,60 @@ func Silence(what string, heard time.Time, limit time.Duration) error {
 	return nil
 }
 
-// renewed is a watch that ends by itself, so that the informer opens another one.
-func renewed(inner watch.Interface, hear func(), renew time.Duration, first bool) watch.Interface {
+// firstSilence is how long a list that comes as a watch may bring nothing.
+const firstSilence = 30 * time.Second
+
+// renewed is a watch that ends by itself when it is silent, so that the informer opens another one.
+// It calls cancel at its end. first: it begins with all there is.
+func (i *Informer) renewed(inner watch.Interface, cancel func(), first bool) watch.Interface {
 	events := make(chan watch.Event)
 	outer := watch.NewProxyWatcher(events)
+	select { // a doubt about its predecessor
+	case <-i.reopen:
+	default:
+	}
 	go func() {
 		defer close(events)
+		defer cancel()
 		defer inner.Stop()
-		pass(inner, hear, events, outer.StopChan(), renew, first)
+		i.pass(inner, events, outer.StopChan(), first)
 	}()
 	return outer
 }
 
-func pass(inner watch.Interface, hear func(), to chan<- watch.Event, stopped <-chan struct{}, renew time.Duration, first bool) {
-	var over <-chan time.Time // nil while the first list is coming
-	if !first {
-		over = time.After(2 * renew) // the server ends it at renew, unless it is frozen
+// pass passes events on. All there is counts as heard when it is complete: until then the informer
+// has what it had.
+func (i *Informer) pass(inner watch.Interface, to chan<- watch.Event, stopped <-chan struct{}, first bool) {
+	silence, reopen := i.cfg.Renew, i.reopen
+	if first {
+		silence, reopen = firstSilence, nil
 	}
+	silent := time.NewTimer(silence)
+	defer silent.Stop()
 	for {
 		select {
 		case <-stopped:
 			return
-		case <-over:
+		case <-silent.C:
+			return
+		case <-reopen:
 			return
 		case e, ok := <-inner.ResultChan():
 			if !ok {
 				return
 			}
-			if e.Type != watch.Error {
-				hear()
-			}
 			if first && endsFirstList(e) {
-				over = time.After(renew)
+				first, silence, reopen = false, i.cfg.Renew, i.reopen
+			}
+			if !first && e.Type != watch.Error && !(i.cfg.Proven && e.Type == watch.Bookmark) {
+				i.Hear()
 			}
 			select {
 			case <-stopped:
 				return
 			case to <- e:
 			}
+			silent.Reset(silence)
 		}
 	}
 }

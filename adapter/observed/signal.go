@@ -29,7 +29,8 @@ type Beat struct {
 	At, Arrived time.Time
 }
 
-// Read says that a source was read completely (a stream: is connected and caught up) at At.
+// Read says that a source was read completely (a stream: is connected and caught up) at At, and
+// that nothing has changed since it told what it has.
 type Read struct {
 	Kind   string
 	Source SourceName

@@ -131,6 +131,12 @@ func (s *State) Snapshot(now time.Time) Snapshot {
 	return snap
 }
 
+// told says whether Read confirms what the source has told. Without that it says nothing: the kind
+// may have another StatefulSet since.
+func told(source SourceName) bool {
+	return source == SourceCluster || source == SourceGroups || source == SourceHPAs
+}
+
 // apply reports whether something a control loop looks at changed, ages and beats excepted.
 func (ks *kindState) apply(sig Signal) bool {
 	switch v := sig.(type) {
@@ -138,6 +144,9 @@ func (ks *kindState) apply(sig Signal) bool {
 		ks.beat(v)
 		return false
 	case Read:
+		if told(v.Source) && !ks.sources[v.Source].Known() {
+			return false
+		}
 		return ks.read(v.Source, v.At)
 	case Failed:
 		return ks.failed(v)
@@ -174,7 +183,8 @@ func replace[T any](ks *kindState, held *T, v T, was, is time.Time, source Sourc
 	}
 	*held = v
 	recovered := ks.read(source, is)
-	ks.dirty, ks.moved = true, true
+	ks.dirty = true
+	ks.moved = ks.moved || !same
 	return !same || recovered
 }
 

@@ -170,6 +170,26 @@ func TestAFailureKeepsWhatWasReadAndItsAge(t *testing.T) {
 	require.Empty(t, s.Snapshot(at(31)).Kind("Thing").Sources.Store.Error, "nor does a failure from before a read break it")
 }
 
+// A source that follows objects says by Read that they are as it told. Of another StatefulSet it
+// has told nothing yet.
+func TestWhatWasNotToldIsNotConfirmed(t *testing.T) {
+	s := New("iota", things())
+	for _, source := range []SourceName{SourceCluster, SourceGroups, SourceHPAs} {
+		s.Apply(Read{Kind: "Thing", Source: source, At: at(1)})
+	}
+	k := s.Snapshot(at(1)).Kind("Thing")
+	require.False(t, k.Sources.Cluster.Known() || k.Sources.Groups.Known() || k.Sources.HPAs.Known())
+
+	s.Apply(Cluster{Kind: "Thing", At: at(2), Workload: &Workload{UID: "a"}})
+	s.Apply(Read{Kind: "Thing", Source: SourceCluster, At: at(3)})
+	require.Equal(t, at(3), s.Snapshot(at(3)).Kind("Thing").Sources.Cluster.At)
+	another := things()
+	another[0].StatefulSet = "another"
+	s.Configure(another)
+	s.Apply(Read{Kind: "Thing", Source: SourceCluster, At: at(4)})
+	require.False(t, s.Snapshot(at(4)).Kind("Thing").Sources.Cluster.Known())
+}
+
 func TestSnapshotsAreValues(t *testing.T) {
 	s := New("iota", things())
 	s.Apply(Cluster{Kind: "Thing", At: at(1), Pods: map[int]Pod{0: {UID: "a", Started: at(0)}}})

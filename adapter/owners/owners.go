@@ -1,7 +1,8 @@
 // Package owners follows what says how large the StatefulSets should be: InstanceGroups, and HPAs.
 //
 // In: watches on InstanceGroups and HorizontalPodAutoscalers of one namespace. Out: observed.Groups
-// and observed.HPAs of each kind at each change and each Probe, as old as their watch; or Failed.
+// and observed.HPAs of each kind at each change, and observed.Read at each proof that their watch
+// lives, as old as that; or Failed.
 // Invariant: either comes without the other, since a cluster without the CustomResourceDefinition
 // has HPAs all the same; an age grows unless the API server was heard.
 package owners
@@ -34,8 +35,9 @@ import (
 // Config is what is followed and how often it is asked.
 type Config struct {
 	Namespace string
-	// Probe is the time between two reports when nothing changes. Default 5s.
-	Probe time.Duration
+	// Renew is how long nothing is heard on a watch before it is opened anew, and the time between
+	// two questions whether the API server has the type. Default informer.DefaultRenew.
+	Renew time.Duration
 }
 
 // Source follows the owners of the sizes of all configured kinds.
@@ -48,7 +50,7 @@ type Source struct {
 
 // New returns a Source without kinds. It does not connect.
 func New(cfg Config, kube kubernetes.Interface, dyn dynamic.Interface, log *slog.Logger) *Source {
-	cfg.Probe = cmp.Or(cfg.Probe, informer.DefaultProbe)
+	cfg.Renew = cmp.Or(cfg.Renew, informer.DefaultRenew)
 	groups := dyn.Resource(v1alpha1.GroupVersion.WithResource(v1alpha1.Resource)).Namespace(cfg.Namespace)
 	hpas := kube.AutoscalingV2().HorizontalPodAutoscalers(cfg.Namespace)
 	s := &Source{
@@ -63,8 +65,10 @@ func New(cfg Config, kube kubernetes.Interface, dyn dynamic.Interface, log *slog
 // Configure replaces the kinds, at any time. They are read only from then on.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds.Store(&kinds)
-	s.groups.changed.Wake()
-	s.hpas.changed.Wake()
+	for _, f := range []*follower{&s.groups, &s.hpas} {
+		f.moved.Store(true)
+		f.changed.Wake()
+	}
 }
 
 // Run follows until ctx ends, whatever fails, and calls sink concurrently. It may be called once.
@@ -85,6 +89,7 @@ type follower struct {
 	probe    func(context.Context) error
 	informer func() *informer.Informer
 	changed  wake.Signal
+	moved    *atomic.Bool // an object has changed, or the kinds have, since that was told
 }
 
 // signal is what the objects say of one of the kinds.
@@ -93,10 +98,14 @@ type signal func(kinds []config.Kind, k config.Kind, at time.Time, objects []any
 func newFollower[L runtime.Object](
 	cfg Config, source observed.SourceName, of signal, example runtime.Object, client any, api informer.API[L],
 ) follower {
-	changed := wake.New()
-	follow := informer.Config{Renew: cfg.Probe, Strip: strip, Changed: informer.Waking(changed)}
+	changed, moved := wake.New(), &atomic.Bool{}
+	note := func() {
+		moved.Store(true)
+		changed.Wake()
+	}
+	follow := informer.Config{Renew: cfg.Renew, Strip: strip, Changed: informer.Calling(note), Failed: changed.Wake}
 	return follower{
-		source: source, signal: of, changed: changed,
+		source: source, signal: of, changed: changed, moved: moved,
 		informer: func() *informer.Informer { return informer.New(follow, example, client, api) },
 		probe: func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
@@ -118,6 +127,7 @@ func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Sig
 	for s.await(ctx, f, sink) {
 		i := f.informer()
 		i.Hear() // the API server has just said that it has the type
+		f.moved.Store(true)
 		watching, cancel := context.WithCancel(ctx)
 		var running sync.WaitGroup
 		running.Go(func() { i.RunWithContext(watching) })
@@ -129,37 +139,53 @@ func (s *Source) follow(ctx context.Context, f *follower, sink func(observed.Sig
 
 // await returns true when the API server has the type, and false when ctx ends.
 func (s *Source) await(ctx context.Context, f *follower, sink func(observed.Signal)) bool {
-	for again := true; again; again = wake.Sleep(ctx, s.cfg.Probe) {
+	for pause := time.Duration(0); wake.Sleep(ctx, pause); {
 		err := f.probe(ctx)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err() == nil
 		}
 		s.failed(f, err, sink)
+		if pause = informer.Retry; errors.Is(err, errNotServed) {
+			pause = s.cfg.Renew
+		}
 	}
 	return false
 }
 
-// report sends every kind's signal at each change and each Probe, as old as the watch, until the
-// type is gone.
+// report sends every kind's signal at each change, and else how old it is, if that is younger than
+// what was sent, until the type is gone: as old as the watch.
 func (s *Source) report(ctx context.Context, f *follower, i *informer.Informer, sink func(observed.Signal)) {
-	for informer.Await(ctx, f.changed, time.After(s.cfg.Probe)) {
+	var told, asked time.Time
+	for informer.Await(ctx, f.changed, time.After(informer.Look)) {
 		heard := i.Heard()
-		if silent := informer.Silence("the watch has", heard, 2*s.cfg.Probe); silent != nil {
+		silent := informer.Silence("the watch has", heard, informer.Limit(s.cfg.Renew))
+		if doubt := silent != nil || i.Failing(); doubt && time.Since(asked) > informer.Retry {
+			asked = time.Now()
 			err := f.probe(ctx)
 			if errors.Is(err, errNotServed) {
 				return
 			}
-			s.failed(f, cmp.Or(err, silent), sink)
-			continue
+			if err = cmp.Or(err, silent); err != nil {
+				s.failed(f, err, sink)
+			}
 		}
 		if !i.HasSynced() {
 			f.changed.Wake() // the first list is still coming
 			continue
 		}
-		kinds, objects := *s.kinds.Load(), i.GetStore().List()
-		for _, k := range kinds {
-			sink(f.signal(kinds, k, heard, objects))
+		moved, kinds := f.moved.Swap(false), *s.kinds.Load()
+		switch {
+		case moved:
+			objects := i.GetStore().List()
+			for _, k := range kinds {
+				sink(f.signal(kinds, k, heard, objects))
+			}
+		case heard.After(told):
+			for _, k := range kinds {
+				sink(observed.Read{Kind: k.Name, Source: f.source, At: heard})
+			}
 		}
+		told = heard
 	}
 }
 

@@ -60,7 +60,7 @@ func TestHPAsAreFollowedWithoutTheDefinitionOfInstanceGroups(t *testing.T) {
 		}
 		return true, nil, apierrors.NewNotFound(schema.GroupResource{Group: "shardscaler.io", Resource: "instancegroups"}, "")
 	})
-	rec := follow(t, Config{Namespace: "iota", Probe: 200 * time.Millisecond}, fake.NewClientset(), dyn)
+	rec := follow(t, Config{Namespace: "iota", Renew: 200 * time.Millisecond}, fake.NewClientset(), dyn)
 	failed, _ := observedtest.Await(t, rec, 0, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceGroups })
 	require.ErrorContains(t, failed.Err, "CustomResourceDefinition")
 	_, mark := observedtest.Await(t, rec, 0, "picture of the HPAs", func(h observed.HPAs) bool { return h.Kind == "Rule" })
@@ -83,7 +83,7 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	require.NoError(t, err)
 	dyn, err := dynamic.NewForConfig(cfg)
 	require.NoError(t, err)
-	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, kube, dyn)
+	rec := follow(t, Config{Namespace: ns, Renew: time.Second}, kube, dyn)
 	groups := func(from, n int, what string, ok func(observed.Groups) bool) (observed.Groups, int) {
 		return observedtest.Await(t, rec, from, what, func(g observed.Groups) bool { return g.Kind == "Thing" && len(g.Groups) == n && ok(g) })
 	}
@@ -140,7 +140,9 @@ func TestInstanceGroupsAndHPAsAreFollowed(t *testing.T) {
 	_, err = k.Run(t.Context(), "-n", ns, "delete", "ig", "--all")
 	require.NoError(t, err)
 	gone, mark := groups(mark, 0, "none again", any)
-	groups(mark, 0, "younger picture, though nothing happens", func(g observed.Groups) bool { return g.At.After(gone.At) })
+	observedtest.Await(t, rec, mark, "proof that it is so later, though nothing happens", func(r observed.Read) bool {
+		return r.Kind == "Thing" && r.Source == observed.SourceGroups && r.At.After(gone.At)
+	})
 }
 
 // kubectl replace removes the annotation and sets spec.replicas to the API's default. The status
@@ -153,7 +155,7 @@ func TestAnInstanceGroupThatWasReplacedIsNotSeeded(t *testing.T) {
 	require.NoError(t, err)
 	dyn, err := dynamic.NewForConfig(cfg)
 	require.NoError(t, err)
-	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
+	rec := follow(t, Config{Namespace: ns, Renew: time.Second}, k.Client(t), dyn)
 	things := strings.ReplaceAll(group, "NAME", "things")
 	k.Apply(t, ns, things)
 	seeded := func(from, wish int, yes bool) (observed.Group, int) {
@@ -190,7 +192,7 @@ func TestADefinitionThatIsGoneIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	dyn, err := dynamic.NewForConfig(cfg)
 	require.NoError(t, err)
-	rec := follow(t, Config{Namespace: ns, Probe: time.Second}, k.Client(t), dyn)
+	rec := follow(t, Config{Namespace: ns, Renew: time.Second}, k.Client(t), dyn)
 	k.Apply(t, ns, strings.ReplaceAll(group, "NAME", "things"))
 	has := func(n int) func(observed.Groups) bool {
 		return func(g observed.Groups) bool { return g.Kind == "Thing" && len(g.Groups) == n }

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
-	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/testbed/observedtest"
@@ -50,7 +49,7 @@ func node(ready corev1.ConditionStatus, since time.Time) *corev1.Node {
 func TestANodeThatIsLostShowsOnItsPods(t *testing.T) {
 	since := time.Unix(1000, 0).UTC()
 	kube := fake.NewClientset(append(placed(), node(corev1.ConditionTrue, since))...)
-	_, rec := run(t, Config{Namespace: "iota", Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
+	_, rec := run(t, Config{Namespace: "iota", Renew: time.Second}, fakes(kube))
 	lost := func(at time.Time) func(observed.Cluster) bool {
 		return func(c observed.Cluster) bool { p, ok := c.Pods[0]; return ok && p.NodeLost.Equal(at) }
 	}
@@ -68,7 +67,7 @@ func TestNodesThatMayNotBeReadHoldNothingUp(t *testing.T) {
 	kube := fake.NewClientset(placed()...)
 	kube.PrependReactor("list", "nodes", func(ktesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") })
 	kube.PrependWatchReactor("nodes", func(ktesting.Action) (bool, watch.Interface, error) { return true, nil, errors.New("forbidden") })
-	_, rec := run(t, Config{Namespace: "iota", Probe: time.Second}, Clients{Kube: kube, Metrics: metricsfake.NewSimpleClientset()})
+	_, rec := run(t, Config{Namespace: "iota", Renew: time.Second}, fakes(kube))
 	c, _ := observedtest.Await(t, rec, 0, "a pod", func(c observed.Cluster) bool { return len(c.Pods) == 1 })
 	require.Zero(t, c.Pods[0].NodeLost)
 }

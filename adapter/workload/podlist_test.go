@@ -69,7 +69,7 @@ func TestPodsOutliveTheirStatefulSet(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	k.Apply(t, ns, workload3)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, clients(t, k))
 	two, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	require.Empty(t, two.Unadopted)
 	uids := func(pods map[int]observed.Pod) map[int]string {

@@ -14,7 +14,6 @@ import (
 	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
-	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
@@ -25,45 +24,84 @@ func (s *Source) poll(ctx context.Context, sink func(observed.Signal)) {
 	for !s.synced() && wake.Sleep(ctx, informer.Debounce) {
 	}
 	for ; ctx.Err() == nil; wake.Sleep(ctx, wake.Until(time.Now(), s.cfg.MetricsInterval, offBeat)) {
-		for _, k := range *s.kinds.Load() {
-			at := time.Now()
-			usage, err := s.usage(ctx, k)
+		kinds, at := *s.kinds.Load(), time.Now()
+		answer := s.samples(ctx, kinds)
+		for _, k := range kinds {
+			list, err := answer(k)
 			switch {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
+				s.doubt.Wake()
 				s.failures.WithLabelValues("metrics").Inc()
 				sink(observed.Failed{Kind: k.Name, Source: observed.SourceMetrics, At: at, Err: err})
 			default:
-				sink(observed.PodUsage{Kind: k.Name, At: at, Usage: usage})
+				sink(observed.PodUsage{Kind: k.Name, At: at, Usage: s.usage(k, list)})
 			}
 		}
 	}
 }
 
+// perList is how many pods' samples cost as much as one more request.
+const perList = 100
+
+// samples are by the names of their pods.
+type samples map[string]*metricsv1beta1.PodMetrics
+
+// samples returns what gets the samples of one of the kinds: from one list of the whole namespace,
+// unless the pods of others in it cost more than a list for each kind. Of 1,000 kinds it is one.
+func (s *Source) samples(ctx context.Context, kinds []config.Kind) func(config.Kind) (samples, error) {
+	selectors, own := map[string]string{}, 0
+	for _, k := range kinds {
+		if set := s.set(k.StatefulSet); set != nil {
+			selectors[k.Name] = metav1.FormatLabelSelector(set.Spec.Selector)
+			own += len(s.named(k.StatefulSet))
+		}
+	}
+	if len(selectors) == 0 {
+		return func(config.Kind) (samples, error) { return nil, nil }
+	}
+	others := len(s.pods.GetStore().ListKeys()) - own
+	if others <= perList*(len(selectors)-1) {
+		list, err := s.list(ctx, s.cfg.Namespace, "")
+		return func(config.Kind) (samples, error) { return list, err }
+	}
+	return func(k config.Kind) (samples, error) {
+		selector, made := selectors[k.Name]
+		if !made {
+			return nil, nil
+		}
+		return s.list(ctx, k.StatefulSet, selector)
+	}
+}
+
+func (s *Source) list(ctx context.Context, of, selector string) (samples, error) {
+	ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
+	defer cancel()
+	list, err := s.clients.Metrics.MetricsV1beta1().PodMetricses(s.cfg.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	if err != nil {
+		return nil, fmt.Errorf("list pod metrics of %s: %w", of, err)
+	}
+	all := make(samples, len(list.Items))
+	for i := range list.Items {
+		all[list.Items[i].Name] = &list.Items[i]
+	}
+	return all, nil
+}
+
 // usage returns the samples of the pods that the StatefulSet owns, by ordinal, as far as there are.
-func (s *Source) usage(ctx context.Context, k config.Kind) (map[int]observed.Usage, error) {
+func (s *Source) usage(k config.Kind, of samples) map[int]observed.Usage {
 	usage := map[int]observed.Usage{}
 	set := s.set(k.StatefulSet)
 	if set == nil {
-		return usage, nil
+		return usage
 	}
-	pods := s.named(set.Name)
-	ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
-	defer cancel()
-	list, err := s.clients.Metrics.MetricsV1beta1().PodMetricses(s.cfg.Namespace).List(ctx,
-		metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(set.Spec.Selector)})
-	if err != nil {
-		return nil, fmt.Errorf("list pod metrics of %s: %w", k.StatefulSet, err)
-	}
-	for i := range list.Items {
-		m := &list.Items[i]
-		n, ok := exact.PodOrdinal(set.Name, m.Name)
-		if pod := pods[n]; ok && pod != nil && metav1.IsControlledBy(pod, set) {
+	for n, pod := range s.named(set.Name) {
+		if m := of[pod.Name]; m != nil && metav1.IsControlledBy(pod, set) {
 			usage[n] = sample(pod, m)
 		}
 	}
-	return usage, nil
+	return usage
 }
 
 func sample(p *corev1.Pod, m *metricsv1beta1.PodMetrics) observed.Usage {

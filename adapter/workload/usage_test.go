@@ -1,13 +1,19 @@
 package workload
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
 
 	"github.com/shardscaler/shardscaler/adapter/observed"
 	"github.com/shardscaler/shardscaler/internal/config"
@@ -157,7 +163,7 @@ func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
 	k.Apply(t, ns, workload3)
 	k.Apply(t, ns, withSidecar)
 	kinds := []config.Kind{{Name: "Thing", StatefulSet: "work"}, {Name: "Sided", StatefulSet: "sided"}}
-	_, rec := runKinds(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, kinds, c)
+	_, rec := runKinds(t, Config{Namespace: ns, MetricsInterval: time.Second, Renew: time.Second}, kinds, c)
 	samples := func(kind string, n int) observed.PodUsage {
 		got, _ := observedtest.Await(t, rec, 0, "usage of "+kind, func(u observed.PodUsage) bool { return u.Kind == kind && len(u.Usage) == n })
 		return got
@@ -175,4 +181,45 @@ func TestUsageIsWhatTheRealMetricsServerKnows(t *testing.T) {
 	require.Equal(t, "its sample lacks container side", sided.MissingCPU)
 	require.Equal(t, "its sample lacks container side", sided.MissingMemory)
 	require.Zero(t, sided.CPU+sided.Memory)
+}
+
+// One list of the namespace serves all kinds, unless the pods of others in it cost more than lists
+// by selector. With 1,000 kinds it is still one.
+func TestSamplesComeByAsFewListsAsAreWorthIt(t *testing.T) {
+	for _, c := range []struct {
+		kinds, others int
+		lists         []string // by selector
+	}{
+		{kinds: 1, others: 0, lists: []string{""}},
+		{kinds: 1, others: 1, lists: []string{"app=set-0"}},
+		{kinds: 2, others: perList, lists: []string{""}},
+		{kinds: 2, others: perList + 1, lists: []string{"app=set-0", "app=set-1"}},
+		{kinds: 1000, others: 2000, lists: []string{""}},
+	} {
+		metrics := metricsfake.NewSimpleClientset()
+		s := New(Config{Namespace: "iota"}, Clients{Kube: fake.NewClientset(), Metrics: metrics}, prometheus.NewRegistry())
+		var kinds []config.Kind
+		for i := range c.kinds {
+			name := fmt.Sprint("set-", i)
+			kinds = append(kinds, config.Kind{Name: fmt.Sprint("Kind", i), StatefulSet: name})
+			require.NoError(t, s.sets.GetStore().Add(&appsv1.StatefulSet{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: name},
+				Spec:       appsv1.StatefulSetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}},
+			}))
+			require.NoError(t, s.pods.GetStore().Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: name + "-0"}}))
+		}
+		for i := range c.others {
+			require.NoError(t, s.pods.GetStore().Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "iota", Name: fmt.Sprintf("other-%d-x", i)}}))
+		}
+		answer := s.samples(t.Context(), kinds)
+		for _, k := range kinds {
+			_, err := answer(k)
+			require.NoError(t, err)
+		}
+		var lists []string
+		for _, a := range metrics.Actions() {
+			lists = append(lists, a.(ktesting.ListAction).GetListRestrictions().Labels.String())
+		}
+		require.Equal(t, c.lists, lists, "%d kinds and %d pods of others", c.kinds, c.others)
+	}
 }

@@ -1,17 +1,23 @@
 // Package workload follows the StatefulSets, their pods and the pods' use of CPU and memory.
 //
-// In: watches on StatefulSets and Pods of one namespace and on Nodes, and polls of metrics.k8s.io.
-// Out: of each kind an observed.Cluster at each change and each proof that the watches live, and an
-// observed.PodUsage at each poll; or observed.Failed. An observed.PodList when it is asked for.
+// In: watches on StatefulSets and Pods of one namespace and on Nodes, lists of the StatefulSets,
+// polls of metrics.k8s.io. Out: of each kind an observed.Cluster at each change, an observed.Read
+// at each proof that the watches live, and an observed.PodUsage at each poll; or observed.Failed.
+// An observed.PodList when it is asked for.
 // Invariant: a pod counts only if its controller is the StatefulSet by uid, and it is gone only by
 // a PodList; an age grows unless the API server was heard.
+//
+//	workload.go  what is followed, and what it says of a kind
+//	report.go    tells it, or that nothing has changed
+//	proof.go     asks the API server whether the watches live
+//	nodes.go     the nodes of pods that are not ready
+//	usage.go     the pods' use of CPU and memory
+//	podlist.go   which pods there are, for who has to know that one is gone
 package workload
 
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +27,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
 
@@ -39,16 +45,19 @@ import (
 type Config struct {
 	Namespace string
 	// MetricsInterval is the time between two polls of metrics.k8s.io, by the clock at its
-	// multiples: so all replicas have the same samples. Default 10s.
+	// multiples: so all replicas have the same samples. Default 15s, as often as metrics-server
+	// has new ones and as an HPA looks.
 	MetricsInterval time.Duration
-	// Probe is the time between two proofs that the watches live. Default 5s.
-	Probe time.Duration
+	// Renew is how long nothing is heard on a watch before it is proven anew: the pods' by another
+	// one, the StatefulSets' by a list. Default informer.DefaultRenew.
+	Renew time.Duration
 }
 
-// Clients are the two APIs that are read.
+// Clients are the APIs that are read.
 type Clients struct {
-	Kube    kubernetes.Interface
-	Metrics metricsclient.Interface
+	Kube     kubernetes.Interface
+	Metadata metadata.Interface
+	Metrics  metricsclient.Interface
 }
 
 // Source follows the StatefulSets of all configured kinds.
@@ -60,19 +69,22 @@ type Source struct {
 
 	sets, pods, nodes *informer.Informer
 	changed           wake.Signal
-	// telling is held while a signal is made and sent: an older one never comes after a younger.
-	telling sync.Mutex
+	moved             moved
+	// doubt wakes prove: a request has failed.
+	doubt wake.Signal
+	// nodesAsked is when the nodes were asked for last, for report alone.
+	nodesAsked time.Time
 }
 
 // New returns a Source without kinds. It does not connect.
 func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
-	cfg.MetricsInterval = cmp.Or(cfg.MetricsInterval, 10*time.Second)
-	cfg.Probe = cmp.Or(cfg.Probe, informer.DefaultProbe)
-	s := &Source{cfg: cfg, clients: clients, failures: newFailures(reg), changed: wake.New()}
+	cfg.MetricsInterval = cmp.Or(cfg.MetricsInterval, 15*time.Second)
+	cfg.Renew = cmp.Or(cfg.Renew, informer.DefaultRenew)
+	s := &Source{cfg: cfg, clients: clients, failures: newFailures(reg), changed: wake.New(), doubt: wake.New()}
 	kube, ns := clients.Kube, cfg.Namespace
-	sets := informer.Config{Renew: cfg.Probe, Strip: strip, Changed: informer.Waking(s.changed)}
-	pods, nodes := sets, sets
-	pods.Indexers, nodes.Changed = cache.Indexers{bySet: setNameOf}, nodeChanges(s.changed)
+	sets := informer.Config{Renew: informer.QuietRenew, Proven: true, Strip: strip, Changed: s.changes(setOf), Failed: s.doubt.Wake}
+	pods := informer.Config{Renew: cfg.Renew, Strip: strip, Changed: s.changes(setOfPod), Failed: s.doubt.Wake, Indexers: cache.Indexers{bySet: setNameOf}}
+	nodes := informer.Config{Renew: informer.QuietRenew, Strip: strip, Changed: s.nodeChanges()}
 	s.sets = informer.New(sets, &appsv1.StatefulSet{}, kube, kube.AppsV1().StatefulSets(ns))
 	s.pods = informer.New(pods, &corev1.Pod{}, kube, kube.CoreV1().Pods(ns))
 	s.nodes = informer.New(nodes, &corev1.Node{}, kube, kube.CoreV1().Nodes())
@@ -83,6 +95,7 @@ func New(cfg Config, clients Clients, reg prometheus.Registerer) *Source {
 // Configure replaces the kinds, at any time. They are read only from then on.
 func (s *Source) Configure(kinds []config.Kind) {
 	s.kinds.Store(&kinds)
+	s.moved.all()
 	s.changed.Wake()
 }
 
@@ -102,25 +115,6 @@ func (s *Source) Run(ctx context.Context, sink func(observed.Signal)) error {
 // synced says whether both watches have delivered their first complete list.
 func (s *Source) synced() bool { return s.sets.HasSynced() && s.pods.HasSynced() }
 
-func (s *Source) report(ctx context.Context, sink func(observed.Signal)) {
-	for informer.Await(ctx, s.changed, nil) {
-		if !s.synced() {
-			s.changed.Wake() // the first lists are still coming
-			continue
-		}
-		for _, k := range *s.kinds.Load() {
-			s.tell(k, sink)
-		}
-	}
-}
-
-// tell sends what is known of a kind, as old as the older of the two watches.
-func (s *Source) tell(k config.Kind, sink func(observed.Signal)) {
-	s.telling.Lock()
-	defer s.telling.Unlock()
-	sink(s.cluster(k, s.heard()))
-}
-
 // heard is when the API server was last heard on both watches.
 func (s *Source) heard() time.Time {
 	return slices.MinFunc([]time.Time{s.sets.Heard(), s.pods.Heard()}, time.Time.Compare)
@@ -129,61 +123,6 @@ func (s *Source) heard() time.Time {
 func newFailures(reg prometheus.Registerer) *prometheus.CounterVec {
 	return meter.In(reg).Counters("shardscaler_cluster_failures_total",
 		"Failed reads of the Kubernetes API: watch (StatefulSets and pods) or metrics (metrics.k8s.io).", "api")
-}
-
-var errWatchLags = errors.New("the watch lags behind the API server")
-
-// prove asks the API server about each StatefulSet now and then, and the watches for what it said:
-// it finds out a watch that stands still, and a server that has lost its store.
-func (s *Source) prove(ctx context.Context, sink func(observed.Signal)) {
-	for ; ctx.Err() == nil; wake.Sleep(ctx, s.cfg.Probe) {
-		for _, k := range *s.kinds.Load() {
-			at := time.Now()
-			if err := s.proof(ctx, k); err != nil {
-				if ctx.Err() != nil {
-					return
-				}
-				s.failures.WithLabelValues("watch").Inc()
-				sink(observed.Failed{Kind: k.Name, Source: observed.SourceCluster, At: at, Err: err})
-				continue
-			}
-			s.tell(k, sink)
-		}
-	}
-}
-
-// settleTime is how long the watch may need to deliver what the API server has just answered.
-const settleTime = 2 * time.Second
-
-func (s *Source) proof(ctx context.Context, k config.Kind) error {
-	ctx, cancel := context.WithTimeout(ctx, informer.RequestTimeout)
-	defer cancel()
-	live, err := s.clients.Kube.AppsV1().StatefulSets(s.cfg.Namespace).Get(ctx, k.StatefulSet, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("get StatefulSet %s: %w", k.StatefulSet, err)
-	}
-	want := ""
-	if err == nil {
-		want = live.ResourceVersion
-	}
-	before := s.seen(k.StatefulSet)
-	ctx, cancel = context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	for again := true; again; again = wake.Sleep(ctx, 50*time.Millisecond) {
-		// A version that moved since the answer is a watch that lives.
-		if now := s.seen(k.StatefulSet); s.synced() && (now == want || now != before) {
-			return informer.Silence("the watches have", s.heard(), 2*s.cfg.Probe)
-		}
-	}
-	return errWatchLags
-}
-
-// seen is the resourceVersion of the StatefulSet as the watch has it; empty: it has none.
-func (s *Source) seen(name string) string {
-	if set := s.set(name); set != nil {
-		return set.ResourceVersion
-	}
-	return ""
 }
 
 func (s *Source) set(name string) *appsv1.StatefulSet {

@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,9 +13,12 @@ import (
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/metadata"
+	metadatafake "k8s.io/client-go/metadata/fake"
 	ktesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/util/retry"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned"
@@ -52,6 +54,22 @@ func runKinds(t *testing.T, cfg Config, kinds []config.Kind, clients Clients) (*
 	return s, rec
 }
 
+// fakes are clients of which that of the metadata has the StatefulSets of kube.
+func fakes(kube *fake.Clientset) Clients {
+	scheme := metadatafake.NewTestScheme()
+	_ = metav1.AddMetaToScheme(scheme)
+	meta := metadatafake.NewSimpleMetadataClient(scheme)
+	meta.PrependReactor("list", "statefulsets", func(a ktesting.Action) (bool, runtime.Object, error) {
+		all, err := kube.AppsV1().StatefulSets(a.GetNamespace()).List(context.Background(), metav1.ListOptions{})
+		list := &metav1.List{}
+		for i := 0; err == nil && i < len(all.Items); i++ {
+			list.Items = append(list.Items, runtime.RawExtension{Object: &metav1.PartialObjectMetadata{ObjectMeta: all.Items[i].ObjectMeta}})
+		}
+		return true, list, err
+	})
+	return Clients{kube, meta, metricsfake.NewSimpleClientset()}
+}
+
 func TestAWatchThatIsSilentIsFoundOut(t *testing.T) {
 	kube := fake.NewClientset()
 	var opened atomic.Int32
@@ -63,19 +81,33 @@ func TestAWatchThatIsSilentIsFoundOut(t *testing.T) {
 		}
 		return false, nil, nil
 	})
-	s, rec := run(t, Config{Namespace: "iota", Probe: 600 * time.Millisecond}, Clients{kube, metricsfake.NewSimpleClientset()})
+	s, rec := run(t, Config{Namespace: "iota", Renew: 600 * time.Millisecond}, fakes(kube))
 	first, mark := observedtest.Await(t, rec, 0, "picture", func(observed.Cluster) bool { return true })
 	require.Nil(t, first.Workload)
-	_, mark = observedtest.Await(t, rec, mark, "younger picture, though nothing happens", func(c observed.Cluster) bool {
-		return c.At.After(first.At) && opened.Load() > 2
-	})
+	mark = younger(t, rec, mark, first.At)
+	require.Eventually(t, func() bool { return opened.Load() > 2 }, time.Minute, time.Millisecond)
 	deaf.Store(true)
 	failed, mark := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
 	require.ErrorContains(t, failed.Err, "silent")
 	require.Eventually(t, func() bool { return s.pods.Heard().Before(s.sets.Heard()) }, time.Minute, time.Millisecond, "the StatefulSets are heard on")
 	require.Equal(t, s.pods.Heard(), s.heard(), "a picture is as old as the older of the two")
 	deaf.Store(false)
-	observedtest.Await(t, rec, mark, "picture", func(c observed.Cluster) bool { return c.At.After(failed.At) })
+	younger(t, rec, mark, failed.At)
+}
+
+// younger waits until all is known as it was after a moment.
+func younger(t *testing.T, rec *observedtest.Recorder, from int, than time.Time) (mark int) {
+	t.Helper()
+	_, mark = observedtest.Await(t, rec, from, "younger picture", func(s observed.Signal) bool {
+		switch v := s.(type) {
+		case observed.Cluster:
+			return v.At.After(than)
+		case observed.Read:
+			return v.Source == observed.SourceCluster && v.At.After(than)
+		}
+		return false
+	})
+	return mark
 }
 
 // These tests ask a real API server.
@@ -104,7 +136,9 @@ func clients(t *testing.T, k *servers.Kubernetes) Clients {
 	require.NoError(t, err)
 	m, err := metricsclient.NewForConfig(cfg)
 	require.NoError(t, err)
-	return Clients{k.Client(t), m}
+	meta, err := metadata.NewForConfig(cfg)
+	require.NoError(t, err)
+	return Clients{k.Client(t), meta, m}
 }
 
 func running(n int) func(observed.Cluster) bool {
@@ -125,7 +159,7 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
-	_, rec := run(t, Config{Namespace: ns, MetricsInterval: time.Second, Probe: time.Second}, c)
+	_, rec := run(t, Config{Namespace: ns, MetricsInterval: time.Second, Renew: time.Second}, c)
 	none, _ := observedtest.Await(t, rec, 0, "picture of nothing", func(c observed.Cluster) bool { return c.Workload == nil })
 	require.Empty(t, none.Pods)
 
@@ -154,17 +188,8 @@ func TestPodsAreFollowedFromBirthToDeath(t *testing.T) {
 	require.NotContains(t, replaced.Pods, 7)
 	require.Equal(t, "work-7", replaced.Unadopted[7].Name)
 
-	// Nothing happens any more, and yet the pictures grow younger.
-	since := map[string]time.Time{} // by version: the controller may write a status still
-	observedtest.Await(t, rec, mark, "younger picture of the same", func(c observed.Cluster) bool {
-		if !running(2)(c) {
-			return false
-		}
-		if _, seen := since[c.Workload.ResourceVersion]; !seen {
-			since[c.Workload.ResourceVersion] = c.At
-		}
-		return c.At.Sub(since[c.Workload.ResourceVersion]) > 2*time.Second
-	})
+	// Nothing happens any more, and yet what is known grows younger.
+	younger(t, rec, mark, replaced.At.Add(2*time.Second))
 
 	mark = rec.Mark()
 	require.NoError(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -199,7 +224,7 @@ spec:
 func TestReadyPodsAreNotYetAvailable(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, clients(t, k))
 	k.Apply(t, ns, strings.Replace(workload3, "spec:\n", "spec:\n  minReadySeconds: 3600\n", 1))
 	got, _ := observedtest.Await(t, rec, 0, "two ready pods, in their controller's words", func(c observed.Cluster) bool {
 		return running(2)(c) && c.Workload.ReadyReplicas == 2
@@ -210,7 +235,7 @@ func TestReadyPodsAreNotYetAvailable(t *testing.T) {
 func TestWhatAPodRequestsForItselfIsRead(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, clients(t, k))
 	k.Apply(t, ns, podLevel)
 	one, _ := observedtest.Await(t, rec, 0, "one pod", running(1))
 	require.EqualValues(t, 700, one.Pods[0].CPURequest)
@@ -224,7 +249,7 @@ func TestAResizeInPlaceIsFollowed(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, c)
 	k.Apply(t, ns, workload3)
 	before, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	require.Empty(t, before.Pods[0].Resizing)
@@ -251,7 +276,7 @@ func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
 	k := servers.RequireAlone(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	k.Apply(t, ns, workload3)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, clients(t, k))
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, clients(t, k))
 	_, mark := observedtest.Await(t, rec, 0, "two pods", running(2))
 	for _, fault := range []struct {
 		name          string
@@ -264,8 +289,6 @@ func TestAnAPIServerThatFreezesOrDiesIsTold(t *testing.T) {
 		failed, after := observedtest.Await(t, rec, mark, "failure", func(f observed.Failed) bool { return f.Source == observed.SourceCluster })
 		require.Error(t, failed.Err, fault.name)
 		require.NoError(t, fault.repair())
-		_, mark = observedtest.Await(t, rec, after, fmt.Sprintf("picture after the API server was %s", fault.name), func(c observed.Cluster) bool {
-			return c.At.After(failed.At) && running(2)(c)
-		})
+		mark = younger(t, rec, after, failed.At)
 	}
 }

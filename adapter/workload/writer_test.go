@@ -51,7 +51,7 @@ func TestWhoWroteReplicasIsKnown(t *testing.T) {
 	k := servers.Require(t, servers.PartKubernetes).Kubernetes
 	ns := k.Namespace(t)
 	c := clients(t, k)
-	_, rec := run(t, Config{Namespace: ns, Probe: time.Second}, c)
+	_, rec := run(t, Config{Namespace: ns, Renew: time.Second}, c)
 	k.Apply(t, ns, workload3)
 	writtenBy := func(from, replicas int, manager string) int {
 		_, mark := observedtest.Await(t, rec, from, manager, func(c observed.Cluster) bool {

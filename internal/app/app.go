@@ -160,7 +160,7 @@ func (a *App) newSources(ctx context.Context, reg prometheus.Registerer) error {
 	a.notify = notify.New(notify.Config{
 		Broker: o.MQTT, TLS: o.MQTTTLS.files(), ClientID: o.mqttClientID(), Topic: o.MQTTTopic, Username: o.MQTTUsername, PasswordFile: o.MQTTPasswordFile,
 	}, handler{&a.runners, a.catalog}, a.log, reg)
-	clients := workload.Clients{Kube: a.kube.client, Metrics: a.kube.metrics}
+	clients := workload.Clients{Kube: a.kube.client, Metadata: a.kube.metadata, Metrics: a.kube.metrics}
 	a.workload = workload.New(workload.Config{Namespace: o.Namespace}, clients, reg)
 	a.owners = owners.New(owners.Config{Namespace: o.Namespace}, a.kube.client, a.kube.dynamic, a.log)
 	// Run closes it: a leader that is stopped still writes what it has begun, and gives leading up.

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 
+	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/registration"
 	"github.com/shardscaler/shardscaler/adapter/metricsapi/servingcert"
 	"github.com/shardscaler/shardscaler/internal/wake"
@@ -49,19 +52,35 @@ func (r *registrar) certificate() dynamiccertificates.CertKeyContentProvider {
 	return r.keeper
 }
 
-// How often everything is looked at, and again after a failure.
+// How often everything is looked at though no watch shows a change; while a watch cannot be had, as
+// after an update of the server alone, whose Role does not let it watch; and after a failure.
 const (
-	registrarPeriod = 10 * time.Second
-	registrarRetry  = 3 * time.Second
+	registrarPeriod    = 5 * time.Minute
+	registrarUnwatched = 10 * time.Second
+	registrarRetry     = 3 * time.Second
 )
 
+// run looks at everything whenever it may have changed: the watches only say when.
 func (r *registrar) run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	changed := wake.New()
+	watches := r.watcher.Watches(changed.Wake)
+	if r.keeper != nil {
+		watches = append(watches, r.keeper.Watch(changed.Wake))
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, w := range watches {
+		running.Go(func() { w.RunWithContext(ctx) })
+	}
+	for again := true; again; {
 		pause := registrarPeriod
-		if !r.sync(ctx) {
+		switch {
+		case !r.sync(ctx):
 			pause = registrarRetry
+		case slices.ContainsFunc(watches, func(w *informer.Informer) bool { return !w.HasSynced() || w.Failing() }):
+			pause = registrarUnwatched
 		}
-		wake.Sleep(ctx, pause)
+		again = informer.Await(ctx, changed, time.After(pause))
 	}
 	return nil
 }

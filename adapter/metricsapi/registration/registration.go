@@ -25,6 +25,7 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	apiregistration "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
 
+	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
@@ -67,6 +68,15 @@ func New(cfg Config, api apiregistration.APIServicesGetter, report func(fault st
 			"1 if an APIService leads here, 0 if it leads to another provider or does not exist; no series while it cannot be read.", "apiservice"),
 		writes: in.Counter("shardscaler_apiservice_patches_total", "Changes made to APIServices: caBundle kept current, or taken over."),
 	}
+}
+
+// Watches call changed whenever one of the objects may have changed.
+func (w *Watcher) Watches(changed func()) (all []*informer.Informer) {
+	for _, name := range Names {
+		cfg := informer.Config{Renew: informer.QuietRenew, Name: name, Changed: informer.Calling(changed)}
+		all = append(all, informer.New(cfg, &apiregistrationv1.APIService{}, w.api, w.api))
+	}
+	return all
 }
 
 const requestTimeout = 10 * time.Second

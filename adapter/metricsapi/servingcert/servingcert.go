@@ -25,6 +25,7 @@ import (
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/shardscaler/shardscaler/adapter/informer"
 	"github.com/shardscaler/shardscaler/internal/meter"
 )
 
@@ -57,6 +58,12 @@ func New(cfg Config, secrets typedcorev1.SecretsGetter, now func() time.Time, lo
 			"When the self-managed serving certificate, and its CA, expire, in Unix seconds.", "certificate"),
 		renewed: in.Counter("shardscaler_serving_cert_renewals_total", "Self-managed certificates and CAs that this replica made."),
 	}
+}
+
+// Watch calls changed whenever the Secret may have changed.
+func (k *Keeper) Watch(changed func()) *informer.Informer {
+	cfg := informer.Config{Renew: informer.QuietRenew, Name: k.cfg.Secret, Changed: informer.Calling(changed)}
+	return informer.New(cfg, &corev1.Secret{}, k.secrets, k.secrets)
 }
 
 // Sync reads the Secret, renews what is due, and serves what it holds. Of two replicas that renew

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/shardscaler/shardscaler/internal/testbed/apiwire"
 	"github.com/shardscaler/shardscaler/internal/testbed/gate"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 )
@@ -25,6 +26,7 @@ import (
 // product alone, while the servers that tests share work on. It passes on the product's own token,
 // so its rights are what they are.
 type apiProxy struct {
+	apiwire.Wire
 	proxy  *httputil.ReverseProxy
 	frozen gate.Gate
 
@@ -55,10 +57,11 @@ func (p *apiProxy) lead(t *testing.T, s *product.Stack) error {
 		return err
 	}
 	p.running = map[*http.Request]context.CancelFunc{}
+	p.Next = &http.Transport{TLSClientConfig: trust, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
 	p.proxy = &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		FlushInterval: -1, // watches
-		Transport:     &http.Transport{TLSClientConfig: trust, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
+		Transport:     &p.Wire,
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
 	server := httptest.NewUnstartedServer(p)

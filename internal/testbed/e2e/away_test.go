@@ -29,7 +29,7 @@ func TestAPIServerAndMetricsServerAway(t *testing.T) {
 		o.Sizes = map[string]int{thingSet: 3, ruleSet: ruleInit}
 		k := &o.Config.Kinds[0]
 		k.CPU = &config.ResourceTarget{TargetUtilization: 70}
-		k.Freshness.Metrics = config.Duration(15 * time.Second) // a poll comes every 10 s
+		k.Freshness.Metrics = config.Duration(20 * time.Second) // a poll comes every 15 s
 	})
 	things := product.IDs(4_500, 1)
 	require.NoError(t, w.Platform.Import(t.Context(), thing, things[:2_700], 1))
@@ -113,6 +113,7 @@ type decided struct {
 	At      time.Time
 	Needed  int `json:"wanted"`
 	Desired int
+	Blind   string
 	Holds   []struct{ By, Text string }
 	Lost    []struct {
 		Ordinal  int
