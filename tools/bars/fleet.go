@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	// todayCommit is the commit of the build that the bars of scale call today's: the newest one
-	// when they were promised. It stays, whatever comes after it.
+	// todayCommit is the commit of the build that the bars of scale call today's: the promise names
+	// it. It stays, whatever comes after it.
 	todayCommit = "20e12e8272bded347abfb15076f7a6514e2378ec"
 
 	scaleThings    = 350_000
