@@ -30,7 +30,7 @@ const (
 	Debounce = 150 * time.Millisecond
 	// DefaultRenew is how long nothing is heard on a watch before it is opened anew, so that Limit
 	// comes to observed.ClusterMaxAge.
-	DefaultRenew = 25 * time.Second
+	DefaultRenew = 20 * time.Second
 	// QuietRenew is DefaultRenew where a watch is proven otherwise, or its age is not told. The API
 	// server sends a bookmark a minute, so that only a watch that died is opened anew.
 	QuietRenew = 150 * time.Second
@@ -185,8 +185,9 @@ func (i *Informer) Failing() bool { return i.failing.Load() }
 // Reopen ends the watch, for the informer to open another one: where there is doubt about it.
 func (i *Informer) Reopen() { i.reopen.Wake() }
 
-// Limit is how old a watch becomes that is opened anew after renew, and whose server answers.
-func Limit(renew time.Duration) time.Duration { return renew + RequestTimeout }
+// Limit is how old a watch becomes that is opened anew after renew, and whose server leaves one
+// request unanswered.
+func Limit(renew time.Duration) time.Duration { return renew + 2*RequestTimeout }
 
 // Silence is an error where what was last heard longer than limit ago, or never.
 func Silence(what string, heard time.Time, limit time.Duration) error {

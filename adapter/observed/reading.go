@@ -13,8 +13,8 @@ import (
 const (
 	// StoreMaxAge: ZooKeeper is confirmed every few seconds, so this is several lost confirmations.
 	StoreMaxAge = 30 * time.Second
-	// ClusterMaxAge: a watch that is silent for 25 s is opened anew, and its answer may take 5 s
-	// (adapter/informer).
+	// ClusterMaxAge: a watch that is silent for 20 s is opened anew, and one request for that may
+	// fail after 5 s (adapter/informer).
 	ClusterMaxAge = 30 * time.Second
 	// BusMaxAge is below the 30 s within which a silent bus is an error, less an answer's time.
 	BusMaxAge = 25 * time.Second
