@@ -13,6 +13,7 @@ import (
 	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/testbed/product"
 	"github.com/shardscaler/shardscaler/internal/testbed/servers"
+	"github.com/shardscaler/shardscaler/rebalancer/protocol"
 	"github.com/shardscaler/shardscaler/scaler/outcome"
 )
 
@@ -46,6 +47,9 @@ func TestDryRunWritesNothing(t *testing.T) {
 	leases, err := w.Kube.CoordinationV1().Leases(w.Namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Empty(t, leases.Items, "a dry run must not keep the Lease from who works")
+	beats, _, err := w.Env.ZooKeeper.Dial(t).Exists(w.Chroot + protocol.BeatPath(w.Namespace+".shardscaler"))
+	require.NoError(t, err)
+	require.False(t, beats, "nor the beat")
 	events, err := w.Events(t.Context())
 	require.NoError(t, err)
 	for _, e := range events {
