@@ -67,12 +67,17 @@ const headsWithin = time.Second
 // awaitHeads returns when this replica leads every kind that runs, at the latest after headsWithin:
 // what a message asks for before that is refused, and asked again after a pause.
 func (s *runners) awaitHeads(term context.Context) {
-	lacking := func(r *runner) bool { return !r.engine.Leading() }
-	for begun := time.Now(); time.Since(begun) < headsWithin && slices.ContainsFunc(s.all(), lacking); {
+	for begun := time.Now(); time.Since(begun) < headsWithin && !s.lead(); {
 		if !wake.Sleep(term, 5*time.Millisecond) {
 			return
 		}
 	}
+}
+
+// lead says whether this replica leads every kind, and that there is one.
+func (s *runners) lead() bool {
+	all := s.all()
+	return len(all) > 0 && !slices.ContainsFunc(all, func(r *runner) bool { return !r.engine.Leading() })
 }
 
 // reconciler is how the catalogue finds a kind's engine.
