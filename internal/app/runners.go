@@ -67,15 +67,15 @@ const headsWithin = time.Second
 // awaitHeads returns when this replica leads every kind that runs, at the latest after headsWithin:
 // what a message asks for before that is refused, and asked again after a pause.
 func (s *runners) awaitHeads(term context.Context) {
-	for begun := time.Now(); time.Since(begun) < headsWithin && !s.lead(); {
+	for begun := time.Now(); time.Since(begun) < headsWithin && !s.leading(); {
 		if !wake.Sleep(term, 5*time.Millisecond) {
 			return
 		}
 	}
 }
 
-// lead says whether this replica leads every kind, and that there is one.
-func (s *runners) lead() bool {
+// leading says whether this replica leads every kind, and that there is one.
+func (s *runners) leading() bool {
 	all := s.all()
 	return len(all) > 0 && !slices.ContainsFunc(all, func(r *runner) bool { return !r.engine.Leading() })
 }
