@@ -105,13 +105,13 @@ func (e *ensemble) put(beat protocol.Beat, version int32) (int32, error) {
 type replica struct {
 	name string
 	*connection
-	mu                 sync.Mutex
-	terms              int
-	leads, heard, over bool
-	address            string
-	trouble            error
-	stop               func()
-	election           *Election
+	mu           sync.Mutex
+	terms        int
+	leads, heard bool
+	address      string
+	trouble      error
+	stop         func()
+	election     *Election
 }
 
 func (r *replica) Lead(context.Context) {
@@ -341,7 +341,6 @@ func TestNeverTwoHeard(t *testing.T) {
 type older struct {
 	mu     sync.Mutex
 	leader string
-	held   bool
 }
 
 func (o *older) Leader(context.Context) string {

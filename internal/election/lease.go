@@ -80,7 +80,8 @@ func (l *Lease) olderHolder(record *resourcelock.LeaderElectionRecord, raw []byt
 
 // Hold implements Older.
 func (l *Lease) Hold(ctx context.Context) (leader string) {
-	for pause := renewEvery; ctx.Err() == nil; wake.Sleep(ctx, pause) {
+	for ctx.Err() == nil {
+		pause := renewEvery
 		leader, err := l.take(ctx)
 		switch {
 		case leader != "":
@@ -88,9 +89,8 @@ func (l *Lease) Hold(ctx context.Context) (leader string) {
 		case err != nil:
 			l.log.Debug("the Lease of older builds cannot be held", "error", err)
 			pause = olderRetry
-		default:
-			pause = renewEvery
 		}
+		wake.Sleep(ctx, pause)
 	}
 	return ""
 }

@@ -37,12 +37,19 @@ func TestTheLeaderIsReplaced(t *testing.T) {
 	require.NoError(t, w.Platform.Import(t.Context(), thing, ids[:900], 1))
 	w.settled(thing, thingSet, thingInit, 900)
 	known := 900
+	partition := func(v *product.Server) error {
+		proxies[v.Name].Partition()
+		return nil
+	}
+	heal := func(v *product.Server) error {
+		proxies[v.Name].Heal()
+		return nil
+	}
 	for _, way := range []struct {
 		name       string
 		take, back func(*product.Server) error
 	}{
-		{"cut off", func(v *product.Server) error { proxies[v.Name].Partition(); return nil },
-			func(v *product.Server) error { proxies[v.Name].Heal(); return nil }},
+		{"cut off", partition, heal},
 		{"frozen", (*product.Server).Freeze, (*product.Server).Continue},
 		{"killed", (*product.Server).Kill, (*product.Server).Start},
 		{"stopped", func(v *product.Server) error { return v.Stop(t.Context()) }, (*product.Server).Start},
