@@ -56,7 +56,7 @@ GOGC, if set, overrides its own setting of the garbage collector.`,
 
 // inputFlags say who this replica is, and where its configuration and its sources are.
 func inputFlags(f *pflag.FlagSet, o *app.Options) {
-	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the workloads, the ConfigMap and the Lease (default $POD_NAMESPACE)")
+	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the workloads and the ConfigMap; with --lease-name it names the election (default $POD_NAMESPACE)")
 	f.StringVar(&o.PodName, "pod-name", os.Getenv("POD_NAME"), "name of this replica (default $POD_NAME)")
 	f.StringVar(&o.ConfigMap, "config-map", "shardscaler", "ConfigMap that holds the configuration under the key "+app.ConfigKey)
 	f.StringVar(&o.ConfigFile, "config", "", "file with the configuration, instead of the ConfigMap")
@@ -111,7 +111,7 @@ func servingFlags(f *pflag.FlagSet, o *app.Options) {
 
 func leaderFlags(f *pflag.FlagSet, o *app.Options) {
 	f.BoolVar(&o.LeaderElect, "leader-elect", true, "take part in leader election; false only where a single replica runs")
-	f.DurationVar(&o.LeaderTimeout, "leader-timeout", 2500*time.Millisecond, "how long the others wait for a silent leader; it beats every two fifths of that")
+	f.DurationVar(&o.LeaderTimeout, "leader-timeout", 2500*time.Millisecond, "how long the others wait for a silent leader, 2.5s to 1m and the same on all replicas; it beats every two fifths of that")
 	f.StringVar(&o.LeaseName, "lease-name", "shardscaler", "name of the election in the namespace, and of the Lease by which builds before --leader-timeout elect")
 	for _, former := range []string{"lease-duration", "renew-deadline", "retry-period"} {
 		f.Duration(former, 0, "")

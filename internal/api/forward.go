@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shardscaler/shardscaler/internal/api/access"
+	"github.com/shardscaler/shardscaler/internal/wake"
 )
 
 // forwarded marks a request that another replica passed on, so that two replicas that each take the
@@ -21,6 +22,18 @@ const forwarded = "X-Shardscaler-Forwarded"
 
 // forwardSlack is how much longer than its own patience the leader may take to answer.
 const forwardSlack = 10 * time.Second
+
+// replacedLook is the time between two looks at who leads, while the leader is waited for.
+const replacedLook = 250 * time.Millisecond
+
+// cancelWhenReplaced has a request not wait for a replica that leads no more, as a frozen one.
+func (h *handlers) cancelWhenReplaced(ctx context.Context, cancel func(), leader string) {
+	for wake.Sleep(ctx, replacedLook) {
+		if self, now := h.backend.Leader(); self || now != "" && now != leader {
+			cancel()
+		}
+	}
+}
 
 // forward lets the leader answer writes. Over TLS the leader is told who the caller is; over plain
 // HTTP, where that is asked for, it is sent what the caller sent.
@@ -42,6 +55,7 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 		})
 		patient, cancel := context.WithTimeout(traced, h.patience+forwardSlack)
 		defer cancel()
+		go h.cancelWhenReplaced(patient, cancel, leader)
 		proxy := &httputil.ReverseProxy{
 			Transport: http.DefaultTransport,
 			Rewrite: func(p *httputil.ProxyRequest) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/shardscaler/shardscaler/adapter/heartbeat"
 	"github.com/shardscaler/shardscaler/adapter/notify"
 	"github.com/shardscaler/shardscaler/internal/clienttls"
@@ -138,7 +140,9 @@ func (o *Options) Validate() error {
 	}
 	f.when(o.LeaderTimeout < leastLeaderTimeout || o.LeaderTimeout > time.Minute,
 		"--leader-timeout %s: must be between %s and 1m", o.LeaderTimeout, leastLeaderTimeout)
-	f.when(o.LeaseName == "" || strings.Contains(o.LeaseName, "/"), "--lease-name %q: must be a name without /", o.LeaseName)
+	for _, fault := range validation.IsDNS1123Subdomain(o.LeaseName) {
+		f.add("--lease-name %q: %s", o.LeaseName, fault)
+	}
 	f.when(o.ZooKeeperSession < time.Second || o.ZooKeeperSession > time.Minute,
 		"--zookeeper-session-timeout %s: must be between 1s and 1m", o.ZooKeeperSession)
 	return errors.Join(f...)

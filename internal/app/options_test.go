@@ -32,7 +32,7 @@ func TestOptionsNameEveryFaultyFlag(t *testing.T) {
 		"--secure-port 70000: must be between 0 (off) and 65535":        func(o *Options) { o.SecurePort = 70000 },
 		"--leader-timeout 1s: must be between 2.5s and 1m":              func(o *Options) { o.LeaderTimeout = time.Second },
 		"--leader-timeout 2m0s: must be between 2.5s and 1m":            func(o *Options) { o.LeaderTimeout = 2 * time.Minute },
-		`--lease-name "a/b": must be a name without /`:                  func(o *Options) { o.LeaseName = "a/b" },
+		`--lease-name "a/b": a lowercase RFC 1123 subdomain must`:       func(o *Options) { o.LeaseName = "a/b" },
 		"--zookeeper-tls-cert-file and --zookeeper-tls-key-file go":     func(o *Options) { o.ZooKeeperTLS.KeyFile = "k" },
 		`--kafka "kafka": must be host:port,host:port`:                  func(o *Options) { o.Kafka = "kafka" },
 		`--kafka "a:9092,": must be host:port,host:port`:                func(o *Options) { o.Kafka = "a:9092," },

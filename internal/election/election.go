@@ -48,10 +48,11 @@ type Beats interface {
 
 // Older is the election of older builds.
 type Older interface {
-	// Leader is the older build that leads; "": none does, as far as is known.
+	// Leader is the older build that leads, or may; "": none does. It is asked now and then, so that
+	// something is known when its answer is needed.
 	Leader(ctx context.Context) string
-	// Hold keeps older builds from leading until ctx ends. It ends earlier with the one that leads
-	// all the same.
+	// Hold keeps older builds from leading until ctx ends, which is when beats are not acknowledged
+	// any more. It ends earlier with the one that leads all the same.
 	Hold(ctx context.Context) (leader string)
 	// Release lets them lead.
 	Release(ctx context.Context)
@@ -76,6 +77,7 @@ type Host interface {
 type Election struct {
 	Config
 	trouble string // the one that was told last
+	last    int32  // version of the beat that was read last
 }
 
 // New does nothing until Run.
@@ -87,8 +89,10 @@ func (e *Election) Interval() time.Duration { return e.Timeout * 2 / 5 }
 const (
 	// retry is the pause after ZooKeeper has not answered.
 	retry = 200 * time.Millisecond
-	// olderRetry is the pause between two looks at an older build that leads.
-	olderRetry = time.Second
+	// slowRetry is the pause where others have to act: an older build leads, or a right is missing.
+	slowRetry = time.Second
+	// olderLook is the time between two while this replica has no use for it.
+	olderLook = 10 * time.Second
 )
 
 // Run takes part until ctx ends, and gives leading up then.
@@ -102,6 +106,8 @@ func (e *Election) Run(ctx context.Context) {
 
 // follow returns when this replica has taken the beat, or ctx ends.
 func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
+	silent := int32(-1)  // the version that was silent for the time-out
+	var looked time.Time // at the election of older builds
 	for ctx.Err() == nil {
 		beat, version, err := e.read(ctx)
 		switch {
@@ -113,16 +119,20 @@ func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
 			continue
 		case beat.Holder == e.Holder: // the answer to our write was lost
 			return version, true
-		case beat.Holder != "":
-			e.tell(nil)
+		case beat.Holder != "" && version != silent:
+			if time.Since(looked) > olderLook {
+				e.older(ctx)
+				looked = time.Now()
+			}
 			if !e.isSilent(ctx) {
 				continue
 			}
+			silent = version
 		}
 		if other := e.older(ctx); other != "" {
 			e.tell(fmt.Errorf("an older build leads: %s", other))
 			e.Host.Follow(other)
-			wake.Sleep(ctx, olderRetry)
+			wake.Sleep(ctx, slowRetry)
 			continue
 		}
 		next, err := e.write(ctx, e.beat(), version)
@@ -132,7 +142,7 @@ func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
 			return next, true
 		case !errors.Is(err, protocol.ErrFenced) && ctx.Err() == nil:
 			e.tell(fmt.Errorf("write the leader's beat: %w", err))
-			wake.Sleep(ctx, retry)
+			wake.Sleep(ctx, slowRetry)
 		}
 	}
 	return 0, false
@@ -143,10 +153,15 @@ func (e *Election) read(ctx context.Context) (protocol.Beat, int32, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
 	beat, version, err := e.Beats.Read(ctx)
-	if err == nil {
-		e.Host.Follow(beat.Address)
+	if err != nil {
+		return beat, version, err
 	}
-	return beat, version, err
+	e.Host.Follow(beat.Address)
+	if version > e.last && beat.Holder != "" {
+		e.tell(nil) // it beats
+	}
+	e.last = version
+	return beat, version, nil
 }
 
 func (e *Election) write(ctx context.Context, beat protocol.Beat, version int32) (int32, error) {
@@ -158,8 +173,7 @@ func (e *Election) write(ctx context.Context, beat protocol.Beat, version int32)
 func (e *Election) beat() protocol.Beat { return protocol.Beat{Holder: e.Holder, Address: e.Address} }
 
 // isSilent waits for a change of what was read, and says whether there was none for the time-out.
-// Time in which nothing could have been heard does not count: with the session's loss all is read
-// again.
+// With the session's loss all is read again, and the time begins anew.
 func (e *Election) isSilent(ctx context.Context) bool {
 	timer := time.NewTimer(e.Timeout)
 	defer timer.Stop()
@@ -173,8 +187,7 @@ func (e *Election) isSilent(ctx context.Context) bool {
 	}
 }
 
-// olderTimeout bounds a look at the election of older builds: where it does not answer, none of
-// them can be elected either.
+// olderTimeout bounds a look at the election of older builds.
 const olderTimeout = 500 * time.Millisecond
 
 func (e *Election) older(ctx context.Context) string {

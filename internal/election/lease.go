@@ -3,6 +3,7 @@ package election
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -16,14 +17,19 @@ import (
 
 // Lease is the one by which builds before the beat elect their leader. So that in a roll-out no
 // build of either sort leads beside the other, the leader by the beat holds it too, and none leads
-// by the beat while an older build holds it. It elects nobody any more, and where the API server
-// does not answer, which keeps older builds from being elected, it is left alone.
+// by the beat while an older build holds it. It elects none any more. Where the API server does not
+// answer, what was read last counts for as long as it lasts: an older build that has been elected
+// leads on for a while.
 type Lease struct {
 	lock resourcelock.Interface
 	log  *slog.Logger
 	// seen is the record as read last, and since when it is so, by our clock.
 	seen  []byte
 	since time.Time
+	// holder is the older build that held it when it was read last, at, and until when that counts.
+	holder    string
+	at, until time.Time
+	failing   time.Time // since when it cannot be read; zero: it can
 }
 
 // mark ends the name of a holder that leads by the beat. Older builds take it for a part of the
@@ -60,10 +66,30 @@ func NewLease(lock resourcelock.Interface, log *slog.Logger) *Lease {
 // Leader implements Older.
 func (l *Lease) Leader(ctx context.Context) string {
 	record, raw, err := l.lock.Get(ctx)
-	if err != nil {
-		return ""
+	switch now := time.Now(); {
+	case apierrors.IsNotFound(err):
+		return l.olderHolder(&resourcelock.LeaderElectionRecord{}, nil, now)
+	case err != nil:
+		return l.unread(now, err)
+	default:
+		return l.olderHolder(record, raw, now)
 	}
-	return l.olderHolder(record, raw, time.Now())
+}
+
+// unread is the older build that leads, or may, where the Lease cannot be read: the one that held it,
+// for as long as that lasts. Where nothing is known of it any more, an older build may have been
+// elected, which holdFor later leads no more.
+func (l *Lease) unread(now time.Time, err error) string {
+	if l.failing.IsZero() {
+		l.failing = now
+	}
+	switch {
+	case l.holder != "" && now.Before(l.until):
+		return l.holder
+	case now.Sub(l.at) > holdFor && now.Sub(l.failing) < holdFor:
+		return fmt.Sprintf("that is not known: %v", err)
+	}
+	return ""
 }
 
 // olderHolder is the older build that holds the Lease; "": none does.
@@ -72,10 +98,11 @@ func (l *Lease) olderHolder(record *resourcelock.LeaderElectionRecord, raw []byt
 		l.seen, l.since = raw, now
 	}
 	lasts := time.Duration(record.LeaseDurationSeconds) * time.Second
+	l.holder, l.at, l.until, l.failing = "", now, now.Add(lasts), time.Time{}
 	if id := record.HolderIdentity; id != "" && !isMarked(id) && now.Before(l.since.Add(lasts)) {
-		return id
+		l.holder = id
 	}
-	return ""
+	return l.holder
 }
 
 // Hold implements Older.
@@ -88,7 +115,7 @@ func (l *Lease) Hold(ctx context.Context) (leader string) {
 			return leader
 		case err != nil:
 			l.log.Debug("the Lease of older builds cannot be held", "error", err)
-			pause = olderRetry
+			pause = slowRetry
 		}
 		wake.Sleep(ctx, pause)
 	}
@@ -106,6 +133,7 @@ func (l *Lease) take(ctx context.Context) (leader string, err error) {
 	record, raw, err := l.lock.Get(ctx)
 	switch {
 	case apierrors.IsNotFound(err):
+		l.olderHolder(&resourcelock.LeaderElectionRecord{}, nil, now.Time)
 		return "", l.lock.Create(ctx, mine)
 	case err != nil:
 		return "", err

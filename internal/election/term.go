@@ -20,20 +20,12 @@ func (e *Election) lead(ctx context.Context, version int32) {
 	e.tell(nil)
 	e.Host.Follow(e.Address)
 	e.Host.Lead(term)
-	t := &beating{Election: e, version: version, acked: time.Now(), heard: true}
-	var holding sync.WaitGroup
-	if e.Older != nil {
-		t.older = make(chan string, 1)
-		holding.Go(func() {
-			if other := e.Older.Hold(term); other != "" {
-				t.older <- other
-			}
-		})
-	}
+	t := &beating{Election: e, version: version, acked: time.Now(), heard: true, older: make(chan string, 1)}
+	t.hold(term)
 	why := t.run(term)
 	end()
 	e.Host.Resign()
-	t.giveUp(context.WithoutCancel(ctx), holding.Wait)
+	t.giveUp(context.WithoutCancel(ctx))
 	e.Log.Info("not leading any more", "reason", why)
 	fault.Point("lead.stopped")
 }
@@ -48,8 +40,25 @@ type beating struct {
 	// unsure: whether the last beat was written is not known.
 	unsure bool
 	// lost: another replica has taken the beat.
-	lost  bool
-	older chan string // gets the older build that leads
+	lost bool
+	// older gets the older build that leads all the same; holding keeps them from it, until release.
+	older   chan string
+	holding sync.WaitGroup
+	release context.CancelFunc
+}
+
+// hold keeps older builds from leading, for as long as this replica's beats are acknowledged.
+func (b *beating) hold(term context.Context) {
+	ctx, cancel := context.WithCancel(term)
+	b.release = cancel
+	if b.Older == nil {
+		return
+	}
+	b.holding.Go(func() {
+		if other := b.Older.Hold(ctx); other != "" {
+			b.older <- other
+		}
+	})
 }
 
 // errLost: another replica has taken the beat.
@@ -79,16 +88,21 @@ func (b *beating) run(term context.Context) (why string) {
 		default:
 			pause = retry
 		}
-		b.judge(err)
+		b.judge(term, err)
 	}
 }
 
 // judge tells the host whether the beats are acknowledged, where that is news; err is the last one's.
-func (b *beating) judge(err error) {
+func (b *beating) judge(term context.Context, err error) {
 	heard := err == nil || time.Since(b.acked) < b.Timeout
 	if heard != b.heard {
 		b.heard = heard
 		b.Host.Heard(heard)
+		b.release()
+		b.holding.Wait()
+		if heard {
+			b.hold(term)
+		}
 	}
 	if !heard {
 		err = fmt.Errorf("write the leader's beat: %w", err)
@@ -142,17 +156,23 @@ func (b *beating) look(ctx context.Context) error {
 	return nil
 }
 
-// giveUp lets another replica take the beat at once, unless one has, and then older builds lead.
-func (b *beating) giveUp(ctx context.Context, held func()) {
+// giveUp lets another replica take the beat at once, and then older builds lead. Where another has
+// taken it, what keeps older builds from leading is that one's.
+func (b *beating) giveUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
 	defer cancel()
+	var err error
 	if !b.lost {
-		if err := b.send(ctx, protocol.Beat{}); err != nil && !errors.Is(err, errLost) {
-			b.Log.Warn("the others will wait for this replica's beat", "error", err)
-		}
+		err = b.send(ctx, protocol.Beat{})
+		b.lost = errors.Is(err, errLost)
 	}
-	held()
-	if b.Older != nil {
+	b.release()
+	b.holding.Wait()
+	switch {
+	case b.lost:
+	case err != nil:
+		b.Log.Warn("the others will wait for this replica's beat", "error", err)
+	case b.Older != nil:
 		b.Older.Release(ctx)
 	}
 }
