@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ import (
 // backend is a Backend of one kind, Thing, whose instance 3 runs thing-1.
 type backend struct {
 	leaderAddr string
+	newLeader  atomic.Pointer[string] // in place of leaderAddr, once it is there
 	follower   bool
 	override   config.Override
 	confirmed  int
@@ -147,7 +149,12 @@ func (b *backend) Reassign(_ context.Context, kind string, ordinal int, user str
 	return Reassigned{Kind: kind, Ordinal: ordinal, Pod: "iota-dac-4", By: user}, nil
 }
 
-func (b *backend) Leader() (bool, string) { return !b.follower, b.leaderAddr }
+func (b *backend) Leader() (bool, string) {
+	if addr := b.newLeader.Load(); addr != nil {
+		return false, *addr
+	}
+	return !b.follower, b.leaderAddr
+}
 
 // tokens lets "operator" write and knows "guest".
 type tokens struct{}

@@ -9,8 +9,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/utils/ptr"
 
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 )
@@ -106,6 +108,25 @@ func TestWhatNoLeaderHasTakenIsNotCarriedOut(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, status, body)
 		require.NotContains(t, body, OutcomeUnknown)
 	}
+}
+
+// A leader that is frozen is not waited for once another one leads.
+func TestAReplacedLeaderIsNotWaitedFor(t *testing.T) {
+	thawed := make(chan struct{})
+	b := &backend{follower: true}
+	frozen := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		b.newLeader.Store(ptr.To("http://10.0.0.9:8080"))
+		select { // it answers in the end
+		case <-thawed:
+		case <-time.After(20 * time.Second):
+		}
+	}))
+	t.Cleanup(frozen.Close)
+	t.Cleanup(func() { close(thawed) }) // first
+	b.leaderAddr = frozen.URL
+	w := writes["pause"]
+	status, body := call(t, serve(t, b), http.MethodPost, "/v1/api/orchestrations/Thing/pause", "operator", w[0])
+	requireUnknown(t, status, body, w)
 }
 
 func TestTheOutcomeOfAPreviewIsNeverUnknown(t *testing.T) {
