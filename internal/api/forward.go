@@ -27,9 +27,9 @@ const forwardSlack = 10 * time.Second
 const replacedLook = 250 * time.Millisecond
 
 // cancelWhenReplaced has a request not wait for a replica that leads no more, as a frozen one.
-func (h *handlers) cancelWhenReplaced(ctx context.Context, cancel func(), leader string) {
+func cancelWhenReplaced(ctx context.Context, cancel func(), leader string, leads func() (self bool, url string)) {
 	for wake.Sleep(ctx, replacedLook) {
-		if self, now := h.backend.Leader(); self || now != "" && now != leader {
+		if self, now := leads(); self || now != "" && now != leader {
 			cancel()
 		}
 	}
@@ -55,7 +55,7 @@ func (h *handlers) forward(ctx huma.Context, next func(huma.Context)) {
 		})
 		patient, cancel := context.WithTimeout(traced, h.patience+forwardSlack)
 		defer cancel()
-		go h.cancelWhenReplaced(patient, cancel, leader)
+		go cancelWhenReplaced(patient, cancel, leader, h.backend.Leader)
 		proxy := &httputil.ReverseProxy{
 			Transport: http.DefaultTransport,
 			Rewrite: func(p *httputil.ProxyRequest) {
