@@ -117,9 +117,7 @@ func (e *Election) follow(ctx context.Context) (version int32, taken bool) {
 			e.tell(fmt.Errorf("read the leader's beat: %w", err))
 			wake.Sleep(ctx, retry)
 			continue
-		case beat.Holder == e.Holder: // the answer to our write was lost
-			return version, true
-		case beat.Holder != "" && version != silent:
+		case beat.Holder != "" && beat.Holder != e.Holder && version != silent: // ours: its answer was lost
 			if time.Since(looked) > olderLook {
 				e.older(ctx)
 				looked = time.Now()

@@ -384,6 +384,23 @@ func TestNoneLeadsBesideAnOlderBuild(t *testing.T) {
 	})
 }
 
+// The beat is still this replica's own, since giving it up got no answer: it is no reason to lead
+// beside an older build, and nothing to wait for when there is none.
+func TestABeatOfItsOwnIsTakenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, o := newEnsemble(), &older{leader: "former@there"}
+		e.beat, e.version = protocol.Beat{Holder: "a"}, 3
+		a := e.start(t, "a", o)
+		time.Sleep(time.Minute)
+		terms, _, _ := a.now()
+		require.Zero(t, terms)
+		o.set("")
+		time.Sleep(slowRetry)
+		synctest.Wait()
+		leader(t, a)
+	})
+}
+
 // refusing refuses what is written.
 type refusing struct{ *connection }
 

@@ -65,15 +65,37 @@ func NewLease(lock resourcelock.Interface, log *slog.Logger) *Lease {
 
 // Leader implements Older.
 func (l *Lease) Leader(ctx context.Context) string {
-	record, raw, err := l.lock.Get(ctx)
-	switch now := time.Now(); {
-	case apierrors.IsNotFound(err):
-		return l.olderHolder(&resourcelock.LeaderElectionRecord{}, nil, now)
-	case err != nil:
+	now := time.Now()
+	older, _, err := l.read(ctx, now)
+	if err != nil {
 		return l.unread(now, err)
-	default:
-		return l.olderHolder(record, raw, now)
 	}
+	return older
+}
+
+// read returns the record, nil where there is none, and the older build that holds the Lease; "":
+// none does.
+func (l *Lease) read(ctx context.Context, now time.Time) (older string, record *resourcelock.LeaderElectionRecord, err error) {
+	record, raw, err := l.lock.Get(ctx)
+	switch {
+	case apierrors.IsNotFound(err):
+		record = nil
+	case err != nil:
+		return "", nil, err
+	}
+	if !bytes.Equal(raw, l.seen) {
+		l.seen, l.since = raw, now
+	}
+	l.holder, l.at, l.failing = "", now, time.Time{}
+	if record == nil {
+		return "", nil, nil
+	}
+	lasts := time.Duration(record.LeaseDurationSeconds) * time.Second
+	l.until = now.Add(lasts)
+	if id := record.HolderIdentity; id != "" && !isMarked(id) && now.Before(l.since.Add(lasts)) {
+		l.holder = id
+	}
+	return l.holder, record, nil
 }
 
 // unread is the older build that leads, or may, where the Lease cannot be read: the one that held it,
@@ -92,27 +114,14 @@ func (l *Lease) unread(now time.Time, err error) string {
 	return ""
 }
 
-// olderHolder is the older build that holds the Lease; "": none does.
-func (l *Lease) olderHolder(record *resourcelock.LeaderElectionRecord, raw []byte, now time.Time) string {
-	if !bytes.Equal(raw, l.seen) {
-		l.seen, l.since = raw, now
-	}
-	lasts := time.Duration(record.LeaseDurationSeconds) * time.Second
-	l.holder, l.at, l.until, l.failing = "", now, now.Add(lasts), time.Time{}
-	if id := record.HolderIdentity; id != "" && !isMarked(id) && now.Before(l.since.Add(lasts)) {
-		l.holder = id
-	}
-	return l.holder
-}
-
 // Hold implements Older.
 func (l *Lease) Hold(ctx context.Context) (leader string) {
 	for ctx.Err() == nil {
 		pause := renewEvery
-		leader, err := l.take(ctx)
+		older, err := l.take(ctx)
 		switch {
-		case leader != "":
-			return leader
+		case older != "":
+			return older
 		case err != nil:
 			l.log.Debug("the Lease of older builds cannot be held", "error", err)
 			pause = slowRetry
@@ -123,23 +132,19 @@ func (l *Lease) Hold(ctx context.Context) (leader string) {
 }
 
 // take takes or renews the Lease, unless an older build holds it.
-func (l *Lease) take(ctx context.Context) (leader string, err error) {
+func (l *Lease) take(ctx context.Context) (older string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
 	now := metav1.Now()
 	mine := resourcelock.LeaderElectionRecord{
 		HolderIdentity: l.lock.Identity(), LeaseDurationSeconds: int(holdFor.Seconds()), AcquireTime: now, RenewTime: now,
 	}
-	record, raw, err := l.lock.Get(ctx)
+	older, record, err := l.read(ctx, now.Time)
 	switch {
-	case apierrors.IsNotFound(err):
-		l.olderHolder(&resourcelock.LeaderElectionRecord{}, nil, now.Time)
+	case err != nil || older != "":
+		return older, err
+	case record == nil:
 		return "", l.lock.Create(ctx, mine)
-	case err != nil:
-		return "", err
-	}
-	if other := l.olderHolder(record, raw, now.Time); other != "" {
-		return other, nil
 	}
 	mine.LeaderTransitions = record.LeaderTransitions
 	if record.HolderIdentity == mine.HolderIdentity {

@@ -104,12 +104,11 @@ func (b *beating) judge(term context.Context, err error) {
 			b.hold(term)
 		}
 	}
-	if !heard {
-		err = fmt.Errorf("write the leader's beat: %w", err)
-	} else {
-		err = nil
+	if heard {
+		b.tell(nil)
+		return
 	}
-	b.tell(err)
+	b.tell(fmt.Errorf("write the leader's beat: %w", err))
 }
 
 // once beats once, and takes no longer than until the last beat is too long ago.

@@ -98,10 +98,8 @@ func (b *Beats) Write(ctx context.Context, beat protocol.Beat, version int32) (n
 		})
 		return next, outcome(denied(err, rightWrite, b.path))
 	}
-	for _, path := range protocol.BeatParents() {
-		if err := ensure(ctx, sess, sess.path(path), b.link.acl(path)); err != nil {
-			return 0, outcome(denied(err, rightCreate, parent(path)))
-		}
+	if err := b.link.ensureAll(ctx, sess, protocol.BeatParents()); err != nil {
+		return 0, outcome(err)
 	}
 	_, err = do(ctx, sess, func(conn *zk.Conn) (string, error) {
 		return conn.Create(full, beat.Encode(), 0, b.link.acl(b.path))

@@ -139,11 +139,8 @@ func (l *link) sendOnce(ctx context.Context, m protocol.Multi, a *attempt) {
 		a.err = err // not sent: the outcome is known
 		return
 	}
-	for _, path := range m.Parents {
-		if err := ensure(ctx, sess, sess.path(path), l.acl(path)); err != nil {
-			a.err = unavailable(fmt.Errorf("create %s: %w", path, denied(err, rightCreate, parent(path))))
-			return
-		}
+	if a.err = unavailable(l.ensureAll(ctx, sess, m.Parents)); a.err != nil {
+		return
 	}
 	if err := fault.FailStep(ctx, fault.Sending, m.Step); err != nil {
 		a.err = unavailable(err) // not sent: the outcome is known

@@ -225,6 +225,16 @@ func (l *link) acl(path string) []zk.ACL {
 	return openACL
 }
 
+// ensureAll makes those of our znodes without content that are missing, in that order.
+func (l *link) ensureAll(ctx context.Context, s *session, paths []string) error {
+	for _, path := range paths {
+		if err := ensure(ctx, s, s.path(path), l.acl(path)); err != nil {
+			return fmt.Errorf("create %s: %w", path, denied(err, rightCreate, parent(path)))
+		}
+	}
+	return nil
+}
+
 // ensure makes a znode without content where there is none. It looks first: the server looks at the
 // right to create before it looks whether the znode exists, and not all callers have that right.
 func ensure(ctx context.Context, s *session, fullPath string, acl []zk.ACL) error {
