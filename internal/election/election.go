@@ -77,11 +77,11 @@ type Host interface {
 type Election struct {
 	Config
 	trouble string // the one that was told last
-	last    int32  // version of the beat that was read last
+	last    int32  // version of the beat that was read last, -1: none was
 }
 
 // New does nothing until Run.
-func New(cfg Config) *Election { return &Election{Config: cfg} }
+func New(cfg Config) *Election { return &Election{Config: cfg, last: -1} }
 
 // Interval is the time between two beats: two may be missing, and a third be late.
 func (e *Election) Interval() time.Duration { return e.Timeout * 2 / 5 }
@@ -154,7 +154,9 @@ func (e *Election) read(ctx context.Context) (protocol.Beat, int32, error) {
 	if err != nil {
 		return beat, version, err
 	}
-	e.Host.Follow(beat.Address)
+	if version != e.last { // else who leads was told already, an older build it may be
+		e.Host.Follow(beat.Address)
+	}
 	if version > e.last && beat.Holder != "" {
 		e.tell(nil) // it beats
 	}
