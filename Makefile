@@ -45,6 +45,12 @@ chaos: ## Meet each point of the product's work with each fault, on real servers
 bars: ## Measure speed and size, a line a figure; fails if one is short (ONLY=memory_ for some; COLD=1: build the servers anew)
 	@exec $(GO) -C tools/bars run . -only "$(ONLY)" $(if $(COLD),-cold)
 
+SOAKTIME ?= 2h
+
+.PHONY: soak
+soak: ## Let 500,000 resources on 100 instances live for two hours with a fault each 10 s (SOAKTIME=20m)
+	@exec $(GO) -C tools/bars run . -soak $(SOAKTIME)
+
 FUZZTIME ?= 5m
 
 .PHONY: fuzz

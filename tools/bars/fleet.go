@@ -52,10 +52,18 @@ type wires struct{ zookeeper, api bool }
 // inFleet measures that many replicas when things are imported. A replica that ends is started
 // again, as the kubelet would.
 func inFleet(things, replicas int, between wires, measure func(context.Context, *fleet) (map[string]float64, error)) measure {
+	return inFleetOf(things, replicas, between, func(*config.Config) {}, measure)
+}
+
+// inFleetOf is inFleet with another configuration.
+func inFleetOf(things, replicas int, between wires, configure func(*config.Config),
+	measure func(context.Context, *fleet) (map[string]float64, error),
+) measure {
 	return func(ctx context.Context, b *bench) (map[string]float64, error) {
 		f := &fleet{down: map[*product.Server]bool{}}
 		adapt := func(w *world, o *product.Options) error {
 			f.world = w
+			configure(o.Config)
 			return f.options(o, replicas, between)
 		}
 		return inWorldOf(scaleInstances, things, adapt, func(ctx context.Context, w *world) (map[string]float64, error) {

@@ -8,6 +8,9 @@
 // internal/testbed/servers, which are started. Out: the lines on standard output, what is being
 // done on standard error, and exit status 1 if any figure is short. A figure that could not be
 // measured is short: it is never left out, and never a guess. docs/bars.md says how each is got.
+//
+// With -soak it measures nothing, lets a fleet live with one fault after the other, and says what
+// was lost, doubled or grew.
 package main
 
 import (
@@ -36,6 +39,7 @@ func main() {
 	}
 	only := flag.String("only", "", "measure the figures whose names begin so; empty: all")
 	cold := flag.Bool("cold", false, "measure the cold start as on a new machine: build everything into an empty cache folder (about 10 minutes)")
+	soak := flag.Duration("soak", 0, "instead of measuring, let a fleet of 500,000 resources live that long with a fault each 10 s")
 	list := flag.Bool("list", false, "list the figures and measure nothing")
 	flag.Parse()
 	groups := table(*cold)
@@ -47,7 +51,15 @@ func main() {
 		}
 		return
 	}
-	ok := run(gocmd.EndWithGoRun(ctx), groups, *only)
+	ctx = gocmd.EndWithGoRun(ctx)
+	ok := false
+	if *soak > 0 {
+		b := newBench(os.Stderr)
+		ok = runSoak(ctx, b, soakThings, *soak, os.Stdout)
+		b.close()
+	} else {
+		ok = run(ctx, groups, *only)
+	}
 	stop()
 	if !ok {
 		os.Exit(1)
