@@ -86,11 +86,3 @@ func among(ids protocol.IDs, set map[string]struct{}) (here []string) {
 	}
 	return here
 }
-
-// Pod is the uid of the pod that runs n's list now; "" if it is not known.
-func (v *View) Pod(n int) string {
-	if in := v.State.Instances[n]; in != nil && in.Status != nil {
-		return in.Status.Pod
-	}
-	return v.Orders.Pods[n]
-}
