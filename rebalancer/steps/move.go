@@ -7,10 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shardscaler/shardscaler/internal/config"
 	"github.com/shardscaler/shardscaler/internal/exact"
 	"github.com/shardscaler/shardscaler/rebalancer/orders"
 	"github.com/shardscaler/shardscaler/rebalancer/plan"
 	"github.com/shardscaler/shardscaler/rebalancer/protocol"
+	"github.com/shardscaler/shardscaler/rebalancer/release"
 	"github.com/shardscaler/shardscaler/rebalancer/wave"
 )
 
@@ -33,6 +35,8 @@ type Move struct {
 	// more resources may be; negative: any number.
 	due  []int
 	room int
+	// group is when the first of what is granted next was revoked.
+	group time.Time
 }
 
 // Next implements Step.
@@ -109,12 +113,16 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 		p.Blocked = "a limit is reached: resources in flight, or moves per minute"
 		return p
 	}
+	if s.group = oldest(v, w); !s.inPace(v) {
+		p.again(s.group.Add(v.Orders.ListInterval()))
+		return p
+	}
 	s.due = slices.DeleteFunc(w.Pending.Sources(), func(n int) bool {
 		why := v.Releases.Fixed(n)
 		if why != "" {
 			p.block(fmt.Sprintf("waiting for instance %d: %s", n, why))
 		}
-		return why != "" || !v.writable(n, &p)
+		return why != "" || !v.abandoned(n) && (!v.writable(n, &p) || !v.soonGranted(w.Pending[n].To, &p))
 	})
 	for _, n := range s.due {
 		// before the first batch: until the last one nothing leaves a list but by them
@@ -126,9 +134,12 @@ func (s *Move) begin(v *View, w *wave.Running) (p Proposal) {
 // revoke adds the next batch to p.
 func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	p.More = true
-	for ; len(s.due) > 0 && !p.full() && s.room != 0; s.due = s.due[1:] {
-		n := s.due[0]
-		ids, to := w.Next(n, s.room, RevokeBytes)
+	for ; len(s.due) > 0 && !p.full() && s.room != 0 && s.inPace(v); s.due = s.due[1:] {
+		n, bytes := s.due[0], RevokeBytes
+		if v.abandoned(n) {
+			bytes = abandonedBytes
+		}
+		ids, to := w.Next(n, s.room, bytes)
 		if len(ids) == 0 {
 			continue
 		}
@@ -137,8 +148,9 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 		}
 		m, err := protocol.Revoke(v.State, n, ids, to, v.Pod(n))
 		flight := protocol.FlightName(n, v.State.NextTimes(n))
+		sent := v.Now
 		p.add(Job{Multi: m, Lists: []int{n}, Then: func(now time.Time) {
-			w.Revoked(flight)
+			w.Revoked(flight, sent)
 			if w.Voluntary() {
 				s.window = append(s.window, wave.Moved{At: now, N: len(ids)})
 			}
@@ -146,6 +158,60 @@ func (s *Move) revoke(v *View, w *wave.Running, p Proposal) Proposal {
 	}
 	p.More = len(p.Jobs) > 0
 	return p
+}
+
+// abandonedBytes bounds the ids of one revoke from an instance whose list nobody reads any more: a
+// piece of the flight is written anew for each list that gets something of it, so that small ones
+// can be granted side by side.
+const abandonedBytes = RevokeBytes / 8
+
+// abandoned says that n is to be reassigned: it is not spared, since nothing of it runs, or it does
+// not work.
+func (v *View) abandoned(n int) bool {
+	return !v.Orders.Stays(n) && (slices.Contains(v.Orders.Reassign, n) || release.AssumedDead(v.Orders, n))
+}
+
+// What is revoked has no owner until its instance has acknowledged it and the next owner's list may
+// be written. So no more is revoked than the next write of that list can give: for the first half of
+// the time between two writes, and again when half of it is left.
+
+// oldest is when the first was revoked of what is in flight of a wave, but for what instances take
+// their time to acknowledge; now, if there is nothing.
+func oldest(v *View, w *wave.Running) time.Time {
+	first := v.Now
+	for _, f := range w.InFlight(v.State) {
+		at := w.RevokedAt(f.Name)
+		if v.Now.Sub(at) < v.Orders.ListInterval() && at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// inPace says that what is revoked now will be granted with what is in flight already.
+func (s *Move) inPace(v *View) bool {
+	return v.Orders.HandOff != config.HandOffAcknowledged || v.Now.Sub(s.group) < v.Orders.ListInterval()/2
+}
+
+// soonGranted says whether a list of those that receive may be written soon. If not, p comes again
+// when it is so.
+func (v *View) soonGranted(to []int, p *Proposal) bool {
+	if v.Orders.HandOff != config.HandOffAcknowledged {
+		return true
+	}
+	soon := v.Now.Add(v.Orders.ListInterval() / 2)
+	var first time.Time
+	for _, n := range to {
+		at := v.writableAt(n)
+		if !at.After(soon) {
+			return true
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	p.again(first.Add(-v.Orders.ListInterval() / 2))
+	return false
 }
 
 // suspendedWave says why a voluntary wave may revoke nothing now; "" when it may. An undo was asked
